@@ -1,0 +1,1 @@
+//! The words and the seams that both planes share.

@@ -1,0 +1,3 @@
+//! The data plane: answers `GET /<short_code>` from memory and does nothing else.
+
+pub mod http;
