@@ -1,1 +1,28 @@
 //! The words and the seams that both planes share.
+//!
+//! Words: what a short code, a target, a link, a click, an event is, as types whose existence is the proof of validity.
+//! Seams: [`store`], [`bus`] and [`cache`], each a trait with one conformance suite over every implementation.
+//!
+//! This crate knows neither plane: nothing of HTTP, nothing of may.
+
+pub mod bus;
+pub mod cache;
+pub mod click;
+pub mod config;
+pub mod event;
+pub mod id;
+pub mod link;
+pub mod product;
+pub mod short_code;
+pub mod store;
+pub mod target_url;
+pub mod telemetry;
+pub mod timestamp;
+pub mod url;
+pub mod user;
+
+pub use click::Click;
+pub use id::Id;
+pub use short_code::ShortCode;
+pub use target_url::TargetUrl;
+pub use timestamp::Timestamp;

@@ -1,0 +1,195 @@
+//! Reading configuration: plain data parsed from a map of variables, every bad value reported at once.
+//!
+//! Only `main` touches the environment; everything else, tests included, passes a map.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;
+
+/// The variables to read from.
+pub type Variables = HashMap<String, String>;
+
+/// The variables of this process. Values that are not UTF-8 are read as far as they are.
+pub fn environment() -> Variables {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// A type that a variable can hold.
+pub trait Setting: Sized {
+    /// Completes the sentence "expected ...".
+    const EXPECTED: &'static str;
+
+    fn parse(text: &str) -> Option<Self>;
+}
+
+/// One variable that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub variable: &'static str,
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.reason)
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct InvalidConfig(pub Vec<Problem>);
+
+/// Reads settings one after another and remembers what was wrong with them.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    variables: &'a Variables,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(variables: &'a Variables) -> Reader<'a> {
+        Reader { variables, problems: Vec::new() }
+    }
+
+    /// The value of `variable`, or `default` if it is unset, empty, or wrong (which [`Reader::finish`] then tells).
+    pub fn get<T: Setting>(&mut self, variable: &'static str, default: T) -> T {
+        self.find(variable).unwrap_or(default)
+    }
+
+    /// The value of `variable` if it is set to one.
+    pub fn find<T: Setting>(&mut self, variable: &'static str) -> Option<T> {
+        // Compose files and shells pass an empty string where somebody meant "not set".
+        let text = self.variables.get(variable).map(|text| text.trim()).filter(|text| !text.is_empty())?;
+        let value = T::parse(text);
+        if value.is_none() {
+            self.reject(variable, format!("expected {}, got {text:?}", T::EXPECTED));
+        }
+        value
+    }
+
+    /// Like [`Reader::get`], for values that must lie between two others.
+    pub fn get_within<T: Setting + PartialOrd + fmt::Display>(
+        &mut self,
+        variable: &'static str,
+        default: T,
+        range: std::ops::RangeInclusive<T>,
+    ) -> T {
+        match self.find(variable) {
+            Some(value) if !range.contains(&value) => {
+                self.reject(variable, format!("expected {} to {}, got {value}", range.start(), range.end()));
+                default
+            }
+            Some(value) => value,
+            None => default,
+        }
+    }
+
+    pub fn reject(&mut self, variable: &'static str, reason: String) {
+        self.problems.push(Problem { variable, reason });
+    }
+
+    /// `config`, unless anything was wrong.
+    pub fn finish<T>(self, config: T) -> Result<T, InvalidConfig> {
+        if self.problems.is_empty() { Ok(config) } else { Err(InvalidConfig(self.problems)) }
+    }
+}
+
+impl Setting for u16 {
+    const EXPECTED: &'static str = "a whole number, 0 to 65535";
+
+    fn parse(text: &str) -> Option<u16> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for usize {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn parse(text: &str) -> Option<usize> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for String {
+    const EXPECTED: &'static str = "a text";
+
+    fn parse(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+}
+
+impl Setting for PathBuf {
+    const EXPECTED: &'static str = "a path";
+
+    fn parse(text: &str) -> Option<PathBuf> {
+        Some(text.into())
+    }
+}
+
+impl Setting for SocketAddr {
+    const EXPECTED: &'static str = "an address and a port such as 127.0.0.1:8080";
+
+    fn parse(text: &str) -> Option<SocketAddr> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for Duration {
+    const EXPECTED: &'static str = "a duration such as 5s or 100ms";
+
+    fn parse(text: &str) -> Option<Duration> {
+        if text == "0" { Some(Duration::ZERO) } else { humantime::parse_duration(text).ok() }
+    }
+}
+
+impl Setting for ByteSize {
+    const EXPECTED: &'static str = "a size such as 64KiB";
+
+    fn parse(text: &str) -> Option<ByteSize> {
+        text.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn every_bad_value_is_reported_at_once() {
+        let variables = variables(&[("APP_PORT", "eighty"), ("WAIT", "5"), ("BODY", "64KiB"), ("CODES", "99")]);
+        let mut reader = Reader::new(&variables);
+        let port = reader.get("APP_PORT", 8000u16);
+        let _ = reader.get("WAIT", Duration::ZERO);
+        assert_eq!(reader.get("BODY", ByteSize::b(1)), ByteSize::kib(64));
+        let _ = reader.get_within("CODES", 6usize, 4..=64);
+        let error = reader.finish(port).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "APP_PORT: expected a whole number, 0 to 65535, got \"eighty\"\n\
+             WAIT: expected a duration such as 5s or 100ms, got \"5\"\n\
+             CODES: expected 4 to 64, got 99"
+        );
+    }
+
+    #[test]
+    fn unset_and_empty_mean_the_default() {
+        let variables = variables(&[("EMPTY", " ")]);
+        let mut reader = Reader::new(&variables);
+        let ports = (reader.get("EMPTY", 1u16), reader.get("UNSET", 2u16));
+        assert_eq!(reader.finish(ports), Ok((1, 2)));
+    }
+}

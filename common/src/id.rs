@@ -1,0 +1,62 @@
+//! Identifiers of rows.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The identifier of a row: a positive integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Id(i64);
+
+impl Id {
+    /// The largest id that a file may bring along: what a JSON reader holding numbers as doubles still tells apart.
+    pub const MAX_GIVEN: Id = Id((1 << 53) - 1);
+
+    /// `None` unless `value` is positive.
+    pub const fn new(value: i64) -> Option<Id> {
+        if value > 0 { Some(Id(value)) } else { None }
+    }
+
+    /// Reads decimal digits; `None` for anything else and for zero.
+    ///
+    /// A number too large for any row becomes the largest id, which names no row either:
+    /// the caller then answers "not found", as it would for every other id without a row.
+    pub fn parse(text: &str) -> Option<Id> {
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        Id::new(text.parse().unwrap_or(i64::MAX))
+    }
+
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_positive_decimal_integers_are_ids() {
+        let check = |text: &str, expected: Option<i64>| assert_eq!(Id::parse(text).map(Id::get), expected, "{text:?}");
+        check("1", Some(1));
+        check("007", Some(7));
+        check("9223372036854775807", Some(i64::MAX));
+        check("99999999999999999999", Some(i64::MAX));
+        check("0", None);
+        check("-1", None);
+        check("+1", None);
+        check("1.0", None);
+        check(" 1", None);
+        check("", None);
+        check("١", None);
+    }
+}

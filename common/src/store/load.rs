@@ -1,0 +1,48 @@
+//! What a file brings to the store, and what comes of it.
+
+use tokio::sync::mpsc;
+
+use super::StoreError;
+use crate::event::EventRow;
+use crate::product::ProductRow;
+use crate::url::UrlRow;
+use crate::user::UserRow;
+
+/// A row and the line of the file it came from.
+#[derive(Clone, Debug)]
+pub struct Numbered<T> {
+    pub line: u64,
+    pub row: T,
+}
+
+/// The rows of a file, batch after batch. An error ends the load, and nothing of the file is kept.
+pub type Batches<T> = mpsc::Receiver<Result<Vec<Numbered<T>>, LoadError>>;
+
+/// A file to be loaded.
+#[derive(Debug)]
+pub enum Load {
+    Users(Batches<UserRow>),
+    Urls(Batches<UrlRow>),
+    Events(Batches<EventRow>),
+    Products(Batches<ProductRow>),
+}
+
+/// A file was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// So many rows are new.
+    Inserted(u64),
+    /// So many rows were there already, which is all of them: nothing was changed.
+    AlreadyThere(u64),
+}
+
+/// A file was not loaded; nothing of it is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("line {line}: {reason}")]
+    Row { line: u64, reason: String },
+    #[error("{0}")]
+    File(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,212 @@
+//! The store: the truth about users, urls, events and products, and the feed of changes that replicas follow.
+//!
+//! SQL lives below this module and nowhere else.
+//! Every implementation passes the one suite in `common/tests/store.rs`.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+mod cursor;
+mod load;
+pub mod sqlite;
+
+pub use cursor::{Cursor, InvalidCursor, Mark};
+pub use load::{Batches, Load, LoadError, Loaded, Numbered};
+pub use sqlite::SqliteStore;
+
+use crate::event::{Event, EventFilter, NewEvent};
+use crate::link::LinkRow;
+use crate::product::Product;
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
+use crate::user::{NewUser, User, UserChange, UserRow};
+use crate::{Click, Id};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("Username is already taken")]
+    UsernameTaken,
+    #[error("Email is already taken")]
+    EmailTaken,
+    #[error("Short code is already taken")]
+    ShortCodeTaken,
+    #[error("User {0} not found")]
+    UnknownUser(Id),
+    #[error("URL {0} not found")]
+    UnknownUrl(Id),
+    #[error("User {user} still owns {urls} links")]
+    UserOwnsUrls { user: Id, urls: u64 },
+    /// The database cannot be reached, is overloaded, or its files are damaged: a later try may succeed.
+    #[error("the database is unavailable: {0:#}")]
+    Unavailable(anyhow::Error),
+    /// A defect of ours.
+    #[error("the store failed: {0:#}")]
+    Internal(anyhow::Error),
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Which part of a list is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// From 1.
+    pub number: u64,
+    /// From 1 to [`Page::MAX_SIZE`].
+    pub size: u32,
+}
+
+impl Page {
+    pub const DEFAULT_SIZE: u32 = 20;
+    pub const MAX_SIZE: u32 = 100;
+
+    /// How many rows come before this page.
+    pub fn offset(self) -> u64 {
+        (self.number - 1).saturating_mul(u64::from(self.size))
+    }
+}
+
+/// How many rows a whole list has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    Exactly(u64),
+    /// More than [`Total::COUNTED`]: combined filters are not counted further.
+    Many,
+}
+
+impl Total {
+    /// How far the matches of combined filters are counted.
+    pub const COUNTED: u64 = 10_000;
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Total::Exactly(n) => n.fmt(f),
+            Total::Many => write!(f, "{}+", Total::COUNTED),
+        }
+    }
+}
+
+/// One page of a list, ordered by id.
+#[derive(Debug)]
+pub struct Listing<T> {
+    pub rows: Vec<T>,
+    pub total: Total,
+    /// Whether another page follows.
+    pub more: bool,
+}
+
+/// What came of a write that redirectors have to notice.
+#[derive(Debug)]
+pub struct Changed<T> {
+    pub value: T,
+    /// A replica whose cursor covers this mark serves the change.
+    pub mark: Mark,
+}
+
+/// What became of one row of a bulk import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Imported {
+    Inserted,
+    /// The user is there already.
+    Duplicate,
+    /// The row's id belongs to somebody else.
+    IdTaken(Id),
+}
+
+/// What became of a batch of clicks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordedClicks {
+    pub recorded: u64,
+    /// Clicks whose link is gone: skipped, since its events went with it.
+    pub orphaned: u64,
+}
+
+/// Every link at one moment. The rows come in batches, as fast as they are taken.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Where [`Store::delta`] goes on from.
+    pub cursor: Cursor,
+    /// Ends without an error only when every row was given.
+    pub rows: tokio::sync::mpsc::Receiver<Result<Vec<LinkRow>>>,
+}
+
+/// A change to one link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkChange {
+    Put(LinkRow),
+    /// The tombstone: the code is in the change log and not in the table.
+    Removed {
+        short_code: String,
+    },
+}
+
+/// What changed since a cursor.
+#[derive(Debug)]
+pub enum Delta {
+    Changes {
+        /// In no particular order; each code once, in its latest state.
+        changes: Vec<LinkChange>,
+        cursor: Cursor,
+        /// Whether changes that were there already are left for the next call.
+        more: bool,
+    },
+    /// The log does not reach back to the cursor, or belongs to another database: take a snapshot.
+    TooOld,
+}
+
+/// The first seam. Implementations answer within two seconds, if only with [`StoreError::Unavailable`].
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<()>;
+
+    /// # Errors
+    /// [`StoreError::UsernameTaken`], [`StoreError::EmailTaken`].
+    async fn insert_user(&self, user: NewUser) -> Result<User>;
+    async fn find_user(&self, id: Id) -> Result<Option<User>>;
+    async fn list_users(&self, page: Page) -> Result<Listing<User>>;
+    /// # Errors
+    /// [`StoreError::UsernameTaken`], [`StoreError::EmailTaken`].
+    async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>>;
+    /// Deletes a user with the events recorded under it, and with `cascade` its urls and theirs.
+    ///
+    /// # Errors
+    /// [`StoreError::UserOwnsUrls`] without `cascade`.
+    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>>;
+    /// Imports users in one transaction, one answer for each row; a row that cannot be kept does not harm the others.
+    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<Imported>>;
+
+    /// Inserts the url and its `created` event.
+    ///
+    /// # Errors
+    /// [`StoreError::ShortCodeTaken`], [`StoreError::UnknownUser`].
+    async fn insert_url(&self, url: NewUrl) -> Result<Changed<Url>>;
+    async fn find_url(&self, id: Id) -> Result<Option<Url>>;
+    async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
+    /// Changes the url and records its `updated` event; an empty change does neither.
+    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>>;
+    /// Deletes the url and its events.
+    async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>>;
+
+    /// # Errors
+    /// [`StoreError::UnknownUrl`], [`StoreError::UnknownUser`].
+    async fn insert_event(&self, event: NewEvent) -> Result<Event>;
+    async fn find_event(&self, id: Id) -> Result<Option<Event>>;
+    async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>>;
+
+    async fn list_products(&self) -> Result<Vec<Product>>;
+
+    /// Records clicks as events, in one transaction.
+    async fn record_clicks(&self, clicks: &[Click]) -> Result<RecordedClicks>;
+
+    async fn snapshot(&self) -> Result<Snapshot>;
+    async fn delta(&self, since: &Cursor) -> Result<Delta>;
+    /// Forgets changes older than `keep`. Cursors from before then become too old.
+    async fn prune_changes(&self, keep: Duration) -> Result<u64>;
+
+    /// Loads the rows of one file in one transaction: all of them or none.
+    async fn load(&self, load: Load) -> Result<Loaded, LoadError>;
+}

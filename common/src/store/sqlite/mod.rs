@@ -1,0 +1,3 @@
+//! SQLite.
+#[derive(Debug)]
+pub struct SqliteStore;

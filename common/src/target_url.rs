@@ -1,0 +1,144 @@
+//! Where a redirect goes. Only a [`TargetUrl`] becomes a `Location`.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// An absolute `http` or `https` URL with a host, as it was given, and as it may stand in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetUrl {
+    given: Box<str>,
+    /// The header form, where it differs from the given one.
+    location: Option<Box<str>>,
+}
+
+/// Why a text is not a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTarget {
+    #[error("original_url must have at most {} bytes", TargetUrl::MAX_LEN)]
+    TooLong,
+    #[error("original_url must not hold white space or control characters")]
+    Whitespace,
+    #[error("original_url must be an absolute http or https URL")]
+    NotHttp,
+    #[error("original_url must be a valid URL with a host")]
+    Malformed,
+}
+
+impl TargetUrl {
+    /// The longest target in bytes, as given.
+    pub const MAX_LEN: usize = 8192;
+
+    pub fn parse(text: &str) -> Result<TargetUrl, InvalidTarget> {
+        if text.len() > TargetUrl::MAX_LEN {
+            return Err(InvalidTarget::TooLong);
+        }
+        // The WHATWG parser silently drops tabs, line ends and surrounding blanks: what was checked would not be
+        // what is served.
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(InvalidTarget::Whitespace);
+        }
+        // It also takes `http:host` and `http:\\host`, which a client resolves against our own address.
+        let authority = strip_scheme(text).ok_or(InvalidTarget::NotHttp)?;
+        if authority.starts_with(['/', '\\', '?', '#']) {
+            return Err(InvalidTarget::Malformed);
+        }
+        let parsed = ::url::Url::parse(text).map_err(|_| InvalidTarget::Malformed)?;
+        if parsed.host_str().is_none_or(str::is_empty) {
+            return Err(InvalidTarget::Malformed);
+        }
+        let location = if text.bytes().all(may_stand_in_header) {
+            None
+        } else {
+            // Serialised, a URL is ASCII throughout: the host in punycode, the rest percent-encoded.
+            debug_assert!(parsed.as_str().bytes().all(may_stand_in_header));
+            Some(parsed.as_str().into())
+        };
+        Ok(TargetUrl { given: text.into(), location })
+    }
+
+    /// The target as it was given.
+    pub fn as_given(&self) -> &str {
+        &self.given
+    }
+
+    /// The value of the `Location` header: bytes 0x21 to 0x7e only.
+    pub fn location(&self) -> &str {
+        self.location.as_deref().unwrap_or(&self.given)
+    }
+}
+
+fn strip_scheme(text: &str) -> Option<&str> {
+    ["http://", "https://"].into_iter().find_map(|scheme| {
+        let head = text.get(..scheme.len())?;
+        head.eq_ignore_ascii_case(scheme).then(|| &text[scheme.len()..])
+    })
+}
+
+fn may_stand_in_header(byte: u8) -> bool {
+    (0x21..=0x7e).contains(&byte)
+}
+
+impl fmt::Display for TargetUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.given)
+    }
+}
+
+impl Serialize for TargetUrl {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_absolute_http_urls_with_a_host_are_targets() {
+        let check = |text: &str, expected: Result<&str, InvalidTarget>| {
+            let parsed = TargetUrl::parse(text);
+            assert_eq!(parsed.as_ref().map(TargetUrl::location).map_err(|e| *e), expected, "{text:?}");
+        };
+        check("https://example.com/dawn/network/1", Ok("https://example.com/dawn/network/1"));
+        check("https://example.com", Ok("https://example.com"));
+        check("HTTP://EXAMPLE.com/../x?a=b#c", Ok("HTTP://EXAMPLE.com/../x?a=b#c"));
+        check("https://user:pass@[::1]:8443/", Ok("https://user:pass@[::1]:8443/"));
+        check("https://münchen.example/ü?ß#ö", Ok("https://xn--mnchen-3ya.example/%C3%BC?%C3%9F#%C3%B6"));
+        check("ftp://example.com/", Err(InvalidTarget::NotHttp));
+        check("javascript:alert(1)", Err(InvalidTarget::NotHttp));
+        check("/relative", Err(InvalidTarget::NotHttp));
+        check("//example.com/", Err(InvalidTarget::NotHttp));
+        check("http:example.com", Err(InvalidTarget::NotHttp));
+        check("http:\\\\example.com", Err(InvalidTarget::NotHttp));
+        check("", Err(InvalidTarget::NotHttp));
+        check("http://", Err(InvalidTarget::Malformed));
+        check("http:///example.com", Err(InvalidTarget::Malformed));
+        check("http://?x", Err(InvalidTarget::Malformed));
+        check("http://exa mple.com/", Err(InvalidTarget::Whitespace));
+        check(" http://example.com/", Err(InvalidTarget::Whitespace));
+        check("http://example.com/\u{a0}", Err(InvalidTarget::Whitespace));
+        check("http://example.com/\r\nSet-Cookie: x", Err(InvalidTarget::Whitespace));
+        check("http://example.com/\u{0}", Err(InvalidTarget::Whitespace));
+        check("http://example.com/\u{85}", Err(InvalidTarget::Whitespace));
+        check("http://example.com:99999/", Err(InvalidTarget::Malformed));
+        check("http://[::1/", Err(InvalidTarget::Malformed));
+        check(&format!("http://example.com/{}", "a".repeat(8192)), Err(InvalidTarget::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn a_location_never_leaves_printable_ascii(tail in "\\PC*", host in "[a-zé本-]{1,12}") {
+            if let Ok(target) = TargetUrl::parse(&format!("https://{host}.example/{tail}")) {
+                prop_assert!(target.location().bytes().all(may_stand_in_header), "{:?}", target.location());
+            }
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in "\\PC*") {
+            let _ = TargetUrl::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The form of a log entry:
+//! `{"timestamp":"2026-04-04 22:43:09,858","level":"INFO","logger":"app","message":"...", fields}`.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The longest value of a field, in bytes; a path or a header can be as long as a client likes.
+const MAX_VALUE_LEN: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct JsonFormat;
+
+impl<S, N> FormatEvent<S, N> for JsonFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
+        write!(
+            writer,
+            r#"{{"timestamp":"{}","level":"{}","logger":{},"message":{}"#,
+            now.strftime("%Y-%m-%d %H:%M:%S,%3f"),
+            level_name(*event.metadata().level()),
+            json(event.metadata().target()),
+            json(&fields.message),
+        )?;
+        writeln!(writer, "{}}}", fields.others)
+    }
+}
+
+/// The original's level names, which people's tools look for.
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        Level::DEBUG | Level::TRACE => "DEBUG",
+    }
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    /// `,"name":value` for each.
+    others: String,
+}
+
+impl Fields {
+    fn add<T: Serialize + ?Sized>(&mut self, field: &Field, value: &T) {
+        self.others.push_str(&format!(",{}:{}", json(field.name()), json(value)));
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, &value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, &value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, &value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, &value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let value = &value[..value.floor_char_boundary(MAX_VALUE_LEN)];
+        if field.name() == "message" { self.message.push_str(value) } else { self.add(field, value) }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_entry_is_one_line_of_json_whatever_is_logged() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let layer =
+            tracing_subscriber::fmt::layer().event_format(JsonFormat).with_writer(move || -> Buffer { writer.clone() });
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!(target: "app", path = "/\"a\nb", status = 404, duration_ms = 4.07, "request finished");
+            tracing::info!(long = "é".repeat(1000), "x");
+        });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        let entries: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0]["level"], "WARNING");
+        assert_eq!(entries[0]["logger"], "app");
+        assert_eq!(entries[0]["message"], "request finished");
+        assert_eq!(entries[0]["path"], "/\"a\nb");
+        assert_eq!(entries[0]["status"], 404);
+        assert_eq!(entries[0]["duration_ms"], 4.07);
+        assert_eq!(entries[0]["timestamp"].as_str().unwrap().len(), "2026-04-04 22:43:09,858".len());
+        assert_eq!(entries[1]["long"].as_str().unwrap().len(), 1024);
+    }
+}

@@ -1,0 +1,78 @@
+//! What Tern tells about itself: the log, and the text form of its metrics.
+
+mod json;
+mod log_file;
+
+use std::io;
+use std::path::PathBuf;
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::prelude::*;
+
+use crate::config::Reader;
+use json::JsonFormat;
+pub use log_file::tail;
+
+/// Where the log goes and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `LOG_FILE`: a copy of what goes to standard output, rotated.
+    pub file: PathBuf,
+    /// `LOG_LEVEL`: a level, or directives such as `info,tern_redirector=debug`.
+    pub level: String,
+}
+
+impl LogConfig {
+    pub fn read(reader: &mut Reader<'_>) -> LogConfig {
+        let level = reader.get("LOG_LEVEL", "info".to_owned());
+        if let Err(error) = EnvFilter::builder().parse(&level) {
+            reader.reject("LOG_LEVEL", format!("expected a level such as info, got {level:?} ({error})"));
+        }
+        LogConfig { file: reader.get("LOG_FILE", PathBuf::from("logs/app.log")), level }
+    }
+}
+
+/// Keeps the log flowing; dropping it writes out what is left.
+#[derive(Debug)]
+pub struct Log {
+    dropped: [ErrorCounter; 2],
+    _writers: [WorkerGuard; 2],
+}
+
+impl Log {
+    /// Lines lost since the start because standard output or the file was too slow.
+    pub fn lines_dropped(&self) -> u64 {
+        self.dropped.iter().map(|counter| counter.dropped_lines() as u64).sum()
+    }
+}
+
+/// Starts the log of this process: one JSON object a line, to standard output and to a file.
+///
+/// Lines are written by threads of their own: a full pipe or a slow disk costs lines, which are counted, never time.
+///
+/// # Errors
+/// When the file cannot be opened for writing.
+///
+/// # Panics
+/// If the log was started before.
+pub fn start_log(config: &LogConfig) -> io::Result<Log> {
+    let (file, file_guard) = NonBlocking::new(log_file::open(&config.file)?);
+    let (stdout, stdout_guard) = NonBlocking::new(io::stdout());
+    let dropped = [file.error_counter(), stdout.error_counter()];
+    // may writes two lines for each connection at level info.
+    let filter = EnvFilter::new(format!("{},may=warn,generator=warn", config.level));
+    let layer = tracing_subscriber::fmt::layer().event_format(JsonFormat).with_writer(stdout.and(file));
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+    Ok(Log { dropped, _writers: [file_guard, stdout_guard] })
+}
+
+/// Every metric of `registry` in the Prometheus text format.
+pub fn metrics_text(registry: &prometheus::Registry) -> String {
+    let mut text = String::new();
+    if let Err(error) = prometheus::TextEncoder::new().encode_utf8(&registry.gather(), &mut text) {
+        tracing::error!(%error, "metrics could not be written out");
+    }
+    text
+}

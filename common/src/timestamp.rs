@@ -1,0 +1,86 @@
+//! Points in time as the contract writes them: UTC, whole seconds, no zone.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Serialize, Serializer};
+
+/// Whole seconds since the Unix epoch, written as `2025-09-19T22:25:05`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// The text is neither `2025-09-19T22:25:05` nor `2025-09-19 22:25:05`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a time is written 2025-09-19T22:25:05")]
+pub struct InvalidTimestamp;
+
+impl Timestamp {
+    pub fn now() -> Timestamp {
+        Timestamp::from(SystemTime::now())
+    }
+
+    pub const fn from_unix_seconds(seconds: i64) -> Timestamp {
+        Timestamp(seconds)
+    }
+
+    pub const fn unix_seconds(self) -> i64 {
+        self.0
+    }
+
+    /// Reads a date and a time of day with `T` or a space between them.
+    pub fn parse(text: &str) -> Result<Timestamp, InvalidTimestamp> {
+        // jiff is more generous than the contract: fractions, missing seconds, short years.
+        if text.len() != "2025-09-19T22:25:05".len() {
+            return Err(InvalidTimestamp);
+        }
+        let format = if text.as_bytes()[10] == b'T' { "%Y-%m-%dT%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        let civil = DateTime::strptime(format, text).map_err(|_| InvalidTimestamp)?;
+        let zoned = civil.to_zoned(TimeZone::UTC).map_err(|_| InvalidTimestamp)?;
+        Ok(Timestamp(zoned.timestamp().as_second()))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// A clock set before 1970 reads as the epoch: a wrong clock must not stop anything.
+    fn from(time: SystemTime) -> Timestamp {
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let civil = jiff::Timestamp::from_second(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC);
+        write!(f, "{}", civil.strftime("%Y-%m-%dT%H:%M:%S"))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_written_forms_are_read_and_one_is_written() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(Timestamp::parse(text).ok().map(|t| t.to_string()).as_deref(), expected, "{text:?}");
+        };
+        check("2025-09-19T22:25:05", Some("2025-09-19T22:25:05"));
+        check("2025-09-19 22:25:05", Some("2025-09-19T22:25:05"));
+        check("2024-02-29T00:00:00", Some("2024-02-29T00:00:00"));
+        check("1969-12-31T23:59:59", Some("1969-12-31T23:59:59"));
+        check("2025-02-29T00:00:00", None);
+        check("2025-09-19T22:25:05Z", None);
+        check("2025-09-19T22:25", None);
+        check("2025-09-19T22:25:0é", None);
+        check("2025-13-19T22:25:05", None);
+        check("", None);
+    }
+}

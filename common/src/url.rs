@@ -1,0 +1,96 @@
+//! Urls: the rows of `urls`, which an admin edits.
+
+use serde::Serialize;
+
+use crate::user::MAX_TEXT_LEN;
+use crate::{Id, ShortCode, TargetUrl, Timestamp};
+
+/// A row of `urls`.
+///
+/// The short code and the target are plain text here: a row that somebody wrote past Tern must still be shown,
+/// so that it can be put right. Only what parses becomes a link that is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Url {
+    pub id: Id,
+    pub user_id: Id,
+    pub short_code: String,
+    pub original_url: String,
+    pub title: Option<String>,
+    pub is_active: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A title: at most 255 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Title(String);
+
+/// Why a text is not a title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTitle {
+    #[error("title must have at most {MAX_TEXT_LEN} characters")]
+    TooLong,
+    #[error("title must not hold the character U+0000")]
+    Nul,
+}
+
+impl Title {
+    pub fn parse(text: &str) -> Result<Title, InvalidTitle> {
+        if text.chars().count() > MAX_TEXT_LEN {
+            Err(InvalidTitle::TooLong)
+        } else if text.contains('\0') {
+            Err(InvalidTitle::Nul)
+        } else {
+            Ok(Title(text.to_owned()))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A url to be created now, under a code of the store's caller.
+#[derive(Clone, Debug)]
+pub struct NewUrl {
+    pub user_id: Id,
+    pub short_code: ShortCode,
+    pub original_url: TargetUrl,
+    pub title: Option<Title>,
+}
+
+/// What of a url is to change; `None` leaves a column as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UrlChange {
+    /// `Some(None)` takes the title away.
+    pub title: Option<Option<Title>>,
+    pub is_active: Option<bool>,
+    pub original_url: Option<TargetUrl>,
+}
+
+impl UrlChange {
+    pub fn is_empty(&self) -> bool {
+        self.title.is_none() && self.is_active.is_none() && self.original_url.is_none()
+    }
+}
+
+/// Which urls to list: those that match every given column.
+#[derive(Clone, Debug, Default)]
+pub struct UrlFilter {
+    pub user_id: Option<Id>,
+    pub is_active: Option<bool>,
+    pub short_code: Option<String>,
+}
+
+/// A url read from a file: what the file does not give, the store does.
+#[derive(Clone, Debug)]
+pub struct UrlRow {
+    pub id: Option<Id>,
+    pub user_id: Id,
+    pub short_code: ShortCode,
+    pub original_url: TargetUrl,
+    pub title: Option<Title>,
+    pub is_active: bool,
+    pub created_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+}

@@ -1,0 +1,136 @@
+//! Users: the rows, and what may stand in them.
+
+use serde::Serialize;
+
+use crate::{Id, Timestamp};
+
+/// The longest user name, e-mail address, title or event type, in characters.
+pub const MAX_TEXT_LEN: usize = 255;
+
+/// A row of `users`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct User {
+    pub id: Id,
+    pub username: String,
+    pub email: String,
+    pub created_at: Timestamp,
+}
+
+/// A user name: not blank, at most 255 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Username(String);
+
+/// An e-mail address: of the shape `x@y.z`, at most 255 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email(String);
+
+/// Why a text cannot stand in a user's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidUser {
+    #[error("username must not be blank")]
+    BlankUsername,
+    #[error("username must have at most {MAX_TEXT_LEN} characters")]
+    LongUsername,
+    #[error("username must not hold the character U+0000")]
+    NulInUsername,
+    #[error("email must have at most {MAX_TEXT_LEN} characters")]
+    LongEmail,
+    #[error("email must look like name@example.com")]
+    EmailShape,
+}
+
+impl Username {
+    pub fn parse(text: &str) -> Result<Username, InvalidUser> {
+        if text.trim().is_empty() {
+            Err(InvalidUser::BlankUsername)
+        } else if text.chars().count() > MAX_TEXT_LEN {
+            Err(InvalidUser::LongUsername)
+        } else if text.contains('\0') {
+            // PostgreSQL cannot hold it, and both stores answer alike.
+            Err(InvalidUser::NulInUsername)
+        } else {
+            Ok(Username(text.to_owned()))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Email {
+    pub fn parse(text: &str) -> Result<Email, InvalidUser> {
+        if text.chars().count() > MAX_TEXT_LEN {
+            return Err(InvalidUser::LongEmail);
+        }
+        let (local, domain) = text.split_once('@').ok_or(InvalidUser::EmailShape)?;
+        let domain_has_shape =
+            domain.contains('.') && domain.split('.').all(|label| !label.is_empty()) && !domain.contains('@');
+        let blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if local.is_empty() || !domain_has_shape || blank {
+            return Err(InvalidUser::EmailShape);
+        }
+        Ok(Email(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A user to be created now.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    pub username: Username,
+    pub email: Email,
+}
+
+/// What of a user is to change; `None` leaves a column as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    pub username: Option<Username>,
+    pub email: Option<Email>,
+}
+
+/// A user read from a file: what the file does not give, the store does.
+#[derive(Clone, Debug)]
+pub struct UserRow {
+    pub id: Option<Id>,
+    pub username: Username,
+    pub email: Email,
+    pub created_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usernames() {
+        let check = |text: &str, expected| assert_eq!(Username::parse(text).err(), expected, "{text:?}");
+        check("emberorbit96", None);
+        check("Ünïcode ☃", None);
+        check(&"é".repeat(255), None);
+        check(&"é".repeat(256), Some(InvalidUser::LongUsername));
+        check("", Some(InvalidUser::BlankUsername));
+        check(" \t\u{a0}", Some(InvalidUser::BlankUsername));
+        check("a\0b", Some(InvalidUser::NulInUsername));
+    }
+
+    #[test]
+    fn emails() {
+        let check = |text: &str, expected| assert_eq!(Email::parse(text).err(), expected, "{text:?}");
+        check("emberorbit96@acme.dev", None);
+        check("a+b.c@mail.example.co.uk", None);
+        check("é@bücher.example", None);
+        check("nobody", Some(InvalidUser::EmailShape));
+        check("a@b", Some(InvalidUser::EmailShape));
+        check("@b.c", Some(InvalidUser::EmailShape));
+        check("a@.c", Some(InvalidUser::EmailShape));
+        check("a@b.", Some(InvalidUser::EmailShape));
+        check("a@b@c.d", Some(InvalidUser::EmailShape));
+        check("a b@c.d", Some(InvalidUser::EmailShape));
+        check("", Some(InvalidUser::EmailShape));
+        check(&format!("{}@b.c", "a".repeat(252)), Some(InvalidUser::LongEmail));
+    }
+}
