@@ -67,7 +67,6 @@ impl MissBudget {
 fn prefix(client: IpAddr) -> u64 {
     match client.to_canonical() {
         IpAddr::V4(v4) => u64::from(v4.to_bits() >> 8),
-        #[expect(clippy::cast_possible_truncation, reason = "64 bits are left")]
         IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
     }
 }

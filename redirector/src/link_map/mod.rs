@@ -34,7 +34,6 @@ pub struct LinkMap {
 pub struct LinkMapWriter(Arc<LinkMap>);
 
 impl LinkMap {
-    #[expect(clippy::new_ret_no_self, reason = "a map and the one right to change it come as a pair")]
     pub fn new() -> (Arc<LinkMap>, LinkMapWriter) {
         let links = papaya::HashMap::builder().hasher(RandomState::default()).build();
         let map = Arc::new(LinkMap { links, loaded: AtomicBool::new(false) });
