@@ -5,10 +5,14 @@
 //! another fallback.
 
 mod body;
+mod bulk;
 mod config;
+mod csv_rows;
+mod csv_table;
 mod error;
 mod events;
 mod health;
+pub mod load;
 mod logs;
 mod metrics;
 mod products;

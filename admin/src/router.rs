@@ -4,17 +4,17 @@ use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::{Error, answer_panic, not_found};
 use crate::request_log::log_request;
 use crate::state::AppState;
-use crate::{events, health, logs, metrics, products, urls, users};
+use crate::{bulk, events, health, logs, metrics, products, urls, users};
 
 type Route = (&'static str, MethodRouter<AppState>);
 
-fn routes() -> [Route; 12] {
+fn routes() -> [Route; 13] {
     [
         ("/health", get(health::show_health)),
         ("/ready", get(health::show_readiness)),
@@ -22,6 +22,7 @@ fn routes() -> [Route; 12] {
         ("/logs", get(logs::list_logs)),
         ("/products", get(products::list_products)),
         ("/users", get(users::list_users).post(users::create_user)),
+        ("/users/bulk", post(bulk::import_users)),
         ("/users/{id}", get(users::find_user).put(users::update_user).delete(users::delete_user)),
         ("/users/{id}/urls", get(users::list_urls_of_user)),
         ("/urls", get(urls::list_urls).post(urls::create_url)),
