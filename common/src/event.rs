@@ -71,12 +71,16 @@ pub struct Details(Box<RawValue>);
 pub struct InvalidDetails;
 
 impl Details {
-    /// Reads a JSON object; blank text is the empty one.
+    /// Reads a JSON object, and keeps it as it is written; blank text is the empty one.
     pub fn parse(text: &str) -> Result<Details, InvalidDetails> {
-        if text.trim().is_empty() {
+        let text = text.trim();
+        if text.is_empty() {
             return Ok(Details::empty());
         }
-        serde_json::from_str::<Map<String, Value>>(text).map(Details::from).map_err(|_| InvalidDetails)
+        if !text.starts_with('{') {
+            return Err(InvalidDetails);
+        }
+        RawValue::from_string(text.to_owned()).map(Details).map_err(|_| InvalidDetails)
     }
 
     pub fn empty() -> Details {
@@ -147,7 +151,7 @@ mod tests {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(Details::parse(text).ok().as_ref().map(Details::as_str), expected, "{text:?}");
         };
-        check(r#"{"short_code": "YUrtmo"}"#, Some(r#"{"short_code":"YUrtmo"}"#));
+        check(r#"{"short_code": "YUrtmo"}"#, Some(r#"{"short_code": "YUrtmo"}"#));
         check("", Some("{}"));
         check("  ", Some("{}"));
         check("[]", None);

@@ -1,1 +1,40 @@
-//! The HTTP/1.1 loop of the redirect port.
+//! The HTTP/1.1 loop of the redirect port: bytes in, one [`Service`] call a request, bytes out.
+//!
+//! It knows nothing of links. On a `may` worker it must not block, log, or hold a lock, a guard or a thread-local
+//! across a read or a write; once a connection stands it must not allocate for a request.
+//!
+//! ```text
+//! listener     accepts, counts, backs off; one coroutine a connection
+//!   connection   reads, answers every complete head, writes once; decides when to close
+//!     parse        bytes -> request      (pure)
+//!     encode       answer -> bytes       (pure; date)
+//! connections  who is open, until when; the reaper thread that wakes what is overdue
+//! server       bind, drain
+//! ```
+//!
+//! Every wait of a connection is a wait on its socket. There are no timers on sockets: a connection writes the time
+//! it wants to be woken into its [`connections::Registered`], and the reaper wakes it.
+
+mod connection;
+mod connections;
+mod date;
+mod encode;
+mod input;
+mod limits;
+mod listener;
+mod parse;
+mod server;
+mod socket;
+mod stats;
+
+pub use encode::{Reply, Status};
+pub use limits::{Limits, STACK_WORDS, configure_runtime};
+pub use parse::{Method, Request};
+pub use server::{Drained, Server};
+pub use stats::Stats;
+
+/// What stands behind the HTTP loop. Called on a may worker: no I/O, no locks, no yields.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one GET or HEAD, once, through `reply`.
+    fn call(&self, request: &Request<'_>, reply: Reply<'_>);
+}

@@ -1,3 +1,209 @@
-//! SQLite.
+//! The embedded store: one SQLite file in WAL mode, one writer, many readers.
+//!
+//! Each file here is one resource and its SQL; this one opens the database and hands out connections.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_sqlite::{Hook, HookError, InteractError, Manager, Object, Pool, Runtime};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+mod changes;
+mod clicks;
+mod columns;
+mod error;
+mod events;
+mod listing;
+mod loading;
+mod open;
+mod products;
+mod urls;
+mod users;
+
+pub use open::OpenError;
+
+use super::{
+    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, RecordedClicks, Result, Snapshot, Store,
+    StoreError,
+};
+use crate::event::{Event, EventFilter, NewEvent};
+use crate::product::Product;
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
+use crate::user::{NewUser, User, UserChange, UserRow};
+use crate::{Click, Id};
+
+/// Readers run beside the writer and each other; more than cores would only queue elsewhere.
+const READERS: usize = 4;
+
+/// How long to wait for a connection, and then for another process's write lock.
+/// Together they stay under the two seconds within which the contract wants an answer.
+const POOL_WAIT: Duration = Duration::from_millis(1400);
+const LOCK_WAIT: Duration = Duration::from_millis(500);
+
+/// A SQLite database.
 #[derive(Debug)]
-pub struct SqliteStore;
+pub struct SqliteStore {
+    writer: Pool,
+    readers: Pool,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, making it and its directory if there is none, and migrates it.
+    ///
+    /// A file that is not Tern's is refused and left as it is.
+    pub async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
+        let owned = path.to_owned();
+        tokio::task::spawn_blocking(move || open::prepare(&owned)).await.map_err(OpenError::other)??;
+        Ok(SqliteStore {
+            // A commit that was answered survives a power cut.
+            writer: pool(path, 1, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?,
+            readers: pool(path, READERS, "PRAGMA query_only = ON;")?,
+        })
+    }
+
+    /// Runs `work` in a read transaction: all it sees is of one moment.
+    async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
+        interact(connection(&self.readers).await?, move |connection| work(&*connection.transaction()?)).await
+    }
+
+    /// Runs `work` in the write transaction and commits it, unless it fails.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        interact(connection(&self.writer).await?, move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
+        .await
+    }
+}
+
+async fn connection(pool: &Pool) -> Result<Object> {
+    pool.get().await.map_err(|error| StoreError::Unavailable(error.into()))
+}
+
+async fn interact<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    connection: Object,
+    work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    connection.interact(work).await.unwrap_or_else(|error: InteractError| {
+        Err(StoreError::Internal(anyhow::anyhow!("work on the database failed: {error}")).into())
+    })
+}
+
+fn pool(path: &Path, size: usize, pragmas: &'static str) -> Result<Pool, OpenError> {
+    let manager = Manager::from_config(&deadpool_sqlite::Config::new(path), Runtime::Tokio1);
+    let setup = Hook::async_fn(move |connection, _| {
+        Box::pin(async move {
+            connection
+                .interact(move |connection| {
+                    connection.busy_timeout(LOCK_WAIT)?;
+                    connection.set_prepared_statement_cache_capacity(64);
+                    connection.execute_batch(pragmas)
+                })
+                .await
+                .map_err(|error| HookError::message(error.to_string()))?
+                .map_err(HookError::Backend)
+        })
+    });
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(POOL_WAIT))
+        .post_create(setup)
+        .build()
+        .map_err(OpenError::other)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> Result<()> {
+        self.read(|db| Ok(db.query_row("SELECT 1 FROM replica_meta", [], |_| Ok(()))?)).await
+    }
+
+    async fn insert_user(&self, user: NewUser) -> Result<User> {
+        self.write(move |db| users::insert(db, &user)).await
+    }
+
+    async fn find_user(&self, id: Id) -> Result<Option<User>> {
+        self.read(move |db| users::find(db, id)).await
+    }
+
+    async fn list_users(&self, page: Page) -> Result<Listing<User>> {
+        self.read(move |db| users::list(db, page)).await
+    }
+
+    async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>> {
+        self.write(move |db| users::update(db, id, &change)).await
+    }
+
+    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+        self.write(move |db| users::delete(db, id, cascade)).await
+    }
+
+    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<Imported>> {
+        self.write(move |db| rows.iter().map(|row| users::import(db, row)).collect()).await
+    }
+
+    async fn insert_url(&self, url: NewUrl) -> Result<Changed<Url>> {
+        self.write(move |db| urls::insert(db, &url)).await
+    }
+
+    async fn find_url(&self, id: Id) -> Result<Option<Url>> {
+        self.read(move |db| urls::find(db, id)).await
+    }
+
+    async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
+        self.read(move |db| urls::list(db, filter, page)).await
+    }
+
+    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>> {
+        self.write(move |db| urls::update(db, id, &change)).await
+    }
+
+    async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
+        self.write(move |db| urls::delete(db, id)).await
+    }
+
+    async fn insert_event(&self, event: NewEvent) -> Result<Event> {
+        self.write(move |db| events::insert(db, &event)).await
+    }
+
+    async fn find_event(&self, id: Id) -> Result<Option<Event>> {
+        self.read(move |db| events::find(db, id)).await
+    }
+
+    async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
+        self.read(move |db| events::list(db, filter, page)).await
+    }
+
+    async fn list_products(&self) -> Result<Vec<Product>> {
+        self.read(products::list).await
+    }
+
+    async fn record_clicks(&self, clicks: &[Click]) -> Result<RecordedClicks> {
+        let clicks = clicks.to_vec();
+        self.write(move |db| clicks::record(db, &clicks)).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot> {
+        changes::snapshot(connection(&self.readers).await?).await
+    }
+
+    async fn delta(&self, since: &Cursor) -> Result<Delta> {
+        let since = since.clone();
+        self.read(move |db| changes::delta(db, &since)).await
+    }
+
+    async fn prune_changes(&self, keep: Duration) -> Result<u64> {
+        self.write(move |db| changes::prune(db, keep)).await
+    }
+
+    async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
+        interact(connection(&self.writer).await?, move |connection| loading::load(connection, load)).await
+    }
+}

@@ -1,0 +1,123 @@
+//! The feed of changes in SQLite. With one writer, the sequence of the change log is the order of commits.
+
+use std::time::Duration;
+
+use deadpool_sqlite::Object;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::link::LinkRow;
+use crate::store::{Cursor, Delta, LinkChange, Mark, Result, Snapshot, StoreError};
+
+/// Rows handed over at a time in a snapshot.
+const SNAPSHOT_BATCH: usize = 1_000;
+
+/// Changes in one delta; more are left for the next.
+const DELTA_CHANGES: i64 = 10_000;
+
+/// Where the last change of this transaction stands, or the last one before it.
+pub(super) fn mark(db: &Transaction<'_>) -> Result<Mark> {
+    let head = head(db)?;
+    Ok(Mark { epoch: head.epoch, sequence: head.sequence })
+}
+
+fn head(db: &Connection) -> Result<Cursor> {
+    let epoch: i64 = db.prepare_cached("SELECT epoch FROM replica_meta")?.query_row([], |row| row.get(0))?;
+    // Not max(sequence): pruning may have emptied the log.
+    let sequence: Option<i64> = db
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'url_changes'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(Cursor { epoch: epoch.cast_unsigned(), sequence: sequence.unwrap_or(0).unsigned_abs() })
+}
+
+pub(super) async fn snapshot(connection: Object) -> Result<Snapshot> {
+    let (cursor_sender, cursor) = oneshot::channel();
+    let (sender, rows) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let rows_sender = sender.clone();
+        let read = super::interact(connection, move |connection| read_all(connection, cursor_sender, &rows_sender));
+        if let Err(error) = read.await {
+            // The receiver may have lost interest, which is its right.
+            let _ = sender.send(Err(error)).await;
+        }
+    });
+    let cursor =
+        cursor.await.map_err(|_| StoreError::Unavailable(anyhow::anyhow!("the snapshot could not be begun")))?;
+    Ok(Snapshot { cursor, rows })
+}
+
+fn read_all(
+    connection: &mut Connection,
+    cursor: oneshot::Sender<Cursor>,
+    rows: &mpsc::Sender<Result<Vec<LinkRow>>>,
+) -> Result<()> {
+    let transaction = connection.transaction()?;
+    // Receivers that are gone have lost interest; the next send tells.
+    let _ = cursor.send(head(&transaction)?);
+    let sql = "SELECT short_code, id, user_id, original_url, is_active FROM urls";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut links = statement.query_map([], |row| link_row(row, row.get(0)?))?;
+    loop {
+        let batch: Vec<LinkRow> = links.by_ref().take(SNAPSHOT_BATCH).collect::<Result<_, _>>()?;
+        if batch.is_empty() || rows.blocking_send(Ok(batch)).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
+    let head = head(db)?;
+    let floor: i64 = db.prepare_cached("SELECT floor FROM replica_meta")?.query_row([], |row| row.get(0))?;
+    // A cursor from the future belongs to a copy of this database that went on elsewhere.
+    if since.epoch != head.epoch || since.sequence < floor.unsigned_abs() || since.sequence > head.sequence {
+        return Ok(Delta::TooOld);
+    }
+    let from = since.sequence.cast_signed();
+    let last: Option<i64> = db
+        .prepare_cached(
+            "SELECT max(sequence) FROM
+             (SELECT sequence FROM url_changes WHERE sequence > ?1 ORDER BY sequence LIMIT ?2)",
+        )?
+        .query_row((from, DELTA_CHANGES), |row| row.get(0))?;
+    let Some(last) = last else {
+        return Ok(Delta::Changes { changes: Vec::new(), cursor: head, more: false });
+    };
+    let changes = db
+        .prepare_cached(
+            "SELECT DISTINCT c.short_code, u.id, u.user_id, u.original_url, u.is_active
+             FROM url_changes c LEFT JOIN urls u ON u.short_code = c.short_code
+             WHERE c.sequence > ?1 AND c.sequence <= ?2",
+        )?
+        .query_map((from, last), |row| {
+            let short_code: String = row.get(0)?;
+            let is_there = row.get::<_, Option<i64>>(1)?.is_some();
+            Ok(if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } })
+        })?
+        .collect::<Result<_, _>>()?;
+    let cursor = Cursor { epoch: head.epoch, sequence: last.unsigned_abs() };
+    Ok(Delta::Changes { changes, more: cursor.sequence < head.sequence, cursor })
+}
+
+/// Reads id, owner, target and state from the columns after the code.
+fn link_row(row: &Row<'_>, short_code: String) -> rusqlite::Result<LinkRow> {
+    Ok(LinkRow {
+        short_code,
+        url_id: row.get(1)?,
+        owner_id: row.get(2)?,
+        original_url: row.get(3)?,
+        is_active: row.get(4)?,
+    })
+}
+
+pub(super) fn prune(db: &Transaction<'_>, keep: Duration) -> Result<u64> {
+    let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+    // By sequence, not by time: a clock that went back must not leave a hole below the floor.
+    let floor: Option<i64> =
+        db.query_row("SELECT max(sequence) FROM url_changes WHERE changed_at < unixepoch() - ?1", [keep], |row| {
+            row.get(0)
+        })?;
+    let Some(floor) = floor else { return Ok(0) };
+    db.execute("UPDATE replica_meta SET floor = max(floor, ?1)", [floor])?;
+    Ok(db.execute("DELETE FROM url_changes WHERE sequence <= ?1", [floor])? as u64)
+}

@@ -1,0 +1,44 @@
+//! How our types stand in SQLite's columns.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+
+use crate::event::Details;
+use crate::product::Price;
+use crate::{Id, Timestamp};
+
+impl ToSql for Id {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.get().into())
+    }
+}
+
+impl FromSql for Id {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Id> {
+        let value = value.as_i64()?;
+        Id::new(value).ok_or(FromSqlError::OutOfRange(value))
+    }
+}
+
+impl ToSql for Timestamp {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.unix_seconds().into())
+    }
+}
+
+impl FromSql for Timestamp {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Timestamp> {
+        value.as_i64().map(Timestamp::from_unix_seconds)
+    }
+}
+
+impl FromSql for Price {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Price> {
+        value.as_i64().map(Price::from_hundredths)
+    }
+}
+
+impl FromSql for Details {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Details> {
+        Details::parse(value.as_str()?).map_err(FromSqlError::other)
+    }
+}

@@ -1,0 +1,72 @@
+//! Events in SQLite.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+
+use super::listing::{Filter, List};
+use super::{error, urls};
+use crate::event::{Details, Event, EventFilter, NewEvent};
+use crate::store::{Listing, Page, Result, StoreError};
+use crate::{Id, Timestamp};
+
+const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
+
+pub(super) fn insert(db: &Transaction<'_>, event: &NewEvent) -> Result<Event> {
+    append(db, event.url_id, event.user_id, event.event_type.as_str(), Timestamp::now(), &event.details)
+}
+
+/// Appends an event and gives it back as a row.
+pub(super) fn append(
+    db: &Transaction<'_>,
+    url_id: Id,
+    user_id: Id,
+    event_type: &str,
+    timestamp: Timestamp,
+    details: &Details,
+) -> Result<Event> {
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (?1, ?2, ?3, ?4, ?5)
+               RETURNING id, url_id, user_id, event_type, timestamp, details";
+    match db.prepare_cached(sql)?.query_row((url_id, user_id, event_type, timestamp, details.as_str()), from_row) {
+        Ok(event) => Ok(event),
+        Err(error) if error::is_foreign_key(&error) => Err(unknown_reference(db, url_id, user_id)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Which of the two rows that an event points to is not there.
+pub(super) fn unknown_reference(db: &Transaction<'_>, url_id: Id, user_id: Id) -> Result<StoreError> {
+    Ok(match urls::find(db, url_id)? {
+        None => StoreError::UnknownUrl(url_id),
+        Some(_) => StoreError::UnknownUser(user_id),
+    })
+}
+
+pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Event>> {
+    let sql = "SELECT id, url_id, user_id, event_type, timestamp, details FROM events WHERE id = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([id], from_row).optional()?)
+}
+
+pub(super) fn list(db: &Connection, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
+    let mut filters = Vec::new();
+    if let Some(id) = filter.url_id {
+        filters.push(Filter { column: "url_id", value: Value::Integer(id.get()), counted: true });
+    }
+    if let Some(id) = filter.user_id {
+        filters.push(Filter { column: "user_id", value: Value::Integer(id.get()), counted: true });
+    }
+    if let Some(event_type) = filter.event_type {
+        filters.push(Filter { column: "event_type", value: Value::Text(event_type), counted: true });
+    }
+    List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row)
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
+        id: row.get(0)?,
+        url_id: row.get(1)?,
+        user_id: row.get(2)?,
+        event_type: row.get(3)?,
+        timestamp: row.get(4)?,
+        details: row.get(5)?,
+    })
+}

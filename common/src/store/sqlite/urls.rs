@@ -1,0 +1,89 @@
+//! Urls in SQLite.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+
+use super::listing::{Filter, List};
+use super::{changes, error, events};
+use crate::event::{Details, EventType};
+use crate::store::{Changed, Listing, Page, Result, StoreError};
+use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
+use crate::{Id, TargetUrl, Timestamp};
+
+const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
+
+pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Changed<Url>> {
+    let sql = "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
+               VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5)
+               RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
+    let title = url.title.as_ref().map(Title::as_str);
+    let values = (url.user_id, url.short_code.as_str(), url.original_url.as_given(), title, Timestamp::now());
+    let inserted = db.prepare_cached(sql)?.query_row(values, from_row).map_err(|error| {
+        if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
+    })?;
+    record(db, &inserted, EventType::CREATED)?;
+    Ok(Changed { value: inserted, mark: changes::mark(db)? })
+}
+
+pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Url>> {
+    let sql = "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at
+               FROM urls WHERE id = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([id], from_row).optional()?)
+}
+
+pub(super) fn list(db: &Connection, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
+    let mut filters = Vec::new();
+    if let Some(code) = filter.short_code {
+        filters.push(Filter { column: "short_code", value: Value::Text(code), counted: false });
+    }
+    if let Some(id) = filter.user_id {
+        filters.push(Filter { column: "user_id", value: Value::Integer(id.get()), counted: true });
+    }
+    if let Some(is_active) = filter.is_active {
+        filters.push(Filter { column: "is_active", value: Value::Integer(is_active.into()), counted: true });
+    }
+    List { table: "urls", columns: COLUMNS, filters }.page(db, page, from_row)
+}
+
+pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result<Option<Changed<Url>>> {
+    let Some(before) = find(db, id)? else { return Ok(None) };
+    if change.is_empty() {
+        return Ok(Some(Changed { value: before, mark: changes::mark(db)? }));
+    }
+    let sql = "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5 WHERE id = ?1
+               RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
+    let title = match &change.title {
+        Some(title) => title.as_ref().map(Title::as_str),
+        None => before.title.as_deref(),
+    };
+    let is_active = change.is_active.unwrap_or(before.is_active);
+    let original_url = change.original_url.as_ref().map_or(before.original_url.as_str(), TargetUrl::as_given);
+    let values = (id, title, is_active, original_url, Timestamp::now());
+    let updated = db.prepare_cached(sql)?.query_row(values, from_row)?;
+    record(db, &updated, EventType::UPDATED)?;
+    Ok(Some(Changed { value: updated, mark: changes::mark(db)? }))
+}
+
+pub(super) fn delete(db: &Transaction<'_>, id: Id) -> Result<Option<Changed<()>>> {
+    let deleted = db.prepare_cached("DELETE FROM urls WHERE id = ?1")?.execute([id])?;
+    Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: changes::mark(db)? }) })
+}
+
+fn record(db: &Transaction<'_>, url: &Url, event_type: &str) -> Result<()> {
+    let details = Details::of_url(&url.short_code, &url.original_url);
+    events::append(db, url.id, url.user_id, event_type, Timestamp::now(), &details)?;
+    Ok(())
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
+    Ok(Url {
+        id: row.get(0)?,
+        user_id: row.get(1)?,
+        short_code: row.get(2)?,
+        original_url: row.get(3)?,
+        title: row.get(4)?,
+        is_active: row.get(5)?,
+        created_at: row.get(6)?,
+        updated_at: row.get(7)?,
+    })
+}

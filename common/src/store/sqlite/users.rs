@@ -1,0 +1,68 @@
+//! Users in SQLite.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+
+use super::changes;
+use super::listing::List;
+use crate::store::{Changed, Imported, Listing, Page, Result, StoreError};
+use crate::user::{NewUser, User, UserChange, UserRow};
+use crate::{Id, Timestamp};
+
+const COLUMNS: &str = "id, username, email, created_at";
+
+pub(super) fn insert(db: &Transaction<'_>, user: &NewUser) -> Result<User> {
+    let sql = "INSERT INTO users (username, email, created_at) VALUES (?1, ?2, ?3)
+               RETURNING id, username, email, created_at";
+    Ok(db.prepare_cached(sql)?.query_row((user.username.as_str(), user.email.as_str(), Timestamp::now()), from_row)?)
+}
+
+pub(super) fn find(db: &Connection, id: Id) -> Result<Option<User>> {
+    let sql = "SELECT id, username, email, created_at FROM users WHERE id = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([id], from_row).optional()?)
+}
+
+pub(super) fn list(db: &Connection, page: Page) -> Result<Listing<User>> {
+    List { table: "users", columns: COLUMNS, filters: Vec::new() }.page(db, page, from_row)
+}
+
+pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UserChange) -> Result<Option<User>> {
+    let sql = "UPDATE users SET username = coalesce(?2, username), email = coalesce(?3, email) WHERE id = ?1
+               RETURNING id, username, email, created_at";
+    let username = change.username.as_ref().map(|username| username.as_str());
+    let email = change.email.as_ref().map(|email| email.as_str());
+    Ok(db.prepare_cached(sql)?.query_row((id, username, email), from_row).optional()?)
+}
+
+pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+    if cascade {
+        db.execute("DELETE FROM urls WHERE user_id = ?1", [id])?;
+    } else {
+        let urls: i64 =
+            db.prepare_cached("SELECT count(*) FROM urls WHERE user_id = ?1")?.query_row([id], |row| row.get(0))?;
+        if urls > 0 {
+            return Err(StoreError::UserOwnsUrls { user: id, urls: urls.unsigned_abs() });
+        }
+    }
+    let deleted = db.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id])?;
+    Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: changes::mark(db)? }) })
+}
+
+pub(super) fn import(db: &Transaction<'_>, row: &UserRow) -> Result<Imported> {
+    let sql = "INSERT INTO users (id, username, email, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let created_at = row.created_at.unwrap_or_else(Timestamp::now);
+    let inserted = db.prepare_cached(sql)?.execute((row.id, row.username.as_str(), row.email.as_str(), created_at))?;
+    if inserted > 0 {
+        return Ok(Imported::Inserted);
+    }
+    match row.id {
+        Some(id) => match find(db, id)? {
+            Some(holder) if holder.username != row.username.as_str() => Ok(Imported::IdTaken(id)),
+            _ => Ok(Imported::Duplicate),
+        },
+        None => Ok(Imported::Duplicate),
+    }
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User { id: row.get(0)?, username: row.get(1)?, email: row.get(2)?, created_at: row.get(3)? })
+}

@@ -1,0 +1,93 @@
+//! Fresh instances of every implementation, and rows to fill them with.
+
+use std::collections::BTreeMap;
+
+use tern_common::bus::LocalBus;
+use tern_common::cache::LocalCache;
+use tern_common::link::LinkRow;
+use tern_common::store::{Cursor, Delta, LinkChange, Page, SqliteStore, Store};
+use tern_common::url::{NewUrl, Url};
+use tern_common::user::{Email, NewUser, User, Username};
+use tern_common::{Id, ShortCode, TargetUrl};
+
+pub async fn sqlite() -> (SqliteStore, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
+    (store, directory)
+}
+
+pub async fn local_bus() -> (LocalBus, ()) {
+    (LocalBus::new(), ())
+}
+
+pub async fn local_cache() -> (LocalCache, ()) {
+    (LocalCache::new(), ())
+}
+
+pub fn id(value: i64) -> Id {
+    Id::new(value).unwrap()
+}
+
+pub fn page(number: u64, size: u32) -> Page {
+    Page { number, size }
+}
+
+pub fn new_user(name: &str) -> NewUser {
+    NewUser { username: Username::parse(name).unwrap(), email: Email::parse(&format!("{name}@mail.example")).unwrap() }
+}
+
+pub fn new_url(owner: Id, code: &str, target: &str) -> NewUrl {
+    NewUrl {
+        user_id: owner,
+        short_code: ShortCode::parse(code).unwrap(),
+        original_url: TargetUrl::parse(target).unwrap(),
+        title: None,
+    }
+}
+
+pub async fn user(store: &dyn Store, name: &str) -> User {
+    store.insert_user(new_user(name)).await.unwrap()
+}
+
+pub async fn url(store: &dyn Store, owner: Id, code: &str) -> Url {
+    store.insert_url(new_url(owner, code, &format!("https://{code}.example/"))).await.unwrap().value
+}
+
+/// A map as a replica would hold it.
+pub type Links = BTreeMap<String, LinkRow>;
+
+pub async fn snapshot(store: &dyn Store) -> (Links, Cursor) {
+    let mut snapshot = store.snapshot().await.unwrap();
+    let mut links = Links::new();
+    while let Some(batch) = snapshot.rows.recv().await {
+        links.extend(batch.unwrap().into_iter().map(|row| (row.short_code.clone(), row)));
+    }
+    (links, snapshot.cursor)
+}
+
+/// Every change since `cursor`, and where that leads.
+pub async fn changes_since(store: &dyn Store, cursor: &Cursor) -> (Vec<LinkChange>, Cursor) {
+    let mut cursor = cursor.clone();
+    let mut all = Vec::new();
+    loop {
+        match store.delta(&cursor).await.unwrap() {
+            Delta::Changes { changes, cursor: next, more } => {
+                all.extend(changes);
+                cursor = next;
+                if !more {
+                    return (all, cursor);
+                }
+            }
+            Delta::TooOld => panic!("{cursor} is too old"),
+        }
+    }
+}
+
+pub fn apply(links: &mut Links, changes: Vec<LinkChange>) {
+    for change in changes {
+        match change {
+            LinkChange::Put(row) => drop(links.insert(row.short_code.clone(), row)),
+            LinkChange::Removed { short_code } => drop(links.remove(&short_code)),
+        }
+    }
+}

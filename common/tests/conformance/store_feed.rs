@@ -1,0 +1,208 @@
+//! What every store's feed of changes does: whoever follows it holds the table.
+
+use std::time::Duration;
+
+use tern_common::store::{Cursor, Delta, LinkChange, Load, Store, StoreError};
+use tern_common::url::{Title, UrlChange};
+use tern_common::{Id, ShortCode, TargetUrl};
+
+use crate::fixture::{self, Links, apply, changes_since, id, new_url, snapshot, url, user};
+use crate::store_loading::{load, numbered};
+
+fn codes(changes: &[LinkChange]) -> Vec<(&str, bool)> {
+    let mut codes: Vec<(&str, bool)> = changes
+        .iter()
+        .map(|change| match change {
+            LinkChange::Put(row) => (row.short_code.as_str(), true),
+            LinkChange::Removed { short_code } => (short_code.as_str(), false),
+        })
+        .collect();
+    codes.sort_unstable();
+    codes
+}
+
+fn set_active(is_active: bool) -> UrlChange {
+    UrlChange { is_active: Some(is_active), ..UrlChange::default() }
+}
+
+pub async fn a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas(store: &dyn Store) {
+    let (links, cursor) = snapshot(store).await;
+    assert!(links.is_empty());
+    assert_eq!(changes_since(store, &cursor).await.0, []);
+
+    let owner = user(store, "ada").await.id;
+    for n in 0..2_500 {
+        url(store, owner, &format!("code{n}")).await;
+    }
+    store.update_url(id(1), set_active(false)).await.unwrap();
+    let (links, cursor) = snapshot(store).await;
+    assert_eq!(links.len(), 2_500);
+    let first = &links["code0"];
+    assert_eq!((first.url_id, first.owner_id, first.is_active), (id(1), owner, false));
+    assert_eq!(first.original_url, "https://code0.example/");
+    assert_eq!(changes_since(store, &cursor).await, (Vec::new(), cursor));
+}
+
+pub async fn each_kind_of_change_is_seen_once(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    for code in ["kept", "moved", "off", "gone", "titled"] {
+        url(store, owner, code).await;
+    }
+    let (_, cursor) = snapshot(store).await;
+    let target = TargetUrl::parse("https://elsewhere.example/").unwrap();
+    let change = UrlChange { original_url: Some(target), ..UrlChange::default() };
+    store.update_url(id(2), change).await.unwrap();
+    store.update_url(id(3), set_active(false)).await.unwrap();
+    store.delete_url(id(4)).await.unwrap();
+    let title = UrlChange { title: Some(Title::parse("x").ok()), ..UrlChange::default() };
+    store.update_url(id(5), title).await.unwrap();
+    url(store, owner, "fresh").await;
+    store.update_url(id(6), set_active(false)).await.unwrap();
+    store.update_url(id(6), set_active(true)).await.unwrap();
+
+    let (changes, cursor) = changes_since(store, &cursor).await;
+    let seen: Vec<(&str, bool)> = codes(&changes).into_iter().filter(|(code, _)| *code != "titled").collect();
+    assert_eq!(seen, [("fresh", true), ("gone", false), ("moved", true), ("off", true)]);
+    let moved = changes.iter().find_map(|change| match change {
+        LinkChange::Put(row) if row.short_code == "moved" => Some(row.original_url.as_str()),
+        _ => None,
+    });
+    assert_eq!(moved, Some("https://elsewhere.example/"));
+    assert_eq!(changes_since(store, &cursor).await.0, []);
+}
+
+pub async fn a_code_that_came_and_went_is_a_tombstone(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let (_, cursor) = snapshot(store).await;
+    let brief = url(store, owner, "brief").await;
+    store.delete_url(brief.id).await.unwrap();
+    let (changes, _) = changes_since(store, &cursor).await;
+    assert_eq!(codes(&changes), [("brief", false)]);
+
+    url(store, owner, "brief").await;
+    let (changes, _) = changes_since(store, &cursor).await;
+    assert_eq!(codes(&changes), [("brief", true)]);
+
+    let (_, cursor) = snapshot(store).await;
+    store.delete_user(owner, true).await.unwrap();
+    assert_eq!(codes(&changes_since(store, &cursor).await.0), [("brief", false)]);
+}
+
+pub async fn a_rolled_back_change_is_not_seen(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    url(store, owner, "taken").await;
+    let (links, cursor) = snapshot(store).await;
+    let refused = store.insert_url(new_url(owner, "taken", "https://other.example/")).await;
+    assert!(matches!(refused, Err(StoreError::ShortCodeTaken)));
+    assert!(store.insert_url(new_url(id(99), "orphan", "https://other.example/")).await.is_err());
+    assert!(store.delete_user(owner, false).await.is_err());
+    assert_eq!(changes_since(store, &cursor).await.0, []);
+    assert_eq!(snapshot(store).await.0, links);
+}
+
+pub async fn a_mark_is_covered_once_its_change_was_seen(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let (_, before) = snapshot(store).await;
+    let first = store.insert_url(new_url(owner, "first", "https://a.example/")).await.unwrap();
+    let (_, between) = changes_since(store, &before).await;
+    let second = store.update_url(first.value.id, set_active(false)).await.unwrap().unwrap();
+    let (_, after) = changes_since(store, &between).await;
+    let third = store.delete_url(first.value.id).await.unwrap().unwrap();
+
+    assert!(!before.covers(&first.mark) && between.covers(&first.mark) && after.covers(&first.mark));
+    assert!(!between.covers(&second.mark) && after.covers(&second.mark));
+    assert!(!after.covers(&third.mark));
+    let reread: Cursor = after.to_string().parse().unwrap();
+    assert!(reread.covers(&second.mark) && !reread.covers(&third.mark));
+}
+
+pub async fn a_long_delta_comes_in_parts(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let (mut links, cursor) = snapshot(store).await;
+    let row = |n: usize| tern_common::url::UrlRow {
+        id: None,
+        user_id: owner,
+        short_code: ShortCode::parse(&format!("code{n}")).unwrap(),
+        original_url: TargetUrl::parse("https://example.com/").unwrap(),
+        title: None,
+        is_active: true,
+        created_at: None,
+        updated_at: None,
+    };
+    load(store, Load::Urls, numbered((0..25_000).map(row).collect())).await.unwrap();
+    let (changes, _) = changes_since(store, &cursor).await;
+    apply(&mut links, changes);
+    assert_eq!(links.len(), 25_000);
+    assert_eq!(links, snapshot(store).await.0);
+}
+
+pub async fn pruning_makes_old_cursors_too_old(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let (_, old) = snapshot(store).await;
+    url(store, owner, "first").await;
+    let (_, recent) = snapshot(store).await;
+
+    assert_eq!(store.prune_changes(Duration::from_secs(3600)).await.unwrap(), 0);
+    assert_eq!(changes_since(store, &old).await.0.len(), 1);
+
+    // A change is prunable once it is older than `keep` in whole seconds.
+    while store.prune_changes(Duration::ZERO).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(matches!(store.delta(&old).await.unwrap(), Delta::TooOld));
+    url(store, owner, "second").await;
+    assert_eq!(codes(&changes_since(store, &recent).await.0), [("second", true)]);
+}
+
+pub async fn a_cursor_of_another_history_is_too_old(store: &dyn Store) {
+    let (other, _directory) = fixture::sqlite().await;
+    let (_, foreign) = snapshot(&other).await;
+    assert!(matches!(store.delta(&foreign).await.unwrap(), Delta::TooOld));
+    let (_, own) = snapshot(store).await;
+    assert!(matches!(store.delta(&own).await.unwrap(), Delta::Changes { .. }));
+}
+
+/// Several writers change links at random while a replica follows by deltas only.
+pub async fn a_replica_that_follows_the_feed_equals_the_table(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let (mut links, mut cursor) = snapshot(store).await;
+    let writers = async {
+        tokio::join!(
+            write_at_random(store, owner, 1),
+            write_at_random(store, owner, 2),
+            write_at_random(store, owner, 3)
+        );
+    };
+    let mut writers = std::pin::pin!(writers);
+    let mut writing = true;
+    while writing {
+        tokio::select! {
+            () = &mut writers => writing = false,
+            () = tokio::task::yield_now() => {}
+        }
+        let (changes, next) = changes_since(store, &cursor).await;
+        apply(&mut links, changes);
+        cursor = next;
+    }
+    let table: Links = snapshot(store).await.0;
+    assert!(!table.is_empty());
+    assert_eq!(links, table);
+}
+
+async fn write_at_random(store: &dyn Store, owner: Id, seed: u64) {
+    let mut state = seed;
+    let mut draw = |below: u64| {
+        // Knuth's MMIX generator: which changes are drawn matters little, that a failure repeats does.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for n in 0..100 {
+        let chosen = id(1 + draw(60).cast_signed());
+        let done = match draw(4) {
+            0 => store.delete_url(chosen).await.map(|_| ()),
+            1 => store.update_url(chosen, set_active(draw(2) == 0)).await.map(|_| ()),
+            _ => store.insert_url(new_url(owner, &format!("c{seed}-{n}"), "https://example.com/")).await.map(|_| ()),
+        };
+        done.unwrap();
+    }
+}

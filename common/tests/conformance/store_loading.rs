@@ -1,0 +1,152 @@
+//! What every store does with files.
+
+use tern_common::event::{Details, EventRow, EventType};
+use tern_common::product::{Price, ProductRow};
+use tern_common::store::{Batches, Load, LoadError, Loaded, Numbered, Store};
+use tern_common::url::UrlRow;
+use tern_common::user::{Email, UserRow, Username};
+use tern_common::{ShortCode, TargetUrl, Timestamp};
+use tokio::sync::mpsc;
+
+use crate::fixture::{changes_since, id, page, snapshot, url, user};
+
+/// Gives rows the line numbers that they would have below a header.
+pub fn numbered<T>(rows: Vec<T>) -> Vec<Numbered<T>> {
+    (2..).zip(rows).map(|(line, row)| Numbered { line, row }).collect()
+}
+
+pub async fn load<T>(
+    store: &dyn Store,
+    kind: impl FnOnce(Batches<T>) -> Load,
+    rows: Vec<Numbered<T>>,
+) -> Result<Loaded, LoadError> {
+    let (sender, batches) = mpsc::channel(1);
+    let (loaded, sent) = tokio::join!(store.load(kind(batches)), async move { sender.send(Ok(rows)).await });
+    // A store that refuses the first row need not take the others.
+    drop(sent);
+    loaded
+}
+
+fn user_row(given: Option<i64>, name: &str) -> UserRow {
+    UserRow {
+        id: given.map(id),
+        username: Username::parse(name).unwrap(),
+        email: Email::parse(&format!("{name}@mail.example")).unwrap(),
+        created_at: None,
+    }
+}
+
+fn url_row(given: Option<i64>, owner: i64, code: &str) -> UrlRow {
+    let created_at = Timestamp::parse("2025-05-22 05:19:55").unwrap();
+    UrlRow {
+        id: given.map(id),
+        user_id: id(owner),
+        short_code: ShortCode::parse(code).unwrap(),
+        original_url: TargetUrl::parse("https://example.com/").unwrap(),
+        title: None,
+        is_active: false,
+        created_at: Some(created_at),
+        updated_at: None,
+    }
+}
+
+fn event_row(given: Option<i64>, url: i64, user: i64) -> EventRow {
+    EventRow {
+        id: given.map(id),
+        url_id: id(url),
+        user_id: id(user),
+        event_type: EventType::parse("created").unwrap(),
+        timestamp: Some(Timestamp::parse("2025-05-22 05:19:55").unwrap()),
+        details: Details::empty(),
+    }
+}
+
+pub fn product_row(given: Option<i64>, name: &str, price: &str) -> ProductRow {
+    ProductRow {
+        id: given.map(id),
+        name: name.to_owned(),
+        category: "home".to_owned(),
+        price: Price::parse(price).unwrap(),
+        stock: 3,
+    }
+}
+
+pub async fn files_are_loaded_with_their_ids_and_the_sequence_moves_past_them(store: &dyn Store) {
+    let (_, cursor) = snapshot(store).await;
+    let users = numbered(vec![user_row(Some(400), "ada"), user_row(Some(7), "bob")]);
+    assert_eq!(load(store, Load::Users, users).await.unwrap(), Loaded::Inserted(2));
+    let urls = numbered(vec![url_row(Some(2000), 400, "AAAAAA"), url_row(Some(5), 7, "BBBBBB")]);
+    assert_eq!(load(store, Load::Urls, urls).await.unwrap(), Loaded::Inserted(2));
+    let events = numbered(vec![event_row(Some(3422), 2000, 7)]);
+    assert_eq!(load(store, Load::Events, events).await.unwrap(), Loaded::Inserted(1));
+
+    let loaded = store.find_url(id(2000)).await.unwrap().unwrap();
+    assert_eq!((loaded.user_id, loaded.short_code.as_str(), loaded.is_active), (id(400), "AAAAAA", false));
+    assert_eq!((loaded.created_at, loaded.updated_at), (loaded.created_at, loaded.created_at));
+    assert_eq!(store.find_event(id(3422)).await.unwrap().unwrap().timestamp.to_string(), "2025-05-22T05:19:55");
+    assert_eq!(user(store, "next").await.id, id(401));
+    let next = url(store, id(401), "CCCCCC").await;
+    assert_eq!(next.id, id(2001));
+    let events = store.list_events(Default::default(), page(1, 10)).await.unwrap();
+    assert_eq!(events.rows.last().unwrap().id, id(3423));
+
+    let (changes, _) = changes_since(store, &cursor).await;
+    assert_eq!(changes.len(), 3, "what a load changes is in the feed");
+}
+
+pub async fn a_second_load_changes_nothing(store: &dyn Store) {
+    let users = || numbered(vec![user_row(Some(1), "ada"), user_row(None, "bob")]);
+    let urls = || numbered(vec![url_row(Some(1), 1, "AAAAAA"), url_row(None, 1, "BBBBBB")]);
+    let events = || numbered(vec![event_row(Some(1), 1, 1), event_row(None, 2, 1)]);
+    let products = || numbered(vec![product_row(Some(1), "Lamp", "1"), product_row(None, "Desk", "2")]);
+    for expected in [Loaded::Inserted(2), Loaded::AlreadyThere(2), Loaded::AlreadyThere(2)] {
+        assert_eq!(load(store, Load::Users, users()).await.unwrap(), expected);
+        assert_eq!(load(store, Load::Urls, urls()).await.unwrap(), expected);
+        assert_eq!(load(store, Load::Events, events()).await.unwrap(), expected);
+        assert_eq!(load(store, Load::Products, products()).await.unwrap(), expected);
+    }
+    let (_, cursor) = snapshot(store).await;
+    load(store, Load::Urls, urls()).await.unwrap();
+    assert_eq!(changes_since(store, &cursor).await.0, []);
+    assert_eq!(store.list_products().await.unwrap().len(), 2);
+}
+
+pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn Store) {
+    user(store, "ada").await;
+    url(store, id(1), "TAKEN1").await;
+
+    async fn check<T>(store: &dyn Store, kind: impl FnOnce(Batches<T>) -> Load, rows: Vec<T>, line: u64, reason: &str) {
+        match load(store, kind, numbered(rows)).await.unwrap_err() {
+            LoadError::Row { line: at, reason: why } => assert_eq!((at, why.as_str()), (line, reason)),
+            other => panic!("{other}"),
+        }
+    }
+    let mut namesake = user_row(Some(50), "ada");
+    namesake.email = Email::parse("namesake@mail.example").unwrap();
+    check(store, Load::Users, vec![user_row(None, "bob"), namesake], 3, "Username is already taken").await;
+    let there = "this row is there already, while others of the file are not";
+    check(store, Load::Users, vec![user_row(Some(50), "bob"), user_row(Some(1), "ada")], 3, there).await;
+    check(store, Load::Users, vec![user_row(Some(1), "ada"), user_row(Some(50), "bob")], 2, there).await;
+    check(store, Load::Urls, vec![url_row(None, 1, "AAAAAA"), url_row(None, 9, "BBBBBB")], 3, "User 9 not found").await;
+    let taken = vec![url_row(Some(60), 1, "AAAAAA"), url_row(Some(61), 1, "TAKEN1")];
+    check(store, Load::Urls, taken, 3, "Short code is already taken").await;
+    check(store, Load::Events, vec![event_row(None, 1, 1), event_row(None, 9, 1)], 3, "URL 9 not found").await;
+    check(store, Load::Events, vec![event_row(None, 1, 1), event_row(None, 1, 9)], 3, "User 9 not found").await;
+
+    let (sender, batches) = mpsc::channel(2);
+    sender.send(Ok(numbered(vec![user_row(None, "bob")]))).await.unwrap();
+    sender.send(Err(LoadError::Row { line: 3, reason: "broken".to_owned() })).await.unwrap();
+    assert!(matches!(store.load(Load::Users(batches)).await, Err(LoadError::Row { line: 3, .. })));
+
+    assert_eq!(store.list_users(page(1, 10)).await.unwrap().rows.len(), 1);
+    assert_eq!(store.list_urls(Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);
+    assert_eq!(store.list_events(Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);
+    assert_eq!(user(store, "next").await.id, id(2), "a load that failed moves no sequence");
+}
+
+pub async fn rows_without_ids_get_them(store: &dyn Store) {
+    user(store, "ada").await;
+    load(store, Load::Users, numbered(vec![user_row(None, "bob"), user_row(None, "carol")])).await.unwrap();
+    let users = store.list_users(page(1, 10)).await.unwrap();
+    assert_eq!(users.rows.iter().map(|user| user.id.get()).collect::<Vec<_>>(), [1, 2, 3]);
+}

@@ -1,0 +1,398 @@
+//! One connection, from its first byte to its last: reads, answers every complete head, writes once.
+//!
+//! It decides when the connection ends; what a request means is the service's to say. It must not hold anything of a
+//! thread (a guard, a thread-local) across [`Socket::wait`], which is the only place where it yields.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::os::fd::AsRawFd as _;
+
+use super::Service;
+use super::connections::{Permit, Phase, Registered, Registration, Shared};
+use super::date::{self, Date};
+use super::encode::{Framing, Reply, Status};
+use super::input::Input;
+use super::parse::{self, Method, Refusal, Request, Scan, Scanner, Verb};
+use super::socket::Socket;
+use super::stats::count;
+
+/// What an idle connection may keep of the buffer for answers: 302s with ordinary targets fit.
+const IDLE_OUTPUT: usize = 2 * 1024;
+
+/// Big buffers are given back after this time without a request, and not at once: a client with long cookies would
+/// have them allocated for each.
+const GIVE_BACK_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Runs a connection to its end. The body of its coroutine.
+pub(super) fn run(stream: TcpStream, peer: IpAddr, permit: Permit, service: &impl Service) {
+    let Ok(socket) = Socket::new(stream) else {
+        // Out of memory or watches in epoll: nothing was said yet, so closing is an answer.
+        count(&permit.shared().stats.accept_errors);
+        return;
+    };
+    let registration = permit.register(socket.as_raw_fd(), socket.waker());
+    let mut connection = Connection {
+        readable: false,
+        ending: false,
+        drain_seen: false,
+        date: Date::default(),
+        scanner: Scanner::default(),
+        input: Input::default(),
+        output: Vec::new(),
+        peer,
+        socket,
+        registration,
+    };
+    connection.serve(service);
+}
+
+struct Connection {
+    /// A read may bring something. Cleared by a short read: the epoll is edge-triggered and tells of what comes later,
+    /// so that a second read for nothing but `EAGAIN` is saved on every request.
+    readable: bool,
+    /// The peer has sent its last byte, or broken; told once, so it is kept.
+    ending: bool,
+    /// This connection knows of the drain.
+    drain_seen: bool,
+    date: Date,
+    scanner: Scanner,
+    input: Input,
+    output: Vec<u8>,
+    peer: IpAddr,
+    /// Before the registration: who waits for the registry to be empty finds the socket closed.
+    socket: Socket<TcpStream>,
+    registration: Registration,
+}
+
+/// What came of waiting for bytes.
+enum Filled {
+    /// Some came.
+    Bytes,
+    /// The client will send no more.
+    End,
+    /// The connection broke.
+    Broken,
+    /// The time for it is over.
+    Overdue,
+    /// The server drains, and no request is under way.
+    Drained,
+    /// The server is out of patience.
+    Cut,
+}
+
+/// How it goes on after the heads that were complete.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Read,
+    /// The output is full: write before going on with what was read.
+    Write,
+    /// The last answer was given.
+    Close {
+        /// The client may still be sending, and would lose the answer to a reset.
+        linger: bool,
+    },
+}
+
+impl Connection {
+    fn serve(&mut self, service: &impl Service) {
+        loop {
+            match self.fill() {
+                Filled::Bytes => {}
+                Filled::End => {
+                    if !self.input.is_empty() {
+                        count(&self.shared().stats.aborted);
+                    }
+                    return;
+                }
+                Filled::Broken => return count(&self.shared().stats.aborted),
+                Filled::Overdue => return self.end_overdue(),
+                Filled::Drained | Filled::Cut => return,
+            }
+            loop {
+                let next = self.answer(service);
+                if !self.flush() {
+                    return;
+                }
+                match next {
+                    Next::Write => {}
+                    Next::Read => break,
+                    Next::Close { linger: false } => return,
+                    Next::Close { linger: true } => return self.linger(),
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        self.registration.shared()
+    }
+
+    fn state(&self) -> &Registered {
+        &self.registration.state
+    }
+
+    fn overdue(&self) -> bool {
+        self.state().deadline_ms() <= self.shared().now_ms()
+    }
+
+    fn wait(&mut self) {
+        let ready = self.socket.wait();
+        self.readable |= ready.readable();
+        self.ending |= ready.ending();
+    }
+
+    /// Waits for bytes and reads them, once.
+    fn fill(&mut self) -> Filled {
+        loop {
+            if self.readable {
+                match self.read() {
+                    Ok(0) => return Filled::End,
+                    Ok(_) => return Filled::Bytes,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => return Filled::Broken,
+                }
+            }
+            if self.shared().cutting() {
+                return Filled::Cut;
+            }
+            if self.shared().draining() && self.drain() {
+                return Filled::Drained;
+            }
+            if self.readable {
+                continue;
+            }
+            if self.overdue() && !self.give_back() {
+                return Filled::Overdue;
+            }
+            self.wait();
+        }
+    }
+
+    fn read(&mut self) -> io::Result<usize> {
+        let space = self.input.space(self.registration.shared().limits.head_bytes);
+        let wanted = space.len();
+        let read = loop {
+            match self.socket.get().read(space) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        let taken = *read.as_ref().unwrap_or(&0);
+        self.readable = taken == wanted || (self.ending && taken > 0);
+        self.input.filled(taken);
+        read
+    }
+
+    /// Answers every complete head in the input.
+    fn answer(&mut self, service: &impl Service) -> Next {
+        loop {
+            let limits = &self.registration.shared().limits;
+            match self.scanner.advance(self.input.bytes(), limits.head_bytes) {
+                Scan::Partial => return Next::Read,
+                Scan::Refused(refusal) => {
+                    self.refuse(refusal);
+                    return Next::Close { linger: true };
+                }
+                Scan::Head { begin, end } => {
+                    let next = self.answer_one(begin, end, service);
+                    self.input.consume(end);
+                    self.scanner = Scanner::default();
+                    if let Some(linger) = next {
+                        return Next::Close { linger };
+                    }
+                }
+            }
+            if self.output.len() >= self.shared().limits.pending_reply_bytes {
+                return Next::Write;
+            }
+        }
+    }
+
+    /// Answers one head; says whether, and how, the connection ends with that. Not inlined: its frame holds the header
+    /// fields and must be gone before the next yield.
+    #[inline(never)]
+    fn answer_one(&mut self, begin: usize, end: usize, service: &impl Service) -> Option<bool> {
+        let Self { input, output, date, registration, peer, readable, .. } = self;
+        let shared = registration.shared();
+        let received_at_micros = date::now_micros();
+        let more = end < input.bytes().len();
+        // Heads that are here already are still answered by a drain, and the last of them ends the connection.
+        let drained = shared.draining() && !more;
+        let bytes = &input.bytes()[begin..end];
+        parse::with_head(bytes, |head, headers| {
+            let framing = match &head {
+                Ok(head) => Framing {
+                    head_only: head.verb == Verb::Served(Method::Head),
+                    close: head.close || head.body || drained || head.verb == Verb::Connect,
+                },
+                Err(_) => Framing { head_only: is_head(bytes), close: true },
+            };
+            let reply = Reply::new(output, date, received_at_micros, framing);
+            let refuse = |status, message: &str, reply: Reply<'_>| {
+                shared.stats.count_refused(status);
+                reply.error(status, &[message.as_bytes()]);
+            };
+            let head = match head {
+                Ok(head) => head,
+                Err(Refusal { status, message }) => {
+                    refuse(status, message, reply);
+                    return Some(true);
+                }
+            };
+            match head.verb {
+                Verb::Served(method) => {
+                    let request = Request { method, path: head.path, headers, peer: *peer, received_at_micros };
+                    service.call(&request, reply);
+                }
+                Verb::NotAllowed | Verb::Connect => {
+                    refuse(Status::MethodNotAllowed, "Only GET and HEAD are served here", reply);
+                }
+            }
+            // A client that said it is done, and sent nothing after that, can be believed.
+            framing.close.then_some(!head.close || head.body || more || *readable)
+        })
+    }
+
+    /// Answers what never became a head that can be served.
+    fn refuse(&mut self, Refusal { status, message }: Refusal) {
+        self.shared().stats.count_refused(status);
+        let framing = Framing { head_only: is_head(self.input.bytes()), close: true };
+        let reply = Reply::new(&mut self.output, &mut self.date, date::now_micros(), framing);
+        reply.error(status, &[message.as_bytes()]);
+    }
+
+    /// Sets the time for what comes next: the rest of a head, or another one.
+    fn settle(&mut self) {
+        let (shared, state) = (self.registration.shared(), &self.registration.state);
+        if !self.input.is_empty() {
+            // The time runs from the first byte of a head. What is left after an answer starts a new one.
+            if !state.is(Phase::Head) || self.input.is_new() {
+                state.enter(Phase::Head, shared.deadline_in(shared.limits.header_timeout));
+            }
+        } else {
+            let timeout = shared.limits.idle_timeout;
+            state.enter(
+                Phase::Idle,
+                shared.deadline_in(if self.is_big() { timeout.min(GIVE_BACK_AFTER) } else { timeout }),
+            );
+        }
+        self.input.settle();
+    }
+
+    fn is_big(&self) -> bool {
+        self.input.is_big() || self.output.capacity() > IDLE_OUTPUT
+    }
+
+    /// Gives big buffers back when the time for that has come; otherwise it is the connection's own time.
+    fn give_back(&mut self) -> bool {
+        let big = self.state().is(Phase::Idle) && self.is_big();
+        if big {
+            self.input.give_back();
+            self.output = Vec::new();
+            let shared = self.shared();
+            let left = shared.limits.idle_timeout.saturating_sub(GIVE_BACK_AFTER);
+            self.state().enter(Phase::Idle, shared.deadline_in(left));
+        }
+        big
+    }
+
+    /// What a drain means to this connection: true if it can end now. A request under way is finished first, and what
+    /// may have come at this moment is looked for once.
+    fn drain(&mut self) -> bool {
+        let shared = self.registration.shared();
+        let first = !std::mem::replace(&mut self.drain_seen, true);
+        if self.state().is(Phase::Fresh) {
+            if first {
+                // Its client has only just connected, and has no other connection to try again on.
+                let grace = shared.deadline_in(shared.limits.drain_fresh_grace);
+                self.state().enter(Phase::Fresh, grace.min(self.state().deadline_ms()));
+            }
+            return false;
+        }
+        let idle = self.state().is(Phase::Idle);
+        self.readable |= first && idle;
+        idle && !self.readable
+    }
+
+    fn end_overdue(&mut self) {
+        let stats = &self.shared().stats;
+        match self.state().is(Phase::Idle) {
+            true => count(&stats.idle_timeouts),
+            false => count(&stats.header_timeouts),
+        }
+        // Who sent nothing has asked nothing.
+        if !self.input.is_empty() {
+            self.refuse(Refusal { status: Status::RequestTimeout, message: "The request head did not come in time" });
+            if self.flush() {
+                self.linger();
+            }
+        }
+    }
+
+    /// Writes all answers; false if the connection is over. One call to write, unless the client does not read.
+    fn flush(&mut self) -> bool {
+        let mut written = 0;
+        let mut blocked = false;
+        while written < self.output.len() {
+            match self.socket.get().write(&self.output[written..]) {
+                Ok(bytes) if bytes > 0 => {
+                    written += bytes;
+                    blocked = false;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let (shared, state) = (self.registration.shared(), &self.registration.state);
+                    if !blocked {
+                        blocked = true;
+                        state.enter(Phase::Write, shared.deadline_in(shared.limits.write_timeout));
+                    } else if self.overdue() {
+                        count(&shared.stats.write_timeouts);
+                        return false;
+                    }
+                    if shared.cutting() {
+                        return false;
+                    }
+                    self.wait();
+                }
+                _ => {
+                    count(&self.shared().stats.aborted);
+                    return false;
+                }
+            }
+        }
+        self.output.clear();
+        true
+    }
+
+    /// Ends the answers, then reads and forgets until the client closes, so that bytes it is still sending do not
+    /// reset the connection under its answer. Bounded in time and bytes.
+    fn linger(&mut self) {
+        if self.socket.get().shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let shared = self.registration.shared();
+        let mut left = shared.limits.linger_bytes;
+        self.registration.state.enter(Phase::Linger, shared.deadline_in(shared.limits.linger_timeout));
+        self.readable = true;
+        loop {
+            while self.readable {
+                self.input.clear();
+                match self.read() {
+                    Ok(bytes) if bytes > 0 && bytes < left => left -= bytes,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    _ => return,
+                }
+            }
+            if self.overdue() || self.shared().cutting() {
+                return;
+            }
+            self.wait();
+        }
+    }
+}
+
+/// Whether the answer may have no body, for heads that were not, or not successfully, parsed.
+fn is_head(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"HEAD ")
+}

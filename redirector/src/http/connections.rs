@@ -1,0 +1,292 @@
+//! Who is open and until when: the registry, the coarse clock, and what the reaper thread does with them.
+//!
+//! A connection takes the registry's lock when it opens and when it closes, never in between. Everything else it
+//! shares with the reaper is an atomic of its own that only it writes. It must know nothing of HTTP.
+
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use may::coroutine::Builder;
+use may::io::WaitIoWaker;
+use slab::Slab;
+
+use super::limits::Limits;
+use super::stats::{Stats, count};
+
+/// Slots looked at under one hold of the lock: some microseconds, so that no worker waits for a whole scan.
+const SCAN_CHUNK: usize = 128;
+
+/// Where a connection is. Written by its coroutine, read by the reaper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Accepted, and no byte has come.
+    Fresh,
+    /// Between requests.
+    Idle,
+    /// Within a head.
+    Head,
+    /// Waiting for the client to read.
+    Write,
+    /// Answered for the last time; the client is given time to read it.
+    Linger,
+}
+
+/// What a connection shares with the reaper.
+pub(super) struct Registered {
+    fd: RawFd,
+    /// Coarse milliseconds ([`Shared::now_ms`]) at which the connection wants to be woken.
+    /// Written by the coroutine, read by the reaper.
+    deadline_ms: AtomicU64,
+    phase: AtomicU8,
+    waker: WaitIoWaker,
+}
+
+impl Registered {
+    pub(super) fn deadline_ms(&self) -> u64 {
+        self.deadline_ms.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn enter(&self, phase: Phase, deadline_ms: u64) {
+        self.deadline_ms.store(deadline_ms, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    pub(super) fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+}
+
+/// What the listener, the connections, the reaper and the server share.
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) stats: Stats,
+    started: Instant,
+    /// Milliseconds since `started`, at most a tick old. Written by the reaper.
+    now_ms: AtomicU64,
+    /// Written by the server, once: no further connections, each one ends with its request.
+    draining: AtomicBool,
+    /// Written by the server, once, later: each connection ends where it is.
+    cutting: AtomicBool,
+    /// Written by the server, once, last: the reaper ends.
+    stopped: AtomicBool,
+    /// Permits given out. Written by the listener (up) and by ending connections (down).
+    open: AtomicUsize,
+    /// The last error of accept(2), for the reaper to log: formatting has no place on a coroutine's stack.
+    pub(super) last_accept_error: AtomicI32,
+    registry: Mutex<Slab<Arc<Registered>>>,
+    /// Notified, under the registry's lock, when a connection or the listener ends during a drain.
+    ended: Condvar,
+}
+
+impl Shared {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            stats: Stats::default(),
+            started: Instant::now(),
+            now_ms: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            cutting: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            last_accept_error: AtomicI32::new(0),
+            registry: Mutex::default(),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// The coarse time at which `timeout` has surely passed.
+    pub(super) fn deadline_in(&self, timeout: Duration) -> u64 {
+        self.now_ms() + (timeout + self.limits.tick).as_millis() as u64
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn cutting(&self) -> bool {
+        self.cutting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(super) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn start_cutting(&self) {
+        self.cutting.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Blocks a plain thread until `done`, or until the deadline; says which. `done` is looked at again whenever
+    /// something [ended](Self::notify_ended).
+    pub(super) fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) -> bool {
+        let mut registry = self.lock();
+        while !done() {
+            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                return false;
+            };
+            registry = self.ended.wait_timeout(registry, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    pub(super) fn notify_ended(&self) {
+        if self.draining() {
+            // Under the lock, or it could fall between a look at `done` and the wait.
+            let _registry = self.lock();
+            self.ended.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slab<Arc<Registered>>> {
+        // Nothing can panic half-way through a change of the slab.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many connections stand in the registry.
+    pub(super) fn registered(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// The reaper's life: ticks until stopped. Unpark its thread to make it look at once.
+    pub(super) fn reap(&self) {
+        let workers = may::config().get_workers().max(1);
+        let mut overdue: Vec<Vec<Arc<Registered>>> = vec![Vec::new(); workers];
+        let mut log = AcceptErrorLog::default();
+        while !self.stopped.load(Ordering::Acquire) {
+            std::thread::park_timeout(self.limits.tick);
+            self.now_ms.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+            self.collect_overdue(&mut overdue);
+            for (worker, connections) in overdue.iter_mut().enumerate().filter(|(_, some)| !some.is_empty()) {
+                wake_on(worker, std::mem::take(connections));
+            }
+            log.look(self);
+        }
+    }
+
+    fn collect_overdue(&self, overdue: &mut [Vec<Arc<Registered>>]) {
+        let (now_ms, draining, cutting) = (self.now_ms(), self.draining(), self.cutting());
+        let due = |connection: &Registered| {
+            cutting
+                || connection.deadline_ms() <= now_ms
+                || (draining && (connection.is(Phase::Idle) || connection.is(Phase::Fresh)))
+        };
+        let mut from = 0;
+        loop {
+            let registry = self.lock();
+            let to = (from + SCAN_CHUNK).min(registry.capacity());
+            for connection in (from..to).filter_map(|key| registry.get(key)).filter(|connection| due(connection)) {
+                overdue[connection.fd as usize % overdue.len()].push(connection.clone());
+            }
+            from = to;
+            if from == registry.capacity() {
+                return;
+            }
+        }
+    }
+}
+
+/// Wakes connections from a coroutine on the worker whose epoll holds their sockets.
+///
+/// Woken from any other thread, a connection would run on some other worker, and could there be resumed, run to its
+/// end and be freed while the first worker is still inside its `wait_io`. On its own worker nothing overlaps.
+fn wake_on(worker: usize, connections: Vec<Arc<Registered>>) {
+    let wake = move || connections.iter().for_each(|connection| connection.waker.wakeup());
+    // Without memory for a stack they stay overdue, and the next tick tries again.
+    drop(may::go!(Builder::new().id(worker), wake));
+}
+
+/// Logs errors of accept at most once a second, from the reaper's thread.
+#[derive(Default)]
+struct AcceptErrorLog {
+    logged_errors: u64,
+    quiet_until_ms: u64,
+}
+
+impl AcceptErrorLog {
+    fn look(&mut self, shared: &Shared) {
+        let (errors, now_ms) = (shared.stats.accept_errors.load(Ordering::Relaxed), shared.now_ms());
+        if errors == self.logged_errors || now_ms < self.quiet_until_ms {
+            return;
+        }
+        let error = std::io::Error::from_raw_os_error(shared.last_accept_error.load(Ordering::Relaxed));
+        tracing::warn!(errors = errors - self.logged_errors, last = %error, "connections could not be accepted");
+        self.logged_errors = errors;
+        self.quiet_until_ms = now_ms + 1000;
+    }
+}
+
+/// The right to be open, counted against the limit. Taken by the listener, given back when the connection is gone.
+pub(super) struct Permit {
+    shared: Arc<Shared>,
+}
+
+impl Permit {
+    /// `None` when the limit is reached.
+    pub(super) fn take(shared: &Arc<Shared>) -> Option<Self> {
+        // The listener alone counts up, so what it has read cannot have grown.
+        if shared.open() >= shared.limits.connections {
+            return None;
+        }
+        shared.open.fetch_add(1, Ordering::AcqRel);
+        count(&shared.stats.accepted);
+        count(&shared.stats.open);
+        Some(Self { shared: shared.clone() })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Enters the connection into the registry. The entry leaves it with the guard, also when a panic unwinds.
+    pub(super) fn register(self, fd: RawFd, waker: WaitIoWaker) -> Registration {
+        let deadline_ms = self.shared.deadline_in(self.shared.limits.header_timeout).into();
+        let state = Arc::new(Registered { fd, deadline_ms, phase: AtomicU8::new(Phase::Fresh as u8), waker });
+        let key = self.shared.lock().insert(state.clone());
+        Registration { key, state, permit: self }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            count(&self.shared.stats.panicked);
+        }
+        self.shared.stats.open.fetch_sub(1, Ordering::Relaxed);
+        self.shared.open.fetch_sub(1, Ordering::AcqRel);
+        self.shared.notify_ended();
+    }
+}
+
+/// A connection's place in the registry.
+pub(super) struct Registration {
+    key: usize,
+    pub(super) state: Arc<Registered>,
+    permit: Permit,
+}
+
+impl Registration {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.permit.shared
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        drop(self.permit.shared.lock().try_remove(self.key));
+    }
+}

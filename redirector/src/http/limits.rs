@@ -1,0 +1,86 @@
+//! The limits of the port and the set-up of the runtime: plain data, each default beside its reason.
+
+use std::time::Duration;
+
+/// Two memory mappings a stack: 10,000 connections stay well under `vm.max_map_count` (65,530 by default).
+const CONNECTIONS: usize = 10_000;
+
+/// Cookies of every site on the domain, with room to spare; what nginx passes on by default is smaller (4 x 8 KiB
+/// buffers, of which no field may exceed one).
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// A client that pipelines and never reads may hold this much of our memory, and one answer.
+const PENDING_REPLY_BYTES: usize = 64 * 1024;
+
+/// A head comes in one packet. 10 s lets a phone lose a few and takes the fun out of sending a byte a second.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longer than nginx keeps an upstream connection idle (60 s), so that it is nginx who closes and no request meets a
+/// closing connection.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Without a byte taken for this long, the reader is gone or hostile.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long and how much is read and thrown away after the last answer, so that the client reads it before a reset.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// At a drain, a connection that was accepted and has sent nothing yet is about to: wait this long for its request.
+const DRAIN_FRESH_GRACE: Duration = Duration::from_millis(500);
+
+/// Deadlines are met this late at most. 10,000 connections cost the reaper well under a millisecond a tick.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What one connection, and all together, may take. Times are kept to the next tick, never short.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections open at once; one more is answered 503 and closed.
+    pub connections: usize,
+    /// Bytes of a request head, empty lines before it included.
+    pub head_bytes: usize,
+    /// Bytes of answers that wait for a pipelining client before it is made to read.
+    pub pending_reply_bytes: usize,
+    /// From the first byte of a head (or the start of the connection) to its end.
+    pub header_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// Without progress of a write.
+    pub write_timeout: Duration,
+    /// For the client to take the last answer and close.
+    pub linger_timeout: Duration,
+    /// Bytes thrown away meanwhile.
+    pub linger_bytes: usize,
+    /// At a drain, for the first request of a connection.
+    pub drain_fresh_grace: Duration,
+    /// Between two looks of the reaper.
+    pub tick: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: CONNECTIONS,
+            head_bytes: HEAD_BYTES,
+            pending_reply_bytes: PENDING_REPLY_BYTES,
+            header_timeout: HEADER_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
+            linger_timeout: LINGER_TIMEOUT,
+            linger_bytes: LINGER_BYTES,
+            drain_fresh_grace: DRAIN_FRESH_GRACE,
+            tick: TICK,
+        }
+    }
+}
+
+/// Words of stack for each connection: 32 KiB, of which the kernel backs the pages that are used.
+/// Even, or may would touch and print every stack.
+pub const STACK_WORDS: usize = 0x1000;
+
+/// Sets up may for the whole process. Call it before the first server is bound: later calls change nothing.
+pub fn configure_runtime(workers: usize) {
+    may::config().set_workers(workers).set_stack_size(STACK_WORDS);
+    // Pinned to the first cores, the workers would queue behind whatever else was told so.
+    may::config().set_worker_pin(false);
+}

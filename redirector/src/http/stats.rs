@@ -1,0 +1,48 @@
+//! Counters of the port, for the operations port to export. Whatever is dropped is counted, by reason.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::encode::Status;
+
+/// All but `open` only grow. Written with relaxed stores by the workers, the listener and the reaper; none of them is
+/// touched by a request that is answered by the service, so that workers do not share a cache line for it.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Connections accepted, those over the limit not among them.
+    pub accepted: AtomicU64,
+    /// Connections that are open.
+    pub open: AtomicU64,
+    /// Connections over the limit: answered 503 and closed.
+    pub over_limit: AtomicU64,
+    /// Errors of accept(2) and of starting a connection.
+    pub accept_errors: AtomicU64,
+    /// Connections cut because a head did not come, or not to its end.
+    pub header_timeouts: AtomicU64,
+    /// Connections closed because no further request came.
+    pub idle_timeouts: AtomicU64,
+    /// Connections cut because the client did not read.
+    pub write_timeouts: AtomicU64,
+    /// Connections that broke: a reset, or an end within a head.
+    pub aborted: AtomicU64,
+    /// Connections that ended in a panic.
+    pub panicked: AtomicU64,
+    /// Connections cut at the deadline of a drain.
+    pub cut: AtomicU64,
+    /// Requests that the loop refused without asking the service, in the order of [`Status::ALL`].
+    refused: [AtomicU64; Status::ALL.len()],
+}
+
+impl Stats {
+    /// Requests refused with this status by the loop itself.
+    pub fn refused(&self, status: Status) -> u64 {
+        self.refused[status as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_refused(&self, status: Status) {
+        count(&self.refused[status as usize]);
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
