@@ -1,1 +1,31 @@
 //! The control plane: everything a person or a program manages.
+//!
+//! Handlers validate, change rows through the store's seam, and announce what changed.
+//! There is no SQL here, and nothing of redirects: an unknown path is a 404 unless the caller of [`router`] gives
+//! another fallback.
+
+mod body;
+mod bulk;
+mod config;
+mod csv_rows;
+mod csv_table;
+mod error;
+mod events;
+mod health;
+pub mod load;
+mod logs;
+mod metrics;
+mod products;
+mod query;
+mod request_log;
+mod router;
+mod state;
+mod urls;
+mod users;
+mod visibility;
+
+pub use config::AdminConfig;
+pub use metrics::Metrics;
+pub use router::{paths, router};
+pub use state::AppState;
+pub use visibility::{Visibility, Visible};

@@ -1,0 +1,86 @@
+//! The settings of the admin plane, as plain data.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use tern_common::ShortCode;
+use tern_common::config::Reader;
+
+/// The answer to any honest request fits many times over.
+const BODY_LIMIT: ByteSize = ByteSize::mib(1);
+
+/// About a million users; the upload goes to a file, not to memory.
+const BULK_BODY_LIMIT: ByteSize = ByteSize::mib(64);
+
+/// Redirectors in good health confirm within 50 ms; one that does not must not hold up the admin for long.
+const VISIBLE_WAIT: Duration = Duration::from_millis(100);
+
+/// Below four characters codes can be guessed and soon run out.
+const SHORTEST_CODES: usize = 4;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// `SHORT_CODE_LENGTH`: of generated codes, in characters.
+    pub short_code_length: usize,
+    /// `BODY_LIMIT`: of any body but a bulk upload's.
+    pub body_limit: ByteSize,
+    /// `BULK_BODY_LIMIT`: of a bulk upload, its multipart framing included.
+    pub bulk_body_limit: ByteSize,
+    /// `VISIBLE_WAIT`: how long the answer to a change waits for the redirectors to serve it; 0 is not at all.
+    pub visible_wait: Duration,
+}
+
+impl AdminConfig {
+    pub fn read(reader: &mut Reader<'_>) -> AdminConfig {
+        AdminConfig {
+            short_code_length: reader.get_within(
+                "SHORT_CODE_LENGTH",
+                ShortCode::DEFAULT_LEN,
+                SHORTEST_CODES..=ShortCode::MAX_LEN,
+            ),
+            body_limit: reader.get_within("BODY_LIMIT", BODY_LIMIT, ByteSize::kib(1)..=ByteSize::mib(64)),
+            bulk_body_limit: reader.get_within("BULK_BODY_LIMIT", BULK_BODY_LIMIT, ByteSize::kib(1)..=ByteSize::gib(1)),
+            visible_wait: reader.get("VISIBLE_WAIT", VISIBLE_WAIT),
+        }
+    }
+}
+
+impl Default for AdminConfig {
+    fn default() -> AdminConfig {
+        AdminConfig {
+            short_code_length: ShortCode::DEFAULT_LEN,
+            body_limit: BODY_LIMIT,
+            bulk_body_limit: BULK_BODY_LIMIT,
+            visible_wait: VISIBLE_WAIT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tern_common::config::Variables;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<AdminConfig, String> {
+        let variables: Variables = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let mut reader = Reader::new(&variables);
+        let config = AdminConfig::read(&mut reader);
+        reader.finish(config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn unset_variables_give_the_defaults() {
+        assert_eq!(read(&[]), Ok(AdminConfig::default()));
+    }
+
+    #[test]
+    fn settings_are_read_and_bounded() {
+        let config = read(&[("SHORT_CODE_LENGTH", "64"), ("BODY_LIMIT", "64KiB"), ("VISIBLE_WAIT", "0")]).unwrap();
+        assert_eq!(config.short_code_length, 64);
+        assert_eq!(config.body_limit, ByteSize::kib(64));
+        assert_eq!(config.visible_wait, Duration::ZERO);
+        let problems = read(&[("SHORT_CODE_LENGTH", "3"), ("BODY_LIMIT", "0"), ("VISIBLE_WAIT", "soon")]).unwrap_err();
+        assert_eq!(problems.lines().count(), 3, "{problems}");
+    }
+}

@@ -1,0 +1,111 @@
+//! The rows of the CSV files: text in, the types of common out. What is wrong is told as the reason of a bad row.
+
+use std::fmt;
+
+use tern_common::event::{Details, EventRow, EventType};
+use tern_common::product::{Price, ProductRow};
+use tern_common::url::{Title, UrlRow};
+use tern_common::user::{Email, MAX_TEXT_LEN, UserRow, Username};
+use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
+
+use crate::csv_table::Row;
+use crate::query::parse_flag;
+
+/// The columns that a file of users must have; the others may be missing.
+pub(crate) const USER_COLUMNS: &[&str] = &["username", "email"];
+pub(crate) const URL_COLUMNS: &[&str] = &["short_code", "user_id", "original_url"];
+pub(crate) const EVENT_COLUMNS: &[&str] = &["event_type", "url_id", "user_id"];
+pub(crate) const PRODUCT_COLUMNS: &[&str] = &["name", "category", "price", "stock"];
+
+type Result<T> = std::result::Result<T, String>;
+
+pub(crate) fn user_row(row: Row<'_>) -> Result<UserRow> {
+    Ok(UserRow {
+        id: own_id(row)?,
+        username: parse(row, "username", Username::parse)?,
+        email: parse(row, "email", Email::parse)?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+pub(crate) fn url_row(row: Row<'_>) -> Result<UrlRow> {
+    Ok(UrlRow {
+        id: own_id(row)?,
+        user_id: foreign_id(row, "user_id")?,
+        short_code: parse(row, "short_code", ShortCode::parse)?,
+        original_url: parse(row, "original_url", TargetUrl::parse)?,
+        // A CSV file has no null.
+        title: row.given("title").map(Title::parse).transpose().map_err(reason)?,
+        is_active: row.field("is_active").map_or(Ok(true), flag)?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+    })
+}
+
+pub(crate) fn event_row(row: Row<'_>) -> Result<EventRow> {
+    Ok(EventRow {
+        id: own_id(row)?,
+        url_id: foreign_id(row, "url_id")?,
+        user_id: foreign_id(row, "user_id")?,
+        event_type: parse(row, "event_type", EventType::parse)?,
+        timestamp: time(row, "timestamp")?,
+        details: Details::parse(row.field("details").unwrap_or_default()).map_err(reason)?,
+    })
+}
+
+pub(crate) fn product_row(row: Row<'_>) -> Result<ProductRow> {
+    Ok(ProductRow {
+        id: own_id(row)?,
+        name: short_text(row, "name")?,
+        category: short_text(row, "category")?,
+        price: parse(row, "price", Price::parse)?,
+        stock: required(row, "stock")?.parse().map_err(|_| "stock must be an integer".to_owned())?,
+    })
+}
+
+fn parse<T, E: fmt::Display>(
+    row: Row<'_>,
+    column: &str,
+    parse: impl FnOnce(&str) -> std::result::Result<T, E>,
+) -> Result<T> {
+    parse(required(row, column)?).map_err(reason)
+}
+
+fn required<'a>(row: Row<'a>, column: &str) -> Result<&'a str> {
+    row.field(column).ok_or_else(|| format!("{column} is missing"))
+}
+
+/// Larger ones than [`Id::MAX_GIVEN`] would leave the sequence no room, and JavaScript could not read them.
+fn id(text: &str, column: &str) -> Result<Id> {
+    let id = Id::parse(text).filter(|&id| id <= Id::MAX_GIVEN);
+    id.ok_or_else(|| format!("{column} must be a positive integer of at most {}", Id::MAX_GIVEN))
+}
+
+fn own_id(row: Row<'_>) -> Result<Option<Id>> {
+    row.given("id").map(|text| id(text, "id")).transpose()
+}
+
+fn foreign_id(row: Row<'_>, column: &str) -> Result<Id> {
+    id(required(row, column)?, column)
+}
+
+fn time(row: Row<'_>, column: &str) -> Result<Option<Timestamp>> {
+    let time = row.given(column).map(Timestamp::parse).transpose();
+    time.map_err(|error| format!("{column} is not a time: {error}"))
+}
+
+fn flag(text: &str) -> Result<bool> {
+    parse_flag(text).ok_or_else(|| "is_active must be True or False".to_owned())
+}
+
+fn short_text(row: Row<'_>, column: &str) -> Result<String> {
+    let text = required(row, column)?;
+    if text.trim().is_empty() || text.chars().count() > MAX_TEXT_LEN || text.contains('\0') {
+        return Err(format!("{column} must have 1 to {MAX_TEXT_LEN} characters, none of them U+0000"));
+    }
+    Ok(text.to_owned())
+}
+
+fn reason(error: impl fmt::Display) -> String {
+    error.to_string()
+}

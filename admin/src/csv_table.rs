@@ -1,0 +1,223 @@
+//! CSV files with a header: rows looked up by the names of their columns, in bounded memory.
+
+use std::io::{self, Read};
+
+use csv::{ErrorKind, StringRecord, Terminator};
+
+/// The longest row in bytes. Without a bound one quote that is never closed would take the whole file into memory.
+const MAX_ROW_LEN: usize = 2 * 1024 * 1024;
+
+/// A table that is being read.
+#[derive(Debug)]
+pub(crate) struct CsvTable<R> {
+    reader: csv::Reader<Source<R>>,
+    trim: bool,
+    columns: Vec<String>,
+    record: StringRecord,
+}
+
+/// One row with as many fields as there are columns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    /// Of the file, from 1; where the row begins.
+    pub(crate) line: u64,
+    trim: bool,
+    columns: &'a [String],
+    fields: &'a StringRecord,
+}
+
+/// A row that cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BadRow {
+    pub(crate) line: u64,
+    pub(crate) reason: String,
+    /// Nothing can be read after it.
+    pub(crate) is_last: bool,
+}
+
+impl<R: Read> CsvTable<R> {
+    /// Reads the header. Blanks around the names of columns are dropped, those around fields if `trim` says so.
+    ///
+    /// # Errors
+    /// What is wrong with the file, as the end of a sentence: it "is empty".
+    pub(crate) fn open(source: R, trim: bool) -> Result<CsvTable<R>, String> {
+        let reader = csv::ReaderBuilder::new()
+            // `next_row` tells of rows of the wrong length, in words of our own.
+            .flexible(true)
+            .has_headers(false)
+            // With the default the line of a row is not known in a file with CRLF: see `line`.
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(Source { source, left: MAX_ROW_LEN, ended: false });
+        let mut table = CsvTable { reader, trim, columns: Vec::new(), record: StringRecord::new() };
+        match table.read_record() {
+            None => Err("is empty".to_owned()),
+            Some(Err(bad)) => Err(format!("cannot be read: {}", bad.reason)),
+            Some(Ok(_)) => {
+                table.columns = table.record.iter().map(|name| name.trim().to_owned()).collect();
+                Ok(table)
+            }
+        }
+    }
+
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|name| name == column)
+    }
+
+    /// Which of `columns` are not there.
+    pub(crate) fn missing(&self, columns: &[&'static str]) -> Vec<&'static str> {
+        columns.iter().copied().filter(|column| !self.has(column)).collect()
+    }
+
+    /// How many bytes of the file were read.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.reader.position().byte()
+    }
+
+    /// The next row that is not blank.
+    pub(crate) fn next_row(&mut self) -> Option<Result<Row<'_>, BadRow>> {
+        let line = match self.read_record()? {
+            Ok(line) => line,
+            Err(bad) => return Some(Err(bad)),
+        };
+        let (fields, columns) = (self.record.len(), self.columns.len());
+        if fields != columns {
+            let reason = format!("the row has {fields} fields and not {columns}");
+            return Some(Err(BadRow { line, reason, is_last: false }));
+        }
+        Some(Ok(Row { line, trim: self.trim, columns: &self.columns, fields: &self.record }))
+    }
+
+    /// Reads until `record` is not blank; gives its line.
+    fn read_record(&mut self) -> Option<Result<u64, BadRow>> {
+        loop {
+            self.reader.get_mut().left = MAX_ROW_LEN;
+            let before = self.reader.position().line();
+            match self.reader.read_record(&mut self.record) {
+                Ok(false) => return None,
+                Ok(true) if self.record.iter().all(|field| field.trim().is_empty()) && self.record.len() == 1 => {}
+                Ok(true) => return Some(Ok(self.line(before))),
+                Err(error) => {
+                    let (reason, is_last) = match error.kind() {
+                        ErrorKind::Utf8 { .. } => ("the row is not UTF-8".to_owned(), false),
+                        ErrorKind::Io(error) => (error.to_string(), true),
+                        _ => (error.to_string(), true),
+                    };
+                    return Some(Err(BadRow { line: before, reason, is_last }));
+                }
+            }
+        }
+    }
+
+    /// The line of the record that was just read. The reader's own position is taken before it skips empty lines,
+    /// so this counts back from the end of the record. A record that the end of the file cut short inside a quote
+    /// has no line end of its own: hence `before`.
+    fn line(&self, before: u64) -> u64 {
+        let inside: usize = self.record.iter().map(|field| field.bytes().filter(|&byte| byte == b'\n').count()).sum();
+        before.max(self.reader.position().line() - 1 - inside as u64)
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The field of a column; `None` if there is no such column.
+    pub(crate) fn field(&self, column: &str) -> Option<&'a str> {
+        let index = self.columns.iter().position(|name| name == column)?;
+        let field = self.fields.get(index)?;
+        // The reader takes CR before LF for a part of the last field.
+        let is_last = index + 1 == self.columns.len();
+        let field = if is_last { field.strip_suffix('\r').unwrap_or(field) } else { field };
+        Some(if self.trim { field.trim() } else { field })
+    }
+
+    /// The field of a column; `None` also if it is blank.
+    pub(crate) fn given(&self, column: &str) -> Option<&'a str> {
+        self.field(column).filter(|field| !field.trim().is_empty())
+    }
+
+    pub(crate) fn longest_field(&self) -> usize {
+        self.fields.iter().map(str::len).max().unwrap_or(0)
+    }
+}
+
+/// A source that gives only so many bytes at a time, and a line end after the last one.
+#[derive(Debug)]
+struct Source<R> {
+    source: R,
+    left: usize,
+    ended: bool,
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            let mebibytes = MAX_ROW_LEN / (1024 * 1024);
+            return Err(io::Error::other(format!("the row has over {mebibytes} MiB: is a quote not closed?")));
+        }
+        let read = self.source.read(buffer)?;
+        self.left = self.left.saturating_sub(read);
+        match buffer.first_mut() {
+            Some(first) if read == 0 && !self.ended => {
+                self.ended = true;
+                *first = b'\n';
+                Ok(1)
+            }
+            _ => Ok(read),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &[u8]) -> Vec<Result<(u64, String), BadRow>> {
+        let mut table = CsvTable::open(text, true).unwrap();
+        let mut rows = Vec::new();
+        while let Some(row) = table.next_row() {
+            rows.push(row.map(|row| (row.line, row.field("b").unwrap().to_owned())));
+        }
+        rows
+    }
+
+    #[test]
+    fn rows_know_their_line_whatever_came_before() {
+        let check = |text: &str, expected: &[(u64, &str)]| {
+            let read: Vec<(u64, String)> = rows(text.as_bytes()).into_iter().map(Result::unwrap).collect();
+            let read: Vec<(u64, &str)> = read.iter().map(|(line, b)| (*line, b.as_str())).collect();
+            assert_eq!(read, expected, "{text:?}");
+        };
+        check("a,b\n1,2\n3,4\n", &[(2, "2"), (3, "4")]);
+        check("a,b\r\n1,2\r\n3,4\r\n", &[(2, "2"), (3, "4")]);
+        check("\u{feff}a,b\n1,2\n", &[(2, "2")]);
+        check(" a , b \n1, 2 \n", &[(2, "2")]);
+        check("a,b\n\"1\n1\n1\",2\n3,4\n", &[(2, "2"), (5, "4")]);
+        check("a,b\r\n\"1\r\n1\",2\r\n3,4\r\n", &[(2, "2"), (4, "4")]);
+        check("a,b\n1,2\n\n\n3,4", &[(2, "2"), (5, "4")]);
+        check("a,b\r\n\r\n1,2\r\n\r\n3,4", &[(3, "2"), (5, "4")]);
+        check("a,b\n", &[]);
+    }
+
+    #[test]
+    fn a_bad_row_does_not_harm_the_others() {
+        let read = rows(b"a,b\n1\n\xff,2\n3,4\n5,6,7\n");
+        assert_eq!(read[0].as_ref().unwrap_err().reason, "the row has 1 fields and not 2");
+        assert_eq!(read[1].as_ref().unwrap_err().line, 3);
+        assert_eq!(read[2], Ok((4, "4".to_owned())));
+        assert_eq!(read[3].as_ref().unwrap_err().line, 5);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_does_not_take_the_file_into_memory() {
+        let text = format!("a,b\n1,2\n\"{}", "x".repeat(3 * MAX_ROW_LEN));
+        let read = rows(text.as_bytes());
+        let last = read[1].as_ref().unwrap_err();
+        assert!(last.is_last && last.reason.contains("2 MiB"), "{last:?}");
+        assert_eq!(read.len(), 2);
+    }
+
+    #[test]
+    fn a_file_without_a_header_is_empty() {
+        for text in ["", "\n\n", "\u{feff}", " \n"] {
+            assert_eq!(CsvTable::open(text.as_bytes(), true).unwrap_err(), "is empty", "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Every answer that is not a success: one enum, one status table, one envelope.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytesize::ByteSize;
+use serde::Serialize;
+use tern_common::store::StoreError;
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request was not answered with a success. A client reads the text of the 4xx as it is;
+/// the cause of a 5xx is for the log alone.
+#[derive(Debug)]
+pub(crate) enum Error {
+    BadRequest(String),
+    NotFound(String),
+    /// The router adds `Allow`.
+    MethodNotAllowed,
+    Conflict(String),
+    BodyTooLarge(ByteSize),
+    UnsupportedMediaType(&'static str),
+    Internal(anyhow::Error),
+    Unavailable(&'static str, anyhow::Error),
+}
+
+pub(crate) const DATABASE_IS_UNAVAILABLE: &str = "Database is unavailable";
+
+pub(crate) fn bad_request(message: impl ToString) -> Error {
+    Error::BadRequest(message.to_string())
+}
+
+pub(crate) fn not_found(message: impl ToString) -> Error {
+    Error::NotFound(message.to_string())
+}
+
+pub(crate) fn unsupported_media_type(message: &'static str) -> Error {
+    Error::UnsupportedMediaType(message)
+}
+
+pub(crate) fn internal(cause: impl Into<anyhow::Error>) -> Error {
+    Error::Internal(cause.into())
+}
+
+pub(crate) fn unavailable(message: &'static str, cause: impl Into<anyhow::Error>) -> Error {
+    Error::Unavailable(message, cause.into())
+}
+
+/// What stands behind a 5xx, handed to the middleware that logs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(pub(crate) Arc<str>);
+
+#[derive(Serialize)]
+struct Envelope {
+    error: &'static str,
+    message: String,
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Error::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn into_parts(self) -> (String, Option<Cause>) {
+        let cause = |error: anyhow::Error| Some(Cause(format!("{error:#}").into()));
+        match self {
+            Error::BadRequest(message) | Error::NotFound(message) | Error::Conflict(message) => (message, None),
+            Error::MethodNotAllowed => ("This method is not allowed here".to_owned(), None),
+            Error::BodyTooLarge(limit) => (format!("The body must have at most {limit}"), None),
+            Error::UnsupportedMediaType(message) => (message.to_owned(), None),
+            Error::Internal(error) => ("Something went wrong on our side".to_owned(), cause(error)),
+            Error::Unavailable(message, error) => (message.to_owned(), cause(error)),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Error {
+        match error {
+            StoreError::UsernameTaken
+            | StoreError::EmailTaken
+            | StoreError::ShortCodeTaken
+            | StoreError::UserOwnsUrls { .. } => Error::Conflict(error.to_string()),
+            StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => Error::NotFound(error.to_string()),
+            StoreError::Unavailable(cause) => Error::Unavailable(DATABASE_IS_UNAVAILABLE, cause),
+            StoreError::Internal(cause) => Error::Internal(cause),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let (message, cause) = self.into_parts();
+        let error = status.canonical_reason().unwrap_or("Error");
+        let mut response = (status, Json(Envelope { error, message })).into_response();
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(cause);
+        }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest of the body is not wanted, so the connection cannot be used for another request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The answer of a handler that panicked.
+pub(crate) fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    internal(anyhow!("a handler panicked: {}", text.unwrap_or("with no text"))).into_response()
+}

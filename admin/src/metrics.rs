@@ -1,0 +1,77 @@
+//! What the admin plane counts of itself.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{Method, StatusCode, header};
+use axum::response::IntoResponse;
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use tern_common::telemetry;
+
+use crate::state::AppState;
+
+/// Reads take about a millisecond, a write waits for its commit and the redirectors, a bulk import takes seconds.
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The metrics of one admin plane, and the registry that shows them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+}
+
+impl Metrics {
+    /// # Errors
+    /// When the registry has metrics of an admin plane already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Metrics> {
+        let requests = IntCounterVec::new(
+            Opts::new("tern_admin_http_requests_total", "Requests to the admin API, by matched route."),
+            &["route", "method", "status"],
+        )?;
+        let seconds = HistogramVec::new(
+            HistogramOpts::new("tern_admin_http_request_duration_seconds", "Time until the answer was ready.")
+                .buckets(SECONDS.to_vec()),
+            &["route"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(seconds.clone()))?;
+        Ok(Metrics { registry: registry.clone(), requests, seconds })
+    }
+
+    /// `route` is the matched one, never the path: every label value makes a time series for ever.
+    pub(crate) fn observe(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
+        self.requests.with_label_values(&[route, method_label(method), status.as_str()]).inc();
+        self.seconds.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+}
+
+/// Clients can invent methods.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+pub(crate) async fn show_metrics(State(state): State<AppState>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::metrics_text(&state.metrics.registry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_registration_is_an_error_and_no_panic() {
+        let registry = Registry::new();
+        assert!(Metrics::register(&registry).is_ok());
+        assert!(Metrics::register(&registry).is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! Products: shown through the cache.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use crate::error::{Result, internal};
+use crate::state::AppState;
+
+const CACHE_KEY: &str = "tern:products";
+const CACHE_TTL: Duration = Duration::from_secs(60);
+
+/// The cache saves a query; past this it would cost more than the query does.
+const CACHE_LIMIT: Duration = Duration::from_millis(250);
+
+pub(crate) async fn list_products(State(state): State<AppState>) -> Result<impl IntoResponse> {
+    let (cache, products) = match cached(&state).await {
+        Some(products) => ("HIT", products),
+        None => ("MISS", from_store(&state).await?),
+    };
+    Ok(([(header::CONTENT_TYPE.as_str(), "application/json"), ("x-cache", cache)], products))
+}
+
+async fn cached(state: &AppState) -> Option<Vec<u8>> {
+    match tokio::time::timeout(CACHE_LIMIT, state.cache.get(CACHE_KEY)).await {
+        Ok(Ok(products)) => products,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the products could not be read from the cache");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the cache took too long to give the products");
+            None
+        }
+    }
+}
+
+async fn from_store(state: &AppState) -> Result<Vec<u8>> {
+    let products = serde_json::to_vec(&state.store.list_products().await?).map_err(internal)?;
+    let put = state.cache.put(CACHE_KEY, products.clone(), CACHE_TTL);
+    match tokio::time::timeout(CACHE_LIMIT, put).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the products could not be kept in the cache"),
+        Err(_) => tracing::warn!("the cache took too long to keep the products"),
+    }
+    Ok(products)
+}
