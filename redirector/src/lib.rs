@@ -25,24 +25,28 @@ pub mod replica;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::Registry;
 use tern_common::bus::Bus;
 use tern_common::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::clicks::queue;
 use crate::config::RedirectorConfig;
 use crate::engine::Engine;
-use crate::http::{Drained, Limits, Server};
+use crate::http::{Limits, Server};
 use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectMetrics, ReplicaMetrics};
 use crate::miss_budget::MissBudget;
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
+
+/// What the clicks that wait have at least, when the connections used up the time of the drain.
+const SHIPPING: Duration = Duration::from_secs(1);
 
 /// A running redirector.
 #[derive(Debug)]
@@ -54,8 +58,16 @@ pub struct Redirector {
     stop_replica: watch::Sender<bool>,
     stop_shipper: watch::Sender<Option<Instant>>,
     replica: JoinHandle<()>,
-    shipper: JoinHandle<()>,
+    shipper: JoinHandle<usize>,
     ops: JoinHandle<io::Result<()>>,
+}
+
+/// What became of everything that was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    pub connections: http::Drained,
+    /// Clicks that the store did not take in time.
+    pub clicks_lost: usize,
 }
 
 /// An address that could not be listened on.
@@ -134,7 +146,7 @@ impl Redirector {
     /// Waits until the map was loaded for the first time.
     pub async fn loaded(&self) {
         while !self.engine.is_ready() {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -142,19 +154,23 @@ impl Redirector {
     /// all until the deadline of the configuration. Every port that follows codes must have stopped before.
     pub async fn drain(self) -> Drained {
         let deadline = Instant::now() + self.config.drain;
-        let server = Arc::clone(&self.server);
+        let server = self.server;
         let time = self.config.drain;
-        let drained = tokio::task::spawn_blocking(move || server.drain(time)).await;
-        // Its clicks are in the queue now, and none will follow.
-        self.stop_shipper.send_replace(Some(deadline.max(Instant::now() + std::time::Duration::from_secs(1))));
-        if let Err(error) = self.shipper.await {
+        let connections = spawn_blocking(move || server.drain(time)).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the drain of the redirect port ended badly");
+            http::Drained { finished: 0, cut: 0 }
+        });
+        // Every click is in the queue now, and none will follow.
+        self.stop_shipper.send_replace(Some(deadline.max(Instant::now() + SHIPPING)));
+        let clicks_lost = self.shipper.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the shipper ended badly");
-        }
+            self.engine.recorder.pending()
+        });
         self.stop_replica.send_replace(true);
         if let Err(error) = self.replica.await {
             tracing::error!(%error, "the replica ended badly");
         }
         self.ops.abort();
-        drained.unwrap_or(Drained { finished: 0, cut: 0 })
+        Drained { connections, clicks_lost }
     }
 }

@@ -87,8 +87,9 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     serving.abort();
     upkeep.abort();
     let drained = redirector.drain().await;
-    tracing::info!(api_drained, finished = drained.finished, cut = drained.cut, "drained");
-    say(&format!("Drained: {} connections finished, {} cut. Every click is stored.", drained.finished, drained.cut));
+    let (finished, cut) = (drained.connections.finished, drained.connections.cut);
+    tracing::info!(api_drained, finished, cut, clicks_lost = drained.clicks_lost, "drained");
+    say(&format!("Drained: {finished} connections finished, {cut} cut; {} clicks lost.", drained.clicks_lost));
     Ok(())
 }
 

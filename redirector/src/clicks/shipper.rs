@@ -37,8 +37,9 @@ impl Shipper {
         Shipper { queue, metrics, batch: Vec::new() }
     }
 
-    /// Ships until `stop` names a deadline; then ships what is left, and counts what the deadline cuts off.
-    pub async fn run(mut self, store: Arc<dyn Store>, mut stop: watch::Receiver<Option<Instant>>) {
+    /// Ships until `stop` names a deadline; then ships what is left, and gives the number of clicks that the deadline
+    /// cut off.
+    pub async fn run(mut self, store: Arc<dyn Store>, mut stop: watch::Receiver<Option<Instant>>) -> usize {
         let mut retry = FIRST_RETRY;
         loop {
             let deadline = *stop.borrow_and_update();
@@ -64,6 +65,7 @@ impl Shipper {
         if cut > 0 {
             tracing::error!(clicks = cut, "clicks were still waiting for the store when the process had to end");
         }
+        cut
     }
 
     fn fill(&mut self) {

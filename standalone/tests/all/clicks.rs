@@ -1,0 +1,94 @@
+//! Clicks reach the store, whatever happens to it or to us in between.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Tern, eventually};
+
+#[tokio::test]
+async fn no_click_is_lost_when_the_process_is_told_to_end() {
+    let tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    for _ in 0..500 {
+        assert_eq!(tern.follow(&tern.fast, &code).await.0, 302);
+        assert_eq!(tern.follow(&tern.api, &code).await.0, 302);
+    }
+    let (status, directory) = tern.end(Signal::SIGTERM);
+    assert!(status.success());
+    let tern = Tern::start_in(directory, &[], &[]);
+    assert_eq!(tern.count_events("clicked").await, 1_000);
+}
+
+#[tokio::test]
+async fn a_click_soon_shows_as_an_event() {
+    let tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    let mut lags = Vec::new();
+    for n in 1..=21 {
+        let clicked = Instant::now();
+        tern.follow(&tern.fast, &code).await;
+        eventually("the click is an event", async || tern.count_events("clicked").await == n).await;
+        lags.push(clicked.elapsed());
+    }
+    lags.sort();
+    println!("click to event: median {:?}, worst {:?}", lags[10], lags[20]);
+    // 50 ms on an idle system, 2 s under full load; how idle this one is, nobody knows.
+    assert!(lags[10] < Duration::from_secs(2), "{lags:?}");
+}
+
+#[tokio::test]
+async fn while_the_database_is_locked_redirects_go_on_and_clicks_wait() {
+    let tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    let database = rusqlite::Connection::open(tern.directory.path().join("data/tern.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for _ in 0..100 {
+        assert_eq!(tern.follow(&tern.fast, &code).await.0, 302);
+    }
+    let started = Instant::now();
+    let refused = tern.change_link(&1.into(), serde_json::json!({"is_active": false})).await;
+    assert_eq!(refused.status(), 503);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let body: serde_json::Value = refused.json().await.unwrap();
+    assert_eq!(body, serde_json::json!({"error": "Service Unavailable", "message": "Database is unavailable"}));
+    assert_eq!(tern.get(&tern.api, "/health").await.status(), 200);
+    assert!(tern.metric("tern_clicks_pending").await + tern.metric("tern_clicks_committed_total").await <= 100.0);
+    database.execute_batch("ROLLBACK").unwrap();
+    eventually("every click is an event", async || tern.count_events("clicked").await == 100).await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_queue_is_dropped_and_counted() {
+    let tern = Tern::start_with(&["--sample"], &[("CLICK_QUEUE", "10")]);
+    let code = tern.announced_code.clone().unwrap();
+    let database = rusqlite::Connection::open(tern.directory.path().join("data/tern.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for _ in 0..100 {
+        assert_eq!(tern.follow(&tern.fast, &code).await.0, 302);
+    }
+    database.execute_batch("ROLLBACK").unwrap();
+    eventually("accepted = committed + dropped", async || {
+        let dropped = tern.metric("tern_clicks_dropped_total{reason=\"queue_full\"}").await;
+        let committed = tern.metric("tern_clicks_committed_total").await;
+        assert!(dropped >= 70.0, "{dropped}");
+        committed + dropped == tern.metric("tern_clicks_accepted_total").await
+    })
+    .await;
+    let committed = tern.metric("tern_clicks_committed_total").await;
+    assert_eq!(tern.count_events("clicked").await as f64, committed);
+}
+
+#[tokio::test]
+async fn an_open_connection_does_not_hold_up_the_end() {
+    let tern = Tern::start(&["--sample"]);
+    let mut idle = Vec::new();
+    for address in [&tern.api, &tern.fast] {
+        idle.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        tern.follow(address, &tern.announced_code.clone().unwrap()).await;
+    }
+    let told = Instant::now();
+    let (status, _directory) = tokio::task::spawn_blocking(move || tern.end(Signal::SIGINT)).await.unwrap();
+    assert!(status.success());
+    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+}

@@ -1,0 +1,150 @@
+//! What a newcomer does first.
+
+use std::fs;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Tern, eventually, run, tern, text};
+
+#[tokio::test]
+async fn a_sample_link_is_followed_on_both_ports_and_both_clicks_are_events() {
+    let tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    let link = &tern.get_json(&format!("/urls?short_code={code}")).await[0];
+    let target = link["original_url"].as_str().unwrap().to_owned();
+    for address in [&tern.api, &tern.fast] {
+        assert_eq!(tern.follow(address, &code).await, (302, Some(target.clone())));
+    }
+    eventually("both clicks are events", async || tern.count_events("clicked").await == 2).await;
+    for event in tern.get_json("/events?event_type=clicked").await.as_array().unwrap() {
+        assert_eq!(event["url_id"], link["id"]);
+        assert_eq!(event["user_id"], link["user_id"]);
+        assert_eq!(event["details"]["short_code"], link["short_code"]);
+        assert_eq!(event["details"]["original_url"], link["original_url"]);
+    }
+}
+
+#[tokio::test]
+async fn a_second_start_finds_everything_and_loads_no_second_sample() {
+    let first = Tern::start(&["--sample"]);
+    let code = first.announced_code.clone().unwrap();
+    let (status, directory) = first.end(nix::sys::signal::Signal::SIGTERM);
+    assert!(status.success());
+    let second = Tern::start_in(directory, &["--sample"], &[]);
+    assert_eq!(second.announced_code.as_ref(), Some(&code));
+    assert_eq!(second.get(&second.api, "/urls").await.headers()["x-total-count"], "2000");
+    assert_eq!(second.follow(&second.fast, &code).await.0, 302);
+}
+
+/// Every link of a sample, on both ports, against the file it came from.
+#[tokio::test]
+async fn every_link_answers_as_its_row_says_and_ids_go_on_after_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let written = run(&mut tern(directory.path(), &["sample", "files"]));
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    let files = ["users.csv", "urls.csv", "events.csv"].map(|name| format!("files/{name}"));
+    let loaded = run(&mut tern(directory.path(), &["load", &files[0], &files[1], &files[2]]));
+    assert_eq!(
+        text(&loaded.stdout),
+        "Loaded 400 rows into User from users.csv\n\
+         Loaded 2000 rows into Url from urls.csv\n\
+         Loaded 3422 rows into Event from events.csv\n"
+    );
+    let urls = fs::read_to_string(directory.path().join("files/urls.csv")).unwrap();
+    let tern = Tern::start_in(directory, &[], &[]);
+    for list in [("/users", "400"), ("/urls", "2000"), ("/events", "3422")] {
+        assert_eq!(tern.get(&tern.api, list.0).await.headers()["x-total-count"], list.1);
+    }
+    let mut active = 0;
+    for row in urls.lines().skip(1) {
+        let cells: Vec<&str> = row.split(',').collect();
+        let (code, target, is_active) = (cells[2], cells[3], cells[5] == "True");
+        active += u64::from(is_active);
+        let expected = if is_active { (302, Some(target.to_owned())) } else { (410, None) };
+        for address in [&tern.api, &tern.fast] {
+            assert_eq!(tern.follow(address, code).await, expected, "{row}");
+        }
+    }
+    assert!((1_500..1_900).contains(&active), "{active}");
+    eventually("every click is an event", async || tern.count_events("clicked").await == 2 * active).await;
+
+    assert_eq!(tern.create_user("next").await, 401);
+    let next = tern.create_link(401, "https://example.com/").await;
+    assert_eq!(next["id"], 2001);
+    let created = tern.get_json("/events?user_id=401").await;
+    assert_eq!(created[0]["id"].as_u64().unwrap(), 3422 + 2 * active + 1);
+}
+
+#[tokio::test]
+async fn a_sample_is_the_same_each_time_and_overwrites_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let written = |name: &str| {
+        let output = run(&mut tern(directory.path(), &["sample", name]));
+        (output.status.code(), text(&output.stderr))
+    };
+    assert_eq!(written("a"), (Some(0), String::new()));
+    assert_eq!(written("b"), (Some(0), String::new()));
+    for (file, rows) in [("users.csv", 400), ("urls.csv", 2000), ("events.csv", 3422)] {
+        let [a, b] = ["a", "b"].map(|name| fs::read_to_string(directory.path().join(name).join(file)).unwrap());
+        assert_eq!(a.lines().count(), rows + 1);
+        assert!(a == b, "{file} differs");
+    }
+    assert_eq!(written("a"), (Some(1), "tern: a/users.csv is there already\n".to_owned()));
+}
+
+/// Twenty headers and four KiB of cookies, as a browser behind a proxy sends them.
+#[tokio::test]
+async fn a_browsers_request_is_answered_on_both_ports() {
+    let tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    let mut head = format!("GET /{code} HTTP/1.1\r\nHost: tern.example\r\nConnection: keep-alive\r\n");
+    for (name, value) in [
+        ("Cache-Control", "max-age=0"),
+        ("Sec-Ch-Ua", "\"Chromium\";v=\"140\", \"Not=A?Brand\";v=\"24\""),
+        ("Sec-Ch-Ua-Mobile", "?0"),
+        ("Sec-Ch-Ua-Platform", "\"Linux\""),
+        ("DNT", "1"),
+        ("Upgrade-Insecure-Requests", "1"),
+        (
+            "User-Agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
+        ),
+        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("Sec-Fetch-User", "?1"),
+        ("Sec-Fetch-Dest", "document"),
+        ("Referer", "https://news.example/a/long/page?with=query"),
+        ("Accept-Encoding", "gzip, deflate, br, zstd"),
+        ("Accept-Language", "en-GB,en;q=0.9,de;q=0.8"),
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Request-Id", "3f0e4d5c-1b2a-4c3d-9e8f-7a6b5c4d3e2f"),
+    ] {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += &format!("Cookie: session={}\r\n\r\n", "c".repeat(4096));
+    for address in [&tern.api, &tern.fast] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 302");
+    }
+}
+
+#[tokio::test]
+async fn the_operations_port_tells_how_it_fares() {
+    let tern = Tern::start(&["--sample"]);
+    assert_eq!(tern.get(&tern.ops, "/live").await.status(), 200);
+    assert_eq!(tern.get(&tern.ops, "/ready").await.status(), 200);
+    assert_eq!(tern.metric("tern_replica_links").await, 2000.0);
+    assert!(tern.metric("tern_replica_staleness_seconds").await < 5.0);
+    tern.follow(&tern.fast, "no-such-code").await;
+    tern.follow(&tern.fast, &tern.announced_code.clone().unwrap()).await;
+    assert_eq!(tern.metric("tern_redirects_total{outcome=\"not_found\"}").await, 1.0);
+    assert_eq!(tern.metric("tern_redirects_total{outcome=\"redirect\"}").await, 1.0);
+    let accepted = tern.metric("tern_clicks_accepted_total").await;
+    eventually("the click is committed", async || tern.metric("tern_clicks_committed_total").await == accepted).await;
+}

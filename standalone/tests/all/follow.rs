@@ -1,0 +1,160 @@
+//! The redirect part of the contract, on both ports that follow codes.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Tern, eventually};
+
+/// A Tern with one link that leads somewhere and one that is deactivated.
+async fn with_links() -> (Tern, String, String) {
+    let tern = Tern::start(&[]);
+    let owner = tern.create_user("ada").await;
+    let active = tern.create_link(owner, "https://example.com/a?b=c#d").await;
+    let gone = tern.create_link(owner, "https://example.com/gone").await;
+    assert_eq!(tern.change_link(&gone["id"], json!({"is_active": false})).await.status(), 200);
+    let code = |link: &Value| link["short_code"].as_str().unwrap().to_owned();
+    let (active, gone) = (code(&active), code(&gone));
+    (tern, active, gone)
+}
+
+#[tokio::test]
+async fn each_outcome_has_its_status_and_its_words() {
+    let (tern, active, gone) = with_links().await;
+    for address in [&tern.api, &tern.fast] {
+        let check = async |method: Method, path: &str, status: u16, expected: Option<(&str, &str)>| {
+            let response = tern.send(method.clone(), address, path).await;
+            assert_eq!(response.status(), status, "{method} {path}");
+            let headers = response.headers().clone();
+            let location = (status == 302).then_some("https://example.com/a?b=c#d");
+            assert_eq!(headers.get("location").map(|value| value.to_str().unwrap()), location, "{path}");
+            if matches!(status, 302 | 404 | 410) {
+                assert_eq!(headers["cache-control"], "no-store", "{path}");
+            }
+            if status == 405 {
+                let allow = headers["allow"].to_str().unwrap();
+                assert!(allow.contains("GET") && allow.contains("HEAD"), "{allow}");
+            }
+            let body = response.text().await.unwrap();
+            match expected {
+                None => assert_eq!(body, "", "{method} {path}"),
+                Some((error, message)) => {
+                    assert_eq!(headers["content-type"], "application/json");
+                    let body: Value = serde_json::from_str(&body).unwrap();
+                    assert_eq!((body["error"].as_str(), body["message"].as_str()), (Some(error), Some(message)));
+                }
+            }
+        };
+        check(Method::GET, &format!("/{active}"), 302, None).await;
+        check(Method::HEAD, &format!("/{active}"), 302, None).await;
+        check(Method::GET, &format!("/{active}?url=https://else.example/"), 302, None).await;
+        check(Method::GET, &format!("/{active}?"), 302, None).await;
+        check(Method::GET, &format!("/%{:02x}{}", active.as_bytes()[0], &active[1..]), 302, None).await;
+        let deactivated = Some(("Gone", "This shortened URL has been deactivated"));
+        check(Method::GET, &format!("/{gone}"), 410, deactivated).await;
+        check(Method::HEAD, &format!("/{gone}"), 410, None).await;
+        check(Method::GET, "/nope", 404, Some(("Not Found", "Short code 'nope' not found"))).await;
+        check(Method::HEAD, "/nope", 404, None).await;
+        let no_form = Some(("Not Found", "No short code has this form"));
+        for path in ["/", "/a/b", "/no%20code", "/%3Cscript%3E", "/%00", "/a.b"] {
+            check(Method::GET, path, 404, no_form).await;
+        }
+        check(Method::GET, &format!("/{active}/"), 404, no_form).await;
+        let response = tern.send(Method::POST, address, &format!("/{active}")).await;
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.json::<Value>().await.unwrap()["error"], "Method Not Allowed");
+    }
+}
+
+#[tokio::test]
+async fn codes_are_case_sensitive() {
+    let (tern, active, _) = with_links().await;
+    let swapped: String = active
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+        .collect();
+    if swapped != active {
+        for address in [&tern.api, &tern.fast] {
+            assert_eq!(tern.follow(address, &swapped).await.0, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_get_answered_302_is_a_click() {
+    let (tern, active, gone) = with_links().await;
+    for address in [&tern.api, &tern.fast] {
+        tern.send(Method::HEAD, address, &format!("/{active}")).await;
+        tern.send(Method::POST, address, &format!("/{active}")).await;
+        tern.follow(address, &gone).await;
+        tern.follow(address, "nope").await;
+    }
+    tern.follow(&tern.fast, &active).await;
+    eventually("the one click is an event", async || tern.count_events("clicked").await >= 1).await;
+    assert_eq!(tern.metric("tern_clicks_accepted_total").await, 1.0);
+    assert_eq!(tern.count_events("clicked").await, 1);
+}
+
+#[tokio::test]
+async fn a_location_is_visible_ascii_and_otherwise_untouched() {
+    let tern = Tern::start(&[]);
+    let owner = tern.create_user("ada").await;
+    let check = async |target: &str, location: &str| {
+        let link = tern.create_link(owner, target).await;
+        assert_eq!(link["original_url"], target, "it is returned as it was sent");
+        for address in [&tern.api, &tern.fast] {
+            let code = link["short_code"].as_str().unwrap();
+            assert_eq!(tern.follow(address, code).await, (302, Some(location.to_owned())), "{target}");
+        }
+    };
+    check("https://example.com", "https://example.com").await;
+    check("HTTP://EXAMPLE.com/a/../b?{c}|d", "HTTP://EXAMPLE.com/a/../b?{c}|d").await;
+    check("https://münchen.example/ü?ß#☃", "https://xn--mnchen-3ya.example/%C3%BC?%C3%9F#%E2%98%83").await;
+    let long = format!("https://example.com/{}", "a".repeat(8192 - 20));
+    check(&long, &long).await;
+}
+
+#[tokio::test]
+async fn misses_are_budgeted_per_client_and_hits_never() {
+    let tern = Tern::start_with(
+        &["--sample"],
+        &[("TRUSTED_PROXIES", "127.0.0.1"), ("MISS_BURST", "20"), ("MISSES_PER_SECOND", "1")],
+    );
+    let code = tern.announced_code.clone().unwrap();
+    for (address, client) in [(&tern.api, "203.0.113.7"), (&tern.fast, "198.51.100.7")] {
+        let mut refused = 0;
+        for n in 0..40 {
+            let response = tern.get_as(client, address, &format!("/nope{n}")).await;
+            if response.status() == 429 {
+                refused += 1;
+                assert!(response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+                assert_eq!(response.json::<Value>().await.unwrap()["error"], "Too Many Requests");
+            } else {
+                assert_eq!(response.status(), 404);
+            }
+        }
+        assert!((15..=20).contains(&refused), "{refused}");
+        assert_eq!(tern.get_as(client, address, &format!("/{code}")).await.status(), 302);
+        assert_eq!(tern.get_as("192.0.2.99", address, "/nope").await.status(), 404, "others have their own budget");
+        for _ in 0..50 {
+            assert_eq!(tern.follow(address, "nope").await.0, 404, "loopback is exempt");
+        }
+    }
+}
+
+#[tokio::test]
+async fn redirects_leave_no_line_in_the_log_and_the_api_leaves_two() {
+    let tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    for address in [&tern.api, &tern.fast] {
+        tern.follow(address, &code).await;
+        tern.follow(address, "nope").await;
+    }
+    tern.get(&tern.api, "/users/1").await;
+    eventually("the request is in the log", async || {
+        let entries = tern.get_json("/logs?lines=1000").await;
+        let of = |path: &str| entries.as_array().unwrap().iter().filter(|entry| entry["path"] == path).count();
+        assert_eq!((of(&format!("/{code}")), of("/nope")), (0, 0));
+        of("/users/1") == 2
+    })
+    .await;
+}

@@ -1,0 +1,87 @@
+//! `tern load`, beside a running server and with files that are not as they should be.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Tern, eventually, run, tern, text};
+
+const USERS: &str = "id,username,email,created_at\n7,ada,ada@mail.example,2025-01-01 00:00:00\n";
+const URLS: &str = "id,user_id,short_code,original_url,title,is_active,created_at,updated_at\n\
+                    9,7,CODE12,https://example.com/,A title,True,2025-01-01 00:00:00,2025-01-02 00:00:00\n\
+                    10,7,GONE12,https://example.com/,,False,2025-01-01 00:00:00,2025-01-02 00:00:00\n";
+
+/// Runs `tern load` on files of the given names and contents; its exit code and what it said.
+fn load(directory: &Path, files: &[(&str, &str)]) -> (Option<i32>, String) {
+    for (name, content) in files {
+        fs::write(directory.join(name), content).unwrap();
+    }
+    let arguments: Vec<&str> = std::iter::once("load").chain(files.iter().map(|(name, _)| *name)).collect();
+    let output = run(&mut tern(directory, &arguments));
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[tokio::test]
+async fn a_load_beside_a_running_server_reaches_it() {
+    let tern = Tern::start(&[]);
+    assert_eq!(tern.follow(&tern.fast, "CODE12").await.0, 404);
+    let loaded = load(tern.directory.path(), &[("users.csv", USERS), ("urls.csv", URLS)]);
+    assert_eq!(
+        loaded,
+        (Some(0), "Loaded 1 rows into User from users.csv\nLoaded 2 rows into Url from urls.csv\n".to_owned())
+    );
+    eventually("the link is served", async || tern.follow(&tern.fast, "CODE12").await.0 == 302).await;
+    assert_eq!(tern.follow(&tern.api, "GONE12").await.0, 410);
+    let again = load(tern.directory.path(), &[("users.csv", USERS), ("urls.csv", URLS)]);
+    assert_eq!(
+        again,
+        (
+            Some(0),
+            "Loaded 0 rows into User from users.csv: all 1 are there already\n\
+             Loaded 0 rows into Url from urls.csv: all 2 are there already\n"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_broken_file_is_named_with_line_and_reason_and_nothing_of_it_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(load(directory.path(), &[("users.csv", USERS)]).0, Some(0));
+    let check = |name: &str, content: &str, expected: &str| {
+        let (code, said) = load(directory.path(), &[(name, content)]);
+        assert_eq!(code, Some(1), "{name}: {said}");
+        assert!(said.starts_with(&format!("tern: {name}: ")) && said.contains(expected), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    };
+    let urls = URLS.replace("https://example.com/,,", "javascript:alert(1),,");
+    check("urls.csv", &urls, "line 3: ");
+    check("urls.csv", &URLS.replace("GONE12", "health"), "line 3: ");
+    check("urls.csv", &URLS.replace("GONE12", "CODE12"), "line 3: Short code is already taken");
+    check("urls.csv", &URLS.replace("10,7,", "10,8,"), "line 3: User 8 not found");
+    check("users.csv", "username,email\nbob,bob@mail.example\ncarol,nonsense\n", "line 3: ");
+    check("users.csv", "username,email\nbob,bob@mail.example\ncarol\n", "line 3: ");
+    check("what.csv", "colour,taste\nred,sweet\n", "lacks the column");
+    check("empty.csv", "", "");
+    check("absent-header.csv", "\n", "");
+    let database = rusqlite::Connection::open(directory.path().join("data/tern.db")).unwrap();
+    let counts: (i64, i64) = database
+        .query_row("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM urls)", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    assert_eq!(counts, (1, 0));
+    let absent = run(&mut tern(directory.path(), &["load", "absent.csv"]));
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(text(&absent.stderr).starts_with("tern: absent.csv: cannot be read: "), "{}", text(&absent.stderr));
+}
+
+#[tokio::test]
+async fn products_are_shown_once_they_are_loaded() {
+    let tern = Tern::start(&[]);
+    let products = "name,category,price,stock\nLamp,home,19.90,3\n";
+    assert_eq!(load(tern.directory.path(), &[("products.csv", products)]).0, Some(0));
+    let response = tern.get(&tern.api, "/products").await;
+    assert_eq!(response.headers()["x-cache"], "MISS");
+    assert_eq!(response.text().await.unwrap(), r#"[{"id":1,"name":"Lamp","category":"home","price":19.90,"stock":3}]"#);
+    assert_eq!(tern.get(&tern.api, "/products").await.headers()["x-cache"], "HIT");
+}

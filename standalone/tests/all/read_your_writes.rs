@@ -1,0 +1,60 @@
+//! A change through the API is served by the time it is answered.
+
+use serde_json::json;
+
+use crate::support::Tern;
+
+#[tokio::test]
+async fn a_thousand_links_live_and_die_without_one_stale_answer() {
+    let tern = Tern::start(&[]);
+    let owner = tern.create_user("ada").await;
+    for n in 0..1_000 {
+        let target = format!("https://example.com/{n}");
+        let link = tern.create_link(owner, &target).await;
+        let code = link["short_code"].as_str().unwrap();
+        let check = async |expected: (u16, Option<&str>)| {
+            for address in [&tern.api, &tern.fast] {
+                let (status, location) = tern.follow(address, code).await;
+                assert_eq!((status, location.as_deref()), expected, "round {n}");
+            }
+        };
+        check((302, Some(&target))).await;
+        let changed = tern.change_link(&link["id"], json!({"is_active": false})).await;
+        assert_eq!((changed.status().as_u16(), &changed.headers()["tern-visible"]), (200, &"1/1".parse().unwrap()));
+        check((410, None)).await;
+        let deleted = tern.delete_link(&link["id"]).await;
+        assert_eq!((deleted.status().as_u16(), &deleted.headers()["tern-visible"]), (204, &"1/1".parse().unwrap()));
+        check((404, None)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_target_and_a_cascade_are_served_at_once() {
+    let tern = Tern::start(&[]);
+    let owner = tern.create_user("ada").await;
+    let link = tern.create_link(owner, "https://example.com/old").await;
+    let code = link["short_code"].as_str().unwrap();
+    let change = json!({"original_url": "https://example.com/new", "title": "New"});
+    assert_eq!(tern.change_link(&link["id"], change).await.status(), 200);
+    assert_eq!(tern.follow(&tern.fast, code).await, (302, Some("https://example.com/new".to_owned())));
+    let deleted = tern.send(reqwest::Method::DELETE, &tern.api, &format!("/users/{owner}?cascade=true")).await;
+    assert_eq!(deleted.status(), 204);
+    assert_eq!(tern.follow(&tern.fast, code).await.0, 404);
+}
+
+/// A change made by another process reaches the map by the poll.
+#[tokio::test]
+async fn a_change_in_the_database_itself_is_served_soon() {
+    let tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    let database = rusqlite::Connection::open(tern.directory.path().join("data/tern.db")).unwrap();
+    database.execute("UPDATE urls SET is_active = 0 WHERE short_code = ?1", [&code]).unwrap();
+    crate::support::eventually("the link is gone", async || tern.follow(&tern.fast, &code).await.0 == 410).await;
+    // What somebody wrote past Tern and cannot be served is refused, and what was served before is kept.
+    database.execute("UPDATE urls SET is_active = 1 WHERE short_code = ?1", [&code]).unwrap();
+    crate::support::eventually("the link is back", async || tern.follow(&tern.fast, &code).await.0 == 302).await;
+    database.execute("UPDATE urls SET original_url = 'javascript:alert(1)' WHERE short_code = ?1", [&code]).unwrap();
+    let rejected = "tern_replica_rejected_rows_total";
+    crate::support::eventually("the row is refused", async || tern.metric(rejected).await >= 1.0).await;
+    assert!(tern.follow(&tern.fast, &code).await.1.unwrap().starts_with("https://"));
+}

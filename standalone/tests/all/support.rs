@@ -1,0 +1,167 @@
+//! A Tern of its own for each test: the real binary, in a directory of its own, on ports that were free.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::{Client, Method, Response, redirect};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Long enough for a machine that does ten other things; nothing waits so long unless it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `tern serve`. It is killed when dropped.
+pub struct Tern {
+    pub directory: TempDir,
+    /// The first words of each announced line, and its address.
+    pub api: String,
+    pub fast: String,
+    pub ops: String,
+    /// A link that can be followed, if there is one.
+    pub announced_code: Option<String>,
+    process: Child,
+    client: Client,
+}
+
+/// `tern` in `directory`, with nothing of this process's environment and with ports of its own.
+pub fn tern(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tern"));
+    command.args(arguments).current_dir(directory).env_clear();
+    command.env("APP_PORT", "0").env("REDIRECTOR_LISTEN", "127.0.0.1:0").env("REDIRECTOR_OPS_LISTEN", "127.0.0.1:0");
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+impl Tern {
+    pub fn start(arguments: &[&str]) -> Tern {
+        Tern::start_in(tempfile::tempdir().unwrap(), arguments, &[])
+    }
+
+    pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Tern {
+        Tern::start_in(tempfile::tempdir().unwrap(), arguments, variables)
+    }
+
+    pub fn start_in(directory: TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Tern {
+        let mut command = tern(directory.path(), &[&["serve"], arguments].concat());
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut announced = |what: &str| {
+            let line = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with(&format!("tern: {what} ")));
+            let line = line.unwrap_or_else(|| panic!("tern ended before it announced {what:?}"));
+            let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+            (address, line)
+        };
+        let (api, _) = announced("API");
+        let (fast, _) = announced("redirects");
+        let (ops, _) = announced("metrics");
+        let announced_code = arguments.contains(&"--sample").then(|| {
+            let (_, line) = announced("Follow a link:");
+            line.rsplit('/').next().unwrap().to_owned()
+        });
+        // What follows is not read; the pipe is kept open, so that saying more is no error.
+        std::thread::spawn(move || lines.for_each(drop));
+        let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
+        Tern { directory, api, fast, ops, announced_code, process, client }
+    }
+
+    pub async fn send(&self, method: Method, address: &str, path: &str) -> Response {
+        self.client.request(method, format!("http://{address}{path}")).send().await.unwrap()
+    }
+
+    pub async fn get(&self, address: &str, path: &str) -> Response {
+        self.send(Method::GET, address, path).await
+    }
+
+    pub async fn get_json(&self, path: &str) -> Value {
+        self.get(&self.api, path).await.json().await.unwrap()
+    }
+
+    pub async fn get_as(&self, client: &str, address: &str, path: &str) -> Response {
+        let request = self.client.get(format!("http://{address}{path}"));
+        request.header("x-forwarded-for", client).send().await.unwrap()
+    }
+
+    /// What following a code gives on one of the ports: the status, and where it leads.
+    pub async fn follow(&self, address: &str, code: &str) -> (u16, Option<String>) {
+        let response = self.get(address, &format!("/{code}")).await;
+        let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), location)
+    }
+
+    pub async fn create_user(&self, name: &str) -> i64 {
+        let body = json!({"username": name, "email": format!("{name}@mail.example")});
+        let response = self.client.post(format!("http://{}/users", self.api)).json(&body).send().await.unwrap();
+        assert_eq!(response.status(), 201);
+        response.json::<Value>().await.unwrap()["id"].as_i64().unwrap()
+    }
+
+    /// Creates a link; its whole row.
+    pub async fn create_link(&self, owner: i64, target: &str) -> Value {
+        let body = json!({"user_id": owner, "original_url": target});
+        let response = self.client.post(format!("http://{}/urls", self.api)).json(&body).send().await.unwrap();
+        assert_eq!(response.status(), 201);
+        assert_eq!(response.headers()["tern-visible"], "1/1");
+        response.json().await.unwrap()
+    }
+
+    pub async fn change_link(&self, id: &Value, change: Value) -> Response {
+        self.client.put(format!("http://{}/urls/{id}", self.api)).json(&change).send().await.unwrap()
+    }
+
+    pub async fn delete_link(&self, id: &Value) -> Response {
+        self.send(Method::DELETE, &self.api, &format!("/urls/{id}")).await
+    }
+
+    /// How many events of a type there are, by the total of the list.
+    pub async fn count_events(&self, event_type: &str) -> u64 {
+        let response = self.get(&self.api, &format!("/events?event_type={event_type}&per_page=1")).await;
+        response.headers()["x-total-count"].to_str().unwrap().parse().unwrap()
+    }
+
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.get(&self.ops, "/metrics").await.text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no series {series} in\n{text}")).parse().unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Ends it with `signal` and gives back its directory.
+    pub fn end(mut self, signal: Signal) -> (ExitStatus, TempDir) {
+        self.signal(signal);
+        let status = self.process.wait().unwrap();
+        (status, std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap()))
+    }
+}
+
+impl Drop for Tern {
+    fn drop(&mut self) {
+        // Either call fails only when the process has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Waits until `holds` does, and fails when it never does.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < PATIENCE, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
