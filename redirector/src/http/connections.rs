@@ -4,7 +4,7 @@
 //! shares with the reaper is an atomic of its own that only it writes. It must know nothing of HTTP.
 
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,8 +72,6 @@ pub(super) struct Shared {
     cutting: AtomicBool,
     /// Written by the server, once, last: the reaper ends.
     stopped: AtomicBool,
-    /// Permits given out. Written by the listener (up) and by ending connections (down).
-    open: AtomicUsize,
     /// The last error of accept(2), for the reaper to log: formatting has no place on a coroutine's stack.
     pub(super) last_accept_error: AtomicI32,
     registry: Mutex<Slab<Arc<Registered>>>,
@@ -91,7 +89,6 @@ impl Shared {
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            open: AtomicUsize::new(0),
             last_accept_error: AtomicI32::new(0),
             registry: Mutex::default(),
             ended: Condvar::new(),
@@ -115,8 +112,9 @@ impl Shared {
         self.cutting.load(Ordering::Relaxed)
     }
 
-    pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
+    /// Permits that are out. Written by the listener (up) and by ending connections (down).
+    pub(super) fn open(&self) -> u64 {
+        self.stats.open.load(Ordering::Acquire)
     }
 
     pub(super) fn start_draining(&self) {
@@ -239,12 +237,11 @@ impl Permit {
     /// `None` when the limit is reached.
     pub(super) fn take(shared: &Arc<Shared>) -> Option<Self> {
         // The listener alone counts up, so what it has read cannot have grown.
-        if shared.open() >= shared.limits.connections {
+        if shared.open() >= shared.limits.connections as u64 {
             return None;
         }
-        shared.open.fetch_add(1, Ordering::AcqRel);
+        shared.stats.open.fetch_add(1, Ordering::AcqRel);
         count(&shared.stats.accepted);
-        count(&shared.stats.open);
         Some(Self { shared: shared.clone() })
     }
 
@@ -266,8 +263,7 @@ impl Drop for Permit {
         if std::thread::panicking() {
             count(&self.shared.stats.panicked);
         }
-        self.shared.stats.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared.open.fetch_sub(1, Ordering::AcqRel);
+        self.shared.stats.open.fetch_sub(1, Ordering::AcqRel);
         self.shared.notify_ended();
     }
 }

@@ -310,7 +310,7 @@ mod tests {
         check(
             HEAD,
             |reply| reply.error_retry_after(ServiceUnavailable, 30, &[b""]),
-            "HTTP/1.1 503 Service Unavailable|Content-Type: application/json|Content-Length: 43|Retry-After: 30|DATE||",
+            "HTTP/1.1 503 Service Unavailable|Content-Type: application/json|Content-Length: 44|Retry-After: 30|DATE||",
         );
     }
 

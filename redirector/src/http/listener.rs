@@ -27,7 +27,7 @@ const LAST_BACK_OFF: Duration = Duration::from_millis(500);
 
 /// What a connection over the limit is told. Fixed, because nobody may wait for its request.
 const OVER_LIMIT: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 70\r\n\
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 73\r\n\
     Retry-After: 1\r\nConnection: close\r\n\r\n\
     {\"error\":\"Service Unavailable\",\"message\":\"Too many connections are open\"}";
 

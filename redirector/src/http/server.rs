@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,10 +27,10 @@ const LISTENER_STEP: Duration = Duration::from_millis(20);
 /// What became of the connections at a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Ended by themselves, with their last request answered.
-    pub finished: usize,
+    /// Ended by themselves, with their last request answered. Those that were queued at the drain are among them.
+    pub finished: u64,
     /// Still open at the deadline, and cut.
-    pub cut: usize,
+    pub cut: u64,
 }
 
 /// A port that is being served. Dropping it cuts what is open; [`drain`](Self::drain) first.
@@ -104,15 +105,16 @@ impl Server {
         };
         let deadline = Instant::now() + deadline;
         let shared = &self.shared;
+        let accepted = || shared.stats.accepted.load(Ordering::Relaxed);
+        let (open, accepted_before) = (shared.open(), accepted());
         shared.start_draining();
-        close(listener, shared);
-        // All that will ever be accepted is.
-        let open = shared.open();
         reaper.thread().unpark();
+        close(listener, shared);
         shared.wait_until(deadline, || shared.open() == 0);
         let cut = shared.open();
+        let finished = (open + accepted() - accepted_before).saturating_sub(cut);
         if cut > 0 {
-            shared.stats.cut.fetch_add(cut as u64, std::sync::atomic::Ordering::Relaxed);
+            shared.stats.cut.fetch_add(cut, Ordering::Relaxed);
             shared.start_cutting();
             reaper.thread().unpark();
             shared.wait_until(Instant::now() + CUT_TIME, || shared.open() == 0);
@@ -122,7 +124,7 @@ impl Server {
         if reaper.join().is_err() {
             tracing::error!("the reaper thread panicked");
         }
-        Drained { finished: open.saturating_sub(cut), cut }
+        Drained { finished, cut }
     }
 }
 

@@ -1,0 +1,384 @@
+//! How connections live and end: time, limits, drains, and what must not go wrong meanwhile. Real sockets, short
+//! limits.
+
+mod support;
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use support::client::{Client, GET};
+use support::{Codes, eventually, serve};
+use tern_redirector::http::{Drained, Limits, Server, Status};
+
+const MOMENT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(60);
+
+/// Ticks fast, so that times can be short; nothing runs out unless a test says so.
+fn patient() -> Limits {
+    Limits {
+        header_timeout: LONG,
+        idle_timeout: LONG,
+        write_timeout: LONG,
+        linger_timeout: LONG,
+        tick: Duration::from_millis(10),
+        ..Limits::default()
+    }
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_browser_behind_a_proxy_is_served() {
+    let (server, _) = serve(patient());
+    let fields: String = (0..20).map(|n| format!("X-Field-{n}: value of {n}\r\n")).collect();
+    let request = format!("GET /CODE12 HTTP/1.1\r\nHost: t.example\r\n{fields}Cookie: {}\r\n\r\n", "c".repeat(4096));
+    let mut client = Client::connect(server.local_addr());
+    for _ in 0..3 {
+        let answer = client.ask(request.as_bytes());
+        assert_eq!((answer.status, answer.field("Location")), (302, Some(support::TARGET)));
+        assert!(!answer.closes());
+    }
+}
+
+#[test]
+fn answers_say_when_the_connection_closes() {
+    let (server, _) = serve(patient());
+    for request in [
+        "GET /CODE12 HTTP/1.0\r\n\r\n",
+        "GET /CODE12 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "GET /CODE12 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n",
+        "GET /CODE12 HTTP/1.1\r\n\r\n",
+        "POST /CODE12 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ] {
+        let mut client = Client::connect(server.local_addr());
+        assert!(client.ask(request.as_bytes()).closes(), "{request}");
+        client.ends();
+    }
+}
+
+#[test]
+fn a_body_is_never_a_request() {
+    let (server, codes) = serve(patient());
+    let inner = "GET /GONE12 HTTP/1.1\r\nHost: t.example\r\n\r\n";
+    for framing in [format!("Content-Length: {}", inner.len()), "Transfer-Encoding: chunked".to_owned()] {
+        let mut client = Client::connect(server.local_addr());
+        client.send(format!("GET /CODE12 HTTP/1.1\r\nHost: t.example\r\n{framing}\r\n\r\n").as_bytes());
+        assert_eq!(client.answer(false).unwrap().unwrap().status, 302);
+        // Sent only after the answer, when the server lingers: still no request, and no reset.
+        client.send(inner.as_bytes());
+        client.ends();
+    }
+    assert_eq!(read(&codes.calls), 2);
+}
+
+#[test]
+fn refusals_are_counted() {
+    let (server, codes) = serve(patient());
+    for (request, status) in [
+        ("GET /CODE12 HTTP/1.1\r\n\r\n", Status::BadRequest),
+        ("GET /CODE12\n", Status::BadRequest),
+        ("BREW / HTTP/1.1\r\nHost: h\r\n\r\n", Status::NotImplemented),
+        ("PUT / HTTP/1.1\r\nHost: h\r\n\r\n", Status::MethodNotAllowed),
+        ("GET / HTTP/3.0\r\nHost: h\r\n\r\n", Status::VersionNotSupported),
+    ] {
+        let before = server.stats().refused(status);
+        assert_eq!(Client::connect(server.local_addr()).ask(request.as_bytes()).status, status.code());
+        assert_eq!(server.stats().refused(status), before + 1);
+    }
+    assert_eq!(read(&codes.calls), 0);
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_answered_for() {
+    let (server, _) = serve(patient());
+    let mut client = Client::connect(server.local_addr());
+    assert_eq!(client.ask(b"GET /MUTE12 HTTP/1.1\r\nHost: h\r\n\r\n").status, 500);
+    assert_eq!(client.ask(b"HEAD /MUTE12 HTTP/1.1\r\nHost: h\r\n\r\n").status, 500);
+    assert_eq!(client.ask(GET).status, 302);
+}
+
+#[test]
+fn a_panic_ends_one_connection() {
+    let (server, _) = serve(patient());
+    let mut other = Client::connect(server.local_addr());
+    assert_eq!(other.ask(GET).status, 302);
+    let mut client = Client::connect(server.local_addr());
+    client.send(b"GET /BUG12 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(!matches!(client.answer(false), Ok(Some(_))));
+    eventually("the registry without it", || server.registered() == 1);
+    assert_eq!(read(&server.stats().panicked), 1);
+    assert_eq!(other.ask(GET).status, 302);
+}
+
+#[test]
+fn a_slow_head_is_cut_in_all() {
+    let (server, _) = serve(Limits { header_timeout: MOMENT, ..patient() });
+    let mut client = Client::connect(server.local_addr());
+    // The time runs from the first byte of each head, not from the connection's start.
+    assert_eq!(client.ask(GET).status, 302);
+    let started = Instant::now();
+    let byte_at_a_time = GET.iter().cycle().map(|byte| if *byte == b'\n' { &b'x' } else { byte });
+    for byte in byte_at_a_time {
+        client.send(&[*byte]);
+        if client.hears_within(Duration::from_millis(20)) {
+            break;
+        }
+        assert!(started.elapsed() < LONG, "never cut");
+    }
+    assert!(started.elapsed() >= MOMENT);
+    let answer = client.answer(false).unwrap().unwrap();
+    assert_eq!((answer.status, answer.closes()), (408, true));
+    client.ends();
+    assert_eq!(read(&server.stats().header_timeouts), 1);
+    assert_eq!(server.stats().refused(Status::RequestTimeout), 1);
+}
+
+#[test]
+fn silence_is_closed_without_an_answer() {
+    let (server, _) = serve(Limits { header_timeout: MOMENT, ..patient() });
+    let started = Instant::now();
+    Client::connect(server.local_addr()).ends();
+    assert!(started.elapsed() >= MOMENT);
+    assert_eq!(read(&server.stats().header_timeouts), 1);
+}
+
+#[test]
+fn idle_connections_are_closed_and_busy_ones_are_not() {
+    let (server, _) = serve(Limits { idle_timeout: MOMENT, header_timeout: MOMENT, ..patient() });
+    let mut client = Client::connect(server.local_addr());
+    let started = Instant::now();
+    let mut last = started;
+    while started.elapsed() < 4 * MOMENT {
+        last = Instant::now();
+        assert_eq!(client.ask(GET).status, 302);
+        assert!(!client.hears_within(MOMENT / 3), "closed while in use");
+    }
+    client.ends();
+    assert!(last.elapsed() >= MOMENT);
+    assert_eq!(read(&server.stats().idle_timeouts), 1);
+}
+
+#[test]
+fn big_buffers_are_given_back_and_the_connection_goes_on() {
+    let (server, _) = serve(Limits { idle_timeout: Duration::from_millis(2500), ..patient() });
+    let mut client = Client::connect(server.local_addr());
+    let big = format!("GET /CODE12 HTTP/1.1\r\nHost: h\r\nCookie: {}\r\n\r\n", "c".repeat(9000));
+    assert_eq!(client.ask(big.as_bytes()).status, 302);
+    // Longer than the time after which buffers go, shorter than what an idle connection has.
+    assert!(!client.hears_within(Duration::from_millis(1500)));
+    let started = Instant::now();
+    assert_eq!(client.ask(big.as_bytes()).status, 302);
+    client.ends();
+    assert!(started.elapsed() >= Duration::from_millis(2500));
+}
+
+#[test]
+fn who_never_reads_is_held_and_cut() {
+    let (server, codes) = serve(Limits { write_timeout: MOMENT, ..patient() });
+    let mut client = Client::connect(server.local_addr());
+    client.stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    let requests = GET.repeat(500);
+    let mut taken = 0;
+    let error = loop {
+        match client.stream.write(&requests) {
+            Ok(bytes) => taken += bytes,
+            Err(error) => break error,
+        }
+        assert!(taken < 64 << 20, "the server takes everything");
+    };
+    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+    assert_eq!(read(&server.stats().write_timeouts), 1);
+    eventually("an empty registry", || server.registered() == 0);
+    // What was answered waits in the kernel's buffers, but for one write: some megabytes and no more.
+    assert!(read(&codes.calls) < 100_000, "{} were answered", read(&codes.calls));
+}
+
+#[test]
+fn a_slow_reader_gets_everything_in_order() {
+    let (server, _) = serve(patient());
+    let mut client = Client::connect(server.local_addr());
+    let mut sender = client.stream.try_clone().unwrap();
+    const ROUNDS: usize = 20_000;
+    let sending = std::thread::spawn(move || {
+        for round in 0..ROUNDS {
+            sender.write_all(format!("GET /{round} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+        }
+        sender.shutdown(Shutdown::Write).unwrap();
+    });
+    for round in 0..ROUNDS {
+        let answer = client.answer(false).unwrap().unwrap();
+        assert!(String::from_utf8_lossy(&answer.body).contains(&format!("'{round}'")), "{answer:?}");
+    }
+    client.ends();
+    sending.join().unwrap();
+}
+
+#[test]
+fn an_endless_sender_is_not_lingered_for() {
+    let (server, _) = serve(Limits { linger_timeout: MOMENT, ..patient() });
+    let mut client = Client::connect(server.local_addr());
+    // Never closes, never sends: the time ends it.
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    eventually("closed by the server", || server.registered() == 0);
+    // Sends for ever: the bytes end it.
+    let (server, _) = serve(patient());
+    client = Client::connect(server.local_addr());
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    while client.stream.write_all(&[b'x'; 4096]).is_ok() {}
+    eventually("closed by the server", || server.registered() == 0);
+}
+
+#[test]
+fn one_connection_over_the_limit_is_refused() {
+    let (server, _) = serve(Limits { connections: 3, ..patient() });
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(server.local_addr())).collect();
+    assert!(clients.iter_mut().all(|client| client.ask(GET).status == 302));
+
+    let mut refused = Client::connect(server.local_addr());
+    let answer = refused.answer(false).unwrap().unwrap();
+    assert_eq!((answer.status, answer.field("Retry-After"), answer.closes()), (503, Some("1"), true));
+    refused.ends();
+    assert_eq!(read(&server.stats().over_limit), 1);
+
+    drop(clients.pop());
+    eventually("room for another", || server.registered() == 2);
+    assert_eq!(Client::connect(server.local_addr()).ask(GET).status, 302);
+    assert!(clients.iter_mut().all(|client| client.ask(GET).status == 302));
+}
+
+#[test]
+fn connections_leave_nothing_behind() {
+    let (server, _) = serve(patient());
+    let addr = server.local_addr();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for round in 0..500 {
+                    let mut client = Client::connect(addr);
+                    match (round + thread) % 4 {
+                        0 => drop(client),
+                        1 => client.send(&GET[..10]),
+                        2 => assert_eq!(client.ask(GET).status, 302),
+                        _ => {
+                            let close = b"GET /CODE12 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+                            assert_eq!(client.ask(close).status, 302);
+                            client.ends();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    eventually("all have ended", || read(&server.stats().open) == 0);
+    assert_eq!((read(&server.stats().accepted), server.registered()), (2000, 0));
+    assert_eq!(server.drain(LONG), Drained { finished: 0, cut: 0 });
+}
+
+#[test]
+fn a_drain_finishes_what_is_under_way() {
+    let (server, _) = serve(patient());
+    let addr = server.local_addr();
+    let (mut idle, mut within) = (Client::connect(addr), Client::connect(addr));
+    assert_eq!(idle.ask(GET).status, 302);
+    within.send(&GET[..20]);
+    let fresh = Client::connect(addr);
+    eventually("all three", || server.registered() == 3);
+
+    std::thread::scope(|scope| {
+        let started = Instant::now();
+        let draining = scope.spawn(|| server.drain(LONG));
+        idle.ends();
+        eventually("the port is free", || TcpListener::bind(addr).is_ok());
+        // Both are asked for after the drain began.
+        for (mut client, rest) in [(within, &GET[20..]), (fresh, GET)] {
+            client.send(rest);
+            let answer = client.answer(false).unwrap().unwrap();
+            assert_eq!((answer.status, answer.closes()), (302, true));
+            client.ends();
+        }
+        assert_eq!(draining.join().unwrap(), Drained { finished: 3, cut: 0 });
+        assert!(started.elapsed() < LONG / 4);
+    });
+    assert_eq!(server.registered(), 0);
+    // The port is free for the process after this one.
+    Server::bind(addr, patient(), Arc::new(Codes::default())).unwrap();
+}
+
+#[test]
+fn a_drain_answers_what_is_pipelined() {
+    let (server, _) = serve(patient());
+    let mut client = Client::connect(server.local_addr());
+    client.send(&GET[..20]);
+    eventually("it stands", || server.registered() == 1);
+    std::thread::scope(|scope| {
+        let draining = scope.spawn(|| server.drain(LONG));
+        eventually("the port is free", || TcpListener::bind(server.local_addr()).is_ok());
+        client.send(&[&GET[20..], GET, GET].concat());
+        let closes: Vec<_> = (0..3).map(|_| client.answer(false).unwrap().unwrap().closes()).collect();
+        assert_eq!(closes, [false, false, true]);
+        client.ends();
+        // Who lingers waits for the client to close.
+        drop(client);
+        assert_eq!(draining.join().unwrap(), Drained { finished: 1, cut: 0 });
+    });
+}
+
+#[test]
+fn a_drain_cuts_at_its_deadline() {
+    let (server, _) = serve(patient());
+    let mut within = Client::connect(server.local_addr());
+    within.send(&GET[..20]);
+    let mut stuck = Client::connect(server.local_addr());
+    stuck.stream.set_write_timeout(Some(MOMENT)).unwrap();
+    let mut idle = Client::connect(server.local_addr());
+    assert_eq!(idle.ask(GET).status, 302);
+    while stuck.stream.write_all(&GET.repeat(500)).is_ok() {}
+
+    let started = Instant::now();
+    assert_eq!(server.drain(MOMENT), Drained { finished: 1, cut: 2 });
+    assert!(started.elapsed() >= MOMENT && started.elapsed() < MOMENT + Duration::from_secs(1));
+    assert_eq!((server.registered(), read(&server.stats().cut)), (0, 2));
+    assert!(within.stream.read(&mut [0]).map_or(true, |bytes| bytes == 0));
+    assert_eq!(server.drain(LONG), Drained { finished: 0, cut: 0 });
+}
+
+#[test]
+fn who_was_queued_at_a_drain_is_served() {
+    for _ in 0..20 {
+        let (server, _) = serve(patient());
+        let clients: Vec<_> = (0..50).map(|_| Client::connect(server.local_addr())).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.drain(LONG));
+            for mut client in clients {
+                assert_eq!(client.ask(GET).status, 302);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_port_in_use_is_an_error() {
+    let (server, _) = serve(patient());
+    let error = Server::bind(server.local_addr(), patient(), Arc::new(Codes::default())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_listening_socket_is_adopted() {
+    drop(serve(patient()));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let passed_on = listener.try_clone().unwrap();
+    let addr = listener.local_addr().unwrap();
+    let first = Server::adopt(listener, patient(), Arc::new(Codes::default())).unwrap();
+    assert_eq!(Client::connect(addr).ask(GET).status, 302);
+    drop(first);
+    // The drain closed its own descriptor and did not shut the socket down: whoever connects meanwhile waits.
+    let mut waiting = Client::connect(addr);
+    let _second = Server::adopt(passed_on, patient(), Arc::new(Codes::default())).unwrap();
+    assert_eq!(waiting.ask(GET).status, 302);
+}

@@ -1,0 +1,60 @@
+//! What the socket tests share: a server with a small service, a client that reads answers, and the vectors.
+
+#![expect(dead_code, reason = "each test binary uses a part")]
+
+pub(crate) mod client;
+pub(crate) mod vectors;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant, SystemTime};
+
+use percent_encoding::percent_decode;
+use tern_redirector::http::{self, Limits, Reply, Request, Server, Service, Status};
+
+pub(crate) const TARGET: &str = "https://target.example/path?q=1&r=%20#part";
+
+/// CODE12 redirects, GONE12 is gone, BUG12 panics, MUTE12 is not answered; nothing else exists.
+#[derive(Debug, Default)]
+pub(crate) struct Codes {
+    pub(crate) calls: AtomicU64,
+}
+
+impl Service for Codes {
+    fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(request.peer(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let received = SystemTime::UNIX_EPOCH + Duration::from_micros(request.received_at_micros());
+        assert!(received.elapsed().is_ok_and(|age| age < Duration::from_secs(10)));
+        let mut decoded = percent_decode(&request.path()[1..]);
+        let mut code = [0; 64];
+        let length = code.iter_mut().zip(&mut decoded).map(|(to, byte)| *to = byte).count();
+        match &code[..length] {
+            b"CODE12" => reply.found(TARGET.as_bytes()),
+            b"GONE12" => reply.error(Status::Gone, &[b"This shortened URL has been deactivated"]),
+            b"BUG12" => panic!("a bug in the service"),
+            b"MUTE12" => drop(reply),
+            unknown => reply.error(Status::NotFound, &[b"Short code '", unknown, b"' not found"]),
+        }
+    }
+}
+
+/// A server on a port of its own.
+pub(crate) fn serve(limits: Limits) -> (Server, Arc<Codes>) {
+    static RUNTIME: Once = Once::new();
+    RUNTIME.call_once(|| http::configure_runtime(2));
+    let service = Arc::new(Codes::default());
+    let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), limits, service.clone()).unwrap();
+    (server, service)
+}
+
+/// Waits for a condition that other threads bring about.
+#[track_caller]
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < give_up, "never came: {what}");
+        std::thread::yield_now();
+    }
+}
