@@ -13,7 +13,7 @@ const BODY_LIMIT: ByteSize = ByteSize::mib(1);
 const BULK_BODY_LIMIT: ByteSize = ByteSize::mib(64);
 
 /// Redirectors in good health confirm within 50 ms; one that does not must not hold up the admin for long.
-const VISIBLE_WAIT: Duration = Duration::from_millis(100);
+pub const VISIBLE_WAIT: Duration = Duration::from_millis(100);
 
 /// Below four characters codes can be guessed and soon run out.
 const SHORTEST_CODES: usize = 4;
@@ -31,7 +31,8 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    pub fn read(reader: &mut Reader<'_>) -> AdminConfig {
+    /// `visible_wait` is the default of `VISIBLE_WAIT`: it depends on how far away the redirectors are.
+    pub fn read(reader: &mut Reader<'_>, visible_wait: Duration) -> AdminConfig {
         AdminConfig {
             short_code_length: reader.get_within(
                 "SHORT_CODE_LENGTH",
@@ -40,7 +41,7 @@ impl AdminConfig {
             ),
             body_limit: reader.get_within("BODY_LIMIT", BODY_LIMIT, ByteSize::kib(1)..=ByteSize::mib(64)),
             bulk_body_limit: reader.get_within("BULK_BODY_LIMIT", BULK_BODY_LIMIT, ByteSize::kib(1)..=ByteSize::gib(1)),
-            visible_wait: reader.get("VISIBLE_WAIT", VISIBLE_WAIT),
+            visible_wait: reader.get("VISIBLE_WAIT", visible_wait),
         }
     }
 }
@@ -65,7 +66,7 @@ mod tests {
     fn read(pairs: &[(&str, &str)]) -> Result<AdminConfig, String> {
         let variables: Variables = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let mut reader = Reader::new(&variables);
-        let config = AdminConfig::read(&mut reader);
+        let config = AdminConfig::read(&mut reader, VISIBLE_WAIT);
         reader.finish(config).map_err(|error| error.to_string())
     }
 

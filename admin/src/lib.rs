@@ -6,7 +6,7 @@
 
 mod body;
 mod bulk;
-mod config;
+pub mod config;
 mod csv_rows;
 mod csv_table;
 mod error;
@@ -14,6 +14,7 @@ mod events;
 mod health;
 pub mod load;
 mod logs;
+mod maintenance;
 mod metrics;
 mod products;
 mod query;
@@ -25,6 +26,7 @@ mod users;
 mod visibility;
 
 pub use config::AdminConfig;
+pub use maintenance::keep_in_order;
 pub use metrics::Metrics;
 pub use router::{paths, router};
 pub use state::AppState;

@@ -55,6 +55,12 @@ impl Visibility {
         Visibility { replicas }
     }
 
+    /// Waits until any replica was heard of, so that changes are waited for from then on.
+    pub async fn first_replica(&self) {
+        // A task that ended will hear of none; whoever waits has nothing to wait for.
+        let _ = self.replicas.clone().wait_for(|replicas| !replicas.is_empty()).await;
+    }
+
     /// Waits until every live replica serves the change at `mark`, or the time is over.
     pub async fn confirm(&self, mark: &Mark, at_most: Duration) -> Visible {
         let mut replicas = self.replicas.clone();

@@ -1,3 +1,160 @@
 //! The data plane: answers `GET /<short_code>` from memory and does nothing else.
+//!
+//! ```text
+//! http        bytes and sockets; knows nothing of links
+//!   engine      a request for a code: decide, record the click, answer
+//!     redirect    path + map -> outcome; pure
+//!     link_map    code -> link; lock-free reads, one writer
+//!     clicks      answered redirects on their way to the store
+//! replica     the one writer of the map; follows the store
+//! ops         the second port: /live /ready /metrics
+//! ```
 
+pub mod clicks;
+pub mod client;
+pub mod config;
+pub mod engine;
 pub mod http;
+pub mod link_map;
+pub mod metrics;
+pub mod miss_budget;
+mod ops;
+pub mod redirect;
+pub mod replica;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use prometheus::Registry;
+use tern_common::bus::Bus;
+use tern_common::store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::clicks::queue;
+use crate::config::RedirectorConfig;
+use crate::engine::Engine;
+use crate::http::{Drained, Limits, Server};
+use crate::link_map::LinkMap;
+use crate::metrics::{ClickMetrics, RedirectMetrics, ReplicaMetrics};
+use crate::miss_budget::MissBudget;
+use crate::ops::{Observed, Ops};
+use crate::replica::{Freshness, Replica};
+
+/// A running redirector.
+#[derive(Debug)]
+pub struct Redirector {
+    server: Arc<Server>,
+    ops_addr: SocketAddr,
+    engine: Arc<Engine>,
+    config: RedirectorConfig,
+    stop_replica: watch::Sender<bool>,
+    stop_shipper: watch::Sender<Option<Instant>>,
+    replica: JoinHandle<()>,
+    shipper: JoinHandle<()>,
+    ops: JoinHandle<io::Result<()>>,
+}
+
+/// An address that could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({variable}): {source}")]
+pub struct ListenError {
+    pub variable: &'static str,
+    pub address: SocketAddr,
+    pub source: io::Error,
+}
+
+impl Redirector {
+    /// Starts serving, at first with an empty map. Its control tasks run on the current tokio runtime,
+    /// which must have more than one thread; redirects never wait for it.
+    pub async fn start(
+        config: RedirectorConfig,
+        store: Arc<dyn Store>,
+        bus: Arc<dyn Bus>,
+        registry: &Registry,
+    ) -> Result<Redirector, ListenError> {
+        let failed = |variable, address| move |source| ListenError { variable, address, source };
+        let (map, writer) = LinkMap::new();
+        let (recorder, shipper) = queue(config.click_queue, ClickMetrics::new(registry));
+        let engine = Arc::new(Engine {
+            map,
+            recorder,
+            misses: MissBudget::new(config.miss_burst, config.misses_per_second),
+            proxies: config.trusted_proxies.clone(),
+            metrics: RedirectMetrics::new(registry),
+        });
+        let ops_failed = failed("REDIRECTOR_OPS_LISTEN", config.ops_listen);
+        let ops_listener = TcpListener::bind(config.ops_listen).await.map_err(ops_failed)?;
+        let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
+
+        http::configure_runtime(config.workers);
+        let server = Server::bind(config.listen, Limits::default(), Arc::clone(&engine))
+            .map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
+        let server = Arc::new(server);
+
+        let freshness = Arc::new(Freshness::default());
+        let observed =
+            Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness: Arc::clone(&freshness) };
+        registry.register(Box::new(observed)).expect("one redirector for each registry");
+        let replica = Replica::new(Arc::clone(&store), bus, writer, freshness, ReplicaMetrics::new(registry));
+        let (stop_replica, replica_stops) = watch::channel(false);
+        let (stop_shipper, shipper_stops) = watch::channel(None);
+        let ops = ops::router(Ops { engine: Arc::clone(&engine), registry: registry.clone() });
+        Ok(Redirector {
+            server,
+            ops_addr,
+            engine,
+            config,
+            stop_replica,
+            stop_shipper,
+            replica: tokio::spawn(replica.run(replica_stops)),
+            shipper: tokio::spawn(shipper.run(store, shipper_stops)),
+            ops: tokio::spawn(async move { axum::serve(ops_listener, ops).await }),
+        })
+    }
+
+    /// Where redirects are served.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Where operators ask.
+    pub fn ops_addr(&self) -> SocketAddr {
+        self.ops_addr
+    }
+
+    /// What answers requests for codes, for another port that takes them too.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Waits until the map was loaded for the first time.
+    pub async fn loaded(&self) {
+        while !self.engine.is_ready() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Stops accepting, answers what is under way, and hands the clicks that wait to the store,
+    /// all until the deadline of the configuration. Every port that follows codes must have stopped before.
+    pub async fn drain(self) -> Drained {
+        let deadline = Instant::now() + self.config.drain;
+        let server = Arc::clone(&self.server);
+        let time = self.config.drain;
+        let drained = tokio::task::spawn_blocking(move || server.drain(time)).await;
+        // Its clicks are in the queue now, and none will follow.
+        self.stop_shipper.send_replace(Some(deadline.max(Instant::now() + std::time::Duration::from_secs(1))));
+        if let Err(error) = self.shipper.await {
+            tracing::error!(%error, "the shipper ended badly");
+        }
+        self.stop_replica.send_replace(true);
+        if let Err(error) = self.replica.await {
+            tracing::error!(%error, "the replica ended badly");
+        }
+        self.ops.abort();
+        drained.unwrap_or(Drained { finished: 0, cut: 0 })
+    }
+}

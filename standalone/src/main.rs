@@ -1,1 +1,79 @@
-fn main() {}
+//! `tern`: both planes in one process, with nothing installed.
+
+mod config;
+mod follow;
+mod sample;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tern_common::config::{EXIT_USAGE, environment};
+use tern_common::store::SqliteStore;
+
+use crate::config::Config;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Short links: redirects from memory, an API to manage them, every click recorded.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API and the redirects until told to stop
+    Serve {
+        /// Load sample users, links and events if the store has none
+        #[arg(long)]
+        sample: bool,
+    },
+    /// Load CSV files of users, urls, events or products, told apart by their headers; each whole or not at all
+    Load {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Write sample CSV files: 400 users, 2000 links, 3422 events
+    Sample {
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match Config::read(&environment()) {
+        Ok(config) => config,
+        Err(problems) => return fail(EXIT_USAGE, &problems),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tern-control").enable_all().build();
+    let done = runtime.context("cannot start threads").and_then(|runtime| match cli.command {
+        Command::Serve { sample } => runtime.block_on(serve::serve(config, sample)),
+        Command::Load { files } => runtime.block_on(load(&config, &files)),
+        Command::Sample { directory } => sample::write(&directory),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &format_args!("{error:#}")),
+    }
+}
+
+async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
+    let store = Arc::new(SqliteStore::open(&config.database()).await?);
+    tern_admin::load::load_files(&*store, files, &mut std::io::stdout()).await
+}
+
+#[expect(clippy::print_stderr, reason = "the log may not have been started, and somebody may be looking at a terminal")]
+fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    for line in error.to_string().lines() {
+        eprintln!("tern: {line}");
+    }
+    ExitCode::from(code)
+}

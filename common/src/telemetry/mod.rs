@@ -6,6 +6,9 @@ mod log_file;
 use std::io;
 use std::path::PathBuf;
 
+use prometheus::IntCounter;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
@@ -42,9 +45,33 @@ pub struct Log {
 }
 
 impl Log {
-    /// Lines lost since the start because standard output or the file was too slow.
-    pub fn lines_dropped(&self) -> u64 {
-        self.dropped.iter().map(|counter| counter.dropped_lines() as u64).sum()
+    /// Shows in `registry` how many lines were lost.
+    ///
+    /// # Errors
+    /// When the registry shows the losses of a log already.
+    pub fn export(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        let help = "Log lines lost because standard output or the log file was too slow.";
+        let counter = IntCounter::new("tern_log_lines_dropped_total", help)?;
+        registry.register(Box::new(LostLines { counter, dropped: self.dropped.clone() }))
+    }
+}
+
+/// Reads the losses where they are counted, when somebody asks.
+#[derive(Debug)]
+struct LostLines {
+    counter: IntCounter,
+    dropped: [ErrorCounter; 2],
+}
+
+impl Collector for LostLines {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counter.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let lost: usize = self.dropped.iter().map(ErrorCounter::dropped_lines).sum();
+        self.counter.inc_by((lost as u64).saturating_sub(self.counter.get()));
+        self.counter.collect()
     }
 }
 

@@ -120,7 +120,7 @@ impl<'a> Request<'a> {
     }
 
     /// All values of a field in the order sent, one for each of its lines.
-    pub fn headers<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+    pub fn headers<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }

@@ -1,0 +1,57 @@
+//! How a redirector is configured.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use tern_common::config::Reader;
+
+use crate::clicks;
+use crate::client::Proxies;
+
+/// Codes are five characters or more in practice, 916 million of them; at this pace a client needs
+/// a hundred days for as many misses, and a broken page of a customer is not cut off at once.
+const MISS_BURST: usize = 1_000;
+const MISSES_PER_SECOND: usize = 100;
+
+/// How long in-flight requests and waiting clicks have when the process is told to end:
+/// less than the 10 s after which container runtimes lose patience.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Everything a redirector is told from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectorConfig {
+    /// `REDIRECTOR_LISTEN`: the fast port.
+    pub listen: SocketAddr,
+    /// `REDIRECTOR_OPS_LISTEN`: `/live`, `/ready`, `/metrics`; never public.
+    pub ops_listen: SocketAddr,
+    /// `REDIRECTOR_WORKERS`: threads that serve redirects.
+    pub workers: usize,
+    /// `MISS_BURST`, `MISSES_PER_SECOND`: what a client may ask in vain; 0 a second is no limit.
+    pub miss_burst: u32,
+    pub misses_per_second: u32,
+    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Proxies,
+    /// `CLICK_QUEUE`: clicks that may wait for the store.
+    pub click_queue: usize,
+    /// `DRAIN_TIMEOUT`.
+    pub drain: Duration,
+}
+
+impl RedirectorConfig {
+    pub fn read(reader: &mut Reader<'_>) -> RedirectorConfig {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let cores = available_parallelism().map_or(1, usize::from);
+        let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        RedirectorConfig {
+            listen: reader.get("REDIRECTOR_LISTEN", loopback(8080)),
+            ops_listen: reader.get("REDIRECTOR_OPS_LISTEN", loopback(9080)),
+            workers: reader.get_within("REDIRECTOR_WORKERS", cores, 1..=1024),
+            miss_burst: narrow(reader.get_within("MISS_BURST", MISS_BURST, 0..=1_000_000)),
+            misses_per_second: narrow(reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000)),
+            trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
+            click_queue: reader.get_within("CLICK_QUEUE", clicks::DEFAULT_CAPACITY, 1..=1 << 28),
+            drain: reader.get("DRAIN_TIMEOUT", DRAIN),
+        }
+    }
+}

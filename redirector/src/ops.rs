@@ -1,0 +1,131 @@
+//! The second port, for operators and their tools: `/live`, `/ready`, `/metrics`. Never public.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Counter, CounterVec, Gauge, IntGauge, Opts, Registry};
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::http::{Server, Stats, Status};
+use crate::replica::Freshness;
+
+/// What the port tells about.
+#[derive(Clone, Debug)]
+pub(crate) struct Ops {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) registry: Registry,
+}
+
+pub(crate) fn router(ops: Ops) -> Router {
+    Router::new().route("/live", get(live)).route("/ready", get(ready)).route("/metrics", get(metrics)).with_state(ops)
+}
+
+async fn live() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}
+
+/// Ready once the map was loaded, and from then on: redirects outlive the database.
+async fn ready(State(ops): State<Ops>) -> Response {
+    if ops.engine.is_ready() {
+        Json(json!({"status": "ready"})).into_response()
+    } else {
+        let envelope = json!({"error": "Service Unavailable", "message": "The links are not loaded yet"});
+        (StatusCode::SERVICE_UNAVAILABLE, Json(envelope)).into_response()
+    }
+}
+
+async fn metrics(State(ops): State<Ops>) -> Response {
+    let text = tern_common::telemetry::metrics_text(&ops.registry);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// Metrics that are read where they stand when somebody asks, so that the redirect path keeps no second copy.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) freshness: Arc<Freshness>,
+}
+
+impl Collector for Observed {
+    fn desc(&self) -> Vec<&Desc> {
+        // Unchecked by the registry, as for any collector that describes nothing: the names are constants below.
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let stats = self.server.stats();
+        let staleness = self.freshness.staleness().map_or(f64::INFINITY, |staleness| staleness.as_secs_f64());
+        let pending = i64::try_from(self.engine.recorder.pending()).unwrap_or(i64::MAX);
+        let open = i64::try_from(stats.open.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        [
+            gauge("tern_replica_staleness_seconds", "Time since the map was known to equal the store.", staleness),
+            int_gauge("tern_clicks_pending", "Clicks that wait for the store.", pending),
+            int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
+            connections(stats),
+            refused(stats),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn gauge(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
+    let gauge = Gauge::new(name, help).expect("the name is a constant that is valid");
+    gauge.set(value);
+    gauge.collect()
+}
+
+fn int_gauge(name: &str, help: &str, value: i64) -> Vec<MetricFamily> {
+    let gauge = IntGauge::new(name, help).expect("the name is a constant that is valid");
+    gauge.set(value);
+    gauge.collect()
+}
+
+fn connections(stats: &Stats) -> Vec<MetricFamily> {
+    let ended = [
+        ("accepted", &stats.accepted),
+        ("over_limit", &stats.over_limit),
+        ("accept_error", &stats.accept_errors),
+        ("header_timeout", &stats.header_timeouts),
+        ("idle_timeout", &stats.idle_timeouts),
+        ("write_timeout", &stats.write_timeouts),
+        ("aborted", &stats.aborted),
+        ("panicked", &stats.panicked),
+        ("cut", &stats.cut),
+    ];
+    labelled(
+        "tern_http_connection_events_total",
+        "What happened to connections of the redirect port.",
+        "event",
+        ended.map(|(event, count)| (event.to_owned(), count.load(Ordering::Relaxed))),
+    )
+}
+
+fn refused(stats: &Stats) -> Vec<MetricFamily> {
+    labelled(
+        "tern_http_refused_total",
+        "Requests that the HTTP loop refused by itself, by status.",
+        "status",
+        Status::ALL.map(|status| (status.code().to_string(), stats.refused(status))),
+    )
+}
+
+fn labelled(name: &str, help: &str, label: &str, values: impl IntoIterator<Item = (String, u64)>) -> Vec<MetricFamily> {
+    let counters = CounterVec::new(Opts::new(name, help), &[label]).expect("the name is a constant that is valid");
+    for (value, count) in values {
+        let counter: Counter = counters.with_label_values(&[value]);
+        #[expect(clippy::cast_precision_loss, reason = "the text format knows only doubles")]
+        counter.inc_by(count as f64);
+    }
+    counters.collect()
+}

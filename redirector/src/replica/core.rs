@@ -1,0 +1,344 @@
+//! The replica's decisions, as a pure state machine: events in, actions out, the clock an argument.
+//!
+//! It knows no store and no bus, so that lost, repeated, late and reordered messages are tested with a seed.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+/// How often things are done. Each default has its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// A delta is taken at least this often, hints or not: what every loss on the bus costs at most.
+    pub poll: Duration,
+    /// After a hint that led to nothing, the next one waits this long, so that a flood of forged hints
+    /// costs 50 deltas a second; hints that do bring changes are never held back.
+    pub fruitless_pause: Duration,
+    /// Waits between tries against a store or a bus that is away.
+    pub first_retry: Duration,
+    pub last_retry: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            poll: Duration::from_millis(500),
+            fruitless_pause: Duration::from_millis(20),
+            first_retry: Duration::from_millis(100),
+            last_retry: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The bus said that something changed, or that it lost messages.
+    Hint,
+    Subscribed,
+    /// The subscription broke, or could not be had.
+    Unsubscribed,
+    /// The snapshot is in the map.
+    SnapshotApplied,
+    /// A delta is in the map.
+    DeltaApplied {
+        changes: usize,
+        more: bool,
+    },
+    /// The store's change log does not reach back to our cursor.
+    CursorTooOld,
+    /// The store did not answer a snapshot or a delta.
+    StoreFailed,
+}
+
+/// What is to be done. Of `TakeSnapshot` and `TakeDelta` only one is in flight at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Subscribe,
+    TakeSnapshot,
+    TakeDelta,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Core {
+    pace: Pace,
+    jitter: SmallRng,
+    subscription: Subscription,
+    work: Work,
+    needs_snapshot: bool,
+    /// Something changed since the last delta began, as far as the bus tells.
+    hinted: bool,
+    /// The next delta that is taken without a hint.
+    poll_at: Instant,
+    /// No hint is followed before.
+    hints_from: Instant,
+    /// No store work is begun before.
+    store_from: Instant,
+    store_failures: u32,
+    bus_failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subscription {
+    Wanted { from: Instant },
+    Asked,
+    Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Idle,
+    Snapshot,
+    Delta { by_hint: bool },
+}
+
+impl Core {
+    /// A replica that holds nothing yet. `seed` decides the jitter.
+    pub fn new(pace: Pace, seed: u64, now: Instant) -> Core {
+        Core {
+            pace,
+            jitter: SmallRng::seed_from_u64(seed),
+            subscription: Subscription::Wanted { from: now },
+            work: Work::Idle,
+            needs_snapshot: true,
+            hinted: false,
+            poll_at: now,
+            hints_from: now,
+            store_from: now,
+            store_failures: 0,
+            bus_failures: 0,
+        }
+    }
+
+    pub fn handle(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Hint => self.hinted = true,
+            Event::Subscribed => {
+                self.subscription = Subscription::Standing;
+                self.bus_failures = 0;
+                // Whatever was published before the subscription stood is not coming any more.
+                self.hinted = true;
+            }
+            Event::Unsubscribed => {
+                self.bus_failures += 1;
+                let wait = self.backoff(self.bus_failures);
+                self.subscription = Subscription::Wanted { from: now + wait };
+            }
+            Event::SnapshotApplied => {
+                self.needs_snapshot = false;
+                self.store_answered();
+                // Deltas until quiet: a snapshot takes time, and things changed meanwhile.
+                self.hinted = true;
+            }
+            Event::DeltaApplied { changes, more } => {
+                let by_hint = self.work == Work::Delta { by_hint: true };
+                self.store_answered();
+                self.hinted |= more;
+                self.hints_from = if by_hint && changes == 0 { now + self.pace.fruitless_pause } else { now };
+                self.poll_at = now + self.jittered(self.pace.poll);
+            }
+            Event::CursorTooOld => {
+                self.needs_snapshot = true;
+                self.store_answered();
+            }
+            Event::StoreFailed => {
+                self.store_failures += 1;
+                // The failed work may have been about to answer a hint.
+                self.hinted = true;
+                self.work = Work::Idle;
+                self.store_from = now + self.backoff(self.store_failures);
+            }
+        }
+    }
+
+    /// The next thing to do now, if there is one; it counts as begun.
+    pub fn next_action(&mut self, now: Instant) -> Option<Action> {
+        if let Subscription::Wanted { from } = self.subscription
+            && from <= now
+        {
+            self.subscription = Subscription::Asked;
+            return Some(Action::Subscribe);
+        }
+        if self.work != Work::Idle || self.store_from > now {
+            return None;
+        }
+        if self.needs_snapshot {
+            self.work = Work::Snapshot;
+            return Some(Action::TakeSnapshot);
+        }
+        let by_hint = self.hinted && self.hints_from <= now;
+        if by_hint || self.poll_at <= now {
+            // A hint that comes from now on may be about something that this delta no longer sees.
+            self.hinted = false;
+            self.work = Work::Delta { by_hint };
+            return Some(Action::TakeDelta);
+        }
+        None
+    }
+
+    /// When [`Core::next_action`] may have something although nothing happened.
+    pub fn wake_at(&self) -> Option<Instant> {
+        let bus = match self.subscription {
+            Subscription::Wanted { from } => Some(from),
+            Subscription::Asked | Subscription::Standing => None,
+        };
+        let store = (self.work == Work::Idle).then(|| {
+            let due = if self.needs_snapshot {
+                self.store_from
+            } else if self.hinted {
+                self.poll_at.min(self.hints_from)
+            } else {
+                self.poll_at
+            };
+            due.max(self.store_from)
+        });
+        bus.into_iter().chain(store).min()
+    }
+
+    fn store_answered(&mut self) {
+        self.work = Work::Idle;
+        self.store_failures = 0;
+    }
+
+    /// Doubles with each failure in a row.
+    fn backoff(&mut self, failures: u32) -> Duration {
+        let doubled = self.pace.first_retry * 2u32.saturating_pow(failures.saturating_sub(1).min(16));
+        self.jittered(doubled.min(self.pace.last_retry))
+    }
+
+    /// `time`, give or take a fifth: many processes that lost the same server must not come back as one.
+    fn jittered(&mut self, time: Duration) -> Duration {
+        time.mul_f64(self.jitter.random_range(0.8..1.2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A core that has loaded and is quiet.
+    fn quiet(now: Instant) -> Core {
+        let mut core = Core::new(Pace::default(), 1, now);
+        assert_eq!(core.next_action(now), Some(Action::Subscribe));
+        assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
+        core.handle(Event::Subscribed, now);
+        core.handle(Event::SnapshotApplied, now);
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        core.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        assert_eq!(core.next_action(now), None);
+        core
+    }
+
+    #[test]
+    fn a_hint_leads_to_a_delta_at_once_and_hints_meanwhile_to_one_more() {
+        let now = Instant::now();
+        let mut core = quiet(now);
+        core.handle(Event::Hint, now);
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        core.handle(Event::Hint, now);
+        core.handle(Event::Hint, now);
+        assert_eq!(core.next_action(now), None, "one in flight");
+        core.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        core.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        assert_eq!(core.next_action(now), None);
+    }
+
+    #[test]
+    fn forged_hints_cost_fifty_deltas_a_second_and_true_ones_are_not_held_back() {
+        let mut now = Instant::now();
+        let mut core = quiet(now);
+        let deltas_in_a_second = |core: &mut Core, now: &mut Instant, changes: usize| {
+            let end = *now + Duration::from_secs(1);
+            let mut deltas = 0;
+            while *now < end {
+                core.handle(Event::Hint, *now);
+                if core.next_action(*now) == Some(Action::TakeDelta) {
+                    deltas += 1;
+                    core.handle(Event::DeltaApplied { changes, more: false }, *now);
+                }
+                *now += MS / 10;
+            }
+            deltas
+        };
+        let forged = deltas_in_a_second(&mut core, &mut now, 0);
+        assert!((45..=53).contains(&forged), "{forged}");
+        let fruitful = deltas_in_a_second(&mut core, &mut now, 1);
+        assert!(fruitful > 5_000, "{fruitful}");
+    }
+
+    #[test]
+    fn without_a_single_hint_there_is_a_delta_every_poll() {
+        let mut now = Instant::now();
+        let mut core = quiet(now);
+        for _ in 0..100 {
+            let due = core.wake_at().unwrap();
+            assert!(due - now <= 600 * MS && due - now >= 400 * MS);
+            assert_eq!(core.next_action(due - MS), None);
+            now = due;
+            assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+            core.handle(Event::DeltaApplied { changes: 0, more: false }, now);
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_long_delta_is_taken_at_once() {
+        let now = Instant::now();
+        let mut core = quiet(now);
+        core.handle(Event::Hint, now);
+        for _ in 0..5 {
+            assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+            core.handle(Event::DeltaApplied { changes: 10_000, more: true }, now);
+        }
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+    }
+
+    #[test]
+    fn a_new_subscription_is_followed_by_a_delta() {
+        let now = Instant::now();
+        let mut core = quiet(now);
+        core.handle(Event::Unsubscribed, now);
+        assert_eq!(core.next_action(now), None);
+        let now = core.wake_at().unwrap();
+        assert_eq!(core.next_action(now), Some(Action::Subscribe));
+        core.handle(Event::Subscribed, now);
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+    }
+
+    #[test]
+    fn a_cursor_that_is_too_old_leads_to_a_snapshot_and_then_a_delta() {
+        let now = Instant::now();
+        let mut core = quiet(now);
+        core.handle(Event::Hint, now);
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        core.handle(Event::CursorTooOld, now);
+        assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
+        core.handle(Event::SnapshotApplied, now);
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+    }
+
+    #[test]
+    fn a_store_that_is_away_is_asked_ever_more_rarely_and_the_hint_is_not_forgotten() {
+        let mut now = Instant::now();
+        let mut core = quiet(now);
+        core.handle(Event::Hint, now);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+            core.handle(Event::StoreFailed, now);
+            core.handle(Event::Hint, now);
+            assert_eq!(core.next_action(now), None, "not before its time, hints or not");
+            let due = core.wake_at().unwrap();
+            waits.push(due - now);
+            now = due;
+        }
+        assert!(waits[0] <= 120 * MS && waits[7] >= 800 * MS && waits[7] <= 1200 * MS, "{waits:?}");
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        core.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        assert_eq!(core.next_action(now), None, "the delta that came through saw what every hint was about");
+    }
+}

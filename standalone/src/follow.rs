@@ -1,0 +1,74 @@
+//! The one thing this process adds to its planes: on the API's port, a path that no route knows is a short code.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tern_redirector::engine::{Engine, NOT_READY_RETRY_SECONDS, Visit, message};
+use tern_redirector::redirect::Outcome;
+
+/// Answers as the redirect port does: same map, same outcome, same click.
+pub async fn follow_code(
+    State(engine): State<Arc<Engine>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let is_get = match *request.method() {
+        Method::GET => true,
+        Method::HEAD => false,
+        _ => return method_not_allowed(),
+    };
+    let visit =
+        Visit { path: request.uri().path().as_bytes(), is_get, at: SystemTime::now(), peer: peer.ip().to_canonical() };
+    let forwarded_for = || {
+        let values: Vec<&[u8]> =
+            request.headers().get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes).collect();
+        values.into_iter()
+    };
+    engine.follow(&visit, forwarded_for, |outcome, code| {
+        let message = message(&outcome, code).concat();
+        match outcome {
+            Outcome::Redirect(entry) => redirect(entry.link.target.location()),
+            Outcome::Gone => error(StatusCode::GONE, &message, None),
+            Outcome::NotFound => error(StatusCode::NOT_FOUND, &message, None),
+            Outcome::NotReady => error(StatusCode::SERVICE_UNAVAILABLE, &message, Some(NOT_READY_RETRY_SECONDS)),
+            Outcome::Refused { retry_after_seconds } => {
+                error(StatusCode::TOO_MANY_REQUESTS, &message, Some(retry_after_seconds))
+            }
+        }
+    })
+}
+
+fn redirect(location: &str) -> Response {
+    match HeaderValue::from_str(location) {
+        Ok(location) => {
+            let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+            (StatusCode::FOUND, headers).into_response()
+        }
+        // A TargetUrl's location is visible ASCII, so this is a defect of ours.
+        Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side", None),
+    }
+}
+
+fn method_not_allowed() -> Response {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "A short code takes GET and HEAD", None);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+fn error(status: StatusCode, message: &str, retry_after: Option<u32>) -> Response {
+    let mut headers = HeaderMap::new();
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    let envelope = json!({"error": status.canonical_reason(), "message": message});
+    (status, headers, Json(envelope)).into_response()
+}
