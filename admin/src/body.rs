@@ -22,7 +22,7 @@ use crate::state::AppState;
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// How much and how long a client that sends too much is listened to, so that it comes to read the answer.
-const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
 const JSON_IS_WANTED: &str = "The Content-Type must be application/json";

@@ -100,6 +100,23 @@ async fn a_body_over_the_limit_is_refused_without_being_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_everything_before_it_reads_still_gets_its_answer() {
+    let app = spawn_app().await;
+    let body = " ".repeat(2_500_000);
+    let head = "POST /users HTTP/1.1\r\nHost: t.example\r\n";
+    let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for _ in 0..5 {
+        for sent in [&length, &chunk] {
+            let json = format!("{head}Content-Type: application/json\r\n{sent}");
+            app.send_raw(json).await.check_error(413, "body");
+            let text = format!("{head}Connection: close\r\nContent-Type: text/plain\r\n{sent}");
+            app.send_raw(text).await.check_error(415, "application/json");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_large_body_of_the_wrong_type_is_answered_before_it_is_sent() {
     let app = spawn_app().await;
     let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\nContent-Type: text/plain\r\n";
