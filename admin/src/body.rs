@@ -19,11 +19,13 @@ use crate::error::{Error, Result, bad_request, unsupported_media_type};
 use crate::state::AppState;
 
 /// How deep JSON may be nested, the outermost object included.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// How much and how long a client that sends too much is listened to, so that it comes to read the answer.
-const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
+
+const JSON_IS_WANTED: &str = "The Content-Type must be application/json";
 
 /// A body that is a JSON object. Its readers name the field that is wrong.
 #[derive(Debug)]
@@ -33,14 +35,20 @@ impl FromRequest<AppState> for JsonObject {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &AppState) -> Result<JsonObject> {
-        let declared = declares_json(request.headers())?;
+        let declared = match declared_type(request.headers()) {
+            Declared::Other => {
+                leave_unread(request);
+                return Err(unsupported_media_type(JSON_IS_WANTED));
+            }
+            declared => declared,
+        };
         let limit = state.config.body_limit;
         let body = BoundedBody::new(request, limit)?;
         let bytes = body.collect().await.map_err(|error| read_error(error.as_ref(), limit))?.to_bytes();
         let object = parse(&bytes);
         // A client that did not say what it sends is taken at its word only if that can be read.
-        if !declared && matches!(object, Err(Unfit::Broken)) {
-            return Err(unsupported_media_type("The Content-Type must be application/json"));
+        if declared == Declared::Nothing && matches!(object, Err(Unfit::Broken)) {
+            return Err(unsupported_media_type(JSON_IS_WANTED));
         }
         object.map(JsonObject).map_err(|unfit| match unfit {
             Unfit::Broken => bad_request("The body is not valid JSON"),
@@ -97,14 +105,20 @@ impl JsonObject {
     }
 }
 
-/// Whether the headers say JSON; they may also say nothing.
-fn declares_json(headers: &HeaderMap) -> Result<bool> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Declared {
+    Json,
+    Other,
+    Nothing,
+}
+
+fn declared_type(headers: &HeaderMap) -> Declared {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(false);
+        return Declared::Nothing;
     };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if is_json { Ok(true) } else { Err(unsupported_media_type("The Content-Type must be application/json")) }
+    if is_json { Declared::Json } else { Declared::Other }
 }
 
 enum Unfit {
@@ -126,7 +140,7 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Unfit> {
 }
 
 /// How deep a JSON text is nested: `5` is 0, `{}` is 1, `[[]]` is 2.
-fn depth(json: &[u8]) -> usize {
+pub(crate) fn depth(json: &[u8]) -> usize {
     let (mut open, mut deepest) = (0usize, 0);
     let (mut in_string, mut escaped) = (false, false);
     for byte in json {
@@ -162,15 +176,11 @@ impl BoundedBody {
     /// # Errors
     /// When the headers already tell that the body is too large: it is not read then.
     pub(crate) fn new(request: Request, limit: ByteSize) -> Result<BoundedBody> {
-        let (parts, body) = request.into_parts();
-        if body.size_hint().lower() > limit.as_u64() {
-            // Whoever waits to be told to go on has sent nothing yet, and reading would tell it just that.
-            if !parts.headers.contains_key(header::EXPECT) {
-                linger(body);
-            }
+        if request.body().size_hint().lower() > limit.as_u64() {
+            leave_unread(request);
             return Err(Error::BodyTooLarge(limit));
         }
-        Ok(BoundedBody { inner: Some(body), left: limit.as_u64() })
+        Ok(BoundedBody { inner: Some(request.into_body()), left: limit.as_u64() })
     }
 }
 
@@ -182,18 +192,21 @@ impl HttpBody for BoundedBody {
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(inner).poll_frame(context));
-        let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(|frame| frame.data_ref())) else {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        };
-        match self.left.checked_sub(data.map_or(0, Bytes::len) as u64) {
-            Some(left) => self.left = left,
-            None => {
-                self.inner.take().map(linger);
-                return Poll::Ready(Some(Err(TooLarge.into())));
+        match ready!(Pin::new(inner).poll_frame(context)) {
+            Some(Ok(frame)) => {
+                let len = frame.data_ref().map_or(0, Bytes::len) as u64;
+                let Some(left) = self.left.checked_sub(len) else {
+                    if let Some(body) = self.inner.take() {
+                        linger(body);
+                    }
+                    return Poll::Ready(Some(Err(TooLarge.into())));
+                };
+                self.left = left;
+                Poll::Ready(Some(Ok(frame)))
             }
+            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            None => Poll::Ready(None),
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 }
 
@@ -204,6 +217,14 @@ pub(crate) fn read_error(error: &(dyn StdError + 'static), limit: ByteSize) -> E
         Error::BodyTooLarge(limit)
     } else {
         bad_request("The body could not be read")
+    }
+}
+
+/// Gives up a request whose body nobody will read.
+pub(crate) fn leave_unread(request: Request) {
+    // Whoever waits to be told to go on has sent nothing yet, and reading would tell it just that.
+    if !request.headers().contains_key(header::EXPECT) {
+        linger(request.into_body());
     }
 }
 

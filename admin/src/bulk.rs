@@ -7,7 +7,7 @@ use std::fs::File;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::multipart::{Field, Multipart};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytesize::ByteSize;
@@ -18,10 +18,10 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::body::{BoundedBody, read_error};
+use crate::body::{BoundedBody, leave_unread, read_error};
 use crate::csv_rows::{USER_COLUMNS, user_row};
 use crate::csv_table::CsvTable;
-use crate::error::{Error, Result, bad_request, internal, unsupported_media_type};
+use crate::error::{Result, bad_request, internal, unsupported_media_type};
 use crate::state::AppState;
 
 /// Rows of one transaction: others get to write between two.
@@ -86,6 +86,7 @@ impl ImportReport {
 /// The part named `file`, checked to be UTF-8, in a file without a name.
 async fn receive_file(request: Request, limit: ByteSize) -> Result<File> {
     if !is_multipart(request.headers()) {
+        leave_unread(request);
         return Err(unsupported_media_type("The Content-Type must be multipart/form-data"));
     }
     let headers = request.headers().clone();
@@ -97,7 +98,7 @@ async fn receive_file(request: Request, limit: ByteSize) -> Result<File> {
         .await
         .map_err(|_| bad_request("The Content-Type must name the boundary of the parts"))?;
     let mut file = None;
-    while let Some(part) = parts.next_field().await.map_err(|error| part_error(&error, limit))? {
+    while let Some(part) = parts.next_field().await.map_err(|error| read_error(&error, limit))? {
         // Other parts are read to their end, and dropped.
         if file.is_none() && part.name() == Some("file") {
             file = Some(save(part, limit).await?);
@@ -114,7 +115,7 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 async fn save(mut part: Field<'_>, limit: ByteSize) -> Result<File> {
     let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(internal)?);
     let mut text = Utf8Check::default();
-    while let Some(chunk) = part.chunk().await.map_err(|error| part_error(&error, limit))? {
+    while let Some(chunk) = part.chunk().await.map_err(|error| read_error(&error, limit))? {
         if !text.takes(&chunk) {
             return Err(bad_request("The file is not UTF-8"));
         }
@@ -126,10 +127,6 @@ async fn save(mut part: Field<'_>, limit: ByteSize) -> Result<File> {
     file.flush().await.map_err(internal)?;
     file.rewind().await.map_err(internal)?;
     Ok(file.into_std().await)
-}
-
-fn part_error(error: &MultipartError, limit: ByteSize) -> Error {
-    read_error(error, limit)
 }
 
 /// Checks text that comes in pieces, which may end in the midst of a character.

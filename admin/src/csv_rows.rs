@@ -8,6 +8,7 @@ use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, MAX_TEXT_LEN, UserRow, Username};
 use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
 
+use crate::body::{MAX_DEPTH, depth};
 use crate::csv_table::Row;
 use crate::query::parse_flag;
 
@@ -49,7 +50,7 @@ pub(crate) fn event_row(row: Row<'_>) -> Result<EventRow> {
         user_id: foreign_id(row, "user_id")?,
         event_type: parse(row, "event_type", EventType::parse)?,
         timestamp: time(row, "timestamp")?,
-        details: Details::parse(row.field("details").unwrap_or_default()).map_err(reason)?,
+        details: details(row)?,
     })
 }
 
@@ -92,6 +93,15 @@ fn foreign_id(row: Row<'_>, column: &str) -> Result<Id> {
 fn time(row: Row<'_>, column: &str) -> Result<Option<Timestamp>> {
     let time = row.given(column).map(Timestamp::parse).transpose();
     time.map_err(|error| format!("{column} is not a time: {error}"))
+}
+
+/// As deep as they could be in the body of a request.
+fn details(row: Row<'_>) -> Result<Details> {
+    let text = row.field("details").unwrap_or_default();
+    if depth(text.as_bytes()) >= MAX_DEPTH {
+        return Err(format!("details must be nested at most {} deep", MAX_DEPTH - 1));
+    }
+    Details::parse(text).map_err(reason)
 }
 
 fn flag(text: &str) -> Result<bool> {

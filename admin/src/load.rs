@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use tern_common::store::{Batches, Load, LoadError, Loaded, Numbered, Store};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -127,7 +127,6 @@ impl LoadFile {
         if !batch.is_empty() {
             let _ = batches.blocking_send(Ok(batch));
         }
-        progress.finish_and_clear();
         Ok(())
     }
 }
@@ -176,5 +175,6 @@ async fn load_file(store: &dyn Store, path: &Path) -> Result<(Kind, Loaded), Loa
 /// Shows nothing unless standard error is a terminal.
 fn progress_bar(bytes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}");
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let bar = ProgressBar::new(bytes).with_finish(ProgressFinish::AndClear);
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

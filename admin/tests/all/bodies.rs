@@ -1,0 +1,136 @@
+//! What a body must be, the same for every resource.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::spawn_app;
+
+const WRITES: [(&str, &str); 5] =
+    [("POST", "/users"), ("PUT", "/users/1"), ("POST", "/urls"), ("PUT", "/urls/1"), ("POST", "/events")];
+
+#[tokio::test]
+async fn a_body_is_a_json_object() {
+    let app = spawn_app().await;
+    for (method, path) in WRITES {
+        for body in ["[]", "\"x\"", "null", "5", "true", "{", "{\"a\":1,}", "", " ", "nonsense", "{}{}", "{'a':1}"] {
+            app.send(method, path, Some("application/json"), body).await.check_error(400, "body");
+        }
+        app.send(method, path, Some("application/json"), &b"{\"a\":\"\xff\"}"[..]).await.check_error(400, "JSON");
+    }
+}
+
+#[tokio::test]
+async fn a_body_declares_that_it_is_json() {
+    let app = spawn_app().await;
+    let check = async |content_type: &str, expected: u16, name: &str| {
+        let body = json!({ "username": name, "email": format!("{name}@mail.example") }).to_string();
+        let answer = app.send("POST", "/users", Some(content_type), body).await;
+        assert_eq!(answer.status, expected, "{content_type}");
+    };
+    check("application/json", 201, "a").await;
+    check("application/json; charset=utf-8", 201, "b").await;
+    check("Application/JSON ;x=y", 201, "c").await;
+    check("application/vnd.tern+json", 201, "d").await;
+    for wrong in
+        ["text/plain", "text/json", "application/jsonp", "application/x-www-form-urlencoded", "json", "", "+json"]
+    {
+        check(wrong, 415, "e").await;
+    }
+    for (method, path) in WRITES {
+        app.send(method, path, Some("text/plain"), "{}").await.check_error(415, "application/json");
+    }
+}
+
+#[tokio::test]
+async fn without_a_declaration_a_body_is_taken_if_it_can_be_read() {
+    let app = spawn_app().await;
+    let check = async |body: &str, expected: u16| {
+        let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n";
+        let answer = app.send_raw(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await;
+        assert_eq!(answer.status, expected, "{body}: {answer:?}");
+    };
+    check(r#"{"username":"ann","email":"ann@mail.example"}"#, 201).await;
+    check("{}", 400).await;
+    check("[]", 400).await;
+    check("5", 400).await;
+    check("username=ann", 415).await;
+    check("", 415).await;
+    check("{", 415).await;
+}
+
+#[tokio::test]
+async fn json_is_nested_at_most_32_deep() {
+    let app = spawn_app().await;
+    let nested = |depth: usize| format!("{{\"x\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    let send = |body: String| app.send("PUT", "/users/1", Some("application/json"), body);
+    send(nested(32)).await.check_error(404, "User 1 not found");
+    send(nested(33)).await.check_error(400, "32 deep");
+    send(nested(100_000)).await.check_error(400, "32 deep");
+    send(format!("{{\"x\":\"{}\"}}", "[".repeat(33))).await.check_error(404, "User 1 not found");
+}
+
+#[tokio::test]
+async fn a_body_of_one_mebibyte_is_taken_and_no_larger_one() {
+    let app = spawn_app().await;
+    let object = r#"{"username":"ann","email":"ann@mail.example"}"#;
+    let padded = |len: usize| format!("{object}{}", " ".repeat(len - object.len()));
+    for (method, path) in WRITES {
+        let answer = app.send(method, path, Some("application/json"), padded(1024 * 1024 + 1)).await;
+        answer.check_error(413, "1.0 MiB");
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    assert_eq!(app.send("POST", "/users", Some("application/json"), padded(1024 * 1024)).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_without_being_read_to_its_end() {
+    let app = spawn_app().await;
+    let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nContent-Type: application/json\r\n";
+    let began = Instant::now();
+    // Announced and never sent, with and without waiting to be told to go on.
+    let announced = format!("{head}Content-Length: 1099511627776\r\n");
+    app.send_raw(format!("{announced}\r\n{{")).await.check_error(413, "body");
+    app.send_raw(format!("{announced}Expect: 100-continue\r\n\r\n")).await.check_error(413, "body");
+    // In chunks, and without an end.
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(17));
+    app.send_raw(chunked).await.check_error(413, "body");
+    assert!(began.elapsed() < Duration::from_secs(4), "the server closes soon, whatever the client does");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_everything_before_it_reads_still_gets_its_answer() {
+    let app = spawn_app().await;
+    let body = " ".repeat(2_500_000);
+    let head = "POST /users HTTP/1.1\r\nHost: t.example\r\n";
+    let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for _ in 0..5 {
+        for sent in [&length, &chunk] {
+            let json = format!("{head}Content-Type: application/json\r\n{sent}");
+            app.send_raw(json).await.check_error(413, "body");
+            let text = format!("{head}Connection: close\r\nContent-Type: text/plain\r\n{sent}");
+            app.send_raw(text).await.check_error(415, "application/json");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_of_the_wrong_type_is_answered_before_it_is_sent() {
+    let app = spawn_app().await;
+    let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\nContent-Type: text/plain\r\n";
+    let began = Instant::now();
+    app.send_raw(format!("{head}Content-Length: 500000\r\n\r\n")).await.check_error(415, "application/json");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    app.send("POST", "/users", Some("text/plain"), "x".repeat(900_000)).await.check_error(415, "application/json");
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_is_a_body() {
+    let app = spawn_app().await;
+    let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    let chunks = "14\r\n{\"username\":\"ann\",\"e\r\n19\r\nmail\":\"ann@mail.example\"}\r\n0\r\n\r\n";
+    let answer = app.send_raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}")).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+}

@@ -1,0 +1,163 @@
+//! Uploads of users.
+
+use bytesize::ByteSize;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+use tern_admin::AdminConfig;
+
+use crate::support::{Setup, spawn_app, spawn_app_with};
+
+/// Uploads to a new app where ann is user 1 and bob is user 2.
+async fn check(csv: &str, imported: u64, skipped: u64, errors: &[(u64, &str)]) {
+    let app = spawn_app().await;
+    app.create_user("ann").await;
+    app.create_user("bob").await;
+    let answer = app.upload(csv).await;
+    assert_eq!(answer.status, 201, "{csv:?}: {answer:?}");
+    let report = answer.json();
+    assert_eq!((&report["imported"], &report["skipped"]), (&json!(imported), &json!(skipped)), "{csv:?}: {report}");
+    assert_eq!(report["failed"], json!(errors.len()), "{csv:?}: {report}");
+    let listed = report["errors"].as_array().unwrap();
+    assert_eq!(listed.len(), errors.len(), "{csv:?}: {report}");
+    for (error, (row, reason)) in listed.iter().zip(errors) {
+        assert_eq!(error["row"], json!(row), "{csv:?}: {report}");
+        assert!(error["reason"].as_str().unwrap().contains(reason), "{csv:?}: {report}");
+    }
+    let total = (2 + imported).to_string();
+    assert_eq!(app.get("/users").await.header("x-total-count"), Some(total.as_str()), "{csv:?}");
+}
+
+#[tokio::test]
+async fn good_rows_are_kept_duplicates_skipped_and_bad_rows_told() {
+    check("username,email\ncid,cid@mail.example\n", 1, 0, &[]).await;
+    check("username,email\n", 0, 0, &[]).await;
+    check("username,email\nann,ann@mail.example\n", 0, 1, &[]).await;
+    check("username,email\nann,new@mail.example\nnew,bob@mail.example\n", 0, 2, &[]).await;
+    check("username,email\ncid,cid@mail.example\ncid,cid@mail.example\n", 1, 1, &[]).await;
+    check(
+        "username,email\ncid,cid@mail.example\n,x@y.z\ndan,nonsense\neve,eve@mail.example\n",
+        2,
+        0,
+        &[(2, "username"), (3, "email")],
+    )
+    .await;
+    check("username,email\na\nb,b@y.z,c\ncid,cid@mail.example\n", 1, 0, &[(1, "1 fields"), (2, "3 fields")]).await;
+    check(&format!("username,email\n{},x@y.z\n", "a".repeat(256)), 0, 0, &[(1, "255")]).await;
+    check(&format!("username,email,x\ncid,x@y.z,{}\n", "a".repeat(8193)), 0, 0, &[(1, "8192 bytes")]).await;
+}
+
+#[tokio::test]
+async fn ids_and_times_may_be_given() {
+    check("id,username,email\n7,cid,cid@mail.example\n", 1, 0, &[]).await;
+    check("id,username,email\n,cid,cid@mail.example\n", 1, 0, &[]).await;
+    check("id,username,email\n1,ann,ann@mail.example\n", 0, 1, &[]).await;
+    check("id,username,email\n1,cid,cid@mail.example\n", 0, 0, &[(1, "id 1 belongs to another user")]).await;
+    for id in ["0", "-1", "1.0", "x", "9007199254740992", "99999999999999999999"] {
+        check(&format!("id,username,email\n{id},cid,cid@mail.example\n"), 0, 0, &[(1, "id must be")]).await;
+    }
+    check("id,username,email\n9007199254740991,cid,cid@mail.example\n", 1, 0, &[]).await;
+    check("username,email,created_at\ncid,c@mail.example,2025-09-19 22:25:05\n", 1, 0, &[]).await;
+    check("username,email,created_at\ncid,c@mail.example,\n", 1, 0, &[]).await;
+    check("username,email,created_at\ncid,c@mail.example,yesterday\n", 0, 0, &[(1, "created_at")]).await;
+}
+
+#[tokio::test]
+async fn given_values_are_kept_and_the_sequence_moves_past_them() {
+    let app = spawn_app().await;
+    let csv = "created_at,email,id,username\n2025-09-19 22:25:05,cid@mail.example,41,cid\n";
+    assert_eq!(app.upload(csv).await.json()["imported"], 1);
+    assert_eq!(
+        app.get("/users/41").await.json(),
+        json!({ "id": 41, "username": "cid", "email": "cid@mail.example", "created_at": "2025-09-19T22:25:05" })
+    );
+    assert_eq!(app.create_user("ann").await["id"], 42);
+}
+
+#[tokio::test]
+async fn csv_comes_in_many_forms() {
+    check("\u{feff}username,email\ncid,cid@mail.example\n", 1, 0, &[]).await;
+    check("\u{feff}\"username\",\"email\"\r\n\"cid\",\"cid@mail.example\"\r\n", 1, 0, &[]).await;
+    check("username,email\r\ncid,cid@mail.example\r\n\r\ndan,dan@mail.example", 2, 0, &[]).await;
+    check(" email ,x, username \n cid@mail.example ,ignored, cid \n", 1, 0, &[]).await;
+    check("email,note,username\nc@mail.example,\"one\ntwo\r\n, three\",cid\nd@mail.example,,dan\n", 2, 0, &[]).await;
+    check("username,email\n\"ci\"\"d\",cid@mail.example\n", 1, 0, &[]).await;
+    check("username,email\n\"cid,cid@mail.example\n", 0, 0, &[(1, "fields")]).await;
+    check("username,email\ncid,x@y.z\n\n\n,x@y.z\n", 1, 0, &[(2, "username")]).await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_refused_whole() {
+    let app = spawn_app().await;
+    let check = async |csv: &[u8], message: &str| app.upload(csv).await.check_error(400, message);
+    check(b"", "empty").await;
+    check(b"\n\n", "empty").await;
+    check(b"\xef\xbb\xbf", "empty").await;
+    check(b"username\nann\n", "email").await;
+    check(b"email\nx@y.z\n", "username").await;
+    check(b"a,b\n1,2\n", "username and email").await;
+    check(b"Username,Email\nann,x@y.z\n", "username").await;
+    check(b"username,email\nann,ann@mail.example\nb\xff,x@y.z\n", "UTF-8").await;
+    check(b"username,email\nann,ann@mail.example\nb\xc3", "UTF-8").await;
+    assert_eq!(app.get("/users").await.json(), json!([]), "no row before the bad one was kept");
+}
+
+#[tokio::test]
+async fn an_upload_is_a_multipart_form_with_a_file() {
+    let app = spawn_app().await;
+    app.upload_form(Form::new().text("other", "x")).await.check_error(400, "file");
+    for content_type in ["application/json", "text/csv", "multipart/mixed; boundary=x"] {
+        app.send("POST", "/users/bulk", Some(content_type), "username,email\n").await.check_error(415, "multipart");
+    }
+    app.send("POST", "/users/bulk", None, "username,email\n").await.check_error(415, "multipart");
+    app.send("POST", "/users/bulk", Some("multipart/form-data"), "x").await.check_error(400, "boundary");
+    let cut = "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nusername,email\nann,x@y.z\n";
+    app.send("POST", "/users/bulk", Some("multipart/form-data; boundary=x"), cut).await.check_error(400, "body");
+    assert_eq!(app.get("/users").await.json(), json!([]));
+
+    let file = Part::text("username,email\nann,ann@mail.example\n");
+    let form = Form::new().text("before", "x").part("file", file).text("after", "y");
+    assert_eq!(app.upload_form(form).await.json()["imported"], 1, "other parts do not matter");
+}
+
+#[tokio::test]
+async fn many_rows_are_imported_in_batches_and_many_errors_counted() {
+    let app = spawn_app().await;
+    let row = |n: usize| {
+        if n.is_multiple_of(3) { format!("user{n},nonsense\n") } else { format!("user{n},user{n}@mail.example\n") }
+    };
+    let csv: String = std::iter::once("username,email\n".to_owned()).chain((1..=6_000).map(row)).collect();
+    let report = app.upload(csv).await.json();
+    assert_eq!((&report["imported"], &report["skipped"], &report["failed"]), (&json!(4000), &json!(0), &json!(2000)));
+    let rows: Vec<u64> =
+        report["errors"].as_array().unwrap().iter().map(|error| error["row"].as_u64().unwrap()).collect();
+    assert_eq!(rows, (1..=1000).map(|n| n * 3).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn an_upload_over_the_limit_is_refused_whichever_way_it_is_sent() {
+    let config = AdminConfig { bulk_body_limit: ByteSize::kib(64), ..AdminConfig::default() };
+    let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
+    let rows = |count: usize| -> String { (0..count).map(|n| format!("user{n},user{n}@mail.example\n")).collect() };
+    let fits = format!("username,email\n{}", rows(1000));
+    let too_large = format!("username,email\n{}", rows(3000));
+    app.upload(too_large.clone()).await.check_error(413, "64.0 KiB");
+
+    let body = format!("--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n{too_large}\r\n--x--\r\n");
+    let head = "POST /users/bulk HTTP/1.1\r\nHost: t.example\r\nContent-Type: multipart/form-data; boundary=x\r\n";
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    app.send_raw(chunked).await.check_error(413, "body");
+    assert_eq!(app.get("/users").await.json(), json!([]));
+    assert_eq!(app.upload(fits).await.json()["imported"], 1000);
+}
+
+#[tokio::test]
+async fn an_upload_may_be_larger_than_other_bodies() {
+    let app = spawn_app().await;
+    let note = "x".repeat(4096);
+    let rows: String = (0..1000).map(|n| format!("user{n},user{n}@mail.example,{note}\n")).collect();
+    let report = app.upload(format!("username,email,note\n{rows}")).await.json();
+    assert_eq!((&report["imported"], &report["errors"]), (&json!(1000), &Value::Array(Vec::new())));
+    let head = "POST /users/bulk HTTP/1.1\r\nHost: t.example\r\nContent-Type: multipart/form-data; boundary=x\r\n";
+    let over = app.send_raw(format!("{head}Content-Length: {}\r\n\r\n", 64 * 1024 * 1024 + 1)).await;
+    over.check_error(413, "64.0 MiB");
+}

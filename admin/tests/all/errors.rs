@@ -1,0 +1,184 @@
+//! Errors are all alike, whatever is wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
+
+/// The contract's table of routes.
+const ALLOWED: [(&str, &str); 13] = [
+    ("/health", "GET,HEAD"),
+    ("/ready", "GET,HEAD"),
+    ("/metrics", "GET,HEAD"),
+    ("/logs", "GET,HEAD"),
+    ("/products", "GET,HEAD"),
+    ("/users", "GET,HEAD,POST"),
+    ("/users/bulk", "POST"),
+    ("/users/{id}", "GET,HEAD,PUT,DELETE"),
+    ("/users/{id}/urls", "GET,HEAD"),
+    ("/urls", "GET,HEAD,POST"),
+    ("/urls/{id}", "GET,HEAD,PUT,DELETE"),
+    ("/events", "GET,HEAD,POST"),
+    ("/events/{id}", "GET,HEAD"),
+];
+
+/// The paths that can be asked for, each with and without its slash.
+fn paths() -> impl Iterator<Item = (String, &'static str)> {
+    ALLOWED.into_iter().flat_map(|(path, allowed)| {
+        let path = path.replace("{id}", "1");
+        [(format!("{path}/"), allowed), (path, allowed)]
+    })
+}
+
+async fn send_bare(app: &App, method: &str, path: &str) -> Answer {
+    app.send_raw(format!("{method} {path} HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n\r\n")).await
+}
+
+#[test]
+fn the_router_has_the_routes_of_the_contract() {
+    let routes: BTreeMap<&str, ()> = tern_admin::paths().map(|path| (path, ())).collect();
+    let contract: BTreeMap<&str, ()> = ALLOWED.into_iter().map(|(path, _)| (path, ())).collect();
+    assert_eq!(routes, contract);
+}
+
+#[tokio::test]
+async fn other_methods_are_told_which_ones_there_are() {
+    let app = spawn_app().await;
+    for (path, allowed) in paths() {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+            let answer = send_bare(&app, method, &path).await;
+            if allowed.split(',').any(|one| one == method) {
+                assert_ne!(answer.status, 405, "{method} {path}");
+                continue;
+            }
+            assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+            if method == "HEAD" {
+                assert_eq!((answer.status, answer.body.as_str()), (405, ""), "{path}");
+            } else {
+                answer.check_error(405, "not allowed");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_are_not_found() {
+    let app = spawn_app().await;
+    for path in
+        ["/", "/nope", "/nope/", "/users/1/nope", "/Users", "/users//1", "//users", "/users/1//", "/%00", "/%zz"]
+    {
+        for method in ["GET", "POST", "DELETE", "BREW"] {
+            send_bare(&app, method, path).await.check_error(404, "");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trailing_slash_means_the_same_resource() {
+    let app = spawn_app().await;
+    let ann = app.create_user("ann").await;
+    app.shorten(&ann, "https://example.com/").await;
+    for (path, allowed) in paths().filter(|(path, _)| !path.starts_with("/metrics")) {
+        if allowed.contains("GET") {
+            let bare = app.get(path.trim_end_matches('/')).await;
+            let slash = app.get(&path).await;
+            assert_eq!((bare.status, bare.body), (slash.status, slash.body), "{path}");
+        }
+    }
+    assert_eq!(app.post("/users/", json!({ "username": "bob", "email": "b@mail.example" })).await.status, 201);
+    assert_eq!(app.delete("/urls/1/").await.status, 204);
+}
+
+#[tokio::test]
+async fn what_is_no_positive_integer_names_nothing() {
+    let app = spawn_app().await;
+    app.create_user("ann").await;
+    let ids =
+        ["abc", "0", "-1", "+1", "1.0", "1e0", "true", "%20", "1%20", "%ff", "%zz", "%00", "%D9%A1", "0x1", "1%2F"];
+    for resource in ["/users", "/urls", "/events"] {
+        for id in ids {
+            send_bare(&app, "GET", &format!("{resource}/{id}")).await.check_error(404, "");
+        }
+        app.get(&format!("{resource}/99999999999999999999999999")).await.check_error(404, "not found");
+    }
+    for id in ids {
+        app.put(&format!("/users/{id}"), json!({ "username": "" })).await.check_error(404, "");
+        app.delete(&format!("/urls/{id}")).await.check_error(404, "");
+        app.get(&format!("/users/{id}/urls")).await.check_error(404, "");
+    }
+    assert_eq!(app.get("/users/%31").await.status, 200, "an encoded digit is a digit");
+}
+
+#[tokio::test]
+async fn a_head_has_the_head_of_the_get_and_no_body() {
+    let app = spawn_app().await;
+    let ann = app.create_user("ann").await;
+    app.shorten(&ann, "https://example.com/").await;
+    let bad = ["/users/99", "/users/x", "/users?page=x", "/nope", "/"].map(String::from);
+    let good = paths().filter(|(path, allowed)| allowed.contains("GET") && !path.starts_with("/metrics"));
+    for path in good.map(|(path, _)| path).chain(bad) {
+        let mut get = send_bare(&app, "GET", &path).await;
+        let mut head = send_bare(&app, "HEAD", &path).await;
+        assert_eq!(head.body, "", "{path}");
+        assert_eq!(head.header("content-length"), Some(get.body.len().to_string().as_str()), "{path}");
+        for answer in [&mut get, &mut head] {
+            answer.headers.remove("date");
+            // The first of the two fills the cache.
+            answer.headers.remove("x-cache");
+        }
+        assert_eq!((get.status, get.headers), (head.status, head.headers), "{path}");
+    }
+    assert_eq!(send_bare(&app, "HEAD", "/metrics").await.body, "");
+}
+
+#[tokio::test]
+async fn without_the_database_every_resource_says_so_and_the_process_lives_on() {
+    let app = spawn_app_with(Setup { without_database: true, ..Setup::default() }).await;
+    for (path, allowed) in paths() {
+        if allowed.contains("GET") && !["/health", "/metrics", "/logs"].contains(&path.trim_end_matches('/')) {
+            let answer = app.get(&path).await;
+            answer.check_error(503, "");
+            assert_eq!(
+                answer.json(),
+                json!({ "error": "Service Unavailable", "message": "Database is unavailable" }),
+                "{path}"
+            );
+        }
+    }
+    let user = json!({ "username": "ann", "email": "ann@mail.example" });
+    app.post("/users", user.clone()).await.check_error(503, "Database is unavailable");
+    app.put("/users/1", user).await.check_error(503, "Database is unavailable");
+    app.delete("/urls/1").await.check_error(503, "Database is unavailable");
+    app.upload("username,email\nann,ann@mail.example\n").await.check_error(503, "Database is unavailable");
+    app.post("/users", json!({})).await.check_error(400, "username");
+    assert_eq!(app.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_write_that_another_process_holds_up_is_answered_within_two_seconds() {
+    let app = spawn_app().await;
+    let ann = app.create_user("ann").await;
+    let lock = app.lock_database();
+    let began = Instant::now();
+    let url = json!({ "user_id": ann["id"], "original_url": "https://example.com/" });
+    let (first, second, read) =
+        tokio::join!(app.post("/urls", url), app.put("/users/1", json!({ "username": "anna" })), app.get("/users/1"),);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    first.check_error(503, "Database is unavailable");
+    second.check_error(503, "Database is unavailable");
+    assert_eq!(read.status, 200, "reading goes on");
+    drop(lock);
+    app.shorten(&ann, "https://example.com/").await;
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_like_every_other() {
+    let app = spawn_app_with(Setup { cache: Arc::new(PanickingCache), ..Setup::default() }).await;
+    let answer = app.get("/products").await;
+    answer.check_error(500, "Something went wrong");
+    assert!(!answer.body.contains("defect"), "{answer:?}");
+    assert_eq!(app.get("/health").await.status, 200);
+}

@@ -1,0 +1,43 @@
+//! Health, readiness and metrics.
+
+use serde_json::json;
+
+use crate::support::{Setup, spawn_app, spawn_app_with};
+
+#[tokio::test]
+async fn health_is_of_the_process_and_readiness_of_the_database() {
+    let app = spawn_app().await;
+    let health = app.get("/health").await;
+    assert_eq!((health.status, health.json()), (200, json!({ "status": "ok" })));
+    let ready = app.get("/ready").await;
+    assert_eq!((ready.status, ready.json()), (200, json!({ "status": "ready" })));
+
+    let without = spawn_app_with(Setup { without_database: true, ..Setup::default() }).await;
+    assert_eq!(without.get("/health").await.json(), json!({ "status": "ok" }));
+    without.get("/ready").await.check_error(503, "Database is unavailable");
+}
+
+#[tokio::test]
+async fn metrics_count_requests_by_matched_route() {
+    let app = spawn_app().await;
+    app.create_user("ann").await;
+    for path in ["/users/1", "/users/2/", "/users/3", "/secret-path"] {
+        app.get(path).await;
+    }
+    app.send("BREW", "/users", None, "").await;
+    let metrics = app.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4"));
+    let lines: Vec<&str> = metrics.body.lines().collect();
+    for line in [
+        r#"tern_admin_http_requests_total{method="POST",route="/users",status="201"} 1"#,
+        r#"tern_admin_http_requests_total{method="GET",route="/users/{id}",status="200"} 1"#,
+        r#"tern_admin_http_requests_total{method="GET",route="/users/{id}",status="404"} 2"#,
+        r#"tern_admin_http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
+        r#"tern_admin_http_requests_total{method="other",route="/users",status="405"} 1"#,
+        r#"tern_admin_http_request_duration_seconds_count{route="/users/{id}"} 3"#,
+    ] {
+        assert!(lines.contains(&line), "{line} is not in\n{}", metrics.body);
+    }
+    assert!(!metrics.body.contains("secret-path"));
+}

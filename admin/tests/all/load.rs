@@ -1,0 +1,163 @@
+//! What `load` makes of files.
+
+use serde_json::{Value, json};
+
+use crate::support::{App, spawn_app};
+
+const USERS: &str = "id,username,email,created_at
+7,ann,ann@mail.example,2024-03-10 12:15:09
+9,bob,bob@mail.example,2025-04-06 19:45:22
+";
+const URLS: &str = "id,user_id,short_code,original_url,title,is_active,created_at,updated_at
+1,7,YUrtmo,https://example.com/dawn,Notes,True,2025-05-22 05:19:55,2025-11-23 20:47:39
+5,9,Xn7LQo,https://example.com/ember,,False,2025-04-15 01:48:04,2025-11-04 00:48:17
+";
+const EVENTS: &str = "id,url_id,user_id,event_type,timestamp,details
+1,1,7,created,2025-05-22 05:19:55,\"{\"\"short_code\"\":\"\"YUrtmo\"\"}\"
+3,5,7,deleted,2025-05-22 05:19:55,
+";
+const PRODUCTS: &str = "id,name,category,price,stock\n4,Tea,Drinks,3.5,12\n";
+
+async fn loaded() -> App {
+    let app = spawn_app().await;
+    app.load(&[("users.csv", USERS), ("urls.csv", URLS)]).await.unwrap();
+    app
+}
+
+#[tokio::test]
+async fn files_are_told_apart_and_loaded_with_what_they_give() {
+    let app = spawn_app().await;
+    let files = [("u.csv", USERS), ("l.csv", URLS), ("e.csv", EVENTS), ("p.csv", PRODUCTS)];
+    assert_eq!(
+        app.load(&files).await.unwrap(),
+        "Loaded 2 rows into User from u.csv\nLoaded 2 rows into Url from l.csv\n\
+         Loaded 2 rows into Event from e.csv\nLoaded 1 rows into Product from p.csv\n"
+    );
+    assert_eq!(
+        app.get("/users/7").await.json(),
+        json!({ "id": 7, "username": "ann", "email": "ann@mail.example", "created_at": "2024-03-10T12:15:09" })
+    );
+    assert_eq!(
+        app.get("/urls/5").await.json(),
+        json!({
+            "id": 5, "user_id": 9, "short_code": "Xn7LQo", "original_url": "https://example.com/ember",
+            "title": null, "is_active": false,
+            "created_at": "2025-04-15T01:48:04", "updated_at": "2025-11-04T00:48:17",
+        })
+    );
+    assert_eq!(app.get("/events/1").await.json()["details"], json!({ "short_code": "YUrtmo" }));
+    assert_eq!(app.get("/events/3").await.json()["details"], json!({}), "always an object");
+    assert_eq!(app.get("/urls?is_active=true").await.header("x-total-count"), Some("1"));
+    assert_eq!(app.get("/products").await.json()[0]["id"], 4);
+
+    let user = app.create_user("cid").await;
+    assert_eq!(user["id"], 10, "the sequences move past what was given");
+    assert_eq!(app.shorten(&user, "https://example.com/").await["id"], 6);
+    assert_eq!(app.get("/events?url_id=6").await.ids(), [4]);
+}
+
+#[tokio::test]
+async fn a_second_run_says_what_is_there_and_changes_nothing() {
+    let app = spawn_app().await;
+    let files = [("users.csv", USERS), ("urls.csv", URLS), ("events.csv", EVENTS), ("products.csv", PRODUCTS)];
+    app.load(&files).await.unwrap();
+    let before = app.get("/users").await.json();
+    assert_eq!(
+        app.load(&files).await.unwrap(),
+        "Loaded 0 rows into User from users.csv: all 2 are there already\n\
+         Loaded 0 rows into Url from urls.csv: all 2 are there already\n\
+         Loaded 0 rows into Event from events.csv: all 2 are there already\n\
+         Loaded 0 rows into Product from products.csv: all 1 are there already\n"
+    );
+    assert_eq!(app.get("/users").await.json(), before);
+}
+
+#[tokio::test]
+async fn a_file_is_loaded_whole_or_not_at_all() {
+    let app = spawn_app().await;
+    let mut users: String = (1..=2500).map(|n| format!("user{n},user{n}@mail.example\n")).collect();
+    users.insert_str(0, "username,email\n");
+    users.push_str("bad,nonsense\n");
+    let error = app.load(&[("some users.csv", &users)]).await.unwrap_err();
+    assert_eq!(error, "some users.csv: line 2502: email must look like name@example.com");
+    assert_eq!(app.get("/users").await.json(), json!([]));
+
+    let twice = format!("{USERS}11,ann,else@mail.example,\n");
+    let error = app.load(&[("users.csv", USERS), ("twice.csv", &twice)]).await.unwrap_err();
+    assert!(error.starts_with("twice.csv: line 4: ") || error.starts_with("twice.csv: line 2: "), "{error}");
+    assert_eq!(app.get("/users").await.header("x-total-count"), Some("2"), "the file before it stays");
+}
+
+#[tokio::test]
+async fn the_first_bad_row_is_named_by_its_line() {
+    let app = loaded().await;
+    let check = async |text: &str, expected: &str| {
+        let error = app.load(&[("x.csv", text)]).await.unwrap_err();
+        assert!(error.starts_with("x.csv: "), "{error}");
+        assert!(error.contains(expected), "{text:?}: {error:?} and not {expected:?}");
+    };
+    check("username,email\ncid\n", "line 2: the row has 1 fields and not 2").await;
+    check("username,email\r\ncid,cid@mail.example\r\n,x@y.z\r\n", "line 3: username").await;
+    check("username,email,x\ncid,c@y.z,\"a\nb\nc\"\n,x@y.z,\n", "line 5: username").await;
+    check("\u{feff}username,email\n\n\n,x@y.z\n", "line 4: username").await;
+    check("id,username,email\n9007199254740992,cid,c@y.z\n", "line 2: id must be").await;
+    check("id,username,email\n0,cid,c@y.z\n", "line 2: id must be").await;
+    check("username,email,created_at\ncid,c@y.z,now\n", "line 2: created_at").await;
+
+    let url = |user: &str, code: &str, target: &str, active: &str| {
+        format!("user_id,short_code,original_url,is_active\n{user},{code},{target},{active}\n")
+    };
+    check(&url("7", "health", "https://e.example/", "1"), "line 2: this short code is reserved").await;
+    check(&url("7", "a b", "https://e.example/", "1"), "line 2: a short code holds").await;
+    check(&url("7", "", "https://e.example/", "1"), "line 2: a short code has").await;
+    check(&url("7", "abc", "ftp://e.example/", "1"), "line 2: original_url").await;
+    check(&url("7", "abc", "https://e.example/", "maybe"), "line 2: is_active").await;
+    check(&url("7", "abc", "https://e.example/", ""), "line 2: is_active").await;
+    check(&url("x", "abc", "https://e.example/", "1"), "line 2: user_id").await;
+    check(&url("99", "abc", "https://e.example/", "1"), "line 2: User 99 not found").await;
+    check(&url("7", "YUrtmo", "https://e.example/", "1"), "line 2: ").await;
+
+    let event =
+        |url: &str, kind: &str, details: &str| format!("event_type,url_id,user_id,details\n{kind},{url},7,{details}\n");
+    check(&event("1", "", "{}"), "line 2: event_type").await;
+    check(&event("0", "x", "{}"), "line 2: url_id").await;
+    check(&event("99", "x", "{}"), "line 2: URL 99 not found").await;
+    check(&event("1", "x", "[]"), "line 2: details").await;
+    check(&event("1", "x", &format!("\"{{\"\"a\"\":{}{}}}\"", "[".repeat(31), "]".repeat(31))), "at most 31 deep")
+        .await;
+
+    let product =
+        |name: &str, price: &str, stock: &str| format!("name,category,price,stock\n{name},Drinks,{price},{stock}\n");
+    check(&product("", "1", "1"), "line 2: name").await;
+    check(&product("Tea", "1.234", "1"), "line 2: price").await;
+    check(&product("Tea", "1", "many"), "line 2: stock").await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_none_of_ours_is_refused() {
+    let app = spawn_app().await;
+    let check = async |text: &str, expected: &str| {
+        assert_eq!(app.load(&[("x.csv", text)]).await.unwrap_err(), expected, "{text:?}");
+    };
+    check("", "x.csv: is empty").await;
+    check("a,b\n1,2\n", "x.csv: taken for a file of Product rows, lacks the column name, category, price, stock").await;
+    check("username,id\nann,1\n", "x.csv: taken for a file of User rows, lacks the column email").await;
+    check("short_code\nabc\n", "x.csv: taken for a file of Url rows, lacks the column user_id, original_url").await;
+    let mut printed = Vec::new();
+    let path = app.database.with_file_name("nowhere.csv");
+    let error = tern_admin::load::load_files(&*app.store, &[path], &mut printed).await.unwrap_err();
+    assert!(error.to_string().starts_with("nowhere.csv: cannot be read: "), "{error}");
+}
+
+#[tokio::test]
+async fn states_are_written_in_several_ways() {
+    let app = loaded().await;
+    let states = ["True", "False", "true", "false", "1", "0"];
+    let rows: String =
+        states.iter().enumerate().map(|(n, state)| format!("7,code{n},https://e.example/,{state}\n")).collect();
+    app.load(&[("urls.csv", &format!("user_id,short_code,original_url,is_active\n{rows}"))]).await.unwrap();
+    app.load(&[("more.csv", "user_id,short_code,original_url\n7,code9,https://e.example/\n")]).await.unwrap();
+    let listed = app.get("/urls?per_page=100").await.json();
+    let active: Vec<&Value> = listed.as_array().unwrap()[2..].iter().map(|url| &url["is_active"]).collect();
+    assert_eq!(active, [true, false, true, false, true, false, true]);
+}

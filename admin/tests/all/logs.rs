@@ -1,0 +1,44 @@
+//! The end of the log over HTTP.
+
+use serde_json::{Value, json};
+
+use crate::support::spawn_app;
+
+#[tokio::test]
+async fn the_last_entries_are_listed_oldest_first() {
+    let app = spawn_app().await;
+    let lines: String = (1..=1200).map(|n| format!("{{\"message\":\"entry {n}\",\"a\":1}}\n")).collect();
+    app.write_log(&lines);
+    let check = async |query: &str, first: u64, count: usize| {
+        let answer = app.get(&format!("/logs{query}")).await;
+        assert_eq!(answer.status, 200, "{query}");
+        let entries = answer.json();
+        assert_eq!(entries.as_array().unwrap().len(), count, "{query}");
+        assert_eq!(entries[0], json!({ "message": format!("entry {first}"), "a": 1 }), "{query}");
+        assert_eq!(entries[count - 1]["message"], "entry 1200", "{query}");
+    };
+    check("", 1101, 100).await;
+    check("?lines=5", 1196, 5).await;
+    check("?lines=1000", 201, 1000).await;
+    check("?lines=1001", 201, 1000).await;
+    check("?lines=99999999999999999999", 201, 1000).await;
+    for not_a_number in ["abc", "", "-5", "1.5"] {
+        check(&format!("?lines={not_a_number}"), 1101, 100).await;
+    }
+    assert_eq!(app.get("/logs?lines=0").await.json(), json!([]));
+    assert!(app.get("/logs?lines=1").await.body.starts_with(r#"[{"message""#), "fields keep their order");
+}
+
+#[tokio::test]
+async fn what_is_no_entry_is_shown_as_a_message() {
+    let app = spawn_app().await;
+    assert_eq!(app.get("/logs").await.json(), json!([]), "no file, no entries");
+    app.write_log("plain \"text\"\n\n[1]\n{\"level\":\"INFO\"}\n{broken\n");
+    assert_eq!(
+        app.get("/logs").await.json(),
+        json!([{ "message": "plain \"text\"" }, { "message": "[1]" }, { "level": "INFO" }, { "message": "{broken" }])
+    );
+    std::fs::write(&app.log_file, b"caf\xe9\n").unwrap();
+    let entries: Value = app.get("/logs").await.json();
+    assert_eq!(entries[0]["message"], "caf\u{fffd}");
+}

@@ -1,0 +1,18 @@
+//! The contract of the admin API, line by line, over real sockets and a database for each test.
+
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+
+mod bodies;
+mod bulk;
+mod errors;
+mod events;
+mod health;
+mod lists;
+mod load;
+mod logs;
+mod products;
+mod request_log;
+mod support;
+mod urls;
+mod users;
+mod visibility;

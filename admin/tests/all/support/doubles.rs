@@ -1,0 +1,82 @@
+//! Buses and caches that fail.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tern_common::bus::{Bus, BusError, LocalBus, Message, Received, Subscription, Topic};
+use tern_common::cache::{Cache, CacheError};
+
+/// Nobody can reach it.
+#[derive(Debug)]
+pub struct AbsentBus;
+
+#[async_trait]
+impl Bus for AbsentBus {
+    async fn publish(&self, _: Message) -> Result<(), BusError> {
+        Err(BusError(anyhow::anyhow!("gone")))
+    }
+
+    async fn subscribe(&self, _: Topic) -> Result<Box<dyn Subscription>, BusError> {
+        Err(BusError(anyhow::anyhow!("gone")))
+    }
+}
+
+/// Each of its subscriptions breaks after one message.
+#[derive(Debug, Default)]
+pub struct FragileBus(pub LocalBus);
+
+#[derive(Debug)]
+struct FragileSubscription(Option<Box<dyn Subscription>>);
+
+#[async_trait]
+impl Bus for FragileBus {
+    async fn publish(&self, message: Message) -> Result<(), BusError> {
+        self.0.publish(message).await
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError> {
+        Ok(Box::new(FragileSubscription(Some(self.0.subscribe(topic).await?))))
+    }
+}
+
+#[async_trait]
+impl Subscription for FragileSubscription {
+    async fn next(&mut self) -> Result<Received, BusError> {
+        let Some(subscription) = &mut self.0 else {
+            return Err(BusError(anyhow::anyhow!("broken")));
+        };
+        let received = subscription.next().await;
+        self.0 = None;
+        received
+    }
+}
+
+/// Fails to take anything, and hangs when asked for anything.
+#[derive(Debug)]
+pub struct AbsentCache;
+
+#[async_trait]
+impl Cache for AbsentCache {
+    async fn get(&self, _: &str) -> Result<Option<Vec<u8>>, CacheError> {
+        std::future::pending().await
+    }
+
+    async fn put(&self, _: &str, _: Vec<u8>, _: Duration) -> Result<(), CacheError> {
+        Err(CacheError(anyhow::anyhow!("gone")))
+    }
+}
+
+/// Stands for a defect of ours.
+#[derive(Debug)]
+pub struct PanickingCache;
+
+#[async_trait]
+impl Cache for PanickingCache {
+    async fn get(&self, _: &str) -> Result<Option<Vec<u8>>, CacheError> {
+        panic!("a defect")
+    }
+
+    async fn put(&self, _: &str, _: Vec<u8>, _: Duration) -> Result<(), CacheError> {
+        Ok(())
+    }
+}

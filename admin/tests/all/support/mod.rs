@@ -1,0 +1,191 @@
+//! An admin plane of its own for each test, and what its users do.
+
+mod answer;
+mod doubles;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use answer::Answer;
+pub use doubles::{AbsentBus, AbsentCache, FragileBus, PanickingCache};
+use serde_json::{Value, json};
+use tern_admin::{AdminConfig, AppState, Metrics, Visibility};
+use tern_common::bus::{Bus, LocalBus};
+use tern_common::cache::{Cache, LocalCache};
+use tern_common::store::{SqliteStore, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What a test may want to be other than usual.
+#[derive(Debug)]
+pub struct Setup {
+    pub config: AdminConfig,
+    pub bus: Arc<dyn Bus>,
+    pub cache: Arc<dyn Cache>,
+    /// The directory of the database vanishes before the first request.
+    pub without_database: bool,
+    /// What answers on unknown paths in place of the router's own 404.
+    pub fallback: Option<&'static str>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            config: AdminConfig::default(),
+            bus: Arc::new(LocalBus::new()),
+            cache: Arc::new(LocalCache::new()),
+            without_database: false,
+            fallback: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct App {
+    pub address: SocketAddr,
+    pub store: Arc<SqliteStore>,
+    pub database: PathBuf,
+    pub log_file: PathBuf,
+    client: reqwest::Client,
+    directory: tempfile::TempDir,
+}
+
+pub async fn spawn_app() -> App {
+    spawn_app_with(Setup::default()).await
+}
+
+pub async fn spawn_app_with(setup: Setup) -> App {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("data").join("tern.db");
+    let store = Arc::new(SqliteStore::open(&database).await.unwrap());
+    if setup.without_database {
+        std::fs::remove_dir_all(database.parent().unwrap()).unwrap();
+    }
+    let log_file = directory.path().join("app.log");
+    let state = AppState {
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        visibility: Visibility::start(Arc::clone(&setup.bus)),
+        bus: setup.bus,
+        cache: setup.cache,
+        config: Arc::new(setup.config),
+        log_file: log_file.as_path().into(),
+        metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut router = tern_admin::router(state);
+    if let Some(text) = setup.fallback {
+        router = router.fallback(async move || text);
+    }
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    App { address, store, database, log_file, client: reqwest::Client::new(), directory }
+}
+
+impl App {
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, None, "").await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, None, "").await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, Some("application/json"), body.to_string()).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send("PUT", path, Some("application/json"), body.to_string()).await
+    }
+
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address)).body(body);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    /// Sends bytes as they are and reads until the server closes.
+    pub async fn send_raw(&self, bytes: impl AsRef<[u8]>) -> Answer {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        socket.write_all(bytes.as_ref()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut answer));
+        read.await.expect("the server closes the connection").unwrap();
+        Answer::parse(&answer)
+    }
+
+    pub async fn create_user(&self, name: &str) -> Value {
+        let answer = self.post("/users", json!({ "username": name, "email": format!("{name}@mail.example") })).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()
+    }
+
+    pub async fn shorten(&self, user: &Value, target: &str) -> Value {
+        let answer = self.post("/urls", json!({ "user_id": user["id"], "original_url": target })).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()
+    }
+
+    pub async fn record_event(&self, url: &Value, kind: &str) -> Value {
+        let body = json!({ "url_id": url["id"], "user_id": url["user_id"], "event_type": kind });
+        let answer = self.post("/events", body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()
+    }
+
+    pub async fn upload(&self, csv: impl Into<Vec<u8>>) -> Answer {
+        let part = reqwest::multipart::Part::bytes(csv.into()).file_name("users.csv");
+        self.upload_form(reqwest::multipart::Form::new().part("file", part)).await
+    }
+
+    pub async fn upload_form(&self, form: reqwest::multipart::Form) -> Answer {
+        let request = self.client.post(format!("http://{}/users/bulk", self.address)).multipart(form);
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    /// What `load` prints, or how it fails.
+    pub async fn load(&self, files: &[(&str, &str)]) -> Result<String, String> {
+        let write = |(name, text): &(&str, &str)| {
+            let path = self.directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let paths: Vec<PathBuf> = files.iter().map(write).collect();
+        let mut printed = Vec::new();
+        let loaded = tern_admin::load::load_files(&*self.store, &paths, &mut printed).await;
+        loaded.map(|()| String::from_utf8(printed).unwrap()).map_err(|error| error.to_string())
+    }
+
+    /// Another process takes the write lock and keeps it until the connection is dropped.
+    pub fn lock_database(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(&self.database).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        connection
+    }
+
+    pub fn write_log(&self, text: &str) {
+        std::fs::write(&self.log_file, text).unwrap();
+    }
+}
+
+/// Waits for what is bound to happen soon.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(mut look: impl FnMut() -> F) -> T {
+    for _ in 0..1000 {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not happen within five seconds");
+}

@@ -1,0 +1,185 @@
+//! A change is answered when the redirectors serve it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tern_admin::{AdminConfig, Visibility, Visible};
+use tern_common::bus::{Bus, LocalBus, Message, Received, ReplicaId, Topic};
+use tern_common::store::{Cursor, Mark, SqliteStore, Store};
+use tern_common::url::NewUrl;
+use tern_common::user::{Email, NewUser, Username};
+use tern_common::{ShortCode, TargetUrl};
+
+use crate::support::{AbsentBus, App, FragileBus, Setup, eventually, spawn_app_with};
+
+/// Serves every change as soon as it is told of one, as a redirector would.
+async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<SqliteStore>) {
+    let replica = ReplicaId::random();
+    let mut hints = bus.subscribe(Topic::Invalidations).await.unwrap();
+    loop {
+        let cursor = store.snapshot().await.unwrap().cursor;
+        bus.publish(Message::Applied { replica, cursor }).await.unwrap();
+        assert_eq!(hints.next().await.unwrap(), Received::Message(Message::Invalidation));
+    }
+}
+
+async fn app_on(bus: &Arc<LocalBus>, visible_wait: Duration) -> App {
+    let config = AdminConfig { visible_wait, ..AdminConfig::default() };
+    spawn_app_with(Setup { bus: Arc::clone(bus) as Arc<dyn Bus>, config, ..Setup::default() }).await
+}
+
+/// Waits until the app has heard of `live` replicas.
+async fn settle(app: &App, live: usize) {
+    let user = app.create_user("settler").await;
+    app.shorten(&user, "https://settle.example/").await;
+    eventually(async || {
+        let visible = app.put("/urls/1", json!({ "title": "settled" })).await;
+        visible.header("tern-visible").unwrap().ends_with(&format!("/{live}")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_change_to_a_link_waits_for_the_live_replicas() {
+    let bus = Arc::new(LocalBus::new());
+    let app = app_on(&bus, Duration::from_secs(5)).await;
+    for _ in 0..2 {
+        tokio::spawn(pretend_replica(Arc::clone(&bus), Arc::clone(&app.store)));
+    }
+    settle(&app, 2).await;
+    let began = Instant::now();
+    let url = json!({ "user_id": 1, "original_url": "https://example.com/" });
+    let changes = [
+        app.post("/urls", url.clone()).await,
+        app.put("/urls/2", json!({ "is_active": false })).await,
+        app.put("/urls/2", json!({})).await,
+        app.delete("/urls/2").await,
+        app.delete("/users/1?cascade=true").await,
+    ];
+    for answer in changes {
+        assert!((200..300).contains(&answer.status), "{answer:?}");
+        assert_eq!(answer.header("tern-visible"), Some("2/2"), "{answer:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "nothing waits for the end of the time");
+    assert_eq!(app.get("/urls").await.header("tern-visible"), None);
+    let ann = app.create_user("ann").await;
+    assert_eq!(app.delete(&format!("/users/{}", ann["id"])).await.header("tern-visible"), None);
+}
+
+#[tokio::test]
+async fn a_replica_that_lags_behind_is_waited_for_until_the_time_is_over() {
+    let bus = Arc::new(LocalBus::new());
+    let app = app_on(&bus, Duration::from_millis(100)).await;
+    tokio::spawn(pretend_replica(Arc::clone(&bus), Arc::clone(&app.store)));
+    settle(&app, 1).await;
+    let replica = ReplicaId::random();
+    let cursor = app.store.snapshot().await.unwrap().cursor;
+    bus.publish(Message::Applied { replica, cursor }).await.unwrap();
+    let began = Instant::now();
+    let answer = app.put("/urls/1", json!({ "title": "x" })).await;
+    assert_eq!((answer.status, answer.header("tern-visible")), (200, Some("1/2")));
+    assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
+
+    bus.publish(Message::Left { replica }).await.unwrap();
+    let answer = app.put("/urls/1", json!({ "title": "y" })).await;
+    assert_eq!(answer.header("tern-visible"), Some("1/1"));
+}
+
+#[tokio::test]
+async fn waiting_can_be_turned_off() {
+    let bus = Arc::new(LocalBus::new());
+    let app = app_on(&bus, Duration::ZERO).await;
+    let replica = ReplicaId::random();
+    let cursor = app.store.snapshot().await.unwrap().cursor;
+    bus.publish(Message::Applied { replica, cursor }).await.unwrap();
+    settle(&app, 1).await;
+    let answer = app.put("/urls/1", json!({ "title": "x" })).await;
+    assert_eq!(answer.header("tern-visible"), Some("0/1"));
+}
+
+#[tokio::test]
+async fn without_a_bus_changes_are_made_all_the_same() {
+    let app = spawn_app_with(Setup { bus: Arc::new(AbsentBus), ..Setup::default() }).await;
+    let ann = app.create_user("ann").await;
+    app.shorten(&ann, "https://example.com/").await;
+    let answer = app.delete("/urls/1").await;
+    assert_eq!((answer.status, answer.header("tern-visible")), (204, Some("0/0")));
+}
+
+/// A change, and the cursors just before and after it.
+async fn a_change() -> (Cursor, Mark, Cursor) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
+    let user = NewUser { username: Username::parse("ann").unwrap(), email: Email::parse("a@b.c").unwrap() };
+    let before = store.snapshot().await.unwrap().cursor;
+    let url = NewUrl {
+        user_id: store.insert_user(user).await.unwrap().id,
+        short_code: ShortCode::generate(6),
+        original_url: TargetUrl::parse("https://example.com/").unwrap(),
+        title: None,
+    };
+    let mark = store.insert_url(url).await.unwrap().mark;
+    let after = store.snapshot().await.unwrap().cursor;
+    (before, mark, after)
+}
+
+/// Tells of a replica until `visibility` has heard of it.
+async fn announce(bus: &dyn Bus, visibility: &Visibility, mark: &Mark, replica: ReplicaId, cursor: &Cursor) {
+    let known = visibility.confirm(mark, Duration::ZERO).await.live;
+    eventually(async || {
+        bus.publish(Message::Applied { replica, cursor: cursor.clone() }).await.unwrap();
+        tokio::task::yield_now().await;
+        (visibility.confirm(mark, Duration::ZERO).await.live > known).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_silent_replica_is_not_waited_for_any_longer() {
+    let (before, mark, after) = a_change().await;
+    tokio::time::pause();
+    let bus = Arc::new(LocalBus::new());
+    let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
+    let (swift, slow) = (ReplicaId::random(), ReplicaId::random());
+    announce(&*bus, &visibility, &mark, slow, &before).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
+    announce(&*bus, &visibility, &mark, swift, &after).await;
+    assert_eq!(visibility.confirm(&mark, Duration::ZERO).await, Visible { confirmed: 1, live: 2 });
+    // The slow one says no more; a second later it counts as gone, without any message.
+    let began = tokio::time::Instant::now();
+    let visible = visibility.confirm(&mark, Duration::from_secs(60)).await;
+    assert_eq!(visible, Visible { confirmed: 1, live: 1 });
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_message_that_was_missing() {
+    let (before, mark, after) = a_change().await;
+    tokio::time::pause();
+    let bus = Arc::new(LocalBus::new());
+    let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
+    let replica = ReplicaId::random();
+    announce(&*bus, &visibility, &mark, replica, &before).await;
+    let waiting = tokio::spawn({
+        let visibility = visibility.clone();
+        async move { visibility.confirm(&mark, Duration::from_secs(2)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(!waiting.is_finished());
+    let sent = tokio::time::Instant::now();
+    bus.publish(Message::Applied { replica, cursor: after }).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Visible { confirmed: 1, live: 1 });
+    assert_eq!(sent.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_broken_subscription_is_taken_up_again() {
+    let (_, mark, after) = a_change().await;
+    tokio::time::pause();
+    let bus = Arc::new(FragileBus::default());
+    let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
+    announce(&*bus, &visibility, &mark, ReplicaId::random(), &after).await;
+    announce(&*bus, &visibility, &mark, ReplicaId::random(), &after).await;
+    assert_eq!(visibility.confirm(&mark, Duration::ZERO).await, Visible { confirmed: 2, live: 2 });
+}
