@@ -60,7 +60,7 @@ pub(crate) fn product_row(row: Row<'_>) -> Result<ProductRow> {
         name: short_text(row, "name")?,
         category: short_text(row, "category")?,
         price: parse(row, "price", Price::parse)?,
-        stock: required(row, "stock")?.parse().map_err(|_| "stock must be an integer".to_owned())?,
+        stock: parse(row, "stock", stock)?,
     })
 }
 
@@ -102,6 +102,11 @@ fn details(row: Row<'_>) -> Result<Details> {
         return Err(format!("details must be nested at most {} deep", MAX_DEPTH - 1));
     }
     Details::parse(text).map_err(reason)
+}
+
+fn stock(text: &str) -> Result<i64> {
+    let stock = text.parse().ok().filter(|&stock| stock >= 0);
+    stock.ok_or_else(|| "stock must be a whole number, not negative".to_owned())
 }
 
 fn flag(text: &str) -> Result<bool> {

@@ -124,8 +124,11 @@ impl LoadFile {
                 progress.set_position(self.table.bytes_read());
             }
         }
-        if !batch.is_empty() {
-            let _ = batches.blocking_send(Ok(batch));
+        let rest = if batch.is_empty() { None } else { Some(batch) };
+        for last in rest.into_iter().chain([Vec::new()]) {
+            if batches.blocking_send(Ok(last)).is_err() {
+                return Ok(());
+            }
         }
         Ok(())
     }

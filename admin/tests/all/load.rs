@@ -131,6 +131,7 @@ async fn the_first_bad_row_is_named_by_its_line() {
     check(&product("", "1", "1"), "line 2: name").await;
     check(&product("Tea", "1.234", "1"), "line 2: price").await;
     check(&product("Tea", "1", "many"), "line 2: stock").await;
+    check(&product("Tea", "1", "-1"), "line 2: stock").await;
 }
 
 #[tokio::test]

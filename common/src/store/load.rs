@@ -15,7 +15,10 @@ pub struct Numbered<T> {
     pub row: T,
 }
 
-/// The rows of a file, batch after batch. An error ends the load, and nothing of the file is kept.
+/// The rows of a file, batch after batch; an empty batch is the end of the file.
+///
+/// An error ends the load, and so does a channel that closes before the end: whoever read the file has died,
+/// and nothing of it is kept.
 pub type Batches<T> = mpsc::Receiver<Result<Vec<Numbered<T>>, LoadError>>;
 
 /// A file to be loaded.

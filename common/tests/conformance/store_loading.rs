@@ -20,11 +20,11 @@ pub async fn load<T>(
     kind: impl FnOnce(Batches<T>) -> Load,
     rows: Vec<Numbered<T>>,
 ) -> Result<Loaded, LoadError> {
-    let (sender, batches) = mpsc::channel(1);
-    let (loaded, sent) = tokio::join!(store.load(kind(batches)), async move { sender.send(Ok(rows)).await });
-    // A store that refuses the first row need not take the others.
-    drop(sent);
-    loaded
+    let (sender, batches) = mpsc::channel(2);
+    for batch in [rows, Vec::new()] {
+        sender.send(Ok(batch)).await.unwrap();
+    }
+    store.load(kind(batches)).await
 }
 
 fn user_row(given: Option<i64>, name: &str) -> UserRow {
@@ -137,6 +137,11 @@ pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn Store) {
     sender.send(Ok(numbered(vec![user_row(None, "bob")]))).await.unwrap();
     sender.send(Err(LoadError::Row { line: 3, reason: "broken".to_owned() })).await.unwrap();
     assert!(matches!(store.load(Load::Users(batches)).await, Err(LoadError::Row { line: 3, .. })));
+
+    let (sender, batches) = mpsc::channel(2);
+    sender.send(Ok(numbered(vec![user_row(None, "bob")]))).await.unwrap();
+    drop(sender);
+    assert!(matches!(store.load(Load::Users(batches)).await, Err(LoadError::File(_))), "the reader died");
 
     assert_eq!(store.list_users(page(1, 10)).await.unwrap().rows.len(), 1);
     assert_eq!(store.list_urls(Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);

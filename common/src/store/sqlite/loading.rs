@@ -32,8 +32,13 @@ fn load_rows<T: Loadable>(connection: &mut Connection, mut batches: Batches<T>) 
     let mut inserted = 0;
     let mut already_there = 0;
     let mut first_there = None;
-    while let Some(batch) = batches.blocking_recv() {
-        for numbered in batch? {
+    loop {
+        let cut_short = || Err(LoadError::File("was not read to its end".to_owned()));
+        let batch = batches.blocking_recv().unwrap_or_else(cut_short)?;
+        if batch.is_empty() {
+            break;
+        }
+        for numbered in batch {
             if numbered.row.is_there(&transaction).map_err(StoreError::from)? {
                 already_there += 1;
                 first_there.get_or_insert(numbered.line);
