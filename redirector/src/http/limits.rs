@@ -75,7 +75,10 @@ impl Default for Limits {
 }
 
 /// Words of stack for each connection: 32 KiB, of which the kernel backs the pages that are used.
-/// Even, or may would touch and print every stack.
+///
+/// Measured with an odd size, unoptimised: 6.5 KiB at most over all vectors, of which the header fields are 1.3 KiB;
+/// 10.2 KiB when the service panics, 24.8 KiB when the panic also prints a backtrace. Four times the first, and the
+/// last still fits. Even, or may would touch every page of every stack and print its use.
 pub const STACK_WORDS: usize = 0x1000;
 
 /// Sets up may for the whole process. Call it before the first server is bound: later calls change nothing.

@@ -4,12 +4,15 @@
 //! across a read or a write; once a connection stands it must not allocate for a request.
 //!
 //! ```text
-//! listener     accepts, counts, backs off; one coroutine a connection
-//!   connection   reads, answers every complete head, writes once; decides when to close
-//!     parse        bytes -> request      (pure)
-//!     encode       answer -> bytes       (pure; date)
-//! connections  who is open, until when; the reaper thread that wakes what is overdue
-//! server       bind, drain
+//! server       bind or adopt, drain
+//!   listener     accepts, counts, backs off; one coroutine a connection
+//!     connection   reads, answers every complete head, writes once; decides when to close
+//!       parse        bytes -> request   (pure)
+//!       encode       answer -> bytes    (pure; date)
+//!       input        the read buffer
+//!   connections  who is open, until when; the reaper thread that wakes what is overdue
+//! socket       a descriptor on may's epoll
+//! limits       what a connection may take, with reasons; stats: what was refused, timed out, cut
 //! ```
 //!
 //! Every wait of a connection is a wait on its socket. There are no timers on sockets: a connection writes the time

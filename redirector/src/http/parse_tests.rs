@@ -250,7 +250,7 @@ mod arbitrary {
         let edit = (any::<prop::sample::Index>(), any::<u8>(), 0..4u8);
         (prop::sample::select(&SEEDS[..]), prop::collection::vec(edit, 0..6)).prop_map(|(seed, edits)| {
             let mut bytes = seed.as_bytes().to_vec();
-            for (index, byte, kind) in edits.into_iter().filter(|_| true) {
+            for (index, byte, kind) in edits {
                 let at = index.index(bytes.len().max(1));
                 match kind {
                     0 if at < bytes.len() => bytes[at] = byte,
@@ -263,8 +263,10 @@ mod arbitrary {
         })
     }
 
+    type Told = Result<(usize, Verb, Vec<u8>, bool, bool), Refusal>;
+
     /// Everything a stream of bytes makes the parser say, given cut into pieces of these sizes.
-    fn story(bytes: &[u8], pieces: &[usize]) -> Vec<Result<(usize, Verb, Vec<u8>, bool, bool), Refusal>> {
+    fn story(bytes: &[u8], pieces: &[usize]) -> Vec<Told> {
         let (mut story, mut scanner, mut start, mut end) = (Vec::new(), Scanner::default(), 0, 0);
         let mut pieces = pieces.iter().cycle();
         loop {

@@ -1,6 +1,7 @@
 //! What the socket tests share: a server with a small service, a client that reads answers, and the vectors.
 
 #![expect(dead_code, reason = "each test binary uses a part")]
+#![expect(clippy::unwrap_used, reason = "a test helper fails the test that calls it")]
 
 pub(crate) mod client;
 pub(crate) mod vectors;
