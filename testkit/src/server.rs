@@ -1,0 +1,59 @@
+//! A process that serves on loopback, and what tests do to it.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A running server process. Killed when dropped.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    /// Starts `command` with nothing on its standard streams.
+    pub fn start(command: &mut Command) -> Process {
+        Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) {
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Either call fails only when the process has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The program at the first of `paths` that exists.
+///
+/// # Panics
+/// With the command that installs `package` when there is none.
+pub fn program(paths: &[&str], package: &str) -> PathBuf {
+    let found = paths.iter().map(PathBuf::from).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("none of {paths:?} is there; install it with: apt-get install {package}"))
+}
