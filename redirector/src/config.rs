@@ -4,10 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use tern_common::config::Reader;
 
 use crate::clicks;
 use crate::client::Proxies;
+use crate::http::Limits;
 
 /// Codes are five characters or more in practice, 916 million of them; at this pace a client needs
 /// a hundred days for as many misses, and a broken page of a customer is not cut off at once.
@@ -27,6 +29,8 @@ pub struct RedirectorConfig {
     pub ops_listen: SocketAddr,
     /// `REDIRECTOR_WORKERS`: threads that serve redirects.
     pub workers: usize,
+    /// `MAX_CONNECTIONS`, `HEAD_LIMIT`, `HEADER_TIMEOUT`, `IDLE_TIMEOUT`, `WRITE_TIMEOUT`: what clients may take.
+    pub limits: Limits,
     /// `MISS_BURST`, `MISSES_PER_SECOND`: what a client may ask in vain; 0 a second is no limit.
     pub miss_burst: u32,
     pub misses_per_second: u32,
@@ -43,10 +47,20 @@ impl RedirectorConfig {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let cores = available_parallelism().map_or(1, usize::from);
         let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let limits = Limits::default();
+        let limits = Limits {
+            connections: reader.get_within("MAX_CONNECTIONS", limits.connections, 1..=30_000),
+            head_bytes: head_limit(reader, limits.head_bytes),
+            header_timeout: reader.get("HEADER_TIMEOUT", limits.header_timeout),
+            idle_timeout: reader.get("IDLE_TIMEOUT", limits.idle_timeout),
+            write_timeout: reader.get("WRITE_TIMEOUT", limits.write_timeout),
+            ..limits
+        };
         RedirectorConfig {
             listen: reader.get("REDIRECTOR_LISTEN", loopback(8080)),
             ops_listen: reader.get("REDIRECTOR_OPS_LISTEN", loopback(9080)),
             workers: reader.get_within("REDIRECTOR_WORKERS", cores, 1..=1024),
+            limits,
             miss_burst: narrow(reader.get_within("MISS_BURST", MISS_BURST, 0..=1_000_000)),
             misses_per_second: narrow(reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000)),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
@@ -54,4 +68,11 @@ impl RedirectorConfig {
             drain: reader.get("DRAIN_TIMEOUT", DRAIN),
         }
     }
+}
+
+/// Below 1 KiB no browser gets through; a head is kept in memory, for every connection.
+fn head_limit(reader: &mut Reader<'_>, default: usize) -> usize {
+    let default = ByteSize::b(default as u64);
+    let limit = reader.get_within("HEAD_LIMIT", default, ByteSize::kib(1)..=ByteSize::kib(256));
+    usize::try_from(limit.as_u64()).unwrap_or(usize::MAX)
 }

@@ -38,7 +38,7 @@ use tokio::time::Instant;
 use crate::clicks::queue;
 use crate::config::RedirectorConfig;
 use crate::engine::Engine;
-use crate::http::{Limits, Server};
+use crate::http::Server;
 use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectMetrics, ReplicaMetrics};
 use crate::miss_budget::MissBudget;
@@ -103,7 +103,7 @@ impl Redirector {
         let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
 
         http::configure_runtime(config.workers);
-        let server = Server::bind(config.listen, Limits::default(), Arc::clone(&engine))
+        let server = Server::bind(config.listen, config.limits.clone(), Arc::clone(&engine))
             .map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
         let server = Arc::new(server);
 

@@ -33,7 +33,7 @@ const DRAIN_FRESH_GRACE: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(100);
 
 /// What one connection, and all together, may take. Times are kept to the next tick, never short.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections open at once; one more is answered 503 and closed.
     pub connections: usize,

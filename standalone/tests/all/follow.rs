@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Tern, eventually};
+use crate::support::{Tern, eventually, run, tern, text};
 
 /// A Tern with one link that leads somewhere and one that is deactivated.
 async fn with_links() -> (Tern, String, String) {
@@ -157,4 +157,25 @@ async fn redirects_leave_no_line_in_the_log_and_the_api_leaves_two() {
         of("/users/1") == 2
     })
     .await;
+}
+
+/// The vectors are about the loop; here everything that stands behind it is the real thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_http_vector_is_answered_right_by_the_whole_redirector() {
+    let target = "https://target.example/path?q=1&r=%20#part";
+    let directory = tempfile::tempdir().unwrap();
+    let users = "username,email\nada,ada@mail.example\n";
+    let urls = format!("user_id,short_code,original_url,is_active\n1,CODE12,{target},True\n1,GONE12,{target},False\n");
+    std::fs::write(directory.path().join("users.csv"), users).unwrap();
+    std::fs::write(directory.path().join("urls.csv"), urls).unwrap();
+    let loaded = run(&mut tern(directory.path(), &["load", "users.csv", "urls.csv"]));
+    assert!(loaded.status.success(), "{}", text(&loaded.stderr));
+    let tern = Tern::start_in(directory, &[], &[("HEADER_TIMEOUT", "3s"), ("CLICK_QUEUE", "1000000")]);
+    let address = tern.fast.parse().unwrap();
+    tokio::task::spawn_blocking(move || crate::vectors::run_all(address, target)).await.unwrap();
+
+    let redirects = tern.metric("tern_redirects_total{outcome=\"redirect\"}").await;
+    assert!(redirects > 300.0, "{redirects}");
+    let clicks = tern.metric("tern_clicks_accepted_total").await;
+    eventually("each click is one event", async || tern.count_events("clicked").await as f64 == clicks).await;
 }

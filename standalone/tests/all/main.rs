@@ -2,6 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
+/// The vectors of the redirect port, and the raw client that they need.
+#[expect(dead_code, reason = "the redirector's own tests use the rest")]
+#[path = "../../../redirector/tests/support/client.rs"]
+mod client;
+#[path = "../../../redirector/tests/support/vectors.rs"]
+mod vectors;
+
 mod bad_start;
 mod clicks;
 mod first_light;

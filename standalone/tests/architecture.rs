@@ -1,0 +1,133 @@
+//! Who may know whom. ARCHITECTURE.md tells why; this test reads the crates and the imports and fails on a forbidden edge.
+
+#![expect(clippy::unwrap_used, reason = "a source that cannot be read is a failed test")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The Tern crates that a crate is built with, tests aside.
+fn tern_dependencies(name: &str) -> BTreeSet<String> {
+    let metadata = MetadataCommand::new().current_dir(workspace()).no_deps().exec().unwrap();
+    let package = metadata.packages.iter().find(|package| package.name.as_str() == name);
+    let package = package.unwrap_or_else(|| panic!("no crate {name}"));
+    let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+    normal.map(|dependency| dependency.name.clone()).filter(|name| name.starts_with("tern")).collect()
+}
+
+#[test]
+fn the_planes_do_not_know_each_other_and_common_knows_neither() {
+    let check = |name: &str, expected: &[&str]| {
+        assert_eq!(tern_dependencies(name), expected.iter().map(ToString::to_string).collect(), "{name}");
+    };
+    check("tern-common", &[]);
+    check("tern-redirector", &["tern-common"]);
+    check("tern-admin", &["tern-common"]);
+    check("tern", &["tern-admin", "tern-common", "tern-redirector"]);
+    check("tern-testkit", &[]);
+}
+
+/// Every Rust source below a folder (or the file itself), with the lines that are code.
+fn sources(below: &str) -> Vec<(String, Vec<String>)> {
+    let root = workspace();
+    let mut found = Vec::new();
+    let mut waiting = vec![root.join(below)];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.lines().map(str::trim).filter(|line| !line.starts_with("//")).map(str::to_owned);
+            found.push((name, code.collect()));
+        }
+    }
+    assert!(!found.is_empty(), "no sources below {below}");
+    found
+}
+
+/// Fails for each line below `folder` that speaks of something it must not know.
+fn check_ignorant(folder: &str, except: &[&str], forbidden: &[&str]) {
+    for (name, lines) in sources(folder) {
+        if except.iter().any(|exception| name.starts_with(exception)) {
+            continue;
+        }
+        for line in lines {
+            for word in forbidden {
+                assert!(!line.contains(word), "{name} must know nothing of {word:?}: {line}");
+            }
+        }
+    }
+}
+
+/// Modules of the redirector, as other modules name them.
+fn redirector_modules() -> Vec<String> {
+    let names = fs::read_dir(workspace().join("redirector/src")).unwrap().map(|entry| entry.unwrap().path());
+    let stems = names.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    stems.filter(|stem| stem != "lib").map(|stem| format!("crate::{stem}")).collect()
+}
+
+fn all_but(known: &[&str]) -> Vec<String> {
+    redirector_modules().into_iter().filter(|module| !known.contains(&module.as_str())).collect()
+}
+
+fn check_knows_only(module: &str, modules: &[&str], also_forbidden: &[&str]) {
+    let mut forbidden = all_but(modules);
+    forbidden.extend(also_forbidden.iter().map(ToString::to_string));
+    check_ignorant(module, &[], &forbidden.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+const CONTROL: [&str; 4] = ["tern_common::store", "tern_common::bus", "tern_common::cache", "tokio::"];
+
+#[test]
+fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
+    check_knows_only("redirector/src/http", &["crate::http"], &[&CONTROL[..], &["tern_common", "axum"]].concat());
+    check_knows_only("redirector/src/link_map", &["crate::link_map"], &[&CONTROL[..], &["axum", "may::"]].concat());
+    check_knows_only("redirector/src/redirect.rs", &["crate::link_map", "crate::redirect"], &CONTROL);
+    check_ignorant("redirector/src/engine.rs", &[], &[&CONTROL[..], &["crate::replica"]].concat());
+    check_ignorant("redirector/src/miss_budget.rs", &[], &[&CONTROL[..], &["Mutex", "RwLock"]].concat());
+}
+
+#[test]
+fn the_redirect_path_takes_no_lock() {
+    for path in ["redirect.rs", "engine.rs", "link_map", "clicks/mod.rs", "http/encode.rs", "http/parse.rs"] {
+        check_ignorant(&format!("redirector/src/{path}"), &[], &["Mutex", "RwLock", "Condvar", "thread_local!"]);
+    }
+}
+
+#[test]
+fn only_the_replica_writes_the_map() {
+    let allowed = ["redirector/src/link_map", "redirector/src/replica"];
+    check_ignorant("redirector/src", &allowed, &["LinkMapWriter"]);
+}
+
+#[test]
+fn sql_lives_in_the_store_alone() {
+    let statements =
+        ["\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE FROM", "\"CREATE ", "rusqlite", "tokio_postgres"];
+    check_ignorant("common/src", &["common/src/store"], &statements);
+    for plane in ["redirector/src", "admin/src", "standalone/src"] {
+        check_ignorant(plane, &[], &statements);
+    }
+}
+
+#[test]
+fn http_frameworks_live_where_http_is_spoken() {
+    check_ignorant("common/src", &[], &["axum", "httparse", "hyper", "may::"]);
+    check_ignorant("redirector/src", &["redirector/src/ops.rs", "redirector/src/lib.rs"], &["axum", "hyper"]);
+    check_ignorant("redirector/src", &["redirector/src/http"], &["httparse", "may::"]);
+    check_ignorant("admin/src", &[], &["httparse", "may::"]);
+}
+
+#[test]
+fn the_environment_is_read_in_one_place() {
+    for plane in ["common/src", "redirector/src", "admin/src", "standalone/src"] {
+        check_ignorant(plane, &["common/src/config.rs"], &["env::var"]);
+    }
+}
