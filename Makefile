@@ -1,7 +1,7 @@
 # The documented commands. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint tools
+.PHONY: help run test lint bench tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -15,6 +15,11 @@ test: tools ## Run every test; installs what they need (Debian, as root or with 
 lint: tools ## Check the format and run clippy; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+bench: tools ## Measure redirects beside nginx with wrk, in turns (about a minute)
+	@scripts/install-if-missing wrk:wrk nginx:nginx-light curl:curl
+	cargo build --release --locked --package tern
+	bench/wrk-beside-nginx
 
 # A C compiler, for SQLite and the allocator.
 tools:
