@@ -120,6 +120,14 @@ impl Setting for usize {
     }
 }
 
+impl Setting for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn parse(text: &str) -> Option<bool> {
+        text.parse().ok()
+    }
+}
+
 impl Setting for String {
     const EXPECTED: &'static str = "a text";
 

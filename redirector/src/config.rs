@@ -10,11 +10,15 @@ use tern_common::config::Reader;
 use crate::clicks;
 use crate::client::Proxies;
 use crate::http::Limits;
+use crate::replica::ReplicaConfig;
 
 /// Codes are five characters or more in practice, 916 million of them; at this pace a client needs
 /// a hundred days for as many misses, and a broken page of a customer is not cut off at once.
 const MISS_BURST: usize = 1_000;
 const MISSES_PER_SECOND: usize = 100;
+
+/// Reads every link of the store, which for ten million takes it some seconds.
+const AUDIT: Duration = Duration::from_secs(600);
 
 /// How long in-flight requests and waiting clicks have when the process is told to end:
 /// less than the 10 s after which container runtimes lose patience.
@@ -38,6 +42,8 @@ pub struct RedirectorConfig {
     pub trusted_proxies: Proxies,
     /// `CLICK_QUEUE`: clicks that may wait for the store.
     pub click_queue: usize,
+    /// `AUDIT_INTERVAL`, `REPLICA_ALLOW_SHRINK`; the snapshot file is for the caller to place.
+    pub replica: ReplicaConfig,
     /// `DRAIN_TIMEOUT`.
     pub drain: Duration,
 }
@@ -65,6 +71,11 @@ impl RedirectorConfig {
             misses_per_second: narrow(reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000)),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
             click_queue: reader.get_within("CLICK_QUEUE", clicks::DEFAULT_CAPACITY, 1..=1 << 28),
+            replica: ReplicaConfig {
+                file: None,
+                audit_every: reader.get("AUDIT_INTERVAL", AUDIT),
+                allow_shrink: reader.get("REPLICA_ALLOW_SHRINK", false),
+            },
             drain: reader.get("DRAIN_TIMEOUT", DRAIN),
         }
     }

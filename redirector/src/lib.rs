@@ -111,7 +111,9 @@ impl Redirector {
         let observed =
             Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness: Arc::clone(&freshness) };
         registry.register(Box::new(observed)).expect("one redirector for each registry");
-        let replica = Replica::new(Arc::clone(&store), bus, writer, freshness, ReplicaMetrics::new(registry));
+        let replica_config = config.replica.clone();
+        let replica_metrics = ReplicaMetrics::new(registry);
+        let replica = Replica::new(Arc::clone(&store), bus, writer, replica_config, freshness, replica_metrics);
         let (stop_replica, replica_stops) = watch::channel(false);
         let (stop_shipper, shipper_stops) = watch::channel(None);
         let ops = ops::router(Ops { engine: Arc::clone(&engine), registry: registry.clone() });

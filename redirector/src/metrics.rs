@@ -45,6 +45,10 @@ pub struct ReplicaMetrics {
     pub rejected_rows: IntCounter,
     pub store_failures: IntCounter,
     pub subscriptions: IntCounter,
+    pub refused_snapshots: IntCounter,
+    pub audits: IntCounter,
+    pub divergent: IntCounter,
+    pub file_errors: IntCounter,
     pub delta_seconds: Histogram,
 }
 
@@ -125,6 +129,19 @@ impl ReplicaMetrics {
             ),
             store_failures: counter("tern_replica_store_failures_total", "Snapshots and deltas that failed."),
             subscriptions: counter("tern_replica_subscriptions_total", "Subscriptions to the bus that stood."),
+            refused_snapshots: counter(
+                "tern_replica_refused_snapshots_total",
+                "Full loads that were refused because they held less than half of what is served.",
+            ),
+            audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
+            divergent: counter(
+                "tern_replica_divergent_links_total",
+                "Codes that an audit found to differ from the store, and put right.",
+            ),
+            file_errors: counter(
+                "tern_replica_file_errors_total",
+                "Snapshot files that could not be written, or not be used.",
+            ),
             delta_seconds: registered(registry, Histogram::with_opts(seconds)),
         }
     }

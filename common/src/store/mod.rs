@@ -143,6 +143,15 @@ pub enum LinkChange {
     },
 }
 
+impl LinkChange {
+    pub fn short_code(&self) -> &str {
+        match self {
+            LinkChange::Put(row) => &row.short_code,
+            LinkChange::Removed { short_code } => short_code,
+        }
+    }
+}
+
 /// What changed since a cursor.
 #[derive(Debug)]
 pub enum Delta {

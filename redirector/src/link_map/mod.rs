@@ -46,6 +46,12 @@ impl LinkMap {
         look(links.get(code))
     }
 
+    /// Shows `look` every link. `look` must not yield, and what it sees may change meanwhile.
+    pub fn all<R>(&self, look: impl FnOnce(&mut dyn Iterator<Item = &Entry>) -> R) -> R {
+        let links = self.links.pin();
+        look(&mut links.values().map(AsRef::as_ref))
+    }
+
     pub fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
@@ -81,7 +87,7 @@ impl LinkMapWriter {
         self.0.loaded.store(true, Ordering::Release);
     }
 
-    pub fn map(&self) -> &LinkMap {
+    pub fn map(&self) -> &Arc<LinkMap> {
         &self.0
     }
 }

@@ -18,6 +18,9 @@ pub struct Pace {
     /// Waits between tries against a store or a bus that is away.
     pub first_retry: Duration,
     pub last_retry: Duration,
+    /// Before another snapshot is asked for, when one was refused: what made it so small needs a person,
+    /// and loading everything is dear.
+    pub refusal_pause: Duration,
 }
 
 impl Default for Pace {
@@ -27,6 +30,7 @@ impl Default for Pace {
             fruitless_pause: Duration::from_millis(20),
             first_retry: Duration::from_millis(100),
             last_retry: Duration::from_secs(1),
+            refusal_pause: Duration::from_secs(10),
         }
     }
 }
@@ -41,6 +45,8 @@ pub enum Event {
     Unsubscribed,
     /// The snapshot is in the map.
     SnapshotApplied,
+    /// The snapshot is not to be believed; what is in the map stays.
+    SnapshotRefused,
     /// A delta is in the map.
     DeltaApplied {
         changes: usize,
@@ -95,14 +101,14 @@ enum Work {
 }
 
 impl Core {
-    /// A replica that holds nothing yet. `seed` decides the jitter.
-    pub fn new(pace: Pace, seed: u64, now: Instant) -> Core {
+    /// A replica that holds nothing yet, or only needs to catch up. `seed` decides the jitter.
+    pub fn new(pace: Pace, needs_snapshot: bool, seed: u64, now: Instant) -> Core {
         Core {
             pace,
             jitter: SmallRng::seed_from_u64(seed),
             subscription: Subscription::Wanted { from: now },
             work: Work::Idle,
-            needs_snapshot: true,
+            needs_snapshot,
             hinted: false,
             poll_at: now,
             hints_from: now,
@@ -131,6 +137,10 @@ impl Core {
                 self.store_answered();
                 // Deltas until quiet: a snapshot takes time, and things changed meanwhile.
                 self.hinted = true;
+            }
+            Event::SnapshotRefused => {
+                self.store_answered();
+                self.store_from = now + self.pace.refusal_pause;
             }
             Event::DeltaApplied { changes, more } => {
                 let by_hint = self.work == Work::Delta { by_hint: true };
@@ -222,7 +232,7 @@ mod tests {
 
     /// A core that has loaded and is quiet.
     fn quiet(now: Instant) -> Core {
-        let mut core = Core::new(Pace::default(), 1, now);
+        let mut core = Core::new(Pace::default(), true, 1, now);
         assert_eq!(core.next_action(now), Some(Action::Subscribe));
         assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
         core.handle(Event::Subscribed, now);
@@ -319,6 +329,22 @@ mod tests {
         assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
         core.handle(Event::SnapshotApplied, now);
         assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+    }
+
+    #[test]
+    fn a_replica_that_holds_links_begins_with_a_delta() {
+        let now = Instant::now();
+        let mut core = Core::new(Pace::default(), false, 1, now);
+        assert_eq!(core.next_action(now), Some(Action::Subscribe));
+        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        core.handle(Event::CursorTooOld, now);
+        assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
+        core.handle(Event::SnapshotRefused, now);
+        assert_eq!(core.next_action(now), None);
+        core.handle(Event::Subscribed, now);
+        assert_eq!(core.wake_at(), Some(now + Pace::default().refusal_pause));
+        let now = now + Pace::default().refusal_pause;
+        assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
     }
 
     #[test]

@@ -3,45 +3,45 @@
 //! A snapshot fills the map; from then on deltas change it, at the hint of the bus or at the next poll.
 //! [`core`] decides what is done when; this module does it.
 
+mod audit;
 pub mod core;
+mod fetch;
+mod file;
+mod freshness;
 
-use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use tern_common::ShortCode;
 use tern_common::bus::{Bus, BusError, Message, Received, ReplicaId, Subscription, Topic};
-use tern_common::link::{Link, LinkRow};
-use tern_common::store::{Cursor, Delta, LinkChange, Store, StoreError};
+use tern_common::store::{Cursor, LinkChange, Store, StoreError};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::MissedTickBehavior;
 
+use self::audit::{Audit, Suspects};
 use self::core::{Action, Core, Event, Pace};
+use self::fetch::{Asked, Fetched, checked, fetch};
+pub use self::freshness::Freshness;
 use crate::link_map::LinkMapWriter;
 use crate::metrics::ReplicaMetrics;
 
 /// How often a replica tells that it lives. Those who wait for it forget it after 3 s.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// When the map was last known to equal the store. Written by the replica, read by the ops port.
-#[derive(Debug, Default)]
-pub struct Freshness {
-    /// Microseconds since the epoch; 0 for never.
-    equal_at: AtomicU64,
-}
+/// How often the snapshot file is written, if anything changed: what a restart without a store is behind at most.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
 
-impl Freshness {
-    fn mark(&self, at: SystemTime) {
-        let micros = at.duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros());
-        self.equal_at.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// How long ago that was; `None` before the first load.
-    pub fn staleness(&self) -> Option<Duration> {
-        let micros = self.equal_at.load(Ordering::Relaxed);
-        let at = UNIX_EPOCH + Duration::from_micros(micros);
-        (micros > 0).then(|| SystemTime::now().duration_since(at).unwrap_or_default())
-    }
+/// How a replica keeps what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaConfig {
+    /// The snapshot file; without one, a restart has to wait for the store.
+    pub file: Option<PathBuf>,
+    /// How often the whole map is compared with the store; zero is never.
+    pub audit_every: Duration,
+    /// Whether to believe a snapshot with less than half of the links that are served.
+    pub allow_shrink: bool,
 }
 
 /// One replica of the store's links.
@@ -51,16 +51,13 @@ pub struct Replica {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     writer: LinkMapWriter,
+    config: ReplicaConfig,
     cursor: Option<Cursor>,
+    /// The cursor of the file, as far as it was written.
+    kept: Option<Cursor>,
+    audit: Option<Audit>,
     freshness: Arc<Freshness>,
     metrics: ReplicaMetrics,
-}
-
-/// What the store gave, not yet in the map.
-enum Fetched {
-    Snapshot { links: HashMap<ShortCode, Link>, rejected: u64, cursor: Cursor },
-    Delta { changes: Vec<LinkChange>, cursor: Cursor, more: bool },
-    TooOld,
 }
 
 impl Replica {
@@ -68,20 +65,26 @@ impl Replica {
         store: Arc<dyn Store>,
         bus: Arc<dyn Bus>,
         writer: LinkMapWriter,
+        config: ReplicaConfig,
         freshness: Arc<Freshness>,
         metrics: ReplicaMetrics,
     ) -> Replica {
-        Replica { id: ReplicaId::random(), store, bus, writer, cursor: None, freshness, metrics }
+        let id = ReplicaId::random();
+        Replica { id, store, bus, writer, config, cursor: None, kept: None, audit: None, freshness, metrics }
     }
 
     /// Follows the store until `stop` says so.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut core = Core::new(Pace::default(), rand::random(), Instant::now());
+        self.read_file().await;
+        let mut core = Core::new(Pace::default(), self.cursor.is_none(), rand::random(), Instant::now());
         let mut subscription: Option<Box<dyn Subscription>> = None;
         let mut subscribing = None;
         let mut fetching = None;
-        let mut heartbeat = tokio::time::interval(HEARTBEAT);
-        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut comparing = None;
+        let mut keeping = None;
+        let mut heartbeat = interval(HEARTBEAT);
+        let mut keep = interval(KEEP_EVERY);
+        let mut audit = (!self.config.audit_every.is_zero()).then(|| interval(self.config.audit_every));
         loop {
             while let Some(action) = core.next_action(Instant::now()) {
                 match action {
@@ -89,9 +92,10 @@ impl Replica {
                         let bus = Arc::clone(&self.bus);
                         subscribing = Some(Box::pin(async move { bus.subscribe(Topic::Invalidations).await }));
                     }
-                    Action::TakeSnapshot => fetching = Some(Box::pin(fetch(Arc::clone(&self.store), None))),
+                    Action::TakeSnapshot => fetching = Some(Box::pin(fetch(Arc::clone(&self.store), None, false))),
                     Action::TakeDelta => {
-                        fetching = Some(Box::pin(fetch(Arc::clone(&self.store), self.cursor.clone())));
+                        let ends_audit = self.audit.as_ref().is_some_and(Audit::awaits_delta);
+                        fetching = Some(Box::pin(fetch(Arc::clone(&self.store), self.cursor.clone(), ends_audit)));
                     }
                 }
             }
@@ -110,21 +114,136 @@ impl Replica {
                         Event::Unsubscribed
                     }
                 }),
-                (asked_at, fetched) = present(&mut fetching) => {
+                (asked, fetched) = present(&mut fetching) => {
                     fetching = None;
-                    Some(self.apply(asked_at, fetched).await)
+                    Some(self.apply(asked, fetched).await)
+                }
+                compared = present(&mut comparing) => {
+                    comparing = None;
+                    self.compared(compared)
+                }
+                written = present(&mut keeping) => {
+                    keeping = None;
+                    self.written(written);
+                    None
                 }
                 _ = heartbeat.tick() => {
                     self.announce().await;
+                    None
+                }
+                _ = keep.tick() => {
+                    keeping = keeping.or_else(|| self.write_file().map(Box::pin));
+                    None
+                }
+                () = next_tick(&mut audit) => {
+                    if self.audit.is_none() && self.writer.map().is_loaded() {
+                        self.audit = Some(Audit::default());
+                        let map = Arc::clone(self.writer.map());
+                        comparing = Some(Box::pin(audit::compare(Arc::clone(&self.store), map)));
+                    }
                     None
                 }
                 () = tokio::time::sleep_until(wake_at.into()) => None,
             };
             if let Some(event) = event {
                 core.handle(event, Instant::now());
+                if event == Event::SnapshotApplied {
+                    keep.reset_immediately();
+                }
             }
         }
         self.tell(Message::Left { replica: self.id }).await;
+        if let Some(keeping) = keeping {
+            self.written(keeping.await);
+        }
+        if let Some(keeping) = self.write_file() {
+            self.written(keeping.await);
+        }
+    }
+
+    /// Serves what was kept from last time, if there is anything: old links are better than none.
+    async fn read_file(&mut self) {
+        let Some(path) = self.config.file.clone() else { return };
+        match spawn_blocking({
+            let path = path.clone();
+            move || file::read(&path)
+        })
+        .await
+        {
+            Ok(Ok(Some(stored))) => {
+                tracing::info!(
+                    links = stored.links.len(),
+                    rejected = stored.rejected,
+                    "serving from the snapshot file"
+                );
+                self.metrics.rejected_rows.inc_by(stored.rejected);
+                self.writer.replace(stored.links.into_iter().collect());
+                self.metrics.links.set(count(self.writer.map().len()));
+                self.freshness.mark(stored.equal_at);
+                self.kept = Some(stored.cursor.clone());
+                self.cursor = Some(stored.cursor);
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => {
+                self.metrics.file_errors.inc();
+                tracing::error!(path = %path.display(), %error, "the snapshot file is not used");
+            }
+            Err(error) => tracing::error!(%error, "the snapshot file could not be read"),
+        }
+    }
+
+    /// Begins to write the file, if anything changed since it was written.
+    fn write_file(&self) -> Option<impl Future<Output = io::Result<Cursor>> + Send + use<>> {
+        let path = self.config.file.clone()?;
+        let cursor = self.cursor.clone().filter(|cursor| self.kept.as_ref() != Some(cursor))?;
+        let equal_at = self.freshness.equal_at()?;
+        let map = Arc::clone(self.writer.map());
+        let write = move || {
+            map.all(|entries| file::write(&path, &cursor, equal_at, entries.map(|entry| (&entry.code, &entry.link))))?;
+            Ok(cursor)
+        };
+        Some(async { spawn_blocking(write).await.map_err(io::Error::other)? })
+    }
+
+    fn written(&mut self, written: io::Result<Cursor>) {
+        match written {
+            Ok(cursor) => self.kept = Some(cursor),
+            Err(error) => {
+                self.metrics.file_errors.inc();
+                tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
+            }
+        }
+    }
+
+    /// What the audit found is judged by a delta that is yet to be asked for.
+    fn compared(&mut self, compared: Result<Suspects, StoreError>) -> Option<Event> {
+        match compared {
+            Ok(suspects) => {
+                if let Some(audit) = &mut self.audit {
+                    audit.found(suspects);
+                }
+                Some(Event::Hint)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the map was not compared with the store");
+                self.audit = None;
+                None
+            }
+        }
+    }
+
+    /// Puts right what differs. A code that looked different is wrong unless a delta has brought it meanwhile.
+    fn conclude_audit(&mut self) {
+        let Some(audit) = self.audit.take() else { return };
+        self.metrics.audits.inc();
+        for (code, link) in audit.conclude() {
+            tracing::error!(%code, "the map differed from the store");
+            self.metrics.divergent.inc();
+            match link {
+                Some(link) => self.writer.put(code, link),
+                None => self.writer.remove(code.as_str()),
+            }
+        }
     }
 
     fn subscribed(
@@ -145,16 +264,25 @@ impl Replica {
         }
     }
 
-    async fn apply(&mut self, asked_at: SystemTime, fetched: Result<Fetched, StoreError>) -> Event {
+    async fn apply(&mut self, asked: Asked, fetched: Result<Fetched, StoreError>) -> Event {
         let event = match fetched {
             Ok(Fetched::Snapshot { links, rejected, cursor }) => {
-                tracing::info!(links = links.len(), rejected, "every link was loaded");
                 self.metrics.rejected_rows.inc_by(rejected);
+                let held = self.writer.map().len();
+                if links.len() < held / 2 && !self.config.allow_shrink {
+                    self.metrics.refused_snapshots.inc();
+                    let offered = links.len();
+                    tracing::error!(held, offered, "a load of all links was refused: it has less than half of them");
+                    return Event::SnapshotRefused;
+                }
+                tracing::info!(links = links.len(), rejected, "every link was loaded");
                 self.metrics.snapshots.inc();
                 // Millions of links take their time, and this thread has other tasks.
                 tokio::task::block_in_place(|| self.writer.replace(links));
+                // A comparison under way was with a map that is no more.
+                self.audit = self.audit.take().map(|_| Audit::void());
                 self.cursor = Some(cursor);
-                self.freshness.mark(asked_at);
+                self.freshness.mark(asked.at);
                 Event::SnapshotApplied
             }
             Ok(Fetched::Delta { changes, cursor, more }) => {
@@ -166,15 +294,19 @@ impl Replica {
                 }
                 self.cursor = Some(cursor);
                 if !more {
-                    self.freshness.mark(asked_at);
+                    self.freshness.mark(asked.at);
+                    if asked.ends_audit {
+                        self.conclude_audit();
+                    }
                 }
-                let took = SystemTime::now().duration_since(asked_at).unwrap_or_default();
+                let took = SystemTime::now().duration_since(asked.at).unwrap_or_default();
                 self.metrics.delta_seconds.observe(took.as_secs_f64());
                 Event::DeltaApplied { changes: count, more }
             }
             Ok(Fetched::TooOld) => {
                 tracing::info!("the change log does not reach back to our cursor; loading every link");
-                Event::CursorTooOld
+                // What the load replaces has not been in a delta.
+                return Event::CursorTooOld;
             }
             Err(error) => {
                 tracing::warn!(%error, "the store did not answer; redirects go on from what is loaded");
@@ -182,12 +314,15 @@ impl Replica {
                 return Event::StoreFailed;
             }
         };
-        self.metrics.links.set(i64::try_from(self.writer.map().len()).unwrap_or(i64::MAX));
+        self.metrics.links.set(count(self.writer.map().len()));
         self.announce().await;
         event
     }
 
     fn apply_change(&mut self, change: LinkChange) {
+        if let Some(audit) = &mut self.audit {
+            audit.touch(change.short_code());
+        }
         match change {
             LinkChange::Put(row) => match checked(row) {
                 Some((code, link)) => self.writer.put(code, link),
@@ -211,39 +346,23 @@ impl Replica {
     }
 }
 
-/// A delta since `cursor`, or a snapshot without one, and when it was asked for:
-/// at that moment at the latest, the map will equal the store.
-async fn fetch(store: Arc<dyn Store>, cursor: Option<Cursor>) -> (SystemTime, Result<Fetched, StoreError>) {
-    let asked_at = SystemTime::now();
-    let fetched = match cursor {
-        Some(cursor) => store.delta(&cursor).await.map(|delta| match delta {
-            Delta::Changes { changes, cursor, more } => Fetched::Delta { changes, cursor, more },
-            Delta::TooOld => Fetched::TooOld,
-        }),
-        None => fetch_snapshot(&*store).await,
-    };
-    (asked_at, fetched)
+/// The first tick comes after one period, not at once.
+fn interval(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
-async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {
-    let mut snapshot = store.snapshot().await?;
-    let mut links = HashMap::new();
-    let mut rejected = 0;
-    while let Some(rows) = snapshot.rows.recv().await {
-        for row in rows? {
-            match checked(row) {
-                Some((code, link)) => drop(links.insert(code, link)),
-                None => rejected += 1,
-            }
-        }
+async fn next_tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
     }
-    Ok(Fetched::Snapshot { links, rejected, cursor: snapshot.cursor })
 }
 
-/// The row as a link; a row that cannot be served is told about and left out.
-fn checked(row: LinkRow) -> Option<(ShortCode, Link)> {
-    let url_id = row.url_id;
-    row.into_link().inspect_err(|error| tracing::warn!(url_id = url_id.get(), %error, "a row cannot be served")).ok()
+/// A gauge's form of a count.
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -1,86 +1,14 @@
-//! A whole redirector over a real store: not ready, ready, and cut off from everything.
+//! A whole redirector: not ready, ready, and cut off from everything.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
-
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prometheus::Registry;
-use reqwest::{Client, redirect};
-use tern_common::bus::{Bus, LocalBus, Message, Received, Topic};
-use tern_common::config::{Reader, Variables};
+use tern_common::bus::{Bus, Message, Received, Topic};
 use tern_common::store::{SqliteStore, Store};
 use tern_common::url::{NewUrl, UrlChange};
-use tern_common::user::{Email, NewUser, Username};
-use tern_common::{Id, ShortCode, TargetUrl};
-use tern_redirector::Redirector;
-use tern_redirector::config::RedirectorConfig;
+use tern_common::{ShortCode, TargetUrl};
 
-struct Scene {
-    store: Arc<SqliteStore>,
-    bus: Arc<LocalBus>,
-    owner: Id,
-    client: Client,
-    directory: tempfile::TempDir,
-}
-
-impl Scene {
-    async fn set() -> Scene {
-        let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
-        let user = NewUser { username: Username::parse("ada").unwrap(), email: Email::parse("a@b.example").unwrap() };
-        let owner = store.insert_user(user).await.unwrap().id;
-        let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
-        Scene { store: Arc::new(store), bus: Arc::new(LocalBus::new()), owner, client, directory }
-    }
-
-    fn database(&self) -> std::path::PathBuf {
-        self.directory.path().join("tern.db")
-    }
-
-    async fn insert(&self, code: &str) -> Id {
-        let url = NewUrl {
-            user_id: self.owner,
-            short_code: ShortCode::parse(code).unwrap(),
-            original_url: TargetUrl::parse("https://example.com/").unwrap(),
-            title: None,
-        };
-        self.store.insert_url(url).await.unwrap().value.id
-    }
-
-    async fn start(&self, store: Arc<dyn Store>) -> Redirector {
-        let addresses = [("REDIRECTOR_LISTEN", "127.0.0.1:0"), ("REDIRECTOR_OPS_LISTEN", "127.0.0.1:0")];
-        let variables: Variables = addresses.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let mut reader = Reader::new(&variables);
-        let config = RedirectorConfig::read(&mut reader);
-        let config = reader.finish(config).unwrap();
-        let bus: Arc<dyn Bus> = self.bus.clone();
-        Redirector::start(config, store, bus, &Registry::new()).await.unwrap()
-    }
-
-    async fn status(&self, address: SocketAddr, path: &str) -> (u16, Option<String>) {
-        let response = self.client.get(format!("http://{address}{path}")).send().await.unwrap();
-        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        (response.status().as_u16(), retry_after)
-    }
-}
-
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(30), "never came true: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// Takes the database away from everybody else, until the connection is dropped.
-fn lock_out(database: &Path) -> rusqlite::Connection {
-    let connection = rusqlite::Connection::open(database).unwrap();
-    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
-    connection
-}
+use crate::scene::{Scene, eventually, lock_out};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_first_load_nothing_is_said_to_be_absent() {
@@ -89,7 +17,7 @@ async fn before_the_first_load_nothing_is_said_to_be_absent() {
     // Opened anew, so that nobody is connected when the database is locked.
     scene.store = Arc::new(SqliteStore::open(&scene.database()).await.unwrap());
     let lock = lock_out(&scene.database());
-    let redirector = scene.start(scene.store.clone()).await;
+    let redirector = scene.start().await;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
     for path in ["/CODE12", "/nope", "/no/such/form"] {
         assert_eq!(scene.status(fast, path).await, (503, Some("1".to_owned())), "{path}");
@@ -108,7 +36,7 @@ async fn before_the_first_load_nothing_is_said_to_be_absent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_every_message_lost_the_poll_finds_each_change() {
     let scene = Scene::set().await;
-    let redirector = scene.start(scene.store.clone()).await;
+    let redirector = scene.start().await;
     redirector.loaded().await;
     let fast = redirector.local_addr();
     assert_eq!(scene.status(fast, "/CODE12").await.0, 404);
@@ -125,7 +53,7 @@ async fn with_every_message_lost_the_poll_finds_each_change() {
 async fn a_replica_announces_what_it_has_applied_and_takes_its_leave() {
     let scene = Scene::set().await;
     let mut progress = scene.bus.subscribe(Topic::Progress).await.unwrap();
-    let redirector = scene.start(scene.store.clone()).await;
+    let redirector = scene.start().await;
     redirector.loaded().await;
     let url = NewUrl {
         user_id: scene.owner,
@@ -155,14 +83,9 @@ async fn a_replica_announces_what_it_has_applied_and_takes_its_leave() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_hints_costs_few_deltas() {
     let scene = Scene::set().await;
-    let redirector = scene.start(scene.store.clone()).await;
+    let redirector = scene.start().await;
     redirector.loaded().await;
-    let metric = async |series: &str| -> f64 {
-        let url = format!("http://{}/metrics", redirector.ops_addr());
-        let text = scene.client.get(url).send().await.unwrap().text().await.unwrap();
-        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap()
-    };
-    let before = metric("tern_replica_deltas_total").await;
+    let before = scene.metric(&redirector, "tern_replica_deltas_total").await;
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(2) {
         for _ in 0..100 {
@@ -171,7 +94,7 @@ async fn a_flood_of_hints_costs_few_deltas() {
         tokio::task::yield_now().await;
     }
     let seconds = started.elapsed().as_secs_f64();
-    let deltas = metric("tern_replica_deltas_total").await - before;
+    let deltas = scene.metric(&redirector, "tern_replica_deltas_total").await - before;
     println!("{:.0} deltas a second under a flood of hints", deltas / seconds);
     assert!(deltas <= 55.0 * seconds + 2.0, "{deltas} in {seconds} s");
     let id = scene.insert("CODE12").await;
@@ -186,17 +109,14 @@ async fn a_flood_of_hints_costs_few_deltas() {
 async fn cut_off_from_its_store_it_serves_on() {
     let scene = Scene::set().await;
     scene.insert("CODE12").await;
-    let redirector = scene.start(scene.store.clone()).await;
+    let redirector = scene.start().await;
     redirector.loaded().await;
     let writer = rusqlite::Connection::open(scene.database()).unwrap();
     writer.execute_batch("ALTER TABLE replica_meta RENAME TO hidden").unwrap();
-    let failures = async || -> f64 {
-        let url = format!("http://{}/metrics", redirector.ops_addr());
-        let text = scene.client.get(url).send().await.unwrap().text().await.unwrap();
-        let series = "tern_replica_store_failures_total ";
-        text.lines().find_map(|line| line.strip_prefix(series)?.parse().ok()).unwrap()
-    };
-    eventually("the replica fails", async || failures().await >= 2.0).await;
+    eventually("the replica fails", async || {
+        scene.metric(&redirector, "tern_replica_store_failures_total").await >= 2.0
+    })
+    .await;
     assert_eq!(scene.status(redirector.local_addr(), "/CODE12").await.0, 302);
     assert_eq!(scene.status(redirector.ops_addr(), "/ready").await.0, 200);
     writer.execute_batch("ALTER TABLE hidden RENAME TO replica_meta").unwrap();

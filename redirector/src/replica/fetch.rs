@@ -1,0 +1,63 @@
+//! Asking the store: what it gives, checked, and not yet in the map.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tern_common::ShortCode;
+use tern_common::link::{Link, LinkRow};
+use tern_common::store::{Cursor, Delta, LinkChange, Store, StoreError};
+
+/// What the store gave, not yet in the map.
+pub(super) enum Fetched {
+    Snapshot { links: HashMap<ShortCode, Link>, rejected: u64, cursor: Cursor },
+    Delta { changes: Vec<LinkChange>, cursor: Cursor, more: bool },
+    TooOld,
+}
+
+/// Under which circumstances something was fetched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// At this moment at the latest, the map will equal the store.
+    pub(super) at: SystemTime,
+    /// The audit had its suspects when this was asked for.
+    pub(super) ends_audit: bool,
+}
+
+/// A delta since `cursor`, or a snapshot without one.
+pub(super) async fn fetch(
+    store: Arc<dyn Store>,
+    cursor: Option<Cursor>,
+    ends_audit: bool,
+) -> (Asked, Result<Fetched, StoreError>) {
+    let asked = Asked { at: SystemTime::now(), ends_audit };
+    let fetched = match cursor {
+        Some(cursor) => store.delta(&cursor).await.map(|delta| match delta {
+            Delta::Changes { changes, cursor, more } => Fetched::Delta { changes, cursor, more },
+            Delta::TooOld => Fetched::TooOld,
+        }),
+        None => fetch_snapshot(&*store).await,
+    };
+    (asked, fetched)
+}
+
+async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {
+    let mut snapshot = store.snapshot().await?;
+    let mut links = HashMap::new();
+    let mut rejected = 0;
+    while let Some(rows) = snapshot.rows.recv().await {
+        for row in rows? {
+            match checked(row) {
+                Some((code, link)) => drop(links.insert(code, link)),
+                None => rejected += 1,
+            }
+        }
+    }
+    Ok(Fetched::Snapshot { links, rejected, cursor: snapshot.cursor })
+}
+
+/// The row as a link; a row that cannot be served is told about and left out.
+pub(super) fn checked(row: LinkRow) -> Option<(ShortCode, Link)> {
+    let url_id = row.url_id;
+    row.into_link().inspect_err(|error| tracing::warn!(url_id = url_id.get(), %error, "a row cannot be served")).ok()
+}

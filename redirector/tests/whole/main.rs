@@ -1,0 +1,7 @@
+//! The redirector as a whole, over a real store and sockets.
+
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+
+mod kept;
+mod life;
+mod scene;

@@ -1,0 +1,100 @@
+//! Redirectors over a real store, and what tests do to them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus::Registry;
+use reqwest::{Client, redirect};
+use tern_common::bus::{Bus, LocalBus};
+use tern_common::config::{Reader, Variables};
+use tern_common::store::{SqliteStore, Store};
+use tern_common::url::NewUrl;
+use tern_common::user::{Email, NewUser, Username};
+use tern_common::{Id, ShortCode, TargetUrl};
+use tern_redirector::Redirector;
+use tern_redirector::config::RedirectorConfig;
+
+pub struct Scene {
+    pub store: Arc<SqliteStore>,
+    pub bus: Arc<LocalBus>,
+    pub owner: Id,
+    pub client: Client,
+    pub directory: tempfile::TempDir,
+}
+
+impl Scene {
+    pub async fn set() -> Scene {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
+        let user = NewUser { username: Username::parse("ada").unwrap(), email: Email::parse("a@b.example").unwrap() };
+        let owner = store.insert_user(user).await.unwrap().id;
+        let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
+        Scene { store: Arc::new(store), bus: Arc::new(LocalBus::new()), owner, client, directory }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("tern.db")
+    }
+
+    pub async fn insert(&self, code: &str) -> Id {
+        let url = NewUrl {
+            user_id: self.owner,
+            short_code: ShortCode::parse(code).unwrap(),
+            original_url: TargetUrl::parse("https://example.com/").unwrap(),
+            title: None,
+        };
+        self.store.insert_url(url).await.unwrap().value.id
+    }
+
+    pub async fn start(&self) -> Redirector {
+        self.start_with(&[]).await
+    }
+
+    /// A redirector that keeps its snapshot file in the scene's directory.
+    pub async fn start_with(&self, settings: &[(&str, &str)]) -> Redirector {
+        let addresses = [("REDIRECTOR_LISTEN", "127.0.0.1:0"), ("REDIRECTOR_OPS_LISTEN", "127.0.0.1:0")];
+        let variables: Variables =
+            addresses.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut reader = Reader::new(&variables);
+        let config = RedirectorConfig::read(&mut reader);
+        let mut config = reader.finish(config).unwrap();
+        config.replica.file = Some(self.snapshot_file());
+        let store: Arc<dyn Store> = self.store.clone();
+        let bus: Arc<dyn Bus> = self.bus.clone();
+        Redirector::start(config, store, bus, &Registry::new()).await.unwrap()
+    }
+
+    pub fn snapshot_file(&self) -> PathBuf {
+        self.directory.path().join("links.snapshot")
+    }
+
+    pub async fn metric(&self, redirector: &Redirector, series: &str) -> f64 {
+        let url = format!("http://{}/metrics", redirector.ops_addr());
+        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no series {series}"))
+    }
+
+    pub async fn status(&self, address: SocketAddr, path: &str) -> (u16, Option<String>) {
+        let response = self.client.get(format!("http://{address}{path}")).send().await.unwrap();
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), retry_after)
+    }
+}
+
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < Duration::from_secs(30), "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Takes the database away from everybody else, until the connection is dropped.
+pub fn lock_out(database: &Path) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+    connection
+}
