@@ -10,9 +10,6 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-/// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).
-pub const EXIT_USAGE: u8 = 64;
-
 /// The variables to read from.
 pub type Variables = HashMap<String, String>;
 

@@ -12,6 +12,7 @@ pub mod config;
 pub mod event;
 pub mod id;
 pub mod link;
+pub mod process;
 pub mod product;
 pub mod short_code;
 pub mod store;

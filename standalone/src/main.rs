@@ -9,12 +9,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tern_common::config::{EXIT_USAGE, environment};
+use tern_common::config::environment;
+use tern_common::process;
 use tern_common::store::SqliteStore;
 
 use crate::config::Config;
+
+/// How the process calls itself.
+const NAME: &str = "tern";
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,31 +52,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let config = match Config::read(&environment()) {
-        Ok(config) => config,
-        Err(problems) => return fail(EXIT_USAGE, &problems),
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tern-control").enable_all().build();
-    let done = runtime.context("cannot start threads").and_then(|runtime| match cli.command {
+    process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
         Command::Serve { sample } => runtime.block_on(serve::serve(config, sample)),
         Command::Load { files } => runtime.block_on(load(&config, &files)),
         Command::Sample { directory } => sample::write(&directory),
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, &format_args!("{error:#}")),
-    }
+    })
 }
 
 async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
     let store = Arc::new(SqliteStore::open(&config.database()).await?);
     tern_admin::load::load_files(&*store, files, &mut std::io::stdout()).await
-}
-
-#[expect(clippy::print_stderr, reason = "the log may not have been started, and somebody may be looking at a terminal")]
-fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
-    for line in error.to_string().lines() {
-        eprintln!("tern: {line}");
-    }
-    ExitCode::from(code)
 }

@@ -2,29 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use axum::handler::Handler;
-use axum::serve::ListenerExt;
 use prometheus::Registry;
-use tern_admin::{AppState, Metrics, Visibility, keep_in_order};
+use tern_admin::{AppState, Metrics, Serving, Visibility, keep_in_order};
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::LocalCache;
+use tern_common::process::{self, StopSignals};
 use tern_common::store::{Page, SqliteStore, Store};
 use tern_common::telemetry::start_log;
 use tern_common::url::UrlFilter;
 use tern_redirector::Redirector;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 
+use crate::NAME;
 use crate::config::Config;
 use crate::follow::follow_code;
 use crate::sample;
-
-/// How long requests to the API that are under way have when the process is told to end.
-const API_DRAIN: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
@@ -56,35 +51,22 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let redirector = Redirector::start(config.redirector.clone(), Arc::clone(&store), bus, &registry).await?;
     let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store)));
 
-    let api = tern_admin::router(state)
-        .fallback_service(follow_code.with_state(Arc::clone(redirector.engine())))
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let listener = listener.tap_io(|stream| {
-        // Answers are small and whole; without it they would wait for the acknowledgement of the last one.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
-    let (stop_api, api_stops) = oneshot::channel::<()>();
-    let serving = axum::serve(listener, api).with_graceful_shutdown(async {
-        // A sender that is gone stops it as well.
-        let _ = api_stops.await;
-    });
-    let mut serving = tokio::spawn(serving.into_future());
-
-    // From here on a change is answered when it is served.
-    redirector.loaded().await;
-    visibility.first_replica().await;
-    announce(&*store, api_addr, &redirector).await;
+    let api = tern_admin::router(state).fallback_service(follow_code.with_state(Arc::clone(redirector.engine())));
+    let mut api = Serving::start(listener, api);
 
     let signal = tokio::select! {
         signal = stop.received() => signal,
-        ended = &mut serving => return Err(anyhow!("the API ended by itself: {ended:?}")),
+        error = api.ended() => return Err(error),
+        never = async {
+            // From here on a change is answered when it is served.
+            redirector.loaded().await;
+            visibility.first_replica().await;
+            announce(&*store, api_addr, &redirector).await;
+            std::future::pending().await
+        } => never,
     };
     say(&format!("{signal}: finishing what is under way."));
-    let _ = stop_api.send(());
-    let api_drained = tokio::time::timeout(API_DRAIN, &mut serving).await.is_ok();
-    serving.abort();
+    let api_drained = api.drain().await;
     upkeep.abort();
     let drained = redirector.drain().await;
     let (finished, cut) = (drained.connections.finished, drained.connections.cut);
@@ -107,27 +89,6 @@ async fn announce(store: &dyn Store, api: SocketAddr, redirector: &Redirector) {
     }
 }
 
-/// Speaks to whoever started the process; standard output belongs to the log.
-#[expect(clippy::print_stderr, reason = "this is the command line")]
 fn say(line: &str) {
-    eprintln!("tern: {line}");
-}
-
-struct StopSignals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl StopSignals {
-    fn listen() -> anyhow::Result<StopSignals> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(StopSignals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn received(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
+    process::say(NAME, line);
 }

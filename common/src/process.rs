@@ -1,0 +1,69 @@
+//! What the life of each process begins and ends with: settings, threads, signals, exit codes.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::InvalidConfig;
+
+/// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
+/// Runs `life` on a runtime of its own and makes an exit code of what comes of it.
+///
+/// Wrong settings are all told, and end the process with 64; any other error is one sentence, and 1.
+pub fn run<C>(
+    name: &str,
+    config: Result<C, InvalidConfig>,
+    life: impl FnOnce(C, &Runtime) -> anyhow::Result<()>,
+) -> ExitCode {
+    let config = match config {
+        Ok(config) => config,
+        Err(problems) => return fail(name, EXIT_USAGE, &problems),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tern-control").enable_all().build();
+    match runtime.context("cannot start threads").and_then(|runtime| life(config, &runtime)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(name, 1, &format_args!("{error:#}")),
+    }
+}
+
+fn fail(name: &str, code: u8, error: &dyn fmt::Display) -> ExitCode {
+    for line in error.to_string().lines() {
+        say(name, line);
+    }
+    ExitCode::from(code)
+}
+
+/// Speaks to whoever started the process, before the log and beside it; standard output belongs to the log.
+#[expect(clippy::print_stderr, reason = "somebody may be looking at a terminal")]
+pub fn say(name: &str, line: &str) {
+    eprintln!("{name}: {line}");
+}
+
+/// SIGTERM and SIGINT, from the moment they are listened for.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn listen() -> anyhow::Result<StopSignals> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(StopSignals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the first of them, and gives its name.
+    pub async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
