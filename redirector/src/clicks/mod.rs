@@ -6,6 +6,7 @@
 mod shipper;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use crossbeam_queue::ArrayQueue;
@@ -38,16 +39,30 @@ impl Waiting {
     }
 }
 
+/// What both ends share.
+#[derive(Debug)]
+struct Queue {
+    waiting: ArrayQueue<Waiting>,
+    /// Clicks that the shipper took and the store has not. Written by the shipper, read for the metrics.
+    in_hand: AtomicUsize,
+}
+
+impl Queue {
+    fn pending(&self) -> usize {
+        self.waiting.len() + self.in_hand.load(Ordering::Relaxed)
+    }
+}
+
 /// The workers' end.
 #[derive(Debug)]
 pub struct Recorder {
-    queue: Arc<ArrayQueue<Waiting>>,
+    queue: Arc<Queue>,
     metrics: ClickMetrics,
 }
 
 /// Both ends of a queue for `capacity` clicks.
 pub fn queue(capacity: usize, metrics: ClickMetrics) -> (Recorder, Shipper) {
-    let queue = Arc::new(ArrayQueue::new(capacity));
+    let queue = Arc::new(Queue { waiting: ArrayQueue::new(capacity), in_hand: AtomicUsize::new(0) });
     let shipper = Shipper::new(Arc::clone(&queue), metrics.clone());
     (Recorder { queue, metrics }, shipper)
 }
@@ -56,13 +71,13 @@ impl Recorder {
     /// Records one redirect. Called before its answer is handed to the socket.
     pub fn record(&self, entry: &Arc<Entry>, at: SystemTime) {
         self.metrics.accepted.inc();
-        if self.queue.push(Waiting { entry: Arc::clone(entry), at }).is_err() {
+        if self.queue.waiting.push(Waiting { entry: Arc::clone(entry), at }).is_err() {
             self.metrics.dropped(Drop::QueueFull, 1);
         }
     }
 
-    /// How many clicks wait.
+    /// How many clicks are recorded and not yet in the store.
     pub fn pending(&self) -> usize {
-        self.queue.len()
+        self.queue.pending()
     }
 }

@@ -1,15 +1,15 @@
 //! Takes clicks from the queue into the store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
 use tern_common::Click;
 use tern_common::store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Waiting;
+use super::{Queue, Waiting};
 use crate::metrics::{ClickMetrics, Drop};
 
 /// Clicks in one transaction.
@@ -26,14 +26,14 @@ const LAST_RETRY: Duration = Duration::from_secs(1);
 /// The store's end of the queue.
 #[derive(Debug)]
 pub struct Shipper {
-    queue: Arc<ArrayQueue<Waiting>>,
+    queue: Arc<Queue>,
     metrics: ClickMetrics,
     /// Taken from the queue and not yet in the store.
     batch: Vec<Click>,
 }
 
 impl Shipper {
-    pub(super) fn new(queue: Arc<ArrayQueue<Waiting>>, metrics: ClickMetrics) -> Shipper {
+    pub(super) fn new(queue: Arc<Queue>, metrics: ClickMetrics) -> Shipper {
         Shipper { queue, metrics, batch: Vec::new() }
     }
 
@@ -59,8 +59,7 @@ impl Shipper {
                 retry = LAST_RETRY.min(retry * 2);
             }
         }
-        self.fill();
-        let cut = self.batch.len() + self.queue.len();
+        let cut = self.queue.pending();
         self.metrics.dropped(Drop::Shutdown, cut as u64);
         if cut > 0 {
             tracing::error!(clicks = cut, "clicks were still waiting for the store when the process had to end");
@@ -70,7 +69,9 @@ impl Shipper {
 
     fn fill(&mut self) {
         if self.batch.is_empty() {
-            self.batch.extend(std::iter::from_fn(|| self.queue.pop()).take(BATCH).map(Waiting::into_click));
+            let waiting = std::iter::from_fn(|| self.queue.waiting.pop());
+            self.batch.extend(waiting.take(BATCH).map(Waiting::into_click));
+            self.queue.in_hand.store(self.batch.len(), Ordering::Relaxed);
         }
     }
 
@@ -83,7 +84,7 @@ impl Shipper {
                 self.metrics.dropped(Drop::LinkGone, outcome.orphaned);
             }
             Err(error @ StoreError::Unavailable(_)) => {
-                let waiting = self.batch.len() + self.queue.len();
+                let waiting = self.queue.pending();
                 tracing::warn!(%error, waiting, "clicks wait for the store");
                 return false;
             }
@@ -93,6 +94,7 @@ impl Shipper {
             }
         }
         self.batch.clear();
+        self.queue.in_hand.store(0, Ordering::Relaxed);
         true
     }
 }
