@@ -22,6 +22,7 @@ pub(crate) enum Error {
     /// The router adds `Allow`.
     MethodNotAllowed,
     Conflict(String),
+    Forbidden(&'static str),
     BodyTooLarge(ByteSize),
     UnsupportedMediaType(&'static str),
     Internal(anyhow::Error),
@@ -67,6 +68,7 @@ impl Error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::Forbidden(_) => StatusCode::FORBIDDEN,
             Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -80,7 +82,7 @@ impl Error {
             Error::BadRequest(message) | Error::NotFound(message) | Error::Conflict(message) => (message, None),
             Error::MethodNotAllowed => ("This method is not allowed here".to_owned(), None),
             Error::BodyTooLarge(limit) => (format!("The body must have at most {limit}"), None),
-            Error::UnsupportedMediaType(message) => (message.to_owned(), None),
+            Error::UnsupportedMediaType(message) | Error::Forbidden(message) => (message.to_owned(), None),
             Error::Internal(error) => ("Something went wrong on our side".to_owned(), cause(error)),
             Error::Unavailable(message, error) => (message.to_owned(), cause(error)),
         }

@@ -16,6 +16,7 @@ pub mod load;
 mod logs;
 mod maintenance;
 mod metrics;
+mod origin;
 mod products;
 mod query;
 mod request_log;

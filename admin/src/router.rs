@@ -2,12 +2,13 @@
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::{Error, answer_panic, not_found};
+use crate::origin::refuse_foreign_pages;
 use crate::request_log::log_request;
 use crate::state::AppState;
 use crate::{bulk, events, health, logs, metrics, products, urls, users};
@@ -44,6 +45,7 @@ pub fn router(state: AppState) -> Router {
     let around = (
         from_fn_with_state(state.clone(), log_request),
         map_response(forbid_sniffing),
+        from_fn(refuse_foreign_pages),
         CatchPanicLayer::custom(answer_panic),
     );
     let unknown_path =

@@ -150,10 +150,13 @@ impl Setting for SocketAddr {
 }
 
 impl Setting for Duration {
-    const EXPECTED: &'static str = "a duration such as 5s or 100ms";
+    const EXPECTED: &'static str = "a duration such as 5s or 100ms, at most a year";
 
     fn parse(text: &str) -> Option<Duration> {
-        if text == "0" { Some(Duration::ZERO) } else { humantime::parse_duration(text).ok() }
+        /// Nobody means more, and a clock overflows at much more.
+        const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+        let duration = if text == "0" { Duration::ZERO } else { humantime::parse_duration(text).ok()? };
+        (duration <= LONGEST).then_some(duration)
     }
 }
 
@@ -185,7 +188,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "APP_PORT: expected a whole number, 0 to 65535, got \"eighty\"\n\
-             WAIT: expected a duration such as 5s or 100ms, got \"5\"\n\
+             WAIT: expected a duration such as 5s or 100ms, at most a year, got \"5\"\n\
              CODES: expected 4 to 64, got 99"
         );
     }

@@ -1,9 +1,11 @@
 //! What the life of each process begins and ends with: settings, threads, signals, exit codes.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,6 +26,8 @@ pub fn run<C>(
         Ok(config) => config,
         Err(problems) => return fail(name, EXIT_USAGE, &problems),
     };
+    log_panics();
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tern-control").enable_all().build();
     match runtime.context("cannot start threads").and_then(|runtime| life(config, &runtime)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,9 +43,23 @@ fn fail(name: &str, code: u8, error: &dyn fmt::Display) -> ExitCode {
 }
 
 /// Speaks to whoever started the process, before the log and beside it; standard output belongs to the log.
-#[expect(clippy::print_stderr, reason = "somebody may be looking at a terminal")]
 pub fn say(name: &str, line: &str) {
-    eprintln!("{name}: {line}");
+    // Whoever listened may be gone, as when the other end of a pipe is closed: no reason to stop, least of all a drain.
+    let _ = writeln!(io::stderr(), "{name}: {line}");
+}
+
+/// Has a panic told in the log, where an operator looks, and not only on a terminal that nobody may watch.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug: part of the process panicked")));
+}
+
+/// Raises the limit of open files as far as is allowed: connections are files, and the usual soft limit is 1,024.
+fn raise_file_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
 }
 
 /// SIGTERM and SIGINT, from the moment they are listened for.

@@ -1,6 +1,6 @@
 //! Whose request it is: the peer, or whoever a proxy of ours says.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use tern_common::config::Setting;
@@ -25,6 +25,7 @@ impl Proxies {
 
     /// The right-most address that is no proxy of ours, of the peer and the `X-Forwarded-For` values as they came.
     ///
+    /// A hop that is no address makes the client [`UNKNOWN`]: all of those are one client to us, and trusted they are not.
     /// Everything further left was written by somebody we have no reason to believe.
     pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let peer = peer.to_canonical();
@@ -33,8 +34,7 @@ impl Proxies {
         }
         let mut nearest = peer;
         for hop in forwarded_for.rev().flat_map(|value| value.rsplit(|&b| b == b',')) {
-            let parsed = std::str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse::<IpAddr>().ok());
-            let Some(address) = parsed else { return nearest };
+            let Some(address) = parse_hop(hop) else { return UNKNOWN };
             nearest = address.to_canonical();
             if !self.contains(nearest) {
                 return nearest;
@@ -42,6 +42,15 @@ impl Proxies {
         }
         nearest
     }
+}
+
+/// Whom a proxy of ours could not name.
+pub const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// An address, or an address and a port, as some proxies write.
+fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    hop.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]
@@ -61,8 +70,10 @@ mod tests {
         check("::ffff:127.0.0.1", &["198.51.100.1"], "198.51.100.1");
         check("127.0.0.1", &["1.2.3.4, 198.51.100.1, 10.1.2.3"], "198.51.100.1");
         check("127.0.0.1", &["1.2.3.4", "198.51.100.1,10.1.2.3"], "198.51.100.1");
-        check("127.0.0.1", &["1.2.3.4, nonsense"], "127.0.0.1");
-        check("127.0.0.1", &["1.2.3.4, nonsense, 10.1.2.3"], "10.1.2.3");
+        check("127.0.0.1", &["198.51.100.1:1234"], "198.51.100.1");
+        check("127.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1");
+        check("127.0.0.1", &["1.2.3.4, unknown"], "0.0.0.0");
+        check("127.0.0.1", &["1.2.3.4, unknown, 10.1.2.3"], "0.0.0.0");
         check("127.0.0.1", &["10.9.9.9"], "10.9.9.9");
         check("127.0.0.1", &["2001:db8::1"], "2001:db8::1");
     }

@@ -20,7 +20,7 @@ const MISSES_PER_SECOND: usize = 100;
 /// Reads every link of the store, which for ten million takes it some seconds.
 const AUDIT: Duration = Duration::from_secs(600);
 
-/// How long in-flight requests and waiting clicks have when the process is told to end:
+/// How long everything that is under way has when the process is told to end, waiting clicks included:
 /// less than the 10 s after which container runtimes lose patience.
 const DRAIN: Duration = Duration::from_secs(8);
 
@@ -67,7 +67,7 @@ impl RedirectorConfig {
             ops_listen: reader.get("REDIRECTOR_OPS_LISTEN", loopback(9080)),
             workers: reader.get_within("REDIRECTOR_WORKERS", cores, 1..=1024),
             limits,
-            miss_burst: narrow(reader.get_within("MISS_BURST", MISS_BURST, 0..=1_000_000)),
+            miss_burst: narrow(reader.get_within("MISS_BURST", MISS_BURST, 1..=1_000_000)),
             misses_per_second: narrow(reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000)),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
             click_queue: reader.get_within("CLICK_QUEUE", clicks::DEFAULT_CAPACITY, 1..=1 << 28),

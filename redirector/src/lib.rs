@@ -27,13 +27,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use prometheus::Registry;
 use tern_common::bus::Bus;
 use tern_common::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clicks::queue;
 use crate::config::RedirectorConfig;
@@ -45,7 +46,7 @@ use crate::miss_budget::MissBudget;
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
 
-/// What the clicks that wait have at least, when the connections used up the time of the drain.
+/// What of the time to end is kept for the clicks: in a second the slowest store takes thousands.
 const SHIPPING: Duration = Duration::from_secs(1);
 
 /// A running redirector.
@@ -62,17 +63,9 @@ pub struct Redirector {
     ops: JoinHandle<io::Result<()>>,
 }
 
-/// What became of everything that was under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
-    pub connections: http::Drained,
-    /// Clicks that the store did not take in time.
-    pub clicks_lost: usize,
-}
-
 /// An address that could not be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({variable}): {source}")]
+#[error("cannot listen on {address} ({variable})")]
 pub struct ListenError {
     pub variable: &'static str,
     pub address: SocketAddr,
@@ -146,33 +139,62 @@ impl Redirector {
     }
 
     /// Waits until the map was loaded for the first time.
-    pub async fn loaded(&self) {
-        while !self.engine.is_ready() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+    pub fn loaded(&self) -> impl Future<Output = ()> + use<> {
+        let engine = Arc::clone(&self.engine);
+        async move {
+            while !engine.is_ready() {
+                sleep(Duration::from_millis(2)).await;
+            }
         }
     }
 
-    /// Stops accepting, answers what is under way, and hands the clicks that wait to the store,
-    /// all until the deadline of the configuration. Every port that follows codes must have stopped before.
-    pub async fn drain(self) -> Drained {
-        let deadline = Instant::now() + self.config.drain;
-        let server = self.server;
-        let time = self.config.drain;
-        let connections = spawn_blocking(move || server.drain(time)).await.unwrap_or_else(|error| {
+    /// Waits for what should not happen: that a control task ends by itself. Without them redirects go on,
+    /// ever older and unrecorded, so it is better that somebody starts the process anew.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        tokio::select! {
+            ended = &mut self.replica => anyhow!("the replica ended by itself: {ended:?}"),
+            ended = &mut self.shipper => anyhow!("the shipper ended by itself: {ended:?}"),
+            ended = &mut self.ops => anyhow!("the operations port ended by itself: {ended:?}"),
+        }
+    }
+
+    /// When everything that is under way is to be done, if it begins to end now.
+    pub fn drain_deadline(&self) -> Instant {
+        Instant::now() + self.config.drain
+    }
+
+    /// Stops accepting and answers what is under way; what is left a little before the deadline is cut.
+    /// What is left of the time is for the clicks.
+    pub async fn drain_connections(&self, deadline: Instant) -> http::Drained {
+        let server = Arc::clone(&self.server);
+        let time = connections_deadline(deadline).saturating_duration_since(Instant::now());
+        spawn_blocking(move || server.drain(time)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the drain of the redirect port ended badly");
             http::Drained { finished: 0, cut: 0 }
-        });
-        // Every click is in the queue now, and none will follow.
-        self.stop_shipper.send_replace(Some(deadline.max(Instant::now() + SHIPPING)));
+        })
+    }
+
+    /// Hands the clicks that wait to the store until the deadline, and ends; how many were lost.
+    /// Every port that follows codes must have been drained before.
+    pub async fn finish(self, deadline: Instant) -> usize {
+        self.stop_shipper.send_replace(Some(deadline));
         let clicks_lost = self.shipper.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the shipper ended badly");
             self.engine.recorder.pending()
         });
         self.stop_replica.send_replace(true);
-        if let Err(error) = self.replica.await {
-            tracing::error!(%error, "the replica ended badly");
+        // Its last act is to write the snapshot file, which takes as long as the disk does.
+        match timeout_at(deadline.max(Instant::now() + SHIPPING), self.replica).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the replica ended badly"),
+            Err(_) => tracing::error!("the snapshot file could not be written in time"),
         }
         self.ops.abort();
-        Drained { connections, clicks_lost }
+        clicks_lost
     }
+}
+
+/// When connections are cut, so that their clicks can still be stored by `deadline`.
+pub fn connections_deadline(deadline: Instant) -> Instant {
+    deadline.checked_sub(SHIPPING).unwrap_or(deadline)
 }

@@ -131,7 +131,7 @@ impl ReplicaMetrics {
             subscriptions: counter("tern_replica_subscriptions_total", "Subscriptions to the bus that stood."),
             refused_snapshots: counter(
                 "tern_replica_refused_snapshots_total",
-                "Full loads that were refused because they held less than half of what is served.",
+                "Loads and audits that would have left less than half of what is served, and were refused.",
             ),
             audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
             divergent: counter(

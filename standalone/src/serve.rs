@@ -13,7 +13,7 @@ use tern_common::process::{self, StopSignals};
 use tern_common::store::{Page, SqliteStore, Store};
 use tern_common::telemetry::start_log;
 use tern_common::url::UrlFilter;
-use tern_redirector::Redirector;
+use tern_redirector::{Redirector, connections_deadline};
 use tokio::net::TcpListener;
 
 use crate::NAME;
@@ -48,39 +48,44 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         metrics: Metrics::register(&registry)?,
     };
     let visibility = state.visibility.clone();
-    let redirector = Redirector::start(config.redirector.clone(), Arc::clone(&store), bus, &registry).await?;
+    let mut redirector = Redirector::start(config.redirector.clone(), Arc::clone(&store), bus, &registry).await?;
+    let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
     let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store)));
 
     let api = tern_admin::router(state).fallback_service(follow_code.with_state(Arc::clone(redirector.engine())));
     let mut api = Serving::start(listener, api);
 
+    let loaded = redirector.loaded();
+    let come_up = async {
+        // From here on a change is answered when it is served.
+        loaded.await;
+        visibility.first_replica().await;
+        announce(&*store, api_addr, fast, ops).await;
+        std::future::pending().await
+    };
     let signal = tokio::select! {
         signal = stop.received() => signal,
         error = api.ended() => return Err(error),
-        never = async {
-            // From here on a change is answered when it is served.
-            redirector.loaded().await;
-            visibility.first_replica().await;
-            announce(&*store, api_addr, &redirector).await;
-            std::future::pending().await
-        } => never,
+        error = redirector.ended() => return Err(error),
+        never = come_up => never,
     };
     say(&format!("{signal}: finishing what is under way."));
-    let api_drained = api.drain().await;
     upkeep.abort();
-    let drained = redirector.drain().await;
-    let (finished, cut) = (drained.connections.finished, drained.connections.cut);
-    tracing::info!(api_drained, finished, cut, clicks_lost = drained.clicks_lost, "drained");
-    say(&format!("Drained: {finished} connections finished, {cut} cut; {} clicks lost.", drained.clicks_lost));
+    let deadline = redirector.drain_deadline();
+    let (api_drained, connections) =
+        tokio::join!(api.drain(connections_deadline(deadline)), redirector.drain_connections(deadline));
+    let clicks_lost = redirector.finish(deadline).await;
+    let (finished, cut) = (connections.finished, connections.cut);
+    tracing::info!(api_drained, finished, cut, clicks_lost, "drained");
+    say(&format!("Drained: {finished} connections finished, {cut} cut; {clicks_lost} clicks lost."));
     Ok(())
 }
 
-async fn announce(store: &dyn Store, api: SocketAddr, redirector: &Redirector) {
-    let fast = redirector.local_addr();
+async fn announce(store: &dyn Store, api: SocketAddr, fast: SocketAddr, ops: SocketAddr) {
     say(&format!("API        http://{api}/urls"));
     say(&format!("events     http://{api}/events?event_type=clicked"));
     say(&format!("redirects  http://{fast}/<short_code>"));
-    say(&format!("metrics    http://{}/metrics", redirector.ops_addr()));
+    say(&format!("metrics    http://{}/metrics", ops));
     let active = UrlFilter { is_active: Some(true), ..UrlFilter::default() };
     let first =
         store.list_urls(active, Page { number: 1, size: 1 }).await.ok().and_then(|urls| urls.rows.into_iter().next());

@@ -5,6 +5,8 @@ mod log_file;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::IntCounter;
 use prometheus::core::{Collector, Desc};
@@ -16,6 +18,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::config::Reader;
 use json::JsonFormat;
+use log_file::LogFile;
 pub use log_file::tail;
 
 /// Where the log goes and how much of it.
@@ -40,6 +43,9 @@ impl LogConfig {
 /// Keeps the log flowing; dropping it writes out what is left.
 #[derive(Debug)]
 pub struct Log {
+    /// Lines that the file did not take.
+    lost: Arc<AtomicU64>,
+    /// Lines that came faster than they could be written.
     dropped: [ErrorCounter; 2],
     _writers: [WorkerGuard; 2],
 }
@@ -50,9 +56,9 @@ impl Log {
     /// # Errors
     /// When the registry shows the losses of a log already.
     pub fn export(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
-        let help = "Log lines lost because standard output or the log file was too slow.";
+        let help = "Log lines lost because standard output or the log file was too slow or full.";
         let counter = IntCounter::new("tern_log_lines_dropped_total", help)?;
-        registry.register(Box::new(LostLines { counter, dropped: self.dropped.clone() }))
+        registry.register(Box::new(LostLines { counter, lost: Arc::clone(&self.lost), dropped: self.dropped.clone() }))
     }
 }
 
@@ -60,6 +66,7 @@ impl Log {
 #[derive(Debug)]
 struct LostLines {
     counter: IntCounter,
+    lost: Arc<AtomicU64>,
     dropped: [ErrorCounter; 2],
 }
 
@@ -69,8 +76,9 @@ impl Collector for LostLines {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let lost: usize = self.dropped.iter().map(ErrorCounter::dropped_lines).sum();
-        self.counter.inc_by((lost as u64).saturating_sub(self.counter.get()));
+        let dropped: usize = self.dropped.iter().map(ErrorCounter::dropped_lines).sum();
+        let lost = self.lost.load(Ordering::Relaxed) + dropped as u64;
+        self.counter.inc_by(lost.saturating_sub(self.counter.get()));
         self.counter.collect()
     }
 }
@@ -85,14 +93,15 @@ impl Collector for LostLines {
 /// # Panics
 /// If the log was started before.
 pub fn start_log(config: &LogConfig) -> io::Result<Log> {
-    let (file, file_guard) = NonBlocking::new(log_file::open(&config.file)?);
+    let lost = Arc::new(AtomicU64::new(0));
+    let (file, file_guard) = NonBlocking::new(LogFile::open(&config.file, Arc::clone(&lost))?);
     let (stdout, stdout_guard) = NonBlocking::new(io::stdout());
     let dropped = [file.error_counter(), stdout.error_counter()];
     // may writes two lines for each connection at level info.
     let filter = EnvFilter::new(format!("{},may=warn,generator=warn", config.level));
     let layer = tracing_subscriber::fmt::layer().event_format(JsonFormat).with_writer(stdout.and(file));
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-    Ok(Log { dropped, _writers: [file_guard, stdout_guard] })
+    Ok(Log { lost, dropped, _writers: [file_guard, stdout_guard] })
 }
 
 /// Every metric of `registry` in the Prometheus text format.

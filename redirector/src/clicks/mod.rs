@@ -17,7 +17,7 @@ use crate::metrics::{ClickMetrics, Drop};
 pub use shipper::Shipper;
 
 /// How many clicks may wait: at 10,000 a second the store may be away for 26 seconds.
-/// Each takes 24 bytes, whether it is used or not.
+/// Each takes 32 bytes, whether it is used or not.
 pub const DEFAULT_CAPACITY: usize = 1 << 18;
 
 /// A click as a worker leaves it.

@@ -71,6 +71,14 @@ impl LinkMapWriter {
         self.0.links.pin().insert(code.clone(), Arc::new(Entry { code, link }));
     }
 
+    /// Answers "gone" for the code from now on, if it is there.
+    pub fn deactivate(&mut self, code: &str) {
+        let before = self.0.find(code, |entry| entry.cloned());
+        if let Some(before) = before {
+            self.put(before.code.clone(), Link { active: false, ..before.link.clone() });
+        }
+    }
+
     pub fn remove(&mut self, code: &str) {
         self.0.links.pin().remove(code);
     }
@@ -121,6 +129,9 @@ mod tests {
         writer.put(code(2), link(2));
         writer.put(code(1), link(3));
         assert_eq!((found(&map, "code1"), found(&map, "code2"), found(&map, "CODE1")), (Some(3), Some(2), None));
+        writer.deactivate("code2");
+        writer.deactivate("absent");
+        assert!(!map.find("code2", |entry| entry.unwrap().link.active));
         writer.remove("code1");
         writer.remove("absent");
         assert_eq!((found(&map, "code1"), map.len()), (None, 1));

@@ -25,13 +25,13 @@ pub(super) struct Audit {
     /// Codes that deltas brought since the audit began.
     touched: HashSet<String>,
     suspects: Option<Suspects>,
-    void: bool,
+    is_void: bool,
 }
 
 impl Audit {
-    /// The map was replaced during the comparison: whatever it finds is about a map that is no more.
-    pub(super) fn void() -> Audit {
-        Audit { void: true, ..Audit::default() }
+    /// The map was replaced during the audit: whatever it finds is about a map that is no more.
+    pub(super) fn void(&mut self) {
+        self.is_void = true;
     }
 
     /// A delta brought this code.
@@ -50,7 +50,7 @@ impl Audit {
 
     /// The codes that are wrong, and what is right.
     pub(super) fn conclude(self) -> Suspects {
-        let mut suspects = self.suspects.filter(|_| !self.void).unwrap_or_default();
+        let mut suspects = self.suspects.filter(|_| !self.is_void).unwrap_or_default();
         suspects.retain(|code, _| !self.touched.contains(code.as_str()));
         suspects
     }

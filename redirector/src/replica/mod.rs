@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use tern_common::ShortCode;
 use tern_common::bus::{Bus, BusError, Message, Received, ReplicaId, Subscription, Topic};
 use tern_common::store::{Cursor, LinkChange, Store, StoreError};
 use tokio::sync::watch;
@@ -236,14 +237,34 @@ impl Replica {
     fn conclude_audit(&mut self) {
         let Some(audit) = self.audit.take() else { return };
         self.metrics.audits.inc();
-        for (code, link) in audit.conclude() {
-            tracing::error!(%code, "the map differed from the store");
-            self.metrics.divergent.inc();
+        let wrong = audit.conclude();
+        if wrong.is_empty() {
+            return;
+        }
+        self.metrics.divergent.inc_by(wrong.len() as u64);
+        let example = wrong.keys().next().map(ShortCode::as_str);
+        let removals = wrong.values().filter(|link| link.is_none()).count();
+        tracing::error!(codes = wrong.len(), removals, example, "the map differed from the store");
+        if self.is_suspicious_loss(self.writer.map().len().saturating_sub(removals)) {
+            return;
+        }
+        for (code, link) in wrong {
             match link {
                 Some(link) => self.writer.put(code, link),
                 None => self.writer.remove(code.as_str()),
             }
         }
+    }
+
+    /// Whether so few links would be left that a person has to confirm it; if so it is told and counted.
+    fn is_suspicious_loss(&self, left: usize) -> bool {
+        let held = self.writer.map().len();
+        let is_suspicious = left < held / 2 && !self.config.allow_shrink;
+        if is_suspicious {
+            self.metrics.refused_snapshots.inc();
+            tracing::error!(held, left, "the loss of most links was refused (REPLICA_ALLOW_SHRINK)");
+        }
+        is_suspicious
     }
 
     fn subscribed(
@@ -268,19 +289,17 @@ impl Replica {
         let event = match fetched {
             Ok(Fetched::Snapshot { links, rejected, cursor }) => {
                 self.metrics.rejected_rows.inc_by(rejected);
-                let held = self.writer.map().len();
-                if links.len() < held / 2 && !self.config.allow_shrink {
-                    self.metrics.refused_snapshots.inc();
-                    let offered = links.len();
-                    tracing::error!(held, offered, "a load of all links was refused: it has less than half of them");
+                if self.is_suspicious_loss(links.len()) {
                     return Event::SnapshotRefused;
                 }
                 tracing::info!(links = links.len(), rejected, "every link was loaded");
                 self.metrics.snapshots.inc();
                 // Millions of links take their time, and this thread has other tasks.
                 tokio::task::block_in_place(|| self.writer.replace(links));
-                // A comparison under way was with a map that is no more.
-                self.audit = self.audit.take().map(|_| Audit::void());
+                // An audit under way is about a map that is no more.
+                if let Some(audit) = &mut self.audit {
+                    audit.void();
+                }
                 self.cursor = Some(cursor);
                 self.freshness.mark(asked.at);
                 Event::SnapshotApplied
@@ -324,10 +343,19 @@ impl Replica {
             audit.touch(change.short_code());
         }
         match change {
-            LinkChange::Put(row) => match checked(row) {
-                Some((code, link)) => self.writer.put(code, link),
-                None => self.metrics.rejected_rows.inc(),
-            },
+            LinkChange::Put(row) => {
+                let (code, is_active) = (row.short_code.clone(), row.is_active);
+                match checked(row) {
+                    Some((code, link)) => self.writer.put(code, link),
+                    None => {
+                        self.metrics.rejected_rows.inc();
+                        // What cannot be served leaves what was; but switching a link off needs no target.
+                        if !is_active {
+                            self.writer.deactivate(&code);
+                        }
+                    }
+                }
+            }
             LinkChange::Removed { short_code } => self.writer.remove(&short_code),
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tern_common::store::{SqliteStore, Store};
 use tern_common::url::UrlChange;
 
-use crate::scene::{Scene, eventually, lock_out};
+use crate::scene::{Scene, drain, eventually, lock_out};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_serves_from_the_file_while_the_store_is_away() {
@@ -18,7 +18,7 @@ async fn a_restart_serves_from_the_file_while_the_store_is_away() {
     scene.insert("CODE34").await;
     let fast = redirector.local_addr();
     eventually("the second is served", async || scene.status(fast, "/CODE34").await.0 == 302).await;
-    redirector.drain().await;
+    drain(redirector).await;
 
     scene.store = Arc::new(SqliteStore::open(&scene.database()).await.unwrap());
     let lock = lock_out(&scene.database());
@@ -51,7 +51,7 @@ async fn a_damaged_file_is_told_and_the_store_asked_instead() {
     scene.insert("CODE12").await;
     let redirector = scene.start().await;
     redirector.loaded().await;
-    redirector.drain().await;
+    drain(redirector).await;
     let mut bytes = fs::read(scene.snapshot_file()).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -78,7 +78,7 @@ async fn a_store_that_lost_most_links_is_not_believed_unless_told_so() {
     let refused = "tern_replica_refused_snapshots_total";
     eventually("the load is refused", async || scene.metric(&redirector, refused).await >= 1.0).await;
     assert_eq!(scene.status(redirector.local_addr(), "/code9").await.0, 302);
-    redirector.drain().await;
+    drain(redirector).await;
 
     let redirector = scene.start_with(&[("REPLICA_ALLOW_SHRINK", "true")]).await;
     redirector.loaded().await;

@@ -84,6 +84,13 @@ impl Scene {
     }
 }
 
+/// Ends a redirector in order; how many clicks were lost.
+pub async fn drain(redirector: Redirector) -> usize {
+    let deadline = redirector.drain_deadline();
+    redirector.drain_connections(deadline).await;
+    redirector.finish(deadline).await
+}
+
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
