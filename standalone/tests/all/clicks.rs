@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::{Tern, eventually};
 
@@ -81,15 +83,42 @@ async fn what_does_not_fit_the_queue_is_dropped_and_counted() {
 }
 
 #[tokio::test]
-async fn an_open_connection_does_not_hold_up_the_end() {
-    let tern = Tern::start(&["--sample"]);
-    let mut idle = Vec::new();
+async fn nobody_listening_is_no_reason_to_lose_clicks() {
+    let tern = Tern::start_unheard(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    for _ in 0..200 {
+        assert_eq!(tern.follow(&tern.fast, &code).await.0, 302);
+    }
+    let (status, directory) = tern.end(Signal::SIGTERM);
+    assert!(status.success(), "{status}");
+    let tern = Tern::start_in(directory, &[], &[]);
+    assert_eq!(tern.count_events("clicked").await, 200);
+}
+
+#[tokio::test]
+async fn open_connections_and_half_sent_heads_do_not_hold_up_the_end() {
+    let tern = Tern::start_with(&["--sample"], &[("DRAIN_TIMEOUT", "3s")]);
+    let mut open = Vec::new();
     for address in [&tern.api, &tern.fast] {
-        idle.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        open.push(TcpStream::connect(address).await.unwrap());
+        let mut half_sent = TcpStream::connect(address).await.unwrap();
+        half_sent.write_all(b"GET /users HTTP/1.1\r\nHost: t").await.unwrap();
+        open.push(half_sent);
         tern.follow(address, &tern.announced_code.clone().unwrap()).await;
     }
     let told = Instant::now();
     let (status, _directory) = tokio::task::spawn_blocking(move || tern.end(Signal::SIGINT)).await.unwrap();
     assert!(status.success());
-    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+    println!("ended {:?} after it was told to", told.elapsed());
+    assert!(told.elapsed() < Duration::from_secs(6), "{:?}", told.elapsed());
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_to_its_end_is_not_waited_for_on_the_api_port() {
+    let tern = Tern::start(&[]);
+    let mut stream = TcpStream::connect(&tern.api).await.unwrap();
+    stream.write_all(b"GET /users HTTP/1.1\r\nHost: t").await.unwrap();
+    let mut rest = Vec::new();
+    // 10 s are given; a server that waits for ever fails this test.
+    tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await.unwrap().unwrap();
 }

@@ -1,8 +1,8 @@
 //! A Tern of its own for each test: the real binary, in a directory of its own, on ports that were free.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -54,6 +54,22 @@ impl Tern {
     }
 
     pub fn start_in(directory: TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Tern {
+        let (tern, lines) = Tern::launch(directory, arguments, variables);
+        // What follows is not read; the pipe is kept open, so that saying more is no error.
+        std::thread::spawn(move || lines.for_each(drop));
+        tern
+    }
+
+    /// One whose standard error is closed once it is up, as when a pipe's other end has gone away.
+    pub fn start_unheard(arguments: &[&str]) -> Tern {
+        Tern::launch(tempfile::tempdir().unwrap(), arguments, &[]).0
+    }
+
+    fn launch(
+        directory: TempDir,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> (Tern, Lines<BufReader<ChildStderr>>) {
         let mut command = tern(directory.path(), &[&["serve"], arguments].concat());
         command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
@@ -71,10 +87,8 @@ impl Tern {
             let (_, line) = announced("Follow a link:");
             line.rsplit('/').next().unwrap().to_owned()
         });
-        // What follows is not read; the pipe is kept open, so that saying more is no error.
-        std::thread::spawn(move || lines.for_each(drop));
         let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
-        Tern { directory, api, fast, ops, announced_code, process, client }
+        (Tern { directory, api, fast, ops, announced_code, process, client }, lines)
     }
 
     pub async fn send(&self, method: Method, address: &str, path: &str) -> Response {
