@@ -30,13 +30,15 @@ pub struct Options {
     /// Off, unless the test is about what survives a power cut.
     pub fsync: bool,
     pub max_connections: u32,
+    /// Offers TLS, under the certificate at [`Postgres::certificate`].
+    pub tls: bool,
     /// Further settings, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { fsync: false, max_connections: 200, settings: Vec::new() }
+        Options { fsync: false, max_connections: 200, tls: false, settings: Vec::new() }
     }
 }
 
@@ -60,9 +62,22 @@ impl Postgres {
         let site = Site::get();
         let server = Postgres { data: site.new_directory(), port: free_port(), databases: AtomicU32::new(0) };
         run(Command::new("cp").arg("-a").arg(site.template.join(".")).arg(&server.data), "copying a new cluster");
+        if options.tls {
+            let certify = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tern"];
+            // The certificate vouches for itself: it is the root and the leaf.
+            let extend = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+            let mut openssl = as_owner(Path::new("openssl"));
+            openssl.args(certify).args(extend).arg("-keyout").arg(server.data.join("server.key"));
+            run(openssl.arg("-out").arg(server.certificate()), "openssl");
+        }
         server.configure(options);
         server.start();
         server
+    }
+
+    /// The certificate to be trusted, if the server offers TLS.
+    pub fn certificate(&self) -> PathBuf {
+        self.data.join("server.crt")
     }
 
     fn configure(&self, options: &Options) {
@@ -74,6 +89,9 @@ impl Postgres {
             options.max_connections,
             if options.fsync { "on" } else { "off" },
         );
+        if options.tls {
+            settings.push_str("ssl = on\n");
+        }
         for (name, value) in &options.settings {
             settings.push_str(&format!("{name} = '{value}'\n"));
         }
@@ -140,7 +158,7 @@ impl Postgres {
     pub fn standby(&self) -> Postgres {
         let standby =
             Postgres { data: Site::get().new_directory(), port: free_port(), databases: AtomicU32::new(1000) };
-        let mut backup = as_owner("pg_basebackup");
+        let mut backup = as_owner(&program("pg_basebackup"));
         backup.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", &self.url("postgres"), "-D"]);
         run(backup.arg(&standby.data), "pg_basebackup");
         standby.configure(&Options::default());
@@ -154,7 +172,7 @@ impl Postgres {
     }
 
     fn control(&self, what: &str, arguments: &[&str]) {
-        let mut control = as_owner("pg_ctl");
+        let mut control = as_owner(&program("pg_ctl"));
         run(control.arg("-D").arg(&self.data).args(["-w", "-t", "60", "-s"]).args(arguments).arg(what), what);
     }
 
@@ -180,7 +198,7 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.thaw();
         if !self.processes().is_empty() {
-            let mut control = as_owner("pg_ctl");
+            let mut control = as_owner(&program("pg_ctl"));
             // A server that was killed is no longer there to be stopped.
             let _ = control.arg("-D").arg(&self.data).args(["-w", "-s", "-m", "immediate", "stop"]).output();
         }
@@ -226,7 +244,7 @@ impl Site {
                 run(Command::new("chown").arg("postgres:").arg(&directory), "chown");
             }
             let template = directory.join("template");
-            let mut initdb = as_owner("initdb");
+            let mut initdb = as_owner(&program("initdb"));
             initdb.args(["-U", "tern", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]);
             run(initdb.arg(&template), "initdb");
             let main = template.join("postgresql.conf");
@@ -264,14 +282,14 @@ fn program(name: &str) -> PathBuf {
     programs().join(name)
 }
 
-/// A program of the server, run by somebody whom it does not refuse: it refuses root.
-fn as_owner(name: &str) -> Command {
+/// A program run by somebody whom it does not refuse: it refuses root.
+fn as_owner(program: &Path) -> Command {
     if Uid::effective().is_root() {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program(name));
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
         command
     } else {
-        Command::new(program(name))
+        Command::new(program)
     }
 }
 

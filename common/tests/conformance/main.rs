@@ -36,6 +36,7 @@ conformance!(sqlite_rows: store over sqlite:
     pages_are_cut_from_the_list_by_id,
     totals_follow_every_change,
     combined_filters_are_counted_up_to_a_bound,
+    filters_that_hold_nul_match_nothing,
     clicks_become_events_and_orphans_are_counted,
     products_are_listed_by_id,
 );
@@ -70,6 +71,7 @@ conformance!(postgres_rows: store over postgres:
     pages_are_cut_from_the_list_by_id,
     totals_follow_every_change,
     combined_filters_are_counted_up_to_a_bound,
+    filters_that_hold_nul_match_nothing,
     clicks_become_events_and_orphans_are_counted,
     products_are_listed_by_id,
 );
