@@ -5,4 +5,5 @@
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
+pub mod postgres;
 pub mod server;

@@ -3,21 +3,36 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::postgres::position as postgres;
+
 /// How far a replica has come in the feed of changes of one database.
 ///
 /// Its text form travels on the bus and stands in files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    /// Which history the position belongs to; a database that was replaced or restored begins another.
-    pub(super) epoch: u64,
-    pub(super) sequence: u64,
+pub struct Cursor(pub(super) Position);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    Sqlite(Sequence),
+    Postgres(Box<postgres::Position>),
 }
 
 /// Where in the feed one committed change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct Mark(pub(super) MarkedAt);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MarkedAt {
+    Sqlite(Sequence),
+    Postgres(postgres::Transaction),
+}
+
+/// A place in SQLite's change log, where sequence order is commit order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sequence {
+    /// Which history the position belongs to; a database that was replaced or restored begins another.
     pub(super) epoch: u64,
-    pub(super) sequence: u64,
+    pub(super) number: u64,
 }
 
 /// The text is not a cursor.
@@ -28,13 +43,22 @@ pub struct InvalidCursor;
 impl Cursor {
     /// Whether a replica at this cursor has seen the change at `mark`.
     pub fn covers(&self, mark: &Mark) -> bool {
-        self.epoch == mark.epoch && self.sequence >= mark.sequence
+        match (&self.0, &mark.0) {
+            (Position::Sqlite(seen), MarkedAt::Sqlite(marked)) => {
+                seen.epoch == marked.epoch && seen.number >= marked.number
+            }
+            (Position::Postgres(seen), MarkedAt::Postgres(marked)) => seen.covers(marked),
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}:{}", self.epoch, self.sequence)
+        match &self.0 {
+            Position::Sqlite(Sequence { epoch, number }) => write!(f, "{epoch:016x}:{number}"),
+            Position::Postgres(position) => position.fmt(f),
+        }
     }
 }
 
@@ -42,11 +66,14 @@ impl FromStr for Cursor {
     type Err = InvalidCursor;
 
     fn from_str(text: &str) -> Result<Cursor, InvalidCursor> {
-        let (epoch, sequence) = text.split_once(':').ok_or(InvalidCursor)?;
-        Ok(Cursor {
+        if let Some(position) = postgres::Position::parse(text) {
+            return Ok(Cursor(Position::Postgres(Box::new(position))));
+        }
+        let (epoch, number) = text.split_once(':').ok_or(InvalidCursor)?;
+        Ok(Cursor(Position::Sqlite(Sequence {
             epoch: u64::from_str_radix(epoch, 16).map_err(|_| InvalidCursor)?,
-            sequence: sequence.parse().map_err(|_| InvalidCursor)?,
-        })
+            number: number.parse().map_err(|_| InvalidCursor)?,
+        })))
     }
 }
 
@@ -56,11 +83,25 @@ mod tests {
 
     #[test]
     fn a_cursor_covers_what_came_before_it_in_its_own_history() {
+        let mark = |epoch, number| Mark(MarkedAt::Sqlite(Sequence { epoch, number }));
         let cursor: Cursor = "00000000000000ff:7".parse().unwrap();
         assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
-        assert!(cursor.covers(&Mark { epoch: 255, sequence: 7 }));
-        assert!(!cursor.covers(&Mark { epoch: 255, sequence: 8 }));
-        assert!(!cursor.covers(&Mark { epoch: 254, sequence: 1 }));
+        assert!(cursor.covers(&mark(255, 7)));
+        assert!(!cursor.covers(&mark(255, 8)));
+        assert!(!cursor.covers(&mark(254, 1)));
         assert_eq!("7".parse::<Cursor>(), Err(InvalidCursor));
+    }
+
+    #[test]
+    fn a_cursor_of_one_kind_of_store_covers_no_mark_of_the_other() {
+        let sqlite: Cursor = "00000000000000ff:7".parse().unwrap();
+        let postgres: Cursor = "ff-00000001-5-4000-0123456789abcdef0123456789abcdef/9/7:9:8".parse().unwrap();
+        let marked = Mark(MarkedAt::Postgres(
+            postgres::Transaction::parse("ff-00000001-5-4000-0123456789abcdef0123456789abcdef", "7").unwrap(),
+        ));
+        assert_eq!(postgres.to_string().parse(), Ok(postgres.clone()));
+        assert!(postgres.covers(&marked));
+        assert!(!sqlite.covers(&marked));
+        assert!(!postgres.covers(&Mark(MarkedAt::Sqlite(Sequence { epoch: 255, number: 7 }))));
     }
 }

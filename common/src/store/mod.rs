@@ -1,7 +1,7 @@
 //! The store: the truth about users, urls, events and products, and the feed of changes that replicas follow.
 //!
 //! SQL lives below this module and nowhere else.
-//! Every implementation passes the one suite in `common/tests/store.rs`.
+//! Every implementation passes the one suite in `common/tests/conformance`.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,10 +10,12 @@ use async_trait::async_trait;
 
 mod cursor;
 mod load;
+pub mod postgres;
 pub mod sqlite;
 
 pub use cursor::{Cursor, InvalidCursor, Mark};
 pub use load::{Batches, Load, LoadError, Loaded, Numbered};
+pub use postgres::{PostgresConfig, PostgresStore};
 pub use sqlite::SqliteStore;
 
 use crate::event::{Event, EventFilter, NewEvent};

@@ -5,15 +5,34 @@ use std::collections::BTreeMap;
 use tern_common::bus::LocalBus;
 use tern_common::cache::LocalCache;
 use tern_common::link::LinkRow;
-use tern_common::store::{Cursor, Delta, LinkChange, Page, SqliteStore, Store};
+use tern_common::store::postgres::migrate;
+use tern_common::store::{Cursor, Delta, LinkChange, Page, PostgresConfig, PostgresStore, SqliteStore, Store};
 use tern_common::url::{NewUrl, Url};
 use tern_common::user::{Email, NewUser, User, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
+use tern_testkit::postgres::{Options, Postgres};
 
 pub async fn sqlite() -> (SqliteStore, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
     (store, directory)
+}
+
+/// A database of its own on the server that all share.
+pub async fn postgres() -> (PostgresStore, ()) {
+    (open_postgres(Postgres::shared()).await, ())
+}
+
+/// A server of its own, for tests to which it matters what other databases of the server do.
+pub async fn postgres_alone() -> (PostgresStore, Postgres) {
+    let server = Postgres::start_new(&Options::default());
+    (open_postgres(&server).await, server)
+}
+
+async fn open_postgres(server: &Postgres) -> PostgresStore {
+    let config = PostgresConfig::new(server.create_database());
+    migrate(&config).await.unwrap();
+    PostgresStore::open(&config).await.unwrap()
 }
 
 pub async fn local_bus() -> (LocalBus, ()) {

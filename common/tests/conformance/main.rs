@@ -36,6 +36,7 @@ conformance!(sqlite_rows: store over sqlite:
     pages_are_cut_from_the_list_by_id,
     totals_follow_every_change,
     combined_filters_are_counted_up_to_a_bound,
+    filters_that_hold_nul_match_nothing,
     clicks_become_events_and_orphans_are_counted,
     products_are_listed_by_id,
 );
@@ -57,6 +58,45 @@ conformance!(sqlite_loading: store_loading over sqlite:
     a_second_load_changes_nothing,
     a_file_is_loaded_whole_or_not_at_all,
     rows_without_ids_get_them,
+);
+
+conformance!(postgres_rows: store over postgres:
+    users_are_inserted_found_changed_and_deleted,
+    taken_names_are_told_apart,
+    a_user_with_links_is_deleted_only_with_them,
+    an_import_answers_for_each_row,
+    urls_are_inserted_found_changed_and_deleted,
+    references_to_nothing_are_told,
+    events_are_kept_with_their_details,
+    pages_are_cut_from_the_list_by_id,
+    totals_follow_every_change,
+    combined_filters_are_counted_up_to_a_bound,
+    filters_that_hold_nul_match_nothing,
+    clicks_become_events_and_orphans_are_counted,
+    products_are_listed_by_id,
+);
+
+conformance!(postgres_feed: store_feed over postgres:
+    a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas,
+    each_kind_of_change_is_seen_once,
+    a_code_that_came_and_went_is_a_tombstone,
+    a_rolled_back_change_is_not_seen,
+    a_mark_is_covered_once_its_change_was_seen,
+    a_long_delta_comes_in_parts,
+    a_cursor_of_another_history_is_too_old,
+    a_replica_that_follows_the_feed_equals_the_table,
+);
+
+conformance!(postgres_loading: store_loading over postgres:
+    files_are_loaded_with_their_ids_and_the_sequence_moves_past_them,
+    a_second_load_changes_nothing,
+    a_file_is_loaded_whole_or_not_at_all,
+    rows_without_ids_get_them,
+);
+
+// A transaction of another database that is open when a cursor is taken makes that cursor older.
+conformance!(postgres_pruning: store_feed over postgres_alone:
+    pruning_makes_old_cursors_too_old,
 );
 
 conformance!(local_bus: bus over local_bus:

@@ -264,6 +264,20 @@ pub async fn combined_filters_are_counted_up_to_a_bound(store: &dyn Store) {
     assert_eq!(store.list_events(only, page(1, 1)).await.unwrap().total, Total::Exactly(10_001));
 }
 
+/// PostgreSQL's texts cannot hold the character, and so no row has it.
+pub async fn filters_that_hold_nul_match_nothing(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    url(store, owner, "CODE12").await;
+    for user_id in [None, Some(owner)] {
+        let filter = UrlFilter { user_id, short_code: Some("CODE12\0".to_owned()), ..UrlFilter::default() };
+        let listing = store.list_urls(filter, page(1, 10)).await.unwrap();
+        assert_eq!((listing.rows.len(), listing.total, listing.more), (0, Total::Exactly(0), false));
+        let filter = EventFilter { user_id, event_type: Some("\0".to_owned()), ..EventFilter::default() };
+        let listing = store.list_events(filter, page(1, 10)).await.unwrap();
+        assert_eq!((listing.rows.len(), listing.total, listing.more), (0, Total::Exactly(0), false));
+    }
+}
+
 pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn Store) {
     let owner = user(store, "ada").await.id;
     let url_id = url(store, owner, "CODE12").await.id;

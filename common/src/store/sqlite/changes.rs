@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::LinkRow;
+use crate::store::cursor::{MarkedAt, Position, Sequence};
 use crate::store::{Cursor, Delta, LinkChange, Mark, Result, Snapshot, StoreError};
 
 /// Rows handed over at a time in a snapshot.
@@ -17,18 +18,21 @@ const DELTA_CHANGES: i64 = 10_000;
 
 /// Where the last change of this transaction stands, or the last one before it.
 pub(super) fn mark(db: &Transaction<'_>) -> Result<Mark> {
-    let head = head(db)?;
-    Ok(Mark { epoch: head.epoch, sequence: head.sequence })
+    Ok(Mark(MarkedAt::Sqlite(head(db)?)))
 }
 
-fn head(db: &Connection) -> Result<Cursor> {
+fn head(db: &Connection) -> Result<Sequence> {
     let epoch: i64 = db.prepare_cached("SELECT epoch FROM replica_meta")?.query_row([], |row| row.get(0))?;
     // Not max(sequence): pruning may have emptied the log.
     let sequence: Option<i64> = db
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'url_changes'")?
         .query_row([], |row| row.get(0))
         .optional()?;
-    Ok(Cursor { epoch: epoch.cast_unsigned(), sequence: sequence.unwrap_or(0).unsigned_abs() })
+    Ok(Sequence { epoch: epoch.cast_unsigned(), number: sequence.unwrap_or(0).unsigned_abs() })
+}
+
+fn cursor(at: Sequence) -> Cursor {
+    Cursor(Position::Sqlite(at))
 }
 
 pub(super) async fn snapshot(connection: Object) -> Result<Snapshot> {
@@ -49,12 +53,12 @@ pub(super) async fn snapshot(connection: Object) -> Result<Snapshot> {
 
 fn read_all(
     connection: &mut Connection,
-    cursor: oneshot::Sender<Cursor>,
+    at: oneshot::Sender<Cursor>,
     rows: &mpsc::Sender<Result<Vec<LinkRow>>>,
 ) -> Result<()> {
     let transaction = connection.transaction()?;
     // Receivers that are gone have lost interest; the next send tells.
-    let _ = cursor.send(head(&transaction)?);
+    let _ = at.send(cursor(head(&transaction)?));
     let sql = "SELECT short_code, id, user_id, original_url, is_active FROM urls";
     let mut statement = transaction.prepare_cached(sql)?;
     let mut links = statement.query_map([], |row| link_row(row, row.get(0)?))?;
@@ -67,13 +71,14 @@ fn read_all(
 }
 
 pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
+    let Position::Sqlite(since) = since.0 else { return Ok(Delta::TooOld) };
     let head = head(db)?;
     let floor: i64 = db.prepare_cached("SELECT floor FROM replica_meta")?.query_row([], |row| row.get(0))?;
     // A cursor from the future belongs to a copy of this database that went on elsewhere.
-    if since.epoch != head.epoch || since.sequence < floor.unsigned_abs() || since.sequence > head.sequence {
+    if since.epoch != head.epoch || since.number < floor.unsigned_abs() || since.number > head.number {
         return Ok(Delta::TooOld);
     }
-    let from = since.sequence.cast_signed();
+    let from = since.number.cast_signed();
     let last: Option<i64> = db
         .prepare_cached(
             "SELECT max(sequence) FROM
@@ -81,7 +86,7 @@ pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
         )?
         .query_row((from, DELTA_CHANGES), |row| row.get(0))?;
     let Some(last) = last else {
-        return Ok(Delta::Changes { changes: Vec::new(), cursor: head, more: false });
+        return Ok(Delta::Changes { changes: Vec::new(), cursor: cursor(head), more: false });
     };
     let changes = db
         .prepare_cached(
@@ -95,8 +100,8 @@ pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
             Ok(if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } })
         })?
         .collect::<Result<_, _>>()?;
-    let cursor = Cursor { epoch: head.epoch, sequence: last.unsigned_abs() };
-    Ok(Delta::Changes { changes, more: cursor.sequence < head.sequence, cursor })
+    let reached = Sequence { epoch: head.epoch, number: last.unsigned_abs() };
+    Ok(Delta::Changes { changes, more: reached.number < head.number, cursor: cursor(reached) })
 }
 
 /// Reads id, owner, target and state from the columns after the code.

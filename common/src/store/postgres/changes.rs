@@ -1,0 +1,267 @@
+//! The feed of changes in PostgreSQL, whose transactions do not commit in the order of anything they wrote.
+//!
+//! A position is a snapshot of the transactions that had ended, and a delta is what the difference of two snapshots
+//! brought: nothing is skipped, and nothing waits for a transaction that stays open.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use deadpool_postgres::ClientWrapper;
+use futures_util::StreamExt;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Error, IsolationLevel, Row};
+
+use super::connections::{Connections, Lease};
+use super::position::{Epoch, Position, Snapshot as Seen};
+use super::{error, query};
+use crate::Id;
+use crate::link::LinkRow;
+use crate::store::cursor;
+use crate::store::{Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
+
+/// Rows handed over at a time in a snapshot.
+const SNAPSHOT_BATCH: usize = 1_000;
+
+/// How long a snapshot waits for the server's next row.
+const SNAPSHOT_SILENCE: Duration = Duration::from_secs(10);
+
+/// Of more entries in the log than this no delta is made: a snapshot costs less, and must do.
+const DELTA_ENTRIES: i64 = 100_000;
+
+/// How many transactions a position is set back when the server may have crashed since it was taken.
+/// Ids are handed out that often only in minutes; what a crash forgets was handed out within its last seconds.
+const REWIND: u64 = 1_000_000;
+
+/// Where the feed stands, in one row. PostgreSQL gives its snapshot as the transaction has it.
+const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::text FROM replica_meta";
+
+/// The log's entries of transactions that a snapshot does not see: those from its xmax on, and those in progress.
+/// It is what `xid >= xmin AND NOT pg_visible_in_snapshot(xid, snapshot)` says, without a walk over everything since
+/// the oldest open transaction began.
+///
+/// The lateral LIMIT has the urls looked up one by one, whatever the planner thinks of the number of changes.
+const CHANGES: &str = "
+    WITH entries AS MATERIALIZED (
+        SELECT short_code FROM url_changes WHERE xid >= $1::text::xid8
+        UNION ALL
+        SELECT short_code FROM url_changes WHERE xid = ANY ($2::text::xid8[])
+        LIMIT $3::bigint + 1
+    )
+    SELECT changed.short_code, url.id, url.user_id, url.original_url, url.is_active,
+           (SELECT count(*) FROM entries) AS entries
+    FROM (SELECT DISTINCT short_code FROM entries) AS changed
+    LEFT JOIN LATERAL (
+        SELECT id, user_id, original_url, is_active FROM urls WHERE urls.short_code = changed.short_code LIMIT 1
+    ) AS url ON true";
+
+/// Follows the feed over one connection of its own.
+#[derive(Debug)]
+pub(super) struct Feed {
+    connections: Connections,
+    /// Taken out while it is used, so that a delta that fails or is given up leaves none behind.
+    live: Mutex<Option<Live>>,
+}
+
+struct Live {
+    /// Tells positions taken under this connection from all others.
+    life: u64,
+    client: ClientWrapper,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+/// Where the feed stood when a transaction began.
+struct Head {
+    epoch: Epoch,
+    floor: u64,
+    seen: Seen,
+}
+
+impl Feed {
+    pub(super) fn new(connections: Connections) -> Feed {
+        Feed { connections, live: Mutex::new(None) }
+    }
+
+    pub(super) async fn delta(&self, since: &Cursor) -> Result<Delta> {
+        let cursor::Position::Postgres(since) = &since.0 else { return Ok(Delta::TooOld) };
+        self.connections
+            .in_time(async {
+                let mut slot = self.live.lock().await;
+                let live = self.connected(slot.take()).await?;
+                let delta = delta(&live, since).await?;
+                *slot = Some(live);
+                Ok(delta)
+            })
+            .await
+    }
+
+    pub(super) async fn snapshot(&self) -> Result<Snapshot> {
+        let (life, lease) = self
+            .connections
+            .in_time(async {
+                // Known before the snapshot is taken: if the server crashes in between, this life is over.
+                let mut slot = self.live.lock().await;
+                let live = self.connected(slot.take()).await?;
+                let life = live.life;
+                *slot = Some(live);
+                Ok((life, self.connections.lease().await?))
+            })
+            .await?;
+        let (at_sender, at) = oneshot::channel();
+        let (sender, rows) = mpsc::channel(4);
+        let statement_timeout = self.connections.long_statement_timeout;
+        tokio::spawn(async move {
+            let begun = Begun { at: at_sender, life, statement_timeout };
+            if let Err(error) = read_all(lease, begun, &sender).await {
+                // The receiver may have lost interest, which is its right.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        let at = self.connections.in_time(async {
+            at.await.map_err(|_| StoreError::Unavailable(anyhow!("the snapshot could not be begun")))
+        });
+        Ok(Snapshot { cursor: at.await?, rows })
+    }
+
+    async fn connected(&self, live: Option<Live>) -> Result<Live> {
+        if let Some(live) = live.filter(|live| !live.client.is_closed()) {
+            return Ok(live);
+        }
+        let client = self.connections.connect().await?;
+        // The plan must not change with what the planner believes of a log that grows and shrinks all the time.
+        client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await?;
+        let life = getrandom::u64().map_err(|error| StoreError::Internal(anyhow!("no randomness: {error}")))?;
+        Ok(Live { life, client })
+    }
+}
+
+async fn delta(live: &Live, since: &Position) -> Result<Delta> {
+    let mut seen = since.seen.clone();
+    if since.life != live.life {
+        let head = head(&query::rows(&live.client, HEAD, &[]).await?)?;
+        if since.seen.xmin < head.floor {
+            return Ok(Delta::TooOld);
+        }
+        // A server that crashed forgets which ids it gave to transactions that left no trace, and gives them again.
+        seen = Seen::below(head.floor.max(since.seen.xmin.saturating_sub(REWIND)).max(1));
+    }
+    let (head, changes) = read(&live.client, &seen).await?;
+    // A position from the future belongs to a copy of this database that went on elsewhere.
+    if since.epoch != head.epoch || seen.xmin < head.floor || seen.xmax > head.seen.xmax {
+        return Ok(Delta::TooOld);
+    }
+    if changes.first().is_some_and(|row| row.get::<_, i64>("entries") > DELTA_ENTRIES) {
+        return Ok(Delta::TooOld);
+    }
+    let changes = changes.iter().map(link_change).collect::<Result<_, Error>>()?;
+    Ok(Delta::Changes { changes, cursor: position(head, live.life), more: false })
+}
+
+/// Reads where the feed stands, and what came since `seen`, in one transaction and one round trip.
+async fn read(client: &ClientWrapper, seen: &Seen) -> Result<(Head, Vec<Row>)> {
+    let (head_sql, changes_sql) = (client.prepare_cached(HEAD).await?, client.prepare_cached(CHANGES).await?);
+    let xmax = seen.xmax.to_string();
+    let in_progress: Vec<String> = seen.in_progress.iter().map(u64::to_string).collect();
+    let in_progress = format!("{{{}}}", in_progress.join(","));
+    let unseen: query::Values<'_> = &[&xmax, &in_progress, &DELTA_ENTRIES];
+    // The futures send when they are first polled, which `join!` does in this order.
+    let (begun, head_rows, changes, ended) = tokio::join!(
+        biased;
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        client.query(&head_sql, &[]),
+        client.query(&changes_sql, unseen),
+        client.batch_execute("COMMIT"),
+    );
+    begun?;
+    let head = head(&head_rows?)?;
+    let changes = changes?;
+    ended?;
+    Ok((head, changes))
+}
+
+fn head(rows: &[Row]) -> Result<Head> {
+    let row = rows.first().ok_or_else(|| error::unexpected("silence"))?;
+    // What a standby says of transactions in progress is not what its primary would say.
+    let epoch: &str = row
+        .try_get::<_, Option<&str>>(0)?
+        .ok_or_else(|| StoreError::Unavailable(anyhow!("the database is a standby, which cannot feed replicas")))?;
+    Ok(Head {
+        epoch: Epoch::parse(epoch).ok_or_else(|| error::unexpected("epoch"))?,
+        floor: row.try_get::<_, &str>(1)?.parse().map_err(|_| error::unexpected("floor"))?,
+        seen: Seen::parse(row.try_get(2)?).ok_or_else(|| error::unexpected("snapshot"))?,
+    })
+}
+
+fn position(head: Head, life: u64) -> Cursor {
+    Cursor(cursor::Position::Postgres(Box::new(Position { epoch: head.epoch, life, seen: head.seen })))
+}
+
+fn link_change(row: &Row) -> Result<LinkChange, Error> {
+    let short_code = row.try_get(0)?;
+    let Some(url_id) = row.try_get(1)? else { return Ok(LinkChange::Removed { short_code }) };
+    Ok(LinkChange::Put(LinkRow {
+        short_code,
+        url_id,
+        owner_id: row.try_get(2)?,
+        original_url: row.try_get(3)?,
+        is_active: row.try_get(4)?,
+    }))
+}
+
+struct Begun {
+    at: oneshot::Sender<Cursor>,
+    life: u64,
+    statement_timeout: Duration,
+}
+
+async fn read_all(mut lease: Lease, begun: Begun, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<()> {
+    let transaction = lease
+        .client()?
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    let longer = format!("SET LOCAL statement_timeout = {}", begun.statement_timeout.as_millis());
+    transaction.batch_execute(&longer).await?;
+    let head = head(&transaction.query(HEAD, &[]).await?)?;
+    // Receivers that are gone have lost interest; the next send tells.
+    let _ = begun.at.send(position(head, begun.life));
+    let copy = "COPY (SELECT short_code, id, user_id, original_url, is_active FROM urls) TO STDOUT (FORMAT BINARY)";
+    let types = [Type::TEXT, Type::INT8, Type::INT8, Type::TEXT, Type::BOOL];
+    let stream = BinaryCopyOutStream::new(transaction.copy_out(copy).await?, &types);
+    let mut stream = std::pin::pin!(stream);
+    let mut batch = Vec::with_capacity(SNAPSHOT_BATCH);
+    loop {
+        let silent = |_| StoreError::Unavailable(anyhow!("no row within {SNAPSHOT_SILENCE:?}"));
+        let row = tokio::time::timeout(SNAPSHOT_SILENCE, stream.next()).await.map_err(silent)?;
+        let is_last = row.is_none();
+        batch.extend(row.transpose()?.map(|row| link_row(&row)).transpose()?);
+        let is_full = batch.len() == SNAPSHOT_BATCH || (is_last && !batch.is_empty());
+        if is_full && rows.send(Ok(std::mem::take(&mut batch))).await.is_err() {
+            return Ok(());
+        }
+        if is_last {
+            break;
+        }
+    }
+    transaction.commit().await?;
+    lease.done();
+    Ok(())
+}
+
+fn link_row(row: &BinaryCopyOutRow) -> Result<LinkRow, Error> {
+    Ok(LinkRow {
+        short_code: row.try_get(0)?,
+        url_id: row.try_get::<Id>(1)?,
+        owner_id: row.try_get::<Id>(2)?,
+        original_url: row.try_get(3)?,
+        is_active: row.try_get(4)?,
+    })
+}

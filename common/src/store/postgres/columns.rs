@@ -1,0 +1,106 @@
+//! How our types stand in PostgreSQL's columns, in the binary form of its protocol.
+
+use std::error::Error;
+
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
+
+use crate::event::{Details, EventType};
+use crate::product::Price;
+use crate::url::Title;
+use crate::user::{Email, Username};
+use crate::{Id, ShortCode, TargetUrl, Timestamp};
+
+/// Seconds from the Unix epoch to PostgreSQL's, the first of January 2000.
+const EPOCH: i64 = 946_684_800;
+const MICROSECONDS: i64 = 1_000_000;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Sync + Send>>;
+
+impl ToSql for Id {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        self.get().to_sql(ty, out)
+    }
+
+    accepts!(INT8);
+    to_sql_checked!();
+}
+
+impl FromSql<'_> for Id {
+    fn from_sql(ty: &Type, raw: &[u8]) -> Result<Id> {
+        let value = i64::from_sql(ty, raw)?;
+        Id::new(value).ok_or_else(|| format!("{value} is not an id").into())
+    }
+
+    accepts!(INT8);
+}
+
+impl ToSql for Timestamp {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        let since = self.unix_seconds().checked_sub(EPOCH).and_then(|seconds| seconds.checked_mul(MICROSECONDS));
+        since.ok_or("a time beyond what PostgreSQL holds")?.to_sql(&Type::INT8, out)
+    }
+
+    accepts!(TIMESTAMPTZ);
+    to_sql_checked!();
+}
+
+impl FromSql<'_> for Timestamp {
+    fn from_sql(_: &Type, raw: &[u8]) -> Result<Timestamp> {
+        let since = i64::from_sql(&Type::INT8, raw)?;
+        Ok(Timestamp::from_unix_seconds(since.div_euclid(MICROSECONDS) + EPOCH))
+    }
+
+    accepts!(TIMESTAMPTZ);
+}
+
+impl ToSql for Price {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        self.hundredths().to_sql(ty, out)
+    }
+
+    accepts!(INT8);
+    to_sql_checked!();
+}
+
+impl FromSql<'_> for Price {
+    fn from_sql(ty: &Type, raw: &[u8]) -> Result<Price> {
+        i64::from_sql(ty, raw).map(Price::from_hundredths)
+    }
+
+    accepts!(INT8);
+}
+
+/// Texts that are checked before they come here.
+macro_rules! text {
+    ($($ty:ty: $as_str:ident),+ $(,)?) => { $(
+        impl ToSql for $ty {
+            fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+                self.$as_str().to_sql(ty, out)
+            }
+
+            accepts!(TEXT);
+            to_sql_checked!();
+        }
+    )+ };
+}
+
+text! { Username: as_str, Email: as_str, ShortCode: as_str, TargetUrl: as_given, Title: as_str, EventType: as_str }
+
+impl ToSql for Details {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        self.as_str().to_sql(&Type::TEXT, out)
+    }
+
+    // The binary form of `json` is its text.
+    accepts!(JSON, TEXT);
+    to_sql_checked!();
+}
+
+impl FromSql<'_> for Details {
+    fn from_sql(_: &Type, raw: &[u8]) -> Result<Details> {
+        Ok(Details::parse(std::str::from_utf8(raw)?)?)
+    }
+
+    accepts!(JSON);
+}

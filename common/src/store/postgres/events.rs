@@ -1,0 +1,56 @@
+//! Events in PostgreSQL.
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::{Error, Row};
+
+use super::listing::{Filter, List, Listed};
+use super::{error, query};
+use crate::event::{Event, EventFilter, NewEvent};
+use crate::store::{Page, Result, StoreError};
+use crate::{Id, Timestamp};
+
+const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
+
+pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event> {
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES ($1, $2, $3, $4, $5)
+               RETURNING id, url_id, user_id, event_type, timestamp, details";
+    let event_type = event.event_type.as_str();
+    let values: query::Values<'_> = &[&event.url_id, &event.user_id, &event_type, &Timestamp::now(), &event.details];
+    match query::row(db, sql, values).await {
+        Ok(Some(row)) => Ok(from_row(&row)?),
+        Ok(None) => Err(error::unexpected("silence")),
+        Err(error) if error::violates(&error, "events_url_id_fkey") => Err(StoreError::UnknownUrl(event.url_id)),
+        Err(error) if error::violates(&error, "events_user_id_fkey") => Err(StoreError::UnknownUser(event.user_id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Event>> {
+    let sql = "SELECT id, url_id, user_id, event_type, timestamp, details FROM events WHERE id = $1";
+    Ok(query::row(db, sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
+}
+
+pub(super) async fn list(db: &ClientWrapper, filter: EventFilter, page: Page) -> Result<Listed<Event>> {
+    let mut filters = Vec::new();
+    if let Some(id) = filter.url_id {
+        filters.push(Filter::counted("url_id", id));
+    }
+    if let Some(id) = filter.user_id {
+        filters.push(Filter::counted("user_id", id));
+    }
+    if let Some(event_type) = filter.event_type {
+        filters.push(Filter::counted("event_type", event_type));
+    }
+    List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row).await
+}
+
+fn from_row(row: &Row) -> Result<Event, Error> {
+    Ok(Event {
+        id: row.try_get(0)?,
+        url_id: row.try_get(1)?,
+        user_id: row.try_get(2)?,
+        event_type: row.try_get(3)?,
+        timestamp: row.try_get(4)?,
+        details: row.try_get(5)?,
+    })
+}

@@ -1,0 +1,178 @@
+//! The shared store: PostgreSQL 13 or newer, from any number of processes.
+//!
+//! Each file here is one resource and its SQL; `connections` hands out connections, `changes` is the feed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+mod changes;
+mod clicks;
+mod columns;
+mod connections;
+mod error;
+mod events;
+mod listing;
+mod loading;
+mod open;
+pub(super) mod position;
+mod products;
+mod pruning;
+mod query;
+mod staging;
+mod urls;
+mod users;
+
+pub use open::{OpenError, PostgresConfig, migrate};
+
+use self::connections::Connections;
+use self::listing::Listed;
+use super::{
+    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, RecordedClicks, Result, Snapshot, Store,
+};
+use crate::event::{Event, EventFilter, NewEvent};
+use crate::product::Product;
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
+use crate::user::{NewUser, User, UserChange, UserRow};
+use crate::{Click, Id};
+
+/// A total that was summed from more deltas than this is worth folding them.
+const MANY_DELTAS: u64 = 100;
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub struct PostgresStore {
+    connections: Connections,
+    feed: changes::Feed,
+    /// Whether a task of ours folds deltas into totals: set by whoever starts it, cleared by itself.
+    folding: Arc<AtomicBool>,
+}
+
+impl PostgresStore {
+    /// Makes a store without a look at the database, which may be away now and come later.
+    ///
+    /// # Errors
+    /// [`OpenError::Url`] and [`OpenError::Certificates`].
+    pub fn new(config: &PostgresConfig) -> Result<PostgresStore, OpenError> {
+        let connections = Connections::new(config)?;
+        Ok(PostgresStore { feed: changes::Feed::new(connections.clone()), connections, folding: Arc::default() })
+    }
+
+    /// Makes a store over a database that is there, with the schema of this build.
+    pub async fn open(config: &PostgresConfig) -> Result<PostgresStore, OpenError> {
+        let store = PostgresStore::new(config)?;
+        store.check_schema().await?;
+        Ok(store)
+    }
+
+    /// Whether the database has the schema of this build.
+    pub async fn check_schema(&self) -> Result<(), OpenError> {
+        self.connections.request(async |db| Ok(open::check_schema(db).await)).await?
+    }
+
+    /// Takes the rows of a page, and has deltas folded once they make its total slow to sum.
+    fn listed<T>(&self, listed: Listed<T>) -> Listing<T> {
+        if listed.deltas > MANY_DELTAS && !self.folding.swap(true, Ordering::AcqRel) {
+            let (connections, folding) = (self.connections.clone(), Arc::clone(&self.folding));
+            tokio::spawn(async move {
+                if let Err(error) = pruning::fold(&connections).await {
+                    tracing::warn!(%error, "totals could not be folded");
+                }
+                folding.store(false, Ordering::Release);
+            });
+        }
+        listed.listing
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn ping(&self) -> Result<()> {
+        self.connections
+            .request(async |db| Ok(query::execute(db, "SELECT FROM replica_meta", &[]).await.map(|_| ())?))
+            .await
+    }
+
+    async fn insert_user(&self, user: NewUser) -> Result<User> {
+        self.connections.request(async |db| users::insert(db, &user).await).await
+    }
+
+    async fn find_user(&self, id: Id) -> Result<Option<User>> {
+        self.connections.request(async |db| users::find(db, id).await).await
+    }
+
+    async fn list_users(&self, page: Page) -> Result<Listing<User>> {
+        Ok(self.listed(self.connections.request(async |db| users::list(db, page).await).await?))
+    }
+
+    async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>> {
+        self.connections.request(async |db| users::update(db, id, &change).await).await
+    }
+
+    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+        self.connections.request(async |db| users::delete(db, id, cascade).await).await
+    }
+
+    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<Imported>> {
+        self.connections.request(async |db| users::import(db, &rows).await).await
+    }
+
+    async fn insert_url(&self, url: NewUrl) -> Result<Changed<Url>> {
+        self.connections.request(async |db| urls::insert(db, &url).await).await
+    }
+
+    async fn find_url(&self, id: Id) -> Result<Option<Url>> {
+        self.connections.request(async |db| urls::find(db, id).await).await
+    }
+
+    async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
+        Ok(self.listed(self.connections.request(async |db| urls::list(db, filter, page).await).await?))
+    }
+
+    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>> {
+        self.connections.request(async |db| urls::update(db, id, &change).await).await
+    }
+
+    async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
+        self.connections.request(async |db| urls::delete(db, id).await).await
+    }
+
+    async fn insert_event(&self, event: NewEvent) -> Result<Event> {
+        self.connections.request(async |db| events::insert(db, &event).await).await
+    }
+
+    async fn find_event(&self, id: Id) -> Result<Option<Event>> {
+        self.connections.request(async |db| events::find(db, id).await).await
+    }
+
+    async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
+        Ok(self.listed(self.connections.request(async |db| events::list(db, filter, page).await).await?))
+    }
+
+    async fn list_products(&self) -> Result<Vec<Product>> {
+        self.connections.request(async |db| products::list(db).await).await
+    }
+
+    async fn record_clicks(&self, clicks: &[Click]) -> Result<RecordedClicks> {
+        self.connections.request(async |db| clicks::record(db, clicks).await).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot> {
+        self.feed.snapshot().await
+    }
+
+    async fn delta(&self, since: &Cursor) -> Result<Delta> {
+        self.feed.delta(since).await
+    }
+
+    async fn prune_changes(&self, keep: Duration) -> Result<u64> {
+        pruning::fold(&self.connections).await?;
+        pruning::prune(&self.connections, keep).await
+    }
+
+    async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
+        loading::load(&self.connections, load).await
+    }
+}

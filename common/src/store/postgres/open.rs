@@ -1,0 +1,222 @@
+//! How the database is reached, and whether its schema is ours.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::store::StoreError;
+
+mod embedded {
+    refinery::embed_migrations!("../migrations/postgres");
+}
+
+/// The lock under which one process migrates: "TERN" twice.
+const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"TERNTERN");
+
+/// Which database, and how long to wait for what.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// `postgres://user:password@host:port/database?sslmode=require`, or the words of libpq.
+    ///
+    /// `sslmode=require` encrypts, and verifies the server; anything else is plain text.
+    /// The connection has to be a session of its own: no transaction pooler may stand between.
+    pub url: String,
+    /// Trusts these certificates (a PEM file) in place of the system's.
+    pub root_certificates: Option<PathBuf>,
+    pub pool_size: usize,
+    /// How long to wait for a connection of the pool that is free.
+    pub pool_wait: Duration,
+    /// How long to wait for a new connection.
+    pub connect_timeout: Duration,
+    /// After which the server gives up on a statement.
+    pub statement_timeout: Duration,
+    /// After which a request is answered, whatever the server does.
+    pub request_timeout: Duration,
+    /// After which the server gives up on a statement of a load, a snapshot or a pruning.
+    pub long_statement_timeout: Duration,
+}
+
+impl PostgresConfig {
+    /// Two for each core of a usual database server; more would only queue there.
+    pub const POOL_SIZE: usize = 16;
+    pub const POOL_WAIT: Duration = Duration::from_millis(1400);
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+    pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
+    /// The contract wants an answer within two seconds.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(1900);
+    pub const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+    pub fn new(url: impl Into<String>) -> PostgresConfig {
+        PostgresConfig {
+            url: url.into(),
+            root_certificates: None,
+            pool_size: PostgresConfig::POOL_SIZE,
+            pool_wait: PostgresConfig::POOL_WAIT,
+            connect_timeout: PostgresConfig::CONNECT_TIMEOUT,
+            statement_timeout: PostgresConfig::STATEMENT_TIMEOUT,
+            request_timeout: PostgresConfig::REQUEST_TIMEOUT,
+            long_statement_timeout: PostgresConfig::LONG_STATEMENT_TIMEOUT,
+        }
+    }
+
+    /// What the driver is to do, with statements bounded by `statement_timeout`.
+    fn driver(&self, statement_timeout: Duration) -> Result<Config, OpenError> {
+        let mut config: Config = self.url.parse().map_err(|error| OpenError::Url(anyhow::Error::new(error)))?;
+        // Compiling a statement costs more than any of ours takes. A process that stopped in the middle of a
+        // transaction must not hold its locks for ever.
+        let options = format!(
+            "{} -c statement_timeout={} -c jit=off -c idle_in_transaction_session_timeout=60s",
+            config.get_options().unwrap_or_default(),
+            statement_timeout.as_millis()
+        );
+        config
+            .options(options.trim())
+            .connect_timeout(self.connect_timeout)
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(3))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(20));
+        if config.get_application_name().is_none() {
+            config.application_name("tern");
+        }
+        Ok(config)
+    }
+
+    pub(super) fn manager(&self) -> Result<Manager, OpenError> {
+        let config = self.driver(self.statement_timeout)?;
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        Ok(match self.tls(&config)? {
+            Some(tls) => Manager::from_config(config, tls, recycling),
+            None => Manager::from_config(config, NoTls, recycling),
+        })
+    }
+
+    fn tls(&self, config: &Config) -> Result<Option<MakeRustlsConnect>, OpenError> {
+        if config.get_ssl_mode() != SslMode::Require {
+            return Ok(None);
+        }
+        let mut roots = RootCertStore::empty();
+        match &self.root_certificates {
+            Some(path) => {
+                let unreadable = |error| OpenError::Certificates { path: path.clone(), error };
+                for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(error.into()))? {
+                    let certificate = certificate.map_err(|error| unreadable(error.into()))?;
+                    roots.add(certificate).map_err(|error| unreadable(error.into()))?;
+                }
+            }
+            // What the system has and cannot read is no more trusted than what it has not.
+            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        }
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| OpenError::Url(error.into()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Some(MakeRustlsConnect::new(tls)))
+    }
+
+    /// A connection of its own, on which statements take as long as they take.
+    async fn connect(&self) -> Result<Client, OpenError> {
+        let config = self.driver(Duration::ZERO)?;
+        let unreachable = |error: tokio_postgres::Error| OpenError::Unavailable(error.into());
+        // The task ends with the client, and what it has to tell the client tells, too.
+        match self.tls(&config)? {
+            Some(tls) => {
+                let (client, connection) = config.connect(tls).await.map_err(unreachable)?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+            None => {
+                let (client, connection) = config.connect(NoTls).await.map_err(unreachable)?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PostgresConfig {
+    /// Without the url, which holds the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("root_certificates", &self.root_certificates)
+            .field("pool_size", &self.pool_size)
+            .field("pool_wait", &self.pool_wait)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("long_statement_timeout", &self.long_statement_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the database url cannot be used: {0:#}")]
+    Url(anyhow::Error),
+    #[error("{}: {error:#}", .path.display())]
+    Certificates { path: PathBuf, error: anyhow::Error },
+    #[error("the database has not the schema of this version of Tern: run `tern-admin migrate`")]
+    Older,
+    #[error("the database was made by a newer version of Tern")]
+    Newer,
+    #[error("the database has the encoding {0}, and Tern needs UTF8")]
+    Encoding(String),
+    #[error("the database is unavailable: {0:#}")]
+    Unavailable(anyhow::Error),
+    #[error("the schema could not be brought up to date: {0:#}")]
+    Migration(anyhow::Error),
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> OpenError {
+        match error {
+            StoreError::Unavailable(error) => OpenError::Unavailable(error),
+            other => OpenError::Migration(other.into()),
+        }
+    }
+}
+
+/// Brings the schema up to date, one process at a time, and leaves one alone that is newer than this build.
+pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
+    let failed = |error: tokio_postgres::Error| OpenError::from(StoreError::from(error));
+    let mut client = config.connect().await?;
+    let encoding: String = client.query_one("SHOW server_encoding", &[]).await.map_err(failed)?.get(0);
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding(encoding));
+    }
+    // Of the session: it ends with the connection, however this function ends.
+    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
+    match embedded::migrations::runner().run_async(&mut client).await {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), refinery::error::Kind::MissingVersion(_)) => Err(OpenError::Newer),
+        Err(error) => Err(OpenError::Migration(error.into())),
+    }
+}
+
+/// Whether the schema is the one of this build.
+pub(super) async fn check_schema(client: &Client) -> Result<(), OpenError> {
+    let found = match client.query_one("SELECT max(version) FROM refinery_schema_history", &[]).await {
+        Ok(row) => row.try_get::<_, Option<i32>>(0).map_err(StoreError::from)?,
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => None,
+        Err(error) => return Err(StoreError::from(error).into()),
+    };
+    let ours = embedded::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max();
+    match found.cmp(&ours) {
+        std::cmp::Ordering::Less => Err(OpenError::Older),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(OpenError::Newer),
+    }
+}

@@ -1,0 +1,36 @@
+//! Statements over one connection, prepared once on it.
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
+
+use super::error;
+use crate::store::cursor::MarkedAt;
+use crate::store::postgres::position::Transaction;
+use crate::store::{Mark, Result};
+
+pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+pub(super) async fn rows(db: &ClientWrapper, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
+    let statement = db.prepare_cached(sql).await?;
+    db.query(&statement, values).await
+}
+
+pub(super) async fn row(db: &ClientWrapper, sql: &str, values: Values<'_>) -> Result<Option<Row>, Error> {
+    let statement = db.prepare_cached(sql).await?;
+    db.query_opt(&statement, values).await
+}
+
+pub(super) async fn execute(db: &ClientWrapper, sql: &str, values: Values<'_>) -> Result<u64, Error> {
+    let statement = db.prepare_cached(sql).await?;
+    db.execute(&statement, values).await
+}
+
+/// Reads the mark of this transaction from the columns `epoch` and `xid`.
+///
+/// A transaction that changed nothing has no id, and its mark is one that every position of its history covers.
+pub(super) fn mark(row: &Row) -> Result<Mark> {
+    let xid: Option<&str> = row.try_get("xid")?;
+    let transaction = Transaction::parse(row.try_get("epoch")?, xid.unwrap_or("0"));
+    transaction.map(|transaction| Mark(MarkedAt::Postgres(transaction))).ok_or_else(|| error::unexpected("epoch"))
+}

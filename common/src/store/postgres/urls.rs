@@ -1,0 +1,113 @@
+//! Urls in PostgreSQL. Each change is one statement: the row, its event and its mark.
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::{Error, Row};
+
+use super::listing::{Filter, List, Listed};
+use super::{error, query};
+use crate::event::EventType;
+use crate::store::{Changed, Page, Result, StoreError};
+use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
+use crate::{Id, TargetUrl, Timestamp};
+
+const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
+
+pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<Url>> {
+    // Asked for first, the user costs no id when it is not there.
+    let sql = "WITH url AS (
+                   INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
+                   SELECT id, $2, $3, $4, true, $5, $5 FROM users WHERE id = $1
+                   RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at
+               ), event AS (
+                   INSERT INTO events (url_id, user_id, event_type, timestamp, details)
+                   SELECT id, user_id, $6, $5, url_details(short_code, original_url) FROM url
+               )
+               SELECT url.*, replica_epoch() AS epoch, pg_current_xact_id_if_assigned()::text AS xid FROM url";
+    let title = url.title.as_ref().map(Title::as_str);
+    let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
+    let inserted =
+        query::row(db, sql, &[&url.user_id, &code, &target, &title, &Timestamp::now(), &EventType::CREATED]).await;
+    match inserted {
+        Ok(Some(row)) => changed(&row),
+        Ok(None) => Err(StoreError::UnknownUser(url.user_id)),
+        // The user went while the statement ran.
+        Err(error) if is_reference(&error) => Err(StoreError::UnknownUser(url.user_id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_reference(error: &Error) -> bool {
+    ["urls_user_id_fkey", "events_user_id_fkey"].iter().any(|constraint| error::violates(error, constraint))
+}
+
+pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Url>> {
+    let sql = "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at
+               FROM urls WHERE id = $1";
+    Ok(query::row(db, sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
+}
+
+pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> Result<Listed<Url>> {
+    let mut filters = Vec::new();
+    if let Some(code) = filter.short_code {
+        filters.push(Filter::uncounted("short_code", code));
+    }
+    if let Some(id) = filter.user_id {
+        filters.push(Filter::counted("user_id", id));
+    }
+    if let Some(is_active) = filter.is_active {
+        filters.push(Filter::counted("is_active", is_active));
+    }
+    List { table: "urls", columns: COLUMNS, filters }.page(db, page, from_row).await
+}
+
+pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Result<Option<Changed<Url>>> {
+    if change.is_empty() {
+        let sql = "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at,
+                          replica_epoch() AS epoch, NULL AS xid
+                   FROM urls WHERE id = $1";
+        return query::row(db, sql, &[&id]).await?.as_ref().map(changed).transpose();
+    }
+    let sql = "WITH url AS (
+                   UPDATE urls SET
+                       title = CASE WHEN $2 THEN $3 ELSE title END,
+                       is_active = coalesce($4, is_active),
+                       original_url = coalesce($5, original_url),
+                       updated_at = $6
+                   WHERE id = $1
+                   RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at
+               ), event AS (
+                   INSERT INTO events (url_id, user_id, event_type, timestamp, details)
+                   SELECT id, user_id, $7, $6, url_details(short_code, original_url) FROM url
+               )
+               SELECT url.*, replica_epoch() AS epoch, pg_current_xact_id_if_assigned()::text AS xid FROM url";
+    let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
+    let target = change.original_url.as_ref().map(TargetUrl::as_given);
+    let now = Timestamp::now();
+    let values: query::Values<'_> =
+        &[&id, &change.title.is_some(), &title, &change.is_active, &target, &now, &EventType::UPDATED];
+    query::row(db, sql, values).await?.as_ref().map(changed).transpose()
+}
+
+pub(super) async fn delete(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
+    let sql = "WITH gone AS (DELETE FROM urls WHERE id = $1 RETURNING id)
+               SELECT replica_epoch() AS epoch, pg_current_xact_id_if_assigned()::text AS xid FROM gone";
+    let gone = query::row(db, sql, &[&id]).await?;
+    gone.map(|row| Ok(Changed { value: (), mark: query::mark(&row)? })).transpose()
+}
+
+fn changed(row: &Row) -> Result<Changed<Url>> {
+    Ok(Changed { value: from_row(row)?, mark: query::mark(row)? })
+}
+
+fn from_row(row: &Row) -> Result<Url, Error> {
+    Ok(Url {
+        id: row.try_get(0)?,
+        user_id: row.try_get(1)?,
+        short_code: row.try_get(2)?,
+        original_url: row.try_get(3)?,
+        title: row.try_get(4)?,
+        is_active: row.try_get(5)?,
+        created_at: row.try_get(6)?,
+        updated_at: row.try_get(7)?,
+    })
+}

@@ -1,0 +1,122 @@
+//! Users in PostgreSQL.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::{Error, Row};
+
+use super::listing::{List, Listed};
+use super::{error, query};
+use crate::store::{Changed, Imported, Page, Result, StoreError};
+use crate::user::{NewUser, User, UserChange, UserRow};
+use crate::{Id, Timestamp};
+
+const COLUMNS: &str = "id, username, email, created_at";
+
+pub(super) async fn insert(db: &ClientWrapper, user: &NewUser) -> Result<User> {
+    let sql = "INSERT INTO users (username, email, created_at) VALUES ($1, $2, $3)
+               RETURNING id, username, email, created_at";
+    let inserted = query::row(db, sql, &[&user.username.as_str(), &user.email.as_str(), &Timestamp::now()]).await?;
+    Ok(from_row(&inserted.ok_or_else(|| error::unexpected("silence"))?)?)
+}
+
+pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<User>> {
+    let sql = "SELECT id, username, email, created_at FROM users WHERE id = $1";
+    Ok(query::row(db, sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
+}
+
+pub(super) async fn list(db: &ClientWrapper, page: Page) -> Result<Listed<User>> {
+    List { table: "users", columns: COLUMNS, filters: Vec::new() }.page(db, page, from_row).await
+}
+
+pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UserChange) -> Result<Option<User>> {
+    let sql = "UPDATE users SET username = coalesce($2, username), email = coalesce($3, email) WHERE id = $1
+               RETURNING id, username, email, created_at";
+    let username = change.username.as_ref().map(|username| username.as_str());
+    let email = change.email.as_ref().map(|email| email.as_str());
+    Ok(query::row(db, sql, &[&id, &username, &email]).await?.as_ref().map(from_row).transpose()?)
+}
+
+pub(super) async fn delete(db: &ClientWrapper, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+    // Foreign keys are checked when the whole statement is done.
+    let sql = "WITH urls_gone AS (DELETE FROM urls WHERE user_id = $1 AND $2 RETURNING id),
+               gone AS (
+                   DELETE FROM users
+                   WHERE id = $1 AND ($2 OR NOT EXISTS (SELECT FROM urls WHERE user_id = $1)) RETURNING id
+               )
+               SELECT (SELECT count(*) FROM gone) AS gone, replica_epoch() AS epoch,
+                      pg_current_xact_id_if_assigned()::text AS xid
+               FROM (SELECT count(*) FROM urls_gone) AS urls_gone";
+    match query::row(db, sql, &[&id, &cascade]).await {
+        Ok(Some(row)) if row.try_get::<_, i64>("gone")? > 0 => {
+            Ok(Some(Changed { value: (), mark: query::mark(&row)? }))
+        }
+        Ok(Some(_)) if cascade => Ok(None),
+        Ok(Some(_)) => refuse(db, id).await,
+        Ok(None) => Err(error::unexpected("silence")),
+        // A url came while the statement ran.
+        Err(error) if error::violates(&error, "urls_user_id_fkey") => refuse(db, id).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Why a user was not deleted: it owns urls, or is not there.
+async fn refuse(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
+    let sql = "SELECT row_total('urls', 'user_id=' || id) FROM users WHERE id = $1";
+    match query::row(db, sql, &[&id]).await? {
+        Some(row) => {
+            let urls: i64 = row.try_get(0)?;
+            Err(StoreError::UserOwnsUrls { user: id, urls: urls.unsigned_abs() })
+        }
+        None => Ok(None),
+    }
+}
+
+/// Imports rows in the order given; of rows that exclude each other the first is kept.
+pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<Vec<Imported>> {
+    let transaction = db.transaction().await?;
+    let now = Timestamp::now();
+    let ids: Vec<Option<Id>> = rows.iter().map(|row| row.id).collect();
+    let usernames: Vec<&str> = rows.iter().map(|row| row.username.as_str()).collect();
+    let emails: Vec<&str> = rows.iter().map(|row| row.email.as_str()).collect();
+    let times: Vec<Timestamp> = rows.iter().map(|row| row.created_at.unwrap_or(now)).collect();
+    if let Some(last) = ids.iter().flatten().max() {
+        let statement = transaction.prepare_cached("SELECT move_past('users_id_seq', $1)").await?;
+        transaction.execute(&statement, &[last]).await?;
+    }
+    let sql = "INSERT INTO users (id, username, email, created_at)
+               SELECT coalesce(id, nextval('users_id_seq')), username, email, created_at
+               FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY
+                   AS given (id, username, email, created_at, n)
+               ORDER BY n
+               ON CONFLICT DO NOTHING
+               RETURNING id, username, email, created_at";
+    let statement = transaction.prepare_cached(sql).await?;
+    let inserted = transaction.query(&statement, &[&ids, &usernames, &emails, &times]).await?;
+    let holders = transaction.prepare_cached("SELECT id, username FROM users WHERE id = ANY ($1)").await?;
+    let holders = transaction.query(&holders, &[&ids]).await?;
+    transaction.commit().await?;
+
+    let inserted = inserted.iter().map(from_row).collect::<Result<Vec<User>, _>>()?;
+    let mut inserted: HashMap<&str, &User> = inserted.iter().map(|user| (user.username.as_str(), user)).collect();
+    let holders: HashMap<Id, &str> =
+        holders.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?;
+    Ok(rows.iter().map(|row| answer(row, &mut inserted, &holders)).collect())
+}
+
+/// What became of `row`, given who was inserted, by name, and who holds the ids that were asked for.
+fn answer(row: &UserRow, inserted: &mut HashMap<&str, &User>, holders: &HashMap<Id, &str>) -> Imported {
+    let is_this = |user: &&User| user.email == row.email.as_str() && row.id.is_none_or(|id| id == user.id);
+    if inserted.get(row.username.as_str()).is_some_and(is_this) {
+        inserted.remove(row.username.as_str());
+        return Imported::Inserted;
+    }
+    match row.id {
+        Some(id) if holders.get(&id).is_some_and(|holder| *holder != row.username.as_str()) => Imported::IdTaken(id),
+        _ => Imported::Duplicate,
+    }
+}
+
+fn from_row(row: &Row) -> Result<User, Error> {
+    Ok(User { id: row.try_get(0)?, username: row.try_get(1)?, email: row.try_get(2)?, created_at: row.try_get(3)? })
+}

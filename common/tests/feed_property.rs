@@ -1,0 +1,289 @@
+//! Whoever follows PostgreSQL's feed holds the table, however transactions interleave.
+//!
+//! Writers on connections of their own begin, change, save, roll back and commit at random, one step at a time,
+//! and after each step a follower asks for what is new. It must then hold exactly what is committed.
+//! Two other ways to follow a table, widespread ones, are driven in the same way, to show that this test bites:
+//! by an ascending id, which skips rows for ever, and by the oldest open transaction, which waits for it.
+
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+
+use tern_common::Id;
+use tern_common::link::LinkRow;
+use tern_common::store::postgres::migrate;
+use tern_common::store::{PostgresConfig, PostgresStore};
+use tern_testkit::postgres::{Options, Postgres};
+use tokio_postgres::{Client, NoTls};
+
+#[path = "support/replica.rs"]
+mod replica;
+
+use replica::{Links, Replica};
+
+const WRITERS: u64 = 5;
+const STEPS: u32 = 250;
+
+/// One code in a few is touched by several transactions at once.
+const CODES: u64 = 10;
+
+struct Random(u64);
+
+impl Random {
+    /// SplitMix64: which steps are drawn matters little, that a failure repeats does.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn database(server: &Postgres) -> PostgresConfig {
+    let config = PostgresConfig::new(server.create_database());
+    migrate(&config).await.unwrap();
+    let client = connect(&config.url).await;
+    let scene = "INSERT INTO users (username, email, created_at) VALUES ('ada', 'ada@mail.example', now());
+                 -- What a table with an ascending id would log.
+                 CREATE TABLE numbered_changes (id bigserial PRIMARY KEY, short_code text);
+                 CREATE FUNCTION number_change() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN INSERT INTO numbered_changes (short_code) VALUES (NEW.short_code); RETURN NULL; END $$;
+                 CREATE TRIGGER numbered AFTER INSERT ON url_changes FOR EACH ROW EXECUTE FUNCTION number_change()";
+    client.batch_execute(scene).await.unwrap();
+    config
+}
+
+/// A connection that writes, perhaps in the middle of a transaction.
+struct Writer {
+    client: Client,
+    is_open: bool,
+    has_savepoint: bool,
+}
+
+impl Writer {
+    async fn new(url: &str) -> Writer {
+        let client = connect(url).await;
+        // A row that another transaction holds is an error and not a wait: all steps are taken by one task.
+        client.batch_execute("SET lock_timeout = '2ms'").await.unwrap();
+        Writer { client, is_open: false, has_savepoint: false }
+    }
+
+    async fn step(&mut self, random: &mut Random) {
+        let sql = match (random.below(12), self.is_open) {
+            // Some transactions stay open for most of the run.
+            (0 | 1, true) => "COMMIT".to_owned(),
+            (2, true) if random.below(2) == 0 => "ROLLBACK".to_owned(),
+            (3, true) if self.has_savepoint => "ROLLBACK TO SAVEPOINT s".to_owned(),
+            (3 | 4, true) => "SAVEPOINT s".to_owned(),
+            (0..=6, false) => "BEGIN".to_owned(),
+            _ => change(random),
+        };
+        match (self.client.batch_execute(&sql).await, sql.as_str()) {
+            (Ok(()), "BEGIN") => (self.is_open, self.has_savepoint) = (true, false),
+            (Ok(()), "COMMIT" | "ROLLBACK") => self.is_open = false,
+            (Ok(()), "SAVEPOINT s") => self.has_savepoint = true,
+            (Ok(()), _) => {}
+            (Err(_), _) => self.end("ROLLBACK").await,
+        }
+    }
+
+    async fn end(&mut self, how: &str) {
+        self.client.batch_execute(how).await.unwrap();
+        self.is_open = false;
+    }
+}
+
+/// A change to one code, or to many.
+fn change(random: &mut Random) -> String {
+    let (code, other, target) = (random.below(CODES), random.below(CODES), random.below(1_000));
+    let insert = format!(
+        "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+         VALUES (1, 'c{code}', 'https://{target}.example/', true, now(), now()) ON CONFLICT DO NOTHING"
+    );
+    match random.below(10) {
+        0..=3 => insert,
+        4 => format!("UPDATE urls SET original_url = 'https://{target}.example/' WHERE short_code = 'c{code}'"),
+        5 => format!("UPDATE urls SET is_active = NOT is_active WHERE id % 3 = {}", code % 3),
+        6 => format!("UPDATE urls SET short_code = 'c{other}' WHERE short_code = 'c{code}'"),
+        7 => format!("DELETE FROM urls WHERE short_code = 'c{code}'; {insert}"),
+        _ => format!("DELETE FROM urls WHERE short_code = 'c{code}'"),
+    }
+}
+
+/// A way to follow the table.
+#[expect(clippy::large_enum_variant, reason = "there are three of them")]
+enum Follower {
+    Ours { store: PostgresStore, replica: Replica },
+    ById { client: Client, last: i64, links: Links },
+    ByOldestOpen { client: Client, next: i64, links: Links },
+}
+
+impl Follower {
+    /// Asks for what is new, and gives all that the follower then holds.
+    async fn poll(&mut self) -> &Links {
+        match self {
+            Follower::Ours { store, replica } => {
+                replica.catch_up(store).await.unwrap();
+                &replica.links
+            }
+            Follower::ById { client, last, links } => {
+                let sql = "SELECT id, short_code FROM numbered_changes WHERE id > $1 ORDER BY id";
+                for row in client.query(sql, &[last]).await.unwrap() {
+                    *last = row.get(0);
+                    refresh(client, links, row.get(1)).await;
+                }
+                links
+            }
+            Follower::ByOldestOpen { client, next, links } => {
+                let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, ARRAY(
+                               SELECT DISTINCT short_code FROM url_changes
+                               WHERE xid >= $1::bigint::text::xid8 AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                           )";
+                let row = client.query_one(sql, &[next]).await.unwrap();
+                *next = row.get(0);
+                for code in row.get::<_, Vec<String>>(1) {
+                    refresh(client, links, code).await;
+                }
+                links
+            }
+        }
+    }
+}
+
+async fn refresh(client: &Client, links: &mut Links, code: String) {
+    match table(client).await.remove(&code) {
+        Some(row) => links.insert(code, row),
+        None => links.remove(&code),
+    };
+}
+
+/// What is committed.
+async fn table(client: &Client) -> Links {
+    let rows = client.query("SELECT short_code, id, user_id, original_url, is_active FROM urls", &[]).await.unwrap();
+    let link = |row: tokio_postgres::Row| {
+        let id = |column: usize| Id::new(row.get(column)).unwrap();
+        LinkRow {
+            short_code: row.get(0),
+            url_id: id(1),
+            owner_id: id(2),
+            original_url: row.get(3),
+            is_active: row.get(4),
+        }
+    };
+    rows.into_iter().map(|row| (row.get(0), link(row))).collect()
+}
+
+/// How a run went.
+struct Run {
+    /// Steps after which the follower did not hold what was committed.
+    late: Vec<u32>,
+    /// Whether it did in the end, when every transaction was over and nothing more was new.
+    complete: bool,
+}
+
+async fn run(url: &str, follower: &mut Follower, seed: u64) -> Run {
+    let mut random = Random(seed);
+    let observer = connect(url).await;
+    let mut writers = Vec::new();
+    for _ in 0..WRITERS {
+        writers.push(Writer::new(url).await);
+    }
+    let mut late = Vec::new();
+    for step in 0..STEPS {
+        let chosen = random.below(WRITERS) as usize;
+        writers[chosen].step(&mut random).await;
+        // Not after each: changes have to pile up, too.
+        if random.below(3) > 0 && *follower.poll().await != table(&observer).await {
+            late.push(step);
+        }
+    }
+    for writer in writers.iter_mut().filter(|writer| writer.is_open) {
+        writer.end("COMMIT").await;
+    }
+    let complete = *follower.poll().await == table(&observer).await;
+    Run { late, complete }
+}
+
+#[tokio::test]
+async fn our_cursor_skips_nothing_and_waits_for_nothing() {
+    let server = Postgres::start_new(&Options::default());
+    let config = database(&server).await;
+    let store = PostgresStore::open(&config).await.unwrap();
+    let mut follower = Follower::Ours { store, replica: Replica::default() };
+    for seed in 0..20 {
+        let run = run(&config.url, &mut follower, seed).await;
+        assert!(run.late.is_empty(), "seed {seed}: not what is committed after steps {:?}", run.late);
+        assert!(run.complete, "seed {seed}: something was skipped");
+    }
+    let Follower::Ours { replica, .. } = &follower else { unreachable!() };
+    assert_eq!(replica.snapshots, 1, "deltas alone have to do");
+}
+
+#[tokio::test]
+async fn an_ascending_id_skips_changes_for_ever() {
+    let server = Postgres::start_new(&Options::default());
+    let config = database(&server).await;
+    let mut follower = Follower::ById { client: connect(&config.url).await, last: 0, links: Links::new() };
+    for seed in 0..20 {
+        if !run(&config.url, &mut follower, seed).await.complete {
+            return;
+        }
+    }
+    panic!("no run in 20 made it skip: the test of our cursor proves nothing");
+}
+
+#[tokio::test]
+async fn the_oldest_open_transaction_stalls_changes_but_skips_none() {
+    let server = Postgres::start_new(&Options::default());
+    let config = database(&server).await;
+    let mut follower = Follower::ByOldestOpen { client: connect(&config.url).await, next: 1, links: Links::new() };
+    let mut stalled = 0;
+    for seed in 0..3 {
+        let run = run(&config.url, &mut follower, seed).await;
+        assert!(run.complete, "seed {seed}");
+        stalled += run.late.len();
+    }
+    assert!(stalled > 0, "no run made it wait: the test of our cursor proves nothing");
+}
+
+/// Without steps: writers and replicas at once, as fast as they can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_beside_concurrent_writers_end_up_with_the_table() {
+    let server = Postgres::start_new(&Options::default());
+    let config = database(&server).await;
+    let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|n| {
+            let url = config.url.clone();
+            tokio::spawn(async move {
+                let (mut writer, mut random) = (Writer::new(&url).await, Random(seed ^ n));
+                for _ in 0..STEPS * 2 {
+                    writer.step(&mut random).await;
+                }
+                writer.end("COMMIT").await;
+            })
+        })
+        .collect();
+    let replicas = (0..2).map(|_| async {
+        let store = PostgresStore::open(&config).await.unwrap();
+        let mut replica = Replica::default();
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            replica.catch_up(&store).await.unwrap();
+        }
+        replica.catch_up(&store).await.unwrap();
+        replica.links
+    });
+    let held = futures_util::future::join_all(replicas).await;
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let table = table(&connect(&config.url).await).await;
+    for links in held {
+        assert_eq!(links, table, "seed {seed}");
+    }
+}

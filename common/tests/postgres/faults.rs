@@ -1,0 +1,104 @@
+//! A server that stops, dies, hangs, or is full.
+
+use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_testkit::postgres::{Options, Postgres};
+
+use crate::{check_unavailable, config, connect, eventually, new_user, store, user};
+
+#[tokio::test]
+async fn a_server_that_stops_or_dies_is_unavailable_and_heals() {
+    let server = Postgres::start_new(&Options::default());
+    let (store, _) = store(&server).await;
+    user(&store, "ada").await;
+    for end in [Postgres::stop, Postgres::kill9] {
+        end(&server);
+        check_unavailable(store.ping()).await;
+        check_unavailable(store.insert_user(new_user("bob"))).await;
+        check_unavailable(store.snapshot()).await;
+        server.start();
+        eventually(async || store.ping().await).await;
+    }
+    user(&store, "bob").await;
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_unavailable_in_time_and_heals() {
+    let server = Postgres::start_new(&Options::default());
+    let (store, _) = store(&server).await;
+    let snapshot = store.snapshot().await.unwrap();
+    store.delta(&snapshot.cursor).await.unwrap();
+    server.freeze();
+    // At once, so that the test does not last six times as long; each over a connection of its own.
+    tokio::join!(
+        check_unavailable(store.ping()),
+        check_unavailable(store.insert_user(new_user("ada"))),
+        check_unavailable(store.delta(&snapshot.cursor)),
+        check_unavailable(store.snapshot()),
+    );
+    check_unavailable(store.ping()).await;
+    server.thaw();
+    eventually(async || store.ping().await).await;
+    eventually(async || store.delta(&snapshot.cursor).await).await;
+    user(&store, "bob").await;
+}
+
+#[tokio::test]
+async fn an_exhausted_pool_is_unavailable_in_time_and_heals() {
+    let config = PostgresConfig { pool_size: 2, ..config(Postgres::shared()).await };
+    let store = PostgresStore::open(&config).await.unwrap();
+    let other = connect(&config).await;
+    other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let page = tern_common::store::Page { number: 1, size: 1 };
+    tokio::join!(
+        check_unavailable(store.list_users(page)),
+        check_unavailable(store.insert_user(new_user("ada"))),
+        check_unavailable(store.list_users(page)),
+        check_unavailable(store.ping()),
+    );
+    other.batch_execute("COMMIT").await.unwrap();
+    user(&store, "ada").await;
+}
+
+#[tokio::test]
+async fn a_server_without_room_for_a_connection_is_unavailable_in_time() {
+    let server = Postgres::start_new(&Options { max_connections: 5, ..Options::default() });
+    let config = config(&server).await;
+    let store = PostgresStore::new(&config).unwrap();
+    let mut others = Vec::new();
+    while let Ok((client, connection)) = tokio_postgres::connect(&config.url, tokio_postgres::NoTls).await {
+        others.push((client, tokio::spawn(connection)));
+    }
+    assert!(others.len() >= 2);
+    check_unavailable(store.ping()).await;
+    others.clear();
+    eventually(async || store.ping().await).await;
+}
+
+#[tokio::test]
+async fn a_read_only_server_is_unavailable_to_writers() {
+    let (store, config) = store(Postgres::shared()).await;
+    let other = connect(&config).await;
+    let database = config.url.rsplit('/').next().unwrap();
+    let read_only = format!("ALTER DATABASE {database} SET default_transaction_read_only = on");
+    other.batch_execute(&read_only).await.unwrap();
+    let reopened = PostgresStore::open(&config).await.unwrap();
+    check_unavailable(reopened.insert_user(new_user("ada"))).await;
+    reopened.ping().await.unwrap();
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_no_answer_behind_for_the_next() {
+    let config = PostgresConfig { pool_size: 1, ..config(Postgres::shared()).await };
+    let store = PostgresStore::open(&config).await.unwrap();
+    let ada = user(&store, "ada").await;
+    let bob = user(&store, "bob").await;
+    for _ in 0..50 {
+        tokio::select! {
+            biased;
+            _ = store.find_user(ada.id) => {}
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(store.find_user(bob.id).await.unwrap().as_ref(), Some(&bob));
+    }
+}

@@ -1,0 +1,211 @@
+//! The feed through restarts, crashes and failovers, and beside what is done past Tern.
+
+use tern_common::store::{Cursor, Delta, PostgresConfig, PostgresStore, Store};
+use tern_testkit::postgres::{Options, Postgres};
+use tokio_postgres::Client;
+
+use crate::replica::Replica;
+use crate::{check_unavailable, config, connect, eventually, store, url, user};
+
+/// What `replica` holds is what is committed, once the database is back.
+async fn check_catches_up(replica: &mut Replica, store: &PostgresStore, other: &Client) {
+    let followed = tokio::sync::Mutex::new(std::mem::take(replica));
+    eventually(async || followed.lock().await.catch_up(store).await).await;
+    *replica = followed.into_inner();
+    let rows = other.query("SELECT short_code, original_url FROM urls ORDER BY short_code", &[]).await.unwrap();
+    let table: Vec<(&str, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let held = replica.links.values().map(|link| (link.short_code.as_str(), link.original_url.as_str()));
+    assert_eq!(held.collect::<Vec<_>>(), table);
+}
+
+#[tokio::test]
+async fn restarts_and_crashes_skip_nothing() {
+    let server = Postgres::start_new(&Options::default());
+    let (store, config) = store(&server).await;
+    let owner = user(&store, "ada").await.id;
+    let mut replica = Replica::default();
+    for (n, end) in [Postgres::stop, Postgres::kill9, Postgres::kill9].into_iter().enumerate() {
+        url(&store, owner, &format!("seen{n}")).await;
+        replica.catch_up(&store).await.unwrap();
+        url(&store, owner, &format!("unseen{n}")).await;
+        end(&server);
+        server.start();
+        let other = connect(&config).await;
+        let past = format!(
+            "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+             VALUES (1, 'after{n}', 'https://example.com/', true, now(), now())"
+        );
+        other.batch_execute(&past).await.unwrap();
+        check_catches_up(&mut replica, &store, &other).await;
+    }
+    assert_eq!(replica.snapshots, 1, "deltas have to do");
+}
+
+/// A crashed server gives the ids of transactions that left no trace again: a cursor from before takes them for done.
+#[tokio::test]
+async fn transaction_ids_that_are_given_again_skip_nothing() {
+    // So that nothing of those transactions reaches the disk.
+    let server = Postgres::start_new(&Options::default().set("wal_writer_delay", "10s"));
+    let (store, config) = store(&server).await;
+    let owner = user(&store, "ada").await.id;
+    let mut replica = Replica::default();
+    replica.catch_up(&store).await.unwrap();
+    let other = connect(&config).await;
+    for _ in 0..200 {
+        other.batch_execute("BEGIN; SELECT pg_current_xact_id(); ROLLBACK").await.unwrap();
+    }
+    replica.catch_up(&store).await.unwrap();
+    server.kill9();
+    server.start();
+    eventually(async || store.ping().await).await;
+    let again = url(&store, owner, "again").await;
+    assert!(replica.cursor.as_ref().unwrap().covers(&again), "no id was given again: the scene is not set");
+    check_catches_up(&mut replica, &store, &connect(&config).await).await;
+}
+
+#[tokio::test]
+async fn a_failover_that_loses_commits_makes_cursors_too_old() {
+    let primary = Postgres::start_new(&Options::default());
+    let (store, config) = store(&primary).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "kept").await;
+    let standby = primary.standby();
+    let standby_config =
+        PostgresConfig::new(config.url.replace(&format!(":{}/", primary.port()), &format!(":{}/", standby.port())));
+    let on_standby = PostgresStore::open(&standby_config).await.unwrap();
+    let mut replica = Replica::default();
+    replica.catch_up(&store).await.unwrap();
+
+    // A standby is read, and feeds nobody.
+    on_standby.ping().await.unwrap();
+    check_unavailable(on_standby.snapshot()).await;
+    check_unavailable(on_standby.delta(replica.cursor.as_ref().unwrap())).await;
+
+    standby.stop();
+    url(&store, owner, "lost").await;
+    replica.catch_up(&store).await.unwrap();
+    assert!(replica.links.contains_key("lost"));
+    primary.kill9();
+    standby.start();
+    standby.promote();
+    let both = format!("127.0.0.1:{},127.0.0.1:{}/", primary.port(), standby.port());
+    let both = config.url.replace(&format!("127.0.0.1:{}/", primary.port()), &both);
+    let store = PostgresStore::new(&PostgresConfig::new(format!("{both}?target_session_attrs=read-write"))).unwrap();
+    check_catches_up(&mut replica, &store, &connect(&standby_config).await).await;
+    assert_eq!(replica.links.keys().collect::<Vec<_>>(), ["kept"]);
+    assert_eq!(replica.snapshots, 2);
+    // Codes are given anew, and ids of transactions, too.
+    url(&store, owner, "new").await;
+    check_catches_up(&mut replica, &store, &connect(&standby_config).await).await;
+    assert_eq!(replica.snapshots, 2);
+}
+
+#[tokio::test]
+async fn an_open_transaction_holds_up_nobody_else() {
+    let (store, config) = store(Postgres::shared()).await;
+    let owner = user(&store, "ada").await.id;
+    let mut replica = Replica::default();
+    replica.catch_up(&store).await.unwrap();
+    let other = connect(&config).await;
+    let open = "BEGIN; INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+                VALUES (1, 'late', 'https://example.com/', true, now(), now())";
+    other.batch_execute(open).await.unwrap();
+    for n in 0..3 {
+        let mark = url(&store, owner, &format!("code{n}")).await;
+        replica.catch_up(&store).await.unwrap();
+        assert!(replica.links.contains_key(&format!("code{n}")));
+        assert!(replica.cursor.as_ref().unwrap().covers(&mark));
+    }
+    // Nor is a cursor made too old by what is pruned meanwhile.
+    store.prune_changes(std::time::Duration::ZERO).await.unwrap();
+    replica.catch_up(&store).await.unwrap();
+    other.batch_execute("COMMIT").await.unwrap();
+    check_catches_up(&mut replica, &store, &other).await;
+    assert_eq!((replica.links.len(), replica.snapshots), (4, 1));
+}
+
+#[tokio::test]
+async fn what_is_done_past_tern_is_seen() {
+    let (store, config) = store(Postgres::shared()).await;
+    user(&store, "ada").await;
+    let mut replica = Replica::default();
+    replica.catch_up(&store).await.unwrap();
+    let other = connect(&config).await;
+    let insert = "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+                  SELECT 1, 'code' || n, 'https://example.com/', true, now(), now() FROM generate_series(1, 20) AS n";
+    for sql in [
+        insert,
+        "UPDATE urls SET short_code = 'renamed' WHERE short_code = 'code1'",
+        "DELETE FROM urls WHERE id % 3 = 0",
+        "UPDATE urls SET title = 'nothing that is served'",
+        "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+         VALUES (1, 'code2', 'https://upsert.example/', true, now(), now())
+         ON CONFLICT (short_code) DO UPDATE SET original_url = excluded.original_url",
+    ] {
+        other.batch_execute(sql).await.unwrap();
+        check_catches_up(&mut replica, &store, &other).await;
+    }
+    assert_eq!(replica.snapshots, 1);
+    other.batch_execute("TRUNCATE urls CASCADE").await.unwrap();
+    check_catches_up(&mut replica, &store, &other).await;
+    assert_eq!((replica.links.len(), replica.snapshots), (0, 2));
+}
+
+#[tokio::test]
+async fn a_clone_of_a_database_is_another_history() {
+    let server = Postgres::shared();
+    let original = config(server).await;
+    let before = PostgresStore::open(&original).await.unwrap();
+    let cursor = before.snapshot().await.unwrap().cursor;
+    let name = original.url.rsplit('/').next().unwrap();
+    // Nobody may be connected to what is cloned.
+    let others = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    server.psql("postgres", &others);
+    let url = server.create_database_from(name);
+    let clone = PostgresStore::open(&PostgresConfig::new(url)).await.unwrap();
+    assert!(matches!(clone.delta(&cursor).await.unwrap(), Delta::TooOld));
+}
+
+#[tokio::test]
+async fn a_delta_of_very_many_changes_is_refused() {
+    let (store, config) = store(Postgres::shared()).await;
+    user(&store, "ada").await;
+    let cursor = store.snapshot().await.unwrap().cursor;
+    let many = "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+                SELECT 1, 'code' || n, 'https://example.com/', true, now(), now()
+                FROM generate_series(1, 100001) AS n";
+    connect(&config).await.batch_execute(many).await.unwrap();
+    assert!(matches!(store.delta(&cursor).await.unwrap(), Delta::TooOld));
+}
+
+/// What `covers` says of transactions is what PostgreSQL says of them.
+#[tokio::test]
+async fn visibility_is_that_of_postgresql() {
+    let (store, config) = store(Postgres::shared()).await;
+    let owner = user(&store, "ada").await.id;
+    let other = connect(&config).await;
+    let mark = url(&store, owner, "AAAAAA").await;
+    let cursor = store.snapshot().await.unwrap().cursor.to_string();
+    let (history, _) = cursor.rsplit_once('/').unwrap();
+    let xid = "SELECT xid::text::bigint FROM url_changes";
+    let xid: i64 = other.query_one(xid, &[]).await.unwrap().get(0);
+    // Random snapshots around the one transaction whose mark we have.
+    let random = "SELECT snapshot::text, pg_visible_in_snapshot($1::bigint::text::xid8, snapshot) FROM (
+                      SELECT (xmin || ':' || xmax || ':' || coalesce((
+                          SELECT string_agg(xid::text, ',' ORDER BY xid) FROM generate_series(xmin, xmax - 1) AS xid
+                          WHERE random() < 0.5
+                      ), ''))::pg_snapshot AS snapshot
+                      FROM (
+                          SELECT xmin, xmin + floor(random() * 8)::bigint AS xmax
+                          FROM (SELECT $1::bigint - 6 + floor(random() * 9)::bigint AS xmin FROM generate_series(1, 2000)) AS a
+                      ) AS b
+                  ) AS c";
+    let mut seen = 0;
+    for row in other.query(random, &[&xid]).await.unwrap() {
+        let (snapshot, is_visible): (&str, bool) = (row.get(0), row.get(1));
+        let cursor: Cursor = format!("{history}/{snapshot}").parse().unwrap();
+        assert_eq!(cursor.covers(&mark), is_visible, "{xid} in {snapshot}");
+        seen += u32::from(is_visible);
+    }
+    assert!((100..1900).contains(&seen), "{seen}");
+}

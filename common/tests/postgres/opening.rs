@@ -1,0 +1,92 @@
+//! Opening a database: its schema, and the way to it.
+
+use tern_common::store::postgres::{OpenError, migrate};
+use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_testkit::postgres::{Options, Postgres};
+
+use crate::{check_unavailable, config, connect, eventually, store, user};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_number_may_migrate_at_once() {
+    let config = PostgresConfig::new(Postgres::shared().create_database());
+    let migrating: Vec<_> = (0..8)
+        .map(|_| {
+            let config = config.clone();
+            tokio::spawn(async move { migrate(&config).await })
+        })
+        .collect();
+    for task in migrating {
+        task.await.unwrap().unwrap();
+    }
+    let store = PostgresStore::open(&config).await.unwrap();
+    user(&store, "ada").await;
+}
+
+#[tokio::test]
+async fn an_older_schema_is_refused_with_the_command_that_helps() {
+    let config = PostgresConfig::new(Postgres::shared().create_database());
+    let refused = PostgresStore::open(&config).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Older), "{refused}");
+    assert!(refused.to_string().contains("run `tern-admin migrate`"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let config = config(Postgres::shared()).await;
+    let newer = "INSERT INTO refinery_schema_history
+                 SELECT 9999, 'from_the_future', applied_on, checksum FROM refinery_schema_history LIMIT 1";
+    connect(&config).await.batch_execute(newer).await.unwrap();
+    let refused = PostgresStore::open(&config).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Newer), "{refused}");
+    let refused = migrate(&config).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Newer), "{refused}");
+}
+
+#[tokio::test]
+async fn a_database_of_another_encoding_is_refused() {
+    let server = Postgres::shared();
+    server.psql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0");
+    let refused = migrate(&PostgresConfig::new(server.url("latin"))).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the database has the encoding LATIN1, and Tern needs UTF8");
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_refused_without_its_password() {
+    let refused = PostgresStore::open(&PostgresConfig::new("postgres://ada:secret@host:port/db")).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Url(_)), "{refused}");
+    assert!(!format!("{refused} {refused:?}").contains("secret"));
+    assert!(!format!("{:?}", PostgresConfig::new("postgres://ada:secret@host/db")).contains("secret"));
+}
+
+#[tokio::test]
+async fn a_store_may_be_made_before_its_database_is_there() {
+    let server = Postgres::start_new(&Options::default());
+    let config = config(&server).await;
+    server.stop();
+    assert!(matches!(PostgresStore::open(&config).await, Err(OpenError::Unavailable(_))));
+    let store = PostgresStore::new(&config).unwrap();
+    check_unavailable(store.ping()).await;
+    server.start();
+    eventually(async || store.check_schema().await).await;
+    store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn tls_is_used_when_it_is_required_and_verifies_the_server() {
+    let server = Postgres::start_new(&Options { tls: true, ..Options::default() });
+    let (_, plain) = store(&server).await;
+    let url = format!("{}?sslmode=require", plain.url);
+    let trusting = PostgresConfig { root_certificates: Some(server.certificate()), ..PostgresConfig::new(&url) };
+    migrate(&trusting).await.unwrap();
+    let store = PostgresStore::open(&trusting).await.unwrap();
+    store.ping().await.unwrap();
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                     WHERE ssl AND application_name = 'tern'";
+    assert_eq!(server.psql("postgres", encrypted).trim(), "1");
+
+    // The system's certificates do not vouch for it.
+    let refused = PostgresStore::open(&PostgresConfig::new(&url)).await;
+    assert!(matches!(refused, Err(OpenError::Unavailable(_))), "{refused:?}");
+    let nowhere = PostgresConfig { root_certificates: Some("/nowhere.pem".into()), ..trusting };
+    assert!(matches!(PostgresStore::open(&nowhere).await, Err(OpenError::Certificates { .. })));
+}

@@ -1,0 +1,49 @@
+//! A replica as a redirector would be: snapshot first, then deltas, and again from the start when told so.
+
+use std::collections::BTreeMap;
+
+use tern_common::link::LinkRow;
+use tern_common::store::{Cursor, Delta, LinkChange, Result, Store};
+
+pub type Links = BTreeMap<String, LinkRow>;
+
+#[derive(Default)]
+pub struct Replica {
+    pub links: Links,
+    pub cursor: Option<Cursor>,
+    /// How many snapshots were taken.
+    pub snapshots: u32,
+}
+
+impl Replica {
+    /// Follows until nothing more is there.
+    pub async fn catch_up(&mut self, store: &dyn Store) -> Result<()> {
+        loop {
+            let Some(cursor) = &self.cursor else {
+                let mut snapshot = store.snapshot().await?;
+                let mut links = Links::new();
+                while let Some(batch) = snapshot.rows.recv().await {
+                    links.extend(batch?.into_iter().map(|row| (row.short_code.clone(), row)));
+                }
+                (self.links, self.cursor) = (links, Some(snapshot.cursor));
+                self.snapshots += 1;
+                continue;
+            };
+            match store.delta(cursor).await? {
+                Delta::TooOld => self.cursor = None,
+                Delta::Changes { changes, cursor, more } => {
+                    for change in changes {
+                        match change {
+                            LinkChange::Put(row) => drop(self.links.insert(row.short_code.clone(), row)),
+                            LinkChange::Removed { short_code } => drop(self.links.remove(&short_code)),
+                        }
+                    }
+                    self.cursor = Some(cursor);
+                    if !more {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Private PostgreSQL servers.
+//!
+//! Each process that tests has one directory for all its servers, and a janitor: a shell that waits for the process
+//! to end, in whatever way, then ends the servers and removes the directory.
+
+use std::fs;
+use std::io::{PipeWriter, pipe};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
+
+use crate::server::free_port;
+
+/// A PostgreSQL server on loopback, with a superuser `tern` whom it trusts. Stopped when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    data: PathBuf,
+    port: u16,
+    databases: AtomicU32,
+}
+
+/// What a test may want otherwise.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Off, unless the test is about what survives a power cut.
+    pub fsync: bool,
+    pub max_connections: u32,
+    /// Offers TLS, under the certificate at [`Postgres::certificate`].
+    pub tls: bool,
+    /// Further settings, as in `postgresql.conf`.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { fsync: false, max_connections: 200, tls: false, settings: Vec::new() }
+    }
+}
+
+impl Options {
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Options {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+impl Postgres {
+    /// The server that the tests of this process share. They must not stop it.
+    pub fn shared() -> &'static Postgres {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(|| Postgres::start_new(&Options::default()))
+    }
+
+    /// A server of the test's own.
+    pub fn start_new(options: &Options) -> Postgres {
+        let site = Site::get();
+        let server = Postgres { data: site.new_directory(), port: free_port(), databases: AtomicU32::new(0) };
+        run(Command::new("cp").arg("-a").arg(site.template.join(".")).arg(&server.data), "copying a new cluster");
+        if options.tls {
+            let certify = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tern"];
+            // The certificate vouches for itself: it is the root and the leaf.
+            let extend = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+            let mut openssl = as_owner(Path::new("openssl"));
+            openssl.args(certify).args(extend).arg("-keyout").arg(server.data.join("server.key"));
+            run(openssl.arg("-out").arg(server.certificate()), "openssl");
+        }
+        server.configure(options);
+        server.start();
+        server
+    }
+
+    /// The certificate to be trusted, if the server offers TLS.
+    pub fn certificate(&self) -> PathBuf {
+        self.data.join("server.crt")
+    }
+
+    fn configure(&self, options: &Options) {
+        let mut settings = format!(
+            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nmax_connections = {}\n\
+             fsync = {}\nshared_buffers = 32MB\nautovacuum = off\nlog_min_messages = warning\n",
+            self.port,
+            self.data.display(),
+            options.max_connections,
+            if options.fsync { "on" } else { "off" },
+        );
+        if options.tls {
+            settings.push_str("ssl = on\n");
+        }
+        for (name, value) in &options.settings {
+            settings.push_str(&format!("{name} = '{value}'\n"));
+        }
+        // The last word on a setting counts: this file is included at the end of the main one.
+        fs::write(self.data.join("tern.conf"), settings).unwrap();
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://tern@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes an empty database and gives its url.
+    pub fn create_database(&self) -> String {
+        self.create_database_from("template1")
+    }
+
+    /// Makes a copy of the database `template`, to which nobody may be connected, and gives its url.
+    pub fn create_database_from(&self, template: &str) -> String {
+        let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
+        self.url(&name)
+    }
+
+    /// Runs SQL as somebody beside Tern would, and gives what it prints.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(program("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-c", sql]);
+        run(&mut psql, sql)
+    }
+
+    /// Stops the server as its administrator would, cutting connections.
+    pub fn stop(&self) {
+        self.control("stop", &["-m", "fast"]);
+    }
+
+    /// Starts the server, and waits until it answers.
+    pub fn start(&self) {
+        self.control("start", &["-l", &self.data.join("log").display().to_string()]);
+    }
+
+    /// Kills every process of the server, as if its machine went away, but for what the disk has.
+    pub fn kill9(&self) {
+        self.signal(Signal::SIGKILL);
+        let gone = |pid: &Pid| !PathBuf::from(format!("/proc/{pid}")).exists();
+        while !self.processes().iter().all(gone) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Stops every process of the server where it is: connections stay, and nothing answers.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// An asynchronous standby that follows this server.
+    pub fn standby(&self) -> Postgres {
+        let standby =
+            Postgres { data: Site::get().new_directory(), port: free_port(), databases: AtomicU32::new(1000) };
+        let mut backup = as_owner(&program("pg_basebackup"));
+        backup.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", &self.url("postgres"), "-D"]);
+        run(backup.arg(&standby.data), "pg_basebackup");
+        standby.configure(&Options::default());
+        standby.start();
+        standby
+    }
+
+    /// Makes a standby a primary.
+    pub fn promote(&self) {
+        self.control("promote", &[]);
+    }
+
+    fn control(&self, what: &str, arguments: &[&str]) {
+        let mut control = as_owner(&program("pg_ctl"));
+        run(control.arg("-D").arg(&self.data).args(["-w", "-t", "60", "-s"]).args(arguments).arg(what), what);
+    }
+
+    fn signal(&self, signal: Signal) {
+        for process in self.processes() {
+            // One that has ended needs no signal.
+            let _ = kill(process, signal);
+        }
+    }
+
+    /// The postmaster, first, and its children.
+    fn processes(&self) -> Vec<Pid> {
+        let Ok(file) = fs::read_to_string(self.data.join("postmaster.pid")) else { return Vec::new() };
+        let postmaster = file.lines().next().unwrap();
+        let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        let children = children.unwrap_or_default();
+        let pids = [postmaster].into_iter().chain(children.split_whitespace());
+        pids.map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.thaw();
+        if !self.processes().is_empty() {
+            let mut control = as_owner(&program("pg_ctl"));
+            // A server that was killed is no longer there to be stopped.
+            let _ = control.arg("-D").arg(&self.data).args(["-w", "-s", "-m", "immediate", "stop"]).output();
+        }
+    }
+}
+
+/// Where the servers of this process live.
+struct Site {
+    directory: PathBuf,
+    /// A fresh cluster to be copied, which is faster than making one.
+    template: PathBuf,
+    count: AtomicU32,
+    /// Never written to: that it closes is what the janitor waits for.
+    _alive: PipeWriter,
+    /// Outlives this process.
+    _janitor: Child,
+}
+
+const JANITOR: &str = r#"
+trap '' HUP INT TERM
+read -r _
+for file in "$1"/*/postmaster.pid; do
+    pid=$(head -n 1 "$file") || continue
+    for process in $pid $(cat "/proc/$pid/task/$pid/children"); do kill -CONT "$process"; done
+    # Immediate shutdown: unlike a kill, it leaves no shared memory behind.
+    kill -QUIT "$pid"
+done
+while kill -0 $(head -q -n 1 "$1"/*/postmaster.pid); do sleep 0.1; done
+rm -rf "$1"
+"#;
+
+impl Site {
+    fn get() -> &'static Site {
+        static SITE: OnceLock<Site> = OnceLock::new();
+        SITE.get_or_init(|| {
+            let directory = tempfile::Builder::new().prefix("tern-postgres-").tempdir().unwrap().keep();
+            let (stdin, alive) = pipe().unwrap();
+            let mut janitor = Command::new("sh");
+            janitor.args(["-c", JANITOR, "janitor"]).arg(&directory);
+            janitor.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+            let janitor = janitor.spawn().unwrap();
+            if Uid::effective().is_root() {
+                run(Command::new("chown").arg("postgres:").arg(&directory), "chown");
+            }
+            let template = directory.join("template");
+            let mut initdb = as_owner(&program("initdb"));
+            initdb.args(["-U", "tern", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]);
+            run(initdb.arg(&template), "initdb");
+            let main = template.join("postgresql.conf");
+            let included = fs::read_to_string(&main).unwrap() + "\ninclude 'tern.conf'\n";
+            fs::write(&main, included).unwrap();
+            Site { directory, template, count: AtomicU32::new(0), _alive: alive, _janitor: janitor }
+        })
+    }
+
+    /// The path of a directory that is still to be made.
+    fn new_directory(&self) -> PathBuf {
+        self.directory.join(self.count.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+}
+
+/// The directory of the newest server programs that are installed.
+///
+/// # Panics
+/// With the command that installs them when there are none.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+        let installed = versions.filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let version: u32 = path.file_name()?.to_str()?.parse().ok()?;
+            path.join("bin/initdb").exists().then(|| (version, path.join("bin")))
+        });
+        let newest = installed.max();
+        newest.expect("no PostgreSQL server is there; install it with: apt-get install postgresql").1
+    })
+}
+
+fn program(name: &str) -> PathBuf {
+    programs().join(name)
+}
+
+/// A program run by somebody whom it does not refuse: it refuses root.
+fn as_owner(program: &Path) -> Command {
+    if Uid::effective().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+/// Runs `command` to its end, and gives what it printed.
+///
+/// # Panics
+/// If it fails.
+fn run(command: &mut Command, what: &str) -> String {
+    // Into files: a server that `pg_ctl` starts would keep a pipe open for as long as it runs.
+    let (printed, complained) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.current_dir("/").stdin(Stdio::null());
+    command.stdout(printed.try_clone().unwrap()).stderr(complained.try_clone().unwrap());
+    let status = command.status().unwrap();
+    assert!(status.success(), "{what} failed: {}", read(complained));
+    read(printed)
+}
+
+fn read(mut file: fs::File) -> String {
+    use std::io::{Read, Seek};
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
