@@ -13,6 +13,7 @@ pub mod event;
 pub mod id;
 pub mod link;
 pub mod product;
+pub mod redis;
 pub mod short_code;
 pub mod store;
 pub mod target_url;

@@ -5,4 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
+pub mod leash;
+pub mod redis;
+pub mod relay;
 pub mod server;
