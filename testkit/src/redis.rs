@@ -2,6 +2,7 @@
 //!
 //! The Redis that Debian's package may have started on port 6379 is never touched.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,8 @@ pub struct Redis {
     port: u16,
     options: Options,
     process: Option<Process>,
-    directory: TempDir,
+    /// For those that write files. A server that lives as long as the process never removes its own.
+    directory: Option<TempDir>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -58,9 +60,10 @@ impl Redis {
     }
 
     fn start_with(options: &Options) -> Redis {
-        let directory = tempfile::tempdir().unwrap();
+        let writes_files = options.tls || options.is_sentinel || !options.extra.is_empty();
+        let directory = writes_files.then(|| tempfile::tempdir().unwrap());
         if options.tls {
-            make_certificate(&directory);
+            make_certificate(directory.as_ref().unwrap().path());
         }
         let mut redis = Redis { port: free_port(), options: options.clone(), process: None, directory };
         // A port that was free a moment ago may be taken now.
@@ -154,8 +157,12 @@ impl Redis {
         self.process.as_ref().expect("the server was started")
     }
 
+    fn directory(&self) -> PathBuf {
+        self.directory.as_ref().map_or_else(std::env::temp_dir, |directory| directory.path().to_owned())
+    }
+
     fn file(&self, name: &str) -> String {
-        self.directory.path().join(name).to_str().unwrap().to_owned()
+        self.directory().join(name).to_str().unwrap().to_owned()
     }
 
     fn end(&mut self, signal: Signal) {
@@ -192,7 +199,7 @@ impl Redis {
             return [file, "--sentinel".into(), "--port".into(), self.port.to_string()].into();
         }
         set("bind", "127.0.0.1");
-        set("dir", self.directory.path().to_str().unwrap());
+        set("dir", self.directory().to_str().unwrap());
         set("save", "");
         set("appendonly", "no");
         if let Some(password) = &self.options.password {
@@ -273,7 +280,7 @@ impl RedisCluster {
     }
 }
 
-fn make_certificate(directory: &TempDir) {
+fn make_certificate(directory: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
         .args([
@@ -285,7 +292,7 @@ fn make_certificate(directory: &TempDir) {
             "basicConstraints=CA:FALSE",
         ])
         .args(["-keyout", "key.pem", "-out", "certificate.pem"])
-        .current_dir(directory.path())
+        .current_dir(directory)
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");

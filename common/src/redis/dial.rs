@@ -31,7 +31,7 @@ pub(crate) enum Connection {
 
 impl Dialer {
     pub(crate) fn new(config: &RedisConfig) -> Dialer {
-        // The first one who asks decides for the process, and what was decided is ring: see Cargo.toml.
+        // The first one who asks decides for the process; everybody asks for the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Dialer(config.clone())
     }
