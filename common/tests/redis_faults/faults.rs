@@ -6,32 +6,31 @@ use tern_common::bus::{Bus, Message, Received, ReplicaId, Subscription, Topic};
 use tern_common::cache::Cache;
 use tern_testkit::redis::Redis;
 use tern_testkit::relay::{Relay, Stall};
+use tokio::time::timeout;
 
 use crate::support::{bus_at, cache_at, cursor, eventually, hear_again, subscribed};
 
 /// Three seconds of silence, and half a second for a busy machine to notice.
 const LOSS_NOTICED_WITHIN: Duration = Duration::from_millis(3500);
 
+const AT_ONCE: Duration = Duration::from_millis(500);
+
 /// What one publication may take when Redis does not answer.
 const FAILS_WITHIN: Duration = Duration::from_millis(300);
 
-/// Publishes until the subscription breaks, and gives how long that took.
-async fn broken_after(bus: &dyn Bus, subscription: &mut Box<dyn Subscription>) -> Duration {
-    let began = Instant::now();
+/// Publishes until the subscription breaks, which must be noticed within `limit`.
+async fn breaks_within(limit: Duration, bus: &dyn Bus, subscription: &mut Box<dyn Subscription>) {
     let publishing = async {
         loop {
-            let asked_at = Instant::now();
-            let _ = bus.publish(Message::Invalidation).await;
-            assert!(asked_at.elapsed() < FAILS_WITHIN, "{:?}", asked_at.elapsed());
+            let _ = timeout(FAILS_WITHIN, bus.publish(Message::Invalidation)).await.expect("it fails fast");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let breaking = async { while subscription.next().await.is_ok() {} };
     tokio::select! {
         () = publishing => {}
-        () = breaking => {}
+        broken = timeout(limit, breaking) => broken.expect("the loss is noticed"),
     }
-    began.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,8 +40,8 @@ async fn killed_and_started_again() {
     let mut subscription = subscribed(&bus).await;
     bus.publish(Message::Invalidation).await.unwrap();
     redis.kill9();
-    let broken_after = broken_after(&bus, &mut subscription).await;
-    assert!(broken_after < Duration::from_millis(500), "the kernel closes its connections: {broken_after:?}");
+    // The kernel closes its connections.
+    breaks_within(AT_ONCE, &bus, &mut subscription).await;
     let refused = bus.subscribe(Topic::Invalidations).await.unwrap_err();
     assert!(refused.to_string().starts_with("the bus is unavailable: "), "{refused}");
     redis.start();
@@ -55,7 +54,7 @@ async fn stopped_in_order_and_started_again() {
     let bus = bus_at(&redis.url());
     let mut subscription = subscribed(&bus).await;
     redis.stop();
-    assert!(broken_after(&bus, &mut subscription).await < LOSS_NOTICED_WITHIN);
+    breaks_within(AT_ONCE, &bus, &mut subscription).await;
     redis.start();
     hear_again(&bus).await;
 }
@@ -83,8 +82,7 @@ async fn frozen_for_five_seconds() {
     let mut subscription = subscribed(&bus).await;
     let frozen_at = Instant::now();
     redis.freeze();
-    let broken_after = broken_after(&bus, &mut subscription).await;
-    assert!(broken_after < LOSS_NOTICED_WITHIN, "{broken_after:?}");
+    breaks_within(LOSS_NOTICED_WITHIN, &bus, &mut subscription).await;
     // Whoever wants a subscription now gets one once the server goes on, or learns that it does not answer.
     let still_frozen = bus.subscribe(Topic::Invalidations);
     tokio::time::sleep_until((frozen_at + Duration::from_secs(5)).into()).await;
@@ -99,8 +97,7 @@ async fn subscribers_cut() {
     let bus = bus_at(&redis.url());
     let mut subscription = subscribed(&bus).await;
     redis.cut_subscribers();
-    let broken_after = broken_after(&bus, &mut subscription).await;
-    assert!(broken_after < Duration::from_millis(500), "{broken_after:?}");
+    breaks_within(AT_ONCE, &bus, &mut subscription).await;
     hear_again(&bus).await;
 }
 
@@ -111,8 +108,7 @@ async fn half_open(stall: Stall) {
     let mut subscription = subscribed(&bus).await;
     bus.publish(Message::Invalidation).await.unwrap();
     relay.stall(stall);
-    let broken_after = broken_after(&bus, &mut subscription).await;
-    assert!(broken_after < LOSS_NOTICED_WITHIN, "{broken_after:?}");
+    breaks_within(LOSS_NOTICED_WITHIN, &bus, &mut subscription).await;
     relay.resume();
     hear_again(&bus).await;
 }
@@ -189,14 +185,15 @@ async fn a_cache_that_hangs_slows_few_requests() {
     let mut slow = 0;
     let mut asked = 0;
     while began.elapsed() < Duration::from_secs(3) {
-        let asked_at = Instant::now();
-        cache.get("key").await.unwrap_err();
-        assert!(asked_at.elapsed() < FAILS_WITHIN, "{:?}", asked_at.elapsed());
-        slow += usize::from(asked_at.elapsed() > Duration::from_millis(50));
+        let mut answer = cache.get("key");
+        if timeout(Duration::from_millis(20), &mut answer).await.is_err() {
+            timeout(FAILS_WITHIN, answer).await.expect("it fails fast").unwrap_err();
+            slow += 1;
+        }
         asked += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(asked > 50 && slow <= 3, "{slow} slow ones of {asked}");
+    assert!(asked > 20 && slow <= 3, "{slow} slow ones of {asked}");
     redis.thaw();
     let value = eventually(async || cache.get("key").await.ok()).await;
     assert_eq!(value, Some(b"value".to_vec()));
