@@ -8,19 +8,13 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::response::{IntoResponseParts, ResponseParts};
-use tern_common::bus::{Bus, BusError, Message, Received, ReplicaId, Subscription, Topic};
+use tern_common::bus::{Bus, BusError, MAX_REPLICAS, Message, Received, ReplicaId, SILENT_AFTER, Subscription, Topic};
 use tern_common::store::{Cursor, Mark};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// A replica that was silent for so long is not waited for. It tells of itself every second.
-const SILENT_AFTER: Duration = Duration::from_secs(3);
-
 /// Between two attempts to subscribe.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
-
-/// Messages can be forged; this bounds what they cost.
-const MAX_REPLICAS: usize = 1024;
 
 type Replicas = HashMap<ReplicaId, Sighting>;
 
@@ -100,6 +94,7 @@ async fn follow(bus: Arc<dyn Bus>, replicas: watch::Sender<Replicas>) {
         let error = match bus.subscribe(Topic::Progress).await {
             Ok(subscription) => {
                 bus_is_away = false;
+                greet(&*bus, &replicas).await;
                 match listen(subscription, &replicas).await {
                     Ok(()) => return,
                     Err(error) => error,
@@ -116,6 +111,20 @@ async fn follow(bus: Arc<dyn Bus>, replicas: watch::Sender<Replicas>) {
             () = tokio::time::sleep(RESUBSCRIBE_AFTER) => {}
             () = replicas.closed() => return,
         }
+    }
+}
+
+/// Notes the replicas that told of themselves before we listened, so that the first change waits for all of them.
+/// What they told since is still to be received, so nothing newer is overwritten.
+async fn greet(bus: &dyn Bus, replicas: &watch::Sender<Replicas>) {
+    match bus.live().await {
+        Ok(live) => replicas.send_modify(|replicas| {
+            for (replica, cursor) in live {
+                note(replicas, Message::Applied { replica, cursor });
+            }
+        }),
+        // Each of them tells of itself within a second.
+        Err(error) => tracing::debug!(%error, "the live redirectors are not known yet"),
     }
 }
 

@@ -25,6 +25,9 @@ pub trait Setting: Sized {
     /// Completes the sentence "expected ...".
     const EXPECTED: &'static str;
 
+    /// Whether the text may hold a password: then a problem does not repeat it.
+    const SECRET: bool = false;
+
     fn parse(text: &str) -> Option<Self>;
 }
 
@@ -69,7 +72,8 @@ impl<'a> Reader<'a> {
         let text = self.variables.get(variable).map(|text| text.trim()).filter(|text| !text.is_empty())?;
         let value = T::parse(text);
         if value.is_none() {
-            self.reject(variable, format!("expected {}, got {text:?}", T::EXPECTED));
+            let got = if T::SECRET { String::new() } else { format!(", got {text:?}") };
+            self.reject(variable, format!("expected {}{got}", T::EXPECTED));
         }
         value
     }

@@ -14,6 +14,7 @@ pub mod id;
 pub mod link;
 pub mod process;
 pub mod product;
+pub mod redis;
 pub mod short_code;
 pub mod store;
 pub mod target_url;

@@ -174,6 +174,22 @@ async fn a_wait_ends_with_the_message_that_was_missing() {
 }
 
 #[tokio::test]
+async fn replicas_that_spoke_before_we_listened_are_waited_for() {
+    let (before, mark, after) = a_change().await;
+    tokio::time::pause();
+    let bus = Arc::new(LocalBus::new());
+    let (swift, slow, gone) = (ReplicaId::random(), ReplicaId::random(), ReplicaId::random());
+    bus.publish(Message::Applied { replica: swift, cursor: after }).await.unwrap();
+    bus.publish(Message::Applied { replica: slow, cursor: before.clone() }).await.unwrap();
+    bus.publish(Message::Applied { replica: gone, cursor: before }).await.unwrap();
+    bus.publish(Message::Left { replica: gone }).await.unwrap();
+    let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
+    visibility.first_replica().await;
+    let visible = visibility.confirm(&mark, Duration::from_millis(100)).await;
+    assert_eq!(visible, Visible { confirmed: 1, live: 2 });
+}
+
+#[tokio::test]
 async fn a_broken_subscription_is_taken_up_again() {
     let (_, mark, after) = a_change().await;
     tokio::time::pause();

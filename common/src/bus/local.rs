@@ -1,10 +1,15 @@
 //! The bus within one process.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use async_trait::async_trait;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
+use tokio::time::Instant;
 
-use super::{Bus, BusError, Message, Received, Subscription, Topic};
+use super::{Bus, BusError, MAX_REPLICAS, Message, Received, ReplicaId, SILENT_AFTER, Subscription, Topic};
+use crate::store::Cursor;
 
 /// How many messages a slow subscriber may lag behind before it is told that it lost some.
 const CAPACITY: usize = 1024;
@@ -14,6 +19,8 @@ const CAPACITY: usize = 1024;
 pub struct LocalBus {
     invalidations: Sender<Message>,
     progress: Sender<Message>,
+    /// What each replica told last, and when. Those that fell silent are dropped with the next announcement.
+    live: Mutex<HashMap<ReplicaId, (Cursor, Instant)>>,
 }
 
 #[derive(Debug)]
@@ -21,7 +28,26 @@ struct LocalSubscription(Receiver<Message>);
 
 impl LocalBus {
     pub fn new() -> LocalBus {
-        LocalBus { invalidations: channel(CAPACITY).0, progress: channel(CAPACITY).0 }
+        LocalBus { invalidations: channel(CAPACITY).0, progress: channel(CAPACITY).0, live: Mutex::default() }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<ReplicaId, (Cursor, Instant)>> {
+        // Nothing that holds the lock can leave the map half changed.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, message: &Message) {
+        match message {
+            Message::Invalidation => {}
+            Message::Applied { replica, cursor } => {
+                let mut live = self.live();
+                live.retain(|_, (_, at)| at.elapsed() < SILENT_AFTER);
+                if live.len() < MAX_REPLICAS || live.contains_key(replica) {
+                    live.insert(*replica, (cursor.clone(), Instant::now()));
+                }
+            }
+            Message::Left { replica } => drop(self.live().remove(replica)),
+        }
     }
 
     fn sender(&self, topic: Topic) -> &Sender<Message> {
@@ -41,6 +67,7 @@ impl Default for LocalBus {
 #[async_trait]
 impl Bus for LocalBus {
     async fn publish(&self, message: Message) -> Result<(), BusError> {
+        self.note(&message);
         // Sending fails only when nobody listens, which is no failure of a bus.
         let _ = self.sender(message.topic()).send(message);
         Ok(())
@@ -48,6 +75,12 @@ impl Bus for LocalBus {
 
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError> {
         Ok(Box::new(LocalSubscription(self.sender(topic).subscribe())))
+    }
+
+    async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError> {
+        let live = self.live();
+        let heard_lately = live.iter().filter(|(_, (_, at))| at.elapsed() < SILENT_AFTER);
+        Ok(heard_lately.map(|(replica, (cursor, _))| (*replica, cursor.clone())).collect())
     }
 }
 

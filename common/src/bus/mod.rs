@@ -3,14 +3,24 @@
 //! It carries hints. Losing, repeating, reordering or forging every message costs time, never correctness.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 mod local;
+mod redis;
+mod text;
 
 pub use local::LocalBus;
+pub use redis::RedisBus;
 
 use crate::store::Cursor;
+
+/// A replica that has told nothing for so long does not count as live. It tells of itself every second.
+pub const SILENT_AFTER: Duration = Duration::from_secs(3);
+
+/// Announcements can be forged; nobody need remember more replicas than this.
+pub const MAX_REPLICAS: usize = 1024;
 
 /// What a subscriber wants to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +61,12 @@ impl ReplicaId {
     pub fn random() -> ReplicaId {
         ReplicaId(getrandom::u64().expect("the operating system gives random bytes"))
     }
+
+    /// Reads 16 hexadecimal digits; `None` for anything else.
+    fn parse(text: &str) -> Option<ReplicaId> {
+        let is_id = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        is_id.then(|| u64::from_str_radix(text, 16).ok().map(ReplicaId)).flatten()
+    }
 }
 
 impl fmt::Display for ReplicaId {
@@ -76,10 +92,18 @@ pub struct BusError(pub anyhow::Error);
 #[async_trait]
 pub trait Bus: fmt::Debug + Send + Sync + 'static {
     /// Sends to whoever listens at this moment.
+    ///
+    /// What replicas tell of themselves is also kept, for [`Bus::live`].
     async fn publish(&self, message: Message) -> Result<(), BusError>;
 
     /// Returns once the subscription stands: what is published from then on is either received or told as lost.
+    /// Invalidations that nobody has taken yet may arrive as one: any number says no more.
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError>;
+
+    /// The replicas that told of themselves within [`SILENT_AFTER`] and have not left, each once,
+    /// and how far they had come: for whoever has only now begun to listen.
+    /// A hint like any message, and no more than [`MAX_REPLICAS`] of them.
+    async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError>;
 }
 
 /// A standing subscription.

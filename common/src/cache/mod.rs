@@ -6,8 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 mod local;
+mod redis;
 
 pub use local::LocalCache;
+pub use redis::RedisCache;
 
 /// The cache cannot be reached; the caller does without.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,16 @@
 //! What every bus does.
 
-use tern_common::bus::{Bus, Message, Received, ReplicaId, Topic};
+use std::time::{Duration, Instant};
+
+use tern_common::bus::{Bus, Message, Received, ReplicaId, SILENT_AFTER, Topic};
 
 use crate::fixture;
+
+/// More than any bus keeps for a subscriber.
+const MANY: usize = 3000;
+
+/// Clocks differ, and machines are busy.
+const SLACK: Duration = Duration::from_millis(50);
 
 pub async fn a_subscriber_hears_what_is_published_after_it_subscribed(bus: &dyn Bus) {
     bus.publish(Message::Invalidation).await.unwrap();
@@ -17,11 +25,10 @@ pub async fn topics_are_apart(bus: &dyn Bus) {
     let mut invalidations = bus.subscribe(Topic::Invalidations).await.unwrap();
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
     let left = Message::Left { replica: ReplicaId::random() };
-    bus.publish(Message::Invalidation).await.unwrap();
-    bus.publish(left.clone()).await.unwrap();
-    bus.publish(Message::Invalidation).await.unwrap();
-    assert_eq!(progress.next().await.unwrap(), Received::Message(left));
     for _ in 0..2 {
+        bus.publish(left.clone()).await.unwrap();
+        bus.publish(Message::Invalidation).await.unwrap();
+        assert_eq!(progress.next().await.unwrap(), Received::Message(left.clone()));
         assert_eq!(invalidations.next().await.unwrap(), Received::Message(Message::Invalidation));
     }
 }
@@ -41,21 +48,89 @@ pub async fn every_subscriber_hears_everything(bus: &dyn Bus) {
 }
 
 pub async fn a_subscriber_that_lags_is_told_so(bus: &dyn Bus) {
-    let mut subscription = bus.subscribe(Topic::Invalidations).await.unwrap();
-    for _ in 0..10_000 {
-        bus.publish(Message::Invalidation).await.unwrap();
+    let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
+    for _ in 0..MANY {
+        bus.publish(Message::Left { replica: ReplicaId::random() }).await.unwrap();
     }
     let mut heard = 0;
     // Either every message arrives, or the subscriber learns that some did not.
-    while heard < 10_000 {
-        match subscription.next().await.unwrap() {
+    while heard < MANY {
+        match progress.next().await.unwrap() {
             Received::Message(_) => heard += 1,
             Received::Lost => return,
         }
     }
 }
 
+pub async fn of_many_invalidations_at_least_one_is_heard(bus: &dyn Bus) {
+    let mut invalidations = bus.subscribe(Topic::Invalidations).await.unwrap();
+    for _ in 0..MANY {
+        bus.publish(Message::Invalidation).await.unwrap();
+    }
+    let received = invalidations.next().await.unwrap();
+    assert!(matches!(received, Received::Lost | Received::Message(Message::Invalidation)), "{received:?}");
+}
+
+pub async fn waiting_for_a_message_can_be_given_up(bus: &dyn Bus) {
+    let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
+    let mut heard = Vec::new();
+    let mut sent = Vec::new();
+    while sent.len() < 200 {
+        let message = Message::Left { replica: ReplicaId::random() };
+        sent.push(Received::Message(message.clone()));
+        bus.publish(message).await.unwrap();
+        tokio::select! {
+            received = progress.next() => heard.push(received.unwrap()),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    while heard.len() < sent.len() {
+        heard.push(progress.next().await.unwrap());
+    }
+    assert_eq!(heard, sent);
+}
+
 pub async fn nobody_listening_is_no_failure(bus: &dyn Bus) {
     drop(bus.subscribe(Topic::Invalidations).await.unwrap());
     bus.publish(Message::Invalidation).await.unwrap();
+}
+
+pub async fn live_replicas_are_known_to_those_who_come_later(bus: &dyn Bus) {
+    assert_eq!(bus.live().await.unwrap(), []);
+    let (store, _directory) = fixture::sqlite().await;
+    let (_, before) = fixture::snapshot(&store).await;
+    let user = fixture::user(&store, "ann").await;
+    fixture::url(&store, user.id, "abc123").await;
+    let (_, after) = fixture::snapshot(&store).await;
+    let (one, other) = (ReplicaId::random(), ReplicaId::random());
+    bus.publish(Message::Applied { replica: one, cursor: before.clone() }).await.unwrap();
+    bus.publish(Message::Applied { replica: other, cursor: before.clone() }).await.unwrap();
+    bus.publish(Message::Applied { replica: one, cursor: after.clone() }).await.unwrap();
+    let mut live = bus.live().await.unwrap();
+    live.sort_by_key(|(replica, _)| *replica != one);
+    assert_eq!(live, [(one, after), (other, before.clone())]);
+
+    bus.publish(Message::Left { replica: one }).await.unwrap();
+    assert_eq!(bus.live().await.unwrap(), [(other, before)]);
+}
+
+pub async fn a_silent_replica_is_not_live(bus: &dyn Bus) {
+    let (store, _directory) = fixture::sqlite().await;
+    let (_, cursor) = fixture::snapshot(&store).await;
+    let (silent, loud) = (ReplicaId::random(), ReplicaId::random());
+    let tell = async |replica| bus.publish(Message::Applied { replica, cursor: cursor.clone() }).await.unwrap();
+    tell(silent).await;
+    let told_at = Instant::now();
+    loop {
+        tell(loud).await;
+        let live = bus.live().await.unwrap();
+        let silent_for = told_at.elapsed();
+        assert!(live.iter().any(|(replica, _)| *replica == loud), "{live:?}");
+        if !live.iter().any(|(replica, _)| *replica == silent) {
+            assert!(silent_for >= SILENT_AFTER - SLACK, "gone after {silent_for:?}");
+            return;
+        }
+        assert!(silent_for <= SILENT_AFTER + 20 * SLACK, "still live after {silent_for:?}");
+        tokio::time::sleep(SLACK).await;
+    }
 }

@@ -1,16 +1,21 @@
 //! Fresh instances of every implementation, and rows to fill them with.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tern_common::bus::LocalBus;
-use tern_common::cache::LocalCache;
+use tern_common::bus::{LocalBus, RedisBus};
+use tern_common::cache::{LocalCache, RedisCache};
+use tern_common::config::Setting;
 use tern_common::link::LinkRow;
+use tern_common::redis::{Prefix, RedisAddress, RedisConfig};
 use tern_common::store::postgres::migrate;
 use tern_common::store::{Cursor, Delta, LinkChange, Page, PostgresConfig, PostgresStore, SqliteStore, Store};
 use tern_common::url::{NewUrl, Url};
 use tern_common::user::{Email, NewUser, User, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
 use tern_testkit::postgres::{Options, Postgres};
+use tern_testkit::redis::Redis;
 
 pub async fn sqlite() -> (SqliteStore, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -41,6 +46,23 @@ pub async fn local_bus() -> (LocalBus, ()) {
 
 pub async fn local_cache() -> (LocalCache, ()) {
     (LocalCache::new(), ())
+}
+
+/// One server for all tests of this process, and a prefix for each.
+fn redis() -> RedisConfig {
+    static SERVER: LazyLock<Redis> = LazyLock::new(Redis::start_new);
+    static TESTS: AtomicUsize = AtomicUsize::new(0);
+    let address = RedisAddress::parse(&SERVER.url()).unwrap();
+    let prefix = Prefix::parse(&format!("test-{}:", TESTS.fetch_add(1, Ordering::Relaxed))).unwrap();
+    RedisConfig { prefix, ..RedisConfig::new(address) }
+}
+
+pub async fn redis_bus() -> (RedisBus, ()) {
+    (RedisBus::new(&redis()), ())
+}
+
+pub async fn redis_cache() -> (RedisCache, ()) {
+    (RedisCache::new(&redis()), ())
 }
 
 pub fn id(value: i64) -> Id {

@@ -104,10 +104,32 @@ conformance!(local_bus: bus over local_bus:
     topics_are_apart,
     every_subscriber_hears_everything,
     a_subscriber_that_lags_is_told_so,
+    of_many_invalidations_at_least_one_is_heard,
+    waiting_for_a_message_can_be_given_up,
     nobody_listening_is_no_failure,
+    live_replicas_are_known_to_those_who_come_later,
+    a_silent_replica_is_not_live,
+);
+
+conformance!(redis_bus: bus over redis_bus:
+    a_subscriber_hears_what_is_published_after_it_subscribed,
+    topics_are_apart,
+    every_subscriber_hears_everything,
+    a_subscriber_that_lags_is_told_so,
+    of_many_invalidations_at_least_one_is_heard,
+    waiting_for_a_message_can_be_given_up,
+    nobody_listening_is_no_failure,
+    live_replicas_are_known_to_those_who_come_later,
+    a_silent_replica_is_not_live,
 );
 
 conformance!(local_cache: cache over local_cache:
+    what_is_put_is_got_until_its_time_is_over,
+    a_later_put_replaces_value_and_lifetime,
+    keys_are_apart,
+);
+
+conformance!(redis_cache: cache over redis_cache:
     what_is_put_is_got_until_its_time_is_over,
     a_later_put_replaces_value_and_lifetime,
     keys_are_apart,

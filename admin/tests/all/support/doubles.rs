@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tern_common::bus::{Bus, BusError, LocalBus, Message, Received, Subscription, Topic};
+use tern_common::bus::{Bus, BusError, LocalBus, Message, Received, ReplicaId, Subscription, Topic};
 use tern_common::cache::{Cache, CacheError};
+use tern_common::store::Cursor;
 
 /// Nobody can reach it.
 #[derive(Debug)]
@@ -17,6 +18,10 @@ impl Bus for AbsentBus {
     }
 
     async fn subscribe(&self, _: Topic) -> Result<Box<dyn Subscription>, BusError> {
+        Err(BusError(anyhow::anyhow!("gone")))
+    }
+
+    async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError> {
         Err(BusError(anyhow::anyhow!("gone")))
     }
 }
@@ -36,6 +41,10 @@ impl Bus for FragileBus {
 
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError> {
         Ok(Box::new(FragileSubscription(Some(self.0.subscribe(topic).await?))))
+    }
+
+    async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError> {
+        self.0.live().await
     }
 }
 

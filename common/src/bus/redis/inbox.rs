@@ -1,0 +1,174 @@
+//! Between the socket of a subscription and whoever waits for its messages: small, whatever arrives.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ::redis::{PushInfo, PushKind, Value};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Ignored;
+use crate::bus::{Message, Received, Topic, text};
+
+/// How many announcements may wait. Invalidations do not count: any number of them says no more than one.
+const CAPACITY: usize = 1024;
+
+/// Filled by the task of the socket, emptied by one subscriber.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    topic: Topic,
+    ignored: Ignored,
+    contents: Mutex<Contents>,
+    arrived: Notify,
+}
+
+#[derive(Debug)]
+struct Contents {
+    invalidated: bool,
+    announcements: VecDeque<Message>,
+    lost: bool,
+    /// Why nothing will arrive any more.
+    closed: Option<String>,
+    heard_at: Instant,
+}
+
+impl Inbox {
+    pub(super) fn new(topic: Topic, ignored: Ignored) -> Inbox {
+        let contents = Contents {
+            invalidated: false,
+            announcements: VecDeque::new(),
+            lost: false,
+            closed: None,
+            heard_at: Instant::now(),
+        };
+        Inbox { topic, ignored, contents: Mutex::new(contents), arrived: Notify::new() }
+    }
+
+    /// Takes what the server sent unasked. Never waits.
+    pub(super) fn take(&self, push: &PushInfo) {
+        self.heard();
+        match push.kind {
+            PushKind::Disconnection => self.close("the connection broke"),
+            PushKind::Message => {
+                if let [_channel, Value::BulkString(text)] = &*push.data {
+                    self.deliver(text);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn deliver(&self, text: &[u8]) {
+        if text.len() > text::MAX_LEN {
+            return self.ignored.count("too long");
+        }
+        let Some(message) = text::read(text).filter(|message| message.topic() == self.topic) else {
+            return self.ignored.count("unreadable");
+        };
+        let mut contents = self.contents();
+        match message {
+            Message::Invalidation => contents.invalidated = true,
+            announcement if contents.announcements.len() < CAPACITY => contents.announcements.push_back(announcement),
+            _ => {
+                contents.lost = true;
+                self.ignored.count("too many");
+            }
+        }
+        drop(contents);
+        self.arrived.notify_one();
+    }
+
+    /// The server lives.
+    pub(super) fn heard(&self) {
+        self.contents().heard_at = Instant::now();
+    }
+
+    pub(super) fn heard_at(&self) -> Instant {
+        self.contents().heard_at
+    }
+
+    pub(super) fn close(&self, reason: &str) {
+        self.contents().closed.get_or_insert_with(|| reason.to_owned());
+        self.arrived.notify_one();
+    }
+
+    /// Waits for the next message. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// Why nothing will arrive any more, once everything was taken.
+    pub(super) async fn next(&self) -> Result<Received, String> {
+        loop {
+            if let Some(next) = self.contents().next() {
+                return next;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        // Nothing that holds the lock can leave the contents half changed.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn next(&mut self) -> Option<Result<Received, String>> {
+        if std::mem::take(&mut self.lost) {
+            Some(Ok(Received::Lost))
+        } else if std::mem::take(&mut self.invalidated) {
+            Some(Ok(Received::Message(Message::Invalidation)))
+        } else if let Some(announcement) = self.announcements.pop_front() {
+            Some(Ok(Received::Message(announcement)))
+        } else {
+            self.closed.clone().map(Err)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::ReplicaId;
+
+    fn message(text: &[u8]) -> PushInfo {
+        let channel = Value::BulkString(b"tern:v1:progress".to_vec());
+        PushInfo { kind: PushKind::Message, data: vec![channel, Value::BulkString(text.to_vec())] }
+    }
+
+    #[tokio::test]
+    async fn invalidations_are_one_however_many() {
+        let inbox = Inbox::new(Topic::Invalidations, Ignored::new());
+        for _ in 0..100_000 {
+            inbox.take(&message(b"invalidation"));
+        }
+        inbox.close("gone");
+        assert_eq!(inbox.next().await, Ok(Received::Message(Message::Invalidation)));
+        assert_eq!(inbox.next().await, Err("gone".to_owned()));
+        assert_eq!(inbox.next().await, Err("gone".to_owned()), "it stays closed");
+    }
+
+    #[tokio::test]
+    async fn announcements_beyond_the_capacity_are_told_as_lost() {
+        let ignored = Ignored::new();
+        let inbox = Inbox::new(Topic::Progress, ignored.clone());
+        let left = Message::Left { replica: ReplicaId::random() };
+        for _ in 0..CAPACITY + 10 {
+            inbox.take(&message(text::write(&left).as_bytes()));
+        }
+        assert_eq!(inbox.next().await, Ok(Received::Lost));
+        for _ in 0..CAPACITY {
+            assert_eq!(inbox.next().await, Ok(Received::Message(left.clone())));
+        }
+        assert!(inbox.contents().next().is_none());
+        assert_eq!(ignored.0.with_label_values(&["too many"]).get(), 10);
+    }
+
+    #[tokio::test]
+    async fn what_belongs_on_another_channel_is_ignored() {
+        let ignored = Ignored::new();
+        let inbox = Inbox::new(Topic::Progress, ignored.clone());
+        inbox.take(&message(b"invalidation"));
+        assert!(inbox.contents().next().is_none());
+        assert_eq!(ignored.0.with_label_values(&["unreadable"]).get(), 1);
+    }
+}

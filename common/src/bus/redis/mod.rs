@@ -1,0 +1,182 @@
+//! The bus between processes: Redis pub/sub, and a key for each live replica.
+//!
+//! Redis promises nothing about either, and nothing is expected: a message is a hint, a key is a hint with a lifetime.
+
+mod inbox;
+mod subscription;
+
+use std::collections::HashMap;
+
+use ::redis::{Cmd, Pipeline, RedisResult, cmd, pipe};
+use async_trait::async_trait;
+use prometheus::{IntCounterVec, Opts, Registry};
+
+use self::subscription::RedisSubscription;
+use super::{Bus, BusError, MAX_REPLICAS, Message, ReplicaId, SILENT_AFTER, Subscription, Topic, text};
+use crate::redis::{Connection, Dialer, Link, RedisConfig};
+use crate::store::Cursor;
+
+/// The list of replicas is forgotten when all of them have been silent for so long.
+const LIST_TTL_MS: u64 = 60_000;
+
+/// Messages to every process that uses the same Redis under the same prefix.
+#[derive(Debug)]
+pub struct RedisBus {
+    link: Link,
+    /// Each subscription has a connection of its own.
+    dialer: Dialer,
+    names: Names,
+    ignored: Ignored,
+}
+
+/// What channels and keys are called. The version is part of the name: two that differ do not hear each other.
+#[derive(Clone, Debug)]
+struct Names {
+    invalidations: String,
+    progress: String,
+    /// A set of the ids of replicas, live or not. Before its colon, a key of each replica has the same name;
+    /// the braces keep them all on one node of a cluster.
+    live: String,
+}
+
+/// Messages that were received and not passed on, by reason.
+#[derive(Clone, Debug)]
+struct Ignored(IntCounterVec);
+
+impl RedisBus {
+    /// Connects when it is first used, and whenever it must; a Redis that is away is no reason to fail here.
+    pub fn new(config: &RedisConfig) -> RedisBus {
+        let dialer = Dialer::new(config);
+        let link = Link::new(dialer.clone());
+        RedisBus { link, dialer, names: Names::new(config.prefix.as_str()), ignored: Ignored::new() }
+    }
+
+    /// Shows in `registry` how many messages were ignored.
+    ///
+    /// # Errors
+    /// When the registry shows those of a bus already.
+    pub fn export(&self, registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.ignored.0.clone()))
+    }
+
+    async fn announce(&self, replica: ReplicaId, cursor: &Cursor, message: &str) -> anyhow::Result<()> {
+        let mut keep = pipe();
+        keep.cmd("SADD").arg(&self.names.live).arg(replica.to_string()).ignore();
+        keep.cmd("PEXPIRE").arg(&self.names.live).arg(LIST_TTL_MS).ignore();
+        let ttl_ms = SILENT_AFTER.as_millis() as u64;
+        keep.cmd("SET").arg(self.names.of(replica)).arg(cursor.to_string()).arg("PX").arg(ttl_ms).ignore();
+        self.keep_and_tell(&keep, message).await
+    }
+
+    async fn take_leave(&self, replica: ReplicaId, message: &str) -> anyhow::Result<()> {
+        let mut forget = pipe();
+        forget.cmd("SREM").arg(&self.names.live).arg(replica.to_string()).ignore();
+        forget.cmd("DEL").arg(self.names.of(replica)).ignore();
+        self.keep_and_tell(&forget, message).await
+    }
+
+    /// Both at once, since they may go to different nodes; to one node the keys go first,
+    /// so that whoever hears the message finds them.
+    async fn keep_and_tell(&self, keys: &Pipeline, message: &str) -> anyhow::Result<()> {
+        let publish = &publish(&self.names.progress, message);
+        let commands = |connection: Connection| async move {
+            let (mut for_keys, mut for_message) = (connection.clone(), connection);
+            let (kept, told) = tokio::join!(keys.exec_async(&mut for_keys), publish.exec_async(&mut for_message));
+            told.and(kept)
+        };
+        self.link.run(commands).await
+    }
+
+    async fn live_replicas(&self) -> anyhow::Result<Vec<(ReplicaId, Cursor)>> {
+        let commands = |mut connection: Connection| async move {
+            let mut ids: Vec<Vec<u8>> =
+                cmd("SRANDMEMBER").arg(&self.names.live).arg(MAX_REPLICAS).query_async(&mut connection).await?;
+            let replicas: HashMap<Vec<u8>, ReplicaId> = ids
+                .iter()
+                .filter_map(|id| Some((id.clone(), ReplicaId::parse(std::str::from_utf8(id).ok()?)?)))
+                .collect();
+            let mut live = Vec::new();
+            if !replicas.is_empty() {
+                let keys: Vec<String> = replicas.values().map(|replica| self.names.of(*replica)).collect();
+                let cursors: Vec<Option<Vec<u8>>> = cmd("MGET").arg(keys).query_async(&mut connection).await?;
+                for ((id, replica), cursor) in replicas.iter().zip(cursors) {
+                    let Some(cursor) = cursor else { continue };
+                    ids.retain(|other| other != id);
+                    live.extend(String::from_utf8(cursor).ok().and_then(|text| Some((*replica, text.parse().ok()?))));
+                }
+            }
+            // The others are gone, or never were. One that is merely late comes back with its next heartbeat.
+            if !ids.is_empty() {
+                cmd("SREM").arg(&self.names.live).arg(ids).exec_async(&mut connection).await?;
+            }
+            RedisResult::Ok(live)
+        };
+        self.link.run(commands).await
+    }
+}
+
+#[async_trait]
+impl Bus for RedisBus {
+    async fn publish(&self, message: Message) -> Result<(), BusError> {
+        let text = text::write(&message);
+        let published = match &message {
+            Message::Invalidation => {
+                let publish = &publish(&self.names.invalidations, &text);
+                self.link.run(|mut connection| async move { publish.exec_async(&mut connection).await }).await
+            }
+            Message::Applied { replica, cursor } => self.announce(*replica, cursor, &text).await,
+            Message::Left { replica } => self.take_leave(*replica, &text).await,
+        };
+        published.map_err(BusError)
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError> {
+        let channel = self.names.channel(topic);
+        let subscription = RedisSubscription::open(&self.dialer, topic, channel, self.ignored.clone()).await;
+        subscription.map(|standing| Box::new(standing) as Box<dyn Subscription>).map_err(BusError)
+    }
+
+    async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError> {
+        self.live_replicas().await.map_err(BusError)
+    }
+}
+
+fn publish(channel: &str, message: &str) -> Cmd {
+    let mut publish = cmd("PUBLISH");
+    publish.arg(channel).arg(message);
+    publish
+}
+
+impl Names {
+    fn new(prefix: &str) -> Names {
+        Names {
+            invalidations: format!("{prefix}tern:v1:invalidations"),
+            progress: format!("{prefix}tern:v1:progress"),
+            live: format!("{{{prefix}tern:v1:live}}"),
+        }
+    }
+
+    fn channel(&self, topic: Topic) -> &str {
+        match topic {
+            Topic::Invalidations => &self.invalidations,
+            Topic::Progress => &self.progress,
+        }
+    }
+
+    fn of(&self, replica: ReplicaId) -> String {
+        format!("{}:{replica}", self.live)
+    }
+}
+
+impl Ignored {
+    fn new() -> Ignored {
+        let help = "Bus messages that were not passed on: too long, unreadable, or more than the receiver could take.";
+        let counters = IntCounterVec::new(Opts::new("tern_bus_messages_ignored_total", help), &["reason"])
+            .expect("the name and the label are well formed");
+        Ignored(counters)
+    }
+
+    fn count(&self, reason: &str) {
+        self.0.with_label_values(&[reason]).inc();
+    }
+}

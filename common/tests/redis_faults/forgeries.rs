@@ -1,0 +1,174 @@
+//! Whoever can reach the Redis can write to its channels and keys: that costs a hint, and nothing else.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use tern_common::bus::{Bus, Message, Received, ReplicaId, Topic};
+use tern_common::store::Cursor;
+use tern_testkit::redis::Redis;
+
+use crate::support::{bus_at, cursor, prefixed, raw, subscribed, take_all};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_messages_are_ignored_and_counted() {
+    let redis = Redis::start_new();
+    let bus = bus_at(&redis.url());
+    let mut invalidations = subscribed(&bus).await;
+    let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
+    let mut forger = raw(&redis.url()).await;
+    let left = format!("left {}", ReplicaId::random());
+    let megabyte = vec![b'x'; 1 << 20];
+    let forged: [(&str, &[u8]); 9] = [
+        ("tern:v1:invalidations", b""),
+        ("tern:v1:invalidations", b"garbage"),
+        ("tern:v1:invalidations", &[0, 159, 255, b'\r', b'\n']),
+        ("tern:v1:invalidations", &megabyte),
+        ("tern:v1:invalidations", left.as_bytes()),
+        ("tern:v1:progress", b"applied 0123456789abcdef not-a-cursor"),
+        ("tern:v1:progress", b"invalidation"),
+        // Other versions of Tern have other channels: these are not received at all.
+        ("tern:v2:invalidations", b"invalidation"),
+        ("tern:v0:progress", left.as_bytes()),
+    ];
+    for (channel, message) in forged {
+        redis::cmd("PUBLISH").arg(channel).arg(message).exec_async(&mut forger).await.unwrap();
+    }
+    bus.publish(Message::Invalidation).await.unwrap();
+    let goodbye = Message::Left { replica: ReplicaId::random() };
+    bus.publish(goodbye.clone()).await.unwrap();
+    assert_eq!(invalidations.next().await.unwrap(), Received::Message(Message::Invalidation));
+    assert_eq!(progress.next().await.unwrap(), Received::Message(goodbye));
+    assert!(take_all(&mut invalidations).await.is_empty());
+    let registry = prometheus::Registry::new();
+    bus.export(&registry).unwrap();
+    let metrics = tern_common::telemetry::metrics_text(&registry);
+    assert!(metrics.contains("tern_bus_messages_ignored_total{reason=\"too long\"} 1"), "{metrics}");
+    assert!(metrics.contains("tern_bus_messages_ignored_total{reason=\"unreadable\"} 6"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_keys_are_no_replicas() {
+    let redis = Redis::start_new();
+    let bus = bus_at(&redis.url());
+    let cursor: Cursor = cursor().await;
+    let replica = ReplicaId::random();
+    bus.publish(Message::Applied { replica, cursor: cursor.clone() }).await.unwrap();
+    let mut forger = raw(&redis.url()).await;
+    let mut forged = redis::pipe();
+    for id in ["", "x", "0123456789abcdef", "fedcba9876543210"] {
+        forged.cmd("SADD").arg("{tern:v1:live}").arg(id).ignore();
+    }
+    forged.cmd("SET").arg("{tern:v1:live}:fedcba9876543210").arg("not a cursor").ignore();
+    forged.exec_async(&mut forger).await.unwrap();
+    assert_eq!(bus.live().await.unwrap(), [(replica, cursor)]);
+    redis.command(&["DEL", "{tern:v1:live}"]);
+    redis.command(&["SET", "{tern:v1:live}", "a text"]);
+    bus.live().await.unwrap_err();
+    bus.publish(Message::Invalidation).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prefixes_are_apart() {
+    let redis = Redis::start_new();
+    let (one, other) = (prefixed(&redis.url(), "one:"), prefixed(&redis.url(), "other:"));
+    let mut heard_by_other = subscribed(&other).await;
+    one.publish(Message::Invalidation).await.unwrap();
+    one.publish(Message::Applied { replica: ReplicaId::random(), cursor: cursor().await }).await.unwrap();
+    assert_eq!(other.live().await.unwrap(), []);
+    assert!(take_all(&mut heard_by_other).await.is_empty());
+}
+
+const FLOOD: Duration = Duration::from_secs(3);
+const PER_SECOND: usize = 100_000;
+
+/// Publishes `message` a hundred thousand times a second, and gives how many were published.
+fn flood(port: u16, channel: &str, message: &str) -> usize {
+    const BATCH: usize = 1000;
+    let command =
+        format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${}\r\n{message}\r\n", channel.len(), message.len());
+    let batch = command.repeat(BATCH);
+    // One subscriber hears each: the answer to each command is `:1`.
+    let mut answers = vec![0; BATCH * ":1\r\n".len()];
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let began = Instant::now();
+    let mut published = 0;
+    while began.elapsed() < FLOOD {
+        if published < began.elapsed().as_millis() as usize * PER_SECOND / 1000 {
+            socket.write_all(batch.as_bytes()).unwrap();
+            socket.read_exact(&mut answers).unwrap();
+            published += BATCH;
+        } else {
+            std::thread::yield_now();
+        }
+    }
+    published
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Floods `channel` of a fresh server while `topic` is subscribed to and nobody takes anything;
+/// gives what is taken afterwards.
+#[expect(clippy::print_stdout, reason = "what was measured")]
+async fn flooded(topic: Topic, channel: &'static str, message: String) -> Vec<Received> {
+    let redis = Redis::start_new();
+    let bus = bus_at(&redis.url());
+    let mut subscription = bus.subscribe(topic).await.unwrap();
+    let (port, before) = (redis.port(), resident_bytes());
+    let published = tokio::task::spawn_blocking(move || flood(port, channel, &message)).await.unwrap();
+    let grown = resident_bytes().saturating_sub(before);
+    println!("{channel}: {published} messages in {FLOOD:?}; the process grew by {} KiB", grown / 1024);
+    assert!(grown < 32 << 20, "the process grew by {grown} bytes");
+    let taken = take_all(&mut subscription).await;
+    // It goes on as if nothing had been.
+    let replica = ReplicaId::random();
+    let next = if topic == Topic::Progress { Message::Left { replica } } else { Message::Invalidation };
+    bus.publish(next.clone()).await.unwrap();
+    assert_eq!(subscription.next().await.unwrap(), Received::Message(next));
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_hints_stays_small() {
+    let taken = flooded(Topic::Invalidations, "tern:v1:invalidations", "invalidation".to_owned()).await;
+    // One hint; a few on a machine so busy that some are still arriving.
+    assert!(taken.len() < 1000, "{}", taken.len());
+    assert_eq!(taken[0], Received::Message(Message::Invalidation));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_announcements_is_told_as_a_loss() {
+    let applied = format!("applied {} {}", ReplicaId::random(), cursor().await);
+    let taken = flooded(Topic::Progress, "tern:v1:progress", applied).await;
+    assert!(taken.contains(&Received::Lost), "{}", taken.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_in_a_flood_hears_on() {
+    let redis = Redis::start_new();
+    let bus = bus_at(&redis.url());
+    let mut subscription = subscribed(&bus).await;
+    let port = redis.port();
+    let mut flood = tokio::task::spawn_blocking(move || flood(port, "tern:v1:invalidations", "invalidation"));
+    let mut heard = 0;
+    let mut longest_wait = Duration::ZERO;
+    let published = loop {
+        let waited_since = Instant::now();
+        tokio::select! {
+            received = subscription.next() => {
+                assert_eq!(received.unwrap(), Received::Message(Message::Invalidation));
+                heard += 1;
+                longest_wait = longest_wait.max(waited_since.elapsed());
+            }
+            published = &mut flood => break published.unwrap(),
+        }
+    };
+    println!("{heard} of {published} heard apart, at most {longest_wait:?} between two");
+    assert!(heard > 0 && longest_wait < Duration::from_secs(1), "{heard}, {longest_wait:?}");
+    take_all(&mut subscription).await;
+    bus.publish(Message::Invalidation).await.unwrap();
+    assert_eq!(subscription.next().await.unwrap(), Received::Message(Message::Invalidation));
+}

@@ -1,0 +1,80 @@
+//! Buses and caches at an address, and what tests wait for.
+
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use tern_common::bus::{Bus, Message, Received, RedisBus, Subscription, Topic};
+use tern_common::cache::RedisCache;
+use tern_common::config::{Reader, Setting, Variables};
+use tern_common::redis::{Authorities, Prefix, RedisConfig};
+use tern_common::store::{Cursor, SqliteStore, Store};
+use tern_testkit::redis::Redis;
+
+pub fn config(url: &str) -> RedisConfig {
+    let variables = Variables::from([("REDIS_URL".to_owned(), url.to_owned())]);
+    let mut reader = Reader::new(&variables);
+    let config = RedisConfig::read(&mut reader).unwrap();
+    reader.finish(config).unwrap()
+}
+
+pub fn bus_at(url: &str) -> RedisBus {
+    RedisBus::new(&config(url))
+}
+
+/// With the authority that vouches for a private server.
+pub fn config_with_authority(redis: &Redis) -> RedisConfig {
+    let authorities = Authorities::parse(&redis.authority());
+    RedisConfig { authorities, ..config(&redis.url()) }
+}
+
+pub fn prefixed(url: &str, prefix: &str) -> RedisBus {
+    RedisBus::new(&RedisConfig { prefix: Prefix::parse(prefix).unwrap(), ..config(url) })
+}
+
+pub fn cache_at(url: &str) -> RedisCache {
+    RedisCache::new(&config(url))
+}
+
+/// A connection to say anything on.
+pub async fn raw(url: &str) -> MultiplexedConnection {
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+pub async fn subscribed(bus: &dyn Bus) -> Box<dyn Subscription> {
+    bus.subscribe(Topic::Invalidations).await.unwrap()
+}
+
+/// Whatever has arrived and arrives within a moment.
+pub async fn take_all(subscription: &mut Box<dyn Subscription>) -> Vec<Received> {
+    let mut taken = Vec::new();
+    while let Ok(received) = tokio::time::timeout(Duration::from_millis(100), subscription.next()).await {
+        taken.push(received.unwrap());
+    }
+    taken
+}
+
+/// Subscribes as soon as that can be done again, and waits until a publication is heard.
+pub async fn hear_again(bus: &dyn Bus) {
+    let mut subscription = eventually(async || bus.subscribe(Topic::Invalidations).await.ok()).await;
+    eventually(async || bus.publish(Message::Invalidation).await.ok()).await;
+    let heard = tokio::time::timeout(Duration::from_secs(1), subscription.next()).await;
+    assert_eq!(heard.expect("it is heard at once").unwrap(), Received::Message(Message::Invalidation));
+}
+
+/// Any cursor.
+pub async fn cursor() -> Cursor {
+    let directory = tempfile::tempdir().unwrap();
+    SqliteStore::open(&directory.path().join("tern.db")).await.unwrap().snapshot().await.unwrap().cursor
+}
+
+/// Waits for what is bound to happen soon.
+pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "it did not happen within 20 seconds");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,244 @@
+//! Two redirectors, an admin, a PostgreSQL and a Redis.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, redirect};
+use serde_json::{Value, json};
+use tern_testkit::postgres::{Options, Postgres};
+use tern_testkit::redis::Redis;
+
+use crate::plane::{Plane, command};
+
+/// Everything that serves, and what it was told.
+#[derive(Debug)]
+pub struct Fleet {
+    pub admin: Plane,
+    pub redirectors: Vec<Plane>,
+    pub postgres: Postgres,
+    pub redis: Redis,
+    settings: Vec<(String, String)>,
+    database: String,
+    client: Client,
+    directory: tempfile::TempDir,
+}
+
+/// How long a change took to be served by every redirector.
+#[derive(Clone, Copy, Debug)]
+pub struct Visible {
+    /// From sending the request; the commit lies in between.
+    pub since_sent: Duration,
+    /// From the answer, which was given after the commit.
+    pub since_answered: Duration,
+}
+
+impl Fleet {
+    /// A fleet with one user and `links` links, up and quiet.
+    pub async fn start(links: usize, settings: &[(&str, &str)]) -> Fleet {
+        let postgres = Postgres::start_new(&Options::default());
+        let redis = Redis::start_new();
+        let database = postgres.create_database();
+        let mut settings: Vec<(String, String)> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        for (name, value) in [
+            ("DATABASE_URL", postgres.url(&database)),
+            ("REDIS_URL", redis.url()),
+            ("APP_PORT", "0".to_owned()),
+            ("REDIRECTOR_LISTEN", "127.0.0.1:0".to_owned()),
+            ("REDIRECTOR_OPS_LISTEN", "127.0.0.1:0".to_owned()),
+            ("REDIRECTOR_WORKERS", "1".to_owned()),
+            ("LOG_LEVEL", "warn".to_owned()),
+        ] {
+            settings.push((name.to_owned(), value));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let migrated = command("tern-admin", &["migrate"], directory.path(), &settings).output().unwrap();
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        let fleet_settings = settings.clone();
+        let admin = Plane::start(&mut command("tern-admin", &["serve"], directory.path(), &settings), 1);
+        let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
+        let mut fleet = Fleet {
+            admin,
+            redirectors: Vec::new(),
+            postgres,
+            redis,
+            settings: fleet_settings,
+            database,
+            client,
+            directory,
+        };
+        for n in 0..2 {
+            let redirector = fleet.start_redirector(n);
+            fleet.redirectors.push(redirector);
+        }
+        fleet.all_loaded().await;
+        let user = json!({"username": "ada", "email": "ada@mail.example"});
+        assert_eq!(fleet.call(Method::POST, "/users", &user).await.0, 201);
+        for n in 0..links {
+            let body = json!({"user_id": 1, "original_url": format!("https://example.com/{n}")});
+            assert_eq!(fleet.call(Method::POST, "/urls", &body).await.0, 201);
+        }
+        fleet
+    }
+
+    /// Starts the `n`th redirector, with a data directory that it finds again at its next start.
+    pub fn start_redirector(&self, n: usize) -> Plane {
+        let mut settings = self.settings.clone();
+        for (name, path) in [("TERN_DATA_DIR", "data"), ("LOG_FILE", "app.log")] {
+            settings.push((name.to_owned(), self.redirector_directory(n).join(path).display().to_string()));
+        }
+        Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &settings), 2)
+    }
+
+    pub fn redirector_directory(&self, n: usize) -> PathBuf {
+        self.directory.path().join(format!("redirector{n}"))
+    }
+
+    /// Replaces a redirector that was killed.
+    pub fn restart_redirector(&mut self, n: usize) {
+        self.redirectors[n] = self.start_redirector(n);
+    }
+
+    pub async fn all_loaded(&self) {
+        for redirector in &self.redirectors {
+            let url = format!("http://{}/ready", redirector.addresses[1]);
+            crate::eventually("the redirector is ready", async || {
+                self.client.get(&url).send().await.is_ok_and(|answer| answer.status() == 200)
+            })
+            .await;
+        }
+    }
+
+    /// One call of the API: the status, `Tern-Visible`, and the body.
+    pub async fn call(&self, method: Method, path: &str, body: &Value) -> (u16, Option<String>, Value) {
+        let url = format!("http://{}{path}", self.admin.addresses[0]);
+        let response = self.client.request(method, url).json(body).send().await.unwrap();
+        let visible = response.headers().get("tern-visible").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), visible, response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// The code of a link.
+    pub async fn code(&self, id: usize) -> String {
+        let (_, _, url) = self.call(Method::GET, &format!("/urls/{id}"), &Value::Null).await;
+        url["short_code"].as_str().unwrap().to_owned()
+    }
+
+    /// What a redirector answers for a code. A HEAD, so that looking leaves no click.
+    pub async fn served(&self, redirector: usize, code: &str) -> (u16, Option<String>) {
+        let url = format!("http://{}/{code}", self.redirectors[redirector].addresses[0]);
+        let response = self.client.head(url).send().await.unwrap();
+        let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), location)
+    }
+
+    /// Gives a link a new target through the API and waits until every redirector serves it.
+    pub async fn change(&self, id: usize, code: &str, target: &str) -> Visible {
+        let sent = Instant::now();
+        let (status, _, body) = self.call(Method::PUT, &format!("/urls/{id}"), &json!({"original_url": target})).await;
+        assert_eq!(status, 200, "{body}");
+        let answered = Instant::now();
+        for redirector in 0..self.redirectors.len() {
+            crate::eventually("the change is served", async || {
+                self.served(redirector, code).await == (302, Some(target.to_owned()))
+            })
+            .await;
+        }
+        Visible { since_sent: sent.elapsed(), since_answered: answered.elapsed() }
+    }
+
+    /// After two quiet seconds, how many codes any redirector answers otherwise than the table says.
+    pub async fn differing(&self) -> usize {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let table = self.postgres.psql(&self.database, "SELECT short_code, is_active, original_url FROM urls");
+        let mut differing = 0;
+        for row in table.lines() {
+            let mut columns = row.splitn(3, '|');
+            let (code, is_active) = (columns.next().unwrap(), columns.next().unwrap() == "t");
+            let target = columns.next().unwrap().to_owned();
+            let expected = if is_active { (302, Some(target)) } else { (410, None) };
+            for redirector in 0..self.redirectors.len() {
+                let answer = self.served(redirector, code).await;
+                if answer != expected {
+                    println!("redirector {redirector} answers {code} with {answer:?}, the table says {expected:?}");
+                    differing += 1;
+                }
+            }
+        }
+        let rows = table.lines().count();
+        for redirector in 0..self.redirectors.len() {
+            let links = self.metric(redirector, "tern_replica_links").await;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+            let links = links as usize;
+            differing += links.abs_diff(rows);
+        }
+        differing
+    }
+
+    pub async fn metric(&self, redirector: usize, series: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.redirectors[redirector].addresses[1]);
+        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no series {series}"))
+    }
+
+    /// Runs SQL in the fleet's database, past Tern.
+    pub fn psql(&self, sql: &str) -> String {
+        self.postgres.psql(&self.database, sql)
+    }
+
+    /// Publishes forged messages as fast as one connection can, for a while; how many they were.
+    pub fn flood_redis(&self, time: Duration) -> JoinHandle<usize> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.redis.port())).unwrap();
+        let channel = "tern:v1:invalidations";
+        let forged = ["invalidation", "", "nonsense", "applied x y", "\u{0}\u{1}"].map(|message| {
+            let (channel_len, message_len) = (channel.len(), message.len());
+            format!("*3\r\n$7\r\nPUBLISH\r\n${channel_len}\r\n{channel}\r\n${message_len}\r\n{message}\r\n")
+        });
+        let batch = forged.concat().repeat(200);
+        std::thread::spawn(move || {
+            let until = Instant::now() + time;
+            let mut answers = stream.try_clone().unwrap();
+            let reader = std::thread::spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
+            let mut sent = 0;
+            while Instant::now() < until {
+                stream.write_all(batch.as_bytes()).unwrap();
+                sent += 1000;
+            }
+            stream.shutdown(Shutdown::Both).unwrap();
+            drop(reader.join().unwrap());
+            sent
+        })
+    }
+
+    /// Runs SQL in a transaction that stays open.
+    pub fn hold(&self, sql: &str) -> Held {
+        let url = self.postgres.url(&self.database);
+        let mut psql =
+            Command::new("psql").args(["-qAtX", "-d", &url]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = psql.stdin.take().unwrap();
+        writeln!(input, "BEGIN; {sql}; SELECT 'held';").unwrap();
+        let mut said = String::new();
+        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "held\n");
+        Held { psql, input }
+    }
+}
+
+/// An open transaction.
+#[derive(Debug)]
+pub struct Held {
+    psql: Child,
+    input: ChildStdin,
+}
+
+impl Held {
+    pub fn commit(mut self) {
+        writeln!(self.input, "COMMIT;").unwrap();
+        drop(self.input);
+        assert!(self.psql.wait().unwrap().success());
+    }
+}

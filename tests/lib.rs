@@ -1,0 +1,33 @@
+//! A fleet of Tern's processes over a PostgreSQL and a Redis of its own.
+
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+
+mod fleet;
+mod plane;
+
+use std::time::{Duration, Instant};
+
+pub use fleet::{Fleet, Held, Visible};
+pub use plane::Plane;
+
+/// Long enough for a machine that does ten other things; nothing waits so long unless it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `holds` does, and fails when it never does.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < PATIENCE, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The value below which `share` of the measured times lie.
+pub fn percentile(times: &[Duration], share: f64) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
+    #[expect(clippy::cast_precision_loss, reason = "nobody measures so often")]
+    let index = ((sorted.len() - 1) as f64 * share).round() as usize;
+    sorted[index]
+}

@@ -1,0 +1,70 @@
+//! One of Tern's processes.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A running plane. Killed when dropped.
+#[derive(Debug)]
+pub struct Plane {
+    process: Child,
+    /// Its announced addresses, in the order in which they were announced.
+    pub addresses: Vec<String>,
+}
+
+/// A binary of this workspace, from the directory in which this test was built.
+fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(path.exists(), "{} is not there; build it with: cargo build --workspace", path.display());
+    path
+}
+
+/// `name arguments...`, with these settings and nothing of this process's environment.
+pub(crate) fn command(name: &str, arguments: &[&str], directory: &Path, settings: &[(String, String)]) -> Command {
+    let mut command = Command::new(binary(name));
+    command.args(arguments).current_dir(directory).env_clear();
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+impl Plane {
+    /// Starts it and waits until it has announced so many addresses.
+    pub(crate) fn start(command: &mut Command, addresses: usize) -> Plane {
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let mut announced = Vec::new();
+        while announced.len() < addresses {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended before it was up: {said:?}")).unwrap();
+            if let Some((_, rest)) = line.split_once("http://") {
+                announced.push(rest.split('/').next().unwrap().to_owned());
+            }
+            said.push(line);
+        }
+        // What follows is not read; the pipe is kept open, so that saying more is no error.
+        std::thread::spawn(move || lines.for_each(drop));
+        Plane { process, addresses: announced }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Ends it with `signal`; whether it ended well.
+    pub fn end(mut self, signal: Signal) -> bool {
+        self.signal(signal);
+        self.process.wait().unwrap().success()
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        // Either call fails only when the process has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
