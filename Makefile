@@ -11,6 +11,7 @@ run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with C
 
 test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
 	@scripts/install-if-missing '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server openssl:openssl
+	cargo build --workspace --locked
 	cargo test --workspace --locked
 
 lint: tools ## Check the format and run clippy; warnings are errors

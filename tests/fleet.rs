@@ -45,7 +45,7 @@ impl Fleet {
         let mut settings: Vec<(String, String)> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         for (name, value) in [
-            ("DATABASE_URL", postgres.url(&database)),
+            ("DATABASE_URL", database.clone()),
             ("REDIS_URL", redis.url()),
             ("APP_PORT", "0".to_owned()),
             ("REDIRECTOR_LISTEN", "127.0.0.1:0".to_owned()),
@@ -216,9 +216,12 @@ impl Fleet {
 
     /// Runs SQL in a transaction that stays open.
     pub fn hold(&self, sql: &str) -> Held {
-        let url = self.postgres.url(&self.database);
-        let mut psql =
-            Command::new("psql").args(["-qAtX", "-d", &url]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut psql = Command::new("psql")
+            .args(["-qAtX", "-d", &self.database])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut input = psql.stdin.take().unwrap();
         writeln!(input, "BEGIN; {sql}; SELECT 'held';").unwrap();
         let mut said = String::new();

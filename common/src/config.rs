@@ -95,6 +95,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Like [`Reader::find`], for what nothing works without; `value` is what was read of it.
+    pub fn demand<T>(&mut self, variable: &'static str, value: Option<T>) -> Option<T> {
+        let is_told = self.problems.iter().any(|problem| problem.variable == variable);
+        if value.is_none() && !is_told {
+            self.reject(variable, "must be set".to_owned());
+        }
+        value
+    }
+
     pub fn reject(&mut self, variable: &'static str, reason: String) {
         self.problems.push(Problem { variable, reason });
     }
@@ -102,6 +111,14 @@ impl<'a> Reader<'a> {
     /// `config`, unless anything was wrong.
     pub fn finish<T>(self, config: T) -> Result<T, InvalidConfig> {
         if self.problems.is_empty() { Ok(config) } else { Err(InvalidConfig(self.problems)) }
+    }
+
+    /// `config`, unless anything was wrong; it may be `None` only if something was.
+    pub fn finish_some<T>(self, config: Option<T>) -> Result<T, InvalidConfig> {
+        match config {
+            Some(config) if self.problems.is_empty() => Ok(config),
+            _ => Err(InvalidConfig(self.problems)),
+        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tern_admin::AdminConfig;
 use tern_common::config::{InvalidConfig, Reader, Variables};
+use tern_common::redis::RedisConfig;
+use tern_common::store::{PostgresConfig, PostgresStore, SqliteStore, Store};
 use tern_common::telemetry::LogConfig;
 use tern_redirector::config::RedirectorConfig;
 
@@ -17,12 +20,16 @@ const APP_PORT: u16 = 8000;
 const VISIBLE_WAIT: Duration = Duration::from_secs(5);
 
 /// Everything the process is told from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `APP_PORT`, on loopback: the API, and short codes on every other path.
     pub listen: SocketAddr,
-    /// `TERN_DATA_DIR`: where the database is.
+    /// `TERN_DATA_DIR`: where the embedded database is, or the snapshot file of the links of a shared one.
     pub data_dir: PathBuf,
+    /// The shared database, in place of the embedded one.
+    pub database: Option<PostgresConfig>,
+    /// The shared bus and cache, in place of those in this process.
+    pub redis: Option<RedisConfig>,
     pub log: LogConfig,
     pub admin: AdminConfig,
     pub redirector: RedirectorConfig,
@@ -31,17 +38,30 @@ pub struct Config {
 impl Config {
     pub fn read(variables: &Variables) -> Result<Config, InvalidConfig> {
         let mut reader = Reader::new(variables);
+        let data_dir = reader.get("TERN_DATA_DIR", PathBuf::from("data"));
+        let database = PostgresConfig::read(&mut reader);
+        let redis = RedisConfig::read(&mut reader);
+        let visible_wait = if redis.is_none() { VISIBLE_WAIT } else { tern_admin::config::VISIBLE_WAIT };
+        let mut redirector = RedirectorConfig::read(&mut reader);
+        // The embedded database is as near as a file of its links would be.
+        redirector.replica.file = database.is_some().then(|| data_dir.join("links.snapshot"));
         let config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, reader.get("APP_PORT", APP_PORT))),
-            data_dir: reader.get("TERN_DATA_DIR", PathBuf::from("data")),
+            data_dir,
+            database,
+            redis,
             log: LogConfig::read(&mut reader),
-            admin: AdminConfig::read(&mut reader, VISIBLE_WAIT),
-            redirector: RedirectorConfig::read(&mut reader),
+            admin: AdminConfig::read(&mut reader, visible_wait),
+            redirector,
         };
         reader.finish(config)
     }
 
-    pub fn database(&self) -> PathBuf {
-        self.data_dir.join("tern.db")
+    /// The store that the settings name.
+    pub async fn open_store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        Ok(match &self.database {
+            Some(database) => Arc::new(PostgresStore::open(database).await?),
+            None => Arc::new(SqliteStore::open(&self.data_dir.join("tern.db")).await?),
+        })
     }
 }

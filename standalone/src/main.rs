@@ -7,12 +7,10 @@ mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use tern_common::config::environment;
 use tern_common::process;
-use tern_common::store::SqliteStore;
 
 use crate::config::Config;
 
@@ -60,6 +58,6 @@ fn main() -> ExitCode {
 }
 
 async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
-    let store = Arc::new(SqliteStore::open(&config.database()).await?);
+    let store = config.open_store().await?;
     tern_admin::load::load_files(&*store, files, &mut std::io::stdout()).await
 }

@@ -7,10 +7,10 @@ use anyhow::Context;
 use axum::handler::Handler;
 use prometheus::Registry;
 use tern_admin::{AppState, Metrics, Serving, Visibility, keep_in_order};
-use tern_common::bus::{Bus, LocalBus};
-use tern_common::cache::LocalCache;
+use tern_common::bus::{Bus, LocalBus, RedisBus};
+use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::process::{self, StopSignals};
-use tern_common::store::{Page, SqliteStore, Store};
+use tern_common::store::{Page, Store};
 use tern_common::telemetry::start_log;
 use tern_common::url::UrlFilter;
 use tern_redirector::{Redirector, connections_deadline};
@@ -31,17 +31,24 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let in_use = || format!("cannot listen on {} (APP_PORT)", config.listen);
     let listener = TcpListener::bind(config.listen).await.with_context(in_use)?;
     let api_addr = listener.local_addr().with_context(in_use)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.database()).await?);
+    let store = config.open_store().await?;
     if with_sample && sample::load_if_empty(&*store).await? {
         say("Loaded a sample: 400 users, 2000 links, 3422 events.");
     }
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
     let registry = Registry::new();
     log.export(&registry)?;
+    let (bus, cache): (Arc<dyn Bus>, Arc<dyn Cache>) = match &config.redis {
+        Some(redis) => {
+            let bus = RedisBus::new(redis);
+            bus.export(&registry)?;
+            (Arc::new(bus), Arc::new(RedisCache::new(redis)))
+        }
+        None => (Arc::new(LocalBus::new()), Arc::new(LocalCache::new())),
+    };
     let state = AppState {
         store: Arc::clone(&store),
         bus: Arc::clone(&bus),
-        cache: Arc::new(LocalCache::new()),
+        cache,
         visibility: Visibility::start(Arc::clone(&bus)),
         config: Arc::new(config.admin.clone()),
         log_file: config.log.file.as_path().into(),

@@ -21,6 +21,7 @@ pub(super) mod position;
 mod products;
 mod pruning;
 mod query;
+mod settings;
 mod staging;
 mod urls;
 mod users;

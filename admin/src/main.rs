@@ -1,0 +1,153 @@
+//! `tern-admin`: serve the API, migrate the database, load files.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use prometheus::Registry;
+use tern_admin::config::VISIBLE_WAIT;
+use tern_admin::{AdminConfig, AppState, Metrics, Serving, Visibility, keep_in_order};
+use tern_common::bus::{Bus, Message, RedisBus};
+use tern_common::cache::{Cache, RedisCache};
+use tern_common::config::{InvalidConfig, Reader, Variables, environment};
+use tern_common::process::{self, StopSignals};
+use tern_common::redis::RedisConfig;
+use tern_common::store::postgres::migrate;
+use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::telemetry::{LogConfig, start_log};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+/// How the process calls itself.
+const NAME: &str = "tern-admin";
+
+/// The original's port.
+const APP_PORT: u16 = 8000;
+
+/// How long requests that are under way have when the process is told to end:
+/// less than the 10 s after which container runtimes lose patience.
+const DRAIN: Duration = Duration::from_secs(8);
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The admin plane of Tern, over PostgreSQL and Redis.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API until told to stop
+    Serve,
+    /// Bring the database to the schema of this version
+    Migrate,
+    /// Load CSV files of users, urls, events or products, told apart by their headers; each whole or not at all
+    Load {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Everything the process is told from outside.
+#[derive(Clone, Debug)]
+struct Config {
+    /// `ADMIN_LISTEN`, or `APP_PORT` on loopback.
+    listen: SocketAddr,
+    database: PostgresConfig,
+    redis: RedisConfig,
+    log: LogConfig,
+    admin: AdminConfig,
+}
+
+impl Config {
+    fn read(variables: &Variables) -> Result<Config, InvalidConfig> {
+        let mut reader = Reader::new(variables);
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, reader.get("APP_PORT", APP_PORT)));
+        let listen = reader.get("ADMIN_LISTEN", loopback);
+        if !IpAddr::is_loopback(&listen.ip()) {
+            reader.reject(
+                "ADMIN_LISTEN",
+                format!("{listen} can be reached from outside, and the API has no authentication yet"),
+            );
+        }
+        let database = PostgresConfig::read(&mut reader);
+        let database = reader.demand("DATABASE_URL", database);
+        let redis = RedisConfig::read(&mut reader);
+        let redis = reader.demand("REDIS_URL", redis);
+        let log = LogConfig::read(&mut reader);
+        let admin = AdminConfig::read(&mut reader, VISIBLE_WAIT);
+        let complete = || Some(Config { listen, database: database?, redis: redis?, log, admin });
+        let config = complete();
+        reader.finish_some(config)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
+        Command::Serve => runtime.block_on(serve(config)),
+        Command::Migrate => runtime.block_on(bring_up_to_date(&config)),
+        Command::Load { files } => runtime.block_on(load(&config, &files)),
+    })
+}
+
+/// Serves until SIGTERM or SIGINT, then finishes what is under way.
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut stop = StopSignals::listen()?;
+    let log = start_log(&config.log).context("cannot write the log (LOG_FILE)")?;
+    let in_use = || format!("cannot listen on {} (ADMIN_LISTEN, APP_PORT)", config.listen);
+    let listener = TcpListener::bind(config.listen).await.with_context(in_use)?;
+    let address = listener.local_addr().with_context(in_use)?;
+    let registry = Registry::new();
+    log.export(&registry)?;
+    let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&config.database).await?);
+    let bus = RedisBus::new(&config.redis);
+    bus.export(&registry)?;
+    let bus: Arc<dyn Bus> = Arc::new(bus);
+    let cache: Arc<dyn Cache> = Arc::new(RedisCache::new(&config.redis));
+    let state = AppState {
+        store: Arc::clone(&store),
+        cache,
+        visibility: Visibility::start(Arc::clone(&bus)),
+        bus,
+        config: Arc::new(config.admin),
+        log_file: config.log.file.as_path().into(),
+        metrics: Metrics::register(&registry)?,
+    };
+    let upkeep = tokio::spawn(keep_in_order(store));
+    let mut api = Serving::start(listener, tern_admin::router(state));
+    process::say(NAME, &format!("API        http://{address}/urls"));
+    let signal = tokio::select! {
+        signal = stop.received() => signal,
+        error = api.ended() => return Err(error),
+    };
+    process::say(NAME, &format!("{signal}: finishing what is under way."));
+    let is_drained = api.drain(Instant::now() + DRAIN).await;
+    upkeep.abort();
+    tracing::info!(is_drained, "drained");
+    Ok(())
+}
+
+async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
+    migrate(&config.database).await?;
+    process::say(NAME, "The database has the schema of this version.");
+    Ok(())
+}
+
+async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
+    let store = PostgresStore::open(&config.database).await?;
+    tern_admin::load::load_files(&store, files, &mut std::io::stdout()).await?;
+    // The poll finds it too, half a second later.
+    if let Err(error) = RedisBus::new(&config.redis).publish(Message::Invalidation).await {
+        process::say(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));
+    }
+    Ok(())
+}
