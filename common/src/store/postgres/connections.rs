@@ -92,6 +92,16 @@ impl Connections {
         }
     }
 
+    /// Gives up on `work` some time after the server should itself have given up: for what may take long.
+    pub(super) async fn patiently<T, E: From<StoreError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let limit = self.long_statement_timeout + Duration::from_secs(1);
+        let silent = |_| StoreError::Unavailable(anyhow!("no answer within {limit:?}"));
+        tokio::time::timeout(limit, work).await.map_err(silent)?
+    }
+
     /// Takes a connection from the pool.
     pub(super) async fn lease(&self) -> Result<Lease> {
         let status = self.pool.status();

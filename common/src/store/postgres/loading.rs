@@ -3,8 +3,6 @@
 //! The rows go by COPY into a temporary table, and from there in one statement to where they belong.
 //! Which line was at fault is asked only once something was.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
 use deadpool_postgres::Transaction;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -31,37 +29,33 @@ async fn load_rows<T: Stageable>(connections: &Connections, mut batches: Batches
     let client = lease.client()?;
     // Taken back when it is dropped.
     let mut transaction = connections.in_time(pruning::begin_long(client, limit)).await?;
-    let staged = stage(&transaction, &mut batches, limit).await;
+    let staged = stage(connections, &transaction, &mut batches).await;
     let loaded = match staged {
-        Ok(()) => within(limit, insert::<T>(&mut transaction)).await?,
+        Ok(()) => connections.patiently(insert::<T>(&mut transaction)).await?,
         // A row before the end that was read is told first, as if rows were inserted one after another.
         Err(error @ (LoadError::Row { .. } | LoadError::File(_))) => {
-            within(limit, judge::<T>(&transaction)).await?.verdict()?;
+            connections.patiently(judge::<T>(&transaction)).await?.verdict()?;
             return Err(error);
         }
         Err(error) => return Err(error),
     };
-    within(limit, async { Ok(transaction.commit().await.map_err(StoreError::from)?) }).await?;
+    connections.patiently(async { transaction.commit().await.map_err(StoreError::from) }).await?;
     lease.done();
     Ok(loaded)
 }
 
-/// Gives up on the database some time after it should itself have given up.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, LoadError>>) -> Result<T, LoadError> {
-    let limit = limit + Duration::from_secs(1);
-    let silent = |_| StoreError::Unavailable(anyhow!("no answer within {limit:?}"));
-    tokio::time::timeout(limit, work).await.map_err(silent)?
-}
-
 /// Copies the rows into `staged`, as they come. What was staged before an error stays.
 async fn stage<T: Stageable>(
+    connections: &Connections,
     transaction: &Transaction<'_>,
     batches: &mut Batches<T>,
-    limit: Duration,
 ) -> Result<(), LoadError> {
     let create = format!("CREATE TEMPORARY TABLE staged (line bigint, {}) ON COMMIT DROP", T::COLUMNS);
-    transaction.batch_execute(&create).await.map_err(StoreError::from)?;
-    let copy = transaction.copy_in("COPY staged FROM STDIN (FORMAT BINARY)").await.map_err(StoreError::from)?;
+    let begin = async {
+        transaction.batch_execute(&create).await?;
+        Ok::<_, StoreError>(transaction.copy_in("COPY staged FROM STDIN (FORMAT BINARY)").await?)
+    };
+    let copy = connections.patiently(begin).await?;
     let types: Vec<Type> = [Type::INT8].iter().chain(T::TYPES).cloned().collect();
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
     let end = loop {
@@ -73,22 +67,26 @@ async fn stage<T: Stageable>(
         };
         let unfit = batch.iter().find_map(|numbered| numbered.row.unfit().map(|reason| (numbered.line, reason)));
         let fit = unfit.as_ref().map_or(u64::MAX, |(line, _)| *line);
-        within(limit, async {
-            for numbered in batch.iter().filter(|numbered| numbered.line < fit) {
-                let line = numbered.line.cast_signed();
-                let mut values: Vec<&(dyn ToSql + Sync)> = vec![&line];
-                values.extend(numbered.row.values());
-                writer.as_mut().write(&values).await.map_err(StoreError::from)?;
-            }
-            Ok(())
-        })
-        .await?;
+        connections
+            .patiently::<_, StoreError>(async {
+                for numbered in batch.iter().filter(|numbered| numbered.line < fit) {
+                    let line = numbered.line.cast_signed();
+                    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&line];
+                    values.extend(numbered.row.values());
+                    writer.as_mut().write(&values).await?;
+                }
+                Ok(())
+            })
+            .await?;
         if let Some((line, reason)) = unfit {
             break Err(LoadError::Row { line, reason });
         }
     };
-    within(limit, async { Ok(writer.as_mut().finish().await.map_err(StoreError::from)?) }).await?;
-    transaction.batch_execute("ANALYZE staged").await.map_err(StoreError::from)?;
+    let finish = async {
+        writer.as_mut().finish().await?;
+        transaction.batch_execute("ANALYZE staged").await
+    };
+    connections.patiently(async { finish.await.map_err(StoreError::from) }).await?;
     end
 }
 

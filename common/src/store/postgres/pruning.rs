@@ -24,45 +24,49 @@ pub(super) async fn begin_long(db: &mut ClientWrapper, statement_timeout: Durati
 /// Folds deltas into the totals.
 pub(super) async fn fold(connections: &Connections) -> Result<()> {
     let mut lease = connections.in_time(connections.lease()).await?;
-    let transaction = begin_long(lease.client()?, connections.long_statement_timeout).await?;
-    let locked = transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&FOLD_LOCK]).await?;
-    if locked.try_get(0)? {
-        transaction
-            .batch_execute(
-                "WITH folded AS (DELETE FROM row_count_deltas RETURNING list, filter, n)
-                 INSERT INTO row_counts (list, filter, n)
-                 SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
-                 ON CONFLICT (list, filter) DO UPDATE SET n = row_counts.n + excluded.n;
-                 DELETE FROM row_counts WHERE n = 0",
-            )
-            .await?;
-    }
-    transaction.commit().await?;
+    let transaction = connections.in_time(begin_long(lease.client()?, connections.long_statement_timeout)).await?;
+    connections.patiently(fold_within(transaction)).await?;
     lease.done();
     Ok(())
+}
+
+async fn fold_within(transaction: Transaction<'_>) -> Result<()> {
+    let locked = transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&FOLD_LOCK]).await?;
+    if locked.try_get(0)? {
+        let sql = "WITH folded AS (DELETE FROM row_count_deltas RETURNING list, filter, n)
+                   INSERT INTO row_counts (list, filter, n)
+                   SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
+                   ON CONFLICT (list, filter) DO UPDATE SET n = row_counts.n + excluded.n;
+                   DELETE FROM row_counts WHERE n = 0";
+        transaction.batch_execute(sql).await?;
+    }
+    Ok(transaction.commit().await?)
 }
 
 /// Forgets changes older than `keep`, and raises the floor above them in the same transaction.
 pub(super) async fn prune(connections: &Connections, keep: Duration) -> Result<u64> {
     let mut lease = connections.in_time(connections.lease()).await?;
-    let transaction = begin_long(lease.client()?, connections.long_statement_timeout).await?;
+    let transaction = connections.in_time(begin_long(lease.client()?, connections.long_statement_timeout)).await?;
+    let pruned = connections.patiently(prune_within(transaction, keep)).await?;
+    lease.done();
+    Ok(pruned)
+}
+
+async fn prune_within(transaction: Transaction<'_>, keep: Duration) -> Result<u64> {
     // By transaction, not by time: whatever is left below the floor would be seen by no cursor.
     // Nor does the floor rise above a transaction that is open: each cursor taken since it began would be too old.
     let floor = "UPDATE replica_meta SET floor = greatest(floor, least(
-                     pg_snapshot_xmin(pg_current_snapshot()), ((newest.xid::text)::numeric + 1)::text::xid8
+                     pg_snapshot_xmin(pg_current_snapshot()), (newest.xid::text::numeric + 1)::text::xid8
                  ))
                  FROM (
                      SELECT xid FROM url_changes WHERE changed_at < now() - $1::float8 * interval '1 second'
                      ORDER BY changed_at DESC LIMIT 1
                  ) AS newest";
-    let pruned = match transaction.execute(floor, &[&keep.min(LONGEST_KEPT).as_secs_f64()]).await? {
-        0 => 0,
-        _ => {
-            let below = "DELETE FROM url_changes WHERE xid < (SELECT floor FROM replica_meta)";
-            transaction.execute(below, &[]).await?
-        }
-    };
+    if transaction.execute(floor, &[&keep.min(LONGEST_KEPT).as_secs_f64()]).await? == 0 {
+        return Ok(0);
+    }
+    let below = "DELETE FROM url_changes WHERE xid < (SELECT floor FROM replica_meta)";
+    let pruned = transaction.execute(below, &[]).await?;
     transaction.commit().await?;
-    lease.done();
     Ok(pruned)
 }
