@@ -57,6 +57,7 @@ conformance!(sqlite_loading: store_loading over sqlite:
     files_are_loaded_with_their_ids_and_the_sequence_moves_past_them,
     a_second_load_changes_nothing,
     a_file_is_loaded_whole_or_not_at_all,
+    a_file_that_repeats_itself_is_refused,
     rows_without_ids_get_them,
 );
 
@@ -91,6 +92,7 @@ conformance!(postgres_loading: store_loading over postgres:
     files_are_loaded_with_their_ids_and_the_sequence_moves_past_them,
     a_second_load_changes_nothing,
     a_file_is_loaded_whole_or_not_at_all,
+    a_file_that_repeats_itself_is_refused,
     rows_without_ids_get_them,
 );
 

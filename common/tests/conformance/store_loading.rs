@@ -111,16 +111,42 @@ pub async fn a_second_load_changes_nothing(store: &dyn Store) {
     assert_eq!(store.list_products().await.unwrap().len(), 2);
 }
 
+async fn check<T>(store: &dyn Store, kind: impl FnOnce(Batches<T>) -> Load, rows: Vec<T>, line: u64, reason: &str) {
+    match load(store, kind, numbered(rows)).await.unwrap_err() {
+        LoadError::Row { line: at, reason: why } => assert_eq!((at, why.as_str()), (line, reason)),
+        other => panic!("{other}"),
+    }
+}
+
+pub async fn a_file_that_repeats_itself_is_refused(store: &dyn Store) {
+    user(store, "ada").await;
+    url(store, id(1), "TAKEN1").await;
+    let there = "this row is there already, while others of the file are not";
+    for given in [Some(50), None] {
+        check(store, Load::Users, vec![user_row(given, "bob"), user_row(given, "bob")], 3, there).await;
+        check(store, Load::Urls, vec![url_row(given, 1, "AAAAAA"), url_row(given, 1, "AAAAAA")], 3, there).await;
+        check(store, Load::Events, vec![event_row(given, 1, 1), event_row(given, 1, 1)], 3, there).await;
+        let product = || product_row(given, "Lamp", "1");
+        check(store, Load::Products, vec![product(), product()], 3, there).await;
+    }
+    // One reason at a time: which of two is told is nobody's business.
+    let mut namesake = user_row(Some(51), "bob");
+    namesake.email = Email::parse("namesake@mail.example").unwrap();
+    check(store, Load::Users, vec![user_row(Some(50), "bob"), namesake], 3, "Username is already taken").await;
+    let codes = vec![url_row(Some(50), 1, "AAAAAA"), url_row(Some(51), 1, "AAAAAA")];
+    check(store, Load::Urls, codes, 3, "Short code is already taken").await;
+    // Whichever comes first in the file is told.
+    let codes = vec![url_row(Some(50), 9, "AAAAAA"), url_row(Some(51), 1, "TAKEN1")];
+    check(store, Load::Urls, codes, 2, "User 9 not found").await;
+    let codes = vec![url_row(Some(50), 1, "TAKEN1"), url_row(Some(1), 1, "TAKEN1")];
+    check(store, Load::Urls, codes, 2, "Short code is already taken").await;
+    assert_eq!(user(store, "next").await.id, id(2));
+}
+
 pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn Store) {
     user(store, "ada").await;
     url(store, id(1), "TAKEN1").await;
 
-    async fn check<T>(store: &dyn Store, kind: impl FnOnce(Batches<T>) -> Load, rows: Vec<T>, line: u64, reason: &str) {
-        match load(store, kind, numbered(rows)).await.unwrap_err() {
-            LoadError::Row { line: at, reason: why } => assert_eq!((at, why.as_str()), (line, reason)),
-            other => panic!("{other}"),
-        }
-    }
     let mut namesake = user_row(Some(50), "ada");
     namesake.email = Email::parse("namesake@mail.example").unwrap();
     check(store, Load::Users, vec![user_row(None, "bob"), namesake], 3, "Username is already taken").await;

@@ -1,5 +1,7 @@
 //! A server that stops, dies, hangs, or is full.
 
+use std::time::Duration;
+
 use tern_common::store::{PostgresConfig, PostgresStore, Store};
 use tern_testkit::postgres::{Options, Postgres};
 
@@ -34,6 +36,7 @@ async fn a_frozen_server_is_unavailable_in_time_and_heals() {
         check_unavailable(store.insert_user(new_user("ada"))),
         check_unavailable(store.delta(&snapshot.cursor)),
         check_unavailable(store.snapshot()),
+        check_unavailable(store.prune_changes(Duration::ZERO)),
     );
     check_unavailable(store.ping()).await;
     server.thaw();

@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
 use futures_util::StreamExt;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
 use tokio_postgres::types::Type;
-use tokio_postgres::{Error, IsolationLevel, Row};
+use tokio_postgres::{Error, Row};
 
 use super::connections::{Connections, Lease};
 use super::position::{Epoch, Position, Snapshot as Seen};
@@ -102,7 +102,8 @@ impl Feed {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot> {
-        let (life, lease) = self
+        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.connections.take_longer());
+        let (cursor, lease) = self
             .connections
             .in_time(async {
                 // Known before the snapshot is taken: if the server crashes in between, this life is over.
@@ -110,23 +111,22 @@ impl Feed {
                 let live = self.connected(slot.take()).await?;
                 let life = live.life;
                 *slot = Some(live);
-                Ok((life, self.connections.lease().await?))
+                drop(slot);
+                let mut lease = self.connections.lease().await?;
+                let db = lease.client()?;
+                db.batch_execute(&begin).await?;
+                let head = head(&query::rows(db, HEAD, &[]).await?)?;
+                Ok((position(head, life), lease))
             })
             .await?;
-        let (at_sender, at) = oneshot::channel();
         let (sender, rows) = mpsc::channel(4);
-        let statement_timeout = self.connections.long_statement_timeout;
         tokio::spawn(async move {
-            let begun = Begun { at: at_sender, life, statement_timeout };
-            if let Err(error) = read_all(lease, begun, &sender).await {
+            if let Err(error) = read_all(lease, &sender).await {
                 // The receiver may have lost interest, which is its right.
                 let _ = sender.send(Err(error)).await;
             }
         });
-        let at = self.connections.in_time(async {
-            at.await.map_err(|_| StoreError::Unavailable(anyhow!("the snapshot could not be begun")))
-        });
-        Ok(Snapshot { cursor: at.await?, rows })
+        Ok(Snapshot { cursor, rows })
     }
 
     async fn connected(&self, live: Option<Live>) -> Result<Live> {
@@ -214,28 +214,12 @@ fn link_change(row: &Row) -> Result<LinkChange, Error> {
     }))
 }
 
-struct Begun {
-    at: oneshot::Sender<Cursor>,
-    life: u64,
-    statement_timeout: Duration,
-}
-
-async fn read_all(mut lease: Lease, begun: Begun, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<()> {
-    let transaction = lease
-        .client()?
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await?;
-    let longer = format!("SET LOCAL statement_timeout = {}", begun.statement_timeout.as_millis());
-    transaction.batch_execute(&longer).await?;
-    let head = head(&transaction.query(HEAD, &[]).await?)?;
-    // Receivers that are gone have lost interest; the next send tells.
-    let _ = begun.at.send(position(head, begun.life));
+/// Hands over every row, within the transaction that was begun.
+async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<()> {
+    let db = lease.client()?;
     let copy = "COPY (SELECT short_code, id, user_id, original_url, is_active FROM urls) TO STDOUT (FORMAT BINARY)";
     let types = [Type::TEXT, Type::INT8, Type::INT8, Type::TEXT, Type::BOOL];
-    let stream = BinaryCopyOutStream::new(transaction.copy_out(copy).await?, &types);
+    let stream = BinaryCopyOutStream::new(db.copy_out(copy).await?, &types);
     let mut stream = std::pin::pin!(stream);
     let mut batch = Vec::with_capacity(SNAPSHOT_BATCH);
     loop {
@@ -251,9 +235,7 @@ async fn read_all(mut lease: Lease, begun: Begun, rows: &mpsc::Sender<Result<Vec
             break;
         }
     }
-    transaction.commit().await?;
-    lease.done();
-    Ok(())
+    lease.commit().await
 }
 
 fn link_row(row: &BinaryCopyOutRow) -> Result<LinkRow, Error> {

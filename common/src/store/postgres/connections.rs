@@ -19,7 +19,7 @@ pub(super) struct Connections {
     /// Makes the connections that are not of the pool, and keeps none.
     beside: Pool,
     request_timeout: Duration,
-    pub(super) long_statement_timeout: Duration,
+    long_statement_timeout: Duration,
     /// When connecting last failed: written by whoever failed, read by whoever would try next.
     failed_at: Arc<Mutex<Option<Instant>>>,
 }
@@ -31,6 +31,13 @@ pub(super) struct Lease(Option<Object>);
 impl Lease {
     pub(super) fn client(&mut self) -> Result<&mut ClientWrapper> {
         self.0.as_deref_mut().ok_or_else(|| StoreError::Internal(anyhow!("the connection was given back")))
+    }
+
+    /// Commits the transaction that was begun on it, and gives the connection back.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        self.client()?.batch_execute("COMMIT").await?;
+        self.done();
+        Ok(())
     }
 
     /// Gives the connection back to the pool.
@@ -92,6 +99,16 @@ impl Connections {
         }
     }
 
+    /// Gives up on `work` some time after the server should itself have given up: for what may take long.
+    pub(super) async fn patiently<T, E: From<StoreError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let limit = self.long_statement_timeout + Duration::from_secs(1);
+        let silent = |_| StoreError::Unavailable(anyhow!("no answer within {limit:?}"));
+        tokio::time::timeout(limit, work).await.map_err(silent)?
+    }
+
     /// Takes a connection from the pool.
     pub(super) async fn lease(&self) -> Result<Lease> {
         let status = self.pool.status();
@@ -107,6 +124,22 @@ impl Connections {
                 Err(StoreError::Unavailable(error.into()))
             }
         }
+    }
+
+    /// Takes a connection and begins a transaction whose statements may take long, in the time that a request has.
+    /// Unless it is committed, it ends with the connection.
+    pub(super) async fn begin_long(&self) -> Result<Lease> {
+        self.in_time(async {
+            let mut lease = self.lease().await?;
+            lease.client()?.batch_execute(&format!("BEGIN; {}", self.take_longer())).await?;
+            Ok(lease)
+        })
+        .await
+    }
+
+    /// The statement that lets those after it in a transaction take long.
+    pub(super) fn take_longer(&self) -> String {
+        format!("SET LOCAL statement_timeout = {}", self.long_statement_timeout.as_millis())
     }
 
     /// Makes a connection beside the pool.

@@ -3,16 +3,14 @@
 //! The rows go by COPY into a temporary table, and from there in one statement to where they belong.
 //! Which line was at fault is asked only once something was.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
-use deadpool_postgres::Transaction;
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::connections::Connections;
+use super::error;
 use super::staging::Stageable;
-use super::{error, pruning};
 use crate::Timestamp;
 use crate::store::{Batches, Load, LoadError, Loaded, Result, StoreError};
 
@@ -26,42 +24,33 @@ pub(super) async fn load(connections: &Connections, load: Load) -> Result<Loaded
 }
 
 async fn load_rows<T: Stageable>(connections: &Connections, mut batches: Batches<T>) -> Result<Loaded, LoadError> {
-    let limit = connections.long_statement_timeout;
-    let mut lease = connections.in_time(connections.lease()).await?;
-    let client = lease.client()?;
-    // Taken back when it is dropped.
-    let mut transaction = connections.in_time(pruning::begin_long(client, limit)).await?;
-    let staged = stage(&transaction, &mut batches, limit).await;
-    let loaded = match staged {
-        Ok(()) => within(limit, insert::<T>(&mut transaction)).await?,
+    let mut lease = connections.begin_long().await?;
+    let db = &*lease.client()?;
+    let loaded = match stage(connections, db, &mut batches).await {
+        Ok(()) => connections.patiently(insert::<T>(db)).await?,
         // A row before the end that was read is told first, as if rows were inserted one after another.
         Err(error @ (LoadError::Row { .. } | LoadError::File(_))) => {
-            within(limit, judge::<T>(&transaction)).await?.verdict()?;
+            connections.patiently(judge::<T>(db)).await?.verdict()?;
             return Err(error);
         }
         Err(error) => return Err(error),
     };
-    within(limit, async { Ok(transaction.commit().await.map_err(StoreError::from)?) }).await?;
-    lease.done();
+    connections.patiently::<_, StoreError>(lease.commit()).await?;
     Ok(loaded)
-}
-
-/// Gives up on the database some time after it should itself have given up.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, LoadError>>) -> Result<T, LoadError> {
-    let limit = limit + Duration::from_secs(1);
-    let silent = |_| StoreError::Unavailable(anyhow!("no answer within {limit:?}"));
-    tokio::time::timeout(limit, work).await.map_err(silent)?
 }
 
 /// Copies the rows into `staged`, as they come. What was staged before an error stays.
 async fn stage<T: Stageable>(
-    transaction: &Transaction<'_>,
+    connections: &Connections,
+    db: &ClientWrapper,
     batches: &mut Batches<T>,
-    limit: Duration,
 ) -> Result<(), LoadError> {
     let create = format!("CREATE TEMPORARY TABLE staged (line bigint, {}) ON COMMIT DROP", T::COLUMNS);
-    transaction.batch_execute(&create).await.map_err(StoreError::from)?;
-    let copy = transaction.copy_in("COPY staged FROM STDIN (FORMAT BINARY)").await.map_err(StoreError::from)?;
+    let begin = async {
+        db.batch_execute(&create).await?;
+        Ok::<_, StoreError>(db.copy_in("COPY staged FROM STDIN (FORMAT BINARY)").await?)
+    };
+    let copy = connections.patiently(begin).await?;
     let types: Vec<Type> = [Type::INT8].iter().chain(T::TYPES).cloned().collect();
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
     let end = loop {
@@ -73,30 +62,34 @@ async fn stage<T: Stageable>(
         };
         let unfit = batch.iter().find_map(|numbered| numbered.row.unfit().map(|reason| (numbered.line, reason)));
         let fit = unfit.as_ref().map_or(u64::MAX, |(line, _)| *line);
-        within(limit, async {
-            for numbered in batch.iter().filter(|numbered| numbered.line < fit) {
-                let line = numbered.line.cast_signed();
-                let mut values: Vec<&(dyn ToSql + Sync)> = vec![&line];
-                values.extend(numbered.row.values());
-                writer.as_mut().write(&values).await.map_err(StoreError::from)?;
-            }
-            Ok(())
-        })
-        .await?;
+        connections
+            .patiently::<_, StoreError>(async {
+                for numbered in batch.iter().filter(|numbered| numbered.line < fit) {
+                    let line = numbered.line.cast_signed();
+                    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&line];
+                    values.extend(numbered.row.values());
+                    writer.as_mut().write(&values).await?;
+                }
+                Ok(())
+            })
+            .await?;
         if let Some((line, reason)) = unfit {
             break Err(LoadError::Row { line, reason });
         }
     };
-    within(limit, async { Ok(writer.as_mut().finish().await.map_err(StoreError::from)?) }).await?;
-    transaction.batch_execute("ANALYZE staged").await.map_err(StoreError::from)?;
+    let finish = async {
+        writer.as_mut().finish().await?;
+        db.batch_execute("ANALYZE staged").await
+    };
+    connections.patiently(async { finish.await.map_err(StoreError::from) }).await?;
     end
 }
 
 /// Inserts what is staged.
-async fn insert<T: Stageable>(transaction: &mut Transaction<'_>) -> Result<Loaded, LoadError> {
+async fn insert<T: Stageable>(db: &ClientWrapper) -> Result<Loaded, LoadError> {
     let there = T::IS_THERE;
     let sql = format!("SELECT count(*), count(s.id), max(s.id), count(*) FILTER (WHERE {there}) FROM staged AS s");
-    let row = transaction.query_one(&sql, &[]).await.map_err(StoreError::from)?;
+    let row = db.query_one(&sql, &[]).await.map_err(StoreError::from)?;
     let count = |column| row.try_get::<_, i64>(column).map(i64::unsigned_abs).map_err(StoreError::from);
     let (staged, with_id, there) = (count(0)?, count(1)?, count(3)?);
     let last_id: Option<i64> = row.try_get(2).map_err(StoreError::from)?;
@@ -106,24 +99,23 @@ async fn insert<T: Stageable>(transaction: &mut Transaction<'_>) -> Result<Loade
     let draws_ids = with_id < staged;
     // An id that was drawn is not drawn again: before that all has to be right.
     if there > 0 || draws_ids {
-        let judged = judge::<T>(transaction).await?;
+        let judged = judge::<T>(db).await?;
         judged.verdict()?;
         if judged.there > 0 {
             return Ok(Loaded::AlreadyThere(judged.there));
         }
-        move_past::<T>(transaction, last_id).await?;
+        move_past::<T>(db, last_id).await?;
     }
     // To be taken back alone, so that the staged rows are there to be judged.
-    let attempt = transaction.transaction().await.map_err(StoreError::from)?;
-    match attempt.execute(&insertion::<T>(draws_ids), &[&Timestamp::now()]).await {
+    db.batch_execute("SAVEPOINT staged").await.map_err(StoreError::from)?;
+    match db.execute(&insertion::<T>(draws_ids), &[&Timestamp::now()]).await {
         Ok(inserted) => {
-            attempt.commit().await.map_err(StoreError::from)?;
-            move_past::<T>(transaction, last_id).await?;
+            move_past::<T>(db, last_id).await?;
             Ok(Loaded::Inserted(inserted))
         }
         Err(refused) if error::violates_any(&refused) => {
-            attempt.rollback().await.map_err(StoreError::from)?;
-            judge::<T>(transaction).await?.verdict()?;
+            db.batch_execute("ROLLBACK TO SAVEPOINT staged").await.map_err(StoreError::from)?;
+            judge::<T>(db).await?.verdict()?;
             Err(StoreError::Unavailable(anyhow!(refused).context("other rows came while the file was loaded")).into())
         }
         Err(error) => Err(StoreError::from(error).into()),
@@ -139,10 +131,10 @@ fn insertion<T: Stageable>(draws_ids: bool) -> String {
     }
 }
 
-async fn move_past<T: Stageable>(transaction: &Transaction<'_>, last_id: Option<i64>) -> Result<(), LoadError> {
+async fn move_past<T: Stageable>(db: &ClientWrapper, last_id: Option<i64>) -> Result<(), LoadError> {
     let Some(last_id) = last_id else { return Ok(()) };
     let sql = format!("SELECT move_past('{}_id_seq', $1)", T::TABLE);
-    transaction.execute(&sql, &[&last_id]).await.map_err(StoreError::from)?;
+    db.execute(&sql, &[&last_id]).await.map_err(StoreError::from)?;
     Ok(())
 }
 
@@ -172,7 +164,7 @@ impl Judged {
     }
 }
 
-async fn judge<T: Stageable>(transaction: &Transaction<'_>) -> Result<Judged, LoadError> {
+async fn judge<T: Stageable>(db: &ClientWrapper) -> Result<Judged, LoadError> {
     let (firsts, there, repeated, refusal) = (T::FIRSTS, T::IS_THERE, T::IS_REPEATED, T::REFUSAL);
     let sql = format!(
         "WITH judged AS MATERIALIZED (
@@ -189,7 +181,7 @@ async fn judge<T: Stageable>(transaction: &Transaction<'_>) -> Result<Judged, Lo
                 (SELECT refusal FROM judged WHERE line = first_refused) AS refusal
          FROM first"
     );
-    let row = transaction.query_one(&sql, &[]).await.map_err(StoreError::from)?;
+    let row = db.query_one(&sql, &[]).await.map_err(StoreError::from)?;
     let line = |column| row.try_get::<_, Option<i64>>(column).map(|line| line.map(i64::unsigned_abs));
     let judged = || {
         let refusal: Option<String> = row.try_get(4)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{ClientWrapper, Transaction};
+use deadpool_postgres::ClientWrapper;
 
 use super::connections::Connections;
 use crate::store::Result;
@@ -13,56 +13,53 @@ const FOLD_LOCK: i64 = i64::from_be_bytes(*b"TERNFOLD");
 /// Longer than any log, and no more than an interval holds.
 const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Begins a transaction whose statements may take long. Only that much is done in the time of a request.
-pub(super) async fn begin_long(db: &mut ClientWrapper, statement_timeout: Duration) -> Result<Transaction<'_>> {
-    let transaction = db.transaction().await?;
-    let longer = format!("SET LOCAL statement_timeout = {}", statement_timeout.as_millis());
-    transaction.batch_execute(&longer).await?;
-    Ok(transaction)
-}
-
 /// Folds deltas into the totals.
 pub(super) async fn fold(connections: &Connections) -> Result<()> {
-    let mut lease = connections.in_time(connections.lease()).await?;
-    let transaction = begin_long(lease.client()?, connections.long_statement_timeout).await?;
-    let locked = transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&FOLD_LOCK]).await?;
+    let mut lease = connections.begin_long().await?;
+    let folding = async {
+        fold_within(lease.client()?).await?;
+        lease.commit().await
+    };
+    connections.patiently(folding).await
+}
+
+async fn fold_within(db: &ClientWrapper) -> Result<()> {
+    let locked = db.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&FOLD_LOCK]).await?;
     if locked.try_get(0)? {
-        transaction
-            .batch_execute(
-                "WITH folded AS (DELETE FROM row_count_deltas RETURNING list, filter, n)
-                 INSERT INTO row_counts (list, filter, n)
-                 SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
-                 ON CONFLICT (list, filter) DO UPDATE SET n = row_counts.n + excluded.n;
-                 DELETE FROM row_counts WHERE n = 0",
-            )
-            .await?;
+        let sql = "WITH folded AS (DELETE FROM row_count_deltas RETURNING list, filter, n)
+                   INSERT INTO row_counts (list, filter, n)
+                   SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
+                   ON CONFLICT (list, filter) DO UPDATE SET n = row_counts.n + excluded.n;
+                   DELETE FROM row_counts WHERE n = 0";
+        db.batch_execute(sql).await?;
     }
-    transaction.commit().await?;
-    lease.done();
     Ok(())
 }
 
 /// Forgets changes older than `keep`, and raises the floor above them in the same transaction.
 pub(super) async fn prune(connections: &Connections, keep: Duration) -> Result<u64> {
-    let mut lease = connections.in_time(connections.lease()).await?;
-    let transaction = begin_long(lease.client()?, connections.long_statement_timeout).await?;
+    let mut lease = connections.begin_long().await?;
+    let pruning = async {
+        let pruned = prune_within(lease.client()?, keep).await?;
+        lease.commit().await?;
+        Ok(pruned)
+    };
+    connections.patiently(pruning).await
+}
+
+async fn prune_within(db: &ClientWrapper, keep: Duration) -> Result<u64> {
     // By transaction, not by time: whatever is left below the floor would be seen by no cursor.
     // Nor does the floor rise above a transaction that is open: each cursor taken since it began would be too old.
     let floor = "UPDATE replica_meta SET floor = greatest(floor, least(
-                     pg_snapshot_xmin(pg_current_snapshot()), ((newest.xid::text)::numeric + 1)::text::xid8
+                     pg_snapshot_xmin(pg_current_snapshot()), (newest.xid::text::numeric + 1)::text::xid8
                  ))
                  FROM (
                      SELECT xid FROM url_changes WHERE changed_at < now() - $1::float8 * interval '1 second'
                      ORDER BY changed_at DESC LIMIT 1
                  ) AS newest";
-    let pruned = match transaction.execute(floor, &[&keep.min(LONGEST_KEPT).as_secs_f64()]).await? {
-        0 => 0,
-        _ => {
-            let below = "DELETE FROM url_changes WHERE xid < (SELECT floor FROM replica_meta)";
-            transaction.execute(below, &[]).await?
-        }
-    };
-    transaction.commit().await?;
-    lease.done();
-    Ok(pruned)
+    if db.execute(floor, &[&keep.min(LONGEST_KEPT).as_secs_f64()]).await? == 0 {
+        return Ok(0);
+    }
+    let below = "DELETE FROM url_changes WHERE xid < (SELECT floor FROM replica_meta)";
+    Ok(db.execute(below, &[]).await?)
 }
