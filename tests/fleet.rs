@@ -22,7 +22,7 @@ pub struct Fleet {
     pub postgres: Postgres,
     pub redis: Redis,
     settings: Vec<(String, String)>,
-    database: String,
+    database_url: String,
     client: Client,
     directory: tempfile::TempDir,
 }
@@ -41,11 +41,11 @@ impl Fleet {
     pub async fn start(links: usize, settings: &[(&str, &str)]) -> Fleet {
         let postgres = Postgres::start_new(&Options::default());
         let redis = Redis::start_new();
-        let database = postgres.create_database();
+        let database_url = postgres.create_database();
         let mut settings: Vec<(String, String)> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         for (name, value) in [
-            ("DATABASE_URL", database.clone()),
+            ("DATABASE_URL", database_url.clone()),
             ("REDIS_URL", redis.url()),
             ("APP_PORT", "0".to_owned()),
             ("REDIRECTOR_LISTEN", "127.0.0.1:0".to_owned()),
@@ -67,7 +67,7 @@ impl Fleet {
             postgres,
             redis,
             settings: fleet_settings,
-            database,
+            database_url,
             client,
             directory,
         };
@@ -153,7 +153,7 @@ impl Fleet {
     /// After two quiet seconds, how many codes any redirector answers otherwise than the table says.
     pub async fn differing(&self) -> usize {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let table = self.postgres.psql(&self.database, "SELECT short_code, is_active, original_url FROM urls");
+        let table = self.psql("SELECT short_code, is_active, original_url FROM urls");
         let mut differing = 0;
         for row in table.lines() {
             let mut columns = row.splitn(3, '|');
@@ -187,7 +187,8 @@ impl Fleet {
 
     /// Runs SQL in the fleet's database, past Tern.
     pub fn psql(&self, sql: &str) -> String {
-        self.postgres.psql(&self.database, sql)
+        let database = self.database_url.rsplit('/').next().unwrap();
+        self.postgres.psql(database, sql)
     }
 
     /// Publishes forged messages as fast as one connection can, for a while; how many they were.
@@ -217,7 +218,7 @@ impl Fleet {
     /// Runs SQL in a transaction that stays open.
     pub fn hold(&self, sql: &str) -> Held {
         let mut psql = Command::new("psql")
-            .args(["-qAtX", "-d", &self.database])
+            .args(["-qAtX", "-d", &self.database_url])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
