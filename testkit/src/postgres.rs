@@ -139,6 +139,7 @@ impl Postgres {
     /// Kills every process of the server, as if its machine went away, but for what the disk has.
     pub fn kill9(&self) {
         self.signal(Signal::SIGKILL);
+        // Not only dead but waited for: a server does not start while it finds a zombie of its predecessor.
         let gone = |pid: &Pid| !PathBuf::from(format!("/proc/{pid}")).exists();
         while !self.processes().iter().all(gone) {
             std::thread::yield_now();
