@@ -161,7 +161,7 @@ async fn without_the_database_every_resource_says_so_and_the_process_lives_on() 
 async fn a_write_that_another_process_holds_up_is_answered_within_two_seconds() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
-    let lock = app.lock_database();
+    let lock = app.database.lock();
     let began = Instant::now();
     let url = json!({ "user_id": ann["id"], "original_url": "https://example.com/" });
     let (first, second, read) =

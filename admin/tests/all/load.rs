@@ -145,7 +145,7 @@ async fn a_file_that_is_none_of_ours_is_refused() {
     check("username,id\nann,1\n", "x.csv: taken for a file of User rows, lacks the column email").await;
     check("short_code\nabc\n", "x.csv: taken for a file of Url rows, lacks the column user_id, original_url").await;
     let mut printed = Vec::new();
-    let path = app.database.with_file_name("nowhere.csv");
+    let path = app.log_file.with_file_name("nowhere.csv");
     let error = tern_admin::load::load_files(&*app.store, &[path], &mut printed).await.unwrap_err();
     assert!(error.to_string().starts_with("nowhere.csv: cannot be read: "), "{error}");
 }

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod bulk;
+mod database;
 mod errors;
 mod events;
 mod health;

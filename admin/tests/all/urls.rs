@@ -2,20 +2,13 @@
 
 use std::collections::HashSet;
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 use tern_admin::AdminConfig;
 
-use crate::support::{App, Setup, spawn_app, spawn_app_with};
+use crate::support::{Setup, spawn_app, spawn_app_with};
 
 fn url(user_id: Value, original_url: Value) -> Value {
     json!({ "user_id": user_id, "original_url": original_url })
-}
-
-/// As if the row had last been changed long ago.
-fn age(app: &App, id: i64) {
-    let db = Connection::open(&app.database).unwrap();
-    db.execute("UPDATE urls SET created_at = 0, updated_at = 0 WHERE id = ?1", [id]).unwrap();
 }
 
 #[tokio::test]
@@ -39,7 +32,7 @@ async fn a_link_is_created_found_changed_and_deleted() {
     );
     assert_eq!(app.get("/urls/1").await.json(), link);
 
-    age(&app, 1);
+    app.database.make_urls_old();
     let changed = app.put("/urls/1", json!({ "is_active": false })).await;
     assert_eq!(changed.status, 200);
     let changed = changed.json();
@@ -62,7 +55,7 @@ async fn an_empty_change_changes_nothing() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
-    age(&app, 1);
+    app.database.make_urls_old();
     for nothing in [json!({}), json!({ "short_code": "mine", "user_id": 5 })] {
         let answer = app.put("/urls/1", nothing).await;
         assert_eq!(answer.status, 200);

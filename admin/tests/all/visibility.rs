@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tern_admin::{AdminConfig, Visibility, Visible};
 use tern_common::bus::{Bus, LocalBus, Message, Received, ReplicaId, Topic};
-use tern_common::store::{Cursor, Mark, SqliteStore, Store};
+use tern_common::store::{Cursor, Mark, Store};
 use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{ShortCode, TargetUrl};
 
+use crate::database::Database;
 use crate::support::{AbsentBus, App, FragileBus, Setup, eventually, spawn_app_with};
 
 /// Serves every change as soon as it is told of one, as a redirector would.
-async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<SqliteStore>) {
+async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<dyn Store>) {
     let replica = ReplicaId::random();
     let mut hints = bus.subscribe(Topic::Invalidations).await.unwrap();
     loop {
@@ -110,7 +111,7 @@ async fn without_a_bus_changes_are_made_all_the_same() {
 /// A change, and the cursors just before and after it.
 async fn a_change() -> (Cursor, Mark, Cursor) {
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
+    let store = Database::create(directory.path()).await.store;
     let user = NewUser { username: Username::parse("ann").unwrap(), email: Email::parse("a@b.c").unwrap() };
     let before = store.snapshot().await.unwrap().cursor;
     let url = NewUrl {

@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 use tern_admin::{AdminConfig, AppState, Metrics, Visibility};
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
-use tern_common::store::{SqliteStore, Store};
+use tern_common::store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::database::Database;
 
 /// What a test may want to be other than usual.
 #[derive(Debug)]
@@ -45,8 +47,8 @@ impl Default for Setup {
 #[derive(Debug)]
 pub struct App {
     pub address: SocketAddr,
-    pub store: Arc<SqliteStore>,
-    pub database: PathBuf,
+    pub store: Arc<dyn Store>,
+    pub database: Database,
     pub log_file: PathBuf,
     client: reqwest::Client,
     directory: tempfile::TempDir,
@@ -58,14 +60,14 @@ pub async fn spawn_app() -> App {
 
 pub async fn spawn_app_with(setup: Setup) -> App {
     let directory = tempfile::tempdir().unwrap();
-    let database = directory.path().join("data").join("tern.db");
-    let store = Arc::new(SqliteStore::open(&database).await.unwrap());
+    let database = Database::create(directory.path()).await;
+    let store = Arc::clone(&database.store);
     if setup.without_database {
-        std::fs::remove_dir_all(database.parent().unwrap()).unwrap();
+        database.take_away();
     }
     let log_file = directory.path().join("app.log");
     let state = AppState {
-        store: Arc::clone(&store) as Arc<dyn Store>,
+        store: Arc::clone(&store),
         visibility: Visibility::start(Arc::clone(&setup.bus)),
         bus: setup.bus,
         cache: setup.cache,
@@ -165,13 +167,6 @@ impl App {
         let mut printed = Vec::new();
         let loaded = tern_admin::load::load_files(&*self.store, &paths, &mut printed).await;
         loaded.map(|()| String::from_utf8(printed).unwrap()).map_err(|error| error.to_string())
-    }
-
-    /// Another process takes the write lock and keeps it until the connection is dropped.
-    pub fn lock_database(&self) -> rusqlite::Connection {
-        let connection = rusqlite::Connection::open(&self.database).unwrap();
-        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        connection
     }
 
     pub fn write_log(&self, text: &str) {

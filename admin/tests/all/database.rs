@@ -1,0 +1,38 @@
+//! The embedded database under the contract: a file for each app.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tern_common::store::{SqliteStore, Store};
+
+#[derive(Debug)]
+pub struct Database {
+    pub store: Arc<dyn Store>,
+    path: PathBuf,
+}
+
+impl Database {
+    /// A new one, in a directory of its own below `directory`.
+    pub async fn create(directory: &Path) -> Database {
+        let path = directory.join("data").join("tern.db");
+        Database { store: Arc::new(SqliteStore::open(&path).await.unwrap()), path }
+    }
+
+    /// Before its first use: nobody can connect from then on.
+    pub fn take_away(&self) {
+        std::fs::remove_dir_all(self.path.parent().unwrap()).unwrap();
+    }
+
+    /// Another process takes the lock of all writers and keeps it until the value is dropped.
+    pub fn lock(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(&self.path).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        connection
+    }
+
+    /// Somebody works on it past Tern; every time is 1970 where it says so.
+    pub fn make_urls_old(&self) {
+        let connection = rusqlite::Connection::open(&self.path).unwrap();
+        connection.execute("UPDATE urls SET created_at = 0, updated_at = 0", []).unwrap();
+    }
+}

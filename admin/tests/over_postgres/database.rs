@@ -1,0 +1,65 @@
+//! PostgreSQL under the contract: a database for each app, on a server for all.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use tern_common::store::postgres::migrate;
+use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_testkit::postgres::Postgres;
+
+#[derive(Debug)]
+pub struct Database {
+    pub store: Arc<dyn Store>,
+    name: String,
+}
+
+/// Holds a lock until it is dropped.
+#[derive(Debug)]
+pub struct Lock(Child);
+
+impl Database {
+    pub async fn create(_directory: &Path) -> Database {
+        let config = PostgresConfig::new(Postgres::shared().create_database());
+        migrate(&config).await.unwrap();
+        let store = PostgresStore::new(&config).unwrap();
+        let name = config.url.rsplit('/').next().unwrap().to_owned();
+        Database { store: Arc::new(store), name }
+    }
+
+    /// Before its first use: nobody can connect from then on.
+    pub fn take_away(&self) {
+        Postgres::shared().psql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+
+    /// Somebody else locks out all writers until the value is dropped.
+    pub fn lock(&self) -> Lock {
+        let url = Postgres::shared().url(&self.name);
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-q", "-d", &url]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut psql = psql.spawn().unwrap();
+        let tables = "users, urls, events";
+        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; LOCK TABLE {tables} IN EXCLUSIVE MODE;").unwrap();
+        let held = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND granted
+                    AND relation = 'urls'::regclass";
+        while Postgres::shared().psql(&self.name, held).trim() != "1" {
+            std::thread::yield_now();
+        }
+        Lock(psql)
+    }
+
+    /// Somebody works on it past Tern.
+    pub fn make_urls_old(&self) {
+        let update = "UPDATE urls SET created_at = 'epoch', updated_at = 'epoch'";
+        Postgres::shared().psql(&self.name, update);
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The end of its input ends psql, and with it the transaction.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}

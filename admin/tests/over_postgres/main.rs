@@ -1,0 +1,31 @@
+//! The same contract, with PostgreSQL under it.
+
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+
+#[path = "../all/bodies.rs"]
+mod bodies;
+#[path = "../all/bulk.rs"]
+mod bulk;
+mod database;
+#[path = "../all/errors.rs"]
+mod errors;
+#[path = "../all/events.rs"]
+mod events;
+#[path = "../all/health.rs"]
+mod health;
+#[path = "../all/lists.rs"]
+mod lists;
+#[path = "../all/load.rs"]
+mod load;
+#[path = "../all/logs.rs"]
+mod logs;
+#[path = "../all/products.rs"]
+mod products;
+#[path = "../all/support/mod.rs"]
+mod support;
+#[path = "../all/urls.rs"]
+mod urls;
+#[path = "../all/users.rs"]
+mod users;
+#[path = "../all/visibility.rs"]
+mod visibility;
