@@ -1,6 +1,7 @@
 //! A fleet of Tern's processes over a PostgreSQL and a Redis of its own.
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::print_stdout, reason = "what differs is shown")]
 
 mod fleet;
 mod plane;

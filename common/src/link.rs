@@ -15,11 +15,11 @@ pub struct Link {
     pub active: bool,
 }
 
-/// A url as the change feed brings it, before anything of it is believed.
+/// A url as the change feed brings it, before anything of it is believed: one bad row must not cost the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRow {
-    pub url_id: Id,
-    pub owner_id: Id,
+    pub url_id: i64,
+    pub owner_id: i64,
     pub short_code: String,
     pub original_url: String,
     pub is_active: bool,
@@ -28,6 +28,8 @@ pub struct LinkRow {
 /// Why a row cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLink {
+    #[error("an id must be a positive integer")]
+    Id,
     #[error(transparent)]
     ShortCode(#[from] InvalidShortCode),
     #[error(transparent)]
@@ -39,6 +41,7 @@ impl LinkRow {
     pub fn into_link(self) -> Result<(ShortCode, Link), InvalidLink> {
         let code = ShortCode::parse(&self.short_code)?;
         let target = TargetUrl::parse(&self.original_url)?;
-        Ok((code, Link { url_id: self.url_id, owner_id: self.owner_id, target, active: self.is_active }))
+        let id = |id| Id::new(id).ok_or(InvalidLink::Id);
+        Ok((code, Link { url_id: id(self.url_id)?, owner_id: id(self.owner_id)?, target, active: self.is_active }))
     }
 }

@@ -7,7 +7,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
-use tern_common::Id;
 use tern_common::link::LinkRow;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{PostgresConfig, PostgresStore};
@@ -165,15 +164,12 @@ async fn refresh(client: &Client, links: &mut Links, code: String) {
 /// What is committed.
 async fn table(client: &Client) -> Links {
     let rows = client.query("SELECT short_code, id, user_id, original_url, is_active FROM urls", &[]).await.unwrap();
-    let link = |row: tokio_postgres::Row| {
-        let id = |column: usize| Id::new(row.get(column)).unwrap();
-        LinkRow {
-            short_code: row.get(0),
-            url_id: id(1),
-            owner_id: id(2),
-            original_url: row.get(3),
-            is_active: row.get(4),
-        }
+    let link = |row: tokio_postgres::Row| LinkRow {
+        short_code: row.get(0),
+        url_id: row.get(1),
+        owner_id: row.get(2),
+        original_url: row.get(3),
+        is_active: row.get(4),
     };
     rows.into_iter().map(|row| (row.get(0), link(row))).collect()
 }

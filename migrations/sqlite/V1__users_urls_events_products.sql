@@ -13,7 +13,8 @@ CREATE UNIQUE INDEX users_email_key ON users (email);
 CREATE TABLE urls (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id > 0),
     -- No cascade: deleting a user with links is a decision that the caller has to state.
-    user_id INTEGER NOT NULL REFERENCES users (id),
+    -- The check holds for writers that leave foreign keys unchecked, as the sqlite3 shell does.
+    user_id INTEGER NOT NULL CHECK (user_id > 0) REFERENCES users (id),
     short_code TEXT NOT NULL,
     original_url TEXT NOT NULL,
     title TEXT,

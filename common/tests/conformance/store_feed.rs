@@ -38,7 +38,7 @@ pub async fn a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas(store:
     let (links, cursor) = snapshot(store).await;
     assert_eq!(links.len(), 2_500);
     let first = &links["code0"];
-    assert_eq!((first.url_id, first.owner_id, first.is_active), (id(1), owner, false));
+    assert_eq!((first.url_id, first.owner_id, first.is_active), (1, owner.get(), false));
     assert_eq!(first.original_url, "https://code0.example/");
     assert_eq!(changes_since(store, &cursor).await.0, []);
 }

@@ -59,5 +59,5 @@ async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {
 /// The row as a link; a row that cannot be served is told about and left out.
 pub(super) fn checked(row: LinkRow) -> Option<(ShortCode, Link)> {
     let url_id = row.url_id;
-    row.into_link().inspect_err(|error| tracing::warn!(url_id = url_id.get(), %error, "a row cannot be served")).ok()
+    row.into_link().inspect_err(|error| tracing::warn!(url_id, %error, "a row cannot be served")).ok()
 }

@@ -14,9 +14,9 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tern_common::ShortCode;
 use tern_common::link::{Link, LinkRow};
 use tern_common::store::Cursor;
-use tern_common::{Id, ShortCode};
 
 const MAGIC: &[u8; 8] = b"TERNMAP\x01";
 
@@ -119,8 +119,8 @@ fn read_links(bytes: &mut Cut<'_>) -> Option<Stored> {
         let is_active = bytes.u8()? == 1;
         let (code_len, target_len) = (bytes.u8()?, bytes.u32()?);
         let row = LinkRow {
-            url_id: Id::new(bytes.u64()?.cast_signed())?,
-            owner_id: Id::new(bytes.u64()?.cast_signed())?,
+            url_id: bytes.u64()?.cast_signed(),
+            owner_id: bytes.u64()?.cast_signed(),
             short_code: bytes.text(code_len.into())?.to_owned(),
             original_url: bytes.text(target_len as usize)?.to_owned(),
             is_active,
@@ -192,7 +192,7 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use tern_common::TargetUrl;
+    use tern_common::{Id, TargetUrl};
 
     use super::*;
 

@@ -54,8 +54,8 @@ pub struct Replica {
     writer: LinkMapWriter,
     config: ReplicaConfig,
     cursor: Option<Cursor>,
-    /// The cursor of the file, as far as it was written.
-    kept: Option<Cursor>,
+    /// Whether anything changed since the file was last begun.
+    is_unsaved: bool,
     audit: Option<Audit>,
     freshness: Arc<Freshness>,
     metrics: ReplicaMetrics,
@@ -71,7 +71,7 @@ impl Replica {
         metrics: ReplicaMetrics,
     ) -> Replica {
         let id = ReplicaId::random();
-        Replica { id, store, bus, writer, config, cursor: None, kept: None, audit: None, freshness, metrics }
+        Replica { id, store, bus, writer, config, cursor: None, is_unsaved: false, audit: None, freshness, metrics }
     }
 
     /// Follows the store until `stop` says so.
@@ -181,7 +181,6 @@ impl Replica {
                 self.writer.replace(stored.links.into_iter().collect());
                 self.metrics.links.set(count(self.writer.map().len()));
                 self.freshness.mark(stored.equal_at);
-                self.kept = Some(stored.cursor.clone());
                 self.cursor = Some(stored.cursor);
             }
             Ok(Ok(None)) => {}
@@ -193,26 +192,24 @@ impl Replica {
         }
     }
 
-    /// Begins to write the file, if anything changed since it was written.
-    fn write_file(&self) -> Option<impl Future<Output = io::Result<Cursor>> + Send + use<>> {
-        let path = self.config.file.clone()?;
-        let cursor = self.cursor.clone().filter(|cursor| self.kept.as_ref() != Some(cursor))?;
+    /// Begins to write the file, if anything changed since it was begun last.
+    fn write_file(&mut self) -> Option<impl Future<Output = io::Result<()>> + Send + use<>> {
+        let path = self.config.file.clone().filter(|_| self.is_unsaved)?;
+        let cursor = self.cursor.clone()?;
         let equal_at = self.freshness.equal_at()?;
         let map = Arc::clone(self.writer.map());
+        self.is_unsaved = false;
         let write = move || {
-            map.all(|entries| file::write(&path, &cursor, equal_at, entries.map(|entry| (&entry.code, &entry.link))))?;
-            Ok(cursor)
+            map.all(|entries| file::write(&path, &cursor, equal_at, entries.map(|entry| (&entry.code, &entry.link))))
         };
         Some(async { spawn_blocking(write).await.map_err(io::Error::other)? })
     }
 
-    fn written(&mut self, written: io::Result<Cursor>) {
-        match written {
-            Ok(cursor) => self.kept = Some(cursor),
-            Err(error) => {
-                self.metrics.file_errors.inc();
-                tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
-            }
+    fn written(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.is_unsaved = true;
+            self.metrics.file_errors.inc();
+            tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
         }
     }
 
@@ -248,6 +245,7 @@ impl Replica {
         if self.is_suspicious_loss(self.writer.map().len().saturating_sub(removals)) {
             return;
         }
+        self.is_unsaved = true;
         for (code, link) in wrong {
             match link {
                 Some(link) => self.writer.put(code, link),
@@ -301,6 +299,7 @@ impl Replica {
                     audit.void();
                 }
                 self.cursor = Some(cursor);
+                self.is_unsaved = true;
                 self.freshness.mark(asked.at);
                 Event::SnapshotApplied
             }
@@ -308,6 +307,7 @@ impl Replica {
                 let count = changes.len();
                 self.metrics.deltas.inc();
                 self.metrics.changes.inc_by(count as u64);
+                self.is_unsaved |= count > 0;
                 for change in changes {
                     self.apply_change(change);
                 }

@@ -58,3 +58,27 @@ async fn a_change_in_the_database_itself_is_served_soon() {
     crate::support::eventually("the row is refused", async || tern.metric(rejected).await >= 1.0).await;
     assert!(tern.follow(&tern.fast, &code).await.1.unwrap().starts_with("https://"));
 }
+
+/// One row that nobody can serve costs that row, and not the map.
+#[tokio::test]
+async fn a_row_past_all_checks_harms_no_other() {
+    let tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    let database = rusqlite::Connection::open(tern.directory.path().join("data/tern.db")).unwrap();
+    database
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;
+             INSERT INTO urls VALUES (5000, 0, 'poison', 'https://example.com/', NULL, 1, 0, 0);
+             INSERT INTO urls VALUES (5001, 1, CAST(x'ff' AS TEXT), 'https://example.com/', NULL, 1, 0, 0);
+             INSERT INTO urls VALUES (5002, 1, 'poison2', CAST(x'ff' AS TEXT), NULL, 1, 0, 0);",
+        )
+        .unwrap();
+    let link = tern.create_link(1, "https://example.com/after").await;
+    let after = link["short_code"].as_str().unwrap();
+    assert_eq!(tern.follow(&tern.fast, after).await.0, 302);
+    assert_eq!(tern.metric("tern_replica_rejected_rows_total").await, 3.0);
+    let (_, directory) = tern.end(nix::sys::signal::Signal::SIGTERM);
+    let tern = Tern::start_in(directory, &["--sample"], &[]);
+    assert_eq!(tern.follow(&tern.fast, &code).await.0, 302);
+    assert_eq!(tern.follow(&tern.fast, "poison").await.0, 404);
+}

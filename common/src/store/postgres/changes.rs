@@ -16,7 +16,6 @@ use tokio_postgres::{Error, Row};
 use super::connections::{Connections, Lease};
 use super::position::{Epoch, Position, Snapshot as Seen};
 use super::{error, query};
-use crate::Id;
 use crate::link::LinkRow;
 use crate::store::cursor;
 use crate::store::{Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
@@ -241,8 +240,8 @@ async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -
 fn link_row(row: &BinaryCopyOutRow) -> Result<LinkRow, Error> {
     Ok(LinkRow {
         short_code: row.try_get(0)?,
-        url_id: row.try_get::<Id>(1)?,
-        owner_id: row.try_get::<Id>(2)?,
+        url_id: row.try_get(1)?,
+        owner_id: row.try_get(2)?,
         original_url: row.try_get(3)?,
         is_active: row.try_get(4)?,
     })

@@ -61,7 +61,7 @@ fn read_all(
     let _ = at.send(cursor(head(&transaction)?));
     let sql = "SELECT short_code, id, user_id, original_url, is_active FROM urls";
     let mut statement = transaction.prepare_cached(sql)?;
-    let mut links = statement.query_map([], |row| link_row(row, row.get(0)?))?;
+    let mut links = statement.query_map([], |row| link_row(row, text(row, 0)?))?;
     loop {
         let batch: Vec<LinkRow> = links.by_ref().take(SNAPSHOT_BATCH).collect::<Result<_, _>>()?;
         if batch.is_empty() || rows.blocking_send(Ok(batch)).is_err() {
@@ -95,7 +95,7 @@ pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
              WHERE c.sequence > ?1 AND c.sequence <= ?2",
         )?
         .query_map((from, last), |row| {
-            let short_code: String = row.get(0)?;
+            let short_code = text(row, 0)?;
             let is_there = row.get::<_, Option<i64>>(1)?.is_some();
             Ok(if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } })
         })?
@@ -104,13 +104,18 @@ pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
     Ok(Delta::Changes { changes, more: reached.number < head.number, cursor: cursor(reached) })
 }
 
+/// What is no UTF-8 is no code and no target either; read as empty, it is refused alone and not with all the others.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(row.get_ref(column)?.as_str().unwrap_or_default().to_owned())
+}
+
 /// Reads id, owner, target and state from the columns after the code.
 fn link_row(row: &Row<'_>, short_code: String) -> rusqlite::Result<LinkRow> {
     Ok(LinkRow {
         short_code,
         url_id: row.get(1)?,
         owner_id: row.get(2)?,
-        original_url: row.get(3)?,
+        original_url: text(row, 3)?,
         is_active: row.get(4)?,
     })
 }
