@@ -131,3 +131,35 @@ fn the_environment_is_read_in_one_place() {
         check_ignorant(plane, &["common/src/config.rs"], &["env::var"]);
     }
 }
+
+/// The names of settings that stand in quotes on a line.
+fn settings_of(line: &str) -> impl Iterator<Item = &str> {
+    let is_name = |word: &&str| {
+        word.contains('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    line.split('"').skip(1).step_by(2).filter(is_name)
+}
+
+#[test]
+fn each_setting_is_in_the_example_and_nothing_else_is() {
+    let files = [
+        "common/src/telemetry/mod.rs",
+        "common/src/redis/config.rs",
+        "common/src/store/postgres/settings.rs",
+        "admin/src/config.rs",
+        "admin/src/main.rs",
+        "redirector/src/config.rs",
+        "redirector/src/main.rs",
+        "standalone/src/config.rs",
+    ];
+    let lines = files.iter().flat_map(|file| sources(file)).flat_map(|(_, lines)| lines).collect::<Vec<_>>();
+    let read: BTreeSet<&str> = lines.iter().flat_map(|line| settings_of(line)).collect();
+    let example = fs::read_to_string(workspace().join(".env.example")).unwrap();
+    let documented: BTreeSet<&str> = example
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .map(|p| p.0)
+        .collect();
+    assert_eq!(read, documented);
+}
