@@ -107,3 +107,15 @@ async fn a_write_lock_held_elsewhere_is_unavailability_within_two_seconds_and_he
     other.execute_batch("COMMIT").unwrap();
     store.insert_user(new_user("ada")).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_file_is_unavailability_and_no_empty_one_takes_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("odd name? #100%.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.insert_user(new_user("ada")).await.unwrap();
+    fs::remove_file(&path).unwrap();
+    // The first reader connects only now.
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(!path.exists());
+}

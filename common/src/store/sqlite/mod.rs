@@ -2,11 +2,13 @@
 //!
 //! Each file here is one resource and its SQL; this one opens the database and hands out connections.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_sqlite::{Hook, HookError, InteractError, Manager, Object, Pool, Runtime};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 mod changes;
@@ -95,8 +97,15 @@ async fn interact<T: Send + 'static, E: From<StoreError> + Send + 'static>(
     })
 }
 
+/// The file as a URI that opens it and never makes it: if somebody deletes it, an empty one in its place would look as if
+/// nothing had ever been stored.
+fn existing(path: &Path) -> String {
+    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+    format!("file:{}?mode=rw", percent_encode(path.as_os_str().as_bytes(), &KEPT))
+}
+
 fn pool(path: &Path, size: usize, pragmas: &'static str) -> Result<Pool, OpenError> {
-    let manager = Manager::from_config(&deadpool_sqlite::Config::new(path), Runtime::Tokio1);
+    let manager = Manager::from_config(&deadpool_sqlite::Config::new(existing(path)), Runtime::Tokio1);
     let setup = Hook::async_fn(move |connection, _| {
         Box::pin(async move {
             connection
