@@ -274,8 +274,10 @@ fn connections_leave_nothing_behind() {
             });
         }
     });
+    // The last ones may still wait to be accepted when nobody is open.
+    eventually("all have come", || read(&server.stats().accepted) == 2000);
     eventually("all have ended", || read(&server.stats().open) == 0);
-    assert_eq!((read(&server.stats().accepted), server.registered()), (2000, 0));
+    assert_eq!(server.registered(), 0);
     assert_eq!(server.drain(LONG), Drained { finished: 0, cut: 0 });
 }
 

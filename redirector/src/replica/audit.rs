@@ -74,12 +74,14 @@ pub(super) async fn compare(store: Arc<dyn Store>, map: Arc<LinkMap>) -> Result<
             }
         }
     }
-    map.all(|entries| {
-        for entry in entries {
-            if !seen.contains(&hasher.hash_one(entry.code.as_str())) {
-                suspects.insert(entry.code.clone(), None);
+    tokio::task::block_in_place(|| {
+        map.all(|entries| {
+            for entry in entries {
+                if !seen.contains(&hasher.hash_one(entry.code.as_str())) {
+                    suspects.insert(entry.code.clone(), None);
+                }
             }
-        }
+        });
     });
     Ok(suspects)
 }

@@ -140,7 +140,11 @@ impl Replica {
                     if self.audit.is_none() && self.writer.map().is_loaded() {
                         self.audit = Some(Audit::default());
                         let map = Arc::clone(self.writer.map());
-                        comparing = Some(Box::pin(audit::compare(Arc::clone(&self.store), map)));
+                        // A task of its own: changes are not to wait behind millions of links.
+                        let task = tokio::spawn(audit::compare(Arc::clone(&self.store), map));
+                        comparing = Some(Box::pin(async {
+                            task.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into())))
+                        }));
                     }
                     None
                 }
