@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use crate::error::{Result, internal};
 use crate::state::AppState;
 
-const CACHE_KEY: &str = "tern:products";
+const CACHE_KEY: &str = "products";
 const CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// The cache saves a query; past this it would cost more than the query does.

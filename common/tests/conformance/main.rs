@@ -9,10 +9,13 @@ mod store;
 mod store_feed;
 mod store_loading;
 
-/// Runs each named test of a suite over a fresh instance made by `fixture::$open`,
-/// which gives the instance and what keeps it alive.
+/// Runs each test of a list over a fresh instance of each implementation. An instance is made by `fixture::$open`,
+/// which gives it and what keeps it alive. The list is written once, so that no implementation is let off a test.
 macro_rules! conformance {
-    ($name:ident: $suite:ident over $open:ident: $($test:ident),+ $(,)?) => {
+    ($suite:ident over $($name:ident = $open:ident),+: $tests:tt) => {
+        $(conformance!(@one $suite $name $open $tests);)+
+    };
+    (@one $suite:ident $name:ident $open:ident [$($test:ident,)+]) => {
         mod $name {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,7 +28,7 @@ macro_rules! conformance {
     };
 }
 
-conformance!(sqlite_rows: store over sqlite:
+conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
     users_are_inserted_found_changed_and_deleted,
     taken_names_are_told_apart,
     a_user_with_links_is_deleted_only_with_them,
@@ -39,45 +42,9 @@ conformance!(sqlite_rows: store over sqlite:
     filters_that_hold_nul_match_nothing,
     clicks_become_events_and_orphans_are_counted,
     products_are_listed_by_id,
-);
+]);
 
-conformance!(sqlite_feed: store_feed over sqlite:
-    a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas,
-    each_kind_of_change_is_seen_once,
-    a_code_that_came_and_went_is_a_tombstone,
-    a_rolled_back_change_is_not_seen,
-    a_mark_is_covered_once_its_change_was_seen,
-    a_long_delta_comes_in_parts,
-    pruning_makes_old_cursors_too_old,
-    a_cursor_of_another_history_is_too_old,
-    a_replica_that_follows_the_feed_equals_the_table,
-);
-
-conformance!(sqlite_loading: store_loading over sqlite:
-    files_are_loaded_with_their_ids_and_the_sequence_moves_past_them,
-    a_second_load_changes_nothing,
-    a_file_is_loaded_whole_or_not_at_all,
-    a_file_that_repeats_itself_is_refused,
-    rows_without_ids_get_them,
-);
-
-conformance!(postgres_rows: store over postgres:
-    users_are_inserted_found_changed_and_deleted,
-    taken_names_are_told_apart,
-    a_user_with_links_is_deleted_only_with_them,
-    an_import_answers_for_each_row,
-    urls_are_inserted_found_changed_and_deleted,
-    references_to_nothing_are_told,
-    events_are_kept_with_their_details,
-    pages_are_cut_from_the_list_by_id,
-    totals_follow_every_change,
-    combined_filters_are_counted_up_to_a_bound,
-    filters_that_hold_nul_match_nothing,
-    clicks_become_events_and_orphans_are_counted,
-    products_are_listed_by_id,
-);
-
-conformance!(postgres_feed: store_feed over postgres:
+conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [
     a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas,
     each_kind_of_change_is_seen_once,
     a_code_that_came_and_went_is_a_tombstone,
@@ -86,22 +53,22 @@ conformance!(postgres_feed: store_feed over postgres:
     a_long_delta_comes_in_parts,
     a_cursor_of_another_history_is_too_old,
     a_replica_that_follows_the_feed_equals_the_table,
-);
-
-conformance!(postgres_loading: store_loading over postgres:
-    files_are_loaded_with_their_ids_and_the_sequence_moves_past_them,
-    a_second_load_changes_nothing,
-    a_file_is_loaded_whole_or_not_at_all,
-    a_file_that_repeats_itself_is_refused,
-    rows_without_ids_get_them,
-);
+]);
 
 // A transaction of another database that is open when a cursor is taken makes that cursor older.
-conformance!(postgres_pruning: store_feed over postgres_alone:
+conformance!(store_feed over sqlite_pruning = sqlite, postgres_pruning = postgres_alone: [
     pruning_makes_old_cursors_too_old,
-);
+]);
 
-conformance!(local_bus: bus over local_bus:
+conformance!(store_loading over sqlite_loading = sqlite, postgres_loading = postgres: [
+    files_are_loaded_with_their_ids_and_the_sequence_moves_past_them,
+    a_second_load_changes_nothing,
+    a_file_is_loaded_whole_or_not_at_all,
+    a_file_that_repeats_itself_is_refused,
+    rows_without_ids_get_them,
+]);
+
+conformance!(bus over local_bus = local_bus, redis_bus = redis_bus: [
     a_subscriber_hears_what_is_published_after_it_subscribed,
     topics_are_apart,
     every_subscriber_hears_everything,
@@ -111,28 +78,10 @@ conformance!(local_bus: bus over local_bus:
     nobody_listening_is_no_failure,
     live_replicas_are_known_to_those_who_come_later,
     a_silent_replica_is_not_live,
-);
+]);
 
-conformance!(redis_bus: bus over redis_bus:
-    a_subscriber_hears_what_is_published_after_it_subscribed,
-    topics_are_apart,
-    every_subscriber_hears_everything,
-    a_subscriber_that_lags_is_told_so,
-    of_many_invalidations_at_least_one_is_heard,
-    waiting_for_a_message_can_be_given_up,
-    nobody_listening_is_no_failure,
-    live_replicas_are_known_to_those_who_come_later,
-    a_silent_replica_is_not_live,
-);
-
-conformance!(local_cache: cache over local_cache:
+conformance!(cache over local_cache = local_cache, redis_cache = redis_cache: [
     what_is_put_is_got_until_its_time_is_over,
     a_later_put_replaces_value_and_lifetime,
     keys_are_apart,
-);
-
-conformance!(redis_cache: cache over redis_cache:
-    what_is_put_is_got_until_its_time_is_over,
-    a_later_put_replaces_value_and_lifetime,
-    keys_are_apart,
-);
+]);

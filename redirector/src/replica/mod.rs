@@ -3,33 +3,31 @@
 //! A snapshot fills the map; from then on deltas change it, at the hint of the bus or at the next poll.
 //! [`core`] decides what is done when; this module does it.
 
+mod announcer;
 mod audit;
 pub mod core;
 mod fetch;
 mod file;
 mod freshness;
+mod keeping;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tern_common::ShortCode;
-use tern_common::bus::{Bus, BusError, Message, Received, ReplicaId, Subscription, Topic};
+use tern_common::bus::{Bus, BusError, Received, Subscription, Topic};
 use tern_common::store::{Cursor, LinkChange, Store, StoreError};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
 
+use self::announcer::Announcer;
 use self::audit::{Audit, Suspects};
 use self::core::{Action, Core, Event, Pace};
 use self::fetch::{Asked, Fetched, checked, fetch};
 pub use self::freshness::Freshness;
 use crate::link_map::LinkMapWriter;
 use crate::metrics::ReplicaMetrics;
-
-/// How often a replica tells that it lives. Those who wait for it forget it after 3 s.
-const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How often the snapshot file is written, if anything changed: what a restart without a store is behind at most.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
@@ -48,7 +46,6 @@ pub struct ReplicaConfig {
 /// One replica of the store's links.
 #[derive(Debug)]
 pub struct Replica {
-    id: ReplicaId,
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     writer: LinkMapWriter,
@@ -70,8 +67,7 @@ impl Replica {
         freshness: Arc<Freshness>,
         metrics: ReplicaMetrics,
     ) -> Replica {
-        let id = ReplicaId::random();
-        Replica { id, store, bus, writer, config, cursor: None, is_unsaved: false, audit: None, freshness, metrics }
+        Replica { store, bus, writer, config, cursor: None, is_unsaved: false, audit: None, freshness, metrics }
     }
 
     /// Follows the store until `stop` says so.
@@ -83,7 +79,7 @@ impl Replica {
         let mut fetching = None;
         let mut comparing = None;
         let mut keeping = None;
-        let mut heartbeat = interval(HEARTBEAT);
+        let announcer = Announcer::start(Arc::clone(&self.bus));
         let mut keep = interval(KEEP_EVERY);
         let mut audit = (!self.config.audit_every.is_zero()).then(|| interval(self.config.audit_every));
         loop {
@@ -100,7 +96,7 @@ impl Replica {
                     }
                 }
             }
-            let wake_at = core.wake_at().unwrap_or_else(|| Instant::now() + HEARTBEAT);
+            let wake_at = core.wake_at().unwrap_or_else(|| Instant::now() + KEEP_EVERY);
             let event = tokio::select! {
                 () = stopped(&mut stop) => break,
                 subscribed = present(&mut subscribing) => {
@@ -117,7 +113,7 @@ impl Replica {
                 }),
                 (asked, fetched) = present(&mut fetching) => {
                     fetching = None;
-                    Some(self.apply(asked, fetched).await)
+                    Some(self.apply(asked, fetched))
                 }
                 compared = present(&mut comparing) => {
                     comparing = None;
@@ -126,10 +122,6 @@ impl Replica {
                 written = present(&mut keeping) => {
                     keeping = None;
                     self.written(written);
-                    None
-                }
-                _ = heartbeat.tick() => {
-                    self.announce().await;
                     None
                 }
                 _ = keep.tick() => {
@@ -150,6 +142,7 @@ impl Replica {
                 }
                 () = tokio::time::sleep_until(wake_at.into()) => None,
             };
+            announcer.applied(self.cursor.as_ref());
             if let Some(event) = event {
                 core.handle(event, Instant::now());
                 if event == Event::SnapshotApplied {
@@ -157,63 +150,12 @@ impl Replica {
                 }
             }
         }
-        self.tell(Message::Left { replica: self.id }).await;
+        announcer.leave().await;
         if let Some(keeping) = keeping {
             self.written(keeping.await);
         }
         if let Some(keeping) = self.write_file() {
             self.written(keeping.await);
-        }
-    }
-
-    /// Serves what was kept from last time, if there is anything: old links are better than none.
-    async fn read_file(&mut self) {
-        let Some(path) = self.config.file.clone() else { return };
-        match spawn_blocking({
-            let path = path.clone();
-            move || file::read(&path)
-        })
-        .await
-        {
-            Ok(Ok(Some(stored))) => {
-                tracing::info!(
-                    links = stored.links.len(),
-                    rejected = stored.rejected,
-                    "serving from the snapshot file"
-                );
-                self.metrics.rejected_rows.inc_by(stored.rejected);
-                self.writer.replace(stored.links.into_iter().collect());
-                self.metrics.links.set(count(self.writer.map().len()));
-                self.freshness.mark(stored.equal_at);
-                self.cursor = Some(stored.cursor);
-            }
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => {
-                self.metrics.file_errors.inc();
-                tracing::error!(path = %path.display(), %error, "the snapshot file is not used");
-            }
-            Err(error) => tracing::error!(%error, "the snapshot file could not be read"),
-        }
-    }
-
-    /// Begins to write the file, if anything changed since it was begun last.
-    fn write_file(&mut self) -> Option<impl Future<Output = io::Result<()>> + Send + use<>> {
-        let path = self.config.file.clone().filter(|_| self.is_unsaved)?;
-        let cursor = self.cursor.clone()?;
-        let equal_at = self.freshness.equal_at()?;
-        let map = Arc::clone(self.writer.map());
-        self.is_unsaved = false;
-        let write = move || {
-            map.all(|entries| file::write(&path, &cursor, equal_at, entries.map(|entry| (&entry.code, &entry.link))))
-        };
-        Some(async { spawn_blocking(write).await.map_err(io::Error::other)? })
-    }
-
-    fn written(&mut self, written: io::Result<()>) {
-        if let Err(error) = written {
-            self.is_unsaved = true;
-            self.metrics.file_errors.inc();
-            tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
         }
     }
 
@@ -287,7 +229,7 @@ impl Replica {
         }
     }
 
-    async fn apply(&mut self, asked: Asked, fetched: Result<Fetched, StoreError>) -> Event {
+    fn apply(&mut self, asked: Asked, fetched: Result<Fetched, StoreError>) -> Event {
         let event = match fetched {
             Ok(Fetched::Snapshot { links, rejected, cursor }) => {
                 self.metrics.rejected_rows.inc_by(rejected);
@@ -328,7 +270,6 @@ impl Replica {
             }
             Ok(Fetched::TooOld) => {
                 tracing::info!("the change log does not reach back to our cursor; loading every link");
-                // What the load replaces has not been in a delta.
                 return Event::CursorTooOld;
             }
             Err(error) => {
@@ -338,7 +279,6 @@ impl Replica {
             }
         };
         self.metrics.links.set(count(self.writer.map().len()));
-        self.announce().await;
         event
     }
 
@@ -361,19 +301,6 @@ impl Replica {
                 }
             }
             LinkChange::Removed { short_code } => self.writer.remove(&short_code),
-        }
-    }
-
-    async fn announce(&self) {
-        if let Some(cursor) = &self.cursor {
-            self.tell(Message::Applied { replica: self.id, cursor: cursor.clone() }).await;
-        }
-    }
-
-    async fn tell(&self, message: Message) {
-        // Nobody hears of our progress; they wait in vain for a moment, and go on.
-        if let Err(error) = self.bus.publish(message).await {
-            tracing::debug!(%error, "an announcement was lost");
         }
     }
 }

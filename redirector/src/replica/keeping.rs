@@ -1,0 +1,61 @@
+//! When the snapshot file is read and written. What stands in it is [`file`]'s affair.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::{Replica, count, file};
+
+impl Replica {
+    /// Serves what was kept from last time, if there is anything: old links are better than none.
+    pub(super) async fn read_file(&mut self) {
+        let Some(path) = self.config.file.clone() else { return };
+        match spawn_blocking({
+            let path = path.clone();
+            move || file::read(&path)
+        })
+        .await
+        {
+            Ok(Ok(Some(stored))) => {
+                tracing::info!(
+                    links = stored.links.len(),
+                    rejected = stored.rejected,
+                    "serving from the snapshot file"
+                );
+                self.metrics.rejected_rows.inc_by(stored.rejected);
+                self.writer.replace(stored.links.into_iter().collect());
+                self.metrics.links.set(count(self.writer.map().len()));
+                self.freshness.mark(stored.equal_at);
+                self.cursor = Some(stored.cursor);
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => {
+                self.metrics.file_errors.inc();
+                tracing::error!(path = %path.display(), %error, "the snapshot file is not used");
+            }
+            Err(error) => tracing::error!(%error, "the snapshot file could not be read"),
+        }
+    }
+
+    /// Begins to write the file, if anything changed since it was begun last.
+    pub(super) fn write_file(&mut self) -> Option<impl Future<Output = io::Result<()>> + Send + use<>> {
+        let path = self.config.file.clone().filter(|_| self.is_unsaved)?;
+        let cursor = self.cursor.clone()?;
+        let equal_at = self.freshness.equal_at()?;
+        let map = Arc::clone(self.writer.map());
+        self.is_unsaved = false;
+        let write = move || {
+            map.all(|entries| file::write(&path, &cursor, equal_at, entries.map(|entry| (&entry.code, &entry.link))))
+        };
+        Some(async { spawn_blocking(write).await.map_err(io::Error::other)? })
+    }
+
+    pub(super) fn written(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.is_unsaved = true;
+            self.metrics.file_errors.inc();
+            tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
+        }
+    }
+}
