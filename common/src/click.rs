@@ -1,16 +1,117 @@
-//! Clicks: answered redirects to be recorded.
+//! Clicks: answered redirects on their way from a journal to the store.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::SystemTime;
 
-use crate::{Id, ShortCode, TargetUrl};
+use ipnet::IpNet;
+
+use crate::Id;
 
 /// One answered redirect. Each becomes exactly one event of type `clicked`.
-#[derive(Clone, Debug)]
+///
+/// Texts are bounded and hold no control characters: they were cleaned before they were journalled.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
     pub url_id: Id,
+    /// The user who owned the url when it was followed.
     pub owner_id: Id,
-    pub short_code: ShortCode,
+    pub short_code: String,
     /// The target as it was served, which an edit may have replaced since.
-    pub target: TargetUrl,
+    pub original_url: String,
+    /// To the microsecond, by the clock of the redirector.
     pub at: SystemTime,
+    /// The network the client is in (/24, or /48 of IPv6), and never its whole address.
+    pub client: Option<IpNet>,
+    pub user_agent: Option<String>,
+    pub referrer: Option<String>,
+}
+
+/// Names a journal for ever: it is drawn at random when the journal is made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JournalId(pub u128);
+
+/// How far a journal is in the store: everything before this is, nothing from here on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JournalPosition {
+    /// Which of the journal's segments; at most 2^63 - 1, as is the offset.
+    pub segment: u64,
+    /// Bytes from the start of the segment.
+    pub offset: u64,
+}
+
+/// What the store knows of a journal. It changes in the transaction that stores the clicks, and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalState {
+    pub position: JournalPosition,
+    /// Clicks of this journal that became events, since its beginning.
+    pub recorded: u64,
+    /// Clicks whose link was gone: skipped, since its events went with it.
+    pub orphaned: u64,
+}
+
+/// Clicks that stand next to each other in a journal.
+#[derive(Clone, Copy, Debug)]
+pub struct ClickBatch<'a> {
+    pub journal: JournalId,
+    /// Where the journal must stand in the store for the batch to be taken; `None` if it must not be known there yet.
+    pub from: Option<JournalPosition>,
+    /// Where it stands with the batch taken.
+    pub to: JournalPosition,
+    /// In the order in which they were answered. May be empty: then only the position moves.
+    pub clicks: &'a [Click],
+}
+
+/// What became of a batch of clicks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shipped {
+    /// The batch was taken, whole and once; the state with it.
+    Taken(JournalState),
+    /// The journal stands elsewhere in the store, and nothing was changed: an earlier try was committed and its answer
+    /// lost, or the database lost its last commits.
+    Elsewhere(Option<JournalState>),
+}
+
+impl fmt::Display for JournalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for JournalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a journal")]
+pub struct InvalidJournalId;
+
+impl FromStr for JournalId {
+    type Err = InvalidJournalId;
+
+    fn from_str(text: &str) -> Result<JournalId, InvalidJournalId> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return Err(InvalidJournalId);
+        }
+        u128::from_str_radix(text, 16).map(JournalId).map_err(|_| InvalidJournalId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_journal_has_one_spelling() {
+        let id = JournalId(0x00c0_ffee);
+        assert_eq!(id.to_string(), "00000000000000000000000000c0ffee");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "c0ffee", "00000000000000000000000000C0FFEE", "+0000000000000000000000000c0ffee"] {
+            assert_eq!(text.parse::<JournalId>(), Err(InvalidJournalId), "{text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::user::MAX_TEXT_LEN;
-use crate::{Id, Timestamp};
+use crate::{Click, Id, Timestamp};
 
 /// A row of `events`.
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +65,17 @@ impl EventType {
 #[serde(transparent)]
 pub struct Details(Box<RawValue>);
 
+/// The details that Tern itself writes.
+#[derive(Serialize)]
+struct Written<'a> {
+    short_code: &'a str,
+    original_url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referrer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+}
+
 /// The text is not a JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("details must be a JSON object")]
@@ -87,14 +98,23 @@ impl Details {
         Details::from(Map::new())
     }
 
-    /// What `created`, `updated` and `clicked` carry.
+    /// What `created` and `updated` carry.
     pub fn of_url(short_code: &str, original_url: &str) -> Details {
-        #[derive(Serialize)]
-        struct OfUrl<'a> {
-            short_code: &'a str,
-            original_url: &'a str,
-        }
-        Details(serde_json::value::to_raw_value(&OfUrl { short_code, original_url }).expect("two strings serialise"))
+        Details::written(&Written { short_code, original_url, referrer: None, user_agent: None })
+    }
+
+    /// What `clicked` carries.
+    pub fn of_click(click: &Click) -> Details {
+        Details::written(&Written {
+            short_code: &click.short_code,
+            original_url: &click.original_url,
+            referrer: click.referrer.as_deref(),
+            user_agent: click.user_agent.as_deref(),
+        })
+    }
+
+    fn written(details: &Written<'_>) -> Details {
+        Details(serde_json::value::to_raw_value(details).expect("strings serialise"))
     }
 
     pub fn as_str(&self) -> &str {

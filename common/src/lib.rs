@@ -23,7 +23,7 @@ pub mod timestamp;
 pub mod url;
 pub mod user;
 
-pub use click::Click;
+pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
 pub use id::Id;
 pub use short_code::ShortCode;
 pub use target_url::TargetUrl;

@@ -17,6 +17,9 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp;
 
 impl Timestamp {
+    /// The last that the contract's form can write, 9999-12-31T23:59:59, less a day for whatever zone a tool adds.
+    pub const LAST: Timestamp = Timestamp(253_402_214_400);
+
     pub fn now() -> Timestamp {
         Timestamp::from(SystemTime::now())
     }
@@ -43,10 +46,11 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// A clock set before 1970 reads as the epoch: a wrong clock must not stop anything.
+    /// A clock set before 1970 reads as the epoch, and one beyond [`Timestamp::LAST`] as that: a wrong clock must not
+    /// stop anything.
     fn from(time: SystemTime) -> Timestamp {
         let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX))
+        i64::try_from(seconds).map_or(Timestamp::LAST, |seconds| Timestamp(seconds).min(Timestamp::LAST))
     }
 }
 
@@ -66,6 +70,15 @@ impl Serialize for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_clock_reads_as_a_time_that_can_be_written() {
+        let at = |seconds| Timestamp::from(UNIX_EPOCH + std::time::Duration::from_secs(seconds)).to_string();
+        assert_eq!(at(0), "1970-01-01T00:00:00");
+        assert_eq!(at(1_700_000_000), "2023-11-14T22:13:20");
+        assert_eq!(at(1 << 62), "9999-12-31T00:00:00");
+        assert_eq!(Timestamp::from(UNIX_EPOCH - std::time::Duration::from_secs(9)).to_string(), "1970-01-01T00:00:00");
+    }
 
     #[test]
     fn both_written_forms_are_read_and_one_is_written() {

@@ -23,7 +23,7 @@ use crate::link::LinkRow;
 use crate::product::Product;
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{Click, Id};
+use crate::{ClickBatch, Id, JournalId, JournalState, Shipped};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -118,14 +118,6 @@ pub enum Imported {
     IdTaken(Id),
 }
 
-/// What became of a batch of clicks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecordedClicks {
-    pub recorded: u64,
-    /// Clicks whose link is gone: skipped, since its events went with it.
-    pub orphaned: u64,
-}
-
 /// Every link at one moment. The rows come in batches, as fast as they are taken.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -210,8 +202,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     async fn list_products(&self) -> Result<Vec<Product>>;
 
-    /// Records clicks as events, in one transaction.
-    async fn record_clicks(&self, clicks: &[Click]) -> Result<RecordedClicks>;
+    /// Moves a journal on and makes its clicks events, in one transaction: all of the batch, or nothing of it.
+    /// Of two that ship from one place of a journal, one is told that the journal stands elsewhere.
+    ///
+    /// # Errors
+    /// After [`StoreError::Unavailable`], which a batch may take ten seconds to come to, the batch may be in or not:
+    /// shipping it again, or [`Store::find_journals`], tells. [`StoreError::Internal`] refuses what the batch holds.
+    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped>;
+    /// Where journals stand, in the order asked for; `None` for one of which nothing was shipped.
+    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
+    /// Forgets where a journal stands, once nothing of it is left to ship. Its clicks stay.
+    async fn forget_journal(&self, id: JournalId) -> Result<()>;
 
     async fn snapshot(&self) -> Result<Snapshot>;
     async fn delta(&self, since: &Cursor) -> Result<Delta>;

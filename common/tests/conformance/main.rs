@@ -6,6 +6,7 @@ mod bus;
 mod cache;
 mod fixture;
 mod store;
+mod store_clicks;
 mod store_feed;
 mod store_loading;
 
@@ -40,8 +41,18 @@ conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
     totals_follow_every_change,
     combined_filters_are_counted_up_to_a_bound,
     filters_that_hold_nul_match_nothing,
-    clicks_become_events_and_orphans_are_counted,
     products_are_listed_by_id,
+]);
+
+conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgres: [
+    clicks_become_events_and_orphans_are_counted,
+    a_batch_is_taken_once,
+    a_journal_moves_only_from_where_it_stands,
+    a_batch_without_clicks_moves_the_journal,
+    of_many_shippers_of_one_journal_one_is_taken,
+    no_text_poisons_a_batch,
+    a_large_batch_is_taken_whole,
+    journals_are_found_in_the_order_asked_for_and_forgotten,
 ]);
 
 conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [

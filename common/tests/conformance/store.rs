@@ -1,12 +1,10 @@
 //! What every store does with rows, lists and totals.
 
-use std::time::{Duration, SystemTime};
-
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
-use tern_common::store::{Imported, Load, Loaded, RecordedClicks, Store, StoreError, Total};
+use tern_common::store::{Imported, Load, Loaded, Store, StoreError, Total};
 use tern_common::url::{Title, UrlChange, UrlFilter};
 use tern_common::user::{Email, UserChange, UserRow, Username};
-use tern_common::{Click, Id, ShortCode, TargetUrl, Timestamp};
+use tern_common::{TargetUrl, Timestamp};
 
 use crate::fixture::{id, new_url, new_user, page, url, user};
 use crate::store_loading::{load, numbered, product_row};
@@ -276,28 +274,6 @@ pub async fn filters_that_hold_nul_match_nothing(store: &dyn Store) {
         let listing = store.list_events(filter, page(1, 10)).await.unwrap();
         assert_eq!((listing.rows.len(), listing.total, listing.more), (0, Total::Exactly(0), false));
     }
-}
-
-pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn Store) {
-    let owner = user(store, "ada").await.id;
-    let url_id = url(store, owner, "CODE12").await.id;
-    let click = |url_id: Id| Click {
-        url_id,
-        owner_id: owner,
-        short_code: ShortCode::parse("CODE12").unwrap(),
-        target: TargetUrl::parse("https://as-served.example/").unwrap(),
-        at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-    };
-    let recorded = store.record_clicks(&[click(url_id), click(id(99)), click(url_id)]).await.unwrap();
-    assert_eq!(recorded, RecordedClicks { recorded: 2, orphaned: 1 });
-    let clicked = EventFilter { event_type: Some("clicked".to_owned()), ..EventFilter::default() };
-    let listing = store.list_events(clicked, page(1, 100)).await.unwrap();
-    assert_eq!(listing.total, Total::Exactly(2));
-    let event = &listing.rows[0];
-    assert_eq!((event.url_id, event.user_id), (url_id, owner));
-    assert_eq!(event.timestamp.to_string(), "2023-11-14T22:13:20");
-    assert_eq!(event.details.as_str(), r#"{"short_code":"CODE12","original_url":"https://as-served.example/"}"#);
-    assert_eq!(store.record_clicks(&[]).await.unwrap(), RecordedClicks::default());
 }
 
 pub async fn products_are_listed_by_id(store: &dyn Store) {

@@ -17,6 +17,7 @@ use tokio_postgres::{Client, NoTls};
 #[path = "../support/replica.rs"]
 mod replica;
 
+mod clicks;
 mod faults;
 mod feed;
 mod opening;

@@ -32,9 +32,12 @@ impl Waiting {
         Click {
             url_id: self.entry.link.url_id,
             owner_id: self.entry.link.owner_id,
-            short_code: self.entry.code.clone(),
-            target: self.entry.link.target.clone(),
+            short_code: self.entry.code.as_str().to_owned(),
+            original_url: self.entry.link.target.as_given().to_owned(),
             at: self.at,
+            client: None,
+            user_agent: None,
+            referrer: None,
         }
     }
 }

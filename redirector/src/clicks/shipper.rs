@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tern_common::Click;
 use tern_common::store::{Store, StoreError};
+use tern_common::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,11 +30,14 @@ pub struct Shipper {
     metrics: ClickMetrics,
     /// Taken from the queue and not yet in the store.
     batch: Vec<Click>,
+    journal: JournalId,
+    /// What is in the store, if anything is.
+    shipped: Option<JournalState>,
 }
 
 impl Shipper {
     pub(super) fn new(queue: Arc<Queue>, metrics: ClickMetrics) -> Shipper {
-        Shipper { queue, metrics, batch: Vec::new() }
+        Shipper { queue, metrics, batch: Vec::new(), journal: JournalId(rand::random()), shipped: None }
     }
 
     /// Ships until `stop` names a deadline; then ships what is left, and gives the number of clicks that the deadline
@@ -78,10 +81,20 @@ impl Shipper {
     /// Gives the batch to the store; false if the store is away. Never cancelled:
     /// a transaction whose answer was not waited for would be sent a second time.
     async fn ship(&mut self, store: &dyn Store) -> bool {
-        match store.record_clicks(&self.batch).await {
-            Ok(outcome) => {
-                self.metrics.committed.inc_by(outcome.recorded);
-                self.metrics.dropped(Drop::LinkGone, outcome.orphaned);
+        let from = self.shipped.map(|shipped| shipped.position);
+        let offset = from.map_or(0, |from| from.offset) + self.batch.len() as u64;
+        let to = JournalPosition { segment: 0, offset };
+        match store.ship_clicks(ClickBatch { journal: self.journal, from, to, clicks: &self.batch }).await {
+            // Elsewhere it is where an earlier try brought it, whose answer was lost.
+            Ok(Shipped::Taken(state) | Shipped::Elsewhere(Some(state))) => {
+                let before = self.shipped.replace(state);
+                self.metrics.committed.inc_by(state.recorded - before.map_or(0, |before| before.recorded));
+                self.metrics.dropped(Drop::LinkGone, state.orphaned - before.map_or(0, |before| before.orphaned));
+            }
+            Ok(Shipped::Elsewhere(None)) => {
+                tracing::warn!("the store has forgotten what was shipped");
+                self.shipped = None;
+                return false;
             }
             Err(error @ StoreError::Unavailable(_)) => {
                 let waiting = self.queue.pending();

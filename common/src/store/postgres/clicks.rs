@@ -1,35 +1,94 @@
-//! Recording clicks in PostgreSQL.
+//! Clicks on their way into PostgreSQL: the place of their journal and their events change in one transaction.
+
+use std::collections::HashMap;
 
 use deadpool_postgres::ClientWrapper;
+use tokio_postgres::{Error, Row};
 
+use super::connections::Connections;
 use super::{error, query};
 use crate::event::{Details, EventType};
-use crate::store::{RecordedClicks, Result};
-use crate::{Click, Id, Timestamp};
+use crate::store::Result;
+use crate::{ClickBatch, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
-/// How often the batch is tried while links and users go under it.
-const TRIES: u32 = 5;
+pub(super) async fn ship(connections: &Connections, batch: ClickBatch<'_>) -> Result<Shipped> {
+    connections
+        .ship(async |db| {
+            if !moved(db, batch).await? {
+                return Ok(Shipped::Elsewhere(find_journals(db, &[batch.journal]).await?.into_iter().flatten().next()));
+            }
+            let recorded = if batch.clicks.is_empty() { 0 } else { record(db, batch).await? };
+            let orphaned = batch.clicks.len() as u64 - recorded;
+            let sql = "UPDATE click_journals SET recorded = recorded + $2, orphaned = orphaned + $3 WHERE journal = $1
+                       RETURNING segment, \"offset\", recorded, orphaned, journal";
+            let (recorded, orphaned) = (recorded.cast_signed(), orphaned.cast_signed());
+            let row = query::row(db, sql, &[&batch.journal.to_string(), &recorded, &orphaned]).await?;
+            Ok(Shipped::Taken(state(&row.ok_or_else(|| error::unexpected("silence"))?)?))
+        })
+        .await
+}
 
-pub(super) async fn record(db: &ClientWrapper, clicks: &[Click]) -> Result<RecordedClicks> {
+/// Moves the journal from where the batch begins to where it ends, if that is where it stands.
+///
+/// Whoever else moves the journal has its row locked, or its key, until they are done: then the row is not found
+/// where it was, or is there already.
+async fn moved(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
+    let journal = batch.journal.to_string();
+    let (segment, offset) = (batch.to.segment.cast_signed(), batch.to.offset.cast_signed());
+    let moved = match batch.from {
+        None => {
+            let sql = "INSERT INTO click_journals (journal, segment, \"offset\") VALUES ($1, $2, $3)
+                       ON CONFLICT DO NOTHING";
+            query::execute(db, sql, &[&journal, &segment, &offset]).await?
+        }
+        Some(from) => {
+            let sql = "UPDATE click_journals SET segment = $2, \"offset\" = $3, shipped_at = now()
+                       WHERE journal = $1 AND segment = $4 AND \"offset\" = $5";
+            let (from_segment, from_offset) = (from.segment.cast_signed(), from.offset.cast_signed());
+            query::execute(db, sql, &[&journal, &segment, &offset, &from_segment, &from_offset]).await?
+        }
+    };
+    Ok(moved == 1)
+}
+
+/// Inserts the clicks whose links are there, and tells how many those are.
+async fn record(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<u64> {
+    // A link that is locked cannot go before its clicks are in; in the order of ids nobody waits for each other.
     // The owner is read from the url: it is the one row that must be there.
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-               SELECT urls.id, urls.user_id, $4, clicks.at, clicks.details
+    let sql = "WITH found AS MATERIALIZED (
+                   SELECT id, user_id FROM urls WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE
+               )
+               INSERT INTO events (url_id, user_id, event_type, timestamp, details)
+               SELECT found.id, found.user_id, $4, clicks.at, clicks.details
                FROM unnest($1::bigint[], $2::timestamptz[], $3::json[]) WITH ORDINALITY
                    AS clicks (url_id, at, details, n)
-               JOIN urls ON urls.id = clicks.url_id
+               JOIN found ON found.id = clicks.url_id
                ORDER BY clicks.n";
-    let url_ids: Vec<Id> = clicks.iter().map(|click| click.url_id).collect();
-    let times: Vec<Timestamp> = clicks.iter().map(|click| Timestamp::from(click.at)).collect();
-    let details: Vec<Details> =
-        clicks.iter().map(|click| Details::of_url(click.short_code.as_str(), click.target.as_given())).collect();
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match query::execute(db, sql, &[&url_ids, &times, &details, &EventType::CLICKED]).await {
-            Ok(recorded) => return Ok(RecordedClicks { recorded, orphaned: clicks.len() as u64 - recorded }),
-            // A link went while the statement ran: the next try does not find it.
-            Err(error) if tries < TRIES && error::violates_any(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let url_ids: Vec<Id> = batch.clicks.iter().map(|click| click.url_id).collect();
+    let times: Vec<Timestamp> = batch.clicks.iter().map(|click| Timestamp::from(click.at)).collect();
+    let details: Vec<Details> = batch.clicks.iter().map(Details::of_click).collect();
+    Ok(query::execute(db, sql, &[&url_ids, &times, &details, &EventType::CLICKED]).await?)
+}
+
+pub(super) async fn find_journals(db: &ClientWrapper, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
+    let sql = "SELECT segment, \"offset\", recorded, orphaned, journal FROM click_journals WHERE journal = ANY ($1)";
+    let names: Vec<String> = ids.iter().map(JournalId::to_string).collect();
+    let rows = query::rows(db, sql, &[&names]).await?;
+    let states: HashMap<&str, JournalState> =
+        rows.iter().map(|row| Ok((row.try_get(4)?, state(row)?))).collect::<Result<_, Error>>()?;
+    Ok(names.iter().map(|name| states.get(name.as_str()).copied()).collect())
+}
+
+pub(super) async fn forget_journal(db: &ClientWrapper, id: JournalId) -> Result<()> {
+    query::execute(db, "DELETE FROM click_journals WHERE journal = $1", &[&id.to_string()]).await?;
+    Ok(())
+}
+
+fn state(row: &Row) -> Result<JournalState, Error> {
+    let number = |column: usize| row.try_get(column).map(i64::cast_unsigned);
+    Ok(JournalState {
+        position: JournalPosition { segment: number(0)?, offset: number(1)? },
+        recorded: number(2)?,
+        orphaned: number(3)?,
+    })
 }

@@ -19,6 +19,7 @@ pub(super) struct Connections {
     /// Makes the connections that are not of the pool, and keeps none.
     beside: Pool,
     request_timeout: Duration,
+    shipping_timeout: Duration,
     long_statement_timeout: Duration,
     /// When connecting last failed: written by whoever failed, read by whoever would try next.
     failed_at: Arc<Mutex<Option<Instant>>>,
@@ -68,6 +69,7 @@ impl Connections {
             pool: pool(config.pool_size)?,
             beside: pool(1)?,
             request_timeout: config.request_timeout,
+            shipping_timeout: config.shipping_timeout,
             long_statement_timeout: config.long_statement_timeout,
             failed_at: Arc::default(),
         })
@@ -104,9 +106,18 @@ impl Connections {
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let limit = self.long_statement_timeout + Duration::from_secs(1);
-        let silent = |_| StoreError::Unavailable(anyhow!("no answer within {limit:?}"));
-        tokio::time::timeout(limit, work).await.map_err(silent)?
+        within(self.long_statement_timeout + Duration::from_secs(1), work).await
+    }
+
+    /// Does `work` in a transaction of its own, and gives up on it after the time that a batch of clicks has.
+    pub(super) async fn ship<T>(&self, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<T> {
+        let mut lease = self.begin(self.shipping_timeout).await?;
+        let shipping = async {
+            let shipped = work(lease.client()?).await?;
+            lease.commit().await?;
+            Ok(shipped)
+        };
+        within(self.shipping_timeout, shipping).await
     }
 
     /// Takes a connection from the pool.
@@ -129,9 +140,13 @@ impl Connections {
     /// Takes a connection and begins a transaction whose statements may take long, in the time that a request has.
     /// Unless it is committed, it ends with the connection.
     pub(super) async fn begin_long(&self) -> Result<Lease> {
+        self.begin(self.long_statement_timeout).await
+    }
+
+    async fn begin(&self, statement_timeout: Duration) -> Result<Lease> {
         self.in_time(async {
             let mut lease = self.lease().await?;
-            lease.client()?.batch_execute(&format!("BEGIN; {}", self.take_longer())).await?;
+            lease.client()?.batch_execute(&format!("BEGIN; {}", take_at_most(statement_timeout))).await?;
             Ok(lease)
         })
         .await
@@ -139,7 +154,7 @@ impl Connections {
 
     /// The statement that lets those after it in a transaction take long.
     pub(super) fn take_longer(&self) -> String {
-        format!("SET LOCAL statement_timeout = {}", self.long_statement_timeout.as_millis())
+        take_at_most(self.long_statement_timeout)
     }
 
     /// Makes a connection beside the pool.
@@ -166,4 +181,13 @@ impl Connections {
     fn note_failure(&self) {
         *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
+}
+
+fn take_at_most(statement_timeout: Duration) -> String {
+    format!("SET LOCAL statement_timeout = {}", statement_timeout.as_millis())
+}
+
+async fn within<T, E: From<StoreError>>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let silent = |_| StoreError::Unavailable(anyhow!("no answer within {limit:?}"));
+    tokio::time::timeout(limit, work).await.map_err(silent)?
 }

@@ -30,14 +30,12 @@ pub use open::{OpenError, PostgresConfig, migrate};
 
 use self::connections::Connections;
 use self::listing::Listed;
-use super::{
-    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, RecordedClicks, Result, Snapshot, Store,
-};
+use super::{Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, Result, Snapshot, Store};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{Click, Id};
+use crate::{ClickBatch, Id, JournalId, JournalState, Shipped};
 
 /// A total that was summed from more deltas than this is worth folding them.
 const MANY_DELTAS: u64 = 100;
@@ -156,8 +154,16 @@ impl Store for PostgresStore {
         self.connections.request(async |db| products::list(db).await).await
     }
 
-    async fn record_clicks(&self, clicks: &[Click]) -> Result<RecordedClicks> {
-        self.connections.request(async |db| clicks::record(db, clicks).await).await
+    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
+        clicks::ship(&self.connections, batch).await
+    }
+
+    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
+        self.connections.request(async |db| clicks::find_journals(db, ids).await).await
+    }
+
+    async fn forget_journal(&self, id: JournalId) -> Result<()> {
+        self.connections.request(async |db| clicks::forget_journal(db, id).await).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {

@@ -42,6 +42,8 @@ pub struct PostgresConfig {
     pub statement_timeout: Duration,
     /// After which a request is answered, whatever the server does.
     pub request_timeout: Duration,
+    /// After which a batch of clicks is given up.
+    pub shipping_timeout: Duration,
     /// After which the server gives up on a statement of a load, a snapshot or a pruning.
     pub long_statement_timeout: Duration,
 }
@@ -54,6 +56,8 @@ impl PostgresConfig {
     pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
     /// The contract wants an answer within two seconds, and a busy machine needs some of them.
     pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(1800);
+    /// Many times what the largest batch takes. Nobody waits for it but the journal.
+    pub const SHIPPING_TIMEOUT: Duration = Duration::from_secs(10);
     pub const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
     pub fn new(url: impl Into<String>) -> PostgresConfig {
@@ -65,6 +69,7 @@ impl PostgresConfig {
             connect_timeout: PostgresConfig::CONNECT_TIMEOUT,
             statement_timeout: PostgresConfig::STATEMENT_TIMEOUT,
             request_timeout: PostgresConfig::REQUEST_TIMEOUT,
+            shipping_timeout: PostgresConfig::SHIPPING_TIMEOUT,
             long_statement_timeout: PostgresConfig::LONG_STATEMENT_TIMEOUT,
         }
     }
@@ -156,6 +161,7 @@ impl fmt::Debug for PostgresConfig {
             .field("connect_timeout", &self.connect_timeout)
             .field("statement_timeout", &self.statement_timeout)
             .field("request_timeout", &self.request_timeout)
+            .field("shipping_timeout", &self.shipping_timeout)
             .field("long_statement_timeout", &self.long_statement_timeout)
             .finish_non_exhaustive()
     }

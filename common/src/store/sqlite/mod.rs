@@ -26,14 +26,13 @@ mod users;
 pub use open::OpenError;
 
 use super::{
-    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, RecordedClicks, Result, Snapshot, Store,
-    StoreError,
+    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, Result, Snapshot, Store, StoreError,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{Click, Id};
+use crate::{ClickBatch, Id, JournalId, JournalState, Shipped};
 
 /// Readers run beside the writer and each other; more than cores would only queue elsewhere.
 const READERS: usize = 4;
@@ -194,9 +193,19 @@ impl Store for SqliteStore {
         self.read(products::list).await
     }
 
-    async fn record_clicks(&self, clicks: &[Click]) -> Result<RecordedClicks> {
-        let clicks = clicks.to_vec();
-        self.write(move |db| clicks::record(db, &clicks)).await
+    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
+        let ClickBatch { journal, from, to, .. } = batch;
+        let clicks = batch.clicks.to_vec();
+        self.write(move |db| clicks::ship(db, ClickBatch { journal, from, to, clicks: &clicks })).await
+    }
+
+    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
+        let ids = ids.to_vec();
+        self.read(move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect()).await
+    }
+
+    async fn forget_journal(&self, id: JournalId) -> Result<()> {
+        self.write(move |db| clicks::forget_journal(db, id)).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {

@@ -1,0 +1,174 @@
+//! What every store does with clicks and the journals that they come from.
+
+use std::time::{Duration, SystemTime};
+
+use tern_common::event::EventFilter;
+use tern_common::store::{Listing, Store, Total};
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, Shipped};
+
+use crate::fixture::{id, page, url, user};
+
+const JOURNAL: JournalId = JournalId(0xfeed);
+
+pub fn click(url_id: Id, owner_id: Id) -> Click {
+    Click {
+        url_id,
+        owner_id,
+        short_code: "CODE12".to_owned(),
+        original_url: "https://as-served.example/".to_owned(),
+        at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        client: None,
+        user_agent: None,
+        referrer: None,
+    }
+}
+
+/// A link with its owner, and a click on it.
+async fn followed(store: &dyn Store) -> Click {
+    let owner = user(store, "ada").await.id;
+    click(url(store, owner, "CODE12").await.id, owner)
+}
+
+fn at(segment: u64, offset: u64) -> JournalPosition {
+    JournalPosition { segment, offset }
+}
+
+fn state(position: JournalPosition, recorded: u64, orphaned: u64) -> JournalState {
+    JournalState { position, recorded, orphaned }
+}
+
+/// Ships clicks of the journal that these tests are about.
+async fn ship(store: &dyn Store, from: Option<JournalPosition>, to: JournalPosition, clicks: &[Click]) -> Shipped {
+    store.ship_clicks(ClickBatch { journal: JOURNAL, from, to, clicks }).await.unwrap()
+}
+
+async fn clicked(store: &dyn Store) -> Listing<tern_common::event::Event> {
+    let filter = EventFilter { event_type: Some("clicked".to_owned()), ..EventFilter::default() };
+    store.list_events(filter, page(1, 100)).await.unwrap()
+}
+
+pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn Store) {
+    let plain = followed(store).await;
+    let with_headers = Click {
+        user_agent: Some("Mozilla/5.0".to_owned()),
+        referrer: Some("https://news.example/a?b".to_owned()),
+        ..plain.clone()
+    };
+    let clicks = [plain.clone(), click(id(99), plain.owner_id), with_headers];
+    assert_eq!(ship(store, None, at(1, 300), &clicks).await, Shipped::Taken(state(at(1, 300), 2, 1)));
+    let listing = clicked(store).await;
+    assert_eq!(listing.total, Total::Exactly(2));
+    let event = &listing.rows[0];
+    assert_eq!((event.url_id, event.user_id), (plain.url_id, plain.owner_id));
+    assert_eq!(event.timestamp.to_string(), "2023-11-14T22:13:20");
+    assert_eq!(event.details.as_str(), r#"{"short_code":"CODE12","original_url":"https://as-served.example/"}"#);
+    assert_eq!(
+        listing.rows[1].details.as_str(),
+        r#"{"short_code":"CODE12","original_url":"https://as-served.example/","referrer":"https://news.example/a?b","user_agent":"Mozilla/5.0"}"#
+    );
+
+    store.delete_url(plain.url_id).await.unwrap();
+    let shipped = ship(store, Some(at(1, 300)), at(2, 0), &[plain.clone(), plain]).await;
+    assert_eq!(shipped, Shipped::Taken(state(at(2, 0), 2, 3)));
+    assert_eq!(clicked(store).await.total, Total::Exactly(0));
+}
+
+pub async fn a_batch_is_taken_once(store: &dyn Store) {
+    let click = followed(store).await;
+    let first = state(at(0, 100), 1, 0);
+    assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, Shipped::Taken(first));
+    assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, Shipped::Elsewhere(Some(first)));
+    let (from, to) = (Some(at(0, 100)), at(0, 200));
+    let second = state(to, 2, 0);
+    assert_eq!(ship(store, from, to, std::slice::from_ref(&click)).await, Shipped::Taken(second));
+    assert_eq!(ship(store, from, to, std::slice::from_ref(&click)).await, Shipped::Elsewhere(Some(second)));
+    assert_eq!(clicked(store).await.total, Total::Exactly(2));
+}
+
+pub async fn a_journal_moves_only_from_where_it_stands(store: &dyn Store) {
+    let clicks = [followed(store).await];
+    assert_eq!(ship(store, Some(at(0, 0)), at(0, 1), &clicks).await, Shipped::Elsewhere(None));
+    ship(store, None, at(3, 100), &clicks).await;
+    let there = Shipped::Elsewhere(Some(state(at(3, 100), 1, 0)));
+    for from in [None, Some(at(3, 99)), Some(at(2, 100)), Some(at(100, 3))] {
+        assert_eq!(ship(store, from, at(4, 0), &clicks).await, there, "{from:?}");
+    }
+    let another = ClickBatch { journal: JournalId(7), from: None, to: at(0, 9), clicks: &clicks };
+    assert_eq!(store.ship_clicks(another).await.unwrap(), Shipped::Taken(state(at(0, 9), 1, 0)));
+    assert_eq!(clicked(store).await.total, Total::Exactly(2));
+}
+
+pub async fn a_batch_without_clicks_moves_the_journal(store: &dyn Store) {
+    let far = at(i64::MAX.unsigned_abs(), i64::MAX.unsigned_abs());
+    assert_eq!(ship(store, None, at(0, 0), &[]).await, Shipped::Taken(state(at(0, 0), 0, 0)));
+    assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, Shipped::Taken(state(far, 0, 0)));
+    assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, Shipped::Elsewhere(Some(state(far, 0, 0))));
+}
+
+pub async fn of_many_shippers_of_one_journal_one_is_taken(store: &dyn Store) {
+    let clicks = [followed(store).await];
+    let mut from = None;
+    for round in 1..=10 {
+        let to = at(0, round * 100);
+        let one = || ship(store, from, to, &clicks);
+        let shipped = tokio::join!(one(), one(), one(), one());
+        let shipped = [shipped.0, shipped.1, shipped.2, shipped.3];
+        let taken = shipped.iter().filter(|shipped| matches!(shipped, Shipped::Taken(_))).count();
+        assert_eq!(taken, 1, "{shipped:?}");
+        assert_eq!(clicked(store).await.total, Total::Exactly(round));
+        from = Some(to);
+    }
+}
+
+/// What was cleaned before it was journalled cannot hold these; the store does not count on it.
+pub async fn no_text_poisons_a_batch(store: &dyn Store) {
+    let plain = followed(store).await;
+    let texts = ["\0", "a\0b", "\"}{", "\\u0000\\", "\u{1}\u{7f}\u{85}\u{2028}\u{feff}", "\u{10ffff}\u{fffd}", "'; --"];
+    let mut clicks: Vec<Click> = texts
+        .iter()
+        .map(|text| Click {
+            short_code: (*text).to_owned(),
+            original_url: (*text).to_owned(),
+            user_agent: Some((*text).to_owned()),
+            referrer: Some(format!("https://{text}.example/{text}")),
+            ..plain.clone()
+        })
+        .collect();
+    let long = Some("\u{fffd}".repeat(10_000));
+    clicks.push(Click { user_agent: long.clone(), referrer: long, ..plain.clone() });
+    for seconds in [1 << 40, 1 << 62] {
+        clicks.push(Click { at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds), ..plain.clone() });
+    }
+    clicks.push(Click { at: SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 40), ..plain.clone() });
+    clicks.push(Click { url_id: id(i64::MAX), ..plain.clone() });
+    clicks.push(Click { owner_id: id(i64::MAX), ..plain });
+    let recorded = clicks.len() as u64 - 1;
+    assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), recorded, 1)));
+    let listing = clicked(store).await;
+    assert_eq!(listing.total, Total::Exactly(recorded));
+    for (event, text) in listing.rows.iter().zip(texts) {
+        let details: serde_json::Value = serde_json::from_str(event.details.as_str()).unwrap();
+        assert_eq!(details["user_agent"], text);
+    }
+    assert_eq!(listing.rows.last().unwrap().user_id, listing.rows[0].user_id, "the owner is read from the url");
+}
+
+pub async fn a_large_batch_is_taken_whole(store: &dyn Store) {
+    let clicks = vec![followed(store).await; 10_000];
+    assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), 10_000, 0)));
+    assert_eq!(clicked(store).await.total, Total::Exactly(10_000));
+}
+
+pub async fn journals_are_found_in_the_order_asked_for_and_forgotten(store: &dyn Store) {
+    assert_eq!(store.find_journals(&[]).await.unwrap(), []);
+    let ids = [JournalId(9), JournalId(u128::MAX), JournalId(0)];
+    for (journal, n) in ids.into_iter().zip(1..) {
+        store.ship_clicks(ClickBatch { journal, from: None, to: at(n, n), clicks: &[] }).await.unwrap();
+    }
+    let asked = [ids[2], JournalId(4), ids[0], ids[1], ids[0]];
+    let known = |n| Some(state(at(n, n), 0, 0));
+    assert_eq!(store.find_journals(&asked).await.unwrap(), [known(3), None, known(1), known(2), known(1)]);
+    store.forget_journal(ids[0]).await.unwrap();
+    store.forget_journal(ids[0]).await.unwrap();
+    assert_eq!(store.find_journals(&asked).await.unwrap(), [known(3), None, None, known(2), None]);
+}

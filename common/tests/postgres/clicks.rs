@@ -1,0 +1,135 @@
+//! Clicks that are shipped while their links, their users and their server go away.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tern_common::store::{PostgresStore, Store};
+use tern_common::url::UrlFilter;
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, Shipped};
+use tern_testkit::postgres::{Options, Postgres};
+
+use crate::{connect, eventually, store, url, user};
+
+fn click(url_id: Id, owner_id: Id) -> Click {
+    Click {
+        url_id,
+        owner_id,
+        short_code: "CODE12".to_owned(),
+        original_url: "https://example.com/".to_owned(),
+        at: SystemTime::now(),
+        client: None,
+        user_agent: None,
+        referrer: None,
+    }
+}
+
+async fn ids(store: &dyn Store) -> Vec<Id> {
+    let page = tern_common::store::Page { number: 1, size: 100 };
+    store.list_urls(UrlFilter::default(), page).await.unwrap().rows.iter().map(|url| url.id).collect()
+}
+
+/// Ships the same clicks again and again, `batches` times, and tells how many became events.
+async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], batches: u64) -> (u64, u64) {
+    let mut from = None;
+    let mut state = None;
+    for batch in 1..=batches {
+        let to = JournalPosition { segment: 0, offset: batch };
+        match store.ship_clicks(ClickBatch { journal, from, to, clicks }).await.unwrap() {
+            Shipped::Taken(taken) => state = Some(taken),
+            elsewhere @ Shipped::Elsewhere(_) => panic!("{elsewhere:?}"),
+        }
+        from = Some(to);
+    }
+    state.map_or((0, 0), |state| (state.recorded, state.orphaned))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_and_users_that_go_meanwhile_fail_no_batch_and_leave_no_orphan() {
+    let (store, config) = store(Postgres::shared()).await;
+    let store = Arc::new(store);
+    let other = connect(&config).await;
+    let (ada, bob) = (user(&*store, "ada").await.id, user(&*store, "bob").await.id);
+    for n in 0..20 {
+        url(&*store, ada, &format!("ada-{n}")).await;
+        url(&*store, bob, &format!("bob-{n}")).await;
+    }
+    let urls = ids(&*store).await;
+    // One in either direction: who locks links in the order of clicks meets the other half-way.
+    let clicks: Vec<Click> = urls.iter().map(|id| click(*id, ada)).collect();
+    let shippers: Vec<_> = [clicks.clone(), clicks.into_iter().rev().collect()]
+        .into_iter()
+        .zip(0..)
+        .map(|(clicks, journal)| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { ship_all(&store, JournalId(journal), &clicks, 50).await })
+        })
+        .collect();
+    for id in urls.iter().step_by(4) {
+        store.delete_url(*id).await.unwrap();
+    }
+    store.delete_user(bob, true).await.unwrap();
+    for shipper in shippers {
+        let (recorded, orphaned) = shipper.await.unwrap();
+        assert_eq!(recorded + orphaned, 50 * 40);
+        assert!(recorded >= 50 * 10);
+    }
+    let sql = "SELECT count(*), row_total('events', ''),
+                      count(*) FILTER (WHERE url_id NOT IN (SELECT id FROM urls)
+                                          OR user_id NOT IN (SELECT id FROM users))
+               FROM events";
+    let row = other.query_one(sql, &[]).await.unwrap();
+    let (counted, total, orphans): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!((counted, orphans), (total, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_in_mid_batch_has_the_whole_batch_or_nothing_of_it() {
+    let server = Postgres::start_new(&Options::default());
+    let (store, _) = store(&server).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "CODE12").await;
+    let clicks = vec![click(ids(&store).await[0], owner); 500];
+    let journal = JournalId(1);
+    let mut from = None;
+    let mut shipped = 0;
+    for kill in 0..5 {
+        // The batch after this one is under way, somewhere, when the server dies.
+        let target = shipped + 3;
+        let mut killed = false;
+        while shipped < target {
+            let to = JournalPosition { segment: kill, offset: shipped + 1 };
+            let batch = ClickBatch { journal, from, to, clicks: &clicks };
+            let result = if shipped + 1 == target && !killed {
+                killed = true;
+                let (result, ()) = tokio::join!(store.ship_clicks(batch), async {
+                    for _ in 0..kill * 3 {
+                        tokio::task::yield_now().await;
+                    }
+                    tokio::task::block_in_place(|| server.kill9());
+                });
+                server.start();
+                result
+            } else {
+                store.ship_clicks(batch).await
+            };
+            match result {
+                Ok(Shipped::Taken(_)) => {}
+                // An earlier try was committed, and its answer lost.
+                Ok(Shipped::Elsewhere(Some(state))) => assert_eq!(state.position, to),
+                Ok(Shipped::Elsewhere(None)) => panic!("the journal was forgotten"),
+                Err(_) => {
+                    eventually(async || store.ping().await).await;
+                    continue;
+                }
+            }
+            shipped += 1;
+            from = Some(to);
+        }
+    }
+    let filter = tern_common::event::EventFilter { event_type: Some("clicked".to_owned()), ..Default::default() };
+    let page = tern_common::store::Page { number: 1, size: 1 };
+    let total = eventually(async || store.list_events(filter.clone(), page).await).await.total;
+    assert_eq!(total, tern_common::store::Total::Exactly(shipped * 500));
+    let state = store.find_journals(&[journal]).await.unwrap()[0].unwrap();
+    assert_eq!((state.recorded, state.orphaned), (shipped * 500, 0));
+}
