@@ -98,7 +98,7 @@ impl From<StoreError> for Error {
             | StoreError::UserOwnsUrls { .. } => Error::Conflict(error.to_string()),
             StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => Error::NotFound(error.to_string()),
             StoreError::Unavailable(cause) => Error::Unavailable(DATABASE_IS_UNAVAILABLE, cause),
-            StoreError::Internal(cause) => Error::Internal(cause),
+            StoreError::Unfit(cause) | StoreError::Internal(cause) => Error::Internal(cause),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::Id;
 
 /// One answered redirect. Each becomes exactly one event of type `clicked`.
 ///
-/// Texts are bounded and hold no control characters: they were cleaned before they were journalled.
+/// Texts are bounded and hold no control characters, whatever the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
     pub url_id: Id,

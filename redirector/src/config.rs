@@ -1,13 +1,14 @@
 //! How a redirector is configured.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use tern_common::config::Reader;
 
-use crate::clicks;
+use crate::clicks::JournalConfig;
 use crate::client::Proxies;
 use crate::http::Limits;
 use crate::replica::ReplicaConfig;
@@ -16,6 +17,15 @@ use crate::replica::ReplicaConfig;
 /// a hundred days for as many misses, and a broken page of a customer is not cut off at once.
 const MISS_BURST: usize = 1_000;
 const MISSES_PER_SECOND: usize = 100;
+
+/// Some sixteen million clicks of ordinary length: at 10,000 a second the store may be away for 27 minutes.
+const JOURNAL_LIMIT: ByteSize = ByteSize::gib(4);
+
+/// Left to others on the same disk.
+const DISK_FLOOR: ByteSize = ByteSize::gib(1);
+
+/// What a power cut may cost. A sync takes the disk some milliseconds.
+const SYNC: Duration = Duration::from_millis(100);
 
 /// Reads every link of the store, which for ten million takes it some seconds.
 const AUDIT: Duration = Duration::from_secs(600);
@@ -40,8 +50,10 @@ pub struct RedirectorConfig {
     pub misses_per_second: u32,
     /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Proxies,
-    /// `CLICK_QUEUE`: clicks that may wait for the store.
-    pub click_queue: usize,
+    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`; the directory is for the caller to place.
+    pub journal: JournalConfig,
+    /// Threads beside the workers that record clicks: those of another port that follows codes.
+    pub other_recorders: usize,
     /// `AUDIT_INTERVAL`, `REPLICA_ALLOW_SHRINK`; the snapshot file is for the caller to place.
     pub replica: ReplicaConfig,
     /// `DRAIN_TIMEOUT`.
@@ -70,7 +82,8 @@ impl RedirectorConfig {
             miss_burst: narrow(reader.get_within("MISS_BURST", MISS_BURST, 1..=1_000_000)),
             misses_per_second: narrow(reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000)),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
-            click_queue: reader.get_within("CLICK_QUEUE", clicks::DEFAULT_CAPACITY, 1..=1 << 28),
+            journal: journal(reader),
+            other_recorders: 0,
             replica: ReplicaConfig {
                 file: None,
                 audit_every: reader.get("AUDIT_INTERVAL", AUDIT),
@@ -78,6 +91,23 @@ impl RedirectorConfig {
             },
             drain: reader.get("DRAIN_TIMEOUT", DRAIN),
         }
+    }
+}
+
+fn journal(reader: &mut Reader<'_>) -> JournalConfig {
+    /// A lane fills one in some 300 ms at full speed, and has two of them.
+    const SEGMENT: u64 = 4 << 20;
+    const SMALLEST_SEGMENT: u64 = 64 << 10;
+    let limit = reader.get_within("CLICK_JOURNAL_LIMIT", JOURNAL_LIMIT, ByteSize::mib(1)..=ByteSize::tib(1)).as_u64();
+    let floor = reader.get_within("CLICK_DISK_FLOOR", DISK_FLOOR, ByteSize::b(0)..=ByteSize::tib(1)).as_u64();
+    // With a small limit, smaller segments: room is taken and given back by the segment.
+    let segment = (limit / 64).next_power_of_two().clamp(SMALLEST_SEGMENT, SEGMENT);
+    JournalConfig {
+        root: PathBuf::from("clicks"),
+        segment: usize::try_from(segment).unwrap_or(usize::MAX),
+        limit,
+        floor,
+        sync_every: reader.get("CLICK_SYNC", SYNC),
     }
 }
 

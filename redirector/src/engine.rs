@@ -9,9 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tern_common::ShortCode;
 
 use crate::clicks::Recorder;
+use crate::clicks::journal::{Answered, Network};
 use crate::client::Proxies;
 use crate::http::{Method, Reply, Request, Service, Status};
-use crate::link_map::LinkMap;
+use crate::link_map::{Entry, LinkMap};
 use crate::metrics::RedirectMetrics;
 use crate::miss_budget::MissBudget;
 use crate::redirect::{Outcome, code_of_path, decide};
@@ -35,6 +36,18 @@ pub struct Visit<'a> {
     pub is_get: bool,
     pub at: SystemTime,
     pub peer: IpAddr,
+    /// The same for visits that come from the same thread, mostly: those record beside each other.
+    pub affinity: usize,
+}
+
+/// The header fields that a decision or a click may need. Asked only when they matter.
+pub trait Fields<'a> {
+    /// The values of a field as they came, one for each of its lines. The name is in lower case.
+    fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]>;
+
+    fn first(&self, name: &'static str) -> &'a [u8] {
+        self.values(name).next().unwrap_or_default()
+    }
 }
 
 impl Engine {
@@ -44,25 +57,20 @@ impl Engine {
     }
 
     /// Decides what becomes of a visit, records it, and has `answer` answer it. `answer` must not yield.
-    ///
-    /// `forwarded_for` gives the values of `X-Forwarded-For` as they came; it is asked only when they matter.
-    pub fn follow<'v, R, F>(
+    pub fn follow<'v, R>(
         &self,
         visit: &Visit<'v>,
-        forwarded_for: impl FnOnce() -> F,
+        fields: &impl Fields<'v>,
         answer: impl FnOnce(Outcome<'_>, Option<&str>) -> R,
-    ) -> R
-    where
-        F: DoubleEndedIterator<Item = &'v [u8]>,
-    {
+    ) -> R {
         let mut buffer = [0; ShortCode::MAX_LEN];
         let code = code_of_path(visit.path, &mut buffer);
         decide(&self.map, code, |mut outcome| {
             match outcome {
                 // Before the answer exists: what was answered is recorded, whatever happens to the socket.
-                Outcome::Redirect(entry) if visit.is_get => self.recorder.record(entry, visit.at),
+                Outcome::Redirect(entry) if visit.is_get => self.record(entry, visit, fields),
                 Outcome::NotFound => {
-                    if let Err(wait) = self.spend_miss(visit.peer, forwarded_for) {
+                    if let Err(wait) = self.spend_miss(visit.peer, fields) {
                         outcome = Outcome::Refused { retry_after_seconds: whole_seconds(wait) };
                     }
                 }
@@ -73,11 +81,24 @@ impl Engine {
         })
     }
 
-    fn spend_miss<'v, F>(&self, peer: IpAddr, forwarded_for: impl FnOnce() -> F) -> Result<(), Duration>
-    where
-        F: DoubleEndedIterator<Item = &'v [u8]>,
-    {
-        let client = self.proxies.client(peer, forwarded_for());
+    fn record<'v>(&self, entry: &Entry, visit: &Visit<'v>, fields: &impl Fields<'v>) {
+        let at_micros = visit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let click = Answered {
+            url_id: entry.link.url_id,
+            owner_id: entry.link.owner_id,
+            short_code: entry.code.as_str(),
+            original_url: entry.link.target.as_given(),
+            at_micros: u64::try_from(at_micros).unwrap_or(u64::MAX),
+            client: Network::of(self.proxies.client(visit.peer, fields.values("x-forwarded-for"))),
+            user_agent: fields.first("user-agent"),
+            referrer: fields.first("referer"),
+        };
+        // What could not be recorded is counted there, and answered all the same.
+        self.recorder.record(&click, visit.affinity);
+    }
+
+    fn spend_miss<'v>(&self, peer: IpAddr, fields: &impl Fields<'v>) -> Result<(), Duration> {
+        let client = self.proxies.client(peer, fields.values("x-forwarded-for"));
         if client.is_loopback() || self.proxies.contains(client) {
             return Ok(());
         }
@@ -105,6 +126,12 @@ pub fn message<'a>(outcome: &Outcome<'_>, code: Option<&'a str>) -> [&'a str; 3]
 /// How long a client is asked to wait for a redirector that has just started.
 pub const NOT_READY_RETRY_SECONDS: u32 = 1;
 
+impl<'a> Fields<'a> for Request<'a> {
+    fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        self.headers(name)
+    }
+}
+
 impl Service for Engine {
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         let visit = Visit {
@@ -112,9 +139,9 @@ impl Service for Engine {
             is_get: request.method() == Method::Get,
             at: UNIX_EPOCH + Duration::from_micros(request.received_at_micros()),
             peer: request.peer(),
+            affinity: request.worker(),
         };
-        let forwarded_for = || request.headers("x-forwarded-for");
-        self.follow(&visit, forwarded_for, |outcome, code| {
+        self.follow(&visit, request, |outcome, code| {
             let message = message(&outcome, code).map(str::as_bytes);
             match outcome {
                 Outcome::Redirect(entry) => reply.found(entry.link.target.location().as_bytes()),

@@ -5,7 +5,7 @@
 //!   engine      a request for a code: decide, record the click, answer
 //!     redirect    path + map -> outcome; pure
 //!     link_map    code -> link; lock-free reads, one writer
-//!     clicks      answered redirects on their way to the store
+//!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the one writer of the map; follows the store
 //! ops         the second port: /live /ready /metrics
 //! ```
@@ -36,7 +36,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::clicks::queue;
+use crate::clicks::journal::Keeper;
 use crate::config::RedirectorConfig;
 use crate::engine::Engine;
 use crate::http::Server;
@@ -46,7 +46,8 @@ use crate::miss_budget::MissBudget;
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
 
-/// What of the time to end is kept for the clicks: in a second the slowest store takes thousands.
+/// What of the time to end is kept for the clicks: in a second the slowest store takes thousands. Those that it does
+/// not take wait in their journals for the next process.
 const SHIPPING: Duration = Duration::from_secs(1);
 
 /// A running redirector.
@@ -59,17 +60,18 @@ pub struct Redirector {
     stop_replica: watch::Sender<bool>,
     stop_shipper: watch::Sender<Option<Instant>>,
     replica: JoinHandle<()>,
-    shipper: JoinHandle<usize>,
+    shipper: JoinHandle<u64>,
+    keeper: Keeper,
     ops: JoinHandle<io::Result<()>>,
 }
 
-/// An address that could not be listened on.
+/// Why a redirector could not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({variable})")]
-pub struct ListenError {
-    pub variable: &'static str,
-    pub address: SocketAddr,
-    pub source: io::Error,
+pub enum StartError {
+    #[error("cannot listen on {address} ({variable})")]
+    Listen { variable: &'static str, address: SocketAddr, source: io::Error },
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
 }
 
 impl Redirector {
@@ -80,10 +82,12 @@ impl Redirector {
         store: Arc<dyn Store>,
         bus: Arc<dyn Bus>,
         registry: &Registry,
-    ) -> Result<Redirector, ListenError> {
-        let failed = |variable, address| move |source| ListenError { variable, address, source };
+    ) -> Result<Redirector, StartError> {
+        let failed = |variable, address| move |source| StartError::Listen { variable, address, source };
         let (map, writer) = LinkMap::new();
-        let (recorder, shipper) = queue(config.click_queue, ClickMetrics::new(registry));
+        let lanes = config.workers + config.other_recorders;
+        let started = clicks::start(&config.journal, lanes, ClickMetrics::new(registry));
+        let (recorder, keeper, shipper) = started.map_err(StartError::Thread)?;
         let engine = Arc::new(Engine {
             map,
             recorder,
@@ -101,8 +105,12 @@ impl Redirector {
         let server = Arc::new(server);
 
         let freshness = Arc::new(Freshness::default());
-        let observed =
-            Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness: Arc::clone(&freshness) };
+        let observed = Observed {
+            engine: Arc::clone(&engine),
+            server: Arc::clone(&server),
+            freshness: Arc::clone(&freshness),
+            sync_errors: Arc::clone(&keeper.sync_errors),
+        };
         registry.register(Box::new(observed)).expect("one redirector for each registry");
         let replica_config = config.replica.clone();
         let replica_metrics = ReplicaMetrics::new(registry);
@@ -119,6 +127,7 @@ impl Redirector {
             stop_shipper,
             replica: tokio::spawn(replica.run(replica_stops)),
             shipper: tokio::spawn(shipper.run(store, shipper_stops)),
+            keeper,
             ops: tokio::spawn(async move { axum::serve(ops_listener, ops).await }),
         })
     }
@@ -174,14 +183,22 @@ impl Redirector {
         })
     }
 
-    /// Hands the clicks that wait to the store until the deadline, and ends; how many were lost.
-    /// Every port that follows codes must have been drained before.
-    pub async fn finish(self, deadline: Instant) -> usize {
+    /// Hands the clicks that wait to the store until the deadline, and ends; how many wait in the journals for the next
+    /// process. Every port that follows codes must have been drained before.
+    pub async fn finish(self, deadline: Instant) -> u64 {
         self.stop_shipper.send_replace(Some(deadline));
-        let clicks_lost = self.shipper.await.unwrap_or_else(|error| {
+        let clicks_kept = self.shipper.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the shipper ended badly");
             self.engine.recorder.pending()
         });
+        let (engine, keeper) = (self.engine, self.keeper);
+        let kept = spawn_blocking(move || {
+            engine.recorder.close();
+            keeper.finish();
+        });
+        if let Err(error) = kept.await {
+            tracing::error!(%error, "the journals of clicks were not closed");
+        }
         self.stop_replica.send_replace(true);
         // Its last act is to write the snapshot file, which takes as long as the disk does.
         match timeout_at(deadline.max(Instant::now() + SHIPPING), self.replica).await {
@@ -190,7 +207,7 @@ impl Redirector {
             Err(_) => tracing::error!("the snapshot file could not be written in time"),
         }
         self.ops.abort();
-        clicks_lost
+        clicks_kept
     }
 }
 

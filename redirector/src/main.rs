@@ -42,6 +42,7 @@ impl Config {
         let data_dir = reader.get("TERN_DATA_DIR", PathBuf::from("data"));
         let mut redirector = RedirectorConfig::read(&mut reader);
         redirector.replica.file = Some(data_dir.join("links.snapshot"));
+        redirector.journal.root = data_dir.join("clicks");
         let database = PostgresConfig::read(&mut reader);
         let database = reader.demand("DATABASE_URL", database);
         let redis = RedisConfig::read(&mut reader);
@@ -81,10 +82,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     process::say(NAME, &format!("{signal}: finishing what is under way."));
     let deadline = redirector.drain_deadline();
     let connections = redirector.drain_connections(deadline).await;
-    let clicks_lost = redirector.finish(deadline).await;
+    let clicks_kept = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
-    tracing::info!(finished, cut, clicks_lost, "drained");
-    process::say(NAME, &format!("Drained: {finished} connections finished, {cut} cut; {clicks_lost} clicks lost."));
+    tracing::info!(finished, cut, clicks_kept, "drained");
+    let kept = format!("{clicks_kept} clicks kept for the next start");
+    process::say(NAME, &format!("Drained: {finished} connections finished, {cut} cut; {kept}."));
     Ok(())
 }
 

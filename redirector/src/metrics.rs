@@ -1,6 +1,12 @@
 //! What the redirector counts. The help texts here are the documentation of each metric.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
 
 use crate::redirect::Outcome;
 
@@ -14,25 +20,53 @@ pub struct RedirectMetrics {
     refused: IntCounter,
 }
 
-/// What became of clicks. Always: accepted = committed + pending + dropped.
+/// What became of clicks.
+///
+/// Always: accepted + taken over + shipped again = committed + pending + dropped + parked. What is accepted and pending
+/// is read from the journals.
 #[derive(Clone, Debug)]
 pub struct ClickMetrics {
-    pub accepted: IntCounter,
     pub committed: IntCounter,
-    dropped: IntCounterVec,
+    pub taken_over: IntCounter,
+    pub shipped_again: IntCounter,
+    pub parked: IntCounter,
+    pub read_errors: IntCounter,
+    oldest_pending: Gauge,
+    dropped: [IntCounter; Drop::ALL.len()],
+    /// Clicks of ended processes that are not in the store. Written by the shipper.
+    left_pending: Arc<AtomicU64>,
 }
 
 /// Why a click was dropped.
 #[derive(Clone, Copy, Debug)]
 pub enum Drop {
-    /// The store was away longer than the queue lasts.
-    QueueFull,
-    /// The link was deleted before its click was recorded, and its events with it.
+    /// The store was away longer than the journals last.
+    JournalFull,
+    /// The disk took no more.
+    Disk,
+    /// They came faster than the journals could grow.
+    Busy,
+    /// The link was deleted before its click was stored, and its events with it.
     LinkGone,
-    /// The store failed on it.
-    Refused,
-    /// The process ended before the store took it.
-    Shutdown,
+    /// The journal was damaged on the disk.
+    Damaged,
+    /// The store lost it, later than shipped clicks are kept for that.
+    RolledBack,
+}
+
+impl Drop {
+    const ALL: [Drop; 6] = [Drop::JournalFull, Drop::Disk, Drop::Busy, Drop::LinkGone, Drop::Damaged, Drop::RolledBack];
+
+    fn name(self) -> &'static str {
+        match self {
+            Drop::JournalFull => "journal_full",
+            Drop::Disk => "disk",
+            Drop::Busy => "busy",
+            Drop::LinkGone => "link_gone",
+            Drop::Damaged => "damaged",
+            Drop::RolledBack => "rolled_back",
+        }
+    }
 }
 
 /// How the replica fares.
@@ -89,27 +123,58 @@ impl RedirectMetrics {
 
 impl ClickMetrics {
     pub fn new(registry: &Registry) -> ClickMetrics {
+        let counter = |name: &str, help: &str| counter(registry, name, help);
         let opts = Opts::new("tern_clicks_dropped_total", "Clicks that will never be events, by reason.");
-        let metrics = ClickMetrics {
-            accepted: counter(registry, "tern_clicks_accepted_total", "Redirects that were to be recorded."),
-            committed: counter(registry, "tern_clicks_committed_total", "Clicks that are events in the store."),
-            dropped: registered(registry, IntCounterVec::new(opts, &["reason"])),
-        };
-        for reason in [Drop::QueueFull, Drop::LinkGone, Drop::Refused, Drop::Shutdown] {
-            // A series that appears only with its first drop would hide that drop from `rate()`.
-            metrics.dropped(reason, 0);
+        let dropped = registered(registry, IntCounterVec::new(opts, &["reason"]));
+        let oldest = "Age of the oldest click that waits for the store; 0 when none waits long.";
+        ClickMetrics {
+            committed: counter("tern_clicks_committed_total", "Clicks that became events in the store."),
+            taken_over: counter(
+                "tern_clicks_taken_over_total",
+                "Clicks found waiting in journals of processes that have ended.",
+            ),
+            shipped_again: counter(
+                "tern_clicks_shipped_again_total",
+                "Clicks that the store had and lost, as a failover may, and that wait for it again.",
+            ),
+            parked: counter(
+                "tern_clicks_parked_total",
+                "Clicks that the store refuses for what they hold; they are in parked.ndjson beside the journals.",
+            ),
+            read_errors: counter("tern_clicks_read_errors_total", "Journals that could not be read or taken over."),
+            oldest_pending: registered(registry, Gauge::new("tern_clicks_oldest_pending_seconds", oldest)),
+            // Each with a value from the start: a series that appears with its first drop would hide it from `rate()`.
+            dropped: Drop::ALL.map(|reason| dropped.with_label_values(&[reason.name()])),
+            left_pending: Arc::default(),
         }
-        metrics
     }
 
     pub fn dropped(&self, reason: Drop, clicks: u64) {
-        let reason = match reason {
-            Drop::QueueFull => "queue_full",
-            Drop::LinkGone => "link_gone",
-            Drop::Refused => "refused",
-            Drop::Shutdown => "shutdown",
-        };
-        self.dropped.with_label_values(&[reason]).inc_by(clicks);
+        self.dropped[reason as usize].inc_by(clicks);
+    }
+
+    /// The redirect path could not record a click.
+    pub fn not_journalled(&self, reason: impl Into<Drop>) {
+        self.dropped(reason.into(), 1);
+    }
+
+    /// How often that happened.
+    pub fn not_journalled_total(&self) -> u64 {
+        [Drop::JournalFull, Drop::Disk, Drop::Busy].map(|reason| self.dropped[reason as usize].get()).iter().sum()
+    }
+
+    pub fn left_pending(&self, clicks: u64) {
+        self.left_pending.store(clicks, Ordering::Relaxed);
+    }
+
+    pub fn left_pending_total(&self) -> u64 {
+        self.left_pending.load(Ordering::Relaxed)
+    }
+
+    /// When the oldest click was answered that the store did not take yet.
+    pub fn oldest_pending(&self, at: Option<SystemTime>) {
+        let age = at.and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();
+        self.oldest_pending.set(age.as_secs_f64());
     }
 }
 

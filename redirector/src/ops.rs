@@ -1,7 +1,7 @@
 //! The second port, for operators and their tools: `/live`, `/ready`, `/metrics`. Never public.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -10,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Counter, CounterVec, Gauge, IntGauge, Opts, Registry};
+use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, Opts, Registry};
 use serde_json::json;
 
 use crate::engine::Engine;
@@ -53,6 +53,7 @@ pub(crate) struct Observed {
     pub(crate) engine: Arc<Engine>,
     pub(crate) server: Arc<Server>,
     pub(crate) freshness: Arc<Freshness>,
+    pub(crate) sync_errors: Arc<AtomicU64>,
 }
 
 impl Collector for Observed {
@@ -64,11 +65,21 @@ impl Collector for Observed {
     fn collect(&self) -> Vec<MetricFamily> {
         let stats = self.server.stats();
         let staleness = self.freshness.staleness().map_or(f64::INFINITY, |staleness| staleness.as_secs_f64());
-        let pending = i64::try_from(self.engine.recorder.pending()).unwrap_or(i64::MAX);
+        let recorder = &self.engine.recorder;
+        let integer = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let (used, limit) = recorder.room();
         let open = i64::try_from(stats.open.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
         [
             gauge("tern_replica_staleness_seconds", "Time since the map was known to equal the store.", staleness),
-            int_gauge("tern_clicks_pending", "Clicks that wait for the store.", pending),
+            counter("tern_clicks_accepted_total", "Redirects that were to be recorded.", recorder.accepted()),
+            int_gauge("tern_clicks_pending", "Clicks that wait for the store.", integer(recorder.pending())),
+            int_gauge("tern_clicks_journal_bytes", "What the journals of clicks take of the disk.", integer(used)),
+            int_gauge("tern_clicks_journal_limit_bytes", "What they may take of it.", integer(limit)),
+            counter(
+                "tern_clicks_sync_errors_total",
+                "Failures to put the journals of clicks on disk; a power cut may cost more than the last 100 ms.",
+                self.sync_errors.load(Ordering::Relaxed),
+            ),
             int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
             connections(stats),
             refused(stats),
@@ -89,6 +100,12 @@ fn int_gauge(name: &str, help: &str, value: i64) -> Vec<MetricFamily> {
     let gauge = IntGauge::new(name, help).expect("the name is a constant that is valid");
     gauge.set(value);
     gauge.collect()
+}
+
+fn counter(name: &str, help: &str, value: u64) -> Vec<MetricFamily> {
+    let counter = IntCounter::new(name, help).expect("the name is a constant that is valid");
+    counter.inc_by(value);
+    counter.collect()
 }
 
 fn connections(stats: &Stats) -> Vec<MetricFamily> {

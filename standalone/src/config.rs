@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tern_admin::AdminConfig;
@@ -45,6 +46,9 @@ impl Config {
         let mut redirector = RedirectorConfig::read(&mut reader);
         // The embedded database is as near as a file of its links would be.
         redirector.replica.file = database.is_some().then(|| data_dir.join("links.snapshot"));
+        redirector.journal.root = data_dir.join("clicks");
+        // The API's port is served by the control threads, of which there is one a core.
+        redirector.other_recorders = available_parallelism().map_or(1, usize::from);
         let config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, reader.get("APP_PORT", APP_PORT))),
             data_dir,

@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tern_redirector::engine::{Engine, NOT_READY_RETRY_SECONDS, Visit, message};
+use tern_redirector::engine::{Engine, Fields, NOT_READY_RETRY_SECONDS, Visit, message};
 use tern_redirector::redirect::Outcome;
 
 /// Answers as the redirect port does: same map, same outcome, same click.
@@ -23,14 +23,14 @@ pub async fn follow_code(
         Method::HEAD => false,
         _ => return method_not_allowed(),
     };
-    let visit =
-        Visit { path: request.uri().path().as_bytes(), is_get, at: SystemTime::now(), peer: peer.ip().to_canonical() };
-    let forwarded_for = || {
-        let values: Vec<&[u8]> =
-            request.headers().get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes).collect();
-        values.into_iter()
+    let visit = Visit {
+        path: request.uri().path().as_bytes(),
+        is_get,
+        at: SystemTime::now(),
+        peer: peer.ip().to_canonical(),
+        affinity: usize::from(peer.port()),
     };
-    engine.follow(&visit, forwarded_for, |outcome, code| {
+    engine.follow(&visit, &HeaderFields(request.headers()), |outcome, code| {
         let message = message(&outcome, code).concat();
         match outcome {
             Outcome::Redirect(entry) => redirect(entry.link.target.location()),
@@ -42,6 +42,14 @@ pub async fn follow_code(
             }
         }
     })
+}
+
+struct HeaderFields<'a>(&'a HeaderMap);
+
+impl<'a> Fields<'a> for HeaderFields<'a> {
+    fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        self.0.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
 }
 
 fn redirect(location: &str) -> Response {

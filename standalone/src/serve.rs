@@ -81,10 +81,10 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let deadline = redirector.drain_deadline();
     let (api_drained, connections) =
         tokio::join!(api.drain(connections_deadline(deadline)), redirector.drain_connections(deadline));
-    let clicks_lost = redirector.finish(deadline).await;
+    let clicks_kept = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
-    tracing::info!(api_drained, finished, cut, clicks_lost, "drained");
-    say(&format!("Drained: {finished} connections finished, {cut} cut; {clicks_lost} clicks lost."));
+    tracing::info!(api_drained, finished, cut, clicks_kept, "drained");
+    say(&format!("Drained: {finished} connections finished, {cut} cut; {clicks_kept} clicks kept for the next start."));
     Ok(())
 }
 

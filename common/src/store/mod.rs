@@ -43,6 +43,9 @@ pub enum StoreError {
     /// The database cannot be reached, is overloaded, or its files are damaged: a later try may succeed.
     #[error("the database is unavailable: {0:#}")]
     Unavailable(anyhow::Error),
+    /// The database refuses a value for what it is, and always will.
+    #[error("the database refuses a value: {0:#}")]
+    Unfit(anyhow::Error),
     /// A defect of ours.
     #[error("the store failed: {0:#}")]
     Internal(anyhow::Error),
@@ -207,7 +210,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// After [`StoreError::Unavailable`], which a batch may take ten seconds to come to, the batch may be in or not:
-    /// shipping it again, or [`Store::find_journals`], tells. [`StoreError::Internal`] refuses what the batch holds.
+    /// shipping it again, or [`Store::find_journals`], tells. [`StoreError::Unfit`] refuses what a click holds.
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped>;
     /// Where journals stand, in the order asked for; `None` for one of which nothing was shipped.
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;

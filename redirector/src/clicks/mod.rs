@@ -1,86 +1,109 @@
-//! Clicks on their way to the store.
+//! Clicks: each answered redirect, from the worker that answers it to the store.
 //!
-//! A worker records each answered redirect into a bounded queue, without a lock, an allocation or a system call;
-//! the shipper takes them out in batches. Full means that the newest click is dropped, and counted.
+//! A worker writes a record into a journal before the answer exists, without waiting for anything; the shipper takes
+//! the journals into the store. No room means that the newest click is dropped, and counted.
+//!
+//! ```text
+//! shipper     journals -> store, each click once
+//!   backlog     what of one journal is not in the store yet
+//!   parked      what the store refuses
+//! journal     files that outlive the process
+//! ```
 
+mod backlog;
+pub mod journal;
+mod parked;
 mod shipper;
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
 
-use crossbeam_queue::ArrayQueue;
-use tern_common::Click;
+use tern_common::click::JournalId;
 
-use crate::link_map::Entry;
+use self::journal::{Answered, Dropped, Keeper, Lane, Space};
+pub use self::journal::{JournalConfig, Network};
+pub use self::shipper::Shipper;
 use crate::metrics::{ClickMetrics, Drop};
-pub use shipper::Shipper;
 
-/// How many clicks may wait: at 10,000 a second the store may be away for 26 seconds.
-/// Each takes 32 bytes, whether it is used or not.
-pub const DEFAULT_CAPACITY: usize = 1 << 18;
+/// How often every lane is tried before a click is dropped. With as many lanes as threads one is always free, but
+/// another thread may take it first.
+const ROUNDS: usize = 64;
 
-/// A click as a worker leaves it.
-#[derive(Debug)]
-struct Waiting {
-    entry: Arc<Entry>,
-    at: SystemTime,
-}
-
-impl Waiting {
-    fn into_click(self) -> Click {
-        Click {
-            url_id: self.entry.link.url_id,
-            owner_id: self.entry.link.owner_id,
-            short_code: self.entry.code.as_str().to_owned(),
-            original_url: self.entry.link.target.as_given().to_owned(),
-            at: self.at,
-            client: None,
-            user_agent: None,
-            referrer: None,
-        }
-    }
-}
-
-/// What both ends share.
-#[derive(Debug)]
-struct Queue {
-    waiting: ArrayQueue<Waiting>,
-    /// Clicks that the shipper took and the store has not. Written by the shipper, read for the metrics.
-    in_hand: AtomicUsize,
-}
-
-impl Queue {
-    fn pending(&self) -> usize {
-        self.waiting.len() + self.in_hand.load(Ordering::Relaxed)
-    }
-}
-
-/// The workers' end.
+/// The writing end of all journals of this process.
 #[derive(Debug)]
 pub struct Recorder {
-    queue: Arc<Queue>,
+    lanes: Box<[Arc<Lane>]>,
+    space: Arc<Space>,
     metrics: ClickMetrics,
 }
 
-/// Both ends of a queue for `capacity` clicks.
-pub fn queue(capacity: usize, metrics: ClickMetrics) -> (Recorder, Shipper) {
-    let queue = Arc::new(Queue { waiting: ArrayQueue::new(capacity), in_hand: AtomicUsize::new(0) });
-    let shipper = Shipper::new(Arc::clone(&queue), metrics.clone());
-    (Recorder { queue, metrics }, shipper)
+/// Makes `lanes` journals, as many as there are threads that record, and everything that keeps and ships them.
+///
+/// A disk that refuses is no error: redirects come first, and clicks are dropped and counted until it takes them.
+pub fn start(config: &JournalConfig, lanes: usize, metrics: ClickMetrics) -> io::Result<(Recorder, Keeper, Shipper)> {
+    let space = Arc::new(Space::new(&config.root, config.limit, config.floor));
+    let lane = |_| Arc::new(Lane::new(&config.root, JournalId(rand::random()), config.sync_every.is_zero()));
+    let lanes: Box<[Arc<Lane>]> = (0..lanes.max(1)).map(lane).collect();
+    let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes)?;
+    let shipper = Shipper::new(config.root.clone(), Arc::clone(&space), &lanes, metrics.clone());
+    Ok((Recorder { lanes, space, metrics }, keeper, shipper))
 }
 
 impl Recorder {
-    /// Records one redirect. Called before its answer is handed to the socket.
-    pub fn record(&self, entry: &Arc<Entry>, at: SystemTime) {
-        self.metrics.accepted.inc();
-        if self.queue.waiting.push(Waiting { entry: Arc::clone(entry), at }).is_err() {
-            self.metrics.dropped(Drop::QueueFull, 1);
+    /// Records one redirect. Called before its answer is handed to the socket. `affinity` is the same for calls that
+    /// come from the same thread, mostly: it says which lane is tried first.
+    ///
+    /// Whether it was recorded; if not, it is counted as dropped.
+    pub fn record(&self, click: &Answered<'_>, affinity: usize) -> bool {
+        let count = self.lanes.len();
+        let mut first = affinity % count;
+        for _ in 0..ROUNDS {
+            let (before, from) = self.lanes.split_at(first);
+            for lane in from.iter().chain(before) {
+                match lane.try_append(click) {
+                    Some(Ok(())) => return true,
+                    Some(Err(reason)) => {
+                        self.metrics.not_journalled(reason);
+                        return false;
+                    }
+                    None => {}
+                }
+            }
+            first = (first + 1) % count;
+            std::hint::spin_loop();
         }
+        self.metrics.not_journalled(Dropped::Busy);
+        false
     }
 
-    /// How many clicks are recorded and not yet in the store.
-    pub fn pending(&self) -> usize {
-        self.queue.pending()
+    /// How many clicks were recorded, or would have been.
+    pub fn accepted(&self) -> u64 {
+        let written: u64 = self.lanes.iter().map(|lane| lane.sequence()).sum();
+        written + self.metrics.not_journalled_total()
+    }
+
+    /// How many clicks are in journals and not in the store, those of ended processes among them.
+    pub fn pending(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.pending()).sum::<u64>() + self.metrics.left_pending_total()
+    }
+
+    /// What the journals take of the disk, and may take, in bytes.
+    pub fn room(&self) -> (u64, u64) {
+        (self.space.used(), self.space.limit())
+    }
+
+    /// Seals the journals: nothing is recorded any more.
+    pub fn close(&self) {
+        self.lanes.iter().for_each(|lane| lane.close());
+    }
+}
+
+impl From<Dropped> for Drop {
+    fn from(reason: Dropped) -> Drop {
+        match reason {
+            Dropped::JournalFull => Drop::JournalFull,
+            Dropped::Disk => Drop::Disk,
+            Dropped::Busy => Drop::Busy,
+        }
     }
 }

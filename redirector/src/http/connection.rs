@@ -213,7 +213,7 @@ impl Connection {
     /// fields and must be gone before the next yield.
     #[inline(never)]
     fn answer_one(&mut self, begin: usize, end: usize, service: &impl Service) -> Option<bool> {
-        let Self { input, output, date, registration, peer, readable, .. } = self;
+        let Self { input, output, date, registration, peer, readable, socket, .. } = self;
         let shared = registration.shared();
         let received_at_micros = date::now_micros();
         let more = end < input.bytes().len();
@@ -242,7 +242,9 @@ impl Connection {
             };
             match head.verb {
                 Verb::Served(method) => {
-                    let request = Request { method, path: head.path, headers, peer: *peer, received_at_micros };
+                    // may keeps a socket, and so its connection, on worker `fd % workers`.
+                    let worker = socket.as_raw_fd().unsigned_abs() as usize;
+                    let request = Request { method, path: head.path, headers, peer: *peer, received_at_micros, worker };
                     service.call(&request, reply);
                 }
                 Verb::NotAllowed | Verb::Connect => {

@@ -101,6 +101,7 @@ pub struct Request<'a> {
     pub(super) headers: &'a [Header<'a>],
     pub(super) peer: IpAddr,
     pub(super) received_at_micros: u64,
+    pub(super) worker: usize,
 }
 
 impl<'a> Request<'a> {
@@ -128,6 +129,11 @@ impl<'a> Request<'a> {
     /// The address at the other end of the socket; an IPv4 address is never dressed as IPv6.
     pub fn peer(&self) -> IpAddr {
         self.peer
+    }
+
+    /// Which worker serves the connection, modulo their number.
+    pub fn worker(&self) -> usize {
+        self.worker
     }
 
     /// When the head was complete, in microseconds since the Unix epoch. The `Date` of the answer is this moment.

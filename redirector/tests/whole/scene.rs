@@ -61,6 +61,7 @@ impl Scene {
         let config = RedirectorConfig::read(&mut reader);
         let mut config = reader.finish(config).unwrap();
         config.replica.file = Some(self.snapshot_file());
+        config.journal.root = self.directory.path().join("clicks");
         let store: Arc<dyn Store> = self.store.clone();
         let bus: Arc<dyn Bus> = self.bus.clone();
         Redirector::start(config, store, bus, &Registry::new()).await.unwrap()
@@ -84,8 +85,8 @@ impl Scene {
     }
 }
 
-/// Ends a redirector in order; how many clicks were lost.
-pub async fn drain(redirector: Redirector) -> usize {
+/// Ends a redirector in order; how many clicks wait for the next one.
+pub async fn drain(redirector: Redirector) -> u64 {
     let deadline = redirector.drain_deadline();
     redirector.drain_connections(deadline).await;
     redirector.finish(deadline).await

@@ -62,27 +62,6 @@ async fn while_the_database_is_locked_redirects_go_on_and_clicks_wait() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_the_queue_is_dropped_and_counted() {
-    let tern = Tern::start_with(&["--sample"], &[("CLICK_QUEUE", "10")]);
-    let code = tern.announced_code.clone().unwrap();
-    let database = rusqlite::Connection::open(tern.directory.path().join("data/tern.db")).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
-    for _ in 0..100 {
-        assert_eq!(tern.follow(&tern.fast, &code).await.0, 302);
-    }
-    database.execute_batch("ROLLBACK").unwrap();
-    eventually("accepted = committed + dropped", async || {
-        let dropped = tern.metric("tern_clicks_dropped_total{reason=\"queue_full\"}").await;
-        let committed = tern.metric("tern_clicks_committed_total").await;
-        assert!(dropped >= 70.0, "{dropped}");
-        committed + dropped == tern.metric("tern_clicks_accepted_total").await
-    })
-    .await;
-    let committed = tern.metric("tern_clicks_committed_total").await;
-    assert_eq!(tern.count_events("clicked").await as f64, committed);
-}
-
-#[tokio::test]
 async fn nobody_listening_is_no_reason_to_lose_clicks() {
     let tern = Tern::start_unheard(&["--sample"]);
     let code = tern.announced_code.clone().unwrap();

@@ -23,6 +23,8 @@ impl From<Error> for StoreError {
             Some("users_email_key") => StoreError::EmailTaken,
             Some("urls_short_code_key") => StoreError::ShortCodeTaken,
             _ if may_pass(refused) => StoreError::Unavailable(error.into()),
+            // Data exceptions and violated constraints.
+            _ if matches!(&refused.code().code()[..2], "22" | "23") => StoreError::Unfit(error.into()),
             _ => StoreError::Internal(error.into()),
         }
     }

@@ -24,7 +24,9 @@ impl From<Error> for StoreError {
                             return taken;
                         }
                     }
+                    return StoreError::Unfit(error.into());
                 }
+                ErrorCode::TooBig => return StoreError::Unfit(error.into()),
                 DatabaseBusy | DatabaseLocked | CannotOpen | SystemIoFailure | DiskFull | ReadOnly
                 | DatabaseCorrupt | NotADatabase | PermissionDenied | OutOfMemory | OperationInterrupted => {
                     return StoreError::Unavailable(error.into());

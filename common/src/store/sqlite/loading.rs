@@ -45,7 +45,9 @@ fn load_rows<T: Loadable>(connection: &mut Connection, mut batches: Batches<T>) 
             } else {
                 inserted += 1;
                 numbered.row.insert(&transaction).map_err(|error| match error {
-                    StoreError::Unavailable(_) | StoreError::Internal(_) => LoadError::Store(error),
+                    StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Internal(_) => {
+                        LoadError::Store(error)
+                    }
                     refused => LoadError::Row { line: numbered.line, reason: refused.to_string() },
                 })?;
             }

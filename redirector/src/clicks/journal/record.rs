@@ -1,0 +1,342 @@
+//! One click as bytes: the record of the journal's format, version 1. Pure; it knows no file.
+//!
+//! Integers are little-endian, a record begins at a multiple of 8:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 4 | length of the record, padding not counted; 0 where no record has been published. Written last |
+//! | 4 | 4 | CRC-32C of the journal's id, the segment's number, and the record from offset 8 to its end |
+//! | 8 | 8 | sequence: the journal's records are numbered from 1 |
+//! | 16 | 8 | time of the answer, microseconds since the Unix epoch |
+//! | 24 | 8 | id of the url |
+//! | 32 | 8 | id of its owner |
+//! | 40 | 1 | length of the short code |
+//! | 41 | 1 | the client's network: 0 unknown, 4, or 6 |
+//! | 42 | 2 | length of the target |
+//! | 44 | 2 | length of the user agent |
+//! | 46 | 2 | length of the referrer |
+//! | 48 | 8 | the network: 3 bytes of an IPv4 address, or 6 of an IPv6 address, then zeros |
+//! | 56 | | short code, target, user agent, referrer |
+//!
+//! The checksum covers where the record belongs, so that bytes left from another journal or segment never pass.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, UNIX_EPOCH};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use tern_common::click::JournalId;
+use tern_common::{Click, Id, ShortCode, TargetUrl};
+
+/// Everything before the texts.
+const FIXED: usize = 56;
+
+/// Longer user agents and referrers are cut: what is beyond tells browsers apart no better, and has to be stored
+/// for each click.
+pub const MAX_USER_AGENT: usize = 256;
+pub const MAX_REFERRER: usize = 512;
+
+/// The longest record, padding included.
+pub const MAX_LEN: usize =
+    (FIXED + ShortCode::MAX_LEN + TargetUrl::MAX_LEN + MAX_USER_AGENT + MAX_REFERRER).next_multiple_of(ALIGNMENT);
+
+/// Where records begin.
+pub const ALIGNMENT: usize = 8;
+
+/// A click as the redirect path has it: borrowed, and of the client only what may be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    pub url_id: Id,
+    pub owner_id: Id,
+    pub short_code: &'a str,
+    /// As it was given, not in its header form.
+    pub original_url: &'a str,
+    /// Microseconds since the Unix epoch.
+    pub at_micros: u64,
+    pub client: Network,
+    /// As it came.
+    pub user_agent: &'a [u8],
+    pub referrer: &'a [u8],
+}
+
+/// The network that a client is in: /24 of IPv4, /48 of IPv6. The rest of its address is forgotten here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    kind: u8,
+    prefix: [u8; 8],
+}
+
+impl Network {
+    pub fn of(client: IpAddr) -> Network {
+        let mut prefix = [0; 8];
+        match client {
+            IpAddr::V4(address) if address.is_unspecified() => Network::default(),
+            IpAddr::V4(address) => {
+                prefix[..3].copy_from_slice(&address.octets()[..3]);
+                Network { kind: 4, prefix }
+            }
+            IpAddr::V6(address) => {
+                prefix[..6].copy_from_slice(&address.octets()[..6]);
+                Network { kind: 6, prefix }
+            }
+        }
+    }
+
+    fn to_net(self) -> Option<IpNet> {
+        let [a, b, c, ..] = self.prefix;
+        match self.kind {
+            4 => Ipv4Net::new(Ipv4Addr::new(a, b, c, 0), 24).ok().map(IpNet::V4),
+            6 => {
+                let mut octets = [0; 16];
+                octets[..6].copy_from_slice(&self.prefix[..6]);
+                Ipv6Net::new(Ipv6Addr::from(octets), 48).ok().map(IpNet::V6)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the checksums of one segment begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(u32);
+
+impl Seed {
+    pub fn new(journal: JournalId, segment: u64) -> Seed {
+        Seed(crc32c::crc32c_append(crc32c::crc32c(&journal.0.to_le_bytes()), &segment.to_le_bytes()))
+    }
+}
+
+impl<'a> Answered<'a> {
+    fn texts(&self) -> [&'a [u8]; 4] {
+        let cut = |text: &'a [u8], max: usize| &text[..text.len().min(max)];
+        [
+            cut(self.short_code.as_bytes(), ShortCode::MAX_LEN),
+            cut(self.original_url.as_bytes(), TargetUrl::MAX_LEN),
+            cut(self.user_agent, MAX_USER_AGENT),
+            cut(self.referrer, MAX_REFERRER),
+        ]
+    }
+
+    /// Bytes that its record takes, padding included.
+    pub fn record_len(&self) -> usize {
+        (FIXED + self.texts().iter().map(|text| text.len()).sum::<usize>()).next_multiple_of(ALIGNMENT)
+    }
+
+    /// Writes its record to the start of `bytes`, which has room for it, but for the length, which is given back:
+    /// written to the first four bytes it publishes the record.
+    pub fn write(&self, bytes: &mut [u8], seed: Seed, sequence: u64) -> [u8; 4] {
+        let texts = self.texts();
+        let mut end = FIXED;
+        for text in texts {
+            bytes[end..end + text.len()].copy_from_slice(text);
+            end += text.len();
+        }
+        let [code, target, user_agent, referrer] = texts.map(|text| text.len());
+        bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.at_micros.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.url_id.get().to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.owner_id.get().to_le_bytes());
+        bytes[40] = narrow(code);
+        bytes[41] = self.client.kind;
+        bytes[42..44].copy_from_slice(&narrow::<u16>(target).to_le_bytes());
+        bytes[44..46].copy_from_slice(&narrow::<u16>(user_agent).to_le_bytes());
+        bytes[46..48].copy_from_slice(&narrow::<u16>(referrer).to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.client.prefix);
+        let checksum = crc32c::crc32c_append(seed.0, &bytes[8..end]);
+        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        narrow::<u32>(end).to_le_bytes()
+    }
+}
+
+/// Lengths are bounded by the constants above, all of which fit.
+fn narrow<T: TryFrom<usize> + Default>(len: usize) -> T {
+    T::try_from(len).unwrap_or_default()
+}
+
+/// A record whose checksum is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    pub sequence: u64,
+    /// Bytes that it takes, padding included.
+    pub len: usize,
+    content: &'a [u8],
+}
+
+/// What stands at a place where a record may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    Record(Record<'a>),
+    /// Nothing was published here.
+    Nothing,
+    /// Bytes that are no record of this segment.
+    Garbage,
+}
+
+/// Looks at the start of `bytes`, which end where the segment's records end.
+pub fn read(bytes: &[u8], seed: Seed) -> Found<'_> {
+    let Some(len) = u32_at(bytes, 0) else { return Found::Nothing };
+    let len = len as usize;
+    if len == 0 {
+        return Found::Nothing;
+    }
+    let Some(content) = bytes.get(..len).filter(|_| (FIXED..=MAX_LEN).contains(&len)) else { return Found::Garbage };
+    if u32_at(content, 4) != Some(crc32c::crc32c_append(seed.0, &content[8..])) {
+        return Found::Garbage;
+    }
+    match u64_at(content, 8) {
+        Some(sequence) => Found::Record(Record { sequence, len: len.next_multiple_of(ALIGNMENT), content }),
+        None => Found::Garbage,
+    }
+}
+
+impl Record<'_> {
+    /// The click, unless this build cannot make one of it.
+    pub fn to_click(self) -> Option<Click> {
+        let bytes = self.content;
+        let id = |offset| Id::new(u64_at(bytes, offset)?.cast_signed());
+        let length = |offset| Some(usize::from(u16::from_le_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?)));
+        let mut rest = bytes.get(FIXED..)?;
+        let mut cut = |len: usize| {
+            let (text, after) = rest.split_at_checked(len)?;
+            rest = after;
+            Some(text)
+        };
+        let short_code = cut(usize::from(*bytes.get(40)?))?;
+        let original_url = cut(length(42)?)?;
+        let user_agent = cut(length(44)?)?;
+        let referrer = cut(length(46)?)?;
+        Some(Click {
+            url_id: id(24)?,
+            owner_id: id(32)?,
+            short_code: std::str::from_utf8(short_code).ok()?.to_owned(),
+            original_url: std::str::from_utf8(original_url).ok()?.to_owned(),
+            at: UNIX_EPOCH.checked_add(Duration::from_micros(u64_at(bytes, 16)?))?,
+            client: Network { kind: *bytes.get(41)?, prefix: bytes.get(48..56)?.try_into().ok()? }.to_net(),
+            user_agent: clean(user_agent),
+            referrer: clean(referrer),
+        })
+    }
+}
+
+/// What a client sent, as a text without control characters; `None` if nothing is left.
+fn clean(sent: &[u8]) -> Option<String> {
+    let text: String = String::from_utf8_lossy(sent).chars().filter(|c| !c.is_control()).collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    bytes.get(offset..offset + 4)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    bytes.get(offset..offset + 8)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SEED: Seed = Seed(7);
+
+    fn answered<'a>(target: &'a str, user_agent: &'a [u8], referrer: &'a [u8]) -> Answered<'a> {
+        Answered {
+            url_id: Id::new(7).unwrap(),
+            owner_id: Id::new(3).unwrap(),
+            short_code: "CODE12",
+            original_url: target,
+            at_micros: 1_700_000_000_123_456,
+            client: Network::of("203.0.113.77".parse().unwrap()),
+            user_agent,
+            referrer,
+        }
+    }
+
+    fn written(click: &Answered<'_>, sequence: u64) -> Vec<u8> {
+        let mut bytes = vec![0; click.record_len()];
+        let length = click.write(&mut bytes, SEED, sequence);
+        bytes[..4].copy_from_slice(&length);
+        bytes
+    }
+
+    fn click_in(bytes: &[u8]) -> Click {
+        match read(bytes, SEED) {
+            Found::Record(record) => record.to_click().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        let click = answered("https://example.com/ä", b"Mozilla/5.0", b"https://news.example/");
+        let bytes = written(&click, 41);
+        let Found::Record(record) = read(&bytes, SEED) else { panic!("no record") };
+        assert_eq!((record.sequence, record.len), (41, bytes.len()));
+        let expected = Click {
+            url_id: click.url_id,
+            owner_id: click.owner_id,
+            short_code: "CODE12".to_owned(),
+            original_url: "https://example.com/ä".to_owned(),
+            at: UNIX_EPOCH + Duration::from_micros(click.at_micros),
+            client: Some("203.0.113.0/24".parse().unwrap()),
+            user_agent: Some("Mozilla/5.0".to_owned()),
+            referrer: Some("https://news.example/".to_owned()),
+        };
+        assert_eq!(record.to_click(), Some(expected));
+    }
+
+    #[test]
+    fn of_an_address_only_the_network_is_kept() {
+        let check = |client: &str, kept: Option<&str>| {
+            let network = Network::of(client.parse().unwrap());
+            assert_eq!(network.to_net().map(|net| net.to_string()).as_deref(), kept, "{client}");
+        };
+        check("203.0.113.77", Some("203.0.113.0/24"));
+        check("2001:db8:1:2:3:4:5:6", Some("2001:db8:1::/48"));
+        check("0.0.0.0", None);
+    }
+
+    #[test]
+    fn texts_are_bounded_and_cleaned() {
+        let click = click_in(&written(&answered("https://example.com/", &[b'a'; 9000], b"\xff\t ok\x7f "), 1));
+        assert_eq!(click.user_agent.unwrap().len(), MAX_USER_AGENT);
+        assert_eq!(click.referrer.as_deref(), Some("\u{fffd} ok"));
+        let click = click_in(&written(&answered("https://example.com/", b" \t", b""), 1));
+        assert_eq!((click.user_agent, click.referrer), (None, None));
+        let longest = "a".repeat(TargetUrl::MAX_LEN);
+        let click = Answered { short_code: &"c".repeat(64), ..answered(&longest, &[b'a'; 300], &[b'b'; 600]) };
+        assert_eq!(click.record_len(), MAX_LEN);
+        assert_eq!(click_in(&written(&click, 1)).original_url, longest);
+    }
+
+    #[test]
+    fn a_record_passes_in_its_own_journal_and_segment_alone() {
+        let bytes = written(&answered("https://example.com/", b"", b""), 1);
+        let seeds =
+            [Seed::new(JournalId(1), 1), Seed::new(JournalId(1), 2), Seed::new(JournalId(2), 1)].map(|seed| seed.0);
+        assert!(seeds[0] != seeds[1] && seeds[0] != seeds[2]);
+        for seed in seeds {
+            assert_eq!(read(&bytes, Seed(seed)), Found::Garbage);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_no_record(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(!matches!(read(&bytes, SEED), Found::Record(_)));
+        }
+
+        #[test]
+        fn a_record_with_any_bit_turned_is_none(bit in 0usize..8 * 100, sequence: u64) {
+            let mut bytes = written(&answered("https://example.com/a/b/c", b"curl/8", b""), sequence);
+            let bit = bit % (8 * bytes.len());
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            // Padding is not covered, and says nothing.
+            let intact = matches!(read(&bytes, SEED), Found::Record(record)
+                if record.sequence == sequence && record.to_click().unwrap().original_url == "https://example.com/a/b/c");
+            let padding = bit / 8 >= FIXED + "CODE12https://example.com/a/b/ccurl/8".len();
+            prop_assert_eq!(intact, padding);
+        }
+    }
+}

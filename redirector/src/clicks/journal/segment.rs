@@ -1,0 +1,274 @@
+//! One file of a journal as bytes: a header, then records. Version 1. Pure; it knows no file.
+//!
+//! A journal is a directory named by its id, and its segments are numbered from 1 in the order in which they were
+//! filled. Integers are little-endian:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | `TERNCLK` and the version |
+//! | 8 | 16 | the journal's id |
+//! | 24 | 8 | the segment's number |
+//! | 32 | 4 | CRC-32C of the bytes before it |
+//! | 40 | 8 | where the records end, once the segment is sealed; 0 before |
+//! | 64 | | records, see [`super::record`] |
+
+use tern_common::click::JournalId;
+
+use super::record::{self, ALIGNMENT, Found, Record, Seed};
+
+const MAGIC: &[u8; 8] = b"TERNCLK\x01";
+
+/// Where the first record begins.
+pub const HEADER_LEN: usize = 64;
+
+/// The largest segment in bytes, so that an offset takes 32 bits.
+pub const MAX_SEGMENT: usize = 1 << 30;
+
+/// Where the seal stands, in the header.
+const SEAL: std::ops::Range<usize> = 40..48;
+
+/// Writes the header of an open segment over the start of `bytes`.
+pub fn write_header(bytes: &mut [u8], journal: JournalId, number: u64) {
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..24].copy_from_slice(&journal.0.to_le_bytes());
+    bytes[24..32].copy_from_slice(&number.to_le_bytes());
+    let checksum = crc32c::crc32c(&bytes[..32]);
+    bytes[32..36].copy_from_slice(&checksum.to_le_bytes());
+    bytes[36..HEADER_LEN].fill(0);
+}
+
+/// Says in the header that the records end at `end`, and that no more will come.
+pub fn seal(bytes: &mut [u8], end: usize) {
+    bytes[SEAL].copy_from_slice(&(end as u64).to_le_bytes());
+}
+
+/// Whether this is a segment of another version of the format, to be left to a build that knows it.
+pub fn is_foreign(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC[..7]) && !bytes.starts_with(MAGIC)
+}
+
+/// What a header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Where the records end, if the segment is sealed.
+    pub sealed_at: Option<usize>,
+}
+
+/// Reads the header of this segment; `None` if that is not what the bytes begin with.
+/// `file_len` is that of the whole file.
+pub fn read_header(bytes: &[u8], file_len: usize, journal: JournalId, number: u64) -> Option<Header> {
+    let mut expected = [0; HEADER_LEN];
+    write_header(&mut expected, journal, number);
+    let header = bytes.get(..HEADER_LEN)?;
+    if header[..SEAL.start] != expected[..SEAL.start] {
+        return None;
+    }
+    let end = u64::from_le_bytes(header[SEAL].try_into().ok()?);
+    let sealed_at = usize::try_from(end).ok().filter(|end| (HEADER_LEN..=file_len).contains(end));
+    (end == 0 || sealed_at.is_some()).then_some(Header { sealed_at })
+}
+
+/// Reads records one after another.
+#[derive(Clone, Debug)]
+pub struct Walk<'a> {
+    bytes: &'a [u8],
+    seed: Seed,
+    /// Everything in `bytes` was published: what is no record there is damage, and records go on behind it.
+    /// Otherwise they end at the first thing that is none.
+    is_whole: bool,
+    offset: usize,
+    sequence: u64,
+    missing: u64,
+}
+
+impl<'a> Walk<'a> {
+    /// Reads `bytes`, which begin where a record may. Of the records up to and with number `sequence` it knows.
+    pub fn new(bytes: &'a [u8], seed: Seed, is_whole: bool, sequence: u64) -> Walk<'a> {
+        Walk { bytes, seed, is_whole, offset: 0, sequence, missing: 0 }
+    }
+
+    /// Bytes of everything before the next record.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The number of the last record that was given, or the one it began with.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many records between those given are not there any more.
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        while let Some(rest) = self.bytes.get(self.offset..).filter(|rest| !rest.is_empty()) {
+            match record::read(rest, self.seed) {
+                Found::Record(found) if found.sequence > self.sequence => {
+                    self.missing += found.sequence - self.sequence - 1;
+                    self.sequence = found.sequence;
+                    self.offset += found.len;
+                    return Some(found);
+                }
+                _ if self.is_whole => self.offset += ALIGNMENT,
+                _ => return None,
+            }
+        }
+        self.offset = self.bytes.len();
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tern_common::Id;
+
+    use super::super::record::{Answered, Network};
+    use super::*;
+
+    const JOURNAL: JournalId = JournalId(0xc0ffee);
+
+    fn answered(target: &str) -> Answered<'_> {
+        Answered {
+            url_id: Id::new(1).unwrap(),
+            owner_id: Id::new(1).unwrap(),
+            short_code: "CODE12",
+            original_url: target,
+            at_micros: 0,
+            client: Network::default(),
+            user_agent: b"curl/8",
+            referrer: b"",
+        }
+    }
+
+    /// Records with these targets, one after another, and where each begins.
+    fn records(targets: &[String], seed: Seed) -> (Vec<u8>, Vec<usize>) {
+        let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+        for (target, sequence) in targets.iter().zip(1..) {
+            let (click, start) = (answered(target), bytes.len());
+            bytes.resize(start + click.record_len(), 0);
+            let length = click.write(&mut bytes[start..], seed, sequence);
+            bytes[start..start + 4].copy_from_slice(&length);
+            starts.push(start);
+        }
+        (bytes, starts)
+    }
+
+    fn targets(count: usize) -> Vec<String> {
+        (0..count).map(|n| format!("https://example.com/{}", "x".repeat(n * 7 % 50))).collect()
+    }
+
+    fn seed() -> Seed {
+        Seed::new(JOURNAL, 1)
+    }
+
+    #[test]
+    fn a_header_is_that_of_its_segment() {
+        let mut bytes = vec![0xaa; 200];
+        write_header(&mut bytes, JOURNAL, 7);
+        let read = |bytes: &[u8], journal, number| read_header(bytes, 200, journal, number);
+        assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: None }));
+        assert_eq!(read(&bytes, JOURNAL, 8), None);
+        assert_eq!(read(&bytes, JournalId(1), 7), None);
+        seal(&mut bytes, 128);
+        assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: Some(128) }));
+        seal(&mut bytes, 201);
+        assert_eq!(read(&bytes, JOURNAL, 7), None, "beyond the file");
+        assert_eq!(read(&bytes[..63], JOURNAL, 7), None);
+    }
+
+    #[test]
+    fn of_an_open_segment_everything_before_the_torn_record_is_read() {
+        let (bytes, starts) = records(&targets(10), seed());
+        for end in 0..bytes.len() {
+            let mut torn = bytes[..end].to_vec();
+            torn.resize(bytes.len(), 0);
+            let mut walk = Walk::new(&torn, seed(), false, 0);
+            let read = walk.by_ref().count();
+            // The last record is whole without its padding.
+            assert!(starts[read..].first().is_none_or(|start| end < start + 200), "{read} records of {end} bytes");
+            assert_eq!((walk.sequence(), walk.missing()), (read as u64, 0));
+            assert!(read >= starts.iter().filter(|start| **start < end).count().saturating_sub(1));
+        }
+    }
+
+    #[test]
+    fn in_a_sealed_segment_damage_costs_what_it_hit() {
+        let (mut bytes, starts) = records(&targets(10), seed());
+        bytes[starts[3] + 70] ^= 1;
+        bytes[starts[6]..starts[7]].fill(0);
+        let mut walk = Walk::new(&bytes, seed(), true, 0);
+        let read: Vec<u64> = walk.by_ref().map(|record| record.sequence).collect();
+        assert_eq!(read, [1, 2, 3, 5, 6, 8, 9, 10]);
+        assert_eq!((walk.missing(), walk.offset()), (2, bytes.len()));
+        let open = Walk::new(&bytes, seed(), false, 0).count();
+        assert_eq!(open, 3, "an open one ends there");
+    }
+
+    /// A reader that believes lengths: what a journal without checksums would have.
+    fn believed(bytes: &[u8]) -> Vec<String> {
+        let (mut targets, mut offset) = (Vec::new(), 0);
+        let number = |at: usize, len: usize| bytes[at..at + len].iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
+        while offset + 56 <= bytes.len() && number(offset, 4) > 0 && offset + number(offset, 4) <= bytes.len() {
+            let start = offset + 56 + number(offset + 40, 1);
+            targets.push(String::from_utf8_lossy(&bytes[start..start + number(offset + 42, 2)]).into_owned());
+            offset += number(offset, 4).next_multiple_of(ALIGNMENT);
+        }
+        targets
+    }
+
+    #[test]
+    fn without_checksums_a_torn_record_would_be_read() {
+        let targets = targets(10);
+        let (mut bytes, starts) = records(&targets, seed());
+        assert_eq!(believed(&bytes), targets);
+        // The page with its length reached the disk, the one with its texts did not.
+        bytes[starts[9] + 70..].fill(0);
+        let read = |bytes: &[u8]| Walk::new(bytes, seed(), false, 0).count();
+        assert_eq!((read(&bytes), believed(&bytes).len()), (9, 10));
+        assert_ne!(believed(&bytes)[9], targets[9], "a click that nobody made");
+        // Bytes of another journal, in a file that is used again.
+        let (foreign, _) = records(&targets, Seed::new(JournalId(1), 1));
+        assert_eq!((read(&foreign), believed(&foreign).len()), (0, 10));
+    }
+
+    proptest! {
+        /// Whatever happens to the bytes, nothing is read that was not written, no record twice, and none out of order.
+        #[test]
+        fn nothing_is_read_that_was_not_written(
+            damage in proptest::collection::vec((0usize..4000, any::<u8>()), 0..20),
+            cut in 0usize..4000,
+            is_whole: bool,
+        ) {
+            let targets = targets(20);
+            let (mut bytes, _) = records(&targets, seed());
+            for (at, value) in damage {
+                let at = at % bytes.len();
+                bytes[at] = value;
+            }
+            bytes.truncate(cut.min(bytes.len()));
+            let mut last = 0;
+            for record in Walk::new(&bytes, seed(), is_whole, 0) {
+                prop_assert!(record.sequence > last);
+                last = record.sequence;
+                let click = record.to_click().unwrap();
+                prop_assert_eq!(&click.original_url, &targets[usize::try_from(last).unwrap() - 1]);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_hold_nothing_and_end(
+            bytes in proptest::collection::vec(any::<u8>(), 0..3000),
+            is_whole: bool,
+        ) {
+            prop_assert_eq!(Walk::new(&bytes, seed(), is_whole, 0).count(), 0);
+            prop_assert!(read_header(&bytes, bytes.len(), JOURNAL, 1).is_none());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A store with links, and processes' worth of journals over it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus::Registry;
+use tern_common::event::{EventFilter, EventType};
+use tern_common::store::{Page, SqliteStore, Store};
+use tern_common::url::NewUrl;
+use tern_common::user::{Email, NewUser, Username};
+use tern_common::{Id, ShortCode, TargetUrl};
+use tern_redirector::clicks::journal::{Answered, Keeper};
+use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
+use tern_redirector::metrics::ClickMetrics;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Small, so that a few hundred clicks fill some.
+pub const SEGMENT: usize = 64 << 10;
+
+/// The store, a link, and the directory of the journals.
+pub struct Desk {
+    pub store: Arc<SqliteStore>,
+    pub url_id: Id,
+    pub owner: Id,
+    pub directory: tempfile::TempDir,
+}
+
+/// What a process has of journals.
+pub struct Journals {
+    pub recorder: Recorder,
+    pub registry: Registry,
+    keeper: Keeper,
+    shipping: Option<(JoinHandle<u64>, watch::Sender<Option<tokio::time::Instant>>)>,
+}
+
+impl Desk {
+    pub async fn set() -> Desk {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
+        let user = NewUser { username: Username::parse("ada").unwrap(), email: Email::parse("a@b.example").unwrap() };
+        let owner = store.insert_user(user).await.unwrap().id;
+        let mut desk = Desk { store: Arc::new(store), url_id: owner, owner, directory };
+        desk.url_id = desk.insert_url("CODE12").await;
+        desk
+    }
+
+    pub async fn insert_url(&self, code: &str) -> Id {
+        let url = NewUrl {
+            user_id: self.owner,
+            short_code: ShortCode::parse(code).unwrap(),
+            original_url: TargetUrl::parse("https://example.com/").unwrap(),
+            title: None,
+        };
+        self.store.insert_url(url).await.unwrap().value.id
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("tern.db")
+    }
+
+    pub fn config(&self) -> JournalConfig {
+        JournalConfig {
+            root: self.directory.path().join("clicks"),
+            segment: SEGMENT,
+            limit: 1 << 30,
+            floor: 0,
+            sync_every: Duration::from_millis(20),
+        }
+    }
+
+    /// Journals that nobody ships, as with the store away.
+    pub fn open_unshipped(&self, config: &JournalConfig) -> Journals {
+        self.open_over(config, None)
+    }
+
+    pub fn open(&self, config: &JournalConfig) -> Journals {
+        self.open_over(config, Some(self.store.clone()))
+    }
+
+    pub fn open_over(&self, config: &JournalConfig, store: Option<Arc<dyn Store>>) -> Journals {
+        std::fs::create_dir_all(&config.root).unwrap();
+        let registry = Registry::new();
+        let (recorder, keeper, shipper) = start(config, 2, ClickMetrics::new(&registry)).unwrap();
+        let shipping = store.map(|store| {
+            let (stop, stops) = watch::channel(None);
+            (tokio::spawn(shipper.run(store, stops)), stop)
+        });
+        Journals { recorder, registry, keeper, shipping }
+    }
+
+    /// A click that is told from others by its referrer.
+    pub fn click<'a>(&self, name: &'a str) -> Answered<'a> {
+        Answered {
+            url_id: self.url_id,
+            owner_id: self.owner,
+            short_code: "CODE12",
+            original_url: "https://example.com/",
+            at_micros: 1_700_000_000_000_000,
+            client: Network::of([203, 0, 113, 7].into()),
+            user_agent: b"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0",
+            referrer: name.as_bytes(),
+        }
+    }
+
+    /// Records clicks named by these numbers, each until it is in a journal.
+    pub fn record(&self, journals: &Journals, numbers: impl Iterator<Item = usize>) {
+        for number in numbers {
+            while !journals.recorder.record(&self.click(&number.to_string()), number) {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Tries to record a click.
+    pub fn try_record(&self, journals: &Journals, number: usize) -> bool {
+        journals.recorder.record(&self.click(&number.to_string()), number)
+    }
+
+    /// How often the store has a click under each name.
+    pub async fn names(&self) -> BTreeMap<String, usize> {
+        let clicked = EventFilter { event_type: Some(EventType::CLICKED.to_owned()), ..EventFilter::default() };
+        let mut names = BTreeMap::new();
+        for number in 1.. {
+            let page = Page { number, size: Page::MAX_SIZE };
+            let listing = self.store.list_events(clicked.clone(), page).await.unwrap();
+            for event in &listing.rows {
+                let details: serde_json::Value = serde_json::from_str(event.details.as_str()).unwrap();
+                *names.entry(details["referrer"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            }
+            if !listing.more {
+                break;
+            }
+        }
+        names
+    }
+
+    /// Fails unless the store has each of the numbers once, and nothing else.
+    pub async fn assert_exactly(&self, numbers: impl Iterator<Item = usize>) {
+        let names = self.names().await;
+        let expected: BTreeMap<String, usize> = numbers.map(|number| (number.to_string(), 1)).collect();
+        let lost: Vec<_> = expected.keys().filter(|name| !names.contains_key(*name)).take(5).collect();
+        let wrong: Vec<_> = names.iter().filter(|(name, count)| expected.get(*name) != Some(*count)).take(5).collect();
+        assert!(lost.is_empty() && wrong.is_empty(), "lost {lost:?}, twice or unknown {wrong:?}");
+    }
+}
+
+impl Journals {
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = tern_common::telemetry::metrics_text(&self.registry);
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no series {series}"))
+    }
+
+    fn dropped(&self) -> f64 {
+        let text = tern_common::telemetry::metrics_text(&self.registry);
+        let of = |line: &str| line.strip_prefix("tern_clicks_dropped_total{")?.split(' ').nth(1)?.parse::<f64>().ok();
+        text.lines().filter_map(of).sum()
+    }
+
+    /// Waits until every click is in the store, and checks that the sums are right.
+    pub async fn all_shipped(&self) {
+        eventually("every click is shipped, and all are accounted for", async || {
+            let came = self.recorder.accepted() as f64
+                + self.metric("tern_clicks_taken_over_total")
+                + self.metric("tern_clicks_shipped_again_total");
+            let went =
+                self.metric("tern_clicks_committed_total") + self.dropped() + self.metric("tern_clicks_parked_total");
+            self.recorder.pending() == 0 && (came - went).abs() < 0.5
+        })
+        .await;
+    }
+
+    /// Ends as a process does in order; how many clicks are left in the journals.
+    pub async fn close(self) -> u64 {
+        let left = match self.shipping {
+            Some((shipping, stop)) => {
+                stop.send_replace(Some(tokio::time::Instant::now() + Duration::from_secs(30)));
+                shipping.await.unwrap()
+            }
+            None => self.recorder.pending(),
+        };
+        tokio::task::spawn_blocking(move || {
+            self.recorder.close();
+            self.keeper.finish();
+        })
+        .await
+        .unwrap();
+        left
+    }
+
+    /// Ends as a killed process does, but for its locks: nothing is sealed. Whatever is under way in the store is not
+    /// waited for.
+    pub async fn abandon(self) {
+        if let Some((shipping, _stop)) = self.shipping {
+            shipping.abort();
+            let _ = shipping.await;
+        }
+        tokio::task::spawn_blocking(move || self.keeper.finish()).await.unwrap();
+    }
+}
+
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < Duration::from_secs(30), "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

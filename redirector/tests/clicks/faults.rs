@@ -1,0 +1,149 @@
+//! Stores that lose, refuse, and answer too late; disks that damage.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tern_common::store::SqliteStore;
+use tern_redirector::clicks::journal::{journals, segments};
+
+use crate::desk::{Desk, eventually};
+
+/// The segments of all journals.
+fn segment_files(desk: &Desk) -> Vec<PathBuf> {
+    let root = desk.config().root;
+    let of = |journal: tern_common::JournalId| {
+        let directory = root.join(journal.to_string());
+        let numbers = segments(&directory).unwrap();
+        numbers.into_iter().map(move |number| directory.join(format!("{number:010}.clicks")))
+    };
+    journals(&root).unwrap().into_iter().flat_map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_loses_its_last_commits_is_told_them_again() {
+    let mut desk = Desk::set().await;
+    let journals = desk.open(&desk.config());
+    desk.record(&journals, 0..3_000);
+    journals.all_shipped().await;
+    // As a standby has it that was behind: a state of before, in which nothing is half.
+    let behind = desk.directory.path().join("behind.db");
+    rusqlite::Connection::open(desk.database()).unwrap().execute("VACUUM INTO ?1", [behind.to_str().unwrap()]).unwrap();
+    desk.record(&journals, 3_000..6_000);
+    journals.all_shipped().await;
+    let (left, ahead) = (journals.close().await, desk.names().await.len());
+    assert_eq!((left, ahead), (0, 6_000));
+
+    desk.store = Arc::new(SqliteStore::open(&behind).await.unwrap());
+    desk.assert_exactly(0..3_000).await;
+    let journals = desk.open(&desk.config());
+    desk.record(&journals, 6_000..6_100);
+    eventually("they are shipped again", async || journals.metric("tern_clicks_taken_over_total") as u64 == 3_000)
+        .await;
+    journals.all_shipped().await;
+    desk.assert_exactly(0..6_100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_forgets_under_a_running_process_is_told_again() {
+    let desk = Desk::set().await;
+    let journals = desk.open(&desk.config());
+    desk.record(&journals, 0..1_000);
+    journals.all_shipped().await;
+    let database = rusqlite::Connection::open(desk.database()).unwrap();
+    // Events and the journals' places go together, as a failover takes them.
+    database
+        .execute_batch("BEGIN; DELETE FROM events WHERE event_type = 'clicked'; DELETE FROM click_journals; COMMIT")
+        .unwrap();
+    eventually("the loss is seen", async || journals.metric("tern_clicks_shipped_again_total") as u64 == 1_000).await;
+    journals.all_shipped().await;
+    desk.assert_exactly(0..1_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_that_the_store_refuses_is_put_aside_alone() {
+    let desk = Desk::set().await;
+    rusqlite::Connection::open(desk.database())
+        .unwrap()
+        .execute_batch(
+            "CREATE TRIGGER picky BEFORE INSERT ON events WHEN new.details LIKE '%\"13%' OR new.details LIKE '%\"777\"%'
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        )
+        .unwrap();
+    let journals = desk.open(&desk.config());
+    desk.record(&journals, 0..1_000);
+    journals.all_shipped().await;
+    let is_refused = |number: usize| number.to_string().starts_with("13") || number == 777;
+    desk.assert_exactly((0..1_000).filter(|number| !is_refused(*number))).await;
+    let refused = (0..1_000).filter(|number| is_refused(*number)).count();
+    assert_eq!(journals.metric("tern_clicks_parked_total") as usize, refused);
+    let parked = fs::read_to_string(desk.config().root.join("parked.ndjson")).unwrap();
+    let referrers: Vec<String> = parked
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["referrer"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(referrers.len(), refused);
+    assert!(referrers.contains(&"777".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_broken_parks_nothing() {
+    let desk = Desk::set().await;
+    let database = rusqlite::Connection::open(desk.database()).unwrap();
+    database.execute_batch("ALTER TABLE events RENAME TO hidden").unwrap();
+    let journals = desk.open(&desk.config());
+    desk.record(&journals, 0..500);
+    eventually("it was tried", async || journals.metric("tern_clicks_oldest_pending_seconds") > 0.0).await;
+    assert_eq!(journals.recorder.pending(), 500);
+    database.execute_batch("ALTER TABLE hidden RENAME TO events").unwrap();
+    journals.all_shipped().await;
+    desk.assert_exactly(0..500).await;
+    assert_eq!(journals.metric("tern_clicks_parked_total") as u64, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_on_the_disk_costs_what_it_hit_and_is_counted() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..4_000);
+    journals.close().await;
+    // In the middle of a sealed segment: three records at most, two at least.
+    let files = segment_files(&desk);
+    let file = OpenOptions::new().write(true).open(&files[0]).unwrap();
+    file.write_all_at(&[0xa5; 300], 30_000).unwrap();
+    let journals = desk.open(&desk.config());
+    eventually("the others are taken over", async || journals.metric("tern_clicks_taken_over_total") > 0.0).await;
+    journals.all_shipped().await;
+    let damaged = journals.metric("tern_clicks_dropped_total{reason=\"damaged\"}") as usize;
+    let names = desk.names().await;
+    assert!((2..=4).contains(&damaged), "{damaged}");
+    assert_eq!(names.len(), 4_000 - damaged);
+    assert!(names.values().all(|count| *count == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_end_is_no_click() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..10);
+    journals.abandon().await;
+    // Half of a record was written when the power went: its length, and not all of what it says.
+    let mut torn = 0;
+    for path in segment_files(&desk) {
+        let mut bytes = fs::read(&path).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
+        if end > 64 {
+            bytes[end - 20..].fill(0);
+            fs::write(&path, bytes).unwrap();
+            torn += 1;
+        }
+    }
+    let journals = desk.open(&desk.config());
+    eventually("the rest is taken over", async || {
+        journals.metric("tern_clicks_taken_over_total") as usize == 10 - torn
+    })
+    .await;
+    journals.all_shipped().await;
+    desk.assert_exactly(0..10 - torn).await;
+}

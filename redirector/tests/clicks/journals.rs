@@ -1,0 +1,143 @@
+//! Journals come and go; clicks stay.
+
+use std::fs;
+
+use tern_common::store::Store;
+use tern_redirector::clicks::JournalConfig;
+use tern_redirector::clicks::journal::Answered;
+
+use crate::desk::{Desk, SEGMENT, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_recorded_click_becomes_one_event_across_segments() {
+    let desk = Desk::set().await;
+    let journals = desk.open(&desk.config());
+    desk.record(&journals, 0..5_000);
+    journals.all_shipped().await;
+    desk.assert_exactly(0..5_000).await;
+    assert_eq!(journals.metric("tern_clicks_committed_total") as u64, 5_000);
+    assert_eq!(journals.close().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_number_of_threads_record_beside_each_other() {
+    let desk = Desk::set().await;
+    let journals = desk.open(&desk.config());
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (desk, journals) = (&desk, &journals);
+            scope.spawn(move || {
+                for number in (thread..4_000).step_by(2) {
+                    // All on the same lane first.
+                    while !journals.recorder.record(&desk.click(&number.to_string()), 0) {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+    journals.all_shipped().await;
+    desk.assert_exactly(0..4_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_leaves_behind_the_next_one_ships() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..2_000);
+    assert_eq!(journals.recorder.pending(), 2_000);
+    assert_eq!(journals.close().await, 2_000);
+
+    let killed = desk.open_unshipped(&desk.config());
+    desk.record(&killed, 2_000..3_000);
+    killed.abandon().await;
+
+    let journals = desk.open(&desk.config());
+    desk.record(&journals, 3_000..3_500);
+    eventually("both are taken over", async || journals.metric("tern_clicks_taken_over_total") as u64 == 3_000).await;
+    journals.all_shipped().await;
+    desk.assert_exactly(0..3_500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_of_a_living_process_is_left_alone() {
+    let desk = Desk::set().await;
+    let first = desk.open_unshipped(&desk.config());
+    desk.record(&first, 0..100);
+    let second = desk.open(&desk.config());
+    desk.record(&second, 100..200);
+    second.all_shipped().await;
+    desk.assert_exactly(100..200).await;
+    first.abandon().await;
+    eventually("the second takes over", async || second.metric("tern_clicks_taken_over_total") as u64 == 100).await;
+    second.all_shipped().await;
+    desk.assert_exactly(0..200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clicks_on_a_link_that_is_gone_are_counted_and_harm_nobody() {
+    let desk = Desk::set().await;
+    let gone = desk.insert_url("GONE12").await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..10);
+    for _ in 0..7 {
+        assert!(journals.recorder.record(&Answered { url_id: gone, ..desk.click("gone") }, 0));
+    }
+    desk.store.delete_url(gone).await.unwrap();
+    journals.close().await;
+    let journals = desk.open(&desk.config());
+    eventually("all are seen to", async || {
+        journals.metric("tern_clicks_dropped_total{reason=\"link_gone\"}") as u64 == 7
+    })
+    .await;
+    journals.all_shipped().await;
+    desk.assert_exactly(0..10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_no_room_the_newest_are_dropped_and_counted_and_then_it_goes_on() {
+    let desk = Desk::set().await;
+    // Room for two lanes with two segments each, and two more.
+    let config = JournalConfig { limit: 6 * SEGMENT as u64, ..desk.config() };
+    let lock = rusqlite::Connection::open(desk.database()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let journals = desk.open(&config);
+    let full = "tern_clicks_dropped_total{reason=\"journal_full\"}";
+    let mut recorded = 0;
+    let mut tried = 0..;
+    eventually("the journals are full", async || {
+        for number in tried.by_ref().take(100) {
+            recorded += usize::from(desk.try_record(&journals, number));
+        }
+        journals.metric(full) > 100.0
+    })
+    .await;
+    println!("{recorded} recorded, {} dropped", journals.metric(full));
+    assert_eq!(journals.recorder.pending() as usize, recorded);
+    lock.execute_batch("ROLLBACK").unwrap();
+    journals.all_shipped().await;
+    assert_eq!(desk.names().await.len(), recorded);
+    // The room of what was shipped is taken for what comes.
+    desk.record(&journals, 1_000_000..1_000_050);
+    journals.all_shipped().await;
+    assert_eq!(desk.names().await.len(), recorded + 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_ahead_and_never_used_does_not_stay() {
+    let desk = Desk::set().await;
+    for round in 0..20 {
+        let journals = desk.open_unshipped(&desk.config());
+        desk.record(&journals, round..round + 1);
+        journals.abandon().await;
+    }
+    let journals = desk.open(&desk.config());
+    eventually("all are taken over", async || journals.metric("tern_clicks_taken_over_total") as u64 == 20).await;
+    journals.all_shipped().await;
+    desk.assert_exactly(0..20).await;
+    let files = |directory: fs::DirEntry| fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap());
+    let directories = fs::read_dir(desk.config().root).unwrap().map(|directory| directory.unwrap());
+    let bytes: u64 = directories.flat_map(files).map(|file| file.metadata().unwrap().len()).sum();
+    // Two segments for each of the two lanes of the process that lives, and a few hundred bytes of each of the others.
+    assert!(bytes < 4 * SEGMENT as u64 + 20 * 1024, "{bytes}");
+}

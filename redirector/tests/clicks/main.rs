@@ -1,0 +1,8 @@
+//! Journals and their shipper over a real store: each recorded click becomes exactly one event.
+
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+
+mod desk;
+mod faults;
+mod journals;
+mod planted;

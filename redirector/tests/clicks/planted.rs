@@ -1,0 +1,41 @@
+//! The suite notices progress that is kept apart from the clicks.
+
+use rusqlite::{Connection, params};
+
+use crate::desk::{Desk, eventually};
+
+/// Progress in a file of its own, or in a transaction of its own, is behind the clicks after a crash between the two.
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_outside_the_transaction_is_found_out() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..2_000);
+    journals.close().await;
+    let journals = desk.open(&desk.config());
+    eventually("some are stored", async || journals.metric("tern_clicks_committed_total") > 0.0).await;
+    let database = Connection::open(desk.database()).unwrap();
+    let before: Vec<(String, i64, i64)> = database
+        .prepare("SELECT journal, segment, \"offset\" FROM click_journals")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    journals.all_shipped().await;
+    journals.close().await;
+    desk.assert_exactly(0..2_000).await;
+
+    // What was written of the progress last is lost, and the clicks are not.
+    database.execute("DELETE FROM click_journals", []).unwrap();
+    for (journal, segment, offset) in before {
+        let sql = "INSERT INTO click_journals (journal, segment, \"offset\", recorded, orphaned, shipped_at)
+                   VALUES (?1, ?2, ?3, 0, 0, 0)";
+        database.execute(sql, params![journal, segment, offset]).unwrap();
+    }
+    let journals = desk.open(&desk.config());
+    eventually("some are stored twice", async || journals.metric("tern_clicks_committed_total") > 0.0).await;
+    journals.all_shipped().await;
+    let names = desk.names().await;
+    assert_eq!(names.len(), 2_000, "none is lost");
+    assert!(names.values().any(|count| *count == 2), "and the suite sees those that are there twice");
+}
