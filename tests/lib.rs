@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 #![expect(clippy::print_stdout, reason = "what differs is shown")]
 
+pub mod clicks;
 mod fleet;
+mod followers;
 mod plane;
 
 use std::time::{Duration, Instant};

@@ -54,6 +54,13 @@ impl Plane {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
     }
 
+    /// What it holds of memory, in KiB: its own and what it maps of files.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        resident.unwrap().parse().unwrap()
+    }
+
     /// Ends it with `signal`; whether it ended well.
     pub fn end(mut self, signal: Signal) -> bool {
         self.signal(signal);

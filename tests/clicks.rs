@@ -1,0 +1,120 @@
+//! What happens to clicks when processes, databases and disks fail under load. Each drill holds the events to what the
+//! clients were answered, and prints its figures; how long it goes on is the caller's choice.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+pub use crate::followers::Verdict;
+use crate::followers::{Followers, History};
+use crate::{Fleet, eventually, percentile};
+
+/// Clients at a time: enough for batches, and few enough for a machine of two cores.
+const CLIENTS: usize = 8;
+
+/// How often each click is in the events, by the name that it carries.
+fn events(fleet: &Fleet) -> HashMap<u64, usize> {
+    let sql = "SELECT details->>'referrer', count(*) FROM events WHERE event_type = 'clicked' GROUP BY 1";
+    let rows = fleet.psql(sql);
+    let count = |row: &str| row.split_once('|').map(|(name, count)| (name.parse().unwrap(), count.parse().unwrap()));
+    rows.lines().filter_map(count).collect()
+}
+
+/// Waits until no redirector has anything to ship, and judges.
+async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
+    eventually("every click is an event", async || {
+        let mut pending = 0.0;
+        for redirector in 0..fleet.redirectors.len() {
+            pending += fleet.metric(redirector, "tern_clicks_pending").await;
+        }
+        // Those of a process that has just been killed are counted once they are taken over.
+        pending == 0.0 && history.judge(&events(fleet)).lost == 0
+    })
+    .await;
+    history.judge(&events(fleet))
+}
+
+fn told(what: &str, history: &History, verdict: Verdict) {
+    println!(
+        "{what}: {} answered, {} broken off; {} lost, {} twice, {} unknown",
+        history.answered.len(),
+        history.unanswered.len(),
+        verdict.lost,
+        verdict.twice,
+        verdict.unknown
+    );
+}
+
+/// Kills a redirector again and again while clients follow a link on it.
+pub async fn kill_redirector(times: usize) -> Verdict {
+    let mut fleet = Fleet::start(1, &[]).await;
+    let code = fleet.code(1).await;
+    let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, None);
+    for _ in 0..times {
+        eventually("clicks are taken", async || fleet.metric(0, "tern_clicks_accepted_total").await > 100.0).await;
+        fleet.redirectors[0].signal(Signal::SIGKILL);
+        fleet.restart_redirector(0);
+        followers.turn_to(&fleet.redirectors[0].addresses[0]);
+    }
+    let history = followers.finish().await;
+    let verdict = verdict(&fleet, &history).await;
+    told(&format!("redirector killed {times} times"), &history, verdict);
+    verdict
+}
+
+/// Kills PostgreSQL again and again while batches are under way.
+pub async fn kill_database(times: usize) -> Verdict {
+    let fleet = Fleet::start(1, &[]).await;
+    let code = fleet.code(1).await;
+    let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, None);
+    for _ in 0..times {
+        let committed = fleet.metric(0, "tern_clicks_committed_total").await;
+        eventually("clicks are stored", async || {
+            fleet.metric(0, "tern_clicks_committed_total").await > committed + 1_000.0
+        })
+        .await;
+        fleet.postgres.kill9();
+        fleet.postgres.start();
+    }
+    let history = followers.finish().await;
+    let verdict = verdict(&fleet, &history).await;
+    told(&format!("PostgreSQL killed {times} times"), &history, verdict);
+    assert!(history.refused.is_empty(), "redirects went on: {:?}", history.refused.first());
+    verdict
+}
+
+/// Stops PostgreSQL for `time` at `rate` clicks a second: what redirects take before and meanwhile, and memory.
+pub async fn database_away(time: Duration, rate: u32) -> Verdict {
+    let fleet = Fleet::start(1, &[]).await;
+    let code = fleet.code(1).await;
+    let redirector = &fleet.redirectors[0];
+    let measure = async |time: Duration| {
+        let followers = Followers::start(CLIENTS, &redirector.addresses[0], &code, Some(rate));
+        tokio::time::sleep(time).await;
+        followers.finish().await
+    };
+    let before = measure(time.min(Duration::from_secs(30))).await;
+    let memory_before = redirector.memory();
+    fleet.postgres.stop();
+    let away = measure(time).await;
+    let memory_away = redirector.memory();
+    let pending = fleet.metric(0, "tern_clicks_pending").await;
+    fleet.postgres.start();
+    let back = Instant::now();
+    eventually("every click is shipped", async || fleet.metric(0, "tern_clicks_pending").await == 0.0).await;
+    let drained = back.elapsed();
+    let [p99_before, p99_away] = [&before, &away].map(|part| percentile(&part.times, 0.99));
+    println!(
+        "PostgreSQL away for {time:?} at {rate} clicks a second: {pending} clicks waited, all shipped {drained:?} after \
+         its return; redirects took p99 {p99_before:?} before, {p99_away:?} meanwhile; memory {memory_before} KiB \
+         before, {memory_away} KiB at its end"
+    );
+    assert!(away.refused.is_empty() && away.unanswered.is_empty(), "redirects went on");
+    assert!(memory_away < memory_before + 64 * 1024, "{memory_before} KiB, then {memory_away} KiB");
+    let mut history = before;
+    history.add(away);
+    let verdict = verdict(&fleet, &history).await;
+    told("with PostgreSQL away", &history, verdict);
+    verdict
+}

@@ -1,0 +1,20 @@
+//! Clicks survive processes and databases that fail under load. `make soak` does the same for longer.
+
+use std::time::Duration;
+
+use tern_tests::clicks::{Verdict, database_away, kill_database, kill_redirector};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirector_killed_a_hundred_times_loses_no_click_and_doubles_none() {
+    assert_eq!(kill_redirector(100).await, Verdict::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_killed_in_the_middle_of_batches_loses_no_click_and_doubles_none() {
+    assert_eq!(kill_database(8).await, Verdict::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_clicks_wait_on_the_disk() {
+    assert_eq!(database_away(Duration::from_secs(5), 2_000).await, Verdict::default());
+}

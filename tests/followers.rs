@@ -1,0 +1,177 @@
+//! Clients that follow links and keep their own history: what they were answered is the truth that events are held to.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// No server that lives takes so long to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The name of the next request, of all clients of this process: each has one of its own, which its event carries as
+/// its referrer, and none is sent twice.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Clients on connections that they keep.
+#[derive(Debug)]
+pub struct Followers {
+    address: watch::Sender<String>,
+    stop: watch::Sender<bool>,
+    clients: Vec<JoinHandle<History>>,
+}
+
+/// What clients know.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Names of requests that were answered 302.
+    pub answered: Vec<u64>,
+    /// Names of requests that were sent, wholly or in part, and not answered.
+    pub unanswered: Vec<u64>,
+    /// Any other answer.
+    pub refused: Vec<u16>,
+    /// How long each answer took.
+    pub times: Vec<Duration>,
+}
+
+/// What is wrong with the events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Answered, and no event.
+    pub lost: usize,
+    /// More than one event.
+    pub twice: usize,
+    /// An event that nobody asked for.
+    pub unknown: usize,
+}
+
+impl Followers {
+    /// `clients` that follow `code`, at `rate` requests a second in all, or as fast as they are answered.
+    pub fn start(clients: usize, address: &str, code: &str, rate: Option<u32>) -> Followers {
+        let (address, addresses) = watch::channel(address.to_owned());
+        let (stop, stops) = watch::channel(false);
+        let follow = |_| {
+            let client = Client {
+                addresses: addresses.clone(),
+                stop: stops.clone(),
+                code: code.to_owned(),
+                pace: rate.map(|rate| Duration::from_secs(1) * u32::try_from(clients).unwrap() / rate),
+                history: History::default(),
+            };
+            tokio::spawn(client.run())
+        };
+        Followers { address, stop, clients: (0..clients).map(follow).collect() }
+    }
+
+    /// Where the clients turn to from now on.
+    pub fn turn_to(&self, address: &str) {
+        self.address.send_replace(address.to_owned());
+    }
+
+    pub async fn finish(self) -> History {
+        self.stop.send_replace(true);
+        let mut all = History::default();
+        for client in self.clients {
+            all.add(client.await.unwrap());
+        }
+        all
+    }
+}
+
+impl History {
+    pub fn add(&mut self, other: History) {
+        self.answered.extend(other.answered);
+        self.unanswered.extend(other.unanswered);
+        self.refused.extend(other.refused);
+        self.times.extend(other.times);
+    }
+
+    /// Holds events, by the name that each carries, to what was answered.
+    pub fn judge(&self, events: &HashMap<u64, usize>) -> Verdict {
+        let lost = self.answered.iter().filter(|name| !events.contains_key(name)).count();
+        let twice = events.values().filter(|count| **count > 1).count();
+        let asked: HashSet<u64> = self.answered.iter().chain(&self.unanswered).copied().collect();
+        let unknown = events.keys().filter(|name| !asked.contains(name)).count();
+        Verdict { lost, twice, unknown }
+    }
+}
+
+struct Client {
+    addresses: watch::Receiver<String>,
+    stop: watch::Receiver<bool>,
+    code: String,
+    pace: Option<Duration>,
+    history: History,
+}
+
+impl Client {
+    async fn run(mut self) -> History {
+        let mut pace = self.pace.map(|pace| {
+            let mut pace = interval(pace);
+            pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            pace
+        });
+        let mut connection: Option<TcpStream> = None;
+        while !*self.stop.borrow() {
+            if let Some(pace) = &mut pace {
+                pace.tick().await;
+            }
+            let Some(stream) = &mut connection else {
+                let address = self.addresses.borrow_and_update().clone();
+                match timeout(PATIENCE, TcpStream::connect(&address)).await {
+                    Ok(Ok(stream)) => connection = Some(stream),
+                    // Nobody listens: wait until somebody is said to, or a moment.
+                    _ => drop(timeout(Duration::from_millis(5), self.addresses.changed()).await),
+                }
+                continue;
+            };
+            let name = NEXT.fetch_add(1, Ordering::Relaxed);
+            let sent = Instant::now();
+            match timeout(PATIENCE, follow(stream, &self.code, name)).await {
+                Ok(Ok(302)) => {
+                    self.history.answered.push(name);
+                    self.history.times.push(sent.elapsed());
+                }
+                Ok(Ok(status)) => self.history.refused.push(status),
+                _ => {
+                    self.history.unanswered.push(name);
+                    connection = None;
+                }
+            }
+        }
+        self.history
+    }
+}
+
+/// One request and its whole answer; the status.
+async fn follow(stream: &mut TcpStream, code: &str, name: u64) -> std::io::Result<u16> {
+    let request = format!("GET /{code} HTTP/1.1\r\nHost: t.example\r\nUser-Agent: follower\r\nReferer: {name}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::new();
+    let end = loop {
+        if let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let text = std::str::from_utf8(&head[..end]).map_err(std::io::Error::other)?;
+    let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+    let length =
+        text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut left = length.unwrap_or(0usize).saturating_sub(head.len() - end);
+    let mut body = [0; 1024];
+    while left > 0 {
+        let read = stream.read(&mut body[..left.min(1024)]).await?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        left -= read;
+    }
+    Ok(status)
+}
