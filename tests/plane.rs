@@ -15,12 +15,12 @@ pub struct Plane {
     pub addresses: Vec<String>,
 }
 
-/// A binary of this workspace, from the directory in which this test was built.
+/// A binary of this workspace, from the directory in which this program was built, or the one above it.
 fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(path.exists(), "{} is not there; build it with: cargo build --workspace", path.display());
-    path
+    let program = std::env::current_exe().unwrap();
+    let candidates = program.ancestors().skip(1).take(2).map(|directory| directory.join(name));
+    let found = candidates.into_iter().find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not there; build it with: cargo build --workspace"))
 }
 
 /// `name arguments...`, with these settings and nothing of this process's environment.

@@ -50,6 +50,8 @@ pub struct RedirectorConfig {
     pub misses_per_second: u32,
     /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Proxies,
+    /// `RECORD_CLICKS`: whether redirects leave any trace.
+    pub record_clicks: bool,
     /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`; the directory is for the caller to place.
     pub journal: JournalConfig,
     /// Threads beside the workers that record clicks: those of another port that follows codes.
@@ -82,6 +84,7 @@ impl RedirectorConfig {
             miss_burst: narrow(reader.get_within("MISS_BURST", MISS_BURST, 1..=1_000_000)),
             misses_per_second: narrow(reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000)),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
+            record_clicks: reader.get("RECORD_CLICKS", true),
             journal: journal(reader),
             other_recorders: 0,
             replica: ReplicaConfig {

@@ -22,6 +22,7 @@ use crate::redirect::{Outcome, code_of_path, decide};
 pub struct Engine {
     pub(crate) map: Arc<LinkMap>,
     pub(crate) recorder: Recorder,
+    pub(crate) records_clicks: bool,
     pub(crate) misses: MissBudget,
     pub(crate) proxies: Proxies,
     pub(crate) metrics: RedirectMetrics,
@@ -68,7 +69,7 @@ impl Engine {
         decide(&self.map, code, |mut outcome| {
             match outcome {
                 // Before the answer exists: what was answered is recorded, whatever happens to the socket.
-                Outcome::Redirect(entry) if visit.is_get => self.record(entry, visit, fields),
+                Outcome::Redirect(entry) if visit.is_get && self.records_clicks => self.record(entry, visit, fields),
                 Outcome::NotFound => {
                     if let Err(wait) = self.spend_miss(visit.peer, fields) {
                         outcome = Outcome::Refused { retry_after_seconds: whole_seconds(wait) };

@@ -91,6 +91,7 @@ impl Redirector {
         let engine = Arc::new(Engine {
             map,
             recorder,
+            records_clicks: config.record_clicks,
             misses: MissBudget::new(config.miss_burst, config.misses_per_second),
             proxies: config.trusted_proxies.clone(),
             metrics: RedirectMetrics::new(registry),

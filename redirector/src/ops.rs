@@ -1,4 +1,4 @@
-//! The second port, for operators and their tools: `/live`, `/ready`, `/metrics`. Never public.
+//! The second port, for operators and their tools: `/live`, `/ready`, `/metrics`, `/dropped`. Never public.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,12 @@ pub(crate) struct Ops {
 }
 
 pub(crate) fn router(ops: Ops) -> Router {
-    Router::new().route("/live", get(live)).route("/ready", get(ready)).route("/metrics", get(metrics)).with_state(ops)
+    Router::new()
+        .route("/live", get(live))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/dropped", get(dropped))
+        .with_state(ops)
 }
 
 async fn live() -> Response {
@@ -45,6 +50,13 @@ async fn ready(State(ops): State<Ops>) -> Response {
 async fn metrics(State(ops): State<Ops>) -> Response {
     let text = tern_common::telemetry::metrics_text(&ops.registry);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// Which links lost clicks that could not be recorded, most first.
+async fn dropped(State(ops): State<Ops>) -> Response {
+    let (totals, others) = ops.engine.recorder.unrecorded().totals();
+    let urls: Vec<_> = totals.iter().map(|(url_id, clicks)| json!({"url_id": url_id, "clicks": clicks})).collect();
+    Json(json!({"urls": urls, "others": others})).into_response()
 }
 
 /// Metrics that are read where they stand when somebody asks, so that the redirect path keeps no second copy.

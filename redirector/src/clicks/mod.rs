@@ -8,12 +8,14 @@
 //!   backlog     what of one journal is not in the store yet
 //!   parked      what the store refuses
 //! journal     files that outlive the process
+//! unrecorded  which links lost clicks
 //! ```
 
 mod backlog;
 pub mod journal;
 mod parked;
 mod shipper;
+mod unrecorded;
 
 use std::io;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use tern_common::click::JournalId;
 use self::journal::{Answered, Dropped, Keeper, Lane, Space};
 pub use self::journal::{JournalConfig, Network};
 pub use self::shipper::Shipper;
+pub use self::unrecorded::Unrecorded;
 use crate::metrics::{ClickMetrics, Drop};
 
 /// How often every lane is tried before a click is dropped. With as many lanes as threads one is always free, but
@@ -34,6 +37,7 @@ const ROUNDS: usize = 64;
 pub struct Recorder {
     lanes: Box<[Arc<Lane>]>,
     space: Arc<Space>,
+    unrecorded: Unrecorded,
     metrics: ClickMetrics,
 }
 
@@ -46,7 +50,7 @@ pub fn start(config: &JournalConfig, lanes: usize, metrics: ClickMetrics) -> io:
     let lanes: Box<[Arc<Lane>]> = (0..lanes.max(1)).map(lane).collect();
     let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes)?;
     let shipper = Shipper::new(config.root.clone(), Arc::clone(&space), &lanes, metrics.clone());
-    Ok((Recorder { lanes, space, metrics }, keeper, shipper))
+    Ok((Recorder { lanes, space, unrecorded: Unrecorded::default(), metrics }, keeper, shipper))
 }
 
 impl Recorder {
@@ -55,25 +59,30 @@ impl Recorder {
     ///
     /// Whether it was recorded; if not, it is counted as dropped.
     pub fn record(&self, click: &Answered<'_>, affinity: usize) -> bool {
-        let count = self.lanes.len();
-        let mut first = affinity % count;
+        let appended = self.append(click, affinity);
+        if let Err(reason) = appended {
+            self.metrics.not_journalled(reason);
+            self.unrecorded.count(click.url_id);
+        }
+        appended.is_ok()
+    }
+
+    fn append(&self, click: &Answered<'_>, affinity: usize) -> Result<(), Dropped> {
+        let (before, from) = self.lanes.split_at(affinity % self.lanes.len());
         for _ in 0..ROUNDS {
-            let (before, from) = self.lanes.split_at(first);
             for lane in from.iter().chain(before) {
-                match lane.try_append(click) {
-                    Some(Ok(())) => return true,
-                    Some(Err(reason)) => {
-                        self.metrics.not_journalled(reason);
-                        return false;
-                    }
-                    None => {}
+                if let Some(appended) = lane.try_append(click) {
+                    return appended;
                 }
             }
-            first = (first + 1) % count;
             std::hint::spin_loop();
         }
-        self.metrics.not_journalled(Dropped::Busy);
-        false
+        Err(Dropped::Busy)
+    }
+
+    /// Which links lost clicks.
+    pub fn unrecorded(&self) -> &Unrecorded {
+        &self.unrecorded
     }
 
     /// How many clicks were recorded, or would have been.

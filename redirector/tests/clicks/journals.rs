@@ -113,6 +113,8 @@ async fn with_no_room_the_newest_are_dropped_and_counted_and_then_it_goes_on() {
     })
     .await;
     println!("{recorded} recorded, {} dropped", journals.metric(full));
+    let dropped = journals.metric(full) as u64 + journals.metric("tern_clicks_dropped_total{reason=\"busy\"}") as u64;
+    assert_eq!(journals.recorder.unrecorded().totals(), (vec![(desk.url_id.get().unsigned_abs(), dropped)], 0));
     assert_eq!(journals.recorder.pending() as usize, recorded);
     lock.execute_batch("ROLLBACK").unwrap();
     journals.all_shipped().await;

@@ -1,0 +1,16 @@
+//! `make soak`: the drills of the test suite for as long as it takes to believe them. An hour at most; it stops by itself,
+//! and with the first thing that is lost.
+
+#![expect(clippy::print_stdout, reason = "it tells its figures")]
+
+use std::time::Duration;
+
+use tern_tests::clicks::{Verdict, database_away, kill_database, kill_redirector};
+
+#[tokio::main]
+async fn main() {
+    assert_eq!(kill_redirector(1_000).await, Verdict::default());
+    assert_eq!(kill_database(200).await, Verdict::default());
+    assert_eq!(database_away(Duration::from_secs(600), 10_000).await, Verdict::default());
+    println!("nothing was lost, and nothing is there twice");
+}
