@@ -118,3 +118,39 @@ pub async fn database_away(time: Duration, rate: u32) -> Verdict {
     told("with PostgreSQL away", &history, verdict);
     verdict
 }
+
+/// Fills the disk of the journals under load, and makes room again.
+pub async fn disk_full() {
+    let mut fleet = Fleet::start(1, &[("CLICK_JOURNAL_LIMIT", "16MiB"), ("CLICK_DISK_FLOOR", "0")]).await;
+    let code = fleet.code(1).await;
+    fleet.redirectors[0] = fleet.start_redirector_on_small_disk(0, "3m");
+    fleet.all_loaded().await;
+    let ballast = fleet.redirectors[0].own_file(&fleet.redirector_directory(0).join("data/ballast"));
+    std::fs::write(&ballast, vec![1; 1 << 20]).unwrap();
+    fleet.postgres.stop();
+    let dropped = "tern_clicks_dropped_total{reason=\"disk\"}";
+    let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, None);
+    eventually("the disk is full", async || fleet.metric(0, dropped).await > 1_000.0).await;
+    std::fs::remove_file(&ballast).unwrap();
+    let freed = Instant::now();
+    let mut last = fleet.metric(0, dropped).await;
+    eventually("clicks are recorded again", async || {
+        let now = fleet.metric(0, dropped).await;
+        std::mem::replace(&mut last, now) == now
+    })
+    .await;
+    let recovered = freed.elapsed();
+    let history = followers.finish().await;
+    let lost = fleet.metric(0, dropped).await;
+    let pending = fleet.metric(0, "tern_clicks_pending").await;
+    fleet.postgres.start();
+    eventually("every click is shipped", async || fleet.metric(0, "tern_clicks_pending").await == 0.0).await;
+    let verdict = history.judge(&events(&fleet));
+    told("disk full", &history, verdict);
+    println!("{lost} counted as dropped, {pending} waited; recorded again {recovered:?} after there was room");
+    assert!(history.refused.is_empty() && history.unanswered.is_empty(), "redirects went on");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    let counted = lost as usize;
+    assert_eq!(verdict, Verdict { lost: counted, ..Verdict::default() });
+    assert!(recovered < Duration::from_secs(5), "{recovered:?}");
+}

@@ -94,6 +94,22 @@ impl Fleet {
         Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &settings), 2)
     }
 
+    /// The same, with its data on a disk of its own of this size. Other processes see it through [`Plane::own_file`] alone.
+    pub fn start_redirector_on_small_disk(&self, n: usize, size: &str) -> Plane {
+        let data = self.redirector_directory(n).join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        let mut settings = self.settings.clone();
+        settings.push(("TERN_DATA_DIR".to_owned(), data.display().to_string()));
+        settings.push(("LOG_FILE".to_owned(), self.redirector_directory(n).join("app.log").display().to_string()));
+        settings.push(("PATH".to_owned(), "/usr/bin:/bin:/usr/sbin:/sbin".to_owned()));
+        let script = format!("mount -t tmpfs -o size={size} tern {} && exec \"$0\"", data.display());
+        let program = crate::plane::binary("tern-redirector");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(program);
+        command.current_dir(self.directory.path()).env_clear().envs(settings);
+        Plane::start(&mut command, 2)
+    }
+
     pub fn redirector_directory(&self, n: usize) -> PathBuf {
         self.directory.path().join(format!("redirector{n}"))
     }

@@ -16,7 +16,7 @@ pub struct Plane {
 }
 
 /// A binary of this workspace, from the directory in which this program was built, or the one above it.
-fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let candidates = program.ancestors().skip(1).take(2).map(|directory| directory.join(name));
     let found = candidates.into_iter().find(|path| path.is_file());
@@ -52,6 +52,11 @@ impl Plane {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
+    }
+
+    /// A file as this process sees it, which may have mounts of its own.
+    pub fn own_file(&self, path: &Path) -> PathBuf {
+        Path::new("/proc").join(self.process.id().to_string()).join("root").join(path.strip_prefix("/").unwrap())
     }
 
     /// What it holds of memory, in KiB: its own and what it maps of files.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tern_tests::clicks::{Verdict, database_away, kill_database, kill_redirector};
+use tern_tests::clicks::{Verdict, database_away, disk_full, kill_database, kill_redirector};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirector_killed_a_hundred_times_loses_no_click_and_doubles_none() {
@@ -17,4 +17,9 @@ async fn a_database_killed_in_the_middle_of_batches_loses_no_click_and_doubles_n
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_database_is_away_clicks_wait_on_the_disk() {
     assert_eq!(database_away(Duration::from_secs(5), 2_000).await, Verdict::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_redirects_go_on_and_each_dropped_click_is_counted() {
+    disk_full().await;
 }

@@ -115,10 +115,12 @@ impl Backlog {
     /// seen stored: they are shipped again.
     pub(super) fn locate(&mut self, state: Option<JournalState>) -> io::Result<u64> {
         let before = self.sequence;
-        let first = self.first_segment();
-        let start = JournalPosition { segment: first, offset: HEADER_LEN as u64 };
-        let position = state.map_or(JournalPosition { segment: 1, ..start }, |state| state.position);
+        let beginning = JournalPosition { segment: 1, offset: HEADER_LEN as u64 };
+        let position = state.map_or(beginning, |state| state.position);
+        // First, so that nothing that is still needed goes meanwhile.
         self.space.unship(self.journal, position.segment);
+        let first = self.first_segment();
+        let start = JournalPosition { segment: first, ..beginning };
         self.stored = state;
         self.is_done = false;
         self.open = None;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tern_common::click::{ClickBatch, JournalId, Shipped};
+use tern_common::click::{ClickBatch, JournalId, JournalState, Shipped};
 use tern_common::store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
@@ -25,8 +25,11 @@ const LARGEST_BATCH: usize = 10_000;
 /// A batch that took longer is followed by a smaller one.
 const BATCH_TIME: Duration = Duration::from_millis(200);
 
-/// How long clicks wait for others to share a transaction with, unless nothing was shipped for as long.
+/// How long clicks wait at most for others to share a transaction with.
 const GATHER: Duration = Duration::from_millis(200);
+
+/// How much longer than a transaction takes they wait, so that few clicks cost the store a tenth of its time at most.
+const GATHER_FACTOR: u32 = 9;
 
 /// How long an idle shipper rests. Workers do not wake it, which would cost each of them a system call;
 /// with the commit this stays well below the 50 ms in which an idle system shows a click.
@@ -64,7 +67,8 @@ struct Journal {
     in_hand: Option<Batch>,
     /// Fewer than usual, while the store refuses something.
     limit: usize,
-    shipped_at: Option<Instant>,
+    /// From when on few clicks are worth a transaction.
+    gather_until: Instant,
 }
 
 /// What came of trying to ship.
@@ -78,7 +82,7 @@ enum Progress {
 
 impl Journal {
     fn new(backlog: Backlog, is_located: bool) -> Journal {
-        Journal { backlog, is_located, in_hand: None, limit: LARGEST_BATCH, shipped_at: None }
+        Journal { backlog, is_located, in_hand: None, limit: LARGEST_BATCH, gather_until: Instant::now() }
     }
 
     /// Whether to ship now what there is: at once if nothing was lately, else when it is worth a transaction.
@@ -86,7 +90,7 @@ impl Journal {
         self.in_hand.is_some()
             || self.backlog.is_left()
             || self.backlog.pending() >= SMALLEST_BATCH as u64
-            || self.shipped_at.is_none_or(|at| now.duration_since(at) >= GATHER)
+            || now >= self.gather_until
     }
 }
 
@@ -199,6 +203,7 @@ impl Shipper {
         match answer {
             Ok(Shipped::Taken(state)) => {
                 self.settle(index, &batch, state);
+                self.backlogs[index].gather_until = Instant::now() + GATHER.min(took * GATHER_FACTOR);
                 self.adapt(batch.clicks.len(), took);
                 Progress::Some
             }
@@ -218,14 +223,13 @@ impl Shipper {
         }
     }
 
-    fn settle(&mut self, index: usize, batch: &Batch, state: tern_common::click::JournalState) {
+    fn settle(&mut self, index: usize, batch: &Batch, state: JournalState) {
         let journal = &mut self.backlogs[index];
         let reason = if journal.backlog.is_behind() { Drop::RolledBack } else { Drop::Damaged };
         let settled = journal.backlog.settle(batch, state);
         self.metrics.dropped(reason, batch.missing);
         self.metrics.committed.inc_by(settled.recorded);
         self.metrics.dropped(Drop::LinkGone, settled.orphaned);
-        journal.shipped_at = Some(Instant::now());
         journal.limit = LARGEST_BATCH.min(journal.limit * 2);
     }
 
@@ -239,7 +243,7 @@ impl Shipper {
     }
 
     /// The store has the journal elsewhere than we thought.
-    fn locate(&mut self, index: usize, state: Option<tern_common::click::JournalState>) -> Progress {
+    fn locate(&mut self, index: usize, state: Option<JournalState>) -> Progress {
         let journal = &mut self.backlogs[index];
         journal.in_hand = None;
         let id = journal.backlog.journal;

@@ -23,6 +23,55 @@ async fn no_click_is_lost_when_the_process_is_told_to_end() {
 }
 
 #[tokio::test]
+async fn no_click_is_lost_when_the_process_is_killed() {
+    let mut tern = Tern::start(&["--sample"]);
+    let code = tern.announced_code.clone().unwrap();
+    for _ in 0..5 {
+        for _ in 0..100 {
+            assert_eq!(tern.follow(&tern.fast, &code).await.0, 302);
+            assert_eq!(tern.follow(&tern.api, &code).await.0, 302);
+        }
+        let (_, directory) = tern.end(Signal::SIGKILL);
+        tern = Tern::start_in(directory, &[], &[]);
+    }
+    eventually("every click is an event", async || tern.count_events("clicked").await == 1_000).await;
+}
+
+#[tokio::test]
+async fn of_a_click_everything_but_the_address_is_kept() {
+    let tern = Tern::start_with(&["--sample"], &[("TRUSTED_PROXIES", "127.0.0.0/8")]);
+    let code = tern.announced_code.clone().unwrap();
+    for address in [&tern.fast, &tern.api] {
+        let request = tern.client.get(format!("http://{address}/{code}?utm=x"));
+        let request = request.header("x-forwarded-for", "203.0.113.77").header("user-agent", "a\tbrowser/1");
+        let answer = request.header("referer", "https://news.example/a?b=c").send().await.unwrap();
+        assert_eq!(answer.status(), 302);
+    }
+    eventually("both are events", async || tern.count_events("clicked").await == 2).await;
+    for event in tern.get_json("/events?event_type=clicked").await.as_array().unwrap() {
+        let details = &event["details"];
+        assert_eq!(details["short_code"], code);
+        assert_eq!(details["referrer"], "https://news.example/a?b=c");
+        assert_eq!(details["user_agent"], "abrowser/1");
+        assert_eq!(details.as_object().unwrap().len(), 4, "{details}");
+    }
+    let (_, directory) = tern.end(Signal::SIGTERM);
+    let mut waiting = vec![directory.path().to_owned()];
+    let (mut files, address, text) = (0, [203, 0, 113, 77], "203.0.113.77".as_bytes());
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(text.len()).any(|window| window == text), "{}", path.display());
+        assert!(!bytes.windows(4).any(|window| window == address), "{}", path.display());
+        files += 1;
+    }
+    assert!(files > 5, "database, log and journals: {files}");
+}
+
+#[tokio::test]
 async fn a_click_soon_shows_as_an_event() {
     let tern = Tern::start(&["--sample"]);
     let code = tern.announced_code.clone().unwrap();

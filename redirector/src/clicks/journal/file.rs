@@ -109,6 +109,8 @@ impl Mapped {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         let file_len = i64::try_from(len).map_err(io::Error::other)?;
         posix_fallocate(&file, 0, file_len)?;
+        // A file is found after a power cut if its directory is on disk, too.
+        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())?;
         #[expect(unsafe_code, reason = "the journal writes through a mapping, so that a click costs no system call")]
         // SAFETY: the file is new, in a directory that only this process has the lock of; others look at it only once
         // the lock is free. This process cuts or maps it nowhere else while it is mapped here.
