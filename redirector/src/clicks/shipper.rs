@@ -28,8 +28,9 @@ const BATCH_TIME: Duration = Duration::from_millis(200);
 /// How long clicks wait at most for others to share a transaction with.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// How much longer than a transaction takes they wait, so that few clicks cost the store a tenth of its time at most.
-const GATHER_FACTOR: u32 = 9;
+/// How many times as long as the last transaction took they wait, unless it brought fewer clicks than that: one click
+/// now and then is shipped at once, and many cost the store a tenth of its time, until they fill transactions.
+const GATHER_FACTOR: usize = 9;
 
 /// How long an idle shipper rests. Workers do not wake it, which would cost each of them a system call;
 /// with the commit this stays well below the 50 ms in which an idle system shows a click.
@@ -203,7 +204,8 @@ impl Shipper {
         match answer {
             Ok(Shipped::Taken(state)) => {
                 self.settle(index, &batch, state);
-                self.backlogs[index].gather_until = Instant::now() + GATHER.min(took * GATHER_FACTOR);
+                let times = u32::try_from(batch.clicks.len().min(GATHER_FACTOR)).unwrap_or(u32::MAX);
+                self.backlogs[index].gather_until = Instant::now() + GATHER.min(took * times);
                 self.adapt(batch.clicks.len(), took);
                 Progress::Some
             }

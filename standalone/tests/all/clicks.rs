@@ -42,9 +42,12 @@ async fn of_a_click_everything_but_the_address_is_kept() {
     let tern = Tern::start_with(&["--sample"], &[("TRUSTED_PROXIES", "127.0.0.0/8")]);
     let code = tern.announced_code.clone().unwrap();
     for address in [&tern.fast, &tern.api] {
-        let request = tern.client.get(format!("http://{address}/{code}?utm=x"));
-        let request = request.header("x-forwarded-for", "203.0.113.77").header("user-agent", "a\tbrowser/1");
-        let answer = request.header("referer", "https://news.example/a?b=c").send().await.unwrap();
+        let fields = [
+            ("x-forwarded-for", "203.0.113.77"),
+            ("user-agent", "a\tbrowser/1"),
+            ("referer", "https://news.example/a?b=c"),
+        ];
+        let answer = tern.get_with(&fields, address, &format!("/{code}?utm=x")).await;
         assert_eq!(answer.status(), 302);
     }
     eventually("both are events", async || tern.count_events("clicked").await == 2).await;

@@ -104,8 +104,12 @@ impl Tern {
     }
 
     pub async fn get_as(&self, client: &str, address: &str, path: &str) -> Response {
+        self.get_with(&[("x-forwarded-for", client)], address, path).await
+    }
+
+    pub async fn get_with(&self, fields: &[(&str, &str)], address: &str, path: &str) -> Response {
         let request = self.client.get(format!("http://{address}{path}"));
-        request.header("x-forwarded-for", client).send().await.unwrap()
+        fields.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
     }
 
     /// What following a code gives on one of the ports: the status, and where it leads.

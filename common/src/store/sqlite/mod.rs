@@ -39,7 +39,7 @@ const READERS: usize = 4;
 
 /// How long to wait for a connection, and then for another process's write lock.
 /// Together they stay under the two seconds within which the contract wants an answer.
-const POOL_WAIT: Duration = Duration::from_millis(1400);
+const POOL_WAIT: Duration = Duration::from_millis(1200);
 const LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// A SQLite database.
