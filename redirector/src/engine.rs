@@ -13,7 +13,7 @@ use crate::clicks::journal::{Answered, Network};
 use crate::client::Proxies;
 use crate::http::{Method, Reply, Request, Service, Status};
 use crate::link_map::{Entry, LinkMap};
-use crate::metrics::RedirectMetrics;
+use crate::metrics::RedirectCounters;
 use crate::miss_budget::MissBudget;
 use crate::redirect::{Outcome, code_of_path, decide};
 
@@ -25,7 +25,7 @@ pub struct Engine {
     pub(crate) records_clicks: bool,
     pub(crate) misses: MissBudget,
     pub(crate) proxies: Proxies,
-    pub(crate) metrics: RedirectMetrics,
+    pub(crate) counters: RedirectCounters,
 }
 
 /// A request for a short code, whichever port it came to.
@@ -77,7 +77,7 @@ impl Engine {
                 }
                 _ => {}
             }
-            self.metrics.count(&outcome);
+            self.counters.count(&outcome, visit.affinity);
             answer(outcome, code)
         })
     }

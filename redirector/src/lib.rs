@@ -41,7 +41,7 @@ use crate::config::RedirectorConfig;
 use crate::engine::Engine;
 use crate::http::Server;
 use crate::link_map::LinkMap;
-use crate::metrics::{ClickMetrics, RedirectMetrics, ReplicaMetrics};
+use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::miss_budget::MissBudget;
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
@@ -94,7 +94,7 @@ impl Redirector {
             records_clicks: config.record_clicks,
             misses: MissBudget::new(config.miss_burst, config.misses_per_second),
             proxies: config.trusted_proxies.clone(),
-            metrics: RedirectMetrics::new(registry),
+            counters: RedirectCounters::new(lanes),
         });
         let ops_failed = failed("REDIRECTOR_OPS_LISTEN", config.ops_listen);
         let ops_listener = TcpListener::bind(config.ops_listen).await.map_err(ops_failed)?;

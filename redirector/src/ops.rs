@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::http::{Server, Stats, Status};
+use crate::metrics::RedirectCounters;
 use crate::replica::Freshness;
 
 /// What the port tells about.
@@ -93,6 +94,7 @@ impl Collector for Observed {
                 self.sync_errors.load(Ordering::Relaxed),
             ),
             int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
+            redirects(&self.engine.counters),
             connections(stats),
             refused(stats),
         ]
@@ -118,6 +120,15 @@ fn counter(name: &str, help: &str, value: u64) -> Vec<MetricFamily> {
     let counter = IntCounter::new(name, help).expect("the name is a constant that is valid");
     counter.inc_by(value);
     counter.collect()
+}
+
+fn redirects(counters: &RedirectCounters) -> Vec<MetricFamily> {
+    labelled(
+        "tern_redirects_total",
+        "Requests for a short code, by what was decided.",
+        "outcome",
+        counters.totals().map(|(outcome, count)| (outcome.to_owned(), count)),
+    )
 }
 
 fn connections(stats: &Stats) -> Vec<MetricFamily> {
