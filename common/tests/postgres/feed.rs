@@ -56,12 +56,19 @@ async fn transaction_ids_that_are_given_again_skip_nothing() {
     server.start();
     eventually(async || store.ping().await).await;
     let again = url(&store, owner, "again").await;
-    assert!(replica.cursor.as_ref().unwrap().covers(&again), "no id was given again: the scene is not set");
-    // The cursor is no longer one from the future.
     let other = connect(&config).await;
+    let before = replica.cursor.clone().unwrap();
+    let seen = before.to_string();
+    let is_seen =
+        "SELECT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM url_changes WHERE short_code = 'again'";
+    let is_seen = other.query_one(is_seen, &[&seen.rsplit('/').next()]).await.unwrap();
+    assert!(is_seen.get::<_, bool>(0), "no id was given again: the scene is not set");
+    assert!(!before.covers(&again), "a cursor from before the crash passes for one that has seen what came after it");
+    // The cursor is no longer one from the future.
     take_ids(&other, 300).await;
     check_catches_up(&mut replica, &store, &other).await;
     assert_eq!(replica.snapshots, 1, "deltas have to do");
+    assert!(replica.cursor.as_ref().unwrap().covers(&again));
 }
 
 /// Uses up ids of transactions.

@@ -34,7 +34,9 @@ const DELTA_ENTRIES: i64 = 100_000;
 const REWIND: u64 = 1_000_000;
 
 /// Where the feed stands, in one row. PostgreSQL gives its snapshot as the transaction has it.
-const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::text FROM replica_meta";
+const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::text,
+           (SELECT (checkpoint_lsn - '0/0')::text FROM pg_control_checkpoint())
+    FROM replica_meta";
 
 /// The log's entries of transactions that a snapshot does not see: those from its xmax on, and those in progress.
 /// It is what `xid >= xmin AND NOT pg_visible_in_snapshot(xid, snapshot)` says, without a walk over everything since
@@ -80,6 +82,7 @@ struct Head {
     epoch: Epoch,
     floor: u64,
     seen: Seen,
+    checkpoint: u64,
 }
 
 impl Feed {
@@ -194,11 +197,13 @@ fn head(rows: &[Row]) -> Result<Head> {
         epoch: Epoch::parse(epoch).ok_or_else(|| error::unexpected("epoch"))?,
         floor: row.try_get::<_, &str>(1)?.parse().map_err(|_| error::unexpected("floor"))?,
         seen: Seen::parse(row.try_get(2)?).ok_or_else(|| error::unexpected("snapshot"))?,
+        checkpoint: row.try_get::<_, &str>(3)?.parse().map_err(|_| error::unexpected("checkpoint"))?,
     })
 }
 
 fn position(head: Head, life: u64) -> Cursor {
-    Cursor(cursor::Position::Postgres(Box::new(Position { epoch: head.epoch, life, seen: head.seen })))
+    let Head { epoch, checkpoint, seen, .. } = head;
+    Cursor(cursor::Position::Postgres(Box::new(Position { epoch, checkpoint, life, seen })))
 }
 
 fn link_change(row: &Row) -> Result<LinkChange, Error> {
