@@ -1,5 +1,7 @@
 //! The feed through restarts, crashes and failovers, and beside what is done past Tern.
 
+use std::time::{Duration, Instant};
+
 use tern_common::store::{Cursor, Delta, PostgresConfig, PostgresStore, Store};
 use tern_testkit::postgres::{Options, Postgres};
 use tokio_postgres::Client;
@@ -79,6 +81,34 @@ async fn take_ids(other: &Client, count: u32) {
 }
 
 #[tokio::test]
+async fn changes_tell_their_age_unless_they_were_given_before() {
+    let (store, config) = store(Postgres::shared()).await;
+    let owner = user(&store, "ada").await.id;
+    let cursor = store.snapshot().await.unwrap().cursor;
+    let ages = async |cursor: &Cursor| {
+        let Delta::Changes { mut changes, cursor, .. } = store.delta(cursor).await.unwrap() else { panic!("too old") };
+        changes.sort_by(|one, other| one.change.short_code().cmp(other.change.short_code()));
+        (changes.into_iter().map(|aged| aged.age).collect::<Vec<_>>(), cursor)
+    };
+    let before = Instant::now();
+    url(&store, owner, "older").await;
+    connect(&config).await.batch_execute("SELECT pg_sleep(0.1)").await.unwrap();
+    url(&store, owner, "younger").await;
+    let (read, cursor) = ages(&cursor).await;
+    let [Some(older), Some(younger)] = read[..] else { panic!("{read:?}") };
+    assert!(older >= Duration::from_millis(100) && younger < older, "{older:?}, {younger:?}");
+    assert!(older <= before.elapsed(), "{older:?}");
+
+    // Over another connection everything is given once more, and only what is new has an age.
+    let other = PostgresStore::open(&config).await.unwrap();
+    url(&store, owner, "zz").await;
+    let Delta::Changes { changes, .. } = other.delta(&cursor).await.unwrap() else { panic!("too old") };
+    let mut given: Vec<_> = changes.iter().map(|aged| (aged.change.short_code(), aged.age.is_some())).collect();
+    given.sort_unstable();
+    assert_eq!(given, [("older", false), ("younger", false), ("zz", true)]);
+}
+
+#[tokio::test]
 async fn a_failover_that_loses_commits_makes_cursors_too_old() {
     let primary = Postgres::start_new(&Options::default());
     let (store, config) = store(&primary).await;
@@ -132,7 +162,7 @@ async fn an_open_transaction_holds_up_nobody_else() {
         assert!(replica.cursor.as_ref().unwrap().covers(&mark));
     }
     // Nor is a cursor made too old by what is pruned meanwhile.
-    store.prune_changes(std::time::Duration::ZERO).await.unwrap();
+    store.prune_changes(Duration::ZERO).await.unwrap();
     replica.catch_up(&store).await.unwrap();
     other.batch_execute("COMMIT").await.unwrap();
     check_catches_up(&mut replica, &store, &other).await;

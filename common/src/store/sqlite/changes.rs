@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::link::LinkRow;
 use crate::store::cursor::{MarkedAt, Position, Sequence};
-use crate::store::{Cursor, Delta, LinkChange, Mark, Result, Snapshot, StoreError};
+use crate::store::{AgedChange, Cursor, Delta, LinkChange, Mark, Result, Snapshot, StoreError};
 
 /// Rows handed over at a time in a snapshot.
 const SNAPSHOT_BATCH: usize = 1_000;
@@ -97,7 +97,10 @@ pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
         .query_map((from, last), |row| {
             let short_code = text(row, 0)?;
             let is_there = row.get::<_, Option<i64>>(1)?.is_some();
-            Ok(if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } })
+            let change =
+                if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } };
+            // The log's times are whole seconds, and a change is served within milliseconds: better none than those.
+            Ok(AgedChange { change, age: None })
         })?
         .collect::<Result<_, _>>()?;
     let reached = Sequence { epoch: head.epoch, number: last.unsigned_abs() };
