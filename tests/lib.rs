@@ -4,11 +4,15 @@
 #![expect(clippy::print_stdout, reason = "what differs is shown")]
 
 mod fleet;
+mod follower;
+mod forger;
 mod plane;
+pub mod propagation;
 
 use std::time::{Duration, Instant};
 
-pub use fleet::{Fleet, Held, Visible};
+pub use fleet::{Fleet, Held, Relays, Scene, Visible};
+pub use forger::{CHANNELS, Eavesdropper, Flood, Forger, Forgery};
 pub use plane::Plane;
 
 /// Long enough for a machine that does ten other things; nothing waits so long unless it fails.

@@ -15,10 +15,11 @@ pub struct Plane {
     pub addresses: Vec<String>,
 }
 
-/// A binary of this workspace, from the directory in which this test was built.
+/// A binary of this workspace, from the directory in which this program was built; tests are one level below.
 fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join(name);
+    let this = std::env::current_exe().unwrap();
+    let directory = this.ancestors().skip(1).find(|directory| !directory.ends_with("deps")).unwrap();
+    let path = directory.join(name);
     assert!(path.exists(), "{} is not there; build it with: cargo build --workspace", path.display());
     path
 }
