@@ -80,6 +80,7 @@ pub struct ReplicaMetrics {
     pub divergent: IntCounter,
     pub file_errors: IntCounter,
     pub delta_seconds: Histogram,
+    pub propagation_seconds: Histogram,
 }
 
 fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
@@ -182,6 +183,14 @@ impl ReplicaMetrics {
         let counter = |name: &str, help: &str| counter(registry, name, help);
         let seconds = HistogramOpts::new("tern_replica_delta_seconds", "Time from asking for a delta to serving it.")
             .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0]);
+        let propagation_help = "Time from the commit of a change to serving it here. It is counted from the beginning \
+            of the change's transaction, by the database's clock, or, if that is later, from the delta before the one \
+            that brought it. Not counted are a snapshot, the first delta after a start, what a delta brings once more \
+            after a reconnect, and what another process writes into an SQLite file.";
+        let propagation = HistogramOpts::new("tern_replica_propagation_seconds", propagation_help).buckets(vec![
+            0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            60.0,
+        ]);
         ReplicaMetrics {
             links: registered(registry, IntGauge::new("tern_replica_links", "Links in the map, active or not.")),
             snapshots: counter("tern_replica_snapshots_total", "Full loads of the map."),
@@ -207,6 +216,7 @@ impl ReplicaMetrics {
                 "Snapshot files that could not be written, or not be used.",
             ),
             delta_seconds: registered(registry, Histogram::with_opts(seconds)),
+            propagation_seconds: registered(registry, Histogram::with_opts(propagation)),
         }
     }
 }

@@ -149,12 +149,21 @@ impl LinkChange {
     }
 }
 
+/// A change, and how long ago it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgedChange {
+    pub change: LinkChange,
+    /// By the store's own clock, when it read the change: no more than the time since the commit and the time that the
+    /// transaction took. `None` where the store cannot tell, or has given the change before.
+    pub age: Option<Duration>,
+}
+
 /// What changed since a cursor.
 #[derive(Debug)]
 pub enum Delta {
     Changes {
-        /// In no particular order; each code once, in its latest state.
-        changes: Vec<LinkChange>,
+        /// In no particular order; each code once, in its latest state, as old as the oldest change to it.
+        changes: Vec<AgedChange>,
         cursor: Cursor,
         /// Whether changes that were there already are left for the next call.
         more: bool,
