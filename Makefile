@@ -20,9 +20,7 @@ lint: tools ## Check the format and run clippy; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-soak: tools ## Kill redirectors and PostgreSQL for most of an hour, and count what is lost
-	@scripts/install-if-missing '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
-	cargo build --release --workspace --locked
+soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count what is lost
 	target/release/tern-soak
 
 bench: tools ## Measure redirects beside nginx with wrk, in turns (about a minute)
