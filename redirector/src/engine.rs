@@ -37,7 +37,7 @@ pub struct Visit<'a> {
     pub is_get: bool,
     pub at: SystemTime,
     pub peer: IpAddr,
-    /// The same for visits that come from the same thread, mostly: those record beside each other.
+    /// A number that threads do not share, mostly: they count and record beside each other.
     pub affinity: usize,
 }
 

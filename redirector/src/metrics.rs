@@ -44,14 +44,12 @@ pub enum Drop {
     Busy,
     /// The link was deleted before its click was stored, and its events with it.
     LinkGone,
-    /// The journal was damaged on the disk.
-    Damaged,
-    /// The store lost it, later than shipped clicks are kept for that.
-    RolledBack,
+    /// Its record was damaged on the disk, or was not kept any more when the store lost it.
+    Missing,
 }
 
 impl Drop {
-    const ALL: [Drop; 6] = [Drop::JournalFull, Drop::Disk, Drop::Busy, Drop::LinkGone, Drop::Damaged, Drop::RolledBack];
+    const ALL: [Drop; 5] = [Drop::JournalFull, Drop::Disk, Drop::Busy, Drop::LinkGone, Drop::Missing];
 
     fn name(self) -> &'static str {
         match self {
@@ -59,8 +57,7 @@ impl Drop {
             Drop::Disk => "disk",
             Drop::Busy => "busy",
             Drop::LinkGone => "link_gone",
-            Drop::Damaged => "damaged",
-            Drop::RolledBack => "rolled_back",
+            Drop::Missing => "missing",
         }
     }
 }

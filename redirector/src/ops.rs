@@ -1,7 +1,7 @@
 //! The second port, for operators and their tools: `/live`, `/ready`, `/metrics`, `/dropped`. Never public.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -66,7 +66,6 @@ pub(crate) struct Observed {
     pub(crate) engine: Arc<Engine>,
     pub(crate) server: Arc<Server>,
     pub(crate) freshness: Arc<Freshness>,
-    pub(crate) sync_errors: Arc<AtomicU64>,
 }
 
 impl Collector for Observed {
@@ -91,7 +90,7 @@ impl Collector for Observed {
             counter(
                 "tern_clicks_sync_errors_total",
                 "Failures to put the journals of clicks on disk; a power cut may cost more than the last 100 ms.",
-                self.sync_errors.load(Ordering::Relaxed),
+                recorder.sync_errors(),
             ),
             int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
             redirects(&self.engine.counters),
