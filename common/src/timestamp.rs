@@ -17,8 +17,8 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// The last that the contract's form can write, 9999-12-31T23:59:59, less a day for whatever zone a tool adds.
-    pub const LAST: Timestamp = Timestamp(253_402_214_400);
+    /// The last that a text can be made of: 9999-12-30T22:00:00, a time of the year 9999 in every zone there is.
+    pub const LAST: Timestamp = Timestamp(253_402_207_200);
 
     pub fn now() -> Timestamp {
         Timestamp::from(SystemTime::now())
@@ -76,7 +76,7 @@ mod tests {
         let at = |seconds| Timestamp::from(UNIX_EPOCH + std::time::Duration::from_secs(seconds)).to_string();
         assert_eq!(at(0), "1970-01-01T00:00:00");
         assert_eq!(at(1_700_000_000), "2023-11-14T22:13:20");
-        assert_eq!(at(1 << 62), "9999-12-31T00:00:00");
+        assert_eq!(at(1 << 62), "9999-12-30T22:00:00");
         assert_eq!(Timestamp::from(UNIX_EPOCH - std::time::Duration::from_secs(9)).to_string(), "1970-01-01T00:00:00");
     }
 
