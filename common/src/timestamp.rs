@@ -20,8 +20,17 @@ impl Timestamp {
     /// The last that a text can be made of: 9999-12-30T22:00:00, a time of the year 9999 in every zone there is.
     pub const LAST: Timestamp = Timestamp(253_402_207_200);
 
+    /// The first that the contract's form can write: 0001-01-01T00:00:00.
+    pub const FIRST: Timestamp = Timestamp(-62_135_596_800);
+
     pub fn now() -> Timestamp {
         Timestamp::from(SystemTime::now())
+    }
+
+    /// This long ago, or the first time there is.
+    pub fn ago(age: std::time::Duration) -> Timestamp {
+        let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        Timestamp((Timestamp::now().0.saturating_sub(age)).max(Timestamp::FIRST.0))
     }
 
     pub const fn from_unix_seconds(seconds: i64) -> Timestamp {

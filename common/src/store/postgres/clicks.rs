@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use deadpool_postgres::ClientWrapper;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
 use super::connections::Connections;
 use super::{error, query};
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::{ClickBatch, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
+use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
 pub(super) async fn ship(connections: &Connections, batch: ClickBatch<'_>) -> Result<Shipped> {
     connections
@@ -51,23 +53,38 @@ async fn moved(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
     Ok(moved == 1)
 }
 
-/// Inserts the clicks whose links are there, and tells how many those are.
+/// Copies the clicks whose links are there, and tells how many those are.
 async fn record(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<u64> {
-    // A link that is locked cannot go before its clicks are in; in the order of ids nobody waits for each other.
-    // The owner is read from the url: it is the one row that must be there.
-    let sql = "WITH found AS MATERIALIZED (
-                   SELECT id, user_id FROM urls WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE
-               )
-               INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-               SELECT found.id, found.user_id, $4, clicks.at, clicks.details
-               FROM unnest($1::bigint[], $2::timestamptz[], $3::json[]) WITH ORDINALITY
-                   AS clicks (url_id, at, details, n)
-               JOIN found ON found.id = clicks.url_id
-               ORDER BY clicks.n";
-    let url_ids: Vec<Id> = batch.clicks.iter().map(|click| click.url_id).collect();
-    let times: Vec<Timestamp> = batch.clicks.iter().map(|click| Timestamp::from(click.at)).collect();
-    let details: Vec<Details> = batch.clicks.iter().map(Details::of_click).collect();
-    Ok(query::execute(db, sql, &[&url_ids, &times, &details, &EventType::CLICKED]).await?)
+    let owners = lock_links(db, batch.clicks).await?;
+    if owners.is_empty() {
+        return Ok(0);
+    }
+    let sql = "COPY events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+               FROM STDIN (FORMAT BINARY)";
+    let types = [Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::JSON, Type::TEXT, Type::TEXT];
+    let copy = db.copy_in(&db.prepare_cached(sql).await?).await?;
+    let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
+    for click in batch.clicks {
+        // The owner is the one whom the url names: the row that must be there.
+        let Some(owner) = owners.get(&click.url_id) else { continue };
+        let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
+        let ClickSource { browser, referrer } = ClickSource::of_click(click);
+        let values: query::Values<'_> =
+            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &browser, &referrer];
+        writer.as_mut().write(values).await?;
+    }
+    Ok(writer.finish().await?)
+}
+
+/// The links of the clicks that are there, with their owners. Locked, they cannot go before their clicks are in;
+/// in the order of ids, of two who lock them none waits for the other while it is waited for.
+async fn lock_links(db: &ClientWrapper, clicks: &[Click]) -> Result<HashMap<Id, Id>> {
+    let mut ids: Vec<Id> = clicks.iter().map(|click| click.url_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let sql = "SELECT id, user_id FROM urls WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE";
+    let rows = query::rows(db, sql, &[&ids]).await?;
+    Ok(rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?)
 }
 
 pub(super) async fn find_journals(db: &ClientWrapper, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {

@@ -7,15 +7,18 @@ use super::listing::{Filter, List, Listed};
 use super::{error, query};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::store::{Page, Result, StoreError};
-use crate::{Id, Timestamp};
+use crate::{ClickSource, Id, Timestamp};
 
 const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 
 pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event> {
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES ($1, $2, $3, $4, $5)
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)
                RETURNING id, url_id, user_id, event_type, timestamp, details";
     let event_type = event.event_type.as_str();
-    let values: query::Values<'_> = &[&event.url_id, &event.user_id, &event_type, &Timestamp::now(), &event.details];
+    let ClickSource { browser, referrer } = ClickSource::of_event(event_type, &event.details);
+    let (url_id, user_id, now) = (event.url_id, event.user_id, Timestamp::now());
+    let values: query::Values<'_> = &[&url_id, &user_id, &event_type, &now, &event.details, &browser, &referrer];
     match query::row(db, sql, values).await {
         Ok(Some(row)) => Ok(from_row(&row)?),
         Ok(None) => Err(error::unexpected("silence")),

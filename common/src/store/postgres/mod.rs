@@ -21,8 +21,10 @@ pub(super) mod position;
 mod products;
 mod pruning;
 mod query;
+mod retention;
 mod settings;
 mod staging;
+mod stats;
 mod urls;
 mod users;
 
@@ -35,7 +37,7 @@ use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, Shipped};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
 
 /// A total that was summed from more deltas than this is worth folding them.
 const MANY_DELTAS: u64 = 100;
@@ -164,6 +166,19 @@ impl Store for PostgresStore {
 
     async fn forget_journal(&self, id: JournalId) -> Result<()> {
         self.connections.request(async |db| clicks::forget_journal(db, id).await).await
+    }
+
+    async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
+        self.connections.request(async |db| stats::find(db, url, range).await).await
+    }
+
+    async fn forget_events(&self, keep: Duration) -> Result<u64> {
+        retention::forget(&self.connections, Timestamp::ago(keep)).await
+    }
+
+    async fn keep_up(&self) -> Result<()> {
+        retention::make_room(&self.connections).await?;
+        pruning::fold(&self.connections).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::{ClickBatch, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
+use crate::{ClickBatch, ClickSource, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
 pub(super) fn ship(db: &Transaction<'_>, batch: ClickBatch<'_>) -> Result<Shipped> {
     // The transaction is the only one that writes, so what is read here stands until it ends.
@@ -31,14 +31,16 @@ pub(super) fn ship(db: &Transaction<'_>, batch: ClickBatch<'_>) -> Result<Shippe
 /// Inserts the clicks whose links are there, and tells how many those are.
 fn record(db: &Transaction<'_>, batch: ClickBatch<'_>) -> Result<u64> {
     // The owner is read from the url: it is the one row that must be there.
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-               SELECT id, user_id, ?2, ?3, ?4 FROM urls WHERE id = ?1";
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+               SELECT id, user_id, ?2, ?3, ?4, ?5, ?6 FROM urls WHERE id = ?1";
     let mut statement = db.prepare_cached(sql)?;
     let mut recorded = 0;
     for click in batch.clicks {
         let details = Details::of_click(click);
         let at = Timestamp::from(click.at);
-        recorded += statement.execute((click.url_id, EventType::CLICKED, at, details.as_str()))? as u64;
+        let ClickSource { browser, referrer } = ClickSource::of_click(click);
+        let values = (click.url_id, EventType::CLICKED, at, details.as_str(), browser, referrer);
+        recorded += statement.execute(values)? as u64;
     }
     Ok(recorded)
 }
