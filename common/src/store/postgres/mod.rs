@@ -73,6 +73,15 @@ impl PostgresStore {
         self.connections.request(async |db| Ok(open::check_schema(db).await)).await?
     }
 
+    /// Deletes most of the events of a url or a user that is about to go, in parts, if they are more than a request has
+    /// the time to delete.
+    async fn thin_out(&self, column: &'static str, id: Id) -> Result<()> {
+        if self.connections.request(async |db| events::are_many(db, column, id).await).await? {
+            while self.connections.request(async |db| events::delete_part(db, column, id).await).await? {}
+        }
+        Ok(())
+    }
+
     /// Takes the rows of a page, and has deltas folded once they make its total slow to sum.
     fn listed<T>(&self, listed: Listed<T>) -> Listing<T> {
         if listed.deltas > MANY_DELTAS && !self.folding.swap(true, Ordering::AcqRel) {
@@ -113,6 +122,9 @@ impl Store for PostgresStore {
     }
 
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+        if cascade {
+            self.thin_out("user_id", id).await?;
+        }
         self.connections.request(async |db| users::delete(db, id, cascade).await).await
     }
 
@@ -137,6 +149,7 @@ impl Store for PostgresStore {
     }
 
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
+        self.thin_out("url_id", id).await?;
         self.connections.request(async |db| urls::delete(db, id).await).await
     }
 
