@@ -16,6 +16,9 @@ const CLIENTS: usize = 8;
 /// Clicks a second that any PostgreSQL of a test can store, unoptimised code beside it.
 const STORABLE: u32 = 3_000;
 
+/// A little longer than a shipper waits before it asks the store again where its journals stand.
+const LOOK_AROUND: Duration = Duration::from_secs(6);
+
 /// How often each click is in the events, by the name that it carries.
 fn events(fleet: &Fleet) -> HashMap<u64, usize> {
     let sql = "SELECT details->>'referrer', count(*) FROM events WHERE event_type = 'clicked' GROUP BY 1";
@@ -35,6 +38,8 @@ async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
         pending == 0.0 && history.judge(&events(fleet)).lost == 0
     })
     .await;
+    // Once more after the shippers have looked around: what is shipped twice by mistake would come then.
+    tokio::time::sleep(LOOK_AROUND).await;
     history.judge(&events(fleet))
 }
 

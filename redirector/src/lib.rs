@@ -108,11 +108,8 @@ impl Redirector {
         let server = Arc::new(server);
 
         let freshness = Arc::new(Freshness::default());
-        let observed = Observed {
-            engine: Arc::clone(&engine),
-            server: Arc::clone(&server),
-            freshness: Arc::clone(&freshness),
-        };
+        let observed =
+            Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness: Arc::clone(&freshness) };
         registry.register(Box::new(observed)).expect("one redirector for each registry");
         let replica_config = config.replica.clone();
         let replica_metrics = ReplicaMetrics::new(registry);

@@ -260,7 +260,11 @@ impl Backlog {
 
     /// Whether nothing is left of it, neither to ship nor to keep.
     pub(super) fn is_finished(&self) -> bool {
-        self.is_left() && self.is_located() && self.is_done && self.space.kept_of(self.journal) == 0
+        let is_wanted = match &self.source {
+            Source::Own(_) => true,
+            Source::Left(left) => left.is_damaged,
+        };
+        !is_wanted && self.is_located() && self.is_done && self.space.kept_of(self.journal) == 0
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -270,9 +274,9 @@ impl Backlog {
 
 impl Settled {
     fn between(before: Told, after: Told) -> Settled {
-        let counts = |told: Told| told.map_or([0; 4], |state| {
-            [state.position.sequence, state.recorded, state.orphaned, state.parked]
-        });
+        let counts = |told: Told| {
+            told.map_or([0; 4], |state| [state.position.sequence, state.recorded, state.orphaned, state.parked])
+        };
         let ([sequence, recorded, orphaned, parked], after) = (counts(before), counts(after));
         if after[0] < sequence {
             return Settled { lost: sequence - after[0], ..Settled::default() };

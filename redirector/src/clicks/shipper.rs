@@ -92,22 +92,13 @@ impl Journal {
     fn new(backlog: Backlog) -> Journal {
         let now = Instant::now();
         let refresh_at = now + REFRESH;
-        Journal {
-            backlog,
-            limit: LARGEST_BATCH,
-            gather_until: now,
-            pause_until: now,
-            refresh_at,
-            waiting_since: None,
-        }
+        Journal { backlog, limit: LARGEST_BATCH, gather_until: now, pause_until: now, refresh_at, waiting_since: None }
     }
 
     /// Whether to ship now what there is: at once if nothing was lately, else when it is worth a transaction.
     fn is_due(&self, now: Instant) -> bool {
         now >= self.pause_until
-            && (self.backlog.is_left()
-                || self.backlog.pending() >= SMALLEST_BATCH as u64
-                || now >= self.gather_until)
+            && (self.backlog.is_left() || self.backlog.pending() >= SMALLEST_BATCH as u64 || now >= self.gather_until)
     }
 }
 

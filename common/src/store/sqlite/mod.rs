@@ -22,6 +22,7 @@ mod listing;
 mod loading;
 mod open;
 mod products;
+mod stats;
 mod urls;
 mod users;
 
@@ -35,7 +36,7 @@ use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, Shipped};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
 
 /// Readers run beside the writer and each other; more than cores would only queue elsewhere.
 const READERS: usize = 4;
@@ -205,9 +206,9 @@ impl Store for SqliteStore {
     }
 
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
-        let ClickBatch { journal, from, to, .. } = batch;
+        let ClickBatch { journal, from, to, parked, .. } = batch;
         let clicks = batch.clicks.to_vec();
-        self.write(move |db| clicks::ship(db, ClickBatch { journal, from, to, clicks: &clicks })).await
+        self.write(move |db| clicks::ship(db, ClickBatch { journal, from, to, clicks: &clicks, parked })).await
     }
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
@@ -215,8 +216,29 @@ impl Store for SqliteStore {
         self.read(move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect()).await
     }
 
-    async fn forget_journal(&self, id: JournalId) -> Result<()> {
-        self.write(move |db| clicks::forget_journal(db, id)).await
+    async fn forget_journals(&self, keep: Duration) -> Result<u64> {
+        self.write(move |db| clicks::forget_journals(db, keep)).await
+    }
+
+    async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
+        self.read(move |db| stats::find(db, url, range)).await
+    }
+
+    async fn forget_events(&self, keep: Duration) -> Result<u64> {
+        let horizon = Timestamp::ago(keep);
+        let mut forgotten = 0;
+        // Found by a reader, which nobody waits for.
+        let Some((mut from, to)) = self.read(move |db| events::find_old(db, horizon)).await? else { return Ok(0) };
+        while let Some((last, events)) = self.write(move |db| events::forget(db, from, to, horizon)).await? {
+            forgotten += events;
+            let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
+            from = next;
+        }
+        Ok(forgotten)
+    }
+
+    async fn keep_up(&self) -> Result<()> {
+        Ok(())
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {

@@ -40,6 +40,16 @@ pub fn put_aside(directory: &Path, number: u64) -> io::Result<()> {
     fs::rename(&path, path.with_extension(DAMAGED))
 }
 
+/// Whether files of this directory were put out of the way, by whomever.
+pub fn has_put_aside(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        if entry?.path().extension().is_some_and(|extension| extension == DAMAGED) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The numbers of the segments in a directory, in order; none if there is no directory.
 pub fn segments(directory: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();

@@ -20,6 +20,8 @@ pub struct Left {
     pub last_sequence: u64,
     /// What its segments take.
     pub bytes: u64,
+    /// Whether there are files in it for a person to look at, which must not go with it.
+    pub is_damaged: bool,
     /// Held until it is removed.
     _lock: Lock,
 }
@@ -38,7 +40,7 @@ pub enum LeftError {
 pub fn take_over(root: &Path, journal: JournalId) -> Result<Option<Left>, LeftError> {
     let directory = file::directory(root, journal);
     let Some(lock) = file::lock_journal(&directory)? else { return Ok(None) };
-    let mut left = Left { journal, directory, last_sequence: 0, bytes: 0, _lock: lock };
+    let mut left = Left { journal, directory, last_sequence: 0, bytes: 0, is_damaged: false, _lock: lock };
     for number in file::segments(&left.directory)? {
         let path = segment_path(&left.directory, number);
         let bytes = fs::read(&path)?;
@@ -71,6 +73,7 @@ pub fn take_over(root: &Path, journal: JournalId) -> Result<Option<Left>, LeftEr
         seal(&path, journal, number, end)?;
         left.bytes += end as u64;
     }
+    left.is_damaged = file::has_put_aside(&left.directory)?;
     Ok(Some(left))
 }
 
