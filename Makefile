@@ -1,16 +1,18 @@
 # The documented commands. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench tools
+# What the tests and benchmarks start for themselves.
+SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
+.PHONY: help run test lint bench bench-propagation bench-load soak-coherence measure tools
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
 
 test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
-	@scripts/install-if-missing '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server openssl:openssl
+	@scripts/install-if-missing $(SERVERS) openssl:openssl
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 
@@ -22,6 +24,22 @@ bench: tools ## Measure redirects beside nginx with wrk, in turns (about a minut
 	@scripts/install-if-missing wrk:wrk nginx:nginx-light curl:curl
 	cargo build --release --locked --package tern
 	bench/wrk-beside-nginx
+
+bench-propagation: measure ## Measure how soon redirectors serve a change, 100 changes a second for a minute
+	target/release/tern-measure propagation 60
+
+bench-load: tools ## Measure a load of a million links beside psql, and what a redirector takes to start with them
+	@scripts/install-if-missing $(SERVERS) curl:curl
+	cargo build --release --locked --package tern-admin --package tern-redirector
+	bench/load-beside-copy
+
+soak-coherence: measure ## Leave a transaction open for ten minutes, then flood the bus for one; changes go on all the time
+	target/release/tern-measure open-transaction 600
+	target/release/tern-measure flood 60
+
+measure: tools
+	@scripts/install-if-missing $(SERVERS)
+	cargo build --release --locked --package tern-admin --package tern-redirector --package tern-tests --bins
 
 # A C compiler, for SQLite and the allocator.
 tools:
