@@ -122,7 +122,7 @@ impl ReplicaMetrics {
         let propagation_help = "Time from the commit of a change to serving it here. It is counted from the beginning \
             of the change's transaction, by the database's clock, or, if that is later, from the delta before the one \
             that brought it. Not counted are a snapshot, the first delta after a start, what a delta brings once more \
-            after a reconnect, and SQLite, whose log keeps whole seconds.";
+            after a reconnect, and what another process writes into an SQLite file.";
         let propagation = HistogramOpts::new("tern_replica_propagation_seconds", propagation_help).buckets(vec![
             0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
             60.0,

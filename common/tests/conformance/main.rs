@@ -47,6 +47,7 @@ conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
 conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [
     a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas,
     each_kind_of_change_is_seen_once,
+    a_change_tells_its_age,
     a_code_that_came_and_went_is_a_tombstone,
     a_rolled_back_change_is_not_seen,
     a_mark_is_covered_once_its_change_was_seen,

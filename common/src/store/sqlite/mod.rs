@@ -4,6 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 mod changes;
 mod clicks;
 mod columns;
+mod commits;
 mod error;
 mod events;
 mod listing;
@@ -25,6 +27,7 @@ mod users;
 
 pub use open::OpenError;
 
+use self::commits::Commits;
 use super::{
     Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, RecordedClicks, Result, Snapshot, Store,
     StoreError,
@@ -48,6 +51,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(500);
 pub struct SqliteStore {
     writer: Pool,
     readers: Pool,
+    commits: Arc<Commits>,
 }
 
 impl SqliteStore {
@@ -61,6 +65,7 @@ impl SqliteStore {
             // A commit that was answered survives a power cut.
             writer: pool(path, 1, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?,
             readers: pool(path, READERS, "PRAGMA query_only = ON;")?,
+            commits: Arc::default(),
         })
     }
 
@@ -74,9 +79,15 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let commits = Arc::clone(&self.commits);
         interact(connection(&self.writer).await?, move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let before = changes::last_sequence(&transaction)?;
             let value = work(&transaction)?;
+            let last = changes::last_sequence(&transaction)?;
+            if last > before {
+                commits.note(before + 1..=last);
+            }
             transaction.commit()?;
             Ok(value)
         })
@@ -204,8 +215,8 @@ impl Store for SqliteStore {
     }
 
     async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        let since = since.clone();
-        self.read(move |db| changes::delta(db, &since)).await
+        let (since, commits) = (since.clone(), Arc::clone(&self.commits));
+        self.read(move |db| changes::delta(db, &since, &commits)).await
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {
