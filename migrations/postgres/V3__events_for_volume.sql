@@ -184,6 +184,8 @@ CREATE FUNCTION events_of_urls_go() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     ids CONSTANT bigint[] := ARRAY(SELECT id FROM gone);
 BEGIN
+    -- In the order in which others lock counts.
+    PERFORM FROM click_counts WHERE url_id = ANY (ids) ORDER BY url_id, kind, hour, value FOR UPDATE;
     DELETE FROM click_counts WHERE url_id = ANY (ids);
     DELETE FROM events WHERE url_id = ANY (ids);
     RETURN NULL;

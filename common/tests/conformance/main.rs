@@ -59,6 +59,7 @@ conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgre
 conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: [
     every_click_counts_however_it_came,
     clicks_that_go_are_counted_out,
+    a_popular_link_goes_with_all_of_its_events,
     a_series_has_the_hours_or_days_of_its_range,
     the_most_frequent_are_told_first,
     old_events_are_forgotten_and_nothing_else,

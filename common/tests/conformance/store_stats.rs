@@ -115,6 +115,26 @@ pub async fn clicks_that_go_are_counted_out(store: &dyn Store) {
     }
 }
 
+/// More than go at once.
+pub async fn a_popular_link_goes_with_all_of_its_events(store: &dyn Store) {
+    let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
+    let (of_ada, of_bob) = (url(store, ada, "CODE12").await.id, url(store, bob, "CODE13").await.id);
+    for (journal, followed, owner) in [(0, of_ada, ada), (100, of_bob, bob)] {
+        let clicks = vec![click(followed, owner); 10_000];
+        for n in 0..6 {
+            ship(store, journal + n, &clicks).await;
+        }
+    }
+    let total = async || store.list_events(EventFilter::default(), page(1, 1)).await.unwrap().total;
+    assert_eq!(total().await, Total::Exactly(120_002));
+    store.delete_url(of_ada).await.unwrap().unwrap();
+    assert_eq!(total().await, Total::Exactly(60_001));
+    store.delete_user(bob, false).await.unwrap_err();
+    assert_eq!(total().await, Total::Exactly(60_001));
+    store.delete_user(bob, true).await.unwrap().unwrap();
+    assert_eq!(total().await, Total::Exactly(0));
+}
+
 pub async fn a_series_has_the_hours_or_days_of_its_range(store: &dyn Store) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;

@@ -152,29 +152,6 @@ async fn a_database_of_before_is_carried_over() {
     assert_eq!(number(&db, totals).await, 0);
 }
 
-#[tokio::test]
-async fn a_link_with_more_events_than_a_request_can_delete_goes_with_all_of_them() {
-    let (store, config) = store(Postgres::shared()).await;
-    let db = connect(&config).await;
-    let (ada, bob) = (user(&store, "ada").await.id, user(&store, "bob").await.id);
-    url(&store, ada, "AAAAAA").await;
-    url(&store, bob, "BBBBBB").await;
-    db.batch_execute(
-        "INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-         SELECT id, user_id, 'clicked', now(), '{}' FROM urls, generate_series(1, 110000)",
-    )
-    .await
-    .unwrap();
-    let rows = "SELECT count(*) FROM events";
-    store.delete_url(tern_common::Id::new(1).unwrap()).await.unwrap().unwrap();
-    assert_eq!(number(&db, rows).await, 110_001);
-    store.delete_user(bob, false).await.unwrap_err();
-    assert_eq!(number(&db, rows).await, 110_001);
-    store.delete_user(bob, true).await.unwrap().unwrap();
-    let left = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM click_counts) + row_total('events', '')";
-    assert_eq!(number(&db, left).await, 0);
-}
-
 /// No plan of a page or an event looks at more than it shows, once there are many.
 #[tokio::test]
 async fn pages_are_read_from_indexes() {

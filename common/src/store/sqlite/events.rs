@@ -63,8 +63,28 @@ pub(super) fn list(db: &Connection, filter: EventFilter, page: Page) -> Result<L
     List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row)
 }
 
+/// More events than these are deleted in parts: at once they take a quarter of a second.
+const MANY: i64 = 50_000;
+
+/// Whether a url or a user has many events.
+pub(super) fn are_many(db: &Connection, column: &'static str, id: Id) -> Result<bool> {
+    let sql = "SELECT coalesce(max(n), 0) FROM row_counts WHERE list = 'events' AND filter = ?1";
+    let n: i64 = db.prepare_cached(sql)?.query_row([format!("{column}={id}")], |row| row.get(0))?;
+    Ok(n > MANY)
+}
+
+/// Deletes the first events of a url or a user; false if there are fewer than make up a part.
+pub(super) fn delete_part(db: &Transaction<'_>, column: &'static str, id: Id) -> Result<bool> {
+    let last = format!("SELECT id FROM events WHERE {column} = ?1 ORDER BY id LIMIT 1 OFFSET ?2");
+    let last: Option<Id> = db.prepare_cached(&last)?.query_row((id, FORGOTTEN_AT_ONCE), |row| row.get(0)).optional()?;
+    let Some(last) = last else { return Ok(false) };
+    let delete = format!("DELETE FROM events WHERE {column} = ?1 AND id <= ?2");
+    db.prepare_cached(&delete)?.execute((id, last))?;
+    Ok(true)
+}
+
 /// Events forgotten in one transaction, for which other writers wait.
-const FORGOTTEN_AT_ONCE: i64 = 2_000;
+const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
 /// Between which ids the events from before `horizon` are.
 pub(super) fn find_old(db: &Connection, horizon: Timestamp) -> Result<Option<(Id, Id)>> {

@@ -74,6 +74,15 @@ impl SqliteStore {
         interact(connection(&self.readers).await?, move |connection| work(&*connection.transaction()?)).await
     }
 
+    /// Deletes most of the events of a url or a user that is about to go, in parts, if they are so many that all other
+    /// writers would have to wait for long.
+    async fn thin_out(&self, column: &'static str, id: Id) -> Result<()> {
+        if self.read(move |db| events::are_many(db, column, id)).await? {
+            while self.write(move |db| events::delete_part(db, column, id)).await? {}
+        }
+        Ok(())
+    }
+
     /// Runs `work` in the write transaction and commits it, unless it fails.
     async fn write<T: Send + 'static>(
         &self,
@@ -162,6 +171,9 @@ impl Store for SqliteStore {
     }
 
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+        if cascade {
+            self.thin_out("user_id", id).await?;
+        }
         self.write(move |db| users::delete(db, id, cascade)).await
     }
 
@@ -186,6 +198,7 @@ impl Store for SqliteStore {
     }
 
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
+        self.thin_out("url_id", id).await?;
         self.write(move |db| urls::delete(db, id)).await
     }
 
