@@ -10,8 +10,8 @@ use crate::{check_unavailable, config, connect, eventually, new_user, store, use
 
 /// A batch that would only move its journal.
 fn nothing() -> ClickBatch<'static> {
-    let to = JournalPosition { segment: 0, offset: 0 };
-    ClickBatch { journal: JournalId(1), from: None, to, clicks: &[] }
+    let to = JournalPosition { segment: 0, offset: 0, sequence: 0 };
+    ClickBatch { journal: JournalId(1), from: None, to, clicks: &[], parked: 0 }
 }
 
 #[tokio::test]
