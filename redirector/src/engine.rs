@@ -60,7 +60,7 @@ impl Engine {
         decide(&self.map, code, |mut outcome| {
             match outcome {
                 // Before the answer exists: what was answered is recorded, whatever happens to the socket.
-                Outcome::Redirect(entry) if visit.is_get => self.recorder.record(entry, visit.at),
+                Outcome::Redirect(link) if visit.is_get => self.recorder.record(link, visit.at),
                 Outcome::NotFound => {
                     if let Err(wait) = self.spend_miss(visit.peer, forwarded_for) {
                         outcome = Outcome::Refused { retry_after_seconds: whole_seconds(wait) };
@@ -117,7 +117,7 @@ impl Service for Engine {
         self.follow(&visit, forwarded_for, |outcome, code| {
             let message = message(&outcome, code).map(str::as_bytes);
             match outcome {
-                Outcome::Redirect(entry) => reply.found(entry.link.target.location().as_bytes()),
+                Outcome::Redirect(link) => reply.found(link.location().as_bytes()),
                 Outcome::Gone => reply.error(Status::Gone, &message),
                 Outcome::NotFound => reply.error(Status::NotFound, &message),
                 Outcome::NotReady => {

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use crossbeam_queue::ArrayQueue;
-use tern_common::Click;
+use tern_common::{Click, ShortCode, TargetUrl};
 
-use crate::link_map::Entry;
+use crate::link_map::LinkView;
 use crate::metrics::{ClickMetrics, Drop};
 pub use shipper::Shipper;
 
@@ -20,29 +20,10 @@ pub use shipper::Shipper;
 /// Each takes 32 bytes, whether it is used or not.
 pub const DEFAULT_CAPACITY: usize = 1 << 18;
 
-/// A click as a worker leaves it.
-#[derive(Debug)]
-struct Waiting {
-    entry: Arc<Entry>,
-    at: SystemTime,
-}
-
-impl Waiting {
-    fn into_click(self) -> Click {
-        Click {
-            url_id: self.entry.link.url_id,
-            owner_id: self.entry.link.owner_id,
-            short_code: self.entry.code.clone(),
-            target: self.entry.link.target.clone(),
-            at: self.at,
-        }
-    }
-}
-
 /// What both ends share.
 #[derive(Debug)]
 struct Queue {
-    waiting: ArrayQueue<Waiting>,
+    waiting: ArrayQueue<Click>,
     /// Clicks that the shipper took and the store has not. Written by the shipper, read for the metrics.
     in_hand: AtomicUsize,
 }
@@ -69,9 +50,16 @@ pub fn queue(capacity: usize, metrics: ClickMetrics) -> (Recorder, Shipper) {
 
 impl Recorder {
     /// Records one redirect. Called before its answer is handed to the socket.
-    pub fn record(&self, entry: &Arc<Entry>, at: SystemTime) {
+    pub fn record(&self, link: LinkView<'_>, at: SystemTime) {
         self.metrics.accepted.inc();
-        if self.queue.waiting.push(Waiting { entry: Arc::clone(entry), at }).is_err() {
+        let click = Click {
+            url_id: link.url_id,
+            owner_id: link.owner_id,
+            short_code: ShortCode::parse(link.code).expect("the map holds checked codes"),
+            target: TargetUrl::parse(link.original_url()).expect("the map holds checked targets"),
+            at,
+        };
+        if self.queue.waiting.push(click).is_err() {
             self.metrics.dropped(Drop::QueueFull, 1);
         }
     }

@@ -9,7 +9,7 @@ use tern_common::store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Queue, Waiting};
+use super::Queue;
 use crate::metrics::{ClickMetrics, Drop};
 
 /// Clicks in one transaction.
@@ -70,7 +70,7 @@ impl Shipper {
     fn fill(&mut self) {
         if self.batch.is_empty() {
             let waiting = std::iter::from_fn(|| self.queue.waiting.pop());
-            self.batch.extend(waiting.take(BATCH).map(Waiting::into_click));
+            self.batch.extend(waiting.take(BATCH));
             self.queue.in_hand.store(self.batch.len(), Ordering::Relaxed);
         }
     }
