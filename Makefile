@@ -1,10 +1,10 @@
 # The documented commands. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench tools
+.PHONY: help run test lint bench bench-map tools
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
@@ -22,6 +22,11 @@ bench: tools ## Measure redirects beside nginx with wrk, in turns (about a minut
 	@scripts/install-if-missing wrk:wrk nginx:nginx-light curl:curl
 	cargo build --release --locked --package tern
 	bench/wrk-beside-nginx
+
+LINKS ?= 1000000
+bench-map: tools ## Measure the map beside dashmap and papaya (LINKS=1000000; ten million take 5 GB)
+	cd bench && cargo build --release --locked --bin map
+	for what in look-ups memory replacement start; do bench/target/release/map $$what $(LINKS); done
 
 # A C compiler, for SQLite and the allocator.
 tools:
