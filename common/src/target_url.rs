@@ -195,10 +195,19 @@ mod tests {
 
     #[test]
     fn most_targets_are_plain() {
-        for text in ["https://example.com", "http://a.b-c.example/x?y#z", "https://localhost/", "https://9gag.com/~%zz\"<"] {
+        for text in
+            ["https://example.com", "http://a.b-c.example/x?y#z", "https://localhost/", "https://9gag.com/~%zz\"<"]
+        {
             assert!(is_plain(text), "{text}");
         }
-        for text in ["https://1.2.3.4/", "https://a.0x1/", "https://xn--a.example/", "https://a..b/", "https://a:1/", "https:///"] {
+        for text in [
+            "https://1.2.3.4/",
+            "https://a.0x1/",
+            "https://xn--a.example/",
+            "https://a..b/",
+            "https://a:1/",
+            "https:///",
+        ] {
             assert!(!is_plain(text), "{text}");
         }
     }
