@@ -1,0 +1,5 @@
+//! What the benchmarks share.
+
+pub mod maps;
+pub mod measure;
+pub mod sample;
