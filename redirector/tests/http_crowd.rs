@@ -2,6 +2,7 @@
 //! own, because it counts this process's memory.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in a function of its own")]
+#![expect(clippy::print_stdout, reason = "it tells its figures")]
 
 mod support;
 
@@ -30,9 +31,9 @@ fn honest_clients_are_served_beside_a_crowd() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     assert!(hard >= DESCRIPTORS, "this test needs {DESCRIPTORS} descriptors: ulimit -Hn {DESCRIPTORS}");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    match std::env::var(CROWD_FOR) {
-        Ok(addr) => be_the_crowd(addr.parse().unwrap()),
-        Err(_) => serve_beside_a_crowd(),
+    match std::env::var_os(CROWD_FOR) {
+        Some(addr) => be_the_crowd(addr.to_str().unwrap().parse().unwrap()),
+        None => serve_beside_a_crowd(),
     }
 }
 
