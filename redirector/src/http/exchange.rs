@@ -163,7 +163,9 @@ impl Exchange {
     /// Answers what never became a head that can be served.
     pub(super) fn refuse(&mut self, Refusal { status, message }: Refusal, stats: &Stats) {
         stats.count_refused(status);
-        let framing = Framing { head_only: is_head(self.input.bytes()), close: true };
+        // What came behind the mistake may have come by chance.
+        let head_only = is_head(&self.input.bytes()[..self.scanner.seen()]);
+        let framing = Framing { head_only, close: true };
         let reply = Reply::new(&mut self.output, &mut self.date, date::now_micros(), framing);
         reply.error(status, &[message.as_bytes()]);
     }

@@ -56,16 +56,21 @@ const fn bad(message: &'static str) -> Refusal {
 }
 
 impl Scanner {
+    /// How many bytes were looked at. Those behind have no part in what was found.
+    pub(super) fn seen(&self) -> usize {
+        self.seen
+    }
+
     /// Looks at the bytes that are new. `bytes` starts at the same place at every call for one head and only
     /// grows; `limit` bounds the head, empty lines before it included.
     pub(super) fn advance(&mut self, bytes: &[u8], limit: usize) -> Scan {
         while let Some(offset) = bytes.get(self.seen..).and_then(|new| memchr::memchr(b'\n', new)) {
             let lf = self.seen + offset;
+            self.seen = lf + 1;
             if lf == self.line || bytes[lf - 1] != b'\r' {
                 return Scan::Refused(bad("A line of the request head does not end in CR LF"));
             }
             let (empty, first) = (lf - self.line == 1, self.line == self.begin);
-            self.seen = lf + 1;
             self.line = lf + 1;
             if empty && first {
                 self.begin = lf + 1;

@@ -13,6 +13,7 @@ use tern_redirector::http::{Exchange, Limits, Reply, Request, Service, Stats, St
 const SEEDS: &[&str] = &[
     "GET /CODE12 HTTP/1.1|Host: t.example||",
     "HEAD /CODE12 HTTP/1.1|Host: t.example||",
+    "\nHEAD /CODE12 HTTP/1.1|Host: t.example||",
     "GET /GONE12?x=y HTTP/1.1|Host: t.example||",
     "GET /nope HTTP/1.0||",
     "POST /CODE12 HTTP/1.1|Host: t.example|Content-Length: 5||hello",
