@@ -101,6 +101,12 @@ fn the_redirect_path_takes_no_lock() {
         let except = ["redirector/src/link_map/model"];
         check_ignorant(&format!("redirector/src/{path}"), &except, &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     }
+    // Its one lock is tried, and never waited for but at the end of the process.
+    check_ignorant("redirector/src/clicks/unrecorded.rs", &[], &["Mutex", "RwLock", "Condvar", "thread_local!"]);
+    check_ignorant("redirector/src/clicks/journal/lane.rs", &[], &["RwLock", "Condvar", "thread_local!"]);
+    let lane = sources("redirector/src/clicks/journal/lane.rs").remove(0).1;
+    let waits = lane.iter().filter(|line| line.contains(".lock()")).count();
+    assert_eq!(waits, 1, "close alone waits for the writer");
 }
 
 #[test]
