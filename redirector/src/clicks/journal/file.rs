@@ -6,11 +6,11 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::{Advice, MmapMut};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
-use super::segment::write_header;
+use super::segment::{HEADER_LEN, write_header};
 
 /// Held by the process that a journal belongs to.
 const LOCK: &str = "lock";
@@ -133,9 +133,16 @@ pub fn remove_leftovers(root: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Mapped {
     pub number: u64,
-    /// For whoever syncs it.
-    pub file: Arc<File>,
-    bytes: MmapMut,
+    map: Arc<MmapRaw>,
+}
+
+/// The same segment for whoever puts it on disk.
+#[derive(Debug)]
+pub struct Syncing {
+    pub number: u64,
+    map: Arc<MmapRaw>,
+    /// Everything before this is on disk, but for the header of a segment that was sealed since.
+    synced: usize,
 }
 
 impl Mapped {
@@ -156,29 +163,59 @@ impl Mapped {
         posix_fallocate(&file, 0, file_len)?;
         // A file is found after a power cut if its directory is on disk, too.
         path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())?;
-        #[expect(unsafe_code, reason = "the journal writes through a mapping, so that a click costs no system call")]
-        // SAFETY: the file is new, in a directory that only this process has the lock of; others look at it only once
-        // the lock is free. This process cuts or maps it nowhere else while it is mapped here.
-        let mut bytes = unsafe { MmapMut::map_mut(&file)? };
+        let map = MmapOptions::new().map_raw(&file)?;
         // The faults of the first write to each page are taken here. Kernels before 5.14 do not know this.
-        match bytes.advise(Advice::PopulateWrite) {
+        match map.advise(Advice::PopulateWrite) {
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
-            _ => write_header(&mut bytes, journal, number),
+            _ => {}
         }
-        Ok(Mapped { number, file: Arc::new(file), bytes })
+        let mut segment = Mapped { number, map: Arc::new(map) };
+        write_header(&mut segment, journal, number);
+        Ok(segment)
+    }
+
+    pub fn syncing(&self) -> Syncing {
+        Syncing { number: self.number, map: Arc::clone(&self.map), synced: 0 }
+    }
+
+    /// Puts a part of it on disk.
+    pub fn sync(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.map.flush_range(offset, len)
+    }
+}
+
+impl Syncing {
+    /// Puts everything before `end` on disk that is not yet there. Only that: the kernel writes whole pages and watches
+    /// them for the next write, which then takes a fault, and those that are not written yet are left in peace.
+    pub fn sync_to(&mut self, end: usize) -> io::Result<()> {
+        self.map.flush_range(self.synced, end.saturating_sub(self.synced))?;
+        self.synced = end;
+        Ok(())
+    }
+
+    /// Puts all of a sealed segment on disk.
+    pub fn sync_sealed(&mut self) -> io::Result<()> {
+        self.sync_to(self.map.len())?;
+        self.map.flush_range(0, HEADER_LEN)
     }
 }
 
 impl Deref for Mapped {
     type Target = [u8];
 
+    #[expect(unsafe_code, reason = "the journal writes through a mapping, so that a click costs no system call")]
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        // SAFETY: the mapping lives as long as `self`. The file is new, in a directory of which this process has the
+        // lock, and nobody cuts it while it is mapped. In this process the memory is referred to through this one value
+        // alone: `Syncing` has it put on disk, and never looks at it.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) }
     }
 }
 
 impl DerefMut for Mapped {
+    #[expect(unsafe_code, reason = "see `deref`")]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        // SAFETY: as for `deref`, and `self` is borrowed for writing.
+        unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr(), self.map.len()) }
     }
 }

@@ -1,6 +1,5 @@
 //! What the journals need that takes time, on a thread of its own: room ahead of the writers, and syncs behind them.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::file::{self, Mapped};
+use super::file::{self, Mapped, Syncing};
 use super::lane::{Dropped, Lane};
 use super::space::Space;
 
@@ -56,7 +55,7 @@ struct Kept {
     /// Segments made so far.
     made: u64,
     /// Segments that may hold something that is not on disk yet, oldest first.
-    unsynced: Vec<(u64, Arc<File>)>,
+    unsynced: Vec<Syncing>,
     /// Up to where everything is on disk.
     synced: Option<(u64, u64)>,
     try_from: Option<Instant>,
@@ -154,7 +153,7 @@ impl Work {
                     kept.try_from = None;
                     kept.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
                     if !self.config.sync_every.is_zero() {
-                        kept.unsynced.push((segment.number, Arc::clone(&segment.file)));
+                        kept.unsynced.push(segment.syncing());
                     }
                     drop(kept.lane.ready.push(segment));
                 }
@@ -185,8 +184,13 @@ impl Work {
             if kept.synced == Some(published) {
                 continue;
             }
-            for (number, file) in kept.unsynced.iter().filter(|(number, _)| *number <= published.0) {
-                if let Err(error) = file.sync_data() {
+            let (current, end) = published;
+            for segment in kept.unsynced.iter_mut().filter(|segment| segment.number <= current) {
+                let is_sealed = segment.number < current;
+                let end = usize::try_from(end).unwrap_or(usize::MAX);
+                let synced = if is_sealed { segment.sync_sealed() } else { segment.sync_to(end) };
+                if let Err(error) = synced {
+                    let number = segment.number;
                     // What it holds is still in memory, and may reach the disk or not; the kernel does not say it
                     // twice. What comes from now on goes to another segment.
                     tracing::error!(%error, segment = number, "a segment of the journal could not be synced");
@@ -199,7 +203,7 @@ impl Work {
                 }
             }
             // The one that is being filled stays; those before it will not change any more.
-            kept.unsynced.retain(|(number, _)| *number >= published.0);
+            kept.unsynced.retain(|segment| segment.number >= current);
             kept.synced = Some(published);
         }
     }

@@ -127,9 +127,10 @@ impl Lane {
         // Whoever kills this process finds either no length or a whole record.
         fence(Ordering::Release);
         room[..published.len()].copy_from_slice(&published);
+        let start = *offset;
         *offset += len;
         *sequence += 1;
-        if self.sync_each && segment.file.sync_data().is_err() {
+        if self.sync_each && segment.sync(start, len).is_err() {
             self.sync_errors.fetch_add(1, Ordering::Relaxed);
             self.is_suspect.store(true, Ordering::Relaxed);
         }
