@@ -1,0 +1,16 @@
+//! What the benchmarks share.
+
+pub mod answer;
+pub mod charts;
+pub mod cost;
+pub mod document;
+pub mod figures;
+pub mod goals;
+pub mod idle;
+pub mod machine;
+pub mod measured;
+pub mod run;
+pub mod scene;
+pub mod servers;
+pub mod turns;
+pub mod workload;
