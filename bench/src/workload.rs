@@ -37,7 +37,7 @@ pub fn is_active(n: u64) -> bool {
 
 /// The mean length of a code and a target together, which is what a map of links has to hold, in bytes.
 pub fn mean_payload(links: u64) -> f64 {
-    let bytes: u64 = (0..links).map(|n| (6 + 36 + n * 7 % 40)).sum();
+    let bytes: u64 = (0..links).map(|n| 6 + 36 + n * 7 % 40).sum();
     bytes as f64 / links as f64
 }
 
