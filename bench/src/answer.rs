@@ -68,7 +68,10 @@ mod tests {
         let whole = |text: &str| parse(text.as_bytes()).unwrap();
         assert_eq!(whole(empty), Some(Answer { status: 302, head: empty.len(), length: empty.len() }));
         assert_eq!(whole(&format!("{empty}{with_body}")).unwrap().length, empty.len());
-        assert_eq!(whole(with_body).unwrap(), Answer { status: 404, head: with_body.len() - 3, length: with_body.len() });
+        assert_eq!(
+            whole(with_body).unwrap(),
+            Answer { status: 404, head: with_body.len() - 3, length: with_body.len() }
+        );
         assert_eq!(whole(&with_body[..with_body.len() - 1]), None);
         assert_eq!(whole(&empty[..20]), None);
         assert!(parse(b"SSH-2.0\r\n\r\n").is_err());

@@ -7,21 +7,26 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::figures::{Figure, thousands};
+use crate::servers::Kind;
 
 const INK: RGBColor = RGBColor(0x80, 0x80, 0x80);
 const OTHERS: RGBColor = RGBColor(0x8a, 0x9a, 0xa8);
 const OURS: RGBColor = RGBColor(0x2f, 0x8f, 0xd0);
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0x8a, 0x8a, 0x8a),
-    RGBColor(0xb0, 0x7a, 0xd0),
-    RGBColor(0x3f, 0xa0, 0x5a),
-    RGBColor(0x8f, 0xb0, 0x30),
-    RGBColor(0xe0, 0x7b, 0x39),
-    OURS,
-    RGBColor(0x40, 0xb8, 0xb8),
-];
 const FONT: &str = "sans-serif";
 const WIDTH: u32 = 760;
+
+/// A server has the same colour in every chart.
+fn colour(kind: Kind) -> RGBColor {
+    match kind {
+        Kind::Floor => RGBColor(0x8a, 0x8a, 0x8a),
+        Kind::MiniHttp => RGBColor(0xb0, 0x7a, 0xd0),
+        Kind::Nginx => RGBColor(0x3f, 0xa0, 0x5a),
+        Kind::NginxLog => RGBColor(0x8f, 0xb0, 0x30),
+        Kind::HaProxy => RGBColor(0xe0, 0x7b, 0x39),
+        Kind::Tern => OURS,
+        Kind::TernSilent => RGBColor(0x40, 0xb8, 0xb8),
+    }
+}
 
 /// A bar for each value, with a line from the least to the most.
 #[derive(Clone, Debug)]
@@ -61,13 +66,14 @@ impl Bars<'_> {
     }
 }
 
-/// A line for each server over some points, on a scale of powers of ten.
+/// A line for each server over some points.
 #[derive(Clone, Debug)]
 pub struct Lines<'a> {
     pub title: &'a str,
     pub points: Vec<String>,
-    /// A name and a value for each point from the first on, as far as there are some.
-    pub lines: Vec<(String, Vec<f64>)>,
+    /// A value for each point from the first on, as far as there are some.
+    pub lines: Vec<(Kind, Vec<f64>)>,
+    /// By powers of ten, not from zero.
     pub log: bool,
 }
 
@@ -126,11 +132,11 @@ impl Lines<'_> {
     where
         Y: Ranged<ValueType = f64>,
     {
-        for ((_, values), colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
+        for (kind, values) in &self.lines {
             let points = || values.iter().enumerate().map(|(at, value)| (at as f64, *value));
-            let line = LineSeries::new(points(), colour.stroke_width(2));
+            let line = LineSeries::new(points(), colour(*kind).stroke_width(2));
             chart.draw_series(line).map_err(|error| error.to_string())?;
-            let dots = points().map(|point| Circle::new(point, 3, colour.filled()));
+            let dots = points().map(|point| Circle::new(point, 3, colour(*kind).filled()));
             chart.draw_series(dots).map_err(|error| error.to_string())?;
         }
         Ok(())
@@ -141,11 +147,11 @@ impl Lines<'_> {
         root: &DrawingArea<SVGBackend<'c>, plotters::coord::Shift>,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let left = WIDTH.cast_signed() - 185;
-        for (n, ((name, _), colour)) in (0..).zip(self.lines.iter().zip(COLOURS.iter().cycle())) {
+        for (n, (kind, _)) in (0..).zip(&self.lines) {
             let middle = 50 + n * 22;
-            let line = PathElement::new([(left, middle), (left + 22, middle)], colour.stroke_width(3));
+            let line = PathElement::new([(left, middle), (left + 22, middle)], colour(*kind).stroke_width(3));
             root.draw(&line).map_err(|error| error.to_string())?;
-            let name = Text::new(name.clone(), (left + 30, middle), text(14, HPos::Left));
+            let name = Text::new(kind.name(), (left + 30, middle), text(14, HPos::Left));
             root.draw(&name).map_err(|error| error.to_string())?;
         }
         Ok(())
@@ -173,10 +179,10 @@ mod tests {
         for log in [true, false] {
             let path = directory.path().join("lines.svg");
             let points = ["p50", "p99"].map(str::to_owned).into();
-            let lines = vec![("floor".to_owned(), vec![10.0, 1_000.0]), ("nginx".to_owned(), vec![20.0])];
+            let lines = vec![(Kind::Floor, vec![10.0, 1_000.0]), (Kind::HaProxy, vec![20.0])];
             Lines { title: "Latency", points, lines, log }.draw(&path).unwrap();
             let drawn = std::fs::read_to_string(path).unwrap();
-            assert!(drawn.contains("p50") && drawn.contains("p99") && drawn.contains("nginx"));
+            assert!(drawn.contains("p50") && drawn.contains("p99") && drawn.contains("HAProxy"));
         }
     }
 }

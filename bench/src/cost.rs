@@ -50,7 +50,8 @@ pub fn resident(pid: u32) -> Result<u64> {
     Ok(total)
 }
 
-fn family(pid: u32) -> Result<Vec<u32>> {
+/// The process and its children.
+pub fn family(pid: u32) -> Result<Vec<u32>> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     let children = children.split_whitespace().map(str::parse::<u32>);
     Ok([Ok(pid)].into_iter().chain(children).collect::<Result<_, _>>()?)

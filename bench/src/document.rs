@@ -40,7 +40,7 @@ fn draw(run: &Measured, directory: &Path) -> Result<()> {
     let quantiles: [fn(Latencies) -> f64; 4] = [|l| l.p50, |l| l.p90, |l| l.p99, |l| l.p999];
     let line = |turns: &Turns<Latencies>| {
         let medians = quantiles.iter().filter_map(|of| Some(turns.figure(of)?.median));
-        (turns.case.name(), medians.collect())
+        (turns.case.kind, medians.collect())
     };
     let lines = Lines {
         title: &format!("Latency at {} requests a second, microseconds", thousands(run.rate, 0)),
@@ -60,7 +60,7 @@ fn draw_sizes(run: &Measured, directory: &Path) -> Result<()> {
     let line = |kind: Kind| {
         let sizes = run.sizes.iter().filter(move |size| size.kind == kind);
         let medians = sizes.filter_map(|size| Some(Figure::of(size.serving())?.median));
-        (kind.name().to_owned(), medians.collect())
+        (kind, medians.collect())
     };
     let lines = Lines {
         title: "CPU per request by number of links, microseconds",
@@ -156,7 +156,7 @@ fn method(run: &Measured) -> String {
          | load average before and after | {:.2}, {:.2} |\n\
          | beside Tern | {} |\n\
          | links | codes of 6 characters, targets of 36 to 75; every eighth switched off |\n\
-         | Tern | release build, over PostgreSQL and Redis on the same machine; PostgreSQL does not wait for its disk |\n\
+         | Tern | release build, over PostgreSQL and Redis on the same machine; PostgreSQL does not wait for its disk, and runs at the lowest priority, since it stands for a machine of its own |\n\
          | floor | an epoll loop that finds the end of a head and answers a constant 302 as long as Tern's |\n\
          | may_minihttp | a constant 302 |\n\
          | nginx | `map`, `return 302`; without a log, and with `access_log ... buffer=64k` |\n\
@@ -184,9 +184,8 @@ fn goals_table(run: &Measured) -> String {
 
 fn peaks_table(turns: &[Turns<Peak>]) -> String {
     let floor = find(turns, Case::hits(Kind::Floor));
-    let mut text = String::from(
-        "| server | CPU serving, us | x floor | CPU control, us | requests/s |\n|---|---|---|---|---|\n",
-    );
+    let mut text =
+        String::from("| server | CPU serving, us | x floor | CPU control, us | requests/s |\n|---|---|---|---|---|\n");
     for row in turns {
         let serving = |peak: Peak| peak.serving;
         let to_floor = floor.and_then(|floor| Figure::ratio(&row.each(serving), &floor.each(serving)));
@@ -222,7 +221,8 @@ fn latency_table(turns: &[Turns<Latencies>]) -> String {
 }
 
 fn scaling(run: &Measured) -> String {
-    let mut text = String::from("| server | CPU per request, two workers to one | requests/s, two to one |\n|---|---|---|\n");
+    let mut text =
+        String::from("| server | CPU per request, two workers to one | requests/s, two to one |\n|---|---|---|\n");
     for two in &run.two {
         let Some(one) = find(&run.one, two.case) else { continue };
         let ratio = |of: fn(Peak) -> f64| Some(two.figure(of)?.median / one.figure(of)?.median);

@@ -137,8 +137,7 @@ fn memory(run: &Measured) -> Row {
         Some((payload, format!("payload + {beyond:.1} bytes"), Met::if_at_most(beyond, 32.0)))
     };
     let measured = measure();
-    let yardstick =
-        measured.as_ref().map_or_else(String::new, |(payload, ..)| format!("payload {payload:.1} bytes"));
+    let yardstick = measured.as_ref().map_or_else(String::new, |(payload, ..)| format!("payload {payload:.1} bytes"));
     row("memory per link", "payload + 32 bytes", yardstick, measured.map(|(_, result, met)| (result, met)))
 }
 

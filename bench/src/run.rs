@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::cost::resident;
 use crate::idle;
 use crate::machine::{Machine, load_average, now, version};
-use crate::measured::{Case, Idle, Measured, Plan, Size, Turns, find};
+use crate::measured::{Case, Measured, Plan, Size, Turns, find};
 use crate::scene::{Links, Scene};
 use crate::servers::{Kind, Server, data};
 use crate::turns::{Latencies, Peak, peak, steady};
@@ -28,16 +28,17 @@ pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
     let smallest = *plan.sizes.first().context("no links to measure with")?;
     let links = scene.links(smallest)?;
     say(&format!("{smallest} links, one worker: {} rounds of {} s", plan.rounds, plan.seconds));
-    let servers = start_all(&scene, &links, 1)?;
-    let one = peaks(&servers, &links, &cases(), plan.rounds, plan.seconds, 1)?;
+    let servers = Fleet::start(&scene, &links, 1)?;
+    let one = servers.peaks(&cases(), plan.rounds, plan.seconds)?;
     let rate = rate(&one)?;
     say(&format!("the same at {rate:.0} requests a second: {} rounds", plan.steady_rounds));
-    let steady = steadies(&servers, &links, &plan, rate)?;
-    let idle = idle_connections(&servers)?;
+    let steady = servers.steadies(&plan, rate)?;
+    // Without clicks, so that nothing but connections comes and goes.
+    let idle = idle::measure(servers.of_kind(Kind::TernSilent)?)?;
     drop(servers);
     say("two workers");
-    let servers = start_all(&scene, &links, 2)?;
-    let two = peaks(&servers, &links, &Kind::ALL.map(Case::hits), plan.rounds_of_two, plan.seconds, 2)?;
+    let servers = Fleet::start(&scene, &links, 2)?;
+    let two = servers.peaks(&Kind::ALL.map(Case::hits), plan.rounds_of_two, plan.seconds)?;
     drop(servers);
     let sizes = sizes(&scene, links, &plan)?;
     Ok(Measured {
@@ -58,64 +59,64 @@ pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
     })
 }
 
-fn start_all(scene: &Scene, links: &Links, workers: usize) -> Result<Vec<Server>> {
-    let start = |kind| Server::start(scene, links, kind, workers, &data(scene, kind, &format!("{workers}-workers")));
-    Kind::ALL.into_iter().map(start).collect()
-}
-
-fn of_kind(servers: &[Server], kind: Kind) -> Result<&Server> {
-    servers.iter().find(|server| server.kind == kind).context("a server that was not started")
-}
-
-fn peaks(
-    servers: &[Server],
-    links: &Links,
-    cases: &[Case],
-    rounds: usize,
-    seconds: u32,
-    threads: usize,
-) -> Result<Vec<Turns<Peak>>> {
-    let mut turns: Vec<Turns<Peak>> = cases.iter().copied().map(Turns::new).collect();
-    for _ in 0..rounds {
-        for turns in &mut turns {
-            let Case { kind, asks } = turns.case;
-            let peak = peak(of_kind(servers, kind)?, asks, &links.codes(asks), seconds, threads)?;
-            say_peak(&turns.case.name(), peak);
-            turns.rounds.push(peak);
-        }
-    }
-    Ok(turns)
-}
-
 /// Half of what Tern does at most, for everybody: latencies at different rates say nothing about each other.
 fn rate(one: &[Turns<Peak>]) -> Result<f64> {
     let tern = find(one, Case::hits(Kind::Tern)).and_then(|turns| turns.figure(|peak| peak.per_second));
     Ok((tern.context("Tern was not measured")?.median / 2.0).round())
 }
 
-fn steadies(servers: &[Server], links: &Links, plan: &Plan, rate: f64) -> Result<Vec<Turns<Latencies>>> {
-    let mut turns: Vec<Turns<Latencies>> = Kind::ALL.map(Case::hits).map(Turns::new).into();
-    for round in 0..plan.steady_rounds {
-        for turns in &mut turns {
-            let Case { kind, asks } = turns.case;
-            let server = of_kind(servers, kind)?;
-            let seen = steady(server, asks, &links.codes(asks), plan.steady_seconds, rate, round as u64 + 1)?;
-            say(&format!(
-                "  {:<26} p50 {:>7.0} us, p99 {:>7.0} us, p99.9 {:>7.0} us",
-                server.name(),
-                seen.p50,
-                seen.p99,
-                seen.p999
-            ));
-            turns.rounds.push(seen);
-        }
-    }
-    Ok(turns)
+/// One server of each kind, with the same links and as many workers.
+struct Fleet<'a> {
+    scene: &'a Scene,
+    links: &'a Links,
+    workers: usize,
+    servers: Vec<Server>,
 }
 
-fn idle_connections(servers: &[Server]) -> Result<Idle> {
-    // Without clicks, so that nothing but connections comes and goes.
-    idle::measure(of_kind(servers, Kind::TernSilent)?)
+impl<'a> Fleet<'a> {
+    fn start(scene: &'a Scene, links: &'a Links, workers: usize) -> Result<Fleet<'a>> {
+        let place = |kind| data(scene, kind, &format!("{workers}-workers"));
+        let start = |kind| Server::start(scene, links, kind, workers, &place(kind));
+        let servers = Kind::ALL.into_iter().map(start).collect::<Result<_>>()?;
+        Ok(Fleet { scene, links, workers, servers })
+    }
+
+    fn of_kind(&self, kind: Kind) -> Result<&Server> {
+        self.servers.iter().find(|server| server.kind == kind).context("a server that was not started")
+    }
+
+    /// Under wrk, with a thread for each worker.
+    fn peaks(&self, cases: &[Case], rounds: usize, seconds: u32) -> Result<Vec<Turns<Peak>>> {
+        let mut turns: Vec<Turns<Peak>> = cases.iter().copied().map(Turns::new).collect();
+        for _ in 0..rounds {
+            for turns in &mut turns {
+                let Case { kind, asks } = turns.case;
+                self.scene.hold_postgres_back()?;
+                let peak = peak(self.of_kind(kind)?, asks, &self.links.codes(asks), seconds, self.workers)?;
+                say_peak(&turns.case.name(), peak);
+                turns.rounds.push(peak);
+            }
+        }
+        Ok(turns)
+    }
+
+    /// Under the generator.
+    fn steadies(&self, plan: &Plan, rate: f64) -> Result<Vec<Turns<Latencies>>> {
+        let mut turns: Vec<Turns<Latencies>> = Kind::ALL.map(Case::hits).map(Turns::new).into();
+        for round in 0..plan.steady_rounds {
+            for turns in &mut turns {
+                let Case { kind, asks } = turns.case;
+                self.scene.hold_postgres_back()?;
+                let (server, codes, seed) = (self.of_kind(kind)?, self.links.codes(asks), round as u64 + 1);
+                let seen = steady(server, asks, &codes, plan.steady_seconds, rate, seed)?;
+                let Latencies { p50, p99, p999, .. } = seen;
+                let name = server.name();
+                say(&format!("  {name:<26} p50 {p50:>7.0} us, p99 {p99:>7.0} us, p99.9 {p999:>7.0} us"));
+                turns.rounds.push(seen);
+            }
+        }
+        Ok(turns)
+    }
 }
 
 /// Which servers are measured with more links. nginx prepares its map for minutes beyond its number, and HAProxy takes
@@ -137,6 +138,7 @@ fn sizes(scene: &Scene, smallest: Links, plan: &Plan) -> Result<Vec<Size>> {
     }
     for _ in 0..if measured.len() > SCALING.len() { plan.rounds } else { 0 } {
         for (size, server, codes) in &mut measured {
+            scene.hold_postgres_back()?;
             let peak = peak(server, Asks::Hits, codes, plan.seconds, 1)?;
             say_peak(&format!("{}, {} links", server.name(), size.links), peak);
             size.peaks.push(peak);

@@ -1,7 +1,7 @@
 //! What the servers stand on: the same links in every form, a PostgreSQL and a Redis of the run's own.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tern_testkit::postgres::{Options, Postgres};
 use tern_testkit::redis::Redis;
 
+use crate::cost;
 use crate::workload::{self, Asks, OWNERS};
 
 /// Everything that is there before the first server.
@@ -18,6 +19,7 @@ use crate::workload::{self, Asks, OWNERS};
 pub struct Scene {
     pub directory: TempDir,
     pub postgres: Postgres,
+    postmaster: u32,
     pub redis: Redis,
     /// Where `tern-redirector` and `tern-admin` are.
     binaries: PathBuf,
@@ -40,12 +42,29 @@ impl Scene {
             .set("max_wal_size", "8GB")
             .set("checkpoint_timeout", "1h")
             .set("maintenance_work_mem", "512MB");
+        let postgres = Postgres::start_new(&options);
+        let postmaster = postmaster(&postgres)?;
+        lower_priority(postmaster)?;
         Ok(Scene {
             directory: tempfile::Builder::new().prefix("tern-bench-").tempdir()?,
-            postgres: Postgres::start_new(&options),
+            postgres,
+            postmaster,
             redis: Redis::start_new(),
             binaries: binaries.canonicalize().context("build the binaries of the workspace first")?,
         })
+    }
+
+    /// Before each turn: PostgreSQL stands for a machine of its own, and runs when nobody who is measured wants the core.
+    pub fn hold_postgres_back(&self) -> Result<()> {
+        for pid in cost::family(self.postmaster)? {
+            // One that ends meanwhile is in nobody's way.
+            if let Err(error) = lower_priority(pid)
+                && Path::new(&format!("/proc/{pid}")).exists()
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     pub fn binary(&self, name: &str) -> Result<PathBuf> {
@@ -93,7 +112,10 @@ impl Scene {
         self.postgres.psql(&links.database, &owners);
         let mut psql = psql(&links.database_url);
         psql.args(["-c", "SET session_replication_role = replica"]);
-        psql.args(["-c", "COPY urls (id, user_id, short_code, original_url, is_active, created_at, updated_at) FROM STDIN"]);
+        psql.args([
+            "-c",
+            "COPY urls (id, user_id, short_code, original_url, is_active, created_at, updated_at) FROM STDIN",
+        ]);
         let mut psql = psql.args(["-c", "VACUUM ANALYZE urls"]).stdin(Stdio::piped()).spawn()?;
         let mut input = BufWriter::new(psql.stdin.take().context("psql has no input")?);
         workload::write_rows(&mut input, links.count)?;
@@ -110,6 +132,30 @@ impl Scene {
         ensure!(status.success(), "psql did not give the links");
         Ok(started.elapsed())
     }
+}
+
+/// The first process of the server.
+fn postmaster(postgres: &Postgres) -> Result<u32> {
+    let data = postgres.psql("postgres", "SHOW data_directory");
+    let file = fs::read_to_string(Path::new(data.trim()).join("postmaster.pid"))?;
+    Ok(file.lines().next().context("PostgreSQL has no process")?.parse()?)
+}
+
+/// The lowest priority, both for a process and, where the kernel makes a group of each session, for its group: of the
+/// groups, each has as much as any other, whatever is in it.
+fn lower_priority(pid: u32) -> Result<()> {
+    const LOWEST: &str = "19";
+    let output = Command::new("renice").args(["-n", LOWEST, "-p", &pid.to_string()]).output()?;
+    ensure!(output.status.success(), "renice: {}", String::from_utf8_lossy(&output.stderr));
+    let group = format!("/proc/{pid}/autogroup");
+    while fs::read_to_string(&group).is_ok_and(|text| !text.trim_end().ends_with(LOWEST)) {
+        match fs::write(&group, LOWEST) {
+            // It may not be asked often.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => pause(Duration::from_millis(100)),
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 fn psql(url: &str) -> Command {

@@ -59,11 +59,7 @@ pub fn peak(server: &Server, asks: Asks, codes: &Path, seconds: u32, threads: us
     server.wait_until_clicks_are_stored()?;
     let stored = Cpu::of(server.pid())?.since(before);
     let per_request = |cpu: Duration| cpu.as_secs_f64() * 1e6 / seen.requests as f64;
-    Ok(Peak {
-        per_second: seen.per_second,
-        serving: per_request(served.serving),
-        control: per_request(stored.control),
-    })
+    Ok(Peak { per_second: seen.per_second, serving: per_request(served.serving), control: per_request(stored.control) })
 }
 
 /// The generator asks for `codes` at `rate` requests a second.
