@@ -156,7 +156,7 @@ fn method(run: &Measured) -> String {
          | load average before and after | {:.2}, {:.2} |\n\
          | beside Tern | {} |\n\
          | links | codes of 6 characters, targets of 36 to 75; every eighth switched off |\n\
-         | Tern | release build, over PostgreSQL and Redis on the same machine; PostgreSQL does not wait for its disk, and runs at the lowest priority, since it stands for a machine of its own |\n\
+         | Tern | release build, over PostgreSQL and Redis on the same machine; PostgreSQL does not wait for its disk, and has the lowest priority during a turn, since it stands for a machine of its own |\n\
          | floor | an epoll loop that finds the end of a head and answers a constant 302 as long as Tern's |\n\
          | may_minihttp | a constant 302 |\n\
          | nginx | `map`, `return 302`; without a log, and with `access_log ... buffer=64k` |\n\

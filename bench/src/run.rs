@@ -91,8 +91,7 @@ impl<'a> Fleet<'a> {
         for _ in 0..rounds {
             for turns in &mut turns {
                 let Case { kind, asks } = turns.case;
-                self.scene.hold_postgres_back()?;
-                let peak = peak(self.of_kind(kind)?, asks, &self.links.codes(asks), seconds, self.workers)?;
+                let peak = peak(self.scene, self.of_kind(kind)?, asks, &self.links.codes(asks), seconds, self.workers)?;
                 say_peak(&turns.case.name(), peak);
                 turns.rounds.push(peak);
             }
@@ -106,9 +105,8 @@ impl<'a> Fleet<'a> {
         for round in 0..plan.steady_rounds {
             for turns in &mut turns {
                 let Case { kind, asks } = turns.case;
-                self.scene.hold_postgres_back()?;
                 let (server, codes, seed) = (self.of_kind(kind)?, self.links.codes(asks), round as u64 + 1);
-                let seen = steady(server, asks, &codes, plan.steady_seconds, rate, seed)?;
+                let seen = steady(self.scene, server, asks, &codes, plan.steady_seconds, rate, seed)?;
                 let Latencies { p50, p99, p999, .. } = seen;
                 let name = server.name();
                 say(&format!("  {name:<26} p50 {p50:>7.0} us, p99 {p99:>7.0} us, p99.9 {p999:>7.0} us"));
@@ -138,8 +136,7 @@ fn sizes(scene: &Scene, smallest: Links, plan: &Plan) -> Result<Vec<Size>> {
     }
     for _ in 0..if measured.len() > SCALING.len() { plan.rounds } else { 0 } {
         for (size, server, codes) in &mut measured {
-            scene.hold_postgres_back()?;
-            let peak = peak(server, Asks::Hits, codes, plan.seconds, 1)?;
+            let peak = peak(scene, server, Asks::Hits, codes, plan.seconds, 1)?;
             say_peak(&format!("{}, {} links", server.name(), size.links), peak);
             size.peaks.push(peak);
         }

@@ -14,6 +14,8 @@ use tern_testkit::redis::Redis;
 use crate::cost;
 use crate::workload::{self, Asks, OWNERS};
 
+const LOWEST: i32 = 19;
+
 /// Everything that is there before the first server.
 #[derive(Debug)]
 pub struct Scene {
@@ -44,7 +46,6 @@ impl Scene {
             .set("maintenance_work_mem", "512MB");
         let postgres = Postgres::start_new(&options);
         let postmaster = postmaster(&postgres)?;
-        lower_priority(postmaster)?;
         Ok(Scene {
             directory: tempfile::Builder::new().prefix("tern-bench-").tempdir()?,
             postgres,
@@ -54,11 +55,19 @@ impl Scene {
         })
     }
 
-    /// Before each turn: PostgreSQL stands for a machine of its own, and runs when nobody who is measured wants the core.
-    pub fn hold_postgres_back(&self) -> Result<()> {
+    /// Does `work` while PostgreSQL, which stands for a machine of its own, runs only when nobody who is measured wants
+    /// the core.
+    pub fn beside_postgres<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.prioritise_postgres(LOWEST)?;
+        let done = work();
+        self.prioritise_postgres(0)?;
+        done
+    }
+
+    fn prioritise_postgres(&self, nice: i32) -> Result<()> {
         for pid in cost::family(self.postmaster)? {
             // One that ends meanwhile is in nobody's way.
-            if let Err(error) = lower_priority(pid)
+            if let Err(error) = set_priority(pid, nice)
                 && Path::new(&format!("/proc/{pid}")).exists()
             {
                 return Err(error);
@@ -141,15 +150,17 @@ fn postmaster(postgres: &Postgres) -> Result<u32> {
     Ok(file.lines().next().context("PostgreSQL has no process")?.parse()?)
 }
 
-/// The lowest priority, both for a process and, where the kernel makes a group of each session, for its group: of the
-/// groups, each has as much as any other, whatever is in it.
-fn lower_priority(pid: u32) -> Result<()> {
-    const LOWEST: &str = "19";
-    let output = Command::new("renice").args(["-n", LOWEST, "-p", &pid.to_string()]).output()?;
-    ensure!(output.status.success(), "renice: {}", String::from_utf8_lossy(&output.stderr));
+/// A priority both for a process and, where the kernel makes a group of each session, for its group: of the groups, each
+/// has as much as any other, whatever is in it.
+fn set_priority(pid: u32, nice: i32) -> Result<()> {
+    let nice = nice.to_string();
+    let output = Command::new("renice").args(["-n", &nice, "-p", &pid.to_string()]).output()?;
+    // Up again, only root may go.
+    let is_refused = !output.status.success() && nice == LOWEST.to_string();
+    ensure!(!is_refused, "renice: {}", String::from_utf8_lossy(&output.stderr));
     let group = format!("/proc/{pid}/autogroup");
-    while fs::read_to_string(&group).is_ok_and(|text| !text.trim_end().ends_with(LOWEST)) {
-        match fs::write(&group, LOWEST) {
+    while fs::read_to_string(&group).is_ok_and(|text| !text.trim_end().ends_with(&format!(" {nice}"))) {
+        match fs::write(&group, &nice) {
             // It may not be asked often.
             Err(error) if error.kind() == ErrorKind::WouldBlock => pause(Duration::from_millis(100)),
             other => other?,

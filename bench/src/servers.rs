@@ -125,7 +125,7 @@ impl Server {
 
     fn wait_until_it_answers(&mut self) -> Result<()> {
         let (port, path) = self.ops_port.map_or((self.port, "/"), |port| (port, "/ready"));
-        eventually(self.name(), || {
+        eventually(self.name(), Duration::from_millis(5), || {
             ensure!(!self.process.has_ended(), "{} has ended", self.kind.name());
             let answered = answer::get(port, path);
             Ok(answered.is_ok_and(|(status, ..)| path == "/" || status == 200))
@@ -148,7 +148,8 @@ impl Server {
     /// What a turn left to be stored must not be paid for in another server's turn.
     pub fn wait_until_clicks_are_stored(&self) -> Result<()> {
         let Some(port) = self.ops_port else { return Ok(()) };
-        eventually("an empty journal", || {
+        // To be asked costs the server CPU, too.
+        eventually("an empty journal", Duration::from_millis(50), || {
             let (_, _, metrics) = answer::get(port, "/metrics")?;
             ensure!(sum(&metrics, "tern_clicks_dropped_total") == 0.0, "clicks were dropped");
             Ok(sum(&metrics, "tern_clicks_pending") == 0.0)
@@ -158,7 +159,7 @@ impl Server {
     /// Ends it as its operator would, and waits until it has.
     pub fn stop(mut self) -> Result<()> {
         self.process.signal(Signal::SIGTERM);
-        eventually("the end of a server", || Ok(self.process.has_ended()))
+        eventually("the end of a server", Duration::from_millis(5), || Ok(self.process.has_ended()))
     }
 }
 
@@ -168,7 +169,7 @@ impl Drop for Server {
         if !self.process.has_ended() {
             self.process.signal(Signal::SIGTERM);
             // What does not end is killed by the drop of the process.
-            let _ = eventually("the end of a server", || Ok(self.process.has_ended()));
+            let _ = eventually("the end of a server", Duration::from_millis(5), || Ok(self.process.has_ended()));
         }
     }
 }
@@ -177,13 +178,13 @@ fn path(path: impl AsRef<Path>) -> String {
     path.as_ref().display().to_string()
 }
 
-fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+fn eventually(what: &str, again: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let started = Instant::now();
     while !is_so().with_context(|| format!("waiting for {what}"))? {
         if started.elapsed() > PATIENCE {
             bail!("{what}: not within {PATIENCE:?}");
         }
-        pause(Duration::from_millis(5));
+        pause(again);
     }
     Ok(())
 }

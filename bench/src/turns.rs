@@ -45,12 +45,13 @@ pub struct Latencies {
 }
 
 /// wrk asks for `codes` until `seconds` are over.
-pub fn peak(server: &Server, asks: Asks, codes: &Path, seconds: u32, threads: usize) -> Result<Peak> {
+pub fn peak(scene: &Scene, server: &Server, asks: Asks, codes: &Path, seconds: u32, threads: usize) -> Result<Peak> {
     let before = Cpu::of(server.pid())?;
     let mut wrk = Command::new("wrk");
     wrk.arg(format!("-t{threads}")).arg(format!("-c{CONNECTIONS}")).arg(format!("-d{seconds}s"));
     wrk.arg("-s").arg(Scene::script()?).arg(format!("http://127.0.0.1:{}", server.port));
-    let output = wrk.arg("--").arg(codes).output().context("wrk is not there")?;
+    wrk.arg("--").arg(codes);
+    let output = scene.beside_postgres(|| wrk.output().context("wrk is not there"))?;
     ensure!(output.status.success(), "wrk: {}", String::from_utf8_lossy(&output.stderr));
     let served = Cpu::of(server.pid())?.since(before);
     let seen = parse_wrk(&String::from_utf8_lossy(&output.stdout)).context("wrk speaks otherwise")?;
@@ -63,14 +64,22 @@ pub fn peak(server: &Server, asks: Asks, codes: &Path, seconds: u32, threads: us
 }
 
 /// The generator asks for `codes` at `rate` requests a second.
-pub fn steady(server: &Server, asks: Asks, codes: &Path, seconds: u32, rate: f64, seed: u64) -> Result<Latencies> {
+pub fn steady(
+    scene: &Scene,
+    server: &Server,
+    asks: Asks,
+    codes: &Path,
+    seconds: u32,
+    rate: f64,
+    seed: u64,
+) -> Result<Latencies> {
     let mut generator = Command::new(beside("generator")?);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
     generator.arg("--address").arg(address.to_string()).arg("--codes").arg(codes);
     generator.arg("--rate").arg(rate.to_string()).arg("--seconds").arg(seconds.to_string());
     generator.arg("--connections").arg(CONNECTIONS.to_string());
     generator.arg("--seed").arg(seed.to_string()).arg("--expect").arg(asks.status().to_string());
-    let output = generator.output()?;
+    let output = scene.beside_postgres(|| Ok(generator.output()?))?;
     ensure!(output.status.success(), "{}: {}", server.name(), String::from_utf8_lossy(&output.stderr));
     let latencies: Latencies = serde_json::from_slice(&output.stdout)?;
     ensure!(latencies.errors == 0, "{}: {} errors", server.name(), latencies.errors);
