@@ -96,11 +96,13 @@ fn document(run: &Measured) -> String {
     text += &goals_table(run);
     text += "## CPU per request and throughput, one worker\n\n";
     text += &format!(
-        "{} links, wrk with {CONNECTIONS} connections for random ones of them, {} rounds of {} s for each server.\n\
+        "{} links, wrk with {CONNECTIONS} connections for random ones of them, {} rounds of {} s for each server: \
+         `wrk -t1 -c{CONNECTIONS} -d{}s -s bench/codes.lua http://127.0.0.1:PORT -- CODES`.\n\
          \"Serving\" is every thread that answers or journals; \"control\" is Tern's threads that store the clicks in \
          PostgreSQL, counted until the last one is stored.\n\n",
         thousands(run.plan.sizes[0] as f64, 0),
         run.plan.rounds,
+        run.plan.seconds,
         run.plan.seconds
     );
     text += &peaks_table(&run.one);
@@ -108,19 +110,22 @@ fn document(run: &Measured) -> String {
     text += "## Latency at half of peak\n\n";
     text += &format!(
         "The open-loop generator asks every server at the same {} requests a second, half of what Tern does at most \
-         with clicks on, over {CONNECTIONS} connections: {} rounds of {} s after one second that does not count.\n\
+         with clicks on, over {CONNECTIONS} connections: {} rounds of {} s after one second that does not count: \
+         `generator --address 127.0.0.1:PORT --codes CODES --connections {CONNECTIONS} --rate {} --seconds {}`.\n\
          A latency counts from when the request was due, not from when it could be sent (coordinated omission).\n\
          Microseconds; \"sent late\" is the 99th percentile of how late requests left, by the generator's fault or for \
          want of a free connection.\n\n",
         thousands(run.rate, 0),
         run.plan.steady_rounds,
+        run.plan.steady_seconds,
+        run.rate,
         run.plan.steady_seconds
     );
     text += &latency_table(&run.steady);
     text += "\n![Latency](performance/latency.svg)\n\n## Two workers\n\n";
     text += &format!(
-        "The same with two workers and two threads of wrk, {} rounds.\n{}\n",
-        run.plan.rounds_of_two,
+        "The same with two workers and two threads of wrk (`-t2`), {} rounds.\n{}\n",
+        run.plan.fewer_rounds,
         if run.machine.cores < 4 {
             format!(
                 "This machine has {} cores, so two workers share them with wrk, and with PostgreSQL where clicks are \
@@ -243,7 +248,7 @@ fn sizes_section(run: &Measured) -> String {
          |---|---|---|---|---|---|---|\n",
         thousands(run.plan.sizes[0] as f64, 0),
         thousands(*run.plan.sizes.last().unwrap_or(&0) as f64, 0),
-        run.plan.rounds,
+        run.plan.fewer_rounds,
         run.plan.seconds
     );
     for size in &run.sizes {

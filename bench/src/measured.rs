@@ -16,8 +16,8 @@ pub struct Plan {
     /// Turns of each server under wrk, and of how many seconds.
     pub rounds: usize,
     pub seconds: u32,
-    /// Turns of each with two workers.
-    pub rounds_of_two: usize,
+    /// Turns of each with two workers, and with more links.
+    pub fewer_rounds: usize,
     /// Turns of each under the generator, and of how many seconds.
     pub steady_rounds: usize,
     pub steady_seconds: u32,

@@ -38,7 +38,7 @@ pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
     drop(servers);
     say("two workers");
     let servers = Fleet::start(&scene, &links, 2)?;
-    let two = servers.peaks(&Kind::ALL.map(Case::hits), plan.rounds_of_two, plan.seconds)?;
+    let two = servers.peaks(&Kind::ALL.map(Case::hits), plan.fewer_rounds, plan.seconds)?;
     drop(servers);
     let sizes = sizes(&scene, links, &plan)?;
     Ok(Measured {
@@ -134,7 +134,7 @@ fn sizes(scene: &Scene, smallest: Links, plan: &Plan) -> Result<Vec<Size>> {
             measured.push((size, server, links.codes(Asks::Hits)));
         }
     }
-    for _ in 0..if measured.len() > SCALING.len() { plan.rounds } else { 0 } {
+    for _ in 0..if plan.sizes.len() > 1 { plan.fewer_rounds } else { 0 } {
         for (size, server, codes) in &mut measured {
             let peak = peak(scene, server, Asks::Hits, codes, plan.seconds, 1)?;
             say_peak(&format!("{}, {} links", server.name(), size.links), peak);
@@ -181,5 +181,5 @@ fn say_peak(name: &str, peak: Peak) {
 }
 
 fn say(line: &str) {
-    println!("{line}");
+    println!("{} {line}", now());
 }

@@ -55,14 +55,21 @@ const TIMER: u64 = u64::MAX;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    ensure!(arguments.address.ip().is_loopback(), "only servers on loopback are asked");
-    ensure!(arguments.rate >= 1.0 && (0.1..=600.0).contains(&arguments.seconds), "the load is out of bounds");
-    ensure!((1..=10_000).contains(&arguments.connections), "the load is out of bounds");
+    check(&arguments)?;
     let codes = std::fs::read_to_string(&arguments.codes).context("cannot read the codes")?;
     let codes: Vec<&str> = codes.lines().collect();
     ensure!(!codes.is_empty(), "there are no codes");
     let latencies = Generator::connect(&arguments)?.run(&arguments, &codes)?;
     println!("{}", serde_json::to_string(&latencies)?);
+    Ok(())
+}
+
+/// A load that is bounded, and on nobody but this machine.
+fn check(arguments: &Arguments) -> Result<()> {
+    ensure!(arguments.address.ip().is_loopback(), "only servers on loopback are asked");
+    ensure!((1.0..=1e6).contains(&arguments.rate), "the rate is out of bounds");
+    ensure!((0.1..=600.0).contains(&arguments.seconds), "the time is out of bounds");
+    ensure!((1..=10_000).contains(&arguments.connections), "the number of connections is out of bounds");
     Ok(())
 }
 
@@ -206,4 +213,58 @@ impl Generator {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tern_bench::scene::pause;
+
+    use super::*;
+
+    fn arguments(more: &[&str]) -> Arguments {
+        Arguments::parse_from([&["generator", "--codes=codes"], more].concat())
+    }
+
+    #[test]
+    fn loads_are_bounded_and_stay_on_this_machine() {
+        let is_fine = |more: &[&str]| check(&arguments(more)).is_ok();
+        assert!(is_fine(&["--address=127.0.0.1:80", "--rate=1000"]));
+        assert!(is_fine(&["--address=[::1]:80", "--rate=1000"]));
+        assert!(!is_fine(&["--address=192.0.2.1:80", "--rate=1000"]));
+        assert!(!is_fine(&["--address=0.0.0.0:80", "--rate=1000"]));
+        for excess in ["--rate=1e9", "--rate=NaN", "--seconds=1e6", "--connections=0"] {
+            let mut all = vec!["--address=127.0.0.1:80"];
+            all.extend((!excess.starts_with("--rate")).then_some("--rate=1000"));
+            assert!(!is_fine(&[all, vec![excess]].concat()), "{excess}");
+        }
+    }
+
+    /// What was due while a server stood still has waited, although it could not be sent.
+    #[test]
+    fn a_pause_counts_for_all_that_were_due_in_it() {
+        const STILL: Duration = Duration::from_millis(300);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("--address={}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 1024];
+            for n in 0.. {
+                if stream.read(&mut buffer).unwrap_or(0) == 0 {
+                    break;
+                }
+                if n == 1_500 {
+                    pause(STILL);
+                }
+                stream.write_all(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+            }
+        });
+        let arguments = arguments(&[&address, "--rate=1000", "--connections=1", "--seconds=1"]);
+        let seen = Generator::connect(&arguments).unwrap().run(&arguments, &["code"]).unwrap();
+        server.join().unwrap();
+        assert_eq!((seen.requests, seen.errors), (1_000, 0));
+        // One request has met the pause; some 300 were due in it, a hundred of them in its first third.
+        assert!(seen.most >= 300_000.0 && seen.p90 >= 150_000.0, "{seen:?}");
+    }
 }

@@ -29,6 +29,19 @@ struct Arguments {
     output: PathBuf,
 }
 
+/// What makes such a report again.
+fn command(arguments: &Arguments) -> String {
+    let mut changed = Vec::new();
+    changed.extend(arguments.rounds.map(|rounds| format!(" --rounds {rounds}")));
+    changed.extend(arguments.seconds.map(|seconds| format!(" --seconds {seconds}")));
+    changed.extend((arguments.most_links < SIZES[3]).then(|| format!(" --most-links {}", arguments.most_links)));
+    match (changed.is_empty(), arguments.quick) {
+        (true, false) => "make bench".to_owned(),
+        (true, true) => "make bench-quick".to_owned(),
+        (false, _) => format!("report{}{}", if arguments.quick { " --quick" } else { "" }, changed.concat()),
+    }
+}
+
 const SIZES: [u64; 4] = [2_000, 100_000, 1_000_000, 10_000_000];
 
 fn main() -> Result<()> {
@@ -40,10 +53,10 @@ fn main() -> Result<()> {
     let seconds = arguments.seconds.unwrap_or(if quick { 2 } else { 4 });
     ensure!((1..=100).contains(&rounds) && (1..=60).contains(&seconds), "the load is out of bounds");
     let plan = Plan {
-        command: if quick { "make bench-quick" } else { "make bench" }.to_owned(),
+        command: command(&arguments),
         rounds,
         seconds,
-        rounds_of_two: either(1, 3).min(rounds),
+        fewer_rounds: either(1, 3).min(rounds),
         steady_rounds: either(1, 3).min(rounds),
         steady_seconds: seconds + 1,
         sizes,
