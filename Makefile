@@ -1,16 +1,18 @@
 # The documented commands. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint soak bench bench-quick bench-tools tools
+# What the tests and benchmarks start for themselves.
+SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
+.PHONY: help run test lint bench bench-quick bench-tools bench-propagation bench-load soak soak-coherence measure tools
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
 
 test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
-	@scripts/install-if-missing '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server openssl:openssl
+	@scripts/install-if-missing $(SERVERS) openssl:openssl
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 
@@ -18,9 +20,7 @@ lint: tools ## Check the format and run clippy; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-soak: tools ## Kill redirectors and PostgreSQL for most of an hour, and count what is lost
-	@scripts/install-if-missing '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
-	cargo build --release --workspace --locked
+soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count what is lost
 	target/release/tern-soak
 
 bench: bench-tools ## Measure Tern beside nginx, HAProxy and others, up to 10,000,000 links; writes docs/PERFORMANCE_REPORT.md
@@ -30,11 +30,26 @@ bench-quick: bench-tools ## The same with 2,000 links in two minutes; writes ben
 	cd bench && target/release/report --quick --output target/quick
 
 bench-tools: tools
-	@scripts/install-if-missing wrk:wrk nginx:nginx-light haproxy:haproxy redis-server:redis-server \
-		psql:postgresql-client '/usr/lib/postgresql/*/bin/initdb:postgresql'
+	@scripts/install-if-missing $(SERVERS) psql:postgresql-client wrk:wrk nginx:nginx-light haproxy:haproxy
 	cargo build --release --locked --package tern-redirector
 	cargo build --release --locked --package tern-admin
 	cd bench && cargo build --release --locked --bins
+
+bench-propagation: measure ## Measure how soon redirectors serve a change, 100 changes a second for a minute
+	target/release/tern-measure propagation 60
+
+bench-load: tools ## Measure a load of a million links beside psql, and what a redirector takes to start with them
+	@scripts/install-if-missing $(SERVERS) curl:curl
+	cargo build --release --locked --package tern-admin --package tern-redirector
+	bench/load-beside-copy
+
+soak-coherence: measure ## Leave a transaction open for ten minutes, then flood the bus for one; changes go on all the time
+	target/release/tern-measure open-transaction 600
+	target/release/tern-measure flood 60
+
+measure: tools
+	@scripts/install-if-missing $(SERVERS)
+	cargo build --release --locked --package tern-admin --package tern-redirector --package tern-tests --bins
 
 # A C compiler, for SQLite and the allocator.
 tools:

@@ -1,16 +1,16 @@
 //! Two redirectors, an admin, a PostgreSQL and a Redis.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, redirect};
 use serde_json::{Value, json};
 use tern_testkit::postgres::{Options, Postgres};
 use tern_testkit::redis::Redis;
+use tern_testkit::relay::Relay;
 
 use crate::plane::{Plane, command};
 
@@ -21,10 +21,30 @@ pub struct Fleet {
     pub redirectors: Vec<Plane>,
     pub postgres: Postgres,
     pub redis: Redis,
+    /// Between the planes and the servers, if the scene has them.
+    pub relays: Option<Relays>,
     settings: Vec<(String, String)>,
     database_url: String,
     client: Client,
     directory: tempfile::TempDir,
+}
+
+/// What a fleet begins with.
+#[derive(Clone, Debug, Default)]
+pub struct Scene<'a> {
+    pub links: usize,
+    /// Of every plane.
+    pub settings: &'a [(&'a str, &'a str)],
+    pub postgres: Options,
+    /// Whether the planes reach the servers only through relays.
+    pub is_relayed: bool,
+}
+
+/// Ways to the servers that can be cut, and lead elsewhere.
+#[derive(Debug)]
+pub struct Relays {
+    pub postgres: Relay,
+    pub redis: Relay,
 }
 
 /// How long a change took to be served by every redirector.
@@ -39,14 +59,30 @@ pub struct Visible {
 impl Fleet {
     /// A fleet with one user and `links` links, up and quiet.
     pub async fn start(links: usize, settings: &[(&str, &str)]) -> Fleet {
-        let postgres = Postgres::start_new(&Options::default());
+        Fleet::set(Scene { links, settings, ..Scene::default() }).await
+    }
+
+    /// The same with relays between the planes and the servers.
+    pub async fn start_behind_relays(links: usize, settings: &[(&str, &str)]) -> Fleet {
+        Fleet::set(Scene { links, settings, is_relayed: true, ..Scene::default() }).await
+    }
+
+    /// A fleet as the scene has it, up and quiet.
+    pub async fn set(scene: Scene<'_>) -> Fleet {
+        let postgres = Postgres::start_new(&scene.postgres);
         let redis = Redis::start_new();
         let database_url = postgres.create_database();
+        let relays =
+            scene.is_relayed.then(|| Relays { postgres: Relay::to(postgres.port()), redis: Relay::to(redis.port()) });
+        let (way_to_postgres, way_to_redis) = match &relays {
+            Some(relays) => (relays.postgres.port(), relays.redis.port()),
+            None => (postgres.port(), redis.port()),
+        };
         let mut settings: Vec<(String, String)> =
-            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            scene.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         for (name, value) in [
-            ("DATABASE_URL", database_url.clone()),
-            ("REDIS_URL", redis.url()),
+            ("DATABASE_URL", database_url.replace(&format!(":{}/", postgres.port()), &format!(":{way_to_postgres}/"))),
+            ("REDIS_URL", redis.url_through(way_to_redis)),
             ("APP_PORT", "0".to_owned()),
             ("REDIRECTOR_LISTEN", "127.0.0.1:0".to_owned()),
             ("REDIRECTOR_OPS_LISTEN", "127.0.0.1:0".to_owned()),
@@ -66,6 +102,7 @@ impl Fleet {
             redirectors: Vec::new(),
             postgres,
             redis,
+            relays,
             settings: fleet_settings,
             database_url,
             client,
@@ -78,7 +115,7 @@ impl Fleet {
         fleet.all_loaded().await;
         let user = json!({"username": "ada", "email": "ada@mail.example"});
         assert_eq!(fleet.call(Method::POST, "/users", &user).await.0, 201);
-        for n in 0..links {
+        for n in 0..scene.links {
             let body = json!({"user_id": 1, "original_url": format!("https://example.com/{n}")});
             assert_eq!(fleet.call(Method::POST, "/urls", &body).await.0, 201);
         }
@@ -117,6 +154,16 @@ impl Fleet {
     /// Replaces a redirector that was killed.
     pub fn restart_redirector(&mut self, n: usize) {
         self.redirectors[n] = self.start_redirector(n);
+    }
+
+    /// The database's address leads to `standby` from now on, which is then the fleet's database.
+    ///
+    /// # Panics
+    /// Without relays.
+    pub fn fail_over_to(&mut self, standby: Postgres) {
+        self.relays.as_ref().unwrap().postgres.lead_to(standby.port());
+        self.database_url = standby.url(self.database());
+        self.postgres = standby;
     }
 
     pub async fn all_loaded(&self) {
@@ -194,41 +241,47 @@ impl Fleet {
         differing
     }
 
-    pub async fn metric(&self, redirector: usize, series: &str) -> f64 {
+    async fn metrics(&self, redirector: usize) -> String {
         let url = format!("http://{}/metrics", self.redirectors[redirector].addresses[1]);
-        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Of a histogram, how many were counted up to each bound.
+    pub async fn buckets(&self, redirector: usize, series: &str) -> BTreeMap<String, f64> {
+        let text = self.metrics(redirector).await;
+        let of_series = text.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix("{le=\""));
+        of_series
+            .map(|line| {
+                let (bound, count) = line.split_once("\"} ").unwrap();
+                (bound.to_owned(), count.parse().unwrap())
+            })
+            .collect()
+    }
+
+    pub async fn metric(&self, redirector: usize, series: &str) -> f64 {
+        let text = self.metrics(redirector).await;
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("no series {series}"))
     }
 
     /// Runs SQL in the fleet's database, past Tern.
     pub fn psql(&self, sql: &str) -> String {
-        let database = self.database_url.rsplit('/').next().unwrap();
-        self.postgres.psql(database, sql)
+        self.postgres.psql(self.database(), sql)
     }
 
-    /// Publishes forged messages as fast as one connection can, for a while; how many they were.
-    pub fn flood_redis(&self, time: Duration) -> JoinHandle<usize> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.redis.port())).unwrap();
-        let channel = "tern:v1:invalidations";
-        let forged = ["invalidation", "", "nonsense", "applied x y", "\u{0}\u{1}"].map(|message| {
-            let (channel_len, message_len) = (channel.len(), message.len());
-            format!("*3\r\n$7\r\nPUBLISH\r\n${channel_len}\r\n{channel}\r\n${message_len}\r\n{message}\r\n")
-        });
-        let batch = forged.concat().repeat(200);
-        std::thread::spawn(move || {
-            let until = Instant::now() + time;
-            let mut answers = stream.try_clone().unwrap();
-            let reader = std::thread::spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
-            let mut sent = 0;
-            while Instant::now() < until {
-                stream.write_all(batch.as_bytes()).unwrap();
-                sent += 1000;
-            }
-            stream.shutdown(Shutdown::Both).unwrap();
-            drop(reader.join().unwrap());
-            sent
-        })
+    /// Runs statements each in a transaction of its own, past Tern, unless they say otherwise.
+    pub fn run_sql(&self, statements: &str) {
+        let mut psql = Command::new("psql")
+            .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &self.database_url])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        psql.stdin.take().unwrap().write_all(statements.as_bytes()).unwrap();
+        assert!(psql.wait().unwrap().success());
+    }
+
+    fn database(&self) -> &str {
+        self.database_url.rsplit('/').next().unwrap()
     }
 
     /// Runs SQL in a transaction that stays open.

@@ -5,12 +5,16 @@
 
 pub mod clicks;
 mod fleet;
+mod follower;
 mod followers;
+mod forger;
 mod plane;
+pub mod propagation;
 
 use std::time::{Duration, Instant};
 
-pub use fleet::{Fleet, Held, Visible};
+pub use fleet::{Fleet, Held, Relays, Scene, Visible};
+pub use forger::{CHANNELS, Eavesdropper, Flood, Forger, Forgery};
 pub use plane::Plane;
 
 /// Long enough for a machine that does ten other things; nothing waits so long unless it fails.

@@ -15,12 +15,13 @@ pub struct Plane {
     pub addresses: Vec<String>,
 }
 
-/// A binary of this workspace, from the directory in which this program was built, or the one above it.
+/// A binary of this workspace, from the directory in which this program was built; tests are one level below.
 pub(crate) fn binary(name: &str) -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let candidates = program.ancestors().skip(1).take(2).map(|directory| directory.join(name));
-    let found = candidates.into_iter().find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{name} is not there; build it with: cargo build --workspace"))
+    let this = std::env::current_exe().unwrap();
+    let directory = this.ancestors().skip(1).find(|directory| !directory.ends_with("deps")).unwrap();
+    let path = directory.join(name);
+    assert!(path.exists(), "{} is not there; build it with: cargo build --workspace", path.display());
+    path
 }
 
 /// `name arguments...`, with these settings and nothing of this process's environment.

@@ -18,6 +18,9 @@ pub const VISIBLE_WAIT: Duration = Duration::from_millis(100);
 /// Below four characters codes can be guessed and soon run out.
 const SHORTEST_CODES: usize = 4;
 
+/// Old events are looked for once an hour. Less, zero above all, is more likely a slip than a wish to lose them all.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(60 * 60);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
     /// `SHORT_CODE_LENGTH`: of generated codes, in characters.
@@ -28,6 +31,8 @@ pub struct AdminConfig {
     pub bulk_body_limit: ByteSize,
     /// `VISIBLE_WAIT`: how long the answer to a change waits for the redirectors to serve it; 0 is not at all.
     pub visible_wait: Duration,
+    /// `EVENT_RETENTION`: after which events are forgotten; `None` keeps them for ever.
+    pub event_retention: Option<Duration>,
 }
 
 impl AdminConfig {
@@ -42,6 +47,7 @@ impl AdminConfig {
             body_limit: reader.get_within("BODY_LIMIT", BODY_LIMIT, ByteSize::kib(1)..=ByteSize::mib(64)),
             bulk_body_limit: reader.get_within("BULK_BODY_LIMIT", BULK_BODY_LIMIT, ByteSize::kib(1)..=ByteSize::gib(1)),
             visible_wait: reader.get("VISIBLE_WAIT", visible_wait),
+            event_retention: read_retention(reader),
         }
     }
 }
@@ -53,8 +59,17 @@ impl Default for AdminConfig {
             body_limit: BODY_LIMIT,
             bulk_body_limit: BULK_BODY_LIMIT,
             visible_wait: VISIBLE_WAIT,
+            event_retention: None,
         }
     }
+}
+
+fn read_retention(reader: &mut Reader<'_>) -> Option<Duration> {
+    let retention = reader.find("EVENT_RETENTION");
+    if retention.is_some_and(|retention| retention < SHORTEST_RETENTION) {
+        reader.reject("EVENT_RETENTION", "expected at least 1h, or nothing to keep events for ever".to_owned());
+    }
+    retention
 }
 
 #[cfg(test)]
@@ -78,10 +93,17 @@ mod tests {
     #[test]
     fn settings_are_read_and_bounded() {
         let config = read(&[("SHORT_CODE_LENGTH", "64"), ("BODY_LIMIT", "64KiB"), ("VISIBLE_WAIT", "0")]).unwrap();
+        assert_eq!(read(&[("EVENT_RETENTION", "30d")]).unwrap().event_retention, Some(30 * 24 * SHORTEST_RETENTION));
         assert_eq!(config.short_code_length, 64);
         assert_eq!(config.body_limit, ByteSize::kib(64));
         assert_eq!(config.visible_wait, Duration::ZERO);
-        let problems = read(&[("SHORT_CODE_LENGTH", "3"), ("BODY_LIMIT", "0"), ("VISIBLE_WAIT", "soon")]).unwrap_err();
-        assert_eq!(problems.lines().count(), 3, "{problems}");
+        let problems = read(&[
+            ("SHORT_CODE_LENGTH", "3"),
+            ("BODY_LIMIT", "0"),
+            ("VISIBLE_WAIT", "soon"),
+            ("EVENT_RETENTION", "0"),
+        ])
+        .unwrap_err();
+        assert_eq!(problems.lines().count(), 4, "{problems}");
     }
 }

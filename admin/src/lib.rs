@@ -23,6 +23,7 @@ mod request_log;
 mod router;
 mod serving;
 mod state;
+mod stats;
 mod urls;
 mod users;
 mod visibility;

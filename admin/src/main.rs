@@ -118,11 +118,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         cache,
         visibility: Visibility::start(Arc::clone(&bus)),
         bus,
-        config: Arc::new(config.admin),
+        config: Arc::new(config.admin.clone()),
         log_file: config.log.file.as_path().into(),
         metrics: Metrics::register(&registry)?,
     };
-    let upkeep = tokio::spawn(keep_in_order(store));
+    let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention));
     let mut api = Serving::start(listener, tern_admin::router(state));
     process::say(NAME, &format!("API        http://{address}/urls"));
     let signal = tokio::select! {

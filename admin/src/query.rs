@@ -7,8 +7,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
 use serde::Serialize;
-use tern_common::Id;
 use tern_common::store::{Listing, Page, Total};
+use tern_common::{Id, Timestamp};
 
 use crate::error::{Error, Result, bad_request, not_found};
 
@@ -50,6 +50,10 @@ impl Parameters {
 
     pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>> {
         self.parsed(name, parse_flag, "true or false")
+    }
+
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
+        self.parsed(name, |text| Timestamp::parse(text).ok(), "a time such as 2025-09-19T22:25:05")
     }
 
     /// A number clamped to `1..=max`.

@@ -11,11 +11,11 @@ use crate::error::{Error, answer_panic, not_found};
 use crate::origin::refuse_foreign_pages;
 use crate::request_log::log_request;
 use crate::state::AppState;
-use crate::{bulk, events, health, logs, metrics, products, urls, users};
+use crate::{bulk, events, health, logs, metrics, products, stats, urls, users};
 
 type Route = (&'static str, MethodRouter<AppState>);
 
-fn routes() -> [Route; 13] {
+fn routes() -> [Route; 14] {
     [
         ("/health", get(health::show_health)),
         ("/ready", get(health::show_readiness)),
@@ -28,6 +28,7 @@ fn routes() -> [Route; 13] {
         ("/users/{id}/urls", get(users::list_urls_of_user)),
         ("/urls", get(urls::list_urls).post(urls::create_url)),
         ("/urls/{id}", get(urls::find_url).put(urls::update_url).delete(urls::delete_url)),
+        ("/urls/{id}/stats", get(stats::show_stats)),
         ("/events", get(events::list_events).post(events::create_event)),
         ("/events/{id}", get(events::find_event)),
     ]

@@ -38,6 +38,8 @@ pub struct JournalPosition {
     pub segment: u64,
     /// Bytes from the start of the segment.
     pub offset: u64,
+    /// How many clicks were written to the journal before this place.
+    pub sequence: u64,
 }
 
 /// What the store knows of a journal. It changes in the transaction that stores the clicks, and nowhere else.
@@ -48,6 +50,8 @@ pub struct JournalState {
     pub recorded: u64,
     /// Clicks whose link was gone: skipped, since its events went with it.
     pub orphaned: u64,
+    /// Clicks that the store refuses, and that were put aside.
+    pub parked: u64,
 }
 
 /// Clicks that stand next to each other in a journal.
@@ -60,6 +64,8 @@ pub struct ClickBatch<'a> {
     pub to: JournalPosition,
     /// In the order in which they were answered. May be empty: then only the position moves.
     pub clicks: &'a [Click],
+    /// How many were put aside instead.
+    pub parked: u64,
 }
 
 /// What became of a batch of clicks.

@@ -8,6 +8,8 @@
 pub mod bus;
 pub mod cache;
 pub mod click;
+pub mod click_source;
+pub mod click_stats;
 pub mod config;
 pub mod event;
 pub mod id;
@@ -24,6 +26,8 @@ pub mod url;
 pub mod user;
 
 pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
+pub use click_source::ClickSource;
+pub use click_stats::{ClickStats, Per, StatsRange};
 pub use id::Id;
 pub use short_code::ShortCode;
 pub use target_url::TargetUrl;

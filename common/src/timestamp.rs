@@ -17,11 +17,20 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// The last that the contract's form can write, 9999-12-31T23:59:59, less a day for whatever zone a tool adds.
-    pub const LAST: Timestamp = Timestamp(253_402_214_400);
+    /// The last that a text can be made of: 9999-12-30T22:00:00, a time of the year 9999 in every zone there is.
+    pub const LAST: Timestamp = Timestamp(253_402_207_200);
+
+    /// The first that the contract's form can write: 0001-01-01T00:00:00.
+    pub const FIRST: Timestamp = Timestamp(-62_135_596_800);
 
     pub fn now() -> Timestamp {
         Timestamp::from(SystemTime::now())
+    }
+
+    /// This long ago, or the first time there is.
+    pub fn ago(age: std::time::Duration) -> Timestamp {
+        let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        Timestamp((Timestamp::now().0.saturating_sub(age)).max(Timestamp::FIRST.0))
     }
 
     pub const fn from_unix_seconds(seconds: i64) -> Timestamp {
@@ -76,7 +85,7 @@ mod tests {
         let at = |seconds| Timestamp::from(UNIX_EPOCH + std::time::Duration::from_secs(seconds)).to_string();
         assert_eq!(at(0), "1970-01-01T00:00:00");
         assert_eq!(at(1_700_000_000), "2023-11-14T22:13:20");
-        assert_eq!(at(1 << 62), "9999-12-31T00:00:00");
+        assert_eq!(at(1 << 62), "9999-12-30T22:00:00");
         assert_eq!(Timestamp::from(UNIX_EPOCH - std::time::Duration::from_secs(9)).to_string(), "1970-01-01T00:00:00");
     }
 

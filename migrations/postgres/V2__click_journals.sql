@@ -6,9 +6,12 @@ CREATE TABLE click_journals (
     -- Everything before this place is here, nothing from it on.
     segment bigint NOT NULL,
     "offset" bigint NOT NULL,
-    -- Clicks of the journal that became events, and those whose link was gone, since its beginning.
+    -- Clicks that were written to the journal before this place.
+    sequence bigint NOT NULL,
+    -- Those of them that became events, whose link was gone, and that were put aside.
     recorded bigint NOT NULL DEFAULT 0,
     orphaned bigint NOT NULL DEFAULT 0,
+    parked bigint NOT NULL DEFAULT 0,
     shipped_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT click_journals_pkey PRIMARY KEY (journal)
 );

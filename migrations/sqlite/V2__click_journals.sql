@@ -6,8 +6,11 @@ CREATE TABLE click_journals (
     -- Everything before this place is here, nothing from it on.
     segment INTEGER NOT NULL,
     "offset" INTEGER NOT NULL,
-    -- Clicks of the journal that became events, and those whose link was gone, since its beginning.
+    -- Clicks that were written to the journal before this place.
+    sequence INTEGER NOT NULL,
+    -- Those of them that became events, whose link was gone, and that were put aside.
     recorded INTEGER NOT NULL,
     orphaned INTEGER NOT NULL,
+    parked INTEGER NOT NULL,
     shipped_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -98,19 +98,19 @@ impl RedirectorConfig {
 }
 
 fn journal(reader: &mut Reader<'_>) -> JournalConfig {
-    /// A lane fills one in some 300 ms at full speed, and has two of them.
-    const SEGMENT: u64 = 4 << 20;
-    const SMALLEST_SEGMENT: u64 = 64 << 10;
+    /// A lane fills one in some 300 ms at full speed.
+    const SEGMENT: usize = 4 << 20;
+    /// Longer than a standby that is promoted was ever behind.
+    const KEEP_SHIPPED: Duration = Duration::from_secs(15 * 60);
     let limit = reader.get_within("CLICK_JOURNAL_LIMIT", JOURNAL_LIMIT, ByteSize::mib(1)..=ByteSize::tib(1)).as_u64();
     let floor = reader.get_within("CLICK_DISK_FLOOR", DISK_FLOOR, ByteSize::b(0)..=ByteSize::tib(1)).as_u64();
-    // With a small limit, smaller segments: room is taken and given back by the segment.
-    let segment = (limit / 64).next_power_of_two().clamp(SMALLEST_SEGMENT, SEGMENT);
     JournalConfig {
         root: PathBuf::from("clicks"),
-        segment: usize::try_from(segment).unwrap_or(usize::MAX),
+        segment: SEGMENT,
         limit,
         floor,
         sync_every: reader.get("CLICK_SYNC", SYNC),
+        keep_shipped: KEEP_SHIPPED,
     }
 }
 

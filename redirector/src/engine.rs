@@ -13,7 +13,7 @@ use crate::clicks::journal::{Answered, Network};
 use crate::client::Proxies;
 use crate::http::{Method, Reply, Request, Service, Status};
 use crate::link_map::{Entry, LinkMap};
-use crate::metrics::RedirectMetrics;
+use crate::metrics::RedirectCounters;
 use crate::miss_budget::MissBudget;
 use crate::redirect::{Outcome, code_of_path, decide};
 
@@ -25,7 +25,7 @@ pub struct Engine {
     pub(crate) records_clicks: bool,
     pub(crate) misses: MissBudget,
     pub(crate) proxies: Proxies,
-    pub(crate) metrics: RedirectMetrics,
+    pub(crate) counters: RedirectCounters,
 }
 
 /// A request for a short code, whichever port it came to.
@@ -37,7 +37,7 @@ pub struct Visit<'a> {
     pub is_get: bool,
     pub at: SystemTime,
     pub peer: IpAddr,
-    /// The same for visits that come from the same thread, mostly: those record beside each other.
+    /// A number that threads do not share, mostly: they count and record beside each other.
     pub affinity: usize,
 }
 
@@ -77,7 +77,7 @@ impl Engine {
                 }
                 _ => {}
             }
-            self.metrics.count(&outcome);
+            self.counters.count(&outcome, visit.affinity);
             answer(outcome, code)
         })
     }

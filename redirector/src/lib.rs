@@ -41,7 +41,7 @@ use crate::config::RedirectorConfig;
 use crate::engine::Engine;
 use crate::http::Server;
 use crate::link_map::LinkMap;
-use crate::metrics::{ClickMetrics, RedirectMetrics, ReplicaMetrics};
+use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::miss_budget::MissBudget;
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
@@ -84,6 +84,12 @@ impl Redirector {
         registry: &Registry,
     ) -> Result<Redirector, StartError> {
         let failed = |variable, address| move |source| StartError::Listen { variable, address, source };
+        let ops_failed = failed("REDIRECTOR_OPS_LISTEN", config.ops_listen);
+        let ops_listener = TcpListener::bind(config.ops_listen).await.map_err(ops_failed)?;
+        let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
+        let listener = Server::listen(config.listen).map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
+
+        // Once nothing is in the way of serving: journals are made on disk.
         let (map, writer) = LinkMap::new();
         let lanes = config.workers + config.other_recorders;
         let started = clicks::start(&config.journal, lanes, ClickMetrics::new(registry));
@@ -94,24 +100,16 @@ impl Redirector {
             records_clicks: config.record_clicks,
             misses: MissBudget::new(config.miss_burst, config.misses_per_second),
             proxies: config.trusted_proxies.clone(),
-            metrics: RedirectMetrics::new(registry),
+            counters: RedirectCounters::new(lanes),
         });
-        let ops_failed = failed("REDIRECTOR_OPS_LISTEN", config.ops_listen);
-        let ops_listener = TcpListener::bind(config.ops_listen).await.map_err(ops_failed)?;
-        let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
-
         http::configure_runtime(config.workers);
-        let server = Server::bind(config.listen, config.limits.clone(), Arc::clone(&engine))
+        let server = Server::adopt(listener, config.limits.clone(), Arc::clone(&engine))
             .map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
         let server = Arc::new(server);
 
         let freshness = Arc::new(Freshness::default());
-        let observed = Observed {
-            engine: Arc::clone(&engine),
-            server: Arc::clone(&server),
-            freshness: Arc::clone(&freshness),
-            sync_errors: Arc::clone(&keeper.sync_errors),
-        };
+        let observed =
+            Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness: Arc::clone(&freshness) };
         registry.register(Box::new(observed)).expect("one redirector for each registry");
         let replica_config = config.replica.clone();
         let replica_metrics = ReplicaMetrics::new(registry);
@@ -164,6 +162,7 @@ impl Redirector {
         tokio::select! {
             ended = &mut self.replica => anyhow!("the replica ended by itself: {ended:?}"),
             ended = &mut self.shipper => anyhow!("the shipper ended by itself: {ended:?}"),
+            () = self.keeper.ended() => anyhow!("the thread of the journals ended by itself"),
             ended = &mut self.ops => anyhow!("the operations port ended by itself: {ended:?}"),
         }
     }
@@ -188,10 +187,18 @@ impl Redirector {
     /// process. Every port that follows codes must have been drained before.
     pub async fn finish(self, deadline: Instant) -> u64 {
         self.stop_shipper.send_replace(Some(deadline));
-        let clicks_kept = self.shipper.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the shipper ended badly");
-            self.engine.recorder.pending()
-        });
+        let mut shipper = self.shipper;
+        let clicks_kept = match timeout_at(deadline, &mut shipper).await {
+            Ok(Ok(kept)) => kept,
+            ended => {
+                if let Ok(Err(error)) = ended {
+                    tracing::error!(%error, "the shipper ended badly");
+                }
+                // A batch that is under way may be stored or not: the next process is told.
+                shipper.abort();
+                self.engine.recorder.pending()
+            }
+        };
         let (engine, keeper) = (self.engine, self.keeper);
         let kept = spawn_blocking(move || {
             engine.recorder.close();

@@ -4,21 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use crossbeam_utils::CachePadded;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
 };
 
 use crate::redirect::Outcome;
 
-/// Redirects by outcome, each counter looked up once and for all.
-#[derive(Clone, Debug)]
-pub struct RedirectMetrics {
-    redirect: IntCounter,
-    gone: IntCounter,
-    not_found: IntCounter,
-    not_ready: IntCounter,
-    refused: IntCounter,
-}
+/// Redirects by outcome. Each worker counts on a cache line of its own, so that none waits for another's; whoever asks
+/// adds them up.
+#[derive(Debug)]
+pub struct RedirectCounters(Box<[CachePadded<[AtomicU64; RedirectCounters::NAMES.len()]>]>);
 
 /// What became of clicks.
 ///
@@ -48,14 +44,12 @@ pub enum Drop {
     Busy,
     /// The link was deleted before its click was stored, and its events with it.
     LinkGone,
-    /// The journal was damaged on the disk.
-    Damaged,
-    /// The store lost it, later than shipped clicks are kept for that.
-    RolledBack,
+    /// Its record was damaged on the disk, or was not kept any more when the store lost it.
+    Missing,
 }
 
 impl Drop {
-    const ALL: [Drop; 6] = [Drop::JournalFull, Drop::Disk, Drop::Busy, Drop::LinkGone, Drop::Damaged, Drop::RolledBack];
+    const ALL: [Drop; 5] = [Drop::JournalFull, Drop::Disk, Drop::Busy, Drop::LinkGone, Drop::Missing];
 
     fn name(self) -> &'static str {
         match self {
@@ -63,8 +57,7 @@ impl Drop {
             Drop::Disk => "disk",
             Drop::Busy => "busy",
             Drop::LinkGone => "link_gone",
-            Drop::Damaged => "damaged",
-            Drop::RolledBack => "rolled_back",
+            Drop::Missing => "missing",
         }
     }
 }
@@ -84,6 +77,7 @@ pub struct ReplicaMetrics {
     pub divergent: IntCounter,
     pub file_errors: IntCounter,
     pub delta_seconds: Histogram,
+    pub propagation_seconds: Histogram,
 }
 
 fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
@@ -96,28 +90,31 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
     registered(registry, IntCounter::new(name, help))
 }
 
-impl RedirectMetrics {
-    pub fn new(registry: &Registry) -> RedirectMetrics {
-        let opts = Opts::new("tern_redirects_total", "Requests for a short code, by what was decided.");
-        let by_outcome = registered(registry, IntCounterVec::new(opts, &["outcome"]));
-        RedirectMetrics {
-            redirect: by_outcome.with_label_values(&["redirect"]),
-            gone: by_outcome.with_label_values(&["gone"]),
-            not_found: by_outcome.with_label_values(&["not_found"]),
-            not_ready: by_outcome.with_label_values(&["not_ready"]),
-            refused: by_outcome.with_label_values(&["refused"]),
-        }
+impl RedirectCounters {
+    const NAMES: [&str; 5] = ["redirect", "gone", "not_found", "not_ready", "refused"];
+
+    /// For `workers` that count beside each other.
+    pub fn new(workers: usize) -> RedirectCounters {
+        RedirectCounters((0..workers.max(1)).map(|_| CachePadded::default()).collect())
     }
 
-    pub fn count(&self, outcome: &Outcome<'_>) {
-        match outcome {
-            Outcome::Redirect(_) => &self.redirect,
-            Outcome::Gone => &self.gone,
-            Outcome::NotFound => &self.not_found,
-            Outcome::NotReady => &self.not_ready,
-            Outcome::Refused { .. } => &self.refused,
-        }
-        .inc();
+    pub fn count(&self, outcome: &Outcome<'_>, affinity: usize) {
+        let index = match outcome {
+            Outcome::Redirect(_) => 0,
+            Outcome::Gone => 1,
+            Outcome::NotFound => 2,
+            Outcome::NotReady => 3,
+            Outcome::Refused { .. } => 4,
+        };
+        self.0[affinity % self.0.len()][index].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Each outcome's name and how often it was.
+    pub fn totals(&self) -> [(&'static str, u64); 5] {
+        std::array::from_fn(|index| {
+            let counts = self.0.iter().map(|counters| counters[index].load(Ordering::Relaxed));
+            (RedirectCounters::NAMES[index], counts.sum())
+        })
     }
 }
 
@@ -183,6 +180,14 @@ impl ReplicaMetrics {
         let counter = |name: &str, help: &str| counter(registry, name, help);
         let seconds = HistogramOpts::new("tern_replica_delta_seconds", "Time from asking for a delta to serving it.")
             .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0]);
+        let propagation_help = "Time from the commit of a change to serving it here. It is counted from the beginning \
+            of the change's transaction, by the database's clock, or, if that is later, from the delta before the one \
+            that brought it. Not counted are a snapshot, the first delta after a start, what a delta brings once more \
+            after a reconnect, and what another process writes into an SQLite file.";
+        let propagation = HistogramOpts::new("tern_replica_propagation_seconds", propagation_help).buckets(vec![
+            0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            60.0,
+        ]);
         ReplicaMetrics {
             links: registered(registry, IntGauge::new("tern_replica_links", "Links in the map, active or not.")),
             snapshots: counter("tern_replica_snapshots_total", "Full loads of the map."),
@@ -208,6 +213,7 @@ impl ReplicaMetrics {
                 "Snapshot files that could not be written, or not be used.",
             ),
             delta_seconds: registered(registry, Histogram::with_opts(seconds)),
+            propagation_seconds: registered(registry, Histogram::with_opts(propagation)),
         }
     }
 }

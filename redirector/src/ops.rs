@@ -1,7 +1,7 @@
 //! The second port, for operators and their tools: `/live`, `/ready`, `/metrics`, `/dropped`. Never public.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::http::{Server, Stats, Status};
+use crate::metrics::RedirectCounters;
 use crate::replica::Freshness;
 
 /// What the port tells about.
@@ -65,7 +66,6 @@ pub(crate) struct Observed {
     pub(crate) engine: Arc<Engine>,
     pub(crate) server: Arc<Server>,
     pub(crate) freshness: Arc<Freshness>,
-    pub(crate) sync_errors: Arc<AtomicU64>,
 }
 
 impl Collector for Observed {
@@ -90,9 +90,10 @@ impl Collector for Observed {
             counter(
                 "tern_clicks_sync_errors_total",
                 "Failures to put the journals of clicks on disk; a power cut may cost more than the last 100 ms.",
-                self.sync_errors.load(Ordering::Relaxed),
+                recorder.sync_errors(),
             ),
             int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
+            redirects(&self.engine.counters),
             connections(stats),
             refused(stats),
         ]
@@ -118,6 +119,15 @@ fn counter(name: &str, help: &str, value: u64) -> Vec<MetricFamily> {
     let counter = IntCounter::new(name, help).expect("the name is a constant that is valid");
     counter.inc_by(value);
     counter.collect()
+}
+
+fn redirects(counters: &RedirectCounters) -> Vec<MetricFamily> {
+    labelled(
+        "tern_redirects_total",
+        "Requests for a short code, by what was decided.",
+        "outcome",
+        counters.totals().map(|(outcome, count)| (outcome.to_owned(), count)),
+    )
 }
 
 fn connections(stats: &Stats) -> Vec<MetricFamily> {

@@ -57,7 +57,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let visibility = state.visibility.clone();
     let mut redirector = Redirector::start(config.redirector.clone(), Arc::clone(&store), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
-    let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store)));
+    let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention));
 
     let api = tern_admin::router(state).fallback_service(follow_code.with_state(Arc::clone(redirector.engine())));
     let mut api = Serving::start(listener, api);

@@ -1,4 +1,4 @@
-//! A TCP relay on loopback that can fall silent without closing, as a cut cable does.
+//! A TCP relay on loopback that can fall silent without closing, as a cut cable does, and change where it leads.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,21 +14,23 @@ pub enum Stall {
     Both,
 }
 
-/// Forwards every connection to one port until it is dropped.
+/// Forwards every connection until it is dropped.
 #[derive(Debug)]
 pub struct Relay {
     port: u16,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// Where connections are forwarded to.
+    server: u16,
     stalled: Option<Stall>,
     ended: bool,
     accepted: usize,
@@ -40,14 +42,18 @@ impl Relay {
     /// A relay to `port` on this machine.
     pub fn to(port: u16) -> Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let relay = Relay { port: listener.local_addr().unwrap().port(), shared: Arc::default() };
-        let shared = Arc::clone(&relay.shared);
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let state = State { server: port, stalled: None, ended: false, accepted: 0, sockets: Vec::new() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let relay = Relay { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                if shared.lock().ended {
-                    return;
-                }
+                let server = {
+                    let state = shared.lock();
+                    if state.ended {
+                        return;
+                    }
+                    SocketAddr::from((Ipv4Addr::LOCALHOST, state.server))
+                };
                 // A client that is gone already, or a server that is away: the connection closes.
                 if let (Ok(client), Ok(server)) = (client, TcpStream::connect(server)) {
                     forward(&shared, client, server);
@@ -70,6 +76,12 @@ impl Relay {
     pub fn resume(&self) {
         self.shared.lock().stalled = None;
         self.shared.changed.notify_all();
+    }
+
+    /// Leads to another port from now on, as an address does that moves to another machine: what stands is closed.
+    pub fn lead_to(&self, port: u16) {
+        self.shared.lock().server = port;
+        self.cut();
     }
 
     /// Closes every connection; new ones are welcome.
@@ -109,6 +121,10 @@ impl Shared {
 }
 
 fn forward(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
+    for socket in [&client, &server] {
+        // One that is closed already has no options, and is found out by its pump.
+        let _ = socket.set_nodelay(true);
+    }
     {
         let mut state = shared.lock();
         state.accepted += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tern_tests::clicks::{Verdict, database_away, disk_full, kill_database, kill_redirector};
+use tern_tests::clicks::{Verdict, database_away, disk_full, fail_over, kill_database, kill_redirector};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirector_killed_a_hundred_times_loses_no_click_and_doubles_none() {
@@ -22,4 +22,9 @@ async fn while_the_database_is_away_clicks_wait_on_the_disk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_redirects_go_on_and_each_dropped_click_is_counted() {
     disk_full().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_that_loses_commits_loses_no_click() {
+    assert_eq!(fail_over().await, Verdict::default());
 }

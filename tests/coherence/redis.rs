@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tern_tests::{Fleet, Visible};
+use tern_testkit::relay::Stall;
+use tern_tests::{CHANNELS, Eavesdropper, Fleet, Forger, Visible};
 
 /// A poll takes half a second, give or take a fifth, and the delta after it some milliseconds.
 /// The second that is promised is printed; the test leaves room for a machine that does other things.
@@ -29,9 +30,11 @@ async fn killed_emptied_frozen_and_cut_off_it_delays_no_change_for_long() {
 
     fleet.redis.cut_subscribers();
     slowest_of(&fleet, "subscribers cut", 5).await;
+    assert_eq!(fleet.differing().await, 0);
 
     fleet.redis.flush_all();
     slowest_of(&fleet, "emptied", 5).await;
+    assert_eq!(fleet.differing().await, 0);
 
     fleet.redis.freeze();
     slowest_of(&fleet, "frozen", 5).await;
@@ -45,17 +48,72 @@ async fn killed_emptied_frozen_and_cut_off_it_delays_no_change_for_long() {
     assert_eq!(fleet.differing().await, 0);
 }
 
+/// What is sent arrives nowhere and nothing is closed, in one direction or in both.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_it_delays_no_change_for_long() {
+    let fleet = Fleet::start_behind_relays(10, &[("VISIBLE_WAIT", "0")]).await;
+    let redis = &fleet.relays.as_ref().unwrap().redis;
+    for (what, stall) in [
+        ("half-open towards Redis", Stall::ToServer),
+        ("half-open towards the planes", Stall::ToClient),
+        ("half-open both ways", Stall::Both),
+    ] {
+        redis.stall(stall);
+        slowest_of(&fleet, what, 5).await;
+        redis.resume();
+        assert_eq!(fleet.differing().await, 0);
+    }
+}
+
+/// The planes' own messages, many times over and the last one first, lies in their form, and messages of a megabyte.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_repeated_reordered_forged_and_huge_make_no_wrong_redirect() {
+    let fleet = Fleet::start(10, &[]).await;
+    let eavesdropper = Eavesdropper::new(&fleet.redis);
+    slowest_of(&fleet, "before", 20).await;
+    let heard = eavesdropper.end();
+    assert!(CHANNELS.iter().all(|channel| heard.iter().any(|(on, _)| on == channel)), "{heard:?}");
+
+    let mut replay = heard.clone();
+    replay.reverse();
+    // What was said of one replica is said of another, which was never there.
+    let replica_of = |message: &[u8]| String::from_utf8_lossy(message).split(' ').nth(1).map(str::to_owned);
+    let replicas: Vec<String> = heard.iter().filter_map(|(_, message)| replica_of(message)).collect();
+    let forged = heard.iter().map(|(channel, message)| {
+        let message = String::from_utf8_lossy(message);
+        (
+            *channel,
+            replica_of(message.as_bytes()).map_or_else(Vec::new, |id| message.replace(&id, "0123456789abcdef").into()),
+        )
+    });
+    // They are told to have left, and to have come further than anybody can.
+    let left = replicas.iter().map(|id| (CHANNELS[1], format!("left {id}").into_bytes()));
+    let future = heard.iter().filter_map(|(channel, message)| {
+        let (head, _) = std::str::from_utf8(message).ok()?.rsplit_once('/')?;
+        Some((*channel, format!("{head}/18446744073709551614:18446744073709551615:").into_bytes()))
+    });
+    let lies: Vec<_> = forged.chain(left).chain(future).collect();
+    let megabytes = CHANNELS.map(|channel| (channel, vec![b'x'; 1 << 20]));
+
+    for (what, messages) in [("repeated and reordered", replay), ("forged", lies), ("huge", megabytes.to_vec())] {
+        let forgery = Forger::new(&fleet.redis).repeat(messages);
+        slowest_of(&fleet, what, 10).await;
+        println!("beside {} messages, {what}", forgery.end());
+        assert_eq!(fleet.differing().await, 0);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_forged_messages_costs_fifty_deltas_a_second_and_no_wrong_redirect() {
     let fleet = Fleet::start(10, &[("VISIBLE_WAIT", "0")]).await;
     let before = fleet.metric(0, "tern_replica_deltas_total").await;
     let started = Instant::now();
-    let flood = fleet.flood_redis(Duration::from_secs(3));
+    let flood = Forger::new(&fleet.redis).flood(Duration::from_secs(3));
     slowest_of(&fleet, "flooded", 10).await;
-    let messages = flood.join().unwrap();
+    let flood = flood.join().unwrap();
     let seconds = started.elapsed().as_secs_f64();
     let deltas = fleet.metric(0, "tern_replica_deltas_total").await - before;
-    println!("{messages} forged messages in {seconds:.1} s: {:.0} deltas a second", deltas / seconds);
+    println!("{:.0} forged messages a second: {:.0} deltas a second", flood.per_second(), deltas / seconds);
     // Fifty a second, the polls, and one for each true change.
     assert!(deltas <= 60.0 * seconds + 20.0, "{deltas} deltas in {seconds} s");
     assert_eq!(fleet.differing().await, 0);

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// The contract's table of routes.
-const ALLOWED: [(&str, &str); 13] = [
+const ALLOWED: [(&str, &str); 14] = [
     ("/health", "GET,HEAD"),
     ("/ready", "GET,HEAD"),
     ("/metrics", "GET,HEAD"),
@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &str); 13] = [
     ("/users/{id}/urls", "GET,HEAD"),
     ("/urls", "GET,HEAD,POST"),
     ("/urls/{id}", "GET,HEAD,PUT,DELETE"),
+    ("/urls/{id}/stats", "GET,HEAD"),
     ("/events", "GET,HEAD,POST"),
     ("/events/{id}", "GET,HEAD"),
 ];

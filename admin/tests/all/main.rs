@@ -13,6 +13,7 @@ mod load;
 mod logs;
 mod products;
 mod request_log;
+mod stats;
 mod support;
 mod urls;
 mod users;

@@ -21,6 +21,8 @@ mod load;
 mod logs;
 #[path = "../all/products.rs"]
 mod products;
+#[path = "../all/stats.rs"]
+mod stats;
 #[path = "../all/support/mod.rs"]
 mod support;
 #[path = "../all/urls.rs"]

@@ -4,8 +4,9 @@ use std::str;
 
 use super::{Message, ReplicaId};
 
-/// Longer ones are not looked at. A cursor is the longest part of a message.
-pub(super) const MAX_LEN: usize = 4096;
+/// Longer ones are not looked at. A cursor is the longest part of a message, and names each open transaction of the
+/// database: there is room for over a thousand. Nobody waits for a replica whose announcements are longer.
+pub(super) const MAX_LEN: usize = 16 * 1024;
 
 pub(super) fn write(message: &Message) -> String {
     match message {
@@ -42,6 +43,18 @@ mod tests {
         for message in [Message::Invalidation, Message::Applied { replica, cursor }, Message::Left { replica }] {
             assert_eq!(read(write(&message).as_bytes()), Some(message));
         }
+    }
+
+    #[test]
+    fn a_cursor_beside_a_thousand_open_transactions_fits() {
+        let open: Vec<String> = (0..1000u64).map(|n| (9_000_000_000 + n).to_string()).collect();
+        let epoch = "6a1c0000000000ff-00000002-4005-4010-00112233445566778899aabbccddeeff";
+        let snapshot = format!("9000000000:9999999999:{}", open.join(","));
+        let cursor = format!("{epoch}/16b3d80/ffffffffffffffff/{snapshot}").parse().unwrap();
+        let message = Message::Applied { replica: ReplicaId::random(), cursor };
+        let text = write(&message);
+        assert!(text.len() <= MAX_LEN, "{}", text.len());
+        assert_eq!(read(text.as_bytes()), Some(message));
     }
 
     #[test]

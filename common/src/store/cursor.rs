@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn a_cursor_of_one_kind_of_store_covers_no_mark_of_the_other() {
         let sqlite: Cursor = "00000000000000ff:7".parse().unwrap();
-        let postgres: Cursor = "ff-00000001-5-4000-0123456789abcdef0123456789abcdef/9/7:9:8".parse().unwrap();
+        let postgres: Cursor = "ff-00000001-5-4000-0123456789abcdef0123456789abcdef/1f/9/7:9:8".parse().unwrap();
         let marked = Mark(MarkedAt::Postgres(
-            postgres::Transaction::parse("ff-00000001-5-4000-0123456789abcdef0123456789abcdef", "7").unwrap(),
+            postgres::Transaction::parse("ff-00000001-5-4000-0123456789abcdef0123456789abcdef", "31", "7").unwrap(),
         ));
         assert_eq!(postgres.to_string().parse(), Ok(postgres.clone()));
         assert!(postgres.covers(&marked));

@@ -23,7 +23,7 @@ use crate::link::LinkRow;
 use crate::product::Product;
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, Shipped};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -149,12 +149,21 @@ impl LinkChange {
     }
 }
 
+/// A change, and how long ago it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgedChange {
+    pub change: LinkChange,
+    /// By the store's own clock, when it read the change: no more than the time since the commit and the time that the
+    /// transaction took. `None` where the store cannot tell, or has given the change before.
+    pub age: Option<Duration>,
+}
+
 /// What changed since a cursor.
 #[derive(Debug)]
 pub enum Delta {
     Changes {
-        /// In no particular order; each code once, in its latest state.
-        changes: Vec<LinkChange>,
+        /// In no particular order; each code once, in its latest state, as old as the oldest change to it.
+        changes: Vec<AgedChange>,
         cursor: Cursor,
         /// Whether changes that were there already are left for the next call.
         more: bool,
@@ -214,8 +223,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped>;
     /// Where journals stand, in the order asked for; `None` for one of which nothing was shipped.
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
-    /// Forgets where a journal stands, once nothing of it is left to ship. Its clicks stay.
-    async fn forget_journal(&self, id: JournalId) -> Result<()>;
+    /// Forgets where journals stand that moved longer than `keep` ago. Their clicks stay.
+    async fn forget_journals(&self, keep: Duration) -> Result<u64>;
+
+    /// How often a url was followed, from counts that are kept as clicks come and go; `None` if there is no such url.
+    async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
+    /// Forgets the events of whatever type that are older than `keep`, and tells how many those were.
+    async fn forget_events(&self, keep: Duration) -> Result<u64>;
+    /// Does what has to be done every minute, such as making room ahead. Without it the store works, and slows down.
+    async fn keep_up(&self) -> Result<()>;
 
     async fn snapshot(&self) -> Result<Snapshot>;
     async fn delta(&self, since: &Cursor) -> Result<Delta>;

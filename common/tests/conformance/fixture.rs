@@ -113,7 +113,7 @@ pub async fn changes_since(store: &dyn Store, cursor: &Cursor) -> (Vec<LinkChang
     loop {
         match store.delta(&cursor).await.unwrap() {
             Delta::Changes { changes, cursor: next, more } => {
-                all.extend(changes);
+                all.extend(changes.into_iter().map(|aged| aged.change));
                 cursor = next;
                 if !more {
                     return (all, cursor);

@@ -9,6 +9,7 @@ mod store;
 mod store_clicks;
 mod store_feed;
 mod store_loading;
+mod store_stats;
 
 /// Runs each test of a list over a fresh instance of each implementation. An instance is made by `fixture::$open`,
 /// which gives it and what keeps it alive. The list is written once, so that no implementation is let off a test.
@@ -55,9 +56,20 @@ conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgre
     journals_are_found_in_the_order_asked_for_and_forgotten,
 ]);
 
+conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: [
+    every_click_counts_however_it_came,
+    clicks_that_go_are_counted_out,
+    a_popular_link_goes_with_all_of_its_events,
+    a_series_has_the_hours_or_days_of_its_range,
+    the_most_frequent_are_told_first,
+    old_events_are_forgotten_and_nothing_else,
+    many_old_events_are_forgotten_in_parts,
+]);
+
 conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [
     a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas,
     each_kind_of_change_is_seen_once,
+    a_change_tells_its_age,
     a_code_that_came_and_went_is_a_tombstone,
     a_rolled_back_change_is_not_seen,
     a_mark_is_covered_once_its_change_was_seen,

@@ -1,6 +1,6 @@
 //! What every store's feed of changes does: whoever follows it holds the table.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tern_common::store::{Cursor, Delta, LinkChange, Load, Store, StoreError};
 use tern_common::url::{Title, UrlChange};
@@ -69,6 +69,22 @@ pub async fn each_kind_of_change_is_seen_once(store: &dyn Store) {
     });
     assert_eq!(moved, Some("https://elsewhere.example/"));
     assert_eq!(changes_since(store, &cursor).await.0, []);
+}
+
+pub async fn a_change_tells_its_age(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let (_, cursor) = snapshot(store).await;
+    let before = Instant::now();
+    let made = url(store, owner, "older").await;
+    store.update_url(made.id, set_active(false)).await.unwrap();
+    let after = Instant::now();
+    url(store, owner, "younger").await;
+    let Delta::Changes { mut changes, .. } = store.delta(&cursor).await.unwrap() else { panic!("too old") };
+    changes.sort_by(|one, other| one.change.short_code().cmp(other.change.short_code()));
+    let ages: Vec<Option<Duration>> = changes.iter().map(|aged| aged.age).collect();
+    let [Some(older), Some(younger)] = ages[..] else { panic!("{ages:?}") };
+    assert!(older <= before.elapsed() && younger <= after.elapsed(), "{older:?}, {younger:?}");
+    assert!(younger < older, "as old as the oldest change to the code");
 }
 
 pub async fn a_code_that_came_and_went_is_a_tombstone(store: &dyn Store) {

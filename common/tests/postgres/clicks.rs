@@ -33,8 +33,8 @@ async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], b
     let mut from = None;
     let mut state = None;
     for batch in 1..=batches {
-        let to = JournalPosition { segment: 0, offset: batch };
-        match store.ship_clicks(ClickBatch { journal, from, to, clicks }).await.unwrap() {
+        let to = JournalPosition { segment: 0, offset: batch, sequence: batch };
+        match store.ship_clicks(ClickBatch { journal, from, to, clicks, parked: 0 }).await.unwrap() {
             Shipped::Taken(taken) => state = Some(taken),
             elsewhere @ Shipped::Elsewhere(_) => panic!("{elsewhere:?}"),
         }
@@ -97,8 +97,8 @@ async fn a_server_killed_in_mid_batch_has_the_whole_batch_or_nothing_of_it() {
         let target = shipped + 3;
         let mut killed = false;
         while shipped < target {
-            let to = JournalPosition { segment: kill, offset: shipped + 1 };
-            let batch = ClickBatch { journal, from, to, clicks: &clicks };
+            let to = JournalPosition { segment: kill, offset: shipped + 1, sequence: shipped + 1 };
+            let batch = ClickBatch { journal, from, to, clicks: &clicks, parked: 0 };
             let result = if shipped + 1 == target && !killed {
                 killed = true;
                 let (result, ()) = tokio::join!(store.ship_clicks(batch), async {

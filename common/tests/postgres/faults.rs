@@ -3,9 +3,16 @@
 use std::time::Duration;
 
 use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::{ClickBatch, JournalId, JournalPosition};
 use tern_testkit::postgres::{Options, Postgres};
 
 use crate::{check_unavailable, config, connect, eventually, new_user, store, user};
+
+/// A batch that would only move its journal.
+fn nothing() -> ClickBatch<'static> {
+    let to = JournalPosition { segment: 0, offset: 0, sequence: 0 };
+    ClickBatch { journal: JournalId(1), from: None, to, clicks: &[], parked: 0 }
+}
 
 #[tokio::test]
 async fn a_server_that_stops_or_dies_is_unavailable_and_heals() {
@@ -17,6 +24,7 @@ async fn a_server_that_stops_or_dies_is_unavailable_and_heals() {
         check_unavailable(store.ping()).await;
         check_unavailable(store.insert_user(new_user("bob"))).await;
         check_unavailable(store.snapshot()).await;
+        check_unavailable(store.ship_clicks(nothing())).await;
         server.start();
         eventually(async || store.ping().await).await;
     }
@@ -37,6 +45,7 @@ async fn a_frozen_server_is_unavailable_in_time_and_heals() {
         check_unavailable(store.delta(&snapshot.cursor)),
         check_unavailable(store.snapshot()),
         check_unavailable(store.prune_changes(Duration::ZERO)),
+        check_unavailable(store.ship_clicks(nothing())),
     );
     check_unavailable(store.ping()).await;
     server.thaw();

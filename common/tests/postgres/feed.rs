@@ -1,5 +1,7 @@
 //! The feed through restarts, crashes and failovers, and beside what is done past Tern.
 
+use std::time::{Duration, Instant};
+
 use tern_common::store::{Cursor, Delta, PostgresConfig, PostgresStore, Store};
 use tern_testkit::postgres::{Options, Postgres};
 use tokio_postgres::Client;
@@ -56,12 +58,19 @@ async fn transaction_ids_that_are_given_again_skip_nothing() {
     server.start();
     eventually(async || store.ping().await).await;
     let again = url(&store, owner, "again").await;
-    assert!(replica.cursor.as_ref().unwrap().covers(&again), "no id was given again: the scene is not set");
-    // The cursor is no longer one from the future.
     let other = connect(&config).await;
+    let before = replica.cursor.clone().unwrap();
+    let seen = before.to_string();
+    let is_seen =
+        "SELECT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM url_changes WHERE short_code = 'again'";
+    let is_seen = other.query_one(is_seen, &[&seen.rsplit('/').next()]).await.unwrap();
+    assert!(is_seen.get::<_, bool>(0), "no id was given again: the scene is not set");
+    assert!(!before.covers(&again), "a cursor from before the crash passes for one that has seen what came after it");
+    // The cursor is no longer one from the future.
     take_ids(&other, 300).await;
     check_catches_up(&mut replica, &store, &other).await;
     assert_eq!(replica.snapshots, 1, "deltas have to do");
+    assert!(replica.cursor.as_ref().unwrap().covers(&again));
 }
 
 /// Uses up ids of transactions.
@@ -69,6 +78,34 @@ async fn take_ids(other: &Client, count: u32) {
     for _ in 0..count {
         other.batch_execute("BEGIN; SELECT pg_current_xact_id(); ROLLBACK").await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn changes_tell_their_age_unless_they_were_given_before() {
+    let (store, config) = store(Postgres::shared()).await;
+    let owner = user(&store, "ada").await.id;
+    let cursor = store.snapshot().await.unwrap().cursor;
+    let ages = async |cursor: &Cursor| {
+        let Delta::Changes { mut changes, cursor, .. } = store.delta(cursor).await.unwrap() else { panic!("too old") };
+        changes.sort_by(|one, other| one.change.short_code().cmp(other.change.short_code()));
+        (changes.into_iter().map(|aged| aged.age).collect::<Vec<_>>(), cursor)
+    };
+    let before = Instant::now();
+    url(&store, owner, "older").await;
+    connect(&config).await.batch_execute("SELECT pg_sleep(0.1)").await.unwrap();
+    url(&store, owner, "younger").await;
+    let (read, cursor) = ages(&cursor).await;
+    let [Some(older), Some(younger)] = read[..] else { panic!("{read:?}") };
+    assert!(older >= Duration::from_millis(100) && younger < older, "{older:?}, {younger:?}");
+    assert!(older <= before.elapsed(), "{older:?}");
+
+    // Over another connection everything is given once more, and only what is new has an age.
+    let other = PostgresStore::open(&config).await.unwrap();
+    url(&store, owner, "zz").await;
+    let Delta::Changes { changes, .. } = other.delta(&cursor).await.unwrap() else { panic!("too old") };
+    let mut given: Vec<_> = changes.iter().map(|aged| (aged.change.short_code(), aged.age.is_some())).collect();
+    given.sort_unstable();
+    assert_eq!(given, [("older", false), ("younger", false), ("zz", true)]);
 }
 
 #[tokio::test]
@@ -125,7 +162,7 @@ async fn an_open_transaction_holds_up_nobody_else() {
         assert!(replica.cursor.as_ref().unwrap().covers(&mark));
     }
     // Nor is a cursor made too old by what is pruned meanwhile.
-    store.prune_changes(std::time::Duration::ZERO).await.unwrap();
+    store.prune_changes(Duration::ZERO).await.unwrap();
     replica.catch_up(&store).await.unwrap();
     other.batch_execute("COMMIT").await.unwrap();
     check_catches_up(&mut replica, &store, &other).await;

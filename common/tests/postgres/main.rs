@@ -17,11 +17,13 @@ use tokio_postgres::{Client, NoTls};
 #[path = "../support/replica.rs"]
 mod replica;
 
+mod backlog;
 mod clicks;
 mod faults;
 mod feed;
 mod opening;
 mod totals;
+mod volume;
 
 async fn config(server: &Postgres) -> PostgresConfig {
     let config = PostgresConfig::new(server.create_database());

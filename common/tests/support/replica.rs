@@ -33,7 +33,7 @@ impl Replica {
                 Delta::TooOld => self.cursor = None,
                 Delta::Changes { changes, cursor, more } => {
                     for change in changes {
-                        match change {
+                        match change.change {
                             LinkChange::Put(row) => drop(self.links.insert(row.short_code.clone(), row)),
                             LinkChange::Removed { short_code } => drop(self.links.remove(&short_code)),
                         }

@@ -1,18 +1,26 @@
 //! What of one journal is not in the store yet, in batches.
 //!
-//! It reads files and knows where the journal stands; it must not decide when, nor speak to the store.
+//! It reads files and knows where the journal stands; it must not decide when, nor speak to the store. What it knows of
+//! the store is what the store last said: of what became of clicks, every count is a difference of two such sayings.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use tern_common::Click;
 use tern_common::click::{JournalId, JournalPosition, JournalState};
 
 use super::journal::{HEADER_LEN, Lane, Left, Seed, Space, Walk, sealed_at, segment_path, segments};
+
+/// Bytes read at once: more than the largest batch of ordinary clicks.
+const WINDOW: u64 = 4 << 20;
+
+/// Bytes tried after a larger read has failed, and given up after as many tries: some of the disk cannot be read.
+const SMALL_WINDOW: u64 = 64 << 10;
+const TRIES: u32 = 10;
 
 /// Where the records come from.
 #[derive(Debug)]
@@ -29,171 +37,152 @@ pub(super) struct Backlog {
     directory: PathBuf,
     source: Source,
     space: Arc<Space>,
-    /// What the store says of it, as far as we know.
-    stored: Option<JournalState>,
-    /// Where the next batch begins. Not before what is stored, and at most a segment's end behind it.
-    at: JournalPosition,
-    /// The number of the last record before `at`; `None` until the store has said where that is.
-    sequence: Option<u64>,
+    /// What the store says of it; nothing before it was asked.
+    told: Option<Told>,
+    /// Where the next batch begins: where the journal stands in the store, or at the start of a segment behind that.
+    at: (u64, u64),
     /// The segment that is being read.
     open: Option<(u64, File)>,
-    /// Records on the way behind `at` are in segments that were removed: the store lost more than we keep.
-    is_behind: bool,
+    /// Reads that have failed since the last that did not.
+    failures: u32,
     /// Every segment of a left journal is in the store.
     is_done: bool,
 }
+
+/// What the store says: how the journal stands there, if it is known at all.
+type Told = Option<JournalState>;
 
 /// Clicks that stand next to each other, and where they end.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) clicks: Vec<Click>,
     pub(super) to: Option<JournalPosition>,
-    last_sequence: u64,
-    /// Records that are not there any more, or cannot be read.
-    pub(super) missing: u64,
     /// When the first of them was answered.
     pub(super) oldest: Option<SystemTime>,
 }
 
-/// What became of records, since the last time somebody asked.
+/// What became of clicks between two sayings of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settled {
     pub(super) recorded: u64,
     pub(super) orphaned: u64,
+    pub(super) parked: u64,
+    /// Records that are not in the journal any more, or cannot be read.
+    pub(super) missing: u64,
+    /// The store had them and has not any more.
+    pub(super) lost: u64,
 }
 
 impl Backlog {
     /// A journal that this process has just made: nobody knows it.
     pub(super) fn own(lane: Arc<Lane>, space: Arc<Space>) -> Backlog {
         let (journal, directory) = (lane.journal, lane.directory.clone());
-        Backlog {
-            at: JournalPosition { segment: 1, offset: HEADER_LEN as u64 },
-            sequence: Some(0),
-            ..Backlog::of(journal, directory, Source::Own(lane), space)
-        }
+        Backlog { told: Some(None), ..Backlog::of(journal, directory, Source::Own(lane), space) }
     }
 
     /// A journal that was taken over. [`Backlog::locate`] has to be told where it stands before anything is read.
     pub(super) fn left(left: Left, space: Arc<Space>) -> Backlog {
-        space.adopt(left.bytes);
+        space.add(left.bytes);
         Backlog::of(left.journal, left.directory.clone(), Source::Left(left), space)
     }
 
     fn of(journal: JournalId, directory: PathBuf, source: Source, space: Arc<Space>) -> Backlog {
-        Backlog {
-            journal,
-            directory,
-            source,
-            space,
-            stored: None,
-            at: JournalPosition { segment: 0, offset: 0 },
-            sequence: None,
-            open: None,
-            is_behind: false,
-            is_done: false,
-        }
+        let at = (1, HEADER_LEN as u64);
+        Backlog { journal, directory, source, space, told: None, at, open: None, failures: 0, is_done: false }
     }
 
     pub(super) fn is_left(&self) -> bool {
         matches!(self.source, Source::Left(_))
     }
 
-    /// Where it stands in the store, as far as we know.
-    pub(super) fn stored(&self) -> Option<JournalPosition> {
-        self.stored.map(|state| state.position)
+    /// Whether the store was asked where the journal stands.
+    pub(super) fn is_located(&self) -> bool {
+        self.told.is_some()
     }
 
-    /// Records that are not in the store yet.
+    /// Where it stands in the store, as far as we know.
+    pub(super) fn stored(&self) -> Option<JournalPosition> {
+        self.told.flatten().map(|state| state.position)
+    }
+
+    /// Records before the place where the journal stands in the store.
+    fn sequence(&self) -> u64 {
+        self.stored().map_or(0, |position| position.sequence)
+    }
+
+    /// Records that are not in the store yet; none, as far as is known, before it was asked.
     pub(super) fn pending(&self) -> u64 {
         match &self.source {
             Source::Own(lane) => lane.pending(),
-            Source::Left(left) => left.last_sequence.saturating_sub(self.sequence.unwrap_or(0)),
+            Source::Left(left) if self.is_located() => left.last_sequence.saturating_sub(self.sequence()),
+            Source::Left(_) => 0,
         }
     }
 
-    /// Takes the store's word for where the journal stands. Gives back by how many records that is behind what we had
-    /// seen stored: they are shipped again.
-    pub(super) fn locate(&mut self, state: Option<JournalState>) -> io::Result<u64> {
-        let before = self.sequence;
-        let beginning = JournalPosition { segment: 1, offset: HEADER_LEN as u64 };
-        let position = state.map_or(beginning, |state| state.position);
+    /// Takes the store's word for where the journal stands, whether it is where we thought or not.
+    pub(super) fn locate(&mut self, state: Option<JournalState>) -> io::Result<Settled> {
+        let position = state.map_or((1, HEADER_LEN as u64), |state| (state.position.segment, state.position.offset));
         // First, so that nothing that is still needed goes meanwhile.
-        self.space.unship(self.journal, position.segment);
-        let first = self.first_segment();
-        let start = JournalPosition { segment: first, ..beginning };
-        self.stored = state;
+        self.space.unship(self.journal, position.0);
+        if position != self.at {
+            // Segments before it are in the store; those of a left journal may not have been seen by us.
+            for number in segments(&self.directory)?.into_iter().take_while(|number| *number < position.0) {
+                let file = segment_path(&self.directory, number).metadata()?;
+                self.space.shipped(self.journal, &self.directory, number, file.modified()?);
+            }
+            self.open = None;
+        }
+        let before = self.told.replace(state);
+        self.at = position;
         self.is_done = false;
-        self.open = None;
-        self.is_behind = position.segment < first;
-        (self.at, self.sequence) = if self.is_behind {
-            // Each record before this position became an event or was counted as orphaned.
-            (start, Some(state.map_or(0, |state| state.recorded + state.orphaned)))
-        } else {
-            (position, None)
-        };
-        if self.sequence.is_none() {
-            let next = self.read(1)?;
-            self.sequence = Some(match (next.to, &self.source) {
-                (Some(_), _) => next.last_sequence - 1,
-                (None, Source::Own(lane)) => lane.sequence(),
-                (None, Source::Left(left)) => left.last_sequence,
-            });
-        }
-        let sequence = self.sequence.unwrap_or(0);
+        self.failures = 0;
         if let Source::Own(lane) = &self.source {
-            lane.settle(sequence);
+            lane.settle(self.sequence());
         }
-        Ok(before.map_or(0, |before| before.saturating_sub(sequence)))
-    }
-
-    /// The first segment that is still there.
-    fn first_segment(&self) -> u64 {
-        let numbers = segments(&self.directory).unwrap_or_default();
-        numbers.first().copied().unwrap_or(self.at.segment.max(1))
+        Ok(before.map(|before| Settled::between(before, state)).unwrap_or_default())
     }
 
     /// The next records, up to `max` of them; none if everything is in the store.
     pub(super) fn read(&mut self, max: usize) -> io::Result<Batch> {
         while let Some(end) = self.segment_end()? {
-            if self.at.offset < end {
+            if self.at.1 < end {
                 let batch = self.read_to(end, max)?;
                 if batch.to.is_some() {
                     return Ok(batch);
                 }
-                // Nothing but damage up to the end; the gap is counted with the next record.
-                self.at.offset = end;
-            } else if !self.next_segment() {
+            } else if !self.next_segment()? {
                 break;
             }
         }
         Ok(Batch::default())
     }
 
-    /// Where records end in the segment that is read, for now.
+    /// Where records end in the segment that is read, for now. A segment that is not there ends where we are: what was in
+    /// it is missing, as the numbers of the records behind will tell.
     fn segment_end(&mut self) -> io::Result<Option<u64>> {
-        if let Source::Own(lane) = &self.source {
-            let Some(published) = lane.published() else { return Ok(None) };
-            if published.segment == self.at.segment {
-                return Ok(Some(published.offset));
-            }
+        let (number, offset) = self.at;
+        match &self.source {
+            Source::Own(lane) => match lane.published() {
+                None => return Ok(None),
+                Some((segment, end)) if segment == number => return Ok(Some(end)),
+                Some(_) => {}
+            },
+            Source::Left(_) if self.is_done => return Ok(None),
+            Source::Left(_) => {}
         }
-        if self.is_done || self.is_left_without_segments() {
-            self.is_done = true;
-            return Ok(None);
-        }
-        let (journal, number) = (self.journal, self.at.segment);
-        let end = sealed_at(self.file()?, journal, number)?;
-        let end =
-            end.ok_or_else(|| io::Error::other(format!("segment {number} of journal {journal} is not sealed")))?;
+        let journal = self.journal;
+        let file = match self.file() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(offset)),
+            file => file?,
+        };
+        let Some(end) = sealed_at(file, journal, number)? else {
+            return Err(io::Error::other(format!("segment {number} of journal {journal} is not sealed")));
+        };
         Ok(Some(end as u64))
     }
 
-    fn is_left_without_segments(&self) -> bool {
-        matches!(&self.source, Source::Left(left) if left.segments.is_empty())
-    }
-
     fn file(&mut self) -> io::Result<&File> {
-        let number = self.at.segment;
+        let number = self.at.0;
         if self.open.as_ref().is_none_or(|(open, _)| *open != number) {
             self.open = Some((number, File::open(segment_path(&self.directory, number))?));
         }
@@ -203,75 +192,120 @@ impl Backlog {
         }
     }
 
+    /// Reads records before `end`. Without any there was only damage, and it goes on behind that.
     fn read_to(&mut self, end: u64, max: usize) -> io::Result<Batch> {
-        let offset = self.at.offset;
-        let mut bytes = vec![0; usize::try_from(end - offset).map_err(io::Error::other)?];
-        self.file()?.read_exact_at(&mut bytes, offset)?;
-        let seed = Seed::new(self.journal, self.at.segment);
-        let mut walk = Walk::new(&bytes, seed, true, self.sequence.unwrap_or(0));
+        let (number, offset) = self.at;
+        let window = if self.failures == 0 { WINDOW } else { SMALL_WINDOW };
+        let part_end = end.min(offset + window);
+        let mut bytes = vec![0; usize::try_from(part_end - offset).map_err(io::Error::other)?];
+        match self.file()?.read_exact_at(&mut bytes, offset) {
+            Ok(()) => self.failures = 0,
+            Err(error) => {
+                self.failures += 1;
+                if self.failures > TRIES {
+                    tracing::error!(journal = %self.journal, segment = number, offset, "a part of it is given up");
+                    self.at.1 = part_end;
+                }
+                return Err(error);
+            }
+        }
+        let walk = Walk::new(&bytes, Seed::new(self.journal, number), true, self.sequence());
+        let mut walk = if part_end < end { walk.of_part() } else { walk };
         let mut batch = Batch::default();
         while batch.clicks.len() < max
             && let Some(record) = walk.next()
         {
-            match record.to_click() {
-                Some(click) => {
-                    batch.oldest.get_or_insert(click.at);
-                    batch.clicks.push(click);
-                }
-                None => batch.missing += 1,
+            if let Some(click) = record.to_click() {
+                batch.oldest.get_or_insert(click.at);
+                batch.clicks.push(click);
             }
-            batch.last_sequence = record.sequence;
-            batch.to = Some(JournalPosition { segment: self.at.segment, offset: offset + walk.offset() as u64 });
+            let offset = offset + walk.offset() as u64;
+            batch.to = Some(JournalPosition { segment: number, offset, sequence: record.sequence });
         }
-        batch.missing += walk.missing();
+        if batch.to.is_none() {
+            self.at.1 = offset + walk.offset() as u64;
+        }
         Ok(batch)
     }
 
     /// Goes on in the segment after this one, if there is one. The one that is left behind is in the store.
-    fn next_segment(&mut self) -> bool {
-        let number = self.at.segment;
-        let next = match &self.source {
-            Source::Own(_) => Some(number + 1),
-            Source::Left(left) => left.segments.iter().copied().find(|other| *other > number),
+    fn next_segment(&mut self) -> io::Result<bool> {
+        let number = self.at.0;
+        let last = match &self.source {
+            Source::Own(lane) => lane.published().map_or(0, |published| published.0),
+            Source::Left(_) => u64::MAX,
         };
-        let is_own_last = matches!(&self.source, Source::Own(lane)
-            if lane.published().is_none_or(|published| published.segment == number));
-        if is_own_last {
-            return false;
+        if last <= number {
+            return Ok(false);
         }
+        let next = segments(&self.directory)?.into_iter().find(|other| *other > number && *other <= last);
         self.open = None;
-        self.space.shipped(self.journal, &self.directory, number, Instant::now());
+        self.space.shipped(self.journal, &self.directory, number, SystemTime::now());
         match next {
-            Some(next) => self.at = JournalPosition { segment: next, offset: HEADER_LEN as u64 },
+            Some(next) => self.at = (next, HEADER_LEN as u64),
             None => self.is_done = true,
         }
-        next.is_some()
+        Ok(next.is_some())
     }
 
-    /// The store has taken a batch.
-    pub(super) fn settle(&mut self, batch: &Batch, state: JournalState) -> Settled {
-        let before = self.stored.map_or((0, 0), |before| (before.recorded, before.orphaned));
-        self.stored = Some(state);
-        self.at = state.position;
-        self.sequence = Some(batch.last_sequence);
-        self.is_behind = false;
+    /// The store has taken a batch, or has had it already.
+    pub(super) fn settle(&mut self, state: JournalState) -> Settled {
+        let before = self.told.replace(Some(state)).flatten();
+        self.at = (state.position.segment, state.position.offset);
         if let Source::Own(lane) = &self.source {
-            lane.settle(batch.last_sequence);
+            lane.settle(state.position.sequence);
         }
-        Settled { recorded: state.recorded.saturating_sub(before.0), orphaned: state.orphaned.saturating_sub(before.1) }
+        Settled::between(before, Some(state))
     }
 
-    /// Whether records between what is stored and the next batch were removed before the store lost them.
-    pub(super) fn is_behind(&self) -> bool {
-        self.is_behind
-    }
-
-    /// Whether nothing is left to do but to keep it for a while; then it can go.
+    /// Whether nothing is left of it, neither to ship nor to keep.
     pub(super) fn is_finished(&self) -> bool {
-        self.is_left() && self.is_done && self.space.kept_of(self.journal) == 0
+        let is_wanted = match &self.source {
+            Source::Own(_) => true,
+            Source::Left(left) => left.is_damaged,
+        };
+        !is_wanted && self.is_located() && self.is_done && self.space.kept_of(self.journal) == 0
     }
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+}
+
+impl Settled {
+    fn between(before: Told, after: Told) -> Settled {
+        let counts = |told: Told| {
+            told.map_or([0; 4], |state| [state.position.sequence, state.recorded, state.orphaned, state.parked])
+        };
+        let ([sequence, recorded, orphaned, parked], after) = (counts(before), counts(after));
+        if after[0] < sequence {
+            return Settled { lost: sequence - after[0], ..Settled::default() };
+        }
+        let [recorded, orphaned, parked] =
+            [after[1].saturating_sub(recorded), after[2].saturating_sub(orphaned), after[3].saturating_sub(parked)];
+        let missing = (after[0] - sequence).saturating_sub(recorded + orphaned + parked);
+        Settled { recorded, orphaned, parked, missing, lost: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_clicks_is_the_difference_of_what_the_store_says() {
+        let told = |sequence, recorded, orphaned, parked| {
+            let position = JournalPosition { segment: 1, offset: 64, sequence };
+            Some(JournalState { position, recorded, orphaned, parked })
+        };
+        let check = |before, after, expected: [u64; 5]| {
+            let [recorded, orphaned, parked, missing, lost] = expected;
+            assert_eq!(Settled::between(before, after), Settled { recorded, orphaned, parked, missing, lost });
+        };
+        check(None, told(10, 7, 2, 1), [7, 2, 1, 0, 0]);
+        check(told(10, 7, 2, 1), told(10, 7, 2, 1), [0, 0, 0, 0, 0]);
+        check(told(10, 7, 2, 1), told(20, 15, 2, 1), [8, 0, 0, 2, 0]);
+        check(told(20, 15, 2, 1), told(10, 7, 2, 1), [0, 0, 0, 0, 10]);
+        check(told(20, 15, 2, 1), None, [0, 0, 0, 0, 20]);
     }
 }

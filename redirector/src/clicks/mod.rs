@@ -19,10 +19,11 @@ mod unrecorded;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tern_common::click::JournalId;
 
-use self::journal::{Answered, Dropped, Keeper, Lane, Space};
+use self::journal::{Answered, Dropped, Keeper, Lane, MAX_SEGMENT, Space};
 pub use self::journal::{JournalConfig, Network};
 pub use self::shipper::Shipper;
 pub use self::unrecorded::Unrecorded;
@@ -38,6 +39,7 @@ pub struct Recorder {
     lanes: Box<[Arc<Lane>]>,
     space: Arc<Space>,
     unrecorded: Unrecorded,
+    sync_errors: Arc<AtomicU64>,
     metrics: ClickMetrics,
 }
 
@@ -45,17 +47,36 @@ pub struct Recorder {
 ///
 /// A disk that refuses is no error: redirects come first, and clicks are dropped and counted until it takes them.
 pub fn start(config: &JournalConfig, lanes: usize, metrics: ClickMetrics) -> io::Result<(Recorder, Keeper, Shipper)> {
-    let space = Arc::new(Space::new(&config.root, config.limit, config.floor));
-    let lane = |_| Arc::new(Lane::new(&config.root, JournalId(rand::random()), config.sync_every.is_zero()));
-    let lanes: Box<[Arc<Lane>]> = (0..lanes.max(1)).map(lane).collect();
-    let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes)?;
-    let shipper = Shipper::new(config.root.clone(), Arc::clone(&space), &lanes, metrics.clone());
-    Ok((Recorder { lanes, space, unrecorded: Unrecorded::default(), metrics }, keeper, shipper))
+    let lanes = lanes.max(1);
+    let segment = segment_len(config, lanes);
+    // One that is filled and one made ahead, whatever the limit is.
+    let limit = config.limit.max(2 * (lanes * segment) as u64);
+    let config = &JournalConfig { segment, limit, ..config.clone() };
+    let space = Arc::new(Space::new(&config.root, limit, config.floor));
+    let sync_errors = Arc::<AtomicU64>::default();
+    let lane = |_| {
+        let id = JournalId(rand::random());
+        Arc::new(Lane::new(&config.root, id, config.sync_every.is_zero(), Arc::clone(&sync_errors)))
+    };
+    let lanes: Box<[Arc<Lane>]> = (0..lanes).map(lane).collect();
+    let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes, Arc::clone(&sync_errors))?;
+    let shipper = Shipper::new(config, Arc::clone(&space), &lanes, metrics.clone());
+    Ok((Recorder { lanes, space, unrecorded: Unrecorded::default(), sync_errors, metrics }, keeper, shipper))
+}
+
+/// Bytes of a segment: with a small limit, smaller ones, since room is taken and given back by the segment.
+fn segment_len(config: &JournalConfig, lanes: usize) -> usize {
+    /// The longest record fits.
+    const SMALLEST: usize = 16 << 10;
+    let share = usize::try_from(config.limit / (4 * lanes as u64)).unwrap_or(usize::MAX);
+    // A power of two is a number of whole pages.
+    let share = 1 << share.max(1).ilog2();
+    config.segment.min(share).clamp(SMALLEST, MAX_SEGMENT)
 }
 
 impl Recorder {
-    /// Records one redirect. Called before its answer is handed to the socket. `affinity` is the same for calls that
-    /// come from the same thread, mostly: it says which lane is tried first.
+    /// Records one redirect. Called before its answer is handed to the socket. `affinity` says which lane is tried
+    /// first: with numbers that threads do not share, they keep out of each other's way.
     ///
     /// Whether it was recorded; if not, it is counted as dropped.
     pub fn record(&self, click: &Answered<'_>, affinity: usize) -> bool {
@@ -69,15 +90,27 @@ impl Recorder {
 
     fn append(&self, click: &Answered<'_>, affinity: usize) -> Result<(), Dropped> {
         let (before, from) = self.lanes.split_at(affinity % self.lanes.len());
+        let mut last = Err(Dropped::Busy);
         for _ in 0..ROUNDS {
+            let mut is_any_taken = false;
             for lane in from.iter().chain(before) {
-                if let Some(appended) = lane.try_append(click) {
-                    return appended;
+                match lane.try_append(click) {
+                    Some(Ok(())) => return Ok(()),
+                    refused @ Some(Err(_)) => last = refused.unwrap_or(last),
+                    None => is_any_taken = true,
                 }
+            }
+            if !is_any_taken {
+                return last;
             }
             std::hint::spin_loop();
         }
-        Err(Dropped::Busy)
+        last
+    }
+
+    /// How often a journal could not be put on disk.
+    pub fn sync_errors(&self) -> u64 {
+        self.sync_errors.load(Ordering::Relaxed)
     }
 
     /// Which links lost clicks.

@@ -11,22 +11,40 @@ use tern_common::Click;
 use tern_common::click::JournalId;
 
 /// Where they are, below the directory of all journals.
-pub(super) const FILE: &str = "parked.ndjson";
+const FILE: &str = "parked.ndjson";
 
-/// Puts a click aside. It is on disk when this comes back.
-pub(super) fn park(root: &Path, journal: JournalId, click: &Click, reason: &str) -> io::Result<()> {
-    let line = json!({
-        "journal": journal.to_string(),
-        "url_id": click.url_id,
-        "owner_id": click.owner_id,
-        "short_code": click.short_code,
-        "original_url": click.original_url,
-        "at_micros": click.at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_micros()) as u64,
-        "user_agent": click.user_agent,
-        "referrer": click.referrer,
-        "reason": reason,
-    });
-    let mut file = OpenOptions::new().append(true).create(true).open(root.join(FILE))?;
-    file.write_all(format!("{line}\n").as_bytes())?;
-    file.sync_data()
+/// A click that was refused. Journal and sequence name it: after a crash it may be put aside twice.
+#[derive(Debug)]
+pub(super) struct Parked<'a> {
+    pub(super) journal: JournalId,
+    pub(super) sequence: u64,
+    pub(super) click: &'a Click,
+    pub(super) reason: &'a str,
+}
+
+impl Parked<'_> {
+    /// Puts it aside. It is on disk when this comes back; if it fails, nothing of it is there.
+    pub(super) fn write(&self, root: &Path) -> io::Result<()> {
+        let Click { url_id, owner_id, short_code, original_url, at, user_agent, referrer, .. } = self.click;
+        let line = json!({
+            "journal": self.journal.to_string(),
+            "sequence": self.sequence,
+            "url_id": url_id,
+            "user_id": owner_id,
+            "short_code": short_code,
+            "original_url": original_url,
+            "at_micros": at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_micros()) as u64,
+            "user_agent": user_agent,
+            "referrer": referrer,
+            "reason": self.reason,
+        });
+        let mut file = OpenOptions::new().append(true).create(true).open(root.join(FILE))?;
+        let before = file.metadata()?.len();
+        let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_data());
+        if written.is_err() {
+            // Half a line would make the next one unreadable, too.
+            file.set_len(before)?;
+        }
+        written
+    }
 }

@@ -5,16 +5,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use tern_common::click::{ClickBatch, JournalId, JournalState, Shipped};
+use tern_common::click::{ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
 use tern_common::store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backlog::{Backlog, Batch};
-use super::journal::{self, Lane, Space};
+use super::backlog::{Backlog, Batch, Settled};
+use super::journal::{self, JournalConfig, Lane, Space};
 use super::parked;
 use crate::metrics::{ClickMetrics, Drop};
 
@@ -44,32 +44,39 @@ const LAST_RETRY: Duration = Duration::from_secs(1);
 /// a failover may lose the last commits.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 
-/// How long shipped segments are kept for that: longer than a standby that is promoted was ever behind.
-const KEEP_SHIPPED: Duration = Duration::from_secs(15 * 60);
+/// How often the row of a journal that nothing is written to is shown to be needed: rows of journals that nobody has any
+/// more are forgotten after a year.
+const REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// After so many refused clicks in a row it may be the store that is wrong, and they are put aside one a second.
+const MANY_PARKED: u32 = 100;
 
 /// The store's end of the journals.
 #[derive(Debug)]
 pub struct Shipper {
     root: PathBuf,
+    keep_shipped: Duration,
     space: Arc<Space>,
-    backlogs: Vec<Journal>,
+    journals: Vec<Journal>,
     metrics: ClickMetrics,
     batch_limit: usize,
+    parked_in_a_row: u32,
     look_at: Instant,
 }
 
-/// A backlog, and what is under way of it.
+/// A backlog, and when to ship of it.
 #[derive(Debug)]
 struct Journal {
     backlog: Backlog,
-    /// Whether the store was asked where it stands.
-    is_located: bool,
-    /// Sent, and not known to be stored or not.
-    in_hand: Option<Batch>,
     /// Fewer than usual, while the store refuses something.
     limit: usize,
     /// From when on few clicks are worth a transaction.
     gather_until: Instant,
+    /// Something of this journal went wrong; it is not tried before.
+    pause_until: Instant,
+    refresh_at: Instant,
+    /// When the oldest click was answered that the store did not take.
+    waiting_since: Option<SystemTime>,
 }
 
 /// What came of trying to ship.
@@ -82,42 +89,56 @@ enum Progress {
 }
 
 impl Journal {
-    fn new(backlog: Backlog, is_located: bool) -> Journal {
-        Journal { backlog, is_located, in_hand: None, limit: LARGEST_BATCH, gather_until: Instant::now() }
+    fn new(backlog: Backlog) -> Journal {
+        let now = Instant::now();
+        let refresh_at = now + REFRESH;
+        Journal { backlog, limit: LARGEST_BATCH, gather_until: now, pause_until: now, refresh_at, waiting_since: None }
     }
 
     /// Whether to ship now what there is: at once if nothing was lately, else when it is worth a transaction.
     fn is_due(&self, now: Instant) -> bool {
-        self.in_hand.is_some()
-            || self.backlog.is_left()
-            || self.backlog.pending() >= SMALLEST_BATCH as u64
-            || now >= self.gather_until
+        now >= self.pause_until
+            && (self.backlog.is_left() || self.backlog.pending() >= SMALLEST_BATCH as u64 || now >= self.gather_until)
     }
 }
 
 impl Shipper {
-    pub(super) fn new(root: PathBuf, space: Arc<Space>, lanes: &[Arc<Lane>], metrics: ClickMetrics) -> Shipper {
-        let own = |lane: &Arc<Lane>| Journal::new(Backlog::own(Arc::clone(lane), Arc::clone(&space)), true);
+    pub(super) fn new(
+        config: &JournalConfig,
+        space: Arc<Space>,
+        lanes: &[Arc<Lane>],
+        metrics: ClickMetrics,
+    ) -> Shipper {
+        let own = |lane: &Arc<Lane>| Journal::new(Backlog::own(Arc::clone(lane), Arc::clone(&space)));
         Shipper {
-            root,
-            backlogs: lanes.iter().map(own).collect(),
+            root: config.root.clone(),
+            keep_shipped: config.keep_shipped,
+            journals: lanes.iter().map(own).collect(),
             space,
             metrics,
             batch_limit: SMALLEST_BATCH,
+            parked_in_a_row: 0,
             look_at: Instant::now(),
         }
     }
 
     /// Ships until `stop` names a deadline; then ships what is left until then.
-    /// Gives the number of clicks that wait in the journals of this process.
+    /// Gives the number of clicks that wait in the journals that this process has.
+    ///
+    /// It may be dropped at any time: what was sent and not answered is settled by whoever ships next.
     pub async fn run(mut self, store: Arc<dyn Store>, mut stop: watch::Receiver<Option<Instant>>) -> u64 {
+        if let Err(error) = block_in_place(|| journal::remove_leftovers(&self.root)) {
+            tracing::warn!(%error, "what is left of removed journals could not be removed");
+        }
         let mut retry = FIRST_RETRY;
         loop {
             let deadline = *stop.borrow_and_update();
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
-            match self.round(&*store, deadline).await {
+            let progress = self.round(&*store, deadline).await;
+            self.tell_waiting();
+            match progress {
                 Progress::Some => retry = FIRST_RETRY,
                 Progress::None if deadline.is_some() => break,
                 Progress::None => {
@@ -130,109 +151,113 @@ impl Shipper {
                 }
             }
         }
-        self.pending()
-    }
-
-    fn pending(&self) -> u64 {
-        self.backlogs.iter().map(|journal| journal.backlog.pending()).sum()
+        self.journals.iter().map(|journal| journal.backlog.pending()).sum()
     }
 
     /// Ships a batch of each journal that is due.
     async fn round(&mut self, store: &dyn Store, deadline: Option<Instant>) -> Progress {
         let now = Instant::now();
+        let mut progress = Progress::None;
         if now >= self.look_at && deadline.is_none() {
             self.look_at = now + LOOK_AROUND;
-            if self.look_around(store).await == Progress::Away {
-                self.tell_pending();
-                return Progress::Away;
-            }
+            progress = self.look_around(store).await;
         }
-        let mut progress = Progress::None;
-        for index in 0..self.backlogs.len() {
-            if deadline.is_none() && !self.backlogs[index].is_due(now) {
-                continue;
-            }
-            match self.ship(index, store).await {
-                Progress::Some => progress = Progress::Some,
-                Progress::None => {}
-                Progress::Away => {
-                    progress = Progress::Away;
-                    break;
-                }
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        for index in 0..self.journals.len() {
+            if progress == Progress::Away || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
+            let journal = &self.journals[index];
+            if journal.backlog.is_located() && (deadline.is_some() || journal.is_due(now)) {
+                match self.ship(index, store).await {
+                    Progress::None => {}
+                    shipped => progress = shipped,
+                }
+            }
         }
-        self.tell_pending();
         progress
     }
 
-    fn tell_pending(&self) {
-        let left = self.backlogs.iter().filter(|journal| journal.backlog.is_left());
+    fn tell_waiting(&self) {
+        let left = self.journals.iter().filter(|journal| journal.backlog.is_left());
         self.metrics.left_pending(left.map(|journal| journal.backlog.pending()).sum());
-        let oldest = self.backlogs.iter().filter_map(|journal| journal.in_hand.as_ref()?.oldest).min();
-        self.metrics.oldest_pending(oldest);
+        self.metrics.oldest_pending(self.journals.iter().filter_map(|journal| journal.waiting_since).min());
     }
 
-    /// Gives the next batch of one journal to the store. Never cancelled: what was sent is answered first.
+    /// Gives the next batch of one journal to the store.
     async fn ship(&mut self, index: usize, store: &dyn Store) -> Progress {
-        let journal = &mut self.backlogs[index];
-        if !journal.is_located {
-            return Progress::None;
-        }
-        let batch = match journal.in_hand.take() {
-            Some(batch) => batch,
-            None => {
-                let max = journal.limit.min(self.batch_limit);
-                match block_in_place(|| journal.backlog.read(max)) {
-                    Ok(batch) => batch,
-                    Err(error) => {
-                        let journal = journal.backlog.journal;
-                        tracing::error!(%journal, %error, "a journal of clicks could not be read");
-                        self.metrics.read_errors.inc();
-                        return Progress::None;
-                    }
-                }
-            }
+        let journal = &mut self.journals[index];
+        let max = journal.limit.min(self.batch_limit);
+        let batch = match block_in_place(|| journal.backlog.read(max)) {
+            Ok(batch) => batch,
+            Err(error) => return self.unreadable(index, &error),
         };
         let Some(to) = batch.to else { return Progress::None };
-        let (id, from) = (journal.backlog.journal, journal.backlog.stored());
         let started = Instant::now();
-        let answer = store.ship_clicks(ClickBatch { journal: id, from, to, clicks: &batch.clicks }).await;
+        let answer = self.send(index, store, to, &batch, 0).await;
         let took = started.elapsed();
         match answer {
             Ok(Shipped::Taken(state)) => {
-                self.settle(index, &batch, state);
+                self.parked_in_a_row = 0;
+                self.settle(index, state);
                 let times = u32::try_from(batch.clicks.len().min(GATHER_FACTOR)).unwrap_or(u32::MAX);
-                self.backlogs[index].gather_until = Instant::now() + GATHER.min(took * times);
+                self.journals[index].gather_until = Instant::now() + GATHER.min(took * times);
                 self.adapt(batch.clicks.len(), took);
-                Progress::Some
-            }
-            // An earlier try was committed, and its answer was lost.
-            Ok(Shipped::Elsewhere(Some(state))) if state.position == to => {
-                self.settle(index, &batch, state);
                 Progress::Some
             }
             Ok(Shipped::Elsewhere(state)) => self.locate(index, state),
             Err(error @ StoreError::Unavailable(_)) => {
-                let waiting = journal.backlog.pending();
-                journal.in_hand = Some(batch);
-                tracing::warn!(%error, waiting, "clicks wait for the store");
-                Progress::Away
+                // Whether it was stored is not known: the next try is told.
+                self.adapt(0, took);
+                self.wait(index, &batch, &error)
             }
-            Err(error) => self.refused(index, batch, &error, store).await,
+            Err(error) => self.refused(index, store, to, batch, &error).await,
         }
     }
 
-    fn settle(&mut self, index: usize, batch: &Batch, state: JournalState) {
-        let journal = &mut self.backlogs[index];
-        let reason = if journal.backlog.is_behind() { Drop::RolledBack } else { Drop::Damaged };
-        let settled = journal.backlog.settle(batch, state);
-        self.metrics.dropped(reason, batch.missing);
-        self.metrics.committed.inc_by(settled.recorded);
-        self.metrics.dropped(Drop::LinkGone, settled.orphaned);
+    async fn send(
+        &self,
+        index: usize,
+        store: &dyn Store,
+        to: JournalPosition,
+        batch: &Batch,
+        parked: u64,
+    ) -> Result<Shipped, StoreError> {
+        let backlog = &self.journals[index].backlog;
+        let clicks = if parked > 0 { &[] } else { batch.clicks.as_slice() };
+        store.ship_clicks(ClickBatch { journal: backlog.journal, from: backlog.stored(), to, clicks, parked }).await
+    }
+
+    fn wait(&mut self, index: usize, batch: &Batch, error: &StoreError) -> Progress {
+        let journal = &mut self.journals[index];
+        journal.waiting_since = batch.oldest;
+        tracing::warn!(%error, waiting = journal.backlog.pending(), "clicks wait for the store");
+        Progress::Away
+    }
+
+    fn unreadable(&mut self, index: usize, error: &std::io::Error) -> Progress {
+        let journal = &mut self.journals[index];
+        journal.pause_until = Instant::now() + LAST_RETRY;
+        tracing::error!(journal = %journal.backlog.journal, %error, "a journal of clicks could not be read");
+        self.metrics.read_errors.inc();
+        Progress::None
+    }
+
+    /// The store has taken a batch.
+    fn settle(&mut self, index: usize, state: JournalState) {
+        let journal = &mut self.journals[index];
+        let settled = journal.backlog.settle(state);
+        journal.waiting_since = None;
         journal.limit = LARGEST_BATCH.min(journal.limit * 2);
+        journal.refresh_at = Instant::now() + REFRESH;
+        self.count(settled);
+    }
+
+    fn count(&self, settled: Settled) {
+        self.metrics.committed.inc_by(settled.recorded);
+        self.metrics.parked.inc_by(settled.parked);
+        self.metrics.shipped_again.inc_by(settled.lost);
+        self.metrics.dropped(Drop::LinkGone, settled.orphaned);
+        self.metrics.dropped(Drop::Missing, settled.missing);
     }
 
     /// Fewer clicks for a store that takes long, more for one that is quick.
@@ -244,75 +269,84 @@ impl Shipper {
         }
     }
 
-    /// The store has the journal elsewhere than we thought.
+    /// The store has the journal elsewhere than we thought: an earlier try was stored and its answer lost, it lost its
+    /// last commits, or it was not asked yet.
     fn locate(&mut self, index: usize, state: Option<JournalState>) -> Progress {
-        let journal = &mut self.backlogs[index];
-        journal.in_hand = None;
-        let id = journal.backlog.journal;
+        let journal = &mut self.journals[index];
+        let (id, is_new) = (journal.backlog.journal, !journal.backlog.is_located());
         match block_in_place(|| journal.backlog.locate(state)) {
-            Ok(again) => {
-                if journal.is_located {
-                    let position = state.map(|state| state.position);
-                    tracing::warn!(journal = %id, ?position, again, "the store has lost clicks; shipping them again");
-                    self.metrics.shipped_again.inc_by(again);
-                } else {
-                    self.metrics.taken_over.inc_by(journal.backlog.pending());
+            Ok(settled) => {
+                journal.waiting_since = None;
+                let pending = journal.backlog.pending();
+                self.tell_waiting();
+                if is_new {
+                    self.metrics.taken_over.inc_by(pending);
                 }
-                journal.is_located = true;
-                self.tell_pending();
+                if settled.lost > 0 {
+                    let clicks = settled.lost;
+                    tracing::warn!(journal = %id, clicks, "the store has lost clicks; they are shipped again");
+                }
+                self.count(settled);
                 Progress::Some
             }
-            Err(error) => {
-                tracing::error!(journal = %id, %error, "a journal of clicks could not be read");
-                self.metrics.read_errors.inc();
-                Progress::None
-            }
+            Err(error) => self.unreadable(index, &error),
         }
     }
 
-    /// The store refuses a batch for good: halve it, until the one click is found that it does not take.
-    async fn refused(&mut self, index: usize, batch: Batch, error: &StoreError, store: &dyn Store) -> Progress {
-        let journal = &mut self.backlogs[index];
-        let (id, from) = (journal.backlog.journal, journal.backlog.stored());
-        let (clicks, Some(to)) = (batch.clicks.as_slice(), batch.to) else { return Progress::None };
-        if clicks.len() > 1 {
-            journal.limit = clicks.len() / 2;
+    /// The store refuses a batch: halve it, until the one click is found that it does not take.
+    async fn refused(
+        &mut self,
+        index: usize,
+        store: &dyn Store,
+        to: JournalPosition,
+        batch: Batch,
+        error: &StoreError,
+    ) -> Progress {
+        let journal = &mut self.journals[index];
+        let id = journal.backlog.journal;
+        if batch.clicks.len() > 1 {
+            journal.limit = batch.clicks.len() / 2;
             return Progress::Some;
         }
-        let is_its_fault = matches!(error, StoreError::Unfit(_));
-        if !is_its_fault || clicks.is_empty() {
+        let [click] = batch.clicks.as_slice() else {
+            return self.wait(index, &batch, error);
+        };
+        if !matches!(error, StoreError::Unfit(_)) {
+            // Not the click is at fault. Other journals may fare better.
+            journal.waiting_since = batch.oldest;
+            journal.pause_until = Instant::now() + LAST_RETRY;
             tracing::error!(%error, journal = %id, "the store cannot take clicks");
-            journal.in_hand = Some(batch);
+            return Progress::None;
+        }
+        self.parked_in_a_row += 1;
+        if self.parked_in_a_row > MANY_PARKED {
+            journal.pause_until = Instant::now() + LAST_RETRY;
+        }
+        tracing::error!(%error, journal = %id, url_id = %click.url_id, "a click was refused, and is put aside");
+        let parked = parked::Parked { journal: id, sequence: to.sequence, click, reason: &error.to_string() };
+        if let Err(error) = block_in_place(|| parked.write(&self.root)) {
+            tracing::error!(%error, "a refused click could not be put aside; it is tried again");
+            journal.waiting_since = batch.oldest;
             return Progress::Away;
         }
-        for click in clicks {
-            tracing::error!(%error, journal = %id, url_id = %click.url_id, "a click was refused, and is put aside");
-            if let Err(error) = block_in_place(|| parked::park(&self.root, id, click, &error.to_string())) {
-                tracing::error!(%error, "a refused click could not be put aside; it is tried again");
-                journal.in_hand = Some(batch);
-                return Progress::Away;
-            }
-        }
-        match store.ship_clicks(ClickBatch { journal: id, from, to, clicks: &[] }).await {
+        match self.send(index, store, to, &batch, 1).await {
             Ok(Shipped::Taken(state)) => {
-                self.metrics.parked.inc_by(clicks.len() as u64);
-                self.settle(index, &batch, state);
+                self.settle(index, state);
                 Progress::Some
             }
             Ok(Shipped::Elsewhere(state)) => self.locate(index, state),
-            Err(error) => {
-                tracing::warn!(%error, "clicks wait for the store");
-                journal.in_hand = Some(batch);
-                Progress::Away
-            }
+            Err(error) => self.wait(index, &batch, &error),
         }
     }
 
     /// Takes over what ended processes have left, asks the store whether it still has what it had, and removes what
     /// nobody will ask for any more.
     async fn look_around(&mut self, store: &dyn Store) -> Progress {
-        block_in_place(|| self.take_over());
-        let known: Vec<JournalId> = self.backlogs.iter().map(|journal| journal.backlog.journal).collect();
+        if block_in_place(|| self.take_over()) {
+            // There may be more of them; one at a time, so that others are shipped meanwhile.
+            self.look_at = Instant::now();
+        }
+        let known: Vec<JournalId> = self.journals.iter().map(|journal| journal.backlog.journal).collect();
         let states = match store.find_journals(&known).await {
             Ok(states) => states,
             Err(error) => {
@@ -321,32 +355,34 @@ impl Shipper {
             }
         };
         for (index, state) in states.into_iter().enumerate() {
-            let journal = &self.backlogs[index];
-            let is_elsewhere = journal.backlog.stored() != state.map(|state| state.position);
-            // What is in hand may have been stored or not; its answer tells.
-            if !journal.is_located || (is_elsewhere && journal.in_hand.is_none()) {
+            let backlog = &self.journals[index].backlog;
+            if !backlog.is_located() || backlog.stored() != state.map(|state| state.position) {
                 self.locate(index, state);
             }
         }
-        self.space.remove_older(KEEP_SHIPPED, std::time::Instant::now());
-        self.remove_finished(store).await;
-        Progress::Some
+        block_in_place(|| self.space.remove_older(self.keep_shipped));
+        self.remove_finished();
+        self.refresh(store).await
     }
 
-    fn take_over(&mut self) {
+    /// Takes over one journal; whether there was one.
+    fn take_over(&mut self) -> bool {
         let found = match journal::journals(&self.root) {
             Ok(found) => found,
-            Err(error) => return tracing::error!(%error, "the journals of clicks could not be listed"),
+            Err(error) => {
+                tracing::error!(%error, "the journals of clicks could not be listed");
+                return false;
+            }
         };
         for id in found {
-            if self.backlogs.iter().any(|journal| journal.backlog.journal == id) {
+            if self.journals.iter().any(|journal| journal.backlog.journal == id) {
                 continue;
             }
             match journal::take_over(&self.root, id) {
                 Ok(Some(left)) => {
-                    tracing::info!(journal = %id, segments = left.segments.len(), "took over a journal of clicks");
-                    let backlog = Backlog::left(left, Arc::clone(&self.space));
-                    self.backlogs.push(Journal::new(backlog, false));
+                    tracing::info!(journal = %id, bytes = left.bytes, "took over a journal of clicks");
+                    self.journals.push(Journal::new(Backlog::left(left, Arc::clone(&self.space))));
+                    return true;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -355,28 +391,35 @@ impl Shipper {
                 }
             }
         }
+        false
     }
 
-    async fn remove_finished(&mut self, store: &dyn Store) {
-        let mut finished = Vec::new();
-        self.backlogs.retain(|journal| {
-            let is_finished = journal.is_located && journal.backlog.is_finished();
-            if is_finished {
-                finished.push((journal.backlog.journal, journal.backlog.directory().to_owned()));
-            }
-            !is_finished
-        });
-        for (id, directory) in finished {
-            // The files first: without them, nobody asks for the row any more.
-            match block_in_place(|| journal::remove_journal(&directory)) {
-                Ok(()) => {
-                    if let Err(error) = store.forget_journal(id).await {
-                        tracing::warn!(journal = %id, %error, "the row of a journal that is no more was left behind");
-                    }
-                }
-                Err(error) => tracing::error!(journal = %id, %error, "a journal could not be removed"),
+    /// Removes journals of which everything is in the store, and has been for long enough. Their rows stay: a copy of
+    /// the files may turn up.
+    fn remove_finished(&mut self) {
+        for finished in self.journals.extract_if(.., |journal| journal.backlog.is_finished()) {
+            // It is locked until it is dropped.
+            if let Err(error) = block_in_place(|| journal::remove_journal(finished.backlog.directory())) {
+                tracing::error!(journal = %finished.backlog.journal, %error, "a journal could not be removed");
             }
         }
+    }
+
+    /// Shows the store that journals are still there to which nothing is written.
+    async fn refresh(&mut self, store: &dyn Store) -> Progress {
+        for index in 0..self.journals.len() {
+            let journal = &self.journals[index];
+            let Some(to) = journal.backlog.stored().filter(|_| Instant::now() >= journal.refresh_at) else { continue };
+            match self.send(index, store, to, &Batch::default(), 0).await {
+                Ok(Shipped::Taken(state)) => self.settle(index, state),
+                Ok(Shipped::Elsewhere(_)) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a journal could not be shown to be needed");
+                    return Progress::Away;
+                }
+            }
+        }
+        Progress::Some
     }
 }
 

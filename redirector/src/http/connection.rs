@@ -1,6 +1,6 @@
-//! One connection, from its first byte to its last: reads, answers every complete head, writes once.
+//! One connection, from its first byte to its last: reads, has every complete head answered, writes once.
 //!
-//! It decides when the connection ends; what a request means is the service's to say. It must not hold anything of a
+//! It keeps the times, and decides when the connection ends; what the bytes mean is [`Exchange`]'s to say. It must not hold anything of a
 //! thread (a guard, a thread-local) across [`Socket::wait`], which is the only place where it yields.
 
 use std::io::{self, Read as _, Write as _};
@@ -9,10 +9,9 @@ use std::os::fd::AsRawFd as _;
 
 use super::Service;
 use super::connections::{Permit, Phase, Registered, Registration, Shared};
-use super::date::{self, Date};
-use super::encode::{Framing, Reply, Status};
-use super::input::Input;
-use super::parse::{self, Method, Refusal, Request, Scan, Scanner, Verb};
+use super::encode::Status;
+use super::exchange::{Exchange, Next, Terms};
+use super::parse::Refusal;
 use super::socket::Socket;
 use super::stats::count;
 
@@ -35,11 +34,8 @@ pub(super) fn run(stream: TcpStream, peer: IpAddr, permit: Permit, service: &imp
         readable: false,
         ending: false,
         drain_seen: false,
-        date: Date::default(),
-        scanner: Scanner::default(),
-        input: Input::default(),
-        output: Vec::new(),
-        peer,
+        // may keeps a socket, and so its connection, on worker `fd % workers`.
+        exchange: Exchange::new(peer, socket.as_raw_fd().unsigned_abs() as usize),
         socket,
         registration,
     };
@@ -54,11 +50,7 @@ struct Connection {
     ending: bool,
     /// This connection knows of the drain.
     drain_seen: bool,
-    date: Date,
-    scanner: Scanner,
-    input: Input,
-    output: Vec<u8>,
-    peer: IpAddr,
+    exchange: Exchange,
     /// Before the registration: who waits for the registry to be empty finds the socket closed.
     socket: Socket<TcpStream>,
     registration: Registration,
@@ -80,26 +72,13 @@ enum Filled {
     Cut,
 }
 
-/// How it goes on after the heads that were complete.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    Read,
-    /// The output is full: write before going on with what was read.
-    Write,
-    /// The last answer was given.
-    Close {
-        /// The client may still be sending, and would lose the answer to a reset.
-        linger: bool,
-    },
-}
-
 impl Connection {
     fn serve(&mut self, service: &impl Service) {
         loop {
             match self.fill() {
                 Filled::Bytes => {}
                 Filled::End => {
-                    if !self.input.is_empty() {
+                    if !self.exchange.input.is_empty() {
                         count(&self.shared().stats.aborted);
                     }
                     return;
@@ -170,7 +149,7 @@ impl Connection {
     }
 
     fn read(&mut self) -> io::Result<usize> {
-        let space = self.input.space(self.registration.shared().limits.head_bytes);
+        let space = self.exchange.input.space(self.registration.shared().limits.head_bytes);
         let wanted = space.len();
         let read = loop {
             match self.socket.get().read(space) {
@@ -180,96 +159,23 @@ impl Connection {
         };
         let taken = *read.as_ref().unwrap_or(&0);
         self.readable = taken == wanted || (self.ending && taken > 0);
-        self.input.filled(taken);
+        self.exchange.input.filled(taken);
         read
     }
 
     /// Answers every complete head in the input.
     fn answer(&mut self, service: &impl Service) -> Next {
-        loop {
-            let limits = &self.registration.shared().limits;
-            match self.scanner.advance(self.input.bytes(), limits.head_bytes) {
-                Scan::Partial => return Next::Read,
-                Scan::Refused(refusal) => {
-                    self.refuse(refusal);
-                    return Next::Close { linger: true };
-                }
-                Scan::Head { begin, end } => {
-                    let next = self.answer_one(begin, end, service);
-                    self.input.consume(end);
-                    self.scanner = Scanner::default();
-                    if let Some(linger) = next {
-                        return Next::Close { linger };
-                    }
-                }
-            }
-            if self.output.len() >= self.shared().limits.pending_reply_bytes {
-                return Next::Write;
-            }
-        }
-    }
-
-    /// Answers one head; says whether, and how, the connection ends with that. Not inlined: its frame holds the header
-    /// fields and must be gone before the next yield.
-    #[inline(never)]
-    fn answer_one(&mut self, begin: usize, end: usize, service: &impl Service) -> Option<bool> {
-        let Self { input, output, date, registration, peer, readable, socket, .. } = self;
-        let shared = registration.shared();
-        let received_at_micros = date::now_micros();
-        let more = end < input.bytes().len();
-        // Heads that are here already are still answered by a drain, and the last of them ends the connection.
-        let drained = shared.draining() && !more;
-        let bytes = &input.bytes()[begin..end];
-        parse::with_head(bytes, |head, headers| {
-            let framing = match &head {
-                Ok(head) => Framing {
-                    head_only: head.verb == Verb::Served(Method::Head),
-                    close: head.close || head.body || drained || head.verb == Verb::Connect,
-                },
-                Err(_) => Framing { head_only: is_head(bytes), close: true },
-            };
-            let reply = Reply::new(output, date, received_at_micros, framing);
-            let refuse = |status, message: &str, reply: Reply<'_>| {
-                shared.stats.count_refused(status);
-                reply.error(status, &[message.as_bytes()]);
-            };
-            let head = match head {
-                Ok(head) => head,
-                Err(Refusal { status, message }) => {
-                    refuse(status, message, reply);
-                    return Some(true);
-                }
-            };
-            match head.verb {
-                Verb::Served(method) => {
-                    // may keeps a socket, and so its connection, on worker `fd % workers`.
-                    let worker = socket.as_raw_fd().unsigned_abs() as usize;
-                    let request = Request { method, path: head.path, headers, peer: *peer, received_at_micros, worker };
-                    service.call(&request, reply);
-                }
-                Verb::NotAllowed | Verb::Connect => {
-                    refuse(Status::MethodNotAllowed, "Only GET and HEAD are served here", reply);
-                }
-            }
-            // A client that said it is done, and sent nothing after that, can be believed.
-            framing.close.then_some(!head.close || head.body || more || *readable)
-        })
-    }
-
-    /// Answers what never became a head that can be served.
-    fn refuse(&mut self, Refusal { status, message }: Refusal) {
-        self.shared().stats.count_refused(status);
-        let framing = Framing { head_only: is_head(self.input.bytes()), close: true };
-        let reply = Reply::new(&mut self.output, &mut self.date, date::now_micros(), framing);
-        reply.error(status, &[message.as_bytes()]);
+        let shared = self.registration.shared();
+        let terms = Terms { limits: &shared.limits, stats: &shared.stats, draining: shared.draining() };
+        self.exchange.answer(terms, self.readable, service)
     }
 
     /// Sets the time for what comes next: the rest of a head, or another one.
     fn settle(&mut self) {
         let (shared, state) = (self.registration.shared(), &self.registration.state);
-        if !self.input.is_empty() {
+        if !self.exchange.input.is_empty() {
             // The time runs from the first byte of a head. What is left after an answer starts a new one.
-            if !state.is(Phase::Head) || self.input.is_new() {
+            if !state.is(Phase::Head) || self.exchange.input.is_new() {
                 state.enter(Phase::Head, shared.deadline_in(shared.limits.header_timeout));
             }
         } else {
@@ -279,19 +185,19 @@ impl Connection {
                 shared.deadline_in(if self.is_big() { timeout.min(GIVE_BACK_AFTER) } else { timeout }),
             );
         }
-        self.input.settle();
+        self.exchange.input.settle();
     }
 
     fn is_big(&self) -> bool {
-        self.input.is_big() || self.output.capacity() > IDLE_OUTPUT
+        self.exchange.input.is_big() || self.exchange.output.capacity() > IDLE_OUTPUT
     }
 
     /// Gives big buffers back when the time for that has come; otherwise it is the connection's own time.
     fn give_back(&mut self) -> bool {
         let big = self.state().is(Phase::Idle) && self.is_big();
         if big {
-            self.input.give_back();
-            self.output = Vec::new();
+            self.exchange.input.give_back();
+            self.exchange.output = Vec::new();
             let shared = self.shared();
             let left = shared.limits.idle_timeout.saturating_sub(GIVE_BACK_AFTER);
             self.state().enter(Phase::Idle, shared.deadline_in(left));
@@ -324,8 +230,9 @@ impl Connection {
             false => count(&stats.header_timeouts),
         }
         // Who sent nothing has asked nothing.
-        if !self.input.is_empty() {
-            self.refuse(Refusal { status: Status::RequestTimeout, message: "The request head did not come in time" });
+        if !self.exchange.input.is_empty() {
+            let refusal = Refusal { status: Status::RequestTimeout, message: "The request head did not come in time" };
+            self.exchange.refuse(refusal, &self.registration.shared().stats);
             if self.flush() {
                 self.linger();
             }
@@ -336,8 +243,8 @@ impl Connection {
     fn flush(&mut self) -> bool {
         let mut written = 0;
         let mut blocked = false;
-        while written < self.output.len() {
-            match self.socket.get().write(&self.output[written..]) {
+        while written < self.exchange.output.len() {
+            match self.socket.get().write(&self.exchange.output[written..]) {
                 Ok(bytes) if bytes > 0 => {
                     written += bytes;
                     blocked = false;
@@ -363,7 +270,7 @@ impl Connection {
                 }
             }
         }
-        self.output.clear();
+        self.exchange.output.clear();
         true
     }
 
@@ -379,7 +286,7 @@ impl Connection {
         self.readable = true;
         loop {
             while self.readable {
-                self.input.clear();
+                self.exchange.input.clear();
                 match self.read() {
                     Ok(bytes) if bytes > 0 && bytes < left => left -= bytes,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -392,9 +299,4 @@ impl Connection {
             self.wait();
         }
     }
-}
-
-/// Whether the answer may have no body, for heads that were not, or not successfully, parsed.
-fn is_head(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(b"HEAD ")
 }

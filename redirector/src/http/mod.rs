@@ -6,10 +6,11 @@
 //! ```text
 //! server       bind or adopt, drain
 //!   listener     accepts, counts, backs off; one coroutine a connection
-//!     connection   reads, answers every complete head, writes once; decides when to close
-//!       parse        bytes -> request   (pure)
-//!       encode       answer -> bytes    (pure; date)
-//!       input        the read buffer
+//!     connection   reads, has every complete head answered, writes once; decides when to close
+//!       exchange     bytes in, answers out, without the socket
+//!         parse        bytes -> request   (pure)
+//!         encode       answer -> bytes    (pure; date)
+//!         input        the read buffer
 //!   connections  who is open, until when; the reaper thread that wakes what is overdue
 //! socket       a descriptor on may's epoll
 //! limits       what a connection may take, with reasons; stats: what was refused, timed out, cut
@@ -22,6 +23,7 @@ mod connection;
 mod connections;
 mod date;
 mod encode;
+mod exchange;
 mod input;
 mod limits;
 mod listener;
@@ -31,6 +33,7 @@ mod socket;
 mod stats;
 
 pub use encode::{Reply, Status};
+pub use exchange::{Exchange, Terms};
 pub use limits::{Limits, STACK_WORDS, configure_runtime};
 pub use parse::{Method, Request};
 pub use server::{Drained, Server};

@@ -53,15 +53,20 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Binds the address and serves it. A port in use is an error: without SO_REUSEPORT two processes cannot share one
-    /// without knowing.
+    /// Binds the address and serves it.
     pub fn bind(addr: SocketAddr, limits: Limits, service: Arc<impl Service>) -> io::Result<Self> {
+        Self::adopt(Self::listen(addr)?, limits, service)
+    }
+
+    /// Binds the address; who connects waits until it is served. A port in use is an error: without SO_REUSEPORT two
+    /// processes cannot share one without knowing.
+    pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         // A restart must not wait for the last connections of the one before to leave TIME_WAIT.
         socket.set_reuse_address(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
-        Self::adopt(socket.into(), limits, service)
+        Ok(socket.into())
     }
 
     /// Serves a socket that listens already, for example one that was passed on by the process before.

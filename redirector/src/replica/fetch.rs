@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tern_common::ShortCode;
 use tern_common::link::{Link, LinkRow};
-use tern_common::store::{Cursor, Delta, LinkChange, Store, StoreError};
+use tern_common::store::{AgedChange, Cursor, Delta, Store, StoreError};
 
 /// What the store gave, not yet in the map.
 pub(super) enum Fetched {
     Snapshot { links: HashMap<ShortCode, Link>, rejected: u64, cursor: Cursor },
-    Delta { changes: Vec<LinkChange>, cursor: Cursor, more: bool },
+    Delta { changes: Vec<AgedChange>, cursor: Cursor, more: bool },
     TooOld,
 }
 
@@ -20,6 +20,9 @@ pub(super) enum Fetched {
 pub(super) struct Asked {
     /// At this moment at the latest, the map will equal the store.
     pub(super) at: SystemTime,
+    /// The same moment, by the clock that is never set.
+    pub(super) since: Instant,
+    pub(super) answered: Instant,
     /// The audit had its suspects when this was asked for.
     pub(super) ends_audit: bool,
 }
@@ -30,7 +33,7 @@ pub(super) async fn fetch(
     cursor: Option<Cursor>,
     ends_audit: bool,
 ) -> (Asked, Result<Fetched, StoreError>) {
-    let asked = Asked { at: SystemTime::now(), ends_audit };
+    let (at, since) = (SystemTime::now(), Instant::now());
     let fetched = match cursor {
         Some(cursor) => store.delta(&cursor).await.map(|delta| match delta {
             Delta::Changes { changes, cursor, more } => Fetched::Delta { changes, cursor, more },
@@ -38,7 +41,7 @@ pub(super) async fn fetch(
         }),
         None => fetch_snapshot(&*store).await,
     };
-    (asked, fetched)
+    (Asked { at, since, answered: Instant::now(), ends_audit }, fetched)
 }
 
 async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {

@@ -13,11 +13,11 @@ mod keeping;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tern_common::ShortCode;
 use tern_common::bus::{Bus, BusError, Received, Subscription, Topic};
-use tern_common::store::{Cursor, LinkChange, Store, StoreError};
+use tern_common::store::{AgedChange, Cursor, LinkChange, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -54,6 +54,9 @@ pub struct Replica {
     /// Whether anything changed since the file was last begun.
     is_unsaved: bool,
     audit: Option<Audit>,
+    /// When the last snapshot, or delta that left nothing, was asked for: it had all that was committed by then.
+    /// `None` after a start from the file.
+    seen_until: Option<Instant>,
     freshness: Arc<Freshness>,
     metrics: ReplicaMetrics,
 }
@@ -67,7 +70,8 @@ impl Replica {
         freshness: Arc<Freshness>,
         metrics: ReplicaMetrics,
     ) -> Replica {
-        Replica { store, bus, writer, config, cursor: None, is_unsaved: false, audit: None, freshness, metrics }
+        let (cursor, is_unsaved, audit, seen_until) = (None, false, None, None);
+        Replica { store, bus, writer, config, cursor, is_unsaved, audit, seen_until, freshness, metrics }
     }
 
     /// Follows the store until `stop` says so.
@@ -247,6 +251,7 @@ impl Replica {
                 self.cursor = Some(cursor);
                 self.is_unsaved = true;
                 self.freshness.mark(asked.at);
+                self.seen_until = Some(asked.since);
                 Event::SnapshotApplied
             }
             Ok(Fetched::Delta { changes, cursor, more }) => {
@@ -254,18 +259,19 @@ impl Replica {
                 self.metrics.deltas.inc();
                 self.metrics.changes.inc_by(count as u64);
                 self.is_unsaved |= count > 0;
-                for change in changes {
+                for AgedChange { change, age } in changes {
                     self.apply_change(change);
+                    self.measure(age, asked.answered);
                 }
                 self.cursor = Some(cursor);
                 if !more {
+                    self.seen_until = Some(asked.since);
                     self.freshness.mark(asked.at);
                     if asked.ends_audit {
                         self.conclude_audit();
                     }
                 }
-                let took = SystemTime::now().duration_since(asked.at).unwrap_or_default();
-                self.metrics.delta_seconds.observe(took.as_secs_f64());
+                self.metrics.delta_seconds.observe(asked.since.elapsed().as_secs_f64());
                 Event::DeltaApplied { changes: count, more }
             }
             Ok(Fetched::TooOld) => {
@@ -280,6 +286,15 @@ impl Replica {
         };
         self.metrics.links.set(count(self.writer.map().len()));
         event
+    }
+
+    /// Notes how long it took from a commit until now, when the change is served.
+    fn measure(&self, age: Option<Duration>, read_at: Instant) {
+        // Whatever its age, what the last delta did not bring was not committed yet when that was asked for.
+        if let (Some(age), Some(seen_until)) = (age, self.seen_until) {
+            let took = seen_until.elapsed().min(age + read_at.elapsed());
+            self.metrics.propagation_seconds.observe(took.as_secs_f64());
+        }
     }
 
     fn apply_change(&mut self, change: LinkChange) {

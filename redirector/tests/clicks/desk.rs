@@ -68,6 +68,7 @@ impl Desk {
             limit: 1 << 30,
             floor: 0,
             sync_every: Duration::from_millis(20),
+            keep_shipped: Duration::from_secs(900),
         }
     }
 

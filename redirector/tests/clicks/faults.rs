@@ -4,8 +4,10 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tern_common::store::SqliteStore;
+use tern_redirector::clicks::JournalConfig;
 use tern_redirector::clicks::journal::{journals, segments};
 
 use crate::desk::{Desk, eventually};
@@ -115,7 +117,7 @@ async fn damage_on_the_disk_costs_what_it_hit_and_is_counted() {
     let journals = desk.open(&desk.config());
     eventually("the others are taken over", async || journals.metric("tern_clicks_taken_over_total") > 0.0).await;
     journals.all_shipped().await;
-    let damaged = journals.metric("tern_clicks_dropped_total{reason=\"damaged\"}") as usize;
+    let damaged = journals.metric("tern_clicks_dropped_total{reason=\"missing\"}") as usize;
     let names = desk.names().await;
     assert!((2..=4).contains(&damaged), "{damaged}");
     assert_eq!(names.len(), 4_000 - damaged);
@@ -146,4 +148,68 @@ async fn a_torn_end_is_no_click() {
     .await;
     journals.all_shipped().await;
     desk.assert_exactly(0..10 - torn).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_without_a_header_still_gives_its_records() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..2_000);
+    journals.close().await;
+    for path in segment_files(&desk) {
+        // A block is lost: the header and the first records.
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&[0; 4096], 0).unwrap();
+    }
+    let journals = desk.open(&desk.config());
+    eventually("they are taken over", async || journals.metric("tern_clicks_committed_total") > 1_000.0).await;
+    journals.all_shipped().await;
+    let names = desk.names().await;
+    let missing = journals.metric("tern_clicks_dropped_total{reason=\"missing\"}") as usize;
+    println!("{} clicks read, {missing} missing", names.len());
+    assert_eq!(names.len() + missing, 2_000);
+    assert!(names.values().all(|count| *count == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_is_gone_is_counted_and_passed_over() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..4_000);
+    journals.close().await;
+    let files = segment_files(&desk);
+    fs::remove_file(&files[1]).unwrap();
+    let journals = desk.open(&desk.config());
+    eventually("the others are taken over", async || journals.metric("tern_clicks_committed_total") > 2_000.0).await;
+    journals.all_shipped().await;
+    let missing = journals.metric("tern_clicks_dropped_total{reason=\"missing\"}") as usize;
+    assert!(missing > 100, "{missing}");
+    assert_eq!(desk.names().await.len(), 4_000 - missing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_another_version_or_journal_are_left_alone() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..100);
+    journals.close().await;
+    // Under another name none of it checks out, and none of it is thrown away.
+    let first = journals_of(&desk).remove(0);
+    let renamed = desk.config().root.join("00000000000000000000000000000001");
+    fs::rename(&first, &renamed).unwrap();
+    let others = journals_of(&desk).len() - 1;
+    let journals = desk.open(&JournalConfig { keep_shipped: Duration::ZERO, ..desk.config() });
+    eventually("the other is taken over", async || journals.metric("tern_clicks_committed_total") > 0.0).await;
+    journals.all_shipped().await;
+    eventually("the other is removed", async || journals_of(&desk).len() == 2 + 1).await;
+    assert_eq!(others, 1);
+    let aside = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "damaged");
+    // The one with clicks, and the one that was made ahead.
+    assert_eq!(fs::read_dir(&renamed).unwrap().filter(|entry| aside(entry.as_ref().unwrap())).count(), 2);
+}
+
+/// The directories of all journals.
+fn journals_of(desk: &Desk) -> Vec<PathBuf> {
+    let root = desk.config().root;
+    journals(&root).unwrap().into_iter().map(|journal| root.join(journal.to_string())).collect()
 }

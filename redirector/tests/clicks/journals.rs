@@ -1,6 +1,7 @@
 //! Journals come and go; clicks stay.
 
 use std::fs;
+use std::time::Duration;
 
 use tern_common::store::Store;
 use tern_redirector::clicks::JournalConfig;
@@ -97,8 +98,8 @@ async fn clicks_on_a_link_that_is_gone_are_counted_and_harm_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_no_room_the_newest_are_dropped_and_counted_and_then_it_goes_on() {
     let desk = Desk::set().await;
-    // Room for two lanes with two segments each, and two more.
-    let config = JournalConfig { limit: 6 * SEGMENT as u64, ..desk.config() };
+    // Room for two lanes with four small segments each.
+    let config = JournalConfig { limit: 4 * SEGMENT as u64, ..desk.config() };
     let lock = rusqlite::Connection::open(desk.database()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let journals = desk.open(&config);
@@ -142,4 +143,73 @@ async fn what_was_made_ahead_and_never_used_does_not_stay() {
     let bytes: u64 = directories.flat_map(files).map(|file| file.metadata().unwrap().len()).sum();
     // Two segments for each of the two lanes of the process that lives, and a few hundred bytes of each of the others.
     assert!(bytes < 4 * SEGMENT as u64 + 20 * 1024, "{bytes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_earlier_processes_makes_room_for_later_ones() {
+    let desk = Desk::set().await;
+    let config = JournalConfig { limit: 8 * SEGMENT as u64, ..desk.config() };
+    // Each fills the room with what it has shipped.
+    for process in 0..4 {
+        let journals = desk.open(&config);
+        for part in 0..10 {
+            let first = 4_000 * process + 400 * part;
+            desk.record(&journals, first..first + 400);
+            eventually("the part is shipped", async || journals.recorder.pending() == 0).await;
+        }
+        let (used, limit) = journals.recorder.room();
+        assert!(used <= limit, "{used} of {limit}");
+        journals.all_shipped().await;
+        assert_eq!(journals.close().await, 0);
+    }
+    desk.assert_exactly(0..16_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_stored_and_was_kept_long_enough_is_removed() {
+    let desk = Desk::set().await;
+    let config = JournalConfig { keep_shipped: Duration::ZERO, ..desk.config() };
+    let journals = desk.open_unshipped(&config);
+    desk.record(&journals, 0..3_000);
+    journals.close().await;
+    fs::create_dir(config.root.join("0123456789abcdef0123456789abcdef.gone")).unwrap();
+    let journals = desk.open(&config);
+    eventually("only its own are left", async || fs::read_dir(&config.root).unwrap().count() == 2).await;
+    journals.all_shipped().await;
+    // A copy that turns up later is known, and not shipped again.
+    desk.record(&journals, 3_000..3_100);
+    journals.all_shipped().await;
+    desk.assert_exactly(0..3_100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_journal_is_shipped_once() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..1_000);
+    journals.close().await;
+    let copy = desk.directory.path().join("copy");
+    let copied = std::process::Command::new("cp").arg("-r").arg(desk.config().root).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let config = JournalConfig { keep_shipped: Duration::ZERO, ..desk.config() };
+    let _journals = desk.open(&config);
+    eventually("the original is gone", async || fs::read_dir(&config.root).unwrap().count() == 2).await;
+    let elsewhere = desk.open(&JournalConfig { root: copy.clone(), ..config });
+    eventually("the copy is gone, too", async || fs::read_dir(&copy).unwrap().count() == 2).await;
+    desk.assert_exactly(0..1_000).await;
+    assert_eq!(elsewhere.metric("tern_clicks_committed_total") as u64, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syncing_each_click_leaves_no_descriptor_behind() {
+    let desk = Desk::set().await;
+    let config = JournalConfig { sync_every: Duration::ZERO, ..desk.config() };
+    let journals = desk.open(&config);
+    desk.record(&journals, 0..1_500);
+    journals.all_shipped().await;
+    desk.assert_exactly(0..1_500).await;
+    let ours = |link: &fs::DirEntry| fs::read_link(link.path()).is_ok_and(|path| path.starts_with(&config.root));
+    let open = fs::read_dir("/proc/self/fd").unwrap().filter(|link| ours(link.as_ref().unwrap())).count();
+    // Of each lane: its lock, the segment that is filled, the one that is ready, and what the shipper reads.
+    assert!(open <= 2 * 4 + 2, "{open}");
 }

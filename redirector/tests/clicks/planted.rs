@@ -14,10 +14,10 @@ async fn progress_outside_the_transaction_is_found_out() {
     let journals = desk.open(&desk.config());
     eventually("some are stored", async || journals.metric("tern_clicks_committed_total") > 0.0).await;
     let database = Connection::open(desk.database()).unwrap();
-    let before: Vec<(String, i64, i64)> = database
-        .prepare("SELECT journal, segment, \"offset\" FROM click_journals")
+    let before: Vec<(String, i64, i64, i64)> = database
+        .prepare("SELECT journal, segment, \"offset\", sequence FROM click_journals")
         .unwrap()
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .unwrap()
         .map(Result::unwrap)
         .collect();
@@ -27,10 +27,10 @@ async fn progress_outside_the_transaction_is_found_out() {
 
     // What was written of the progress last is lost, and the clicks are not.
     database.execute("DELETE FROM click_journals", []).unwrap();
-    for (journal, segment, offset) in before {
-        let sql = "INSERT INTO click_journals (journal, segment, \"offset\", recorded, orphaned, shipped_at)
-                   VALUES (?1, ?2, ?3, 0, 0, 0)";
-        database.execute(sql, params![journal, segment, offset]).unwrap();
+    for (journal, segment, offset, sequence) in before {
+        let sql = "INSERT INTO click_journals (journal, segment, \"offset\", sequence, recorded, orphaned, parked,
+                   shipped_at) VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0)";
+        database.execute(sql, params![journal, segment, offset, sequence]).unwrap();
     }
     let journals = desk.open(&desk.config());
     eventually("some are stored twice", async || journals.metric("tern_clicks_committed_total") > 0.0).await;

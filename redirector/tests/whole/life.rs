@@ -47,6 +47,10 @@ async fn with_every_message_lost_the_poll_finds_each_change() {
     eventually("it is gone", async || scene.status(fast, "/CODE12").await.0 == 410).await;
     scene.store.delete_url(id).await.unwrap();
     eventually("it is unknown", async || scene.status(fast, "/CODE12").await.0 == 404).await;
+    let propagation = async |what| scene.metric(&redirector, &format!("tern_replica_propagation_seconds_{what}")).await;
+    assert_eq!(propagation("count").await, 3.0);
+    // A poll comes after 600 ms at most; the rest is for a busy machine.
+    assert!(propagation("sum").await < 3.0, "{}", propagation("sum").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

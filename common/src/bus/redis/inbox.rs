@@ -13,6 +13,9 @@ use crate::bus::{Message, Received, Topic, text};
 /// How many announcements may wait. Invalidations do not count: any number of them says no more than one.
 const CAPACITY: usize = 1024;
 
+/// How many bytes of them: they may be long, and forged.
+const CAPACITY_BYTES: usize = 4 << 20;
+
 /// Filled by the task of the socket, emptied by one subscriber.
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -25,7 +28,9 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 struct Contents {
     invalidated: bool,
-    announcements: VecDeque<Message>,
+    /// Each with the length of its text.
+    announcements: VecDeque<(Message, usize)>,
+    announced_bytes: usize,
     lost: bool,
     /// Why nothing will arrive any more.
     closed: Option<String>,
@@ -37,6 +42,7 @@ impl Inbox {
         let contents = Contents {
             invalidated: false,
             announcements: VecDeque::new(),
+            announced_bytes: 0,
             lost: false,
             closed: None,
             heard_at: Instant::now(),
@@ -68,7 +74,10 @@ impl Inbox {
         let mut contents = self.contents();
         match message {
             Message::Invalidation => contents.invalidated = true,
-            announcement if contents.announcements.len() < CAPACITY => contents.announcements.push_back(announcement),
+            announcement if contents.has_room_for(text.len()) => {
+                contents.announced_bytes += text.len();
+                contents.announcements.push_back((announcement, text.len()));
+            }
             _ => {
                 contents.lost = true;
                 self.ignored.count("too many");
@@ -112,12 +121,17 @@ impl Inbox {
 }
 
 impl Contents {
+    fn has_room_for(&self, len: usize) -> bool {
+        self.announcements.len() < CAPACITY && self.announced_bytes + len <= CAPACITY_BYTES
+    }
+
     fn next(&mut self) -> Option<Result<Received, String>> {
         if std::mem::take(&mut self.lost) {
             Some(Ok(Received::Lost))
         } else if std::mem::take(&mut self.invalidated) {
             Some(Ok(Received::Message(Message::Invalidation)))
-        } else if let Some(announcement) = self.announcements.pop_front() {
+        } else if let Some((announcement, len)) = self.announcements.pop_front() {
+            self.announced_bytes -= len;
             Some(Ok(Received::Message(announcement)))
         } else {
             self.closed.clone().map(Err)
@@ -164,11 +178,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn long_announcements_do_not_add_up() {
+        let inbox = Inbox::new(Topic::Progress, Ignored::new());
+        let open: Vec<String> = (1000..3000).map(|xid| xid.to_string()).collect();
+        let cursor = format!("ff-00000001-5-4000-{:032x}/1/1/1000:3000:{}", 1, open.join(","));
+        let long = format!("applied {} {cursor}", ReplicaId::random());
+        for _ in 0..CAPACITY {
+            inbox.take(&message(long.as_bytes()));
+        }
+        assert_eq!(inbox.next().await, Ok(Received::Lost));
+        let waiting = inbox.contents().announcements.len();
+        assert_eq!(waiting, CAPACITY_BYTES / long.len());
+    }
+
+    #[tokio::test]
     async fn what_belongs_on_another_channel_is_ignored() {
         let ignored = Ignored::new();
         let inbox = Inbox::new(Topic::Progress, ignored.clone());
         inbox.take(&message(b"invalidation"));
         assert!(inbox.contents().next().is_none());
+        // Nor do long ones add up.
+        let open: Vec<String> = (1000..3000).map(|xid| xid.to_string()).collect();
+        let cursor = format!("ff-00000001-5-4000-{:032x}/1/1/1000:3000:{}", 1, open.join(","));
+        let long = format!("applied {} {cursor}", ReplicaId::random());
+        for _ in 0..CAPACITY {
+            inbox.take(&message(long.as_bytes()));
+        }
+        assert_eq!(inbox.next().await, Ok(Received::Lost));
+        let waiting = inbox.contents().announcements.len();
+        assert_eq!(waiting, CAPACITY_BYTES / long.len());
         assert_eq!(ignored.0.with_label_values(&["unreadable"]).get(), 1);
     }
 }

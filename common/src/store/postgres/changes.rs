@@ -18,7 +18,7 @@ use super::position::{Epoch, Position, Snapshot as Seen};
 use super::{error, query};
 use crate::link::LinkRow;
 use crate::store::cursor;
-use crate::store::{Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
+use crate::store::{AgedChange, Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
 
 /// Rows handed over at a time in a snapshot.
 const SNAPSHOT_BATCH: usize = 1_000;
@@ -34,23 +34,31 @@ const DELTA_ENTRIES: i64 = 100_000;
 const REWIND: u64 = 1_000_000;
 
 /// Where the feed stands, in one row. PostgreSQL gives its snapshot as the transaction has it.
-const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::text FROM replica_meta";
+const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::text,
+           (SELECT (checkpoint_lsn - '0/0')::text FROM pg_control_checkpoint())
+    FROM replica_meta";
 
 /// The log's entries of transactions that a snapshot does not see: those from its xmax on, and those in progress.
 /// It is what `xid >= xmin AND NOT pg_visible_in_snapshot(xid, snapshot)` says, without a walk over everything since
 /// the oldest open transaction began.
 ///
+/// A transaction stamps its changes when it begins, and those that the fourth snapshot sees were given before.
+///
 /// The lateral LIMIT has the urls looked up one by one, whatever the planner thinks of the number of changes.
 const CHANGES: &str = "
     WITH entries AS MATERIALIZED (
-        SELECT short_code FROM url_changes WHERE xid >= $1::text::xid8
+        SELECT short_code, xid, changed_at FROM url_changes WHERE xid >= $1::text::xid8
         UNION ALL
-        SELECT short_code FROM url_changes WHERE xid = ANY ($2::text::xid8[])
+        SELECT short_code, xid, changed_at FROM url_changes WHERE xid = ANY ($2::text::xid8[])
         LIMIT $3::bigint + 1
     )
     SELECT changed.short_code, url.id, url.user_id, url.original_url, url.is_active,
+           extract(epoch FROM clock_timestamp() - changed.at)::double precision AS age,
            (SELECT count(*) FROM entries) AS entries
-    FROM (SELECT DISTINCT short_code FROM entries) AS changed
+    FROM (
+        SELECT short_code, min(changed_at) FILTER (WHERE NOT pg_visible_in_snapshot(xid, $4::text::pg_snapshot)) AS at
+        FROM entries GROUP BY short_code
+    ) AS changed
     LEFT JOIN LATERAL (
         SELECT id, user_id, original_url, is_active FROM urls WHERE urls.short_code = changed.short_code LIMIT 1
     ) AS url ON true";
@@ -80,6 +88,7 @@ struct Head {
     epoch: Epoch,
     floor: u64,
     seen: Seen,
+    checkpoint: u64,
 }
 
 impl Feed {
@@ -150,7 +159,7 @@ async fn delta(live: &Live, since: &Position) -> Result<Delta> {
         // A server that crashed forgets which ids it gave to transactions that left no trace, and gives them again.
         seen = Seen::below(head.floor.max(since.seen.xmin.saturating_sub(REWIND)).max(1));
     }
-    let (head, changes) = read(&live.client, &seen).await?;
+    let (head, changes) = read(&live.client, &seen, &since.seen).await?;
     // A position from the future belongs to a copy of this database that went on elsewhere.
     if since.epoch != head.epoch || seen.xmin < head.floor || seen.xmax > head.seen.xmax {
         return Ok(Delta::TooOld);
@@ -158,17 +167,18 @@ async fn delta(live: &Live, since: &Position) -> Result<Delta> {
     if changes.first().is_some_and(|row| row.get::<_, i64>("entries") > DELTA_ENTRIES) {
         return Ok(Delta::TooOld);
     }
-    let changes = changes.iter().map(link_change).collect::<Result<_, Error>>()?;
+    let changes = changes.iter().map(aged_change).collect::<Result<_, Error>>()?;
     Ok(Delta::Changes { changes, cursor: position(head, live.life), more: false })
 }
 
 /// Reads where the feed stands, and what came since `seen`, in one transaction and one round trip.
-async fn read(client: &ClientWrapper, seen: &Seen) -> Result<(Head, Vec<Row>)> {
+/// What `given` sees is no news, even if it has to be given once more.
+async fn read(client: &ClientWrapper, seen: &Seen, given: &Seen) -> Result<(Head, Vec<Row>)> {
     let (head_sql, changes_sql) = (client.prepare_cached(HEAD).await?, client.prepare_cached(CHANGES).await?);
     let xmax = seen.xmax.to_string();
     let in_progress: Vec<String> = seen.in_progress.iter().map(u64::to_string).collect();
     let in_progress = format!("{{{}}}", in_progress.join(","));
-    let unseen: query::Values<'_> = &[&xmax, &in_progress, &DELTA_ENTRIES];
+    let unseen: query::Values<'_> = &[&xmax, &in_progress, &DELTA_ENTRIES, &given.to_string()];
     // The futures send when they are first polled, which `join!` does in this order.
     let (begun, head_rows, changes, ended) = tokio::join!(
         biased;
@@ -194,11 +204,20 @@ fn head(rows: &[Row]) -> Result<Head> {
         epoch: Epoch::parse(epoch).ok_or_else(|| error::unexpected("epoch"))?,
         floor: row.try_get::<_, &str>(1)?.parse().map_err(|_| error::unexpected("floor"))?,
         seen: Seen::parse(row.try_get(2)?).ok_or_else(|| error::unexpected("snapshot"))?,
+        checkpoint: row.try_get::<_, &str>(3)?.parse().map_err(|_| error::unexpected("checkpoint"))?,
     })
 }
 
 fn position(head: Head, life: u64) -> Cursor {
-    Cursor(cursor::Position::Postgres(Box::new(Position { epoch: head.epoch, life, seen: head.seen })))
+    let Head { epoch, checkpoint, seen, .. } = head;
+    Cursor(cursor::Position::Postgres(Box::new(Position { epoch, checkpoint, life, seen })))
+}
+
+fn aged_change(row: &Row) -> Result<AgedChange, Error> {
+    let age: Option<f64> = row.try_get("age")?;
+    // A clock that was set back makes a change of the future: it is new.
+    let age = age.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    Ok(AgedChange { change: link_change(row)?, age })
 }
 
 fn link_change(row: &Row) -> Result<LinkChange, Error> {

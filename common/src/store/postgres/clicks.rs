@@ -1,15 +1,18 @@
 //! Clicks on their way into PostgreSQL: the place of their journal and their events change in one transaction.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
 use super::connections::Connections;
 use super::{error, query};
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::{ClickBatch, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
+use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
 pub(super) async fn ship(connections: &Connections, batch: ClickBatch<'_>) -> Result<Shipped> {
     connections
@@ -19,10 +22,11 @@ pub(super) async fn ship(connections: &Connections, batch: ClickBatch<'_>) -> Re
             }
             let recorded = if batch.clicks.is_empty() { 0 } else { record(db, batch).await? };
             let orphaned = batch.clicks.len() as u64 - recorded;
-            let sql = "UPDATE click_journals SET recorded = recorded + $2, orphaned = orphaned + $3 WHERE journal = $1
-                       RETURNING segment, \"offset\", recorded, orphaned, journal";
-            let (recorded, orphaned) = (recorded.cast_signed(), orphaned.cast_signed());
-            let row = query::row(db, sql, &[&batch.journal.to_string(), &recorded, &orphaned]).await?;
+            let sql = "UPDATE click_journals
+                       SET recorded = recorded + $2, orphaned = orphaned + $3, parked = parked + $4 WHERE journal = $1
+                       RETURNING segment, \"offset\", sequence, recorded, orphaned, parked, journal";
+            let [recorded, orphaned, parked] = [recorded, orphaned, batch.parked].map(u64::cast_signed);
+            let row = query::row(db, sql, &[&batch.journal.to_string(), &recorded, &orphaned, &parked]).await?;
             Ok(Shipped::Taken(state(&row.ok_or_else(|| error::unexpected("silence"))?)?))
         })
         .await
@@ -34,61 +38,80 @@ pub(super) async fn ship(connections: &Connections, batch: ClickBatch<'_>) -> Re
 /// where it was, or is there already.
 async fn moved(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
     let journal = batch.journal.to_string();
-    let (segment, offset) = (batch.to.segment.cast_signed(), batch.to.offset.cast_signed());
-    let moved = match batch.from {
+    let place = |at: JournalPosition| [at.segment, at.offset, at.sequence].map(u64::cast_signed);
+    let [segment, offset, sequence] = place(batch.to);
+    let moved = match batch.from.map(place) {
         None => {
-            let sql = "INSERT INTO click_journals (journal, segment, \"offset\") VALUES ($1, $2, $3)
+            let sql = "INSERT INTO click_journals (journal, segment, \"offset\", sequence) VALUES ($1, $2, $3, $4)
                        ON CONFLICT DO NOTHING";
-            query::execute(db, sql, &[&journal, &segment, &offset]).await?
+            query::execute(db, sql, &[&journal, &segment, &offset, &sequence]).await?
         }
-        Some(from) => {
-            let sql = "UPDATE click_journals SET segment = $2, \"offset\" = $3, shipped_at = now()
-                       WHERE journal = $1 AND segment = $4 AND \"offset\" = $5";
-            let (from_segment, from_offset) = (from.segment.cast_signed(), from.offset.cast_signed());
-            query::execute(db, sql, &[&journal, &segment, &offset, &from_segment, &from_offset]).await?
+        Some([from_segment, from_offset, from_sequence]) => {
+            let sql = "UPDATE click_journals SET segment = $2, \"offset\" = $3, sequence = $4, shipped_at = now()
+                       WHERE journal = $1 AND segment = $5 AND \"offset\" = $6 AND sequence = $7";
+            let values: query::Values<'_> =
+                &[&journal, &segment, &offset, &sequence, &from_segment, &from_offset, &from_sequence];
+            query::execute(db, sql, values).await?
         }
     };
     Ok(moved == 1)
 }
 
-/// Inserts the clicks whose links are there, and tells how many those are.
+/// Copies the clicks whose links are there, and tells how many those are.
 async fn record(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<u64> {
-    // A link that is locked cannot go before its clicks are in; in the order of ids nobody waits for each other.
-    // The owner is read from the url: it is the one row that must be there.
-    let sql = "WITH found AS MATERIALIZED (
-                   SELECT id, user_id FROM urls WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE
-               )
-               INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-               SELECT found.id, found.user_id, $4, clicks.at, clicks.details
-               FROM unnest($1::bigint[], $2::timestamptz[], $3::json[]) WITH ORDINALITY
-                   AS clicks (url_id, at, details, n)
-               JOIN found ON found.id = clicks.url_id
-               ORDER BY clicks.n";
-    let url_ids: Vec<Id> = batch.clicks.iter().map(|click| click.url_id).collect();
-    let times: Vec<Timestamp> = batch.clicks.iter().map(|click| Timestamp::from(click.at)).collect();
-    let details: Vec<Details> = batch.clicks.iter().map(Details::of_click).collect();
-    Ok(query::execute(db, sql, &[&url_ids, &times, &details, &EventType::CLICKED]).await?)
+    let owners = lock_links(db, batch.clicks).await?;
+    if owners.is_empty() {
+        return Ok(0);
+    }
+    let sql = "COPY events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+               FROM STDIN (FORMAT BINARY)";
+    let types = [Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::JSON, Type::TEXT, Type::TEXT];
+    let copy = db.copy_in(&db.prepare_cached(sql).await?).await?;
+    let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
+    for click in batch.clicks {
+        // The owner is the one whom the url names: the row that must be there.
+        let Some(owner) = owners.get(&click.url_id) else { continue };
+        let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
+        let ClickSource { browser, referrer } = ClickSource::of_click(click);
+        let values: query::Values<'_> =
+            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &browser, &referrer];
+        writer.as_mut().write(values).await?;
+    }
+    Ok(writer.finish().await?)
+}
+
+/// The links of the clicks that are there, with their owners. Locked, they cannot go before their clicks are in;
+/// in the order of ids, of two who lock them none waits for the other while it is waited for.
+async fn lock_links(db: &ClientWrapper, clicks: &[Click]) -> Result<HashMap<Id, Id>> {
+    let mut ids: Vec<Id> = clicks.iter().map(|click| click.url_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let sql = "SELECT id, user_id FROM urls WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE";
+    let rows = query::rows(db, sql, &[&ids]).await?;
+    Ok(rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?)
 }
 
 pub(super) async fn find_journals(db: &ClientWrapper, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
-    let sql = "SELECT segment, \"offset\", recorded, orphaned, journal FROM click_journals WHERE journal = ANY ($1)";
+    let sql = "SELECT segment, \"offset\", sequence, recorded, orphaned, parked, journal
+               FROM click_journals WHERE journal = ANY ($1)";
     let names: Vec<String> = ids.iter().map(JournalId::to_string).collect();
     let rows = query::rows(db, sql, &[&names]).await?;
     let states: HashMap<&str, JournalState> =
-        rows.iter().map(|row| Ok((row.try_get(4)?, state(row)?))).collect::<Result<_, Error>>()?;
+        rows.iter().map(|row| Ok((row.try_get(6)?, state(row)?))).collect::<Result<_, Error>>()?;
     Ok(names.iter().map(|name| states.get(name.as_str()).copied()).collect())
 }
 
-pub(super) async fn forget_journal(db: &ClientWrapper, id: JournalId) -> Result<()> {
-    query::execute(db, "DELETE FROM click_journals WHERE journal = $1", &[&id.to_string()]).await?;
-    Ok(())
+pub(super) async fn forget_journals(db: &ClientWrapper, keep: Duration) -> Result<u64> {
+    let sql = "DELETE FROM click_journals WHERE shipped_at < now() - make_interval(secs => $1)";
+    Ok(query::execute(db, sql, &[&keep.as_secs_f64()]).await?)
 }
 
 fn state(row: &Row) -> Result<JournalState, Error> {
     let number = |column: usize| row.try_get(column).map(i64::cast_unsigned);
     Ok(JournalState {
-        position: JournalPosition { segment: number(0)?, offset: number(1)? },
-        recorded: number(2)?,
-        orphaned: number(3)?,
+        position: JournalPosition { segment: number(0)?, offset: number(1)?, sequence: number(2)? },
+        recorded: number(3)?,
+        orphaned: number(4)?,
+        parked: number(5)?,
     })
 }

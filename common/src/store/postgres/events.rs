@@ -7,15 +7,18 @@ use super::listing::{Filter, List, Listed};
 use super::{error, query};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::store::{Page, Result, StoreError};
-use crate::{Id, Timestamp};
+use crate::{ClickSource, Id, Timestamp};
 
 const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 
 pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event> {
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES ($1, $2, $3, $4, $5)
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)
                RETURNING id, url_id, user_id, event_type, timestamp, details";
     let event_type = event.event_type.as_str();
-    let values: query::Values<'_> = &[&event.url_id, &event.user_id, &event_type, &Timestamp::now(), &event.details];
+    let ClickSource { browser, referrer } = ClickSource::of_event(event_type, &event.details);
+    let (url_id, user_id, now) = (event.url_id, event.user_id, Timestamp::now());
+    let values: query::Values<'_> = &[&url_id, &user_id, &event_type, &now, &event.details, &browser, &referrer];
     match query::row(db, sql, values).await {
         Ok(Some(row)) => Ok(from_row(&row)?),
         Ok(None) => Err(error::unexpected("silence")),
@@ -42,6 +45,27 @@ pub(super) async fn list(db: &ClientWrapper, filter: EventFilter, page: Page) ->
         filters.push(Filter::counted("event_type", event_type));
     }
     List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row).await
+}
+
+/// More events than these are deleted in parts: of 300,000 a second a sixth.
+const MANY: i64 = 50_000;
+
+/// Whether a url or a user has many events.
+pub(super) async fn are_many(db: &ClientWrapper, column: &'static str, id: Id) -> Result<bool> {
+    let sql = "SELECT row_total('events', $1)";
+    let row = query::row(db, sql, &[&format!("{column}={id}")]).await?.ok_or_else(|| error::unexpected("silence"))?;
+    Ok(row.try_get::<_, i64>(0)? > MANY)
+}
+
+/// Deletes the first events of a url or a user; false if there were fewer than make up a part.
+pub(super) async fn delete_part(db: &ClientWrapper, column: &'static str, id: Id) -> Result<bool> {
+    let part = MANY / 2;
+    let last = format!("SELECT id FROM events WHERE {column} = $1 ORDER BY id LIMIT 1 OFFSET $2");
+    let Some(last) = query::row(db, &last, &[&id, &part]).await? else { return Ok(false) };
+    // By a bound, so that partitions beyond it are not looked at.
+    let delete = format!("DELETE FROM events WHERE {column} = $1 AND id <= $2");
+    query::execute(db, &delete, &[&id, &last.try_get::<_, Id>(0)?]).await?;
+    Ok(true)
 }
 
 fn from_row(row: &Row) -> Result<Event, Error> {

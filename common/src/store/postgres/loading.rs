@@ -68,6 +68,8 @@ async fn stage<T: Stageable>(
                     let line = numbered.line.cast_signed();
                     let mut values: Vec<&(dyn ToSql + Sync)> = vec![&line];
                     values.extend(numbered.row.values());
+                    let derived = numbered.row.derived();
+                    values.extend(derived.iter().map(|value| value as &(dyn ToSql + Sync)));
                     writer.as_mut().write(&values).await?;
                 }
                 Ok(())

@@ -21,8 +21,10 @@ pub(super) mod position;
 mod products;
 mod pruning;
 mod query;
+mod retention;
 mod settings;
 mod staging;
+mod stats;
 mod urls;
 mod users;
 
@@ -35,7 +37,7 @@ use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, Shipped};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
 
 /// A total that was summed from more deltas than this is worth folding them.
 const MANY_DELTAS: u64 = 100;
@@ -69,6 +71,15 @@ impl PostgresStore {
     /// Whether the database has the schema of this build.
     pub async fn check_schema(&self) -> Result<(), OpenError> {
         self.connections.request(async |db| Ok(open::check_schema(db).await)).await?
+    }
+
+    /// Deletes most of the events of a url or a user that is about to go, in parts, if they are more than a request has
+    /// the time to delete.
+    async fn thin_out(&self, column: &'static str, id: Id) -> Result<()> {
+        if self.connections.request(async |db| events::are_many(db, column, id).await).await? {
+            while self.connections.request(async |db| events::delete_part(db, column, id).await).await? {}
+        }
+        Ok(())
     }
 
     /// Takes the rows of a page, and has deltas folded once they make its total slow to sum.
@@ -111,6 +122,9 @@ impl Store for PostgresStore {
     }
 
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+        if cascade {
+            self.thin_out("user_id", id).await?;
+        }
         self.connections.request(async |db| users::delete(db, id, cascade).await).await
     }
 
@@ -135,6 +149,7 @@ impl Store for PostgresStore {
     }
 
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
+        self.thin_out("url_id", id).await?;
         self.connections.request(async |db| urls::delete(db, id).await).await
     }
 
@@ -162,8 +177,21 @@ impl Store for PostgresStore {
         self.connections.request(async |db| clicks::find_journals(db, ids).await).await
     }
 
-    async fn forget_journal(&self, id: JournalId) -> Result<()> {
-        self.connections.request(async |db| clicks::forget_journal(db, id).await).await
+    async fn forget_journals(&self, keep: Duration) -> Result<u64> {
+        self.connections.request(async |db| clicks::forget_journals(db, keep).await).await
+    }
+
+    async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
+        self.connections.request(async |db| stats::find(db, url, range).await).await
+    }
+
+    async fn forget_events(&self, keep: Duration) -> Result<u64> {
+        retention::forget(&self.connections, Timestamp::ago(keep)).await
+    }
+
+    async fn keep_up(&self) -> Result<()> {
+        retention::make_room(&self.connections).await?;
+        pruning::fold(&self.connections).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {

@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Position {
     pub(super) epoch: Epoch,
+    /// The server's last checkpoint, by its place in the log.
+    pub(super) checkpoint: u64,
     /// The connection of the feed under which the position was taken, a random number.
     ///
     /// Under another one the server may have crashed in between, and may have given transaction ids again
@@ -18,6 +20,10 @@ pub(in crate::store) struct Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Transaction {
     pub(super) epoch: Epoch,
+    /// The last checkpoint before it committed. A crash is followed by a new one before anybody may connect,
+    /// so a position from before the crash does not pass for one that has seen a transaction after it,
+    /// whose id may have been given before.
+    pub(super) checkpoint: u64,
     pub(super) xid: u64,
 }
 
@@ -51,6 +57,7 @@ impl Position {
         let mut parts = text.split('/');
         let position = Position {
             epoch: Epoch::parse(parts.next()?)?,
+            checkpoint: u64::from_str_radix(parts.next()?, 16).ok()?,
             life: u64::from_str_radix(parts.next()?, 16).ok()?,
             seen: Snapshot::parse(parts.next()?)?,
         };
@@ -58,19 +65,20 @@ impl Position {
     }
 
     pub(in crate::store) fn covers(&self, marked: &Transaction) -> bool {
-        self.epoch == marked.epoch && self.seen.sees(marked.xid)
+        self.epoch == marked.epoch && self.checkpoint >= marked.checkpoint && self.seen.sees(marked.xid)
     }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{:x}/{}", self.epoch, self.life, self.seen)
+        write!(f, "{}/{:x}/{:x}/{}", self.epoch, self.checkpoint, self.life, self.seen)
     }
 }
 
 impl Transaction {
-    pub(in crate::store) fn parse(epoch: &str, xid: &str) -> Option<Transaction> {
-        Some(Transaction { epoch: Epoch::parse(epoch)?, xid: xid.parse().ok()? })
+    pub(in crate::store) fn parse(epoch: &str, checkpoint: &str, xid: &str) -> Option<Transaction> {
+        let (epoch, checkpoint, xid) = (Epoch::parse(epoch)?, checkpoint.parse().ok()?, xid.parse().ok()?);
+        Some(Transaction { epoch, checkpoint, xid })
     }
 }
 
@@ -168,10 +176,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_before_a_checkpoint_is_not_what_came_after_it() {
+        let epoch = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff";
+        let covers = |position_at: u64, marked_at: u64| {
+            let position = Position::parse(&format!("{epoch}/{position_at:x}/1f/10:20:")).unwrap();
+            position.covers(&Transaction::parse(epoch, &marked_at.to_string(), "15").unwrap())
+        };
+        assert!(covers(30, 30) && covers(31, 30) && !covers(29, 30));
+    }
+
+    #[test]
     fn positions_are_written_and_read() {
-        let text = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/1f/10:20:14";
+        let text = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/16b3d80/1f/10:20:14";
         assert_eq!(Position::parse(text).unwrap().to_string(), text);
-        for broken in ["", "/", "6a1c-2-4005-4010/1f/10:20:", "6a1c-2-4005-4010-1-2/1f/10:20:", &format!("{text}/")] {
+        for broken in ["", "/", "6a1c-2-4005-4010/1/1f/10:20:", "6a1c-2-4005-4010-1-2/1/1f/10:20:", &format!("{text}/")]
+        {
             assert_eq!(Position::parse(broken), None, "{broken:?}");
         }
     }

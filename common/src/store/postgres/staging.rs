@@ -4,6 +4,7 @@
 
 use tokio_postgres::types::{ToSql, Type};
 
+use crate::ClickSource;
 use crate::event::EventRow;
 use crate::product::ProductRow;
 use crate::url::UrlRow;
@@ -36,6 +37,11 @@ pub(super) trait Stageable: Send + 'static {
     }
 
     fn values(&self) -> Vec<&(dyn ToSql + Sync)>;
+
+    /// What is told from the values, in the columns behind theirs.
+    fn derived(&self) -> Vec<Option<String>> {
+        Vec::new()
+    }
 }
 
 impl Stageable for UserRow {
@@ -104,8 +110,9 @@ impl Stageable for UrlRow {
 impl Stageable for EventRow {
     const TABLE: &'static str = "events";
     const COLUMNS: &'static str = "id bigint, url_id bigint, user_id bigint, event_type text COLLATE \"C\",
-        timestamp timestamptz, details text";
-    const TYPES: &'static [Type] = &[Type::INT8, Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::TEXT];
+        timestamp timestamptz, details text, browser text, referrer text";
+    const TYPES: &'static [Type] =
+        &[Type::INT8, Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT, Type::TEXT];
     const IS_THERE: &'static str = "CASE WHEN s.id IS NULL
         THEN EXISTS (
             SELECT FROM events AS t
@@ -121,12 +128,18 @@ impl Stageable for EventRow {
         WHEN NOT EXISTS (SELECT FROM urls AS t WHERE t.id = s.url_id) THEN 'URL ' || s.url_id || ' not found'
         WHEN NOT EXISTS (SELECT FROM users AS t WHERE t.id = s.user_id) THEN 'User ' || s.user_id || ' not found'
         END";
-    const INSERT: &'static str = "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details)
-        SELECT {id}, url_id, user_id, event_type, coalesce(timestamp, $1::timestamptz), details::json
+    const INSERT: &'static str =
+        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, browser, referrer)
+        SELECT {id}, url_id, user_id, event_type, coalesce(timestamp, $1::timestamptz), details::json, browser, referrer
         FROM staged AS s";
 
     fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![&self.id, &self.url_id, &self.user_id, &self.event_type, &self.timestamp, &self.details]
+    }
+
+    fn derived(&self) -> Vec<Option<String>> {
+        let ClickSource { browser, referrer } = ClickSource::of_event(self.event_type.as_str(), &self.details);
+        vec![browser.map(str::to_owned), referrer]
     }
 }
 

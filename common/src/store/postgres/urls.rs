@@ -4,6 +4,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
 use super::listing::{Filter, List, Listed};
+use super::query::MARK;
 use super::{error, query};
 use crate::event::EventType;
 use crate::store::{Changed, Page, Result, StoreError};
@@ -14,19 +15,21 @@ const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, 
 
 pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<Url>> {
     // Asked for first, the user costs no id when it is not there.
-    let sql = "WITH url AS (
-                   INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
-                   SELECT id, $2, $3, $4, true, $5, $5 FROM users WHERE id = $1
-                   RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at
-               ), event AS (
-                   INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-                   SELECT id, user_id, $6, $5, url_details(short_code, original_url) FROM url
-               )
-               SELECT url.*, replica_epoch() AS epoch, pg_current_xact_id_if_assigned()::text AS xid FROM url";
+    let sql = format!(
+        "WITH url AS (
+             INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
+             SELECT id, $2, $3, $4, true, $5, $5 FROM users WHERE id = $1
+             RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at
+         ), event AS (
+             INSERT INTO events (url_id, user_id, event_type, timestamp, details)
+             SELECT id, user_id, $6, $5, url_details(short_code, original_url) FROM url
+         )
+         SELECT url.*, {MARK} FROM url"
+    );
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
     let inserted =
-        query::row(db, sql, &[&url.user_id, &code, &target, &title, &Timestamp::now(), &EventType::CREATED]).await;
+        query::row(db, &sql, &[&url.user_id, &code, &target, &title, &Timestamp::now(), &EventType::CREATED]).await;
     match inserted {
         Ok(Some(row)) => changed(&row),
         Ok(None) => Err(StoreError::UnknownUser(url.user_id)),
@@ -62,36 +65,35 @@ pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> R
 
 pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Result<Option<Changed<Url>>> {
     if change.is_empty() {
-        let sql = "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at,
-                          replica_epoch() AS epoch, NULL AS xid
-                   FROM urls WHERE id = $1";
-        return query::row(db, sql, &[&id]).await?.as_ref().map(changed).transpose();
+        let sql = format!("SELECT {COLUMNS}, {MARK} FROM urls WHERE id = $1");
+        return query::row(db, &sql, &[&id]).await?.as_ref().map(changed).transpose();
     }
-    let sql = "WITH url AS (
-                   UPDATE urls SET
-                       title = CASE WHEN $2 THEN $3 ELSE title END,
-                       is_active = coalesce($4, is_active),
-                       original_url = coalesce($5, original_url),
-                       updated_at = $6
-                   WHERE id = $1
-                   RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at
-               ), event AS (
-                   INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-                   SELECT id, user_id, $7, $6, url_details(short_code, original_url) FROM url
-               )
-               SELECT url.*, replica_epoch() AS epoch, pg_current_xact_id_if_assigned()::text AS xid FROM url";
+    let sql = format!(
+        "WITH url AS (
+             UPDATE urls SET
+                 title = CASE WHEN $2 THEN $3 ELSE title END,
+                 is_active = coalesce($4, is_active),
+                 original_url = coalesce($5, original_url),
+                 updated_at = $6
+             WHERE id = $1
+             RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at
+         ), event AS (
+             INSERT INTO events (url_id, user_id, event_type, timestamp, details)
+             SELECT id, user_id, $7, $6, url_details(short_code, original_url) FROM url
+         )
+         SELECT url.*, {MARK} FROM url"
+    );
     let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
     let target = change.original_url.as_ref().map(TargetUrl::as_given);
     let now = Timestamp::now();
     let values: query::Values<'_> =
         &[&id, &change.title.is_some(), &title, &change.is_active, &target, &now, &EventType::UPDATED];
-    query::row(db, sql, values).await?.as_ref().map(changed).transpose()
+    query::row(db, &sql, values).await?.as_ref().map(changed).transpose()
 }
 
 pub(super) async fn delete(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
-    let sql = "WITH gone AS (DELETE FROM urls WHERE id = $1 RETURNING id)
-               SELECT replica_epoch() AS epoch, pg_current_xact_id_if_assigned()::text AS xid FROM gone";
-    let gone = query::row(db, sql, &[&id]).await?;
+    let sql = format!("WITH gone AS (DELETE FROM urls WHERE id = $1 RETURNING id) SELECT {MARK} FROM gone");
+    let gone = query::row(db, &sql, &[&id]).await?;
     gone.map(|row| Ok(Changed { value: (), mark: query::mark(&row)? })).transpose()
 }
 

@@ -6,6 +6,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
 use super::listing::{List, Listed};
+use super::query::MARK;
 use super::{error, query};
 use crate::store::{Changed, Imported, Page, Result, StoreError};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -39,15 +40,16 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UserChange) -> R
 
 pub(super) async fn delete(db: &ClientWrapper, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
     // Foreign keys are checked when the whole statement is done.
-    let sql = "WITH urls_gone AS (DELETE FROM urls WHERE user_id = $1 AND $2 RETURNING id),
-               gone AS (
-                   DELETE FROM users
-                   WHERE id = $1 AND ($2 OR NOT EXISTS (SELECT FROM urls WHERE user_id = $1)) RETURNING id
-               )
-               SELECT (SELECT count(*) FROM gone) AS gone, replica_epoch() AS epoch,
-                      pg_current_xact_id_if_assigned()::text AS xid
-               FROM (SELECT count(*) FROM urls_gone) AS urls_gone";
-    match query::row(db, sql, &[&id, &cascade]).await {
+    let sql = format!(
+        "WITH urls_gone AS (DELETE FROM urls WHERE user_id = $1 AND $2 RETURNING id),
+         gone AS (
+             DELETE FROM users
+             WHERE id = $1 AND ($2 OR NOT EXISTS (SELECT FROM urls WHERE user_id = $1)) RETURNING id
+         )
+         SELECT (SELECT count(*) FROM gone) AS gone, {MARK}
+         FROM (SELECT count(*) FROM urls_gone) AS urls_gone"
+    );
+    match query::row(db, &sql, &[&id, &cascade]).await {
         Ok(Some(row)) if row.try_get::<_, i64>("gone")? > 0 => {
             Ok(Some(Changed { value: (), mark: query::mark(&row)? }))
         }

@@ -6,9 +6,10 @@ use deadpool_sqlite::Object;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
+use super::commits::Commits;
 use crate::link::LinkRow;
 use crate::store::cursor::{MarkedAt, Position, Sequence};
-use crate::store::{Cursor, Delta, LinkChange, Mark, Result, Snapshot, StoreError};
+use crate::store::{AgedChange, Cursor, Delta, LinkChange, Mark, Result, Snapshot, StoreError};
 
 /// Rows handed over at a time in a snapshot.
 const SNAPSHOT_BATCH: usize = 1_000;
@@ -23,12 +24,17 @@ pub(super) fn mark(db: &Transaction<'_>) -> Result<Mark> {
 
 fn head(db: &Connection) -> Result<Sequence> {
     let epoch: i64 = db.prepare_cached("SELECT epoch FROM replica_meta")?.query_row([], |row| row.get(0))?;
+    Ok(Sequence { epoch: epoch.cast_unsigned(), number: last_sequence(db)?.unsigned_abs() })
+}
+
+/// The sequence of the last change that was logged; 0 before the first.
+pub(super) fn last_sequence(db: &Connection) -> Result<i64> {
     // Not max(sequence): pruning may have emptied the log.
     let sequence: Option<i64> = db
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'url_changes'")?
         .query_row([], |row| row.get(0))
         .optional()?;
-    Ok(Sequence { epoch: epoch.cast_unsigned(), number: sequence.unwrap_or(0).unsigned_abs() })
+    Ok(sequence.unwrap_or(0))
 }
 
 fn cursor(at: Sequence) -> Cursor {
@@ -70,7 +76,7 @@ fn read_all(
     }
 }
 
-pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
+pub(super) fn delta(db: &Connection, since: &Cursor, commits: &Commits) -> Result<Delta> {
     let Position::Sqlite(since) = since.0 else { return Ok(Delta::TooOld) };
     let head = head(db)?;
     let floor: i64 = db.prepare_cached("SELECT floor FROM replica_meta")?.query_row([], |row| row.get(0))?;
@@ -90,14 +96,17 @@ pub(super) fn delta(db: &Connection, since: &Cursor) -> Result<Delta> {
     };
     let changes = db
         .prepare_cached(
-            "SELECT DISTINCT c.short_code, u.id, u.user_id, u.original_url, u.is_active
+            "SELECT c.short_code, u.id, u.user_id, u.original_url, u.is_active, min(c.sequence)
              FROM url_changes c LEFT JOIN urls u ON u.short_code = c.short_code
-             WHERE c.sequence > ?1 AND c.sequence <= ?2",
+             WHERE c.sequence > ?1 AND c.sequence <= ?2
+             GROUP BY c.short_code",
         )?
         .query_map((from, last), |row| {
             let short_code = text(row, 0)?;
             let is_there = row.get::<_, Option<i64>>(1)?.is_some();
-            Ok(if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } })
+            let change =
+                if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } };
+            Ok(AgedChange { change, age: commits.age(row.get(5)?) })
         })?
         .collect::<Result<_, _>>()?;
     let reached = Sequence { epoch: head.epoch, number: last.unsigned_abs() };

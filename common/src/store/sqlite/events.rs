@@ -7,7 +7,7 @@ use super::listing::{Filter, List};
 use super::{error, urls};
 use crate::event::{Details, Event, EventFilter, NewEvent};
 use crate::store::{Listing, Page, Result, StoreError};
-use crate::{Id, Timestamp};
+use crate::{ClickSource, Id, Timestamp};
 
 const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 
@@ -24,9 +24,12 @@ pub(super) fn append(
     timestamp: Timestamp,
     details: &Details,
 ) -> Result<Event> {
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (?1, ?2, ?3, ?4, ?5)
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                RETURNING id, url_id, user_id, event_type, timestamp, details";
-    match db.prepare_cached(sql)?.query_row((url_id, user_id, event_type, timestamp, details.as_str()), from_row) {
+    let ClickSource { browser, referrer } = ClickSource::of_event(event_type, details);
+    let values = (url_id, user_id, event_type, timestamp, details.as_str(), browser, referrer);
+    match db.prepare_cached(sql)?.query_row(values, from_row) {
         Ok(event) => Ok(event),
         Err(error) if error::is_foreign_key(&error) => Err(unknown_reference(db, url_id, user_id)?),
         Err(error) => Err(error.into()),
@@ -58,6 +61,48 @@ pub(super) fn list(db: &Connection, filter: EventFilter, page: Page) -> Result<L
         filters.push(Filter { column: "event_type", value: Value::Text(event_type), counted: true });
     }
     List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row)
+}
+
+/// More events than these are deleted in parts: at once they take a quarter of a second.
+const MANY: i64 = 50_000;
+
+/// Whether a url or a user has many events.
+pub(super) fn are_many(db: &Connection, column: &'static str, id: Id) -> Result<bool> {
+    let sql = "SELECT coalesce(max(n), 0) FROM row_counts WHERE list = 'events' AND filter = ?1";
+    let n: i64 = db.prepare_cached(sql)?.query_row([format!("{column}={id}")], |row| row.get(0))?;
+    Ok(n > MANY)
+}
+
+/// Deletes the first events of a url or a user; false if there are fewer than make up a part.
+pub(super) fn delete_part(db: &Transaction<'_>, column: &'static str, id: Id) -> Result<bool> {
+    let last = format!("SELECT id FROM events WHERE {column} = ?1 ORDER BY id LIMIT 1 OFFSET ?2");
+    let last: Option<Id> = db.prepare_cached(&last)?.query_row((id, FORGOTTEN_AT_ONCE), |row| row.get(0)).optional()?;
+    let Some(last) = last else { return Ok(false) };
+    let delete = format!("DELETE FROM events WHERE {column} = ?1 AND id <= ?2");
+    db.prepare_cached(&delete)?.execute((id, last))?;
+    Ok(true)
+}
+
+/// Events forgotten in one transaction, for which other writers wait.
+const FORGOTTEN_AT_ONCE: i64 = 5_000;
+
+/// Between which ids the events from before `horizon` are.
+pub(super) fn find_old(db: &Connection, horizon: Timestamp) -> Result<Option<(Id, Id)>> {
+    let sql = "SELECT min(id), max(id) FROM events WHERE timestamp < ?1";
+    let old = |row: &Row<'_>| Ok(row.get::<_, Option<Id>>(0)?.zip(row.get::<_, Option<Id>>(1)?));
+    Ok(db.prepare_cached(sql)?.query_row([horizon], old)?)
+}
+
+/// Forgets the first of the events between two ids; tells the last id and how many there were.
+pub(super) fn forget(db: &Transaction<'_>, from: Id, to: Id, horizon: Timestamp) -> Result<Option<(Id, u64)>> {
+    let sql = "SELECT max(id) FROM (
+                   SELECT id FROM events WHERE id BETWEEN ?1 AND ?2 AND timestamp < ?3 ORDER BY id LIMIT ?4
+               )";
+    let values = (from, to, horizon, FORGOTTEN_AT_ONCE);
+    let last: Option<Id> = db.prepare_cached(sql)?.query_row(values, |row| row.get(0))?;
+    let Some(last) = last else { return Ok(None) };
+    let sql = "DELETE FROM events WHERE id BETWEEN ?1 AND ?2 AND timestamp < ?3";
+    Ok(Some((last, db.prepare_cached(sql)?.execute((from, last, horizon))? as u64)))
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Event> {

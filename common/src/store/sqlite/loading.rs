@@ -3,12 +3,12 @@
 use rusqlite::{Connection, Error, Transaction, TransactionBehavior};
 
 use super::{error, events};
-use crate::Timestamp;
 use crate::event::EventRow;
 use crate::product::ProductRow;
 use crate::store::{Batches, Load, LoadError, Loaded, Result, StoreError};
 use crate::url::{Title, UrlRow};
 use crate::user::UserRow;
+use crate::{ClickSource, Timestamp};
 
 pub(super) fn load(connection: &mut Connection, load: Load) -> Result<Loaded, LoadError> {
     match load {
@@ -128,10 +128,13 @@ impl Loadable for EventRow {
     }
 
     fn insert(&self, db: &Transaction<'_>) -> Result<()> {
-        let sql = "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, browser, referrer)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let timestamp = self.timestamp.unwrap_or_else(Timestamp::now);
-        let values = (self.id, self.url_id, self.user_id, self.event_type.as_str(), timestamp, self.details.as_str());
+        let event_type = self.event_type.as_str();
+        let ClickSource { browser, referrer } = ClickSource::of_event(event_type, &self.details);
+        let details = self.details.as_str();
+        let values = (self.id, self.url_id, self.user_id, event_type, timestamp, details, browser, referrer);
         match db.prepare_cached(sql)?.execute(values) {
             Ok(_) => Ok(()),
             Err(error) if error::is_foreign_key(&error) => {

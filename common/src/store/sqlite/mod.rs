@@ -4,6 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,17 +15,20 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 mod changes;
 mod clicks;
 mod columns;
+mod commits;
 mod error;
 mod events;
 mod listing;
 mod loading;
 mod open;
 mod products;
+mod stats;
 mod urls;
 mod users;
 
 pub use open::OpenError;
 
+use self::commits::Commits;
 use super::{
     Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, Result, Snapshot, Store, StoreError,
 };
@@ -32,7 +36,7 @@ use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, Shipped};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
 
 /// Readers run beside the writer and each other; more than cores would only queue elsewhere.
 const READERS: usize = 4;
@@ -47,6 +51,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(500);
 pub struct SqliteStore {
     writer: Pool,
     readers: Pool,
+    commits: Arc<Commits>,
 }
 
 impl SqliteStore {
@@ -60,6 +65,7 @@ impl SqliteStore {
             // A commit that was answered survives a power cut.
             writer: pool(path, 1, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?,
             readers: pool(path, READERS, "PRAGMA query_only = ON;")?,
+            commits: Arc::default(),
         })
     }
 
@@ -68,14 +74,29 @@ impl SqliteStore {
         interact(connection(&self.readers).await?, move |connection| work(&*connection.transaction()?)).await
     }
 
+    /// Deletes most of the events of a url or a user that is about to go, in parts, if they are so many that all other
+    /// writers would have to wait for long.
+    async fn thin_out(&self, column: &'static str, id: Id) -> Result<()> {
+        if self.read(move |db| events::are_many(db, column, id)).await? {
+            while self.write(move |db| events::delete_part(db, column, id)).await? {}
+        }
+        Ok(())
+    }
+
     /// Runs `work` in the write transaction and commits it, unless it fails.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let commits = Arc::clone(&self.commits);
         interact(connection(&self.writer).await?, move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let before = changes::last_sequence(&transaction)?;
             let value = work(&transaction)?;
+            let last = changes::last_sequence(&transaction)?;
+            if last > before {
+                commits.note(before + 1..=last);
+            }
             transaction.commit()?;
             Ok(value)
         })
@@ -150,6 +171,9 @@ impl Store for SqliteStore {
     }
 
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+        if cascade {
+            self.thin_out("user_id", id).await?;
+        }
         self.write(move |db| users::delete(db, id, cascade)).await
     }
 
@@ -174,6 +198,7 @@ impl Store for SqliteStore {
     }
 
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
+        self.thin_out("url_id", id).await?;
         self.write(move |db| urls::delete(db, id)).await
     }
 
@@ -194,9 +219,9 @@ impl Store for SqliteStore {
     }
 
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
-        let ClickBatch { journal, from, to, .. } = batch;
+        let ClickBatch { journal, from, to, parked, .. } = batch;
         let clicks = batch.clicks.to_vec();
-        self.write(move |db| clicks::ship(db, ClickBatch { journal, from, to, clicks: &clicks })).await
+        self.write(move |db| clicks::ship(db, ClickBatch { journal, from, to, clicks: &clicks, parked })).await
     }
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
@@ -204,8 +229,29 @@ impl Store for SqliteStore {
         self.read(move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect()).await
     }
 
-    async fn forget_journal(&self, id: JournalId) -> Result<()> {
-        self.write(move |db| clicks::forget_journal(db, id)).await
+    async fn forget_journals(&self, keep: Duration) -> Result<u64> {
+        self.write(move |db| clicks::forget_journals(db, keep)).await
+    }
+
+    async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
+        self.read(move |db| stats::find(db, url, range)).await
+    }
+
+    async fn forget_events(&self, keep: Duration) -> Result<u64> {
+        let horizon = Timestamp::ago(keep);
+        let mut forgotten = 0;
+        // Found by a reader, which nobody waits for.
+        let Some((mut from, to)) = self.read(move |db| events::find_old(db, horizon)).await? else { return Ok(0) };
+        while let Some((last, events)) = self.write(move |db| events::forget(db, from, to, horizon)).await? {
+            forgotten += events;
+            let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
+            from = next;
+        }
+        Ok(forgotten)
+    }
+
+    async fn keep_up(&self) -> Result<()> {
+        Ok(())
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {
@@ -213,8 +259,8 @@ impl Store for SqliteStore {
     }
 
     async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        let since = since.clone();
-        self.read(move |db| changes::delta(db, &since)).await
+        let (since, commits) = (since.clone(), Arc::clone(&self.commits));
+        self.read(move |db| changes::delta(db, &since, &commits)).await
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {

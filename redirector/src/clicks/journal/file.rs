@@ -17,6 +17,13 @@ const LOCK: &str = "lock";
 
 const EXTENSION: &str = "clicks";
 
+/// Of a segment that is none.
+const DAMAGED: &str = "damaged";
+
+/// Of a journal's directory that is being made, and of one that is being removed.
+const NEW: &str = "new";
+const GONE: &str = "gone";
+
 /// The directory of a journal, below the directory of all.
 pub fn directory(root: &Path, journal: JournalId) -> PathBuf {
     root.join(journal.to_string())
@@ -27,10 +34,30 @@ pub fn segment_path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{number:010}.{EXTENSION}"))
 }
 
-/// The numbers of the segments in a directory, in order.
+/// Puts a file out of the way that is no segment.
+pub fn put_aside(directory: &Path, number: u64) -> io::Result<()> {
+    let path = segment_path(directory, number);
+    fs::rename(&path, path.with_extension(DAMAGED))
+}
+
+/// Whether files of this directory were put out of the way, by whomever.
+pub fn has_put_aside(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        if entry?.path().extension().is_some_and(|extension| extension == DAMAGED) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The numbers of the segments in a directory, in order; none if there is no directory.
 pub fn segments(directory: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
-    for entry in fs::read_dir(directory)? {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(numbers),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
         if let Some(number) = number.filter(|_| path.extension().is_some_and(|extension| extension == EXTENSION)) {
@@ -58,19 +85,21 @@ pub struct Lock(#[expect(dead_code, reason = "held, not used")] File);
 /// Makes the directory of a new journal. Nobody sees it before it is locked.
 pub fn create_journal(root: &Path, journal: JournalId) -> io::Result<Lock> {
     let target = directory(root, journal);
-    let hidden = target.with_extension("new");
+    let hidden = target.with_extension(NEW);
     fs::create_dir_all(&hidden)?;
     let file = File::create(hidden.join(LOCK))?;
     file.try_lock().map_err(io::Error::from)?;
     fs::rename(&hidden, &target)?;
-    // The segments in it are worth syncing only if it is found again.
-    File::open(root)?.sync_all()?;
+    // The segments in it are worth syncing only if it is found again. If that fails, only a power cut can tell.
+    if let Err(error) = File::open(root).and_then(|root| root.sync_all()) {
+        tracing::warn!(%error, "the directory of the journals could not be synced");
+    }
     Ok(Lock(file))
 }
 
 /// Takes a journal whose process has ended; `None` if it has not.
 pub fn lock_journal(directory: &Path) -> io::Result<Option<Lock>> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(LOCK))?;
+    let file = OpenOptions::new().write(true).open(directory.join(LOCK))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -78,9 +107,25 @@ pub fn lock_journal(directory: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
-/// Removes a journal of which nothing is needed any more.
+/// Removes a journal of which nothing is needed any more. To be called by who has its lock: nobody finds it half gone.
 pub fn remove_journal(directory: &Path) -> io::Result<()> {
-    fs::remove_dir_all(directory)
+    let gone = directory.with_extension(GONE);
+    fs::rename(directory, &gone)?;
+    fs::remove_dir_all(gone)
+}
+
+/// Removes what processes left that ended while they made or removed a journal.
+pub fn remove_leftovers(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        let is_free = || lock_journal(&path).is_ok_and(|lock| lock.is_some()) || !path.join(LOCK).exists();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some(GONE) => fs::remove_dir_all(path)?,
+            Some(NEW) if is_free() => fs::remove_dir_all(path)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A segment that is being filled: a file of fixed size, all of it allocated, mapped into memory.

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use tern_common::click::JournalPosition;
+use tokio::sync::oneshot;
 
-use super::file::{self, Lock, Mapped};
+use super::file::{self, Mapped};
 use super::lane::{Dropped, Lane};
 use super::space::Space;
 
@@ -28,14 +28,16 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 pub struct JournalConfig {
     /// Below it, each journal has a directory.
     pub root: PathBuf,
-    /// Bytes of a segment.
+    /// Bytes of a segment, at most: each lane can have four of them.
     pub segment: usize,
-    /// Bytes of all segments together.
+    /// Bytes of all segments of this process together, those that it takes over among them.
     pub limit: u64,
     /// Bytes of the disk that are left to others.
     pub floor: u64,
     /// How often what was written is synced: what a power cut may cost. Zero syncs each click before its answer.
     pub sync_every: Duration,
+    /// How long a segment stays that is in the store, should the store lose its last commits.
+    pub keep_shipped: Duration,
 }
 
 /// The thread, and what it is told.
@@ -44,21 +46,22 @@ pub struct Keeper {
     stop: Arc<AtomicBool>,
     thread: Thread,
     running: JoinHandle<()>,
-    pub sync_errors: Arc<AtomicU64>,
+    /// Ends with the thread.
+    alive: oneshot::Receiver<()>,
 }
 
 /// What the keeper knows of a lane.
 struct Kept {
     lane: Arc<Lane>,
-    /// Held until the process ends, so that nobody adopts the journal.
-    lock: Option<Lock>,
     /// Segments made so far.
     made: u64,
     /// Segments that may hold something that is not on disk yet, oldest first.
     unsynced: Vec<(u64, Arc<File>)>,
     /// Up to where everything is on disk.
-    synced: Option<JournalPosition>,
+    synced: Option<(u64, u64)>,
     try_from: Option<Instant>,
+    /// When a sync last failed and the lane was sent to another segment.
+    suspected: Option<Instant>,
 }
 
 struct Work {
@@ -71,23 +74,38 @@ struct Work {
 
 impl Keeper {
     /// Makes the first segment of each lane, if it can, and starts to keep them.
-    pub fn start(config: JournalConfig, space: Arc<Space>, lanes: &[Arc<Lane>]) -> io::Result<Keeper> {
+    pub fn start(
+        config: JournalConfig,
+        space: Arc<Space>,
+        lanes: &[Arc<Lane>],
+        sync_errors: Arc<AtomicU64>,
+    ) -> io::Result<Keeper> {
         let kept = |lane: &Arc<Lane>| Kept {
             lane: Arc::clone(lane),
-            lock: None,
             made: 0,
             unsynced: Vec::new(),
             synced: None,
             try_from: None,
+            suspected: None,
         };
-        let sync_errors = Arc::new(AtomicU64::new(0));
         let lanes = lanes.iter().map(kept).collect();
-        let mut work = Work { config, space, lanes, sync_errors: Arc::clone(&sync_errors), told: None };
+        let mut work = Work { config, space, lanes, sync_errors, told: None };
         work.make_room(Instant::now());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let running = thread::Builder::new().name("tern-journal".to_owned()).spawn(move || work.run(&stopped))?;
-        Ok(Keeper { stop, thread: running.thread().clone(), running, sync_errors })
+        let (life, alive) = oneshot::channel();
+        let run = move || {
+            work.run(&stopped);
+            drop(life);
+        };
+        let running = thread::Builder::new().name("tern-journal".to_owned()).spawn(run)?;
+        Ok(Keeper { stop, thread: running.thread().clone(), running, alive })
+    }
+
+    /// Waits for what should not happen: that the thread ends by itself.
+    pub async fn ended(&mut self) {
+        // Nothing is ever sent.
+        let _ = (&mut self.alive).await;
     }
 
     /// Syncs what is not yet, and ends. Blocks; nothing may be written any more.
@@ -135,7 +153,9 @@ impl Work {
                 Ok(segment) => {
                     kept.try_from = None;
                     kept.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
-                    kept.unsynced.push((segment.number, Arc::clone(&segment.file)));
+                    if !self.config.sync_every.is_zero() {
+                        kept.unsynced.push((segment.number, Arc::clone(&segment.file)));
+                    }
                     drop(kept.lane.ready.push(segment));
                 }
                 Err(Failed { obstacle, error }) => {
@@ -159,22 +179,27 @@ impl Work {
 
     /// Puts on disk what was written since the last time.
     fn sync(&mut self) {
+        let now = Instant::now();
         for kept in &mut self.lanes {
             let Some(published) = kept.lane.published() else { continue };
             if kept.synced == Some(published) {
                 continue;
             }
-            for (number, file) in kept.unsynced.iter().filter(|(number, _)| *number <= published.segment) {
+            for (number, file) in kept.unsynced.iter().filter(|(number, _)| *number <= published.0) {
                 if let Err(error) = file.sync_data() {
                     // What it holds is still in memory, and may reach the disk or not; the kernel does not say it
                     // twice. What comes from now on goes to another segment.
                     tracing::error!(%error, segment = number, "a segment of the journal could not be synced");
                     self.sync_errors.fetch_add(1, Ordering::Relaxed);
-                    kept.lane.is_suspect.store(true, Ordering::Relaxed);
+                    // Not for each of many failures: a segment takes its room, however little it holds.
+                    if kept.suspected.is_none_or(|at| now.duration_since(at) >= TELL_AGAIN) {
+                        kept.suspected = Some(now);
+                        kept.lane.is_suspect.store(true, Ordering::Relaxed);
+                    }
                 }
             }
             // The one that is being filled stays; those before it will not change any more.
-            kept.unsynced.retain(|(number, _)| *number >= published.segment);
+            kept.unsynced.retain(|(number, _)| *number >= published.0);
             kept.synced = Some(published);
         }
     }
@@ -188,8 +213,10 @@ struct Failed {
 impl Kept {
     fn make_segment(&mut self, config: &JournalConfig, space: &Space) -> Result<Mapped, Failed> {
         let disk = |error| Failed { obstacle: Dropped::Disk, error: Some(error) };
-        if self.lock.is_none() {
-            self.lock = Some(file::create_journal(&config.root, self.lane.journal).map_err(disk)?);
+        if self.lane.lock.get().is_none() {
+            let lock = file::create_journal(&config.root, self.lane.journal).map_err(disk)?;
+            // Set nowhere else.
+            let _ = self.lane.lock.set(lock);
         }
         let bytes = config.segment as u64;
         space.take(bytes).map_err(|obstacle| Failed { obstacle, error: None })?;

@@ -6,13 +6,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
 
 use crossbeam_queue::ArrayQueue;
-use tern_common::click::{JournalId, JournalPosition};
+use tern_common::click::JournalId;
 
-use super::file::{self, Mapped};
+use super::file::{self, Lock, Mapped};
 use super::record::{Answered, Seed};
 use super::segment::{self, HEADER_LEN};
 
@@ -24,7 +24,7 @@ pub enum Dropped {
     JournalFull,
     /// The disk is full, or fails.
     Disk,
-    /// Clicks came faster than segments could be made, or from more threads than there are lanes.
+    /// Clicks came faster than segments could be made, from more threads than there are lanes, or after the end.
     Busy,
 }
 
@@ -58,10 +58,12 @@ pub struct Lane {
     pub(super) is_suspect: AtomicBool,
     /// Why there is no segment ready, when there is none. Written by the keeper.
     pub(super) obstacle: AtomicU8,
+    /// The right to the journal's directory. Set by the keeper, once; held for as long as anybody may write.
+    pub(super) lock: OnceLock<Lock>,
     /// Woken when a segment was taken. Set by itself, once.
     pub(super) keeper: OnceLock<Thread>,
-    /// Syncs that failed while a click waited for them.
-    pub(super) sync_errors: AtomicU64,
+    /// Syncs that failed, of all lanes.
+    sync_errors: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -70,15 +72,18 @@ struct Writer {
     seed: Seed,
     offset: usize,
     sequence: u64,
+    is_closed: bool,
 }
 
 impl Lane {
-    pub fn new(root: &Path, journal: JournalId, sync_each: bool) -> Lane {
+    pub fn new(root: &Path, journal: JournalId, sync_each: bool, sync_errors: Arc<AtomicU64>) -> Lane {
+        let seed = Seed::new(journal, 0);
+        let writer = Writer { segment: None, seed, offset: 0, sequence: 0, is_closed: false };
         Lane {
             journal,
             directory: file::directory(root, journal),
             sync_each,
-            writer: Mutex::new(Writer { segment: None, seed: Seed::new(journal, 0), offset: 0, sequence: 0 }),
+            writer: Mutex::new(writer),
             published: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             settled: AtomicU64::new(0),
@@ -86,8 +91,9 @@ impl Lane {
             full: ArrayQueue::new(4),
             is_suspect: AtomicBool::new(false),
             obstacle: AtomicU8::new(Dropped::Busy as u8),
+            lock: OnceLock::new(),
             keeper: OnceLock::new(),
-            sync_errors: AtomicU64::new(0),
+            sync_errors,
         }
     }
 
@@ -102,6 +108,9 @@ impl Lane {
     }
 
     fn append(&self, writer: &mut Writer, click: &Answered<'_>) -> Result<(), Dropped> {
+        if writer.is_closed {
+            return Err(Dropped::Busy);
+        }
         let len = click.record_len();
         let fits = writer.segment.as_ref().is_some_and(|segment| writer.offset + len <= segment.len());
         if !fits {
@@ -110,7 +119,7 @@ impl Lane {
             // Without another one, memory alone is better than nothing.
             let _ = self.go_on(writer);
         }
-        let Writer { segment: Some(segment), seed, offset, sequence } = writer else {
+        let Writer { segment: Some(segment), seed, offset, sequence, .. } = writer else {
             return Err(Dropped::Disk);
         };
         let Some(room) = segment.get_mut(*offset..*offset + len) else { return Err(Dropped::JournalFull) };
@@ -154,12 +163,14 @@ impl Lane {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.seal();
         writer.segment = None;
+        writer.is_closed = true;
     }
 
-    /// Up to where records may be read; everything before is complete. `None` before the first segment.
-    pub fn published(&self) -> Option<JournalPosition> {
+    /// Up to where records may be read, a segment and an offset; everything before is complete. `None` before the first
+    /// segment.
+    pub fn published(&self) -> Option<(u64, u64)> {
         let packed = self.published.load(Ordering::Acquire);
-        (packed != 0).then_some(JournalPosition { segment: packed >> OFFSET_BITS, offset: packed & OFFSET_MASK })
+        (packed != 0).then_some((packed >> OFFSET_BITS, packed & OFFSET_MASK))
     }
 
     /// The number of the last record.

@@ -16,12 +16,12 @@ use super::segment::{self, HEADER_LEN, Walk};
 pub struct Left {
     pub journal: JournalId,
     pub directory: PathBuf,
-    /// Those that hold records, in order.
-    pub segments: Vec<u64>,
     /// The number of its last record; 0 without any.
     pub last_sequence: u64,
     /// What its segments take.
     pub bytes: u64,
+    /// Whether there are files in it for a person to look at, which must not go with it.
+    pub is_damaged: bool,
     /// Held until it is removed.
     _lock: Lock,
 }
@@ -40,30 +40,40 @@ pub enum LeftError {
 pub fn take_over(root: &Path, journal: JournalId) -> Result<Option<Left>, LeftError> {
     let directory = file::directory(root, journal);
     let Some(lock) = file::lock_journal(&directory)? else { return Ok(None) };
-    let mut left = Left { journal, directory, segments: Vec::new(), last_sequence: 0, bytes: 0, _lock: lock };
+    let mut left = Left { journal, directory, last_sequence: 0, bytes: 0, is_damaged: false, _lock: lock };
     for number in file::segments(&left.directory)? {
         let path = segment_path(&left.directory, number);
         let bytes = fs::read(&path)?;
         if segment::is_foreign(&bytes) {
             return Err(LeftError::Foreign(number));
         }
-        let sealed_at = segment::read_header(&bytes, bytes.len(), journal, number).and_then(|header| header.sealed_at);
+        let header = segment::read_header(&bytes, bytes.len(), journal, number);
+        let sealed_at = header.and_then(|header| header.sealed_at);
         let records = bytes.get(HEADER_LEN..sealed_at.unwrap_or(bytes.len())).unwrap_or_default();
-        let mut walk = Walk::new(records, Seed::new(journal, number), sealed_at.is_some(), left.last_sequence);
-        while walk.next().is_some() {}
-        if walk.sequence() == left.last_sequence {
-            // Made ahead, and never needed.
-            fs::remove_file(&path)?;
+        // An open segment ends with the first thing that is no record. Without a header there was damage, so nothing is
+        // known of an end: the checksums tell what belongs here.
+        let is_whole = sealed_at.is_some() || header.is_none();
+        let mut walk = Walk::new(records, Seed::new(journal, number), is_whole, left.last_sequence);
+        let mut end = None;
+        while walk.next().is_some() {
+            end = Some(HEADER_LEN + walk.offset());
+        }
+        let Some(end) = sealed_at.filter(|_| end.is_some()).or(end) else {
+            let is_open = header.is_some() && sealed_at.is_none_or(|end| end == HEADER_LEN);
+            if is_open || bytes.iter().all(|byte| *byte == 0) {
+                // Made ahead, and never needed.
+                fs::remove_file(&path)?;
+            } else {
+                tracing::error!(%journal, segment = number, "a file of the journal is no segment, and is put aside");
+                file::put_aside(&left.directory, number)?;
+            }
             continue;
-        }
+        };
         left.last_sequence = walk.sequence();
-        let end = sealed_at.unwrap_or(HEADER_LEN + walk.offset());
-        if sealed_at.is_none() {
-            seal(&path, journal, number, end)?;
-        }
-        left.segments.push(number);
+        seal(&path, journal, number, end)?;
         left.bytes += end as u64;
     }
+    left.is_damaged = file::has_put_aside(&left.directory)?;
     Ok(Some(left))
 }
 

@@ -25,7 +25,7 @@ mod record;
 mod segment;
 mod space;
 
-pub use file::{journals, remove_journal, segment_path, segments};
+pub use file::{journals, remove_journal, remove_leftovers, segment_path, segments};
 pub use keeper::{JournalConfig, Keeper};
 pub use lane::{Dropped, Lane};
 pub use left::{Left, LeftError, sealed_at, take_over};

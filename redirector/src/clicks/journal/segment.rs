@@ -9,8 +9,11 @@
 //! | 8 | 16 | the journal's id |
 //! | 24 | 8 | the segment's number |
 //! | 32 | 4 | CRC-32C of the bytes before it |
+//! | 36 | 4 | CRC-32C of the next 8 bytes, once the segment is sealed; 0 before |
 //! | 40 | 8 | where the records end, once the segment is sealed; 0 before |
 //! | 64 | | records, see [`super::record`] |
+
+use std::ops::Range;
 
 use tern_common::click::JournalId;
 
@@ -24,8 +27,9 @@ pub const HEADER_LEN: usize = 64;
 /// The largest segment in bytes, so that an offset takes 32 bits.
 pub const MAX_SEGMENT: usize = 1 << 30;
 
-/// Where the seal stands, in the header.
-const SEAL: std::ops::Range<usize> = 40..48;
+/// Where the seal and its checksum stand, in the header.
+const SEAL: Range<usize> = 40..48;
+const SEAL_CHECKSUM: Range<usize> = 36..40;
 
 /// Writes the header of an open segment over the start of `bytes`.
 pub fn write_header(bytes: &mut [u8], journal: JournalId, number: u64) {
@@ -39,12 +43,15 @@ pub fn write_header(bytes: &mut [u8], journal: JournalId, number: u64) {
 
 /// Says in the header that the records end at `end`, and that no more will come.
 pub fn seal(bytes: &mut [u8], end: usize) {
-    bytes[SEAL].copy_from_slice(&(end as u64).to_le_bytes());
+    let end = (end as u64).to_le_bytes();
+    bytes[SEAL].copy_from_slice(&end);
+    bytes[SEAL_CHECKSUM].copy_from_slice(&crc32c::crc32c(&end).to_le_bytes());
 }
 
 /// Whether this is a segment of another version of the format, to be left to a build that knows it.
 pub fn is_foreign(bytes: &[u8]) -> bool {
-    bytes.starts_with(&MAGIC[..7]) && !bytes.starts_with(MAGIC)
+    let is_whole = bytes.get(..36).is_some_and(|header| crc32c::crc32c(&header[..32]).to_le_bytes() == header[32..]);
+    is_whole && bytes.starts_with(&MAGIC[..7]) && !bytes.starts_with(MAGIC)
 }
 
 /// What a header says.
@@ -60,12 +67,13 @@ pub fn read_header(bytes: &[u8], file_len: usize, journal: JournalId, number: u6
     let mut expected = [0; HEADER_LEN];
     write_header(&mut expected, journal, number);
     let header = bytes.get(..HEADER_LEN)?;
-    if header[..SEAL.start] != expected[..SEAL.start] {
+    if header[..SEAL_CHECKSUM.start] != expected[..SEAL_CHECKSUM.start] {
         return None;
     }
-    let end = u64::from_le_bytes(header[SEAL].try_into().ok()?);
-    let sealed_at = usize::try_from(end).ok().filter(|end| (HEADER_LEN..=file_len).contains(end));
-    (end == 0 || sealed_at.is_some()).then_some(Header { sealed_at })
+    let is_sealed = header[SEAL_CHECKSUM] == crc32c::crc32c(&header[SEAL]).to_le_bytes();
+    let end = usize::try_from(u64::from_le_bytes(header[SEAL].try_into().ok()?)).ok()?;
+    let sealed_at = Some(end).filter(|end| is_sealed && (HEADER_LEN..=file_len).contains(end));
+    Some(Header { sealed_at })
 }
 
 /// Reads records one after another.
@@ -76,15 +84,21 @@ pub struct Walk<'a> {
     /// Everything in `bytes` was published: what is no record there is damage, and records go on behind it.
     /// Otherwise they end at the first thing that is none.
     is_whole: bool,
+    /// No record is begun here or behind: it may be cut off.
+    until: usize,
     offset: usize,
     sequence: u64,
-    missing: u64,
 }
 
 impl<'a> Walk<'a> {
     /// Reads `bytes`, which begin where a record may. Of the records up to and with number `sequence` it knows.
     pub fn new(bytes: &'a [u8], seed: Seed, is_whole: bool, sequence: u64) -> Walk<'a> {
-        Walk { bytes, seed, is_whole, offset: 0, sequence, missing: 0 }
+        Walk { bytes, seed, is_whole, until: bytes.len(), offset: 0, sequence }
+    }
+
+    /// The same for bytes that go on: they may end within a record.
+    pub fn of_part(self) -> Walk<'a> {
+        Walk { until: self.bytes.len().saturating_sub(record::MAX_LEN - 1), ..self }
     }
 
     /// Bytes of everything before the next record.
@@ -96,21 +110,15 @@ impl<'a> Walk<'a> {
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
-
-    /// How many records between those given are not there any more.
-    pub fn missing(&self) -> u64 {
-        self.missing
-    }
 }
 
 impl<'a> Iterator for Walk<'a> {
     type Item = Record<'a>;
 
     fn next(&mut self) -> Option<Record<'a>> {
-        while let Some(rest) = self.bytes.get(self.offset..).filter(|rest| !rest.is_empty()) {
-            match record::read(rest, self.seed) {
+        while self.offset < self.until {
+            match record::read(&self.bytes[self.offset..], self.seed) {
                 Found::Record(found) if found.sequence > self.sequence => {
-                    self.missing += found.sequence - self.sequence - 1;
                     self.sequence = found.sequence;
                     self.offset += found.len;
                     return Some(found);
@@ -119,7 +127,7 @@ impl<'a> Iterator for Walk<'a> {
                 _ => return None,
             }
         }
-        self.offset = self.bytes.len();
+        self.offset = self.offset.min(self.bytes.len());
         None
     }
 }
@@ -179,7 +187,16 @@ mod tests {
         seal(&mut bytes, 128);
         assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: Some(128) }));
         seal(&mut bytes, 201);
-        assert_eq!(read(&bytes, JOURNAL, 7), None, "beyond the file");
+        assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: None }), "beyond the file");
+        seal(&mut bytes, 128);
+        bytes[41] ^= 1;
+        assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: None }), "half a seal");
+        assert!(!is_foreign(&bytes));
+        bytes[7] = 2;
+        assert!(!is_foreign(&bytes), "damaged");
+        let checksum = crc32c::crc32c(&bytes[..32]);
+        bytes[32..36].copy_from_slice(&checksum.to_le_bytes());
+        assert!(is_foreign(&bytes));
         assert_eq!(read(&bytes[..63], JOURNAL, 7), None);
     }
 
@@ -193,7 +210,7 @@ mod tests {
             let read = walk.by_ref().count();
             // The last record is whole without its padding.
             assert!(starts[read..].first().is_none_or(|start| end < start + 200), "{read} records of {end} bytes");
-            assert_eq!((walk.sequence(), walk.missing()), (read as u64, 0));
+            assert_eq!(walk.sequence(), read as u64);
             assert!(read >= starts.iter().filter(|start| **start < end).count().saturating_sub(1));
         }
     }
@@ -206,9 +223,28 @@ mod tests {
         let mut walk = Walk::new(&bytes, seed(), true, 0);
         let read: Vec<u64> = walk.by_ref().map(|record| record.sequence).collect();
         assert_eq!(read, [1, 2, 3, 5, 6, 8, 9, 10]);
-        assert_eq!((walk.missing(), walk.offset()), (2, bytes.len()));
+        assert_eq!(walk.offset(), bytes.len());
         let open = Walk::new(&bytes, seed(), false, 0).count();
         assert_eq!(open, 3, "an open one ends there");
+    }
+
+    #[test]
+    fn in_parts_the_same_is_read() {
+        let (bytes, _) = records(&targets(500), seed());
+        for window in [record::MAX_LEN, record::MAX_LEN + 8, 3 * record::MAX_LEN] {
+            let (mut offset, mut sequence) = (0, 0);
+            while offset < bytes.len() {
+                let end = bytes.len().min(offset + window);
+                let walk = Walk::new(&bytes[offset..end], seed(), true, sequence);
+                let mut walk = if end < bytes.len() { walk.of_part() } else { walk };
+                for record in walk.by_ref() {
+                    assert_eq!(record.sequence, sequence + 1);
+                    sequence = record.sequence;
+                }
+                offset += walk.offset();
+            }
+            assert_eq!((offset, sequence), (bytes.len(), 500));
+        }
     }
 
     /// A reader that believes lengths: what a journal without checksums would have.

@@ -1,0 +1,171 @@
+//! How often a link was followed, when and from where: read from counts, and never by looking at events.
+
+use std::iter::successors;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use tern_common::{ClickStats, Per, StatsRange, Timestamp};
+
+use crate::error::{Result, bad_request, not_found};
+use crate::query::{Parameters, PathId};
+use crate::state::AppState;
+
+/// What a chart can show, and 41 days by the hour.
+const MOST_POINTS: i64 = 1_000;
+
+/// Unless `from` says otherwise.
+const DEFAULT_SECONDS: i64 = 30 * 24 * 60 * 60;
+
+#[derive(Serialize)]
+pub(crate) struct Stats {
+    from: Timestamp,
+    to: Timestamp,
+    per: &'static str,
+    total: u64,
+    series: Vec<Point>,
+    referrers: Vec<Referrer>,
+    browsers: Vec<Browser>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Point {
+    at: Timestamp,
+    clicks: u64,
+}
+
+#[derive(Serialize)]
+struct Referrer {
+    referrer: String,
+    clicks: u64,
+}
+
+#[derive(Serialize)]
+struct Browser {
+    browser: String,
+    clicks: u64,
+}
+
+pub(crate) async fn show_stats(
+    State(state): State<AppState>,
+    PathId(id): PathId,
+    parameters: Parameters,
+) -> Result<Json<Stats>> {
+    let range = range(&parameters, Timestamp::now())?;
+    let stats = state.store.click_stats(id, range).await?;
+    let ClickStats { series, referrers, browsers } = stats.ok_or_else(|| not_found(format!("URL {id} not found")))?;
+    Ok(Json(Stats {
+        from: range.from,
+        to: range.to,
+        per: name(range.per),
+        total: series.iter().map(|(_, clicks)| clicks).sum(),
+        series: filled(range, series),
+        referrers: referrers.into_iter().map(|(referrer, clicks)| Referrer { referrer, clicks }).collect(),
+        browsers: browsers.into_iter().map(|(browser, clicks)| Browser { browser, clicks }).collect(),
+    }))
+}
+
+/// What `from`, `to` and `per` ask for, widened to whole hours or days.
+fn range(parameters: &Parameters, now: Timestamp) -> Result<StatsRange> {
+    let per = match parameters.text("per") {
+        None | Some("day") => Per::Day,
+        Some("hour") => Per::Hour,
+        Some(_) => return Err(bad_request("per must be hour or day")),
+    };
+    let step = per.seconds();
+    let to = match parameters.time("to")? {
+        Some(to) => floor(to.unix_seconds() + step - 1, step),
+        None => floor(now.unix_seconds(), step) + step,
+    };
+    let from = parameters.time("from")?.map_or(to - DEFAULT_SECONDS, |from| floor(from.unix_seconds(), step));
+    if from >= to {
+        return Err(bad_request("from must be before to"));
+    }
+    let points = (to - from) / step;
+    if points > MOST_POINTS {
+        let per = name(per);
+        return Err(bad_request(format!(
+            "from and to must be at most {MOST_POINTS} {per}s apart with per={per}, and are {points}"
+        )));
+    }
+    let [from, to] = [from, to].map(Timestamp::from_unix_seconds);
+    Ok(StatsRange { from, to, per })
+}
+
+/// A point for each hour or day, also for those without a click.
+fn filled(range: StatsRange, counted: Vec<(Timestamp, u64)>) -> Vec<Point> {
+    let mut counted = counted.into_iter().peekable();
+    let next = |at: &Timestamp| Some(Timestamp::from_unix_seconds(at.unix_seconds() + range.per.seconds()));
+    let times = successors(Some(range.from), next).take_while(|at| *at < range.to);
+    times.map(|at| Point { at, clicks: counted.next_if(|(counted, _)| *counted == at).map_or(0, |(_, n)| n) }).collect()
+}
+
+fn floor(seconds: i64, step: i64) -> i64 {
+    seconds - seconds.rem_euclid(step)
+}
+
+fn name(per: Per) -> &'static str {
+    match per {
+        Per::Hour => "hour",
+        Per::Day => "day",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::FromRequestParts;
+    use axum::http::Request;
+
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    async fn read(query: &str) -> Result<StatsRange> {
+        let (mut parts, ()) = Request::builder().uri(format!("/?{query}")).body(()).unwrap().into_parts();
+        let parameters = Parameters::from_request_parts(&mut parts, &()).await?;
+        range(&parameters, time("2026-02-10T12:30:00"))
+    }
+
+    #[tokio::test]
+    async fn a_range_is_widened_to_whole_hours_or_days() {
+        let check = async |query: &str, from: &str, to: &str, per: Per| {
+            assert_eq!(read(query).await.unwrap(), StatsRange { from: time(from), to: time(to), per }, "{query}");
+        };
+        check("", "2026-01-12T00:00:00", "2026-02-11T00:00:00", Per::Day).await;
+        check("per=hour", "2026-01-11T13:00:00", "2026-02-10T13:00:00", Per::Hour).await;
+        check("from=2026-02-09T23:59:59", "2026-02-09T00:00:00", "2026-02-11T00:00:00", Per::Day).await;
+        check("to=2020-02-29%2000:00:00", "2020-01-30T00:00:00", "2020-02-29T00:00:00", Per::Day).await;
+        let hours = "per=hour&from=1969-12-31T23:59:59&to=1970-01-01T00:00:01";
+        check(hours, "1969-12-31T23:00:00", "1970-01-01T01:00:00", Per::Hour).await;
+        check("from=2023-05-18T00:00:00", "2023-05-18T00:00:00", "2026-02-11T00:00:00", Per::Day).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_range_is_refused() {
+        for query in [
+            "per=week",
+            "per=",
+            "from=yesterday",
+            "to=2026-02-10",
+            "from=2026-02-10T00:00:00&to=2026-02-10T00:00:00",
+            "from=2030-01-01T00:00:00",
+            "from=2023-05-17T00:00:00",
+            "per=hour&from=2025-12-01T00:00:00",
+            "from=0001-01-01T00:00:00&to=9999-12-30T00:00:00",
+        ] {
+            assert!(read(query).await.is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_series_has_no_gaps() {
+        let range = StatsRange { from: time("2026-01-01T00:00:00"), to: time("2026-01-04T00:00:00"), per: Per::Day };
+        let point = |at: &str, clicks| Point { at: time(at), clicks };
+        let expected =
+            |n| vec![point("2026-01-01T00:00:00", 0), point("2026-01-02T00:00:00", n), point("2026-01-03T00:00:00", 0)];
+        assert_eq!(filled(range, vec![]), expected(0));
+        assert_eq!(filled(range, vec![(time("2026-01-02T00:00:00"), 7)]), expected(7));
+    }
+}

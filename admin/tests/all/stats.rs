@@ -1,0 +1,79 @@
+//! Counts of clicks over HTTP.
+
+use serde_json::{Value, json};
+
+use crate::support::{App, spawn_app};
+
+/// An app with a link, and clicks on it from a file.
+async fn app_with_clicks() -> App {
+    let app = spawn_app().await;
+    let ann = app.create_user("ann").await;
+    app.shorten(&ann, "https://example.com/").await;
+    let details = r#""{""user_agent"":""curl/8"",""referrer"":""https://news.example/a""}""#;
+    let file = format!(
+        "url_id,user_id,event_type,timestamp,details\n1,1,clicked,2026-01-02 03:04:05,{details}\n\
+         1,1,clicked,2026-01-02 04:00:00,{{}}\n1,1,viewed,2026-01-02 04:00:00,{details}\n\
+         1,1,clicked,2026-01-03 00:00:00,{details}\n"
+    );
+    app.load(&[("events.csv", &file)]).await.unwrap();
+    app
+}
+
+#[tokio::test]
+async fn clicks_are_told_by_time_referrer_and_browser() {
+    let app = app_with_clicks().await;
+    let answer = app.get("/urls/1/stats?from=2026-01-01T12:00:00&to=2026-01-03T12:00:00").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({
+            "from": "2026-01-01T00:00:00",
+            "to": "2026-01-04T00:00:00",
+            "per": "day",
+            "total": 3,
+            "series": [
+                { "at": "2026-01-01T00:00:00", "clicks": 0 },
+                { "at": "2026-01-02T00:00:00", "clicks": 2 },
+                { "at": "2026-01-03T00:00:00", "clicks": 1 },
+            ],
+            "referrers": [{ "referrer": "news.example", "clicks": 2 }],
+            "browsers": [{ "browser": "curl", "clicks": 2 }, { "browser": "Unknown", "clicks": 1 }],
+        })
+    );
+    let hours = app.get("/urls/1/stats/?per=hour&from=2026-01-02T03:00:00&to=2026-01-02T05:00:00").await.json();
+    assert_eq!((&hours["total"], hours["series"].as_array().unwrap().len()), (&json!(2), 2));
+    assert_eq!(hours["series"][1], json!({ "at": "2026-01-02T04:00:00", "clicks": 1 }));
+}
+
+#[tokio::test]
+async fn the_last_thirty_days_are_told_unless_others_are_wanted() {
+    let app = spawn_app().await;
+    let ann = app.create_user("ann").await;
+    let link = app.shorten(&ann, "https://example.com/").await;
+    app.record_event(&link, "clicked").await;
+    let days: Value = app.get("/urls/1/stats").await.json();
+    let series = days["series"].as_array().unwrap();
+    assert_eq!((&days["total"], series.len(), days["referrers"].clone()), (&json!(1), 30, json!([])));
+    assert_eq!(app.get("/urls/1/stats?per=hour").await.json()["series"].as_array().unwrap().len(), 720);
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_is_refused() {
+    let app = app_with_clicks().await;
+    app.get("/urls/99/stats").await.check_error(404, "URL 99 not found");
+    app.get("/urls/abc/stats").await.check_error(404, "positive integer");
+    app.get("/urls/1/stats?per=minute").await.check_error(400, "per must be hour or day");
+    app.get("/urls/1/stats?from=yesterday").await.check_error(400, "from must be a time");
+    app.get("/urls/1/stats?to=2026-13-01T00:00:00").await.check_error(400, "to must be a time");
+    app.get("/urls/1/stats?from=2026-01-02T00:00:00&to=2026-01-01T00:00:00").await.check_error(400, "before");
+    let long = "/urls/1/stats?per=hour&from=2026-01-01T00:00:00&to=2027-01-01T00:00:00";
+    app.get(long).await.check_error(400, "at most 1000 hours apart");
+    app.post("/urls/1/stats", json!({})).await.check_error(405, "not allowed");
+}
+
+#[tokio::test]
+async fn a_deleted_link_takes_its_counts_with_it() {
+    let app = app_with_clicks().await;
+    assert_eq!(app.delete("/urls/1").await.status, 204);
+    app.get("/urls/1/stats").await.check_error(404, "URL 1 not found");
+}

@@ -1,0 +1,154 @@
+//! Where a click came from, told in few words so that clicks can be counted by it: never the whole header.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::Click;
+use crate::event::{Details, EventType};
+
+/// What clicks are counted by.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ClickSource {
+    /// The family of the browser; `None` for an event that is no click.
+    pub browser: Option<&'static str>,
+    /// The host of the referrer, if it has one.
+    pub referrer: Option<String>,
+}
+
+/// A click without a user agent.
+pub const UNKNOWN_BROWSER: &str = "Unknown";
+
+/// One that is none of [`BROWSERS`].
+const OTHER_BROWSER: &str = "Other";
+
+/// A mark of a user agent in lower case, and the family that it stands for. The first that is found counts:
+/// nearly everybody also claims to be Chrome, and Chrome to be Safari.
+const BROWSERS: [(&str, &str); 24] = [
+    ("bot", "Bot"),
+    ("spider", "Bot"),
+    ("crawl", "Bot"),
+    ("slurp", "Bot"),
+    ("facebookexternalhit", "Bot"),
+    ("headless", "Bot"),
+    ("edg/", "Edge"),
+    ("edga/", "Edge"),
+    ("edgios/", "Edge"),
+    ("edge/", "Edge"),
+    ("opr/", "Opera"),
+    ("opera", "Opera"),
+    ("samsungbrowser/", "Samsung Internet"),
+    ("yabrowser/", "Yandex Browser"),
+    ("firefox/", "Firefox"),
+    ("fxios/", "Firefox"),
+    ("chrome/", "Chrome"),
+    ("crios/", "Chrome"),
+    ("chromium/", "Chrome"),
+    ("safari/", "Safari"),
+    ("msie ", "Internet Explorer"),
+    ("trident/", "Internet Explorer"),
+    ("curl/", "curl"),
+    ("wget/", "Wget"),
+];
+
+/// How much of a user agent is looked at; the marks come early.
+const USER_AGENT_BYTES: usize = 512;
+
+/// The longest name that DNS knows.
+const HOST_BYTES: usize = 253;
+
+impl ClickSource {
+    pub fn of_click(click: &Click) -> ClickSource {
+        ClickSource::of_headers(click.user_agent.as_deref(), click.referrer.as_deref())
+    }
+
+    /// Of an event that came some other way: what its details say, if it is a click.
+    pub fn of_event(event_type: &str, details: &Details) -> ClickSource {
+        /// Whatever else stands there, and of whatever kind.
+        #[derive(Default, Deserialize)]
+        struct Told<'a> {
+            #[serde(default, borrow)]
+            user_agent: Cow<'a, str>,
+            #[serde(default, borrow)]
+            referrer: Cow<'a, str>,
+        }
+        if event_type != EventType::CLICKED {
+            return ClickSource::default();
+        }
+        let told = serde_json::from_str::<Told<'_>>(details.as_str()).unwrap_or_default();
+        let given = |text: Cow<'_, str>| if text.is_empty() { None } else { Some(text.into_owned()) };
+        ClickSource::of_headers(given(told.user_agent).as_deref(), given(told.referrer).as_deref())
+    }
+
+    fn of_headers(user_agent: Option<&str>, referrer: Option<&str>) -> ClickSource {
+        ClickSource { browser: Some(browser(user_agent)), referrer: referrer.and_then(host) }
+    }
+}
+
+fn browser(user_agent: Option<&str>) -> &'static str {
+    let Some(user_agent) = user_agent else { return UNKNOWN_BROWSER };
+    let bytes = user_agent.as_bytes();
+    let lower = bytes[..bytes.len().min(USER_AGENT_BYTES)].to_ascii_lowercase();
+    let found = BROWSERS.iter().find(|(mark, _)| memchr::memmem::find(&lower, mark.as_bytes()).is_some());
+    found.map_or(OTHER_BROWSER, |(_, family)| family)
+}
+
+fn host(referrer: &str) -> Option<String> {
+    let url = url::Url::parse(referrer).ok()?;
+    url.host_str().filter(|host| !host.is_empty() && host.len() <= HOST_BYTES).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_told_apart() {
+        let check =
+            |user_agent: Option<&str>, expected: &str| assert_eq!(browser(user_agent), expected, "{user_agent:?}");
+        let like = "Mozilla/5.0 (X) AppleWebKit/537.36 (KHTML, like Gecko)";
+        check(None, "Unknown");
+        check(Some(""), "Other");
+        check(Some("Mozilla/5.0 (X; rv:128.0) Gecko/20100101 Firefox/128.0"), "Firefox");
+        check(Some(&format!("{like} Chrome/126.0.0.0 Safari/537.36")), "Chrome");
+        check(Some(&format!("{like} Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0")), "Edge");
+        check(Some(&format!("{like} Chrome/126.0.0.0 Safari/537.36 OPR/112.0")), "Opera");
+        check(Some(&format!("{like} SamsungBrowser/25.0 Chrome/121.0 Mobile Safari/537.36")), "Samsung Internet");
+        check(Some("Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 CriOS/126.0 Mobile/15E148 Safari/604.1"), "Chrome");
+        check(Some("Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 Version/17.5 Safari/605.1.15"), "Safari");
+        check(Some("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"), "Bot");
+        check(Some("Mozilla/5.0 (Windows NT 10.0; Trident/7.0; rv:11.0) like Gecko"), "Internet Explorer");
+        check(Some("curl/8.5.0"), "curl");
+        check(Some("\u{fffd}\u{10ffff}"), "Other");
+        check(Some(&format!("{}Firefox/1", "é".repeat(400))), "Other");
+    }
+
+    #[test]
+    fn of_a_referrer_the_host_is_kept() {
+        let check =
+            |referrer: &str, expected: Option<&str>| assert_eq!(host(referrer).as_deref(), expected, "{referrer:?}");
+        check("https://News.Example/a?b#c", Some("news.example"));
+        check("https://user:secret@news.example:8443/", Some("news.example"));
+        check("https://bücher.example/", Some("xn--bcher-kva.example"));
+        check("http://[2001:db8::1]/", Some("[2001:db8::1]"));
+        check("android-app://com.mail", Some("com.mail"));
+        check("news.example", None);
+        check("mailto:ada@mail.example", None);
+        check("https://a\0b.example/", None);
+        check("", None);
+        check(&format!("https://{}.example/", "a".repeat(300)), None);
+    }
+
+    #[test]
+    fn details_tell_the_source_of_a_click_and_of_nothing_else() {
+        let of = |event_type: &str, details: &str| ClickSource::of_event(event_type, &Details::parse(details).unwrap());
+        let told = r#"{"short_code":"a","user_agent":"curl\u002f8","referrer":"https://news.example/"}"#;
+        let source = ClickSource { browser: Some("curl"), referrer: Some("news.example".to_owned()) };
+        assert_eq!(of("clicked", told), source);
+        assert_eq!(of("created", told), ClickSource::default());
+        let unknown = ClickSource { browser: Some("Unknown"), referrer: None };
+        for details in ["{}", r#"{"user_agent":7}"#, r#"{"user_agent":null,"referrer":[]}"#, r#"{"user_agent":""}"#] {
+            assert_eq!(of("clicked", details), unknown, "{details}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Room for the events to come, and the end of those that were kept long enough.
+
+use deadpool_postgres::ClientWrapper;
+
+use super::connections::Connections;
+use crate::store::Result;
+use crate::{Id, Timestamp};
+
+/// So that one process at a time makes partitions, or forgets events: "TERNPART".
+const PARTITIONS_LOCK: i64 = i64::from_be_bytes(*b"TERNPART");
+
+/// How far ahead of the ids drawn the last partition begins: five minutes of 50,000 clicks a second, and this is called
+/// every minute. Whoever is late makes nothing fail.
+const IDS_AHEAD: i64 = 1 << 24;
+
+/// Events forgotten in one transaction: a fraction of a second.
+const FORGOTTEN_AT_ONCE: i64 = 20_000;
+
+/// How long others wait for a lock that a partition's coming or going waits for. Whoever gives up tries again.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '500ms'";
+
+/// Makes partitions ahead of the ids.
+pub(super) async fn make_room(connections: &Connections) -> Result<()> {
+    alone(connections, async |db| {
+        db.batch_execute(LOCK_TIMEOUT).await?;
+        db.execute("SELECT make_event_partitions($1)", &[&IDS_AHEAD]).await?;
+        Ok(())
+    })
+    .await
+    .map(|_| ())
+}
+
+/// Forgets events from before `horizon`, and drops the partitions that this leaves empty.
+///
+/// The events are deleted and not just dropped with their partitions, since totals and counts have to lose them.
+pub(super) async fn forget(connections: &Connections, horizon: Timestamp) -> Result<u64> {
+    let tables = alone(connections, async |db| {
+        let rows = db.query("SELECT 'events_' || first_id FROM event_partitions ORDER BY first_id", &[]).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?)
+    })
+    .await?;
+    let mut forgotten = 0;
+    for table in tables.unwrap_or_default() {
+        let sql = format!("SELECT min(id), max(id) FROM {table} WHERE timestamp < $1");
+        let old = alone(connections, async |db| {
+            let row = db.query_one(&sql, &[&horizon]).await?;
+            Ok(row.try_get::<_, Option<Id>>(0)?.zip(row.try_get::<_, Option<Id>>(1)?))
+        });
+        let Some(Some((mut from, to))) = old.await? else { continue };
+        while let Some(Some((last, events))) =
+            alone(connections, async |db| forget_some(db, from, to, horizon).await).await?
+        {
+            forgotten += events;
+            let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
+            from = next;
+        }
+    }
+    alone(connections, async |db| {
+        db.batch_execute(LOCK_TIMEOUT).await?;
+        Ok(db.execute("SELECT drop_empty_event_partitions()", &[]).await?)
+    })
+    .await?;
+    Ok(forgotten)
+}
+
+/// Forgets the first of the events between two ids; tells the last id and how many there were.
+async fn forget_some(db: &ClientWrapper, from: Id, to: Id, horizon: Timestamp) -> Result<Option<(Id, u64)>> {
+    let sql = "SELECT max(id) FROM (
+                   SELECT id FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3 ORDER BY id LIMIT $4
+               ) AS first";
+    let Some(last) =
+        db.query_one(sql, &[&from, &to, &horizon, &FORGOTTEN_AT_ONCE]).await?.try_get::<_, Option<Id>>(0)?
+    else {
+        return Ok(None);
+    };
+    let sql = "DELETE FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3";
+    Ok(Some((last, db.execute(sql, &[&from, &last, &horizon]).await?)))
+}
+
+/// Does `work` in a transaction of its own, unless another process is at it.
+async fn alone<T>(connections: &Connections, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<Option<T>> {
+    let mut lease = connections.begin_long().await?;
+    let working = async {
+        let db = &*lease.client()?;
+        let locked = db.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&PARTITIONS_LOCK]).await?;
+        let done = if locked.try_get(0)? { Some(work(db).await?) } else { None };
+        lease.commit().await?;
+        Ok(done)
+    };
+    connections.patiently(working).await
+}

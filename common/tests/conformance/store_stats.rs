@@ -1,0 +1,203 @@
+//! What every store counts of clicks, and how it forgets old events.
+
+use std::time::Duration;
+
+use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
+use tern_common::store::{Load, Loaded, Store, Total};
+use tern_common::{Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, Per, Shipped, StatsRange, Timestamp};
+
+use crate::fixture::{id, page, url, user};
+use crate::store_clicks::click;
+use crate::store_loading::{load, numbered};
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+const ALWAYS: StatsRange = StatsRange { from: Timestamp::FIRST, to: Timestamp::LAST, per: Per::Hour };
+
+async fn stats(store: &dyn Store, url: Id, range: StatsRange) -> ClickStats {
+    store.click_stats(url, range).await.unwrap().unwrap()
+}
+
+fn values(rows: &[(String, u64)]) -> Vec<(&str, u64)> {
+    rows.iter().map(|(value, clicks)| (value.as_str(), *clicks)).collect()
+}
+
+/// Ships clicks from a journal of their own.
+async fn ship(store: &dyn Store, journal: u128, clicks: &[Click]) {
+    let to = JournalPosition { segment: 0, offset: 1, sequence: 1 };
+    let batch = ClickBatch { journal: JournalId(journal), from: None, to, clicks, parked: 0 };
+    assert!(matches!(store.ship_clicks(batch).await.unwrap(), Shipped::Taken(_)));
+}
+
+fn loaded(url_id: Id, user_id: Id, event_type: &str, at: &str, details: &str) -> EventRow {
+    EventRow {
+        id: None,
+        url_id,
+        user_id,
+        event_type: EventType::parse(event_type).unwrap(),
+        timestamp: Some(time(at)),
+        details: Details::parse(details).unwrap(),
+    }
+}
+
+/// The clicks of the stats are those of the list, whichever way they are counted.
+async fn check_total(store: &dyn Store, url_id: Id, expected: u64) {
+    let stats = stats(store, url_id, ALWAYS).await;
+    let filter = EventFilter { url_id: Some(url_id), event_type: Some("clicked".to_owned()), ..EventFilter::default() };
+    assert_eq!(store.list_events(filter, page(1, 1)).await.unwrap().total, Total::Exactly(expected));
+    assert_eq!(stats.series.iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
+    assert_eq!(stats.browsers.iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
+}
+
+pub async fn every_click_counts_however_it_came(store: &dyn Store) {
+    assert_eq!(store.click_stats(id(1), ALWAYS).await.unwrap(), None);
+    let owner = user(store, "ada").await.id;
+    let (followed, other) = (url(store, owner, "CODE12").await.id, url(store, owner, "CODE13").await.id);
+    assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
+
+    let plain = click(followed, owner);
+    let by_curl = Click {
+        user_agent: Some("curl/8.5.0".to_owned()),
+        referrer: Some("https://News.example/a".to_owned()),
+        ..plain.clone()
+    };
+    ship(store, 1, &[plain.clone(), by_curl.clone(), click(other, owner), by_curl.clone()]).await;
+    ship(store, 2, &[by_curl]).await;
+    let details = r#"{"user_agent":"curl/7","referrer":"https://news.example/"}"#;
+    let rows = vec![
+        loaded(followed, owner, "clicked", "2023-11-14T22:59:59", details),
+        loaded(followed, owner, "clicked", "1969-12-31T23:59:59", "{}"),
+        loaded(followed, owner, "noted", "2023-11-14T22:00:00", details),
+    ];
+    assert_eq!(load(store, Load::Events, numbered(rows)).await.unwrap(), Loaded::Inserted(3));
+    check_total(store, followed, 6).await;
+    let stats = stats(store, followed, ALWAYS).await;
+    assert_eq!(stats.series, [(time("1969-12-31T23:00:00"), 1), (time("2023-11-14T22:00:00"), 5)]);
+    assert_eq!(values(&stats.referrers), [("news.example", 4)]);
+    assert_eq!(values(&stats.browsers), [("curl", 4), ("Unknown", 2)]);
+    for kind in ["clicked", "noted"] {
+        let event_type = EventType::parse(kind).unwrap();
+        let event = NewEvent { url_id: followed, user_id: owner, event_type, details: Details::empty() };
+        store.insert_event(event).await.unwrap();
+    }
+    check_total(store, followed, 7).await;
+    check_total(store, other, 1).await;
+}
+
+pub async fn clicks_that_go_are_counted_out(store: &dyn Store) {
+    let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
+    let (kept, gone) = (url(store, ada, "CODE12").await.id, url(store, ada, "CODE13").await.id);
+    ship(store, 1, &[click(kept, ada), click(gone, ada), click(gone, ada)]).await;
+    let details = r#"{"user_agent":"curl/7","referrer":"https://news.example/"}"#;
+    let of_bob = ["clicked", "noted"].map(|kind| loaded(kept, bob, kind, "2023-11-14T22:30:00", details));
+    load(store, Load::Events, numbered(of_bob.to_vec())).await.unwrap();
+    check_total(store, kept, 2).await;
+
+    store.delete_user(bob, false).await.unwrap();
+    check_total(store, kept, 1).await;
+    let stats = stats(store, kept, ALWAYS).await;
+    assert_eq!((values(&stats.referrers), values(&stats.browsers)), (vec![], vec![("Unknown", 1)]));
+
+    store.delete_url(gone).await.unwrap();
+    assert_eq!(store.click_stats(gone, ALWAYS).await.unwrap(), None);
+    check_total(store, kept, 1).await;
+    let total = async |filter| store.list_events(filter, page(1, 1)).await.unwrap().total;
+    assert_eq!(total(EventFilter::default()).await, Total::Exactly(2));
+    for (user_id, n) in [(ada, 2), (bob, 0)] {
+        let filter = EventFilter { user_id: Some(user_id), ..EventFilter::default() };
+        assert_eq!(total(filter).await, Total::Exactly(n));
+    }
+    for (kind, n) in [("clicked", 1), ("created", 1), ("noted", 0)] {
+        let filter = EventFilter { event_type: Some(kind.to_owned()), ..EventFilter::default() };
+        assert_eq!(total(filter).await, Total::Exactly(n), "{kind}");
+    }
+}
+
+/// More than go at once.
+pub async fn a_popular_link_goes_with_all_of_its_events(store: &dyn Store) {
+    let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
+    let (of_ada, of_bob) = (url(store, ada, "CODE12").await.id, url(store, bob, "CODE13").await.id);
+    for (journal, followed, owner) in [(0, of_ada, ada), (100, of_bob, bob)] {
+        let clicks = vec![click(followed, owner); 10_000];
+        for n in 0..6 {
+            ship(store, journal + n, &clicks).await;
+        }
+    }
+    let total = async || store.list_events(EventFilter::default(), page(1, 1)).await.unwrap().total;
+    assert_eq!(total().await, Total::Exactly(120_002));
+    store.delete_url(of_ada).await.unwrap().unwrap();
+    assert_eq!(total().await, Total::Exactly(60_001));
+    store.delete_user(bob, false).await.unwrap_err();
+    assert_eq!(total().await, Total::Exactly(60_001));
+    store.delete_user(bob, true).await.unwrap().unwrap();
+    assert_eq!(total().await, Total::Exactly(0));
+}
+
+pub async fn a_series_has_the_hours_or_days_of_its_range(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let followed = url(store, owner, "CODE12").await.id;
+    let times = ["2024-02-28T23:59:59", "2024-02-29T00:00:00", "2024-02-29T00:59:59", "2024-02-29T23:00:00"];
+    let rows = times.map(|at| loaded(followed, owner, "clicked", at, "{}"));
+    load(store, Load::Events, numbered(rows.to_vec())).await.unwrap();
+    let check = async |from: &str, to: &str, per: Per, expected: &[(&str, u64)]| {
+        let range = StatsRange { from: time(from), to: time(to), per };
+        let stats = stats(store, followed, range).await;
+        let expected: Vec<_> = expected.iter().map(|(at, clicks)| (time(at), *clicks)).collect();
+        assert_eq!(stats.series, expected, "{range:?}");
+        let total = expected.iter().map(|(_, clicks)| clicks).sum();
+        let browsers = if total > 0 { vec![("Unknown", total)] } else { Vec::new() };
+        assert_eq!(values(&stats.browsers), browsers);
+    };
+    let hours = [("2024-02-28T23:00:00", 1), ("2024-02-29T00:00:00", 2), ("2024-02-29T23:00:00", 1)];
+    check("2024-02-28T00:00:00", "2024-03-01T00:00:00", Per::Hour, &hours).await;
+    check("2024-02-29T00:00:00", "2024-02-29T23:00:00", Per::Hour, &hours[1..2]).await;
+    let days = [("2024-02-28T00:00:00", 1), ("2024-02-29T00:00:00", 3)];
+    check("2024-02-28T00:00:00", "2024-03-01T00:00:00", Per::Day, &days).await;
+    check("2024-02-29T00:00:00", "2024-03-01T00:00:00", Per::Day, &days[1..]).await;
+    check("2025-02-28T00:00:00", "2025-03-01T00:00:00", Per::Day, &[]).await;
+}
+
+pub async fn the_most_frequent_are_told_first(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let followed = url(store, owner, "CODE12").await.id;
+    let from = |n: usize| Click { referrer: Some(format!("https://site{n:02}.example/")), ..click(followed, owner) };
+    let clicks: Vec<Click> = (0..30).flat_map(|n| vec![from(n); if n == 17 { 3 } else { 1 }]).collect();
+    ship(store, 1, &clicks).await;
+    let stats = stats(store, followed, ALWAYS).await;
+    assert_eq!(stats.referrers.len(), StatsRange::MOST);
+    assert_eq!(values(&stats.referrers)[..3], [("site17.example", 3), ("site00.example", 1), ("site01.example", 1)]);
+}
+
+pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn Store) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let owner = user(store, "ada").await.id;
+    let followed = url(store, owner, "CODE12").await.id;
+    assert_eq!(store.forget_events(DAY).await.unwrap(), 0);
+    let mut rows = vec![loaded(followed, owner, "clicked", "2023-11-14T22:13:20", "{}"); 3];
+    rows[1].timestamp = Some(Timestamp::ago(DAY / 2));
+    rows[2].id = Some(id(1 << 40));
+    load(store, Load::Events, numbered(rows)).await.unwrap();
+    store.keep_up().await.unwrap();
+    check_total(store, followed, 3).await;
+    assert_eq!(store.forget_events(DAY).await.unwrap(), 2);
+    assert_eq!(store.forget_events(DAY).await.unwrap(), 0);
+    check_total(store, followed, 1).await;
+    assert_eq!(store.forget_events(Duration::MAX).await.unwrap(), 0);
+    let total = store.list_events(EventFilter::default(), page(1, 1)).await.unwrap().total;
+    assert_eq!(total, Total::Exactly(2), "the click and `created` are left");
+}
+
+pub async fn many_old_events_are_forgotten_in_parts(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let followed = url(store, owner, "CODE12").await.id;
+    let row = EventRow { timestamp: None, ..loaded(followed, owner, "clicked", "2023-11-14T22:13:20", "{}") };
+    load(store, Load::Events, numbered(vec![row; 10])).await.unwrap();
+    let old = vec![click(followed, owner); 10_000];
+    for journal in 0..3 {
+        ship(store, journal, &old).await;
+    }
+    assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), 30_000);
+    check_total(store, followed, 10).await;
+}

@@ -1,0 +1,179 @@
+//! The table of events: its partitions, its references without foreign keys, its counts, and how it came to be.
+
+use std::time::Duration;
+
+use tern_common::event::EventFilter;
+use tern_common::store::{Page, Store, Total};
+use tern_common::{Per, StatsRange, Timestamp};
+use tern_testkit::postgres::Postgres;
+use tokio_postgres::{Client, NoTls};
+
+use crate::{connect, store, url, user};
+
+const PAGE: Page = Page { number: 1, size: 1 };
+
+async fn number(db: &Client, sql: &str) -> i64 {
+    db.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+async fn refused(db: &Client, sql: &str, constraint: &str) {
+    let error = db.batch_execute(sql).await.unwrap_err();
+    assert_eq!(error.as_db_error().and_then(|refused| refused.constraint()), Some(constraint), "{error:?}");
+}
+
+/// Where each partition begins, and how many events are in it.
+async fn partitions(db: &Client) -> Vec<(i64, i64)> {
+    let mut partitions = Vec::new();
+    for row in db.query("SELECT first_id FROM event_partitions ORDER BY first_id", &[]).await.unwrap() {
+        let first: i64 = row.get(0);
+        partitions.push((first, number(db, &format!("SELECT count(*) FROM events_{first}")).await));
+    }
+    partitions
+}
+
+#[tokio::test]
+async fn every_id_has_a_partition_and_old_partitions_go() {
+    const EACH: i64 = 1 << 24;
+    const FAR: i64 = 1 << 50;
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let owner = user(&store, "ada").await.id;
+    assert_eq!(partitions(&db).await, [(0, 0), (EACH, 0)]);
+    url(&store, owner, "AAAAAA").await;
+    store.keep_up().await.unwrap();
+    store.keep_up().await.unwrap();
+    assert_eq!(partitions(&db).await, [(0, 1), (EACH, 0), (2 * EACH, 0)]);
+
+    let old = |id: i64| {
+        format!(
+            "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details)
+             VALUES ({id}, 1, 1, 'clicked', now() - interval '9 days', '{{}}');
+             SELECT move_past('events_id_seq', {id});"
+        )
+    };
+    db.batch_execute(&[old(1000), old(EACH + 1), old(FAR)].concat()).await.unwrap();
+    url(&store, owner, "BBBBBB").await;
+    assert_eq!(partitions(&db).await, [(0, 2), (EACH, 1), (2 * EACH, 2)], "the last has no end");
+    store.keep_up().await.unwrap();
+    let next = FAR + 1 + EACH;
+    assert_eq!(partitions(&db).await, [(0, 2), (EACH, 1), (2 * EACH, 2), (next, 0)]);
+    db.batch_execute(&format!("SELECT setval('events_id_seq', {next})")).await.unwrap();
+    url(&store, owner, "CCCCCC").await;
+
+    // In the order of ids, whichever partitions they are in.
+    let listing = store.list_events(EventFilter::default(), Page { number: 1, size: 100 }).await.unwrap();
+    let ids: Vec<i64> = listing.rows.iter().map(|event| event.id.get()).collect();
+    assert_eq!(ids, [1, 1000, EACH + 1, FAR, FAR + 1, next + 1]);
+
+    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), 3);
+    assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(3));
+    assert_eq!(partitions(&db).await, [(0, 1), (2 * EACH, 1), (next, 1)], "the empty one is gone");
+    db.batch_execute(&old(EACH + 1)).await.unwrap();
+    assert_eq!(partitions(&db).await[0], (0, 2), "and its ids are not");
+    db.batch_execute("DELETE FROM urls").await.unwrap();
+    store.forget_events(Duration::from_secs(86_400)).await.unwrap();
+    assert_eq!(partitions(&db).await, [(0, 0), (next, 0)]);
+    assert_eq!(number(&db, "SELECT pg_relation_size('events_0')").await, 0);
+}
+
+#[tokio::test]
+async fn no_event_is_of_nothing_whoever_writes_it() {
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let owner = user(&store, "ada").await.id;
+    user(&store, "bob").await;
+    url(&store, owner, "AAAAAA").await;
+    let insert = |url: i64, user: i64| {
+        format!(
+            "INSERT INTO events (url_id, user_id, event_type, timestamp, details)
+             VALUES (1, 1, 'clicked', now(), '{{}}'), ({url}, {user}, 'clicked', now(), '{{}}')"
+        )
+    };
+    refused(&db, &insert(9, 1), "events_url_id_fkey").await;
+    refused(&db, &insert(1, 9), "events_user_id_fkey").await;
+    db.batch_execute(&insert(1, 2)).await.unwrap();
+    refused(&db, "UPDATE events SET url_id = 9 WHERE id > 1", "events_url_id_fkey").await;
+    let sql = "SELECT sum(clicks)::bigint FROM click_counts";
+    assert_eq!(number(&db, sql).await, 2);
+    db.batch_execute("UPDATE events SET event_type = 'seen' WHERE user_id = 2").await.unwrap();
+    assert_eq!(number(&db, sql).await, 1);
+    assert_eq!(number(&db, "SELECT row_total('events', 'event_type=seen')").await, 1);
+    db.batch_execute("DELETE FROM users WHERE id = 2").await.unwrap();
+    assert_eq!(number(&db, "SELECT count(*) FROM events").await, 2);
+
+    for truncate in ["TRUNCATE urls CASCADE", "TRUNCATE urls, events", "TRUNCATE users CASCADE"] {
+        db.batch_execute(truncate).await.unwrap();
+        let rows = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM click_counts)";
+        assert_eq!(number(&db, rows).await, 0, "{truncate}");
+        assert_eq!(number(&db, "SELECT row_total('events', '')").await, 0, "{truncate}");
+        let user = number(
+            &db,
+            "INSERT INTO users (username, email, created_at) VALUES ('u', 'u@x.example', now())
+                                ON CONFLICT (username) DO UPDATE SET email = excluded.email RETURNING id",
+        )
+        .await;
+        let row = store.find_user(tern_common::Id::new(user).unwrap()).await.unwrap().unwrap();
+        url(&store, row.id, "DDDDDD").await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_before_is_carried_over() {
+    let name = Postgres::shared().create_database();
+    let (db, connection) = tokio_postgres::connect(&name, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let migrations = [
+        include_str!("../../../migrations/postgres/V1__users_urls_events_products.sql"),
+        include_str!("../../../migrations/postgres/V2__click_journals.sql"),
+        "INSERT INTO users (username, email, created_at) VALUES ('ada', 'ada@mail.example', now());
+         INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+         VALUES (1, 'AAAAAA', 'https://example.com/', true, now(), now());
+         INSERT INTO events (id, url_id, user_id, event_type, timestamp, details)
+         SELECT n * 10000, 1, 1, CASE WHEN n % 2 = 0 THEN 'clicked' ELSE 'seen' END,
+                timestamptz '2025-01-01 00:30:00Z' + n * interval '1 minute', '{}'
+         FROM generate_series(1, 3000) AS n;
+         SELECT setval('events_id_seq', 30000000)",
+        include_str!("../../../migrations/postgres/V3__events_for_volume.sql"),
+    ];
+    for migration in migrations {
+        db.batch_execute(migration).await.unwrap();
+    }
+    let totals = "SELECT row_total('events', '') + row_total('events', 'event_type=clicked')";
+    assert_eq!(number(&db, totals).await, 4500);
+    assert_eq!(number(&db, "SELECT count(*) FROM events").await, 3000);
+    let hour = "SELECT clicks FROM click_counts WHERE url_id = 1 AND kind = 'b' AND hour = '2025-01-01 01:00:00Z'";
+    assert_eq!(number(&db, hour).await, 30);
+    let insert = "INSERT INTO events (url_id, user_id, event_type, timestamp, details)
+                  VALUES (1, 1, 'clicked', '2025-01-01 01:00:00Z', '{}') RETURNING id";
+    assert_eq!(number(&db, insert).await, 30_000_001);
+    assert_eq!(number(&db, hour).await, 31);
+    db.batch_execute("DELETE FROM urls").await.unwrap();
+    assert_eq!(number(&db, "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM click_counts)").await, 0);
+    assert_eq!(number(&db, totals).await, 0);
+}
+
+/// No plan of a page or an event looks at more than it shows, once there are many.
+#[tokio::test]
+async fn pages_are_read_from_indexes() {
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "AAAAAA").await;
+    store.keep_up().await.unwrap();
+    db.batch_execute(
+        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details)
+         SELECT n * 4000, 1, 1, 'clicked', now(), '{}' FROM generate_series(1, 15000) AS n;
+         ANALYZE",
+    )
+    .await
+    .unwrap();
+    for condition in ["", "WHERE url_id = 1", "WHERE user_id = 1", "WHERE event_type = 'clicked'", "WHERE id = 4000"] {
+        let sql = format!("EXPLAIN (ANALYZE, TIMING OFF) SELECT * FROM events {condition} ORDER BY id LIMIT 21");
+        let plan: Vec<String> = db.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        assert!(!plan.contains("Sort") && !plan.contains("Seq Scan on events_0 "), "{condition}: {plan}");
+    }
+    let range = StatsRange { from: Timestamp::ago(Duration::from_secs(7200)), to: Timestamp::LAST, per: Per::Day };
+    let stats = store.click_stats(tern_common::Id::new(1).unwrap(), range).await.unwrap().unwrap();
+    assert_eq!(stats.series.iter().map(|(_, clicks)| clicks).sum::<u64>(), 15_000);
+}

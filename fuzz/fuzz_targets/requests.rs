@@ -1,0 +1,33 @@
+//! Bytes of a client: in one piece or byte by byte they are answered alike, and never with a panic.
+
+#![no_main]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use libfuzzer_sys::fuzz_target;
+use tern_redirector::http::{Exchange, Limits, Reply, Request, Service, Stats, Status, Terms};
+
+struct Codes;
+
+impl Service for Codes {
+    fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
+        match request.path() {
+            b"/CODE12" => reply.found(b"https://target.example/"),
+            path => reply.error(Status::NotFound, &[path]),
+        }
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let limits = Limits { head_bytes: 1024, ..Limits::default() };
+    let stats = Stats::default();
+    let terms = Terms { limits: &limits, stats: &stats, draining: false };
+    let connection = || Exchange::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+    let (mut whole, mut single) = (Vec::new(), Vec::new());
+    let stays = connection().receive(bytes, terms, &Codes, &mut whole);
+    let mut other = connection();
+    let stays_too = bytes.chunks(1).all(|byte| other.receive(byte, terms, &Codes, &mut single));
+    assert_eq!(stays, stays_too);
+    // The dates may differ, and nothing else may: they have one length.
+    assert_eq!(whole.len(), single.len());
+});

@@ -1,0 +1,124 @@
+//! Ten thousand connections that say nothing, slow heads and malformed traffic beside honest clients. In a process of its
+//! own, because it counts this process's memory.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in a function of its own")]
+
+mod support;
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use support::client::{Client, GET};
+use support::{eventually, serve};
+use tern_redirector::http::{Limits, STACK_WORDS};
+
+const CROWD: usize = 10_000;
+
+/// Of each of the two processes.
+const DESCRIPTORS: u64 = CROWD as u64 + 500;
+
+/// Where the crowd goes, for the process that is the crowd: this test once more, since the descriptors of one process
+/// may not be enough for both ends.
+const CROWD_FOR: &str = "TERN_TEST_CROWD_FOR";
+
+#[test]
+fn honest_clients_are_served_beside_a_crowd() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    assert!(hard >= DESCRIPTORS, "this test needs {DESCRIPTORS} descriptors: ulimit -Hn {DESCRIPTORS}");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    match std::env::var(CROWD_FOR) {
+        Ok(addr) => be_the_crowd(addr.parse().unwrap()),
+        Err(_) => serve_beside_a_crowd(),
+    }
+}
+
+/// Connects, and for each line that is read does the next thing: nothing, then half a head on each connection.
+fn be_the_crowd(addr: SocketAddr) {
+    let mut lines = std::io::stdin().lines();
+    let crowd: Vec<TcpStream> = (0..CROWD).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    if lines.next().is_some() {
+        for mut stream in &crowd {
+            stream.write_all(b"GET /CODE12 HTTP/1.1\r\nHost: t").unwrap();
+        }
+        lines.next();
+    }
+}
+
+fn serve_beside_a_crowd() {
+    let limits = Limits { connections: CROWD + 200, header_timeout: Duration::from_secs(60), ..Limits::default() };
+    let (server, _) = serve(limits);
+    let addr = server.local_addr();
+    let alone = p99(&honest_times(addr));
+
+    let memory = resident_kib();
+    let itself = std::env::current_exe().unwrap();
+    let mut crowd = Command::new(itself);
+    crowd.args(["--exact", "honest_clients_are_served_beside_a_crowd"]).env(CROWD_FOR, addr.to_string());
+    let mut crowd = crowd.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut told = crowd.stdin.take().unwrap();
+    eventually("all are accepted", || server.stats().open.load(Ordering::Relaxed) >= CROWD as u64);
+    let each = (resident_kib() - memory) as f64 / CROWD as f64;
+    let beside_idle = p99(&honest_times(addr));
+
+    told.write_all(b"\n").unwrap();
+    let beside_slow = p99(&honest_times(addr));
+
+    let over = AtomicBool::new(false);
+    let beside_malformed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let mut client = Client::connect(addr);
+                client.send(b"GET /CODE12 HTTP/1.1\r\nHost : t\r\n\r\n");
+                assert_eq!(client.answer(false).unwrap().unwrap().status, 400);
+            }
+        });
+        let times = honest_times(addr);
+        over.store(true, Ordering::Relaxed);
+        p99(&times)
+    });
+
+    println!(
+        "p99 of an honest request: {alone:?} alone, {beside_idle:?} beside {CROWD} idle connections, {beside_slow:?} \
+         beside as many slow heads, {beside_malformed:?} with malformed requests; {each:.1} KiB a connection, of a stack \
+         of {} KiB",
+        STACK_WORDS * 8 / 1024
+    );
+    // What of a stack is touched, and eight KiB beside it.
+    assert!(each < 8.0 + 12.0, "{each} KiB");
+    for (what, p99) in [("idle", beside_idle), ("slow", beside_slow), ("malformed", beside_malformed)] {
+        assert!(p99 < alone * 10 + Duration::from_millis(20), "{what}: {p99:?} against {alone:?}");
+    }
+    drop(told);
+    assert!(crowd.wait().unwrap().success());
+    eventually("all are gone", || server.stats().open.load(Ordering::Relaxed) < 100);
+}
+
+/// How long requests take on connections that are kept, and on new ones.
+fn honest_times(addr: SocketAddr) -> Vec<Duration> {
+    let mut kept = Client::connect(addr);
+    let mut times = Vec::new();
+    for number in 0..2_000 {
+        let asked = Instant::now();
+        let status = if number % 4 == 0 { Client::connect(addr).ask(GET).status } else { kept.ask(GET).status };
+        assert_eq!(status, 302);
+        times.push(asked.elapsed());
+    }
+    times
+}
+
+fn p99(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    sorted[sorted.len() * 99 / 100]
+}
+
+/// What this process holds of memory.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    resident.unwrap()
+}

@@ -1,0 +1,79 @@
+//! `tern-measure`: what takes too long, or needs an optimised build, to be a test.
+
+#![expect(clippy::print_stdout, reason = "its figures are what it is for")]
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tern_tests::propagation::{fleet_that_knows_its_commits, measure};
+use tern_tests::{Fleet, Forger, eventually};
+
+const USAGE: &str = "usage: tern-measure propagation|open-transaction|flood SECONDS";
+
+const CHANGES_PER_SECOND: u32 = 100;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let [what, seconds] = arguments[..] else { return usage() };
+    let Ok(seconds) = seconds.parse() else { return usage() };
+    let time = Duration::from_secs(seconds);
+    match what {
+        "propagation" => propagation(time).await,
+        "open-transaction" => open_transaction(time).await,
+        "flood" => flood(time).await,
+        _ => return usage(),
+    }
+    ExitCode::SUCCESS
+}
+
+fn usage() -> ExitCode {
+    println!("{USAGE}");
+    ExitCode::from(64)
+}
+
+async fn propagation(time: Duration) {
+    let fleet = Arc::new(fleet_that_knows_its_commits().await);
+    print!("{}", measure(&fleet, CHANGES_PER_SECOND, time).await);
+    agree(&fleet).await;
+}
+
+/// Beside a transaction that has written and does not end.
+async fn open_transaction(time: Duration) {
+    let fleet = Arc::new(fleet_that_knows_its_commits().await);
+    // A link that nobody else changes.
+    let target = "https://example.com/late";
+    fleet.psql(&format!(
+        "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+         VALUES (1, 'late', '{target}', true, now(), now())"
+    ));
+    eventually("the link is served", async || fleet.served(0, "late").await.0 == 302).await;
+    let held = fleet.hold("UPDATE urls SET is_active = false WHERE short_code = 'late'");
+    print!("{}", measure(&fleet, CHANGES_PER_SECOND, time).await);
+    let still = fleet.served(0, "late").await;
+    held.commit();
+    for redirector in 0..fleet.redirectors.len() {
+        eventually("what it changed is served", async || fleet.served(redirector, "late").await.0 == 410).await;
+    }
+    println!("open all the time: its change was answered {} before its commit, and 410 after it", still.0);
+    agree(&fleet).await;
+}
+
+/// Changes beside more messages on the bus than anybody could mean.
+async fn flood(time: Duration) {
+    let fleet = Arc::new(fleet_that_knows_its_commits().await);
+    let deltas = "tern_replica_deltas_total";
+    let before = fleet.metric(0, deltas).await;
+    let flood = Forger::new(&fleet.redis).flood(time);
+    print!("{}", measure(&fleet, 10, time).await);
+    let flood = flood.join().expect("the flood ended badly");
+    let deltas = (fleet.metric(0, deltas).await - before) / flood.time.as_secs_f64();
+    println!("flooded with {:.0} messages a second: {deltas:.0} deltas a second", flood.per_second());
+    agree(&fleet).await;
+}
+
+async fn agree(fleet: &Fleet) {
+    println!("codes that differ from the table: {}", fleet.differing().await);
+}
