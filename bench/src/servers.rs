@@ -16,6 +16,9 @@ use crate::workload;
 /// How long a server may take to begin, to end, and to store the clicks of one turn.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// The log of a server that writes one.
+const LOG: &str = "server.log";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Floor,
@@ -75,7 +78,7 @@ impl Server {
                 let map = links.map_file("nginx.map", |code, target| format!("/{code} {target};"))?;
                 let file = data.join("nginx.conf");
                 fs::write(&file, nginx(port, workers, kind == Kind::NginxLog, &map, links.count))?;
-                command = ["nginx", "-p", &path(data), "-e", "error.log", "-c", &path(file)].map(str::to_owned).into();
+                command = ["nginx", "-p", &path(data), "-e", LOG, "-c", &path(file)].map(str::to_owned).into();
             }
             Kind::HaProxy => {
                 let map = links.map_file("haproxy.map", |code, target| format!("/{code} {target}"))?;
@@ -95,7 +98,7 @@ impl Server {
                     format!("REDIRECTOR_WORKERS={workers}"),
                     format!("RECORD_CLICKS={}", kind == Kind::Tern),
                     format!("TERN_DATA_DIR={}", data.display()),
-                    format!("LOG_FILE={}", data.join("app.log").display()),
+                    format!("LOG_FILE={}", data.join(LOG).display()),
                     // One client that asks for nothing but unknown codes is what is measured.
                     "MISSES_PER_SECOND=0".to_owned(),
                     // It would fall into some turn and not into others.
@@ -109,7 +112,7 @@ impl Server {
         let is_tern = matches!(kind, Kind::Tern | Kind::TernSilent);
         let mut server =
             Server { kind, port, ops_port: is_tern.then_some(ops_port), started_in: Duration::ZERO, process };
-        server.wait_until_it_answers()?;
+        server.wait_until_it_answers(&data.join(LOG))?;
         server.started_in = started.elapsed();
         server.check(links)?;
         Ok(server)
@@ -123,10 +126,12 @@ impl Server {
         self.process.id()
     }
 
-    fn wait_until_it_answers(&mut self) -> Result<()> {
+    fn wait_until_it_answers(&mut self, log: &Path) -> Result<()> {
         let (port, path) = self.ops_port.map_or((self.port, "/"), |port| (port, "/ready"));
         eventually(self.name(), Duration::from_millis(5), || {
-            ensure!(!self.process.has_ended(), "{} has ended", self.kind.name());
+            if self.process.has_ended() {
+                bail!("it has ended; the end of its log: {}", last_lines(log));
+            }
             let answered = answer::get(port, path);
             Ok(answered.is_ok_and(|(status, ..)| path == "/" || status == 200))
         })
@@ -187,6 +192,12 @@ fn eventually(what: &str, again: Duration, mut is_so: impl FnMut() -> Result<boo
         pause(again);
     }
     Ok(())
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join("\n")
 }
 
 /// The sum of a metric over its labels.
