@@ -16,8 +16,8 @@ use crate::workload;
 /// How long a server may take to begin, to end, and to store the clicks of one turn.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The log of a server that writes one.
-const LOG: &str = "server.log";
+/// Where a server's standard error goes.
+const COMPLAINTS: &str = "stderr";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -78,7 +78,7 @@ impl Server {
                 let map = links.map_file("nginx.map", |code, target| format!("/{code} {target};"))?;
                 let file = data.join("nginx.conf");
                 fs::write(&file, nginx(port, workers, kind == Kind::NginxLog, &map, links.count))?;
-                command = ["nginx", "-p", &path(data), "-e", LOG, "-c", &path(file)].map(str::to_owned).into();
+                command = ["nginx", "-p", &path(data), "-e", "stderr", "-c", &path(file)].map(str::to_owned).into();
             }
             Kind::HaProxy => {
                 let map = links.map_file("haproxy.map", |code, target| format!("/{code} {target}"))?;
@@ -98,7 +98,7 @@ impl Server {
                     format!("REDIRECTOR_WORKERS={workers}"),
                     format!("RECORD_CLICKS={}", kind == Kind::Tern),
                     format!("TERN_DATA_DIR={}", data.display()),
-                    format!("LOG_FILE={}", data.join(LOG).display()),
+                    format!("LOG_FILE={}", data.join("app.log").display()),
                     // One client that asks for nothing but unknown codes is what is measured.
                     "MISSES_PER_SECOND=0".to_owned(),
                     // It would fall into some turn and not into others.
@@ -108,11 +108,15 @@ impl Server {
             }
         }
         let started = Instant::now();
-        let process = leash::start(&command[0], &command[1..]);
+        let complaints = data.join(COMPLAINTS);
+        // `exec` keeps the process that is measured the one that was started.
+        let mut shell = vec!["-c".to_owned(), "exec \"$@\" 2>\"$0\"".to_owned(), path(&complaints)];
+        shell.append(&mut command);
+        let process = leash::start("sh", &shell);
         let is_tern = matches!(kind, Kind::Tern | Kind::TernSilent);
         let mut server =
             Server { kind, port, ops_port: is_tern.then_some(ops_port), started_in: Duration::ZERO, process };
-        server.wait_until_it_answers(&data.join(LOG))?;
+        server.wait_until_it_answers(&complaints)?;
         server.started_in = started.elapsed();
         server.check(links)?;
         Ok(server)
@@ -126,11 +130,11 @@ impl Server {
         self.process.id()
     }
 
-    fn wait_until_it_answers(&mut self, log: &Path) -> Result<()> {
+    fn wait_until_it_answers(&mut self, complaints: &Path) -> Result<()> {
         let (port, path) = self.ops_port.map_or((self.port, "/"), |port| (port, "/ready"));
         eventually(self.name(), Duration::from_millis(5), || {
             if self.process.has_ended() {
-                bail!("it has ended; the end of its log: {}", last_lines(log));
+                bail!("it has ended, and said: {}", last_lines(complaints));
             }
             let answered = answer::get(port, path);
             Ok(answered.is_ok_and(|(status, ..)| path == "/" || status == 200))
@@ -194,8 +198,8 @@ fn eventually(what: &str, again: Duration, mut is_so: impl FnMut() -> Result<boo
     Ok(())
 }
 
-fn last_lines(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
+fn last_lines(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(5)..].join("\n")
 }
