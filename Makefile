@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # What the tests and benchmarks start for themselves.
 SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
-.PHONY: help run test lint bench bench-quick bench-tools bench-propagation bench-load soak soak-coherence measure tools
+.PHONY: help run test lint bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -50,6 +50,11 @@ soak-coherence: measure ## Leave a transaction open for ten minutes, then flood 
 measure: tools
 	@scripts/install-if-missing $(SERVERS)
 	cargo build --release --locked --package tern-admin --package tern-redirector --package tern-tests --bins
+
+LINKS ?= 1000000
+bench-map: tools ## Measure the map beside dashmap and papaya (LINKS=1000000; ten million take 5 GB)
+	cd bench && cargo build --release --locked --bin map
+	for what in look-ups memory replacement start; do bench/target/release/map $$what $(LINKS); done
 
 # A C compiler, for SQLite and the allocator.
 tools:

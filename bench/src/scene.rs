@@ -12,6 +12,7 @@ use tern_testkit::postgres::{Options, Postgres};
 use tern_testkit::redis::Redis;
 
 use crate::cost;
+use crate::sample::is_active;
 use crate::workload::{self, Asks, OWNERS};
 
 const LOWEST: i32 = 19;
@@ -186,7 +187,7 @@ impl Links {
     pub fn map_file(&self, name: &str, line: impl Fn(&str, &str) -> String) -> Result<PathBuf> {
         let path = self.directory.join(name);
         let mut file = BufWriter::new(File::create(&path)?);
-        for n in (0..self.count).filter(|n| workload::is_active(*n)) {
+        for n in (0..self.count).filter(|n| is_active(*n)) {
             writeln!(file, "{}", line(&workload::code(n), &workload::target(n)))?;
         }
         file.flush()?;

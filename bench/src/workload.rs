@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const CODES: u64 = 62u64.pow(6);
+use crate::sample::{self, is_active};
 
 /// Owners of the links; each has as many.
 pub const OWNERS: u64 = 400;
@@ -13,26 +12,14 @@ pub const OWNERS: u64 = 400;
 /// The most codes that a load generator draws from: more than any cache holds of what they lead to.
 const MOST_CODES: u64 = 500_000;
 
-/// The code of the `n`th link: six characters in no visible order, different for each `n` below 62^6.
+/// The code of the `n`th link.
 pub fn code(n: u64) -> String {
-    // Odd and no multiple of 31, so a permutation.
-    let mut mixed = ((u128::from(n) * 34_359_738_337) % u128::from(CODES)) as u64;
-    let digits = std::iter::repeat_with(|| {
-        let digit = BASE62[(mixed % 62) as usize];
-        mixed /= 62;
-        char::from(digit)
-    });
-    digits.take(6).collect()
+    sample::text(&sample::code(n)).to_owned()
 }
 
 /// Where the `n`th link leads: 36 to 75 bytes, 55.5 on average.
 pub fn target(n: u64) -> String {
     format!("https://www.example.com/{n:08}/{}", "x".repeat((3 + n * 7 % 40) as usize))
-}
-
-/// Every eighth link is switched off.
-pub fn is_active(n: u64) -> bool {
-    n % 8 != 7
 }
 
 /// The mean length of a code and a target together, which is what a map of links has to hold, in bytes.

@@ -1,7 +1,7 @@
 //! Links: what a redirector serves of a url.
 
 use crate::short_code::InvalidShortCode;
-use crate::target_url::InvalidTarget;
+use crate::target_url::{CheckedTarget, InvalidTarget};
 use crate::{Id, ShortCode, TargetUrl};
 
 /// The served side of a url.
@@ -13,6 +13,48 @@ pub struct Link {
     pub target: TargetUrl,
     /// An inactive link is answered "gone".
     pub active: bool,
+}
+
+/// A link under its code, checked, where it was read: millions are loaded at a start, and none is copied to be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedLink<'a> {
+    /// Always a short code.
+    code: &'a str,
+    pub url_id: Id,
+    pub owner_id: Id,
+    pub target: CheckedTarget<'a>,
+    pub active: bool,
+}
+
+impl<'a> CheckedLink<'a> {
+    pub fn new(code: &'a ShortCode, link: &'a Link) -> CheckedLink<'a> {
+        let Link { url_id, owner_id, ref target, active } = *link;
+        CheckedLink { code: code.as_str(), url_id, owner_id, target: target.as_checked(), active }
+    }
+
+    /// Checks what came from outside, be it from the store or from a file: it may have been written past Tern.
+    pub fn check(
+        code: &'a str,
+        target: &'a str,
+        url_id: i64,
+        owner_id: i64,
+        active: bool,
+    ) -> Result<CheckedLink<'a>, InvalidLink> {
+        ShortCode::check(code)?;
+        let target = TargetUrl::check(target)?;
+        let id = |id| Id::new(id).ok_or(InvalidLink::Id);
+        Ok(CheckedLink { code, url_id: id(url_id)?, owner_id: id(owner_id)?, target, active })
+    }
+
+    pub fn code(&self) -> &'a str {
+        self.code
+    }
+
+    pub fn into_owned(self) -> (ShortCode, Link) {
+        let CheckedLink { code, url_id, owner_id, target, active } = self;
+        let code = ShortCode::parse(code).expect("the code was checked");
+        (code, Link { url_id, owner_id, target: target.into_owned(), active })
+    }
 }
 
 /// A url as the change feed brings it, before anything of it is believed: one bad row must not cost the others.
@@ -38,10 +80,7 @@ pub enum InvalidLink {
 
 impl LinkRow {
     /// Checks the row anew: it may have been written past Tern.
-    pub fn into_link(self) -> Result<(ShortCode, Link), InvalidLink> {
-        let code = ShortCode::parse(&self.short_code)?;
-        let target = TargetUrl::parse(&self.original_url)?;
-        let id = |id| Id::new(id).ok_or(InvalidLink::Id);
-        Ok((code, Link { url_id: id(self.url_id)?, owner_id: id(self.owner_id)?, target, active: self.is_active }))
+    pub fn check(&self) -> Result<CheckedLink<'_>, InvalidLink> {
+        CheckedLink::check(&self.short_code, &self.original_url, self.url_id, self.owner_id, self.is_active)
     }
 }

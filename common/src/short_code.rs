@@ -53,6 +53,11 @@ impl ShortCode {
     pub const DEFAULT_LEN: usize = 6;
 
     pub fn parse(text: &str) -> Result<ShortCode, InvalidShortCode> {
+        ShortCode::check(text).map(|()| ShortCode(text.into()))
+    }
+
+    /// Whether [`ShortCode::parse`] would take `text`.
+    pub fn check(text: &str) -> Result<(), InvalidShortCode> {
         if !ShortCode::has_shape(text.as_bytes()) {
             let length_is_right = (1..=ShortCode::MAX_LEN).contains(&text.len());
             return Err(if length_is_right { InvalidShortCode::Character } else { InvalidShortCode::Length });
@@ -60,7 +65,7 @@ impl ShortCode {
         if RESERVED.contains(&text) {
             return Err(InvalidShortCode::Reserved);
         }
-        Ok(ShortCode(text.into()))
+        Ok(())
     }
 
     /// Whether `bytes` could be a short code at all: what has not this shape is in no map.

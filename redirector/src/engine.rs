@@ -12,7 +12,7 @@ use crate::clicks::Recorder;
 use crate::clicks::journal::{Answered, Network};
 use crate::client::Proxies;
 use crate::http::{Method, Reply, Request, Service, Status};
-use crate::link_map::{Entry, LinkMap};
+use crate::link_map::{LinkMap, LinkView};
 use crate::metrics::RedirectCounters;
 use crate::miss_budget::MissBudget;
 use crate::redirect::{Outcome, code_of_path, decide};
@@ -69,7 +69,7 @@ impl Engine {
         decide(&self.map, code, |mut outcome| {
             match outcome {
                 // Before the answer exists: what was answered is recorded, whatever happens to the socket.
-                Outcome::Redirect(entry) if visit.is_get && self.records_clicks => self.record(entry, visit, fields),
+                Outcome::Redirect(link) if visit.is_get && self.records_clicks => self.record(link, visit, fields),
                 Outcome::NotFound => {
                     if let Err(wait) = self.spend_miss(visit.peer, fields) {
                         outcome = Outcome::Refused { retry_after_seconds: whole_seconds(wait) };
@@ -82,13 +82,13 @@ impl Engine {
         })
     }
 
-    fn record<'v>(&self, entry: &Entry, visit: &Visit<'v>, fields: &impl Fields<'v>) {
+    fn record<'v>(&self, link: LinkView<'_>, visit: &Visit<'v>, fields: &impl Fields<'v>) {
         let at_micros = visit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let click = Answered {
-            url_id: entry.link.url_id,
-            owner_id: entry.link.owner_id,
-            short_code: entry.code.as_str(),
-            original_url: entry.link.target.as_given(),
+            url_id: link.url_id,
+            owner_id: link.owner_id,
+            short_code: link.code,
+            original_url: link.original_url(),
             at_micros: u64::try_from(at_micros).unwrap_or(u64::MAX),
             client: Network::of(self.proxies.client(visit.peer, fields.values("x-forwarded-for"))),
             user_agent: fields.first("user-agent"),
@@ -145,7 +145,7 @@ impl Service for Engine {
         self.follow(&visit, request, |outcome, code| {
             let message = message(&outcome, code).map(str::as_bytes);
             match outcome {
-                Outcome::Redirect(entry) => reply.found(entry.link.target.location().as_bytes()),
+                Outcome::Redirect(link) => reply.found(link.location().as_bytes()),
                 Outcome::Gone => reply.error(Status::Gone, &message),
                 Outcome::NotFound => reply.error(Status::NotFound, &message),
                 Outcome::NotReady => {

@@ -1,15 +1,13 @@
 //! Request path and map to outcome. Pure: no I/O, no lock, no allocation, and no error value.
 
-use std::sync::Arc;
-
 use tern_common::ShortCode;
 
-use crate::link_map::{Entry, LinkMap};
+use crate::link_map::{LinkMap, LinkView};
 
 /// What the redirector decided.
 #[derive(Debug)]
 pub enum Outcome<'a> {
-    Redirect(&'a Arc<Entry>),
+    Redirect(LinkView<'a>),
     /// The link is deactivated.
     Gone,
     NotFound,
@@ -44,9 +42,9 @@ pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'
 pub fn decide<R>(map: &LinkMap, code: Option<&str>, then: impl FnOnce(Outcome<'_>) -> R) -> R {
     let absent = || if map.is_loaded() { Outcome::NotFound } else { Outcome::NotReady };
     let Some(code) = code else { return then(absent()) };
-    map.find(code, |entry| {
-        then(match entry {
-            Some(entry) if entry.link.active => Outcome::Redirect(entry),
+    map.find(code, |link| {
+        then(match link {
+            Some(link) if link.active => Outcome::Redirect(link),
             Some(_) => Outcome::Gone,
             None => absent(),
         })
@@ -55,12 +53,10 @@ pub fn decide<R>(map: &LinkMap, code: Option<&str>, then: impl FnOnce(Outcome<'_
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use tern_common::link::Link;
-    use tern_common::{Id, TargetUrl};
+    use tern_common::link::CheckedLink;
 
     use super::*;
+    use crate::link_map::Replacement;
 
     #[test]
     fn codes_of_paths() {
@@ -96,21 +92,17 @@ mod tests {
         let (map, mut writer) = LinkMap::new();
         let name = |code: Option<&str>| {
             decide(&map, code, |outcome| match outcome {
-                Outcome::Redirect(entry) => entry.link.target.location().to_owned(),
+                Outcome::Redirect(link) => link.location().to_owned(),
                 other => format!("{other:?}"),
             })
         };
         assert_eq!(name(Some("CODE12")), "NotReady");
         assert_eq!(name(None), "NotReady");
-        let id = Id::new(1).unwrap();
-        let link = |active| {
-            let target = TargetUrl::parse("https://example.com/").unwrap();
-            Link { url_id: id, owner_id: id, target, active }
-        };
-        writer.replace(HashMap::from([
-            (ShortCode::parse("CODE12").unwrap(), link(true)),
-            (ShortCode::parse("GONE12").unwrap(), link(false)),
-        ]));
+        let mut links = Replacement::default();
+        for (code, active) in [("CODE12", true), ("GONE12", false)] {
+            links.put(&CheckedLink::check(code, "https://example.com/", 1, 1, active).unwrap());
+        }
+        writer.commit(links);
         assert_eq!(name(Some("CODE12")), "https://example.com/");
         assert_eq!(name(Some("GONE12")), "Gone");
         assert_eq!(name(Some("code12")), "NotFound");

@@ -33,7 +33,7 @@ pub async fn follow_code(
     engine.follow(&visit, &HeaderFields(request.headers()), |outcome, code| {
         let message = message(&outcome, code).concat();
         match outcome {
-            Outcome::Redirect(entry) => redirect(entry.link.target.location()),
+            Outcome::Redirect(link) => redirect(link.location()),
             Outcome::Gone => error(StatusCode::GONE, &message, None),
             Outcome::NotFound => error(StatusCode::NOT_FOUND, &message, None),
             Outcome::NotReady => error(StatusCode::SERVICE_UNAVAILABLE, &message, Some(NOT_READY_RETRY_SECONDS)),

@@ -31,7 +31,7 @@ async fn followed(store: &dyn Store) -> Click {
 
 /// A place with a number of clicks before it that is told from its other numbers.
 fn at(segment: u64, offset: u64) -> JournalPosition {
-    JournalPosition { segment, offset, sequence: 7 * segment + offset }
+    JournalPosition { segment, offset, sequence: segment / 2 + offset / 2 }
 }
 
 fn state(position: JournalPosition, recorded: u64, orphaned: u64) -> JournalState {

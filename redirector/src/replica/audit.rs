@@ -14,7 +14,7 @@ use tern_common::ShortCode;
 use tern_common::link::Link;
 use tern_common::store::{Store, StoreError};
 
-use crate::link_map::LinkMap;
+use crate::link_map::{LinkMap, LinkView};
 
 /// What the store has under each code that looked different; `None` where it has nothing.
 pub(super) type Suspects = HashMap<ShortCode, Option<Link>>;
@@ -68,20 +68,19 @@ pub(super) async fn compare(store: Arc<dyn Store>, map: Arc<LinkMap>) -> Result<
         for row in rows? {
             seen.insert(hasher.hash_one(row.short_code.as_str()));
             // What cannot be served is left as it is served, here as in a delta.
-            let Ok((code, link)) = row.into_link() else { continue };
-            if !map.find(code.as_str(), |entry| entry.is_some_and(|entry| entry.link == link)) {
+            let Ok(link) = row.check() else { continue };
+            if !map.find(link.code(), |held| held.is_some_and(|held| held.is(&link))) {
+                let (code, link) = link.into_owned();
                 suspects.insert(code, Some(link));
             }
         }
     }
-    tokio::task::block_in_place(|| {
-        map.all(|entries| {
-            for entry in entries {
-                if !seen.contains(&hasher.hash_one(entry.code.as_str())) {
-                    suspects.insert(entry.code.clone(), None);
-                }
-            }
-        });
-    });
+    let superfluous = |held: LinkView<'_>| {
+        if !seen.contains(&hasher.hash_one(held.code)) {
+            suspects.insert(ShortCode::parse(held.code).map_err(|error| StoreError::Internal(error.into()))?, None);
+        }
+        Ok::<_, StoreError>(())
+    };
+    tokio::task::block_in_place(|| map.each(superfluous))?;
     Ok(suspects)
 }

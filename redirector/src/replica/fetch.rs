@@ -1,16 +1,16 @@
 //! Asking the store: what it gives, checked, and not yet in the map.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tern_common::ShortCode;
-use tern_common::link::{Link, LinkRow};
+use tern_common::link::{CheckedLink, LinkRow};
 use tern_common::store::{AgedChange, Cursor, Delta, Store, StoreError};
+
+use crate::link_map::Replacement;
 
 /// What the store gave, not yet in the map.
 pub(super) enum Fetched {
-    Snapshot { links: HashMap<ShortCode, Link>, rejected: u64, cursor: Cursor },
+    Snapshot { links: Replacement, rejected: u64, cursor: Cursor },
     Delta { changes: Vec<AgedChange>, cursor: Cursor, more: bool },
     TooOld,
 }
@@ -46,12 +46,12 @@ pub(super) async fn fetch(
 
 async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {
     let mut snapshot = store.snapshot().await?;
-    let mut links = HashMap::new();
+    let mut links = Replacement::default();
     let mut rejected = 0;
     while let Some(rows) = snapshot.rows.recv().await {
         for row in rows? {
-            match checked(row) {
-                Some((code, link)) => drop(links.insert(code, link)),
+            match checked(&row) {
+                Some(link) => links.put(&link),
                 None => rejected += 1,
             }
         }
@@ -60,7 +60,7 @@ async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {
 }
 
 /// The row as a link; a row that cannot be served is told about and left out.
-pub(super) fn checked(row: LinkRow) -> Option<(ShortCode, Link)> {
+pub(super) fn checked(row: &LinkRow) -> Option<CheckedLink<'_>> {
     let url_id = row.url_id;
-    row.into_link().inspect_err(|error| tracing::warn!(url_id, %error, "a row cannot be served")).ok()
+    row.check().inspect_err(|error| tracing::warn!(url_id, %error, "a row cannot be served")).ok()
 }

@@ -6,6 +6,9 @@
 //! everything before it. A file is written beside the old one and renamed over it, so there is always a whole one;
 //! what does not check out is not believed.
 //!
+//! It is read once, front to back, through one buffer: a start takes the room of the map and no more. Whether it checks
+//! out is known at its end, and nothing of it is served before.
+//!
 //! The map changes while it is written. That does no harm: the cursor was taken before, and the deltas from there
 //! bring each code that changed since, in its latest state.
 
@@ -14,13 +17,19 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tern_common::ShortCode;
-use tern_common::link::{Link, LinkRow};
+use tern_common::TargetUrl;
+use tern_common::link::CheckedLink;
 use tern_common::store::Cursor;
+
+use crate::link_map::{LinkMap, Replacement};
 
 const MAGIC: &[u8; 8] = b"TERNMAP\x01";
 
-const CHECKSUM: usize = 4;
+/// What is read or written at a time.
+const BUFFER: usize = 1 << 20;
+
+/// No cursor is longer.
+const MAX_CURSOR: usize = 1 << 16;
 
 /// What a file held.
 #[derive(Debug)]
@@ -28,7 +37,7 @@ pub struct Stored {
     pub cursor: Cursor,
     /// When the map equalled the store.
     pub equal_at: SystemTime,
-    pub links: Vec<(ShortCode, Link)>,
+    pub links: Replacement,
     /// Rows that are no links any more, by the rules of this build.
     pub rejected: u64,
 }
@@ -44,18 +53,13 @@ pub enum FileError {
     Damaged,
 }
 
-/// Writes `links` to `path`, replacing the file that is there only once the new one is whole and on disk.
-pub fn write<'a>(
-    path: &Path,
-    cursor: &Cursor,
-    equal_at: SystemTime,
-    links: impl Iterator<Item = (&'a ShortCode, &'a Link)>,
-) -> io::Result<()> {
+/// Writes every link to `path`, replacing the file that is there only once the new one is whole and on disk.
+pub fn write(path: &Path, cursor: &Cursor, equal_at: SystemTime, links: &LinkMap) -> io::Result<()> {
     let partial = partial(path);
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let mut output = Checked { inner: BufWriter::with_capacity(1 << 20, File::create(&partial)?), checksum: 0 };
+    let mut output = Checked { inner: BufWriter::with_capacity(BUFFER, File::create(&partial)?), checksum: 0 };
     let cursor = cursor.to_string();
     let equal_at = equal_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     output.write_all(MAGIC)?;
@@ -63,16 +67,17 @@ pub fn write<'a>(
     output.write_all(&u64::try_from(equal_at).unwrap_or(u64::MAX).to_le_bytes())?;
     output.write_all(cursor.as_bytes())?;
     let mut count = 0u64;
-    for (code, link) in links {
-        let target = link.target.as_given();
-        output.write_all(&[1, u8::from(link.active), u8::try_from(code.as_str().len()).map_err(io::Error::other)?])?;
+    links.each(|link| {
+        let (code, target) = (link.code, link.original_url());
+        output.write_all(&[1, u8::from(link.active), u8::try_from(code.len()).map_err(io::Error::other)?])?;
         output.write_all(&len(target.len())?.to_le_bytes())?;
         output.write_all(&link.url_id.get().to_le_bytes())?;
         output.write_all(&link.owner_id.get().to_le_bytes())?;
         output.write_all(code.as_bytes())?;
         output.write_all(target.as_bytes())?;
         count += 1;
-    }
+        io::Result::Ok(())
+    })?;
     output.write_all(&[0])?;
     output.write_all(&count.to_le_bytes())?;
     let checksum = output.checksum;
@@ -89,49 +94,43 @@ pub fn write<'a>(
 /// # Errors
 /// When it cannot be read, is of another version, or does not check out.
 pub fn read(path: &Path) -> Result<Option<Stored>, FileError> {
-    let mut bytes = Vec::new();
     match File::open(path) {
-        Ok(mut file) => file.read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    parse(&bytes).map(Some)
+        Ok(file) => parse(file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn parse(bytes: &[u8]) -> Result<Stored, FileError> {
-    if !bytes.starts_with(MAGIC) {
-        return Err(FileError::Foreign);
+fn parse(file: impl Read) -> Result<Stored, FileError> {
+    let mut input = Input { inner: file, buffer: Vec::new(), at: 0, checksum: 0 };
+    match input.take(MAGIC.len()) {
+        Ok(magic) if magic == MAGIC => {}
+        Ok(_) | Err(FileError::Damaged) => return Err(FileError::Foreign),
+        Err(error) => return Err(error),
     }
-    let (content, checksum) = bytes.split_at_checked(bytes.len() - CHECKSUM).ok_or(FileError::Damaged)?;
-    if checksum != crc32c::crc32c(content).to_le_bytes() {
-        return Err(FileError::Damaged);
-    }
-    // Behind a checksum that is right, a wrong length can only be a defect of ours; it is an error all the same.
-    read_links(&mut Cut(&content[MAGIC.len()..])).ok_or(FileError::Damaged)
-}
-
-fn read_links(bytes: &mut Cut<'_>) -> Option<Stored> {
-    let cursor_len = bytes.u32()?;
-    let equal_at = UNIX_EPOCH + Duration::from_micros(bytes.u64()?);
-    let cursor = bytes.text(cursor_len as usize)?.parse().ok()?;
-    let mut stored = Stored { cursor, equal_at, links: Vec::new(), rejected: 0 };
-    while bytes.u8()? == 1 {
-        let is_active = bytes.u8()? == 1;
-        let (code_len, target_len) = (bytes.u8()?, bytes.u32()?);
-        let row = LinkRow {
-            url_id: bytes.u64()?.cast_signed(),
-            owner_id: bytes.u64()?.cast_signed(),
-            short_code: bytes.text(code_len.into())?.to_owned(),
-            original_url: bytes.text(target_len as usize)?.to_owned(),
-            is_active,
-        };
-        match row.into_link() {
-            Ok(link) => stored.links.push(link),
+    let cursor_len = input.len(MAX_CURSOR)?;
+    let equal_at = UNIX_EPOCH + Duration::from_micros(input.u64()?);
+    let cursor = text(input.take(cursor_len)?)?.parse().map_err(|_| FileError::Damaged)?;
+    let mut stored = Stored { cursor, equal_at, links: Replacement::default(), rejected: 0 };
+    while input.u8()? == 1 {
+        let [is_active, code_len] = input.array()?;
+        let target_len = input.len(TargetUrl::MAX_LEN)?;
+        let [url_id, owner_id] = [input.u64()?, input.u64()?].map(u64::cast_signed);
+        let code_len = usize::from(code_len);
+        let text = text(input.take(code_len + target_len)?)?;
+        let (code, target) = text.split_at_checked(code_len).ok_or(FileError::Damaged)?;
+        match CheckedLink::check(code, target, url_id, owner_id, is_active == 1) {
+            Ok(link) => stored.links.put(&link),
             Err(_) => stored.rejected += 1,
         }
     }
-    let count = bytes.u64()?;
-    (count == stored.links.len() as u64 + stored.rejected && bytes.0.is_empty()).then_some(stored)
+    let count = input.u64()?;
+    input.end()?;
+    if count == stored.links.len() as u64 + stored.rejected { Ok(stored) } else { Err(FileError::Damaged) }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, FileError> {
+    std::str::from_utf8(bytes).map_err(|_| FileError::Damaged)
 }
 
 fn partial(path: &Path) -> PathBuf {
@@ -160,56 +159,110 @@ impl<W: Write> Write for Checked<W> {
     }
 }
 
-/// Bytes from which values are cut off, one after another.
-struct Cut<'a>(&'a [u8]);
+/// A file from which values are taken, one after another. Keeps the checksum of what was taken.
+struct Input<R> {
+    inner: R,
+    /// What was read; `at` is where the next value begins.
+    buffer: Vec<u8>,
+    at: usize,
+    /// Of all that was taken and is no longer in the buffer.
+    checksum: u32,
+}
 
-impl<'a> Cut<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
+impl<R: Read> Input<R> {
+    /// The next `len` bytes; [`FileError::Damaged`] if there are fewer.
+    #[inline]
+    fn take(&mut self, len: usize) -> Result<&[u8], FileError> {
+        if self.buffer.len() - self.at < len {
+            self.read_on(len)?;
+        }
+        let taken = &self.buffer[self.at..self.at + len];
+        self.at += len;
+        Ok(taken)
     }
 
-    fn text(&mut self, len: usize) -> Option<&'a str> {
-        std::str::from_utf8(self.take(len)?).ok()
+    fn read_on(&mut self, len: usize) -> Result<(), FileError> {
+        self.forget_taken();
+        self.inner.by_ref().take(BUFFER.max(len) as u64).read_to_end(&mut self.buffer)?;
+        if self.buffer.len() < len { Err(FileError::Damaged) } else { Ok(()) }
     }
 
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
+    fn forget_taken(&mut self) {
+        self.checksum = crc32c::crc32c_append(self.checksum, &self.buffer[..self.at]);
+        self.buffer.drain(..self.at);
+        self.at = 0;
     }
 
-    fn u32(&mut self) -> Option<u32> {
-        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
+    /// Takes the checksum, behind which nothing may follow.
+    fn end(&mut self) -> Result<(), FileError> {
+        self.forget_taken();
+        let expected = self.checksum.to_le_bytes();
+        let checks_out = self.array()? == expected;
+        let is_end = self.at == self.buffer.len() && self.inner.read(&mut [0])? == 0;
+        if checks_out && is_end { Ok(()) } else { Err(FileError::Damaged) }
     }
 
-    fn u64(&mut self) -> Option<u64> {
-        self.take(8)?.try_into().ok().map(u64::from_le_bytes)
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
+        self.take(N)?.first_chunk().copied().ok_or(FileError::Damaged)
+    }
+
+    fn u8(&mut self) -> Result<u8, FileError> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn u64(&mut self) -> Result<u64, FileError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A length that a sound file cannot have is damage, and nothing to make room for.
+    fn len(&mut self, max: usize) -> Result<usize, FileError> {
+        let len = self.array().map(u32::from_le_bytes)? as usize;
+        if len <= max { Ok(len) } else { Err(FileError::Damaged) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use tern_common::{Id, TargetUrl};
 
     use super::*;
 
-    fn links(count: i64) -> Vec<(ShortCode, Link)> {
-        let link = |n: i64| {
-            let target = TargetUrl::parse(&format!("https://münchen.example/{n}")).unwrap();
-            let link = Link { url_id: Id::new(n).unwrap(), owner_id: Id::new(7).unwrap(), target, active: n % 3 > 0 };
-            (ShortCode::parse(&format!("code{n}")).unwrap(), link)
-        };
-        (1..=count).map(link).collect()
+    fn links(count: i64) -> BTreeMap<String, (String, i64, bool)> {
+        (1..=count).map(|n| (format!("code{n}"), (format!("https://münchen.example/{n}"), n, n % 3 > 0))).collect()
     }
 
-    fn written(directory: &Path, links: &[(ShortCode, Link)]) -> PathBuf {
+    fn map(links: &BTreeMap<String, (String, i64, bool)>) -> Arc<LinkMap> {
+        let (map, mut writer) = LinkMap::new();
+        let mut all = Replacement::default();
+        for (code, (target, id, active)) in links {
+            all.put(&CheckedLink::check(code, target, *id, 7, *active).unwrap());
+        }
+        writer.commit(all);
+        map
+    }
+
+    fn held(stored: Stored) -> BTreeMap<String, (String, i64, bool)> {
+        let (map, mut writer) = LinkMap::new();
+        writer.commit(stored.links);
+        let mut held = BTreeMap::new();
+        map.each(|link| {
+            assert_eq!(link.owner_id.get(), 7);
+            held.insert(link.code.to_owned(), (link.original_url().to_owned(), link.url_id.get(), link.active));
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+        held
+    }
+
+    fn written(directory: &Path, links: &BTreeMap<String, (String, i64, bool)>) -> PathBuf {
         let path = directory.join("deep/links.snapshot");
         let cursor = "00000000000000ff:7".parse().unwrap();
         let equal_at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        write(&path, &cursor, equal_at, links.iter().map(|(code, link)| (code, link))).unwrap();
+        write(&path, &cursor, equal_at, &map(links)).unwrap();
         path
     }
 
@@ -217,12 +270,13 @@ mod tests {
     fn what_is_written_is_read_and_a_later_file_takes_its_place() {
         let directory = tempfile::tempdir().unwrap();
         assert!(read(&directory.path().join("deep/links.snapshot")).unwrap().is_none());
-        for count in [1000, 0, 3] {
+        for count in [50_000, 0, 3] {
             let path = written(directory.path(), &links(count));
             let stored = read(&path).unwrap().unwrap();
             assert_eq!(stored.cursor.to_string(), "00000000000000ff:7");
             assert_eq!(stored.equal_at, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-            assert_eq!((stored.links, stored.rejected), (links(count), 0));
+            assert_eq!(stored.rejected, 0);
+            assert_eq!(held(stored), links(count));
             assert!(!partial(&path).exists());
         }
     }
@@ -252,14 +306,14 @@ mod tests {
             } else {
                 bytes[at] ^= 1 << bit;
             }
-            prop_assert!(parse(&bytes).is_err());
+            prop_assert!(parse(&*bytes).is_err());
         }
 
         #[test]
         fn any_content_behind_a_right_checksum_is_read_or_refused(content in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut bytes = [&MAGIC[..], &content].concat();
             bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-            let _ = parse(&bytes);
+            let _ = parse(&*bytes);
         }
     }
 }

@@ -24,7 +24,8 @@ impl Replica {
                     "serving from the snapshot file"
                 );
                 self.metrics.rejected_rows.inc_by(stored.rejected);
-                self.writer.replace(stored.links.into_iter().collect());
+                // Millions of links take their time, and this thread has other tasks.
+                tokio::task::block_in_place(|| self.writer.commit(stored.links));
                 self.metrics.links.set(count(self.writer.map().len()));
                 self.freshness.mark(stored.equal_at);
                 self.cursor = Some(stored.cursor);
@@ -45,9 +46,7 @@ impl Replica {
         let equal_at = self.freshness.equal_at()?;
         let map = Arc::clone(self.writer.map());
         self.is_unsaved = false;
-        let write = move || {
-            map.all(|entries| file::write(&path, &cursor, equal_at, entries.map(|entry| (&entry.code, &entry.link))))
-        };
+        let write = move || file::write(&path, &cursor, equal_at, &map);
         Some(async { spawn_blocking(write).await.map_err(io::Error::other)? })
     }
 

@@ -7,7 +7,7 @@ mod announcer;
 mod audit;
 pub mod core;
 mod fetch;
-mod file;
+pub mod file;
 mod freshness;
 mod keeping;
 
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use tern_common::ShortCode;
 use tern_common::bus::{Bus, BusError, Received, Subscription, Topic};
+use tern_common::link::CheckedLink;
 use tern_common::store::{AgedChange, Cursor, LinkChange, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -198,7 +199,7 @@ impl Replica {
         self.is_unsaved = true;
         for (code, link) in wrong {
             match link {
-                Some(link) => self.writer.put(code, link),
+                Some(link) => self.writer.put(&CheckedLink::new(&code, &link)),
                 None => self.writer.remove(code.as_str()),
             }
         }
@@ -243,7 +244,7 @@ impl Replica {
                 tracing::info!(links = links.len(), rejected, "every link was loaded");
                 self.metrics.snapshots.inc();
                 // Millions of links take their time, and this thread has other tasks.
-                tokio::task::block_in_place(|| self.writer.replace(links));
+                tokio::task::block_in_place(|| self.writer.commit(links));
                 // An audit under way is about a map that is no more.
                 if let Some(audit) = &mut self.audit {
                     audit.void();
@@ -263,6 +264,7 @@ impl Replica {
                     self.apply_change(change);
                     self.measure(age, asked.answered);
                 }
+                self.writer.sweep();
                 self.cursor = Some(cursor);
                 if !more {
                     self.seen_until = Some(asked.since);
@@ -303,14 +305,13 @@ impl Replica {
         }
         match change {
             LinkChange::Put(row) => {
-                let (code, is_active) = (row.short_code.clone(), row.is_active);
-                match checked(row) {
-                    Some((code, link)) => self.writer.put(code, link),
+                match checked(&row) {
+                    Some(link) => self.writer.put(&link),
                     None => {
                         self.metrics.rejected_rows.inc();
                         // What cannot be served leaves what was; but switching a link off needs no target.
-                        if !is_active {
-                            self.writer.deactivate(&code);
+                        if !row.is_active {
+                            self.writer.deactivate(&row.short_code);
                         }
                     }
                 }

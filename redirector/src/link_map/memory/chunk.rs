@@ -1,0 +1,153 @@
+//! Records in memory, one behind the other. Must not know who finds them.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+use super::record::{self, Encoded};
+use super::sync::{AtomicUsize, CHUNK_BYTES, Ordering, on_allocation, on_free, on_read, on_write};
+
+/// A slot keeps its hash bits above these: no system gives a process higher addresses that did not ask for them.
+pub(super) const ADDRESS_BITS: u32 = 48;
+pub(super) const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+
+/// A piece of the log: records, one behind the other. Readers know where each begins.
+pub struct Chunk {
+    pub(super) bytes: NonNull<[MaybeUninit<u8>]>,
+    /// How many bytes are records. Written by the writer after the record is, read by whoever walks the log.
+    pub(super) filled: AtomicUsize,
+    /// Its place in the log: what replaces a record has its own place behind it.
+    pub(super) number: u64,
+}
+
+// SAFETY: the bytes below `filled` never change while the chunk lives, and only one writer, which has to be the only one
+// by the contract of `append`, touches those above.
+unsafe impl Send for Chunk {}
+// SAFETY: as above.
+unsafe impl Sync for Chunk {}
+
+/// A record that is whole, in a chunk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(pub(super) NonNull<u8>);
+
+impl Place {
+    /// # Safety
+    /// The chunk of the record outlives `'a`.
+    #[inline]
+    pub(super) unsafe fn record<'a>(self) -> &'a [u8] {
+        on_read(self.0.as_ptr(), record::HEAD);
+        // SAFETY: a `Place` is made of a whole record only, which has no fewer bytes than a head has and will not
+        // change; the caller sees to its chunk.
+        unsafe {
+            let head = std::slice::from_raw_parts(self.0.as_ptr(), record::HEAD);
+            std::slice::from_raw_parts(self.0.as_ptr(), record::len(head))
+        }
+    }
+
+    /// The text in the record.
+    ///
+    /// # Safety
+    /// As for the record.
+    #[inline]
+    pub(super) unsafe fn text<'a>(self) -> &'a str {
+        // SAFETY: as the caller promises; and a record is encoded of strings, one behind the other, and copied whole.
+        unsafe {
+            let record = self.record();
+            std::str::from_utf8_unchecked(&record[record::text(record)])
+        }
+    }
+}
+
+impl Chunk {
+    pub(super) fn with_room_for(record_len: usize) -> Chunk {
+        let bytes = Box::into_raw(Box::<[u8]>::new_uninit_slice(CHUNK_BYTES.max(record_len)));
+        let bytes = NonNull::new(bytes).expect("a box is somewhere");
+        let chunk = Chunk { bytes, filled: AtomicUsize::new(0), number: 0 };
+        assert!((chunk.address() + bytes.len()) & !ADDRESS == 0, "an address has more bits than a slot has for it");
+        on_allocation(chunk.start().as_ptr(), bytes.len());
+        chunk
+    }
+
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.bytes.cast()
+    }
+
+    pub(super) fn address(&self) -> usize {
+        self.start().addr().get()
+    }
+
+    /// `None` if there is no room.
+    ///
+    /// # Safety
+    /// Nobody else appends to this chunk meanwhile.
+    pub(super) unsafe fn append(&self, record: &[u8]) -> Option<Place> {
+        let at = self.filled.load(Ordering::Relaxed);
+        let end = at.checked_add(record.len()).filter(|&end| end <= self.bytes.len())?;
+        // SAFETY: `at` to `end` is inside the chunk, and nobody reads there before it is filled.
+        let place = unsafe {
+            let place = self.start().add(at);
+            place.copy_from_nonoverlapping(NonNull::from(record).cast(), record.len());
+            place
+        };
+        on_write(place.as_ptr(), record.len());
+        self.filled.store(end, Ordering::Release);
+        Some(Place(place))
+    }
+
+    pub(super) fn place_at(&self, at: usize) -> Option<Place> {
+        // SAFETY: below `filled`, which is inside the chunk.
+        (at < self.filled.load(Ordering::Acquire)).then(|| Place(unsafe { self.start().add(at) }))
+    }
+
+    /// The record at `at`, which is 0 or the end of another record, and the text in it; `None` at the end of the chunk.
+    pub fn record_at(&self, at: usize) -> Option<(&[u8], &str)> {
+        // SAFETY: it is a record of this chunk, which is borrowed.
+        self.place_at(at).map(|place| unsafe { (place.record(), place.text()) })
+    }
+
+    /// Its place in the log.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        on_free(self.start().as_ptr());
+        // SAFETY: it came from a box, and goes back once.
+        drop(unsafe { Box::from_raw(self.bytes.as_ptr()) });
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk").field("number", &self.number).field("filled", &self.filled).finish_non_exhaustive()
+    }
+}
+
+/// Records that are not yet part of a map.
+#[derive(Debug, Default)]
+pub struct Heap {
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) records: usize,
+}
+
+impl Heap {
+    pub fn push(&mut self, record: &Encoded) {
+        let record = record.bytes();
+        self.records += 1;
+        let append = |chunk: &Chunk| {
+            // SAFETY: the chunk is this heap's alone.
+            unsafe { chunk.append(record) }.is_some()
+        };
+        if !self.chunks.last().is_some_and(append) {
+            let chunk = Chunk::with_room_for(record.len());
+            append(&chunk);
+            self.chunks.push(chunk);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.records
+    }
+}

@@ -1,0 +1,62 @@
+//! The memory of the map, and the protocol by which one writer shows it to any number of readers. All that is unsafe in
+//! the map is in this module; nothing here knows what a link is.
+//!
+//! Records lie one behind the other in chunks, a log, and never change. A table of slots finds them: open addressing,
+//! one cache line at a time, the slot of a code being a pointer to its record with 16 bits of its hash on top.
+//!
+//! ```text
+//! chunk       records, and where they lie
+//!   table       the slots that find them
+//!     shared      what readers do
+//!     writer      what the writer does
+//! ```
+//!
+//! What readers reach, they reach by a pointer that was stored with `Release` and is loaded with `Acquire`, after what it
+//! points at was finished: the table, and from its slots the records. A change is one store to one slot, so a reader
+//! sees the record of before or of after, whole. Records never move from slot to slot, so a code that is there is not
+//! missed.
+//!
+//! What readers cannot reach any more (a table that was outgrown, a chunk without live records, all of both after a
+//! replacement) is retired: it is freed when every reader that was pinned at that moment is done. crossbeam-epoch tells
+//! when; it is only asked to raise a flag, since what it is given to free, it may free on a reader's thread.
+//! It is the writer that frees, the next time it comes by.
+#![expect(unsafe_code, reason = "readers follow pointers into memory that the writer still appends to")]
+
+mod chunk;
+mod shared;
+mod table;
+mod writer;
+
+use std::ptr::NonNull;
+
+pub use self::chunk::Heap;
+pub use self::shared::Shared;
+pub use self::writer::Writer;
+use super::record;
+use super::sync;
+use super::sync::{on_allocation, on_free, on_write};
+
+/// Puts `value` where readers can be shown it; it goes with an [`Unboxed`].
+fn boxed<T>(value: T) -> *mut T {
+    let pointer = Box::into_raw(Box::new(value));
+    on_allocation(pointer.cast(), 1);
+    on_write(pointer.cast(), 1);
+    pointer
+}
+
+/// A value that came from [`boxed`] and goes with this. Until then it is no box again: a box is nobody else's to read.
+#[derive(Debug)]
+struct Unboxed<T>(NonNull<T>);
+
+// SAFETY: it is a `T`, seen by several threads at a time and dropped by one.
+unsafe impl<T: Send + Sync> Send for Unboxed<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Unboxed<T> {}
+
+impl<T> Drop for Unboxed<T> {
+    fn drop(&mut self) {
+        on_free(self.0.as_ptr().cast());
+        // SAFETY: it came from a box, and whoever made this of it knows that it goes back once.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}

@@ -1,0 +1,79 @@
+//! What readers do: find a record, or walk the log. Must not write, and must not wait.
+
+use std::ptr::{self, NonNull};
+
+use super::chunk::Chunk;
+use super::sync::{Arc, AtomicPtr, AtomicUsize, Hasher, Ordering, on_read, pin};
+use super::table::{Table, hash_of};
+use super::{Unboxed, record};
+
+/// The chunks of the log, in no order.
+#[derive(Debug)]
+pub(super) struct Directory(pub(super) Vec<Arc<Chunk>>);
+
+/// What readers see.
+#[derive(Debug)]
+pub struct Shared {
+    /// Written by the writer, read at each look-up.
+    pub(super) table: AtomicPtr<Table>,
+    /// For those who walk the log.
+    pub(super) directory: AtomicPtr<Directory>,
+    /// Written by the writer, read by anybody.
+    pub(super) len: AtomicUsize,
+    pub(super) hasher: Hasher,
+}
+
+impl Shared {
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// # Safety
+    /// The caller is pinned, or is the writer and does not retire the table, while it has the reference.
+    #[inline]
+    pub(super) unsafe fn table(&self) -> &Table {
+        let table = self.table.load(Ordering::Acquire);
+        on_read(table.cast(), 1);
+        // SAFETY: it came from a box, and is freed only after all that were pinned when it was retired are done.
+        unsafe { &*table }
+    }
+
+    /// Shows `look` the record of `code`, and the text in it.
+    #[inline]
+    pub fn find<R>(&self, code: &str, look: impl FnOnce(Option<(&[u8], &str)>) -> R) -> R {
+        let hash = hash_of(&self.hasher, code.as_bytes());
+        let _pinned = pin();
+        // SAFETY: pinned, so that neither the table nor a chunk with a record of it is freed before `look` is done.
+        let found =
+            unsafe { self.table().find(hash, code.as_bytes()).map(|(_, place)| (place.record(), place.text())) };
+        look(found)
+    }
+
+    /// Whether `record` is what readers find under its code.
+    pub fn is_live(&self, record: &[u8]) -> bool {
+        let code = record::code(record);
+        let _pinned = pin();
+        // SAFETY: pinned.
+        let found = unsafe { self.table().find(hash_of(&self.hasher, code), code) };
+        found.is_some_and(|(_, place)| ptr::eq(place.0.as_ptr(), record.as_ptr()))
+    }
+
+    /// The chunk that comes behind number `last` in the log, or the first of all.
+    pub fn chunk_after(&self, last: Option<u64>) -> Option<Arc<Chunk>> {
+        let _pinned = pin();
+        let directory = self.directory.load(Ordering::Acquire);
+        on_read(directory.cast(), 1);
+        // SAFETY: it came from a box, and we were pinned before it was loaded.
+        let chunks = unsafe { &(*directory).0 };
+        let later = chunks.iter().filter(|chunk| last.is_none_or(|last| chunk.number > last));
+        later.min_by_key(|chunk| chunk.number).cloned()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Both came from boxes, and nobody is left to read them.
+        drop(NonNull::new(self.table.load(Ordering::Acquire)).map(Unboxed));
+        drop(NonNull::new(self.directory.load(Ordering::Acquire)).map(Unboxed));
+    }
+}

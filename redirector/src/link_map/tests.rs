@@ -1,0 +1,236 @@
+//! The map as a whole: what it holds, what it shows meanwhile, and what room it takes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn link<'a>(code: &'a str, target: &'a str, n: i64) -> CheckedLink<'a> {
+    CheckedLink::check(code, target, n, 1, true).unwrap()
+}
+
+fn put(writer: &mut LinkMapWriter, n: i64, version: i64) {
+    writer.put(&link(&format!("code{n}"), &format!("https://example.com/{version}"), version));
+}
+
+fn replacement(links: impl Iterator<Item = (i64, i64)>) -> Replacement {
+    let mut replacement = Replacement::default();
+    for (n, version) in links {
+        replacement.put(&link(&format!("code{n}"), &format!("https://example.com/{version}"), version));
+    }
+    replacement
+}
+
+fn found(map: &LinkMap, code: &str) -> Option<i64> {
+    map.find(code, |link| link.map(|link| link.url_id.get()))
+}
+
+fn all(map: &LinkMap) -> BTreeMap<String, i64> {
+    let mut all = BTreeMap::new();
+    map.each(|link| {
+        all.insert(link.code.to_owned(), link.url_id.get());
+        Ok::<_, Infallible>(())
+    })
+    .unwrap();
+    all
+}
+
+#[test]
+fn a_put_replaces_and_a_removal_removes() {
+    let (map, mut writer) = LinkMap::new();
+    assert!(!map.is_loaded());
+    put(&mut writer, 1, 1);
+    put(&mut writer, 2, 2);
+    put(&mut writer, 1, 3);
+    assert_eq!((found(&map, "code1"), found(&map, "code2"), found(&map, "CODE1")), (Some(3), Some(2), None));
+    writer.deactivate("code2");
+    writer.deactivate("absent");
+    assert!(!map.find("code2", |link| link.unwrap().active));
+    writer.remove("code1");
+    writer.remove("absent");
+    assert_eq!((found(&map, "code1"), map.len()), (None, 1));
+    assert_eq!(all(&map), BTreeMap::from([("code2".to_owned(), 2)]));
+}
+
+#[test]
+fn a_replacement_leaves_nothing_of_before() {
+    let (map, mut writer) = LinkMap::new();
+    put(&mut writer, 1, 1);
+    put(&mut writer, 2, 2);
+    let links = replacement([(2, 20), (3, 29), (3, 30)].into_iter());
+    assert_eq!((links.len(), map.is_loaded()), (3, false));
+    writer.commit(links);
+    assert!(map.is_loaded());
+    assert_eq!((found(&map, "code1"), found(&map, "code2"), found(&map, "code3")), (None, Some(20), Some(30)));
+    assert_eq!(map.len(), 2);
+    writer.commit(Replacement::default());
+    assert!(map.is_empty() && map.is_loaded());
+}
+
+#[test]
+fn each_part_of_a_link_comes_back() {
+    let (map, mut writer) = LinkMap::new();
+    let long = format!("https://example.com/{}", "x".repeat(8172));
+    let longest = format!("https://example.com/{}", "ü".repeat(4086));
+    let check = |code: &str, target: &str, url_id: i64, owner_id: i64, active: bool| {
+        let link = CheckedLink::check(code, target, url_id, owner_id, active).unwrap();
+        writer.put(&link);
+        map.find(code, |held| {
+            let held = held.unwrap();
+            assert!(held.is(&link), "{held:?}");
+            assert_eq!(held.location(), link.target.other_location().unwrap_or(target));
+        });
+    };
+    let mut check = check;
+    check("a", "http://a", 1, 2, false);
+    check(&"z".repeat(64), "https://example.com/?q#f", i64::MAX, 1, true);
+    check("wide", "https://example.com/", 1, i64::from(u32::MAX) + 1, true);
+    check("narrow", "https://example.com/", i64::from(u32::MAX), i64::from(u32::MAX), true);
+    check("long", &long, 1, 1, true);
+    check("longest", &longest, i64::MAX, i64::MAX, true);
+    check("foreign", "https://münchen.example/ü", 5, 6, false);
+}
+
+#[test]
+fn readers_never_miss_a_link_that_is_always_there_and_never_see_half_of_one() {
+    const LINKS: i64 = 500;
+    let (map, mut writer) = LinkMap::new();
+    writer.commit(replacement((1..=LINKS).map(|n| (n, n))));
+    let (reads, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for n in (1..=LINKS).cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                    map.find(&format!("code{n}"), |link| {
+                        let link = link.unwrap();
+                        assert_eq!(link.location(), format!("https://example.com/{}", link.url_id));
+                        assert_eq!((link.url_id.get() - n) % LINKS, 0);
+                    });
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let all = all(&map);
+                assert!((1..=LINKS).all(|n| all.contains_key(&format!("code{n}"))), "{}", all.len());
+            }
+        });
+        let mut version = 0;
+        // Enough for tables to be outgrown, chunks to be compacted, and everything to be replaced, many times over.
+        while reads.load(Ordering::Relaxed) < 200_000 || version < 100_000 * LINKS {
+            version += LINKS;
+            put(&mut writer, 1 + version / LINKS % LINKS, 1 + version / LINKS % LINKS + version);
+            put(&mut writer, LINKS + version, version);
+            writer.remove(&format!("code{}", LINKS + version));
+            if version % (20_000 * LINKS) == 0 {
+                writer.commit(replacement((1..=LINKS).map(|n| (n, n))));
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn room_is_bounded_and_given_back() {
+    const LINKS: i64 = 20_000;
+    let (map, mut writer) = LinkMap::new();
+    writer.commit(replacement((0..LINKS).map(|n| (n, n + 1))));
+    let before = writer.room();
+    for round in 1..=20 {
+        for n in 0..LINKS {
+            put(&mut writer, n, n + round * LINKS);
+        }
+    }
+    let after = writer.room();
+    println!("{before:?}, after {} changes {after:?}", 20 * LINKS);
+    // One chunk may be dead, one be begun, and one be on its way.
+    assert!(after.0 <= before.0 + 3 * sync::CHUNK_BYTES, "{after:?}");
+    assert!(after.1 <= 2 * sync::CHUNK_BYTES, "{after:?}");
+    assert_eq!(found(&map, "code7"), Some(7 + 20 * LINKS));
+    for n in 0..LINKS {
+        writer.remove(&format!("code{n}"));
+    }
+    assert!(map.is_empty() && all(&map).is_empty());
+    // Readers of other tests delay it, by one look each.
+    while writer.writer.retired() > 0 {
+        writer.sweep();
+        std::thread::yield_now();
+    }
+    assert!(writer.room().0 <= 4 * sync::CHUNK_BYTES, "{:?}", writer.room());
+}
+
+#[test]
+fn readers_may_outlive_the_writer() {
+    let (map, mut writer) = LinkMap::new();
+    put(&mut writer, 1, 1);
+    writer.commit(replacement([(1, 2)].into_iter()));
+    drop(writer);
+    assert_eq!(found(&map, "code1"), Some(2));
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Put(u8, i64),
+    Deactivate(u8),
+    Remove(u8),
+    Replace(Vec<(u8, i64)>),
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let id = 1..i64::MAX;
+    let change = prop_oneof![
+        20 => (any::<u8>(), id.clone()).prop_map(|(code, id)| Change::Put(code, id)),
+        4 => any::<u8>().prop_map(Change::Deactivate),
+        8 => any::<u8>().prop_map(Change::Remove),
+        1 => prop::collection::vec((any::<u8>(), id), 0..200).prop_map(Change::Replace),
+    ];
+    prop::collection::vec(change, 0..400)
+}
+
+proptest! {
+    #[test]
+    fn it_holds_what_a_hash_map_would(changes in changes()) {
+        let (map, mut writer) = LinkMap::new();
+        let mut model = HashMap::<String, (i64, bool)>::new();
+        let code = |n: u8| format!("c{n}");
+        let target = |id: i64| format!("https://example.com/{}", "y".repeat((id % 900) as usize));
+        for change in changes {
+            match change {
+                Change::Put(n, id) => {
+                    writer.put(&link(&code(n), &target(id), id));
+                    model.insert(code(n), (id, true));
+                }
+                Change::Deactivate(n) => {
+                    writer.deactivate(&code(n));
+                    model.entry(code(n)).and_modify(|held| held.1 = false);
+                }
+                Change::Remove(n) => {
+                    writer.remove(&code(n));
+                    model.remove(&code(n));
+                }
+                Change::Replace(links) => {
+                    let mut replacement = Replacement::default();
+                    for (n, id) in &links {
+                        replacement.put(&link(&code(*n), &target(*id), *id));
+                    }
+                    writer.commit(replacement);
+                    model = links.into_iter().map(|(n, id)| (code(n), (id, true))).collect();
+                }
+            }
+            prop_assert_eq!(map.len(), model.len());
+        }
+        for n in 0..=u8::MAX {
+            let held = map.find(&code(n), |link| link.map(|link| {
+                assert_eq!(link.location(), target(link.url_id.get()));
+                (link.url_id.get(), link.active)
+            }));
+            prop_assert_eq!(held, model.get(&code(n)).copied());
+        }
+        let ids: BTreeMap<String, i64> = model.into_iter().map(|(code, (id, _))| (code, id)).collect();
+        prop_assert_eq!(all(&map), ids);
+    }
+}
