@@ -32,6 +32,7 @@ fn append(criterion: &mut Criterion) {
         limit: 64 << 30,
         floor: 0,
         sync_every: Duration::from_millis(100),
+        keep_shipped: Duration::from_secs(900),
     };
     // Nobody ships: what is measured is what a worker does.
     let (recorder, keeper, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new())).expect("a thread");
