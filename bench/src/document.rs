@@ -158,7 +158,7 @@ fn method(run: &Measured) -> String {
          Compare rows with each other, and with nothing that was measured elsewhere.\n\n\
          | | |\n|---|---|\n\
          | machine | {} cores ({}), {:.0} GiB, Linux {} |\n\
-         | load average before and after | {:.2}, {:.2} |\n\
+         | cores busy with something else when a turn began | {} |\n\
          | beside Tern | {} |\n\
          | links | codes of 6 characters, targets of 36 to 75; every eighth switched off |\n\
          | Tern | release build, over PostgreSQL and Redis on the same machine; PostgreSQL does not wait for its disk, and has the lowest priority during a turn, since it stands for a machine of its own |\n\
@@ -172,8 +172,7 @@ fn method(run: &Measured) -> String {
         machine.processor,
         machine.memory_gib,
         machine.kernel,
-        run.load[0],
-        run.load[1],
+        cell(run.others, 2),
         versions.join(", "),
     )
 }

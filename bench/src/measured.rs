@@ -132,8 +132,8 @@ pub struct Measured {
     pub versions: Vec<(&'static str, String)>,
     pub began: String,
     pub ended: String,
-    /// Load averages before and after.
-    pub load: [f64; 2],
+    /// Cores that were busy with something else when turns began.
+    pub others: Option<Figure>,
     pub one: Vec<Turns<Peak>>,
     pub two: Vec<Turns<Peak>>,
     /// Requests a second of the generator.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::cost::resident;
 use crate::idle;
-use crate::machine::{Machine, load_average, now, version};
+use crate::machine::{Machine, now, version};
 use crate::measured::{Case, Measured, Plan, Size, Turns, find};
 use crate::scene::{Links, Scene};
 use crate::servers::{Kind, Server, data};
@@ -23,7 +23,7 @@ fn cases() -> Vec<Case> {
 
 /// Measures everything that the plan asks for.
 pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
-    let (began, load_before) = (now(), load_average());
+    let began = now();
     let scene = Scene::set(binaries)?;
     let smallest = *plan.sizes.first().context("no links to measure with")?;
     let links = scene.links(smallest)?;
@@ -49,7 +49,7 @@ pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
             .into(),
         began,
         ended: now(),
-        load: [load_before, load_average()],
+        others: scene.others(),
         one,
         two,
         rate,

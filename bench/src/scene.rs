@@ -1,5 +1,6 @@
 //! What the servers stand on: the same links in every form, a PostgreSQL and a Redis of the run's own.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use tern_testkit::postgres::{Options, Postgres};
 use tern_testkit::redis::Redis;
 
 use crate::cost;
+use crate::figures::Figure;
+use crate::machine::busy_cores;
 use crate::sample::is_active;
 use crate::workload::{self, Asks, OWNERS};
 
@@ -24,6 +27,8 @@ pub struct Scene {
     pub postgres: Postgres,
     postmaster: u32,
     pub redis: Redis,
+    /// Before each turn: cores that were busy with something else.
+    others: RefCell<Vec<f64>>,
     /// Where `tern-redirector` and `tern-admin` are.
     binaries: PathBuf,
 }
@@ -51,6 +56,7 @@ impl Scene {
             directory: tempfile::Builder::new().prefix("tern-bench-").tempdir()?,
             postgres,
             postmaster,
+            others: RefCell::default(),
             redis: Redis::start_new(),
             binaries: binaries.canonicalize().context("build the binaries of the workspace first")?,
         })
@@ -59,10 +65,16 @@ impl Scene {
     /// Does `work` while PostgreSQL, which stands for a machine of its own, runs only when nobody who is measured wants
     /// the core.
     pub fn beside_postgres<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.others.borrow_mut().push(busy_cores());
         self.prioritise_postgres(LOWEST)?;
         let done = work();
         self.prioritise_postgres(0)?;
         done
+    }
+
+    /// Cores that were busy with something else when turns began.
+    pub fn others(&self) -> Option<Figure> {
+        Figure::of(self.others.take())
     }
 
     fn prioritise_postgres(&self, nice: i32) -> Result<()> {
