@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # What the tests and benchmarks start for themselves.
 SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
-.PHONY: help run test lint bench bench-map bench-propagation bench-load soak soak-coherence measure tools
+.PHONY: help run test lint bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -23,10 +23,17 @@ lint: tools ## Check the format and run clippy; warnings are errors
 soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count what is lost
 	target/release/tern-soak
 
-bench: tools ## Measure redirects beside nginx with wrk, in turns (about a minute)
-	@scripts/install-if-missing wrk:wrk nginx:nginx-light curl:curl
-	cargo build --release --locked --package tern
-	bench/wrk-beside-nginx
+bench: bench-tools ## Measure Tern beside nginx, HAProxy and others, up to 10,000,000 links; writes docs/PERFORMANCE_REPORT.md
+	cd bench && target/release/report
+
+bench-quick: bench-tools ## The same with 2,000 links in two minutes; writes bench/target/quick/PERFORMANCE_REPORT.md
+	cd bench && target/release/report --quick --output target/quick
+
+bench-tools: tools
+	@scripts/install-if-missing $(SERVERS) psql:postgresql-client wrk:wrk nginx:nginx-light haproxy:haproxy
+	cargo build --release --locked --package tern-redirector
+	cargo build --release --locked --package tern-admin
+	cd bench && cargo build --release --locked --bins
 
 bench-propagation: measure ## Measure how soon redirectors serve a change, 100 changes a second for a minute
 	target/release/tern-measure propagation 60

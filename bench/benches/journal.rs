@@ -18,7 +18,8 @@ fn click() -> Answered<'static> {
         original_url: "https://opal.example/lantern/cobalt-7c1d/harbor?ref=newsletter",
         at_micros: 1_700_000_000_000_000,
         client: Network::of([203, 0, 113, 7].into()),
-        user_agent: b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
+        user_agent:
+            b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
         referrer: b"https://news.example/",
     }
 }
@@ -31,6 +32,7 @@ fn append(criterion: &mut Criterion) {
         limit: 64 << 30,
         floor: 0,
         sync_every: Duration::from_millis(100),
+        keep_shipped: Duration::from_secs(900),
     };
     // Nobody ships: what is measured is what a worker does.
     let (recorder, keeper, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new())).expect("a thread");

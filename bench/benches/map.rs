@@ -1,6 +1,6 @@
 //! A look-up in each map: a hit, a miss and a 410, in a small map and in a large one.
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use tern_bench::maps::{Dash, Map, Ours, Papaya, Reader};
 use tern_bench::sample::{Kind, queries, text};
 
@@ -17,8 +17,8 @@ fn look_ups<M: Map>(criterion: &mut Criterion, links: u64) {
         let queries = queries(kind, links, 1 << 16);
         let mut codes = queries.iter().cycle();
         let mut reply = Vec::with_capacity(1 << 12);
-        let id = BenchmarkId::new(format!("{kind:?}/{}", M::NAME), links);
-        criterion.bench_function(&id.to_string(), |bencher| {
+        let name = format!("{kind:?}/{}/{links}", M::NAME);
+        criterion.bench_function(&name, |bencher| {
             bencher.iter(|| {
                 reply.clear();
                 codes.next().is_some_and(|code| reader.answer(text(code), &mut reply))

@@ -1,5 +1,19 @@
 //! What the benchmarks share.
 
+pub mod answer;
+pub mod charts;
+pub mod cost;
+pub mod document;
+pub mod figures;
+pub mod goals;
+pub mod idle;
+pub mod machine;
 pub mod maps;
 pub mod measure;
+pub mod measured;
+pub mod run;
 pub mod sample;
+pub mod scene;
+pub mod servers;
+pub mod turns;
+pub mod workload;

@@ -1,0 +1,45 @@
+//! may_minihttp with a constant 302: a yardstick, used as its own examples use it.
+
+use std::io;
+
+use anyhow::{Result, anyhow};
+use clap::Parser;
+use may_minihttp::{HttpServer, HttpService, Request, Response};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[arg(long)]
+    port: u16,
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Bytes of the `Location`.
+    #[arg(long, default_value_t = 56)]
+    location: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Constant {
+    /// It takes fields that live for ever, and no others.
+    location: &'static str,
+}
+
+impl HttpService for Constant {
+    fn call(&mut self, _request: Request, response: &mut Response) -> io::Result<()> {
+        response.status_code(302, "Found").header(self.location).header("Cache-Control: no-store");
+        Ok(())
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    // Pinned, a worker would wait for the load generator on its core while another core is free.
+    may::config().set_workers(arguments.workers).set_worker_pin(false);
+    let target = "x".repeat(arguments.location.saturating_sub(24));
+    let location = format!("Location: https://www.example.com/{target}");
+    let service = Constant { location: Box::leak(location.into_boxed_str()) };
+    let server = HttpServer(service).start(("127.0.0.1", arguments.port))?;
+    server.join().map_err(|_| anyhow!("the server panicked"))
+}

@@ -1,0 +1,98 @@
+//! What a running server has cost so far: CPU time and memory, from `/proc`.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::unistd::{SysconfVar, sysconf};
+
+/// The threads of Tern that store clicks and follow the store. Every other thread serves.
+const CONTROL: &str = "tern-control";
+
+/// CPU time, user and system, of a process and its children.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cpu {
+    pub serving: Duration,
+    pub control: Duration,
+}
+
+impl Cpu {
+    /// What the process `pid` and its children have used.
+    pub fn of(pid: u32) -> Result<Cpu> {
+        let hertz = sysconf(SysconfVar::CLK_TCK)?.context("the clock does not tick")?;
+        let mut ticks = [0; 2];
+        for pid in family(pid)? {
+            for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+                // A thread may end meanwhile.
+                let Ok(line) = fs::read_to_string(thread?.path().join("stat")) else { continue };
+                let (name, used) = thread_ticks(&line).context("/proc has another form")?;
+                ticks[usize::from(name == CONTROL)] += used;
+            }
+        }
+        let [serving, control] = ticks.map(|ticks| Duration::from_secs_f64(ticks as f64 / hertz as f64));
+        Ok(Cpu { serving, control })
+    }
+
+    pub fn since(self, before: Cpu) -> Cpu {
+        Cpu {
+            serving: self.serving.saturating_sub(before.serving),
+            control: self.control.saturating_sub(before.control),
+        }
+    }
+}
+
+/// Bytes of a process and its children that are in memory, pages of files included.
+pub fn resident(pid: u32) -> Result<u64> {
+    let mut total = 0;
+    for pid in family(pid)? {
+        total += resident_of(&fs::read_to_string(format!("/proc/{pid}/status"))?).context("/proc has another form")?;
+    }
+    Ok(total)
+}
+
+/// The process and its children.
+pub fn family(pid: u32) -> Result<Vec<u32>> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    let children = children.split_whitespace().map(str::parse::<u32>);
+    Ok([Ok(pid)].into_iter().chain(children).collect::<Result<_, _>>()?)
+}
+
+/// Name and clock ticks, user and system, of a line of `stat`. The name may hold anything, so the last `)` ends it.
+fn thread_ticks(line: &str) -> Option<(&str, u64)> {
+    let (head, tail) = line.rsplit_once(") ")?;
+    let (_, name) = head.split_once('(')?;
+    let mut fields = tail.split(' ').skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((name, user + system))
+}
+
+fn resident_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_stat() {
+        let line = "12 (a) (b c) S 1 12 12 0 -1 4194560 100 0 0 0 250 150 0 0 20 0 4 0 900 1 2";
+        assert_eq!(thread_ticks(line), Some(("a) (b c", 400)));
+        assert_eq!(thread_ticks("12 (x) S 1"), None);
+    }
+
+    #[test]
+    fn memory() {
+        assert_eq!(resident_of("Name:\tx\nVmRSS:\t    12 kB\nVmHWM: 13 kB\n"), Some(12 << 10));
+        assert_eq!(resident_of("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn this_process_costs_something() {
+        let pid = std::process::id();
+        assert!(resident(pid).unwrap() > 0);
+        assert_eq!(Cpu::of(pid).unwrap().control, Duration::ZERO);
+    }
+}

@@ -1,0 +1,197 @@
+//! The goals, and whether a run reached them. Pure.
+
+use std::time::Duration;
+
+use crate::figures::{Figure, thousands};
+use crate::measured::{Case, Measured, find, ratio};
+use crate::servers::Kind;
+use crate::turns::{Latencies, Peak};
+use crate::workload::{Asks, mean_payload};
+
+/// A goal beside what was measured for it in the same run.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub what: String,
+    pub goal: String,
+    pub yardstick: String,
+    pub result: String,
+    pub met: Met,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    Yes,
+    No,
+    /// This run, or this machine, cannot tell.
+    Open,
+}
+
+impl Met {
+    pub fn word(self) -> &'static str {
+        match self {
+            Met::Yes => "yes",
+            Met::No => "**no**",
+            Met::Open => "not shown",
+        }
+    }
+
+    fn if_at_most(value: f64, most: f64) -> Met {
+        // As precise as it is printed.
+        if (value * 100.0).round() <= (most * 100.0).round() { Met::Yes } else { Met::No }
+    }
+}
+
+const TERN: Case = Case::hits(Kind::Tern);
+const FLOOR: Case = Case::hits(Kind::Floor);
+
+fn serving(peak: Peak) -> f64 {
+    peak.serving
+}
+
+/// Every goal about redirects, memory and loading.
+pub fn rows(run: &Measured) -> Vec<Row> {
+    let mut rows = vec![cost(run, Kind::Floor, 1.10)];
+    rows.extend([Kind::MiniHttp, Kind::Nginx, Kind::NginxLog, Kind::HaProxy].map(|kind| cost(run, kind, 0.99)));
+    rows.push(click(run));
+    rows.extend([Asks::Misses, Asks::Gone].map(|asks| other_answer(run, asks)));
+    rows.push(many_links(run));
+    rows.push(latency(run, "p99", |seen| seen.p99));
+    rows.push(latency(run, "p99.9", |seen| seen.p999));
+    rows.extend([memory(run), full_load(run), start(run), two_workers(run), idle(run)]);
+    rows
+}
+
+fn row(what: &str, goal: &str, yardstick: String, result: Option<(String, Met)>) -> Row {
+    let (result, met) = result.unwrap_or_else(|| ("not measured".to_owned(), Met::Open));
+    Row { what: what.to_owned(), goal: goal.to_owned(), yardstick, result, met }
+}
+
+fn cost_of(run: &Measured, case: Case) -> String {
+    let figure = find(&run.one, case).and_then(|turns| turns.figure(serving));
+    figure.map_or_else(|| "not measured".to_owned(), |figure| format!("{figure:.2} us"))
+}
+
+fn cost(run: &Measured, kind: Kind, most: f64) -> Row {
+    let goal = if kind == Kind::Floor { "<= 1.10 x the floor".to_owned() } else { format!("below {}", kind.name()) };
+    let yardstick = format!("{} {}", kind.name(), cost_of(run, Case::hits(kind)));
+    let ratio = ratio(&run.one, TERN, Case::hits(kind), serving);
+    let result = ratio.map(|ratio| (format!("{ratio:.2} x"), Met::if_at_most(ratio.median, most)));
+    row("CPU per redirect, clicks on", &goal, yardstick, result)
+}
+
+fn click(run: &Measured) -> Row {
+    let silent = Case::hits(Kind::TernSilent);
+    let nanos = || {
+        let (on, off) = (find(&run.one, TERN)?.each(serving), find(&run.one, silent)?.each(serving));
+        Figure::of(on.iter().zip(off).map(|(on, off)| (on - off) * 1e3))
+    };
+    let result = nanos().map(|nanos| (format!("{nanos:.0} ns"), Met::if_at_most(nanos.median, 200.0)));
+    row("a click on the hot path", "<= 200 ns", format!("clicks off {}", cost_of(run, silent)), result)
+}
+
+fn other_answer(run: &Measured, asks: Asks) -> Row {
+    let ratio = ratio(&run.one, Case { kind: Kind::Tern, asks }, TERN, serving);
+    let result = ratio.map(|ratio| (format!("{ratio:.2} x"), Met::if_at_most(ratio.median, 1.0)));
+    let what = if asks == Asks::Misses { "CPU per miss (404)" } else { "CPU per 410" };
+    row(what, "no dearer than a hit", format!("a hit {}", cost_of(run, TERN)), result)
+}
+
+/// The numbers of links at both ends, if there are two.
+fn ends(run: &Measured) -> Option<(u64, u64)> {
+    let (least, most) = (*run.plan.sizes.first()?, *run.plan.sizes.last()?);
+    (least < most).then_some((least, most))
+}
+
+fn many_links(run: &Measured) -> Row {
+    let compare = || {
+        let (least, most) = ends(run)?;
+        let (few, many) = (run.size(Kind::Tern, least)?.serving(), run.size(Kind::Tern, most)?.serving());
+        let ratio = Figure::ratio(&many, &few)?;
+        let yardstick = format!("{} links {:.2} us", thousands(least as f64, 0), Figure::of(few)?);
+        Some((most, yardstick, ratio))
+    };
+    let (most, yardstick, result) = match compare() {
+        Some((most, yardstick, ratio)) => {
+            (most, yardstick, Some((format!("{ratio:.2} x"), Met::if_at_most(ratio.median, 1.10))))
+        }
+        None => (10_000_000, String::new(), None),
+    };
+    let what = format!("CPU per redirect, {} links", thousands(most as f64, 0));
+    row(&what, "<= 1.10 x of that with 2,000", yardstick, result)
+}
+
+fn latency(run: &Measured, name: &str, value: impl Fn(Latencies) -> f64 + Copy) -> Row {
+    let floor = find(&run.steady, FLOOR).and_then(|turns| turns.figure(value));
+    let yardstick = floor.map_or_else(String::new, |floor| format!("floor {floor:.0} us"));
+    let ratio = ratio(&run.steady, TERN, FLOOR, value);
+    let result = ratio.map(|ratio| (format!("{ratio:.2} x"), Met::if_at_most(ratio.median, 1.2)));
+    row(&format!("{name} at half of peak, clicks on"), "<= 1.2 x the floor's", yardstick, result)
+}
+
+fn memory(run: &Measured) -> Row {
+    let measure = || {
+        let (_, most) = ends(run)?;
+        let size = run.size(Kind::Tern, most)?;
+        let payload = mean_payload(most);
+        let beyond = run.bytes_per_link(size, size.resident)? - payload;
+        Some((payload, format!("payload + {beyond:.1} bytes"), Met::if_at_most(beyond, 32.0)))
+    };
+    let measured = measure();
+    let yardstick = measured.as_ref().map_or_else(String::new, |(payload, ..)| format!("payload {payload:.1} bytes"));
+    row("memory per link", "payload + 32 bytes", yardstick, measured.map(|(_, result, met)| (result, met)))
+}
+
+fn seconds(times: &[Duration]) -> Vec<f64> {
+    times.iter().map(Duration::as_secs_f64).collect()
+}
+
+fn full_load(run: &Measured) -> Row {
+    let measure = || {
+        let (_, most) = ends(run)?;
+        let size = run.size(Kind::Tern, most)?;
+        let psql = Figure::of(seconds(&size.psql).iter().map(|seconds| most as f64 / seconds))?;
+        // Rows a second, so the inverse of the times.
+        let ratio = Figure::ratio(&seconds(&size.psql), &seconds(&size.starts))?;
+        let met = if ratio.median >= 0.5 { Met::Yes } else { Met::No };
+        Some((format!("psql {psql:.0} rows/s"), format!("{ratio:.2} x"), met))
+    };
+    let measured = measure();
+    let yardstick = measured.as_ref().map_or_else(String::new, |(psql, ..)| psql.clone());
+    let result = measured.map(|(_, result, met)| (result, met));
+    row("full load from PostgreSQL", ">= 0.5 x the rows/s of psql", yardstick, result)
+}
+
+fn start(run: &Measured) -> Row {
+    let measure = || {
+        let (_, most) = ends(run)?;
+        let each = seconds(&run.size(Kind::Tern, most)?.restarts).into_iter().map(|s| s * 5e6 / most as f64);
+        Figure::of(each)
+    };
+    let result = measure().map(|each| (format!("{each:.2} s"), Met::if_at_most(each.median, 1.0)));
+    row("start from the snapshot file", "<= 1 s for each 5,000,000", String::new(), result)
+}
+
+fn two_workers(run: &Measured) -> Row {
+    let both = || {
+        let per_second = |peak: Peak| peak.per_second;
+        let one = find(&run.one, TERN)?.figure(per_second)?;
+        let two = find(&run.two, TERN)?.figure(per_second)?;
+        Some((one, two))
+    };
+    let result = both().map(|(one, two)| {
+        let ratio = two.median / one.median;
+        // Two workers and two threads of wrk.
+        let has_room = run.machine.cores >= 4;
+        let met = if ratio >= 1.8 { Met::Yes } else { Met::No };
+        (format!("{ratio:.2} x"), if has_room { met } else { Met::Open })
+    });
+    let yardstick = both().map_or_else(String::new, |(one, _)| format!("one worker {one:.0}/s"));
+    row("one worker to two", ">= 1.8 x, where the generator leaves the cores free", yardstick, result)
+}
+
+fn idle(run: &Measured) -> Row {
+    let beyond = (run.idle.resident - run.idle.stack) / 1024.0;
+    let result = (format!("{beyond:.1} KiB"), Met::if_at_most(beyond, 8.0));
+    let yardstick = format!("stack {:.1} KiB", run.idle.stack / 1024.0);
+    row("idle connection", "<= 8 KiB beyond its stack", yardstick, Some(result))
+}

@@ -1,0 +1,221 @@
+//! What the servers stand on: the same links in every form, a PostgreSQL and a Redis of the run's own.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+use tern_testkit::postgres::{Options, Postgres};
+use tern_testkit::redis::Redis;
+
+use crate::cost;
+use crate::figures::Figure;
+use crate::machine::busy_cores;
+use crate::sample::is_active;
+use crate::workload::{self, Asks, OWNERS};
+
+const LOWEST: i32 = 19;
+
+/// Everything that is there before the first server.
+#[derive(Debug)]
+pub struct Scene {
+    pub directory: TempDir,
+    pub postgres: Postgres,
+    postmaster: u32,
+    pub redis: Redis,
+    /// Before each turn: cores that were busy with something else.
+    others: RefCell<Vec<f64>>,
+    /// Where `tern-redirector` and `tern-admin` are.
+    binaries: PathBuf,
+}
+
+/// A number of links, as each server wants them.
+#[derive(Debug)]
+pub struct Links {
+    pub count: u64,
+    pub database: String,
+    pub database_url: String,
+    /// Holds the lists of codes and the maps of nginx and HAProxy.
+    directory: PathBuf,
+}
+
+impl Scene {
+    pub fn set(binaries: &Path) -> Result<Scene> {
+        let options = Options::default()
+            .set("shared_buffers", "1GB")
+            .set("max_wal_size", "8GB")
+            .set("checkpoint_timeout", "1h")
+            .set("maintenance_work_mem", "512MB");
+        let postgres = Postgres::start_new(&options);
+        let postmaster = postmaster(&postgres)?;
+        Ok(Scene {
+            directory: tempfile::Builder::new().prefix("tern-bench-").tempdir()?,
+            postgres,
+            postmaster,
+            others: RefCell::default(),
+            redis: Redis::start_new(),
+            binaries: binaries.canonicalize().context("build the binaries of the workspace first")?,
+        })
+    }
+
+    /// Does `work` while PostgreSQL, which stands for a machine of its own, runs only when nobody who is measured wants
+    /// the core.
+    pub fn beside_postgres<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.others.borrow_mut().push(busy_cores());
+        self.prioritise_postgres(LOWEST)?;
+        let done = work();
+        self.prioritise_postgres(0)?;
+        done
+    }
+
+    /// Cores that were busy with something else when turns began.
+    pub fn others(&self) -> Option<Figure> {
+        Figure::of(self.others.take())
+    }
+
+    fn prioritise_postgres(&self, nice: i32) -> Result<()> {
+        for pid in cost::family(self.postmaster)? {
+            // One that ends meanwhile is in nobody's way.
+            if let Err(error) = set_priority(pid, nice)
+                && Path::new(&format!("/proc/{pid}")).exists()
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn binary(&self, name: &str) -> Result<PathBuf> {
+        let path = self.binaries.join(name);
+        ensure!(path.exists(), "{name} is not there: cargo build --release --workspace");
+        Ok(path)
+    }
+
+    /// The program of wrk.
+    pub fn script() -> Result<PathBuf> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("codes.lua");
+        ensure!(path.exists(), "codes.lua is not there any more");
+        Ok(path)
+    }
+
+    /// A database with `count` links, and the lists of codes.
+    pub fn links(&self, count: u64) -> Result<Links> {
+        let database_url = self.postgres.create_database();
+        let database = database_url.rsplit('/').next().unwrap_or_default().to_owned();
+        let directory = self.directory.path().join(format!("links-{count}"));
+        fs::create_dir_all(&directory)?;
+        let links = Links { count, database, database_url, directory };
+        for asks in Asks::ALL {
+            workload::write_codes(&links.codes(asks), asks, count)?;
+        }
+        self.migrate(&links)?;
+        self.fill(&links)?;
+        Ok(links)
+    }
+
+    fn migrate(&self, links: &Links) -> Result<()> {
+        let mut admin = Command::new(self.binary("tern-admin")?);
+        admin.arg("migrate").env_clear().env("DATABASE_URL", &links.database_url).env("REDIS_URL", self.redis.url());
+        let output = admin.env("LOG_FILE", self.directory.path().join("migrate.log")).output()?;
+        ensure!(output.status.success(), "tern-admin migrate: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// Without the triggers that count and announce rows: nobody lists them, and nobody follows them yet.
+    fn fill(&self, links: &Links) -> Result<()> {
+        let owners = format!(
+            "INSERT INTO users (username, email, created_at)
+             SELECT 'user' || n, 'user' || n || '@mail.example', now() FROM generate_series(1, {OWNERS}) AS n"
+        );
+        self.postgres.psql(&links.database, &owners);
+        let mut psql = psql(&links.database_url);
+        psql.args(["-c", "SET session_replication_role = replica"]);
+        psql.args([
+            "-c",
+            "COPY urls (id, user_id, short_code, original_url, is_active, created_at, updated_at) FROM STDIN",
+        ]);
+        let mut psql = psql.args(["-c", "VACUUM ANALYZE urls"]).stdin(Stdio::piped()).spawn()?;
+        let mut input = BufWriter::new(psql.stdin.take().context("psql has no input")?);
+        workload::write_rows(&mut input, links.count)?;
+        drop(input.into_inner());
+        ensure!(psql.wait()?.success(), "psql did not take the links");
+        Ok(())
+    }
+
+    /// How long psql takes to read what a redirector loads, and to throw it away.
+    pub fn time_psql(&self, links: &Links) -> Result<Duration> {
+        let started = Instant::now();
+        let copy = "\\copy (SELECT short_code, id, user_id, original_url, is_active FROM urls) to /dev/null";
+        let status = psql(&links.database_url).args(["-c", copy]).status()?;
+        ensure!(status.success(), "psql did not give the links");
+        Ok(started.elapsed())
+    }
+}
+
+/// The first process of the server.
+fn postmaster(postgres: &Postgres) -> Result<u32> {
+    let data = postgres.psql("postgres", "SHOW data_directory");
+    let file = fs::read_to_string(Path::new(data.trim()).join("postmaster.pid"))?;
+    Ok(file.lines().next().context("PostgreSQL has no process")?.parse()?)
+}
+
+/// A priority both for a process and, where the kernel makes a group of each session, for its group: of the groups, each
+/// has as much as any other, whatever is in it.
+fn set_priority(pid: u32, nice: i32) -> Result<()> {
+    let nice = nice.to_string();
+    let output = Command::new("renice").args(["-n", &nice, "-p", &pid.to_string()]).output()?;
+    // Up again, only root may go.
+    let is_refused = !output.status.success() && nice == LOWEST.to_string();
+    ensure!(!is_refused, "renice: {}", String::from_utf8_lossy(&output.stderr));
+    let group = format!("/proc/{pid}/autogroup");
+    while fs::read_to_string(&group).is_ok_and(|text| !text.trim_end().ends_with(&format!(" {nice}"))) {
+        match fs::write(&group, &nice) {
+            // It may not be asked often.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => pause(Duration::from_millis(100)),
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn psql(url: &str) -> Command {
+    let mut psql = Command::new("psql");
+    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url]);
+    psql
+}
+
+impl Links {
+    /// The list of codes to ask for.
+    pub fn codes(&self, asks: Asks) -> PathBuf {
+        self.directory.join(asks.file_name())
+    }
+
+    /// The links as a file of lines, of which `line` makes one of a code and a target. Those switched off are left out:
+    /// nobody else has a word for them.
+    pub fn map_file(&self, name: &str, line: impl Fn(&str, &str) -> String) -> Result<PathBuf> {
+        let path = self.directory.join(name);
+        let mut file = BufWriter::new(File::create(&path)?);
+        for n in (0..self.count).filter(|n| is_active(*n)) {
+            writeln!(file, "{}", line(&workload::code(n), &workload::target(n)))?;
+        }
+        file.flush()?;
+        Ok(path)
+    }
+}
+
+/// Another program of this package.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    ensure!(path.exists(), "{name} is not there: cargo build --release --bins");
+    Ok(path)
+}
+
+/// Waits a moment before something outside is asked again.
+pub fn pause(duration: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "one thread that has nothing else to do")]
+    std::thread::sleep(duration);
+}

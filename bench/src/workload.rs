@@ -1,0 +1,126 @@
+//! The links that are loaded into every server, and the codes that it is asked for: always the same.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::sample::{self, is_active};
+
+/// Owners of the links; each has as many.
+pub const OWNERS: u64 = 400;
+
+/// The most codes that a load generator draws from: more than any cache holds of what they lead to.
+const MOST_CODES: u64 = 500_000;
+
+/// The code of the `n`th link.
+pub fn code(n: u64) -> String {
+    sample::text(&sample::code(n)).to_owned()
+}
+
+/// Where the `n`th link leads: 36 to 75 bytes, 55.5 on average.
+pub fn target(n: u64) -> String {
+    format!("https://www.example.com/{n:08}/{}", "x".repeat((3 + n * 7 % 40) as usize))
+}
+
+/// The mean length of a code and a target together, which is what a map of links has to hold, in bytes.
+pub fn mean_payload(links: u64) -> f64 {
+    let bytes: u64 = (0..links).map(|n| 6 + 36 + n * 7 % 40).sum();
+    bytes as f64 / links as f64
+}
+
+/// What a load generator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Links that lead somewhere.
+    Hits,
+    /// Codes that no link has.
+    Misses,
+    /// Links that are switched off.
+    Gone,
+}
+
+impl Asks {
+    pub const ALL: [Asks; 3] = [Asks::Hits, Asks::Misses, Asks::Gone];
+
+    /// What is answered if all is well.
+    pub fn status(self) -> u16 {
+        match self {
+            Asks::Hits => 302,
+            Asks::Misses => 404,
+            Asks::Gone => 410,
+        }
+    }
+
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Asks::Hits => "hits",
+            Asks::Misses => "misses",
+            Asks::Gone => "gone",
+        }
+    }
+
+    fn accepts(self, n: u64, links: u64) -> bool {
+        match self {
+            Asks::Hits => n < links && is_active(n),
+            Asks::Misses => n >= links,
+            Asks::Gone => n < links && !is_active(n),
+        }
+    }
+
+    fn codes(self, links: u64) -> impl Iterator<Item = String> {
+        let range = if self == Asks::Misses { links..2 * links } else { 0..links };
+        // Evenly spread over the range, with a step that does not keep to the eighths.
+        let step = ((range.end - range.start) / MOST_CODES).max(1) | 1;
+        range.step_by(step as usize).filter(move |n| self.accepts(*n, links)).map(code)
+    }
+}
+
+/// Writes the codes to ask for, one a line.
+pub fn write_codes(path: &Path, asks: Asks, links: u64) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    asks.codes(links).try_for_each(|code| writeln!(file, "{code}"))?;
+    file.flush()
+}
+
+/// Writes the links as rows of `urls (id, user_id, short_code, original_url, is_active, created_at, updated_at)`,
+/// in the text format of COPY.
+pub fn write_rows(into: &mut impl Write, links: u64) -> io::Result<()> {
+    const WHEN: &str = "2026-01-01 00:00:00+00";
+    (0..links).try_for_each(|n| {
+        let (code, target, active) = (code(n), target(n), is_active(n));
+        writeln!(into, "{}\t{}\t{code}\t{target}\t{active}\t{WHEN}\t{WHEN}", n + 1, n % OWNERS + 1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_differ_and_have_six_characters() {
+        let codes: HashSet<_> = (0..50_000).map(code).collect();
+        assert_eq!(codes.len(), 50_000);
+        assert!(codes.iter().all(|code| code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_alphanumeric())));
+    }
+
+    #[test]
+    fn the_payload_is_what_code_and_target_take() {
+        let bytes: usize = (0..2_000).map(|n| code(n).len() + target(n).len()).sum();
+        assert_eq!(mean_payload(2_000), bytes as f64 / 2_000.0);
+        assert!((0..100).all(|n| (36..=75).contains(&target(n).len())));
+    }
+
+    #[test]
+    fn each_list_asks_for_what_it_says() {
+        let links: HashSet<_> = (0..2_000).map(code).collect();
+        let off: HashSet<_> = (0..2_000).filter(|n| !is_active(*n)).map(code).collect();
+        let codes = |asks: Asks| asks.codes(2_000).collect::<Vec<_>>();
+        assert_eq!((codes(Asks::Hits).len(), codes(Asks::Gone).len(), codes(Asks::Misses).len()), (1_750, 250, 2_000));
+        assert!(codes(Asks::Hits).iter().all(|code| links.contains(code) && !off.contains(code)));
+        assert!(codes(Asks::Gone).iter().all(|code| off.contains(code)));
+        assert!(!codes(Asks::Misses).iter().any(|code| links.contains(code)));
+        assert!((400_000..=500_000).contains(&Asks::Hits.codes(10_000_000).count()));
+    }
+}
