@@ -15,10 +15,12 @@ test: tools ## Run every test; installs what they need (Debian, as root or with 
 	@scripts/install-if-missing $(SERVERS) openssl:openssl
 	cargo build --workspace --locked
 	cargo test --workspace --locked
+	cd bench && cargo test --locked --lib --bins
 
 lint: tools ## Check the format and run clippy; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cd bench && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings
 
 soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count what is lost
 	target/release/tern-soak
