@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::follower::Follower;
 pub use crate::followers::Verdict;
-use crate::followers::{Followers, History};
+use crate::followers::{self, Followers, History};
 use crate::{Fleet, eventually, percentile};
 
 /// Clients at a time: enough for batches, and few enough for a machine of two cores.
@@ -186,4 +187,35 @@ pub async fn fail_over() -> Verdict {
     println!("{} clicks were lost with the primary's last commits, and shipped again", fleet.metric(0, again).await);
     assert!(history.refused.is_empty() && history.unanswered.is_empty(), "redirects went on");
     verdict
+}
+
+/// How long single clicks take to be events, beside `rate` others a second or none: p50 and p99.
+pub async fn lag(probes: usize, rate: Option<u32>) -> [Duration; 2] {
+    let fleet = Fleet::start(1, &[]).await;
+    let code = fleet.code(1).await;
+    let address = &fleet.redirectors[0].addresses[0];
+    let others = rate.map(|rate| Followers::start(CLIENTS, address, &code, Some(rate)));
+    if others.is_some() {
+        let committed = async || fleet.metric(0, "tern_clicks_committed_total").await;
+        eventually("others are stored", async || committed().await > 2_000.0).await;
+    }
+    let mut session = fleet.session();
+    let mut probe = Follower::connect(address).await.unwrap();
+    let mut times = Vec::new();
+    for _ in 0..probes {
+        let seen = session.ask("SELECT coalesce(max(id), 0) FROM events");
+        let name = followers::name();
+        assert_eq!(probe.follow(&code, name).await.unwrap(), 302);
+        let clicked = Instant::now();
+        let sql = format!("SELECT count(*) FROM events WHERE id > {seen} AND details->>'referrer' = '{name}'");
+        eventually("the click is an event", async || session.ask(&sql) == "1").await;
+        times.push(clicked.elapsed());
+    }
+    let answered = match others {
+        Some(others) => others.finish().await.answered.len(),
+        None => 0,
+    };
+    let [p50, p99] = [0.5, 0.99].map(|share| percentile(&times, share));
+    println!("{probes} clicks beside {answered} others, {rate:?} a second: events after p50 {p50:?}, p99 {p99:?}");
+    [p50, p99]
 }

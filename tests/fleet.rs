@@ -1,9 +1,9 @@
 //! Two redirectors, an admin, a PostgreSQL and a Redis.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, redirect};
@@ -13,6 +13,7 @@ use tern_testkit::redis::Redis;
 use tern_testkit::relay::Relay;
 
 use crate::plane::{Plane, command};
+use crate::session::Session;
 
 /// Everything that serves, and what it was told.
 #[derive(Debug)]
@@ -286,32 +287,23 @@ impl Fleet {
 
     /// Runs SQL in a transaction that stays open.
     pub fn hold(&self, sql: &str) -> Held {
-        let mut psql = Command::new("psql")
-            .args(["-qAtX", "-d", &self.database_url])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = psql.stdin.take().unwrap();
-        writeln!(input, "BEGIN; {sql}; SELECT 'held';").unwrap();
-        let mut said = String::new();
-        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-        assert_eq!(said, "held\n");
-        Held { psql, input }
+        let mut session = self.session();
+        assert_eq!(session.ask(&format!("BEGIN; {sql}; SELECT 'held'")), "held");
+        Held(session)
+    }
+
+    /// A connection to the fleet's database, past Tern.
+    pub fn session(&self) -> Session {
+        Session::open(&self.database_url)
     }
 }
 
 /// An open transaction.
 #[derive(Debug)]
-pub struct Held {
-    psql: Child,
-    input: ChildStdin,
-}
+pub struct Held(Session);
 
 impl Held {
-    pub fn commit(mut self) {
-        writeln!(self.input, "COMMIT;").unwrap();
-        drop(self.input);
-        assert!(self.psql.wait().unwrap().success());
+    pub fn commit(self) {
+        self.0.finish("COMMIT");
     }
 }

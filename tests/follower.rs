@@ -1,5 +1,7 @@
-//! Looks what a redirector serves as often and as cheaply as can be: what it takes of the machine, it takes from those
-//! whom it measures.
+//! Follows links over one connection, as cheaply as can be: what it takes of the machine, it takes from those whom it
+//! measures.
+
+use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,26 +14,60 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub async fn connect(address: &str) -> Follower {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Follower { stream, answer: Vec::new() }
+    pub async fn connect(address: &str) -> io::Result<Follower> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Follower { stream, answer: Vec::new() })
     }
 
     /// Whether the code leads to `target` now. A HEAD, so that looking leaves no click.
-    pub async fn leads_to(&mut self, code: &str, target: &str) -> bool {
-        let request = format!("HEAD /{code} HTTP/1.1\r\nHost: fleet.example\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).await.unwrap();
+    pub async fn leads_to(&mut self, code: &str, target: &str) -> io::Result<bool> {
+        self.ask(&format!("HEAD /{code} HTTP/1.1\r\nHost: fleet.example\r\n\r\n"), false).await?;
+        Ok(self.field("location") == Some(target))
+    }
+
+    /// Follows the code and leaves a click that carries this name as its referrer; the status.
+    pub async fn follow(&mut self, code: &str, name: u64) -> io::Result<u16> {
+        let request =
+            format!("GET /{code} HTTP/1.1\r\nHost: fleet.example\r\nUser-Agent: follower\r\nReferer: {name}\r\n\r\n");
+        self.ask(&request, true).await?;
+        let status = self.head().get(9..12).and_then(|status| status.parse().ok());
+        status.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Sends a request and reads the whole answer.
+    async fn ask(&mut self, request: &str, has_body: bool) -> io::Result<()> {
+        self.stream.write_all(request.as_bytes()).await?;
         self.answer.clear();
-        while !self.answer.ends_with(b"\r\n\r\n") {
-            let read = self.stream.read_buf(&mut self.answer).await.unwrap();
-            assert!(read > 0, "the redirector closed the connection");
+        let head = loop {
+            if let Some(end) = self.answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read().await?;
+        };
+        let length = self.field("content-length").filter(|_| has_body).and_then(|length| length.parse().ok());
+        while self.answer.len() < head + length.unwrap_or(0) {
+            self.read().await?;
         }
-        let answer = std::str::from_utf8(&self.answer).unwrap();
-        let location = answer.lines().find_map(|line| {
+        Ok(())
+    }
+
+    async fn read(&mut self) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.answer).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn head(&self) -> &str {
+        let end = self.answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(0);
+        std::str::from_utf8(&self.answer[..end]).unwrap_or_default()
+    }
+
+    fn field(&self, wanted: &str) -> Option<&str> {
+        self.head().lines().find_map(|line| {
             let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("location").then_some(value)
-        });
-        location == Some(target)
+            name.eq_ignore_ascii_case(wanted).then_some(value)
+        })
     }
 }

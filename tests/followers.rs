@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::follower::Follower;
 
 /// No server that lives takes so long to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -16,6 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The name of the next request, of all clients of this process: each has one of its own, which its event carries as
 /// its referrer, and none is sent twice.
 static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A name that no other request has.
+pub fn name() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Clients on connections that they keep.
 #[derive(Debug)]
@@ -115,23 +120,23 @@ impl Client {
             pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
             pace
         });
-        let mut connection: Option<TcpStream> = None;
+        let mut connection: Option<Follower> = None;
         while !*self.stop.borrow() {
             if let Some(pace) = &mut pace {
                 pace.tick().await;
             }
-            let Some(stream) = &mut connection else {
+            let Some(follower) = &mut connection else {
                 let address = self.addresses.borrow_and_update().clone();
-                match timeout(PATIENCE, TcpStream::connect(&address)).await {
-                    Ok(Ok(stream)) => connection = Some(stream),
+                match timeout(PATIENCE, Follower::connect(&address)).await {
+                    Ok(Ok(follower)) => connection = Some(follower),
                     // Nobody listens: wait until somebody is said to, or a moment.
                     _ => drop(timeout(Duration::from_millis(5), self.addresses.changed()).await),
                 }
                 continue;
             };
-            let name = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = name();
             let sent = Instant::now();
-            match timeout(PATIENCE, follow(stream, &self.code, name)).await {
+            match timeout(PATIENCE, follower.follow(&self.code, name)).await {
                 Ok(Ok(302)) => {
                     self.history.answered.push(name);
                     self.history.times.push(sent.elapsed());
@@ -145,33 +150,4 @@ impl Client {
         }
         self.history
     }
-}
-
-/// One request and its whole answer; the status.
-async fn follow(stream: &mut TcpStream, code: &str, name: u64) -> std::io::Result<u16> {
-    let request = format!("GET /{code} HTTP/1.1\r\nHost: t.example\r\nUser-Agent: follower\r\nReferer: {name}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut head = Vec::new();
-    let end = loop {
-        if let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-            break end + 4;
-        }
-        if stream.read_buf(&mut head).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-    };
-    let text = std::str::from_utf8(&head[..end]).map_err(std::io::Error::other)?;
-    let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
-    let length =
-        text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-    let mut left = length.unwrap_or(0usize).saturating_sub(head.len() - end);
-    let mut body = [0; 1024];
-    while left > 0 {
-        let read = stream.read(&mut body[..left.min(1024)]).await?;
-        if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        left -= read;
-    }
-    Ok(status)
 }

@@ -9,9 +9,9 @@ mod mutations;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tern_tests::clicks::{Verdict, database_away, fail_over, kill_database, kill_redirector};
+use tern_tests::clicks::{Verdict, database_away, fail_over, kill_database, kill_redirector, lag};
 
-const DRILLS: [&str; 5] = ["requests", "redirector", "database", "failover", "away"];
+const DRILLS: [&str; 6] = ["requests", "redirector", "database", "failover", "lag", "away"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,6 +35,12 @@ async fn main() -> ExitCode {
             "failover" => {
                 for _ in 0..10 {
                     assert_eq!(fail_over().await, Verdict::default());
+                }
+            }
+            "lag" => {
+                for (rate, most) in [(None, 50), (Some(10_000), 2_000)] {
+                    let [_, p99] = lag(300, rate).await;
+                    assert!(p99 < Duration::from_millis(most), "{p99:?}");
                 }
             }
             _ => assert_eq!(database_away(Duration::from_secs(600), 10_000).await, Verdict::default()),

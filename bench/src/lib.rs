@@ -1,6 +1,7 @@
 //! What the benchmarks share.
 
 pub mod answer;
+pub mod append;
 pub mod charts;
 pub mod cost;
 pub mod document;
@@ -17,3 +18,4 @@ pub mod scene;
 pub mod servers;
 pub mod turns;
 pub mod workload;
+pub mod yardstick;

@@ -78,16 +78,3 @@ pub fn answers(reader: &impl Reader, queries: &[[u8; 6]]) -> f64 {
     });
     seconds * 1e9 / queries.len() as f64
 }
-
-/// Median, least and most.
-#[derive(Clone, Copy, Debug)]
-pub struct Spread {
-    pub median: f64,
-    pub least: f64,
-    pub most: f64,
-}
-
-pub fn spread(mut values: Vec<f64>) -> Spread {
-    values.sort_by(f64::total_cmp);
-    Spread { median: values[values.len() / 2], least: values[0], most: values[values.len() - 1] }
-}

@@ -141,6 +141,8 @@ pub struct Measured {
     pub steady: Vec<Turns<Latencies>>,
     pub sizes: Vec<Size>,
     pub idle: Idle,
+    /// Nanoseconds for a click where it is recorded.
+    pub append: Figure,
 }
 
 impl Measured {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::append;
 use crate::cost::resident;
 use crate::idle;
 use crate::machine::{Machine, now, version};
@@ -56,6 +57,7 @@ pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
         steady,
         sizes,
         idle,
+        append: append::measure()?,
     })
 }
 

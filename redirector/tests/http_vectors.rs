@@ -10,5 +10,5 @@ use tern_redirector::http::Limits;
 fn every_vector_is_answered_right() {
     let limits = Limits { header_timeout: Duration::from_secs(3), ..Limits::default() };
     let (server, _) = support::serve(limits);
-    support::vectors::run_all(server.local_addr(), support::TARGET);
+    support::conformance::run_all(server.local_addr(), support::TARGET);
 }

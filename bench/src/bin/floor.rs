@@ -11,17 +11,7 @@ use anyhow::Result;
 use clap::Parser;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
-
-#[derive(Debug, Parser)]
-struct Arguments {
-    #[arg(long)]
-    port: u16,
-    #[arg(long, default_value_t = 1)]
-    workers: usize,
-    /// Bytes of the `Location`.
-    #[arg(long, default_value_t = 56)]
-    location: usize,
-}
+use tern_bench::yardstick::Arguments;
 
 /// Where a worker hears of new connections; connections themselves are numbered from 0.
 const NEWS: u64 = u64::MAX;

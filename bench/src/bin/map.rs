@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use tern_bench::figures::Figure;
 use tern_bench::maps::{Dash, Map, Ours, Papaya, Reader, replacement};
-use tern_bench::measure::{Counting, allocated, answers, processor_time, resident, spread, time};
+use tern_bench::measure::{Counting, allocated, answers, processor_time, resident, time};
 use tern_bench::sample::{self, Kind, queries};
 use tern_redirector::link_map::LinkMap;
 use tern_redirector::replica::file;
@@ -23,7 +24,7 @@ fn main() -> Result<()> {
     let what = arguments.next().context("map look-ups|memory|replacement|start [links]")?;
     let links: u64 = arguments.next().map_or(Ok(1_000_000), |links| links.parse())?;
     match what.as_str() {
-        "look-ups" => look_ups(links),
+        "look-ups" => look_ups(links)?,
         "memory" => memory(links)?,
         "memory-of-dashmap" => memory_of::<Dash>(links),
         "memory-of-papaya" => memory_of::<Papaya>(links),
@@ -36,30 +37,35 @@ fn main() -> Result<()> {
 }
 
 /// In turns, on one thread; then while another thread changes a thousand links a second.
-fn look_ups(links: u64) {
+fn look_ups(links: u64) -> Result<()> {
     println!(
-        "{links} links, ns of the processor for a look-up with its copy into the reply: median (least..most) of {ROUNDS} turns"
+        "{links} links, ns of the processor for a look-up with its copy into the reply: median (least to most) of {ROUNDS} turns"
     );
-    let pinning = spread((0..ROUNDS).map(|_| pins()).collect());
-    println!("  a pin alone: {:.1} ({:.1}..{:.1})", pinning.median, pinning.least, pinning.most);
+    println!("  a pin alone: {:.1}", figure((0..ROUNDS).map(|_| pins()))?);
     let (mut dash, mut papaya, mut ours) = (Dash::load(links), Papaya::load(links), Ours::load(links));
     for updates in [0, 1_000] {
         for kind in Kind::ALL {
             let queries = queries(kind, links, QUERIES);
             let mut taken: [Vec<f64>; 3] = Default::default();
             for _ in 0..ROUNDS {
-                taken[0].push(turn(&mut dash, &queries, links, updates));
-                taken[1].push(turn(&mut papaya, &queries, links, updates));
-                taken[2].push(turn(&mut ours, &queries, links, updates));
+                taken[0].push(turn(&mut dash, &queries, links, updates)?);
+                taken[1].push(turn(&mut papaya, &queries, links, updates)?);
+                taken[2].push(turn(&mut ours, &queries, links, updates)?);
             }
-            let [dash, papaya, ours] = taken.map(spread);
+            let [dash, papaya, ours] = taken.map(figure);
+            let (dash, papaya, ours) = (dash?, papaya?, ours?);
             print!("  {updates:>4} updates/s {kind:?}:");
             for (name, it) in [(Dash::NAME, dash), (Papaya::NAME, papaya), (Ours::NAME, ours)] {
-                print!("  {name} {:.1} ({:.1}..{:.1})", it.median, it.least, it.most);
+                print!("  {name} {it:.1}");
             }
             println!("  ours/dashmap {:.2}  ours/papaya {:.2}", ours.median / dash.median, ours.median / papaya.median);
         }
     }
+    Ok(())
+}
+
+fn figure(values: impl IntoIterator<Item = f64>) -> Result<Figure> {
+    Figure::of(values).context("nothing was measured")
 }
 
 fn pins() -> f64 {
@@ -67,10 +73,10 @@ fn pins() -> f64 {
     processor_time(pins).1 * 1e9 / QUERIES as f64
 }
 
-fn turn<M: Map + Send>(map: &mut M, queries: &[[u8; 6]], links: u64, updates: u64) -> f64 {
+fn turn<M: Map + Send>(map: &mut M, queries: &[[u8; 6]], links: u64, updates: u64) -> Result<f64> {
     let reader = map.reader();
     if updates == 0 {
-        return answers(&reader, queries);
+        return Ok(answers(&reader, queries));
     }
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -90,7 +96,7 @@ fn turn<M: Map + Send>(map: &mut M, queries: &[[u8; 6]], links: u64, updates: u6
             taken.push(answers(&reader, queries));
         }
         is_over.store(true, Ordering::Relaxed);
-        spread(taken).median
+        Ok(figure(taken)?.median)
     })
 }
 
@@ -194,21 +200,13 @@ fn start(links: u64) -> Result<()> {
         anyhow::Ok([reading, committing, (read_wall + commit_wall).as_secs_f64()])
     });
     let rounds = rounds.collect::<Result<Vec<_>>>()?;
-    let [reading, committing, wall] = [0, 1, 2].map(|n| spread(rounds.iter().map(|round| round[n]).collect()));
+    let [reading, committing, wall] = [0, 1, 2].map(|n| figure(rounds.iter().map(|round| round[n])));
+    let (reading, committing, wall) = (reading?, committing?, wall?);
     println!(
-        "{links} links, a file of {} MiB, written in {writing:.2?}; processor: read and checked in {:.2} s ({:.2}..{:.2}), \
-         committed in {:.2} s ({:.2}..{:.2}), {:.2} s for each 5,000,000; on the clock {:.2} s ({:.2}..{:.2})",
+        "{links} links, a file of {} MiB, written in {writing:.2?}; processor, s: read and checked {reading:.2}, committed \
+         {committing:.2}, {:.2} for each 5,000,000; on the clock {wall:.2}",
         path.metadata()?.len() >> 20,
-        reading.median,
-        reading.least,
-        reading.most,
-        committing.median,
-        committing.least,
-        committing.most,
         (reading.median + committing.median) * 5e6 / links as f64,
-        wall.median,
-        wall.least,
-        wall.most,
     );
     Ok(())
 }

@@ -5,20 +5,10 @@ use std::io;
 use anyhow::{Result, anyhow};
 use clap::Parser;
 use may_minihttp::{HttpServer, HttpService, Request, Response};
+use tern_bench::yardstick::Arguments;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-#[derive(Debug, Parser)]
-struct Arguments {
-    #[arg(long)]
-    port: u16,
-    #[arg(long, default_value_t = 1)]
-    workers: usize,
-    /// Bytes of the `Location`.
-    #[arg(long, default_value_t = 56)]
-    location: usize,
-}
 
 #[derive(Clone, Debug)]
 struct Constant {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test helper fails the test that calls it")]
 
 pub(crate) mod client;
+pub(crate) mod conformance;
 pub(crate) mod vectors;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -172,7 +172,7 @@ async fn every_http_vector_is_answered_right_by_the_whole_redirector() {
     assert!(loaded.status.success(), "{}", text(&loaded.stderr));
     let tern = Tern::start_in(directory, &[], &[("HEADER_TIMEOUT", "3s"), ("CLICK_QUEUE", "1000000")]);
     let address = tern.fast.parse().unwrap();
-    tokio::task::spawn_blocking(move || crate::vectors::run_all(address, target)).await.unwrap();
+    tokio::task::spawn_blocking(move || crate::conformance::run_all(address, target)).await.unwrap();
 
     let redirects = tern.metric("tern_redirects_total{outcome=\"redirect\"}").await;
     assert!(redirects > 300.0, "{redirects}");

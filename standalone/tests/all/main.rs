@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
-/// The vectors of the redirect port, and the raw client that they need.
+/// The vectors of the redirect port, what sends them, and the raw client that it needs.
 #[expect(dead_code, reason = "the redirector's own tests use the rest")]
 #[path = "../../../redirector/tests/support/client.rs"]
 mod client;
+#[path = "../../../redirector/tests/support/conformance.rs"]
+mod conformance;
 #[path = "../../../redirector/tests/support/vectors.rs"]
 mod vectors;
 

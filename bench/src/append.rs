@@ -1,0 +1,92 @@
+//! What a click costs where it is recorded: a record appended to a mapped file, with the segments and syncs that come
+//! with that, and nobody who ships.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use prometheus::Registry;
+use tern_common::Id;
+use tern_redirector::clicks::journal::{Answered, Keeper};
+use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
+use tern_redirector::metrics::ClickMetrics;
+
+use crate::figures::Figure;
+
+/// Clicks that come one after another before a server does something else again.
+const BURST: u32 = 64;
+
+/// Bursts in all: some 80 MiB of clicks.
+const BURSTS: u32 = 5_000;
+
+/// A journal of its own in a directory of its own.
+#[derive(Debug)]
+pub struct Desk {
+    pub recorder: Recorder,
+    keeper: Keeper,
+    _directory: tempfile::TempDir,
+}
+
+impl Desk {
+    pub fn set() -> Result<Desk> {
+        let directory = tempfile::tempdir()?;
+        let config = JournalConfig {
+            root: directory.path().join("clicks"),
+            segment: 4 << 20,
+            limit: 64 << 30,
+            floor: 0,
+            sync_every: Duration::from_millis(100),
+            keep_shipped: Duration::from_secs(900),
+        };
+        let (recorder, keeper, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new()))?;
+        Ok(Desk { recorder, keeper, _directory: directory })
+    }
+
+    /// Time of so many clicks, in bursts at a pace that a server can reach, whatever it does in between.
+    pub fn record(&self, clicks: u64) -> Duration {
+        let click = click();
+        let (mut spent, mut left) = (Duration::ZERO, clicks);
+        while left > 0 {
+            let burst = left.min(u64::from(BURST));
+            let started = Instant::now();
+            for _ in 0..burst {
+                self.recorder.record(&click, 0);
+            }
+            spent += started.elapsed();
+            left -= burst;
+            let resume = Instant::now() + Duration::from_micros(250);
+            while Instant::now() < resume {
+                std::hint::spin_loop();
+            }
+        }
+        spent
+    }
+
+    pub fn close(self) {
+        self.recorder.close();
+        self.keeper.finish();
+    }
+}
+
+/// Nanoseconds for a click: the median of bursts, with the least and the most.
+pub fn measure() -> Result<Figure> {
+    let desk = Desk::set()?;
+    let burst = || desk.record(BURST.into()).as_secs_f64() * 1e9 / f64::from(BURST);
+    let figure = Figure::of((0..BURSTS).map(|_| burst()));
+    desk.close();
+    figure.context("nothing was measured")
+}
+
+/// A browser's click on a link of ordinary length.
+fn click() -> Answered<'static> {
+    Answered {
+        url_id: Id::new(123_456).expect("it is positive"),
+        owner_id: Id::new(42).expect("it is positive"),
+        short_code: "Lh1hFP",
+        original_url: "https://opal.example/lantern/cobalt-7c1d/harbor?ref=newsletter",
+        at_micros: 1_700_000_000_000_000,
+        client: Network::of([203, 0, 113, 7].into()),
+        user_agent:
+            b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
+        referrer: b"https://news.example/",
+    }
+}
