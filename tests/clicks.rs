@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::follower::Follower;
 pub use crate::followers::Verdict;
 use crate::followers::{self, Followers, History};
-use crate::{Fleet, eventually, percentile};
+use crate::{Fleet, PATIENCE, eventually, percentile};
 
 /// Clients at a time: enough for batches, and few enough for a machine of two cores.
 const CLIENTS: usize = 8;
@@ -28,17 +28,31 @@ fn events(fleet: &Fleet) -> HashMap<u64, usize> {
     rows.lines().filter_map(count).collect()
 }
 
-/// Waits until no redirector has anything to ship, and judges.
-async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
-    eventually("every click is an event", async || {
-        let mut pending = 0.0;
+/// Waits until no redirector has anything to ship, for as long as something moves.
+async fn all_shipped(fleet: &Fleet) {
+    let (mut committed, mut moved) = (0.0, Instant::now());
+    loop {
+        let (mut pending, mut now) = (0.0, 0.0);
         for redirector in 0..fleet.redirectors.len() {
             pending += fleet.metric(redirector, "tern_clicks_pending").await;
+            now += fleet.metric(redirector, "tern_clicks_committed_total").await;
         }
-        // Those of a process that has just been killed are counted once they are taken over.
-        pending == 0.0 && history.judge(&events(fleet)).lost == 0
-    })
-    .await;
+        if pending == 0.0 {
+            return;
+        }
+        if now > committed {
+            (committed, moved) = (now, Instant::now());
+        }
+        assert!(moved.elapsed() < PATIENCE, "{pending} clicks wait, and none is shipped");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until no redirector has anything to ship, and judges.
+async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
+    all_shipped(fleet).await;
+    // Those of a process that has just been killed are pending once they are taken over.
+    eventually("every click is an event", async || history.judge(&events(fleet)).lost == 0).await;
     // Once more after the shippers have looked around: what is shipped twice by mistake would come then.
     tokio::time::sleep(LOOK_AROUND).await;
     history.judge(&events(fleet))
@@ -111,7 +125,7 @@ pub async fn database_away(time: Duration, rate: u32) -> Verdict {
     let pending = fleet.metric(0, "tern_clicks_pending").await;
     fleet.postgres.start();
     let back = Instant::now();
-    eventually("every click is shipped", async || fleet.metric(0, "tern_clicks_pending").await == 0.0).await;
+    all_shipped(&fleet).await;
     let drained = back.elapsed();
     let [p99_before, p99_away] = [&before, &away].map(|part| percentile(&part.times, 0.99));
     println!(
@@ -141,20 +155,16 @@ pub async fn disk_full() {
     let dropped = "tern_clicks_dropped_total{reason=\"disk\"}";
     let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, None);
     eventually("the disk is full", async || fleet.metric(0, dropped).await > 1_000.0).await;
+    let full = fleet.metric(0, "tern_clicks_pending").await;
     std::fs::remove_file(&ballast).unwrap();
     let freed = Instant::now();
-    let mut last = fleet.metric(0, dropped).await;
-    eventually("clicks are recorded again", async || {
-        let now = fleet.metric(0, dropped).await;
-        std::mem::replace(&mut last, now) == now
-    })
-    .await;
+    eventually("clicks are recorded again", async || fleet.metric(0, "tern_clicks_pending").await > full + 300.0).await;
     let recovered = freed.elapsed();
     let history = followers.finish().await;
     let lost = fleet.metric(0, dropped).await;
     let pending = fleet.metric(0, "tern_clicks_pending").await;
     fleet.postgres.start();
-    eventually("every click is shipped", async || fleet.metric(0, "tern_clicks_pending").await == 0.0).await;
+    all_shipped(&fleet).await;
     let verdict = history.judge(&events(&fleet));
     told("disk full", &history, verdict);
     println!("{lost} counted as dropped, {pending} waited; recorded again {recovered:?} after there was room");

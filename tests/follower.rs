@@ -20,10 +20,10 @@ impl Follower {
         Ok(Follower { stream, answer: Vec::new() })
     }
 
-    /// Whether the code leads to `target` now. A HEAD, so that looking leaves no click.
-    pub async fn leads_to(&mut self, code: &str, target: &str) -> io::Result<bool> {
+    /// Where the code leads now. A HEAD, so that looking leaves no click.
+    pub async fn target(&mut self, code: &str) -> io::Result<Option<String>> {
         self.ask(&format!("HEAD /{code} HTTP/1.1\r\nHost: fleet.example\r\n\r\n"), false).await?;
-        Ok(self.field("location") == Some(target))
+        Ok(self.field("location").map(str::to_owned))
     }
 
     /// Follows the code and leaves a click that carries this name as its referrer; the status.

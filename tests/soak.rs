@@ -23,12 +23,8 @@ async fn main() -> ExitCode {
     for drill in DRILLS.into_iter().filter(|name| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)) {
         match drill {
             "requests" => {
-                let seed = rand::random();
-                println!("seed {seed}");
-                println!(
-                    "{:?}: each was answered the same in one piece and in several",
-                    mutations::run(10_000_000, seed)
-                );
+                let run = mutations::run(10_000_000, rand::random());
+                println!("{run:?}: each was answered the same in one piece and in several, and memory stayed flat");
             }
             "redirector" => assert_eq!(kill_redirector(1_000).await, Verdict::default()),
             "database" => assert_eq!(kill_database(200).await, Verdict::default()),

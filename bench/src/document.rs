@@ -150,9 +150,10 @@ fn method(run: &Measured) -> String {
     let versions: Vec<_> = run.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     format!(
         "## How to read it\n\n\
-         Every figure is a median with its least and most in brackets.\n\
+         A figure with brackets is a median with its least and most; one without was measured once.\n\
          Servers are measured in turns, each once in every round, so that what the machine does to one it does to all; \
-         ratios are taken round by round.\n\
+         ratios of such turns are taken round by round, and those of one worker to two are of medians.\n\
+         A goal is met if every round met it, and missed if every round missed it; in between it is in doubt.\n\
          The honest figure is CPU per request (user and system, from `/proc/<pid>/task/*/stat`): it holds still while \
          the load generator shares the machine.\n\
          Compare rows with each other, and with nothing that was measured elsewhere.\n\n\
@@ -183,7 +184,7 @@ fn goals_table(run: &Measured) -> String {
         let goals::Row { what, goal, yardstick, result, met } = row;
         text += &format!("| {what} | {goal} | {yardstick} | {result} | {} |\n", met.word());
     }
-    text + "\n"
+    text + "\nWhat holds back where a goal is missed, and what was tried: [decision 36](DECISION_LOG.md).\n\n"
 }
 
 fn peaks_table(turns: &[Turns<Peak>]) -> String {
@@ -240,7 +241,7 @@ fn scaling(run: &Measured) -> String {
 fn sizes_section(run: &Measured) -> String {
     let mut text = format!(
         "## From {} to {} links\n\n\
-         One worker, {} rounds of {} s, all of these servers in turns; codes are drawn from 500,000 of the links.\n\
+         One worker, {} rounds of {} s, all of these servers in turns; codes are drawn from an even part of the links, at most 500,000.\n\
          Memory per link is what the process has more than the one with the fewest links, for each link more.\n\
          \"Load\" is the time from the start of the process until it can answer: of Tern by a full load from PostgreSQL.\n\n\
          | server | links | CPU serving, us | memory, MiB | memory per link, bytes | code and target, bytes | load, s |\n\

@@ -23,6 +23,11 @@ impl Figure {
         Some(Figure { median, least, most })
     }
 
+    /// What was measured once.
+    pub fn once(value: f64) -> Figure {
+        Figure { median: value, least: value, most: value }
+    }
+
     /// The ratio of what was measured in turns: of the first to the second of each round.
     pub fn ratio(of: &[f64], to: &[f64]) -> Option<Figure> {
         Figure::of(of.iter().zip(to).map(|(of, to)| of / to))

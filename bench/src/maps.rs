@@ -68,6 +68,16 @@ impl Reader for Arc<LinkMap> {
     }
 }
 
+/// Copies where the link leads, as a reply does.
+#[inline]
+fn answered(link: Option<&Link>, into: &mut Vec<u8>) -> bool {
+    let active = link.filter(|link| link.active);
+    if let Some(link) = active {
+        into.extend_from_slice(link.target.location().as_bytes());
+    }
+    active.is_some()
+}
+
 /// What decision 11 had: a counted reference for the queue of clicks.
 #[derive(Debug)]
 pub struct Papaya(Arc<papaya::HashMap<ShortCode, Arc<Link>, RandomState>>);
@@ -96,13 +106,7 @@ impl Map for Papaya {
 impl Reader for Arc<papaya::HashMap<ShortCode, Arc<Link>, RandomState>> {
     #[inline]
     fn answer(&self, code: &str, into: &mut Vec<u8>) -> bool {
-        match self.pin().get(code) {
-            Some(link) if link.active => {
-                into.extend_from_slice(link.target.location().as_bytes());
-                true
-            }
-            _ => false,
-        }
+        answered(self.pin().get(code).map(|link| &**link), into)
     }
 }
 
@@ -134,12 +138,6 @@ impl Map for Dash {
 impl Reader for Arc<dashmap::DashMap<ShortCode, Link, RandomState>> {
     #[inline]
     fn answer(&self, code: &str, into: &mut Vec<u8>) -> bool {
-        match self.get(code) {
-            Some(link) if link.active => {
-                into.extend_from_slice(link.target.location().as_bytes());
-                true
-            }
-            _ => false,
-        }
+        answered(self.get(code).as_deref(), into)
     }
 }

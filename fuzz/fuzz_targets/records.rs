@@ -1,4 +1,4 @@
-//! Bytes of a segment: no click that was not written, no record twice, no panic.
+//! Bytes of a segment: no panic, and an end. What is read is held to what was written by the proptests of `segment.rs`.
 
 #![no_main]
 

@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,9 @@ const DESCRIPTORS: u64 = CROWD as u64 + 500;
 /// may not be enough for both ends.
 const CROWD_FOR: &str = "TERN_TEST_CROWD_FOR";
 
+/// What the crowd says once its half heads are on their way.
+const SENT: &str = "sent";
+
 #[test]
 fn honest_clients_are_served_beside_a_crowd() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -37,7 +40,7 @@ fn honest_clients_are_served_beside_a_crowd() {
     }
 }
 
-/// Connects, and for each line that is read does the next thing: nothing, then half a head on each connection.
+/// Connects, and when it is told to sends half a head on each connection; says when that is done.
 fn be_the_crowd(addr: SocketAddr) {
     let mut lines = std::io::stdin().lines();
     let crowd: Vec<TcpStream> = (0..CROWD).map(|_| TcpStream::connect(addr).unwrap()).collect();
@@ -45,6 +48,7 @@ fn be_the_crowd(addr: SocketAddr) {
         for mut stream in &crowd {
             stream.write_all(b"GET /CODE12 HTTP/1.1\r\nHost: t").unwrap();
         }
+        println!("{SENT}");
         lines.next();
     }
 }
@@ -59,13 +63,16 @@ fn serve_beside_a_crowd() {
     let itself = std::env::current_exe().unwrap();
     let mut crowd = Command::new(itself);
     crowd.args(["--exact", "honest_clients_are_served_beside_a_crowd"]).env(CROWD_FOR, addr.to_string());
-    let mut crowd = crowd.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    crowd.arg("--nocapture").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut crowd = crowd.spawn().unwrap();
+    let mut said = BufReader::new(crowd.stdout.take().unwrap()).lines();
     let mut told = crowd.stdin.take().unwrap();
     eventually("all are accepted", || server.stats().open.load(Ordering::Relaxed) >= CROWD as u64);
     let each = (resident_kib() - memory) as f64 / CROWD as f64;
     let beside_idle = p99(&honest_times(addr));
 
     told.write_all(b"\n").unwrap();
+    assert!(said.any(|line| line.unwrap().ends_with(SENT)), "the crowd ended");
     let beside_slow = p99(&honest_times(addr));
 
     let over = AtomicBool::new(false);
@@ -91,7 +98,7 @@ fn serve_beside_a_crowd() {
     // What of a stack is touched, and eight KiB beside it.
     assert!(each < 8.0 + 12.0, "{each} KiB");
     for (what, p99) in [("idle", beside_idle), ("slow", beside_slow), ("malformed", beside_malformed)] {
-        assert!(p99 < alone * 10 + Duration::from_millis(20), "{what}: {p99:?} against {alone:?}");
+        assert!(p99 < alone * 10 + Duration::from_millis(100), "{what}: {p99:?} against {alone:?}");
     }
     drop(told);
     assert!(crowd.wait().unwrap().success());

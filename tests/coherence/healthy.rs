@@ -33,7 +33,8 @@ const CLIENTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_says_two_of_two_is_never_stale() {
-    let fleet = Arc::new(Fleet::start(0, &[]).await);
+    // Time enough for a machine that does other things: what is tested is that no answer is stale.
+    let fleet = Arc::new(Fleet::start(0, &[("VISIBLE_WAIT", "5s")]).await);
     let clients = (0..CLIENTS).map(|client| {
         let fleet = Arc::clone(&fleet);
         tokio::spawn(async move {
@@ -85,7 +86,7 @@ async fn live_and_die(fleet: &Fleet, target: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_thousand_open_transactions_both_redirectors_are_waited_for() {
     let postgres = Options::default().set("max_prepared_transactions", "1200");
-    let fleet = Fleet::set(Scene { links: 1, postgres, ..Scene::default() }).await;
+    let fleet = Fleet::set(Scene { links: 1, postgres, settings: &[("VISIBLE_WAIT", "5s")], ..Scene::default() }).await;
     // Prepared transactions are open without a connection each. They are named once a later one has ended.
     let open: String =
         (0..1200).map(|n| format!("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'open{n}';")).collect();

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::Registry;
+use tern_common::Id;
 use tern_common::event::{EventFilter, EventType};
 use tern_common::store::{Page, SqliteStore, Store};
-use tern_common::url::NewUrl;
-use tern_common::user::{Email, NewUser, Username};
-use tern_common::{Id, ShortCode, TargetUrl};
 use tern_redirector::clicks::journal::{Answered, Keeper};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::links::{eventually, insert_link, new_store};
 
 /// Small, so that a few hundred clicks fill some.
 pub const SEGMENT: usize = 64 << 10;
@@ -39,22 +39,13 @@ pub struct Journals {
 impl Desk {
     pub async fn set() -> Desk {
         let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
-        let user = NewUser { username: Username::parse("ada").unwrap(), email: Email::parse("a@b.example").unwrap() };
-        let owner = store.insert_user(user).await.unwrap().id;
-        let mut desk = Desk { store: Arc::new(store), url_id: owner, owner, directory };
-        desk.url_id = desk.insert_url("CODE12").await;
-        desk
+        let (store, owner) = new_store(&directory.path().join("tern.db")).await;
+        let url_id = insert_link(&store, owner, "CODE12").await;
+        Desk { store: Arc::new(store), url_id, owner, directory }
     }
 
     pub async fn insert_url(&self, code: &str) -> Id {
-        let url = NewUrl {
-            user_id: self.owner,
-            short_code: ShortCode::parse(code).unwrap(),
-            original_url: TargetUrl::parse("https://example.com/").unwrap(),
-            title: None,
-        };
-        self.store.insert_url(url).await.unwrap().value.id
+        insert_link(&*self.store, self.owner, code).await
     }
 
     pub fn database(&self) -> PathBuf {
@@ -200,13 +191,5 @@ impl Journals {
             let _ = shipping.await;
         }
         tokio::task::spawn_blocking(move || self.keeper.finish()).await.unwrap();
-    }
-}
-
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(30), "never came true: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -10,7 +10,8 @@ use tern_common::store::SqliteStore;
 use tern_redirector::clicks::JournalConfig;
 use tern_redirector::clicks::journal::{journals, segments};
 
-use crate::desk::{Desk, eventually};
+use crate::desk::Desk;
+use crate::links::eventually;
 
 /// The segments of all journals.
 fn segment_files(desk: &Desk) -> Vec<PathBuf> {

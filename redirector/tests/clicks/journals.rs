@@ -7,7 +7,8 @@ use tern_common::store::Store;
 use tern_redirector::clicks::JournalConfig;
 use tern_redirector::clicks::journal::Answered;
 
-use crate::desk::{Desk, SEGMENT, eventually};
+use crate::desk::{Desk, SEGMENT};
+use crate::links::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_recorded_click_becomes_one_event_across_segments() {

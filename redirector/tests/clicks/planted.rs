@@ -2,17 +2,16 @@
 
 use rusqlite::{Connection, params};
 
-use crate::desk::{Desk, eventually};
+use crate::desk::Desk;
+use crate::links::eventually;
 
 /// Progress in a file of its own, or in a transaction of its own, is behind the clicks after a crash between the two.
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_outside_the_transaction_is_found_out() {
     let desk = Desk::set().await;
-    let journals = desk.open_unshipped(&desk.config());
-    desk.record(&journals, 0..2_000);
-    journals.close().await;
     let journals = desk.open(&desk.config());
-    eventually("some are stored", async || journals.metric("tern_clicks_committed_total") > 0.0).await;
+    desk.record(&journals, 0..1_000);
+    journals.all_shipped().await;
     let database = Connection::open(desk.database()).unwrap();
     let before: Vec<(String, i64, i64, i64)> = database
         .prepare("SELECT journal, segment, \"offset\", sequence FROM click_journals")
@@ -21,6 +20,7 @@ async fn progress_outside_the_transaction_is_found_out() {
         .unwrap()
         .map(Result::unwrap)
         .collect();
+    desk.record(&journals, 1_000..2_000);
     journals.all_shipped().await;
     journals.close().await;
     desk.assert_exactly(0..2_000).await;

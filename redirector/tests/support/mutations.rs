@@ -88,8 +88,13 @@ impl Service for Codes {
     }
 }
 
-/// Tries `count` inputs. The same seed makes the same inputs.
+/// How much more memory a process may hold after any number of inputs, in KiB: what its allocator keeps.
+const GROWTH: u64 = 16 * 1024;
+
+/// Tries `count` inputs. The seed is told first, since a panic or a hang tells nothing.
 pub(crate) fn run(count: u64, seed: u64) -> Run {
+    println!("mutations of seed {seed}");
+    let before = resident_kib();
     let mut random = SmallRng::seed_from_u64(seed);
     let seeds: Vec<Vec<u8>> = SEEDS.iter().map(|seed| seed.replace('|', "\r\n").into_bytes()).collect();
     let limits = Limits { head_bytes: 2048, ..Limits::default() };
@@ -122,7 +127,16 @@ pub(crate) fn run(count: u64, seed: u64) -> Run {
         total.answers += answers;
         total.redirects += redirects;
     }
+    let grown = resident_kib().saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} KiB more than before");
     total
+}
+
+/// What this process holds of memory.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    resident.expect("a line VmRSS")
 }
 
 fn connection() -> Exchange {

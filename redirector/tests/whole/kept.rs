@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tern_common::store::{SqliteStore, Store};
 use tern_common::url::UrlChange;
 
-use crate::scene::{Scene, drain, eventually, lock_out};
+use crate::links::eventually;
+use crate::scene::{Scene, drain, lock_out};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_serves_from_the_file_while_the_store_is_away() {

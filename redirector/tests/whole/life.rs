@@ -8,7 +8,8 @@ use tern_common::store::{SqliteStore, Store};
 use tern_common::url::{NewUrl, UrlChange};
 use tern_common::{ShortCode, TargetUrl};
 
-use crate::scene::{Scene, drain, eventually, lock_out};
+use crate::links::eventually;
+use crate::scene::{Scene, drain, lock_out};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_first_load_nothing_is_said_to_be_absent() {

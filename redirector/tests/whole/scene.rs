@@ -3,18 +3,17 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use reqwest::{Client, redirect};
+use tern_common::Id;
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::config::{Reader, Variables};
 use tern_common::store::{SqliteStore, Store};
-use tern_common::url::NewUrl;
-use tern_common::user::{Email, NewUser, Username};
-use tern_common::{Id, ShortCode, TargetUrl};
 use tern_redirector::Redirector;
 use tern_redirector::config::RedirectorConfig;
+
+use crate::links::{insert_link, new_store};
 
 pub struct Scene {
     pub store: Arc<SqliteStore>,
@@ -27,9 +26,7 @@ pub struct Scene {
 impl Scene {
     pub async fn set() -> Scene {
         let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
-        let user = NewUser { username: Username::parse("ada").unwrap(), email: Email::parse("a@b.example").unwrap() };
-        let owner = store.insert_user(user).await.unwrap().id;
+        let (store, owner) = new_store(&directory.path().join("tern.db")).await;
         let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
         Scene { store: Arc::new(store), bus: Arc::new(LocalBus::new()), owner, client, directory }
     }
@@ -39,13 +36,7 @@ impl Scene {
     }
 
     pub async fn insert(&self, code: &str) -> Id {
-        let url = NewUrl {
-            user_id: self.owner,
-            short_code: ShortCode::parse(code).unwrap(),
-            original_url: TargetUrl::parse("https://example.com/").unwrap(),
-            title: None,
-        };
-        self.store.insert_url(url).await.unwrap().value.id
+        insert_link(&*self.store, self.owner, code).await
     }
 
     pub async fn start(&self) -> Redirector {
@@ -90,14 +81,6 @@ pub async fn drain(redirector: Redirector) -> u64 {
     let deadline = redirector.drain_deadline();
     redirector.drain_connections(deadline).await;
     redirector.finish(deadline).await
-}
-
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(30), "never came true: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Takes the database away from everybody else, until the connection is dropped.

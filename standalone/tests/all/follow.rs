@@ -170,7 +170,7 @@ async fn every_http_vector_is_answered_right_by_the_whole_redirector() {
     std::fs::write(directory.path().join("urls.csv"), urls).unwrap();
     let loaded = run(&mut tern(directory.path(), &["load", "users.csv", "urls.csv"]));
     assert!(loaded.status.success(), "{}", text(&loaded.stderr));
-    let tern = Tern::start_in(directory, &[], &[("HEADER_TIMEOUT", "3s"), ("CLICK_QUEUE", "1000000")]);
+    let tern = Tern::start_in(directory, &[], &[("HEADER_TIMEOUT", "3s")]);
     let address = tern.fast.parse().unwrap();
     tokio::task::spawn_blocking(move || crate::conformance::run_all(address, target)).await.unwrap();
 
