@@ -39,7 +39,7 @@ const DRAIN: Duration = Duration::from_secs(8);
 pub struct RedirectorConfig {
     /// `REDIRECTOR_LISTEN`: the fast port.
     pub listen: SocketAddr,
-    /// `REDIRECTOR_OPS_LISTEN`: `/live`, `/ready`, `/metrics`; never public.
+    /// `REDIRECTOR_OPS_LISTEN`: `/live`, `/ready`, `/metrics`, `/dropped`; never public.
     pub ops_listen: SocketAddr,
     /// `REDIRECTOR_WORKERS`: threads that serve redirects.
     pub workers: usize,

@@ -17,7 +17,7 @@ use crate::metrics::RedirectCounters;
 use crate::miss_budget::MissBudget;
 use crate::redirect::{Outcome, code_of_path, decide};
 
-/// Everything a request for a short code needs. Shared by all workers; nothing in it is locked.
+/// Everything a request for a short code needs. Shared by all workers; none of them waits in it for another.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) map: Arc<LinkMap>,
@@ -26,6 +26,9 @@ pub struct Engine {
     pub(crate) misses: MissBudget,
     pub(crate) proxies: Proxies,
     pub(crate) counters: RedirectCounters,
+    /// Threads that serve redirects, and those of another port that follows codes.
+    pub(crate) workers: usize,
+    pub(crate) other_recorders: usize,
 }
 
 /// A request for a short code, whichever port it came to.
@@ -37,7 +40,8 @@ pub struct Visit<'a> {
     pub is_get: bool,
     pub at: SystemTime,
     pub peer: IpAddr,
-    /// A number that threads do not share, mostly: they count and record beside each other.
+    /// The number of the worker, or of [`Engine::beside_workers`]: threads with different ones count and record beside
+    /// each other.
     pub affinity: usize,
 }
 
@@ -52,6 +56,12 @@ pub trait Fields<'a> {
 }
 
 impl Engine {
+    /// A number for a visit that no worker serves, out of the way of the workers'. Visits at one time had better differ
+    /// in `n`.
+    pub fn beside_workers(&self, n: usize) -> usize {
+        self.workers + n % self.other_recorders.max(1)
+    }
+
     /// Whether the map was loaded, so that an absent code is known to be absent.
     pub fn is_ready(&self) -> bool {
         self.map.is_loaded()

@@ -7,7 +7,7 @@
 //!     link_map    code -> link; lock-free reads, one writer
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the one writer of the map; follows the store
-//! ops         the second port: /live /ready /metrics
+//! ops         the second port: /live /ready /metrics /dropped
 //! ```
 
 pub mod clicks;
@@ -101,6 +101,8 @@ impl Redirector {
             misses: MissBudget::new(config.miss_burst, config.misses_per_second),
             proxies: config.trusted_proxies.clone(),
             counters: RedirectCounters::new(lanes),
+            workers: config.workers,
+            other_recorders: config.other_recorders,
         });
         http::configure_runtime(config.workers);
         let server = Server::adopt(listener, config.limits.clone(), Arc::clone(&engine))

@@ -40,7 +40,9 @@ pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'
 
 /// Shows `then` what is to become of a request for `code`. `then` must not yield.
 pub fn decide<R>(map: &LinkMap, code: Option<&str>, then: impl FnOnce(Outcome<'_>) -> R) -> R {
-    let absent = || if map.is_loaded() { Outcome::NotFound } else { Outcome::NotReady };
+    // Asked before the look-up: what is absent from the map of before its first load says nothing.
+    let is_loaded = map.is_loaded();
+    let absent = || if is_loaded { Outcome::NotFound } else { Outcome::NotReady };
     let Some(code) = code else { return then(absent()) };
     map.find(code, |link| {
         then(match link {

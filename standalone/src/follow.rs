@@ -28,7 +28,7 @@ pub async fn follow_code(
         is_get,
         at: SystemTime::now(),
         peer: peer.ip().to_canonical(),
-        affinity: usize::from(peer.port()),
+        affinity: engine.beside_workers(peer.port().into()),
     };
     engine.follow(&visit, &HeaderFields(request.headers()), |outcome, code| {
         let message = message(&outcome, code).concat();

@@ -57,8 +57,17 @@ type Told = Option<JournalState>;
 pub(super) struct Batch {
     pub(super) clicks: Vec<Click>,
     pub(super) to: Option<JournalPosition>,
-    /// When the first of them was answered.
+    /// When the first and the last of them were answered.
     pub(super) oldest: Option<SystemTime>,
+    pub(super) newest: Option<SystemTime>,
+}
+
+/// Where records end in a segment.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// For now: it is being filled.
+    Growing(u64),
+    Final(u64),
 }
 
 /// What became of clicks between two sayings of the store.
@@ -144,27 +153,29 @@ impl Backlog {
 
     /// The next records, up to `max` of them; none if everything is in the store.
     pub(super) fn read(&mut self, max: usize) -> io::Result<Batch> {
-        while let Some(end) = self.segment_end()? {
+        while let Some(found) = self.segment_end()? {
+            let (End::Growing(end) | End::Final(end)) = found;
             if self.at.1 < end {
                 let batch = self.read_to(end, max)?;
                 if batch.to.is_some() {
                     return Ok(batch);
                 }
-            } else if !self.next_segment()? {
+            } else if matches!(found, End::Growing(_)) || !self.next_segment()? {
                 break;
             }
         }
         Ok(Batch::default())
     }
 
-    /// Where records end in the segment that is read, for now. A segment that is not there ends where we are: what was in
-    /// it is missing, as the numbers of the records behind will tell.
-    fn segment_end(&mut self) -> io::Result<Option<u64>> {
+    /// Where records end in the segment that is read. A segment that is not there ends where we are: what was in it is
+    /// missing, as the numbers of the records behind will tell.
+    fn segment_end(&mut self) -> io::Result<Option<End>> {
         let (number, offset) = self.at;
         match &self.source {
             Source::Own(lane) => match lane.published() {
                 None => return Ok(None),
-                Some((segment, end)) if segment == number => return Ok(Some(end)),
+                // Whatever is written meanwhile, there or in the next segment, is seen the next time.
+                Some((segment, end)) if segment == number => return Ok(Some(End::Growing(end))),
                 Some(_) => {}
             },
             Source::Left(_) if self.is_done => return Ok(None),
@@ -172,13 +183,13 @@ impl Backlog {
         }
         let journal = self.journal;
         let file = match self.file() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(offset)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(End::Final(offset))),
             file => file?,
         };
         let Some(end) = sealed_at(file, journal, number)? else {
             return Err(io::Error::other(format!("segment {number} of journal {journal} is not sealed")));
         };
-        Ok(Some(end as u64))
+        Ok(Some(End::Final(end as u64)))
     }
 
     fn file(&mut self) -> io::Result<&File> {
@@ -217,6 +228,7 @@ impl Backlog {
         {
             if let Some(click) = record.to_click() {
                 batch.oldest.get_or_insert(click.at);
+                batch.newest = Some(click.at);
                 batch.clicks.push(click);
             }
             let offset = offset + walk.offset() as u64;
@@ -228,16 +240,14 @@ impl Backlog {
         Ok(batch)
     }
 
-    /// Goes on in the segment after this one, if there is one. The one that is left behind is in the store.
+    /// Goes on in the segment after this one, which will not grow any more, if there is one. The one that is left behind
+    /// is in the store.
     fn next_segment(&mut self) -> io::Result<bool> {
         let number = self.at.0;
         let last = match &self.source {
             Source::Own(lane) => lane.published().map_or(0, |published| published.0),
             Source::Left(_) => u64::MAX,
         };
-        if last <= number {
-            return Ok(false);
-        }
         let next = segments(&self.directory)?.into_iter().find(|other| *other > number && *other <= last);
         self.open = None;
         self.space.shipped(self.journal, &self.directory, number, SystemTime::now());
@@ -246,6 +256,18 @@ impl Backlog {
             None => self.is_done = true,
         }
         Ok(next.is_some())
+    }
+
+    /// How many records of a left journal are nowhere, once all that there are of it were read. Counted once.
+    pub(super) fn missing_at_its_end(&mut self) -> u64 {
+        let pending = self.pending();
+        match &mut self.source {
+            Source::Left(left) if self.is_done => {
+                left.last_sequence -= pending;
+                pending
+            }
+            _ => 0,
+        }
     }
 
     /// The store has taken a batch, or has had it already.

@@ -76,7 +76,7 @@ fn segment_len(config: &JournalConfig, lanes: usize) -> usize {
 
 impl Recorder {
     /// Records one redirect. Called before its answer is handed to the socket. `affinity` says which lane is tried
-    /// first: with numbers that threads do not share, they keep out of each other's way.
+    /// first: with a number of its own, a thread meets nobody there.
     ///
     /// Whether it was recorded; if not, it is counted as dropped.
     pub fn record(&self, click: &Answered<'_>, affinity: usize) -> bool {

@@ -11,6 +11,7 @@ use super::Service;
 use super::connections::{Permit, Phase, Registered, Registration, Shared};
 use super::encode::Status;
 use super::exchange::{Exchange, Next, Terms};
+use super::limits::worker_of;
 use super::parse::Refusal;
 use super::socket::Socket;
 use super::stats::count;
@@ -34,8 +35,7 @@ pub(super) fn run(stream: TcpStream, peer: IpAddr, permit: Permit, service: &imp
         readable: false,
         ending: false,
         drain_seen: false,
-        // may keeps a socket, and so its connection, on worker `fd % workers`.
-        exchange: Exchange::new(peer, socket.as_raw_fd().unsigned_abs() as usize),
+        exchange: Exchange::new(peer, worker_of(socket.as_raw_fd())),
         socket,
         registration,
     };

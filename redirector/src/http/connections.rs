@@ -12,7 +12,7 @@ use may::coroutine::Builder;
 use may::io::WaitIoWaker;
 use slab::Slab;
 
-use super::limits::Limits;
+use super::limits::{Limits, worker_of, workers};
 use super::stats::{Stats, count};
 
 /// Slots looked at under one hold of the lock: some microseconds, so that no worker waits for a whole scan.
@@ -162,8 +162,7 @@ impl Shared {
 
     /// The reaper's life: ticks until stopped. Unpark its thread to make it look at once.
     pub(super) fn reap(&self) {
-        let workers = may::config().get_workers().max(1);
-        let mut overdue: Vec<Vec<Arc<Registered>>> = vec![Vec::new(); workers];
+        let mut overdue: Vec<Vec<Arc<Registered>>> = vec![Vec::new(); workers()];
         let mut log = AcceptErrorLog::default();
         while !self.stopped.load(Ordering::Acquire) {
             std::thread::park_timeout(self.limits.tick);
@@ -188,7 +187,7 @@ impl Shared {
             let registry = self.lock();
             let to = (from + SCAN_CHUNK).min(registry.capacity());
             for connection in (from..to).filter_map(|key| registry.get(key)).filter(|connection| due(connection)) {
-                overdue[connection.fd as usize % overdue.len()].push(connection.clone());
+                overdue[worker_of(connection.fd)].push(connection.clone());
             }
             from = to;
             if from == registry.capacity() {

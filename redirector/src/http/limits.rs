@@ -1,5 +1,6 @@
 //! The limits of the port and the set-up of the runtime: plain data, each default beside its reason.
 
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// Two memory mappings a stack: 10,000 connections stay well under `vm.max_map_count` (65,530 by default).
@@ -86,4 +87,14 @@ pub fn configure_runtime(workers: usize) {
     may::config().set_workers(workers).set_stack_size(STACK_WORDS);
     // Pinned to the first cores, the workers would queue behind whatever else was told so.
     may::config().set_worker_pin(false);
+}
+
+/// How many workers there are.
+pub(super) fn workers() -> usize {
+    may::config().get_workers().max(1)
+}
+
+/// The worker on which may keeps a socket, and so its connection.
+pub(super) fn worker_of(fd: RawFd) -> usize {
+    fd.unsigned_abs() as usize % workers()
 }

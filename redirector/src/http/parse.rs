@@ -136,7 +136,7 @@ impl<'a> Request<'a> {
         self.peer
     }
 
-    /// Which worker serves the connection, modulo their number.
+    /// Which of the workers serves the connection, from 0.
     pub fn worker(&self) -> usize {
         self.worker
     }

@@ -144,7 +144,8 @@ impl LinkMapWriter {
     }
 
     /// Bytes that the map takes, and how many of them are of records that nobody finds any more.
-    pub fn room(&self) -> (usize, usize) {
+    #[cfg(test)]
+    fn room(&self) -> (usize, usize) {
         self.writer.room()
     }
 

@@ -11,9 +11,7 @@ impl LinkMap {
     pub fn each<E>(&self, mut look: impl FnMut(LinkView<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut chunk = self.shared.chunk_after(None);
         while let Some(present) = chunk {
-            let mut at = 0;
-            while let Some((record, text)) = present.record_at(at) {
-                at += record.len();
+            for (record, text) in present.records() {
                 if self.shared.is_live(record) {
                     look(record::decode(record, text))?;
                 }

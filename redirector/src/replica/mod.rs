@@ -197,12 +197,14 @@ impl Replica {
             return;
         }
         self.is_unsaved = true;
-        for (code, link) in wrong {
-            match link {
-                Some(link) => self.writer.put(&CheckedLink::new(&code, &link)),
-                None => self.writer.remove(code.as_str()),
+        tokio::task::block_in_place(|| {
+            for (code, link) in wrong {
+                match link {
+                    Some(link) => self.writer.put(&CheckedLink::new(&code, &link)),
+                    None => self.writer.remove(code.as_str()),
+                }
             }
-        }
+        });
     }
 
     /// Whether so few links would be left that a person has to confirm it; if so it is told and counted.
@@ -260,11 +262,14 @@ impl Replica {
                 self.metrics.deltas.inc();
                 self.metrics.changes.inc_by(count as u64);
                 self.is_unsaved |= count > 0;
-                for AgedChange { change, age } in changes {
-                    self.apply_change(change);
-                    self.measure(age, asked.answered);
-                }
-                self.writer.sweep();
+                // A change may have to make the table grow, which takes as long as a load.
+                tokio::task::block_in_place(|| {
+                    for AgedChange { change, age } in changes {
+                        self.apply_change(change);
+                        self.measure(age, asked.answered);
+                    }
+                    self.writer.sweep();
+                });
                 self.cursor = Some(cursor);
                 if !more {
                     self.seen_until = Some(asked.since);

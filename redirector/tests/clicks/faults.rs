@@ -189,6 +189,48 @@ async fn a_segment_that_is_gone_is_counted_and_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_goes_from_the_end_of_a_journal_is_counted_too() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..4_000);
+    journals.close().await;
+    let lock = rusqlite::Connection::open(desk.database()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let journals = desk.open(&desk.config());
+    eventually("they are taken over", async || journals.metric("tern_clicks_taken_over_total") as u64 == 4_000).await;
+    // The last of each journal, after its numbers were seen.
+    for directory in journals_of(&desk) {
+        let numbers = segments(&directory).unwrap();
+        if numbers.len() > 2 {
+            fs::remove_file(directory.join(format!("{:010}.clicks", numbers.last().unwrap()))).unwrap();
+        }
+    }
+    lock.execute_batch("ROLLBACK").unwrap();
+    journals.all_shipped().await;
+    let missing = journals.metric("tern_clicks_dropped_total{reason=\"missing\"}") as usize;
+    assert!(missing > 0, "{missing}");
+    assert_eq!(desk.names().await.len(), 4_000 - missing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_age_of_the_oldest_click_is_told_while_a_backlog_drains() {
+    let desk = Desk::set().await;
+    let journals = desk.open_unshipped(&desk.config());
+    desk.record(&journals, 0..30_000);
+    journals.close().await;
+    let journals = desk.open(&desk.config());
+    // They say that they are three years old.
+    eventually("some are stored", async || {
+        let is_told = journals.metric("tern_clicks_oldest_pending_seconds") > 1e7;
+        journals.metric("tern_clicks_committed_total") > 0.0 && (is_told || journals.recorder.pending() == 0)
+    })
+    .await;
+    assert!(journals.metric("tern_clicks_oldest_pending_seconds") > 1e7);
+    journals.all_shipped().await;
+    eventually("none is old", async || journals.metric("tern_clicks_oldest_pending_seconds") == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_another_version_or_journal_are_left_alone() {
     let desk = Desk::set().await;
     let journals = desk.open_unshipped(&desk.config());

@@ -84,7 +84,7 @@ impl Shipper {
             let journal = &self.journals[index];
             let Some(to) = journal.backlog.stored().filter(|_| Instant::now() >= journal.refresh_at) else { continue };
             match self.send(index, store, to, &Batch::default(), 0).await {
-                Ok(Shipped::Taken(state)) => self.settle(index, state),
+                Ok(Shipped::Taken(state)) => self.settle(index, state, None),
                 Ok(Shipped::Elsewhere(_)) => {}
                 Err(error) => {
                     tracing::debug!(%error, "a journal could not be shown to be needed");

@@ -193,14 +193,17 @@ impl Shipper {
             Ok(batch) => batch,
             Err(error) => return self.unreadable(index, &error),
         };
-        let Some(to) = batch.to else { return Progress::None };
+        let Some(to) = batch.to else {
+            self.metrics.dropped(Drop::Missing, journal.backlog.missing_at_its_end());
+            return Progress::None;
+        };
         let started = Instant::now();
         let answer = self.send(index, store, to, &batch, 0).await;
         let took = started.elapsed();
         match answer {
             Ok(Shipped::Taken(state)) => {
                 self.parked_in_a_row = 0;
-                self.settle(index, state);
+                self.settle(index, state, batch.newest);
                 let times = u32::try_from(batch.clicks.len().min(GATHER_FACTOR)).unwrap_or(u32::MAX);
                 self.journals[index].gather_until = Instant::now() + GATHER.min(took * times);
                 self.adapt(batch.clicks.len(), took);
@@ -236,6 +239,14 @@ impl Shipper {
         Progress::Away
     }
 
+    /// Something is wrong with this journal alone; others may fare better.
+    fn pause(&mut self, index: usize, batch: &Batch) -> Progress {
+        let journal = &mut self.journals[index];
+        journal.waiting_since = batch.oldest;
+        journal.pause_until = Instant::now() + LAST_RETRY;
+        Progress::None
+    }
+
     fn unreadable(&mut self, index: usize, error: &std::io::Error) -> Progress {
         let journal = &mut self.journals[index];
         journal.pause_until = Instant::now() + LAST_RETRY;
@@ -245,10 +256,11 @@ impl Shipper {
     }
 
     /// The store has taken a batch.
-    fn settle(&mut self, index: usize, state: JournalState) {
+    fn settle(&mut self, index: usize, state: JournalState, newest: Option<SystemTime>) {
         let journal = &mut self.journals[index];
         let settled = journal.backlog.settle(state);
-        journal.waiting_since = None;
+        // What is left is younger than what was taken, and not yet read.
+        journal.waiting_since = newest.filter(|_| journal.backlog.pending() > 0);
         journal.limit = LARGEST_BATCH.min(journal.limit * 2);
         journal.refresh_at = Instant::now() + REFRESH;
         self.count(settled);
@@ -278,8 +290,10 @@ impl Shipper {
         let (id, is_new) = (journal.backlog.journal, !journal.backlog.is_located());
         match block_in_place(|| journal.backlog.locate(state)) {
             Ok(settled) => {
-                journal.waiting_since = None;
                 let pending = journal.backlog.pending();
+                if pending == 0 {
+                    journal.waiting_since = None;
+                }
                 self.tell_waiting();
                 if is_new {
                     self.metrics.taken_over.inc_by(pending);
@@ -310,16 +324,11 @@ impl Shipper {
             journal.limit = batch.clicks.len() / 2;
             return Progress::Some;
         }
-        let [click] = batch.clicks.as_slice() else {
-            return self.wait(index, &batch, error);
-        };
-        if !matches!(error, StoreError::Unfit(_)) {
-            // Not the click is at fault. Other journals may fare better.
-            journal.waiting_since = batch.oldest;
-            journal.pause_until = Instant::now() + LAST_RETRY;
+        let (StoreError::Unfit(_), [click]) = (error, batch.clicks.as_slice()) else {
+            // Not the click is at fault.
             tracing::error!(%error, journal = %id, "the store cannot take clicks");
-            return Progress::None;
-        }
+            return self.pause(index, &batch);
+        };
         self.parked_in_a_row += 1;
         if self.parked_in_a_row > MANY_PARKED {
             journal.pause_until = Instant::now() + LAST_RETRY;
@@ -328,12 +337,11 @@ impl Shipper {
         let parked = parked::Parked { journal: id, sequence: to.sequence, click, reason: &error.to_string() };
         if let Err(error) = block_in_place(|| parked.write(&self.root)) {
             tracing::error!(%error, "a refused click could not be put aside; it is tried again");
-            journal.waiting_since = batch.oldest;
-            return Progress::Away;
+            return self.pause(index, &batch);
         }
         match self.send(index, store, to, &batch, 1).await {
             Ok(Shipped::Taken(state)) => {
-                self.settle(index, state);
+                self.settle(index, state, batch.newest);
                 Progress::Some
             }
             Ok(Shipped::Elsewhere(state)) => self.locate(index, state),

@@ -94,15 +94,25 @@ impl Chunk {
         Some(Place(place))
     }
 
-    pub(super) fn place_at(&self, at: usize) -> Option<Place> {
-        // SAFETY: below `filled`, which is inside the chunk.
-        (at < self.filled.load(Ordering::Acquire)).then(|| Place(unsafe { self.start().add(at) }))
+    /// The places of its records, one behind the other, those among them that are appended meanwhile.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            if at >= self.filled.load(Ordering::Acquire) {
+                return None;
+            }
+            // SAFETY: below `filled`, which is inside the chunk, and at 0 or behind a whole record: a record begins there.
+            let place = Place(unsafe { self.start().add(at) });
+            // SAFETY: the chunk is borrowed.
+            at += unsafe { place.record() }.len();
+            Some(place)
+        })
     }
 
-    /// The record at `at`, which is 0 or the end of another record, and the text in it; `None` at the end of the chunk.
-    pub fn record_at(&self, at: usize) -> Option<(&[u8], &str)> {
-        // SAFETY: it is a record of this chunk, which is borrowed.
-        self.place_at(at).map(|place| unsafe { (place.record(), place.text()) })
+    /// Its records and the text in each.
+    pub fn records(&self) -> impl Iterator<Item = (&[u8], &str)> {
+        // SAFETY: they are records of this chunk, which is borrowed.
+        self.places().map(|place| unsafe { (place.record(), place.text()) })
     }
 
     /// Its place in the log.

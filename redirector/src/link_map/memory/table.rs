@@ -38,6 +38,7 @@ impl Table {
         used <= self.lines.len() * LINE_SLOTS / 5 * 4
     }
 
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.lines)
     }

@@ -123,12 +123,7 @@ impl Writer {
             self.chunks.insert(chunk.address(), Held { chunk: Arc::clone(&chunk), dead: 0 });
             incoming.push(chunk);
         }
-        let places = incoming.iter().flat_map(|chunk| {
-            // SAFETY: the chunk is borrowed for as long as its places are.
-            let len = |place: &Place| unsafe { place.record() }.len();
-            let mut at = 0;
-            std::iter::from_fn(move || chunk.place_at(at).inspect(|place| at += len(place)))
-        });
+        let places = incoming.iter().flat_map(|chunk| chunk.places());
         let mut replaced = Vec::new();
         // SAFETY: `incoming` keeps the chunks.
         let codes = unsafe { table.fill(&self.shared.hasher, places, |before| replaced.push(before)) };
@@ -161,6 +156,7 @@ impl Writer {
     }
 
     /// Bytes of the table and the chunks, used or not, and of records in them that nobody finds any more.
+    #[cfg(test)]
     pub fn room(&self) -> (usize, usize) {
         let chunks: usize = self.chunks.values().map(|held| held.chunk.bytes.len()).sum();
         (chunks + self.present_table().bytes(), self.dead)
@@ -234,11 +230,11 @@ impl Writer {
         let Some((&address, held)) = others.max_by_key(|(_, held)| held.dead) else { return };
         let chunk = Arc::clone(&held.chunk);
         let shared = Arc::clone(&self.shared);
-        let mut at = 0;
-        while let Some(place) = chunk.place_at(at) {
+        let mut moved = 0;
+        for place in chunk.places() {
             // SAFETY: `chunk` keeps the record; we are the writer, and retire no table here.
             let (record, table) = unsafe { (place.record(), shared.table()) };
-            at += record.len();
+            moved += record.len();
             let (code, hash) = self.hashed(record);
             // SAFETY: as above.
             if let Some((slot, found)) = unsafe { table.find(hash, code) }
@@ -248,7 +244,7 @@ impl Writer {
                 table.publish(slot, hash, place);
             }
         }
-        self.filled -= at;
+        self.filled -= moved;
         self.dead -= self.chunks.remove(&address).map_or(0, |held| held.dead);
         self.swap_directory();
     }

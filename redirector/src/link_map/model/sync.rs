@@ -10,8 +10,8 @@ pub(super) use loom::sync::Arc;
 use loom::sync::Mutex;
 pub(super) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-/// Room for two records.
-pub(super) const CHUNK_BYTES: usize = 64;
+/// Room for two records of the model, which have 21 bytes.
+pub(super) const CHUNK_BYTES: usize = 48;
 pub(super) const LINE_SLOTS: usize = 2;
 pub(super) const MIN_LINES: usize = 3;
 
