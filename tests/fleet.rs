@@ -79,8 +79,7 @@ impl Fleet {
             Some(relays) => (relays.postgres.port(), relays.redis.port()),
             None => (postgres.port(), redis.port()),
         };
-        let mut settings: Vec<(String, String)> =
-            scene.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut settings: Vec<(String, String)> = Vec::new();
         for (name, value) in [
             ("DATABASE_URL", database_url.replace(&format!(":{}/", postgres.port()), &format!(":{way_to_postgres}/"))),
             ("REDIS_URL", redis.url_through(way_to_redis)),
@@ -92,6 +91,8 @@ impl Fleet {
         ] {
             settings.push((name.to_owned(), value));
         }
+        // The last one counts.
+        settings.extend(scene.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let directory = tempfile::tempdir().unwrap();
         let migrated = command("tern-admin", &["migrate"], directory.path(), &settings).output().unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
