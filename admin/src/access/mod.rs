@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, FORWARDED};
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -149,14 +149,42 @@ fn client(access: &Access, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr 
     access.proxies.client(peer.unwrap_or(tern_common::client::UNKNOWN), forwarded_for)
 }
 
-/// Whether a proxy says that the request came from elsewhere.
-fn is_forwarded(headers: &HeaderMap) -> bool {
-    headers.contains_key(FORWARDED) || ["x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name))
+/// Whether nothing in the request says that it was made for somebody elsewhere: no proxy forwarded it, and it does not
+/// ask for a name by which a page of somebody else could make a browser here call this port (DNS rebinding).
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let is_forwarded = headers.contains_key(FORWARDED)
+        || ["x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
+    let host = headers.get(HOST).map_or("localhost", |host| host.to_str().unwrap_or_default());
+    !is_forwarded && is_local_name(host)
+}
+
+/// An address, or a name that always means this machine, with or without a port.
+fn is_local_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_this_machine() {
+        for local in
+            ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]", "10.0.0.1", "tern.localhost"]
+        {
+            assert!(is_local_name(local), "{local}");
+        }
+        for foreign in
+            ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "", ":80"]
+        {
+            assert!(!is_local_name(foreign), "{foreign}");
+        }
+    }
 
     #[test]
     fn a_bearer_token_is_what_follows_the_scheme() {

@@ -21,7 +21,7 @@ use tern_common::{Id, Timestamp};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{AuthMode, is_forwarded};
+use super::{AuthMode, is_from_here};
 use crate::config::{AccessConfig, AdminConfig};
 use crate::error::Result;
 
@@ -154,9 +154,9 @@ impl Access {
 
     /// Whether this request needs no token.
     ///
-    /// A proxy on this machine is no reason to let in whoever is behind it.
+    /// A proxy or a browser on this machine is no reason to let in whoever is behind it.
     pub(super) fn is_open_to(&self, headers: &HeaderMap) -> bool {
-        self.mode == AuthMode::Off || self.is_open() && !is_forwarded(headers)
+        self.mode == AuthMode::Off || self.is_open() && is_from_here(headers)
     }
 
     fn is_open(&self) -> bool {

@@ -114,13 +114,15 @@ async fn without_a_token_loopback_is_open_until_the_first_is_made_and_then_until
 }
 
 #[tokio::test]
-async fn what_a_proxy_forwards_is_not_from_this_machine() {
+async fn what_a_proxy_or_a_browser_passes_on_is_not_from_this_machine() {
     let app = spawn_app().await;
     for header in ["x-forwarded-for", "x-real-ip", "forwarded"] {
         let answer = app.send_with("GET", "/users", &[(header, "203.0.113.7")]).await;
         assert_eq!(answer.status, 401, "{header}: {answer:?}");
         assert_eq!(app.send_with("GET", "/health", &[(header, "203.0.113.7")]).await.status, 200);
     }
+    // A name that somebody elsewhere made mean this machine.
+    assert_eq!(app.send_with("GET", "/users", &[("host", "evil.example:8000")]).await.status, 401);
     let mut setup = Setup::default();
     setup.config.access.mode = AuthMode::Off;
     let app = spawn_app_with(setup).await;
