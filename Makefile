@@ -3,6 +3,12 @@
 .DEFAULT_GOAL := help
 # What the tests and benchmarks start for themselves.
 SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
+# What tests of the edge and of the monitoring start too. Where systemd runs, Debian starts each package's own service on
+# its usual port when it is installed; the tests use ports of their own.
+EDGE := /usr/sbin/nginx:nginx-light curl:curl
+MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
+	prometheus-nginx-exporter:prometheus-nginx-exporter prometheus-postgres-exporter:prometheus-postgres-exporter \
+	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
 .PHONY: help run test lint bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure tools
 
 help: ## Show this list
@@ -12,7 +18,7 @@ run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with C
 	cargo run --release --locked --package tern -- serve --sample
 
 test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
-	@scripts/install-if-missing $(SERVERS) openssl:openssl
+	@scripts/install-if-missing $(SERVERS) openssl:openssl $(EDGE) $(MONITORS)
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 	cd bench && cargo test --locked --lib --bins

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use reqwest::{Client, Method, redirect};
 use serde_json::{Value, json};
 use tern_testkit::postgres::{Options, Postgres};
@@ -126,7 +127,12 @@ impl Fleet {
 
     /// Starts the `n`th redirector, with a data directory that it finds again at its next start.
     pub fn start_redirector(&self, n: usize) -> Plane {
+        self.start_redirector_with(n, &[])
+    }
+
+    fn start_redirector_with(&self, n: usize, further: &[(&str, &str)]) -> Plane {
         let mut settings = self.settings.clone();
+        settings.extend(further.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         for (name, path) in [("TERN_DATA_DIR", "data"), ("LOG_FILE", "app.log")] {
             settings.push((name.to_owned(), self.redirector_directory(n).join(path).display().to_string()));
         }
@@ -156,6 +162,16 @@ impl Fleet {
     /// Replaces a redirector that was killed.
     pub fn restart_redirector(&mut self, n: usize) {
         self.redirectors[n] = self.start_redirector(n);
+    }
+
+    /// Ends a redirector with `signal` and starts it again at its addresses; waits until it is ready.
+    pub async fn restart_redirector_in_place(&mut self, n: usize, signal: Signal) {
+        let ended = self.redirectors.remove(n);
+        let addresses = ended.addresses.clone();
+        ended.end(signal);
+        let listen = [("REDIRECTOR_LISTEN", &*addresses[0]), ("REDIRECTOR_OPS_LISTEN", &*addresses[1])];
+        self.redirectors.insert(n, self.start_redirector_with(n, &listen));
+        self.all_loaded().await;
     }
 
     /// The database's address leads to `standby` from now on, which is then the fleet's database.

@@ -77,7 +77,7 @@ impl Engine {
     ) -> R {
         let mut buffer = [0; ShortCode::MAX_LEN];
         let code = code_of_path(visit.path, &mut buffer);
-        decide(&self.map, code, |mut outcome| {
+        let answered = decide(&self.map, code, |mut outcome| {
             match outcome {
                 // Before the answer exists: what was answered is recorded, whatever happens to the socket.
                 Outcome::Redirect(link) if visit.is_get && self.records_clicks => self.record(link, visit, fields),
@@ -90,7 +90,10 @@ impl Engine {
             }
             self.counters.count(&outcome, visit.affinity);
             answer(outcome, code)
-        })
+        });
+        // A clock that was set back meanwhile says nothing.
+        self.counters.took(visit.at.elapsed().unwrap_or_default(), visit.affinity);
+        answered
     }
 
     fn record<'v>(&self, link: LinkView<'_>, visit: &Visit<'v>, fields: &impl Fields<'v>) {
