@@ -35,7 +35,7 @@ fn site_of(fleet: &Fleet) -> Site {
 
 /// A fleet that believes its nginx.
 async fn set(links: usize) -> (Fleet, Nginx) {
-    let fleet = Fleet::start(links, &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let fleet = Fleet::start(links, &[("TRUSTED_PROXIES", "127.0.0.1"), ("ADMIN_AUTH", "none")]).await;
     let nginx = Nginx::start(&configuration(), &site_of(&fleet));
     (fleet, nginx)
 }

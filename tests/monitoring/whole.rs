@@ -31,7 +31,7 @@ struct Stack {
 
 impl Stack {
     async fn start() -> Stack {
-        let fleet = Fleet::start(3, &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+        let fleet = Fleet::start(3, &[("TRUSTED_PROXIES", "127.0.0.1"), ("ADMIN_AUTH", "none")]).await;
         let of =
             |index: usize| fleet.redirectors.iter().map(|redirector| redirector.addresses[index].clone()).collect();
         let admins = vec![fleet.admin.addresses[0].clone()];
