@@ -14,6 +14,7 @@ use tern_admin::{AdminConfig, AppState, Metrics, Serving, Visibility, keep_in_or
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::cache::{Cache, RedisCache};
 use tern_common::config::{InvalidConfig, Reader, Variables, environment};
+use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
 use tern_common::store::postgres::migrate;
@@ -54,6 +55,8 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Ask the admin plane that runs with these settings whether it is up; if not, the exit code is 1
+    Healthcheck,
 }
 
 /// Everything the process is told from outside.
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Serve => runtime.block_on(serve(config)),
         Command::Migrate => runtime.block_on(bring_up_to_date(&config)),
         Command::Load { files } => runtime.block_on(load(&config, &files)),
+        Command::Healthcheck => probe::ask(config.listen, "/health"),
     })
 }
 

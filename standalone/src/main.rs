@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tern_common::config::environment;
-use tern_common::process;
+use tern_common::{probe, process};
 
 use crate::config::Config;
 
@@ -41,6 +41,8 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Ask the server that runs with these settings whether it is ready; if not, the exit code is 1
+    Healthcheck,
     /// Write sample CSV files: 400 users, 2000 links, 3422 events
     Sample {
         #[arg(value_name = "DIR")]
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
         Command::Serve { sample } => runtime.block_on(serve::serve(config, sample)),
         Command::Load { files } => runtime.block_on(load(&config, &files)),
+        Command::Healthcheck => probe::ask(config.redirector.ops_listen, "/ready"),
         Command::Sample { directory } => sample::write(&directory),
     })
 }
