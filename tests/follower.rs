@@ -35,6 +35,11 @@ impl Follower {
         status.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
+    /// Whether the last answer said that no other comes.
+    pub fn is_told_to_leave(&self) -> bool {
+        self.field("connection") == Some("close")
+    }
+
     /// Sends a request and reads the whole answer.
     async fn ask(&mut self, request: &str, has_body: bool) -> io::Result<()> {
         self.stream.write_all(request.as_bytes()).await?;

@@ -10,6 +10,7 @@ mod followers;
 mod forger;
 mod plane;
 pub mod propagation;
+pub mod roll;
 mod session;
 
 use std::time::{Duration, Instant};
