@@ -143,6 +143,18 @@ impl Fleet {
         self.follower(n).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// Whether a process says that the one at this address is well, for a container runtime.
+    pub fn is_healthy(&self, program: &str, setting: &str, address: &str) -> bool {
+        let mut settings = self.redirector_settings(0);
+        settings.push((setting.to_owned(), address.to_owned()));
+        let checked = command(program, &["healthcheck"], self.directory.path(), &settings).output().unwrap();
+        match checked.status.code() {
+            Some(0) => true,
+            Some(1) => false,
+            _ => panic!("{}", String::from_utf8_lossy(&checked.stderr)),
+        }
+    }
+
     fn follower(&self, n: usize) -> Command {
         let arguments = &["serve", "--take-over"];
         command("tern-redirector", arguments, self.directory.path(), &self.redirector_settings(n))

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::clicks::{CLIENTS, Verdict, told, verdict};
-use crate::followers::{Connections, Followers};
+use crate::follower::Follower;
+use crate::followers::{Connections, Followers, name};
 use crate::{Fleet, eventually, percentile};
 
 /// Clients of both kinds.
@@ -118,4 +119,26 @@ pub async fn take_over_in_vain() {
     let mut predecessor = fleet.succeed_redirector(0);
     assert!(predecessor.ends());
     assert_eq!(crowd.judge("taken over after a try in vain", &fleet).await, Verdict::default());
+}
+
+/// What a load balancer and a container runtime see of planes that start, serve and end.
+pub async fn leave_with_notice() {
+    let fleet = Fleet::start(1, &[("DRAIN_NOTICE", "1h")]).await;
+    let code = fleet.code(1).await;
+    let [fast, ops] = &fleet.redirectors[0].addresses[..] else { panic!("two addresses are announced") };
+    let is_ready = || fleet.is_healthy("tern-redirector", "REDIRECTOR_OPS_LISTEN", ops);
+    assert!(is_ready() && fleet.is_healthy("tern-admin", "ADMIN_LISTEN", &fleet.admin.addresses[0]));
+    let mut kept = Follower::connect(fast).await.unwrap();
+    assert_eq!((kept.follow(&code, name()).await.unwrap(), kept.is_told_to_leave()), (302, false));
+
+    fleet.redirectors[0].signal(Signal::SIGTERM);
+    eventually("it says that it leaves", async || !is_ready()).await;
+    let fresh = Follower::connect(fast).await.unwrap();
+    for mut follower in [kept, fresh] {
+        assert_eq!((follower.follow(&code, name()).await.unwrap(), follower.is_told_to_leave()), (302, true));
+    }
+    // Whoever says it twice is in a hurry.
+    fleet.redirectors[0].signal(Signal::SIGTERM);
+    eventually("the port is closed", async || Follower::connect(fast).await.is_err()).await;
+    assert!(!is_ready(), "nobody is there");
 }
