@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -130,6 +130,26 @@ impl Fleet {
     /// Starts the `n`th redirector, with a data directory that it finds again at its next start.
     pub fn start_redirector(&self, n: usize) -> Plane {
         Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &self.redirector_settings(n)), 2)
+    }
+
+    /// The same with settings that come after all others.
+    pub fn start_redirector_with(&self, n: usize, settings: &[(&str, &str)]) -> Plane {
+        let mut all = self.redirector_settings(n);
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &all), 2)
+    }
+
+    /// Replaces the admin, with settings that come after all others.
+    pub fn restart_admin(&mut self, settings: &[(&str, &str)]) {
+        let mut all = self.settings.clone();
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.admin = Plane::start(&mut command("tern-admin", &["serve"], self.directory.path(), &all), 1);
+    }
+
+    /// Starts to load a file.
+    pub fn load(&self, file: &Path) -> Child {
+        let mut load = command("tern-admin", &["load", file.to_str().unwrap()], self.directory.path(), &self.settings);
+        load.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Starts another process in place of the `n`th redirector, which goes on until that one serves; gives the old one.

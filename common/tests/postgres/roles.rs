@@ -26,7 +26,8 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     let click =
         "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (1, 1, 'clicked', now(), '{}')";
     assert_eq!(redirector.execute(click, &[]).await.unwrap(), 1);
-    let counted = owner.query_one("SELECT row_total('events', 'event_type=clicked'), sum(clicks)::bigint FROM click_counts", &[]);
+    let counted =
+        owner.query_one("SELECT row_total('events', 'event_type=clicked'), sum(clicks)::bigint FROM click_counts", &[]);
     let counted = counted.await.unwrap();
     assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [1, 1], "it is counted, in the owner's name");
 
