@@ -3,7 +3,9 @@
 .DEFAULT_GOAL := help
 # What the tests and benchmarks start for themselves.
 SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
-.PHONY: help run test lint deny bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
+# And to bring faults about.
+FAULTS := openssl:openssl faketime:faketime
+.PHONY: help run test lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -12,7 +14,7 @@ run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with C
 	cargo run --release --locked --package tern -- serve --sample
 
 test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
-	@scripts/install-if-missing $(SERVERS) openssl:openssl
+	@scripts/install-if-missing $(SERVERS) $(FAULTS)
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 	cd bench && cargo test --locked --lib --bins
@@ -26,6 +28,11 @@ lint: tools deploy-tools ## Check the format, the code and deploy/; warnings are
 deny: tools ## Check the licences and the sources of what Tern is built from; installs cargo-deny, which takes minutes
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 	cargo deny --locked check licenses sources bans
+
+chaos: tools ## Bring about every fault in turn, and print what was demanded and found; most of half an hour
+	@scripts/install-if-missing $(SERVERS) $(FAULTS)
+	cargo build --workspace --locked
+	target/debug/tern-chaos
 
 soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count what is lost
 	target/release/tern-soak

@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tern_testkit::relay::{Relay, Stall};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
@@ -81,7 +81,10 @@ pub async fn load_killed(rounds: usize, rows: usize, seed: u64) {
     let started = Instant::now();
     assert!(fleet.load(&file).wait().unwrap().success());
     let whole = started.elapsed();
-    let count = |round: usize| fleet.psql(&format!("SELECT count(*) FROM urls WHERE short_code LIKE 'load{round}x%'"));
+    let count = |round: usize| {
+        let sql = format!("SELECT count(*) FROM urls WHERE short_code LIKE 'load{round}x%'");
+        fleet.psql(&sql).trim().to_owned()
+    };
     assert_eq!(count(rounds), rows.to_string());
     let mut done = 0;
     for round in 0..rounds {
@@ -93,7 +96,7 @@ pub async fn load_killed(rounds: usize, rows: usize, seed: u64) {
         let ended = load.wait().unwrap().success();
         let others = "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid()
                       AND query LIKE 'COPY%'";
-        eventually("its transaction has ended", async || fleet.psql(others) == "0").await;
+        eventually("its transaction has ended", async || fleet.psql(others).trim() == "0").await;
         let there: usize = count(round).parse().unwrap();
         assert!(there == 0 || there == rows, "{there} of {rows}");
         assert!(there == rows || !ended, "what is said to be loaded is there");
@@ -104,7 +107,7 @@ pub async fn load_killed(rounds: usize, rows: usize, seed: u64) {
         rounds - done
     );
     let total = fleet.psql("SELECT row_total('urls', '') - count(*) FROM urls");
-    assert_eq!(total, "0", "the total of the list");
+    assert_eq!(total.trim(), "0", "the total of the list");
     let links = (1 + (done + 1) * rows) as f64;
     for redirector in 0..fleet.redirectors.len() {
         eventually("every link is served", async || fleet.metric(redirector, "tern_replica_links").await == links)
@@ -112,8 +115,8 @@ pub async fn load_killed(rounds: usize, rows: usize, seed: u64) {
     }
 }
 
-/// Stops PostgreSQL for `time`, then lets no redirector connect for as long: redirects go on, and how often a redirector
-/// tried to connect, a second.
+/// Has something at PostgreSQL's address that hangs up for `time`, then lets no redirector connect for as long: redirects go
+/// on, and how often a redirector tried to connect, a second.
 pub async fn database_refuses(time: Duration) -> f64 {
     let fleet = Fleet::start_behind_relays(1, &[]).await;
     let code = fleet.code(1).await;
@@ -123,9 +126,12 @@ pub async fn database_refuses(time: Duration) -> f64 {
     let relay = &fleet.relays.as_ref().unwrap().postgres;
     let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, Some(500));
     let mut rates = Vec::new();
-    for what in ["is stopped", "has no connection left"] {
+    let hangs_up = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = hangs_up.local_addr().unwrap().port();
+    let hanging_up = tokio::spawn(async move { while hangs_up.accept().await.is_ok() {} });
+    for what in ["is away", "has no connection left"] {
         match what {
-            "is stopped" => fleet.postgres.stop(),
+            "is away" => relay.lead_to(nobody),
             _ => {
                 fleet.psql("ALTER ROLE tern_redirector CONNECTION LIMIT 0");
                 fleet.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tern_redirector'");
@@ -133,9 +139,10 @@ pub async fn database_refuses(time: Duration) -> f64 {
         }
         let before = relay.accepted();
         sleep(time).await;
-        rates.push((relay.accepted() - before) as f64 / time.as_secs_f64());
+        // The first try is at once.
+        rates.push((relay.accepted() - before).saturating_sub(1) as f64 / time.as_secs_f64());
         match what {
-            "is stopped" => fleet.postgres.start(),
+            "is away" => relay.lead_to(fleet.postgres.port()),
             _ => drop(fleet.psql("ALTER ROLE tern_redirector CONNECTION LIMIT -1")),
         }
         let target = format!("https://example.com/{}", rates.len());
@@ -148,6 +155,7 @@ pub async fn database_refuses(time: Duration) -> f64 {
             back.elapsed()
         );
     }
+    hanging_up.abort();
     fleet.redirectors[1].signal(Signal::SIGCONT);
     fleet.admin.signal(Signal::SIGCONT);
     let history = followers.finish().await;
@@ -200,7 +208,7 @@ pub async fn clock_steps() -> Verdict {
     let verdict = verdict(&fleet, &history).await;
     told("clock stepped by an hour and two", &history, verdict);
     let hours = fleet.psql("SELECT count(DISTINCT date_trunc('hour', timestamp)) > 2 FROM events");
-    assert_eq!(hours, "t", "the clock did step");
+    assert_eq!(hours.trim(), "t", "the clock did step");
     let log = fs::read_to_string(fleet.redirector_directory(0).join("app.log")).unwrap();
     assert!(!log.contains("panicked"), "{log}");
     verdict
@@ -343,4 +351,29 @@ pub async fn malformed_traffic(rate: u32, time: Duration, seed: u64) {
     let verdict = verdict(&fleet, &history).await;
     told("beside malformed traffic", &history, verdict);
     assert_eq!(verdict, Verdict::default());
+}
+
+/// Kills a redirector while its database and its bus are away, and starts it again: the slowest that it served from its
+/// file, from the moment that the process was started.
+pub async fn killed_and_restarted(rounds: usize) -> Duration {
+    let mut fleet = Fleet::start(100, &[]).await;
+    let code = fleet.code(1).await;
+    // Ended in order, it writes what it knows.
+    fleet.redirectors[0].signal(Signal::SIGTERM);
+    assert!(fleet.redirectors[0].ends());
+    fleet.restart_redirector(0);
+    fleet.all_loaded().await;
+    fleet.postgres.stop();
+    fleet.redis.stop();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..rounds {
+        fleet.redirectors[0].signal(Signal::SIGKILL);
+        fleet.redirectors[0].ends();
+        let started = Instant::now();
+        fleet.restart_redirector(0);
+        eventually("it serves", async || fleet.served(0, &code).await.0 == 302).await;
+        slowest = slowest.max(started.elapsed());
+    }
+    println!("killed {rounds} times with everybody else away, it served from its file within {slowest:?} of its start");
+    slowest
 }
