@@ -79,6 +79,11 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     };
     say(&format!("{signal}: finishing what is under way."));
     upkeep.abort();
+    tokio::select! {
+        () = redirector.give_notice() => {}
+        // Somebody has no patience.
+        _ = stop.received() => {}
+    }
     let deadline = redirector.drain_deadline();
     let (api_drained, connections) =
         tokio::join!(api.drain(connections_deadline(deadline)), redirector.drain_connections(deadline));
