@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # What the tests and benchmarks start for themselves.
 SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
-.PHONY: help run test lint bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
+.PHONY: help run test schemathesis lint bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -11,11 +11,19 @@ help: ## Show this list
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
 
-test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
+test: tools schemathesis ## Run every test; installs what they need (Debian, as root or with sudo)
 	@scripts/install-if-missing $(SERVERS) openssl:openssl
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 	cd bench && cargo test --locked --lib --bins
+
+# What sends the API thousands of requests made from its own description.
+schemathesis: target/schemathesis/installed
+target/schemathesis/installed: admin/tests/schemathesis/requirements.txt
+	@python3 -c 'import ensurepip' || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
+	python3 -m venv --clear target/schemathesis
+	target/schemathesis/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
+	touch $@
 
 lint: tools ## Check the format and run clippy; warnings are errors
 	cargo fmt --all --check

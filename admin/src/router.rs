@@ -11,16 +11,20 @@ use crate::error::{Error, answer_panic, not_found};
 use crate::origin::refuse_foreign_pages;
 use crate::request_log::log_request;
 use crate::state::AppState;
-use crate::{bulk, events, health, logs, metrics, products, stats, urls, users};
+use crate::{bulk, docs, events, health, logs, metrics, openapi, products, stats, urls, users};
 
 type Route = (&'static str, MethodRouter<AppState>);
 
-fn routes() -> [Route; 14] {
+fn routes() -> [Route; 18] {
     [
         ("/health", get(health::show_health)),
         ("/ready", get(health::show_readiness)),
         ("/metrics", get(metrics::show_metrics)),
         ("/logs", get(logs::list_logs)),
+        ("/openapi.json", get(openapi::show_openapi)),
+        ("/docs", get(docs::show_docs)),
+        ("/docs/docs.css", get(docs::show_style)),
+        ("/docs/docs.js", get(docs::show_script)),
         ("/products", get(products::list_products)),
         ("/users", get(users::list_users).post(users::create_user)),
         ("/users/bulk", post(bulk::import_users)),

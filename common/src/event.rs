@@ -11,12 +11,20 @@ use crate::{Click, Id, Timestamp};
 
 /// A row of `events`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(description = "Something that happened to a link"))]
 pub struct Event {
     pub id: Id,
     pub url_id: Id,
     pub user_id: Id,
+    /// `created`, `updated` and `clicked` are written by Tern itself.
+    #[cfg_attr(feature = "schema", schema(example = "clicked"))]
     pub event_type: String,
     pub timestamp: Timestamp,
+    #[cfg_attr(
+        feature = "schema",
+        schema(example = json!({"short_code": "Lh1hFP", "original_url": "https://example.com/hello"}))
+    )]
     pub details: Details,
 }
 
@@ -63,6 +71,14 @@ impl EventType {
 /// The details of an event: always a JSON object, kept as text, since nothing in Tern looks inside.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schema(
+        value_type = Object,
+        description = "What else is known of an event: any JSON object"
+    )
+)]
 pub struct Details(Box<RawValue>);
 
 /// The details that Tern itself writes.

@@ -21,6 +21,8 @@ mod load;
 mod logs;
 #[path = "../all/products.rs"]
 mod products;
+#[path = "../all/schemathesis.rs"]
+mod schemathesis;
 #[path = "../all/stats.rs"]
 mod stats;
 #[path = "../all/support/mod.rs"]
