@@ -37,7 +37,7 @@ function el(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, '');
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child != null));
+  element.append(...children.flat(Infinity).filter((child) => child != null));
   return element;
 }
 
@@ -67,7 +67,8 @@ function grouped() {
 }
 
 function navigation(groups) {
-  const lists = groups.map(({ name, operations }) => el('details', { open: true },
+  const isWide = matchMedia('(min-width: 52rem)').matches;
+  const lists = groups.map(({ name, operations }) => el('details', { open: isWide },
     el('summary', {}, name),
     el('ul', {}, operations.map(({ operationId, method, path }) =>
       el('li', {}, el('a', { href: `#${operationId}` }, badge(method), el('span', { class: 'path' }, path)))))));
