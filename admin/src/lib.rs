@@ -22,6 +22,7 @@ mod origin;
 mod products;
 mod query;
 mod request_log;
+mod request_trace;
 mod router;
 mod serving;
 mod state;

@@ -38,6 +38,9 @@ pub(crate) struct LogEntry {
     /// The trace that the request is a part of.
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     trace_id: Option<String>,
+    /// Of the request within its trace.
+    #[schema(example = "00f067aa0ba902b7")]
+    span_id: Option<String>,
 }
 
 /// The end of the log, oldest entry first

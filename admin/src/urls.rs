@@ -26,7 +26,12 @@ pub(crate) struct CreateUrl {
     /// Whom it belongs to.
     user_id: Id,
     /// An absolute `http` or `https` URL with a host, at most 8192 bytes, without white space and control characters.
-    #[schema(min_length = 8, max_length = 8192, pattern = r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$", example = "https://example.com/hello")]
+    #[schema(
+        min_length = 8,
+        max_length = 8192,
+        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$",
+        example = "https://example.com/hello"
+    )]
     original_url: String,
     #[schema(max_length = 255, pattern = r"^[^\x00]*$", example = "Hello")]
     title: Option<String>,

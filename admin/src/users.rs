@@ -22,7 +22,11 @@ pub(crate) struct CreateUser {
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "emberorbit96")]
     username: String,
     /// Nobody else's.
-    #[schema(max_length = 255, pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$", example = "emberorbit96@mail.example")]
+    #[schema(
+        max_length = 255,
+        pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$",
+        example = "emberorbit96@mail.example"
+    )]
     email: String,
 }
 
@@ -40,7 +44,12 @@ pub(crate) struct UpdateUser {
     )]
     username: String,
     /// Nobody else's.
-    #[schema(required = false, max_length = 255, pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$", example = "emberorbit97@mail.example")]
+    #[schema(
+        required = false,
+        max_length = 255,
+        pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$",
+        example = "emberorbit97@mail.example"
+    )]
     email: String,
 }
 

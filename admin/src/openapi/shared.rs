@@ -28,7 +28,12 @@ struct Kind {
 }
 
 const KINDS: [Kind; 11] = [
-    kind("400", "Bad Request", "Something in the request cannot be taken; the message names it", "username is required"),
+    kind(
+        "400",
+        "Bad Request",
+        "Something in the request cannot be taken; the message names it",
+        "username is required",
+    ),
     kind("401", "Unauthorized", "A token is missing, unknown, expired or revoked", "A valid token is required"),
     kind("403", "Forbidden", "Whoever asks may not do this", "A page of another origin may not change anything here"),
     kind("404", "Not Found", "There is nothing of that name", "User 99 not found"),
@@ -79,12 +84,7 @@ fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 7] {
             text().pattern(Some("^[0-9]+/[0-9]+$")),
             json!("2/2"),
         ),
-        (
-            "X-Cache",
-            "Whether the answer comes from the cache",
-            text().enum_values(Some(["HIT", "MISS"])),
-            json!("HIT"),
-        ),
+        ("X-Cache", "Whether the answer comes from the cache", text().enum_values(Some(["HIT", "MISS"])), json!("HIT")),
         (
             REQUEST_ID,
             "The `X-Request-Id` of the request if it has 1 to 128 visible ASCII characters, and a new one otherwise",

@@ -19,6 +19,8 @@ mod lists;
 mod load;
 #[path = "../all/logs.rs"]
 mod logs;
+#[path = "../all/pools.rs"]
+mod pools;
 #[path = "../all/products.rs"]
 mod products;
 #[path = "../all/schemathesis.rs"]

@@ -17,4 +17,5 @@ mod first_light;
 mod follow;
 mod loading;
 mod read_your_writes;
+mod request_names;
 mod support;

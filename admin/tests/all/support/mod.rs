@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tern_admin::{AdminConfig, AppState, Metrics, Visibility};
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
-use tern_common::store::Store;
+use tern_common::store::{Store, WatchedStore, export_pools};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -66,14 +66,16 @@ pub async fn spawn_app_with(setup: Setup) -> App {
         database.take_away();
     }
     let log_file = directory.path().join("app.log");
+    let registry = prometheus::Registry::new();
+    export_pools(&store, &registry).unwrap();
     let state = AppState {
-        store: Arc::clone(&store),
+        store: Arc::new(WatchedStore::new(Arc::clone(&store), setup.config.slow_query)),
         visibility: Visibility::start(Arc::clone(&setup.bus)),
         bus: setup.bus,
         cache: setup.cache,
         config: Arc::new(setup.config),
         log_file: log_file.as_path().into(),
-        metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
+        metrics: Metrics::register(&registry).unwrap(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
