@@ -71,7 +71,7 @@ pub(crate) async fn create_event(State(state): State<AppState>, body: JsonObject
     get,
     path = "/events/{id}",
     tag = "events",
-    params(("id" = Id, Path, description = "Of the event")),
+    params(("id" = Id, Path, description = "The event's id")),
     responses((status = 200, body = Event, description = "The event"))
 )]
 pub(crate) async fn find_event(State(state): State<AppState>, PathId(id): PathId) -> Result<Json<Event>> {

@@ -76,7 +76,7 @@ pub(crate) enum PerName {
     path = "/urls/{id}/stats",
     tag = "links",
     params(
-        ("id" = Id, Path, description = "Of the link"),
+        ("id" = Id, Path, description = "The link's id"),
         ("per" = Option<PerName>, Query, description = "What each point of the series stands for; `day` unless given"),
         (
             "from" = Option<Timestamp>,

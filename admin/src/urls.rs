@@ -108,7 +108,7 @@ pub(crate) async fn create_url(
     get,
     path = "/urls/{id}",
     tag = "links",
-    params(("id" = Id, Path, description = "Of the link")),
+    params(("id" = Id, Path, description = "The link's id")),
     responses((status = 200, body = Url, description = "The link"))
 )]
 pub(crate) async fn find_url(State(state): State<AppState>, PathId(id): PathId) -> Result<Json<Url>> {
@@ -123,7 +123,7 @@ pub(crate) async fn find_url(State(state): State<AppState>, PathId(id): PathId) 
     put,
     path = "/urls/{id}",
     tag = "links",
-    params(("id" = Id, Path, description = "Of the link")),
+    params(("id" = Id, Path, description = "The link's id")),
     request_body = UpdateUrl,
     responses((status = 200, body = Url, description = "The whole link, changed", headers(("Tern-Visible"))))
 )]
@@ -150,7 +150,7 @@ pub(crate) async fn update_url(
     delete,
     path = "/urls/{id}",
     tag = "links",
-    params(("id" = Id, Path, description = "Of the link")),
+    params(("id" = Id, Path, description = "The link's id")),
     responses((status = 204, description = "Deleted", headers(("Tern-Visible"))))
 )]
 pub(crate) async fn delete_url(State(state): State<AppState>, PathId(id): PathId) -> Result<(StatusCode, Visible, ())> {

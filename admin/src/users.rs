@@ -85,7 +85,7 @@ pub(crate) async fn create_user(State(state): State<AppState>, body: JsonObject)
     get,
     path = "/users/{id}",
     tag = "users",
-    params(("id" = Id, Path, description = "Of the user")),
+    params(("id" = Id, Path, description = "The user's id")),
     responses((status = 200, body = User, description = "The user"))
 )]
 pub(crate) async fn find_user(State(state): State<AppState>, PathId(id): PathId) -> Result<Json<User>> {
@@ -100,7 +100,7 @@ pub(crate) async fn find_user(State(state): State<AppState>, PathId(id): PathId)
     put,
     path = "/users/{id}",
     tag = "users",
-    params(("id" = Id, Path, description = "Of the user")),
+    params(("id" = Id, Path, description = "The user's id")),
     request_body = UpdateUser,
     responses((status = 200, body = User, description = "The whole user, changed"), (status = 409))
 )]
@@ -123,7 +123,7 @@ pub(crate) async fn update_user(
     path = "/users/{id}",
     tag = "users",
     params(
-        ("id" = Id, Path, description = "Of the user"),
+        ("id" = Id, Path, description = "The user's id"),
         ("cascade" = Option<bool>, Query, description = "Whether to delete the user's links as well"),
     ),
     responses(
@@ -154,7 +154,7 @@ pub(crate) async fn delete_user(
     get,
     path = "/users/{id}/urls",
     tag = "users",
-    params(("id" = Id, Path, description = "Of the user"), PageParameters),
+    params(("id" = Id, Path, description = "The user's id"), PageParameters),
     responses((status = 200, body = [Url], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
 )]
 pub(crate) async fn list_urls_of_user(

@@ -88,7 +88,8 @@ function introduction() {
     el('h2', {}, `${description.info.title} ${description.info.version}`),
     paragraphs(description.info.description),
     el('p', {}, el('a', { href: '/openapi.json' }, '/openapi.json'), ` is this description in OpenAPI ${description.openapi}.`),
-    el('p', { class: 'token' }, el('label', { for: 'token' }, 'Bearer token, for the requests that you try out: '), field));
+    el('form', { class: 'token', onsubmit: (event) => event.preventDefault() },
+      el('label', { for: 'token' }, 'Bearer token, for the requests that you try out:'), field));
 }
 
 function groupSection({ name, description: about, operations }) {
@@ -154,12 +155,17 @@ function schemaName(schema) {
   return el('span', {}, [schema.type ?? 'anything'].flat().join(' or '));
 }
 
+/** What a value must keep to, beside its type. */
 function bounds(schema) {
-  const told = { minimum: 'at least', maximum: 'at most', minLength: 'characters, at least', maxLength: 'characters, at most', default: 'default', pattern: 'matches' };
-  const whole = resolve(schema);
-  const facts = Object.entries(told).filter(([key]) => whole[key] !== undefined).map(([key, words]) => [`${words} `, el('code', {}, asText(whole[key]))]);
-  if (whole.enum) facts.push(['one of ', el('code', {}, whole.enum.join(', '))]);
-  return facts.length ? el('span', { class: 'quiet' }, ...facts.map((fact) => el('span', { class: 'fact' }, fact))) : null;
+  const { minimum, maximum, minLength, maxLength, default: unlessGiven, pattern, enum: values } = resolve(schema);
+  const facts = [
+    [minimum, 'at least ', ''], [maximum, 'at most ', ''],
+    [minLength, 'at least ', ' characters'], [maxLength, 'at most ', ' characters'],
+    [unlessGiven, 'unless given ', ''], [pattern, 'matches ', ''], [values?.join(', '), 'one of ', ''],
+  ].filter(([fact]) => fact !== undefined);
+  if (!facts.length) return null;
+  return el('span', { class: 'quiet' }, facts.map(([fact, before, after]) =>
+    el('span', { class: 'fact' }, before, el('code', {}, asText(fact)), after)));
 }
 
 function schemasSection() {

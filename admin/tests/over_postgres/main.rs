@@ -23,7 +23,6 @@ mod logs;
 mod pools;
 #[path = "../all/products.rs"]
 mod products;
-#[path = "../all/schemathesis.rs"]
 mod schemathesis;
 #[path = "../all/stats.rs"]
 mod stats;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod doubles;
+mod schemathesis;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use answer::Answer;
 pub use doubles::{AbsentBus, AbsentCache, FragileBus, PanickingCache};
+pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
 use tern_admin::{AdminConfig, AppState, Metrics, Visibility};
 use tern_common::bus::{Bus, LocalBus};
