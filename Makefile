@@ -20,7 +20,7 @@ test: tools schemathesis ## Run every test; installs what they need (Debian, as 
 # What sends the API thousands of requests made from its own description.
 schemathesis: target/schemathesis/installed
 target/schemathesis/installed: admin/tests/schemathesis/requirements.txt
-	@python3 -c 'import ensurepip' || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
+	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
 	python3 -m venv --clear target/schemathesis
 	target/schemathesis/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
 	touch $@

@@ -22,7 +22,8 @@ pub(crate) struct CreateEvent {
     /// Not blank.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "shared")]
     event_type: String,
-    #[schema(required = false, default = json!({}))]
+    /// Any JSON object.
+    #[schema(value_type = Object, required = false, default = json!({}))]
     details: Details,
 }
 

@@ -21,10 +21,8 @@ pub struct Event {
     #[cfg_attr(feature = "schema", schema(example = "clicked"))]
     pub event_type: String,
     pub timestamp: Timestamp,
-    #[cfg_attr(
-        feature = "schema",
-        schema(example = json!({"short_code": "Lh1hFP", "original_url": "https://example.com/hello"}))
-    )]
+    /// What else is known of it: any JSON object.
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub details: Details,
 }
 
@@ -71,14 +69,6 @@ impl EventType {
 /// The details of an event: always a JSON object, kept as text, since nothing in Tern looks inside.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(
-    feature = "schema",
-    schema(
-        value_type = Object,
-        description = "What else is known of an event: any JSON object"
-    )
-)]
 pub struct Details(Box<RawValue>);
 
 /// The details that Tern itself writes.

@@ -23,6 +23,7 @@ pub struct Url {
     #[cfg_attr(feature = "schema", schema(required, example = "Hello"))]
     pub title: Option<String>,
     /// Whether it redirects; if not, following it is answered 410.
+    #[cfg_attr(feature = "schema", schema(example = true))]
     pub is_active: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

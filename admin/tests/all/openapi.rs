@@ -109,6 +109,39 @@ async fn each_reference_leads_somewhere_and_each_error_has_an_example() {
     assert_eq!(description["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
 }
 
+/// A value of a schema, made of the examples of its parts.
+fn example(description: &Value, schema: &Value) -> Option<Value> {
+    if let Some(example) = schema.get("example") {
+        return Some(example.clone());
+    }
+    if let Some(reference) = schema["$ref"].as_str() {
+        return example(description, description.pointer(reference.trim_start_matches('#'))?);
+    }
+    if schema["type"] == "array" {
+        return Some(json!([example(description, &schema["items"])?]));
+    }
+    if schema["type"] == "object" && schema["properties"].is_null() {
+        return Some(json!({}));
+    }
+    let fields = schema["properties"].as_object()?.iter();
+    fields.map(|(name, field)| Some((name.clone(), example(description, field)?))).collect::<Option<_>>()
+}
+
+#[tokio::test]
+async fn each_body_and_each_answer_has_an_example() {
+    let app = spawn_app().await;
+    let description = description(&app).await;
+    for (name, operation) in operations(&description) {
+        let body = operation["requestBody"]["content"].as_object();
+        let answers = operation["responses"].as_object().unwrap().values();
+        let contents = answers.filter_map(|answer| answer["content"].as_object()).chain(body).flatten();
+        for (kind, content) in contents.filter(|(kind, _)| !name.contains("/docs") || kind.contains("json")) {
+            let example = content.get("example").cloned().or_else(|| example(&description, &content["schema"]));
+            assert!(example.is_some(), "{name}: {kind}");
+        }
+    }
+}
+
 /// What a schema calls for is there, and what is there is in the schema.
 #[tokio::test]
 async fn rows_have_the_fields_of_their_schemas() {
@@ -166,11 +199,7 @@ async fn the_page_is_whole_in_itself_and_lets_nothing_else_in() {
 async fn the_examples_of_bodies_are_taken() {
     let app = spawn_app().await;
     let description = description(&app).await;
-    let example = |name: &str| {
-        let properties = description["components"]["schemas"][name]["properties"].as_object().unwrap().clone();
-        let fields = properties.into_iter().filter_map(|(field, schema)| Some((field, schema.get("example")?.clone())));
-        Value::Object(fields.collect())
-    };
+    let example = |name: &str| example(&description, &description["components"]["schemas"][name]).unwrap();
     let user = app.post("/users", example("CreateUser")).await;
     assert_eq!(user.status, 201, "{user:?}");
     assert_eq!(app.put("/users/1", example("UpdateUser")).await.status, 200);
