@@ -17,7 +17,9 @@ use crate::state::AppState;
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the handler reads the body field by field; this is its form")]
 pub(crate) struct CreateEvent {
+    /// The link that it happened to.
     url_id: Id,
+    /// The user whom it is recorded under.
     user_id: Id,
     /// Not blank.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "shared")]

@@ -160,7 +160,7 @@ function bounds(schema) {
   const { minimum, maximum, minLength, maxLength, default: unlessGiven, pattern, enum: values } = resolve(schema);
   const facts = [
     [minimum, 'at least ', ''], [maximum, 'at most ', ''],
-    [minLength, 'at least ', ' characters'], [maxLength, 'at most ', ' characters'],
+    [minLength, 'at least ', minLength === 1 ? ' character' : ' characters'], [maxLength, 'at most ', ' characters'],
     [unlessGiven, 'unless given ', ''], [pattern, 'matches ', ''], [values?.join(', '), 'one of ', ''],
   ].filter(([fact]) => fact !== undefined);
   if (!facts.length) return null;
