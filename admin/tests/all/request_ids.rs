@@ -7,7 +7,7 @@ use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_wi
 
 async fn send(app: &App, method: &str, path: &str, headers: &[&str]) -> Answer {
     let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     app.send_raw(request).await
 }
 
@@ -20,6 +20,7 @@ async fn every_answer_carries_the_id_of_its_request() {
         ("GET", "/docs", &[], 200),
         ("HEAD", "/users", &[], 200),
         ("GET", "/users?page=x", &[], 400),
+        ("GET", "/users", &["X-Forwarded-For: 203.0.113.7"], 401),
         ("DELETE", "/urls/1", &["Origin: https://evil.example"], 403),
         ("GET", "/users/1", &[], 404),
         ("GET", "/nope", &[], 404),
