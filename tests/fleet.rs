@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, redirect};
 use serde_json::{Value, json};
 use tern_testkit::postgres::{Options, Postgres};
@@ -80,8 +81,7 @@ impl Fleet {
             Some(relays) => (relays.postgres.port(), relays.redis.port()),
             None => (postgres.port(), redis.port()),
         };
-        let mut settings: Vec<(String, String)> =
-            scene.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut settings: Vec<(String, String)> = Vec::new();
         for (name, value) in [
             ("DATABASE_URL", database_url.replace(&format!(":{}/", postgres.port()), &format!(":{way_to_postgres}/"))),
             ("REDIS_URL", redis.url_through(way_to_redis)),
@@ -93,6 +93,8 @@ impl Fleet {
         ] {
             settings.push((name.to_owned(), value));
         }
+        // The last one counts.
+        settings.extend(scene.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let directory = tempfile::tempdir().unwrap();
         let migrated = command("tern-admin", &["migrate"], directory.path(), &settings).output().unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
@@ -181,6 +183,28 @@ impl Fleet {
         self.relays.as_ref().unwrap().postgres.lead_to(standby.port());
         self.database_url = standby.url(self.database());
         self.postgres = standby;
+    }
+
+    /// Makes a token for the API, which asks everybody for one from then on.
+    pub fn make_token(&self, role: &str) -> String {
+        let arguments = ["token", "create", role, "--role", role];
+        let made = command("tern-admin", &arguments, self.directory.path(), &self.settings).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Closes the API to everybody without a token; the fleet's own calls have the one that this gives.
+    pub fn close_api(&mut self) -> String {
+        let token = self.make_token("admin");
+        let headers =
+            HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap())]);
+        self.client = Client::builder().redirect(redirect::Policy::none()).default_headers(headers).build().unwrap();
+        token
+    }
+
+    /// Follows no redirect, and may do everything.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     pub async fn all_loaded(&self) {

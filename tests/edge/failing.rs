@@ -64,7 +64,7 @@ async fn without_a_redirector_the_api_goes_on() {
     for redirector in &fleet.redirectors {
         redirector.signal(Signal::SIGKILL);
     }
-    let client = Client::new();
+    let client = fleet.client();
     let answer = client.get(format!("http://{}/nope", nginx.address())).send().await.unwrap();
     assert_eq!(answer.status(), 502);
     assert_eq!(answer.headers()["retry-after"], "1");
