@@ -31,7 +31,7 @@ fn nginx_knows_the_paths_of_the_api_and_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_path_reaches_its_plane() {
     let (fleet, nginx) = set(2).await;
-    let client = client();
+    let client = fleet.client();
     let code = fleet.code(1).await;
 
     // What an admin says is what nginx says, with and without the slash.
@@ -66,7 +66,7 @@ async fn each_path_reaches_its_plane() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_and_uploads_reach_an_admin() {
     let (fleet, nginx) = set(1).await;
-    let client = client();
+    let client = fleet.client();
     let call = async |method: Method, path: &str, body: &Value| {
         let answer = client.request(method, format!("http://{}{path}", nginx.address())).json(body).send().await;
         let answer = answer.unwrap();
@@ -104,7 +104,11 @@ async fn changes_and_uploads_reach_an_admin() {
     let answer = answer.unwrap();
     assert_eq!(answer.status(), 413);
     assert_eq!(answer.json::<Value>().await.unwrap()["error"], "Payload Too Large");
-    drop(fleet);
+
+    // Whoever comes through nginx is somebody from elsewhere, and needs a token.
+    let stranger = Client::new().get(format!("http://{}/urls", nginx.address())).send().await.unwrap();
+    assert_eq!(stranger.status(), 401);
+    assert!(stranger.headers().contains_key("www-authenticate"));
 }
 
 /// To a redirector goes what it uses, and nothing that a client says of itself is believed.
