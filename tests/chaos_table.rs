@@ -238,7 +238,7 @@ async fn perform(name: &str, seed: u64) -> ExitCode {
             assert!(rate <= 1.0, "{rate} connections tried a second");
         }
         "clock" => assert_eq!(clock_steps().await, Verdict::default()),
-        "crowd" => crowd_after_restart(10_000, 100_000).await,
+        "crowd" => crowd_after_restart(10_000, 50_000).await,
         "malformed" => malformed_traffic(1_000, 10 * SECOND, seed).await,
         _ => panic!("no drill is called {name}"),
     }

@@ -11,7 +11,7 @@ pub enum Outcome<'a> {
     /// The link is deactivated.
     Gone,
     NotFound,
-    /// The map was never filled: nothing can be said of any code.
+    /// The map does not hold all links yet: nothing can be said of a code that is absent.
     NotReady,
     /// This client has missed too often.
     Refused {
@@ -104,9 +104,13 @@ mod tests {
         for (code, active) in [("CODE12", true), ("GONE12", false)] {
             links.put(&CheckedLink::check(code, "https://example.com/", 1, 1, active).unwrap());
         }
-        writer.commit(links);
+        // Of a file: others may have come since.
+        writer.fill(links);
         assert_eq!(name(Some("CODE12")), "https://example.com/");
         assert_eq!(name(Some("GONE12")), "Gone");
+        assert_eq!(name(Some("code12")), "NotReady");
+        writer.count_as_loaded();
+        assert_eq!(name(Some("CODE12")), "https://example.com/");
         assert_eq!(name(Some("code12")), "NotFound");
         assert_eq!(name(None), "NotFound");
     }

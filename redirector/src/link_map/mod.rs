@@ -71,8 +71,8 @@ impl<'a> LinkView<'a> {
 #[derive(Debug)]
 pub struct LinkMap {
     shared: Arc<Shared>,
-    /// Whether the map has ever been filled: before that, an absent code says nothing.
-    /// Written by the writer after its first load, read at each miss.
+    /// Whether the map holds all that there is, as far as can be known: before that, an absent code says nothing.
+    /// Written by the writer once, read at each miss.
     loaded: AtomicBool,
 }
 
@@ -134,7 +134,17 @@ impl LinkMapWriter {
     /// Makes the map hold `replacement` and nothing else, and counts as loaded from then on.
     /// Takes about 70 ns a link. Readers go on meanwhile, and see all of it from one moment on.
     pub fn commit(&mut self, replacement: Replacement) {
+        self.fill(replacement);
+        self.count_as_loaded();
+    }
+
+    /// The same with links of earlier, beside which there may be others: what is absent still says nothing.
+    pub fn fill(&mut self, replacement: Replacement) {
         self.writer.replace(replacement.heap);
+    }
+
+    /// What is absent from now on is not there.
+    pub fn count_as_loaded(&mut self) {
         self.map.loaded.store(true, Ordering::Release);
     }
 

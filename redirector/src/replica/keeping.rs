@@ -8,7 +8,8 @@ use tokio::task::spawn_blocking;
 use super::{Replica, count, file};
 
 impl Replica {
-    /// Serves what was kept from last time, if there is anything: old links are better than none.
+    /// Serves what was kept from last time, if there is anything: old links are better than none. What is absent from it
+    /// may have come since, which the store is asked first.
     pub(super) async fn read_file(&mut self) {
         let Some(path) = self.config.file.clone() else { return };
         match spawn_blocking({
@@ -25,9 +26,9 @@ impl Replica {
                 );
                 self.metrics.rejected_rows.inc_by(stored.rejected);
                 // Millions of links take their time, and this thread has other tasks.
-                tokio::task::block_in_place(|| self.writer.commit(stored.links));
+                tokio::task::block_in_place(|| self.writer.fill(stored.links));
                 self.metrics.links.set(count(self.writer.map().len()));
-                self.freshness.mark(stored.equal_at);
+                self.freshness.mark_kept(stored.equal_at);
                 self.cursor = Some(stored.cursor);
             }
             Ok(Ok(None)) => {}

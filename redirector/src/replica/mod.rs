@@ -241,6 +241,7 @@ impl Replica {
             Ok(Fetched::Snapshot { links, rejected, cursor }) => {
                 self.metrics.rejected_rows.inc_by(rejected);
                 if self.is_suspicious_loss(links.len()) {
+                    self.go_by_what_is_kept();
                     return Event::SnapshotRefused;
                 }
                 tracing::info!(links = links.len(), rejected, "every link was loaded");
@@ -272,6 +273,7 @@ impl Replica {
                 });
                 self.cursor = Some(cursor);
                 if !more {
+                    self.writer.count_as_loaded();
                     self.seen_until = Some(asked.since);
                     self.freshness.mark(asked.at);
                     if asked.ends_audit {
@@ -288,11 +290,19 @@ impl Replica {
             Err(error) => {
                 tracing::warn!(%error, "the store did not answer; redirects go on from what is loaded");
                 self.metrics.store_failures.inc();
+                self.go_by_what_is_kept();
                 return Event::StoreFailed;
             }
         };
         self.metrics.links.set(count(self.writer.map().len()));
         event
+    }
+
+    /// The store tells nothing newer for now: what the snapshot file held, if there was one, is all that is known.
+    fn go_by_what_is_kept(&mut self) {
+        if self.cursor.is_some() {
+            self.writer.count_as_loaded();
+        }
     }
 
     /// Notes how long it took from a commit until now, when the change is served.
