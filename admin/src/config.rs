@@ -1,10 +1,18 @@
 //! The settings of the admin plane, as plain data.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use tern_common::ShortCode;
+use tern_common::client::Proxies;
 use tern_common::config::Reader;
+
+use crate::access::AuthMode;
+
+/// The original's port.
+const APP_PORT: u16 = 8000;
 
 /// The answer to any honest request fits many times over.
 const BODY_LIMIT: ByteSize = ByteSize::mib(1);
@@ -21,8 +29,17 @@ const SHORTEST_CODES: usize = 4;
 /// Old events are looked for once an hour. Less, zero above all, is more likely a slip than a wish to lose them all.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(60 * 60);
 
+/// Half of the connections that the port takes: one holder cannot keep out all others.
+const TOKEN_CONCURRENCY: usize = 512;
+
+/// What one core answers at most.
+const TOKEN_REQUESTS_PER_SECOND: u32 = 10_000;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
+    /// `ADMIN_LISTEN`; or `APP_PORT`, on loopback.
+    pub listen: SocketAddr,
+    pub access: AccessConfig,
     /// `SHORT_CODE_LENGTH`: of generated codes, in characters.
     pub short_code_length: usize,
     /// `BODY_LIMIT`: of any body but a bulk upload's.
@@ -35,10 +52,57 @@ pub struct AdminConfig {
     pub event_retention: Option<Duration>,
 }
 
+/// Who may use the API, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessConfig {
+    /// `ADMIN_AUTH`.
+    pub mode: AuthMode,
+    /// `ADMIN_TOKEN_FILE`: where the first token goes, if this process makes it.
+    pub token_file: PathBuf,
+    /// `TOKEN_CONCURRENCY`: requests at a time with one token.
+    pub token_concurrency: usize,
+    /// `TOKEN_REQUESTS_PER_SECOND`: with one token, or of one client where no token is needed; 0 is no limit.
+    pub requests_per_second: u32,
+    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Proxies,
+}
+
+impl AccessConfig {
+    fn read(reader: &mut Reader<'_>) -> AccessConfig {
+        let default = AccessConfig::default();
+        AccessConfig {
+            mode: reader.get("ADMIN_AUTH", default.mode),
+            token_file: reader.get("ADMIN_TOKEN_FILE", default.token_file),
+            token_concurrency: reader.get_within("TOKEN_CONCURRENCY", default.token_concurrency, 1..=100_000),
+            requests_per_second: reader.get_within(
+                "TOKEN_REQUESTS_PER_SECOND",
+                default.requests_per_second,
+                0..=1_000_000,
+            ),
+            trusted_proxies: reader.get("TRUSTED_PROXIES", default.trusted_proxies),
+        }
+    }
+}
+
+impl Default for AccessConfig {
+    fn default() -> AccessConfig {
+        AccessConfig {
+            mode: AuthMode::Auto,
+            token_file: PathBuf::from("data/admin.token"),
+            token_concurrency: TOKEN_CONCURRENCY,
+            requests_per_second: TOKEN_REQUESTS_PER_SECOND,
+            trusted_proxies: Proxies::default(),
+        }
+    }
+}
+
 impl AdminConfig {
     /// `visible_wait` is the default of `VISIBLE_WAIT`: it depends on how far away the redirectors are.
     pub fn read(reader: &mut Reader<'_>, visible_wait: Duration) -> AdminConfig {
+        let app_port = reader.get("APP_PORT", APP_PORT);
         AdminConfig {
+            listen: reader.get("ADMIN_LISTEN", SocketAddr::from((Ipv4Addr::LOCALHOST, app_port))),
+            access: AccessConfig::read(reader),
             short_code_length: reader.get_within(
                 "SHORT_CODE_LENGTH",
                 ShortCode::DEFAULT_LEN,
@@ -55,6 +119,8 @@ impl AdminConfig {
 impl Default for AdminConfig {
     fn default() -> AdminConfig {
         AdminConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, APP_PORT)),
+            access: AccessConfig::default(),
             short_code_length: ShortCode::DEFAULT_LEN,
             body_limit: BODY_LIMIT,
             bulk_body_limit: BULK_BODY_LIMIT,
@@ -102,8 +168,12 @@ mod tests {
             ("BODY_LIMIT", "0"),
             ("VISIBLE_WAIT", "soon"),
             ("EVENT_RETENTION", "0"),
+            ("ADMIN_LISTEN", "localhost"),
+            ("ADMIN_AUTH", "never"),
+            ("TOKEN_CONCURRENCY", "0"),
+            ("TOKEN_REQUESTS_PER_SECOND", "-1"),
         ])
         .unwrap_err();
-        assert_eq!(problems.lines().count(), 4, "{problems}");
+        assert_eq!(problems.lines().count(), 8, "{problems}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use axum::Json;
@@ -18,6 +19,7 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub(crate) enum Error {
     BadRequest(String),
+    Unauthorized(&'static str),
     NotFound(String),
     /// The router adds `Allow`.
     MethodNotAllowed,
@@ -25,6 +27,8 @@ pub(crate) enum Error {
     Forbidden(&'static str),
     BodyTooLarge(ByteSize),
     UnsupportedMediaType(&'static str),
+    /// With how long to wait.
+    TooManyRequests(Duration),
     Internal(anyhow::Error),
     Unavailable(&'static str, anyhow::Error),
 }
@@ -65,12 +69,14 @@ impl Error {
     fn status(&self) -> StatusCode {
         match self {
             Error::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::Forbidden(_) => StatusCode::FORBIDDEN,
             Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Error::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -82,7 +88,10 @@ impl Error {
             Error::BadRequest(message) | Error::NotFound(message) | Error::Conflict(message) => (message, None),
             Error::MethodNotAllowed => ("This method is not allowed here".to_owned(), None),
             Error::BodyTooLarge(limit) => (format!("The body must have at most {limit}"), None),
-            Error::UnsupportedMediaType(message) | Error::Forbidden(message) => (message.to_owned(), None),
+            Error::UnsupportedMediaType(message) | Error::Forbidden(message) | Error::Unauthorized(message) => {
+                (message.to_owned(), None)
+            }
+            Error::TooManyRequests(_) => ("Too many requests; please wait a moment".to_owned(), None),
             Error::Internal(error) => ("Something went wrong on our side".to_owned(), cause(error)),
             Error::Unavailable(message, error) => (message.to_owned(), cause(error)),
         }
@@ -95,6 +104,7 @@ impl From<StoreError> for Error {
             StoreError::UsernameTaken
             | StoreError::EmailTaken
             | StoreError::ShortCodeTaken
+            | StoreError::TokenNameTaken
             | StoreError::UserOwnsUrls { .. } => Error::Conflict(error.to_string()),
             StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => Error::NotFound(error.to_string()),
             StoreError::Unavailable(cause) => Error::Unavailable(DATABASE_IS_UNAVAILABLE, cause),
@@ -106,6 +116,7 @@ impl From<StoreError> for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();
+        let wait = if let Error::TooManyRequests(wait) = self { Some(wait) } else { None };
         let (message, cause) = self.into_parts();
         let error = status.canonical_reason().unwrap_or("Error");
         let mut response = (status, Json(Envelope { error, message })).into_response();
@@ -115,6 +126,13 @@ impl IntoResponse for Error {
         if status == StatusCode::PAYLOAD_TOO_LARGE {
             // The rest of the body is not wanted, so the connection cannot be used for another request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = wait {
+            // Whole seconds, and at least as long.
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         response
     }

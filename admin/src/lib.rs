@@ -4,6 +4,7 @@
 //! There is no SQL here, and nothing of redirects: an unknown path is a 404 unless the caller of [`router`] gives
 //! another fallback.
 
+pub mod access;
 mod body;
 mod bulk;
 pub mod config;
@@ -24,14 +25,17 @@ mod router;
 mod serving;
 mod state;
 mod stats;
+pub mod token_command;
 mod urls;
 mod users;
 mod visibility;
 
+pub use access::Access;
 pub use config::AdminConfig;
 pub use maintenance::keep_in_order;
 pub use metrics::Metrics;
-pub use router::{paths, router};
+pub use router::{areas, paths, router};
 pub use serving::Serving;
 pub use state::AppState;
+pub use token_command::TokenCommand;
 pub use visibility::{Visibility, Visible};

@@ -1,6 +1,5 @@
 //! `tern-admin`: serve the API, migrate the database, load files.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +9,9 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use prometheus::Registry;
 use tern_admin::config::VISIBLE_WAIT;
-use tern_admin::{AdminConfig, AppState, Metrics, Serving, Visibility, keep_in_order};
+use tern_admin::{
+    Access, AdminConfig, AppState, Metrics, Serving, TokenCommand, Visibility, keep_in_order, token_command,
+};
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::cache::{Cache, RedisCache};
 use tern_common::config::{InvalidConfig, Reader, Variables, environment};
@@ -25,9 +26,6 @@ use tokio::time::Instant;
 
 /// How the process calls itself.
 const NAME: &str = "tern-admin";
-
-/// The original's port.
-const APP_PORT: u16 = 8000;
 
 /// How long requests that are under way have when the process is told to end:
 /// less than the 10 s after which container runtimes lose patience.
@@ -55,6 +53,9 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Make, list and revoke the tokens that the API is used with
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Ask the admin plane that runs with these settings whether it is up; if not, the exit code is 1
     Healthcheck,
 }
@@ -62,8 +63,6 @@ enum Command {
 /// Everything the process is told from outside.
 #[derive(Clone, Debug)]
 struct Config {
-    /// `ADMIN_LISTEN`, or `APP_PORT` on loopback.
-    listen: SocketAddr,
     database: PostgresConfig,
     redis: RedisConfig,
     log: LogConfig,
@@ -73,21 +72,13 @@ struct Config {
 impl Config {
     fn read(variables: &Variables) -> Result<Config, InvalidConfig> {
         let mut reader = Reader::new(variables);
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, reader.get("APP_PORT", APP_PORT)));
-        let listen = reader.get("ADMIN_LISTEN", loopback);
-        if !IpAddr::is_loopback(&listen.ip()) {
-            reader.reject(
-                "ADMIN_LISTEN",
-                format!("{listen} can be reached from outside, and the API has no authentication yet"),
-            );
-        }
         let database = PostgresConfig::read(&mut reader);
         let database = reader.demand("DATABASE_URL", database);
         let redis = RedisConfig::read(&mut reader);
         let redis = reader.demand("REDIS_URL", redis);
         let log = LogConfig::read(&mut reader);
         let admin = AdminConfig::read(&mut reader, VISIBLE_WAIT);
-        let complete = || Some(Config { listen, database: database?, redis: redis?, log, admin });
+        let complete = || Some(Config { database: database?, redis: redis?, log, admin });
         let config = complete();
         reader.finish_some(config)
     }
@@ -99,7 +90,8 @@ fn main() -> ExitCode {
         Command::Serve => runtime.block_on(serve(config)),
         Command::Migrate => runtime.block_on(bring_up_to_date(&config)),
         Command::Load { files } => runtime.block_on(load(&config, &files)),
-        Command::Healthcheck => probe::ask(config.listen, "/health"),
+        Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
+        Command::Healthcheck => probe::ask(config.admin.listen, "/health"),
     })
 }
 
@@ -107,8 +99,8 @@ fn main() -> ExitCode {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
     let log = start_log(&config.log).context("cannot write the log (LOG_FILE)")?;
-    let in_use = || format!("cannot listen on {} (ADMIN_LISTEN, APP_PORT)", config.listen);
-    let listener = TcpListener::bind(config.listen).await.with_context(in_use)?;
+    let in_use = || format!("cannot listen on {} (ADMIN_LISTEN, APP_PORT)", config.admin.listen);
+    let listener = TcpListener::bind(config.admin.listen).await.with_context(in_use)?;
     let address = listener.local_addr().with_context(in_use)?;
     let registry = Registry::new();
     log.export(&registry)?;
@@ -122,6 +114,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         cache,
         visibility: Visibility::start(Arc::clone(&bus)),
         bus,
+        access: Access::open(Arc::clone(&store), &config.admin, &registry).await?,
         config: Arc::new(config.admin.clone()),
         log_file: config.log.file.as_path().into(),
         metrics: Metrics::register(&registry)?,
@@ -154,4 +147,9 @@ async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
         process::say(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));
     }
     Ok(())
+}
+
+async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
+    let store = PostgresStore::open(&config.database).await?;
+    token_command::run(&store, command, &mut std::io::stdout()).await
 }

@@ -1,5 +1,7 @@
 //! The whole surface of the admin plane on one screen.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
@@ -7,36 +9,43 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::{Area, Guard, authorise};
 use crate::error::{Error, answer_panic, not_found};
 use crate::origin::refuse_foreign_pages;
 use crate::request_log::log_request;
 use crate::state::AppState;
 use crate::{bulk, events, health, logs, metrics, products, stats, urls, users};
 
-type Route = (&'static str, MethodRouter<AppState>);
+/// A path, who may use it, and what it does.
+type Route = (&'static str, Area, MethodRouter<AppState>);
 
 fn routes() -> [Route; 14] {
     [
-        ("/health", get(health::show_health)),
-        ("/ready", get(health::show_readiness)),
-        ("/metrics", get(metrics::show_metrics)),
-        ("/logs", get(logs::list_logs)),
-        ("/products", get(products::list_products)),
-        ("/users", get(users::list_users).post(users::create_user)),
-        ("/users/bulk", post(bulk::import_users)),
-        ("/users/{id}", get(users::find_user).put(users::update_user).delete(users::delete_user)),
-        ("/users/{id}/urls", get(users::list_urls_of_user)),
-        ("/urls", get(urls::list_urls).post(urls::create_url)),
-        ("/urls/{id}", get(urls::find_url).put(urls::update_url).delete(urls::delete_url)),
-        ("/urls/{id}/stats", get(stats::show_stats)),
-        ("/events", get(events::list_events).post(events::create_event)),
-        ("/events/{id}", get(events::find_event)),
+        ("/health", Area::Public, get(health::show_health)),
+        ("/ready", Area::Public, get(health::show_readiness)),
+        ("/metrics", Area::Metrics, get(metrics::show_metrics)),
+        ("/logs", Area::Operations, get(logs::list_logs)),
+        ("/products", Area::Data, get(products::list_products)),
+        ("/users", Area::Data, get(users::list_users).post(users::create_user)),
+        ("/users/bulk", Area::Data, post(bulk::import_users)),
+        ("/users/{id}", Area::Data, get(users::find_user).put(users::update_user).delete(users::delete_user)),
+        ("/users/{id}/urls", Area::Data, get(users::list_urls_of_user)),
+        ("/urls", Area::Data, get(urls::list_urls).post(urls::create_url)),
+        ("/urls/{id}", Area::Data, get(urls::find_url).put(urls::update_url).delete(urls::delete_url)),
+        ("/urls/{id}/stats", Area::Data, get(stats::show_stats)),
+        ("/events", Area::Data, get(events::list_events).post(events::create_event)),
+        ("/events/{id}", Area::Data, get(events::find_event)),
     ]
 }
 
 /// Every path of the router, without the trailing slash that each may have.
 pub fn paths() -> impl Iterator<Item = &'static str> {
-    routes().into_iter().map(|(path, _)| path)
+    routes().into_iter().map(|(path, ..)| path)
+}
+
+/// Every path, and whose it is.
+pub fn areas() -> impl Iterator<Item = (&'static str, Area)> {
+    routes().into_iter().map(|(path, area, _)| (path, area))
 }
 
 /// The admin API, with a 404 for every other path.
@@ -53,6 +62,10 @@ pub fn router(state: AppState) -> Router {
         Router::new().fallback(async || not_found("There is nothing at this path")).layer(around.clone());
     routes()
         .into_iter()
+        .map(|(path, area, methods)| {
+            let guard = Guard { access: Arc::clone(&state.access), area };
+            (path, methods.route_layer(from_fn_with_state(guard, authorise)))
+        })
         .fold(Router::new(), with_and_without_slash)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .route_layer(around)
@@ -60,7 +73,10 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-fn with_and_without_slash(router: Router<AppState>, (path, methods): Route) -> Router<AppState> {
+fn with_and_without_slash(
+    router: Router<AppState>,
+    (path, methods): (&str, MethodRouter<AppState>),
+) -> Router<AppState> {
     router.route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 

@@ -8,6 +8,7 @@ use tern_common::bus::{Bus, Message};
 use tern_common::cache::Cache;
 use tern_common::store::{Mark, Store};
 
+use crate::access::Access;
 use crate::config::AdminConfig;
 use crate::metrics::Metrics;
 use crate::visibility::{Visibility, Visible};
@@ -23,6 +24,7 @@ pub struct AppState {
     pub cache: Arc<dyn Cache>,
     pub visibility: Visibility,
     pub config: Arc<AdminConfig>,
+    pub access: Arc<Access>,
     /// What `GET /logs` reads: the file of `LogConfig`.
     pub log_file: Arc<Path>,
     pub metrics: Metrics,

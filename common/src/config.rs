@@ -104,8 +104,12 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// What both planes of one process read is told once.
     pub fn reject(&mut self, variable: &'static str, reason: String) {
-        self.problems.push(Problem { variable, reason });
+        let problem = Problem { variable, reason };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// `config`, unless anything was wrong.
@@ -126,6 +130,14 @@ impl Setting for u16 {
     const EXPECTED: &'static str = "a whole number, 0 to 65535";
 
     fn parse(text: &str) -> Option<u16> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for u32 {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn parse(text: &str) -> Option<u32> {
         text.parse().ok()
     }
 }

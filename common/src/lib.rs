@@ -5,11 +5,13 @@
 //!
 //! This crate knows neither plane: nothing of HTTP, nothing of may.
 
+pub mod budget;
 pub mod bus;
 pub mod cache;
 pub mod click;
 pub mod click_source;
 pub mod click_stats;
+pub mod client;
 pub mod config;
 pub mod event;
 pub mod id;
@@ -23,6 +25,7 @@ pub mod store;
 pub mod target_url;
 pub mod telemetry;
 pub mod timestamp;
+pub mod token;
 pub mod url;
 pub mod user;
 

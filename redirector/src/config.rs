@@ -6,17 +6,17 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use tern_common::client::Proxies;
 use tern_common::config::Reader;
 
 use crate::clicks::JournalConfig;
-use crate::client::Proxies;
 use crate::http::Limits;
 use crate::replica::ReplicaConfig;
 
 /// Codes are five characters or more in practice, 916 million of them; at this pace a client needs
 /// a hundred days for as many misses, and a broken page of a customer is not cut off at once.
-const MISS_BURST: usize = 1_000;
-const MISSES_PER_SECOND: usize = 100;
+const MISS_BURST: u32 = 1_000;
+const MISSES_PER_SECOND: u32 = 100;
 
 /// Some sixteen million clicks of ordinary length: at 10,000 a second the store may be away for 27 minutes.
 const JOURNAL_LIMIT: ByteSize = ByteSize::gib(4);
@@ -71,7 +71,6 @@ impl RedirectorConfig {
     pub fn read(reader: &mut Reader<'_>) -> RedirectorConfig {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let cores = available_parallelism().map_or(1, usize::from);
-        let narrow = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
         let limits = Limits::default();
         let limits = Limits {
             connections: reader.get_within("MAX_CONNECTIONS", limits.connections, 1..=30_000),
@@ -86,8 +85,8 @@ impl RedirectorConfig {
             ops_listen: reader.get("REDIRECTOR_OPS_LISTEN", loopback(9080)),
             workers: reader.get_within("REDIRECTOR_WORKERS", cores, 1..=1024),
             limits,
-            miss_burst: narrow(reader.get_within("MISS_BURST", MISS_BURST, 1..=1_000_000)),
-            misses_per_second: narrow(reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000)),
+            miss_burst: reader.get_within("MISS_BURST", MISS_BURST, 1..=1_000_000),
+            misses_per_second: reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
             record_clicks: reader.get("RECORD_CLICKS", true),
             journal: journal(reader),

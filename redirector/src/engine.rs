@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tern_common::ShortCode;
+use tern_common::budget::{Budget, prefix};
+use tern_common::client::Proxies;
 
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Answered, Network};
-use crate::client::Proxies;
 use crate::http::{Method, Reply, Request, Service, Status};
 use crate::link_map::{LinkMap, LinkView};
 use crate::metrics::RedirectCounters;
-use crate::miss_budget::MissBudget;
 use crate::redirect::{Outcome, code_of_path, decide};
 
 /// Everything a request for a short code needs. Shared by all workers; none of them waits in it for another.
@@ -23,7 +23,8 @@ pub struct Engine {
     pub(crate) map: Arc<LinkMap>,
     pub(crate) recorder: Recorder,
     pub(crate) records_clicks: bool,
-    pub(crate) misses: MissBudget,
+    /// Of each client prefix, so that codes cannot be enumerated. A redirect costs nothing of it.
+    pub(crate) misses: Budget,
     pub(crate) proxies: Proxies,
     pub(crate) counters: RedirectCounters,
     /// Threads that serve redirects, and those of another port that follows codes.
@@ -76,7 +77,7 @@ impl Engine {
     ) -> R {
         let mut buffer = [0; ShortCode::MAX_LEN];
         let code = code_of_path(visit.path, &mut buffer);
-        decide(&self.map, code, |mut outcome| {
+        let answered = decide(&self.map, code, |mut outcome| {
             match outcome {
                 // Before the answer exists: what was answered is recorded, whatever happens to the socket.
                 Outcome::Redirect(link) if visit.is_get && self.records_clicks => self.record(link, visit, fields),
@@ -89,7 +90,10 @@ impl Engine {
             }
             self.counters.count(&outcome, visit.affinity);
             answer(outcome, code)
-        })
+        });
+        // A clock that was set back meanwhile says nothing.
+        self.counters.took(visit.at.elapsed().unwrap_or_default(), visit.affinity);
+        answered
     }
 
     fn record<'v>(&self, link: LinkView<'_>, visit: &Visit<'v>, fields: &impl Fields<'v>) {
@@ -113,7 +117,7 @@ impl Engine {
         if client.is_loopback() || self.proxies.contains(client) {
             return Ok(());
         }
-        self.misses.spend(client, Instant::now())
+        self.misses.spend(prefix(client), Instant::now())
     }
 }
 

@@ -12,14 +12,12 @@
 //! ```
 
 pub mod clicks;
-pub mod client;
 pub mod config;
 pub mod engine;
 pub mod hand_over;
 pub mod http;
 pub mod link_map;
 pub mod metrics;
-pub mod miss_budget;
 mod ops;
 pub mod redirect;
 pub mod replica;
@@ -32,6 +30,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use prometheus::Registry;
+use tern_common::budget::Budget;
 use tern_common::bus::Bus;
 use tern_common::store::Store;
 use tokio::net::TcpListener;
@@ -45,7 +44,6 @@ use crate::engine::Engine;
 use crate::http::Server;
 use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
-use crate::miss_budget::MissBudget;
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
 use crate::sockets::Sockets;
@@ -116,7 +114,7 @@ impl Redirector {
             map,
             recorder,
             records_clicks: config.record_clicks,
-            misses: MissBudget::new(config.miss_burst, config.misses_per_second),
+            misses: Budget::new(config.miss_burst, config.misses_per_second),
             proxies: config.trusted_proxies.clone(),
             counters: RedirectCounters::new(lanes),
             workers: config.workers,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_utils::CachePadded;
 use prometheus::{
@@ -11,10 +11,28 @@ use prometheus::{
 
 use crate::redirect::Outcome;
 
-/// Redirects by outcome. Each worker counts on a cache line of its own, so that none waits for another's; whoever asks
-/// adds them up.
+/// Redirects by outcome, and how long they took. Each worker counts on cache lines of its own, so that none waits for
+/// another's; whoever asks adds them up.
 #[derive(Debug)]
-pub struct RedirectCounters(Box<[CachePadded<[AtomicU64; RedirectCounters::NAMES.len()]>]>);
+pub struct RedirectCounters(Box<[CachePadded<OfOneWorker>]>);
+
+#[derive(Debug, Default)]
+struct OfOneWorker {
+    outcomes: [AtomicU64; RedirectCounters::NAMES.len()],
+    /// How many took no longer than each bound and longer than the one before; the last took longer than all.
+    durations: [AtomicU64; RedirectCounters::BOUNDS.len() + 1],
+    /// All durations together.
+    micros: AtomicU64,
+}
+
+/// How long redirects took, as a histogram has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Durations {
+    /// Bounds in seconds, and how many took no longer.
+    pub cumulative: [(f64, u64); RedirectCounters::BOUNDS.len()],
+    pub count: u64,
+    pub sum_seconds: f64,
+}
 
 /// What became of clicks.
 ///
@@ -91,11 +109,18 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
 }
 
 impl RedirectCounters {
+    /// In microseconds. Ten are enough unless the disk of the journal holds one up, and nobody notices ten milliseconds.
+    const BOUNDS: [u64; 10] = [10, 25, 50, 100, 1_000, 10_000, 50_000, 100_000, 500_000, 2_500_000];
+
     const NAMES: [&str; 5] = ["redirect", "gone", "not_found", "not_ready", "refused"];
 
     /// For `workers` that count beside each other.
     pub fn new(workers: usize) -> RedirectCounters {
         RedirectCounters((0..workers.max(1)).map(|_| CachePadded::default()).collect())
+    }
+
+    fn of(&self, affinity: usize) -> &OfOneWorker {
+        &self.0[affinity % self.0.len()]
     }
 
     pub fn count(&self, outcome: &Outcome<'_>, affinity: usize) {
@@ -106,16 +131,42 @@ impl RedirectCounters {
             Outcome::NotReady => 3,
             Outcome::Refused { .. } => 4,
         };
-        self.0[affinity % self.0.len()][index].fetch_add(1, Ordering::Relaxed);
+        self.of(affinity).outcomes[index].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One was decided, recorded and answered in this time.
+    pub fn took(&self, duration: Duration, affinity: usize) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let index = RedirectCounters::BOUNDS.iter().take_while(|bound| micros > **bound).count();
+        let counters = self.of(affinity);
+        counters.durations[index].fetch_add(1, Ordering::Relaxed);
+        counters.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
     /// Each outcome's name and how often it was.
     pub fn totals(&self) -> [(&'static str, u64); 5] {
         std::array::from_fn(|index| {
-            let counts = self.0.iter().map(|counters| counters[index].load(Ordering::Relaxed));
+            let counts = self.0.iter().map(|counters| counters.outcomes[index].load(Ordering::Relaxed));
             (RedirectCounters::NAMES[index], counts.sum())
         })
     }
+
+    pub fn durations(&self) -> Durations {
+        let sum = |counter: &dyn Fn(&OfOneWorker) -> &AtomicU64| -> u64 {
+            self.0.iter().map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
+        };
+        let mut count = 0;
+        let cumulative = std::array::from_fn(|index| {
+            count += sum(&|counters| &counters.durations[index]);
+            (seconds(RedirectCounters::BOUNDS[index]), count)
+        });
+        count += sum(&|counters| &counters.durations[RedirectCounters::BOUNDS.len()]);
+        Durations { cumulative, count, sum_seconds: seconds(sum(&|counters| &counters.micros)) }
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
 }
 
 impl ClickMetrics {
@@ -215,5 +266,23 @@ impl ReplicaMetrics {
             delta_seconds: registered(registry, Histogram::with_opts(seconds)),
             propagation_seconds: registered(registry, Histogram::with_opts(propagation)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_add_up() {
+        let counters = RedirectCounters::new(2);
+        for (micros, affinity) in [(0, 0), (10, 1), (11, 2), (700_000, 0), (9_000_000, 1)] {
+            counters.took(Duration::from_micros(micros), affinity);
+        }
+        let durations = counters.durations();
+        let upto = |bound: f64| durations.cumulative.iter().find(|(seconds, _)| *seconds == bound).unwrap().1;
+        assert_eq!([0.000_01, 0.000_025, 0.5, 2.5].map(upto), [2, 3, 3, 4]);
+        assert_eq!(durations.count, 5);
+        assert!((durations.sum_seconds - 9.700_021).abs() < 1e-9, "{durations:?}");
     }
 }

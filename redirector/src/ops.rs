@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, Opts, Registry};
 use serde_json::json;
 
 use crate::engine::Engine;
 use crate::http::{Server, Stats, Status};
-use crate::metrics::RedirectCounters;
+use crate::metrics::{Durations, RedirectCounters};
 use crate::replica::Freshness;
 
 /// What the port tells about.
@@ -81,7 +81,7 @@ impl Collector for Observed {
         let staleness = self.freshness.staleness().map_or(f64::INFINITY, |staleness| staleness.as_secs_f64());
         let recorder = &self.engine.recorder;
         let integer = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let (used, limit) = recorder.room();
+        let [used, limit, room] = recorder.room();
         let open = i64::try_from(stats.open.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
         [
             gauge("tern_replica_staleness_seconds", "Time since the map was known to equal the store.", staleness),
@@ -89,6 +89,11 @@ impl Collector for Observed {
             int_gauge("tern_clicks_pending", "Clicks that wait for the store.", integer(recorder.pending())),
             int_gauge("tern_clicks_journal_bytes", "What the journals of clicks take of the disk.", integer(used)),
             int_gauge("tern_clicks_journal_limit_bytes", "What they may take of it.", integer(limit)),
+            int_gauge(
+                "tern_clicks_journal_room_bytes",
+                "What they may still take before clicks are dropped, of their limit or of the disk; what is shipped makes room.",
+                integer(room),
+            ),
             counter(
                 "tern_clicks_sync_errors_total",
                 "Failures to put the journals of clicks on disk; a power cut may cost more than the last 100 ms.",
@@ -96,6 +101,7 @@ impl Collector for Observed {
             ),
             int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
             redirects(&self.engine.counters),
+            durations(&self.engine.counters.durations()),
             connections(stats),
             refused(stats),
         ]
@@ -130,6 +136,27 @@ fn redirects(counters: &RedirectCounters) -> Vec<MetricFamily> {
         "outcome",
         counters.totals().map(|(outcome, count)| (outcome.to_owned(), count)),
     )
+}
+
+fn durations(durations: &Durations) -> Vec<MetricFamily> {
+    let bucket = |(bound, count): (f64, u64)| {
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(count);
+        bucket
+    };
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(durations.cumulative.into_iter().map(bucket).collect());
+    histogram.set_sample_count(durations.count);
+    histogram.set_sample_sum(durations.sum_seconds);
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    let mut family = MetricFamily::default();
+    family.set_name("tern_redirect_duration_seconds".to_owned());
+    family.set_help("Time to decide, record and answer a request for a short code, without the network.".to_owned());
+    family.set_field_type(MetricType::HISTOGRAM);
+    family.set_metric(vec![metric]);
+    vec![family]
 }
 
 fn connections(stats: &Stats) -> Vec<MetricFamily> {

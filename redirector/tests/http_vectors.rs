@@ -4,11 +4,12 @@ mod support;
 
 use std::time::Duration;
 
+use support::conformance::{Judge, run_all};
 use tern_redirector::http::Limits;
 
 #[test]
 fn every_vector_is_answered_right() {
     let limits = Limits { header_timeout: Duration::from_secs(3), ..Limits::default() };
     let (server, _) = support::serve(limits);
-    support::conformance::run_all(server.local_addr(), support::TARGET);
+    run_all(server.local_addr(), support::TARGET, &Judge::default());
 }

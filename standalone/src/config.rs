@@ -1,6 +1,5 @@
 //! How the standalone process is configured.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -13,9 +12,6 @@ use tern_common::store::{PostgresConfig, PostgresStore, SqliteStore, Store};
 use tern_common::telemetry::LogConfig;
 use tern_redirector::config::RedirectorConfig;
 
-/// The original's port.
-const APP_PORT: u16 = 8000;
-
 /// The redirector is in this process and serves a change within milliseconds: on a machine that is too busy for that,
 /// a late answer is better than one that is not true yet.
 const VISIBLE_WAIT: Duration = Duration::from_secs(5);
@@ -23,8 +19,6 @@ const VISIBLE_WAIT: Duration = Duration::from_secs(5);
 /// Everything the process is told from outside.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `APP_PORT`, on loopback: the API, and short codes on every other path.
-    pub listen: SocketAddr,
     /// `TERN_DATA_DIR`: where the embedded database is, or the snapshot file of the links of a shared one.
     pub data_dir: PathBuf,
     /// The shared database, in place of the embedded one.
@@ -32,6 +26,7 @@ pub struct Config {
     /// The shared bus and cache, in place of those in this process.
     pub redis: Option<RedisConfig>,
     pub log: LogConfig,
+    /// Its port serves short codes, too, on every path that the API does not know.
     pub admin: AdminConfig,
     pub redirector: RedirectorConfig,
 }
@@ -50,7 +45,6 @@ impl Config {
         // The API's port is served by the control threads, of which there is one a core.
         redirector.other_recorders = available_parallelism().map_or(1, usize::from);
         let config = Config {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, reader.get("APP_PORT", APP_PORT))),
             data_dir,
             database,
             redis,

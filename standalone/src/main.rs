@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tern_admin::{TokenCommand, token_command};
 use tern_common::config::environment;
 use tern_common::{probe, process};
 
@@ -48,6 +49,9 @@ enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Make, list and revoke the tokens that the API is used with
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 fn main() -> ExitCode {
@@ -57,10 +61,15 @@ fn main() -> ExitCode {
         Command::Load { files } => runtime.block_on(load(&config, &files)),
         Command::Healthcheck => probe::ask(config.redirector.ops_listen, "/ready"),
         Command::Sample { directory } => sample::write(&directory),
+        Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
     })
 }
 
 async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
     let store = config.open_store().await?;
     tern_admin::load::load_files(&*store, files, &mut std::io::stdout()).await
+}
+
+async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
+    token_command::run(&*config.open_store().await?, command, &mut std::io::stdout()).await
 }

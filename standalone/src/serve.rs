@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::handler::Handler;
 use prometheus::Registry;
-use tern_admin::{AppState, Metrics, Serving, Visibility, keep_in_order};
+use tern_admin::{Access, AppState, Metrics, Serving, Visibility, keep_in_order};
 use tern_common::bus::{Bus, LocalBus, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::process::{self, StopSignals};
@@ -28,8 +28,8 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let log =
         start_log(&config.log).with_context(|| format!("cannot write the log to {} (LOG_FILE)", log_file.display()))?;
 
-    let in_use = || format!("cannot listen on {} (APP_PORT)", config.listen);
-    let listener = TcpListener::bind(config.listen).await.with_context(in_use)?;
+    let in_use = || format!("cannot listen on {} (ADMIN_LISTEN, APP_PORT)", config.admin.listen);
+    let listener = TcpListener::bind(config.admin.listen).await.with_context(in_use)?;
     let api_addr = listener.local_addr().with_context(in_use)?;
     let store = config.open_store().await?;
     if with_sample && sample::load_if_empty(&*store).await? {
@@ -50,6 +50,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         bus: Arc::clone(&bus),
         cache,
         visibility: Visibility::start(Arc::clone(&bus)),
+        access: Access::open(Arc::clone(&store), &config.admin, &registry).await?,
         config: Arc::new(config.admin.clone()),
         log_file: config.log.file.as_path().into(),
         metrics: Metrics::register(&registry)?,

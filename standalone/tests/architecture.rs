@@ -91,7 +91,7 @@ fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
     check_knows_only("redirector/src/link_map", &["crate::link_map"], &[&CONTROL[..], &["axum", "may::"]].concat());
     check_knows_only("redirector/src/redirect.rs", &["crate::link_map", "crate::redirect"], &CONTROL);
     check_ignorant("redirector/src/engine.rs", &[], &[&CONTROL[..], &["crate::replica"]].concat());
-    check_ignorant("redirector/src/miss_budget.rs", &[], &[&CONTROL[..], &["Mutex", "RwLock"]].concat());
+    check_ignorant("common/src/budget.rs", &[], &[&CONTROL[..], &["Mutex", "RwLock"]].concat());
 }
 
 #[test]

@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
 pub mod leash;
+pub mod monitoring;
+pub mod nginx;
 pub mod postgres;
 pub mod redis;
 pub mod relay;

@@ -2,18 +2,15 @@
 //!
 //! The Redis that Debian's package may have started on port 6379 is never touched.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::leash;
-use crate::server::{Process, free_port, program};
-
-/// How long anything that is bound to happen may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::server::{PATIENCE, Process, certify, free_port, pause, program, until};
 
 /// A redis-server on loopback. Killed when dropped.
 #[derive(Debug)]
@@ -63,7 +60,7 @@ impl Redis {
         let writes_files = options.tls || options.is_sentinel || !options.extra.is_empty();
         let directory = writes_files.then(|| tempfile::tempdir().unwrap());
         if options.tls {
-            make_certificate(directory.as_ref().unwrap().path());
+            certify(directory.as_ref().unwrap().path());
         }
         let mut redis = Redis { port: free_port(), options: options.clone(), process: None, directory };
         // A port that was free a moment ago may be taken now.
@@ -279,35 +276,4 @@ impl RedisCluster {
     pub fn url(&self) -> String {
         format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.0[0].port, self.0[1].port)
     }
-}
-
-fn make_certificate(directory: &Path) {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args([
-            "-subj",
-            "/CN=Tern test",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-addext",
-            "basicConstraints=CA:FALSE",
-        ])
-        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        pause();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "no runtime and no may worker here, and another process to wait for")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
 }

@@ -1,11 +1,15 @@
 //! A process that serves on loopback, and what tests do to it.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+/// How long anything that is bound to happen may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server process. Killed when dropped.
 #[derive(Debug)]
@@ -56,4 +60,31 @@ pub fn free_port() -> u16 {
 pub fn program(paths: &[&str], package: &str) -> PathBuf {
     let found = paths.iter().map(PathBuf::from).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("none of {paths:?} is there; install it with: apt-get install {package}"))
+}
+
+/// Makes `certificate.pem`, which vouches for itself and for 127.0.0.1, and its `key.pem`.
+pub(crate) fn certify(directory: &Path) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
+    openssl.args(["-subj", "/CN=Tern test", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.args(["-addext", "basicConstraints=CA:FALSE", "-keyout", "key.pem", "-out", "certificate.pem"]);
+    let made = openssl.current_dir(directory).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+/// Waits for what another process is about to do.
+///
+/// # Panics
+/// When it does not.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        pause();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no runtime and no may worker here, and another process to wait for")]
+pub(crate) fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
 }

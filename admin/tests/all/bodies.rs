@@ -47,7 +47,7 @@ async fn a_body_declares_that_it_is_json() {
 async fn without_a_declaration_a_body_is_taken_if_it_can_be_read() {
     let app = spawn_app().await;
     let check = async |body: &str, expected: u16| {
-        let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n";
+        let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
         let answer = app.send_raw(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await;
         assert_eq!(answer.status, expected, "{body}: {answer:?}");
     };
@@ -87,7 +87,7 @@ async fn a_body_of_one_mebibyte_is_taken_and_no_larger_one() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_without_being_read_to_its_end() {
     let app = spawn_app().await;
-    let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nContent-Type: application/json\r\n";
+    let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let began = Instant::now();
     // Announced and never sent, with and without waiting to be told to go on.
     let announced = format!("{head}Content-Length: 1099511627776\r\n");
@@ -107,7 +107,7 @@ async fn a_client_that_sends_on_after_it_was_refused_is_not_cut_off() {
     let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
     let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let check = async |content_type: &str, sent: &str, expected: u16| {
-        let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n";
+        let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
         let request = format!("{head}Content-Type: {content_type}\r\n{sent}");
         let (first, rest) = request.as_bytes().split_at(1_500_000);
         let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_client_that_sends_on_after_it_was_refused_is_not_cut_off() {
 #[tokio::test]
 async fn a_large_body_of_the_wrong_type_is_answered_before_it_is_sent() {
     let app = spawn_app().await;
-    let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\nContent-Type: text/plain\r\n";
+    let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: text/plain\r\n";
     let began = Instant::now();
     app.send_raw(format!("{head}Content-Length: 500000\r\n\r\n")).await.check_error(415, "application/json");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
@@ -139,7 +139,7 @@ async fn a_large_body_of_the_wrong_type_is_answered_before_it_is_sent() {
 #[tokio::test]
 async fn a_body_in_chunks_is_a_body() {
     let app = spawn_app().await;
-    let head = "POST /users HTTP/1.1\r\nHost: t.example\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n";
     let chunks = "14\r\n{\"username\":\"ann\",\"e\r\n19\r\nmail\":\"ann@mail.example\"}\r\n0\r\n\r\n";
     let answer = app.send_raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}")).await;
     assert_eq!(answer.status, 201, "{answer:?}");

@@ -143,7 +143,7 @@ async fn an_upload_over_the_limit_is_refused_whichever_way_it_is_sent() {
     app.upload(too_large.clone()).await.check_error(413, "64.0 KiB");
 
     let body = format!("--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n{too_large}\r\n--x--\r\n");
-    let head = "POST /users/bulk HTTP/1.1\r\nHost: t.example\r\nContent-Type: multipart/form-data; boundary=x\r\n";
+    let head = "POST /users/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n";
     let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     app.send_raw(chunked).await.check_error(413, "body");
     assert_eq!(app.get("/users").await.json(), json!([]));
@@ -157,7 +157,7 @@ async fn an_upload_may_be_larger_than_other_bodies() {
     let rows: String = (0..1000).map(|n| format!("user{n},user{n}@mail.example,{note}\n")).collect();
     let report = app.upload(format!("username,email,note\n{rows}")).await.json();
     assert_eq!((&report["imported"], &report["errors"]), (&json!(1000), &Value::Array(Vec::new())));
-    let head = "POST /users/bulk HTTP/1.1\r\nHost: t.example\r\nContent-Type: multipart/form-data; boundary=x\r\n";
+    let head = "POST /users/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n";
     let over = app.send_raw(format!("{head}Content-Length: {}\r\n\r\n", 64 * 1024 * 1024 + 1)).await;
     over.check_error(413, "64.0 MiB");
 }

@@ -18,6 +18,11 @@ impl Database {
         Database { store: Arc::new(SqliteStore::open(&path).await.unwrap()), path }
     }
 
+    /// Another handle, which what happens to the first one does not touch.
+    pub async fn another_store(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(&self.path).await.unwrap())
+    }
+
     /// Before its first use: nobody can connect from then on.
     pub fn take_away(&self) {
         std::fs::remove_dir_all(self.path.parent().unwrap()).unwrap();

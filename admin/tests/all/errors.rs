@@ -35,7 +35,7 @@ fn paths() -> impl Iterator<Item = (String, &'static str)> {
 }
 
 async fn send_bare(app: &App, method: &str, path: &str) -> Answer {
-    app.send_raw(format!("{method} {path} HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n\r\n")).await
+    app.send_raw(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
 }
 
 #[test]

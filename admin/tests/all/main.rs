@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
+mod access;
 mod bodies;
 mod bulk;
 mod database;

@@ -99,7 +99,7 @@ async fn a_failure_of_ours_is_logged_once_with_its_cause() {
 async fn a_request_whose_client_goes_away_is_logged_too() {
     let app = spawn_recorded(Setup::default()).await;
     let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
-    let head = "PUT /users/773001 HTTP/1.1\r\nHost: t.example\r\nContent-Length: 10\r\n\r\n";
+    let head = "PUT /users/773001 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
     socket.write_all(head.as_bytes()).await.unwrap();
     eventually(async || (!entries_of("/users/773001").is_empty()).then_some(())).await;
     drop(socket);

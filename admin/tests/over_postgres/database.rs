@@ -28,6 +28,11 @@ impl Database {
         Database { store: Arc::new(store), name }
     }
 
+    /// Another handle, which what happens to the first one does not touch.
+    pub async fn another_store(&self) -> Arc<dyn Store> {
+        Arc::new(PostgresStore::new(&PostgresConfig::new(Postgres::shared().url(&self.name))).unwrap())
+    }
+
     /// Before its first use: nobody can connect from then on.
     pub fn take_away(&self) {
         Postgres::shared().psql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
+#[path = "../all/access.rs"]
+mod access;
 #[path = "../all/bodies.rs"]
 mod bodies;
 #[path = "../all/bulk.rs"]

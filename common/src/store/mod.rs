@@ -21,9 +21,10 @@ pub use sqlite::SqliteStore;
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::link::LinkRow;
 use crate::product::Product;
+use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,8 @@ pub enum StoreError {
     EmailTaken,
     #[error("Short code is already taken")]
     ShortCodeTaken,
+    #[error("Token name is already taken")]
+    TokenNameTaken,
     #[error("User {0} not found")]
     UnknownUser(Id),
     #[error("URL {0} not found")]
@@ -213,6 +216,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>>;
 
     async fn list_products(&self) -> Result<Vec<Product>>;
+
+    /// # Errors
+    /// [`StoreError::TokenNameTaken`] by a token that was not revoked.
+    async fn insert_token(&self, token: NewToken) -> Result<Token>;
+    /// Inserts the token if there never was one; whether it did. Of two at once with one name, one does.
+    async fn insert_first_token(&self, token: NewToken) -> Result<bool>;
+    /// Every token there ever was, revoked and expired ones among them, by id.
+    async fn list_tokens(&self) -> Result<Vec<Token>>;
+    /// Revokes the token of this name; false if there is none that was not revoked.
+    async fn revoke_token(&self, name: &TokenName) -> Result<bool>;
+    /// Notes when tokens were last used.
+    async fn note_token_uses(&self, uses: Vec<(Id, Timestamp)>) -> Result<()>;
 
     /// Moves a journal on and makes its clicks events, in one transaction: all of the batch, or nothing of it.
     /// Of two that ship from one place of a journal, one is told that the journal stands elsewhere.

@@ -10,6 +10,7 @@ mod store_clicks;
 mod store_feed;
 mod store_loading;
 mod store_stats;
+mod store_tokens;
 
 /// Runs each test of a list over a fresh instance of each implementation. An instance is made by `fixture::$open`,
 /// which gives it and what keeps it alive. The list is written once, so that no implementation is let off a test.
@@ -64,6 +65,12 @@ conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: 
     the_most_frequent_are_told_first,
     old_events_are_forgotten_and_nothing_else,
     many_old_events_are_forgotten_in_parts,
+]);
+
+conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgres: [
+    tokens_are_kept_with_their_hash_and_revoked_by_name,
+    of_many_first_tokens_one_is_made,
+    the_last_use_of_a_token_moves_forwards,
 ]);
 
 conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [

@@ -129,9 +129,9 @@ impl Recorder {
         self.lanes.iter().map(|lane| lane.pending()).sum::<u64>() + self.metrics.left_pending_total()
     }
 
-    /// What the journals take of the disk, and may take, in bytes.
-    pub fn room(&self) -> (u64, u64) {
-        (self.space.used(), self.space.limit())
+    /// What the journals take of the disk, may take, and may still take, in bytes.
+    pub fn room(&self) -> [u64; 3] {
+        [self.space.used(), self.space.limit(), self.space.room()]
     }
 
     /// Seals the journals: nothing is recorded any more.

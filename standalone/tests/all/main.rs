@@ -18,3 +18,4 @@ mod follow;
 mod loading;
 mod read_your_writes;
 mod support;
+mod tokens;

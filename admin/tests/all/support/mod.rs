@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use answer::Answer;
 pub use doubles::{AbsentBus, AbsentCache, FragileBus, PanickingCache};
 use serde_json::{Value, json};
-use tern_admin::{AdminConfig, AppState, Metrics, Visibility};
+use tern_admin::{Access, AdminConfig, AppState, Metrics, Serving, Visibility};
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
 use tern_common::store::Store;
@@ -52,6 +52,7 @@ pub struct App {
     pub log_file: PathBuf,
     client: reqwest::Client,
     directory: tempfile::TempDir,
+    _serving: Serving,
 }
 
 pub async fn spawn_app() -> App {
@@ -62,18 +63,21 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::create(directory.path()).await;
     let store = Arc::clone(&database.store);
+    let log_file = directory.path().join("app.log");
+    let registry = prometheus::Registry::new();
+    let access = Access::open(database.another_store().await, &setup.config, &registry).await.unwrap();
     if setup.without_database {
         database.take_away();
     }
-    let log_file = directory.path().join("app.log");
     let state = AppState {
         store: Arc::clone(&store),
         visibility: Visibility::start(Arc::clone(&setup.bus)),
         bus: setup.bus,
         cache: setup.cache,
+        access,
         config: Arc::new(setup.config),
         log_file: log_file.as_path().into(),
-        metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
+        metrics: Metrics::register(&registry).unwrap(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -81,8 +85,8 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     if let Some(text) = setup.fallback {
         router = router.fallback(async move || text);
     }
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    App { address, store, database, log_file, client: reqwest::Client::new(), directory }
+    let serving = Serving::start(listener, router);
+    App { address, store, database, log_file, client: reqwest::Client::new(), directory, _serving: serving }
 }
 
 impl App {
@@ -113,6 +117,15 @@ impl App {
         let mut request = self.client.request(method, format!("http://{}{path}", self.address)).body(body);
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
+        }
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         Answer::read(request.send().await.unwrap()).await
     }

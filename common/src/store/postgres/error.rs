@@ -22,6 +22,7 @@ impl From<Error> for StoreError {
             Some("users_username_key") => StoreError::UsernameTaken,
             Some("users_email_key") => StoreError::EmailTaken,
             Some("urls_short_code_key") => StoreError::ShortCodeTaken,
+            Some("tokens_name_key") => StoreError::TokenNameTaken,
             _ if may_pass(refused) => StoreError::Unavailable(error.into()),
             // Data exceptions and violated constraints.
             _ if matches!(&refused.code().code()[..2], "22" | "23") => StoreError::Unfit(error.into()),

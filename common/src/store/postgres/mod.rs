@@ -25,6 +25,7 @@ mod retention;
 mod settings;
 mod staging;
 mod stats;
+mod tokens;
 mod urls;
 mod users;
 
@@ -35,6 +36,7 @@ use self::listing::Listed;
 use super::{Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, Result, Snapshot, Store};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
+use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
@@ -167,6 +169,26 @@ impl Store for PostgresStore {
 
     async fn list_products(&self) -> Result<Vec<Product>> {
         self.connections.request(async |db| products::list(db).await).await
+    }
+
+    async fn insert_token(&self, token: NewToken) -> Result<Token> {
+        self.connections.request(async |db| tokens::insert(db, &token).await).await
+    }
+
+    async fn insert_first_token(&self, token: NewToken) -> Result<bool> {
+        self.connections.request(async |db| tokens::insert_first(db, &token).await).await
+    }
+
+    async fn list_tokens(&self) -> Result<Vec<Token>> {
+        self.connections.request(async |db| tokens::list(db).await).await
+    }
+
+    async fn revoke_token(&self, name: &TokenName) -> Result<bool> {
+        self.connections.request(async |db| tokens::revoke(db, name).await).await
+    }
+
+    async fn note_token_uses(&self, uses: Vec<(Id, Timestamp)>) -> Result<()> {
+        self.connections.request(async |db| tokens::note_uses(db, &uses).await).await
     }
 
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {

@@ -19,6 +19,7 @@ impl From<Error> for StoreError {
                         ("users.username", StoreError::UsernameTaken),
                         ("users.email", StoreError::EmailTaken),
                         ("urls.short_code", StoreError::ShortCodeTaken),
+                        ("tokens.name", StoreError::TokenNameTaken),
                     ] {
                         if message.ends_with(columns) {
                             return taken;

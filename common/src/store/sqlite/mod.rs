@@ -23,6 +23,7 @@ mod loading;
 mod open;
 mod products;
 mod stats;
+mod tokens;
 mod urls;
 mod users;
 
@@ -34,6 +35,7 @@ use super::{
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
+use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
@@ -216,6 +218,27 @@ impl Store for SqliteStore {
 
     async fn list_products(&self) -> Result<Vec<Product>> {
         self.read(products::list).await
+    }
+
+    async fn insert_token(&self, token: NewToken) -> Result<Token> {
+        self.write(move |db| tokens::insert(db, &token)).await
+    }
+
+    async fn insert_first_token(&self, token: NewToken) -> Result<bool> {
+        self.write(move |db| tokens::insert_first(db, &token)).await
+    }
+
+    async fn list_tokens(&self) -> Result<Vec<Token>> {
+        self.read(tokens::list).await
+    }
+
+    async fn revoke_token(&self, name: &TokenName) -> Result<bool> {
+        let name = name.clone();
+        self.write(move |db| tokens::revoke(db, &name)).await
+    }
+
+    async fn note_token_uses(&self, uses: Vec<(Id, Timestamp)>) -> Result<()> {
+        self.write(move |db| tokens::note_uses(db, &uses)).await
     }
 
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {

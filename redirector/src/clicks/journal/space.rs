@@ -87,6 +87,15 @@ impl Space {
         self.limit
     }
 
+    /// What journals may still take before clicks are dropped: of their limit or of the disk, whichever is less.
+    /// Shipped segments are room.
+    pub fn room(&self) -> u64 {
+        let shipped: u64 = self.lock().iter().map(|segment| segment.bytes).sum();
+        let of_limit = self.limit.saturating_sub(self.used().saturating_sub(shipped));
+        let of_disk = self.free().unwrap_or(0).saturating_add(shipped).saturating_sub(self.floor);
+        of_limit.min(of_disk)
+    }
+
     /// A segment is in the store, all of it, since `at`. To say it twice changes nothing.
     pub fn shipped(&self, journal: JournalId, directory: &Path, number: u64, at: SystemTime) {
         let path = segment_path(directory, number);

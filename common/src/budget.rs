@@ -1,36 +1,35 @@
-//! How often one client may ask for codes that do not exist, so that codes cannot be enumerated.
+//! How often somebody may do something: misses of a client, requests with a token, failed attempts to use the API.
 //!
 //! A generic cell rate algorithm (ITU-T I.371) over a table of fixed size: no lock, no allocation, no clean-up.
-//! Only misses come here; a redirect costs nothing of it.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
 
-/// Two clients whose prefixes fall on one slot share its budget. The hash is seeded, so nobody can aim at another's.
+/// Two whose keys fall on one slot share its budget. The hash is seeded, so nobody can aim at another's.
 const SLOTS: usize = 1 << 16;
 
-/// A budget of misses for each client prefix: /24 of IPv4, /64 of IPv6.
+/// A budget for each key.
 #[derive(Debug)]
-pub struct MissBudget {
+pub struct Budget {
     started: Instant,
-    /// Nanoseconds that one miss costs; zero means no limit.
+    /// Nanoseconds that one time costs; zero means no limit.
     cost: u64,
-    /// Nanoseconds that a client may be ahead of its rate.
+    /// Nanoseconds that a key may be ahead of its rate.
     credit: u64,
     hasher: RandomState,
     /// For each slot the time, in nanoseconds since the start, at which its debt is paid.
     paid_at: Box<[AtomicU64]>,
 }
 
-impl MissBudget {
-    /// `burst` misses at once, and `per_second` from then on; zero a second means no limit.
-    pub fn new(burst: u32, per_second: u32) -> MissBudget {
+impl Budget {
+    /// `burst` times at once, and `per_second` from then on; zero a second means no limit.
+    pub fn new(burst: u32, per_second: u32) -> Budget {
         let cost = 1_000_000_000u64.checked_div(per_second.into()).unwrap_or(0);
-        MissBudget {
+        Budget {
             started: Instant::now(),
             cost,
             credit: cost * u64::from(burst),
@@ -39,14 +38,14 @@ impl MissBudget {
         }
     }
 
-    /// Takes one miss from the client's budget.
+    /// Takes one time from the budget of `key`.
     ///
     /// # Errors
     /// With the time after which there is something left, when there is nothing now.
-    pub fn spend(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
+    pub fn spend(&self, key: impl Hash, now: Instant) -> Result<(), Duration> {
         let now = u64::try_from(now.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX);
         #[expect(clippy::cast_possible_truncation, reason = "only the low bits choose a slot")]
-        let slot = self.hasher.hash_one(prefix(client)) as usize % SLOTS;
+        let slot = self.hasher.hash_one(key) as usize % SLOTS;
         let paid_at = &self.paid_at[slot];
         let mut seen = paid_at.load(Ordering::Relaxed);
         loop {
@@ -63,8 +62,8 @@ impl MissBudget {
     }
 }
 
-/// The part of an address that one customer of a network usually holds.
-fn prefix(client: IpAddr) -> u64 {
+/// The part of an address that one customer of a network usually holds: /24 of IPv4, /64 of IPv6.
+pub fn prefix(client: IpAddr) -> u64 {
     match client.to_canonical() {
         IpAddr::V4(v4) => u64::from(v4.to_bits() >> 8),
         IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
@@ -75,16 +74,16 @@ fn prefix(client: IpAddr) -> u64 {
 mod tests {
     use super::*;
 
-    fn spent(budget: &MissBudget, client: &str, times: usize, now: Instant) -> usize {
-        (0..times).filter(|_| budget.spend(client.parse().unwrap(), now).is_ok()).count()
+    fn spent(budget: &Budget, client: &str, times: usize, now: Instant) -> usize {
+        (0..times).filter(|_| budget.spend(prefix(client.parse().unwrap()), now).is_ok()).count()
     }
 
     #[test]
     fn a_burst_is_allowed_and_then_the_rate() {
-        let budget = MissBudget::new(1000, 100);
+        let budget = Budget::new(1000, 100);
         let now = Instant::now();
         assert_eq!(spent(&budget, "203.0.113.7", 2000, now), 1000);
-        let wait = budget.spend("203.0.113.7".parse().unwrap(), now).unwrap_err();
+        let wait = budget.spend(prefix("203.0.113.7".parse().unwrap()), now).unwrap_err();
         assert!(wait <= Duration::from_millis(10), "{wait:?}");
         assert_eq!(spent(&budget, "203.0.113.7", 2000, now + Duration::from_secs(1)), 100);
         assert_eq!(spent(&budget, "203.0.113.7", 2000, now + Duration::from_secs(3600)), 1000);
@@ -92,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_prefix_shares_its_budget_and_others_have_their_own() {
-        let budget = MissBudget::new(10, 1);
+        let budget = Budget::new(10, 1);
         let now = Instant::now();
         assert_eq!(spent(&budget, "203.0.113.7", 20, now), 10);
         assert_eq!(spent(&budget, "203.0.113.250", 20, now), 0);
@@ -105,6 +104,6 @@ mod tests {
 
     #[test]
     fn no_rate_means_no_limit() {
-        assert_eq!(spent(&MissBudget::new(0, 0), "203.0.113.7", 5000, Instant::now()), 5000);
+        assert_eq!(spent(&Budget::new(0, 0), "203.0.113.7", 5000, Instant::now()), 5000);
     }
 }

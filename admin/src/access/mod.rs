@@ -1,0 +1,202 @@
+//! Who may do what: tokens, roles, and how much of the API one holder may use.
+//!
+//! Closed by default. An API that only this machine reaches is open until its first token is made; one that others
+//! reach does not start without a token, unless somebody said `ADMIN_AUTH=none`.
+//! `tokens` knows the tokens of the store, and this module decides with them; nothing here knows a resource.
+
+mod tokens;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tern_common::budget::prefix;
+use tern_common::config::Setting;
+use tern_common::token::Role;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub use self::tokens::Access;
+use self::tokens::Bearer;
+use crate::body::leave_unread;
+use crate::error::{Error, Result};
+
+/// `ADMIN_AUTH`: when a token is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Always, once there is a token; never, on loopback, until then. Another address does not start without one.
+    Auto,
+    /// Always. The first start makes a token, if there is none.
+    Tokens,
+    /// Never: whoever reaches the API may do everything.
+    Off,
+}
+
+impl Setting for AuthMode {
+    const EXPECTED: &'static str = "auto, tokens or none";
+
+    fn parse(text: &str) -> Option<AuthMode> {
+        match text {
+            "auto" => Some(AuthMode::Auto),
+            "tokens" => Some(AuthMode::Tokens),
+            "none" => Some(AuthMode::Off),
+            _ => None,
+        }
+    }
+}
+
+/// What a route belongs to, which says who may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Area {
+    /// Whether the process lives, and how it is used: for everybody.
+    Public,
+    /// Users, links, events, products.
+    Data,
+    Metrics,
+    /// What else operators look at, such as the log.
+    Operations,
+}
+
+/// The table of roles.
+pub fn may(role: Role, area: Area, method: &Method) -> bool {
+    let only_reads = matches!(*method, Method::GET | Method::HEAD);
+    match (area, role) {
+        (Area::Public, _) | (_, Role::Admin) | (Area::Metrics, Role::Metrics) | (Area::Data, Role::Editor) => true,
+        (Area::Data, Role::Viewer) => only_reads,
+        (Area::Data | Area::Operations, Role::Metrics) | (Area::Metrics | Area::Operations, _) => false,
+    }
+}
+
+/// What the layer of a route needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    pub(crate) access: Arc<Access>,
+    pub(crate) area: Area,
+}
+
+/// The layer around each route.
+pub(crate) async fn authorise(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    if guard.area == Area::Public {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let admitted = admit(&guard, &head).await;
+    let request = Request::from_parts(head, body);
+    match admitted {
+        Ok(_in_flight) => next.run(request).await,
+        Err(refusal) => {
+            leave_unread(request);
+            refusal.into_response()
+        }
+    }
+}
+
+/// Lets a request in, or says why not. What it gives is held until the request is answered.
+async fn admit(guard: &Guard, request: &Parts) -> Result<Option<OwnedSemaphorePermit>> {
+    let Guard { access, area } = guard;
+    let now = Instant::now();
+    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let client = client(access, peer, &request.headers);
+    let (role, in_flight) = if access.is_open_to(&request.headers) {
+        access.requests.spend(prefix(client), now).map_err(Error::TooManyRequests)?;
+        (Role::Admin, None)
+    } else {
+        let bearer = identify(access, &request.headers, client, now).await?;
+        access.requests.spend(bearer.id(), now).map_err(Error::TooManyRequests)?;
+        let in_flight = bearer.enter().ok_or(Error::TooManyRequests(Duration::from_secs(1)))?;
+        (bearer.role(), Some(in_flight))
+    };
+    if !may(role, *area, &request.method) {
+        return Err(Error::Forbidden("The role of this token does not allow this"));
+    }
+    Ok(in_flight)
+}
+
+/// Whose token it is. Failed attempts are few for each client: with the budget spent, it is told to wait, and a right
+/// token is taken all the same.
+async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Instant) -> Result<Arc<Bearer>> {
+    let failed = |message: &'static str| match access.failures.spend(prefix(client), now) {
+        Ok(()) => {
+            access.refused.inc();
+            Error::Unauthorized(message)
+        }
+        Err(wait) => Error::TooManyRequests(wait),
+    };
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(failed("An Authorization header with a bearer token is needed"));
+    };
+    let Some(sent) = bearer_token(value.as_bytes()) else {
+        return Err(failed("The Authorization header must be: Bearer <token>"));
+    };
+    access.find(sent).await?.map_err(failed)
+}
+
+/// What follows the scheme, which may be written in any case (RFC 9110, 11.1).
+fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+    let token = token.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
+}
+
+fn client(access: &Access, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
+    let forwarded_for = headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes());
+    access.proxies.client(peer.unwrap_or(tern_common::client::UNKNOWN), forwarded_for)
+}
+
+/// Whether nothing in the request says that it was made for somebody elsewhere: no proxy forwarded it, and it does not
+/// ask for a name by which a page of somebody else could make a browser here call this port (DNS rebinding).
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let is_forwarded = headers.contains_key(FORWARDED)
+        || ["x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
+    let host = headers.get(HOST).map_or("localhost", |host| host.to_str().unwrap_or_default());
+    !is_forwarded && is_local_name(host)
+}
+
+/// An address, or a name that always means this machine, with or without a port.
+fn is_local_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_machine() {
+        for local in
+            ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]", "10.0.0.1", "tern.localhost"]
+        {
+            assert!(is_local_name(local), "{local}");
+        }
+        for foreign in
+            ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "", ":80"]
+        {
+            assert!(!is_local_name(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_is_what_follows_the_scheme() {
+        let check = |value: &str, expected: Option<&str>| {
+            assert_eq!(bearer_token(value.as_bytes()), expected.map(str::as_bytes), "{value:?}");
+        };
+        check("Bearer abc", Some("abc"));
+        check("bearer  abc ", Some("abc"));
+        check("Bearer", None);
+        check("Bearer ", None);
+        check("Basic abc", None);
+        check("Bearerabc", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,273 @@
+//! The tokens of the store, as they were a moment ago: a request waits for no database to be let in.
+//!
+//! The list is read again every two seconds, and when somebody sends a token that is not on it. While the database is
+//! away the last one counts: nobody is locked out, and nobody comes in who could not before.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::http::HeaderMap;
+use prometheus::{IntCounter, IntGauge, Registry};
+use tempfile::NamedTempFile;
+use tern_common::budget::Budget;
+use tern_common::client::Proxies;
+use tern_common::store::Store;
+use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
+use tern_common::{Id, Timestamp};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{AuthMode, is_from_here};
+use crate::config::{AccessConfig, AdminConfig};
+use crate::error::Result;
+
+/// How long a token that was revoked may still be good, and a new one at most unknown.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// Between two readings of the list, which a stranger's token may ask for.
+const REREAD: Duration = Duration::from_millis(100);
+
+/// How much later a token has to be used for that to be written down again, in seconds.
+const USES_APART: i64 = 60;
+
+/// How many refreshes pass between two warnings of an API that is open to everybody: a minute.
+const WARN_EVERY: u32 = 30;
+
+/// Of attempts without a right token, for each client: somebody who mistyped needs few, and a log should not drown.
+const FAILURES_AT_ONCE: u32 = 30;
+const FAILURES_PER_SECOND: u32 = 1;
+
+/// Who may use the API.
+#[derive(Debug)]
+pub struct Access {
+    store: Arc<dyn Store>,
+    mode: AuthMode,
+    /// Whether nobody but this machine reaches the port.
+    is_local: bool,
+    token_concurrency: usize,
+    /// Read by every request, replaced by whoever has `reading`.
+    bearers: RwLock<Arc<[Arc<Bearer>]>>,
+    /// When the last reading of the list began.
+    reading: Mutex<Option<Instant>>,
+    pub(super) proxies: Proxies,
+    /// Of each token, or of each client where none is asked for.
+    pub(super) requests: Budget,
+    pub(super) failures: Budget,
+    pub(super) refused: IntCounter,
+    is_off: IntGauge,
+}
+
+/// A token, and what its holder is doing.
+#[derive(Debug)]
+pub(super) struct Bearer {
+    token: Token,
+    /// Seconds since the epoch; moved by every request.
+    used_at: Arc<AtomicI64>,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Bearer {
+    pub(super) fn id(&self) -> Id {
+        self.token.id
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.token.role
+    }
+
+    /// Room for one more request at a time, if there is any.
+    pub(super) fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.in_flight).try_acquire_owned().ok()
+    }
+}
+
+impl Access {
+    /// Reads the tokens, makes the first one where that is asked for, and follows the store until the value is dropped.
+    ///
+    /// # Errors
+    /// When the API could be reached from outside without a token.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn open(store: Arc<dyn Store>, config: &AdminConfig, registry: &Registry) -> anyhow::Result<Arc<Access>> {
+        let AccessConfig { mode, token_concurrency, requests_per_second, .. } = config.access;
+        let access = Arc::new(Access {
+            store,
+            mode,
+            is_local: config.listen.ip().is_loopback(),
+            token_concurrency,
+            bearers: RwLock::new(Arc::new([])),
+            reading: Mutex::default(),
+            proxies: config.access.trusted_proxies.clone(),
+            requests: Budget::new(requests_per_second, requests_per_second),
+            failures: Budget::new(FAILURES_AT_ONCE, FAILURES_PER_SECOND),
+            refused: IntCounter::new(
+                "tern_admin_authentication_failures_total",
+                "Requests that were refused for want of a valid token.",
+            )?,
+            is_off: IntGauge::new(
+                "tern_admin_authentication_off",
+                "1 where whoever reaches the API may do everything, 0 where a token is needed.",
+            )?,
+        });
+        registry.register(Box::new(access.refused.clone()))?;
+        registry.register(Box::new(access.is_off.clone()))?;
+        access.read().await?;
+        if access.bearers().is_empty() {
+            match mode {
+                AuthMode::Tokens => access.make_first(&config.access.token_file).await?,
+                AuthMode::Auto if !access.is_local => bail!(
+                    "{} can be reached from outside, and there is no token yet: make one (token create NAME --role admin), \
+                     or set ADMIN_AUTH=tokens to have one made, or ADMIN_AUTH=none to let everybody in",
+                    config.listen
+                ),
+                AuthMode::Auto | AuthMode::Off => {}
+            }
+        }
+        access.tell_if_off();
+        tokio::spawn(follow(Arc::downgrade(&access)));
+        Ok(access)
+    }
+
+    /// Makes the first token, and leaves it in a file that only this user can read, as temporary files are made.
+    async fn make_first(&self, file: &Path) -> anyhow::Result<()> {
+        let secret = Secret::generate();
+        let in_file = || format!("cannot write the first token to {} (ADMIN_TOKEN_FILE)", file.display());
+        // Before it counts: a token that is in the store alone would be lost. One beside it, since another process may
+        // be first after all.
+        let directory = file.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(directory).with_context(in_file)?;
+        let mut unsure = NamedTempFile::new_in(directory).with_context(in_file)?;
+        writeln!(unsure, "{}", secret.reveal()).and_then(|()| unsure.as_file().sync_all()).with_context(in_file)?;
+        let name = "first".parse()?;
+        let token = NewToken { name, role: Role::Admin, hash: secret.hash(), expires_at: None };
+        if self.store.insert_first_token(token).await? {
+            unsure.persist(file).with_context(in_file)?;
+            tracing::warn!(file = %file.display(), "the first token was made; it is in the file");
+        }
+        Ok(self.read().await?)
+    }
+
+    /// Whether this request needs no token.
+    ///
+    /// A proxy or a browser on this machine is no reason to let in whoever is behind it.
+    pub(super) fn is_open_to(&self, headers: &HeaderMap) -> bool {
+        self.mode == AuthMode::Off || self.is_open() && is_from_here(headers)
+    }
+
+    fn is_open(&self) -> bool {
+        self.mode == AuthMode::Off || self.mode == AuthMode::Auto && self.is_local && self.bearers().is_empty()
+    }
+
+    /// Whose token was sent; the inner error says why it is good for nothing.
+    ///
+    /// # Errors
+    /// When the token is unknown and the database cannot be asked.
+    pub(super) async fn find(&self, sent: &[u8]) -> Result<std::result::Result<Arc<Bearer>, &'static str>> {
+        let hash = TokenHash::of(sent);
+        let mut bearer = self.look_up(&hash);
+        if bearer.is_none() {
+            // It may have been made a moment ago.
+            self.read().await?;
+            bearer = self.look_up(&hash);
+        }
+        let now = Timestamp::now();
+        Ok(match bearer {
+            None => Err("The token is unknown"),
+            Some(bearer) => match bearer.token.refusal(now) {
+                Some(refusal) => Err(refusal),
+                None => {
+                    bearer.used_at.fetch_max(now.unix_seconds(), Ordering::Relaxed);
+                    Ok(bearer)
+                }
+            },
+        })
+    }
+
+    fn look_up(&self, hash: &TokenHash) -> Option<Arc<Bearer>> {
+        // All of them, so that the time tells nothing.
+        self.bearers()
+            .iter()
+            .fold(None, |found, bearer| if bearer.token.hash.is(hash) { Some(bearer) } else { found })
+            .cloned()
+    }
+
+    fn bearers(&self) -> Arc<[Arc<Bearer>]> {
+        Arc::clone(&self.bearers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the list, or finds that somebody else did since this was called.
+    async fn read(&self) -> tern_common::store::Result<()> {
+        let called_at = Instant::now();
+        let mut read_at = self.reading.lock().await;
+        if read_at.is_some_and(|read_at| read_at >= called_at) {
+            return Ok(());
+        }
+        // Strangers must not keep the database busy.
+        if let Some(read_at) = *read_at {
+            sleep_until(read_at + REREAD).await;
+        }
+        let reads_at = Instant::now();
+        let tokens = self.store.list_tokens().await?;
+        let known = self.bearers();
+        let bearers = tokens.into_iter().map(|token| {
+            let known = known.iter().find(|bearer| bearer.token.id == token.id);
+            Arc::new(match known {
+                Some(known) => {
+                    Bearer { token, used_at: Arc::clone(&known.used_at), in_flight: Arc::clone(&known.in_flight) }
+                }
+                None => Bearer {
+                    used_at: Arc::new(AtomicI64::new(i64::MIN)),
+                    in_flight: Arc::new(Semaphore::new(self.token_concurrency)),
+                    token,
+                },
+            })
+        });
+        *self.bearers.write().unwrap_or_else(PoisonError::into_inner) = bearers.collect();
+        *read_at = Some(reads_at);
+        self.is_off.set(self.is_open().into());
+        Ok(())
+    }
+
+    /// Writes down when tokens were used.
+    async fn note_uses(&self) -> tern_common::store::Result<()> {
+        let bearers = self.bearers();
+        let uses = bearers.iter().filter_map(|bearer| {
+            let used_at = bearer.used_at.load(Ordering::Relaxed);
+            let written = bearer.token.last_used_at.map_or(i64::MIN, Timestamp::unix_seconds);
+            let is_news = used_at > written.saturating_add(USES_APART);
+            is_news.then_some((bearer.token.id, Timestamp::from_unix_seconds(used_at)))
+        });
+        let uses: Vec<_> = uses.collect();
+        if uses.is_empty() { Ok(()) } else { self.store.note_token_uses(uses).await }
+    }
+
+    fn tell_if_off(&self) {
+        if self.mode == AuthMode::Off {
+            tracing::warn!("ADMIN_AUTH=none: whoever reaches the API may do everything");
+        }
+    }
+}
+
+async fn follow(access: Weak<Access>) {
+    let mut is_read = true;
+    for n in 1u32.. {
+        sleep(REFRESH).await;
+        let Some(access) = access.upgrade() else { return };
+        if n % WARN_EVERY == 0 {
+            access.tell_if_off();
+        }
+        let noted = access.note_uses().await;
+        let done = access.read().await.and(noted);
+        match &done {
+            Err(error) if is_read => tracing::warn!(%error, "the tokens could not be read; those known so far count"),
+            Ok(()) if !is_read => tracing::info!("the tokens are read again"),
+            _ => {}
+        }
+        is_read = done.is_ok();
+    }
+}

@@ -1,0 +1,65 @@
+//! Tokens in PostgreSQL.
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::Row;
+
+use super::{error, query};
+use crate::store::Result;
+use crate::token::{NewToken, Token, TokenHash, TokenName};
+use crate::{Id, Timestamp};
+
+const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at";
+
+pub(super) async fn insert(db: &ClientWrapper, token: &NewToken) -> Result<Token> {
+    let sql = format!(
+        "INSERT INTO tokens (name, role, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) RETURNING {COLUMNS}"
+    );
+    let NewToken { name, role, hash, expires_at } = token;
+    let values: query::Values<'_> =
+        &[&name.as_str(), &role.as_str(), &hash.as_bytes().as_slice(), &Timestamp::now(), expires_at];
+    let inserted = query::row(db, &sql, values).await?;
+    from_row(&inserted.ok_or_else(|| error::unexpected("silence"))?)
+}
+
+pub(super) async fn insert_first(db: &ClientWrapper, token: &NewToken) -> Result<bool> {
+    // Of two that start at once both may see no token; they bring one name, which one of them finds taken.
+    let sql = "INSERT INTO tokens (name, role, hash, created_at, expires_at)
+               SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM tokens) ON CONFLICT DO NOTHING";
+    let NewToken { name, role, hash, expires_at } = token;
+    let values: query::Values<'_> =
+        &[&name.as_str(), &role.as_str(), &hash.as_bytes().as_slice(), &Timestamp::now(), expires_at];
+    Ok(query::execute(db, sql, values).await? > 0)
+}
+
+pub(super) async fn list(db: &ClientWrapper) -> Result<Vec<Token>> {
+    let sql = format!("SELECT {COLUMNS} FROM tokens ORDER BY id");
+    query::rows(db, &sql, &[]).await?.iter().map(from_row).collect()
+}
+
+pub(super) async fn revoke(db: &ClientWrapper, name: &TokenName) -> Result<bool> {
+    let sql = "UPDATE tokens SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL";
+    Ok(query::execute(db, sql, &[&name.as_str(), &Timestamp::now()]).await? > 0)
+}
+
+pub(super) async fn note_uses(db: &ClientWrapper, uses: &[(Id, Timestamp)]) -> Result<()> {
+    let (ids, times): (Vec<Id>, Vec<Timestamp>) = uses.iter().copied().unzip();
+    let sql = "UPDATE tokens SET last_used_at = greatest(last_used_at, used_at)
+               FROM unnest($1::bigint[], $2::timestamptz[]) AS used (token, used_at) WHERE id = token";
+    query::execute(db, sql, &[&ids, &times]).await?;
+    Ok(())
+}
+
+fn from_row(row: &Row) -> Result<Token> {
+    let role: &str = row.try_get(2)?;
+    let hash: Vec<u8> = row.try_get(3)?;
+    Ok(Token {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        role: role.parse().map_err(|_| error::unexpected("role"))?,
+        hash: TokenHash::from_bytes(hash.try_into().map_err(|_| error::unexpected("hash"))?),
+        created_at: row.try_get(4)?,
+        expires_at: row.try_get(5)?,
+        last_used_at: row.try_get(6)?,
+        revoked_at: row.try_get(7)?,
+    })
+}

@@ -1,0 +1,60 @@
+//! Tokens in SQLite.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, Row, Transaction};
+
+use crate::store::Result;
+use crate::token::{NewToken, Token, TokenHash, TokenName};
+use crate::{Id, Timestamp};
+
+const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at";
+
+pub(super) fn insert(db: &Transaction<'_>, token: &NewToken) -> Result<Token> {
+    let sql = format!(
+        "INSERT INTO tokens (name, role, hash, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING {COLUMNS}"
+    );
+    let NewToken { name, role, hash, expires_at } = token;
+    let values = (name.as_str(), role.as_str(), hash.as_bytes(), Timestamp::now(), expires_at);
+    Ok(db.prepare_cached(&sql)?.query_row(values, from_row)?)
+}
+
+pub(super) fn insert_first(db: &Transaction<'_>, token: &NewToken) -> Result<bool> {
+    let is_empty = db.query_row("SELECT NOT EXISTS (SELECT 1 FROM tokens)", [], |row| row.get(0))?;
+    if is_empty {
+        insert(db, token)?;
+    }
+    Ok(is_empty)
+}
+
+pub(super) fn list(db: &Connection) -> Result<Vec<Token>> {
+    let sql = format!("SELECT {COLUMNS} FROM tokens ORDER BY id");
+    Ok(db.prepare_cached(&sql)?.query_map([], from_row)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn revoke(db: &Transaction<'_>, name: &TokenName) -> Result<bool> {
+    let sql = "UPDATE tokens SET revoked_at = ?2 WHERE name = ?1 AND revoked_at IS NULL";
+    Ok(db.prepare_cached(sql)?.execute((name.as_str(), Timestamp::now()))? > 0)
+}
+
+pub(super) fn note_uses(db: &Transaction<'_>, uses: &[(Id, Timestamp)]) -> Result<()> {
+    let sql = "UPDATE tokens SET last_used_at = max(coalesce(last_used_at, ?2), ?2) WHERE id = ?1";
+    let mut statement = db.prepare_cached(sql)?;
+    for used in uses {
+        statement.execute(*used)?;
+    }
+    Ok(())
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Token> {
+    let role: String = row.get(2)?;
+    Ok(Token {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        role: role.parse().map_err(|error| Error::FromSqlConversionFailure(2, Type::Text, Box::new(error)))?,
+        hash: TokenHash::from_bytes(row.get(3)?),
+        created_at: row.get(4)?,
+        expires_at: row.get(5)?,
+        last_used_at: row.get(6)?,
+        revoked_at: row.get(7)?,
+    })
+}

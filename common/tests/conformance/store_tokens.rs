@@ -1,0 +1,67 @@
+//! Tokens in the store.
+
+use tern_common::store::{Store, StoreError};
+use tern_common::token::{NewToken, Role, Secret};
+use tern_common::{Id, Timestamp};
+
+use crate::fixture::id;
+
+fn new_token(name: &str, role: Role) -> NewToken {
+    NewToken { name: name.parse().unwrap(), role, hash: Secret::generate().hash(), expires_at: None }
+}
+
+pub async fn tokens_are_kept_with_their_hash_and_revoked_by_name(store: &dyn Store) {
+    let expires_at = Some(Timestamp::from_unix_seconds(2_000_000_000));
+    let new = NewToken { expires_at, ..new_token("ci", Role::Editor) };
+    let token = store.insert_token(new.clone()).await.unwrap();
+    assert!(token.hash.is(&new.hash));
+    assert_eq!((token.name.as_str(), token.role, token.expires_at), ("ci", Role::Editor, expires_at));
+    assert_eq!((token.last_used_at, token.revoked_at), (None, None));
+    for role in Role::ALL {
+        store.insert_token(new_token(role.as_str(), role)).await.unwrap();
+    }
+    let taken = store.insert_token(new_token("ci", Role::Viewer)).await;
+    assert!(matches!(taken, Err(StoreError::TokenNameTaken)), "{taken:?}");
+
+    let name = "ci".parse().unwrap();
+    assert!(store.revoke_token(&name).await.unwrap());
+    assert!(!store.revoke_token(&name).await.unwrap());
+    assert!(!store.revoke_token(&"nobody".parse().unwrap()).await.unwrap());
+    store.insert_token(new_token("ci", Role::Viewer)).await.unwrap();
+    let tokens = store.list_tokens().await.unwrap();
+    let listed: Vec<_> =
+        tokens.iter().map(|token| (token.name.as_str(), token.role, token.revoked_at.is_some())).collect();
+    let expected = [
+        ("ci", Role::Editor, true),
+        ("viewer", Role::Viewer, false),
+        ("editor", Role::Editor, false),
+        ("admin", Role::Admin, false),
+        ("metrics", Role::Metrics, false),
+        ("ci", Role::Viewer, false),
+    ];
+    assert_eq!(listed, expected);
+    assert!(tokens[0].hash.is(&new.hash));
+}
+
+pub async fn of_many_first_tokens_one_is_made(store: &dyn Store) {
+    let first = || store.insert_first_token(new_token("first", Role::Admin));
+    let made = tokio::join!(first(), first(), first(), first());
+    let made = [made.0, made.1, made.2, made.3].map(Result::unwrap);
+    assert_eq!(made.iter().filter(|made| **made).count(), 1, "{made:?}");
+    assert!(store.revoke_token(&"first".parse().unwrap()).await.unwrap());
+    assert!(!first().await.unwrap(), "there was one before");
+    assert_eq!(store.list_tokens().await.unwrap().len(), 1);
+}
+
+pub async fn the_last_use_of_a_token_moves_forwards(store: &dyn Store) {
+    let at = Timestamp::from_unix_seconds;
+    let one = store.insert_token(new_token("one", Role::Viewer)).await.unwrap();
+    let other = store.insert_token(new_token("other", Role::Viewer)).await.unwrap();
+    let uses = async |uses: &[(Id, i64)]| {
+        let uses = uses.iter().map(|(id, seconds)| (*id, at(*seconds))).collect();
+        store.note_token_uses(uses).await.unwrap();
+        store.list_tokens().await.unwrap().iter().map(|token| token.last_used_at).collect::<Vec<_>>()
+    };
+    assert_eq!(uses(&[(one.id, 100)]).await, [Some(at(100)), None]);
+    assert_eq!(uses(&[(one.id, 50), (other.id, 70), (id(4711), 1)]).await, [Some(at(100)), Some(at(70))]);
+}

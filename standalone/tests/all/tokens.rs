@@ -1,0 +1,55 @@
+//! Tokens as an operator meets them: made and revoked on the command line beside a running server.
+
+use reqwest::StatusCode;
+
+use crate::support::{Tern, run, tern, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_others_reach_is_closed_from_the_first_start_and_short_codes_stay_open() {
+    let settings = [("ADMIN_LISTEN", "0.0.0.0:0"), ("ADMIN_AUTH", "tokens"), ("LOG_FILE", "app.log")];
+    let server = Tern::start_with(&["--sample"], &settings);
+    let address = server.api.replace("0.0.0.0", "127.0.0.1");
+    let directory = server.directory.path().to_owned();
+    let status = async |token: &str, path: &str| {
+        let authorization = format!("Bearer {token}");
+        server.get_with(&[("authorization", &authorization)], &address, path).await.status()
+    };
+    assert_eq!(server.get(&address, "/users").await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(server.get(&address, "/health").await.status(), StatusCode::OK);
+    let code = server.announced_code.clone().unwrap();
+    assert_eq!(server.follow(&address, &code).await.0, 302);
+
+    let first = std::fs::read_to_string(directory.join("data/admin.token")).unwrap();
+    assert_eq!(status(first.trim(), "/users").await, StatusCode::OK);
+    let made = run(&mut tern(&directory, &["token", "create", "ci", "--role", "viewer"]));
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let made = text(&made.stdout);
+    assert_eq!(status(made.trim(), "/users").await, StatusCode::OK);
+    assert_eq!(status(made.trim(), "/logs").await, StatusCode::FORBIDDEN);
+    let listed = text(&run(&mut tern(&directory, &["token", "list"])).stdout);
+    assert!(listed.contains("first") && listed.contains("ci"), "{listed}");
+    assert!(run(&mut tern(&directory, &["token", "revoke", "ci"])).status.success());
+    crate::support::eventually("the token is refused", async || {
+        status(made.trim(), "/users").await == StatusCode::UNAUTHORIZED
+    })
+    .await;
+
+    // Neither in the log nor in what anybody is told of it.
+    let log = std::fs::read_to_string(directory.join("app.log")).unwrap();
+    let bearer = format!("Bearer {}", first.trim());
+    let shown =
+        server.get_with(&[("authorization", &bearer)], &address, "/logs?lines=1000").await.text().await.unwrap();
+    for token in [first.trim(), made.trim()] {
+        assert!(!log.contains(token) && !shown.contains(token) && !listed.contains(token));
+    }
+    assert!(log.contains("/users"));
+}
+
+#[test]
+fn without_a_token_a_port_that_others_reach_is_one_sentence_and_exit_code_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(tern(directory.path(), &["serve"]).env("ADMIN_LISTEN", "0.0.0.0:0"));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("can be reached from outside") && said.lines().count() == 1, "{said}");
+}

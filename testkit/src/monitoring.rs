@@ -1,0 +1,157 @@
+//! Prometheus, Alertmanager and the exporters, each on a port and in a directory of its own. Killed when dropped.
+//!
+//! They run the project's configuration. What a test changes of it is where its servers are, and how long one waits.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::leash;
+use crate::server::{Process, free_port, program, until};
+
+/// One of them.
+#[derive(Debug)]
+pub struct Monitor {
+    port: u16,
+    _process: Process,
+    _directory: TempDir,
+}
+
+/// Whom Prometheus asks: the name of a file in `targets/`, without its extension, and addresses.
+pub type Targets<'a> = [(&'a str, Vec<String>)];
+
+impl Monitor {
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A Prometheus with the configuration in `configuration`, which looks every second, and raises alerts at once
+    /// whose condition would have to hold for a while.
+    pub fn prometheus(configuration: &Path, targets: &Targets<'_>) -> Monitor {
+        let directory = prometheus_directory(configuration, targets);
+        let path = directory.path().to_owned();
+        Monitor::start("prometheus", "prometheus", directory, |port| {
+            vec![
+                format!("--config.file={}", path.join("prometheus.yml").display()),
+                format!("--storage.tsdb.path={}", path.join("data").display()),
+                format!("--web.listen-address=127.0.0.1:{port}"),
+            ]
+        })
+    }
+
+    /// An Alertmanager with the configuration in `configuration`, which tells `webhook` at once.
+    pub fn alertmanager(configuration: &Path, webhook: &str) -> Monitor {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("webhook");
+        fs::write(&file, format!("{webhook}\n")).unwrap();
+        let configured = Command::new(configuration.join("configure")).arg(&file).output().unwrap();
+        assert!(configured.status.success(), "{configured:?}");
+        let text = String::from_utf8(configured.stdout).unwrap();
+        let text =
+            text.replace("group_wait: 15s", "group_wait: 0s").replace("group_interval: 2m", "group_interval: 1s");
+        let path = directory.path().to_owned();
+        fs::write(path.join("alertmanager.yml"), text).unwrap();
+        Monitor::start("prometheus-alertmanager", "prometheus-alertmanager", directory, |port| {
+            vec![
+                format!("--config.file={}", path.join("alertmanager.yml").display()),
+                format!("--storage.path={}", path.join("data").display()),
+                format!("--web.listen-address=127.0.0.1:{port}"),
+                // It is alone.
+                "--cluster.listen-address=".to_owned(),
+            ]
+        })
+    }
+
+    /// The exporter of the nginx whose `/stub_status` is at this address.
+    pub fn nginx_exporter(status_address: &str) -> Monitor {
+        Monitor::exporter("prometheus-nginx-exporter", |port| {
+            vec![
+                format!("--nginx.scrape-uri=http://{status_address}/stub_status"),
+                format!("--web.listen-address=127.0.0.1:{port}"),
+            ]
+        })
+    }
+
+    pub fn redis_exporter(url: &str) -> Monitor {
+        Monitor::exporter("prometheus-redis-exporter", |port| {
+            // The machine's memory counts where Redis has no limit of its own.
+            let system = "--include-system-metrics".to_owned();
+            vec![format!("--redis.addr={url}"), system, format!("--web.listen-address=127.0.0.1:{port}")]
+        })
+    }
+
+    /// The exporter of a PostgreSQL that speaks no TLS.
+    pub fn postgres_exporter(url: &str) -> Monitor {
+        let exporter = installed("prometheus-postgres-exporter", "prometheus-postgres-exporter");
+        let start = |port: u16| {
+            let variable = format!("DATA_SOURCE_NAME={url}?sslmode=disable");
+            let exporter = exporter.display().to_string();
+            vec![variable, exporter, format!("--web.listen-address=127.0.0.1:{port}")]
+        };
+        // It is told by its environment.
+        Monitor::start("env", "coreutils", tempfile::tempdir().unwrap(), start)
+    }
+
+    fn exporter(name: &str, arguments: impl Fn(u16) -> Vec<String>) -> Monitor {
+        Monitor::start(name, name, tempfile::tempdir().unwrap(), arguments)
+    }
+
+    fn start(name: &str, package: &str, directory: TempDir, arguments: impl Fn(u16) -> Vec<String>) -> Monitor {
+        let program = installed(name, package);
+        // A port that was free a moment ago may be taken now.
+        loop {
+            let port = free_port();
+            let mut process = leash::start(program.to_str().unwrap(), &arguments(port));
+            let mut listens = false;
+            until(&format!("{name} listens, or gives up"), || {
+                listens = TcpStream::connect(("127.0.0.1", port)).is_ok();
+                listens || process.has_ended()
+            });
+            if listens && !process.has_ended() {
+                return Monitor { port, _process: process, _directory: directory };
+            }
+        }
+    }
+}
+
+/// A copy of a configuration of Prometheus, with other targets and shorter times.
+///
+/// # Panics
+/// If a target belongs into a file that is not there.
+pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut copy = Command::new("cp");
+    let copied = copy.arg("-r").arg(configuration.join(".")).arg(directory.path()).status().unwrap();
+    assert!(copied.success());
+    let path = |name: &str| directory.path().join(name);
+    let edit = |name: &str, edit: &dyn Fn(&str) -> String| {
+        let text = fs::read_to_string(path(name)).unwrap();
+        fs::write(path(name), text.lines().map(edit).map(|line| line + "\n").collect::<String>()).unwrap();
+    };
+    edit("prometheus.yml", &|line| line.replace("_interval: 15s", "_interval: 1s"));
+    edit("rules/tern.yml", &|line| match line.split_once("for: ") {
+        Some((indent, _)) => format!("{indent}for: 1s"),
+        None => line.to_owned(),
+    });
+    for (name, addresses) in targets {
+        let file = path(&format!("targets/{name}.yml"));
+        assert!(file.exists(), "{}", file.display());
+        fs::write(file, format!("- targets: {addresses:?}\n")).unwrap();
+    }
+    // Open on loopback, an admin asks for no token.
+    fs::write(path("admin-token"), "").unwrap();
+    directory
+}
+
+/// Runs `promtool` or `amtool`.
+pub fn tool(name: &str, arguments: &[&str], directory: &Path) -> Output {
+    let package = if name == "amtool" { "prometheus-alertmanager" } else { "prometheus" };
+    Command::new(installed(name, package)).args(arguments).current_dir(directory).output().unwrap()
+}
+
+fn installed(name: &str, package: &str) -> PathBuf {
+    program(&[&format!("/usr/bin/{name}"), &format!("/usr/local/bin/{name}")], package)
+}

@@ -1,0 +1,119 @@
+//! Limits, the log, TLS, and what operators see.
+
+use std::process::Command;
+
+use reqwest::{Client, redirect};
+use serde_json::Value;
+use tern_testkit::nginx::{Nginx, Site};
+
+use crate::configuration;
+use crate::listener::{Listener, REDIRECT};
+
+fn nginx_before(redirector: &Listener, is_behind_proxy: bool) -> Nginx {
+    let redirectors = vec![redirector.address.clone()];
+    Nginx::start(&configuration(), &Site { redirectors, admins: vec!["127.0.0.1:9".into()], is_behind_proxy })
+}
+
+fn client() -> Client {
+    Client::builder().redirect(redirect::Policy::none()).build().unwrap()
+}
+
+/// One client's flood is refused, and another client notices nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_refused_and_only_whose_it_is() {
+    let redirector = Listener::start(Some(REDIRECT));
+    let nginx = nginx_before(&redirector, true);
+    let client = client();
+    let ask = async |from: &str, path: &str| {
+        let request = client.get(format!("http://{}{path}", nginx.address())).header("X-Forwarded-For", from);
+        request.send().await.unwrap()
+    };
+    let mut refused = None;
+    for _ in 0..5_000 {
+        let answer = ask("198.51.100.7", "/health").await;
+        if answer.status() == 429 {
+            refused = Some(answer);
+            break;
+        }
+        // There is no admin; what counts is that it was asked for.
+        assert_eq!(answer.status(), 502);
+    }
+    let refused = refused.expect("a flood is refused");
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(refused.json::<Value>().await.unwrap()["error"], "Too Many Requests");
+    assert_eq!(ask("198.51.100.8", "/health").await.status(), 502);
+    // Codes have a limit of their own, further up.
+    assert_eq!(ask("198.51.100.7", "/CODE12").await.status(), 302);
+}
+
+/// The log tells of each request, and of no client's address, and of nothing that stood in a query.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_json_and_tells_no_whole_address_and_no_query() {
+    let redirector = Listener::start(Some(REDIRECT));
+    let nginx = nginx_before(&redirector, true);
+    for (before, (from, network)) in [
+        ("198.51.100.7", "198.51.100.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("2001:db8::7", "2001:db8::/48"),
+        ("2001::7", "2001::/48"),
+        ("::7", "::/48"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let url = format!("http://{}/CODE12?token=secret&quote=\"", nginx.address());
+        let request = client().get(url).header("X-Forwarded-For", from).header("User-Agent", "a \"quoted\" \\ one");
+        assert_eq!(request.send().await.unwrap().status(), 302);
+        tern_tests::eventually("the request is in the log", async || nginx.access_log().lines().count() == before + 1)
+            .await;
+        let entry: Value = serde_json::from_str(nginx.access_log().lines().last().unwrap()).unwrap();
+        assert_eq!(
+            (&entry["status"], &entry["path"], &entry["client"]),
+            (&302.into(), &"/CODE12".into(), &network.into())
+        );
+        assert_eq!(entry["upstream"], redirector.address);
+    }
+    let log = nginx.access_log();
+    for secret in ["secret", "198.51.100.7", "::7", "5:6"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    // Paths are what clients make of them.
+    let weird = client().get(format!("http://{}/%22%0a%5c%00", nginx.address())).send().await.unwrap();
+    assert_ne!(weird.status(), 500);
+    tern_tests::eventually("each line is JSON", async || {
+        nginx.access_log().lines().all(|line| serde_json::from_str::<Value>(line).is_ok())
+    })
+    .await;
+}
+
+/// TLS with HTTP/2 and HTTP/1.1; an old version is refused. curl, since a client of another make is the point.
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_ready() {
+    let redirector = Listener::start(Some(REDIRECT));
+    let nginx = nginx_before(&redirector, false);
+    let url = format!("https://{}/CODE12", nginx.tls_address());
+    let curl = |arguments: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-o", "/dev/null", "-D", "-", "-w", "%{http_version}", "--cacert"]).arg(nginx.authority());
+        String::from_utf8(curl.args(arguments).arg(&url).output().unwrap().stdout).unwrap()
+    };
+    for (argument, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        let answer = curl(&[argument]).to_lowercase();
+        assert!(answer.starts_with(&format!("http/{version} 302")) && answer.ends_with(version), "{answer}");
+        assert!(answer.contains("\r\nlocation: https://example.com/\r\n"), "{answer}");
+        assert!(answer.contains("\r\nstrict-transport-security: max-age="), "{answer}");
+        assert!(answer.contains("\r\nserver: nginx\r\n"), "no version of nginx: {answer}");
+    }
+    assert_eq!(curl(&["--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"]), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_own_figures_are_on_a_port_of_their_own() {
+    let redirector = Listener::start(Some(REDIRECT));
+    let nginx = nginx_before(&redirector, false);
+    let figures = client().get(format!("http://{}/stub_status", nginx.status_address())).send().await.unwrap();
+    assert!(figures.text().await.unwrap().starts_with("Active connections: "));
+    assert_eq!(client().get(format!("http://{}/", nginx.status_address())).send().await.unwrap().status(), 404);
+    // On the public port it is a path like any other.
+    assert_eq!(client().get(format!("http://{}/stub_status", nginx.address())).send().await.unwrap().status(), 302);
+}

@@ -1,0 +1,160 @@
+//! What reaches whom, and what of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use reqwest::{Client, Method, redirect};
+use serde_json::{Value, json};
+use tern_testkit::nginx::{Nginx, Site};
+use tern_tests::Fleet;
+
+use crate::listener::{Listener, REDIRECT};
+use crate::{configuration, set, site_of};
+
+fn client() -> Client {
+    Client::builder().redirect(redirect::Policy::none()).build().unwrap()
+}
+
+/// The API's paths that nginx knows, in the router's words.
+fn paths_of_nginx() -> BTreeSet<String> {
+    let text = fs::read_to_string(configuration().join("admin-paths.conf")).unwrap();
+    let patterns = text.lines().filter_map(|line| line.strip_prefix("location ~ ^")?.split_once("/?$ "));
+    patterns.map(|(pattern, _)| pattern.replace("[^/]+", "{id}").replace("\\.", ".")).collect()
+}
+
+#[test]
+fn nginx_knows_the_paths_of_the_api_and_no_others() {
+    // nginx has these already: their handlers come with the description of the API.
+    let described = ["/openapi.json", "/docs"];
+    let router: BTreeSet<String> = tern_admin::paths().chain(described).map(str::to_owned).collect();
+    assert_eq!(paths_of_nginx(), router);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_path_reaches_its_plane() {
+    let (fleet, nginx) = set(2).await;
+    let client = client();
+    let code = fleet.code(1).await;
+
+    // What an admin says is what nginx says, with and without the slash.
+    for path in paths_of_nginx().iter().flat_map(|path| [path.clone(), format!("{path}/")]) {
+        let path = path.replace("{id}", "1");
+        let direct = client.get(format!("http://{}{path}", fleet.admin.addresses[0])).send().await.unwrap();
+        let answer = client.get(format!("http://{}{path}", nginx.address())).send().await.unwrap();
+        assert_eq!(answer.status(), direct.status(), "{path}");
+        assert_eq!(answer.headers().get("content-type"), direct.headers().get("content-type"), "{path}");
+        assert_eq!(answer.headers().get("x-total-count"), direct.headers().get("x-total-count"), "{path}");
+        let (answer, direct) = (answer.text().await.unwrap(), direct.text().await.unwrap());
+        if !path.starts_with("/metrics") && !path.starts_with("/logs") {
+            assert_eq!(answer, direct, "{path}");
+        }
+    }
+
+    // What a redirector says is what nginx says. None of the operations port's paths is there.
+    let get = async |address: &str, path: &str| {
+        let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+        let location = answer.headers().get("location").cloned();
+        (answer.status().as_u16(), location, answer.text().await.unwrap())
+    };
+    let others =
+        ["/nope", "/", "/live", "/dropped", "/stub_status", "/users/1/nope", "//users", "/users//1", "/health.x"];
+    for path in others.into_iter().chain([&*format!("/{code}"), &*format!("/{code}?x=y")]) {
+        let answer = get(&nginx.address(), path).await;
+        assert_eq!(answer, get(&fleet.redirectors[0].addresses[0], path).await, "{path}");
+        assert_eq!(answer.0, if path.contains(&code) { 302 } else { 404 }, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_and_uploads_reach_an_admin() {
+    let (fleet, nginx) = set(1).await;
+    let client = client();
+    let call = async |method: Method, path: &str, body: &Value| {
+        let answer = client.request(method, format!("http://{}{path}", nginx.address())).json(body).send().await;
+        let answer = answer.unwrap();
+        let visible = answer.headers().get("tern-visible").map(|value| value.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), visible, answer.json().await.unwrap_or(Value::Null))
+    };
+    let body = json!({"user_id": 1, "original_url": "https://example.com/new"});
+    let (status, visible, url) = call(Method::POST, "/urls", &body).await;
+    assert_eq!((status, visible.as_deref()), (201, Some("2/2")), "{url}");
+    let path = format!("/urls/{}", url["id"]);
+    let (status, _, url) = call(Method::PUT, &path, &json!({"is_active": false})).await;
+    assert_eq!((status, &url["is_active"]), (200, &json!(false)));
+    let code = url["short_code"].as_str().unwrap();
+    assert_eq!(client.get(format!("http://{}/{code}", nginx.address())).send().await.unwrap().status(), 410);
+    assert_eq!(call(Method::DELETE, &path, &Value::Null).await.0, 204);
+    assert_eq!(call(Method::PATCH, "/urls", &Value::Null).await.0, 405);
+
+    // A page of our own origin may write, since the admin is told which host was asked.
+    let from_page = |origin: String| {
+        let request = client.post(format!("http://{}/urls", nginx.address())).header("Origin", origin);
+        request.json(&body).send()
+    };
+    assert_eq!(from_page(format!("http://{}", nginx.address())).await.unwrap().status(), 201);
+    assert_eq!(from_page("http://evil.example".into()).await.unwrap().status(), 403);
+
+    // More than a request may have otherwise, and more than that.
+    let rows: String = (0..6_000).map(|n| format!("{n:0>200},user{n}@mail.example\n")).collect();
+    assert!(rows.len() > 1 << 20);
+    let file = reqwest::multipart::Part::text(format!("username,email\n{rows}")).file_name("users.csv");
+    let form = reqwest::multipart::Form::new().part("file", file);
+    let answer = client.post(format!("http://{}/users/bulk", nginx.address())).multipart(form).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    assert_eq!(answer.json::<Value>().await.unwrap()["imported"], 6_000);
+    let answer = client.post(format!("http://{}/urls", nginx.address())).body("x".repeat(2 << 20)).send().await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert_eq!(answer.json::<Value>().await.unwrap()["error"], "Payload Too Large");
+    drop(fleet);
+}
+
+/// To a redirector goes what it uses, and nothing that a client says of itself is believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_request_for_a_code_only_what_a_redirector_uses_goes_on() {
+    let redirector = Listener::start(Some(REDIRECT));
+    let site =
+        Site { redirectors: vec![redirector.address.clone()], admins: vec!["127.0.0.1:9".into()], ..Site::default() };
+    let nginx = Nginx::start(&configuration(), &site);
+    let url = format!("http://{}/CODE12?x=y", nginx.address());
+    let request = client().get(&url).header("User-Agent", "me").header("Referer", "https://from.example/");
+    let request = request.header("Cookie", "a=b").header("Authorization", "Bearer secret").header("Accept", "*/*");
+    let request = request.header("X-Forwarded-For", "198.51.100.7").header("Content-Length", "5").body("hello");
+    assert_eq!(request.send().await.unwrap().status(), 302);
+    let heard = redirector.heard().join("");
+    let mut lines: Vec<&str> = heard.lines().collect();
+    assert_eq!(lines.remove(0), "GET /CODE12?x=y HTTP/1.1");
+    lines.sort_unstable();
+    let host = format!("Host: {}", nginx.address());
+    assert_eq!(lines, ["", &host, "Referer: https://from.example/", "User-Agent: me", "X-Forwarded-For: 127.0.0.1"]);
+
+    // What is neither GET nor HEAD does not go on at all.
+    assert_eq!(client().post(&url).body("hello").send().await.unwrap().status(), 405);
+    assert_eq!(redirector.heard().len(), 1);
+}
+
+/// Whoever misses too often is refused by the redirectors, who are told by nginx who it is; this machine may miss as
+/// often as it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_cannot_say_that_it_is_another() {
+    let settings = [("TRUSTED_PROXIES", "127.0.0.1"), ("MISS_BURST", "2"), ("MISSES_PER_SECOND", "1")];
+    let fleet = Fleet::start(1, &settings).await;
+    let site = site_of(&fleet);
+    let misses = async |nginx: &Nginx, forwarded_for: &str| {
+        let mut answers = Vec::new();
+        for _ in 0..20 {
+            let request = client().get(format!("http://{}/nope", nginx.address()));
+            let request = request.header("X-Forwarded-For", forwarded_for).header("X-Real-IP", "198.51.100.8");
+            answers.push(request.header("Forwarded", "for=198.51.100.9").send().await.unwrap().status().as_u16());
+        }
+        answers
+    };
+    let nginx = Nginx::start(&configuration(), &site);
+    for forged in ["198.51.100.7", "198.51.100.7, 127.0.0.1", "unknown"] {
+        assert_eq!(misses(&nginx, forged).await, [404; 20], "{forged}");
+    }
+    // Behind a proxy that nginx was told to believe, the client is whom the proxy names, and not whom the client does.
+    let nginx = Nginx::start(&configuration(), &Site { is_behind_proxy: true, ..site });
+    assert!(misses(&nginx, "198.51.100.7").await.contains(&429));
+    assert_eq!(misses(&nginx, "198.51.100.7, 127.0.0.9").await, [404; 20]);
+}

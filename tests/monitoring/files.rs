@@ -1,0 +1,84 @@
+//! Configuration, rules and runbook, as `promtool` and `amtool` see them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tern_testkit::monitoring::{prometheus_directory, tool};
+
+use crate::{alertmanager, alerts, prometheus, root};
+
+fn passes(name: &str, arguments: &[&str], directory: &Path) {
+    let output = tool(name, arguments, directory);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{name} {arguments:?}: {said}");
+}
+
+#[test]
+fn promtool_finds_no_fault() {
+    let directory = prometheus_directory(&prometheus(), &[]);
+    passes("promtool", &["check", "config", "prometheus.yml"], directory.path());
+    // The rules as they are, with their own times.
+    passes("promtool", &["check", "rules", "rules/tern.yml"], &prometheus());
+    passes("promtool", &["test", "rules", "rules_test.yml"], &prometheus());
+}
+
+#[test]
+fn each_alert_is_tested_firing_and_silent() {
+    let tests = fs::read_to_string(prometheus().join("rules_test.yml")).unwrap();
+    for (alert, _) in alerts() {
+        let cases: Vec<&str> = tests.split(&format!("alertname: {alert}\n")).skip(1).collect();
+        let silent = |case: &&&str| case.trim_start().starts_with("exp_alerts: []");
+        assert!(cases.iter().any(|case| silent(&case)), "{alert} has no case in which it is silent");
+        assert!(cases.iter().any(|case| !silent(&case)), "{alert} has no case in which it fires");
+    }
+}
+
+#[test]
+fn each_alert_says_how_bad_it_is_and_what_to_do() {
+    let runbook = fs::read_to_string(root().join("docs/RUNBOOK.md")).unwrap();
+    let headings: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    for (alert, rule) in alerts() {
+        assert!(rule.contains("severity: warning") || rule.contains("severity: critical"), "{alert}");
+        for annotation in ["summary: ", "description: "] {
+            assert!(rule.contains(annotation), "{alert} has no {annotation}");
+        }
+        let anchor = alert.to_lowercase();
+        assert!(rule.contains(&format!("runbook_url: docs/RUNBOOK.md#{anchor}\n")), "{alert}");
+        assert!(headings.contains(&*alert), "the runbook says nothing of {alert}");
+    }
+    // And of nothing that is no alert any more.
+    let alerts = alerts();
+    for heading in headings.iter().filter(|heading| heading.starts_with("Tern")) {
+        assert!(alerts.iter().any(|(alert, _)| alert == heading), "{heading} is no alert");
+    }
+}
+
+#[test]
+fn amtool_finds_no_fault_with_or_without_a_webhook() {
+    passes("amtool", &["check-config", "alertmanager.yml"], &alertmanager());
+    let directory = tempfile::tempdir().unwrap();
+    let configure = |webhook: &str| {
+        fs::write(directory.path().join("webhook"), webhook).unwrap();
+        Command::new(alertmanager().join("configure")).arg(directory.path().join("webhook")).output().unwrap()
+    };
+    let webhook = "https://discord.com/api/webhooks/1234/a-b_C?wait=true&thread_id=5";
+    for (given, discords) in [(webhook, 1), (&*format!("{webhook}\n"), 1), ("", 0), ("\n", 0)] {
+        let configured = configure(given);
+        assert!(configured.status.success(), "{configured:?}");
+        let text = String::from_utf8(configured.stdout).unwrap();
+        assert_eq!(text.matches("discord_configs").count(), discords);
+        assert_eq!(text.matches(&format!("webhook_url: {webhook}\n")).count(), discords, "{text}");
+        fs::write(directory.path().join("configured.yml"), text).unwrap();
+        passes("amtool", &["check-config", "configured.yml"], directory.path());
+    }
+    // What is no address is refused before it becomes a configuration.
+    for given in
+        ["discord", "ftp://discord.com/", "https://discord.com/a\"b", "https://discord.com/a|b", "http://else/"]
+    {
+        let configured = configure(given);
+        assert_eq!((configured.status.code(), configured.stdout.len()), (Some(64), 0), "{given}");
+        assert!(!String::from_utf8_lossy(&configured.stderr).contains(given), "a secret is told: {configured:?}");
+    }
+}

@@ -1,0 +1,183 @@
+//! A fleet behind nginx, exporters, Prometheus and Alertmanager, under load: every panel has something to show, and the
+//! alert of a killed redirector reaches Discord.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use tern_testkit::monitoring::Monitor;
+use tern_testkit::nginx::{Nginx, Site};
+use tern_tests::{Fleet, Visitors, eventually};
+
+use crate::dashboards::{panels, queries};
+use crate::discord::Discord;
+use crate::{alertmanager, prometheus, root};
+
+/// What the rules speak of, and what is there only where there is authentication to be switched off.
+const NOT_HERE: [&str; 1] = ["tern_admin_authentication_off"];
+
+struct Stack {
+    fleet: Fleet,
+    nginx: Nginx,
+    prometheus: Monitor,
+    discord: Discord,
+    client: Client,
+    others: [Monitor; 4],
+}
+
+impl Stack {
+    async fn start() -> Stack {
+        let fleet = Fleet::start(3, &[("TRUSTED_PROXIES", "127.0.0.1"), ("ADMIN_AUTH", "none")]).await;
+        let of =
+            |index: usize| fleet.redirectors.iter().map(|redirector| redirector.addresses[index].clone()).collect();
+        let admins = vec![fleet.admin.addresses[0].clone()];
+        let site = Site { redirectors: of(0), admins: admins.clone(), is_behind_proxy: false };
+        let nginx = Nginx::start(&root().join("nginx"), &site);
+        let discord = Discord::start();
+        let others = [
+            Monitor::alertmanager(&alertmanager(), &discord.webhook),
+            Monitor::nginx_exporter(&nginx.status_address()),
+            Monitor::postgres_exporter(&fleet.postgres.url("postgres")),
+            Monitor::redis_exporter(&fleet.redis.url()),
+        ];
+        let targets = [
+            ("redirectors", of(1)),
+            ("admins", admins),
+            ("alertmanagers", vec![others[0].address()]),
+            ("nginx", vec![others[1].address()]),
+            ("postgres", vec![others[2].address()]),
+            ("redis", vec![others[3].address()]),
+        ];
+        let prometheus = Monitor::prometheus(&prometheus(), &targets);
+        Stack { fleet, nginx, prometheus, discord, client: Client::new(), others }
+    }
+
+    async fn ask(&self, path: &str, query: &[(&str, &str)]) -> Value {
+        let url = format!("http://{}/api/v1/{path}", self.prometheus.address());
+        let mut url = reqwest::Url::parse(&url).unwrap();
+        url.query_pairs_mut().extend_pairs(query);
+        // It answers 503 until it has read its own files.
+        let answer = self.client.get(url).send().await.unwrap();
+        answer.json().await.unwrap_or(Value::Null)
+    }
+
+    /// The values that a query has now.
+    async fn values(&self, query: &str) -> Vec<f64> {
+        let answer = self.ask("query", &[("query", query)]).await;
+        assert_ne!(answer["status"], "error", "{query}: {answer}");
+        let result = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        result.iter().map(|series| series["value"][1].as_str().unwrap().parse().unwrap()).collect()
+    }
+
+    /// Each command that the runbook sets off, but for those that tell where things are, which are told here.
+    fn commands_of_the_runbook_run(&self) {
+        let runbook = fs::read_to_string(root().join("docs/RUNBOOK.md")).unwrap();
+        let commands = runbook.lines().filter_map(|line| line.strip_prefix("    "));
+        let commands: Vec<&str> = commands.filter(|command| !command.starts_with("export ")).collect();
+        assert!(commands.len() > 25, "the commands are all there: {commands:?}");
+        let directory = self.fleet.redirector_directory(0);
+        let access_log = self.nginx.access_log_file();
+        for command in commands {
+            let mut shell = Command::new("sh");
+            shell.args(["-e", "-u", "-c", command]).current_dir(&directory);
+            shell.envs([("EDGE", &self.nginx.address()), ("ADMIN", &self.fleet.admin.addresses[0])]);
+            shell.envs([("OPS", &self.fleet.redirectors[0].addresses[1]), ("PROMETHEUS", &self.prometheus.address())]);
+            shell.envs([("ALERTMANAGER", &self.others[0].address()), ("TOKEN", &String::new())]);
+            shell.envs([("DATABASE_URL", &self.fleet.postgres.url("test0")), ("REDIS_URL", &self.fleet.redis.url())]);
+            shell.env("ACCESS_LOG", &access_log).env("TERN_DATA_DIR", "data");
+            let output = shell.output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{command}: {output:?}");
+        }
+    }
+
+    /// Reads and changes, as administrators do.
+    async fn administer(&self, round: usize) {
+        let url = json!({"user_id": 1, "original_url": format!("https://example.com/{round}")});
+        assert_eq!(self.fleet.call(Method::PUT, "/urls/1", &url).await.0, 200);
+        let through_nginx = |path: &str| self.client.get(format!("http://{}{path}", self.nginx.address())).send();
+        assert_eq!(through_nginx("/products").await.unwrap().status(), 200);
+        // Half of a line makes a request that a redirector refuses by itself.
+        let refused = self.client.post(format!("http://{}/x", self.fleet.redirectors[0].addresses[0])).send();
+        assert_eq!(refused.await.unwrap().status(), 405);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_panel_shows_something_and_an_alert_reaches_discord() {
+    let started = Instant::now();
+    let mut stack = Stack::start().await;
+    let code = stack.fleet.code(2).await;
+    let visitors = Visitors::start(&stack.nginx.address(), &code, 200);
+    println!("set up after {:?}", started.elapsed());
+
+    let panels = panels();
+    let wanted: Vec<&str> = panels.iter().flat_map(queries).collect();
+    let mut missing: Vec<&str> = wanted.clone();
+    let mut round = 0;
+    eventually("every panel shows something", async || {
+        stack.administer(round).await;
+        round += 1;
+        let mut still = Vec::new();
+        for query in &missing {
+            let values = stack.values(&query.replace("$__rate_interval", "10s")).await;
+            // A quantile of nothing is no number.
+            if values.is_empty() || values.iter().any(|value| value.is_nan()) {
+                still.push(*query);
+            }
+        }
+        missing = still;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if started.elapsed() > Duration::from_secs(20) {
+            println!("nothing to show for {missing:#?}");
+        }
+        missing.is_empty()
+    })
+    .await;
+    println!("{} queries of {} panels have data after {:?}", wanted.len(), panels.len(), started.elapsed());
+
+    let names = stack.ask("label/__name__/values", &[]).await;
+    let names: BTreeSet<&str> = names["data"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let rules = fs::read_to_string(prometheus().join("rules/tern.yml")).unwrap();
+    let spoken_of = metrics_of(&rules).chain(wanted.iter().flat_map(|query| metrics_of(query)));
+    for metric in spoken_of.filter(|metric| !NOT_HERE.contains(metric)) {
+        assert!(names.contains(metric), "nobody tells {metric}");
+    }
+
+    stack.commands_of_the_runbook_run();
+
+    // Nothing is wrong yet, whatever the rules look at.
+    let firing = stack.ask("query", &[("query", r#"ALERTS{alertstate="firing"}"#)]).await;
+    assert_eq!(firing["data"]["result"], json!([]), "{firing}");
+
+    let killed = Instant::now();
+    stack.fleet.redirectors[1].signal(Signal::SIGKILL);
+    let address = &stack.fleet.redirectors[1].addresses[1].clone();
+    eventually("the alert reaches Discord", async || !stack.discord.messages_with(&[address]).is_empty()).await;
+    println!("the alert reached Discord {:?} after the kill", killed.elapsed());
+    let messages = stack.discord.messages_with(&[address, "docs/RUNBOOK.md#ternplaneunreachable", "CRITICAL: "]);
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    let embed = &messages[0]["embeds"][0];
+    assert_eq!(embed["title"], "CRITICAL: A process of Tern does not answer");
+    assert!(embed["description"].as_str().unwrap().starts_with(&format!("The redirector at {address} does not")));
+
+    stack.fleet.restart_redirector_in_place(1, Signal::SIGKILL).await;
+    eventually("Discord hears that it is over", async || !stack.discord.messages_with(&[address, "OVER: "]).is_empty())
+        .await;
+
+    // Nobody outside noticed.
+    let visits = visitors.finish().await;
+    println!("{visits}");
+    assert_eq!(visits.failed(), 0, "{visits:?}");
+}
+
+/// What the text speaks of that looks like a metric.
+fn metrics_of(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#') && !line.contains("record:"));
+    let words = lines.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':'));
+    let families = ["tern_", "pg_", "redis_", "nginx_"];
+    words.filter(move |word| families.iter().any(|family| word.starts_with(family)) && word.len() > 6)
+}
