@@ -57,7 +57,7 @@ pub struct AdminConfig {
 pub struct AccessConfig {
     /// `ADMIN_AUTH`.
     pub mode: AuthMode,
-    /// `ADMIN_TOKEN_FILE`: where the first token goes, if this process makes it.
+    /// `ADMIN_TOKEN_FILE`: where the first token goes, if this process makes it; in `TERN_DATA_DIR` unless told otherwise.
     pub token_file: PathBuf,
     /// `TOKEN_CONCURRENCY`: requests at a time with one token.
     pub token_concurrency: usize,
@@ -70,9 +70,10 @@ pub struct AccessConfig {
 impl AccessConfig {
     fn read(reader: &mut Reader<'_>) -> AccessConfig {
         let default = AccessConfig::default();
+        let data_dir = reader.get("TERN_DATA_DIR", PathBuf::from("data"));
         AccessConfig {
             mode: reader.get("ADMIN_AUTH", default.mode),
-            token_file: reader.get("ADMIN_TOKEN_FILE", default.token_file),
+            token_file: reader.get("ADMIN_TOKEN_FILE", data_dir.join("admin.token")),
             token_concurrency: reader.get_within("TOKEN_CONCURRENCY", default.token_concurrency, 1..=100_000),
             requests_per_second: reader.get_within(
                 "TOKEN_REQUESTS_PER_SECOND",
