@@ -44,7 +44,7 @@ deny: tools ## Check the licences and the sources of what Tern is built from; in
 	cargo deny --locked check licenses sources bans
 
 chaos: tools ## Bring about every fault in turn, and print what was demanded and found; most of half an hour
-	@scripts/install-if-missing $(SERVERS) $(FAULTS)
+	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE)
 	cargo build --workspace --locked
 	target/debug/tern-chaos
 
@@ -87,7 +87,7 @@ soak-coherence: measure ## Leave a transaction open for ten minutes, then flood 
 	target/release/tern-measure flood 60
 
 measure: tools
-	@scripts/install-if-missing $(SERVERS)
+	@scripts/install-if-missing $(SERVERS) $(EDGE)
 	cargo build --release --locked --package tern-admin --package tern-redirector --package tern-tests --bins
 
 LINKS ?= 1000000

@@ -13,7 +13,7 @@ use tern_tests::chaos::{
     malformed_traffic,
 };
 use tern_tests::clicks::{Verdict, database_away};
-use tern_tests::roll::{restart_on_socket, take_over};
+use tern_tests::roll::{restart_behind_nginx, restart_on_socket, take_over};
 
 const USAGE: &str = "usage: tern-chaos [--seed NUMBER] [FAULT...]";
 
@@ -40,9 +40,16 @@ const fn drill(fault: u8, what: &'static str, demand: &'static str, how: How) ->
 
 /// All of them. What takes longer than minutes is `make soak`'s.
 const DRILLS: &[Drill] = &[
+    drill(
+        1,
+        "one of two redirectors behind nginx killed",
+        "0 failed",
+        Test("tern-tests", "edge", "failing::a_redirector_killed_under_load_fails_no_request"),
+    ),
     drill(2, "the only redirector killed", "serves within 1 s of its restart, from its file", Here("restart")),
     drill(3, "ten processes follow each other", "0 of 100,000 failed", Here("take-over")),
     drill(3, "restarted on a socket of systemd", "0 failed", Here("on-socket")),
+    drill(3, "both restarted ten times behind nginx", "0 of 50,000 failed", Here("behind-nginx")),
     drill(4, "admin killed between commit and announcement", "served within 1 s", Here("admin-killed")),
     drill(5, "bulk load killed half way", "all or nothing", Here("load-killed")),
     drill(
@@ -153,6 +160,18 @@ const DRILLS: &[Drill] = &[
         Test("tern-redirector", "http_crowd", "honest_clients_are_served_beside_a_crowd"),
     ),
     drill(16, "10,000 connections within a second of a restart", "no 404, 503 only before ready", Here("crowd")),
+    drill(
+        17,
+        "nginx reloaded under load",
+        "0 failed",
+        Test("tern-tests", "edge", "failing::a_reload_under_load_fails_no_request"),
+    ),
+    drill(
+        18,
+        "malformed requests through nginx",
+        "none puts it out of step with a redirector",
+        Test("tern-tests", "edge", "malformed::every_vector_is_answered_right_through_nginx"),
+    ),
     drill(18, "a tenth of the load malformed", "0 failed, at most 10 log lines a second", Here("malformed")),
 ];
 
@@ -229,6 +248,7 @@ async fn perform(name: &str, seed: u64) -> ExitCode {
     match name {
         "restart" => within(killed_and_restarted(10).await),
         "take-over" => assert_eq!(take_over(10, 100_000, Some(2_000)).await, Verdict::default()),
+        "behind-nginx" => restart_behind_nginx(10, 50_000, 2_000).await,
         "on-socket" => assert_eq!(restart_on_socket(10, 1_000).await, Verdict::default()),
         "admin-killed" => within(admin_killed(10).await),
         "load-killed" => load_killed(20, 50_000, seed).await,
@@ -238,7 +258,7 @@ async fn perform(name: &str, seed: u64) -> ExitCode {
             assert!(rate <= 1.0, "{rate} connections tried a second");
         }
         "clock" => assert_eq!(clock_steps().await, Verdict::default()),
-        "crowd" => crowd_after_restart(10_000, 100_000).await,
+        "crowd" => crowd_after_restart(10_000, 50_000).await,
         "malformed" => malformed_traffic(1_000, 10 * SECOND, seed).await,
         _ => panic!("no drill is called {name}"),
     }

@@ -2,14 +2,16 @@
 //! what they were answered to the events, and fails if a single one of them failed.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use tern_testkit::nginx::{Nginx, Site};
 
 use crate::clicks::{CLIENTS, Verdict, told, verdict};
 use crate::follower::Follower;
 use crate::followers::{Connections, Followers, name};
-use crate::{Fleet, eventually, percentile};
+use crate::{Fleet, Visitors, eventually, percentile};
 
 /// Clients of both kinds.
 struct Crowd([Followers; 2]);
@@ -94,6 +96,28 @@ pub async fn restart_on_socket(times: u64, rate: u32) -> Verdict {
     }
     crowd.answered(u64::from(rate) / 2 * (times + 1)).await;
     crowd.judge(&format!("restarted {times} times on one socket"), &fleet).await
+}
+
+/// Restarts both redirectors behind nginx in turn, so many times over as many visits at least, at `rate` of them a second.
+/// Ended in order, each leaves nginx the other one.
+pub async fn restart_behind_nginx(times: u64, visits: u64, rate: u32) {
+    let mut fleet = Fleet::start(1, &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let code = fleet.code(1).await;
+    let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("nginx");
+    let redirectors = fleet.redirectors.iter().map(|redirector| redirector.addresses[0].clone()).collect();
+    let site = Site { redirectors, admins: vec![fleet.admin.addresses[0].clone()], is_behind_proxy: false };
+    let nginx = Nginx::start(&configuration, &site);
+    let visitors = Visitors::start(&nginx.address(), &code, rate);
+    for _ in 0..times {
+        for redirector in 0..2 {
+            visitors.have_been_answered(visits / (2 * times + 1)).await;
+            fleet.restart_redirector_in_place(redirector, Signal::SIGTERM).await;
+        }
+    }
+    visitors.have_been_answered(visits / (2 * times + 1)).await;
+    let history = visitors.finish().await;
+    println!("both redirectors restarted {times} times behind nginx: {history}");
+    assert!(history.failed() == 0, "{history:?}");
 }
 
 /// A process that would take over and cannot serve: the one that serves goes on.

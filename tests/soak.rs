@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tern_tests::clicks::{Verdict, database_away, fail_over, kill_database, kill_redirector, lag};
-use tern_tests::roll::take_over;
+use tern_tests::roll::{restart_behind_nginx, take_over};
 
 const DRILLS: [&str; 7] = ["requests", "redirector", "roll", "database", "failover", "lag", "away"];
 
@@ -28,7 +28,10 @@ async fn main() -> ExitCode {
                 println!("{run:?}: each was answered the same in one piece and in several, and memory stayed flat");
             }
             "redirector" => assert_eq!(kill_redirector(1_000).await, Verdict::default()),
-            "roll" => assert_eq!(take_over(10, 1_000_000, None).await, Verdict::default()),
+            "roll" => {
+                assert_eq!(take_over(10, 1_000_000, None).await, Verdict::default());
+                restart_behind_nginx(10, 1_000_000, 4_000).await;
+            }
             "database" => assert_eq!(kill_database(200).await, Verdict::default()),
             "failover" => {
                 for _ in 0..10 {

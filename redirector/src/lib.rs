@@ -91,8 +91,8 @@ impl Redirector {
         Redirector::start_on(sockets, config, store, bus, registry).await
     }
 
-    /// The same on sockets that listen already. If others have served them, or their clients wait in a queue that
-    /// outlives processes, nobody is accepted before the map is loaded.
+    /// The same on sockets that listen already. If another process serves them, or their clients wait in a queue that
+    /// outlives processes, nobody is accepted before the map has caught up with the store.
     pub async fn start_on(
         sockets: Sockets,
         config: RedirectorConfig,
@@ -129,7 +129,7 @@ impl Redirector {
         let (stop_shipper, shipper_stops) = watch::channel(None);
         let replica = tokio::spawn(replica.run(replica_stops));
         // Over, it is served as it is.
-        let _ = timeout(patience.unwrap_or(Duration::MAX), loaded(Arc::clone(&engine))).await;
+        let _ = timeout(patience.unwrap_or(Duration::MAX), caught_up(&freshness)).await;
 
         http::configure_runtime(config.workers);
         let server = Server::adopt(sockets.redirects, config.limits.clone(), Arc::clone(&engine))
@@ -257,6 +257,13 @@ impl Redirector {
 /// Waits until the map was loaded for the first time.
 async fn loaded(engine: Arc<Engine>) {
     while !engine.is_ready() {
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits until the map has equalled the store: whoever served before knew all of it.
+async fn caught_up(freshness: &Freshness) {
+    while !freshness.is_caught_up() {
         sleep(Duration::from_millis(2)).await;
     }
 }

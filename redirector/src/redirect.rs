@@ -105,7 +105,12 @@ mod tests {
         for (code, active) in [("CODE12", true), ("GONE12", false)] {
             links.put(&CheckedLink::check(code, "https://example.com/", 1, 1, active).unwrap());
         }
-        writer.commit(links);
+        // Of a file: others may have come since, and these may have changed.
+        writer.replace(links);
+        for code in ["CODE12", "GONE12", "code12"] {
+            assert_eq!(name(Some(code)), "NotReady");
+        }
+        writer.declare_loaded();
         assert_eq!(name(Some("CODE12")), "https://example.com/");
         assert_eq!(name(Some("GONE12")), "Gone");
         assert_eq!(name(Some("code12")), "NotFound");

@@ -53,10 +53,10 @@ impl Sockets {
         Sockets { redirects, ops, origin: Origin::TakenOver }
     }
 
-    /// How long nobody has to be accepted while there are no links yet; `None` is for as long as it takes.
+    /// How long nobody has to be accepted while the links are not all there; `None` is for as long as it takes.
     pub(crate) fn patience(&self) -> Option<Duration> {
         match self.origin {
-            // Nobody else answers, so that an honest 503 is better than silence.
+            // Nobody else answers, and an honest 503 is better than silence.
             Origin::Bound => Some(Duration::ZERO),
             Origin::Activated => Some(ACTIVATED_PATIENCE),
             Origin::TakenOver => None,

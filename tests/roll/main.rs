@@ -1,7 +1,7 @@
 //! A redirector is replaced under load, and nobody notices. `tern-soak roll` does it over a million requests.
 
 use tern_tests::clicks::Verdict;
-use tern_tests::roll::{leave_with_notice, restart_on_socket, take_over, take_over_in_vain};
+use tern_tests::roll::{leave_with_notice, restart_behind_nginx, restart_on_socket, take_over, take_over_in_vain};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_processes_follow_each_other_and_no_request_fails() {
@@ -11,6 +11,11 @@ async fn ten_processes_follow_each_other_and_no_request_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_socket_that_outlives_it_a_redirector_is_restarted_and_no_request_fails() {
     assert_eq!(restart_on_socket(5, 500).await, Verdict::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_redirectors_are_restarted_behind_nginx_and_no_request_fails() {
+    restart_behind_nginx(10, 4_000, 1_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

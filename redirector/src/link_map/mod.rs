@@ -71,8 +71,8 @@ impl<'a> LinkView<'a> {
 #[derive(Debug)]
 pub struct LinkMap {
     shared: Arc<Shared>,
-    /// Whether the map has ever been filled: before that, an absent code says nothing.
-    /// Written by the writer after its first load, read at each miss.
+    /// Whether the map holds all that there is, as far as can be known: before that, an absent code says nothing.
+    /// Written by the writer once, read at each miss.
     loaded: AtomicBool,
 }
 

@@ -1,6 +1,6 @@
 //! How old the served links may be.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// When the map was last known to equal the store. Written by the replica, read by the ops port.
@@ -8,12 +8,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Freshness {
     /// Microseconds since the epoch; 0 for never.
     equal_at: AtomicU64,
+    /// Whether that was in the life of this process.
+    caught_up: AtomicBool,
 }
 
 impl Freshness {
     pub(super) fn mark(&self, at: SystemTime) {
+        self.mark_kept(at);
+        self.caught_up.store(true, Ordering::Release);
+    }
+
+    /// The same of a map that was kept from an earlier process.
+    pub(super) fn mark_kept(&self, at: SystemTime) {
         let micros = at.duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros());
         self.equal_at.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether the map has equalled the store since the process began.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire)
     }
 
     /// `None` before the first load.

@@ -40,7 +40,7 @@ impl Replica {
         // Millions of links take their time, and this thread has other tasks.
         tokio::task::block_in_place(|| self.writer.replace(stored.links));
         self.metrics.links.set(count(self.writer.map().len()));
-        self.freshness.mark(stored.equal_at);
+        self.freshness.mark_kept(stored.equal_at);
     }
 
     /// Begins to write the file, if anything changed since it was begun last.
