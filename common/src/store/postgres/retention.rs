@@ -73,6 +73,10 @@ async fn forget_some(db: &ClientWrapper, from: Id, to: Id, horizon: Timestamp) -
     else {
         return Ok(None);
     };
+    // Their urls first, as whoever deletes one does: each would have what the other waits for.
+    let sql = "SELECT FROM urls WHERE id IN (SELECT url_id FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3)
+               ORDER BY id FOR KEY SHARE";
+    db.execute(sql, &[&from, &last, &horizon]).await?;
     let sql = "DELETE FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3";
     Ok(Some((last, db.execute(sql, &[&from, &last, &horizon]).await?)))
 }
