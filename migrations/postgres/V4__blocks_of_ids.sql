@@ -142,9 +142,6 @@ FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION keep_id();
 ALTER FUNCTION clicks_of(event_group[]) ROWS 10;
 
 -- As before, but counts of nothing are deleted by their keys: a link may have many others.
---
--- The groups of a statement are one array, of which PostgreSQL holds a gigabyte: some ten million groups. Whoever moves
--- more events of so many links and hours in one statement is refused, and may do it in parts.
 CREATE OR REPLACE FUNCTION events_went() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     groups CONSTANT event_group[] := ARRAY(
