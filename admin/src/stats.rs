@@ -130,6 +130,10 @@ fn range(parameters: &Parameters, now: Timestamp) -> Result<StatsRange> {
         )));
     }
     let [from, to] = [from, to].map(Timestamp::from_unix_seconds);
+    // Widened, a time at either end of the calendar may be beyond it.
+    if !from.can_be_written() || !to.can_be_written() {
+        return Err(bad_request(format!("from and to must be within {} and {}", Timestamp::FIRST, Timestamp::LAST)));
+    }
     Ok(StatsRange { from, to, per })
 }
 
@@ -180,6 +184,13 @@ mod tests {
         check("to=2020-02-29%2000:00:00", "2020-01-30T00:00:00", "2020-02-29T00:00:00", Per::Day).await;
         let hours = "per=hour&from=1969-12-31T23:59:59&to=1970-01-01T00:00:01";
         check(hours, "1969-12-31T23:00:00", "1970-01-01T01:00:00", Per::Hour).await;
+        check(
+            "per=hour&from=9999-12-30T20:00:00&to=9999-12-30T21:00:01",
+            "9999-12-30T20:00:00",
+            "9999-12-30T22:00:00",
+            Per::Hour,
+        )
+        .await;
         check("from=2023-05-18T00:00:00", "2023-05-18T00:00:00", "2026-02-11T00:00:00", Per::Day).await;
     }
 
@@ -195,6 +206,8 @@ mod tests {
             "from=2023-05-17T00:00:00",
             "per=hour&from=2025-12-01T00:00:00",
             "from=0001-01-01T00:00:00&to=9999-12-30T00:00:00",
+            "from=9999-12-30T00:00:00&to=9999-12-30T21:00:00",
+            "to=0001-01-05T00:00:00",
         ] {
             assert!(read(query).await.is_err(), "{query}");
         }

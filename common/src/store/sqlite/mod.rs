@@ -30,6 +30,7 @@ mod users;
 pub use open::OpenError;
 
 use self::commits::Commits;
+use super::referrer_budget::ReferrerBudget;
 use super::{
     Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
     StoreError,
@@ -55,6 +56,7 @@ pub struct SqliteStore {
     writer: Pool,
     readers: Pool,
     commits: Arc<Commits>,
+    referrers: Arc<ReferrerBudget>,
 }
 
 impl SqliteStore {
@@ -69,6 +71,7 @@ impl SqliteStore {
             writer: pool(path, 1, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?,
             readers: pool(path, READERS, "PRAGMA query_only = ON;")?,
             commits: Arc::default(),
+            referrers: Arc::default(),
         })
     }
 
@@ -244,8 +247,9 @@ impl Store for SqliteStore {
 
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
         let ClickBatch { journal, from, to, parked, .. } = batch;
-        let clicks = batch.clicks.to_vec();
-        self.write(move |db| clicks::ship(db, ClickBatch { journal, from, to, clicks: &clicks, parked })).await
+        let (clicks, referrers) = (batch.clicks.to_vec(), Arc::clone(&self.referrers));
+        self.write(move |db| clicks::ship(db, &referrers, ClickBatch { journal, from, to, clicks: &clicks, parked }))
+            .await
     }
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
