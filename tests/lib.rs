@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 #![expect(clippy::print_stdout, reason = "what differs is shown")]
 
+pub mod chaos;
 pub mod clicks;
 mod fleet;
 mod follower;
@@ -10,6 +11,7 @@ mod followers;
 mod forger;
 mod plane;
 pub mod propagation;
+pub mod roll;
 mod session;
 mod visitors;
 

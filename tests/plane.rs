@@ -27,7 +27,7 @@ pub(crate) fn binary(name: &str) -> PathBuf {
 /// `name arguments...`, with these settings and nothing of this process's environment.
 pub(crate) fn command(name: &str, arguments: &[&str], directory: &Path, settings: &[(String, String)]) -> Command {
     let mut command = Command::new(binary(name));
-    command.args(arguments).current_dir(directory).env_clear();
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_clear();
     command.envs(settings.iter().map(|(name, value)| (name, value)));
     command
 }
@@ -35,7 +35,7 @@ pub(crate) fn command(name: &str, arguments: &[&str], directory: &Path, settings
 impl Plane {
     /// Starts it and waits until it has announced so many addresses.
     pub(crate) fn start(command: &mut Command, addresses: usize) -> Plane {
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut said = Vec::new();
         let mut announced = Vec::new();
@@ -70,6 +70,11 @@ impl Plane {
     /// Ends it with `signal`; whether it ended well.
     pub fn end(mut self, signal: Signal) -> bool {
         self.signal(signal);
+        self.ends()
+    }
+
+    /// Waits until it has ended; whether it ended well.
+    pub fn ends(&mut self) -> bool {
         self.process.wait().unwrap().success()
     }
 }

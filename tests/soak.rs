@@ -10,8 +10,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tern_tests::clicks::{Verdict, database_away, fail_over, kill_database, kill_redirector, lag};
+use tern_tests::roll::take_over;
 
-const DRILLS: [&str; 6] = ["requests", "redirector", "database", "failover", "lag", "away"];
+const DRILLS: [&str; 7] = ["requests", "redirector", "roll", "database", "failover", "lag", "away"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
                 println!("{run:?}: each was answered the same in one piece and in several, and memory stayed flat");
             }
             "redirector" => assert_eq!(kill_redirector(1_000).await, Verdict::default()),
+            "roll" => assert_eq!(take_over(10, 1_000_000, None).await, Verdict::default()),
             "database" => assert_eq!(kill_database(200).await, Verdict::default()),
             "failover" => {
                 for _ in 0..10 {

@@ -144,6 +144,6 @@ impl Visitor {
 
     fn keep(&mut self, follower: Follower) {
         // What was answered with `Connection: close` is at its end.
-        self.kept = Some(follower).filter(|follower| self.keeps && !follower.is_closing());
+        self.kept = Some(follower).filter(|follower| self.keeps && !follower.is_told_to_leave());
     }
 }

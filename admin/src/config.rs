@@ -23,6 +23,9 @@ const BULK_BODY_LIMIT: ByteSize = ByteSize::mib(64);
 /// Redirectors in good health confirm within 50 ms; one that does not must not hold up the admin for long.
 pub const VISIBLE_WAIT: Duration = Duration::from_millis(100);
 
+/// A request takes about a millisecond: what takes this long was in somebody's way.
+const SLOW_QUERY: Duration = Duration::from_millis(200);
+
 /// Below four characters codes can be guessed and soon run out.
 const SHORTEST_CODES: usize = 4;
 
@@ -48,6 +51,8 @@ pub struct AdminConfig {
     pub bulk_body_limit: ByteSize,
     /// `VISIBLE_WAIT`: how long the answer to a change waits for the redirectors to serve it; 0 is not at all.
     pub visible_wait: Duration,
+    /// `SLOW_QUERY`: what the store may take for a request before the log tells of it; 0 is for ever.
+    pub slow_query: Duration,
     /// `EVENT_RETENTION`: after which events are forgotten; `None` keeps them for ever.
     pub event_retention: Option<Duration>,
 }
@@ -57,7 +62,7 @@ pub struct AdminConfig {
 pub struct AccessConfig {
     /// `ADMIN_AUTH`.
     pub mode: AuthMode,
-    /// `ADMIN_TOKEN_FILE`: where the first token goes, if this process makes it.
+    /// `ADMIN_TOKEN_FILE`: where the first token goes, if this process makes it; in `TERN_DATA_DIR` unless told otherwise.
     pub token_file: PathBuf,
     /// `TOKEN_CONCURRENCY`: requests at a time with one token.
     pub token_concurrency: usize,
@@ -70,9 +75,10 @@ pub struct AccessConfig {
 impl AccessConfig {
     fn read(reader: &mut Reader<'_>) -> AccessConfig {
         let default = AccessConfig::default();
+        let data_dir = reader.get("TERN_DATA_DIR", PathBuf::from("data"));
         AccessConfig {
             mode: reader.get("ADMIN_AUTH", default.mode),
-            token_file: reader.get("ADMIN_TOKEN_FILE", default.token_file),
+            token_file: reader.get("ADMIN_TOKEN_FILE", data_dir.join("admin.token")),
             token_concurrency: reader.get_within("TOKEN_CONCURRENCY", default.token_concurrency, 1..=100_000),
             requests_per_second: reader.get_within(
                 "TOKEN_REQUESTS_PER_SECOND",
@@ -111,6 +117,7 @@ impl AdminConfig {
             body_limit: reader.get_within("BODY_LIMIT", BODY_LIMIT, ByteSize::kib(1)..=ByteSize::mib(64)),
             bulk_body_limit: reader.get_within("BULK_BODY_LIMIT", BULK_BODY_LIMIT, ByteSize::kib(1)..=ByteSize::gib(1)),
             visible_wait: reader.get("VISIBLE_WAIT", visible_wait),
+            slow_query: reader.get("SLOW_QUERY", SLOW_QUERY),
             event_retention: read_retention(reader),
         }
     }
@@ -125,6 +132,7 @@ impl Default for AdminConfig {
             body_limit: BODY_LIMIT,
             bulk_body_limit: BULK_BODY_LIMIT,
             visible_wait: VISIBLE_WAIT,
+            slow_query: SLOW_QUERY,
             event_retention: None,
         }
     }

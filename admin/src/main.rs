@@ -15,10 +15,11 @@ use tern_admin::{
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::cache::{Cache, RedisCache};
 use tern_common::config::{InvalidConfig, Reader, Variables, environment};
+use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
 use tern_common::store::postgres::migrate;
-use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::store::{PostgresConfig, PostgresStore, Store, WatchedStore, export_pools};
 use tern_common::telemetry::{LogConfig, start_log};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -55,6 +56,8 @@ enum Command {
     /// Make, list and revoke the tokens that the API is used with
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Ask the admin plane that runs with these settings whether it is up; if not, the exit code is 1
+    Healthcheck,
 }
 
 /// Everything the process is told from outside.
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Migrate => runtime.block_on(bring_up_to_date(&config)),
         Command::Load { files } => runtime.block_on(load(&config, &files)),
         Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
+        Command::Healthcheck => probe::ask(config.admin.listen, "/health"),
     })
 }
 
@@ -101,12 +105,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let registry = Registry::new();
     log.export(&registry)?;
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&config.database).await?);
+    export_pools(&store, &registry)?;
     let bus = RedisBus::new(&config.redis);
     bus.export(&registry)?;
     let bus: Arc<dyn Bus> = Arc::new(bus);
     let cache: Arc<dyn Cache> = Arc::new(RedisCache::new(&config.redis));
     let state = AppState {
-        store: Arc::clone(&store),
+        store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
         cache,
         visibility: Visibility::start(Arc::clone(&bus)),
         bus,

@@ -5,7 +5,8 @@ use std::iter::successors;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tern_common::{ClickStats, Per, StatsRange, Timestamp};
+use tern_common::{ClickStats, Id, Per, StatsRange, Timestamp};
+use utoipa::ToSchema;
 
 use crate::error::{Result, bad_request, not_found};
 use crate::query::{Parameters, PathId};
@@ -17,35 +18,75 @@ const MOST_POINTS: i64 = 1_000;
 /// Unless `from` says otherwise.
 const DEFAULT_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-#[derive(Serialize)]
+/// How often a link was followed
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Stats {
     from: Timestamp,
     to: Timestamp,
+    #[schema(value_type = PerName)]
     per: &'static str,
+    /// The sum of the series.
+    #[schema(example = 42)]
     total: u64,
+    /// A point for each hour or day, also for those without a click.
     series: Vec<Point>,
+    /// The 20 hosts from which most came. A click that tells none is in no row.
     referrers: Vec<Referrer>,
+    /// The 20 families of browsers with which most came. Every click is in one of them.
     browsers: Vec<Browser>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Point {
+    /// When the hour or the day begins.
     at: Timestamp,
+    #[schema(example = 42)]
     clicks: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Referrer {
+    #[schema(example = "news.example")]
     referrer: String,
+    #[schema(example = 40)]
     clicks: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Browser {
+    #[schema(example = "Firefox")]
     browser: String,
+    #[schema(example = 42)]
     clicks: u64,
 }
 
+/// What one point of a series stands for
+#[derive(ToSchema)]
+#[schema(as = Per, rename_all = "lowercase", example = "day")]
+#[expect(dead_code, reason = "it is read and written as text; these are its values")]
+pub(crate) enum PerName {
+    Hour,
+    /// Of UTC.
+    Day,
+}
+
+/// How often a link was followed, when, from where and with what
+#[utoipa::path(
+    get,
+    path = "/urls/{id}/stats",
+    tag = "links",
+    params(
+        ("id" = Id, Path, description = "The link's id"),
+        ("per" = Option<PerName>, Query, description = "What each point of the series stands for; `day` unless given"),
+        (
+            "from" = Option<Timestamp>,
+            Query,
+            description = "Widened to the whole hour or day; 30 days before `to` unless given, and at most 1000 points"
+        ),
+        ("to" = Option<Timestamp>, Query, description = "Widened to the whole hour or day; now unless given"),
+    ),
+    responses((status = 200, body = Stats, description = "Its clicks within the range"))
+)]
 pub(crate) async fn show_stats(
     State(state): State<AppState>,
     PathId(id): PathId,

@@ -11,12 +11,18 @@ use crate::{Click, Id, Timestamp};
 
 /// A row of `events`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(description = "Something that happened to a link"))]
 pub struct Event {
     pub id: Id,
     pub url_id: Id,
     pub user_id: Id,
+    /// `created`, `updated` and `clicked` are written by Tern itself.
+    #[cfg_attr(feature = "schema", schema(example = "clicked"))]
     pub event_type: String,
     pub timestamp: Timestamp,
+    /// What else is known of it: any JSON object.
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub details: Details,
 }
 

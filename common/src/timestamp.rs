@@ -9,6 +9,16 @@ use serde::{Serialize, Serializer};
 
 /// Whole seconds since the Unix epoch, written as `2025-09-19T22:25:05`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schema(
+        value_type = String,
+        description = "A time in UTC, to the second, without a zone",
+        pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$",
+        example = "2026-04-04T22:43:09"
+    )
+)]
 pub struct Timestamp(i64);
 
 /// The text is neither `2025-09-19T22:25:05` nor `2025-09-19 22:25:05`.

@@ -30,6 +30,9 @@ const SYNC: Duration = Duration::from_millis(100);
 /// Reads every link of the store, which for ten million takes it some seconds.
 const AUDIT: Duration = Duration::from_secs(600);
 
+/// Nobody is known to look at `/ready` unless an operator says so, and a person who ends the process waits for it.
+const NOTICE: Duration = Duration::ZERO;
+
 /// How long everything that is under way has when the process is told to end, waiting clicks included:
 /// less than the 10 s after which container runtimes lose patience.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -58,7 +61,9 @@ pub struct RedirectorConfig {
     pub other_recorders: usize,
     /// `AUDIT_INTERVAL`, `REPLICA_ALLOW_SHRINK`; the snapshot file is for the caller to place.
     pub replica: ReplicaConfig,
-    /// `DRAIN_TIMEOUT`.
+    /// `DRAIN_NOTICE`: how long `/ready` says 503 before the port closes.
+    pub notice: Duration,
+    /// `DRAIN_TIMEOUT`, which begins after that.
     pub drain: Duration,
 }
 
@@ -91,6 +96,7 @@ impl RedirectorConfig {
                 audit_every: reader.get("AUDIT_INTERVAL", AUDIT),
                 allow_shrink: reader.get("REPLICA_ALLOW_SHRINK", false),
             },
+            notice: reader.get("DRAIN_NOTICE", NOTICE),
             drain: reader.get("DRAIN_TIMEOUT", DRAIN),
         }
     }

@@ -8,17 +8,20 @@
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the one writer of the map; follows the store
 //! ops         the second port: /live /ready /metrics /dropped
+//! sockets     where both ports come from; hand_over: where they go to
 //! ```
 
 pub mod clicks;
 pub mod config;
 pub mod engine;
+pub mod hand_over;
 pub mod http;
 pub mod link_map;
 pub mod metrics;
 mod ops;
 pub mod redirect;
 pub mod replica;
+pub mod sockets;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +36,7 @@ use tern_common::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::clicks::journal::Keeper;
 use crate::config::RedirectorConfig;
@@ -43,6 +46,7 @@ use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
+use crate::sockets::Sockets;
 
 /// What of the time to end is kept for the clicks: in a second the slowest store takes thousands. Those that it does
 /// not take wait in their journals for the next process.
@@ -68,24 +72,38 @@ pub struct Redirector {
 pub enum StartError {
     #[error("cannot listen on {address} ({variable})")]
     Listen { variable: &'static str, address: SocketAddr, source: io::Error },
+    #[error("descriptor {descriptor}, which was passed on, cannot be served")]
+    Passed { descriptor: i32, source: io::Error },
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
 
 impl Redirector {
-    /// Starts serving, at first with an empty map. Its control tasks run on the current tokio runtime,
-    /// which must have more than one thread; redirects never wait for it.
+    /// Starts serving on ports of its own, at first with an empty map. Its control tasks run on the current tokio
+    /// runtime, which must have more than one thread; redirects never wait for it.
     pub async fn start(
         config: RedirectorConfig,
         store: Arc<dyn Store>,
         bus: Arc<dyn Bus>,
         registry: &Registry,
     ) -> Result<Redirector, StartError> {
+        let sockets = Sockets::bind(&config)?;
+        Redirector::start_on(sockets, config, store, bus, registry).await
+    }
+
+    /// The same on sockets that listen already. If others have served them, or their clients wait in a queue that
+    /// outlives processes, nobody is accepted before the map is loaded.
+    pub async fn start_on(
+        sockets: Sockets,
+        config: RedirectorConfig,
+        store: Arc<dyn Store>,
+        bus: Arc<dyn Bus>,
+        registry: &Registry,
+    ) -> Result<Redirector, StartError> {
         let failed = |variable, address| move |source| StartError::Listen { variable, address, source };
-        let ops_failed = failed("REDIRECTOR_OPS_LISTEN", config.ops_listen);
-        let ops_listener = TcpListener::bind(config.ops_listen).await.map_err(ops_failed)?;
+        let patience = sockets.patience();
+        let ops_listener = listen_async(sockets.ops).map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
         let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
-        let listener = Server::listen(config.listen).map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
 
         // Once nothing is in the way of serving: journals are made on disk.
         let (map, writer) = LinkMap::new();
@@ -102,21 +120,25 @@ impl Redirector {
             workers: config.workers,
             other_recorders: config.other_recorders,
         });
-        http::configure_runtime(config.workers);
-        let server = Server::adopt(listener, config.limits.clone(), Arc::clone(&engine))
-            .map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
-        let server = Arc::new(server);
-
         let freshness = Arc::new(Freshness::default());
-        let observed =
-            Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness: Arc::clone(&freshness) };
-        registry.register(Box::new(observed)).expect("one redirector for each registry");
         let replica_config = config.replica.clone();
         let replica_metrics = ReplicaMetrics::new(registry);
-        let replica = Replica::new(Arc::clone(&store), bus, writer, replica_config, freshness, replica_metrics);
+        let replica =
+            Replica::new(Arc::clone(&store), bus, writer, replica_config, Arc::clone(&freshness), replica_metrics);
         let (stop_replica, replica_stops) = watch::channel(false);
         let (stop_shipper, shipper_stops) = watch::channel(None);
-        let ops = ops::router(Ops { engine: Arc::clone(&engine), registry: registry.clone() });
+        let replica = tokio::spawn(replica.run(replica_stops));
+        // Over, it is served as it is.
+        let _ = timeout(patience.unwrap_or(Duration::MAX), loaded(Arc::clone(&engine))).await;
+
+        http::configure_runtime(config.workers);
+        let server = Server::adopt(sockets.redirects, config.limits.clone(), Arc::clone(&engine))
+            .map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
+        let server = Arc::new(server);
+        let observed = Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness };
+        registry.register(Box::new(observed)).expect("one redirector for each registry");
+        let told = Ops { engine: Arc::clone(&engine), server: Arc::clone(&server), registry: registry.clone() };
+        let ops = ops::router(told);
         Ok(Redirector {
             server,
             ops_addr,
@@ -124,7 +146,7 @@ impl Redirector {
             config,
             stop_replica,
             stop_shipper,
-            replica: tokio::spawn(replica.run(replica_stops)),
+            replica,
             shipper: tokio::spawn(shipper.run(store, shipper_stops)),
             keeper,
             ops: tokio::spawn(async move { axum::serve(ops_listener, ops).await }),
@@ -148,12 +170,7 @@ impl Redirector {
 
     /// Waits until the map was loaded for the first time.
     pub fn loaded(&self) -> impl Future<Output = ()> + use<> {
-        let engine = Arc::clone(&self.engine);
-        async move {
-            while !engine.is_ready() {
-                sleep(Duration::from_millis(2)).await;
-            }
-        }
+        loaded(Arc::clone(&self.engine))
     }
 
     /// Waits for what should not happen: that a control task ends by itself. Without them redirects go on,
@@ -167,6 +184,13 @@ impl Redirector {
         }
     }
 
+    /// Goes on for as long as others need to notice that this process is about to end: `/ready` says so to load balancers,
+    /// and each answer to whoever keeps a connection.
+    pub async fn give_notice(&self) {
+        self.server.leave();
+        sleep(self.config.notice).await;
+    }
+
     /// When everything that is under way is to be done, if it begins to end now.
     pub fn drain_deadline(&self) -> Instant {
         Instant::now() + self.config.drain
@@ -175,9 +199,20 @@ impl Redirector {
     /// Stops accepting and answers what is under way; what is left a little before the deadline is cut.
     /// What is left of the time is for the clicks.
     pub async fn drain_connections(&self, deadline: Instant) -> http::Drained {
+        self.drain_within(deadline, self.config.limits.drain_grace).await
+    }
+
+    /// The same once another process serves both ports: nobody waits for this one, so those who keep connections have
+    /// half of the time to ask once more, and to be told.
+    pub async fn drain_followed(&self, deadline: Instant) -> http::Drained {
+        self.ops.abort();
+        self.drain_within(deadline, deadline.saturating_duration_since(Instant::now()) / 2).await
+    }
+
+    async fn drain_within(&self, deadline: Instant, grace: Duration) -> http::Drained {
         let server = Arc::clone(&self.server);
         let time = connections_deadline(deadline).saturating_duration_since(Instant::now());
-        spawn_blocking(move || server.drain(time)).await.unwrap_or_else(|error| {
+        spawn_blocking(move || server.drain(time, grace)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the drain of the redirect port ended badly");
             http::Drained { finished: 0, cut: 0 }
         })
@@ -217,6 +252,19 @@ impl Redirector {
         self.ops.abort();
         clicks_kept
     }
+}
+
+/// Waits until the map was loaded for the first time.
+async fn loaded(engine: Arc<Engine>) {
+    while !engine.is_ready() {
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// A socket for the control threads.
+fn listen_async(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// When connections are cut, so that their clicks can still be stored by `deadline`.

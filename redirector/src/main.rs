@@ -1,22 +1,26 @@
 //! `tern-redirector`: the life of the process, top to bottom.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::{Parser, Subcommand};
 use prometheus::Registry;
 use tern_common::bus::{Bus, RedisBus};
 use tern_common::config::{InvalidConfig, Reader, Variables, environment};
+use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
 use tern_common::store::postgres::OpenError;
-use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
 use tern_common::telemetry::{LogConfig, start_log};
 use tern_redirector::Redirector;
 use tern_redirector::config::RedirectorConfig;
+use tern_redirector::hand_over::{self, Offer, Predecessor};
+use tern_redirector::sockets::{Activation, Sockets};
 
 /// How the process calls itself.
 const NAME: &str = "tern-redirector";
@@ -27,6 +31,26 @@ const SCHEMA_RETRY: Duration = Duration::from_secs(1);
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Short links, answered from memory, over PostgreSQL and Redis.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop, which is what is done without a command
+    Serve {
+        /// Take the ports over from the redirector that serves on the same TERN_DATA_DIR, if there is one
+        #[arg(long)]
+        take_over: bool,
+    },
+    /// Ask the redirector that runs with these settings whether it is ready; if not, the exit code is 1
+    Healthcheck,
+}
+
 /// Everything the process is told from outside.
 #[derive(Clone, Debug)]
 struct Config {
@@ -34,6 +58,9 @@ struct Config {
     redis: RedisConfig,
     log: LogConfig,
     redirector: RedirectorConfig,
+    activation: Activation,
+    /// Where a process waits for the one that follows.
+    hand_over: PathBuf,
 }
 
 impl Config {
@@ -48,46 +75,109 @@ impl Config {
         let redis = RedisConfig::read(&mut reader);
         let redis = reader.demand("REDIS_URL", redis);
         let log = LogConfig::read(&mut reader);
-        let complete = || Some(Config { database: database?, redis: redis?, log, redirector });
+        let (activation, hand_over) = (Activation::read(variables), data_dir.join("hand-over.socket"));
+        let complete = || Some(Config { database: database?, redis: redis?, log, redirector, activation, hand_over });
         let config = complete();
         reader.finish_some(config)
     }
 }
 
 fn main() -> ExitCode {
-    process::run(NAME, Config::read(&environment()), |config, runtime| runtime.block_on(serve(config)))
+    let cli = Cli::parse();
+    process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
+        None => runtime.block_on(serve(config, false)),
+        Some(Command::Serve { take_over }) => runtime.block_on(serve(config, take_over)),
+        Some(Command::Healthcheck) => probe::ask(config.redirector.ops_listen, "/ready"),
+    })
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. It needs neither PostgreSQL nor Redis to go on, nor, with a snapshot
-/// file, to begin.
-async fn serve(config: Config) -> anyhow::Result<()> {
+/// Serves until SIGTERM or SIGINT, or until another process serves in its place, then drains. It needs neither PostgreSQL
+/// nor Redis to go on, nor, with a snapshot file, to begin.
+async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
     let log = start_log(&config.log).context("cannot write the log (LOG_FILE)")?;
     let registry = Registry::new();
     log.export(&registry)?;
     let postgres = Arc::new(PostgresStore::new(&config.database)?);
     let store: Arc<dyn Store> = postgres.clone();
+    export_pools(&store, &registry)?;
     let bus = RedisBus::new(&config.redis);
     bus.export(&registry)?;
     let bus: Arc<dyn Bus> = Arc::new(bus);
-    let mut redirector = Redirector::start(config.redirector, store, bus, &registry).await?;
+    let path = &config.hand_over;
+    let taken = if takes_over { hand_over::take_over(path).await.with_context(|| unreachable(path))? } else { None };
+    let (sockets, predecessor) = match taken {
+        Some((sockets, predecessor)) => (sockets, Some(predecessor)),
+        None => (passed_or_bound(config.activation, &config.redirector)?, None),
+    };
+    let for_the_next = sockets.try_clone().context("cannot keep the sockets for the process that follows")?;
+    let mut redirector = tokio::select! {
+        started = Redirector::start_on(sockets, config.redirector, store, bus, &registry) => started?,
+        // Nobody was accepted yet.
+        _ = stop.received() => return Ok(()),
+        error = foreign_schema(&postgres) => return Err(error.into()),
+    };
+    let offer = offer(path, for_the_next, predecessor).await;
     announce("redirects", redirector.local_addr(), "/<short_code>");
     announce("metrics", redirector.ops_addr(), "/metrics");
 
     let signal = tokio::select! {
-        signal = stop.received() => signal,
+        signal = stop.received() => Some(signal),
+        () = taken_over(offer.as_ref()) => None,
         error = redirector.ended() => return Err(error),
         error = foreign_schema(&postgres) => return Err(error.into()),
     };
-    process::say(NAME, &format!("{signal}: finishing what is under way."));
+    // With what it holds of the sockets.
+    drop(offer);
+    let why = signal.unwrap_or("Another process serves");
+    process::say(NAME, &format!("{why}: finishing what is under way."));
+    if signal.is_some() {
+        tokio::select! {
+            () = redirector.give_notice() => {}
+            // Somebody has no patience.
+            _ = stop.received() => {}
+        }
+    }
     let deadline = redirector.drain_deadline();
-    let connections = redirector.drain_connections(deadline).await;
+    let connections = match signal {
+        Some(_) => redirector.drain_connections(deadline).await,
+        None => redirector.drain_followed(deadline).await,
+    };
     let clicks_kept = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
     tracing::info!(finished, cut, clicks_kept, "drained");
     let kept = format!("{clicks_kept} clicks kept for the next start");
     process::say(NAME, &format!("Drained: {finished} connections finished, {cut} cut; {kept}."));
     Ok(())
+}
+
+fn passed_or_bound(activation: Activation, config: &RedirectorConfig) -> anyhow::Result<Sockets> {
+    Ok(activation.sockets(config)?.map_or_else(|| Sockets::bind(config), Ok)?)
+}
+
+fn unreachable(path: &Path) -> String {
+    format!("cannot take over from the redirector that waits at {} (TERN_DATA_DIR)", path.display())
+}
+
+/// Waits for the process that follows, and only then tells the one before that it may end: there is always one.
+async fn offer(path: &Path, sockets: Sockets, predecessor: Option<Predecessor>) -> Option<Offer> {
+    let offer = Offer::at(path, sockets);
+    if let Err(error) = &offer {
+        tracing::warn!(path = %path.display(), %error, "no other process will be able to take over from this one");
+    }
+    if let Some(predecessor) = predecessor
+        && let Err(error) = predecessor.follow().await
+    {
+        tracing::warn!(%error, "the redirector before this one ended too early");
+    }
+    offer.ok()
+}
+
+async fn taken_over(offer: Option<&Offer>) {
+    match offer {
+        Some(offer) => offer.taken().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Asks until the database answers whether its schema is ours; comes back only if it is not.

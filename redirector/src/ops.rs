@@ -22,6 +22,7 @@ use crate::replica::Freshness;
 #[derive(Clone, Debug)]
 pub(crate) struct Ops {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) server: Arc<Server>,
     pub(crate) registry: Registry,
 }
 
@@ -38,14 +39,15 @@ async fn live() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// Ready once the map was loaded, and from then on: redirects outlive the database.
+/// Ready once the map was loaded, and until the process is about to end: redirects outlive the database.
 async fn ready(State(ops): State<Ops>) -> Response {
-    if ops.engine.is_ready() {
-        Json(json!({"status": "ready"})).into_response()
-    } else {
-        let envelope = json!({"error": "Service Unavailable", "message": "The links are not loaded yet"});
-        (StatusCode::SERVICE_UNAVAILABLE, Json(envelope)).into_response()
-    }
+    let obstacle = match (ops.server.is_leaving(), ops.engine.is_ready()) {
+        (true, _) => "This redirector is about to end",
+        (false, false) => "The links are not loaded yet",
+        (false, true) => return Json(json!({"status": "ready"})).into_response(),
+    };
+    let envelope = json!({"error": "Service Unavailable", "message": obstacle});
+    (StatusCode::SERVICE_UNAVAILABLE, Json(envelope)).into_response()
 }
 
 async fn metrics(State(ops): State<Ops>) -> Response {

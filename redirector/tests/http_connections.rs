@@ -278,7 +278,7 @@ fn connections_leave_nothing_behind() {
     eventually("all have come", || read(&server.stats().accepted) == 2000);
     eventually("all have ended", || read(&server.stats().open) == 0);
     assert_eq!(server.registered(), 0);
-    assert_eq!(server.drain(LONG), Drained { finished: 0, cut: 0 });
+    assert_eq!(server.drain(LONG, MOMENT), Drained { finished: 0, cut: 0 });
 }
 
 #[test]
@@ -293,11 +293,10 @@ fn a_drain_finishes_what_is_under_way() {
 
     std::thread::scope(|scope| {
         let started = Instant::now();
-        let draining = scope.spawn(|| server.drain(LONG));
-        idle.ends();
+        let draining = scope.spawn(|| server.drain(LONG, LONG));
         eventually("the port is free", || TcpListener::bind(addr).is_ok());
-        // Both are asked for after the drain began.
-        for (mut client, rest) in [(within, &GET[20..]), (fresh, GET)] {
+        // All of them are asked for after the drain began.
+        for (mut client, rest) in [(within, &GET[20..]), (idle, GET), (fresh, GET)] {
             client.send(rest);
             let answer = client.answer(false).unwrap().unwrap();
             assert_eq!((answer.status, answer.closes()), (302, true));
@@ -312,13 +311,63 @@ fn a_drain_finishes_what_is_under_way() {
 }
 
 #[test]
+fn a_drain_waits_for_who_is_silent_and_not_for_ever() {
+    let (server, _) = serve(patient());
+    let (mut idle, mut fresh) = (Client::connect(server.local_addr()), Client::connect(server.local_addr()));
+    assert_eq!(idle.ask(GET).status, 302);
+    eventually("both", || server.registered() == 2);
+    let started = Instant::now();
+    assert_eq!(server.drain(LONG, MOMENT), Drained { finished: 2, cut: 0 });
+    assert!(started.elapsed() >= MOMENT && started.elapsed() < LONG / 4);
+    idle.ends();
+    fresh.ends();
+    assert_eq!(read(&server.stats().idle_timeouts) + read(&server.stats().header_timeouts), 0);
+}
+
+#[test]
+fn who_leaves_goes_on_and_says_so() {
+    let (server, _) = serve(patient());
+    let mut kept = Client::connect(server.local_addr());
+    assert!(!kept.ask(GET).closes());
+    server.leave();
+    for mut client in [kept, Client::connect(server.local_addr())] {
+        let answer = client.ask(GET);
+        assert_eq!((answer.status, answer.closes()), (302, true));
+        client.ends();
+    }
+}
+
+/// Two servers on one socket, as during a hand-over: the first drains, and nobody notices.
+#[test]
+fn a_socket_that_was_passed_on_loses_nobody() {
+    let listener = Server::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let adopt = |listener| Server::adopt(listener, patient(), Arc::new(Codes::default())).unwrap();
+    let mut server = adopt(listener.try_clone().unwrap());
+    for _ in 0..20 {
+        let next = adopt(listener.try_clone().unwrap());
+        let clients: Vec<_> = (0..50).map(|_| Client::connect(addr)).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.drain(LONG, LONG));
+            for mut client in clients {
+                assert_eq!(client.ask(GET).status, 302);
+            }
+            for _ in 0..50 {
+                assert_eq!(Client::connect(addr).ask(GET).status, 302);
+            }
+        });
+        server = next;
+    }
+}
+
+#[test]
 fn a_drain_answers_what_is_pipelined() {
     let (server, _) = serve(patient());
     let mut client = Client::connect(server.local_addr());
     client.send(&GET[..20]);
     eventually("it stands", || server.registered() == 1);
     std::thread::scope(|scope| {
-        let draining = scope.spawn(|| server.drain(LONG));
+        let draining = scope.spawn(|| server.drain(LONG, MOMENT));
         eventually("the port is free", || TcpListener::bind(server.local_addr()).is_ok());
         client.send(&[&GET[20..], GET, GET].concat());
         let closes: Vec<_> = (0..3).map(|_| client.answer(false).unwrap().unwrap().closes()).collect();
@@ -342,11 +391,11 @@ fn a_drain_cuts_at_its_deadline() {
     while stuck.stream.write_all(&GET.repeat(500)).is_ok() {}
 
     let started = Instant::now();
-    assert_eq!(server.drain(MOMENT), Drained { finished: 1, cut: 2 });
+    assert_eq!(server.drain(MOMENT, MOMENT / 3), Drained { finished: 1, cut: 2 });
     assert!(started.elapsed() >= MOMENT && started.elapsed() < MOMENT + Duration::from_secs(1));
     assert_eq!((server.registered(), read(&server.stats().cut)), (0, 2));
     assert!(within.stream.read(&mut [0]).map_or(true, |bytes| bytes == 0));
-    assert_eq!(server.drain(LONG), Drained { finished: 0, cut: 0 });
+    assert_eq!(server.drain(LONG, MOMENT), Drained { finished: 0, cut: 0 });
 }
 
 #[test]
@@ -355,7 +404,7 @@ fn who_was_queued_at_a_drain_is_served() {
         let (server, _) = serve(patient());
         let clients: Vec<_> = (0..50).map(|_| Client::connect(server.local_addr())).collect();
         std::thread::scope(|scope| {
-            scope.spawn(|| server.drain(LONG));
+            scope.spawn(|| server.drain(LONG, MOMENT));
             for mut client in clients {
                 assert_eq!(client.ask(GET).status, 302);
             }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tern_admin::{TokenCommand, token_command};
 use tern_common::config::environment;
-use tern_common::process;
+use tern_common::{probe, process};
 
 use crate::config::Config;
 
@@ -42,6 +42,8 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Ask the server that runs with these settings whether it is ready; if not, the exit code is 1
+    Healthcheck,
     /// Write sample CSV files: 400 users, 2000 links, 3422 events
     Sample {
         #[arg(value_name = "DIR")]
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
         Command::Serve { sample } => runtime.block_on(serve::serve(config, sample)),
         Command::Load { files } => runtime.block_on(load(&config, &files)),
+        Command::Healthcheck => probe::ask(config.redirector.ops_listen, "/ready"),
         Command::Sample { directory } => sample::write(&directory),
         Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
     })

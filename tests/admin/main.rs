@@ -1,7 +1,6 @@
 //! The admin plane under load while what it depends on goes away and comes back.
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
-#![expect(clippy::print_stdout, reason = "each test prints its figures")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,7 +108,8 @@ async fn work(api: String, client: String, is_over: Arc<AtomicBool>, answered: A
 #[tokio::test(flavor = "multi_thread")]
 async fn with_postgres_stopped_in_the_middle_each_request_is_answered_503_in_time_and_all_recovers() {
     let fleet = Fleet::start(10, &[]).await;
-    let faults: [(&str, fn(&Postgres), fn(&Postgres)); 3] = [
+    type Act = fn(&Postgres);
+    let faults: [(&str, Act, Act); 3] = [
         ("stopped", Postgres::stop, Postgres::start),
         ("killed", Postgres::kill9, Postgres::start),
         ("frozen", Postgres::freeze, Postgres::thaw),

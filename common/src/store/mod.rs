@@ -10,13 +10,17 @@ use async_trait::async_trait;
 
 mod cursor;
 mod load;
+mod pools;
 pub mod postgres;
 pub mod sqlite;
+mod watched;
 
 pub use cursor::{Cursor, InvalidCursor, Mark};
 pub use load::{Batches, Load, LoadError, Loaded, Numbered};
+pub use pools::{PoolStatus, export_pools};
 pub use postgres::{PostgresConfig, PostgresStore};
 pub use sqlite::SqliteStore;
+pub use watched::WatchedStore;
 
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::link::LinkRow;
@@ -255,4 +259,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Loads the rows of one file in one transaction: all of them or none.
     async fn load(&self, load: Load) -> Result<Loaded, LoadError>;
+
+    /// How full its pools of connections are, now.
+    fn pools(&self) -> Vec<PoolStatus>;
 }

@@ -22,6 +22,7 @@ mod clicks;
 mod faults;
 mod feed;
 mod opening;
+mod roles;
 mod totals;
 mod volume;
 

@@ -34,7 +34,7 @@ pub(super) fn run(stream: TcpStream, peer: IpAddr, permit: Permit, service: &imp
     let mut connection = Connection {
         readable: false,
         ending: false,
-        drain_seen: false,
+        drain: Drain::Unknown,
         exchange: Exchange::new(peer, worker_of(socket.as_raw_fd())),
         socket,
         registration,
@@ -48,12 +48,22 @@ struct Connection {
     readable: bool,
     /// The peer has sent its last byte, or broken; told once, so it is kept.
     ending: bool,
-    /// This connection knows of the drain.
-    drain_seen: bool,
+    drain: Drain,
     exchange: Exchange,
     /// Before the registration: who waits for the registry to be empty finds the socket closed.
     socket: Socket<TcpStream>,
     registration: Registration,
+}
+
+/// What this connection knows of the drain of its server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drain {
+    /// Nothing, or there is none.
+    Unknown,
+    /// It waits for a last request.
+    Waiting,
+    /// Its time is over, and it looks once more at what may have come at this moment.
+    LastLook,
 }
 
 /// What came of waiting for bytes.
@@ -166,7 +176,7 @@ impl Connection {
     /// Answers every complete head in the input.
     fn answer(&mut self, service: &impl Service) -> Next {
         let shared = self.registration.shared();
-        let terms = Terms { limits: &shared.limits, stats: &shared.stats, draining: shared.draining() };
+        let terms = Terms { limits: &shared.limits, stats: &shared.stats, draining: shared.leaving() };
         self.exchange.answer(terms, self.readable, service)
     }
 
@@ -205,22 +215,28 @@ impl Connection {
         big
     }
 
-    /// What a drain means to this connection: true if it can end now. A request under way is finished first, and what
-    /// may have come at this moment is looked for once.
+    /// What a drain means to this connection: true if it can end now. A request under way is finished first. One that is
+    /// still on its way is waited for, since its client could only see the connection break.
     fn drain(&mut self) -> bool {
         let shared = self.registration.shared();
-        let first = !std::mem::replace(&mut self.drain_seen, true);
-        if self.state().is(Phase::Fresh) {
-            if first {
-                // Its client has only just connected, and has no other connection to try again on.
-                let grace = shared.deadline_in(shared.limits.drain_fresh_grace);
-                self.state().enter(Phase::Fresh, grace.min(self.state().deadline_ms()));
+        let awaits_request = self.state().is(Phase::Idle) || self.state().is(Phase::Fresh);
+        match self.drain {
+            Drain::Unknown => {
+                self.drain = Drain::Waiting;
+                if awaits_request {
+                    self.state().enter(Phase::Idle, shared.deadline_in(shared.grace()));
+                }
+                false
             }
-            return false;
+            Drain::Waiting => {
+                if awaits_request && self.overdue() {
+                    self.drain = Drain::LastLook;
+                    self.readable = true;
+                }
+                false
+            }
+            Drain::LastLook => awaits_request && !self.readable,
         }
-        let idle = self.state().is(Phase::Idle);
-        self.readable |= first && idle;
-        idle && !self.readable
     }
 
     fn end_overdue(&mut self) {

@@ -66,8 +66,12 @@ pub(super) struct Shared {
     started: Instant,
     /// Milliseconds since `started`, at most a tick old. Written by the reaper.
     now_ms: AtomicU64,
-    /// Written by the server, once: no further connections, each one ends with its request.
+    /// Written by the server, once: each connection ends with its next answer, and others are still accepted.
+    leaving: AtomicBool,
+    /// Written by the server, once, later: no further connections, and none waits for long.
     draining: AtomicBool,
+    /// How long a connection between requests waits for the next one, in milliseconds. Written before `draining`.
+    grace_ms: AtomicU64,
     /// Written by the server, once, later: each connection ends where it is.
     cutting: AtomicBool,
     /// Written by the server, once, last: the reaper ends.
@@ -86,7 +90,9 @@ impl Shared {
             stats: Stats::default(),
             started: Instant::now(),
             now_ms: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            grace_ms: AtomicU64::new(0),
             cutting: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             last_accept_error: AtomicI32::new(0),
@@ -104,8 +110,17 @@ impl Shared {
         self.now_ms.load(Ordering::Relaxed)
     }
 
+    pub(super) fn leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     pub(super) fn draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// How long a connection between requests waits for the next one during a drain.
+    pub(super) fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace_ms.load(Ordering::Relaxed))
     }
 
     pub(super) fn cutting(&self) -> bool {
@@ -117,8 +132,14 @@ impl Shared {
         self.stats.open.load(Ordering::Acquire)
     }
 
-    pub(super) fn start_draining(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    pub(super) fn start_leaving(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn start_draining(&self, grace: Duration) {
+        self.start_leaving();
+        self.grace_ms.store(grace.as_millis() as u64, Ordering::Relaxed);
+        self.draining.store(true, Ordering::Release);
     }
 
     pub(super) fn start_cutting(&self) {

@@ -27,8 +27,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// At a drain, a connection that was accepted and has sent nothing yet is about to: wait this long for its request.
-const DRAIN_FRESH_GRACE: Duration = Duration::from_millis(500);
+/// At a drain, a connection between requests may have one on its way: wait this long for it, and answer it as the last.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
 /// Deadlines are met this late at most. 10,000 connections cost the reaper well under a millisecond a tick.
 const TICK: Duration = Duration::from_millis(100);
@@ -52,8 +52,8 @@ pub struct Limits {
     pub linger_timeout: Duration,
     /// Bytes thrown away meanwhile.
     pub linger_bytes: usize,
-    /// At a drain, for the first request of a connection.
-    pub drain_fresh_grace: Duration,
+    /// At a drain, for the next request of a connection, if it has none under way.
+    pub drain_grace: Duration,
     /// Between two looks of the reaper.
     pub tick: Duration,
 }
@@ -69,7 +69,7 @@ impl Default for Limits {
             write_timeout: WRITE_TIMEOUT,
             linger_timeout: LINGER_TIMEOUT,
             linger_bytes: LINGER_BYTES,
-            drain_fresh_grace: DRAIN_FRESH_GRACE,
+            drain_grace: DRAIN_GRACE,
             tick: TICK,
         }
     }

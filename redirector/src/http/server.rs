@@ -101,9 +101,21 @@ impl Server {
         self.shared.registered()
     }
 
-    /// Stops accepting and closes the port, ends idle connections, lets requests under way be answered, and cuts what is
-    /// left at the deadline. Blocks its thread, which must not be a may worker. A second call has nothing left to do.
-    pub fn drain(&self, deadline: Duration) -> Drained {
+    /// Goes on accepting and answering, and says with each answer that it is the connection's last: those who keep
+    /// connections turn elsewhere before the port closes.
+    pub fn leave(&self) {
+        self.shared.start_leaving();
+    }
+
+    /// Whether it is about to end, or ends.
+    pub fn is_leaving(&self) -> bool {
+        self.shared.leaving()
+    }
+
+    /// Stops accepting and closes the port, lets requests under way be answered, and those that come within `grace` on
+    /// the connections that stand; cuts what is left at the deadline. Blocks its thread, which must not be a may worker.
+    /// A second call has nothing left to do.
+    pub fn drain(&self, deadline: Duration, grace: Duration) -> Drained {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Running { listener, reaper }) = running else {
             return Drained { finished: 0, cut: 0 };
@@ -112,7 +124,7 @@ impl Server {
         let shared = &self.shared;
         let accepted = || shared.stats.accepted.load(Ordering::Relaxed);
         let (open, accepted_before) = (shared.open(), accepted());
-        shared.start_draining();
+        shared.start_draining(grace);
         reaper.thread().unpark();
         close(listener, shared);
         shared.wait_until(deadline, || shared.open() == 0);
@@ -144,6 +156,6 @@ fn close(listener: Arc<Listener>, shared: &Shared) {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.drain(Duration::ZERO);
+        self.drain(Duration::ZERO, Duration::ZERO);
     }
 }

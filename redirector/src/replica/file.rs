@@ -59,6 +59,9 @@ pub fn write(path: &Path, cursor: &Cursor, equal_at: SystemTime, links: &LinkMap
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
+    // While one process takes over from another, both write it. Held until the file has its name.
+    let lock = File::create(path.with_extension("lock"))?;
+    lock.lock()?;
     let mut output = Checked { inner: BufWriter::with_capacity(BUFFER, File::create(&partial)?), checksum: 0 };
     let cursor = cursor.to_string();
     let equal_at = equal_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();

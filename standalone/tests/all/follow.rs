@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::conformance::{Judge, run_all};
 use crate::support::{Tern, eventually, run, tern, text};
 
 /// A Tern with one link that leads somewhere and one that is deactivated.
@@ -172,7 +173,7 @@ async fn every_http_vector_is_answered_right_by_the_whole_redirector() {
     assert!(loaded.status.success(), "{}", text(&loaded.stderr));
     let tern = Tern::start_in(directory, &[], &[("HEADER_TIMEOUT", "3s")]);
     let address = tern.fast.parse().unwrap();
-    tokio::task::spawn_blocking(move || crate::conformance::run_all(address, target)).await.unwrap();
+    tokio::task::spawn_blocking(move || run_all(address, target, &Judge::default())).await.unwrap();
 
     let redirects = tern.metric("tern_redirects_total{outcome=\"redirect\"}").await;
     assert!(redirects > 300.0, "{redirects}");

@@ -80,13 +80,12 @@ async fn record(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<u64> {
     Ok(writer.finish().await?)
 }
 
-/// The links of the clicks that are there, with their owners. Locked, they cannot go before their clicks are in;
-/// in the order of ids, of two who lock them none waits for the other while it is waited for.
+/// The links of the clicks that are there, with their owners. Locked, they cannot go before their clicks are in.
 async fn lock_links(db: &ClientWrapper, clicks: &[Click]) -> Result<HashMap<Id, Id>> {
     let mut ids: Vec<Id> = clicks.iter().map(|click| click.url_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let sql = "SELECT id, user_id FROM urls WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE";
+    let sql = "SELECT id, user_id FROM lock_urls($1)";
     let rows = query::rows(db, sql, &[&ids]).await?;
     Ok(rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?)
 }

@@ -33,7 +33,9 @@ pub use open::{OpenError, PostgresConfig, migrate};
 
 use self::connections::Connections;
 use self::listing::Listed;
-use super::{Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, Result, Snapshot, Store};
+use super::{
+    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
+};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::token::{NewToken, Token, TokenName};
@@ -231,5 +233,9 @@ impl Store for PostgresStore {
 
     async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
         loading::load(&self.connections, load).await
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        vec![self.connections.status()]
     }
 }

@@ -31,7 +31,8 @@ pub use open::OpenError;
 
 use self::commits::Commits;
 use super::{
-    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, Result, Snapshot, Store, StoreError,
+    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
+    StoreError,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -292,5 +293,16 @@ impl Store for SqliteStore {
 
     async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
         interact(connection(&self.writer).await?, move |connection| loading::load(connection, load)).await
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        let status = |(pool, status): (_, deadpool_sqlite::Status)| PoolStatus {
+            pool,
+            size: status.size,
+            available: status.available,
+            waiting: status.waiting,
+            max: status.max_size,
+        };
+        [("writer", self.writer.status()), ("readers", self.readers.status())].map(status).into()
     }
 }

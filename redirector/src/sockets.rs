@@ -1,0 +1,146 @@
+//! The two listening sockets of a redirector: bound by itself, or passed on to it while clients connect.
+//!
+//! It must not accept anything, and knows nothing of what is served.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::net::sockopt::socket_acceptconn;
+use tern_common::config::Variables;
+
+use crate::StartError;
+use crate::config::RedirectorConfig;
+use crate::http::Server;
+
+/// The first descriptor that systemd passes on (`SD_LISTEN_FDS_START`).
+const FIRST_PASSED: RawFd = 3;
+
+/// What the second socket is called, by `FileDescriptorName=` of its socket unit.
+const OPS: &str = "ops";
+
+/// Clients that connect to a socket of systemd wait in its queue while the links are loaded; if that takes longer,
+/// they are better told to try again.
+const ACTIVATED_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sockets that listen, and that nobody accepts from in this process yet.
+#[derive(Debug)]
+pub struct Sockets {
+    pub redirects: TcpListener,
+    pub ops: TcpListener,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Bound,
+    Activated,
+    TakenOver,
+}
+
+impl Sockets {
+    /// Binds the addresses of the configuration.
+    pub fn bind(config: &RedirectorConfig) -> Result<Sockets, StartError> {
+        let ops = bind_ops(config)?;
+        let (variable, address) = ("REDIRECTOR_LISTEN", config.listen);
+        let failed = |source| StartError::Listen { variable, address, source };
+        Ok(Sockets { redirects: Server::listen(address).map_err(failed)?, ops, origin: Origin::Bound })
+    }
+
+    /// Sockets that another process serves, and goes on to serve until this one does.
+    pub(crate) fn taken_over(redirects: TcpListener, ops: TcpListener) -> Sockets {
+        Sockets { redirects, ops, origin: Origin::TakenOver }
+    }
+
+    /// How long nobody has to be accepted while there are no links yet; `None` is for as long as it takes.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        match self.origin {
+            // Nobody else answers, so that an honest 503 is better than silence.
+            Origin::Bound => Some(Duration::ZERO),
+            Origin::Activated => Some(ACTIVATED_PATIENCE),
+            Origin::TakenOver => None,
+        }
+    }
+
+    pub fn try_clone(&self) -> io::Result<Sockets> {
+        Ok(Sockets { redirects: self.redirects.try_clone()?, ops: self.ops.try_clone()?, origin: self.origin })
+    }
+}
+
+fn bind_ops(config: &RedirectorConfig) -> Result<TcpListener, StartError> {
+    let (variable, address) = ("REDIRECTOR_OPS_LISTEN", config.ops_listen);
+    Server::listen(address).map_err(|source| StartError::Listen { variable, address, source })
+}
+
+/// What systemd says of the sockets that it passes on (`sd_listen_fds(3)`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activation {
+    /// Of each descriptor, in order; empty without a name.
+    names: Vec<String>,
+}
+
+impl Activation {
+    /// Reads `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`. They are of systemd, and no settings.
+    pub fn read(variables: &Variables) -> Activation {
+        let number = |name| variables.get(name).and_then(|text: &String| text.parse().ok());
+        if number("LISTEN_PID") != Some(std::process::id()) {
+            return Activation::default();
+        }
+        let names = variables.get("LISTEN_FDNAMES").map(String::as_str).unwrap_or_default();
+        let count = number("LISTEN_FDS").unwrap_or(0) as usize;
+        Activation {
+            names: names.split(':').map(str::to_owned).chain(std::iter::repeat(String::new())).take(count).collect(),
+        }
+    }
+
+    /// The sockets that were passed on, if any were. A socket called `ops` is the operators' port, which is bound where
+    /// none is; the addresses are those of the sockets. To be called once in a process.
+    pub fn sockets(self, config: &RedirectorConfig) -> Result<Option<Sockets>, StartError> {
+        let (mut redirects, mut ops) = (None, None);
+        for (name, descriptor) in self.names.into_iter().zip(FIRST_PASSED..) {
+            let socket = passed(descriptor).map_err(|source| StartError::Passed { descriptor, source })?;
+            let place = if name == OPS { &mut ops } else { &mut redirects };
+            if place.replace(socket).is_some() {
+                let source = io::Error::other("there is another one for the same port");
+                return Err(StartError::Passed { descriptor, source });
+            }
+        }
+        let Some(redirects) = redirects else { return Ok(None) };
+        let ops = ops.map_or_else(|| bind_ops(config), Ok)?;
+        Ok(Some(Sockets { redirects, ops, origin: Origin::Activated }))
+    }
+}
+
+/// The listening socket that was passed on with this number.
+#[expect(unsafe_code, reason = "systemd names descriptors by number, and the standard library takes no such word")]
+fn passed(descriptor: RawFd) -> io::Result<TcpListener> {
+    // SAFETY: LISTEN_PID says that the process was started with this descriptor for it to own; nothing of this process
+    // opened it, so nothing else closes it, and `Activation::sockets` asks for each number once.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    if !socket_acceptconn(&socket)? {
+        return Err(io::Error::other("it does not listen"));
+    }
+    Ok(TcpListener::from(socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Vec<String> {
+        let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Activation::read(&variables).names
+    }
+
+    #[test]
+    fn only_what_is_meant_for_this_process_is_taken() {
+        let own = std::process::id().to_string();
+        let pid = ("LISTEN_PID", own.as_str());
+        assert_eq!(read(&[]), [""; 0]);
+        assert_eq!(read(&[("LISTEN_PID", "1"), ("LISTEN_FDS", "2")]), [""; 0]);
+        assert_eq!(read(&[pid]), [""; 0]);
+        assert_eq!(read(&[pid, ("LISTEN_FDS", "1")]), [""]);
+        assert_eq!(read(&[pid, ("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "redirects:ops")]), ["redirects", "ops"]);
+    }
+}

@@ -1,0 +1,24 @@
+//! A redirector is replaced under load, and nobody notices. `tern-soak roll` does it over a million requests.
+
+use tern_tests::clicks::Verdict;
+use tern_tests::roll::{leave_with_notice, restart_on_socket, take_over, take_over_in_vain};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_processes_follow_each_other_and_no_request_fails() {
+    assert_eq!(take_over(10, 20_000, Some(1_000)).await, Verdict::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_socket_that_outlives_it_a_redirector_is_restarted_and_no_request_fails() {
+    assert_eq!(restart_on_socket(5, 500).await, Verdict::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_cannot_serve_takes_nothing_over() {
+    take_over_in_vain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_about_to_end_says_so_and_goes_on_for_a_moment() {
+    leave_with_notice().await;
+}
