@@ -111,6 +111,19 @@ async fn changes_and_uploads_reach_an_admin() {
     assert!(stranger.headers().contains_key("www-authenticate"));
 }
 
+/// The longest target there may be, three times as long once it is percent-encoded.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_target_comes_through() {
+    let (fleet, nginx) = set(0).await;
+    let longest = format!("https://example.com/{}", "\u{e9}".repeat(4_086));
+    let url = json!({"user_id": 1, "original_url": longest});
+    let (status, _, url) = fleet.call(Method::POST, "/urls", &url).await;
+    assert_eq!(status, 201, "{url}");
+    let link = format!("http://{}/{}", nginx.address(), url["short_code"].as_str().unwrap());
+    let answer = fleet.client().get(link).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["location"].len()), (302, 20 + 6 * 4_086));
+}
+
 /// To a redirector goes what it uses, and nothing that a client says of itself is believed.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_request_for_a_code_only_what_a_redirector_uses_goes_on() {
