@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::event::EventFilter;
-use tern_common::store::{Page, PostgresConfig, PostgresStore, Store, Total};
+use tern_common::store::{Page, Store, Total};
 use tern_common::{Id, Per, StatsRange, Timestamp};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
-use crate::{config, connect, eventually, store, url, user};
+use crate::{connect, eventually, patient_store, store, url, user};
 
 const PAGE: Page = Page { number: 1, size: 1 };
 
@@ -217,11 +217,8 @@ async fn waiting(db: &Client, expected: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_events_are_forgotten_while_their_link_is_deleted() {
     // Here the link's deletion waits for this test, however slow the machine is.
-    let patience = Duration::from_secs(60);
-    let config =
-        PostgresConfig { statement_timeout: patience, request_timeout: patience, ..config(Postgres::shared()).await };
-    let store = Arc::new(PostgresStore::open(&config).await.unwrap());
-    let (db, other) = (connect(&config).await, connect(&config).await);
+    let (store, config) = patient_store(Postgres::shared()).await;
+    let (store, db, other) = (Arc::new(store), connect(&config).await, connect(&config).await);
     let owner = user(&*store, "ada").await.id;
     url(&*store, owner, "AAAAAA").await;
     url(&*store, owner, "BBBBBB").await;
