@@ -78,6 +78,21 @@ async fn every_id_has_a_partition_and_old_partitions_go() {
     assert_eq!(number(&db, "SELECT pg_relation_size('events_0')").await, 0);
 }
 
+/// Forgetting may take hours, and ids go on meanwhile.
+#[tokio::test]
+async fn partitions_are_made_while_another_process_forgets_events() {
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let forgetting = i64::from_be_bytes(*b"TERNFRGT");
+    db.batch_execute(&format!("SELECT pg_advisory_lock({forgetting})")).await.unwrap();
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "AAAAAA").await;
+    db.batch_execute("UPDATE events SET timestamp = now() - interval '9 days'").await.unwrap();
+    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), 0, "the other does");
+    store.keep_up().await.unwrap();
+    assert_eq!(partitions(&db).await.len(), 3);
+}
+
 #[tokio::test]
 async fn no_event_is_of_nothing_whoever_writes_it() {
     let (store, config) = store(Postgres::shared()).await;
