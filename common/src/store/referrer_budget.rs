@@ -48,7 +48,9 @@ impl ReferrerBudget {
 
     fn admits(&self, click: &Click, host: &str) -> bool {
         let pair = self.hasher.hash_one((click.url_id, host));
-        let day = Timestamp::from(click.at).unix_seconds().div_euclid(DAY_SECONDS);
+        // A redirector whose clock is ahead must not end all days that are to come.
+        let at = Timestamp::from(click.at).min(Timestamp::now());
+        let day = at.unix_seconds().div_euclid(DAY_SECONDS);
         let mut today = self.today.lock().unwrap_or_else(PoisonError::into_inner);
         // What comes late from a day before is of today.
         if day > today.day {
@@ -98,5 +100,8 @@ mod tests {
         assert_eq!(told(&click(1, 7, 3)), "site3.example", "one that was there already");
         assert_eq!(told(&click(2, 7, most)), "site100.example", "of another link");
         assert_eq!(told(&click(1, 8, most)), "site100.example", "on another day");
+        let today = Timestamp::now().unix_seconds().unsigned_abs() / DAY_SECONDS.unsigned_abs();
+        told(&click(1, 1 << 20, most));
+        assert!(budget.today.lock().unwrap().day.unsigned_abs() <= today + 1, "no click is of a day to come");
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::event::EventFilter;
-use tern_common::store::{Page, PostgresConfig, PostgresStore, Store, Total};
+use tern_common::store::{Page, Store, Total};
 use tern_common::{Id, Per, StatsRange, Timestamp};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
-use crate::{config, connect, eventually, store, url, user};
+use crate::{connect, eventually, patient_store, store, url, user};
 
 const PAGE: Page = Page { number: 1, size: 1 };
 
@@ -76,6 +76,21 @@ async fn every_id_has_a_partition_and_old_partitions_go() {
     store.forget_events(Duration::from_secs(86_400)).await.unwrap();
     assert_eq!(partitions(&db).await, [(0, 0), (next, 0)]);
     assert_eq!(number(&db, "SELECT pg_relation_size('events_0')").await, 0);
+}
+
+/// Forgetting may take hours, and ids go on meanwhile.
+#[tokio::test]
+async fn partitions_are_made_while_another_process_forgets_events() {
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let forgetting = i64::from_be_bytes(*b"TERNFRGT");
+    db.batch_execute(&format!("SELECT pg_advisory_lock({forgetting})")).await.unwrap();
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "AAAAAA").await;
+    db.batch_execute("UPDATE events SET timestamp = now() - interval '9 days'").await.unwrap();
+    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), 0, "the other does");
+    store.keep_up().await.unwrap();
+    assert_eq!(partitions(&db).await.len(), 3);
 }
 
 #[tokio::test]
@@ -217,11 +232,8 @@ async fn waiting(db: &Client, expected: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_events_are_forgotten_while_their_link_is_deleted() {
     // Here the link's deletion waits for this test, however slow the machine is.
-    let patience = Duration::from_secs(60);
-    let config =
-        PostgresConfig { statement_timeout: patience, request_timeout: patience, ..config(Postgres::shared()).await };
-    let store = Arc::new(PostgresStore::open(&config).await.unwrap());
-    let (db, other) = (connect(&config).await, connect(&config).await);
+    let (store, config) = patient_store(Postgres::shared()).await;
+    let (store, db, other) = (Arc::new(store), connect(&config).await, connect(&config).await);
     let owner = user(&*store, "ada").await.id;
     url(&*store, owner, "AAAAAA").await;
     url(&*store, owner, "BBBBBB").await;
