@@ -145,6 +145,32 @@ pub async fn take_over_in_vain() {
     assert_eq!(crowd.judge("taken over after a try in vain", &fleet).await, Verdict::default());
 }
 
+/// A process that waits for a database that is away, to take over: when the one that serves is killed meanwhile, it goes
+/// on from the snapshot file.
+pub async fn take_over_from_the_dead() {
+    let fleet = Fleet::start(1, &[("LOG_LEVEL", "info")]).await;
+    let code = fleet.code(1).await;
+    let address = fleet.redirectors[0].addresses[0].clone();
+    let links = fleet.redirector_directory(0).join("data/links.snapshot");
+    eventually("the snapshot file is there", async || links.exists()).await;
+    fleet.postgres.stop();
+    let mut follower = fleet.begin_to_succeed_redirector(0);
+    let log = fleet.redirector_directory(0).join("app.log");
+    eventually("the follower has read the file", async || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("going on from the snapshot file"))
+    })
+    .await;
+    fleet.redirectors[0].signal(Signal::SIGKILL);
+    eventually("the follower serves", async || match Follower::connect(&address).await {
+        // What the file holds: it is older than the link.
+        Ok(mut client) => client.follow(&code, name()).await.is_ok_and(|status| status == 404),
+        Err(_) => false,
+    })
+    .await;
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+}
+
 /// What a load balancer and a container runtime see of planes that start, serve and end.
 pub async fn leave_with_notice() {
     let fleet = Fleet::start(1, &[("DRAIN_NOTICE", "1h")]).await;

@@ -6,6 +6,7 @@
 CREATE FUNCTION lock_urls(ids bigint[]) RETURNS TABLE (id bigint, user_id bigint) LANGUAGE sql SECURITY DEFINER AS $$
     SELECT id, user_id FROM urls WHERE id = ANY (ids) ORDER BY id FOR KEY SHARE
 $$;
+REVOKE EXECUTE ON FUNCTION lock_urls(bigint[]) FROM PUBLIC;
 
 ALTER FUNCTION events_came() SECURITY DEFINER;
 ALTER FUNCTION count_id_blocks() SECURITY DEFINER;

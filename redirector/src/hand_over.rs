@@ -90,6 +90,16 @@ impl Offer {
 pub struct Predecessor(UnixStream);
 
 impl Predecessor {
+    /// Waits until it has ended. It says nothing more, so whatever comes from it is its end.
+    pub async fn ended(&self) {
+        while self.0.readable().await.is_ok() {
+            match self.0.try_read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return,
+            }
+        }
+    }
+
     /// Tells it that this process serves now.
     pub async fn follow(mut self) -> io::Result<()> {
         self.0.write_u8(SERVING).await
@@ -124,7 +134,10 @@ fn receive(predecessor: &UnixStream) -> io::Result<Sockets> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut word = [0];
-    recvmsg(predecessor, &mut [IoSliceMut::new(&mut word)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(predecessor, &mut [IoSliceMut::new(&mut word)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    if received.bytes == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before it passed its sockets on"));
+    }
     let mut passed = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,

@@ -36,7 +36,7 @@ use tern_common::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clicks::journal::Keeper;
 use crate::config::RedirectorConfig;
@@ -46,7 +46,7 @@ use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
-use crate::sockets::Sockets;
+use crate::sockets::{Origin, Sockets};
 
 /// What of the time to end is kept for the clicks: in a second the slowest store takes thousands. Those that it does
 /// not take wait in their journals for the next process.
@@ -88,20 +88,22 @@ impl Redirector {
         registry: &Registry,
     ) -> Result<Redirector, StartError> {
         let sockets = Sockets::bind(&config)?;
-        Redirector::start_on(sockets, config, store, bus, registry).await
+        Redirector::start_on(sockets, std::future::ready(()), config, store, bus, registry).await
     }
 
-    /// The same on sockets that listen already. If another process serves them, or their clients wait in a queue that
-    /// outlives processes, nobody is accepted before the map has caught up with the store.
+    /// The same on sockets that listen already. If their clients wait in a queue that outlives processes, nobody is
+    /// accepted before the map is loaded; if another process serves them, before it has caught up with the store. Once
+    /// `patience` is over, the map is served as it is.
     pub async fn start_on(
         sockets: Sockets,
+        patience: impl Future<Output = ()>,
         config: RedirectorConfig,
         store: Arc<dyn Store>,
         bus: Arc<dyn Bus>,
         registry: &Registry,
     ) -> Result<Redirector, StartError> {
         let failed = |variable, address| move |source| StartError::Listen { variable, address, source };
-        let patience = sockets.patience();
+        let origin = sockets.origin();
         let ops_listener = listen_async(sockets.ops).map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
         let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
 
@@ -128,8 +130,18 @@ impl Redirector {
         let (stop_replica, replica_stops) = watch::channel(false);
         let (stop_shipper, shipper_stops) = watch::channel(None);
         let replica = tokio::spawn(replica.run(replica_stops));
-        // Over, it is served as it is.
-        let _ = timeout(patience.unwrap_or(Duration::MAX), caught_up(&freshness)).await;
+        let may_serve = async {
+            match origin {
+                // Nobody else answers, and an honest 503 is better than silence.
+                Origin::Bound => {}
+                Origin::Activated => loaded(Arc::clone(&engine)).await,
+                Origin::TakenOver => caught_up(&freshness).await,
+            }
+        };
+        tokio::select! {
+            () = may_serve => {}
+            () = patience => {}
+        }
 
         http::configure_runtime(config.workers);
         let server = Server::adopt(sockets.redirects, config.limits.clone(), Arc::clone(&engine))

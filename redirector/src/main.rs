@@ -25,6 +25,10 @@ use tern_redirector::sockets::{Activation, Sockets};
 /// How the process calls itself.
 const NAME: &str = "tern-redirector";
 
+/// Clients that connect to a socket of systemd wait so long in its queue until the links are loaded; then they are better
+/// told to try again.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Between tries to look at the schema of a database that is away.
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);
 
@@ -112,7 +116,7 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     };
     let for_the_next = sockets.try_clone().context("cannot keep the sockets for the process that follows")?;
     let mut redirector = tokio::select! {
-        started = Redirector::start_on(sockets, config.redirector, store, bus, &registry) => started?,
+        started = Redirector::start_on(sockets, patience(predecessor.as_ref()), config.redirector, store, bus, &registry) => started?,
         // Nobody was accepted yet.
         _ = stop.received() => return Ok(()),
         error = foreign_schema(&postgres) => return Err(error.into()),
@@ -157,6 +161,15 @@ fn passed_or_bound(activation: Activation, config: &RedirectorConfig) -> anyhow:
 
 fn unreachable(path: &Path) -> String {
     format!("cannot take over from the redirector that waits at {} (TERN_DATA_DIR)", path.display())
+}
+
+/// Waits until the sockets have to be served, whatever is loaded: nobody else serves them any more, or those who wait
+/// are better told to try again.
+async fn patience(predecessor: Option<&Predecessor>) {
+    match predecessor {
+        Some(predecessor) => predecessor.ended().await,
+        None => tokio::time::sleep(QUEUE_PATIENCE).await,
+    }
 }
 
 /// Waits for the process that follows, and only then tells the one before that it may end: there is always one.

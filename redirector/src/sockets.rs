@@ -5,7 +5,6 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 use rustix::net::sockopt::socket_acceptconn;
 use tern_common::config::Variables;
@@ -20,10 +19,6 @@ const FIRST_PASSED: RawFd = 3;
 /// What the second socket is called, by `FileDescriptorName=` of its socket unit.
 const OPS: &str = "ops";
 
-/// Clients that connect to a socket of systemd wait in its queue while the links are loaded; if that takes longer,
-/// they are better told to try again.
-const ACTIVATED_PATIENCE: Duration = Duration::from_secs(5);
-
 /// Sockets that listen, and that nobody accepts from in this process yet.
 #[derive(Debug)]
 pub struct Sockets {
@@ -32,8 +27,9 @@ pub struct Sockets {
     origin: Origin,
 }
 
+/// Where sockets come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(crate) enum Origin {
     Bound,
     Activated,
     TakenOver,
@@ -53,14 +49,8 @@ impl Sockets {
         Sockets { redirects, ops, origin: Origin::TakenOver }
     }
 
-    /// How long nobody has to be accepted while the links are not all there; `None` is for as long as it takes.
-    pub(crate) fn patience(&self) -> Option<Duration> {
-        match self.origin {
-            // Nobody else answers, and an honest 503 is better than silence.
-            Origin::Bound => Some(Duration::ZERO),
-            Origin::Activated => Some(ACTIVATED_PATIENCE),
-            Origin::TakenOver => None,
-        }
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
     }
 
     pub fn try_clone(&self) -> io::Result<Sockets> {

@@ -1,7 +1,9 @@
 //! A redirector is replaced under load, and nobody notices. `tern-soak roll` does it over a million requests.
 
 use tern_tests::clicks::Verdict;
-use tern_tests::roll::{leave_with_notice, restart_behind_nginx, restart_on_socket, take_over, take_over_in_vain};
+use tern_tests::roll::{
+    leave_with_notice, restart_behind_nginx, restart_on_socket, take_over, take_over_from_the_dead, take_over_in_vain,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_processes_follow_each_other_and_no_request_fails() {
@@ -21,6 +23,11 @@ async fn both_redirectors_are_restarted_behind_nginx_and_no_request_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_cannot_serve_takes_nothing_over() {
     take_over_in_vain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_takes_over_serves_once_nobody_else_does() {
+    take_over_from_the_dead().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

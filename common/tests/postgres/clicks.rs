@@ -10,7 +10,7 @@ use tern_testkit::postgres::{Options, Postgres};
 
 use crate::{connect, eventually, store, url, user};
 
-fn click(url_id: Id, owner_id: Id) -> Click {
+pub fn click(url_id: Id, owner_id: Id) -> Click {
     Click {
         url_id,
         owner_id,
@@ -29,7 +29,7 @@ async fn ids(store: &dyn Store) -> Vec<Id> {
 }
 
 /// Ships the same clicks again and again, `batches` times, and tells how many became events.
-async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], batches: u64) -> (u64, u64) {
+pub async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], batches: u64) -> (u64, u64) {
     let mut from = None;
     let mut state = None;
     for batch in 1..=batches {

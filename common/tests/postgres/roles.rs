@@ -1,9 +1,11 @@
 //! What the role of redirectors may not. That it may do all that a redirector does is seen in `tests/`, where every
 //! redirector runs under it.
 
+use tern_common::store::PostgresStore;
+use tern_common::{Click, Id, JournalId};
 use tern_testkit::postgres::Postgres;
 
-use crate::{connect, store, url, user};
+use crate::{clicks, connect, store, url, user};
 
 const ROLE: &str = include_str!("../../../deploy/postgres/redirector-role.sql");
 
@@ -31,7 +33,22 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     let counted = counted.await.unwrap();
     assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [1, 1], "it is counted, in the owner's name");
 
+    // As a redirector does it, with all that it knows of a click.
+    let shipping = PostgresStore::new(&config).unwrap();
+    let click = Click {
+        user_agent: Some("Mozilla/5.0".to_owned()),
+        referrer: Some("https://news.example/".to_owned()),
+        client: "192.0.2.0/24".parse().ok(),
+        ..clicks::click(Id::new(1).unwrap(), ada)
+    };
+    assert_eq!(clicks::ship_all(&shipping, JournalId(1), &[click], 1).await, (1, 0));
+    owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
+    config.url = config.url.replace("//tern_redirector@", "//tern_stranger@");
+    let strange = connect(&config).await.batch_execute("SELECT lock_urls('{1}')").await.unwrap_err();
+    assert!(strange.as_db_error().unwrap().message().contains("permission denied"), "{strange:?}");
+
     for forbidden in [
+        "SELECT * FROM tokens",
         "SELECT email FROM users",
         "SELECT title FROM urls",
         "SELECT * FROM urls",

@@ -33,8 +33,8 @@ use crate::metrics::ReplicaMetrics;
 /// How often the snapshot file is written, if anything changed: what a restart without a store is behind at most.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How long a start from the file waits for what came since: a code that is not in the file may exist by now, and one
-/// that is may lead elsewhere. A store that is away is not waited for any longer.
+/// How long a start from the file waits for the store's next word of what came since: a code that is not in the file may
+/// exist by now, and one that is may lead elsewhere. A store that is away is not waited for any longer.
 const WAIT_FOR_STORE: Duration = Duration::from_secs(1);
 
 /// How a replica keeps what it has.
@@ -83,7 +83,8 @@ impl Replica {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut kept = self.read_file().await;
         let mut is_kept_back = kept.is_some();
-        let serve_anyway_at = tokio::time::Instant::now() + WAIT_FOR_STORE;
+        // `None` while the store, which has answered, is sending all links.
+        let mut serve_anyway_at = Some(tokio::time::Instant::now() + WAIT_FOR_STORE);
         let mut core = Core::new(Pace::default(), self.cursor.is_none(), rand::random(), Instant::now());
         let mut subscription: Option<Box<dyn Subscription>> = None;
         let mut subscribing = None;
@@ -126,13 +127,20 @@ impl Replica {
                     fetching = None;
                     self.adopt(kept.take());
                     let event = self.apply(asked, fetched);
-                    if is_kept_back && !matches!(event, Event::DeltaApplied { more: true, .. }) {
-                        is_kept_back = false;
-                        self.writer.declare_loaded();
+                    match event {
+                        Event::DeltaApplied { more: true, .. } => {
+                            serve_anyway_at = Some(tokio::time::Instant::now() + WAIT_FOR_STORE);
+                        }
+                        Event::CursorTooOld => serve_anyway_at = None,
+                        _ if is_kept_back => {
+                            is_kept_back = false;
+                            self.writer.declare_loaded();
+                        }
+                        _ => {}
                     }
                     Some(event)
                 }
-                () = tokio::time::sleep_until(serve_anyway_at), if is_kept_back => {
+                () = reached(serve_anyway_at), if is_kept_back => {
                     self.adopt(kept.take());
                     is_kept_back = false;
                     // Old links are better than none.
@@ -355,6 +363,14 @@ fn interval(period: Duration) -> tokio::time::Interval {
 async fn next_tick(interval: &mut Option<tokio::time::Interval>) {
     match interval {
         Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for that time; for ever without one.
+async fn reached(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -83,6 +83,12 @@ pub async fn drain(redirector: Redirector) -> u64 {
     redirector.finish(deadline).await
 }
 
+/// No cursor from before reaches the log of changes any more.
+pub fn forget_changes(database: &Path) {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection.execute("UPDATE replica_meta SET floor = (SELECT max(sequence) FROM url_changes)", []).unwrap();
+}
+
 /// Takes the database away from everybody else, until the connection is dropped.
 pub fn lock_out(database: &Path) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(database).unwrap();

@@ -142,7 +142,8 @@ impl Shipper {
             self.tell_waiting();
             match progress {
                 Progress::Some => retry = FIRST_RETRY,
-                Progress::None if deadline.is_some() => break,
+                // What a store that is away does not take is safe in its journal, and others may wait for this process to end.
+                Progress::None | Progress::Away if deadline.is_some() => break,
                 Progress::None => {
                     retry = FIRST_RETRY;
                     rest(&mut stop, REST).await;
