@@ -1,12 +1,19 @@
 //! Whether the process lives, and whether it can do its work.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{DATABASE_IS_UNAVAILABLE, Result, unavailable};
+use crate::shared_look::SharedLook;
 use crate::state::AppState;
+
+/// The last look at whether the database answers, which everybody may ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<SharedLook>);
 
 /// How the process is.
 #[derive(Serialize, ToSchema)]
@@ -27,6 +34,11 @@ pub(crate) async fn show_health() -> Json<Health> {
 /// Whether it can do its work
 #[utoipa::path(get, path = "/ready", tag = "operations", responses((status = 200, body = Health, description = "It can")))]
 pub(crate) async fn show_readiness(State(state): State<AppState>) -> Result<Json<Health>> {
-    state.store.ping().await.map_err(|error| unavailable(DATABASE_IS_UNAVAILABLE, error))?;
+    state
+        .readiness
+        .0
+        .look(async || state.store.ping().await)
+        .await
+        .map_err(|error| unavailable(DATABASE_IS_UNAVAILABLE, error))?;
     Ok(Json(Health { status: "ready" }))
 }

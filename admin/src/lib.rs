@@ -26,6 +26,7 @@ mod request_log;
 mod request_trace;
 mod router;
 mod serving;
+mod shared_look;
 mod state;
 mod stats;
 pub mod token_command;
@@ -35,6 +36,7 @@ mod visibility;
 
 pub use access::Access;
 pub use config::AdminConfig;
+pub use health::Readiness;
 pub use maintenance::keep_in_order;
 pub use metrics::Metrics;
 pub use openapi::document;

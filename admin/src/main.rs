@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use prometheus::Registry;
 use tern_admin::config::VISIBLE_WAIT;
 use tern_admin::{
-    Access, AdminConfig, AppState, Metrics, Serving, TokenCommand, Visibility, keep_in_order, token_command,
+    Access, AdminConfig, AppState, Metrics, Readiness, Serving, TokenCommand, Visibility, keep_in_order, token_command,
 };
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::cache::{Cache, RedisCache};
@@ -113,6 +113,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let state = AppState {
         store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
         cache,
+        readiness: Readiness::default(),
         visibility: Visibility::start(Arc::clone(&bus)),
         bus,
         access: Access::open(Arc::clone(&store), &config.admin, &registry).await?,

@@ -10,6 +10,7 @@ use tern_common::store::{Mark, Store};
 
 use crate::access::Access;
 use crate::config::AdminConfig;
+use crate::health::Readiness;
 use crate::metrics::Metrics;
 use crate::visibility::{Visibility, Visible};
 
@@ -25,6 +26,7 @@ pub struct AppState {
     pub visibility: Visibility,
     pub config: Arc<AdminConfig>,
     pub access: Arc<Access>,
+    pub readiness: Readiness,
     /// What `GET /logs` reads: the file of `LogConfig`.
     pub log_file: Arc<Path>,
     pub metrics: Metrics,

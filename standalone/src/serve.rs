@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::handler::Handler;
 use prometheus::Registry;
-use tern_admin::{Access, AppState, Metrics, Serving, Visibility, keep_in_order};
+use tern_admin::{Access, AppState, Metrics, Readiness, Serving, Visibility, keep_in_order};
 use tern_common::bus::{Bus, LocalBus, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::process::{self, StopSignals};
@@ -50,6 +50,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
         bus: Arc::clone(&bus),
         cache,
+        readiness: Readiness::default(),
         visibility: Visibility::start(Arc::clone(&bus)),
         access: Access::open(Arc::clone(&store), &config.admin, &registry).await?,
         config: Arc::new(config.admin.clone()),

@@ -18,7 +18,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tern_common::budget::prefix;
 use tern_common::config::Setting;
-use tern_common::token::Role;
+use tern_common::token::{Role, TokenHash};
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::tokens::Access;
@@ -120,13 +120,12 @@ async fn admit(guard: &Guard, request: &Parts) -> Result<Option<OwnedSemaphorePe
 /// Whose token it is. Failed attempts are few for each client: with the budget spent, it is told to wait, and a right
 /// token is taken all the same.
 async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Instant) -> Result<Arc<Bearer>> {
-    let failed = |message: &'static str| match access.failures.spend(prefix(client), now) {
-        Ok(()) => {
-            access.refused.inc();
-            Error::Unauthorized(message)
-        }
-        Err(wait) => Error::TooManyRequests(wait),
+    let spend = || access.failures.spend(prefix(client), now).map_err(Error::TooManyRequests);
+    let refused = |message: &'static str| {
+        access.refused.inc();
+        Error::Unauthorized(message)
     };
+    let failed = |message| spend().map_or_else(|error| error, |()| refused(message));
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(failed("An Authorization header with a bearer token is needed"));
@@ -134,7 +133,16 @@ async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Ins
     let Some(sent) = bearer_token(value.as_bytes()) else {
         return Err(failed("The Authorization header must be: Bearer <token>"));
     };
-    access.find(sent).await?.map_err(failed)
+    let hash = TokenHash::of(sent);
+    let bearer = match access.find(&hash) {
+        Some(bearer) => bearer,
+        None => {
+            spend()?;
+            access.find_new(&hash).await?.ok_or_else(|| refused("The token is unknown"))?
+        }
+    };
+    bearer.use_now().map_err(failed)?;
+    Ok(bearer)
 }
 
 /// What follows the scheme, which may be written in any case (RFC 9110, 11.1).

@@ -18,18 +18,16 @@ use tern_common::client::Proxies;
 use tern_common::store::Store;
 use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
 use tern_common::{Id, Timestamp};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 
 use super::{AuthMode, is_from_here};
 use crate::config::{AccessConfig, AdminConfig};
 use crate::error::Result;
+use crate::shared_look::SharedLook;
 
 /// How long a token that was revoked may still be good, and a new one at most unknown.
 const REFRESH: Duration = Duration::from_secs(2);
-
-/// Between two readings of the list, which a stranger's token may ask for.
-const REREAD: Duration = Duration::from_millis(100);
 
 /// How much later a token has to be used for that to be written down again, in seconds.
 const USES_APART: i64 = 60;
@@ -51,8 +49,7 @@ pub struct Access {
     token_concurrency: usize,
     /// Read by every request, replaced by whoever has `reading`.
     bearers: RwLock<Arc<[Arc<Bearer>]>>,
-    /// When the last reading of the list began.
-    reading: Mutex<Option<Instant>>,
+    reading: SharedLook,
     pub(super) proxies: Proxies,
     /// Of each token, or of each client where none is asked for.
     pub(super) requests: Budget,
@@ -79,6 +76,18 @@ impl Bearer {
         self.token.role
     }
 
+    /// Takes the token as used now, unless it is good for nothing, and says why.
+    pub(super) fn use_now(&self) -> std::result::Result<(), &'static str> {
+        let now = Timestamp::now();
+        match self.token.refusal(now) {
+            Some(refusal) => Err(refusal),
+            None => {
+                self.used_at.fetch_max(now.unix_seconds(), Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
     /// Room for one more request at a time, if there is any.
     pub(super) fn enter(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.in_flight).try_acquire_owned().ok()
@@ -101,7 +110,7 @@ impl Access {
             is_local: config.listen.ip().is_loopback(),
             token_concurrency,
             bearers: RwLock::new(Arc::new([])),
-            reading: Mutex::default(),
+            reading: SharedLook::default(),
             proxies: config.access.trusted_proxies.clone(),
             requests: Budget::new(requests_per_second, requests_per_second),
             failures: Budget::new(FAILURES_AT_ONCE, FAILURES_PER_SECOND),
@@ -163,32 +172,17 @@ impl Access {
         self.mode == AuthMode::Off || self.mode == AuthMode::Auto && self.is_local && self.bearers().is_empty()
     }
 
-    /// Whose token was sent; the inner error says why it is good for nothing.
+    /// Whose token it is, if it was made a moment ago.
     ///
     /// # Errors
-    /// When the token is unknown and the database cannot be asked.
-    pub(super) async fn find(&self, sent: &[u8]) -> Result<std::result::Result<Arc<Bearer>, &'static str>> {
-        let hash = TokenHash::of(sent);
-        let mut bearer = self.look_up(&hash);
-        if bearer.is_none() {
-            // It may have been made a moment ago.
-            self.read().await?;
-            bearer = self.look_up(&hash);
-        }
-        let now = Timestamp::now();
-        Ok(match bearer {
-            None => Err("The token is unknown"),
-            Some(bearer) => match bearer.token.refusal(now) {
-                Some(refusal) => Err(refusal),
-                None => {
-                    bearer.used_at.fetch_max(now.unix_seconds(), Ordering::Relaxed);
-                    Ok(bearer)
-                }
-            },
-        })
+    /// When the database cannot be asked.
+    pub(super) async fn find_new(&self, hash: &TokenHash) -> Result<Option<Arc<Bearer>>> {
+        self.read().await?;
+        Ok(self.find(hash))
     }
 
-    fn look_up(&self, hash: &TokenHash) -> Option<Arc<Bearer>> {
+    /// Whose token it is, as far as is known.
+    pub(super) fn find(&self, hash: &TokenHash) -> Option<Arc<Bearer>> {
         // All of them, so that the time tells nothing.
         self.bearers()
             .iter()
@@ -202,17 +196,14 @@ impl Access {
 
     /// Reads the list, or finds that somebody else did since this was called.
     async fn read(&self) -> tern_common::store::Result<()> {
-        let called_at = Instant::now();
-        let mut read_at = self.reading.lock().await;
-        if read_at.is_some_and(|read_at| read_at >= called_at) {
-            return Ok(());
-        }
-        // Strangers must not keep the database busy.
-        if let Some(read_at) = *read_at {
-            sleep_until(read_at + REREAD).await;
-        }
-        let reads_at = Instant::now();
-        let tokens = self.store.list_tokens().await?;
+        let read = async || {
+            self.keep(self.store.list_tokens().await?);
+            Ok(())
+        };
+        self.reading.look(read).await
+    }
+
+    fn keep(&self, tokens: Vec<Token>) {
         let known = self.bearers();
         let bearers = tokens.into_iter().map(|token| {
             let known = known.iter().find(|bearer| bearer.token.id == token.id);
@@ -228,9 +219,7 @@ impl Access {
             })
         });
         *self.bearers.write().unwrap_or_else(PoisonError::into_inner) = bearers.collect();
-        *read_at = Some(reads_at);
         self.is_off.set(self.is_open().into());
-        Ok(())
     }
 
     /// Writes down when tokens were used.

@@ -40,15 +40,24 @@ impl Database {
 
     /// Somebody else locks out all writers until the value is dropped.
     pub fn lock(&self) -> Lock {
+        self.lock_tables("users, urls, events", "urls", "EXCLUSIVE", "ExclusiveLock")
+    }
+
+    /// Somebody else locks out those who read the tokens.
+    pub fn lock_tokens(&self) -> Lock {
+        self.lock_tables("tokens", "tokens", "ACCESS EXCLUSIVE", "AccessExclusiveLock")
+    }
+
+    fn lock_tables(&self, tables: &str, one: &str, mode: &str, held_as: &str) -> Lock {
         let url = Postgres::shared().url(&self.name);
         let mut psql = Command::new("psql");
         psql.args(["-X", "-q", "-d", &url]).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut psql = psql.spawn().unwrap();
-        let tables = "users, urls, events";
-        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; LOCK TABLE {tables} IN EXCLUSIVE MODE;").unwrap();
-        let held = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND granted
-                    AND relation = 'urls'::regclass";
-        while Postgres::shared().psql(&self.name, held).trim() != "1" {
+        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; LOCK TABLE {tables} IN {mode} MODE;").unwrap();
+        let held = format!(
+            "SELECT count(*) FROM pg_locks WHERE mode = '{held_as}' AND granted AND relation = '{one}'::regclass"
+        );
+        while Postgres::shared().psql(&self.name, &held).trim() != "1" {
             std::thread::yield_now();
         }
         Lock(psql)

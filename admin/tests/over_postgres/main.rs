@@ -26,6 +26,7 @@ mod pools;
 #[path = "../all/products.rs"]
 mod products;
 mod schemathesis;
+mod silent;
 #[path = "../all/stats.rs"]
 mod stats;
 #[path = "../all/support/mod.rs"]

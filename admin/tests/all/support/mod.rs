@@ -13,7 +13,7 @@ pub use answer::Answer;
 pub use doubles::{AbsentBus, AbsentCache, FragileBus, PanickingCache};
 pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
-use tern_admin::{Access, AdminConfig, AppState, Metrics, Serving, Visibility};
+use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Serving, Visibility};
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
 use tern_common::store::{Store, WatchedStore, export_pools};
@@ -74,6 +74,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     export_pools(&store, &registry).unwrap();
     let state = AppState {
         store: Arc::new(WatchedStore::new(Arc::clone(&store), setup.config.slow_query)),
+        readiness: Readiness::default(),
         visibility: Visibility::start(Arc::clone(&setup.bus)),
         bus: setup.bus,
         cache: setup.cache,
