@@ -5,6 +5,7 @@
 mod dashboards;
 mod discord;
 mod files;
+mod told;
 mod whole;
 
 use std::fs;

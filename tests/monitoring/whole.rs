@@ -125,7 +125,7 @@ async fn every_panel_shows_something_and_an_alert_reaches_discord() {
         round += 1;
         let mut still = Vec::new();
         for query in &missing {
-            let values = stack.values(&query.replace("$__rate_interval", "10s")).await;
+            let values = stack.values(&query.replace("$__rate_interval", "12s")).await;
             // A quantile of nothing is no number.
             if values.is_empty() || values.iter().any(|value| value.is_nan()) {
                 still.push(*query);
