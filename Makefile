@@ -11,7 +11,7 @@ MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanage
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
 # And to bring faults about.
 FAULTS := openssl:openssl faketime:faketime
-.PHONY: help run test lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure tools
+.PHONY: help run test schemathesis lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure tools
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -19,11 +19,19 @@ help: ## Show this list
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
 
-test: tools ## Run every test; installs what they need (Debian, as root or with sudo)
+test: tools schemathesis ## Run every test; installs what they need (Debian, as root or with sudo)
 	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS)
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 	cd bench && cargo test --locked --lib --bins
+
+# What sends the API thousands of requests made from its own description.
+schemathesis: target/schemathesis/installed
+target/schemathesis/installed: admin/tests/schemathesis/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
+	python3 -m venv --clear target/schemathesis
+	target/schemathesis/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
+	touch $@
 
 lint: tools deploy-tools ## Check the format, the code and deploy/; warnings are errors
 	cargo fmt --all --check

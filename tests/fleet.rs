@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, redirect};
 use serde_json::{Value, json};
 use tern_testkit::postgres::{Options, Postgres};
@@ -246,6 +247,28 @@ impl Fleet {
         self.relays.as_ref().unwrap().postgres.lead_to(standby.port());
         self.database_url = standby.url(self.database());
         self.postgres = standby;
+    }
+
+    /// Makes a token for the API, which asks everybody for one from then on.
+    pub fn make_token(&self, role: &str) -> String {
+        let arguments = ["token", "create", role, "--role", role];
+        let made = command("tern-admin", &arguments, self.directory.path(), &self.settings).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Closes the API to everybody without a token; the fleet's own calls have the one that this gives.
+    pub fn close_api(&mut self) -> String {
+        let token = self.make_token("admin");
+        let headers =
+            HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap())]);
+        self.client = Client::builder().redirect(redirect::Policy::none()).default_headers(headers).build().unwrap();
+        token
+    }
+
+    /// Follows no redirect, and may do everything.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     pub async fn all_loaded(&self) {

@@ -17,6 +17,7 @@ use tern_common::user::UserRow;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
 
 use crate::body::{BoundedBody, leave_unread, read_error};
 use crate::csv_rows::{USER_COLUMNS, user_row};
@@ -33,22 +34,53 @@ const MAX_ERRORS: usize = 1000;
 /// The longest field in bytes, also of columns that are ignored.
 const MAX_FIELD_LEN: usize = 8 * 1024;
 
-/// What became of the rows.
-#[derive(Debug, Default, Serialize)]
+/// What became of the rows
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct ImportReport {
+    #[schema(example = 398)]
     imported: u64,
+    /// Rows of users who are there already.
+    #[schema(example = 1)]
     skipped: u64,
+    #[schema(example = 1)]
     failed: u64,
+    /// The first 1000 of the rows that failed.
     errors: Vec<RowError>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RowError {
     /// Of the data rows, from 1.
+    #[schema(example = 7)]
     row: u64,
+    #[schema(example = "email must look like name@example.com")]
     reason: String,
 }
 
+/// A file of users to import
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the upload is read part by part; this is its form")]
+pub(crate) struct ImportUsers {
+    /// CSV in UTF-8 with the columns `username` and `email`, and optionally `id` and `created_at`, in any order.
+    #[schema(
+        value_type = String,
+        format = Binary,
+        content_media_type = "text/csv",
+        example = "username,email\nemberorbit96,emberorbit96@mail.example\n"
+    )]
+    file: Vec<u8>,
+}
+
+/// Import users from a CSV file
+///
+/// Good rows are kept whatever is wrong with others. At most 64 MiB unless configured otherwise.
+#[utoipa::path(
+    post,
+    path = "/users/bulk",
+    tag = "users",
+    request_body(content = ImportUsers, content_type = "multipart/form-data"),
+    responses((status = 201, body = ImportReport, description = "What became of each row"))
+)]
 pub(crate) async fn import_users(
     State(state): State<AppState>,
     request: Request,

@@ -23,6 +23,9 @@ const BULK_BODY_LIMIT: ByteSize = ByteSize::mib(64);
 /// Redirectors in good health confirm within 50 ms; one that does not must not hold up the admin for long.
 pub const VISIBLE_WAIT: Duration = Duration::from_millis(100);
 
+/// A request takes about a millisecond: what takes this long was in somebody's way.
+const SLOW_QUERY: Duration = Duration::from_millis(200);
+
 /// Below four characters codes can be guessed and soon run out.
 const SHORTEST_CODES: usize = 4;
 
@@ -48,6 +51,8 @@ pub struct AdminConfig {
     pub bulk_body_limit: ByteSize,
     /// `VISIBLE_WAIT`: how long the answer to a change waits for the redirectors to serve it; 0 is not at all.
     pub visible_wait: Duration,
+    /// `SLOW_QUERY`: what the store may take for a request before the log tells of it; 0 is for ever.
+    pub slow_query: Duration,
     /// `EVENT_RETENTION`: after which events are forgotten; `None` keeps them for ever.
     pub event_retention: Option<Duration>,
 }
@@ -112,6 +117,7 @@ impl AdminConfig {
             body_limit: reader.get_within("BODY_LIMIT", BODY_LIMIT, ByteSize::kib(1)..=ByteSize::mib(64)),
             bulk_body_limit: reader.get_within("BULK_BODY_LIMIT", BULK_BODY_LIMIT, ByteSize::kib(1)..=ByteSize::gib(1)),
             visible_wait: reader.get("VISIBLE_WAIT", visible_wait),
+            slow_query: reader.get("SLOW_QUERY", SLOW_QUERY),
             event_retention: read_retention(reader),
         }
     }
@@ -126,6 +132,7 @@ impl Default for AdminConfig {
             body_limit: BODY_LIMIT,
             bulk_body_limit: BULK_BODY_LIMIT,
             visible_wait: VISIBLE_WAIT,
+            slow_query: SLOW_QUERY,
             event_retention: None,
         }
     }

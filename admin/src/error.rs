@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use bytesize::ByteSize;
 use serde::Serialize;
 use tern_common::store::StoreError;
+use utoipa::ToSchema;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -59,9 +60,15 @@ pub(crate) fn unavailable(message: &'static str, cause: impl Into<anyhow::Error>
 #[derive(Clone, Debug)]
 pub(crate) struct Cause(pub(crate) Arc<str>);
 
-#[derive(Serialize)]
-struct Envelope {
+/// What every error looks like
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct Envelope {
+    /// The reason phrase of the status.
+    #[schema(example = "Not Found")]
     error: &'static str,
+    /// One sentence.
+    #[schema(example = "User 99 not found")]
     message: String,
 }
 

@@ -4,13 +4,44 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use tern_common::Id;
 use tern_common::event::{Details, Event, EventFilter, EventType, NewEvent};
+use utoipa::ToSchema;
 
 use crate::body::JsonObject;
 use crate::error::{Result, bad_request, not_found};
-use crate::query::{ListQuery, PathId};
+use crate::query::{ListQuery, PageParameters, PathId};
 use crate::state::AppState;
 
+/// An event to be recorded
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the handler reads the body field by field; this is its form")]
+pub(crate) struct CreateEvent {
+    /// The link that it happened to.
+    url_id: Id,
+    /// The user whom it is recorded under.
+    user_id: Id,
+    /// Not blank.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "shared")]
+    event_type: String,
+    /// Any JSON object.
+    #[schema(value_type = Object, required = false, default = json!({}))]
+    details: Details,
+}
+
+/// Events, by id
+#[utoipa::path(
+    get,
+    path = "/events",
+    tag = "events",
+    params(
+        PageParameters,
+        ("url_id" = Option<Id>, Query, description = "Only those of this link"),
+        ("user_id" = Option<Id>, Query, description = "Only those of this user"),
+        ("event_type" = Option<String>, Query, description = "Only those of this type", example = "clicked"),
+    ),
+    responses((status = 200, body = [Event], description = "A page of events", headers(("X-Total-Count"), ("Link"))))
+)]
 pub(crate) async fn list_events(State(state): State<AppState>, query: ListQuery) -> Result<Response> {
     let filter = EventFilter {
         url_id: query.parameters.id("url_id")?,
@@ -20,6 +51,14 @@ pub(crate) async fn list_events(State(state): State<AppState>, query: ListQuery)
     Ok(query.answer(state.store.list_events(filter, query.page).await?))
 }
 
+/// Record an event
+#[utoipa::path(
+    post,
+    path = "/events",
+    tag = "events",
+    request_body = CreateEvent,
+    responses((status = 201, body = Event, description = "The new event"), (status = 404))
+)]
 pub(crate) async fn create_event(State(state): State<AppState>, body: JsonObject) -> Result<(StatusCode, Json<Event>)> {
     let event = NewEvent {
         url_id: body.id("url_id")?,
@@ -30,6 +69,14 @@ pub(crate) async fn create_event(State(state): State<AppState>, body: JsonObject
     Ok((StatusCode::CREATED, Json(state.store.insert_event(event).await?)))
 }
 
+/// One event
+#[utoipa::path(
+    get,
+    path = "/events/{id}",
+    tag = "events",
+    params(("id" = Id, Path, description = "The event's id")),
+    responses((status = 200, body = Event, description = "The event"))
+)]
 pub(crate) async fn find_event(State(state): State<AppState>, PathId(id): PathId) -> Result<Json<Event>> {
     let event = state.store.find_event(id).await?;
     event.map(Json).ok_or_else(|| not_found(format!("Event {id} not found")))

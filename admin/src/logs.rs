@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tern_common::telemetry;
 use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
 
 use crate::error::{Result, internal};
 use crate::query::Parameters;
@@ -14,6 +15,51 @@ use crate::state::AppState;
 const DEFAULT_LINES: usize = 100;
 const MAX_LINES: usize = 1000;
 
+/// An entry of the log
+///
+/// Entries have more fields than these, by what they tell of.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "entries are given as they stand in the file; this is their form")]
+pub(crate) struct LogEntry {
+    /// In UTC.
+    #[schema(example = "2026-04-04 22:43:09,858")]
+    timestamp: Option<String>,
+    /// `DEBUG`, `INFO`, `WARNING` or `ERROR`.
+    #[schema(example = "INFO")]
+    level: Option<String>,
+    #[schema(example = "app")]
+    logger: Option<String>,
+    /// All that there is of a line that is no entry.
+    #[schema(example = "request finished")]
+    message: String,
+    /// Of the request that was being answered.
+    #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    request_id: Option<String>,
+    /// The trace that the request is a part of.
+    #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    trace_id: Option<String>,
+    /// Of the request within its trace.
+    #[schema(example = "00f067aa0ba902b7")]
+    span_id: Option<String>,
+}
+
+/// The end of the log, oldest entry first
+///
+/// `[]` where there is no log file.
+#[utoipa::path(
+    get,
+    path = "/logs",
+    tag = "operations",
+    params((
+        "lines" = Option<u64>,
+        Query,
+        description = "How many entries at most; 100 if it is no number",
+        minimum = 0,
+        maximum = 1000,
+        example = 100
+    )),
+    responses((status = 200, body = [LogEntry], description = "The entries"))
+)]
 pub(crate) async fn list_logs(
     State(state): State<AppState>,
     parameters: Parameters,

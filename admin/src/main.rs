@@ -19,7 +19,7 @@ use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
 use tern_common::store::postgres::migrate;
-use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::store::{PostgresConfig, PostgresStore, Store, WatchedStore, export_pools};
 use tern_common::telemetry::{LogConfig, start_log};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -105,12 +105,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let registry = Registry::new();
     log.export(&registry)?;
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&config.database).await?);
+    export_pools(&store, &registry)?;
     let bus = RedisBus::new(&config.redis);
     bus.export(&registry)?;
     let bus: Arc<dyn Bus> = Arc::new(bus);
     let cache: Arc<dyn Cache> = Arc::new(RedisCache::new(&config.redis));
     let state = AppState {
-        store: Arc::clone(&store),
+        store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
         cache,
         visibility: Visibility::start(Arc::clone(&bus)),
         bus,

@@ -13,24 +13,33 @@ const CHANGES_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// out of a backup, would be shipped again without it.
 const JOURNALS_KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-const INTERVAL: Duration = Duration::from_secs(60);
+/// How often what cannot wait is done.
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many intervals pass between two times that old rows are forgotten.
-const FORGET_EVERY: u32 = 60;
+/// How often old rows are forgotten.
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Keeps the store in order, for ever: every minute what cannot wait, and every hour what is old is forgotten, events
-/// among it if they are not kept for ever.
+/// among it if they are not kept for ever. Neither waits for the other: forgetting may take longer than a minute.
 pub async fn keep_in_order(store: Arc<dyn Store>, event_retention: Option<Duration>) {
+    tokio::join!(keep_up(&*store), forget(&*store, event_retention));
+}
+
+async fn keep_up(store: &dyn Store) {
+    loop {
+        tell("minute's upkeep done", store.keep_up().await.map(|()| 0));
+        tokio::time::sleep(MINUTE).await;
+    }
+}
+
+async fn forget(store: &dyn Store, event_retention: Option<Duration>) {
     loop {
         tell("old changes forgotten", store.prune_changes(CHANGES_KEPT).await);
         tell("old journals forgotten", store.forget_journals(JOURNALS_KEPT).await);
         if let Some(keep) = event_retention {
             tell("old events forgotten", store.forget_events(keep).await);
         }
-        for _ in 0..FORGET_EVERY {
-            tell("minute's upkeep done", store.keep_up().await.map(|()| 0));
-            tokio::time::sleep(INTERVAL).await;
-        }
+        tokio::time::sleep(HOUR).await;
     }
 }
 

@@ -60,6 +60,19 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
+/// Metrics for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((
+        status = 200,
+        body = String,
+        content_type = "text/plain",
+        description = "The text format of Prometheus, version 0.0.4",
+        example = "tern_admin_http_requests_total{method=\"GET\",route=\"/users\",status=\"200\"} 1"
+    ))
+)]
 pub(crate) async fn show_metrics(State(state): State<AppState>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::metrics_text(&state.metrics.registry))
 }

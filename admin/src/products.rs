@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use tern_common::product::Product;
 
 use crate::error::{Result, internal};
 use crate::state::AppState;
@@ -15,6 +16,15 @@ const CACHE_TTL: Duration = Duration::from_secs(60);
 /// The cache saves a query; past this it would cost more than the query does.
 const CACHE_LIMIT: Duration = Duration::from_millis(250);
 
+/// All products, as they were within the last minute
+///
+/// `X-Cache` tells whether they come from the cache, which also answers while the database is away.
+#[utoipa::path(
+    get,
+    path = "/products",
+    tag = "products",
+    responses((status = 200, body = [Product], description = "The products, by id", headers(("X-Cache"))))
+)]
 pub(crate) async fn list_products(State(state): State<AppState>) -> Result<impl IntoResponse> {
     let (cache, products) = match cached(&state).await {
         Some(products) => ("HIT", products),

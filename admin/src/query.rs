@@ -9,6 +9,7 @@ use form_urlencoded::Serializer;
 use serde::Serialize;
 use tern_common::store::{Listing, Page, Total};
 use tern_common::{Id, Timestamp};
+use utoipa::IntoParams;
 
 use crate::error::{Error, Result, bad_request, not_found};
 
@@ -86,6 +87,19 @@ fn parse_clamped(text: &str, max: u64) -> Option<u64> {
     }
     let number = if text.starts_with('-') { 0 } else { digits.parse().unwrap_or(u64::MAX) };
     Some(number.clamp(1, max))
+}
+
+/// The parameters of every list
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "they are read by name; this is their form")]
+pub(crate) struct PageParameters {
+    /// Which page; past the end it is empty. A number that is too small is taken for the smallest.
+    #[param(required = false, minimum = 1, default = 1, example = 1)]
+    page: u64,
+    /// How many rows a page has. A number outside of the bounds is taken for the nearest within.
+    #[param(required = false, minimum = 1, maximum = 100, default = 20, example = 20)]
+    per_page: u32,
 }
 
 /// A request for a list: its page, and whatever filters the list knows.

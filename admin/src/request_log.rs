@@ -1,4 +1,4 @@
-//! Two log entries and two metrics for each request.
+//! Two log entries and two metrics for each request, and the span that its ids are in.
 
 use std::time::Instant;
 
@@ -6,15 +6,23 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::Instrument;
 
 use crate::error::Cause;
 use crate::metrics::Metrics;
+use crate::request_trace::{REQUEST_ID, RequestTrace};
 use crate::state::AppState;
 
 pub(crate) async fn log_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let exchange = Exchange::start(&request, state.metrics);
-    let response = next.run(request).await;
-    exchange.finish(&response);
+    let trace = RequestTrace::of(request.headers());
+    let answer = async {
+        let exchange = Exchange::start(&request, state.metrics);
+        let response = next.run(request).await;
+        exchange.finish(&response);
+        response
+    };
+    let mut response = answer.instrument(trace.span()).await;
+    response.headers_mut().insert(REQUEST_ID, trace.request_id());
     response
 }
 

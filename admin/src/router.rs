@@ -14,17 +14,21 @@ use crate::error::{Error, answer_panic, not_found};
 use crate::origin::refuse_foreign_pages;
 use crate::request_log::log_request;
 use crate::state::AppState;
-use crate::{bulk, events, health, logs, metrics, products, stats, urls, users};
+use crate::{bulk, docs, events, health, logs, metrics, openapi, products, stats, urls, users};
 
 /// A path, who may use it, and what it does.
 type Route = (&'static str, Area, MethodRouter<AppState>);
 
-fn routes() -> [Route; 14] {
+fn routes() -> [Route; 18] {
     [
         ("/health", Area::Public, get(health::show_health)),
         ("/ready", Area::Public, get(health::show_readiness)),
         ("/metrics", Area::Metrics, get(metrics::show_metrics)),
         ("/logs", Area::Operations, get(logs::list_logs)),
+        ("/openapi.json", Area::Public, get(openapi::show_openapi)),
+        ("/docs", Area::Public, get(docs::show_docs)),
+        ("/docs/docs.css", Area::Public, get(docs::show_style)),
+        ("/docs/docs.js", Area::Public, get(docs::show_script)),
         ("/products", Area::Data, get(products::list_products)),
         ("/users", Area::Data, get(users::list_users).post(users::create_user)),
         ("/users/bulk", Area::Data, post(bulk::import_users)),

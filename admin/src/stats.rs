@@ -5,7 +5,8 @@ use std::iter::successors;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tern_common::{ClickStats, Per, StatsRange, Timestamp};
+use tern_common::{ClickStats, Id, Per, StatsRange, Timestamp};
+use utoipa::ToSchema;
 
 use crate::error::{Result, bad_request, not_found};
 use crate::query::{Parameters, PathId};
@@ -17,35 +18,75 @@ const MOST_POINTS: i64 = 1_000;
 /// Unless `from` says otherwise.
 const DEFAULT_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-#[derive(Serialize)]
+/// How often a link was followed
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Stats {
     from: Timestamp,
     to: Timestamp,
+    #[schema(value_type = PerName)]
     per: &'static str,
+    /// The sum of the series.
+    #[schema(example = 42)]
     total: u64,
+    /// A point for each hour or day, also for those without a click.
     series: Vec<Point>,
+    /// The 20 hosts from which most came. A click that tells none is in no row.
     referrers: Vec<Referrer>,
+    /// The 20 families of browsers with which most came. Every click is in one of them.
     browsers: Vec<Browser>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Point {
+    /// When the hour or the day begins.
     at: Timestamp,
+    #[schema(example = 42)]
     clicks: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Referrer {
+    #[schema(example = "news.example")]
     referrer: String,
+    #[schema(example = 40)]
     clicks: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Browser {
+    #[schema(example = "Firefox")]
     browser: String,
+    #[schema(example = 42)]
     clicks: u64,
 }
 
+/// What one point of a series stands for
+#[derive(ToSchema)]
+#[schema(as = Per, rename_all = "lowercase", example = "day")]
+#[expect(dead_code, reason = "it is read and written as text; these are its values")]
+pub(crate) enum PerName {
+    Hour,
+    /// Of UTC.
+    Day,
+}
+
+/// How often a link was followed, when, from where and with what
+#[utoipa::path(
+    get,
+    path = "/urls/{id}/stats",
+    tag = "links",
+    params(
+        ("id" = Id, Path, description = "The link's id"),
+        ("per" = Option<PerName>, Query, description = "What each point of the series stands for; `day` unless given"),
+        (
+            "from" = Option<Timestamp>,
+            Query,
+            description = "Widened to the whole hour or day; 30 days before `to` unless given, and at most 1000 points"
+        ),
+        ("to" = Option<Timestamp>, Query, description = "Widened to the whole hour or day; now unless given"),
+    ),
+    responses((status = 200, body = Stats, description = "Its clicks within the range"))
+)]
 pub(crate) async fn show_stats(
     State(state): State<AppState>,
     PathId(id): PathId,
@@ -89,6 +130,10 @@ fn range(parameters: &Parameters, now: Timestamp) -> Result<StatsRange> {
         )));
     }
     let [from, to] = [from, to].map(Timestamp::from_unix_seconds);
+    // Widened, a time at either end of the calendar may be beyond it.
+    if !from.can_be_written() || !to.can_be_written() {
+        return Err(bad_request(format!("from and to must be within {} and {}", Timestamp::FIRST, Timestamp::LAST)));
+    }
     Ok(StatsRange { from, to, per })
 }
 
@@ -139,6 +184,13 @@ mod tests {
         check("to=2020-02-29%2000:00:00", "2020-01-30T00:00:00", "2020-02-29T00:00:00", Per::Day).await;
         let hours = "per=hour&from=1969-12-31T23:59:59&to=1970-01-01T00:00:01";
         check(hours, "1969-12-31T23:00:00", "1970-01-01T01:00:00", Per::Hour).await;
+        check(
+            "per=hour&from=9999-12-30T20:00:00&to=9999-12-30T21:00:01",
+            "9999-12-30T20:00:00",
+            "9999-12-30T22:00:00",
+            Per::Hour,
+        )
+        .await;
         check("from=2023-05-18T00:00:00", "2023-05-18T00:00:00", "2026-02-11T00:00:00", Per::Day).await;
     }
 
@@ -154,6 +206,8 @@ mod tests {
             "from=2023-05-17T00:00:00",
             "per=hour&from=2025-12-01T00:00:00",
             "from=0001-01-01T00:00:00&to=9999-12-30T00:00:00",
+            "from=9999-12-30T00:00:00&to=9999-12-30T21:00:00",
+            "to=0001-01-05T00:00:00",
         ] {
             assert!(read(query).await.is_err(), "{query}");
         }

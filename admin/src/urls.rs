@@ -8,16 +8,69 @@ use axum::response::Response;
 use tern_common::store::{Changed, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, ShortCode, TargetUrl};
+use utoipa::ToSchema;
 
 use crate::body::JsonObject;
 use crate::error::{Error, Result, bad_request, not_found, unavailable};
-use crate::query::{ListQuery, PathId};
+use crate::query::{ListQuery, PageParameters, PathId};
 use crate::state::AppState;
 use crate::visibility::Visible;
 
 /// With so many codes taken in a row, either the codes are too short or the generator is broken.
 const DRAWS: usize = 10;
 
+/// A link to be made
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the handler reads the body field by field; this is its form")]
+pub(crate) struct CreateUrl {
+    /// Whom it belongs to.
+    user_id: Id,
+    /// An absolute `http` or `https` URL with a host, at most 8192 bytes, without white space and control characters.
+    #[schema(
+        min_length = 8,
+        max_length = 8192,
+        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$",
+        example = "https://example.com/hello"
+    )]
+    original_url: String,
+    #[schema(max_length = 255, pattern = r"^[^\x00]*$", example = "Hello")]
+    title: Option<String>,
+}
+
+/// What of a link is to change
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the handler reads the body field by field; this is its form")]
+pub(crate) struct UpdateUrl {
+    /// `null` takes it away.
+    #[schema(max_length = 255, pattern = r"^[^\x00]*$", example = "Hello again")]
+    title: Option<String>,
+    /// Whether it redirects; if not, following it is answered 410.
+    #[schema(required = false, example = false)]
+    is_active: bool,
+    /// As when a link is made.
+    #[schema(
+        required = false,
+        min_length = 8,
+        max_length = 8192,
+        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$",
+        example = "https://example.com/hello"
+    )]
+    original_url: String,
+}
+
+/// Links, by id
+#[utoipa::path(
+    get,
+    path = "/urls",
+    tag = "links",
+    params(
+        PageParameters,
+        ("user_id" = Option<Id>, Query, description = "Only the links of this user"),
+        ("is_active" = Option<bool>, Query, description = "Only those that redirect, or that do not"),
+        ("short_code" = Option<String>, Query, description = "Only the link with this code", example = "Lh1hFP"),
+    ),
+    responses((status = 200, body = [Url], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
+)]
 pub(crate) async fn list_urls(State(state): State<AppState>, query: ListQuery) -> Result<Response> {
     let filter = UrlFilter {
         user_id: query.parameters.id("user_id")?,
@@ -27,6 +80,17 @@ pub(crate) async fn list_urls(State(state): State<AppState>, query: ListQuery) -
     Ok(query.answer(state.store.list_urls(filter, query.page).await?))
 }
 
+/// Make a link, under a new short code
+#[utoipa::path(
+    post,
+    path = "/urls",
+    tag = "links",
+    request_body = CreateUrl,
+    responses(
+        (status = 201, body = Url, description = "The new link", headers(("Tern-Visible"))),
+        (status = 404),
+    )
+)]
 pub(crate) async fn create_url(
     State(state): State<AppState>,
     body: JsonObject,
@@ -39,11 +103,30 @@ pub(crate) async fn create_url(
     Ok((StatusCode::CREATED, visible, Json(url.value)))
 }
 
+/// One link
+#[utoipa::path(
+    get,
+    path = "/urls/{id}",
+    tag = "links",
+    params(("id" = Id, Path, description = "The link's id")),
+    responses((status = 200, body = Url, description = "The link"))
+)]
 pub(crate) async fn find_url(State(state): State<AppState>, PathId(id): PathId) -> Result<Json<Url>> {
     let url = state.store.find_url(id).await?;
     url.map(Json).ok_or_else(|| unknown(id))
 }
 
+/// Change a link
+///
+/// Fields that are not given stay as they are.
+#[utoipa::path(
+    put,
+    path = "/urls/{id}",
+    tag = "links",
+    params(("id" = Id, Path, description = "The link's id")),
+    request_body = UpdateUrl,
+    responses((status = 200, body = Url, description = "The whole link, changed", headers(("Tern-Visible"))))
+)]
 pub(crate) async fn update_url(
     State(state): State<AppState>,
     PathId(id): PathId,
@@ -60,6 +143,16 @@ pub(crate) async fn update_url(
     Ok((visible, Json(url.value)))
 }
 
+/// Delete a link
+///
+/// Its short code stops redirecting, and its events go with it.
+#[utoipa::path(
+    delete,
+    path = "/urls/{id}",
+    tag = "links",
+    params(("id" = Id, Path, description = "The link's id")),
+    responses((status = 204, description = "Deleted", headers(("Tern-Visible"))))
+)]
 pub(crate) async fn delete_url(State(state): State<AppState>, PathId(id): PathId) -> Result<(StatusCode, Visible, ())> {
     let deleted = state.store.delete_url(id).await?.ok_or_else(|| unknown(id))?;
     Ok((StatusCode::NO_CONTENT, state.announce(&deleted.mark).await, ()))

@@ -1,8 +1,7 @@
 //! Where a click came from, told in few words so that clicks can be counted by it: never the whole header.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::Click;
 use crate::event::{Details, EventType};
@@ -64,20 +63,23 @@ impl ClickSource {
 
     /// Of an event that came some other way: what its details say, if it is a click.
     pub fn of_event(event_type: &str, details: &Details) -> ClickSource {
-        /// Whatever else stands there, and of whatever kind.
+        /// Each is read for itself: one that is no text does not hide the other.
         #[derive(Default, Deserialize)]
         struct Told<'a> {
-            #[serde(default, borrow)]
-            user_agent: Cow<'a, str>,
-            #[serde(default, borrow)]
-            referrer: Cow<'a, str>,
+            #[serde(borrow)]
+            user_agent: Option<&'a RawValue>,
+            #[serde(borrow)]
+            referrer: Option<&'a RawValue>,
         }
         if event_type != EventType::CLICKED {
             return ClickSource::default();
         }
         let told = serde_json::from_str::<Told<'_>>(details.as_str()).unwrap_or_default();
-        let given = |text: Cow<'_, str>| if text.is_empty() { None } else { Some(text.into_owned()) };
-        ClickSource::of_headers(given(told.user_agent).as_deref(), given(told.referrer).as_deref())
+        let text = |value: Option<&RawValue>| {
+            let text: String = serde_json::from_str(value?.get()).ok()?;
+            Some(text).filter(|text| !text.is_empty())
+        };
+        ClickSource::of_headers(text(told.user_agent).as_deref(), text(told.referrer).as_deref())
     }
 
     fn of_headers(user_agent: Option<&str>, referrer: Option<&str>) -> ClickSource {
@@ -150,5 +152,7 @@ mod tests {
         for details in ["{}", r#"{"user_agent":7}"#, r#"{"user_agent":null,"referrer":[]}"#, r#"{"user_agent":""}"#] {
             assert_eq!(of("clicked", details), unknown, "{details}");
         }
+        let half_told = r#"{"user_agent":7,"referrer":"https://news.example/"}"#;
+        assert_eq!(of("clicked", half_told), ClickSource { referrer: source.referrer, ..unknown });
     }
 }

@@ -11,12 +11,18 @@ use crate::{Click, Id, Timestamp};
 
 /// A row of `events`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(description = "Something that happened to a link"))]
 pub struct Event {
     pub id: Id,
     pub url_id: Id,
     pub user_id: Id,
+    /// `created`, `updated` and `clicked` are written by Tern itself.
+    #[cfg_attr(feature = "schema", schema(example = "clicked"))]
     pub event_type: String,
     pub timestamp: Timestamp,
+    /// What else is known of it: any JSON object.
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub details: Details,
 }
 
@@ -60,7 +66,8 @@ impl EventType {
     }
 }
 
-/// The details of an event: always a JSON object, kept as text, since nothing in Tern looks inside.
+/// The details of an event: always a JSON object, kept as the text that came: its keys in their order, its
+/// numbers as they were written. Tern reads of it only where a click came from.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Details(Box<RawValue>);

@@ -7,6 +7,8 @@ use serde::Serialize;
 /// The identifier of a row: a positive integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(minimum = 1, example = 7))]
 pub struct Id(i64);
 
 impl Id {

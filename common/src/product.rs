@@ -7,16 +7,23 @@ use crate::Id;
 
 /// A row of `products`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(description = "Something that is sold"))]
 pub struct Product {
     pub id: Id,
+    #[cfg_attr(feature = "schema", schema(example = "Lamp"))]
     pub name: String,
+    #[cfg_attr(feature = "schema", schema(example = "Home"))]
     pub category: String,
     pub price: Price,
+    #[cfg_attr(feature = "schema", schema(example = 12))]
     pub stock: i64,
 }
 
 /// An amount of money in hundredths, written as a JSON number with two decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = f64, description = "An amount with two decimals", minimum = 0.0, example = 19.90))]
 pub struct Price(i64);
 
 /// The text is not an amount such as `19.90`.

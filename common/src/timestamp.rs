@@ -9,9 +9,20 @@ use serde::{Serialize, Serializer};
 
 /// Whole seconds since the Unix epoch, written as `2025-09-19T22:25:05`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schema(
+        value_type = String,
+        description = "A time in UTC, to the second, without a zone",
+        pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$",
+        example = "2026-04-04T22:43:09"
+    )
+)]
 pub struct Timestamp(i64);
 
-/// The text is neither `2025-09-19T22:25:05` nor `2025-09-19 22:25:05`.
+/// The text is neither `2025-09-19T22:25:05` nor `2025-09-19 22:25:05`, or a time beyond [`Timestamp::FIRST`] and
+/// [`Timestamp::LAST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a time is written 2025-09-19T22:25:05")]
 pub struct InvalidTimestamp;
@@ -41,6 +52,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whether the contract's form has the time: it does from [`Timestamp::FIRST`] to [`Timestamp::LAST`].
+    pub fn can_be_written(self) -> bool {
+        (Timestamp::FIRST..=Timestamp::LAST).contains(&self)
+    }
+
     /// Reads a date and a time of day with `T` or a space between them.
     pub fn parse(text: &str) -> Result<Timestamp, InvalidTimestamp> {
         // jiff is more generous than the contract: fractions, missing seconds, short years.
@@ -50,7 +66,8 @@ impl Timestamp {
         let format = if text.as_bytes()[10] == b'T' { "%Y-%m-%dT%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
         let civil = DateTime::strptime(format, text).map_err(|_| InvalidTimestamp)?;
         let zoned = civil.to_zoned(TimeZone::UTC).map_err(|_| InvalidTimestamp)?;
-        Ok(Timestamp(zoned.timestamp().as_second()))
+        let parsed = Timestamp(zoned.timestamp().as_second());
+        if parsed.can_be_written() { Ok(parsed) } else { Err(InvalidTimestamp) }
     }
 }
 
@@ -98,6 +115,13 @@ mod tests {
         check("2025-09-19 22:25:05", Some("2025-09-19T22:25:05"));
         check("2024-02-29T00:00:00", Some("2024-02-29T00:00:00"));
         check("1969-12-31T23:59:59", Some("1969-12-31T23:59:59"));
+        check("0001-01-01T00:00:00", Some("0001-01-01T00:00:00"));
+        check("0000-12-31T23:59:59", None);
+        check("-001-01-01T00:00:00", None);
+        check("-0001-01-01T00:00:0", None);
+        check("9999-12-30T22:00:00", Some("9999-12-30T22:00:00"));
+        check("9999-12-30T22:00:01", None);
+        check("9999-12-31T23:59:59", None);
         check("2025-02-29T00:00:00", None);
         check("2025-09-19T22:25:05Z", None);
         check("2025-09-19T22:25", None);

@@ -10,12 +10,20 @@ use crate::{Id, ShortCode, TargetUrl, Timestamp};
 /// The short code and the target are plain text here: a row that somebody wrote past Tern must still be shown,
 /// so that it can be put right. Only what parses becomes a link that is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(description = "A short code and where it leads"))]
 pub struct Url {
     pub id: Id,
     pub user_id: Id,
+    #[cfg_attr(feature = "schema", schema(example = "Lh1hFP"))]
     pub short_code: String,
+    /// Where the redirect goes, as it was given.
+    #[cfg_attr(feature = "schema", schema(example = "https://example.com/hello"))]
     pub original_url: String,
+    #[cfg_attr(feature = "schema", schema(required, example = "Hello"))]
     pub title: Option<String>,
+    /// Whether it redirects; if not, following it is answered 410.
+    #[cfg_attr(feature = "schema", schema(example = true))]
     pub is_active: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

@@ -9,9 +9,13 @@ pub const MAX_TEXT_LEN: usize = 255;
 
 /// A row of `users`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(description = "Somebody who owns links"))]
 pub struct User {
     pub id: Id,
+    #[cfg_attr(feature = "schema", schema(example = "emberorbit96"))]
     pub username: String,
+    #[cfg_attr(feature = "schema", schema(example = "emberorbit96@mail.example"))]
     pub email: String,
     pub created_at: Timestamp,
 }

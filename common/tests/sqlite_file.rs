@@ -4,10 +4,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
-use rusqlite::Connection;
-use tern_common::store::{SqliteStore, Store, StoreError};
+use rusqlite::{Connection, StatementStatus};
+use tern_common::event::EventFilter;
+use tern_common::store::{Page, SqliteStore, Store, StoreError, Total};
 use tern_common::user::{Email, NewUser, Username};
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, Shipped};
 
 fn new_user(name: &str) -> NewUser {
     NewUser { username: Username::parse(name).unwrap(), email: Email::parse(&format!("{name}@mail.example")).unwrap() }
@@ -88,7 +91,7 @@ async fn what_was_written_is_there_after_reopening_and_many_may_open_at_once() {
         task.await.unwrap();
     }
     let reopened = SqliteStore::open(&path).await.unwrap();
-    let page = tern_common::store::Page { number: 1, size: 100 };
+    let page = Page { number: 1, size: 100 };
     assert_eq!(reopened.list_users(page).await.unwrap().rows.len(), 8);
 }
 
@@ -118,4 +121,92 @@ async fn a_deleted_file_is_unavailability_and_no_empty_one_takes_its_place() {
     // The first reader connects only now.
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
     assert!(!path.exists());
+}
+
+/// A database with a link that has a click in each of some hours, and a connection to it past Tern.
+async fn clicked(directory: &Path, hours: u32) -> (SqliteStore, Connection) {
+    let path = directory.join(format!("{hours}.db"));
+    let store = SqliteStore::open(&path).await.unwrap();
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(&format!(
+        "INSERT INTO users VALUES (1, 'ada', 'ada@mail.example', 0);
+         INSERT INTO urls VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);
+         WITH RECURSIVE hours (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM hours WHERE n < {hours})
+         INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+         SELECT 1, 1, 'clicked', n * 3600, '{{}}', 'Firefox', 'news.example' FROM hours"
+    ))
+    .unwrap();
+    (store, db)
+}
+
+#[tokio::test]
+async fn the_network_of_a_client_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, db) = clicked(directory.path(), 1).await;
+    let id = Id::new(1).unwrap();
+    let click = |client: &str| Click {
+        url_id: id,
+        owner_id: id,
+        short_code: "CODE12".to_owned(),
+        original_url: "https://example.com/".to_owned(),
+        at: SystemTime::now(),
+        client: client.parse().ok(),
+        user_agent: None,
+        referrer: None,
+    };
+    let clicks = [click("192.0.2.77/24"), click("2001:db8:7::/48"), click("")];
+    let to = JournalPosition { segment: 0, offset: 1, sequence: 1 };
+    let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks: &clicks, parked: 0 };
+    assert!(matches!(store.ship_clicks(batch).await.unwrap(), Shipped::Taken(_)));
+    let sql = "SELECT group_concat(coalesce(client, ''), ' ') FROM events WHERE id > 1";
+    let kept: String = db.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "192.0.2.0/24 2001:db8:7::/48 ");
+}
+
+/// A link's other hours are not looked through for each event.
+#[tokio::test]
+async fn an_event_goes_for_the_same_work_however_many_hours_its_link_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut steps = Vec::new();
+    for hours in [20, 4_000] {
+        let (_store, db) = clicked(directory.path(), hours).await;
+        let mut delete = db.prepare("DELETE FROM events WHERE id = 10").unwrap();
+        assert_eq!(delete.execute([]).unwrap(), 1);
+        steps.push(delete.get_status(StatementStatus::VmStep));
+    }
+    assert!(steps[1] < steps[0] * 2, "{steps:?}");
+}
+
+/// As in the sqlite3 shell.
+#[tokio::test]
+async fn events_go_with_their_link_or_user_where_foreign_keys_are_not_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, db) = clicked(directory.path(), 300).await;
+    db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    let left = async || {
+        let page = Page { number: 3, size: 100 };
+        let listing = store.list_events(EventFilter::default(), page).await.unwrap();
+        (listing.rows.len(), listing.total)
+    };
+    assert_eq!(left().await, (100, Total::Exactly(300)));
+    db.execute_batch("INSERT INTO users VALUES (2, 'bob', 'bob@mail.example', 0)").unwrap();
+    db.execute_batch("UPDATE events SET user_id = 2 WHERE id = 7; DELETE FROM users WHERE id = 2").unwrap();
+    let rows =
+        |table: &str| -> i64 { db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap() };
+    assert_eq!((rows("events"), left().await), (299, (99, Total::Exactly(299))));
+    db.execute_batch("DELETE FROM urls").unwrap();
+    assert_eq!(left().await, (0, Total::Exactly(0)));
+    assert_eq!((rows("events"), rows("click_counts")), (0, 0));
+    assert_eq!(rows("id_blocks WHERE list = 'events'"), 0);
+}
+
+#[tokio::test]
+async fn an_id_is_never_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, db) = clicked(directory.path(), 1).await;
+    for table in ["users", "urls", "events"] {
+        let refused = db.execute_batch(&format!("UPDATE {table} SET id = 9")).unwrap_err();
+        assert_eq!(refused.to_string(), "an id is never changed", "{table}");
+        db.execute_batch(&format!("UPDATE {table} SET id = id")).unwrap();
+    }
 }

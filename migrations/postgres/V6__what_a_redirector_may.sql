@@ -8,10 +8,12 @@ CREATE FUNCTION lock_urls(ids bigint[]) RETURNS TABLE (id bigint, user_id bigint
 $$;
 
 ALTER FUNCTION events_came() SECURITY DEFINER;
+ALTER FUNCTION count_id_blocks() SECURITY DEFINER;
 
 -- With a path of names that whoever calls cannot prepare.
 DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION lock_urls(bigint[]) SET search_path = pg_catalog, %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION count_id_blocks() SET search_path = pg_catalog, %I, pg_temp', current_schema());
     EXECUTE format('ALTER FUNCTION events_came() SET search_path = pg_catalog, %I, pg_temp', current_schema());
 END $$;

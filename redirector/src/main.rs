@@ -15,7 +15,7 @@ use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
 use tern_common::store::postgres::OpenError;
-use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
 use tern_common::telemetry::{LogConfig, start_log};
 use tern_redirector::Redirector;
 use tern_redirector::config::RedirectorConfig;
@@ -100,6 +100,7 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     log.export(&registry)?;
     let postgres = Arc::new(PostgresStore::new(&config.database)?);
     let store: Arc<dyn Store> = postgres.clone();
+    export_pools(&store, &registry)?;
     let bus = RedisBus::new(&config.redis);
     bus.export(&registry)?;
     let bus: Arc<dyn Bus> = Arc::new(bus);

@@ -11,7 +11,7 @@ pub enum Outcome<'a> {
     /// The link is deactivated.
     Gone,
     NotFound,
-    /// The map does not hold all links yet: nothing can be said of a code that is absent.
+    /// The map is not loaded: nothing can be said of any code.
     NotReady,
     /// This client has missed too often.
     Refused {
@@ -40,15 +40,16 @@ pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'
 
 /// Shows `then` what is to become of a request for `code`. `then` must not yield.
 pub fn decide<R>(map: &LinkMap, code: Option<&str>, then: impl FnOnce(Outcome<'_>) -> R) -> R {
-    // Asked before the look-up: what is absent from the map of before its first load says nothing.
-    let is_loaded = map.is_loaded();
-    let absent = || if is_loaded { Outcome::NotFound } else { Outcome::NotReady };
-    let Some(code) = code else { return then(absent()) };
+    // Asked before the look-up: the map of before its first load says nothing, neither of what it lacks nor of what it has.
+    if !map.is_loaded() {
+        return then(Outcome::NotReady);
+    }
+    let Some(code) = code else { return then(Outcome::NotFound) };
     map.find(code, |link| {
         then(match link {
             Some(link) if link.active => Outcome::Redirect(link),
             Some(_) => Outcome::Gone,
-            None => absent(),
+            None => Outcome::NotFound,
         })
     })
 }
@@ -104,13 +105,14 @@ mod tests {
         for (code, active) in [("CODE12", true), ("GONE12", false)] {
             links.put(&CheckedLink::check(code, "https://example.com/", 1, 1, active).unwrap());
         }
-        // Of a file: others may have come since.
-        writer.fill(links);
+        // Of a file: others may have come since, and these may have changed.
+        writer.replace(links);
+        for code in ["CODE12", "GONE12", "code12"] {
+            assert_eq!(name(Some(code)), "NotReady");
+        }
+        writer.declare_loaded();
         assert_eq!(name(Some("CODE12")), "https://example.com/");
         assert_eq!(name(Some("GONE12")), "Gone");
-        assert_eq!(name(Some("code12")), "NotReady");
-        writer.count_as_loaded();
-        assert_eq!(name(Some("CODE12")), "https://example.com/");
         assert_eq!(name(Some("code12")), "NotFound");
         assert_eq!(name(None), "NotFound");
     }

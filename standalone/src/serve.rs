@@ -10,7 +10,7 @@ use tern_admin::{Access, AppState, Metrics, Serving, Visibility, keep_in_order};
 use tern_common::bus::{Bus, LocalBus, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::process::{self, StopSignals};
-use tern_common::store::{Page, Store};
+use tern_common::store::{Page, Store, WatchedStore, export_pools};
 use tern_common::telemetry::start_log;
 use tern_common::url::UrlFilter;
 use tern_redirector::{Redirector, connections_deadline};
@@ -37,6 +37,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     }
     let registry = Registry::new();
     log.export(&registry)?;
+    export_pools(&store, &registry)?;
     let (bus, cache): (Arc<dyn Bus>, Arc<dyn Cache>) = match &config.redis {
         Some(redis) => {
             let bus = RedisBus::new(redis);
@@ -46,7 +47,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         None => (Arc::new(LocalBus::new()), Arc::new(LocalCache::new())),
     };
     let state = AppState {
-        store: Arc::clone(&store),
+        store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
         bus: Arc::clone(&bus),
         cache,
         visibility: Visibility::start(Arc::clone(&bus)),

@@ -29,9 +29,9 @@ impl Monitor {
     }
 
     /// A Prometheus with the configuration in `configuration`, which looks every second, and raises alerts at once
-    /// whose condition would have to hold for a while.
-    pub fn prometheus(configuration: &Path, targets: &Targets<'_>) -> Monitor {
-        let directory = prometheus_directory(configuration, targets);
+    /// whose condition would have to hold for a while. It asks the admins with `token`.
+    pub fn prometheus(configuration: &Path, targets: &Targets<'_>, token: &str) -> Monitor {
+        let directory = prometheus_directory(configuration, targets, token);
         let path = directory.path().to_owned();
         Monitor::start("prometheus", "prometheus", directory, |port| {
             vec![
@@ -117,11 +117,11 @@ impl Monitor {
     }
 }
 
-/// A copy of a configuration of Prometheus, with other targets and shorter times.
+/// A copy of a configuration of Prometheus, with other targets, shorter times and a token for the admins.
 ///
 /// # Panics
 /// If a target belongs into a file that is not there.
-pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>) -> TempDir {
+pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>, token: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut copy = Command::new("cp");
     let copied = copy.arg("-r").arg(configuration.join(".")).arg(directory.path()).status().unwrap();
@@ -141,8 +141,7 @@ pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>) -> Temp
         assert!(file.exists(), "{}", file.display());
         fs::write(file, format!("- targets: {addresses:?}\n")).unwrap();
     }
-    // Open on loopback, an admin asks for no token.
-    fs::write(path("admin-token"), "").unwrap();
+    fs::write(path("admin-token"), token).unwrap();
     directory
 }
 

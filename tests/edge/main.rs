@@ -12,6 +12,7 @@ mod conformance;
 mod vectors;
 
 mod failing;
+mod files;
 mod limits;
 mod listener;
 mod malformed;
@@ -33,9 +34,10 @@ fn site_of(fleet: &Fleet) -> Site {
     Site { redirectors, admins: vec![fleet.admin.addresses[0].clone()], is_behind_proxy: false }
 }
 
-/// A fleet that believes its nginx.
+/// A fleet that believes its nginx, and whose API asks for a token.
 async fn set(links: usize) -> (Fleet, Nginx) {
-    let fleet = Fleet::start(links, &[("TRUSTED_PROXIES", "127.0.0.1"), ("ADMIN_AUTH", "none")]).await;
+    let mut fleet = Fleet::start(links, &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    fleet.close_api();
     let nginx = Nginx::start(&configuration(), &site_of(&fleet));
     (fleet, nginx)
 }

@@ -17,7 +17,7 @@ fn passes(name: &str, arguments: &[&str], directory: &Path) {
 
 #[test]
 fn promtool_finds_no_fault() {
-    let directory = prometheus_directory(&prometheus(), &[]);
+    let directory = prometheus_directory(&prometheus(), &[], "");
     passes("promtool", &["check", "config", "prometheus.yml"], directory.path());
     // The rules as they are, with their own times.
     passes("promtool", &["check", "rules", "rules/tern.yml"], &prometheus());

@@ -21,8 +21,11 @@ mod lists;
 mod load;
 #[path = "../all/logs.rs"]
 mod logs;
+#[path = "../all/pools.rs"]
+mod pools;
 #[path = "../all/products.rs"]
 mod products;
+mod schemathesis;
 #[path = "../all/stats.rs"]
 mod stats;
 #[path = "../all/support/mod.rs"]

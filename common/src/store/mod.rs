@@ -10,13 +10,18 @@ use async_trait::async_trait;
 
 mod cursor;
 mod load;
+mod pools;
 pub mod postgres;
+mod referrer_budget;
 pub mod sqlite;
+mod watched;
 
 pub use cursor::{Cursor, InvalidCursor, Mark};
 pub use load::{Batches, Load, LoadError, Loaded, Numbered};
+pub use pools::{PoolStatus, export_pools};
 pub use postgres::{PostgresConfig, PostgresStore};
 pub use sqlite::SqliteStore;
+pub use watched::WatchedStore;
 
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::link::LinkRow;
@@ -189,7 +194,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::UsernameTaken`], [`StoreError::EmailTaken`].
     async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>>;
-    /// Deletes a user with the events recorded under it, and with `cascade` its urls and theirs.
+    /// Deletes a user with the events recorded under it, and with `cascade` its urls and theirs,
+    /// as [`Store::delete_url`] does.
     ///
     /// # Errors
     /// [`StoreError::UserOwnsUrls`] without `cascade`.
@@ -206,7 +212,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
     /// Changes the url and records its `updated` event; an empty change does neither.
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>>;
-    /// Deletes the url and its events.
+    /// Deletes the url and its events, in one transaction. If the events are more than 50,000, most of them go before, in
+    /// parts that are each committed, and the link is served until the last part: that takes longer than two seconds,
+    /// some tens of thousands of events a second, and a call that was cut short is repeated and goes on from there.
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>>;
 
     /// # Errors
@@ -255,4 +263,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Loads the rows of one file in one transaction: all of them or none.
     async fn load(&self, load: Load) -> Result<Loaded, LoadError>;
+
+    /// How full its pools of connections are, now.
+    fn pools(&self) -> Vec<PoolStatus>;
 }

@@ -1,5 +1,6 @@
 //! The form of a log entry:
-//! `{"timestamp":"2026-04-04 22:43:09,858","level":"INFO","logger":"app","message":"...", fields}`.
+//! `{"timestamp":"2026-04-04 22:43:09,858","level":"INFO","logger":"app","message":"...", fields}`,
+//! the fields of the entry and then those of the spans around it.
 
 use std::fmt;
 
@@ -8,8 +9,9 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// The longest value of a field, in bytes; a path or a header can be as long as a client likes.
@@ -23,7 +25,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
@@ -35,7 +37,25 @@ where
             json(event.metadata().target()),
             json(&fields.message),
         )?;
-        writeln!(writer, "{}}}", fields.others)
+        writer.write_str(&fields.others)?;
+        for span in context.event_scope().into_iter().flat_map(|spans| spans.from_root()) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                writer.write_str(fields)?;
+            }
+        }
+        writeln!(writer, "}}")
+    }
+}
+
+/// The form in which the fields of a span are kept: as they are to stand in an entry.
+#[derive(Debug)]
+pub(super) struct SpanFields;
+
+impl<'writer> FormatFields<'writer> for SpanFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut read = Fields::default();
+        fields.record(&mut read);
+        writer.write_str(&read.others)
     }
 }
 
@@ -120,15 +140,19 @@ mod tests {
     fn an_entry_is_one_line_of_json_whatever_is_logged() {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let layer =
-            tracing_subscriber::fmt::layer().event_format(JsonFormat).with_writer(move || -> Buffer { writer.clone() });
+        let layer = tracing_subscriber::fmt::layer().event_format(JsonFormat).fmt_fields(SpanFields);
+        let layer = layer.with_writer(move || -> Buffer { writer.clone() });
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(target: "app", path = "/\"a\nb", status = 404, duration_ms = 4.07, "request finished");
             tracing::info!(long = "é".repeat(1000), "x");
+            let outer = tracing::error_span!("request", request_id = "a\"b", trace_id = "1");
+            let inner = outer.in_scope(|| tracing::error_span!("part", number = 7));
+            inner.in_scope(|| tracing::info!(own = true, "y"));
+            tracing::info!("z");
         });
         let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         let entries: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(entries.len(), 2);
+        assert_eq!(entries.len(), 4);
         assert_eq!(entries[0]["level"], "WARNING");
         assert_eq!(entries[0]["logger"], "app");
         assert_eq!(entries[0]["message"], "request finished");
@@ -137,5 +161,10 @@ mod tests {
         assert_eq!(entries[0]["duration_ms"], 4.07);
         assert_eq!(entries[0]["timestamp"].as_str().unwrap().len(), "2026-04-04 22:43:09,858".len());
         assert_eq!(entries[1]["long"].as_str().unwrap().len(), 1024);
+        assert_eq!(
+            text.lines().nth(2).unwrap().split_once(r#""message":"#).unwrap().1,
+            r#""y","own":true,"request_id":"a\"b","trace_id":"1","number":7}"#
+        );
+        assert!(text.ends_with("\"message\":\"z\"}\n"), "{text}");
     }
 }

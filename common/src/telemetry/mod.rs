@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::writer::MakeWriterExt;
 use tracing_subscriber::prelude::*;
 
 use crate::config::Reader;
-use json::JsonFormat;
+use json::{JsonFormat, SpanFields};
 use log_file::LogFile;
 pub use log_file::tail;
 
@@ -99,7 +99,8 @@ pub fn start_log(config: &LogConfig) -> io::Result<Log> {
     let dropped = [file.error_counter(), stdout.error_counter()];
     // may writes two lines for each connection at level info.
     let filter = EnvFilter::new(format!("{},may=warn,generator=warn", config.level));
-    let layer = tracing_subscriber::fmt::layer().event_format(JsonFormat).with_writer(stdout.and(file));
+    let layer = tracing_subscriber::fmt::layer().event_format(JsonFormat).fmt_fields(SpanFields);
+    let layer = layer.with_writer(stdout.and(file));
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
     Ok(Log { lost, dropped, _writers: [file_guard, stdout_guard] })
 }

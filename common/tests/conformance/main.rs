@@ -9,6 +9,7 @@ mod store;
 mod store_clicks;
 mod store_feed;
 mod store_loading;
+mod store_pages;
 mod store_stats;
 mod store_tokens;
 
@@ -46,6 +47,11 @@ conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
     products_are_listed_by_id,
 ]);
 
+conformance!(store_pages over sqlite_pages = sqlite, postgres_pages = postgres: [
+    pages_are_those_of_a_sorted_set_whatever_came_and_went,
+    pages_of_links_and_events_follow_what_goes_with_a_user,
+]);
+
 conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgres: [
     clicks_become_events_and_orphans_are_counted,
     a_batch_is_taken_once,
@@ -63,6 +69,7 @@ conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: 
     a_popular_link_goes_with_all_of_its_events,
     a_series_has_the_hours_or_days_of_its_range,
     the_most_frequent_are_told_first,
+    beyond_many_hosts_in_a_day_referrers_are_counted_as_one,
     old_events_are_forgotten_and_nothing_else,
     many_old_events_are_forgotten_in_parts,
 ]);

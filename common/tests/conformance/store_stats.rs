@@ -170,6 +170,22 @@ pub async fn the_most_frequent_are_told_first(store: &dyn Store) {
     assert_eq!(values(&stats.referrers)[..3], [("site17.example", 3), ("site00.example", 1), ("site01.example", 1)]);
 }
 
+/// Else whoever clicks could make rows without end.
+pub async fn beyond_many_hosts_in_a_day_referrers_are_counted_as_one(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let followed = url(store, owner, "CODE12").await.id;
+    let from = |n: usize| Click { referrer: Some(format!("https://site{n:03}.example/")), ..click(followed, owner) };
+    for (journal, hosts) in [(1, 0..150), (2, 100..300)] {
+        ship(store, journal, &hosts.map(from).collect::<Vec<_>>()).await;
+    }
+    let told = stats(store, followed, ALWAYS).await;
+    assert_eq!(values(&told.referrers)[..2], [("Other", 250), ("site000.example", 1)]);
+    check_total(store, followed, 350).await;
+    // Counted out as they were counted in.
+    assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), 350);
+    assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
+}
+
 pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn Store) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let owner = user(store, "ada").await.id;

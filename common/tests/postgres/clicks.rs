@@ -43,6 +43,20 @@ async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], b
     state.map_or((0, 0), |state| (state.recorded, state.orphaned))
 }
 
+#[tokio::test]
+async fn the_network_of_a_client_is_kept() {
+    let (store, config) = store(Postgres::shared()).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "CODE12").await;
+    let from = |client: &str| Click { client: client.parse().ok(), ..click(Id::new(1).unwrap(), owner) };
+    let clicks = [from("192.0.2.0/24"), from("2001:db8:7::/48"), from("192.0.2.77/24"), from("")];
+    assert_eq!(ship_all(&store, JournalId(1), &clicks, 1).await, (4, 0));
+    let sql = "SELECT coalesce(client::text, '') FROM events WHERE event_type = 'clicked' ORDER BY id";
+    let rows = connect(&config).await.query(sql, &[]).await.unwrap();
+    let kept: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(kept, ["192.0.2.0/24", "2001:db8:7::/48", "192.0.2.0/24", ""]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_and_users_that_go_meanwhile_fail_no_batch_and_leave_no_orphan() {
     let (store, config) = store(Postgres::shared()).await;

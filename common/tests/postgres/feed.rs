@@ -7,7 +7,7 @@ use tern_testkit::postgres::{Options, Postgres};
 use tokio_postgres::Client;
 
 use crate::replica::Replica;
-use crate::{check_unavailable, config, connect, eventually, store, url, user};
+use crate::{check_unavailable, config, connect, eventually, patient_store, store, url, user};
 
 /// What `replica` holds is what is committed, once the database is back.
 async fn check_catches_up(replica: &mut Replica, store: &PostgresStore, other: &Client) {
@@ -213,7 +213,7 @@ async fn a_clone_of_a_database_is_another_history() {
 
 #[tokio::test]
 async fn a_delta_of_very_many_changes_is_refused() {
-    let (store, config) = store(Postgres::shared()).await;
+    let (store, config) = patient_store(Postgres::shared()).await;
     user(&store, "ada").await;
     let cursor = store.snapshot().await.unwrap().cursor;
     let many = "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)

@@ -37,6 +37,13 @@ async fn store(server: &Postgres) -> (PostgresStore, PostgresConfig) {
     (PostgresStore::open(&config).await.unwrap(), config)
 }
 
+/// A store that waits for statements for as long as a slow machine takes for them.
+async fn patient_store(server: &Postgres) -> (PostgresStore, PostgresConfig) {
+    let patience = Duration::from_secs(60);
+    let config = PostgresConfig { statement_timeout: patience, request_timeout: patience, ..config(server).await };
+    (PostgresStore::open(&config).await.unwrap(), config)
+}
+
 /// A connection past Tern.
 async fn connect(config: &PostgresConfig) -> Client {
     let (client, connection) = tokio_postgres::connect(&config.url, NoTls).await.unwrap();

@@ -1,14 +1,16 @@
 //! The table of events: its partitions, its references without foreign keys, its counts, and how it came to be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::event::EventFilter;
 use tern_common::store::{Page, Store, Total};
-use tern_common::{Per, StatsRange, Timestamp};
+use tern_common::{Id, Per, StatsRange, Timestamp};
 use tern_testkit::postgres::Postgres;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
-use crate::{connect, store, url, user};
+use crate::{connect, eventually, patient_store, store, url, user};
 
 const PAGE: Page = Page { number: 1, size: 1 };
 
@@ -76,6 +78,21 @@ async fn every_id_has_a_partition_and_old_partitions_go() {
     assert_eq!(number(&db, "SELECT pg_relation_size('events_0')").await, 0);
 }
 
+/// Forgetting may take hours, and ids go on meanwhile.
+#[tokio::test]
+async fn partitions_are_made_while_another_process_forgets_events() {
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let forgetting = i64::from_be_bytes(*b"TERNFRGT");
+    db.batch_execute(&format!("SELECT pg_advisory_lock({forgetting})")).await.unwrap();
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "AAAAAA").await;
+    db.batch_execute("UPDATE events SET timestamp = now() - interval '9 days'").await.unwrap();
+    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), 0, "the other does");
+    store.keep_up().await.unwrap();
+    assert_eq!(partitions(&db).await.len(), 3);
+}
+
 #[tokio::test]
 async fn no_event_is_of_nothing_whoever_writes_it() {
     let (store, config) = store(Postgres::shared()).await;
@@ -112,7 +129,7 @@ async fn no_event_is_of_nothing_whoever_writes_it() {
                                 ON CONFLICT (username) DO UPDATE SET email = excluded.email RETURNING id",
         )
         .await;
-        let row = store.find_user(tern_common::Id::new(user).unwrap()).await.unwrap().unwrap();
+        let row = store.find_user(Id::new(user).unwrap()).await.unwrap().unwrap();
         url(&store, row.id, "DDDDDD").await;
     }
 }
@@ -134,10 +151,16 @@ async fn a_database_of_before_is_carried_over() {
          FROM generate_series(1, 3000) AS n;
          SELECT setval('events_id_seq', 30000000)",
         include_str!("../../../migrations/postgres/V3__events_for_volume.sql"),
+        include_str!("../../../migrations/postgres/V4__blocks_of_ids.sql"),
     ];
     for migration in migrations {
-        db.batch_execute(migration).await.unwrap();
+        // In one transaction, as a migration is run.
+        db.batch_execute(&format!("BEGIN; {migration}; COMMIT")).await.unwrap();
     }
+    let page = "WITH place AS (SELECT * FROM find_place('events', 2500))
+                SELECT id FROM events WHERE id >= (SELECT first_id FROM place)
+                ORDER BY id LIMIT 1 OFFSET (SELECT to_skip FROM place)";
+    assert_eq!(number(&db, page).await, 25_010_000);
     let totals = "SELECT row_total('events', '') + row_total('events', 'event_type=clicked')";
     assert_eq!(number(&db, totals).await, 4500);
     assert_eq!(number(&db, "SELECT count(*) FROM events").await, 3000);
@@ -150,6 +173,94 @@ async fn a_database_of_before_is_carried_over() {
     db.batch_execute("DELETE FROM urls").await.unwrap();
     assert_eq!(number(&db, "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM click_counts)").await, 0);
     assert_eq!(number(&db, totals).await, 0);
+}
+
+/// A link's other hours are not looked through for an event that goes.
+#[tokio::test]
+async fn counts_of_nothing_are_found_by_their_keys() {
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "AAAAAA").await;
+    db.batch_execute(
+        "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+         SELECT 1, 1, 'clicked', timestamptz '2025-01-01 00:00:00Z' + n * interval '1 hour', '{}', 'Firefox', 'a.example'
+         FROM generate_series(1, 5000) AS n;
+         ANALYZE",
+    )
+    .await
+    .unwrap();
+    let counts = "SELECT count(*) FROM click_counts";
+    assert_eq!(number(&db, counts).await, 10_000);
+    let read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'click_counts'";
+    db.batch_execute("BEGIN").await.unwrap();
+    let before = number(&db, read).await;
+    db.batch_execute("DELETE FROM events WHERE id = 2500").await.unwrap();
+    let read = number(&db, read).await - before;
+    assert!(read < 100, "{read} counts were read");
+    assert_eq!(number(&db, counts).await, 9_998);
+}
+
+#[tokio::test]
+async fn an_id_is_never_changed() {
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "AAAAAA").await;
+    for table in ["users", "urls"] {
+        let refused = db.batch_execute(&format!("UPDATE {table} SET id = 9")).await.unwrap_err();
+        assert_eq!(refused.code(), Some(&SqlState::FOREIGN_KEY_VIOLATION), "{refused}");
+        db.batch_execute(&format!("UPDATE {table} SET id = id")).await.unwrap();
+    }
+    db.batch_execute("UPDATE events SET id = 700").await.unwrap();
+    let blocks = "SELECT sum(n) FROM id_block_deltas WHERE (list, bits, block) = ('events', 8, 700 >> 8)";
+    assert_eq!(number(&db, blocks).await, 1);
+}
+
+/// How many of the database's connections wait for a lock.
+async fn waiting(db: &Client, expected: i64) {
+    eventually(async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let found = number(db, sql).await;
+        if found == expected { Ok(()) } else { Err(found) }
+    })
+    .await;
+}
+
+/// One has a link and wants its events, the other has the events and wants the link's counts: neither could go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_events_are_forgotten_while_their_link_is_deleted() {
+    // Here the link's deletion waits for this test, however slow the machine is.
+    let (store, config) = patient_store(Postgres::shared()).await;
+    let (store, db, other) = (Arc::new(store), connect(&config).await, connect(&config).await);
+    let owner = user(&*store, "ada").await.id;
+    url(&*store, owner, "AAAAAA").await;
+    url(&*store, owner, "BBBBBB").await;
+    db.batch_execute(
+        "INSERT INTO events (url_id, user_id, event_type, timestamp, details)
+         SELECT 1 + n % 2, 1, 'clicked', now() - interval '9 days', '{}' FROM generate_series(1, 100) AS n",
+    )
+    .await
+    .unwrap();
+    db.batch_execute("BEGIN; SELECT FROM click_counts FOR UPDATE").await.unwrap();
+    let deleting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.delete_url(Id::new(1).unwrap()).await }
+    });
+    waiting(&other, 1).await;
+    let forgetting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.forget_events(Duration::from_secs(86_400)).await }
+    });
+    waiting(&other, 2).await;
+    db.batch_execute("COMMIT").await.unwrap();
+    assert!(deleting.await.unwrap().unwrap().is_some());
+    // Those of the other link, and perhaps of this one: whichever came first.
+    let forgotten = forgetting.await.unwrap().unwrap();
+    assert!([50, 100].contains(&forgotten), "{forgotten}");
+    assert_eq!(number(&other, "SELECT count(*) FROM click_counts").await, 0);
+    assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(1));
 }
 
 /// No plan of a page or an event looks at more than it shows, once there are many.
@@ -174,6 +285,6 @@ async fn pages_are_read_from_indexes() {
         assert!(!plan.contains("Sort") && !plan.contains("Seq Scan on events_0 "), "{condition}: {plan}");
     }
     let range = StatsRange { from: Timestamp::ago(Duration::from_secs(7200)), to: Timestamp::LAST, per: Per::Day };
-    let stats = store.click_stats(tern_common::Id::new(1).unwrap(), range).await.unwrap().unwrap();
+    let stats = store.click_stats(Id::new(1).unwrap(), range).await.unwrap().unwrap();
     assert_eq!(stats.series.iter().map(|(_, clicks)| clicks).sum::<u64>(), 15_000);
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
+use super::file::Stored;
 use super::{Replica, count, file};
 
 impl Replica {
-    /// Serves what was kept from last time, if there is anything: old links are better than none. What is absent from it
-    /// may have come since, which the store is asked first.
-    pub(super) async fn read_file(&mut self) {
-        let Some(path) = self.config.file.clone() else { return };
+    /// Reads what was kept from last time, if there is anything. It is not served yet.
+    pub(super) async fn read_file(&mut self) -> Option<Stored> {
+        let path = self.config.file.clone()?;
         match spawn_blocking({
             let path = path.clone();
             move || file::read(&path)
@@ -19,17 +19,9 @@ impl Replica {
         .await
         {
             Ok(Ok(Some(stored))) => {
-                tracing::info!(
-                    links = stored.links.len(),
-                    rejected = stored.rejected,
-                    "serving from the snapshot file"
-                );
                 self.metrics.rejected_rows.inc_by(stored.rejected);
-                // Millions of links take their time, and this thread has other tasks.
-                tokio::task::block_in_place(|| self.writer.fill(stored.links));
-                self.metrics.links.set(count(self.writer.map().len()));
-                self.freshness.mark_kept(stored.equal_at);
-                self.cursor = Some(stored.cursor);
+                self.cursor = Some(stored.cursor.clone());
+                return Some(stored);
             }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
@@ -38,6 +30,17 @@ impl Replica {
             }
             Err(error) => tracing::error!(%error, "the snapshot file could not be read"),
         }
+        None
+    }
+
+    /// Puts what was kept into the map.
+    pub(super) fn adopt(&mut self, stored: Option<Stored>) {
+        let Some(stored) = stored else { return };
+        tracing::info!(links = stored.links.len(), rejected = stored.rejected, "going on from the snapshot file");
+        // Millions of links take their time, and this thread has other tasks.
+        tokio::task::block_in_place(|| self.writer.replace(stored.links));
+        self.metrics.links.set(count(self.writer.map().len()));
+        self.freshness.mark_kept(stored.equal_at);
     }
 
     /// Begins to write the file, if anything changed since it was begun last.

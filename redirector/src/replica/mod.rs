@@ -33,6 +33,10 @@ use crate::metrics::ReplicaMetrics;
 /// How often the snapshot file is written, if anything changed: what a restart without a store is behind at most.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How long a start from the file waits for what came since: a code that is not in the file may exist by now, and one
+/// that is may lead elsewhere. A store that is away is not waited for any longer.
+const WAIT_FOR_STORE: Duration = Duration::from_secs(1);
+
 /// How a replica keeps what it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaConfig {
@@ -77,7 +81,9 @@ impl Replica {
 
     /// Follows the store until `stop` says so.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        self.read_file().await;
+        let mut kept = self.read_file().await;
+        let mut is_kept_back = kept.is_some();
+        let serve_anyway_at = tokio::time::Instant::now() + WAIT_FOR_STORE;
         let mut core = Core::new(Pace::default(), self.cursor.is_none(), rand::random(), Instant::now());
         let mut subscription: Option<Box<dyn Subscription>> = None;
         let mut subscribing = None;
@@ -118,7 +124,20 @@ impl Replica {
                 }),
                 (asked, fetched) = present(&mut fetching) => {
                     fetching = None;
-                    Some(self.apply(asked, fetched))
+                    self.adopt(kept.take());
+                    let event = self.apply(asked, fetched);
+                    if is_kept_back && !matches!(event, Event::DeltaApplied { more: true, .. }) {
+                        is_kept_back = false;
+                        self.writer.declare_loaded();
+                    }
+                    Some(event)
+                }
+                () = tokio::time::sleep_until(serve_anyway_at), if is_kept_back => {
+                    self.adopt(kept.take());
+                    is_kept_back = false;
+                    // Old links are better than none.
+                    self.writer.declare_loaded();
+                    None
                 }
                 compared = present(&mut comparing) => {
                     comparing = None;
@@ -241,7 +260,6 @@ impl Replica {
             Ok(Fetched::Snapshot { links, rejected, cursor }) => {
                 self.metrics.rejected_rows.inc_by(rejected);
                 if self.is_suspicious_loss(links.len()) {
-                    self.go_by_what_is_kept();
                     return Event::SnapshotRefused;
                 }
                 tracing::info!(links = links.len(), rejected, "every link was loaded");
@@ -273,7 +291,6 @@ impl Replica {
                 });
                 self.cursor = Some(cursor);
                 if !more {
-                    self.writer.count_as_loaded();
                     self.seen_until = Some(asked.since);
                     self.freshness.mark(asked.at);
                     if asked.ends_audit {
@@ -290,19 +307,11 @@ impl Replica {
             Err(error) => {
                 tracing::warn!(%error, "the store did not answer; redirects go on from what is loaded");
                 self.metrics.store_failures.inc();
-                self.go_by_what_is_kept();
                 return Event::StoreFailed;
             }
         };
         self.metrics.links.set(count(self.writer.map().len()));
         event
-    }
-
-    /// The store tells nothing newer for now: what the snapshot file held, if there was one, is all that is known.
-    fn go_by_what_is_kept(&mut self) {
-        if self.cursor.is_some() {
-            self.writer.count_as_loaded();
-        }
     }
 
     /// Notes how long it took from a commit until now, when the change is served.

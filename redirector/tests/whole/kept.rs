@@ -37,6 +37,34 @@ async fn a_restart_serves_from_the_file_while_the_store_is_away() {
     assert_eq!(scene.metric(&redirector, "tern_replica_snapshots_total").await, 0.0, "a delta was enough");
 }
 
+/// A file may be a minute old. Until the store has said what came since, or was waited for long enough, an absent code
+/// says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_since_the_file_was_written_is_no_wrong_404() {
+    let mut scene = Scene::set().await;
+    scene.insert("CODE12").await;
+    let redirector = scene.start().await;
+    redirector.loaded().await;
+    drain(redirector).await;
+    scene.insert("CODE34").await;
+
+    scene.store = Arc::new(SqliteStore::open(&scene.database()).await.unwrap());
+    let lock = lock_out(&scene.database());
+    let redirector = scene.start().await;
+    let fast = redirector.local_addr();
+    for _ in 0..20 {
+        assert_eq!(scene.status(fast, "/CODE34").await.0, 503);
+    }
+    drop(lock);
+    eventually("it is served", async || {
+        let status = scene.status(fast, "/CODE34").await.0;
+        assert_ne!(status, 404);
+        status == 302
+    })
+    .await;
+    assert_eq!(scene.metric(&redirector, "tern_replica_snapshots_total").await, 0.0, "a delta was enough");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_is_there_soon_after_the_first_load() {
     let scene = Scene::set().await;

@@ -17,5 +17,6 @@ mod first_light;
 mod follow;
 mod loading;
 mod read_your_writes;
+mod request_names;
 mod support;
 mod tokens;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod doubles;
+mod schemathesis;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,11 +11,12 @@ use std::time::Duration;
 
 pub use answer::Answer;
 pub use doubles::{AbsentBus, AbsentCache, FragileBus, PanickingCache};
+pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
 use tern_admin::{Access, AdminConfig, AppState, Metrics, Serving, Visibility};
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
-use tern_common::store::Store;
+use tern_common::store::{Store, WatchedStore, export_pools};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -69,8 +71,9 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     if setup.without_database {
         database.take_away();
     }
+    export_pools(&store, &registry).unwrap();
     let state = AppState {
-        store: Arc::clone(&store),
+        store: Arc::new(WatchedStore::new(Arc::clone(&store), setup.config.slow_query)),
         visibility: Visibility::start(Arc::clone(&setup.bus)),
         bus: setup.bus,
         cache: setup.cache,

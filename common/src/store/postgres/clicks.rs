@@ -8,19 +8,25 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
+use super::columns::Network;
 use super::connections::Connections;
 use super::{error, query};
 use crate::event::{Details, EventType};
 use crate::store::Result;
+use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
-pub(super) async fn ship(connections: &Connections, batch: ClickBatch<'_>) -> Result<Shipped> {
+pub(super) async fn ship(
+    connections: &Connections,
+    referrers: &ReferrerBudget,
+    batch: ClickBatch<'_>,
+) -> Result<Shipped> {
     connections
         .ship(async |db| {
             if !moved(db, batch).await? {
                 return Ok(Shipped::Elsewhere(find_journals(db, &[batch.journal]).await?.into_iter().flatten().next()));
             }
-            let recorded = if batch.clicks.is_empty() { 0 } else { record(db, batch).await? };
+            let recorded = if batch.clicks.is_empty() { 0 } else { record(db, referrers, batch).await? };
             let orphaned = batch.clicks.len() as u64 - recorded;
             let sql = "UPDATE click_journals
                        SET recorded = recorded + $2, orphaned = orphaned + $3, parked = parked + $4 WHERE journal = $1
@@ -58,23 +64,24 @@ async fn moved(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
 }
 
 /// Copies the clicks whose links are there, and tells how many those are.
-async fn record(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<u64> {
+async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<u64> {
     let owners = lock_links(db, batch.clicks).await?;
     if owners.is_empty() {
         return Ok(0);
     }
-    let sql = "COPY events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+    let sql = "COPY events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
                FROM STDIN (FORMAT BINARY)";
-    let types = [Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::JSON, Type::TEXT, Type::TEXT];
+    let types = [Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::JSON, Type::TEXT, Type::TEXT, Type::CIDR];
     let copy = db.copy_in(&db.prepare_cached(sql).await?).await?;
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
     for click in batch.clicks {
         // The owner is the one whom the url names: the row that must be there.
         let Some(owner) = owners.get(&click.url_id) else { continue };
         let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
-        let ClickSource { browser, referrer } = ClickSource::of_click(click);
+        let ClickSource { browser, referrer } = referrers.source_of(click);
+        let client = click.client.map(Network);
         let values: query::Values<'_> =
-            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &browser, &referrer];
+            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &browser, &referrer, &client];
         writer.as_mut().write(values).await?;
     }
     Ok(writer.finish().await?)

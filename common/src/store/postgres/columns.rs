@@ -1,7 +1,9 @@
 //! How our types stand in PostgreSQL's columns, in the binary form of its protocol.
 
 use std::error::Error;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
@@ -69,6 +71,29 @@ impl FromSql<'_> for Price {
     }
 
     accepts!(INT8);
+}
+
+/// A network, as `cidr`. Its binary form is not in the manual: `network_send` in PostgreSQL's `network.c`.
+#[derive(Debug)]
+pub(super) struct Network(pub(super) IpNet);
+
+impl ToSql for Network {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        const IS_CIDR: u8 = 1;
+        let mut put = |family: u8, address: &[u8]| {
+            out.extend_from_slice(&[family, self.0.prefix_len(), IS_CIDR, address.len() as u8]);
+            out.extend_from_slice(address);
+        };
+        // PostgreSQL numbers the families itself, and refuses bits behind the prefix.
+        match self.0.network() {
+            IpAddr::V4(address) => put(2, &address.octets()),
+            IpAddr::V6(address) => put(3, &address.octets()),
+        }
+        Ok(IsNull::No)
+    }
+
+    accepts!(CIDR);
+    to_sql_checked!();
 }
 
 /// Texts that are checked before they come here.

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError, Runtime};
 
 use super::open::{OpenError, PostgresConfig};
-use crate::store::{Result, StoreError};
+use crate::store::{PoolStatus, Result, StoreError};
 
 /// How long nobody tries to connect after one who could not: a server that comes back meets one try a second of each
 /// process, and not all that wait for it.
@@ -74,6 +74,17 @@ impl Connections {
             long_statement_timeout: config.long_statement_timeout,
             failed_at: Arc::default(),
         })
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        let status = self.pool.status();
+        PoolStatus {
+            pool: "connections",
+            size: status.size,
+            available: status.available,
+            waiting: status.waiting,
+            max: status.max_size,
+        }
     }
 
     /// Does `work` on a connection, and answers in time.

@@ -58,13 +58,23 @@ pub(super) async fn are_many(db: &ClientWrapper, column: &'static str, id: Id) -
 }
 
 /// Deletes the first events of a url or a user; false if there were fewer than make up a part.
-pub(super) async fn delete_part(db: &ClientWrapper, column: &'static str, id: Id) -> Result<bool> {
+pub(super) async fn delete_part(db: &mut ClientWrapper, column: &'static str, id: Id) -> Result<bool> {
     let part = MANY / 2;
+    let transaction = db.transaction().await?;
     let last = format!("SELECT id FROM events WHERE {column} = $1 ORDER BY id LIMIT 1 OFFSET $2");
-    let Some(last) = query::row(db, &last, &[&id, &part]).await? else { return Ok(false) };
+    let last = transaction.query_opt(&transaction.prepare_cached(&last).await?, &[&id, &part]).await?;
+    let Some(last) = last else { return Ok(false) };
+    let last: Id = last.try_get(0)?;
+    // Their urls first, in the order of ids, as whoever deletes one does.
+    let lock = format!(
+        "SELECT FROM urls WHERE id IN (SELECT url_id FROM events WHERE {column} = $1 AND id <= $2)
+         ORDER BY id FOR KEY SHARE"
+    );
+    transaction.execute(&transaction.prepare_cached(&lock).await?, &[&id, &last]).await?;
     // By a bound, so that partitions beyond it are not looked at.
     let delete = format!("DELETE FROM events WHERE {column} = $1 AND id <= $2");
-    query::execute(db, &delete, &[&id, &last.try_get::<_, Id>(0)?]).await?;
+    transaction.execute(&transaction.prepare_cached(&delete).await?, &[&id, &last]).await?;
+    transaction.commit().await?;
     Ok(true)
 }
 

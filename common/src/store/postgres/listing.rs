@@ -1,4 +1,6 @@
 //! One page of a table, by id, and how many rows there are in all: one statement, so of one moment.
+//!
+//! A page of a whole list costs the same wherever it lies; that of a filter costs what the rows before it do.
 
 use std::fmt;
 
@@ -90,8 +92,12 @@ impl List {
         let (table, columns) = (self.table, self.columns);
         let conditions: Vec<String> =
             self.filters.iter().zip(3..).map(|(filter, n)| format!("{} = ${n}", filter.column)).collect();
-        let conditions =
-            if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+        let conditions = conditions.join(" AND ");
+        let (place, conditions) = if conditions.is_empty() {
+            ("find_place($3, $2)", "id >= (SELECT first_id FROM place)".to_owned())
+        } else {
+            ("(VALUES ($2::bigint)) AS beginning (to_skip)", conditions)
+        };
         let total = if is_counted {
             let (list, filter) = (self.filters.len() + 3, self.filters.len() + 4);
             format!(
@@ -103,15 +109,15 @@ impl List {
             let counted = Total::COUNTED + 1;
             format!(
                 "SELECT count(*) AS total, 0::bigint AS deltas
-                 FROM (SELECT FROM {table} {conditions} LIMIT {counted}) AS counted"
+                 FROM (SELECT FROM {table} WHERE {conditions} LIMIT {counted}) AS counted"
             )
         };
         // A page past an exact total is empty without a look at the rows before it.
         format!(
-            "WITH total AS MATERIALIZED ({total}), page AS (
-                 SELECT {columns} FROM {table} {conditions} ORDER BY id
+            "WITH total AS MATERIALIZED ({total}), place AS MATERIALIZED (SELECT * FROM {place}), page AS (
+                 SELECT {columns} FROM {table} WHERE {conditions} ORDER BY id
                  LIMIT (SELECT CASE WHEN $2::bigint < total OR total > {counted} THEN $1::bigint ELSE 0 END FROM total)
-                 OFFSET $2::bigint
+                 OFFSET (SELECT to_skip FROM place)
              )
              SELECT page.*, total, deltas FROM total LEFT JOIN page ON true ORDER BY page.id",
             counted = if is_counted { u64::MAX >> 1 } else { Total::COUNTED },

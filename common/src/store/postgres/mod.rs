@@ -33,7 +33,10 @@ pub use open::{OpenError, PostgresConfig, migrate};
 
 use self::connections::Connections;
 use self::listing::Listed;
-use super::{Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, Result, Snapshot, Store};
+use super::referrer_budget::ReferrerBudget;
+use super::{
+    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
+};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::token::{NewToken, Token, TokenName};
@@ -49,6 +52,7 @@ const MANY_DELTAS: u64 = 100;
 pub struct PostgresStore {
     connections: Connections,
     feed: changes::Feed,
+    referrers: ReferrerBudget,
     /// Whether a task of ours folds deltas into totals: set by whoever starts it, cleared by itself.
     folding: Arc<AtomicBool>,
 }
@@ -60,7 +64,12 @@ impl PostgresStore {
     /// [`OpenError::Url`] and [`OpenError::Certificates`].
     pub fn new(config: &PostgresConfig) -> Result<PostgresStore, OpenError> {
         let connections = Connections::new(config)?;
-        Ok(PostgresStore { feed: changes::Feed::new(connections.clone()), connections, folding: Arc::default() })
+        Ok(PostgresStore {
+            feed: changes::Feed::new(connections.clone()),
+            connections,
+            referrers: ReferrerBudget::default(),
+            folding: Arc::default(),
+        })
     }
 
     /// Makes a store over a database that is there, with the schema of this build.
@@ -192,7 +201,7 @@ impl Store for PostgresStore {
     }
 
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
-        clicks::ship(&self.connections, batch).await
+        clicks::ship(&self.connections, &self.referrers, batch).await
     }
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
@@ -212,8 +221,9 @@ impl Store for PostgresStore {
     }
 
     async fn keep_up(&self) -> Result<()> {
-        retention::make_room(&self.connections).await?;
-        pruning::fold(&self.connections).await
+        pruning::fold(&self.connections).await?;
+        // It gives up when events are written or forgotten all the time; the next minute does.
+        retention::make_room(&self.connections).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {
@@ -231,5 +241,9 @@ impl Store for PostgresStore {
 
     async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
         loading::load(&self.connections, load).await
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        vec![self.connections.status()]
     }
 }

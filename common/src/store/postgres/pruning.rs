@@ -13,7 +13,7 @@ const FOLD_LOCK: i64 = i64::from_be_bytes(*b"TERNFOLD");
 /// Longer than any log, and no more than an interval holds.
 const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Folds deltas into the totals.
+/// Folds deltas into the totals and the blocks.
 pub(super) async fn fold(connections: &Connections) -> Result<()> {
     let mut lease = connections.begin_long().await?;
     let folding = async {
@@ -30,7 +30,12 @@ async fn fold_within(db: &ClientWrapper) -> Result<()> {
                    INSERT INTO row_counts (list, filter, n)
                    SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
                    ON CONFLICT (list, filter) DO UPDATE SET n = row_counts.n + excluded.n;
-                   DELETE FROM row_counts WHERE n = 0";
+                   DELETE FROM row_counts WHERE n = 0;
+                   WITH folded AS (DELETE FROM id_block_deltas RETURNING list, bits, block, n)
+                   INSERT INTO id_blocks (list, bits, block, n)
+                   SELECT list, bits, block, sum(n) FROM folded GROUP BY list, bits, block
+                   ON CONFLICT (list, bits, block) DO UPDATE SET n = id_blocks.n + excluded.n;
+                   DELETE FROM id_blocks WHERE n = 0";
         db.batch_execute(sql).await?;
     }
     Ok(())

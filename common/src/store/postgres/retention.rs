@@ -6,8 +6,11 @@ use super::connections::Connections;
 use crate::store::Result;
 use crate::{Id, Timestamp};
 
-/// So that one process at a time makes partitions, or forgets events: "TERNPART".
+/// So that one process at a time makes or drops partitions.
 const PARTITIONS_LOCK: i64 = i64::from_be_bytes(*b"TERNPART");
+
+/// So that one process at a time forgets events. Another lock, since that may take hours, and ids go on meanwhile.
+const FORGETTING_LOCK: i64 = i64::from_be_bytes(*b"TERNFRGT");
 
 /// How far ahead of the ids drawn the last partition begins: five minutes of 50,000 clicks a second, and this is called
 /// every minute. Whoever is late makes nothing fail.
@@ -21,7 +24,7 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '500ms'";
 
 /// Makes partitions ahead of the ids.
 pub(super) async fn make_room(connections: &Connections) -> Result<()> {
-    alone(connections, async |db| {
+    alone(connections, PARTITIONS_LOCK, async |db| {
         db.batch_execute(LOCK_TIMEOUT).await?;
         db.execute("SELECT make_event_partitions($1)", &[&IDS_AHEAD]).await?;
         Ok(())
@@ -34,7 +37,7 @@ pub(super) async fn make_room(connections: &Connections) -> Result<()> {
 ///
 /// The events are deleted and not just dropped with their partitions, since totals and counts have to lose them.
 pub(super) async fn forget(connections: &Connections, horizon: Timestamp) -> Result<u64> {
-    let tables = alone(connections, async |db| {
+    let tables = alone(connections, FORGETTING_LOCK, async |db| {
         let rows = db.query("SELECT 'events_' || first_id FROM event_partitions ORDER BY first_id", &[]).await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?)
     })
@@ -42,20 +45,20 @@ pub(super) async fn forget(connections: &Connections, horizon: Timestamp) -> Res
     let mut forgotten = 0;
     for table in tables.unwrap_or_default() {
         let sql = format!("SELECT min(id), max(id) FROM {table} WHERE timestamp < $1");
-        let old = alone(connections, async |db| {
+        let old = alone(connections, FORGETTING_LOCK, async |db| {
             let row = db.query_one(&sql, &[&horizon]).await?;
             Ok(row.try_get::<_, Option<Id>>(0)?.zip(row.try_get::<_, Option<Id>>(1)?))
         });
         let Some(Some((mut from, to))) = old.await? else { continue };
         while let Some(Some((last, events))) =
-            alone(connections, async |db| forget_some(db, from, to, horizon).await).await?
+            alone(connections, FORGETTING_LOCK, async |db| forget_some(db, from, to, horizon).await).await?
         {
             forgotten += events;
             let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
             from = next;
         }
     }
-    alone(connections, async |db| {
+    alone(connections, PARTITIONS_LOCK, async |db| {
         db.batch_execute(LOCK_TIMEOUT).await?;
         Ok(db.execute("SELECT drop_empty_event_partitions()", &[]).await?)
     })
@@ -73,16 +76,24 @@ async fn forget_some(db: &ClientWrapper, from: Id, to: Id, horizon: Timestamp) -
     else {
         return Ok(None);
     };
+    // Their urls first, as whoever deletes one does: each would have what the other waits for.
+    let sql = "SELECT FROM urls WHERE id IN (SELECT url_id FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3)
+               ORDER BY id FOR KEY SHARE";
+    db.execute(sql, &[&from, &last, &horizon]).await?;
     let sql = "DELETE FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3";
     Ok(Some((last, db.execute(sql, &[&from, &last, &horizon]).await?)))
 }
 
-/// Does `work` in a transaction of its own, unless another process is at it.
-async fn alone<T>(connections: &Connections, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<Option<T>> {
+/// Does `work` in a transaction of its own, unless another process has the lock.
+async fn alone<T>(
+    connections: &Connections,
+    lock: i64,
+    work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>,
+) -> Result<Option<T>> {
     let mut lease = connections.begin_long().await?;
     let working = async {
         let db = &*lease.client()?;
-        let locked = db.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&PARTITIONS_LOCK]).await?;
+        let locked = db.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&lock]).await?;
         let done = if locked.try_get(0)? { Some(work(db).await?) } else { None };
         lease.commit().await?;
         Ok(done)

@@ -38,7 +38,26 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UserChange) -> R
     Ok(query::row(db, sql, &[&id, &username, &email]).await?.as_ref().map(from_row).transpose()?)
 }
 
-pub(super) async fn delete(db: &ClientWrapper, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+pub(super) async fn delete(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+    match delete_within(db, id, cascade).await {
+        Ok(row) if row.try_get::<_, i64>("gone")? > 0 => Ok(Some(Changed { value: (), mark: query::mark(&row)? })),
+        Ok(_) if cascade => Ok(None),
+        Ok(_) => refuse(db, id).await,
+        // A url came while the statement ran.
+        Err(error) if error::violates(&error, "urls_user_id_fkey") => refuse(db, id).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn delete_within(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<Row, Error> {
+    let transaction = db.transaction().await?;
+    if cascade {
+        // All at once and in the order of ids: two users may have events on each other's links.
+        let lock = "SELECT FROM urls WHERE id IN (
+                        SELECT id FROM urls WHERE user_id = $1 UNION SELECT url_id FROM events WHERE user_id = $1
+                    ) ORDER BY id FOR UPDATE";
+        transaction.execute(&transaction.prepare_cached(lock).await?, &[&id]).await?;
+    }
     // Foreign keys are checked when the whole statement is done.
     let sql = format!(
         "WITH urls_gone AS (DELETE FROM urls WHERE user_id = $1 AND $2 RETURNING id),
@@ -49,17 +68,9 @@ pub(super) async fn delete(db: &ClientWrapper, id: Id, cascade: bool) -> Result<
          SELECT (SELECT count(*) FROM gone) AS gone, {MARK}
          FROM (SELECT count(*) FROM urls_gone) AS urls_gone"
     );
-    match query::row(db, &sql, &[&id, &cascade]).await {
-        Ok(Some(row)) if row.try_get::<_, i64>("gone")? > 0 => {
-            Ok(Some(Changed { value: (), mark: query::mark(&row)? }))
-        }
-        Ok(Some(_)) if cascade => Ok(None),
-        Ok(Some(_)) => refuse(db, id).await,
-        Ok(None) => Err(error::unexpected("silence")),
-        // A url came while the statement ran.
-        Err(error) if error::violates(&error, "urls_user_id_fkey") => refuse(db, id).await,
-        Err(error) => Err(error.into()),
-    }
+    let row = transaction.query_one(&transaction.prepare_cached(&sql).await?, &[&id, &cascade]).await?;
+    transaction.commit().await?;
+    Ok(row)
 }
 
 /// Why a user was not deleted: it owns urls, or is not there.

@@ -1,20 +1,21 @@
 //! Clicks on their way into SQLite: the place of their journal and their events change in one transaction.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use crate::event::{Details, EventType};
 use crate::store::Result;
+use crate::store::referrer_budget::ReferrerBudget;
 use crate::{ClickBatch, ClickSource, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
-pub(super) fn ship(db: &Transaction<'_>, batch: ClickBatch<'_>) -> Result<Shipped> {
+pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Shipped> {
     // The transaction is the only one that writes, so what is read here stands until it ends.
     let found = find_journal(db, batch.journal)?;
     if found.map(|state| state.position) != batch.from {
         return Ok(Shipped::Elsewhere(found));
     }
-    let recorded = record(db, batch)?;
+    let recorded = record(db, referrers, batch)?;
     let orphaned = batch.clicks.len() as u64 - recorded;
     let before = found.unwrap_or(JournalState { position: batch.to, recorded: 0, orphaned: 0, parked: 0 });
     let state = JournalState {
@@ -39,17 +40,18 @@ pub(super) fn ship(db: &Transaction<'_>, batch: ClickBatch<'_>) -> Result<Shippe
 }
 
 /// Inserts the clicks whose links are there, and tells how many those are.
-fn record(db: &Transaction<'_>, batch: ClickBatch<'_>) -> Result<u64> {
+fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<u64> {
     // The owner is read from the url: it is the one row that must be there.
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
-               SELECT id, user_id, ?2, ?3, ?4, ?5, ?6 FROM urls WHERE id = ?1";
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
+               SELECT id, user_id, ?2, ?3, ?4, ?5, ?6, ?7 FROM urls WHERE id = ?1";
     let mut statement = db.prepare_cached(sql)?;
     let mut recorded = 0;
     for click in batch.clicks {
         let details = Details::of_click(click);
         let at = Timestamp::from(click.at);
-        let ClickSource { browser, referrer } = ClickSource::of_click(click);
-        let values = (click.url_id, EventType::CLICKED, at, details.as_str(), browser, referrer);
+        let client = click.client.map(|network| network.trunc().to_string());
+        let ClickSource { browser, referrer } = referrers.source_of(click);
+        let values = (click.url_id, EventType::CLICKED, at, details.as_str(), browser, referrer, client);
         recorded += statement.execute(values)? as u64;
     }
     Ok(recorded)
@@ -61,8 +63,7 @@ pub(super) fn find_journal(db: &Connection, id: JournalId) -> Result<Option<Jour
 }
 
 pub(super) fn forget_journals(db: &Transaction<'_>, keep: Duration) -> Result<u64> {
-    let before = Timestamp::from(SystemTime::now() - keep);
-    let forgotten = db.execute("DELETE FROM click_journals WHERE shipped_at < ?1", [before])?;
+    let forgotten = db.execute("DELETE FROM click_journals WHERE shipped_at < ?1", [Timestamp::ago(keep)])?;
     Ok(forgotten as u64)
 }
 

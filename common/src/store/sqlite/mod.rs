@@ -30,8 +30,10 @@ mod users;
 pub use open::OpenError;
 
 use self::commits::Commits;
+use super::referrer_budget::ReferrerBudget;
 use super::{
-    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, Result, Snapshot, Store, StoreError,
+    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
+    StoreError,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -54,6 +56,7 @@ pub struct SqliteStore {
     writer: Pool,
     readers: Pool,
     commits: Arc<Commits>,
+    referrers: Arc<ReferrerBudget>,
 }
 
 impl SqliteStore {
@@ -68,6 +71,7 @@ impl SqliteStore {
             writer: pool(path, 1, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?,
             readers: pool(path, READERS, "PRAGMA query_only = ON;")?,
             commits: Arc::default(),
+            referrers: Arc::default(),
         })
     }
 
@@ -243,8 +247,9 @@ impl Store for SqliteStore {
 
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
         let ClickBatch { journal, from, to, parked, .. } = batch;
-        let clicks = batch.clicks.to_vec();
-        self.write(move |db| clicks::ship(db, ClickBatch { journal, from, to, clicks: &clicks, parked })).await
+        let (clicks, referrers) = (batch.clicks.to_vec(), Arc::clone(&self.referrers));
+        self.write(move |db| clicks::ship(db, &referrers, ClickBatch { journal, from, to, clicks: &clicks, parked }))
+            .await
     }
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
@@ -292,5 +297,16 @@ impl Store for SqliteStore {
 
     async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
         interact(connection(&self.writer).await?, move |connection| loading::load(connection, load)).await
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        let status = |(pool, status): (_, deadpool_sqlite::Status)| PoolStatus {
+            pool,
+            size: status.size,
+            available: status.available,
+            waiting: status.waiting,
+            max: status.max_size,
+        };
+        [("writer", self.writer.status()), ("readers", self.readers.status())].map(status).into()
     }
 }

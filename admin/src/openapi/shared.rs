@@ -1,0 +1,194 @@
+//! What handlers have in common, described once for each kind: errors, headers, tokens.
+//!
+//! A handler names a header of its answer and an error that only it gives; this adds the errors that follow from what
+//! an operation takes, and puts a reference to the one description in place of each name.
+
+use serde_json::{Value, json};
+use utoipa::Modify;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr};
+
+use crate::access::Area;
+use crate::router::areas;
+
+pub(super) struct Shared;
+
+const REQUEST_ID: &str = "X-Request-Id";
+
+/// One kind of error.
+struct Kind {
+    status: &'static str,
+    reason: &'static str,
+    description: &'static str,
+    /// A message that it may have.
+    message: &'static str,
+    /// Headers of its own.
+    headers: &'static [&'static str],
+}
+
+const KINDS: [Kind; 11] = [
+    kind(
+        "400",
+        "Bad Request",
+        "Something in the request cannot be taken; the message names it",
+        "username is required",
+    ),
+    Kind {
+        headers: &["WWW-Authenticate"],
+        ..kind("401", "Unauthorized", "A token is missing, unknown, expired or revoked", "The token has expired")
+    },
+    kind("403", "Forbidden", "Whoever asks may not do this", "The role of this token does not allow this"),
+    kind("404", "Not Found", "There is nothing of that name", "User 99 not found"),
+    Kind {
+        headers: &["Allow"],
+        ..kind("405", "Method Not Allowed", "The path knows other methods", "This method is not allowed here")
+    },
+    kind("409", "Conflict", "What is there already stands in the way", "Username is already taken"),
+    kind("413", "Payload Too Large", "The body is over its limit", "The body must have at most 1.0 MiB"),
+    kind(
+        "415",
+        "Unsupported Media Type",
+        "The body is not of the kind that is wanted",
+        "The Content-Type must be application/json",
+    ),
+    Kind {
+        headers: &["Retry-After"],
+        ..kind(
+            "429",
+            "Too Many Requests",
+            "Too much was asked for in a short time",
+            "Too many requests; please wait a moment",
+        )
+    },
+    kind("500", "Internal Server Error", "A defect of ours; the log has its cause", "Something went wrong on our side"),
+    kind("503", "Service Unavailable", "What is needed is away; a later try may succeed", "Database is unavailable"),
+];
+
+const fn kind(status: &'static str, reason: &'static str, description: &'static str, message: &'static str) -> Kind {
+    Kind { status, reason, description, message, headers: &[] }
+}
+
+/// Each header of an answer: its name, what it says, its type, and an example.
+fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 8] {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    [
+        ("Allow", "The methods that the path knows", text(), json!("GET,HEAD,POST")),
+        (
+            "Link",
+            "Where the next page (`rel=\"next\"`) and the one before (`rel=\"prev\"`) are, if there are any",
+            text(),
+            json!("</urls?page=3&per_page=20>; rel=\"next\", </urls?page=1&per_page=20>; rel=\"prev\""),
+        ),
+        (
+            "Retry-After",
+            "After how many seconds to try again",
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)),
+            json!(1),
+        ),
+        (
+            "Tern-Visible",
+            "How many of how many redirectors serve the change already",
+            text().pattern(Some("^[0-9]+/[0-9]+$")),
+            json!("2/2"),
+        ),
+        ("WWW-Authenticate", "Which scheme is asked for", text(), json!("Bearer")),
+        ("X-Cache", "Whether the answer comes from the cache", text().enum_values(Some(["HIT", "MISS"])), json!("HIT")),
+        (
+            REQUEST_ID,
+            "The `X-Request-Id` of the request if it has 1 to 128 visible ASCII characters, and a new one otherwise",
+            text().min_length(Some(1)).max_length(Some(128)),
+            json!("4bf92f3577b34da6a3ce929d0e0e4736"),
+        ),
+        (
+            "X-Total-Count",
+            "How many rows the whole list has; `10000+` for more than that under several filters",
+            text().pattern(Some("^[0-9]+[+]?$")),
+            json!("2000"),
+        ),
+    ]
+}
+
+impl Modify for Shared {
+    fn modify(&self, openapi: &mut OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let bearer = bearer.description(Some("Not needed where the API is open to whoever reaches it"));
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+        for (name, description, schema, example) in headers() {
+            let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description));
+            components.headers.insert(name.to_owned(), header.example(Some(example)).build().into());
+        }
+        for kind in &KINDS {
+            components.responses.insert(component(kind), described(kind).into());
+        }
+        openapi.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", [""; 0])]);
+        for (path, item) in &mut openapi.paths.paths {
+            for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten() {
+                complete(operation, path);
+            }
+        }
+    }
+}
+
+/// Adds the errors that follow from what an operation takes, and refers to the one description of what it names.
+fn complete(operation: &mut Operation, path: &str) {
+    for status in errors(operation, path) {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| Response::default().into());
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let Some(kind) = KINDS.iter().find(|kind| kind.status == status) {
+            *response = Ref::from_response_name(component(kind)).into();
+        } else if let RefOr::T(response) = response {
+            let named = response.headers.keys().cloned().chain([REQUEST_ID.to_owned()]);
+            response.headers = named.map(|name| (name.clone(), RefOr::Ref(header(&name)))).collect();
+        }
+    }
+}
+
+/// What can go wrong with an operation, as far as it follows from what the operation takes.
+fn errors(operation: &Operation, path: &str) -> Vec<&'static str> {
+    let takes = |place: ParameterIn| {
+        let mut parameters = operation.parameters.iter().flatten();
+        parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == place))
+    };
+    let has_body = operation.request_body.is_some();
+    let is_public = areas().any(|(route, area)| route == path && area == Area::Public);
+    let is_static = path == "/health" || path == "/openapi.json" || path.starts_with("/docs");
+    // Whatever is not a number of lines is a hundred.
+    let checks_query = takes(ParameterIn::Query) && path != "/logs";
+    let all = [
+        (has_body || checks_query, "400"),
+        (!is_public, "401"),
+        (!is_public, "403"),
+        (!is_public, "429"),
+        (takes(ParameterIn::Path), "404"),
+        (has_body, "413"),
+        (has_body, "415"),
+        (!is_static, "500"),
+        (!is_static && path != "/metrics" && path != "/logs", "503"),
+    ];
+    all.into_iter().filter(|(can_be, _)| *can_be).map(|(_, status)| status).collect()
+}
+
+/// `NotFound` for "Not Found".
+fn component(kind: &Kind) -> String {
+    kind.reason.replace(' ', "")
+}
+
+fn described(kind: &Kind) -> Response {
+    let example = json!({ "error": kind.reason, "message": kind.message });
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).example(Some(example)).build();
+    let mut response = ResponseBuilder::new().description(kind.description).content("application/json", content);
+    for name in kind.headers.iter().chain([&REQUEST_ID]) {
+        response = response.header_ref(*name, header(name));
+    }
+    response.build()
+}
+
+fn header(name: &str) -> Ref {
+    Ref::new(format!("#/components/headers/{name}"))
+}

@@ -1,0 +1,140 @@
+//! The names of a request: the one that its client gave it or ours, and those of the trace it is a part of.
+//!
+//! The form of `traceparent` is that of the [W3C](https://www.w3.org/TR/trace-context/).
+//! What has not exactly that form is no trace, and the request begins one of its own.
+
+use std::fmt;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use tracing::Span;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Any scheme of ids that is in use fits; each log entry of the request repeats it.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// `00-`, 32 digits of the trace, `-`, 16 of the parent, `-`, 2 of flags.
+const TRACEPARENT_LEN: usize = 55;
+
+/// What a request is called in the log.
+#[derive(Debug)]
+pub(crate) struct RequestTrace {
+    request_id: HeaderValue,
+    trace_id: String,
+    /// Of this request within its trace.
+    span_id: String,
+}
+
+impl RequestTrace {
+    pub(crate) fn of(headers: &HeaderMap) -> RequestTrace {
+        let mut random = [0u8; 40];
+        getrandom::fill(&mut random).expect("the operating system gives random bytes");
+        let [own_request_id, own_trace_id, span_id] =
+            [&random[..16], &random[16..32], &random[32..]].map(|bytes| Hex(bytes).to_string());
+        let request_id = single(headers, &REQUEST_ID).filter(|id| is_request_id(id));
+        let request_id = request_id.and_then(|id| HeaderValue::from_bytes(id).ok());
+        let trace_id = single(headers, &TRACEPARENT).and_then(trace_id).map(str::to_owned);
+        RequestTrace {
+            request_id: request_id.or_else(|| own_request_id.try_into().ok()).unwrap_or(HeaderValue::from_static("-")),
+            trace_id: trace_id.unwrap_or(own_trace_id),
+            span_id,
+        }
+    }
+
+    /// What the header `X-Request-Id` of the answer says.
+    pub(crate) fn request_id(&self) -> HeaderValue {
+        self.request_id.clone()
+    }
+
+    /// Everything that is logged within says what it belongs to.
+    pub(crate) fn span(&self) -> Span {
+        let request_id = self.request_id.to_str().unwrap_or_default();
+        // At the highest level: a log of nothing but errors names their requests too.
+        tracing::error_span!("request", request_id, trace_id = self.trace_id, span_id = self.span_id)
+    }
+}
+
+/// The value of a header that is there once.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    values.next().is_none().then_some(value.as_bytes())
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
+/// The id of the trace that a `traceparent` names.
+fn trace_id(traceparent: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(traceparent).ok()?;
+    let (first, rest) = text.split_at_checked(TRACEPARENT_LEN)?;
+    let mut parts = first.split('-');
+    let [version, trace_id, parent_id, flags] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    let is_hex = |part: &str, len| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = |part: &str, len| is_hex(part, len) && part.bytes().any(|b| b != b'0');
+    // A later version may say more, behind another dash.
+    let ends_well = rest.is_empty() || (version != "00" && rest.starts_with('-'));
+    let is_valid = is_hex(version, 2) && version != "ff" && is_id(trace_id, 32) && is_id(parent_id, 16);
+    (is_valid && is_hex(flags, 2) && ends_well).then_some(trace_id)
+}
+
+/// Bytes in hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_has_one_form() {
+        const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let check = |text: String, expected: bool| {
+            assert_eq!(trace_id(text.as_bytes()), expected.then_some(TRACE), "{text:?}");
+        };
+        check(format!("00-{TRACE}-00f067aa0ba902b7-01"), true);
+        check(format!("00-{TRACE}-00f067aa0ba902b7-ff"), true);
+        check(format!("cc-{TRACE}-00f067aa0ba902b7-01"), true);
+        check(format!("cc-{TRACE}-00f067aa0ba902b7-01-what.the.future"), true);
+        check(format!("cc-{TRACE}-00f067aa0ba902b7-01.what"), false);
+        check(format!("00-{TRACE}-00f067aa0ba902b7-01-more"), false);
+        check(format!("ff-{TRACE}-00f067aa0ba902b7-01"), false);
+        check(format!("00-{TRACE}-0000000000000000-01"), false);
+        check(format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)), false);
+        check(format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()), false);
+        check(format!("00-{TRACE}-00F067AA0BA902B7-01"), false);
+        check(format!("00-{TRACE}-00f067aa0ba902b7-1"), false);
+        check(format!("00-{TRACE}-00f067aa0ba902b7-0g"), false);
+        check(format!("0-0{TRACE}-00f067aa0ba902b7-01"), false);
+        check(format!(" 0-{TRACE}-00f067aa0ba902b7-01"), false);
+        check(format!("00-{TRACE}-00f067aa0ba902b7-é"), false);
+        check(String::new(), false);
+    }
+
+    #[test]
+    fn a_request_id_is_taken_if_it_is_visible_and_short() {
+        let taken = |id: &str| is_request_id(id.as_bytes());
+        assert!(taken("a") && taken("0b9f-42/x=\"~!") && taken(&"a".repeat(128)));
+        assert!(!taken("") && !taken("a b") && !taken("a\tb") && !taken("é") && !taken(&"a".repeat(129)));
+    }
+
+    #[test]
+    fn what_is_not_given_is_made_and_what_is_given_twice_is_not_taken() {
+        let mut headers = HeaderMap::new();
+        let [one, other] = [RequestTrace::of(&headers), RequestTrace::of(&headers)];
+        assert_eq!((one.request_id.len(), one.trace_id.len(), one.span_id.len()), (32, 32, 16));
+        assert!(one.request_id != other.request_id && one.trace_id != other.trace_id && one.span_id != other.span_id);
+        headers.append(REQUEST_ID, HeaderValue::from_static("mine"));
+        assert_eq!(RequestTrace::of(&headers).request_id, "mine");
+        headers.append(REQUEST_ID, HeaderValue::from_static("mine"));
+        assert_eq!(RequestTrace::of(&headers).request_id.len(), 32);
+    }
+}

@@ -1,0 +1,62 @@
+//! Thousands of requests made from the description of the API, to `tern-admin` as it is run: a process over PostgreSQL
+//! and Redis.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tern_common::store::PostgresConfig;
+use tern_common::store::postgres::migrate;
+use tern_testkit::postgres::Postgres;
+use tern_testkit::redis::Redis;
+
+use crate::support::check_by_description;
+
+/// Killed when dropped.
+struct TernAdmin {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl TernAdmin {
+    fn start(directory: &TempDir, database_url: &str, redis_url: &str) -> TernAdmin {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tern-admin"));
+        command.arg("serve").current_dir(directory).env_clear();
+        command.env("DATABASE_URL", database_url).env("REDIS_URL", redis_url).env("APP_PORT", "0");
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let line = lines.find(|line| line.contains("http://")).expect("tern-admin tells where it listens");
+        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+        // The pipe is kept open, so that saying more is no error.
+        std::thread::spawn(move || lines.for_each(drop));
+        TernAdmin { process, address }
+    }
+}
+
+impl Drop for TernAdmin {
+    fn drop(&mut self) {
+        // Either call fails only when the process has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn every_answer_of_the_process_is_described_and_none_is_a_failure_of_ours() {
+    let database = PostgresConfig::new(Postgres::shared().create_database());
+    migrate(&database).await.unwrap();
+    let (redis, directory) = (Redis::start_new(), tempfile::tempdir().unwrap());
+    let admin = TernAdmin::start(&directory, &database.url, &redis.url());
+    let client = reqwest::Client::new();
+    let ann = json!({ "username": "ann", "email": "ann@mail.example" });
+    let link = json!({ "user_id": 1, "original_url": "https://example.com/" });
+    for (path, body) in [("users", ann), ("urls", link)] {
+        let created = client.post(format!("http://{}/{path}", admin.address)).json(&body).send().await.unwrap();
+        assert_eq!(created.status(), 201, "{path}");
+    }
+    println!("{}", check_by_description(admin.address).await);
+    let ready = client.get(format!("http://{}/ready", admin.address)).send().await.unwrap();
+    assert_eq!(ready.status(), 200, "it serves on");
+}

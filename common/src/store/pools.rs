@@ -1,0 +1,71 @@
+//! How full the pools of connections are, as metrics.
+
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntGaugeVec, Opts, Registry};
+
+use super::Store;
+
+/// A pool at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Its name, among the pools of the store.
+    pub pool: &'static str,
+    /// Connections that there are, in use or not.
+    pub size: usize,
+    /// Connections that nobody uses.
+    pub available: usize,
+    /// Who waits for one.
+    pub waiting: usize,
+    /// Connections that there may be.
+    pub max: usize,
+}
+
+/// Shows in `registry` how full the pools of `store` are.
+///
+/// # Errors
+/// When the registry shows the pools of a store already.
+pub fn export_pools(store: &Arc<dyn Store>, registry: &Registry) -> prometheus::Result<()> {
+    let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["pool"]);
+    registry.register(Box::new(Pools {
+        store: Arc::clone(store),
+        size: gauge("tern_store_pool_size", "Connections to the database, in use or not.")?,
+        available: gauge("tern_store_pool_available", "Connections to the database that nobody uses.")?,
+        waiting: gauge("tern_store_pool_waiting", "Tasks that wait for a connection to the database.")?,
+        max: gauge("tern_store_pool_max", "Connections to the database that there may be.")?,
+    }))
+}
+
+/// Reads the pools when somebody asks.
+#[derive(Debug)]
+struct Pools {
+    store: Arc<dyn Store>,
+    size: IntGaugeVec,
+    available: IntGaugeVec,
+    waiting: IntGaugeVec,
+    max: IntGaugeVec,
+}
+
+impl Pools {
+    fn gauges(&self) -> [&IntGaugeVec; 4] {
+        [&self.size, &self.available, &self.waiting, &self.max]
+    }
+}
+
+impl Collector for Pools {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauges().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        for status in self.store.pools() {
+            let counts = [status.size, status.available, status.waiting, status.max];
+            for (gauge, count) in self.gauges().into_iter().zip(counts) {
+                gauge.with_label_values(&[status.pool]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+        self.gauges().into_iter().flat_map(Collector::collect).collect()
+    }
+}

@@ -1,0 +1,103 @@
+//! A store that tells the log of what took long: the function and the time, and never a value.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::{
+    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
+};
+use crate::event::{Event, EventFilter, NewEvent};
+use crate::product::Product;
+use crate::token::{NewToken, Token, TokenName};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
+use crate::user::{NewUser, User, UserChange, UserRow};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
+
+/// Another store, watched. What it does and answers is that store's.
+#[derive(Debug)]
+pub struct WatchedStore {
+    store: Arc<dyn Store>,
+    /// `None` tells of nothing.
+    slow: Option<Duration>,
+}
+
+/// A call that is under way. It is told of when it ends, also when nobody waits for it any more.
+struct Call {
+    function: &'static str,
+    began: Instant,
+    slow: Option<Duration>,
+}
+
+impl WatchedStore {
+    /// Tells of what takes `slow` or longer; 0 tells of nothing.
+    pub fn new(store: Arc<dyn Store>, slow: Duration) -> WatchedStore {
+        WatchedStore { store, slow: (!slow.is_zero()).then_some(slow) }
+    }
+
+    fn call(&self, function: &'static str) -> Call {
+        Call { function, began: Instant::now(), slow: self.slow }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        if self.slow.is_some_and(|slow| took >= slow) {
+            let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
+            tracing::warn!(function = self.function, duration_ms, "slow query");
+        }
+    }
+}
+
+/// Implements [`Store`] by these functions of the other store, each of them watched.
+macro_rules! watch {
+    ($($function:ident($($value:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Store for WatchedStore {
+            $(async fn $function(&self, $($value: $kind),*) -> $answer {
+                let _call = self.call(stringify!($function));
+                self.store.$function($($value),*).await
+            })*
+
+            fn pools(&self) -> Vec<PoolStatus> {
+                self.store.pools()
+            }
+        }
+    };
+}
+
+watch! {
+    ping() -> Result<()>;
+    insert_user(user: NewUser) -> Result<User>;
+    find_user(id: Id) -> Result<Option<User>>;
+    list_users(page: Page) -> Result<Listing<User>>;
+    update_user(id: Id, change: UserChange) -> Result<Option<User>>;
+    delete_user(id: Id, cascade: bool) -> Result<Option<Changed<()>>>;
+    import_users(rows: Vec<UserRow>) -> Result<Vec<Imported>>;
+    insert_url(url: NewUrl) -> Result<Changed<Url>>;
+    find_url(id: Id) -> Result<Option<Url>>;
+    list_urls(filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
+    update_url(id: Id, change: UrlChange) -> Result<Option<Changed<Url>>>;
+    delete_url(id: Id) -> Result<Option<Changed<()>>>;
+    insert_event(event: NewEvent) -> Result<Event>;
+    find_event(id: Id) -> Result<Option<Event>>;
+    list_events(filter: EventFilter, page: Page) -> Result<Listing<Event>>;
+    list_products() -> Result<Vec<Product>>;
+    insert_token(token: NewToken) -> Result<Token>;
+    insert_first_token(token: NewToken) -> Result<bool>;
+    list_tokens() -> Result<Vec<Token>>;
+    revoke_token(name: &TokenName) -> Result<bool>;
+    note_token_uses(uses: Vec<(Id, Timestamp)>) -> Result<()>;
+    ship_clicks(batch: ClickBatch<'_>) -> Result<Shipped>;
+    find_journals(ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
+    forget_journals(keep: Duration) -> Result<u64>;
+    click_stats(url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
+    forget_events(keep: Duration) -> Result<u64>;
+    keep_up() -> Result<()>;
+    snapshot() -> Result<Snapshot>;
+    delta(since: &Cursor) -> Result<Delta>;
+    prune_changes(keep: Duration) -> Result<u64>;
+    load(load: Load) -> Result<Loaded, LoadError>;
+}

@@ -1,0 +1,136 @@
+//! What every store shows as a page of a whole list, whichever rows came and went: what a sorted set of ids would.
+
+use std::collections::BTreeSet;
+
+use tern_common::event::{Details, EventFilter, EventRow, EventType};
+use tern_common::store::{Load, Loaded, Page, Store, Total};
+use tern_common::url::{UrlFilter, UrlRow};
+use tern_common::user::{Email, UserRow, Username};
+use tern_common::{Id, ShortCode, TargetUrl};
+
+use crate::fixture::{id, page, user};
+use crate::store_loading::{load, numbered};
+
+struct Random(u64);
+
+impl Random {
+    /// SplitMix64: which rows are drawn matters little, that a failure repeats does.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+
+    /// Close to others in one of a few places that lie far apart, or anywhere.
+    fn id(&mut self) -> i64 {
+        let id = match self.below(9) {
+            0 => self.below(1 << 40),
+            1 | 2 => (1 << 24) - 300 + self.below(600),
+            3 | 4 => (9 << 24) + self.below(1 << 14),
+            5 => (1 << 50) + self.below(300),
+            _ => self.below(3_000),
+        };
+        1 + id.cast_signed()
+    }
+
+    /// One of the ids, if there are any.
+    fn one_of(&mut self, ids: &BTreeSet<i64>) -> Option<i64> {
+        ids.range(self.id()..).next().or_else(|| ids.first()).copied()
+    }
+}
+
+/// Pages here and there, at the end and past it, are those of `ids`.
+async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page) -> (Vec<i64>, Total, bool)) {
+    let all: Vec<i64> = ids.iter().copied().collect();
+    for size in [1, 7, 100] {
+        let pages = all.len().div_ceil(size);
+        let somewhere = random.below(pages as u64 + 1);
+        for number in [1, 1 + somewhere, 1 + pages as u64 / 2, pages.max(1) as u64, 1 + pages as u64] {
+            let begin = (number as usize - 1) * size;
+            let end = all.len().min(begin + size);
+            let expected = all.get(begin..end).unwrap_or_default().to_vec();
+            let shown = list(page(number, size as u32)).await;
+            let expected = (expected, Total::Exactly(all.len() as u64), end < all.len());
+            assert_eq!(shown, expected, "page {number} of {size}");
+        }
+    }
+}
+
+pub async fn pages_are_those_of_a_sorted_set_whatever_came_and_went(store: &dyn Store) {
+    let mut random = Random(7);
+    let mut ids = BTreeSet::new();
+    let shown = async |page| {
+        let listing = store.list_users(page).await.unwrap();
+        (listing.rows.iter().map(|user| user.id.get()).collect(), listing.total, listing.more)
+    };
+    for _ in 0..8 {
+        let drawn: BTreeSet<i64> = (0..400).map(|_| random.id()).filter(|id| !ids.contains(id)).collect();
+        let row = |drawn: &i64| UserRow {
+            id: Some(id(*drawn)),
+            username: Username::parse(&format!("u{drawn}")).unwrap(),
+            email: Email::parse(&format!("u{drawn}@mail.example")).unwrap(),
+            created_at: None,
+        };
+        store.import_users(drawn.iter().map(row).collect()).await.unwrap();
+        ids.extend(drawn);
+        check(&mut random, &ids, shown).await;
+        for _ in 0..40 {
+            let gone = random.one_of(&ids).unwrap();
+            store.delete_user(id(gone), false).await.unwrap().unwrap();
+            ids.remove(&gone);
+        }
+        store.keep_up().await.unwrap();
+        check(&mut random, &ids, shown).await;
+    }
+}
+
+pub async fn pages_of_links_and_events_follow_what_goes_with_a_user(store: &dyn Store) {
+    let mut random = Random(9);
+    let owners = [user(store, "ada").await.id, user(store, "bob").await.id];
+    let ids: BTreeSet<i64> = (0..1_500).map(|_| random.id()).collect();
+    let owner = |id: i64| owners[usize::from(id % 2 == 0)];
+    let url = |each: i64| UrlRow {
+        id: Some(id(each)),
+        user_id: owner(each),
+        short_code: ShortCode::parse(&format!("c{each}")).unwrap(),
+        original_url: TargetUrl::parse("https://example.com/").unwrap(),
+        title: None,
+        is_active: true,
+        created_at: None,
+        updated_at: None,
+    };
+    let event = |each: i64| EventRow {
+        id: Some(id(each)),
+        url_id: id(each),
+        user_id: owner(each),
+        event_type: EventType::parse("noted").unwrap(),
+        timestamp: None,
+        details: Details::empty(),
+    };
+    let inserted = Loaded::Inserted(ids.len() as u64);
+    let urls = numbered(ids.iter().map(|id| url(*id)).collect());
+    assert_eq!(load(store, Load::Urls, urls).await.unwrap(), inserted);
+    let events = numbered(ids.iter().map(|id| event(*id)).collect());
+    assert_eq!(load(store, Load::Events, events).await.unwrap(), inserted);
+    let urls = async |page| {
+        let listing = store.list_urls(UrlFilter::default(), page).await.unwrap();
+        (listing.rows.iter().map(|url| url.id.get()).collect(), listing.total, listing.more)
+    };
+    let events = async |page| {
+        let listing = store.list_events(EventFilter::default(), page).await.unwrap();
+        (listing.rows.iter().map(|event| event.id.get()).collect(), listing.total, listing.more)
+    };
+    check(&mut random, &ids, urls).await;
+    check(&mut random, &ids, events).await;
+    store.delete_user(owners[0], true).await.unwrap().unwrap();
+    let left: BTreeSet<i64> = ids.iter().copied().filter(|id| id % 2 == 0).collect();
+    check(&mut random, &left, urls).await;
+    check(&mut random, &left, events).await;
+    let gone: Id = id(random.one_of(&left).unwrap());
+    store.delete_url(gone).await.unwrap().unwrap();
+    let left: BTreeSet<i64> = left.into_iter().filter(|id| *id != gone.get()).collect();
+    check(&mut random, &left, urls).await;
+    check(&mut random, &left, events).await;
+}

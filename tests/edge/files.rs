@@ -1,0 +1,47 @@
+//! The configuration as it lies in the tree: nothing but `site/` knows a place, and a site has what nginx wants of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::configuration;
+
+fn files_in(directory: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let files = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "conf"));
+    files.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+/// The directives of a file, without its comments.
+fn directives(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+#[test]
+fn only_the_site_knows_a_place() {
+    for name in files_in(&configuration()) {
+        for line in directives(&configuration().join(&name)) {
+            let is_place = ["listen ", "server 1", "user ", "pid ", "access_log /", "error_log ", "127.0.0.1", "/var/"];
+            assert!(!is_place.iter().any(|place| line.contains(place)), "{name} knows a place: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_site_has_each_file_that_is_included_from_it() {
+    let includes = directives(&configuration().join("nginx.conf"));
+    let wanted = includes.iter().filter_map(|line| line.strip_prefix("include site/")?.strip_suffix(';'));
+    assert_eq!(files_in(&configuration().join("site")), wanted.map(str::to_owned).collect());
+}
+
+#[test]
+fn each_process_is_its_own_stand_in() {
+    for name in ["redirectors.conf", "admins.conf"] {
+        let lines = directives(&configuration().join("site").join(name));
+        for pair in lines.chunks(2) {
+            let first = pair[0].strip_suffix(" max_fails=3 fail_timeout=1s;").unwrap();
+            assert_eq!(pair[1], format!("{first} backup max_fails=0;"), "{name}");
+        }
+    }
+}
