@@ -21,7 +21,7 @@ GRANT SELECT ON refinery_schema_history, replica_meta, url_changes TO tern_redir
 GRANT SELECT (id, user_id, short_code, original_url, is_active) ON urls TO tern_redirector;
 
 -- Clicks; those that are there it may not read.
-GRANT INSERT (url_id, user_id, event_type, timestamp, details, browser, referrer) ON events TO tern_redirector;
+GRANT INSERT (url_id, user_id, event_type, timestamp, details, browser, referrer, client) ON events TO tern_redirector;
 GRANT SELECT, INSERT, UPDATE ON click_journals TO tern_redirector;
 
 COMMIT;

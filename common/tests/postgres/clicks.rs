@@ -10,7 +10,7 @@ use tern_testkit::postgres::{Options, Postgres};
 
 use crate::{connect, eventually, store, url, user};
 
-fn click(url_id: Id, owner_id: Id) -> Click {
+pub fn click(url_id: Id, owner_id: Id) -> Click {
     Click {
         url_id,
         owner_id,
