@@ -29,7 +29,7 @@ async fn ids(store: &dyn Store) -> Vec<Id> {
 }
 
 /// Ships the same clicks again and again, `batches` times, and tells how many became events.
-pub async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], batches: u64) -> (u64, u64) {
+async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], batches: u64) -> (u64, u64) {
     let mut from = None;
     let mut state = None;
     for batch in 1..=batches {

@@ -1,11 +1,11 @@
 //! What the role of redirectors may not. That it may do all that a redirector does is seen in `tests/`, where every
 //! redirector runs under it.
 
-use tern_common::store::PostgresStore;
-use tern_common::{Click, Id, JournalId};
+use tern_common::store::{PostgresStore, Store};
+use tern_common::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
 use tern_testkit::postgres::Postgres;
 
-use crate::{clicks, connect, store, url, user};
+use crate::{connect, store, url, user};
 
 const ROLE: &str = include_str!("../../../deploy/postgres/redirector-role.sql");
 
@@ -24,24 +24,24 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     let redirector = connect(&config).await;
 
     let link = redirector.query_one("SELECT id, user_id, short_code, original_url, is_active FROM urls", &[]).await;
-    assert_eq!(link.unwrap().get::<_, &str>("short_code"), "CODE12");
+    let link = link.unwrap();
+    assert_eq!(link.get::<_, &str>("short_code"), "CODE12");
     let click =
         "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (1, 1, 'clicked', now(), '{}')";
     assert_eq!(redirector.execute(click, &[]).await.unwrap(), 1);
+    // As a redirector does it: with every column that a click has.
+    let shipper = PostgresStore::open(&config).await.unwrap();
+    let url_id = link.get("id");
+    let to = JournalPosition { segment: 1, offset: 1, sequence: 1 };
+    let clicks = &[Click { client: "192.0.2.0/24".parse().ok(), ..crate::clicks::click(url_id, ada) }];
+    let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks, parked: 0 };
+    assert!(matches!(shipper.ship_clicks(batch).await.unwrap(), Shipped::Taken(JournalState { recorded: 1, .. })));
     let counted =
         owner.query_one("SELECT row_total('events', 'event_type=clicked'), sum(clicks)::bigint FROM click_counts", &[]);
     let counted = counted.await.unwrap();
-    assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [1, 1], "it is counted, in the owner's name");
+    assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [2, 2], "they are counted, in the owner's name");
 
-    // As a redirector does it, with all that it knows of a click.
-    let shipping = PostgresStore::new(&config).unwrap();
-    let click = Click {
-        user_agent: Some("Mozilla/5.0".to_owned()),
-        referrer: Some("https://news.example/".to_owned()),
-        client: "192.0.2.0/24".parse().ok(),
-        ..clicks::click(Id::new(1).unwrap(), ada)
-    };
-    assert_eq!(clicks::ship_all(&shipping, JournalId(1), &[click], 1).await, (1, 0));
+    // Nor may anybody else lock links.
     owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
     config.url = config.url.replace("//tern_redirector@", "//tern_stranger@");
     let strange = connect(&config).await.batch_execute("SELECT lock_urls('{1}')").await.unwrap_err();

@@ -9,8 +9,9 @@ use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError, Runtime};
 use super::open::{OpenError, PostgresConfig};
 use crate::store::{PoolStatus, Result, StoreError};
 
-/// How long nobody tries to connect after one who could not.
-const CONNECT_PAUSE: Duration = Duration::from_millis(500);
+/// How long nobody tries to connect after one who could not: a server that comes back meets one try a second of each
+/// process, and not all that wait for it.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pool, and how long to wait for it. Clones share it.
 #[derive(Clone, Debug)]
@@ -133,12 +134,17 @@ impl Connections {
 
     /// Takes a connection from the pool.
     pub(super) async fn lease(&self) -> Result<Lease> {
-        let status = self.pool.status();
-        if status.size == 0 {
+        let is_empty = self.pool.status().size == 0;
+        if is_empty {
             self.check_pause()?;
         }
         match self.pool.get().await {
-            Ok(object) => Ok(Lease(Some(object))),
+            Ok(object) => {
+                if is_empty {
+                    self.note_success();
+                }
+                Ok(Lease(Some(object)))
+            }
             Err(error) => {
                 if !matches!(error, PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) {
                     self.note_failure();
@@ -175,18 +181,28 @@ impl Connections {
             self.note_failure();
             StoreError::Unavailable(error.into())
         })?;
+        self.note_success();
         Ok(Object::take(connected))
     }
 
     /// A server that is away is asked now and then, and not by every request.
     fn check_pause(&self) -> Result<()> {
-        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed_at {
+        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match *failed_at {
             Some(at) if at.elapsed() < CONNECT_PAUSE => {
                 Err(StoreError::Unavailable(anyhow!("connecting failed {:?} ago", at.elapsed())))
             }
-            _ => Ok(()),
+            Some(_) => {
+                // One tries for all, and nobody else before it is known what came of it.
+                *failed_at = Some(Instant::now());
+                Ok(())
+            }
+            None => Ok(()),
         }
+    }
+
+    fn note_success(&self) {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn note_failure(&self) {
