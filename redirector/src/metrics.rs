@@ -257,7 +257,7 @@ impl ReplicaMetrics {
             audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
             divergent: counter(
                 "tern_replica_divergent_links_total",
-                "Codes that an audit found to differ from the store, and put right.",
+                "Codes that an audit found to differ from the store,.",
             ),
             file_errors: counter(
                 "tern_replica_file_errors_total",
