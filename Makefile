@@ -47,7 +47,7 @@ deny: tools ## Check the licences and the sources of what Tern is built from; in
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 	cargo deny --locked check licenses sources bans
 
-chaos: tools ## Bring about every fault in turn, and print what was demanded and found; most of half an hour
+chaos: tools ## Bring about every fault in turn, and print what was demanded and found; a quarter of an hour
 	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE)
 	cargo build --workspace --locked
 	target/debug/tern-chaos
