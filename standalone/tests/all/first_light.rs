@@ -148,3 +148,24 @@ async fn the_operations_port_tells_how_it_fares() {
     let accepted = tern.metric("tern_clicks_accepted_total").await;
     eventually("the click is committed", async || tern.metric("tern_clicks_committed_total").await == accepted).await;
 }
+
+/// What a container runtime asks.
+#[tokio::test]
+async fn a_health_check_tells_whether_the_server_is_ready() {
+    let server = Tern::start(&[]);
+    let check = |ops: &str| {
+        let output = run(tern(server.directory.path(), &["healthcheck"]).env("REDIRECTOR_OPS_LISTEN", ops));
+        (output.status.code(), text(&output.stderr))
+    };
+    eventually("it is ready", async || check(&server.ops) == (Some(0), String::new())).await;
+    let ops = server.ops.clone();
+    let (code, said) = check(&server.fast);
+    assert!(code == Some(1) && said.contains("/ready answered \"HTTP/1.1 404"), "{said}");
+    let (status, directory) = server.end(nix::sys::signal::Signal::SIGTERM);
+    assert!(status.success());
+    let gone = run(tern(directory.path(), &["healthcheck"]).env("REDIRECTOR_OPS_LISTEN", &ops));
+    assert_eq!(
+        (gone.status.code(), text(&gone.stderr)),
+        (Some(1), format!("tern: no answer from {ops}: Connection refused (os error 111)\n"))
+    );
+}
