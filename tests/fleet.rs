@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tern_testkit::postgres::{Options, Postgres};
 use tern_testkit::redis::Redis;
 use tern_testkit::relay::Relay;
+use tern_testkit::server::Process;
 
 use crate::plane::{Plane, command};
 use crate::session::Session;
@@ -162,8 +163,8 @@ impl Fleet {
     }
 
     /// Starts the process without waiting for it.
-    pub fn begin_to_succeed_redirector(&self, n: usize) -> Child {
-        self.follower(n).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    pub fn begin_to_succeed_redirector(&self, n: usize) -> Process {
+        Process::start(&mut self.follower(n))
     }
 
     /// Whether a process says that the one at this address is well, for a container runtime.

@@ -134,8 +134,8 @@ pub async fn take_over_in_vain() {
     // Long enough for it to take the sockets, which is within milliseconds: whatever it did wrong, clients would see.
     let before = crowd.0[0].answered();
     crowd.answered(before + 500).await;
-    follower.kill().unwrap();
-    follower.wait().unwrap();
+    follower.signal(Signal::SIGKILL);
+    follower.wait();
     let before = crowd.0[0].answered();
     crowd.answered(before + 200).await;
     fleet.postgres.start();
@@ -167,8 +167,8 @@ pub async fn take_over_from_the_dead() {
         Err(_) => false,
     })
     .await;
-    follower.kill().unwrap();
-    follower.wait().unwrap();
+    follower.signal(Signal::SIGKILL);
+    follower.wait();
 }
 
 /// What a load balancer and a container runtime see of planes that start, serve and end.
