@@ -11,7 +11,7 @@ use tern_tests::propagation::{fleet_that_knows_its_commits, measure};
 use tern_tests::{Fleet, Forger, Scene, eventually};
 
 const USAGE: &str = "usage: tern-measure propagation|open-transaction|flood SECONDS
-       tern-measure load-test K6 [ARGUMENT...]";
+       tern-measure load-test K6 [SETTING=VALUE...] [ARGUMENT...]";
 
 const CHANGES_PER_SECOND: u32 = 100;
 
@@ -83,7 +83,11 @@ async fn flood(time: Duration) {
 async fn load_test(k6: &str, arguments: &[&str]) -> ExitCode {
     let postgres = Options { fsync: true, ..Options::default() };
     // As a fleet is run: each request is logged.
-    let settings = [("LOG_LEVEL", "info"), ("REDIRECTOR_WORKERS", "1")];
+    let mut settings = vec![("LOG_LEVEL", "info"), ("REDIRECTOR_WORKERS", "1")];
+    let given = arguments.iter().map_while(|argument| argument.split_once('=').filter(|_| !argument.starts_with('-')));
+    let given: Vec<_> = given.collect();
+    let arguments = &arguments[given.len()..];
+    settings.extend(given);
     let mut fleet = Fleet::set(Scene { links: 100, settings: &settings, postgres, ..Scene::default() }).await;
     fleet.redirectors.truncate(1);
     let api = format!("BASE_URL=http://{}", fleet.admin.addresses[0]);
