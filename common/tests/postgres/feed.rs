@@ -218,7 +218,7 @@ async fn a_delta_of_very_many_changes_is_refused() {
     let cursor = store.snapshot().await.unwrap().cursor;
     let many = "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
                 SELECT 1, 'code' || n, 'https://example.com/', true, now(), now()
-                FROM generate_series(1, 100001) AS n";
+                FROM generate_series(1, 50001) AS n";
     connect(&config).await.batch_execute(many).await.unwrap();
     assert!(matches!(store.delta(&cursor).await.unwrap(), Delta::TooOld));
 }
