@@ -98,6 +98,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
 
 async fn announce(store: &dyn Store, api: SocketAddr, fast: SocketAddr, ops: SocketAddr) {
     say(&format!("API        http://{api}/urls"));
+    say(&format!("docs       http://{api}/docs"));
     say(&format!("events     http://{api}/events?event_type=clicked"));
     say(&format!("redirects  http://{fast}/<short_code>"));
     say(&format!("metrics    http://{}/metrics", ops));
