@@ -10,6 +10,7 @@ mod fetch;
 pub mod file;
 mod freshness;
 mod keeping;
+mod waiting;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,13 +21,13 @@ use tern_common::bus::{Bus, BusError, Received, Subscription, Topic};
 use tern_common::link::CheckedLink;
 use tern_common::store::{AgedChange, Cursor, LinkChange, Store, StoreError};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 
 use self::announcer::Announcer;
 use self::audit::{Audit, Suspects};
 use self::core::{Action, Core, Event, Pace};
 use self::fetch::{Asked, Fetched, checked, fetch};
 pub use self::freshness::Freshness;
+use self::waiting::{interval, next_message, next_tick, present, reached, stopped};
 use crate::link_map::LinkMapWriter;
 use crate::metrics::ReplicaMetrics;
 
@@ -353,49 +354,7 @@ impl Replica {
     }
 }
 
-/// The first tick comes after one period, not at once.
-fn interval(period: Duration) -> tokio::time::Interval {
-    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
-}
-
-async fn next_tick(interval: &mut Option<tokio::time::Interval>) {
-    match interval {
-        Some(interval) => drop(interval.tick().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for that time; for ever without one.
-async fn reached(time: Option<tokio::time::Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// A gauge's form of a count.
 fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone stops us too.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// What the pending future gives; for ever pending without one.
-async fn present<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_message(subscription: &mut Option<Box<dyn Subscription>>) -> Result<Received, BusError> {
-    match subscription {
-        Some(subscription) => subscription.next().await,
-        None => std::future::pending().await,
-    }
 }
