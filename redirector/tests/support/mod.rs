@@ -17,6 +17,25 @@ use tern_redirector::http::{self, Limits, Reply, Request, Server, Service, Statu
 
 pub(crate) const TARGET: &str = "https://target.example/path?q=1&r=%20#part";
 
+pub(crate) const MOMENT: Duration = Duration::from_millis(300);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Ticks fast, so that times can be short; nothing runs out unless a test says so.
+pub(crate) fn patient() -> Limits {
+    Limits {
+        header_timeout: LONG,
+        idle_timeout: LONG,
+        write_timeout: LONG,
+        linger_timeout: LONG,
+        tick: Duration::from_millis(10),
+        ..Limits::default()
+    }
+}
+
+pub(crate) fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
 /// CODE12 redirects, GONE12 is gone, BUG12 panics, MUTE12 is not answered; nothing else exists.
 #[derive(Debug, Default)]
 pub(crate) struct Codes {

@@ -1,0 +1,165 @@
+//! How a server begins and ends: sockets that are adopted and passed on, and drains. Real sockets, short limits.
+
+mod support;
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use support::client::{Client, GET};
+use support::{Codes, LONG, MOMENT, eventually, patient, read, serve};
+use tern_redirector::http::{Drained, Server};
+
+#[test]
+fn a_drain_finishes_what_is_under_way() {
+    let (server, _) = serve(patient());
+    let addr = server.local_addr();
+    let (mut idle, mut within) = (Client::connect(addr), Client::connect(addr));
+    assert_eq!(idle.ask(GET).status, 302);
+    within.send(&GET[..20]);
+    let fresh = Client::connect(addr);
+    eventually("all three", || server.registered() == 3);
+
+    std::thread::scope(|scope| {
+        let started = Instant::now();
+        let draining = scope.spawn(|| server.drain(LONG, LONG));
+        eventually("the port is free", || TcpListener::bind(addr).is_ok());
+        // All of them are asked for after the drain began.
+        for (mut client, rest) in [(within, &GET[20..]), (idle, GET), (fresh, GET)] {
+            client.send(rest);
+            let answer = client.answer(false).unwrap().unwrap();
+            assert_eq!((answer.status, answer.closes()), (302, true));
+            client.ends();
+        }
+        assert_eq!(draining.join().unwrap(), Drained { finished: 3, cut: 0 });
+        assert!(started.elapsed() < LONG / 4);
+    });
+    assert_eq!(server.registered(), 0);
+    // The port is free for the process after this one.
+    Server::bind(addr, patient(), Arc::new(Codes::default())).unwrap();
+}
+
+#[test]
+fn a_drain_waits_for_who_is_silent_and_not_for_ever() {
+    let (server, _) = serve(patient());
+    let (mut idle, mut fresh) = (Client::connect(server.local_addr()), Client::connect(server.local_addr()));
+    assert_eq!(idle.ask(GET).status, 302);
+    eventually("both", || server.registered() == 2);
+    let started = Instant::now();
+    assert_eq!(server.drain(LONG, MOMENT), Drained { finished: 2, cut: 0 });
+    assert!(started.elapsed() >= MOMENT && started.elapsed() < LONG / 4);
+    idle.ends();
+    fresh.ends();
+    assert_eq!(read(&server.stats().idle_timeouts) + read(&server.stats().header_timeouts), 0);
+}
+
+#[test]
+fn who_leaves_goes_on_and_says_so() {
+    let (server, _) = serve(patient());
+    let mut kept = Client::connect(server.local_addr());
+    assert!(!kept.ask(GET).closes());
+    server.leave();
+    for mut client in [kept, Client::connect(server.local_addr())] {
+        let answer = client.ask(GET);
+        assert_eq!((answer.status, answer.closes()), (302, true));
+        client.ends();
+    }
+}
+
+/// Two servers on one socket, as during a hand-over: the first drains, and nobody notices.
+#[test]
+fn a_socket_that_was_passed_on_loses_nobody() {
+    let listener = Server::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let adopt = |listener| Server::adopt(listener, patient(), Arc::new(Codes::default())).unwrap();
+    let mut server = adopt(listener.try_clone().unwrap());
+    for _ in 0..20 {
+        let next = adopt(listener.try_clone().unwrap());
+        let clients: Vec<_> = (0..50).map(|_| Client::connect(addr)).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.drain(LONG, LONG));
+            for mut client in clients {
+                assert_eq!(client.ask(GET).status, 302);
+            }
+            for _ in 0..50 {
+                assert_eq!(Client::connect(addr).ask(GET).status, 302);
+            }
+        });
+        server = next;
+    }
+}
+
+#[test]
+fn a_drain_answers_what_is_pipelined() {
+    let (server, _) = serve(patient());
+    let mut client = Client::connect(server.local_addr());
+    client.send(&GET[..20]);
+    eventually("it stands", || server.registered() == 1);
+    std::thread::scope(|scope| {
+        let draining = scope.spawn(|| server.drain(LONG, MOMENT));
+        eventually("the port is free", || TcpListener::bind(server.local_addr()).is_ok());
+        client.send(&[&GET[20..], GET, GET].concat());
+        let closes: Vec<_> = (0..3).map(|_| client.answer(false).unwrap().unwrap().closes()).collect();
+        assert_eq!(closes, [false, false, true]);
+        client.ends();
+        // Who lingers waits for the client to close.
+        drop(client);
+        assert_eq!(draining.join().unwrap(), Drained { finished: 1, cut: 0 });
+    });
+}
+
+#[test]
+fn a_drain_cuts_at_its_deadline() {
+    let (server, _) = serve(patient());
+    let mut within = Client::connect(server.local_addr());
+    within.send(&GET[..20]);
+    let mut stuck = Client::connect(server.local_addr());
+    stuck.stream.set_write_timeout(Some(MOMENT)).unwrap();
+    let mut idle = Client::connect(server.local_addr());
+    assert_eq!(idle.ask(GET).status, 302);
+    while stuck.stream.write_all(&GET.repeat(500)).is_ok() {}
+
+    let started = Instant::now();
+    assert_eq!(server.drain(MOMENT, MOMENT / 3), Drained { finished: 1, cut: 2 });
+    assert!(started.elapsed() >= MOMENT && started.elapsed() < MOMENT + Duration::from_secs(1));
+    assert_eq!((server.registered(), read(&server.stats().cut)), (0, 2));
+    assert!(within.stream.read(&mut [0]).map_or(true, |bytes| bytes == 0));
+    assert_eq!(server.drain(LONG, MOMENT), Drained { finished: 0, cut: 0 });
+}
+
+#[test]
+fn who_was_queued_at_a_drain_is_served() {
+    for _ in 0..20 {
+        let (server, _) = serve(patient());
+        let clients: Vec<_> = (0..50).map(|_| Client::connect(server.local_addr())).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.drain(LONG, MOMENT));
+            for mut client in clients {
+                assert_eq!(client.ask(GET).status, 302);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_port_in_use_is_an_error() {
+    let (server, _) = serve(patient());
+    let error = Server::bind(server.local_addr(), patient(), Arc::new(Codes::default())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_listening_socket_is_adopted() {
+    drop(serve(patient()));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let passed_on = listener.try_clone().unwrap();
+    let addr = listener.local_addr().unwrap();
+    let first = Server::adopt(listener, patient(), Arc::new(Codes::default())).unwrap();
+    assert_eq!(Client::connect(addr).ask(GET).status, 302);
+    drop(first);
+    // The drain closed its own descriptor and did not shut the socket down: whoever connects meanwhile waits.
+    let mut waiting = Client::connect(addr);
+    let _second = Server::adopt(passed_on, patient(), Arc::new(Codes::default())).unwrap();
+    assert_eq!(waiting.ask(GET).status, 302);
+}
