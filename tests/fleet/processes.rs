@@ -1,0 +1,123 @@
+//! How the processes of a fleet are started, replaced and restarted.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::Signal;
+use tern_testkit::server::Process;
+
+use super::Fleet;
+use crate::plane::{Plane, command};
+
+impl Fleet {
+    /// Starts the `n`th redirector, with a data directory that it finds again at its next start.
+    pub fn start_redirector(&self, n: usize) -> Plane {
+        Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &self.redirector_settings(n)), 2)
+    }
+
+    /// The same with settings that come after all others.
+    pub fn start_redirector_with(&self, n: usize, settings: &[(&str, &str)]) -> Plane {
+        let mut all = self.redirector_settings(n);
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &all), 2)
+    }
+
+    /// Replaces the admin, with settings that come after all others.
+    pub fn restart_admin(&mut self, settings: &[(&str, &str)]) {
+        let mut all = self.settings.clone();
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.admin = Plane::start(&mut command("tern-admin", &["serve"], self.directory.path(), &all), 1);
+    }
+
+    /// Starts to load a file.
+    pub fn load(&self, file: &Path) -> Child {
+        let mut load = command("tern-admin", &["load", file.to_str().unwrap()], self.directory.path(), &self.settings);
+        load.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Starts another process in place of the `n`th redirector, which goes on until that one serves; gives the old one.
+    pub fn succeed_redirector(&mut self, n: usize) -> Plane {
+        let follower = Plane::start(&mut self.follower(n), 2);
+        std::mem::replace(&mut self.redirectors[n], follower)
+    }
+
+    /// Starts the process without waiting for it.
+    pub fn begin_to_succeed_redirector(&self, n: usize) -> Process {
+        Process::start(&mut self.follower(n))
+    }
+
+    /// Whether a process says that the one at this address is well, for a container runtime.
+    pub fn is_healthy(&self, program: &str, setting: &str, address: &str) -> bool {
+        let mut settings = self.redirector_settings(0);
+        settings.push((setting.to_owned(), address.to_owned()));
+        let checked = command(program, &["healthcheck"], self.directory.path(), &settings).output().unwrap();
+        match checked.status.code() {
+            Some(0) => true,
+            Some(1) => false,
+            _ => panic!("{}", String::from_utf8_lossy(&checked.stderr)),
+        }
+    }
+
+    fn follower(&self, n: usize) -> Command {
+        let arguments = &["serve", "--take-over"];
+        command("tern-redirector", arguments, self.directory.path(), &self.redirector_settings(n))
+    }
+
+    /// The same as [`Fleet::start_redirector`] on a socket that listens already and outlives it, as systemd passes it on.
+    pub fn start_redirector_on(&self, n: usize, socket: &TcpListener) -> Plane {
+        let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=redirects exec \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(crate::plane::binary("tern-redirector"));
+        command.current_dir(self.directory.path()).env_clear().envs(self.redirector_settings(n));
+        Plane::start(command.stdin(OwnedFd::from(socket.try_clone().unwrap())), 2)
+    }
+
+    /// What the `n`th redirector is told: those of the fleet, its directory, and the role that is made for redirectors.
+    fn redirector_settings(&self, n: usize) -> Vec<(String, String)> {
+        let mut settings = self.settings.clone();
+        for (name, path) in [("TERN_DATA_DIR", "data"), ("LOG_FILE", "app.log")] {
+            settings.push((name.to_owned(), self.redirector_directory(n).join(path).display().to_string()));
+        }
+        for (name, value) in &mut settings {
+            if name == "DATABASE_URL" {
+                *value = value.replace("//tern@", "//tern_redirector@");
+            }
+        }
+        settings
+    }
+
+    /// The same, with its data on a disk of its own of this size. Other processes see it through [`Plane::own_file`] alone.
+    pub fn start_redirector_on_small_disk(&self, n: usize, size: &str) -> Plane {
+        let data = self.redirector_directory(n).join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        let mut settings = self.redirector_settings(n);
+        settings.push(("PATH".to_owned(), "/usr/bin:/bin:/usr/sbin:/sbin".to_owned()));
+        let script = format!("mount -t tmpfs -o size={size} tern {} && exec \"$0\"", data.display());
+        let program = crate::plane::binary("tern-redirector");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(program);
+        command.current_dir(self.directory.path()).env_clear().envs(settings);
+        Plane::start(command.stdin(Stdio::null()), 2)
+    }
+
+    pub fn redirector_directory(&self, n: usize) -> PathBuf {
+        self.directory.path().join(format!("redirector{n}"))
+    }
+
+    /// Replaces a redirector that was killed.
+    pub fn restart_redirector(&mut self, n: usize) {
+        self.redirectors[n] = self.start_redirector(n);
+    }
+
+    /// Ends a redirector with `signal` and starts it again at its addresses; waits until it is ready.
+    pub async fn restart_redirector_in_place(&mut self, n: usize, signal: Signal) {
+        let ended = self.redirectors.remove(n);
+        let addresses = ended.addresses.clone();
+        ended.end(signal);
+        let listen = [("REDIRECTOR_LISTEN", &*addresses[0]), ("REDIRECTOR_OPS_LISTEN", &*addresses[1])];
+        self.redirectors.insert(n, self.start_redirector_with(n, &listen));
+        self.all_loaded().await;
+    }
+}
