@@ -43,17 +43,19 @@ const COUNTS: &str = "INSERT INTO row_counts VALUES ('users', '', {n}), ('urls',
     INSERT INTO row_counts SELECT 'events', 'url_id=1', count(*) FROM events WHERE url_id = 1;
     INSERT INTO id_blocks SELECT 'users', 8, id >> 8, count(*) FROM users GROUP BY id >> 8;
     INSERT INTO id_blocks SELECT 'urls', 8, id >> 8, count(*) FROM urls GROUP BY id >> 8;
-    INSERT INTO id_blocks SELECT 'events', 8, id >> 8, count(*) FROM events GROUP BY id >> 8;
-    INSERT INTO id_blocks SELECT list, 16, block >> 8, sum(n) FROM id_blocks GROUP BY list, block >> 8;
-    INSERT INTO id_blocks SELECT list, 24, block >> 8, sum(n) FROM id_blocks WHERE bits = 16 GROUP BY list, block >> 8;";
+    INSERT INTO id_blocks SELECT 'events', 8, id >> 8, count(*) FROM events GROUP BY id >> 8;";
 
-/// Statements that fill the tables and count what is in them.
-fn sql(numbers: &str, now: &str, yes: &str, n: u64) -> String {
+/// Statements that fill the tables and count what is in them, in all and by blocks of 2^8 and of 2^`bits` ids.
+fn sql(numbers: &str, now: &str, yes: &str, n: u64, bits: &[u32]) -> String {
     let insert = |(into, values): (&str, &str)| {
         let values = values.replace("{now}", now).replace("{yes}", yes);
         format!("INSERT INTO {into} WITH {numbers} SELECT {values} FROM numbers;\n")
     };
-    ROWS.map(insert).concat() + &COUNTS.replace("{n}", &n.to_string())
+    let blocks = bits.iter().map(|bits| {
+        let block = format!("block >> ({bits} - 8)");
+        format!("INSERT INTO id_blocks SELECT list, {bits}, {block}, sum(n) FROM id_blocks WHERE bits = 8 GROUP BY list, {block};\n")
+    });
+    ROWS.map(insert).concat() + &COUNTS.replace("{n}", &n.to_string()) + &blocks.collect::<String>()
 }
 
 async fn postgres(server: &Postgres, n: u64) -> PostgresStore {
@@ -66,7 +68,7 @@ async fn postgres(server: &Postgres, n: u64) -> PostgresStore {
         ALTER TABLE urls DROP CONSTRAINT urls_short_code_key;
         DROP INDEX urls_user_id, urls_is_active, events_url_id, events_user_id, events_event_type, events_timestamp;";
     let numbers = format!("numbers AS (SELECT generate_series(1, {n}) AS n)");
-    let fill = sql(&numbers, "now()", "true", n);
+    let fill = sql(&numbers, "now()", "true", n, &[12, 16, 20, 24]);
     server.psql(database, &format!("{begin} {fill} CREATE INDEX events_url_id ON events (url_id, id)"));
     server.psql(database, "VACUUM ANALYZE");
     PostgresStore::open(&config).await.unwrap()
@@ -81,7 +83,7 @@ async fn sqlite(path: &Path, n: u64) -> SqliteStore {
         DROP INDEX urls_short_code_key; DROP INDEX urls_user_id; DROP INDEX urls_is_active;
         DROP INDEX events_url_id; DROP INDEX events_user_id; DROP INDEX events_event_type;";
     let numbers = format!("RECURSIVE numbers (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM numbers WHERE n < {n})");
-    let fill = sql(&numbers, "1700000000", "1", n);
+    let fill = sql(&numbers, "1700000000", "1", n, &[16, 24]);
     db.execute_batch(&format!("{begin} {fill} CREATE INDEX events_url_id ON events (url_id); ANALYZE")).unwrap();
     SqliteStore::open(path).await.unwrap()
 }

@@ -28,9 +28,9 @@ async fn totals_stay_exact_while_they_are_folded() {
     while writers.iter().any(|writer| !writer.is_finished()) {
         // Of one moment, as the store reads it.
         let sql = "SELECT count(*), row_total('urls', ''), row_total('urls', 'user_id=1'), (
-                       SELECT coalesce(sum(n), 0) FROM (
+                       SELECT coalesce(sum(n), 0)::bigint FROM (
                            SELECT n FROM id_blocks WHERE (list, bits) = ('urls', 8)
-                           UNION ALL SELECT n FROM id_block_deltas WHERE (list, bits) = ('urls', 8)
+                           UNION ALL SELECT n FROM row_count_deltas WHERE list = 'urls' AND block IS NOT NULL
                        ) AS parts
                    ) FROM urls";
         let row = other.query_one(sql, &[]).await.unwrap();

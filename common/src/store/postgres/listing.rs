@@ -11,6 +11,9 @@ use tokio_postgres::{Error, Row};
 use super::{error, query};
 use crate::store::{Listing, Page, Result, Total};
 
+/// The rows of so many ids, the fewest that are counted together, are skipped and not counted.
+const FIRST_BLOCK: i64 = 1 << 8;
+
 /// What to list. All names are our own; only values come from outside, and are bound.
 pub(super) struct List {
     pub(super) table: &'static str,
@@ -65,7 +68,7 @@ impl List {
             values.push(&self.table);
             values.push(name);
         }
-        let rows = query::rows(db, &self.sql(name.is_some()), &values).await?;
+        let rows = query::rows(db, &self.sql(offset, name.is_some()), &values).await?;
         let first = rows.first().ok_or_else(|| error::unexpected("silence"))?;
         let (total, deltas): (i64, i64) = (first.try_get("total")?, first.try_get("deltas")?);
         let total = total.unsigned_abs();
@@ -88,15 +91,17 @@ impl List {
         }
     }
 
-    fn sql(&self, is_counted: bool) -> String {
+    fn sql(&self, offset: i64, is_counted: bool) -> String {
         let (table, columns) = (self.table, self.columns);
         let conditions: Vec<String> =
             self.filters.iter().zip(3..).map(|(filter, n)| format!("{} = ${n}", filter.column)).collect();
         let conditions = conditions.join(" AND ");
-        let (place, conditions) = if conditions.is_empty() {
-            ("find_place($3, $2)", "id >= (SELECT first_id FROM place)".to_owned())
-        } else {
-            ("(VALUES ($2::bigint)) AS beginning (to_skip)", conditions)
+        // Before the first block of ids there is nothing to look for.
+        let beginning = "(VALUES (0::bigint, $2::bigint)) AS beginning (first_id, to_skip)";
+        let (place, conditions) = match conditions.as_str() {
+            "" if offset < FIRST_BLOCK => (beginning, "id >= (SELECT first_id FROM place)".to_owned()),
+            "" => ("find_place($3, $2)", "id >= (SELECT first_id FROM place)".to_owned()),
+            _ => (beginning, conditions),
         };
         let total = if is_counted {
             let (list, filter) = (self.filters.len() + 3, self.filters.len() + 4);

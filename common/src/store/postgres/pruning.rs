@@ -26,15 +26,17 @@ pub(super) async fn fold(connections: &Connections) -> Result<()> {
 async fn fold_within(db: &ClientWrapper) -> Result<()> {
     let locked = db.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&FOLD_LOCK]).await?;
     if locked.try_get(0)? {
-        let sql = "WITH folded AS (DELETE FROM row_count_deltas RETURNING list, filter, n)
-                   INSERT INTO row_counts (list, filter, n)
-                   SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
-                   ON CONFLICT (list, filter) DO UPDATE SET n = row_counts.n + excluded.n;
+        let sql = "WITH folded AS (DELETE FROM row_count_deltas RETURNING list, filter, block, n), totals AS (
+                       INSERT INTO row_counts AS counted (list, filter, n)
+                       SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
+                       ON CONFLICT (list, filter) DO UPDATE SET n = counted.n + excluded.n
+                   )
+                   INSERT INTO id_blocks AS counted (list, bits, block, n)
+                   SELECT list, bits, block >> (bits - 8), sum(n)
+                   FROM folded CROSS JOIN unnest('{8, 12, 16, 20, 24}'::smallint[]) AS bits
+                   WHERE block IS NOT NULL GROUP BY list, bits, block >> (bits - 8)
+                   ON CONFLICT (list, bits, block) DO UPDATE SET n = counted.n + excluded.n;
                    DELETE FROM row_counts WHERE n = 0;
-                   WITH folded AS (DELETE FROM id_block_deltas RETURNING list, bits, block, n)
-                   INSERT INTO id_blocks (list, bits, block, n)
-                   SELECT list, bits, block, sum(n) FROM folded GROUP BY list, bits, block
-                   ON CONFLICT (list, bits, block) DO UPDATE SET n = id_blocks.n + excluded.n;
                    DELETE FROM id_blocks WHERE n = 0";
         db.batch_execute(sql).await?;
     }
