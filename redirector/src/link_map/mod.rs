@@ -178,6 +178,11 @@ impl Replacement {
         self.heap.push(&self.record);
     }
 
+    /// Puts all of `other` behind what is here.
+    pub fn append(&mut self, other: Replacement) {
+        self.heap.append(other.heap);
+    }
+
     /// How many links were put.
     pub fn len(&self) -> usize {
         self.heap.len()

@@ -157,6 +157,12 @@ impl Heap {
         }
     }
 
+    /// Moves the chunks of `other` behind these.
+    pub fn append(&mut self, other: Heap) {
+        self.records += other.records;
+        self.chunks.extend(other.chunks);
+    }
+
     pub fn len(&self) -> usize {
         self.records
     }

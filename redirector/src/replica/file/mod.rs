@@ -6,30 +6,40 @@
 //! everything before it. A file is written beside the old one and renamed over it, so there is always a whole one;
 //! what does not check out is not believed.
 //!
-//! It is read once, front to back, through one buffer: a start takes the room of the map and no more. Whether it checks
-//! out is known at its end, and nothing of it is served before.
+//! It is read once, front to back, through one buffer: a start takes the room of the map and no more. Links are checked
+//! on threads of their own meanwhile. Whether the file checks out is known at its end, and nothing of it is served before.
 //!
 //! The map changes while it is written. That does no harm: the cursor was taken before, and the deltas from there
 //! bring each code that changed since, in its latest state.
 
+mod input;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tern_common::TargetUrl;
 use tern_common::link::CheckedLink;
 use tern_common::store::Cursor;
 
+use self::input::{Input, Record};
 use crate::link_map::{LinkMap, Replacement};
 
 const MAGIC: &[u8; 8] = b"TERNMAP\x01";
 
-/// What is read or written at a time.
+/// What is written at a time.
 const BUFFER: usize = 1 << 20;
 
 /// No cursor is longer.
 const MAX_CURSOR: usize = 1 << 16;
+
+/// Threads that check links while the file is read: with them, most of a start is no longer the checking.
+const CHECKERS: usize = 2;
+
+/// Pieces of the file that wait for each of them.
+const PIECES: usize = 4;
 
 /// What a file held.
 #[derive(Debug)]
@@ -105,7 +115,7 @@ pub fn read(path: &Path) -> Result<Option<Stored>, FileError> {
 }
 
 fn parse(file: impl Read) -> Result<Stored, FileError> {
-    let mut input = Input { inner: file, buffer: Vec::new(), at: 0, checksum: 0 };
+    let mut input = Input::new(file);
     match input.take(MAGIC.len()) {
         Ok(magic) if magic == MAGIC => {}
         Ok(_) | Err(FileError::Damaged) => return Err(FileError::Foreign),
@@ -114,22 +124,69 @@ fn parse(file: impl Read) -> Result<Stored, FileError> {
     let cursor_len = input.len(MAX_CURSOR)?;
     let equal_at = UNIX_EPOCH + Duration::from_micros(input.u64()?);
     let cursor = text(input.take(cursor_len)?)?.parse().map_err(|_| FileError::Damaged)?;
-    let mut stored = Stored { cursor, equal_at, links: Replacement::default(), rejected: 0 };
-    while input.u8()? == 1 {
-        let [is_active, code_len] = input.array()?;
-        let target_len = input.len(TargetUrl::MAX_LEN)?;
-        let [url_id, owner_id] = [input.u64()?, input.u64()?].map(u64::cast_signed);
-        let code_len = usize::from(code_len);
-        let text = text(input.take(code_len + target_len)?)?;
-        let (code, target) = text.split_at_checked(code_len).ok_or(FileError::Damaged)?;
-        match CheckedLink::check(code, target, url_id, owner_id, is_active == 1) {
-            Ok(link) => stored.links.put(&link),
-            Err(_) => stored.rejected += 1,
-        }
+    let Links { links, rejected } = parse_links(&mut input)?;
+    if input.u8()? != 0 {
+        return Err(FileError::Damaged);
     }
     let count = input.u64()?;
     input.end()?;
-    if count == stored.links.len() as u64 + stored.rejected { Ok(stored) } else { Err(FileError::Damaged) }
+    if count == links.len() as u64 + rejected {
+        Ok(Stored { cursor, equal_at, links, rejected })
+    } else {
+        Err(FileError::Damaged)
+    }
+}
+
+/// What was found in some of the records.
+#[derive(Default)]
+struct Links {
+    links: Replacement,
+    rejected: u64,
+}
+
+/// Takes all records from `input`, in pieces that are checked elsewhere.
+fn parse_links(input: &mut Input<impl Read>) -> Result<Links, FileError> {
+    thread::scope(|scope| {
+        let mut checkers = Vec::new();
+        for _ in 0..CHECKERS {
+            let (pieces, to_check) = sync_channel::<Vec<u8>>(PIECES);
+            let checker = thread::Builder::new().name("tern-start".to_owned());
+            checkers.push((pieces, checker.spawn_scoped(scope, move || check(&to_check))?));
+        }
+        let mut turns = (0..CHECKERS).cycle();
+        while let Some(piece) = input.records()? {
+            let checker = turns.next().and_then(|turn| checkers.get(turn));
+            // Who wants no more found damage, and says so below.
+            if checker.is_none_or(|(pieces, _)| pieces.send(piece).is_err()) {
+                break;
+            }
+        }
+        let mut all = Links::default();
+        let checkers: Vec<ScopedJoinHandle<'_, _>> = checkers.into_iter().map(|(_, checker)| checker).collect();
+        for checker in checkers {
+            let checked = checker.join().map_err(|_| io::Error::other("a thread that checked it panicked"))??;
+            all.links.append(checked.links);
+            all.rejected += checked.rejected;
+        }
+        Ok(all)
+    })
+}
+
+/// Checks whole records, piece by piece.
+fn check(pieces: &Receiver<Vec<u8>>) -> Result<Links, FileError> {
+    let mut found = Links::default();
+    for piece in pieces {
+        let mut rest = piece.as_slice();
+        while let Some((record, behind)) = Record::split(rest)? {
+            let (code, target) = text(record.texts)?.split_at_checked(record.code_len).ok_or(FileError::Damaged)?;
+            match CheckedLink::check(code, target, record.url_id, record.owner_id, record.is_active) {
+                Ok(link) => found.links.put(&link),
+                Err(_) => found.rejected += 1,
+            }
+            rest = behind;
+        }
+    }
+    Ok(found)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, FileError> {
@@ -159,68 +216,6 @@ impl<W: Write> Write for Checked<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
-    }
-}
-
-/// A file from which values are taken, one after another. Keeps the checksum of what was taken.
-struct Input<R> {
-    inner: R,
-    /// What was read; `at` is where the next value begins.
-    buffer: Vec<u8>,
-    at: usize,
-    /// Of all that was taken and is no longer in the buffer.
-    checksum: u32,
-}
-
-impl<R: Read> Input<R> {
-    /// The next `len` bytes; [`FileError::Damaged`] if there are fewer.
-    #[inline]
-    fn take(&mut self, len: usize) -> Result<&[u8], FileError> {
-        if self.buffer.len() - self.at < len {
-            self.read_on(len)?;
-        }
-        let taken = &self.buffer[self.at..self.at + len];
-        self.at += len;
-        Ok(taken)
-    }
-
-    fn read_on(&mut self, len: usize) -> Result<(), FileError> {
-        self.forget_taken();
-        self.inner.by_ref().take(BUFFER.max(len) as u64).read_to_end(&mut self.buffer)?;
-        if self.buffer.len() < len { Err(FileError::Damaged) } else { Ok(()) }
-    }
-
-    fn forget_taken(&mut self) {
-        self.checksum = crc32c::crc32c_append(self.checksum, &self.buffer[..self.at]);
-        self.buffer.drain(..self.at);
-        self.at = 0;
-    }
-
-    /// Takes the checksum, behind which nothing may follow.
-    fn end(&mut self) -> Result<(), FileError> {
-        self.forget_taken();
-        let expected = self.checksum.to_le_bytes();
-        let checks_out = self.array()? == expected;
-        let is_end = self.at == self.buffer.len() && self.inner.read(&mut [0])? == 0;
-        if checks_out && is_end { Ok(()) } else { Err(FileError::Damaged) }
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
-        self.take(N)?.first_chunk().copied().ok_or(FileError::Damaged)
-    }
-
-    fn u8(&mut self) -> Result<u8, FileError> {
-        self.array().map(|[byte]| byte)
-    }
-
-    fn u64(&mut self) -> Result<u64, FileError> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// A length that a sound file cannot have is damage, and nothing to make room for.
-    fn len(&mut self, max: usize) -> Result<usize, FileError> {
-        let len = self.array().map(u32::from_le_bytes)? as usize;
-        if len <= max { Ok(len) } else { Err(FileError::Damaged) }
     }
 }
 
