@@ -11,7 +11,7 @@ MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanage
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
 # And to bring faults about.
 FAULTS := openssl:openssl faketime:faketime
-.PHONY: help run test schemathesis lint deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure deploy-tools python tools
+.PHONY: help run test schemathesis lint containers deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure deploy-tools python tools
 
 # An environment of Python's with what the first prerequisite names, each file by its hash.
 define environment
@@ -42,6 +42,9 @@ lint: tools deploy-tools ## Check the format, the code and deploy/; warnings are
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd bench && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings
 	target/deploy-tools/bin/python scripts/check-deploy
+
+containers: ## Build the images, bring compose.yaml up, check it and take it down; needs Docker with Compose, and curl
+	scripts/try-containers
 
 deny: tools ## Check the licences and the sources of what Tern is built from; installs cargo-deny, which takes minutes
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
