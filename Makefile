@@ -11,7 +11,7 @@ MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanage
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
 # And to bring faults about.
 FAULTS := openssl:openssl faketime:faketime
-.PHONY: help run test schemathesis lint containers deny chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure deploy-tools python tools
+.PHONY: help run test schemathesis lint containers deny fuzz chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure deploy-tools python tools
 
 # An environment of Python's with what the first prerequisite names, each file by its hash.
 define environment
@@ -98,6 +98,14 @@ LINKS ?= 1000000
 bench-map: tools ## Measure the map beside dashmap and papaya (LINKS=1000000; ten million take 5 GB)
 	cd bench && cargo build --release --locked --bin map
 	for what in look-ups memory replacement start; do bench/target/release/map $$what $(LINKS); done
+
+# The stable compiler is told that flags of a nightly one are meant.
+FUZZ_SECONDS ?= 60
+fuzz: tools ## Fuzz what a client sends and what a journal holds, a minute each (FUZZ_SECONDS=60)
+	cargo install --quiet --locked --root target/fuzz-tools cargo-fuzz@0.13.2
+	for target in requests records; do \
+		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/fuzz-tools/bin:$$PATH" \
+		cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 
 deploy-tools: target/deploy-tools/installed
 	@scripts/install-if-missing systemd-analyze:systemd

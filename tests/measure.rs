@@ -81,6 +81,7 @@ async fn flood(time: Duration) {
 
 /// The k6 scenario against one process of each plane, on a database that keeps what it has committed.
 async fn load_test(k6: &str, arguments: &[&str]) -> ExitCode {
+    // As PostgreSQL comes, where tests have it smaller and idler.
     let postgres = Options { fsync: true, ..Options::default() }.set("autovacuum", "on").set("shared_buffers", "128MB");
     // As a fleet is run: each request is logged.
     let mut settings = vec![("LOG_LEVEL", "info"), ("REDIRECTOR_WORKERS", "1")];

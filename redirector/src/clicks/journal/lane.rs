@@ -50,7 +50,7 @@ pub struct Lane {
     sequence: AtomicU64,
     /// The number of the last record that is no longer ours to ship. Written by the shipper.
     settled: AtomicU64,
-    /// The segment to go on in. Filled by the keeper.
+    /// The segments to go on in, two, so that a disk may stall for as long as one of them lasts. Filled by the keeper.
     pub(super) ready: ArrayQueue<Mapped>,
     /// Segments that are full. Emptied by the keeper, since unmapping takes its time.
     pub(super) full: ArrayQueue<Mapped>,
@@ -87,7 +87,7 @@ impl Lane {
             published: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             settled: AtomicU64::new(0),
-            ready: ArrayQueue::new(1),
+            ready: ArrayQueue::new(2),
             full: ArrayQueue::new(4),
             is_suspect: AtomicBool::new(false),
             obstacle: AtomicU8::new(Dropped::Busy as u8),
