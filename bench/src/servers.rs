@@ -160,7 +160,12 @@ impl Server {
         // To be asked costs the server CPU, too.
         eventually("an empty journal", Duration::from_millis(50), || {
             let (_, _, metrics) = answer::get(port, "/metrics")?;
-            ensure!(sum(&metrics, "tern_clicks_dropped_total") == 0.0, "clicks were dropped");
+            let dropped = || metrics.lines().filter(|line| line.starts_with("tern_clicks_dropped_total"));
+            ensure!(
+                sum(&metrics, "tern_clicks_dropped_total") == 0.0,
+                "clicks were dropped: {}",
+                dropped().collect::<Vec<_>>().join(", "),
+            );
             Ok(sum(&metrics, "tern_clicks_pending") == 0.0)
         })
     }
