@@ -1,6 +1,8 @@
--- Writes count for less: blocks of ids are counted with the totals, and no statement of a trigger is planned anew.
+-- Writes count for less: blocks of ids are counted with the totals, and what each write runs is not planned anew.
 
 LOCK TABLE users, urls, events IN SHARE ROW EXCLUSIVE MODE;
+-- Whoever is folding differences is waited for: what it moves would be counted twice here.
+LOCK TABLE row_count_deltas, id_block_deltas IN ACCESS EXCLUSIVE MODE;
 
 -- What was not folded yet. The sizes between those that were counted make a deep page as cheap as any other.
 INSERT INTO id_blocks SELECT list, bits, block, sum(n) FROM id_block_deltas GROUP BY list, bits, block
@@ -53,7 +55,7 @@ $$;
 
 ALTER FUNCTION clicks_of(event_group[]) STABLE;
 
--- Every statement here is planned once for each connection, whatever comes in it later. So none joins what came with
+-- Every statement over what came is planned once for each connection, whatever comes later. So none joins what came with
 -- anything: a plan for one event would take a million of them through each other.
 CREATE OR REPLACE FUNCTION events_came() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE

@@ -134,14 +134,34 @@ async fn no_event_is_of_nothing_whoever_writes_it() {
     }
 }
 
+const MIGRATIONS: [&str; 7] = [
+    include_str!("../../../migrations/postgres/V1__users_urls_events_products.sql"),
+    include_str!("../../../migrations/postgres/V2__click_journals.sql"),
+    include_str!("../../../migrations/postgres/V3__events_for_volume.sql"),
+    include_str!("../../../migrations/postgres/V4__blocks_of_ids.sql"),
+    include_str!("../../../migrations/postgres/V5__tokens.sql"),
+    include_str!("../../../migrations/postgres/V6__what_a_redirector_may.sql"),
+    include_str!("../../../migrations/postgres/V7__counted_in_one_step.sql"),
+];
+
+/// Each in one transaction, as a migration is run.
+async fn run(db: &Client, migrations: &[&str]) {
+    for migration in migrations {
+        db.batch_execute(&format!("BEGIN; {migration}; COMMIT")).await.unwrap();
+    }
+}
+
+async fn connect_to(url: &str) -> Client {
+    let (db, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    db
+}
+
 #[tokio::test]
 async fn a_database_of_before_is_carried_over() {
-    let name = Postgres::shared().create_database();
-    let (db, connection) = tokio_postgres::connect(&name, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let migrations = [
-        include_str!("../../../migrations/postgres/V1__users_urls_events_products.sql"),
-        include_str!("../../../migrations/postgres/V2__click_journals.sql"),
+    let db = connect_to(&Postgres::shared().create_database()).await;
+    run(&db, &MIGRATIONS[..2]).await;
+    db.batch_execute(
         "INSERT INTO users (username, email, created_at) VALUES ('ada', 'ada@mail.example', now());
          INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
          VALUES (1, 'AAAAAA', 'https://example.com/', true, now(), now());
@@ -150,16 +170,10 @@ async fn a_database_of_before_is_carried_over() {
                 timestamptz '2025-01-01 00:30:00Z' + n * interval '1 minute', '{}'
          FROM generate_series(1, 3000) AS n;
          SELECT setval('events_id_seq', 30000000)",
-        include_str!("../../../migrations/postgres/V3__events_for_volume.sql"),
-        include_str!("../../../migrations/postgres/V4__blocks_of_ids.sql"),
-        include_str!("../../../migrations/postgres/V5__tokens.sql"),
-        include_str!("../../../migrations/postgres/V6__what_a_redirector_may.sql"),
-        include_str!("../../../migrations/postgres/V7__counted_in_one_step.sql"),
-    ];
-    for migration in migrations {
-        // In one transaction, as a migration is run.
-        db.batch_execute(&format!("BEGIN; {migration}; COMMIT")).await.unwrap();
-    }
+    )
+    .await
+    .unwrap();
+    run(&db, &MIGRATIONS[2..]).await;
     let page = "WITH place AS (SELECT * FROM find_place('events', 2500))
                 SELECT id FROM events WHERE id >= (SELECT first_id FROM place)
                 ORDER BY id LIMIT 1 OFFSET (SELECT to_skip FROM place)";
@@ -176,6 +190,27 @@ async fn a_database_of_before_is_carried_over() {
     db.batch_execute("DELETE FROM urls").await.unwrap();
     assert_eq!(number(&db, "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM click_counts)").await, 0);
     assert_eq!(number(&db, totals).await, 0);
+}
+
+/// What a process of before is moving into the blocks must not be moved there by the migration too.
+#[tokio::test]
+async fn a_fold_on_its_way_is_waited_for() {
+    let url = Postgres::shared().create_database();
+    let [db, folding, watching] = [connect_to(&url).await, connect_to(&url).await, connect_to(&url).await];
+    run(&db, &MIGRATIONS[..6]).await;
+    db.batch_execute("INSERT INTO users (username, email, created_at) VALUES ('ada', 'ada@mail.example', now())")
+        .await
+        .unwrap();
+    let fold = "BEGIN;
+                WITH folded AS (DELETE FROM id_block_deltas RETURNING list, bits, block, n)
+                INSERT INTO id_blocks SELECT list, bits, block, sum(n) FROM folded GROUP BY list, bits, block";
+    folding.batch_execute(fold).await.unwrap();
+    let migrating = tokio::spawn(async move { run(&db, &MIGRATIONS[6..]).await });
+    waiting(&watching, 1).await;
+    folding.batch_execute("COMMIT").await.unwrap();
+    migrating.await.unwrap();
+    let blocks = "SELECT sum(n)::bigint FROM id_blocks WHERE list = 'users'";
+    assert_eq!(number(&watching, blocks).await, 5, "one in a block of each size");
 }
 
 /// A link's other hours are not looked through for an event that goes.

@@ -11,7 +11,7 @@ use tokio_postgres::{Error, Row};
 use super::{error, query};
 use crate::store::{Listing, Page, Result, Total};
 
-/// The rows of so many ids, the fewest that are counted together, are skipped and not counted.
+/// Fewer rows than this are skipped without a look for their place, as `find_place` itself does: the smallest block.
 const FIRST_BLOCK: i64 = 1 << 8;
 
 /// What to list. All names are our own; only values come from outside, and are bound.
@@ -96,7 +96,6 @@ impl List {
         let conditions: Vec<String> =
             self.filters.iter().zip(3..).map(|(filter, n)| format!("{} = ${n}", filter.column)).collect();
         let conditions = conditions.join(" AND ");
-        // Before the first block of ids there is nothing to look for.
         let beginning = "(VALUES (0::bigint, $2::bigint)) AS beginning (first_id, to_skip)";
         let (place, conditions) = match conditions.as_str() {
             "" if offset < FIRST_BLOCK => (beginning, "id >= (SELECT first_id FROM place)".to_owned()),
