@@ -1,4 +1,4 @@
-//! What a click costs where it is recorded: a record appended to a mapped file, with the segments and syncs that come
+//! What a click costs where it is recorded: a record appended to a mapped ring, with the segments and syncs that come
 //! with that, and nobody who ships.
 
 use std::time::{Duration, Instant};

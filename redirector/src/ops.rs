@@ -96,8 +96,8 @@ impl Collector for Observed {
             ),
             counter(
                 "tern_clicks_sync_errors_total",
-                "Failures to put the journals of clicks on disk; a power cut may cost more than the last 100 ms.",
-                recorder.sync_errors(),
+                "Failures to write the journals of clicks or to put them on disk; a power cut may cost more than the last 100 ms.",
+                recorder.journal_errors(),
             ),
             int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
             redirects(&self.engine.counters),

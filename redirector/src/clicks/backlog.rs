@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use tern_common::Click;
 use tern_common::click::{JournalId, JournalPosition, JournalState};
 
-use super::journal::{HEADER_LEN, Lane, Left, Seed, Space, Walk, sealed_at, segment_path, segments};
+use super::journal::{HEADER_LEN, Header, Lane, Left, Seed, Space, Walk, header, segment_path, segments};
 
 /// Bytes read at once: more than the largest batch of ordinary clicks.
 const WINDOW: u64 = 4 << 20;
@@ -153,6 +153,9 @@ impl Backlog {
 
     /// The next records, up to `max` of them; none if everything is in the store.
     pub(super) fn read(&mut self, max: usize) -> io::Result<Batch> {
+        if let Source::Own(lane) = &self.source {
+            lane.write_out();
+        }
         while let Some(found) = self.segment_end()? {
             let (End::Growing(end) | End::Final(end)) = found;
             if self.at.1 < end {
@@ -181,15 +184,20 @@ impl Backlog {
             Source::Left(_) if self.is_done => return Ok(None),
             Source::Left(_) => {}
         }
-        let journal = self.journal;
-        let file = match self.file() {
+        let header = match self.header() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(End::Final(offset))),
-            file => file?,
+            header => header?,
         };
-        let Some(end) = sealed_at(file, journal, number)? else {
-            return Err(io::Error::other(format!("segment {number} of journal {journal} is not sealed")));
+        let Some(end) = header.and_then(|header| header.sealed_at) else {
+            return Err(io::Error::other(format!("segment {number} of journal {} is not sealed", self.journal)));
         };
         Ok(Some(End::Final(end as u64)))
+    }
+
+    /// The header of the segment that is read.
+    fn header(&mut self) -> io::Result<Option<Header>> {
+        let (journal, number) = (self.journal, self.at.0);
+        header(self.file()?, journal, number)
     }
 
     fn file(&mut self) -> io::Result<&File> {
@@ -220,7 +228,12 @@ impl Backlog {
                 return Err(error);
             }
         }
-        let walk = Walk::new(&bytes, Seed::new(self.journal, number), true, self.sequence());
+        let seed = match self.source {
+            Source::Own(_) => Seed::new(self.journal),
+            // It may have been written by an earlier version.
+            Source::Left(_) => self.header()?.map_or_else(|| Seed::new(self.journal), |header| header.seed),
+        };
+        let walk = Walk::new(&bytes, seed, true, self.sequence());
         let mut walk = if part_end < end { walk.of_part() } else { walk };
         let mut batch = Batch::default();
         while batch.clicks.len() < max

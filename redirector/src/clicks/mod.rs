@@ -39,7 +39,8 @@ pub struct Recorder {
     lanes: Box<[Arc<Lane>]>,
     space: Arc<Space>,
     unrecorded: Unrecorded,
-    sync_errors: Arc<AtomicU64>,
+    /// Writes and syncs of journals that failed.
+    errors: Arc<AtomicU64>,
     metrics: ClickMetrics,
 }
 
@@ -49,19 +50,19 @@ pub struct Recorder {
 pub fn start(config: &JournalConfig, lanes: usize, metrics: ClickMetrics) -> io::Result<(Recorder, Keeper, Shipper)> {
     let lanes = lanes.max(1);
     let segment = segment_len(config, lanes);
-    // One that is filled and one made ahead, whatever the limit is.
-    let limit = config.limit.max(2 * (lanes * segment) as u64);
+    // A tail, a segment that is filled and one made ahead, whatever the limit is.
+    let limit = config.limit.max(3 * (lanes * segment) as u64);
     let config = &JournalConfig { segment, limit, ..config.clone() };
     let space = Arc::new(Space::new(&config.root, limit, config.floor));
-    let sync_errors = Arc::<AtomicU64>::default();
+    let errors = Arc::<AtomicU64>::default();
     let lane = |_| {
         let id = JournalId(rand::random());
-        Arc::new(Lane::new(&config.root, id, config.sync_every.is_zero(), Arc::clone(&sync_errors)))
+        Arc::new(Lane::new(&config.root, id, config.sync_every.is_zero(), Arc::clone(&errors)))
     };
     let lanes: Box<[Arc<Lane>]> = (0..lanes).map(lane).collect();
-    let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes, Arc::clone(&sync_errors))?;
+    let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes)?;
     let shipper = Shipper::new(config, Arc::clone(&space), &lanes, metrics.clone());
-    Ok((Recorder { lanes, space, unrecorded: Unrecorded::default(), sync_errors, metrics }, keeper, shipper))
+    Ok((Recorder { lanes, space, unrecorded: Unrecorded::default(), errors, metrics }, keeper, shipper))
 }
 
 /// Bytes of a segment: with a small limit, smaller ones, since room is taken and given back by the segment.
@@ -108,9 +109,9 @@ impl Recorder {
         last
     }
 
-    /// How often a journal could not be put on disk.
-    pub fn sync_errors(&self) -> u64 {
-        self.sync_errors.load(Ordering::Relaxed)
+    /// How often a journal could not be written or put on disk.
+    pub fn journal_errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
     }
 
     /// Which links lost clicks.

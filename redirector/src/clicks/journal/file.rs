@@ -1,26 +1,25 @@
-//! The files of a journal: where they are, how one is made, mapped, opened and held.
+//! The files of a journal: where they are, how one is made, written, put on disk and held.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
-use super::segment::{HEADER_LEN, write_header};
+use super::segment::{self, HEADER_LEN};
 
 /// Held by the process that a journal belongs to.
 const LOCK: &str = "lock";
 
 const EXTENSION: &str = "clicks";
 
-/// Of a segment that is none.
-const DAMAGED: &str = "damaged";
+/// Of a segment or a tail that is none.
+pub const DAMAGED: &str = "damaged";
 
-/// Of a journal's directory that is being made, and of one that is being removed.
+/// Of a journal's directory or a segment that is being made, and of a directory that is being removed.
 const NEW: &str = "new";
 const GONE: &str = "gone";
 
@@ -128,28 +127,28 @@ pub fn remove_leftovers(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A segment that is being filled: a file of fixed size, all of it allocated, mapped into memory.
-/// What is written there is in the file, whatever becomes of the process.
+/// A segment that is being filled: a file of fixed size, all of it allocated, so that a full disk is an error when it is
+/// made, and none later.
 #[derive(Debug)]
-pub struct Mapped {
+pub struct Segment {
     pub number: u64,
-    map: Arc<MmapRaw>,
+    journal: JournalId,
+    directory: PathBuf,
+    file: File,
+    len: usize,
+    /// Its name is on disk. Written by whoever syncs it.
+    is_listed: AtomicBool,
 }
 
-/// The same segment for whoever puts it on disk.
-#[derive(Debug)]
-pub struct Syncing {
-    pub number: u64,
-    map: Arc<MmapRaw>,
-    /// Everything before this is on disk, but for the header of a segment that was sealed since.
-    synced: usize,
-}
-
-impl Mapped {
-    /// Makes the segment. Every block is allocated here: a full disk is an error now, and no fault later.
-    pub fn create(directory: &Path, journal: JournalId, number: u64, len: usize) -> io::Result<Mapped> {
+impl Segment {
+    /// Makes the segment.
+    pub fn create(directory: &Path, journal: JournalId, number: u64, len: usize) -> io::Result<Segment> {
         let path = segment_path(directory, number);
-        let made = Self::create_at(&path, journal, number, len);
+        let made = allocate(&path, len).and_then(|file| {
+            file.write_all_at(&segment::header(journal, number), 0)?;
+            let (directory, is_listed) = (directory.to_owned(), AtomicBool::new(false));
+            Ok(Segment { number, journal, directory, file, len, is_listed })
+        });
         if made.is_err() {
             // What was allocated of it is needed; if that fails too, the journal's next owner removes it.
             let _ = fs::remove_file(&path);
@@ -157,65 +156,51 @@ impl Mapped {
         made
     }
 
-    fn create_at(path: &Path, journal: JournalId, number: u64, len: usize) -> io::Result<Mapped> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        let file_len = i64::try_from(len).map_err(io::Error::other)?;
-        posix_fallocate(&file, 0, file_len)?;
+    /// Bytes that it has room for, the header among them.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn write(&self, bytes: &[u8], offset: usize) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset as u64)
+    }
+
+    /// Says in it that the records end at `end`.
+    pub fn seal(&self, end: usize) -> io::Result<()> {
+        let mut header = segment::header(self.journal, self.number);
+        segment::seal(&mut header, end);
+        self.write(&header, 0)
+    }
+
+    /// Puts what was written on disk.
+    pub fn sync(&self) -> io::Result<()> {
         // A file is found after a power cut if its directory is on disk, too.
-        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())?;
-        let map = MmapOptions::new().map_raw(&file)?;
-        // The faults of the first write to each page are taken here. Kernels before 5.14 do not know this.
-        match map.advise(Advice::PopulateWrite) {
-            Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
-            _ => {}
+        if !self.is_listed.load(Ordering::Relaxed) {
+            File::open(&self.directory)?.sync_all()?;
+            self.is_listed.store(true, Ordering::Relaxed);
         }
-        let mut segment = Mapped { number, map: Arc::new(map) };
-        write_header(&mut segment, journal, number);
-        Ok(segment)
-    }
-
-    pub fn syncing(&self) -> Syncing {
-        Syncing { number: self.number, map: Arc::clone(&self.map), synced: 0 }
-    }
-
-    /// Puts a part of it on disk.
-    pub fn sync(&self, offset: usize, len: usize) -> io::Result<()> {
-        self.map.flush_range(offset, len)
+        self.file.sync_data()
     }
 }
 
-impl Syncing {
-    /// Puts everything before `end` on disk that is not yet there. Only that: the kernel writes whole pages and watches
-    /// them for the next write, which then takes a fault, and those that are not written yet are left in peace.
-    pub fn sync_to(&mut self, end: usize) -> io::Result<()> {
-        self.map.flush_range(self.synced, end.saturating_sub(self.synced))?;
-        self.synced = end;
-        Ok(())
-    }
-
-    /// Puts all of a sealed segment on disk.
-    pub fn sync_sealed(&mut self) -> io::Result<()> {
-        self.sync_to(self.map.len())?;
-        self.map.flush_range(0, HEADER_LEN)
-    }
+fn allocate(path: &Path, len: usize) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    posix_fallocate(&file, 0, i64::try_from(len).map_err(io::Error::other)?)?;
+    Ok(file)
 }
 
-impl Deref for Mapped {
-    type Target = [u8];
-
-    #[expect(unsafe_code, reason = "the journal writes through a mapping, so that a click costs no system call")]
-    fn deref(&self) -> &[u8] {
-        // SAFETY: the mapping lives as long as `self`. The file is new, in a directory of which this process has the
-        // lock, and nobody cuts it while it is mapped. In this process the memory is referred to through this one value
-        // alone: `Syncing` has it put on disk, and never looks at it.
-        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) }
-    }
-}
-
-impl DerefMut for Mapped {
-    #[expect(unsafe_code, reason = "see `deref`")]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as for `deref`, and `self` is borrowed for writing.
-        unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr(), self.map.len()) }
-    }
+/// Makes a sealed segment of these records, which is there as a whole or not at all; its bytes.
+pub fn write_segment(directory: &Path, journal: JournalId, number: u64, records: &[u8]) -> io::Result<u64> {
+    let path = segment_path(directory, number);
+    let hidden = path.with_extension(NEW);
+    let end = HEADER_LEN + records.len();
+    let mut header = segment::header(journal, number);
+    segment::seal(&mut header, end);
+    let file = File::create(&hidden)?;
+    file.write_all_at(&header, 0)?;
+    file.write_all_at(records, HEADER_LEN as u64)?;
+    file.sync_data()?;
+    fs::rename(&hidden, &path)?;
+    File::open(directory)?.sync_all()?;
+    Ok(end as u64)
 }

@@ -1,17 +1,19 @@
-//! What the journals need that takes time, on a thread of its own: room ahead of the writers, and syncs behind them.
+//! What the journals need that takes time, on two threads: one makes room and takes records from the tails into
+//! segments, the other puts those on disk. A disk that is slow to sync holds up nothing else.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle, Thread};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
-use super::file::{self, Mapped, Syncing};
+use super::file::{self, Segment};
 use super::lane::{Dropped, Lane};
 use super::space::Space;
+use super::tail;
 
 /// How often the keeper looks around without being woken.
 const ROUND: Duration = Duration::from_millis(20);
@@ -27,7 +29,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 pub struct JournalConfig {
     /// Below it, each journal has a directory.
     pub root: PathBuf,
-    /// Bytes of a segment, at most: each lane can have four of them.
+    /// Bytes of a segment, at most, and of a tail: each lane can have three segments and a tail.
     pub segment: usize,
     /// Bytes of all segments of this process together, those that it takes over among them.
     pub limit: u64,
@@ -39,80 +41,95 @@ pub struct JournalConfig {
     pub keep_shipped: Duration,
 }
 
-/// The thread, and what it is told.
+/// The threads, and what they are told.
 #[derive(Debug)]
 pub struct Keeper {
     stop: Arc<AtomicBool>,
-    thread: Thread,
-    running: JoinHandle<()>,
-    /// Ends with the thread.
-    alive: oneshot::Receiver<()>,
+    running: [JoinHandle<()>; 2],
+    /// Told when one of them ends.
+    ended: Arc<Notify>,
+}
+
+/// Tells that a thread ends, however it does.
+struct Life(Arc<Notify>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// What the keeper knows of a lane.
 struct Kept {
     lane: Arc<Lane>,
+    is_open: bool,
     /// Segments made so far.
     made: u64,
-    /// Segments that may hold something that is not on disk yet, oldest first.
-    unsynced: Vec<Syncing>,
-    /// Up to where everything is on disk.
-    synced: Option<(u64, u64)>,
     try_from: Option<Instant>,
-    /// When a sync last failed and the lane was sent to another segment.
-    suspected: Option<Instant>,
 }
 
+/// Makes room, and takes records into segments.
 struct Work {
     config: JournalConfig,
     space: Arc<Space>,
     lanes: Vec<Kept>,
-    sync_errors: Arc<AtomicU64>,
     told: Option<Instant>,
 }
 
 impl Keeper {
-    /// Makes the first segment of each lane, if it can, and starts to keep them.
-    pub fn start(
-        config: JournalConfig,
-        space: Arc<Space>,
-        lanes: &[Arc<Lane>],
-        sync_errors: Arc<AtomicU64>,
-    ) -> io::Result<Keeper> {
-        let kept = |lane: &Arc<Lane>| Kept {
-            lane: Arc::clone(lane),
-            made: 0,
-            unsynced: Vec::new(),
-            synced: None,
-            try_from: None,
-            suspected: None,
-        };
-        let lanes = lanes.iter().map(kept).collect();
-        let mut work = Work { config, space, lanes, sync_errors, told: None };
+    /// Makes the tail and the first segment of each lane, if it can, and starts to keep them.
+    pub fn start(config: JournalConfig, space: Arc<Space>, lanes: &[Arc<Lane>]) -> io::Result<Keeper> {
+        let kept = |lane: &Arc<Lane>| Kept { lane: Arc::clone(lane), is_open: false, made: 0, try_from: None };
+        let sync_every = config.sync_every;
+        let mut work = Work { config, space, lanes: lanes.iter().map(kept).collect(), told: None };
         work.make_room(Instant::now());
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let (life, alive) = oneshot::channel();
-        let run = move || {
-            work.run(&stopped);
-            drop(life);
+        let (stop, ended) = (Arc::<AtomicBool>::default(), Arc::<Notify>::default());
+        let start = |name: &str, run: Box<dyn FnOnce(&AtomicBool) + Send>| {
+            let (stop, life) = (Arc::clone(&stop), Life(Arc::clone(&ended)));
+            thread::Builder::new().name(name.to_owned()).spawn(move || {
+                run(&stop);
+                drop(life);
+            })
         };
-        let running = thread::Builder::new().name("tern-journal".to_owned()).spawn(run)?;
-        Ok(Keeper { stop, thread: running.thread().clone(), running, alive })
+        let writing = start("tern-journal", Box::new(move |stop| work.run(stop)))?;
+        let lanes = lanes.to_vec();
+        let syncing = start("tern-sync", Box::new(move |stop| sync(&lanes, sync_every, stop))).inspect_err(|_| {
+            stop.store(true, Ordering::Release);
+            writing.thread().unpark();
+        })?;
+        Ok(Keeper { stop, running: [writing, syncing], ended })
     }
 
-    /// Waits for what should not happen: that the thread ends by itself.
+    /// Waits for what should not happen: that a thread ends by itself.
     pub async fn ended(&mut self) {
-        // Nothing is ever sent.
-        let _ = (&mut self.alive).await;
+        self.ended.notified().await;
     }
 
-    /// Syncs what is not yet, and ends. Blocks; nothing may be written any more.
+    /// Puts on disk what is not yet there, and ends. Blocks; nothing may be written any more.
     pub fn finish(self) {
         self.stop.store(true, Ordering::Release);
-        self.thread.unpark();
-        if self.running.join().is_err() {
-            tracing::error!("the thread of the journals panicked");
+        for thread in self.running {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("a thread of the journals panicked");
+            }
+        }
+    }
+}
+
+/// Puts on disk what was written since the last time, again and again, and once more at the end.
+fn sync(lanes: &[Arc<Lane>], every: Duration, stop: &AtomicBool) {
+    loop {
+        thread::park_timeout(every.max(ROUND));
+        // Read before the last sync, which must come after the last write.
+        let is_last = stop.load(Ordering::Acquire);
+        // With each click synced before its answer, whoever records it has to wait for that, and not find it under way.
+        for lane in lanes.iter().filter(|_| is_last || !every.is_zero()) {
+            lane.write_out();
+            lane.sync();
+        }
+        if is_last {
+            return;
         }
     }
 }
@@ -123,38 +140,24 @@ impl Work {
             // Set nowhere else.
             let _ = kept.lane.keeper.set(thread::current());
         }
-        let mut sync_at = Instant::now() + self.config.sync_every;
-        loop {
-            // Read before the last sync, which must come after the last write.
-            let stopping = stop.load(Ordering::Acquire);
-            let now = Instant::now();
-            if stopping || (now >= sync_at && !self.config.sync_every.is_zero()) {
-                self.sync();
-                sync_at = now + self.config.sync_every;
-            }
-            if stopping {
-                return;
-            }
-            self.make_room(now);
+        while !stop.load(Ordering::Acquire) {
+            self.make_room(Instant::now());
+            self.lanes.iter().for_each(|kept| kept.lane.write_out());
             thread::park_timeout(ROUND);
         }
     }
 
-    /// Sees that each lane has a segment to go on in, and unmaps those that are full.
+    /// Sees that each lane has a tail, and a segment to go on in.
     fn make_room(&mut self, now: Instant) {
         let mut failure = None;
         for kept in &mut self.lanes {
-            while kept.lane.full.pop().is_some() {}
             if kept.lane.ready.is_full() || kept.try_from.is_some_and(|at| now < at) {
                 continue;
             }
-            match kept.make_segment(&self.config, &self.space) {
+            match kept.open(&self.config, &self.space).and_then(|()| kept.make_segment(&self.config, &self.space)) {
                 Ok(segment) => {
                     kept.try_from = None;
                     kept.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
-                    if !self.config.sync_every.is_zero() {
-                        kept.unsynced.push(segment.syncing());
-                    }
                     drop(kept.lane.ready.push(segment));
                 }
                 Err(Failed { obstacle, error }) => {
@@ -175,38 +178,6 @@ impl Work {
             }
         }
     }
-
-    /// Puts on disk what was written since the last time.
-    fn sync(&mut self) {
-        let now = Instant::now();
-        for kept in &mut self.lanes {
-            let Some(published) = kept.lane.published() else { continue };
-            if kept.synced == Some(published) {
-                continue;
-            }
-            let (current, end) = published;
-            for segment in kept.unsynced.iter_mut().filter(|segment| segment.number <= current) {
-                let is_sealed = segment.number < current;
-                let end = usize::try_from(end).unwrap_or(usize::MAX);
-                let synced = if is_sealed { segment.sync_sealed() } else { segment.sync_to(end) };
-                if let Err(error) = synced {
-                    let number = segment.number;
-                    // What it holds is still in memory, and may reach the disk or not; the kernel does not say it
-                    // twice. What comes from now on goes to another segment.
-                    tracing::error!(%error, segment = number, "a segment of the journal could not be synced");
-                    self.sync_errors.fetch_add(1, Ordering::Relaxed);
-                    // Not for each of many failures: a segment takes its room, however little it holds.
-                    if kept.suspected.is_none_or(|at| now.duration_since(at) >= TELL_AGAIN) {
-                        kept.suspected = Some(now);
-                        kept.lane.is_suspect.store(true, Ordering::Relaxed);
-                    }
-                }
-            }
-            // The one that is being filled stays; those before it will not change any more.
-            kept.unsynced.retain(|segment| segment.number >= current);
-            kept.synced = Some(published);
-        }
-    }
 }
 
 struct Failed {
@@ -214,22 +185,43 @@ struct Failed {
     error: Option<io::Error>,
 }
 
+impl Failed {
+    fn disk(error: io::Error) -> Failed {
+        Failed { obstacle: Dropped::Disk, error: Some(error) }
+    }
+}
+
 impl Kept {
-    fn make_segment(&mut self, config: &JournalConfig, space: &Space) -> Result<Mapped, Failed> {
-        let disk = |error| Failed { obstacle: Dropped::Disk, error: Some(error) };
+    /// Makes the journal's directory and its tail, unless they are there.
+    fn open(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Failed> {
+        if self.is_open {
+            return Ok(());
+        }
         if self.lane.lock.get().is_none() {
-            let lock = file::create_journal(&config.root, self.lane.journal).map_err(disk)?;
+            let lock = file::create_journal(&config.root, self.lane.journal).map_err(Failed::disk)?;
             // Set nowhere else.
             let _ = self.lane.lock.set(lock);
         }
-        let bytes = config.segment as u64;
-        space.take(bytes).map_err(|obstacle| Failed { obstacle, error: None })?;
-        let made = Mapped::create(&self.lane.directory, self.lane.journal, self.made + 1, config.segment);
-        let segment = made.map_err(|error| {
-            space.give_back(bytes);
-            disk(error)
-        })?;
-        self.made += 1;
+        let make = || tail::create(&self.lane.directory, self.lane.journal, config.segment);
+        self.lane.open(in_space(space, config.segment, make)?);
+        self.is_open = true;
+        Ok(())
+    }
+
+    fn make_segment(&mut self, config: &JournalConfig, space: &Space) -> Result<Segment, Failed> {
+        let (number, len) = (self.made + 1, config.segment);
+        let make = || Segment::create(&self.lane.directory, self.lane.journal, number, len);
+        let segment = in_space(space, len, make)?;
+        self.made = number;
         Ok(segment)
     }
+}
+
+/// Makes a file of this length, if there is room for it.
+fn in_space<T>(space: &Space, len: usize, make: impl FnOnce() -> io::Result<T>) -> Result<T, Failed> {
+    space.take(len as u64).map_err(|obstacle| Failed { obstacle, error: None })?;
+    make().map_err(|error| {
+        space.give_back(len as u64);
+        Failed::disk(error)
+    })
 }

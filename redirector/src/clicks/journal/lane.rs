@@ -1,20 +1,21 @@
-//! The writing end of one journal: appends records to a mapped segment.
+//! One journal that is being written: records go into its [`super::tail`] on the redirect path, and from there into
+//! segments elsewhere.
 //!
-//! On the redirect path: no lock that waits, no allocation, and no system call but one for each segment, unless every
-//! click is to be synced.
-//! Segments come ready from the [`super::keeper`] and go back to it.
+//! On the redirect path: no lock that waits, no allocation, and no system call but one for each quarter of a tail, unless
+//! every click is to be synced.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
 
 use crossbeam_queue::ArrayQueue;
 use tern_common::click::JournalId;
 
-use super::file::{self, Lock, Mapped};
+use super::file::{self, Lock, Segment};
+use super::outlet::Outlet;
 use super::record::{Answered, Seed};
-use super::segment::{self, HEADER_LEN};
+use super::tail;
 
 /// Why a click was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Dropped {
     JournalFull,
     /// The disk is full, or fails.
     Disk,
-    /// Clicks came faster than segments could be made, from more threads than there are lanes, or after the end.
+    /// Clicks came faster than they could be put into segments, from more threads than there are lanes, or after the end.
     Busy,
 }
 
@@ -44,57 +45,60 @@ pub struct Lane {
     /// Whether each record is on disk before its answer is sent.
     sync_each: bool,
     writer: Mutex<Writer>,
-    /// Up to where records are complete, as [`pack`] has it. Written by the writer, read by shipper and keeper.
-    published: AtomicU64,
     /// The number of the last record. Written by the writer.
     sequence: AtomicU64,
+    /// Where records go from the tail. Never waited for by the writer, unless every click is to be synced.
+    outlet: Mutex<Outlet>,
+    /// Up to where records are in segments, as [`pack`] has it. Written by the outlet.
+    published: AtomicU64,
     /// The number of the last record that is no longer ours to ship. Written by the shipper.
     settled: AtomicU64,
-    /// The segments to go on in, two, so that a disk may stall for as long as one of them lasts. Filled by the keeper.
-    pub(super) ready: ArrayQueue<Mapped>,
-    /// Segments that are full. Emptied by the keeper, since unmapping takes its time.
-    pub(super) full: ArrayQueue<Mapped>,
-    /// The segment that is being filled could not be synced: go on in another. Set by the keeper.
-    pub(super) is_suspect: AtomicBool,
-    /// Why there is no segment ready, when there is none. Written by the keeper.
+    /// The segments to go on in, two, so that the next one may take as long to make as one of them lasts. Filled by the
+    /// keeper.
+    pub(super) ready: ArrayQueue<Segment>,
+    /// Why there is no room, when there is none. Written by keeper and outlet.
     pub(super) obstacle: AtomicU8,
     /// The right to the journal's directory. Set by the keeper, once; held for as long as anybody may write.
     pub(super) lock: OnceLock<Lock>,
-    /// Woken when a segment was taken. Set by itself, once.
+    /// Woken when there is much in the tail, or a segment was taken. Set by itself, once.
     pub(super) keeper: OnceLock<Thread>,
-    /// Syncs that failed, of all lanes.
-    sync_errors: Arc<AtomicU64>,
+    /// Writes and syncs that failed, of all lanes.
+    pub(super) errors: Arc<AtomicU64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Writer {
-    segment: Option<Mapped>,
-    seed: Seed,
-    offset: usize,
+    /// None before the disk had room for it.
+    tail: Option<tail::Writer>,
     sequence: u64,
+    /// How much is appended when the keeper is woken.
+    wake_at: u64,
     is_closed: bool,
 }
 
 impl Lane {
-    pub fn new(root: &Path, journal: JournalId, sync_each: bool, sync_errors: Arc<AtomicU64>) -> Lane {
-        let seed = Seed::new(journal, 0);
-        let writer = Writer { segment: None, seed, offset: 0, sequence: 0, is_closed: false };
+    pub fn new(root: &Path, journal: JournalId, sync_each: bool, errors: Arc<AtomicU64>) -> Lane {
         Lane {
             journal,
             directory: file::directory(root, journal),
             sync_each,
-            writer: Mutex::new(writer),
-            published: AtomicU64::new(0),
+            writer: Mutex::default(),
             sequence: AtomicU64::new(0),
+            outlet: Mutex::default(),
+            published: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             ready: ArrayQueue::new(2),
-            full: ArrayQueue::new(4),
-            is_suspect: AtomicBool::new(false),
             obstacle: AtomicU8::new(Dropped::Busy as u8),
             lock: OnceLock::new(),
             keeper: OnceLock::new(),
-            sync_errors,
+            errors,
         }
+    }
+
+    /// Begins to record. Waits for the writer, so not on the redirect path.
+    pub(super) fn open(&self, (writer, reader): (tail::Writer, tail::Reader)) {
+        self.outlet().open(reader);
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).tail = Some(writer);
     }
 
     /// Appends a record. `None` if somebody else is writing to this lane.
@@ -111,60 +115,51 @@ impl Lane {
         if writer.is_closed {
             return Err(Dropped::Busy);
         }
-        let len = click.record_len();
-        let fits = writer.segment.as_ref().is_some_and(|segment| writer.offset + len <= segment.len());
-        if !fits {
-            self.go_on(writer)?;
-        } else if self.is_suspect.load(Ordering::Relaxed) {
-            // Without another one, memory alone is better than nothing.
-            let _ = self.go_on(writer);
+        let obstacle = || Dropped::from_code(self.obstacle.load(Ordering::Relaxed));
+        let Some(tail) = &mut writer.tail else { return Err(obstacle()) };
+        if !tail.append(click, Seed::new(self.journal), writer.sequence + 1) {
+            return Err(obstacle());
         }
-        let Writer { segment: Some(segment), seed, offset, sequence, .. } = writer else {
-            return Err(Dropped::Disk);
-        };
-        let Some(room) = segment.get_mut(*offset..*offset + len) else { return Err(Dropped::JournalFull) };
-        let published = click.write(room, *seed, *sequence + 1);
-        // Whoever kills this process finds either no length or a whole record.
-        fence(Ordering::Release);
-        room[..published.len()].copy_from_slice(&published);
-        let start = *offset;
-        *offset += len;
-        *sequence += 1;
-        if self.sync_each && segment.sync(start, len).is_err() {
-            self.sync_errors.fetch_add(1, Ordering::Relaxed);
-            self.is_suspect.store(true, Ordering::Relaxed);
+        writer.sequence += 1;
+        self.sequence.store(writer.sequence, Ordering::Release);
+        if tail.appended() >= writer.wake_at {
+            writer.wake_at = tail.appended() + tail.len() / 4;
+            if let Some(keeper) = self.keeper.get() {
+                // A system call, once for thousands of clicks.
+                keeper.unpark();
+            }
         }
-        // Before the position: whoever sees the record counts it.
-        self.sequence.store(*sequence, Ordering::Release);
-        self.published.store(pack(segment.number, *offset), Ordering::Release);
-        Ok(())
-    }
-
-    /// Seals the segment, and goes on in the next one, if there is one.
-    fn go_on(&self, writer: &mut Writer) -> Result<(), Dropped> {
-        let next = self.ready.pop().ok_or_else(|| Dropped::from_code(self.obstacle.load(Ordering::Relaxed)))?;
-        if let Some(keeper) = self.keeper.get() {
-            // A system call, once for thousands of clicks.
-            keeper.unpark();
-        }
-        writer.seal();
-        writer.seed = Seed::new(self.journal, next.number);
-        writer.offset = HEADER_LEN;
-        self.published.store(pack(next.number, HEADER_LEN), Ordering::Release);
-        self.is_suspect.store(false, Ordering::Relaxed);
-        if let Some(full) = writer.segment.replace(next) {
-            // If the keeper is behind, unmapping is ours after all.
-            drop(self.full.push(full));
+        if self.sync_each {
+            self.write_out();
+            self.sync();
         }
         Ok(())
     }
 
-    /// Seals what is open: nothing more will be written. Waits for the writer, so not on the redirect path.
+    /// Puts what is in the tail into segments, as far as there are some. Waits for who does this already, so not on the
+    /// redirect path.
+    pub fn write_out(&self) {
+        self.outlet().write_out(self);
+    }
+
+    /// Puts what is in segments on disk. Waits for the disk.
+    pub(super) fn sync(&self) {
+        let Some(unsynced) = self.outlet().unsynced() else { return };
+        let Err((number, error)) = unsynced.sync() else { return };
+        // What it holds is still in memory, and may reach the disk or not; the kernel does not say it twice.
+        self.outlet().suspect(self, number, &error);
+    }
+
+    fn outlet(&self) -> MutexGuard<'_, Outlet> {
+        // A panic in it has at most written something that is not counted, and is written again.
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts what there is into segments and seals the last one: nothing more will be written. Waits for the writer, so
+    /// not on the redirect path.
     pub fn close(&self) {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.seal();
-        writer.segment = None;
-        writer.is_closed = true;
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.outlet().close(self);
     }
 
     /// Up to where records may be read, a segment and an offset; everything before is complete. `None` before the first
@@ -172,6 +167,10 @@ impl Lane {
     pub fn published(&self) -> Option<(u64, u64)> {
         let packed = self.published.load(Ordering::Acquire);
         (packed != 0).then_some((packed >> OFFSET_BITS, packed & OFFSET_MASK))
+    }
+
+    pub(super) fn publish(&self, segment: u64, offset: usize) {
+        self.published.store(segment << OFFSET_BITS | offset as u64, Ordering::Release);
     }
 
     /// The number of the last record.
@@ -192,18 +191,6 @@ impl Lane {
     }
 }
 
-impl Writer {
-    fn seal(&mut self) {
-        if let Some(segment) = &mut self.segment {
-            segment::seal(segment, self.offset);
-        }
-    }
-}
-
-/// Offsets take 32 bits of a packed position: a segment is never larger than [`segment::MAX_SEGMENT`].
+/// Offsets take 32 bits of a packed position: a segment is never larger than [`super::segment::MAX_SEGMENT`].
 const OFFSET_BITS: u32 = 32;
 const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
-
-fn pack(segment: u64, offset: usize) -> u64 {
-    segment << OFFSET_BITS | offset as u64
-}

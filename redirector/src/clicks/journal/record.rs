@@ -1,11 +1,11 @@
-//! One click as bytes: the record of the journal's format, version 1. Pure; it knows no file.
+//! One click as bytes: the record of the journal's format. Pure; it knows no file.
 //!
 //! Integers are little-endian, a record begins at a multiple of 8:
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 4 | length of the record, padding not counted; 0 where no record has been published. Written last |
-//! | 4 | 4 | CRC-32C of the journal's id, the segment's number, and the record from offset 8 to its end |
+//! | 0 | 4 | length of the record, padding not counted; 0 where there is none |
+//! | 4 | 4 | CRC-32C of the journal's id, and the record from offset 8 to its end |
 //! | 8 | 8 | sequence: the journal's records are numbered from 1 |
 //! | 16 | 8 | time of the answer, microseconds since the Unix epoch |
 //! | 24 | 8 | id of the url |
@@ -18,7 +18,8 @@
 //! | 48 | 8 | the network: 3 bytes of an IPv4 address, or 6 of an IPv6 address, then zeros |
 //! | 56 | | short code, target, user agent, referrer |
 //!
-//! The checksum covers where the record belongs, so that bytes left from another journal or segment never pass.
+//! The checksum covers where the record belongs, so that bytes left from another journal never pass. Of bytes left from
+//! the same journal the sequence tells.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, UNIX_EPOCH};
@@ -95,13 +96,18 @@ impl Network {
     }
 }
 
-/// What the checksums of one segment begin with.
+/// What the checksums of one journal begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(u32);
 
 impl Seed {
-    pub fn new(journal: JournalId, segment: u64) -> Seed {
-        Seed(crc32c::crc32c_append(crc32c::crc32c(&journal.0.to_le_bytes()), &segment.to_le_bytes()))
+    pub fn new(journal: JournalId) -> Seed {
+        Seed(crc32c::crc32c(&journal.0.to_le_bytes()))
+    }
+
+    /// Of a segment of version 1.
+    pub fn of_version_1(journal: JournalId, segment: u64) -> Seed {
+        Seed(crc32c::crc32c_append(Seed::new(journal).0, &segment.to_le_bytes()))
     }
 }
 
@@ -121,9 +127,8 @@ impl<'a> Answered<'a> {
         (FIXED + self.texts().iter().map(|text| text.len()).sum::<usize>()).next_multiple_of(ALIGNMENT)
     }
 
-    /// Writes its record to the start of `bytes`, which has room for it, but for the length, which is given back:
-    /// written to the first four bytes it publishes the record.
-    pub fn write(&self, bytes: &mut [u8], seed: Seed, sequence: u64) -> [u8; 4] {
+    /// Writes its record to the start of `bytes`, which has room for it.
+    pub fn write(&self, bytes: &mut [u8], seed: Seed, sequence: u64) {
         let texts = self.texts();
         let mut end = FIXED;
         for text in texts {
@@ -143,7 +148,7 @@ impl<'a> Answered<'a> {
         bytes[48..56].copy_from_slice(&self.client.prefix);
         let checksum = crc32c::crc32c_append(seed.0, &bytes[8..end]);
         bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
-        narrow::<u32>(end).to_le_bytes()
+        bytes[..4].copy_from_slice(&narrow::<u32>(end).to_le_bytes());
     }
 }
 
@@ -165,9 +170,9 @@ pub struct Record<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
     Record(Record<'a>),
-    /// Nothing was published here.
+    /// Nothing was written here.
     Nothing,
-    /// Bytes that are no record of this segment.
+    /// Bytes that are no record of this journal.
     Garbage,
 }
 
@@ -255,8 +260,7 @@ mod tests {
 
     fn written(click: &Answered<'_>, sequence: u64) -> Vec<u8> {
         let mut bytes = vec![0; click.record_len()];
-        let length = click.write(&mut bytes, SEED, sequence);
-        bytes[..4].copy_from_slice(&length);
+        click.write(&mut bytes, SEED, sequence);
         bytes
     }
 
@@ -311,13 +315,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_passes_in_its_own_journal_and_segment_alone() {
+    fn a_record_passes_in_its_own_journal_alone() {
         let bytes = written(&answered("https://example.com/", b"", b""), 1);
-        let seeds =
-            [Seed::new(JournalId(1), 1), Seed::new(JournalId(1), 2), Seed::new(JournalId(2), 1)].map(|seed| seed.0);
-        assert!(seeds[0] != seeds[1] && seeds[0] != seeds[2]);
-        for seed in seeds {
-            assert_eq!(read(&bytes, Seed(seed)), Found::Garbage);
+        let [one, two] = [JournalId(1), JournalId(2)];
+        let old = [Seed::of_version_1(one, 1), Seed::of_version_1(one, 2), Seed::of_version_1(two, 1)];
+        let seeds = [Seed::new(one), Seed::new(two), old[0], old[1], old[2]];
+        for (index, seed) in seeds.into_iter().enumerate() {
+            assert!(!seeds[..index].contains(&seed));
+            assert_eq!(read(&bytes, seed), Found::Garbage);
         }
     }
 

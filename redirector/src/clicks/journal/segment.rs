@@ -1,4 +1,4 @@
-//! One file of a journal as bytes: a header, then records. Version 1. Pure; it knows no file.
+//! One file of a journal as bytes: a header, then records. Version 2. Pure; it knows no file.
 //!
 //! A journal is a directory named by its id, and its segments are numbered from 1 in the order in which they were
 //! filled. Integers are little-endian:
@@ -12,6 +12,9 @@
 //! | 36 | 4 | CRC-32C of the next 8 bytes, once the segment is sealed; 0 before |
 //! | 40 | 8 | where the records end, once the segment is sealed; 0 before |
 //! | 64 | | records, see [`super::record`] |
+//!
+//! In version 1, which had no [`super::tail`], the checksums of records began with the segment's number, too. Segments
+//! of both versions are read.
 
 use std::ops::Range;
 
@@ -19,7 +22,10 @@ use tern_common::click::JournalId;
 
 use super::record::{self, ALIGNMENT, Found, Record, Seed};
 
-const MAGIC: &[u8; 8] = b"TERNCLK\x01";
+const NAME: &[u8; 7] = b"TERNCLK";
+
+/// What is written. This and what was before it is read.
+const VERSION: u8 = 2;
 
 /// Where the first record begins.
 pub const HEADER_LEN: usize = 64;
@@ -31,32 +37,40 @@ pub const MAX_SEGMENT: usize = 1 << 30;
 const SEAL: Range<usize> = 40..48;
 const SEAL_CHECKSUM: Range<usize> = 36..40;
 
-/// Writes the header of an open segment over the start of `bytes`.
-pub fn write_header(bytes: &mut [u8], journal: JournalId, number: u64) {
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..24].copy_from_slice(&journal.0.to_le_bytes());
-    bytes[24..32].copy_from_slice(&number.to_le_bytes());
-    let checksum = crc32c::crc32c(&bytes[..32]);
-    bytes[32..36].copy_from_slice(&checksum.to_le_bytes());
-    bytes[36..HEADER_LEN].fill(0);
+/// The header of an open segment.
+pub fn header(journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
+    header_of(VERSION, journal, number)
 }
 
-/// Says in the header that the records end at `end`, and that no more will come.
-pub fn seal(bytes: &mut [u8], end: usize) {
+fn header_of(version: u8, journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[..7].copy_from_slice(NAME);
+    header[7] = version;
+    header[8..24].copy_from_slice(&journal.0.to_le_bytes());
+    header[24..32].copy_from_slice(&number.to_le_bytes());
+    let checksum = crc32c::crc32c(&header[..32]);
+    header[32..36].copy_from_slice(&checksum.to_le_bytes());
+    header
+}
+
+/// Says in a header that the records end at `end`, and that no more will come.
+pub fn seal(header: &mut [u8; HEADER_LEN], end: usize) {
     let end = (end as u64).to_le_bytes();
-    bytes[SEAL].copy_from_slice(&end);
-    bytes[SEAL_CHECKSUM].copy_from_slice(&crc32c::crc32c(&end).to_le_bytes());
+    header[SEAL].copy_from_slice(&end);
+    header[SEAL_CHECKSUM].copy_from_slice(&crc32c::crc32c(&end).to_le_bytes());
 }
 
 /// Whether this is a segment of another version of the format, to be left to a build that knows it.
 pub fn is_foreign(bytes: &[u8]) -> bool {
     let is_whole = bytes.get(..36).is_some_and(|header| crc32c::crc32c(&header[..32]).to_le_bytes() == header[32..]);
-    is_whole && bytes.starts_with(&MAGIC[..7]) && !bytes.starts_with(MAGIC)
+    is_whole && bytes.starts_with(NAME) && !(1..=VERSION).contains(&bytes[7])
 }
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// What the checksums of its records begin with.
+    pub seed: Seed,
     /// Where the records end, if the segment is sealed.
     pub sealed_at: Option<usize>,
 }
@@ -64,16 +78,17 @@ pub struct Header {
 /// Reads the header of this segment; `None` if that is not what the bytes begin with.
 /// `file_len` is that of the whole file.
 pub fn read_header(bytes: &[u8], file_len: usize, journal: JournalId, number: u64) -> Option<Header> {
-    let mut expected = [0; HEADER_LEN];
-    write_header(&mut expected, journal, number);
     let header = bytes.get(..HEADER_LEN)?;
-    if header[..SEAL_CHECKSUM.start] != expected[..SEAL_CHECKSUM.start] {
+    let version = header[7];
+    let expected = header_of(version, journal, number);
+    if !(1..=VERSION).contains(&version) || header[..SEAL_CHECKSUM.start] != expected[..SEAL_CHECKSUM.start] {
         return None;
     }
+    let seed = if version == 1 { Seed::of_version_1(journal, number) } else { Seed::new(journal) };
     let is_sealed = header[SEAL_CHECKSUM] == crc32c::crc32c(&header[SEAL]).to_le_bytes();
     let end = usize::try_from(u64::from_le_bytes(header[SEAL].try_into().ok()?)).ok()?;
     let sealed_at = Some(end).filter(|end| is_sealed && (HEADER_LEN..=file_len).contains(end));
-    Some(Header { sealed_at })
+    Some(Header { seed, sealed_at })
 }
 
 /// Reads records one after another.
@@ -161,8 +176,7 @@ mod tests {
         for (target, sequence) in targets.iter().zip(1..) {
             let (click, start) = (answered(target), bytes.len());
             bytes.resize(start + click.record_len(), 0);
-            let length = click.write(&mut bytes[start..], seed, sequence);
-            bytes[start..start + 4].copy_from_slice(&length);
+            click.write(&mut bytes[start..], seed, sequence);
             starts.push(start);
         }
         (bytes, starts)
@@ -173,31 +187,37 @@ mod tests {
     }
 
     fn seed() -> Seed {
-        Seed::new(JOURNAL, 1)
+        Seed::new(JOURNAL)
     }
 
     #[test]
     fn a_header_is_that_of_its_segment() {
-        let mut bytes = vec![0xaa; 200];
-        write_header(&mut bytes, JOURNAL, 7);
+        let mut header = header(JOURNAL, 7);
         let read = |bytes: &[u8], journal, number| read_header(bytes, 200, journal, number);
-        assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: None }));
-        assert_eq!(read(&bytes, JOURNAL, 8), None);
-        assert_eq!(read(&bytes, JournalId(1), 7), None);
-        seal(&mut bytes, 128);
-        assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: Some(128) }));
-        seal(&mut bytes, 201);
-        assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: None }), "beyond the file");
-        seal(&mut bytes, 128);
-        bytes[41] ^= 1;
-        assert_eq!(read(&bytes, JOURNAL, 7), Some(Header { sealed_at: None }), "half a seal");
-        assert!(!is_foreign(&bytes));
-        bytes[7] = 2;
-        assert!(!is_foreign(&bytes), "damaged");
-        let checksum = crc32c::crc32c(&bytes[..32]);
-        bytes[32..36].copy_from_slice(&checksum.to_le_bytes());
-        assert!(is_foreign(&bytes));
-        assert_eq!(read(&bytes[..63], JOURNAL, 7), None);
+        let read_end = |bytes: &[u8]| read(bytes, JOURNAL, 7).unwrap().sealed_at;
+        assert_eq!(read(&header, JOURNAL, 7), Some(Header { seed: seed(), sealed_at: None }));
+        assert_eq!(read(&header, JOURNAL, 8), None);
+        assert_eq!(read(&header, JournalId(1), 7), None);
+        seal(&mut header, 128);
+        assert_eq!(read_end(&header), Some(128));
+        seal(&mut header, 201);
+        assert_eq!(read_end(&header), None, "beyond the file");
+        seal(&mut header, 128);
+        header[41] ^= 1;
+        assert_eq!(read_end(&header), None, "half a seal");
+        assert_eq!(read(&header[..63], JOURNAL, 7), None);
+    }
+
+    #[test]
+    fn headers_of_other_versions_are_read_or_left_alone() {
+        let old = header_of(1, JOURNAL, 7);
+        let seed = Seed::of_version_1(JOURNAL, 7);
+        assert_eq!(read_header(&old, 200, JOURNAL, 7), Some(Header { seed, sealed_at: None }));
+        let mut new = header_of(VERSION + 1, JOURNAL, 7);
+        assert_eq!(read_header(&new, 200, JOURNAL, 7), None);
+        assert_eq!([&old, &header(JOURNAL, 7), &new].map(|header| is_foreign(header)), [false, false, true]);
+        new[7] += 1;
+        assert!(!is_foreign(&new), "damaged");
     }
 
     #[test]
@@ -270,7 +290,7 @@ mod tests {
         assert_eq!((read(&bytes), believed(&bytes).len()), (9, 10));
         assert_ne!(believed(&bytes)[9], targets[9], "a click that nobody made");
         // Bytes of another journal, in a file that is used again.
-        let (foreign, _) = records(&targets, Seed::new(JournalId(1), 1));
+        let (foreign, _) = records(&targets, Seed::new(JournalId(1)));
         assert_eq!((read(&foreign), believed(&foreign).len()), (0, 10));
     }
 

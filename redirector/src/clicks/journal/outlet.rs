@@ -1,0 +1,149 @@
+//! Where records leave the tail of a lane: takes them into segments, and knows which of those are not on disk yet.
+//!
+//! It decides which record goes into which segment; it must not wait for the disk.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::file::Segment;
+use super::lane::{Dropped, Lane};
+use super::segment::HEADER_LEN;
+use super::tail::{self, whole_records};
+
+/// How often a lane that fails goes on in another segment, and says so. Not for each of many failures: a segment takes
+/// its room, however little it holds.
+const GO_ON_AGAIN: Duration = Duration::from_secs(10);
+
+/// The end of a lane that writes to files.
+#[derive(Debug, Default)]
+pub struct Outlet {
+    /// None before the disk had room for it.
+    tail: Option<tail::Reader>,
+    /// The segment that is being filled.
+    segment: Option<Arc<Segment>>,
+    /// Where its records end.
+    end: usize,
+    /// Something was written to it since it was last put on disk.
+    is_unsynced: bool,
+    /// Segments before it that are not on disk as they are.
+    full: Vec<Arc<Segment>>,
+    /// It could not be written or put on disk: go on in another.
+    is_suspect: bool,
+    /// When that was last found.
+    suspected: Option<Instant>,
+}
+
+/// Segments to be put on disk, oldest first.
+#[derive(Debug)]
+pub struct Unsynced(Vec<Arc<Segment>>);
+
+impl Unsynced {
+    /// Waits for the disk. All of them are tried; gives the last that failed.
+    pub fn sync(self) -> Result<(), (u64, io::Error)> {
+        let failed = |segment: Arc<Segment>| segment.sync().err().map(|error| (segment.number, error));
+        self.0.into_iter().filter_map(failed).last().map_or(Ok(()), Err)
+    }
+}
+
+impl Outlet {
+    pub fn open(&mut self, tail: tail::Reader) {
+        self.tail = Some(tail);
+    }
+
+    /// Takes what is in the tail into segments, as far as there are some.
+    pub fn write_out(&mut self, lane: &Lane) {
+        while let Some(fits) = self.fitting() {
+            if (fits == 0 || self.is_suspect) && self.go_on(lane) {
+                continue;
+            }
+            // Without another one, a suspect is better than nothing.
+            if fits == 0 || !self.write(lane, fits) {
+                return;
+            }
+        }
+    }
+
+    /// Bytes of whole records that wait and fit in the segment; `None` if nothing waits.
+    fn fitting(&self) -> Option<usize> {
+        let waiting = self.tail.as_ref()?.waiting();
+        let room = self.segment.as_ref().map_or(0, |segment| segment.len() - self.end);
+        (!waiting[0].is_empty()).then(|| whole_records(waiting, room))
+    }
+
+    /// Takes so many bytes into the segment; whether they are there.
+    fn write(&mut self, lane: &Lane, len: usize) -> bool {
+        let (Some(tail), Some(segment)) = (&mut self.tail, &self.segment) else { return false };
+        let [first, second] = tail.waiting();
+        let first = &first[..len.min(first.len())];
+        let second = &second[..len - first.len()];
+        let number = segment.number;
+        match segment.write(first, self.end).and_then(|()| segment.write(second, self.end + first.len())) {
+            Ok(()) => {
+                self.end += len;
+                self.is_unsynced = true;
+                lane.publish(number, self.end);
+                tail.take(len);
+                true
+            }
+            Err(error) => {
+                lane.obstacle.store(Dropped::Disk as u8, Ordering::Relaxed);
+                self.suspect(lane, number, &error);
+                false
+            }
+        }
+    }
+
+    /// Seals the segment, and goes on in the next one, if there is one.
+    fn go_on(&mut self, lane: &Lane) -> bool {
+        if lane.ready.is_empty() || !self.seal(lane) {
+            return false;
+        }
+        let Some(next) = lane.ready.pop() else { return false };
+        if let Some(keeper) = lane.keeper.get() {
+            keeper.unpark();
+        }
+        self.end = HEADER_LEN;
+        lane.publish(next.number, self.end);
+        self.full.extend(self.segment.replace(Arc::new(next)));
+        self.is_suspect = false;
+        true
+    }
+
+    /// Whether nothing is open any more.
+    fn seal(&mut self, lane: &Lane) -> bool {
+        let Some(segment) = &self.segment else { return true };
+        let Err(error) = segment.seal(self.end) else { return true };
+        let number = segment.number;
+        self.suspect(lane, number, &error);
+        false
+    }
+
+    /// A segment could not be written or put on disk. What comes from now on goes to another.
+    pub fn suspect(&mut self, lane: &Lane, number: u64, error: &io::Error) {
+        lane.errors.fetch_add(1, Ordering::Relaxed);
+        if self.suspected.is_none_or(|at| at.elapsed() >= GO_ON_AGAIN) {
+            tracing::error!(%error, segment = number, "a segment of the journal could not be written or synced");
+            self.suspected = Some(Instant::now());
+            self.is_suspect = true;
+        }
+    }
+
+    /// What is to be put on disk; `None` if everything is.
+    pub fn unsynced(&mut self) -> Option<Unsynced> {
+        let mut segments = std::mem::take(&mut self.full);
+        if std::mem::take(&mut self.is_unsynced) {
+            segments.extend(self.segment.clone());
+        }
+        (!segments.is_empty()).then_some(Unsynced(segments))
+    }
+
+    /// Takes what there is into segments and seals the last one. What no segment has room for stays in the tail.
+    pub fn close(&mut self, lane: &Lane) {
+        self.write_out(lane);
+        if self.seal(lane) {
+            self.full.extend(self.segment.take());
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The tail of a journal: a ring in a mapped file, where each record stands before its redirect is answered, until it
+//! is in a segment.
+//!
+//! What is written to the mapping is in the file, whatever becomes of the process. It is never synced from here: that
+//! takes each page away from who writes it and gives it back, which costs several times what the record does. What is
+//! to survive a power cut is written to a segment and synced there.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | `TERNTAI` and the version |
+//! | 8 | 16 | the journal's id |
+//! | 64 | 8 | bytes of all records that are in segments |
+//! | 128 | 8 | bytes of all records that are complete |
+//! | 4096 | | the ring: records as in a segment, one behind the other; what meets the end goes on at the start |
+//!
+//! So in the ring the records stand between these two counts, each modulo its length.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use nix::fcntl::posix_fallocate;
+use tern_common::click::JournalId;
+
+use super::file::DAMAGED;
+use super::record::{ALIGNMENT, Answered, MAX_LEN, Seed};
+use super::segment::Walk;
+
+const NAME: &[u8; 7] = b"TERNTAI";
+const VERSION: u8 = 1;
+
+/// A page, so that the ring begins with one.
+const HEADER_LEN: usize = 4096;
+
+/// Where the counts stand in the header, each on a cache line of its own. The first is written by the reader, the second
+/// by the writer.
+const TAKEN: usize = 64;
+const END: usize = 128;
+
+/// The file of a tail.
+fn path(directory: &Path) -> PathBuf {
+    directory.join("tail")
+}
+
+/// The mapped file. What is in the ring between the counts is the reader's, the rest of it the writer's.
+#[derive(Debug)]
+struct Ring {
+    map: MmapRaw,
+    /// Bytes of the ring.
+    len: usize,
+}
+
+/// The end where records are written.
+#[derive(Debug)]
+pub struct Writer {
+    ring: Arc<Ring>,
+    /// Where the next record begins, in the ring.
+    at: usize,
+    /// Bytes of all records that are complete.
+    end: u64,
+    /// How far `end` may go, as far as is known.
+    until: u64,
+    /// For a record that meets the end of the ring.
+    scratch: Vec<u8>,
+}
+
+/// The end where they are taken.
+#[derive(Debug)]
+pub struct Reader {
+    ring: Arc<Ring>,
+    /// Where the first record begins that was not taken, in the ring.
+    at: usize,
+    /// Bytes of all records that were taken.
+    taken: u64,
+}
+
+/// Makes a tail of `len` bytes, a multiple of a record's alignment and more than the longest one. Every block is
+/// allocated here: a full disk is an error now, and no fault later.
+pub fn create(directory: &Path, journal: JournalId, len: usize) -> io::Result<(Writer, Reader)> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path(directory))?;
+    posix_fallocate(&file, 0, i64::try_from(HEADER_LEN + len).map_err(io::Error::other)?)?;
+    file.write_all_at(&header(journal), 0)?;
+    let map = MmapOptions::new().map_raw(&file)?;
+    // The faults of the first write to each page are taken here. Kernels before 5.14 do not know this.
+    match map.advise(Advice::PopulateWrite) {
+        Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
+        _ => {}
+    }
+    let ring = Arc::new(Ring { map, len });
+    let writer = Writer { ring: Arc::clone(&ring), at: 0, end: 0, until: len as u64, scratch: vec![0; MAX_LEN] };
+    Ok((writer, Reader { ring, at: 0, taken: 0 }))
+}
+
+/// What an ended process has left of a tail.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Left {
+    /// There is none, or it never reached the disk.
+    Nothing,
+    /// The records that may not be in a segment.
+    Records(Vec<u8>),
+    /// This is no tail of this journal.
+    Alien,
+}
+
+/// Reads the tail that an ended process has left.
+pub fn read(directory: &Path, journal: JournalId) -> io::Result<Left> {
+    let mut bytes = match fs::read(path(directory)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::Nothing),
+        bytes => bytes?,
+    };
+    if bytes.iter().take(HEADER_LEN).all(|byte| *byte == 0) {
+        return Ok(Left::Nothing);
+    }
+    let count = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+    let counts = count(TAKEN).zip(count(END)).filter(|_| bytes.starts_with(&header(journal)));
+    let ring = bytes.len().saturating_sub(HEADER_LEN) as u64;
+    let Some((taken, len)) = counts.and_then(|(taken, end)| Some((taken.checked_rem(ring)?, end.checked_sub(taken)?)))
+    else {
+        return Ok(Left::Alien);
+    };
+    bytes.drain(..HEADER_LEN);
+    // Both are less than what a file has.
+    bytes.rotate_left(taken as usize);
+    bytes.truncate(len.min(ring) as usize);
+    Ok(Left::Records(bytes))
+}
+
+/// Whether this is a tail of another version, to be left to a build that knows it.
+pub fn is_foreign(directory: &Path) -> io::Result<bool> {
+    let mut start = [0; 8];
+    match File::open(path(directory)).and_then(|mut file| file.read_exact(&mut start)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => Ok(start.starts_with(NAME) && start[7] != VERSION),
+    }
+}
+
+/// Puts a file out of the way that is no tail.
+pub fn put_aside(directory: &Path) -> io::Result<()> {
+    let path = path(directory);
+    fs::rename(&path, path.with_extension(DAMAGED))
+}
+
+/// Removes the tail of which nothing is needed any more.
+pub fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_file(path(directory)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Of records that [`read`] gave, those behind number `sequence`, and the number of the last one.
+pub fn behind(records: &[u8], seed: Seed, sequence: u64) -> Option<(&[u8], u64)> {
+    // Some are in a segment already if the process ended before it could count them; they end with damage, if any.
+    let mut walk = Walk::new(records, seed, false, 0);
+    let (mut start, mut end) = (None, 0);
+    while let Some(record) = walk.next() {
+        if record.sequence > sequence {
+            start.get_or_insert(end);
+        }
+        end = walk.offset();
+    }
+    Some((&records[start?..end], walk.sequence()))
+}
+
+fn header(journal: JournalId) -> [u8; 24] {
+    let mut header = [0; 24];
+    header[..7].copy_from_slice(NAME);
+    header[7] = VERSION;
+    header[8..].copy_from_slice(&journal.0.to_le_bytes());
+    header
+}
+
+impl Ring {
+    /// One of the counts, little-endian.
+    #[expect(unsafe_code, reason = "the counts are in the mapping, so that they outlive the process as the records do")]
+    fn count(&self, at: usize) -> &AtomicU64 {
+        // SAFETY: within the mapping, which lives as long as `self`, aligned, and in this process nowhere referred to but
+        // here. The file is in a directory of which this process has the lock, and nobody cuts it.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
+    }
+
+    fn load(&self, at: usize) -> u64 {
+        u64::from_le(self.count(at).load(Ordering::Acquire))
+    }
+
+    fn store(&self, at: usize, count: u64) {
+        self.count(at).store(count.to_le(), Ordering::Release);
+    }
+
+    /// Where these bytes of the ring are.
+    fn pointer(&self, at: usize, len: usize) -> *mut u8 {
+        assert!(at + len <= self.len, "{len} bytes at {at} of a ring of {}", self.len);
+        self.map.as_mut_ptr().wrapping_add(HEADER_LEN + at)
+    }
+}
+
+impl Writer {
+    /// Appends a record, unless there is no room for it; whether there was.
+    pub fn append(&mut self, click: &Answered<'_>, seed: Seed, sequence: u64) -> bool {
+        let len = click.record_len();
+        if self.end + len as u64 > self.until {
+            self.until = self.ring.load(TAKEN) + self.ring.len as u64;
+            if self.end + len as u64 > self.until {
+                return false;
+            }
+        }
+        let here = len.min(self.ring.len - self.at);
+        if here == len {
+            click.write(self.room(self.at, len), seed, sequence);
+        } else {
+            let mut record = std::mem::take(&mut self.scratch);
+            click.write(&mut record[..len], seed, sequence);
+            self.room(self.at, here).copy_from_slice(&record[..here]);
+            self.room(0, len - here).copy_from_slice(&record[here..len]);
+            self.scratch = record;
+        }
+        self.at += len;
+        if self.at >= self.ring.len {
+            self.at -= self.ring.len;
+        }
+        self.end += len as u64;
+        // Whoever kills this process before this finds nothing of the record, and all of it after.
+        self.ring.store(END, self.end);
+        true
+    }
+
+    /// Bytes that it has room for.
+    pub fn len(&self) -> u64 {
+        self.ring.len as u64
+    }
+
+    /// Bytes of the records that were appended, all together.
+    pub fn appended(&self) -> u64 {
+        self.end
+    }
+
+    #[expect(unsafe_code, reason = "the journal writes through a mapping, so that a click costs no system call")]
+    fn room(&mut self, at: usize, len: usize) -> &mut [u8] {
+        let start = self.ring.pointer(at, len);
+        // SAFETY: within the mapping, which lives as long as the ring. These bytes are between what is complete and what
+        // was taken, so the reader leaves them alone until they are counted; there is one writer, and it is borrowed.
+        unsafe { std::slice::from_raw_parts_mut(start, len) }
+    }
+}
+
+impl Reader {
+    /// The records that wait, in one piece or two: the end of the ring may cut a record, but not its length.
+    pub fn waiting(&self) -> [&[u8]; 2] {
+        // Never more than the ring.
+        let waiting = (self.ring.load(END) - self.taken) as usize;
+        let first = waiting.min(self.ring.len - self.at);
+        [self.bytes(self.at, first), self.bytes(0, waiting - first)]
+    }
+
+    /// So many bytes of them are in a segment.
+    pub fn take(&mut self, len: usize) {
+        self.at = (self.at + len) % self.ring.len;
+        self.taken += len as u64;
+        self.ring.store(TAKEN, self.taken);
+    }
+
+    #[expect(unsafe_code, reason = "what was written through the mapping is read there")]
+    fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        let start = self.ring.pointer(at, len);
+        // SAFETY: within the mapping, which lives as long as the ring. These bytes are counted as complete and not as
+        // taken, so the writer leaves them alone until `take`, for which the reader must be borrowed for writing.
+        unsafe { std::slice::from_raw_parts(start, len) }
+    }
+}
+
+/// How many bytes of whole records fit in `room`, of those that [`Reader::waiting`] gave.
+pub fn whole_records(waiting: [&[u8]; 2], room: usize) -> usize {
+    let [first, second] = waiting;
+    let total = first.len() + second.len();
+    if total <= room {
+        return total;
+    }
+    let mut end = 0;
+    loop {
+        let start = if end < first.len() { &first[end..] } else { &second[end - first.len()..] };
+        let Some(length) = start.first_chunk().map(|length| u32::from_le_bytes(*length) as usize) else { return end };
+        let next = end + length.next_multiple_of(ALIGNMENT);
+        // Nothing was published without a length.
+        if length == 0 || next > room {
+            return end;
+        }
+        end = next;
+    }
+}

@@ -1,0 +1,253 @@
+//! The tail by itself, and what a process that was killed leaves in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use proptest::prelude::*;
+use tern_common::Id;
+use tern_common::click::JournalId;
+
+use super::file::{self, Lock, Segment};
+use super::lane::Lane;
+use super::left::{Left, LeftError, take_over};
+use super::record::{Answered, MAX_LEN, Network, Seed};
+use super::segment::{HEADER_LEN, Walk};
+use super::tail;
+
+const JOURNAL: JournalId = JournalId(0xc0ffee);
+
+/// Little more than the longest record, so that a few meet the end.
+const RING: usize = 2 * MAX_LEN;
+
+const SEGMENT: usize = 16 << 10;
+
+fn click(target: &str) -> Answered<'_> {
+    Answered {
+        url_id: Id::new(1).unwrap(),
+        owner_id: Id::new(1).unwrap(),
+        short_code: "CODE12",
+        original_url: target,
+        at_micros: 0,
+        client: Network::default(),
+        user_agent: b"curl/8",
+        referrer: b"",
+    }
+}
+
+/// Of different lengths.
+fn target(number: usize) -> String {
+    format!("https://example.com/{number}/{}", "x".repeat(number * 37 % 300))
+}
+
+fn seed() -> Seed {
+    Seed::new(JOURNAL)
+}
+
+/// The numbers of the records in `bytes`, which hold nothing else.
+fn numbers(bytes: &[u8]) -> Vec<u64> {
+    let mut walk = Walk::new(bytes, seed(), false, 0);
+    let numbers = walk.by_ref().map(|record| record.sequence).collect();
+    assert_eq!(walk.offset(), bytes.len());
+    numbers
+}
+
+proptest! {
+    /// However they come and go, what is taken is what was appended; and at any time what was not taken is left.
+    #[test]
+    fn records_are_taken_as_they_were_appended(
+        steps in proptest::collection::vec((0usize..40, 0usize..8000), 1..60),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, mut reader) = tail::create(directory.path(), JOURNAL, RING).unwrap();
+        let (mut sequence, mut taken) = (0, Vec::new());
+        for (clicks, room) in steps {
+            for _ in 0..clicks {
+                if !writer.append(&click(&target(sequence)), seed(), sequence as u64 + 1) {
+                    break;
+                }
+                sequence += 1;
+            }
+            let waiting = reader.waiting();
+            let whole = tail::whole_records(waiting, room);
+            prop_assert!(whole <= room);
+            let bytes = waiting.concat();
+            // The next one would not have fitted.
+            let next = Walk::new(&bytes[whole..], seed(), false, 0).next();
+            prop_assert!(next.is_none_or(|next| whole + next.len > room));
+            taken.extend(numbers(&bytes[..whole]));
+            reader.take(whole);
+            let tail::Left::Records(left) = tail::read(directory.path(), JOURNAL).unwrap() else { panic!("no records") };
+            let expected: Vec<u64> = (taken.len() as u64 + 1..=sequence as u64).collect();
+            prop_assert_eq!(numbers(&left), expected);
+        }
+        let count = taken.len() as u64;
+        prop_assert!(taken.into_iter().eq(1..=count));
+    }
+}
+
+#[test]
+fn a_thread_takes_what_another_one_appends() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut writer, mut reader) = tail::create(directory.path(), JOURNAL, RING).unwrap();
+    const COUNT: usize = 50_000;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for number in 0..COUNT {
+                while !writer.append(&click(&target(number)), seed(), number as u64 + 1) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut last = 0;
+        while last < COUNT as u64 {
+            let bytes = reader.waiting().concat();
+            for number in numbers(&bytes) {
+                assert_eq!(number, last + 1);
+                last = number;
+            }
+            reader.take(bytes.len());
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn what_is_no_tail_of_the_journal_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tail");
+    let read = || tail::read(directory.path(), JOURNAL).unwrap();
+    assert_eq!(read(), tail::Left::Nothing);
+    drop(tail::create(directory.path(), JOURNAL, RING).unwrap());
+    assert_eq!(read(), tail::Left::Records(Vec::new()));
+    assert_eq!(tail::read(directory.path(), JournalId(1)).unwrap(), tail::Left::Alien);
+    let change = |at: usize, byte: u8| {
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at] = byte;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    assert!(!tail::is_foreign(directory.path()).unwrap());
+    // More was taken than there was.
+    change(64, 8);
+    assert_eq!(read(), tail::Left::Alien);
+    change(7, 2);
+    assert!(tail::is_foreign(directory.path()).unwrap());
+    // The disk never got it.
+    std::fs::write(&path, [0; 4096 + RING]).unwrap();
+    assert_eq!(read(), tail::Left::Nothing);
+    for len in [0, 1, 100, 4096] {
+        std::fs::write(&path, vec![0xa5; len]).unwrap();
+        assert_eq!(read() == tail::Left::Alien, len > 0, "{len}");
+        assert!(!tail::is_foreign(directory.path()).unwrap());
+    }
+}
+
+/// A lane as a keeper has it, with so many segments ready.
+fn lane(root: &Path, segments: u64) -> Lane {
+    let lane = Lane::new(root, JOURNAL, false, Arc::new(AtomicU64::new(0)));
+    lane.lock.set(file::create_journal(root, JOURNAL).unwrap()).unwrap();
+    lane.open(tail::create(&lane.directory, JOURNAL, SEGMENT).unwrap());
+    for number in 1..=segments {
+        lane.ready.push(Segment::create(&lane.directory, JOURNAL, number, SEGMENT).unwrap()).unwrap();
+    }
+    lane
+}
+
+fn append(lane: &Lane, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        lane.try_append(&click(&target(number))).unwrap().unwrap();
+    }
+}
+
+/// The numbers of the records in all segments, in order.
+fn left_numbers(left: &Left) -> Vec<u64> {
+    let of = |number: u64| {
+        let bytes = std::fs::read(file::segment_path(&left.directory, number)).unwrap();
+        numbers(&bytes[HEADER_LEN..])
+    };
+    file::segments(&left.directory).unwrap().into_iter().flat_map(of).collect()
+}
+
+/// Takes over what a process has left that is gone.
+fn takes_over(root: &Path) -> Left {
+    take_over(root, JOURNAL).unwrap().unwrap()
+}
+
+#[test]
+fn of_a_killed_process_no_click_is_lost_or_there_twice() {
+    for (segments, before, after) in [(0, 0, 20), (1, 0, 20), (2, 30, 20), (2, 60, 1), (1, 25, 0), (2, 0, 0)] {
+        let root = tempfile::tempdir().unwrap();
+        let lane = lane(root.path(), segments);
+        append(&lane, 0..before);
+        lane.write_out();
+        append(&lane, before..before + after);
+        drop(lane);
+        let left = takes_over(root.path());
+        let expected: Vec<u64> = (1..=(before + after) as u64).collect();
+        assert_eq!(left_numbers(&left), expected, "{segments} {before} {after}");
+        assert_eq!(left.last_sequence, (before + after) as u64);
+        let bytes: u64 =
+            std::fs::read_dir(&left.directory).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert_eq!(left.bytes, bytes, "and no tail");
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_between_segment_and_tail_leaves_no_click_twice() {
+    let root = tempfile::tempdir().unwrap();
+    let lane = lane(root.path(), 2);
+    append(&lane, 0..30);
+    let tail = lane.directory.join("tail");
+    let before = std::fs::read(&tail).unwrap();
+    lane.write_out();
+    drop(lane);
+    // As if it had not been counted what is in a segment.
+    std::fs::write(&tail, &before).unwrap();
+    let left = takes_over(root.path());
+    assert_eq!(left_numbers(&left), (1..=30).collect::<Vec<_>>());
+    drop(left);
+    // Nor does a take-over that is cut off: the tail is still there, and its segment, too.
+    std::fs::write(&tail, &before).unwrap();
+    assert_eq!(left_numbers(&takes_over(root.path())), (1..=30).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_closed_journal_is_all_in_segments() {
+    let root = tempfile::tempdir().unwrap();
+    let lane = lane(root.path(), 2);
+    append(&lane, 0..40);
+    lane.close();
+    assert!(lane.try_append(&click("https://example.com/")).unwrap().is_err());
+    assert_eq!(tail::read(&lane.directory, JOURNAL).unwrap(), tail::Left::Records(Vec::new()));
+    drop(lane);
+    assert_eq!(left_numbers(&takes_over(root.path())), (1..=40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_tail_that_is_none_is_kept_for_a_person() {
+    let root = tempfile::tempdir().unwrap();
+    let lane = lane(root.path(), 2);
+    append(&lane, 0..10);
+    lane.write_out();
+    let tail = lane.directory.join("tail");
+    drop(lane);
+    std::fs::write(&tail, [0xa5; 5_000]).unwrap();
+    let left = takes_over(root.path());
+    assert!(left.is_damaged && left_numbers(&left).len() == 10);
+    let aside = std::fs::read(left.directory.join("tail.damaged")).unwrap();
+    assert_eq!(aside, [0xa5; 5_000]);
+    drop(left);
+    std::fs::write(&tail, b"TERNTAI\x02 and more").unwrap();
+    assert!(matches!(take_over(root.path(), JOURNAL), Err(LeftError::ForeignTail)));
+    assert!(tail.exists());
+}
+
+/// What the lock is for: it goes with the process.
+#[test]
+fn a_journal_that_is_held_is_not_taken_over() {
+    let root = tempfile::tempdir().unwrap();
+    let held: Lock = file::create_journal(root.path(), JOURNAL).unwrap();
+    assert!(take_over(root.path(), JOURNAL).unwrap().is_none());
+    drop(held);
+    assert_eq!(takes_over(root.path()).last_sequence, 0);
+}
