@@ -38,8 +38,8 @@ pub enum LeftError {
     ForeignTail,
 }
 
-/// Takes over a journal: seals what its process left open, behind the last whole record, and makes a segment of what
-/// was in no segment yet. `None` if its process lives.
+/// Takes over a journal: puts into a segment what was in none yet, and seals what its process left open, behind the last
+/// whole record. `None` if its process lives.
 ///
 /// Segments that are sealed already are not read: there may be gigabytes of them, and most are in the store.
 pub fn take_over(root: &Path, journal: JournalId) -> Result<Option<Left>, LeftError> {
@@ -55,99 +55,148 @@ pub fn take_over(root: &Path, journal: JournalId) -> Result<Option<Left>, LeftEr
     if tail::is_foreign(&directory)? {
         return Err(LeftError::ForeignTail);
     }
-    let next = numbers.last().map_or(1, |last| last + 1);
     let mut left = Left { journal, directory, last_sequence: 0, bytes: 0, is_damaged: false, _lock: lock };
-    let mut kept = Vec::new();
-    for number in numbers {
-        match left.seal(number) {
-            Ok(Some(end)) => {
-                left.bytes += end as u64;
-                kept.push(number);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                // The others are not to wait for it; the numbers of the records behind tell what is missing.
-                tracing::error!(%journal, segment = number, %error, "a segment of a journal cannot be read");
-                file::put_aside(&left.directory, number)?;
-            }
-        }
+    let mut segments = Vec::new();
+    for &number in &numbers {
+        segments.extend(left.or_put_aside(number, left.look_at(number))?.flatten());
     }
-    let last = kept.iter().rev().find_map(|number| left.last_sequence_in(*number).ok()?);
+    let last = segments.iter().rev().find_map(|segment| left.last_sequence_in(segment).ok()?);
     left.last_sequence = last.unwrap_or(0);
-    left.empty_tail(next)?;
+    left.rescue_tail(&mut segments, numbers.last().map_or(1, |last| last + 1))?;
+    for mut segment in segments {
+        let sealed = left.seal(&mut segment);
+        left.bytes += left.or_put_aside(segment.number, sealed)?.unwrap_or(0);
+    }
+    // Nothing is in it alone any more.
+    tail::remove(&left.directory)?;
     left.is_damaged = file::has_put_aside(&left.directory)?;
     Ok(Some(left))
 }
 
+/// A segment as its process has left it.
+struct Segment {
+    number: u64,
+    file: File,
+    /// Bytes that the file has.
+    len: usize,
+    /// Where its records end; where the header does if there are none.
+    end: usize,
+    header: [u8; HEADER_LEN],
+    seed: Seed,
+    is_sealed: bool,
+}
+
+impl Segment {
+    fn is_empty(&self) -> bool {
+        self.end == HEADER_LEN
+    }
+}
+
 impl Left {
-    /// Sees that a segment is sealed, and takes no more room than its records need; where those end. `None` if there is
-    /// none in it: then the file is removed, or put aside if it is no segment.
-    fn seal(&self, number: u64) -> io::Result<Option<usize>> {
+    /// Finds out what there is of a segment. `None` if it is none, which is put aside.
+    fn look_at(&self, number: u64) -> io::Result<Option<Segment>> {
         let path = segment_path(&self.directory, number);
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        let sealed_at = header(&file, self.journal, number).ok().flatten().and_then(|header| header.sealed_at);
-        if let Some(end) = sealed_at.filter(|end| *end > HEADER_LEN) {
-            file.set_len(end as u64)?;
-            return Ok(Some(end));
+        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut header = segment::header(self.journal, number);
+        let known = read_header(&path)?;
+        if let Some(known) = known.first_chunk()
+            && let Some(Header { seed, sealed_at: Some(end) }) = segment::read_header(known, len, self.journal, number)
+            && end > HEADER_LEN
+        {
+            return Ok(Some(Segment { number, file, len, end, header: *known, seed, is_sealed: true }));
         }
         let bytes = fs::read(&path)?;
-        let header = segment::read_header(&bytes, bytes.len(), self.journal, number);
+        let read = segment::read_header(&bytes, len, self.journal, number);
+        if let (Some(_), Some(known)) = (read, bytes.first_chunk()) {
+            header = *known;
+        }
+        let seed = read.map_or_else(|| Seed::new(self.journal), |header| header.seed);
         // An open segment ends with the first thing that is no record. Without a header there was damage, so nothing is
         // known of an end: the checksums tell what belongs here.
-        let mut walk = self.walk(header, &bytes, header.is_none());
-        let mut end = None;
+        let mut walk = Walk::new(bytes.get(HEADER_LEN..).unwrap_or_default(), seed, read.is_none(), 0);
+        let mut end = HEADER_LEN;
         while walk.next().is_some() {
-            end = Some(HEADER_LEN + walk.offset());
+            end = HEADER_LEN + walk.offset();
         }
-        let Some(end) = end else {
-            if header.is_some() || bytes.iter().all(|byte| *byte == 0) {
-                // Made ahead, and never needed.
-                fs::remove_file(&path)?;
-            } else {
-                tracing::error!(journal = %self.journal, segment = number, "this is no segment, and is put aside");
-                file::put_aside(&self.directory, number)?;
-            }
+        if end == HEADER_LEN && read.is_none() && bytes.iter().any(|byte| *byte != 0) {
+            tracing::error!(journal = %self.journal, segment = number, "this is no segment, and is put aside");
+            file::put_aside(&self.directory, number)?;
             return Ok(None);
-        };
-        let whole = bytes.first_chunk().filter(|_| header.is_some());
-        let mut header = whole.copied().unwrap_or_else(|| segment::header(self.journal, number));
-        segment::seal(&mut header, end);
-        file.write_all_at(&header, 0)?;
-        // Cuts off what was allocated behind the records.
-        file.set_len(end as u64)?;
-        file.sync_data()?;
-        Ok(Some(end))
+        }
+        Ok(Some(Segment { number, file, len, end, header, seed, is_sealed: false }))
     }
 
-    /// Makes a segment of the records that are in the tail alone, and removes it. If that ends half-way it can be done
-    /// again: what is in a segment is known by its number.
-    fn empty_tail(&mut self, number: u64) -> io::Result<()> {
-        match tail::read(&self.directory, self.journal)? {
-            tail::Left::Nothing => {}
-            tail::Left::Records(records) => {
-                if let Some((records, last)) = tail::behind(&records, Seed::new(self.journal), self.last_sequence) {
-                    self.bytes += file::write_segment(&self.directory, self.journal, number, records)?;
-                    self.last_sequence = last;
-                }
-            }
+    /// Sees to it that records which are in the tail alone are in a segment: in one with room for them, since the disk may
+    /// be full, or in a new one with this number. If that ends half-way it can be done again: what is in a segment is
+    /// known by its number.
+    fn rescue_tail(&mut self, segments: &mut [Segment], next: u64) -> io::Result<()> {
+        let records = match tail::read(&self.directory, self.journal)? {
+            tail::Left::Nothing => return Ok(()),
+            tail::Left::Records(records) => records,
             tail::Left::Alien => {
                 tracing::error!(journal = %self.journal, "this is no tail of this journal, and is put aside");
                 return tail::put_aside(&self.directory);
             }
+        };
+        let seed = Seed::new(self.journal);
+        let Some((records, last)) = tail::behind(&records, seed, self.last_sequence) else { return Ok(()) };
+        let has_room = |segment: &&mut Segment| {
+            !segment.is_sealed && segment.seed == seed && segment.end + records.len() <= segment.len
+        };
+        // Not before one that has records.
+        let from = segments.iter().rposition(|segment| !segment.is_empty()).unwrap_or(0);
+        match segments[from..].iter_mut().find(has_room) {
+            Some(segment) => {
+                segment.file.write_all_at(records, segment.end as u64)?;
+                segment.end += records.len();
+                self.seal(segment)?;
+            }
+            None => self.bytes += file::write_segment(&self.directory, self.journal, next, records)?,
         }
-        tail::remove(&self.directory)
+        self.last_sequence = last;
+        Ok(())
+    }
+
+    /// Sees that a segment is sealed, and takes no more room than its records need; its bytes. The file of one without
+    /// any is removed: it was made ahead, and never needed.
+    fn seal(&self, segment: &mut Segment) -> io::Result<u64> {
+        let end = segment.end as u64;
+        if segment.is_empty() {
+            fs::remove_file(segment_path(&self.directory, segment.number))?;
+            return Ok(0);
+        }
+        if !segment.is_sealed {
+            segment::seal(&mut segment.header, segment.end);
+            segment.file.write_all_at(&segment.header, 0)?;
+        }
+        // Cuts off what was allocated behind the records.
+        segment.file.set_len(end)?;
+        if !segment.is_sealed {
+            segment.file.sync_data()?;
+            segment.is_sealed = true;
+        }
+        Ok(end)
+    }
+
+    /// What came of a segment; if that is an error it is put aside: the others are not to wait for it, and the numbers of
+    /// the records behind tell what is missing.
+    fn or_put_aside<T>(&self, number: u64, result: io::Result<T>) -> io::Result<Option<T>> {
+        if let Err(error) = &result {
+            tracing::error!(journal = %self.journal, segment = number, %error, "a segment of a journal cannot be read");
+            file::put_aside(&self.directory, number)?;
+        }
+        Ok(result.ok())
     }
 
     /// The number of the last record in a segment, if there is one.
-    fn last_sequence_in(&self, number: u64) -> io::Result<Option<u64>> {
-        let bytes = fs::read(segment_path(&self.directory, number))?;
-        let header = segment::read_header(&bytes, bytes.len(), self.journal, number);
-        Ok(self.walk(header, &bytes, true).last().map(|record| record.sequence))
-    }
-
-    fn walk<'a>(&self, header: Option<Header>, bytes: &'a [u8], is_whole: bool) -> Walk<'a> {
-        let seed = header.map_or_else(|| Seed::new(self.journal), |header| header.seed);
-        Walk::new(bytes.get(HEADER_LEN..).unwrap_or_default(), seed, is_whole, 0)
+    fn last_sequence_in(&self, segment: &Segment) -> io::Result<Option<u64>> {
+        if segment.is_empty() {
+            return Ok(None);
+        }
+        let bytes = fs::read(segment_path(&self.directory, segment.number))?;
+        let records = bytes.get(HEADER_LEN..segment.end).unwrap_or_default();
+        Ok(Walk::new(records, segment.seed, true, 0).last().map(|record| record.sequence))
     }
 }
 
