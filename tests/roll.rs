@@ -145,6 +145,19 @@ pub async fn take_over_in_vain() {
     assert_eq!(crowd.judge("taken over after a try in vain", &fleet).await, Verdict::default());
 }
 
+/// A process that is not for this database ends at once, and leaves no journal for others to take over, however often it is
+/// started.
+pub async fn take_over_of_another_version() {
+    let fleet = Fleet::start(1, &[]).await;
+    fleet.run_sql("INSERT INTO refinery_schema_history SELECT 1 + max(version) FROM refinery_schema_history");
+    let journals = || std::fs::read_dir(fleet.redirector_directory(0).join("data/clicks")).unwrap().count();
+    let before = journals();
+    for _ in 0..3 {
+        fleet.begin_to_succeed_redirector(0).wait();
+    }
+    assert_eq!(journals(), before);
+}
+
 /// A process that waits for a database that is away, to take over: when the one that serves is killed meanwhile, it goes
 /// on from the snapshot file.
 pub async fn take_over_from_the_dead() {

@@ -21,6 +21,7 @@ use tern_redirector::Redirector;
 use tern_redirector::config::RedirectorConfig;
 use tern_redirector::hand_over::{self, Offer, Predecessor};
 use tern_redirector::sockets::{Activation, Sockets};
+use tokio::time::timeout;
 
 /// How the process calls itself.
 const NAME: &str = "tern-redirector";
@@ -31,6 +32,10 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between tries to look at the schema of a database that is away.
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a start waits to hear that it is not for this database, before it makes journals: who starts it again and
+/// again would fill the disk with them.
+const SCHEMA_PATIENCE: Duration = Duration::from_millis(200);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -108,6 +113,11 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let bus = RedisBus::new(&config.redis);
     bus.export(&registry)?;
     let bus: Arc<dyn Bus> = Arc::new(bus);
+    if let Ok(Err(error)) = timeout(SCHEMA_PATIENCE, postgres.check_schema()).await
+        && !matches!(error, OpenError::Unavailable(_))
+    {
+        return Err(error.into());
+    }
     let path = &config.hand_over;
     let taken = if takes_over { hand_over::take_over(path).await.with_context(|| unreachable(path))? } else { None };
     let (sockets, predecessor) = match taken {

@@ -3,6 +3,7 @@
 use tern_tests::clicks::Verdict;
 use tern_tests::roll::{
     leave_with_notice, restart_behind_nginx, restart_on_socket, take_over, take_over_from_the_dead, take_over_in_vain,
+    take_over_of_another_version,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,6 +24,11 @@ async fn both_redirectors_are_restarted_behind_nginx_and_no_request_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_cannot_serve_takes_nothing_over() {
     take_over_in_vain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_another_version_leaves_nothing_behind() {
+    take_over_of_another_version().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
