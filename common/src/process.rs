@@ -44,8 +44,10 @@ fn fail(name: &str, code: u8, error: &dyn fmt::Display) -> ExitCode {
 
 /// Speaks to whoever started the process, before the log and beside it; standard output belongs to the log.
 pub fn say(name: &str, line: &str) {
+    // In one write: where both go to one stream, as under systemd, a line of the log would come in between.
+    let line = format!("{name}: {line}\n");
     // Whoever listened may be gone, as when the other end of a pipe is closed: no reason to stop, least of all a drain.
-    let _ = writeln!(io::stderr(), "{name}: {line}");
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Has a panic told in the log, where an operator looks, and not only on a terminal that nobody may watch.
