@@ -185,6 +185,16 @@ async fn a_journal_that_is_stored_and_was_kept_long_enough_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_journal_without_clicks_goes_at_once() {
+    let desk = Desk::set().await;
+    for _ in 0..5 {
+        desk.open_unshipped(&desk.config()).close().await;
+    }
+    let _journals = desk.open(&desk.config());
+    eventually("only its own are left", async || fs::read_dir(desk.config().root).unwrap().count() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_a_journal_is_shipped_once() {
     let desk = Desk::set().await;
     let journals = desk.open_unshipped(&desk.config());

@@ -99,7 +99,11 @@ impl Space {
     /// A segment is in the store, all of it, since `at`. To say it twice changes nothing.
     pub fn shipped(&self, journal: JournalId, directory: &Path, number: u64, at: SystemTime) {
         let path = segment_path(directory, number);
-        let bytes = fs::metadata(&path).map_or(0, |file| file.len());
+        let bytes = match fs::metadata(&path) {
+            // One that is not there, as in a journal without clicks, is not to be kept either.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            file => file.map_or(0, |file| file.len()),
+        };
         let mut shipped = self.lock();
         if shipped.iter().any(|segment| segment.journal == journal && segment.number == number) {
             return;
