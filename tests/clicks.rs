@@ -153,12 +153,12 @@ pub async fn database_away(time: Duration, rate: u32) -> Verdict {
     verdict
 }
 
-/// Fills the disk of the journals under load, and makes room again. With this limit a segment takes 1 MiB: two of them
-/// fit beside the ballast, and three without.
+/// Fills the disk of the journals under load, and makes room again. With this limit a tail and a segment take 1 MiB each:
+/// the tail and two segments fit beside the ballast, and three segments without.
 pub async fn disk_full() {
-    let mut fleet = Fleet::start(1, &[("CLICK_JOURNAL_LIMIT", "4MiB"), ("CLICK_DISK_FLOOR", "0")]).await;
+    let mut fleet = Fleet::start(1, &[("CLICK_JOURNAL_LIMIT", "5MiB"), ("CLICK_DISK_FLOOR", "0")]).await;
     let code = fleet.code(1).await;
-    fleet.redirectors[0] = fleet.start_redirector_on_small_disk(0, "3300k");
+    fleet.redirectors[0] = fleet.start_redirector_on_small_disk(0, "4300k");
     fleet.all_loaded().await;
     let ballast = fleet.redirectors[0].own_file(&fleet.redirector_directory(0).join("data/ballast"));
     std::fs::write(&ballast, vec![1; 1 << 20]).unwrap();

@@ -157,8 +157,10 @@ impl Work {
             match kept.open(&self.config, &self.space).and_then(|()| kept.make_segment(&self.config, &self.space)) {
                 Ok(segment) => {
                     kept.try_from = None;
-                    kept.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
                     drop(kept.lane.ready.push(segment));
+                    // Until there is room in the tail, what is dropped is dropped for that reason.
+                    kept.lane.write_out();
+                    kept.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
                 }
                 Err(Failed { obstacle, error }) => {
                     kept.try_from = Some(now + RETRY);
