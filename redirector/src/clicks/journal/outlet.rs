@@ -16,6 +16,9 @@ use super::tail::{self, whole_records};
 /// its room, however little it holds.
 const GO_ON_AGAIN: Duration = Duration::from_secs(10);
 
+/// How long a disk is left alone that did not take what was written.
+const RETRY: Duration = Duration::from_millis(200);
+
 /// The end of a lane that writes to files.
 #[derive(Debug, Default)]
 pub struct Outlet {
@@ -33,6 +36,8 @@ pub struct Outlet {
     is_suspect: bool,
     /// When that was last found.
     suspected: Option<Instant>,
+    /// When to write again, after a write that failed.
+    retry_at: Option<Instant>,
 }
 
 /// Segments to be put on disk, oldest first.
@@ -54,6 +59,9 @@ impl Outlet {
 
     /// Takes what is in the tail into segments, as far as there are some.
     pub fn write_out(&mut self, lane: &Lane) {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
         while let Some(fits) = self.fitting() {
             if (fits == 0 || self.is_suspect) && self.go_on(lane) {
                 continue;
@@ -83,12 +91,14 @@ impl Outlet {
             Ok(()) => {
                 self.end += len;
                 self.is_unsynced = true;
+                self.retry_at = None;
                 lane.publish(number, self.end);
                 tail.take(len);
                 true
             }
             Err(error) => {
                 lane.obstacle.store(Dropped::Disk as u8, Ordering::Relaxed);
+                self.retry_at = Some(Instant::now() + RETRY);
                 self.suspect(lane, number, &error);
                 false
             }
@@ -141,6 +151,7 @@ impl Outlet {
 
     /// Takes what there is into segments and seals the last one. What no segment has room for stays in the tail.
     pub fn close(&mut self, lane: &Lane) {
+        self.retry_at = None;
         self.write_out(lane);
         if self.seal(lane) {
             self.full.extend(self.segment.take());
