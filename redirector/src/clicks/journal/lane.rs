@@ -98,7 +98,7 @@ impl Lane {
     /// Begins to record. Waits for the writer, so not on the redirect path.
     pub(super) fn open(&self, (writer, reader): (tail::Writer, tail::Reader)) {
         self.outlet().open(reader);
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).tail = Some(writer);
+        self.writer().tail = Some(writer);
     }
 
     /// Appends a record. `None` if somebody else is writing to this lane.
@@ -150,6 +150,10 @@ impl Lane {
         self.outlet().suspect(self, number, &error);
     }
 
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn outlet(&self) -> MutexGuard<'_, Outlet> {
         // A panic in it has at most written something that is not counted, and is written again.
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
@@ -158,7 +162,7 @@ impl Lane {
     /// Puts what there is into segments and seals the last one: nothing more will be written. Waits for the writer, so
     /// not on the redirect path.
     pub fn close(&self) {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.writer().is_closed = true;
         self.outlet().close(self);
     }
 
