@@ -1,7 +1,9 @@
 //! Whether the process lives, and whether it can do its work.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::anyhow;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -11,9 +13,23 @@ use crate::error::{DATABASE_IS_UNAVAILABLE, Result, unavailable};
 use crate::shared_look::SharedLook;
 use crate::state::AppState;
 
-/// The last look at whether the database answers, which everybody may ask for.
+/// Whether the process takes part: not once it leaves, nor while the database does not answer.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<SharedLook>);
+pub struct Readiness(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    is_leaving: AtomicBool,
+    /// At the database, which everybody may ask for.
+    look: SharedLook,
+}
+
+impl Readiness {
+    /// Whoever asks from here on is told to turn elsewhere.
+    pub fn leave(&self) {
+        self.0.is_leaving.store(true, Ordering::Relaxed);
+    }
+}
 
 /// How the process is.
 #[derive(Serialize, ToSchema)]
@@ -34,9 +50,12 @@ pub(crate) async fn show_health() -> Json<Health> {
 /// Whether it can do its work
 #[utoipa::path(get, path = "/ready", tag = "operations", responses((status = 200, body = Health, description = "It can")))]
 pub(crate) async fn show_readiness(State(state): State<AppState>) -> Result<Json<Health>> {
-    state
-        .readiness
-        .0
+    let readiness = &state.readiness.0;
+    if readiness.is_leaving.load(Ordering::Relaxed) {
+        return Err(unavailable("Server is about to end", anyhow!("it was told to end")));
+    }
+    readiness
+        .look
         .look(async || state.store.ping().await)
         .await
         .map_err(|error| unavailable(DATABASE_IS_UNAVAILABLE, error))?;

@@ -31,6 +31,9 @@ const NAME: &str = "tern-admin";
 /// less than the 10 s after which container runtimes lose patience.
 const DRAIN: Duration = Duration::from_secs(8);
 
+/// Only where somebody looks at `/ready` is it worth the wait.
+const NOTICE: Duration = Duration::ZERO;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -67,6 +70,8 @@ struct Config {
     redis: RedisConfig,
     log: LogConfig,
     admin: AdminConfig,
+    /// `DRAIN_NOTICE`: how long `/ready` says 503 before the port closes.
+    notice: Duration,
 }
 
 impl Config {
@@ -78,7 +83,8 @@ impl Config {
         let redis = reader.demand("REDIS_URL", redis);
         let log = LogConfig::read(&mut reader);
         let admin = AdminConfig::read(&mut reader, VISIBLE_WAIT);
-        let complete = || Some(Config { database: database?, redis: redis?, log, admin });
+        let notice = reader.get("DRAIN_NOTICE", NOTICE);
+        let complete = || Some(Config { database: database?, redis: redis?, log, admin, notice });
         let config = complete();
         reader.finish_some(config)
     }
@@ -121,6 +127,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         log_file: config.log.file.as_path().into(),
         metrics: Metrics::register(&registry)?,
     };
+    let readiness = state.readiness.clone();
     let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention));
     let mut api = Serving::start(listener, tern_admin::router(state));
     process::say(NAME, &format!("API        http://{address}/urls"));
@@ -129,6 +136,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         error = api.ended() => return Err(error),
     };
     process::say(NAME, &format!("{signal}: finishing what is under way."));
+    readiness.leave();
+    api.leave();
+    tokio::select! {
+        () = tokio::time::sleep(config.notice) => {}
+        // Somebody has no patience.
+        _ = stop.received() => {}
+    }
     let is_drained = api.drain(Instant::now() + DRAIN).await;
     upkeep.abort();
     tracing::info!(is_drained, "drained");

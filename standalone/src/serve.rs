@@ -57,7 +57,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         log_file: config.log.file.as_path().into(),
         metrics: Metrics::register(&registry)?,
     };
-    let visibility = state.visibility.clone();
+    let (visibility, readiness) = (state.visibility.clone(), state.readiness.clone());
     let mut redirector = Redirector::start(config.redirector.clone(), Arc::clone(&store), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
     let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention));
@@ -81,6 +81,8 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     };
     say(&format!("{signal}: finishing what is under way."));
     upkeep.abort();
+    readiness.leave();
+    api.leave();
     tokio::select! {
         () = redirector.give_notice() => {}
         // Somebody has no patience.
