@@ -73,10 +73,9 @@ pub fn take_over(root: &Path, journal: JournalId) -> Result<Option<Left>, LeftEr
     Ok(Some(left))
 }
 
-/// A segment as its process has left it.
+/// A segment as its process has left it. Its file is not kept open: there may be more of them than files may be.
 struct Segment {
     number: u64,
-    file: File,
     /// Bytes that the file has.
     len: usize,
     /// Where its records end; where the header does if there are none.
@@ -96,15 +95,14 @@ impl Left {
     /// Finds out what there is of a segment. `None` if it is none, which is put aside.
     fn look_at(&self, number: u64) -> io::Result<Option<Segment>> {
         let path = segment_path(&self.directory, number);
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let len = usize::try_from(fs::metadata(&path)?.len()).map_err(io::Error::other)?;
         let mut header = segment::header(self.journal, number);
         let known = read_header(&path)?;
         if let Some(known) = known.first_chunk()
             && let Some(Header { seed, sealed_at: Some(end) }) = segment::read_header(known, len, self.journal, number)
             && end > HEADER_LEN
         {
-            return Ok(Some(Segment { number, file, len, end, header: *known, seed, is_sealed: true }));
+            return Ok(Some(Segment { number, len, end, header: *known, seed, is_sealed: true }));
         }
         let bytes = fs::read(&path)?;
         let read = segment::read_header(&bytes, len, self.journal, number);
@@ -124,7 +122,7 @@ impl Left {
             file::put_aside(&self.directory, number)?;
             return Ok(None);
         }
-        Ok(Some(Segment { number, file, len, end, header, seed, is_sealed: false }))
+        Ok(Some(Segment { number, len, end, header, seed, is_sealed: false }))
     }
 
     /// Sees to it that records which are in the tail alone are in a segment: in one with room for them, since the disk may
@@ -148,7 +146,7 @@ impl Left {
         let from = segments.iter().rposition(|segment| !segment.is_empty()).unwrap_or(0);
         match segments[from..].iter_mut().find(has_room) {
             Some(segment) => {
-                segment.file.write_all_at(records, segment.end as u64)?;
+                self.open(segment)?.write_all_at(records, segment.end as u64)?;
                 segment.end += records.len();
                 self.seal(segment)?;
             }
@@ -166,17 +164,22 @@ impl Left {
             fs::remove_file(segment_path(&self.directory, segment.number))?;
             return Ok(0);
         }
+        let file = self.open(segment)?;
         if !segment.is_sealed {
             segment::seal(&mut segment.header, segment.end);
-            segment.file.write_all_at(&segment.header, 0)?;
+            file.write_all_at(&segment.header, 0)?;
         }
         // Cuts off what was allocated behind the records.
-        segment.file.set_len(end)?;
+        file.set_len(end)?;
         if !segment.is_sealed {
-            segment.file.sync_data()?;
+            file.sync_data()?;
             segment.is_sealed = true;
         }
         Ok(end)
+    }
+
+    fn open(&self, segment: &Segment) -> io::Result<File> {
+        OpenOptions::new().write(true).open(segment_path(&self.directory, segment.number))
     }
 
     /// What came of a segment; if that is an error it is put aside: the others are not to wait for it, and the numbers of

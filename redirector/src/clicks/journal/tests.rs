@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use proptest::prelude::*;
 use tern_common::Id;
 use tern_common::click::JournalId;
@@ -250,6 +251,28 @@ fn a_tail_that_is_none_is_kept_for_a_person() {
     std::fs::write(&tail, b"TERNTAI\x02 and more").unwrap();
     assert!(matches!(take_over(root.path(), JOURNAL), Err(LeftError::ForeignTail)));
     assert!(tail.exists());
+}
+
+#[test]
+fn a_journal_of_more_segments_than_files_may_be_open_is_taken_over() {
+    let root = tempfile::tempdir().unwrap();
+    // One segment each, and nothing in the tail: as a long time without the store leaves them.
+    drop(lane(root.path(), 0));
+    let directory = file::directory(root.path(), JOURNAL);
+    let (before, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let allowed = 200.min(before);
+    let targets: Vec<String> = (0..=allowed as usize).map(target).collect();
+    for (target, number) in targets.iter().zip(1..) {
+        let click = click(target);
+        let mut record = vec![0; click.record_len()];
+        click.write(&mut record, seed(), number);
+        file::write_segment(&directory, JOURNAL, number, &record).unwrap();
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, allowed, hard).unwrap();
+    let left = take_over(root.path(), JOURNAL);
+    setrlimit(Resource::RLIMIT_NOFILE, before, hard).unwrap();
+    let left = left.unwrap().unwrap();
+    assert!(!left.is_damaged && left_numbers(&left).len() == targets.len());
 }
 
 /// What the lock is for: it goes with the process.
