@@ -123,8 +123,8 @@ fn sync(lanes: &[Arc<Lane>], every: Duration, stop: &AtomicBool) {
         thread::park_timeout(every.max(ROUND));
         // Read before the last sync, which must come after the last write.
         let is_last = stop.load(Ordering::Acquire);
-        // With each click synced before its answer, whoever records it has to wait for that, and not find it under way.
-        for lane in lanes.iter().filter(|_| is_last || !every.is_zero()) {
+        // Also if each click is synced before its answer: what had to stay in a tail goes into a segment later.
+        for lane in lanes {
             lane.write_out();
             lane.sync();
         }

@@ -49,6 +49,8 @@ pub struct Lane {
     sequence: AtomicU64,
     /// Where records go from the tail. Never waited for by the writer, unless every click is to be synced.
     outlet: Mutex<Outlet>,
+    /// Held by who puts records on disk: who has it and finds none that are not there knows that all are.
+    syncing: Mutex<()>,
     /// Up to where records are in segments, as [`pack`] has it. Written by the outlet.
     published: AtomicU64,
     /// The number of the last record that is no longer ours to ship. Written by the shipper.
@@ -85,6 +87,7 @@ impl Lane {
             writer: Mutex::default(),
             sequence: AtomicU64::new(0),
             outlet: Mutex::default(),
+            syncing: Mutex::default(),
             published: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             ready: ArrayQueue::new(2),
@@ -142,8 +145,9 @@ impl Lane {
         self.outlet().write_out(self);
     }
 
-    /// Puts what is in segments on disk. Waits for the disk.
+    /// Puts what is in segments on disk, and what had to stay in the tail. Waits for the disk.
     pub(super) fn sync(&self) {
+        let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(unsynced) = self.outlet().unsynced() else { return };
         let Err((number, error)) = unsynced.sync() else { return };
         // What it holds is still in memory, and may reach the disk or not; the kernel does not say it twice.
@@ -154,7 +158,7 @@ impl Lane {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn outlet(&self) -> MutexGuard<'_, Outlet> {
+    pub(super) fn outlet(&self) -> MutexGuard<'_, Outlet> {
         // A panic in it has at most written something that is not counted, and is written again.
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,7 @@
-//! Where records leave the tail of a lane: takes them into segments, and knows which of those are not on disk yet.
+//! Where records leave the tail of a lane: takes them into segments, and knows what is not on disk yet.
 //!
-//! It decides which record goes into which segment; it must not wait for the disk.
+//! It decides which record goes into which segment; it must not wait for the disk, but for what is on disk in the tail:
+//! that leaves it for a segment on disk alone.
 
 use std::io;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct Outlet {
     is_unsynced: bool,
     /// Segments before it that are not on disk as they are.
     full: Vec<Arc<Segment>>,
+    /// When records were last to be taken from the tail, some had to stay there.
+    is_stuck: bool,
     /// It could not be written or put on disk: go on in another.
     is_suspect: bool,
     /// When that was last found.
@@ -40,15 +43,24 @@ pub struct Outlet {
     retry_at: Option<Instant>,
 }
 
-/// Segments to be put on disk, oldest first.
+/// What is to be put on disk: segments, oldest first, and the tail if records had to stay there.
 #[derive(Debug)]
-pub struct Unsynced(Vec<Arc<Segment>>);
+pub struct Unsynced {
+    segments: Vec<Arc<Segment>>,
+    tail: Option<tail::Unsynced>,
+}
 
 impl Unsynced {
-    /// Waits for the disk. All of them are tried; gives the last that failed.
-    pub fn sync(self) -> Result<(), (u64, io::Error)> {
-        let failed = |segment: Arc<Segment>| segment.sync().err().map(|error| (segment.number, error));
-        self.0.into_iter().filter_map(failed).last().map_or(Ok(()), Err)
+    /// Waits for the disk. All of them are tried; gives the last that failed, by its number if it is a segment.
+    pub fn sync(self) -> Result<(), (Option<u64>, io::Error)> {
+        let mut all = Ok(());
+        for segment in self.segments {
+            all = segment.sync().map_err(|error| (Some(segment.number), error)).and(all);
+        }
+        if let Some(tail) = self.tail {
+            all = tail.sync().map_err(|error| (None, error)).and(all);
+        }
+        all
     }
 }
 
@@ -62,12 +74,14 @@ impl Outlet {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
+        self.is_stuck = false;
         while let Some(fits) = self.fitting() {
             if (fits == 0 || self.is_suspect) && self.go_on(lane) {
                 continue;
             }
             // Without another one, a suspect is better than nothing.
             if fits == 0 || !self.write(lane, fits) {
+                self.is_stuck = true;
                 return;
             }
         }
@@ -87,7 +101,12 @@ impl Outlet {
         let first = &first[..len.min(first.len())];
         let second = &second[..len - first.len()];
         let number = segment.number;
-        match segment.write(first, self.end).and_then(|()| segment.write(second, self.end + first.len())) {
+        let write = || {
+            segment.write(first, self.end)?;
+            segment.write(second, self.end + first.len())?;
+            if tail.is_on_disk() { segment.sync() } else { Ok(()) }
+        };
+        match write() {
             Ok(()) => {
                 self.end += len;
                 self.is_unsynced = true;
@@ -99,7 +118,7 @@ impl Outlet {
             Err(error) => {
                 lane.obstacle.store(Dropped::Disk as u8, Ordering::Relaxed);
                 self.retry_at = Some(Instant::now() + RETRY);
-                self.suspect(lane, number, &error);
+                self.suspect(lane, Some(number), &error);
                 false
             }
         }
@@ -126,15 +145,17 @@ impl Outlet {
         let Some(segment) = &self.segment else { return true };
         let Err(error) = segment.seal(self.end) else { return true };
         let number = segment.number;
-        self.suspect(lane, number, &error);
+        lane.obstacle.store(Dropped::Disk as u8, Ordering::Relaxed);
+        self.retry_at = Some(Instant::now() + RETRY);
+        self.suspect(lane, Some(number), &error);
         false
     }
 
-    /// A segment could not be written or put on disk. What comes from now on goes to another.
-    pub fn suspect(&mut self, lane: &Lane, number: u64, error: &io::Error) {
+    /// A segment could not be written or put on disk, or the tail. What comes from now on goes to another segment.
+    pub fn suspect(&mut self, lane: &Lane, number: Option<u64>, error: &io::Error) {
         lane.errors.fetch_add(1, Ordering::Relaxed);
         if self.suspected.is_none_or(|at| at.elapsed() >= GO_ON_AGAIN) {
-            tracing::error!(%error, segment = number, "a segment of the journal could not be written or synced");
+            tracing::error!(%error, segment = number, "a journal of clicks could not be written or synced");
             self.suspected = Some(Instant::now());
             self.is_suspect = true;
         }
@@ -146,7 +167,8 @@ impl Outlet {
         if std::mem::take(&mut self.is_unsynced) {
             segments.extend(self.segment.clone());
         }
-        (!segments.is_empty()).then_some(Unsynced(segments))
+        let tail = self.tail.as_mut().filter(|_| self.is_stuck).and_then(tail::Reader::unsynced);
+        (!segments.is_empty() || tail.is_some()).then_some(Unsynced { segments, tail })
     }
 
     /// Takes what there is into segments and seals the last one. What no segment has room for stays in the tail.

@@ -1,9 +1,9 @@
 //! The tail of a journal: a ring in a mapped file, where each record stands before its redirect is answered, until it
 //! is in a segment.
 //!
-//! What is written to the mapping is in the file, whatever becomes of the process. It is never synced from here: that
-//! takes each page away from who writes it and gives it back, which costs several times what the record does. What is
-//! to survive a power cut is written to a segment and synced there.
+//! What is written to the mapping is in the file, whatever becomes of the process. To sync it takes each page away from
+//! who writes it and gives it back, which costs several times what the record does. So what is to survive a power cut is
+//! written to a segment and synced there, and what no segment has room for, it alone, is synced here.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -52,6 +52,7 @@ struct Ring {
     map: MmapRaw,
     /// Bytes of the ring.
     len: usize,
+    directory: PathBuf,
 }
 
 /// The end where records are written.
@@ -76,7 +77,13 @@ pub struct Reader {
     at: usize,
     /// Bytes of all records that were taken.
     taken: u64,
+    /// Bytes of all records that are on disk here, or were tried to be put there.
+    synced: u64,
 }
+
+/// What is to be put on disk where it is.
+#[derive(Debug)]
+pub struct Unsynced(Arc<Ring>);
 
 /// Makes a tail of `len` bytes, a multiple of a record's alignment and more than the longest one. Every block is
 /// allocated here: a full disk is an error now, and no fault later.
@@ -90,9 +97,9 @@ pub fn create(directory: &Path, journal: JournalId, len: usize) -> io::Result<(W
         Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
         _ => {}
     }
-    let ring = Arc::new(Ring { map, len });
+    let ring = Arc::new(Ring { map, len, directory: directory.to_owned() });
     let writer = Writer { ring: Arc::clone(&ring), at: 0, end: 0, until: len as u64, scratch: vec![0; MAX_LEN] };
-    Ok((writer, Reader { ring, at: 0, taken: 0 }))
+    Ok((writer, Reader { ring, at: 0, taken: 0, synced: 0 }))
 }
 
 /// What an ended process has left of a tail.
@@ -264,12 +271,34 @@ impl Reader {
         self.ring.store(TAKEN, self.taken);
     }
 
+    /// Whether some of what waits was put on disk here.
+    pub fn is_on_disk(&self) -> bool {
+        self.synced > self.taken
+    }
+
+    /// What waits, if that was not put on disk yet.
+    pub fn unsynced(&mut self) -> Option<Unsynced> {
+        let end = self.ring.load(END);
+        let is_unsynced = end > self.taken.max(self.synced);
+        self.synced = end;
+        is_unsynced.then(|| Unsynced(Arc::clone(&self.ring)))
+    }
+
     #[expect(unsafe_code, reason = "what was written through the mapping is read there")]
     fn bytes(&self, at: usize, len: usize) -> &[u8] {
         let start = self.ring.pointer(at, len);
         // SAFETY: within the mapping, which lives as long as the ring. These bytes are counted as complete and not as
         // taken, so the writer leaves them alone until `take`, for which the reader must be borrowed for writing.
         unsafe { std::slice::from_raw_parts(start, len) }
+    }
+}
+
+impl Unsynced {
+    /// Waits for the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.map.flush()?;
+        // It is found after a power cut if its directory is on disk, too.
+        File::open(&self.0.directory)?.sync_all()
     }
 }
 

@@ -145,7 +145,11 @@ fn what_is_no_tail_of_the_journal_is_told() {
 
 /// A lane as a keeper has it, with so many segments ready.
 fn lane(root: &Path, segments: u64) -> Lane {
-    let lane = Lane::new(root, JOURNAL, false, Arc::new(AtomicU64::new(0)));
+    lane_of(root, segments, false)
+}
+
+fn lane_of(root: &Path, segments: u64, sync_each: bool) -> Lane {
+    let lane = Lane::new(root, JOURNAL, sync_each, Arc::new(AtomicU64::new(0)));
     lane.lock.set(file::create_journal(root, JOURNAL).unwrap()).unwrap();
     lane.open(tail::create(&lane.directory, JOURNAL, SEGMENT).unwrap());
     for number in 1..=segments {
@@ -232,6 +236,47 @@ fn a_closed_journal_is_all_in_segments() {
     assert_eq!(tail::read(&lane.directory, JOURNAL).unwrap(), tail::Left::Records(Vec::new()));
     drop(lane);
     assert_eq!(left_numbers(&takes_over(root.path())), (1..=40).collect::<Vec<_>>());
+}
+
+/// Puts the lane on disk; whether something was not there.
+fn sync(lane: &Lane) -> bool {
+    let unsynced = lane.outlet().unsynced();
+    unsynced.map(|unsynced| unsynced.sync().unwrap()).is_some()
+}
+
+#[test]
+fn what_no_segment_has_room_for_is_put_on_disk_in_the_tail() {
+    let root = tempfile::tempdir().unwrap();
+    let lane = lane(root.path(), 1);
+    append(&lane, 0..10);
+    assert!(!sync(&lane), "while it may go into a segment it is not");
+    lane.write_out();
+    assert!(sync(&lane) && !sync(&lane));
+    let more = append_some(&lane, 10..200);
+    lane.write_out();
+    assert!(sync(&lane) && !sync(&lane), "what is in the segment and what is not");
+    append(&lane, 10 + more..11 + more);
+    lane.write_out();
+    assert!(sync(&lane) && !sync(&lane), "in the tail alone");
+    lane.ready.push(Segment::create(&lane.directory, JOURNAL, 2, SEGMENT).unwrap()).unwrap();
+    lane.write_out();
+    append(&lane, 11 + more..12 + more);
+    assert!(sync(&lane) && !sync(&lane), "the new segment, and not the tail");
+}
+
+#[test]
+fn a_click_that_is_to_be_synced_is_so_without_a_segment_too() {
+    for sync_each in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let lane = lane_of(root.path(), 0, sync_each);
+        append(&lane, 0..1);
+        lane.write_out();
+        assert_eq!(sync(&lane), !sync_each);
+        lane.ready.push(Segment::create(&lane.directory, JOURNAL, 1, SEGMENT).unwrap()).unwrap();
+        append(&lane, 1..2);
+        lane.write_out();
+        assert_eq!(sync(&lane), !sync_each);
+    }
 }
 
 #[test]
