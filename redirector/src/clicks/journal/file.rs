@@ -196,11 +196,16 @@ pub fn write_segment(directory: &Path, journal: JournalId, number: u64, records:
     let end = HEADER_LEN + records.len();
     let mut header = segment::header(journal, number);
     segment::seal(&mut header, end);
-    let file = File::create(&hidden)?;
-    file.write_all_at(&header, 0)?;
-    file.write_all_at(records, HEADER_LEN as u64)?;
-    file.sync_data()?;
-    fs::rename(&hidden, &path)?;
+    let write = |file: File| {
+        file.write_all_at(&header, 0)?;
+        file.write_all_at(records, HEADER_LEN as u64)?;
+        file.sync_data()?;
+        fs::rename(&hidden, &path)
+    };
+    File::create(&hidden).and_then(write).inspect_err(|_| {
+        // What it took of a full disk is needed.
+        let _ = fs::remove_file(&hidden);
+    })?;
     File::open(directory)?.sync_all()?;
     Ok(end as u64)
 }

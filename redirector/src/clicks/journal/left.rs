@@ -128,7 +128,7 @@ impl Left {
     /// Sees to it that records which are in the tail alone are in a segment: in one with room for them, since the disk may
     /// be full, or in a new one with this number. If that ends half-way it can be done again: what is in a segment is
     /// known by its number.
-    fn rescue_tail(&mut self, segments: &mut [Segment], next: u64) -> io::Result<()> {
+    fn rescue_tail(&mut self, segments: &mut Vec<Segment>, next: u64) -> io::Result<()> {
         let records = match tail::read(&self.directory, self.journal)? {
             tail::Left::Nothing => return Ok(()),
             tail::Left::Records(records) => records,
@@ -150,7 +150,13 @@ impl Left {
                 segment.end += records.len();
                 self.seal(segment)?;
             }
-            None => self.bytes += file::write_segment(&self.directory, self.journal, next, records)?,
+            None => {
+                // A tail that is full to the brim does not fit in an empty one, but in the room of two.
+                for mut empty in segments.extract_if(.., |segment| segment.is_empty()) {
+                    self.seal(&mut empty)?;
+                }
+                self.bytes += file::write_segment(&self.directory, self.journal, next, records)?;
+            }
         }
         self.last_sequence = last;
         Ok(())

@@ -88,6 +88,13 @@ pub struct Unsynced(Arc<Ring>);
 /// Makes a tail of `len` bytes, a multiple of a record's alignment and more than the longest one. Every block is
 /// allocated here: a full disk is an error now, and no fault later.
 pub fn create(directory: &Path, journal: JournalId, len: usize) -> io::Result<(Writer, Reader)> {
+    make(directory, journal, len).inspect_err(|_| {
+        // What it took of a full disk is needed.
+        let _ = fs::remove_file(path(directory));
+    })
+}
+
+fn make(directory: &Path, journal: JournalId, len: usize) -> io::Result<(Writer, Reader)> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path(directory))?;
     posix_fallocate(&file, 0, i64::try_from(HEADER_LEN + len).map_err(io::Error::other)?)?;
     file.write_all_at(&header(journal), 0)?;

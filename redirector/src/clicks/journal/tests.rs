@@ -280,6 +280,28 @@ fn a_click_that_is_to_be_synced_is_so_without_a_segment_too() {
 }
 
 #[test]
+fn a_tail_that_is_full_to_the_brim_takes_the_room_of_what_was_made_ahead() {
+    let root = tempfile::tempdir().unwrap();
+    let lane = lane(root.path(), 2);
+    // With it a record takes 128 bytes.
+    let target = "x".repeat(60);
+    while lane.try_append(&click(&target)).unwrap().is_ok() {}
+    let count = lane.sequence();
+    assert_eq!(count, (SEGMENT / 128) as u64);
+    drop(lane);
+    let left = takes_over(root.path());
+    assert_eq!(left_numbers(&left), (1..=count).collect::<Vec<_>>());
+    assert_eq!(file::segments(&left.directory).unwrap(), [3]);
+}
+
+#[test]
+fn of_a_tail_that_could_not_be_made_nothing_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(tail::create(directory.path(), JOURNAL, usize::MAX / 2).is_err());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_tail_that_is_none_is_kept_for_a_person() {
     let root = tempfile::tempdir().unwrap();
     let lane = lane(root.path(), 2);
