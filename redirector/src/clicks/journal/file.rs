@@ -174,12 +174,13 @@ impl Segment {
 
     /// Puts what was written on disk.
     pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()?;
         // A file is found after a power cut if its directory is on disk, too.
         if !self.is_listed.load(Ordering::Relaxed) {
             File::open(&self.directory)?.sync_all()?;
             self.is_listed.store(true, Ordering::Relaxed);
         }
-        self.file.sync_data()
+        Ok(())
     }
 }
 
