@@ -151,13 +151,13 @@ impl Work {
     fn make_room(&mut self, now: Instant) {
         let mut failure = None;
         for kept in &mut self.lanes {
-            if kept.lane.ready.is_full() || kept.try_from.is_some_and(|at| now < at) {
+            let has_all = kept.is_open && kept.lane.ready.is_full();
+            if has_all || kept.try_from.is_some_and(|at| now < at) {
                 continue;
             }
-            match kept.open(&self.config, &self.space).and_then(|()| kept.make_segment(&self.config, &self.space)) {
-                Ok(segment) => {
+            match kept.make(&self.config, &self.space) {
+                Ok(()) => {
                     kept.try_from = None;
-                    drop(kept.lane.ready.push(segment));
                     // Until there is room in the tail, what is dropped is dropped for that reason.
                     kept.lane.write_out();
                     kept.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
@@ -194,28 +194,26 @@ impl Failed {
 }
 
 impl Kept {
-    /// Makes the journal's directory and its tail, unless they are there.
-    fn open(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Failed> {
-        if self.is_open {
-            return Ok(());
-        }
+    /// Makes the next segment, and before the first the journal's directory, and behind it the tail. In this order: a
+    /// build that knows no tails knows by a segment that the journal is not for it, and is to find one if there are clicks.
+    fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Failed> {
         if self.lane.lock.get().is_none() {
             let lock = file::create_journal(&config.root, self.lane.journal).map_err(Failed::disk)?;
             // Set nowhere else.
             let _ = self.lane.lock.set(lock);
         }
-        let make = || tail::create(&self.lane.directory, self.lane.journal, config.segment);
-        self.lane.open(in_space(space, config.segment, make)?);
-        self.is_open = true;
-        Ok(())
-    }
-
-    fn make_segment(&mut self, config: &JournalConfig, space: &Space) -> Result<Segment, Failed> {
         let (number, len) = (self.made + 1, config.segment);
-        let make = || Segment::create(&self.lane.directory, self.lane.journal, number, len);
-        let segment = in_space(space, len, make)?;
-        self.made = number;
-        Ok(segment)
+        if self.is_open || self.lane.ready.is_empty() {
+            let make = || Segment::create(&self.lane.directory, self.lane.journal, number, len);
+            drop(self.lane.ready.push(in_space(space, len, make)?));
+            self.made = number;
+        }
+        if !self.is_open {
+            let make = || tail::create(&self.lane.directory, self.lane.journal, len);
+            self.lane.open(in_space(space, len, make)?);
+            self.is_open = true;
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use proptest::prelude::*;
@@ -10,10 +11,12 @@ use tern_common::Id;
 use tern_common::click::JournalId;
 
 use super::file::{self, Lock, Segment};
-use super::lane::Lane;
+use super::keeper::{JournalConfig, Keeper};
+use super::lane::{Dropped, Lane};
 use super::left::{Left, LeftError, take_over};
 use super::record::{Answered, MAX_LEN, Network, Seed};
 use super::segment::{HEADER_LEN, Walk};
+use super::space::Space;
 use super::tail;
 
 const JOURNAL: JournalId = JournalId(0xc0ffee);
@@ -340,6 +343,27 @@ fn a_journal_of_more_segments_than_files_may_be_open_is_taken_over() {
     setrlimit(Resource::RLIMIT_NOFILE, before, hard).unwrap();
     let left = left.unwrap().unwrap();
     assert!(!left.is_damaged && left_numbers(&left).len() == targets.len());
+}
+
+#[test]
+fn no_click_is_in_a_journal_without_a_segment() {
+    let root = tempfile::tempdir().unwrap();
+    for (pieces, expected) in [(1, Err(Dropped::JournalFull)), (2, Ok(()))] {
+        let config = JournalConfig {
+            root: root.path().to_owned(),
+            segment: SEGMENT,
+            limit: pieces * SEGMENT as u64,
+            floor: 0,
+            sync_every: Duration::from_millis(20),
+            keep_shipped: Duration::ZERO,
+        };
+        let lane = Arc::new(Lane::new(root.path(), JournalId(pieces.into()), false, Arc::default()));
+        let space = Arc::new(Space::new(root.path(), config.limit, 0));
+        let keeper = Keeper::start(config, space, std::slice::from_ref(&lane)).unwrap();
+        assert_eq!(lane.try_append(&click("https://example.com/")), Some(expected));
+        keeper.finish();
+        assert_eq!(file::segments(&lane.directory).unwrap(), [1]);
+    }
 }
 
 /// What the lock is for: it goes with the process.
