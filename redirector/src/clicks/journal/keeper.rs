@@ -44,10 +44,16 @@ pub struct JournalConfig {
 /// The threads, and what they are told.
 #[derive(Debug)]
 pub struct Keeper {
-    stop: Arc<AtomicBool>,
-    running: [JoinHandle<()>; 2],
+    writing: Running,
+    syncing: Running,
     /// Told when one of them ends.
     ended: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
 /// Tells that a thread ends, however it does.
@@ -83,21 +89,18 @@ impl Keeper {
         let sync_every = config.sync_every;
         let mut work = Work { config, space, lanes: lanes.iter().map(kept).collect(), told: None };
         work.make_room(Instant::now());
-        let (stop, ended) = (Arc::<AtomicBool>::default(), Arc::<Notify>::default());
-        let start = |name: &str, run: Box<dyn FnOnce(&AtomicBool) + Send>| {
-            let (stop, life) = (Arc::clone(&stop), Life(Arc::clone(&ended)));
-            thread::Builder::new().name(name.to_owned()).spawn(move || {
-                run(&stop);
-                drop(life);
-            })
-        };
-        let writing = start("tern-journal", Box::new(move |stop| work.run(stop)))?;
+        let ended = Arc::<Notify>::default();
+        let life = || Life(Arc::clone(&ended));
+        let writing = Running::start("tern-journal", life(), move |stop| work.run(stop))?;
         let lanes = lanes.to_vec();
-        let syncing = start("tern-sync", Box::new(move |stop| sync(&lanes, sync_every, stop))).inspect_err(|_| {
-            stop.store(true, Ordering::Release);
-            writing.thread().unpark();
-        })?;
-        Ok(Keeper { stop, running: [writing, syncing], ended })
+        let syncing = Running::start("tern-sync", life(), move |stop| sync(&lanes, sync_every, stop));
+        match syncing {
+            Ok(syncing) => Ok(Keeper { writing, syncing, ended }),
+            Err(error) => {
+                writing.finish();
+                Err(error)
+            }
+        }
     }
 
     /// Waits for what should not happen: that a thread ends by itself.
@@ -107,12 +110,28 @@ impl Keeper {
 
     /// Puts on disk what is not yet there, and ends. Blocks; nothing may be written any more.
     pub fn finish(self) {
+        self.writing.finish();
+        // The last sync comes after the last write.
+        self.syncing.finish();
+    }
+}
+
+impl Running {
+    fn start(name: &str, life: Life, run: impl FnOnce(&AtomicBool) + Send + 'static) -> io::Result<Running> {
+        let stop = Arc::<AtomicBool>::default();
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            run(&stopped);
+            drop(life);
+        })?;
+        Ok(Running { stop, thread })
+    }
+
+    fn finish(self) {
         self.stop.store(true, Ordering::Release);
-        for thread in self.running {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!("a thread of the journals panicked");
-            }
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            tracing::error!("a thread of the journals panicked");
         }
     }
 }
@@ -121,7 +140,7 @@ impl Keeper {
 fn sync(lanes: &[Arc<Lane>], every: Duration, stop: &AtomicBool) {
     loop {
         thread::park_timeout(every.max(ROUND));
-        // Read before the last sync, which must come after the last write.
+        // Read before the last sync: nothing is written any more once it is set.
         let is_last = stop.load(Ordering::Acquire);
         // Also if each click is synced before its answer: what had to stay in a tail goes into a segment later.
         for lane in lanes {
