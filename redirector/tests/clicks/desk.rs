@@ -183,8 +183,8 @@ impl Journals {
         left
     }
 
-    /// Ends as a killed process does, but for its locks: nothing is sealed. Whatever is under way in the store is not
-    /// waited for.
+    /// Ends as a killed process does, but for its locks and its tails: nothing is sealed, but everything is in segments.
+    /// Whatever is under way in the store is not waited for.
     pub async fn abandon(self) {
         if let Some((shipping, _stop)) = self.shipping {
             shipping.abort();

@@ -99,7 +99,7 @@ async fn clicks_on_a_link_that_is_gone_are_counted_and_harm_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_no_room_the_newest_are_dropped_and_counted_and_then_it_goes_on() {
     let desk = Desk::set().await;
-    // Room for two lanes with four small segments each.
+    // Room for two lanes with a tail and three small segments each.
     let config = JournalConfig { limit: 4 * SEGMENT as u64, ..desk.config() };
     let lock = rusqlite::Connection::open(desk.database()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();

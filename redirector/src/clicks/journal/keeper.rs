@@ -31,7 +31,7 @@ pub struct JournalConfig {
     pub root: PathBuf,
     /// Bytes of a segment, at most, and of a tail: each lane can have three segments and a tail.
     pub segment: usize,
-    /// Bytes of all segments of this process together, those that it takes over among them.
+    /// Bytes of all segments and tails of this process together, those segments that it takes over among them.
     pub limit: u64,
     /// Bytes of the disk that are left to others.
     pub floor: u64,

@@ -51,7 +51,7 @@ pub struct Lane {
     outlet: Mutex<Outlet>,
     /// Held by who puts records on disk: who has it and finds none that are not there knows that all are.
     syncing: Mutex<()>,
-    /// Up to where records are in segments, as [`pack`] has it. Written by the outlet.
+    /// Up to where records are in segments, as [`Lane::publish`] packs it. Written by the outlet.
     published: AtomicU64,
     /// The number of the last record that is no longer ours to ship. Written by the shipper.
     settled: AtomicU64,

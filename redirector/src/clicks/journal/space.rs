@@ -18,11 +18,11 @@ use super::lane::Dropped;
 #[derive(Debug)]
 pub struct Space {
     root: PathBuf,
-    /// All segments together, in bytes.
+    /// All segments and tails together, in bytes.
     limit: u64,
     /// What is left to others on the same disk, in bytes.
     floor: u64,
-    /// Bytes of all segments that are there. Written by whoever makes or removes one.
+    /// Bytes of all segments and tails that are there. Written by whoever makes or removes one.
     used: AtomicU64,
     /// Segments that are in the store, oldest first: there still, should the store lose its last commits.
     shipped: Mutex<VecDeque<Shipped>>,
@@ -46,7 +46,7 @@ impl Space {
         self.shipped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes `bytes` for a new segment. Shipped segments go for it, the oldest first; others never do.
+    /// Takes `bytes` for a new segment or tail. Shipped segments go for it, the oldest first; others never do.
     pub fn take(&self, bytes: u64) -> Result<(), Dropped> {
         loop {
             let obstacle = if self.used() + bytes > self.limit {
@@ -73,12 +73,12 @@ impl Space {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Gives back what was taken for a segment that is not there.
+    /// Gives back what was taken for a file that is not there.
     pub fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of all segments.
+    /// Bytes of all segments and tails.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
