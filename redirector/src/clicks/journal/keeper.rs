@@ -146,6 +146,7 @@ fn sync(lanes: &[Arc<Lane>], every: Duration, stop: &AtomicBool) {
         for lane in lanes {
             lane.write_out();
             lane.sync();
+            lane.tell();
         }
         if is_last {
             return;

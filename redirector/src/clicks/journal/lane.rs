@@ -149,9 +149,18 @@ impl Lane {
     pub(super) fn sync(&self) {
         let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(unsynced) = self.outlet().unsynced() else { return };
-        let Err((number, error)) = unsynced.sync() else { return };
+        let Err(failure) = unsynced.sync() else { return };
         // What it holds is still in memory, and may reach the disk or not; the kernel does not say it twice.
-        self.outlet().suspect(self, number, &error);
+        self.outlet().suspect(self, failure);
+    }
+
+    /// Says what failed. Not on the redirect path: formatting has no place on a coroutine's stack.
+    pub(super) fn tell(&self) {
+        let failure = self.outlet().failure();
+        if let Some((segment, error)) = failure {
+            let journal = &self.journal;
+            tracing::error!(%journal, segment, %error, "a journal of clicks could not be written or synced");
+        }
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

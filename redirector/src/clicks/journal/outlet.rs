@@ -41,7 +41,12 @@ pub struct Outlet {
     suspected: Option<Instant>,
     /// When to write again, after a write that failed.
     retry_at: Option<Instant>,
+    /// What was found then, if nobody has said so yet.
+    untold: Option<Failure>,
 }
+
+/// The number of the segment that could not be written or put on disk, none for the tail, and why.
+pub type Failure = (Option<u64>, io::Error);
 
 /// What is to be put on disk: segments, oldest first, and the tail if records had to stay there.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ pub struct Unsynced {
 
 impl Unsynced {
     /// Waits for the disk. All of them are tried; gives the last that failed, by its number if it is a segment.
-    pub fn sync(self) -> Result<(), (Option<u64>, io::Error)> {
+    pub fn sync(self) -> Result<(), Failure> {
         let mut all = Ok(());
         for segment in self.segments {
             all = segment.sync().map_err(|error| (Some(segment.number), error)).and(all);
@@ -118,7 +123,7 @@ impl Outlet {
             Err(error) => {
                 lane.obstacle.store(Dropped::Disk as u8, Ordering::Relaxed);
                 self.retry_at = Some(Instant::now() + RETRY);
-                self.suspect(lane, Some(number), &error);
+                self.suspect(lane, (Some(number), error));
                 false
             }
         }
@@ -147,18 +152,23 @@ impl Outlet {
         let number = segment.number;
         lane.obstacle.store(Dropped::Disk as u8, Ordering::Relaxed);
         self.retry_at = Some(Instant::now() + RETRY);
-        self.suspect(lane, Some(number), &error);
+        self.suspect(lane, (Some(number), error));
         false
     }
 
     /// A segment could not be written or put on disk, or the tail. What comes from now on goes to another segment.
-    pub fn suspect(&mut self, lane: &Lane, number: Option<u64>, error: &io::Error) {
+    pub fn suspect(&mut self, lane: &Lane, failure: Failure) {
         lane.errors.fetch_add(1, Ordering::Relaxed);
         if self.suspected.is_none_or(|at| at.elapsed() >= GO_ON_AGAIN) {
-            tracing::error!(%error, segment = number, "a journal of clicks could not be written or synced");
+            self.untold = Some(failure);
             self.suspected = Some(Instant::now());
             self.is_suspect = true;
         }
+    }
+
+    /// What failed since the last time that this was asked.
+    pub fn failure(&mut self) -> Option<Failure> {
+        self.untold.take()
     }
 
     /// What is to be put on disk; `None` if everything is.
