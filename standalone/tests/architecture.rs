@@ -109,9 +109,10 @@ fn the_redirect_path_takes_no_lock() {
     check_ignorant("redirector/src/clicks/journal/lane.rs", &[], &["RwLock", "Condvar", "thread_local!"]);
     let lane = sources("redirector/src/clicks/journal/lane.rs").remove(0).1;
     let waits = lane.iter().filter(|line| line.contains(".lock()")).count();
-    assert_eq!(waits, 2, "one place waits for the writer, one for the outlet");
+    assert_eq!(waits, 3, "one place waits for the writer, one for the outlet, one for who syncs");
     let users = |what: &str| lane.iter().filter(|line| line.contains(what)).count();
-    assert_eq!([users("self.writer()"), users("self.write_out()")], [2, 1], "who waits for them");
+    let waiting = ["self.writer()", "self.write_out()", "self.sync()"].map(users);
+    assert_eq!(waiting, [2, 1, 1], "who waits for them");
 }
 
 #[test]

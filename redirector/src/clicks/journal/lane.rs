@@ -42,6 +42,7 @@ impl Dropped {
 pub struct Lane {
     pub journal: JournalId,
     pub directory: PathBuf,
+    seed: Seed,
     /// Whether each record is on disk before its answer is sent.
     sync_each: bool,
     writer: Mutex<Writer>,
@@ -83,6 +84,7 @@ impl Lane {
         Lane {
             journal,
             directory: file::directory(root, journal),
+            seed: Seed::new(journal),
             sync_each,
             writer: Mutex::default(),
             sequence: AtomicU64::new(0),
@@ -120,7 +122,7 @@ impl Lane {
         }
         let obstacle = || Dropped::from_code(self.obstacle.load(Ordering::Relaxed));
         let Some(tail) = &mut writer.tail else { return Err(obstacle()) };
-        if !tail.append(click, Seed::new(self.journal), writer.sequence + 1) {
+        if !tail.append(click, self.seed, writer.sequence + 1) {
             return Err(obstacle());
         }
         writer.sequence += 1;

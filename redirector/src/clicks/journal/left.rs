@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use tern_common::click::JournalId;
 
 use super::file::{self, Lock, segment_path};
@@ -188,14 +189,17 @@ impl Left {
         OpenOptions::new().write(true).open(segment_path(&self.directory, segment.number))
     }
 
-    /// What came of a segment; if that is an error it is put aside: the others are not to wait for it, and the numbers of
-    /// the records behind tell what is missing.
+    /// What came of a segment. One that the disk does not give back is put aside: the others are not to wait for it, and the
+    /// numbers of the records behind tell what is missing. Any other error says nothing of the segment.
     fn or_put_aside<T>(&self, number: u64, result: io::Result<T>) -> io::Result<Option<T>> {
-        if let Err(error) = &result {
-            tracing::error!(journal = %self.journal, segment = number, %error, "a segment of a journal cannot be read");
-            file::put_aside(&self.directory, number)?;
+        match result {
+            Err(error) if is_damage(&error) => {
+                tracing::error!(journal = %self.journal, segment = number, %error, "a segment of a journal cannot be read");
+                file::put_aside(&self.directory, number)?;
+                Ok(None)
+            }
+            result => result.map(Some),
         }
-        Ok(result.ok())
     }
 
     /// The number of the last record in a segment, if there is one.
@@ -207,6 +211,11 @@ impl Left {
         let records = bytes.get(HEADER_LEN..segment.end).unwrap_or_default();
         Ok(Walk::new(records, segment.seed, true, 0).last().map(|record| record.sequence))
     }
+}
+
+/// Whether it is the disk that fails, which another try will not change.
+fn is_damage(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error() == Some(Errno::EIO as i32)
 }
 
 /// What a file begins with; less than a header, if it is shorter.

@@ -237,6 +237,21 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     bytes.get(offset..offset + 8)?.try_into().ok().map(u64::from_le_bytes)
 }
 
+/// A click of no particular client.
+#[cfg(test)]
+pub fn click_on(target: &str) -> Answered<'_> {
+    Answered {
+        url_id: Id::new(1).expect("it is positive"),
+        owner_id: Id::new(1).expect("it is positive"),
+        short_code: "CODE12",
+        original_url: target,
+        at_micros: 0,
+        client: Network::default(),
+        user_agent: b"curl/8",
+        referrer: b"",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -150,31 +150,17 @@ impl<'a> Iterator for Walk<'a> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tern_common::Id;
 
-    use super::super::record::{Answered, Network};
+    use super::super::record::click_on;
     use super::*;
 
     const JOURNAL: JournalId = JournalId(0xc0ffee);
-
-    fn answered(target: &str) -> Answered<'_> {
-        Answered {
-            url_id: Id::new(1).unwrap(),
-            owner_id: Id::new(1).unwrap(),
-            short_code: "CODE12",
-            original_url: target,
-            at_micros: 0,
-            client: Network::default(),
-            user_agent: b"curl/8",
-            referrer: b"",
-        }
-    }
 
     /// Records with these targets, one after another, and where each begins.
     fn records(targets: &[String], seed: Seed) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut starts) = (Vec::new(), Vec::new());
         for (target, sequence) in targets.iter().zip(1..) {
-            let (click, start) = (answered(target), bytes.len());
+            let (click, start) = (click_on(target), bytes.len());
             bytes.resize(start + click.record_len(), 0);
             click.write(&mut bytes[start..], seed, sequence);
             starts.push(start);

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use proptest::prelude::*;
-use tern_common::Id;
 use tern_common::click::JournalId;
 
 use super::file::{self, Lock, Segment};
 use super::keeper::{JournalConfig, Keeper};
 use super::lane::{Dropped, Lane};
 use super::left::{Left, LeftError, take_over};
-use super::record::{Answered, MAX_LEN, Network, Seed};
+use super::record::{MAX_LEN, Seed, click_on};
 use super::segment::{HEADER_LEN, Walk};
 use super::space::Space;
 use super::tail;
@@ -25,19 +24,6 @@ const JOURNAL: JournalId = JournalId(0xc0ffee);
 const RING: usize = 2 * MAX_LEN;
 
 const SEGMENT: usize = 16 << 10;
-
-fn click(target: &str) -> Answered<'_> {
-    Answered {
-        url_id: Id::new(1).unwrap(),
-        owner_id: Id::new(1).unwrap(),
-        short_code: "CODE12",
-        original_url: target,
-        at_micros: 0,
-        client: Network::default(),
-        user_agent: b"curl/8",
-        referrer: b"",
-    }
-}
 
 /// Of different lengths.
 fn target(number: usize) -> String {
@@ -67,7 +53,7 @@ proptest! {
         let (mut sequence, mut taken) = (0, Vec::new());
         for (clicks, room) in steps {
             for _ in 0..clicks {
-                if !writer.append(&click(&target(sequence)), seed(), sequence as u64 + 1) {
+                if !writer.append(&click_on(&target(sequence)), seed(), sequence as u64 + 1) {
                     break;
                 }
                 sequence += 1;
@@ -98,7 +84,7 @@ fn a_thread_takes_what_another_one_appends() {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for number in 0..COUNT {
-                while !writer.append(&click(&target(number)), seed(), number as u64 + 1) {
+                while !writer.append(&click_on(&target(number)), seed(), number as u64 + 1) {
                     std::thread::yield_now();
                 }
             }
@@ -169,7 +155,7 @@ fn append(lane: &Lane, numbers: std::ops::Range<usize>) {
 /// Until there is no room; how many there was room for.
 fn append_some(lane: &Lane, mut numbers: std::ops::Range<usize>) -> usize {
     let count = numbers.len();
-    let refused = numbers.find(|number| lane.try_append(&click(&target(*number))).unwrap().is_err());
+    let refused = numbers.find(|number| lane.try_append(&click_on(&target(*number))).unwrap().is_err());
     count - refused.map_or(0, |_| numbers.len() + 1)
 }
 
@@ -235,7 +221,7 @@ fn a_closed_journal_is_all_in_segments() {
     let lane = lane(root.path(), 2);
     append(&lane, 0..40);
     lane.close();
-    assert!(lane.try_append(&click("https://example.com/")).unwrap().is_err());
+    assert!(lane.try_append(&click_on("https://example.com/")).unwrap().is_err());
     assert_eq!(tail::read(&lane.directory, JOURNAL).unwrap(), tail::Left::Records(Vec::new()));
     drop(lane);
     assert_eq!(left_numbers(&takes_over(root.path())), (1..=40).collect::<Vec<_>>());
@@ -288,7 +274,7 @@ fn a_tail_that_is_full_to_the_brim_takes_the_room_of_what_was_made_ahead() {
     let lane = lane(root.path(), 2);
     // With it a record takes 128 bytes.
     let target = "x".repeat(60);
-    while lane.try_append(&click(&target)).unwrap().is_ok() {}
+    while lane.try_append(&click_on(&target)).unwrap().is_ok() {}
     let count = lane.sequence();
     assert_eq!(count, (SEGMENT / 128) as u64);
     drop(lane);
@@ -333,7 +319,7 @@ fn a_journal_of_more_segments_than_files_may_be_open_is_taken_over() {
     let allowed = 200.min(before);
     let targets: Vec<String> = (0..=allowed as usize).map(target).collect();
     for (target, number) in targets.iter().zip(1..) {
-        let click = click(target);
+        let click = click_on(target);
         let mut record = vec![0; click.record_len()];
         click.write(&mut record, seed(), number);
         file::write_segment(&directory, JOURNAL, number, &record).unwrap();
@@ -360,7 +346,7 @@ fn no_click_is_in_a_journal_without_a_segment() {
         let lane = Arc::new(Lane::new(root.path(), JournalId(pieces.into()), false, Arc::default()));
         let space = Arc::new(Space::new(root.path(), config.limit, 0));
         let keeper = Keeper::start(config, space, std::slice::from_ref(&lane)).unwrap();
-        assert_eq!(lane.try_append(&click("https://example.com/")), Some(expected));
+        assert_eq!(lane.try_append(&click_on("https://example.com/")), Some(expected));
         keeper.finish();
         assert_eq!(file::segments(&lane.directory).unwrap(), [1]);
     }
