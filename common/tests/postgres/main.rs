@@ -19,6 +19,7 @@ mod replica;
 
 mod backlog;
 mod clicks;
+mod cut_off;
 mod faults;
 mod feed;
 mod opening;

@@ -22,6 +22,7 @@ mod listing;
 mod loading;
 mod open;
 mod products;
+mod schema;
 mod stats;
 mod tokens;
 mod urls;

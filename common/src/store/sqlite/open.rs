@@ -4,14 +4,12 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
+
+use super::schema::{self, SchemaError};
 
 /// Marks the file as Tern's: "TERN" in the header's application id.
-const APPLICATION_ID: u32 = u32::from_be_bytes(*b"TERN");
-
-mod embedded {
-    refinery::embed_migrations!("../migrations/sqlite");
-}
+pub(super) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"TERN");
 
 /// Why a database file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,42 +47,73 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     let lock = File::open(directory).map_err(|error| OpenError::unusable(directory, error))?;
     lock.lock().map_err(|error| OpenError::unusable(directory, error))?;
 
-    let is_new = check_owner(path)?;
-    let mut connection = Connection::open(path).map_err(|error| OpenError::unusable(path, error))?;
-    if is_new {
+    check_owner(path)?;
+    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    let mut connection = Connection::open(path).map_err(unusable)?;
+    connection.busy_timeout(super::LOCK_WAIT).map_err(unusable)?;
+    // Asked of SQLite: a first start that was killed is taken back only when the file is opened again.
+    let mark: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(unusable)?;
+    if mark != APPLICATION_ID {
         // Before the switch to WAL, so that it stands in the file itself, where `check_owner` looks.
-        connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(|error| OpenError::unusable(path, error))?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(unusable)?;
     }
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| OpenError::unusable(path, error))?;
-    connection.busy_timeout(super::LOCK_WAIT).map_err(|error| OpenError::unusable(path, error))?;
-    embedded::migrations::runner().run(&mut connection).map_err(|error| match error.kind() {
-        refinery::error::Kind::MissingVersion(_) => OpenError::Newer(path.to_owned()),
-        _ => OpenError::unusable(path, error),
-    })?;
-    Ok(())
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(unusable)?;
+    schema::migrate(&mut connection).map_err(|error| match error {
+        SchemaError::Newer => OpenError::Newer(path.to_owned()),
+        SchemaError::Sqlite(error) => unusable(error),
+        SchemaError::Migration(error) => OpenError::unusable(path, explain(&error)),
+    })
 }
 
+/// Says why a migration failed, and what an operator can do.
+fn explain(error: &refinery::Error) -> String {
+    let source = std::error::Error::source(error);
+    let cause = match source.and_then(|source| source.downcast_ref()) {
+        // Without the statement, which is the whole migration.
+        Some(rusqlite::Error::SqlInputError { msg, .. }) => msg.clone(),
+        _ => source.map_or_else(|| error.to_string(), ToString::to_string),
+    };
+    let is_schema = cause.contains("already exists") || cause.contains("no such") || cause.contains("duplicate column");
+    if is_schema {
+        format!(
+            "the schema is not one that a version of Tern makes ({cause}); nothing was changed; \
+             restore a backup, or undo by hand what was added to the schema"
+        )
+    } else {
+        format!("the schema could not be brought up to date ({cause}); nothing was changed; the next start tries again")
+    }
+}
+
+/// Refuses a file that is not ours.
+///
 /// Reads the header without SQLite, which would already write to a file that is not ours.
-/// True if there is no database yet.
-fn check_owner(path: &Path) -> Result<bool, OpenError> {
+fn check_owner(path: &Path) -> Result<(), OpenError> {
     /// Offsets and texts from the "Database File Format" page of SQLite's documentation.
     const MAGIC: &[u8; 16] = b"SQLite format 3\0";
     const APPLICATION_ID_AT: std::ops::Range<usize> = 68..72;
 
     let mut header = Vec::new();
     match File::open(path).and_then(|file| file.take(100).read_to_end(&mut header)) {
-        Ok(0) => return Ok(true),
+        Ok(0) => return Ok(()),
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(OpenError::unusable(path, error)),
     }
     if header.len() < 100 || !header.starts_with(MAGIC) {
         return Err(OpenError::NotADatabase(path.to_owned()));
     }
-    if header[APPLICATION_ID_AT] != APPLICATION_ID.to_be_bytes() {
-        return Err(OpenError::Foreign(path.to_owned()));
+    let mark = &header[APPLICATION_ID_AT];
+    if mark == APPLICATION_ID.to_be_bytes() || mark == [0; 4] && is_unmarked_tern(path) {
+        return Ok(());
     }
-    Ok(false)
+    Err(OpenError::Foreign(path.to_owned()))
+}
+
+/// Whether a file without a mark is Tern's: an earlier build lost the mark when its first start was killed.
+///
+/// An immutable file is read without locks and without a file beside it.
+fn is_unmarked_tern(path: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let uri = format!("{}&immutable=1", super::existing(path).replace("mode=rw", "mode=ro"));
+    Connection::open_with_flags(uri, flags).is_ok_and(|db| schema::is_history_of_tern(&db))
 }

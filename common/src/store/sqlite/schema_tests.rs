@@ -1,0 +1,176 @@
+//! Migrations that are cut short: at each step, at each page, between a migration and its row in the history.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rusqlite::Connection;
+
+use super::super::open::prepare;
+use super::*;
+
+fn latest() -> i32 {
+    versions().into_iter().max().unwrap()
+}
+
+/// A database with the schema of `version` and some rows, as an earlier build left it.
+fn database_of(path: &Path, version: i32) -> Connection {
+    let mut db = open(path);
+    if version > 0 {
+        embedded::migrations::runner().set_target(Target::Version(version)).run(&mut db).unwrap();
+        db.execute_batch(
+            "INSERT INTO users VALUES (1, 'ada', 'ada@mail.example', 0);
+             INSERT INTO urls VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);
+             INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (1, 1, 'clicked', 7200, '{}')",
+        )
+        .unwrap();
+    }
+    db
+}
+
+/// A connection as `prepare` makes one.
+fn open(path: &Path) -> Connection {
+    let db = Connection::open(path).unwrap();
+    db.pragma_update(None, "application_id", super::super::open::APPLICATION_ID).unwrap();
+    db.pragma_update(None, "journal_mode", "WAL").unwrap();
+    db
+}
+
+/// A start with room makes of the file what a start on an untouched one makes.
+fn check_heals(path: &Path, version: i32, what: &str) {
+    prepare(path).unwrap_or_else(|error| panic!("from version {version}, {what}: {error}"));
+    let db = Connection::open(path).unwrap();
+    assert_eq!(last_recorded(&db).unwrap(), Some(latest()), "from version {version}, {what}");
+    assert_eq!(schema(&db).unwrap(), schema_of(latest()).unwrap(), "from version {version}, {what}");
+    if version > 0 {
+        let rows =
+            "SELECT (SELECT count(*) FROM urls), (SELECT count(*) FROM events), (SELECT sum(clicks) FROM click_counts)";
+        let rows: (i64, i64, i64) = db.query_row(rows, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        assert_eq!(rows, (1, 1, 1), "from version {version}, {what}");
+    }
+}
+
+/// Calls `at_step` at each `operations` of the migrations from `version` on; true ends them there.
+fn migrate_in_steps(db: &mut Connection, operations: i32, at_step: impl FnMut() -> bool + Send + 'static) -> bool {
+    db.progress_handler(operations, Some(at_step)).unwrap();
+    let migrated = migrate(db);
+    db.progress_handler(0, None::<fn() -> bool>).unwrap();
+    migrated.is_ok()
+}
+
+#[test]
+fn migration_killed_at_any_step_is_completed_by_the_next_start() {
+    for version in 0..latest() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tern.db");
+        let mut db = database_of(&path, version);
+        let copies = Arc::new(AtomicU32::new(0));
+        let (from, count) = (directory.path().to_owned(), Arc::clone(&copies));
+        // A process that is killed leaves its files as they are at that moment.
+        let copy = move || {
+            let to = from.join(format!("killed{}", count.fetch_add(1, Ordering::Relaxed)));
+            fs::create_dir(&to).unwrap();
+            for name in ["tern.db", "tern.db-wal"] {
+                // There is no log of writes before the first one.
+                if from.join(name).exists() {
+                    fs::copy(from.join(name), to.join(name)).unwrap();
+                }
+            }
+            false
+        };
+        assert!(migrate_in_steps(&mut db, 100, copy));
+        drop(db);
+        let copies = copies.load(Ordering::Relaxed);
+        assert!(copies > 0, "{copies}");
+        for n in 0..copies {
+            let killed = directory.path().join(format!("killed{n}"));
+            check_heals(&killed.join("tern.db"), version, &format!("killed at step {n}"));
+            fs::remove_dir_all(killed).unwrap();
+        }
+    }
+}
+
+#[test]
+fn migration_that_fails_at_any_step_leaves_the_schema_of_a_version_and_is_repeated() {
+    for version in 0..latest() {
+        for n in 0.. {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("tern.db");
+            let mut db = database_of(&path, version);
+            let mut steps = 0;
+            let is_done = migrate_in_steps(&mut db, 100, move || {
+                steps += 1;
+                steps > n
+            });
+            let recorded = last_recorded(&db).unwrap().unwrap_or(0);
+            assert_eq!(schema(&db).unwrap(), schema_of(recorded).unwrap(), "from version {version}, step {n}");
+            drop(db);
+            check_heals(&path, version, &format!("failed at step {n}"));
+            if is_done {
+                assert!(n > 0, "{n}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn migration_on_a_disk_that_is_full_at_any_page_is_completed_once_there_is_room() {
+    for version in 0..latest() {
+        let mut failures = 0;
+        for pages in 1.. {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("tern.db");
+            let mut db = database_of(&path, version);
+            // A limit below what is there already is one of what is there.
+            db.pragma_update(None, "max_page_count", pages).unwrap();
+            let is_done = migrate(&mut db).is_ok();
+            drop(db);
+            check_heals(&path, version, &format!("with {pages} pages"));
+            if is_done {
+                break;
+            }
+            failures += 1;
+        }
+        assert!(failures > 3, "{failures}");
+    }
+}
+
+#[test]
+fn migration_that_an_earlier_build_applied_without_recording_it_is_recorded() {
+    for version in versions() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tern.db");
+        let db = database_of(&path, version);
+        assert_eq!(db.execute("DELETE FROM refinery_schema_history WHERE version = ?1", [version]).unwrap(), 1);
+        drop(db);
+        check_heals(&path, version, "unrecorded");
+    }
+}
+
+#[test]
+fn schema_that_no_migration_makes_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tern.db");
+    let db = database_of(&path, 1);
+    db.execute_batch("CREATE TABLE click_journals (id INTEGER)").unwrap();
+    let before = schema(&db).unwrap();
+    let refused = prepare(&path).unwrap_err().to_string();
+    assert!(refused.contains("click_journals already exists") && refused.contains("backup"), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+    assert_eq!((schema(&db).unwrap(), last_recorded(&db).unwrap()), (before, Some(1)));
+}
+
+#[test]
+fn file_whose_mark_a_killed_first_start_took_back_is_recognised_as_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tern.db");
+    let db = database_of(&path, latest());
+    db.pragma_update(None, "application_id", 0).unwrap();
+    drop(db);
+    check_heals(&path, latest(), "without the mark");
+    let db = Connection::open(&path).unwrap();
+    let mark: u32 = db.pragma_query_value(None, "application_id", |row| row.get(0)).unwrap();
+    assert_eq!(mark, super::super::open::APPLICATION_ID);
+}

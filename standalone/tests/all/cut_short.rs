@@ -1,0 +1,66 @@
+//! First starts that are cut short: by a kill at any moment, by a disk that is full at any size.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{run, tern, text};
+
+/// Makes a token within a limit on the size of files. Beyond the limit a write fails, or the process is killed at it.
+fn make_token_within(directory: &Path, kib: u32, is_killed: bool) -> Output {
+    let ours = tern(directory, &[]);
+    let trap = if is_killed { "" } else { "trap '' XFSZ;" };
+    let mut shell = Command::new("sh");
+    // The unit of the limit is 512 bytes.
+    let limited = format!("{trap} ulimit -c 0; ulimit -f {}; exec \"$0\" token create first --role admin", 2 * kib);
+    shell.arg("-c").arg(limited).arg(ours.get_program()).current_dir(directory).env_clear();
+    run(&mut shell)
+}
+
+/// A start with room has every table, and the tokens that were printed.
+fn check_heals(directory: &Path, first: &Output, what: &str) {
+    let listed = run(&mut tern(directory, &["token", "list"]));
+    assert!(listed.status.success(), "{what}: first {}, then {}", text(&first.stderr), text(&listed.stderr));
+    if !first.stdout.is_empty() {
+        assert!(text(&listed.stdout).contains("first"), "{what}: the token that was printed is not there");
+    }
+}
+
+#[test]
+fn first_start_on_a_disk_that_is_full_at_any_size_is_completed_once_there_is_room() {
+    for is_killed in [false, true] {
+        let mut failures = 0;
+        for kib in (0..).step_by(3) {
+            let directory = tempfile::tempdir().unwrap();
+            let first = make_token_within(directory.path(), kib, is_killed);
+            check_heals(directory.path(), &first, &format!("{kib} KiB, killed: {is_killed}"));
+            if first.status.success() {
+                break;
+            }
+            failures += 1;
+        }
+        assert!(failures > 10, "{failures}");
+    }
+}
+
+#[test]
+fn first_start_that_is_killed_at_any_moment_is_completed_by_the_next_one() {
+    let start = |directory: &Path| {
+        let mut command = tern(directory, &["token", "create", "first", "--role", "admin"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let began = Instant::now();
+    assert!(start(tempfile::tempdir().unwrap().path()).wait().unwrap().success());
+    let whole = began.elapsed();
+    for n in 0..60 {
+        let directory = tempfile::tempdir().unwrap();
+        let mut process = start(directory.path());
+        let kill_at = Instant::now() + whole * n / 60;
+        while Instant::now() < kill_at {
+            std::thread::park_timeout(Duration::from_micros(100));
+        }
+        process.kill().unwrap();
+        let first = process.wait_with_output().unwrap();
+        check_heals(directory.path(), &first, &format!("killed after {n} sixtieths of {whole:?}"));
+    }
+}
