@@ -22,6 +22,7 @@ pub mod product;
 pub mod redis;
 pub mod short_code;
 pub mod store;
+pub mod systemd;
 pub mod target_url;
 pub mod telemetry;
 pub mod timestamp;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use tern_common::client::Proxies;
 use tern_common::config::Reader;
+use tern_common::systemd::Notifier;
 
 use crate::clicks::JournalConfig;
 use crate::http::Limits;
@@ -65,6 +66,8 @@ pub struct RedirectorConfig {
     pub notice: Duration,
     /// `DRAIN_TIMEOUT`, which begins after that.
     pub drain: Duration,
+    /// The service manager, for the caller to set.
+    pub notifier: Notifier,
 }
 
 impl RedirectorConfig {
@@ -98,6 +101,7 @@ impl RedirectorConfig {
             },
             notice: reader.get("DRAIN_NOTICE", NOTICE),
             drain: reader.get("DRAIN_TIMEOUT", DRAIN),
+            notifier: Notifier::default(),
         }
     }
 }

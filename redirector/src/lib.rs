@@ -8,6 +8,7 @@
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the one writer of the map; follows the store
 //! ops         the second port: /live /ready /metrics /dropped
+//! watchdog    whether the workers run; ends the process when one stands still
 //! sockets     where both ports come from; hand_over: where they go to
 //! ```
 
@@ -22,6 +23,7 @@ mod ops;
 pub mod redirect;
 pub mod replica;
 pub mod sockets;
+pub mod watchdog;
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,6 +49,7 @@ use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
 use crate::sockets::{Origin, Sockets};
+use crate::watchdog::Watchdog;
 
 /// What of the time to end is kept for the clicks: in a second the slowest store takes thousands. Those that it does
 /// not take wait in their journals for the next process.
@@ -64,6 +67,7 @@ pub struct Redirector {
     replica: JoinHandle<()>,
     shipper: JoinHandle<u64>,
     keeper: Keeper,
+    watchdog: Watchdog,
     ops: JoinHandle<io::Result<()>>,
 }
 
@@ -107,6 +111,10 @@ impl Redirector {
         let ops_listener = listen_async(sockets.ops).map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
         let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
 
+        // Before the journals: with the first coroutine comes a handler of page faults, and that of the journals has to be
+        // in front of it.
+        http::configure_runtime(config.workers);
+        let watchdog = Watchdog::start(config.notifier.clone()).map_err(StartError::Thread)?;
         // Once nothing is in the way of serving: journals are made on disk.
         let (map, writer) = LinkMap::new();
         let lanes = config.workers + config.other_recorders;
@@ -143,13 +151,17 @@ impl Redirector {
             () = patience => {}
         }
 
-        http::configure_runtime(config.workers);
         let server = Server::adopt(sockets.redirects, config.limits.clone(), Arc::clone(&engine))
             .map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
         let server = Arc::new(server);
         let observed = Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness };
         registry.register(Box::new(observed)).expect("one redirector for each registry");
-        let told = Ops { engine: Arc::clone(&engine), server: Arc::clone(&server), registry: registry.clone() };
+        let told = Ops {
+            engine: Arc::clone(&engine),
+            server: Arc::clone(&server),
+            registry: registry.clone(),
+            vitals: watchdog.vitals(),
+        };
         let ops = ops::router(told);
         Ok(Redirector {
             server,
@@ -161,6 +173,7 @@ impl Redirector {
             replica,
             shipper: tokio::spawn(shipper.run(store, shipper_stops)),
             keeper,
+            watchdog,
             ops: tokio::spawn(async move { axum::serve(ops_listener, ops).await }),
         })
     }
@@ -262,6 +275,7 @@ impl Redirector {
             Err(_) => tracing::error!("the snapshot file could not be written in time"),
         }
         self.ops.abort();
+        drop(self.watchdog);
         clicks_kept
     }
 }

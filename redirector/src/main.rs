@@ -16,6 +16,7 @@ use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
 use tern_common::store::postgres::OpenError;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
+use tern_common::systemd::Notifier;
 use tern_common::telemetry::{LogConfig, start_log};
 use tern_redirector::Redirector;
 use tern_redirector::config::RedirectorConfig;
@@ -79,6 +80,7 @@ impl Config {
         let mut redirector = RedirectorConfig::read(&mut reader);
         redirector.replica.file = Some(data_dir.join("links.snapshot"));
         redirector.journal.root = data_dir.join("clicks");
+        redirector.notifier = Notifier::read(variables);
         let database = PostgresConfig::read(&mut reader);
         let database = reader.demand("DATABASE_URL", database);
         let redis = RedisConfig::read(&mut reader);

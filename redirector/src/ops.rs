@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::http::{Server, Stats, Status};
 use crate::metrics::{Durations, RedirectCounters};
 use crate::replica::Freshness;
+use crate::watchdog::{Stalled, Vitals};
 
 /// What the port tells about.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Ops {
     pub(crate) engine: Arc<Engine>,
     pub(crate) server: Arc<Server>,
     pub(crate) registry: Registry,
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 pub(crate) fn router(ops: Ops) -> Router {
@@ -35,15 +37,24 @@ pub(crate) fn router(ops: Ops) -> Router {
         .with_state(ops)
 }
 
-async fn live() -> Response {
-    Json(json!({"status": "ok"})).into_response()
+/// Answers whether every worker runs. One that stands still keeps its connections waiting, and only a restart helps.
+async fn live(State(ops): State<Ops>) -> Response {
+    let stalled = ops.vitals.stalled();
+    let Some(first) = stalled.first() else { return Json(json!({"status": "ok"})).into_response() };
+    let message = first.to_string();
+    let worker = |stalled: &Stalled| json!({"worker": stalled.worker, "silent_seconds": stalled.age.as_secs_f64()});
+    let workers: Vec<_> = stalled.iter().map(worker).collect();
+    let envelope = json!({"error": "Service Unavailable", "message": message, "workers": workers});
+    (StatusCode::SERVICE_UNAVAILABLE, Json(envelope)).into_response()
 }
 
-/// Ready once the map was loaded, and until the process is about to end: redirects outlive the database.
+/// Ready once the map was loaded, and until the process is about to end or a worker stands still: redirects outlive the
+/// database.
 async fn ready(State(ops): State<Ops>) -> Response {
     let obstacle = match (ops.server.is_leaving(), ops.engine.is_ready()) {
         (true, _) => "This redirector is about to end",
         (false, false) => "The links are not loaded yet",
+        (false, true) if !ops.vitals.stalled().is_empty() => "A worker stands still",
         (false, true) => return Json(json!({"status": "ready"})).into_response(),
     };
     let envelope = json!({"error": "Service Unavailable", "message": obstacle});

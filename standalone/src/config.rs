@@ -9,6 +9,7 @@ use tern_admin::AdminConfig;
 use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::redis::RedisConfig;
 use tern_common::store::{PostgresConfig, PostgresStore, SqliteStore, Store};
+use tern_common::systemd::Notifier;
 use tern_common::telemetry::LogConfig;
 use tern_redirector::config::RedirectorConfig;
 
@@ -42,6 +43,7 @@ impl Config {
         // The embedded database is as near as a file of its links would be.
         redirector.replica.file = database.is_some().then(|| data_dir.join("links.snapshot"));
         redirector.journal.root = data_dir.join("clicks");
+        redirector.notifier = Notifier::read(variables);
         // The API's port is served by the control threads, of which there is one a core.
         redirector.other_recorders = available_parallelism().map_or(1, usize::from);
         let config = Config {

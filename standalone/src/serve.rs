@@ -31,7 +31,8 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let in_use = || format!("cannot listen on {} (ADMIN_LISTEN, APP_PORT)", config.admin.listen);
     let listener = TcpListener::bind(config.admin.listen).await.with_context(in_use)?;
     let api_addr = listener.local_addr().with_context(in_use)?;
-    let store = config.open_store().await?;
+    // To migrate a large database takes what it takes.
+    let store = config.redirector.notifier.alive_during(config.open_store()).await?;
     if with_sample && sample::load_if_empty(&*store).await? {
         say("Loaded a sample: 400 users, 2000 links, 3422 events.");
     }

@@ -13,6 +13,7 @@
 //!         input        the read buffer
 //!   connections  who is open, until when; the reaper thread that wakes what is overdue
 //! socket       a descriptor on may's epoll
+//! pulse        whether each worker still runs
 //! limits       what a connection may take, with reasons; stats: what was refused, timed out, cut
 //! ```
 //!
@@ -28,6 +29,7 @@ mod input;
 mod limits;
 mod listener;
 mod parse;
+mod pulse;
 mod server;
 mod socket;
 mod stats;
@@ -36,6 +38,7 @@ pub use encode::{Reply, Status};
 pub use exchange::{Exchange, Terms};
 pub use limits::{Limits, STACK_WORDS, configure_runtime};
 pub use parse::{Method, Request};
+pub use pulse::Pulse;
 pub use server::{Drained, Server};
 pub use stats::Stats;
 
