@@ -38,7 +38,7 @@ const ROUNDS: usize = 64;
 pub struct Recorder {
     lanes: Box<[Arc<Lane>]>,
     space: Arc<Space>,
-    unrecorded: Unrecorded,
+    unrecorded: Arc<Unrecorded>,
     /// Writes and syncs of journals that failed.
     errors: Arc<AtomicU64>,
     metrics: ClickMetrics,
@@ -60,9 +60,17 @@ pub fn start(config: &JournalConfig, lanes: usize, metrics: ClickMetrics) -> io:
         Arc::new(Lane::new(&config.root, id, config.sync_every.is_zero(), Arc::clone(&errors)))
     };
     let lanes: Box<[Arc<Lane>]> = (0..lanes).map(lane).collect();
-    let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes)?;
+    let unrecorded = Arc::<Unrecorded>::default();
+    let on_loss = Box::new({
+        let (metrics, unrecorded) = (metrics.clone(), Arc::clone(&unrecorded));
+        move |clicks| {
+            metrics.dropped(Drop::Disk, clicks);
+            unrecorded.count_others(clicks);
+        }
+    });
+    let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes, on_loss)?;
     let shipper = Shipper::new(config, Arc::clone(&space), &lanes, metrics.clone());
-    Ok((Recorder { lanes, space, unrecorded: Unrecorded::default(), errors, metrics }, keeper, shipper))
+    Ok((Recorder { lanes, space, unrecorded, errors, metrics }, keeper, shipper))
 }
 
 /// Bytes of a segment: with a small limit, smaller ones, since room is taken and given back by the segment.

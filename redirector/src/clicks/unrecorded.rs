@@ -49,6 +49,11 @@ impl Unrecorded {
         self.others.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts clicks whose links are not known.
+    pub fn count_others(&self, clicks: u64) {
+        self.others.fetch_add(clicks, Ordering::Relaxed);
+    }
+
     /// Links and their dropped clicks, most first; and the clicks of links that had no room here.
     pub fn totals(&self) -> (Vec<(u64, u64)>, u64) {
         let of = |slot: &Slot| (slot.url_id.load(Ordering::Relaxed), slot.clicks.load(Ordering::Relaxed));

@@ -19,8 +19,8 @@ const EXTENSION: &str = "clicks";
 /// Of a segment or a tail that is none.
 pub const DAMAGED: &str = "damaged";
 
-/// Of a journal's directory or a segment that is being made, and of a directory that is being removed.
-const NEW: &str = "new";
+/// Of a journal's directory, a segment or a tail that is being made, and of a directory that is being removed.
+pub const NEW: &str = "new";
 const GONE: &str = "gone";
 
 /// The directory of a journal, below the directory of all.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::file::{self, Segment};
 use super::lane::{Dropped, Lane};
+use super::mending::Tail;
 use super::space::Space;
 use super::tail;
 
@@ -72,7 +73,12 @@ struct Kept {
     /// Segments made so far.
     made: u64,
     try_from: Option<Instant>,
+    /// When to try to replace a tail that failed.
+    mend_from: Option<Instant>,
 }
+
+/// Takes note of records that were lost with a tail, by their number.
+pub type OnLoss = Box<dyn Fn(u64) + Send>;
 
 /// Makes room, and takes records into segments.
 struct Work {
@@ -80,14 +86,21 @@ struct Work {
     space: Arc<Space>,
     lanes: Vec<Kept>,
     told: Option<Instant>,
+    on_loss: OnLoss,
 }
 
 impl Keeper {
     /// Makes the tail and the first segment of each lane, if it can, and starts to keep them.
-    pub fn start(config: JournalConfig, space: Arc<Space>, lanes: &[Arc<Lane>]) -> io::Result<Keeper> {
-        let kept = |lane: &Arc<Lane>| Kept { lane: Arc::clone(lane), is_open: false, made: 0, try_from: None };
+    pub fn start(config: JournalConfig, space: Arc<Space>, lanes: &[Arc<Lane>], on_loss: OnLoss) -> io::Result<Keeper> {
+        let kept = |lane: &Arc<Lane>| Kept {
+            lane: Arc::clone(lane),
+            is_open: false,
+            made: 0,
+            try_from: None,
+            mend_from: None,
+        };
         let sync_every = config.sync_every;
-        let mut work = Work { config, space, lanes: lanes.iter().map(kept).collect(), told: None };
+        let mut work = Work { config, space, lanes: lanes.iter().map(kept).collect(), told: None, on_loss };
         work.make_room(Instant::now());
         let ended = Arc::<Notify>::default();
         let life = || Life(Arc::clone(&ended));
@@ -171,6 +184,7 @@ impl Work {
     fn make_room(&mut self, now: Instant) {
         let mut failure = None;
         for kept in &mut self.lanes {
+            let has_failed = kept.mend(now, self.config.segment, &self.on_loss);
             let has_all = kept.is_open && kept.lane.ready.is_full();
             if has_all || kept.try_from.is_some_and(|at| now < at) {
                 continue;
@@ -180,7 +194,8 @@ impl Work {
                     kept.try_from = None;
                     // Until there is room in the tail, what is dropped is dropped for that reason.
                     kept.lane.write_out();
-                    kept.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
+                    let obstacle = if has_failed { Dropped::Disk } else { Dropped::Busy };
+                    kept.lane.obstacle.store(obstacle as u8, Ordering::Relaxed);
                 }
                 Err(Failed { obstacle, error }) => {
                     kept.try_from = Some(now + RETRY);
@@ -214,6 +229,29 @@ impl Failed {
 }
 
 impl Kept {
+    /// Replaces the tail if it failed; whether it is one that failed still.
+    fn mend(&mut self, now: Instant, len: usize, on_loss: &OnLoss) -> bool {
+        if self.mend_from.is_some_and(|at| now < at) {
+            return true;
+        }
+        self.mend_from = None;
+        match self.lane.mend(len) {
+            Tail::Sound => false,
+            Tail::Replaced { lost } => {
+                self.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
+                on_loss(lost);
+                false
+            }
+            Tail::Failed(error) => {
+                if let Some(error) = error {
+                    tracing::debug!(journal = %self.lane.journal, %error, "the disk takes no other tail yet");
+                }
+                self.mend_from = Some(now + RETRY);
+                true
+            }
+        }
+    }
+
     /// Makes the next segment, and before the first the journal's directory, and behind it the tail. In this order: a
     /// build that knows no tails knows by a segment that the journal is not for it, and is to find one if there are clicks.
     fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Failed> {

@@ -42,12 +42,12 @@ impl Dropped {
 pub struct Lane {
     pub journal: JournalId,
     pub directory: PathBuf,
-    seed: Seed,
+    pub(super) seed: Seed,
     /// Whether each record is on disk before its answer is sent.
     sync_each: bool,
     writer: Mutex<Writer>,
-    /// The number of the last record. Written by the writer.
-    sequence: AtomicU64,
+    /// The number of the last record. Written under the writer's lock.
+    pub(super) sequence: AtomicU64,
     /// Where records go from the tail. Never waited for by the writer, unless every click is to be synced.
     outlet: Mutex<Outlet>,
     /// Held by who puts records on disk: who has it and finds none that are not there knows that all are.
@@ -70,12 +70,12 @@ pub struct Lane {
 }
 
 #[derive(Debug, Default)]
-struct Writer {
-    /// None before the disk had room for it.
-    tail: Option<tail::Writer>,
-    sequence: u64,
+pub(super) struct Writer {
+    /// None before the disk had room for it, and while one that failed is not replaced.
+    pub(super) tail: Option<tail::Writer>,
+    pub(super) sequence: u64,
     /// How much is appended when the keeper is woken.
-    wake_at: u64,
+    pub(super) wake_at: u64,
     is_closed: bool,
 }
 
@@ -123,7 +123,7 @@ impl Lane {
         let obstacle = || Dropped::from_code(self.obstacle.load(Ordering::Relaxed));
         let Some(tail) = &mut writer.tail else { return Err(obstacle()) };
         if !tail.append(click, self.seed, writer.sequence + 1) {
-            return Err(obstacle());
+            return Err(if tail.has_failed() { Dropped::Disk } else { obstacle() });
         }
         writer.sequence += 1;
         self.sequence.store(writer.sequence, Ordering::Release);
@@ -165,7 +165,7 @@ impl Lane {
         }
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -178,6 +178,7 @@ impl Lane {
     /// not on the redirect path.
     pub fn close(&self) {
         self.writer().is_closed = true;
+        self.stop_failed_tail();
         self.outlet().close(self);
     }
 

@@ -130,13 +130,18 @@ impl Left {
     /// be full, or in a new one with this number. If that ends half-way it can be done again: what is in a segment is
     /// known by its number.
     fn rescue_tail(&mut self, segments: &mut Vec<Segment>, next: u64) -> io::Result<()> {
-        let records = match tail::read(&self.directory, self.journal)? {
-            tail::Left::Nothing => return Ok(()),
-            tail::Left::Records(records) => records,
-            tail::Left::Alien => {
+        let records = match tail::read(&self.directory, self.journal) {
+            Ok(tail::Left::Nothing) => return Ok(()),
+            Ok(tail::Left::Records(records)) => records,
+            Ok(tail::Left::Alien) => {
                 tracing::error!(journal = %self.journal, "this is no tail of this journal, and is put aside");
                 return tail::put_aside(&self.directory);
             }
+            Err(error) if is_damage(&error) => {
+                tracing::error!(journal = %self.journal, %error, "the tail of a journal cannot be read, and is put aside");
+                return tail::put_aside(&self.directory);
+            }
+            Err(error) => return Err(error),
         };
         let seed = Seed::new(self.journal);
         let Some((records, last)) = tail::behind(&records, seed, self.last_sequence) else { return Ok(()) };

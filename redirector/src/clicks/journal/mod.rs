@@ -9,8 +9,10 @@
 //! keeper    two threads: segments ahead of the writers, syncs behind them
 //!   lane      one journal that is being written
 //!     outlet    from its tail into segments
+//!     mending   a tail in place of one that failed
 //! left      a journal whose process has ended
 //!   tail      the ring where clicks stand first
+//!     fault     page faults that the process survives
 //!   file      directories, locks, segments as files
 //!   space     what all of them may take of the disk
 //!     segment   one segment as bytes: header, records   (pure)
@@ -20,10 +22,12 @@
 //! The formats are documented in [`tail`], [`segment`] and [`record`]. It knows no store: where a journal stands there is
 //! kept there, in the transaction that stores the clicks, and nowhere here.
 
+mod fault;
 mod file;
 mod keeper;
 mod lane;
 mod left;
+mod mending;
 mod outlet;
 mod record;
 mod segment;
@@ -33,7 +37,7 @@ mod tail;
 mod tests;
 
 pub use file::{journals, remove_journal, remove_leftovers, segment_path, segments};
-pub use keeper::{JournalConfig, Keeper};
+pub use keeper::{JournalConfig, Keeper, OnLoss};
 pub use lane::{Dropped, Lane};
 pub use left::{Left, LeftError, header, take_over};
 pub use record::{Answered, Network, Seed};

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::file::Segment;
 use super::lane::{Dropped, Lane};
+use super::record::Seed;
 use super::segment::HEADER_LEN;
-use super::tail::{self, whole_records};
+use super::tail::{self, Whole};
 
 /// How often a lane that fails goes on in another segment, and says so. Not for each of many failures: a segment takes
 /// its room, however little it holds.
@@ -29,6 +30,10 @@ pub struct Outlet {
     segment: Option<Arc<Segment>>,
     /// Where its records end.
     end: usize,
+    /// The number of the last record that is in a segment.
+    last: u64,
+    /// Bytes of all records of a failed tail, once its writer has ended.
+    ended_at: Option<u64>,
     /// Something was written to it since it was last put on disk.
     is_unsynced: bool,
     /// Segments before it that are not on disk as they are.
@@ -72,6 +77,32 @@ impl Unsynced {
 impl Outlet {
     pub fn open(&mut self, tail: tail::Reader) {
         self.tail = Some(tail);
+        self.ended_at = None;
+    }
+
+    /// Whether the tail has failed, and is not replaced yet.
+    pub fn has_failed_tail(&self) -> bool {
+        self.tail.as_ref().is_some_and(tail::Reader::has_failed)
+    }
+
+    /// Makes the tail fail, as a disk does.
+    #[cfg(test)]
+    pub fn fail_tail(&self) {
+        self.tail.iter().for_each(tail::Reader::fail);
+    }
+
+    /// Takes note that the writer of a failed tail has ended.
+    pub fn end_at(&mut self, end: u64) {
+        self.ended_at = Some(end);
+    }
+
+    /// Takes what is readable of a failed tail into segments, once its writer has ended. The number of the last record
+    /// that is in a segment, once every readable one is; `None` while segments do not take them.
+    pub fn rescue(&mut self, lane: &Lane, seed: Seed) -> Option<u64> {
+        let (Some(tail), Some(end)) = (&mut self.tail, self.ended_at) else { return None };
+        tail.end_at(end, seed, self.last);
+        self.write_out(lane);
+        self.tail.as_ref().is_none_or(tail::Reader::is_empty).then_some(self.last)
     }
 
     /// Takes what is in the tail into segments, as far as there are some.
@@ -80,44 +111,44 @@ impl Outlet {
             return;
         }
         self.is_stuck = false;
-        while let Some(fits) = self.fitting() {
-            if (fits == 0 || self.is_suspect) && self.go_on(lane) {
+        while let Some(whole) = self.find(lane) {
+            if (whole.len == 0 || self.is_suspect) && self.go_on(lane) {
                 continue;
             }
             // Without another one, a suspect is better than nothing.
-            if fits == 0 || !self.write(lane, fits) {
+            if whole.len == 0 || !self.write(lane, whole) {
                 self.is_stuck = true;
                 return;
             }
         }
     }
 
-    /// Bytes of whole records that wait and fit in the segment; `None` if nothing waits.
-    fn fitting(&self) -> Option<usize> {
-        let waiting = self.tail.as_ref()?.waiting();
+    /// Whole records that wait and fit in the segment; `None` if nothing waits, or the tail cannot be read.
+    fn find(&mut self, lane: &Lane) -> Option<Whole> {
         let room = self.segment.as_ref().map_or(0, |segment| segment.len() - self.end);
-        (!waiting[0].is_empty()).then(|| whole_records(waiting, room))
+        self.tail.as_mut()?.find(room).unwrap_or_else(|error| {
+            lane.errors.fetch_add(1, Ordering::Relaxed);
+            self.untold = Some((None, error));
+            None
+        })
     }
 
-    /// Takes so many bytes into the segment; whether they are there.
-    fn write(&mut self, lane: &Lane, len: usize) -> bool {
+    /// Takes the records that were found into the segment; whether they are there.
+    fn write(&mut self, lane: &Lane, whole: Whole) -> bool {
         let (Some(tail), Some(segment)) = (&mut self.tail, &self.segment) else { return false };
-        let [first, second] = tail.waiting();
-        let first = &first[..len.min(first.len())];
-        let second = &second[..len - first.len()];
         let number = segment.number;
         let write = || {
-            segment.write(first, self.end)?;
-            segment.write(second, self.end + first.len())?;
+            segment.write(&tail.chunk()[..whole.len], self.end)?;
             if tail.is_on_disk() { segment.sync() } else { Ok(()) }
         };
         match write() {
             Ok(()) => {
-                self.end += len;
+                self.end += whole.len;
+                self.last = whole.last;
                 self.is_unsynced = true;
                 self.retry_at = None;
                 lane.publish(number, self.end);
-                tail.take(len);
+                tail.take(whole.len);
                 true
             }
             Err(error) => {

@@ -176,6 +176,14 @@ pub enum Found<'a> {
     Garbage,
 }
 
+/// The bytes that the record at the start of `bytes` takes, padding included, and its number, unchecked. `None` where no
+/// record begins.
+pub fn length(bytes: &[u8]) -> Option<(usize, u64)> {
+    let len = u32_at(bytes, 0)? as usize;
+    let is_record = (FIXED..=MAX_LEN).contains(&len);
+    u64_at(bytes, 8).filter(|_| is_record).map(|sequence| (len.next_multiple_of(ALIGNMENT), sequence))
+}
+
 /// Looks at the start of `bytes`, which end where the segment's records end.
 pub fn read(bytes: &[u8], seed: Seed) -> Found<'_> {
     let Some(len) = u32_at(bytes, 0) else { return Found::Nothing };

@@ -5,10 +5,14 @@
 //! who writes it and gives it back, which costs several times what the record does. So what is to survive a power cut is
 //! written to a segment and synced there, and what no segment has room for, it alone, is synced here.
 //!
+//! A disk that is full or fails may refuse the writer a page at any time. The writer survives it, see [`super::fault`], and
+//! the tail has failed: nothing more is appended to it. Records are read from the file, where a failure is an error.
+//!
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | `TERNTAI` and the version |
 //! | 8 | 16 | the journal's id |
+//! | 24 | 8 | bytes of the ring; 0 in files of earlier builds, where it is the rest of the file |
 //! | 64 | 8 | bytes of all records that are in segments |
 //! | 128 | 8 | bytes of all records that are complete |
 //! | 4096 | | the ring: records as in a segment, one behind the other; what meets the end goes on at the start |
@@ -26,15 +30,25 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
-use super::file::DAMAGED;
-use super::record::{ALIGNMENT, Answered, MAX_LEN, Seed};
-use super::segment::Walk;
+use super::fault::Region;
+use super::file::{DAMAGED, NEW};
+use super::record::{self, Answered, MAX_LEN, Seed};
+use super::segment::{MAX_SEGMENT, Walk};
 
 const NAME: &[u8; 7] = b"TERNTAI";
 const VERSION: u8 = 1;
 
 /// A page, so that the ring begins with one.
 const HEADER_LEN: usize = 4096;
+
+/// Where the length of the ring stands in the header.
+const RING_LEN: usize = 24;
+
+/// The longest ring.
+const MAX_RING: u64 = MAX_SEGMENT as u64;
+
+/// Bytes of records that are read from the file at a time.
+const CHUNK: usize = 64 << 10;
 
 /// Where the counts stand in the header, each on a cache line of its own. The first is written by the reader, the second
 /// by the writer.
@@ -49,7 +63,10 @@ fn path(directory: &Path) -> PathBuf {
 /// The mapped file. What is in the ring between the counts is the reader's, the rest of it the writer's.
 #[derive(Debug)]
 struct Ring {
+    /// Dropped before the mapping.
+    region: Region,
     map: MmapRaw,
+    file: File,
     /// Bytes of the ring.
     len: usize,
     directory: PathBuf,
@@ -73,40 +90,60 @@ pub struct Writer {
 #[derive(Debug)]
 pub struct Reader {
     ring: Arc<Ring>,
-    /// Where the first record begins that was not taken, in the ring.
-    at: usize,
     /// Bytes of all records that were taken.
     taken: u64,
     /// Bytes of all records that are on disk here, or were tried to be put there.
     synced: u64,
+    /// Bytes of all records that are complete, once the writer has ended; in a failed tail, of those that are readable.
+    until: Option<u64>,
+    /// What was read of the records that wait.
+    chunk: Vec<u8>,
+}
+
+/// Whole records at the start of what waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Bytes that they take.
+    pub len: usize,
+    /// The number of the last one; 0 without any.
+    pub last: u64,
 }
 
 /// What is to be put on disk where it is.
 #[derive(Debug)]
 pub struct Unsynced(Arc<Ring>);
 
-/// Makes a tail of `len` bytes, a multiple of a record's alignment and more than the longest one. Every block is
-/// allocated here: a full disk is an error now, and no fault later.
+/// Makes a tail of `len` bytes, a multiple of a record's alignment and more than the longest one, in place of the one that
+/// is there. Every block is allocated here: on most disks, a full one is an error now, and no fault later.
 pub fn create(directory: &Path, journal: JournalId, len: usize) -> io::Result<(Writer, Reader)> {
-    make(directory, journal, len).inspect_err(|_| {
-        // What it took of a full disk is needed.
-        let _ = fs::remove_file(path(directory));
-    })
+    let hidden = path(directory).with_extension(NEW);
+    make(&hidden, journal, len)
+        .and_then(|(file, map, region)| {
+            fs::rename(&hidden, path(directory))?;
+            let ring = Arc::new(Ring { region, map, file, len, directory: directory.to_owned() });
+            let writer =
+                Writer { ring: Arc::clone(&ring), at: 0, end: 0, until: len as u64, scratch: vec![0; MAX_LEN] };
+            Ok((writer, Reader { ring, taken: 0, synced: 0, until: None, chunk: Vec::new() }))
+        })
+        .inspect_err(|_| {
+            // What it took of a full disk is needed.
+            let _ = fs::remove_file(&hidden);
+        })
 }
 
-fn make(directory: &Path, journal: JournalId, len: usize) -> io::Result<(Writer, Reader)> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path(directory))?;
+fn make(path: &Path, journal: JournalId, len: usize) -> io::Result<(File, MmapRaw, Region)> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
     posix_fallocate(&file, 0, i64::try_from(HEADER_LEN + len).map_err(io::Error::other)?)?;
     file.write_all_at(&header(journal), 0)?;
+    file.write_all_at(&(len as u64).to_le_bytes(), RING_LEN as u64)?;
     let map = MmapOptions::new().map_raw(&file)?;
+    let region = Region::register(map.as_ptr(), map.len().next_multiple_of(HEADER_LEN))?;
     // The faults of the first write to each page are taken here. Kernels before 5.14 do not know this.
     match map.advise(Advice::PopulateWrite) {
         Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
         _ => {}
     }
-    let ring = Arc::new(Ring { map, len, directory: directory.to_owned() });
-    let writer = Writer { ring: Arc::clone(&ring), at: 0, end: 0, until: len as u64, scratch: vec![0; MAX_LEN] };
-    Ok((writer, Reader { ring, at: 0, taken: 0, synced: 0 }))
+    Ok((file, map, region))
 }
 
 /// What an ended process has left of a tail.
@@ -131,12 +168,15 @@ pub fn read(directory: &Path, journal: JournalId) -> io::Result<Left> {
     }
     let count = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
     let counts = count(TAKEN).zip(count(END)).filter(|_| bytes.starts_with(&header(journal)));
-    let ring = bytes.len().saturating_sub(HEADER_LEN) as u64;
+    let rest = bytes.len().saturating_sub(HEADER_LEN) as u64;
+    // A file that was cut still has the records before the cut.
+    let ring = count(RING_LEN).filter(|len| (rest..=MAX_RING).contains(len)).unwrap_or(rest);
     let Some((taken, len)) = counts.and_then(|(taken, end)| Some((taken.checked_rem(ring)?, end.checked_sub(taken)?)))
     else {
         return Ok(Left::Alien);
     };
     bytes.drain(..HEADER_LEN);
+    bytes.resize(ring as usize, 0);
     // Both are less than what a file has.
     bytes.rotate_left(taken as usize);
     bytes.truncate(len.min(ring) as usize);
@@ -159,12 +199,15 @@ pub fn put_aside(directory: &Path) -> io::Result<()> {
     fs::rename(&path, path.with_extension(DAMAGED))
 }
 
-/// Removes the tail of which nothing is needed any more.
+/// Removes the tail of which nothing is needed any more, and one that was being made.
 pub fn remove(directory: &Path) -> io::Result<()> {
-    match fs::remove_file(path(directory)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
+    for path in [path(directory), path(directory).with_extension(NEW)] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Of records that [`read`] gave, those behind number `sequence`, and the number of the last one.
@@ -194,7 +237,7 @@ impl Ring {
     #[expect(unsafe_code, reason = "the counts are in the mapping, so that they outlive the process as the records do")]
     fn count(&self, at: usize) -> &AtomicU64 {
         // SAFETY: within the mapping, which lives as long as `self`, aligned, and in this process nowhere referred to but
-        // here. The file is in a directory of which this process has the lock, and nobody cuts it.
+        // here. If the file is cut or the disk fails, zero pages take the place of those that are gone.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
     }
 
@@ -233,6 +276,10 @@ impl Writer {
             self.room(0, len - here).copy_from_slice(&record[here..len]);
             self.scratch = record;
         }
+        // The disk refused a page of the tail: what was just written is nowhere.
+        if self.has_failed() {
+            return false;
+        }
         self.at += len;
         if self.at >= self.ring.len {
             self.at -= self.ring.len;
@@ -246,6 +293,12 @@ impl Writer {
     /// Bytes that it has room for.
     pub fn len(&self) -> u64 {
         self.ring.len as u64
+    }
+
+    /// Whether the tail has failed, so that nothing can be appended any more.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.ring.region.has_failed()
     }
 
     /// Bytes of the records that were appended, all together.
@@ -263,17 +316,88 @@ impl Writer {
 }
 
 impl Reader {
-    /// The records that wait, in one piece or two: the end of the ring may cut a record, but not its length.
-    pub fn waiting(&self) -> [&[u8]; 2] {
-        // Never more than the ring.
-        let waiting = (self.ring.load(END) - self.taken) as usize;
-        let first = waiting.min(self.ring.len - self.at);
-        [self.bytes(self.at, first), self.bytes(0, waiting - first)]
+    /// Reads the records that wait, and finds the whole ones at their start that fit in `room`; `None` if none waits.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or what stands there is no record. The tail has failed then.
+    pub fn find(&mut self, room: usize) -> io::Result<Option<Whole>> {
+        let waiting = self.waiting();
+        if waiting == 0 {
+            return Ok(None);
+        }
+        let mut chunk = std::mem::take(&mut self.chunk);
+        chunk.resize(waiting.min(CHUNK), 0);
+        let found = self.read(0, &mut chunk).and_then(|()| whole_records(&chunk, room));
+        self.chunk = chunk;
+        found.map(Some).inspect_err(|_| self.ring.region.fail())
+    }
+
+    /// What [`Reader::find`] has read.
+    pub fn chunk(&self) -> &[u8] {
+        &self.chunk
+    }
+
+    /// Whether the tail has failed.
+    pub fn has_failed(&self) -> bool {
+        self.ring.region.has_failed()
+    }
+
+    /// Makes it fail, as a disk does.
+    #[cfg(test)]
+    pub fn fail(&self) {
+        self.ring.region.fail();
+    }
+
+    /// Whether no record waits that can be read.
+    pub fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Finds out what can be had of a failed tail whose writer has ended at `end`: whole records that follow number
+    /// `sequence`. The others are lost.
+    pub fn end_at(&mut self, end: u64, seed: Seed, sequence: u64) {
+        self.until = Some(end);
+        let waiting = self.waiting();
+        let mut bytes = Vec::new();
+        while bytes.len() < waiting {
+            let start = bytes.len();
+            bytes.resize(waiting.min(start + HEADER_LEN), 0);
+            // A file that was cut ends somewhere, and a disk may give back a part of it.
+            if self.read(start as u64, &mut bytes[start..]).is_err() {
+                bytes.truncate(start);
+                break;
+            }
+        }
+        let mut walk = Walk::new(&bytes, seed, false, sequence);
+        walk.by_ref().for_each(drop);
+        self.until = Some(self.taken + walk.offset() as u64);
+    }
+
+    /// Bytes of the records that wait.
+    fn waiting(&self) -> usize {
+        let end = self.until.unwrap_or_else(|| self.ring.load(END));
+        match usize::try_from(end.saturating_sub(self.taken)) {
+            // The count is that of a zero page, or of a writer that goes on, until it is known that it has ended.
+            _ if self.until.is_none() && self.ring.region.has_failed() => 0,
+            Ok(waiting) if waiting <= self.ring.len => waiting,
+            _ => {
+                self.ring.region.fail();
+                0
+            }
+        }
+    }
+
+    /// Reads records that wait, `offset` bytes behind the first.
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        // Less than the ring.
+        let at = ((self.taken + offset) % self.ring.len as u64) as usize;
+        let (first, second) = bytes.split_at_mut(bytes.len().min(self.ring.len - at));
+        self.ring.file.read_exact_at(first, (HEADER_LEN + at) as u64)?;
+        self.ring.file.read_exact_at(second, HEADER_LEN as u64)
     }
 
     /// So many bytes of them are in a segment.
     pub fn take(&mut self, len: usize) {
-        self.at = (self.at + len) % self.ring.len;
         self.taken += len as u64;
         self.ring.store(TAKEN, self.taken);
     }
@@ -285,46 +409,38 @@ impl Reader {
 
     /// What waits, if that was not put on disk yet.
     pub fn unsynced(&mut self) -> Option<Unsynced> {
-        let end = self.ring.load(END);
+        let end = self.taken + self.waiting() as u64;
         let is_unsynced = end > self.taken.max(self.synced);
-        self.synced = end;
+        self.synced = self.synced.max(end);
         is_unsynced.then(|| Unsynced(Arc::clone(&self.ring)))
-    }
-
-    #[expect(unsafe_code, reason = "what was written through the mapping is read there")]
-    fn bytes(&self, at: usize, len: usize) -> &[u8] {
-        let start = self.ring.pointer(at, len);
-        // SAFETY: within the mapping, which lives as long as the ring. These bytes are counted as complete and not as
-        // taken, so the writer leaves them alone until `take`, for which the reader must be borrowed for writing.
-        unsafe { std::slice::from_raw_parts(start, len) }
     }
 }
 
 impl Unsynced {
     /// Waits for the disk.
     pub fn sync(&self) -> io::Result<()> {
-        self.0.map.flush()?;
+        self.0.file.sync_data()?;
         // It is found after a power cut if its directory is on disk, too.
         File::open(&self.0.directory)?.sync_all()
     }
 }
 
-/// How many bytes of whole records fit in `room`, of those that [`Reader::waiting`] gave.
-pub fn whole_records(waiting: [&[u8]; 2], room: usize) -> usize {
-    let [first, second] = waiting;
-    let total = first.len() + second.len();
-    if total <= room {
-        return total;
-    }
-    let mut end = 0;
-    loop {
-        let start = if end < first.len() { &first[end..] } else { &second[end - first.len()..] };
-        let Some(length) = start.first_chunk().map(|length| u32::from_le_bytes(*length) as usize) else { return end };
-        let next = end + length.next_multiple_of(ALIGNMENT);
-        // Nothing was published without a length.
-        if length == 0 || next > room {
-            return end;
+/// The whole records at the start of `bytes`, which begin with one, that fit in `room`.
+///
+/// # Errors
+/// When `bytes` do not begin with the length of a record.
+pub fn whole_records(bytes: &[u8], room: usize) -> io::Result<Whole> {
+    let mut whole = Whole::default();
+    while let Some((len, sequence)) = record::length(&bytes[whole.len..]) {
+        let next = whole.len + len;
+        if next > room {
+            return Ok(whole);
         }
-        end = next;
+        if next > bytes.len() {
+            break;
+        }
+        whole = Whole { len: next, last: sequence };
     }
+    // The last one may be cut off, and the first one never is.
+    if whole.len > 0 || bytes.is_empty() { Ok(whole) } else { Err(io::ErrorKind::InvalidData.into()) }
 }

@@ -1,0 +1,224 @@
+//! What a process does about workers that stand still and about page faults. Each case runs in a process of its own, this
+//! program once more, since it ends there or changes what all threads share.
+
+#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+
+#[path = "support/links.rs"]
+mod links;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use may::coroutine::Builder;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use prometheus::Registry;
+use tern_common::bus::LocalBus;
+use tern_common::config::{Reader, Variables};
+use tern_redirector::Redirector;
+use tern_redirector::config::RedirectorConfig;
+
+use crate::links::{eventually, insert_link, new_store};
+
+/// Names the part that this program plays as a child.
+const PART: &str = "TERN_TEST_PART";
+
+/// Whether this process is a child with this part.
+fn plays(part: &str) -> bool {
+    std::env::var_os(PART).is_some_and(|value| value == part)
+}
+
+/// Starts the test of this name as a process of its own.
+fn start(test: &str, part: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(PART, part).stdout(Stdio::null()).stderr(Stdio::null());
+    // Without a core file.
+    command.env("RUST_BACKTRACE", "0").spawn().unwrap()
+}
+
+/// Waits for the end of a child, and kills it when it does not end by itself.
+fn end(mut child: Child, patience: Duration) -> ExitStatus {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if started.elapsed() > patience {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it did not end within {patience:?}");
+        }
+        pause(Duration::from_millis(20));
+    }
+}
+
+fn pause(time: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        std::thread::park_timeout(time);
+    }
+}
+
+/// A redirector with two workers and a link, over a store in `directory`.
+async fn redirector(directory: &std::path::Path) -> Redirector {
+    let (store, owner) = new_store(&directory.join("tern.db")).await;
+    insert_link(&store, owner, "CODE12").await;
+    let settings =
+        [("REDIRECTOR_LISTEN", "127.0.0.1:0"), ("REDIRECTOR_OPS_LISTEN", "127.0.0.1:0"), ("REDIRECTOR_WORKERS", "2")];
+    let variables: Variables = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let mut reader = Reader::new(&variables);
+    let config = RedirectorConfig::read(&mut reader);
+    let mut config = reader.finish(config).unwrap();
+    config.journal.root = directory.join("clicks");
+    config.journal.floor = 0;
+    let redirector =
+        Redirector::start(config, Arc::new(store), Arc::new(LocalBus::new()), &Registry::new()).await.unwrap();
+    redirector.loaded().await;
+    redirector
+}
+
+/// The status and the body of `/live`.
+async fn live(redirector: &Redirector) -> (u16, serde_json::Value) {
+    let answer = reqwest::get(format!("http://{}/live", redirector.ops_addr())).await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// Keeps the second worker from running anything else.
+fn block_a_worker() -> Arc<AtomicBool> {
+    let blocked = Arc::<AtomicBool>::default();
+    let set = Arc::clone(&blocked);
+    may::go!(Builder::new().id(1), move || {
+        set.store(true, Ordering::Release);
+        pause(Duration::from_secs(60));
+    })
+    .unwrap();
+    blocked
+}
+
+#[test]
+fn worker_that_stands_still_turns_live_to_503_and_ends_the_process() {
+    const STUCK: &str = "stuck";
+    if plays(STUCK) {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let redirector = redirector(directory.path()).await;
+            assert_eq!(live(&redirector).await, (200, serde_json::json!({"status": "ok"})));
+            let blocked = block_a_worker();
+            eventually("the worker is blocked", async || blocked.load(Ordering::Acquire)).await;
+            let since = Instant::now();
+            let answer = loop {
+                let answer = live(&redirector).await;
+                if answer.0 != 200 {
+                    break answer;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            };
+            // A busy machine may make a tick late; the promise is five seconds.
+            let is_right = since.elapsed() < Duration::from_secs(7)
+                && answer.0 == 503
+                && answer.1["workers"][0]["worker"] == 1
+                && answer.1["workers"][0]["silent_seconds"].as_f64().unwrap() >= 4.0;
+            if !is_right {
+                // Not the watchdog's way to end.
+                std::process::exit(3);
+            }
+            let ready = reqwest::get(format!("http://{}/ready", redirector.ops_addr())).await.unwrap();
+            if ready.status() != 503 {
+                std::process::exit(4);
+            }
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        });
+        return;
+    }
+    let child = start("worker_that_stands_still_turns_live_to_503_and_ends_the_process", STUCK);
+    let status = end(child, Duration::from_secs(40));
+    assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{status}");
+}
+
+#[test]
+fn process_that_was_frozen_goes_on() {
+    const FROZEN: &str = "frozen";
+    if plays(FROZEN) {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let redirector = redirector(directory.path()).await;
+            // The time that passes while the process is frozen is noticed here, and nowhere else.
+            let mut last = Instant::now();
+            loop {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if last.elapsed() > Duration::from_secs(10) {
+                    break;
+                }
+                last = Instant::now();
+            }
+            for _ in 0..20 {
+                if live(&redirector).await.0 != 200 {
+                    std::process::exit(3);
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        return;
+    }
+    let child = start("process_that_was_frozen_goes_on", FROZEN);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    // Longer than a worker may stand still.
+    pause(Duration::from_secs(3));
+    kill(pid, Signal::SIGSTOP).unwrap();
+    pause(Duration::from_secs(13));
+    kill(pid, Signal::SIGCONT).unwrap();
+    let status = end(child, Duration::from_secs(30));
+    assert!(status.success(), "{status}");
+}
+
+/// Recurses until the stack is used up.
+fn overflow(depth: u64) -> u64 {
+    let piece = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { overflow(depth + 1) + std::hint::black_box(piece)[7] }
+}
+
+#[test]
+fn stack_overflow_ends_its_coroutine_alone_and_other_faults_end_the_process_at_once() {
+    const FAULT: &str = "fault";
+    if plays(FAULT) {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let redirector = redirector(directory.path()).await;
+            may::go!(Builder::new().id(0), || assert!(std::hint::black_box(overflow(0)) > 0)).unwrap();
+            let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+            for _ in 0..20 {
+                let url = format!("http://{}/CODE12", redirector.local_addr());
+                let answer = client.get(url).header("connection", "close").send().await.unwrap();
+                if answer.status() != 302 {
+                    std::process::exit(3);
+                }
+            }
+        });
+        fault_on_many_threads();
+        return;
+    }
+    let child = start("stack_overflow_ends_its_coroutine_alone_and_other_faults_end_the_process_at_once", FAULT);
+    let status = end(child, Duration::from_secs(20));
+    assert_eq!(status.signal(), Some(Signal::SIGSEGV as i32), "{status}");
+}
+
+/// Writes to a page that is not there, on eight threads at a time.
+#[expect(unsafe_code, reason = "a fault is what the test is about")]
+fn fault_on_many_threads() {
+    let start = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                start.wait();
+                // SAFETY: none; the process is to end here.
+                unsafe { std::ptr::without_provenance_mut::<u8>(4096).write_volatile(1) };
+            });
+        }
+    });
+}
