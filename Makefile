@@ -10,7 +10,8 @@ MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanage
 	prometheus-nginx-exporter:prometheus-nginx-exporter prometheus-postgres-exporter:prometheus-postgres-exporter \
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
 # And to bring faults about.
-FAULTS := openssl:openssl faketime:faketime
+FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
+	/usr/sbin/mkfs.ext4:e2fsprogs
 .PHONY: help run test schemathesis lint containers deny fuzz chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure deploy-tools python tools
 
 # An environment of Python's with what the first prerequisite names, each file by its hash.

@@ -151,6 +151,39 @@ const DRILLS: &[Drill] = &[
     .within("recorded again", 5_000),
     drill(
         12,
+        "btrfs full, which copies what is written again",
+        "0 failed, drops counted, recovers within 5 s",
+        Test("tern-tests", "disks", "full_btrfs_costs_clicks_that_are_counted_and_no_redirect"),
+    )
+    .within("recorded again after", 5_000),
+    drill(
+        12,
+        "XFS full",
+        "0 failed, drops counted, recovers within 5 s",
+        Test("tern-tests", "disks", "full_xfs_costs_clicks_that_are_counted_and_no_redirect"),
+    )
+    .within("recorded again after", 5_000),
+    drill(
+        12,
+        "XFS shut down",
+        "0 failed, drops counted",
+        Test("tern-tests", "disks", "xfs_that_shuts_down_costs_clicks_that_are_counted_and_no_redirect"),
+    ),
+    drill(
+        12,
+        "ext4 aborted",
+        "0 failed, drops counted",
+        Test("tern-tests", "disks", "aborted_ext4_costs_clicks_that_are_counted_and_no_redirect"),
+    ),
+    drill(
+        12,
+        "tails cut under load",
+        "0 failed, drops counted, recovers within 5 s",
+        Test("tern-tests", "disks", "cut_tails_cost_clicks_that_are_counted_and_no_redirect"),
+    )
+    .within("recorded again after", 5_000),
+    drill(
+        12,
         "damage on the disk",
         "what it hit is counted, and nothing else is lost",
         Test("tern-redirector", "clicks", "faults::damage_on_the_disk_costs_what_it_hit_and_is_counted"),

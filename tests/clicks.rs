@@ -21,7 +21,7 @@ const STORABLE: u32 = 3_000;
 const LOOK_AROUND: Duration = Duration::from_secs(6);
 
 /// How often each click is in the events, by the name that it carries.
-fn events(fleet: &Fleet) -> HashMap<u64, usize> {
+pub(crate) fn events(fleet: &Fleet) -> HashMap<u64, usize> {
     let sql = "SELECT details->>'referrer', count(*) FROM events WHERE event_type = 'clicked' GROUP BY 1";
     let rows = fleet.psql(sql);
     let count = |row: &str| row.split_once('|').map(|(name, count)| (name.parse().unwrap(), count.parse().unwrap()));

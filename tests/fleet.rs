@@ -2,6 +2,9 @@
 
 mod processes;
 
+pub use self::processes::Filesystem;
+pub(crate) use self::processes::PATH;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};

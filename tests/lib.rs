@@ -5,6 +5,7 @@
 
 pub mod chaos;
 pub mod clicks;
+pub mod disks;
 mod fleet;
 mod follower;
 mod followers;
@@ -17,7 +18,7 @@ mod visitors;
 
 use std::time::{Duration, Instant};
 
-pub use fleet::{Fleet, Held, Relays, Scene, Visible};
+pub use fleet::{Filesystem, Fleet, Held, Relays, Scene, Visible};
 pub use forger::{CHANNELS, Eavesdropper, Flood, Forger, Forgery};
 pub use plane::Plane;
 pub use visitors::{Visitors, Visits};

@@ -60,6 +60,17 @@ impl Plane {
         Path::new("/proc").join(self.process.id().to_string()).join("root").join(path.strip_prefix("/").unwrap())
     }
 
+    /// Runs a program among the mounts of this process.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run_beside(&self, program: &str, arguments: &[&str]) -> std::process::Output {
+        let pid = self.process.id().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &pid, program]).args(arguments).env("PATH", crate::fleet::PATH);
+        command.output().unwrap()
+    }
+
     /// What it holds of memory, in KiB: its own and what it maps of files.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();

@@ -1,5 +1,6 @@
 //! How the processes of a fleet are started, replaced and restarted.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,28 @@ use tern_testkit::server::Process;
 
 use super::Fleet;
 use crate::plane::{Plane, command};
+
+/// Where programs are that make, mount and break disks.
+pub(crate) const PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
+
+/// What a disk is formatted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filesystem {
+    Btrfs,
+    Ext4,
+    Xfs,
+}
+
+impl Filesystem {
+    /// The program that makes it, its options, and the smallest size in megabytes.
+    fn make(self) -> (&'static str, &'static [&'static str], u64) {
+        match self {
+            Filesystem::Btrfs => ("mkfs.btrfs", &["--quiet", "--mixed"], 128),
+            Filesystem::Ext4 => ("mkfs.ext4", &["-q"], 64),
+            Filesystem::Xfs => ("mkfs.xfs", &["-q"], 320),
+        }
+    }
+}
 
 impl Fleet {
     /// Starts the `n`th redirector, with a data directory that it finds again at its next start.
@@ -99,6 +122,33 @@ impl Fleet {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(program);
         command.current_dir(self.directory.path()).env_clear().envs(settings);
+        Plane::start(command.stdin(Stdio::null()), 2)
+    }
+
+    /// Starts the `n`th redirector with its data on a new disk of a megabytes' size, which it alone has mounted.
+    ///
+    /// # Panics
+    /// Where this process may not mount: it must be root, with loop devices.
+    pub fn start_redirector_on_disk(&self, n: usize, filesystem: Filesystem, settings: &[(&str, &str)]) -> Plane {
+        let data = self.redirector_directory(n).join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        let image = self.redirector_directory(n).join("disk.image");
+        let (mkfs, options, megabytes) = filesystem.make();
+        File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
+        let made = Command::new(mkfs).args(options).arg(&image).env("PATH", PATH).output();
+        let made = made.unwrap_or_else(|error| panic!("{mkfs}: {error}; install it with: make chaos"));
+        assert!(made.status.success(), "{mkfs}: {}", String::from_utf8_lossy(&made.stderr));
+        let mut all = self.redirector_settings(n);
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        all.push(("PATH".to_owned(), PATH.to_owned()));
+        let script = format!(
+            "mount -o loop {} {} || {{ echo 'to mount a disk takes root and loop devices' >&2; exit 1; }}; exec \"$0\"",
+            image.display(),
+            data.display()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]).arg(crate::plane::binary("tern-redirector"));
+        command.current_dir(self.directory.path()).env_clear().envs(all);
         Plane::start(command.stdin(Stdio::null()), 2)
     }
 
