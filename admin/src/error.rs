@@ -36,6 +36,10 @@ pub(crate) enum Error {
 
 pub(crate) const DATABASE_IS_UNAVAILABLE: &str = "Database is unavailable";
 
+/// What a client can do about a page that takes too long to find.
+pub(crate) const LIST_TOOK_TOO_LONG: &str =
+    "This page takes too long to find; ask for an earlier page, or by another filter";
+
 pub(crate) fn bad_request(message: impl ToString) -> Error {
     Error::BadRequest(message.to_string())
 }
@@ -115,6 +119,7 @@ impl From<StoreError> for Error {
             | StoreError::UserOwnsUrls { .. } => Error::Conflict(error.to_string()),
             StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => Error::NotFound(error.to_string()),
             StoreError::Unavailable(cause) => Error::Unavailable(DATABASE_IS_UNAVAILABLE, cause),
+            StoreError::TookTooLong(cause) => Error::Unavailable(LIST_TOOK_TOO_LONG, cause),
             StoreError::Unfit(cause) | StoreError::Internal(cause) => Error::Internal(cause),
         }
     }

@@ -115,7 +115,6 @@ fn change(random: &mut Random) -> String {
 }
 
 /// A way to follow the table.
-#[expect(clippy::large_enum_variant, reason = "there are three of them")]
 enum Follower {
     Ours { store: PostgresStore, replica: Replica },
     ById { client: Client, last: i64, links: Links },

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, FORWARDED, HOST};
 use axum::http::request::Parts;
@@ -24,7 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::tokens::Access;
 use self::tokens::Bearer;
 use crate::body::leave_unread;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unavailable};
 
 /// `ADMIN_AUTH`: when a token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +103,9 @@ async fn admit(guard: &Guard, request: &Parts) -> Result<Option<OwnedSemaphorePe
     let now = Instant::now();
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let client = client(access, peer, &request.headers);
+    if access.is_disbelieved() {
+        return Err(unavailable("Tokens cannot be checked", anyhow!("the list of tokens is too old")));
+    }
     let (role, in_flight) = if access.is_open_to(&request.headers) {
         access.requests.spend(prefix(client), now).map_err(Error::TooManyRequests)?;
         (Role::Admin, None)

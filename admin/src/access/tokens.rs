@@ -1,13 +1,14 @@
 //! The tokens of the store, as they were a moment ago: a request waits for no database to be let in.
 //!
-//! The list is read again every two seconds, and when somebody sends a token that is not on it. While the database is
-//! away the last one counts: nobody is locked out, and nobody comes in who could not before.
+//! The list is read again every second, and when somebody sends a token that is not on it. While the database is away
+//! the last one counts: nobody is locked out, and nobody comes in who could not before. A list that cannot be read for
+//! some seconds while the database answers other calls does not count: a token on it may have been revoked.
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use axum::http::HeaderMap;
@@ -19,21 +20,31 @@ use tern_common::store::Store;
 use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
 use tern_common::{Id, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{AuthMode, is_from_here};
 use crate::config::{AccessConfig, AdminConfig};
 use crate::error::Result;
 use crate::shared_look::SharedLook;
 
-/// How long a token that was revoked may still be good, and a new one at most unknown.
-const REFRESH: Duration = Duration::from_secs(2);
+/// Time between two readings of the list. With the reading itself, a revoked token is refused within two seconds.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Age of a list that is still believed while the database answers other calls.
+const BELIEVED: Duration = Duration::from_secs(6);
+
+/// Readings that fail while the database answers other calls, one after the other, before the list is not believed. The
+/// first one may have begun while the database was away.
+const FAILURES: u32 = 2;
+
+/// Time between two notes of when tokens were used.
+const NOTE_USES: Duration = Duration::from_secs(2);
 
 /// How much later a token has to be used for that to be written down again, in seconds.
 const USES_APART: i64 = 60;
 
-/// How many refreshes pass between two warnings of an API that is open to everybody: a minute.
-const WARN_EVERY: u32 = 30;
+/// Readings of the list between two warnings of an API that is open to everybody: a minute.
+const WARN_EVERY: u32 = 60;
 
 /// Of attempts without a right token, for each client: somebody who mistyped needs few, and a log should not drown.
 const FAILURES_AT_ONCE: u32 = 30;
@@ -50,6 +61,10 @@ pub struct Access {
     /// Read by every request, replaced by whoever has `reading`.
     bearers: RwLock<Arc<[Arc<Bearer>]>>,
     reading: SharedLook,
+    /// When the reading that brought the list began.
+    read_at: Mutex<Instant>,
+    /// Whether the list is too old to be believed.
+    is_disbelieved: AtomicBool,
     pub(super) proxies: Proxies,
     /// Of each token, or of each client where none is asked for.
     pub(super) requests: Budget,
@@ -111,6 +126,8 @@ impl Access {
             token_concurrency,
             bearers: RwLock::new(Arc::new([])),
             reading: SharedLook::default(),
+            read_at: Mutex::new(Instant::now()),
+            is_disbelieved: AtomicBool::new(false),
             proxies: config.access.trusted_proxies.clone(),
             requests: Budget::new(requests_per_second, requests_per_second),
             failures: Budget::new(FAILURES_AT_ONCE, FAILURES_PER_SECOND),
@@ -139,6 +156,7 @@ impl Access {
         }
         access.tell_if_off();
         tokio::spawn(follow(Arc::downgrade(&access)));
+        tokio::spawn(note_uses(Arc::downgrade(&access)));
         Ok(access)
     }
 
@@ -172,6 +190,15 @@ impl Access {
         self.mode == AuthMode::Off || self.mode == AuthMode::Auto && self.is_local && self.bearers().is_empty()
     }
 
+    /// Whether no request may be admitted by the list of tokens, because it is too old.
+    pub(super) fn is_disbelieved(&self) -> bool {
+        self.mode != AuthMode::Off && self.is_disbelieved.load(Ordering::Acquire)
+    }
+
+    fn is_old(&self) -> bool {
+        self.read_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > BELIEVED
+    }
+
     /// Whose token it is, if it was made a moment ago.
     ///
     /// # Errors
@@ -197,7 +224,10 @@ impl Access {
     /// Reads the list, or finds that somebody else did since this was called.
     async fn read(&self) -> tern_common::store::Result<()> {
         let read = async || {
+            let began = Instant::now();
             self.keep(self.store.list_tokens().await?);
+            *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = began;
+            self.is_disbelieved.store(false, Ordering::Release);
             Ok(())
         };
         self.reading.look(read).await
@@ -244,19 +274,47 @@ impl Access {
 
 async fn follow(access: Weak<Access>) {
     let mut is_read = true;
+    let mut failures = 0;
+    let mut ticks = interval(REFRESH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for n in 1u32.. {
-        sleep(REFRESH).await;
+        ticks.tick().await;
         let Some(access) = access.upgrade() else { return };
         if n % WARN_EVERY == 0 {
             access.tell_if_off();
         }
-        let noted = access.note_uses().await;
-        let done = access.read().await.and(noted);
-        match &done {
-            Err(error) if is_read => tracing::warn!(%error, "the tokens could not be read; those known so far count"),
+        let began = Instant::now();
+        let read = access.read().await;
+        match &read {
+            Err(error) if is_read => {
+                tracing::warn!(%error, "the tokens could not be read; the last list counts; reading again");
+            }
             Ok(()) if !is_read => tracing::info!("the tokens are read again"),
             _ => {}
         }
-        is_read = done.is_ok();
+        is_read = read.is_ok();
+        let answers_others = access.store.last_answer().is_some_and(|answered| answered >= began);
+        failures = if read.is_err() && answers_others { failures + 1 } else { 0 };
+        if failures >= FAILURES && access.is_old() && !access.is_disbelieved.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                "the tokens cannot be read while the database answers other calls; requests with a token are answered \
+                 503; reading again"
+            );
+        }
+    }
+}
+
+async fn note_uses(access: Weak<Access>) {
+    let mut is_noted = true;
+    loop {
+        sleep(NOTE_USES).await;
+        let Some(access) = access.upgrade() else { return };
+        let noted = access.note_uses().await;
+        if let Err(error) = &noted
+            && is_noted
+        {
+            tracing::warn!(%error, "the uses of tokens could not be noted; trying again");
+        }
+        is_noted = noted.is_ok();
     }
 }

@@ -4,7 +4,7 @@
 //! Every implementation passes the one suite in `common/tests/conformance`.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -51,6 +51,9 @@ pub enum StoreError {
     /// The database cannot be reached, is overloaded, or its files are damaged: a later try may succeed.
     #[error("the database is unavailable: {0:#}")]
     Unavailable(anyhow::Error),
+    /// A list took longer than a request may: an earlier page, or other filters, may not.
+    #[error("the database took too long: {0:#}")]
+    TookTooLong(anyhow::Error),
     /// The database refuses a value for what it is, and always will.
     #[error("the database refuses a value: {0:#}")]
     Unfit(anyhow::Error),
@@ -263,6 +266,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Loads the rows of one file in one transaction: all of them or none.
     async fn load(&self, load: Load) -> Result<Loaded, LoadError>;
+
+    /// When the database last answered a call, if only with a refusal; `None` before the first answer.
+    fn last_answer(&self) -> Option<Instant>;
 
     /// How full its pools of connections are, now.
     fn pools(&self) -> Vec<PoolStatus>;

@@ -61,6 +61,10 @@ macro_rules! watch {
                 self.store.$function($($value),*).await
             })*
 
+            fn last_answer(&self) -> Option<Instant> {
+                self.store.last_answer()
+            }
+
             fn pools(&self) -> Vec<PoolStatus> {
                 self.store.pools()
             }

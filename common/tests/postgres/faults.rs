@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::store::{PostgresConfig, PostgresStore, Store, StoreError};
 use tern_common::{ClickBatch, JournalId, JournalPosition};
 use tern_testkit::postgres::{Options, Postgres};
 
@@ -62,10 +62,17 @@ async fn an_exhausted_pool_is_unavailable_in_time_and_heals() {
     other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let page = tern_common::store::Page { number: 1, size: 1 };
     tokio::join!(
-        check_unavailable(store.list_users(page)),
+        async {
+            let refused = store.list_users(page).await;
+            assert!(matches!(refused, Err(StoreError::TookTooLong(_))), "{refused:?}");
+        },
         check_unavailable(store.insert_user(new_user("ada"))),
         check_unavailable(store.list_users(page)),
-        check_unavailable(store.ping()),
+        check_unavailable(store.insert_user(new_user("bob"))),
+        // What must not wait for requests has connections of its own.
+        async { store.ping().await.unwrap() },
+        async { drop(store.list_tokens().await.unwrap()) },
+        async { drop(store.snapshot().await.unwrap()) },
     );
     other.batch_execute("COMMIT").await.unwrap();
     user(&store, "ada").await;

@@ -22,6 +22,7 @@ mod clicks;
 mod cut_off;
 mod faults;
 mod feed;
+mod hang_ups;
 mod opening;
 mod roles;
 mod totals;

@@ -13,6 +13,7 @@ mod vectors;
 
 mod bad_start;
 mod clicks;
+mod crowded;
 mod cut_short;
 mod first_light;
 mod follow;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
 use futures_util::StreamExt;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
-use super::connections::{Connections, Lease};
+use super::connections::Connections;
+use super::pool::Lease;
 use super::position::{Epoch, Position, Snapshot as Seen};
 use super::{error, query};
 use crate::link::LinkRow;
@@ -64,26 +65,6 @@ const CHANGES: &str = "
         SELECT id, user_id, original_url, is_active FROM urls WHERE urls.short_code = changed.short_code LIMIT 1
     ) AS url ON true";
 
-/// Follows the feed over one connection of its own.
-#[derive(Debug)]
-pub(super) struct Feed {
-    connections: Connections,
-    /// Taken out while it is used, so that a delta that fails or is given up leaves none behind.
-    live: Mutex<Option<Live>>,
-}
-
-struct Live {
-    /// Tells positions taken under this connection from all others.
-    life: u64,
-    client: ClientWrapper,
-}
-
-impl std::fmt::Debug for Live {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").field("life", &self.life).finish_non_exhaustive()
-    }
-}
-
 /// Where the feed stood when a transaction began.
 struct Head {
     epoch: Epoch,
@@ -92,75 +73,38 @@ struct Head {
     checkpoint: u64,
 }
 
-impl Feed {
-    pub(super) fn new(connections: Connections) -> Feed {
-        Feed { connections, live: Mutex::new(None) }
-    }
-
-    pub(super) async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        let cursor::Position::Postgres(since) = &since.0 else { return Ok(Delta::TooOld) };
-        self.connections
-            .in_time(async {
-                let mut slot = self.live.lock().await;
-                let live = self.connected(slot.take()).await?;
-                let delta = delta(&live, since).await?;
-                *slot = Some(live);
-                Ok(delta)
-            })
-            .await
-    }
-
-    pub(super) async fn snapshot(&self) -> Result<Snapshot> {
-        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.connections.take_longer());
-        let (cursor, lease) = self
-            .connections
-            .in_time(async {
-                // Known before the snapshot is taken: if the server crashes in between, this life is over.
-                let mut slot = self.live.lock().await;
-                let live = self.connected(slot.take()).await?;
-                let life = live.life;
-                *slot = Some(live);
-                drop(slot);
-                let mut lease = self.connections.lease().await?;
-                let db = lease.client()?;
-                db.batch_execute(&begin).await?;
-                let head = head(&query::rows(db, HEAD, &[]).await?)?;
-                Ok((position(head, life), lease))
-            })
-            .await?;
-        let (sender, rows) = mpsc::channel(4);
-        tokio::spawn(async move {
-            if let Err(error) = read_all(lease, &sender).await {
-                // The receiver may have lost interest, which is its right.
-                let _ = sender.send(Err(error)).await;
-            }
-        });
-        Ok(Snapshot { cursor, rows })
-    }
-
-    async fn connected(&self, live: Option<Live>) -> Result<Live> {
-        if let Some(live) = live.filter(|live| !live.client.is_closed()) {
-            return Ok(live);
-        }
-        let client = self.connections.connect().await?;
-        // The plan must not change with what the planner believes of a log that grows and shrinks all the time.
-        client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await?;
-        let life = getrandom::u64().map_err(|error| StoreError::Internal(anyhow!("no randomness: {error}")))?;
-        Ok(Live { life, client })
-    }
+pub(super) async fn delta(connections: &Connections, since: &Cursor) -> Result<Delta> {
+    let cursor::Position::Postgres(since) = &since.0 else { return Ok(Delta::TooOld) };
+    connections.feed(async |db, life| delta_within(db, life, since).await).await
 }
 
-async fn delta(live: &Live, since: &Position) -> Result<Delta> {
+pub(super) async fn snapshot(connections: &Connections) -> Result<Snapshot> {
+    // Known before the snapshot is taken: if the server crashes in between, this life is over.
+    let life = connections.feed(async |_, life| Ok(life)).await?;
+    let (head, lease) = connections.begin_snapshot(async |db| head(&query::rows(db, HEAD, &[]).await?)).await?;
+    let cursor = position(head, life);
+    let (sender, rows) = mpsc::channel(4);
+    tokio::spawn(async move {
+        if let Err(error) = read_all(lease, &sender).await {
+            // The receiver may have lost interest, which is its right.
+            let _ = sender.send(Err(error)).await;
+        }
+    });
+    Ok(Snapshot { cursor, rows })
+}
+
+/// Reads a delta. Positions that were taken on the connection `life` are told from all others.
+async fn delta_within(db: &ClientWrapper, life: u64, since: &Position) -> Result<Delta> {
     let mut seen = since.seen.clone();
-    if since.life != live.life {
-        let head = head(&query::rows(&live.client, HEAD, &[]).await?)?;
+    if since.life != life {
+        let head = head(&query::rows(db, HEAD, &[]).await?)?;
         if since.seen.xmin < head.floor {
             return Ok(Delta::TooOld);
         }
         // A server that crashed forgets which ids it gave to transactions that left no trace, and gives them again.
         seen = Seen::below(head.floor.max(since.seen.xmin.saturating_sub(REWIND)).max(1));
     }
-    let (head, changes) = read(&live.client, &seen, &since.seen).await?;
+    let (head, changes) = read(db, &seen, &since.seen).await?;
     // A position from the future belongs to a copy of this database that went on elsewhere.
     if since.epoch != head.epoch || seen.xmin < head.floor || seen.xmax > head.seen.xmax {
         return Ok(Delta::TooOld);
@@ -169,7 +113,7 @@ async fn delta(live: &Live, since: &Position) -> Result<Delta> {
         return Ok(Delta::TooOld);
     }
     let changes = changes.iter().map(aged_change).collect::<Result<_, Error>>()?;
-    Ok(Delta::Changes { changes, cursor: position(head, live.life), more: false })
+    Ok(Delta::Changes { changes, cursor: position(head, life), more: false })
 }
 
 /// Reads where the feed stands, and what came since `seen`, in one transaction and one round trip.

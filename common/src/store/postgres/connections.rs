@@ -1,113 +1,140 @@
 //! Handing out connections, and answering in time whatever the server does.
+//!
+//! Each kind of work has connections of its own, so that none waits behind another kind.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError, Runtime};
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::error::{Severity, SqlState};
 
+use super::connector::Connector;
 use super::open::{OpenError, PostgresConfig};
+use super::pool::{Lease, Pool};
 use crate::store::{PoolStatus, Result, StoreError};
 
-/// How long nobody tries to connect after one who could not: a server that comes back meets one try a second of each
-/// process, and not all that wait for it.
-const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// Connections for what must never wait long: tokens, readiness, places of journals.
+const CONTROL: usize = 2;
 
-/// The pool, and how long to wait for it. Clones share it.
+/// Connections for what may take long: clicks, snapshots, upkeep, the forgetting of old rows, a load.
+const BACKGROUND: usize = 4;
+
+/// The plan of a delta must not change with what the planner believes of a log that grows and shrinks all the time.
+const FEED_SETUP: &str = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
+
+/// The pools of a store, and how long to wait for what. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
-    pool: Pool,
-    /// Makes the connections that are not of the pool, and keeps none.
-    beside: Pool,
+    connector: Arc<Connector>,
+    /// Rows by their ids, and all that is written for a request.
+    requests: Pool,
+    /// Pages of lists, and counts of clicks.
+    lists: Pool,
+    control: Pool,
+    /// One connection: deltas follow each other.
+    feed: Pool,
+    background: Pool,
     request_timeout: Duration,
     shipping_timeout: Duration,
     long_statement_timeout: Duration,
-    /// When connecting last failed: written by whoever failed, read by whoever would try next.
-    failed_at: Arc<Mutex<Option<Instant>>>,
-}
-
-/// A connection of the pool, thrown away unless whoever had it says that it is done with it:
-/// when a request is given up half-way, what its connection would answer next belongs to nobody.
-pub(super) struct Lease(Option<Object>);
-
-impl Lease {
-    pub(super) fn client(&mut self) -> Result<&mut ClientWrapper> {
-        self.0.as_deref_mut().ok_or_else(|| StoreError::Internal(anyhow!("the connection was given back")))
-    }
-
-    /// Commits the transaction that was begun on it, and gives the connection back.
-    pub(super) async fn commit(mut self) -> Result<()> {
-        self.client()?.batch_execute("COMMIT").await?;
-        self.done();
-        Ok(())
-    }
-
-    /// Gives the connection back to the pool.
-    pub(super) fn done(mut self) {
-        self.0.take();
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // The connection closes, and the pool has room for another.
-        self.0.take().map(Object::take);
-    }
 }
 
 impl Connections {
     pub(super) fn new(config: &PostgresConfig) -> Result<Connections, OpenError> {
-        let pool = |size| -> Result<Pool, OpenError> {
-            Pool::builder(config.manager()?)
-                .max_size(size)
-                .runtime(Runtime::Tokio1)
-                .wait_timeout(Some(config.pool_wait))
-                .create_timeout(Some(config.connect_timeout))
-                .build()
-                .map_err(|error| OpenError::Unavailable(error.into()))
-        };
+        let connector = Arc::new(config.connector()?);
+        let pool = |name, max, setup| Pool::new(name, max, config.pool_wait, setup, &connector);
+        let lists = (config.pool_size / 2).max(1);
         Ok(Connections {
-            pool: pool(config.pool_size)?,
-            beside: pool(1)?,
+            requests: pool("requests", config.pool_size.saturating_sub(lists).max(1), ""),
+            lists: pool("lists", lists, ""),
+            control: pool("control", CONTROL, ""),
+            feed: pool("feed", 1, FEED_SETUP),
+            background: pool("background", BACKGROUND, ""),
+            connector,
             request_timeout: config.request_timeout,
             shipping_timeout: config.shipping_timeout,
             long_statement_timeout: config.long_statement_timeout,
-            failed_at: Arc::default(),
         })
     }
 
-    pub(super) fn status(&self) -> PoolStatus {
-        let status = self.pool.status();
-        PoolStatus {
-            pool: "connections",
-            size: status.size,
-            available: status.available,
-            waiting: status.waiting,
-            max: status.max_size,
-        }
+    fn pools(&self) -> [&Pool; 5] {
+        [&self.requests, &self.lists, &self.control, &self.feed, &self.background]
     }
 
-    /// Does `work` on a connection, and answers in time.
+    pub(super) fn status(&self) -> Vec<PoolStatus> {
+        self.pools().map(Pool::status).into()
+    }
+
+    /// When the server last answered a request, on any connection.
+    pub(super) fn last_answer(&self) -> Option<Instant> {
+        self.connector.last_answer()
+    }
+
+    /// Does `work` for a request, and answers in time.
     pub(super) async fn request<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
-        self.in_time(async {
-            let mut lease = self.lease().await?;
-            let done = work(lease.client()?).await;
-            // Whatever the database refused, the connection is good for the next; not so if it is at fault itself.
-            if !matches!(done, Err(StoreError::Unavailable(_))) {
-                lease.done();
+        self.work_on(&self.requests, work).await
+    }
+
+    /// Finds a page of a list. A page that takes too long is told from a database that is away.
+    pub(super) async fn list<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
+        self.work_on(&self.lists, work).await.map_err(|error| match error {
+            StoreError::Unavailable(cause) if sql_state(&cause) == Some(&SqlState::QUERY_CANCELED) => {
+                StoreError::TookTooLong(cause)
             }
-            done
+            other => other,
+        })
+    }
+
+    /// Does `work` that must not wait behind requests.
+    pub(super) async fn control<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
+        self.work_on(&self.control, work).await
+    }
+
+    /// Does short `work` that no request waits for.
+    pub(super) async fn background<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
+        self.work_on(&self.background, work).await
+    }
+
+    /// Does `work` on the connection of the feed, and tells it which connection that is.
+    pub(super) async fn feed<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper, u64) -> Result<T>) -> Result<T> {
+        let lease = async || self.feed.lease().await;
+        self.in_time(&self.feed, async {
+            let lease = lease().await?;
+            let id = lease.id().ok_or_else(|| StoreError::Internal(anyhow!("the connection was given back")))?;
+            self.finish(lease, async |db| work(db, id).await).await
         })
         .await
     }
 
-    /// Gives up on `work` after the time that a request has.
-    pub(super) async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn work_on<T>(&self, pool: &Pool, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
+        self.in_time(pool, async { self.finish(pool.lease().await?, work).await }).await
+    }
+
+    /// Does `work`, and gives the connection back if it is good for the next request.
+    async fn finish<T>(&self, mut lease: Lease, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
+        let done = work(lease.client()?).await;
+        if has_answered(&done) {
+            self.connector.note_answer();
+        }
+        if is_usable_after(&done) {
+            lease.done();
+        } else {
+            lease.close();
+        }
+        done
+    }
+
+    /// Gives up on `work` after the time that a request has. The connection that it had is rescued by its pool.
+    async fn in_time<T>(&self, pool: &Pool, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let began = Instant::now();
         match tokio::time::timeout(self.request_timeout, work).await {
             Ok(done) => done,
             Err(_) => {
-                // What is silent on one connection is so on all: the next request begins with a new one.
-                self.pool.retain(|_, _| false);
+                // A server that answered nobody meanwhile is silent on idle connections, too: those are made anew.
+                if self.last_answer().is_none_or(|answered| answered < began) {
+                    pool.close_idle();
+                }
                 Err(StoreError::Unavailable(anyhow!("no answer within {:?}", self.request_timeout)))
             }
         }
@@ -123,7 +150,7 @@ impl Connections {
 
     /// Does `work` in a transaction of its own, and gives up on it after the time that a batch of clicks has.
     pub(super) async fn ship<T>(&self, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<T> {
-        let mut lease = self.begin(self.shipping_timeout).await?;
+        let mut lease = self.begin(&format!("BEGIN; {}", take_at_most(self.shipping_timeout))).await?;
         let shipping = async {
             let shipped = work(lease.client()?).await?;
             lease.commit().await?;
@@ -132,82 +159,62 @@ impl Connections {
         within(self.shipping_timeout, shipping).await
     }
 
-    /// Takes a connection from the pool.
-    pub(super) async fn lease(&self) -> Result<Lease> {
-        let is_empty = self.pool.status().size == 0;
-        if is_empty {
-            self.check_pause()?;
-        }
-        match self.pool.get().await {
-            Ok(object) => {
-                if is_empty {
-                    self.note_success();
-                }
-                Ok(Lease(Some(object)))
-            }
-            Err(error) => {
-                if !matches!(error, PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) {
-                    self.note_failure();
-                }
-                Err(StoreError::Unavailable(error.into()))
-            }
-        }
-    }
-
     /// Takes a connection and begins a transaction whose statements may take long, in the time that a request has.
-    /// Unless it is committed, it ends with the connection.
+    /// Unless it is committed, it is rolled back.
     pub(super) async fn begin_long(&self) -> Result<Lease> {
-        self.begin(self.long_statement_timeout).await
+        self.begin(&format!("BEGIN; {}", self.take_longer())).await
     }
 
-    async fn begin(&self, statement_timeout: Duration) -> Result<Lease> {
-        self.in_time(async {
-            let mut lease = self.lease().await?;
-            lease.client()?.batch_execute(&format!("BEGIN; {}", take_at_most(statement_timeout))).await?;
-            Ok(lease)
+    /// Begins a transaction that sees one moment, and whose statements may take long; `look` is the first to see it.
+    pub(super) async fn begin_snapshot<T>(
+        &self,
+        look: impl AsyncFnOnce(&ClientWrapper) -> Result<T>,
+    ) -> Result<(T, Lease)> {
+        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.take_longer());
+        self.in_time(&self.background, async {
+            let mut lease = self.background.lease().await?;
+            lease.begin(&begin).await?;
+            let seen = look(lease.client()?).await?;
+            Ok((seen, lease))
         })
         .await
     }
 
-    /// The statement that lets those after it in a transaction take long.
-    pub(super) fn take_longer(&self) -> String {
+    fn take_longer(&self) -> String {
         take_at_most(self.long_statement_timeout)
     }
 
-    /// Makes a connection beside the pool.
-    pub(super) async fn connect(&self) -> Result<ClientWrapper> {
-        self.check_pause()?;
-        let connected = self.beside.get().await.map_err(|error| {
-            self.note_failure();
-            StoreError::Unavailable(error.into())
-        })?;
-        self.note_success();
-        Ok(Object::take(connected))
+    async fn begin(&self, statements: &str) -> Result<Lease> {
+        self.in_time(&self.background, async {
+            let mut lease = self.background.lease().await?;
+            lease.begin(statements).await?;
+            self.connector.note_answer();
+            Ok(lease)
+        })
+        .await
     }
+}
 
-    /// A server that is away is asked now and then, and not by every request.
-    fn check_pause(&self) -> Result<()> {
-        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        match *failed_at {
-            Some(at) if at.elapsed() < CONNECT_PAUSE => {
-                Err(StoreError::Unavailable(anyhow!("connecting failed {:?} ago", at.elapsed())))
-            }
-            Some(_) => {
-                // One tries for all, and nobody else before it is known what came of it.
-                *failed_at = Some(Instant::now());
-                Ok(())
-            }
-            None => Ok(()),
-        }
+/// Whether the server answered, if only with a refusal.
+fn has_answered<T>(done: &Result<T>) -> bool {
+    match done {
+        Err(StoreError::Unavailable(cause)) => sql_state(cause).is_some(),
+        _ => true,
     }
+}
 
-    fn note_success(&self) {
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
+/// Whether the connection is good for the next request: the server refused a statement at most, and not the session.
+fn is_usable_after<T>(done: &Result<T>) -> bool {
+    let Err(StoreError::Unavailable(cause)) = done else { return true };
+    let refused = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error);
+    refused.is_some_and(|refused| {
+        // A migration changed a table under a cached statement, which is made anew with the connection.
+        refused.parsed_severity() == Some(Severity::Error) && *refused.code() != SqlState::FEATURE_NOT_SUPPORTED
+    })
+}
 
-    fn note_failure(&self) {
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
+fn sql_state(cause: &anyhow::Error) -> Option<&SqlState> {
+    cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code)
 }
 
 fn take_at_most(statement_timeout: Duration) -> String {

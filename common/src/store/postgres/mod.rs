@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -12,11 +12,13 @@ mod changes;
 mod clicks;
 mod columns;
 mod connections;
+mod connector;
 mod error;
 mod events;
 mod listing;
 mod loading;
 mod open;
+mod pool;
 pub(super) mod position;
 mod products;
 mod pruning;
@@ -51,7 +53,6 @@ const MANY_DELTAS: u64 = 100;
 #[derive(Debug)]
 pub struct PostgresStore {
     connections: Connections,
-    feed: changes::Feed,
     referrers: ReferrerBudget,
     /// Whether a task of ours folds deltas into totals: set by whoever starts it, cleared by itself.
     folding: Arc<AtomicBool>,
@@ -64,12 +65,7 @@ impl PostgresStore {
     /// [`OpenError::Url`] and [`OpenError::Certificates`].
     pub fn new(config: &PostgresConfig) -> Result<PostgresStore, OpenError> {
         let connections = Connections::new(config)?;
-        Ok(PostgresStore {
-            feed: changes::Feed::new(connections.clone()),
-            connections,
-            referrers: ReferrerBudget::default(),
-            folding: Arc::default(),
-        })
+        Ok(PostgresStore { connections, referrers: ReferrerBudget::default(), folding: Arc::default() })
     }
 
     /// Makes a store over a database that is there, with the schema of this build.
@@ -112,7 +108,7 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn ping(&self) -> Result<()> {
         self.connections
-            .request(async |db| Ok(query::execute(db, "SELECT FROM replica_meta", &[]).await.map(|_| ())?))
+            .control(async |db| Ok(query::execute(db, "SELECT FROM replica_meta", &[]).await.map(|_| ())?))
             .await
     }
 
@@ -125,7 +121,7 @@ impl Store for PostgresStore {
     }
 
     async fn list_users(&self, page: Page) -> Result<Listing<User>> {
-        Ok(self.listed(self.connections.request(async |db| users::list(db, page).await).await?))
+        Ok(self.listed(self.connections.list(async |db| users::list(db, page).await).await?))
     }
 
     async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>> {
@@ -152,7 +148,7 @@ impl Store for PostgresStore {
     }
 
     async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
-        Ok(self.listed(self.connections.request(async |db| urls::list(db, filter, page).await).await?))
+        Ok(self.listed(self.connections.list(async |db| urls::list(db, filter, page).await).await?))
     }
 
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>> {
@@ -173,15 +169,15 @@ impl Store for PostgresStore {
     }
 
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
-        Ok(self.listed(self.connections.request(async |db| events::list(db, filter, page).await).await?))
+        Ok(self.listed(self.connections.list(async |db| events::list(db, filter, page).await).await?))
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {
-        self.connections.request(async |db| products::list(db).await).await
+        self.connections.list(async |db| products::list(db).await).await
     }
 
     async fn insert_token(&self, token: NewToken) -> Result<Token> {
-        self.connections.request(async |db| tokens::insert(db, &token).await).await
+        self.connections.control(async |db| tokens::insert(db, &token).await).await
     }
 
     async fn insert_first_token(&self, token: NewToken) -> Result<bool> {
@@ -189,15 +185,15 @@ impl Store for PostgresStore {
     }
 
     async fn list_tokens(&self) -> Result<Vec<Token>> {
-        self.connections.request(async |db| tokens::list(db).await).await
+        self.connections.control(async |db| tokens::list(db).await).await
     }
 
     async fn revoke_token(&self, name: &TokenName) -> Result<bool> {
-        self.connections.request(async |db| tokens::revoke(db, name).await).await
+        self.connections.control(async |db| tokens::revoke(db, name).await).await
     }
 
     async fn note_token_uses(&self, uses: Vec<(Id, Timestamp)>) -> Result<()> {
-        self.connections.request(async |db| tokens::note_uses(db, &uses).await).await
+        self.connections.control(async |db| tokens::note_uses(db, &uses).await).await
     }
 
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
@@ -205,15 +201,15 @@ impl Store for PostgresStore {
     }
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
-        self.connections.request(async |db| clicks::find_journals(db, ids).await).await
+        self.connections.control(async |db| clicks::find_journals(db, ids).await).await
     }
 
     async fn forget_journals(&self, keep: Duration) -> Result<u64> {
-        self.connections.request(async |db| clicks::forget_journals(db, keep).await).await
+        self.connections.background(async |db| clicks::forget_journals(db, keep).await).await
     }
 
     async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
-        self.connections.request(async |db| stats::find(db, url, range).await).await
+        self.connections.list(async |db| stats::find(db, url, range).await).await
     }
 
     async fn forget_events(&self, keep: Duration) -> Result<u64> {
@@ -227,11 +223,11 @@ impl Store for PostgresStore {
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {
-        self.feed.snapshot().await
+        changes::snapshot(&self.connections).await
     }
 
     async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        self.feed.delta(since).await
+        changes::delta(&self.connections, since).await
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {
@@ -243,7 +239,11 @@ impl Store for PostgresStore {
         loading::load(&self.connections, load).await
     }
 
+    fn last_answer(&self) -> Option<Instant> {
+        self.connections.last_answer()
+    }
+
     fn pools(&self) -> Vec<PoolStatus> {
-        vec![self.connections.status()]
+        self.connections.status()
     }
 }

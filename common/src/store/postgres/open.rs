@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connector::Connector;
 use crate::store::StoreError;
 
 mod embedded {
@@ -33,10 +33,11 @@ pub struct PostgresConfig {
     pub url: String,
     /// Trusts these certificates (a PEM file) in place of the system's.
     pub root_certificates: Option<PathBuf>,
+    /// Connections for requests and for lists, half each. Up to seven more serve what must not wait for those.
     pub pool_size: usize,
-    /// How long to wait for a connection of the pool that is free.
+    /// How long to wait for a connection that is free.
     pub pool_wait: Duration,
-    /// How long to wait for a new connection.
+    /// How long one of the server's addresses has to accept a connection.
     pub connect_timeout: Duration,
     /// After which the server gives up on a statement.
     pub statement_timeout: Duration,
@@ -98,13 +99,10 @@ impl PostgresConfig {
         Ok(config)
     }
 
-    pub(super) fn manager(&self) -> Result<Manager, OpenError> {
+    pub(super) fn connector(&self) -> Result<Connector, OpenError> {
         let config = self.driver(self.statement_timeout)?;
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        Ok(match self.tls(&config)? {
-            Some(tls) => Manager::from_config(config, tls, recycling),
-            None => Manager::from_config(config, NoTls, recycling),
-        })
+        let tls = self.tls(&config)?;
+        Ok(Connector::new(config, tls))
     }
 
     fn tls(&self, config: &Config) -> Result<Option<MakeRustlsConnect>, OpenError> {

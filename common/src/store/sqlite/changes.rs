@@ -46,7 +46,9 @@ pub(super) async fn snapshot(connection: Object) -> Result<Snapshot> {
     let (sender, rows) = mpsc::channel(4);
     tokio::spawn(async move {
         let rows_sender = sender.clone();
-        let read = super::interact(connection, move |connection| read_all(connection, cursor_sender, &rows_sender));
+        let read = super::connections::interact(connection, move |connection| {
+            read_all(connection, cursor_sender, &rows_sender)
+        });
         if let Err(error) = read.await {
             // The receiver may have lost interest, which is its right.
             let _ = sender.send(Err(error)).await;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::connections::{LOCK_WAIT, existing};
 use super::schema::{self, SchemaError};
 
 /// Marks the file as Tern's: "TERN" in the header's application id.
@@ -50,7 +51,7 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     check_owner(path)?;
     let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
     let mut connection = Connection::open(path).map_err(unusable)?;
-    connection.busy_timeout(super::LOCK_WAIT).map_err(unusable)?;
+    connection.busy_timeout(LOCK_WAIT).map_err(unusable)?;
     // Asked of SQLite: a first start that was killed is taken back only when the file is opened again.
     let mark: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(unusable)?;
     if mark != APPLICATION_ID {
@@ -114,6 +115,6 @@ fn check_owner(path: &Path) -> Result<(), OpenError> {
 /// An immutable file is read without locks and without a file beside it.
 fn is_unmarked_tern(path: &Path) -> bool {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let uri = format!("{}&immutable=1", super::existing(path).replace("mode=rw", "mode=ro"));
+    let uri = format!("{}&immutable=1", existing(path).replace("mode=rw", "mode=ro"));
     Connection::open_with_flags(uri, flags).is_ok_and(|db| schema::is_history_of_tern(&db))
 }

@@ -1,0 +1,144 @@
+//! Making connections, and asking the server to end what runs on one.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use deadpool_postgres::ClientWrapper;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::store::{Result, StoreError};
+
+/// Time for a whole connection: TCP, TLS and the password are up to seven round trips, of 280 ms to the other side of
+/// the world.
+const CONNECT_TIME: Duration = Duration::from_secs(4);
+
+/// Time without a new attempt after a connection that failed: a server that comes back meets one attempt a second from
+/// each process.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Requests to cancel under way at a time. Each is a connection of its own.
+const CANCELS: usize = 2;
+
+/// Time for one request to cancel.
+const CANCEL_TIME: Duration = Duration::from_secs(1);
+
+/// A connection to the server, and which one it is.
+pub(super) struct Connection {
+    pub(super) client: ClientWrapper,
+    /// A random number that tells it from every other connection.
+    pub(super) id: u64,
+}
+
+/// Makes the connections of all pools of a store.
+pub(super) struct Connector {
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+    /// When an attempt last failed, or began after such a failure.
+    failed_at: Mutex<Option<Instant>>,
+    cancels: Semaphore,
+    /// When the server last answered a request, on any connection.
+    answered_at: Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for Connector {
+    /// Leaves out the settings, which hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    pub(super) fn new(config: Config, tls: Option<MakeRustlsConnect>) -> Connector {
+        Connector {
+            config,
+            tls,
+            failed_at: Mutex::default(),
+            cancels: Semaphore::new(CANCELS),
+            answered_at: Mutex::default(),
+        }
+    }
+
+    /// Makes a connection and runs `setup` on it.
+    pub(super) async fn connect(&self, setup: &str) -> Result<Connection> {
+        let connected = timeout(CONNECT_TIME, async {
+            let client = self.client().await?;
+            if !setup.is_empty() {
+                client.batch_execute(setup).await?;
+            }
+            let id = getrandom::u64().map_err(|error| StoreError::Internal(anyhow!("no randomness: {error}")))?;
+            Ok(Connection { client, id })
+        });
+        let connected = match connected.await {
+            Ok(connected) => connected,
+            Err(_) => Err(StoreError::Unavailable(anyhow!("no connection within {CONNECT_TIME:?}"))),
+        };
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = connected.is_err().then(Instant::now);
+        connected
+    }
+
+    async fn client(&self) -> Result<ClientWrapper, Error> {
+        fn wrap<C>(client: Client, connection: C) -> ClientWrapper
+        where
+            C: Future<Output = Result<(), Error>> + Send + 'static,
+        {
+            // The statement that the connection breaks under reports the error.
+            ClientWrapper::new(client, tokio::spawn(async { drop(connection.await) }))
+        }
+        Ok(match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await?;
+                wrap(client, connection)
+            }
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                wrap(client, connection)
+            }
+        })
+    }
+
+    /// Whether an attempt may begin now. After a failure one attempt speaks for all: the others wait for its outcome.
+    pub(super) fn may_connect(&self) -> bool {
+        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match *failed_at {
+            Some(at) if at.elapsed() < CONNECT_PAUSE => false,
+            Some(_) => {
+                *failed_at = Some(Instant::now());
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Waits until a request to cancel may be made. `None` never comes: the semaphore is not closed.
+    pub(super) async fn cancel_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.cancels.acquire().await.ok()
+    }
+
+    /// Asks the server to end the statement that runs on a connection. False if it may not have heard.
+    pub(super) async fn cancel(&self, client: &ClientWrapper, permit: Option<SemaphorePermit<'_>>) -> bool {
+        let token = client.cancel_token();
+        let cancelled = async {
+            match &self.tls {
+                Some(tls) => token.cancel_query(tls.clone()).await,
+                None => token.cancel_query(NoTls).await,
+            }
+        };
+        let is_heard = matches!(timeout(CANCEL_TIME, cancelled).await, Ok(Ok(())));
+        drop(permit);
+        is_heard
+    }
+
+    pub(super) fn note_answer(&self) {
+        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// When the server last answered a request.
+    pub(super) fn last_answer(&self) -> Option<Instant> {
+        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

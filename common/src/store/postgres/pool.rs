@@ -1,0 +1,305 @@
+//! A pool of connections that clients cannot empty.
+//!
+//! Making a connection is a task, and so is the rescue of one whose request was given up half-way: a request that ends
+//! early, however it ends, interrupts neither.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use deadpool_postgres::ClientWrapper;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+
+use super::connector::{Connection, Connector};
+use crate::store::{PoolStatus, Result, StoreError};
+
+/// Connections of one pool that are being made at a time.
+const CONNECTING: usize = 2;
+
+/// Time for a statement whose request was given up, before the server is asked to end it. Most end within it, and a
+/// request to cancel costs the server a process.
+const GRACE: Duration = Duration::from_millis(25);
+
+/// Time for a connection to answer after its statement was cancelled. After that it is closed.
+const RESCUE_TIME: Duration = Duration::from_secs(2);
+
+/// A pool. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Pool(Arc<Shared>);
+
+struct Shared {
+    name: &'static str,
+    max: usize,
+    /// How long a request waits for a connection.
+    wait: Duration,
+    /// What is run on each new connection.
+    setup: &'static str,
+    connector: Arc<Connector>,
+    state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("name", &self.name).field("max", &self.max).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// The connection that was used last is the next one used.
+    idle: Vec<Connection>,
+    /// Connections that exist: idle, in use, or being rescued.
+    open: usize,
+    /// Connections that are being made.
+    connecting: usize,
+    /// Requests that wait, the first one first. There are none while a connection is idle.
+    waiting: VecDeque<oneshot::Sender<Result<Lease>>>,
+}
+
+impl Pool {
+    pub(super) fn new(
+        name: &'static str,
+        max: usize,
+        wait: Duration,
+        setup: &'static str,
+        connector: &Arc<Connector>,
+    ) -> Pool {
+        let connector = Arc::clone(connector);
+        Pool(Arc::new(Shared { name, max, wait, setup, connector, state: Mutex::default() }))
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        let state = self.0.lock();
+        PoolStatus {
+            pool: self.0.name,
+            size: state.open,
+            available: state.idle.len(),
+            waiting: state.waiting.iter().filter(|waiter| !waiter.is_closed()).count(),
+            max: self.0.max,
+        }
+    }
+
+    /// Takes a connection, or waits for the first one that is given back or made.
+    pub(super) async fn lease(&self) -> Result<Lease> {
+        let handed = {
+            let mut state = self.0.lock();
+            while let Some(connection) = state.idle.pop() {
+                if !connection.client.is_closed() {
+                    return Ok(Lease::new(connection, Arc::clone(&self.0)));
+                }
+                state.open -= 1;
+            }
+            let (sender, handed) = oneshot::channel();
+            state.waiting.push_back(sender);
+            self.0.provide(&mut state);
+            handed
+        };
+        match timeout(self.0.wait, handed).await {
+            Ok(Ok(lease)) => lease,
+            _ => Err(StoreError::Unavailable(anyhow!("no connection was free within {:?}", self.0.wait))),
+        }
+    }
+
+    /// Closes the connections that no request uses.
+    pub(super) fn close_idle(&self) {
+        let closed = {
+            let mut state = self.0.lock();
+            state.open -= state.idle.len();
+            std::mem::take(&mut state.idle)
+        };
+        drop(closed);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to make connections for the requests that wait, or refuses them where there is nothing to wait for.
+    fn provide(self: &Arc<Self>, state: &mut State) {
+        state.waiting.retain(|waiter| !waiter.is_closed());
+        while state.connecting < CONNECTING.min(state.waiting.len())
+            && state.open + state.connecting < self.max
+            && self.connector.may_connect()
+        {
+            state.connecting += 1;
+            tokio::spawn(Arc::clone(self).connect());
+        }
+        if state.open + state.connecting == 0 {
+            self.refuse(state, "connecting failed a moment ago");
+        }
+    }
+
+    fn refuse(&self, state: &mut State, reason: &str) {
+        for waiter in state.waiting.drain(..) {
+            // A request that was given up meanwhile needs no answer.
+            let _ = waiter.send(Err(StoreError::Unavailable(anyhow!("{reason}"))));
+        }
+    }
+
+    async fn connect(self: Arc<Self>) {
+        let connected = self.connector.connect(self.setup).await;
+        let connection = {
+            let mut state = self.lock();
+            state.connecting -= 1;
+            match connected {
+                Ok(connection) => {
+                    state.open += 1;
+                    connection
+                }
+                Err(error) => {
+                    // Where there are connections, requests wait for those.
+                    if state.open == 0 {
+                        self.refuse(&mut state, &format!("{error:#}"));
+                    }
+                    return;
+                }
+            }
+        };
+        self.give_back(connection);
+        self.provide(&mut self.lock());
+    }
+
+    /// Gives a connection to the first request that waits.
+    fn give_back(self: &Arc<Self>, mut connection: Connection) {
+        loop {
+            let waiter = {
+                let mut state = self.lock();
+                match state.waiting.pop_front() {
+                    Some(waiter) => waiter,
+                    None => return state.idle.push(connection),
+                }
+            };
+            match waiter.send(Ok(Lease::new(connection, Arc::clone(self)))) {
+                Ok(()) | Err(Err(_)) => return,
+                Err(Ok(mut refused)) => match refused.connection.take() {
+                    Some(taken) => connection = taken,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn close(self: &Arc<Self>, connection: Connection) {
+        drop(connection);
+        let mut state = self.lock();
+        state.open -= 1;
+        self.provide(&mut state);
+    }
+
+    /// Waits until a connection has done with the statement that was given up on it, and gives it back.
+    async fn rescue(self: Arc<Self>, connection: Connection, is_in_transaction: bool) {
+        // It answers after everything that was sent before it.
+        let last = if is_in_transaction { "ROLLBACK" } else { "" };
+        match self.end(&connection.client, last).await {
+            Some(()) => self.give_back(connection),
+            None => self.close(connection),
+        }
+    }
+
+    async fn end(&self, client: &ClientWrapper, last: &str) -> Option<()> {
+        let mut ended = std::pin::pin!(client.batch_execute(last));
+        if let Ok(ended) = timeout(GRACE, &mut ended).await {
+            return ended.ok();
+        }
+        let permit = tokio::select! {
+            ended = &mut ended => return ended.ok(),
+            permit = self.connector.cancel_permit() => permit,
+        };
+        let cancelled = async {
+            // A request to cancel that arrives late would end a later statement: such a connection is not used again.
+            if self.connector.cancel(client, permit).await { (&mut ended).await.map_err(Some) } else { Err(None) }
+        };
+        match timeout(RESCUE_TIME, cancelled).await.ok()? {
+            Ok(()) => Some(()),
+            // It was the last statement that was cancelled.
+            Err(Some(error)) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
+                timeout(RESCUE_TIME, client.batch_execute(last)).await.ok()?.ok()
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// A connection in use.
+///
+/// Dropped before [`Lease::done`], it is rescued: what its statement would answer next belongs to no request.
+#[derive(Debug)]
+pub(super) struct Lease {
+    connection: Option<Connection>,
+    pool: Arc<Shared>,
+    is_used: bool,
+    is_in_transaction: bool,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Lease {
+    fn new(connection: Connection, pool: Arc<Shared>) -> Lease {
+        Lease { connection: Some(connection), pool, is_used: false, is_in_transaction: false }
+    }
+
+    pub(super) fn client(&mut self) -> Result<&mut ClientWrapper> {
+        self.is_used = true;
+        let connection = self.connection.as_mut();
+        connection
+            .map(|connection| &mut connection.client)
+            .ok_or_else(|| StoreError::Internal(anyhow!("the connection was given back")))
+    }
+
+    /// The random number of the connection.
+    pub(super) fn id(&self) -> Option<u64> {
+        self.connection.as_ref().map(|connection| connection.id)
+    }
+
+    /// Runs the statements that begin a transaction. Unless it is committed, it is rolled back.
+    pub(super) async fn begin(&mut self, statements: &str) -> Result<()> {
+        self.is_in_transaction = true;
+        Ok(self.client()?.batch_execute(statements).await?)
+    }
+
+    /// Commits the transaction that was begun on it, and gives the connection back.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        self.client()?.batch_execute("COMMIT").await?;
+        self.done();
+        Ok(())
+    }
+
+    /// Gives the connection back to the pool.
+    pub(super) fn done(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.give_back(connection);
+        }
+    }
+
+    /// Closes the connection.
+    pub(super) fn close(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.close(connection);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let pool = Arc::clone(&self.pool);
+        match Handle::try_current() {
+            _ if !self.is_used && !connection.client.is_closed() => pool.give_back(connection),
+            Ok(runtime) if !connection.client.is_closed() => {
+                runtime.spawn(pool.rescue(connection, self.is_in_transaction));
+            }
+            _ => pool.close(connection),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Connections to the file: one writes, and each kind of reading has its own, so that none waits behind another kind.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool_sqlite::{Hook, HookError, InteractError, Manager, Object, Pool, Runtime};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::changes;
+use super::commits::Commits;
+use super::open::OpenError;
+use crate::store::{PoolStatus, Result, StoreError};
+
+/// How long to wait for a connection, and then for another process's write lock.
+/// Together they stay under the two seconds within which the contract wants an answer.
+const POOL_WAIT: Duration = Duration::from_millis(1200);
+pub(super) const LOCK_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a request may wait and read in all.
+const READ_TIME: Duration = Duration::from_millis(1800);
+
+/// Steps of SQLite's machine between two looks at the clock: some microseconds.
+const STEPS: std::ffi::c_int = 1_000;
+
+/// What a connection reads for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lane {
+    /// Rows by their ids.
+    Requests,
+    /// Pages of lists, and counts of clicks.
+    Lists,
+    /// Tokens, readiness, places of journals, the feed of changes: must never wait long.
+    Control,
+    /// Snapshots, and the search for old rows: may take as long as it takes.
+    Background,
+}
+
+impl Lane {
+    const ALL: [Lane; 4] = [Lane::Requests, Lane::Lists, Lane::Control, Lane::Background];
+
+    fn name(self) -> &'static str {
+        match self {
+            Lane::Requests => "requests",
+            Lane::Lists => "lists",
+            Lane::Control => "control",
+            Lane::Background => "background",
+        }
+    }
+
+    fn connections(self) -> usize {
+        match self {
+            // Beside the writer and each other; more than cores would only queue elsewhere.
+            Lane::Lists => 4,
+            Lane::Requests | Lane::Control | Lane::Background => 2,
+        }
+    }
+
+    fn is_limited(self) -> bool {
+        !matches!(self, Lane::Background)
+    }
+}
+
+/// All connections of a store.
+#[derive(Debug)]
+pub(super) struct Connections {
+    writer: Pool,
+    readers: [Pool; Lane::ALL.len()],
+    commits: Arc<Commits>,
+    /// When the database last answered.
+    answered_at: Mutex<Option<Instant>>,
+}
+
+/// Ends the statement of a call that nothing waits for any more.
+#[derive(Default)]
+struct Interest(Arc<AtomicBool>);
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Connections {
+    pub(super) fn new(path: &Path) -> Result<Connections, OpenError> {
+        let reader = |lane: Lane| pool(path, lane.connections(), "PRAGMA query_only = ON;");
+        let [requests, lists, control, background] = Lane::ALL.map(reader);
+        Ok(Connections {
+            // A commit that was answered survives a power cut.
+            writer: pool(path, 1, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?,
+            readers: [requests?, lists?, control?, background?],
+            commits: Arc::default(),
+            answered_at: Mutex::default(),
+        })
+    }
+
+    /// The commits of this process.
+    pub(super) fn commits(&self) -> Arc<Commits> {
+        Arc::clone(&self.commits)
+    }
+
+    fn readers(&self, lane: Lane) -> &Pool {
+        &self.readers[lane as usize]
+    }
+
+    /// Runs `work` in a read transaction: all it sees is of one moment. It ends early when its time is over, and when
+    /// nothing waits for it any more.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let began = Instant::now();
+        let connection = self.reader(lane).await?;
+        let interest = Interest::default();
+        let is_given_up = Arc::clone(&interest.0);
+        let done = interact(connection, move |connection| {
+            let transaction = connection.transaction()?;
+            let is_over =
+                move || is_given_up.load(Ordering::Relaxed) || lane.is_limited() && began.elapsed() >= READ_TIME;
+            transaction.progress_handler(STEPS, Some(is_over))?;
+            let done = work(&transaction);
+            // Before the transaction ends: its end must not be interrupted.
+            transaction.progress_handler(0, None::<fn() -> bool>)?;
+            done
+        })
+        .await;
+        self.note_answer(&done);
+        done.map_err(|error| match error {
+            StoreError::Unavailable(cause) if is_interrupted(&cause) => StoreError::TookTooLong(cause),
+            other => other,
+        })
+    }
+
+    /// A connection to read with, for as long as it takes.
+    pub(super) async fn reader(&self, lane: Lane) -> Result<Object> {
+        connection(self.readers(lane)).await
+    }
+
+    /// Runs `work` on the connection that writes. It is not cut short: what was begun is committed or rolled back.
+    pub(super) async fn with_writer<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        interact(connection(&self.writer).await?, work).await
+    }
+
+    /// Runs `work` in the write transaction and commits it, unless it fails.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let commits = self.commits();
+        let written = self.with_writer(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let before = changes::last_sequence(&transaction)?;
+            let value = work(&transaction)?;
+            let last = changes::last_sequence(&transaction)?;
+            if last > before {
+                commits.note(before + 1..=last);
+            }
+            transaction.commit()?;
+            Ok(value)
+        });
+        let written = written.await;
+        self.note_answer(&written);
+        written
+    }
+
+    fn note_answer<T>(&self, done: &Result<T>) {
+        if !matches!(done, Err(StoreError::Unavailable(_))) {
+            *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn last_answer(&self) -> Option<Instant> {
+        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn status(&self) -> Vec<PoolStatus> {
+        let status = |pool, status: deadpool_sqlite::Status| PoolStatus {
+            pool,
+            size: status.size,
+            available: status.available,
+            waiting: status.waiting,
+            max: status.max_size,
+        };
+        let readers = Lane::ALL.map(|lane| status(lane.name(), self.readers(lane).status()));
+        [status("writer", self.writer.status())].into_iter().chain(readers).collect()
+    }
+}
+
+fn is_interrupted(cause: &anyhow::Error) -> bool {
+    let failure = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    failure == Some(rusqlite::ErrorCode::OperationInterrupted)
+}
+
+async fn connection(pool: &Pool) -> Result<Object> {
+    pool.get().await.map_err(|error| StoreError::Unavailable(error.into()))
+}
+
+pub(super) async fn interact<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    connection: Object,
+    work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    connection.interact(work).await.unwrap_or_else(|error: InteractError| {
+        Err(StoreError::Internal(anyhow::anyhow!("work on the database failed: {error}")).into())
+    })
+}
+
+/// The file as a URI that opens it and never makes it: if somebody deletes it, an empty one in its place would look as if
+/// nothing had ever been stored.
+pub(super) fn existing(path: &Path) -> String {
+    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+    format!("file:{}?mode=rw", percent_encode(path.as_os_str().as_bytes(), &KEPT))
+}
+
+fn pool(path: &Path, size: usize, pragmas: &'static str) -> Result<Pool, OpenError> {
+    let manager = Manager::from_config(&deadpool_sqlite::Config::new(existing(path)), Runtime::Tokio1);
+    let setup = Hook::async_fn(move |connection, _| {
+        Box::pin(async move {
+            connection
+                .interact(move |connection| {
+                    connection.busy_timeout(LOCK_WAIT)?;
+                    connection.set_prepared_statement_cache_capacity(64);
+                    connection.execute_batch(pragmas)
+                })
+                .await
+                .map_err(|error| HookError::message(error.to_string()))?
+                .map_err(HookError::Backend)
+        })
+    });
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(POOL_WAIT))
+        .post_create(setup)
+        .build()
+        .map_err(OpenError::other)
+}
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;

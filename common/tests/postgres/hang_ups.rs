@@ -1,0 +1,190 @@
+//! Requests that are given up half-way, connections that are slow to come, and the requests beside them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tern_common::store::{Page, PostgresConfig, PostgresStore, Store, StoreError};
+use tern_common::user::UserChange;
+use tern_testkit::postgres::{Options, Postgres};
+use tern_testkit::relay::{Relay, Stall};
+use tokio_postgres::Client;
+
+use crate::{check_unavailable, config, connect, eventually, store, user};
+
+const PAGE: Page = Page { number: 1, size: 1 };
+
+/// The processes that serve the store's connections.
+async fn backends(other: &Client) -> BTreeSet<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tern' AND datname = current_database()";
+    other.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// How many of them wait for a lock.
+async fn waiting(other: &Client) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE application_name = 'tern' AND datname = current_database() AND wait_event_type = 'Lock'";
+    other.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// Polls `work` for a while, and gives it up.
+async fn give_up_after<T>(time: Duration, work: impl Future<Output = T>) {
+    assert!(tokio::time::timeout(time, work).await.is_err(), "it was to be given up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_given_up_at_any_moment_cost_no_connection_and_fail_no_other() {
+    let (store, config) = store(Postgres::shared()).await;
+    let (store, other) = (Arc::new(store), connect(&config).await);
+    let ada = user(&*store, "ada").await;
+    let until = Instant::now() + Duration::from_secs(4);
+    let hanging_up: Vec<_> = (0..200)
+        .map(|client: u64| {
+            let (store, id) = (Arc::clone(&store), ada.id);
+            tokio::spawn(async move {
+                for n in client.. {
+                    if Instant::now() > until {
+                        break;
+                    }
+                    let time = Duration::from_micros(n * 7919 % 3000);
+                    let change = UserChange { email: None, username: None };
+                    tokio::select! {
+                        _ = store.update_user(id, change), if n % 2 == 0 => {}
+                        _ = store.find_user(id), if n % 2 == 1 => {}
+                        () = tokio::time::sleep(time) => {}
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = backends(&other).await;
+    let mut served = 0;
+    while Instant::now() < until {
+        assert_eq!(store.find_user(ada.id).await.unwrap().as_ref(), Some(&ada), "after {served}");
+        served += 1;
+    }
+    for client in hanging_up {
+        client.await.unwrap();
+    }
+    let after = backends(&other).await;
+    println!("{served} served beside them");
+    assert!(before.is_subset(&after), "connections were thrown away: {before:?}, then {after:?}");
+}
+
+#[tokio::test]
+async fn statement_that_was_given_up_is_ended_and_its_connection_serves_the_next_request() {
+    let config = PostgresConfig { pool_size: 2, ..config(Postgres::shared()).await };
+    let store = PostgresStore::open(&config).await.unwrap();
+    let other = connect(&config).await;
+    let ada = user(&store, "ada").await;
+    store.list_users(PAGE).await.unwrap();
+    let before = backends(&other).await;
+    other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    for _ in 0..5 {
+        give_up_after(Duration::from_millis(60), store.find_user(ada.id)).await;
+        give_up_after(Duration::from_millis(60), store.list_users(PAGE)).await;
+    }
+    // The lock is still there; the statements are not.
+    let ended = async || if waiting(&other).await == 0 { Ok(()) } else { Err("statements wait for the lock") };
+    eventually(ended).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    store.find_user(ada.id).await.unwrap();
+    store.list_users(PAGE).await.unwrap();
+    assert_eq!(backends(&other).await, before);
+}
+
+#[tokio::test]
+async fn request_that_is_out_of_time_closes_no_other_connection() {
+    // Two statements of a second each are too long together.
+    let base = config(Postgres::shared()).await;
+    let config = PostgresConfig { request_timeout: Duration::from_millis(400), pool_size: 6, ..base };
+    let store = Arc::new(PostgresStore::open(&config).await.unwrap());
+    let other = connect(&config).await;
+    let ada = user(&*store, "ada").await;
+    let three = tokio::join!(store.find_user(ada.id), store.find_user(ada.id), store.find_user(ada.id));
+    three.0.unwrap();
+    let before = backends(&other).await;
+    other.batch_execute("BEGIN; LOCK TABLE products IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let slow = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.list_products().await }
+    });
+    while !slow.is_finished() {
+        store.find_user(ada.id).await.unwrap();
+    }
+    assert!(matches!(slow.await.unwrap(), Err(StoreError::Unavailable(_))));
+    other.batch_execute("COMMIT").await.unwrap();
+    store.list_products().await.unwrap();
+    let after = backends(&other).await;
+    assert!(before.is_subset(&after), "{before:?}, then {after:?}");
+}
+
+#[tokio::test]
+async fn list_that_takes_too_long_is_told_from_a_database_that_is_away_and_keeps_its_connection() {
+    let config = PostgresConfig {
+        statement_timeout: Duration::from_millis(200),
+        pool_size: 2,
+        ..config(Postgres::shared()).await
+    };
+    let store = PostgresStore::open(&config).await.unwrap();
+    let other = connect(&config).await;
+    store.list_users(PAGE).await.unwrap();
+    let before = backends(&other).await;
+    other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let refused = store.list_users(PAGE).await;
+    assert!(matches!(refused, Err(StoreError::TookTooLong(_))), "{refused:?}");
+    other.batch_execute("COMMIT").await.unwrap();
+    store.list_users(PAGE).await.unwrap();
+    assert_eq!(backends(&other).await, before);
+}
+
+#[tokio::test]
+async fn connection_that_takes_longer_than_a_request_is_made_all_the_same_and_two_at_a_time() {
+    let config = config(Postgres::shared()).await;
+    let server = Postgres::shared().port();
+    let relay = Relay::to(server);
+    let url = config.url.replace(&format!(":{server}/"), &format!(":{}/", relay.port()));
+    let store = Arc::new(PostgresStore::new(&PostgresConfig { url, ..config }).unwrap());
+    relay.stall(Stall::ToClient);
+    let began = Instant::now();
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { check_unavailable(store.list_products()).await })
+        })
+        .collect();
+    for request in waiting {
+        request.await.unwrap();
+    }
+    // They come after 2.5 s, which no request waits for.
+    tokio::time::sleep(Duration::from_millis(2500).saturating_sub(began.elapsed())).await;
+    assert_eq!(relay.accepted(), 2);
+    relay.resume();
+    eventually(async || store.list_products().await).await;
+    assert_eq!(relay.accepted(), 2, "the connections that were under way serve");
+}
+
+#[tokio::test]
+async fn connections_that_are_there_serve_while_no_other_can_be_made() {
+    let server = Postgres::start_new(&Options { max_connections: 8, ..Options::default() });
+    let config = config(&server).await;
+    let store = Arc::new(PostgresStore::open(&config).await.unwrap());
+    let ada = user(&*store, "ada").await;
+    let mut others = Vec::new();
+    while let Ok((client, connection)) = tokio_postgres::connect(&config.url, tokio_postgres::NoTls).await {
+        others.push((client, tokio::spawn(connection)));
+    }
+    for _ in 0..20 {
+        let requests: Vec<_> = (0..20)
+            .map(|_| {
+                let (store, id) = (Arc::clone(&store), ada.id);
+                tokio::spawn(async move { store.find_user(id).await })
+            })
+            .collect();
+        for request in requests {
+            assert_eq!(request.await.unwrap().unwrap().as_ref(), Some(&ada));
+        }
+    }
+}
