@@ -16,6 +16,7 @@ pub mod config;
 pub mod event;
 pub mod id;
 pub mod link;
+pub mod private_files;
 pub mod probe;
 pub mod process;
 pub mod product;

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -14,7 +16,12 @@ use crate::config::InvalidConfig;
 /// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
 
+/// How long the end of a process waits for threads that wait for a disk or a lock.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
 /// Runs `life` on a runtime of its own and makes an exit code of what comes of it.
+///
+/// Files that the process makes are its user's alone. A blocked thread does not hold up its end.
 ///
 /// Wrong settings are all told, and end the process with 64; any other error is one sentence, and 1.
 pub fn run<C>(
@@ -27,9 +34,15 @@ pub fn run<C>(
         Err(problems) => return fail(name, EXIT_USAGE, &problems),
     };
     log_panics();
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tern-control").enable_all().build();
-    match runtime.context("cannot start threads").and_then(|runtime| life(config, &runtime)) {
+    let ended = runtime.context("cannot start threads").and_then(|runtime| {
+        let ended = life(config, &runtime);
+        runtime.shutdown_timeout(LAST_WAIT);
+        ended
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(name, 1, &format_args!("{error:#}")),
     }

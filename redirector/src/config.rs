@@ -104,6 +104,13 @@ impl RedirectorConfig {
             notifier: Notifier::default(),
         }
     }
+
+    /// The files that others may have been able to read, made by earlier builds.
+    pub fn private_files(&self) -> impl Iterator<Item = PathBuf> {
+        let links = self.replica.file.clone();
+        let lock = links.as_ref().map(|path| path.with_extension("lock"));
+        [Some(self.journal.root.clone()), links, lock].into_iter().flatten()
+    }
 }
 
 fn journal(reader: &mut Reader<'_>) -> JournalConfig {

@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::{
@@ -20,6 +21,8 @@ use rustix::net::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::sockets::Sockets;
@@ -29,6 +32,12 @@ const PASSED: u8 = 1;
 
 /// Said by the one that follows, once it serves.
 const SERVING: u8 = 2;
+
+/// Said to the others that would follow, once one of them serves.
+const TAKEN: u8 = 3;
+
+/// How long the others have to be told.
+const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// A redirector that lives passes its sockets on at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,7 +49,7 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Offer {
     listener: UnixListener,
-    sockets: Sockets,
+    sockets: Arc<Sockets>,
 }
 
 impl Offer {
@@ -57,32 +66,54 @@ impl Offer {
         let listener = UnixListener::bind(&new)?;
         fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
         fs::rename(&new, path)?;
-        Ok(Offer { listener, sockets })
+        Ok(Offer { listener, sockets: Arc::new(sockets) })
     }
 
-    /// Waits until another process serves.
+    /// Waits until another process serves. Several may get ready at a time; one that hangs holds up none of the others.
     pub async fn taken(&self) {
+        let (taken, is_taken) = watch::channel(false);
+        let mut followers = JoinSet::new();
         loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => match self.pass(stream).await {
-                    Ok(()) => return,
-                    Err(error) => tracing::warn!(%error, "who was to follow never served; this process goes on"),
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        followers.spawn(pass(stream, Arc::clone(&self.sockets), is_taken.clone()));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a successor cannot reach this process; it is accepted a moment later");
+                        sleep(BACK_OFF).await;
+                    }
                 },
-                Err(error) => {
-                    tracing::warn!(%error, "who is to follow cannot reach this process");
-                    sleep(BACK_OFF).await;
-                }
+                Some(ended) = followers.join_next() => match ended.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                    Ok(()) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "hand-over failed: the successor did not become ready; continuing to serve");
+                    }
+                },
             }
         }
+        taken.send_replace(true);
+        // One that does not listen is not waited for.
+        let _ = timeout(LAST_WORD, async { while followers.join_next().await.is_some() {} }).await;
     }
+}
 
-    async fn pass(&self, mut follower: UnixStream) -> io::Result<()> {
-        follower.async_io(Interest::WRITABLE, || send(&follower, &self.sockets)).await?;
-        match follower.read_u8().await? {
+/// Passes the sockets on and waits until their receiver serves, or another one does.
+async fn pass(mut follower: UnixStream, sockets: Arc<Sockets>, mut is_taken: watch::Receiver<bool>) -> io::Result<()> {
+    follower.async_io(Interest::WRITABLE, || send(&follower, &sockets)).await?;
+    tokio::select! {
+        word = follower.read_u8() => match word? {
             SERVING => Ok(()),
             _ => Err(io::ErrorKind::InvalidData.into()),
-        }
+        },
+        () = another_serves(&mut is_taken) => follower.write_u8(TAKEN).await,
     }
+}
+
+/// Waits until one of the followers serves.
+async fn another_serves(is_taken: &mut watch::Receiver<bool>) {
+    // The sender outlives whoever waits.
+    let _ = is_taken.wait_for(|is_taken| *is_taken).await;
 }
 
 /// The process whose sockets were taken. It goes on until it is told.
@@ -90,20 +121,32 @@ impl Offer {
 pub struct Predecessor(UnixStream);
 
 impl Predecessor {
-    /// Waits until it has ended. It says nothing more, so whatever comes from it is its end.
-    pub async fn ended(&self) {
+    /// Waits for what becomes of it.
+    pub async fn fate(&self) -> Fate {
+        let mut word = [0];
         while self.0.readable().await.is_ok() {
-            match self.0.try_read(&mut [0]) {
+            match self.0.try_read(&mut word) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                _ => return,
+                Ok(1) if word == [TAKEN] => return Fate::Followed,
+                _ => return Fate::Ended,
             }
         }
+        Fate::Ended
     }
 
     /// Tells it that this process serves now.
     pub async fn follow(mut self) -> io::Result<()> {
         self.0.write_u8(SERVING).await
     }
+}
+
+/// What became of a process whose sockets were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It ended before it was told to: nobody serves the sockets.
+    Ended,
+    /// Another process took its place first.
+    Followed,
 }
 
 /// The sockets of the redirector that waits at `path`; `None` if there is none.
@@ -148,5 +191,44 @@ fn receive(predecessor: &UnixStream) -> io::Result<Sockets> {
             Ok(Sockets::taken_over(TcpListener::from(redirects), TcpListener::from(ops)))
         }
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is of another version, and passed on no sockets")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sockets() -> Sockets {
+        let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+        Sockets::taken_over(listener(), listener())
+    }
+
+    #[tokio::test]
+    async fn follower_that_hangs_holds_up_no_other_and_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hand-over.socket");
+        let offer = Offer::at(&path, sockets()).unwrap();
+        let take = async {
+            let (_, hanging) = take_over(&path).await.unwrap().unwrap();
+            let (_, second) = take_over(&path).await.unwrap().unwrap();
+            second.follow().await.unwrap();
+            hanging.fate().await
+        };
+        let ((), fate) = timeout(PATIENCE, async { tokio::join!(offer.taken(), take) }).await.unwrap();
+        assert_eq!(fate, Fate::Followed);
+    }
+
+    #[tokio::test]
+    async fn process_that_ends_without_a_word_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hand-over.socket");
+        let offer = Offer::at(&path, sockets()).unwrap();
+        let taking = async { take_over(&path).await.unwrap().unwrap().1 };
+        let predecessor = tokio::select! {
+            () = offer.taken() => panic!("nobody serves"),
+            predecessor = taking => predecessor,
+        };
+        drop(offer);
+        assert_eq!(predecessor.fate().await, Fate::Ended);
     }
 }

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use prometheus::Registry;
 use tern_common::bus::{Bus, RedisBus};
 use tern_common::config::{InvalidConfig, Reader, Variables, environment};
+use tern_common::private_files::make_private;
 use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
@@ -20,8 +21,9 @@ use tern_common::systemd::Notifier;
 use tern_common::telemetry::{LogConfig, start_log};
 use tern_redirector::Redirector;
 use tern_redirector::config::RedirectorConfig;
-use tern_redirector::hand_over::{self, Offer, Predecessor};
+use tern_redirector::hand_over::{self, Fate, Offer, Predecessor};
 use tern_redirector::sockets::{Activation, Sockets};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// How the process calls itself.
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
 async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
     let log = start_log(&config.log).context("cannot write the log (LOG_FILE)")?;
+    make_private(config.redirector.private_files().chain([config.log.file.clone()]));
     let registry = Registry::new();
     log.export(&registry)?;
     let postgres = Arc::new(PostgresStore::new(&config.database)?);
@@ -127,10 +130,12 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
         None => (passed_or_bound(config.activation, &config.redirector)?, None),
     };
     let for_the_next = sockets.try_clone().context("cannot keep the sockets for the process that follows")?;
+    let refused = Notify::new();
     let mut redirector = tokio::select! {
-        started = Redirector::start_on(sockets, patience(predecessor.as_ref()), config.redirector, store, bus, &registry) => started?,
+        started = Redirector::start_on(sockets, patience(predecessor.as_ref(), &refused), config.redirector, store, bus, &registry) => started?,
         // Nobody was accepted yet.
         _ = stop.received() => return Ok(()),
+        () = refused.notified() => bail!("another process took over from the redirector that waits at {} first", path.display()),
         error = foreign_schema(&postgres) => return Err(error.into()),
     };
     let offer = offer(path, for_the_next, predecessor).await;
@@ -176,10 +181,15 @@ fn unreachable(path: &Path) -> String {
 }
 
 /// Waits until the sockets have to be served, whatever is loaded: nobody else serves them any more, or those who wait
-/// are better told to try again.
-async fn patience(predecessor: Option<&Predecessor>) {
+/// are better told to try again. Where another process serves them already, `refused` is notified.
+async fn patience(predecessor: Option<&Predecessor>, refused: &Notify) {
     match predecessor {
-        Some(predecessor) => predecessor.ended().await,
+        Some(predecessor) => {
+            if predecessor.fate().await == Fate::Followed {
+                refused.notify_one();
+                std::future::pending().await
+            }
+        }
         None => tokio::time::sleep(QUEUE_PATIENCE).await,
     }
 }

@@ -1,14 +1,19 @@
 //! The life of the process, from the first port to the last click.
 
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use axum::handler::Handler;
 use prometheus::Registry;
 use tern_admin::{Access, AppState, Metrics, Readiness, Serving, Visibility, keep_in_order};
 use tern_common::bus::{Bus, LocalBus, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
+use tern_common::private_files::{FileLock, make_private};
 use tern_common::process::{self, StopSignals};
 use tern_common::store::{Page, Store, WatchedStore, export_pools};
 use tern_common::telemetry::start_log;
@@ -21,6 +26,9 @@ use crate::config::Config;
 use crate::follow::follow_code;
 use crate::sample;
 
+/// How long a server that was told to end may still have the directory.
+const LAST_SERVER: Duration = Duration::from_secs(2);
+
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
@@ -31,6 +39,9 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let in_use = || format!("cannot listen on {} (ADMIN_LISTEN, APP_PORT)", config.admin.listen);
     let listener = TcpListener::bind(config.admin.listen).await.with_context(in_use)?;
     let api_addr = listener.local_addr().with_context(in_use)?;
+    let _lock = lock_directory(&config.data_dir)?;
+    let database = ["tern.db", "tern.db-wal", "tern.db-shm"].map(|name| config.data_dir.join(name));
+    make_private(config.redirector.private_files().chain(database).chain([log_file.clone()]));
     // To migrate a large database takes what it takes.
     let store = config.redirector.notifier.alive_during(config.open_store()).await?;
     if with_sample && sample::load_if_empty(&*store).await? {
@@ -97,6 +108,18 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     tracing::info!(api_drained, finished, cut, clicks_kept, "drained");
     say(&format!("Drained: {finished} connections finished, {cut} cut; {clicks_kept} clicks kept for the next start."));
     Ok(())
+}
+
+/// Makes sure that no other server runs on the same directory. The lock ends with the process.
+fn lock_directory(directory: &Path) -> anyhow::Result<FileLock> {
+    let shown = directory.display();
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {shown} (TERN_DATA_DIR)"))?;
+    FileLock::take(&directory.join("serve.lock"), LAST_SERVER).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => anyhow!(
+            "another `tern serve` runs on {shown} (TERN_DATA_DIR); stop it first, or give this one a directory of its own"
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot lock {shown} (TERN_DATA_DIR)")),
+    })
 }
 
 async fn announce(store: &dyn Store, api: SocketAddr, fast: SocketAddr, ops: SocketAddr) {

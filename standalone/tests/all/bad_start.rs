@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
-use crate::support::{run, tern, text};
+use crate::support::{Tern, run, tern, text};
 
 #[test]
 fn every_bad_setting_is_told_at_once_with_exit_code_64() {
@@ -92,4 +94,43 @@ fn wrong_usage_is_told_with_the_right_one() {
         assert!(text(&output.stderr).contains("Usage"), "{arguments:?}");
     }
     assert!(run(&mut tern(directory.path(), &["--version"])).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_server_on_a_directory_is_refused_with_its_name() {
+    let first = Tern::start(&[]);
+    let output = run(&mut tern(first.directory.path(), &["serve"]));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("another `tern serve` runs on data (TERN_DATA_DIR)"), "{said}");
+    assert_eq!(first.get(&first.api, "/health").await.status(), 200);
+}
+
+/// Every file below a directory, and the directories themselves.
+fn below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { [vec![path.clone()], below(&path)].concat() } else { vec![path] })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_server_are_its_users_alone_and_earlier_ones_become_so() {
+    let directory = tempfile::tempdir().unwrap();
+    // As an earlier build left them, under the usual umask.
+    let journals = directory.path().join("data/clicks");
+    fs::create_dir_all(&journals).unwrap();
+    fs::write(directory.path().join("data/tern.db"), "").unwrap();
+    for (path, mode) in [(&journals, 0o755), (&directory.path().join("data/tern.db"), 0o644)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(directory.path().join("data"), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Tern::start_in(directory, &["--sample"], &[]);
+    let found = below(server.directory.path());
+    assert!(found.len() > 8, "{found:?}");
+    for path in found.iter().filter(|path| !path.ends_with("data")) {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has {mode:o}", path.display());
+    }
 }

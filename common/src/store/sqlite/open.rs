@@ -3,14 +3,19 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::connections::{LOCK_WAIT, existing};
 use super::schema::{self, SchemaError};
+use crate::private_files::FileLock;
 
 /// Marks the file as Tern's: "TERN" in the header's application id.
 pub(super) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"TERN");
+
+/// How long a start waits for another process that brings the schema up to date.
+const MIGRATION_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a database file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +50,8 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     };
     fs::create_dir_all(directory).map_err(|error| OpenError::unusable(directory, error))?;
     // Two processes that start at once must not both migrate; the lock ends with this function.
-    let lock = File::open(directory).map_err(|error| OpenError::unusable(directory, error))?;
-    lock.lock().map_err(|error| OpenError::unusable(directory, error))?;
+    let _lock = FileLock::take(&path.with_extension("lock"), MIGRATION_WAIT)
+        .map_err(|error| OpenError::unusable(directory, error))?;
 
     check_owner(path)?;
     let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);

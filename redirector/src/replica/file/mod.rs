@@ -22,12 +22,16 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tern_common::link::CheckedLink;
+use tern_common::private_files::FileLock;
 use tern_common::store::Cursor;
 
 use self::input::{Input, Record};
 use crate::link_map::{LinkMap, Replacement};
 
 const MAGIC: &[u8; 8] = b"TERNMAP\x01";
+
+/// How long another process may take to write the file: some seconds for ten million links.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// What is written at a time.
 const BUFFER: usize = 1 << 20;
@@ -70,8 +74,7 @@ pub fn write(path: &Path, cursor: &Cursor, equal_at: SystemTime, links: &LinkMap
         fs::create_dir_all(directory)?;
     }
     // While one process takes over from another, both write it. Held until the file has its name.
-    let lock = File::create(path.with_extension("lock"))?;
-    lock.lock()?;
+    let _lock = FileLock::take(&path.with_extension("lock"), LOCK_WAIT)?;
     let mut output = Checked { inner: BufWriter::with_capacity(BUFFER, File::create(&partial)?), checksum: 0 };
     let cursor = cursor.to_string();
     let equal_at = equal_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
