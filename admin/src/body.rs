@@ -1,5 +1,6 @@
 //! Bodies: bounded in size and depth, JSON objects, and the fields that are read from them.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,14 +13,11 @@ use axum::http::{HeaderMap, header};
 use bytesize::ByteSize;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use serde_json::{Map, Value};
 use tern_common::Id;
+use tern_common::json::{InvalidJson, JsonText, Kind, MAX_DEPTH};
 
-use crate::error::{Error, Result, bad_request, unsupported_media_type};
+use crate::error::{Error, Result, bad_request, internal, unsupported_media_type};
 use crate::state::AppState;
-
-/// How deep JSON may be nested, the outermost object included.
-pub(crate) const MAX_DEPTH: usize = 32;
 
 /// How much and how long a client that sends too much is listened to, so that it comes to read the answer.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
@@ -27,81 +25,78 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 
 const JSON_IS_WANTED: &str = "The Content-Type must be application/json";
 
-/// A body that is a JSON object. Its readers name the field that is wrong.
+/// A body that is a JSON object, as the text that came. Its readers name the field that is wrong.
 #[derive(Debug)]
-pub(crate) struct JsonObject(Map<String, Value>);
+pub(crate) struct JsonObject(String);
 
 impl FromRequest<AppState> for JsonObject {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &AppState) -> Result<JsonObject> {
-        let declared = match declared_type(request.headers()) {
-            Declared::Other => {
-                leave_unread(request);
-                return Err(unsupported_media_type(JSON_IS_WANTED));
-            }
-            declared => declared,
-        };
-        let limit = state.config.body_limit;
-        let body = BoundedBody::new(request, limit)?;
-        let bytes = body.collect().await.map_err(|error| read_error(error.as_ref(), limit))?.to_bytes();
-        let object = parse(&bytes);
-        // A client that did not say what it sends is taken at its word only if that can be read.
-        if declared == Declared::Nothing && matches!(object, Err(Unfit::Broken)) {
+        let declared = declared_type(request.headers());
+        if declared == Declared::Other {
+            leave_unread(request);
             return Err(unsupported_media_type(JSON_IS_WANTED));
         }
-        object.map(JsonObject).map_err(|unfit| match unfit {
-            Unfit::Broken => bad_request("The body is not valid JSON"),
-            Unfit::TooDeep => bad_request(format!("The body must be nested at most {MAX_DEPTH} deep")),
-            Unfit::NoObject => bad_request("The body must be a JSON object"),
-        })
+        let request = refuse_coding(request)?;
+        let limit = state.config.body_limit;
+        let mut body = BoundedBody::new(request, limit)?;
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| read_error(error.as_ref(), limit))?;
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], Bytes::as_ref));
+        }
+        match JsonText::parse(&bytes, MAX_DEPTH).map(JsonText::kind) {
+            Ok(Kind::Object) => Ok(JsonObject(String::from_utf8(bytes).map_err(internal)?)),
+            Ok(_) => Err(bad_request("The body must be a JSON object")),
+            // A client that did not say what it sends is taken at its word only if that can be read.
+            Err(InvalidJson::Broken) if declared == Declared::Nothing => Err(unsupported_media_type(JSON_IS_WANTED)),
+            Err(InvalidJson::Broken) => Err(bad_request("The body is not valid JSON")),
+            Err(InvalidJson::TooDeep) => Err(bad_request(format!("The body must be nested at most {MAX_DEPTH} deep"))),
+        }
     }
 }
 
 impl JsonObject {
     pub(crate) fn id(&self, field: &str) -> Result<Id> {
-        let value = self.0.get(field).ok_or_else(|| bad_request(format!("{field} is required")))?;
-        // What no id can reach names no row, as in a path.
-        let number = value.as_u64().map(|number| i64::try_from(number).unwrap_or(i64::MAX));
-        number.and_then(Id::new).ok_or_else(|| bad_request(format!("{field} must be a positive integer")))
+        let value = self.field(field).ok_or_else(|| bad_request(format!("{field} is required")))?;
+        // Digits alone: what no id can reach names no row, as in a path.
+        Id::parse(value.as_str()).ok_or_else(|| bad_request(format!("{field} must be a positive integer")))
     }
 
-    pub(crate) fn text(&self, field: &str) -> Result<&str> {
+    pub(crate) fn text(&self, field: &str) -> Result<Cow<'_, str>> {
         self.optional_text(field)?.ok_or_else(|| bad_request(format!("{field} is required")))
     }
 
-    pub(crate) fn optional_text(&self, field: &str) -> Result<Option<&str>> {
-        match self.0.get(field) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(bad_request(format!("{field} must be a string"))),
-        }
+    pub(crate) fn optional_text(&self, field: &str) -> Result<Option<Cow<'_, str>>> {
+        let Some(value) = self.field(field) else { return Ok(None) };
+        value.text().map(Some).ok_or_else(|| bad_request(format!("{field} must be a string")))
     }
 
-    /// `Some(None)` is a field that is there and null.
-    pub(crate) fn nullable_text(&self, field: &str) -> Result<Option<Option<&str>>> {
-        match self.0.get(field) {
+    /// Reads a field that may be null; `Some(None)` if it is.
+    pub(crate) fn nullable_text(&self, field: &str) -> Result<Option<Option<Cow<'_, str>>>> {
+        match self.field(field) {
             None => Ok(None),
-            Some(Value::Null) => Ok(Some(None)),
-            Some(Value::String(text)) => Ok(Some(Some(text))),
-            Some(_) => Err(bad_request(format!("{field} must be a string or null"))),
+            Some(value) if value.kind() == Kind::Null => Ok(Some(None)),
+            Some(value) => {
+                let text = value.text().ok_or_else(|| bad_request(format!("{field} must be a string or null")))?;
+                Ok(Some(Some(text)))
+            }
         }
     }
 
     pub(crate) fn optional_flag(&self, field: &str) -> Result<Option<bool>> {
-        match self.0.get(field) {
+        match self.field(field).map(JsonText::as_str) {
             None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
             Some(_) => Err(bad_request(format!("{field} must be true or false"))),
         }
     }
 
-    pub(crate) fn optional_object(&self, field: &str) -> Result<Option<&Map<String, Value>>> {
-        match self.0.get(field) {
-            None => Ok(None),
-            Some(Value::Object(object)) => Ok(Some(object)),
-            Some(_) => Err(bad_request(format!("{field} must be a JSON object"))),
-        }
+    /// Finds a field as the text that was given.
+    pub(crate) fn field(&self, name: &str) -> Option<JsonText<'_>> {
+        JsonText::of_checked(self.0.trim_ascii()).field(name)
     }
 }
 
@@ -121,42 +116,17 @@ fn declared_type(headers: &HeaderMap) -> Declared {
     if is_json { Declared::Json } else { Declared::Other }
 }
 
-enum Unfit {
-    Broken,
-    TooDeep,
-    NoObject,
-}
-
-fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Unfit> {
-    // Measured before it is parsed: the parser recurses.
-    if depth(bytes) > MAX_DEPTH {
-        return Err(Unfit::TooDeep);
+/// Gives a request back unless its body is compressed or coded otherwise.
+///
+/// # Errors
+/// When a `Content-Encoding` other than `identity` is declared.
+pub(crate) fn refuse_coding(request: Request) -> Result<Request> {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        return Ok(request);
     }
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Unfit::NoObject),
-        Err(_) => Err(Unfit::Broken),
-    }
-}
-
-/// How deep a JSON text is nested: `5` is 0, `{}` is 1, `[[]]` is 2.
-pub(crate) fn depth(json: &[u8]) -> usize {
-    let (mut open, mut deepest) = (0usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                open += 1;
-                deepest = deepest.max(open);
-            }
-            b'}' | b']' if !in_string => open = open.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
+    leave_unread(request);
+    Err(unsupported_media_type("The body must not be compressed: no Content-Encoding is supported"))
 }
 
 /// A body that ends with an error as soon as it is over its limit, whichever way it is sent.
@@ -243,21 +213,4 @@ fn linger(mut body: Body) {
             }
         }
     }));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn depth_counts_brackets_outside_of_strings() {
-        let check = |json: &str, expected: usize| assert_eq!(depth(json.as_bytes()), expected, "{json}");
-        check("5", 0);
-        check("{}", 1);
-        check(r#"{"a":[{}],"b":[]}"#, 3);
-        check(r#"{"a":"[[[[\"[[[["}"#, 1);
-        check(r#"{"a\\":[]}"#, 2);
-        check("}}}}[", 1);
-        check(&"[".repeat(33), 33);
-    }
 }

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
@@ -19,7 +18,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use crate::body::{BoundedBody, leave_unread, read_error};
+use crate::answer::Json;
+use crate::body::{BoundedBody, leave_unread, read_error, refuse_coding};
 use crate::csv_rows::{USER_COLUMNS, user_row};
 use crate::csv_table::CsvTable;
 use crate::error::{Result, bad_request, internal, unsupported_media_type};
@@ -121,6 +121,7 @@ async fn receive_file(request: Request, limit: ByteSize) -> Result<File> {
         leave_unread(request);
         return Err(unsupported_media_type("The Content-Type must be multipart/form-data"));
     }
+    let request = refuse_coding(request)?;
     let headers = request.headers().clone();
     let mut bounded = Request::new(Body::new(BoundedBody::new(request, limit)?));
     *bounded.headers_mut() = headers;

@@ -8,7 +8,6 @@ use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, MAX_TEXT_LEN, UserRow, Username};
 use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
 
-use crate::body::{MAX_DEPTH, depth};
 use crate::csv_table::Row;
 use crate::query::parse_flag;
 
@@ -95,13 +94,8 @@ fn time(row: Row<'_>, column: &str) -> Result<Option<Timestamp>> {
     time.map_err(|error| format!("{column} is not a time: {error}"))
 }
 
-/// As deep as they could be in the body of a request.
 fn details(row: Row<'_>) -> Result<Details> {
-    let text = row.field("details").unwrap_or_default();
-    if depth(text.as_bytes()) >= MAX_DEPTH {
-        return Err(format!("details must be nested at most {} deep", MAX_DEPTH - 1));
-    }
-    Details::parse(text).map_err(reason)
+    Details::parse(row.field("details").unwrap_or_default()).map_err(reason)
 }
 
 fn stock(text: &str) -> Result<i64> {

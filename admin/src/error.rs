@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytesize::ByteSize;
 use serde::Serialize;
 use tern_common::store::StoreError;
 use utoipa::ToSchema;
+
+use crate::answer::Json;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -1,6 +1,5 @@
 //! Events.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,6 +7,7 @@ use tern_common::Id;
 use tern_common::event::{Details, Event, EventFilter, EventType, NewEvent};
 use utoipa::ToSchema;
 
+use crate::answer::JsonRow;
 use crate::body::JsonObject;
 use crate::error::{Result, bad_request, not_found};
 use crate::query::{ListQuery, PageParameters, PathId};
@@ -24,7 +24,7 @@ pub(crate) struct CreateEvent {
     /// Not blank.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "shared")]
     event_type: String,
-    /// Any JSON object.
+    /// Any JSON object of at most 16 KiB, nested at most 31 deep.
     #[schema(value_type = Object, required = false, default = json!({}))]
     details: Details,
 }
@@ -59,14 +59,20 @@ pub(crate) async fn list_events(State(state): State<AppState>, query: ListQuery)
     request_body = CreateEvent,
     responses((status = 201, body = Event, description = "The new event"), (status = 404))
 )]
-pub(crate) async fn create_event(State(state): State<AppState>, body: JsonObject) -> Result<(StatusCode, Json<Event>)> {
+pub(crate) async fn create_event(
+    State(state): State<AppState>,
+    body: JsonObject,
+) -> Result<(StatusCode, JsonRow<Event>)> {
     let event = NewEvent {
         url_id: body.id("url_id")?,
         user_id: body.id("user_id")?,
-        event_type: EventType::parse(body.text("event_type")?).map_err(bad_request)?,
-        details: body.optional_object("details")?.cloned().map_or_else(Details::empty, Details::from),
+        event_type: EventType::parse(&body.text("event_type")?).map_err(bad_request)?,
+        details: body
+            .field("details")
+            .map_or_else(|| Ok(Details::empty()), |text| Details::parse(text.as_str()))
+            .map_err(bad_request)?,
     };
-    Ok((StatusCode::CREATED, Json(state.store.insert_event(event).await?)))
+    Ok((StatusCode::CREATED, JsonRow(state.store.insert_event(event).await?)))
 }
 
 /// One event
@@ -77,7 +83,7 @@ pub(crate) async fn create_event(State(state): State<AppState>, body: JsonObject
     params(("id" = Id, Path, description = "The event's id")),
     responses((status = 200, body = Event, description = "The event"))
 )]
-pub(crate) async fn find_event(State(state): State<AppState>, PathId(id): PathId) -> Result<Json<Event>> {
+pub(crate) async fn find_event(State(state): State<AppState>, PathId(id): PathId) -> Result<JsonRow<Event>> {
     let event = state.store.find_event(id).await?;
-    event.map(Json).ok_or_else(|| not_found(format!("Event {id} not found")))
+    event.map(JsonRow).ok_or_else(|| not_found(format!("Event {id} not found")))
 }

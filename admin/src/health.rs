@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::anyhow;
-use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::answer::Json;
 use crate::error::{DATABASE_IS_UNAVAILABLE, Result, unavailable};
 use crate::shared_look::SharedLook;
 use crate::state::AppState;

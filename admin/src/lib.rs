@@ -5,6 +5,7 @@
 //! another fallback.
 
 pub mod access;
+mod answer;
 mod body;
 mod bulk;
 pub mod config;

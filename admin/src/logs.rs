@@ -1,13 +1,12 @@
 //! The end of the log, for people without a shell.
 
-use axum::Json;
 use axum::extract::State;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use tern_common::json::{JsonText, Kind, MAX_DEPTH, ObjectWriter, WriteJson};
 use tern_common::telemetry;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
+use crate::answer::JsonRows;
 use crate::error::{Result, internal};
 use crate::query::Parameters;
 use crate::state::AppState;
@@ -60,14 +59,10 @@ pub(crate) struct LogEntry {
     )),
     responses((status = 200, body = [LogEntry], description = "The entries"))
 )]
-pub(crate) async fn list_logs(
-    State(state): State<AppState>,
-    parameters: Parameters,
-) -> Result<Json<Vec<Box<RawValue>>>> {
+pub(crate) async fn list_logs(State(state): State<AppState>, parameters: Parameters) -> Result<JsonRows<Line>> {
     let count = parameters.text("lines").map_or(DEFAULT_LINES, wanted_lines);
     let lines = spawn_blocking(move || telemetry::tail(&state.log_file, count)).await.map_err(internal)?;
-    let entries = lines.map_err(internal)?.into_iter().map(entry);
-    Ok(Json(entries.collect::<Result<_, _>>().map_err(internal)?))
+    Ok(JsonRows(lines.map_err(internal)?.into_iter().map(Line).collect()))
 }
 
 /// Somebody who looks at the log has trouble enough: whatever is asked for is answered.
@@ -78,12 +73,16 @@ fn wanted_lines(text: &str) -> usize {
     text.parse().unwrap_or(usize::MAX).min(MAX_LINES)
 }
 
-/// An object as it stands, its fields in the order in which they were written.
-fn entry(line: String) -> serde_json::Result<Box<RawValue>> {
-    if serde_json::from_str::<Map<String, Value>>(&line).is_ok() {
-        RawValue::from_string(line)
-    } else {
-        serde_json::value::to_raw_value(&json!({ "message": line }))
+/// A line of the log: written as it stands if it is a JSON object, and as a message otherwise.
+#[derive(Debug)]
+pub(crate) struct Line(String);
+
+impl WriteJson for Line {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        match JsonText::parse(self.0.as_bytes(), MAX_DEPTH - 1) {
+            Ok(entry) if entry.kind() == Kind::Object => out.extend_from_slice(entry.as_str().as_bytes()),
+            _ => ObjectWriter::begin(out).field("message", &self.0).end(),
+        }
     }
 }
 
@@ -106,7 +105,11 @@ mod tests {
 
     #[test]
     fn what_is_no_object_becomes_a_message() {
-        let check = |line: &str, expected: &str| assert_eq!(entry(line.to_owned()).unwrap().get(), expected);
+        let check = |line: &str, expected: &str| {
+            let mut out = Vec::new();
+            Line(line.to_owned()).write_json(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
         check(r#"{"timestamp":"x","level":"INFO"}"#, r#"{"timestamp":"x","level":"INFO"}"#);
         check("plain \"text\"", r#"{"message":"plain \"text\""}"#);
         check("[1]", r#"{"message":"[1]"}"#);

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use tern_common::json::{JsonText, Kind, MAX_DEPTH, write_array};
 use tern_common::product::Product;
 
-use crate::error::{Result, internal};
+use crate::error::Result;
 use crate::state::AppState;
 
 const CACHE_KEY: &str = "products";
@@ -35,6 +36,10 @@ pub(crate) async fn list_products(State(state): State<AppState>) -> Result<impl 
 
 async fn cached(state: &AppState) -> Option<Vec<u8>> {
     match tokio::time::timeout(CACHE_LIMIT, state.cache.get(CACHE_KEY)).await {
+        Ok(Ok(Some(products))) if !is_list(&products) => {
+            tracing::warn!("the cache gave something else than products; they are read from the database");
+            None
+        }
         Ok(Ok(products)) => products,
         Ok(Err(error)) => {
             tracing::warn!(%error, "the products could not be read from the cache");
@@ -47,8 +52,14 @@ async fn cached(state: &AppState) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether a value from the cache, which others may write, is a list in JSON.
+fn is_list(value: &[u8]) -> bool {
+    JsonText::parse(value, MAX_DEPTH).is_ok_and(|text| text.kind() == Kind::Array)
+}
+
 async fn from_store(state: &AppState) -> Result<Vec<u8>> {
-    let products = serde_json::to_vec(&state.store.list_products().await?).map_err(internal)?;
+    let mut products = Vec::new();
+    write_array(&state.store.list_products().await?, &mut products);
     let put = state.cache.put(CACHE_KEY, products.clone(), CACHE_TTL);
     match tokio::time::timeout(CACHE_LIMIT, put).await {
         Ok(Ok(())) => {}

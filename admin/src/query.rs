@@ -1,16 +1,16 @@
 //! What stands behind the `?`, the ids in paths, and the headers of lists.
 
-use axum::Json;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
-use serde::Serialize;
+use tern_common::json::WriteJson;
 use tern_common::store::{Listing, Page, Total};
 use tern_common::{Id, Timestamp};
 use utoipa::IntoParams;
 
+use crate::answer::JsonRows;
 use crate::error::{Error, Result, bad_request, not_found};
 
 /// The id in a path. What cannot be one names nothing, which is a 404.
@@ -124,9 +124,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
 
 impl ListQuery {
     /// The rows, with their total and the pages around them in headers.
-    pub(crate) fn answer<T: Serialize>(&self, listing: Listing<T>) -> Response {
+    pub(crate) fn answer<T: WriteJson>(&self, listing: Listing<T>) -> Response {
         let links = self.links(listing.more, listing.total);
-        let mut response = ([("x-total-count", listing.total.to_string())], Json(listing.rows)).into_response();
+        let mut response = ([("x-total-count", listing.total.to_string())], JsonRows(listing.rows)).into_response();
         if let Ok(value) = HeaderValue::try_from(links)
             && !value.is_empty()
         {

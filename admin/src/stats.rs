@@ -2,12 +2,12 @@
 
 use std::iter::successors;
 
-use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use tern_common::{ClickStats, Id, Per, StatsRange, Timestamp};
 use utoipa::ToSchema;
 
+use crate::answer::Json;
 use crate::error::{Result, bad_request, not_found};
 use crate::query::{Parameters, PathId};
 use crate::state::AppState;

@@ -1,7 +1,6 @@
 //! Urls: every change to one is announced, and answered when the redirectors serve it.
 
 use anyhow::anyhow;
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,6 +9,7 @@ use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, ShortCode, TargetUrl};
 use utoipa::ToSchema;
 
+use crate::answer::Json;
 use crate::body::JsonObject;
 use crate::error::{Error, Result, bad_request, not_found, unavailable};
 use crate::query::{ListQuery, PageParameters, PathId};
@@ -96,8 +96,9 @@ pub(crate) async fn create_url(
     body: JsonObject,
 ) -> Result<(StatusCode, Visible, Json<Url>)> {
     let user_id = body.id("user_id")?;
-    let original_url = TargetUrl::parse(body.text("original_url")?).map_err(bad_request)?;
-    let title = body.nullable_text("title")?.flatten().map(Title::parse).transpose().map_err(bad_request)?;
+    let original_url = TargetUrl::parse(&body.text("original_url")?).map_err(bad_request)?;
+    let title =
+        body.nullable_text("title")?.flatten().map(|title| Title::parse(&title)).transpose().map_err(bad_request)?;
     let url = insert_under_new_code(&state, user_id, original_url, title).await?;
     let visible = state.announce(&url.mark).await;
     Ok((StatusCode::CREATED, visible, Json(url.value)))
@@ -132,11 +133,12 @@ pub(crate) async fn update_url(
     PathId(id): PathId,
     body: JsonObject,
 ) -> Result<(Visible, Json<Url>)> {
-    let title = body.nullable_text("title")?.map(|title| title.map(Title::parse).transpose());
+    let title = body.nullable_text("title")?.map(|title| title.map(|title| Title::parse(&title)).transpose());
+    let original_url = body.optional_text("original_url")?;
     let change = UrlChange {
         title: title.transpose().map_err(bad_request)?,
         is_active: body.optional_flag("is_active")?,
-        original_url: body.optional_text("original_url")?.map(TargetUrl::parse).transpose().map_err(bad_request)?,
+        original_url: original_url.map(|target| TargetUrl::parse(&target)).transpose().map_err(bad_request)?,
     };
     let url = state.store.update_url(id, change).await?.ok_or_else(|| unknown(id))?;
     let visible = state.announce(&url.mark).await;

@@ -1,6 +1,5 @@
 //! Users.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +8,7 @@ use tern_common::url::{Url, UrlFilter};
 use tern_common::user::{Email, NewUser, User, UserChange, Username};
 use utoipa::ToSchema;
 
+use crate::answer::Json;
 use crate::body::JsonObject;
 use crate::error::{Error, Result, bad_request, not_found};
 use crate::query::{ListQuery, PageParameters, Parameters, PathId};
@@ -74,8 +74,8 @@ pub(crate) async fn list_users(State(state): State<AppState>, query: ListQuery) 
     responses((status = 201, body = User, description = "The new user"), (status = 409))
 )]
 pub(crate) async fn create_user(State(state): State<AppState>, body: JsonObject) -> Result<(StatusCode, Json<User>)> {
-    let username = Username::parse(body.text("username")?).map_err(bad_request)?;
-    let email = Email::parse(body.text("email")?).map_err(bad_request)?;
+    let username = Username::parse(&body.text("username")?).map_err(bad_request)?;
+    let email = Email::parse(&body.text("email")?).map_err(bad_request)?;
     let user = state.store.insert_user(NewUser { username, email }).await?;
     Ok((StatusCode::CREATED, Json(user)))
 }
@@ -109,8 +109,9 @@ pub(crate) async fn update_user(
     PathId(id): PathId,
     body: JsonObject,
 ) -> Result<Json<User>> {
-    let username = body.optional_text("username")?.map(Username::parse).transpose().map_err(bad_request)?;
-    let email = body.optional_text("email")?.map(Email::parse).transpose().map_err(bad_request)?;
+    let username =
+        body.optional_text("username")?.map(|name| Username::parse(&name)).transpose().map_err(bad_request)?;
+    let email = body.optional_text("email")?.map(|email| Email::parse(&email)).transpose().map_err(bad_request)?;
     let user = state.store.update_user(id, UserChange { username, email }).await?;
     user.map(Json).ok_or_else(|| unknown(id))
 }

@@ -1,8 +1,5 @@
 //! Where a click came from, told in few words so that clicks can be counted by it: never the whole header.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::Click;
 use crate::event::{Details, EventType};
 
@@ -63,23 +60,12 @@ impl ClickSource {
 
     /// Of an event that came some other way: what its details say, if it is a click.
     pub fn of_event(event_type: &str, details: &Details) -> ClickSource {
-        /// Each is read for itself: one that is no text does not hide the other.
-        #[derive(Default, Deserialize)]
-        struct Told<'a> {
-            #[serde(borrow)]
-            user_agent: Option<&'a RawValue>,
-            #[serde(borrow)]
-            referrer: Option<&'a RawValue>,
-        }
         if event_type != EventType::CLICKED {
             return ClickSource::default();
         }
-        let told = serde_json::from_str::<Told<'_>>(details.as_str()).unwrap_or_default();
-        let text = |value: Option<&RawValue>| {
-            let text: String = serde_json::from_str(value?.get()).ok()?;
-            Some(text).filter(|text| !text.is_empty())
-        };
-        ClickSource::of_headers(text(told.user_agent).as_deref(), text(told.referrer).as_deref())
+        // Each is read for itself: one that is no text does not hide the other.
+        let text = |name| details.field(name)?.text().filter(|text| !text.is_empty());
+        ClickSource::of_headers(text("user_agent").as_deref(), text("referrer").as_deref())
     }
 
     fn of_headers(user_agent: Option<&str>, referrer: Option<&str>) -> ClickSource {

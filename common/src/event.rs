@@ -3,14 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use crate::json::{self, InvalidJson, JsonText, Kind, ObjectWriter, WriteJson};
 use crate::user::MAX_TEXT_LEN;
 use crate::{Click, Id, Timestamp};
 
 /// A row of `events`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "schema", schema(description = "Something that happened to a link"))]
 pub struct Event {
@@ -66,11 +65,12 @@ impl EventType {
     }
 }
 
-/// The details of an event: always a JSON object, kept as the text that came: its keys in their order, its
-/// numbers as they were written. Tern reads of it only where a click came from.
-#[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
-pub struct Details(Box<RawValue>);
+/// The details of an event: a JSON object, stored as the text that was given.
+///
+/// The order of its keys and the digits of its numbers survive.
+/// Tern reads only where a click came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details(Box<str>);
 
 /// The details that Tern itself writes.
 #[derive(Serialize)]
@@ -83,26 +83,54 @@ struct Written<'a> {
     user_agent: Option<&'a str>,
 }
 
-/// The text is not a JSON object.
+/// Why a text is refused as the details of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("details must be a JSON object")]
-pub struct InvalidDetails;
+pub enum InvalidDetails {
+    #[error("details must be a JSON object")]
+    NoObject,
+    #[error("details must be nested at most {} deep", Details::MAX_DEPTH)]
+    TooDeep,
+    #[error("details must have at most {} KiB", Details::MAX_LEN / 1024)]
+    TooLong,
+}
 
 impl Details {
-    /// Reads a JSON object, and keeps it as it is written; blank text is the empty one.
+    /// The most bytes that details from outside may have.
+    pub const MAX_LEN: usize = 16 * 1024;
+
+    /// The deepest nesting of details, which stand one level deep in their event.
+    pub const MAX_DEPTH: usize = json::MAX_DEPTH - 1;
+
+    /// Checks a JSON object from outside and takes it as it is written; blank text is the empty object.
     pub fn parse(text: &str) -> Result<Details, InvalidDetails> {
         let text = text.trim();
         if text.is_empty() {
             return Ok(Details::empty());
         }
-        if !text.starts_with('{') {
-            return Err(InvalidDetails);
+        if text.len() > Details::MAX_LEN {
+            return Err(InvalidDetails::TooLong);
         }
-        RawValue::from_string(text.to_owned()).map(Details).map_err(|_| InvalidDetails)
+        let object = JsonText::parse(text.as_bytes(), Details::MAX_DEPTH).map_err(|invalid| match invalid {
+            InvalidJson::Broken => InvalidDetails::NoObject,
+            InvalidJson::TooDeep => InvalidDetails::TooDeep,
+        })?;
+        if object.kind() == Kind::Object { Ok(Details(object.as_str().into())) } else { Err(InvalidDetails::NoObject) }
+    }
+
+    /// Takes what a database holds. A row written past Tern may hold details that Tern would refuse:
+    /// they are shown whatever their length, and replaced by the reason where no JSON reader could be given them.
+    pub fn stored(text: &str) -> Details {
+        let unreadable = |reason: &str| Details(format!(r#"{{"unreadable":"{reason}"}}"#).into());
+        match JsonText::parse(text.as_bytes(), Details::MAX_DEPTH) {
+            Ok(object) if object.kind() == Kind::Object => Details(object.as_str().into()),
+            Ok(_) => unreadable("not a JSON object"),
+            Err(InvalidJson::Broken) => unreadable("not JSON"),
+            Err(InvalidJson::TooDeep) => unreadable(&format!("nested more than {} deep", Details::MAX_DEPTH)),
+        }
     }
 
     pub fn empty() -> Details {
-        Details::from(Map::new())
+        Details("{}".into())
     }
 
     /// What `created` and `updated` carry.
@@ -121,17 +149,29 @@ impl Details {
     }
 
     fn written(details: &Written<'_>) -> Details {
-        Details(serde_json::value::to_raw_value(details).expect("strings serialise"))
+        Details(serde_json::to_string(details).expect("strings serialise").into())
     }
 
     pub fn as_str(&self) -> &str {
-        self.0.get()
+        &self.0
+    }
+
+    /// Finds a field by its name.
+    pub(crate) fn field(&self, name: &str) -> Option<JsonText<'_>> {
+        JsonText::of_checked(&self.0).field(name)
     }
 }
 
-impl From<Map<String, Value>> for Details {
-    fn from(object: Map<String, Value>) -> Details {
-        Details(serde_json::value::to_raw_value(&object).expect("a JSON object serialises"))
+impl WriteJson for Event {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        ObjectWriter::begin(out)
+            .field("id", &self.id)
+            .field("url_id", &self.url_id)
+            .field("user_id", &self.user_id)
+            .field("event_type", &self.event_type)
+            .field("timestamp", &self.timestamp)
+            .json("details", self.details.as_str())
+            .end();
     }
 }
 
@@ -175,15 +215,56 @@ mod tests {
 
     #[test]
     fn details_are_objects() {
-        let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(Details::parse(text).ok().as_ref().map(Details::as_str), expected, "{text:?}");
+        let check = |text: &str, expected: Result<&str, InvalidDetails>| {
+            assert_eq!(
+                Details::parse(text).as_ref().map(Details::as_str),
+                expected.as_ref().map(|text| *text),
+                "{text:?}"
+            );
         };
-        check(r#"{"short_code": "YUrtmo"}"#, Some(r#"{"short_code": "YUrtmo"}"#));
-        check("", Some("{}"));
-        check("  ", Some("{}"));
-        check("[]", None);
-        check("null", None);
-        check("{", None);
-        check("nonsense", None);
+        let nested = |depth: usize| format!("{{\"x\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        let long = |len: usize| format!("{{\"x\":\"{}\"}}", "x".repeat(len - 8));
+        check(r#"{"short_code": "YUrtmo"}"#, Ok(r#"{"short_code": "YUrtmo"}"#));
+        check("\u{a0}{}\n", Ok("{}"));
+        check("", Ok("{}"));
+        check("  ", Ok("{}"));
+        check(&nested(31), Ok(&nested(31)));
+        check(&long(16 * 1024), Ok(&long(16 * 1024)));
+        check("[]", Err(InvalidDetails::NoObject));
+        check("null", Err(InvalidDetails::NoObject));
+        check("{", Err(InvalidDetails::NoObject));
+        check("nonsense", Err(InvalidDetails::NoObject));
+        check(r#"{"a":"\ud800"}"#, Err(InvalidDetails::NoObject));
+        check(&nested(32), Err(InvalidDetails::TooDeep));
+        check(&long(16 * 1024 + 1), Err(InvalidDetails::TooLong));
+    }
+
+    #[test]
+    fn stored_details_are_shown_or_replaced_by_the_reason_why_not() {
+        let check = |text: &str, expected: &str| assert_eq!(Details::stored(text).as_str(), expected, "{text:?}");
+        let long = format!("{{\"x\":\"{}\"}}", "x".repeat(1_000_000));
+        check(&long, &long);
+        check(r#"{"b":1.10,"a":1}"#, r#"{"b":1.10,"a":1}"#);
+        check("[]", r#"{"unreadable":"not a JSON object"}"#);
+        check("", r#"{"unreadable":"not JSON"}"#);
+        check("{a:1}", r#"{"unreadable":"not JSON"}"#);
+        check(&"{\"a\":".repeat(100_000), r#"{"unreadable":"nested more than 31 deep"}"#);
+    }
+
+    #[test]
+    fn event_is_written_with_its_details_as_they_are() {
+        let id = |id| Id::new(id).unwrap();
+        let event = Event {
+            id: id(1),
+            url_id: id(2),
+            user_id: id(3),
+            event_type: "a\"b".to_owned(),
+            timestamp: Timestamp::from_unix_seconds(0),
+            details: Details::parse(r#"{"z":12345678901234567890123, "a":1.10}"#).unwrap(),
+        };
+        let mut out = Vec::new();
+        event.write_json(&mut out);
+        let expected = r#"{"id":1,"url_id":2,"user_id":3,"event_type":"a\"b","timestamp":"1970-01-01T00:00:00","details":{"z":12345678901234567890123, "a":1.10}}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

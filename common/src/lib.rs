@@ -15,6 +15,7 @@ pub mod client;
 pub mod config;
 pub mod event;
 pub mod id;
+pub mod json;
 pub mod link;
 pub mod private_files;
 pub mod probe;

@@ -1,12 +1,12 @@
 //! Products: the rows of `products`, shown and loaded, never edited.
 
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use std::fmt;
 
 use crate::Id;
+use crate::json::{ObjectWriter, WriteJson};
 
 /// A row of `products`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "schema", schema(description = "Something that is sold"))]
 pub struct Product {
@@ -50,11 +50,24 @@ impl Price {
     }
 }
 
-impl Serialize for Price {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // As a double 19.90 would be written 19.9.
-        let text = format!("{}.{:02}", self.0 / 100, self.0 % 100);
-        RawValue::from_string(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = self.0.unsigned_abs();
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}.{:02}", hundredths / 100, hundredths % 100)
+    }
+}
+
+impl WriteJson for Product {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        ObjectWriter::begin(out)
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("category", &self.category)
+            // As a double 19.90 would be written 19.9.
+            .json("price", &self.price.to_string())
+            .field("stock", &self.stock)
+            .end();
     }
 }
 
@@ -75,7 +88,7 @@ mod tests {
     #[test]
     fn prices_keep_two_decimals() {
         let check = |text: &str, expected: Option<&str>| {
-            let written = Price::parse(text).ok().map(|p| serde_json::to_string(&p).unwrap());
+            let written = Price::parse(text).ok().map(|price| price.to_string());
             assert_eq!(written.as_deref(), expected, "{text:?}");
         };
         check("19.90", Some("19.90"));
@@ -88,5 +101,6 @@ mod tests {
         check(".5", None);
         check("", None);
         check("99999999999999999999", None);
+        assert_eq!(Price::from_hundredths(i64::MIN).to_string(), "-92233720368547758.08");
     }
 }

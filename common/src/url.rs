@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::json::{WriteJson, write_plain};
 use crate::user::MAX_TEXT_LEN;
 use crate::{Id, ShortCode, TargetUrl, Timestamp};
 
@@ -27,6 +28,12 @@ pub struct Url {
     pub is_active: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+impl WriteJson for Url {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        write_plain(self, out);
+    }
 }
 
 /// A title: at most 255 characters.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::json::{WriteJson, write_plain};
 use crate::{Id, Timestamp};
 
 /// The longest user name, e-mail address, title or event type, in characters.
@@ -18,6 +19,12 @@ pub struct User {
     #[cfg_attr(feature = "schema", schema(example = "emberorbit96@mail.example"))]
     pub email: String,
     pub created_at: Timestamp,
+}
+
+impl WriteJson for User {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        write_plain(self, out);
+    }
 }
 
 /// A user name: not blank, at most 255 characters.

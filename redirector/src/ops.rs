@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, Opts, Registry};
@@ -35,6 +35,15 @@ pub(crate) fn router(ops: Ops) -> Router {
         .route("/metrics", get(metrics))
         .route("/dropped", get(dropped))
         .with_state(ops)
+}
+
+/// A JSON value as the body of an answer.
+struct Json(serde_json::Value);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0.to_string()).into_response()
+    }
 }
 
 /// Answers whether every worker runs. One that stands still keeps its connections waiting, and only a restart helps.

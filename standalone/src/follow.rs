@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -77,6 +76,7 @@ fn error(status: StatusCode, message: &str, retry_after: Option<u32>) -> Respons
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let envelope = json!({"error": status.canonical_reason(), "message": message});
-    (status, headers, Json(envelope)).into_response()
+    (status, headers, envelope.to_string()).into_response()
 }

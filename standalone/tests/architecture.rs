@@ -33,6 +33,17 @@ fn the_planes_do_not_know_each_other_and_common_knows_neither() {
     check("tern-testkit", &[]);
 }
 
+#[test]
+fn json_from_outside_has_no_keys_with_a_meaning_of_their_own() {
+    let metadata =
+        MetadataCommand::new().current_dir(workspace()).other_options(["--locked".to_owned()]).exec().unwrap();
+    let resolved = metadata.resolve.unwrap().nodes;
+    let json = resolved.iter().find(|node| node.id.repr.contains("serde_json@")).unwrap();
+    for feature in &json.features {
+        assert!(!["arbitrary_precision", "raw_value"].contains(&feature.as_str()), "serde_json has {feature}");
+    }
+}
+
 /// Every Rust source below a folder (or the file itself), with the lines that are code.
 fn sources(below: &str) -> Vec<(String, Vec<String>)> {
     let root = workspace();

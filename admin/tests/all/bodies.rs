@@ -144,3 +144,17 @@ async fn a_body_in_chunks_is_a_body() {
     let answer = app.send_raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}")).await;
     assert_eq!(answer.status, 201, "{answer:?}");
 }
+
+#[tokio::test]
+async fn compressed_body_is_refused_with_415() {
+    let app = spawn_app().await;
+    for (method, path) in WRITES.into_iter().chain([("POST", "/users/bulk")]) {
+        let content_type = if path == "/users/bulk" { "multipart/form-data; boundary=x" } else { "application/json" };
+        for coding in ["gzip", "br", "identity, gzip"] {
+            let headers = [("content-type", content_type), ("content-encoding", coding)];
+            app.send_with(method, path, &headers).await.check_error(415, "Content-Encoding");
+        }
+        let headers = [("content-type", content_type), ("content-encoding", "Identity")];
+        assert_eq!(app.send_with(method, path, &headers).await.status, 400, "{method} {path}");
+    }
+}

@@ -9,6 +9,7 @@ mod database;
 mod errors;
 mod events;
 mod health;
+mod hostile_json;
 mod lists;
 mod load;
 mod logs;

@@ -15,6 +15,8 @@ mod errors;
 mod events;
 #[path = "../all/health.rs"]
 mod health;
+#[path = "../all/hostile_json.rs"]
+mod hostile_json;
 #[path = "../all/lists.rs"]
 mod lists;
 #[path = "../all/load.rs"]

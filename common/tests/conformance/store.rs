@@ -1,6 +1,7 @@
 //! What every store does with rows, lists and totals.
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
+use tern_common::json::write_array;
 use tern_common::store::{Imported, Load, Loaded, Store, StoreError, Total};
 use tern_common::url::{Title, UrlChange, UrlFilter};
 use tern_common::user::{Email, UserChange, UserRow, Username};
@@ -281,7 +282,9 @@ pub async fn products_are_listed_by_id(store: &dyn Store) {
     let rows = numbered(vec![product_row(Some(7), "Lamp", "19.90"), product_row(None, "Desk", "250")]);
     load(store, Load::Products, rows).await.unwrap();
     let products = store.list_products().await.unwrap();
-    let json = serde_json::to_string(&products).unwrap();
+    let mut json = Vec::new();
+    write_array(&products, &mut json);
+    let json = String::from_utf8(json).unwrap();
     assert_eq!(
         json,
         r#"[{"id":7,"name":"Lamp","category":"home","price":19.90,"stock":3},{"id":8,"name":"Desk","category":"home","price":250.00,"stock":3}]"#

@@ -124,7 +124,7 @@ impl ToSql for Details {
 
 impl FromSql<'_> for Details {
     fn from_sql(_: &Type, raw: &[u8]) -> Result<Details> {
-        Ok(Details::parse(std::str::from_utf8(raw)?)?)
+        Ok(Details::stored(std::str::from_utf8(raw)?))
     }
 
     accepts!(JSON);

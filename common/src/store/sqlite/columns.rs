@@ -39,6 +39,6 @@ impl FromSql for Price {
 
 impl FromSql for Details {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Details> {
-        Details::parse(value.as_str()?).map_err(FromSqlError::other)
+        value.as_str().map(Details::stored)
     }
 }
