@@ -1,5 +1,7 @@
 //! Events.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -48,7 +50,11 @@ pub(crate) async fn list_events(State(state): State<AppState>, query: ListQuery)
         user_id: query.parameters.id("user_id")?,
         event_type: query.parameters.text("event_type").map(str::to_owned),
     };
-    Ok(query.answer(state.store.list_events(filter, query.page).await?))
+    let listing = state.store.list_events(filter, query.page).await?;
+    Ok(query.answer(listing, move |id| {
+        let store = Arc::clone(&state.store);
+        async move { store.find_event(id).await }
+    }))
 }
 
 /// Record an event

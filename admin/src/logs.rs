@@ -6,7 +6,7 @@ use tern_common::telemetry;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use crate::answer::JsonRows;
+use crate::answer::JsonArray;
 use crate::error::{Result, internal};
 use crate::query::Parameters;
 use crate::state::AppState;
@@ -59,10 +59,10 @@ pub(crate) struct LogEntry {
     )),
     responses((status = 200, body = [LogEntry], description = "The entries"))
 )]
-pub(crate) async fn list_logs(State(state): State<AppState>, parameters: Parameters) -> Result<JsonRows<Line>> {
+pub(crate) async fn list_logs(State(state): State<AppState>, parameters: Parameters) -> Result<JsonArray<Line>> {
     let count = parameters.text("lines").map_or(DEFAULT_LINES, wanted_lines);
     let lines = spawn_blocking(move || telemetry::tail(&state.log_file, count)).await.map_err(internal)?;
-    Ok(JsonRows(lines.map_err(internal)?.into_iter().map(Line).collect()))
+    Ok(JsonArray(lines.map_err(internal)?.into_iter().map(Line).collect()))
 }
 
 /// Somebody who looks at the log has trouble enough: whatever is asked for is answered.

@@ -5,12 +5,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
-use tern_common::json::WriteJson;
-use tern_common::store::{Listing, Page, Total};
+use tern_common::store::{self, Listing, Page, Total};
 use tern_common::{Id, Timestamp};
 use utoipa::IntoParams;
 
-use crate::answer::JsonRows;
+use crate::answer::{Row, rows};
 use crate::error::{Error, Result, bad_request, not_found};
 
 /// The id in a path. What cannot be one names nothing, which is a 404.
@@ -124,9 +123,15 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
 
 impl ListQuery {
     /// The rows, with their total and the pages around them in headers.
-    pub(crate) fn answer<T: WriteJson>(&self, listing: Listing<T>) -> Response {
+    ///
+    /// `find` finds a row again, for a list that is too long to be in memory.
+    pub(crate) fn answer<T, R>(&self, listing: Listing<T>, find: impl Fn(Id) -> R + Send + 'static) -> Response
+    where
+        T: Row,
+        R: Future<Output = store::Result<Option<T>>> + Send + 'static,
+    {
         let links = self.links(listing.more, listing.total);
-        let mut response = ([("x-total-count", listing.total.to_string())], JsonRows(listing.rows)).into_response();
+        let mut response = ([("x-total-count", listing.total.to_string())], rows(listing.rows, find)).into_response();
         if let Ok(value) = HeaderValue::try_from(links)
             && !value.is_empty()
         {

@@ -1,5 +1,7 @@
 //! Urls: every change to one is announced, and answered when the redirectors serve it.
 
+use std::sync::Arc;
+
 use anyhow::anyhow;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -77,7 +79,16 @@ pub(crate) async fn list_urls(State(state): State<AppState>, query: ListQuery) -
         is_active: query.parameters.flag("is_active")?,
         short_code: query.parameters.text("short_code").map(str::to_owned),
     };
-    Ok(query.answer(state.store.list_urls(filter, query.page).await?))
+    list(state, filter, &query).await
+}
+
+/// Answers with a page of links.
+pub(crate) async fn list(state: AppState, filter: UrlFilter, query: &ListQuery) -> Result<Response> {
+    let listing = state.store.list_urls(filter, query.page).await?;
+    Ok(query.answer(listing, move |id| {
+        let store = Arc::clone(&state.store);
+        async move { store.find_url(id).await }
+    }))
 }
 
 /// Make a link, under a new short code

@@ -1,5 +1,7 @@
 //! Users.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +15,7 @@ use crate::body::JsonObject;
 use crate::error::{Error, Result, bad_request, not_found};
 use crate::query::{ListQuery, PageParameters, Parameters, PathId};
 use crate::state::AppState;
+use crate::urls;
 
 /// A user to be made
 #[derive(ToSchema)]
@@ -62,7 +65,11 @@ pub(crate) struct UpdateUser {
     responses((status = 200, body = [User], description = "A page of users", headers(("X-Total-Count"), ("Link"))))
 )]
 pub(crate) async fn list_users(State(state): State<AppState>, query: ListQuery) -> Result<Response> {
-    Ok(query.answer(state.store.list_users(query.page).await?))
+    let listing = state.store.list_users(query.page).await?;
+    Ok(query.answer(listing, move |id| {
+        let store = Arc::clone(&state.store);
+        async move { store.find_user(id).await }
+    }))
 }
 
 /// Make a user
@@ -165,7 +172,7 @@ pub(crate) async fn list_urls_of_user(
 ) -> Result<Response> {
     state.store.find_user(id).await?.ok_or_else(|| unknown(id))?;
     let filter = UrlFilter { user_id: Some(id), ..UrlFilter::default() };
-    Ok(query.answer(state.store.list_urls(filter, query.page).await?))
+    urls::list(state, filter, &query).await
 }
 
 fn unknown(id: Id) -> Error {

@@ -4,6 +4,7 @@
 //! reach does not start without a token, unless somebody said `ADMIN_AUTH=none`.
 //! `tokens` knows the tokens of the store, and this module decides with them; nothing here knows a resource.
 
+mod occupied;
 mod tokens;
 
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +23,7 @@ use tern_common::config::Setting;
 use tern_common::token::{Role, TokenHash};
 use tokio::sync::OwnedSemaphorePermit;
 
+use self::occupied::occupy;
 pub use self::tokens::Access;
 use self::tokens::Bearer;
 use crate::body::leave_unread;
@@ -89,7 +91,7 @@ pub(crate) async fn authorise(State(guard): State<Guard>, request: Request, next
     let admitted = admit(&guard, &head).await;
     let request = Request::from_parts(head, body);
     match admitted {
-        Ok(_in_flight) => next.run(request).await,
+        Ok(place) => occupy(next.run(request).await, place),
         Err(refusal) => {
             leave_unread(request);
             refusal.into_response()
@@ -97,7 +99,7 @@ pub(crate) async fn authorise(State(guard): State<Guard>, request: Request, next
     }
 }
 
-/// Lets a request in, or says why not. What it gives is held until the request is answered.
+/// Admits a request, or says why not. The permit is the place that the request and its answer occupy.
 async fn admit(guard: &Guard, request: &Parts) -> Result<Option<OwnedSemaphorePermit>> {
     let Guard { access, area } = guard;
     let now = Instant::now();

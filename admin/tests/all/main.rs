@@ -21,6 +21,7 @@ mod request_log;
 mod schemathesis;
 mod stats;
 mod support;
+mod unread_answers;
 mod urls;
 mod users;
 mod visibility;

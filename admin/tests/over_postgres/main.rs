@@ -33,6 +33,8 @@ mod silent;
 mod stats;
 #[path = "../all/support/mod.rs"]
 mod support;
+#[path = "../all/unread_answers.rs"]
+mod unread_answers;
 #[path = "../all/urls.rs"]
 mod urls;
 #[path = "../all/users.rs"]
