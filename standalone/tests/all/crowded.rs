@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Tern, run, tern, text};
 
-const CLIENTS: usize = 32;
+const CLIENTS: usize = 64;
 
 /// A page that is found by a walk over most of the events: two filters, and deep.
 const DEAR: &str = "/events?user_id=1&event_type=viewed&page=900&per_page=100";
@@ -150,8 +150,10 @@ async fn clients_that_hang_up_on_dear_lists_fail_no_other_request() {
     let mut served = 0;
     while Instant::now() < until {
         for path in ["/users/1", "/urls/1", "/ready"] {
+            let began = Instant::now();
             let status = server.send(Method::GET, &server.api, path).await.status();
             assert_eq!(status, StatusCode::OK, "{path} after {served}");
+            assert!(began.elapsed() < Duration::from_secs(1), "{path} after {served}: {:?}", began.elapsed());
             served += 1;
         }
     }
