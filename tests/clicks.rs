@@ -21,7 +21,12 @@ const STORABLE: u32 = 3_000;
 const LOOK_AROUND: Duration = Duration::from_secs(6);
 
 /// How often each click is in the events, by the name that it carries.
+///
+/// Fails if an event stands with another link than the one that was followed.
 pub(crate) fn events(fleet: &Fleet) -> HashMap<u64, usize> {
+    let misplaced = "SELECT count(*) FROM events JOIN urls ON urls.id = events.url_id
+                     WHERE event_type = 'clicked' AND details->>'short_code' <> short_code";
+    assert_eq!(fleet.psql(misplaced).trim(), "0", "clicks of another link");
     let sql = "SELECT details->>'referrer', count(*) FROM events WHERE event_type = 'clicked' GROUP BY 1";
     let rows = fleet.psql(sql);
     let count = |row: &str| row.split_once('|').map(|(name, count)| (name.parse().unwrap(), count.parse().unwrap()));
@@ -208,6 +213,45 @@ pub async fn fail_over() -> Verdict {
     println!("{} clicks were lost with the primary's last commits, and shipped again", fleet.metric(0, again).await);
     assert!(history.refused.is_empty() && history.unanswered.is_empty(), "redirects went on");
     verdict
+}
+
+/// Fails over to a standby that lacks some links, and gives their ids to others. No click of the former may be counted
+/// on the latter.
+pub async fn fail_over_without_links() {
+    const LINKS: usize = 100;
+    let mut fleet = Fleet::start_behind_relays(1, &[]).await;
+    fleet.code(1).await;
+    let insert = |prefix: &str| {
+        format!(
+            "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+             SELECT min(id), '{prefix}' || n, 'https://example.com/' || n, true, now(), now()
+             FROM users, generate_series(1, {LINKS}) AS n GROUP BY n ORDER BY n"
+        )
+    };
+    let standby = fleet.postgres.standby();
+    standby.stop();
+    fleet.psql(&insert("lost"));
+    let mut follower = Follower::connect(&fleet.redirectors[0].addresses[0]).await.unwrap();
+    for n in 1..=LINKS {
+        let code = format!("lost{n}");
+        eventually("the link is served", async || follower.follow(&code, followers::name()).await.unwrap() == 302)
+            .await;
+    }
+    let committed = "tern_clicks_committed_total";
+    eventually("the clicks are stored", async || fleet.metric(0, committed).await >= LINKS as f64).await;
+    let before = fleet.psql("SELECT max(id) FROM urls");
+    fleet.postgres.kill9();
+    standby.start();
+    standby.promote();
+    fleet.fail_over_to(standby);
+    fleet.psql(&insert("new"));
+    let again = fleet.psql("SELECT max(id) FROM urls");
+    let ids = [&before, &again].map(|id| id.trim().parse::<i64>().unwrap());
+    assert!(ids[1] - ids[0] < 32, "ids are given again: {ids:?}");
+    let gone = "tern_clicks_dropped_total{reason=\"link_gone\"}";
+    eventually("the clicks are counted as dropped", async || fleet.metric(0, gone).await >= LINKS as f64).await;
+    all_shipped(&fleet).await;
+    assert!(events(&fleet).is_empty());
 }
 
 /// How long single clicks take to be events, beside `rate` others a second or none: p50 and p99.

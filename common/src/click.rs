@@ -13,6 +13,7 @@ use crate::Id;
 /// Texts are bounded and hold no control characters, whatever the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
+    /// Names the link together with `short_code`: a database that lost commits gives an id to another link.
     pub url_id: Id,
     /// The user who owned the url when it was followed.
     pub owner_id: Id,
@@ -48,7 +49,7 @@ pub struct JournalState {
     pub position: JournalPosition,
     /// Clicks of this journal that became events, since its beginning.
     pub recorded: u64,
-    /// Clicks whose link was gone: skipped, since its events went with it.
+    /// Clicks whose link is gone, or whose id belongs to a link of another code by now.
     pub orphaned: u64,
     /// Clicks that the store refuses, and that were put aside.
     pub parked: u64,

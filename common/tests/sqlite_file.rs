@@ -139,25 +139,52 @@ async fn clicked(directory: &Path, hours: u32) -> (SqliteStore, Connection) {
     (store, db)
 }
 
-#[tokio::test]
-async fn the_network_of_a_client_is_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, db) = clicked(directory.path(), 1).await;
+fn click() -> Click {
     let id = Id::new(1).unwrap();
-    let click = |client: &str| Click {
+    Click {
         url_id: id,
         owner_id: id,
         short_code: "CODE12".to_owned(),
         original_url: "https://example.com/".to_owned(),
         at: SystemTime::now(),
-        client: client.parse().ok(),
+        client: None,
         user_agent: None,
         referrer: None,
-    };
-    let clicks = [click("192.0.2.77/24"), click("2001:db8:7::/48"), click("")];
+    }
+}
+
+/// Ships clicks from a journal of their own; returns how many became events and how many were orphans.
+async fn ship(store: &SqliteStore, journal: u128, clicks: &[Click]) -> (u64, u64) {
     let to = JournalPosition { segment: 0, offset: 1, sequence: 1 };
-    let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks: &clicks, parked: 0 };
-    assert!(matches!(store.ship_clicks(batch).await.unwrap(), Shipped::Taken(_)));
+    let batch = ClickBatch { journal: JournalId(journal), from: None, to, clicks, parked: 0 };
+    match store.ship_clicks(batch).await.unwrap() {
+        Shipped::Taken(state) => (state.recorded, state.orphaned),
+        elsewhere @ Shipped::Elsewhere(_) => panic!("{elsewhere:?}"),
+    }
+}
+
+#[tokio::test]
+async fn click_of_a_code_that_the_link_had_before_is_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, db) = clicked(directory.path(), 1).await;
+    let clicks = [click(), Click { short_code: "NEW123".to_owned(), ..click() }];
+    db.execute_batch("UPDATE urls SET short_code = 'NEW123'").unwrap();
+    assert_eq!(ship(&store, 1, &clicks).await, (2, 0));
+    // A later link under the same id has none of the codes.
+    db.execute_batch(
+        "DELETE FROM urls; INSERT INTO urls VALUES (1, 1, 'OTHER1', 'https://example.com/', NULL, 1, 0, 0)",
+    )
+    .unwrap();
+    assert_eq!(ship(&store, 2, &clicks).await, (0, 2));
+}
+
+#[tokio::test]
+async fn the_network_of_a_client_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, db) = clicked(directory.path(), 1).await;
+    let click = |client: &str| Click { client: client.parse().ok(), ..click() };
+    let clicks = [click("192.0.2.77/24"), click("2001:db8:7::/48"), click("")];
+    assert_eq!(ship(&store, 1, &clicks).await, (3, 0));
     let sql = "SELECT group_concat(coalesce(client, ''), ' ') FROM events WHERE id > 1";
     let kept: String = db.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(kept, "192.0.2.0/24 2001:db8:7::/48 ");

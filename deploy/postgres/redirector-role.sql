@@ -23,6 +23,6 @@ GRANT SELECT (id, user_id, short_code, original_url, is_active) ON urls TO tern_
 -- Clicks; those that are there it may not read.
 GRANT INSERT (url_id, user_id, event_type, timestamp, details, browser, referrer, client) ON events TO tern_redirector;
 GRANT SELECT, INSERT, UPDATE ON click_journals TO tern_redirector;
-GRANT EXECUTE ON FUNCTION lock_urls(bigint[]) TO tern_redirector;
+GRANT EXECUTE ON FUNCTION lock_links(bigint[]), find_former_codes(bigint[], text[]) TO tern_redirector;
 
 COMMIT;

@@ -60,7 +60,7 @@ pub enum Drop {
     Disk,
     /// They came faster than the journals could grow.
     Busy,
-    /// The link was deleted before its click was stored, and its events with it.
+    /// The link was deleted, or lost by the database, before its click was stored.
     LinkGone,
     /// Its record was damaged on the disk, or was not kept any more when the store lost it.
     Missing,

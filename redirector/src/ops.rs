@@ -13,6 +13,7 @@ use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, Opts, Registry};
 use serde_json::json;
 
+use crate::clicks::Loss;
 use crate::engine::Engine;
 use crate::http::{Server, Stats, Status};
 use crate::metrics::{Durations, RedirectCounters};
@@ -78,7 +79,8 @@ async fn metrics(State(ops): State<Ops>) -> Response {
 /// Which links lost clicks that could not be recorded, most first.
 async fn dropped(State(ops): State<Ops>) -> Response {
     let (totals, others) = ops.engine.recorder.unrecorded().totals();
-    let urls: Vec<_> = totals.iter().map(|(url_id, clicks)| json!({"url_id": url_id, "clicks": clicks})).collect();
+    let of = |loss: &Loss| json!({"url_id": loss.url_id, "short_code": loss.short_code, "clicks": loss.clicks});
+    let urls: Vec<_> = totals.iter().map(of).collect();
     Json(json!({"urls": urls, "others": others})).into_response()
 }
 

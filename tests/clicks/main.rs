@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tern_tests::clicks::{Verdict, database_away, disk_full, fail_over, kill_database, kill_redirector, lag};
+use tern_tests::clicks::{
+    Verdict, database_away, disk_full, fail_over, fail_over_without_links, kill_database, kill_redirector, lag,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirector_killed_a_hundred_times_loses_no_click_and_doubles_none() {
@@ -27,6 +29,11 @@ async fn on_a_full_disk_redirects_go_on_and_each_dropped_click_is_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_that_loses_commits_loses_no_click() {
     assert_eq!(fail_over().await, Verdict::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failover_that_loses_links_counts_their_clicks_on_no_other_link() {
+    fail_over_without_links().await;
 }
 
 /// 50 ms are promised on an idle system, and two seconds on a busy one; the figures are printed. How busy this machine is

@@ -54,6 +54,7 @@ conformance!(store_pages over sqlite_pages = sqlite, postgres_pages = postgres: 
 
 conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgres: [
     clicks_become_events_and_orphans_are_counted,
+    click_whose_id_was_given_to_another_link_is_an_orphan,
     a_batch_is_taken_once,
     a_journal_moves_only_from_where_it_stands,
     a_batch_without_clicks_moves_the_journal,

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use tern_common::event::EventFilter;
-use tern_common::store::{Listing, Store, Total};
-use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, Shipped};
+use tern_common::event::{Details, EventFilter};
+use tern_common::store::{Listing, Load, Loaded, Store, Total};
+use tern_common::url::{Url, UrlRow};
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, Shipped, ShortCode, TargetUrl};
 
 use crate::fixture::{id, page, url, user};
+use crate::store_loading::{load, numbered};
 
 const JOURNAL: JournalId = JournalId(0xfeed);
 
@@ -21,6 +23,11 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
         user_agent: None,
         referrer: None,
     }
+}
+
+/// A click on a link of another code than [`click`] has.
+pub fn click_on(url: &Url) -> Click {
+    Click { short_code: url.short_code.clone(), ..click(url.id, url.user_id) }
 }
 
 /// A link with its owner, and a click on it.
@@ -72,6 +79,31 @@ pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn Store) {
     let shipped = ship(store, Some(at(1, 300)), at(2, 0), &[plain.clone(), plain]).await;
     assert_eq!(shipped, Shipped::Taken(state(at(2, 0), 2, 3)));
     assert_eq!(clicked(store).await.total, Total::Exactly(0));
+}
+
+/// A standby that lacks the last commits, and a restored backup, give an id again.
+pub async fn click_whose_id_was_given_to_another_link_is_an_orphan(store: &dyn Store) {
+    let lost = followed(store).await;
+    store.delete_url(lost.url_id).await.unwrap();
+    let row = |code: &str| UrlRow {
+        id: Some(lost.url_id),
+        user_id: lost.owner_id,
+        short_code: ShortCode::parse(code).unwrap(),
+        original_url: TargetUrl::parse("https://another.example/").unwrap(),
+        title: None,
+        is_active: true,
+        created_at: None,
+        updated_at: None,
+    };
+    assert_eq!(load(store, Load::Urls, numbered(vec![row("NEW123")])).await.unwrap(), Loaded::Inserted(1));
+    let other = Click { short_code: "NEW123".to_owned(), ..lost.clone() };
+    let clicks = [lost.clone(), other.clone(), Click { short_code: "new123".to_owned(), ..lost.clone() }];
+    assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), 1, 2)));
+    let shipped = ship(store, Some(at(0, 1)), at(0, 2), std::slice::from_ref(&lost)).await;
+    assert_eq!(shipped, Shipped::Taken(state(at(0, 2), 1, 3)), "a batch of nothing else");
+    let listing = clicked(store).await;
+    assert_eq!(listing.total, Total::Exactly(1));
+    assert_eq!(listing.rows[0].details.as_str(), Details::of_click(&other).as_str());
 }
 
 pub async fn a_batch_is_taken_once(store: &dyn Store) {
@@ -128,7 +160,6 @@ pub async fn no_text_poisons_a_batch(store: &dyn Store) {
     let mut clicks: Vec<Click> = texts
         .iter()
         .map(|text| Click {
-            short_code: (*text).to_owned(),
             original_url: (*text).to_owned(),
             user_agent: Some((*text).to_owned()),
             referrer: Some(format!("https://{text}.example/{text}")),
@@ -142,9 +173,11 @@ pub async fn no_text_poisons_a_batch(store: &dyn Store) {
     }
     clicks.push(Click { at: SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 40), ..plain.clone() });
     clicks.push(Click { url_id: id(i64::MAX), ..plain.clone() });
+    clicks.extend(texts.map(|text| Click { short_code: text.to_owned(), ..plain.clone() }));
     clicks.push(Click { owner_id: id(i64::MAX), ..plain });
-    let recorded = clicks.len() as u64 - 1;
-    assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), recorded, 1)));
+    let orphaned = 1 + texts.len() as u64;
+    let recorded = clicks.len() as u64 - orphaned;
+    assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), recorded, orphaned)));
     let listing = clicked(store).await;
     assert_eq!(listing.total, Total::Exactly(recorded));
     for (event, text) in listing.rows.iter().zip(texts) {

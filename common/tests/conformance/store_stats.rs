@@ -7,7 +7,7 @@ use tern_common::store::{Load, Loaded, Store, Total};
 use tern_common::{Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, Per, Shipped, StatsRange, Timestamp};
 
 use crate::fixture::{id, page, url, user};
-use crate::store_clicks::click;
+use crate::store_clicks::{click, click_on};
 use crate::store_loading::{load, numbered};
 
 fn time(text: &str) -> Timestamp {
@@ -54,7 +54,7 @@ async fn check_total(store: &dyn Store, url_id: Id, expected: u64) {
 pub async fn every_click_counts_however_it_came(store: &dyn Store) {
     assert_eq!(store.click_stats(id(1), ALWAYS).await.unwrap(), None);
     let owner = user(store, "ada").await.id;
-    let (followed, other) = (url(store, owner, "CODE12").await.id, url(store, owner, "CODE13").await.id);
+    let (followed, other) = (url(store, owner, "CODE12").await.id, url(store, owner, "CODE13").await);
     assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
 
     let plain = click(followed, owner);
@@ -63,7 +63,7 @@ pub async fn every_click_counts_however_it_came(store: &dyn Store) {
         referrer: Some("https://News.example/a".to_owned()),
         ..plain.clone()
     };
-    ship(store, 1, &[plain.clone(), by_curl.clone(), click(other, owner), by_curl.clone()]).await;
+    ship(store, 1, &[plain.clone(), by_curl.clone(), click_on(&other), by_curl.clone()]).await;
     ship(store, 2, &[by_curl]).await;
     let details = r#"{"user_agent":"curl/7","referrer":"https://news.example/"}"#;
     let rows = vec![
@@ -83,13 +83,14 @@ pub async fn every_click_counts_however_it_came(store: &dyn Store) {
         store.insert_event(event).await.unwrap();
     }
     check_total(store, followed, 7).await;
-    check_total(store, other, 1).await;
+    check_total(store, other.id, 1).await;
 }
 
 pub async fn clicks_that_go_are_counted_out(store: &dyn Store) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
-    let (kept, gone) = (url(store, ada, "CODE12").await.id, url(store, ada, "CODE13").await.id);
-    ship(store, 1, &[click(kept, ada), click(gone, ada), click(gone, ada)]).await;
+    let (kept, gone) = (url(store, ada, "CODE12").await.id, url(store, ada, "CODE13").await);
+    ship(store, 1, &[click(kept, ada), click_on(&gone), click_on(&gone)]).await;
+    let gone = gone.id;
     let details = r#"{"user_agent":"curl/7","referrer":"https://news.example/"}"#;
     let of_bob = ["clicked", "noted"].map(|kind| loaded(kept, bob, kind, "2023-11-14T22:30:00", details));
     load(store, Load::Events, numbered(of_bob.to_vec())).await.unwrap();
@@ -118,16 +119,16 @@ pub async fn clicks_that_go_are_counted_out(store: &dyn Store) {
 /// More than go at once.
 pub async fn a_popular_link_goes_with_all_of_its_events(store: &dyn Store) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
-    let (of_ada, of_bob) = (url(store, ada, "CODE12").await.id, url(store, bob, "CODE13").await.id);
-    for (journal, followed, owner) in [(0, of_ada, ada), (100, of_bob, bob)] {
-        let clicks = vec![click(followed, owner); 10_000];
+    let (of_ada, of_bob) = (url(store, ada, "CODE12").await, url(store, bob, "CODE13").await);
+    for (journal, followed) in [(0, &of_ada), (100, &of_bob)] {
+        let clicks = vec![click_on(followed); 10_000];
         for n in 0..6 {
             ship(store, journal + n, &clicks).await;
         }
     }
     let total = async || store.list_events(EventFilter::default(), page(1, 1)).await.unwrap().total;
     assert_eq!(total().await, Total::Exactly(120_002));
-    store.delete_url(of_ada).await.unwrap().unwrap();
+    store.delete_url(of_ada.id).await.unwrap().unwrap();
     assert_eq!(total().await, Total::Exactly(60_001));
     store.delete_user(bob, false).await.unwrap_err();
     assert_eq!(total().await, Total::Exactly(60_001));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use tern_common::store::{PostgresStore, Store};
-use tern_common::url::UrlFilter;
+use tern_common::url::{Url, UrlFilter};
 use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, Shipped};
 use tern_testkit::postgres::{Options, Postgres};
 
@@ -23,9 +23,9 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
     }
 }
 
-async fn ids(store: &dyn Store) -> Vec<Id> {
+async fn urls(store: &dyn Store) -> Vec<Url> {
     let page = tern_common::store::Page { number: 1, size: 100 };
-    store.list_urls(UrlFilter::default(), page).await.unwrap().rows.iter().map(|url| url.id).collect()
+    store.list_urls(UrlFilter::default(), page).await.unwrap().rows
 }
 
 /// Ships the same clicks again and again, `batches` times, and tells how many became events.
@@ -57,6 +57,30 @@ async fn the_network_of_a_client_is_kept() {
     assert_eq!(kept, ["192.0.2.0/24", "2001:db8:7::/48", "192.0.2.0/24", ""]);
 }
 
+/// Renames a link while a batch waits for the lock that the rename holds.
+#[tokio::test]
+async fn click_of_a_code_that_the_link_had_before_is_recorded() {
+    let (store, config) = store(Postgres::shared()).await;
+    let owner = user(&store, "ada").await.id;
+    let renamed = url(&store, owner, "CODE12").await.id;
+    let clicks = [click(renamed, owner), Click { short_code: "NEW123".to_owned(), ..click(renamed, owner) }];
+    let db = connect(&config).await;
+    db.batch_execute("BEGIN; UPDATE urls SET short_code = 'NEW123'").await.unwrap();
+    let (shipped, ()) = tokio::join!(ship_all(&store, JournalId(1), &clicks, 1), async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        db.batch_execute("COMMIT").await.unwrap();
+    });
+    assert_eq!(shipped, (2, 0));
+    // A later link under the same id has none of the codes.
+    db.batch_execute(
+        "DELETE FROM urls; INSERT INTO urls (id, user_id, short_code, original_url, is_active, created_at, updated_at)
+         VALUES (1, 1, 'OTHER1', 'https://example.com/', true, now(), now())",
+    )
+    .await
+    .unwrap();
+    assert_eq!(ship_all(&store, JournalId(2), &clicks, 1).await, (0, 2));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_and_users_that_go_meanwhile_fail_no_batch_and_leave_no_orphan() {
     let (store, config) = store(Postgres::shared()).await;
@@ -67,9 +91,10 @@ async fn links_and_users_that_go_meanwhile_fail_no_batch_and_leave_no_orphan() {
         url(&*store, ada, &format!("ada-{n}")).await;
         url(&*store, bob, &format!("bob-{n}")).await;
     }
-    let urls = ids(&*store).await;
+    let urls = urls(&*store).await;
     // One in either direction: who locks links in the order of clicks meets the other half-way.
-    let clicks: Vec<Click> = urls.iter().map(|id| click(*id, ada)).collect();
+    let clicks: Vec<Click> =
+        urls.iter().map(|url| Click { short_code: url.short_code.clone(), ..click(url.id, ada) }).collect();
     let shippers: Vec<_> = [clicks.clone(), clicks.into_iter().rev().collect()]
         .into_iter()
         .zip(0..)
@@ -78,8 +103,8 @@ async fn links_and_users_that_go_meanwhile_fail_no_batch_and_leave_no_orphan() {
             tokio::spawn(async move { ship_all(&store, JournalId(journal), &clicks, 50).await })
         })
         .collect();
-    for id in urls.iter().step_by(4) {
-        store.delete_url(*id).await.unwrap();
+    for url in urls.iter().step_by(4) {
+        store.delete_url(url.id).await.unwrap();
     }
     store.delete_user(bob, true).await.unwrap();
     for shipper in shippers {
@@ -102,7 +127,7 @@ async fn a_server_killed_in_mid_batch_has_the_whole_batch_or_nothing_of_it() {
     let (store, _) = store(&server).await;
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "CODE12").await;
-    let clicks = vec![click(ids(&store).await[0], owner); 500];
+    let clicks = vec![click(urls(&store).await[0].id, owner); 500];
     let journal = JournalId(1);
     let mut from = None;
     let mut shipped = 0;

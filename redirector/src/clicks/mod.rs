@@ -26,7 +26,7 @@ use tern_common::click::JournalId;
 use self::journal::{Answered, Dropped, Keeper, Lane, MAX_SEGMENT, Space};
 pub use self::journal::{JournalConfig, Network};
 pub use self::shipper::Shipper;
-pub use self::unrecorded::Unrecorded;
+pub use self::unrecorded::{Loss, Unrecorded};
 use crate::metrics::{ClickMetrics, Drop};
 
 /// How often every lane is tried before a click is dropped. With as many lanes as threads one is always free, but
@@ -92,7 +92,7 @@ impl Recorder {
         let appended = self.append(click, affinity);
         if let Err(reason) = appended {
             self.metrics.not_journalled(reason);
-            self.unrecorded.count(click.url_id);
+            self.unrecorded.count(click.url_id, click.short_code);
         }
         appended.is_ok()
     }

@@ -2,9 +2,10 @@
 //!
 //! On the redirect path, but only for a drop: a fixed table, no lock, no allocation.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::array;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tern_common::Id;
+use tern_common::{Id, ShortCode};
 
 /// Links that are told apart; the clicks of any others are counted together.
 const SLOTS: usize = 4096;
@@ -12,7 +13,12 @@ const SLOTS: usize = 4096;
 /// How far from its place a link may stand.
 const PROBES: usize = 8;
 
+/// Words that the longest code takes.
+const WORDS: usize = ShortCode::MAX_LEN / size_of::<u64>();
+
 /// Dropped clicks by link, since the start of the process.
+///
+/// A link is its id and its code: a database that lost its last commits gives the id to another link.
 #[derive(Debug)]
 pub struct Unrecorded {
     slots: Box<[Slot]>,
@@ -21,9 +27,22 @@ pub struct Unrecorded {
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// 0 while it is free. Taken once, by whoever comes first.
-    url_id: AtomicU64,
+    /// Hash of the link; 0 while the slot is free. The first thread that finds it free sets it, once.
+    key: AtomicU64,
     clicks: AtomicU64,
+    /// Whether id and code below are complete.
+    is_named: AtomicBool,
+    url_id: AtomicU64,
+    /// The code, padded with zeros, which no code contains.
+    short_code: [AtomicU64; WORDS],
+}
+
+/// A link and the clicks that it lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub url_id: u64,
+    pub short_code: String,
+    pub clicks: u64,
 }
 
 impl Default for Unrecorded {
@@ -33,15 +52,18 @@ impl Default for Unrecorded {
 }
 
 impl Unrecorded {
-    pub fn count(&self, url_id: Id) {
+    pub fn count(&self, url_id: Id, short_code: &str) {
         let id = url_id.get().unsigned_abs();
-        // Ids come one after another: what lies together is spread by an odd factor (Knuth, TAOCP 3, 6.4).
+        let key = key(id, short_code);
         #[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
-        let place = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> 20;
+        let place = key as usize;
         for probe in 0..PROBES {
-            let slot = &self.slots[(place + probe) % SLOTS];
-            let holder = slot.url_id.compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed);
-            if holder.is_ok() || holder == Err(id) {
+            let slot = &self.slots[place.wrapping_add(probe) % SLOTS];
+            let holder = slot.key.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
+            if holder.is_ok() {
+                slot.name(id, short_code);
+            }
+            if holder.is_ok() || holder == Err(key) {
                 slot.clicks.fetch_add(1, Ordering::Relaxed);
                 return;
             }
@@ -54,13 +76,49 @@ impl Unrecorded {
         self.others.fetch_add(clicks, Ordering::Relaxed);
     }
 
-    /// Links and their dropped clicks, most first; and the clicks of links that had no room here.
-    pub fn totals(&self) -> (Vec<(u64, u64)>, u64) {
-        let of = |slot: &Slot| (slot.url_id.load(Ordering::Relaxed), slot.clicks.load(Ordering::Relaxed));
-        let mut totals: Vec<(u64, u64)> = self.slots.iter().map(of).filter(|(_, clicks)| *clicks > 0).collect();
-        totals.sort_unstable_by_key(|(url_id, clicks)| (std::cmp::Reverse(*clicks), *url_id));
-        (totals, self.others.load(Ordering::Relaxed))
+    /// Returns links with their dropped clicks, most first, and the clicks of links that had no room here.
+    pub fn totals(&self) -> (Vec<Loss>, u64) {
+        let mut others = self.others.load(Ordering::Relaxed);
+        let mut losses = Vec::new();
+        for slot in &self.slots {
+            let clicks = slot.clicks.load(Ordering::Relaxed);
+            match slot.named() {
+                Some((url_id, short_code)) if clicks > 0 => losses.push(Loss { url_id, short_code, clicks }),
+                _ => others += clicks,
+            }
+        }
+        losses.sort_unstable_by(|a, b| (b.clicks, a.url_id).cmp(&(a.clicks, b.url_id)));
+        (losses, others)
     }
+}
+
+impl Slot {
+    fn name(&self, id: u64, short_code: &str) {
+        self.url_id.store(id, Ordering::Relaxed);
+        for (word, bytes) in self.short_code.iter().zip(short_code.as_bytes().chunks(size_of::<u64>())) {
+            let mut padded = [0; size_of::<u64>()];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(padded), Ordering::Relaxed);
+        }
+        self.is_named.store(true, Ordering::Release);
+    }
+
+    fn named(&self) -> Option<(u64, String)> {
+        if !self.is_named.load(Ordering::Acquire) {
+            return None;
+        }
+        let words: [_; WORDS] = array::from_fn(|index| self.short_code[index].load(Ordering::Relaxed).to_le_bytes());
+        let code = words.as_flattened().iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte));
+        Some((self.url_id.load(Ordering::Relaxed), code.collect()))
+    }
+}
+
+/// Returns the FNV-1a hash of a link, which is never 0. Its multiplication spreads ids that follow each other.
+fn key(id: u64, short_code: &str) -> u64 {
+    let bytes = short_code.bytes().chain(id.to_le_bytes());
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash ^ hash >> 32).max(1)
 }
 
 #[cfg(test)]
@@ -71,23 +129,33 @@ mod tests {
         Id::new(id).unwrap()
     }
 
+    fn loss(url_id: u64, short_code: &str, clicks: u64) -> Loss {
+        Loss { url_id, short_code: short_code.to_owned(), clicks }
+    }
+
     #[test]
     fn totals_are_by_link_most_first() {
         let unrecorded = Unrecorded::default();
+        let longest = "c".repeat(ShortCode::MAX_LEN);
         for url in [7, 8, 7, i64::MAX, 7] {
-            unrecorded.count(id(url));
+            unrecorded.count(id(url), if url == 8 { &longest } else { "CODE12" });
         }
-        assert_eq!(unrecorded.totals(), (vec![(7, 3), (8, 1), (i64::MAX.unsigned_abs(), 1)], 0));
+        // Another link that got the same id.
+        unrecorded.count(id(7), "NEW1");
+        unrecorded.count(id(7), "NEW1");
+        let largest = loss(i64::MAX.unsigned_abs(), "CODE12", 1);
+        let expected = vec![loss(7, "CODE12", 3), loss(7, "NEW1", 2), loss(8, &longest, 1), largest];
+        assert_eq!(unrecorded.totals(), (expected, 0));
     }
 
     #[test]
     fn more_links_than_there_is_room_for_lose_their_names_and_not_their_clicks() {
         let unrecorded = Unrecorded::default();
         for url in 1..=10_000 {
-            unrecorded.count(id(url));
+            unrecorded.count(id(url), &format!("code{url}"));
         }
         let (totals, others) = unrecorded.totals();
         assert!(totals.len() > SLOTS / 2, "{}", totals.len());
-        assert_eq!(totals.iter().map(|(_, clicks)| clicks).sum::<u64>() + others, 10_000);
+        assert_eq!(totals.iter().map(|loss| loss.clicks).sum::<u64>() + others, 10_000);
     }
 }

@@ -120,6 +120,9 @@ impl Desk {
             let listing = self.store.list_events(clicked.clone(), page).await.unwrap();
             for event in &listing.rows {
                 let details: serde_json::Value = serde_json::from_str(event.details.as_str()).unwrap();
+                // A click is on the link that was followed, whatever ids a database gives again.
+                let link = self.store.find_url(event.url_id).await.unwrap().unwrap();
+                assert_eq!(details["short_code"], link.short_code, "an event of another link");
                 *names.entry(details["referrer"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
             }
             if !listing.more {

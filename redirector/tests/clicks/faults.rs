@@ -10,7 +10,7 @@ use std::time::Duration;
 use tern_common::JournalId;
 use tern_common::store::SqliteStore;
 use tern_redirector::clicks::JournalConfig;
-use tern_redirector::clicks::journal::{journals, segments};
+use tern_redirector::clicks::journal::{Answered, journals, segments};
 
 use crate::desk::{Desk, Journals};
 use crate::links::eventually;
@@ -48,6 +48,30 @@ async fn a_store_that_loses_its_last_commits_is_told_them_again() {
         .await;
     journals.all_shipped().await;
     desk.assert_exactly(0..6_100).await;
+}
+
+/// The restored database gives the ids of the lost links to new ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn clicks_of_links_that_a_restored_backup_lacks_are_counted_on_no_other_link() {
+    let mut desk = Desk::set().await;
+    let backup = desk.directory.path().join("backup.db");
+    rusqlite::Connection::open(desk.database()).unwrap().execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    let lost = desk.insert_url("LOST12").await;
+    let journals = desk.open(&desk.config());
+    for number in 0..100 {
+        let name = number.to_string();
+        assert!(journals.recorder.record(&Answered { url_id: lost, short_code: "LOST12", ..desk.click(&name) }, 0));
+    }
+    journals.all_shipped().await;
+    assert_eq!(journals.close().await, 0);
+
+    desk.store = Arc::new(SqliteStore::open(&backup).await.unwrap());
+    assert_eq!(desk.insert_url("NEW123").await, lost);
+    let journals = desk.open(&desk.config());
+    let gone = || journals.metric("tern_clicks_dropped_total{reason=\"link_gone\"}") as u64;
+    eventually("they are counted as dropped", async || gone() == 100).await;
+    journals.all_shipped().await;
+    desk.assert_exactly(0..0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

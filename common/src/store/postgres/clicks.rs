@@ -1,6 +1,6 @@
 //! Clicks on their way into PostgreSQL: the place of their journal and their events change in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
@@ -65,8 +65,8 @@ async fn moved(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
 
 /// Copies the clicks whose links are there, and tells how many those are.
 async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<u64> {
-    let owners = lock_links(db, batch.clicks).await?;
-    if owners.is_empty() {
+    let links = Links::lock(db, batch.clicks).await?;
+    if links.by_id.is_empty() {
         return Ok(0);
     }
     let sql = "COPY events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
@@ -75,26 +75,61 @@ async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatc
     let copy = db.copy_in(&db.prepare_cached(sql).await?).await?;
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
     for click in batch.clicks {
-        // The owner is the one whom the url names: the row that must be there.
-        let Some(owner) = owners.get(&click.url_id) else { continue };
+        let Some(owner) = links.owner_of(click) else { continue };
         let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
         let ClickSource { browser, referrer } = referrers.source_of(click);
         let client = click.client.map(Network);
         let values: query::Values<'_> =
-            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &browser, &referrer, &client];
+            &[&click.url_id, &owner, &EventType::CLICKED, &at, &details, &browser, &referrer, &client];
         writer.as_mut().write(values).await?;
     }
     Ok(writer.finish().await?)
 }
 
-/// The links of the clicks that are there, with their owners. Locked, they cannot go before their clicks are in.
-async fn lock_links(db: &ClientWrapper, clicks: &[Click]) -> Result<HashMap<Id, Id>> {
-    let mut ids: Vec<Id> = clicks.iter().map(|click| click.url_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let sql = "SELECT id, user_id FROM lock_urls($1)";
-    let rows = query::rows(db, sql, &[&ids]).await?;
-    Ok(rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?)
+/// The links of a batch that exist. They are locked, so none can go before its clicks are stored.
+struct Links {
+    /// The owner and the code of each url.
+    by_id: HashMap<Id, (Id, String)>,
+    /// Codes of the batch that a url had before it was renamed.
+    former_codes: HashSet<(Id, String)>,
+}
+
+impl Links {
+    async fn lock(db: &ClientWrapper, clicks: &[Click]) -> Result<Links> {
+        let mut ids: Vec<Id> = clicks.iter().map(|click| click.url_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let rows = query::rows(db, "SELECT id, user_id, short_code FROM lock_links($1)", &[&ids]).await?;
+        let link = |row: &Row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)));
+        let by_id = rows.iter().map(link).collect::<Result<_, Error>>()?;
+        let mut links = Links { by_id, former_codes: HashSet::new() };
+        // PostgreSQL has no text with U+0000, and refuses the query.
+        let is_unmatched = |click: &&Click| {
+            links.by_id.contains_key(&click.url_id)
+                && links.owner_of(click).is_none()
+                && !click.short_code.contains('\0')
+        };
+        let (ids, codes): (Vec<Id>, Vec<&str>) =
+            clicks.iter().filter(is_unmatched).map(|click| (click.url_id, click.short_code.as_str())).unzip();
+        if !ids.is_empty() {
+            // A statement of its own, after the lock: it sees the rename that the lock waited for.
+            let sql = "SELECT url_id, short_code FROM find_former_codes($1, $2)";
+            let rows = query::rows(db, sql, &[&ids, &codes]).await?;
+            let pair = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+            links.former_codes = rows.iter().map(pair).collect::<Result<_, Error>>()?;
+        }
+        Ok(links)
+    }
+
+    /// Returns the owner of the link that a click followed; `None` if the link is gone.
+    ///
+    /// The id alone does not name a link: a standby that lacks the last commits gives the same id to another.
+    fn owner_of(&self, click: &Click) -> Option<Id> {
+        let (owner, code) = self.by_id.get(&click.url_id)?;
+        let is_link = *code == click.short_code
+            || (!self.former_codes.is_empty() && self.former_codes.contains(&(click.url_id, click.short_code.clone())));
+        is_link.then_some(*owner)
+    }
 }
 
 pub(super) async fn find_journals(db: &ClientWrapper, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {

@@ -1,5 +1,7 @@
 //! Clicks on their way into SQLite: the place of their journal and their events change in one transaction.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
@@ -7,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use crate::event::{Details, EventType};
 use crate::store::Result;
 use crate::store::referrer_budget::ReferrerBudget;
-use crate::{ClickBatch, ClickSource, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
+use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
 pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Shipped> {
     // The transaction is the only one that writes, so what is read here stands until it ends.
@@ -39,22 +41,38 @@ pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: Clic
     Ok(Shipped::Taken(state))
 }
 
-/// Inserts the clicks whose links are there, and tells how many those are.
+/// Inserts the clicks whose links exist, and returns their number.
 fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<u64> {
-    // The owner is read from the url: it is the one row that must be there.
     let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
-               SELECT id, user_id, ?2, ?3, ?4, ?5, ?6, ?7 FROM urls WHERE id = ?1";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut statement = db.prepare_cached(sql)?;
+    let mut owners = HashMap::new();
     let mut recorded = 0;
     for click in batch.clicks {
+        let owner = match owners.entry((click.url_id, click.short_code.as_str())) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(asked) => *asked.insert(find_owner(db, click)?),
+        };
+        let Some(owner) = owner else { continue };
         let details = Details::of_click(click);
         let at = Timestamp::from(click.at);
         let client = click.client.map(|network| network.trunc().to_string());
         let ClickSource { browser, referrer } = referrers.source_of(click);
-        let values = (click.url_id, EventType::CLICKED, at, details.as_str(), browser, referrer, client);
+        let values = (click.url_id, owner, EventType::CLICKED, at, details.as_str(), browser, referrer, client);
         recorded += statement.execute(values)? as u64;
     }
     Ok(recorded)
+}
+
+/// Returns the owner of the link that a click followed; `None` if the link is gone.
+///
+/// The id alone does not name a link: a restored backup gives the same id to another.
+fn find_owner(db: &Transaction<'_>, click: &Click) -> Result<Option<Id>> {
+    let sql = "SELECT user_id FROM urls WHERE id = ?1 AND (short_code = ?2 OR EXISTS (
+                   SELECT 1 FROM former_codes WHERE url_id = ?1 AND short_code = ?2
+               ))";
+    let values = (click.url_id, click.short_code.as_str());
+    Ok(db.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?)
 }
 
 pub(super) fn find_journal(db: &Connection, id: JournalId) -> Result<Option<JournalState>> {
