@@ -17,6 +17,7 @@
 //!   space     what all of them may take of the disk
 //!     segment   one segment as bytes: header, records   (pure)
 //!     record    one click as bytes                      (pure)
+//!     texts     what of a client's texts is stored      (pure)
 //! ```
 //!
 //! The formats are documented in [`tail`], [`segment`] and [`record`]. It knows no store: where a journal stands there is
@@ -35,6 +36,7 @@ mod space;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use file::{journals, remove_journal, remove_leftovers, segment_path, segments};
 pub use keeper::{JournalConfig, Keeper, OnLoss};

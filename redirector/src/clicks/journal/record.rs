@@ -28,6 +28,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tern_common::click::JournalId;
 use tern_common::{Click, Id, ShortCode, TargetUrl};
 
+use super::texts;
+
 /// Everything before the texts.
 const FIXED: usize = 56;
 
@@ -118,7 +120,7 @@ impl<'a> Answered<'a> {
             cut(self.short_code.as_bytes(), ShortCode::MAX_LEN),
             cut(self.original_url.as_bytes(), TargetUrl::MAX_LEN),
             cut(self.user_agent, MAX_USER_AGENT),
-            cut(self.referrer, MAX_REFERRER),
+            cut(texts::without_query(self.referrer), MAX_REFERRER),
         ]
     }
 
@@ -224,17 +226,11 @@ impl Record<'_> {
             original_url: std::str::from_utf8(original_url).ok()?.to_owned(),
             at: UNIX_EPOCH.checked_add(Duration::from_micros(u64_at(bytes, 16)?))?,
             client: Network { kind: *bytes.get(41)?, prefix: bytes.get(48..56)?.try_into().ok()? }.to_net(),
-            user_agent: clean(user_agent),
-            referrer: clean(referrer),
+            user_agent: texts::clean(user_agent),
+            // A record of an earlier version has the query.
+            referrer: texts::clean(texts::without_query(referrer)).map(texts::without_user),
         })
     }
-}
-
-/// What a client sent, as a text without control characters; `None` if nothing is left.
-fn clean(sent: &[u8]) -> Option<String> {
-    let text: String = String::from_utf8_lossy(sent).chars().filter(|c| !c.is_control()).collect();
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
@@ -311,6 +307,28 @@ mod tests {
             referrer: Some("https://news.example/".to_owned()),
         };
         assert_eq!(record.to_click(), Some(expected));
+    }
+
+    #[test]
+    fn journalled_referrer_has_no_query_and_no_fragment() {
+        let check = |sent: &str, stored: Option<&str>| {
+            let bytes = written(&answered("https://example.com/", b"", sent.as_bytes()), 1);
+            assert_eq!(click_in(&bytes).referrer.as_deref(), stored, "{sent:?}");
+            assert!(!String::from_utf8_lossy(&bytes).contains("secret"), "not even in the journal: {sent:?}");
+        };
+        check("https://news.example:8443/a/b?token=secret#there", Some("https://news.example:8443/a/b"));
+        check("https://news.example/a#secret?b", Some("https://news.example/a"));
+        // Of the text that is bounded, the query is no part.
+        let long = format!("https://news.example/{}", "a".repeat(480));
+        check(&format!("{long}?{}", "secret".repeat(100)), Some(&long));
+        let click = Answered { referrer: b"https://news.example/aXb", ..click_on("https://example.com/") };
+        let mut bytes = written(&click, 1);
+        let query = bytes.windows(3).position(|window| window == b"aXb").unwrap() + 1;
+        bytes[query] = b'?';
+        let end = FIXED + "CODE12https://example.com/curl/8https://news.example/a?b".len();
+        let checksum = crc32c::crc32c_append(SEED.0, &bytes[8..end]);
+        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(click_in(&bytes).referrer.as_deref(), Some("https://news.example/a"), "a record from before");
     }
 
     #[test]

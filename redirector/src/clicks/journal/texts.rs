@@ -1,0 +1,45 @@
+//! Rules for the texts that a client sends: which part of them is stored.
+
+/// Returns a client's text without control characters; `None` if nothing is left.
+pub fn clean(sent: &[u8]) -> Option<String> {
+    let text: String = String::from_utf8_lossy(sent).chars().filter(|c| !c.is_control()).collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Returns a referrer without its query and its fragment, which may hold what only its reader should know.
+pub fn without_query(referrer: &[u8]) -> &[u8] {
+    &referrer[..memchr::memchr2(b'?', b'#', referrer).unwrap_or(referrer.len())]
+}
+
+/// Returns a referrer without the user and the password before its host.
+pub fn without_user(mut referrer: String) -> String {
+    if let Some((scheme, rest)) = referrer.split_once("://") {
+        let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+        if let Some(at) = authority.rfind('@') {
+            let host = scheme.len() + "://".len();
+            referrer.replace_range(host..=host + at, "");
+        }
+    }
+    referrer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn referrer_keeps_scheme_host_and_path() {
+        let check = |sent: &str, stored: &str| {
+            let page = clean(without_query(sent.as_bytes())).map(without_user);
+            assert_eq!(page.unwrap_or_default(), stored, "{sent:?}");
+        };
+        check("https://news.example:8443/a/b?token=secret#there", "https://news.example:8443/a/b");
+        check("https://news.example/a#b?c", "https://news.example/a");
+        check("https://ada:pw@news.example/@b/c@d", "https://news.example/@b/c@d");
+        check("https://ada@mail@news.example", "https://news.example");
+        check("mailto:ada@mail.example?subject=secret", "mailto:ada@mail.example");
+        check("://@", "://");
+        check("?secret", "");
+    }
+}
