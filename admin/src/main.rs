@@ -127,8 +127,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         log_file: config.log.file.as_path().into(),
         metrics: Metrics::register(&registry)?,
     };
-    let readiness = state.readiness.clone();
-    let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention));
+    let (readiness, metrics) = (state.readiness.clone(), state.metrics.clone());
+    let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, metrics));
     let mut api = Serving::start(listener, tern_admin::router(state));
     process::say(NAME, &format!("API        http://{address}/urls"));
     let signal = tokio::select! {

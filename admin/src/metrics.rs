@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::IntoResponse;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 use tern_common::telemetry;
 
 use crate::state::AppState;
@@ -19,6 +19,7 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     seconds: HistogramVec,
+    pub(crate) retention_refused: IntGauge,
 }
 
 impl Metrics {
@@ -34,9 +35,19 @@ impl Metrics {
                 .buckets(SECONDS.to_vec()),
             &["route"],
         )?;
+        let retention_refused = IntGauge::new(
+            "tern_admin_retention_refused",
+            "1 while EVENT_RETENTION deletes nothing, since even the newest event is older; else 0.",
+        )?;
+        registry.register(Box::new(retention_refused.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Metrics { registry: registry.clone(), requests, seconds })
+        Ok(Metrics { registry: registry.clone(), requests, seconds, retention_refused })
+    }
+
+    /// Shows whether the last run of the retention refused to delete events.
+    pub(crate) fn retention_is_refused(&self, is_refused: bool) {
+        self.retention_refused.set(is_refused.into());
     }
 
     /// `route` is the matched one, never the path: every label value makes a time series for ever.

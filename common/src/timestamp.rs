@@ -40,8 +40,13 @@ impl Timestamp {
 
     /// This long ago, or the first time there is.
     pub fn ago(age: std::time::Duration) -> Timestamp {
+        Timestamp::now().minus(age)
+    }
+
+    /// Returns the time that was `age` earlier, or the first time there is.
+    pub fn minus(self, age: std::time::Duration) -> Timestamp {
         let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
-        Timestamp((Timestamp::now().0.saturating_sub(age)).max(Timestamp::FIRST.0))
+        Timestamp((self.0.saturating_sub(age)).max(Timestamp::FIRST.0))
     }
 
     pub const fn from_unix_seconds(seconds: i64) -> Timestamp {

@@ -69,10 +69,10 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         log_file: config.log.file.as_path().into(),
         metrics: Metrics::register(&registry)?,
     };
-    let (visibility, readiness) = (state.visibility.clone(), state.readiness.clone());
+    let (visibility, readiness, metrics) = (state.visibility.clone(), state.readiness.clone(), state.metrics.clone());
     let mut redirector = Redirector::start(config.redirector.clone(), Arc::clone(&store), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
-    let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention));
+    let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention, metrics));
 
     let api = tern_admin::router(state).fallback_service(follow_code.with_state(Arc::clone(redirector.engine())));
     let mut api = Serving::start(listener, api);

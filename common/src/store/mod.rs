@@ -169,6 +169,15 @@ pub struct AgedChange {
     pub age: Option<Duration>,
 }
 
+/// What a run of the retention did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// So many events were deleted.
+    Events(u64),
+    /// Nothing was deleted: even the newest event is older than the retention, as if the clock of the database were wrong.
+    Refused,
+}
+
 /// What changed since a cursor.
 #[derive(Debug)]
 pub enum Delta {
@@ -251,12 +260,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Where journals stand, in the order asked for; `None` for one of which nothing was shipped.
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
     /// Forgets where journals stand that moved longer than `keep` ago. Their clicks stay.
+    /// Forgets nothing if no journal moved since: living journals move every day, so the clock must be wrong.
     async fn forget_journals(&self, keep: Duration) -> Result<u64>;
 
     /// How often a url was followed, from counts that are kept as clicks come and go; `None` if there is no such url.
     async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
-    /// Forgets the events of whatever type that are older than `keep`, and tells how many those were.
-    async fn forget_events(&self, keep: Duration) -> Result<u64>;
+    /// Forgets events of any type that are older than `keep` by the clock of the database, unless all of them are.
+    async fn forget_events(&self, keep: Duration) -> Result<Forgotten>;
     /// Does what has to be done every minute, such as making room ahead. Without it the store works, and slows down.
     async fn keep_up(&self) -> Result<()>;
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
+    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot,
+    Store,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -98,7 +99,7 @@ watch! {
     find_journals(ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
     forget_journals(keep: Duration) -> Result<u64>;
     click_stats(url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
-    forget_events(keep: Duration) -> Result<u64>;
+    forget_events(keep: Duration) -> Result<Forgotten>;
     keep_up() -> Result<()>;
     snapshot() -> Result<Snapshot>;
     delta(since: &Cursor) -> Result<Delta>;

@@ -73,6 +73,7 @@ conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: 
     beyond_many_hosts_in_a_day_referrers_are_counted_as_one,
     old_events_are_forgotten_and_nothing_else,
     many_old_events_are_forgotten_in_parts,
+    retention_that_would_leave_no_event_is_refused,
 ]);
 
 conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgres: [

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
-use tern_common::store::{Load, Loaded, Store, Total};
-use tern_common::{Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, Per, Shipped, StatsRange, Timestamp};
+use tern_common::store::{Forgotten, Load, Loaded, Store, Total};
+use tern_common::url::UrlRow;
+use tern_common::{
+    Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, Per, Shipped, ShortCode, StatsRange, TargetUrl,
+    Timestamp,
+};
 
 use crate::fixture::{id, page, url, user};
 use crate::store_clicks::{click, click_on};
@@ -183,7 +187,7 @@ pub async fn beyond_many_hosts_in_a_day_referrers_are_counted_as_one(store: &dyn
     assert_eq!(values(&told.referrers)[..2], [("Other", 250), ("site000.example", 1)]);
     check_total(store, followed, 350).await;
     // Counted out as they were counted in.
-    assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), 350);
+    assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), Forgotten::Events(350));
     assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
 }
 
@@ -191,17 +195,17 @@ pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn Store) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
-    assert_eq!(store.forget_events(DAY).await.unwrap(), 0);
+    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(0));
     let mut rows = vec![loaded(followed, owner, "clicked", "2023-11-14T22:13:20", "{}"); 3];
     rows[1].timestamp = Some(Timestamp::ago(DAY / 2));
     rows[2].id = Some(id(1 << 40));
     load(store, Load::Events, numbered(rows)).await.unwrap();
     store.keep_up().await.unwrap();
     check_total(store, followed, 3).await;
-    assert_eq!(store.forget_events(DAY).await.unwrap(), 2);
-    assert_eq!(store.forget_events(DAY).await.unwrap(), 0);
+    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(2));
+    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(0));
     check_total(store, followed, 1).await;
-    assert_eq!(store.forget_events(Duration::MAX).await.unwrap(), 0);
+    assert_eq!(store.forget_events(Duration::MAX).await.unwrap(), Forgotten::Events(0));
     let total = store.list_events(EventFilter::default(), page(1, 1)).await.unwrap().total;
     assert_eq!(total, Total::Exactly(2), "the click and `created` are left");
 }
@@ -215,6 +219,37 @@ pub async fn many_old_events_are_forgotten_in_parts(store: &dyn Store) {
     for journal in 0..3 {
         ship(store, journal, &old).await;
     }
-    assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), 30_000);
+    assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), Forgotten::Events(30_000));
     check_total(store, followed, 10).await;
+}
+
+/// A clock that is ahead by more than the retention makes all events look old.
+pub async fn retention_that_would_leave_no_event_is_refused(store: &dyn Store) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let owner = user(store, "ada").await.id;
+    let row = UrlRow {
+        id: Some(id(7)),
+        user_id: owner,
+        short_code: ShortCode::parse("CODE12").unwrap(),
+        original_url: TargetUrl::parse("https://example.com/").unwrap(),
+        title: None,
+        is_active: true,
+        created_at: None,
+        updated_at: None,
+    };
+    load(store, Load::Urls, numbered(vec![row])).await.unwrap();
+    let followed = id(7);
+    ship(store, 1, &vec![click(followed, owner); 10]).await;
+    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Refused);
+    check_total(store, followed, 10).await;
+    // Newer, and not the last by its id.
+    let newer = EventRow {
+        timestamp: None,
+        id: Some(id(5_000)),
+        ..loaded(followed, owner, "noted", "2023-11-14T22:13:20", "{}")
+    };
+    load(store, Load::Events, numbered(vec![newer])).await.unwrap();
+    ship(store, 2, &vec![click(followed, owner); 10]).await;
+    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(20));
+    check_total(store, followed, 0).await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::event::EventFilter;
-use tern_common::store::{Page, Store, Total};
+use tern_common::store::{Forgotten, Page, Store, Total};
 use tern_common::{Id, Per, StatsRange, Timestamp};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::error::SqlState;
@@ -67,7 +67,7 @@ async fn every_id_has_a_partition_and_old_partitions_go() {
     let ids: Vec<i64> = listing.rows.iter().map(|event| event.id.get()).collect();
     assert_eq!(ids, [1, 1000, EACH + 1, FAR, FAR + 1, next + 1]);
 
-    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), 3);
+    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), Forgotten::Events(3));
     assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(3));
     assert_eq!(partitions(&db).await, [(0, 1), (2 * EACH, 1), (next, 1)], "the empty one is gone");
     db.batch_execute(&old(EACH + 1)).await.unwrap();
@@ -88,7 +88,7 @@ async fn partitions_are_made_while_another_process_forgets_events() {
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "AAAAAA").await;
     db.batch_execute("UPDATE events SET timestamp = now() - interval '9 days'").await.unwrap();
-    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), 0, "the other does");
+    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), Forgotten::Events(0), "the other does");
     store.keep_up().await.unwrap();
     assert_eq!(partitions(&db).await.len(), 3);
 }
@@ -296,7 +296,7 @@ async fn old_events_are_forgotten_while_their_link_is_deleted() {
     assert!(deleting.await.unwrap().unwrap().is_some());
     // Those of the other link, and perhaps of this one: whichever came first.
     let forgotten = forgetting.await.unwrap().unwrap();
-    assert!([50, 100].contains(&forgotten), "{forgotten}");
+    assert!([50, 100].map(Forgotten::Events).contains(&forgotten), "{forgotten:?}");
     assert_eq!(number(&other, "SELECT count(*) FROM click_counts").await, 0);
     assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(1));
 }

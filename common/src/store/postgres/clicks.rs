@@ -143,7 +143,9 @@ pub(super) async fn find_journals(db: &ClientWrapper, ids: &[JournalId]) -> Resu
 }
 
 pub(super) async fn forget_journals(db: &ClientWrapper, keep: Duration) -> Result<u64> {
-    let sql = "DELETE FROM click_journals WHERE shipped_at < now() - make_interval(secs => $1)";
+    let sql = "WITH horizon AS MATERIALIZED (SELECT now() - make_interval(secs => $1) AS at)
+               DELETE FROM click_journals WHERE shipped_at < (SELECT at FROM horizon)
+                   AND EXISTS (SELECT FROM click_journals WHERE shipped_at >= (SELECT at FROM horizon))";
     Ok(query::execute(db, sql, &[&keep.as_secs_f64()]).await?)
 }
 

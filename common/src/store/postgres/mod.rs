@@ -37,7 +37,8 @@ use self::connections::Connections;
 use self::listing::Listed;
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
+    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot,
+    Store,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -212,8 +213,8 @@ impl Store for PostgresStore {
         self.connections.list(async |db| stats::find(db, url, range).await).await
     }
 
-    async fn forget_events(&self, keep: Duration) -> Result<u64> {
-        retention::forget(&self.connections, Timestamp::ago(keep)).await
+    async fn forget_events(&self, keep: Duration) -> Result<Forgotten> {
+        retention::forget(&self.connections, keep).await
     }
 
     async fn keep_up(&self) -> Result<()> {

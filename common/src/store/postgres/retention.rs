@@ -1,9 +1,11 @@
 //! Room for the events to come, and the end of those that were kept long enough.
 
+use std::time::Duration;
+
 use deadpool_postgres::ClientWrapper;
 
 use super::connections::Connections;
-use crate::store::Result;
+use crate::store::{Forgotten, Result};
 use crate::{Id, Timestamp};
 
 /// So that one process at a time makes or drops partitions.
@@ -33,10 +35,18 @@ pub(super) async fn make_room(connections: &Connections) -> Result<()> {
     .map(|_| ())
 }
 
-/// Forgets events from before `horizon`, and drops the partitions that this leaves empty.
+/// Forgets events that are older than `keep`, and drops the partitions that this leaves empty.
 ///
 /// The events are deleted and not just dropped with their partitions, since totals and counts have to lose them.
-pub(super) async fn forget(connections: &Connections, horizon: Timestamp) -> Result<u64> {
+pub(super) async fn forget(connections: &Connections, keep: Duration) -> Result<Forgotten> {
+    let Some((horizon, is_credible)) =
+        alone(connections, FORGETTING_LOCK, async |db| find_horizon(db, keep).await).await?
+    else {
+        return Ok(Forgotten::Events(0));
+    };
+    if !is_credible {
+        return Ok(Forgotten::Refused);
+    }
     let tables = alone(connections, FORGETTING_LOCK, async |db| {
         let rows = db.query("SELECT 'events_' || first_id FROM event_partitions ORDER BY first_id", &[]).await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?)
@@ -63,7 +73,23 @@ pub(super) async fn forget(connections: &Connections, horizon: Timestamp) -> Res
         Ok(db.execute("SELECT drop_empty_event_partitions()", &[]).await?)
     })
     .await?;
-    Ok(forgotten)
+    Ok(Forgotten::Events(forgotten))
+}
+
+/// Returns the time before which events are forgotten, and whether it can be believed: some event is newer, if there are
+/// events at all.
+async fn find_horizon(db: &ClientWrapper, keep: Duration) -> Result<(Timestamp, bool)> {
+    let now: Timestamp = db.query_one("SELECT now()", &[]).await?.try_get(0)?;
+    let horizon = now.minus(keep);
+    let newest = "SELECT timestamp FROM events ORDER BY id DESC LIMIT 1";
+    match db.query_opt(newest, &[]).await?.map(|row| row.try_get::<_, Timestamp>(0)).transpose()? {
+        Some(newest) if newest < horizon => {
+            // A file may have brought old events last.
+            let sql = "SELECT EXISTS (SELECT FROM events WHERE timestamp >= $1)";
+            Ok((horizon, db.query_one(sql, &[&horizon]).await?.try_get(0)?))
+        }
+        _ => Ok((horizon, true)),
+    }
 }
 
 /// Forgets the first of the events between two ids; tells the last id and how many there were.

@@ -81,8 +81,9 @@ pub(super) fn find_journal(db: &Connection, id: JournalId) -> Result<Option<Jour
 }
 
 pub(super) fn forget_journals(db: &Transaction<'_>, keep: Duration) -> Result<u64> {
-    let forgotten = db.execute("DELETE FROM click_journals WHERE shipped_at < ?1", [Timestamp::ago(keep)])?;
-    Ok(forgotten as u64)
+    let sql = "DELETE FROM click_journals WHERE shipped_at < ?1
+                   AND EXISTS (SELECT 1 FROM click_journals WHERE shipped_at >= ?1)";
+    Ok(db.execute(sql, [Timestamp::ago(keep)])? as u64)
 }
 
 fn state(row: &Row<'_>) -> rusqlite::Result<JournalState> {

@@ -86,6 +86,19 @@ pub(super) fn delete_part(db: &Transaction<'_>, column: &'static str, id: Id) ->
 /// Events forgotten in one transaction, for which other writers wait.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
+/// Returns whether a time before which events are forgotten can be believed: some event is newer, if there are events at
+/// all.
+pub(super) fn is_credible(db: &Connection, horizon: Timestamp) -> Result<bool> {
+    let newest = "SELECT timestamp >= ?1 FROM events ORDER BY id DESC LIMIT 1";
+    match db.prepare_cached(newest)?.query_row([horizon], |row| row.get(0)).optional()? {
+        // A file may have brought old events last.
+        Some(false) => {
+            Ok(db.prepare_cached("SELECT 1 FROM events WHERE timestamp >= ?1 LIMIT 1")?.exists([horizon])?)
+        }
+        _ => Ok(true),
+    }
+}
+
 /// Between which ids the events from before `horizon` are.
 pub(super) fn find_old(db: &Connection, horizon: Timestamp) -> Result<Option<(Id, Id)>> {
     let sql = "SELECT min(id), max(id) FROM events WHERE timestamp < ?1";

@@ -31,7 +31,8 @@ pub use open::OpenError;
 use self::connections::{Connections, Lane};
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    Changed, Cursor, Delta, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot, Store,
+    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot,
+    Store,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -193,19 +194,22 @@ impl Store for SqliteStore {
         self.read(Lane::Lists, move |db| stats::find(db, url, range)).await
     }
 
-    async fn forget_events(&self, keep: Duration) -> Result<u64> {
+    async fn forget_events(&self, keep: Duration) -> Result<Forgotten> {
         let horizon = Timestamp::ago(keep);
         let mut forgotten = 0;
-        // Found by a reader, which nobody waits for.
+        // A reader does this, so no writer waits.
+        if !self.read(Lane::Background, move |db| events::is_credible(db, horizon)).await? {
+            return Ok(Forgotten::Refused);
+        }
         let Some((mut from, to)) = self.read(Lane::Background, move |db| events::find_old(db, horizon)).await? else {
-            return Ok(0);
+            return Ok(Forgotten::Events(0));
         };
         while let Some((last, events)) = self.write(move |db| events::forget(db, from, to, horizon)).await? {
             forgotten += events;
             let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
             from = next;
         }
-        Ok(forgotten)
+        Ok(Forgotten::Events(forgotten))
     }
 
     async fn keep_up(&self) -> Result<()> {
