@@ -93,6 +93,8 @@ impl Fleet {
             ("REDIRECTOR_OPS_LISTEN", "127.0.0.1:0".to_owned()),
             ("REDIRECTOR_WORKERS", "1".to_owned()),
             ("LOG_LEVEL", "warn".to_owned()),
+            // All clients are of one network, and each click is to be an event.
+            ("CLICK_EVENTS_PER_NETWORK", "0".to_owned()),
         ] {
             settings.push((name.to_owned(), value));
         }

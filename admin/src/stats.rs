@@ -28,6 +28,9 @@ pub(crate) struct Stats {
     /// The sum of the series.
     #[schema(example = 42)]
     total: u64,
+    /// Clicks of the total that have no event: those beyond the events that one client network gets in an hour.
+    #[schema(example = 0)]
+    without_event: u64,
     /// A point for each hour or day, also for those without a click.
     series: Vec<Point>,
     /// The 20 hosts from which most came. A click that tells none is in no row.
@@ -94,12 +97,14 @@ pub(crate) async fn show_stats(
 ) -> Result<Json<Stats>> {
     let range = range(&parameters, Timestamp::now())?;
     let stats = state.store.click_stats(id, range).await?;
-    let ClickStats { series, referrers, browsers } = stats.ok_or_else(|| not_found(format!("URL {id} not found")))?;
+    let ClickStats { series, without_event, referrers, browsers } =
+        stats.ok_or_else(|| not_found(format!("URL {id} not found")))?;
     Ok(Json(Stats {
         from: range.from,
         to: range.to,
         per: name(range.per),
         total: series.iter().map(|(_, clicks)| clicks).sum(),
+        without_event,
         series: filled(range, series),
         referrers: referrers.into_iter().map(|(referrer, clicks)| Referrer { referrer, clicks }).collect(),
         browsers: browsers.into_iter().map(|(browser, clicks)| Browser { browser, clicks }).collect(),

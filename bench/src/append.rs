@@ -36,6 +36,7 @@ impl Desk {
             floor: 0,
             sync_every: Duration::from_millis(100),
             keep_shipped: Duration::from_secs(900),
+            events_per_network: 0,
         };
         let (recorder, keeper, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new()))?;
         Ok(Desk { recorder, keeper, _directory: directory })

@@ -101,6 +101,8 @@ impl Server {
                     format!("LOG_FILE={}", data.join("app.log").display()),
                     // One client that asks for nothing but unknown codes is what is measured.
                     "MISSES_PER_SECOND=0".to_owned(),
+                    // One client makes all clicks, and each is to cost the database its event.
+                    "CLICK_EVENTS_PER_NETWORK=0".to_owned(),
                     // It would fall into some turn and not into others.
                     "AUDIT_INTERVAL=0".to_owned(),
                     path(scene.binary("tern-redirector")?),

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 
 use crate::Id;
 
-/// One answered redirect. Each becomes exactly one event of type `clicked`.
+/// One answered redirect. Each is counted exactly once, and becomes one event of type `clicked` within the budget of its
+/// network.
 ///
 /// Texts are bounded and hold no control characters, whatever the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Click {
     pub client: Option<IpNet>,
     pub user_agent: Option<String>,
     pub referrer: Option<String>,
+    /// Whether the click is beyond the budget of its network: the counts of its hour include it, and no event does.
+    pub is_counted_only: bool,
 }
 
 /// Names a journal for ever: it is drawn at random when the journal is made.
@@ -47,8 +50,10 @@ pub struct JournalPosition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalState {
     pub position: JournalPosition,
-    /// Clicks of this journal that became events, since its beginning.
+    /// Clicks of this journal that the store took and counted, since its beginning.
     pub recorded: u64,
+    /// Recorded clicks that have no event, since they were beyond the budget of their network.
+    pub without_event: u64,
     /// Clicks whose link is gone, or whose id belongs to a link of another code by now.
     pub orphaned: u64,
     /// Clicks that the store refuses, and that were put aside.

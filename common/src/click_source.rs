@@ -4,7 +4,7 @@ use crate::Click;
 use crate::event::{Details, EventType};
 
 /// What clicks are counted by.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct ClickSource {
     /// The family of the browser; `None` for an event that is no click.
     pub browser: Option<&'static str>,

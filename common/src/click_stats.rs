@@ -37,6 +37,8 @@ impl StatsRange {
 pub struct ClickStats {
     /// When each hour or day with a click begins, and its clicks, in the order of time. Their sum is the total.
     pub series: Vec<(Timestamp, u64)>,
+    /// Clicks of the total that have no event, since they were beyond the budget of their network.
+    pub without_event: u64,
     /// Hosts of referrers. A click that tells none is in no row; those beyond the hundred hosts that are told apart for a
     /// link in a day are `Other`.
     pub referrers: Vec<(String, u64)>,

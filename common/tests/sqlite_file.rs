@@ -150,6 +150,7 @@ fn click() -> Click {
         client: None,
         user_agent: None,
         referrer: None,
+        is_counted_only: false,
     }
 }
 

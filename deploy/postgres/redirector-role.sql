@@ -24,5 +24,6 @@ GRANT SELECT (id, user_id, short_code, original_url, is_active) ON urls TO tern_
 GRANT INSERT (url_id, user_id, event_type, timestamp, details, browser, referrer, client) ON events TO tern_redirector;
 GRANT SELECT, INSERT, UPDATE ON click_journals TO tern_redirector;
 GRANT EXECUTE ON FUNCTION lock_links(bigint[]), find_former_codes(bigint[], text[]) TO tern_redirector;
+GRANT EXECUTE ON FUNCTION count_clicks(bigint[], timestamptz[], text[], text[], bigint[]) TO tern_redirector;
 
 COMMIT;

@@ -28,6 +28,9 @@ const DISK_FLOOR: ByteSize = ByteSize::gib(1);
 /// What a power cut may cost. A sync takes the disk some milliseconds.
 const SYNC: Duration = Duration::from_millis(100);
 
+/// 28 a second of a /24 for a whole hour are more than an office follows; as events of the longest kind they are 110 MB.
+const EVENTS_PER_NETWORK: u32 = 100_000;
+
 /// Reads every link of the store, which for ten million takes it some seconds.
 const AUDIT: Duration = Duration::from_secs(600);
 
@@ -56,7 +59,7 @@ pub struct RedirectorConfig {
     pub trusted_proxies: Proxies,
     /// `RECORD_CLICKS`: whether redirects leave any trace.
     pub record_clicks: bool,
-    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`; the directory is for the caller to place.
+    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`; the directory is for the caller to place.
     pub journal: JournalConfig,
     /// Threads beside the workers that record clicks: those of another port that follows codes.
     pub other_recorders: usize,
@@ -127,6 +130,7 @@ fn journal(reader: &mut Reader<'_>) -> JournalConfig {
         floor,
         sync_every: reader.get("CLICK_SYNC", SYNC),
         keep_shipped: KEEP_SHIPPED,
+        events_per_network: reader.get_within("CLICK_EVENTS_PER_NETWORK", EVENTS_PER_NETWORK, 0..=1_000_000_000),
     }
 }
 

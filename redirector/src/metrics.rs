@@ -41,6 +41,7 @@ pub struct Durations {
 #[derive(Clone, Debug)]
 pub struct ClickMetrics {
     pub committed: IntCounter,
+    pub without_event: IntCounter,
     pub taken_over: IntCounter,
     pub shipped_again: IntCounter,
     pub parked: IntCounter,
@@ -176,7 +177,11 @@ impl ClickMetrics {
         let dropped = registered(registry, IntCounterVec::new(opts, &["reason"]));
         let oldest = "Age of the oldest click that waits for the store; 0 when none waits long.";
         ClickMetrics {
-            committed: counter("tern_clicks_committed_total", "Clicks that became events in the store."),
+            committed: counter("tern_clicks_committed_total", "Clicks that the store took and counted."),
+            without_event: counter(
+                "tern_clicks_without_event_total",
+                "Committed clicks that are counted and have no event, beyond CLICK_EVENTS_PER_NETWORK.",
+            ),
             taken_over: counter(
                 "tern_clicks_taken_over_total",
                 "Clicks found waiting in journals of processes that have ended.",

@@ -31,6 +31,7 @@ async fn clicks_are_told_by_time_referrer_and_browser() {
             "to": "2026-01-04T00:00:00",
             "per": "day",
             "total": 3,
+            "without_event": 0,
             "series": [
                 { "at": "2026-01-01T00:00:00", "clicks": 0 },
                 { "at": "2026-01-02T00:00:00", "clicks": 2 },

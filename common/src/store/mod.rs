@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+mod click_counts;
 mod cursor;
 mod load;
 mod pools;
@@ -251,7 +252,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Moves a journal on and makes its clicks events, in one transaction: all of the batch, or nothing of it.
     /// Of two that ship from one place of a journal, one is told that the journal stands elsewhere.
-    /// A click becomes an event only if its id and its code name one url, or did before the url was renamed.
+    /// A click is recorded only if its id and its code name one url, or did before the url was renamed.
     ///
     /// # Errors
     /// After [`StoreError::Unavailable`], which a batch may take ten seconds to come to, the batch may be in or not:

@@ -84,6 +84,7 @@ mod tests {
             client: None,
             user_agent: None,
             referrer: Some(format!("https://site{host}.example/")),
+            is_counted_only: false,
         }
     }
 

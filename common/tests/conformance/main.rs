@@ -74,6 +74,7 @@ conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: 
     old_events_are_forgotten_and_nothing_else,
     many_old_events_are_forgotten_in_parts,
     retention_that_would_leave_no_event_is_refused,
+    clicks_without_event_are_counted_and_forgotten_with_the_others,
 ]);
 
 conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgres: [

@@ -22,6 +22,7 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
         client: None,
         user_agent: None,
         referrer: None,
+        is_counted_only: false,
     }
 }
 
@@ -42,7 +43,7 @@ fn at(segment: u64, offset: u64) -> JournalPosition {
 }
 
 fn state(position: JournalPosition, recorded: u64, orphaned: u64) -> JournalState {
-    JournalState { position, recorded, orphaned, parked: 0 }
+    JournalState { position, recorded, without_event: 0, orphaned, parked: 0 }
 }
 
 /// Ships clicks of the journal that these tests are about.

@@ -6,8 +6,8 @@ use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::store::{Forgotten, Load, Loaded, Store, Total};
 use tern_common::url::UrlRow;
 use tern_common::{
-    Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, Per, Shipped, ShortCode, StatsRange, TargetUrl,
-    Timestamp,
+    Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, JournalState, Per, Shipped, ShortCode, StatsRange,
+    TargetUrl, Timestamp,
 };
 
 use crate::fixture::{id, page, url, user};
@@ -252,4 +252,48 @@ pub async fn retention_that_would_leave_no_event_is_refused(store: &dyn Store) {
     ship(store, 2, &vec![click(followed, owner); 10]).await;
     assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(20));
     check_total(store, followed, 0).await;
+}
+
+/// Beyond the budget of a network.
+pub async fn clicks_without_event_are_counted_and_forgotten_with_the_others(store: &dyn Store) {
+    let owner = user(store, "ada").await.id;
+    let (followed, other) = (url(store, owner, "CODE12").await, url(store, owner, "CODE13").await);
+    let by_curl = Click {
+        user_agent: Some("curl/8.5.0".to_owned()),
+        referrer: Some("https://news.example/a".to_owned()),
+        ..click_on(&followed)
+    };
+    let counted = Click { is_counted_only: true, ..by_curl.clone() };
+    let later = Click { at: counted.at + Duration::from_secs(3600), referrer: None, ..counted.clone() };
+    let gone = Click { short_code: "GONE12".to_owned(), ..counted.clone() };
+    let clicks = [by_curl.clone(), counted.clone(), counted.clone(), later, gone];
+    let to = JournalPosition { segment: 0, offset: 1, sequence: 5 };
+    let state = JournalState { position: to, recorded: 4, without_event: 3, orphaned: 1, parked: 0 };
+    let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks: &clicks, parked: 0 };
+    assert_eq!(store.ship_clicks(batch).await.unwrap(), Shipped::Taken(state));
+    assert_eq!(store.find_journals(&[JournalId(1)]).await.unwrap(), [Some(state)]);
+    // A batch of nothing else, and once more.
+    for journal in [2, 3] {
+        ship(store, journal, std::slice::from_ref(&counted)).await;
+    }
+    let filter = EventFilter { event_type: Some("clicked".to_owned()), ..EventFilter::default() };
+    assert_eq!(store.list_events(filter, page(1, 1)).await.unwrap().total, Total::Exactly(1));
+    let told = stats(store, followed.id, ALWAYS).await;
+    let hours = [("2023-11-14T22:00:00", 5), ("2023-11-14T23:00:00", 1)].map(|(at, clicks)| (time(at), clicks));
+    assert_eq!((told.series.as_slice(), told.without_event), (hours.as_slice(), 5));
+    assert_eq!(values(&told.browsers), [("curl", 6)]);
+    assert_eq!(values(&told.referrers), [("news.example", 5)]);
+    assert_eq!(stats(store, other.id, ALWAYS).await, ClickStats::default());
+
+    let since =
+        |at: &str| Duration::from_secs((Timestamp::now().unix_seconds() - time(at).unix_seconds()).unsigned_abs());
+    // Of an hour that is not over, the counts stay.
+    assert_eq!(store.forget_events(since("2023-11-14T23:30:00")).await.unwrap(), Forgotten::Events(1));
+    let told = stats(store, followed.id, ALWAYS).await;
+    assert_eq!((told.series, told.without_event), (vec![hours[1]], 1));
+    store.forget_events(since("2023-11-15T01:00:00")).await.unwrap();
+    assert_eq!(stats(store, followed.id, ALWAYS).await, ClickStats::default());
+    ship(store, 4, std::slice::from_ref(&counted)).await;
+    store.delete_url(followed.id).await.unwrap();
+    assert_eq!(store.click_stats(followed.id, ALWAYS).await.unwrap(), None);
 }

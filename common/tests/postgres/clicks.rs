@@ -20,6 +20,7 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
         client: None,
         user_agent: None,
         referrer: None,
+        is_counted_only: false,
     }
 }
 
@@ -62,7 +63,8 @@ async fn the_network_of_a_client_is_kept() {
 async fn click_of_a_code_that_the_link_had_before_is_recorded() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
-    let renamed = url(&store, owner, "CODE12").await.id;
+    url(&store, owner, "CODE12").await;
+    let renamed = urls(&store).await[0].id;
     let clicks = [click(renamed, owner), Click { short_code: "NEW123".to_owned(), ..click(renamed, owner) }];
     let db = connect(&config).await;
     db.batch_execute("BEGIN; UPDATE urls SET short_code = 'NEW123'").await.unwrap();

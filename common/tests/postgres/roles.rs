@@ -33,19 +33,34 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     let shipper = PostgresStore::open(&config).await.unwrap();
     let url_id = link.get("id");
     let to = JournalPosition { segment: 1, offset: 1, sequence: 1 };
-    let clicks = &[Click { client: "192.0.2.0/24".parse().ok(), ..crate::clicks::click(url_id, ada) }];
+    let click = Click { client: "192.0.2.0/24".parse().ok(), ..crate::clicks::click(url_id, ada) };
+    // A code that the link had before is looked up, and a click beyond its network's budget is counted.
+    owner.batch_execute("INSERT INTO former_codes VALUES (1, 'FORMER')").await.unwrap();
+    let former = Click { short_code: "FORMER".to_owned(), is_counted_only: true, ..click.clone() };
+    let clicks = &[click, former];
     let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks, parked: 0 };
-    assert!(matches!(shipper.ship_clicks(batch).await.unwrap(), Shipped::Taken(JournalState { recorded: 1, .. })));
+    assert!(matches!(
+        shipper.ship_clicks(batch).await.unwrap(),
+        Shipped::Taken(JournalState { recorded: 2, without_event: 1, .. })
+    ));
     let counted =
         owner.query_one("SELECT row_total('events', 'event_type=clicked'), sum(clicks)::bigint FROM click_counts", &[]);
     let counted = counted.await.unwrap();
-    assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [2, 2], "they are counted, in the owner's name");
+    assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [2, 3], "they are counted, in the owner's name");
 
     // Nor may anybody else lock links.
     owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
     config.url = config.url.replace("//tern_redirector@", "//tern_stranger@");
-    let strange = connect(&config).await.batch_execute("SELECT lock_urls('{1}')").await.unwrap_err();
-    assert!(strange.as_db_error().unwrap().message().contains("permission denied"), "{strange:?}");
+    let stranger = connect(&config).await;
+    for call in [
+        "SELECT lock_urls('{1}')",
+        "SELECT lock_links('{1}')",
+        "SELECT find_former_codes('{1}', '{CODE12}')",
+        "SELECT count_clicks('{1}', '{2026-01-01}', '{curl}', '{news.example}', '{7}')",
+    ] {
+        let refused = stranger.batch_execute(call).await.unwrap_err();
+        assert!(refused.as_db_error().unwrap().message().contains("permission denied"), "{call}: {refused:?}");
+    }
 
     for forbidden in [
         "SELECT * FROM tokens",
@@ -55,6 +70,9 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
         "SELECT id FROM urls FOR UPDATE",
         "SELECT * FROM events",
         "SELECT * FROM click_counts",
+        "SELECT * FROM former_codes",
+        "INSERT INTO former_codes VALUES (1, 'MINE12')",
+        "INSERT INTO click_counts VALUES (1, 'b', now(), 'curl', 1)",
         "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
          VALUES (1, 'MINE12', 'https://example.com/', true, now(), now())",
         "UPDATE urls SET original_url = 'https://example.org/'",

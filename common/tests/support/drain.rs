@@ -110,6 +110,7 @@ fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> {
             client: None,
             user_agent: Some(format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 {}", agents[n as usize % 5])),
             referrer: n.is_multiple_of(2).then(|| format!("https://site{}.example/some/page", n % 100)),
+            is_counted_only: false,
         }
     };
     (0..u32::try_from(clicks).unwrap()).map(click).collect()

@@ -74,6 +74,8 @@ enum End {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settled {
     pub(super) recorded: u64,
+    /// Recorded clicks that have no event.
+    pub(super) without_event: u64,
     pub(super) orphaned: u64,
     pub(super) parked: u64,
     /// Records that are not in the journal any more, or cannot be read.
@@ -310,16 +312,19 @@ impl Backlog {
 impl Settled {
     fn between(before: Told, after: Told) -> Settled {
         let counts = |told: Told| {
-            told.map_or([0; 4], |state| [state.position.sequence, state.recorded, state.orphaned, state.parked])
+            told.map_or([0; 5], |state| {
+                [state.position.sequence, state.recorded, state.orphaned, state.parked, state.without_event]
+            })
         };
-        let ([sequence, recorded, orphaned, parked], after) = (counts(before), counts(after));
+        let (before, after) = (counts(before), counts(after));
+        let sequence = before[0];
         if after[0] < sequence {
             return Settled { lost: sequence - after[0], ..Settled::default() };
         }
-        let [recorded, orphaned, parked] =
-            [after[1].saturating_sub(recorded), after[2].saturating_sub(orphaned), after[3].saturating_sub(parked)];
+        let grown = |index: usize| after[index].saturating_sub(before[index]);
+        let [recorded, orphaned, parked, without_event] = [1, 2, 3, 4].map(grown);
         let missing = (after[0] - sequence).saturating_sub(recorded + orphaned + parked);
-        Settled { recorded, orphaned, parked, missing, lost: 0 }
+        Settled { recorded, without_event, orphaned, parked, missing, lost: 0 }
     }
 }
 
@@ -331,16 +336,22 @@ mod tests {
     fn what_became_of_clicks_is_the_difference_of_what_the_store_says() {
         let told = |sequence, recorded, orphaned, parked| {
             let position = JournalPosition { segment: 1, offset: 64, sequence };
-            Some(JournalState { position, recorded, orphaned, parked })
+            // A tenth of them beyond the budget of their network.
+            Some(JournalState { position, recorded, without_event: recorded / 10, orphaned, parked })
         };
         let check = |before, after, expected: [u64; 5]| {
             let [recorded, orphaned, parked, missing, lost] = expected;
-            assert_eq!(Settled::between(before, after), Settled { recorded, orphaned, parked, missing, lost });
+            let settled = Settled::between(before, after);
+            assert_eq!(
+                settled,
+                Settled { recorded, without_event: settled.without_event, orphaned, parked, missing, lost }
+            );
         };
         check(None, told(10, 7, 2, 1), [7, 2, 1, 0, 0]);
         check(told(10, 7, 2, 1), told(10, 7, 2, 1), [0, 0, 0, 0, 0]);
         check(told(10, 7, 2, 1), told(20, 15, 2, 1), [8, 0, 0, 2, 0]);
         check(told(20, 15, 2, 1), told(10, 7, 2, 1), [0, 0, 0, 0, 10]);
         check(told(20, 15, 2, 1), None, [0, 0, 0, 0, 20]);
+        assert_eq!(Settled::between(told(10, 10, 0, 0), told(50, 50, 0, 0)).without_event, 4);
     }
 }

@@ -6,12 +6,14 @@
 //! ```text
 //! shipper     journals -> store, each click once
 //!   backlog     what of one journal is not in the store yet
+//!   event_budget which clicks are counted and get no event
 //!   parked      what the store refuses
 //! journal     files that outlive the process
 //! unrecorded  which links lost clicks
 //! ```
 
 mod backlog;
+mod event_budget;
 pub mod journal;
 mod parked;
 mod shipper;

@@ -60,6 +60,7 @@ impl Desk {
             floor: 0,
             sync_every: Duration::from_millis(20),
             keep_shipped: Duration::from_secs(900),
+            events_per_network: 0,
         }
     }
 

@@ -4,8 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use tern_common::store::Store;
-use tern_redirector::clicks::JournalConfig;
+use tern_common::{Per, StatsRange, Timestamp};
 use tern_redirector::clicks::journal::Answered;
+use tern_redirector::clicks::{JournalConfig, Network};
 
 use crate::desk::{Desk, SEGMENT};
 use crate::links::eventually;
@@ -227,4 +228,27 @@ async fn syncing_each_click_leaves_no_descriptor_behind() {
     let open = fs::read_dir("/proc/self/fd").unwrap().filter(|link| ours(link.as_ref().unwrap())).count();
     // Of each lane: its lock, the segment that is filled, the two that are ready, and what the shipper reads.
     assert!(open <= 2 * 5 + 2, "{open}");
+}
+
+/// One client that follows a link without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn clicks_beyond_the_budget_of_a_network_are_counted_and_have_no_event() {
+    let desk = Desk::set().await;
+    let journals = desk.open(&JournalConfig { events_per_network: 1_000, ..desk.config() });
+    desk.record(&journals, 0..5_000);
+    for number in 0..300 {
+        let other = Answered { client: Network::of([198, 51, 100, 7].into()), ..desk.click("other") };
+        while !journals.recorder.record(&other, number) {
+            std::thread::yield_now();
+        }
+    }
+    journals.all_shipped().await;
+    let clicks = |series: &str| journals.metric(series) as u64;
+    assert_eq!(clicks("tern_clicks_committed_total"), 5_300);
+    assert_eq!(clicks("tern_clicks_without_event_total"), 4_500, "one link gets half of the budget");
+    let always = StatsRange { from: Timestamp::FIRST, to: Timestamp::LAST, per: Per::Day };
+    let stats = desk.store.click_stats(desk.url_id, always).await.unwrap().unwrap();
+    assert_eq!((stats.series.iter().map(|(_, clicks)| clicks).sum::<u64>(), stats.without_event), (5_300, 4_500));
+    let names = desk.names().await;
+    assert_eq!((names["other"], names.len()), (300, 501), "another network has its own");
 }

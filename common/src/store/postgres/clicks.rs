@@ -11,8 +11,10 @@ use tokio_postgres::{Error, Row};
 use super::columns::Network;
 use super::connections::Connections;
 use super::{error, query};
+use crate::click_source::UNKNOWN_BROWSER;
 use crate::event::{Details, EventType};
 use crate::store::Result;
+use crate::store::click_counts::{ClickCounts, Recorded};
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
@@ -26,13 +28,18 @@ pub(super) async fn ship(
             if !moved(db, batch).await? {
                 return Ok(Shipped::Elsewhere(find_journals(db, &[batch.journal]).await?.into_iter().flatten().next()));
             }
-            let recorded = if batch.clicks.is_empty() { 0 } else { record(db, referrers, batch).await? };
+            let Recorded { recorded, without_event } =
+                if batch.clicks.is_empty() { Recorded::default() } else { record(db, referrers, batch).await? };
             let orphaned = batch.clicks.len() as u64 - recorded;
             let sql = "UPDATE click_journals
-                       SET recorded = recorded + $2, orphaned = orphaned + $3, parked = parked + $4 WHERE journal = $1
-                       RETURNING segment, \"offset\", sequence, recorded, orphaned, parked, journal";
-            let [recorded, orphaned, parked] = [recorded, orphaned, batch.parked].map(u64::cast_signed);
-            let row = query::row(db, sql, &[&batch.journal.to_string(), &recorded, &orphaned, &parked]).await?;
+                       SET recorded = recorded + $2, orphaned = orphaned + $3, parked = parked + $4,
+                           without_event = without_event + $5 WHERE journal = $1
+                       RETURNING segment, \"offset\", sequence, recorded, orphaned, parked, journal, without_event";
+            let [recorded, orphaned, parked, without_event] =
+                [recorded, orphaned, batch.parked, without_event].map(u64::cast_signed);
+            let values: query::Values<'_> =
+                &[&batch.journal.to_string(), &recorded, &orphaned, &parked, &without_event];
+            let row = query::row(db, sql, values).await?;
             Ok(Shipped::Taken(state(&row.ok_or_else(|| error::unexpected("silence"))?)?))
         })
         .await
@@ -63,27 +70,55 @@ async fn moved(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
     Ok(moved == 1)
 }
 
-/// Copies the clicks whose links are there, and tells how many those are.
-async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<u64> {
+/// Stores the clicks whose links exist: as events, or counted alone.
+async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Recorded> {
     let links = Links::lock(db, batch.clicks).await?;
-    if links.by_id.is_empty() {
-        return Ok(0);
+    let owned = |click| links.owner_of(click).map(|owner| (click, owner));
+    let (counted, events): (Vec<_>, Vec<_>) =
+        batch.clicks.iter().filter_map(owned).partition(|(click, _)| click.is_counted_only);
+    if !events.is_empty() {
+        insert(db, referrers, &events).await?;
     }
+    let mut counts = ClickCounts::default();
+    counted.iter().for_each(|(click, _)| counts.add(click, referrers.source_of(click)));
+    if !counted.is_empty() {
+        count(db, &counts).await?;
+    }
+    Ok(Recorded { recorded: (events.len() + counted.len()) as u64, without_event: counted.len() as u64 })
+}
+
+/// Inserts clicks and the owners of their links as events.
+async fn insert(db: &ClientWrapper, referrers: &ReferrerBudget, clicks: &[(&Click, Id)]) -> Result<()> {
     let sql = "COPY events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
                FROM STDIN (FORMAT BINARY)";
     let types = [Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::JSON, Type::TEXT, Type::TEXT, Type::CIDR];
     let copy = db.copy_in(&db.prepare_cached(sql).await?).await?;
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
-    for click in batch.clicks {
-        let Some(owner) = links.owner_of(click) else { continue };
+    for (click, owner) in clicks {
         let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
         let ClickSource { browser, referrer } = referrers.source_of(click);
         let client = click.client.map(Network);
         let values: query::Values<'_> =
-            &[&click.url_id, &owner, &EventType::CLICKED, &at, &details, &browser, &referrer, &client];
+            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &browser, &referrer, &client];
         writer.as_mut().write(values).await?;
     }
-    Ok(writer.finish().await?)
+    writer.finish().await?;
+    Ok(())
+}
+
+/// Adds clicks to the counts of their hours.
+async fn count(db: &ClientWrapper, counts: &ClickCounts) -> Result<()> {
+    let (mut urls, mut hours, mut browsers, mut referrers, mut numbers) = (vec![], vec![], vec![], vec![], vec![]);
+    for ((url_id, hour, source), clicks) in counts.iter() {
+        urls.push(*url_id);
+        hours.push(*hour);
+        browsers.push(source.browser.unwrap_or(UNKNOWN_BROWSER));
+        referrers.push(source.referrer.as_deref());
+        numbers.push(*clicks);
+    }
+    let sql = "SELECT count_clicks($1, $2, $3, $4, $5)";
+    query::row(db, sql, &[&urls, &hours, &browsers, &referrers, &numbers]).await?;
+    Ok(())
 }
 
 /// The links of a batch that exist. They are locked, so none can go before its clicks are stored.
@@ -133,7 +168,7 @@ impl Links {
 }
 
 pub(super) async fn find_journals(db: &ClientWrapper, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
-    let sql = "SELECT segment, \"offset\", sequence, recorded, orphaned, parked, journal
+    let sql = "SELECT segment, \"offset\", sequence, recorded, orphaned, parked, journal, without_event
                FROM click_journals WHERE journal = ANY ($1)";
     let names: Vec<String> = ids.iter().map(JournalId::to_string).collect();
     let rows = query::rows(db, sql, &[&names]).await?;
@@ -156,5 +191,6 @@ fn state(row: &Row) -> Result<JournalState, Error> {
         recorded: number(3)?,
         orphaned: number(4)?,
         parked: number(5)?,
+        without_event: number(7)?,
     })
 }

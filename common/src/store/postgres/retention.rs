@@ -68,6 +68,7 @@ pub(super) async fn forget(connections: &Connections, keep: Duration) -> Result<
             from = next;
         }
     }
+    alone(connections, FORGETTING_LOCK, async |db| forget_counts(db, horizon).await).await?;
     alone(connections, PARTITIONS_LOCK, async |db| {
         db.batch_execute(LOCK_TIMEOUT).await?;
         Ok(db.execute("SELECT drop_empty_event_partitions()", &[]).await?)
@@ -90,6 +91,21 @@ async fn find_horizon(db: &ClientWrapper, keep: Duration) -> Result<(Timestamp, 
         }
         _ => Ok((horizon, true)),
     }
+}
+
+/// Forgets the counts of clicks that have no event, once their whole hour is old.
+async fn forget_counts(db: &ClientWrapper, horizon: Timestamp) -> Result<()> {
+    // In the order in which others lock counts.
+    let sql = "WITH old AS MATERIALIZED (
+                   SELECT url_id, kind, hour, value FROM click_counts
+                   WHERE kind IN ('B', 'R') AND hour <= $1::timestamptz - interval '1 hour'
+                   ORDER BY url_id, kind, hour, value FOR UPDATE
+               )
+               DELETE FROM click_counts AS counted USING old
+               WHERE (counted.url_id, counted.kind, counted.hour, counted.value)
+                   = (old.url_id, old.kind, old.hour, old.value)";
+    db.execute(sql, &[&horizon]).await?;
+    Ok(())
 }
 
 /// Forgets the first of the events between two ids; tells the last id and how many there were.

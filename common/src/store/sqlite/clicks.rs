@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
+use crate::click_source::UNKNOWN_BROWSER;
 use crate::event::{Details, EventType};
 use crate::store::Result;
+use crate::store::click_counts::{ClickCounts, Recorded};
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
 
@@ -17,51 +19,76 @@ pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: Clic
     if found.map(|state| state.position) != batch.from {
         return Ok(Shipped::Elsewhere(found));
     }
-    let recorded = record(db, referrers, batch)?;
+    let Recorded { recorded, without_event } = record(db, referrers, batch)?;
     let orphaned = batch.clicks.len() as u64 - recorded;
-    let before = found.unwrap_or(JournalState { position: batch.to, recorded: 0, orphaned: 0, parked: 0 });
+    let nothing = JournalState { position: batch.to, recorded: 0, without_event: 0, orphaned: 0, parked: 0 };
+    let before = found.unwrap_or(nothing);
     let state = JournalState {
         position: batch.to,
         recorded: before.recorded + recorded,
+        without_event: before.without_event + without_event,
         orphaned: before.orphaned + orphaned,
         parked: before.parked + batch.parked,
     };
     let sql = "INSERT INTO click_journals
-                   (journal, segment, \"offset\", sequence, recorded, orphaned, parked, shipped_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                   (journal, segment, \"offset\", sequence, recorded, orphaned, parked, without_event, shipped_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                ON CONFLICT DO UPDATE SET segment = excluded.segment, \"offset\" = excluded.\"offset\",
                    sequence = excluded.sequence, recorded = excluded.recorded, orphaned = excluded.orphaned,
-                   parked = excluded.parked, shipped_at = excluded.shipped_at";
+                   parked = excluded.parked, without_event = excluded.without_event, shipped_at = excluded.shipped_at";
     let JournalPosition { segment, offset, sequence } = state.position;
-    let counts = [segment, offset, sequence, state.recorded, state.orphaned, state.parked].map(u64::cast_signed);
-    let [segment, offset, sequence, recorded, orphaned, parked] = counts;
+    let JournalState { recorded, without_event, orphaned, parked, .. } = state;
+    let counts = [segment, offset, sequence, recorded, orphaned, parked, without_event].map(u64::cast_signed);
+    let [segment, offset, sequence, recorded, orphaned, parked, without_event] = counts;
     let journal = batch.journal.to_string();
-    let values = (journal, segment, offset, sequence, recorded, orphaned, parked, Timestamp::now());
+    let values = (journal, segment, offset, sequence, recorded, orphaned, parked, without_event, Timestamp::now());
     db.prepare_cached(sql)?.execute(values)?;
     Ok(Shipped::Taken(state))
 }
 
-/// Inserts the clicks whose links exist, and returns their number.
-fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<u64> {
+/// Stores the clicks whose links exist: as events, or counted alone.
+fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Recorded> {
     let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut statement = db.prepare_cached(sql)?;
     let mut owners = HashMap::new();
-    let mut recorded = 0;
+    let mut counts = ClickCounts::default();
+    let mut done = Recorded::default();
     for click in batch.clicks {
         let owner = match owners.entry((click.url_id, click.short_code.as_str())) {
             Entry::Occupied(found) => *found.get(),
             Entry::Vacant(asked) => *asked.insert(find_owner(db, click)?),
         };
         let Some(owner) = owner else { continue };
+        done.recorded += 1;
+        let source = referrers.source_of(click);
+        if click.is_counted_only {
+            done.without_event += 1;
+            counts.add(click, source);
+            continue;
+        }
         let details = Details::of_click(click);
         let at = Timestamp::from(click.at);
         let client = click.client.map(|network| network.trunc().to_string());
-        let ClickSource { browser, referrer } = referrers.source_of(click);
+        let ClickSource { browser, referrer } = source;
         let values = (click.url_id, owner, EventType::CLICKED, at, details.as_str(), browser, referrer, client);
-        recorded += statement.execute(values)? as u64;
+        statement.execute(values)?;
     }
-    Ok(recorded)
+    count(db, &counts)?;
+    Ok(done)
+}
+
+/// Adds clicks to the counts of their hours.
+fn count(db: &Transaction<'_>, counts: &ClickCounts) -> Result<()> {
+    let sql = "INSERT INTO click_counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET clicks = clicks + ?5";
+    let mut statement = db.prepare_cached(sql)?;
+    for ((url_id, hour, source), clicks) in counts.iter() {
+        statement.execute((url_id, "B", hour, source.browser.unwrap_or(UNKNOWN_BROWSER), clicks))?;
+        if let Some(referrer) = &source.referrer {
+            statement.execute((url_id, "R", hour, referrer, clicks))?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the owner of the link that a click followed; `None` if the link is gone.
@@ -76,7 +103,8 @@ fn find_owner(db: &Transaction<'_>, click: &Click) -> Result<Option<Id>> {
 }
 
 pub(super) fn find_journal(db: &Connection, id: JournalId) -> Result<Option<JournalState>> {
-    let sql = "SELECT segment, \"offset\", sequence, recorded, orphaned, parked FROM click_journals WHERE journal = ?1";
+    let sql = "SELECT segment, \"offset\", sequence, recorded, orphaned, parked, without_event
+               FROM click_journals WHERE journal = ?1";
     Ok(db.prepare_cached(sql)?.query_row([id.to_string()], state).optional()?)
 }
 
@@ -86,6 +114,12 @@ pub(super) fn forget_journals(db: &Transaction<'_>, keep: Duration) -> Result<u6
     Ok(db.execute(sql, [Timestamp::ago(keep)])? as u64)
 }
 
+/// Forgets the counts of clicks that have no event, once their whole hour is old.
+pub(super) fn forget_counts(db: &Transaction<'_>, horizon: Timestamp) -> Result<()> {
+    db.execute("DELETE FROM click_counts WHERE kind IN ('B', 'R') AND hour <= ?1 - 3600", [horizon])?;
+    Ok(())
+}
+
 fn state(row: &Row<'_>) -> rusqlite::Result<JournalState> {
     let number = |column| row.get(column).map(i64::cast_unsigned);
     Ok(JournalState {
@@ -93,5 +127,6 @@ fn state(row: &Row<'_>) -> rusqlite::Result<JournalState> {
         recorded: number(3)?,
         orphaned: number(4)?,
         parked: number(5)?,
+        without_event: number(6)?,
     })
 }

@@ -201,6 +201,7 @@ impl Store for SqliteStore {
         if !self.read(Lane::Background, move |db| events::is_credible(db, horizon)).await? {
             return Ok(Forgotten::Refused);
         }
+        self.write(move |db| clicks::forget_counts(db, horizon)).await?;
         let Some((mut from, to)) = self.read(Lane::Background, move |db| events::find_old(db, horizon)).await? else {
             return Ok(Forgotten::Events(0));
         };

@@ -40,6 +40,8 @@ pub struct JournalConfig {
     pub sync_every: Duration,
     /// How long a segment stays that is in the store, should the store lose its last commits.
     pub keep_shipped: Duration,
+    /// Clicks of one client network that become events in an hour; those beyond are counted alone. 0 is no limit.
+    pub events_per_network: u32,
 }
 
 /// The threads, and what they are told.

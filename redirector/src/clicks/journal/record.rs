@@ -229,6 +229,7 @@ impl Record<'_> {
             user_agent: texts::clean(user_agent),
             // A record of an earlier version has the query.
             referrer: texts::clean(texts::without_query(referrer)).map(texts::without_user),
+            is_counted_only: false,
         })
     }
 }
@@ -305,6 +306,7 @@ mod tests {
             client: Some("203.0.113.0/24".parse().unwrap()),
             user_agent: Some("Mozilla/5.0".to_owned()),
             referrer: Some("https://news.example/".to_owned()),
+            is_counted_only: false,
         };
         assert_eq!(record.to_click(), Some(expected));
     }

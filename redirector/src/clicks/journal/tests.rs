@@ -344,6 +344,7 @@ fn no_click_is_in_a_journal_without_a_segment() {
             floor: 0,
             sync_every: Duration::from_millis(20),
             keep_shipped: Duration::ZERO,
+            events_per_network: 0,
         };
         let lane = Arc::new(Lane::new(root.path(), JournalId(pieces.into()), false, Arc::default()));
         let space = Arc::new(Space::new(root.path(), config.limit, 0));

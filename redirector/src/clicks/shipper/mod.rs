@@ -16,6 +16,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backlog::{Backlog, Batch, Settled};
+use super::event_budget::EventBudget;
 use super::journal::{JournalConfig, Lane, Space, remove_leftovers};
 use super::parked;
 use crate::metrics::{ClickMetrics, Drop};
@@ -60,6 +61,7 @@ pub struct Shipper {
     keep_shipped: Duration,
     space: Arc<Space>,
     journals: Vec<Journal>,
+    event_budget: EventBudget,
     metrics: ClickMetrics,
     batch_limit: usize,
     parked_in_a_row: u32,
@@ -117,6 +119,7 @@ impl Shipper {
             keep_shipped: config.keep_shipped,
             journals: lanes.iter().map(own).collect(),
             space,
+            event_budget: EventBudget::new(config.events_per_network),
             metrics,
             batch_limit: SMALLEST_BATCH,
             parked_in_a_row: 0,
@@ -190,7 +193,7 @@ impl Shipper {
     async fn ship(&mut self, index: usize, store: &dyn Store) -> Progress {
         let journal = &mut self.journals[index];
         let max = journal.limit.min(self.batch_limit);
-        let batch = match block_in_place(|| journal.backlog.read(max)) {
+        let mut batch = match block_in_place(|| journal.backlog.read(max)) {
             Ok(batch) => batch,
             Err(error) => return self.unreadable(index, &error),
         };
@@ -198,12 +201,14 @@ impl Shipper {
             self.metrics.dropped(Drop::Missing, journal.backlog.missing_at_its_end());
             return Progress::None;
         };
+        let planned = self.event_budget.plan(&mut batch.clicks);
         let started = Instant::now();
         let answer = self.send(index, store, to, &batch, 0).await;
         let took = started.elapsed();
         match answer {
             Ok(Shipped::Taken(state)) => {
                 self.parked_in_a_row = 0;
+                self.event_budget.spend(planned);
                 self.settle(index, state, batch.newest);
                 let times = u32::try_from(batch.clicks.len().min(GATHER_FACTOR)).unwrap_or(u32::MAX);
                 self.journals[index].gather_until = Instant::now() + GATHER.min(took * times);
@@ -269,6 +274,7 @@ impl Shipper {
 
     fn count(&self, settled: Settled) {
         self.metrics.committed.inc_by(settled.recorded);
+        self.metrics.without_event.inc_by(settled.without_event);
         self.metrics.parked.inc_by(settled.parked);
         self.metrics.shipped_again.inc_by(settled.lost);
         self.metrics.dropped(Drop::LinkGone, settled.orphaned);
