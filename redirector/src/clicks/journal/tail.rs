@@ -19,8 +19,10 @@
 //!
 //! So in the ring the records stand between these two counts, each modulo its length.
 
+mod leftover;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,9 +33,11 @@ use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
 use super::fault::Region;
-use super::file::{DAMAGED, NEW};
+use super::file::NEW;
 use super::record::{self, Answered, MAX_LEN, Seed};
 use super::segment::{MAX_SEGMENT, Walk};
+
+pub use self::leftover::{Left, behind, is_foreign, put_aside, read, remove};
 
 const NAME: &[u8; 7] = b"TERNTAI";
 const VERSION: u8 = 1;
@@ -144,84 +148,6 @@ fn make(path: &Path, journal: JournalId, len: usize) -> io::Result<(File, MmapRa
         _ => {}
     }
     Ok((file, map, region))
-}
-
-/// What an ended process has left of a tail.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Left {
-    /// There is none, or it never reached the disk.
-    Nothing,
-    /// The records that may not be in a segment.
-    Records(Vec<u8>),
-    /// This is no tail of this journal.
-    Alien,
-}
-
-/// Reads the tail that an ended process has left.
-pub fn read(directory: &Path, journal: JournalId) -> io::Result<Left> {
-    let mut bytes = match fs::read(path(directory)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::Nothing),
-        bytes => bytes?,
-    };
-    if bytes.iter().take(HEADER_LEN).all(|byte| *byte == 0) {
-        return Ok(Left::Nothing);
-    }
-    let count = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-    let counts = count(TAKEN).zip(count(END)).filter(|_| bytes.starts_with(&header(journal)));
-    let rest = bytes.len().saturating_sub(HEADER_LEN) as u64;
-    // A file that was cut still has the records before the cut.
-    let ring = count(RING_LEN).filter(|len| (rest..=MAX_RING).contains(len)).unwrap_or(rest);
-    let Some((taken, len)) = counts.and_then(|(taken, end)| Some((taken.checked_rem(ring)?, end.checked_sub(taken)?)))
-    else {
-        return Ok(Left::Alien);
-    };
-    bytes.drain(..HEADER_LEN);
-    bytes.resize(ring as usize, 0);
-    // Both are less than what a file has.
-    bytes.rotate_left(taken as usize);
-    bytes.truncate(len.min(ring) as usize);
-    Ok(Left::Records(bytes))
-}
-
-/// Whether this is a tail of another version, to be left to a build that knows it.
-pub fn is_foreign(directory: &Path) -> io::Result<bool> {
-    let mut start = [0; 8];
-    match File::open(path(directory)).and_then(|mut file| file.read_exact(&mut start)) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(false),
-        Err(error) => Err(error),
-        Ok(()) => Ok(start.starts_with(NAME) && start[7] != VERSION),
-    }
-}
-
-/// Puts a file out of the way that is no tail.
-pub fn put_aside(directory: &Path) -> io::Result<()> {
-    let path = path(directory);
-    fs::rename(&path, path.with_extension(DAMAGED))
-}
-
-/// Removes the tail of which nothing is needed any more, and one that was being made.
-pub fn remove(directory: &Path) -> io::Result<()> {
-    for path in [path(directory), path(directory).with_extension(NEW)] {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Of records that [`read`] gave, those behind number `sequence`, and the number of the last one.
-pub fn behind(records: &[u8], seed: Seed, sequence: u64) -> Option<(&[u8], u64)> {
-    // Some are in a segment already if the process ended before it could count them; they end with damage, if any.
-    let mut walk = Walk::new(records, seed, false, 0);
-    let (mut start, mut end) = (None, 0);
-    while let Some(record) = walk.next() {
-        if record.sequence > sequence {
-            start.get_or_insert(end);
-        }
-        end = walk.offset();
-    }
-    Some((&records[start?..end], walk.sequence()))
 }
 
 fn header(journal: JournalId) -> [u8; 24] {
