@@ -84,6 +84,11 @@ impl Plane {
         self.ends()
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it has ended; whether it ended well.
     pub fn ends(&mut self) -> bool {
         self.process.wait().unwrap().success()

@@ -11,7 +11,7 @@ use tern_testkit::nginx::{Nginx, Site};
 use crate::clicks::{CLIENTS, Verdict, told, verdict};
 use crate::follower::Follower;
 use crate::followers::{Connections, Followers, name};
-use crate::{Fleet, Visitors, eventually, percentile};
+use crate::{Fleet, PATIENCE, Visitors, eventually, percentile};
 
 /// Clients of both kinds.
 struct Crowd([Followers; 2]);
@@ -118,6 +118,27 @@ pub async fn restart_behind_nginx(times: u64, visits: u64, rate: u32) {
     let history = visitors.finish().await;
     println!("both redirectors restarted {times} times behind nginx: {history}");
     assert!(history.failed() == 0, "{history:?}");
+}
+
+/// Ends a redirector while another program holds a lock on its snapshot file, as any user could who can read it; how long
+/// that takes.
+pub async fn ended_with_a_held_lock() -> Duration {
+    let mut fleet = Fleet::start(1, &[("DRAIN_TIMEOUT", "2s")]).await;
+    let lock = fleet.redirector_directory(0).join("data/links.lock");
+    eventually("the snapshot file was written", async || lock.exists()).await;
+    let held = std::fs::File::open(&lock).unwrap();
+    eventually("the file is not being written", async || held.try_lock_shared().is_ok()).await;
+    // So that there is something to write at the end.
+    let code = fleet.code(1).await;
+    fleet.change(1, &code, "https://example.com/changed").await;
+    let told = Instant::now();
+    fleet.redirectors[0].signal(Signal::SIGTERM);
+    while !fleet.redirectors[0].has_ended() {
+        assert!(told.elapsed() < PATIENCE, "it does not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("with a held lock it ended after {:?}", told.elapsed());
+    told.elapsed()
 }
 
 /// A process that would take over and cannot serve: the one that serves goes on.

@@ -1,9 +1,11 @@
 //! A redirector is replaced under load, and nobody notices. `tern-soak roll` does it over a million requests.
 
+use std::time::Duration;
+
 use tern_tests::clicks::Verdict;
 use tern_tests::roll::{
-    leave_with_notice, restart_behind_nginx, restart_on_socket, take_over, take_over_from_the_dead, take_over_in_vain,
-    take_over_of_another_version,
+    ended_with_a_held_lock, leave_with_notice, restart_behind_nginx, restart_on_socket, take_over,
+    take_over_from_the_dead, take_over_in_vain, take_over_of_another_version,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,6 +36,12 @@ async fn a_process_of_another_version_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_takes_over_serves_once_nobody_else_does() {
     take_over_from_the_dead().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redirector_whose_lock_file_another_program_locks_ends_in_time() {
+    let took = ended_with_a_held_lock().await;
+    assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
