@@ -102,11 +102,12 @@ bench-map: tools ## Measure the map beside dashmap and papaya (LINKS=1000000; te
 
 # The stable compiler is told that flags of a nightly one are meant.
 FUZZ_SECONDS ?= 60
-fuzz: tools ## Fuzz what a client sends and what a journal holds, a minute each (FUZZ_SECONDS=60)
+fuzz: tools ## Fuzz all that reads text from outside, a minute each (FUZZ_SECONDS=60)
 	cargo install --quiet --locked --root target/fuzz-tools cargo-fuzz@0.13.2
-	for target in requests records; do \
+	for target in requests records api csv forwarded json settings snapshots words; do \
+		mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
 		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/fuzz-tools/bin:$$PATH" \
-		cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
+		cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 
 deploy-tools: target/deploy-tools/installed
 	@scripts/install-if-missing systemd-analyze:systemd

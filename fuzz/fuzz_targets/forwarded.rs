@@ -1,0 +1,33 @@
+//! `X-Forwarded-For`: the client is an address that a trusted hop wrote, whichever way the list is cut into fields.
+
+#![no_main]
+
+use std::net::IpAddr;
+
+use libfuzzer_sys::fuzz_target;
+use tern_common::client::{Proxies, UNKNOWN};
+use tern_common::config::Setting;
+
+fuzz_target!(|bytes: &[u8]| {
+    let proxies = Proxies::parse("127.0.0.1,10.0.0.0/8,fd00::/8").expect("three networks");
+    let (trusted, stranger) = ([127, 0, 0, 1].into(), IpAddr::from([203, 0, 113, 9]));
+    let fields: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+    let client = |fields: &[&[u8]], peer| proxies.client(peer, fields.iter().copied());
+    assert_eq!(client(&fields, stranger), stranger);
+    let found = client(&fields, trusted);
+    // Several fields mean the same as one with commas.
+    let joined = fields.join(&b',');
+    assert_eq!(client(&[&joined], trusted), found);
+    let is_written = String::from_utf8_lossy(&joined).split(',').any(|hop| {
+        let hop = hop.trim();
+        let address = hop.parse::<IpAddr>().ok().or_else(|| hop.parse().ok().map(|it: std::net::SocketAddr| it.ip()));
+        let in_brackets = || hop.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok();
+        address.or_else(in_brackets).is_some_and(|address| address.to_canonical() == found)
+    });
+    assert!(found == UNKNOWN || found == trusted || is_written, "{found}");
+    // What stands further left than an untrusted hop changes nothing.
+    if found != UNKNOWN && !proxies.contains(found) {
+        let forged = [b"198.51.100.77, , x,", &joined[..]].concat();
+        assert_eq!(client(&[&forged], trusted), found);
+    }
+});

@@ -1,0 +1,44 @@
+//! A snapshot file with a right checksum: it is refused, or what it holds is the same after it was written and read.
+
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use tern_redirector::link_map::LinkMap;
+use tern_redirector::replica::file::{Stored, read, write};
+
+type Links = BTreeMap<String, (String, i64, i64, bool)>;
+
+/// Loads the links into a map, and lists them.
+fn load(stored: Stored) -> (std::sync::Arc<LinkMap>, Links) {
+    let (map, mut writer) = LinkMap::new();
+    writer.commit(stored.links);
+    let mut links = Links::new();
+    let listed = map.each(|link| {
+        assert!(link.location().bytes().all(|byte| (0x21..=0x7e).contains(&byte)));
+        let ids = (link.url_id.get(), link.owner_id.get());
+        links.insert(link.code.to_owned(), (link.original_url().to_owned(), ids.0, ids.1, link.active));
+        Ok::<_, Infallible>(())
+    });
+    assert!(listed.is_ok());
+    (map, links)
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = Path::new("/dev/shm").join(format!("tern-fuzz-{}.snapshot", std::process::id()));
+    // The fuzzer cannot find a checksum.
+    let content = [b"TERNMAP\x01", bytes].concat();
+    fs::write(&path, [&content[..], &crc32c::crc32c(&content).to_le_bytes()].concat()).expect("there is room");
+    if let Ok(Some(stored)) = read(&path) {
+        let (cursor, equal_at) = (stored.cursor.clone(), stored.equal_at);
+        let (map, links) = load(stored);
+        write(&path, &cursor, equal_at, &map).expect("there is room");
+        let again = read(&path).expect("what was written is read").expect("the file is there");
+        assert_eq!((&again.cursor, again.equal_at, again.rejected), (&cursor, equal_at, 0));
+        assert_eq!(load(again).1, links);
+    }
+});
