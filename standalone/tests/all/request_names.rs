@@ -68,6 +68,6 @@ async fn queries_are_not_told_of_if_nobody_wants_to_know() {
 async fn the_pools_of_the_database_are_among_the_metrics() {
     let tern = Tern::start(&[]);
     assert_eq!(tern.metric(r#"tern_store_pool_max{pool="writer"}"#).await, 1.0);
-    assert!(tern.metric(r#"tern_store_pool_max{pool="readers"}"#).await > 1.0);
+    assert!(tern.metric(r#"tern_store_pool_max{pool="lists"}"#).await > 1.0);
     assert_eq!(tern.metric(r#"tern_store_pool_waiting{pool="writer"}"#).await, 0.0);
 }
