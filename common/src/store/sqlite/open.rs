@@ -50,10 +50,13 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     };
     fs::create_dir_all(directory).map_err(|error| OpenError::unusable(directory, error))?;
     // Two processes that start at once must not both migrate; the lock ends with this function.
-    let _lock = FileLock::take(&path.with_extension("lock"), MIGRATION_WAIT)
-        .map_err(|error| OpenError::unusable(directory, error))?;
+    let lock = path.with_extension("lock");
+    let _lock = FileLock::take(&lock, MIGRATION_WAIT).map_err(|error| OpenError::unusable(directory, error))?;
 
-    check_owner(path)?;
+    check_owner(path).inspect_err(|_| {
+        // The directory of another program stays as it was.
+        drop(fs::remove_file(&lock));
+    })?;
     let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
     let mut connection = Connection::open(path).map_err(unusable)?;
     connection.busy_timeout(LOCK_WAIT).map_err(unusable)?;
