@@ -17,6 +17,7 @@ use tern_common::Id;
 use tern_common::json::{InvalidJson, JsonText, Kind, MAX_DEPTH};
 
 use crate::error::{Error, Result, bad_request, internal, unsupported_media_type};
+use crate::query::id_of_row;
 use crate::state::AppState;
 
 /// How much and how long a client that sends too much is listened to, so that it comes to read the answer.
@@ -60,8 +61,7 @@ impl FromRequest<AppState> for JsonObject {
 impl JsonObject {
     pub(crate) fn id(&self, field: &str) -> Result<Id> {
         let value = self.field(field).ok_or_else(|| bad_request(format!("{field} is required")))?;
-        // Digits alone: what no id can reach names no row, as in a path.
-        Id::parse(value.as_str()).ok_or_else(|| bad_request(format!("{field} must be a positive integer")))
+        id_of_row(value.as_str())?.ok_or_else(|| bad_request(format!("{field} must be a positive integer")))
     }
 
     pub(crate) fn text(&self, field: &str) -> Result<Cow<'_, str>> {

@@ -21,9 +21,24 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathId> {
         let text = Path::<String>::from_request_parts(parts, state).await;
-        let id = text.ok().and_then(|Path(text)| Id::parse(&text));
+        let id = text.ok().map(|Path(text)| id_of_row(&text)).transpose()?.flatten();
         id.map(PathId).ok_or_else(|| not_found("An id in a path must be a positive integer"))
     }
+}
+
+/// Reads the id of a row that is expected to exist; `None` for what is not a positive integer.
+///
+/// # Errors
+/// For an integer that is too large for any row.
+pub(crate) fn id_of_row(text: &str) -> Result<Option<Id>> {
+    let id = Id::parse(text);
+    let largest = Id::parse(&i64::MAX.to_string());
+    if id == largest && text.trim_start_matches('0') != i64::MAX.to_string() {
+        // As many digits as tell which number is meant.
+        let digits: String = text.chars().take(40).collect();
+        return Err(not_found(format!("Id {digits} not found: the largest possible id is {}", i64::MAX)));
+    }
+    Ok(id)
 }
 
 /// The parameters of a query. Of one that is given twice the first counts.

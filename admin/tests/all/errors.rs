@@ -189,3 +189,15 @@ async fn a_panic_is_an_error_like_every_other() {
     assert!(!answer.body.contains("defect"), "{answer:?}");
     assert_eq!(app.get("/health").await.status, 200);
 }
+
+#[tokio::test]
+async fn id_beyond_every_row_is_named_as_it_was_given() {
+    let app = spawn_app().await;
+    for id in ["9223372036854775808", "18446744073709551616", "99999999999999999999999999"] {
+        let expected = format!("Id {id} not found: the largest possible id is 9223372036854775807");
+        app.get(&format!("/urls/{id}")).await.check_error(404, &expected);
+        let body = format!(r#"{{"user_id":{id},"original_url":"https://example.com/"}}"#);
+        app.send("POST", "/urls", Some("application/json"), body).await.check_error(404, &expected);
+    }
+    app.get("/urls/9223372036854775807").await.check_error(404, "URL 9223372036854775807 not found");
+}
