@@ -11,6 +11,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytesize::ByteSize;
 use serde::Serialize;
+use tern_common::Id;
 use tern_common::store::Imported;
 use tern_common::user::UserRow;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
@@ -105,6 +106,11 @@ impl ImportReport {
                 Imported::Duplicate => self.skipped += 1,
                 Imported::IdTaken(id) => {
                     errors.push(RowError { row, reason: format!("id {id} belongs to another user") });
+                }
+                Imported::IdTooFar(id, last) => {
+                    let ahead = Id::MAX_AHEAD;
+                    let reason = format!("id {id} is more than {ahead} beyond the largest id so far, {last}");
+                    errors.push(RowError { row, reason });
                 }
             }
         }

@@ -75,7 +75,7 @@ fn required<'a>(row: Row<'a>, column: &str) -> Result<&'a str> {
     row.field(column).ok_or_else(|| format!("{column} is missing"))
 }
 
-/// Larger ones than [`Id::MAX_GIVEN`] would leave the sequence no room, and JavaScript could not read them.
+/// Reads an id of at most [`Id::MAX_GIVEN`]: larger ones would leave the sequence no room.
 fn id(text: &str, column: &str) -> Result<Id> {
     let id = Id::parse(text).filter(|&id| id <= Id::MAX_GIVEN);
     id.ok_or_else(|| format!("{column} must be a positive integer of at most {}", Id::MAX_GIVEN))

@@ -12,8 +12,17 @@ use serde::Serialize;
 pub struct Id(i64);
 
 impl Id {
-    /// The largest id that a file may bring along: what a JSON reader holding numbers as doubles still tells apart.
-    pub const MAX_GIVEN: Id = Id((1 << 53) - 1);
+    /// The largest id that a file may give.
+    /// Half of the ids that a JSON reader with doubles tells apart are left for rows that come later.
+    pub const MAX_GIVEN: Id = Id(1 << 52);
+
+    /// How far beyond the largest id so far a file may go: every id of a system that counts in 32 bits fits.
+    pub const MAX_AHEAD: i64 = 1 << 32;
+
+    /// Returns the largest id that a file may give to a table whose largest id so far is `last_id`.
+    pub fn farthest_given(last_id: i64) -> Id {
+        Id(last_id.max(0).saturating_add(Id::MAX_AHEAD)).min(Id::MAX_GIVEN)
+    }
 
     /// `None` unless `value` is positive.
     pub const fn new(value: i64) -> Option<Id> {

@@ -101,6 +101,10 @@ async fn the_first_bad_row_is_named_by_its_line() {
     check("username,email,x\ncid,c@y.z,\"a\nb\nc\"\n,x@y.z,\n", "line 5: username").await;
     check("\u{feff}username,email\n\n\n,x@y.z\n", "line 4: username").await;
     check("id,username,email\n9007199254740992,cid,c@y.z\n", "line 2: id must be").await;
+    check("id,username,email\n4503599627370497,cid,c@y.z\n", "line 2: id must be").await;
+    let too_far = "line 2: id 4294967306 is more than 4294967296 beyond the largest id so far, 9";
+    check("id,username,email\n4294967306,cid,c@y.z\n", too_far).await;
+    check("username,email\ncid,\"c@y.z\ndan,d@y.z\n", "line 2: the quote opened in line 2 is never closed").await;
     check("id,username,email\n0,cid,c@y.z\n", "line 2: id must be").await;
     check("username,email,created_at\ncid,c@y.z,now\n", "line 2: created_at").await;
 
@@ -132,6 +136,38 @@ async fn the_first_bad_row_is_named_by_its_line() {
     check(&product("Tea", "1.234", "1"), "line 2: price").await;
     check(&product("Tea", "1", "many"), "line 2: stock").await;
     check(&product("Tea", "1", "-1"), "line 2: stock").await;
+}
+
+/// The users of this file would be strangers to those who load their links.
+#[tokio::test]
+async fn file_whose_ids_belong_to_others_is_refused() {
+    let app = loaded().await;
+    let check = async |text: &str, expected: &str| {
+        assert_eq!(app.load(&[("x.csv", text)]).await.unwrap_err(), expected, "{text:?}");
+    };
+    let users = "id,username,email\n7,someone-else,else@mail.example\n9,another-one,another@mail.example\n";
+    check(users, "x.csv: line 2: id 7 belongs to another user: ann").await;
+    let urls =
+        "id,user_id,short_code,original_url\n1,7,YUrtmo,https://example.com/dawn\n5,9,other1,https://e.example/\n";
+    check(urls, "x.csv: line 3: id 5 belongs to another link: Xn7LQo").await;
+    app.load(&[("events.csv", EVENTS), ("products.csv", PRODUCTS)]).await.unwrap();
+    let event = "id,event_type,url_id,user_id,timestamp\n3,imported,1,7,2020-01-01T00:00:00\n";
+    check(event, "x.csv: line 2: id 3 belongs to another event: deleted of link 5").await;
+    let product = "id,name,category,price,stock\n4,Coffee,Drinks,3.5,12\n";
+    check(product, "x.csv: line 2: id 4 belongs to another product: Tea").await;
+    check(
+        "name,category,price,stock\nPen,Office,1.00,5\nPen,Office,1.00,5\n",
+        "x.csv: line 3: this row repeats line 2 of this file",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn events_without_ids_and_times_are_loaded_once() {
+    let app = loaded().await;
+    let events = [("e.csv", "event_type,url_id,user_id,details\nshared,1,7,{}\n")];
+    assert_eq!(app.load(&events).await.unwrap(), "Loaded 1 rows into Event from e.csv\n");
+    assert_eq!(app.load(&events).await.unwrap(), "Loaded 0 rows into Event from e.csv: all 1 are there already\n");
 }
 
 #[tokio::test]

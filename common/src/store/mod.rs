@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 mod click_counts;
 mod cursor;
+mod judgement;
 mod load;
 mod pools;
 pub mod postgres;
@@ -131,6 +132,8 @@ pub enum Imported {
     Duplicate,
     /// The row's id belongs to somebody else.
     IdTaken(Id),
+    /// The row's id is beyond [`Id::farthest_given`]; the largest so far is the second.
+    IdTooFar(Id, i64),
 }
 
 /// Every link at one moment. The rows come in batches, as fast as they are taken.

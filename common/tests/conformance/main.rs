@@ -9,6 +9,7 @@ mod store;
 mod store_clicks;
 mod store_feed;
 mod store_loading;
+mod store_loading_ids;
 mod store_pages;
 mod store_stats;
 mod store_tokens;
@@ -106,6 +107,16 @@ conformance!(store_loading over sqlite_loading = sqlite, postgres_loading = post
     a_file_is_loaded_whole_or_not_at_all,
     a_file_that_repeats_itself_is_refused,
     rows_without_ids_get_them,
+]);
+
+conformance!(store_loading_ids over sqlite_loading_ids = sqlite, postgres_loading_ids = postgres: [
+    row_whose_id_belongs_to_another_is_refused,
+    user_edited_since_it_was_loaded_is_there_already,
+    events_without_ids_and_times_are_found_again,
+    id_far_beyond_the_largest_is_refused,
+    skipped_row_of_an_import_moves_no_id,
+    load_whose_source_is_slow_holds_up_no_writer,
+    loads_of_one_file_at_once_insert_it_once,
 ]);
 
 conformance!(bus over local_bus = local_bus, redis_bus = redis_bus: [

@@ -27,7 +27,7 @@ pub async fn load<T>(
     store.load(kind(batches)).await
 }
 
-fn user_row(given: Option<i64>, name: &str) -> UserRow {
+pub fn user_row(given: Option<i64>, name: &str) -> UserRow {
     UserRow {
         id: given.map(id),
         username: Username::parse(name).unwrap(),
@@ -36,7 +36,7 @@ fn user_row(given: Option<i64>, name: &str) -> UserRow {
     }
 }
 
-fn url_row(given: Option<i64>, owner: i64, code: &str) -> UrlRow {
+pub fn url_row(given: Option<i64>, owner: i64, code: &str) -> UrlRow {
     let created_at = Timestamp::parse("2025-05-22 05:19:55").unwrap();
     UrlRow {
         id: given.map(id),
@@ -50,7 +50,7 @@ fn url_row(given: Option<i64>, owner: i64, code: &str) -> UrlRow {
     }
 }
 
-fn event_row(given: Option<i64>, url: i64, user: i64) -> EventRow {
+pub fn event_row(given: Option<i64>, url: i64, user: i64) -> EventRow {
     EventRow {
         id: given.map(id),
         url_id: id(url),
@@ -111,7 +111,7 @@ pub async fn a_second_load_changes_nothing(store: &dyn Store) {
     assert_eq!(store.list_products().await.unwrap().len(), 2);
 }
 
-async fn check<T>(store: &dyn Store, kind: impl FnOnce(Batches<T>) -> Load, rows: Vec<T>, line: u64, reason: &str) {
+pub async fn check<T>(store: &dyn Store, kind: impl FnOnce(Batches<T>) -> Load, rows: Vec<T>, line: u64, reason: &str) {
     match load(store, kind, numbered(rows)).await.unwrap_err() {
         LoadError::Row { line: at, reason: why } => assert_eq!((at, why.as_str()), (line, reason)),
         other => panic!("{other}"),
@@ -121,20 +121,28 @@ async fn check<T>(store: &dyn Store, kind: impl FnOnce(Batches<T>) -> Load, rows
 pub async fn a_file_that_repeats_itself_is_refused(store: &dyn Store) {
     user(store, "ada").await;
     url(store, id(1), "TAKEN1").await;
-    let there = "this row is there already, while others of the file are not";
-    for given in [Some(50), None] {
-        check(store, Load::Users, vec![user_row(given, "bob"), user_row(given, "bob")], 3, there).await;
-        check(store, Load::Urls, vec![url_row(given, 1, "AAAAAA"), url_row(given, 1, "AAAAAA")], 3, there).await;
-        check(store, Load::Events, vec![event_row(given, 1, 1), event_row(given, 1, 1)], 3, there).await;
+    for (given, again) in
+        [(Some(50), "id 50 is given by line 2 of this file, too"), (None, "this row repeats line 2 of this file")]
+    {
+        check(store, Load::Users, vec![user_row(given, "bob"), user_row(given, "bob")], 3, again).await;
+        check(store, Load::Urls, vec![url_row(given, 1, "AAAAAA"), url_row(given, 1, "AAAAAA")], 3, again).await;
+        check(store, Load::Events, vec![event_row(given, 1, 1), event_row(given, 1, 1)], 3, again).await;
         let product = || product_row(given, "Lamp", "1");
-        check(store, Load::Products, vec![product(), product()], 3, there).await;
+        check(store, Load::Products, vec![product(), product()], 3, again).await;
     }
     // One reason at a time: which of two is told is nobody's business.
     let mut namesake = user_row(Some(51), "bob");
     namesake.email = Email::parse("namesake@mail.example").unwrap();
-    check(store, Load::Users, vec![user_row(Some(50), "bob"), namesake], 3, "Username is already taken").await;
+    check(
+        store,
+        Load::Users,
+        vec![user_row(Some(50), "bob"), namesake],
+        3,
+        "Username is already taken by line 2 of this file",
+    )
+    .await;
     let codes = vec![url_row(Some(50), 1, "AAAAAA"), url_row(Some(51), 1, "AAAAAA")];
-    check(store, Load::Urls, codes, 3, "Short code is already taken").await;
+    check(store, Load::Urls, codes, 3, "Short code is already taken by line 2 of this file").await;
     // Whichever comes first in the file is told.
     let codes = vec![url_row(Some(50), 9, "AAAAAA"), url_row(Some(51), 1, "TAKEN1")];
     check(store, Load::Urls, codes, 2, "User 9 not found").await;

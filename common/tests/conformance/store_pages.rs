@@ -26,10 +26,10 @@ impl Random {
     /// Close to others in one of a few places that lie far apart, or anywhere.
     fn id(&mut self) -> i64 {
         let id = match self.below(9) {
-            0 => self.below(1 << 40),
+            0 => self.below(1 << 31),
             1 | 2 => (1 << 24) - 300 + self.below(600),
             3 | 4 => (9 << 24) + self.below(1 << 14),
-            5 => (1 << 50) + self.below(300),
+            5 => (1 << 31) + self.below(300),
             _ => self.below(3_000),
         };
         1 + id.cast_signed()

@@ -198,7 +198,7 @@ pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn Store) {
     assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(0));
     let mut rows = vec![loaded(followed, owner, "clicked", "2023-11-14T22:13:20", "{}"); 3];
     rows[1].timestamp = Some(Timestamp::ago(DAY / 2));
-    rows[2].id = Some(id(1 << 40));
+    rows[2].id = Some(id(1 << 31));
     load(store, Load::Events, numbered(rows)).await.unwrap();
     store.keep_up().await.unwrap();
     check_total(store, followed, 3).await;

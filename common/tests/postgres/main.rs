@@ -23,6 +23,7 @@ mod cut_off;
 mod faults;
 mod feed;
 mod hang_ups;
+mod loading;
 mod opening;
 mod roles;
 mod totals;

@@ -1,7 +1,12 @@
 //! `tern load`, beside a running server and with files that are not as they should be.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::support::{Tern, eventually, run, tern, text};
 
@@ -84,4 +89,46 @@ async fn products_are_shown_once_they_are_loaded() {
     assert_eq!(response.headers()["x-cache"], "MISS");
     assert_eq!(response.text().await.unwrap(), r#"[{"id":1,"name":"Lamp","category":"home","price":19.90,"stock":3}]"#);
     assert_eq!(tern.get(&tern.api, "/products").await.headers()["x-cache"], "HIT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_from_a_slow_pipe_holds_up_no_writer_of_a_running_server() {
+    let server = Tern::start(&[]);
+    let pipe = server.directory.path().join("users.csv");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let mut loading = tern(server.directory.path(), &["load", "users.csv"]);
+    let loading = loading.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut source = tokio::task::block_in_place(|| fs::File::create(&pipe)).unwrap();
+    source.write_all(b"username,email\n").unwrap();
+    for n in 0..10 {
+        // More than the reader's buffer and two batches ahead: some of the rows are staged.
+        let rows: String = (0..1000).map(|m| format!("loaded{n}-{m},loaded{n}-{m}@mail.example\n")).collect();
+        source.write_all(rows.as_bytes()).unwrap();
+        server.create_user(&format!("posted{n}")).await;
+    }
+    drop(source);
+    let loaded = tokio::task::block_in_place(|| loading.wait_with_output()).unwrap();
+    assert_eq!(text(&loaded.stdout), "Loaded 10000 rows into User from users.csv\n", "{}", text(&loaded.stderr));
+    let response = server.get(&server.api, "/users").await;
+    assert_eq!(response.headers()["x-total-count"], "10010");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_that_is_killed_leaves_nothing_and_its_next_run_loads_all() {
+    let server = Tern::start(&[]);
+    let pipe = server.directory.path().join("users.csv");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let mut loading = tern(server.directory.path(), &["load", "users.csv"]);
+    let mut loading = loading.spawn().unwrap();
+    let mut source = tokio::task::block_in_place(|| fs::File::create(&pipe)).unwrap();
+    let rows: String = (0..5000).map(|n| format!("loaded{n},loaded{n}@mail.example\n")).collect();
+    source.write_all(format!("username,email\n{rows}").as_bytes()).unwrap();
+    loading.kill().unwrap();
+    loading.wait().unwrap();
+    drop(source);
+    fs::remove_file(&pipe).unwrap();
+    assert_eq!(server.get(&server.api, "/users").await.headers()["x-total-count"], "0");
+    let loaded = load(server.directory.path(), &[("users.csv", &format!("username,email\n{rows}"))]);
+    assert_eq!(loaded, (Some(0), "Loaded 5000 rows into User from users.csv\n".to_owned()));
+    assert_eq!(server.get(&server.api, "/users").await.headers()["x-total-count"], "5000");
 }

@@ -184,6 +184,12 @@ impl Connections {
         take_at_most(self.long_statement_timeout)
     }
 
+    /// Makes a connection beside the pools, whose statements may take long.
+    pub(super) async fn connect_for_long(&self) -> Result<ClientWrapper> {
+        let setup = format!("SET statement_timeout = {}", self.long_statement_timeout.as_millis());
+        Ok(self.connector.connect(&setup).await?.client)
+    }
+
     async fn begin(&self, statements: &str) -> Result<Lease> {
         self.in_time(&self.background, async {
             let mut lease = self.background.lease().await?;

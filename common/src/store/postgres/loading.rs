@@ -1,18 +1,34 @@
 //! Loading a file into PostgreSQL: one transaction, all of it or nothing.
 //!
-//! The rows go by COPY into a temporary table, and from there in one statement to where they belong.
-//! Which line was at fault is asked only once something was.
+//! The rows go by COPY into a temporary table of a connection that ends with the load, and from there in one statement
+//! to where they belong.
+//! No transaction is open while the source of the rows is waited for, so a slow one holds up nothing.
+
+use std::time::Duration;
 
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::connections::Connections;
 use super::error;
 use super::staging::Stageable;
 use crate::Timestamp;
-use crate::store::{Batches, Load, LoadError, Loaded, Result, StoreError};
+use crate::store::judgement::{self, FORGET_TWINS, Judgement};
+use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, StoreError};
+
+/// The lock under which one file is judged and inserted: "TERNLOAD".
+/// Products and events without ids have no constraint that would refuse the same rows of another load.
+const LOAD_LOCK: i64 = i64::from_be_bytes(*b"TERNLOAD");
+
+/// How often a load is judged again because other rows came before it could insert.
+const ATTEMPTS: usize = 5;
+
+/// How often a load asks for a sequence that is in use, and how long it lets others write in between.
+const SEQUENCE_ATTEMPTS: usize = 30;
+const SEQUENCE_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn load(connections: &Connections, load: Load) -> Result<Loaded, LoadError> {
     match load {
@@ -23,176 +39,123 @@ pub(super) async fn load(connections: &Connections, load: Load) -> Result<Loaded
     }
 }
 
-async fn load_rows<T: Stageable>(connections: &Connections, mut batches: Batches<T>) -> Result<Loaded, LoadError> {
-    let mut lease = connections.begin_long().await?;
-    let db = &*lease.client()?;
-    let loaded = match stage(connections, db, &mut batches).await {
-        Ok(()) => connections.patiently(insert::<T>(db)).await?,
-        // A row before the end that was read is told first, as if rows were inserted one after another.
+async fn load_rows<T: Stageable>(connections: &Connections, batches: Batches<T>) -> Result<Loaded, LoadError> {
+    let db = connections.connect_for_long().await?;
+    let create = format!("CREATE TEMPORARY TABLE staged (line bigint, {})", T::COLUMNS);
+    connections.patiently(batch::<StoreError>(&db, &create)).await?;
+    match stage(connections, &db, batches).await {
+        Ok(()) => connections.patiently(insert::<T>(&db)).await,
+        // A row before the end that was read is reported first, as if rows were inserted one after another.
         Err(error @ (LoadError::Row { .. } | LoadError::File(_))) => {
-            connections.patiently(judge::<T>(db)).await?.verdict()?;
-            return Err(error);
+            connections.patiently(mark::<T>(&db)).await?;
+            connections.patiently(judge::<T>(&db)).await?.verdict()?;
+            Err(error)
         }
-        Err(error) => return Err(error),
-    };
-    connections.patiently::<_, StoreError>(lease.commit()).await?;
-    Ok(loaded)
+        Err(error) => Err(error),
+    }
 }
 
-/// Copies the rows into `staged`, as they come. What was staged before an error stays.
+/// Copies the rows into `staged`, batch by batch, as they come. What was staged before an error stays.
 async fn stage<T: Stageable>(
     connections: &Connections,
     db: &ClientWrapper,
-    batches: &mut Batches<T>,
+    mut batches: Batches<T>,
 ) -> Result<(), LoadError> {
-    let create = format!("CREATE TEMPORARY TABLE staged (line bigint, {}) ON COMMIT DROP", T::COLUMNS);
-    let begin = async {
-        db.batch_execute(&create).await?;
-        Ok::<_, StoreError>(db.copy_in("COPY staged FROM STDIN (FORMAT BINARY)").await?)
-    };
-    let copy = connections.patiently(begin).await?;
-    let types: Vec<Type> = [Type::INT8].iter().chain(T::TYPES).cloned().collect();
-    let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
-    let end = loop {
+    loop {
         let cut_short = || Err(LoadError::File("was not read to its end".to_owned()));
-        let batch = match batches.recv().await.unwrap_or_else(cut_short) {
-            Ok(batch) if batch.is_empty() => break Ok(()),
-            Ok(batch) => batch,
-            Err(error) => break Err(error),
-        };
+        let batch = batches.recv().await.unwrap_or_else(cut_short)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
         let unfit = batch.iter().find_map(|numbered| numbered.row.unfit().map(|reason| (numbered.line, reason)));
         let fit = unfit.as_ref().map_or(u64::MAX, |(line, _)| *line);
-        connections
-            .patiently::<_, StoreError>(async {
-                for numbered in batch.iter().filter(|numbered| numbered.line < fit) {
-                    let line = numbered.line.cast_signed();
-                    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&line];
-                    values.extend(numbered.row.values());
-                    let derived = numbered.row.derived();
-                    values.extend(derived.iter().map(|value| value as &(dyn ToSql + Sync)));
-                    writer.as_mut().write(&values).await?;
-                }
-                Ok(())
-            })
-            .await?;
+        connections.patiently(stage_batch(db, batch.iter().filter(|numbered| numbered.line < fit))).await?;
         if let Some((line, reason)) = unfit {
-            break Err(LoadError::Row { line, reason });
+            return Err(LoadError::Row { line, reason });
         }
-    };
-    let finish = async {
-        writer.as_mut().finish().await?;
-        db.batch_execute("ANALYZE staged").await
-    };
-    connections.patiently(async { finish.await.map_err(StoreError::from) }).await?;
-    end
+    }
+}
+
+async fn stage_batch<T: Stageable>(
+    db: &ClientWrapper,
+    rows: impl Iterator<Item = &Numbered<T>>,
+) -> Result<(), StoreError> {
+    let copy = db.copy_in("COPY staged FROM STDIN (FORMAT BINARY)").await?;
+    let types: Vec<Type> = [Type::INT8].iter().chain(T::TYPES).cloned().collect();
+    let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
+    for numbered in rows {
+        let line = numbered.line.cast_signed();
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&line];
+        values.extend(numbered.row.values());
+        let derived = numbered.row.derived();
+        values.extend(derived.iter().map(|value| value as &(dyn ToSql + Sync)));
+        writer.as_mut().write(&values).await?;
+    }
+    writer.finish().await?;
+    Ok(())
 }
 
 /// Inserts what is staged.
 async fn insert<T: Stageable>(db: &ClientWrapper) -> Result<Loaded, LoadError> {
-    let there = T::IS_THERE;
-    let sql = format!("SELECT count(*), count(s.id), max(s.id), count(*) FILTER (WHERE {there}) FROM staged AS s");
-    let row = db.query_one(&sql, &[]).await.map_err(StoreError::from)?;
-    let count = |column| row.try_get::<_, i64>(column).map(i64::unsigned_abs).map_err(StoreError::from);
-    let (staged, with_id, there) = (count(0)?, count(1)?, count(3)?);
-    let last_id: Option<i64> = row.try_get(2).map_err(StoreError::from)?;
-    if staged > 0 && there == staged {
-        return Ok(Loaded::AlreadyThere(there));
-    }
-    let draws_ids = with_id < staged;
-    // An id that was drawn is not drawn again: before that all has to be right.
-    if there > 0 || draws_ids {
+    mark::<T>(db).await?;
+    // It is released when the connection ends.
+    db.execute("SELECT pg_advisory_lock($1)", &[&LOAD_LOCK]).await.map_err(StoreError::from)?;
+    let mut refused = None;
+    for _ in 0..ATTEMPTS {
         let judged = judge::<T>(db).await?;
         judged.verdict()?;
-        if judged.there > 0 {
+        if judged.is_nothing_new() {
             return Ok(Loaded::AlreadyThere(judged.there));
         }
-        move_past::<T>(db, last_id).await?;
-    }
-    // To be taken back alone, so that the staged rows are there to be judged.
-    db.batch_execute("SAVEPOINT staged").await.map_err(StoreError::from)?;
-    match db.execute(&insertion::<T>(draws_ids), &[&Timestamp::now()]).await {
-        Ok(inserted) => {
-            move_past::<T>(db, last_id).await?;
-            Ok(Loaded::Inserted(inserted))
-        }
-        Err(refused) if error::violates_any(&refused) => {
-            db.batch_execute("ROLLBACK TO SAVEPOINT staged").await.map_err(StoreError::from)?;
-            judge::<T>(db).await?.verdict()?;
-            Err(StoreError::Unavailable(anyhow!(refused).context("other rows came while the file was loaded")).into())
-        }
-        Err(error) => Err(StoreError::from(error).into()),
-    }
-}
-
-fn insertion<T: Stageable>(draws_ids: bool) -> String {
-    if draws_ids {
-        let id = format!("coalesce(s.id, nextval('{}_id_seq'))", T::TABLE);
-        T::INSERT.replace("{id}", &id) + " ORDER BY s.line"
-    } else {
-        T::INSERT.replace("{id}", "s.id")
-    }
-}
-
-async fn move_past<T: Stageable>(db: &ClientWrapper, last_id: Option<i64>) -> Result<(), LoadError> {
-    let Some(last_id) = last_id else { return Ok(()) };
-    let sql = format!("SELECT move_past('{}_id_seq', $1)", T::TABLE);
-    db.execute(&sql, &[&last_id]).await.map_err(StoreError::from)?;
-    Ok(())
-}
-
-/// What the rows are, each judged as if those before it had been inserted.
-struct Judged {
-    there: u64,
-    first_there: Option<u64>,
-    first_new: Option<u64>,
-    first_refused: Option<(u64, String)>,
-}
-
-impl Judged {
-    /// The error that whoever inserts row after row comes upon first.
-    fn verdict(&self) -> Result<(), LoadError> {
-        // Where the first of either kind was seen after the other.
-        let mixed = self.first_there.zip(self.first_new).map(|(there, new)| there.max(new));
-        match (&self.first_refused, mixed, self.first_there) {
-            (Some((line, reason)), mixed, _) if mixed.is_none_or(|mixed| *line <= mixed) => {
-                Err(LoadError::Row { line: *line, reason: reason.clone() })
+        // Before the transaction: a sequence that is moved far is locked until the transaction ends.
+        move_past::<T>(db).await?;
+        match insert_marked::<T>(db).await {
+            Ok(inserted) => return Ok(Loaded::Inserted(inserted)),
+            Err(error) if error::violates_any(&error) => {
+                batch::<StoreError>(db, "ROLLBACK").await?;
+                refused = Some(error);
             }
-            (_, Some(_), Some(line)) => {
-                let reason = "this row is there already, while others of the file are not".to_owned();
-                Err(LoadError::Row { line, reason })
-            }
-            _ => Ok(()),
+            Err(error) => return Err(StoreError::from(error).into()),
         }
     }
+    let refused = refused.map_or_else(|| anyhow!("no attempt was made"), anyhow::Error::new);
+    Err(StoreError::Unavailable(refused.context("other rows came each time before the file could be inserted")).into())
 }
 
-async fn judge<T: Stageable>(db: &ClientWrapper) -> Result<Judged, LoadError> {
-    let (firsts, there, repeated, refusal) = (T::FIRSTS, T::IS_THERE, T::IS_REPEATED, T::REFUSAL);
-    let sql = format!(
-        "WITH judged AS MATERIALIZED (
-             SELECT s.line, coalesce({repeated}, false) OR {there} AS is_there, {refusal} AS refusal
-             FROM (SELECT *, {firsts} FROM staged) AS s
-         ), first AS (
-             SELECT count(*) FILTER (WHERE is_there) AS there,
-                    min(line) FILTER (WHERE is_there) AS first_there,
-                    min(line) FILTER (WHERE NOT is_there) AS first_new,
-                    min(line) FILTER (WHERE NOT is_there AND refusal IS NOT NULL) AS first_refused
-             FROM judged
-         )
-         SELECT there, first_there, first_new, first_refused,
-                (SELECT refusal FROM judged WHERE line = first_refused) AS refusal
-         FROM first"
-    );
-    let row = db.query_one(&sql, &[]).await.map_err(StoreError::from)?;
-    let line = |column| row.try_get::<_, Option<i64>>(column).map(|line| line.map(i64::unsigned_abs));
-    let judged = || {
-        let refusal: Option<String> = row.try_get(4)?;
-        Ok::<_, tokio_postgres::Error>(Judged {
-            there: line(0)?.unwrap_or(0),
-            first_there: line(1)?,
-            first_new: line(2)?,
-            first_refused: line(3)?.zip(refusal),
-        })
-    };
-    Ok(judged().map_err(StoreError::from)?)
+async fn insert_marked<T: Stageable>(db: &ClientWrapper) -> Result<u64, tokio_postgres::Error> {
+    let id = format!("coalesce(s.id, nextval('{}_id_seq'))", T::TABLE);
+    let sql = T::INSERT.replace("{id}", &id) + " ORDER BY s.line";
+    db.batch_execute("BEGIN").await?;
+    let inserted = db.execute(&sql, &[&Timestamp::now()]).await?;
+    db.batch_execute("COMMIT").await?;
+    Ok(inserted)
+}
+
+async fn mark<T: Stageable>(db: &ClientWrapper) -> Result<()> {
+    batch(db, &format!("{}; ANALYZE marked", judgement::mark::<T>())).await
+}
+
+async fn judge<T: Stageable>(db: &ClientWrapper) -> Result<Judgement> {
+    batch::<StoreError>(db, &format!("{FORGET_TWINS}; {}; ANALYZE twins", judgement::find_twins::<T>())).await?;
+    let last_id: i64 = db.query_one(&super::last_id(T::TABLE), &[]).await?.try_get(0)?;
+    let row = db.query_one(&judgement::judge::<T>(last_id), &[]).await?;
+    Ok(Judgement::new(row.try_get(0)?, [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?], row.try_get(4)?))
+}
+
+/// Moves the sequence past the ids that the file gives.
+async fn move_past<T: Stageable>(db: &ClientWrapper) -> Result<()> {
+    let sql = format!("SELECT move_past('{}_id_seq', max(id)) FROM marked HAVING max(id) IS NOT NULL", T::TABLE);
+    for _ in 1..SEQUENCE_ATTEMPTS {
+        match db.execute(&sql, &[]).await {
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                tokio::time::sleep(SEQUENCE_PAUSE).await;
+            }
+            done => return Ok(done.map(|_| ())?),
+        }
+    }
+    Ok(db.execute(&sql, &[]).await.map(|_| ())?)
+}
+
+async fn batch<E: From<StoreError>>(db: &ClientWrapper, sql: &str) -> Result<(), E> {
+    db.batch_execute(sql).await.map_err(|error| StoreError::from(error).into())
 }

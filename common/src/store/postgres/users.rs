@@ -88,14 +88,31 @@ async fn refuse(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
 /// Imports rows in the order given; of rows that exclude each other the first is kept.
 pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<Vec<Imported>> {
     let transaction = db.transaction().await?;
+    let last_id = transaction.prepare_cached(&super::last_id("users")).await?;
+    let last_id: i64 = transaction.query_one(&last_id, &[]).await?.try_get(0)?;
+    let farthest = Id::farthest_given(last_id);
+    let near: Vec<&UserRow> = rows.iter().filter(|row| row.id.is_none_or(|id| id <= farthest)).collect();
     let now = Timestamp::now();
-    let ids: Vec<Option<Id>> = rows.iter().map(|row| row.id).collect();
-    let usernames: Vec<&str> = rows.iter().map(|row| row.username.as_str()).collect();
-    let emails: Vec<&str> = rows.iter().map(|row| row.email.as_str()).collect();
-    let times: Vec<Timestamp> = rows.iter().map(|row| row.created_at.unwrap_or(now)).collect();
-    if let Some(last) = ids.iter().flatten().max() {
-        let statement = transaction.prepare_cached("SELECT move_past('users_id_seq', $1)").await?;
-        transaction.execute(&statement, &[last]).await?;
+    let ids: Vec<Option<Id>> = near.iter().map(|row| row.id).collect();
+    let usernames: Vec<&str> = near.iter().map(|row| row.username.as_str()).collect();
+    let emails: Vec<&str> = near.iter().map(|row| row.email.as_str()).collect();
+    let times: Vec<Timestamp> = near.iter().map(|row| row.created_at.unwrap_or(now)).collect();
+
+    // The sequence moves past rows that are inserted, before they are: an id is not drawn while it is being inserted.
+    let sql = "SELECT move_past('users_id_seq', max(id)) FROM (
+                   SELECT id, n, username, email,
+                          min(n) OVER (PARTITION BY id) AS first_id, min(n) OVER (PARTITION BY username) AS first_username,
+                          min(n) OVER (PARTITION BY email) AS first_email
+                   FROM unnest($1::bigint[], $2::text[], $3::text[]) WITH ORDINALITY AS given (id, username, email, n)
+               ) AS given
+               WHERE n = first_id AND n = first_username AND n = first_email AND NOT EXISTS (
+                   SELECT FROM users AS t WHERE t.id = given.id
+                   UNION ALL SELECT FROM users AS t WHERE t.username = given.username
+                   UNION ALL SELECT FROM users AS t WHERE t.email = given.email
+               ) HAVING max(id) IS NOT NULL";
+    if ids.iter().any(Option::is_some) {
+        let statement = transaction.prepare_cached(sql).await?;
+        transaction.execute(&statement, &[&ids, &usernames, &emails]).await?;
     }
     let sql = "INSERT INTO users (id, username, email, created_at)
                SELECT coalesce(id, nextval('users_id_seq')), username, email, created_at
@@ -106,15 +123,24 @@ pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<V
                RETURNING id, username, email, created_at";
     let statement = transaction.prepare_cached(sql).await?;
     let inserted = transaction.query(&statement, &[&ids, &usernames, &emails, &times]).await?;
+    let inserted = inserted.iter().map(from_row).collect::<Result<Vec<User>, _>>()?;
+    // A row that others of the file seemed to exclude may be in, too.
+    if let Some(last) = inserted.iter().map(|user| user.id).filter(|id| ids.contains(&Some(*id))).max() {
+        let statement = transaction.prepare_cached("SELECT move_past('users_id_seq', $1)").await?;
+        transaction.execute(&statement, &[&last]).await?;
+    }
     let holders = transaction.prepare_cached("SELECT id, username FROM users WHERE id = ANY ($1)").await?;
     let holders = transaction.query(&holders, &[&ids]).await?;
     transaction.commit().await?;
 
-    let inserted = inserted.iter().map(from_row).collect::<Result<Vec<User>, _>>()?;
     let mut inserted: HashMap<&str, &User> = inserted.iter().map(|user| (user.username.as_str(), user)).collect();
     let holders: HashMap<Id, &str> =
         holders.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?;
-    Ok(rows.iter().map(|row| answer(row, &mut inserted, &holders)).collect())
+    let mut answer_one = |row: &UserRow| match row.id {
+        Some(id) if id > farthest => Imported::IdTooFar(id, last_id),
+        _ => answer(row, &mut inserted, &holders),
+    };
+    Ok(rows.iter().map(&mut answer_one).collect())
 }
 
 /// What became of `row`, given who was inserted, by name, and who holds the ids that were asked for.

@@ -1,14 +1,40 @@
 //! Loading a file into SQLite: one transaction, all of it or nothing.
+//!
+//! The rows are staged and judged on a connection of their own without any lock on the database, however slow their
+//! source is.
+//! Other writers wait only while the rows that passed are inserted.
 
-use rusqlite::{Connection, Error, Transaction, TransactionBehavior};
+use std::time::Duration;
 
-use super::{error, events};
-use crate::event::EventRow;
-use crate::product::ProductRow;
-use crate::store::{Batches, Load, LoadError, Loaded, Result, StoreError};
-use crate::url::{Title, UrlRow};
-use crate::user::UserRow;
-use crate::{ClickSource, Timestamp};
+use anyhow::anyhow;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, Error, ErrorCode, TransactionBehavior};
+
+use super::counting;
+use super::staging::Stageable;
+use crate::Timestamp;
+use crate::store::judgement::{self, FORGET_TWINS, Judgement};
+use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, StoreError};
+
+/// How long a load waits for its turn to write: many times what other writers take.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// How often a load is judged again because other rows came before it could write.
+const ATTEMPTS: usize = 5;
+
+/// The cache holds the pages that a load of some 100,000 rows changes, so that each is written once.
+const SETUP: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = FILE;
+    PRAGMA cache_size = -65536; PRAGMA temp.cache_size = -16384;";
+
+/// Opens a connection for one load, which ends with it.
+pub(super) fn connect(path: &str) -> Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(LOCK_WAIT)?;
+    // `counting` stands in for those of an insert.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.execute_batch(SETUP)?;
+    Ok(connection)
+}
 
 pub(super) fn load(connection: &mut Connection, load: Load) -> Result<Loaded, LoadError> {
     match load {
@@ -19,148 +45,113 @@ pub(super) fn load(connection: &mut Connection, load: Load) -> Result<Loaded, Lo
     }
 }
 
-/// A row that a file can bring.
-trait Loadable {
-    /// Whether the table has this row: by its id, or where the file gives none, by what it says.
-    fn is_there(&self, db: &Transaction<'_>) -> Result<bool, Error>;
-
-    fn insert(&self, db: &Transaction<'_>) -> Result<()>;
+fn load_rows<T: Stageable>(connection: &mut Connection, batches: Batches<T>) -> Result<Loaded, LoadError> {
+    connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
+    match stage(connection, batches) {
+        Ok(()) => {}
+        // A row before the end that was read is reported first, as if rows were inserted one after another.
+        Err(error @ (LoadError::Row { .. } | LoadError::File(_))) => {
+            mark::<T>(connection)?;
+            judge::<T>(connection)?.verdict()?;
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    }
+    mark::<T>(connection)?;
+    let now = Timestamp::now();
+    let mut summed_up = false;
+    for _ in 0..ATTEMPTS {
+        let loads = count_loads(connection)?;
+        let judged = judge::<T>(connection)?;
+        judged.verdict()?;
+        if judged.is_nothing_new() {
+            return Ok(Loaded::AlreadyThere(judged.there));
+        }
+        if !summed_up {
+            counting::sum_up::<T>(connection, now)?;
+            summed_up = true;
+        }
+        if let Some(inserted) = insert::<T>(connection, loads, now)? {
+            return Ok(Loaded::Inserted(inserted));
+        }
+    }
+    Err(StoreError::Unavailable(anyhow!("other rows came each time before the file could be inserted")).into())
 }
 
-fn load_rows<T: Loadable>(connection: &mut Connection, mut batches: Batches<T>) -> Result<Loaded, LoadError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-    let mut inserted = 0;
-    let mut already_there = 0;
-    let mut first_there = None;
+fn create<T: Stageable>() -> String {
+    format!("CREATE TEMPORARY TABLE staged (line INTEGER, id INTEGER, {})", T::COLUMNS)
+}
+
+/// Stages the rows as they come. What was staged before an error stays.
+fn stage<T: Stageable>(connection: &mut Connection, mut batches: Batches<T>) -> Result<(), LoadError> {
     loop {
         let cut_short = || Err(LoadError::File("was not read to its end".to_owned()));
         let batch = batches.blocking_recv().unwrap_or_else(cut_short)?;
         if batch.is_empty() {
-            break;
+            return Ok(());
         }
-        for numbered in batch {
-            if numbered.row.is_there(&transaction).map_err(StoreError::from)? {
-                already_there += 1;
-                first_there.get_or_insert(numbered.line);
-            } else {
-                inserted += 1;
-                numbered.row.insert(&transaction).map_err(|error| match error {
-                    StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Internal(_) => {
-                        LoadError::Store(error)
-                    }
-                    refused => LoadError::Row { line: numbered.line, reason: refused.to_string() },
-                })?;
-            }
-            if let Some(line) = first_there
-                && inserted > 0
-            {
-                let reason = "this row is there already, while others of the file are not".to_owned();
-                return Err(LoadError::Row { line, reason });
-            }
-        }
+        stage_batch(connection, &batch).map_err(StoreError::from)?;
     }
+}
+
+fn stage_batch<T: Stageable>(connection: &mut Connection, batch: &[Numbered<T>]) -> Result<(), Error> {
+    // It writes the temporary database alone, so it locks nothing that others see.
+    let transaction = connection.transaction()?;
+    let mut stage = transaction.prepare_cached(T::STAGE)?;
+    for numbered in batch {
+        numbered.row.stage(numbered.line.cast_signed(), &mut stage)?;
+    }
+    drop(stage);
+    transaction.commit()
+}
+
+fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
+    connection.execute_batch(&judgement::mark::<T>())?;
+    if let Some(keys) = T::TWIN_KEYS {
+        let index = "CREATE INDEX temp.marked_twin_keys ON marked";
+        connection.execute_batch(&format!("{index} ({keys}) WHERE id IS NULL AND line = first_alike"))?;
+    }
+    Ok(())
+}
+
+fn judge<T: Stageable>(connection: &Connection) -> Result<Judgement> {
+    connection.execute(FORGET_TWINS, [])?;
+    connection.execute(&judgement::find_twins::<T>(), [])?;
+    let last_id = super::last_id(connection, T::TABLE)?;
+    Ok(connection.query_row(&judgement::judge::<T>(last_id), [], |row| {
+        Ok(Judgement::new(row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?], row.get(4)?))
+    })?)
+}
+
+/// Inserts what is marked.
+/// `None` if the judgement is out of date: another file was loaded, or rows came that exclude some of these.
+fn insert<T: Stageable>(connection: &mut Connection, loads: i64, now: Timestamp) -> Result<Option<u64>, LoadError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+    // Products and events without ids have no constraint that would refuse the same rows of another load.
+    if count_loads(&transaction)? != loads {
+        return Ok(None);
+    }
+    let last_id = super::last_id(&transaction, T::TABLE)?;
+    let inserted = match transaction.execute(T::INSERT, [now]) {
+        Ok(inserted) => inserted as u64,
+        Err(Error::SqliteFailure(failure, _)) if failure.code == ErrorCode::ConstraintViolation => return Ok(None),
+        Err(error) => return Err(StoreError::from(error).into()),
+    };
+    let given = "SELECT coalesce(max(id), 0) FROM marked";
+    let given: i64 = transaction.query_row(given, [], |row| row.get(0)).map_err(StoreError::from)?;
+    counting::add::<T>(&transaction, last_id.max(given))?;
+    transaction
+        .pragma_update(None, "user_version", loads.wrapping_add(1) & i64::from(i32::MAX))
+        .map_err(StoreError::from)?;
     transaction.commit().map_err(StoreError::from)?;
-    Ok(if already_there > 0 { Loaded::AlreadyThere(already_there) } else { Loaded::Inserted(inserted) })
+    Ok(Some(inserted))
 }
 
-impl Loadable for UserRow {
-    fn is_there(&self, db: &Transaction<'_>) -> Result<bool, Error> {
-        match self.id {
-            Some(id) => db.prepare_cached("SELECT 1 FROM users WHERE id = ?1")?.exists([id]),
-            None => db
-                .prepare_cached("SELECT 1 FROM users WHERE username = ?1 AND email = ?2")?
-                .exists((self.username.as_str(), self.email.as_str())),
-        }
-    }
-
-    fn insert(&self, db: &Transaction<'_>) -> Result<()> {
-        let sql = "INSERT INTO users (id, username, email, created_at) VALUES (?1, ?2, ?3, ?4)";
-        let created_at = self.created_at.unwrap_or_else(Timestamp::now);
-        db.prepare_cached(sql)?.execute((self.id, self.username.as_str(), self.email.as_str(), created_at))?;
-        Ok(())
-    }
+/// Returns how many files were loaded so far, which the header of the database counts as its user version.
+fn count_loads(connection: &Connection) -> Result<i64> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
-impl Loadable for UrlRow {
-    fn is_there(&self, db: &Transaction<'_>) -> Result<bool, Error> {
-        match self.id {
-            Some(id) => db.prepare_cached("SELECT 1 FROM urls WHERE id = ?1")?.exists([id]),
-            None => db
-                .prepare_cached("SELECT 1 FROM urls WHERE short_code = ?1 AND original_url = ?2")?
-                .exists((self.short_code.as_str(), self.original_url.as_given())),
-        }
-    }
-
-    fn insert(&self, db: &Transaction<'_>) -> Result<()> {
-        let sql = "INSERT INTO urls
-                   (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        let created_at = self.created_at.unwrap_or_else(Timestamp::now);
-        let values = (
-            self.id,
-            self.user_id,
-            self.short_code.as_str(),
-            self.original_url.as_given(),
-            self.title.as_ref().map(Title::as_str),
-            self.is_active,
-            created_at,
-            self.updated_at.unwrap_or(created_at),
-        );
-        db.prepare_cached(sql)?.execute(values).map_err(|error| {
-            if error::is_foreign_key(&error) { StoreError::UnknownUser(self.user_id) } else { error.into() }
-        })?;
-        Ok(())
-    }
-}
-
-impl Loadable for EventRow {
-    fn is_there(&self, db: &Transaction<'_>) -> Result<bool, Error> {
-        match (self.id, self.timestamp) {
-            (Some(id), _) => db.prepare_cached("SELECT 1 FROM events WHERE id = ?1")?.exists([id]),
-            (None, Some(timestamp)) => db
-                .prepare_cached(
-                    "SELECT 1 FROM events
-                     WHERE url_id = ?1 AND user_id = ?2 AND event_type = ?3 AND timestamp = ?4 AND details = ?5",
-                )?
-                .exists((self.url_id, self.user_id, self.event_type.as_str(), timestamp, self.details.as_str())),
-            (None, None) => Ok(false),
-        }
-    }
-
-    fn insert(&self, db: &Transaction<'_>) -> Result<()> {
-        let sql = "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, browser, referrer)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        let timestamp = self.timestamp.unwrap_or_else(Timestamp::now);
-        let event_type = self.event_type.as_str();
-        let ClickSource { browser, referrer } = ClickSource::of_event(event_type, &self.details);
-        let details = self.details.as_str();
-        let values = (self.id, self.url_id, self.user_id, event_type, timestamp, details, browser, referrer);
-        match db.prepare_cached(sql)?.execute(values) {
-            Ok(_) => Ok(()),
-            Err(error) if error::is_foreign_key(&error) => {
-                Err(events::unknown_reference(db, self.url_id, self.user_id)?)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl Loadable for ProductRow {
-    fn is_there(&self, db: &Transaction<'_>) -> Result<bool, Error> {
-        match self.id {
-            Some(id) => db.prepare_cached("SELECT 1 FROM products WHERE id = ?1")?.exists([id]),
-            None => db
-                .prepare_cached(
-                    "SELECT 1 FROM products
-                     WHERE name = ?1 AND category = ?2 AND price_hundredths = ?3 AND stock = ?4",
-                )?
-                .exists((&self.name, &self.category, self.price.hundredths(), self.stock)),
-        }
-    }
-
-    fn insert(&self, db: &Transaction<'_>) -> Result<()> {
-        let sql = "INSERT INTO products (id, name, category, price_hundredths, stock) VALUES (?1, ?2, ?3, ?4, ?5)";
-        db.prepare_cached(sql)?.execute((self.id, &self.name, &self.category, self.price.hundredths(), self.stock))?;
-        Ok(())
-    }
-}
+#[cfg(test)]
+#[path = "loading_tests.rs"]
+mod tests;

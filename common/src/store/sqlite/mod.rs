@@ -14,6 +14,7 @@ mod clicks;
 mod columns;
 mod commits;
 mod connections;
+mod counting;
 mod error;
 mod events;
 mod listing;
@@ -21,6 +22,7 @@ mod loading;
 mod open;
 mod products;
 mod schema;
+mod staging;
 mod stats;
 mod tokens;
 mod urls;
@@ -28,11 +30,11 @@ mod users;
 
 pub use open::OpenError;
 
-use self::connections::{Connections, Lane};
+use self::connections::{Connections, Lane, existing};
 use super::referrer_budget::ReferrerBudget;
 use super::{
     Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot,
-    Store,
+    Store, StoreError,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -45,6 +47,8 @@ use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsR
 #[derive(Debug)]
 pub struct SqliteStore {
     connections: Connections,
+    /// Opens the database for a load: [`existing`].
+    uri: String,
     referrers: Arc<ReferrerBudget>,
 }
 
@@ -55,7 +59,7 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
         let owned = path.to_owned();
         tokio::task::spawn_blocking(move || open::prepare(&owned)).await.map_err(OpenError::other)??;
-        Ok(SqliteStore { connections: Connections::new(path)?, referrers: Arc::default() })
+        Ok(SqliteStore { connections: Connections::new(path)?, uri: existing(path), referrers: Arc::default() })
     }
 
     async fn read<T: Send + 'static>(
@@ -81,6 +85,12 @@ impl SqliteStore {
     ) -> Result<T> {
         self.connections.write(work).await
     }
+}
+
+/// Returns the largest id that a table ever had; 0 before the first row.
+fn last_id(db: &Connection, table: &str) -> Result<i64> {
+    let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([table], |row| row.get(0))?)
 }
 
 #[async_trait]
@@ -231,7 +241,9 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
-        self.connections.with_writer(move |connection| loading::load(connection, load)).await
+        let uri = self.uri.clone();
+        let loading = tokio::task::spawn_blocking(move || loading::load(&mut loading::connect(&uri)?, load));
+        loading.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()).into()))
     }
 
     fn last_answer(&self) -> Option<Instant> {

@@ -47,20 +47,26 @@ pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Opti
     Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: changes::mark(db)? }) })
 }
 
+/// Imports a row, unless one that is there excludes it: an insert that is refused would move the sequence.
 pub(super) fn import(db: &Transaction<'_>, row: &UserRow) -> Result<Imported> {
-    let sql = "INSERT INTO users (id, username, email, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    if let Some(id) = row.id {
+        let last_id = super::last_id(db, "users")?;
+        if id > Id::farthest_given(last_id) {
+            return Ok(Imported::IdTooFar(id, last_id));
+        }
+        if let Some(holder) = find(db, id)? {
+            let is_same = holder.username == row.username.as_str();
+            return Ok(if is_same { Imported::Duplicate } else { Imported::IdTaken(id) });
+        }
+    }
+    let taken = "SELECT 1 FROM users WHERE username = ?1 OR email = ?2";
+    if db.prepare_cached(taken)?.exists((row.username.as_str(), row.email.as_str()))? {
+        return Ok(Imported::Duplicate);
+    }
+    let sql = "INSERT INTO users (id, username, email, created_at) VALUES (?1, ?2, ?3, ?4)";
     let created_at = row.created_at.unwrap_or_else(Timestamp::now);
-    let inserted = db.prepare_cached(sql)?.execute((row.id, row.username.as_str(), row.email.as_str(), created_at))?;
-    if inserted > 0 {
-        return Ok(Imported::Inserted);
-    }
-    match row.id {
-        Some(id) => match find(db, id)? {
-            Some(holder) if holder.username != row.username.as_str() => Ok(Imported::IdTaken(id)),
-            _ => Ok(Imported::Duplicate),
-        },
-        None => Ok(Imported::Duplicate),
-    }
+    db.prepare_cached(sql)?.execute((row.id, row.username.as_str(), row.email.as_str(), created_at))?;
+    Ok(Imported::Inserted)
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<User> {

@@ -1,0 +1,218 @@
+//! The judgement of a file's rows before any of them is inserted, in SQL that both databases understand.
+//!
+//! A store copies the rows into a temporary table `staged`, whose first columns are `line` and `id`.
+//! The statements here derive two more: `marked` adds which lines of the file repeat each other, and `twins` lists the
+//! rows without an id that the store has already.
+//! Rows are judged in the order of the file, as if they were inserted one after another.
+//! Nothing here locks a row or a table that other writers need.
+
+use super::LoadError;
+use crate::Id;
+use crate::event::EventRow;
+use crate::product::ProductRow;
+use crate::url::UrlRow;
+use crate::user::UserRow;
+
+/// A kind of row that a file can bring.
+/// In its SQL, `s` is a row of the file (a row of `marked`), and `t` is a row of the table.
+pub(super) trait Judged: Send + 'static {
+    const TABLE: &'static str;
+
+    /// The first lines of the file that bring the same value, as columns `first_...`.
+    const FIRSTS: &'static str;
+
+    /// Whether a row without an id that repeats an earlier line is refused.
+    const REPEATS: &'static str = "true";
+
+    /// Whether the row `t` with the id of `s` is a different one.
+    const IS_OTHER: &'static str;
+
+    /// The reason to refuse a row whose id belongs to a different one.
+    const OTHER: &'static str;
+
+    /// The lines of rows without an id that the table has; of rows that are alike, the first.
+    const TWINS: &'static str;
+
+    /// The columns by which `TWINS` looks up `marked`, where it does not look up the table by an index.
+    const TWIN_KEYS: Option<&'static str>;
+
+    /// The reason to refuse a row that is new, or NULL.
+    const REFUSAL: &'static str;
+}
+
+impl Judged for UserRow {
+    const TABLE: &'static str = "users";
+    const FIRSTS: &'static str = "min(line) OVER (PARTITION BY username, email) AS first_alike,
+        min(line) OVER (PARTITION BY username) AS first_username, min(line) OVER (PARTITION BY email) AS first_email";
+    const IS_OTHER: &'static str = "t.username <> s.username";
+    const OTHER: &'static str = "'id ' || s.id || ' belongs to another user: ' || t.username";
+    const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN users AS t
+        WHERE s.id IS NULL AND t.username = s.username AND t.email = s.email";
+    const TWIN_KEYS: Option<&'static str> = None;
+    const REFUSAL: &'static str = "CASE
+        WHEN s.line > s.first_username THEN 'Username is already taken by line ' || s.first_username || ' of this file'
+        WHEN EXISTS (SELECT 1 FROM users AS t WHERE t.username = s.username) THEN 'Username is already taken'
+        WHEN s.line > s.first_email THEN 'Email is already taken by line ' || s.first_email || ' of this file'
+        WHEN EXISTS (SELECT 1 FROM users AS t WHERE t.email = s.email) THEN 'Email is already taken'
+        END";
+}
+
+impl Judged for UrlRow {
+    const TABLE: &'static str = "urls";
+    const FIRSTS: &'static str = "min(line) OVER (PARTITION BY short_code, original_url) AS first_alike,
+        min(line) OVER (PARTITION BY short_code) AS first_short_code";
+    const IS_OTHER: &'static str = "t.short_code <> s.short_code";
+    const OTHER: &'static str = "'id ' || s.id || ' belongs to another link: ' || t.short_code";
+    const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN urls AS t
+        WHERE s.id IS NULL AND t.short_code = s.short_code AND t.original_url = s.original_url";
+    const TWIN_KEYS: Option<&'static str> = None;
+    const REFUSAL: &'static str = "CASE
+        WHEN s.line > s.first_short_code
+            THEN 'Short code is already taken by line ' || s.first_short_code || ' of this file'
+        WHEN EXISTS (SELECT 1 FROM urls AS t WHERE t.short_code = s.short_code) THEN 'Short code is already taken'
+        WHEN NOT EXISTS (SELECT 1 FROM users AS t WHERE t.id = s.user_id) THEN 'User ' || s.user_id || ' not found'
+        END";
+}
+
+impl Judged for EventRow {
+    const TABLE: &'static str = "events";
+    const FIRSTS: &'static str = "min(line) OVER (
+            PARTITION BY url_id, user_id, event_type, timestamp, details, id IS NULL OR timestamp IS NOT NULL
+        ) AS first_alike";
+    /// Each row without a time is one more event that happens now.
+    const REPEATS: &'static str = "s.timestamp IS NOT NULL";
+    const IS_OTHER: &'static str = "t.url_id <> s.url_id OR t.user_id <> s.user_id OR t.event_type <> s.event_type
+        OR t.timestamp <> s.timestamp OR CAST(t.details AS text) <> s.details";
+    const OTHER: &'static str =
+        "'id ' || s.id || ' belongs to another event: ' || t.event_type || ' of link ' || t.url_id";
+    /// Reads the events of each link once, and looks each of them up among the rows of the file.
+    /// A row without a time is compared by everything else.
+    const TWINS: &'static str = "SELECT s.line
+        FROM (SELECT DISTINCT url_id FROM marked WHERE id IS NULL) AS link CROSS JOIN events AS t CROSS JOIN marked AS s
+        WHERE t.url_id = link.url_id AND s.id IS NULL AND s.line = s.first_alike AND s.url_id = t.url_id
+            AND s.timestamp = t.timestamp AND s.user_id = t.user_id AND s.event_type = t.event_type
+            AND s.details = CAST(t.details AS text)
+        UNION
+        SELECT s.line
+        FROM (SELECT DISTINCT url_id FROM marked WHERE id IS NULL AND timestamp IS NULL) AS link
+        CROSS JOIN events AS t CROSS JOIN marked AS s
+        WHERE t.url_id = link.url_id AND s.id IS NULL AND s.line = s.first_alike AND s.url_id = t.url_id
+            AND s.timestamp IS NULL AND s.user_id = t.user_id AND s.event_type = t.event_type
+            AND s.details = CAST(t.details AS text)";
+    const TWIN_KEYS: Option<&'static str> = Some("url_id, timestamp, user_id, event_type, details");
+    const REFUSAL: &'static str = "CASE
+        WHEN NOT EXISTS (SELECT 1 FROM urls AS t WHERE t.id = s.url_id) THEN 'URL ' || s.url_id || ' not found'
+        WHEN NOT EXISTS (SELECT 1 FROM users AS t WHERE t.id = s.user_id) THEN 'User ' || s.user_id || ' not found'
+        END";
+}
+
+impl Judged for ProductRow {
+    const TABLE: &'static str = "products";
+    const FIRSTS: &'static str = "min(line) OVER (PARTITION BY name, category, price_hundredths, stock) AS first_alike";
+    const IS_OTHER: &'static str = "t.name <> s.name";
+    const OTHER: &'static str = "'id ' || s.id || ' belongs to another product: ' || t.name";
+    const TWINS: &'static str = "SELECT s.line FROM products AS t CROSS JOIN marked AS s
+        WHERE s.id IS NULL AND s.line = s.first_alike AND s.name = t.name AND s.category = t.category
+            AND s.price_hundredths = t.price_hundredths AND s.stock = t.stock";
+    const TWIN_KEYS: Option<&'static str> = Some("name, category, price_hundredths, stock");
+    const REFUSAL: &'static str = "CAST(NULL AS text)";
+}
+
+/// Makes `marked` from `staged`, which is dropped: ids that were given come first, in their order.
+pub(super) fn mark<T: Judged>() -> String {
+    let firsts = T::FIRSTS;
+    format!(
+        "CREATE TEMPORARY TABLE marked AS
+         SELECT staged.*, min(line) OVER (PARTITION BY id) AS first_id, {firsts} FROM staged
+         ORDER BY id IS NULL, id, line;
+         DROP TABLE staged;
+         CREATE TEMPORARY TABLE twins (line bigint PRIMARY KEY)"
+    )
+}
+
+/// Empties `twins`, for [`find_twins`].
+pub(super) const FORGET_TWINS: &str = "DELETE FROM twins";
+
+/// Fills `twins`.
+pub(super) fn find_twins<T: Judged>() -> String {
+    format!("INSERT INTO twins SELECT DISTINCT line FROM ({}) AS found", T::TWINS)
+}
+
+/// The query whose one row is the five columns that [`Judgement::new`] takes.
+/// The largest id that the table ever had is `last_id`.
+pub(super) fn judge<T: Judged>(last_id: i64) -> String {
+    let (table, repeats, is_other, other, refusal) = (T::TABLE, T::REPEATS, T::IS_OTHER, T::OTHER, T::REFUSAL);
+    let farthest = Id::farthest_given(last_id).get();
+    let ahead = Id::MAX_AHEAD;
+    format!(
+        "WITH judged AS MATERIALIZED (
+             SELECT s.line, t.id IS NOT NULL OR twins.line IS NOT NULL AS is_there, CASE
+                 WHEN s.id IS NOT NULL AND s.line > s.first_id
+                     THEN 'id ' || s.id || ' is given by line ' || s.first_id || ' of this file, too'
+                 WHEN s.id IS NULL AND s.line > s.first_alike AND {repeats}
+                     THEN 'this row repeats line ' || s.first_alike || ' of this file'
+                 WHEN t.id IS NOT NULL AND ({is_other}) THEN {other}
+                 WHEN t.id IS NOT NULL OR twins.line IS NOT NULL THEN NULL
+                 WHEN s.id > {farthest}
+                     THEN 'id ' || s.id || ' is more than {ahead} beyond the largest id so far, {last_id}'
+                 ELSE {refusal}
+                 END AS refusal
+             FROM marked AS s LEFT JOIN {table} AS t ON t.id = s.id LEFT JOIN twins ON twins.line = s.first_alike AND s.id IS NULL
+         ), first AS (
+             SELECT count(*) FILTER (WHERE is_there) AS there,
+                    min(line) FILTER (WHERE is_there) AS first_there,
+                    min(line) FILTER (WHERE NOT is_there) AS first_new,
+                    min(line) FILTER (WHERE refusal IS NOT NULL) AS first_refused
+             FROM judged
+         )
+         SELECT there, first_there, first_new, first_refused,
+                (SELECT refusal FROM judged WHERE line = first_refused) AS refusal
+         FROM first"
+    )
+}
+
+/// The answers to the questions of [`judge`].
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) there: u64,
+    first_there: Option<u64>,
+    first_new: Option<u64>,
+    first_refused: Option<(u64, String)>,
+}
+
+impl Judgement {
+    pub(super) fn new(
+        there: i64,
+        [first_there, first_new, refused]: [Option<i64>; 3],
+        refusal: Option<String>,
+    ) -> Self {
+        let line = |line: Option<i64>| line.map(i64::unsigned_abs);
+        Judgement {
+            there: there.unsigned_abs(),
+            first_there: line(first_there),
+            first_new: line(first_new),
+            first_refused: line(refused).zip(refusal),
+        }
+    }
+
+    /// Returns the error that inserting row after row meets first.
+    pub(super) fn verdict(&self) -> Result<(), LoadError> {
+        // Where the first of either kind was seen after the other.
+        let mixed = self.first_there.zip(self.first_new).map(|(there, new)| there.max(new));
+        match (&self.first_refused, mixed, self.first_there) {
+            (Some((line, reason)), mixed, _) if mixed.is_none_or(|mixed| *line <= mixed) => {
+                Err(LoadError::Row { line: *line, reason: reason.clone() })
+            }
+            (_, Some(_), Some(line)) => {
+                let reason = "this row is there already, while others of the file are not".to_owned();
+                Err(LoadError::Row { line, reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether nothing is left to insert.
+    pub(super) fn is_nothing_new(&self) -> bool {
+        self.there > 0 && self.first_new.is_none()
+    }
+}

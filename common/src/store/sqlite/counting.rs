@@ -1,0 +1,77 @@
+//! The counts that triggers keep row by row, taken for a whole file at once.
+//!
+//! The connection of a load runs no triggers: with them, the rows of a large file would lock out other writers five
+//! times as long.
+//! What the triggers of an insert do is done here; a test compares the two.
+
+use rusqlite::{Connection, Transaction};
+
+use super::staging::Stageable;
+use crate::Timestamp;
+use crate::store::Result;
+
+/// Sums up what the rows of `marked` add to the counts, before anything is locked. `now` is the time of rows without one.
+pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> Result<()> {
+    connection.execute_batch(
+        "DROP TABLE IF EXISTS temp.sums;
+         DROP TABLE IF EXISTS temp.block_sums;
+         DROP TABLE IF EXISTS temp.click_sums;
+         CREATE TEMPORARY TABLE sums (filter TEXT, n INTEGER);
+         CREATE TEMPORARY TABLE block_sums (bits INTEGER, block INTEGER, n INTEGER);
+         CREATE TEMPORARY TABLE click_sums (url_id INTEGER, kind TEXT, hour INTEGER, value TEXT, n INTEGER);",
+    )?;
+    for column in T::COUNTED_BY.unwrap_or_default() {
+        let sum = format!("INSERT INTO sums SELECT '{column}=' || {column}, count(*) FROM marked GROUP BY {column}");
+        connection.execute(&sum, [])?;
+    }
+    if T::COUNTED_BY.is_some() {
+        connection.execute("INSERT INTO sums SELECT '', count(*) FROM marked", [])?;
+        connection.execute(&sum_blocks("marked", "id IS NOT NULL"), [])?;
+    }
+    if T::BRINGS_CLICKS {
+        let clicks = "WITH clicks AS MATERIALIZED (
+                SELECT url_id, timestamp - (timestamp % 3600 + 3600) % 3600 AS hour, browser, referrer FROM (
+                    SELECT url_id, coalesce(timestamp, ?1) AS timestamp, browser, referrer
+                    FROM marked WHERE event_type = 'clicked'
+                )
+            )
+            INSERT INTO click_sums
+            SELECT url_id, 'b', hour, coalesce(browser, 'Unknown') AS value, count(*) FROM clicks GROUP BY url_id, hour, value
+            UNION ALL
+            SELECT url_id, 'r', hour, referrer, count(*) FROM clicks WHERE referrer IS NOT NULL
+            GROUP BY url_id, hour, referrer";
+        connection.execute(clicks, [now])?;
+    }
+    Ok(())
+}
+
+/// Adds the sums to the counts, and the blocks of ids that were drawn, which are those beyond `last_given`.
+pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>, last_given: i64) -> Result<()> {
+    if T::COUNTED_BY.is_none() {
+        return Ok(());
+    }
+    transaction.execute(&sum_blocks(T::TABLE, &format!("id > {last_given}")), [])?;
+    let table = T::TABLE;
+    transaction.execute_batch(&format!(
+        "INSERT INTO row_counts SELECT '{table}', filter, n FROM sums WHERE true
+         ON CONFLICT DO UPDATE SET n = n + excluded.n;
+         INSERT INTO id_blocks SELECT '{table}', bits, block, sum(n) FROM block_sums GROUP BY bits, block HAVING true
+         ON CONFLICT DO UPDATE SET n = n + excluded.n;
+         INSERT INTO click_counts SELECT url_id, kind, hour, value, n FROM click_sums WHERE true
+         ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;"
+    ))?;
+    if T::CHANGES_LINKS {
+        transaction.execute("INSERT INTO url_changes (short_code) SELECT short_code FROM marked ORDER BY rowid", [])?;
+    }
+    Ok(())
+}
+
+fn sum_blocks(table: &str, condition: &str) -> String {
+    format!(
+        "WITH smallest AS MATERIALIZED (SELECT id >> 8 AS block, count(*) AS n FROM {table} WHERE {condition} GROUP BY 1)
+         INSERT INTO block_sums
+         SELECT 8, block, n FROM smallest
+         UNION ALL SELECT 16, block >> 8, sum(n) FROM smallest GROUP BY 2
+         UNION ALL SELECT 24, block >> 16, sum(n) FROM smallest GROUP BY 2"
+    )
+}

@@ -1,0 +1,163 @@
+//! Loads whose work, and whose counts, are looked at from within.
+
+use std::path::Path;
+
+use rusqlite::{Statement, StatementStatus};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::event::{Details, EventRow, EventType};
+use crate::store::{SqliteStore, Store};
+use crate::url::UrlRow;
+use crate::user::{Email, UserRow, Username};
+use crate::{Id, ShortCode, TargetUrl};
+
+/// Events of one link in one second, as many clicks of a popular link are.
+fn events(count: u64) -> Batches<EventRow> {
+    let (sender, batches) = mpsc::channel(2);
+    let id = Id::new(1).unwrap();
+    let row = |n: u64| EventRow {
+        id: None,
+        url_id: id,
+        user_id: id,
+        event_type: EventType::parse("clicked").unwrap(),
+        timestamp: Some(Timestamp::from_unix_seconds(1_700_000_000)),
+        details: Details::parse(&format!("{{\"n\":{n}}}")).unwrap(),
+    };
+    let rows = (0..count).map(|n| Numbered { line: n + 2, row: row(n) }).collect();
+    sender.try_send(Ok(rows)).unwrap();
+    sender.try_send(Ok(Vec::new())).unwrap();
+    batches
+}
+
+/// Loads events twice and returns the steps that the judgement of the second load took.
+fn steps_to_judge(connection: &mut Connection, count: u64) -> i64 {
+    assert_eq!(load_rows(connection, events(count)).unwrap(), Loaded::Inserted(count));
+    connection.execute_batch("DROP TABLE marked; DROP TABLE twins").unwrap();
+    assert_eq!(load_rows(connection, events(count)).unwrap(), Loaded::AlreadyThere(count));
+    connection.execute_batch(FORGET_TWINS).unwrap();
+    let mut twins = connection.prepare(&judgement::find_twins::<EventRow>()).unwrap();
+    assert_eq!(twins.execute([]).unwrap() as u64, count);
+    let mut judge = connection.prepare(&judgement::judge::<EventRow>(0)).unwrap();
+    judge.query_row([], |row| row.get::<_, i64>(0)).unwrap();
+    let steps = |statement: &Statement<'_>| i64::from(statement.get_status(StatementStatus::VmStep));
+    steps(&twins) + steps(&judge)
+}
+
+/// The rows of every table that is counted or logged by triggers, without the times of the log.
+fn counts(connection: &Connection) -> Vec<String> {
+    let tables = [
+        ("row_counts", "list, filter, n"),
+        ("id_blocks", "list, bits, block, n"),
+        ("click_counts", "url_id, kind, hour, value, clicks"),
+        ("url_changes", "sequence, short_code"),
+    ];
+    let written = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN (
+        'users', 'urls', 'events', 'products', 'row_counts', 'id_blocks', 'click_counts', 'url_changes')
+        AND EXISTS (SELECT 1 FROM sqlite_schema AS t WHERE t.type = 'trigger' AND t.sql LIKE '%AFTER INSERT ON%'
+                    AND t.sql LIKE '%INTO ' || sqlite_schema.name || ' %')";
+    let unknown: i64 = connection.query_row(written, [], |row| row.get(0)).unwrap();
+    assert_eq!(unknown, 0, "triggers write tables that are not compared here");
+    let mut rows = Vec::new();
+    for (table, columns) in tables {
+        let sql = format!("SELECT json_array('{table}', {columns}) FROM {table} ORDER BY 1");
+        let mut statement = connection.prepare(&sql).unwrap();
+        rows.extend(statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap());
+    }
+    rows
+}
+
+/// Loads rows twice, counted as a whole and by triggers, and compares what was counted.
+fn check_counts<T: Stageable>([whole, by_rows]: [&Path; 2], rows: impl Fn() -> Vec<T>) {
+    let batches = || {
+        let (sender, batches) = mpsc::channel(2);
+        sender.try_send(Ok((2..).zip(rows()).map(|(line, row)| Numbered { line, row }).collect())).unwrap();
+        sender.try_send(Ok(Vec::new())).unwrap();
+        batches
+    };
+    let mut summed_up = connect(&whole.to_string_lossy()).unwrap();
+    load_rows(&mut summed_up, batches()).unwrap();
+    let mut counted = connect(&by_rows.to_string_lossy()).unwrap();
+    counted.execute_batch(&create::<T>()).unwrap();
+    stage(&mut counted, batches()).unwrap();
+    mark::<T>(&counted).unwrap();
+    counted.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true).unwrap();
+    counted.execute(T::INSERT, [Timestamp::now()]).unwrap();
+    assert_eq!(counts(&summed_up), counts(&counted), "{}", T::TABLE);
+}
+
+/// Every third row has no id, and the ids of the others come in no order.
+fn given(round: i64, n: i64) -> Option<Id> {
+    if n % 3 == 0 { None } else { Id::new(1 + round * 100_000 + n * 7919 % 1000 * 60) }
+}
+
+fn users(round: i64) -> Vec<UserRow> {
+    let row = |n| UserRow {
+        id: given(round, n),
+        username: Username::parse(&format!("user{round}-{n}")).unwrap(),
+        email: Email::parse(&format!("user{round}-{n}@mail.example")).unwrap(),
+        created_at: None,
+    };
+    (0..1000).map(row).collect()
+}
+
+fn urls(round: i64) -> Vec<UrlRow> {
+    let row = |n| UrlRow {
+        id: given(round, n),
+        user_id: given(round, n % 10 * 3 + 1).unwrap(),
+        short_code: ShortCode::parse(&format!("code{round}-{n}")).unwrap(),
+        original_url: TargetUrl::parse("https://example.com/").unwrap(),
+        title: None,
+        is_active: n % 4 > 0,
+        created_at: None,
+        updated_at: None,
+    };
+    (0..1000).map(row).collect()
+}
+
+fn clicks(round: i64) -> Vec<EventRow> {
+    let details = [r#"{"user_agent":"curl/8"}"#, r#"{"referrer":"https://news.example/x"}"#, "{}"];
+    let row = |n: i64| EventRow {
+        id: given(round, n),
+        url_id: given(round, n % 7 * 3 + 1).unwrap(),
+        user_id: given(round, n % 5 * 3 + 1).unwrap(),
+        event_type: EventType::parse(if n % 5 > 0 { "clicked" } else { "created" }).unwrap(),
+        timestamp: Some(Timestamp::from_unix_seconds(n * 1_000 - 200_000)),
+        details: Details::parse(details[n as usize % details.len()]).unwrap(),
+    };
+    (0..1000).map(row).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_after_a_load_are_those_of_the_triggers() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = ["whole.db", "rows.db"].map(|name| directory.path().join(name));
+    for path in &paths {
+        drop(SqliteStore::open(path).await.unwrap());
+    }
+    let paths = [&*paths[0], &*paths[1]];
+    tokio::task::block_in_place(|| {
+        for round in 0..2 {
+            check_counts(paths, || users(round));
+            check_counts(paths, || urls(round));
+            check_counts(paths, || clicks(round));
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn judging_events_of_one_link_takes_steps_in_proportion_to_them() {
+    let mut steps = Vec::new();
+    for count in [2_000, 8_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tern.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        let mut connection = connect(&path.to_string_lossy()).unwrap();
+        let scene = "INSERT INTO users VALUES (1, 'ada', 'ada@mail.example', 0);
+                     INSERT INTO urls VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);";
+        connection.execute_batch(scene).unwrap();
+        steps.push(tokio::task::block_in_place(|| steps_to_judge(&mut connection, count)));
+        store.ping().await.unwrap();
+    }
+    assert!(steps[1] < 6 * steps[0], "{steps:?}");
+}

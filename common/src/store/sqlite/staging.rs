@@ -1,0 +1,106 @@
+//! The rows of a file in a temporary table of SQLite, and the statement that inserts them.
+//!
+//! A temporary table is a file of its own, which SQLite unlinks as it makes it: nothing is left after a kill.
+
+use rusqlite::{Error, Statement};
+
+use crate::ClickSource;
+use crate::event::EventRow;
+use crate::product::ProductRow;
+use crate::store::judgement::Judged;
+use crate::url::{Title, UrlRow};
+use crate::user::UserRow;
+
+/// A row that a file can bring.
+pub(super) trait Stageable: Judged {
+    /// The columns of `staged` behind `line` and `id`.
+    const COLUMNS: &'static str;
+
+    /// Stages a row; the parameters are `line`, `id` and the columns.
+    const STAGE: &'static str;
+
+    /// Inserts the rows of `marked` in their order; `?1` is the present time.
+    const INSERT: &'static str;
+
+    /// The columns whose values are counted in `row_counts`; `None` if the table is not counted.
+    const COUNTED_BY: Option<&'static [&'static str]>;
+
+    /// Whether the rows of type `clicked` are counted by the hour.
+    const BRINGS_CLICKS: bool = false;
+
+    /// Whether the rows belong into the feed of changes.
+    const CHANGES_LINKS: bool = false;
+
+    fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error>;
+}
+
+impl Stageable for UserRow {
+    const COLUMNS: &'static str = "username TEXT, email TEXT, created_at INTEGER";
+    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5)";
+    const INSERT: &'static str = "INSERT INTO users (id, username, email, created_at)
+        SELECT id, username, email, coalesce(created_at, ?1) FROM marked ORDER BY rowid";
+    const COUNTED_BY: Option<&'static [&'static str]> = Some(&[]);
+
+    fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
+        stage.execute((line, self.id, self.username.as_str(), self.email.as_str(), self.created_at))
+    }
+}
+
+impl Stageable for UrlRow {
+    const COLUMNS: &'static str = "user_id INTEGER, short_code TEXT, original_url TEXT, title TEXT, is_active INTEGER,
+        created_at INTEGER, updated_at INTEGER";
+    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    const INSERT: &'static str =
+        "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+        SELECT id, user_id, short_code, original_url, title, is_active,
+               coalesce(created_at, ?1), coalesce(updated_at, created_at, ?1)
+        FROM marked ORDER BY rowid";
+    const COUNTED_BY: Option<&'static [&'static str]> = Some(&["user_id", "is_active"]);
+    const CHANGES_LINKS: bool = true;
+
+    fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
+        stage.execute((
+            line,
+            self.id,
+            self.user_id,
+            self.short_code.as_str(),
+            self.original_url.as_given(),
+            self.title.as_ref().map(Title::as_str),
+            self.is_active,
+            self.created_at,
+            self.updated_at,
+        ))
+    }
+}
+
+impl Stageable for EventRow {
+    const COLUMNS: &'static str = "url_id INTEGER, user_id INTEGER, event_type TEXT, timestamp INTEGER, details TEXT,
+        browser TEXT, referrer TEXT";
+    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    const INSERT: &'static str =
+        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, browser, referrer)
+        SELECT id, url_id, user_id, event_type, coalesce(timestamp, ?1), details, browser, referrer
+        FROM marked ORDER BY rowid";
+    const COUNTED_BY: Option<&'static [&'static str]> = Some(&["url_id", "user_id", "event_type"]);
+    const BRINGS_CLICKS: bool = true;
+
+    fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
+        let event_type = self.event_type.as_str();
+        let ClickSource { browser, referrer } = ClickSource::of_event(event_type, &self.details);
+        let details = self.details.as_str();
+        let (url_id, user_id) = (self.url_id, self.user_id);
+        stage.execute((line, self.id, url_id, user_id, event_type, self.timestamp, details, browser, referrer))
+    }
+}
+
+impl Stageable for ProductRow {
+    const COLUMNS: &'static str = "name TEXT, category TEXT, price_hundredths INTEGER, stock INTEGER";
+    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    const INSERT: &'static str = "INSERT INTO products (id, name, category, price_hundredths, stock)
+        SELECT id, name, category, price_hundredths, stock FROM marked WHERE ?1 IS NOT NULL ORDER BY rowid";
+    const COUNTED_BY: Option<&'static [&'static str]> = None;
+
+    fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
+        stage.execute((line, self.id, &self.name, &self.category, self.price.hundredths(), self.stock))
+    }
+}

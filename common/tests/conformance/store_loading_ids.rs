@@ -1,0 +1,120 @@
+//! What every store does with the ids that files give, and with writers beside a load.
+
+use tern_common::Id;
+use tern_common::event::{Details, EventRow};
+use tern_common::store::{Imported, Load, Loaded, Store};
+use tern_common::user::Email;
+use tokio::sync::mpsc;
+
+use crate::fixture::{id, page, url, user};
+use crate::store_loading::{check, event_row, load, numbered, product_row, url_row, user_row};
+
+pub async fn row_whose_id_belongs_to_another_is_refused(store: &dyn Store) {
+    user(store, "ada").await;
+    url(store, id(1), "TAKEN1").await;
+    load(store, Load::Products, numbered(vec![product_row(Some(1), "Lamp", "1")])).await.unwrap();
+    let check_users = async |rows, line, reason| check(store, Load::Users, rows, line, reason).await;
+    check_users(vec![user_row(Some(1), "eve")], 2, "id 1 belongs to another user: ada").await;
+    check_users(
+        vec![user_row(Some(1), "ada"), user_row(Some(1), "eve")],
+        3,
+        "id 1 is given by line 2 of this file, too",
+    )
+    .await;
+    check_users(vec![user_row(Some(2), "bob"), user_row(Some(1), "eve")], 3, "id 1 belongs to another user: ada").await;
+    check(store, Load::Urls, vec![url_row(Some(1), 1, "OTHER1")], 2, "id 1 belongs to another link: TAKEN1").await;
+    check(store, Load::Products, vec![product_row(Some(1), "Desk", "1")], 2, "id 1 belongs to another product: Lamp")
+        .await;
+    let other = "id 1 belongs to another event: created of link 1";
+    check(store, Load::Events, vec![event_row(Some(1), 1, 1)], 2, other).await;
+    assert_eq!(store.list_users(page(1, 10)).await.unwrap().rows.len(), 1);
+}
+
+pub async fn user_edited_since_it_was_loaded_is_there_already(store: &dyn Store) {
+    let mut edited = user_row(Some(7), "ada");
+    load(store, Load::Users, numbered(vec![user_row(Some(7), "ada")])).await.unwrap();
+    edited.email = Email::parse("new@mail.example").unwrap();
+    assert_eq!(load(store, Load::Users, numbered(vec![edited])).await.unwrap(), Loaded::AlreadyThere(1));
+}
+
+pub async fn events_without_ids_and_times_are_found_again(store: &dyn Store) {
+    user(store, "ada").await;
+    url(store, id(1), "CODE12").await;
+    let row = |details: &str, timestamp| EventRow {
+        timestamp,
+        details: Details::parse(details).unwrap(),
+        ..event_row(None, 1, 1)
+    };
+    let time = event_row(None, 1, 1).timestamp;
+    let rows = || numbered(vec![row("{\"n\":1}", None), row("{\"n\":2}", None), row("{\"n\":1}", time)]);
+    assert_eq!(load(store, Load::Events, rows()).await.unwrap(), Loaded::Inserted(3));
+    assert_eq!(load(store, Load::Events, rows()).await.unwrap(), Loaded::AlreadyThere(3));
+    let alike = || numbered(vec![row("{}", None), row("{}", None)]);
+    assert_eq!(load(store, Load::Events, alike()).await.unwrap(), Loaded::Inserted(2));
+    assert_eq!(load(store, Load::Events, alike()).await.unwrap(), Loaded::AlreadyThere(2));
+    let there = "this row is there already, while others of the file are not";
+    check(store, Load::Events, vec![row("{\"n\":3}", None), row("{\"n\":2}", None)], 3, there).await;
+}
+
+pub async fn id_far_beyond_the_largest_is_refused(store: &dyn Store) {
+    user(store, "ada").await;
+    let farthest = Id::farthest_given(1).get();
+    let reason = format!("id {} is more than {} beyond the largest id so far, 1", farthest + 1, Id::MAX_AHEAD);
+    check(store, Load::Users, vec![user_row(None, "bob"), user_row(Some(farthest + 1), "cid")], 3, &reason).await;
+    let imported = store.import_users(vec![user_row(Some(farthest + 1), "cid"), user_row(None, "bob")]).await.unwrap();
+    assert_eq!(imported, [Imported::IdTooFar(id(farthest + 1), 1), Imported::Inserted]);
+    assert_eq!(
+        load(store, Load::Users, numbered(vec![user_row(Some(farthest), "dan")])).await.unwrap(),
+        Loaded::Inserted(1)
+    );
+    assert_eq!(user(store, "next").await.id, id(farthest + 1));
+}
+
+pub async fn skipped_row_of_an_import_moves_no_id(store: &dyn Store) {
+    user(store, "ada").await;
+    let mut namesake = user_row(Some(900_000), "other");
+    namesake.email = Email::parse("ada@mail.example").unwrap();
+    let rows = vec![user_row(Some(900_000), "ada"), namesake, user_row(Some(5), "bob"), user_row(Some(800_000), "bob")];
+    let skipped = Imported::Duplicate;
+    let imported = store.import_users(rows).await.unwrap();
+    assert_eq!(imported, [skipped.clone(), skipped.clone(), Imported::Inserted, skipped]);
+    assert_eq!(user(store, "next").await.id, id(6));
+}
+
+pub async fn load_whose_source_is_slow_holds_up_no_writer(store: &dyn Store) {
+    let (sender, batches) = mpsc::channel(1);
+    let rows = |name: &str| Ok(numbered(vec![user_row(None, name)]));
+    let source = async {
+        for n in 0..20 {
+            // The channel has room for one batch: the one before it is being staged.
+            sender.send(rows(&format!("loaded{n}"))).await.unwrap();
+            user(store, &format!("posted{n}")).await;
+        }
+        assert_eq!(store.list_users(page(1, 100)).await.unwrap().rows.len(), 20, "nothing is loaded before the end");
+        sender.send(Ok(Vec::new())).await.unwrap();
+    };
+    let (loaded, ()) = tokio::join!(store.load(Load::Users(batches)), source);
+    assert_eq!(loaded.unwrap(), Loaded::Inserted(20));
+    let users = store.list_users(page(1, 100)).await.unwrap().rows;
+    let ids: Vec<i64> = users.iter().map(|user| user.id.get()).collect();
+    assert_eq!(ids, (1..=40).collect::<Vec<_>>());
+}
+
+pub async fn loads_of_one_file_at_once_insert_it_once(store: &dyn Store) {
+    user(store, "ada").await;
+    url(store, id(1), "CODE12").await;
+    let rows = || {
+        numbered(
+            (0..200)
+                .map(|n| EventRow {
+                    details: Details::parse(&format!("{{\"n\":{n}}}")).unwrap(),
+                    ..event_row(None, 1, 1)
+                })
+                .collect(),
+        )
+    };
+    let loads = (0..4).map(|_| load(store, Load::Events, rows()));
+    let loaded: Vec<_> = futures_util::future::join_all(loads).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(loaded.iter().filter(|loaded| **loaded == Loaded::Inserted(200)).count(), 1, "{loaded:?}");
+    assert_eq!(loaded.iter().filter(|loaded| **loaded == Loaded::AlreadyThere(200)).count(), 3, "{loaded:?}");
+}
