@@ -4,6 +4,8 @@ use std::io::{self, Read};
 
 use csv::{ErrorKind, StringRecord, Terminator};
 
+use crate::csv_quotes::{BadQuote, Quotes};
+
 /// The longest row in bytes. Without a bound one quote that is never closed would take the whole file into memory.
 const MAX_ROW_LEN: usize = 2 * 1024 * 1024;
 
@@ -47,7 +49,7 @@ impl<R: Read> CsvTable<R> {
             .has_headers(false)
             // With the default the line of a row is not known in a file with CRLF: see `line`.
             .terminator(Terminator::Any(b'\n'))
-            .from_reader(Source { source, left: MAX_ROW_LEN, ended: false });
+            .from_reader(Source { source, left: MAX_ROW_LEN, ended: false, quotes: Quotes::default(), bad: None });
         let mut table = CsvTable { reader, trim, columns: Vec::new(), record: StringRecord::new() };
         match table.read_record() {
             None => Err("is empty".to_owned()),
@@ -138,29 +140,45 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A source that gives only so many bytes at a time, and a line end after the last one.
+/// A source that gives only so many bytes at a time, a line end after the last one, and none behind a bad quote.
 #[derive(Debug)]
 struct Source<R> {
     source: R,
     left: usize,
     ended: bool,
+    quotes: Quotes,
+    bad: Option<BadQuote>,
 }
 
 impl<R: Read> Read for Source<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(bad) = self.bad {
+            return Err(io::Error::other(bad.to_string()));
+        }
         if self.left == 0 {
             let mebibytes = MAX_ROW_LEN / (1024 * 1024);
             return Err(io::Error::other(format!("the row has over {mebibytes} MiB: is a quote not closed?")));
         }
         let read = self.source.read(buffer)?;
         self.left = self.left.saturating_sub(read);
+        if read == 0 {
+            self.quotes.end().map_err(|bad| io::Error::other(bad.to_string()))?;
+        }
         match buffer.first_mut() {
             Some(first) if read == 0 && !self.ended => {
                 self.ended = true;
                 *first = b'\n';
                 Ok(1)
             }
-            _ => Ok(read),
+            _ => match self.quotes.follow(&buffer[..read]) {
+                Ok(()) => Ok(read),
+                // What comes before it is given first.
+                Err((0, bad)) => Err(io::Error::other(bad.to_string())),
+                Err((good, bad)) => {
+                    self.bad = Some(bad);
+                    Ok(good)
+                }
+            },
         }
     }
 }
@@ -212,6 +230,18 @@ mod tests {
         let last = read[1].as_ref().unwrap_err();
         assert!(last.is_last && last.reason.contains("2 MiB"), "{last:?}");
         assert_eq!(read.len(), 2);
+    }
+
+    #[test]
+    fn unclosed_quote_swallows_no_rows_and_harms_none_before_it() {
+        let check = |text: &str, reason: &str| {
+            let read = rows(text.as_bytes());
+            assert_eq!(read[0], Ok((2, "2".to_owned())), "{text:?}");
+            assert_eq!(read[1], Err(BadRow { line: 3, reason: reason.to_owned(), is_last: true }), "{text:?}");
+            assert_eq!(read.len(), 2, "{text:?}");
+        };
+        check("a,b\n1,2\n3,\"4\n5,6\n", "the quote opened in line 3 is never closed");
+        check("a,b\n1,2\n3,\"4\n5,\"6\"\n", "the quote opened in line 3 is closed in line 4 with text behind it");
     }
 
     #[test]

@@ -1,0 +1,120 @@
+//! The quotes of a CSV file, followed byte by byte, so that an open one does not pass for a field of many lines.
+
+use std::fmt;
+
+/// The place of the next byte within its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    FieldStart,
+    Plain,
+    Quoted,
+    /// Behind a quote within a quoted field: the field ends, or the quote is doubled.
+    QuoteSeen,
+}
+
+/// Follows the quotes of a file.
+#[derive(Debug)]
+pub(crate) struct Quotes {
+    place: Place,
+    line: u64,
+    opened_in: u64,
+    /// The bytes of a byte order mark that may still come.
+    mark_left: &'static [u8],
+}
+
+/// A quote without its partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadQuote {
+    NeverClosed { opened_in: u64 },
+    ClosedWithinText { opened_in: u64, line: u64 },
+}
+
+impl Default for Quotes {
+    fn default() -> Quotes {
+        Quotes { place: Place::FieldStart, line: 1, opened_in: 0, mark_left: b"\xef\xbb\xbf" }
+    }
+}
+
+impl Quotes {
+    /// Follows `bytes`, up to the first that cannot be where it is.
+    ///
+    /// # Errors
+    /// With the number of bytes before it.
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, BadQuote)> {
+        for (at, &byte) in bytes.iter().enumerate() {
+            if let Some((&mark, rest)) = self.mark_left.split_first() {
+                self.mark_left = if byte == mark { rest } else { b"" };
+                if byte == mark {
+                    continue;
+                }
+            }
+            self.place = match (self.place, byte) {
+                (Place::FieldStart | Place::QuoteSeen, b'"') => {
+                    if self.place == Place::FieldStart {
+                        self.opened_in = self.line;
+                    }
+                    Place::Quoted
+                }
+                (Place::Quoted, b'"') => Place::QuoteSeen,
+                (Place::Quoted, _) => Place::Quoted,
+                (_, b',' | b'\n') => Place::FieldStart,
+                (Place::QuoteSeen, b' ' | b'\t' | b'\r') => Place::QuoteSeen,
+                (Place::QuoteSeen, _) => {
+                    return Err((at, BadQuote::ClosedWithinText { opened_in: self.opened_in, line: self.line }));
+                }
+                (Place::FieldStart | Place::Plain, _) => Place::Plain,
+            };
+            self.line += u64::from(byte == b'\n');
+        }
+        Ok(())
+    }
+
+    /// Whether the file may end here.
+    pub(crate) fn end(&self) -> Result<(), BadQuote> {
+        match self.place {
+            Place::Quoted => Err(BadQuote::NeverClosed { opened_in: self.opened_in }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for BadQuote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadQuote::NeverClosed { opened_in } => write!(f, "the quote opened in line {opened_in} is never closed"),
+            BadQuote::ClosedWithinText { opened_in, line } => {
+                write!(f, "the quote opened in line {opened_in} is closed in line {line} with text behind it")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<(), BadQuote>) {
+        for size in 1..=text.len().max(1) {
+            let mut quotes = Quotes::default();
+            let followed = text.as_bytes().chunks(size).try_for_each(|piece| quotes.follow(piece));
+            let found = followed.map_err(|(_, bad)| bad).and_then(|()| quotes.end());
+            assert_eq!(found, expected, "{text:?} in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn quotes_with_their_partners_are_accepted() {
+        check("", Ok(()));
+        check("a,b\n1,\"2\n2\"\r\n\"3\" ,\"\"\n", Ok(()));
+        check("\u{feff}\"a\",\"b\"\n\"ci\"\"d\",5\" wide\n", Ok(()));
+        check("a\n\"\"\"\"", Ok(()));
+    }
+
+    #[test]
+    fn quote_without_partner_is_reported_with_its_line() {
+        check("a,b\n1,2\n\"3,4\n5,6\n", Err(BadQuote::NeverClosed { opened_in: 3 }));
+        check("a,b\n1,\"2\"\"\n3,4", Err(BadQuote::NeverClosed { opened_in: 2 }));
+        check("\u{feff}\"a,b\n", Err(BadQuote::NeverClosed { opened_in: 1 }));
+        check("a,b\n1,\"2\n3,\"4\n", Err(BadQuote::ClosedWithinText { opened_in: 2, line: 3 }));
+    }
+}
