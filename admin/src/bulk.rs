@@ -5,6 +5,7 @@
 
 use std::fs::File;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
@@ -23,8 +24,9 @@ use crate::answer::Json;
 use crate::body::{BoundedBody, leave_unread, read_error, refuse_coding};
 use crate::csv_rows::{USER_COLUMNS, user_row};
 use crate::csv_table::CsvTable;
-use crate::error::{Result, bad_request, internal, unsupported_media_type};
+use crate::error::{Error, Result, bad_request, internal, unsupported_media_type};
 use crate::state::AppState;
+use crate::upload_room::{NoRoom, UploadBytes, UploadRoom};
 
 /// Rows of one transaction: others get to write between two.
 const BATCH_ROWS: usize = 1000;
@@ -84,11 +86,19 @@ pub(crate) struct ImportUsers {
 )]
 pub(crate) async fn import_users(
     State(state): State<AppState>,
+    Extension(room): Extension<UploadRoom>,
     request: Request,
 ) -> Result<(StatusCode, Json<ImportReport>)> {
-    let file = receive_file(request, state.config.bulk_body_limit).await?;
+    let limit = state.config.bulk_body_limit;
+    let mut bytes = room.begin(limit);
+    let file = receive_file(request, limit, &mut bytes).await?;
     let (sender, mut batches) = mpsc::channel(1);
-    let reading = spawn_blocking(move || read_batches(file, &sender));
+    let reading = spawn_blocking(move || {
+        let read = read_batches(file, &sender);
+        // The file is gone by now.
+        drop(bytes);
+        read
+    });
     let mut report = ImportReport::default();
     while let Some(Batch { numbers, rows, errors }) = batches.recv().await {
         let outcomes = if rows.is_empty() { Vec::new() } else { state.store.import_users(rows).await? };
@@ -122,7 +132,7 @@ impl ImportReport {
 }
 
 /// The part named `file`, checked to be UTF-8, in a file without a name.
-async fn receive_file(request: Request, limit: ByteSize) -> Result<File> {
+async fn receive_file(request: Request, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
     if !is_multipart(request.headers()) {
         leave_unread(request);
         return Err(unsupported_media_type("The Content-Type must be multipart/form-data"));
@@ -140,7 +150,7 @@ async fn receive_file(request: Request, limit: ByteSize) -> Result<File> {
     while let Some(part) = parts.next_field().await.map_err(|error| read_error(&error, limit))? {
         // Other parts are read to their end, and dropped.
         if file.is_none() && part.name() == Some("file") {
-            file = Some(save(part, limit).await?);
+            file = Some(save(part, limit, bytes).await?);
         }
     }
     file.ok_or_else(|| bad_request("A part named file is required"))
@@ -151,12 +161,18 @@ fn is_multipart(headers: &HeaderMap) -> bool {
     value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("multipart/form-data"))
 }
 
-async fn save(mut part: Field<'_>, limit: ByteSize) -> Result<File> {
+async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
     let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(internal)?);
     let mut text = Utf8Check::default();
     while let Some(chunk) = part.chunk().await.map_err(|error| read_error(&error, limit))? {
         if !text.takes(&chunk) {
             return Err(bad_request("The file is not UTF-8"));
+        }
+        if let Err(NoRoom { most }) = bytes.take(chunk.len() as u64) {
+            // A client that is still sending would not come to read the answer.
+            while part.chunk().await.map_err(|error| read_error(&error, limit))?.is_some() {}
+            let message = format!("All uploads under way together may have at most {most}; try again in a moment");
+            return Err(Error::Busy(message));
         }
         file.write_all(&chunk).await.map_err(internal)?;
     }

@@ -32,6 +32,8 @@ pub(crate) enum Error {
     /// With how long to wait.
     TooManyRequests(Duration),
     Internal(anyhow::Error),
+    /// Too much is under way; a little later there is room again.
+    Busy(String),
     Unavailable(&'static str, anyhow::Error),
 }
 
@@ -90,14 +92,16 @@ impl Error {
             Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Error::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Busy(_) | Error::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn into_parts(self) -> (String, Option<Cause>) {
         let cause = |error: anyhow::Error| Some(Cause(format!("{error:#}").into()));
         match self {
-            Error::BadRequest(message) | Error::NotFound(message) | Error::Conflict(message) => (message, None),
+            Error::BadRequest(message) | Error::NotFound(message) | Error::Conflict(message) | Error::Busy(message) => {
+                (message, None)
+            }
             Error::MethodNotAllowed => ("This method is not allowed here".to_owned(), None),
             Error::BodyTooLarge(limit) => (format!("The body must have at most {limit}"), None),
             Error::UnsupportedMediaType(message) | Error::Forbidden(message) | Error::Unauthorized(message) => {
@@ -129,14 +133,19 @@ impl From<StoreError> for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();
-        let wait = if let Error::TooManyRequests(wait) = self { Some(wait) } else { None };
+        let wait = match self {
+            Error::TooManyRequests(wait) => Some(wait),
+            Error::Busy(_) => Some(Duration::ZERO),
+            _ => None,
+        };
+        let leaves_body = status == StatusCode::PAYLOAD_TOO_LARGE || matches!(self, Error::Busy(_));
         let (message, cause) = self.into_parts();
         let error = status.canonical_reason().unwrap_or("Error");
         let mut response = (status, Json(Envelope { error, message })).into_response();
         if let Some(cause) = cause {
             response.extensions_mut().insert(cause);
         }
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
+        if leaves_body {
             // The rest of the body is not wanted, so the connection cannot be used for another request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

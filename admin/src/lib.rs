@@ -32,6 +32,7 @@ mod shared_look;
 mod state;
 mod stats;
 pub mod token_command;
+mod upload_room;
 mod urls;
 mod users;
 mod visibility;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{Area, Guard, authorise};
@@ -14,6 +14,7 @@ use crate::error::{Error, answer_panic, not_found};
 use crate::origin::refuse_foreign_pages;
 use crate::request_log::log_request;
 use crate::state::AppState;
+use crate::upload_room::UploadRoom;
 use crate::{bulk, docs, events, health, logs, metrics, openapi, products, stats, urls, users};
 
 /// A path, who may use it, and what it does.
@@ -31,7 +32,7 @@ fn routes() -> [Route; 18] {
         ("/docs/docs.js", Area::Public, get(docs::show_script)),
         ("/products", Area::Data, get(products::list_products)),
         ("/users", Area::Data, get(users::list_users).post(users::create_user)),
-        ("/users/bulk", Area::Data, post(bulk::import_users)),
+        ("/users/bulk", Area::Data, post(bulk::import_users).layer(Extension(UploadRoom::default()))),
         ("/users/{id}", Area::Data, get(users::find_user).put(users::update_user).delete(users::delete_user)),
         ("/users/{id}/urls", Area::Data, get(users::list_urls_of_user)),
         ("/urls", Area::Data, get(urls::list_urls).post(urls::create_url)),

@@ -4,6 +4,7 @@ use bytesize::ByteSize;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use tern_admin::AdminConfig;
+use tokio::io::AsyncWriteExt;
 
 use crate::support::{Setup, spawn_app, spawn_app_with};
 
@@ -52,10 +53,12 @@ async fn ids_and_times_may_be_given() {
     check("id,username,email\n,cid,cid@mail.example\n", 1, 0, &[]).await;
     check("id,username,email\n1,ann,ann@mail.example\n", 0, 1, &[]).await;
     check("id,username,email\n1,cid,cid@mail.example\n", 0, 0, &[(1, "id 1 belongs to another user")]).await;
-    for id in ["0", "-1", "1.0", "x", "9007199254740992", "99999999999999999999"] {
+    for id in ["0", "-1", "1.0", "x", "4503599627370497", "9007199254740991", "99999999999999999999"] {
         check(&format!("id,username,email\n{id},cid,cid@mail.example\n"), 0, 0, &[(1, "id must be")]).await;
     }
-    check("id,username,email\n9007199254740991,cid,cid@mail.example\n", 1, 0, &[]).await;
+    check("id,username,email\n4294967298,cid,cid@mail.example\n", 1, 0, &[]).await;
+    let too_far = "id 4294967299 is more than 4294967296 beyond the largest id so far, 2";
+    check("id,username,email\n4294967299,cid,cid@mail.example\n", 0, 0, &[(1, too_far)]).await;
     check("username,email,created_at\ncid,c@mail.example,2025-09-19 22:25:05\n", 1, 0, &[]).await;
     check("username,email,created_at\ncid,c@mail.example,\n", 1, 0, &[]).await;
     check("username,email,created_at\ncid,c@mail.example,yesterday\n", 0, 0, &[(1, "created_at")]).await;
@@ -74,6 +77,59 @@ async fn given_values_are_kept_and_the_sequence_moves_past_them() {
 }
 
 #[tokio::test]
+async fn skipped_row_does_not_move_the_ids() {
+    let app = spawn_app().await;
+    app.create_user("ann").await;
+    let csv = "id,username,email\n900000,ann,ann@mail.example\n900001,x,nonsense\n5,bob,bob@mail.example\n";
+    let report = app.upload(csv).await.json();
+    assert_eq!((&report["imported"], &report["skipped"], &report["failed"]), (&json!(1), &json!(1), &json!(1)));
+    assert_eq!(app.create_user("cid").await["id"], 6);
+}
+
+#[tokio::test]
+async fn unclosed_quote_keeps_the_rows_before_it_and_swallows_none() {
+    let rows = |from: u32, to: u32| -> String { (from..to).map(|n| format!("w{n},w{n}@mail.example\n")).collect() };
+    let never = "the quote opened in line 7 is never closed; nothing after it was read";
+    check(&format!("username,email\n{}\"w5,w5@mail.example\n{}", rows(0, 5), rows(6, 3000)), 5, 0, &[(6, never)]).await;
+    let closed = "the quote opened in line 2 is closed in line 4 with text behind it; nothing after it was read";
+    check("email,username\nv@mail.example,\"v\nw@mail.example,w\nx@mail.example,\"x\n", 0, 0, &[(1, closed)]).await;
+}
+
+#[tokio::test]
+async fn uploads_together_are_refused_beyond_their_room() {
+    let config = AdminConfig { bulk_body_limit: ByteSize::kib(64), ..AdminConfig::default() };
+    let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
+    let head = "POST /users/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n\
+                Content-Length: 65000\r\n\r\n--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nusername,email\n";
+    let mut uploads = Vec::new();
+    for _ in 0..4 {
+        let mut upload = tokio::net::TcpStream::connect(app.address).await.unwrap();
+        upload.write_all(format!("{head}{}", "x".repeat(63 * 1024)).as_bytes()).await.unwrap();
+        uploads.push(upload);
+    }
+    let large = || format!("username,email,note\ncid,cid@mail.example,{}\n", "x".repeat(8 * 1024));
+    let mut refused = app.upload(large()).await;
+    // What the others sent may still be on its way.
+    for _ in 0..500 {
+        if refused.status == 503 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        refused = app.upload(large()).await;
+    }
+    refused.check_error(503, "256.0 KiB");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    drop(uploads);
+    for _ in 0..500 {
+        if app.upload(large()).await.status == 201 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("uploads that ended go on taking room");
+}
+
+#[tokio::test]
 async fn csv_comes_in_many_forms() {
     check("\u{feff}username,email\ncid,cid@mail.example\n", 1, 0, &[]).await;
     check("\u{feff}\"username\",\"email\"\r\n\"cid\",\"cid@mail.example\"\r\n", 1, 0, &[]).await;
@@ -81,7 +137,7 @@ async fn csv_comes_in_many_forms() {
     check(" email ,x, username \n cid@mail.example ,ignored, cid \n", 1, 0, &[]).await;
     check("email,note,username\nc@mail.example,\"one\ntwo\r\n, three\",cid\nd@mail.example,,dan\n", 2, 0, &[]).await;
     check("username,email\n\"ci\"\"d\",cid@mail.example\n", 1, 0, &[]).await;
-    check("username,email\n\"cid,cid@mail.example\n", 0, 0, &[(1, "fields")]).await;
+    check("username,email\n\"cid,cid@mail.example\n", 0, 0, &[(1, "the quote opened in line 2 is never closed")]).await;
     check("username,email\ncid,x@y.z\n\n\n,x@y.z\n", 1, 0, &[(2, "username")]).await;
 }
 
