@@ -47,9 +47,10 @@ lint: tools deploy-tools ## Check the format, the code and deploy/; warnings are
 containers: ## Build the images, bring compose.yaml up, check it and take it down; needs Docker with Compose, and curl
 	scripts/try-containers
 
-deny: tools ## Check the licences and the sources of what Tern is built from; installs cargo-deny, which takes minutes
+# Fetches the database of advisories from github.com.
+deny: tools ## Check the licences, the sources and the advisories of what Tern is built from; installs cargo-deny, which takes minutes
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
-	cargo deny --locked check licenses sources bans
+	cargo deny --locked check licenses sources bans advisories
 
 chaos: tools ## Bring about every fault in turn, and print what was demanded and found; a quarter of an hour
 	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE)
