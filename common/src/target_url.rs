@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 /// An absolute `http` or `https` URL with a host, as it was given, and as it may stand in a header.
@@ -31,6 +32,10 @@ pub enum InvalidTarget {
     NotHttp,
     #[error("original_url must be a valid URL with a host")]
     Malformed,
+    #[error("original_url must not hold a backslash before its path: clients differ in what the host is then")]
+    Backslash,
+    #[error("original_url must not have a user name that looks like a host, nor more than one @ before its path")]
+    UserInfo,
 }
 
 impl TargetUrl {
@@ -63,6 +68,7 @@ impl TargetUrl {
         if authority.starts_with(['/', '\\', '?', '#']) {
             return Err(InvalidTarget::Malformed);
         }
+        check_authority(authority.split(['/', '?', '#']).next().unwrap_or_default())?;
         let parsed = ::url::Url::parse(text).map_err(|_| InvalidTarget::Malformed)?;
         if parsed.host_str().is_none_or(str::is_empty) {
             return Err(InvalidTarget::Malformed);
@@ -133,6 +139,21 @@ fn is_plain(text: &str) -> bool {
         && rest.bytes().fold(true, |all, byte| all & may_stand_in_header(byte))
 }
 
+/// Refuses an authority of which readers and clients may disagree where the host begins.
+///
+/// A browser takes `\` for `/`, other clients take it for a part of the user name: to them
+/// `https://good.example\@evil.example/` is another host.
+fn check_authority(authority: &str) -> Result<(), InvalidTarget> {
+    if authority.contains('\\') {
+        return Err(InvalidTarget::Backslash);
+    }
+    let Some((user_info, _host)) = authority.split_once('@') else { return Ok(()) };
+    let user = user_info.split(':').next().unwrap_or_default();
+    let looks_like_host = |c: char| matches!(c, '.' | '/' | '\\' | '@' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}');
+    let is_deceptive = percent_decode_str(user).decode_utf8_lossy().contains(looks_like_host);
+    if is_deceptive || authority.matches('@').count() > 1 { Err(InvalidTarget::UserInfo) } else { Ok(()) }
+}
+
 fn strip_scheme(text: &str) -> Option<&str> {
     ["http://", "https://"].into_iter().find_map(|scheme| {
         let head = text.get(..scheme.len())?;
@@ -191,6 +212,40 @@ mod tests {
         check("http://example.com:99999/", Err(InvalidTarget::Malformed));
         check("http://[::1/", Err(InvalidTarget::Malformed));
         check(&format!("http://example.com/{}", "a".repeat(8192)), Err(InvalidTarget::TooLong));
+    }
+
+    #[test]
+    fn target_whose_host_is_ambiguous_is_refused() {
+        for text in [
+            r"https://good.example\@evil.example/",
+            r"https://good.example\evil.example/",
+            r"https://evil.example\.good.example",
+            r"https://user\:x@evil.example/",
+        ] {
+            assert_eq!(TargetUrl::parse(text), Err(InvalidTarget::Backslash), "{text}");
+        }
+        for text in [
+            "https://good.example@evil.example/",
+            "https://good.example:443@evil.example/",
+            "https://good%2Eexample@evil.example/",
+            "https://good%2eexample%2F@evil.example/",
+            "https://good\u{3002}example@evil.example/",
+            "https://a@b@evil.example/",
+            "https://user:p@ss@evil.example/",
+            "https://user%40mail@evil.example/",
+        ] {
+            assert_eq!(TargetUrl::parse(text), Err(InvalidTarget::UserInfo), "{text}");
+        }
+        for text in [
+            r"https://example.com/a\b?c\d#e\f",
+            r"https://example.com?\@x",
+            "https://user@example.com/",
+            "https://user:pass.word@example.com/",
+            "https://example.com/@user@other",
+            "https://example.com/?mail=a@b.example",
+        ] {
+            assert_eq!(TargetUrl::parse(text).as_ref().map(TargetUrl::location), Ok(text));
+        }
     }
 
     #[test]
