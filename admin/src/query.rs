@@ -12,6 +12,9 @@ use utoipa::IntoParams;
 use crate::answer::{Row, rows};
 use crate::error::{Error, Result, bad_request, not_found};
 
+/// The longest `Link`, in bytes. The links repeat the query twice, and proxies refuse a head of more than some KiB.
+const MAX_LINK_LEN: usize = 2048;
+
 /// The id in a path. What cannot be one names nothing, which is a 404.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathId(pub(crate) Id);
@@ -137,7 +140,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
 }
 
 impl ListQuery {
-    /// The rows, with their total and the pages around them in headers.
+    /// The rows, with their total and the pages around them in headers. Links that would be too long are left out.
     ///
     /// `find` finds a row again, for a list that is too long to be in memory.
     pub(crate) fn answer<T, R>(&self, listing: Listing<T>, find: impl Fn(Id) -> R + Send + 'static) -> Response
@@ -148,7 +151,7 @@ impl ListQuery {
         let links = self.links(listing.more, listing.total);
         let mut response = ([("x-total-count", listing.total.to_string())], rows(listing.rows, find)).into_response();
         if let Ok(value) = HeaderValue::try_from(links)
-            && !value.is_empty()
+            && (1..=MAX_LINK_LEN).contains(&value.len())
         {
             response.headers_mut().insert(header::LINK, value);
         }
