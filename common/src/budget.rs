@@ -1,6 +1,6 @@
-//! How often somebody may do something: misses of a client, requests with a token, failed attempts to use the API.
+//! Budgets: of misses for each client, of requests for each token, of failed attempts to use the API.
 //!
-//! A generic cell rate algorithm (ITU-T I.371) over a table of fixed size: no lock, no allocation, no clean-up.
+//! A generic cell rate algorithm (ITU-T I.371) over tables of fixed size: no lock, no allocation, no clean-up.
 
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
 
-/// Two whose keys fall on one slot share its budget. The hash is seeded, so nobody can aim at another's.
+/// Slots of a table. Two keys that fall on one slot share its budget; the hash is seeded, so no client can aim at a slot.
 const SLOTS: usize = 1 << 16;
 
 /// A budget for each key.
@@ -28,13 +28,22 @@ pub struct Budget {
 impl Budget {
     /// `burst` times at once, and `per_second` from then on; zero a second means no limit.
     pub fn new(burst: u32, per_second: u32) -> Budget {
+        Budget::with_slots(SLOTS, burst, per_second)
+    }
+
+    /// Returns a budget that every key shares.
+    pub fn single(burst: u32, per_second: u32) -> Budget {
+        Budget::with_slots(1, burst, per_second)
+    }
+
+    fn with_slots(slots: usize, burst: u32, per_second: u32) -> Budget {
         let cost = 1_000_000_000u64.checked_div(per_second.into()).unwrap_or(0);
         Budget {
             started: Instant::now(),
             cost,
             credit: cost * u64::from(burst),
             hasher: RandomState::default(),
-            paid_at: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            paid_at: (0..slots).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -44,9 +53,7 @@ impl Budget {
     /// With the time after which there is something left, when there is nothing now.
     pub fn spend(&self, key: impl Hash, now: Instant) -> Result<(), Duration> {
         let now = u64::try_from(now.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX);
-        #[expect(clippy::cast_possible_truncation, reason = "only the low bits choose a slot")]
-        let slot = self.hasher.hash_one(key) as usize % SLOTS;
-        let paid_at = &self.paid_at[slot];
+        let paid_at = self.slot(key);
         let mut seen = paid_at.load(Ordering::Relaxed);
         loop {
             let next = seen.max(now) + self.cost;
@@ -60,13 +67,82 @@ impl Budget {
             }
         }
     }
+
+    /// Gives back what [`Budget::spend`] took from the budget of `key`.
+    fn refund(&self, key: impl Hash) {
+        self.slot(key).fetch_sub(self.cost, Ordering::Relaxed);
+    }
+
+    fn slot(&self, key: impl Hash) -> &AtomicU64 {
+        #[expect(clippy::cast_possible_truncation, reason = "only the low bits choose a slot")]
+        let slot = self.hasher.hash_one(key) as usize % self.paid_at.len();
+        &self.paid_at[slot]
+    }
+}
+
+/// Networks of a client, from the narrowest: how many bits of an IPv4 or an IPv6 address name it, and how many times the
+/// budget of the narrowest it has.
+///
+/// A customer of a provider gets a /64, a /56 or a /48 of IPv6, and may send from every address within it.
+const WIDER: [(u32, u32, u32); 3] = [(24, 64, 1), (20, 56, 4), (16, 48, 16)];
+
+/// How many times the budget of one narrow network all clients together have.
+const ALL: u32 = 64;
+
+/// A budget for each client, for the networks around it, and one for all clients together.
+#[derive(Debug)]
+pub struct ClientBudget {
+    networks: [Budget; WIDER.len()],
+    all: Budget,
+}
+
+impl ClientBudget {
+    /// Gives each /24 of IPv4 and each /64 of IPv6 `burst` times at once and `per_second` from then on.
+    ///
+    /// A /20 or a /56 has 4 times that, a /16 or a /48 16 times, and all clients together 64 times.
+    /// Zero a second means no limit.
+    pub fn new(burst: u32, per_second: u32) -> ClientBudget {
+        let times =
+            |slots, factor| Budget::with_slots(slots, burst.saturating_mul(factor), per_second.saturating_mul(factor));
+        ClientBudget { networks: WIDER.map(|(.., factor)| times(SLOTS, factor)), all: times(1, ALL) }
+    }
+
+    /// Takes one time from the budgets of `client`: from all of them, or from none.
+    ///
+    /// # Errors
+    /// With the time after which there is something left, when one of them has nothing now.
+    pub fn spend(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
+        let keys = WIDER.map(|(v4, v6, _)| network(client, v4, v6));
+        let mut spent = 0;
+        let mut result = Ok(());
+        for (budget, key) in self.networks.iter().zip(keys) {
+            result = budget.spend(key, now);
+            if result.is_err() {
+                break;
+            }
+            spent += 1;
+        }
+        if result.is_ok() {
+            result = self.all.spend((), now);
+        }
+        if result.is_err() {
+            // A client over its own budget must not empty that of its neighbours.
+            self.networks.iter().zip(keys).take(spent).for_each(|(budget, key)| budget.refund(key));
+        }
+        result
+    }
 }
 
 /// The part of an address that one customer of a network usually holds: /24 of IPv4, /64 of IPv6.
 pub fn prefix(client: IpAddr) -> u64 {
+    network(client, 24, 64)
+}
+
+/// The first bits of an address. IPv4 and IPv6 never share one: the first half of no IPv6 address in use is that small.
+fn network(client: IpAddr, v4_bits: u32, v6_bits: u32) -> u64 {
     match client.to_canonical() {
-        IpAddr::V4(v4) => u64::from(v4.to_bits() >> 8),
-        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
+        IpAddr::V4(v4) => u64::from(v4.to_bits() >> (32 - v4_bits)),
+        IpAddr::V6(v6) => (v6.to_bits() >> (128 - v6_bits)) as u64,
     }
 }
 
@@ -105,5 +181,42 @@ mod tests {
     #[test]
     fn no_rate_means_no_limit() {
         assert_eq!(spent(&Budget::new(0, 0), "203.0.113.7", 5000, Instant::now()), 5000);
+    }
+
+    /// How many of `times` misses of different clients pass, the n-th from the address that `client` makes of n.
+    fn passed(budget: &ClientBudget, times: u128, now: Instant, client: impl Fn(u128) -> u128) -> u128 {
+        let client = |n| IpAddr::V6(client(n).into());
+        (0..times).filter(|n| budget.spend(client(*n), now).is_ok()).count() as u128
+    }
+
+    #[test]
+    fn client_with_a_whole_network_has_a_bounded_multiple_of_the_budget() {
+        const BASE: u128 = 0x2001_0db8_0000_0000 << 64;
+        let now = Instant::now();
+        let budget = || ClientBudget::new(10, 1);
+        assert_eq!(passed(&budget(), 5000, now, |n| BASE + n), 10, "a /64");
+        assert_eq!(passed(&budget(), 5000, now, |n| BASE + ((n % 256) << 64)), 40, "a /56");
+        assert_eq!(passed(&budget(), 5000, now, |n| BASE + (n << 64)), 160, "a /48");
+        assert_eq!(passed(&budget(), 5000, now, |n| BASE + (n << 80)), 640, "all");
+        let v4 = |n: u128| 0xffff_0a00_0000 + n;
+        assert_eq!(passed(&budget(), 5000, now, |n| v4(n % 256)), 10, "a /24");
+        assert_eq!(passed(&budget(), 5000, now, |n| v4((n % 16) << 8)), 40, "a /20");
+        assert_eq!(passed(&budget(), 5000, now, |n| v4((n % 256) << 8)), 160, "a /16");
+    }
+
+    #[test]
+    fn client_over_its_budget_takes_nothing_from_its_neighbours() {
+        let budget = ClientBudget::new(10, 1);
+        let now = Instant::now();
+        let spend = |client: &str| budget.spend(client.parse().unwrap(), now);
+        assert_eq!((0..100_000).filter(|_| spend("203.0.113.7").is_ok()).count(), 10);
+        assert_eq!((0..100).filter(|_| spend("203.0.112.7").is_ok()).count(), 10);
+        assert_eq!((0..100).filter(|_| spend("198.51.100.7").is_ok()).count(), 10);
+    }
+
+    #[test]
+    fn budget_of_zero_a_second_has_no_limit() {
+        let budget = ClientBudget::new(1000, 0);
+        assert!((0..5000).all(|_| budget.spend("203.0.113.7".parse().unwrap(), Instant::now()).is_ok()));
     }
 }

@@ -45,6 +45,70 @@ impl Proxies {
     }
 }
 
+/// Names of header fields that proxies, load balancers and content networks add to what they forward.
+const FORWARDING_FIELDS: [&str; 17] = [
+    "forwarded",
+    "forwarded-for",
+    "via",
+    "cdn-loop",
+    "client-ip",
+    "true-client-ip",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-proxyuser-ip",
+    "x-host",
+    "x-nginx-proxy",
+    "x-scheme",
+    "x-url-scheme",
+    "front-end-https",
+    "proxy-connection",
+    "x-amzn-trace-id",
+];
+
+/// Beginnings of such names.
+const FORWARDING_PREFIXES: [&str; 11] = [
+    "x-forward",
+    "x-original-",
+    "x-envoy-",
+    "x-amz-cf-",
+    "x-appengine-",
+    "x-azure-",
+    "x-arr-",
+    "cf-",
+    "fastly-",
+    "fly-",
+    "wl-proxy-",
+];
+
+/// Tells whether a header field of this name shows that a proxy forwarded the request. Allocates nothing.
+pub fn is_forwarding_field(name: &[u8]) -> bool {
+    let begins_with =
+        |prefix: &str| name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix.as_bytes()));
+    FORWARDING_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
+        || FORWARDING_PREFIXES.iter().any(|prefix| begins_with(prefix))
+}
+
+/// Tells whether a `Host` names this machine: `localhost`, a name that ends in it, or a loopback address. Allocates nothing.
+pub fn is_local_host(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let domain = name.get(name.len().saturating_sub("localhost".len())..).unwrap_or_default();
+    let is_localhost = domain.eq_ignore_ascii_case("localhost");
+    is_localhost && matches!(name.as_bytes()[..name.len() - domain.len()], [] | [.., b'.'])
+        || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// As much of a client's address as a log entry may hold: /24 of IPv4, /48 of IPv6.
+pub fn network_of(client: IpAddr) -> IpNet {
+    let client = client.to_canonical();
+    IpNet::new(client, if client.is_ipv4() { 24 } else { 48 }).unwrap_or(IpNet::from(UNKNOWN)).trunc()
+}
+
 /// Whom a proxy of ours could not name.
 pub const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -77,6 +141,32 @@ mod tests {
         check("127.0.0.1", &["1.2.3.4, unknown, 10.1.2.3"], "0.0.0.0");
         check("127.0.0.1", &["10.9.9.9"], "10.9.9.9");
         check("127.0.0.1", &["2001:db8::1"], "2001:db8::1");
+    }
+
+    #[test]
+    fn forwarding_field_in_any_case_is_recognised() {
+        for name in
+            ["Via", "x-forwarded-for", "X-Forwarded-Proto", "FORWARDED", "X-Real-IP", "CF-Ray", "True-Client-IP"]
+        {
+            assert!(is_forwarding_field(name.as_bytes()), "{name}");
+        }
+        for name in ["host", "accept", "user-agent", "x-request-id", "authorization", "cfx", "viable", "", "x-for"] {
+            assert!(!is_forwarding_field(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn host_names_this_machine_only_if_it_always_means_loopback() {
+        let local = ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.9.9.9", "[::1]:8000", "[::1]"];
+        for host in local.into_iter().chain(["[::ffff:127.0.0.1]", "tern.localhost", "a.b.LocalHost:80"]) {
+            assert!(is_local_host(host.as_bytes()), "{host}");
+        }
+        let foreign =
+            ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "", ":80"];
+        for host in foreign.into_iter().chain(["10.0.0.1", "0.0.0.0:8000", "notlocalhost", "2130706433", "[::]", "é"])
+        {
+            assert!(!is_local_host(host.as_bytes()), "{host}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tern_common::ShortCode;
-use tern_common::budget::{Budget, prefix};
-use tern_common::client::Proxies;
+use tern_common::budget::ClientBudget;
+use tern_common::client::{Proxies, is_forwarding_field, is_local_host};
 
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Answered, Network};
@@ -23,8 +23,8 @@ pub struct Engine {
     pub(crate) map: Arc<LinkMap>,
     pub(crate) recorder: Recorder,
     pub(crate) records_clicks: bool,
-    /// Of each client prefix, so that codes cannot be enumerated. A redirect costs nothing of it.
-    pub(crate) misses: Budget,
+    /// Misses that clients may have, so that codes cannot be enumerated. A redirect costs nothing of it.
+    pub(crate) misses: ClientBudget,
     pub(crate) proxies: Proxies,
     pub(crate) counters: RedirectCounters,
     /// Threads that serve redirects, and those of another port that follows codes.
@@ -41,6 +41,8 @@ pub struct Visit<'a> {
     pub is_get: bool,
     pub at: SystemTime,
     pub peer: IpAddr,
+    /// A proxy that is told nothing else sends HTTP/1.0.
+    pub is_http_1_0: bool,
     /// The number of the worker, or of [`Engine::beside_workers`]: threads with different ones count and record beside
     /// each other.
     pub affinity: usize,
@@ -50,6 +52,9 @@ pub struct Visit<'a> {
 pub trait Fields<'a> {
     /// The values of a field as they came, one for each of its lines. The name is in lower case.
     fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]>;
+
+    /// Whether a field has a name that `is_wanted` accepts.
+    fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool;
 
     fn first(&self, name: &'static str) -> &'a [u8] {
         self.values(name).next().unwrap_or_default()
@@ -82,7 +87,7 @@ impl Engine {
                 // Before the answer exists: what was answered is recorded, whatever happens to the socket.
                 Outcome::Redirect(link) if visit.is_get && self.records_clicks => self.record(link, visit, fields),
                 Outcome::NotFound => {
-                    if let Err(wait) = self.spend_miss(visit.peer, fields) {
+                    if let Err(wait) = self.spend_miss(visit, fields) {
                         outcome = Outcome::Refused { retry_after_seconds: whole_seconds(wait) };
                     }
                 }
@@ -112,13 +117,22 @@ impl Engine {
         self.recorder.record(&click, visit.affinity);
     }
 
-    fn spend_miss<'v>(&self, peer: IpAddr, fields: &impl Fields<'v>) -> Result<(), Duration> {
-        let client = self.proxies.client(peer, fields.values("x-forwarded-for"));
-        if client.is_loopback() || self.proxies.contains(client) {
+    /// Takes a miss from the budgets of the client. A program on this machine has no limit.
+    fn spend_miss<'v>(&self, visit: &Visit<'v>, fields: &impl Fields<'v>) -> Result<(), Duration> {
+        if is_from_this_machine(visit, fields) {
             return Ok(());
         }
-        self.misses.spend(prefix(client), Instant::now())
+        let client = self.proxies.client(visit.peer, fields.values("x-forwarded-for"));
+        self.misses.spend(client, Instant::now())
     }
+}
+
+/// Whether a program on this machine made the request itself: a proxy on this machine has a loopback address, too.
+fn is_from_this_machine<'v>(visit: &Visit<'v>, fields: &impl Fields<'v>) -> bool {
+    visit.peer.is_loopback()
+        && !visit.is_http_1_0
+        && is_local_host(fields.first("host"))
+        && !fields.any_name(is_forwarding_field)
 }
 
 /// At least as long as `wait`.
@@ -145,6 +159,10 @@ impl<'a> Fields<'a> for Request<'a> {
     fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.headers(name)
     }
+
+    fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+        self.has_header(is_wanted)
+    }
 }
 
 impl Service for Engine {
@@ -154,6 +172,7 @@ impl Service for Engine {
             is_get: request.method() == Method::Get,
             at: UNIX_EPOCH + Duration::from_micros(request.received_at_micros()),
             peer: request.peer(),
+            is_http_1_0: request.is_http_1_0(),
             affinity: request.worker(),
         };
         self.follow(&visit, request, |outcome, code| {

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use prometheus::Registry;
-use tern_common::budget::Budget;
+use tern_common::budget::ClientBudget;
 use tern_common::bus::Bus;
 use tern_common::store::Store;
 use tokio::net::TcpListener;
@@ -124,7 +124,7 @@ impl Redirector {
             map,
             recorder,
             records_clicks: config.record_clicks,
-            misses: Budget::new(config.miss_burst, config.misses_per_second),
+            misses: ClientBudget::new(config.miss_burst, config.misses_per_second),
             proxies: config.trusted_proxies.clone(),
             counters: RedirectCounters::new(lanes),
             workers: config.workers,

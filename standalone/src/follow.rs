@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tern_redirector::engine::{Engine, Fields, NOT_READY_RETRY_SECONDS, Visit, message};
@@ -27,6 +27,7 @@ pub async fn follow_code(
         is_get,
         at: SystemTime::now(),
         peer: peer.ip().to_canonical(),
+        is_http_1_0: request.version() == Version::HTTP_10,
         affinity: engine.beside_workers(peer.port().into()),
     };
     engine.follow(&visit, &HeaderFields(request.headers()), |outcome, code| {
@@ -48,6 +49,10 @@ struct HeaderFields<'a>(&'a HeaderMap);
 impl<'a> Fields<'a> for HeaderFields<'a> {
     fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.0.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+
+    fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+        self.0.keys().any(|name| is_wanted(name.as_str().as_bytes()))
     }
 }
 

@@ -45,3 +45,14 @@ fn each_process_is_its_own_stand_in() {
         }
     }
 }
+
+#[test]
+fn compose_believes_the_single_address_of_its_nginx() {
+    let compose = fs::read_to_string(configuration().parent().unwrap().join("deploy/compose.yaml")).unwrap();
+    let (_, nginx) = compose.split_once("\n  nginx:\n").unwrap();
+    let (_, address) = nginx.split_once("ipv4_address: ").unwrap();
+    let address: std::net::IpAddr = address.split('}').next().unwrap().parse().unwrap();
+    let believed: Vec<&str> =
+        compose.lines().filter_map(|line| line.trim().strip_prefix("TRUSTED_PROXIES: ")).collect();
+    assert!(believed.len() == 2 && believed.iter().all(|it| *it == address.to_string()), "{believed:?}");
+}

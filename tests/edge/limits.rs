@@ -46,6 +46,27 @@ async fn a_flood_is_refused_and_only_whose_it_is() {
     assert_eq!(ask("198.51.100.7", "/CODE12").await.status(), 302);
 }
 
+/// All addresses of a /64 are one client to the limits.
+#[tokio::test(flavor = "multi_thread")]
+async fn flood_from_a_whole_ipv6_network_is_refused_and_its_neighbour_is_not() {
+    let redirector = Listener::start(Some(REDIRECT));
+    let nginx = nginx_before(&redirector, true);
+    let client = client();
+    let ask = async |from: &str| {
+        let request = client.get(format!("http://{}/health", nginx.address())).header("X-Forwarded-For", from);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let mut statuses = Vec::new();
+    for n in 0..3_000 {
+        statuses.push(ask(&format!("2001:db8:a:a0a::{n:x}")).await);
+        if statuses.ends_with(&[429]) {
+            break;
+        }
+    }
+    assert!(statuses.ends_with(&[429]), "a /64 is refused");
+    assert_eq!(ask("2001:db8:a:a0b::1").await, 502);
+}
+
 /// The log tells of each request, and of no client's address, and of nothing that stood in a query.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_json_and_tells_no_whole_address_and_no_query() {

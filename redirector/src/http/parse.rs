@@ -104,6 +104,7 @@ pub struct Request<'a> {
     pub(super) method: Method,
     pub(super) path: &'a [u8],
     pub(super) headers: &'a [Header<'a>],
+    pub(super) is_http_1_0: bool,
     pub(super) peer: IpAddr,
     pub(super) received_at_micros: u64,
     pub(super) worker: usize,
@@ -131,6 +132,16 @@ impl<'a> Request<'a> {
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
+    /// Whether a header field has a name that `is_wanted` accepts.
+    pub fn has_header(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+        self.headers.iter().any(|header| is_wanted(header.name.as_bytes()))
+    }
+
+    /// Whether the request is of HTTP/1.0, which old clients and many proxies send.
+    pub fn is_http_1_0(&self) -> bool {
+        self.is_http_1_0
+    }
+
     /// The address at the other end of the socket; an IPv4 address is never dressed as IPv6.
     pub fn peer(&self) -> IpAddr {
         self.peer
@@ -156,6 +167,7 @@ pub(super) struct Head<'a> {
     pub(super) close: bool,
     /// A body follows. It is never read as a request, so the connection ends with the answer.
     pub(super) body: bool,
+    pub(super) is_http_1_0: bool,
 }
 
 /// Every method there is, as far as this port cares.
@@ -204,7 +216,8 @@ fn understand<'a>(
     };
     let framing = Framing::of(request.headers, version)?;
     let verb = verb(method)?;
-    Ok(Head { verb, path: path(verb, target.as_bytes(), method)?, close: framing.close, body: framing.body })
+    let path = path(verb, target.as_bytes(), method)?;
+    Ok(Head { verb, path, close: framing.close, body: framing.body, is_http_1_0: version == 0 })
 }
 
 fn syntax_refusal(head: &[u8], error: httparse::Error) -> Refusal {

@@ -196,7 +196,8 @@ fn values_are_found_by_name() {
     let head = b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: a\r\nY: z\r\nx-forwarded-for:  b \r\n\r\n";
     with_head(head, |parsed, headers| {
         let (path, peer) = (parsed.unwrap().path, IpAddr::from([127, 0, 0, 1]));
-        let request = Request { method: Method::Get, path, headers, peer, received_at_micros: 7, worker: 0 };
+        let request =
+            Request { method: Method::Get, path, headers, is_http_1_0: false, peer, received_at_micros: 7, worker: 0 };
         assert_eq!(request.header("hOST"), Some(&b"h"[..]));
         assert_eq!(request.header("missing"), None);
         assert_eq!(request.headers("X-Forwarded-For").collect::<Vec<_>>(), [b"a", b"b"]);

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::conformance::{Judge, run_all};
 use crate::support::{Tern, eventually, run, tern, text};
@@ -140,6 +141,62 @@ async fn misses_are_budgeted_per_client_and_hits_never() {
             assert_eq!(tern.follow(address, "nope").await.0, 404, "loopback is exempt");
         }
     }
+}
+
+/// Whether one of some requests for a code that does not exist is refused.
+async fn is_refused(address: &str, request_line: &str, field: &str) -> bool {
+    let request = format!("{request_line}\r\nHost: localhost\r\nConnection: close\r\n{field}\r\n");
+    for _ in 0..25 {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        match answer.split(' ').nth(1).unwrap() {
+            "429" => return true,
+            status => assert_eq!(status, "404", "{answer}"),
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn misses_that_a_proxy_on_this_machine_forwards_are_budgeted() {
+    let tern = Tern::start_with(
+        &["--sample"],
+        &[("TRUSTED_PROXIES", "127.0.0.2"), ("MISS_BURST", "20"), ("MISSES_PER_SECOND", "1")],
+    );
+    for address in [&tern.api, &tern.fast] {
+        const GET: &str = "GET /nope HTTP/1.1";
+        assert!(!is_refused(address, GET, "").await, "a program on this machine");
+        for field in ["X-Forwarded-For: 127.0.0.1", "X-Forwarded-For: 203.0.113.7", "Via: 1.1 x", "X-Real-IP: ::1"] {
+            assert!(is_refused(address, GET, &format!("{field}\r\n")).await, "{field}");
+        }
+        assert!(is_refused(address, "GET /nope HTTP/1.0", "").await, "a proxy that adds nothing");
+        assert!(!is_refused(address, GET, "").await, "a program on this machine, later");
+    }
+}
+
+#[tokio::test]
+async fn misses_of_clients_that_a_trusted_proxy_names_are_budgeted_by_their_networks() {
+    let tern = Tern::start_with(
+        &["--sample"],
+        &[("TRUSTED_PROXIES", "127.0.0.1"), ("MISS_BURST", "20"), ("MISSES_PER_SECOND", "1")],
+    );
+    for address in [&tern.api, &tern.fast] {
+        let mut passed = 0;
+        for n in 0..500 {
+            let status = tern.get_as(&format!("2001:db8:0:{n:x}::1"), address, "/nope").await.status().as_u16();
+            assert!([404, 429].contains(&status), "{status}");
+            passed += usize::from(status == 404);
+        }
+        // Both ports have one budget, which refills while the test runs.
+        assert!(passed < 20 * 16 + 200, "{passed} of one /48");
+    }
+    let mut statuses = Vec::new();
+    for _ in 0..25 {
+        statuses.push(tern.get_as("127.0.0.1", &tern.fast, "/nope").await.status().as_u16());
+    }
+    assert!(statuses.contains(&429), "a client that a proxy names as loopback: {statuses:?}");
 }
 
 #[tokio::test]
