@@ -64,6 +64,8 @@ pub struct AccessConfig {
     pub mode: AuthMode,
     /// `ADMIN_TOKEN_FILE`: where the first token goes, if this process makes it; in `TERN_DATA_DIR` unless told otherwise.
     pub token_file: PathBuf,
+    /// The file that says that the API required a token once; `None` remembers that only while the process runs.
+    pub closed_note: Option<PathBuf>,
     /// `TOKEN_CONCURRENCY`: requests at a time with one token.
     pub token_concurrency: usize,
     /// `TOKEN_REQUESTS_PER_SECOND`: with one token, or of one client where no token is needed; 0 is no limit.
@@ -79,6 +81,7 @@ impl AccessConfig {
         AccessConfig {
             mode: reader.get("ADMIN_AUTH", default.mode),
             token_file: reader.get("ADMIN_TOKEN_FILE", data_dir.join("admin.token")),
+            closed_note: Some(data_dir.join("tokens-required")),
             token_concurrency: reader.get_within("TOKEN_CONCURRENCY", default.token_concurrency, 1..=100_000),
             requests_per_second: reader.get_within(
                 "TOKEN_REQUESTS_PER_SECOND",
@@ -95,6 +98,7 @@ impl Default for AccessConfig {
         AccessConfig {
             mode: AuthMode::Auto,
             token_file: PathBuf::from("data/admin.token"),
+            closed_note: None,
             token_concurrency: TOKEN_CONCURRENCY,
             requests_per_second: TOKEN_REQUESTS_PER_SECOND,
             trusted_proxies: Proxies::default(),
@@ -161,7 +165,9 @@ mod tests {
 
     #[test]
     fn unset_variables_give_the_defaults() {
-        assert_eq!(read(&[]), Ok(AdminConfig::default()));
+        let mut expected = AdminConfig::default();
+        expected.access.closed_note = Some(PathBuf::from("data/tokens-required"));
+        assert_eq!(read(&[]), Ok(expected));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod health;
 pub mod load;
+mod log_quota;
 mod logs;
 mod maintenance;
 mod metrics;

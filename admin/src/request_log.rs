@@ -1,14 +1,22 @@
 //! Two log entries and two metrics for each request, and the span that its ids are in.
+//!
+//! A request that no token admits has its entries only as far as a quota allows: else it could wash the log away.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use tern_common::client::network_of;
 use tracing::Instrument;
 
 use crate::error::Cause;
+use crate::log_quota::LogQuota;
 use crate::metrics::Metrics;
 use crate::request_trace::{REQUEST_ID, RequestTrace};
 use crate::state::AppState;
@@ -16,8 +24,10 @@ use crate::state::AppState;
 pub(crate) async fn log_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let trace = RequestTrace::of(request.headers());
     let answer = async {
-        let exchange = Exchange::start(&request, state.metrics);
-        let response = next.run(request).await;
+        let (mut head, body) = request.into_parts();
+        let exchange = Exchange::start(&head, &state);
+        head.extensions.insert(exchange.opening.clone());
+        let response = next.run(Request::from_parts(head, body)).await;
         exchange.finish(&response);
         response
     };
@@ -26,50 +36,92 @@ pub(crate) async fn log_request(State(state): State<AppState>, request: Request,
     response
 }
 
+/// The "request started" entry, which is written once the request is admitted.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening(Arc<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    method: Method,
+    path: String,
+    is_written: AtomicBool,
+}
+
+impl Opening {
+    /// Writes the entry, unless it is written already.
+    pub(crate) fn write(&self) {
+        let Entry { method, path, is_written } = &*self.0;
+        if !is_written.swap(true, Ordering::Relaxed) {
+            tracing::info!(target: "app", method = method.as_str(), path = path.as_str(), "request started");
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.0.is_written.load(Ordering::Relaxed)
+    }
+}
+
 /// A request whose "finished" entry is still owed.
 struct Exchange {
     metrics: Metrics,
+    quota: Arc<LogQuota>,
+    client: IpAddr,
     route: String,
-    method: Method,
-    path: String,
+    opening: Opening,
+    /// The network of a client that no token admitted, for its entries.
+    unadmitted: Option<String>,
+    is_suppressed: bool,
     started: Instant,
     /// Until there is an answer: the status nginx made customary for a client that did not wait for one.
     status: StatusCode,
 }
 
 impl Exchange {
-    fn start(request: &Request, metrics: Metrics) -> Exchange {
-        let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-        let exchange = Exchange {
-            metrics,
-            route: route.strip_suffix('/').unwrap_or(route).to_owned(),
-            method: request.method().clone(),
+    fn start(request: &Parts, state: &AppState) -> Exchange {
+        let route = request.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
+        let entry = Entry {
+            method: request.method.clone(),
             // Without the query, which may hold what is nobody's business.
-            path: request.uri().path().to_owned(),
+            path: request.uri.path().to_owned(),
+            is_written: AtomicBool::new(false),
+        };
+        let exchange = Exchange {
+            metrics: state.metrics.clone(),
+            quota: Arc::clone(state.access.log_quota()),
+            client: state.access.client(request),
+            route: route.strip_suffix('/').unwrap_or(route).to_owned(),
+            opening: Opening(Arc::new(entry)),
+            unadmitted: None,
+            is_suppressed: false,
             started: Instant::now(),
             status: StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT),
         };
-        tracing::info!(
-            target: "app",
-            method = exchange.method.as_str(),
-            path = exchange.path.as_str(),
-            "request started"
-        );
+        if state.access.is_open_to(request) {
+            exchange.opening.write();
+        }
         exchange
     }
 
     fn finish(mut self, response: &Response) {
         self.status = response.status();
-        if self.status.is_server_error() {
+        self.decide();
+        if self.status.is_server_error() && !self.is_suppressed {
             let cause = response.extensions().get::<Cause>().map_or("unknown", |cause| &cause.0);
-            tracing::error!(
-                target: "app",
-                method = self.method.as_str(),
-                path = self.path.as_str(),
-                status = self.status.as_u16(),
-                cause,
-                "request failed"
-            );
+            let (method, path) = (self.opening.0.method.as_str(), self.opening.0.path.as_str());
+            tracing::error!(target: "app", method, path, status = self.status.as_u16(), cause, "request failed");
+        }
+    }
+
+    /// Asks the quota whether a request that no token admitted has entries, and writes the first of them.
+    fn decide(&mut self) {
+        if self.opening.is_written() || self.is_suppressed {
+            return;
+        }
+        if self.quota.take(self.client, self.status, self.started) {
+            self.unadmitted = Some(network_of(self.client).to_string());
+            self.opening.write();
+        } else {
+            self.is_suppressed = true;
         }
     }
 }
@@ -77,14 +129,20 @@ impl Exchange {
 impl Drop for Exchange {
     /// Dropped without an answer when the client goes away: that too is one entry.
     fn drop(&mut self) {
+        self.decide();
         let took = self.started.elapsed();
-        self.metrics.observe(&self.route, &self.method, self.status, took);
+        let Entry { method, path, .. } = &*self.opening.0;
+        self.metrics.observe(&self.route, method, self.status, took);
+        if self.is_suppressed {
+            return;
+        }
         let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
-        let (method, path, status) = (self.method.as_str(), self.path.as_str(), self.status.as_u16());
+        let (method, path, status) = (method.as_str(), path.as_str(), self.status.as_u16());
+        let client = self.unadmitted.as_deref();
         if status >= 400 {
-            tracing::warn!(target: "app", method, path, status, duration_ms, "request finished");
+            tracing::warn!(target: "app", method, path, status, duration_ms, client, "request finished");
         } else {
-            tracing::info!(target: "app", method, path, status, duration_ms, "request finished");
+            tracing::info!(target: "app", method, path, status, duration_ms, client, "request finished");
         }
     }
 }

@@ -52,8 +52,14 @@ impl RequestTrace {
     pub(crate) fn span(&self) -> Span {
         let request_id = self.request_id.to_str().unwrap_or_default();
         // At the highest level: a log of nothing but errors names their requests too.
-        tracing::error_span!("request", request_id, trace_id = self.trace_id, span_id = self.span_id)
+        let (trace_id, span_id) = (self.trace_id.as_str(), self.span_id.as_str());
+        tracing::error_span!("request", request_id, trace_id, span_id, token = tracing::field::Empty)
     }
+}
+
+/// Adds the name of the token that a request came with to each of its log entries from here on.
+pub(crate) fn name_token(name: &str) {
+    Span::current().record("token", name);
 }
 
 /// The value of a header that is there once.

@@ -16,6 +16,7 @@ mod files;
 mod limits;
 mod listener;
 mod malformed;
+mod naive;
 mod routing;
 
 use std::path::{Path, PathBuf};

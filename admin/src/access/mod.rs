@@ -4,21 +4,23 @@
 //! reach does not start without a token, unless somebody said `ADMIN_AUTH=none`.
 //! `tokens` knows the tokens of the store, and this module decides with them; nothing here knows a resource.
 
+mod closed;
 mod occupied;
 mod tokens;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, FORWARDED, HOST};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tern_common::budget::prefix;
+use tern_common::client::{is_forwarding_field, is_local_host};
 use tern_common::config::Setting;
 use tern_common::token::{Role, TokenHash};
 use tokio::sync::OwnedSemaphorePermit;
@@ -28,6 +30,8 @@ pub use self::tokens::Access;
 use self::tokens::Bearer;
 use crate::body::leave_unread;
 use crate::error::{Error, Result, unavailable};
+use crate::request_log::Opening;
+use crate::request_trace::name_token;
 
 /// `ADMIN_AUTH`: when a token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,13 @@ impl Setting for AuthMode {
         }
     }
 }
+
+const WITHOUT_TOKEN: &str = "An Authorization header with a bearer token is needed";
+
+/// The answer to a request from elsewhere, where only this machine needs no token.
+const FORWARDED_WITHOUT_TOKEN: &str = "Without a token this API answers only programs on its own machine that ask for localhost, \
+     and this request was forwarded or asks for another host; make a token there (token create NAME --role admin) and send \
+     it as Authorization: Bearer TOKEN";
 
 /// What a route belongs to, which says who may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +102,12 @@ pub(crate) async fn authorise(State(guard): State<Guard>, request: Request, next
     let admitted = admit(&guard, &head).await;
     let request = Request::from_parts(head, body);
     match admitted {
-        Ok(place) => occupy(next.run(request).await, place),
+        Ok(place) => {
+            if let Some(opening) = request.extensions().get::<Opening>() {
+                opening.write();
+            }
+            occupy(next.run(request).await, place)
+        }
         Err(refusal) => {
             leave_unread(request);
             refusal.into_response()
@@ -103,12 +119,11 @@ pub(crate) async fn authorise(State(guard): State<Guard>, request: Request, next
 async fn admit(guard: &Guard, request: &Parts) -> Result<Option<OwnedSemaphorePermit>> {
     let Guard { access, area } = guard;
     let now = Instant::now();
-    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let client = client(access, peer, &request.headers);
+    let client = access.client(request);
     if access.is_disbelieved() {
         return Err(unavailable("Tokens cannot be checked", anyhow!("the list of tokens is too old")));
     }
-    let (role, in_flight) = if access.is_open_to(&request.headers) {
+    let (role, in_flight) = if access.is_open_to(request) {
         access.requests.spend(prefix(client), now).map_err(Error::TooManyRequests)?;
         (Role::Admin, None)
     } else {
@@ -134,7 +149,7 @@ async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Ins
     let failed = |message| spend().map_or_else(|error| error, |()| refused(message));
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(failed("An Authorization header with a bearer token is needed"));
+        return Err(failed(if access.is_open() { FORWARDED_WITHOUT_TOKEN } else { WITHOUT_TOKEN }));
     };
     let Some(sent) = bearer_token(value.as_bytes()) else {
         return Err(failed("The Authorization header must be: Bearer <token>"));
@@ -147,6 +162,7 @@ async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Ins
             access.find_new(&hash).await?.ok_or_else(|| refused("The token is unknown"))?
         }
     };
+    name_token(bearer.name());
     bearer.use_now().map_err(failed)?;
     Ok(bearer)
 }
@@ -158,47 +174,22 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
 }
 
-fn client(access: &Access, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
-    let forwarded_for = headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes());
-    access.proxies.client(peer.unwrap_or(tern_common::client::UNKNOWN), forwarded_for)
-}
-
-/// Whether nothing in the request says that it was made for somebody elsewhere: no proxy forwarded it, and it does not
-/// ask for a name by which a page of somebody else could make a browser here call this port (DNS rebinding).
-fn is_from_here(headers: &HeaderMap) -> bool {
-    let is_forwarded = headers.contains_key(FORWARDED)
-        || ["x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
-    let host = headers.get(HOST).map_or("localhost", |host| host.to_str().unwrap_or_default());
-    !is_forwarded && is_local_name(host)
-}
-
-/// An address, or a name that always means this machine, with or without a port.
-fn is_local_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
+/// Whether nothing in the request hints that it was made elsewhere than on this machine.
+///
+/// A proxy adds header fields, sends HTTP/1.0, or asks for the host that its client asked for.
+/// A foreign host is also what a page from elsewhere makes a browser on this machine ask for (DNS rebinding).
+fn is_from_here(request: &Parts) -> bool {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let has_local_host = matches!((hosts.next(), hosts.next()), (Some(host), None) if is_local_host(host.as_bytes()));
+    let is_forwarded = request.headers.keys().any(|name| is_forwarding_field(name.as_str().as_bytes()));
+    // A target in absolute form names a host of its own.
+    let has_foreign_target = request.uri.authority().is_some_and(|it| !is_local_host(it.as_str().as_bytes()));
+    request.version != Version::HTTP_10 && has_local_host && !is_forwarded && !has_foreign_target
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_this_machine() {
-        for local in
-            ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]", "10.0.0.1", "tern.localhost"]
-        {
-            assert!(is_local_name(local), "{local}");
-        }
-        for foreign in
-            ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "", ":80"]
-        {
-            assert!(!is_local_name(foreign), "{foreign}");
-        }
-    }
 
     #[test]
     fn a_bearer_token_is_what_follows_the_scheme() {

@@ -5,26 +5,31 @@
 //! some seconds while the database answers other calls does not count: a token on it may have been revoked.
 
 use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use axum::http::HeaderMap;
+use axum::extract::ConnectInfo;
+use axum::http::HeaderValue;
+use axum::http::request::Parts;
 use prometheus::{IntCounter, IntGauge, Registry};
 use tempfile::NamedTempFile;
 use tern_common::budget::Budget;
-use tern_common::client::Proxies;
+use tern_common::client::{Proxies, UNKNOWN};
 use tern_common::store::Store;
 use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
 use tern_common::{Id, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::closed::Closed;
 use super::{AuthMode, is_from_here};
 use crate::config::{AccessConfig, AdminConfig};
 use crate::error::Result;
+use crate::log_quota::LogQuota;
 use crate::shared_look::SharedLook;
 
 /// Time between two readings of the list. With the reading itself, a revoked token is refused within two seconds.
@@ -46,6 +51,9 @@ const USES_APART: i64 = 60;
 /// Readings of the list between two warnings of an API that is open to everybody: a minute.
 const WARN_EVERY: u32 = 60;
 
+/// Readings of the list between two reports of requests that have no log entry of their own: ten seconds.
+const REPORT_EVERY: u32 = 10;
+
 /// Of attempts without a right token, for each client: somebody who mistyped needs few, and a log should not drown.
 const FAILURES_AT_ONCE: u32 = 30;
 const FAILURES_PER_SECOND: u32 = 1;
@@ -58,6 +66,7 @@ pub struct Access {
     /// Whether nobody but this machine reaches the port.
     is_local: bool,
     token_concurrency: usize,
+    closed: Closed,
     /// Read by every request, replaced by whoever has `reading`.
     bearers: RwLock<Arc<[Arc<Bearer>]>>,
     reading: SharedLook,
@@ -65,12 +74,13 @@ pub struct Access {
     read_at: Mutex<Instant>,
     /// Whether the list is too old to be believed.
     is_disbelieved: AtomicBool,
-    pub(super) proxies: Proxies,
+    proxies: Proxies,
     /// Of each token, or of each client where none is asked for.
     pub(super) requests: Budget,
     pub(super) failures: Budget,
     pub(super) refused: IntCounter,
     is_off: IntGauge,
+    log_quota: Arc<LogQuota>,
 }
 
 /// A token, and what its holder is doing.
@@ -85,6 +95,10 @@ pub(super) struct Bearer {
 impl Bearer {
     pub(super) fn id(&self) -> Id {
         self.token.id
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.token.name.as_str()
     }
 
     pub(super) fn role(&self) -> Role {
@@ -124,6 +138,7 @@ impl Access {
             mode,
             is_local: config.listen.ip().is_loopback(),
             token_concurrency,
+            closed: Closed::read(config.access.closed_note.clone()),
             bearers: RwLock::new(Arc::new([])),
             reading: SharedLook::default(),
             read_at: Mutex::new(Instant::now()),
@@ -139,6 +154,7 @@ impl Access {
                 "tern_admin_authentication_off",
                 "1 where whoever reaches the API may do everything, 0 where a token is needed.",
             )?,
+            log_quota: Arc::new(LogQuota::register(registry)?),
         });
         registry.register(Box::new(access.refused.clone()))?;
         registry.register(Box::new(access.is_off.clone()))?;
@@ -154,7 +170,9 @@ impl Access {
                 AuthMode::Auto | AuthMode::Off => {}
             }
         }
-        access.tell_if_off();
+        if let Some(warning) = access.warning() {
+            tracing::warn!("{warning}");
+        }
         tokio::spawn(follow(Arc::downgrade(&access)));
         tokio::spawn(note_uses(Arc::downgrade(&access)));
         Ok(access)
@@ -182,12 +200,25 @@ impl Access {
     /// Whether this request needs no token.
     ///
     /// A proxy or a browser on this machine is no reason to let in whoever is behind it.
-    pub(super) fn is_open_to(&self, headers: &HeaderMap) -> bool {
-        self.mode == AuthMode::Off || self.is_open() && is_from_here(headers)
+    pub(crate) fn is_open_to(&self, request: &Parts) -> bool {
+        self.mode == AuthMode::Off || self.is_open() && is_from_here(request)
     }
 
-    fn is_open(&self) -> bool {
-        self.mode == AuthMode::Off || self.mode == AuthMode::Auto && self.is_local && self.bearers().is_empty()
+    /// The address that a request came from, as far as it is known.
+    pub(crate) fn client(&self, request: &Parts) -> IpAddr {
+        let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map_or(UNKNOWN, |ConnectInfo(peer)| peer.ip());
+        let forwarded_for = request.headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+        self.proxies.client(peer, forwarded_for)
+    }
+
+    pub(crate) fn log_quota(&self) -> &Arc<LogQuota> {
+        &self.log_quota
+    }
+
+    /// Whether programs on this machine, at least, need no token.
+    pub fn is_open(&self) -> bool {
+        let never_closed = self.bearers().is_empty() && !self.closed.is_noted();
+        self.mode == AuthMode::Off || self.mode == AuthMode::Auto && self.is_local && never_closed
     }
 
     /// Whether no request may be admitted by the list of tokens, because it is too old.
@@ -234,6 +265,9 @@ impl Access {
     }
 
     fn keep(&self, tokens: Vec<Token>) {
+        if !tokens.is_empty() && self.mode == AuthMode::Auto && self.is_local {
+            self.closed.note();
+        }
         let known = self.bearers();
         let bearers = tokens.into_iter().map(|token| {
             let known = known.iter().find(|bearer| bearer.token.id == token.id);
@@ -270,6 +304,21 @@ impl Access {
             tracing::warn!("ADMIN_AUTH=none: whoever reaches the API may do everything");
         }
     }
+
+    /// A sentence for the operator who starts an API that needs no token.
+    pub fn warning(&self) -> Option<&'static str> {
+        match self.mode {
+            AuthMode::Off => Some("ADMIN_AUTH=none: every client that reaches the API may do everything."),
+            AuthMode::Auto if self.bearers().is_empty() && !self.is_open() => Some(
+                "The database has no token, but the API required one before (tokens-required in TERN_DATA_DIR), so it stays \
+                 closed. Make a token: token create NAME --role admin",
+            ),
+            AuthMode::Auto | AuthMode::Tokens => self.is_open().then_some(
+                "The API is open to every program on this machine; do not forward its port. \
+                 To close it, make a token: token create NAME --role admin",
+            ),
+        }
+    }
 }
 
 async fn follow(access: Weak<Access>) {
@@ -282,6 +331,9 @@ async fn follow(access: Weak<Access>) {
         let Some(access) = access.upgrade() else { return };
         if n % WARN_EVERY == 0 {
             access.tell_if_off();
+        }
+        if n % REPORT_EVERY == 0 {
+            access.log_quota.report();
         }
         let began = Instant::now();
         let read = access.read().await;

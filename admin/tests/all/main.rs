@@ -13,6 +13,7 @@ mod hostile_json;
 mod lists;
 mod load;
 mod logs;
+mod open_loopback;
 mod openapi;
 mod pools;
 mod products;

@@ -11,9 +11,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::access::{Tokens, spawn_behind_proxy};
 use crate::support::{App, Setup, eventually, spawn_app_with};
 
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+static START: Once = Once::new();
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -52,9 +55,12 @@ impl Entry {
 }
 
 async fn spawn_recorded(setup: Setup) -> App {
-    static START: Once = Once::new();
-    START.call_once(|| tracing_subscriber::registry().with(Recorder).init());
+    START.call_once(start_recorder);
     spawn_app_with(setup).await
+}
+
+fn start_recorder() {
+    tracing_subscriber::registry().with(Recorder).init();
 }
 
 fn entries_of(path: &str) -> Vec<Entry> {
@@ -105,6 +111,48 @@ async fn a_request_whose_client_goes_away_is_logged_too() {
     drop(socket);
     let finished = eventually(async || entries_of("/users/773001").get(1).cloned()).await;
     assert!(finished.is(Level::WARN, "request finished", &[("method", "PUT")]), "{finished:?}");
+}
+
+#[tokio::test]
+async fn flood_without_a_token_is_counted_and_leaves_the_log_to_the_others() {
+    const FLOOD: usize = 600;
+    START.call_once(start_recorder);
+    let app = spawn_behind_proxy().await;
+    let tokens = Tokens::make(&app).await;
+    let unlogged = async || -> usize {
+        let metrics = app.as_holder("GET", "/metrics", Some(tokens.of("metrics"))).await.body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("tern_admin_requests_unlogged_total "));
+        line.unwrap().parse().unwrap()
+    };
+    assert_eq!(unlogged().await, 0);
+    for _ in 0..FLOOD / 2 {
+        // One client, with a path of its own, and clients that were not seen before.
+        let headers = [("x-forwarded-for", "203.0.113.7"), ("authorization", "Bearer wrong")];
+        let status = app.send_with("GET", "/users/774001", &headers).await.status;
+        assert!([401, 429].contains(&status), "{status}");
+        assert_eq!(app.as_holder("GET", "/users/774002", None).await.status, 401);
+    }
+    let (of_one, of_many) = (entries_of("/users/774001").len() / 2, entries_of("/users/774002").len() / 2);
+    assert!((1..=80).contains(&of_one), "{of_one}");
+    assert!(of_one + of_many <= 300, "{of_one} {of_many}");
+    assert_eq!(of_one + of_many + unlogged().await, FLOOD);
+    let finished = &entries_of("/users/774001")[1];
+    assert!(finished.is(Level::WARN, "request finished", &[("client", "203.0.113.0/24")]), "{finished:?}");
+
+    // The holder of a token is logged as ever, and the flood has one line.
+    assert_eq!(app.as_holder("GET", "/users/774003", Some(tokens.of("viewer"))).await.status, 404);
+    assert_eq!(entries_of("/users/774003").len(), 2);
+    let counted = || -> usize {
+        let entries = ENTRIES.lock().unwrap();
+        entries.iter().filter_map(|entry| entry.fields.get("requests")?.parse::<usize>().ok()).sum()
+    };
+    for _ in 0..300 {
+        if counted() > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(counted(), unlogged().await);
 }
 
 /// A binary that serves both planes puts the redirector behind the router.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
+use tracing::span::Record;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
@@ -56,6 +57,10 @@ impl<'writer> FormatFields<'writer> for SpanFields {
         let mut read = Fields::default();
         fields.record(&mut read);
         writer.write_str(&read.others)
+    }
+
+    fn add_fields(&self, current: &'writer mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
+        self.format_fields(current.as_writer(), fields)
     }
 }
 
@@ -145,7 +150,9 @@ mod tests {
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(target: "app", path = "/\"a\nb", status = 404, duration_ms = 4.07, "request finished");
             tracing::info!(long = "é".repeat(1000), "x");
-            let outer = tracing::error_span!("request", request_id = "a\"b", trace_id = "1");
+            let token = tracing::field::Empty;
+            let outer = tracing::error_span!("request", request_id = "a\"b", trace_id = "1", token);
+            outer.record("token", "ops");
             let inner = outer.in_scope(|| tracing::error_span!("part", number = 7));
             inner.in_scope(|| tracing::info!(own = true, "y"));
             tracing::info!("z");
@@ -163,7 +170,7 @@ mod tests {
         assert_eq!(entries[1]["long"].as_str().unwrap().len(), 1024);
         assert_eq!(
             text.lines().nth(2).unwrap().split_once(r#""message":"#).unwrap().1,
-            r#""y","own":true,"request_id":"a\"b","trace_id":"1","number":7}"#
+            r#""y","own":true,"request_id":"a\"b","trace_id":"1","token":"ops","number":7}"#
         );
         assert!(text.ends_with("\"message\":\"z\"}\n"), "{text}");
     }

@@ -34,6 +34,23 @@ async fn a_port_that_others_reach_is_closed_from_the_first_start_and_short_codes
     })
     .await;
 
+    // Each entry of a request names its token.
+    let entries: serde_json::Value = serde_json::from_str(
+        &server
+            .get_with(&[("authorization", &format!("Bearer {}", first.trim()))], &address, "/logs?lines=1000")
+            .await
+            .text()
+            .await
+            .unwrap(),
+    )
+    .unwrap();
+    let named = |name: &str, message: &str| {
+        entries.as_array().unwrap().iter().any(|entry| entry["token"] == name && entry["message"] == message)
+    };
+    for name in ["first", "ci"] {
+        assert!(named(name, "request started") && named(name, "request finished"), "{name}: {entries}");
+    }
+
     // Neither in the log nor in what anybody is told of it.
     let log = std::fs::read_to_string(directory.join("app.log")).unwrap();
     let bearer = format!("Bearer {}", first.trim());
