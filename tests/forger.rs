@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tern_testkit::redis::Redis;
 
 /// The channels of the bus.
-pub const CHANNELS: [&str; 2] = ["tern:v1:invalidations", "tern:v1:progress"];
+pub const CHANNELS: [&str; 2] = ["tern:v1:invalidations", "tern:v2:progress"];
 
 /// Messages are sent in batches, and a batch is answered before the next one is sent.
 const BATCH: usize = 5000;
@@ -116,10 +116,10 @@ pub struct Eavesdropper {
 impl Eavesdropper {
     pub fn new(redis: &Redis) -> Eavesdropper {
         let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
-        stream.write_all(b"PSUBSCRIBE tern:v1:*\r\n").unwrap();
+        stream.write_all(b"PSUBSCRIBE tern:v*\r\n").unwrap();
         let mut input = stream.try_clone().unwrap();
         // The confirmation.
-        let mut confirmation = [0; "*3\r\n$10\r\npsubscribe\r\n$9\r\ntern:v1:*\r\n:1\r\n".len()];
+        let mut confirmation = [0; "*3\r\n$10\r\npsubscribe\r\n$7\r\ntern:v*\r\n:1\r\n".len()];
         input.read_exact(&mut confirmation).unwrap();
         let heard = std::thread::spawn(move || {
             let mut heard = Vec::new();

@@ -18,6 +18,7 @@ use tern_common::config::{InvalidConfig, Reader, Variables, environment};
 use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
+use tern_common::seal::Seal;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, WatchedStore, export_pools};
 use tern_common::telemetry::{LogConfig, start_log};
@@ -112,10 +113,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     log.export(&registry)?;
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&config.database).await?);
     export_pools(&store, &registry)?;
-    let bus = RedisBus::new(&config.redis);
+    let seal = Seal::follow(Arc::clone(&store));
+    let bus = RedisBus::new(&config.redis, Arc::clone(&seal));
     bus.export(&registry)?;
     let bus: Arc<dyn Bus> = Arc::new(bus);
-    let cache: Arc<dyn Cache> = Arc::new(RedisCache::new(&config.redis));
+    let cache = RedisCache::new(&config.redis, seal);
+    cache.export(&registry)?;
+    let cache: Arc<dyn Cache> = Arc::new(cache);
     let state = AppState {
         store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
         cache,
@@ -129,8 +133,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let (readiness, metrics) = (state.readiness.clone(), state.metrics.clone());
     let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, metrics));
+    let warning = state.access.warning();
     let mut api = Serving::start(listener, tern_admin::router(state));
     process::say(NAME, &format!("API        http://{address}/urls"));
+    warning.into_iter().for_each(|warning| process::say(NAME, warning));
     let signal = tokio::select! {
         signal = stop.received() => signal,
         error = api.ended() => return Err(error),
@@ -159,7 +165,7 @@ async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
     let store = PostgresStore::open(&config.database).await?;
     tern_admin::load::load_files(&store, files, &mut std::io::stdout()).await?;
     // The poll finds it too, half a second later.
-    if let Err(error) = RedisBus::new(&config.redis).publish(Message::Invalidation).await {
+    if let Err(error) = RedisBus::new(&config.redis, Arc::default()).publish(Message::Invalidation).await {
         process::say(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));
     }
     Ok(())

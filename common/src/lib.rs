@@ -22,6 +22,7 @@ pub mod probe;
 pub mod process;
 pub mod product;
 pub mod redis;
+pub mod seal;
 pub mod short_code;
 pub mod store;
 pub mod systemd;

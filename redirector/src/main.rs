@@ -15,6 +15,7 @@ use tern_common::private_files::make_private;
 use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
+use tern_common::seal::Seal;
 use tern_common::store::postgres::OpenError;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
 use tern_common::systemd::Notifier;
@@ -115,7 +116,7 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let postgres = Arc::new(PostgresStore::new(&config.database)?);
     let store: Arc<dyn Store> = postgres.clone();
     export_pools(&store, &registry)?;
-    let bus = RedisBus::new(&config.redis);
+    let bus = RedisBus::new(&config.redis, Seal::follow(Arc::clone(&store)));
     bus.export(&registry)?;
     let bus: Arc<dyn Bus> = Arc::new(bus);
     if let Ok(Err(error)) = timeout(SCHEMA_PATIENCE, postgres.check_schema()).await

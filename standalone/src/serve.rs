@@ -15,6 +15,7 @@ use tern_common::bus::{Bus, LocalBus, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::private_files::{FileLock, make_private};
 use tern_common::process::{self, StopSignals};
+use tern_common::seal::Seal;
 use tern_common::store::{Page, Store, WatchedStore, export_pools};
 use tern_common::telemetry::start_log;
 use tern_common::url::UrlFilter;
@@ -52,9 +53,12 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     export_pools(&store, &registry)?;
     let (bus, cache): (Arc<dyn Bus>, Arc<dyn Cache>) = match &config.redis {
         Some(redis) => {
-            let bus = RedisBus::new(redis);
+            let seal = Seal::follow(Arc::clone(&store));
+            let bus = RedisBus::new(redis, Arc::clone(&seal));
             bus.export(&registry)?;
-            (Arc::new(bus), Arc::new(RedisCache::new(redis)))
+            let cache = RedisCache::new(redis, seal);
+            cache.export(&registry)?;
+            (Arc::new(bus), Arc::new(cache))
         }
         None => (Arc::new(LocalBus::new()), Arc::new(LocalCache::new())),
     };
@@ -69,6 +73,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         log_file: config.log.file.as_path().into(),
         metrics: Metrics::register(&registry)?,
     };
+    let access = Arc::clone(&state.access);
     let (visibility, readiness, metrics) = (state.visibility.clone(), state.readiness.clone(), state.metrics.clone());
     let mut redirector = Redirector::start(config.redirector.clone(), Arc::clone(&store), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
@@ -83,6 +88,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         loaded.await;
         visibility.first_replica().await;
         announce(&*store, api_addr, fast, ops).await;
+        access.warning().into_iter().for_each(say);
         std::future::pending().await
     };
     let signal = tokio::select! {

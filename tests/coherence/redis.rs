@@ -118,3 +118,44 @@ async fn a_flood_of_forged_messages_costs_fifty_deltas_a_second_and_no_wrong_red
     assert!(deltas <= 60.0 * seconds + 20.0, "{deltas} deltas in {seconds} s");
     assert_eq!(fleet.differing().await, 0);
 }
+
+/// A frozen redirector serves nothing, whatever its announcements say, and the cache holds what admins put there.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_progress_and_forged_products_are_taken_for_absent() {
+    let fleet = Fleet::start(10, &[("VISIBLE_WAIT", "300ms")]).await;
+    let eavesdropper = Eavesdropper::new(&fleet.redis);
+    let code = fleet.code(1).await;
+    fleet.change(1, &code, "https://example.com/before").await;
+    let heard = eavesdropper.end();
+    // Each replica, in the future: with its own seal, with that of nobody, and with none.
+    let applied = heard.iter().filter(|(_, message)| message.starts_with(b"applied "));
+    let forged: Vec<_> = applied
+        .flat_map(|(channel, message)| {
+            let message = std::str::from_utf8(message).unwrap();
+            let (text, seal) = message.rsplit_once(' ').unwrap();
+            let (head, _) = text.rsplit_once('/').unwrap();
+            let future = format!("{head}/18446744073709551614:18446744073709551615:");
+            let nobodys = format!("{future} {}", "0".repeat(64));
+            [format!("{future} {seal}"), nobodys, future].map(|text| (*channel, text.into_bytes()))
+        })
+        .collect();
+    assert!(!forged.is_empty());
+    let body = |n: usize| serde_json::json!({"original_url": format!("https://example.com/forged/{n}")});
+    let visible = async |n: usize| fleet.call(reqwest::Method::PUT, "/urls/1", &body(n)).await.1.unwrap();
+    assert_eq!(visible(0).await, "2/2");
+    fleet.redirectors[0].signal(nix::sys::signal::Signal::SIGSTOP);
+    let forgery = Forger::new(&fleet.redis).repeat(forged);
+    for n in 1..=3 {
+        assert_eq!(visible(n).await, "1/2");
+    }
+    assert!(forgery.end() > 0);
+    fleet.redirectors[0].signal(nix::sys::signal::Signal::SIGCONT);
+
+    let product = r#"[{"id":1,"name":"forged","category":"x","price":1.00,"stock":1}]"#;
+    for key in ["tern:v1:cache:products", "tern:v2:cache:products"] {
+        fleet.redis.command(&["SET", key, product]);
+    }
+    let products = fleet.client().get(format!("http://{}/products", fleet.admin.addresses[0])).send().await.unwrap();
+    assert_eq!(products.headers()["x-cache"], "MISS");
+    assert_eq!(products.text().await.unwrap(), "[]");
+}

@@ -1,8 +1,10 @@
 //! The text form of messages. Anybody may write to a channel, so reading takes nothing for granted.
 
+use std::fmt::Write;
 use std::str;
 
 use super::{Message, ReplicaId};
+use crate::seal::{SEAL_LEN, Seal};
 
 /// Longer ones are not looked at. A cursor is the longest part of a message, and names each open transaction of the
 /// database: there is room for over a thousand. Nobody waits for a replica whose announcements are longer.
@@ -28,6 +30,27 @@ pub(super) fn read(text: &[u8]) -> Option<Message> {
         _ => return None,
     };
     words.next().is_none().then_some(message)
+}
+
+/// Puts the seal of a text under `name` behind it, in hexadecimal digits; `None` while the key is not known.
+pub(super) fn seal(seal: &Seal, name: &str, text: &str) -> Option<String> {
+    let mut sealed = format!("{text} ");
+    for byte in seal.sign(name, text.as_bytes())? {
+        write!(sealed, "{byte:02x}").expect("a string takes any text");
+    }
+    Some(sealed)
+}
+
+/// Returns the text before its seal; `None` if the seal does not fit.
+pub(super) fn open<'a>(seal: &Seal, name: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
+    let (text, digits) = sealed.split_at_checked(sealed.len().checked_sub(2 * SEAL_LEN)?)?;
+    let text = text.strip_suffix(b" ")?;
+    let mut bytes = [0; SEAL_LEN];
+    for (byte, digits) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        *byte = u8::try_from(16 * digit(digits[0])? + digit(digits[1])?).ok()?;
+    }
+    seal.fits(name, text, &bytes).then_some(text)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub use watched::WatchedStore;
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::link::LinkRow;
 use crate::product::Product;
+use crate::seal::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -201,6 +202,8 @@ pub enum Delta {
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Whether the database answers.
     async fn ping(&self) -> Result<()>;
+    /// Returns the secret by which processes of one Tern know each other on a bus and a cache.
+    async fn seal_key(&self) -> Result<SealKey>;
 
     /// # Errors
     /// [`StoreError::UsernameTaken`], [`StoreError::EmailTaken`].

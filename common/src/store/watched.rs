@@ -11,6 +11,7 @@ use super::{
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
+use crate::seal::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -75,6 +76,7 @@ macro_rules! watch {
 
 watch! {
     ping() -> Result<()>;
+    seal_key() -> Result<SealKey>;
     insert_user(user: NewUser) -> Result<User>;
     find_user(id: Id) -> Result<Option<User>>;
     list_users(page: Page) -> Result<Listing<User>>;

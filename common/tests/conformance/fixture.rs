@@ -9,6 +9,7 @@ use tern_common::cache::{LocalCache, RedisCache};
 use tern_common::config::Setting;
 use tern_common::link::LinkRow;
 use tern_common::redis::{Prefix, RedisAddress, RedisConfig};
+use tern_common::seal::{Seal, SealKey};
 use tern_common::store::postgres::migrate;
 use tern_common::store::{Cursor, Delta, LinkChange, Page, PostgresConfig, PostgresStore, SqliteStore, Store};
 use tern_common::url::{NewUrl, Url};
@@ -58,11 +59,11 @@ fn redis() -> RedisConfig {
 }
 
 pub async fn redis_bus() -> (RedisBus, ()) {
-    (RedisBus::new(&redis()), ())
+    (RedisBus::new(&redis(), Seal::with_key(SealKey::random())), ())
 }
 
 pub async fn redis_cache() -> (RedisCache, ()) {
-    (RedisCache::new(&redis()), ())
+    (RedisCache::new(&redis(), Seal::with_key(SealKey::random())), ())
 }
 
 pub fn id(value: i64) -> Id {

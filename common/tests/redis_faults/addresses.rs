@@ -7,11 +7,11 @@ use tern_common::cache::{Cache, RedisCache};
 use tern_common::redis::RedisConfig;
 use tern_testkit::redis::{Redis, RedisCluster, RedisSentinel};
 
-use crate::support::{bus_at, cache_at, config, config_with_authority, cursor, eventually, hear_again};
+use crate::support::{bus_at, cache_at, config, config_with_authority, cursor, eventually, hear_again, seal};
 
 /// Whether messages, presence and cached answers get through.
 async fn works(config: &RedisConfig) {
-    let (bus, cache) = (RedisBus::new(config), RedisCache::new(config));
+    let (bus, cache) = (RedisBus::new(config, seal()), RedisCache::new(config, seal()));
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
     let (replica, cursor) = (ReplicaId::random(), cursor().await);
     let applied = Message::Applied { replica, cursor: cursor.clone() };
@@ -61,7 +61,7 @@ async fn a_server_with_tls() {
     let redis = Redis::start_with_tls();
     works(&config_with_authority(&redis)).await;
     // Nobody whom the system trusts vouches for it.
-    let bus = RedisBus::new(&config(&redis.url()));
+    let bus = RedisBus::new(&config(&redis.url()), seal());
     let error = bus.subscribe(Topic::Invalidations).await.unwrap_err();
     assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
     bus_at(&format!("redis://127.0.0.1:{}", redis.port())).subscribe(Topic::Invalidations).await.unwrap_err();
@@ -80,7 +80,8 @@ async fn sentinels_lead_to_the_new_master() {
     hear_again(&bus).await;
     let cache = cache_at(&redis.url());
     eventually(async || cache.put("key", vec![1], Duration::from_secs(60)).await.ok()).await;
-    assert_eq!(redis.replica.command(&["GET", "tern:v1:cache:key"]), "\u{1}");
+    // The seal, the end of its time, and the byte.
+    assert_eq!(redis.replica.command(&["STRLEN", "tern:v2:cache:key"]), "41");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

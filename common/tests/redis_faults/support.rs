@@ -1,5 +1,6 @@
 //! Buses and caches at an address, and what tests wait for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -7,6 +8,7 @@ use tern_common::bus::{Bus, Message, Received, RedisBus, Subscription, Topic};
 use tern_common::cache::RedisCache;
 use tern_common::config::{Reader, Setting, Variables};
 use tern_common::redis::{Authorities, Prefix, RedisConfig};
+use tern_common::seal::{Seal, SealKey};
 use tern_common::store::{Cursor, SqliteStore, Store};
 use tern_testkit::redis::Redis;
 
@@ -17,8 +19,13 @@ pub fn config(url: &str) -> RedisConfig {
     reader.finish(config).unwrap()
 }
 
+/// The same for each bus and cache of these tests.
+pub fn seal() -> Arc<Seal> {
+    Seal::with_key(SealKey::from_bytes([7; 32]))
+}
+
 pub fn bus_at(url: &str) -> RedisBus {
-    RedisBus::new(&config(url))
+    RedisBus::new(&config(url), seal())
 }
 
 /// With the authority that vouches for a private server.
@@ -28,11 +35,11 @@ pub fn config_with_authority(redis: &Redis) -> RedisConfig {
 }
 
 pub fn prefixed(url: &str, prefix: &str) -> RedisBus {
-    RedisBus::new(&RedisConfig { prefix: Prefix::parse(prefix).unwrap(), ..config(url) })
+    RedisBus::new(&RedisConfig { prefix: Prefix::parse(prefix).unwrap(), ..config(url) }, seal())
 }
 
 pub fn cache_at(url: &str) -> RedisCache {
-    RedisCache::new(&config(url))
+    RedisCache::new(&config(url), seal())
 }
 
 /// A connection to say anything on.

@@ -1,14 +1,15 @@
 //! Between the socket of a subscription and whoever waits for its messages: small, whatever arrives.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Ignored;
+use super::{FORGED, Ignored};
 use crate::bus::{Message, Received, Topic, text};
+use crate::seal::Seal;
 
 /// How many announcements may wait. Invalidations do not count: any number of them says no more than one.
 const CAPACITY: usize = 1024;
@@ -20,6 +21,8 @@ const CAPACITY_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Inbox {
     topic: Topic,
+    channel: String,
+    seal: Arc<Seal>,
     ignored: Ignored,
     contents: Mutex<Contents>,
     arrived: Notify,
@@ -38,7 +41,7 @@ struct Contents {
 }
 
 impl Inbox {
-    pub(super) fn new(topic: Topic, ignored: Ignored) -> Inbox {
+    pub(super) fn new(topic: Topic, channel: String, seal: Arc<Seal>, ignored: Ignored) -> Inbox {
         let contents = Contents {
             invalidated: false,
             announcements: VecDeque::new(),
@@ -47,7 +50,7 @@ impl Inbox {
             closed: None,
             heard_at: Instant::now(),
         };
-        Inbox { topic, ignored, contents: Mutex::new(contents), arrived: Notify::new() }
+        Inbox { topic, channel, seal, ignored, contents: Mutex::new(contents), arrived: Notify::new() }
     }
 
     /// Takes what the server sent unasked. Never waits.
@@ -68,6 +71,14 @@ impl Inbox {
         if text.len() > text::MAX_LEN {
             return self.ignored.count("too long");
         }
+        let text = match self.topic {
+            // A hint: a forged one costs a delta, of which there are few a second in any case.
+            Topic::Invalidations => text,
+            Topic::Progress => match text::open(&self.seal, &self.channel, text) {
+                Some(text) => text,
+                None => return self.ignored.count(FORGED),
+            },
+        };
         let Some(message) = text::read(text).filter(|message| message.topic() == self.topic) else {
             return self.ignored.count("unreadable");
         };
@@ -143,15 +154,27 @@ impl Contents {
 mod tests {
     use super::*;
     use crate::bus::ReplicaId;
+    use crate::seal::SealKey;
+
+    const CHANNEL: &str = "tern:v2:progress";
+    const KEY: SealKey = SealKey::from_bytes([7; 32]);
+
+    fn inbox_of(topic: Topic, ignored: Ignored) -> Inbox {
+        Inbox::new(topic, CHANNEL.to_owned(), Seal::with_key(KEY), ignored)
+    }
+
+    fn sealed(text: &str) -> PushInfo {
+        message(text::seal(&Seal::with_key(KEY), CHANNEL, text).unwrap().as_bytes())
+    }
 
     fn message(text: &[u8]) -> PushInfo {
-        let channel = Value::BulkString(b"tern:v1:progress".to_vec());
+        let channel = Value::BulkString(CHANNEL.as_bytes().to_vec());
         PushInfo { kind: PushKind::Message, data: vec![channel, Value::BulkString(text.to_vec())] }
     }
 
     #[tokio::test]
     async fn invalidations_are_one_however_many() {
-        let inbox = Inbox::new(Topic::Invalidations, Ignored::new());
+        let inbox = inbox_of(Topic::Invalidations, Ignored::new());
         for _ in 0..100_000 {
             inbox.take(&message(b"invalidation"));
         }
@@ -164,10 +187,10 @@ mod tests {
     #[tokio::test]
     async fn announcements_beyond_the_capacity_are_told_as_lost() {
         let ignored = Ignored::new();
-        let inbox = Inbox::new(Topic::Progress, ignored.clone());
+        let inbox = inbox_of(Topic::Progress, ignored.clone());
         let left = Message::Left { replica: ReplicaId::random() };
         for _ in 0..CAPACITY + 10 {
-            inbox.take(&message(text::write(&left).as_bytes()));
+            inbox.take(&sealed(&text::write(&left)));
         }
         assert_eq!(inbox.next().await, Ok(Received::Lost));
         for _ in 0..CAPACITY {
@@ -179,12 +202,12 @@ mod tests {
 
     #[tokio::test]
     async fn long_announcements_do_not_add_up() {
-        let inbox = Inbox::new(Topic::Progress, Ignored::new());
+        let inbox = inbox_of(Topic::Progress, Ignored::new());
         let open: Vec<String> = (1000..3000).map(|xid| xid.to_string()).collect();
         let cursor = format!("ff-00000001-5-4000-{:032x}/1/1/1000:3000:{}", 1, open.join(","));
         let long = format!("applied {} {cursor}", ReplicaId::random());
         for _ in 0..CAPACITY {
-            inbox.take(&message(long.as_bytes()));
+            inbox.take(&sealed(&long));
         }
         assert_eq!(inbox.next().await, Ok(Received::Lost));
         let waiting = inbox.contents().announcements.len();
@@ -194,9 +217,24 @@ mod tests {
     #[tokio::test]
     async fn what_belongs_on_another_channel_is_ignored() {
         let ignored = Ignored::new();
-        let inbox = Inbox::new(Topic::Progress, ignored.clone());
-        inbox.take(&message(b"invalidation"));
+        let inbox = inbox_of(Topic::Progress, ignored.clone());
+        inbox.take(&sealed("invalidation"));
         assert!(inbox.contents().next().is_none());
         assert_eq!(ignored.0.with_label_values(&["unreadable"]).get(), 1);
+    }
+
+    #[tokio::test]
+    async fn announcement_without_a_fitting_seal_is_ignored_and_counted() {
+        let ignored = Ignored::new();
+        let inbox = inbox_of(Topic::Progress, ignored.clone());
+        let left = text::write(&Message::Left { replica: ReplicaId::random() });
+        let of_another_channel = text::seal(&Seal::with_key(KEY), "tern:v2:other", &left).unwrap();
+        let of_another_key = text::seal(&Seal::with_key(SealKey::random()), CHANNEL, &left).unwrap();
+        let unsealed = [left.clone(), format!("{left} "), format!("{left} {}", "0".repeat(64)), String::new()];
+        for forged in unsealed.into_iter().chain([of_another_channel, of_another_key]) {
+            inbox.take(&message(forged.as_bytes()));
+        }
+        assert!(inbox.contents().next().is_none());
+        assert_eq!(ignored.0.with_label_values(&[FORGED]).get(), 6);
     }
 }

@@ -6,14 +6,18 @@ mod inbox;
 mod subscription;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ::redis::{Cmd, Pipeline, RedisResult, cmd, pipe};
+use anyhow::Context;
 use async_trait::async_trait;
 use prometheus::{IntCounterVec, Opts, Registry};
 
+use self::inbox::Inbox;
 use self::subscription::RedisSubscription;
 use super::{Bus, BusError, MAX_REPLICAS, Message, ReplicaId, SILENT_AFTER, Subscription, Topic, text};
 use crate::redis::{Connection, Dialer, Link, RedisConfig};
+use crate::seal::Seal;
 use crate::store::Cursor;
 
 /// The list of replicas is forgotten when all of them have been silent for so long.
@@ -27,6 +31,7 @@ pub struct RedisBus {
     dialer: Dialer,
     names: Names,
     ignored: Ignored,
+    seal: Arc<Seal>,
 }
 
 /// What channels and keys are called. The version is part of the name: two that differ do not hear each other.
@@ -39,16 +44,20 @@ struct Names {
     live: String,
 }
 
+/// The reason to ignore an announcement whose seal does not fit.
+const FORGED: &str = "forged";
+
 /// Messages that were received and not passed on, by reason.
 #[derive(Clone, Debug)]
 struct Ignored(IntCounterVec);
 
 impl RedisBus {
     /// Connects when it is first used, and whenever it must; a Redis that is away is no reason to fail here.
-    pub fn new(config: &RedisConfig) -> RedisBus {
+    /// What replicas announce is sealed with `seal`, so that nobody else can announce anything.
+    pub fn new(config: &RedisConfig, seal: Arc<Seal>) -> RedisBus {
         let dialer = Dialer::new(config);
         let link = Link::new(dialer.clone());
-        RedisBus { link, dialer, names: Names::new(config.prefix.as_str()), ignored: Ignored::new() }
+        RedisBus { link, dialer, names: Names::new(config.prefix.as_str()), ignored: Ignored::new(), seal }
     }
 
     /// Shows in `registry` how many messages were ignored.
@@ -64,7 +73,9 @@ impl RedisBus {
         keep.cmd("SADD").arg(&self.names.live).arg(replica.to_string()).ignore();
         keep.cmd("PEXPIRE").arg(&self.names.live).arg(LIST_TTL_MS).ignore();
         let ttl_ms = SILENT_AFTER.as_millis() as u64;
-        keep.cmd("SET").arg(self.names.of(replica)).arg(cursor.to_string()).arg("PX").arg(ttl_ms).ignore();
+        let key = self.names.of(replica);
+        let sealed = self.sealed(&key, &cursor.to_string())?;
+        keep.cmd("SET").arg(key).arg(sealed).arg("PX").arg(ttl_ms).ignore();
         self.keep_and_tell(&keep, message).await
     }
 
@@ -78,13 +89,22 @@ impl RedisBus {
     /// Both at once, since they may go to different nodes; to one node the keys go first,
     /// so that whoever hears the message finds them.
     async fn keep_and_tell(&self, keys: &Pipeline, message: &str) -> anyhow::Result<()> {
-        let publish = &publish(&self.names.progress, message);
+        let publish = &publish(&self.names.progress, &self.sealed(&self.names.progress, message)?);
         let commands = |connection: Connection| async move {
             let (mut for_keys, mut for_message) = (connection.clone(), connection);
             let (kept, told) = tokio::join!(keys.exec_async(&mut for_keys), publish.exec_async(&mut for_message));
             told.and(kept)
         };
         self.link.run(commands).await
+    }
+
+    fn sealed(&self, name: &str, message: &str) -> anyhow::Result<String> {
+        text::seal(&self.seal, name, message).context("the key of seals is not known yet")
+    }
+
+    fn inbox(&self, topic: Topic) -> Inbox {
+        let channel = self.names.channel(topic).to_owned();
+        Inbox::new(topic, channel, Arc::clone(&self.seal), self.ignored.clone())
     }
 
     async fn live_replicas(&self) -> anyhow::Result<Vec<(ReplicaId, Cursor)>> {
@@ -98,11 +118,15 @@ impl RedisBus {
             let mut live = Vec::new();
             if !replicas.is_empty() {
                 let keys: Vec<String> = replicas.values().map(|replica| self.names.of(*replica)).collect();
-                let cursors: Vec<Option<Vec<u8>>> = cmd("MGET").arg(keys).query_async(&mut connection).await?;
-                for ((id, replica), cursor) in replicas.iter().zip(cursors) {
-                    let Some(cursor) = cursor else { continue };
+                let cursors: Vec<Option<Vec<u8>>> = cmd("MGET").arg(&keys).query_async(&mut connection).await?;
+                for (((id, replica), key), cursor) in replicas.iter().zip(keys).zip(cursors) {
+                    let Some(sealed) = cursor else { continue };
                     ids.retain(|other| other != id);
-                    live.extend(String::from_utf8(cursor).ok().and_then(|text| Some((*replica, text.parse().ok()?))));
+                    match text::open(&self.seal, &key, &sealed) {
+                        Some(text) => live
+                            .extend(std::str::from_utf8(text).ok().and_then(|it| Some((*replica, it.parse().ok()?)))),
+                        None => self.ignored.count(FORGED),
+                    }
                 }
             }
             // The others are gone, or never were. One that is merely late comes back with its next heartbeat.
@@ -132,7 +156,7 @@ impl Bus for RedisBus {
 
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError> {
         let channel = self.names.channel(topic);
-        let subscription = RedisSubscription::open(&self.dialer, topic, channel, self.ignored.clone()).await;
+        let subscription = RedisSubscription::open(&self.dialer, self.inbox(topic), channel).await;
         subscription.map(|standing| Box::new(standing) as Box<dyn Subscription>).map_err(BusError)
     }
 
@@ -151,8 +175,8 @@ impl Names {
     fn new(prefix: &str) -> Names {
         Names {
             invalidations: format!("{prefix}tern:v1:invalidations"),
-            progress: format!("{prefix}tern:v1:progress"),
-            live: format!("{{{prefix}tern:v1:live}}"),
+            progress: format!("{prefix}tern:v2:progress"),
+            live: format!("{{{prefix}tern:v2:live}}"),
         }
     }
 
@@ -170,7 +194,8 @@ impl Names {
 
 impl Ignored {
     fn new() -> Ignored {
-        let help = "Bus messages that were not passed on: too long, unreadable, or more than the receiver could take.";
+        let help =
+            "Bus messages that were not passed on: too long, unreadable, forged, or more than the receiver could take.";
         let counters = IntCounterVec::new(Opts::new("tern_bus_messages_ignored_total", help), &["reason"])
             .expect("the name and the label are well formed");
         Ignored(counters)

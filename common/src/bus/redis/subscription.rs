@@ -10,9 +10,8 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
-use super::Ignored;
 use super::inbox::Inbox;
-use crate::bus::{BusError, Received, SILENT_AFTER, Subscription, Topic};
+use crate::bus::{BusError, Received, SILENT_AFTER, Subscription};
 use crate::redis::Dialer;
 
 /// How often the server is asked for a sign of life.
@@ -27,13 +26,8 @@ pub(super) struct RedisSubscription {
 
 impl RedisSubscription {
     /// Returns once the server has confirmed the subscription.
-    pub(super) async fn open(
-        dialer: &Dialer,
-        topic: Topic,
-        channel: &str,
-        ignored: Ignored,
-    ) -> anyhow::Result<RedisSubscription> {
-        let inbox = Arc::new(Inbox::new(topic, ignored));
+    pub(super) async fn open(dialer: &Dialer, inbox: Inbox, channel: &str) -> anyhow::Result<RedisSubscription> {
+        let inbox = Arc::new(inbox);
         let listener = {
             let inbox = Arc::clone(&inbox);
             move |push: PushInfo| -> Result<(), SendError> {

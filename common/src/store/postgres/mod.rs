@@ -42,6 +42,7 @@ use super::{
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
+use crate::seal::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -116,6 +117,14 @@ impl Store for PostgresStore {
         self.connections
             .control(async |db| Ok(query::execute(db, "SELECT FROM replica_meta", &[]).await.map(|_| ())?))
             .await
+    }
+
+    async fn seal_key(&self) -> Result<SealKey> {
+        let key =
+            self.connections.control(async |db| Ok(query::row(db, "SELECT seal_key FROM replica_meta", &[]).await?));
+        let row = key.await?.ok_or_else(|| error::unexpected("silence"))?;
+        let bytes: Vec<u8> = row.try_get(0)?;
+        Ok(SealKey::from_bytes(bytes.try_into().map_err(|_| error::unexpected("seal key"))?))
     }
 
     async fn insert_user(&self, user: NewUser) -> Result<User> {

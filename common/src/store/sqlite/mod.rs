@@ -38,6 +38,7 @@ use super::{
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
+use crate::seal::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -49,6 +50,8 @@ pub struct SqliteStore {
     connections: Connections,
     /// Opens the database for a load: [`existing`].
     uri: String,
+    /// One process at a time uses the file, so no other one has to know it.
+    seal_key: SealKey,
     referrers: Arc<ReferrerBudget>,
 }
 
@@ -59,7 +62,9 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
         let owned = path.to_owned();
         tokio::task::spawn_blocking(move || open::prepare(&owned)).await.map_err(OpenError::other)??;
-        Ok(SqliteStore { connections: Connections::new(path)?, uri: existing(path), referrers: Arc::default() })
+        let connections = Connections::new(path)?;
+        let (uri, seal_key) = (existing(path), SealKey::random());
+        Ok(SqliteStore { connections, uri, seal_key, referrers: Arc::default() })
     }
 
     async fn read<T: Send + 'static>(
@@ -97,6 +102,10 @@ fn last_id(db: &Connection, table: &str) -> Result<i64> {
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<()> {
         self.read(Lane::Control, |db| Ok(db.query_row("SELECT 1 FROM replica_meta", [], |_| Ok(()))?)).await
+    }
+
+    async fn seal_key(&self) -> Result<SealKey> {
+        Ok(self.seal_key)
     }
 
     async fn insert_user(&self, user: NewUser) -> Result<User> {
