@@ -116,17 +116,48 @@ fn change(random: &mut Random) -> String {
 
 /// A way to follow the table.
 enum Follower {
-    Ours { store: PostgresStore, replica: Replica },
-    ById { client: Client, last: i64, links: Links },
-    ByOldestOpen { client: Client, next: i64, links: Links },
+    Ours {
+        store: Box<PostgresStore>,
+        replica: Replica,
+    },
+    /// Takes one short delta at a time, each over another connection than the one before; now and then the server makes
+    /// a checkpoint, after which each of them has to take the server for one that has crashed.
+    InParts {
+        stores: Box<[PostgresStore; 2]>,
+        polls: usize,
+        client: Client,
+        replica: Replica,
+    },
+    ById {
+        client: Client,
+        last: i64,
+        links: Links,
+    },
+    ByOldestOpen {
+        client: Client,
+        next: i64,
+        links: Links,
+    },
 }
 
 impl Follower {
-    /// Asks for what is new, and gives all that the follower then holds.
-    async fn poll(&mut self) -> &Links {
-        match self {
+    /// Asks for what is new, and gives all that the follower then holds; `None` while it knows that more is there.
+    async fn poll(&mut self) -> Option<&Links> {
+        Some(match self {
             Follower::Ours { store, replica } => {
-                replica.catch_up(store).await.unwrap();
+                replica.catch_up(&**store).await.unwrap();
+                &replica.links
+            }
+            Follower::InParts { stores, polls, client, replica } => {
+                *polls += 1;
+                if *polls % 40 == 0 {
+                    client.batch_execute("CHECKPOINT").await.unwrap();
+                }
+                let is_more = replica.take(&stores[*polls / 3 % 2]).await.unwrap();
+                replica.cursor = replica.cursor.take().map(|cursor| cursor.to_string().parse().unwrap());
+                if is_more {
+                    return None;
+                }
                 &replica.links
             }
             Follower::ById { client, last, links } => {
@@ -149,7 +180,7 @@ impl Follower {
                 }
                 links
             }
-        }
+        })
     }
 }
 
@@ -177,6 +208,8 @@ async fn table(client: &Client) -> Links {
 struct Run {
     /// Steps after which the follower did not hold what was committed.
     late: Vec<u32>,
+    /// How often the follower did not know that more was there.
+    polls: u32,
     /// Whether it did in the end, when every transaction was over and nothing more was new.
     complete: bool,
 }
@@ -188,27 +221,36 @@ async fn run(url: &str, follower: &mut Follower, seed: u64) -> Run {
     for _ in 0..WRITERS {
         writers.push(Writer::new(url).await);
     }
-    let mut late = Vec::new();
+    let (mut late, mut polls) = (Vec::new(), 0);
     for step in 0..STEPS {
         let chosen = random.below(WRITERS) as usize;
         writers[chosen].step(&mut random).await;
         // Not after each: changes have to pile up, too.
-        if random.below(3) > 0 && *follower.poll().await != table(&observer).await {
-            late.push(step);
+        if random.below(3) > 0
+            && let Some(links) = follower.poll().await
+        {
+            polls += 1;
+            if *links != table(&observer).await {
+                late.push(step);
+            }
         }
     }
     for writer in writers.iter_mut().filter(|writer| writer.is_open) {
         writer.end("COMMIT").await;
     }
-    let complete = *follower.poll().await == table(&observer).await;
-    Run { late, complete }
+    let complete = loop {
+        if let Some(links) = follower.poll().await {
+            break *links == table(&observer).await;
+        }
+    };
+    Run { late, polls, complete }
 }
 
 #[tokio::test]
 async fn our_cursor_skips_nothing_and_waits_for_nothing() {
     let server = Postgres::start_new(&Options::default());
     let config = database(&server).await;
-    let store = PostgresStore::open(&config).await.unwrap();
+    let store = Box::new(PostgresStore::open(&config).await.unwrap());
     let mut follower = Follower::Ours { store, replica: Replica::default() };
     for seed in 0..20 {
         let run = run(&config.url, &mut follower, seed).await;
@@ -217,6 +259,31 @@ async fn our_cursor_skips_nothing_and_waits_for_nothing() {
     }
     let Follower::Ours { replica, .. } = &follower else { unreachable!() };
     assert_eq!(replica.snapshots, 1, "deltas alone have to do");
+}
+
+/// The boundaries of deltas lie between transactions, within small ones and within those that are read in parts, while
+/// others begin, commit and roll back.
+#[tokio::test]
+async fn cursor_within_a_long_log_skips_nothing() {
+    let server = Postgres::start_new(&Options::default());
+    for entries in [1, 2, 3, 4, 7] {
+        let config = PostgresConfig { delta_entries: entries, ..database(&server).await };
+        let stores = [PostgresStore::open(&config).await.unwrap(), PostgresStore::open(&config).await.unwrap()];
+        let stores = Box::new(stores);
+        let client = connect(&config.url).await;
+        let mut follower = Follower::InParts { stores, polls: 0, client, replica: Replica::default() };
+        let mut polls = 0;
+        for seed in 0..3 {
+            let run = run(&config.url, &mut follower, seed).await;
+            assert!(run.late.is_empty(), "{entries}, seed {seed}: not what is committed after steps {:?}", run.late);
+            assert!(run.complete, "{entries}, seed {seed}: something was skipped");
+            polls += run.polls;
+        }
+        println!("in deltas of {entries} entries the follower had caught up {polls} times");
+        assert!(polls > 10, "{polls}: it never caught up before the end, and nothing is proved");
+        let Follower::InParts { replica, .. } = &follower else { unreachable!() };
+        assert_eq!(replica.snapshots, 1, "deltas alone have to do");
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tern_common::store::{Cursor, Delta, PostgresConfig, PostgresStore, Store};
+use tern_common::store::{Cursor, Delta, PostgresConfig, PostgresStore, Store, StoreError};
 use tern_testkit::postgres::{Options, Postgres};
 use tokio_postgres::Client;
 
 use crate::replica::Replica;
-use crate::{check_unavailable, config, connect, eventually, patient_store, store, url, user};
+use crate::{check_unavailable, config, connect, eventually, store, url, user};
 
 /// What `replica` holds is what is committed, once the database is back.
 async fn check_catches_up(replica: &mut Replica, store: &PostgresStore, other: &Client) {
@@ -99,7 +99,9 @@ async fn changes_tell_their_age_unless_they_were_given_before() {
     assert!(older >= Duration::from_millis(100) && younger < older, "{older:?}, {younger:?}");
     assert!(older <= before.elapsed(), "{older:?}");
 
-    // Over another connection everything is given once more, and only what is new has an age.
+    // Over another connection, after a checkpoint, everything since the one before is given once more, and only what is
+    // new has an age.
+    connect(&config).await.batch_execute("CHECKPOINT").await.unwrap();
     let other = PostgresStore::open(&config).await.unwrap();
     url(&store, owner, "zz").await;
     let Delta::Changes { changes, .. } = other.delta(&cursor).await.unwrap() else { panic!("too old") };
@@ -211,16 +213,156 @@ async fn a_clone_of_a_database_is_another_history() {
     assert!(matches!(clone.delta(&cursor).await.unwrap(), Delta::TooOld));
 }
 
+/// A transaction of many links is followed without a snapshot, and changes beside it do not wait for its end.
 #[tokio::test]
-async fn a_delta_of_very_many_changes_is_refused() {
-    let (store, config) = patient_store(Postgres::shared()).await;
+async fn large_transaction_is_followed_in_parts() {
+    const LINKS: u32 = 100_000;
+    let server = Postgres::start_new(&Options::default());
+    let (store, config) = store(&server).await;
+    let owner = user(&store, "ada").await.id;
+    let mut replica = Replica::default();
+    replica.catch_up(&store).await.unwrap();
+    let other = connect(&config).await;
+    let many = format!(
+        "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+         SELECT 1, 'code' || n, 'https://example.com/', true, now(), now() FROM generate_series(1, {LINKS}) AS n"
+    );
+    other.batch_execute(&many).await.unwrap();
+    let mut deltas = 0;
+    while replica.take(&store).await.unwrap() {
+        deltas += 1;
+        // After a cut, too, the next delta goes on where the one before ended.
+        let over_another_connection = PostgresStore::open(&config).await.unwrap();
+        let store = if deltas % 2 == 0 { &store } else { &over_another_connection };
+        let code = format!("beside{deltas}");
+        let mark = url(store, owner, &code).await;
+        // The first delta may still end in the large transaction.
+        replica.take(store).await.unwrap();
+        replica.take(store).await.unwrap();
+        assert!(replica.links.contains_key(&code), "it waited for the large transaction");
+        assert!(replica.cursor.as_ref().unwrap().covers(&mark));
+    }
+    assert!(deltas >= 2, "{deltas}: the scene is not set");
+    assert_eq!(replica.links.len() as u32, LINKS + deltas);
+    other.batch_execute("DELETE FROM urls").await.unwrap();
+    let started = Instant::now();
+    replica.catch_up(&store).await.unwrap();
+    println!("a transaction that removed {} links was followed within {:?}", LINKS + deltas, started.elapsed());
+    assert_eq!((replica.links.len(), replica.snapshots), (0, 1));
+}
+
+/// Changes of many transactions at a time, more than one delta holds.
+#[tokio::test]
+async fn long_log_is_followed_in_parts_after_cuts_and_crashes() {
+    let server = Postgres::start_new(&Options::default());
+    let (store, config) = store(&server).await;
     user(&store, "ada").await;
-    let cursor = store.snapshot().await.unwrap().cursor;
-    let many = "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
-                SELECT 1, 'code' || n, 'https://example.com/', true, now(), now()
-                FROM generate_series(1, 50001) AS n";
+    let mut replica = Replica::default();
+    replica.catch_up(&store).await.unwrap();
+    let many = "DO $$ BEGIN FOR n IN 1..60000 LOOP
+                    INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+                    VALUES (1, 'code' || n, 'https://example.com/', true, now(), now());
+                    IF n % 10 = 0 THEN COMMIT; END IF;
+                END LOOP; END $$";
     connect(&config).await.batch_execute(many).await.unwrap();
-    assert!(matches!(store.delta(&cursor).await.unwrap(), Delta::TooOld));
+    let half = replica.clone();
+    for n in 0..4 {
+        replica.take(&store).await.unwrap();
+        match n {
+            0 => server.psql(
+                "postgres",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+            ),
+            1 => server.psql("postgres", "CHECKPOINT"),
+            _ => String::new(),
+        };
+        if n == 2 {
+            server.kill9();
+            server.start();
+        }
+        eventually(async || store.ping().await).await;
+    }
+    let other = connect(&config).await;
+    check_catches_up(&mut replica, &store, &other).await;
+    assert_eq!((replica.links.len(), replica.snapshots), (60_000, 1));
+    // From the beginning, and from what a cursor in text says.
+    let mut again = half;
+    again.take(&store).await.unwrap();
+    again.cursor = again.cursor.map(|cursor| cursor.to_string().parse().unwrap());
+    check_catches_up(&mut again, &store, &other).await;
+    assert_eq!((again.links.len(), again.snapshots), (60_000, 1));
+}
+
+/// A transaction that stays open with many changes costs no delta a walk over them.
+#[tokio::test]
+async fn open_transaction_with_many_changes_holds_up_no_delta() {
+    let (store, config) = store(Postgres::shared()).await;
+    let owner = user(&store, "ada").await.id;
+    let mut replica = Replica::default();
+    replica.catch_up(&store).await.unwrap();
+    let other = connect(&config).await;
+    let open = "BEGIN; INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+                SELECT 1, 'late' || n, 'https://example.com/', true, now(), now() FROM generate_series(1, 30000) AS n";
+    other.batch_execute(open).await.unwrap();
+    for n in 0..3 {
+        url(&store, owner, &format!("code{n}")).await;
+        replica.catch_up(&store).await.unwrap();
+        assert_eq!(replica.links.len(), n + 1);
+    }
+    other.batch_execute("COMMIT").await.unwrap();
+    check_catches_up(&mut replica, &store, &other).await;
+    assert_eq!((replica.links.len(), replica.snapshots), (30_003, 1));
+}
+
+/// After a crash only what came since the last checkpoint is given once more.
+#[tokio::test]
+async fn cursor_after_crash_is_set_back_to_the_last_checkpoint_alone() {
+    let server = Postgres::start_new(&Options::default());
+    let (store, config) = store(&server).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "before").await;
+    connect(&config).await.batch_execute("CHECKPOINT").await.unwrap();
+    url(&store, owner, "since").await;
+    let cursor = store.snapshot().await.unwrap().cursor;
+    let given = async |cursor: &Cursor| -> Result<(usize, Cursor), StoreError> {
+        match store.delta(cursor).await? {
+            Delta::Changes { changes, cursor, more: false } => Ok((changes.len(), cursor)),
+            other => panic!("{other:?}"),
+        }
+    };
+    server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()");
+    assert_eq!(eventually(async || given(&cursor).await).await.0, 0, "the server did not crash");
+    server.kill9();
+    server.start();
+    let (count, cursor) = eventually(async || given(&cursor).await).await;
+    assert_eq!(count, 1, "what the checkpoint had is not given again");
+    assert_eq!(given(&cursor).await.unwrap().0, 0);
+}
+
+/// A session that replicates fires no triggers but those that are always fired.
+#[tokio::test]
+async fn changes_of_a_replicating_session_are_logged_and_counted() {
+    let (store, config) = store(Postgres::shared()).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "changed").await;
+    url(&store, owner, "removed").await;
+    let mut replica = Replica::default();
+    replica.catch_up(&store).await.unwrap();
+    let other = connect(&config).await;
+    let sql = "SET session_replication_role = replica;
+               INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+               VALUES (1, 'inserted', 'https://example.com/', true, now(), now());
+               UPDATE urls SET original_url = 'https://elsewhere.example/' WHERE short_code = 'changed';
+               DELETE FROM urls WHERE short_code = 'removed'";
+    other.batch_execute(sql).await.unwrap();
+    check_catches_up(&mut replica, &store, &other).await;
+    let totals = "SELECT row_total('urls', ''), (SELECT count(*) FROM urls),
+                         row_total('events', ''), (SELECT count(*) FROM events)";
+    let totals = other.query_one(totals, &[]).await.unwrap();
+    assert_eq!((totals.get::<_, i64>(0), totals.get::<_, i64>(2)), (totals.get::<_, i64>(1), totals.get::<_, i64>(3)));
+    let not_always = "SELECT count(*) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+                      WHERE NOT tgisinternal AND tgenabled <> 'A' AND relname IN ('users', 'urls', 'events')";
+    assert_eq!(other.query_one(not_always, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
 /// What `covers` says of transactions is what PostgreSQL says of them.

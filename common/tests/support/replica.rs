@@ -7,7 +7,7 @@ use tern_common::store::{Cursor, Delta, LinkChange, Result, Store};
 
 pub type Links = BTreeMap<String, LinkRow>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Replica {
     pub links: Links,
     pub cursor: Option<Cursor>,
@@ -18,31 +18,36 @@ pub struct Replica {
 impl Replica {
     /// Follows until nothing more is there.
     pub async fn catch_up(&mut self, store: &dyn Store) -> Result<()> {
-        loop {
-            let Some(cursor) = &self.cursor else {
-                let mut snapshot = store.snapshot().await?;
-                let mut links = Links::new();
-                while let Some(batch) = snapshot.rows.recv().await {
-                    links.extend(batch?.into_iter().map(|row| (row.short_code.clone(), row)));
-                }
-                (self.links, self.cursor) = (links, Some(snapshot.cursor));
-                self.snapshots += 1;
-                continue;
-            };
-            match store.delta(cursor).await? {
-                Delta::TooOld => self.cursor = None,
-                Delta::Changes { changes, cursor, more } => {
-                    for change in changes {
-                        match change.change {
-                            LinkChange::Put(row) => drop(self.links.insert(row.short_code.clone(), row)),
-                            LinkChange::Removed { short_code } => drop(self.links.remove(&short_code)),
-                        }
+        while self.take(store).await? {}
+        Ok(())
+    }
+
+    /// Takes one snapshot or one delta; whether more is there.
+    pub async fn take(&mut self, store: &dyn Store) -> Result<bool> {
+        let Some(cursor) = &self.cursor else {
+            let mut snapshot = store.snapshot().await?;
+            let mut links = Links::new();
+            while let Some(batch) = snapshot.rows.recv().await {
+                links.extend(batch?.into_iter().map(|row| (row.short_code.clone(), row)));
+            }
+            (self.links, self.cursor) = (links, Some(snapshot.cursor));
+            self.snapshots += 1;
+            return Ok(true);
+        };
+        match store.delta(cursor).await? {
+            Delta::TooOld => {
+                self.cursor = None;
+                Ok(true)
+            }
+            Delta::Changes { changes, cursor, more } => {
+                for change in changes {
+                    match change.change {
+                        LinkChange::Put(row) => drop(self.links.insert(row.short_code.clone(), row)),
+                        LinkChange::Removed { short_code } => drop(self.links.remove(&short_code)),
                     }
-                    self.cursor = Some(cursor);
-                    if !more {
-                        return Ok(());
-                    }
                 }
+                self.cursor = Some(cursor);
+                Ok(more)
             }
         }
     }

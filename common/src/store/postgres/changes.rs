@@ -3,6 +3,7 @@
 //! A position is a snapshot of the transactions that had ended, and a delta is what the difference of two snapshots
 //! brought: nothing is skipped, and nothing waits for a transaction that stays open.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -14,8 +15,9 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
 use super::connections::Connections;
+use super::paging::{Entry, Reach, latest, part_of};
 use super::pool::Lease;
-use super::position::{Epoch, Position, Snapshot as Seen};
+use super::position::{Checkpoint, Epoch, Position, Snapshot as Seen};
 use super::{error, query};
 use crate::link::LinkRow;
 use crate::store::cursor;
@@ -27,105 +29,152 @@ const SNAPSHOT_BATCH: usize = 1_000;
 /// How long a snapshot waits for the server's next row.
 const SNAPSHOT_SILENCE: Duration = Duration::from_secs(10);
 
-/// Of more entries in the log than this no delta is made: a snapshot must do, which comes in parts and has the time it
-/// needs. Twice as many did not always fit, on a busy machine, into the second and a half that a statement has.
-const DELTA_ENTRIES: i64 = 50_000;
-
-/// How many transactions a position is set back when the server may have crashed since it was taken.
-/// Ids are handed out that often only in minutes; what a crash forgets was handed out within its last seconds.
-const REWIND: u64 = 1_000_000;
-
 /// Where the feed stands, in one row. PostgreSQL gives its snapshot as the transaction has it.
 const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::text,
-           (SELECT (checkpoint_lsn - '0/0')::text FROM pg_control_checkpoint())
-    FROM replica_meta";
+           (checkpoint_lsn - '0/0')::text, next_xid
+    FROM replica_meta, pg_control_checkpoint()";
 
-/// The log's entries of transactions that a snapshot does not see: those from its xmax on, and those in progress.
-/// It is what `xid >= xmin AND NOT pg_visible_in_snapshot(xid, snapshot)` says, without a walk over everything since
-/// the oldest open transaction began.
+/// The log's entries of transactions that have ended and that a position does not see, in the order of transactions and
+/// codes: those from its xmax on, those that were in progress, and those of the transaction that is read in parts.
 ///
-/// A transaction stamps its changes when it begins, and those that the fourth snapshot sees were given before.
+/// Neither a transaction that stays open nor one that is read in parts costs a walk over its entries, or over what came
+/// since it began: the gaps between them are read, each by the index.
+///
+/// A transaction stamps its changes when it begins, and those that the snapshot `given` sees were given before.
 ///
 /// The lateral LIMIT has the urls looked up one by one, whatever the planner thinks of the number of changes.
 const CHANGES: &str = "
-    WITH entries AS MATERIALIZED (
-        SELECT short_code, xid, changed_at FROM url_changes WHERE xid >= $1::text::xid8
+    WITH moment AS MATERIALIZED (
+        SELECT pg_current_snapshot() AS now, $4::text::pg_snapshot AS given
+    ), gaps AS MATERIALIZED (
+        SELECT open AS first, (open::text::bigint + 1)::text::xid8 AS past
+        FROM moment, unnest($2::text::xid8[]) AS open WHERE pg_visible_in_snapshot(open, now)
         UNION ALL
-        SELECT short_code, xid, changed_at FROM url_changes WHERE xid = ANY ($2::text::xid8[])
-        LIMIT $3::bigint + 1
+        SELECT (open + 1)::text::xid8, coalesce(lead(open) OVER (ORDER BY open)::text::xid8, pg_snapshot_xmax(now))
+        FROM moment, LATERAL (
+            SELECT $1::bigint - 1
+            UNION ALL SELECT open::text::bigint FROM pg_snapshot_xip(now) AS open WHERE open >= $1::text::xid8
+        ) AS opens (open)
+    ), entries AS MATERIALIZED (
+        (
+            SELECT entry.xid, entry.short_code, entry.changed_at, false AS in_part
+            FROM (SELECT first, past FROM gaps ORDER BY first) AS gap CROSS JOIN LATERAL (
+                SELECT xid, short_code, changed_at FROM url_changes WHERE xid >= gap.first AND xid < gap.past
+                ORDER BY xid, short_code LIMIT $3
+            ) AS entry
+            ORDER BY gap.first, entry.xid, entry.short_code LIMIT $3
+        ) UNION ALL (
+            SELECT xid, short_code, changed_at, true FROM url_changes WHERE xid = $5::text::xid8 AND short_code > $6
+            ORDER BY short_code LIMIT $7
+        )
     )
-    SELECT changed.short_code, url.id, url.user_id, url.original_url, url.is_active,
-           extract(epoch FROM clock_timestamp() - changed.at)::double precision AS age,
-           (SELECT count(*) FROM entries) AS entries
-    FROM (
-        SELECT short_code, min(changed_at) FILTER (WHERE NOT pg_visible_in_snapshot(xid, $4::text::pg_snapshot)) AS at
-        FROM entries GROUP BY short_code
-    ) AS changed
+    SELECT entry.short_code, url.id, url.user_id, url.original_url, url.is_active,
+           entry.xid::text::bigint AS xid, entry.in_part,
+           CASE WHEN NOT pg_visible_in_snapshot(entry.xid, given)
+               THEN extract(epoch FROM clock_timestamp() - entry.changed_at)::double precision END AS age
+    FROM moment CROSS JOIN entries AS entry
     LEFT JOIN LATERAL (
-        SELECT id, user_id, original_url, is_active FROM urls WHERE urls.short_code = changed.short_code LIMIT 1
+        SELECT id, user_id, original_url, is_active FROM urls WHERE urls.short_code = entry.short_code LIMIT 1
     ) AS url ON true";
+
+/// Follows the feed over its connection.
+#[derive(Debug)]
+pub(super) struct Feed {
+    connections: Connections,
+    /// Entries of the log in one delta.
+    entries_each: usize,
+    /// Transactions whose changes were given before a position was rewound, until they were given once more, and the
+    /// connection on which that is under way. Only the ages of changes depend on it.
+    rewound: Mutex<Option<(u64, Seen)>>,
+}
 
 /// Where the feed stood when a transaction began.
 struct Head {
     epoch: Epoch,
     floor: u64,
     seen: Seen,
-    checkpoint: u64,
+    checkpoint: Checkpoint,
 }
 
-pub(super) async fn delta(connections: &Connections, since: &Cursor) -> Result<Delta> {
-    let cursor::Position::Postgres(since) = &since.0 else { return Ok(Delta::TooOld) };
-    connections.feed(async |db, life| delta_within(db, life, since).await).await
-}
+impl Feed {
+    pub(super) fn new(connections: Connections, entries_each: usize) -> Feed {
+        Feed { connections, entries_each, rewound: Mutex::default() }
+    }
 
-pub(super) async fn snapshot(connections: &Connections) -> Result<Snapshot> {
-    // Known before the snapshot is taken: if the server crashes in between, this life is over.
-    let life = connections.feed(async |_, life| Ok(life)).await?;
-    let (head, lease) = connections.begin_snapshot(async |db| head(&query::rows(db, HEAD, &[]).await?)).await?;
-    let cursor = position(head, life);
-    let (sender, rows) = mpsc::channel(4);
-    tokio::spawn(async move {
-        if let Err(error) = read_all(lease, &sender).await {
-            // The receiver may have lost interest, which is its right.
-            let _ = sender.send(Err(error)).await;
+    pub(super) async fn delta(&self, since: &Cursor) -> Result<Delta> {
+        let cursor::Position::Postgres(since) = &since.0 else { return Ok(Delta::TooOld) };
+        self.connections.feed(async |db, life| self.delta_within(db, life, since).await).await
+    }
+
+    pub(super) async fn snapshot(&self) -> Result<Snapshot> {
+        // Known before the snapshot is taken: if the server crashes in between, this life is over.
+        let life = self.connections.feed(async |_, life| Ok(life)).await?;
+        let begun = self.connections.begin_snapshot(async |db| head(&query::rows(db, HEAD, &[]).await?));
+        let (Head { epoch, checkpoint, seen, .. }, lease) = begun.await?;
+        let cursor = cursor(Position { epoch, checkpoint, life, seen, parts: Vec::new() });
+        let (sender, rows) = mpsc::channel(4);
+        tokio::spawn(async move {
+            if let Err(error) = read_all(lease, &sender).await {
+                // The receiver may have lost interest, which is its right.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Ok(Snapshot { cursor, rows })
+    }
+
+    /// Reads a delta. Positions that were taken on the connection `life` are told from all others.
+    async fn delta_within(&self, db: &ClientWrapper, life: u64, since: &Position) -> Result<Delta> {
+        let mut since = since.clone();
+        let mut given = since.seen.clone();
+        let rewound = self.rewound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, before)) = rewound.filter(|(at, _)| *at == life && since.life == life) {
+            given = before;
         }
-    });
-    Ok(Snapshot { cursor, rows })
-}
-
-/// Reads a delta. Positions that were taken on the connection `life` are told from all others.
-async fn delta_within(db: &ClientWrapper, life: u64, since: &Position) -> Result<Delta> {
-    let mut seen = since.seen.clone();
-    if since.life != life {
-        let head = head(&query::rows(db, HEAD, &[]).await?)?;
-        if since.seen.xmin < head.floor {
+        if since.life != life {
+            let head = head(&query::rows(db, HEAD, &[]).await?)?;
+            // A server that crashed forgets which ids it gave to transactions that left no trace, and gives them again.
+            // Only those since the checkpoint that it recovered from, and each recovery ends with a checkpoint.
+            if since.checkpoint.place != head.checkpoint.place {
+                since.rewind();
+            }
+        }
+        let (head, entries) = read(db, &since, &given, self.entries_each).await?;
+        // A position from the future belongs to a copy of this database that went on elsewhere.
+        let is_of_future = since.seen.xmax > head.seen.xmax || since.checkpoint.place > head.checkpoint.place;
+        if since.epoch != head.epoch || since.seen.xmin < head.floor || is_of_future {
             return Ok(Delta::TooOld);
         }
-        // A server that crashed forgets which ids it gave to transactions that left no trace, and gives them again.
-        seen = Seen::below(head.floor.max(since.seen.xmin.saturating_sub(REWIND)).max(1));
+        let Reach { end, parts } = Reach::of(&entries, since.parts, self.entries_each);
+        let more = end < u64::MAX || !parts.is_empty();
+        *self.rewound.lock().unwrap_or_else(PoisonError::into_inner) = more.then_some((life, given));
+        let seen = since.seen.extended(&head.seen, end, &parts);
+        let read = entries.into_iter().filter(|entry| entry.in_part || entry.xid < end);
+        let changes = latest(read.map(|entry| entry.change));
+        let Head { epoch, checkpoint, .. } = head;
+        Ok(Delta::Changes { changes, cursor: cursor(Position { epoch, checkpoint, life, seen, parts }), more })
     }
-    let (head, changes) = read(db, &seen, &since.seen).await?;
-    // A position from the future belongs to a copy of this database that went on elsewhere.
-    if since.epoch != head.epoch || seen.xmin < head.floor || seen.xmax > head.seen.xmax {
-        return Ok(Delta::TooOld);
-    }
-    if changes.first().is_some_and(|row| row.get::<_, i64>("entries") > DELTA_ENTRIES) {
-        return Ok(Delta::TooOld);
-    }
-    let changes = changes.iter().map(aged_change).collect::<Result<_, Error>>()?;
-    Ok(Delta::Changes { changes, cursor: position(head, life), more: false })
 }
 
-/// Reads where the feed stands, and what came since `seen`, in one transaction and one round trip.
+/// Reads where the feed stands, and what came since, in one transaction and one round trip.
 /// What `given` sees is no news, even if it has to be given once more.
-async fn read(client: &ClientWrapper, seen: &Seen, given: &Seen) -> Result<(Head, Vec<Row>)> {
+async fn read(
+    client: &ClientWrapper,
+    since: &Position,
+    given: &Seen,
+    entries_each: usize,
+) -> Result<(Head, Vec<Entry>)> {
     let (head_sql, changes_sql) = (client.prepare_cached(HEAD).await?, client.prepare_cached(CHANGES).await?);
-    let xmax = seen.xmax.to_string();
-    let in_progress: Vec<String> = seen.in_progress.iter().map(u64::to_string).collect();
-    let in_progress = format!("{{{}}}", in_progress.join(","));
-    let unseen: query::Values<'_> = &[&xmax, &in_progress, &DELTA_ENTRIES, &given.to_string()];
+    let Position { seen, parts, .. } = since;
+    let xmax = i64::try_from(seen.xmax).map_err(|_| error::unexpected("transaction id"))?;
+    let in_parts = |xid: &u64| parts.iter().any(|part| part.xid == *xid);
+    let open: Vec<String> = seen.in_progress.iter().filter(|xid| !in_parts(xid)).map(u64::to_string).collect();
+    let open = format!("{{{}}}", open.join(","));
+    let part = parts.first();
+    let (part_xid, after) = (part.map(|part| part.xid.to_string()), part.map(|part| part.after.as_str()));
+    let (at_most, of_part) = (entries_each as i64, part_of(entries_each) as i64);
+    let unseen: query::Values<'_> = &[&xmax, &open, &at_most, &given.to_string(), &part_xid, &after, &of_part];
     // The futures send when they are first polled, which `join!` does in this order.
-    let (begun, head_rows, changes, ended) = tokio::join!(
+    let (begun, head_rows, entries, ended) = tokio::join!(
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
         client.query(&head_sql, &[]),
@@ -134,9 +183,9 @@ async fn read(client: &ClientWrapper, seen: &Seen, given: &Seen) -> Result<(Head
     );
     begun?;
     let head = head(&head_rows?)?;
-    let changes = changes?;
+    let entries = entries?.iter().map(entry).collect::<Result<_, Error>>()?;
     ended?;
-    Ok((head, changes))
+    Ok((head, entries))
 }
 
 fn head(rows: &[Row]) -> Result<Head> {
@@ -149,20 +198,29 @@ fn head(rows: &[Row]) -> Result<Head> {
         epoch: Epoch::parse(epoch).ok_or_else(|| error::unexpected("epoch"))?,
         floor: row.try_get::<_, &str>(1)?.parse().map_err(|_| error::unexpected("floor"))?,
         seen: Seen::parse(row.try_get(2)?).ok_or_else(|| error::unexpected("snapshot"))?,
-        checkpoint: row.try_get::<_, &str>(3)?.parse().map_err(|_| error::unexpected("checkpoint"))?,
+        checkpoint: Checkpoint {
+            place: row.try_get::<_, &str>(3)?.parse().map_err(|_| error::unexpected("checkpoint"))?,
+            next_xid: full_xid(row.try_get(4)?).ok_or_else(|| error::unexpected("transaction id"))?,
+        },
     })
 }
 
-fn position(head: Head, life: u64) -> Cursor {
-    let Head { epoch, checkpoint, seen, .. } = head;
-    Cursor(cursor::Position::Postgres(Box::new(Position { epoch, checkpoint, life, seen })))
+/// Reads a transaction id as the control file has it: how often ids began anew, and the id within that.
+fn full_xid(text: &str) -> Option<u64> {
+    let (epoch, xid) = text.split_once(':')?;
+    Some((u64::from(epoch.parse::<u32>().ok()?) << 32) | u64::from(xid.parse::<u32>().ok()?))
 }
 
-fn aged_change(row: &Row) -> Result<AgedChange, Error> {
+fn cursor(position: Position) -> Cursor {
+    Cursor(cursor::Position::Postgres(Box::new(position)))
+}
+
+fn entry(row: &Row) -> Result<Entry, Error> {
     let age: Option<f64> = row.try_get("age")?;
     // A clock that was set back makes a change of the future: it is new.
     let age = age.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    Ok(AgedChange { change: link_change(row)?, age })
+    let change = AgedChange { change: link_change(row)?, age };
+    Ok(Entry { change, xid: row.try_get::<_, i64>("xid")?.cast_unsigned(), in_part: row.try_get("in_part")? })
 }
 
 fn link_change(row: &Row) -> Result<LinkChange, Error> {

@@ -18,6 +18,7 @@ mod events;
 mod listing;
 mod loading;
 mod open;
+mod paging;
 mod pool;
 pub(super) mod position;
 mod products;
@@ -60,6 +61,7 @@ fn last_id(table: &str) -> String {
 #[derive(Debug)]
 pub struct PostgresStore {
     connections: Connections,
+    feed: changes::Feed,
     referrers: ReferrerBudget,
     /// Whether a task of ours folds deltas into totals: set by whoever starts it, cleared by itself.
     folding: Arc<AtomicBool>,
@@ -72,7 +74,12 @@ impl PostgresStore {
     /// [`OpenError::Url`] and [`OpenError::Certificates`].
     pub fn new(config: &PostgresConfig) -> Result<PostgresStore, OpenError> {
         let connections = Connections::new(config)?;
-        Ok(PostgresStore { connections, referrers: ReferrerBudget::default(), folding: Arc::default() })
+        Ok(PostgresStore {
+            feed: changes::Feed::new(connections.clone(), config.delta_entries),
+            connections,
+            referrers: ReferrerBudget::default(),
+            folding: Arc::default(),
+        })
     }
 
     /// Makes a store over a database that is there, with the schema of this build.
@@ -238,11 +245,11 @@ impl Store for PostgresStore {
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {
-        changes::snapshot(&self.connections).await
+        self.feed.snapshot().await
     }
 
     async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        changes::delta(&self.connections, since).await
+        self.feed.delta(since).await
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {

@@ -47,6 +47,8 @@ pub struct PostgresConfig {
     pub shipping_timeout: Duration,
     /// After which the server gives up on a statement of a load, a snapshot or a pruning.
     pub long_statement_timeout: Duration,
+    /// Entries of the log of changes in one delta; half as many more are of a transaction that is read in parts.
+    pub delta_entries: usize,
 }
 
 impl PostgresConfig {
@@ -60,6 +62,8 @@ impl PostgresConfig {
     /// Many times what the largest batch takes. Nobody waits for it but the journal.
     pub const SHIPPING_TIMEOUT: Duration = Duration::from_secs(10);
     pub const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+    /// Three times as many did not always fit, on a busy machine, into the second and a half that a statement has.
+    pub const DELTA_ENTRIES: usize = 20_000;
 
     pub fn new(url: impl Into<String>) -> PostgresConfig {
         PostgresConfig {
@@ -72,6 +76,7 @@ impl PostgresConfig {
             request_timeout: PostgresConfig::REQUEST_TIMEOUT,
             shipping_timeout: PostgresConfig::SHIPPING_TIMEOUT,
             long_statement_timeout: PostgresConfig::LONG_STATEMENT_TIMEOUT,
+            delta_entries: PostgresConfig::DELTA_ENTRIES,
         }
     }
 
@@ -161,6 +166,7 @@ impl fmt::Debug for PostgresConfig {
             .field("request_timeout", &self.request_timeout)
             .field("shipping_timeout", &self.shipping_timeout)
             .field("long_statement_timeout", &self.long_statement_timeout)
+            .field("delta_entries", &self.delta_entries)
             .finish_non_exhaustive()
     }
 }

@@ -6,14 +6,31 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Position {
     pub(super) epoch: Epoch,
-    /// The server's last checkpoint, by its place in the log.
-    pub(super) checkpoint: u64,
+    pub(super) checkpoint: Checkpoint,
     /// The connection of the feed under which the position was taken, a random number.
     ///
-    /// Under another one the server may have crashed in between, and may have given transaction ids again
-    /// that this snapshot takes for done: the position has to be rewound.
+    /// While it stands the server cannot have crashed.
     pub(super) life: u64,
     pub(super) seen: Snapshot,
+    /// Transactions of which some changes were read. `seen` counts them as in progress, so none is seen before its end.
+    pub(super) parts: Vec<Part>,
+}
+
+/// A checkpoint of the server, from which it recovers after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Checkpoint {
+    /// The place in the write-ahead log. A crash is followed by a new checkpoint before any client may connect.
+    pub(super) place: u64,
+    /// No transaction id below this one is ever given again. 0 where the text of a position does not say.
+    pub(super) next_xid: u64,
+}
+
+/// How far a transaction with many changes was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) xid: u64,
+    /// Changes to codes up to this one, in the order of bytes, were read.
+    pub(super) after: String,
 }
 
 /// A transaction of one history.
@@ -54,24 +71,59 @@ pub(super) struct Snapshot {
 
 impl Position {
     pub(in crate::store) fn parse(text: &str) -> Option<Position> {
-        let mut parts = text.split('/');
+        let mut words = text.split('/');
         let position = Position {
-            epoch: Epoch::parse(parts.next()?)?,
-            checkpoint: u64::from_str_radix(parts.next()?, 16).ok()?,
-            life: u64::from_str_radix(parts.next()?, 16).ok()?,
-            seen: Snapshot::parse(parts.next()?)?,
+            epoch: Epoch::parse(words.next()?)?,
+            checkpoint: Checkpoint::parse(words.next()?)?,
+            life: u64::from_str_radix(words.next()?, 16).ok()?,
+            seen: Snapshot::parse(words.next()?)?,
+            parts: words.next().map_or(Some(Vec::new()), |parts| parts.split(',').map(Part::parse).collect())?,
         };
-        parts.next().is_none().then_some(position)
+        let parts_are_unseen = position.parts.iter().all(|part| !position.seen.sees(part.xid));
+        (words.next().is_none() && parts_are_unseen).then_some(position)
     }
 
     pub(in crate::store) fn covers(&self, marked: &Transaction) -> bool {
-        self.epoch == marked.epoch && self.checkpoint >= marked.checkpoint && self.seen.sees(marked.xid)
+        self.epoch == marked.epoch && self.checkpoint.place >= marked.checkpoint && self.seen.sees(marked.xid)
+    }
+
+    /// Forgets what was seen of transactions whose ids a crash since then may have made the server give again.
+    pub(super) fn rewind(&mut self) {
+        let next_xid = self.checkpoint.next_xid;
+        self.seen = self.seen.below(next_xid);
+        self.parts.retain(|part| part.xid < next_xid);
     }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{:x}/{:x}/{}", self.epoch, self.checkpoint, self.life, self.seen)
+        let Checkpoint { place, next_xid } = self.checkpoint;
+        write!(f, "{}/{place:x}-{next_xid:x}/{:x}/{}", self.epoch, self.life, self.seen)?;
+        for (n, Part { xid, after }) in self.parts.iter().enumerate() {
+            write!(f, "{}{xid}:", if n == 0 { "/" } else { "," })?;
+            after.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Checkpoint {
+    fn parse(text: &str) -> Option<Checkpoint> {
+        let (place, next_xid) = text.split_once('-').unwrap_or((text, "0"));
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        Some(Checkpoint { place: number(place)?, next_xid: number(next_xid)? })
+    }
+}
+
+impl Part {
+    fn parse(text: &str) -> Option<Part> {
+        let (xid, after) = text.split_once(':')?;
+        let digits: Vec<u8> =
+            after.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect::<Option<_>>()?;
+        let (pairs, rest) = digits.as_chunks();
+        let after = pairs.iter().map(|[high, low]| (high << 4) | low).collect();
+        let part = Part { xid: xid.parse().ok()?, after: String::from_utf8(after).ok()? };
+        rest.is_empty().then_some(part)
     }
 }
 
@@ -103,9 +155,26 @@ impl fmt::Display for Epoch {
 }
 
 impl Snapshot {
-    /// Everything below `xid`, and nothing else.
-    pub(super) fn below(xid: u64) -> Snapshot {
-        Snapshot { xmin: xid, xmax: xid, in_progress: Vec::new() }
+    /// What it sees below `xid`, and nothing from there on.
+    pub(super) fn below(&self, xid: u64) -> Snapshot {
+        let in_progress = self.in_progress.iter().copied().filter(|open| *open < xid).collect();
+        Snapshot::new(self.xmax.min(xid.max(1)), in_progress)
+    }
+
+    /// What it sees, and what `later` sees below `end` without the transactions of `parts`.
+    pub(super) fn extended(&self, later: &Snapshot, end: u64, parts: &[Part]) -> Snapshot {
+        let xmax = self.xmax.max(later.xmax.min(end));
+        let is_unread = |xid: u64| xid >= end || !later.sees(xid) || parts.iter().any(|part| part.xid == xid);
+        let added = self.xmax..xmax;
+        let mut in_progress: Vec<u64> = self.in_progress.iter().copied().filter(|xid| is_unread(*xid)).collect();
+        in_progress.extend(later.in_progress.iter().filter(|xid| added.contains(xid)));
+        in_progress.extend(parts.iter().map(|part| part.xid).filter(|xid| added.contains(xid)));
+        in_progress.sort_unstable();
+        Snapshot::new(xmax, in_progress)
+    }
+
+    fn new(xmax: u64, in_progress: Vec<u64>) -> Snapshot {
+        Snapshot { xmin: in_progress.first().copied().unwrap_or(xmax), xmax, in_progress }
     }
 
     pub(super) fn parse(text: &str) -> Option<Snapshot> {
@@ -172,7 +241,42 @@ mod tests {
         let snapshot = Snapshot::parse("10:20:10,14").unwrap();
         let seen: Vec<u64> = (8..23).filter(|&xid| snapshot.sees(xid)).collect();
         assert_eq!(seen, [8, 9, 11, 12, 13, 15, 16, 17, 18, 19]);
-        assert!(Snapshot::below(10).sees(9) && !Snapshot::below(10).sees(10));
+        let below = snapshot.below(13);
+        assert_eq!(below.to_string(), "10:13:10");
+        assert_eq!(snapshot.below(5).to_string(), "5:5:");
+        assert_eq!(snapshot.below(30), snapshot);
+    }
+
+    #[test]
+    fn extended_snapshot_sees_what_either_saw_but_unread_transactions() {
+        let check = |earlier: &str, later: &str, end: u64, parts: &[u64], expected: &str| {
+            let parse = |text| Snapshot::parse(text).unwrap();
+            let parts: Vec<Part> = parts.iter().map(|&xid| Part { xid, after: String::new() }).collect();
+            let extended = parse(earlier).extended(&parse(later), end, &parts);
+            assert_eq!(extended.to_string(), expected);
+            for xid in 1..40 {
+                let is_read = xid < end && !parts.iter().any(|part| part.xid == xid);
+                let expected = parse(earlier).sees(xid) || (is_read && parse(later).sees(xid));
+                assert_eq!(extended.sees(xid), expected, "{xid} in {extended}");
+            }
+        };
+        check("10:20:10,14", "14:30:14,25", u64::MAX, &[], "14:30:14,25");
+        // The log was read up to the transaction 22, and no change of that one.
+        check("10:20:10,14", "14:30:14,25", 22, &[], "14:22:14");
+        // Of the transaction 22 some changes were read.
+        check("10:20:10,14", "14:30:14,25", 23, &[22], "14:23:14,22");
+        // An older one that has ended was not read to its end, nor was what came later.
+        check("10:20:10,14", "25:30:25", 14, &[], "14:20:14");
+        check("10:20:10,14", "25:30:25", 15, &[14], "14:20:14");
+        check("14:23:14,22", "25:30:25", u64::MAX, &[22], "22:30:22,25");
+    }
+
+    #[test]
+    fn rewound_position_sees_nothing_that_a_crash_may_have_undone() {
+        let epoch = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff";
+        let mut position = Position::parse(&format!("{epoch}/1e-10/1f/10:30:10,12,25/12:61,25:62")).unwrap();
+        position.rewind();
+        assert_eq!(position.to_string(), format!("{epoch}/1e-10/1f/10:16:10,12/12:61"));
     }
 
     #[test]
@@ -187,10 +291,25 @@ mod tests {
 
     #[test]
     fn positions_are_written_and_read() {
-        let text = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/16b3d80/1f/10:20:14";
-        assert_eq!(Position::parse(text).unwrap().to_string(), text);
-        for broken in ["", "/", "6a1c-2-4005-4010/1/1f/10:20:", "6a1c-2-4005-4010-1-2/1/1f/10:20:", &format!("{text}/")]
-        {
+        let old = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/16b3d80/1f/10:20:14";
+        assert_eq!(Position::parse(old).unwrap().checkpoint.next_xid, 0, "as an older build wrote it");
+        let text = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/16b3d80-3e8/1f/10:20:14";
+        let in_parts = format!("{text}/14:41fe,14:");
+        for text in [text, &format!("{text},15/14:4142c3a9,15:")] {
+            assert_eq!(Position::parse(text).unwrap().to_string(), text);
+        }
+        for broken in [
+            "",
+            "/",
+            "6a1c-2-4005-4010/1/1f/10:20:",
+            "6a1c-2-4005-4010-1-2/1/1f/10:20:",
+            &format!("{text}/"),
+            &format!("{text}/14"),
+            &format!("{text}/14:4"),
+            &format!("{text}/15:41"),
+            &in_parts,
+            &format!("{text}/14:41/"),
+        ] {
             assert_eq!(Position::parse(broken), None, "{broken:?}");
         }
     }
