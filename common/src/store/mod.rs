@@ -214,7 +214,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::UsernameTaken`], [`StoreError::EmailTaken`].
     async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>>;
     /// Deletes a user with the events recorded under it, and with `cascade` its urls and theirs,
-    /// as [`Store::delete_url`] does.
+    /// as [`Store::delete_url`] does. Many urls go in parts that are each committed, and the user with the last.
     ///
     /// # Errors
     /// [`StoreError::UserOwnsUrls`] without `cascade`.

@@ -92,6 +92,7 @@ conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [
     a_rolled_back_change_is_not_seen,
     a_mark_is_covered_once_its_change_was_seen,
     a_long_delta_comes_in_parts,
+    user_with_many_links_is_deleted_in_parts,
     a_cursor_of_another_history_is_too_old,
     a_replica_that_follows_the_feed_equals_the_table,
 ]);

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tern_common::store::{Cursor, Delta, LinkChange, Load, Store, StoreError};
-use tern_common::url::{Title, UrlChange};
+use tern_common::event::{Details, EventFilter, EventRow, EventType};
+use tern_common::store::{Cursor, Delta, LinkChange, Load, Store, StoreError, Total};
+use tern_common::url::{Title, UrlChange, UrlFilter, UrlRow};
 use tern_common::{Id, ShortCode, TargetUrl};
 
-use crate::fixture::{self, Links, apply, changes_since, id, new_url, snapshot, url, user};
+use crate::fixture::{self, Links, apply, changes_since, id, new_url, page, snapshot, url, user};
 use crate::store_loading::{load, numbered};
 
 fn codes(changes: &[LinkChange]) -> Vec<(&str, bool)> {
@@ -135,21 +136,95 @@ pub async fn a_mark_is_covered_once_its_change_was_seen(store: &dyn Store) {
 pub async fn a_long_delta_comes_in_parts(store: &dyn Store) {
     let owner = user(store, "ada").await.id;
     let (mut links, cursor) = snapshot(store).await;
-    let row = |n: usize| tern_common::url::UrlRow {
+    let row = |n: usize| link_row(owner, &format!("code{n}"));
+    load(store, Load::Urls, numbered((0..25_000).map(row).collect())).await.unwrap();
+    let (changes, cursor) = changes_since(store, &cursor).await;
+    apply(&mut links, changes);
+    assert_eq!(links.len(), 25_000);
+    assert_eq!(links, snapshot(store).await.0);
+
+    store.delete_user(owner, true).await.unwrap();
+    // Between two parts the cursor travels as text, and others change links.
+    let other = user(store, "eve").await.id;
+    let (mut cursor, mut parts) = (cursor, 0);
+    loop {
+        cursor = cursor.to_string().parse().unwrap();
+        let Delta::Changes { changes, cursor: next, more } = store.delta(&cursor).await.unwrap() else {
+            panic!("{cursor} is too old");
+        };
+        apply(&mut links, changes.into_iter().map(|aged| aged.change).collect());
+        (cursor, parts) = (next, parts + 1);
+        if parts == 1 {
+            url(store, other, "beside").await;
+        } else if !more {
+            break;
+        }
+    }
+    assert!(parts > 1, "{parts}");
+    assert_eq!(links.into_keys().collect::<Vec<_>>(), ["beside"]);
+}
+
+/// A deletion in parts lets other writers in, and what is left of it in between is in the lists.
+pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn Store) {
+    const LINKS: usize = 12_000;
+    let (owner, other) = (user(store, "ada").await.id, user(store, "eve").await.id);
+    let own = url(store, other, "own").await;
+    let (mut links, cursor) = snapshot(store).await;
+    let row = |n: usize| link_row(owner, &format!("code{n}"));
+    load(store, Load::Urls, numbered((0..LINKS).map(row).collect())).await.unwrap();
+    // Events of others on one of them, more than a part has.
+    let followed = store.list_urls(of_user(owner), page(1, 1)).await.unwrap().rows[0].id;
+    let event = EventRow {
+        id: None,
+        url_id: followed,
+        user_id: other,
+        event_type: EventType::parse("clicked").unwrap(),
+        timestamp: None,
+        details: Details::empty(),
+    };
+    load(store, Load::Events, numbered(vec![event; 30_000])).await.unwrap();
+
+    let deletion = std::cell::Cell::new(true);
+    let deleting = async {
+        store.delete_user(owner, true).await.unwrap().unwrap();
+        deletion.set(false);
+    };
+    let writing = async {
+        let mut seen_between = 0;
+        while deletion.get() {
+            store.update_url(own.id, set_active(true)).await.unwrap();
+            let Total::Exactly(left) = store.list_urls(of_user(owner), page(1, 1)).await.unwrap().total else {
+                panic!("a single filter is counted");
+            };
+            seen_between += u32::from(left > 0 && left < LINKS as u64);
+        }
+        seen_between
+    };
+    let ((), seen_between) = tokio::join!(deleting, writing);
+    assert!(seen_between > 0, "it was deleted in one transaction");
+    assert_eq!(store.list_urls(UrlFilter::default(), page(1, 1)).await.unwrap().total, Total::Exactly(1));
+    let events = EventFilter { url_id: Some(followed), ..EventFilter::default() };
+    assert_eq!(store.list_events(events, page(1, 1)).await.unwrap().total, Total::Exactly(0));
+    assert!(store.find_user(owner).await.unwrap().is_none());
+    apply(&mut links, changes_since(store, &cursor).await.0);
+    assert_eq!(links, snapshot(store).await.0);
+}
+
+fn of_user(id: Id) -> UrlFilter {
+    UrlFilter { user_id: Some(id), ..UrlFilter::default() }
+}
+
+fn link_row(owner: Id, code: &str) -> UrlRow {
+    UrlRow {
         id: None,
         user_id: owner,
-        short_code: ShortCode::parse(&format!("code{n}")).unwrap(),
+        short_code: ShortCode::parse(code).unwrap(),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         is_active: true,
         created_at: None,
         updated_at: None,
-    };
-    load(store, Load::Urls, numbered((0..25_000).map(row).collect())).await.unwrap();
-    let (changes, _) = changes_since(store, &cursor).await;
-    apply(&mut links, changes);
-    assert_eq!(links.len(), 25_000);
-    assert_eq!(links, snapshot(store).await.0);
+    }
 }
 
 pub async fn pruning_makes_old_cursors_too_old(store: &dyn Store) {

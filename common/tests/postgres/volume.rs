@@ -301,6 +301,25 @@ async fn old_events_are_forgotten_while_their_link_is_deleted() {
     assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(1));
 }
 
+/// No statement of it takes as long as a request may, and all of it takes many times that.
+#[tokio::test]
+async fn user_with_200_000_links_is_deleted() {
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let owner = user(&store, "ada").await.id;
+    db.batch_execute(
+        "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+         SELECT 1, 'code' || n, 'https://example.com/', true, now(), now() FROM generate_series(1, 200000) AS n",
+    )
+    .await
+    .unwrap();
+    store.keep_up().await.unwrap();
+    // A call that was cut short, as one on a busy machine may be, goes on where it ended.
+    eventually(async || store.delete_user(owner, true).await).await.unwrap();
+    assert_eq!(number(&db, "SELECT count(*) FROM urls").await, 0);
+    assert_eq!(number(&db, "SELECT row_total('urls', '') + row_total('users', '')").await, 0);
+}
+
 /// No plan of a page or an event looks at more than it shows, once there are many.
 #[tokio::test]
 async fn pages_are_read_from_indexes() {

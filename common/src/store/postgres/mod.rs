@@ -153,6 +153,9 @@ impl Store for PostgresStore {
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
         if cascade {
             self.thin_out("user_id", id).await?;
+            if self.connections.request(async |db| users::is_large(db, id).await).await? {
+                while self.connections.request(async |db| users::delete_part(db, id).await).await? {}
+            }
         }
         self.connections.request(async |db| users::delete(db, id, cascade).await).await
     }

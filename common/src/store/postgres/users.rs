@@ -49,6 +49,40 @@ pub(super) async fn delete(db: &mut ClientWrapper, id: Id, cascade: bool) -> Res
     }
 }
 
+/// Links of a user that are deleted in one transaction: an eighth of a second.
+const LINKS_AT_ONCE: i64 = 5_000;
+
+/// Events on a user's links that are deleted in one transaction.
+const EVENTS_AT_ONCE: i64 = 25_000;
+
+/// Reports whether a user has more links, or events on them, than a request has the time to delete at once.
+pub(super) async fn is_large(db: &ClientWrapper, id: Id) -> Result<bool> {
+    let sql = "SELECT row_total('urls', 'user_id=' || $1::bigint) > $2 OR $3 = (
+                   SELECT count(*) FROM (
+                       SELECT FROM urls JOIN events ON events.url_id = urls.id WHERE urls.user_id = $1 LIMIT $3
+                   ) AS counted
+               )";
+    let row = query::row(db, sql, &[&id, &LINKS_AT_ONCE, &EVENTS_AT_ONCE]).await?;
+    Ok(row.ok_or_else(|| error::unexpected("silence"))?.try_get(0)?)
+}
+
+/// Deletes the first links of a user, or the first events of those links if they are many; false if there are no links.
+pub(super) async fn delete_part(db: &mut ClientWrapper, id: Id) -> Result<bool> {
+    let transaction = db.transaction().await?;
+    let lock = "SELECT id FROM urls WHERE user_id = $1 ORDER BY id LIMIT $2 FOR UPDATE";
+    let links = transaction.query(&transaction.prepare_cached(lock).await?, &[&id, &LINKS_AT_ONCE]).await?;
+    let links: Vec<Id> = links.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let events = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE url_id = ANY ($1) LIMIT $2)";
+    let events = transaction.prepare_cached(events).await?;
+    let gone = transaction.execute(&events, &[&links, &EVENTS_AT_ONCE]).await?;
+    if gone < EVENTS_AT_ONCE.unsigned_abs() {
+        let links_go = transaction.prepare_cached("DELETE FROM urls WHERE id = ANY ($1)").await?;
+        transaction.execute(&links_go, &[&links]).await?;
+    }
+    transaction.commit().await?;
+    Ok(!links.is_empty())
+}
+
 async fn delete_within(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<Row, Error> {
     let transaction = db.transaction().await?;
     if cascade {

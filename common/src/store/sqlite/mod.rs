@@ -127,6 +127,9 @@ impl Store for SqliteStore {
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
         if cascade {
             self.thin_out("user_id", id).await?;
+            if self.read(Lane::Control, move |db| users::is_large(db, id)).await? {
+                while self.write(move |db| users::delete_part(db, id)).await? {}
+            }
         }
         self.write(move |db| users::delete(db, id, cascade)).await
     }

@@ -47,6 +47,37 @@ pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Opti
     Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: changes::mark(db)? }) })
 }
 
+/// Links of a user that are deleted in one transaction, for which other writers wait.
+const LINKS_AT_ONCE: i64 = 1_000;
+
+/// Events on a user's links that are deleted in one transaction.
+const EVENTS_AT_ONCE: i64 = 5_000;
+
+/// Reports whether a user has more links, or events on them, than other writers may wait for.
+pub(super) fn is_large(db: &Connection, id: Id) -> Result<bool> {
+    let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM urls WHERE user_id = ?1 LIMIT ?2 + 1)) > ?2
+                   OR (SELECT count(*) FROM (
+                       SELECT 1 FROM urls JOIN events ON events.url_id = urls.id WHERE urls.user_id = ?1 LIMIT ?3
+                   )) = ?3";
+    Ok(db.prepare_cached(sql)?.query_row((id, LINKS_AT_ONCE, EVENTS_AT_ONCE), |row| row.get(0))?)
+}
+
+/// Deletes the first links of a user, or the first events of those links if they are many; false if there are no links.
+pub(super) fn delete_part(db: &Transaction<'_>, id: Id) -> Result<bool> {
+    let sql = "SELECT max(id) FROM (SELECT id FROM urls WHERE user_id = ?1 ORDER BY id LIMIT ?2)";
+    let last: Option<Id> = db.prepare_cached(sql)?.query_row((id, LINKS_AT_ONCE), |row| row.get(0))?;
+    let Some(last) = last else { return Ok(false) };
+    let events = "DELETE FROM events WHERE id IN (
+                      SELECT events.id FROM urls JOIN events ON events.url_id = urls.id
+                      WHERE urls.user_id = ?1 AND urls.id <= ?2 LIMIT ?3
+                  )";
+    let gone = db.prepare_cached(events)?.execute((id, last, EVENTS_AT_ONCE))?;
+    if (gone as u64) < EVENTS_AT_ONCE.unsigned_abs() {
+        db.prepare_cached("DELETE FROM urls WHERE user_id = ?1 AND id <= ?2")?.execute((id, last))?;
+    }
+    Ok(true)
+}
+
 /// Imports a row, unless one that is there excludes it: an insert that is refused would move the sequence.
 pub(super) fn import(db: &Transaction<'_>, row: &UserRow) -> Result<Imported> {
     if let Some(id) = row.id {
