@@ -92,6 +92,7 @@ pub struct ReplicaMetrics {
     pub store_failures: IntCounter,
     pub subscriptions: IntCounter,
     pub refused_snapshots: IntCounter,
+    pub refused_removals: IntGauge,
     pub audits: IntCounter,
     pub divergent: IntCounter,
     pub file_errors: IntCounter,
@@ -257,7 +258,15 @@ impl ReplicaMetrics {
             subscriptions: counter("tern_replica_subscriptions_total", "Subscriptions to the bus that stood."),
             refused_snapshots: counter(
                 "tern_replica_refused_snapshots_total",
-                "Loads and audits that would have left less than half of what is served, and were refused.",
+                "Loads and audits that would have left less than half of what is served, and whose removals were refused.",
+            ),
+            refused_removals: registered(
+                registry,
+                IntGauge::new(
+                    "tern_replica_refused_removals",
+                    "Links that are served although the last load or audit did not find them in the store, since they \
+                     were more than half of all.",
+                ),
             ),
             audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
             divergent: counter(

@@ -20,7 +20,7 @@ const VISIBLE_WAIT: Duration = Duration::from_secs(5);
 /// Everything the process is told from outside.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `TERN_DATA_DIR`: where the embedded database is, or the snapshot file of the links of a shared one.
+    /// `TERN_DATA_DIR`: where the embedded database is, the snapshot file of its links, and the journals of clicks.
     pub data_dir: PathBuf,
     /// The shared database, in place of the embedded one.
     pub database: Option<PostgresConfig>,
@@ -40,8 +40,8 @@ impl Config {
         let redis = RedisConfig::read(&mut reader);
         let visible_wait = if redis.is_none() { VISIBLE_WAIT } else { tern_admin::config::VISIBLE_WAIT };
         let mut redirector = RedirectorConfig::read(&mut reader);
-        // The embedded database is as near as a file of its links would be.
-        redirector.replica.file = database.is_some().then(|| data_dir.join("links.snapshot"));
+        // The embedded database may be damaged as well as a shared one may be away.
+        redirector.replica.file = Some(data_dir.join("links.snapshot"));
         redirector.journal.root = data_dir.join("clicks");
         redirector.notifier = Notifier::read(variables);
         // The API's port is served by the control threads, of which there is one a core.

@@ -174,7 +174,12 @@ pub struct Replacement {
 impl Replacement {
     /// Of two links under one code, the later stays.
     pub fn put(&mut self, link: &CheckedLink<'_>) {
-        self.record.set(LinkView::of(link));
+        self.put_view(LinkView::of(link));
+    }
+
+    /// Puts a link of a map.
+    pub fn put_view(&mut self, link: LinkView<'_>) {
+        self.record.set(link);
         self.heap.push(&self.record);
     }
 

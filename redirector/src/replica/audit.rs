@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use tern_common::ShortCode;
-use tern_common::link::Link;
+use tern_common::link::{CheckedLink, Link};
 use tern_common::store::{Store, StoreError};
 
+use super::core::Event;
+use super::{Replica, count};
 use crate::link_map::{LinkMap, LinkView};
 
 /// What the store has under each code that looked different; `None` where it has nothing.
@@ -53,6 +55,50 @@ impl Audit {
         let mut suspects = self.suspects.filter(|_| !self.is_void).unwrap_or_default();
         suspects.retain(|code, _| !self.touched.contains(code.as_str()));
         suspects
+    }
+}
+
+impl Replica {
+    /// Takes what an audit found, which is judged by a delta that is yet to be asked for.
+    pub(super) fn compared(&mut self, compared: Result<Suspects, StoreError>) -> Option<Event> {
+        match compared {
+            Ok(suspects) => {
+                if let Some(audit) = &mut self.audit {
+                    audit.found(suspects);
+                }
+                Some(Event::Hint)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the map was not compared with the store");
+                self.audit = None;
+                None
+            }
+        }
+    }
+
+    /// Puts right what differs. A code that looked different is wrong unless a delta has brought it meanwhile.
+    pub(super) fn conclude_audit(&mut self) {
+        let Some(audit) = self.audit.take() else { return };
+        self.metrics.audits.inc();
+        let wrong = audit.conclude();
+        let removals = wrong.values().filter(|link| link.is_none()).count();
+        if !wrong.is_empty() {
+            self.metrics.divergent.inc_by(wrong.len() as u64);
+            let example = wrong.keys().next().map(ShortCode::as_str);
+            tracing::error!(codes = wrong.len(), removals, example, "the map differed from the store");
+        }
+        let is_loss = self.is_suspicious_loss(self.writer.map().len().saturating_sub(removals));
+        self.metrics.refused_removals.set(count(if is_loss { removals } else { 0 }));
+        self.is_unsaved |= !wrong.is_empty();
+        tokio::task::block_in_place(|| {
+            for (code, link) in wrong {
+                match link {
+                    Some(link) => self.writer.put(&CheckedLink::new(&code, &link)),
+                    None if is_loss => {}
+                    None => self.writer.remove(code.as_str()),
+                }
+            }
+        });
     }
 }
 

@@ -18,9 +18,6 @@ pub struct Pace {
     /// Waits between tries against a store or a bus that is away.
     pub first_retry: Duration,
     pub last_retry: Duration,
-    /// Before another snapshot is asked for, when one was refused: what made it so small needs a person,
-    /// and loading everything is dear.
-    pub refusal_pause: Duration,
 }
 
 impl Default for Pace {
@@ -30,7 +27,6 @@ impl Default for Pace {
             fruitless_pause: Duration::from_millis(20),
             first_retry: Duration::from_millis(100),
             last_retry: Duration::from_secs(1),
-            refusal_pause: Duration::from_secs(10),
         }
     }
 }
@@ -45,8 +41,6 @@ pub enum Event {
     Unsubscribed,
     /// The snapshot is in the map.
     SnapshotApplied,
-    /// The snapshot is not to be believed; what is in the map stays.
-    SnapshotRefused,
     /// A delta is in the map.
     DeltaApplied {
         changes: usize,
@@ -137,10 +131,6 @@ impl Core {
                 self.store_answered();
                 // Deltas until quiet: a snapshot takes time, and things changed meanwhile.
                 self.hinted = true;
-            }
-            Event::SnapshotRefused => {
-                self.store_answered();
-                self.store_from = now + self.pace.refusal_pause;
             }
             Event::DeltaApplied { changes, more } => {
                 let by_hint = self.work == Work::Delta { by_hint: true };
@@ -338,12 +328,6 @@ mod tests {
         assert_eq!(core.next_action(now), Some(Action::Subscribe));
         assert_eq!(core.next_action(now), Some(Action::TakeDelta));
         core.handle(Event::CursorTooOld, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
-        core.handle(Event::SnapshotRefused, now);
-        assert_eq!(core.next_action(now), None);
-        core.handle(Event::Subscribed, now);
-        assert_eq!(core.wake_at(), Some(now + Pace::default().refusal_pause));
-        let now = now + Pace::default().refusal_pause;
         assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
     }
 

@@ -43,6 +43,20 @@ impl Replica {
         self.freshness.mark_kept(stored.equal_at);
     }
 
+    /// Serves what was kept, whether or not the store has told what came since.
+    pub(super) fn serve_kept(&mut self, is_current: bool) {
+        if !is_current {
+            let links = self.writer.map().len();
+            let staleness_seconds = self.freshness.staleness().unwrap_or_default().as_secs();
+            tracing::error!(
+                links,
+                staleness_seconds,
+                "the store cannot be read; links are served from the snapshot file; the store is asked again"
+            );
+        }
+        self.writer.declare_loaded();
+    }
+
     /// Begins to write the file, if anything changed since it was begun last.
     pub(super) fn write_file(&mut self) -> Option<impl Future<Output = io::Result<()>> + Send + use<>> {
         let path = self.config.file.clone().filter(|_| self.is_unsaved)?;

@@ -10,20 +10,19 @@ mod fetch;
 pub mod file;
 mod freshness;
 mod keeping;
+mod loss;
 mod waiting;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tern_common::ShortCode;
 use tern_common::bus::{Bus, BusError, Received, Subscription, Topic};
-use tern_common::link::CheckedLink;
 use tern_common::store::{AgedChange, Cursor, LinkChange, Store, StoreError};
 use tokio::sync::watch;
 
 use self::announcer::Announcer;
-use self::audit::{Audit, Suspects};
+use self::audit::Audit;
 use self::core::{Action, Core, Event, Pace};
 use self::fetch::{Asked, Fetched, checked, fetch};
 pub use self::freshness::Freshness;
@@ -33,6 +32,9 @@ use crate::metrics::ReplicaMetrics;
 
 /// How often the snapshot file is written, if anything changed: what a restart without a store is behind at most.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How soon an audit that failed is begun again, if the next one is not due before.
+const AUDIT_RETRY: Duration = Duration::from_secs(10);
 
 /// How long a start from the file waits for the store's next word of what came since: a code that is not in the file may
 /// exist by now, and one that is may lead elsewhere. A store that is away is not waited for any longer.
@@ -45,7 +47,7 @@ pub struct ReplicaConfig {
     pub file: Option<PathBuf>,
     /// How often the whole map is compared with the store; zero is never.
     pub audit_every: Duration,
-    /// Whether to believe a snapshot with less than half of the links that are served.
+    /// Whether to believe that more than half of the links that are served are gone.
     pub allow_shrink: bool,
 }
 
@@ -84,6 +86,8 @@ impl Replica {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut kept = self.read_file().await;
         let mut is_kept_back = kept.is_some();
+        // A file proves its own integrity and not that of its links: it is compared as soon as the store has caught up.
+        let mut is_unaudited = kept.is_some();
         // `None` while the store, which has answered, is sending all links.
         let mut serve_anyway_at = Some(tokio::time::Instant::now() + WAIT_FOR_STORE);
         let mut core = Core::new(Pace::default(), self.cursor.is_none(), rand::random(), Instant::now());
@@ -135,9 +139,15 @@ impl Replica {
                         Event::CursorTooOld => serve_anyway_at = None,
                         _ if is_kept_back => {
                             is_kept_back = false;
-                            self.writer.declare_loaded();
+                            self.serve_kept(event != Event::StoreFailed);
                         }
                         _ => {}
+                    }
+                    if is_unaudited && matches!(event, Event::DeltaApplied { more: false, .. }) {
+                        is_unaudited = false;
+                        if let Some(audit) = &mut audit {
+                            audit.reset_immediately();
+                        }
                     }
                     Some(event)
                 }
@@ -145,12 +155,16 @@ impl Replica {
                     self.adopt(kept.take());
                     is_kept_back = false;
                     // Old links are better than none.
-                    self.writer.declare_loaded();
+                    self.serve_kept(false);
                     None
                 }
                 compared = present(&mut comparing) => {
                     comparing = None;
-                    self.compared(compared)
+                    let event = self.compared(compared);
+                    if let (None, Some(audit)) = (event, &mut audit) {
+                        audit.reset_after(AUDIT_RETRY.min(audit.period()));
+                    }
+                    event
                 }
                 written = present(&mut keeping) => {
                     keeping = None;
@@ -192,60 +206,6 @@ impl Replica {
         }
     }
 
-    /// What the audit found is judged by a delta that is yet to be asked for.
-    fn compared(&mut self, compared: Result<Suspects, StoreError>) -> Option<Event> {
-        match compared {
-            Ok(suspects) => {
-                if let Some(audit) = &mut self.audit {
-                    audit.found(suspects);
-                }
-                Some(Event::Hint)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the map was not compared with the store");
-                self.audit = None;
-                None
-            }
-        }
-    }
-
-    /// Puts right what differs. A code that looked different is wrong unless a delta has brought it meanwhile.
-    fn conclude_audit(&mut self) {
-        let Some(audit) = self.audit.take() else { return };
-        self.metrics.audits.inc();
-        let wrong = audit.conclude();
-        if wrong.is_empty() {
-            return;
-        }
-        self.metrics.divergent.inc_by(wrong.len() as u64);
-        let example = wrong.keys().next().map(ShortCode::as_str);
-        let removals = wrong.values().filter(|link| link.is_none()).count();
-        tracing::error!(codes = wrong.len(), removals, example, "the map differed from the store");
-        if self.is_suspicious_loss(self.writer.map().len().saturating_sub(removals)) {
-            return;
-        }
-        self.is_unsaved = true;
-        tokio::task::block_in_place(|| {
-            for (code, link) in wrong {
-                match link {
-                    Some(link) => self.writer.put(&CheckedLink::new(&code, &link)),
-                    None => self.writer.remove(code.as_str()),
-                }
-            }
-        });
-    }
-
-    /// Whether so few links would be left that a person has to confirm it; if so it is told and counted.
-    fn is_suspicious_loss(&self, left: usize) -> bool {
-        let held = self.writer.map().len();
-        let is_suspicious = left < held / 2 && !self.config.allow_shrink;
-        if is_suspicious {
-            self.metrics.refused_snapshots.inc();
-            tracing::error!(held, left, "the loss of most links was refused (REPLICA_ALLOW_SHRINK)");
-        }
-        is_suspicious
-    }
-
     fn subscribed(
         &self,
         subscribed: Result<Box<dyn Subscription>, BusError>,
@@ -268,13 +228,10 @@ impl Replica {
         let event = match fetched {
             Ok(Fetched::Snapshot { links, rejected, cursor }) => {
                 self.metrics.rejected_rows.inc_by(rejected);
-                if self.is_suspicious_loss(links.len()) {
-                    return Event::SnapshotRefused;
-                }
                 tracing::info!(links = links.len(), rejected, "every link was loaded");
                 self.metrics.snapshots.inc();
                 // Millions of links take their time, and this thread has other tasks.
-                tokio::task::block_in_place(|| self.writer.commit(links));
+                tokio::task::block_in_place(|| self.commit_without_loss(links));
                 // An audit under way is about a map that is no more.
                 if let Some(audit) = &mut self.audit {
                     audit.void();

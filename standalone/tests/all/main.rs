@@ -15,6 +15,7 @@ mod bad_start;
 mod clicks;
 mod crowded;
 mod cut_short;
+mod damaged_database;
 mod first_light;
 mod follow;
 mod loading;
