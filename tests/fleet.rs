@@ -7,6 +7,7 @@ pub(crate) use self::processes::PATH;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -277,6 +278,16 @@ impl Fleet {
             .unwrap();
         psql.stdin.take().unwrap().write_all(statements.as_bytes()).unwrap();
         assert!(psql.wait().unwrap().success());
+    }
+
+    /// The database, past Tern.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// A file for a dump of the database.
+    pub(crate) fn dump(&self) -> PathBuf {
+        self.directory.path().join("dump")
     }
 
     fn database(&self) -> &str {

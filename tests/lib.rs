@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "what differs is shown")]
 
 pub mod chaos;
+pub mod checker;
 pub mod clicks;
 pub mod disks;
 mod fleet;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_testkit::postgres::Options;
+use tern_tests::checker::{check, fleet_to_check};
 use tern_tests::propagation::{fleet_that_knows_its_commits, measure};
 use tern_tests::{Fleet, Forger, Scene, eventually};
 
-const USAGE: &str = "usage: tern-measure propagation|open-transaction|flood SECONDS
+const USAGE: &str = "usage: tern-measure propagation|open-transaction|flood|coherence SECONDS
        tern-measure load-test K6 [SETTING=VALUE...] [ARGUMENT...]";
 
 const CHANGES_PER_SECOND: u32 = 100;
@@ -29,6 +30,7 @@ async fn main() -> ExitCode {
         "propagation" => propagation(time).await,
         "open-transaction" => open_transaction(time).await,
         "flood" => flood(time).await,
+        "coherence" => coherence(time).await,
         _ => return usage(),
     }
     ExitCode::SUCCESS
@@ -77,6 +79,12 @@ async fn flood(time: Duration) {
     let deltas = (fleet.metric(0, deltas).await - before) / flood.time.as_secs_f64();
     println!("flooded with {:.0} messages a second: {deltas:.0} deltas a second", flood.per_second());
     agree(&fleet).await;
+}
+
+/// Random changes, loads, cascades and restores, beside what is served all the time.
+async fn coherence(time: Duration) {
+    let fleet = fleet_to_check().await;
+    print!("{}", check(&fleet, rand::random(), time, |_| {}).await);
 }
 
 /// The k6 scenario against one process of each plane, on a database that keeps what it has committed.

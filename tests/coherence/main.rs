@@ -4,4 +4,6 @@
 
 mod database;
 mod healthy;
+mod long_log;
+mod random;
 mod redis;

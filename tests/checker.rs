@@ -1,0 +1,395 @@
+//! A random checker of coherence: what redirectors answer, beside the history of what was true when.
+//!
+//! Writers change links past Tern and through its API, each its own, and note for each code from when to when its state
+//! may have changed. Samplers ask the redirectors meanwhile. Afterwards each answer is compared with that history.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::Fleet;
+use crate::session::Session;
+
+const WRITERS: usize = 5;
+const CODES_EACH: usize = 8;
+
+/// Links of one load, and of all loads of a writer at one time.
+const LOADED: usize = 2_000;
+const LOADED_AT_MOST: usize = 12_000;
+
+/// The answer to a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Absent,
+    Off,
+    Target(String),
+}
+
+/// A change of a code's state, made at some time between two moments.
+#[derive(Clone, Debug)]
+struct Step {
+    began: Instant,
+    ended: Instant,
+    state: State,
+}
+
+/// The history of one code, the oldest first.
+type History = Vec<Step>;
+
+struct Sample {
+    redirector: usize,
+    code: String,
+    asked: Instant,
+    answered: Instant,
+    state: Result<State, u16>,
+}
+
+/// The links of one writer, as the database has them.
+#[derive(Clone, Debug)]
+struct Links {
+    user: i64,
+    states: Vec<State>,
+    loaded: usize,
+}
+
+/// The state that writers, samplers and backups share.
+struct World {
+    histories: Mutex<HashMap<String, History>>,
+    links: Vec<Mutex<Links>>,
+    /// Read by each change, written by a backup and its restore.
+    gate: RwLock<()>,
+    is_over: AtomicBool,
+    changes: AtomicUsize,
+}
+
+/// The result of a check.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub changes: usize,
+    pub samples: usize,
+    pub restores: usize,
+    /// Answers that were true no more when they were asked for, by how long.
+    pub stale: Vec<Duration>,
+    /// Answers that never were true, or not yet.
+    pub wrong: Vec<String>,
+    /// Codes that any redirector answers otherwise than the table, after two quiet seconds.
+    pub differing: usize,
+}
+
+impl Findings {
+    pub fn stalest(&self) -> Duration {
+        self.stale.iter().max().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Findings { changes, samples, restores, stale, wrong, differing } = self;
+        writeln!(f, "{changes} changes, {restores} restores of a backup, {samples} samples: {} stale,", stale.len())?;
+        writeln!(f, "the stalest by {:?}; {} wrong; {differing} codes differ", self.stalest(), wrong.len())?;
+        wrong.iter().take(5).try_for_each(|wrong| writeln!(f, "{wrong}"))
+    }
+}
+
+fn code(writer: usize, n: usize) -> String {
+    format!("ck{writer}x{n}")
+}
+
+/// A fleet that takes a backup for the truth, however many links it lacks.
+pub async fn fleet_to_check() -> Arc<Fleet> {
+    Arc::new(Fleet::start(0, &[("VISIBLE_WAIT", "0"), ("REPLICA_ALLOW_SHRINK", "true")]).await)
+}
+
+/// Checks the fleet for `time` with what `seed` draws; `disturb` is called a few times a second.
+pub async fn check(fleet: &Arc<Fleet>, seed: u64, time: Duration, mut disturb: impl FnMut(&Fleet)) -> Findings {
+    println!("the seed is {seed}");
+    let began = Instant::now();
+    let absent = Step { began, ended: began, state: State::Absent };
+    let codes = (0..WRITERS).flat_map(|writer| (0..CODES_EACH).map(move |n| code(writer, n)));
+    let histories = codes.map(|code| (code, vec![absent.clone()])).collect();
+    let mut links = Vec::new();
+    for writer in 0..WRITERS {
+        let user = new_user(fleet, &format!("writer{writer}")).await;
+        links.push(Mutex::new(Links { user, states: vec![State::Absent; CODES_EACH], loaded: 0 }));
+    }
+    let world = Arc::new(World {
+        histories: Mutex::new(histories),
+        links,
+        gate: RwLock::default(),
+        is_over: AtomicBool::new(false),
+        changes: AtomicUsize::new(0),
+    });
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let (fleet, world, handle) = (Arc::clone(fleet), Arc::clone(&world), Handle::current());
+        writers.spawn_blocking(move || Writer::new(fleet, world, handle, writer, seed).run());
+    }
+    let mut samplers = JoinSet::new();
+    for redirector in 0..fleet.redirectors.len() {
+        let random = SmallRng::seed_from_u64(seed ^ ((redirector as u64 + 1) << 32));
+        samplers.spawn(sample(Arc::clone(fleet), Arc::clone(&world), redirector, random));
+    }
+    let mut restores = 0;
+    let mut backup = None;
+    while began.elapsed() < time {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        disturb(fleet);
+        let at = began.elapsed().as_secs_f64() / time.as_secs_f64();
+        // Two backups, each restored after a while.
+        if backup.is_none() && (0.2..0.4).contains(&(at % 0.5)) {
+            backup = Some(world.back_up(fleet));
+        } else if backup.is_some() && at % 0.5 > 0.4 {
+            world.restore(fleet, backup.take().unwrap());
+            restores += 1;
+        }
+    }
+    world.is_over.store(true, Ordering::Relaxed);
+    while let Some(ended) = writers.join_next().await {
+        ended.unwrap();
+    }
+    let mut samples = Vec::new();
+    while let Some(taken) = samplers.join_next().await {
+        samples.extend(taken.unwrap());
+    }
+    let mut findings = world.judge(&samples);
+    findings.restores = restores;
+    // Each of what was loaded would have to be asked for.
+    fleet.run_sql("DELETE FROM urls WHERE short_code LIKE 'load%'");
+    findings.differing = fleet.differing().await;
+    findings
+}
+
+async fn new_user(fleet: &Fleet, name: &str) -> i64 {
+    let body = json!({"username": name, "email": format!("{name}@mail.example")});
+    let (status, _, user) = fleet.call(Method::POST, "/users", &body).await;
+    assert_eq!(status, 201, "{user}");
+    user["id"].as_i64().unwrap()
+}
+
+/// Asks for codes until the world is over.
+async fn sample(fleet: Arc<Fleet>, world: Arc<World>, redirector: usize, mut random: SmallRng) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    while !world.is_over.load(Ordering::Relaxed) {
+        let code = code(random.random_range(0..WRITERS), random.random_range(0..CODES_EACH));
+        let asked = Instant::now();
+        let state = match fleet.served(redirector, &code).await {
+            (302, Some(target)) => Ok(State::Target(target)),
+            (404, _) => Ok(State::Absent),
+            (410, _) => Ok(State::Off),
+            (status, _) => Err(status),
+        };
+        samples.push(Sample { redirector, code, asked, answered: Instant::now(), state });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    samples
+}
+
+impl World {
+    /// Notes that states may have changed since `began`.
+    fn note(&self, began: Instant, states: impl IntoIterator<Item = (String, State)>) {
+        let ended = Instant::now();
+        let mut histories = self.histories.lock().unwrap();
+        for (code, state) in states {
+            histories.get_mut(&code).unwrap().push(Step { began, ended, state });
+        }
+    }
+
+    /// Dumps the database; gives the links that the dump holds.
+    fn back_up(&self, fleet: &Fleet) -> Vec<Links> {
+        let _alone = self.gate.write().unwrap();
+        let dumped = Command::new("pg_dump").arg("-f").arg(fleet.dump()).arg(fleet.database_url()).status();
+        assert!(dumped.unwrap().success());
+        self.links.iter().map(|links| links.lock().unwrap().clone()).collect()
+    }
+
+    /// Restores the dump in place, in one transaction, while redirectors follow.
+    fn restore(&self, fleet: &Fleet, backup: Vec<Links>) {
+        let _alone = self.gate.write().unwrap();
+        let began = Instant::now();
+        let anew = "SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public;
+                    GRANT USAGE ON SCHEMA public TO PUBLIC";
+        let mut restore = Command::new("psql");
+        restore.args(["-qXAt1", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", fleet.database_url(), "-c", anew]);
+        assert!(restore.arg("-f").arg(fleet.dump()).status().unwrap().success());
+        for (writer, links) in backup.into_iter().enumerate() {
+            self.note(began, links.states.iter().cloned().enumerate().map(|(n, state)| (code(writer, n), state)));
+            *self.links[writer].lock().unwrap() = links;
+        }
+    }
+
+    fn judge(&self, samples: &[Sample]) -> Findings {
+        let histories = self.histories.lock().unwrap();
+        let changes = self.changes.load(Ordering::Relaxed);
+        let mut findings = Findings { changes, samples: samples.len(), ..Findings::default() };
+        for sample in samples {
+            match sample.staleness(&histories[&sample.code]) {
+                Some(Duration::ZERO) => {}
+                Some(stale) => findings.stale.push(stale),
+                None => findings.wrong.push(format!(
+                    "redirector {} answered {} with {:?}, which it never was",
+                    sample.redirector, sample.code, sample.state
+                )),
+            }
+        }
+        findings
+    }
+}
+
+impl Sample {
+    /// Finds how long the answer had been true no more when it was asked for; `None` if it had never been true.
+    fn staleness(&self, history: &[Step]) -> Option<Duration> {
+        let state = self.state.as_ref().ok()?;
+        let was_true =
+            history.iter().enumerate().filter(|(_, step)| step.state == *state && step.began <= self.answered);
+        // A state may be seen until the change after it has ended.
+        was_true
+            .map(|(n, _)| {
+                history.get(n + 1).map_or(Duration::ZERO, |next| self.asked.saturating_duration_since(next.ended))
+            })
+            .min()
+    }
+}
+
+struct Writer {
+    fleet: Arc<Fleet>,
+    world: Arc<World>,
+    handle: Handle,
+    writer: usize,
+    random: SmallRng,
+    session: Session,
+    made: usize,
+}
+
+impl Writer {
+    fn new(fleet: Arc<Fleet>, world: Arc<World>, handle: Handle, writer: usize, seed: u64) -> Writer {
+        let random = SmallRng::seed_from_u64(seed ^ ((writer as u64 + 1) << 48));
+        let session = fleet.session();
+        Writer { fleet, world, handle, writer, random, session, made: 0 }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a thread that waits for psql, and serves nothing")]
+    fn run(mut self) {
+        while !self.world.is_over.load(Ordering::Relaxed) {
+            {
+                let world = Arc::clone(&self.world);
+                let _open = world.gate.read().unwrap();
+                let mut links = world.links[self.writer].lock().unwrap();
+                let began = Instant::now();
+                let changed = self.change(&mut links);
+                for (n, state) in &changed {
+                    links.states[*n] = state.clone();
+                }
+                let writer = self.writer;
+                world.note(began, changed.into_iter().map(|(n, state)| (code(writer, n), state)));
+                world.changes.fetch_add(1, Ordering::Relaxed);
+            }
+            std::thread::sleep(Duration::from_millis([0, 5, 20][self.random.random_range(0..3)]));
+        }
+    }
+
+    /// Makes a change; gives the codes that it changed.
+    fn change(&mut self, links: &mut Links) -> Vec<(usize, State)> {
+        let n = self.random.random_range(0..CODES_EACH);
+        let (own, user) = (code(self.writer, n), links.user);
+        self.made += 1;
+        let target = format!("https://{}.example/{}", own, self.made);
+        let becomes = State::Target(target.clone());
+        let insert = format!(
+            "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+             VALUES ({user}, '{own}', '{target}', true, now(), now())"
+        );
+        let update = format!("UPDATE urls SET original_url = '{target}', is_active = true WHERE short_code = '{own}'");
+        let delete = format!("DELETE FROM urls WHERE short_code = '{own}'");
+        if links.states[n] == State::Absent {
+            self.run_sql(&insert);
+            return vec![(n, becomes)];
+        }
+        match self.random.random_range(0..100) {
+            0..30 => self.run_sql(&update),
+            30..42 => {
+                self.run_sql(&format!("UPDATE urls SET is_active = false WHERE short_code = '{own}'"));
+                return vec![(n, State::Off)];
+            }
+            42..54 => {
+                self.run_sql(&delete);
+                return vec![(n, State::Absent)];
+            }
+            // Under another id, in a transaction that others overtake.
+            54..66 => {
+                let pause = [0.0, 0.05, 0.4][self.random.random_range(0..3)];
+                self.run_sql(&format!("BEGIN; {delete}; {insert}; SELECT pg_sleep({pause}) \\g /dev/null\nCOMMIT"));
+            }
+            66..74 => return self.swap(links, n),
+            74..80 => {
+                let never = "UPDATE urls SET original_url = 'https://never.example/'";
+                let sql =
+                    format!("BEGIN; SAVEPOINT s; {never} WHERE short_code = '{own}'; ROLLBACK TO s; {update}; COMMIT");
+                self.run_sql(&sql);
+            }
+            80..84 => {
+                self.run_sql(&format!("BEGIN; {delete}; ROLLBACK"));
+                return Vec::new();
+            }
+            84..95 if links.loaded < LOADED_AT_MOST => {
+                self.run_sql(&format!(
+                    "BEGIN; INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+                     SELECT {user}, 'load{}x{}x' || n, 'https://load.example/', true, now(), now()
+                     FROM generate_series(1, {LOADED}) AS n; {update}; COMMIT",
+                    self.writer, self.made
+                ));
+                links.loaded += LOADED;
+            }
+            // With everything that was loaded, at once or through the API.
+            _ => {
+                links.loaded = 0;
+                if self.random.random_range(0..2) == 0 {
+                    self.run_sql(&format!("DELETE FROM urls WHERE user_id = {user}"));
+                } else {
+                    links.user = self.delete_user(user);
+                }
+                return (0..CODES_EACH).map(|n| (n, State::Absent)).collect();
+            }
+        }
+        vec![(n, becomes)]
+    }
+
+    /// Gives two rows each other's code.
+    fn swap(&mut self, links: &Links, n: usize) -> Vec<(usize, State)> {
+        let other = self.random.random_range(0..CODES_EACH);
+        if other == n || links.states[other] == State::Absent {
+            return Vec::new();
+        }
+        let rename = |from: &str, to: &str| format!("UPDATE urls SET short_code = '{to}' WHERE short_code = '{from}';");
+        let (own, its, between) = (code(self.writer, n), code(self.writer, other), format!("swap{}", self.writer));
+        let renames = [rename(&own, &between), rename(&its, &own), rename(&between, &its)].concat();
+        self.run_sql(&format!("BEGIN; {renames} COMMIT"));
+        vec![(n, links.states[other].clone()), (other, links.states[n].clone())]
+    }
+
+    /// Deletes a user with its links through the API, and makes another.
+    fn delete_user(&mut self, user: i64) -> i64 {
+        let (fleet, name) = (Arc::clone(&self.fleet), format!("writer{}x{}", self.writer, self.made));
+        self.handle.block_on(async {
+            let path = format!("/users/{user}?cascade=true");
+            crate::eventually("the user is deleted", async || {
+                [204, 404].contains(&fleet.call(Method::DELETE, &path, &Value::Null).await.0)
+            })
+            .await;
+            new_user(&fleet, &name).await
+        })
+    }
+
+    fn run_sql(&mut self, sql: &str) {
+        assert_eq!(self.session.ask(&format!("{sql}; SELECT 'done'")), "done");
+    }
+}
