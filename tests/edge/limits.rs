@@ -138,3 +138,31 @@ async fn its_own_figures_are_on_a_port_of_their_own() {
     // On the public port it is a path like any other.
     assert_eq!(client().get(format!("http://{}/stub_status", nginx.address())).send().await.unwrap().status(), 302);
 }
+
+/// What nginx takes of a head, a redirector takes as well; what is more has a status that says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn head_that_is_too_large_is_answered_414_or_431() {
+    let redirector = Listener::start(Some(REDIRECT));
+    let nginx = nginx_before(&redirector, false);
+    let check = async |path: usize, fields: &[usize], status: u16| {
+        let url = format!("http://{}/{}", nginx.address(), "c".repeat(path));
+        let request = fields.iter().enumerate().fold(client().get(url), |request, (number, length)| {
+            request.header(format!("x-{number}"), "v".repeat(*length))
+        });
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path} {fields:?}");
+        if status != 302 {
+            let error = if status == 414 { "URI Too Long" } else { "Request Header Fields Too Large" };
+            assert_eq!(answer.json::<Value>().await.unwrap()["error"], error);
+        }
+    };
+    check(6, &[13 * 1024], 302).await;
+    check(6, &[6 * 1024, 6 * 1024], 302).await;
+    check(20 * 1024, &[], 414).await;
+    check(6, &[20 * 1024], 431).await;
+    check(6, &[12 * 1024, 12 * 1024], 431).await;
+    check(6, &[3 * 1024; 20], 431).await;
+    for head in redirector.heard() {
+        assert!(head.len() <= 16 * 1024, "{}", head.len());
+    }
+}
