@@ -198,8 +198,8 @@ const DRILLS: &[Drill] = &[
     drill(
         14,
         "more connections than allowed",
-        "refused, and then served again",
-        Test("tern-redirector", "http_connections", "one_connection_over_the_limit_is_refused"),
+        "the longest idle one ends for it",
+        Test("tern-redirector", "http_connections", "full_port_ends_the_longest_idle_connection_for_a_newcomer"),
     ),
     drill(
         15,

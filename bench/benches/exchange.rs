@@ -20,6 +20,10 @@ const BROWSER: &str = "GET /CODE12 HTTP/1.1\r\nHost: t.example\r\nConnection: ke
 struct Constant;
 
 impl Service for Constant {
+    fn share_of(&self, _: IpAddr) -> Option<u64> {
+        None
+    }
+
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         match request.path() {
             b"/CODE12" => reply.found(b"https://opal.example/lantern/cobalt-7c1d/harbor?ref=newsletter"),

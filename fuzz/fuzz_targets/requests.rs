@@ -10,6 +10,10 @@ use tern_redirector::http::{Exchange, Limits, Reply, Request, Service, Stats, St
 struct Codes;
 
 impl Service for Codes {
+    fn share_of(&self, _: IpAddr) -> Option<u64> {
+        None
+    }
+
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         match request.path() {
             b"/CODE12" => reply.found(b"https://target.example/"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tern_common::ShortCode;
-use tern_common::budget::ClientBudget;
+use tern_common::budget::{ClientBudget, prefix};
 use tern_common::client::{Proxies, is_forwarding_field, is_local_host};
 
 use crate::clicks::Recorder;
@@ -166,6 +166,12 @@ impl<'a> Fields<'a> for Request<'a> {
 }
 
 impl Service for Engine {
+    fn share_of(&self, peer: IpAddr) -> Option<u64> {
+        // Through a proxy, and through what runs on this machine, many clients come.
+        let is_shared = peer.is_loopback() || self.proxies.contains(peer);
+        (!is_shared).then(|| prefix(peer))
+    }
+
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         let visit = Visit {
             path: request.path(),

@@ -3,12 +3,13 @@
 mod support;
 
 use std::io::{ErrorKind, Write as _};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use support::client::{Client, GET};
-use support::{LONG, MOMENT, eventually, patient, read, serve};
-use tern_redirector::http::{Drained, Limits, Status};
+use support::{Codes, LONG, MOMENT, eventually, patient, read, serve};
+use tern_redirector::http::{Drained, Limits, Server, Status};
 
 #[test]
 fn a_browser_behind_a_proxy_is_served() {
@@ -212,21 +213,77 @@ fn an_endless_sender_is_not_lingered_for() {
 }
 
 #[test]
-fn one_connection_over_the_limit_is_refused() {
+fn full_port_ends_the_longest_idle_connection_for_a_newcomer() {
     let (server, _) = serve(Limits { connections: 3, ..patient() });
+    let ask = |client: &mut Client| {
+        assert_eq!(client.ask(GET).status, 302);
+        std::thread::sleep(5 * patient().tick);
+    };
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect(server.local_addr())).collect();
-    assert!(clients.iter_mut().all(|client| client.ask(GET).status == 302));
+    clients.iter_mut().for_each(ask);
+    ask(&mut clients[0]);
 
-    let mut refused = Client::connect(server.local_addr());
-    let answer = refused.answer(false).unwrap().unwrap();
-    assert_eq!((answer.status, answer.field("Retry-After"), answer.closes()), (503, Some("1"), true));
-    refused.ends();
-    assert_eq!(read(&server.stats().over_limit), 1);
+    let mut newcomer = Client::connect(server.local_addr());
+    assert_eq!(newcomer.ask(GET).status, 302);
+    clients.remove(1).ends();
+    eventually("three are left", || server.registered() == 3);
+    assert!(clients.iter_mut().chain([&mut newcomer]).all(|client| client.ask(GET).status == 302));
+    let stats = server.stats();
+    assert_eq!((read(&stats.evicted_idle), read(&stats.evicted_slow), read(&stats.over_limit)), (1, 0, 0));
+}
 
-    drop(clients.pop());
-    eventually("room for another", || server.registered() == 2);
+#[test]
+fn full_port_ends_slow_clients_before_one_that_has_just_been_served() {
+    let (server, _) = serve(Limits { connections: 3, ..patient() });
+    let mut slow_head = Client::connect(server.local_addr());
+    slow_head.send(&GET[..10]);
+    let mut slow_reader = Client::connect(server.local_addr());
+    slow_reader.stream.set_write_timeout(Some(MOMENT)).unwrap();
+    while slow_reader.stream.write_all(&GET.repeat(500)).is_ok() {}
+    let mut client = Client::connect(server.local_addr());
+    assert_eq!(client.ask(GET).status, 302);
+    let mut newcomers = [(); 2].map(|()| Client::connect(server.local_addr()));
+    assert!(newcomers.iter_mut().all(|newcomer| newcomer.ask(GET).status == 302));
+    eventually("three are left", || server.registered() == 3);
+    assert!(!matches!(slow_head.answer(false), Ok(Some(_))));
+    assert!(newcomers.iter_mut().chain([&mut client]).all(|client| client.ask(GET).status == 302));
+    assert_eq!((read(&server.stats().evicted_idle), read(&server.stats().evicted_slow)), (0, 2));
+}
+
+#[test]
+fn full_share_ends_connections_of_its_client() {
+    let service = Arc::new(Codes { has_shares: true, ..Codes::default() });
+    let (server, _) = serve(patient());
+    drop(server);
+    let limits = Limits { connections: 100, share: 3, ..patient() };
+    let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), limits, service).unwrap();
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = Client::connect(server.local_addr());
+            assert_eq!(client.ask(GET).status, 302);
+            client
+        })
+        .collect();
+    eventually("the share is left", || server.registered() == 3);
+    assert_eq!(read(&server.stats().evicted_idle), 17);
+    drop(clients);
+    eventually("all have ended", || server.registered() == 0);
     assert_eq!(Client::connect(server.local_addr()).ask(GET).status, 302);
-    assert!(clients.iter_mut().all(|client| client.ask(GET).status == 302));
+}
+
+/// Newcomers that come faster than others end are answered 503, so that the connections stay bounded.
+#[test]
+fn flood_of_connections_stays_within_the_limit_and_its_slack() {
+    let (server, _) = serve(Limits { connections: 16, ..patient() });
+    let mut crowd = Vec::new();
+    for _ in 0..2_000 {
+        crowd.push(Client::connect(server.local_addr()));
+        assert!(read(&server.stats().open) <= 16 + 128);
+    }
+    let stats = server.stats();
+    eventually("each has been accepted or refused", || read(&stats.accepted) + read(&stats.over_limit) == 2_000);
+    eventually("the limit is kept", || read(&stats.open) <= 16);
+    assert_eq!(Client::connect(server.local_addr()).ask(GET).status, 302);
 }
 
 #[test]

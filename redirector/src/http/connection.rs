@@ -35,6 +35,7 @@ pub(super) fn run(stream: TcpStream, peer: IpAddr, permit: Permit, service: &imp
         readable: false,
         ending: false,
         drain: Drain::Unknown,
+        looked: false,
         exchange: Exchange::new(peer, worker_of(socket.as_raw_fd())),
         socket,
         registration,
@@ -49,6 +50,8 @@ struct Connection {
     /// The peer has sent its last byte, or broken; told once, so it is kept.
     ending: bool,
     drain: Drain,
+    /// It is to end for another, and has looked once more at what may have come at this moment.
+    looked: bool,
     exchange: Exchange,
     /// Before the registration: who waits for the registry to be empty finds the socket closed.
     socket: Socket<TcpStream>,
@@ -78,6 +81,8 @@ enum Filled {
     Overdue,
     /// The server drains, and no request is under way.
     Drained,
+    /// The server makes room for another connection.
+    Evicted,
     /// The server is out of patience.
     Cut,
 }
@@ -95,6 +100,7 @@ impl Connection {
                 }
                 Filled::Broken => return count(&self.shared().stats.aborted),
                 Filled::Overdue => return self.end_overdue(),
+                Filled::Evicted => return self.count_evicted(),
                 Filled::Drained | Filled::Cut => return,
             }
             loop {
@@ -148,6 +154,13 @@ impl Connection {
             if self.shared().draining() && self.drain() {
                 return Filled::Drained;
             }
+            if self.state().is_evicted() {
+                if self.looked {
+                    return Filled::Evicted;
+                }
+                self.looked = true;
+                self.readable = true;
+            }
             if self.readable {
                 continue;
             }
@@ -176,7 +189,11 @@ impl Connection {
     /// Answers every complete head in the input.
     fn answer(&mut self, service: &impl Service) -> Next {
         let shared = self.registration.shared();
-        let terms = Terms { limits: &shared.limits, stats: &shared.stats, draining: shared.leaving() };
+        let terms = Terms {
+            limits: &shared.limits,
+            stats: &shared.stats,
+            draining: shared.leaving() || self.registration.state.is_evicted(),
+        };
         self.exchange.answer(terms, self.readable, service)
     }
 
@@ -186,12 +203,13 @@ impl Connection {
         if !self.exchange.input.is_empty() {
             // The time runs from the first byte of a head. What is left after an answer starts a new one.
             if !state.is(Phase::Head) || self.exchange.input.is_new() {
-                state.enter(Phase::Head, shared.deadline_in(shared.limits.header_timeout));
+                state.enter(Phase::Head, shared.now_ms(), shared.deadline_in(shared.limits.header_timeout));
             }
         } else {
             let timeout = shared.limits.idle_timeout;
             state.enter(
                 Phase::Idle,
+                shared.now_ms(),
                 shared.deadline_in(if self.is_big() { timeout.min(GIVE_BACK_AFTER) } else { timeout }),
             );
         }
@@ -210,7 +228,7 @@ impl Connection {
             self.exchange.output = Vec::new();
             let shared = self.shared();
             let left = shared.limits.idle_timeout.saturating_sub(GIVE_BACK_AFTER);
-            self.state().enter(Phase::Idle, shared.deadline_in(left));
+            self.state().extend(shared.deadline_in(left));
         }
         big
     }
@@ -224,7 +242,7 @@ impl Connection {
             Drain::Unknown => {
                 self.drain = Drain::Waiting;
                 if awaits_request {
-                    self.state().enter(Phase::Idle, shared.deadline_in(shared.grace()));
+                    self.state().enter(Phase::Idle, shared.now_ms(), shared.deadline_in(shared.grace()));
                 }
                 false
             }
@@ -255,6 +273,11 @@ impl Connection {
         }
     }
 
+    fn count_evicted(&self) {
+        let stats = &self.shared().stats;
+        count(if self.state().is(Phase::Idle) { &stats.evicted_idle } else { &stats.evicted_slow });
+    }
+
     /// Writes all answers; false if the connection is over. One call to write, unless the client does not read.
     fn flush(&mut self) -> bool {
         let mut written = 0;
@@ -270,12 +293,22 @@ impl Connection {
                     let (shared, state) = (self.registration.shared(), &self.registration.state);
                     if !blocked {
                         blocked = true;
-                        state.enter(Phase::Write, shared.deadline_in(shared.limits.write_timeout));
+                        let deadline_ms = shared.deadline_in(shared.limits.write_timeout);
+                        // Progress moves the deadline, but a slow reader stays the slow reader that it was.
+                        if state.is(Phase::Write) {
+                            state.extend(deadline_ms);
+                        } else {
+                            state.enter(Phase::Write, shared.now_ms(), deadline_ms);
+                        }
                     } else if self.overdue() {
                         count(&shared.stats.write_timeouts);
                         return false;
                     }
                     if shared.cutting() {
+                        return false;
+                    }
+                    if state.is_evicted() {
+                        self.count_evicted();
                         return false;
                     }
                     self.wait();
@@ -298,7 +331,8 @@ impl Connection {
         }
         let shared = self.registration.shared();
         let mut left = shared.limits.linger_bytes;
-        self.registration.state.enter(Phase::Linger, shared.deadline_in(shared.limits.linger_timeout));
+        let deadline_ms = shared.deadline_in(shared.limits.linger_timeout);
+        self.registration.state.enter(Phase::Linger, shared.now_ms(), deadline_ms);
         self.readable = true;
         loop {
             while self.readable {
@@ -311,6 +345,9 @@ impl Connection {
             }
             if self.overdue() || self.shared().cutting() {
                 return;
+            }
+            if self.state().is_evicted() {
+                return self.count_evicted();
             }
             self.wait();
         }

@@ -5,7 +5,8 @@
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use may::coroutine::Builder;
@@ -13,7 +14,11 @@ use may::io::WaitIoWaker;
 use slab::Slab;
 
 use super::limits::{Limits, worker_of, workers};
+use super::room::Shares;
 use super::stats::{Stats, count};
+
+/// Time after which connections that were accepted when there was no room have come to the registry, and may end.
+const ROOM_RETRY: Duration = Duration::from_millis(2);
 
 /// Slots looked at under one hold of the lock: some microseconds, so that no worker waits for a whole scan.
 const SCAN_CHUNK: usize = 128;
@@ -40,7 +45,13 @@ pub(super) struct Registered {
     /// Coarse milliseconds ([`Shared::now_ms`]) at which the connection wants to be woken.
     /// Written by the coroutine, read by the reaper.
     deadline_ms: AtomicU64,
+    /// Coarse milliseconds at which the phase began. Written by the coroutine, read by the reaper.
+    since_ms: AtomicU64,
     phase: AtomicU8,
+    /// Set by the reaper, once: the connection ends to make room for another.
+    evicted: AtomicBool,
+    /// The slot of its client's share.
+    pub(super) slot: Option<usize>,
     waker: WaitIoWaker,
 }
 
@@ -49,9 +60,28 @@ impl Registered {
         self.deadline_ms.load(Ordering::Relaxed)
     }
 
-    pub(super) fn enter(&self, phase: Phase, deadline_ms: u64) {
+    /// Begins a phase that may last from `now_ms` to `deadline_ms`.
+    pub(super) fn enter(&self, phase: Phase, now_ms: u64, deadline_ms: u64) {
+        self.since_ms.store(now_ms, Ordering::Relaxed);
         self.deadline_ms.store(deadline_ms, Ordering::Relaxed);
         self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Moves the deadline of the current phase.
+    pub(super) fn extend(&self, deadline_ms: u64) {
+        self.deadline_ms.store(deadline_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn since_ms(&self) -> u64 {
+        self.since_ms.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn evict(&self) {
+        self.evicted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     pub(super) fn is(&self, phase: Phase) -> bool {
@@ -79,6 +109,11 @@ pub(super) struct Shared {
     /// The last error of accept(2), for the reaper to log: formatting has no place on a coroutine's stack.
     pub(super) last_accept_error: AtomicI32,
     registry: Mutex<Slab<Arc<Registered>>>,
+    pub(super) shares: Shares,
+    /// Set by the listener when there are more connections than a limit allows; cleared by the reaper, which makes room.
+    crowded: AtomicBool,
+    /// The thread that makes room, once it runs.
+    reaper: OnceLock<Thread>,
     /// Notified, under the registry's lock, when a connection or the listener ends during a drain.
     ended: Condvar,
 }
@@ -97,6 +132,9 @@ impl Shared {
             stopped: AtomicBool::new(false),
             last_accept_error: AtomicI32::new(0),
             registry: Mutex::default(),
+            shares: Shares::new(),
+            crowded: AtomicBool::new(false),
+            reaper: OnceLock::new(),
             ended: Condvar::new(),
         }
     }
@@ -176,6 +214,29 @@ impl Shared {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has the reaper end connections that have long been idle, at once.
+    fn ask_for_room(&self) {
+        if !self.crowded.swap(true, Ordering::AcqRel)
+            && let Some(reaper) = self.reaper.get()
+        {
+            reaper.unpark();
+        }
+    }
+
+    /// Shows every connection of the registry, under the lock for some microseconds at a time.
+    pub(super) fn for_each(&self, mut look: impl FnMut(&Arc<Registered>)) {
+        let mut from = 0;
+        loop {
+            let registry = self.lock();
+            let to = (from + SCAN_CHUNK).min(registry.capacity());
+            (from..to).filter_map(|key| registry.get(key)).for_each(&mut look);
+            from = to;
+            if from == registry.capacity() {
+                return;
+            }
+        }
+    }
+
     /// How many connections stand in the registry.
     pub(super) fn registered(&self) -> usize {
         self.lock().len()
@@ -185,9 +246,14 @@ impl Shared {
     pub(super) fn reap(&self) {
         let mut overdue: Vec<Vec<Arc<Registered>>> = vec![Vec::new(); workers()];
         let mut log = AcceptErrorLog::default();
+        self.reaper.get_or_init(std::thread::current);
         while !self.stopped.load(Ordering::Acquire) {
-            std::thread::park_timeout(self.limits.tick);
+            let is_crowded = self.crowded.load(Ordering::Acquire);
+            std::thread::park_timeout(if is_crowded { ROOM_RETRY.min(self.limits.tick) } else { self.limits.tick });
             self.now_ms.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+            if self.crowded.swap(false, Ordering::AcqRel) && !self.make_room() {
+                self.crowded.store(true, Ordering::Release);
+            }
             self.collect_overdue(&mut overdue);
             for (worker, connections) in overdue.iter_mut().enumerate().filter(|(_, some)| !some.is_empty()) {
                 wake_on(worker, std::mem::take(connections));
@@ -200,21 +266,15 @@ impl Shared {
         let (now_ms, draining, cutting) = (self.now_ms(), self.draining(), self.cutting());
         let due = |connection: &Registered| {
             cutting
+                || connection.is_evicted()
                 || connection.deadline_ms() <= now_ms
                 || (draining && (connection.is(Phase::Idle) || connection.is(Phase::Fresh)))
         };
-        let mut from = 0;
-        loop {
-            let registry = self.lock();
-            let to = (from + SCAN_CHUNK).min(registry.capacity());
-            for connection in (from..to).filter_map(|key| registry.get(key)).filter(|connection| due(connection)) {
+        self.for_each(|connection| {
+            if due(connection) {
                 overdue[worker_of(connection.fd)].push(connection.clone());
             }
-            from = to;
-            if from == registry.capacity() {
-                return;
-            }
-        }
+        });
     }
 }
 
@@ -251,18 +311,34 @@ impl AcceptErrorLog {
 /// The right to be open, counted against the limit. Taken by the listener, given back when the connection is gone.
 pub(super) struct Permit {
     shared: Arc<Shared>,
+    slot: Option<usize>,
 }
 
 impl Permit {
-    /// `None` when the limit is reached.
-    pub(super) fn take(shared: &Arc<Shared>) -> Option<Self> {
+    /// Admits a connection of the client that has this share. Beyond a limit, others are told to end for it, and it is not
+    /// admitted while too many of them have not ended yet.
+    pub(super) fn take(shared: &Arc<Shared>, share: Option<u64>) -> Option<Self> {
+        let Limits { connections, share: most, .. } = shared.limits;
         // The listener alone counts up, so what it has read cannot have grown.
-        if shared.open() >= shared.limits.connections as u64 {
-            return None;
+        let open = shared.open() as usize;
+        let slot = share.map(|key| shared.shares.slot(key));
+        let own = slot.map_or(0, |slot| shared.shares.open(slot));
+        let permit = if open >= connections + Limits::slack(connections) {
+            count(&shared.stats.over_limit);
+            None
+        } else if own >= most + Limits::slack(most) {
+            count(&shared.stats.over_share);
+            None
+        } else {
+            shared.stats.open.fetch_add(1, Ordering::AcqRel);
+            slot.inspect(|&slot| shared.shares.enter(slot));
+            count(&shared.stats.accepted);
+            Some(Self { shared: shared.clone(), slot })
+        };
+        if open >= connections || own >= most {
+            shared.ask_for_room();
         }
-        shared.stats.open.fetch_add(1, Ordering::AcqRel);
-        count(&shared.stats.accepted);
-        Some(Self { shared: shared.clone() })
+        permit
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -271,8 +347,15 @@ impl Permit {
 
     /// Enters the connection into the registry. The entry leaves it with the guard, also when a panic unwinds.
     pub(super) fn register(self, fd: RawFd, waker: WaitIoWaker) -> Registration {
-        let deadline_ms = self.shared.deadline_in(self.shared.limits.header_timeout).into();
-        let state = Arc::new(Registered { fd, deadline_ms, phase: AtomicU8::new(Phase::Fresh as u8), waker });
+        let state = Arc::new(Registered {
+            fd,
+            deadline_ms: self.shared.deadline_in(self.shared.limits.header_timeout).into(),
+            since_ms: self.shared.now_ms().into(),
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            evicted: AtomicBool::new(false),
+            slot: self.slot,
+            waker,
+        });
         let key = self.shared.lock().insert(state.clone());
         Registration { key, state, permit: self }
     }
@@ -283,6 +366,7 @@ impl Drop for Permit {
         if std::thread::panicking() {
             count(&self.shared.stats.panicked);
         }
+        self.slot.inspect(|&slot| self.shared.shares.leave(slot));
         self.shared.stats.open.fetch_sub(1, Ordering::AcqRel);
         self.shared.notify_ended();
     }

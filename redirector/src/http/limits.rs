@@ -30,14 +30,19 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// At a drain, a connection between requests may have one on its way: wait this long for it, and answer it as the last.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
+/// Connections over the smallest limit.
+const LEAST_SLACK: usize = 128;
+
 /// Deadlines are met this late at most. 10,000 connections cost the reaper well under a millisecond a tick.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What one connection, and all together, may take. Times are kept to the next tick, never short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once; one more is answered 503 and closed.
+    /// Connections open at once. Beyond it the longest idle ones end; a newcomer that is faster than that is answered 503.
     pub connections: usize,
+    /// Those of one client, as [`Service::share_of`](super::Service::share_of) tells clients apart.
+    pub share: usize,
     /// Bytes of a request head, empty lines before it included.
     pub head_bytes: usize,
     /// Bytes of answers that wait for a pipelining client before it is made to read.
@@ -58,10 +63,27 @@ pub struct Limits {
     pub tick: Duration,
 }
 
+impl Limits {
+    /// Connections over a limit that are open for as long as it takes others to end: a burst of newcomers comes faster than
+    /// the reaper wakes.
+    pub(super) fn slack(limit: usize) -> usize {
+        (limit / 32).max(LEAST_SLACK)
+    }
+
+    /// Bounds the connections by the descriptors that the process may spend on them. A client's share is half of them.
+    #[must_use]
+    pub fn within_descriptors(self, descriptors: usize) -> Self {
+        let fitting = (descriptors.saturating_sub(LEAST_SLACK) / 33 * 32).max(1);
+        let connections = self.connections.min(fitting);
+        Self { connections, share: connections.div_ceil(2), ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: CONNECTIONS,
+            share: CONNECTIONS / 2,
             head_bytes: HEAD_BYTES,
             pending_reply_bytes: PENDING_REPLY_BYTES,
             header_timeout: HEADER_TIMEOUT,

@@ -115,15 +115,14 @@ fn count_error(shared: &Shared, error: &io::Error) {
 }
 
 fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, service: &Arc<impl Service>) {
-    let Some(permit) = Permit::take(shared) else {
-        count(&shared.stats.over_limit);
-        refuse(stream);
-        return;
+    let peer_ip = peer.ip().to_canonical();
+    let Some(permit) = Permit::take(shared, service.share_of(peer_ip)) else {
+        return refuse(stream);
     };
     // The socket belongs to the epoll of worker `fd % workers`, and its coroutine to the same.
     let id = stream.as_raw_fd() as usize;
-    let (peer, service) = (peer.ip().to_canonical(), service.clone());
-    let run = move || connection::run(stream, peer, permit, &*service);
+    let service = service.clone();
+    let run = move || connection::run(stream, peer_ip, permit, &*service);
     // may panics when there is no memory for a stack. That is this connection's end and must not be the listener's.
     let started = catch_unwind(AssertUnwindSafe(|| may::go!(Builder::new().id(id), run)));
     if !matches!(started, Ok(Ok(_))) {

@@ -12,6 +12,7 @@
 //!         encode       answer -> bytes    (pure; date)
 //!         input        the read buffer
 //!   connections  who is open, until when; the reaper thread that wakes what is overdue
+//!     room         shares of clients; which connections end when there are too many
 //! socket       a descriptor on may's epoll
 //! pulse        whether each worker still runs
 //! limits       what a connection may take, with reasons; stats: what was refused, timed out, cut
@@ -19,6 +20,8 @@
 //!
 //! Every wait of a connection is a wait on its socket. There are no timers on sockets: a connection writes the time
 //! it wants to be woken into its [`connections::Registered`], and the reaper wakes it.
+
+use std::net::IpAddr;
 
 mod connection;
 mod connections;
@@ -30,6 +33,7 @@ mod limits;
 mod listener;
 mod parse;
 mod pulse;
+mod room;
 mod server;
 mod socket;
 mod stats;
@@ -46,4 +50,8 @@ pub use stats::Stats;
 pub trait Service: Send + Sync + 'static {
     /// Answers one GET or HEAD, once, through `reply`.
     fn call(&self, request: &Request<'_>, reply: Reply<'_>);
+
+    /// The client that a peer's connections count for. `None` for a peer through which many clients come, which has no
+    /// share. Called by the listener for each connection.
+    fn share_of(&self, peer: IpAddr) -> Option<u64>;
 }

@@ -12,8 +12,14 @@ pub struct Stats {
     pub accepted: AtomicU64,
     /// Connections that are open.
     pub open: AtomicU64,
-    /// Connections over the limit: answered 503 and closed.
+    /// Connections over the limit that came faster than others could end for them: answered 503 and closed.
     pub over_limit: AtomicU64,
+    /// The same, over the share of their client.
+    pub over_share: AtomicU64,
+    /// Idle connections that ended to make room.
+    pub evicted_idle: AtomicU64,
+    /// Connections with a slow client that ended to make room.
+    pub evicted_slow: AtomicU64,
     /// Errors of accept(2) and of starting a connection.
     pub accept_errors: AtomicU64,
     /// Connections cut because a head did not come, or not to its end.

@@ -40,9 +40,15 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Codes {
     pub(crate) calls: AtomicU64,
+    /// Whether loopback, where all clients of these tests are, is one client with a share.
+    pub(crate) has_shares: bool,
 }
 
 impl Service for Codes {
+    fn share_of(&self, _: IpAddr) -> Option<u64> {
+        self.has_shares.then_some(7)
+    }
+
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         assert_eq!(request.peer(), IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -79,6 +79,10 @@ pub(crate) struct Run {
 struct Codes;
 
 impl Service for Codes {
+    fn share_of(&self, _: IpAddr) -> Option<u64> {
+        None
+    }
+
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         match request.path() {
             b"/CODE12" => reply.found(b"https://target.example/"),
