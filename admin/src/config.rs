@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use tern_common::ShortCode;
 use tern_common::client::Proxies;
 use tern_common::config::Reader;
+use tern_serving::Hosts;
 
 use crate::access::AuthMode;
 
@@ -42,6 +43,10 @@ const TOKEN_REQUESTS_PER_SECOND: u32 = 10_000;
 pub struct AdminConfig {
     /// `ADMIN_LISTEN`; or `APP_PORT`, on loopback.
     pub listen: SocketAddr,
+    /// `ADMIN_OPS_LISTEN`: a port of its own for `/live`, `/ready` and `/metrics`; never public. `None` opens none.
+    pub ops_listen: Option<SocketAddr>,
+    /// `OPS_HOSTS`: names that the operators' port answers to, beside addresses and `localhost`.
+    pub ops_hosts: Hosts,
     pub access: AccessConfig,
     /// `SHORT_CODE_LENGTH`: of generated codes, in characters.
     pub short_code_length: usize,
@@ -112,6 +117,8 @@ impl AdminConfig {
         let app_port = reader.get("APP_PORT", APP_PORT);
         AdminConfig {
             listen: reader.get("ADMIN_LISTEN", SocketAddr::from((Ipv4Addr::LOCALHOST, app_port))),
+            ops_listen: reader.find("ADMIN_OPS_LISTEN"),
+            ops_hosts: reader.get("OPS_HOSTS", Hosts::default()),
             access: AccessConfig::read(reader),
             short_code_length: reader.get_within(
                 "SHORT_CODE_LENGTH",
@@ -131,6 +138,8 @@ impl Default for AdminConfig {
     fn default() -> AdminConfig {
         AdminConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, APP_PORT)),
+            ops_listen: None,
+            ops_hosts: Hosts::default(),
             access: AccessConfig::default(),
             short_code_length: ShortCode::DEFAULT_LEN,
             body_limit: BODY_LIMIT,

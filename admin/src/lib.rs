@@ -1,8 +1,8 @@
 //! The control plane: everything a person or a program manages.
 //!
 //! Handlers validate, change rows through the store's seam, and announce what changed.
-//! There is no SQL here, and nothing of redirects: an unknown path is a 404 unless the caller of [`router`] gives
-//! another fallback.
+//! There is no SQL here, and nothing of redirects: an unknown path is a 404 unless [`router_over`] is given another
+//! answer to it.
 
 pub mod access;
 mod answer;
@@ -22,13 +22,13 @@ mod logs;
 mod maintenance;
 mod metrics;
 mod openapi;
+mod operators;
 mod origin;
 mod products;
 mod query;
 mod request_log;
 mod request_trace;
 mod router;
-mod serving;
 mod shared_look;
 mod state;
 mod stats;
@@ -44,8 +44,8 @@ pub use health::Readiness;
 pub use maintenance::keep_in_order;
 pub use metrics::Metrics;
 pub use openapi::document;
-pub use router::{areas, paths, router};
-pub use serving::Serving;
+pub use operators::operators_router;
+pub use router::{areas, paths, router, router_over};
 pub use state::AppState;
 pub use token_command::TokenCommand;
 pub use visibility::{Visibility, Visible};

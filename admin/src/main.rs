@@ -1,5 +1,6 @@
 //! `tern-admin`: serve the API, migrate the database, load files.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use clap::{Parser, Subcommand};
 use prometheus::Registry;
 use tern_admin::config::VISIBLE_WAIT;
 use tern_admin::{
-    Access, AdminConfig, AppState, Metrics, Readiness, Serving, TokenCommand, Visibility, keep_in_order, token_command,
+    Access, AdminConfig, AppState, Metrics, Readiness, TokenCommand, Visibility, keep_in_order, token_command,
 };
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::cache::{Cache, RedisCache};
 use tern_common::config::{InvalidConfig, Reader, Variables, environment};
+use tern_common::descriptors;
 use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
@@ -22,6 +24,7 @@ use tern_common::seal::Seal;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, WatchedStore, export_pools};
 use tern_common::telemetry::{LogConfig, start_log};
+use tern_serving::{Limits, PortStats, Serving};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -98,7 +101,7 @@ fn main() -> ExitCode {
         Command::Migrate => runtime.block_on(bring_up_to_date(&config)),
         Command::Load { files } => runtime.block_on(load(&config, &files)),
         Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
-        Command::Healthcheck => probe::ask(config.admin.listen, "/health"),
+        Command::Healthcheck => probe::ask(config.admin.ops_listen.unwrap_or(config.admin.listen), "/health"),
     })
 }
 
@@ -106,9 +109,11 @@ fn main() -> ExitCode {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
     let log = start_log(&config.log).context("cannot write the log (LOG_FILE)")?;
-    let in_use = || format!("cannot listen on {} (ADMIN_LISTEN, APP_PORT)", config.admin.listen);
-    let listener = TcpListener::bind(config.admin.listen).await.with_context(in_use)?;
-    let address = listener.local_addr().with_context(in_use)?;
+    let (listener, address) = listen(config.admin.listen, "ADMIN_LISTEN, APP_PORT").await?;
+    let ops_listener = match config.admin.ops_listen {
+        Some(ops_listen) => Some(listen(ops_listen, "ADMIN_OPS_LISTEN").await?),
+        None => None,
+    };
     let registry = Registry::new();
     log.export(&registry)?;
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&config.database).await?);
@@ -134,12 +139,30 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let (readiness, metrics) = (state.readiness.clone(), state.metrics.clone());
     let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, metrics));
     let warning = state.access.warning();
-    let mut api = Serving::start(listener, tern_admin::router(state));
+    let all = descriptors::for_ports();
+    let of_operators = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, 8);
+    let mut ops = None;
+    if let Some((listener, address)) = ops_listener {
+        let router = tern_admin::operators_router(state.clone(), config.admin.ops_hosts.clone());
+        let stats = PortStats::register(&registry, "ops")?;
+        ops = Some(Serving::start(listener, router, Limits::operators(of_operators), stats));
+        process::say(NAME, &format!("metrics    http://{address}/metrics"));
+    }
+    let limits = Limits::api(&config.admin.access.trusted_proxies, all.saturating_sub(of_operators));
+    let stats = PortStats::register(&registry, "api")?;
+    let mut api = Serving::start(listener, tern_admin::router(state), limits, stats);
     process::say(NAME, &format!("API        http://{address}/urls"));
     warning.into_iter().for_each(|warning| process::say(NAME, warning));
+    let ops_ended = async {
+        match &mut ops {
+            Some(ops) => ops.ended().await,
+            None => std::future::pending().await,
+        }
+    };
     let signal = tokio::select! {
         signal = stop.received() => signal,
         error = api.ended() => return Err(error),
+        error = ops_ended => return Err(error),
     };
     process::say(NAME, &format!("{signal}: finishing what is under way."));
     readiness.leave();
@@ -150,9 +173,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         _ = stop.received() => {}
     }
     let is_drained = api.drain(Instant::now() + DRAIN).await;
+    if let Some(ops) = &ops {
+        ops.abort();
+    }
     upkeep.abort();
     tracing::info!(is_drained, "drained");
     Ok(())
+}
+
+/// Listens on an address; the error names the settings that it comes from.
+async fn listen(address: SocketAddr, variables: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let in_use = || format!("cannot listen on {address} ({variables})");
+    let listener = TcpListener::bind(address).await.with_context(in_use)?;
+    let address = listener.local_addr().with_context(in_use)?;
+    Ok((listener, address))
 }
 
 async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {

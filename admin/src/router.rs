@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
+use tern_serving::check_head;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{Area, Guard, authorise};
-use crate::error::{Error, answer_panic, not_found};
+use crate::body::leave_unread;
+use crate::error::{Error, answer_panic, bad_request, not_found};
 use crate::origin::refuse_foreign_pages;
 use crate::request_log::log_request;
 use crate::state::AppState;
@@ -54,17 +57,20 @@ pub fn areas() -> impl Iterator<Item = (&'static str, Area)> {
 }
 
 /// The admin API, with a 404 for every other path.
-///
-/// Whoever puts another fallback in place of that one answers for it alone: no layer of this router is around it.
 pub fn router(state: AppState) -> Router {
+    router_over(Router::new().fallback(async || not_found("There is nothing at this path")), state)
+}
+
+/// The admin API over `unknown_paths`, which answers what no route knows. The layers of the API are around both.
+pub fn router_over(unknown_paths: Router, state: AppState) -> Router {
     let around = (
         from_fn_with_state(state.clone(), log_request),
         map_response(forbid_sniffing),
+        from_fn(refuse_malformed_heads),
         from_fn(refuse_foreign_pages),
         CatchPanicLayer::custom(answer_panic),
     );
-    let unknown_path =
-        Router::new().fallback(async || not_found("There is nothing at this path")).layer(around.clone());
+    let unknown_paths = unknown_paths.layer(around.clone());
     routes()
         .into_iter()
         .map(|(path, area, methods)| {
@@ -74,7 +80,7 @@ pub fn router(state: AppState) -> Router {
         .fold(Router::new(), with_and_without_slash)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .route_layer(around)
-        .fallback_service(unknown_path)
+        .fallback_service(unknown_paths)
         .with_state(state)
 }
 
@@ -83,6 +89,19 @@ fn with_and_without_slash(
     (path, methods): (&str, MethodRouter<AppState>),
 ) -> Router<AppState> {
     router.route(path, methods.clone()).route(&format!("{path}/"), methods)
+}
+
+/// Refuses what two servers could read differently. The connection ends, since both may be out of step on it already.
+async fn refuse_malformed_heads(request: Request, next: Next) -> Response {
+    match check_head(&request) {
+        Ok(()) => next.run(request).await,
+        Err(message) => {
+            leave_unread(request);
+            let mut response = bad_request(message).into_response();
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+    }
 }
 
 /// Answers hold text of users; a browser must not take any of it for a page.

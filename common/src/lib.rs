@@ -13,6 +13,7 @@ pub mod click_source;
 pub mod click_stats;
 pub mod client;
 pub mod config;
+pub mod descriptors;
 pub mod event;
 pub mod id;
 pub mod json;

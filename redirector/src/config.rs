@@ -9,6 +9,7 @@ use bytesize::ByteSize;
 use tern_common::client::Proxies;
 use tern_common::config::Reader;
 use tern_common::systemd::Notifier;
+use tern_serving::Hosts;
 
 use crate::clicks::JournalConfig;
 use crate::http::Limits;
@@ -48,6 +49,8 @@ pub struct RedirectorConfig {
     pub listen: SocketAddr,
     /// `REDIRECTOR_OPS_LISTEN`: `/live`, `/ready`, `/metrics`, `/dropped`; never public.
     pub ops_listen: SocketAddr,
+    /// `OPS_HOSTS`: names that the operators' port answers to, beside addresses and `localhost`.
+    pub ops_hosts: Hosts,
     /// `REDIRECTOR_WORKERS`: threads that serve redirects.
     pub workers: usize,
     /// `MAX_CONNECTIONS`, `HEAD_LIMIT`, `HEADER_TIMEOUT`, `IDLE_TIMEOUT`, `WRITE_TIMEOUT`: what clients may take.
@@ -61,6 +64,8 @@ pub struct RedirectorConfig {
     pub record_clicks: bool,
     /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`; the directory is for the caller to place.
     pub journal: JournalConfig,
+    /// Descriptors that another port of the process takes.
+    pub other_descriptors: usize,
     /// Threads beside the workers that record clicks: those of another port that follows codes.
     pub other_recorders: usize,
     /// `AUDIT_INTERVAL`, `REPLICA_ALLOW_SHRINK`; the snapshot file is for the caller to place.
@@ -78,8 +83,11 @@ impl RedirectorConfig {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let cores = available_parallelism().map_or(1, usize::from);
         let limits = Limits::default();
+        let connections: usize = reader.get_within("MAX_CONNECTIONS", limits.connections, 1..=30_000);
         let limits = Limits {
-            connections: reader.get_within("MAX_CONNECTIONS", limits.connections, 1..=30_000),
+            connections,
+            // Half: clients of two networks are needed to fill the port.
+            share: connections.div_ceil(2),
             head_bytes: head_limit(reader, limits.head_bytes),
             header_timeout: reader.get("HEADER_TIMEOUT", limits.header_timeout),
             idle_timeout: reader.get("IDLE_TIMEOUT", limits.idle_timeout),
@@ -89,6 +97,7 @@ impl RedirectorConfig {
         RedirectorConfig {
             listen: reader.get("REDIRECTOR_LISTEN", loopback(8080)),
             ops_listen: reader.get("REDIRECTOR_OPS_LISTEN", loopback(9080)),
+            ops_hosts: reader.get("OPS_HOSTS", Hosts::default()),
             workers: reader.get_within("REDIRECTOR_WORKERS", cores, 1..=1024),
             limits,
             miss_burst: reader.get_within("MISS_BURST", MISS_BURST, 1..=1_000_000),
@@ -96,6 +105,7 @@ impl RedirectorConfig {
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
             record_clicks: reader.get("RECORD_CLICKS", true),
             journal: journal(reader),
+            other_descriptors: 0,
             other_recorders: 0,
             replica: ReplicaConfig {
                 file: None,

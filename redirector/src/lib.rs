@@ -34,7 +34,9 @@ use anyhow::anyhow;
 use prometheus::Registry;
 use tern_common::budget::ClientBudget;
 use tern_common::bus::Bus;
+use tern_common::descriptors;
 use tern_common::store::Store;
+use tern_serving::{PortStats, Serving};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -43,7 +45,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::clicks::journal::Keeper;
 use crate::config::RedirectorConfig;
 use crate::engine::Engine;
-use crate::http::Server;
+use crate::http::{Limits, Server};
 use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::ops::{Observed, Ops};
@@ -68,7 +70,7 @@ pub struct Redirector {
     shipper: JoinHandle<u64>,
     keeper: Keeper,
     watchdog: Watchdog,
-    ops: JoinHandle<io::Result<()>>,
+    ops: Serving,
 }
 
 /// Why a redirector could not start.
@@ -80,6 +82,8 @@ pub enum StartError {
     Passed { descriptor: i32, source: io::Error },
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
+    #[error("cannot register the metrics of the operators' port")]
+    Metrics(#[from] prometheus::Error),
 }
 
 impl Redirector {
@@ -115,6 +119,9 @@ impl Redirector {
         // in front of it.
         http::configure_runtime(config.workers);
         let watchdog = Watchdog::start(config.notifier.clone()).map_err(StartError::Thread)?;
+        let (ops_limits, limits) = divide_descriptors(&config);
+        let ops_stats = PortStats::register(registry, "ops")?;
+
         // Once nothing is in the way of serving: journals are made on disk.
         let (map, writer) = LinkMap::new();
         let lanes = config.workers + config.other_recorders;
@@ -151,7 +158,7 @@ impl Redirector {
             () = patience => {}
         }
 
-        let server = Server::adopt(sockets.redirects, config.limits.clone(), Arc::clone(&engine))
+        let server = Server::adopt(sockets.redirects, limits, Arc::clone(&engine))
             .map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
         let server = Arc::new(server);
         let observed = Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness };
@@ -162,7 +169,7 @@ impl Redirector {
             registry: registry.clone(),
             vitals: watchdog.vitals(),
         };
-        let ops = ops::router(told);
+        let ops = ops::router(told, config.ops_hosts.clone());
         Ok(Redirector {
             server,
             ops_addr,
@@ -174,7 +181,7 @@ impl Redirector {
             shipper: tokio::spawn(shipper.run(store, shipper_stops)),
             keeper,
             watchdog,
-            ops: tokio::spawn(async move { axum::serve(ops_listener, ops).await }),
+            ops: Serving::start(ops_listener, ops, ops_limits, ops_stats),
         })
     }
 
@@ -205,7 +212,7 @@ impl Redirector {
             ended = &mut self.replica => anyhow!("the replica ended by itself: {ended:?}"),
             ended = &mut self.shipper => anyhow!("the shipper ended by itself: {ended:?}"),
             () = self.keeper.ended() => anyhow!("the thread of the journals ended by itself"),
-            ended = &mut self.ops => anyhow!("the operations port ended by itself: {ended:?}"),
+            error = self.ops.ended() => error.context("the operators' port"),
         }
     }
 
@@ -292,6 +299,24 @@ async fn caught_up(freshness: &Freshness) {
     while !freshness.is_caught_up() {
         sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Limits of the operators' port and of the redirect port, so that neither takes the other's descriptors.
+fn divide_descriptors(config: &RedirectorConfig) -> (tern_serving::Limits, Limits) {
+    let all = descriptors::for_ports();
+    let of_operators = descriptors::part(all, tern_serving::Limits::OPERATORS_DESCRIPTORS, 8);
+    let of_redirects = all.saturating_sub(of_operators + config.other_descriptors);
+    let limits = config.limits.clone().within_descriptors(of_redirects);
+    let (wanted, connections) = (config.limits.connections, limits.connections);
+    if connections < wanted {
+        tracing::warn!(
+            wanted,
+            connections,
+            "limit of open files is too small for MAX_CONNECTIONS; the redirect port takes fewer connections; raise the limit \
+             (ulimit -n, LimitNOFILE) or lower MAX_CONNECTIONS"
+        );
+    }
+    (tern_serving::Limits::operators(of_operators), limits)
 }
 
 /// A socket for the control threads.

@@ -12,6 +12,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, Opts, Registry};
 use serde_json::json;
+use tern_serving::{Hosts, around_operators};
 
 use crate::clicks::Loss;
 use crate::engine::Engine;
@@ -29,13 +30,14 @@ pub(crate) struct Ops {
     pub(crate) vitals: Arc<Vitals>,
 }
 
-pub(crate) fn router(ops: Ops) -> Router {
-    Router::new()
+pub(crate) fn router(ops: Ops, hosts: Hosts) -> Router {
+    let routes = Router::new()
         .route("/live", get(live))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/dropped", get(dropped))
-        .with_state(ops)
+        .with_state(ops);
+    around_operators(routes, hosts)
 }
 
 /// A JSON value as the body of an answer.
@@ -185,6 +187,9 @@ fn connections(stats: &Stats) -> Vec<MetricFamily> {
     let ended = [
         ("accepted", &stats.accepted),
         ("over_limit", &stats.over_limit),
+        ("over_share", &stats.over_share),
+        ("evicted_idle", &stats.evicted_idle),
+        ("evicted_slow", &stats.evicted_slow),
         ("accept_error", &stats.accept_errors),
         ("header_timeout", &stats.header_timeouts),
         ("idle_timeout", &stats.idle_timeouts),

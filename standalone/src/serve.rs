@@ -8,18 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use axum::handler::Handler;
+use axum::Router;
 use prometheus::Registry;
-use tern_admin::{Access, AppState, Metrics, Readiness, Serving, Visibility, keep_in_order};
+use tern_admin::{Access, AppState, Metrics, Readiness, Visibility, keep_in_order};
 use tern_common::bus::{Bus, LocalBus, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
+use tern_common::descriptors;
 use tern_common::private_files::{FileLock, make_private};
 use tern_common::process::{self, StopSignals};
 use tern_common::seal::Seal;
 use tern_common::store::{Page, Store, WatchedStore, export_pools};
 use tern_common::telemetry::start_log;
 use tern_common::url::UrlFilter;
+use tern_redirector::config::RedirectorConfig;
 use tern_redirector::{Redirector, connections_deadline};
+use tern_serving::{Limits, PortStats, Serving};
 use tokio::net::TcpListener;
 
 use crate::NAME;
@@ -75,12 +78,16 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     };
     let access = Arc::clone(&state.access);
     let (visibility, readiness, metrics) = (state.visibility.clone(), state.readiness.clone(), state.metrics.clone());
-    let mut redirector = Redirector::start(config.redirector.clone(), Arc::clone(&store), bus, &registry).await?;
+    let api_descriptors = descriptors::part(descriptors::for_ports(), Limits::API_DESCRIPTORS, 3);
+    let redirector = RedirectorConfig { other_descriptors: api_descriptors, ..config.redirector.clone() };
+    let mut redirector = Redirector::start(redirector, Arc::clone(&store), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
     let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention, metrics));
 
-    let api = tern_admin::router(state).fallback_service(follow_code.with_state(Arc::clone(redirector.engine())));
-    let mut api = Serving::start(listener, api);
+    let codes = Router::new().fallback(follow_code).with_state(Arc::clone(redirector.engine()));
+    let limits = Limits::api(&config.admin.access.trusted_proxies, api_descriptors);
+    let stats = PortStats::register(&registry, "api")?;
+    let mut api = Serving::start(listener, tern_admin::router_over(codes, state), limits, stats);
 
     let loaded = redirector.loaded();
     let come_up = async {

@@ -27,9 +27,10 @@ fn the_planes_do_not_know_each_other_and_common_knows_neither() {
         assert_eq!(tern_dependencies(name), expected.iter().map(ToString::to_string).collect(), "{name}");
     };
     check("tern-common", &[]);
-    check("tern-redirector", &["tern-common"]);
-    check("tern-admin", &["tern-common"]);
-    check("tern", &["tern-admin", "tern-common", "tern-redirector"]);
+    check("tern-serving", &["tern-common"]);
+    check("tern-redirector", &["tern-common", "tern-serving"]);
+    check("tern-admin", &["tern-common", "tern-serving"]);
+    check("tern", &["tern-admin", "tern-common", "tern-redirector", "tern-serving"]);
     check("tern-testkit", &[]);
 }
 
@@ -98,7 +99,11 @@ const CONTROL: [&str; 4] = ["tern_common::store", "tern_common::bus", "tern_comm
 
 #[test]
 fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
-    check_knows_only("redirector/src/http", &["crate::http"], &[&CONTROL[..], &["tern_common", "axum"]].concat());
+    check_knows_only(
+        "redirector/src/http",
+        &["crate::http"],
+        &[&CONTROL[..], &["tern_common", "tern_serving", "axum"]].concat(),
+    );
     check_knows_only("redirector/src/link_map", &["crate::link_map"], &[&CONTROL[..], &["axum", "may::"]].concat());
     check_knows_only("redirector/src/redirect.rs", &["crate::link_map", "crate::redirect"], &CONTROL);
     check_ignorant("redirector/src/engine.rs", &[], &[&CONTROL[..], &["crate::replica"]].concat());
@@ -147,7 +152,8 @@ fn http_frameworks_live_where_http_is_spoken() {
     check_ignorant("common/src", &[], &["axum", "httparse", "hyper", "may::"]);
     check_ignorant("redirector/src", &["redirector/src/ops.rs", "redirector/src/lib.rs"], &["axum", "hyper"]);
     check_ignorant("redirector/src", &["redirector/src/http"], &["httparse", "may::"]);
-    check_ignorant("admin/src", &[], &["httparse", "may::"]);
+    check_ignorant("admin/src", &[], &["httparse", "hyper", "may::"]);
+    check_ignorant("serving/src", &[], &["httparse", "may::", "tern_common::store", "tern_common::bus", "ShortCode"]);
 }
 
 #[test]

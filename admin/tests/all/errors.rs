@@ -201,3 +201,34 @@ async fn id_beyond_every_row_is_named_as_it_was_given() {
     }
     app.get("/urls/9223372036854775807").await.check_error(404, "URL 9223372036854775807 not found");
 }
+
+/// RFC 9112, 3.2: a request that two servers could read differently is refused, logged, and ends its connection.
+#[tokio::test]
+async fn head_without_exactly_one_valid_host_is_a_bad_request() {
+    let app = spawn_app().await;
+    let another_fallback = spawn_app_with(Setup { fallback: Some("a redirect"), ..Setup::default() }).await;
+    for app in [&app, &another_fallback] {
+        for path in ["/health", "/users", "/no-such-path"] {
+            for hosts in
+                ["", "Host: localhost\r\nHost: localhost\r\n", "Host: a@b\r\n", "Host: a:80x\r\n", "Host: a, b\r\n"]
+            {
+                let answer = app.send_raw(format!("GET {path} HTTP/1.1\r\n{hosts}\r\n")).await;
+                answer.check_error(400, "There must be exactly one valid Host field");
+                assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
+                assert_eq!(answer.header("x-request-id").map(str::len), Some(32), "{answer:?}");
+            }
+        }
+    }
+    assert_eq!(app.send_raw("GET /health HTTP/1.0\r\n\r\n").await.status, 200);
+}
+
+#[tokio::test]
+async fn doubled_transfer_coding_is_a_bad_request() {
+    let app = spawn_app().await;
+    for codings in ["chunked, chunked", "chunked\r\nTransfer-Encoding: chunked", "gzip, chunked"] {
+        let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        let answer = app.send_raw(format!("{head}Transfer-Encoding: {codings}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n")).await;
+        answer.check_error(400, "Transfer-Encoding");
+        assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
+    }
+}

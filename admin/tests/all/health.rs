@@ -1,6 +1,10 @@
 //! Health, readiness and metrics.
 
 use serde_json::json;
+use tern_admin::AdminConfig;
+use tern_admin::access::AuthMode;
+use tern_common::config::Setting;
+use tern_serving::Hosts;
 
 use crate::support::{Setup, spawn_app, spawn_app_with};
 
@@ -15,6 +19,25 @@ async fn health_is_of_the_process_and_readiness_of_the_database() {
     let without = spawn_app_with(Setup { without_database: true, ..Setup::default() }).await;
     assert_eq!(without.get("/health").await.json(), json!({ "status": "ok" }));
     without.get("/ready").await.check_error(503, "Database is unavailable");
+}
+
+#[tokio::test]
+async fn operators_port_answers_probes_and_monitors_without_a_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = AdminConfig::default();
+    config.access.token_file = directory.path().join("admin.token");
+    config.access.mode = AuthMode::Tokens;
+    config.ops_hosts = Hosts::parse("tern-1").unwrap();
+    let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
+    assert_eq!(app.get("/metrics").await.status, 401);
+    for (path, says) in [("/live", "ok"), ("/health", "ok"), ("/ready", "ready"), ("/metrics", "tern_port_connections")]
+    {
+        let answer = app.get_ops(path, "tern-1:9000").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body.contains(says), "{answer:?}");
+    }
+    assert_eq!(app.get_ops("/ready", "evil.example:9000").await.status, 421);
+    app.get_ops("/users", "localhost").await.check_error(404, "There is nothing at this path");
 }
 
 #[tokio::test]

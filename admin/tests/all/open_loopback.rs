@@ -31,9 +31,9 @@ async fn request_with_a_hint_of_a_proxy_needs_a_token() {
     }
     check("GET /users HTTP/1.0", &["Host: localhost"], 401).await;
     check("GET /users HTTP/1.0", &[], 401).await;
-    check(GET, &[], 401).await;
-    check(GET, &["Host: localhost", "Host: localhost"], 401).await;
-    check(GET, &["Host: localhost", "Host: evil.example"], 401).await;
+    check(GET, &[], 400).await;
+    check(GET, &["Host: localhost", "Host: localhost"], 400).await;
+    check(GET, &["Host: localhost", "Host: evil.example"], 400).await;
     check("GET http://evil.example/users HTTP/1.1", &["Host: localhost"], 401).await;
     check("GET http://localhost/users HTTP/1.1", &["Host: localhost"], 200).await;
     for field in [

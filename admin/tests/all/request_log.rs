@@ -157,14 +157,16 @@ async fn flood_without_a_token_is_counted_and_leaves_the_log_to_the_others() {
 
 /// A binary that serves both planes puts the redirector behind the router.
 #[tokio::test]
-async fn another_fallback_is_neither_logged_nor_counted() {
+async fn request_to_another_fallback_is_logged_and_counted_as_unmatched() {
     let app = spawn_recorded(Setup { fallback: Some("a redirect"), ..Setup::default() }).await;
     for path in ["/log-test-code", "/"] {
         let answer = app.get(path).await;
         assert_eq!((answer.status, answer.body.as_str()), (200, "a redirect"));
-        assert_eq!(answer.header("x-content-type-options"), None);
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("x-request-id").map(str::len), Some(32));
     }
-    assert!(entries_of("/log-test-code").is_empty());
-    assert!(!app.get("/metrics").await.body.contains("unmatched"));
+    assert_eq!(entries_of("/log-test-code").len(), 2);
+    let counted = r#"tern_admin_http_requests_total{method="GET",route="unmatched",status="200"} 2"#;
+    assert!(app.get("/metrics").await.body.contains(counted));
     app.send("PATCH", "/users", None, "").await.check_error(405, "");
 }

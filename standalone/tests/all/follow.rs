@@ -200,19 +200,20 @@ async fn misses_of_clients_that_a_trusted_proxy_names_are_budgeted_by_their_netw
 }
 
 #[tokio::test]
-async fn redirects_leave_no_line_in_the_log_and_the_api_leaves_two() {
+async fn each_request_of_the_api_port_leaves_two_lines_in_the_log_and_a_redirect_port_none() {
     let tern = Tern::start(&["--sample"]);
     let code = tern.announced_code.clone().unwrap();
-    for address in [&tern.api, &tern.fast] {
-        tern.follow(address, &code).await;
-        tern.follow(address, "nope").await;
+    for path in [code.as_str(), "nope", "no/such/path"] {
+        tern.follow(&tern.fast, path).await;
+        let answer = tern.get(&tern.api, &format!("/{path}")).await;
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(answer.headers()["x-request-id"].len(), 32, "{path}");
     }
     tern.get(&tern.api, "/users/1").await;
-    eventually("the request is in the log", async || {
+    eventually("the requests are in the log", async || {
         let entries = tern.get_json("/logs?lines=1000").await;
         let of = |path: &str| entries.as_array().unwrap().iter().filter(|entry| entry["path"] == path).count();
-        assert_eq!((of(&format!("/{code}")), of("/nope")), (0, 0));
-        of("/users/1") == 2
+        [&format!("/{code}"), "/nope", "/no/such/path", "/users/1"].map(of) == [2; 4]
     })
     .await;
 }

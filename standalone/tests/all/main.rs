@@ -14,6 +14,7 @@ mod vectors;
 mod bad_start;
 mod clicks;
 mod crowded;
+mod crowds;
 mod cut_short;
 mod damaged_database;
 mod first_light;

@@ -65,13 +65,35 @@ impl Tern {
         Tern::launch(tempfile::tempdir().unwrap(), arguments, &[]).0
     }
 
+    /// Starts a process that may open at most `descriptors` files.
+    pub fn start_with_descriptors(descriptors: u32, arguments: &[&str]) -> Tern {
+        let directory = tempfile::tempdir().unwrap();
+        let program = tern(directory.path(), &[]);
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" serve \"$@\"")).arg(program.get_program());
+        command.args(arguments).current_dir(directory.path()).env_clear();
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let (tern, lines) = Tern::launch_command(directory, command, arguments);
+        std::thread::spawn(move || lines.for_each(drop));
+        tern
+    }
+
     fn launch(
         directory: TempDir,
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> (Tern, Lines<BufReader<ChildStderr>>) {
         let mut command = tern(directory.path(), &[&["serve"], arguments].concat());
-        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.envs(variables.iter().copied());
+        Tern::launch_command(directory, command, arguments)
+    }
+
+    fn launch_command(
+        directory: TempDir,
+        mut command: Command,
+        arguments: &[&str],
+    ) -> (Tern, Lines<BufReader<ChildStderr>>) {
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut announced = |what: &str| {

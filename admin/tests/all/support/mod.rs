@@ -13,10 +13,11 @@ pub use answer::Answer;
 pub use doubles::{AbsentBus, AbsentCache, FragileBus, PanickingCache};
 pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
-use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Serving, Visibility};
+use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility};
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
 use tern_common::store::{Store, WatchedStore, export_pools};
+use tern_serving::{Limits, PortStats, Serving};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -52,6 +53,9 @@ pub struct App {
     pub store: Arc<dyn Store>,
     pub database: Database,
     pub log_file: PathBuf,
+    /// The port for probes and monitors.
+    pub ops_address: SocketAddr,
+    _operators: Serving,
     client: reqwest::Client,
     directory: tempfile::TempDir,
     _serving: Serving,
@@ -85,12 +89,31 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut router = tern_admin::router(state);
-    if let Some(text) = setup.fallback {
-        router = router.fallback(async move || text);
+    let limits = Limits::api(&state.config.access.trusted_proxies, Limits::API_DESCRIPTORS);
+    let ops_listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ops_address = ops_listener.local_addr().unwrap();
+    let operators = Serving::start(
+        ops_listener,
+        tern_admin::operators_router(state.clone(), state.config.ops_hosts.clone()),
+        Limits::operators(Limits::OPERATORS_DESCRIPTORS),
+        PortStats::register(&registry, "ops").unwrap(),
+    );
+    let router = match setup.fallback {
+        Some(text) => tern_admin::router_over(axum::Router::new().fallback(async move || text), state),
+        None => tern_admin::router(state),
+    };
+    let serving = Serving::start(listener, router, limits, PortStats::register(&registry, "api").unwrap());
+    App {
+        address,
+        store,
+        database,
+        log_file,
+        ops_address,
+        _operators: operators,
+        client: reqwest::Client::new(),
+        directory,
+        _serving: serving,
     }
-    let serving = Serving::start(listener, router);
-    App { address, store, database, log_file, client: reqwest::Client::new(), directory, _serving: serving }
 }
 
 impl App {
@@ -131,6 +154,12 @@ impl App {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    /// Asks the port for probes and monitors.
+    pub async fn get_ops(&self, path: &str, host: &str) -> Answer {
+        let request = self.client.get(format!("http://{}{path}", self.ops_address)).header("host", host);
         Answer::read(request.send().await.unwrap()).await
     }
 

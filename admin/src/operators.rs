@@ -1,0 +1,19 @@
+//! The admin's port for probes and monitors.
+
+use axum::Router;
+use axum::routing::get;
+use tern_serving::{Hosts, around_operators};
+
+use crate::state::AppState;
+use crate::{health, metrics};
+
+/// The port for probes and monitors: it answers however many connections the API's port has, and asks for no token.
+pub fn operators_router(state: AppState, hosts: Hosts) -> Router {
+    let routes = Router::new()
+        .route("/live", get(health::show_health))
+        .route("/health", get(health::show_health))
+        .route("/ready", get(health::show_readiness))
+        .route("/metrics", get(metrics::show_metrics))
+        .with_state(state);
+    around_operators(routes, hosts)
+}

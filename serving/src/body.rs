@@ -1,0 +1,122 @@
+//! Bodies that tell the connection how they go on: a request body that has to keep a minimum rate, and an answer's body
+//! whose end is the end of the exchange.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use prometheus::IntCounter;
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
+
+use crate::connection::{InExchange, Watched};
+use crate::limits::Limits;
+
+/// The body did not arrive at the minimum rate.
+#[derive(Debug, thiserror::Error)]
+#[error("the body arrives too slowly")]
+struct TooSlow;
+
+/// A request body that ends with an error when it stalls, or when it is slower than the minimum rate.
+pub(crate) struct PacedBody<B = Incoming> {
+    body: B,
+    watched: Arc<Watched>,
+    too_slow: IntCounter,
+    stall: Duration,
+    bytes_per_second: u64,
+    /// The moment at which its reader began to wait for it.
+    began: Option<Instant>,
+    bytes: u64,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> PacedBody<B> {
+    pub(crate) fn new(body: B, watched: Arc<Watched>, limits: &Limits, too_slow: IntCounter) -> PacedBody<B> {
+        PacedBody {
+            body,
+            watched,
+            too_slow,
+            stall: limits.body_stall,
+            bytes_per_second: limits.body_bytes_per_second,
+            began: None,
+            bytes: 0,
+            deadline: None,
+        }
+    }
+
+    /// The moment by which the next bytes have to be here.
+    fn next_deadline(&self, began: Instant, now: Instant) -> Instant {
+        let earned = Duration::from_millis(self.bytes.saturating_mul(1_000) / self.bytes_per_second.max(1));
+        (now + self.stall).min(began + self.stall + earned)
+    }
+}
+
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for PacedBody<B> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                this.watched.body_waits(false);
+                this.deadline = None;
+                let frame = frame.transpose().map_err(Into::into)?;
+                let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
+                this.bytes += length as u64;
+                Poll::Ready(frame.map(Ok))
+            }
+            Poll::Pending => {
+                this.watched.body_waits(true);
+                let now = Instant::now();
+                let began = *this.began.get_or_insert(now);
+                let next = this.next_deadline(began, now);
+                let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep_until(next)));
+                match deadline.as_mut().poll(context) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(()) => {
+                        this.too_slow.inc();
+                        Poll::Ready(Some(Err(TooSlow.into())))
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer's body. The exchange ends when it is dropped.
+pub(crate) struct AnswerBody {
+    pub(crate) body: Body,
+    pub(crate) _exchange: InExchange,
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,244 @@
+//! One connection and its phase, as hyper reads from it, works for it and writes to it.
+//!
+//! The task of the connection writes the phase; the acceptor reads it, and orders the connection to end.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::crowd::View;
+use crate::limits::Limits;
+
+/// What a connection does, apart from waits for a body or for its client to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Accepted, without a byte yet.
+    Fresh,
+    /// Between requests.
+    Idle,
+    /// Within a head.
+    Head,
+    /// Between a head and the end of its answer.
+    Exchange,
+}
+
+/// How a connection is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Order {
+    /// After the request that it has begun, or at once if there is none.
+    Finish = 1,
+    /// At once.
+    Cut = 2,
+}
+
+/// The wait of a client that took longer than a limit allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    Idle,
+    Head,
+    Write,
+}
+
+/// Value of [`Watched::write_blocked_ms`] while the client reads.
+const NOT_BLOCKED: u64 = u64::MAX;
+
+/// What the acceptor sees of a connection.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    share: Option<u64>,
+    started: Instant,
+    phase: AtomicU8,
+    /// Milliseconds from `started` to the beginning of the phase.
+    since_ms: AtomicU64,
+    /// Milliseconds from `started` to the last byte that the client took, while it takes no more.
+    write_blocked_ms: AtomicU64,
+    body_waits: AtomicBool,
+    order: AtomicU8,
+    ordered: Notify,
+}
+
+impl Watched {
+    pub(crate) fn new(share: Option<u64>, started: Instant) -> Watched {
+        let watched = Watched {
+            share,
+            started,
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            since_ms: AtomicU64::new(0),
+            write_blocked_ms: AtomicU64::new(NOT_BLOCKED),
+            body_waits: AtomicBool::new(false),
+            order: AtomicU8::new(0),
+            ordered: Notify::new(),
+        };
+        watched.enter(Phase::Fresh);
+        watched
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NOT_BLOCKED - 1)
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.since_ms.store(self.now_ms(), Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    fn since(&self) -> Duration {
+        Duration::from_millis(self.now_ms().saturating_sub(self.since_ms.load(Ordering::Relaxed)))
+    }
+
+    fn write_blocked(&self) -> Option<Duration> {
+        let since = self.write_blocked_ms.load(Ordering::Relaxed);
+        (since != NOT_BLOCKED).then(|| Duration::from_millis(self.now_ms().saturating_sub(since)))
+    }
+
+    /// Notes whether the body of the current request has stopped to arrive.
+    pub(crate) fn body_waits(&self, waits: bool) {
+        self.body_waits.store(waits, Ordering::Relaxed);
+    }
+
+    pub(crate) fn view(&self) -> View {
+        let is_blocked = self.write_blocked().is_some();
+        let in_exchange = self.is(Phase::Exchange);
+        let waits = !in_exchange || is_blocked || self.body_waits.load(Ordering::Relaxed);
+        View {
+            share: self.share,
+            is_ending: self.order.load(Ordering::Relaxed) != 0,
+            is_idle: self.is(Phase::Idle) && !is_blocked,
+            waits: waits.then(|| self.since()),
+        }
+    }
+
+    /// The wait that took longer than `limits` allow. A slow body is not among them: its reader ends it.
+    pub(crate) fn overdue(&self, limits: &Limits) -> Option<Overdue> {
+        if self.order.load(Ordering::Relaxed) == Order::Cut as u8 {
+            return None;
+        }
+        if let Some(blocked) = self.write_blocked() {
+            return (blocked >= limits.write_timeout).then_some(Overdue::Write);
+        }
+        let since = self.since();
+        if self.is(Phase::Idle) {
+            (since >= limits.idle_timeout).then_some(Overdue::Idle)
+        } else {
+            (!self.is(Phase::Exchange) && since >= limits.header_timeout).then_some(Overdue::Head)
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::Relaxed);
+        self.ordered.notify_one();
+    }
+
+    /// Waits for an order to end.
+    pub(crate) async fn ordered(&self) -> Order {
+        self.ordered.notified().await;
+        if self.order.load(Ordering::Relaxed) == Order::Cut as u8 { Order::Cut } else { Order::Finish }
+    }
+
+    /// Whether the next answer is the last one of the connection.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.order.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether a part of a head has come, and the rest is to be waited for.
+    pub(crate) fn is_within_head(&self) -> bool {
+        self.is(Phase::Head)
+    }
+}
+
+/// The time from a request's head to the end of its answer.
+#[derive(Debug)]
+pub(crate) struct InExchange(Arc<Watched>);
+
+impl InExchange {
+    pub(crate) fn begin(watched: &Arc<Watched>) -> InExchange {
+        watched.enter(Phase::Exchange);
+        InExchange(Arc::clone(watched))
+    }
+}
+
+impl Drop for InExchange {
+    fn drop(&mut self) {
+        self.0.body_waits(false);
+        self.0.enter(Phase::Idle);
+    }
+}
+
+/// A stream that notes when bytes come and when the client does not take them.
+#[derive(Debug)]
+pub(crate) struct WatchedStream<S> {
+    pub(crate) stream: S,
+    pub(crate) watched: Arc<Watched>,
+}
+
+impl<S> WatchedStream<S> {
+    fn note_write(&self, written: &Poll<io::Result<usize>>) {
+        let blocked = &self.watched.write_blocked_ms;
+        match written {
+            Poll::Pending if blocked.load(Ordering::Relaxed) == NOT_BLOCKED => {
+                blocked.store(self.watched.now_ms(), Ordering::Relaxed);
+            }
+            Poll::Pending => {}
+            Poll::Ready(_) => blocked.store(NOT_BLOCKED, Ordering::Relaxed),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let watched = &self.watched;
+        if buffer.filled().len() > before && (watched.is(Phase::Fresh) || watched.is(Phase::Idle)) {
+            watched.enter(Phase::Head);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note_write(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.note_write(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

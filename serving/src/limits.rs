@@ -1,0 +1,146 @@
+//! What connections of a port may take: plain data, each constant beside its reason.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tern_common::budget::prefix;
+use tern_common::client::Proxies;
+
+/// Connections of the API: administrators and their programs, not the public.
+const API_CONNECTIONS: usize = 1_024;
+
+/// Connections of an operators' port: probes, a few monitors, and a person.
+const OPERATORS_CONNECTIONS: usize = 64;
+
+/// Connections that are open beyond the limit for as long as the connections that end for them take.
+const SLACK: usize = 16;
+
+/// Time for a head, which comes in one packet. It also bounds the wait of a new connection for its first request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time between requests on the API. nginx closes its own idle connections after 5 s.
+const API_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time between requests on an operators' port: a monitor that asks once a minute reuses its connection.
+const OPERATORS_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Time without a byte taken by the client, after which it is gone or hostile.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time between two parts of a body: as long as a phone may lose its network.
+const BODY_STALL: Duration = Duration::from_secs(30);
+
+/// Rate that a body has to keep on average after its first [`BODY_STALL`]: a tenth of what a 2G phone does.
+const BODY_BYTES_PER_SECOND: u64 = 1_024;
+
+/// Time in which a drain waits for a request that is on its way on an idle connection.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+
+/// Time between two searches for overdue connections.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The limits of one port.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections open at once. One more ends the longest idle one, or else the slowest one.
+    pub connections: usize,
+    /// The part of them that each client may hold.
+    pub shares: Shares,
+    pub header_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub write_timeout: Duration,
+    /// Time without a byte of a body, and time before its rate counts.
+    pub body_stall: Duration,
+    pub body_bytes_per_second: u64,
+    pub drain_grace: Duration,
+    pub tick: Duration,
+}
+
+impl Limits {
+    /// Limits of the API's port. `descriptors` is what the process may spend on it, [`Limits::descriptors`] included.
+    pub fn api(proxies: &Proxies, descriptors: usize) -> Limits {
+        Limits::new(API_CONNECTIONS, descriptors, API_IDLE_TIMEOUT, proxies)
+    }
+
+    /// Limits of a port for operators and their tools.
+    pub fn operators(descriptors: usize) -> Limits {
+        Limits::new(OPERATORS_CONNECTIONS, descriptors, OPERATORS_IDLE_TIMEOUT, &Proxies::default())
+    }
+
+    fn new(wanted: usize, descriptors: usize, idle_timeout: Duration, proxies: &Proxies) -> Limits {
+        let connections = wanted.min(descriptors.saturating_sub(SLACK)).max(1);
+        Limits {
+            connections,
+            // Half: two clients of different networks are needed to fill a port.
+            shares: Shares { connections: connections.div_ceil(2), exempt: proxies.clone(), loopback_is_exempt: true },
+            header_timeout: HEADER_TIMEOUT,
+            idle_timeout,
+            write_timeout: WRITE_TIMEOUT,
+            body_stall: BODY_STALL,
+            body_bytes_per_second: BODY_BYTES_PER_SECOND,
+            drain_grace: DRAIN_GRACE,
+            tick: TICK,
+        }
+    }
+
+    /// Descriptors that a full API port holds.
+    pub const API_DESCRIPTORS: usize = API_CONNECTIONS + SLACK;
+
+    /// Descriptors that a full operators' port holds.
+    pub const OPERATORS_DESCRIPTORS: usize = OPERATORS_CONNECTIONS + SLACK;
+
+    /// Connections that may be open for a moment, those that are about to end included.
+    pub(crate) fn hard_limit(&self) -> usize {
+        self.connections + SLACK
+    }
+}
+
+/// The connections that one client may hold. A client is a /24 of IPv4 or a /64 of IPv6.
+#[derive(Clone, Debug)]
+pub struct Shares {
+    pub connections: usize,
+    /// Proxies, through which many clients come.
+    pub exempt: Proxies,
+    /// Whether loopback addresses have no share: a proxy, a container runtime and every program of the machine use them.
+    pub loopback_is_exempt: bool,
+}
+
+impl Shares {
+    /// The key of the share that a connection of `peer` counts in. `None` if it counts in none.
+    pub(crate) fn key(&self, peer: IpAddr) -> Option<u64> {
+        let peer = peer.to_canonical();
+        let is_exempt = (self.loopback_is_exempt && peer.is_loopback()) || self.exempt.contains(peer);
+        (!is_exempt).then(|| prefix(peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tern_common::config::Setting;
+
+    use super::*;
+
+    #[test]
+    fn few_descriptors_give_few_connections() {
+        let connections = |descriptors| Limits::api(&Proxies::default(), descriptors).connections;
+        assert_eq!(connections(usize::MAX), API_CONNECTIONS);
+        assert_eq!(connections(Limits::API_DESCRIPTORS), API_CONNECTIONS);
+        assert_eq!(connections(116), 100);
+        assert_eq!(connections(0), 1);
+        assert_eq!(Limits::operators(Limits::OPERATORS_DESCRIPTORS).connections, OPERATORS_CONNECTIONS);
+    }
+
+    #[test]
+    fn proxies_and_loopback_have_no_share() {
+        let shares = Limits::api(&Proxies::parse("203.0.113.0/24").unwrap(), usize::MAX).shares;
+        let key = |peer: &str| shares.key(peer.parse().unwrap());
+        assert_eq!(
+            (key("127.0.0.1"), key("::1"), key("::ffff:127.0.0.1"), key("203.0.113.7")),
+            (None, None, None, None)
+        );
+        assert_eq!(key("198.51.100.7"), key("198.51.100.250"));
+        assert_ne!(key("198.51.100.7"), key("198.51.101.7"));
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+    }
+}
