@@ -217,7 +217,7 @@ fn full_port_ends_the_longest_idle_connection_for_a_newcomer() {
     let (server, _) = serve(Limits { connections: 3, ..patient() });
     let ask = |client: &mut Client| {
         assert_eq!(client.ask(GET).status, 302);
-        std::thread::sleep(5 * patient().tick);
+        assert!(!client.hears_within(5 * patient().tick));
     };
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect(server.local_addr())).collect();
     clients.iter_mut().for_each(ask);

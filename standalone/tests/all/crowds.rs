@@ -1,5 +1,7 @@
 //! One client that holds every connection it can get, on each of the three ports, beside clients that make requests.
 
+#![expect(clippy::disallowed_methods, reason = "its threads are its own, and it paces requests")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
