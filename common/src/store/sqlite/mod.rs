@@ -78,7 +78,7 @@ impl SqliteStore {
     /// Deletes most of the events of a url or a user that is about to go, in parts, if they are so many that all other
     /// writers would have to wait for long.
     async fn thin_out(&self, column: &'static str, id: Id) -> Result<()> {
-        if self.read(Lane::Control, move |db| events::are_many(db, column, id)).await? {
+        if self.read(Lane::Requests, move |db| events::are_many(db, column, id)).await? {
             while self.write(move |db| events::delete_part(db, column, id)).await? {}
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Store for SqliteStore {
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
         if cascade {
             self.thin_out("user_id", id).await?;
-            if self.read(Lane::Control, move |db| users::is_large(db, id)).await? {
+            if self.read(Lane::Requests, move |db| users::is_large(db, id)).await? {
                 while self.write(move |db| users::delete_part(db, id)).await? {}
             }
         }
