@@ -3,6 +3,8 @@
 //! Writers change links past Tern and through its API, each its own, and note for each code from when to when its state
 //! may have changed. Samplers ask the redirectors meanwhile. Afterwards each answer is compared with that history.
 
+mod writer;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::process::Command;
@@ -13,12 +15,12 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use self::writer::Writer;
 use crate::Fleet;
-use crate::session::Session;
 
 const WRITERS: usize = 5;
 const CODES_EACH: usize = 8;
@@ -41,6 +43,7 @@ struct Step {
     began: Instant,
     ended: Instant,
     state: State,
+    is_restore: bool,
 }
 
 /// The history of one code, the oldest first.
@@ -80,6 +83,8 @@ pub struct Findings {
     pub restores: usize,
     /// Answers that were true no more when they were asked for, by how long.
     pub stale: Vec<Duration>,
+    /// Those with a restore under way since they were true.
+    pub stale_beside_restores: Vec<Duration>,
     /// Answers that never were true, or not yet.
     pub wrong: Vec<String>,
     /// Codes that any redirector answers otherwise than the table, after two quiet seconds.
@@ -87,16 +92,23 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// The longest time that an answer had been untrue because of a change.
     pub fn stalest(&self) -> Duration {
-        self.stale.iter().max().copied().unwrap_or_default()
+        longest(&self.stale)
     }
+}
+
+fn longest(times: &[Duration]) -> Duration {
+    times.iter().max().copied().unwrap_or_default()
 }
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Findings { changes, samples, restores, stale, wrong, differing } = self;
+        let Findings { changes, samples, restores, stale, stale_beside_restores, wrong, differing } = self;
         writeln!(f, "{changes} changes, {restores} restores of a backup, {samples} samples: {} stale,", stale.len())?;
-        writeln!(f, "the stalest by {:?}; {} wrong; {differing} codes differ", self.stalest(), wrong.len())?;
+        let (changed, restored) = (self.stalest(), longest(stale_beside_restores));
+        writeln!(f, "by {changed:?} at most, and by {restored:?} beside a restore;")?;
+        writeln!(f, "{} wrong; {differing} codes differ", wrong.len())?;
         wrong.iter().take(5).try_for_each(|wrong| writeln!(f, "{wrong}"))
     }
 }
@@ -114,7 +126,7 @@ pub async fn fleet_to_check() -> Arc<Fleet> {
 pub async fn check(fleet: &Arc<Fleet>, seed: u64, time: Duration, mut disturb: impl FnMut(&Fleet)) -> Findings {
     println!("the seed is {seed}");
     let began = Instant::now();
-    let absent = Step { began, ended: began, state: State::Absent };
+    let absent = Step { began, ended: began, state: State::Absent, is_restore: false };
     let codes = (0..WRITERS).flat_map(|writer| (0..CODES_EACH).map(move |n| code(writer, n)));
     let histories = codes.map(|code| (code, vec![absent.clone()])).collect();
     let mut links = Vec::new();
@@ -196,11 +208,11 @@ async fn sample(fleet: Arc<Fleet>, world: Arc<World>, redirector: usize, mut ran
 
 impl World {
     /// Notes that states may have changed since `began`.
-    fn note(&self, began: Instant, states: impl IntoIterator<Item = (String, State)>) {
+    fn note(&self, began: Instant, is_restore: bool, states: impl IntoIterator<Item = (String, State)>) {
         let ended = Instant::now();
         let mut histories = self.histories.lock().unwrap();
         for (code, state) in states {
-            histories.get_mut(&code).unwrap().push(Step { began, ended, state });
+            histories.get_mut(&code).unwrap().push(Step { began, ended, state, is_restore });
         }
     }
 
@@ -222,7 +234,7 @@ impl World {
         restore.args(["-qXAt1", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", fleet.database_url(), "-c", anew]);
         assert!(restore.arg("-f").arg(fleet.dump()).status().unwrap().success());
         for (writer, links) in backup.into_iter().enumerate() {
-            self.note(began, links.states.iter().cloned().enumerate().map(|(n, state)| (code(writer, n), state)));
+            self.note(began, true, links.states.iter().cloned().enumerate().map(|(n, state)| (code(writer, n), state)));
             *self.links[writer].lock().unwrap() = links;
         }
     }
@@ -233,8 +245,9 @@ impl World {
         let mut findings = Findings { changes, samples: samples.len(), ..Findings::default() };
         for sample in samples {
             match sample.staleness(&histories[&sample.code]) {
-                Some(Duration::ZERO) => {}
-                Some(stale) => findings.stale.push(stale),
+                Some((Duration::ZERO, _)) => {}
+                Some((stale, true)) => findings.stale_beside_restores.push(stale),
+                Some((stale, false)) => findings.stale.push(stale),
                 None => findings.wrong.push(format!(
                     "redirector {} answered {} with {:?}, which it never was",
                     sample.redirector, sample.code, sample.state
@@ -246,150 +259,23 @@ impl World {
 }
 
 impl Sample {
-    /// Finds how long the answer had been true no more when it was asked for; `None` if it had never been true.
-    fn staleness(&self, history: &[Step]) -> Option<Duration> {
+    /// Finds how long the answer had been true no more when it was asked for, and whether a restore was under way since;
+    /// `None` if it had never been true.
+    fn staleness(&self, history: &[Step]) -> Option<(Duration, bool)> {
         let state = self.state.as_ref().ok()?;
         let was_true =
             history.iter().enumerate().filter(|(_, step)| step.state == *state && step.began <= self.answered);
         // A state may be seen until the change after it has ended.
         was_true
-            .map(|(n, _)| {
-                history.get(n + 1).map_or(Duration::ZERO, |next| self.asked.saturating_duration_since(next.ended))
+            .map(|(n, _)| match history.get(n + 1) {
+                Some(next) => {
+                    // No delta gets past the locks of a restore.
+                    let is_beside = |step: &Step| step.began <= self.asked && step.ended >= next.ended;
+                    let is_restored = history.iter().any(|step| step.is_restore && is_beside(step));
+                    (self.asked.saturating_duration_since(next.ended), is_restored)
+                }
+                None => (Duration::ZERO, false),
             })
             .min()
-    }
-}
-
-struct Writer {
-    fleet: Arc<Fleet>,
-    world: Arc<World>,
-    handle: Handle,
-    writer: usize,
-    random: SmallRng,
-    session: Session,
-    made: usize,
-}
-
-impl Writer {
-    fn new(fleet: Arc<Fleet>, world: Arc<World>, handle: Handle, writer: usize, seed: u64) -> Writer {
-        let random = SmallRng::seed_from_u64(seed ^ ((writer as u64 + 1) << 48));
-        let session = fleet.session();
-        Writer { fleet, world, handle, writer, random, session, made: 0 }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a thread that waits for psql, and serves nothing")]
-    fn run(mut self) {
-        while !self.world.is_over.load(Ordering::Relaxed) {
-            {
-                let world = Arc::clone(&self.world);
-                let _open = world.gate.read().unwrap();
-                let mut links = world.links[self.writer].lock().unwrap();
-                let began = Instant::now();
-                let changed = self.change(&mut links);
-                for (n, state) in &changed {
-                    links.states[*n] = state.clone();
-                }
-                let writer = self.writer;
-                world.note(began, changed.into_iter().map(|(n, state)| (code(writer, n), state)));
-                world.changes.fetch_add(1, Ordering::Relaxed);
-            }
-            std::thread::sleep(Duration::from_millis([0, 5, 20][self.random.random_range(0..3)]));
-        }
-    }
-
-    /// Makes a change; gives the codes that it changed.
-    fn change(&mut self, links: &mut Links) -> Vec<(usize, State)> {
-        let n = self.random.random_range(0..CODES_EACH);
-        let (own, user) = (code(self.writer, n), links.user);
-        self.made += 1;
-        let target = format!("https://{}.example/{}", own, self.made);
-        let becomes = State::Target(target.clone());
-        let insert = format!(
-            "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
-             VALUES ({user}, '{own}', '{target}', true, now(), now())"
-        );
-        let update = format!("UPDATE urls SET original_url = '{target}', is_active = true WHERE short_code = '{own}'");
-        let delete = format!("DELETE FROM urls WHERE short_code = '{own}'");
-        if links.states[n] == State::Absent {
-            self.run_sql(&insert);
-            return vec![(n, becomes)];
-        }
-        match self.random.random_range(0..100) {
-            0..30 => self.run_sql(&update),
-            30..42 => {
-                self.run_sql(&format!("UPDATE urls SET is_active = false WHERE short_code = '{own}'"));
-                return vec![(n, State::Off)];
-            }
-            42..54 => {
-                self.run_sql(&delete);
-                return vec![(n, State::Absent)];
-            }
-            // Under another id, in a transaction that others overtake.
-            54..66 => {
-                let pause = [0.0, 0.05, 0.4][self.random.random_range(0..3)];
-                self.run_sql(&format!("BEGIN; {delete}; {insert}; SELECT pg_sleep({pause}) \\g /dev/null\nCOMMIT"));
-            }
-            66..74 => return self.swap(links, n),
-            74..80 => {
-                let never = "UPDATE urls SET original_url = 'https://never.example/'";
-                let sql =
-                    format!("BEGIN; SAVEPOINT s; {never} WHERE short_code = '{own}'; ROLLBACK TO s; {update}; COMMIT");
-                self.run_sql(&sql);
-            }
-            80..84 => {
-                self.run_sql(&format!("BEGIN; {delete}; ROLLBACK"));
-                return Vec::new();
-            }
-            84..95 if links.loaded < LOADED_AT_MOST => {
-                self.run_sql(&format!(
-                    "BEGIN; INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
-                     SELECT {user}, 'load{}x{}x' || n, 'https://load.example/', true, now(), now()
-                     FROM generate_series(1, {LOADED}) AS n; {update}; COMMIT",
-                    self.writer, self.made
-                ));
-                links.loaded += LOADED;
-            }
-            // With everything that was loaded, at once or through the API.
-            _ => {
-                links.loaded = 0;
-                if self.random.random_range(0..2) == 0 {
-                    self.run_sql(&format!("DELETE FROM urls WHERE user_id = {user}"));
-                } else {
-                    links.user = self.delete_user(user);
-                }
-                return (0..CODES_EACH).map(|n| (n, State::Absent)).collect();
-            }
-        }
-        vec![(n, becomes)]
-    }
-
-    /// Gives two rows each other's code.
-    fn swap(&mut self, links: &Links, n: usize) -> Vec<(usize, State)> {
-        let other = self.random.random_range(0..CODES_EACH);
-        if other == n || links.states[other] == State::Absent {
-            return Vec::new();
-        }
-        let rename = |from: &str, to: &str| format!("UPDATE urls SET short_code = '{to}' WHERE short_code = '{from}';");
-        let (own, its, between) = (code(self.writer, n), code(self.writer, other), format!("swap{}", self.writer));
-        let renames = [rename(&own, &between), rename(&its, &own), rename(&between, &its)].concat();
-        self.run_sql(&format!("BEGIN; {renames} COMMIT"));
-        vec![(n, links.states[other].clone()), (other, links.states[n].clone())]
-    }
-
-    /// Deletes a user with its links through the API, and makes another.
-    fn delete_user(&mut self, user: i64) -> i64 {
-        let (fleet, name) = (Arc::clone(&self.fleet), format!("writer{}x{}", self.writer, self.made));
-        self.handle.block_on(async {
-            let path = format!("/users/{user}?cascade=true");
-            crate::eventually("the user is deleted", async || {
-                [204, 404].contains(&fleet.call(Method::DELETE, &path, &Value::Null).await.0)
-            })
-            .await;
-            new_user(&fleet, &name).await
-        })
-    }
-
-    fn run_sql(&mut self, sql: &str) {
-        assert_eq!(self.session.ask(&format!("{sql}; SELECT 'done'")), "done");
     }
 }

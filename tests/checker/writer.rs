@@ -1,0 +1,150 @@
+//! Writers of the random checker.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use super::{CODES_EACH, LOADED, LOADED_AT_MOST, Links, State, World, code, new_user};
+use crate::Fleet;
+use crate::session::Session;
+
+/// Changes links of its own, past Tern and through its API.
+pub(super) struct Writer {
+    fleet: Arc<Fleet>,
+    world: Arc<World>,
+    handle: Handle,
+    writer: usize,
+    random: SmallRng,
+    session: Session,
+    made: usize,
+}
+
+impl Writer {
+    pub(super) fn new(fleet: Arc<Fleet>, world: Arc<World>, handle: Handle, writer: usize, seed: u64) -> Writer {
+        let random = SmallRng::seed_from_u64(seed ^ ((writer as u64 + 1) << 48));
+        let session = fleet.session();
+        Writer { fleet, world, handle, writer, random, session, made: 0 }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a thread that waits for psql, and serves nothing")]
+    pub(super) fn run(mut self) {
+        while !self.world.is_over.load(Ordering::Relaxed) {
+            {
+                let world = Arc::clone(&self.world);
+                let _open = world.gate.read().unwrap();
+                let mut links = world.links[self.writer].lock().unwrap();
+                let began = Instant::now();
+                let changed = self.change(&mut links);
+                for (n, state) in &changed {
+                    links.states[*n] = state.clone();
+                }
+                let writer = self.writer;
+                world.note(began, false, changed.into_iter().map(|(n, state)| (code(writer, n), state)));
+                world.changes.fetch_add(1, Ordering::Relaxed);
+            }
+            std::thread::sleep(Duration::from_millis([0, 5, 20][self.random.random_range(0..3)]));
+        }
+    }
+
+    /// Makes a change; gives the codes that it changed.
+    fn change(&mut self, links: &mut Links) -> Vec<(usize, State)> {
+        let n = self.random.random_range(0..CODES_EACH);
+        let (own, user) = (code(self.writer, n), links.user);
+        self.made += 1;
+        let target = format!("https://{}.example/{}", own, self.made);
+        let becomes = State::Target(target.clone());
+        let insert = format!(
+            "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+             VALUES ({user}, '{own}', '{target}', true, now(), now())"
+        );
+        let update = format!("UPDATE urls SET original_url = '{target}', is_active = true WHERE short_code = '{own}'");
+        let delete = format!("DELETE FROM urls WHERE short_code = '{own}'");
+        if links.states[n] == State::Absent {
+            self.run_sql(&insert);
+            return vec![(n, becomes)];
+        }
+        match self.random.random_range(0..100) {
+            0..30 => self.run_sql(&update),
+            30..42 => {
+                self.run_sql(&format!("UPDATE urls SET is_active = false WHERE short_code = '{own}'"));
+                return vec![(n, State::Off)];
+            }
+            42..54 => {
+                self.run_sql(&delete);
+                return vec![(n, State::Absent)];
+            }
+            // Under another id, in a transaction that others overtake.
+            54..66 => {
+                let pause = [0.0, 0.05, 0.4][self.random.random_range(0..3)];
+                self.run_sql(&format!("BEGIN; {delete}; {insert}; SELECT pg_sleep({pause}) \\g /dev/null\nCOMMIT"));
+            }
+            66..74 => return self.swap(links, n),
+            74..80 => {
+                let never = "UPDATE urls SET original_url = 'https://never.example/'";
+                let sql =
+                    format!("BEGIN; SAVEPOINT s; {never} WHERE short_code = '{own}'; ROLLBACK TO s; {update}; COMMIT");
+                self.run_sql(&sql);
+            }
+            80..84 => {
+                self.run_sql(&format!("BEGIN; {delete}; ROLLBACK"));
+                return Vec::new();
+            }
+            84..95 if links.loaded < LOADED_AT_MOST => {
+                self.run_sql(&format!(
+                    "BEGIN; INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+                     SELECT {user}, 'load{}x{}x' || n, 'https://load.example/', true, now(), now()
+                     FROM generate_series(1, {LOADED}) AS n; {update}; COMMIT",
+                    self.writer, self.made
+                ));
+                links.loaded += LOADED;
+            }
+            // With everything that was loaded, at once or through the API.
+            _ => {
+                links.loaded = 0;
+                if self.random.random_range(0..2) == 0 {
+                    self.run_sql(&format!("DELETE FROM urls WHERE user_id = {user}"));
+                } else {
+                    links.user = self.delete_user(user);
+                }
+                return (0..CODES_EACH).map(|n| (n, State::Absent)).collect();
+            }
+        }
+        vec![(n, becomes)]
+    }
+
+    /// Gives two rows each other's code.
+    fn swap(&mut self, links: &Links, n: usize) -> Vec<(usize, State)> {
+        let other = self.random.random_range(0..CODES_EACH);
+        if other == n || links.states[other] == State::Absent {
+            return Vec::new();
+        }
+        let rename = |from: &str, to: &str| format!("UPDATE urls SET short_code = '{to}' WHERE short_code = '{from}';");
+        let (own, its, between) = (code(self.writer, n), code(self.writer, other), format!("swap{}", self.writer));
+        let renames = [rename(&own, &between), rename(&its, &own), rename(&between, &its)].concat();
+        self.run_sql(&format!("BEGIN; {renames} COMMIT"));
+        vec![(n, links.states[other].clone()), (other, links.states[n].clone())]
+    }
+
+    /// Deletes a user with its links through the API, and makes another.
+    fn delete_user(&mut self, user: i64) -> i64 {
+        let (fleet, name) = (Arc::clone(&self.fleet), format!("writer{}x{}", self.writer, self.made));
+        self.handle.block_on(async {
+            let path = format!("/users/{user}?cascade=true");
+            crate::eventually("the user is deleted", async || {
+                [204, 404].contains(&fleet.call(Method::DELETE, &path, &Value::Null).await.0)
+            })
+            .await;
+            new_user(&fleet, &name).await
+        })
+    }
+
+    fn run_sql(&mut self, sql: &str) {
+        assert_eq!(self.session.ask(&format!("{sql}; SELECT 'done'")), "done");
+    }
+}
