@@ -39,7 +39,7 @@ pub(crate) enum Error {
 
 pub(crate) const DATABASE_IS_UNAVAILABLE: &str = "Database is unavailable";
 
-/// What a client can do about a page that takes too long to find.
+/// Advice to a client about a page that takes too long to find.
 pub(crate) const LIST_TOOK_TOO_LONG: &str =
     "This page takes too long to find; ask for an earlier page, or by another filter";
 

@@ -103,7 +103,7 @@ pub fn is_local_host(host: &[u8]) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// As much of a client's address as a log entry may hold: /24 of IPv4, /48 of IPv6.
+/// The part of a client's address that a log entry may contain: /24 of IPv4, /48 of IPv6.
 pub fn network_of(client: IpAddr) -> IpNet {
     let client = client.to_canonical();
     IpNet::new(client, if client.is_ipv4() { 24 } else { 48 }).unwrap_or(IpNet::from(UNKNOWN)).trunc()

@@ -41,7 +41,7 @@ const ROUTES: [(&str, &str); 18] = [
 /// Bulk uploads of these indices are a file in a form; the others are raw.
 const FORM: usize = 5;
 
-/// So many requests share a database.
+/// Number of requests that share a database.
 const REQUESTS: u32 = 10_000;
 
 struct World {

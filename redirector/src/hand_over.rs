@@ -33,7 +33,7 @@ const PASSED: u8 = 1;
 /// Said by the one that follows, once it serves.
 const SERVING: u8 = 2;
 
-/// Said to the others that would follow, once one of them serves.
+/// Message to the other processes that would follow, once one of them serves.
 const TAKEN: u8 = 3;
 
 /// How long the others have to be told.
@@ -140,7 +140,7 @@ impl Predecessor {
     }
 }
 
-/// What became of a process whose sockets were taken.
+/// Outcome for a process whose sockets were taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It ended before it was told to: nobody serves the sockets.

@@ -78,7 +78,7 @@ impl Watchdog {
         Ok(Watchdog { vitals, stop, thread: Some(thread) })
     }
 
-    /// What it has found out, for `/live`.
+    /// Returns the findings of the watchdog, for `/live`.
     pub fn vitals(&self) -> Arc<Vitals> {
         Arc::clone(&self.vitals)
     }

@@ -1,4 +1,4 @@
-//! What a process does about workers that stand still and about page faults. Each case runs in a process of its own, this
+//! Behaviour of a process whose workers stand still or meet page faults. Each case runs in a process of its own, this
 //! program once more, since it ends there or changes what all threads share.
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::crowd::View;
 use crate::limits::Limits;
 
-/// What a connection does, apart from waits for a body or for its client to read.
+/// State of a connection, apart from waits for a body or for its client to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
@@ -51,7 +51,7 @@ pub(crate) enum Overdue {
 /// Value of [`Watched::write_blocked_ms`] while the client reads.
 const NOT_BLOCKED: u64 = u64::MAX;
 
-/// What the acceptor sees of a connection.
+/// The acceptor's view of a connection.
 #[derive(Debug)]
 pub(crate) struct Watched {
     share: Option<u64>,

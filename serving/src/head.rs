@@ -1,4 +1,4 @@
-//! What of a request head is refused beyond what hyper refuses, and the names that an operators' port has.
+//! Checks of a request head beyond those of hyper, and the names that an operators' port has.
 
 use std::net::IpAddr;
 use std::str::FromStr;

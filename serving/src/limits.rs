@@ -1,4 +1,4 @@
-//! What connections of a port may take: plain data, each constant beside its reason.
+//! Limits of a port's connections: plain data, each constant beside its reason.
 
 use std::net::IpAddr;
 use std::time::Duration;

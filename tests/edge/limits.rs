@@ -139,7 +139,7 @@ async fn its_own_figures_are_on_a_port_of_their_own() {
     assert_eq!(client().get(format!("http://{}/stub_status", nginx.address())).send().await.unwrap().status(), 302);
 }
 
-/// What nginx takes of a head, a redirector takes as well; what is more has a status that says so.
+/// Heads that nginx accepts are accepted by a redirector as well; a larger one has a status that says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn head_that_is_too_large_is_answered_414_or_431() {
     let redirector = Listener::start(Some(REDIRECT));

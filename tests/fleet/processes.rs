@@ -15,7 +15,7 @@ use crate::plane::{Plane, command};
 /// Where programs are that make, mount and break disks.
 pub(crate) const PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 
-/// What a disk is formatted with.
+/// File system of a disk that a test makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filesystem {
     Btrfs,

@@ -174,10 +174,10 @@ pub struct AgedChange {
     pub age: Option<Duration>,
 }
 
-/// What a run of the retention did.
+/// Outcome of a run of the retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
-    /// So many events were deleted.
+    /// The number of events that were deleted.
     Events(u64),
     /// Nothing was deleted: even the newest event is older than the retention, as if the clock of the database were wrong.
     Refused,

@@ -1,4 +1,4 @@
-//! What every store does with the ids that files give, and with writers beside a load.
+//! Conformance of both stores: ids that files give, and writers beside a load.
 
 use tern_common::Id;
 use tern_common::event::{Details, EventRow};

@@ -19,7 +19,7 @@ pub fn config(url: &str) -> RedisConfig {
     reader.finish(config).unwrap()
 }
 
-/// The same for each bus and cache of these tests.
+/// Seal of each bus and cache of these tests.
 pub fn seal() -> Arc<Seal> {
     Seal::with_key(SealKey::from_bytes([7; 32]))
 }

@@ -41,7 +41,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Connections open at once. Beyond it the longest idle ones end; a newcomer that is faster than that is answered 503.
     pub connections: usize,
-    /// Those of one client, as [`Service::share_of`](super::Service::share_of) tells clients apart.
+    /// Open connections of one client, as [`Service::share_of`](super::Service::share_of) tells clients apart.
     pub share: usize,
     /// Bytes of a request head, empty lines before it included.
     pub head_bytes: usize,

@@ -53,7 +53,7 @@ struct Ignored(IntCounterVec);
 
 impl RedisBus {
     /// Connects when it is first used, and whenever it must; a Redis that is away is no reason to fail here.
-    /// What replicas announce is sealed with `seal`, so that nobody else can announce anything.
+    /// Seals the announcements of replicas with `seal`, so that no other program can announce anything.
     pub fn new(config: &RedisConfig, seal: Arc<Seal>) -> RedisBus {
         let dialer = Dialer::new(config);
         let link = Link::new(dialer.clone());

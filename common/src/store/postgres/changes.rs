@@ -37,8 +37,8 @@ const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::
 /// The log's entries of transactions that have ended and that a position does not see, in the order of transactions and
 /// codes: those from its xmax on, those that were in progress, and those of the transaction that is read in parts.
 ///
-/// Neither a transaction that stays open nor one that is read in parts costs a walk over its entries, or over what came
-/// since it began: the gaps between them are read, each by the index.
+/// The gaps between open transactions are read, each by the index. So a transaction that stays open, or is read in parts,
+/// costs no walk over its entries or over those that came after it began.
 ///
 /// A transaction stamps its changes when it begins, and those that the snapshot `given` sees were given before.
 ///

@@ -36,7 +36,7 @@ struct Shared {
     max: usize,
     /// How long a request waits for a connection.
     wait: Duration,
-    /// What is run on each new connection.
+    /// Statements that are run on each new connection.
     setup: &'static str,
     connector: Arc<Connector>,
     state: Mutex<State>,

@@ -155,13 +155,13 @@ impl fmt::Display for Epoch {
 }
 
 impl Snapshot {
-    /// What it sees below `xid`, and nothing from there on.
+    /// Returns the snapshot that sees the same below `xid`, and nothing from there on.
     pub(super) fn below(&self, xid: u64) -> Snapshot {
         let in_progress = self.in_progress.iter().copied().filter(|open| *open < xid).collect();
         Snapshot::new(self.xmax.min(xid.max(1)), in_progress)
     }
 
-    /// What it sees, and what `later` sees below `end` without the transactions of `parts`.
+    /// Returns the snapshot that also sees what `later` sees below `end`, without the transactions of `parts`.
     pub(super) fn extended(&self, later: &Snapshot, end: u64, parts: &[Part]) -> Snapshot {
         let xmax = self.xmax.max(later.xmax.min(end));
         let is_unread = |xid: u64| xid >= end || !later.sees(xid) || parts.iter().any(|part| part.xid == xid);

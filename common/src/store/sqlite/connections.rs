@@ -26,7 +26,7 @@ const READ_TIME: Duration = Duration::from_millis(1800);
 /// Steps of SQLite's machine between two looks at the clock: some microseconds.
 const STEPS: std::ffi::c_int = 1_000;
 
-/// What a connection reads for.
+/// Kind of work that a connection reads for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lane {
     /// Rows by their ids.

@@ -2,7 +2,7 @@
 //!
 //! The connection of a load runs no triggers: with them, the rows of a large file would lock out other writers five
 //! times as long.
-//! What the triggers of an insert do is done here; a test compares the two.
+//! Counts the rows of a load, as the triggers of an insert would; a test compares the two.
 
 use rusqlite::{Connection, Transaction};
 

@@ -19,7 +19,7 @@ const EXTENSION: &str = "clicks";
 /// Of a segment or a tail that is none.
 pub const DAMAGED: &str = "damaged";
 
-/// Of a journal's directory, a segment or a tail that is being made, and of a directory that is being removed.
+/// Extensions of a directory, segment or tail that is being made, and of a directory that is being removed.
 pub const NEW: &str = "new";
 const GONE: &str = "gone";
 

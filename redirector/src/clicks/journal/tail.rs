@@ -100,7 +100,7 @@ pub struct Reader {
     synced: u64,
     /// Bytes of all records that are complete, once the writer has ended; in a failed tail, of those that are readable.
     until: Option<u64>,
-    /// What was read of the records that wait.
+    /// Bytes that were read of the records that wait.
     chunk: Vec<u8>,
 }
 
@@ -258,7 +258,7 @@ impl Reader {
         found.map(Some).inspect_err(|_| self.ring.region.fail())
     }
 
-    /// What [`Reader::find`] has read.
+    /// Returns the bytes that [`Reader::find`] has read.
     pub fn chunk(&self) -> &[u8] {
         &self.chunk
     }

@@ -11,7 +11,7 @@ use super::super::record::Seed;
 use super::super::segment::Walk;
 use super::{END, HEADER_LEN, MAX_RING, NAME, RING_LEN, TAKEN, VERSION, header, path};
 
-/// What an ended process has left of a tail.
+/// Remains of a tail whose process has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Left {
     /// There is none, or it never reached the disk.
@@ -75,7 +75,7 @@ pub fn remove(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Of records that [`read`] gave, those behind number `sequence`, and the number of the last one.
+/// Selects the records behind number `sequence` among those that [`read`] returned, with the number of the last one.
 pub fn behind(records: &[u8], seed: Seed, sequence: u64) -> Option<(&[u8], u64)> {
     // Some are in a segment already if the process ended before it could count them; they end with damage, if any.
     let mut walk = Walk::new(records, seed, false, 0);
