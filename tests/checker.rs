@@ -83,7 +83,7 @@ pub struct Findings {
     pub restores: usize,
     /// Answers that were true no more when they were asked for, by how long.
     pub stale: Vec<Duration>,
-    /// Those with a restore under way since they were true.
+    /// Ages of stale answers for which a restore was under way after they were last true.
     pub stale_beside_restores: Vec<Duration>,
     /// Answers that never were true, or not yet.
     pub wrong: Vec<String>,
