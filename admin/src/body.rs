@@ -24,7 +24,8 @@ use crate::state::AppState;
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
-const JSON_IS_WANTED: &str = "The Content-Type must be application/json";
+/// The longest part of a `Content-Type` that a message repeats.
+const SHOWN_TYPE_LEN: usize = 100;
 
 /// A body that is a JSON object, as the text that came. Its readers name the field that is wrong.
 #[derive(Debug)]
@@ -34,10 +35,9 @@ impl FromRequest<AppState> for JsonObject {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &AppState) -> Result<JsonObject> {
-        let declared = declared_type(request.headers());
-        if declared == Declared::Other {
+        if let Err(refusal) = refuse_other_types(request.headers()) {
             leave_unread(request);
-            return Err(unsupported_media_type(JSON_IS_WANTED));
+            return Err(refusal);
         }
         let request = refuse_coding(request)?;
         let limit = state.config.body_limit;
@@ -50,8 +50,9 @@ impl FromRequest<AppState> for JsonObject {
         match JsonText::parse(&bytes, MAX_DEPTH).map(JsonText::kind) {
             Ok(Kind::Object) => Ok(JsonObject(String::from_utf8(bytes).map_err(internal)?)),
             Ok(_) => Err(bad_request("The body must be a JSON object")),
-            // A client that did not say what it sends is taken at its word only if that can be read.
-            Err(InvalidJson::Broken) if declared == Declared::Nothing => Err(unsupported_media_type(JSON_IS_WANTED)),
+            Err(InvalidJson::Broken) if bytes.trim_ascii().is_empty() => {
+                Err(bad_request("The body is missing; send a JSON object"))
+            }
             Err(InvalidJson::Broken) => Err(bad_request("The body is not valid JSON")),
             Err(InvalidJson::TooDeep) => Err(bad_request(format!("The body must be nested at most {MAX_DEPTH} deep"))),
         }
@@ -60,8 +61,13 @@ impl FromRequest<AppState> for JsonObject {
 
 impl JsonObject {
     pub(crate) fn id(&self, field: &str) -> Result<Id> {
-        let value = self.field(field).ok_or_else(|| bad_request(format!("{field} is required")))?;
-        id_of_row(value.as_str())?.ok_or_else(|| bad_request(format!("{field} must be a positive integer")))
+        self.optional_id(field)?.ok_or_else(|| bad_request(format!("{field} is required")))
+    }
+
+    pub(crate) fn optional_id(&self, field: &str) -> Result<Option<Id>> {
+        let Some(value) = self.field(field) else { return Ok(None) };
+        let id = id_of_row(value.as_str())?;
+        id.map(Some).ok_or_else(|| bad_request(format!("{field} must be a positive integer")))
     }
 
     pub(crate) fn text(&self, field: &str) -> Result<Cow<'_, str>> {
@@ -100,20 +106,25 @@ impl JsonObject {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Declared {
-    Json,
-    Other,
-    Nothing,
-}
-
-fn declared_type(headers: &HeaderMap) -> Declared {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Declared::Nothing;
-    };
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if is_json { Declared::Json } else { Declared::Other }
+/// Checks that a body is not declared to be anything but JSON. One without a declaration is read, and judged by that.
+///
+/// # Errors
+/// A sentence that names the declared type.
+fn refuse_other_types(headers: &HeaderMap) -> Result<()> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(value) = values.next() else { return Ok(()) };
+    let value = value.as_bytes();
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    let is_json =
+        essence == b"application/json" || (essence.starts_with(b"application/") && essence.ends_with(b"+json"));
+    if values.next().is_some() {
+        return Err(bad_request("There must be one Content-Type at most, and it must be application/json"));
+    }
+    if is_json {
+        return Ok(());
+    }
+    let shown = String::from_utf8_lossy(&value[..value.len().min(SHOWN_TYPE_LEN)]);
+    Err(bad_request(format!("The Content-Type must be application/json, and it is '{shown}'")))
 }
 
 /// Gives a request back unless its body is compressed or coded otherwise.

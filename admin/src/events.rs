@@ -21,7 +21,8 @@ use crate::state::AppState;
 pub(crate) struct CreateEvent {
     /// The link that it happened to.
     url_id: Id,
-    /// The user whom it is recorded under.
+    /// The user whom it is recorded under; the owner of the link unless given.
+    #[schema(required = false)]
     user_id: Id,
     /// Not blank.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "shared")]
@@ -71,7 +72,7 @@ pub(crate) async fn create_event(
 ) -> Result<(StatusCode, JsonRow<Event>)> {
     let event = NewEvent {
         url_id: body.id("url_id")?,
-        user_id: body.id("user_id")?,
+        user_id: body.optional_id("user_id")?,
         event_type: EventType::parse(&body.text("event_type")?).map_err(bad_request)?,
         details: body
             .field("details")

@@ -185,7 +185,8 @@ impl fmt::Display for Details {
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub url_id: Id,
-    pub user_id: Id,
+    /// `None` records the event under the owner of the link.
+    pub user_id: Option<Id>,
     pub event_type: EventType,
     pub details: Details,
 }

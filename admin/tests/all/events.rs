@@ -55,10 +55,20 @@ async fn bad_events_are_refused() {
         app.post("/events", event(json!(1), json!(1), kind)).await.check_error(400, "event_type");
     }
     app.post("/events", json!({ "user_id": 1, "event_type": "x" })).await.check_error(400, "url_id is required");
-    app.post("/events", json!({ "url_id": 1, "event_type": "x" })).await.check_error(400, "user_id is required");
     app.post("/events", json!({ "url_id": 1, "user_id": 1 })).await.check_error(400, "event_type is required");
     app.post("/events", event(json!(99), json!(1), json!("x"))).await.check_error(404, "URL 99 not found");
     app.post("/events", event(json!(1), json!(99), json!("x"))).await.check_error(404, "User 99 not found");
+}
+
+#[tokio::test]
+async fn event_without_user_id_is_recorded_under_the_owner_of_the_link() {
+    let (app, _) = app_with_a_link().await;
+    let bob = app.create_user("bob").await;
+    let bobs = app.shorten(&bob, "https://example.com/bob").await;
+    let created = app.post("/events", json!({ "url_id": bobs["id"], "event_type": "shared" })).await;
+    assert_eq!((created.status, &created.json()["user_id"]), (201, &bob["id"]), "{created:?}");
+    assert_eq!(app.get(&format!("/events?event_type=shared&user_id={}", bob["id"])).await.ids().len(), 1);
+    app.post("/events", json!({ "url_id": 99, "event_type": "x" })).await.check_error(404, "URL 99 not found");
 }
 
 #[tokio::test]

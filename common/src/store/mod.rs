@@ -236,6 +236,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// some tens of thousands of events a second, and a call that was cut short is repeated and goes on from there.
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>>;
 
+    /// Inserts an event, under the owner of its link unless it names a user.
+    ///
     /// # Errors
     /// [`StoreError::UnknownUrl`], [`StoreError::UnknownUser`].
     async fn insert_event(&self, event: NewEvent) -> Result<Event>;

@@ -41,6 +41,7 @@ conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
     urls_are_inserted_found_changed_and_deleted,
     references_to_nothing_are_told,
     events_are_kept_with_their_details,
+    event_without_user_belongs_to_the_owner_of_its_link,
     pages_are_cut_from_the_list_by_id,
     totals_follow_every_change,
     combined_filters_are_counted_up_to_a_bound,

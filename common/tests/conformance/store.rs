@@ -54,7 +54,7 @@ pub async fn a_user_with_links_is_deleted_only_with_them(store: &dyn Store) {
     let (first, second) = (url(store, ada.id, "AAAAAA").await, url(store, ada.id, "BBBBBB").await);
     let others = url(store, bob.id, "CCCCCC").await;
     let note = EventType::parse("noted").unwrap();
-    let event = NewEvent { url_id: others.id, user_id: ada.id, event_type: note, details: Details::empty() };
+    let event = NewEvent { url_id: others.id, user_id: Some(ada.id), event_type: note, details: Details::empty() };
     let event = store.insert_event(event).await.unwrap();
 
     let refused = store.delete_user(ada.id, false).await.unwrap_err();
@@ -149,7 +149,7 @@ pub async fn references_to_nothing_are_told(store: &dyn Store) {
     let existing = url(store, owner, "CODE12").await.id;
     let event = |url_id, user_id| NewEvent {
         url_id,
-        user_id,
+        user_id: Some(user_id),
         event_type: EventType::parse("noted").unwrap(),
         details: Details::empty(),
     };
@@ -163,13 +163,36 @@ pub async fn events_are_kept_with_their_details(store: &dyn Store) {
     let owner = user(store, "ada").await.id;
     let url_id = url(store, owner, "CODE12").await.id;
     let details = Details::parse(r#"{"nested":{"a":[1,2.5,null,"\u0000é"]}}"#).unwrap();
-    let new =
-        NewEvent { url_id, user_id: owner, event_type: EventType::parse("noted").unwrap(), details: details.clone() };
+    let new = NewEvent {
+        url_id,
+        user_id: Some(owner),
+        event_type: EventType::parse("noted").unwrap(),
+        details: details.clone(),
+    };
     let inserted = store.insert_event(new).await.unwrap();
     let found = store.find_event(inserted.id).await.unwrap().unwrap();
     assert_eq!(found.details.as_str(), details.as_str());
     assert_eq!((found.url_id, found.user_id, found.event_type.as_str()), (url_id, owner, "noted"));
     assert!(store.find_event(id(99)).await.unwrap().is_none());
+}
+
+pub async fn event_without_user_belongs_to_the_owner_of_its_link(store: &dyn Store) {
+    let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
+    let links = [(url(store, ada, "CODE12").await.id, ada), (url(store, bob, "CODE13").await.id, bob)];
+    let event = |url_id| NewEvent {
+        url_id,
+        user_id: None,
+        event_type: EventType::parse("noted").unwrap(),
+        details: Details::empty(),
+    };
+    for (url_id, owner) in links {
+        let inserted = store.insert_event(event(url_id)).await.unwrap();
+        assert_eq!((inserted.url_id, inserted.user_id), (url_id, owner));
+        let filter = EventFilter { user_id: Some(owner), event_type: Some("noted".to_owned()), ..Default::default() };
+        assert_eq!(store.list_events(filter, page(1, 10)).await.unwrap().total, Total::Exactly(1));
+    }
+    let refused = store.insert_event(event(id(99))).await;
+    assert!(matches!(refused, Err(StoreError::UnknownUrl(url)) if url == id(99)), "{refused:?}");
 }
 
 pub async fn pages_are_cut_from_the_list_by_id(store: &dyn Store) {
@@ -257,7 +280,7 @@ pub async fn combined_filters_are_counted_up_to_a_bound(store: &dyn Store) {
     let total = async || store.list_events(filter.clone(), page(1, 1)).await.unwrap().total;
     assert_eq!(total().await, Total::Exactly(10_000));
     let EventRow { url_id, user_id, event_type, details, .. } = row;
-    store.insert_event(NewEvent { url_id, user_id, event_type, details }).await.unwrap();
+    store.insert_event(NewEvent { url_id, user_id: Some(user_id), event_type, details }).await.unwrap();
     assert_eq!(total().await, Total::Many);
     assert_eq!(total().await.to_string(), "10000+");
     let only = EventFilter { event_type: filter.event_type.clone(), ..EventFilter::default() };

@@ -83,7 +83,7 @@ pub async fn every_click_counts_however_it_came(store: &dyn Store) {
     assert_eq!(values(&stats.browsers), [("curl", 4), ("Unknown", 2)]);
     for kind in ["clicked", "noted"] {
         let event_type = EventType::parse(kind).unwrap();
-        let event = NewEvent { url_id: followed, user_id: owner, event_type, details: Details::empty() };
+        let event = NewEvent { url_id: followed, user_id: Some(owner), event_type, details: Details::empty() };
         store.insert_event(event).await.unwrap();
     }
     check_total(store, followed, 7).await;

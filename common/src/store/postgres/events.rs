@@ -1,6 +1,7 @@
 //! Events in PostgreSQL.
 
 use deadpool_postgres::ClientWrapper;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Error, Row};
 
 use super::listing::{Filter, List, Listed};
@@ -13,7 +14,7 @@ const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 
 pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event> {
     let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               VALUES ($1, coalesce($2, (SELECT user_id FROM urls WHERE id = $1)), $3, $4, $5, $6, $7)
                RETURNING id, url_id, user_id, event_type, timestamp, details";
     let event_type = event.event_type.as_str();
     let ClickSource { browser, referrer } = ClickSource::of_event(event_type, &event.details);
@@ -22,9 +23,13 @@ pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event
     match query::row(db, sql, values).await {
         Ok(Some(row)) => Ok(from_row(&row)?),
         Ok(None) => Err(error::unexpected("silence")),
-        Err(error) if error::violates(&error, "events_url_id_fkey") => Err(StoreError::UnknownUrl(event.url_id)),
-        Err(error) if error::violates(&error, "events_user_id_fkey") => Err(StoreError::UnknownUser(event.user_id)),
-        Err(error) => Err(error.into()),
+        Err(error) if error::violates(&error, "events_url_id_fkey") => Err(StoreError::UnknownUrl(url_id)),
+        Err(error) => match user_id {
+            Some(user_id) if error::violates(&error, "events_user_id_fkey") => Err(StoreError::UnknownUser(user_id)),
+            // Only a link that is not there has no owner.
+            None if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => Err(StoreError::UnknownUrl(url_id)),
+            _ => Err(error.into()),
+        },
     }
 }
 

@@ -12,7 +12,11 @@ use crate::{ClickSource, Id, Timestamp};
 const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 
 pub(super) fn insert(db: &Transaction<'_>, event: &NewEvent) -> Result<Event> {
-    append(db, event.url_id, event.user_id, event.event_type.as_str(), Timestamp::now(), &event.details)
+    let user_id = match event.user_id {
+        Some(user_id) => user_id,
+        None => urls::find(db, event.url_id)?.ok_or(StoreError::UnknownUrl(event.url_id))?.user_id,
+    };
+    append(db, event.url_id, user_id, event.event_type.as_str(), Timestamp::now(), &event.details)
 }
 
 /// Appends an event and gives it back as a row.
