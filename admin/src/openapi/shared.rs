@@ -52,8 +52,8 @@ const KINDS: [Kind; 11] = [
     kind(
         "415",
         "Unsupported Media Type",
-        "The body is not of the kind that is wanted",
-        "The Content-Type must be application/json",
+        "The body is compressed; send it as it is",
+        "The body must not be compressed: no Content-Encoding is supported",
     ),
     Kind {
         headers: &["Retry-After"],

@@ -36,10 +36,41 @@ async fn a_body_declares_that_it_is_json() {
     for wrong in
         ["text/plain", "text/json", "application/jsonp", "application/x-www-form-urlencoded", "json", "", "+json"]
     {
-        check(wrong, 415, "e").await;
+        check(wrong, 400, "e").await;
     }
+}
+
+#[tokio::test]
+async fn body_of_another_content_type_is_refused_with_400_that_names_the_type() {
+    let app = spawn_app().await;
+    let form = "application/x-www-form-urlencoded";
     for (method, path) in WRITES {
-        app.send(method, path, Some("text/plain"), "{}").await.check_error(415, "application/json");
+        for declared in ["text/plain", form, "multipart/form-data; boundary=x", "text/json; charset=utf-8"] {
+            let expected = format!("The Content-Type must be application/json, and it is '{declared}'");
+            app.send(method, path, Some(declared), "{}").await.check_error(400, &expected);
+            app.send(method, path, Some(declared), "").await.check_error(400, &expected);
+        }
+        app.send(method, path, Some(""), "{}").await.check_error(400, "application/json, and it is ''");
+        let long = format!("text/{}", "x".repeat(5000));
+        let answer = app.send(method, path, Some(&long), "{}").await;
+        answer.check_error(400, &format!("'{}'", &long[..100]));
+        let twice = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\
+             Content-Type: application/json\r\nContent-Type: text/plain\r\n\r\n{{}}"
+        );
+        app.send_raw(twice).await.check_error(400, "one Content-Type");
+    }
+}
+
+#[tokio::test]
+async fn missing_body_is_refused_with_400_that_says_so() {
+    let app = spawn_app().await;
+    for (method, path) in WRITES {
+        for head in ["", "Content-Length: 0\r\n", "Content-Type: application/json\r\n"] {
+            let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}\r\n");
+            app.send_raw(head).await.check_error(400, "The body is missing; send a JSON object");
+        }
+        app.send(method, path, Some("application/json"), " \n").await.check_error(400, "The body is missing");
     }
 }
 
@@ -55,9 +86,9 @@ async fn without_a_declaration_a_body_is_taken_if_it_can_be_read() {
     check("{}", 400).await;
     check("[]", 400).await;
     check("5", 400).await;
-    check("username=ann", 415).await;
-    check("", 415).await;
-    check("{", 415).await;
+    check("username=ann", 400).await;
+    check("", 400).await;
+    check("{", 400).await;
 }
 
 #[tokio::test]
@@ -122,8 +153,8 @@ async fn a_client_that_sends_on_after_it_was_refused_is_not_cut_off() {
     };
     check("application/json", &length, 413).await;
     check("application/json", &chunk, 413).await;
-    check("text/plain", &length, 415).await;
-    check("text/plain", &chunk, 415).await;
+    check("text/plain", &length, 400).await;
+    check("text/plain", &chunk, 400).await;
 }
 
 #[tokio::test]
@@ -131,9 +162,9 @@ async fn a_large_body_of_the_wrong_type_is_answered_before_it_is_sent() {
     let app = spawn_app().await;
     let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: text/plain\r\n";
     let began = Instant::now();
-    app.send_raw(format!("{head}Content-Length: 500000\r\n\r\n")).await.check_error(415, "application/json");
+    app.send_raw(format!("{head}Content-Length: 500000\r\n\r\n")).await.check_error(400, "application/json");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    app.send("POST", "/users", Some("text/plain"), "x".repeat(900_000)).await.check_error(415, "application/json");
+    app.send("POST", "/users", Some("text/plain"), "x".repeat(900_000)).await.check_error(400, "application/json");
 }
 
 #[tokio::test]

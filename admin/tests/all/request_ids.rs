@@ -26,7 +26,7 @@ async fn every_answer_carries_the_id_of_its_request() {
         ("GET", "/nope", &[], 404),
         ("PATCH", "/users", &[], 405),
         ("POST", "/users", &["Content-Type: application/json", "Content-Length: 2000000"], 413),
-        ("POST", "/users", &["Content-Type: text/plain"], 415),
+        ("POST", "/users", &["Content-Type: text/plain"], 400),
         ("GET", "/products", &[], 500),
     ] {
         let made = send(&app, method, path, headers).await;
