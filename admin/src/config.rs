@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use tern_common::ShortCode;
 use tern_common::client::Proxies;
 use tern_common::config::Reader;
+use tern_common::{OwnAddresses, ShortCode};
 use tern_serving::Hosts;
 
 use crate::access::AuthMode;
@@ -48,6 +48,8 @@ pub struct AdminConfig {
     /// `OPS_HOSTS`: names that the operators' port answers to, beside addresses and `localhost`.
     pub ops_hosts: Hosts,
     pub access: AccessConfig,
+    /// `PUBLIC_URL`, and the sockets that serve short codes, as far as the caller adds them.
+    pub own_addresses: OwnAddresses,
     /// `SHORT_CODE_LENGTH`: of generated codes, in characters.
     pub short_code_length: usize,
     /// `BODY_LIMIT`: of any body but a bulk upload's.
@@ -120,6 +122,7 @@ impl AdminConfig {
             ops_listen: reader.find("ADMIN_OPS_LISTEN"),
             ops_hosts: reader.get("OPS_HOSTS", Hosts::default()),
             access: AccessConfig::read(reader),
+            own_addresses: reader.get("PUBLIC_URL", OwnAddresses::default()),
             short_code_length: reader.get_within(
                 "SHORT_CODE_LENGTH",
                 ShortCode::DEFAULT_LEN,
@@ -141,6 +144,7 @@ impl Default for AdminConfig {
             ops_listen: None,
             ops_hosts: Hosts::default(),
             access: AccessConfig::default(),
+            own_addresses: OwnAddresses::default(),
             short_code_length: ShortCode::DEFAULT_LEN,
             body_limit: BODY_LIMIT,
             bulk_body_limit: BULK_BODY_LIMIT,
@@ -193,10 +197,11 @@ mod tests {
             ("EVENT_RETENTION", "0"),
             ("ADMIN_LISTEN", "localhost"),
             ("ADMIN_AUTH", "never"),
+            ("PUBLIC_URL", "go.example"),
             ("TOKEN_CONCURRENCY", "0"),
             ("TOKEN_REQUESTS_PER_SECOND", "-1"),
         ])
         .unwrap_err();
-        assert_eq!(problems.lines().count(), 8, "{problems}");
+        assert_eq!(problems.lines().count(), 9, "{problems}");
     }
 }

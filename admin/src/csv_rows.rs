@@ -6,7 +6,7 @@ use tern_common::event::{Details, EventRow, EventType};
 use tern_common::product::{Price, ProductRow};
 use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, MAX_TEXT_LEN, UserRow, Username};
-use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
+use tern_common::{Id, OwnAddresses, ShortCode, Timestamp};
 
 use crate::csv_table::Row;
 use crate::query::parse_flag;
@@ -28,12 +28,12 @@ pub(crate) fn user_row(row: Row<'_>) -> Result<UserRow> {
     })
 }
 
-pub(crate) fn url_row(row: Row<'_>) -> Result<UrlRow> {
+pub(crate) fn url_row(row: Row<'_>, own: &OwnAddresses) -> Result<UrlRow> {
     Ok(UrlRow {
         id: own_id(row)?,
         user_id: foreign_id(row, "user_id")?,
         short_code: parse(row, "short_code", ShortCode::parse)?,
-        original_url: parse(row, "original_url", TargetUrl::parse)?,
+        original_url: parse(row, "original_url", |text| own.parse_target(text))?,
         // A CSV file has no null.
         title: row.given("title").map(Title::parse).transpose().map_err(reason)?,
         is_active: row.field("is_active").map_or(Ok(true), flag)?,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use tern_common::OwnAddresses;
 use tern_common::store::{Batches, Load, LoadError, Loaded, Numbered, Store};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -43,10 +44,15 @@ pub struct LoadFile {
 ///
 /// # Errors
 /// At the first file that cannot be loaded, with its name. The files before it stay loaded.
-pub async fn load_files(store: &dyn Store, paths: &[PathBuf], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+pub async fn load_files(
+    store: &dyn Store,
+    paths: &[PathBuf],
+    own: &OwnAddresses,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     for path in paths {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let (kind, loaded) = load_file(store, path).await.map_err(|error| anyhow!("{name}: {error}"))?;
+        let (kind, loaded) = load_file(store, path, own).await.map_err(|error| anyhow!("{name}: {error}"))?;
         match loaded {
             Loaded::Inserted(rows) => writeln!(out, "Loaded {rows} rows into {kind} from {name}")?,
             Loaded::AlreadyThere(rows) => {
@@ -81,19 +87,23 @@ impl LoadFile {
     }
 
     /// Starts a thread that reads the rows as fast as they are taken, up to the first bad one.
+    /// A link to one of the addresses in `own` is a bad row.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn into_load(self) -> Load {
+    pub fn into_load(self, own: &OwnAddresses) -> Load {
         match self.kind {
             Kind::User => Load::Users(self.batches(user_row)),
-            Kind::Url => Load::Urls(self.batches(url_row)),
+            Kind::Url => {
+                let own = own.clone();
+                Load::Urls(self.batches(move |row| url_row(row, &own)))
+            }
             Kind::Event => Load::Events(self.batches(event_row)),
             Kind::Product => Load::Products(self.batches(product_row)),
         }
     }
 
-    fn batches<T: Send + 'static>(self, parse: fn(Row<'_>) -> Result<T, String>) -> Batches<T> {
+    fn batches<T: Send + 'static>(self, parse: impl Fn(Row<'_>) -> Result<T, String> + Send + 'static) -> Batches<T> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         spawn_blocking(move || {
             if let Err(error) = self.send_rows(parse, &sender) {
@@ -106,7 +116,7 @@ impl LoadFile {
 
     fn send_rows<T>(
         mut self,
-        parse: fn(Row<'_>) -> Result<T, String>,
+        parse: impl Fn(Row<'_>) -> Result<T, String>,
         batches: &mpsc::Sender<Result<Vec<Numbered<T>>, LoadError>>,
     ) -> Result<(), LoadError> {
         let progress = progress_bar(self.bytes);
@@ -169,10 +179,10 @@ impl fmt::Display for Kind {
     }
 }
 
-async fn load_file(store: &dyn Store, path: &Path) -> Result<(Kind, Loaded), LoadError> {
+async fn load_file(store: &dyn Store, path: &Path, own: &OwnAddresses) -> Result<(Kind, Loaded), LoadError> {
     let file = open(path)?;
     let kind = file.kind();
-    Ok((kind, store.load(file.into_load()).await?))
+    Ok((kind, store.load(file.into_load(own)).await?))
 }
 
 /// Shows nothing unless standard error is a terminal.

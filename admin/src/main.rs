@@ -197,7 +197,7 @@ async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
 
 async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
     let store = PostgresStore::open(&config.database).await?;
-    tern_admin::load::load_files(&store, files, &mut std::io::stdout()).await?;
+    tern_admin::load::load_files(&store, files, &config.admin.own_addresses, &mut std::io::stdout()).await?;
     // The poll finds it too, half a second later.
     if let Err(error) = RedisBus::new(&config.redis, Arc::default()).publish(Message::Invalidation).await {
         process::say(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tern_common::TargetUrl;
 use tern_common::bus::{Bus, Message};
 use tern_common::cache::Cache;
 use tern_common::store::{Mark, Store};
 
 use crate::access::Access;
 use crate::config::AdminConfig;
+use crate::error::{Result, bad_request};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
 use crate::visibility::{Visibility, Visible};
@@ -33,6 +35,11 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// Parses the target of a link that is made or changed.
+    pub(crate) fn parse_target(&self, text: &str) -> Result<TargetUrl> {
+        self.config.own_addresses.parse_target(text).map_err(bad_request)
+    }
+
     /// Tells the redirectors of a committed change and waits a while for them to serve it.
     /// The change stands whatever the bus does, so a failure of the bus is none of the request.
     pub(crate) async fn announce(&self, mark: &Mark) -> Visible {

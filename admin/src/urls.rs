@@ -28,6 +28,7 @@ pub(crate) struct CreateUrl {
     /// Whom it belongs to.
     user_id: Id,
     /// An absolute `http` or `https` URL with a host, at most 8192 bytes, without white space and control characters.
+    /// One at an address of Tern itself is refused.
     #[schema(
         min_length = 8,
         max_length = 8192,
@@ -107,7 +108,7 @@ pub(crate) async fn create_url(
     body: JsonObject,
 ) -> Result<(StatusCode, Visible, Json<Url>)> {
     let user_id = body.id("user_id")?;
-    let original_url = TargetUrl::parse(&body.text("original_url")?).map_err(bad_request)?;
+    let original_url = state.parse_target(&body.text("original_url")?)?;
     let title =
         body.nullable_text("title")?.flatten().map(|title| Title::parse(&title)).transpose().map_err(bad_request)?;
     let url = insert_under_new_code(&state, user_id, original_url, title).await?;
@@ -149,7 +150,7 @@ pub(crate) async fn update_url(
     let change = UrlChange {
         title: title.transpose().map_err(bad_request)?,
         is_active: body.optional_flag("is_active")?,
-        original_url: original_url.map(|target| TargetUrl::parse(&target)).transpose().map_err(bad_request)?,
+        original_url: original_url.map(|target| state.parse_target(&target)).transpose()?,
     };
     let url = state.store.update_url(id, change).await?.ok_or_else(|| unknown(id))?;
     let visible = state.announce(&url.mark).await;

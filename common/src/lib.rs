@@ -18,6 +18,7 @@ pub mod event;
 pub mod id;
 pub mod json;
 pub mod link;
+pub mod own_addresses;
 pub mod private_files;
 pub mod probe;
 pub mod process;
@@ -38,6 +39,7 @@ pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shi
 pub use click_source::ClickSource;
 pub use click_stats::{ClickStats, Per, StatsRange};
 pub use id::Id;
+pub use own_addresses::OwnAddresses;
 pub use short_code::ShortCode;
 pub use target_url::TargetUrl;
 pub use timestamp::Timestamp;

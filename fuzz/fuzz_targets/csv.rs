@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use libfuzzer_sys::fuzz_target;
 use tern_admin::load::open;
+use tern_common::OwnAddresses;
 use tern_common::store::{Batches, Load};
 use tokio::runtime::Runtime;
 
@@ -54,7 +55,7 @@ fn cell(value: Option<impl ToString>) -> String {
 fn read(path: &Path) -> Option<(Vec<String>, String)> {
     let file = RUNTIME.with_borrow(|runtime| {
         let _inside = runtime.enter();
-        open(path).ok().map(|file| file.into_load())
+        open(path).ok().map(|file| file.into_load(&OwnAddresses::default()))
     })?;
     let (header, (seen, written)) = match file {
         Load::Users(rows_of) => (

@@ -46,14 +46,10 @@ impl Config {
         redirector.notifier = Notifier::read(variables);
         // The API's port is served by the control threads, of which there is one a core.
         redirector.other_recorders = available_parallelism().map_or(1, usize::from);
-        let config = Config {
-            data_dir,
-            database,
-            redis,
-            log: LogConfig::read(&mut reader),
-            admin: AdminConfig::read(&mut reader, visible_wait),
-            redirector,
-        };
+        let mut admin = AdminConfig::read(&mut reader, visible_wait);
+        // Both ports serve short codes.
+        admin.own_addresses = admin.own_addresses.with_listener(admin.listen).with_listener(redirector.listen);
+        let config = Config { data_dir, database, redis, log: LogConfig::read(&mut reader), admin, redirector };
         reader.finish(config)
     }
 

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 
 async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
     let store = config.open_store().await?;
-    tern_admin::load::load_files(&*store, files, &mut std::io::stdout()).await
+    tern_admin::load::load_files(&*store, files, &config.admin.own_addresses, &mut std::io::stdout()).await
 }
 
 async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {

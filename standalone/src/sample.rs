@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tern_common::store::{Page, Store};
-use tern_common::{ShortCode, Timestamp};
+use tern_common::{OwnAddresses, ShortCode, Timestamp};
 
 const SEED: u64 = 0x7e72;
 const USERS: usize = 400;
@@ -54,7 +54,7 @@ pub async fn load_if_empty(store: &dyn Store) -> anyhow::Result<bool> {
     if is_empty {
         let directory = tempfile::tempdir().context("cannot make a directory for the sample")?;
         let paths = write_files(directory.path())?;
-        tern_admin::load::load_files(store, &paths, &mut std::io::sink()).await?;
+        tern_admin::load::load_files(store, &paths, &OwnAddresses::default(), &mut std::io::sink()).await?;
     }
     Ok(is_empty)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use axum::Router;
 use prometheus::Registry;
-use tern_admin::{Access, AppState, Metrics, Readiness, Visibility, keep_in_order};
+use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility, keep_in_order};
 use tern_common::bus::{Bus, LocalBus, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::descriptors;
@@ -65,7 +65,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         }
         None => (Arc::new(LocalBus::new()), Arc::new(LocalCache::new())),
     };
-    let state = AppState {
+    let mut state = AppState {
         store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
         bus: Arc::clone(&bus),
         cache,
@@ -82,6 +82,9 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let redirector = RedirectorConfig { other_descriptors: api_descriptors, ..config.redirector.clone() };
     let mut redirector = Redirector::start(redirector, Arc::clone(&store), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
+    // Only now each port is known: one that was asked for as 0, too.
+    let own_addresses = config.admin.own_addresses.clone().with_listener(api_addr).with_listener(fast);
+    state.config = Arc::new(AdminConfig { own_addresses, ..config.admin.clone() });
     let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention, metrics));
 
     let codes = Router::new().fallback(follow_code).with_state(Arc::clone(redirector.engine()));

@@ -1,8 +1,11 @@
 //! What `load` makes of files.
 
 use serde_json::{Value, json};
+use tern_admin::AdminConfig;
+use tern_common::OwnAddresses;
+use tern_common::config::Setting;
 
-use crate::support::{App, spawn_app};
+use crate::support::{App, Setup, spawn_app, spawn_app_with};
 
 const USERS: &str = "id,username,email,created_at
 7,ann,ann@mail.example,2024-03-10 12:15:09
@@ -182,7 +185,8 @@ async fn a_file_that_is_none_of_ours_is_refused() {
     check("short_code\nabc\n", "x.csv: taken for a file of Url rows, lacks the column user_id, original_url").await;
     let mut printed = Vec::new();
     let path = app.log_file.with_file_name("nowhere.csv");
-    let error = tern_admin::load::load_files(&*app.store, &[path], &mut printed).await.unwrap_err();
+    let error =
+        tern_admin::load::load_files(&*app.store, &[path], &OwnAddresses::default(), &mut printed).await.unwrap_err();
     assert!(error.to_string().starts_with("nowhere.csv: cannot be read: "), "{error}");
 }
 
@@ -197,4 +201,21 @@ async fn states_are_written_in_several_ways() {
     let listed = app.get("/urls?per_page=100").await.json();
     let active: Vec<&Value> = listed.as_array().unwrap()[2..].iter().map(|url| &url["is_active"]).collect();
     assert_eq!(active, [true, false, true, false, true, false, true]);
+}
+
+#[tokio::test]
+async fn row_whose_target_is_tern_itself_is_refused_with_its_line() {
+    let own_addresses = OwnAddresses::parse("https://go.example").unwrap();
+    let config = AdminConfig { own_addresses, ..AdminConfig::default() };
+    let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
+    app.create_user("ann").await;
+    let rows =
+        |target: &str| format!("user_id,short_code,original_url\n1,CODE12,https://a.example/\n1,LOOP12,{target}\n");
+    let refused = app.load(&[("urls.csv", &rows("http://GO.example./CODE12"))]).await.unwrap_err();
+    assert_eq!(
+        refused,
+        "urls.csv: line 3: original_url points at this Tern itself (go.example.:80); a short link cannot lead to another"
+    );
+    assert_eq!(app.get("/urls").await.header("x-total-count"), Some("0"));
+    app.load(&[("urls.csv", &rows("https://elsewhere.example/CODE12"))]).await.unwrap();
 }

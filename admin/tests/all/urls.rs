@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use tern_admin::AdminConfig;
+use tern_common::OwnAddresses;
+use tern_common::config::Setting;
 
 use crate::support::{Setup, spawn_app, spawn_app_with};
 
@@ -204,4 +206,20 @@ async fn a_taken_code_is_drawn_again_and_with_no_code_left_there_is_an_end() {
         alphabet.filter(|code| !codes.contains(code)).map(|code| format!("1,{code},https://e.example/\n")).collect();
     app.load(&[("urls.csv", &format!("user_id,short_code,original_url\n{rest}"))]).await.unwrap();
     app.post("/urls", url(json!(1), json!("https://e.example/"))).await.check_error(503, "short code");
+}
+
+#[tokio::test]
+async fn target_that_is_tern_itself_is_refused_and_the_link_stays_as_it_was() {
+    let own_addresses = OwnAddresses::parse("https://go.example").unwrap();
+    let config = AdminConfig { own_addresses, ..AdminConfig::default() };
+    let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
+    let ann = app.create_user("ann").await;
+    let link = app.shorten(&ann, "https://example.com/").await;
+    let own = format!("https://Go.Example/{}", link["short_code"].as_str().unwrap());
+    let message = "original_url points at this Tern itself (go.example:443); a short link cannot lead to another";
+    app.post("/urls", json!({ "user_id": 1, "original_url": own })).await.check_error(400, message);
+    app.put("/urls/1", json!({ "original_url": own, "title": "x" })).await.check_error(400, message);
+    assert_eq!(app.get("/urls/1").await.json(), link);
+    assert_eq!(app.get("/urls").await.header("x-total-count"), Some("1"));
+    app.shorten(&ann, "https://www.go.example/").await;
 }

@@ -20,6 +20,7 @@ mod damaged_database;
 mod first_light;
 mod follow;
 mod loading;
+mod own_addresses;
 mod read_your_writes;
 mod request_names;
 mod support;

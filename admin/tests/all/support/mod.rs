@@ -14,6 +14,7 @@ pub use doubles::{AbsentBus, AbsentCache, FragileBus, PanickingCache};
 pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
 use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility};
+use tern_common::OwnAddresses;
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
 use tern_common::store::{Store, WatchedStore, export_pools};
@@ -53,6 +54,7 @@ pub struct App {
     pub store: Arc<dyn Store>,
     pub database: Database,
     pub log_file: PathBuf,
+    own_addresses: OwnAddresses,
     /// The port for probes and monitors.
     pub ops_address: SocketAddr,
     _operators: Serving,
@@ -76,6 +78,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
         database.take_away();
     }
     export_pools(&store, &registry).unwrap();
+    let own_addresses = setup.config.own_addresses.clone();
     let state = AppState {
         store: Arc::new(WatchedStore::new(Arc::clone(&store), setup.config.slow_query)),
         readiness: Readiness::default(),
@@ -108,6 +111,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
         store,
         database,
         log_file,
+        own_addresses,
         ops_address,
         _operators: operators,
         client: reqwest::Client::new(),
@@ -211,7 +215,7 @@ impl App {
         };
         let paths: Vec<PathBuf> = files.iter().map(write).collect();
         let mut printed = Vec::new();
-        let loaded = tern_admin::load::load_files(&*self.store, &paths, &mut printed).await;
+        let loaded = tern_admin::load::load_files(&*self.store, &paths, &self.own_addresses, &mut printed).await;
         loaded.map(|()| String::from_utf8(printed).unwrap()).map_err(|error| error.to_string())
     }
 
