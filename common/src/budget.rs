@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
 
+use crate::client::UNKNOWN;
+
 /// Slots of a table. Two keys that fall on one slot share its budget; the hash is seeded, so no client can aim at a slot.
 const SLOTS: usize = 1 << 16;
 
@@ -109,13 +111,17 @@ impl ClientBudget {
 
     /// Takes one time from the budgets of `client`: from all of them, or from none.
     ///
+    /// [`UNKNOWN`] stands for many clients, and has the budget of the widest network.
+    ///
     /// # Errors
     /// With the time after which there is something left, when one of them has nothing now.
     pub fn spend(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
+        let narrowest = if client == UNKNOWN { WIDER.len() - 1 } else { 0 };
         let keys = WIDER.map(|(v4, v6, _)| network(client, v4, v6));
+        let networks = || self.networks.iter().zip(keys).skip(narrowest);
         let mut spent = 0;
         let mut result = Ok(());
-        for (budget, key) in self.networks.iter().zip(keys) {
+        for (budget, key) in networks() {
             result = budget.spend(key, now);
             if result.is_err() {
                 break;
@@ -127,7 +133,7 @@ impl ClientBudget {
         }
         if result.is_err() {
             // A client over its own budget must not empty that of its neighbours.
-            self.networks.iter().zip(keys).take(spent).for_each(|(budget, key)| budget.refund(key));
+            networks().take(spent).for_each(|(budget, key)| budget.refund(key));
         }
         result
     }
@@ -202,6 +208,14 @@ mod tests {
         assert_eq!(passed(&budget(), 5000, now, |n| v4(n % 256)), 10, "a /24");
         assert_eq!(passed(&budget(), 5000, now, |n| v4((n % 16) << 8)), 40, "a /20");
         assert_eq!(passed(&budget(), 5000, now, |n| v4((n % 256) << 8)), 160, "a /16");
+    }
+
+    #[test]
+    fn unknown_clients_share_the_budget_of_a_wide_network() {
+        let budget = ClientBudget::new(10, 1);
+        let now = Instant::now();
+        assert_eq!((0..5000).filter(|_| budget.spend(UNKNOWN, now).is_ok()).count(), 160);
+        assert_eq!((0..100).filter(|_| budget.spend("203.0.113.7".parse().unwrap(), now).is_ok()).count(), 10);
     }
 
     #[test]

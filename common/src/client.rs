@@ -1,6 +1,6 @@
 //! Whose request it is: the peer, or whoever a proxy of ours says.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -24,17 +24,19 @@ impl Proxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The right-most address that is no proxy of ours, of the peer and the `X-Forwarded-For` values as they came.
+    /// Returns the right-most address that is no proxy of ours, of the peer and the `X-Forwarded-For` values as they came.
     ///
-    /// A hop that is no address makes the client [`UNKNOWN`]: all of those are one client to us, and trusted they are not.
-    /// Everything further left was written by somebody we have no reason to believe.
+    /// Empty items are no hops, as in any list of HTTP.
+    /// A hop that is no address makes the client [`UNKNOWN`]: its proxy did not name it.
+    /// Items further left are not read, since any client can have written them.
     pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
             return peer;
         }
         let mut nearest = peer;
-        for hop in forwarded_for.rev().flat_map(|value| value.rsplit(|&b| b == b',')) {
+        let items = forwarded_for.rev().flat_map(|value| value.rsplit(|&b| b == b','));
+        for hop in items.map(<[u8]>::trim_ascii).filter(|item| !item.is_empty()) {
             let Some(address) = parse_hop(hop) else { return UNKNOWN };
             nearest = address.to_canonical();
             if !self.contains(nearest) {
@@ -109,13 +111,36 @@ pub fn network_of(client: IpAddr) -> IpNet {
     IpNet::new(client, if client.is_ipv4() { 24 } else { 48 }).unwrap_or(IpNet::from(UNKNOWN)).trunc()
 }
 
-/// Whom a proxy of ours could not name.
+/// The client whom a trusted proxy could not name. It stands for many clients, and for no address.
 pub const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// An address, or an address and a port, as some proxies write.
+/// Reads an address as proxies write it: alone or with a port, in brackets, with a zone, in quotes. Allocates nothing.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
-    let hop = std::str::from_utf8(hop).ok()?.trim();
-    hop.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
+    let hop = std::str::from_utf8(hop).ok()?;
+    // Nearly every proxy writes the bare address.
+    hop.parse().ok().or_else(|| parse_decorated(unquoted(hop)))
+}
+
+/// Reads `192.0.2.1:port`, `[2001:db8::1]`, `[2001:db8::1]:port`, and IPv6 with a zone (`fe80::1%eth0`).
+fn parse_decorated(hop: &str) -> Option<IpAddr> {
+    let is_port = |text: &str| text.parse::<u16>().is_ok() && text.bytes().all(|b| b.is_ascii_digit());
+    let v6 = |text: &str| {
+        let (address, zone) = text.split_once('%').unwrap_or((text, "zone"));
+        address.parse().ok().filter(|_| !zone.is_empty()).map(IpAddr::V6)
+    };
+    if let Some(bracketed) = hop.strip_prefix('[') {
+        let (address, behind) = bracketed.split_once(']')?;
+        return v6(address).filter(|_| behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port));
+    }
+    match hop.split_once(':') {
+        Some((address, port)) if is_port(port) => address.parse().ok().map(IpAddr::V4),
+        _ => hop.parse().ok().or_else(|| v6(hop)),
+    }
+}
+
+/// A quoted string without its quotes. Its content is an address, so that a `\` in it makes it none.
+fn unquoted(hop: &str) -> &str {
+    hop.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(hop)
 }
 
 #[cfg(test)]
@@ -141,6 +166,82 @@ mod tests {
         check("127.0.0.1", &["1.2.3.4, unknown, 10.1.2.3"], "0.0.0.0");
         check("127.0.0.1", &["10.9.9.9"], "10.9.9.9");
         check("127.0.0.1", &["2001:db8::1"], "2001:db8::1");
+        check("127.0.0.1", &["1.2.3.4, 198.51.100.1:1234, 10.1.2.3:80"], "198.51.100.1");
+        check("127.0.0.1", &["1.2.3.4, [2001:db8::1], [::ffff:10.1.2.3]:80"], "2001:db8::1");
+    }
+
+    #[test]
+    fn empty_list_items_are_no_hops() {
+        let proxies = Proxies::parse("127.0.0.1, 10.0.0.0/8").unwrap();
+        let check = |forwarded_for: &[&str], expected: &str| {
+            let values = forwarded_for.iter().map(|value| value.as_bytes());
+            assert_eq!(proxies.client([127, 0, 0, 1].into(), values).to_string(), expected, "{forwarded_for:?}");
+        };
+        for empty in ["", " ", ",", " , ,, \t"] {
+            check(&[empty], "127.0.0.1");
+            check(&[&format!("{empty},198.51.100.1")], "198.51.100.1");
+            check(&[&format!("198.51.100.1,{empty}")], "198.51.100.1");
+            check(&["198.51.100.1", empty, "10.1.2.3"], "198.51.100.1");
+            check(&[&format!("1.2.3.4, 198.51.100.1,{empty},10.1.2.3,{empty}")], "198.51.100.1");
+            check(&[&format!("{empty},10.1.2.3")], "10.1.2.3");
+            check(&[&format!("198.51.100.1,{empty},unknown")], "0.0.0.0");
+        }
+    }
+
+    #[test]
+    fn hop_is_read_in_each_form_that_proxies_write() {
+        for (hop, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:0", "192.0.2.1"),
+            ("192.0.2.1:65535", "192.0.2.1"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("2001:DB8::7", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:db8::7]:41234", "2001:db8::7"),
+            ("\"[2001:db8::7]:41234\"", "2001:db8::7"),
+            ("\"192.0.2.1:80\"", "192.0.2.1"),
+            ("\"192.0.2.1\"", "192.0.2.1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%3]", "fe80::1"),
+            ("[fe80::1%eth0]:80", "fe80::1"),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+            ("[::ffff:192.0.2.1]:80", "::ffff:192.0.2.1"),
+        ] {
+            assert_eq!(parse_hop(hop.as_bytes()), Some(expected.parse().unwrap()), "{hop}");
+        }
+        for hop in [
+            "unknown",
+            "_hidden",
+            "unix:",
+            "localhost",
+            "192.0.2",
+            "192.0.2.1:",
+            "192.0.2.1:65536",
+            "192.0.2.1:+80",
+            "192.0.2.1:_port",
+            "192.0.2.1 192.0.2.2",
+            "192.0.2.1%eth0",
+            "192.0.2.1/24",
+            "[192.0.2.1]",
+            "[192.0.2.1]:80",
+            "[2001:db8::7",
+            "2001:db8::7]",
+            "[2001:db8::7]80",
+            "[2001:db8::7]:",
+            "[2001:db8::7]:x",
+            "[[2001:db8::7]]",
+            "[]",
+            "fe80::1%",
+            "%eth0",
+            "\"192.0.2.1",
+            "\"\\192.0.2.1\"",
+            "\"\"",
+            "for=192.0.2.1",
+            "\u{661}.2.3.4",
+        ] {
+            assert_eq!(parse_hop(hop.as_bytes()), None, "{hop}");
+        }
+        assert_eq!(parse_hop(b"\xff"), None);
     }
 
     #[test]

@@ -18,13 +18,16 @@ fuzz_target!(|bytes: &[u8]| {
     // Several fields mean the same as one with commas.
     let joined = fields.join(&b',');
     assert_eq!(client(&[&joined], trusted), found);
-    let is_written = String::from_utf8_lossy(&joined).split(',').any(|hop| {
-        let hop = hop.trim();
-        let address = hop.parse::<IpAddr>().ok().or_else(|| hop.parse().ok().map(|it: std::net::SocketAddr| it.ip()));
-        let in_brackets = || hop.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok();
-        address.or_else(in_brackets).is_some_and(|address| address.to_canonical() == found)
-    });
+    let text = String::from_utf8_lossy(&joined);
+    // An address is written in letters that no decoration has, so that it is the longest such run that is an address.
+    let runs = text.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')));
+    let is_written = runs.flat_map(|run| [Some(run), run.rsplit_once(':').map(|(address, _port)| address)]).flatten().any(
+        |address| address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical() == found),
+    );
     assert!(found == UNKNOWN || found == trusted || is_written, "{found}");
+    // Empty items are no hops.
+    let padded = [b" ,", &joined[..], b",\t, "].concat();
+    assert_eq!(client(&[&padded, b""], trusted), found);
     // What stands further left than an untrusted hop changes nothing.
     if found != UNKNOWN && !proxies.contains(found) {
         let forged = [b"198.51.100.77, , x,", &joined[..]].concat();

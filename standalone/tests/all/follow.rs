@@ -238,3 +238,29 @@ async fn every_http_vector_is_answered_right_by_the_whole_redirector() {
     let clicks = tern.metric("tern_clicks_accepted_total").await;
     eventually("each click is one event", async || tern.count_events("clicked").await as f64 == clicks).await;
 }
+
+#[tokio::test]
+async fn client_in_any_form_that_proxies_write_has_a_budget_of_its_own() {
+    let settings = [("TRUSTED_PROXIES", "127.0.0.1"), ("MISS_BURST", "1"), ("MISSES_PER_SECOND", "1")];
+    let tern = Tern::start_with(&[], &settings);
+    for (address, n) in [(&tern.api, 1), (&tern.fast, 2)] {
+        for client in [
+            format!("[2001:db8:{n}::1]"),
+            format!("[2001:db8:{n}:1::1]:4711"),
+            format!("\"[2001:db8:{n}:2::1]:4711\""),
+            format!("198.51.{n}.1:4711"),
+            format!(", 198.51.1{n}.1"),
+            format!("198.51.2{n}.1 ,, "),
+        ] {
+            assert_eq!(tern.get_as(&client, address, "/nope").await.status(), 404, "{client}");
+        }
+    }
+    // Nobody knows how many they are.
+    let mut misses = 0;
+    while tern.get_as("unknown", &tern.fast, "/nope").await.status() == 404 {
+        misses += 1;
+        assert!(misses < 1_000, "even unknown clients have a limit");
+    }
+    assert!(misses >= 16, "{misses}");
+    assert_eq!(tern.get_as("203.0.113.7", &tern.fast, "/nope").await.status(), 404);
+}
