@@ -37,6 +37,8 @@ const MAX_ERRORS: usize = 1000;
 /// The longest field in bytes, also of columns that are ignored.
 const MAX_FIELD_LEN: usize = 8 * 1024;
 
+const NOT_UTF_8: &str = "The file is not UTF-8: save it as \"CSV UTF-8\", or convert it with iconv";
+
 /// What became of the rows
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct ImportReport {
@@ -166,7 +168,7 @@ async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> 
     let mut text = Utf8Check::default();
     while let Some(chunk) = part.chunk().await.map_err(|error| read_error(&error, limit))? {
         if !text.takes(&chunk) {
-            return Err(bad_request("The file is not UTF-8"));
+            return Err(bad_request(NOT_UTF_8));
         }
         if let Err(NoRoom { most }) = bytes.take(chunk.len() as u64) {
             // A client that is still sending would not come to read the answer.
@@ -177,7 +179,7 @@ async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> 
         file.write_all(&chunk).await.map_err(internal)?;
     }
     if !text.is_complete() {
-        return Err(bad_request("The file is not UTF-8"));
+        return Err(bad_request(NOT_UTF_8));
     }
     file.flush().await.map_err(internal)?;
     file.rewind().await.map_err(internal)?;
@@ -233,7 +235,8 @@ fn read_batches(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
     let mut table = CsvTable::open(file, true).map_err(|problem| bad_request(format!("The file {problem}")))?;
     let missing = table.missing(USER_COLUMNS);
     if !missing.is_empty() {
-        return Err(bad_request(format!("The file lacks the column {}", missing.join(" and "))));
+        let (missing, columns) = (missing.join(" and "), table.columns());
+        return Err(bad_request(format!("The file lacks the column {missing}; it has {columns}")));
     }
     let mut batch = Batch::default();
     let mut number = 0;

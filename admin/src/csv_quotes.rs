@@ -15,6 +15,7 @@ enum Place {
 /// Follows the quotes of a file.
 #[derive(Debug)]
 pub(crate) struct Quotes {
+    separator: u8,
     place: Place,
     line: u64,
     opened_in: u64,
@@ -29,13 +30,12 @@ pub(crate) enum BadQuote {
     ClosedWithinText { opened_in: u64, line: u64 },
 }
 
-impl Default for Quotes {
-    fn default() -> Quotes {
-        Quotes { place: Place::FieldStart, line: 1, opened_in: 0, mark_left: b"\xef\xbb\xbf" }
-    }
-}
-
 impl Quotes {
+    /// Begins a file whose fields are separated by `separator`.
+    pub(crate) fn new(separator: u8) -> Quotes {
+        Quotes { separator, place: Place::FieldStart, line: 1, opened_in: 0, mark_left: b"\xef\xbb\xbf" }
+    }
+
     /// Follows `bytes`, up to the first that cannot be where it is.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Quotes {
                 }
                 (Place::Quoted, b'"') => Place::QuoteSeen,
                 (Place::Quoted, _) => Place::Quoted,
-                (_, b',' | b'\n') => Place::FieldStart,
+                (_, byte) if byte == self.separator || byte == b'\n' => Place::FieldStart,
                 (Place::QuoteSeen, b' ' | b'\t' | b'\r') => Place::QuoteSeen,
                 (Place::QuoteSeen, _) => {
                     return Err((at, BadQuote::ClosedWithinText { opened_in: self.opened_in, line: self.line }));
@@ -95,7 +95,7 @@ mod tests {
 
     fn check(text: &str, expected: Result<(), BadQuote>) {
         for size in 1..=text.len().max(1) {
-            let mut quotes = Quotes::default();
+            let mut quotes = Quotes::new(b',');
             let followed = text.as_bytes().chunks(size).try_for_each(|piece| quotes.follow(piece));
             let found = followed.map_err(|(_, bad)| bad).and_then(|()| quotes.end());
             assert_eq!(found, expected, "{text:?} in pieces of {size}");

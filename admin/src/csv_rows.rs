@@ -9,7 +9,6 @@ use tern_common::user::{Email, MAX_TEXT_LEN, UserRow, Username};
 use tern_common::{Id, OwnAddresses, ShortCode, Timestamp};
 
 use crate::csv_table::Row;
-use crate::query::parse_flag;
 
 /// The columns that a file of users must have; the others may be missing.
 pub(crate) const USER_COLUMNS: &[&str] = &["username", "email"];
@@ -90,8 +89,8 @@ fn foreign_id(row: Row<'_>, column: &str) -> Result<Id> {
 }
 
 fn time(row: Row<'_>, column: &str) -> Result<Option<Timestamp>> {
-    let time = row.given(column).map(Timestamp::parse).transpose();
-    time.map_err(|error| format!("{column} is not a time: {error}"))
+    let time = row.given(column).map(|text| Timestamp::parse_any_zone(text.trim())).transpose();
+    time.map_err(|error| format!("{column} is not a time: {error}, and may have a fraction and a zone (Z, +02:00)"))
 }
 
 fn details(row: Row<'_>) -> Result<Details> {
@@ -103,8 +102,13 @@ fn stock(text: &str) -> Result<i64> {
     stock.ok_or_else(|| "stock must be a whole number, not negative".to_owned())
 }
 
+/// Reads a truth value in the words that PostgreSQL takes, in any case: spreadsheets write `TRUE`, and COPY writes `t`.
 fn flag(text: &str) -> Result<bool> {
-    parse_flag(text).ok_or_else(|| "is_active must be True or False".to_owned())
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
+        _ => Err("is_active must be true or false (or t, f, yes, no, 1, 0)".to_owned()),
+    }
 }
 
 fn short_text(row: Row<'_>, column: &str) -> Result<String> {

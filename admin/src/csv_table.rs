@@ -1,13 +1,19 @@
 //! CSV files with a header: rows looked up by the names of their columns, in bounded memory.
 
-use std::io::{self, Read};
+use std::io::{self, Chain, Cursor, Read};
 
 use csv::{ErrorKind, StringRecord, Terminator};
 
+use crate::csv_dialect::read_head;
 use crate::csv_quotes::{BadQuote, Quotes};
 
 /// The longest row in bytes. Without a bound one quote that is never closed would take the whole file into memory.
 const MAX_ROW_LEN: usize = 2 * 1024 * 1024;
+
+/// How many columns of a file are listed, at most.
+const MAX_LISTED: usize = 20;
+
+const NOT_UTF_8: &str = "the row is not UTF-8: save the file as \"CSV UTF-8\"";
 
 /// A table that is being read.
 #[derive(Debug)]
@@ -42,23 +48,55 @@ impl<R: Read> CsvTable<R> {
     ///
     /// # Errors
     /// What is wrong with the file, as the end of a sentence: it "is empty".
-    pub(crate) fn open(source: R, trim: bool) -> Result<CsvTable<R>, String> {
+    pub(crate) fn open(mut source: R, trim: bool) -> Result<CsvTable<R>, String> {
+        let (dialect, head) = read_head(&mut source)?;
+        let source = Source {
+            source: Cursor::new(head).chain(source),
+            has_cr_lines: dialect.has_cr_lines,
+            left: MAX_ROW_LEN,
+            ended: false,
+            quotes: Quotes::new(dialect.separator),
+            bad: None,
+        };
         let reader = csv::ReaderBuilder::new()
+            .delimiter(dialect.separator)
             // `next_row` tells of rows of the wrong length, in words of our own.
             .flexible(true)
             .has_headers(false)
             // With the default the line of a row is not known in a file with CRLF: see `line`.
             .terminator(Terminator::Any(b'\n'))
-            .from_reader(Source { source, left: MAX_ROW_LEN, ended: false, quotes: Quotes::default(), bad: None });
+            .from_reader(source);
         let mut table = CsvTable { reader, trim, columns: Vec::new(), record: StringRecord::new() };
         match table.read_record() {
             None => Err("is empty".to_owned()),
             Some(Err(bad)) => Err(format!("cannot be read: {}", bad.reason)),
             Some(Ok(_)) => {
                 table.columns = table.record.iter().map(|name| name.trim().to_owned()).collect();
+                table.refuse_twice()?;
                 Ok(table)
             }
         }
+    }
+
+    /// Refuses a header that names a column twice, since either may hold the values that are meant.
+    fn refuse_twice(&self) -> Result<(), String> {
+        for (second, name) in self.columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            if let Some(first) = self.columns[..second].iter().position(|other| other == name) {
+                let (first, second) = (first + 1, second + 1);
+                return Err(format!("has the column {name} twice, in places {first} and {second} of its header"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of all columns, as the end of a sentence about them.
+    pub(crate) fn columns(&self) -> String {
+        let named: Vec<&str> = self.columns.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        let mut listed = named[..named.len().min(MAX_LISTED)].join(", ");
+        if named.len() > MAX_LISTED {
+            listed.push_str(", ...");
+        }
+        listed
     }
 
     pub(crate) fn has(&self, column: &str) -> bool {
@@ -96,11 +134,12 @@ impl<R: Read> CsvTable<R> {
             let before = self.reader.position().line();
             match self.reader.read_record(&mut self.record) {
                 Ok(false) => return None,
-                Ok(true) if self.record.iter().all(|field| field.trim().is_empty()) && self.record.len() == 1 => {}
+                // Spreadsheets write empty rows as commas.
+                Ok(true) if self.record.iter().all(|field| field.trim().is_empty()) => {}
                 Ok(true) => return Some(Ok(self.line(before))),
                 Err(error) => {
                     let (reason, is_last) = match error.kind() {
-                        ErrorKind::Utf8 { .. } => ("the row is not UTF-8".to_owned(), false),
+                        ErrorKind::Utf8 { .. } => (NOT_UTF_8.to_owned(), false),
                         ErrorKind::Io(error) => (error.to_string(), true),
                         _ => (error.to_string(), true),
                     };
@@ -143,7 +182,8 @@ impl<'a> Row<'a> {
 /// A source that gives only so many bytes at a time, a line end after the last one, and none behind a bad quote.
 #[derive(Debug)]
 struct Source<R> {
-    source: R,
+    source: Chain<Cursor<Vec<u8>>, R>,
+    has_cr_lines: bool,
     left: usize,
     ended: bool,
     quotes: Quotes,
@@ -160,6 +200,9 @@ impl<R: Read> Read for Source<R> {
             return Err(io::Error::other(format!("the row has over {mebibytes} MiB: is a quote not closed?")));
         }
         let read = self.source.read(buffer)?;
+        if self.has_cr_lines {
+            buffer[..read].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        }
         self.left = self.left.saturating_sub(read);
         if read == 0 {
             self.quotes.end().map_err(|bad| io::Error::other(bad.to_string()))?;
@@ -242,6 +285,30 @@ mod tests {
         };
         check("a,b\n1,2\n3,\"4\n5,6\n", "the quote opened in line 3 is never closed");
         check("a,b\n1,2\n3,\"4\n5,\"6\"\n", "the quote opened in line 3 is closed in line 4 with text behind it");
+    }
+
+    #[test]
+    fn files_of_spreadsheets_are_read_with_their_separators_and_line_ends() {
+        let check = |text: &str, expected: &[(u64, &str)]| {
+            let read: Vec<(u64, String)> = rows(text.as_bytes()).into_iter().map(Result::unwrap).collect();
+            let read: Vec<(u64, &str)> = read.iter().map(|(line, b)| (*line, b.as_str())).collect();
+            assert_eq!(read, expected, "{text:?}");
+        };
+        check("a;b\r\n1;2,5\r\n\"3;\";\"4;\"\"\"\r\n", &[(2, "2,5"), (3, "4;\"")]);
+        check("a\tb\n1\t2\n\"3\t\"\t4\n", &[(2, "2"), (3, "4")]);
+        check("a,b\r1,2\r\r\"3\r3\",4\r", &[(2, "2"), (4, "4")]);
+        check("a,b,\n1,2,\n,,\n , ,\n3,4,\n,,\n", &[(2, "2"), (5, "4")]);
+        check(",\na,b\n1,2\n", &[(3, "2")]);
+    }
+
+    #[test]
+    fn column_that_is_there_twice_is_refused_with_both_places() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(CsvTable::open(text.as_bytes(), true).err().as_deref(), expected, "{text:?}");
+        };
+        check("a,b, a\n", Some("has the column a twice, in places 1 and 3 of its header"));
+        check("x;a;a\n", Some("has the column a twice, in places 2 and 3 of its header"));
+        check("a,A,,\n", None);
     }
 
     #[test]

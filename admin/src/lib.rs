@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod bulk;
 pub mod config;
+mod csv_dialect;
 mod csv_quotes;
 mod csv_rows;
 mod csv_table;

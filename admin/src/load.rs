@@ -72,13 +72,17 @@ pub fn open(path: &Path) -> Result<LoadFile, LoadError> {
     let file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     let table = CsvTable::open(file, false).map_err(LoadError::File)?;
-    let kind = Kind::of(&table);
+    let columns = table.columns();
+    let Some(kind) = Kind::of(&table) else {
+        let needs = Kind::ALL.map(|kind| format!("{kind} rows need {}", kind.columns().join(", "))).join("; ");
+        return Err(LoadError::File(format!("has the columns {columns}, which tell of no kind of rows: {needs}")));
+    };
     let missing = table.missing(kind.columns());
     if missing.is_empty() {
-        Ok(LoadFile { kind, table, bytes })
-    } else {
-        Err(LoadError::File(format!("taken for a file of {kind} rows, lacks the column {}", missing.join(", "))))
+        return Ok(LoadFile { kind, table, bytes });
     }
+    let missing = missing.join(", ");
+    Err(LoadError::File(format!("taken for a file of {kind} rows, lacks the column {missing}; it has {columns}")))
 }
 
 impl LoadFile {
@@ -145,16 +149,21 @@ impl LoadFile {
 }
 
 impl Kind {
-    fn of(table: &CsvTable<File>) -> Kind {
+    const ALL: [Kind; 4] = [Kind::User, Kind::Url, Kind::Event, Kind::Product];
+
+    /// Tells the kind by a column that only its files have; `None` if there is none of those.
+    fn of(table: &CsvTable<File>) -> Option<Kind> {
         // Urls also have users, and events have both.
         if table.has("event_type") {
-            Kind::Event
+            Some(Kind::Event)
         } else if table.has("short_code") {
-            Kind::Url
+            Some(Kind::Url)
         } else if table.has("username") {
-            Kind::User
+            Some(Kind::User)
+        } else if table.has("price") || table.has("stock") {
+            Some(Kind::Product)
         } else {
-            Kind::Product
+            None
         }
     }
 

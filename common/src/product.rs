@@ -40,8 +40,10 @@ impl Price {
         self.0
     }
 
+    /// Reads an amount. Zeros behind the second decimal are accepted, since databases write a column's full scale.
     pub fn parse(text: &str) -> Result<Price, InvalidPrice> {
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let decimals = if decimals.len() > 2 { decimals.trim_end_matches('0') } else { decimals };
         let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         if whole.is_empty() || !digits(whole) || !digits(decimals) || decimals.len() > 2 {
             return Err(InvalidPrice);
@@ -95,7 +97,10 @@ mod tests {
         check("19.9", Some("19.90"));
         check("19", Some("19.00"));
         check("0.05", Some("0.05"));
+        check("19.90000", Some("19.90"));
+        check("19.00000", Some("19.00"));
         check("19.999", None);
+        check("19.90001", None);
         check("-1", None);
         check("1e3", None);
         check(".5", None);

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::{Offset, TimeZone};
 use serde::{Serialize, Serializer};
 
 /// Whole seconds since the Unix epoch, written as `2025-09-19T22:25:05`.
@@ -74,6 +75,20 @@ impl Timestamp {
         let parsed = Timestamp(zoned.timestamp().as_second());
         if parsed.can_be_written() { Ok(parsed) } else { Err(InvalidTimestamp) }
     }
+
+    /// Reads a time as databases and spreadsheets write it: seconds, their fraction and a zone are optional.
+    /// The result is in UTC and in whole seconds: the zone is converted, and the fraction is dropped.
+    pub fn parse_any_zone(text: &str) -> Result<Timestamp, InvalidTimestamp> {
+        let pieces = Pieces::parse(text).map_err(|_| InvalidTimestamp)?;
+        let (Some(time), None) = (pieces.time(), pieces.time_zone_annotation()) else {
+            return Err(InvalidTimestamp);
+        };
+        let whole = time.with().subsec_nanosecond(0).build().map_err(|_| InvalidTimestamp)?;
+        let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
+        let utc = offset.to_timestamp(pieces.date().to_datetime(whole)).map_err(|_| InvalidTimestamp)?;
+        let parsed = Timestamp(utc.as_second());
+        if parsed.can_be_written() { Ok(parsed) } else { Err(InvalidTimestamp) }
+    }
 }
 
 impl From<SystemTime> for Timestamp {
@@ -132,6 +147,37 @@ mod tests {
         check("2025-09-19T22:25", None);
         check("2025-09-19T22:25:0é", None);
         check("2025-13-19T22:25:05", None);
+        check("", None);
+    }
+    #[test]
+    fn times_of_databases_and_spreadsheets_are_read_in_utc_and_whole_seconds() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(Timestamp::parse_any_zone(text).ok().map(|t| t.to_string()).as_deref(), expected, "{text:?}");
+        };
+        check("2025-09-19T22:25:05", Some("2025-09-19T22:25:05"));
+        check("2025-09-19 22:25:05", Some("2025-09-19T22:25:05"));
+        check("2025-09-19 22:25:05.123456", Some("2025-09-19T22:25:05"));
+        check("2025-09-19 22:25:05.9", Some("2025-09-19T22:25:05"));
+        check("1969-12-31 23:59:58.5", Some("1969-12-31T23:59:58"));
+        check("2025-01-01 10:00:00.123456+00", Some("2025-01-01T10:00:00"));
+        check("2025-01-01 10:00:00+02", Some("2025-01-01T08:00:00"));
+        check("2025-01-01T00:30:00+02:00", Some("2024-12-31T22:30:00"));
+        check("2025-01-01T10:00:00-0530", Some("2025-01-01T15:30:00"));
+        check("2025-01-01T10:00:00Z", Some("2025-01-01T10:00:00"));
+        check("2025-01-01T10:00:00.123Z", Some("2025-01-01T10:00:00"));
+        check("1883-11-18 12:03:58-04:56:02", Some("1883-11-18T17:00:00"));
+        check("2025-09-19 22:25", Some("2025-09-19T22:25:00"));
+        check("0001-01-01 00:00:00+01", None);
+        check("9999-12-31 00:00:00Z", None);
+        check("2025-01-01T10:00:00+02:00[Europe/Berlin]", None);
+        check("2025-09-19", None);
+        check("2025-02-29 00:00:00", None);
+        check("2025-09-19 25:25:05", None);
+        check("2025-09-19 22:25:05 BC", None);
+        check("19.09.2025 22:25:05", None);
+        check("9/19/2025 22:25", None);
+        check("infinity", None);
+        check("1758320705", None);
         check("", None);
     }
 }

@@ -60,6 +60,7 @@ async fn ids_and_times_may_be_given() {
     let too_far = "id 4294967299 is more than 4294967296 beyond the largest id so far, 2";
     check("id,username,email\n4294967299,cid,cid@mail.example\n", 0, 0, &[(1, too_far)]).await;
     check("username,email,created_at\ncid,c@mail.example,2025-09-19 22:25:05\n", 1, 0, &[]).await;
+    check("username,email,created_at\ncid,c@mail.example,2025-01-01T10:00:00.5+02:00\n", 1, 0, &[]).await;
     check("username,email,created_at\ncid,c@mail.example,\n", 1, 0, &[]).await;
     check("username,email,created_at\ncid,c@mail.example,yesterday\n", 0, 0, &[(1, "created_at")]).await;
 }
@@ -139,6 +140,10 @@ async fn csv_comes_in_many_forms() {
     check("username,email\n\"ci\"\"d\",cid@mail.example\n", 1, 0, &[]).await;
     check("username,email\n\"cid,cid@mail.example\n", 0, 0, &[(1, "the quote opened in line 2 is never closed")]).await;
     check("username,email\ncid,x@y.z\n\n\n,x@y.z\n", 1, 0, &[(2, "username")]).await;
+    check("username,email\ncid,x@y.z\n,\n,\n,x@y.z\n", 1, 0, &[(2, "username")]).await;
+    check("username;email\r\ncid;cid@mail.example\r\n", 1, 0, &[]).await;
+    check("username\temail\ncid\tcid@mail.example\n", 1, 0, &[]).await;
+    check("username,email\rcid,cid@mail.example\r,x@y.z\r", 1, 0, &[(2, "username")]).await;
 }
 
 #[tokio::test]
@@ -150,7 +155,10 @@ async fn a_file_that_cannot_be_read_is_refused_whole() {
     check(b"\xef\xbb\xbf", "empty").await;
     check(b"username\nann\n", "email").await;
     check(b"email\nx@y.z\n", "username").await;
-    check(b"a,b\n1,2\n", "username and email").await;
+    check(b"a,b\n1,2\n", "username and email; it has a, b").await;
+    check(b"username,email,email\nann,x@y.z,z@y.z\n", "email twice, in places 2 and 3").await;
+    check(b"\xff\xfeu\0s\0e\0r\0", "save it as \"CSV UTF-8\"").await;
+    check(b"PK\x03\x04\x14\0username,email\n", "save the spreadsheet as \"CSV UTF-8\"").await;
     check(b"Username,Email\nann,x@y.z\n", "username").await;
     check(b"username,email\nann,ann@mail.example\nb\xff,x@y.z\n", "UTF-8").await;
     check(b"username,email\nann,ann@mail.example\nb\xc3", "UTF-8").await;

@@ -180,9 +180,28 @@ async fn a_file_that_is_none_of_ours_is_refused() {
         assert_eq!(app.load(&[("x.csv", text)]).await.unwrap_err(), expected, "{text:?}");
     };
     check("", "x.csv: is empty").await;
-    check("a,b\n1,2\n", "x.csv: taken for a file of Product rows, lacks the column name, category, price, stock").await;
-    check("username,id\nann,1\n", "x.csv: taken for a file of User rows, lacks the column email").await;
-    check("short_code\nabc\n", "x.csv: taken for a file of Url rows, lacks the column user_id, original_url").await;
+    let needs = "which tell of no kind of rows: User rows need username, email; \
+                 Url rows need short_code, user_id, original_url; Event rows need event_type, url_id, user_id; \
+                 Product rows need name, category, price, stock";
+    check("a,b\n1,2\n", &format!("x.csv: has the columns a, b, {needs}")).await;
+    check("name,email\nann,a@y.z\n", &format!("x.csv: has the columns name, email, {needs}")).await;
+    check(
+        "name,price\nTea,1\n",
+        "x.csv: taken for a file of Product rows, lacks the column category, stock; it has name, price",
+    )
+    .await;
+    check("username,id\nann,1\n", "x.csv: taken for a file of User rows, lacks the column email; it has username, id")
+        .await;
+    check(
+        "short_code\nabc\n",
+        "x.csv: taken for a file of Url rows, lacks the column user_id, original_url; it has short_code",
+    )
+    .await;
+    check(
+        "username,email,email\nann,a@y.z,b@y.z\n",
+        "x.csv: has the column email twice, in places 2 and 3 of its header",
+    )
+    .await;
     let mut printed = Vec::new();
     let path = app.log_file.with_file_name("nowhere.csv");
     let error =
@@ -193,14 +212,44 @@ async fn a_file_that_is_none_of_ours_is_refused() {
 #[tokio::test]
 async fn states_are_written_in_several_ways() {
     let app = loaded().await;
-    let states = ["True", "False", "true", "false", "1", "0"];
+    let states = ["True", "False", "true", "false", "1", "0", "TRUE", "FALSE", "t", "f", "yes", "no"];
     let rows: String =
         states.iter().enumerate().map(|(n, state)| format!("7,code{n},https://e.example/,{state}\n")).collect();
     app.load(&[("urls.csv", &format!("user_id,short_code,original_url,is_active\n{rows}"))]).await.unwrap();
-    app.load(&[("more.csv", "user_id,short_code,original_url\n7,code9,https://e.example/\n")]).await.unwrap();
+    app.load(&[("more.csv", "user_id,short_code,original_url\n7,code99,https://e.example/\n")]).await.unwrap();
     let listed = app.get("/urls?per_page=100").await.json();
     let active: Vec<&Value> = listed.as_array().unwrap()[2..].iter().map(|url| &url["is_active"]).collect();
-    assert_eq!(active, [true, false, true, false, true, false, true]);
+    let expected = (0..states.len()).map(|n| n % 2 == 0).chain([true]).map(Value::from);
+    assert!(active.into_iter().eq(&expected.collect::<Vec<_>>()), "{listed}");
+}
+
+/// The samples are what spreadsheets of several countries and systems write.
+#[tokio::test]
+async fn files_of_spreadsheets_are_loaded() {
+    let app = spawn_app().await;
+    let check = async |name: &str, text: &str| {
+        let path = app.log_file.with_file_name(name);
+        std::fs::write(&path, text).unwrap();
+        let mut printed = Vec::new();
+        tern_admin::load::load_files(&*app.store, &[path], &mut printed).await.unwrap();
+        assert_eq!(
+            String::from_utf8(printed).unwrap().split(" from").next(),
+            Some("Loaded 1 rows into User"),
+            "{text:?}"
+        );
+    };
+    check("semicolons.csv", "\u{feff}id;username;email\r\n7;ann;ann@mail.example\r\n").await;
+    check("tabs.csv", "username\temail\nbob\tbob@mail.example\n").await;
+    check("cr.csv", "username,email\rcid,cid@mail.example\r").await;
+    check("commas.csv", "username,email\ndan,dan@mail.example\n,\n,\n").await;
+    let urls = "short_code;user_id;original_url;is_active;created_at\r\nxlTRUE;7;https://e.example/;TRUE;2025-01-01 10:00\r\n\
+                xlFALSE;7;https://e.example/;FALSE;\r\n;;;;\r\n";
+    assert_eq!(app.load(&[("urls.csv", urls)]).await.unwrap(), "Loaded 2 rows into Url from urls.csv\n");
+    let utf_16: Vec<u8> = "\u{feff}username\temail\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let path = app.log_file.with_file_name("unicode.txt");
+    std::fs::write(&path, utf_16).unwrap();
+    let error = tern_admin::load::load_files(&*app.store, &[path], &mut Vec::new()).await.unwrap_err().to_string();
+    assert!(error.starts_with("unicode.txt: is in UTF-16") && error.contains("iconv"), "{error}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod access;
 mod bodies;
 #[path = "../all/bulk.rs"]
 mod bulk;
+mod copied;
 mod database;
 #[path = "../all/errors.rs"]
 mod errors;

@@ -65,7 +65,7 @@ fn a_broken_file_is_named_with_line_and_reason_and_nothing_of_it_is_kept() {
     check("urls.csv", &URLS.replace("10,7,", "10,8,"), "line 3: User 8 not found");
     check("users.csv", "username,email\nbob,bob@mail.example\ncarol,nonsense\n", "line 3: ");
     check("users.csv", "username,email\nbob,bob@mail.example\ncarol\n", "line 3: ");
-    check("what.csv", "colour,taste\nred,sweet\n", "lacks the column");
+    check("what.csv", "colour,taste\nred,sweet\n", "has the columns colour, taste, which tell of no kind of rows");
     check("empty.csv", "", "");
     check("absent-header.csv", "\n", "");
     let database = rusqlite::Connection::open(directory.path().join("data/tern.db")).unwrap();
