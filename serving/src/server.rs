@@ -124,12 +124,7 @@ impl Port {
                 // Ended connections are forgotten as they end.
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => match self.admit(peer.ip(), &mut connections).await {
-                        Ok(place) => {
-                            connections.spawn(self.clone().run(stream, peer, place));
-                        }
-                        Err(refusal) => self.refuse(&stream, refusal),
-                    },
+                    Ok((stream, peer)) => self.take(stream, peer, &mut connections).await,
                     Err(error) => {
                         // Out of descriptors, or a client that went away while it waited: neither ends the port.
                         self.crowd.stats.accept_error.inc();
@@ -139,7 +134,7 @@ impl Port {
                 },
             }
         };
-        drop(listener);
+        self.take_the_queue(listener, &mut connections).await;
         let finish = async |connections: &mut JoinSet<()>, ticks: &mut tokio::time::Interval| {
             loop {
                 tokio::select! {
@@ -154,6 +149,29 @@ impl Port {
         let is_drained = timeout_at(deadline, finish(&mut connections, &mut ticks)).await.is_ok();
         connections.shutdown().await;
         is_drained
+    }
+
+    async fn take(&self, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
+        match self.admit(peer.ip(), connections).await {
+            Ok(place) => {
+                connections.spawn(self.clone().run(stream, peer, place));
+            }
+            Err(refusal) => self.refuse(&stream, refusal),
+        }
+    }
+
+    /// Closes the listener, and before that accepts the connections in the kernel's queue, which it would reset.
+    async fn take_the_queue(&self, listener: TcpListener, connections: &mut JoinSet<()>) {
+        // The readiness that tokio remembers may be older than the queue, so the kernel is asked.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            if stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                self.take(stream, peer, connections).await;
+            }
+        }
     }
 
     /// Admits a newcomer, for which others may have to end first. Those behind it wait in the kernel's queue.

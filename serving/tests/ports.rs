@@ -106,6 +106,25 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
     timeout(Duration::from_secs(20), async { matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_)) }).await.unwrap()
 }
 
+/// The runtime's only thread makes the connections, so the port cannot accept one before it drains.
+#[tokio::test]
+async fn draining_port_answers_connections_that_were_not_accepted_yet() {
+    for _ in 0..10 {
+        let port = serve(patient()).await;
+        let mut queue = Vec::new();
+        for _ in 0..8 {
+            let stream = std::net::TcpStream::connect(port.address).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            queue.push(TcpStream::from_std(stream).unwrap());
+        }
+        let drained = tokio::spawn(port.serving.drain(Instant::now() + LONG));
+        for mut stream in queue {
+            assert!(is_served(&mut stream).await, "a connection in the queue was reset");
+        }
+        assert!(drained.await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn leaving_port_answers_on_and_closes_each_connection() {
     let port = serve(patient()).await;
