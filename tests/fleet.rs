@@ -107,7 +107,7 @@ impl Fleet {
         let name = database_url.rsplit('/').next().unwrap();
         postgres.psql(name, include_str!("../deploy/postgres/redirector-role.sql"));
         let fleet_settings = settings.clone();
-        let admin = Plane::start(&mut command("tern-admin", &["serve"], directory.path(), &settings), 1);
+        let admin = processes::start_admin(directory.path(), &settings);
         let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
         let mut fleet = Fleet {
             admin,

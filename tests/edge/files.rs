@@ -35,6 +35,15 @@ fn the_site_has_each_file_that_is_included_from_it() {
     assert_eq!(files_in(&configuration().join("site")), wanted.map(str::to_owned).collect());
 }
 
+/// Debian's /etc/logrotate.d/nginx rotates /var/log/nginx/*.log.
+#[test]
+fn access_log_of_the_site_has_a_name_that_debian_rotates() {
+    let lines = directives(&configuration().join("site/http.conf"));
+    let path = lines.iter().find_map(|line| line.strip_prefix("access_log ")?.split(' ').next()).unwrap();
+    let name = path.strip_prefix("/var/log/nginx/").unwrap_or_else(|| panic!("{path} is elsewhere"));
+    assert!(name.ends_with(".log") && !name.contains('/'), "{path}");
+}
+
 #[test]
 fn each_process_is_its_own_stand_in() {
     for name in ["redirectors.conf", "admins.conf"] {

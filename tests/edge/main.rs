@@ -17,6 +17,7 @@ mod limits;
 mod listener;
 mod malformed;
 mod naive;
+mod restarts;
 mod routing;
 
 use std::path::{Path, PathBuf};

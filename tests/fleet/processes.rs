@@ -34,6 +34,12 @@ impl Filesystem {
     }
 }
 
+/// Starts an admin, which announces the API's address, and then that of its operators' port if it has one.
+pub(super) fn start_admin(directory: &Path, settings: &[(String, String)]) -> Plane {
+    let has_ops = settings.iter().any(|(name, _)| name == "ADMIN_OPS_LISTEN");
+    Plane::start(&mut command("tern-admin", &["serve"], directory, settings), 1 + usize::from(has_ops))
+}
+
 impl Fleet {
     /// Starts the `n`th redirector, with a data directory that it finds again at its next start.
     pub fn start_redirector(&self, n: usize) -> Plane {
@@ -49,9 +55,14 @@ impl Fleet {
 
     /// Replaces the admin, with settings that come after all others.
     pub fn restart_admin(&mut self, settings: &[(&str, &str)]) {
+        self.admin = self.start_admin_with(settings);
+    }
+
+    /// Starts an admin beside the fleet's own, with settings that come after all others.
+    pub fn start_admin_with(&self, settings: &[(&str, &str)]) -> Plane {
         let mut all = self.settings.clone();
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        self.admin = Plane::start(&mut command("tern-admin", &["serve"], self.directory.path(), &all), 1);
+        start_admin(self.directory.path(), &all)
     }
 
     /// Starts to load a file.
