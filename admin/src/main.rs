@@ -141,17 +141,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let warning = state.access.warning();
     let all = descriptors::for_ports();
     let of_operators = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, 8);
-    let mut ops = None;
+    let (mut ops, mut ops_address) = (None, None);
     if let Some((listener, address)) = ops_listener {
         let router = tern_admin::operators_router(state.clone(), config.admin.ops_hosts.clone());
         let stats = PortStats::register(&registry, "ops")?;
         ops = Some(Serving::start(listener, router, Limits::operators(of_operators), stats));
-        process::say(NAME, &format!("metrics    http://{address}/metrics"));
+        ops_address = Some(address);
     }
     let limits = Limits::api(&config.admin.access.trusted_proxies, all.saturating_sub(of_operators));
     let stats = PortStats::register(&registry, "api")?;
     let mut api = Serving::start(listener, tern_admin::router(state), limits, stats);
     process::say(NAME, &format!("API        http://{address}/urls"));
+    if let Some(address) = ops_address {
+        process::say(NAME, &format!("metrics    http://{address}/metrics"));
+    }
     warning.into_iter().for_each(|warning| process::say(NAME, warning));
     let ops_ended = async {
         match &mut ops {

@@ -28,10 +28,9 @@ impl Monitor {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// A Prometheus with the configuration in `configuration`, which looks, and raises alerts, five times as soon. It
-    /// asks the admins with `token`.
-    pub fn prometheus(configuration: &Path, targets: &Targets<'_>, token: &str) -> Monitor {
-        let directory = prometheus_directory(configuration, targets, token);
+    /// A Prometheus with the configuration in `configuration`, which looks, and raises alerts, five times as soon.
+    pub fn prometheus(configuration: &Path, targets: &Targets<'_>) -> Monitor {
+        let directory = prometheus_directory(configuration, targets);
         let path = directory.path().to_owned();
         Monitor::start("prometheus", "prometheus", directory, |port| {
             vec![
@@ -42,12 +41,12 @@ impl Monitor {
         })
     }
 
-    /// An Alertmanager with the configuration in `configuration`, which tells `webhook` at once.
-    pub fn alertmanager(configuration: &Path, webhook: &str) -> Monitor {
+    /// An Alertmanager with the configuration in `configuration`, which tells `webhook` at once and links to the runbook.
+    pub fn alertmanager(configuration: &Path, webhook: &str, runbook: Option<&str>) -> Monitor {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("webhook");
         fs::write(&file, format!("{webhook}\n")).unwrap();
-        let configured = Command::new(configuration.join("configure")).arg(&file).output().unwrap();
+        let configured = Command::new(configuration.join("configure")).arg(&file).args(runbook).output().unwrap();
         assert!(configured.status.success(), "{configured:?}");
         let text = String::from_utf8(configured.stdout).unwrap();
         let text =
@@ -117,11 +116,11 @@ impl Monitor {
     }
 }
 
-/// A copy of a configuration of Prometheus, with other targets, shorter times and a token for the admins.
+/// A copy of a configuration of Prometheus, with other targets and shorter times.
 ///
 /// # Panics
 /// If a target belongs into a file that is not there.
-pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>, token: &str) -> TempDir {
+pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut copy = Command::new("cp");
     let copied = copy.arg("-r").arg(configuration.join(".")).arg(directory.path()).status().unwrap();
@@ -144,7 +143,6 @@ pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>, token: 
         assert!(file.exists(), "{}", file.display());
         fs::write(file, format!("- targets: {addresses:?}\n")).unwrap();
     }
-    fs::write(path("admin-token"), token).unwrap();
     directory
 }
 

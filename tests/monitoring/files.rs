@@ -17,7 +17,7 @@ fn passes(name: &str, arguments: &[&str], directory: &Path) {
 
 #[test]
 fn promtool_finds_no_fault() {
-    let directory = prometheus_directory(&prometheus(), &[], "");
+    let directory = prometheus_directory(&prometheus(), &[]);
     passes("promtool", &["check", "config", "prometheus.yml"], directory.path());
     // The rules as they are, with their own times.
     passes("promtool", &["check", "rules", "rules/tern.yml"], &prometheus());
@@ -73,6 +73,20 @@ fn amtool_finds_no_fault_with_or_without_a_webhook() {
         fs::write(directory.path().join("configured.yml"), text).unwrap();
         passes("amtool", &["check-config", "configured.yml"], directory.path());
     }
+    // With the address of the runbook, a message has a link in place of a path.
+    fs::write(directory.path().join("webhook"), webhook).unwrap();
+    let linked = |runbook: &str| {
+        let mut configure = Command::new(alertmanager().join("configure"));
+        configure.arg(directory.path().join("webhook")).arg(runbook).output().unwrap()
+    };
+    let configured = linked("https://git.example/RUNBOOK.md?a=1&b=2");
+    assert!(configured.status.success(), "{configured:?}");
+    let text = String::from_utf8(configured.stdout).unwrap();
+    assert!(text.contains(": https://git.example/RUNBOOK.md?a=1&b=2{{ reReplaceAll "), "{text}");
+    fs::write(directory.path().join("configured.yml"), text).unwrap();
+    passes("amtool", &["check-config", "configured.yml"], directory.path());
+    let refused = linked("docs/RUNBOOK.md");
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(64), 0), "{refused:?}");
     // What is no address is refused before it becomes a configuration.
     for given in
         ["discord", "ftp://discord.com/", "https://discord.com/a\"b", "https://discord.com/a|b", "http://else/"]

@@ -30,30 +30,30 @@ struct Stack {
 
 impl Stack {
     async fn start() -> Stack {
-        let mut fleet = Fleet::start(3, &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+        let settings = [("TRUSTED_PROXIES", "127.0.0.1"), ("ADMIN_OPS_LISTEN", "127.0.0.1:0")];
+        let mut fleet = Fleet::start(3, &settings).await;
         let token = fleet.close_api();
-        let metrics_token = fleet.make_token("metrics");
         let of =
             |index: usize| fleet.redirectors.iter().map(|redirector| redirector.addresses[index].clone()).collect();
         let admins = vec![fleet.admin.addresses[0].clone()];
-        let site = Site { redirectors: of(0), admins: admins.clone(), is_behind_proxy: false };
+        let site = Site { redirectors: of(0), admins, is_behind_proxy: false };
         let nginx = Nginx::start(&root().join("nginx"), &site);
         let discord = Discord::start();
         let others = [
-            Monitor::alertmanager(&alertmanager(), &discord.webhook),
+            Monitor::alertmanager(&alertmanager(), &discord.webhook, None),
             Monitor::nginx_exporter(&nginx.status_address()),
             Monitor::postgres_exporter(&fleet.postgres.url("postgres")),
             Monitor::redis_exporter(&fleet.redis.url()),
         ];
         let targets = [
             ("redirectors", of(1)),
-            ("admins", admins),
+            ("admins", vec![fleet.admin.addresses[1].clone()]),
             ("alertmanagers", vec![others[0].address()]),
             ("nginx", vec![others[1].address()]),
             ("postgres", vec![others[2].address()]),
             ("redis", vec![others[3].address()]),
         ];
-        let prometheus = Monitor::prometheus(&prometheus(), &targets, &metrics_token);
+        let prometheus = Monitor::prometheus(&prometheus(), &targets);
         Stack { fleet, nginx, prometheus, discord, client: Client::new(), token, others }
     }
 
