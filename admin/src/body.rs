@@ -35,27 +35,45 @@ impl FromRequest<AppState> for JsonObject {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &AppState) -> Result<JsonObject> {
-        if let Err(refusal) = refuse_other_types(request.headers()) {
+        if let Err(refusal) = refuse_other_types(request.headers(), "application/json") {
             leave_unread(request);
             return Err(refusal);
         }
-        let request = refuse_coding(request)?;
-        let limit = state.config.body_limit;
-        let mut body = BoundedBody::new(request, limit)?;
-        let mut bytes = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| read_error(error.as_ref(), limit))?;
-            bytes.extend_from_slice(frame.data_ref().map_or(&[], Bytes::as_ref));
-        }
+        let bytes = read_whole(request, state.config.body_limit).await?;
         match JsonText::parse(&bytes, MAX_DEPTH).map(JsonText::kind) {
             Ok(Kind::Object) => Ok(JsonObject(String::from_utf8(bytes).map_err(internal)?)),
             Ok(_) => Err(bad_request("The body must be a JSON object")),
             Err(InvalidJson::Broken) if bytes.trim_ascii().is_empty() => {
                 Err(bad_request("The body is missing; send a JSON object"))
             }
-            Err(InvalidJson::Broken) => Err(bad_request("The body is not valid JSON")),
-            Err(InvalidJson::TooDeep) => Err(bad_request(format!("The body must be nested at most {MAX_DEPTH} deep"))),
+            Err(invalid) => Err(invalid_json(invalid)),
         }
+    }
+}
+
+/// Reads a body of at most `limit` into memory.
+///
+/// # Errors
+/// When the body is larger, coded or cut short.
+pub(crate) async fn read_whole(request: Request, limit: ByteSize) -> Result<Vec<u8>> {
+    let mut body = BoundedBody::new(refuse_coding(request)?, limit)?;
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| read_error(error.as_ref(), limit))?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], Bytes::as_ref));
+    }
+    Ok(bytes)
+}
+
+/// Checks that a body is JSON, nested at most [`MAX_DEPTH`] deep.
+pub(crate) fn parse_json(body: &[u8]) -> Result<JsonText<'_>> {
+    JsonText::parse(body, MAX_DEPTH).map_err(invalid_json)
+}
+
+fn invalid_json(invalid: InvalidJson) -> Error {
+    match invalid {
+        InvalidJson::Broken => bad_request("The body is not valid JSON"),
+        InvalidJson::TooDeep => bad_request(format!("The body must be nested at most {MAX_DEPTH} deep")),
     }
 }
 
@@ -109,8 +127,8 @@ impl JsonObject {
 /// Checks that a body is not declared to be anything but JSON. One without a declaration is read, and judged by that.
 ///
 /// # Errors
-/// A sentence that names the declared type.
-fn refuse_other_types(headers: &HeaderMap) -> Result<()> {
+/// A sentence that names the declared type and the types that are `wanted`.
+pub(crate) fn refuse_other_types(headers: &HeaderMap, wanted: &str) -> Result<()> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let Some(value) = values.next() else { return Ok(()) };
     let value = value.as_bytes();
@@ -118,13 +136,13 @@ fn refuse_other_types(headers: &HeaderMap) -> Result<()> {
     let is_json =
         essence == b"application/json" || (essence.starts_with(b"application/") && essence.ends_with(b"+json"));
     if values.next().is_some() {
-        return Err(bad_request("There must be one Content-Type at most, and it must be application/json"));
+        return Err(bad_request(format!("There must be one Content-Type at most, and it must be {wanted}")));
     }
     if is_json {
         return Ok(());
     }
     let shown = String::from_utf8_lossy(&value[..value.len().min(SHOWN_TYPE_LEN)]);
-    Err(bad_request(format!("The Content-Type must be application/json, and it is '{shown}'")))
+    Err(bad_request(format!("The Content-Type must be {wanted}, and it is '{shown}'")))
 }
 
 /// Gives a request back unless its body is compressed or coded otherwise.

@@ -1,32 +1,29 @@
-//! Importing users from an uploaded CSV file.
-//!
-//! The upload goes to a file first: a slow client holds nothing in the database, and a file that is not text is
-//! refused before any of it is kept.
+//! Importing users from an uploaded CSV file or from a JSON array.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 
 use axum::Extension;
-use axum::body::Body;
-use axum::extract::multipart::{Field, Multipart};
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use bytesize::ByteSize;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use serde::Serialize;
 use tern_common::Id;
+use tern_common::json::{JsonText, Kind};
 use tern_common::store::Imported;
-use tern_common::user::UserRow;
-use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tern_common::user::{Email, UserRow, Username};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use crate::answer::Json;
-use crate::body::{BoundedBody, leave_unread, read_error, refuse_coding};
+use crate::body::{leave_unread, parse_json, read_whole, refuse_other_types};
 use crate::csv_rows::{USER_COLUMNS, user_row};
 use crate::csv_table::CsvTable;
-use crate::error::{Error, Result, bad_request, internal, unsupported_media_type};
+use crate::error::{Result, bad_request, internal};
 use crate::state::AppState;
-use crate::upload_room::{NoRoom, UploadBytes, UploadRoom};
+use crate::upload::{is_multipart, receive_file};
+use crate::upload_room::UploadRoom;
+use crate::users::CreateUser;
 
 /// Rows of one transaction: others get to write between two.
 const BATCH_ROWS: usize = 1000;
@@ -37,7 +34,9 @@ const MAX_ERRORS: usize = 1000;
 /// The longest field in bytes, also of columns that are ignored.
 const MAX_FIELD_LEN: usize = 8 * 1024;
 
-const NOT_UTF_8: &str = "The file is not UTF-8: save it as \"CSV UTF-8\", or convert it with iconv";
+/// The forms of users that an import takes, as the end of a sentence.
+const FORMS: &str = "multipart/form-data with a CSV file in the part named file, \
+                     or application/json with an array of users";
 
 /// What became of the rows
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -76,14 +75,25 @@ pub(crate) struct ImportUsers {
     file: Vec<u8>,
 }
 
-/// Import users from a CSV file
+/// Users to import
+#[derive(ToSchema)]
+#[schema(
+    value_type = Vec<Value>,
+    description = "Objects with `username` and `email`, as `POST /users` takes them",
+    example = json!([{ "username": "emberorbit96", "email": "emberorbit96@mail.example" }])
+)]
+#[expect(dead_code, reason = "the handler reads the array item by item; this is its form")]
+pub(crate) struct ImportArray(Vec<CreateUser>);
+
+/// Import users from a CSV file or a JSON array
 ///
-/// Good rows are kept whatever is wrong with others. At most 64 MiB unless configured otherwise.
+/// Good rows are kept whatever is wrong with others.
+/// A file has at most 64 MiB, and an array at most 1 MiB, unless configured otherwise.
 #[utoipa::path(
     post,
     path = "/users/bulk",
     tag = "users",
-    request_body(content = ImportUsers, content_type = "multipart/form-data"),
+    request_body(content((ImportUsers = "multipart/form-data"), (ImportArray = "application/json"))),
     responses((status = 201, body = ImportReport, description = "What became of each row"))
 )]
 pub(crate) async fn import_users(
@@ -91,16 +101,25 @@ pub(crate) async fn import_users(
     Extension(room): Extension<UploadRoom>,
     request: Request,
 ) -> Result<(StatusCode, Json<ImportReport>)> {
-    let limit = state.config.bulk_body_limit;
-    let mut bytes = room.begin(limit);
-    let file = receive_file(request, limit, &mut bytes).await?;
     let (sender, mut batches) = mpsc::channel(1);
-    let reading = spawn_blocking(move || {
-        let read = read_batches(file, &sender);
-        // The file is gone by now.
-        drop(bytes);
-        read
-    });
+    let reading = if is_multipart(request.headers()) {
+        let limit = state.config.bulk_body_limit;
+        let mut bytes = room.begin(limit);
+        let file = receive_file(request, limit, &mut bytes).await?;
+        spawn_blocking(move || {
+            let read = read_file(file, &sender);
+            // The file is gone by now.
+            drop(bytes);
+            read
+        })
+    } else {
+        if let Err(refusal) = refuse_other_types(request.headers(), FORMS) {
+            leave_unread(request);
+            return Err(refusal);
+        }
+        let body = read_whole(request, state.config.body_limit).await?;
+        spawn_blocking(move || read_array(&body, &sender))
+    };
     let mut report = ImportReport::default();
     while let Some(Batch { numbers, rows, errors }) = batches.recv().await {
         let outcomes = if rows.is_empty() { Vec::new() } else { state.store.import_users(rows).await? };
@@ -133,95 +152,6 @@ impl ImportReport {
     }
 }
 
-/// The part named `file`, checked to be UTF-8, in a file without a name.
-async fn receive_file(request: Request, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
-    if !is_multipart(request.headers()) {
-        leave_unread(request);
-        return Err(unsupported_media_type("The Content-Type must be multipart/form-data"));
-    }
-    let request = refuse_coding(request)?;
-    let headers = request.headers().clone();
-    let mut bounded = Request::new(Body::new(BoundedBody::new(request, limit)?));
-    *bounded.headers_mut() = headers;
-    // Its own limit is not ours.
-    DefaultBodyLimit::disable().apply(&mut bounded);
-    let mut parts = Multipart::from_request(bounded, &())
-        .await
-        .map_err(|_| bad_request("The Content-Type must name the boundary of the parts"))?;
-    let mut file = None;
-    while let Some(part) = parts.next_field().await.map_err(|error| read_error(&error, limit))? {
-        // Other parts are read to their end, and dropped.
-        if file.is_none() && part.name() == Some("file") {
-            file = Some(save(part, limit, bytes).await?);
-        }
-    }
-    file.ok_or_else(|| bad_request("A part named file is required"))
-}
-
-fn is_multipart(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("multipart/form-data"))
-}
-
-async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
-    let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(internal)?);
-    let mut text = Utf8Check::default();
-    while let Some(chunk) = part.chunk().await.map_err(|error| read_error(&error, limit))? {
-        if !text.takes(&chunk) {
-            return Err(bad_request(NOT_UTF_8));
-        }
-        if let Err(NoRoom { most }) = bytes.take(chunk.len() as u64) {
-            // A client that is still sending would not come to read the answer.
-            while part.chunk().await.map_err(|error| read_error(&error, limit))?.is_some() {}
-            let message = format!("All uploads under way together may have at most {most}; try again in a moment");
-            return Err(Error::Busy(message));
-        }
-        file.write_all(&chunk).await.map_err(internal)?;
-    }
-    if !text.is_complete() {
-        return Err(bad_request(NOT_UTF_8));
-    }
-    file.flush().await.map_err(internal)?;
-    file.rewind().await.map_err(internal)?;
-    Ok(file.into_std().await)
-}
-
-/// Checks text that comes in pieces, which may end in the midst of a character.
-#[derive(Debug, Default)]
-struct Utf8Check {
-    /// The beginning of a character, at most three bytes.
-    cut: Vec<u8>,
-}
-
-impl Utf8Check {
-    fn takes(&mut self, mut piece: &[u8]) -> bool {
-        while !self.cut.is_empty() {
-            let Some((&byte, rest)) = piece.split_first() else {
-                return true;
-            };
-            self.cut.push(byte);
-            piece = rest;
-            match std::str::from_utf8(&self.cut) {
-                Ok(_) => self.cut.clear(),
-                Err(error) if error.error_len().is_none() => {}
-                Err(_) => return false,
-            }
-        }
-        match std::str::from_utf8(piece) {
-            Ok(_) => true,
-            Err(error) if error.error_len().is_none() => {
-                self.cut = piece[error.valid_up_to()..].to_vec();
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    fn is_complete(&self) -> bool {
-        self.cut.is_empty()
-    }
-}
-
 /// Rows that are good so far, the number of each, and those that are not.
 #[derive(Debug, Default)]
 struct Batch {
@@ -230,8 +160,30 @@ struct Batch {
     errors: Vec<RowError>,
 }
 
-/// Ends early when nobody takes the batches any more.
-fn read_batches(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
+impl Batch {
+    fn add(&mut self, number: u64, row: Result<UserRow, String>) {
+        match row {
+            Ok(row) => {
+                self.numbers.push(number);
+                self.rows.push(row);
+            }
+            Err(reason) => self.errors.push(RowError { row: number, reason }),
+        }
+    }
+
+    /// Sends the batch if it is full, and begins another.
+    /// Breaks when nothing takes batches any more.
+    fn send_full(&mut self, batches: &mpsc::Sender<Batch>) -> ControlFlow<()> {
+        let is_full = self.rows.len() == BATCH_ROWS || self.errors.len() == MAX_ERRORS;
+        if is_full && batches.blocking_send(std::mem::take(self)).is_err() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Reads a CSV file, and ends early when nothing takes the batches any more.
+fn read_file(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
     let mut table = CsvTable::open(file, true).map_err(|problem| bad_request(format!("The file {problem}")))?;
     let missing = table.missing(USER_COLUMNS);
     if !missing.is_empty() {
@@ -250,15 +202,8 @@ fn read_batches(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
             Err(bad) if bad.is_last => Err(format!("{}; nothing after it was read", bad.reason)),
             Err(bad) => Err(bad.reason),
         };
-        match row {
-            Ok(row) => {
-                batch.numbers.push(number);
-                batch.rows.push(row);
-            }
-            Err(reason) => batch.errors.push(RowError { row: number, reason }),
-        }
-        let is_full = batch.rows.len() == BATCH_ROWS || batch.errors.len() == MAX_ERRORS;
-        if is_full && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
+        batch.add(number, row);
+        if batch.send_full(batches).is_break() {
             return Ok(());
         }
     }
@@ -266,26 +211,35 @@ fn read_batches(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_in_pieces_is_checked_like_the_whole() {
-        let check = |bytes: &[u8]| {
-            let expected = std::str::from_utf8(bytes).is_ok();
-            for size in 1..=bytes.len().max(1) {
-                let mut text = Utf8Check::default();
-                let taken = bytes.chunks(size).all(|piece| text.takes(piece)) && text.is_complete();
-                assert_eq!(taken, expected, "{bytes:?} in pieces of {size}");
-            }
-        };
-        check(b"");
-        check("aé本🦀z".as_bytes());
-        check(b"a\xff");
-        check(b"\xc3");
-        check(b"\xc3\xc3\xa9");
-        check(b"\xf0\x9f\xa6");
-        check(b"\xed\xa0\x80");
+/// Reads a JSON array, and ends early when nothing takes the batches any more.
+fn read_array(body: &[u8], batches: &mpsc::Sender<Batch>) -> Result<()> {
+    if body.trim_ascii().is_empty() {
+        return Err(bad_request(format!("The body is missing; send {FORMS}")));
     }
+    let array = parse_json(body)?;
+    if array.kind() != Kind::Array {
+        return Err(bad_request("The body must be a JSON array of users; POST /users takes a single one"));
+    }
+    let mut batch = Batch::default();
+    for (number, item) in (1..).zip(array.items()) {
+        batch.add(number, user_of_item(item));
+        if batch.send_full(batches).is_break() {
+            return Ok(());
+        }
+    }
+    let _ = batches.blocking_send(batch);
+    Ok(())
+}
+
+fn user_of_item(item: JsonText<'_>) -> Result<UserRow, String> {
+    if item.kind() != Kind::Object {
+        return Err("a user must be an object with username and email".to_owned());
+    }
+    let text = |field: &str| {
+        let value = item.field(field).ok_or_else(|| format!("{field} is required"))?;
+        value.text().ok_or_else(|| format!("{field} must be a string"))
+    };
+    let username = Username::parse(&text("username")?).map_err(|error| error.to_string())?;
+    let email = Email::parse(&text("email")?).map_err(|error| error.to_string())?;
+    Ok(UserRow { id: None, username, email, created_at: None })
 }

@@ -34,6 +34,7 @@ mod shared_look;
 mod state;
 mod stats;
 pub mod token_command;
+mod upload;
 mod upload_room;
 mod urls;
 mod users;

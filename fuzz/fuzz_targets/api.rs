@@ -17,7 +17,7 @@ use tern_common::store::SqliteStore;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
-const ROUTES: [(&str, &str); 18] = [
+const ROUTES: [(&str, &str); 19] = [
     ("POST", "/users"),
     ("PUT", "/users/1"),
     ("POST", "/urls"),
@@ -36,10 +36,14 @@ const ROUTES: [(&str, &str); 18] = [
     ("GET", "/products"),
     ("GET", "/logs"),
     ("DELETE", "/users/1"),
+    ("POST", "/users/bulk"),
 ];
 
-/// Bulk uploads of these indices are a file in a form; the others are raw.
+/// The route whose body is a file in a form of its own.
 const FORM: usize = 5;
+
+/// The route whose body is an array of users.
+const ARRAY: usize = 18;
 
 /// Number of requests that share a database.
 const REQUESTS: u32 = 10_000;
@@ -118,7 +122,7 @@ fuzz_target!(|bytes: &[u8]| {
             let head: &[u8] = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
             ("multipart/form-data; boundary=x", [head, body, b"\r\n--x--\r\n"].concat())
         }
-        "/users/bulk" => ("multipart/form-data; boundary=x", body.to_vec()),
+        "/users/bulk" if route != ARRAY => ("multipart/form-data; boundary=x", body.to_vec()),
         _ => ("application/json", body.to_vec()),
     };
     let mut world = WORLD.lock().unwrap_or_else(PoisonError::into_inner);

@@ -169,18 +169,78 @@ async fn a_file_that_cannot_be_read_is_refused_whole() {
 async fn an_upload_is_a_multipart_form_with_a_file() {
     let app = spawn_app().await;
     app.upload_form(Form::new().text("other", "x")).await.check_error(400, "file");
-    for content_type in ["application/json", "text/csv", "multipart/mixed; boundary=x"] {
-        app.send("POST", "/users/bulk", Some(content_type), "username,email\n").await.check_error(415, "multipart");
+    for content_type in ["text/csv", "multipart/mixed; boundary=x", "application/x-www-form-urlencoded", ""] {
+        let answer = app.send("POST", "/users/bulk", Some(content_type), "username,email\n").await;
+        answer.check_error(
+            400,
+            &format!("part named file, or application/json with an array of users, and it is '{content_type}'"),
+        );
     }
-    app.send("POST", "/users/bulk", None, "username,email\n").await.check_error(415, "multipart");
+    app.send("POST", "/users/bulk", None, "username,email\n").await.check_error(400, "not valid JSON");
+    app.send("POST", "/users/bulk", None, "").await.check_error(400, "The body is missing; send multipart/form-data");
     app.send("POST", "/users/bulk", Some("multipart/form-data"), "x").await.check_error(400, "boundary");
     let cut = "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nusername,email\nann,x@y.z\n";
     app.send("POST", "/users/bulk", Some("multipart/form-data; boundary=x"), cut).await.check_error(400, "body");
+    let twice = Form::new().part("file", Part::text("username,email\nann,a@y.z\n")).text("other", "x");
+    let twice = twice.part("file", Part::text("username,email\nbob,b@y.z\n"));
+    app.upload_form(twice).await.check_error(400, "two parts named file");
     assert_eq!(app.get("/users").await.json(), json!([]));
 
     let file = Part::text("username,email\nann,ann@mail.example\n");
     let form = Form::new().text("before", "x").part("file", file).text("after", "y");
     assert_eq!(app.upload_form(form).await.json()["imported"], 1, "other parts do not matter");
+}
+
+#[tokio::test]
+async fn array_of_users_is_imported_like_a_file() {
+    let app = spawn_app().await;
+    app.create_user("ann").await;
+    let users = json!([
+        { "username": "cid", "email": "cid@mail.example", "id": 99, "role": ["$serde_json::private::RawValue"] },
+        { "username": "ann", "email": "other@mail.example" },
+        { "username": "dan", "email": "nonsense" },
+        { "username": "eve" },
+        { "username": 5, "email": "five@mail.example" },
+        ["fay", "fay@mail.example"],
+        { "username": "cid", "email": "cid@mail.example" },
+        { "username": "zo\u{e9} \"z\"", "email": "zoe@mail.example" },
+    ]);
+    let answer = app.post("/users/bulk", users).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(
+        answer.json(),
+        json!({ "imported": 2, "skipped": 2, "failed": 4, "errors": [
+            { "row": 3, "reason": "email must look like name@example.com" },
+            { "row": 4, "reason": "email is required" },
+            { "row": 5, "reason": "username must be a string" },
+            { "row": 6, "reason": "a user must be an object with username and email" },
+        ] })
+    );
+    assert_eq!(app.get("/users").await.json()[2]["username"], "zo\u{e9} \"z\"");
+    let without_type =
+        app.send("POST", "/users/bulk", None, r#" [{"username":"gus","email":"gus@mail.example"}] "#).await;
+    assert_eq!(without_type.json()["imported"], 1, "{without_type:?}");
+    let empty = app.post("/users/bulk", json!([])).await;
+    assert_eq!((empty.status, empty.json()), (201, json!({ "imported": 0, "skipped": 0, "failed": 0, "errors": [] })));
+}
+
+#[tokio::test]
+async fn array_of_users_is_bounded_like_every_json_body() {
+    let app = spawn_app().await;
+    let check = async |body: String, status: u16, message: &str| {
+        app.send("POST", "/users/bulk", Some("application/json"), body).await.check_error(status, message);
+    };
+    check(r#"{"username":"ann","email":"ann@mail.example"}"#.to_owned(), 400, "must be a JSON array").await;
+    check("[{]".to_owned(), 400, "not valid JSON").await;
+    check("null".to_owned(), 400, "must be a JSON array").await;
+    check(format!("[{}1{}]", "[".repeat(32), "]".repeat(32)), 400, "at most 32 deep").await;
+    let private = "$serde_json::private::RawValue";
+    check(format!("[{}1{}]", format!("{{\"{private}\":").repeat(20_000), "}".repeat(20_000)), 400, "at most 32 deep")
+        .await;
+    check(format!("[\"{}\"]", "x".repeat(1024 * 1024)), 413, "1.0 MiB").await;
+    let rows: Vec<Value> =
+        (0..2500).map(|n| json!({ "username": format!("u{n}"), "email": format!("u{n}@y.z") })).collect();
+    assert_eq!(app.post("/users/bulk", Value::Array(rows)).await.json()["imported"], 2500);
 }
 
 #[tokio::test]

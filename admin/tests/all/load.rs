@@ -228,15 +228,8 @@ async fn states_are_written_in_several_ways() {
 async fn files_of_spreadsheets_are_loaded() {
     let app = spawn_app().await;
     let check = async |name: &str, text: &str| {
-        let path = app.log_file.with_file_name(name);
-        std::fs::write(&path, text).unwrap();
-        let mut printed = Vec::new();
-        tern_admin::load::load_files(&*app.store, &[path], &mut printed).await.unwrap();
-        assert_eq!(
-            String::from_utf8(printed).unwrap().split(" from").next(),
-            Some("Loaded 1 rows into User"),
-            "{text:?}"
-        );
+        let expected = format!("Loaded 1 rows into User from {name}\n");
+        assert_eq!(app.load(&[(name, text)]).await.unwrap(), expected, "{text:?}");
     };
     check("semicolons.csv", "\u{feff}id;username;email\r\n7;ann;ann@mail.example\r\n").await;
     check("tabs.csv", "username\temail\nbob\tbob@mail.example\n").await;
@@ -246,9 +239,7 @@ async fn files_of_spreadsheets_are_loaded() {
                 xlFALSE;7;https://e.example/;FALSE;\r\n;;;;\r\n";
     assert_eq!(app.load(&[("urls.csv", urls)]).await.unwrap(), "Loaded 2 rows into Url from urls.csv\n");
     let utf_16: Vec<u8> = "\u{feff}username\temail\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let path = app.log_file.with_file_name("unicode.txt");
-    std::fs::write(&path, utf_16).unwrap();
-    let error = tern_admin::load::load_files(&*app.store, &[path], &mut Vec::new()).await.unwrap_err().to_string();
+    let error = app.load(&[("unicode.txt", utf_16)]).await.unwrap_err();
     assert!(error.starts_with("unicode.txt: is in UTF-16") && error.contains("iconv"), "{error}");
 }
 

@@ -45,6 +45,10 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Fields<'a>(Scan<'a>);
 
+/// The items of a JSON array, in the order of the text.
+#[derive(Clone, Debug)]
+pub struct Items<'a>(Scan<'a>);
+
 impl<'a> JsonText<'a> {
     /// Checks a whole text against RFC 8259.
     ///
@@ -94,6 +98,11 @@ impl<'a> JsonText<'a> {
         Fields(Scan::of_fields(self.0))
     }
 
+    /// Iterates over the items of an array; no items for every other value.
+    pub fn items(self) -> Items<'a> {
+        Items(Scan::of_items(self.0))
+    }
+
     /// Finds a field of an object by its name. Of several with one name the last counts.
     pub fn field(self, name: &str) -> Option<JsonText<'a>> {
         let named = self.fields().filter(|(given, _)| given.text().is_some_and(|given| given == name));
@@ -108,6 +117,14 @@ impl<'a> Iterator for Fields<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let (name, value) = self.0.field()?;
         Some((JsonText(name), JsonText(value)))
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = JsonText<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.item().map(JsonText)
     }
 }
 
@@ -248,6 +265,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn items_of_an_array_are_found_in_their_order() {
+        let check = |text: &str, expected: &[&str]| {
+            let array = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
+            assert!(array.items().map(JsonText::as_str).eq(expected.iter().copied()), "{text}");
+        };
+        check("[]", &[]);
+        check(" [ ] ", &[]);
+        check("[1]", &["1"]);
+        check("[ {\"a\":[1,2]} , [ ] ,\"x,]\", null ]", &["{\"a\":[1,2]}", "[ ]", "\"x,]\"", "null"]);
+        for other in ["{\"a\":1}", "\"[1]\"", "5", "null"] {
+            check(other, &[]);
+        }
+    }
+
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -271,6 +303,10 @@ mod tests {
             let text = value.to_string();
             let read = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
             prop_assert_eq!(read.as_str(), &text);
+            if let Value::Array(array) = &value {
+                let items: Vec<String> = array.iter().map(Value::to_string).collect();
+                prop_assert!(read.items().map(JsonText::as_str).eq(items.iter().map(String::as_str)));
+            }
             if let Value::Object(object) = &value {
                 prop_assert_eq!(read.fields().count(), object.len());
                 for (name, value) in object {

@@ -21,6 +21,11 @@ impl<'a> Scan<'a> {
         Scan { text: value, at: if value.starts_with('{') { 1 } else { value.len() } }
     }
 
+    /// Returns a place behind the opening bracket of an array, or at the end of any other value.
+    pub(super) fn of_items(value: &'a str) -> Scan<'a> {
+        Scan { text: value, at: if value.starts_with('[') { 1 } else { value.len() } }
+    }
+
     pub(super) fn is_at_end(&mut self) -> bool {
         self.skip_blanks();
         self.at == self.text.len()
@@ -39,6 +44,15 @@ impl<'a> Scan<'a> {
         self.skip_blanks();
         self.take(b':').ok()?;
         Some((name, self.value(u64::BITS as usize).ok()?))
+    }
+
+    /// Takes the next item of an array that was checked before.
+    pub(super) fn item(&mut self) -> Option<&'a str> {
+        self.skip_blanks();
+        if self.peek() == Some(b',') {
+            self.at += 1;
+        }
+        self.value(u64::BITS as usize).ok()
     }
 
     /// Takes the value that comes next, and gives its text.

@@ -207,10 +207,10 @@ impl App {
     }
 
     /// What `load` prints, or how it fails.
-    pub async fn load(&self, files: &[(&str, &str)]) -> Result<String, String> {
-        let write = |(name, text): &(&str, &str)| {
+    pub async fn load(&self, files: &[(&str, impl AsRef<[u8]>)]) -> Result<String, String> {
+        let write = |(name, content): &(&str, _)| {
             let path = self.directory.path().join(name);
-            std::fs::write(&path, text).unwrap();
+            std::fs::write(&path, content).unwrap();
             path
         };
         let paths: Vec<PathBuf> = files.iter().map(write).collect();

@@ -1,0 +1,133 @@
+//! Uploads of a file in a multipart form.
+//!
+//! The upload goes to a file first: a slow client holds nothing in the database, and a file that is not text is
+//! refused before any of it is kept.
+
+use std::fs::File;
+
+use axum::body::Body;
+use axum::extract::multipart::{Field, Multipart};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use bytesize::ByteSize;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+
+use crate::body::{BoundedBody, read_error, refuse_coding};
+use crate::error::{Error, Result, bad_request, internal};
+use crate::upload_room::{NoRoom, UploadBytes};
+
+const NOT_UTF_8: &str = "The file is not UTF-8: save it as \"CSV UTF-8\", or convert it with iconv";
+
+/// Returns the part named `file`, checked to be UTF-8, in a file without a name.
+pub(crate) async fn receive_file(request: Request, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
+    let request = refuse_coding(request)?;
+    let headers = request.headers().clone();
+    let mut bounded = Request::new(Body::new(BoundedBody::new(request, limit)?));
+    *bounded.headers_mut() = headers;
+    // Its own limit is not ours.
+    DefaultBodyLimit::disable().apply(&mut bounded);
+    let mut parts = Multipart::from_request(bounded, &())
+        .await
+        .map_err(|_| bad_request("The Content-Type must name the boundary of the parts"))?;
+    let mut file = None;
+    while let Some(part) = parts.next_field().await.map_err(|error| read_error(&error, limit))? {
+        // Other parts are read to their end, and dropped.
+        if part.name() != Some("file") {
+            continue;
+        }
+        if file.is_some() {
+            return Err(bad_request("The form has two parts named file: send one file in each request"));
+        }
+        file = Some(save(part, limit, bytes).await?);
+    }
+    file.ok_or_else(|| bad_request("A part named file is required"))
+}
+
+/// Whether the headers declare a multipart form.
+pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("multipart/form-data"))
+}
+
+async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
+    let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(internal)?);
+    let mut text = Utf8Check::default();
+    while let Some(chunk) = part.chunk().await.map_err(|error| read_error(&error, limit))? {
+        if !text.takes(&chunk) {
+            return Err(bad_request(NOT_UTF_8));
+        }
+        if let Err(NoRoom { most }) = bytes.take(chunk.len() as u64) {
+            // A client that is still sending would not come to read the answer.
+            while part.chunk().await.map_err(|error| read_error(&error, limit))?.is_some() {}
+            let message = format!("All uploads under way together may have at most {most}; try again in a moment");
+            return Err(Error::Busy(message));
+        }
+        file.write_all(&chunk).await.map_err(internal)?;
+    }
+    if !text.is_complete() {
+        return Err(bad_request(NOT_UTF_8));
+    }
+    file.flush().await.map_err(internal)?;
+    file.rewind().await.map_err(internal)?;
+    Ok(file.into_std().await)
+}
+
+/// Checks text that comes in pieces, which may end in the midst of a character.
+#[derive(Debug, Default)]
+struct Utf8Check {
+    /// The beginning of a character, at most three bytes.
+    cut: Vec<u8>,
+}
+
+impl Utf8Check {
+    fn takes(&mut self, mut piece: &[u8]) -> bool {
+        while !self.cut.is_empty() {
+            let Some((&byte, rest)) = piece.split_first() else {
+                return true;
+            };
+            self.cut.push(byte);
+            piece = rest;
+            match std::str::from_utf8(&self.cut) {
+                Ok(_) => self.cut.clear(),
+                Err(error) if error.error_len().is_none() => {}
+                Err(_) => return false,
+            }
+        }
+        match std::str::from_utf8(piece) {
+            Ok(_) => true,
+            Err(error) if error.error_len().is_none() => {
+                self.cut = piece[error.valid_up_to()..].to_vec();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.cut.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_in_pieces_is_checked_like_the_whole() {
+        let check = |bytes: &[u8]| {
+            let expected = std::str::from_utf8(bytes).is_ok();
+            for size in 1..=bytes.len().max(1) {
+                let mut text = Utf8Check::default();
+                let taken = bytes.chunks(size).all(|piece| text.takes(piece)) && text.is_complete();
+                assert_eq!(taken, expected, "{bytes:?} in pieces of {size}");
+            }
+        };
+        check(b"");
+        check("aé本🦀z".as_bytes());
+        check(b"a\xff");
+        check(b"\xc3");
+        check(b"\xc3\xc3\xa9");
+        check(b"\xf0\x9f\xa6");
+        check(b"\xed\xa0\x80");
+    }
+}
