@@ -16,7 +16,26 @@ use tokio::time::Instant;
 /// Between two attempts to subscribe.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
 
-type Replicas = HashMap<ReplicaId, Sighting>;
+/// How long the bus may take to say that no replica is there.
+const ASK_LIMIT: Duration = Duration::from_millis(250);
+
+/// What the bus has told.
+#[derive(Debug)]
+struct Progress {
+    replicas: HashMap<ReplicaId, Sighting>,
+    bus: BusState,
+}
+
+/// Whether every live replica has been heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BusState {
+    /// The first subscription is being made.
+    Joining,
+    /// Messages are missed.
+    Away,
+    /// Each replica that lives has been heard of from this time on.
+    FollowedFrom(Instant),
+}
 
 /// The last that was heard of a replica.
 #[derive(Debug)]
@@ -28,14 +47,19 @@ struct Sighting {
 /// Follows the progress of the replicas. Written by one task, read by every request that changes a link.
 #[derive(Clone, Debug)]
 pub struct Visibility {
-    replicas: watch::Receiver<Replicas>,
+    progress: watch::Receiver<Progress>,
+    bus: Arc<dyn Bus>,
 }
 
-/// How many of the live replicas serve a change: `2/2` in the header `Tern-Visible`.
+/// How many of the live replicas serve a change: `2/2` or `?` in the header `Tern-Visible`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Visible {
-    pub confirmed: usize,
-    pub live: usize,
+pub enum Visible {
+    Counted {
+        confirmed: usize,
+        live: usize,
+    },
+    /// The bus cannot tell which replicas live: there may be any number of them.
+    Unknown,
 }
 
 impl Visibility {
@@ -44,41 +68,64 @@ impl Visibility {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(bus: Arc<dyn Bus>) -> Visibility {
-        let (sender, replicas) = watch::channel(Replicas::new());
-        tokio::spawn(follow(bus, sender));
-        Visibility { replicas }
+        let (sender, progress) = watch::channel(Progress { replicas: HashMap::new(), bus: BusState::Joining });
+        tokio::spawn(follow(Arc::clone(&bus), sender));
+        Visibility { progress, bus }
     }
 
     /// Waits until any replica was heard of, so that changes are waited for from then on.
     pub async fn first_replica(&self) {
         // A task that ended will hear of none; whoever waits has nothing to wait for.
-        let _ = self.replicas.clone().wait_for(|replicas| !replicas.is_empty()).await;
+        let _ = self.progress.clone().wait_for(|progress| !progress.replicas.is_empty()).await;
     }
 
     /// Waits until every live replica serves the change at `mark`, or the time is over.
+    /// Does not wait while the bus is away.
     pub async fn confirm(&self, mark: &Mark, at_most: Duration) -> Visible {
-        let mut replicas = self.replicas.clone();
+        let mut progress = self.progress.clone();
         let deadline = Instant::now() + at_most;
         loop {
-            let (visible, next_silent) = count(&replicas.borrow_and_update(), mark);
-            if visible.confirmed == visible.live || Instant::now() >= deadline {
-                return visible;
+            let (visible, wake_at) = count(&progress.borrow_and_update(), mark);
+            match visible {
+                Visible::Counted { live: 0, .. } => return self.ask(mark).await,
+                Visible::Counted { confirmed, live } if confirmed == live => return visible,
+                Visible::Unknown if wake_at.is_none() => return visible,
+                _ if Instant::now() >= deadline => return visible,
+                _ => {}
             }
-            // A replica that falls silent sends no message to wake us with.
-            let until = next_silent.map_or(deadline, |silent| silent.min(deadline));
-            let changed = tokio::time::timeout_at(until, replicas.changed());
+            let until = wake_at.map_or(deadline, |at| at.min(deadline));
+            let changed = tokio::time::timeout_at(until, progress.changed());
             if let Ok(Err(_)) = changed.await {
                 return visible;
             }
         }
     }
+
+    /// Asks the bus itself, when no replica is known: a bus that hangs brings no messages, and no error for a while.
+    async fn ask(&self, mark: &Mark) -> Visible {
+        match tokio::time::timeout(ASK_LIMIT, self.bus.live()).await {
+            Ok(Ok(live)) => {
+                let confirmed = live.iter().filter(|(_, cursor)| cursor.covers(mark)).count();
+                Visible::Counted { confirmed, live: live.len() }
+            }
+            Ok(Err(_)) | Err(_) => Visible::Unknown,
+        }
+    }
 }
 
-/// Also tells when the first of those that are waited for counts as silent.
-fn count(replicas: &Replicas, mark: &Mark) -> (Visible, Option<Instant>) {
-    let live = || replicas.values().filter(|sighting| !sighting.is_silent());
+/// Counts the replicas that serve the change at `mark`.
+/// Returns also when to look again though no message has come, if there is anything to wait for.
+fn count(progress: &Progress, mark: &Mark) -> (Visible, Option<Instant>) {
+    match progress.bus {
+        BusState::Joining => return (Visible::Unknown, Some(Instant::now() + RESUBSCRIBE_AFTER)),
+        BusState::Away => return (Visible::Unknown, None),
+        BusState::FollowedFrom(at) if Instant::now() < at => return (Visible::Unknown, None),
+        BusState::FollowedFrom(_) => {}
+    }
+    let live = || progress.replicas.values().filter(|sighting| !sighting.is_silent());
     let behind = || live().filter(|sighting| !sighting.cursor.covers(mark));
-    let visible = Visible { confirmed: live().count() - behind().count(), live: live().count() };
+    let visible = Visible::Counted { confirmed: live().count() - behind().count(), live: live().count() };
+    // A replica that falls silent sends no message to wake us with.
     (visible, behind().map(|sighting| sighting.at + SILENT_AFTER).min())
 }
 
@@ -88,20 +135,21 @@ impl Sighting {
     }
 }
 
-async fn follow(bus: Arc<dyn Bus>, replicas: watch::Sender<Replicas>) {
+async fn follow(bus: Arc<dyn Bus>, progress: watch::Sender<Progress>) {
     let mut bus_is_away = false;
     loop {
         let error = match bus.subscribe(Topic::Progress).await {
             Ok(subscription) => {
                 bus_is_away = false;
-                greet(&*bus, &replicas).await;
-                match listen(subscription, &replicas).await {
+                greet(&*bus, &progress).await;
+                match listen(subscription, &progress).await {
                     Ok(()) => return,
                     Err(error) => error,
                 }
             }
             Err(error) => error,
         };
+        progress.send_modify(|progress| progress.bus = BusState::Away);
         // One entry each time the bus goes away, not one for each attempt.
         if !bus_is_away {
             tracing::warn!(%error, "the progress of the redirectors cannot be followed");
@@ -109,40 +157,45 @@ async fn follow(bus: Arc<dyn Bus>, replicas: watch::Sender<Replicas>) {
         }
         tokio::select! {
             () = tokio::time::sleep(RESUBSCRIBE_AFTER) => {}
-            () = replicas.closed() => return,
+            () = progress.closed() => return,
         }
     }
 }
 
 /// Notes the replicas that told of themselves before we listened, so that the first change waits for all of them.
 /// What they told since is still to be received, so nothing newer is overwritten.
-async fn greet(bus: &dyn Bus, replicas: &watch::Sender<Replicas>) {
-    match bus.live().await {
-        Ok(live) => replicas.send_modify(|replicas| {
-            for (replica, cursor) in live {
-                note(replicas, Message::Applied { replica, cursor });
-            }
-        }),
+async fn greet(bus: &dyn Bus, progress: &watch::Sender<Progress>) {
+    let (live, heard_of_all) = match bus.live().await {
+        Ok(live) => (live, Instant::now()),
         // Each of them tells of itself within a second.
-        Err(error) => tracing::debug!(%error, "the live redirectors are not known yet"),
-    }
+        Err(error) => {
+            tracing::debug!(%error, "the live redirectors are not known yet");
+            (Vec::new(), Instant::now() + SILENT_AFTER)
+        }
+    };
+    progress.send_modify(|progress| {
+        for (replica, cursor) in live {
+            note(&mut progress.replicas, Message::Applied { replica, cursor });
+        }
+        progress.bus = BusState::FollowedFrom(heard_of_all);
+    });
 }
 
 /// Ends without an error when nobody wants to know any more.
-async fn listen(mut subscription: Box<dyn Subscription>, replicas: &watch::Sender<Replicas>) -> Result<(), BusError> {
+async fn listen(mut subscription: Box<dyn Subscription>, progress: &watch::Sender<Progress>) -> Result<(), BusError> {
     loop {
         let received = tokio::select! {
             received = subscription.next() => received?,
-            () = replicas.closed() => return Ok(()),
+            () = progress.closed() => return Ok(()),
         };
         // Of what was lost the next message of each replica makes up.
         if let Received::Message(message) = received {
-            replicas.send_modify(|replicas| note(replicas, message));
+            progress.send_modify(|progress| note(&mut progress.replicas, message));
         }
     }
 }
 
-fn note(replicas: &mut Replicas, message: Message) {
+fn note(replicas: &mut HashMap<ReplicaId, Sighting>, message: Message) {
     match message {
         Message::Applied { replica, cursor } => {
             replicas.retain(|_, sighting| !sighting.is_silent());
@@ -159,7 +212,10 @@ fn note(replicas: &mut Replicas, message: Message) {
 
 impl fmt::Display for Visible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.confirmed, self.live)
+        match self {
+            Visible::Counted { confirmed, live } => write!(f, "{confirmed}/{live}"),
+            Visible::Unknown => f.write_str("?"),
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
+use serde_json::json;
 use tern_testkit::relay::Stall;
-use tern_tests::{CHANNELS, Eavesdropper, Fleet, Forger, Visible};
+use tern_tests::{CHANNELS, Eavesdropper, Fleet, Forger, Visible, eventually};
 
 /// A poll takes half a second, give or take a fifth, and the delta after it some milliseconds.
 /// The second that is promised is printed; the test leaves room for a machine that does other things.
@@ -158,4 +160,39 @@ async fn forged_progress_and_forged_products_are_taken_for_absent() {
     let products = fleet.client().get(format!("http://{}/products", fleet.admin.addresses[0])).send().await.unwrap();
     assert_eq!(products.headers()["x-cache"], "MISS");
     assert_eq!(products.text().await.unwrap(), "[]");
+}
+
+/// How many redirectors serve a change is unknown while Redis is away: they live, and serve the link as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn change_while_redis_is_away_is_visible_to_an_unknown_number() {
+    let mut fleet = Fleet::start(3, &[]).await;
+    let change = async |fleet: &Fleet, method: Method, path: &str| {
+        let body = json!({"user_id": 1, "original_url": "https://example.com/changed"});
+        let (status, visible, answer) = fleet.call(method, path, &body).await;
+        assert!((200..300).contains(&status), "{path}: {answer}");
+        visible.unwrap()
+    };
+    assert_eq!(change(&fleet, Method::PUT, "/urls/1").await, "2/2");
+
+    fleet.redis.freeze();
+    let frozen = Instant::now();
+    let mut seen = Vec::new();
+    while frozen.elapsed() < Duration::from_secs(6) {
+        let visible = change(&fleet, Method::PUT, "/urls/1").await;
+        if seen.last() != Some(&visible) {
+            seen.push(visible);
+        }
+    }
+    println!("while Redis was frozen: {seen:?}");
+    assert_eq!(seen.last().map(String::as_str), Some("?"));
+    assert!(!seen.contains(&"0/0".to_owned()), "{seen:?}");
+    fleet.redis.thaw();
+    eventually("both are heard of", async || change(&fleet, Method::PUT, "/urls/1").await == "2/2").await;
+
+    fleet.redis.kill9();
+    eventually("Redis is missed", async || change(&fleet, Method::PUT, "/urls/1").await == "?").await;
+    assert_eq!(change(&fleet, Method::POST, "/urls").await, "?");
+    assert_eq!(change(&fleet, Method::DELETE, "/urls/2").await, "?");
+    assert_eq!(change(&fleet, Method::DELETE, "/users/1?cascade=true").await, "?");
+    fleet.redis.start();
 }

@@ -91,8 +91,9 @@ fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 8] {
         ),
         (
             "Tern-Visible",
-            "How many of how many redirectors serve the change already",
-            text().pattern(Some("^[0-9]+/[0-9]+$")),
+            "How many of how many live redirectors serve the change already; `?` where that cannot be known, since Redis \
+             is away: any number of them may serve the link as it was",
+            text().pattern(Some("^([0-9]+/[0-9]+|[?])$")),
             json!("2/2"),
         ),
         ("WWW-Authenticate", "Which scheme is asked for", text(), json!("Bearer")),

@@ -12,7 +12,7 @@ use tern_common::user::{Email, NewUser, Username};
 use tern_common::{ShortCode, TargetUrl};
 
 use crate::database::Database;
-use crate::support::{AbsentBus, App, FragileBus, Setup, eventually, spawn_app_with};
+use crate::support::{AbsentBus, App, FragileBus, HangingBus, Setup, eventually, spawn_app_with};
 
 /// Serves every change as soon as it is told of one, as a redirector would.
 async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<dyn Store>) {
@@ -102,10 +102,18 @@ async fn waiting_can_be_turned_off() {
 #[tokio::test]
 async fn without_a_bus_changes_are_made_all_the_same() {
     let app = spawn_app_with(Setup { bus: Arc::new(AbsentBus), ..Setup::default() }).await;
-    let ann = app.create_user("ann").await;
-    app.shorten(&ann, "https://example.com/").await;
+    app.create_user("ann").await;
+    let url = json!({ "user_id": 1, "original_url": "https://example.com/" });
+    for answer in [
+        app.post("/urls", url.clone()).await,
+        app.put("/urls/1", json!({ "title": "x" })).await,
+        app.post("/urls", url).await,
+    ] {
+        assert!((200..300).contains(&answer.status), "{answer:?}");
+        assert_eq!(answer.header("tern-visible"), Some("?"), "{answer:?}");
+    }
     let answer = app.delete("/urls/1").await;
-    assert_eq!((answer.status, answer.header("tern-visible")), (204, Some("0/0")));
+    assert_eq!((answer.status, answer.header("tern-visible")), (204, Some("?")));
 }
 
 /// A change, and the cursors just before and after it.
@@ -127,11 +135,15 @@ async fn a_change() -> (Cursor, Mark, Cursor) {
 
 /// Tells of a replica until `visibility` has heard of it.
 async fn announce(bus: &dyn Bus, visibility: &Visibility, mark: &Mark, replica: ReplicaId, cursor: &Cursor) {
-    let known = visibility.confirm(mark, Duration::ZERO).await.live;
+    let live = async || match visibility.confirm(mark, Duration::ZERO).await {
+        Visible::Counted { live, .. } => live,
+        Visible::Unknown => 0,
+    };
+    let known = live().await;
     eventually(async || {
         bus.publish(Message::Applied { replica, cursor: cursor.clone() }).await.unwrap();
         tokio::task::yield_now().await;
-        (visibility.confirm(mark, Duration::ZERO).await.live > known).then_some(())
+        (live().await > known).then_some(())
     })
     .await;
 }
@@ -146,11 +158,11 @@ async fn a_silent_replica_is_not_waited_for_any_longer() {
     announce(&*bus, &visibility, &mark, slow, &before).await;
     tokio::time::advance(Duration::from_secs(2)).await;
     announce(&*bus, &visibility, &mark, swift, &after).await;
-    assert_eq!(visibility.confirm(&mark, Duration::ZERO).await, Visible { confirmed: 1, live: 2 });
+    assert_eq!(visibility.confirm(&mark, Duration::ZERO).await, Visible::Counted { confirmed: 1, live: 2 });
     // The slow one says no more; a second later it counts as gone, without any message.
     let began = tokio::time::Instant::now();
     let visible = visibility.confirm(&mark, Duration::from_secs(60)).await;
-    assert_eq!(visible, Visible { confirmed: 1, live: 1 });
+    assert_eq!(visible, Visible::Counted { confirmed: 1, live: 1 });
     assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
 }
 
@@ -170,7 +182,7 @@ async fn a_wait_ends_with_the_message_that_was_missing() {
     assert!(!waiting.is_finished());
     let sent = tokio::time::Instant::now();
     bus.publish(Message::Applied { replica, cursor: after }).await.unwrap();
-    assert_eq!(waiting.await.unwrap(), Visible { confirmed: 1, live: 1 });
+    assert_eq!(waiting.await.unwrap(), Visible::Counted { confirmed: 1, live: 1 });
     assert_eq!(sent.elapsed(), Duration::ZERO);
 }
 
@@ -187,7 +199,7 @@ async fn replicas_that_spoke_before_we_listened_are_waited_for() {
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
     visibility.first_replica().await;
     let visible = visibility.confirm(&mark, Duration::from_millis(100)).await;
-    assert_eq!(visible, Visible { confirmed: 1, live: 2 });
+    assert_eq!(visible, Visible::Counted { confirmed: 1, live: 2 });
 }
 
 #[tokio::test]
@@ -196,7 +208,41 @@ async fn a_broken_subscription_is_taken_up_again() {
     tokio::time::pause();
     let bus = Arc::new(FragileBus::default());
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
-    announce(&*bus, &visibility, &mark, ReplicaId::random(), &after).await;
-    announce(&*bus, &visibility, &mark, ReplicaId::random(), &after).await;
-    assert_eq!(visibility.confirm(&mark, Duration::ZERO).await, Visible { confirmed: 2, live: 2 });
+    for live in 1..=2 {
+        bus.publish(Message::Applied { replica: ReplicaId::random(), cursor: after.clone() }).await.unwrap();
+        let expected = Visible::Counted { confirmed: live, live };
+        eventually(async || (visibility.confirm(&mark, Duration::ZERO).await == expected).then_some(())).await;
+    }
+}
+
+/// Its messages stop, and its subscriptions do not notice for a while.
+#[tokio::test]
+async fn replicas_behind_a_bus_that_hangs_are_unknown_and_never_none() {
+    let (before, mark, _) = a_change().await;
+    tokio::time::pause();
+    let bus = Arc::new(HangingBus::default());
+    let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
+    announce(&*bus, &visibility, &mark, ReplicaId::random(), &before).await;
+    bus.hang();
+    let mut seen = Vec::new();
+    for _ in 0..50 {
+        let visible = visibility.confirm(&mark, Duration::ZERO).await;
+        if seen.last() != Some(&visible) {
+            seen.push(visible);
+        }
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    assert_eq!(seen, [Visible::Counted { confirmed: 0, live: 1 }, Visible::Unknown]);
+}
+
+#[tokio::test]
+async fn last_replica_that_leaves_is_none_of_none() {
+    let (before, mark, _) = a_change().await;
+    let bus = Arc::new(LocalBus::new());
+    let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
+    let replica = ReplicaId::random();
+    announce(&*bus, &visibility, &mark, replica, &before).await;
+    bus.publish(Message::Left { replica }).await.unwrap();
+    let none = Visible::Counted { confirmed: 0, live: 0 };
+    eventually(async || (visibility.confirm(&mark, Duration::ZERO).await == none).then_some(())).await;
 }

@@ -1,5 +1,6 @@
 //! Buses and caches that fail.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -57,6 +58,42 @@ impl Subscription for FragileSubscription {
         let received = subscription.next().await;
         self.0 = None;
         received
+    }
+}
+
+/// Works until it is told to hang: then nothing arrives, and no question is answered.
+#[derive(Debug, Default)]
+pub struct HangingBus {
+    bus: LocalBus,
+    hangs: AtomicBool,
+}
+
+impl HangingBus {
+    pub fn hang(&self) {
+        self.hangs.store(true, Ordering::Relaxed);
+    }
+
+    async fn answer(&self) {
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Bus for HangingBus {
+    async fn publish(&self, message: Message) -> Result<(), BusError> {
+        self.answer().await;
+        self.bus.publish(message).await
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError> {
+        self.bus.subscribe(topic).await
+    }
+
+    async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError> {
+        self.answer().await;
+        self.bus.live().await
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use answer::Answer;
-pub use doubles::{AbsentBus, AbsentCache, FragileBus, PanickingCache};
+pub use doubles::{AbsentBus, AbsentCache, FragileBus, HangingBus, PanickingCache};
 pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
 use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility};
