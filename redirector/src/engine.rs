@@ -37,8 +37,8 @@ pub struct Engine {
 pub struct Visit<'a> {
     /// As it was sent, without the query.
     pub path: &'a [u8],
-    /// A `GET` is recorded, a `HEAD` is not.
-    pub is_get: bool,
+    /// Only a `GET` is recorded. A method other than `GET` and `HEAD` is refused where there is a link.
+    pub method: Method,
     pub at: SystemTime,
     pub peer: IpAddr,
     /// A proxy that is told nothing else sends HTTP/1.0.
@@ -84,8 +84,11 @@ impl Engine {
         let code = code_of_path(visit.path, &mut buffer);
         let answered = decide(&self.map, code, |mut outcome| {
             match outcome {
+                Outcome::Redirect(_) | Outcome::Gone if visit.method == Method::Other => outcome = Outcome::OtherMethod,
                 // Before the answer exists: what was answered is recorded, whatever happens to the socket.
-                Outcome::Redirect(link) if visit.is_get && self.records_clicks => self.record(link, visit, fields),
+                Outcome::Redirect(link) if visit.method == Method::Get && self.records_clicks => {
+                    self.record(link, visit, fields)
+                }
                 Outcome::NotFound => {
                     if let Err(wait) = self.spend_miss(visit, fields) {
                         outcome = Outcome::Refused { retry_after_seconds: whole_seconds(wait) };
@@ -148,6 +151,7 @@ pub fn message<'a>(outcome: &Outcome<'_>, code: Option<&'a str>) -> [&'a str; 3]
         (Outcome::Gone, _) => ["This shortened URL has been deactivated", "", ""],
         (Outcome::NotReady, _) => ["The links are not loaded yet", "", ""],
         (Outcome::Refused { .. }, _) => ["Too many requests for short codes that do not exist", "", ""],
+        (Outcome::OtherMethod, _) => ["Only GET and HEAD are served here", "", ""],
         (Outcome::Redirect(_), _) => ["", "", ""],
     }
 }
@@ -175,7 +179,7 @@ impl Service for Engine {
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         let visit = Visit {
             path: request.path(),
-            is_get: request.method() == Method::Get,
+            method: request.method(),
             at: UNIX_EPOCH + Duration::from_micros(request.received_at_micros()),
             peer: request.peer(),
             is_http_1_0: request.is_http_1_0(),
@@ -187,6 +191,7 @@ impl Service for Engine {
                 Outcome::Redirect(link) => reply.found(link.location().as_bytes()),
                 Outcome::Gone => reply.error(Status::Gone, &message),
                 Outcome::NotFound => reply.error(Status::NotFound, &message),
+                Outcome::OtherMethod => reply.error(Status::MethodNotAllowed, &message),
                 Outcome::NotReady => {
                     reply.error_retry_after(Status::ServiceUnavailable, NOT_READY_RETRY_SECONDS, &message);
                 }

@@ -114,7 +114,7 @@ impl RedirectCounters {
     /// In microseconds. Ten are enough unless the disk of the journal holds one up, and nobody notices ten milliseconds.
     const BOUNDS: [u64; 10] = [10, 25, 50, 100, 1_000, 10_000, 50_000, 100_000, 500_000, 2_500_000];
 
-    const NAMES: [&str; 5] = ["redirect", "gone", "not_found", "not_ready", "refused"];
+    const NAMES: [&str; 6] = ["redirect", "gone", "not_found", "not_ready", "refused", "other_method"];
 
     /// For `workers` that count beside each other.
     pub fn new(workers: usize) -> RedirectCounters {
@@ -132,6 +132,7 @@ impl RedirectCounters {
             Outcome::NotFound => 2,
             Outcome::NotReady => 3,
             Outcome::Refused { .. } => 4,
+            Outcome::OtherMethod => 5,
         };
         self.of(affinity).outcomes[index].fetch_add(1, Ordering::Relaxed);
     }
@@ -146,7 +147,7 @@ impl RedirectCounters {
     }
 
     /// Each outcome's name and how often it was.
-    pub fn totals(&self) -> [(&'static str, u64); 5] {
+    pub fn totals(&self) -> [(&'static str, u64); RedirectCounters::NAMES.len()] {
         std::array::from_fn(|index| {
             let counts = self.0.iter().map(|counters| counters.outcomes[index].load(Ordering::Relaxed));
             (RedirectCounters::NAMES[index], counts.sum())

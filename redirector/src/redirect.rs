@@ -11,6 +11,8 @@ pub enum Outcome<'a> {
     /// The link is deactivated.
     Gone,
     NotFound,
+    /// There is a link, and the request has a method that no link takes.
+    OtherMethod,
     /// The map is not loaded: nothing can be said of any code.
     NotReady,
     /// This client has missed too often.

@@ -62,7 +62,7 @@ fn refusals_are_counted() {
         ("GET /CODE12 HTTP/1.1\r\n\r\n", Status::BadRequest),
         ("GET /CODE12\n", Status::BadRequest),
         ("BREW / HTTP/1.1\r\nHost: h\r\n\r\n", Status::NotImplemented),
-        ("PUT / HTTP/1.1\r\nHost: h\r\n\r\n", Status::MethodNotAllowed),
+        ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", Status::MethodNotAllowed),
         ("GET / HTTP/3.0\r\nHost: h\r\n\r\n", Status::VersionNotSupported),
     ] {
         let before = server.stats().refused(status);

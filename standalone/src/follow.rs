@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tern_redirector::engine::{Engine, Fields, NOT_READY_RETRY_SECONDS, Visit, message};
+use tern_redirector::http;
 use tern_redirector::redirect::Outcome;
 
 /// Answers as the redirect port does: same map, same outcome, same click.
@@ -17,14 +18,14 @@ pub async fn follow_code(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let is_get = match *request.method() {
-        Method::GET => true,
-        Method::HEAD => false,
-        _ => return method_not_allowed(),
+    let method = match *request.method() {
+        Method::GET => http::Method::Get,
+        Method::HEAD => http::Method::Head,
+        _ => http::Method::Other,
     };
     let visit = Visit {
         path: request.uri().path().as_bytes(),
-        is_get,
+        method,
         at: SystemTime::now(),
         peer: peer.ip().to_canonical(),
         is_http_1_0: request.version() == Version::HTTP_10,
@@ -36,6 +37,7 @@ pub async fn follow_code(
             Outcome::Redirect(link) => redirect(link.location()),
             Outcome::Gone => error(StatusCode::GONE, &message, None),
             Outcome::NotFound => error(StatusCode::NOT_FOUND, &message, None),
+            Outcome::OtherMethod => method_not_allowed(&message),
             Outcome::NotReady => error(StatusCode::SERVICE_UNAVAILABLE, &message, Some(NOT_READY_RETRY_SECONDS)),
             Outcome::Refused { retry_after_seconds } => {
                 error(StatusCode::TOO_MANY_REQUESTS, &message, Some(retry_after_seconds))
@@ -67,8 +69,8 @@ fn redirect(location: &str) -> Response {
     }
 }
 
-fn method_not_allowed() -> Response {
-    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "A short code takes GET and HEAD", None);
+fn method_not_allowed(message: &str) -> Response {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, message, None);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }

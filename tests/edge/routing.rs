@@ -158,9 +158,26 @@ async fn of_a_request_for_a_code_only_what_a_redirector_uses_goes_on() {
     let host = format!("Host: {}", nginx.address());
     assert_eq!(lines, ["", &host, "Referer: https://from.example/", "User-Agent: me", "X-Forwarded-For: 127.0.0.1"]);
 
-    // What is neither GET nor HEAD does not go on at all.
-    assert_eq!(client().post(&url).body("hello").send().await.unwrap().status(), 405);
-    assert_eq!(redirector.heard().len(), 1);
+    // Another method goes on without its body: only a redirector knows whether there is a link to refuse it.
+    assert_eq!(client().post(&url).body("hello").send().await.unwrap().status(), 302);
+    let heard = redirector.heard().pop().unwrap();
+    assert!(heard.starts_with("POST /CODE12?x=y HTTP/1.1\r\n"), "{heard}");
+    assert!(heard.ends_with("\r\n\r\n") && !heard.to_lowercase().contains("content-length"), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn method_other_than_get_is_405_at_a_link_and_404_where_nothing_is() {
+    let (fleet, nginx) = set(1).await;
+    let code = fleet.code(1).await;
+    for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        for (path, status) in [(&*format!("/{code}"), 405), ("/nope", 404), ("/a/b", 404), ("/api/v1/urls", 404)] {
+            let url = format!("http://{}{path}", nginx.address());
+            let answer = client().request(method.clone(), url).body("{}").send().await.unwrap();
+            assert_eq!(answer.status(), status, "{method} {path}");
+            assert_eq!(answer.headers().contains_key("allow"), status == 405, "{method} {path}");
+            assert!(answer.json::<Value>().await.unwrap()["message"].is_string(), "{method} {path}");
+        }
+    }
 }
 
 /// A client that misses too often is refused by the redirectors, which learn from nginx which client it is.

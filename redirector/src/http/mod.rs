@@ -48,7 +48,7 @@ pub use stats::Stats;
 
 /// What stands behind the HTTP loop. Called on a may worker: no I/O, no locks, no yields.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one GET or HEAD, once, through `reply`.
+    /// Answers one request, once, through `reply`: a GET, a HEAD, or a method that is to be refused.
     fn call(&self, request: &Request<'_>, reply: Reply<'_>);
 
     /// The client that a peer's connections count for. `None` for a peer through which many clients come, which has no

@@ -96,6 +96,8 @@ pub enum Method {
     Get,
     /// The same, without a body and without being counted.
     Head,
+    /// Another known method, such as `POST`: refused with 405 where there is something at the path.
+    Other,
 }
 
 /// A request that the service may answer. Borrows from the connection's read buffer.
@@ -111,7 +113,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// `GET` or `HEAD`: the loop answers the others.
+    /// The method. The loop itself answers unknown ones, `CONNECT`, and `OPTIONS *`.
     pub fn method(&self) -> Method {
         self.method
     }
@@ -174,7 +176,7 @@ pub(super) struct Head<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Served(Method),
-    /// Known and not served here: 405.
+    /// `OPTIONS *`, which asks for no path: 405.
     NotAllowed,
     /// The same, and what follows would be a tunnel: 405, then close.
     Connect,
@@ -217,6 +219,7 @@ fn understand<'a>(
     let framing = Framing::of(request.headers, version)?;
     let verb = verb(method)?;
     let path = path(verb, target.as_bytes(), method)?;
+    let verb = if path == b"*" && verb != Verb::Connect { Verb::NotAllowed } else { verb };
     Ok(Head { verb, path, close: framing.close, body: framing.body, is_http_1_0: version == 0 })
 }
 
@@ -246,7 +249,7 @@ fn verb(method: &str) -> Result<Verb, Refusal> {
         "GET" => Ok(Verb::Served(Method::Get)),
         "HEAD" => Ok(Verb::Served(Method::Head)),
         "CONNECT" => Ok(Verb::Connect),
-        "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "PATCH" => Ok(Verb::NotAllowed),
+        "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "PATCH" => Ok(Verb::Served(Method::Other)),
         _ => Err(refuse(Status::NotImplemented, "The method is not known")),
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::percent_decode;
-use tern_redirector::http::{self, Limits, Reply, Request, Server, Service, Status};
+use tern_redirector::http::{self, Limits, Method, Reply, Request, Server, Service, Status};
 
 pub(crate) const TARGET: &str = "https://target.example/path?q=1&r=%20#part";
 
@@ -58,6 +58,9 @@ impl Service for Codes {
         let mut code = [0; 64];
         let length = code.iter_mut().zip(&mut decoded).map(|(to, byte)| *to = byte).count();
         match &code[..length] {
+            b"CODE12" | b"GONE12" if request.method() == Method::Other => {
+                reply.error(Status::MethodNotAllowed, &[b"m"])
+            }
             b"CODE12" => reply.found(TARGET.as_bytes()),
             b"GONE12" => reply.error(Status::Gone, &[b"This shortened URL has been deactivated"]),
             b"BUG12" => panic!("a bug in the service"),

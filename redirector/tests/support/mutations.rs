@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
-use tern_redirector::http::{Exchange, Limits, Reply, Request, Service, Stats, Status, Terms};
+use tern_redirector::http::{Exchange, Limits, Method, Reply, Request, Service, Stats, Status, Terms};
 
 /// What mutations start from, `|` for CR LF.
 const SEEDS: &[&str] = &[
@@ -85,6 +85,9 @@ impl Service for Codes {
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         match request.path() {
+            b"/CODE12" | b"/GONE12" if request.method() == Method::Other => {
+                reply.error(Status::MethodNotAllowed, &[b"not allowed"]);
+            }
             b"/CODE12" => reply.found(b"https://target.example/"),
             b"/GONE12" => reply.error(Status::Gone, &[b"gone"]),
             path => reply.error(Status::NotFound, &[path]),

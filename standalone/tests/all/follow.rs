@@ -68,6 +68,31 @@ async fn each_outcome_has_its_status_and_its_words() {
 }
 
 #[tokio::test]
+async fn method_other_than_get_is_405_at_a_link_and_404_where_nothing_is() {
+    let (tern, active, gone) = with_links().await;
+    let other = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    for (address, method) in [&tern.api, &tern.fast].into_iter().flat_map(|port| other.iter().map(move |it| (port, it)))
+    {
+        let check = async |path: &str, status: u16, message: &str| {
+            let response = tern.send(method.clone(), address, path).await;
+            let allow = response.headers().get("allow").cloned();
+            assert_eq!((response.status().as_u16(), allow.is_some()), (status, status == 405), "{method} {path}");
+            let body: Value = response.json().await.unwrap();
+            assert_eq!(body["message"], message, "{method} {path}");
+        };
+        check(&format!("/{active}"), 405, "Only GET and HEAD are served here").await;
+        check(&format!("/{gone}"), 405, "Only GET and HEAD are served here").await;
+        check("/nope", 404, "Short code 'nope' not found").await;
+        for path in ["/", "/a/b", "/api/v1/urls", "/no%20code"] {
+            check(path, 404, "No short code has this form").await;
+        }
+        check(&format!("/{active}/"), 404, "No short code has this form").await;
+    }
+    assert_eq!(tern.metric("tern_redirects_total{outcome=\"other_method\"}").await, 20.0);
+    assert_eq!(tern.metric("tern_clicks_accepted_total").await, 0.0);
+}
+
+#[tokio::test]
 async fn codes_are_case_sensitive() {
     let (tern, active, _) = with_links().await;
     let swapped: String = active
@@ -140,6 +165,8 @@ async fn misses_are_budgeted_per_client_and_hits_never() {
         for _ in 0..50 {
             assert_eq!(tern.follow(address, "nope").await.0, 404, "loopback is exempt");
         }
+        let forwarded = "X-Forwarded-For: 203.0.113.99\r\n";
+        assert!(is_refused(address, "POST /nope HTTP/1.1", forwarded).await, "no method finds codes by trying");
     }
 }
 
