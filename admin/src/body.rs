@@ -17,6 +17,8 @@ use tern_common::Id;
 use tern_common::json::{InvalidJson, JsonText, Kind, MAX_DEPTH};
 
 use crate::error::{Error, Result, bad_request, internal, unsupported_media_type};
+use crate::ignored::Ignored;
+use crate::openapi::Names;
 use crate::query::id_of_row;
 use crate::state::AppState;
 
@@ -29,7 +31,11 @@ const SHOWN_TYPE_LEN: usize = 100;
 
 /// A body that is a JSON object, as the text that came. Its readers name the field that is wrong.
 #[derive(Debug)]
-pub(crate) struct JsonObject(String);
+pub(crate) struct JsonObject {
+    text: String,
+    /// The fields that the description of the operation has.
+    known: Option<&'static Names>,
+}
 
 impl FromRequest<AppState> for JsonObject {
     type Rejection = Error;
@@ -39,9 +45,17 @@ impl FromRequest<AppState> for JsonObject {
             leave_unread(request);
             return Err(refusal);
         }
+        let ignored = request.extensions().get::<Ignored>().cloned();
         let bytes = read_whole(request, state.config.body_limit).await?;
         match JsonText::parse(&bytes, MAX_DEPTH).map(JsonText::kind) {
-            Ok(Kind::Object) => Ok(JsonObject(String::from_utf8(bytes).map_err(internal)?)),
+            Ok(Kind::Object) => {
+                let text = String::from_utf8(bytes).map_err(internal)?;
+                let names = JsonText::of_checked(text.trim_ascii()).fields().filter_map(|(name, _)| name.text());
+                if let Some(ignored) = &ignored {
+                    ignored.note_fields(names);
+                }
+                Ok(JsonObject { text, known: ignored.as_ref().map(Ignored::known) })
+            }
             Ok(_) => Err(bad_request("The body must be a JSON object")),
             Err(InvalidJson::Broken) if bytes.trim_ascii().is_empty() => {
                 Err(bad_request("The body is missing; send a JSON object"))
@@ -120,7 +134,8 @@ impl JsonObject {
 
     /// Finds a field as the text that was given.
     pub(crate) fn field(&self, name: &str) -> Option<JsonText<'_>> {
-        JsonText::of_checked(self.0.trim_ascii()).field(name)
+        debug_assert!(self.known.is_none_or(|names| names.fields.iter().any(|known| known == name)), "{name}");
+        JsonText::of_checked(self.text.trim_ascii()).field(name)
     }
 }
 

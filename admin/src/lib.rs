@@ -17,6 +17,7 @@ mod docs;
 mod error;
 mod events;
 mod health;
+mod ignored;
 pub mod load;
 mod log_quota;
 mod logs;

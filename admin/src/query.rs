@@ -11,6 +11,8 @@ use utoipa::IntoParams;
 
 use crate::answer::{Row, rows};
 use crate::error::{Error, Result, bad_request, not_found};
+use crate::ignored::Ignored;
+use crate::openapi::Names;
 
 /// The longest `Link`, in bytes. The links repeat the query twice, and proxies refuse a head of more than some KiB.
 const MAX_LINK_LEN: usize = 2048;
@@ -46,20 +48,26 @@ pub(crate) fn id_of_row(text: &str) -> Result<Option<Id>> {
 
 /// The parameters of a query. Of one that is given twice the first counts.
 #[derive(Debug)]
-pub(crate) struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters {
+    given: Vec<(String, String)>,
+    /// The parameters that the description of the operation has.
+    known: Option<&'static Names>,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Parameters(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        let known = parts.extensions.get::<Ignored>().map(Ignored::known);
+        Ok(Parameters { given: form_urlencoded::parse(query.as_bytes()).into_owned().collect(), known })
     }
 }
 
 impl Parameters {
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+        debug_assert!(self.known.is_none_or(|names| names.parameters.iter().any(|known| known == name)), "{name}");
+        self.given.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn id(&self, name: &str) -> Result<Option<Id>> {
@@ -171,7 +179,7 @@ impl ListQuery {
     }
 
     fn link(&self, page: u64, rel: &str) -> String {
-        let others = self.parameters.0.iter().filter(|(name, _)| name != "page" && name != "per_page");
+        let others = self.parameters.given.iter().filter(|(name, _)| name != "page" && name != "per_page");
         let query = Serializer::new(String::new())
             .append_pair("page", &page.to_string())
             .append_pair("per_page", &self.page.size.to_string())

@@ -16,6 +16,7 @@ use tern_common::client::network_of;
 use tracing::Instrument;
 
 use crate::error::Cause;
+use crate::ignored::{Ignored, TERN_IGNORED};
 use crate::log_quota::LogQuota;
 use crate::metrics::Metrics;
 use crate::request_trace::{REQUEST_ID, RequestTrace};
@@ -27,7 +28,13 @@ pub(crate) async fn log_request(State(state): State<AppState>, request: Request,
         let (mut head, body) = request.into_parts();
         let exchange = Exchange::start(&head, &state);
         head.extensions.insert(exchange.opening.clone());
-        let response = next.run(Request::from_parts(head, body)).await;
+        if let Some(ignored) = &exchange.ignored {
+            head.extensions.insert(ignored.clone());
+        }
+        let mut response = next.run(Request::from_parts(head, body)).await;
+        if let Some(names) = exchange.ignored_names().and_then(|names| names.try_into().ok()) {
+            response.headers_mut().insert(TERN_IGNORED, names);
+        }
         exchange.finish(&response);
         response
     };
@@ -71,6 +78,8 @@ struct Exchange {
     /// The network of a client that no token admitted, for its entries.
     unadmitted: Option<String>,
     is_suppressed: bool,
+    /// What of the request its operation does not read; `None` where there is no operation.
+    ignored: Option<Ignored>,
     started: Instant,
     /// Until there is an answer: the status nginx made customary for a client that did not wait for one.
     status: StatusCode,
@@ -93,6 +102,7 @@ impl Exchange {
             opening: Opening(Arc::new(entry)),
             unadmitted: None,
             is_suppressed: false,
+            ignored: Ignored::of(request),
             started: Instant::now(),
             status: StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT),
         };
@@ -100,6 +110,10 @@ impl Exchange {
             exchange.opening.write();
         }
         exchange
+    }
+
+    fn ignored_names(&self) -> Option<String> {
+        self.ignored.as_ref().and_then(Ignored::list)
     }
 
     fn finish(mut self, response: &Response) {
@@ -139,10 +153,12 @@ impl Drop for Exchange {
         let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         let (method, path, status) = (method.as_str(), path.as_str(), self.status.as_u16());
         let client = self.unadmitted.as_deref();
+        let ignored = self.ignored_names();
+        let ignored = ignored.as_deref();
         if status >= 400 {
-            tracing::warn!(target: "app", method, path, status, duration_ms, client, "request finished");
+            tracing::warn!(target: "app", method, path, status, duration_ms, client, ignored, "request finished");
         } else {
-            tracing::info!(target: "app", method, path, status, duration_ms, client, "request finished");
+            tracing::info!(target: "app", method, path, status, duration_ms, client, ignored, "request finished");
         }
     }
 }

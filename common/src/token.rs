@@ -88,8 +88,8 @@ impl FromStr for TokenName {
 pub struct Secret(String);
 
 impl Secret {
-    /// So that scanners for leaked secrets, and people, see what it is.
-    const PREFIX: &str = "tern_";
+    /// The beginning of every token, by which scanners for leaked secrets, and people, know it.
+    pub const PREFIX: &str = "tern_";
 
     /// A new one, from the operating system's generator.
     ///

@@ -2,6 +2,7 @@
 //!
 //! Each handler says beside itself what is special about it; what many have in common is in [`shared`].
 
+mod names;
 mod shared;
 
 use std::sync::LazyLock;
@@ -10,6 +11,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
+pub(crate) use self::names::{Names, names};
 use self::shared::Shared;
 use crate::error::Envelope;
 use crate::{bulk, docs, events, health, logs, metrics, products, stats, urls, users};
@@ -19,7 +21,8 @@ use crate::{bulk, docs, events, health, logs, metrics, products, stats, urls, us
     info(
         title = "Tern",
         description = "Short links: who owns them, where they lead, and what happened to them.\n\n\
-            Bodies are JSON in UTF-8, nested at most 32 deep; unknown fields are ignored. \
+            Bodies are JSON in UTF-8, nested at most 32 deep; unknown fields and query parameters are ignored, \
+            and named in the header `Tern-Ignored` of the answer. \
             Times are in UTC, to the second. Lists are ordered by id. \
             Each path also works with a slash at its end, and each `GET` as a `HEAD`. \
             Every error is an object with `error` and `message`; \

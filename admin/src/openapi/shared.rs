@@ -19,6 +19,8 @@ pub(super) struct Shared;
 
 const REQUEST_ID: &str = "X-Request-Id";
 
+const IGNORED: &str = "Tern-Ignored";
+
 /// One kind of error.
 struct Kind {
     status: &'static str,
@@ -73,7 +75,7 @@ const fn kind(status: &'static str, reason: &'static str, description: &'static 
 }
 
 /// Each header of an answer: its name, what it says, its type, and an example.
-fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 8] {
+fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 9] {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     [
         ("Allow", "The methods that the path knows", text(), json!("GET,HEAD,POST")),
@@ -88,6 +90,12 @@ fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 8] {
             "After how many seconds to try again",
             ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)),
             json!(1),
+        ),
+        (
+            IGNORED,
+            "Query parameters and fields of the body that the operation does not know, and ignored",
+            text(),
+            json!("short_code, sort"),
         ),
         (
             "Tern-Visible",
@@ -144,7 +152,7 @@ fn complete(operation: &mut Operation, path: &str) {
         if let Some(kind) = KINDS.iter().find(|kind| kind.status == status) {
             *response = Ref::from_response_name(component(kind)).into();
         } else if let RefOr::T(response) = response {
-            let named = response.headers.keys().cloned().chain([REQUEST_ID.to_owned()]);
+            let named = response.headers.keys().cloned().chain([REQUEST_ID, IGNORED].map(str::to_owned));
             response.headers = named.map(|name| (name.clone(), RefOr::Ref(header(&name)))).collect();
         }
     }
@@ -184,7 +192,7 @@ fn described(kind: &Kind) -> Response {
     let example = json!({ "error": kind.reason, "message": kind.message });
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).example(Some(example)).build();
     let mut response = ResponseBuilder::new().description(kind.description).content("application/json", content);
-    for name in kind.headers.iter().chain([&REQUEST_ID]) {
+    for name in kind.headers.iter().chain(&[REQUEST_ID, IGNORED]) {
         response = response.header_ref(*name, header(name));
     }
     response.build()

@@ -10,6 +10,7 @@ mod errors;
 mod events;
 mod health;
 mod hostile_json;
+mod ignored;
 mod lists;
 mod load;
 mod logs;

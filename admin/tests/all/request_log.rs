@@ -91,6 +91,17 @@ async fn each_request_is_logged_when_it_starts_and_when_it_finishes() {
 }
 
 #[tokio::test]
+async fn names_that_a_request_has_in_vain_are_in_its_last_entry_and_values_are_not() {
+    let app = spawn_recorded(Setup::default()).await;
+    app.send("PUT", "/users/775001?dry_run=secret", Some("application/json"), r#"{"short_code":"secret"}"#).await;
+    let entries = entries_of("/users/775001");
+    assert!(entries[1].is(Level::WARN, "request finished", &[("ignored", "dry_run, short_code")]), "{entries:?}");
+    assert!(!format!("{entries:?}").contains("secret"));
+    app.get("/users/775002?").await;
+    assert!(entries_of("/users/775002").iter().all(|entry| !entry.fields.contains_key("ignored")));
+}
+
+#[tokio::test]
 async fn a_failure_of_ours_is_logged_once_with_its_cause() {
     let app = spawn_recorded(Setup { without_database: true, ..Setup::default() }).await;
     app.get("/users/772001").await.check_error(503, "Database is unavailable");

@@ -1,0 +1,94 @@
+//! Names that an operation does not know are ignored, and the answer says which.
+
+use serde_json::{Map, Value, json};
+
+use crate::support::{Answer, App, spawn_app};
+
+fn ignored(answer: &Answer) -> Option<&str> {
+    answer.header("tern-ignored")
+}
+
+async fn with_a_link() -> App {
+    let app = spawn_app().await;
+    let ann = app.create_user("ann").await;
+    app.shorten(&ann, "https://example.com/").await;
+    app
+}
+
+#[tokio::test]
+async fn unknown_fields_and_parameters_are_ignored_and_named_on_the_answer() {
+    let app = with_a_link().await;
+    let url = json!({ "user_id": 1, "original_url": "https://example.com/", "short_code": "mine", "expires_at": null });
+    let created = app.post("/urls", url).await;
+    assert_eq!((created.status, ignored(&created)), (201, Some("expires_at, short_code")), "{created:?}");
+    assert_ne!(created.json()["short_code"], "mine");
+    let user = json!({ "username": "bob", "email": "b@mail.example", "sort": 1, "role": "x" });
+    let both = app.post("/users?sort=name&sort=id&dry_run", user).await;
+    assert_eq!((both.status, ignored(&both)), (201, Some("sort, dry_run, role")), "{both:?}");
+    let event = json!({ "url_id": 1, "event_type": "x", "details": { "anything": 1 }, "Details": {} });
+    assert_eq!(ignored(&app.post("/events", event).await), Some("Details"));
+    assert_eq!(ignored(&app.put("/urls/1", json!({ "title": "x", "short_code": "y" })).await), Some("short_code"));
+    let list = app.get("/urls?search=a&page=1&is_active=true&sort=title").await;
+    assert_eq!((list.status, ignored(&list)), (200, Some("search, sort")));
+    assert_eq!(ignored(&app.get("/urls/1/stats?per=day&from=2026-01-01T00:00:00&unit=x").await), Some("unit"));
+    assert_eq!(ignored(&app.delete("/users/2?cascade=true&force=true").await), Some("force"));
+}
+
+#[tokio::test]
+async fn answer_to_a_request_without_unknown_names_has_no_list() {
+    let app = with_a_link().await;
+    for path in ["/urls?page=1&per_page=5&user_id=1&is_active=true&short_code=x", "/users", "/logs?lines=5", "/health?"]
+    {
+        assert_eq!(ignored(&app.get(path).await), None, "{path}");
+    }
+    let url = json!({ "user_id": 1, "original_url": "https://example.com/", "title": null });
+    assert_eq!(ignored(&app.post("/urls", url).await), None);
+    assert_eq!(ignored(&app.get("/nothing?x=y").await), None, "no operation, no names");
+}
+
+#[tokio::test]
+async fn error_answers_name_what_was_ignored_too() {
+    let app = with_a_link().await;
+    for (answer, status, names) in [
+        (app.get("/urls?page=x&sort=y").await, 400, "sort"),
+        (app.get("/users/99?expand=urls").await, 404, "expand"),
+        (app.post("/urls", json!({ "url": "https://example.com/" })).await, 400, "url"),
+        (app.put("/users/99", json!({ "name": "x" })).await, 404, "name"),
+        (app.send("POST", "/users?x=y", Some("application/json"), "[]").await, 400, "x"),
+    ] {
+        assert_eq!((answer.status, ignored(&answer)), (status, Some(names)), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_route_names_unknown_parameters_with_and_without_its_slash() {
+    let app = with_a_link().await;
+    app.post("/events", json!({ "url_id": 1, "event_type": "x" })).await;
+    for path in tern_admin::paths().filter(|path| *path != "/users/bulk") {
+        let path = path.replace("{id}", "1");
+        for method in ["GET", "HEAD"] {
+            for slash in ["", "/"] {
+                let answer = app.send(method, &format!("{path}{slash}?no-such=1"), None, "").await;
+                assert_eq!((answer.status < 300, ignored(&answer)), (true, Some("no-such")), "{method} {path}{slash}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn list_of_ignored_names_is_bounded_and_safe_in_a_header_and_holds_no_value() {
+    let app = with_a_link().await;
+    let answer = app.get("/urls?token=secret&a%0d%0aX-Evil:%20y=1&b,c=2&%C3%A9&=empty&tern_0123456789abcdef").await;
+    let expected = "token, a%0D%0AX-Evil%3A+y, b%2Cc, %C3%A9, \"\", tern_...";
+    assert_eq!((answer.status, ignored(&answer)), (200, Some(expected)), "{answer:?}");
+    assert_eq!(answer.header("x-evil"), None);
+    let mut body: Map<String, Value> =
+        (0..5_000).map(|n| (format!("{n:04}{}", "é".repeat(50)), json!("secret"))).collect();
+    body.insert("title".to_owned(), json!("new"));
+    let answer = app.put("/urls/1", body.into()).await;
+    let names = ignored(&answer).unwrap();
+    assert_eq!((answer.status, &answer.json()["title"]), (200, &json!("new")));
+    assert!(names.len() < 1_000 && names.starts_with("0000%C3%A9") && names.ends_with("..., ..."), "{names}");
+    assert_eq!(names.split(", ").count(), 21, "{names}");
+    assert!(!names.contains("secret"));
+}
