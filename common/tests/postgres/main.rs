@@ -26,6 +26,7 @@ mod hang_ups;
 mod loading;
 mod opening;
 mod roles;
+mod session;
 mod totals;
 mod volume;
 

@@ -13,8 +13,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::store::{Result, StoreError};
 
-/// Time for a whole connection: TCP, TLS and the password are up to seven round trips, of 280 ms to the other side of
-/// the world.
+/// Time for a whole connection: TCP, TLS, the password and the settings are up to eight round trips, of 280 ms to the
+/// other side of the world.
 const CONNECT_TIME: Duration = Duration::from_secs(4);
 
 /// Time without a new attempt after a connection that failed: a server that comes back meets one attempt a second from
@@ -38,6 +38,8 @@ pub(super) struct Connection {
 pub(super) struct Connector {
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    /// The statement that begins each session.
+    session: String,
     /// When an attempt last failed, or began after such a failure.
     failed_at: Mutex<Option<Instant>>,
     cancels: Semaphore,
@@ -53,10 +55,11 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(super) fn new(config: Config, tls: Option<MakeRustlsConnect>) -> Connector {
+    pub(super) fn new(config: Config, tls: Option<MakeRustlsConnect>, session: String) -> Connector {
         Connector {
             config,
             tls,
+            session,
             failed_at: Mutex::default(),
             cancels: Semaphore::new(CANCELS),
             answered_at: Mutex::default(),
@@ -67,9 +70,7 @@ impl Connector {
     pub(super) async fn connect(&self, setup: &str) -> Result<Connection> {
         let connected = timeout(CONNECT_TIME, async {
             let client = self.client().await?;
-            if !setup.is_empty() {
-                client.batch_execute(setup).await?;
-            }
+            client.batch_execute(&format!("{}; {setup}", self.session)).await?;
             let id = getrandom::u64().map_err(|error| StoreError::Internal(anyhow!("no randomness: {error}")))?;
             Ok(Connection { client, id })
         });

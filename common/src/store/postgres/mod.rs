@@ -25,6 +25,7 @@ mod products;
 mod pruning;
 mod query;
 mod retention;
+mod session;
 mod settings;
 mod staging;
 mod stats;

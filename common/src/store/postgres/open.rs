@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connector::Connector;
+use super::session;
 use crate::store::StoreError;
 
 mod embedded {
@@ -29,7 +30,7 @@ pub struct PostgresConfig {
     /// `postgres://user:password@host:port/database?sslmode=require`, or the words of libpq.
     ///
     /// `sslmode=require` encrypts, and verifies the server; anything else is plain text.
-    /// The connection has to be a session of its own: no transaction pooler may stand between.
+    /// The connection has to be a session of its own: a session pooler may stand between, and no transaction pooler.
     pub url: String,
     /// Trusts these certificates (a PEM file) in place of the system's.
     pub root_certificates: Option<PathBuf>,
@@ -80,18 +81,10 @@ impl PostgresConfig {
         }
     }
 
-    /// What the driver is to do, with statements bounded by `statement_timeout`.
-    fn driver(&self, statement_timeout: Duration) -> Result<Config, OpenError> {
+    /// Returns how the driver connects.
+    fn driver(&self) -> Result<Config, OpenError> {
         let mut config: Config = self.url.parse().map_err(|error| OpenError::Url(anyhow::Error::new(error)))?;
-        // Compiling a statement costs more than any of ours takes. A process that stopped in the middle of a
-        // transaction must not hold its locks for ever.
-        let options = format!(
-            "{} -c statement_timeout={} -c jit=off -c idle_in_transaction_session_timeout=60s",
-            config.get_options().unwrap_or_default(),
-            statement_timeout.as_millis()
-        );
         config
-            .options(options.trim())
             .connect_timeout(self.connect_timeout)
             .keepalives(true)
             .keepalives_idle(Duration::from_secs(10))
@@ -105,9 +98,9 @@ impl PostgresConfig {
     }
 
     pub(super) fn connector(&self) -> Result<Connector, OpenError> {
-        let config = self.driver(self.statement_timeout)?;
+        let config = self.driver()?;
         let tls = self.tls(&config)?;
-        Ok(Connector::new(config, tls))
+        Ok(Connector::new(config, tls, session::begin(self.statement_timeout)))
     }
 
     fn tls(&self, config: &Config) -> Result<Option<MakeRustlsConnect>, OpenError> {
@@ -136,21 +129,23 @@ impl PostgresConfig {
 
     /// A connection of its own, on which statements take as long as they take.
     async fn connect(&self) -> Result<Client, OpenError> {
-        let config = self.driver(Duration::ZERO)?;
+        let config = self.driver()?;
         let unreachable = |error: tokio_postgres::Error| OpenError::Unavailable(error.into());
         // The task ends with the client, and what it has to tell the client tells, too.
-        match self.tls(&config)? {
+        let client = match self.tls(&config)? {
             Some(tls) => {
                 let (client, connection) = config.connect(tls).await.map_err(unreachable)?;
                 tokio::spawn(connection);
-                Ok(client)
+                client
             }
             None => {
                 let (client, connection) = config.connect(NoTls).await.map_err(unreachable)?;
                 tokio::spawn(connection);
-                Ok(client)
+                client
             }
-        }
+        };
+        client.batch_execute(&session::begin(Duration::ZERO)).await.map_err(unreachable)?;
+        Ok(client)
     }
 }
 
