@@ -127,23 +127,42 @@ impl<R: Read> CsvTable<R> {
         Some(Ok(Row { line, trim: self.trim, columns: &self.columns, fields: &self.record }))
     }
 
+    /// Returns a field of the row that was read last, also of a bad one, as far as it can be told.
+    pub(crate) fn last_field(&self, column: &str) -> Option<&str> {
+        Row { line: 0, trim: true, columns: &self.columns, fields: &self.record }.field(column)
+    }
+
     /// Reads until `record` is not blank; gives its line.
     fn read_record(&mut self) -> Option<Result<u64, BadRow>> {
         loop {
             self.reader.get_mut().left = MAX_ROW_LEN;
             let before = self.reader.position().line();
-            match self.reader.read_record(&mut self.record) {
+            let mut bytes = std::mem::take(&mut self.record).into_byte_record();
+            let read = self.reader.read_byte_record(&mut bytes);
+            let is_utf8 = match StringRecord::from_byte_record(bytes) {
+                Ok(record) => {
+                    self.record = record;
+                    true
+                }
+                Err(error) => {
+                    self.record = StringRecord::from_byte_record_lossy(error.into_byte_record());
+                    false
+                }
+            };
+            match read {
                 Ok(false) => return None,
                 // Spreadsheets write empty rows as commas.
                 Ok(true) if self.record.iter().all(|field| field.trim().is_empty()) => {}
-                Ok(true) => return Some(Ok(self.line(before))),
+                Ok(true) if is_utf8 => return Some(Ok(self.line(before))),
+                Ok(true) => {
+                    return Some(Err(BadRow { line: before, reason: NOT_UTF_8.to_owned(), is_last: false }));
+                }
                 Err(error) => {
-                    let (reason, is_last) = match error.kind() {
-                        ErrorKind::Utf8 { .. } => (NOT_UTF_8.to_owned(), false),
-                        ErrorKind::Io(error) => (error.to_string(), true),
-                        _ => (error.to_string(), true),
+                    let reason = match error.kind() {
+                        ErrorKind::Io(error) => error.to_string(),
+                        _ => error.to_string(),
                     };
-                    return Some(Err(BadRow { line: before, reason, is_last }));
+                    return Some(Err(BadRow { line: before, reason, is_last: true }));
                 }
             }
         }

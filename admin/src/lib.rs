@@ -19,6 +19,7 @@ mod events;
 mod health;
 mod ignored;
 pub mod load;
+mod load_skips;
 mod log_quota;
 mod logs;
 mod maintenance;

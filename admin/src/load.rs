@@ -1,21 +1,25 @@
 //! Loading CSV files from the command line: one file, one transaction.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::anyhow;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use tern_common::OwnAddresses;
-use tern_common::store::{Batches, Load, LoadError, Loaded, Numbered, Store};
+use tern_common::store::{Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRows, Store};
+use tern_common::{Id, OwnAddresses};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::csv_rows::{
     EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS, event_row, product_row, url_row, user_row,
 };
-use crate::csv_table::{CsvTable, Row};
+use crate::csv_table::{BadRow, CsvTable, Row};
+use crate::load_skips::{Report, SkippedIds};
 
 /// How many rows are handed over at once.
 const BATCH_ROWS: usize = 1000;
@@ -37,27 +41,63 @@ pub enum Kind {
 pub struct LoadFile {
     kind: Kind,
     table: CsvTable<File>,
-    bytes: u64,
+    progress: ProgressBar,
+}
+
+/// Where the reader of a file sends rows that it skips, and what was skipped of earlier files.
+#[derive(Debug)]
+struct Skipping {
+    rows: SkippedRows,
+    earlier: Arc<SkippedIds>,
+}
+
+/// The files to load, and what becomes of rows that cannot be loaded.
+#[derive(Clone, Debug, Args)]
+pub struct LoadCommand {
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What to do with a row that cannot be loaded
+    #[arg(long, value_enum, default_value_t)]
+    pub on_error: OnError,
+}
+
+/// The choice of what becomes of a row that cannot be loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// Load nothing of its file
+    #[default]
+    Fail,
+    /// Report it on standard error, and load the others; rows of later files that belong to it are skipped, too
+    Skip,
 }
 
 /// Loads the files one after another and writes a line for each to `out`.
+/// Each row that is skipped is a line in `report`.
 ///
 /// # Errors
 /// At the first file that cannot be loaded, with its name. The files before it stay loaded.
 pub async fn load_files(
     store: &dyn Store,
-    paths: &[PathBuf],
+    command: &LoadCommand,
     own: &OwnAddresses,
     out: &mut (dyn Write + Send),
+    report: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
-    for path in paths {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let (kind, loaded) = load_file(store, path, own).await.map_err(|error| anyhow!("{name}: {error}"))?;
-        match loaded {
-            Loaded::Inserted(rows) => writeln!(out, "Loaded {rows} rows into {kind} from {name}")?,
-            Loaded::AlreadyThere(rows) => {
-                writeln!(out, "Loaded 0 rows into {kind} from {name}: all {rows} are there already")?;
-            }
+    let mut skipped = Arc::default();
+    for path in &command.files {
+        let name = name_of(path);
+        let done = match command.on_error {
+            OnError::Fail => load_whole(store, path, own).await,
+            OnError::Skip => load_rest(store, path, own, &mut skipped, report).await,
+        };
+        let Outcome { kind, inserted, there, skipped } = done.map_err(|error| anyhow!("{name}: {error}"))?;
+        write!(out, "Loaded {inserted} rows into {kind} from {name}")?;
+        match (inserted, there, skipped) {
+            (_, 0, 0) => writeln!(out)?,
+            (0, there, 0) => writeln!(out, ": all {there} are there already")?,
+            (_, there, 0) => writeln!(out, ": {there} are there already")?,
+            (_, 0, skipped) => writeln!(out, ": {skipped} skipped")?,
+            (_, there, skipped) => writeln!(out, ": {skipped} skipped, {there} are there already")?,
         }
     }
     Ok(())
@@ -79,38 +119,54 @@ pub fn open(path: &Path) -> Result<LoadFile, LoadError> {
     };
     let missing = table.missing(kind.columns());
     if missing.is_empty() {
-        return Ok(LoadFile { kind, table, bytes });
+        return Ok(LoadFile { kind, table, progress: progress_bar(bytes) });
     }
     let missing = missing.join(", ");
     Err(LoadError::File(format!("taken for a file of {kind} rows, lacks the column {missing}; it has {columns}")))
 }
 
 impl LoadFile {
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Starts a thread that reads the rows as fast as they are taken, up to the first bad one.
     /// A link to one of the addresses in `own` is a bad row.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn into_load(self, own: &OwnAddresses) -> Load {
+        self.read(own, None)
+    }
+
+    /// Starts the thread of [`LoadFile::into_load`], which reads on behind a bad row if there is `skipping`.
+    fn read(self, own: &OwnAddresses, skipping: Option<Skipping>) -> Load {
+        let earlier = skipping.as_ref().map(|skipping| Arc::clone(&skipping.earlier)).unwrap_or_default();
         match self.kind {
-            Kind::User => Load::Users(self.batches(user_row)),
+            Kind::User => Load::Users(self.batches(user_row, skipping)),
             Kind::Url => {
                 let own = own.clone();
-                Load::Urls(self.batches(move |row| url_row(row, &own)))
+                let parse = move |row: Row<'_>| {
+                    let url = url_row(row, &own)?;
+                    earlier.check_user(url.user_id).map(|()| url)
+                };
+                Load::Urls(self.batches(parse, skipping))
             }
-            Kind::Event => Load::Events(self.batches(event_row)),
-            Kind::Product => Load::Products(self.batches(product_row)),
+            Kind::Event => {
+                let parse = move |row: Row<'_>| {
+                    let event = event_row(row)?;
+                    earlier.check_url(event.url_id).and_then(|()| earlier.check_user(event.user_id)).map(|()| event)
+                };
+                Load::Events(self.batches(parse, skipping))
+            }
+            Kind::Product => Load::Products(self.batches(product_row, skipping)),
         }
     }
 
-    fn batches<T: Send + 'static>(self, parse: impl Fn(Row<'_>) -> Result<T, String> + Send + 'static) -> Batches<T> {
+    fn batches<T: Send + 'static>(
+        self,
+        parse: impl Fn(Row<'_>) -> Result<T, String> + Send + 'static,
+        skipping: Option<Skipping>,
+    ) -> Batches<T> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         spawn_blocking(move || {
-            if let Err(error) = self.send_rows(parse, &sender) {
+            if let Err(error) = self.send_rows(parse, &sender, skipping) {
                 // Nobody takes the error only when nobody takes the rows.
                 let _ = sender.blocking_send(Err(error));
             }
@@ -122,20 +178,31 @@ impl LoadFile {
         mut self,
         parse: impl Fn(Row<'_>) -> Result<T, String>,
         batches: &mpsc::Sender<Result<Vec<Numbered<T>>, LoadError>>,
+        skipping: Option<Skipping>,
     ) -> Result<(), LoadError> {
-        let progress = progress_bar(self.bytes);
         let mut batch = Vec::with_capacity(BATCH_ROWS);
-        while let Some(row) = self.table.next_row() {
-            let row = row.map_err(|bad| LoadError::Row { line: bad.line, reason: bad.reason })?;
-            let line = row.line;
-            let row = parse(row).map_err(|reason| LoadError::Row { line, reason })?;
-            batch.push(Numbered { line, row });
+        while let Some(read) = self.table.next_row() {
+            let read = read.and_then(|row| {
+                let line = row.line;
+                let parsed = parse(row).map_err(|reason| BadRow { line, reason, is_last: false });
+                parsed.map(|row| Numbered { line, row })
+            });
+            match (read, &skipping) {
+                (Ok(row), _) => batch.push(row),
+                (Err(BadRow { line, reason, is_last: false }), Some(skipping)) => {
+                    let id = self.table.last_field("id").and_then(Id::parse);
+                    if skipping.rows.blocking_send(SkippedRow { line, id, reason }).is_err() {
+                        return Ok(());
+                    }
+                }
+                (Err(BadRow { line, reason, .. }), _) => return Err(LoadError::Row { line, reason }),
+            }
             if batch.len() == BATCH_ROWS {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_ROWS));
                 if batches.blocking_send(Ok(full)).is_err() {
                     return Ok(());
                 }
-                progress.set_position(self.table.bytes_read());
+                self.progress.set_position(self.table.bytes_read());
             }
         }
         let rest = if batch.is_empty() { None } else { Some(batch) };
@@ -188,10 +255,53 @@ impl fmt::Display for Kind {
     }
 }
 
-async fn load_file(store: &dyn Store, path: &Path, own: &OwnAddresses) -> Result<(Kind, Loaded), LoadError> {
+/// The numbers of a file's rows by what became of them.
+struct Outcome {
+    kind: Kind,
+    inserted: u64,
+    there: u64,
+    skipped: u64,
+}
+
+impl Outcome {
+    fn new(kind: Kind, loaded: Loaded, skipped: u64) -> Outcome {
+        let (inserted, there) = match loaded {
+            Loaded::Inserted(rows) => (rows, 0),
+            Loaded::AlreadyThere(rows) => (0, rows),
+            Loaded::Partly { inserted, there } => (inserted, there),
+        };
+        Outcome { kind, inserted, there, skipped }
+    }
+}
+
+async fn load_whole(store: &dyn Store, path: &Path, own: &OwnAddresses) -> Result<Outcome, LoadError> {
     let file = open(path)?;
-    let kind = file.kind();
-    Ok((kind, store.load(file.into_load(own)).await?))
+    let kind = file.kind;
+    Ok(Outcome::new(kind, store.load(file.into_load(own), None).await?, 0))
+}
+
+/// Loads the rows of a file that can be loaded, reports the others, and adds their ids to `skipped`.
+async fn load_rest(
+    store: &dyn Store,
+    path: &Path,
+    own: &OwnAddresses,
+    skipped: &mut Arc<SkippedIds>,
+    report: &mut (dyn Write + Send),
+) -> Result<Outcome, LoadError> {
+    let file = open(path)?;
+    let kind = file.kind;
+    let mut report = Report { name: &name_of(path), out: report, progress: file.progress.clone() };
+    let (sender, rows) = mpsc::channel(BATCH_ROWS);
+    let load = file.read(own, Some(Skipping { rows: sender.clone(), earlier: Arc::clone(skipped) }));
+    let (loaded, reported) = tokio::join!(store.load(load, Some(sender)), report.follow(rows, kind));
+    // The load ends with an error of its own when the report does.
+    let (count, ids) = reported?;
+    Arc::make_mut(skipped).extend(ids);
+    Ok(Outcome::new(kind, loaded?, count))
+}
+
+fn name_of(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
 }
 
 /// Shows nothing unless standard error is a terminal.

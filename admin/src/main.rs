@@ -1,7 +1,6 @@
 //! `tern-admin`: serve the API, migrate the database, load files.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use prometheus::Registry;
 use tern_admin::config::VISIBLE_WAIT;
+use tern_admin::load::{LoadCommand, load_files};
 use tern_admin::{
     Access, AdminConfig, AppState, Metrics, Readiness, TokenCommand, Visibility, keep_in_order, token_command,
 };
@@ -55,11 +55,8 @@ enum Command {
     Serve,
     /// Bring the database to the schema of this version
     Migrate,
-    /// Load CSV files of users, urls, events or products, told apart by their headers; each whole or not at all
-    Load {
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
+    /// Load CSV files of users, urls, events or products, told apart by their headers
+    Load(LoadCommand),
     /// Make, list and revoke the tokens that the API is used with
     #[command(subcommand)]
     Token(TokenCommand),
@@ -99,7 +96,7 @@ fn main() -> ExitCode {
     process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
         Command::Serve => runtime.block_on(serve(config)),
         Command::Migrate => runtime.block_on(bring_up_to_date(&config)),
-        Command::Load { files } => runtime.block_on(load(&config, &files)),
+        Command::Load(command) => runtime.block_on(load(&config, &command)),
         Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
         Command::Healthcheck => probe::ask(config.admin.ops_listen.unwrap_or(config.admin.listen), "/health"),
     })
@@ -198,9 +195,10 @@ async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
+async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     let store = PostgresStore::open(&config.database).await?;
-    tern_admin::load::load_files(&store, files, &config.admin.own_addresses, &mut std::io::stdout()).await?;
+    let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
+    load_files(&store, command, &config.admin.own_addresses, out, report).await?;
     // The poll finds it too, half a second later.
     if let Err(error) = RedisBus::new(&config.redis, Arc::default()).publish(Message::Invalidation).await {
         process::say(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));

@@ -95,7 +95,7 @@ mod tests {
         let (batches, receiver) = tokio::sync::mpsc::channel(2);
         batches.send(Ok(vec![Numbered { line: 2, row }])).await.unwrap();
         batches.send(Ok(Vec::new())).await.unwrap();
-        store.load(of(receiver)).await.unwrap();
+        store.load(of(receiver), None).await.unwrap();
     }
 
     fn event(id: Id, timestamp: Timestamp) -> EventRow {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tern_admin::load::{LoadCommand, load_files};
 use tern_admin::{TokenCommand, token_command};
 use tern_common::config::environment;
 use tern_common::{probe, process};
@@ -37,11 +38,8 @@ enum Command {
         #[arg(long)]
         sample: bool,
     },
-    /// Load CSV files of users, urls, events or products, told apart by their headers; each whole or not at all
-    Load {
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
+    /// Load CSV files of users, urls, events or products, told apart by their headers
+    Load(LoadCommand),
     /// Ask the server that runs with these settings whether it is ready; if not, the exit code is 1
     Healthcheck,
     /// Write sample CSV files: 400 users, 2000 links, 3422 events
@@ -58,16 +56,17 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
         Command::Serve { sample } => runtime.block_on(serve::serve(config, sample)),
-        Command::Load { files } => runtime.block_on(load(&config, &files)),
+        Command::Load(command) => runtime.block_on(load(&config, &command)),
         Command::Healthcheck => probe::ask(config.redirector.ops_listen, "/ready"),
         Command::Sample { directory } => sample::write(&directory),
         Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
     })
 }
 
-async fn load(config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
+async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     let store = config.open_store().await?;
-    tern_admin::load::load_files(&*store, files, &config.admin.own_addresses, &mut std::io::stdout()).await
+    let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
+    load_files(&*store, command, &config.admin.own_addresses, out, report).await
 }
 
 async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {

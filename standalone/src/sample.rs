@@ -8,6 +8,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
+use tern_admin::load::{LoadCommand, OnError, load_files};
 use tern_common::store::{Page, Store};
 use tern_common::{OwnAddresses, ShortCode, Timestamp};
 
@@ -54,7 +55,9 @@ pub async fn load_if_empty(store: &dyn Store) -> anyhow::Result<bool> {
     if is_empty {
         let directory = tempfile::tempdir().context("cannot make a directory for the sample")?;
         let paths = write_files(directory.path())?;
-        tern_admin::load::load_files(store, &paths, &OwnAddresses::default(), &mut std::io::sink()).await?;
+        let command = LoadCommand { files: paths.to_vec(), on_error: OnError::Fail };
+        let (out, report) = (&mut std::io::sink(), &mut std::io::sink());
+        load_files(store, &command, &OwnAddresses::default(), out, report).await?;
     }
     Ok(is_empty)
 }

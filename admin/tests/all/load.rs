@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tern_admin::AdminConfig;
+use tern_admin::load::{LoadCommand, OnError};
 use tern_common::OwnAddresses;
 use tern_common::config::Setting;
 
@@ -202,11 +203,9 @@ async fn a_file_that_is_none_of_ours_is_refused() {
         "x.csv: has the column email twice, in places 2 and 3 of its header",
     )
     .await;
-    let mut printed = Vec::new();
-    let path = app.log_file.with_file_name("nowhere.csv");
-    let error =
-        tern_admin::load::load_files(&*app.store, &[path], &OwnAddresses::default(), &mut printed).await.unwrap_err();
-    assert!(error.to_string().starts_with("nowhere.csv: cannot be read: "), "{error}");
+    let files = vec![app.log_file.with_file_name("nowhere.csv")];
+    let error = app.run_load(&LoadCommand { files, on_error: OnError::Fail }).await.unwrap_err();
+    assert!(error.starts_with("nowhere.csv: cannot be read: "), "{error}");
 }
 
 #[tokio::test]

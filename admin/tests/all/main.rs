@@ -13,6 +13,7 @@ mod hostile_json;
 mod ignored;
 mod lists;
 mod load;
+mod load_skips;
 mod logs;
 mod open_loopback;
 mod openapi;

@@ -22,6 +22,8 @@ mod hostile_json;
 mod lists;
 #[path = "../all/load.rs"]
 mod load;
+#[path = "../all/load_skips.rs"]
+mod load_skips;
 #[path = "../all/logs.rs"]
 mod logs;
 #[path = "../all/pools.rs"]

@@ -36,7 +36,13 @@ pub(super) trait Judged: Send + 'static {
     /// The columns by which `TWINS` looks up `marked`, where it does not look up the table by an index.
     const TWIN_KEYS: Option<&'static str>;
 
-    /// The reason to refuse a row that is new, or NULL.
+    /// The reason to refuse a row since an earlier line of the file has a value that must be its own, or NULL.
+    const CLASH: &'static str = "CAST(NULL AS text)";
+
+    /// The earlier line that `CLASH` names, or NULL.
+    const CLASH_LINE: &'static str = "CAST(NULL AS bigint)";
+
+    /// The reason to refuse a row that is new, by what the store has, or NULL.
     const REFUSAL: &'static str;
 }
 
@@ -49,10 +55,16 @@ impl Judged for UserRow {
     const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN users AS t
         WHERE s.id IS NULL AND t.username = s.username AND t.email = s.email";
     const TWIN_KEYS: Option<&'static str> = None;
-    const REFUSAL: &'static str = "CASE
+    const CLASH: &'static str = "CASE
         WHEN s.line > s.first_username THEN 'Username is already taken by line ' || s.first_username || ' of this file'
-        WHEN EXISTS (SELECT 1 FROM users AS t WHERE t.username = s.username) THEN 'Username is already taken'
         WHEN s.line > s.first_email THEN 'Email is already taken by line ' || s.first_email || ' of this file'
+        END";
+    const CLASH_LINE: &'static str = "CASE
+        WHEN s.line > s.first_username THEN s.first_username
+        WHEN s.line > s.first_email THEN s.first_email
+        END";
+    const REFUSAL: &'static str = "CASE
+        WHEN EXISTS (SELECT 1 FROM users AS t WHERE t.username = s.username) THEN 'Username is already taken'
         WHEN EXISTS (SELECT 1 FROM users AS t WHERE t.email = s.email) THEN 'Email is already taken'
         END";
 }
@@ -66,9 +78,12 @@ impl Judged for UrlRow {
     const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN urls AS t
         WHERE s.id IS NULL AND t.short_code = s.short_code AND t.original_url = s.original_url";
     const TWIN_KEYS: Option<&'static str> = None;
-    const REFUSAL: &'static str = "CASE
+    const CLASH: &'static str = "CASE
         WHEN s.line > s.first_short_code
             THEN 'Short code is already taken by line ' || s.first_short_code || ' of this file'
+        END";
+    const CLASH_LINE: &'static str = "CASE WHEN s.line > s.first_short_code THEN s.first_short_code END";
+    const REFUSAL: &'static str = "CASE
         WHEN EXISTS (SELECT 1 FROM urls AS t WHERE t.short_code = s.short_code) THEN 'Short code is already taken'
         WHEN NOT EXISTS (SELECT 1 FROM users AS t WHERE t.id = s.user_id) THEN 'User ' || s.user_id || ' not found'
         END";
@@ -118,17 +133,22 @@ impl Judged for ProductRow {
     const REFUSAL: &'static str = "CAST(NULL AS text)";
 }
 
-/// Makes `marked` from `staged`, which is dropped: ids that were given come first, in their order.
+/// Makes `marked` from `staged`: ids that were given come first, in their order.
 pub(super) fn mark<T: Judged>() -> String {
     let firsts = T::FIRSTS;
     format!(
         "CREATE TEMPORARY TABLE marked AS
          SELECT staged.*, min(line) OVER (PARTITION BY id) AS first_id, {firsts} FROM staged
          ORDER BY id IS NULL, id, line;
-         DROP TABLE staged;
          CREATE TEMPORARY TABLE twins (line bigint PRIMARY KEY)"
     )
 }
+
+/// Drops what nothing needs once [`mark`] has run.
+pub(super) const FORGET_STAGED: &str = "DROP TABLE staged";
+
+/// Drops what [`mark`] made.
+pub(super) const UNMARK: &str = "DROP TABLE marked; DROP TABLE twins";
 
 /// Empties `twins`, for [`find_twins`].
 pub(super) const FORGET_TWINS: &str = "DELETE FROM twins";
@@ -141,23 +161,12 @@ pub(super) fn find_twins<T: Judged>() -> String {
 /// The query whose one row is the five columns that [`Judgement::new`] takes.
 /// The largest id that the table ever had is `last_id`.
 pub(super) fn judge<T: Judged>(last_id: i64) -> String {
-    let (table, repeats, is_other, other, refusal) = (T::TABLE, T::REPEATS, T::IS_OTHER, T::OTHER, T::REFUSAL);
-    let farthest = Id::farthest_given(last_id).get();
-    let ahead = Id::MAX_AHEAD;
+    let (repeats, clash, from) = (repeats::<T>(), T::CLASH, judged_from::<T>());
+    let refusal = refusal::<T>(last_id, &format!("coalesce({clash}, {})", T::REFUSAL));
     format!(
         "WITH judged AS MATERIALIZED (
-             SELECT s.line, t.id IS NOT NULL OR twins.line IS NOT NULL AS is_there, CASE
-                 WHEN s.id IS NOT NULL AND s.line > s.first_id
-                     THEN 'id ' || s.id || ' is given by line ' || s.first_id || ' of this file, too'
-                 WHEN s.id IS NULL AND s.line > s.first_alike AND {repeats}
-                     THEN 'this row repeats line ' || s.first_alike || ' of this file'
-                 WHEN t.id IS NOT NULL AND ({is_other}) THEN {other}
-                 WHEN t.id IS NOT NULL OR twins.line IS NOT NULL THEN NULL
-                 WHEN s.id > {farthest}
-                     THEN 'id ' || s.id || ' is more than {ahead} beyond the largest id so far, {last_id}'
-                 ELSE {refusal}
-                 END AS refusal
-             FROM marked AS s LEFT JOIN {table} AS t ON t.id = s.id LEFT JOIN twins ON twins.line = s.first_alike AND s.id IS NULL
+             SELECT s.line, t.id IS NOT NULL OR twins.line IS NOT NULL AS is_there, CASE {repeats} {refusal} END AS refusal
+             FROM {from}
          ), first AS (
              SELECT count(*) FILTER (WHERE is_there) AS there,
                     min(line) FILTER (WHERE is_there) AS first_there,
@@ -170,6 +179,83 @@ pub(super) fn judge<T: Judged>(last_id: i64) -> String {
          FROM first"
     )
 }
+
+/// Returns the branches of a CASE that refuse a row which gives again what an earlier line of the file has given.
+fn repeats<T: Judged>() -> String {
+    let repeats = T::REPEATS;
+    format!(
+        "WHEN s.id IS NOT NULL AND s.line > s.first_id
+             THEN 'id ' || s.id || ' is given by line ' || s.first_id || ' of this file, too'
+         WHEN s.id IS NULL AND s.line > s.first_alike AND {repeats}
+             THEN 'this row repeats line ' || s.first_alike || ' of this file'"
+    )
+}
+
+/// Returns the branches of a CASE that refuse a row by what the store has, and `otherwise` for a row that is new.
+fn refusal<T: Judged>(last_id: i64, otherwise: &str) -> String {
+    let (is_other, other, ahead) = (T::IS_OTHER, T::OTHER, Id::MAX_AHEAD);
+    let farthest = Id::farthest_given(last_id).get();
+    format!(
+        "WHEN t.id IS NOT NULL AND ({is_other}) THEN {other}
+         WHEN t.id IS NOT NULL OR twins.line IS NOT NULL THEN NULL
+         WHEN s.id > {farthest} THEN 'id ' || s.id || ' is more than {ahead} beyond the largest id so far, {last_id}'
+         ELSE {otherwise}"
+    )
+}
+
+/// Returns the rows of the file, each with the row of its id and whether it is a twin.
+fn judged_from<T: Judged>() -> String {
+    let table = T::TABLE;
+    format!(
+        "marked AS s LEFT JOIN {table} AS t ON t.id = s.id
+         LEFT JOIN twins ON twins.line = s.first_alike AND s.id IS NULL"
+    )
+}
+
+/// Makes `sifted` of the rows that the store has already, with NULL for a reason, and of those that it refuses.
+/// What a row says about other rows of the file does not matter here.
+pub(super) fn sift_by_store<T: Judged>(last_id: i64) -> String {
+    let (refusal, from) = (refusal::<T>(last_id, T::REFUSAL), judged_from::<T>());
+    format!(
+        "CREATE TEMPORARY TABLE sifted AS
+         SELECT line, id, reason FROM (
+             SELECT s.line, s.id, t.id IS NOT NULL OR twins.line IS NOT NULL AS is_there, CASE {refusal} END AS reason
+             FROM {from}
+         ) AS judged WHERE is_there OR reason IS NOT NULL"
+    )
+}
+
+/// Makes `sifted` of the rows that an earlier line of the file excludes, and which is not excluded itself.
+/// A chain of rows needs several rounds; `ends_chains` also takes those whose earlier line is excluded.
+/// The id of a row that repeats a whole line is NULL, since the id is that of the row before as well.
+pub(super) fn sift_by_file<T: Judged>(ends_chains: bool) -> String {
+    let (repeats, alike, clash, clash_line) = (repeats::<T>(), T::REPEATS, T::CLASH, T::CLASH_LINE);
+    format!(
+        "CREATE TEMPORARY TABLE sifted AS
+         WITH judged AS MATERIALIZED (
+             SELECT s.line, CASE WHEN s.line = s.first_id OR s.first_alike <> s.first_id THEN s.id END AS id,
+                 CASE {repeats} ELSE {clash} END AS reason,
+                 CASE WHEN s.id IS NOT NULL AND s.line > s.first_id THEN s.first_id
+                      WHEN s.id IS NULL AND s.line > s.first_alike AND {alike} THEN s.first_alike
+                      ELSE {clash_line} END AS earlier
+             FROM marked AS s
+         )
+         SELECT judged.line, judged.id, judged.reason FROM judged JOIN judged AS first ON first.line = judged.earlier
+         WHERE {ends_chains} OR first.reason IS NULL"
+    )
+}
+
+/// The refused rows of `sifted`: line, id and reason.
+pub(super) const LIST_SIFTED: &str = "SELECT line, id, reason FROM sifted WHERE reason IS NOT NULL ORDER BY line";
+
+/// The number of rows of `sifted`, and of those among them that the store has already.
+pub(super) const COUNT_SIFTED: &str = "SELECT count(*), count(*) FILTER (WHERE reason IS NULL) FROM sifted";
+
+/// Takes the rows of `sifted` out of the file.
+pub(super) const DROP_SIFTED: &str = "DELETE FROM staged WHERE line IN (SELECT line FROM sifted); DROP TABLE sifted";
+
+/// The rounds after which chains of rows that exclude each other end with all of them refused.
+pub(super) const MAX_ROUNDS: usize = 50;
 
 /// The answers to the questions of [`judge`].
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::StoreError;
+use crate::Id;
 use crate::event::EventRow;
 use crate::product::ProductRow;
 use crate::url::UrlRow;
@@ -30,6 +31,18 @@ pub enum Load {
     Products(Batches<ProductRow>),
 }
 
+/// A row that is skipped where rows that cannot be loaded do not end the load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedRow {
+    pub line: u64,
+    /// The id that the row gave, unless an earlier row of the file has the same id and name.
+    pub id: Option<Id>,
+    pub reason: String,
+}
+
+/// The receiver of rows that are skipped. A load ends when it is gone.
+pub type SkippedRows = mpsc::Sender<SkippedRow>;
+
 /// A file was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
@@ -37,6 +50,8 @@ pub enum Loaded {
     Inserted(u64),
     /// So many rows were there already, which is all of them: nothing was changed.
     AlreadyThere(u64),
+    /// So many rows are new and so many were there already; others may have been skipped.
+    Partly { inserted: u64, there: u64 },
 }
 
 /// A file was not loaded; nothing of it is kept.
@@ -48,4 +63,11 @@ pub enum LoadError {
     File(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl LoadError {
+    /// The end of a load whose skipped rows nothing takes.
+    pub(super) fn unreported() -> LoadError {
+        LoadError::File("was not loaded, since rows that are skipped could not be reported".to_owned())
+    }
 }

@@ -19,7 +19,7 @@ pub mod sqlite;
 mod watched;
 
 pub use cursor::{Cursor, InvalidCursor, Mark};
-pub use load::{Batches, Load, LoadError, Loaded, Numbered};
+pub use load::{Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRows};
 pub use pools::{PoolStatus, export_pools};
 pub use postgres::{PostgresConfig, PostgresStore};
 pub use sqlite::SqliteStore;
@@ -285,7 +285,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn prune_changes(&self, keep: Duration) -> Result<u64>;
 
     /// Loads the rows of one file in one transaction: all of them or none.
-    async fn load(&self, load: Load) -> Result<Loaded, LoadError>;
+    /// With `skipped`, rows that cannot be loaded go there, and all others are loaded in one transaction.
+    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError>;
 
     /// When the database last answered a call, if only with a refusal; `None` before the first answer.
     fn last_answer(&self) -> Option<Instant>;

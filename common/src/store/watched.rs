@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot,
-    Store,
+    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result,
+    SkippedRows, Snapshot, Store,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -106,5 +106,5 @@ watch! {
     snapshot() -> Result<Snapshot>;
     delta(since: &Cursor) -> Result<Delta>;
     prune_changes(keep: Duration) -> Result<u64>;
-    load(load: Load) -> Result<Loaded, LoadError>;
+    load(load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError>;
 }

@@ -24,7 +24,7 @@ pub async fn load<T>(
     for batch in [rows, Vec::new()] {
         sender.send(Ok(batch)).await.unwrap();
     }
-    store.load(kind(batches)).await
+    store.load(kind(batches), None).await
 }
 
 pub fn user_row(given: Option<i64>, name: &str) -> UserRow {
@@ -170,12 +170,12 @@ pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn Store) {
     let (sender, batches) = mpsc::channel(2);
     sender.send(Ok(numbered(vec![user_row(None, "bob")]))).await.unwrap();
     sender.send(Err(LoadError::Row { line: 3, reason: "broken".to_owned() })).await.unwrap();
-    assert!(matches!(store.load(Load::Users(batches)).await, Err(LoadError::Row { line: 3, .. })));
+    assert!(matches!(store.load(Load::Users(batches), None).await, Err(LoadError::Row { line: 3, .. })));
 
     let (sender, batches) = mpsc::channel(2);
     sender.send(Ok(numbered(vec![user_row(None, "bob")]))).await.unwrap();
     drop(sender);
-    assert!(matches!(store.load(Load::Users(batches)).await, Err(LoadError::File(_))), "the reader died");
+    assert!(matches!(store.load(Load::Users(batches), None).await, Err(LoadError::File(_))), "the reader died");
 
     assert_eq!(store.list_users(page(1, 10)).await.unwrap().rows.len(), 1);
     assert_eq!(store.list_urls(Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);

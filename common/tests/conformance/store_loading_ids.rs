@@ -93,7 +93,7 @@ pub async fn load_whose_source_is_slow_holds_up_no_writer(store: &dyn Store) {
         assert_eq!(store.list_users(page(1, 100)).await.unwrap().rows.len(), 20, "nothing is loaded before the end");
         sender.send(Ok(Vec::new())).await.unwrap();
     };
-    let (loaded, ()) = tokio::join!(store.load(Load::Users(batches)), source);
+    let (loaded, ()) = tokio::join!(store.load(Load::Users(batches), None), source);
     assert_eq!(loaded.unwrap(), Loaded::Inserted(20));
     let users = store.list_users(page(1, 100)).await.unwrap().rows;
     let ids: Vec<i64> = users.iter().map(|user| user.id.get()).collect();

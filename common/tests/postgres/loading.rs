@@ -44,7 +44,7 @@ async fn load_waits_for_its_source_without_a_transaction() {
         assert_eq!(open, 0, "transactions are open while the source is slow");
         sender.send(Ok(Vec::new())).await.unwrap();
     };
-    let (loaded, ()) = tokio::join!(store.load(Load::Users(batches)), source);
+    let (loaded, ()) = tokio::join!(store.load(Load::Users(batches), None), source);
     assert_eq!(loaded.unwrap(), Loaded::Inserted(3));
 }
 

@@ -13,6 +13,7 @@ pub use answer::Answer;
 pub use doubles::{AbsentBus, AbsentCache, FragileBus, HangingBus, PanickingCache};
 pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
+use tern_admin::load::{LoadCommand, OnError, load_files};
 use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility};
 use tern_common::OwnAddresses;
 use tern_common::bus::{Bus, LocalBus};
@@ -208,15 +209,31 @@ impl App {
 
     /// What `load` prints, or how it fails.
     pub async fn load(&self, files: &[(&str, impl AsRef<[u8]>)]) -> Result<String, String> {
+        let (printed, reported) = self.load_with(OnError::Fail, files).await?;
+        assert_eq!(reported, "");
+        Ok(printed)
+    }
+
+    /// What `load --on-error` prints and reports, or how it fails.
+    pub async fn load_with(
+        &self,
+        on_error: OnError,
+        files: &[(&str, impl AsRef<[u8]>)],
+    ) -> Result<(String, String), String> {
         let write = |(name, content): &(&str, _)| {
             let path = self.directory.path().join(name);
             std::fs::write(&path, content).unwrap();
             path
         };
-        let paths: Vec<PathBuf> = files.iter().map(write).collect();
-        let mut printed = Vec::new();
-        let loaded = tern_admin::load::load_files(&*self.store, &paths, &self.own_addresses, &mut printed).await;
-        loaded.map(|()| String::from_utf8(printed).unwrap()).map_err(|error| error.to_string())
+        let command = LoadCommand { files: files.iter().map(write).collect(), on_error };
+        self.run_load(&command).await
+    }
+
+    pub async fn run_load(&self, command: &LoadCommand) -> Result<(String, String), String> {
+        let (mut printed, mut reported) = (Vec::new(), Vec::new());
+        let loaded = load_files(&*self.store, command, &self.own_addresses, &mut printed, &mut reported).await;
+        let texts = (String::from_utf8(printed).unwrap(), String::from_utf8(reported).unwrap());
+        loaded.map(|()| texts).map_err(|error| error.to_string())
     }
 
     pub fn write_log(&self, text: &str) {

@@ -13,11 +13,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::connections::Connections;
-use super::error;
 use super::staging::Stageable;
+use super::{error, sifting};
 use crate::Timestamp;
-use crate::store::judgement::{self, FORGET_TWINS, Judgement};
-use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, StoreError};
+use crate::store::judgement::{self, FORGET_STAGED, FORGET_TWINS, Judgement};
+use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, SkippedRow, SkippedRows, StoreError};
 
 /// The lock under which one file is judged and inserted: "TERNLOAD".
 /// Products and events without ids have no constraint that would refuse the same rows of another load.
@@ -30,28 +30,37 @@ const ATTEMPTS: usize = 5;
 const SEQUENCE_ATTEMPTS: usize = 30;
 const SEQUENCE_PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) async fn load(connections: &Connections, load: Load) -> Result<Loaded, LoadError> {
+pub(super) async fn load(
+    connections: &Connections,
+    load: Load,
+    skipped: Option<SkippedRows>,
+) -> Result<Loaded, LoadError> {
     match load {
-        Load::Users(batches) => load_rows(connections, batches).await,
-        Load::Urls(batches) => load_rows(connections, batches).await,
-        Load::Events(batches) => load_rows(connections, batches).await,
-        Load::Products(batches) => load_rows(connections, batches).await,
+        Load::Users(batches) => load_rows(connections, batches, skipped).await,
+        Load::Urls(batches) => load_rows(connections, batches, skipped).await,
+        Load::Events(batches) => load_rows(connections, batches, skipped).await,
+        Load::Products(batches) => load_rows(connections, batches, skipped).await,
     }
 }
 
-async fn load_rows<T: Stageable>(connections: &Connections, batches: Batches<T>) -> Result<Loaded, LoadError> {
+async fn load_rows<T: Stageable>(
+    connections: &Connections,
+    batches: Batches<T>,
+    skipped: Option<SkippedRows>,
+) -> Result<Loaded, LoadError> {
     let db = connections.connect_for_long().await?;
     let create = format!("CREATE TEMPORARY TABLE staged (line bigint, {})", T::COLUMNS);
     connections.patiently(batch::<StoreError>(&db, &create)).await?;
-    match stage(connections, &db, batches).await {
-        Ok(()) => connections.patiently(insert::<T>(&db)).await,
+    match (stage(connections, &db, batches, skipped.as_ref()).await, skipped) {
+        (Ok(()), None) => connections.patiently(insert::<T>(&db)).await,
+        (Ok(()), Some(skipped)) => connections.patiently(insert_sifted::<T>(&db, &skipped)).await,
         // A row before the end that was read is reported first, as if rows were inserted one after another.
-        Err(error @ (LoadError::Row { .. } | LoadError::File(_))) => {
+        (Err(error @ (LoadError::Row { .. } | LoadError::File(_))), None) => {
             connections.patiently(mark::<T>(&db)).await?;
             connections.patiently(judge::<T>(&db)).await?.verdict()?;
             Err(error)
         }
-        Err(error) => Err(error),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -60,6 +69,7 @@ async fn stage<T: Stageable>(
     connections: &Connections,
     db: &ClientWrapper,
     mut batches: Batches<T>,
+    skipped: Option<&SkippedRows>,
 ) -> Result<(), LoadError> {
     loop {
         let cut_short = || Err(LoadError::File("was not read to its end".to_owned()));
@@ -67,19 +77,29 @@ async fn stage<T: Stageable>(
         if batch.is_empty() {
             return Ok(());
         }
-        let unfit = batch.iter().find_map(|numbered| numbered.row.unfit().map(|reason| (numbered.line, reason)));
-        let fit = unfit.as_ref().map_or(u64::MAX, |(line, _)| *line);
-        connections.patiently(stage_batch(db, batch.iter().filter(|numbered| numbered.line < fit))).await?;
-        if let Some((line, reason)) = unfit {
-            return Err(LoadError::Row { line, reason });
+        let mut fit = Vec::with_capacity(batch.len());
+        let mut refused = None;
+        for numbered in batch {
+            match (numbered.row.unfit(), skipped) {
+                (None, _) => fit.push(numbered),
+                (Some(reason), Some(skipped)) => {
+                    let row = SkippedRow { line: numbered.line, id: None, reason };
+                    skipped.send(row).await.map_err(|_| LoadError::unreported())?;
+                }
+                (Some(reason), None) => {
+                    refused = Some(LoadError::Row { line: numbered.line, reason });
+                    break;
+                }
+            }
+        }
+        connections.patiently(stage_batch(db, &fit)).await?;
+        if let Some(refused) = refused {
+            return Err(refused);
         }
     }
 }
 
-async fn stage_batch<T: Stageable>(
-    db: &ClientWrapper,
-    rows: impl Iterator<Item = &Numbered<T>>,
-) -> Result<(), StoreError> {
+async fn stage_batch<T: Stageable>(db: &ClientWrapper, rows: &[Numbered<T>]) -> Result<(), StoreError> {
     let copy = db.copy_in("COPY staged FROM STDIN (FORMAT BINARY)").await?;
     let types: Vec<Type> = [Type::INT8].iter().chain(T::TYPES).cloned().collect();
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
@@ -98,8 +118,8 @@ async fn stage_batch<T: Stageable>(
 /// Inserts what is staged.
 async fn insert<T: Stageable>(db: &ClientWrapper) -> Result<Loaded, LoadError> {
     mark::<T>(db).await?;
-    // It is released when the connection ends.
-    db.execute("SELECT pg_advisory_lock($1)", &[&LOAD_LOCK]).await.map_err(StoreError::from)?;
+    batch::<StoreError>(db, FORGET_STAGED).await?;
+    lock_out_loads(db).await?;
     let mut refused = None;
     for _ in 0..ATTEMPTS {
         let judged = judge::<T>(db).await?;
@@ -118,8 +138,42 @@ async fn insert<T: Stageable>(db: &ClientWrapper) -> Result<Loaded, LoadError> {
             Err(error) => return Err(StoreError::from(error).into()),
         }
     }
+    Err(overtaken(refused))
+}
+
+/// Inserts what can be inserted of what is staged, and reports the rest.
+async fn insert_sifted<T: Stageable>(db: &ClientWrapper, skipped: &SkippedRows) -> Result<Loaded, LoadError> {
+    mark::<T>(db).await?;
+    lock_out_loads(db).await?;
+    let (mut there, mut refused) = (0, None);
+    for _ in 0..ATTEMPTS {
+        there += sifting::sift::<T>(db, skipped).await?;
+        if sifting::is_empty(db).await? {
+            return Ok(Loaded::Partly { inserted: 0, there });
+        }
+        move_past::<T>(db).await?;
+        match insert_marked::<T>(db).await {
+            Ok(inserted) => return Ok(Loaded::Partly { inserted, there }),
+            Err(error) if error::violates_any(&error) => {
+                batch::<StoreError>(db, "ROLLBACK").await?;
+                refused = Some(error);
+            }
+            Err(error) => return Err(StoreError::from(error).into()),
+        }
+    }
+    Err(overtaken(refused))
+}
+
+/// Lets no other load judge or insert until the connection ends.
+async fn lock_out_loads(db: &ClientWrapper) -> Result<()> {
+    db.execute("SELECT pg_advisory_lock($1)", &[&LOAD_LOCK]).await?;
+    Ok(())
+}
+
+/// The end of a load that was judged again and again; `refused` is what met its last attempt.
+fn overtaken(refused: Option<tokio_postgres::Error>) -> LoadError {
     let refused = refused.map_or_else(|| anyhow!("no attempt was made"), anyhow::Error::new);
-    Err(StoreError::Unavailable(refused.context("other rows came each time before the file could be inserted")).into())
+    StoreError::Unavailable(refused.context("other rows came each time before the file could be inserted")).into()
 }
 
 async fn insert_marked<T: Stageable>(db: &ClientWrapper) -> Result<u64, tokio_postgres::Error> {
@@ -131,13 +185,18 @@ async fn insert_marked<T: Stageable>(db: &ClientWrapper) -> Result<u64, tokio_po
     Ok(inserted)
 }
 
-async fn mark<T: Stageable>(db: &ClientWrapper) -> Result<()> {
+pub(super) async fn mark<T: Stageable>(db: &ClientWrapper) -> Result<()> {
     batch(db, &format!("{}; ANALYZE marked", judgement::mark::<T>())).await
 }
 
-async fn judge<T: Stageable>(db: &ClientWrapper) -> Result<Judgement> {
+/// Finds the twins anew, and returns the largest id that the table ever had.
+pub(super) async fn find_twins<T: Stageable>(db: &ClientWrapper) -> Result<i64> {
     batch::<StoreError>(db, &format!("{FORGET_TWINS}; {}; ANALYZE twins", judgement::find_twins::<T>())).await?;
-    let last_id: i64 = db.query_one(&super::last_id(T::TABLE), &[]).await?.try_get(0)?;
+    Ok(db.query_one(&super::last_id(T::TABLE), &[]).await?.try_get(0)?)
+}
+
+async fn judge<T: Stageable>(db: &ClientWrapper) -> Result<Judgement> {
+    let last_id = find_twins::<T>(db).await?;
     let row = db.query_one(&judgement::judge::<T>(last_id), &[]).await?;
     Ok(Judgement::new(row.try_get(0)?, [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?], row.try_get(4)?))
 }
@@ -156,6 +215,6 @@ async fn move_past<T: Stageable>(db: &ClientWrapper) -> Result<()> {
     Ok(db.execute(&sql, &[]).await.map(|_| ())?)
 }
 
-async fn batch<E: From<StoreError>>(db: &ClientWrapper, sql: &str) -> Result<(), E> {
+pub(super) async fn batch<E: From<StoreError>>(db: &ClientWrapper, sql: &str) -> Result<(), E> {
     db.batch_execute(sql).await.map_err(|error| StoreError::from(error).into())
 }

@@ -27,6 +27,7 @@ mod query;
 mod retention;
 mod session;
 mod settings;
+mod sifting;
 mod staging;
 mod stats;
 mod tokens;
@@ -39,8 +40,8 @@ use self::connections::Connections;
 use self::listing::Listed;
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot,
-    Store,
+    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result,
+    SkippedRows, Snapshot, Store,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -261,8 +262,8 @@ impl Store for PostgresStore {
         pruning::prune(&self.connections, keep).await
     }
 
-    async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
-        loading::load(&self.connections, load).await
+    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError> {
+        loading::load(&self.connections, load, skipped).await
     }
 
     fn last_answer(&self) -> Option<Instant> {

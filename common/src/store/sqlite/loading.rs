@@ -10,17 +10,17 @@ use anyhow::anyhow;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, TransactionBehavior};
 
-use super::counting;
 use super::staging::Stageable;
+use super::{counting, sifting};
 use crate::Timestamp;
-use crate::store::judgement::{self, FORGET_TWINS, Judgement};
-use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, StoreError};
+use crate::store::judgement::{self, FORGET_STAGED, FORGET_TWINS, Judgement};
+use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, SkippedRows, StoreError};
 
 /// How long a load waits for its turn to write: many times what other writers take.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// How often a load is judged again because other rows came before it could write.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 
 /// The cache holds the pages that a load of some 100,000 rows changes, so that each is written once.
 const SETUP: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = FILE;
@@ -36,28 +36,41 @@ pub(super) fn connect(path: &str) -> Result<Connection> {
     Ok(connection)
 }
 
-pub(super) fn load(connection: &mut Connection, load: Load) -> Result<Loaded, LoadError> {
+pub(super) fn load(
+    connection: &mut Connection,
+    load: Load,
+    skipped: Option<&SkippedRows>,
+) -> Result<Loaded, LoadError> {
     match load {
-        Load::Users(batches) => load_rows(connection, batches),
-        Load::Urls(batches) => load_rows(connection, batches),
-        Load::Events(batches) => load_rows(connection, batches),
-        Load::Products(batches) => load_rows(connection, batches),
+        Load::Users(batches) => load_rows(connection, batches, skipped),
+        Load::Urls(batches) => load_rows(connection, batches, skipped),
+        Load::Events(batches) => load_rows(connection, batches, skipped),
+        Load::Products(batches) => load_rows(connection, batches, skipped),
     }
 }
 
-fn load_rows<T: Stageable>(connection: &mut Connection, batches: Batches<T>) -> Result<Loaded, LoadError> {
+fn load_rows<T: Stageable>(
+    connection: &mut Connection,
+    batches: Batches<T>,
+    skipped: Option<&SkippedRows>,
+) -> Result<Loaded, LoadError> {
+    if let Some(skipped) = skipped {
+        return sifting::load_rows(connection, batches, skipped);
+    }
     connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
     match stage(connection, batches) {
         Ok(()) => {}
         // A row before the end that was read is reported first, as if rows were inserted one after another.
         Err(error @ (LoadError::Row { .. } | LoadError::File(_))) => {
             mark::<T>(connection)?;
+            forget_staged(connection)?;
             judge::<T>(connection)?.verdict()?;
             return Err(error);
         }
         Err(error) => return Err(error),
     }
     mark::<T>(connection)?;
+    forget_staged(connection)?;
     let now = Timestamp::now();
     let mut summed_up = false;
     for _ in 0..ATTEMPTS {
@@ -75,15 +88,24 @@ fn load_rows<T: Stageable>(connection: &mut Connection, batches: Batches<T>) -> 
             return Ok(Loaded::Inserted(inserted));
         }
     }
-    Err(StoreError::Unavailable(anyhow!("other rows came each time before the file could be inserted")).into())
+    Err(overtaken())
 }
 
-fn create<T: Stageable>() -> String {
+/// The end of a load that was judged again and again.
+pub(super) fn overtaken() -> LoadError {
+    StoreError::Unavailable(anyhow!("other rows came each time before the file could be inserted")).into()
+}
+
+fn forget_staged(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch(FORGET_STAGED)?)
+}
+
+pub(super) fn create<T: Stageable>() -> String {
     format!("CREATE TEMPORARY TABLE staged (line INTEGER, id INTEGER, {})", T::COLUMNS)
 }
 
 /// Stages the rows as they come. What was staged before an error stays.
-fn stage<T: Stageable>(connection: &mut Connection, mut batches: Batches<T>) -> Result<(), LoadError> {
+pub(super) fn stage<T: Stageable>(connection: &mut Connection, mut batches: Batches<T>) -> Result<(), LoadError> {
     loop {
         let cut_short = || Err(LoadError::File("was not read to its end".to_owned()));
         let batch = batches.blocking_recv().unwrap_or_else(cut_short)?;
@@ -105,7 +127,7 @@ fn stage_batch<T: Stageable>(connection: &mut Connection, batch: &[Numbered<T>])
     transaction.commit()
 }
 
-fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
+pub(super) fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
     connection.execute_batch(&judgement::mark::<T>())?;
     if let Some(keys) = T::TWIN_KEYS {
         let index = "CREATE INDEX temp.marked_twin_keys ON marked";
@@ -115,17 +137,26 @@ fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
 }
 
 fn judge<T: Stageable>(connection: &Connection) -> Result<Judgement> {
-    connection.execute(FORGET_TWINS, [])?;
-    connection.execute(&judgement::find_twins::<T>(), [])?;
-    let last_id = super::last_id(connection, T::TABLE)?;
+    let last_id = find_twins::<T>(connection)?;
     Ok(connection.query_row(&judgement::judge::<T>(last_id), [], |row| {
         Ok(Judgement::new(row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?], row.get(4)?))
     })?)
 }
 
+/// Finds the twins anew, and returns the largest id that the table ever had.
+pub(super) fn find_twins<T: Stageable>(connection: &Connection) -> Result<i64> {
+    connection.execute(FORGET_TWINS, [])?;
+    connection.execute(&judgement::find_twins::<T>(), [])?;
+    super::last_id(connection, T::TABLE)
+}
+
 /// Inserts what is marked.
 /// `None` if the judgement is out of date: another file was loaded, or rows came that exclude some of these.
-fn insert<T: Stageable>(connection: &mut Connection, loads: i64, now: Timestamp) -> Result<Option<u64>, LoadError> {
+pub(super) fn insert<T: Stageable>(
+    connection: &mut Connection,
+    loads: i64,
+    now: Timestamp,
+) -> Result<Option<u64>, LoadError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
     // Products and events without ids have no constraint that would refuse the same rows of another load.
     if count_loads(&transaction)? != loads {
@@ -148,7 +179,7 @@ fn insert<T: Stageable>(connection: &mut Connection, loads: i64, now: Timestamp)
 }
 
 /// Returns how many files were loaded so far, which the header of the database counts as its user version.
-fn count_loads(connection: &Connection) -> Result<i64> {
+pub(super) fn count_loads(connection: &Connection) -> Result<i64> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 

@@ -32,9 +32,9 @@ fn events(count: u64) -> Batches<EventRow> {
 
 /// Loads events twice and returns the steps that the judgement of the second load took.
 fn steps_to_judge(connection: &mut Connection, count: u64) -> i64 {
-    assert_eq!(load_rows(connection, events(count)).unwrap(), Loaded::Inserted(count));
+    assert_eq!(load_rows(connection, events(count), None).unwrap(), Loaded::Inserted(count));
     connection.execute_batch("DROP TABLE marked; DROP TABLE twins").unwrap();
-    assert_eq!(load_rows(connection, events(count)).unwrap(), Loaded::AlreadyThere(count));
+    assert_eq!(load_rows(connection, events(count), None).unwrap(), Loaded::AlreadyThere(count));
     connection.execute_batch(FORGET_TWINS).unwrap();
     let mut twins = connection.prepare(&judgement::find_twins::<EventRow>()).unwrap();
     assert_eq!(twins.execute([]).unwrap() as u64, count);
@@ -76,7 +76,7 @@ fn check_counts<T: Stageable>([whole, by_rows]: [&Path; 2], rows: impl Fn() -> V
         batches
     };
     let mut summed_up = connect(&whole.to_string_lossy()).unwrap();
-    load_rows(&mut summed_up, batches()).unwrap();
+    load_rows(&mut summed_up, batches(), None).unwrap();
     let mut counted = connect(&by_rows.to_string_lossy()).unwrap();
     counted.execute_batch(&create::<T>()).unwrap();
     stage(&mut counted, batches()).unwrap();

@@ -22,6 +22,7 @@ mod loading;
 mod open;
 mod products;
 mod schema;
+mod sifting;
 mod staging;
 mod stats;
 mod tokens;
@@ -33,8 +34,8 @@ pub use open::OpenError;
 use self::connections::{Connections, Lane, existing};
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result, Snapshot,
-    Store, StoreError,
+    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result,
+    SkippedRows, Snapshot, Store, StoreError,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -252,9 +253,10 @@ impl Store for SqliteStore {
         self.write(move |db| changes::prune(db, keep)).await
     }
 
-    async fn load(&self, load: Load) -> Result<Loaded, LoadError> {
+    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError> {
         let uri = self.uri.clone();
-        let loading = tokio::task::spawn_blocking(move || loading::load(&mut loading::connect(&uri)?, load));
+        let loading =
+            tokio::task::spawn_blocking(move || loading::load(&mut loading::connect(&uri)?, load, skipped.as_ref()));
         loading.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()).into()))
     }
 

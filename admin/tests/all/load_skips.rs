@@ -1,0 +1,190 @@
+//! What `load --on-error skip` makes of files with rows that cannot be loaded.
+
+use tern_admin::load::{LoadCommand, OnError};
+
+use crate::support::{App, spawn_app};
+
+/// Loads files, skipping what cannot be loaded; returns what was printed and what was reported.
+async fn skip(app: &App, files: &[(&str, &str)]) -> (String, String) {
+    app.load_with(OnError::Skip, files).await.unwrap()
+}
+
+/// User names repeat, as they do in made-up data, and one row makes no sense.
+const USERS: &str = "id,username,email
+1,ann,ann@mail.example
+2,bob,bob@mail.example
+3,ann,ann2@mail.example
+4,cid,nonsense
+5,dan,bob@mail.example
+6,eve,eve@mail.example
+";
+const URLS: &str = "id,user_id,short_code,original_url
+1,1,aaaaa1,https://example.com/1
+2,3,aaaaa2,https://example.com/2
+3,4,aaaaa3,https://example.com/3
+4,9,aaaaa4,https://example.com/4
+5,6,aaaaa1,https://example.com/5
+6,6,health,https://example.com/6
+7,6,aaaaa7,https://example.com/7
+";
+const EVENTS: &str = "id,url_id,user_id,event_type,timestamp,details
+1,1,1,created,2025-05-22 05:19:55,
+2,2,3,created,2025-05-22 05:19:55,
+3,7,3,clicked,2025-05-22 05:19:55,
+4,5,6,clicked,2025-05-22 05:19:55,
+5,99,6,clicked,2025-05-22 05:19:55,
+6,7,6,clicked,2025-05-22 05:19:55,[]
+7,7,6,clicked,2025-05-22 05:19:55,{}
+";
+
+#[tokio::test]
+async fn rows_that_cannot_be_loaded_are_reported_and_all_others_loaded() {
+    let app = spawn_app().await;
+    let files = [("users.csv", USERS), ("urls.csv", URLS), ("events.csv", EVENTS)];
+    let (printed, reported) = skip(&app, &files).await;
+    assert_eq!(
+        printed,
+        "Loaded 3 rows into User from users.csv: 3 skipped\n\
+         Loaded 2 rows into Url from urls.csv: 5 skipped\n\
+         Loaded 2 rows into Event from events.csv: 5 skipped\n"
+    );
+    let mut reported: Vec<&str> = reported.lines().collect();
+    // Rows that make no sense are found before the others.
+    reported.sort_unstable();
+    assert_eq!(
+        reported,
+        [
+            "events.csv: line 3 skipped: URL 2 was skipped",
+            "events.csv: line 4 skipped: User 3 was skipped",
+            "events.csv: line 5 skipped: URL 5 was skipped",
+            "events.csv: line 6 skipped: URL 99 not found",
+            "events.csv: line 7 skipped: details must be a JSON object",
+            "urls.csv: line 3 skipped: User 3 was skipped",
+            "urls.csv: line 4 skipped: User 4 was skipped",
+            "urls.csv: line 5 skipped: User 9 not found",
+            "urls.csv: line 6 skipped: Short code is already taken by line 2 of this file",
+            "urls.csv: line 7 skipped: this short code is reserved for a page of the service",
+            "users.csv: line 4 skipped: Username is already taken by line 2 of this file",
+            "users.csv: line 5 skipped: email must look like name@example.com",
+            "users.csv: line 6 skipped: Email is already taken by line 3 of this file",
+        ]
+    );
+    assert_eq!(app.get("/users").await.ids(), [1, 2, 6]);
+    assert_eq!(app.get("/urls").await.ids(), [1, 7]);
+    assert_eq!(app.get("/events").await.ids(), [1, 7]);
+
+    let (printed, reported) = skip(&app, &files).await;
+    assert_eq!(
+        printed,
+        "Loaded 0 rows into User from users.csv: 3 skipped, 3 are there already\n\
+         Loaded 0 rows into Url from urls.csv: 5 skipped, 2 are there already\n\
+         Loaded 0 rows into Event from events.csv: 5 skipped, 2 are there already\n"
+    );
+    assert_eq!(reported.lines().count(), 13, "{reported}");
+    let error = app.load(&files).await.unwrap_err();
+    assert_eq!(error, "users.csv: line 5: email must look like name@example.com", "skipping has to be asked for");
+}
+
+/// The links of a skipped user would go to the stranger who has its id.
+#[tokio::test]
+async fn links_of_skipped_user_do_not_go_to_the_stranger_with_its_id() {
+    let app = spawn_app().await;
+    app.load(&[(
+        "first.csv",
+        "id,username,email\n7,ann,ann@mail.example\n8,bob,bob@mail.example\n9,eve,eve@mail.example\n",
+    )])
+    .await
+    .unwrap();
+    let users = "id,username,email\n7,cid,cid@mail.example\n8,dan\n9,f\u{e9},\n";
+    let users = users.replace('\u{e9}', "X").into_bytes();
+    let users: Vec<u8> = users.into_iter().map(|byte| if byte == b'X' { 0xe9 } else { byte }).collect();
+    let urls = "id,user_id,short_code,original_url\n1,7,aaaaa7,https://e.example/\n2,8,aaaaa8,https://e.example/\n\
+                3,9,aaaaa9,https://e.example/\n";
+    let files = [("users.csv", users), ("urls.csv", urls.as_bytes().to_vec())];
+    let (printed, reported) = app.load_with(OnError::Skip, &files).await.unwrap();
+    assert_eq!(
+        printed,
+        "Loaded 0 rows into User from users.csv: 3 skipped\nLoaded 0 rows into Url from urls.csv: 3 skipped\n"
+    );
+    assert!(reported.contains("users.csv: line 2 skipped: id 7 belongs to another user: ann\n"), "{reported}");
+    assert!(reported.contains("users.csv: line 3 skipped: the row has 2 fields and not 3\n"), "{reported}");
+    assert!(reported.contains("users.csv: line 4 skipped: the row is not UTF-8"), "{reported}");
+    for id in [7, 8, 9] {
+        assert!(reported.contains(&format!(": User {id} was skipped\n")), "{reported}");
+    }
+    assert_eq!(app.get("/urls").await.ids(), [0_i64; 0]);
+}
+
+/// What an earlier row excludes may be loaded after all if that row is skipped itself.
+#[tokio::test]
+async fn row_is_not_skipped_for_the_sake_of_a_skipped_row() {
+    let app = spawn_app().await;
+    app.load(&[("first.csv", "id,username,email\n1,ann,ann@mail.example\n")]).await.unwrap();
+    let users = "username,email\nbob,ann@mail.example\nbob,bob@mail.example\nbob,cid@mail.example\n\
+                 cid,cid@mail.example\ncid,dan@mail.example\ndan,dan@mail.example\n";
+    let (printed, reported) = skip(&app, &[("users.csv", users)]).await;
+    assert_eq!(printed, "Loaded 3 rows into User from users.csv: 3 skipped\n");
+    assert_eq!(
+        reported,
+        "users.csv: line 2 skipped: Email is already taken\n\
+         users.csv: line 4 skipped: Username is already taken by line 3 of this file\n\
+         users.csv: line 6 skipped: Username is already taken by line 5 of this file\n"
+    );
+    let listed = app.get("/users").await.json();
+    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap()).collect();
+    assert_eq!(names, ["ann", "bob", "cid", "dan"]);
+}
+
+/// A file that was put together from two exports has its rows twice.
+#[tokio::test]
+async fn repeated_row_is_skipped_and_what_belongs_to_it_is_loaded() {
+    let app = spawn_app().await;
+    let users = "id,username,email\n5,ann,ann@mail.example\n5,ann,ann@mail.example\n";
+    let urls = "id,user_id,short_code,original_url\n1,5,aaaaa1,https://e.example/\n";
+    let events = "url_id,user_id,event_type,timestamp\n".to_owned() + &"1,5,clicked,2025-01-01 10:00:00\n".repeat(3);
+    let (printed, reported) = skip(&app, &[("users.csv", users), ("urls.csv", urls), ("events.csv", &events)]).await;
+    assert_eq!(
+        printed,
+        "Loaded 1 rows into User from users.csv: 1 skipped\nLoaded 1 rows into Url from urls.csv\n\
+         Loaded 1 rows into Event from events.csv: 2 skipped\n"
+    );
+    assert_eq!(
+        reported,
+        "users.csv: line 3 skipped: id 5 is given by line 2 of this file, too\n\
+         events.csv: line 3 skipped: this row repeats line 2 of this file\n\
+         events.csv: line 4 skipped: this row repeats line 2 of this file\n"
+    );
+}
+
+#[tokio::test]
+async fn chain_of_rows_that_exclude_each_other_ends() {
+    let app = spawn_app().await;
+    let rows: String = (0..400_u32).map(|n| format!("user{},mail{}@mail.example\n", n / 2, n.div_ceil(2))).collect();
+    let (printed, reported) = skip(&app, &[("users.csv", &format!("username,email\n{rows}"))]).await;
+    let lines = reported.lines().count();
+    assert_eq!(printed, format!("Loaded {} rows into User from users.csv: {lines} skipped\n", 400 - lines));
+    assert!((200..=400).contains(&lines), "{lines}");
+}
+
+#[tokio::test]
+async fn file_that_cannot_be_read_to_its_end_is_not_loaded_in_part() {
+    let app = spawn_app().await;
+    let unclosed = "username,email\nann,ann@mail.example\nbob,\"bob@mail.example\ncid,cid@mail.example\n";
+    let error = app.load_with(OnError::Skip, &[("users.csv", unclosed)]).await.unwrap_err();
+    assert_eq!(error, "users.csv: line 3: the quote opened in line 3 is never closed");
+    assert_eq!(app.get("/users").await.ids(), [0_i64; 0]);
+    let files = vec![app.log_file.with_file_name("nowhere.csv")];
+    let error = app.run_load(&LoadCommand { files, on_error: OnError::Skip }).await.unwrap_err();
+    assert!(error.starts_with("nowhere.csv: cannot be read: "), "{error}");
+}
+
+#[tokio::test]
+async fn many_skipped_rows_are_all_reported() {
+    let app = spawn_app().await;
+    let row = |n: u32| if n.is_multiple_of(3) { format!("u{n},nonsense\n") } else { format!("u{},u{n}@y.z\n", n / 2) };
+    let text: String = std::iter::once("username,email\n".to_owned()).chain((0..6000).map(row)).collect();
+    let (printed, reported) = skip(&app, &[("users.csv", &text)]).await;
+    let lines = reported.lines().count();
+    assert_eq!(printed, format!("Loaded {} rows into User from users.csv: {lines} skipped\n", 6000 - lines));
+    assert_eq!(lines, 3000, "2000 without a shape, and 1000 whose name is taken");
+}

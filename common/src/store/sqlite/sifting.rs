@@ -1,0 +1,83 @@
+//! Loading what can be loaded of a file, and reporting each row that cannot.
+//!
+//! Rows are staged and judged as those of a whole file are; the rows that are refused are reported one after another,
+//! and taken out of the file before the rest is inserted in one transaction.
+
+use rusqlite::Connection;
+
+use super::counting;
+use super::loading::{ATTEMPTS, count_loads, create, find_twins, insert, mark, overtaken, stage};
+use super::staging::Stageable;
+use crate::Timestamp;
+use crate::store::judgement::{
+    COUNT_SIFTED, DROP_SIFTED, LIST_SIFTED, MAX_ROUNDS, UNMARK, sift_by_file, sift_by_store,
+};
+use crate::store::{Batches, LoadError, Loaded, Result, SkippedRow, SkippedRows, StoreError};
+
+pub(super) fn load_rows<T: Stageable>(
+    connection: &mut Connection,
+    batches: Batches<T>,
+    skipped: &SkippedRows,
+) -> Result<Loaded, LoadError> {
+    connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
+    stage(connection, batches)?;
+    mark::<T>(connection)?;
+    let now = Timestamp::now();
+    let mut there = 0;
+    for _ in 0..ATTEMPTS {
+        let loads = count_loads(connection)?;
+        there += sift::<T>(connection, skipped)?;
+        if is_empty(connection)? {
+            return Ok(Loaded::Partly { inserted: 0, there });
+        }
+        counting::sum_up::<T>(connection, now)?;
+        if let Some(inserted) = insert::<T>(connection, loads, now)? {
+            return Ok(Loaded::Partly { inserted, there });
+        }
+    }
+    Err(overtaken())
+}
+
+/// Takes out of the file what cannot be inserted, reports it, and returns how many rows the store has already.
+fn sift<T: Stageable>(connection: &Connection, skipped: &SkippedRows) -> Result<u64, LoadError> {
+    let last_id = find_twins::<T>(connection)?;
+    let (_, there) = take_out::<T>(connection, &sift_by_store::<T>(last_id), skipped)?;
+    for round in 1.. {
+        if let (0, _) = take_out::<T>(connection, &sift_by_file::<T>(round >= MAX_ROUNDS), skipped)? {
+            break;
+        }
+    }
+    Ok(there)
+}
+
+/// Takes the rows that `sift` finds out of the file. Returns how many those are, and how many of them are there.
+fn take_out<T: Stageable>(connection: &Connection, sift: &str, skipped: &SkippedRows) -> Result<(u64, u64), LoadError> {
+    connection.execute_batch(sift).map_err(StoreError::from)?;
+    let count = connection.query_row(COUNT_SIFTED, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+    let (all, there) = count.map_err(StoreError::from)?;
+    if there < all {
+        report(connection, skipped)?;
+    }
+    connection.execute_batch(DROP_SIFTED).map_err(StoreError::from)?;
+    if all > 0 {
+        connection.execute_batch(UNMARK).map_err(StoreError::from)?;
+        mark::<T>(connection)?;
+    }
+    Ok((all.unsigned_abs(), there.unsigned_abs()))
+}
+
+fn report(connection: &Connection, skipped: &SkippedRows) -> Result<(), LoadError> {
+    let mut listed = connection.prepare(LIST_SIFTED).map_err(StoreError::from)?;
+    let rows = listed.query_map([], |row| {
+        Ok(SkippedRow { line: row.get::<_, i64>(0)?.unsigned_abs(), id: row.get(1)?, reason: row.get(2)? })
+    });
+    for row in rows.map_err(StoreError::from)? {
+        let row = row.map_err(StoreError::from)?;
+        skipped.blocking_send(row).map_err(|_| LoadError::unreported())?;
+    }
+    Ok(())
+}
+
+fn is_empty(connection: &Connection) -> Result<bool> {
+    Ok(!connection.query_row("SELECT EXISTS (SELECT 1 FROM marked)", [], |row| row.get(0))?)
+}
