@@ -65,7 +65,7 @@ pub fn router(state: AppState) -> Router {
 pub fn router_over(unknown_paths: Router, state: AppState) -> Router {
     let around = (
         from_fn_with_state(state.clone(), log_request),
-        map_response(forbid_sniffing),
+        map_response(forbid_sniffing_and_storing),
         from_fn(refuse_malformed_heads),
         from_fn(refuse_foreign_pages),
         CatchPanicLayer::custom(answer_panic),
@@ -104,9 +104,12 @@ async fn refuse_malformed_heads(request: Request, next: Next) -> Response {
     }
 }
 
-/// Answers hold text of users; a browser must not take any of it for a page.
-async fn forbid_sniffing<B>(mut response: Response<B>) -> Response<B> {
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+/// Answers hold text of users: a browser must not take any of it for a page, and no cache may show it to another client
+/// or after a change. An answer that says itself how long it is good for is left as it is.
+async fn forbid_sniffing_and_storing<B>(mut response: Response<B>) -> Response<B> {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

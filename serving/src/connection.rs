@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::crowd::View;
 use crate::limits::Limits;
+use crate::refusal::{complete, find_bare_refusal};
 
 /// State of a connection, apart from waits for a body or for its client to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,14 +179,28 @@ impl Drop for InExchange {
     }
 }
 
-/// A stream that notes when bytes come and when the client does not take them.
+/// A stream that notes when bytes come and when the client does not take them, and completes hyper's own refusals.
 #[derive(Debug)]
 pub(crate) struct WatchedStream<S> {
     pub(crate) stream: S,
-    pub(crate) watched: Arc<Watched>,
+    watched: Arc<Watched>,
+    malformed_head: IntCounter,
+    /// Whether the head that began last is that of a HEAD.
+    is_head: bool,
+    /// The rest of a refusal that takes the place of hyper's.
+    refusal: Option<Vec<u8>>,
 }
 
 impl<S> WatchedStream<S> {
+    pub(crate) fn new(stream: S, watched: Arc<Watched>, malformed_head: IntCounter) -> WatchedStream<S> {
+        WatchedStream { stream, watched, malformed_head, is_head: false, refusal: None }
+    }
+
+    /// Whether the connection ends because hyper could not read a head.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+
     fn note_write(&self, written: &Poll<io::Result<usize>>) {
         let blocked = &self.watched.write_blocked_ms;
         match written {
@@ -208,13 +224,39 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
         let watched = &self.watched;
         if buffer.filled().len() > before && (watched.is(Phase::Fresh) || watched.is(Phase::Idle)) {
             watched.enter(Phase::Head);
+            self.is_head = buffer.filled()[before..].starts_with(b"HEAD ");
         }
         read
     }
 }
 
+impl<S: AsyncWrite + Unpin> WatchedStream<S> {
+    /// Writes a complete refusal in place of hyper's, which `bare` is.
+    fn poll_write_refusal(&mut self, context: &mut Context<'_>, bare: &[u8]) -> Poll<io::Result<usize>> {
+        let mut rest = self.refusal.take().unwrap_or_else(|| {
+            self.malformed_head.inc();
+            complete(bare, self.is_head)
+        });
+        let written = loop {
+            match Pin::new(&mut self.stream).poll_write(context, &rest) {
+                Poll::Ready(Ok(length @ 1..)) if length < rest.len() => drop(rest.drain(..length)),
+                Poll::Ready(Ok(1..)) => break Poll::Ready(Ok(bare.len())),
+                other => break other,
+            }
+        };
+        self.refusal = Some(rest);
+        self.note_write(&written);
+        written
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let bytes = match find_bare_refusal(bytes) {
+            Some(0) => return self.poll_write_refusal(context, bytes),
+            Some(begin) => &bytes[..begin],
+            None => bytes,
+        };
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.note_write(&written);
         written
@@ -225,6 +267,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let last = slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(0);
+        let has_refusal = slices.get(last).is_some_and(|slice| find_bare_refusal(slice).is_some());
+        if has_refusal && slices[..last].iter().all(|slice| slice.is_empty()) {
+            return self.poll_write(context, &slices[last]);
+        }
+        let slices = if has_refusal { &slices[..last] } else { slices };
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.note_write(&written);
         written

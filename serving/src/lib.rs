@@ -8,6 +8,7 @@
 //!   crowd        the open connections: which newcomer is admitted, and which connection ends for it
 //!   connection   one connection: its phase, as hyper reads, works and writes
 //!     body         a request body that has to arrive at a minimum rate
+//!     refusal      a body for the answers that hyper gives by itself
 //! head         what of a request head is refused (RFC 9112), and the names that an operators' port has
 //! operators    the layers around the routes of an operators' port
 //! limits       what connections may take, each constant beside its reason
@@ -20,6 +21,7 @@ mod crowd;
 mod head;
 mod limits;
 mod operators;
+mod refusal;
 mod server;
 mod stats;
 

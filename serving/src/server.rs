@@ -14,10 +14,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use tower::ServiceExt;
 
 use crate::body::{AnswerBody, PacedBody};
@@ -32,6 +33,10 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Bytes that hyper reads ahead, and bytes of answers that it makes ahead, for one connection.
 const BUFFER_BYTES: usize = 64 * 1024;
 
+/// Time and bytes for which a client is read on whose head was refused.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: u64 = 256 * 1024;
+
 /// Time between tries to accept while the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -41,13 +46,13 @@ const ROOM_PATIENCE: Duration = Duration::from_millis(50);
 /// The answer to a newcomer that is not admitted. Fixed, since nothing waits for its request.
 const NOT_ADMITTED: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 73\r\n\
-    Retry-After: 1\r\nConnection: close\r\n\r\n\
+    Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n\
     {\"error\":\"Service Unavailable\",\"message\":\"Too many connections are open\"}";
 
 /// The answer to a head that does not come to its end.
 const HEAD_TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: 77\r\n\
-    Connection: close\r\n\r\n\
+    Cache-Control: no-store\r\nConnection: close\r\n\r\n\
     {\"error\":\"Request Timeout\",\"message\":\"The request head did not come in time\"}";
 
 /// A router that is being served.
@@ -99,8 +104,15 @@ impl Serving {
 fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
     // Timeouts are this crate's: hyper's timer does not tell an idle connection from a slow head.
+    // Clients compare names without case, and people look for `X-Cache`.
+    http.title_case_headers(true);
     http.header_read_timeout(None).max_header_size(HEAD_BYTES).max_buf_size(BUFFER_BYTES);
     http
+}
+
+/// Reads on for a moment after a refusal: a socket that is closed over unread bytes is reset, and the answer is lost.
+async fn linger(stream: TcpStream) {
+    let _ = timeout(LINGER, tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink())).await;
 }
 
 #[derive(Clone)]
@@ -199,25 +211,29 @@ impl Port {
         // Answers are small and whole; without it they would wait for the acknowledgement of the last one.
         let _ = stream.set_nodelay(true);
         let watched = Arc::clone(&place.watched);
-        let stream = TokioIo::new(WatchedStream { stream, watched: Arc::clone(&watched) });
+        let malformed_head = self.crowd.stats.malformed_head.clone();
+        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watched), malformed_head));
         let service = service_fn(|request| self.answer(request, peer, &place));
         let mut connection = self.http.serve_connection(stream, service);
-        let order = loop {
+        let is_cut = loop {
             tokio::select! {
                 biased;
                 // A connection that broke is the client's affair; a request that failed was logged where it did.
-                _ = &mut connection => return,
+                _ = &mut connection => break false,
                 order = watched.ordered() => match order {
                     // A request whose beginning has just come is finished, and its answer is the last.
                     Order::Finish if watched.is_within_head() => {}
                     Order::Finish => std::pin::Pin::new(&mut connection).graceful_shutdown(),
-                    Order::Cut => break order,
+                    Order::Cut => break true,
                 },
             }
         };
-        if order == Order::Cut && watched.is_within_head() {
+        let stream = connection.into_parts().io.into_inner();
+        if is_cut && watched.is_within_head() {
             // A best effort: the answer fits an empty send buffer.
-            let _ = connection.into_parts().io.inner().stream.try_write(HEAD_TOO_SLOW);
+            let _ = stream.stream.try_write(HEAD_TOO_SLOW);
+        } else if stream.has_refused() {
+            linger(stream.stream).await;
         }
     }
 

@@ -20,6 +20,8 @@ pub struct PortStats {
     pub(crate) idle_timeout: IntCounter,
     pub(crate) write_timeout: IntCounter,
     pub(crate) body_timeout: IntCounter,
+    /// Connections that ended with a head that hyper could not read.
+    pub(crate) malformed_head: IntCounter,
 }
 
 impl PortStats {
@@ -49,6 +51,7 @@ impl PortStats {
             idle_timeout: event("idle_timeout"),
             write_timeout: event("write_timeout"),
             body_timeout: event("body_timeout"),
+            malformed_head: event("malformed_head"),
         })
     }
 }

@@ -133,7 +133,7 @@ async fn leaving_port_answers_on_and_closes_each_connection() {
     port.serving.leave();
     for mut stream in [stream, port.connect().await] {
         let answer = ask(&mut stream, GET).await;
-        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
         assert!(is_closed(&mut stream).await);
     }
 }
@@ -146,7 +146,7 @@ async fn drain_answers_a_request_that_is_on_its_way() {
     let began = Instant::now();
     let last_request = async {
         sleep(Duration::from_millis(100)).await;
-        assert!(ask(&mut busy, GET).await.contains("\r\nconnection: close\r\n"));
+        assert!(ask(&mut busy, GET).await.contains("\r\nConnection: close\r\n"));
         is_closed(&mut busy).await && is_closed(&mut idle).await
     };
     let (is_drained, are_closed) = tokio::join!(port.serving.drain(began + Duration::from_secs(10)), last_request);
@@ -312,6 +312,42 @@ async fn large_head_is_answered_431() {
 }
 
 #[tokio::test]
+async fn unreadable_head_is_refused_with_a_json_body_and_counted() {
+    let port = serve(patient()).await;
+    let check = async |request: &str, status: &str, message: &str| {
+        let mut stream = port.connect().await;
+        let answer = ask(&mut stream, request).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        assert!(head.contains("\r\nContent-Type: application/json\r\n"), "{answer}");
+        assert!(head.contains("\r\nConnection: close") && head.contains("\r\nDate: "), "{answer}");
+        assert_eq!(body, format!("{{\"error\":\"{}\",\"message\":\"{message}\"}}", &status[4..]), "{request:.50}");
+        assert!(is_closed(&mut stream).await, "{request:.50}");
+    };
+    let malformed = "The request head is malformed";
+    for request in ["GET / HTTP/1.1\r\nhost tern", "G(T / HTTP/1.1", "GET / HTTP/3.0", "x"] {
+        check(&format!("{request}\r\n\r\n"), "400 Bad Request", malformed).await;
+    }
+    check("POST / HTTP/1.1\r\nhost: tern\r\ncontent-length: x\r\n\r\n", "400 Bad Request", malformed).await;
+    let large = format!("GET / HTTP/1.1\r\nhost: tern\r\nx: {}\r\n\r\n", "v".repeat(200_000));
+    check(&large, "431 Request Header Fields Too Large", "The request head is too large").await;
+    assert_eq!(port.count("malformed_head"), 6);
+
+    let read = async |request: &str| {
+        let (mut stream, mut answer) = (port.connect().await, String::new());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let both = read(&format!("{GET}nonsense\r\n\r\n")).await;
+    let (good, bad) = both.split_once("\r\n\r\nhere").unwrap();
+    assert!(good.starts_with("HTTP/1.1 200 OK\r\n") && bad.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{both}");
+    assert!(bad.ends_with("malformed\"}"), "{both}");
+    let to_head = read("HEAD / HTTP/1.1\r\nno field\r\n\r\n").await;
+    assert!(to_head.contains("Content-Length: 65\r\n") && to_head.ends_with("\r\n\r\n"), "{to_head}");
+}
+
+#[tokio::test]
 async fn operators_port_refuses_foreign_names_and_malformed_heads() {
     let routes = Router::new().route("/ready", get(async || "ready"));
     let router = around_operators(routes, Hosts::parse("tern-1").unwrap());
@@ -323,8 +359,8 @@ async fn operators_port_refuses_foreign_names_and_malformed_heads() {
             "{request}: {answer}"
         );
         assert!(answer.ends_with(says), "{request}: {answer}");
-        assert!(answer.contains("\r\nx-content-type-options: nosniff\r\n"), "{answer}");
-        assert_eq!(matches!(status, 400 | 421), answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(answer.contains("\r\nX-Content-Type-Options: nosniff\r\n"), "{answer}");
+        assert_eq!(matches!(status, 400 | 421), answer.contains("\r\nConnection: close\r\n"), "{answer}");
     };
     for host in ["127.0.0.1:9080", "localhost", "tern-1:9080", "[::1]:9080"] {
         check(&format!("GET /ready HTTP/1.1|Host: {host}||"), 200, "ready").await;

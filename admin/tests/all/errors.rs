@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
@@ -115,6 +116,60 @@ async fn what_is_no_positive_integer_names_nothing() {
         app.get(&format!("/users/{id}/urls")).await.check_error(404, "");
     }
     assert_eq!(app.get("/users/%31").await.status, 200, "an encoded digit is a digit");
+}
+
+#[tokio::test]
+async fn answers_are_not_stored_by_caches_and_files_of_the_documentation_are_asked_for_again() {
+    let app = spawn_app().await;
+    let ann = app.create_user("ann").await;
+    app.shorten(&ann, "https://example.com/").await;
+    app.post("/events", json!({ "url_id": 1, "event_type": "x" })).await;
+    for (path, allowed) in paths() {
+        let expected = if path.starts_with("/docs") { "no-cache" } else { "no-store" };
+        for method in ["GET", "POST", "BREW"] {
+            let answer = send_bare(&app, method, &path).await;
+            let expected = if method == "GET" && allowed.contains("GET") { expected } else { "no-store" };
+            assert_eq!(answer.header("cache-control"), Some(expected), "{method} {path}: {answer:?}");
+        }
+    }
+    for path in ["/nope", "/users/99", "/users?page=x"] {
+        assert_eq!(app.get(path).await.header("cache-control"), Some("no-store"), "{path}");
+    }
+    for path in ["/live", "/ready", "/metrics", "/nope"] {
+        assert_eq!(app.get_ops(path, "localhost").await.header("cache-control"), Some("no-store"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn names_of_header_fields_are_written_in_title_case() {
+    let app = spawn_app().await;
+    app.create_user("ann").await;
+    for (path, names) in [
+        ("/products", &["X-Cache: MISS", "Content-Type: ", "Cache-Control: ", "X-Request-Id: "][..]),
+        ("/users?per_page=1&a=b", &["X-Total-Count: 1", "Tern-Ignored: a", "X-Content-Type-Options: "]),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        for name in names {
+            assert!(answer.contains(&format!("\r\n{name}")), "{name}: {answer}");
+        }
+    }
+}
+
+/// hyper refuses these before any route sees them.
+#[tokio::test]
+async fn unreadable_head_is_refused_like_every_other_error() {
+    let app = spawn_app().await;
+    app.send_raw("GET /users HTTP/1.1\r\nno field\r\n\r\n").await.check_error(400, "The request head is malformed");
+    let large = format!("GET /users HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    app.send_raw(large).await.check_error(431, "The request head is too large");
+    let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(70_000));
+    let answer = app.send_raw(long).await;
+    assert!([414, 431].contains(&answer.status), "{answer:?}");
+    answer.check_error(answer.status, "too l");
 }
 
 #[tokio::test]

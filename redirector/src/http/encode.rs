@@ -93,7 +93,9 @@ impl Status {
         match self {
             // Every click is counted and every edit is seen.
             Self::NotFound | Self::Gone => "Cache-Control: no-store\r\n",
-            Self::MethodNotAllowed => "Allow: GET, HEAD\r\n",
+            Self::MethodNotAllowed => "Allow: GET, HEAD\r\nCache-Control: no-store\r\n",
+            // A cache may store these unless it is told otherwise (RFC 9110, 15.1).
+            Self::UriTooLong | Self::NotImplemented => "Cache-Control: no-store\r\n",
             _ => "",
         }
     }
@@ -286,7 +288,9 @@ mod tests {
                 OPEN,
                 MethodNotAllowed,
                 "405 Method Not Allowed",
-                format!("{json}: 48|Allow: GET, HEAD|DATE||{{\"error\":\"Method Not Allowed\",\"message\":\"m 'x'\"}}"),
+                format!(
+                    "{json}: 48|Allow: GET, HEAD|Cache-Control: no-store|DATE||{{\"error\":\"Method Not Allowed\",\"message\":\"m 'x'\"}}"
+                ),
             ),
             (
                 OPEN,
