@@ -230,12 +230,7 @@ impl Backlog {
                 return Err(error);
             }
         }
-        let seed = match self.source {
-            Source::Own(_) => Seed::new(self.journal),
-            // It may have been written by an earlier version.
-            Source::Left(_) => self.header()?.map_or_else(|| Seed::new(self.journal), |header| header.seed),
-        };
-        let walk = Walk::new(&bytes, seed, true, self.sequence());
+        let walk = Walk::new(&bytes, Seed::new(self.journal), true, self.sequence());
         let mut walk = if part_end < end { walk.of_part() } else { walk };
         let mut batch = Batch::default();
         while batch.clicks.len() < max

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -275,47 +275,6 @@ async fn files_of_another_version_or_journal_are_left_alone() {
     let aside = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "damaged");
     // The one with clicks, and perhaps one that was made ahead.
     assert!(fs::read_dir(&renamed).unwrap().any(|entry| aside(entry.as_ref().unwrap())));
-}
-
-/// Makes a segment one of version 1, whose checksums began with the segment's number, too.
-fn make_old(path: &Path, journal: JournalId, number: u64) {
-    let mut bytes = fs::read(path).unwrap();
-    let put = |bytes: &mut [u8], at: usize, checksum: u32| bytes[at..at + 4].copy_from_slice(&checksum.to_le_bytes());
-    bytes[7] = 1;
-    let checksum = crc32c::crc32c(&bytes[..32]);
-    put(&mut bytes, 32, checksum);
-    let seed = crc32c::crc32c_append(crc32c::crc32c(&journal.0.to_le_bytes()), &number.to_le_bytes());
-    let mut at = 64;
-    while at < bytes.len() {
-        let len = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-        if len == 0 {
-            return fs::write(path, bytes).unwrap();
-        }
-        let checksum = crc32c::crc32c_append(seed, &bytes[at + 8..at + len]);
-        put(&mut bytes, at + 4, checksum);
-        at += len.next_multiple_of(8);
-    }
-    fs::write(path, bytes).unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_journal_of_the_version_before_is_shipped() {
-    let desk = Desk::set().await;
-    let journals = desk.open_unshipped(&desk.config());
-    desk.record(&journals, 0..2_000);
-    // The last segment of each stays open.
-    journals.abandon().await;
-    for directory in journals_of(&desk) {
-        let journal = directory.file_name().unwrap().to_str().unwrap().parse().unwrap();
-        for number in segments(&directory).unwrap() {
-            make_old(&directory.join(format!("{number:010}.clicks")), journal, number);
-        }
-        fs::remove_file(directory.join("tail")).unwrap();
-    }
-    let journals = desk.open(&desk.config());
-    eventually("they are taken over", async || journals.metric("tern_clicks_taken_over_total") as u64 == 2_000).await;
-    journals.all_shipped().await;
-    desk.assert_exactly(0..2_000).await;
 }
 
 /// The directories of all journals.

@@ -82,7 +82,6 @@ struct Segment {
     /// Where its records end; where the header does if there are none.
     end: usize,
     header: [u8; HEADER_LEN],
-    seed: Seed,
     is_sealed: bool,
 }
 
@@ -100,19 +99,19 @@ impl Left {
         let mut header = segment::header(self.journal, number);
         let known = read_header(&path)?;
         if let Some(known) = known.first_chunk()
-            && let Some(Header { seed, sealed_at: Some(end) }) = segment::read_header(known, len, self.journal, number)
+            && let Some(Header { sealed_at: Some(end) }) = segment::read_header(known, len, self.journal, number)
             && end > HEADER_LEN
         {
-            return Ok(Some(Segment { number, len, end, header: *known, seed, is_sealed: true }));
+            return Ok(Some(Segment { number, len, end, header: *known, is_sealed: true }));
         }
         let bytes = fs::read(&path)?;
         let read = segment::read_header(&bytes, len, self.journal, number);
         if let (Some(_), Some(known)) = (read, bytes.first_chunk()) {
             header = *known;
         }
-        let seed = read.map_or_else(|| Seed::new(self.journal), |header| header.seed);
         // An open segment ends with the first thing that is no record. Without a header there was damage, so nothing is
         // known of an end: the checksums tell what belongs here.
+        let seed = Seed::new(self.journal);
         let mut walk = Walk::new(bytes.get(HEADER_LEN..).unwrap_or_default(), seed, read.is_none(), 0);
         let mut end = HEADER_LEN;
         while walk.next().is_some() {
@@ -123,7 +122,7 @@ impl Left {
             file::put_aside(&self.directory, number)?;
             return Ok(None);
         }
-        Ok(Some(Segment { number, len, end, header, seed, is_sealed: false }))
+        Ok(Some(Segment { number, len, end, header, is_sealed: false }))
     }
 
     /// Sees to it that records which are in the tail alone are in a segment: in one with room for them, since the disk may
@@ -145,9 +144,7 @@ impl Left {
         };
         let seed = Seed::new(self.journal);
         let Some((records, last)) = tail::behind(&records, seed, self.last_sequence) else { return Ok(()) };
-        let has_room = |segment: &&mut Segment| {
-            !segment.is_sealed && segment.seed == seed && segment.end + records.len() <= segment.len
-        };
+        let has_room = |segment: &&mut Segment| !segment.is_sealed && segment.end + records.len() <= segment.len;
         // Not before one that has records.
         let from = segments.iter().rposition(|segment| !segment.is_empty()).unwrap_or(0);
         match segments[from..].iter_mut().find(has_room) {
@@ -214,7 +211,7 @@ impl Left {
         }
         let bytes = fs::read(segment_path(&self.directory, segment.number))?;
         let records = bytes.get(HEADER_LEN..segment.end).unwrap_or_default();
-        Ok(Walk::new(records, segment.seed, true, 0).last().map(|record| record.sequence))
+        Ok(Walk::new(records, Seed::new(self.journal), true, 0).last().map(|record| record.sequence))
     }
 }
 

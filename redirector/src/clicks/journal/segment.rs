@@ -12,9 +12,6 @@
 //! | 36 | 4 | CRC-32C of the next 8 bytes, once the segment is sealed; 0 before |
 //! | 40 | 8 | where the records end, once the segment is sealed; 0 before |
 //! | 64 | | records, see [`super::record`] |
-//!
-//! In version 1, which had no [`super::tail`], the checksums of records began with the segment's number, too. Segments
-//! of both versions are read.
 
 use std::ops::Range;
 
@@ -24,7 +21,7 @@ use super::record::{self, ALIGNMENT, Found, Record, Seed};
 
 const NAME: &[u8; 7] = b"TERNCLK";
 
-/// What is written. This and what was before it is read.
+/// The version of the format that this build writes and reads.
 const VERSION: u8 = 2;
 
 /// Where the first record begins.
@@ -39,13 +36,9 @@ const SEAL_CHECKSUM: Range<usize> = 36..40;
 
 /// The header of an open segment.
 pub fn header(journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
-    header_of(VERSION, journal, number)
-}
-
-fn header_of(version: u8, journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
     header[..7].copy_from_slice(NAME);
-    header[7] = version;
+    header[7] = VERSION;
     header[8..24].copy_from_slice(&journal.0.to_le_bytes());
     header[24..32].copy_from_slice(&number.to_le_bytes());
     let checksum = crc32c::crc32c(&header[..32]);
@@ -63,14 +56,12 @@ pub fn seal(header: &mut [u8; HEADER_LEN], end: usize) {
 /// Whether this is a segment of another version of the format, to be left to a build that knows it.
 pub fn is_foreign(bytes: &[u8]) -> bool {
     let is_whole = bytes.get(..36).is_some_and(|header| crc32c::crc32c(&header[..32]).to_le_bytes() == header[32..]);
-    is_whole && bytes.starts_with(NAME) && !(1..=VERSION).contains(&bytes[7])
+    is_whole && bytes.starts_with(NAME) && bytes[7] != VERSION
 }
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the checksums of its records begin with.
-    pub seed: Seed,
     /// Where the records end, if the segment is sealed.
     pub sealed_at: Option<usize>,
 }
@@ -79,16 +70,14 @@ pub struct Header {
 /// `file_len` is that of the whole file.
 pub fn read_header(bytes: &[u8], file_len: usize, journal: JournalId, number: u64) -> Option<Header> {
     let header = bytes.get(..HEADER_LEN)?;
-    let version = header[7];
-    let expected = header_of(version, journal, number);
-    if !(1..=VERSION).contains(&version) || header[..SEAL_CHECKSUM.start] != expected[..SEAL_CHECKSUM.start] {
+    let expected = self::header(journal, number);
+    if header[..SEAL_CHECKSUM.start] != expected[..SEAL_CHECKSUM.start] {
         return None;
     }
-    let seed = if version == 1 { Seed::of_version_1(journal, number) } else { Seed::new(journal) };
     let is_sealed = header[SEAL_CHECKSUM] == crc32c::crc32c(&header[SEAL]).to_le_bytes();
     let end = usize::try_from(u64::from_le_bytes(header[SEAL].try_into().ok()?)).ok()?;
     let sealed_at = Some(end).filter(|end| is_sealed && (HEADER_LEN..=file_len).contains(end));
-    Some(Header { seed, sealed_at })
+    Some(Header { sealed_at })
 }
 
 /// Reads records one after another.
@@ -181,7 +170,7 @@ mod tests {
         let mut header = header(JOURNAL, 7);
         let read = |bytes: &[u8], journal, number| read_header(bytes, 200, journal, number);
         let read_end = |bytes: &[u8]| read(bytes, JOURNAL, 7).unwrap().sealed_at;
-        assert_eq!(read(&header, JOURNAL, 7), Some(Header { seed: seed(), sealed_at: None }));
+        assert_eq!(read(&header, JOURNAL, 7), Some(Header { sealed_at: None }));
         assert_eq!(read(&header, JOURNAL, 8), None);
         assert_eq!(read(&header, JournalId(1), 7), None);
         seal(&mut header, 128);
@@ -195,15 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_other_versions_are_read_or_left_alone() {
-        let old = header_of(1, JOURNAL, 7);
-        let seed = Seed::of_version_1(JOURNAL, 7);
-        assert_eq!(read_header(&old, 200, JOURNAL, 7), Some(Header { seed, sealed_at: None }));
-        let mut new = header_of(VERSION + 1, JOURNAL, 7);
-        assert_eq!(read_header(&new, 200, JOURNAL, 7), None);
-        assert_eq!([&old, &header(JOURNAL, 7), &new].map(|header| is_foreign(header)), [false, false, true]);
-        new[7] += 1;
-        assert!(!is_foreign(&new), "damaged");
+    fn header_of_another_version_is_foreign() {
+        for version in [VERSION - 1, VERSION + 1] {
+            let mut other = header(JOURNAL, 7);
+            other[7] = version;
+            assert!(!is_foreign(&other), "damaged");
+            let checksum = crc32c::crc32c(&other[..32]);
+            other[32..36].copy_from_slice(&checksum.to_le_bytes());
+            assert!(is_foreign(&other) && read_header(&other, 200, JOURNAL, 7).is_none());
+        }
+        assert!(!is_foreign(&header(JOURNAL, 7)));
     }
 
     #[test]
