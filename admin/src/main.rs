@@ -23,7 +23,7 @@ use tern_common::redis::RedisConfig;
 use tern_common::seal::Seal;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, WatchedStore, export_pools};
-use tern_common::telemetry::{LogConfig, start_log};
+use tern_common::telemetry::{LogConfig, export_process, start_log};
 use tern_serving::{Limits, PortStats, Serving};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -113,6 +113,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let registry = Registry::new();
     log.export(&registry)?;
+    export_process(&registry)?;
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&config.database).await?);
     export_pools(&store, &registry)?;
     let seal = Seal::follow(Arc::clone(&store));

@@ -19,7 +19,7 @@ use tern_common::seal::Seal;
 use tern_common::store::postgres::OpenError;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
 use tern_common::systemd::Notifier;
-use tern_common::telemetry::{LogConfig, start_log};
+use tern_common::telemetry::{LogConfig, export_process, start_log};
 use tern_redirector::Redirector;
 use tern_redirector::config::RedirectorConfig;
 use tern_redirector::hand_over::{self, Fate, Offer, Predecessor};
@@ -113,6 +113,7 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     make_private(config.redirector.private_files().chain([config.log.file.clone()]));
     let registry = Registry::new();
     log.export(&registry)?;
+    export_process(&registry)?;
     let postgres = Arc::new(PostgresStore::new(&config.database)?);
     let store: Arc<dyn Store> = postgres.clone();
     export_pools(&store, &registry)?;

@@ -272,12 +272,9 @@ impl ReplicaMetrics {
             audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
             divergent: counter(
                 "tern_replica_divergent_links_total",
-                "Codes that an audit found to differ from the store,.",
+                "Codes that an audit found to differ from the store, and put right.",
             ),
-            file_errors: counter(
-                "tern_replica_file_errors_total",
-                "Snapshot files that could not be written, or not be used.",
-            ),
+            file_errors: counter("tern_replica_file_errors_total", "Snapshot files that could not be written or used."),
             delta_seconds: registered(registry, Histogram::with_opts(seconds)),
             propagation_seconds: registered(registry, Histogram::with_opts(propagation)),
         }

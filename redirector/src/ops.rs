@@ -111,11 +111,12 @@ impl Collector for Observed {
             gauge("tern_replica_staleness_seconds", "Time since the map was known to equal the store.", staleness),
             counter("tern_clicks_accepted_total", "Redirects that were to be recorded.", recorder.accepted()),
             int_gauge("tern_clicks_pending", "Clicks that wait for the store.", integer(recorder.pending())),
-            int_gauge("tern_clicks_journal_bytes", "What the journals of clicks take of the disk.", integer(used)),
-            int_gauge("tern_clicks_journal_limit_bytes", "What they may take of it.", integer(limit)),
+            int_gauge("tern_clicks_journal_bytes", "Bytes of the disk that the journals of clicks take.", integer(used)),
+            int_gauge("tern_clicks_journal_limit_bytes", "Bytes of the disk that the journals of clicks may take (CLICK_JOURNAL_LIMIT).", integer(limit)),
             int_gauge(
                 "tern_clicks_journal_room_bytes",
-                "What they may still take before clicks are dropped, of their limit or of the disk; what is shipped makes room.",
+                "Bytes that the journals of clicks may still take before clicks are dropped, of their limit or of the disk. Shipped \
+                 clicks make room.",
                 integer(room),
             ),
             counter(

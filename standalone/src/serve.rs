@@ -18,7 +18,7 @@ use tern_common::private_files::{FileLock, make_private};
 use tern_common::process::{self, StopSignals};
 use tern_common::seal::Seal;
 use tern_common::store::{Page, Store, WatchedStore, export_pools};
-use tern_common::telemetry::start_log;
+use tern_common::telemetry::{export_process, start_log};
 use tern_common::url::UrlFilter;
 use tern_redirector::config::RedirectorConfig;
 use tern_redirector::{Redirector, connections_deadline};
@@ -53,6 +53,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     }
     let registry = Registry::new();
     log.export(&registry)?;
+    export_process(&registry)?;
     export_pools(&store, &registry)?;
     let (bus, cache): (Arc<dyn Bus>, Arc<dyn Cache>) = match &config.redis {
         Some(redis) => {

@@ -2,6 +2,7 @@
 
 mod json;
 mod log_file;
+mod process_metrics;
 
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::config::Reader;
 use json::{JsonFormat, SpanFields};
 use log_file::LogFile;
 pub use log_file::tail;
+pub use process_metrics::export_process;
 
 /// Where the log goes and how much of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

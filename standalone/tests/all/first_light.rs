@@ -169,3 +169,36 @@ async fn a_health_check_tells_whether_the_server_is_ready() {
         (Some(1), format!("tern: no answer from {ops}: Connection refused (os error 111)\n"))
     );
 }
+
+#[tokio::test]
+async fn metrics_have_sentences_and_tell_of_the_process_and_its_version_once() {
+    let tern = Tern::start(&["--sample"]);
+    let of_operators = tern.get(&tern.ops, "/metrics").await.text().await.unwrap();
+    let of_api = tern.get(&tern.api, "/metrics").await.text().await.unwrap();
+    for text in [of_operators, of_api] {
+        for name in [
+            "process_cpu_seconds_total",
+            "process_resident_memory_bytes",
+            "process_virtual_memory_bytes",
+            "process_threads",
+            "process_open_fds",
+            "process_max_fds",
+            "process_start_time_seconds",
+        ] {
+            let values: Vec<f64> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+                .map(|value| value.parse().unwrap())
+                .collect();
+            assert!(values.len() == 1 && values[0] > 0.0, "{name}: {values:?}");
+        }
+        let build = format!("tern_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert_eq!(text.lines().filter(|line| **line == build).count(), 1, "{text}");
+        for help in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let (name, sentence) = help.split_once(' ').unwrap();
+            let begins_well = sentence.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit());
+            assert!(begins_well && sentence.ends_with('.') && !sentence.contains(",."), "{name}: {sentence}");
+        }
+    }
+}
+
