@@ -33,7 +33,7 @@ impl Desk {
             root: directory.path().join("clicks"),
             segment: 4 << 20,
             limit: 64 << 30,
-            floor: 0,
+            floor: Some(0),
             sync_every: Duration::from_millis(100),
             keep_shipped: Duration::from_secs(900),
             events_per_network: 0,

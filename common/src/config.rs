@@ -85,14 +85,21 @@ impl<'a> Reader<'a> {
         default: T,
         range: std::ops::RangeInclusive<T>,
     ) -> T {
-        match self.find(variable) {
-            Some(value) if !range.contains(&value) => {
-                self.reject(variable, format!("expected {} to {}, got {value}", range.start(), range.end()));
-                default
-            }
-            Some(value) => value,
-            None => default,
+        self.find_within(variable, range).unwrap_or(default)
+    }
+
+    /// Like [`Reader::find`], for values that must lie between two others.
+    pub fn find_within<T: Setting + PartialOrd + fmt::Display>(
+        &mut self,
+        variable: &'static str,
+        range: std::ops::RangeInclusive<T>,
+    ) -> Option<T> {
+        let value = self.find(variable)?;
+        if !range.contains(&value) {
+            self.reject(variable, format!("expected {} to {}, got {value}", range.start(), range.end()));
+            return None;
         }
+        Some(value)
     }
 
     /// Like [`Reader::find`], for what nothing works without; `value` is what was read of it.

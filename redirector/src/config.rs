@@ -23,9 +23,6 @@ const MISSES_PER_SECOND: u32 = 100;
 /// Some sixteen million clicks of ordinary length: at 10,000 a second the store may be away for 27 minutes.
 const JOURNAL_LIMIT: ByteSize = ByteSize::gib(4);
 
-/// Left to others on the same disk.
-const DISK_FLOOR: ByteSize = ByteSize::gib(1);
-
 /// What a power cut may cost. A sync takes the disk some milliseconds.
 const SYNC: Duration = Duration::from_millis(100);
 
@@ -132,12 +129,12 @@ fn journal(reader: &mut Reader<'_>) -> JournalConfig {
     /// Longer than a standby that is promoted was ever behind.
     const KEEP_SHIPPED: Duration = Duration::from_secs(15 * 60);
     let limit = reader.get_within("CLICK_JOURNAL_LIMIT", JOURNAL_LIMIT, ByteSize::mib(1)..=ByteSize::tib(1)).as_u64();
-    let floor = reader.get_within("CLICK_DISK_FLOOR", DISK_FLOOR, ByteSize::b(0)..=ByteSize::tib(1)).as_u64();
+    let floor = reader.find_within("CLICK_DISK_FLOOR", ByteSize::b(0)..=ByteSize::pib(1));
     JournalConfig {
         root: PathBuf::from("clicks"),
         segment: SEGMENT,
         limit,
-        floor,
+        floor: floor.map(|floor| floor.as_u64()),
         sync_every: reader.get("CLICK_SYNC", SYNC),
         keep_shipped: KEEP_SHIPPED,
         events_per_network: reader.get_within("CLICK_EVENTS_PER_NETWORK", EVENTS_PER_NETWORK, 0..=1_000_000_000),

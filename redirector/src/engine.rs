@@ -73,6 +73,12 @@ impl Engine {
         self.map.is_loaded()
     }
 
+    /// Tells an operator why there is no room to record clicks, if there is none.
+    pub fn warning(&self) -> Option<String> {
+        let shortage = self.recorder.shortage().filter(|_| self.records_clicks)?;
+        Some(format!("no room to record clicks, so they are dropped and redirects go on: {shortage}"))
+    }
+
     /// Decides what becomes of a visit, records it, and has `answer` answer it. `answer` must not yield.
     pub fn follow<'v, R>(
         &self,

@@ -200,6 +200,11 @@ impl Redirector {
         &self.engine
     }
 
+    /// Tells an operator why there is no room to record clicks, if there is none.
+    pub fn warning(&self) -> Option<String> {
+        self.engine.warning()
+    }
+
     /// Waits until the map was loaded for the first time.
     pub fn loaded(&self) -> impl Future<Output = ()> + use<> {
         loaded(Arc::clone(&self.engine))

@@ -143,6 +143,7 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let offer = offer(path, for_the_next, predecessor).await;
     announce("redirects", redirector.local_addr(), "/<short_code>");
     announce("metrics", redirector.ops_addr(), "/metrics");
+    redirector.warning().into_iter().for_each(|warning| process::say(NAME, &warning));
 
     let signal = tokio::select! {
         signal = stop.received() => Some(signal),

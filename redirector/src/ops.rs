@@ -61,13 +61,19 @@ async fn live(State(ops): State<Ops>) -> Response {
 }
 
 /// Ready once the map was loaded, and until the process is about to end or a worker stands still: redirects outlive the
-/// database.
+/// database. A redirector that drops clicks is ready, and tells why it is degraded.
 async fn ready(State(ops): State<Ops>) -> Response {
     let obstacle = match (ops.server.is_leaving(), ops.engine.is_ready()) {
         (true, _) => "This redirector is about to end",
         (false, false) => "The links are not loaded yet",
         (false, true) if !ops.vitals.stalled().is_empty() => "A worker stands still",
-        (false, true) => return Json(json!({"status": "ready"})).into_response(),
+        (false, true) => {
+            let ready = match ops.engine.warning() {
+                None => json!({"status": "ready"}),
+                Some(message) => json!({"status": "degraded", "message": message}),
+            };
+            return Json(ready).into_response();
+        }
     };
     let envelope = json!({"error": "Service Unavailable", "message": obstacle});
     (StatusCode::SERVICE_UNAVAILABLE, Json(envelope)).into_response()
@@ -78,12 +84,12 @@ async fn metrics(State(ops): State<Ops>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-/// Which links lost clicks that could not be recorded, most first.
+/// Answers which links lost clicks that could not be recorded, most first, and why clicks are dropped now, if they are.
 async fn dropped(State(ops): State<Ops>) -> Response {
     let (totals, others) = ops.engine.recorder.unrecorded().totals();
     let of = |loss: &Loss| json!({"url_id": loss.url_id, "short_code": loss.short_code, "clicks": loss.clicks});
     let urls: Vec<_> = totals.iter().map(of).collect();
-    Json(json!({"urls": urls, "others": others})).into_response()
+    Json(json!({"urls": urls, "others": others, "obstacle": ops.engine.warning()})).into_response()
 }
 
 /// Metrics that are read where they stand when somebody asks, so that the redirect path keeps no second copy.

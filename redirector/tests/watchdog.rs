@@ -73,7 +73,7 @@ async fn redirector(directory: &std::path::Path) -> Redirector {
     let config = RedirectorConfig::read(&mut reader);
     let mut config = reader.finish(config).unwrap();
     config.journal.root = directory.join("clicks");
-    config.journal.floor = 0;
+    config.journal.floor = Some(0);
     let redirector =
         Redirector::start(config, Arc::new(store), Arc::new(LocalBus::new()), &Registry::new()).await.unwrap();
     redirector.loaded().await;

@@ -93,13 +93,13 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let stats = PortStats::register(&registry, "api")?;
     let mut api = Serving::start(listener, tern_admin::router_over(codes, state), limits, stats);
 
-    let loaded = redirector.loaded();
+    let (loaded, warning) = (redirector.loaded(), redirector.warning());
     let come_up = async {
         // From here on a change is answered when it is served.
         loaded.await;
         visibility.first_replica().await;
         announce(&*store, api_addr, fast, ops).await;
-        access.warning().into_iter().for_each(say);
+        warning.as_deref().into_iter().chain(access.warning()).for_each(say);
         std::future::pending().await
     };
     let signal = tokio::select! {

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tern_common::click::JournalId;
 
-use self::journal::{Answered, Dropped, Keeper, Lane, MAX_SEGMENT, Space};
+use self::journal::{Answered, Dropped, Keeper, Lane, MAX_SEGMENT, Shortage, Space};
 pub use self::journal::{JournalConfig, Network};
 pub use self::shipper::Shipper;
 pub use self::unrecorded::{Loss, Unrecorded};
@@ -143,6 +143,11 @@ impl Recorder {
     /// What the journals take of the disk, may take, and may still take, in bytes.
     pub fn room(&self) -> [u64; 3] {
         [self.space.used(), self.space.limit(), self.space.room()]
+    }
+
+    /// Why journals cannot grow at the moment, if they cannot.
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.space.shortage()
     }
 
     /// Seals the journals: nothing is recorded any more.

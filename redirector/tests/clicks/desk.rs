@@ -57,7 +57,7 @@ impl Desk {
             root: self.directory.path().join("clicks"),
             segment: SEGMENT,
             limit: 1 << 30,
-            floor: 0,
+            floor: Some(0),
             sync_every: Duration::from_millis(20),
             keep_shipped: Duration::from_secs(900),
             events_per_network: 0,

@@ -128,3 +128,47 @@ async fn cut_off_from_its_store_it_serves_on() {
     scene.insert("CODE34").await;
     eventually("it has caught up", async || scene.status(redirector.local_addr(), "/CODE34").await.0 == 302).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redirector_without_room_for_clicks_is_ready_and_says_that_it_is_degraded() {
+    let scene = Scene::set().await;
+    scene.insert("CODE12").await;
+    let redirector = scene.start_with(&[("CLICK_DISK_FLOOR", "1PiB")]).await;
+    redirector.loaded().await;
+    let ready = scene.json(redirector.ops_addr(), "/ready").await;
+    let message = ready["message"].as_str().unwrap().to_owned();
+    let disk = format!("the disk of {} has ", scene.directory.path().join("clicks").display());
+    assert!(message.starts_with("no room to record clicks, so they are dropped and redirects go on: "), "{message}");
+    assert!(message.contains(&disk) && message.contains("CLICK_DISK_FLOOR reserves 1.0 PiB"), "{message}");
+    assert_eq!(ready["status"], "degraded");
+    assert_eq!(redirector.warning(), Some(message.clone()));
+    assert_eq!(scene.status(redirector.local_addr(), "/CODE12").await.0, 302);
+    let dropped = scene.json(redirector.ops_addr(), "/dropped").await;
+    assert_eq!((&dropped["obstacle"], &dropped["urls"][0]["clicks"]), (&message.into(), &1.into()));
+    assert_eq!(drain(redirector).await, 0);
+
+    let redirector = scene.start_with(&[("CLICK_DISK_FLOOR", "1PiB"), ("RECORD_CLICKS", "false")]).await;
+    redirector.loaded().await;
+    assert_eq!(scene.json(redirector.ops_addr(), "/ready").await, serde_json::json!({"status": "ready"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redirector_is_degraded_until_its_disk_takes_clicks() {
+    let scene = Scene::set().await;
+    scene.insert("CODE12").await;
+    let in_the_way = scene.directory.path().join("clicks");
+    std::fs::write(&in_the_way, "no directory").unwrap();
+    let redirector = scene.start_with(&[("CLICK_DISK_FLOOR", "0")]).await;
+    redirector.loaded().await;
+    let ready = scene.json(redirector.ops_addr(), "/ready").await;
+    assert_eq!(ready["status"], "degraded");
+    let refused = format!("{} cannot be written: ", in_the_way.display());
+    assert!(ready["message"].as_str().unwrap().contains(&refused), "{ready}");
+
+    std::fs::remove_file(&in_the_way).unwrap();
+    let is_ready = async || scene.json(redirector.ops_addr(), "/ready").await["status"] == "ready";
+    eventually("the journals are there", is_ready).await;
+    assert_eq!(scene.json(redirector.ops_addr(), "/dropped").await["obstacle"], serde_json::Value::Null);
+    assert_eq!(scene.status(redirector.local_addr(), "/CODE12").await.0, 302);
+    assert_eq!(scene.metric(&redirector, "tern_clicks_dropped_total{reason=\"disk\"}").await, 0.0);
+}

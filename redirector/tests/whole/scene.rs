@@ -69,6 +69,12 @@ impl Scene {
         value.unwrap_or_else(|| panic!("no series {series}"))
     }
 
+    pub async fn json(&self, address: SocketAddr, path: &str) -> serde_json::Value {
+        let response = self.client.get(format!("http://{address}{path}")).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.json().await.unwrap()
+    }
+
     pub async fn status(&self, address: SocketAddr, path: &str) -> (u16, Option<String>) {
         let response = self.client.get(format!("http://{address}{path}")).send().await.unwrap();
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());

@@ -1,6 +1,8 @@
 //! What a newcomer does first.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -202,3 +204,21 @@ async fn metrics_have_sentences_and_tell_of_the_process_and_its_version_once() {
     }
 }
 
+#[test]
+fn serve_without_room_for_clicks_says_so_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut serving = tern(directory.path(), &["serve"]);
+    let mut serving =
+        serving.env("CLICK_DISK_FLOOR", "1PiB").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(serving.stderr.take().unwrap()).lines();
+    let said = lines.find_map(|line| line.unwrap().strip_prefix("tern: no room to record clicks").map(str::to_owned));
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let said = said.expect("it is told");
+    assert!(
+        said.contains("the disk of data/clicks has ") && said.contains("CLICK_DISK_FLOOR reserves 1.0 PiB"),
+        "{said}"
+    );
+    let log = fs::read_to_string(directory.path().join("logs/app.log")).unwrap();
+    assert!(log.contains("no room to record clicks; they are dropped") && log.contains("CLICK_DISK_FLOOR"), "{log}");
+}

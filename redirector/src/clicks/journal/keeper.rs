@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::file::{self, Segment};
 use super::lane::{Dropped, Lane};
 use super::mending::Tail;
+use super::shortage::Cause;
 use super::space::Space;
 use super::tail;
 
@@ -34,8 +35,8 @@ pub struct JournalConfig {
     pub segment: usize,
     /// Bytes of all segments and tails of this process together, those segments that it takes over among them.
     pub limit: u64,
-    /// Bytes of the disk that are left to others.
-    pub floor: u64,
+    /// Bytes of the disk that are left to others. `None` is 1 GiB, and 5 % of a disk smaller than 20 GiB.
+    pub floor: Option<u64>,
     /// How often what was written is synced: what a power cut may cost. Zero syncs each click before its answer.
     pub sync_every: Duration,
     /// How long a segment stays that is in the store, should the store lose its last commits.
@@ -87,6 +88,7 @@ struct Work {
     config: JournalConfig,
     space: Arc<Space>,
     lanes: Vec<Kept>,
+    /// When the shortage was last logged, since it began.
     told: Option<Instant>,
     on_loss: OnLoss,
 }
@@ -184,9 +186,13 @@ impl Work {
 
     /// Sees that each lane has a tail, and a segment to go on in.
     fn make_room(&mut self, now: Instant) {
-        let mut failure = None;
+        let mut shortage = None;
         for kept in &mut self.lanes {
-            let has_failed = kept.mend(now, self.config.segment, &self.on_loss);
+            let mended = kept.mend(now, self.config.segment, &self.on_loss);
+            let has_failed = mended.is_err();
+            if let Err(Some(error)) = mended {
+                shortage = Some(Cause::disk(&error));
+            }
             let has_all = kept.is_open && kept.lane.ready.is_full();
             if has_all || kept.try_from.is_some_and(|at| now < at) {
                 continue;
@@ -199,66 +205,67 @@ impl Work {
                     let obstacle = if has_failed { Dropped::Disk } else { Dropped::Busy };
                     kept.lane.obstacle.store(obstacle as u8, Ordering::Relaxed);
                 }
-                Err(Failed { obstacle, error }) => {
+                Err(cause) => {
                     kept.try_from = Some(now + RETRY);
-                    kept.lane.obstacle.store(obstacle as u8, Ordering::Relaxed);
-                    failure = Some((obstacle, error));
+                    kept.lane.obstacle.store(cause.dropped() as u8, Ordering::Relaxed);
+                    shortage = Some(cause);
                 }
             }
         }
-        if let Some((obstacle, error)) = failure
-            && self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN)
-        {
-            self.told = Some(now);
-            let directory = self.config.root.display();
-            match error {
-                Some(error) => tracing::error!(%directory, %error, "the journal of clicks cannot grow"),
-                None => tracing::error!(%directory, ?obstacle, "the journal of clicks has no room to grow"),
-            }
+        let waits = |kept: &Kept| kept.try_from.is_some() || kept.mend_from.is_some();
+        if shortage.is_some() || !self.lanes.iter().any(waits) {
+            self.space.set_shortage(shortage);
+            self.report(now);
         }
     }
-}
 
-struct Failed {
-    obstacle: Dropped,
-    error: Option<io::Error>,
-}
-
-impl Failed {
-    fn disk(error: io::Error) -> Failed {
-        Failed { obstacle: Dropped::Disk, error: Some(error) }
+    /// Logs a shortage when it begins, again and again while it lasts, and its end.
+    fn report(&mut self, now: Instant) {
+        match self.space.shortage() {
+            Some(shortage) if self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN) => {
+                self.told = Some(now);
+                tracing::error!(
+                    reason = %shortage,
+                    "no room to record clicks; they are dropped and redirects go on; waiting for room"
+                );
+            }
+            None if self.told.take().is_some() => {
+                tracing::info!("room to record clicks again; clicks are recorded");
+            }
+            _ => {}
+        }
     }
 }
 
 impl Kept {
-    /// Replaces the tail if it failed; whether it is one that failed still.
-    fn mend(&mut self, now: Instant, len: usize, on_loss: &OnLoss) -> bool {
+    /// Replaces the tail if it failed.
+    ///
+    /// # Errors
+    /// When it has failed still, with the error of the disk, if it was asked.
+    fn mend(&mut self, now: Instant, len: usize, on_loss: &OnLoss) -> Result<(), Option<io::Error>> {
         if self.mend_from.is_some_and(|at| now < at) {
-            return true;
+            return Err(None);
         }
         self.mend_from = None;
         match self.lane.mend(len) {
-            Tail::Sound => false,
+            Tail::Sound => Ok(()),
             Tail::Replaced { lost } => {
                 self.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
                 on_loss(lost);
-                false
+                Ok(())
             }
             Tail::Failed(error) => {
-                if let Some(error) = error {
-                    tracing::debug!(journal = %self.lane.journal, %error, "the disk takes no other tail yet");
-                }
                 self.mend_from = Some(now + RETRY);
-                true
+                Err(error)
             }
         }
     }
 
     /// Makes the next segment, and before the first the journal's directory, and behind it the tail. In this order: a
     /// build that knows no tails knows by a segment that the journal is not for it, and is to find one if there are clicks.
-    fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Failed> {
+    fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Cause> {
         if self.lane.lock.get().is_none() {
-            let lock = file::create_journal(&config.root, self.lane.journal).map_err(Failed::disk)?;
+            let lock = file::create_journal(&config.root, self.lane.journal).map_err(|error| Cause::disk(&error))?;
             // Set nowhere else.
             let _ = self.lane.lock.set(lock);
         }
@@ -278,10 +285,10 @@ impl Kept {
 }
 
 /// Makes a file of this length, if there is room for it.
-fn in_space<T>(space: &Space, len: usize, make: impl FnOnce() -> io::Result<T>) -> Result<T, Failed> {
-    space.take(len as u64).map_err(|obstacle| Failed { obstacle, error: None })?;
+fn in_space<T>(space: &Space, len: usize, make: impl FnOnce() -> io::Result<T>) -> Result<T, Cause> {
+    space.take(len as u64)?;
     make().map_err(|error| {
         space.give_back(len as u64);
-        Failed::disk(error)
+        Cause::disk(&error)
     })
 }

@@ -15,6 +15,7 @@
 //!     fault     page faults that the process survives
 //!   file      directories, locks, segments as files
 //!   space     what all of them may take of the disk
+//!     shortage  why they cannot take more              (pure)
 //!     segment   one segment as bytes: header, records   (pure)
 //!     record    one click as bytes                      (pure)
 //!     texts     what of a client's texts is stored      (pure)
@@ -32,6 +33,7 @@ mod mending;
 mod outlet;
 mod record;
 mod segment;
+mod shortage;
 mod space;
 mod tail;
 #[cfg(test)]
@@ -44,4 +46,5 @@ pub use lane::{Dropped, Lane};
 pub use left::{Left, LeftError, header, take_over};
 pub use record::{Answered, Network, Seed};
 pub use segment::{HEADER_LEN, Header, MAX_SEGMENT, Walk};
+pub use shortage::{Cause, Shortage};
 pub use space::Space;

@@ -12,7 +12,14 @@ use nix::sys::statvfs::statvfs;
 use tern_common::click::JournalId;
 
 use super::file::segment_path;
-use super::lane::Dropped;
+use super::shortage::{Cause, Shortage};
+
+/// Bytes that journals leave to others on a large disk.
+const DEFAULT_FLOOR: u64 = 1 << 30;
+
+/// The part of a disk that journals leave to others where that is less than [`DEFAULT_FLOOR`]: one in twenty, as file
+/// systems reserve it for root.
+const DEFAULT_FLOOR_PART: u64 = 20;
 
 /// The room that the journals have. Shared by the keeper, who takes it, and the shipper, who gives it back.
 #[derive(Debug)]
@@ -20,12 +27,22 @@ pub struct Space {
     root: PathBuf,
     /// All segments and tails together, in bytes.
     limit: u64,
-    /// What is left to others on the same disk, in bytes.
-    floor: u64,
+    /// What is left to others on the same disk, in bytes. `None` is [`DEFAULT_FLOOR`].
+    floor: Option<u64>,
     /// Bytes of all segments and tails that are there. Written by whoever makes or removes one.
     used: AtomicU64,
     /// Segments that are in the store, oldest first: there still, should the store lose its last commits.
     shipped: Mutex<VecDeque<Shipped>>,
+    /// Why journals cannot grow at the moment. Written by the keeper.
+    shortage: Mutex<Option<Shortage>>,
+}
+
+/// The room on a disk, in bytes.
+struct Disk {
+    /// What a user of the disk may still write.
+    free: u64,
+    /// What is left to others.
+    floor: u64,
 }
 
 #[derive(Debug)]
@@ -38,8 +55,15 @@ struct Shipped {
 }
 
 impl Space {
-    pub fn new(root: &Path, limit: u64, floor: u64) -> Space {
-        Space { root: root.to_owned(), limit, floor, used: AtomicU64::new(0), shipped: Mutex::default() }
+    pub fn new(root: &Path, limit: u64, floor: Option<u64>) -> Space {
+        Space {
+            root: root.to_owned(),
+            limit,
+            floor,
+            used: AtomicU64::new(0),
+            shipped: Mutex::default(),
+            shortage: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Shipped>> {
@@ -47,25 +71,37 @@ impl Space {
     }
 
     /// Takes `bytes` for a new segment or tail. Shipped segments go for it, the oldest first; others never do.
-    pub fn take(&self, bytes: u64) -> Result<(), Dropped> {
+    pub fn take(&self, bytes: u64) -> Result<(), Cause> {
         loop {
-            let obstacle = if self.used() + bytes > self.limit {
-                Dropped::JournalFull
-            } else if self.free().is_none_or(|free| free < self.floor.saturating_add(bytes)) {
-                Dropped::Disk
-            } else {
-                self.add(bytes);
-                return Ok(());
+            let cause = match self.disk() {
+                _ if self.used() + bytes > self.limit => Cause::Limit { used: self.used(), limit: self.limit },
+                Ok(Disk { free, floor }) if free < floor.saturating_add(bytes) => Cause::Floor { free, floor },
+                Ok(_) => {
+                    self.add(bytes);
+                    return Ok(());
+                }
+                Err(error) => Cause::disk(&error),
             };
-            let Some(oldest) = self.lock().pop_front() else { return Err(obstacle) };
+            let Some(oldest) = self.lock().pop_front() else { return Err(cause) };
             self.remove(&oldest);
         }
     }
 
-    /// What a user of the disk may still write, in bytes.
-    fn free(&self) -> Option<u64> {
-        let disk = statvfs(&self.root).ok()?;
-        Some(disk.blocks_available().saturating_mul(disk.fragment_size()))
+    fn disk(&self) -> io::Result<Disk> {
+        let disk = statvfs(&self.root)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.fragment_size());
+        let floor = self.floor.unwrap_or_else(|| default_floor(bytes(disk.blocks())));
+        Ok(Disk { free: bytes(disk.blocks_available()), floor })
+    }
+
+    /// Why journals cannot grow at the moment, if they cannot.
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.shortage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_shortage(&self, cause: Option<Cause>) {
+        let shortage = cause.map(|cause| Shortage { root: self.root.clone(), cause });
+        *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = shortage;
     }
 
     /// Counts a segment that is there.
@@ -92,7 +128,7 @@ impl Space {
     pub fn room(&self) -> u64 {
         let shipped: u64 = self.lock().iter().map(|segment| segment.bytes).sum();
         let of_limit = self.limit.saturating_sub(self.used().saturating_sub(shipped));
-        let of_disk = self.free().unwrap_or(0).saturating_add(shipped).saturating_sub(self.floor);
+        let of_disk = self.disk().map_or(0, |disk| disk.free.saturating_add(shipped).saturating_sub(disk.floor));
         of_limit.min(of_disk)
     }
 
@@ -138,5 +174,42 @@ impl Space {
             }
             _ => self.give_back(segment.bytes),
         }
+    }
+}
+
+/// Returns what journals leave to others on a disk of so many bytes.
+fn default_floor(disk: u64) -> u64 {
+    DEFAULT_FLOOR.min(disk / DEFAULT_FLOOR_PART)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floor_by_default_is_a_twentieth_of_a_small_disk() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!([2 * GIB, 20 * GIB, 100 * GIB, 0].map(default_floor), [GIB / 10, GIB, GIB, 0]);
+    }
+
+    #[test]
+    fn file_that_does_not_fit_is_refused_with_the_setting_and_its_numbers() {
+        let root = tempfile::tempdir().unwrap();
+        let refused = |limit, floor| {
+            let space = Space::new(root.path(), limit, Some(floor));
+            space.add(3 << 20);
+            space.set_shortage(space.take(2 << 20).err());
+            space.shortage().map(|shortage| shortage.to_string())
+        };
+        let root = root.path().display();
+        assert_eq!(refused(8 << 20, 0), None);
+        let limit = refused(4 << 20, 0).unwrap();
+        assert!(
+            limit.starts_with(&format!("the journals in {root} take 3.0 MiB of the 4.0 MiB that CLICK_")),
+            "{limit}"
+        );
+        let floor = refused(8 << 20, 1 << 50).unwrap();
+        assert!(floor.starts_with(&format!("the disk of {root} has ")), "{floor}");
+        assert!(floor.contains(" free, of which CLICK_DISK_FLOOR reserves 1.0 PiB; make room"), "{floor}");
     }
 }

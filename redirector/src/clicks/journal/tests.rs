@@ -341,13 +341,13 @@ fn no_click_is_in_a_journal_without_a_segment() {
             root: root.path().to_owned(),
             segment: SEGMENT,
             limit: pieces * SEGMENT as u64,
-            floor: 0,
+            floor: Some(0),
             sync_every: Duration::from_millis(20),
             keep_shipped: Duration::ZERO,
             events_per_network: 0,
         };
         let lane = Arc::new(Lane::new(root.path(), JournalId(pieces.into()), false, Arc::default()));
-        let space = Arc::new(Space::new(root.path(), config.limit, 0));
+        let space = Arc::new(Space::new(root.path(), config.limit, Some(0)));
         let keeper = Keeper::start(config, space, std::slice::from_ref(&lane), Box::new(|_| {})).unwrap();
         assert_eq!(lane.try_append(&click_on("https://example.com/")), Some(expected));
         keeper.finish();
