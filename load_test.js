@@ -14,7 +14,7 @@
 
 import http from 'k6/http';
 import { check, sleep } from 'k6';
-import { Trend } from 'k6/metrics';
+import { Counter, Trend } from 'k6/metrics';
 
 const API = __ENV.BASE_URL || 'http://localhost:8000';
 const REDIRECTOR = __ENV.REDIRECT_URL || API;
@@ -29,6 +29,16 @@ const STEPS = [
   'GET /urls?user_id=', 'GET /<short_code>', 'PUT /urls/<id>', 'GET /events',
 ];
 const times = Object.fromEntries(STEPS.map((step, n) => [step, new Trend(`step_${n}`, true)]));
+
+// What a step was answered with instead of what it expects, so that the summary names it. k6 keeps no figures by tag for
+// the summary, so each pair is a counter of its own; status 0 is no answer.
+const WRONG = ['0', '400', '401', '403', '404', '409', '410', '429', '500', '502', '503', '504', 'another status',
+  'another target'];
+const wrongs = Object.fromEntries(STEPS.map((step, n) => [
+  step, Object.fromEntries(WRONG.map((answer, m) => [answer, new Counter(`wrong_${n}_${m}`)])),
+]));
+// Links that were not yet served by every redirector when the answer came.
+const waits = new Counter('not_visible_at_once');
 
 const third = `${Math.max(1, Math.round(DURATION / 3))}s`;
 
@@ -63,8 +73,19 @@ function call(step, method, url, body, expected) {
     headers, redirects: 0, tags: { name: step },
   });
   times[step].add(response.timings.duration);
-  check(response, { [`${step} is ${expected}`]: (answer) => answer.status === expected });
+  if (!check(response, { [`${step} is ${expected}`]: (answer) => answer.status === expected })) {
+    (wrongs[step][response.status] || wrongs[step]['another status']).add(1);
+  }
   return response;
+}
+
+// `Tern-Visible: 2/2` says that every redirector serves the link; with less, each does within a second.
+function waitUntilServed(link) {
+  const [confirmed, live] = (link.headers['Tern-Visible'] || '?').split('/');
+  if (live === undefined || confirmed !== live) {
+    waits.add(1);
+    sleep(1);
+  }
 }
 
 export default function ({ run }) {
@@ -82,8 +103,12 @@ export default function ({ run }) {
     if (link.status === 201) {
       const { id, short_code } = link.json();
       call('GET /urls?user_id=', 'GET', `${API}/urls?user_id=${user}`, null, 200);
+      waitUntilServed(link);
       const followed = call('GET /<short_code>', 'GET', `${REDIRECTOR}/${short_code}`, null, 302);
-      check(followed, { 'the redirect leads to the target': (answer) => answer.headers.Location === target });
+      const leads = check(followed, { 'the redirect leads to the target': (it) => it.headers.Location === target });
+      if (!leads && followed.status === 302) {
+        wrongs['GET /<short_code>']['another target'].add(1);
+      }
       call('PUT /urls/<id>', 'PUT', `${API}/urls/${id}`, { title: `${name} again` }, 200);
     }
   }
@@ -105,22 +130,32 @@ export function handleSummary(data) {
     ['p95', `${ms(http_req_duration.values['p(95)'])} (at most 500 ms)`],
     ['p99', ms(http_req_duration.values['p(99)'])],
     ['slowest', ms(http_req_duration.values.max)],
+    ['not visible at once', (data.metrics.not_visible_at_once || NONE).values.count],
     ['verdict', failed ? 'a threshold was missed' : 'every threshold was met'],
   ];
   const steps = STEPS.map((step, n) => [step, data.metrics[`step_${n}`]]).filter(([, metric]) => metric)
     .map(([step, { values }]) => [step, ms(values.med), ms(values['p(95)']), ms(values['p(99)']), ms(values.max)]);
+  const failures = STEPS.map((step, n) => {
+    const counts = WRONG.map((answer, m) => [answer, (data.metrics[`wrong_${n}_${m}`] || NONE).values.count]);
+    const all = counts.filter(([, count]) => count).map(([answer, count]) => `${count} x ${answer}`);
+    return [step, all.join(', ')];
+  }).filter(([, all]) => all);
+  const named = failures.length ? failures.map(([step, all]) => `failed: ${step.padEnd(19)} ${all}`) : ['failed: no step'];
   return {
-    stdout: `${figures.map(([name, value]) => `${name.padEnd(18)} ${value}`).join('\n')}\n`,
+    stdout: `${[...figures.map(([name, value]) => `${name.padEnd(19)} ${value}`), ...named].join('\n')}\n`,
     'load-summary.json': JSON.stringify(data, null, 2),
-    'load-summary.html': page(figures, steps),
+    'load-summary.html': page(figures, steps, failures),
   };
 }
+
+// A counter that nothing was added to is absent.
+const NONE = { values: { count: 0 } };
 
 function ms(value) {
   return `${value.toFixed(1)} ms`;
 }
 
-function page(figures, steps) {
+function page(figures, steps, failures) {
   const row = (cells, tag = 'td') => `<tr>${cells.map((cell) => `<${tag}>${escaped(cell)}</${tag}>`).join('')}</tr>`;
   return `<!doctype html>
 <html lang="en">
@@ -138,6 +173,8 @@ function page(figures, steps) {
 <table>${figures.map((cells) => row(cells)).join('')}</table>
 <h2>Each request</h2>
 <table>${row(['request', 'p50', 'p95', 'p99', 'slowest'], 'th')}${steps.map((cells) => row(cells)).join('')}</table>
+<h2>What failed</h2>
+<table>${failures.map((cells) => row(cells)).join('') || row(['no step'])}</table>
 </html>
 `;
 }
