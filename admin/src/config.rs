@@ -11,6 +11,7 @@ use tern_common::{OwnAddresses, ShortCode};
 use tern_serving::Hosts;
 
 use crate::access::AuthMode;
+use crate::visible_wait::VisibleWait;
 
 /// The original's port.
 const APP_PORT: u16 = 8000;
@@ -21,8 +22,8 @@ const BODY_LIMIT: ByteSize = ByteSize::mib(1);
 /// About a million users; the upload goes to a file, not to memory.
 const BULK_BODY_LIMIT: ByteSize = ByteSize::mib(64);
 
-/// Redirectors in good health confirm within 50 ms; one that does not must not hold up the admin for long.
-pub const VISIBLE_WAIT: Duration = Duration::from_millis(100);
+/// Redirectors in good health confirm within 50 ms, near and idle ones; one that hangs must not hold up the admin for long.
+pub const VISIBLE_WAIT: VisibleWait = VisibleWait { least: Duration::from_millis(100), most: Duration::from_secs(1) };
 
 /// A request takes about a millisecond: what takes this long was in somebody's way.
 const SLOW_QUERY: Duration = Duration::from_millis(200);
@@ -57,7 +58,7 @@ pub struct AdminConfig {
     /// `BULK_BODY_LIMIT`: of a bulk upload, its multipart framing included.
     pub bulk_body_limit: ByteSize,
     /// `VISIBLE_WAIT`: how long the answer to a change waits for the redirectors to serve it; 0 is not at all.
-    pub visible_wait: Duration,
+    pub visible_wait: VisibleWait,
     /// `SLOW_QUERY`: what the store may take for a request before the log tells of it; 0 is for ever.
     pub slow_query: Duration,
     /// `EVENT_RETENTION`: after which events are forgotten; `None` keeps them for ever.
@@ -115,7 +116,7 @@ impl Default for AccessConfig {
 
 impl AdminConfig {
     /// `visible_wait` is the default of `VISIBLE_WAIT`: it depends on how far away the redirectors are.
-    pub fn read(reader: &mut Reader<'_>, visible_wait: Duration) -> AdminConfig {
+    pub fn read(reader: &mut Reader<'_>, visible_wait: VisibleWait) -> AdminConfig {
         let app_port = reader.get("APP_PORT", APP_PORT);
         AdminConfig {
             listen: reader.get("ADMIN_LISTEN", SocketAddr::from((Ipv4Addr::LOCALHOST, app_port))),
@@ -130,7 +131,7 @@ impl AdminConfig {
             ),
             body_limit: reader.get_within("BODY_LIMIT", BODY_LIMIT, ByteSize::kib(1)..=ByteSize::mib(64)),
             bulk_body_limit: reader.get_within("BULK_BODY_LIMIT", BULK_BODY_LIMIT, ByteSize::kib(1)..=ByteSize::gib(1)),
-            visible_wait: reader.get("VISIBLE_WAIT", visible_wait),
+            visible_wait: reader.find("VISIBLE_WAIT").map_or(visible_wait, VisibleWait::exactly),
             slow_query: reader.get("SLOW_QUERY", SLOW_QUERY),
             event_retention: read_retention(reader),
         }
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!(read(&[("EVENT_RETENTION", "30d")]).unwrap().event_retention, Some(30 * 24 * SHORTEST_RETENTION));
         assert_eq!(config.short_code_length, 64);
         assert_eq!(config.body_limit, ByteSize::kib(64));
-        assert_eq!(config.visible_wait, Duration::ZERO);
+        assert_eq!(config.visible_wait, VisibleWait::exactly(Duration::ZERO));
         let problems = read(&[
             ("SHORT_CODE_LENGTH", "3"),
             ("BODY_LIMIT", "0"),

@@ -41,6 +41,7 @@ mod upload_room;
 mod urls;
 mod users;
 mod visibility;
+mod visible_wait;
 
 pub use access::Access;
 pub use config::AdminConfig;
@@ -53,3 +54,4 @@ pub use router::{areas, paths, router, router_over};
 pub use state::AppState;
 pub use token_command::TokenCommand;
 pub use visibility::{Visibility, Visible};
+pub use visible_wait::VisibleWait;

@@ -9,6 +9,8 @@ use tern_common::bus::{Bus, Message};
 use tern_common::cache::Cache;
 use tern_common::store::{Mark, Store};
 
+use tokio::time::Instant;
+
 use crate::access::Access;
 use crate::config::AdminConfig;
 use crate::error::{Result, bad_request};
@@ -43,11 +45,12 @@ impl AppState {
     /// Tells the redirectors of a committed change and waits a while for them to serve it.
     /// The change stands whatever the bus does, so a failure of the bus is none of the request.
     pub(crate) async fn announce(&self, mark: &Mark) -> Visible {
+        let began = Instant::now();
         match tokio::time::timeout(PUBLISH_LIMIT, self.bus.publish(Message::Invalidation)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the redirectors were not told of a change"),
             Err(_) => tracing::warn!("the bus took too long to tell the redirectors of a change"),
         }
-        self.visibility.confirm(mark, self.config.visible_wait).await
+        self.visibility.confirm_since(began, mark, self.config.visible_wait).await
     }
 }

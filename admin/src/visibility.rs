@@ -13,6 +13,8 @@ use tern_common::store::{Cursor, Mark};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::visible_wait::{Pace, VisibleWait};
+
 /// Between two attempts to subscribe.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
 
@@ -49,6 +51,7 @@ struct Sighting {
 pub struct Visibility {
     progress: watch::Receiver<Progress>,
     bus: Arc<dyn Bus>,
+    pace: Arc<Pace>,
 }
 
 /// How many of the live replicas serve a change: `2/2` or `?` in the header `Tern-Visible`.
@@ -62,6 +65,12 @@ pub enum Visible {
     Unknown,
 }
 
+impl Visible {
+    fn is_by_all(self) -> bool {
+        matches!(self, Visible::Counted { confirmed, live } if live > 0 && confirmed == live)
+    }
+}
+
 impl Visibility {
     /// Follows `bus` until the last clone is dropped.
     ///
@@ -70,13 +79,32 @@ impl Visibility {
     pub fn start(bus: Arc<dyn Bus>) -> Visibility {
         let (sender, progress) = watch::channel(Progress { replicas: HashMap::new(), bus: BusState::Joining });
         tokio::spawn(follow(Arc::clone(&bus), sender));
-        Visibility { progress, bus }
+        Visibility { progress, bus, pace: Arc::default() }
     }
 
     /// Waits until any replica was heard of, so that changes are waited for from then on.
     pub async fn first_replica(&self) {
         // A task that ended will hear of none; whoever waits has nothing to wait for.
         let _ = self.progress.clone().wait_for(|progress| !progress.replicas.is_empty()).await;
+    }
+
+    /// Waits until every live replica serves the change at `mark`, which was announced at `began`, for as long as replicas
+    /// have needed lately.
+    pub async fn confirm_since(&self, began: Instant, mark: &Mark, bounds: VisibleWait) -> Visible {
+        let visible = self.confirm(mark, self.pace.wait(bounds)).await;
+        if visible.is_by_all() {
+            self.pace.observe(began.elapsed());
+        } else if bounds.least < bounds.most && visible != Visible::Unknown && self.pace.begin() {
+            // What they need is not known while every answer gives up before.
+            let (this, mark) = (self.clone(), *mark);
+            tokio::spawn(async move {
+                if this.confirm(&mark, bounds.most.saturating_sub(began.elapsed())).await.is_by_all() {
+                    this.pace.observe(began.elapsed());
+                }
+                this.pace.end();
+            });
+        }
+        visible
     }
 
     /// Waits until every live replica serves the change at `mark`, or the time is over.

@@ -61,7 +61,7 @@ impl World {
         let directory = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
         let mut config = AdminConfig::default();
         config.access.requests_per_second = u32::MAX;
-        config.visible_wait = std::time::Duration::ZERO;
+        config.visible_wait = tern_admin::VisibleWait::exactly(std::time::Duration::ZERO);
         let router = runtime.block_on(async {
             let store = Arc::new(SqliteStore::open(&directory.path().join("tern.db")).await.expect("a database"));
             let registry = prometheus::Registry::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use tern_admin::AdminConfig;
+use tern_admin::{AdminConfig, VisibleWait};
 use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::redis::RedisConfig;
 use tern_common::store::{PostgresConfig, PostgresStore, SqliteStore, Store};
@@ -15,7 +15,7 @@ use tern_redirector::config::RedirectorConfig;
 
 /// The redirector is in this process and serves a change within milliseconds: on a machine that is too busy for that,
 /// a late answer is better than one that is not true yet.
-const VISIBLE_WAIT: Duration = Duration::from_secs(5);
+const VISIBLE_WAIT: VisibleWait = VisibleWait::exactly(Duration::from_secs(5));
 
 /// Everything the process is told from outside.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tern_admin::{AdminConfig, Visibility, Visible};
+use tern_admin::{AdminConfig, Visibility, Visible, VisibleWait};
 use tern_common::bus::{Bus, LocalBus, Message, Received, ReplicaId, Topic};
 use tern_common::store::{Cursor, Mark, Store};
 use tern_common::url::NewUrl;
@@ -26,7 +26,7 @@ async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<dyn Store>) {
 }
 
 async fn app_on(bus: &Arc<LocalBus>, visible_wait: Duration) -> App {
-    let config = AdminConfig { visible_wait, ..AdminConfig::default() };
+    let config = AdminConfig { visible_wait: VisibleWait::exactly(visible_wait), ..AdminConfig::default() };
     spawn_app_with(Setup { bus: Arc::clone(bus) as Arc<dyn Bus>, config, ..Setup::default() }).await
 }
 
@@ -213,6 +213,51 @@ async fn a_broken_subscription_is_taken_up_again() {
         let expected = Visible::Counted { confirmed: live, live };
         eventually(async || (visibility.confirm(&mark, Duration::ZERO).await == expected).then_some(())).await;
     }
+}
+
+/// Far replicas, or those of a busy machine.
+#[tokio::test]
+async fn answers_wait_for_replicas_that_need_longer_than_the_shortest_wait() {
+    const BOUNDS: VisibleWait = VisibleWait { least: Duration::from_millis(100), most: Duration::from_secs(1) };
+    let (before, mark, after) = a_change().await;
+    tokio::time::pause();
+    let bus = Arc::new(LocalBus::new());
+    let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
+    let replica = ReplicaId::random();
+    // What each of several changes is answered, and after how long, if the replica needs this time for it.
+    let change = async |needed: Duration| {
+        bus.publish(Message::Applied { replica, cursor: before.clone() }).await.unwrap();
+        eventually(async || match visibility.confirm(&mark, Duration::ZERO).await {
+            Visible::Counted { confirmed: 0, live: 1 } => Some(()),
+            _ => None,
+        })
+        .await;
+        let began = tokio::time::Instant::now();
+        let applied = tokio::spawn({
+            let (bus, cursor) = (Arc::clone(&bus), after.clone());
+            async move {
+                tokio::time::sleep(needed).await;
+                bus.publish(Message::Applied { replica, cursor }).await.unwrap();
+            }
+        });
+        let visible = visibility.confirm_since(began, &mark, BOUNDS).await;
+        let waited = began.elapsed();
+        applied.await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        (visible.to_string(), waited)
+    };
+    let ms = Duration::from_millis;
+    let check = |answer: (String, Duration), visible: &str, at_least: Duration, below: Duration| {
+        assert_eq!(answer.0, visible);
+        assert!((at_least..below).contains(&answer.1), "{answer:?}");
+    };
+    check(change(ms(20)).await, "1/1", ms(20), ms(40));
+    check(change(ms(240)).await, "0/1", ms(100), ms(120));
+    // From then on it is known how long it takes.
+    check(change(ms(240)).await, "1/1", ms(240), ms(260));
+    check(change(ms(800)).await, "1/1", ms(800), ms(820));
+    // One that hangs holds up no answer for longer than the bound.
+    check(change(ms(2500)).await, "0/1", ms(1000), ms(1020));
 }
 
 /// Its messages stop, and its subscriptions do not notice for a while.
