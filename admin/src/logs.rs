@@ -44,7 +44,7 @@ pub(crate) struct LogEntry {
 
 /// The end of the log, oldest entry first
 ///
-/// `[]` where there is no log file.
+/// `[]` where there is no log file that can be read, as with a pipe.
 #[utoipa::path(
     get,
     path = "/logs",
@@ -61,8 +61,14 @@ pub(crate) struct LogEntry {
 )]
 pub(crate) async fn list_logs(State(state): State<AppState>, parameters: Parameters) -> Result<JsonArray<Line>> {
     let count = parameters.text("lines").map_or(DEFAULT_LINES, wanted_lines);
-    let lines = spawn_blocking(move || telemetry::tail(&state.log_file, count)).await.map_err(internal)?;
-    Ok(JsonArray(lines.map_err(internal)?.into_iter().map(Line).collect()))
+    let lines = spawn_blocking(move || {
+        telemetry::tail(&state.log_file, count).unwrap_or_else(|error| {
+            let file = state.log_file.display();
+            tracing::warn!(%file, %error, "log file cannot be read; GET /logs shows no entries; check LOG_FILE");
+            Vec::new()
+        })
+    });
+    Ok(JsonArray(lines.await.map_err(internal)?.into_iter().map(Line).collect()))
 }
 
 /// Somebody who looks at the log has trouble enough: whatever is asked for is answered.

@@ -42,3 +42,23 @@ async fn what_is_no_entry_is_shown_as_a_message() {
     let entries: Value = app.get("/logs").await.json();
     assert_eq!(entries[0]["message"], "caf\u{fffd}");
 }
+
+#[tokio::test]
+async fn log_that_is_no_regular_file_has_no_entries_and_is_not_waited_for() {
+    let app = spawn_app().await;
+    let check = async |what: &str| {
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(5), app.get("/logs?lines=10")).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{what}: GET /logs waits"));
+        assert_eq!((answer.status, answer.json()), (200, json!([])), "{what}");
+    };
+    check("no file").await;
+    let made = std::process::Command::new("mkfifo").arg(&app.log_file).status().unwrap();
+    assert!(made.success());
+    check("a pipe without a writer").await;
+    std::fs::remove_file(&app.log_file).unwrap();
+    for (target, what) in [("/dev/null", "a device"), ("/", "a directory"), ("app.log", "a link to itself")] {
+        std::os::unix::fs::symlink(target, &app.log_file).unwrap();
+        check(what).await;
+        std::fs::remove_file(&app.log_file).unwrap();
+    }
+}

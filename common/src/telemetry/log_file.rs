@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
+use nix::fcntl::OFlag;
 
 /// At this size a file is set aside and the next begun.
 const ROTATE_AT_BYTES: usize = 64 * 1024 * 1024;
@@ -104,7 +105,8 @@ fn inode(path: &Path) -> Option<u64> {
 }
 
 /// The last `count` lines of the log at `path`, oldest first, reaching back into the file before the last rotation.
-/// At most the last MiB of each is read, however long the log. No file: no lines.
+/// At most the last MiB of each is read, however long the log. A pipe, a device and a directory have no lines, and
+/// neither has a path without a file.
 pub fn tail(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let (mut lines, is_whole) = last_lines(path, count)?;
     // Behind a part of this file, the end of the older one would hide the hole between them.
@@ -123,10 +125,22 @@ fn rotated(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Opens a regular file for reading; `None` for anything else, which is not opened, as far as the path stays what it is.
+///
+/// To open a pipe would wait for a writer, and to read one would take lines from the log's own reader.
+fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
 /// Also tells whether the file was read from its start.
 fn last_lines(path: &Path, count: usize) -> io::Result<(Vec<String>, bool)> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
+    let mut file = match open_regular(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok((Vec::new(), false)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), true)),
         Err(error) => return Err(error),
     };
@@ -146,6 +160,9 @@ fn last_lines(path: &Path, count: usize) -> io::Result<(Vec<String>, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
     use super::*;
 
     #[test]
@@ -162,6 +179,18 @@ mod tests {
         check(2, &["four", "five"]);
         check(4, &["two", "three", "four", "five"]);
         check(100, &["one", "two", "three", "four", "five"]);
+    }
+
+    #[test]
+    fn path_without_a_regular_file_has_no_lines_and_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe.log");
+        mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        fs::write(directory.path().join("pipe.log.1"), "of another time\n").unwrap();
+        for path in [&*pipe, directory.path(), Path::new("/dev/null"), Path::new("/dev/zero"), Path::new("/dev/tty")] {
+            assert_eq!(tail(path, 10).unwrap(), Vec::<String>::new(), "{}", path.display());
+        }
+        assert_eq!(tail(Path::new(""), 10).unwrap(), Vec::<String>::new());
     }
 
     #[test]
