@@ -1,9 +1,15 @@
 //! What the role of redirectors may not. That it may do all that a redirector does is seen in `tests/`, where every
 //! redirector runs under it.
 
-use tern_common::store::{PostgresStore, Store};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use tern_common::store::postgres::migrate;
+use tern_common::store::{PostgresConfig, PostgresStore, Store};
 use tern_common::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
 use tern_testkit::postgres::Postgres;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use crate::{connect, store, url, user};
 
@@ -96,5 +102,57 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
         let refused = refused.as_ref().and_then(|error| error.as_db_error()).map(|error| error.message());
         let message = refused.unwrap_or_else(|| panic!("it may: {forbidden}"));
         assert!(message.contains("permission denied") || message.contains("must be owner"), "{forbidden}: {message}");
+    }
+}
+
+/// The functions of Tern that run in the name of their owner, and that every role may execute.
+async fn open_functions(owner: &Client) -> Vec<String> {
+    let sql = "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace
+               AND has_function_privilege('public', oid, 'EXECUTE') ORDER BY proname";
+    owner.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// Dumps a database and restores it without privileges.
+fn restore_without_privileges(server: &Postgres, url: &str) -> String {
+    let restored = server.create_database();
+    let dump = Command::new("pg_dump").args(["--format=custom", url]).output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let mut restore = Command::new("pg_restore");
+    restore.args(["--no-privileges", "--no-owner", "--exit-on-error", "--dbname", &restored]).stdin(Stdio::piped());
+    let mut restore = restore.spawn().unwrap();
+    restore.stdin.take().unwrap().write_all(&dump.stdout).unwrap();
+    assert!(restore.wait().unwrap().success());
+    restored
+}
+
+#[tokio::test]
+async fn functions_of_the_owner_are_closed_again_after_a_restore_without_privileges() {
+    let server = Postgres::shared();
+    let (store, config) = store(server).await;
+    let ada = user(&store, "ada").await.id;
+    url(&store, ada, "CODE12").await;
+    assert_eq!(open_functions(&connect(&config).await).await, Vec::<String>::new(), "of a new database");
+    for by_command in [true, false] {
+        let restored = PostgresConfig::new(restore_without_privileges(server, &config.url));
+        let owner = connect(&restored).await;
+        let all = ["count_clicks", "events_came", "find_former_codes", "lock_links", "lock_urls"];
+        assert_eq!(open_functions(&owner).await, all, "as pg_restore leaves them");
+        owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
+        let mut of_stranger = restored.clone();
+        of_stranger.url = of_stranger.url.replace("//tern@", "//tern_stranger@");
+        let stranger = connect(&of_stranger).await;
+        stranger.query("SELECT lock_links('{1}')", &[]).await.unwrap();
+        if by_command {
+            migrate(&restored).await.unwrap();
+        } else {
+            PostgresStore::open(&restored).await.unwrap().keep_up().await.unwrap();
+        }
+        assert_eq!(open_functions(&owner).await, Vec::<String>::new());
+        let refused = stranger.query("SELECT lock_links('{1}')", &[]).await.unwrap_err();
+        assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{refused}");
+        owner.batch_execute(ROLE).await.unwrap();
+        PostgresStore::open(&restored).await.unwrap().keep_up().await.unwrap();
+        let granted = "SELECT has_function_privilege('tern_redirector', 'lock_links(bigint[])', 'EXECUTE')";
+        assert!(owner.query_one(granted, &[]).await.unwrap().get::<_, bool>(0), "a grant stays");
     }
 }

@@ -21,6 +21,7 @@ mod open;
 mod paging;
 mod pool;
 pub(super) mod position;
+mod privileges;
 mod products;
 mod pruning;
 mod query;
@@ -245,6 +246,7 @@ impl Store for PostgresStore {
 
     async fn keep_up(&self) -> Result<()> {
         pruning::fold(&self.connections).await?;
+        self.connections.background(async |db| privileges::close_functions(&**db).await).await?;
         // It gives up when events are written or forgotten all the time; the next minute does.
         retention::make_room(&self.connections).await
     }

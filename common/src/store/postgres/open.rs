@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connector::Connector;
+use super::privileges::close_functions;
 use super::session;
 use crate::store::StoreError;
 
@@ -205,7 +206,7 @@ pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     // Of the session: it ends with the connection, however this function ends.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
     match embedded::migrations::runner().run_async(&mut client).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(close_functions(&client).await?),
         Err(error) if matches!(error.kind(), refinery::error::Kind::MissingVersion(_)) => Err(OpenError::Newer),
         Err(error) => Err(OpenError::Migration(error.into())),
     }
