@@ -36,6 +36,14 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// Set for a test that `make chaos` runs, which has the machine to itself.
+pub const ALONE: &str = "TERN_TEST_ALONE";
+
+/// Returns the longest that something may take: `demanded` of a test that runs alone, and `beside_others` otherwise.
+pub fn limit(demanded: Duration, beside_others: Duration) -> Duration {
+    if std::env::var_os(ALONE).is_some() { demanded } else { beside_others }
+}
+
 /// The value below which `share` of the measured times lie.
 pub fn percentile(times: &[Duration], share: f64) -> Duration {
     let mut sorted = times.to_vec();

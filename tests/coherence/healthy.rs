@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tern_testkit::postgres::Options;
 use tern_tests::propagation::{fleet_that_knows_its_commits, measure};
-use tern_tests::{Fleet, Scene, percentile};
+use tern_tests::{Fleet, Scene, limit, percentile};
 
 /// `make bench-propagation` does the same for a minute, with an optimised build and nobody else on the machine.
 #[tokio::test(flavor = "multi_thread")]
@@ -121,8 +121,9 @@ async fn a_long_transaction_holds_up_no_other_change() {
     for n in 0..100 {
         times.push(fleet.change(1, &code, &format!("https://example.com/{n}")).await.since_sent);
     }
-    println!("beside an open transaction: p50 {:?}, p99 {:?}", percentile(&times, 0.5), percentile(&times, 0.99));
-    assert!(percentile(&times, 0.99) < Duration::from_secs(1));
+    let p99 = percentile(&times, 0.99);
+    println!("beside an open transaction: p50 {:?}, p99 {p99:?}", percentile(&times, 0.5));
+    assert!(p99 < limit(Duration::from_millis(50), Duration::from_secs(1)), "{p99:?}");
     let second = fleet.code(2).await;
     assert_eq!(fleet.served(0, &second).await.0, 302, "not committed yet");
     held.commit();
