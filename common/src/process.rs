@@ -1,7 +1,7 @@
 //! What the life of each process begins and ends with: settings, threads, signals, exit codes.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,27 +11,41 @@ use nix::sys::stat::{Mode, umask};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::InvalidConfig;
+use crate::config::{Environment, InvalidConfig, Variables};
 
 /// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
 
+/// The exit code of a command that does not find what it works on (`EX_NOINPUT` of sysexits.h).
+const EXIT_NO_INPUT: u8 = 66;
+
+/// An error of a command that does not find what it works on; the text says where it looked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NothingThere(pub String);
+
 /// How long the end of a process waits for threads that wait for a disk or a lock.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
-/// Runs `life` on a runtime of its own and makes an exit code of what comes of it.
+/// Reads the settings, runs `life` on a runtime of its own and makes an exit code of what comes of it.
 ///
 /// Files that the process makes are its user's alone. A blocked thread does not hold up its end.
 ///
-/// Wrong settings are all told, and end the process with 64; any other error is one sentence, and 1.
+/// Wrong settings are all told, and end the process with 64. [`NothingThere`] ends it with 66. Any other error is one
+/// sentence, and 1.
 pub fn run<C>(
     name: &str,
-    config: Result<C, InvalidConfig>,
+    read: impl FnOnce(&Variables) -> Result<C, InvalidConfig>,
     life: impl FnOnce(C, &Runtime) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let config = match config {
-        Ok(config) => config,
+    let environment = match Environment::read() {
+        Ok(environment) => environment,
         Err(problems) => return fail(name, EXIT_USAGE, &problems),
+    };
+    environment.warnings.iter().for_each(|warning| say(name, warning));
+    let config = match read(&environment.variables) {
+        Ok(config) => config,
+        Err(problems) => return fail(name, EXIT_USAGE, &environment.locate(problems)),
     };
     log_panics();
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
@@ -44,7 +58,10 @@ pub fn run<C>(
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(name, 1, &format_args!("{error:#}")),
+        Err(error) => {
+            let code = if error.is::<NothingThere>() { EXIT_NO_INPUT } else { 1 };
+            fail(name, code, &format_args!("{error:#}"))
+        }
     }
 }
 
@@ -61,6 +78,24 @@ pub fn say(name: &str, line: &str) {
     let line = format!("{name}: {line}\n");
     // Whoever listened may be gone, as when the other end of a pipe is closed: no reason to stop, least of all a drain.
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Shows where a process is reached, once it serves: a line for each address, `tern: API  http://...`.
+///
+/// On a terminal they are a block of their own below the log.
+pub fn announce(name: &str, addresses: &[(&str, String)]) {
+    let mut text = String::new();
+    let is_terminal = io::stderr().is_terminal();
+    for (what, address) in addresses {
+        if is_terminal {
+            text += &format!("  {what:<12} {address}\n");
+        } else {
+            text += &format!("{name}: {what:<12} {address}\n");
+        }
+    }
+    let text = if is_terminal { format!("\n{text}\n") } else { text };
+    // The reader may be gone, as in `say`.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Has a panic told in the log, where an operator looks, and not only on a terminal that nobody may watch.
@@ -96,7 +131,13 @@ impl StopSignals {
     pub async fn received(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.interrupt.recv() => {
+                if io::stderr().is_terminal() {
+                    // The terminal shows ^C, and what follows begins on a line of its own.
+                    let _ = io::stderr().write_all(b"\n");
+                }
+                "SIGINT"
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{Reader, Setting};
 /// How Tern reaches a Redis, and what it calls its own there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// `REDIS_URL`; or `REDIS_HOST` and `REDIS_PORT`.
+    /// `REDIS_URL`, or the file that `REDIS_URL_FILE` names; or `REDIS_HOST` and `REDIS_PORT`.
     pub address: RedisAddress,
     /// `REDIS_CA_FILE`: whom to trust with `rediss://`, instead of whom the system trusts.
     pub authorities: Option<Authorities>,
@@ -33,7 +33,7 @@ impl RedisConfig {
     /// `None` unless a Redis is named. `REDIS_URL` goes before `REDIS_HOST`;
     /// `REDIS_PORT` alone names none: compose files set it to say where a Redis is to be published.
     pub fn read(reader: &mut Reader<'_>) -> Option<RedisConfig> {
-        let url: Option<RedisAddress> = reader.find("REDIS_URL");
+        let url: Option<RedisAddress> = reader.find_secret("REDIS_URL", "REDIS_URL_FILE");
         let host: Option<Host> = reader.find("REDIS_HOST");
         let port = reader.get_within("REDIS_PORT", 6379u16, 1..=u16::MAX);
         let authorities = reader.find("REDIS_CA_FILE");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -80,6 +80,20 @@ impl PostgresConfig {
             long_statement_timeout: PostgresConfig::LONG_STATEMENT_TIMEOUT,
             delta_entries: PostgresConfig::DELTA_ENTRIES,
         }
+    }
+
+    /// Names the database and its server, without the password.
+    pub fn place(&self) -> String {
+        let Ok(config) = self.url.parse::<Config>() else { return "the database".to_owned() };
+        let hosts = config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let (hosts, ports): (Vec<String>, Vec<String>) =
+            (hosts.collect(), config.get_ports().iter().map(ToString::to_string).collect());
+        let name = config.get_dbname().or(config.get_user()).unwrap_or("of this user");
+        let port = if ports.is_empty() { "5432".to_owned() } else { ports.join(",") };
+        format!("PostgreSQL database {name} on {}:{port}", hosts.join(","))
     }
 
     /// Returns how the driver connects.

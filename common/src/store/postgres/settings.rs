@@ -1,5 +1,6 @@
 //! The settings of PostgreSQL: one URL, or the original's variables.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use super::PostgresConfig;
@@ -15,12 +16,14 @@ impl PostgresConfig {
     /// `None` unless a database is named. `DATABASE_URL` goes before `DATABASE_HOST`, which goes with `DATABASE_PORT`,
     /// `DATABASE_USER`, `DATABASE_PASSWORD` and `DATABASE_NAME`. `DATABASE_CA_FILE` is whom to trust with
     /// `sslmode=require`, instead of whom the system trusts; `DATABASE_POOL` the number of connections.
+    /// The URL and the password can be in files, which `DATABASE_URL_FILE` and `DATABASE_PASSWORD_FILE` name.
     pub fn read(reader: &mut Reader<'_>) -> Option<PostgresConfig> {
-        let url: Option<DatabaseUrl> = reader.find("DATABASE_URL");
+        let url: Option<DatabaseUrl> = reader.find_secret("DATABASE_URL", "DATABASE_URL_FILE");
         let host: Option<String> = reader.find("DATABASE_HOST");
         let port = reader.get_within("DATABASE_PORT", PORT, 1..=u16::MAX);
         let user = reader.get("DATABASE_USER", USER.to_owned());
-        let password = reader.get("DATABASE_PASSWORD", PASSWORD.to_owned());
+        let password = reader.find_secret("DATABASE_PASSWORD", "DATABASE_PASSWORD_FILE");
+        let password = password.unwrap_or_else(|| PASSWORD.to_owned());
         let name = reader.get("DATABASE_NAME", NAME.to_owned());
         let root_certificates: Option<PathBuf> = reader.find("DATABASE_CA_FILE");
         let pool_size = reader.get_within("DATABASE_POOL", PostgresConfig::POOL_SIZE, 1..=1000);
@@ -45,8 +48,59 @@ impl Setting for DatabaseUrl {
     const SECRET: bool = true;
 
     fn parse(text: &str) -> Option<DatabaseUrl> {
-        text.parse::<tokio_postgres::Config>().is_ok().then(|| DatabaseUrl(text.to_owned()))
+        let text = in_words_of_the_driver(text);
+        text.parse::<tokio_postgres::Config>().is_ok().then_some(DatabaseUrl(text))
     }
+
+    fn explain(text: &str) -> Option<String> {
+        let error = in_words_of_the_driver(text).parse::<tokio_postgres::Config>().err()?;
+        let cause = error.source()?.to_string();
+        let refuses = |option: &&str| cause.contains(&format!("`{option}`"));
+        if refuses(&"sslmode") {
+            return Some(
+                "sslmode is disable (plain text), or require, verify-ca or verify-full (all verify the server)"
+                    .to_owned(),
+            );
+        }
+        if refuses(&"sslrootcert") {
+            return Some("sslrootcert is not read; set DATABASE_CA_FILE to that file".to_owned());
+        }
+        let option = UNSUPPORTED.iter().find(|option| refuses(option))?;
+        Some(format!("the option {option} of libpq is not supported; leave it out"))
+    }
+}
+
+/// Options that libpq has and the driver has not. Another unknown word may be a part of a password.
+const UNSUPPORTED: [&str; 14] = [
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslcrl",
+    "sslcompression",
+    "sslsni",
+    "requiressl",
+    "requirepeer",
+    "passfile",
+    "service",
+    "gssencmode",
+    "krbsrvname",
+    "client_encoding",
+    "fallback_application_name",
+];
+
+/// Puts `sslmode=require` where libpq has `verify-ca` or `verify-full`: Tern's `require` verifies the certificate and the
+/// name of the server, as `verify-full` does, and `verify-ca` does less.
+fn in_words_of_the_driver(text: &str) -> String {
+    const OPTION: &str = "sslmode";
+    let replaced = || {
+        let (before, after) = text.split_at(text.rfind(OPTION)? + OPTION.len());
+        let value = after.trim_start().strip_prefix('=')?.trim_start();
+        let value = value.strip_prefix('\'').unwrap_or(value);
+        let rest = ["verify-full", "verify-ca"].iter().find_map(|mode| value.strip_prefix(mode))?;
+        let is_whole = rest.is_empty() || rest.starts_with(['&', '\'', ' ', '\t']);
+        is_whole.then(|| format!("{before}{}require{rest}", &after[..after.len() - value.len()]))
+    };
+    replaced().unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -84,7 +138,61 @@ mod tests {
 
     #[test]
     fn a_bad_url_is_told_without_its_password() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "postgres://u:secret@host:port/n\n").unwrap();
+        let problem = read(&[("DATABASE_URL_FILE", file.path().to_str().unwrap())]).unwrap_err();
+        assert!(problem.starts_with("DATABASE_URL_FILE: expected a URL") && !problem.contains("secret"), "{problem}");
         let problem = read(&[("DATABASE_URL", "postgres://u:secret@host:port/n")]).unwrap_err();
         assert!(problem.starts_with("DATABASE_URL: expected a URL") && !problem.contains("secret"), "{problem}");
+    }
+
+    #[test]
+    fn password_in_a_file_is_taken_whatever_is_in_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "it's \\ x\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let config = read(&[("DATABASE_HOST", "h"), ("DATABASE_PASSWORD_FILE", path)]).unwrap().unwrap();
+        let driver: tokio_postgres::Config = config.url.parse().unwrap();
+        assert_eq!(driver.get_password(), Some(&br"it's \ x"[..]));
+        assert!(read(&[("DATABASE_PASSWORD", "a"), ("DATABASE_PASSWORD_FILE", path)]).is_err());
+    }
+
+    #[test]
+    fn sslmode_of_libpq_that_verifies_is_taken_and_never_weakened() {
+        use tokio_postgres::config::SslMode;
+        let mode = |url: &str| {
+            let config: tokio_postgres::Config = read(&[("DATABASE_URL", url)]).unwrap().unwrap().url.parse().unwrap();
+            assert_eq!(config.get_dbname(), Some("n"), "{url}");
+            config.get_ssl_mode()
+        };
+        for verifying in ["require", "verify-ca", "verify-full"] {
+            assert_eq!(mode(&format!("postgres://u@h/n?sslmode={verifying}")), SslMode::Require);
+            assert_eq!(mode(&format!("postgres://u@h/n?sslmode={verifying}&application_name=a")), SslMode::Require);
+            assert_eq!(mode(&format!("host=h user=u sslmode = '{verifying}' dbname=n")), SslMode::Require);
+        }
+        assert_eq!(mode("postgres://u@h/n?sslmode=disable"), SslMode::Disable);
+        assert_eq!(mode("postgres://u@h/n"), SslMode::Prefer);
+    }
+
+    #[test]
+    fn option_of_libpq_that_is_not_read_is_refused_with_what_to_do() {
+        let check = |option: &str, expected: &str| {
+            let problem = read(&[("DATABASE_URL", &format!("postgres://u:hunter2@h/n?{option}"))]).unwrap_err();
+            assert!(problem.contains(expected) && !problem.contains("hunter2"), "{problem}");
+        };
+        check("sslmode=allow", "sslmode is disable");
+        check("sslmode=verify-fully", "sslmode is disable");
+        check("sslmode=verify-full&sslrootcert=/ca.pem", "set DATABASE_CA_FILE");
+        check("sslcert=/c.pem", "sslcert of libpq is not supported");
+        check("word=hunter2", "expected a URL such as postgres://user:password@host:5432/database");
+    }
+
+    #[test]
+    fn place_names_the_database_and_never_its_password() {
+        let place = |pairs: &[(&str, &str)]| read(pairs).unwrap().unwrap().place();
+        let named = [("DATABASE_URL", "postgres://u:hunter2@h:7,i:8/n")];
+        assert_eq!(place(&named), "PostgreSQL database n on h,i:7,8");
+        assert_eq!(place(&[("DATABASE_HOST", "h")]), "PostgreSQL database hackathon_db on h:5432");
+        assert_eq!(place(&[("DATABASE_URL", "postgres://u@h")]), "PostgreSQL database u on h:5432");
     }
 }

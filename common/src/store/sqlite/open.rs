@@ -1,7 +1,7 @@
 //! Opening a database file: whose it is, and whether its schema is ours.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -48,10 +48,14 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(directory).map_err(|error| OpenError::unusable(directory, error))?;
+    let unwritable = |error| OpenError::unusable(directory, format_args!("cannot be written: {error}"));
+    fs::create_dir_all(directory).map_err(unwritable)?;
     // Two processes that start at once must not both migrate; the lock ends with this function.
     let lock = path.with_extension("lock");
-    let _lock = FileLock::take(&lock, MIGRATION_WAIT).map_err(|error| OpenError::unusable(directory, error))?;
+    let _lock = FileLock::take(&lock, MIGRATION_WAIT).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => OpenError::unusable(directory, error),
+        _ => unwritable(error),
+    })?;
 
     check_owner(path).inspect_err(|_| {
         // The directory of another program stays as it was.
@@ -105,7 +109,7 @@ fn check_owner(path: &Path) -> Result<(), OpenError> {
     match File::open(path).and_then(|file| file.take(100).read_to_end(&mut header)) {
         Ok(0) => return Ok(()),
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(OpenError::unusable(path, error)),
     }
     if header.len() < 100 || !header.starts_with(MAGIC) {

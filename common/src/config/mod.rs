@@ -1,24 +1,22 @@
 //! Reading configuration: plain data parsed from a map of variables, every bad value reported at once.
 //!
-//! Only `main` touches the environment; everything else, tests included, passes a map.
+//! Only `process::run` touches the environment; everything else, tests included, passes a map.
+
+mod environment;
+mod settings;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+pub use environment::Environment;
 
 /// The variables to read from.
 pub type Variables = HashMap<String, String>;
-
-/// The variables of this process. Values that are not UTF-8 are read as far as they are.
-pub fn environment() -> Variables {
-    std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-        .collect()
-}
 
 /// A type that a variable can hold.
 pub trait Setting: Sized {
@@ -29,6 +27,11 @@ pub trait Setting: Sized {
     const SECRET: bool = false;
 
     fn parse(text: &str) -> Option<Self>;
+
+    /// Returns the reason why a text cannot be used, where more is known than that it is not as expected.
+    fn explain(_text: &str) -> Option<String> {
+        None
+    }
 }
 
 /// One variable that cannot be used.
@@ -70,10 +73,37 @@ impl<'a> Reader<'a> {
     pub fn find<T: Setting>(&mut self, variable: &'static str) -> Option<T> {
         // Compose files and shells pass an empty string where somebody meant "not set".
         let text = self.variables.get(variable).map(|text| text.trim()).filter(|text| !text.is_empty())?;
+        self.parse(variable, text)
+    }
+
+    /// Like [`Reader::find`], for a value that may be in a file instead, which `file_variable` names.
+    ///
+    /// Container runtimes hand out passwords in files. Newlines at the end of the file do not count.
+    pub fn find_secret<T: Setting>(&mut self, variable: &'static str, file_variable: &'static str) -> Option<T> {
+        let Some(path) = self.find::<PathBuf>(file_variable) else { return self.find(variable) };
+        if self.find::<String>(variable).is_some() {
+            self.reject(file_variable, format!("cannot be set together with {variable}; keep one of them"));
+            return None;
+        }
+        match fs::read_to_string(&path).map(|text| text.trim_end_matches(['\n', '\r']).to_owned()) {
+            Ok(text) if text.is_empty() => {
+                self.reject(file_variable, format!("{} is empty", path.display()));
+                None
+            }
+            Ok(text) => self.parse(file_variable, &text),
+            Err(error) => {
+                self.reject(file_variable, format!("{} cannot be read: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn parse<T: Setting>(&mut self, variable: &'static str, text: &str) -> Option<T> {
         let value = T::parse(text);
         if value.is_none() {
             let got = if T::SECRET { String::new() } else { format!(", got {text:?}") };
-            self.reject(variable, format!("expected {}{got}", T::EXPECTED));
+            let why = T::explain(text).map(|why| format!(": {why}")).unwrap_or_default();
+            self.reject(variable, format!("expected {}{got}{why}", T::EXPECTED));
         }
         value
     }
@@ -104,7 +134,8 @@ impl<'a> Reader<'a> {
 
     /// Like [`Reader::find`], for what nothing works without; `value` is what was read of it.
     pub fn demand<T>(&mut self, variable: &'static str, value: Option<T>) -> Option<T> {
-        let is_told = self.problems.iter().any(|problem| problem.variable == variable);
+        // A file that should have held it may be what is wrong.
+        let is_told = self.problems.iter().any(|problem| problem.variable.starts_with(variable));
         if value.is_none() && !is_told {
             self.reject(variable, "must be set".to_owned());
         }
@@ -239,5 +270,34 @@ mod tests {
         let mut reader = Reader::new(&variables);
         let ports = (reader.get("EMPTY", 1u16), reader.get("UNSET", 2u16));
         assert_eq!(reader.finish(ports), Ok((1, 2)));
+    }
+
+    #[test]
+    fn secret_is_read_from_its_variable_or_from_a_file_without_its_last_newline() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (good, empty) = (write("good", " hunter2 \r\n"), write("empty", "\n"));
+        let read = |pairs: &[(&str, &str)]| {
+            let variables = variables(pairs);
+            let mut reader = Reader::new(&variables);
+            let secret: Option<String> = reader.find_secret("PASSWORD", "PASSWORD_FILE");
+            let secret = reader.demand("PASSWORD", secret);
+            reader.finish_some(secret).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&[("PASSWORD", "one")]), Ok("one".to_owned()));
+        assert_eq!(read(&[("PASSWORD", "one"), ("PASSWORD_FILE", "")]), Ok("one".to_owned()));
+        assert_eq!(read(&[("PASSWORD", ""), ("PASSWORD_FILE", &good)]), Ok(" hunter2 ".to_owned()));
+        let check = |pairs: &[(&str, &str)], expected: &str| {
+            let problems = read(pairs).unwrap_err();
+            assert!(problems.lines().count() == 1 && problems.starts_with(expected), "{problems}");
+        };
+        check(&[], "PASSWORD: must be set");
+        check(&[("PASSWORD", "one"), ("PASSWORD_FILE", &good)], "PASSWORD_FILE: cannot be set together with PASSWORD");
+        check(&[("PASSWORD_FILE", &empty)], &format!("PASSWORD_FILE: {empty} is empty"));
+        check(&[("PASSWORD_FILE", "/nowhere")], "PASSWORD_FILE: /nowhere cannot be read: No such file");
     }
 }

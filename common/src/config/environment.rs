@@ -1,0 +1,178 @@
+//! The variables of this process: its environment, and the file `.env` in its working directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::ErrorKind;
+
+use super::{InvalidConfig, Problem, Variables, settings};
+
+/// The file that is read in the working directory.
+const FILE: &str = ".env";
+
+/// Settings as they were found, before any of them is understood.
+#[derive(Debug, Default)]
+pub struct Environment {
+    pub variables: Variables,
+    /// Sentences for the person who starts the process: variables that look like settings and are none.
+    pub warnings: Vec<String>,
+    /// Settings that come from the file.
+    from_file: BTreeSet<String>,
+}
+
+impl Environment {
+    /// Reads the environment of this process, and `.env` in the working directory if it is there.
+    ///
+    /// A variable of the environment goes before a line of the file, even if it is empty.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has a line that is no setting.
+    pub fn read() -> Result<Environment, InvalidConfig> {
+        let own = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+            .collect();
+        let file = match fs::read(FILE) {
+            Ok(bytes) => parse(&bytes).map_err(invalid)?,
+            // A folder of this name is a Python environment.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => BTreeMap::new(),
+            Err(error) => return Err(invalid(format!("cannot be read: {error}"))),
+        };
+        Ok(Environment::of(own, file))
+    }
+
+    fn of(own: Variables, file: BTreeMap<String, String>) -> Environment {
+        let mut found = Environment { variables: own, ..Environment::default() };
+        for (name, value) in file {
+            // Names that are no settings stay outside: they are not this process's to act on.
+            if settings::is_known(&name) && !found.variables.contains_key(&name) {
+                found.from_file.insert(name.clone());
+                found.variables.insert(name, value);
+            } else {
+                found.warnings.extend(settings::warning(&name, &value, &found.variables));
+            }
+        }
+        let mut names: Vec<String> = found.variables.keys().cloned().collect();
+        names.sort_unstable();
+        for name in names {
+            let value = &found.variables[&name];
+            if settings::is_port_of_kubernetes(&name, value) {
+                found.warnings.push(format!(
+                    "{name}={value} names a Service of Kubernetes and no port; it is ignored (enableServiceLinks: false \
+                     leaves it out)"
+                ));
+                found.variables.remove(&name);
+            } else {
+                found.warnings.extend(settings::warning(&name, value, &found.variables));
+            }
+        }
+        found
+    }
+
+    /// Adds to each problem with a setting of the file that it is there.
+    pub fn locate(&self, mut invalid: InvalidConfig) -> InvalidConfig {
+        for problem in &mut invalid.0 {
+            if self.from_file.contains(problem.variable) {
+                problem.reason += " (in .env)";
+            }
+        }
+        invalid
+    }
+}
+
+fn invalid(reason: String) -> InvalidConfig {
+    let directory = std::env::current_dir().unwrap_or_default();
+    InvalidConfig(vec![Problem { variable: FILE, reason: format!("{reason} ({})", directory.join(FILE).display()) }])
+}
+
+/// Reads the lines `NAME=value` of a file. A `$` stands for itself.
+fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
+    /// Stands for `$` while a line is parsed, since the parser would put a variable in its place.
+    const DOLLAR: &str = "\u{f0024}";
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        format!("line {line} is not UTF-8")
+    })?;
+    let mut found = BTreeMap::new();
+    let mut lines = BTreeMap::new();
+    for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        let escaped = line.replace(r"\$", DOLLAR).replace('$', DOLLAR) + "\n";
+        for pair in dotenvy::from_read_iter(escaped.as_bytes()) {
+            let (name, value) = pair.map_err(|_| {
+                format!(
+                    "line {number} is not of the form NAME=value; a value with a space, a quote, a backslash or a # has to \
+                     stand in single quotes"
+                )
+            })?;
+            if let Some(first) = lines.insert(name.clone(), number) {
+                return Err(format!("line {number} sets {name} again, after line {first}; keep one of them"));
+            }
+            found.insert(name, value.replace(DOLLAR, "$"));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs<T: FromIterator<(String, String)>>(pairs: &[(&str, &str)]) -> T {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn env_file_value_is_taken_as_it_is_written() {
+        let check = |line: &str, expected: &str| {
+            let parsed = parse(line.as_bytes()).unwrap_or_else(|reason| panic!("{line:?}: {reason}"));
+            assert_eq!(parsed, pairs(&[("DATABASE_PASSWORD", expected)]), "{line:?}");
+        };
+        check("DATABASE_PASSWORD=plain", "plain");
+        check("DATABASE_PASSWORD=plain\r\n", "plain");
+        check("\u{feff}export DATABASE_PASSWORD = plain # a remark", "plain");
+        check("DATABASE_PASSWORD=trailing   ", "trailing");
+        check("DATABASE_PASSWORD=", "");
+        check("DATABASE_PASSWORD=a#b", "a#b");
+        check("DATABASE_PASSWORD=pa$HOME${PATH}", "pa$HOME${PATH}");
+        check(r#"DATABASE_PASSWORD="a \$ b \" c""#, "a $ b \" c");
+        check(r"DATABASE_PASSWORD='a b $c \d #e'", r"a b $c \d #e");
+        check("# a remark, it's one\n\nDATABASE_PASSWORD=x\n", "x");
+    }
+
+    #[test]
+    fn env_file_that_is_malformed_is_refused_with_its_line_and_without_its_text() {
+        let check = |text: &[u8], expected: &str| {
+            let reason = parse(text).unwrap_err();
+            assert!(reason.starts_with(expected) && !reason.contains("hunter2"), "{reason}");
+        };
+        check(b"APP_PORT=1\nDATABASE_PASSWORD=a hunter2\n", "line 2 is not of the form");
+        check(b"# x\n\nDATABASE_PASSWORD='hunter2\nAPP_PORT=1\n", "line 3 is not of the form");
+        check(b"hunter2\n", "line 1 is not of the form");
+        check(b"1=hunter2\n", "line 1 is not of the form");
+        check(b"APP_PORT=1\nLOG_LEVEL=\xff hunter2\n", "line 2 is not UTF-8");
+        check(b"APP_PORT=1\nLOG_LEVEL=info\nAPP_PORT=2\n", "line 3 sets APP_PORT again, after line 1");
+    }
+
+    #[test]
+    fn environment_goes_before_the_file_and_the_file_gives_settings_alone() {
+        let own: Variables = pairs(&[("APP_PORT", "1"), ("LOG_LEVEL", "")]);
+        let file = pairs(&[("APP_PORT", "2"), ("LOG_LEVEL", "debug"), ("BODY_LIMIT", "lots"), ("PATH", "/nowhere")]);
+        let found = Environment::of(own, file);
+        assert_eq!(found.variables, pairs(&[("APP_PORT", "1"), ("LOG_LEVEL", ""), ("BODY_LIMIT", "lots")]));
+        assert_eq!(found.warnings, [""; 0]);
+        let problem = |variable| Problem { variable, reason: "wrong".to_owned() };
+        let located = found.locate(InvalidConfig(vec![problem("APP_PORT"), problem("BODY_LIMIT")]));
+        assert_eq!(located.to_string(), "APP_PORT: wrong\nBODY_LIMIT: wrong (in .env)");
+    }
+
+    #[test]
+    fn link_of_kubernetes_to_a_service_is_no_port() {
+        let found =
+            Environment::of(pairs(&[("REDIS_PORT", "tcp://10.0.0.1:6379"), ("APP_PORT", "8000")]), BTreeMap::new());
+        assert_eq!(found.variables, pairs(&[("APP_PORT", "8000")]));
+        assert_eq!(found.warnings.len(), 1);
+        assert!(
+            found.warnings[0].starts_with("REDIS_PORT=tcp://10.0.0.1:6379 names a Service"),
+            "{:?}",
+            found.warnings
+        );
+    }
+}
