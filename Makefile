@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 # What the tests and benchmarks start for themselves.
-SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server
+SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server script:bsdutils
 # What tests of the edge and of the monitoring start too. Where systemd runs, Debian starts each package's own service on
 # its usual port when it is installed; the tests use ports of their own.
 EDGE := /usr/sbin/nginx:nginx-light curl:curl

@@ -31,8 +31,8 @@ pub struct AppState {
     pub config: Arc<AdminConfig>,
     pub access: Arc<Access>,
     pub readiness: Readiness,
-    /// What `GET /logs` reads: the file of `LogConfig`.
-    pub log_file: Arc<Path>,
+    /// The file of `LogConfig`, which `GET /logs` reads; `None` if there is none.
+    pub log_file: Option<Arc<Path>>,
     pub metrics: Metrics,
 }
 

@@ -74,7 +74,7 @@ impl World {
                 cache: Arc::new(LocalCache::new()),
                 config: Arc::new(config),
                 readiness: Readiness::default(),
-                log_file: directory.path().join("app.log").into(),
+                log_file: Some(directory.path().join("app.log").into()),
                 metrics: Metrics::register(&registry).expect("metrics"),
             };
             router(state)

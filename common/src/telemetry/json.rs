@@ -15,8 +15,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The longest value of a field, in bytes; a path or a header can be as long as a client likes.
-const MAX_VALUE_LEN: usize = 1024;
+use super::MAX_VALUE_LEN;
 
 #[derive(Debug)]
 pub(super) struct JsonFormat;
@@ -119,7 +118,7 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Buffer(Arc<Mutex<Vec<u8>>>);
+    pub(in super::super) struct Buffer(pub(in super::super) Arc<Mutex<Vec<u8>>>);
 
     impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

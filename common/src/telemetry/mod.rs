@@ -1,44 +1,83 @@
 //! What Tern tells about itself: the log, and the text form of its metrics.
 
 mod json;
+mod level;
 mod log_file;
 mod process_metrics;
+mod text;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use anyhow::anyhow;
+pub use level::LogLevel;
 use prometheus::IntCounter;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::prelude::*;
 
-use crate::config::Reader;
+use crate::config::{Reader, Setting};
 use json::{JsonFormat, SpanFields};
 use log_file::LogFile;
 pub use log_file::tail;
 pub use process_metrics::export_process;
+use text::{TextFields, TextFormat};
 
-/// Where the log goes and how much of it.
+/// The target of entries that repeat what the process says on standard error: for the file, and not for a terminal.
+pub const SAID: &str = "tern::said";
+
+/// The longest value of a field, in bytes; a path or a header can be as long as a client likes.
+const MAX_VALUE_LEN: usize = 1024;
+
+/// Where the log goes, how much of it, and in which form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// `LOG_FILE`: a copy of what goes to standard output, rotated.
-    pub file: PathBuf,
+    /// `LOG_FILE`: a copy of what goes to standard output, rotated; `None` if the setting is `none` or `-`.
+    pub file: Option<PathBuf>,
     /// `LOG_LEVEL`: a level, or directives such as `info,tern_redirector=debug`.
-    pub level: String,
+    pub level: LogLevel,
+    /// `LOG_FORMAT`: the form on standard output; `None` is text on a terminal and JSON elsewhere.
+    pub format: Option<LogFormat>,
+    /// Whether a terminal may have colours: neither `NO_COLOR` nor `TERM=dumb`.
+    pub may_have_colours: bool,
+}
+
+/// The form of an entry on standard output. In the file it is always JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    /// A short line for a person.
+    Text,
+}
+
+impl Setting for LogFormat {
+    const EXPECTED: &'static str = "json or text";
+
+    fn parse(text: &str) -> Option<LogFormat> {
+        match text {
+            "json" => Some(LogFormat::Json),
+            "text" => Some(LogFormat::Text),
+            _ => None,
+        }
+    }
 }
 
 impl LogConfig {
     pub fn read(reader: &mut Reader<'_>) -> LogConfig {
-        let level = reader.get("LOG_LEVEL", "info".to_owned());
-        if let Err(error) = EnvFilter::builder().parse(&level) {
-            reader.reject("LOG_LEVEL", format!("expected a level such as info, got {level:?} ({error})"));
+        let file = reader.get("LOG_FILE", PathBuf::from("logs/app.log"));
+        let is_off = ["none", "-"].iter().any(|off| file.as_os_str() == *off);
+        let is_dumb = reader.find::<String>("TERM").is_some_and(|terminal| terminal == "dumb");
+        LogConfig {
+            file: (!is_off).then_some(file),
+            level: reader.get("LOG_LEVEL", LogLevel::default()),
+            format: reader.find("LOG_FORMAT"),
+            may_have_colours: !is_dumb && reader.find::<String>("NO_COLOR").is_none(),
         }
-        LogConfig { file: reader.get("LOG_FILE", PathBuf::from("logs/app.log")), level }
     }
 }
 
@@ -48,8 +87,8 @@ pub struct Log {
     /// Lines that the file did not take.
     lost: Arc<AtomicU64>,
     /// Lines that came faster than they could be written.
-    dropped: [ErrorCounter; 2],
-    _writers: [WorkerGuard; 2],
+    dropped: Vec<ErrorCounter>,
+    _writers: Vec<WorkerGuard>,
 }
 
 impl Log {
@@ -69,7 +108,7 @@ impl Log {
 struct LostLines {
     counter: IntCounter,
     lost: Arc<AtomicU64>,
-    dropped: [ErrorCounter; 2],
+    dropped: Vec<ErrorCounter>,
 }
 
 impl Collector for LostLines {
@@ -85,26 +124,48 @@ impl Collector for LostLines {
     }
 }
 
-/// Starts the log of this process: one JSON object a line, to standard output and to a file.
+/// Starts the log of this process: to standard output, and to a file as one JSON object a line.
 ///
 /// Lines are written by threads of their own: a full pipe or a slow disk costs lines, which are counted, never time.
 ///
 /// # Errors
-/// When the file cannot be opened for writing.
+/// When the file cannot be opened for writing, with a sentence for the operator.
 ///
 /// # Panics
 /// If the log was started before.
-pub fn start_log(config: &LogConfig) -> io::Result<Log> {
+pub fn start_log(config: &LogConfig) -> anyhow::Result<Log> {
     let lost = Arc::new(AtomicU64::new(0));
-    let (file, file_guard) = NonBlocking::new(LogFile::open(&config.file, Arc::clone(&lost))?);
     let (stdout, stdout_guard) = NonBlocking::new(io::stdout());
-    let dropped = [file.error_counter(), stdout.error_counter()];
-    // may writes two lines for each connection at level info.
-    let filter = EnvFilter::new(format!("{},may=warn,generator=warn", config.level));
-    let layer = tracing_subscriber::fmt::layer().event_format(JsonFormat).fmt_fields(SpanFields);
-    let layer = layer.with_writer(stdout.and(file));
-    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-    Ok(Log { lost, dropped, _writers: [file_guard, stdout_guard] })
+    let mut log = Log { lost: Arc::clone(&lost), dropped: vec![stdout.error_counter()], _writers: vec![stdout_guard] };
+    let mut file = None;
+    if let Some(path) = &config.file {
+        let opened = LogFile::open(path, lost).map_err(|error| {
+            anyhow!("cannot write the log to {} (LOG_FILE; `none` writes no file): {error}", path.display())
+        });
+        let (writer, guard) = NonBlocking::new(opened?);
+        log.dropped.push(writer.error_counter());
+        log._writers.push(guard);
+        file = Some(writer);
+    }
+    let is_terminal = io::stdout().is_terminal();
+    let format = config.format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
+    let (text, json) = match (format, file) {
+        (LogFormat::Json, None) => (None, Some(BoxMakeWriter::new(stdout))),
+        (LogFormat::Json, Some(file)) => (None, Some(BoxMakeWriter::new(stdout.and(file)))),
+        (LogFormat::Text, file) => (Some(stdout), file.map(BoxMakeWriter::new)),
+    };
+    let has_colours = is_terminal && config.may_have_colours;
+    let text = text.map(|writer| {
+        let layer = tracing_subscriber::fmt::layer().event_format(TextFormat { has_colours }).fmt_fields(TextFields);
+        layer.with_writer(writer)
+    });
+    let json = json.map(|writer| {
+        let layer = tracing_subscriber::fmt::layer().event_format(JsonFormat).fmt_fields(SpanFields);
+        layer.with_writer(writer)
+    });
+    let filter = EnvFilter::new(config.level.directives());
+    tracing_subscriber::registry().with(filter).with(text).with(json).init();
+    Ok(log)
 }
 
 /// Every metric of `registry` in the Prometheus text format.

@@ -88,7 +88,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
         cache: setup.cache,
         access,
         config: Arc::new(setup.config),
-        log_file: log_file.as_path().into(),
+        log_file: Some(log_file.as_path().into()),
         metrics: Metrics::register(&registry).unwrap(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,233 @@
+//! The form of a log entry for a person at a terminal: one short line, and one for each request.
+
+use std::fmt;
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tracing::field::{Field, Visit};
+use tracing::span::Record;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::{MAX_VALUE_LEN, SAID};
+
+/// Goes before each field of a span that is kept as text; no value contains it, since values are escaped.
+const BEFORE_FIELD: char = '\u{1f}';
+
+/// Fields that connect entries with each other and with other systems: the log file has them.
+const NAMES_OF_REQUESTS: [&str; 3] = ["request_id", "trace_id", "span_id"];
+
+/// Writes an entry on one line: the time in UTC, the level, and either the request or the message with its fields.
+#[derive(Debug)]
+pub(super) struct TextFormat {
+    pub(super) has_colours: bool,
+}
+
+impl TextFormat {
+    /// Returns `text` in a style, or plain.
+    fn styled(&self, style: Style, text: impl fmt::Display) -> String {
+        if self.has_colours { format!("{style}{text}{style:#}") } else { text.to_string() }
+    }
+
+    fn level(&self, level: Level) -> String {
+        let (name, colour) = match level {
+            Level::ERROR => ("ERROR", AnsiColor::Red),
+            Level::WARN => ("WARNING", AnsiColor::Yellow),
+            Level::INFO => ("INFO", AnsiColor::Green),
+            Level::DEBUG => ("DEBUG", AnsiColor::Blue),
+            Level::TRACE => ("TRACE", AnsiColor::Blue),
+        };
+        self.styled(colour.on_default(), format_args!("{name:<7}"))
+    }
+
+    /// Returns `GET /urls/7 404 in 1.2 ms` of a request that was answered.
+    fn request(&self, fields: &Fields) -> Option<String> {
+        let [method, path, status] = ["method", "path", "status"].map(|name| fields.get(name));
+        let (method, path, status) = (method?, path?, status?);
+        let colour = match status.as_bytes() {
+            [b'2', ..] => AnsiColor::Green,
+            [b'3', ..] => AnsiColor::Cyan,
+            [b'4', ..] => AnsiColor::Yellow,
+            _ => AnsiColor::Red,
+        };
+        let time = fields.get("duration_ms").and_then(|ms| ms.parse::<f64>().ok());
+        let time = time.map(|ms| self.styled(Style::new().dimmed(), format_args!(" {ms:.1} ms")));
+        Some(format!("{} {method} {path}{}", self.styled(colour.on_default(), status), time.unwrap_or_default()))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for TextFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if event.metadata().target() == SAID {
+            return Ok(());
+        }
+        let is_of_request = event.metadata().target() == "app";
+        let (text, told): (String, &[&str]) = match fields.message.as_str() {
+            "request started" if is_of_request => return Ok(()),
+            // The entry "request failed" is there as well, and has the cause.
+            "request finished"
+                if is_of_request && fields.get("status").is_some_and(|status| status.starts_with('5')) =>
+            {
+                return Ok(());
+            }
+            "request finished" | "request failed" if is_of_request => match self.request(&fields) {
+                Some(text) => (text, &["method", "path", "status", "duration_ms"]),
+                None => (fields.message.clone(), &[]),
+            },
+            message => (message.to_owned(), &[]),
+        };
+        let now = Timestamp::now().to_zoned(TimeZone::UTC).strftime("%H:%M:%SZ").to_string();
+        let now = self.styled(Style::new().dimmed(), now);
+        let level = *event.metadata().level();
+        write!(writer, "{now} {} {text}", self.level(level))?;
+        let own = fields.others.iter().map(|(name, value)| (*name, value.as_str()));
+        let own = own.filter(|(name, _)| !told.contains(name));
+        let spans = context.event_scope().into_iter().flat_map(|spans| spans.from_root());
+        let kept: Vec<String> = spans
+            .filter_map(|span| span.extensions().get::<FormattedFields<N>>().map(|fields| fields.fields.clone()))
+            .collect();
+        let of_spans = kept.iter().flat_map(|fields| fields.split(BEFORE_FIELD)).filter_map(|f| f.split_once('='));
+        // Only a failure is looked up in the log file.
+        let of_spans = of_spans.filter(|(name, _)| level == Level::ERROR || !NAMES_OF_REQUESTS.contains(name));
+        for (name, value) in own.chain(of_spans) {
+            let name = self.styled(Style::new().dimmed(), format_args!("{name}="));
+            if value.is_empty() || value.contains([' ', '"', '=']) {
+                write!(writer, " {name}\"{}\"", value.replace('"', "\\\""))?;
+            } else {
+                write!(writer, " {name}{value}")?;
+            }
+        }
+        writeln!(writer)
+    }
+}
+
+/// The form in which the fields of a span are kept for [`TextFormat`].
+#[derive(Debug)]
+pub(super) struct TextFields;
+
+impl<'writer> FormatFields<'writer> for TextFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut read = Fields::default();
+        fields.record(&mut read);
+        read.others.iter().try_for_each(|(name, value)| write!(writer, "{BEFORE_FIELD}{name}={value}"))
+    }
+
+    fn add_fields(&self, current: &'writer mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
+        self.format_fields(current.as_writer(), fields)
+    }
+}
+
+/// Fields of an entry, escaped for a terminal.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.others.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let value = escaped(&value[..value.floor_char_boundary(MAX_VALUE_LEN)]);
+        if field.name() == "message" { self.message.push_str(&value) } else { self.others.push((field.name(), value)) }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// Writes control characters as escapes: a client's text must not move the cursor, colour the terminal or add a line.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        // The marks that turn the direction of writing make a line read as another one.
+        let is_direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || is_direction || matches!(c, '\u{2028}' | '\u{2029}') {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::prelude::*;
+
+    use super::super::json::tests::Buffer;
+    use super::*;
+
+    /// Logs `entries` and returns the lines without their times.
+    fn logged(has_colours: bool, entries: impl FnOnce()) -> Vec<String> {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let layer = tracing_subscriber::fmt::layer().event_format(TextFormat { has_colours }).fmt_fields(TextFields);
+        let layer = layer.with_writer(move || -> Buffer { writer.clone() });
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), entries);
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+    }
+
+    #[test]
+    fn request_is_one_line() {
+        let lines = logged(false, || {
+            let token = tracing::field::Empty;
+            let span = tracing::error_span!("request", request_id = "abc", trace_id = "1", span_id = "2", token);
+            span.record("token", "ops");
+            let _entered = span.enter();
+            tracing::info!(target: "app", method = "GET", path = "/urls/7", "request started");
+            tracing::info!(target: "app", method = "GET", path = "/urls/7", status = 200, duration_ms = 1.25, "request finished");
+            tracing::warn!(target: "app", method = "GET", path = "/x y", status = 404, duration_ms = 0.5, "request finished");
+            tracing::error!(target: "app", method = "PUT", path = "/urls/7", status = 503, cause = "no disk", "request failed");
+            tracing::warn!(target: "app", method = "PUT", path = "/urls/7", status = 503, duration_ms = 9.0, "request finished");
+            tracing::info!(target: SAID, "said on standard error");
+        });
+        assert_eq!(
+            lines,
+            [
+                "INFO    200 GET /urls/7 1.2 ms token=ops",
+                "WARNING 404 GET /x y 0.5 ms token=ops",
+                "ERROR   503 PUT /urls/7 cause=\"no disk\" request_id=abc trace_id=1 span_id=2 token=ops",
+            ]
+        );
+    }
+
+    #[test]
+    fn entry_is_one_line_of_printable_characters_whatever_is_logged() {
+        let lines = logged(false, || {
+            let error = "a\x1b[2Jb\r\nc\u{9b}31m\u{202e}é";
+            tracing::error!(%error, quoted = "say \"it\"", empty = "", number = 3, "it\x1b[31m failed\nbadly");
+            tracing::info!(target: "app", method = "GET", path = "/\x1b]0;x\x07", status = 404, "request finished");
+        });
+        assert_eq!(
+            lines,
+            [
+                r#"ERROR   it\u{1b}[31m failed\nbadly error=a\u{1b}[2Jb\r\nc\u{9b}31m\u{202e}é quoted="say \"it\"" empty="" number=3"#,
+                r"INFO    404 GET /\u{1b}]0;x\u{7}",
+            ]
+        );
+    }
+
+    #[test]
+    fn colours_are_there_only_if_they_are_wanted() {
+        let log = || tracing::warn!(target: "app", method = "GET", path = "/x", status = 404, "request finished");
+        assert_eq!(logged(true, log), ["\x1b[33mWARNING\x1b[0m \x1b[33m404\x1b[0m GET /x"]);
+        assert_eq!(logged(false, log), ["WARNING 404 GET /x"]);
+    }
+}
