@@ -18,6 +18,7 @@ pub mod event;
 pub mod id;
 pub mod json;
 pub mod link;
+pub mod listening;
 pub mod own_addresses;
 pub mod private_files;
 pub mod probe;

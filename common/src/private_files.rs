@@ -1,4 +1,4 @@
-//! Files of the data directory: readable by their owner alone, and locked without waiting for ever.
+//! Files of the data directory: writable, readable by their owner alone, and locked without waiting for ever.
 //!
 //! A lock on a file can be taken by any process that can open it, so a lock file that others may read is theirs to hold.
 
@@ -42,6 +42,28 @@ impl FileLock {
     }
 }
 
+/// Makes sure that files can be made in a directory, which is made if it is not there.
+///
+/// # Errors
+/// When the directory is not one that this user may write to. A disk that is full or broken is no error: it may recover.
+pub fn ensure_writable(directory: &Path) -> io::Result<()> {
+    let probe = directory.join(format!(".writable-{}", std::process::id()));
+    let made = fs::create_dir_all(directory).and_then(|()| {
+        drop(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe)?);
+        fs::remove_file(&probe)
+    });
+    match made {
+        Err(error) if is_passing(&error) => Ok(()),
+        made => made,
+    }
+}
+
+/// Whether the disk is at fault, and not its place or the rights to it.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || error.raw_os_error() == Some(nix::errno::Errno::EIO as i32)
+}
+
 /// Takes the rights to these files and directories from everybody but their owner. Files of earlier builds were readable
 /// by all. A failure is logged, and nothing waits for it.
 pub fn make_private(paths: impl IntoIterator<Item = PathBuf>) {
@@ -56,13 +78,14 @@ pub fn make_private(paths: impl IntoIterator<Item = PathBuf>) {
     }
 }
 
-/// Whether anything was to be taken from others.
+/// Whether anything was to be taken from others. A device or a pipe is not Tern's to close.
 fn close_to_others(path: &Path) -> io::Result<bool> {
-    let mode = match fs::metadata(path) {
+    let file = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        file => file?.permissions().mode(),
+        file => file?,
     };
-    if mode & OF_OTHERS == 0 {
+    let mode = file.permissions().mode();
+    if mode & OF_OTHERS == 0 || !(file.is_file() || file.is_dir()) {
         return Ok(false);
     }
     fs::set_permissions(path, Permissions::from_mode(mode & !OF_OTHERS))?;
@@ -106,5 +129,29 @@ mod tests {
         fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
         make_private([file.clone(), folder.clone(), absent]);
         assert_eq!([mode(&file), mode(&folder)], [0o600, 0o700]);
+    }
+
+    #[test]
+    fn device_or_pipe_that_is_open_to_others_stays_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        fs::set_permissions(&pipe, Permissions::from_mode(0o644)).unwrap();
+        // Where this process may not change it, it must not try, either.
+        make_private([pipe.clone(), PathBuf::from("/dev/null")]);
+        assert_eq!([mode(&pipe), mode(Path::new("/dev/null"))], [0o644, 0o666]);
+    }
+
+    #[test]
+    fn directory_is_made_and_left_empty_and_a_place_that_is_none_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("a/b");
+        ensure_writable(&deep).unwrap();
+        assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        for place in [&file, &file.join("below"), Path::new("/proc/tern")] {
+            assert!(ensure_writable(place).is_err(), "{}", place.display());
+        }
     }
 }

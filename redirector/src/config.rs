@@ -1,13 +1,15 @@
 //! How a redirector is configured.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use bytesize::ByteSize;
 use tern_common::client::Proxies;
 use tern_common::config::Reader;
+use tern_common::private_files::ensure_writable;
 use tern_common::systemd::Notifier;
 use tern_serving::Hosts;
 
@@ -113,6 +115,27 @@ impl RedirectorConfig {
             drain: reader.get("DRAIN_TIMEOUT", DRAIN),
             notifier: Notifier::default(),
         }
+    }
+
+    /// Makes sure that the directories of the snapshot file and of the journals can be written.
+    ///
+    /// A start without them would lose each click and, at the next start, the links.
+    ///
+    /// # Errors
+    /// With a sentence for the operator.
+    pub fn ensure_writable(&self) -> anyhow::Result<()> {
+        let data = self.replica.file.as_deref().and_then(Path::parent);
+        for directory in data.into_iter().chain([self.journal.root.as_path()]) {
+            ensure_writable(directory).map_err(|error| {
+                let shown = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+                anyhow!(
+                    "cannot write to {}, which is to hold the journals of clicks and the snapshot file: {error}; give it to \
+                     this user, or set TERN_DATA_DIR to a directory that this user may write to",
+                    shown.display()
+                )
+            })?;
+        }
+        Ok(())
     }
 
     /// The files that others may have been able to read, made by earlier builds.

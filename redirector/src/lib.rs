@@ -35,6 +35,7 @@ use prometheus::Registry;
 use tern_common::budget::ClientBudget;
 use tern_common::bus::Bus;
 use tern_common::descriptors;
+use tern_common::listening;
 use tern_common::store::Store;
 use tern_serving::{PortStats, Serving};
 use tokio::net::TcpListener;
@@ -76,8 +77,8 @@ pub struct Redirector {
 /// Why a redirector could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address} ({variable})")]
-    Listen { variable: &'static str, address: SocketAddr, source: io::Error },
+    #[error("{}", listening::refusal(*.address, .variable, .error))]
+    Listen { variable: &'static str, address: SocketAddr, error: io::Error },
     #[error("descriptor {descriptor}, which was passed on, cannot be served")]
     Passed { descriptor: i32, source: io::Error },
     #[error("cannot start a thread")]
@@ -110,7 +111,7 @@ impl Redirector {
         bus: Arc<dyn Bus>,
         registry: &Registry,
     ) -> Result<Redirector, StartError> {
-        let failed = |variable, address| move |source| StartError::Listen { variable, address, source };
+        let failed = |variable, address| move |error| StartError::Listen { variable, address, error };
         let origin = sockets.origin();
         let ops_listener = listen_async(sockets.ops).map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
         let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;

@@ -1,16 +1,16 @@
 //! `tern-redirector`: the life of the process, top to bottom.
 
-use std::net::SocketAddr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Parser, Subcommand};
 use prometheus::Registry;
 use tern_common::bus::{Bus, RedisBus};
-use tern_common::config::{InvalidConfig, Reader, Variables, environment};
+use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::private_files::make_private;
 use tern_common::probe;
 use tern_common::process::{self, StopSignals};
@@ -19,11 +19,11 @@ use tern_common::seal::Seal;
 use tern_common::store::postgres::OpenError;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
 use tern_common::systemd::Notifier;
-use tern_common::telemetry::{LogConfig, export_process, start_log};
-use tern_redirector::Redirector;
+use tern_common::telemetry::{LogConfig, SAID, export_process, start_log};
 use tern_redirector::config::RedirectorConfig;
 use tern_redirector::hand_over::{self, Fate, Offer, Predecessor};
 use tern_redirector::sockets::{Activation, Sockets};
+use tern_redirector::{Redirector, StartError};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -98,7 +98,7 @@ impl Config {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
+    process::run(NAME, Config::read, |config, runtime| match cli.command {
         None => runtime.block_on(serve(config, false)),
         Some(Command::Serve { take_over }) => runtime.block_on(serve(config, take_over)),
         Some(Command::Healthcheck) => probe::ask(config.redirector.ops_listen, "/ready"),
@@ -109,8 +109,9 @@ fn main() -> ExitCode {
 /// nor Redis to go on, nor, with a snapshot file, to begin.
 async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
-    let log = start_log(&config.log).context("cannot write the log (LOG_FILE)")?;
-    make_private(config.redirector.private_files().chain([config.log.file.clone()]));
+    config.redirector.ensure_writable()?;
+    let log = start_log(&config.log)?;
+    make_private(config.redirector.private_files().chain(config.log.file.clone()));
     let registry = Registry::new();
     log.export(&registry)?;
     export_process(&registry)?;
@@ -129,7 +130,10 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let taken = if takes_over { hand_over::take_over(path).await.with_context(|| unreachable(path))? } else { None };
     let (sockets, predecessor) = match taken {
         Some((sockets, predecessor)) => (sockets, Some(predecessor)),
-        None => (passed_or_bound(config.activation, &config.redirector)?, None),
+        None => {
+            let sockets = passed_or_bound(config.activation, &config.redirector);
+            (sockets.map_err(|error| explain(error, path))?, None)
+        }
     };
     let for_the_next = sockets.try_clone().context("cannot keep the sockets for the process that follows")?;
     let refused = Notify::new();
@@ -141,8 +145,11 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
         error = foreign_schema(&postgres) => return Err(error.into()),
     };
     let offer = offer(path, for_the_next, predecessor).await;
-    announce("redirects", redirector.local_addr(), "/<short_code>");
-    announce("metrics", redirector.ops_addr(), "/metrics");
+    let links = format!("http://{}/<short_code>", redirector.local_addr());
+    process::announce(
+        NAME,
+        &[("short links", links), ("metrics", format!("http://{}/metrics", redirector.ops_addr()))],
+    );
     redirector.warning().into_iter().for_each(|warning| process::say(NAME, &warning));
 
     let signal = tokio::select! {
@@ -169,14 +176,26 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     };
     let clicks_kept = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
-    tracing::info!(finished, cut, clicks_kept, "drained");
+    tracing::info!(target: SAID, finished, cut, clicks_kept, "drained");
     let kept = format!("{clicks_kept} clicks kept for the next start");
     process::say(NAME, &format!("Drained: {finished} connections finished, {cut} cut; {kept}."));
     Ok(())
 }
 
-fn passed_or_bound(activation: Activation, config: &RedirectorConfig) -> anyhow::Result<Sockets> {
-    Ok(activation.sockets(config)?.map_or_else(|| Sockets::bind(config), Ok)?)
+fn passed_or_bound(activation: Activation, config: &RedirectorConfig) -> Result<Sockets, StartError> {
+    activation.sockets(config)?.map_or_else(|| Sockets::bind(config), Ok)
+}
+
+/// Adds what helps where a redirector with the same data directory may have the port.
+fn explain(error: StartError, hand_over: &Path) -> anyhow::Error {
+    match &error {
+        StartError::Listen { error: cause, .. } if cause.kind() == io::ErrorKind::AddrInUse && hand_over.exists() => {
+            anyhow!(
+                "{error}; if a redirector with this TERN_DATA_DIR has it, replace that one: {NAME} serve --take-over"
+            )
+        }
+        _ => error.into(),
+    }
 }
 
 fn unreachable(path: &Path) -> String {
@@ -227,8 +246,4 @@ async fn foreign_schema(postgres: &PostgresStore) -> OpenError {
             Err(error) => return error,
         }
     }
-}
-
-fn announce(what: &str, address: SocketAddr, path: &str) {
-    process::say(NAME, &format!("{what:<10} http://{address}{path}"));
 }

@@ -40,7 +40,7 @@ impl Sockets {
     pub fn bind(config: &RedirectorConfig) -> Result<Sockets, StartError> {
         let ops = bind_ops(config)?;
         let (variable, address) = ("REDIRECTOR_LISTEN", config.listen);
-        let failed = |source| StartError::Listen { variable, address, source };
+        let failed = |error| StartError::Listen { variable, address, error };
         Ok(Sockets { redirects: Server::listen(address).map_err(failed)?, ops, origin: Origin::Bound })
     }
 
@@ -60,7 +60,7 @@ impl Sockets {
 
 fn bind_ops(config: &RedirectorConfig) -> Result<TcpListener, StartError> {
     let (variable, address) = ("REDIRECTOR_OPS_LISTEN", config.ops_listen);
-    Server::listen(address).map_err(|source| StartError::Listen { variable, address, source })
+    Server::listen(address).map_err(|error| StartError::Listen { variable, address, error })
 }
 
 /// What systemd says of the sockets that it passes on (`sd_listen_fds(3)`).

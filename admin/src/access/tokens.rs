@@ -20,6 +20,7 @@ use tempfile::NamedTempFile;
 use tern_common::budget::Budget;
 use tern_common::client::{Proxies, UNKNOWN};
 use tern_common::store::Store;
+use tern_common::telemetry::SAID;
 use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
 use tern_common::{Id, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -159,6 +160,7 @@ impl Access {
         registry.register(Box::new(access.refused.clone()))?;
         registry.register(Box::new(access.is_off.clone()))?;
         access.read().await?;
+        access.closed.ensure_kept()?;
         if access.bearers().is_empty() {
             match mode {
                 AuthMode::Tokens => access.make_first(&config.access.token_file).await?,
@@ -171,7 +173,7 @@ impl Access {
             }
         }
         if let Some(warning) = access.warning() {
-            tracing::warn!("{warning}");
+            tracing::warn!(target: SAID, "{warning}");
         }
         tokio::spawn(follow(Arc::downgrade(&access)));
         tokio::spawn(note_uses(Arc::downgrade(&access)));
