@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
 use prometheus::Registry;
 use tern_admin::config::VISIBLE_WAIT;
@@ -15,15 +15,16 @@ use tern_admin::{
 };
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::cache::{Cache, RedisCache};
-use tern_common::config::{InvalidConfig, Reader, Variables, environment};
+use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::descriptors;
+use tern_common::listening;
 use tern_common::probe;
 use tern_common::process::{self, StopSignals};
 use tern_common::redis::RedisConfig;
 use tern_common::seal::Seal;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, WatchedStore, export_pools};
-use tern_common::telemetry::{LogConfig, export_process, start_log};
+use tern_common::telemetry::{LogConfig, SAID, export_process, start_log};
 use tern_serving::{Limits, PortStats, Serving};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -93,7 +94,7 @@ impl Config {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
+    process::run(NAME, Config::read, |config, runtime| match cli.command {
         Command::Serve => runtime.block_on(serve(config)),
         Command::Migrate => runtime.block_on(bring_up_to_date(&config)),
         Command::Load(command) => runtime.block_on(load(&config, &command)),
@@ -105,7 +106,7 @@ fn main() -> ExitCode {
 /// Serves until SIGTERM or SIGINT, then finishes what is under way.
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
-    let log = start_log(&config.log).context("cannot write the log (LOG_FILE)")?;
+    let log = start_log(&config.log)?;
     let (listener, address) = listen(config.admin.listen, "ADMIN_LISTEN, APP_PORT").await?;
     let ops_listener = match config.admin.ops_listen {
         Some(ops_listen) => Some(listen(ops_listen, "ADMIN_OPS_LISTEN").await?),
@@ -114,7 +115,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let registry = Registry::new();
     log.export(&registry)?;
     export_process(&registry)?;
-    let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&config.database).await?);
+    let store: Arc<dyn Store> = Arc::new(open_store(&config).await?);
     export_pools(&store, &registry)?;
     let seal = Seal::follow(Arc::clone(&store));
     let bus = RedisBus::new(&config.redis, Arc::clone(&seal));
@@ -131,7 +132,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         bus,
         access: Access::open(Arc::clone(&store), &config.admin, &registry).await?,
         config: Arc::new(config.admin.clone()),
-        log_file: config.log.file.as_path().into(),
+        log_file: config.log.file.as_deref().map(Into::into),
         metrics: Metrics::register(&registry)?,
     };
     let (readiness, metrics) = (state.readiness.clone(), state.metrics.clone());
@@ -149,10 +150,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let limits = Limits::api(&config.admin.access.trusted_proxies, all.saturating_sub(of_operators));
     let stats = PortStats::register(&registry, "api")?;
     let mut api = Serving::start(listener, tern_admin::router(state), limits, stats);
-    process::say(NAME, &format!("API        http://{address}/urls"));
-    if let Some(address) = ops_address {
-        process::say(NAME, &format!("metrics    http://{address}/metrics"));
-    }
+    let mut addresses = vec![("API", format!("http://{address}/urls"))];
+    addresses.extend(ops_address.map(|address| ("metrics", format!("http://{address}/metrics"))));
+    addresses.extend([("docs", format!("http://{address}/docs")), ("store", config.database.place())]);
+    process::announce(NAME, &addresses);
     warning.into_iter().for_each(|warning| process::say(NAME, warning));
     let ops_ended = async {
         match &mut ops {
@@ -178,26 +179,44 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         ops.abort();
     }
     upkeep.abort();
-    tracing::info!(is_drained, "drained");
+    tracing::info!(target: SAID, is_drained, "drained");
+    process::say(
+        NAME,
+        if is_drained { "Drained: every request was answered." } else { "Drained: some requests were cut." },
+    );
     Ok(())
 }
 
 /// Listens on an address; the error names the settings that it comes from.
 async fn listen(address: SocketAddr, variables: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let in_use = || format!("cannot listen on {address} ({variables})");
-    let listener = TcpListener::bind(address).await.with_context(in_use)?;
-    let address = listener.local_addr().with_context(in_use)?;
-    Ok((listener, address))
+    let listen = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listen.await.map_err(|error| anyhow!(listening::refusal(address, variables, &error)))
 }
 
 async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
-    migrate(&config.database).await?;
-    process::say(NAME, "The database has the schema of this version.");
+    let place = config.database.place();
+    migrate(&config.database).await.with_context(|| place.clone())?;
+    process::say(NAME, &format!("{place} has the schema of this version."));
     Ok(())
 }
 
+/// Opens the store; an error names its place.
+async fn open_store(config: &Config) -> anyhow::Result<PostgresStore> {
+    PostgresStore::open(&config.database).await.with_context(|| config.database.place())
+}
+
+/// Opens the store for a command, and says where it is.
+async fn open_for_command(config: &Config) -> anyhow::Result<PostgresStore> {
+    process::say(NAME, &format!("store: {}", config.database.place()));
+    open_store(config).await
+}
+
 async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
-    let store = PostgresStore::open(&config.database).await?;
+    let store = open_for_command(config).await?;
     let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
     load_files(&store, command, &config.admin.own_addresses, out, report).await?;
     // The poll finds it too, half a second later.
@@ -208,6 +227,6 @@ async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
 }
 
 async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
-    let store = PostgresStore::open(&config.database).await?;
+    let store = open_for_command(config).await?;
     token_command::run(&store, command, &mut std::io::stdout()).await
 }

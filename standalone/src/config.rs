@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use anyhow::Context;
 use tern_admin::{AdminConfig, VisibleWait};
 use tern_common::config::{InvalidConfig, Reader, Variables};
+use tern_common::process::NothingThere;
 use tern_common::redis::RedisConfig;
 use tern_common::store::{PostgresConfig, PostgresStore, SqliteStore, Store};
 use tern_common::systemd::Notifier;
@@ -53,11 +55,49 @@ impl Config {
         reader.finish(config)
     }
 
-    /// The store that the settings name.
+    /// Opens the store that the settings name. One in a file is made if it is not there.
     pub async fn open_store(&self) -> anyhow::Result<Arc<dyn Store>> {
         Ok(match &self.database {
-            Some(database) => Arc::new(PostgresStore::open(database).await?),
-            None => Arc::new(SqliteStore::open(&self.data_dir.join("tern.db")).await?),
+            Some(database) => Arc::new(PostgresStore::open(database).await.with_context(|| database.place())?),
+            None => Arc::new(SqliteStore::open(&self.store_file()).await?),
         })
+    }
+
+    /// Opens the store for a command that makes none.
+    ///
+    /// # Errors
+    /// [`NothingThere`] where no store is in the data directory.
+    pub async fn open_existing_store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        if self.lacks_store()? {
+            return Err(NothingThere(format!(
+                "there is no store at {} (TERN_DATA_DIR), and nothing was changed.\n\
+                 Run the command where `tern serve` runs, or set TERN_DATA_DIR to its data directory or DATABASE_URL to its \
+                 database. A new store is made by `tern serve` and by `tern load`.",
+                self.place()
+            ))
+            .into());
+        }
+        self.open_store().await
+    }
+
+    /// Whether the next [`Config::open_store`] makes a new store in the data directory.
+    pub fn lacks_store(&self) -> anyhow::Result<bool> {
+        let is_there = || self.store_file().try_exists().with_context(|| format!("cannot look for {}", self.place()));
+        Ok(self.database.is_none() && !is_there()?)
+    }
+
+    /// Names the store: the absolute path of its file, or the database and its server.
+    pub fn place(&self) -> String {
+        match &self.database {
+            Some(database) => database.place(),
+            None => {
+                let file = self.store_file();
+                std::path::absolute(&file).unwrap_or(file).display().to_string()
+            }
+        }
+    }
+
+    fn store_file(&self) -> PathBuf {
+        self.data_dir.join("tern.db")
     }
 }

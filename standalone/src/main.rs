@@ -5,13 +5,14 @@ mod follow;
 mod sample;
 mod serve;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tern_admin::load::{LoadCommand, load_files};
 use tern_admin::{TokenCommand, token_command};
-use tern_common::config::environment;
 use tern_common::{probe, process};
 
 use crate::config::Config;
@@ -54,7 +55,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    process::run(NAME, Config::read(&environment()), |config, runtime| match cli.command {
+    process::run(NAME, Config::read, |config, runtime| match cli.command {
         Command::Serve { sample } => runtime.block_on(serve::serve(config, sample)),
         Command::Load(command) => runtime.block_on(load(&config, &command)),
         Command::Healthcheck => probe::ask(config.redirector.ops_listen, "/ready"),
@@ -64,11 +65,22 @@ fn main() -> ExitCode {
 }
 
 async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
+    let is_new = config.lacks_store()?;
+    if is_new {
+        // A slip in a name, or in the directory, makes no store.
+        for file in &command.files {
+            fs::metadata(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+        }
+    }
     let store = config.open_store().await?;
+    let note = if is_new { " (new; it is made in TERN_DATA_DIR)" } else { "" };
+    process::say(NAME, &format!("store: {}{note}", config.place()));
     let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
     load_files(&*store, command, &config.admin.own_addresses, out, report).await
 }
 
 async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
-    token_command::run(&*config.open_store().await?, command, &mut std::io::stdout()).await
+    let store = config.open_existing_store().await?;
+    process::say(NAME, &format!("store: {}", config.place()));
+    token_command::run(&*store, command, &mut std::io::stdout()).await
 }

@@ -14,11 +14,12 @@ use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility, 
 use tern_common::bus::{Bus, LocalBus, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::descriptors;
+use tern_common::listening;
 use tern_common::private_files::{FileLock, make_private};
 use tern_common::process::{self, StopSignals};
 use tern_common::seal::Seal;
 use tern_common::store::{Page, Store, WatchedStore, export_pools};
-use tern_common::telemetry::{export_process, start_log};
+use tern_common::telemetry::{SAID, export_process, start_log};
 use tern_common::url::UrlFilter;
 use tern_redirector::config::RedirectorConfig;
 use tern_redirector::{Redirector, connections_deadline};
@@ -36,16 +37,13 @@ const LAST_SERVER: Duration = Duration::from_secs(2);
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
-    let log_file = &config.log.file;
-    let log =
-        start_log(&config.log).with_context(|| format!("cannot write the log to {} (LOG_FILE)", log_file.display()))?;
-
-    let in_use = || format!("cannot listen on {} (ADMIN_LISTEN, APP_PORT)", config.admin.listen);
-    let listener = TcpListener::bind(config.admin.listen).await.with_context(in_use)?;
-    let api_addr = listener.local_addr().with_context(in_use)?;
+    config.redirector.ensure_writable()?;
+    let log = start_log(&config.log)?;
     let _lock = lock_directory(&config.data_dir)?;
+    let (listener, api_addr) = listen(config.admin.listen).await?;
     let database = ["tern.db", "tern.db-wal", "tern.db-shm"].map(|name| config.data_dir.join(name));
-    make_private(config.redirector.private_files().chain(database).chain([log_file.clone()]));
+    make_private(config.redirector.private_files().chain(database).chain(config.log.file.clone()));
+    let is_new = config.lacks_store()?;
     // To migrate a large database takes what it takes.
     let store = config.redirector.notifier.alive_during(config.open_store()).await?;
     if with_sample && sample::load_if_empty(&*store).await? {
@@ -74,7 +72,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         visibility: Visibility::start(Arc::clone(&bus)),
         access: Access::open(Arc::clone(&store), &config.admin, &registry).await?,
         config: Arc::new(config.admin.clone()),
-        log_file: config.log.file.as_path().into(),
+        log_file: config.log.file.as_deref().map(Into::into),
         metrics: Metrics::register(&registry)?,
     };
     let access = Arc::clone(&state.access);
@@ -98,7 +96,8 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         // From here on a change is answered when it is served.
         loaded.await;
         visibility.first_replica().await;
-        announce(&*store, api_addr, fast, ops).await;
+        let place = config.place() + if is_new { " (new)" } else { "" };
+        announce(&*store, place, api_addr, fast, ops).await;
         warning.as_deref().into_iter().chain(access.warning()).for_each(say);
         std::future::pending().await
     };
@@ -122,7 +121,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         tokio::join!(api.drain(connections_deadline(deadline)), redirector.drain_connections(deadline));
     let clicks_kept = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
-    tracing::info!(api_drained, finished, cut, clicks_kept, "drained");
+    tracing::info!(target: SAID, api_drained, finished, cut, clicks_kept, "drained");
     say(&format!("Drained: {finished} connections finished, {cut} cut; {clicks_kept} clicks kept for the next start."));
     Ok(())
 }
@@ -139,18 +138,32 @@ fn lock_directory(directory: &Path) -> anyhow::Result<FileLock> {
     })
 }
 
-async fn announce(store: &dyn Store, api: SocketAddr, fast: SocketAddr, ops: SocketAddr) {
-    say(&format!("API        http://{api}/urls"));
-    say(&format!("docs       http://{api}/docs"));
-    say(&format!("events     http://{api}/events?event_type=clicked"));
-    say(&format!("redirects  http://{fast}/<short_code>"));
-    say(&format!("metrics    http://{}/metrics", ops));
+/// Listens on the API's address.
+async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listen = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listen.await.map_err(|error| anyhow!(listening::refusal(address, "ADMIN_LISTEN, APP_PORT", &error)))
+}
+
+async fn announce(store: &dyn Store, place: String, api: SocketAddr, fast: SocketAddr, ops: SocketAddr) {
+    let mut addresses = vec![
+        ("store", place),
+        ("metrics", format!("http://{ops}/metrics")),
+        ("events", format!("http://{api}/events?event_type=clicked")),
+        ("docs", format!("http://{api}/docs")),
+        ("API", format!("http://{api}/urls")),
+        ("short links", format!("http://{fast}/<short_code>")),
+    ];
     let active = UrlFilter { is_active: Some(true), ..UrlFilter::default() };
     let first =
         store.list_urls(active, Page { number: 1, size: 1 }).await.ok().and_then(|urls| urls.rows.into_iter().next());
     if let Some(url) = first {
-        say(&format!("Follow a link:  http://{api}/{0}  or  http://{fast}/{0}", url.short_code));
+        addresses.push(("try a link", format!("http://{fast}/{0}  or  http://{api}/{0}", url.short_code)));
     }
+    process::announce(NAME, &addresses);
 }
 
 fn say(line: &str) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::support::{Tern, run, tern, text};
 
@@ -82,7 +83,47 @@ fn an_unwritable_log_is_one_sentence_and_exit_code_1() {
     let output = run(&mut tern(directory.path(), &["serve"]));
     let said = text(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.contains("logs/app.log (LOG_FILE)"), "{said}");
+    assert!(said.contains("logs/app.log (LOG_FILE; `none` writes no file)"), "{said}");
+}
+
+/// A file where a directory should be, since root may write to any other directory.
+#[test]
+fn data_directory_that_cannot_be_written_is_one_sentence_and_exit_code_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let check = || {
+        let output = run(&mut tern(directory.path(), &["serve"]));
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        assert!(
+            said.contains(&format!("cannot write to {}", data.display())) && said.contains("TERN_DATA_DIR"),
+            "{said}"
+        );
+    };
+    fs::write(&data, "a file").unwrap();
+    check();
+    fs::remove_file(&data).unwrap();
+    fs::create_dir(&data).unwrap();
+    // What an earlier start as another user left.
+    fs::write(data.join("clicks"), "a file").unwrap();
+    check();
+    assert!(!data.join("tern.db").exists());
+}
+
+/// A mount that is read-only stops root, too.
+#[test]
+fn data_directory_on_a_read_only_disk_stops_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("data")).unwrap();
+    let ours = tern(directory.path(), &[]);
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs -o ro tern data && exec \"$0\" serve";
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(ours.get_program());
+    command.current_dir(directory.path()).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+    let output = run(command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?)))));
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("cannot write to ") && said.contains("Read-only file system"), "{said}");
 }
 
 #[test]

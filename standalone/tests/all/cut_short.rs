@@ -6,23 +6,31 @@ use std::time::{Duration, Instant};
 
 use crate::support::{run, tern, text};
 
-/// Makes a token within a limit on the size of files. Beyond the limit a write fails, or the process is killed at it.
-fn make_token_within(directory: &Path, kib: u32, is_killed: bool) -> Output {
+/// Writes the file that a first start loads.
+fn write_users(directory: &Path) {
+    std::fs::write(directory.join("users.csv"), "username,email\nada,ada@mail.example\n").unwrap();
+}
+
+/// Loads a file within a limit on the size of files. Beyond the limit a write fails, or the process is killed at it.
+fn load_within(directory: &Path, kib: u32, is_killed: bool) -> Output {
     let ours = tern(directory, &[]);
     let trap = if is_killed { "" } else { "trap '' XFSZ;" };
     let mut shell = Command::new("sh");
     // The unit of the limit is 512 bytes.
-    let limited = format!("{trap} ulimit -c 0; ulimit -f {}; exec \"$0\" token create first --role admin", 2 * kib);
+    let limited = format!("{trap} ulimit -c 0; ulimit -f {}; exec \"$0\" load users.csv", 2 * kib);
     shell.arg("-c").arg(limited).arg(ours.get_program()).current_dir(directory).env_clear();
     run(&mut shell)
 }
 
-/// A start with room has every table, and the tokens that were printed.
+/// A start with room has every table, and the row that was reported as loaded.
 fn check_heals(directory: &Path, first: &Output, what: &str) {
-    let listed = run(&mut tern(directory, &["token", "list"]));
-    assert!(listed.status.success(), "{what}: first {}, then {}", text(&first.stderr), text(&listed.stderr));
+    let again = run(&mut tern(directory, &["load", "users.csv"]));
+    assert!(again.status.success(), "{what}: first {}, then {}", text(&first.stderr), text(&again.stderr));
     if !first.stdout.is_empty() {
-        assert!(text(&listed.stdout).contains("first"), "{what}: the token that was printed is not there");
+        assert!(
+            text(&again.stdout).contains("all 1 are there already"),
+            "{what}: the row that was loaded is not there"
+        );
     }
 }
 
@@ -32,7 +40,8 @@ fn first_start_on_a_disk_that_is_full_at_any_size_is_completed_once_there_is_roo
         let mut failures = 0;
         for kib in (0..).step_by(3) {
             let directory = tempfile::tempdir().unwrap();
-            let first = make_token_within(directory.path(), kib, is_killed);
+            write_users(directory.path());
+            let first = load_within(directory.path(), kib, is_killed);
             check_heals(directory.path(), &first, &format!("{kib} KiB, killed: {is_killed}"));
             if first.status.success() {
                 break;
@@ -46,7 +55,8 @@ fn first_start_on_a_disk_that_is_full_at_any_size_is_completed_once_there_is_roo
 #[test]
 fn first_start_that_is_killed_at_any_moment_is_completed_by_the_next_one() {
     let start = |directory: &Path| {
-        let mut command = tern(directory, &["token", "create", "first", "--role", "admin"]);
+        write_users(directory);
+        let mut command = tern(directory, &["load", "users.csv"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let began = Instant::now();

@@ -23,5 +23,8 @@ mod loading;
 mod own_addresses;
 mod read_your_writes;
 mod request_names;
+mod settings;
+mod stores;
 mod support;
+mod terminal;
 mod tokens;

@@ -35,8 +35,17 @@ pub fn tern(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, and leaves out the line that names the store.
 pub fn run(command: &mut Command) -> Output {
+    let mut output = run_whole(command);
+    let said = text(&output.stderr);
+    output.stderr =
+        said.split_inclusive('\n').filter(|line| !line.starts_with("tern: store: ")).collect::<String>().into();
+    output
+}
+
+/// Runs a command to its end.
+pub fn run_whole(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 
@@ -102,11 +111,11 @@ impl Tern {
             let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
             (address, line)
         };
-        let (api, _) = announced("API");
-        let (fast, _) = announced("redirects");
         let (ops, _) = announced("metrics");
+        let (api, _) = announced("API");
+        let (fast, _) = announced("short links");
         let announced_code = arguments.contains(&"--sample").then(|| {
-            let (_, line) = announced("Follow a link:");
+            let (_, line) = announced("try a link");
             line.rsplit('/').next().unwrap().to_owned()
         });
         let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
