@@ -20,6 +20,7 @@ use crate::body::{leave_unread, parse_json, read_whole, refuse_other_types};
 use crate::csv_rows::{USER_COLUMNS, user_row};
 use crate::csv_table::CsvTable;
 use crate::error::{Result, bad_request, internal};
+use crate::ignored::Ignored;
 use crate::state::AppState;
 use crate::upload::{is_multipart, receive_file};
 use crate::upload_room::UploadRoom;
@@ -78,8 +79,7 @@ pub(crate) struct ImportUsers {
 /// Users to import
 #[derive(ToSchema)]
 #[schema(
-    value_type = Vec<Value>,
-    description = "Objects with `username` and `email`, as `POST /users` takes them",
+    description = "Users, as `POST /users` takes them; an item that is none is a row that failed",
     example = json!([{ "username": "emberorbit96", "email": "emberorbit96@mail.example" }])
 )]
 #[expect(dead_code, reason = "the handler reads the array item by item; this is its form")]
@@ -117,8 +117,9 @@ pub(crate) async fn import_users(
             leave_unread(request);
             return Err(refusal);
         }
+        let ignored = request.extensions().get::<Ignored>().cloned();
         let body = read_whole(request, state.config.body_limit).await?;
-        spawn_blocking(move || read_array(&body, &sender))
+        spawn_blocking(move || read_array(&body, ignored.as_ref(), &sender))
     };
     let mut report = ImportReport::default();
     while let Some(Batch { numbers, rows, errors }) = batches.recv().await {
@@ -212,13 +213,17 @@ fn read_file(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
 }
 
 /// Reads a JSON array, and ends early when nothing takes the batches any more.
-fn read_array(body: &[u8], batches: &mpsc::Sender<Batch>) -> Result<()> {
+fn read_array(body: &[u8], ignored: Option<&Ignored>, batches: &mpsc::Sender<Batch>) -> Result<()> {
     if body.trim_ascii().is_empty() {
         return Err(bad_request(format!("The body is missing; send {FORMS}")));
     }
     let array = parse_json(body)?;
     if array.kind() != Kind::Array {
         return Err(bad_request("The body must be a JSON array of users; POST /users takes a single one"));
+    }
+    if let Some(ignored) = ignored {
+        let fields = array.items().flat_map(JsonText::fields);
+        ignored.note_fields(fields.filter_map(|(name, _)| name.text()));
     }
     let mut batch = Batch::default();
     for (number, item) in (1..).zip(array.items()) {

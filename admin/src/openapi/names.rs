@@ -70,6 +70,7 @@ mod tests {
         check(Method::GET, "/urls", &["page", "per_page", "user_id", "is_active", "short_code"], &[]);
         check(Method::DELETE, "/users/{id}", &["cascade"], &[]);
         check(Method::PUT, "/urls/{id}", &[], &["is_active", "original_url", "title"]);
+        check(Method::POST, "/users/bulk", &[], &["email", "username"]);
         check(Method::GET, "/health", &[], &[]);
         assert!(!names["/users"].contains_key(&Method::DELETE));
     }
