@@ -35,9 +35,13 @@ pub(crate) enum Error {
     /// Too much is under way; a little later there is room again.
     Busy(String),
     Unavailable(&'static str, anyhow::Error),
+    /// Others use the database; a little later it is free.
+    DatabaseBusy(anyhow::Error),
 }
 
 pub(crate) const DATABASE_IS_UNAVAILABLE: &str = "Database is unavailable";
+
+const DATABASE_IS_BUSY: &str = "The database is busy, with the load of a file perhaps; please try again in a moment";
 
 /// Advice to a client about a page that takes too long to find.
 pub(crate) const LIST_TOOK_TOO_LONG: &str =
@@ -92,7 +96,7 @@ impl Error {
             Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Error::Busy(_) | Error::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Busy(_) | Error::Unavailable(..) | Error::DatabaseBusy(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -110,6 +114,7 @@ impl Error {
             Error::TooManyRequests(_) => ("Too many requests; please wait a moment".to_owned(), None),
             Error::Internal(error) => ("Something went wrong on our side".to_owned(), cause(error)),
             Error::Unavailable(message, error) => (message.to_owned(), cause(error)),
+            Error::DatabaseBusy(error) => (DATABASE_IS_BUSY.to_owned(), cause(error)),
         }
     }
 }
@@ -124,6 +129,7 @@ impl From<StoreError> for Error {
             | StoreError::UserOwnsUrls { .. } => Error::Conflict(error.to_string()),
             StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => Error::NotFound(error.to_string()),
             StoreError::Unavailable(cause) => Error::Unavailable(DATABASE_IS_UNAVAILABLE, cause),
+            StoreError::Busy(cause) => Error::DatabaseBusy(cause),
             StoreError::TookTooLong(cause) => Error::Unavailable(LIST_TOOK_TOO_LONG, cause),
             StoreError::Unfit(cause) | StoreError::Internal(cause) => Error::Internal(cause),
         }
@@ -135,7 +141,7 @@ impl IntoResponse for Error {
         let status = self.status();
         let wait = match self {
             Error::TooManyRequests(wait) => Some(wait),
-            Error::Busy(_) => Some(Duration::ZERO),
+            Error::Busy(_) | Error::DatabaseBusy(_) => Some(Duration::ZERO),
             _ => None,
         };
         let leaves_body = status == StatusCode::PAYLOAD_TOO_LARGE || matches!(self, Error::Busy(_));

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rusqlite::{Connection, StatementStatus};
@@ -96,19 +97,33 @@ async fn what_was_written_is_there_after_reopening_and_many_may_open_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_lock_held_elsewhere_is_unavailability_within_two_seconds_and_heals() {
+async fn write_waits_for_the_lock_of_another_process_and_is_told_busy_within_two_seconds() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tern.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = Arc::new(SqliteStore::open(&path).await.unwrap());
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let started = std::time::Instant::now();
-    let refused = store.insert_user(new_user("ada")).await;
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
-    assert!(started.elapsed() < std::time::Duration::from_secs(2));
+    let crowd: Vec<_> = (0..8)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.insert_user(new_user(&format!("crowd{n}"))).await })
+        })
+        .collect();
+    for refused in crowd {
+        let refused = refused.await.unwrap();
+        assert!(matches!(refused, Err(StoreError::Busy(_))), "{refused:?}");
+    }
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
     store.ping().await.unwrap();
+    let waiting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.insert_user(new_user("ada")).await }
+    });
+    // Longer than connections wait for locks elsewhere.
+    tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
     other.execute_batch("COMMIT").unwrap();
-    store.insert_user(new_user("ada")).await.unwrap();
+    waiting.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

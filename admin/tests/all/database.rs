@@ -12,6 +12,10 @@ pub struct Database {
 }
 
 impl Database {
+    /// The answer to a write that [`Database::lock`] holds up.
+    pub const LOCKED: &str = "The database is busy, with the load of a file perhaps; please try again in a moment";
+    pub const RETRY_AFTER: Option<&str> = Some("1");
+
     /// A new one, in a directory of its own below `directory`.
     pub async fn create(directory: &Path) -> Database {
         let path = directory.join("data").join("tern.db");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// The contract's table of routes.
@@ -220,7 +221,7 @@ async fn without_the_database_every_resource_says_so_and_the_process_lives_on() 
 }
 
 #[tokio::test]
-async fn a_write_that_another_process_holds_up_is_answered_within_two_seconds() {
+async fn write_that_another_process_holds_up_is_answered_within_two_seconds_with_the_cause() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     let lock = app.database.lock();
@@ -229,8 +230,9 @@ async fn a_write_that_another_process_holds_up_is_answered_within_two_seconds() 
     let (first, second, read) =
         tokio::join!(app.post("/urls", url), app.put("/users/1", json!({ "username": "anna" })), app.get("/users/1"),);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    first.check_error(503, "Database is unavailable");
-    second.check_error(503, "Database is unavailable");
+    first.check_error(503, Database::LOCKED);
+    second.check_error(503, Database::LOCKED);
+    assert_eq!(first.header("retry-after"), Database::RETRY_AFTER);
     assert_eq!(read.status, 200, "reading goes on");
     drop(lock);
     app.shorten(&ann, "https://example.com/").await;

@@ -20,6 +20,11 @@ pub struct Database {
 pub struct Lock(Child);
 
 impl Database {
+    /// The answer to a write that [`Database::lock`] holds up.
+    /// No load locks tables, so other causes are more likely.
+    pub const LOCKED: &str = "Database is unavailable";
+    pub const RETRY_AFTER: Option<&str> = None;
+
     pub async fn create(_directory: &Path) -> Database {
         let config = PostgresConfig::new(Postgres::shared().create_database());
         migrate(&config).await.unwrap();

@@ -54,6 +54,10 @@ pub enum StoreError {
     /// The database cannot be reached, is overloaded, or its files are damaged: a later try may succeed.
     #[error("the database is unavailable: {0:#}")]
     Unavailable(anyhow::Error),
+    /// Others use the database all the time that a request may wait, such as a load that inserts a large file.
+    /// Nothing was changed, and a later try may succeed.
+    #[error("the database is busy: {0:#}")]
+    Busy(anyhow::Error),
     /// A list took longer than a request may: an earlier page, or other filters, may not.
     #[error("the database took too long: {0:#}")]
     TookTooLong(anyhow::Error),
@@ -197,7 +201,8 @@ pub enum Delta {
     TooOld,
 }
 
-/// The first seam. Implementations answer within two seconds, if only with [`StoreError::Unavailable`].
+/// The first seam. Implementations answer within two seconds, if only with [`StoreError::Unavailable`] or
+/// [`StoreError::Busy`].
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Whether the database answers.

@@ -27,9 +27,10 @@ impl From<Error> for StoreError {
                     }
                     return StoreError::Unfit(error.into());
                 }
+                DatabaseBusy => return StoreError::Busy(error.into()),
                 ErrorCode::TooBig => return StoreError::Unfit(error.into()),
-                DatabaseBusy | DatabaseLocked | CannotOpen | SystemIoFailure | DiskFull | ReadOnly
-                | DatabaseCorrupt | NotADatabase | PermissionDenied | OutOfMemory | OperationInterrupted => {
+                DatabaseLocked | CannotOpen | SystemIoFailure | DiskFull | ReadOnly | DatabaseCorrupt
+                | NotADatabase | PermissionDenied | OutOfMemory | OperationInterrupted => {
                     return StoreError::Unavailable(error.into());
                 }
                 _ => {}

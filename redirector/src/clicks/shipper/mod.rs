@@ -216,7 +216,7 @@ impl Shipper {
                 Progress::Some
             }
             Ok(Shipped::Elsewhere(state)) => self.locate(index, state),
-            Err(error @ StoreError::Unavailable(_)) => {
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Busy(_))) => {
                 // Whether it was stored is not known: the next try is told.
                 self.adapt(0, took);
                 self.wait(index, &batch, &error)
