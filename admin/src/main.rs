@@ -155,6 +155,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     addresses.extend([("docs", format!("http://{address}/docs")), ("store", config.database.place())]);
     process::announce(NAME, &addresses);
     warning.into_iter().for_each(|warning| process::say(NAME, warning));
+    if config.admin.own_addresses.is_empty() {
+        process::say(NAME, "PUBLIC_URL is not set: links to the addresses of this Tern itself are not refused.");
+    }
     let ops_ended = async {
         match &mut ops {
             Some(ops) => ops.ended().await,

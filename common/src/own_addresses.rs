@@ -58,6 +58,11 @@ impl Setting for OwnAddresses {
 }
 
 impl OwnAddresses {
+    /// Tells whether no address is known, so that nothing is refused.
+    pub fn is_empty(&self) -> bool {
+        self.origins.is_empty()
+    }
+
     /// Parses a target, and refuses one at an address of this Tern.
     pub fn parse_target(&self, text: &str) -> Result<TargetUrl, RefusedTarget> {
         let target = TargetUrl::parse(text)?;
@@ -98,7 +103,7 @@ impl OwnAddresses {
 
     /// Returns host and port of a target that is at one of the addresses.
     fn find(&self, target: &TargetUrl) -> Option<String> {
-        if self.origins.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let url = Url::parse(target.location()).ok()?;

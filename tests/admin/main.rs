@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
 mod crowded;
+mod processes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
