@@ -17,8 +17,8 @@ mod input;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tern_common::link::CheckedLink;
@@ -147,32 +147,51 @@ struct Links {
     rejected: u64,
 }
 
+/// A thread that checks pieces of the file, and the way to it.
+type Checker<'scope> = (SyncSender<Vec<u8>>, ScopedJoinHandle<'scope, Result<Links, FileError>>);
+
 /// Takes all records from `input`, in pieces that are checked elsewhere.
 fn parse_links(input: &mut Input<impl Read>) -> Result<Links, FileError> {
     thread::scope(|scope| {
         let mut checkers = Vec::new();
-        for _ in 0..CHECKERS {
-            let (pieces, to_check) = sync_channel::<Vec<u8>>(PIECES);
-            let checker = thread::Builder::new().name("tern-start".to_owned());
-            checkers.push((pieces, checker.spawn_scoped(scope, move || check(&to_check))?));
-        }
-        let mut turns = (0..CHECKERS).cycle();
-        while let Some(piece) = input.records()? {
-            let checker = turns.next().and_then(|turn| checkers.get(turn));
-            // Who wants no more found damage, and says so below.
-            if checker.is_none_or(|(pieces, _)| pieces.send(piece).is_err()) {
-                break;
-            }
-        }
+        let fed = feed(scope, &mut checkers, input);
+        // Each thread is joined, also for a damaged file: one whose handle is dropped may still be ending after the scope.
+        let join = |(pieces, checker): Checker<'_>| {
+            drop(pieces);
+            checker.join()
+        };
+        let checked: Vec<_> = checkers.into_iter().map(join).collect();
+        fed?;
         let mut all = Links::default();
-        let checkers: Vec<ScopedJoinHandle<'_, _>> = checkers.into_iter().map(|(_, checker)| checker).collect();
-        for checker in checkers {
-            let checked = checker.join().map_err(|_| io::Error::other("a thread that checked it panicked"))??;
-            all.links.append(checked.links);
-            all.rejected += checked.rejected;
+        for links in checked {
+            let links = links.map_err(|_| io::Error::other("a thread that checked it panicked"))??;
+            all.links.append(links.links);
+            all.rejected += links.rejected;
         }
         Ok(all)
     })
+}
+
+/// Starts the checkers and gives them all records from `input` in turn.
+fn feed<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    checkers: &mut Vec<Checker<'scope>>,
+    input: &mut Input<impl Read>,
+) -> Result<(), FileError> {
+    for _ in 0..CHECKERS {
+        let (pieces, to_check) = sync_channel::<Vec<u8>>(PIECES);
+        let checker = thread::Builder::new().name("tern-start".to_owned());
+        checkers.push((pieces, checker.spawn_scoped(scope, move || check(&to_check))?));
+    }
+    let mut turns = (0..CHECKERS).cycle();
+    while let Some(piece) = input.records()? {
+        let checker = turns.next().and_then(|turn| checkers.get(turn));
+        // A checker that takes no more found damage, and returns it.
+        if checker.is_none_or(|(pieces, _)| pieces.send(piece).is_err()) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Checks whole records, piece by piece.
