@@ -41,7 +41,7 @@ impl LogQuota {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<LogQuota> {
         let unlogged = IntCounter::new(
             "tern_admin_requests_unlogged_total",
-            "Requests that no token admitted and that have no log entry of their own, since there were too many.",
+            "Requests without a good token that have no log entry, since there were too many.",
         )?;
         registry.register(Box::new(unlogged.clone()))?;
         Ok(LogQuota { refusals: Share::new(), answers: Share::new(), unlogged, reported: AtomicU64::new(0) })

@@ -31,8 +31,11 @@ impl Metrics {
             &["route", "method", "status"],
         )?;
         let seconds = HistogramVec::new(
-            HistogramOpts::new("tern_admin_http_request_duration_seconds", "Time until the answer was ready.")
-                .buckets(SECONDS.to_vec()),
+            HistogramOpts::new(
+                "tern_admin_http_request_duration_seconds",
+                "Time in seconds until the answer of the admin API was ready.",
+            )
+            .buckets(SECONDS.to_vec()),
             &["route"],
         )?;
         let retention_refused = IntGauge::new(

@@ -79,7 +79,14 @@ impl Parameters {
     }
 
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
-        self.parsed(name, |text| Timestamp::parse(text).ok(), "a time such as 2025-09-19T22:25:05")
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let parsed = Timestamp::parse(text).map(Some);
+        parsed.map_err(|_| match in_another_form(text) {
+            Some(time) => {
+                bad_request(format!("{name} must be in UTC, in whole seconds and without a zone: write {time}"))
+            }
+            None => bad_request(format!("{name} must be a time in UTC such as 2025-09-19T22:25:05")),
+        })
     }
 
     /// A number clamped to `1..=max`.
@@ -93,6 +100,13 @@ impl Parameters {
             Some(text) => parse(text).map(Some).ok_or_else(|| bad_request(format!("{name} must be {expected}"))),
         }
     }
+}
+
+/// Reads a time with a zone or a fraction, for the advice how to write it. A `+` that was not encoded came as a space.
+fn in_another_form(text: &str) -> Option<Timestamp> {
+    let with_plus =
+        || text.rsplit_once(' ').and_then(|(time, zone)| Timestamp::parse_any_zone(&format!("{time}+{zone}")).ok());
+    Timestamp::parse_any_zone(text).ok().or_else(with_plus)
 }
 
 /// `true` and `false` as JSON, Python and databases write them.

@@ -32,7 +32,7 @@ pub(crate) struct CreateUrl {
     #[schema(
         min_length = 8,
         max_length = 8192,
-        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$",
+        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\\]\S*$",
         example = "https://example.com/hello"
     )]
     original_url: String,
@@ -55,7 +55,7 @@ pub(crate) struct UpdateUrl {
         required = false,
         min_length = 8,
         max_length = 8192,
-        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$",
+        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\\]\S*$",
         example = "https://example.com/hello"
     )]
     original_url: String,

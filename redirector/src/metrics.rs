@@ -256,7 +256,7 @@ impl ReplicaMetrics {
                 "Rows of the store that cannot be served; what was served before is kept.",
             ),
             store_failures: counter("tern_replica_store_failures_total", "Snapshots and deltas that failed."),
-            subscriptions: counter("tern_replica_subscriptions_total", "Subscriptions to the bus that stood."),
+            subscriptions: counter("tern_replica_subscriptions_total", "Subscriptions to the bus that succeeded."),
             refused_snapshots: counter(
                 "tern_replica_refused_snapshots_total",
                 "Loads and audits that would have left less than half of what is served, and whose removals were refused.",
@@ -272,7 +272,7 @@ impl ReplicaMetrics {
             audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
             divergent: counter(
                 "tern_replica_divergent_links_total",
-                "Codes that an audit found to differ from the store, and put right.",
+                "Codes whose served link differed from the store; an audit found and corrected each.",
             ),
             file_errors: counter("tern_replica_file_errors_total", "Snapshot files that could not be written or used."),
             delta_seconds: registered(registry, Histogram::with_opts(seconds)),

@@ -153,7 +153,7 @@ impl Access {
             )?,
             is_off: IntGauge::new(
                 "tern_admin_authentication_off",
-                "1 where whoever reaches the API may do everything, 0 where a token is needed.",
+                "1 while the API answers every request without a token, else 0.",
             )?,
             log_quota: Arc::new(LogQuota::register(registry)?),
         });

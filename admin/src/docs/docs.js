@@ -228,7 +228,11 @@ function tryOut(operation, parameters, body) {
       request.body = value('body');
     }
     try {
-      const response = await fetch(address, request);
+      const response = await fetch(address, { ...request, redirect: 'manual' });
+      if (response.type === 'opaqueredirect') {
+        result.replaceChildren('It redirects. A browser does not show a page where to: ', el('a', { href: address }, 'follow it'), '.');
+        return;
+      }
       const headers = [...response.headers].map(([name, text]) => `${name}: ${text}`).join('\n');
       result.replaceChildren(
         el('p', {}, el('strong', {}, `${response.status} ${response.statusText}`), ' ', el('code', {}, `${request.method} ${address}`)),

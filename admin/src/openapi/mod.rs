@@ -3,6 +3,7 @@
 //! Each handler says beside itself what is special about it; what many have in common is in [`shared`].
 
 mod names;
+mod redirect;
 mod shared;
 
 use std::sync::LazyLock;
@@ -29,7 +30,9 @@ use crate::{bulk, docs, events, health, logs, metrics, products, stats, urls, us
             another method than those listed is answered 405 with `Allow`. \
             Every request may carry `X-Request-Id` and `traceparent`, which its entries in the log repeat."
     ),
+    servers((url = "/", description = "The origin of this description")),
     tags(
+        (name = "redirects", description = "Where short codes lead"),
         (name = "links", description = "Short codes and where they lead"),
         (name = "users", description = "Those who own links"),
         (name = "events", description = "What happened to links"),
@@ -38,6 +41,7 @@ use crate::{bulk, docs, events, health, logs, metrics, products, stats, urls, us
         (name = "documentation", description = "This description"),
     ),
     paths(
+        redirect::follow_short_code,
         urls::list_urls,
         urls::create_url,
         urls::find_url,

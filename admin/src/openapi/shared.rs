@@ -12,6 +12,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr};
 
+use super::redirect;
 use crate::access::Area;
 use crate::router::areas;
 
@@ -32,7 +33,7 @@ struct Kind {
     headers: &'static [&'static str],
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     kind(
         "400",
         "Bad Request",
@@ -50,6 +51,7 @@ const KINDS: [Kind; 11] = [
         ..kind("405", "Method Not Allowed", "The path knows other methods", "This method is not allowed here")
     },
     kind("409", "Conflict", "What is there already stands in the way", "Username is already taken"),
+    kind("410", "Gone", "The link is deactivated", "This shortened URL has been deactivated"),
     kind("413", "Payload Too Large", "The body is over its limit", "The body must have at most 1.0 MiB"),
     kind(
         "415",
@@ -75,7 +77,7 @@ const fn kind(status: &'static str, reason: &'static str, description: &'static 
 }
 
 /// Each header of an answer: its name, what it says, its type, and an example.
-fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 9] {
+fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 10] {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     [
         ("Allow", "The methods that the path knows", text(), json!("GET,HEAD,POST")),
@@ -85,6 +87,7 @@ fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 9] {
             text(),
             json!("</urls?page=3&per_page=20>; rel=\"next\", </urls?page=1&per_page=20>; rel=\"prev\""),
         ),
+        ("Location", "The target of the link, in visible ASCII", text(), json!("https://example.com/hello")),
         (
             "Retry-After",
             "After how many seconds to try again",
@@ -152,7 +155,9 @@ fn complete(operation: &mut Operation, path: &str) {
         if let Some(kind) = KINDS.iter().find(|kind| kind.status == status) {
             *response = Ref::from_response_name(component(kind)).into();
         } else if let RefOr::T(response) = response {
-            let named = response.headers.keys().cloned().chain([REQUEST_ID, IGNORED].map(str::to_owned));
+            // The query of a short code is of no operation.
+            let of_all = if path == redirect::PATH { &[REQUEST_ID][..] } else { &[REQUEST_ID, IGNORED] };
+            let named = response.headers.keys().cloned().chain(of_all.iter().map(ToString::to_string));
             response.headers = named.map(|name| (name.clone(), RefOr::Ref(header(&name)))).collect();
         }
     }
@@ -165,7 +170,7 @@ fn errors(operation: &Operation, path: &str) -> Vec<&'static str> {
         parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == place))
     };
     let has_body = operation.request_body.is_some();
-    let is_public = areas().any(|(route, area)| route == path && area == Area::Public);
+    let is_public = path == redirect::PATH || areas().any(|(route, area)| route == path && area == Area::Public);
     let is_static = path == "/health" || path == "/openapi.json" || path.starts_with("/docs");
     // Whatever is not a number of lines is a hundred.
     let checks_query = takes(ParameterIn::Query) && path != "/logs";

@@ -54,6 +54,8 @@ async fn each_route_and_method_is_described_and_nothing_else_is() {
         let methods = allowed.split(',').filter(|method| *method != "HEAD").map(str::to_owned);
         routed.insert(path, methods.collect::<BTreeSet<String>>());
     }
+    let redirect = "/{short_code}".to_owned();
+    routed.insert(&redirect, BTreeSet::from(["GET".to_owned()]));
     assert_eq!(described, routed);
 }
 
@@ -73,19 +75,49 @@ async fn each_operation_is_told_in_full() {
             assert!(parameter["description"].is_string() && !parameter["schema"].is_null(), "{name}: {parameter}");
         }
         let responses = operation["responses"].as_object().unwrap();
-        assert!(responses.keys().any(|status| status.starts_with('2')), "{name} never succeeds");
+        assert!(responses.keys().any(|status| status.starts_with(['2', '3'])), "{name} never succeeds");
         for (status, response) in responses {
-            if status.starts_with('2') {
+            if status.starts_with(['2', '3']) {
                 assert!(!response["description"].as_str().unwrap().is_empty(), "{name} {status}");
                 assert!(!response["headers"]["X-Request-Id"].is_null(), "{name} {status}");
-                assert_eq!(response["content"].is_null(), status == "204", "{name} {status}");
+                assert_eq!(response["content"].is_null(), status == "204" || status == "302", "{name} {status}");
             } else {
                 let reference = response["$ref"].as_str();
                 assert!(reference.is_some(), "{name} {status} is described beside the others of its kind");
             }
         }
     }
-    assert_eq!(ids.len(), 25);
+    assert_eq!(ids.len(), 26);
+}
+
+#[tokio::test]
+async fn description_names_its_server_and_what_a_short_code_does() {
+    let app = spawn_app().await;
+    let description = description(&app).await;
+    assert_eq!(description["servers"][0]["url"], "/");
+    let follow = &description["paths"]["/{short_code}"]["get"];
+    assert_eq!(follow["parameters"][0]["schema"]["pattern"], "^[0-9A-Za-z_-]+$");
+    for status in ["302", "404", "410", "429", "503"] {
+        assert!(follow["responses"][status].is_object(), "{status}: {follow}");
+    }
+    assert!(follow["responses"]["302"]["headers"]["Location"].is_object(), "{follow}");
+    assert!(follow["responses"]["401"].is_null(), "a redirect needs no token");
+}
+
+/// A program that makes links by the description must not be refused for a target that the pattern admits.
+#[tokio::test]
+async fn pattern_of_targets_admits_no_target_without_a_host() {
+    let app = spawn_app().await;
+    let description = description(&app).await;
+    for name in ["CreateUrl", "UpdateUrl"] {
+        let pattern = &description["components"]["schemas"][name]["properties"]["original_url"]["pattern"];
+        assert_eq!(pattern, r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\\]\S*$", "{name}");
+    }
+    app.create_user("ann").await;
+    for target in ["https:x", "https:/x", "https:///x", "http:\\\\x", "https://?x", "https://#x"] {
+        let body = json!({ "user_id": 1, "original_url": target });
+        app.post("/urls", body).await.check_error(400, "original_url");
+    }
 }
 
 #[tokio::test]

@@ -78,3 +78,28 @@ async fn a_deleted_link_takes_its_counts_with_it() {
     assert_eq!(app.delete("/urls/1").await.status, 204);
     app.get("/urls/1/stats").await.check_error(404, "URL 1 not found");
 }
+
+#[tokio::test]
+async fn time_with_a_zone_is_refused_with_the_time_to_write_instead() {
+    let app = spawn_app().await;
+    let check = async |given: &str, expected: &str| {
+        for name in ["from", "to"] {
+            let answer = app.get(&format!("/urls/1/stats?{name}={given}")).await;
+            answer.check_error(400, &format!("{name} must be {expected}"));
+        }
+    };
+    let in_utc = "in UTC, in whole seconds and without a zone: write 2026-01-01T10:00:00";
+    for given in [
+        "2026-01-01T10:00:00Z",
+        "2026-01-01T10:00:00.123Z",
+        "2026-01-01T12:00:00%2B02:00",
+        "2026-01-01T12:00:00+02:00",
+        "2026-01-01T05:00:00-05:00",
+        "2026-01-01T10:00",
+    ] {
+        check(given, in_utc).await;
+    }
+    for given in ["2026-01-01", "yesterday", "1767261600", "", "2026-13-01T00:00:00", "2026-01-01T25:00:00Z"] {
+        check(given, "a time in UTC such as 2025-09-19T22:25:05").await;
+    }
+}

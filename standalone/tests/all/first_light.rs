@@ -222,3 +222,17 @@ fn serve_without_room_for_clicks_says_so_at_the_start() {
     let log = fs::read_to_string(directory.path().join("logs/app.log")).unwrap();
     assert!(log.contains("no room to record clicks; they are dropped") && log.contains("CLICK_DISK_FLOOR"), "{log}");
 }
+
+#[tokio::test]
+async fn help_of_each_metric_is_a_sentence() {
+    let tern = Tern::start(&["--sample"]);
+    let metrics = tern.get(&tern.api, "/metrics").await.text().await.unwrap();
+    let helps: Vec<(&str, &str)> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')).collect();
+    assert!(helps.len() > 40, "{metrics}");
+    for (name, help) in helps.into_iter().filter(|(name, _)| name.starts_with("tern_")) {
+        let begins = help.starts_with(|first: char| first.is_ascii_uppercase() || first.is_ascii_digit());
+        assert!(begins && help.ends_with('.') && help.contains(' '), "{name}: {help}");
+        assert!(![",.", " .", "  ", "..", "\\n"].iter().any(|slip| help.contains(slip)), "{name}: {help}");
+    }
+}
