@@ -5,6 +5,7 @@
 mod access;
 mod bodies;
 mod bulk;
+mod commands;
 mod database;
 mod errors;
 mod events;

@@ -7,13 +7,17 @@ mod settings;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 pub use environment::Environment;
+
+/// Bytes that are read of a file with a secret: a device has no end.
+const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// The variables to read from.
 pub type Variables = HashMap<String, String>;
@@ -85,12 +89,14 @@ impl<'a> Reader<'a> {
             self.reject(file_variable, format!("cannot be set together with {variable}; keep one of them"));
             return None;
         }
-        match fs::read_to_string(&path).map(|text| text.trim_end_matches(['\n', '\r']).to_owned()) {
+        let mut text = String::new();
+        let read = File::open(&path).and_then(|file| file.take(LONGEST_SECRET).read_to_string(&mut text));
+        match read.map(|_| text.trim_end_matches(['\n', '\r'])) {
             Ok(text) if text.is_empty() => {
                 self.reject(file_variable, format!("{} is empty", path.display()));
                 None
             }
-            Ok(text) => self.parse(file_variable, &text),
+            Ok(text) => self.parse(file_variable, text),
             Err(error) => {
                 self.reject(file_variable, format!("{} cannot be read: {error}", path.display()));
                 None
@@ -137,7 +143,10 @@ impl<'a> Reader<'a> {
         // A file that should have held it may be what is wrong.
         let is_told = self.problems.iter().any(|problem| problem.variable.starts_with(variable));
         if value.is_none() && !is_told {
-            self.reject(variable, "must be set".to_owned());
+            self.reject(
+                variable,
+                "must be set, in the environment or in a file .env in the working directory".to_owned(),
+            );
         }
         value
     }
