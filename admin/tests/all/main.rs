@@ -9,6 +9,7 @@ mod commands;
 mod database;
 mod errors;
 mod events;
+mod faulty_files;
 mod health;
 mod hostile_json;
 mod ignored;

@@ -14,6 +14,8 @@ mod database;
 mod errors;
 #[path = "../all/events.rs"]
 mod events;
+#[path = "../all/faulty_files.rs"]
+mod faulty_files;
 #[path = "../all/health.rs"]
 mod health;
 #[path = "../all/hostile_json.rs"]
