@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
         let mut text = String::new();
         let read = File::open(&path).and_then(|file| file.take(LONGEST_SECRET).read_to_string(&mut text));
         match read.map(|_| text.trim_end_matches(['\n', '\r'])) {
-            Ok(text) if text.is_empty() => {
+            Ok("") => {
                 self.reject(file_variable, format!("{} is empty", path.display()));
                 None
             }
