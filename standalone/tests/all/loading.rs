@@ -80,6 +80,34 @@ fn a_broken_file_is_named_with_line_and_reason_and_nothing_of_it_is_kept() {
     assert!(text(&absent.stderr).starts_with("tern: absent.csv: cannot be read: "), "{}", text(&absent.stderr));
 }
 
+#[test]
+fn load_that_skips_rows_exits_with_0_and_reports_them_on_standard_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let users = USERS.to_owned() + "8,ada,other@mail.example,\n9,bob,nonsense,\n";
+    let urls = URLS.replace("10,7,", "10,8,");
+    for (name, content) in [("users.csv", &users), ("urls.csv", &urls)] {
+        fs::write(directory.path().join(name), content).unwrap();
+    }
+    let output = run(&mut tern(directory.path(), &["load", "--on-error", "skip", "users.csv", "urls.csv"]));
+    let (printed, reported) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{reported}");
+    assert_eq!(
+        printed,
+        "Loaded 1 rows into User from users.csv: 2 skipped\nLoaded 1 rows into Url from urls.csv: 1 skipped\n"
+    );
+    for line in [
+        "users.csv: line 3 skipped: Username is already taken by line 2 of this file",
+        "users.csv: line 4 skipped: email must look like name@example.com",
+        "urls.csv: line 3 skipped: User 8 was skipped",
+    ] {
+        assert!(reported.lines().any(|reported| reported == line), "{line:?} is not in {reported:?}");
+    }
+    let again = run(&mut tern(directory.path(), &["load", "users.csv"]));
+    assert_eq!(again.status.code(), Some(1), "skipping has to be asked for");
+    let misspelt = run(&mut tern(directory.path(), &["load", "--on-error", "ignore", "users.csv"]));
+    assert_eq!(misspelt.status.code(), Some(2), "{}", text(&misspelt.stderr));
+}
+
 #[tokio::test]
 async fn products_are_shown_once_they_are_loaded() {
     let tern = Tern::start(&[]);
