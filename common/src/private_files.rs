@@ -154,4 +154,12 @@ mod tests {
             assert!(ensure_writable(place).is_err(), "{}", place.display());
         }
     }
+
+    #[test]
+    fn fault_of_a_disk_may_pass_and_a_wrong_place_or_right_does_not() {
+        use nix::errno::Errno;
+        let may_pass = |errno: Errno| is_passing(&io::Error::from_raw_os_error(errno as i32));
+        assert!([Errno::ENOSPC, Errno::EDQUOT, Errno::EIO].into_iter().all(may_pass));
+        assert!(![Errno::EROFS, Errno::EACCES, Errno::ENOTDIR, Errno::ENOENT].into_iter().any(may_pass));
+    }
 }

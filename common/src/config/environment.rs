@@ -94,14 +94,20 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let mut found = BTreeMap::new();
     let mut lines = BTreeMap::new();
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
-        let escaped = line.replace(r"\$", DOLLAR).replace('$', DOLLAR) + "\n";
+        let malformed = || {
+            format!(
+                "line {number} is not of the form NAME=value; a value with a space, a quote, a backslash or a # has to stand in \
+                 single quotes"
+            )
+        };
+        // The parser would leave out a backslash that escapes nothing.
+        let backslashes = line.trim_end().bytes().rev().take_while(|byte| *byte == b'\\').count();
+        if backslashes % 2 == 1 && !line.trim_start().starts_with('#') {
+            return Err(malformed());
+        }
+        let escaped = line.replace('$', DOLLAR) + "\n";
         for pair in dotenvy::from_read_iter(escaped.as_bytes()) {
-            let (name, value) = pair.map_err(|_| {
-                format!(
-                    "line {number} is not of the form NAME=value; a value with a space, a quote, a backslash or a # has to \
-                     stand in single quotes"
-                )
-            })?;
+            let (name, value) = pair.map_err(|_| malformed())?;
             if let Some(first) = lines.insert(name.clone(), number) {
                 return Err(format!("line {number} sets {name} again, after line {first}; keep one of them"));
             }
@@ -132,7 +138,8 @@ mod tests {
         check("DATABASE_PASSWORD=", "");
         check("DATABASE_PASSWORD=a#b", "a#b");
         check("DATABASE_PASSWORD=pa$HOME${PATH}", "pa$HOME${PATH}");
-        check(r#"DATABASE_PASSWORD="a \$ b \" c""#, "a $ b \" c");
+        check(r#"DATABASE_PASSWORD="a $ b \" c""#, "a $ b \" c");
+        check(r"DATABASE_PASSWORD='a\$b\\'", r"a\$b\\");
         check(r"DATABASE_PASSWORD='a b $c \d #e'", r"a b $c \d #e");
         check("# a remark, it's one\n\nDATABASE_PASSWORD=x\n", "x");
     }
@@ -146,9 +153,21 @@ mod tests {
         check(b"APP_PORT=1\nDATABASE_PASSWORD=a hunter2\n", "line 2 is not of the form");
         check(b"# x\n\nDATABASE_PASSWORD='hunter2\nAPP_PORT=1\n", "line 3 is not of the form");
         check(b"hunter2\n", "line 1 is not of the form");
+        check(b"# \\\nDATABASE_PASSWORD=hunter2\\\n", "line 2 is not of the form");
+        check(b"DATABASE_PASSWORD=\"\\$hunter2\"\n", "line 1 is not of the form");
         check(b"1=hunter2\n", "line 1 is not of the form");
         check(b"APP_PORT=1\nLOG_LEVEL=\xff hunter2\n", "line 2 is not UTF-8");
         check(b"APP_PORT=1\nLOG_LEVEL=info\nAPP_PORT=2\n", "line 3 sets APP_PORT again, after line 1");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn env_file_of_any_text_is_settings_or_an_error_with_its_line(text in "[A-C=#'\"\\\\$ \n\r\t{}é\u{feff}]{0,60}") {
+            match parse(text.as_bytes()) {
+                Ok(found) => assert!(found.len() <= text.lines().count()),
+                Err(reason) => assert!(reason.starts_with("line "), "{reason}"),
+            }
+        }
     }
 
     #[test]
