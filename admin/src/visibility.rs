@@ -21,17 +21,17 @@ const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
 /// How long the bus may take to say that no replica is there.
 const ASK_LIMIT: Duration = Duration::from_millis(250);
 
-/// What the bus has told.
+/// Knowledge of the replicas, from the bus.
 #[derive(Debug)]
 struct Progress {
     replicas: HashMap<ReplicaId, Sighting>,
     bus: BusState,
 }
 
-/// Whether every live replica has been heard of.
+/// State of the subscription: whether every live replica has been heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BusState {
-    /// The first subscription is being made.
+    /// The first subscription is under way.
     Joining,
     /// Messages are missed.
     Away,

@@ -145,7 +145,7 @@ impl Recorder {
         [self.space.used(), self.space.limit(), self.space.room()]
     }
 
-    /// Why journals cannot grow at the moment, if they cannot.
+    /// Returns the reason why journals cannot grow, if they cannot.
     pub fn shortage(&self) -> Option<Shortage> {
         self.space.shortage()
     }

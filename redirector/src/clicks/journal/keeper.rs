@@ -23,7 +23,7 @@ const ROUND: Duration = Duration::from_millis(20);
 /// How often a disk that refused is tried again: clicks are dropped meanwhile.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// How often an obstacle is told while it lasts.
+/// How often a shortage is logged while it lasts.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// How the journals are kept.
@@ -88,7 +88,7 @@ struct Work {
     config: JournalConfig,
     space: Arc<Space>,
     lanes: Vec<Kept>,
-    /// When the shortage was last logged, since it began.
+    /// Time at which a shortage was logged last, until its end is logged.
     told: Option<Instant>,
     on_loss: OnLoss,
 }
@@ -219,17 +219,19 @@ impl Work {
         }
     }
 
-    /// Logs a shortage when it begins, again and again while it lasts, and its end.
+    /// Logs a shortage when it begins, again and again while it lasts, and its end: one line in [`TELL_AGAIN`], however
+    /// often it comes and goes.
     fn report(&mut self, now: Instant) {
+        let may_log = self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN);
         match self.space.shortage() {
-            Some(shortage) if self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN) => {
+            Some(shortage) if may_log => {
                 self.told = Some(now);
                 tracing::error!(
                     reason = %shortage,
                     "no room to record clicks; they are dropped and redirects go on; waiting for room"
                 );
             }
-            None if self.told.take().is_some() => {
+            None if may_log && self.told.take().is_some() => {
                 tracing::info!("room to record clicks again; clicks are recorded");
             }
             _ => {}

@@ -33,15 +33,15 @@ pub struct Space {
     used: AtomicU64,
     /// Segments that are in the store, oldest first: there still, should the store lose its last commits.
     shipped: Mutex<VecDeque<Shipped>>,
-    /// Why journals cannot grow at the moment. Written by the keeper.
+    /// The reason why journals cannot grow, if they cannot. Written by the keeper.
     shortage: Mutex<Option<Shortage>>,
 }
 
-/// The room on a disk, in bytes.
+/// The room on a disk.
 struct Disk {
-    /// What a user of the disk may still write.
+    /// Bytes that a user of the disk may still write.
     free: u64,
-    /// What is left to others.
+    /// Bytes that journals leave to others.
     floor: u64,
 }
 
@@ -94,7 +94,7 @@ impl Space {
         Ok(Disk { free: bytes(disk.blocks_available()), floor })
     }
 
-    /// Why journals cannot grow at the moment, if they cannot.
+    /// Returns the reason why journals cannot grow, if they cannot.
     pub fn shortage(&self) -> Option<Shortage> {
         self.shortage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
