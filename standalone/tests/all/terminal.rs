@@ -1,4 +1,4 @@
-//! What a person sees who starts Tern on a terminal, which `script` makes.
+//! The output of Tern for a person who starts it on a terminal, which `script` makes.
 
 use std::io::{Read, Write};
 use std::path::Path;
