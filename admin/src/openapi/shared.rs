@@ -69,7 +69,12 @@ const KINDS: [Kind; 12] = [
         )
     },
     kind("500", "Internal Server Error", "A defect of ours; the log has its cause", "Something went wrong on our side"),
-    kind("503", "Service Unavailable", "What is needed is away; a later try may succeed", "Database is unavailable"),
+    kind(
+        "503",
+        "Service Unavailable",
+        "What is needed is away or busy; a later try may succeed",
+        "Database is unavailable",
+    ),
 ];
 
 const fn kind(status: &'static str, reason: &'static str, description: &'static str, message: &'static str) -> Kind {

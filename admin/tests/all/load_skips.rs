@@ -188,3 +188,39 @@ async fn many_skipped_rows_are_all_reported() {
     assert_eq!(printed, format!("Loaded {} rows into User from users.csv: {lines} skipped\n", 6000 - lines));
     assert_eq!(lines, 3000, "2000 without a shape, and 1000 whose name is taken");
 }
+
+/// Judging rows in sets must come to what inserting them one after another comes to.
+#[tokio::test]
+async fn rows_are_loaded_as_if_they_were_inserted_one_after_another() {
+    let mut state = 1_u64;
+    let mut draw = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    for round in 0..8 {
+        let app = spawn_app().await;
+        app.load(&[("first.csv", "id,username,email\n1,n1,m1@y.z\n2,n2,m2@y.z\n3,n3,m3@y.z\n")]).await.unwrap();
+        let mut ids = vec![1, 2, 3];
+        let mut users: Vec<(u64, u64)> = vec![(1, 1), (2, 2), (3, 3)];
+        let mut text = "id,username,email\n".to_owned();
+        for _ in 0..60 {
+            let (id, name, email) = (draw(30), draw(20), draw(20));
+            let given = if id < 10 { String::new() } else { (id - 9).to_string() };
+            text.push_str(&format!("{given},n{name},m{email}@y.z\n"));
+            let is_id_free = id < 10 || !ids.contains(&(id - 9));
+            if is_id_free && users.iter().all(|user| user.0 != name && user.1 != email) {
+                users.push((name, email));
+                ids.extend(id.checked_sub(9).filter(|id| *id > 0));
+            }
+        }
+        skip(&app, &[("users.csv", &text)]).await;
+        let listed = app.get("/users?per_page=100").await.json();
+        let text_of = |user: &serde_json::Value| (user["username"].to_string(), user["email"].to_string());
+        let mut loaded: Vec<_> = listed.as_array().unwrap().iter().map(text_of).collect();
+        let mut expected: Vec<_> =
+            users.iter().map(|(name, email)| (format!("\"n{name}\""), format!("\"m{email}@y.z\""))).collect();
+        loaded.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(loaded, expected, "round {round}: {text}");
+    }
+}
