@@ -78,7 +78,7 @@ struct Exchange {
     /// The network of a client that no token admitted, for its entries.
     unadmitted: Option<String>,
     is_suppressed: bool,
-    /// What of the request its operation does not read; `None` where there is no operation.
+    /// Names in the request that its operation does not read; `None` where there is no operation.
     ignored: Option<Ignored>,
     started: Instant,
     /// Until there is an answer: the status nginx made customary for a client that did not wait for one.
