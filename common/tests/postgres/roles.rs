@@ -59,7 +59,6 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     config.url = config.url.replace("//tern_redirector@", "//tern_stranger@");
     let stranger = connect(&config).await;
     for call in [
-        "SELECT lock_urls('{1}')",
         "SELECT lock_links('{1}')",
         "SELECT find_former_codes('{1}', '{CODE12}')",
         "SELECT count_clicks('{1}', '{2026-01-01}', '{curl}', '{news.example}', '{7}')",
@@ -135,7 +134,7 @@ async fn functions_of_the_owner_are_closed_again_after_a_restore_without_privile
     for by_command in [true, false] {
         let restored = PostgresConfig::new(restore_without_privileges(server, &config.url));
         let owner = connect(&restored).await;
-        let all = ["count_clicks", "events_came", "find_former_codes", "lock_links", "lock_urls"];
+        let all = ["count_clicks", "events_came", "find_former_codes", "lock_links"];
         assert_eq!(open_functions(&owner).await, all, "as pg_restore leaves them");
         owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
         let mut of_stranger = restored.clone();

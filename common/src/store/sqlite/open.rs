@@ -80,6 +80,11 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
 
 /// Says why a migration failed, and what an operator can do.
 fn explain(error: &refinery::Error) -> String {
+    if matches!(error.kind(), refinery::error::Kind::DivergentVersion(..)) {
+        return "a build of Tern from before its first release made the schema; nothing was changed; \
+                begin with an empty TERN_DATA_DIR, and load the rows into it"
+            .to_owned();
+    }
     let source = std::error::Error::source(error);
     let cause = match source.and_then(|source| source.downcast_ref()) {
         // Without the statement, which is the whole migration.

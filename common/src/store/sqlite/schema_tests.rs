@@ -5,13 +5,38 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::super::open::prepare;
 use super::*;
 
 fn latest() -> i32 {
     versions().into_iter().max().unwrap()
+}
+
+/// The last version in the history, 0 if that is empty; `None` without a history.
+fn last_recorded(db: &Connection) -> Result<Option<i32>, rusqlite::Error> {
+    let exists = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
+    if db.query_row(exists, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(None);
+    }
+    db.query_row("SELECT coalesce(max(version), 0) FROM refinery_schema_history", [], |row| row.get(0)).map(Some)
+}
+
+/// The schema after a version, as the migrations make it in memory.
+fn schema_of(version: i32) -> Result<Vec<[Option<String>; 4]>, SchemaError> {
+    let mut db = Connection::open_in_memory()?;
+    embedded::migrations::runner().set_target(Target::Version(version)).run(&mut db)?;
+    Ok(schema(&db)?)
+}
+
+/// Every table, index and trigger but the history's, with the statement that makes it.
+fn schema(db: &Connection) -> Result<Vec<[Option<String>; 4]>, rusqlite::Error> {
+    let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema
+               WHERE tbl_name <> 'refinery_schema_history' ORDER BY type, name";
+    let mut statement = db.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    rows.collect()
 }
 
 /// A database with the schema of `version` and some rows, as an earlier build left it.
@@ -138,28 +163,27 @@ fn migration_on_a_disk_that_is_full_at_any_page_is_completed_once_there_is_room(
 }
 
 #[test]
-fn migration_that_an_earlier_build_applied_without_recording_it_is_recorded() {
-    for version in versions() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("tern.db");
-        let db = database_of(&path, version);
-        assert_eq!(db.execute("DELETE FROM refinery_schema_history WHERE version = ?1", [version]).unwrap(), 1);
-        drop(db);
-        check_heals(&path, version, "unrecorded");
-    }
-}
-
-#[test]
 fn schema_that_no_migration_makes_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tern.db");
-    let db = database_of(&path, 1);
+    let db = database_of(&path, 0);
     db.execute_batch("CREATE TABLE click_journals (id INTEGER)").unwrap();
     let before = schema(&db).unwrap();
     let refused = prepare(&path).unwrap_err().to_string();
     assert!(refused.contains("click_journals already exists") && refused.contains("backup"), "{refused}");
     assert_eq!(refused.lines().count(), 1, "{refused}");
-    assert_eq!((schema(&db).unwrap(), last_recorded(&db).unwrap()), (before, Some(1)));
+    assert_eq!((schema(&db).unwrap(), last_recorded(&db).unwrap()), (before, Some(0)));
+}
+
+#[test]
+fn schema_from_before_the_first_release_is_refused_with_advice() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tern.db");
+    let db = database_of(&path, latest());
+    db.execute("UPDATE refinery_schema_history SET name = 'users_urls', checksum = '1' WHERE version = 1", []).unwrap();
+    drop(db);
+    let refused = prepare(&path).unwrap_err().to_string();
+    assert!(refused.contains("before its first release") && refused.contains("TERN_DATA_DIR"), "{refused}");
 }
 
 #[test]
