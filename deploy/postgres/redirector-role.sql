@@ -16,9 +16,8 @@ BEGIN;
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM tern_redirector;
 
--- Whether the schema is the one of its build, and what is served. Titles are nobody's business but the admins'.
-GRANT SELECT ON refinery_schema_history, replica_meta, url_changes TO tern_redirector;
-GRANT SELECT (id, user_id, short_code, original_url, is_active) ON urls TO tern_redirector;
+-- Whether the schema is the one of its build, and what is served. Titles are for admins alone.
+GRANT SELECT ON refinery_schema_history, replica_meta, url_changes, served_links TO tern_redirector;
 
 -- Clicks; those that are there it may not read.
 GRANT INSERT (url_id, user_id, event_type, timestamp, details, browser, referrer, client) ON events TO tern_redirector;

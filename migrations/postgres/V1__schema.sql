@@ -33,6 +33,10 @@ CREATE TABLE urls (
 CREATE INDEX urls_user_id ON urls (user_id, id);
 CREATE INDEX urls_is_active ON urls (is_active, id);
 
+-- What redirectors serve of a url. The feed of changes and the role of redirectors read no more of it.
+CREATE VIEW served_links AS
+SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active FROM urls;
+
 -- Codes that a url had before it was renamed with psql. A click that was answered under such a code is still the url's.
 CREATE TABLE former_codes (
     url_id bigint NOT NULL,
@@ -565,18 +569,21 @@ REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION log_url_cha
 CREATE TRIGGER urls_changed_delete AFTER DELETE ON urls
 REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION log_url_changes();
 
--- A new title is no change to what is served. A new code is a change to the old one, too.
+-- Names the columns that are not served: their changes are not logged. A column that is missing here costs a redirector a
+-- look at a link that is as it was; a served one is never forgotten. A new code is a change to the old one, too.
 CREATE FUNCTION log_url_updates() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    not_served CONSTANT text[] := '{title, created_at, updated_at}';
 BEGIN
     INSERT INTO url_changes (short_code)
     SELECT short_code FROM (
-        SELECT id, user_id, short_code, original_url, is_active FROM before
-        EXCEPT SELECT id, user_id, short_code, original_url, is_active FROM after
+        SELECT short_code, to_jsonb(before) - not_served FROM before
+        EXCEPT SELECT short_code, to_jsonb(after) - not_served FROM after
     ) AS went
     UNION
     SELECT short_code FROM (
-        SELECT id, user_id, short_code, original_url, is_active FROM after
-        EXCEPT SELECT id, user_id, short_code, original_url, is_active FROM before
+        SELECT short_code, to_jsonb(after) - not_served FROM after
+        EXCEPT SELECT short_code, to_jsonb(before) - not_served FROM before
     ) AS came;
     RETURN NULL;
 END $$;

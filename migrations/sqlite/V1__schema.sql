@@ -28,6 +28,10 @@ CREATE UNIQUE INDEX urls_short_code_key ON urls (short_code);
 CREATE INDEX urls_user_id ON urls (user_id);
 CREATE INDEX urls_is_active ON urls (is_active);
 
+-- What redirectors serve of a url. The feed of changes reads no more of it.
+CREATE VIEW served_links AS
+SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active FROM urls;
+
 -- Codes that a url had before it was renamed with the sqlite3 shell. A click that was answered under such a code is
 -- still the url's.
 CREATE TABLE former_codes (
@@ -353,8 +357,8 @@ END;
 CREATE TRIGGER urls_changed_delete AFTER DELETE ON urls BEGIN
     INSERT INTO url_changes (short_code) VALUES (OLD.short_code);
 END;
--- A new title is no change to what is served.
-CREATE TRIGGER urls_changed_update AFTER UPDATE OF id, user_id, short_code, original_url, is_active ON urls BEGIN
+-- Every update is logged, whatever is served: a redirector then looks at a link that may be as it was.
+CREATE TRIGGER urls_changed_update AFTER UPDATE ON urls BEGIN
     INSERT INTO url_changes (short_code) VALUES (NEW.short_code);
     INSERT INTO url_changes (short_code) SELECT OLD.short_code WHERE OLD.short_code <> NEW.short_code;
 END;

@@ -29,15 +29,14 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     config.url = config.url.replace("//tern@", "//tern_redirector@");
     let redirector = connect(&config).await;
 
-    let link = redirector.query_one("SELECT id, user_id, short_code, original_url, is_active FROM urls", &[]).await;
-    let link = link.unwrap();
+    let link = redirector.query_one("SELECT * FROM served_links", &[]).await.unwrap();
     assert_eq!(link.get::<_, &str>("short_code"), "CODE12");
     let click =
         "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (1, 1, 'clicked', now(), '{}')";
     assert_eq!(redirector.execute(click, &[]).await.unwrap(), 1);
     // As a redirector does it: with every column that a click has.
     let shipper = PostgresStore::open(&config).await.unwrap();
-    let url_id = link.get("id");
+    let url_id = link.get("url_id");
     let to = JournalPosition { segment: 1, offset: 1, sequence: 1 };
     let click = Click { client: "192.0.2.0/24".parse().ok(), ..crate::clicks::click(url_id, ada) };
     // A code that the link had before is looked up, and a click beyond its network's budget is counted.
@@ -71,6 +70,8 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
         "SELECT * FROM tokens",
         "SELECT email FROM users",
         "SELECT title FROM urls",
+        "UPDATE served_links SET original_url = 'https://example.org/'",
+        "DELETE FROM served_links",
         "SELECT * FROM urls",
         "SELECT id FROM urls FOR UPDATE",
         "SELECT * FROM events",

@@ -42,7 +42,7 @@ const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::
 ///
 /// A transaction stamps its changes when it begins, and those that the snapshot `given` sees were given before.
 ///
-/// The lateral LIMIT has the urls looked up one by one, whatever the planner thinks of the number of changes.
+/// The lateral LIMIT has the links looked up one by one, whatever the planner thinks of the number of changes.
 const CHANGES: &str = "
     WITH moment AS MATERIALIZED (
         SELECT pg_current_snapshot() AS now, $4::text::pg_snapshot AS given
@@ -68,14 +68,14 @@ const CHANGES: &str = "
             ORDER BY short_code LIMIT $7
         )
     )
-    SELECT entry.short_code, url.id, url.user_id, url.original_url, url.is_active,
+    SELECT entry.short_code, link.url_id, link.owner_id, link.original_url, link.is_active,
            entry.xid::text::bigint AS xid, entry.in_part,
            CASE WHEN NOT pg_visible_in_snapshot(entry.xid, given)
                THEN extract(epoch FROM clock_timestamp() - entry.changed_at)::double precision END AS age
     FROM moment CROSS JOIN entries AS entry
     LEFT JOIN LATERAL (
-        SELECT id, user_id, original_url, is_active FROM urls WHERE urls.short_code = entry.short_code LIMIT 1
-    ) AS url ON true";
+        SELECT * FROM served_links WHERE served_links.short_code = entry.short_code LIMIT 1
+    ) AS link ON true";
 
 /// Follows the feed over its connection.
 #[derive(Debug)]
@@ -224,23 +224,25 @@ fn entry(row: &Row) -> Result<Entry, Error> {
 }
 
 fn link_change(row: &Row) -> Result<LinkChange, Error> {
-    let short_code = row.try_get(0)?;
-    let Some(url_id) = row.try_get(1)? else { return Ok(LinkChange::Removed { short_code }) };
+    let short_code = row.try_get("short_code")?;
+    let Some(url_id) = row.try_get("url_id")? else { return Ok(LinkChange::Removed { short_code }) };
     Ok(LinkChange::Put(LinkRow {
         short_code,
         url_id,
-        owner_id: row.try_get(2)?,
-        original_url: row.try_get(3)?,
-        is_active: row.try_get(4)?,
+        owner_id: row.try_get("owner_id")?,
+        original_url: row.try_get("original_url")?,
+        is_active: row.try_get("is_active")?,
     }))
 }
 
 /// Hands over every row, within the transaction that was begun.
 async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<()> {
     let db = lease.client()?;
-    let copy = "COPY (SELECT short_code, id, user_id, original_url, is_active FROM urls) TO STDOUT (FORMAT BINARY)";
+    // A copy has no names: `link_row` reads the columns in this order.
+    let columns = "short_code, url_id, owner_id, original_url, is_active";
+    let copy = format!("COPY (SELECT {columns} FROM served_links) TO STDOUT (FORMAT BINARY)");
     let types = [Type::TEXT, Type::INT8, Type::INT8, Type::TEXT, Type::BOOL];
-    let stream = BinaryCopyOutStream::new(db.copy_out(copy).await?, &types);
+    let stream = BinaryCopyOutStream::new(db.copy_out(&copy).await?, &types);
     let mut stream = std::pin::pin!(stream);
     let mut batch = Vec::with_capacity(SNAPSHOT_BATCH);
     loop {

@@ -67,9 +67,8 @@ fn read_all(
     let transaction = connection.transaction()?;
     // Receivers that are gone have lost interest; the next send tells.
     let _ = at.send(cursor(head(&transaction)?));
-    let sql = "SELECT short_code, id, user_id, original_url, is_active FROM urls";
-    let mut statement = transaction.prepare_cached(sql)?;
-    let mut links = statement.query_map([], |row| link_row(row, text(row, 0)?))?;
+    let mut statement = transaction.prepare_cached("SELECT * FROM served_links")?;
+    let mut links = statement.query_map([], |row| link_row(row, text(row, "short_code")?))?;
     loop {
         let batch: Vec<LinkRow> = links.by_ref().take(SNAPSHOT_BATCH).collect::<Result<_, _>>()?;
         if batch.is_empty() || rows.blocking_send(Ok(batch)).is_err() {
@@ -98,17 +97,17 @@ pub(super) fn delta(db: &Connection, since: &Cursor, commits: &Commits) -> Resul
     };
     let changes = db
         .prepare_cached(
-            "SELECT c.short_code, u.id, u.user_id, u.original_url, u.is_active, min(c.sequence)
-             FROM url_changes c LEFT JOIN urls u ON u.short_code = c.short_code
-             WHERE c.sequence > ?1 AND c.sequence <= ?2
-             GROUP BY c.short_code",
+            "SELECT change.short_code AS changed_code, link.*, min(change.sequence) AS first
+             FROM url_changes AS change LEFT JOIN served_links AS link ON link.short_code = change.short_code
+             WHERE change.sequence > ?1 AND change.sequence <= ?2
+             GROUP BY change.short_code",
         )?
         .query_map((from, last), |row| {
-            let short_code = text(row, 0)?;
-            let is_there = row.get::<_, Option<i64>>(1)?.is_some();
+            let short_code = text(row, "changed_code")?;
+            let is_there = row.get::<_, Option<i64>>("url_id")?.is_some();
             let change =
                 if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } };
-            Ok(AgedChange { change, age: commits.age(row.get(5)?) })
+            Ok(AgedChange { change, age: commits.age(row.get("first")?) })
         })?
         .collect::<Result<_, _>>()?;
     let reached = Sequence { epoch: head.epoch, number: last.unsigned_abs() };
@@ -116,18 +115,18 @@ pub(super) fn delta(db: &Connection, since: &Cursor, commits: &Commits) -> Resul
 }
 
 /// What is no UTF-8 is no code and no target either; read as empty, it is refused alone and not with all the others.
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
     Ok(row.get_ref(column)?.as_str().unwrap_or_default().to_owned())
 }
 
-/// Reads id, owner, target and state from the columns after the code.
+/// Reads a row of `served_links`, but for its code.
 fn link_row(row: &Row<'_>, short_code: String) -> rusqlite::Result<LinkRow> {
     Ok(LinkRow {
         short_code,
-        url_id: row.get(1)?,
-        owner_id: row.get(2)?,
-        original_url: text(row, 3)?,
-        is_active: row.get(4)?,
+        url_id: row.get("url_id")?,
+        owner_id: row.get("owner_id")?,
+        original_url: text(row, "original_url")?,
+        is_active: row.get("is_active")?,
     })
 }
 
