@@ -7,8 +7,8 @@ use tern_common::event::EventFilter;
 use tern_common::store::{Forgotten, Page, Store, Total};
 use tern_common::{Id, Per, StatsRange, Timestamp};
 use tern_testkit::postgres::Postgres;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls};
 
 use crate::{connect, eventually, patient_store, store, url, user};
 
