@@ -83,6 +83,39 @@ fn invalid(reason: String) -> InvalidConfig {
     InvalidConfig(vec![Problem { variable: FILE, reason: format!("{reason} ({})", directory.join(FILE).display()) }])
 }
 
+/// How a value is written that has more than letters and digits, for an error.
+const QUOTING: &str = "put a value with a space, a quote, a backslash or a # in single quotes, or one with an apostrophe in \
+                       double quotes, with \\\" for a double quote and \\\\ for a backslash";
+
+/// Whether the parser takes the value of a line as it is written, apart from quotes around the whole of it.
+///
+/// In double quotes, `\"` and `\\` are the only escapes. Without quotes, the parser would leave out each quote and each
+/// backslash within the value, and make a line feed of `\n`.
+fn is_unambiguous(line: &str) -> bool {
+    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    let behind = if let Some(quoted) = value.strip_prefix('\'') {
+        quoted.split_once('\'').map(|(_, behind)| behind)
+    } else if let Some(quoted) = value.strip_prefix('"') {
+        behind_double_quotes(quoted)
+    } else {
+        let word = value.split([' ', '\t']).next().unwrap_or_default();
+        return word.starts_with('#') || !word.contains(['\\', '\'', '"']);
+    };
+    behind.is_some_and(|behind| behind.is_empty() || behind.starts_with([' ', '\t']))
+}
+
+/// Returns the text behind the closing double quote, unless there is another escape than `\"` and `\\` before it.
+fn behind_double_quotes(mut text: &str) -> Option<&str> {
+    loop {
+        let (at, found) = text.char_indices().find(|(_, c)| matches!(c, '"' | '\\'))?;
+        let rest = &text[at + 1..];
+        if found == '"' {
+            return Some(rest);
+        }
+        text = rest.strip_prefix(['"', '\\'])?;
+    }
+}
+
 /// Reads the lines `NAME=value` of a file. A `$` stands for itself.
 fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
     /// Stands for `$` while a line is parsed, since the parser would put a variable in its place.
@@ -94,20 +127,14 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let mut found = BTreeMap::new();
     let mut lines = BTreeMap::new();
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
-        let malformed = || {
-            format!(
-                "line {number} is not of the form NAME=value; a value with a space, a quote, a backslash or a # has to stand in \
-                 single quotes"
-            )
-        };
-        // The parser would leave out a backslash that escapes nothing.
-        let backslashes = line.trim_end().bytes().rev().take_while(|byte| *byte == b'\\').count();
-        if backslashes % 2 == 1 && !line.trim_start().starts_with('#') {
-            return Err(malformed());
-        }
         let escaped = line.replace('$', DOLLAR) + "\n";
         for pair in dotenvy::from_read_iter(escaped.as_bytes()) {
-            let (name, value) = pair.map_err(|_| malformed())?;
+            let (name, value) = pair.map_err(|_| format!("line {number} is not of the form NAME=value; {QUOTING}"))?;
+            if settings::is_known(&name) && !is_unambiguous(line) {
+                return Err(format!(
+                    "line {number}: {name} has a quote or a backslash that would be left out or replaced; {QUOTING}"
+                ));
+            }
             if let Some(first) = lines.insert(name.clone(), number) {
                 return Err(format!("line {number} sets {name} again, after line {first}; keep one of them"));
             }
@@ -140,6 +167,11 @@ mod tests {
         check("DATABASE_PASSWORD=pa$HOME${PATH}", "pa$HOME${PATH}");
         check(r#"DATABASE_PASSWORD="a $ b \" c""#, "a $ b \" c");
         check(r"DATABASE_PASSWORD='a\$b\\'", r"a\$b\\");
+        check(r#"DATABASE_PASSWORD="it's a \\ and a \" " # it's "a" \ remark"#, r#"it's a \ and a " "#);
+        check(r#"DATABASE_PASSWORD=a # it's "a" \ remark \"#, "a");
+        check(r#"DATABASE_PASSWORD= # it's "a" \ remark"#, "");
+        let with_other = parse("OTHER={\"a\":'b'}\nDATABASE_PASSWORD=x\n".as_bytes());
+        assert_eq!(with_other.unwrap()["DATABASE_PASSWORD"], "x", "another program's line may have any quotes");
         check(r"DATABASE_PASSWORD='a b $c \d #e'", r"a b $c \d #e");
         check("# a remark, it's one\n\nDATABASE_PASSWORD=x\n", "x");
     }
@@ -153,7 +185,27 @@ mod tests {
         check(b"APP_PORT=1\nDATABASE_PASSWORD=a hunter2\n", "line 2 is not of the form");
         check(b"# x\n\nDATABASE_PASSWORD='hunter2\nAPP_PORT=1\n", "line 3 is not of the form");
         check(b"hunter2\n", "line 1 is not of the form");
-        check(b"# \\\nDATABASE_PASSWORD=hunter2\\\n", "line 2 is not of the form");
+        for changed in [
+            r"hunter2\",
+            r"hunter2\\b",
+            r"hunter2\nb",
+            r"hunter2\ b",
+            r#"hunter2"b"c"#,
+            "hunter2'b'c",
+            "'hunter2'b",
+            "\"hunter2\"b",
+            "'hunter2''b'",
+            "'hunter2'#",
+            "\"hunter2\"'b'",
+            r#""hunter2\nb""#,
+            r#""hunter2\'b""#,
+        ] {
+            check(
+                format!("# \\\nDATABASE_PASSWORD={changed}\n").as_bytes(),
+                "line 2: DATABASE_PASSWORD has a quote or",
+            );
+        }
+        check(b"# \\\nDATABASE_PASSWORD=\"hunter2\\\n", "line 2 is not of the form");
         check(b"DATABASE_PASSWORD=\"\\$hunter2\"\n", "line 1 is not of the form");
         check(b"1=hunter2\n", "line 1 is not of the form");
         check(b"APP_PORT=1\nLOG_LEVEL=\xff hunter2\n", "line 2 is not UTF-8");
@@ -161,6 +213,17 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn env_file_value_is_exact_in_double_quotes_and_exact_or_refused_without(value in "[ab#'\"\\\\$ n]{0,12}") {
+            let parsed = |written: &str| parse(format!("DATABASE_PASSWORD={written}\n").as_bytes());
+            let quoted = format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+            assert_eq!(parsed(&quoted), Ok(pairs(&[("DATABASE_PASSWORD", &value)])));
+            let bare = value.replace([' ', '#'], "");
+            if let Ok(taken) = parsed(&bare) && !bare.starts_with(['\'', '"']) {
+                assert_eq!(taken, pairs(&[("DATABASE_PASSWORD", &bare)]));
+            }
+        }
+
         #[test]
         fn env_file_of_any_text_is_settings_or_an_error_with_its_line(text in "[A-C=#'\"\\\\$ \n\r\t{}é\u{feff}]{0,60}") {
             match parse(text.as_bytes()) {
