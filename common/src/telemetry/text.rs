@@ -156,7 +156,10 @@ fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         // The marks that turn the direction of writing make a line read as another one.
-        let is_direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let is_direction = matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
         if c.is_control() || is_direction || matches!(c, '\u{2028}' | '\u{2029}') {
             escaped.extend(c.escape_default());
         } else {
@@ -222,6 +225,20 @@ mod tests {
                 r"INFO    404 GET /\u{1b}]0;x\u{7}",
             ]
         );
+    }
+
+    #[test]
+    fn mark_of_direction_and_separator_of_lines_is_escaped_and_its_neighbours_are_not() {
+        // Every character with Bidi_Control, and those of the categories Zl and Zp.
+        let escapes = ['\u{61c}', '\u{200e}', '\u{200f}']
+            .into_iter()
+            .chain('\u{2028}'..='\u{202e}')
+            .chain('\u{2066}'..='\u{2069}');
+        for c in escapes {
+            assert_eq!(escaped(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
+        }
+        let others = "\u{61b}\u{61d}\u{200d}\u{2010}\u{2027}\u{202f}\u{2065}\u{206a}é漢";
+        assert_eq!(escaped(others), others);
     }
 
     #[test]
