@@ -8,8 +8,8 @@ mod text;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::anyhow;
 pub use level::LogLevel;
@@ -99,7 +99,8 @@ impl Log {
     pub fn export(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
         let help = "Log lines lost because standard output or the log file was too slow or full.";
         let counter = IntCounter::new("tern_log_lines_dropped_total", help)?;
-        registry.register(Box::new(LostLines { counter, lost: Arc::clone(&self.lost), dropped: self.dropped.clone() }))
+        let (lost, dropped) = (Arc::clone(&self.lost), self.dropped.clone());
+        registry.register(Box::new(LostLines { counter, scrape: Mutex::default(), lost, dropped }))
     }
 }
 
@@ -107,6 +108,8 @@ impl Log {
 #[derive(Debug)]
 struct LostLines {
     counter: IntCounter,
+    /// Serialises scrapes: two at once would both add the lines since the last one.
+    scrape: Mutex<()>,
     lost: Arc<AtomicU64>,
     dropped: Vec<ErrorCounter>,
 }
@@ -117,6 +120,7 @@ impl Collector for LostLines {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         let dropped: usize = self.dropped.iter().map(ErrorCounter::dropped_lines).sum();
         let lost = self.lost.load(Ordering::Relaxed) + dropped as u64;
         self.counter.inc_by(lost.saturating_sub(self.counter.get()));
@@ -175,4 +179,30 @@ pub fn metrics_text(registry: &prometheus::Registry) -> String {
         tracing::error!(%error, "metrics could not be written out");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn lost_lines_read_by_scrapes_at_once_are_counted_once() {
+        let (counter, lost) = (IntCounter::new("lost", "lost").unwrap(), Arc::<AtomicU64>::default());
+        let lines = LostLines { counter, scrape: Mutex::default(), lost: Arc::clone(&lost), dropped: Vec::new() };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50_000 {
+                        lost.fetch_add(1, Ordering::Relaxed);
+                        let shown = lines.collect()[0].get_metric()[0].get_counter().get_value();
+                        let lost = lost.load(Ordering::Relaxed) as f64;
+                        assert!(shown <= lost, "{shown} lines were shown of {lost}");
+                    }
+                });
+            }
+        });
+        assert_eq!(lines.counter.get(), 200_000);
+    }
 }

@@ -3,6 +3,7 @@
 //! Reads `/proc/self` alone, since the units of systemd hide the rest of `/proc`.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
@@ -27,6 +28,8 @@ pub fn export_process(registry: &Registry) -> prometheus::Result<()> {
 #[derive(Debug)]
 struct Process {
     cpu_seconds: Counter,
+    /// Serialises scrapes: two at once would both add the time since the last one.
+    scrape: Mutex<()>,
     resident_bytes: Gauge,
     virtual_bytes: Gauge,
     threads: Gauge,
@@ -43,6 +46,7 @@ impl Process {
                 "process_cpu_seconds_total",
                 "CPU time of the process, of user and system, in seconds.",
             )?,
+            scrape: Mutex::default(),
             resident_bytes: Gauge::new(
                 "process_resident_memory_bytes",
                 "Memory of the process that is in RAM, in bytes.",
@@ -66,11 +70,12 @@ impl Collector for Process {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let kibibytes = |name: &str| field(&status, name).map(|kib| kib * 1024.0);
         let mut families = self.start_time.collect();
         if let Some(seconds) = cpu_seconds() {
-            // Another scrape at this moment may have been later.
+            // The difference is below zero by a rounding error.
             self.cpu_seconds.inc_by((seconds - self.cpu_seconds.get()).max(0.0));
             families.extend(self.cpu_seconds.collect());
         }
@@ -145,5 +150,21 @@ mod tests {
         assert!((0.0..60.0).contains(&(now - value("process_start_time_seconds"))));
         assert_eq!(value(&format!("tern_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), 1.0);
         assert!(export_process(&registry).is_err(), "each is there once");
+    }
+
+    #[test]
+    fn cpu_time_read_by_scrapes_at_once_is_counted_once() {
+        let process = Process::new().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        drop(process.collect());
+                        let (shown, used) = (process.cpu_seconds.get(), cpu_seconds().unwrap());
+                        assert!(shown <= used + 1e-6, "{shown} s were shown of {used} s");
+                    }
+                });
+            }
+        });
     }
 }
