@@ -192,11 +192,7 @@ async fn many_skipped_rows_are_all_reported() {
 /// Judging rows in sets must come to what inserting them one after another comes to.
 #[tokio::test]
 async fn rows_are_loaded_as_if_they_were_inserted_one_after_another() {
-    let mut state = 1_u64;
-    let mut draw = |bound: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % bound
-    };
+    let mut draw = draws();
     for round in 0..8 {
         let app = spawn_app().await;
         app.load(&[("first.csv", "id,username,email\n1,n1,m1@y.z\n2,n2,m2@y.z\n3,n3,m3@y.z\n")]).await.unwrap();
@@ -223,4 +219,116 @@ async fn rows_are_loaded_as_if_they_were_inserted_one_after_another() {
         expected.sort_unstable();
         assert_eq!(loaded, expected, "round {round}: {text}");
     }
+}
+
+/// Draws numbers below a bound, the same ones in each run of a test.
+fn draws() -> impl FnMut(u64) -> u64 {
+    let mut state = 1_u64;
+    move |bound| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    }
+}
+
+/// Adds the rows to `table` one after another: an id once, and a content without an id only if it is new.
+fn insert_in_order(table: &mut Vec<(u64, u64)>, rows: &[(u64, u64)]) {
+    for &(id, content) in rows {
+        let is_there = |row: &(u64, u64)| if id > 0 { row.0 == id } else { row.1 == content };
+        if !table.iter().any(is_there) {
+            table.push((id, content));
+        }
+    }
+}
+
+/// Loads drawn rows several times over other rows, and compares what is listed with rows inserted in order.
+/// A row has an id (0 for none) and a number, which `row_of` makes the content in `field`.
+async fn check_order(
+    app: &App,
+    (path, field, header): (&str, &str, &str),
+    row_of: impl Fn(u64) -> String,
+    rows: &[(u64, u64)],
+) {
+    let text_of = |rows: &[(u64, u64)]| {
+        let given = |id: u64| if id == 0 { String::new() } else { id.to_string() };
+        let row = |&(id, content): &(u64, u64)| format!("{},{}\n", given(id), row_of(content));
+        format!("{header}\n{}", rows.iter().map(row).collect::<String>())
+    };
+    let mut expected = vec![(1, 1), (2, 2), (9, 3)];
+    app.load(&[("first.csv", text_of(&expected))]).await.unwrap();
+    insert_in_order(&mut expected, rows);
+    let mut expected: Vec<String> = expected.into_iter().map(|(_, content)| content.to_string()).collect();
+    expected.sort_unstable();
+    let text = text_of(rows);
+    for run in 1..=3 {
+        let (printed, reported) = skip(app, &[("rows.csv", &text)]).await;
+        let listed = app.get(path).await.json();
+        let content = |row: &serde_json::Value| row[field].to_string().replace(['"', 't'], "");
+        let mut listed: Vec<String> = listed.as_array().unwrap().iter().map(content).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, expected, "run {run}: {text}{printed}{reported}");
+    }
+}
+
+#[tokio::test]
+async fn products_and_events_with_and_without_ids_are_loaded_as_if_one_after_another() {
+    let mut draw = draws();
+    let mut rows = || (0..40).map(|_| (draw(12).saturating_sub(4), draw(12))).collect::<Vec<_>>();
+    for _ in 0..6 {
+        let app = spawn_app().await;
+        let products = ("/products?per_page=100", "stock", "id,name,category,price,stock");
+        check_order(&app, products, |content| format!("Mug,Kitchen,9.99,{content}"), &rows()).await;
+        let urls = "id,user_id,short_code,original_url\n1,1,aaaaa1,https://e.example/\n";
+        app.load(&[("users.csv", "id,username,email\n1,ann,a@b.c\n"), ("urls.csv", urls)]).await.unwrap();
+        let events = ("/events?per_page=100", "event_type", "id,url_id,user_id,event_type,timestamp");
+        check_order(&app, events, |content| format!("1,1,t{content},2025-05-22 05:19:55"), &rows()).await;
+    }
+}
+
+#[tokio::test]
+async fn row_without_id_that_the_store_has_is_there_whatever_becomes_of_the_line_it_repeats() {
+    let app = spawn_app().await;
+    let mugs = "id,name,category,price,stock\n1,Mug,Kitchen,9.99,5\n,Mug,Kitchen,9.99,5\n";
+    let (printed, _) = skip(&app, &[("products.csv", mugs)]).await;
+    assert_eq!(printed, "Loaded 1 rows into Product from products.csv: 1 skipped\n");
+    for _ in 0..2 {
+        let (printed, reported) = skip(&app, &[("products.csv", mugs)]).await;
+        assert_eq!(printed, "Loaded 0 rows into Product from products.csv: all 2 are there already\n", "{reported}");
+    }
+    let cups = "id,name,category,price,stock\n1,Cup,Kitchen,9.99,5\n,Cup,Kitchen,9.99,5\n";
+    let (printed, _) = skip(&app, &[("products.csv", cups)]).await;
+    assert_eq!(printed, "Loaded 1 rows into Product from products.csv: 1 skipped\n", "the id is that of the mug");
+    let (printed, reported) = skip(&app, &[("products.csv", cups)]).await;
+    assert_eq!(printed, "Loaded 0 rows into Product from products.csv: 1 skipped, 1 are there already\n");
+    assert_eq!(reported, "products.csv: line 2 skipped: id 1 belongs to another product: Mug\n");
+}
+
+#[tokio::test]
+async fn user_and_link_without_id_that_repeat_a_refused_row_are_there_already() {
+    let app = spawn_app().await;
+    let users = "id,username,email\n1,ann,a@b.c\n2,bob,b@b.c\n";
+    let urls = "id,user_id,short_code,original_url\n1,1,aaaaa1,http://a.example/\n2,1,aaaaa2,http://a.example/\n";
+    app.load(&[("users.csv", users), ("urls.csv", urls)]).await.unwrap();
+    let users = "id,username,email\n1,bob,b@b.c\n,bob,b@b.c\n";
+    let (printed, reported) = skip(&app, &[("users.csv", users)]).await;
+    assert_eq!(printed, "Loaded 0 rows into User from users.csv: 1 skipped, 1 are there already\n", "{reported}");
+    let urls = "id,user_id,short_code,original_url\n1,1,aaaaa2,http://a.example/\n,1,aaaaa2,http://a.example/\n";
+    let (printed, reported) = skip(&app, &[("urls.csv", urls)]).await;
+    assert_eq!(printed, "Loaded 0 rows into Url from urls.csv: 1 skipped, 1 are there already\n", "{reported}");
+}
+
+#[tokio::test]
+async fn whole_file_with_and_without_ids_changes_nothing_when_it_is_loaded_again() {
+    let app = spawn_app().await;
+    let urls = "id,user_id,short_code,original_url\n1,1,aaaaa1,https://e.example/\n";
+    app.load(&[("users.csv", "id,username,email\n1,ann,a@b.c\n"), ("urls.csv", urls)]).await.unwrap();
+    let events = "id,url_id,user_id,event_type\n5,1,1,t\n,1,1,t\n,1,1,t\n";
+    assert_eq!(app.load(&[("events.csv", events)]).await.unwrap(), "Loaded 3 rows into Event from events.csv\n");
+    let printed = app.load(&[("events.csv", events)]).await.unwrap();
+    assert_eq!(printed, "Loaded 0 rows into Event from events.csv: all 3 are there already\n");
+    let mugs = "id,name,category,price,stock\n1,Mug,Kitchen,9.99,5\n";
+    app.load(&[("products.csv", mugs)]).await.unwrap();
+    let repeated = format!("{mugs},Mug,Kitchen,9.99,5\n");
+    let error = app.load(&[("products.csv", &repeated)]).await.unwrap_err();
+    assert_eq!(error, "products.csv: line 3: this row repeats line 2 of this file");
+    assert_eq!(app.get("/products").await.ids(), [1]);
 }

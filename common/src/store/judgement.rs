@@ -18,8 +18,11 @@ use crate::user::UserRow;
 pub(super) trait Judged: Send + 'static {
     const TABLE: &'static str;
 
-    /// The first lines of the file that bring the same value, as columns `first_...`.
-    const FIRSTS: &'static str;
+    /// The columns by which rows of the file are alike.
+    const ALIKE: &'static str;
+
+    /// The first lines of the file that bring a value that must be its own, as columns `first_...`.
+    const FIRSTS: &'static [&'static str] = &[];
 
     /// Whether a row without an id that repeats an earlier line is refused.
     const REPEATS: &'static str = "true";
@@ -30,7 +33,8 @@ pub(super) trait Judged: Send + 'static {
     /// The reason to refuse a row whose id belongs to a different one.
     const OTHER: &'static str;
 
-    /// The lines of rows without an id that the table has; of rows that are alike, the first.
+    /// The lines of rows without an id that the table has.
+    /// Among alike rows it may find only the first one without an id, `first_without_id`.
     const TWINS: &'static str;
 
     /// The columns by which `TWINS` looks up `marked`, where it does not look up the table by an index.
@@ -48,8 +52,11 @@ pub(super) trait Judged: Send + 'static {
 
 impl Judged for UserRow {
     const TABLE: &'static str = "users";
-    const FIRSTS: &'static str = "min(line) OVER (PARTITION BY username, email) AS first_alike,
-        min(line) OVER (PARTITION BY username) AS first_username, min(line) OVER (PARTITION BY email) AS first_email";
+    const ALIKE: &'static str = "username, email";
+    const FIRSTS: &'static [&'static str] = &[
+        "min(line) OVER (PARTITION BY username) AS first_username",
+        "min(line) OVER (PARTITION BY email) AS first_email",
+    ];
     const IS_OTHER: &'static str = "t.username <> s.username";
     const OTHER: &'static str = "'id ' || s.id || ' belongs to another user: ' || t.username";
     const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN users AS t
@@ -71,8 +78,8 @@ impl Judged for UserRow {
 
 impl Judged for UrlRow {
     const TABLE: &'static str = "urls";
-    const FIRSTS: &'static str = "min(line) OVER (PARTITION BY short_code, original_url) AS first_alike,
-        min(line) OVER (PARTITION BY short_code) AS first_short_code";
+    const ALIKE: &'static str = "short_code, original_url";
+    const FIRSTS: &'static [&'static str] = &["min(line) OVER (PARTITION BY short_code) AS first_short_code"];
     const IS_OTHER: &'static str = "t.short_code <> s.short_code";
     const OTHER: &'static str = "'id ' || s.id || ' belongs to another link: ' || t.short_code";
     const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN urls AS t
@@ -91,9 +98,7 @@ impl Judged for UrlRow {
 
 impl Judged for EventRow {
     const TABLE: &'static str = "events";
-    const FIRSTS: &'static str = "min(line) OVER (
-            PARTITION BY url_id, user_id, event_type, timestamp, details, id IS NULL OR timestamp IS NOT NULL
-        ) AS first_alike";
+    const ALIKE: &'static str = "url_id, user_id, event_type, timestamp, details, id IS NULL OR timestamp IS NOT NULL";
     /// Each row without a time is one more event that happens now.
     const REPEATS: &'static str = "s.timestamp IS NOT NULL";
     const IS_OTHER: &'static str = "t.url_id <> s.url_id OR t.user_id <> s.user_id OR t.event_type <> s.event_type
@@ -104,14 +109,14 @@ impl Judged for EventRow {
     /// A row without a time is compared by everything else.
     const TWINS: &'static str = "SELECT s.line
         FROM (SELECT DISTINCT url_id FROM marked WHERE id IS NULL) AS link CROSS JOIN events AS t CROSS JOIN marked AS s
-        WHERE t.url_id = link.url_id AND s.id IS NULL AND s.line = s.first_alike AND s.url_id = t.url_id
+        WHERE t.url_id = link.url_id AND s.id IS NULL AND s.line = s.first_without_id AND s.url_id = t.url_id
             AND s.timestamp = t.timestamp AND s.user_id = t.user_id AND s.event_type = t.event_type
             AND s.details = CAST(t.details AS text)
         UNION
         SELECT s.line
         FROM (SELECT DISTINCT url_id FROM marked WHERE id IS NULL AND timestamp IS NULL) AS link
         CROSS JOIN events AS t CROSS JOIN marked AS s
-        WHERE t.url_id = link.url_id AND s.id IS NULL AND s.line = s.first_alike AND s.url_id = t.url_id
+        WHERE t.url_id = link.url_id AND s.id IS NULL AND s.line = s.first_without_id AND s.url_id = t.url_id
             AND s.timestamp IS NULL AND s.user_id = t.user_id AND s.event_type = t.event_type
             AND s.details = CAST(t.details AS text)";
     const TWIN_KEYS: Option<&'static str> = Some("url_id, timestamp, user_id, event_type, details");
@@ -123,11 +128,11 @@ impl Judged for EventRow {
 
 impl Judged for ProductRow {
     const TABLE: &'static str = "products";
-    const FIRSTS: &'static str = "min(line) OVER (PARTITION BY name, category, price_hundredths, stock) AS first_alike";
+    const ALIKE: &'static str = "name, category, price_hundredths, stock";
     const IS_OTHER: &'static str = "t.name <> s.name";
     const OTHER: &'static str = "'id ' || s.id || ' belongs to another product: ' || t.name";
     const TWINS: &'static str = "SELECT s.line FROM products AS t CROSS JOIN marked AS s
-        WHERE s.id IS NULL AND s.line = s.first_alike AND s.name = t.name AND s.category = t.category
+        WHERE s.id IS NULL AND s.line = s.first_without_id AND s.name = t.name AND s.category = t.category
             AND s.price_hundredths = t.price_hundredths AND s.stock = t.stock";
     const TWIN_KEYS: Option<&'static str> = Some("name, category, price_hundredths, stock");
     const REFUSAL: &'static str = "CAST(NULL AS text)";
@@ -135,10 +140,14 @@ impl Judged for ProductRow {
 
 /// Makes `marked` from `staged`: ids that were given come first, in their order.
 pub(super) fn mark<T: Judged>() -> String {
-    let firsts = T::FIRSTS;
+    let alike = T::ALIKE;
+    let firsts: String = T::FIRSTS.iter().flat_map(|first| [", ", first]).collect();
     format!(
         "CREATE TEMPORARY TABLE marked AS
-         SELECT staged.*, min(line) OVER (PARTITION BY id) AS first_id, {firsts} FROM staged
+         SELECT staged.*, min(line) OVER (PARTITION BY id) AS first_id,
+                min(line) OVER (PARTITION BY {alike}) AS first_alike,
+                min(line) FILTER (WHERE id IS NULL) OVER (PARTITION BY {alike}) AS first_without_id{firsts}
+         FROM staged
          ORDER BY id IS NULL, id, line;
          CREATE TEMPORARY TABLE twins (line bigint PRIMARY KEY)"
     )
@@ -208,7 +217,7 @@ fn judged_from<T: Judged>() -> String {
     let table = T::TABLE;
     format!(
         "marked AS s LEFT JOIN {table} AS t ON t.id = s.id
-         LEFT JOIN twins ON twins.line = s.first_alike AND s.id IS NULL"
+         LEFT JOIN twins ON twins.line = s.first_without_id AND s.id IS NULL"
     )
 }
 
@@ -225,9 +234,11 @@ pub(super) fn sift_by_store<T: Judged>(last_id: i64) -> String {
     )
 }
 
-/// Makes `sifted` of the rows that an earlier line of the file excludes, and which is not excluded itself.
-/// A chain of rows needs several rounds; `ends_chains` also takes those whose earlier line is excluded.
-/// The id of a row that repeats a whole line is NULL, since the id is that of the row before as well.
+/// Makes `sifted` of the rows that an earlier line of the file excludes.
+/// An earlier line excludes a later one by the same id, the same content or a value that must be unique.
+/// A row stays for now if its earlier line is itself excluded, since that line may be taken out first.
+/// Chains of rows that exclude each other need several rounds; with `ends_chains` no excluded row stays.
+/// A row that repeats both the id and the content of an earlier line has NULL for its id.
 pub(super) fn sift_by_file<T: Judged>(ends_chains: bool) -> String {
     let (repeats, alike, clash, clash_line) = (repeats::<T>(), T::REPEATS, T::CLASH, T::CLASH_LINE);
     format!(

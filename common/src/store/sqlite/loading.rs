@@ -131,7 +131,7 @@ pub(super) fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
     connection.execute_batch(&judgement::mark::<T>())?;
     if let Some(keys) = T::TWIN_KEYS {
         let index = "CREATE INDEX temp.marked_twin_keys ON marked";
-        connection.execute_batch(&format!("{index} ({keys}) WHERE id IS NULL AND line = first_alike"))?;
+        connection.execute_batch(&format!("{index} ({keys}) WHERE id IS NULL AND line = first_without_id"))?;
     }
     Ok(())
 }
