@@ -155,7 +155,8 @@ impl<R: Read> CsvTable<R> {
                 Ok(true) if self.record.iter().all(|field| field.trim().is_empty()) => {}
                 Ok(true) if is_utf8 => return Some(Ok(self.line(before))),
                 Ok(true) => {
-                    return Some(Err(BadRow { line: before, reason: NOT_UTF_8.to_owned(), is_last: false }));
+                    let line = self.line(before);
+                    return Some(Err(BadRow { line, reason: NOT_UTF_8.to_owned(), is_last: false }));
                 }
                 Err(error) => {
                     let reason = match error.kind() {
@@ -283,6 +284,18 @@ mod tests {
         assert_eq!(read[1].as_ref().unwrap_err().line, 3);
         assert_eq!(read[2], Ok((4, "4".to_owned())));
         assert_eq!(read[3].as_ref().unwrap_err().line, 5);
+    }
+
+    #[test]
+    fn row_that_is_not_utf_8_knows_its_line_whatever_came_before() {
+        let check = |text: &[u8], line: u64| {
+            let read = rows(text);
+            assert_eq!(read, [Err(BadRow { line, reason: NOT_UTF_8.to_owned(), is_last: false })], "{text:?}");
+        };
+        check(b"a,b\n\xff,2\n", 2);
+        check(b"a,b\n\n\n\xff,2\n", 4);
+        check(b"a,b\r\n\r\n\"1\r\n\xff\",2\r\n", 3);
+        check(b"a,b\n\n\xff,\"2\n\n2\"", 3);
     }
 
     #[test]
