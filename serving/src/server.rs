@@ -1,5 +1,6 @@
 //! Accepts connections, gives each a task, and drains them.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Time and bytes for which a client is read on whose head was refused.
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: u64 = 256 * 1024;
+
+/// Connections that the kernel queues for a listener of tokio, at most.
+const QUEUED: usize = 1024;
 
 /// Time between tries to accept while the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -146,7 +150,8 @@ impl Port {
                 },
             }
         };
-        self.take_the_queue(listener, &mut connections).await;
+        let grace = deadline.min(Instant::now() + limits.drain_grace);
+        self.take_the_queue(listener, &mut connections, grace).await;
         let finish = async |connections: &mut JoinSet<()>, ticks: &mut tokio::time::Interval| {
             loop {
                 tokio::select! {
@@ -155,7 +160,6 @@ impl Port {
                 }
             }
         };
-        let grace = deadline.min(Instant::now() + limits.drain_grace);
         let _ = timeout_at(grace, finish(&mut connections, &mut ticks)).await;
         self.crowd.finish_all();
         let is_drained = timeout_at(deadline, finish(&mut connections, &mut ticks)).await.is_ok();
@@ -172,16 +176,24 @@ impl Port {
         }
     }
 
-    /// Closes the listener, and before that accepts the connections in the kernel's queue, which it would reset.
-    async fn take_the_queue(&self, listener: TcpListener, connections: &mut JoinSet<()>) {
+    /// Closes the listener, and before that accepts the connections in the kernel's queue, which it would reset. Ends at
+    /// `until` and after as many as the queue holds, since others come meanwhile.
+    async fn take_the_queue(&self, listener: TcpListener, connections: &mut JoinSet<()>, until: Instant) {
         // The readiness that tokio remembers may be older than the queue, so the kernel is asked.
         let Ok(listener) = listener.into_std() else { return };
-        while let Ok((stream, peer)) = listener.accept() {
-            if stream.set_nonblocking(true).is_err() {
-                continue;
+        for _ in 0..QUEUED {
+            if Instant::now() >= until {
+                return;
             }
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                self.take(stream, peer, connections).await;
+            let accepted = listener.accept().and_then(|(stream, peer)| {
+                stream.set_nonblocking(true)?;
+                Ok((TcpStream::from_std(stream)?, peer))
+            });
+            match accepted {
+                Ok((stream, peer)) => self.take(stream, peer, connections).await,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // It says something of one connection, or the next call says it again.
+                Err(_) => {}
             }
         }
     }
