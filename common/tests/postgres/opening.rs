@@ -43,6 +43,18 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn schema_from_before_the_first_release_is_refused_with_advice() {
+    let config = config(Postgres::shared()).await;
+    let older = "UPDATE refinery_schema_history SET name = 'users_urls', checksum = '1' WHERE version = 1;
+                 INSERT INTO refinery_schema_history
+                 SELECT 12, 'seal_key', applied_on, checksum FROM refinery_schema_history LIMIT 1";
+    connect(&config).await.batch_execute(older).await.unwrap();
+    for refused in [PostgresStore::open(&config).await.unwrap_err(), migrate(&config).await.unwrap_err()] {
+        assert!(matches!(refused, OpenError::Unreleased), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_database_of_another_encoding_is_refused() {
     let server = Postgres::shared();
     server.psql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0");

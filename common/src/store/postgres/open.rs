@@ -192,6 +192,11 @@ pub enum OpenError {
     Older,
     #[error("the database was made by a newer version of Tern")]
     Newer,
+    #[error(
+        "a build of Tern from before its first release made the schema; nothing was changed; \
+         begin with an empty database, and load the rows into it"
+    )]
+    Unreleased,
     #[error("the database has the encoding {0}, and Tern needs UTF8")]
     Encoding(String),
     #[error("the database is unavailable: {0:#}")]
@@ -219,22 +224,32 @@ pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     }
     // Of the session: it ends with the connection, however this function ends.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
+    use refinery::error::Kind;
     match embedded::migrations::runner().run_async(&mut client).await {
         Ok(_) => Ok(close_functions(&client).await?),
-        Err(error) if matches!(error.kind(), refinery::error::Kind::MissingVersion(_)) => Err(OpenError::Newer),
-        Err(error) => Err(OpenError::Migration(error.into())),
+        Err(error) => Err(match error.kind() {
+            Kind::MissingVersion(_) => OpenError::Newer,
+            Kind::DivergentVersion(..) => OpenError::Unreleased,
+            _ => OpenError::Migration(error.into()),
+        }),
     }
 }
 
 /// Whether the schema is the one of this build.
 pub(super) async fn check_schema(client: &Client) -> Result<(), OpenError> {
-    let found = match client.query_one("SELECT max(version) FROM refinery_schema_history", &[]).await {
-        Ok(row) => row.try_get::<_, Option<i32>>(0).map_err(StoreError::from)?,
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => None,
+    let history = "SELECT max(version), max(checksum) FILTER (WHERE version = 1) FROM refinery_schema_history";
+    let (found, first): (Option<i32>, Option<String>) = match client.query_one(history, &[]).await {
+        Ok(row) => (row.try_get(0).map_err(StoreError::from)?, row.try_get(1).map_err(StoreError::from)?),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => (None, None),
         Err(error) => return Err(StoreError::from(error).into()),
     };
-    let ours = embedded::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max();
-    match found.cmp(&ours) {
+    let runner = embedded::migrations::runner();
+    let ours = runner.get_migrations();
+    let is_ours = |checksum: String| ours.iter().any(|it| it.version() == 1 && it.checksum().to_string() == checksum);
+    if first.is_some_and(|checksum| !is_ours(checksum)) {
+        return Err(OpenError::Unreleased);
+    }
+    match found.cmp(&ours.iter().map(refinery::Migration::version).max()) {
         std::cmp::Ordering::Less => Err(OpenError::Older),
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => Err(OpenError::Newer),
