@@ -27,10 +27,10 @@ help: ## Show this list
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
 
-test: tools schemathesis ## Run every test; installs what they need (Debian, as root or with sudo)
+test: tools python schemathesis ## Run every test; installs what they need (Debian, as root or with sudo)
 	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS)
 	cargo build --workspace --locked
-	cargo test --workspace --locked
+	scripts/run-tests
 	cd bench && cargo test --locked --lib --bins
 
 # What sends the API thousands of requests made from its own description.
