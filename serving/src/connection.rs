@@ -179,21 +179,43 @@ impl Drop for InExchange {
     }
 }
 
+/// The method whose answers have no body, and the space behind it.
+const HEAD_METHOD: [u8; HEAD_METHOD_LEN] = *b"HEAD ";
+const HEAD_METHOD_LEN: usize = 5;
+
 /// A stream that notes when bytes come and when the client does not take them, and completes hyper's own refusals.
 #[derive(Debug)]
 pub(crate) struct WatchedStream<S> {
     pub(crate) stream: S,
     watched: Arc<Watched>,
     malformed_head: IntCounter,
-    /// Whether the head that began last is that of a HEAD.
-    is_head: bool,
+    /// How many of the head's first bytes are those of [`HEAD_METHOD`]; `None` once one differs.
+    method_bytes: Option<usize>,
     /// The rest of a refusal that takes the place of hyper's.
     refusal: Option<Vec<u8>>,
 }
 
 impl<S> WatchedStream<S> {
     pub(crate) fn new(stream: S, watched: Arc<Watched>, malformed_head: IntCounter) -> WatchedStream<S> {
-        WatchedStream { stream, watched, malformed_head, is_head: false, refusal: None }
+        WatchedStream { stream, watched, malformed_head, method_bytes: None, refusal: None }
+    }
+
+    /// Compares what came of a head with [`HEAD_METHOD`], for which it may come in parts, after empty lines.
+    fn note_method(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            let Some(at @ ..HEAD_METHOD_LEN) = self.method_bytes else { return };
+            if at > 0 || !matches!(byte, b'\r' | b'\n') {
+                self.method_bytes = (*byte == HEAD_METHOD[at]).then_some(at + 1);
+            }
+        }
+    }
+
+    /// Whether a head that hyper refuses now is that of a HEAD, whose answer has no body.
+    ///
+    /// A best effort: hyper does not tell. A head behind another one in a single read counts as no HEAD: a body too many
+    /// confuses no client, since the connection ends with it. The rest of such a head is taken for a head of its own.
+    fn is_to_head(&self) -> bool {
+        self.watched.is_within_head() && self.method_bytes == Some(HEAD_METHOD_LEN)
     }
 
     /// Whether the connection ends because hyper could not read a head.
@@ -221,10 +243,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let watched = &self.watched;
-        if buffer.filled().len() > before && (watched.is(Phase::Fresh) || watched.is(Phase::Idle)) {
-            watched.enter(Phase::Head);
-            self.is_head = buffer.filled()[before..].starts_with(b"HEAD ");
+        let arrived = &buffer.filled()[before..];
+        if !arrived.is_empty() && (self.watched.is(Phase::Fresh) || self.watched.is(Phase::Idle)) {
+            self.watched.enter(Phase::Head);
+            self.method_bytes = Some(0);
+        }
+        if self.watched.is(Phase::Head) {
+            self.note_method(arrived);
         }
         read
     }
@@ -235,7 +260,7 @@ impl<S: AsyncWrite + Unpin> WatchedStream<S> {
     fn poll_write_refusal(&mut self, context: &mut Context<'_>, bare: &[u8]) -> Poll<io::Result<usize>> {
         let mut rest = self.refusal.take().unwrap_or_else(|| {
             self.malformed_head.inc();
-            complete(bare, self.is_head)
+            complete(bare, self.is_to_head())
         });
         let written = loop {
             match Pin::new(&mut self.stream).poll_write(context, &rest) {
