@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::file::{self, Segment};
 use super::lane::{Dropped, Lane};
 use super::mending::Tail;
-use super::shortage::Cause;
+use super::shortage::{Cause, ShortageLog};
 use super::space::Space;
 use super::tail;
 
@@ -22,9 +22,6 @@ const ROUND: Duration = Duration::from_millis(20);
 
 /// How often a disk that refused is tried again: clicks are dropped meanwhile.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// How often a shortage is logged while it lasts.
-const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// How the journals are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,8 +85,7 @@ struct Work {
     config: JournalConfig,
     space: Arc<Space>,
     lanes: Vec<Kept>,
-    /// Time at which a shortage was logged last, until its end is logged.
-    told: Option<Instant>,
+    shortage_log: ShortageLog,
     on_loss: OnLoss,
 }
 
@@ -104,7 +100,8 @@ impl Keeper {
             mend_from: None,
         };
         let sync_every = config.sync_every;
-        let mut work = Work { config, space, lanes: lanes.iter().map(kept).collect(), told: None, on_loss };
+        let shortage_log = ShortageLog::default();
+        let mut work = Work { config, space, lanes: lanes.iter().map(kept).collect(), shortage_log, on_loss };
         work.make_room(Instant::now());
         let ended = Arc::<Notify>::default();
         let life = || Life(Arc::clone(&ended));
@@ -219,22 +216,19 @@ impl Work {
         }
     }
 
-    /// Logs a shortage when it begins, again and again while it lasts, and its end: one line in [`TELL_AGAIN`], however
-    /// often it comes and goes.
+    /// Logs a shortage and its end, as often as [`ShortageLog`] allows.
     fn report(&mut self, now: Instant) {
-        let may_log = self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN);
-        match self.space.shortage() {
-            Some(shortage) if may_log => {
-                self.told = Some(now);
-                tracing::error!(
-                    reason = %shortage,
-                    "no room to record clicks; they are dropped and redirects go on; waiting for room"
-                );
-            }
-            None if may_log && self.told.take().is_some() => {
-                tracing::info!("room to record clicks again; clicks are recorded");
-            }
-            _ => {}
+        let shortage = self.space.shortage();
+        if !self.shortage_log.takes_line(shortage.is_some(), now) {
+            return;
+        }
+        if let Some(shortage) = shortage {
+            tracing::error!(
+                reason = %shortage,
+                "no room to record clicks; they are dropped and redirects go on; waiting for room"
+            );
+        } else {
+            tracing::info!("room to record clicks again; clicks are recorded");
         }
     }
 }

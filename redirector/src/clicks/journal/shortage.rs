@@ -3,10 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 
 use super::lane::Dropped;
+
+/// The least time between two log lines about shortages.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The state of journals that cannot grow. Clicks are dropped, now or once what room there is has been used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,60 @@ impl fmt::Display for Shortage {
                 ByteSize::b(*floor)
             ),
             Cause::Disk { error } => write!(f, "{root} cannot be written: {error}; see to the disk"),
+        }
+    }
+}
+
+/// The last log line about shortages, for a limit of one line in [`LOG_INTERVAL`].
+#[derive(Debug, Default)]
+pub(super) struct ShortageLog {
+    last: Option<Instant>,
+    /// Whether the last line reports a shortage, and not its end.
+    is_open: bool,
+}
+
+impl ShortageLog {
+    /// Returns whether the current state is to be logged now, and counts the line if so.
+    ///
+    /// A shortage is logged again and again while it lasts. Its end is logged once, if the shortage was. A shortage that
+    /// begins and ends between two lines has none.
+    pub(super) fn takes_line(&mut self, is_short: bool, now: Instant) -> bool {
+        let is_due = self.last.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL);
+        let takes = is_due && (is_short || self.is_open);
+        if takes {
+            (self.last, self.is_open) = (Some(now), is_short);
+        }
+        takes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the seconds at which a line is logged, of states from one second to the next.
+    fn lines(states: impl IntoIterator<Item = bool>) -> Vec<u64> {
+        let (mut log, start) = (ShortageLog::default(), Instant::now());
+        let seconds = (0..).zip(states);
+        seconds
+            .filter_map(|(second, is_short)| {
+                log.takes_line(is_short, start + Duration::from_secs(second)).then_some(second)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn shortage_that_lasts_is_logged_again_and_its_end_once() {
+        let states = [vec![false; 3], vec![true; 25], vec![false; 50]].concat();
+        assert_eq!(lines(states), [3, 13, 23, 33]);
+    }
+
+    #[test]
+    fn shortage_that_begins_and_ends_often_has_one_line_in_an_interval() {
+        for period in 1..30_u64 {
+            let lines = lines((0..200).map(|second| (second / period).is_multiple_of(2)));
+            assert!(lines.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{period}: {lines:?}");
+            assert!(lines.len() >= 9, "{period}: {lines:?}");
         }
     }
 }
