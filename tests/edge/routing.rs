@@ -163,6 +163,22 @@ async fn of_a_request_for_a_code_only_what_a_redirector_uses_goes_on() {
     let heard = redirector.heard().pop().unwrap();
     assert!(heard.starts_with("POST /CODE12?x=y HTTP/1.1\r\n"), "{heard}");
     assert!(heard.ends_with("\r\n\r\n") && !heard.to_lowercase().contains("content-length"), "{heard}");
+
+    // nginx refuses a large body, and a client that waits to be asked for one, by itself.
+    let send = async |method: Method, bytes: usize, expect: Option<&str>| {
+        let request = client().request(method, &url).body("x".repeat(bytes));
+        let request = expect.into_iter().fold(request, |request, expect| request.header("Expect", expect));
+        request.send().await.unwrap().status().as_u16()
+    };
+    let (count, waits) = (redirector.heard().len(), Some("100-continue"));
+    for method in [Method::GET, Method::POST, Method::DELETE] {
+        assert_eq!(send(method, 1_025, None).await, 413);
+    }
+    for method in [Method::POST, Method::DELETE] {
+        assert_eq!(send(method, 5, waits).await, 405);
+    }
+    assert_eq!(redirector.heard().len(), count);
+    assert_eq!([send(Method::POST, 1_024, None).await, send(Method::GET, 5, waits).await], [302, 302]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
