@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::csv_rows::{
     EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS, event_row, product_row, url_row, user_row,
 };
 use crate::csv_table::{BadRow, CsvTable, Row};
-use crate::load_skips::{Report, SkippedIds};
+use crate::load_skips::{Report, SkippedIds, Skips};
 
 /// How many rows are handed over at once.
 const BATCH_ROWS: usize = 1000;
@@ -76,6 +76,7 @@ pub enum OnError {
 ///
 /// # Errors
 /// At the first file that cannot be loaded, with its name. The files before it stay loaded.
+/// After the last file, if skipped rows of a loaded one could not be reported.
 pub async fn load_files(
     store: &dyn Store,
     command: &LoadCommand,
@@ -84,23 +85,28 @@ pub async fn load_files(
     report: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let mut skipped = Arc::default();
+    let mut unreported = Vec::new();
     for path in &command.files {
         let name = name_of(path);
         let done = match command.on_error {
             OnError::Fail => load_whole(store, path, own).await,
             OnError::Skip => load_rest(store, path, own, &mut skipped, report).await,
         };
-        let Outcome { kind, inserted, there, skipped } = done.map_err(|error| anyhow!("{name}: {error}"))?;
-        write!(out, "Loaded {inserted} rows into {kind} from {name}")?;
-        match (inserted, there, skipped) {
-            (_, 0, 0) => writeln!(out)?,
-            (0, there, 0) => writeln!(out, ": all {there} are there already")?,
-            (_, there, 0) => writeln!(out, ": {there} are there already")?,
-            (_, 0, skipped) => writeln!(out, ": {skipped} skipped")?,
-            (_, there, skipped) => writeln!(out, ": {skipped} skipped, {there} are there already")?,
+        let outcome = done.map_err(|error| anyhow!("{name}: {error}"))?;
+        writeln!(out, "{}", outcome.line(&name)).map_err(|error| {
+            anyhow!("{name}: was loaded, but standard output cannot be written ({error}); no later file is loaded")
+        })?;
+        if outcome.unreported.is_some() {
+            unreported.push(name);
         }
     }
-    Ok(())
+    if unreported.is_empty() {
+        return Ok(());
+    }
+    let names = unreported.join(", ");
+    Err(anyhow!(
+        "{names}: loaded, but the report of skipped rows is cut short; load again to see which rows are still refused"
+    ))
 }
 
 /// Opens a file and tells from its header what it holds.
@@ -261,23 +267,42 @@ struct Outcome {
     inserted: u64,
     there: u64,
     skipped: u64,
+    /// The error at the first skipped row that could not be reported.
+    unreported: Option<io::Error>,
 }
 
 impl Outcome {
-    fn new(kind: Kind, loaded: Loaded, skipped: u64) -> Outcome {
+    fn new(kind: Kind, loaded: Loaded, skipped: u64, unreported: Option<io::Error>) -> Outcome {
         let (inserted, there) = match loaded {
             Loaded::Inserted(rows) => (rows, 0),
             Loaded::AlreadyThere(rows) => (0, rows),
             Loaded::Partly { inserted, there } => (inserted, there),
         };
-        Outcome { kind, inserted, there, skipped }
+        Outcome { kind, inserted, there, skipped, unreported }
+    }
+
+    /// Returns the line on standard output for the file of this name.
+    fn line(&self, name: &str) -> String {
+        let Outcome { kind, inserted, there, skipped, unreported } = self;
+        let mut line = format!("Loaded {inserted} rows into {kind} from {name}");
+        line += &match (inserted, there, skipped) {
+            (_, 0, 0) => String::new(),
+            (0, there, 0) => format!(": all {there} are there already"),
+            (_, there, 0) => format!(": {there} are there already"),
+            (_, 0, skipped) => format!(": {skipped} skipped"),
+            (_, there, skipped) => format!(": {skipped} skipped, {there} are there already"),
+        };
+        if let Some(error) = unreported {
+            line += &format!("; the report of skipped rows cannot be written: {error}");
+        }
+        line
     }
 }
 
-async fn load_whole(store: &dyn Store, path: &Path, own: &OwnAddresses) -> Result<Outcome, LoadError> {
+async fn load_whole(store: &dyn Store, path: &Path, own: &OwnAddresses) -> anyhow::Result<Outcome> {
     let file = open(path)?;
     let kind = file.kind;
-    Ok(Outcome::new(kind, store.load(file.into_load(own), None).await?, 0))
+    Ok(Outcome::new(kind, store.load(file.into_load(own), None).await?, 0, None))
 }
 
 /// Loads the rows of a file that can be loaded, reports the others, and adds their ids to `skipped`.
@@ -287,17 +312,22 @@ async fn load_rest(
     own: &OwnAddresses,
     skipped: &mut Arc<SkippedIds>,
     report: &mut (dyn Write + Send),
-) -> Result<Outcome, LoadError> {
+) -> anyhow::Result<Outcome> {
     let file = open(path)?;
     let kind = file.kind;
     let mut report = Report { name: &name_of(path), out: report, progress: file.progress.clone() };
     let (sender, rows) = mpsc::channel(BATCH_ROWS);
     let load = file.read(own, Some(Skipping { rows: sender.clone(), earlier: Arc::clone(skipped) }));
-    let (loaded, reported) = tokio::join!(store.load(load, Some(sender)), report.follow(rows, kind));
-    // The load ends with an error of its own when the report does.
-    let (count, ids) = reported?;
+    let (loaded, skips) = tokio::join!(store.load(load, Some(sender)), report.follow(rows, kind));
+    let (loaded, Skips { count, ids, unreported }) = match (loaded, skips) {
+        (Ok(loaded), Ok(skips)) => (loaded, skips),
+        // The load had sent its last skipped row before nothing took them.
+        (Ok(_), Err(error)) => return Err(anyhow!("was loaded, and no later file is: it {error}")),
+        (Err(error), Ok(_)) => return Err(error.into()),
+        (Err(_), Err(error)) => return Err(error),
+    };
     Arc::make_mut(skipped).extend(ids);
-    Ok(Outcome::new(kind, loaded?, count))
+    Ok(Outcome::new(kind, loaded, count, unreported))
 }
 
 fn name_of(path: &Path) -> Cow<'_, str> {

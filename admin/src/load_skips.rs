@@ -1,11 +1,12 @@
 //! Rows that a load skips: the report of each, and the ids that rows of later files must not refer to.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{self, Write};
 
+use anyhow::anyhow;
 use indicatif::ProgressBar;
 use tern_common::Id;
-use tern_common::store::{LoadError, SkippedRow};
+use tern_common::store::SkippedRow;
 use tokio::sync::mpsc;
 
 use crate::load::Kind;
@@ -20,6 +21,15 @@ const MAX_IDS: usize = 4_000_000;
 pub(crate) struct SkippedIds {
     users: HashSet<Id>,
     urls: HashSet<Id>,
+}
+
+/// The rows of one file that were skipped.
+#[derive(Debug, Default)]
+pub(crate) struct Skips {
+    pub(crate) count: u64,
+    pub(crate) ids: SkippedIds,
+    /// The error at the first row that could not be reported. No later row of the file is reported.
+    pub(crate) unreported: Option<io::Error>,
 }
 
 /// The report of the rows of one file that are skipped.
@@ -56,28 +66,27 @@ impl SkippedIds {
 }
 
 impl Report<'_> {
-    /// Writes a line for each row until the load has ended. Returns the number of rows, and their ids.
+    /// Writes a line for each row until the load has ended.
+    /// An error of the writer does not end the load, whose rows are counted to the end.
     ///
     /// # Errors
-    /// When the report cannot be written or there are too many ids. The load ends then, too.
-    pub(crate) async fn follow(
-        &mut self,
-        mut rows: mpsc::Receiver<SkippedRow>,
-        kind: Kind,
-    ) -> Result<(u64, SkippedIds), LoadError> {
-        let (mut count, mut ids) = (0, SkippedIds::default());
+    /// When there are too many ids. A load that has more rows to skip fails then.
+    pub(crate) async fn follow(&mut self, mut rows: mpsc::Receiver<SkippedRow>, kind: Kind) -> anyhow::Result<Skips> {
+        let mut skips = Skips::default();
         while let Some(SkippedRow { line, id, reason }) = rows.recv().await {
-            count += 1;
-            let (name, out) = (self.name, &mut *self.out);
-            let written = self.progress.suspend(|| writeln!(out, "{name}: line {line} skipped: {reason}"));
-            written.map_err(|error| LoadError::File(format!("a skipped row cannot be reported: {error}")))?;
-            if let (Some(id), Some(ids)) = (id, ids.of(kind)) {
+            skips.count += 1;
+            if skips.unreported.is_none() {
+                let (name, out) = (self.name, &mut *self.out);
+                let written = self.progress.suspend(|| writeln!(out, "{name}: line {line} skipped: {reason}"));
+                skips.unreported = written.err();
+            }
+            if let (Some(id), Some(ids)) = (id, skips.ids.of(kind)) {
                 ids.insert(id);
                 if ids.len() > MAX_IDS {
-                    return Err(LoadError::File(format!("has over {MAX_IDS} rows to skip; is it the right file?")));
+                    return Err(anyhow!("has over {MAX_IDS} rows to skip; is it the right file?"));
                 }
             }
         }
-        Ok((count, ids))
+        Ok(skips)
     }
 }

@@ -15,6 +15,7 @@ mod hostile_json;
 mod ignored;
 mod lists;
 mod load;
+mod load_reports;
 mod load_skips;
 mod logs;
 mod open_loopback;

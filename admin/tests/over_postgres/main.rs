@@ -24,6 +24,8 @@ mod hostile_json;
 mod lists;
 #[path = "../all/load.rs"]
 mod load;
+#[path = "../all/load_reports.rs"]
+mod load_reports;
 #[path = "../all/load_skips.rs"]
 mod load_skips;
 #[path = "../all/logs.rs"]

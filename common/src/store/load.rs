@@ -40,7 +40,8 @@ pub struct SkippedRow {
     pub reason: String,
 }
 
-/// The receiver of rows that are skipped. A load ends when it is gone.
+/// The channel into which a load sends the rows it skips.
+/// A load fails at the first row that it cannot send; one that has sent its last row can still succeed.
 pub type SkippedRows = mpsc::Sender<SkippedRow>;
 
 /// A file was loaded.

@@ -4,6 +4,7 @@ mod answer;
 mod doubles;
 mod schemathesis;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -220,20 +221,34 @@ impl App {
         on_error: OnError,
         files: &[(&str, impl AsRef<[u8]>)],
     ) -> Result<(String, String), String> {
+        self.run_load(&self.load_command(on_error, files)).await
+    }
+
+    /// Writes the files, and returns the command that loads them.
+    pub fn load_command(&self, on_error: OnError, files: &[(&str, impl AsRef<[u8]>)]) -> LoadCommand {
         let write = |(name, content): &(&str, _)| {
             let path = self.directory.path().join(name);
             std::fs::write(&path, content).unwrap();
             path
         };
-        let command = LoadCommand { files: files.iter().map(write).collect(), on_error };
-        self.run_load(&command).await
+        LoadCommand { files: files.iter().map(write).collect(), on_error }
     }
 
     pub async fn run_load(&self, command: &LoadCommand) -> Result<(String, String), String> {
         let (mut printed, mut reported) = (Vec::new(), Vec::new());
-        let loaded = load_files(&*self.store, command, &self.own_addresses, &mut printed, &mut reported).await;
-        let texts = (String::from_utf8(printed).unwrap(), String::from_utf8(reported).unwrap());
-        loaded.map(|()| texts).map_err(|error| error.to_string())
+        self.run_load_into(command, &mut printed, &mut reported).await?;
+        Ok((String::from_utf8(printed).unwrap(), String::from_utf8(reported).unwrap()))
+    }
+
+    /// Loads files with the given standard output and standard error.
+    pub async fn run_load_into(
+        &self,
+        command: &LoadCommand,
+        out: &mut (dyn Write + Send),
+        report: &mut (dyn Write + Send),
+    ) -> Result<(), String> {
+        let loaded = load_files(&*self.store, command, &self.own_addresses, out, report).await;
+        loaded.map_err(|error| error.to_string())
     }
 
     pub fn write_log(&self, text: &str) {
