@@ -90,16 +90,21 @@ const QUOTING: &str = "put a value with a space, a quote, a backslash or a # in 
 /// Whether the parser takes the value of a line as it is written, apart from quotes around the whole of it.
 ///
 /// In double quotes, `\"` and `\\` are the only escapes. Without quotes, the parser would leave out each quote and each
-/// backslash within the value, and make a line feed of `\n`.
+/// backslash within the value, and make a line feed of `\n`. A `#` right behind the `=` may be meant as a value or a remark.
 fn is_unambiguous(line: &str) -> bool {
-    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    let untrimmed = line.split_once('=').map_or("", |(_, value)| value);
+    let value = untrimmed.trim();
     let behind = if let Some(quoted) = value.strip_prefix('\'') {
         quoted.split_once('\'').map(|(_, behind)| behind)
     } else if let Some(quoted) = value.strip_prefix('"') {
         behind_double_quotes(quoted)
     } else {
         let word = value.split([' ', '\t']).next().unwrap_or_default();
-        return word.starts_with('#') || !word.contains(['\\', '\'', '"']);
+        return if word.starts_with('#') {
+            untrimmed.starts_with(char::is_whitespace)
+        } else {
+            !word.contains(['\\', '\'', '"'])
+        };
     };
     behind.is_some_and(|behind| behind.is_empty() || behind.starts_with([' ', '\t']))
 }
@@ -132,7 +137,7 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
             let (name, value) = pair.map_err(|_| format!("line {number} is not of the form NAME=value; {QUOTING}"))?;
             if settings::is_known(&name) && !is_unambiguous(line) {
                 return Err(format!(
-                    "line {number}: {name} has a quote or a backslash that would be left out or replaced; {QUOTING}"
+                    "line {number}: {name} has a quote, a backslash or a # that would be left out or replaced; {QUOTING}"
                 ));
             }
             if let Some(first) = lines.insert(name.clone(), number) {
@@ -186,6 +191,8 @@ mod tests {
         check(b"# x\n\nDATABASE_PASSWORD='hunter2\nAPP_PORT=1\n", "line 3 is not of the form");
         check(b"hunter2\n", "line 1 is not of the form");
         for changed in [
+            "#hunter2",
+            "# hunter2",
             r"hunter2\",
             r"hunter2\\b",
             r"hunter2\nb",
@@ -202,7 +209,7 @@ mod tests {
         ] {
             check(
                 format!("# \\\nDATABASE_PASSWORD={changed}\n").as_bytes(),
-                "line 2: DATABASE_PASSWORD has a quote or",
+                "line 2: DATABASE_PASSWORD has a quote, a",
             );
         }
         check(b"# \\\nDATABASE_PASSWORD=\"hunter2\\\n", "line 2 is not of the form");
@@ -218,7 +225,7 @@ mod tests {
             let parsed = |written: &str| parse(format!("DATABASE_PASSWORD={written}\n").as_bytes());
             let quoted = format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
             assert_eq!(parsed(&quoted), Ok(pairs(&[("DATABASE_PASSWORD", &value)])));
-            let bare = value.replace([' ', '#'], "");
+            let bare = value.replace(' ', "");
             if let Ok(taken) = parsed(&bare) && !bare.starts_with(['\'', '"']) {
                 assert_eq!(taken, pairs(&[("DATABASE_PASSWORD", &bare)]));
             }
