@@ -176,9 +176,11 @@ pub(crate) fn refuse_coding(request: Request) -> Result<Request> {
 /// A body that ends with an error as soon as it is over its limit, whichever way it is sent.
 #[derive(Debug)]
 pub(crate) struct BoundedBody {
-    /// Taken when the limit is reached.
+    /// Taken when the limit is reached, and when reading fails.
     inner: Option<Body>,
     left: u64,
+    /// Whether the client waits for `100 Continue`, which the first read sends.
+    is_awaited: bool,
 }
 
 /// There is more of the body than the limit allows.
@@ -197,7 +199,13 @@ impl BoundedBody {
             leave_unread(request);
             return Err(Error::BodyTooLarge(limit));
         }
-        Ok(BoundedBody { inner: Some(request.into_body()), left: limit.as_u64() })
+        let is_awaited = request.headers().contains_key(header::EXPECT);
+        Ok(BoundedBody { inner: Some(request.into_body()), left: limit.as_u64(), is_awaited })
+    }
+
+    /// Whether the client is sending the body, or has sent it.
+    pub(crate) fn is_sent(&self) -> bool {
+        !self.is_awaited
     }
 }
 
@@ -209,7 +217,9 @@ impl HttpBody for BoundedBody {
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
-        match ready!(Pin::new(inner).poll_frame(context)) {
+        let read = Pin::new(inner).poll_frame(context);
+        self.is_awaited = false;
+        match ready!(read) {
             Some(Ok(frame)) => {
                 let len = frame.data_ref().map_or(0, Bytes::len) as u64;
                 let Some(left) = self.left.checked_sub(len) else {
@@ -221,7 +231,10 @@ impl HttpBody for BoundedBody {
                 self.left = left;
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            Some(Err(error)) => {
+                self.inner = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
             None => Poll::Ready(None),
         }
     }

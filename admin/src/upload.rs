@@ -2,14 +2,22 @@
 //!
 //! The upload goes to a file first: a slow client holds nothing in the database, and a file that is not text is
 //! refused before any of it is kept.
+//!
+//! A refused upload is read to its end, within its limit, since many clients read no answer before they have sent all.
 
 use std::fs::File;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::multipart::{Field, Multipart};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytesize::ByteSize;
+use http_body::Frame;
+use http_body_util::BodyExt;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use crate::body::{BoundedBody, read_error, refuse_coding};
@@ -18,12 +26,45 @@ use crate::upload_room::{NoRoom, UploadBytes};
 
 const NOT_UTF_8: &str = "The file is not UTF-8: save it as \"CSV UTF-8\", or convert it with iconv";
 
+/// The body of an upload, which can be read on when its form is given up. Clones share it.
+#[derive(Clone, Debug)]
+struct SharedBody(Arc<Mutex<BoundedBody>>);
+
+impl SharedBody {
+    /// Reads to the end of a body that the client sends without being asked to continue.
+    async fn read_rest(mut self) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).is_sent() {
+            while let Some(Ok(_)) = self.frame().await {}
+        }
+    }
+}
+
+impl HttpBody for SharedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(context)
+    }
+}
+
 /// Returns the part named `file`, checked to be UTF-8, in a file without a name.
 pub(crate) async fn receive_file(request: Request, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
     let request = refuse_coding(request)?;
     let headers = request.headers().clone();
-    let mut bounded = Request::new(Body::new(BoundedBody::new(request, limit)?));
+    let body = SharedBody(Arc::new(Mutex::new(BoundedBody::new(request, limit)?)));
+    let mut bounded = Request::new(Body::new(body.clone()));
     *bounded.headers_mut() = headers;
+    let received = find_file(bounded, limit, bytes).await;
+    if received.is_err() {
+        body.read_rest().await;
+    }
+    received
+}
+
+/// Returns the part named `file`, and leaves the rest of the body unread on an error.
+async fn find_file(mut bounded: Request, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
     // Its own limit is not ours.
     DefaultBodyLimit::disable().apply(&mut bounded);
     let mut parts = Multipart::from_request(bounded, &())
@@ -57,8 +98,6 @@ async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> 
             return Err(bad_request(NOT_UTF_8));
         }
         if let Err(NoRoom { most }) = bytes.take(chunk.len() as u64) {
-            // A client that is still sending would not come to read the answer.
-            while part.chunk().await.map_err(|error| read_error(&error, limit))?.is_some() {}
             let message = format!("All uploads under way together may have at most {most}; try again in a moment");
             return Err(Error::Busy(message));
         }

@@ -280,6 +280,34 @@ async fn an_upload_over_the_limit_is_refused_whichever_way_it_is_sent() {
 }
 
 #[tokio::test]
+async fn upload_refused_while_the_client_is_sending_is_answered_when_it_has_sent_all() {
+    let app = spawn_app().await;
+    let part = |name: &str, text: &[u8]| {
+        let head = format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        [head.as_bytes(), text, b"\r\n"].concat()
+    };
+    let check = async |content_type: &str, parts: &[Vec<u8>], message: &str| {
+        let body = [parts.concat().as_slice(), b"--x--\r\n"].concat();
+        let head = "POST /users/bulk HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        let head = format!("{head}Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n", body.len());
+        app.send_raw([head.as_bytes(), &body].concat()).await.check_error(400, message);
+    };
+    let large = vec![b'x'; 10_000_000];
+    let form = "multipart/form-data; boundary=x";
+    let invalid = [b"\xff", large.as_slice()].concat();
+    check(form, &[part("file", &large), part("file", &large)], "two parts named file").await;
+    check(form, &[part("file", &invalid), part("other", &large)], "UTF-8").await;
+    check(form, &[part("file", b"\xc3"), part("other", &large)], "UTF-8").await;
+    let small = part("file", &large[..2_000_000]);
+    check("multipart/form-data", std::slice::from_ref(&small), "boundary").await;
+    check(form, &[b"--x\r\nnonsense\r\n\r\n".to_vec(), small], "The body could not be read").await;
+    let head = "POST /users/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data\r\n";
+    let waiting = format!("{head}Content-Length: 500000\r\nExpect: 100-continue\r\n\r\n");
+    app.send_raw(waiting).await.check_error(400, "boundary");
+    assert_eq!(app.get("/users").await.json(), json!([]));
+}
+
+#[tokio::test]
 async fn an_upload_may_be_larger_than_other_bodies() {
     let app = spawn_app().await;
     let note = "x".repeat(4096);
