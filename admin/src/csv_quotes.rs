@@ -18,6 +18,8 @@ pub(crate) struct Quotes {
     separator: u8,
     place: Place,
     line: u64,
+    /// The line in which the row of the next byte begins.
+    row_line: u64,
     opened_in: u64,
     /// The bytes of a byte order mark that may still come.
     mark_left: &'static [u8],
@@ -33,7 +35,7 @@ pub(crate) enum BadQuote {
 impl Quotes {
     /// Begins a file whose fields are separated by `separator`.
     pub(crate) fn new(separator: u8) -> Quotes {
-        Quotes { separator, place: Place::FieldStart, line: 1, opened_in: 0, mark_left: b"\xef\xbb\xbf" }
+        Quotes { separator, place: Place::FieldStart, line: 1, row_line: 1, opened_in: 0, mark_left: b"\xef\xbb\xbf" }
     }
 
     /// Follows `bytes`, up to the first that cannot be where it is.
@@ -64,9 +66,19 @@ impl Quotes {
                 }
                 (Place::FieldStart | Place::Plain, _) => Place::Plain,
             };
-            self.line += u64::from(byte == b'\n');
+            if byte == b'\n' {
+                self.line += 1;
+                if self.place == Place::FieldStart {
+                    self.row_line = self.line;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Returns the line in which the row of the next byte begins.
+    pub(crate) fn row_line(&self) -> u64 {
+        self.row_line
     }
 
     /// Whether the file may end here.

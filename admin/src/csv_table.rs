@@ -163,7 +163,8 @@ impl<R: Read> CsvTable<R> {
                         ErrorKind::Io(error) => error.to_string(),
                         _ => error.to_string(),
                     };
-                    return Some(Err(BadRow { line: before, reason, is_last: true }));
+                    let line = self.reader.get_ref().quotes.row_line();
+                    return Some(Err(BadRow { line, reason, is_last: true }));
                 }
             }
         }
@@ -317,6 +318,19 @@ mod tests {
         };
         check("a,b\n1,2\n3,\"4\n5,6\n", "the quote opened in line 3 is never closed");
         check("a,b\n1,2\n3,\"4\n5,\"6\"\n", "the quote opened in line 3 is closed in line 4 with text behind it");
+    }
+
+    #[test]
+    fn row_that_cannot_be_read_knows_its_line_whatever_came_before() {
+        let check = |text: &str, line: u64, reason: &str| {
+            let last = rows(text.as_bytes()).pop().unwrap().unwrap_err();
+            assert!(last.is_last && last.reason.contains(reason), "{last:?}");
+            assert_eq!(last.line, line, "{last:?}");
+        };
+        check("a,b\n1,2\n\n\n3,\"4\n5,6\n", 5, "opened in line 5");
+        check("a,b\r\n\r\n\"1\r\n1\",\"2\r\n2\r\n", 3, "opened in line 4");
+        check("a,b\n\n\n3,\"4\n5,\"6\"\n", 4, "opened in line 4 is closed in line 5");
+        check(&format!("a,b\n\n\"1\n1\",2\n\n\n3,{}", "x".repeat(3 * MAX_ROW_LEN)), 7, "2 MiB");
     }
 
     #[test]
