@@ -35,7 +35,7 @@ pub(crate) enum Error {
     /// Too much is under way; a little later there is room again.
     Busy(String),
     Unavailable(&'static str, anyhow::Error),
-    /// Others use the database; a little later it is free.
+    /// Another writer uses the database; a little later it is free.
     DatabaseBusy(anyhow::Error),
 }
 

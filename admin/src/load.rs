@@ -56,7 +56,7 @@ struct Skipping {
 pub struct LoadCommand {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// What to do with a row that cannot be loaded
+    /// Fail at a row that cannot be loaded, or skip it
     #[arg(long, value_enum, default_value_t)]
     pub on_error: OnError,
 }

@@ -85,7 +85,7 @@ async fn without_a_redirector_the_api_goes_on() {
     assert_eq!(client.get(format!("http://{}/urls", nginx.address())).send().await.unwrap().status(), 200);
 }
 
-/// Both admins take each request and hang up.
+/// Each of two admins takes the request and hangs up.
 #[tokio::test(flavor = "multi_thread")]
 async fn request_that_an_admin_dropped_is_repeated_if_its_method_is_idempotent() {
     for (method, times) in [

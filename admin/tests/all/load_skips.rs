@@ -1,4 +1,4 @@
-//! What `load --on-error skip` makes of files with rows that cannot be loaded.
+//! `load --on-error skip` over files with rows that cannot be loaded.
 
 use tern_admin::load::{LoadCommand, OnError};
 
@@ -115,7 +115,7 @@ async fn links_of_skipped_user_do_not_go_to_the_stranger_with_its_id() {
     assert_eq!(app.get("/urls").await.ids(), [0_i64; 0]);
 }
 
-/// What an earlier row excludes may be loaded after all if that row is skipped itself.
+/// A row that an earlier one excludes is loaded if that one is skipped itself.
 #[tokio::test]
 async fn row_is_not_skipped_for_the_sake_of_a_skipped_row() {
     let app = spawn_app().await;

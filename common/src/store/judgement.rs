@@ -222,7 +222,7 @@ fn judged_from<T: Judged>() -> String {
 }
 
 /// Makes `sifted` of the rows that the store has already, with NULL for a reason, and of those that it refuses.
-/// What a row says about other rows of the file does not matter here.
+/// Rows are compared with the store here, and with no other row of the file.
 pub(super) fn sift_by_store<T: Judged>(last_id: i64) -> String {
     let (refusal, from) = (refusal::<T>(last_id, T::REFUSAL), judged_from::<T>());
     format!(

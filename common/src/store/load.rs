@@ -47,15 +47,15 @@ pub type SkippedRows = mpsc::Sender<SkippedRow>;
 /// A file was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// So many rows are new.
+    /// The number of rows, all of them new.
     Inserted(u64),
-    /// So many rows were there already, which is all of them: nothing was changed.
+    /// The number of rows, all of them there already: nothing was changed.
     AlreadyThere(u64),
-    /// So many rows are new and so many were there already; others may have been skipped.
+    /// The numbers of new rows and of rows that were there already; other rows may have been skipped.
     Partly { inserted: u64, there: u64 },
 }
 
-/// A file was not loaded; nothing of it is kept.
+/// A file was not loaded: nothing of it is in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("line {line}: {reason}")]

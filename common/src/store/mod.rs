@@ -54,7 +54,7 @@ pub enum StoreError {
     /// The database cannot be reached, is overloaded, or its files are damaged: a later try may succeed.
     #[error("the database is unavailable: {0:#}")]
     Unavailable(anyhow::Error),
-    /// Others use the database all the time that a request may wait, such as a load that inserts a large file.
+    /// Another writer, such as a load of a large file, uses the database all the time that a request may wait.
     /// Nothing was changed, and a later try may succeed.
     #[error("the database is busy: {0:#}")]
     Busy(anyhow::Error),

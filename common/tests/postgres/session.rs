@@ -10,7 +10,7 @@ use tern_testkit::postgres::Postgres;
 
 use crate::{new_user, url, user};
 
-/// What would change answers or refuse work. PostgreSQL 15 has no `transaction_timeout`.
+/// Settings that would change answers or refuse work. PostgreSQL 15 has no `transaction_timeout`.
 const SETTINGS: [(&str, &str); 13] = [
     ("default_transaction_isolation", "serializable"),
     ("default_transaction_deferrable", "on"),

@@ -215,7 +215,7 @@ impl App {
         Ok(printed)
     }
 
-    /// What `load --on-error` prints and reports, or how it fails.
+    /// Returns the output and the report of `load --on-error`, or its error.
     pub async fn load_with(
         &self,
         on_error: OnError,

@@ -27,7 +27,7 @@ pub struct Space {
     root: PathBuf,
     /// All segments and tails together, in bytes.
     limit: u64,
-    /// What is left to others on the same disk, in bytes. `None` is [`DEFAULT_FLOOR`].
+    /// Bytes of the disk that are left to other programs. `None` is [`DEFAULT_FLOOR`].
     floor: Option<u64>,
     /// Bytes of all segments and tails that are there. Written by whoever makes or removes one.
     used: AtomicU64,
