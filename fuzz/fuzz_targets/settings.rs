@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use tern_admin::AdminConfig;
+use tern_admin::{AdminConfig, VisibleWait};
 use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::redis::RedisConfig;
 use tern_common::store::PostgresConfig;
@@ -17,7 +17,9 @@ use tern_redirector::config::RedirectorConfig;
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let names =
         include_str!("../../.env.example").lines().filter_map(|line| line.trim_start_matches("# ").split_once('='));
-    let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    // A file of a secret is opened, and a path may be that of a pipe or a device.
+    let opens = |name: &str| name.ends_with("_URL_FILE") || name.ends_with("_PASSWORD_FILE");
+    let is_name = |name: &&str| !opens(name) && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     names.map(|(name, _)| name).filter(is_name).collect()
 });
 
@@ -27,7 +29,7 @@ fn read(variables: &Variables) -> Result<(), InvalidConfig> {
     let _ = RedisConfig::read(&mut reader);
     let _ = RedirectorConfig::read(&mut reader);
     let _ = LogConfig::read(&mut reader);
-    let _ = AdminConfig::read(&mut reader, Duration::ZERO);
+    let _ = AdminConfig::read(&mut reader, VisibleWait::exactly(Duration::ZERO));
     reader.finish(())
 }
 
