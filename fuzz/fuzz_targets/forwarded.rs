@@ -21,9 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(&joined);
     // An address is written in letters that no decoration has, so that it is the longest such run that is an address.
     let runs = text.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')));
-    let is_written = runs.flat_map(|run| [Some(run), run.rsplit_once(':').map(|(address, _port)| address)]).flatten().any(
-        |address| address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical() == found),
-    );
+    let is_written = runs
+        .flat_map(|run| [Some(run), run.rsplit_once(':').map(|(address, _port)| address)])
+        .flatten()
+        .any(|address| address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical() == found));
     assert!(found == UNKNOWN || found == trusted || is_written, "{found}");
     // Empty items are no hops.
     let padded = [b" ,", &joined[..], b",\t, "].concat();
