@@ -232,7 +232,10 @@ impl World {
                     GRANT USAGE ON SCHEMA public TO PUBLIC";
         let mut restore = Command::new("psql");
         restore.args(["-qXAt1", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", fleet.database_url(), "-c", anew]);
-        assert!(restore.arg("-f").arg(fleet.dump()).status().unwrap().success());
+        restore.arg("-f").arg(fleet.dump());
+        // Dropping a schema locks its tables in another order than those who read them, and PostgreSQL may end it to
+        // break a deadlock. Nothing was changed then, and an operator repeats it.
+        assert!((0..5).any(|_| restore.status().unwrap().success()), "the dump was not restored");
         for (writer, links) in backup.into_iter().enumerate() {
             self.note(began, true, links.states.iter().cloned().enumerate().map(|(n, state)| (code(writer, n), state)));
             *self.links[writer].lock().unwrap() = links;
