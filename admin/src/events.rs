@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 use crate::answer::JsonRow;
 use crate::body::JsonObject;
 use crate::error::{Result, bad_request, not_found};
-use crate::query::{ListQuery, PageParameters, PathId};
+use crate::list::{ListQuery, PageParameters};
+use crate::query::PathId;
 use crate::state::AppState;
 
 /// An event to be recorded

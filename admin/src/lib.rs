@@ -18,6 +18,7 @@ mod error;
 mod events;
 mod health;
 mod ignored;
+mod list;
 pub mod load;
 mod load_skips;
 mod log_quota;

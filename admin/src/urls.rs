@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 use crate::answer::Json;
 use crate::body::JsonObject;
 use crate::error::{Error, Result, bad_request, not_found, unavailable};
-use crate::query::{ListQuery, PageParameters, PathId};
+use crate::list::{ListQuery, PageParameters};
+use crate::query::PathId;
 use crate::state::AppState;
 use crate::visibility::Visible;
 

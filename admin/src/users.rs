@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 use crate::answer::Json;
 use crate::body::JsonObject;
 use crate::error::{Error, Result, bad_request, not_found};
-use crate::query::{ListQuery, PageParameters, Parameters, PathId};
+use crate::list::{ListQuery, PageParameters};
+use crate::query::{Parameters, PathId};
 use crate::state::AppState;
 use crate::urls;
 
