@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use tern_common::ShortCode;
 use tern_common::link::{CheckedLink, Link};
-use tern_redirector::link_map::{LinkMap, LinkMapWriter, Replacement};
+use tern_redirector::link_map::{LinkMap, LinkMapWriter, MapPin, Replacement};
 
 use crate::sample;
 
@@ -58,7 +58,7 @@ pub fn replacement(links: u64, version: u64) -> Replacement {
 impl Reader for Arc<LinkMap> {
     #[inline]
     fn answer(&self, code: &str, into: &mut Vec<u8>) -> bool {
-        self.find(code, |link| match link {
+        MapPin::scope(|pin| match self.find(pin, code) {
             Some(link) if link.active => {
                 into.extend_from_slice(link.location().as_bytes());
                 true

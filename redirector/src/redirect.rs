@@ -2,7 +2,7 @@
 
 use tern_common::ShortCode;
 
-use crate::link_map::{LinkMap, LinkView};
+use crate::link_map::{LinkMap, LinkView, MapPin};
 
 /// What the redirector decided.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ pub fn decide<R>(map: &LinkMap, code: Option<&str>, then: impl FnOnce(Outcome<'_
         return then(Outcome::NotReady);
     }
     let Some(code) = code else { return then(Outcome::NotFound) };
-    map.find(code, |link| {
-        then(match link {
+    MapPin::scope(|pin| {
+        then(match map.find(pin, code) {
             Some(link) if link.active => Outcome::Redirect(link),
             Some(_) => Outcome::Gone,
             None => Outcome::NotFound,

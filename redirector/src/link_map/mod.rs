@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Readers are pinned while they look, and a pin belongs to a thread: it must not live across a coroutine's yield.
-//! So a reader gets a look at the link inside a closure, and takes along what it copies.
+//! [`MapPin::scope`] lends a pin to a closure, and a [`LinkView`] borrows from the pin, so neither leaves the closure.
 
 mod memory;
 #[cfg(test)]
@@ -27,10 +27,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tern_common::Id;
 use tern_common::link::CheckedLink;
 
+pub use self::memory::MapPin;
 use self::memory::{Heap, Shared, Writer};
 use self::record::Encoded;
 
-/// A link in the map, for as long as the look at it lasts.
+/// A link in the map, borrowed for as long as a pin lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkView<'a> {
     pub code: &'a str,
@@ -83,10 +84,10 @@ impl LinkMap {
         (Arc::clone(&map), LinkMapWriter { map, writer, record: Encoded::default() })
     }
 
-    /// Shows `look` what is under `code`. `look` must not yield.
+    /// Returns the link under `code`, for as long as the pin lasts.
     #[inline]
-    pub fn find<R>(&self, code: &str, look: impl FnOnce(Option<LinkView<'_>>) -> R) -> R {
-        self.shared.find(code, |found| look(found.map(|(record, text)| record::decode(record, text))))
+    pub fn find<'pin>(&'pin self, pin: &'pin MapPin, code: &str) -> Option<LinkView<'pin>> {
+        self.shared.find(pin, code).map(|(record, text)| record::decode(record, text))
     }
 
     pub fn is_loaded(&self) -> bool {
@@ -120,8 +121,10 @@ impl LinkMapWriter {
 
     /// Answers "gone" for the code from now on, if it is there.
     pub fn deactivate(&mut self, code: &str) {
-        let is_there =
-            self.map.find(code, |link| link.map(|link| self.record.set(LinkView { active: false, ..link })).is_some());
+        let is_there = MapPin::scope(|pin| {
+            let link = self.map.find(pin, code);
+            link.map(|link| self.record.set(LinkView { active: false, ..link })).is_some()
+        });
         if is_there {
             self.writer.put(&self.record);
         }

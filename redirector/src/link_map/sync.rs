@@ -4,7 +4,7 @@
 pub(super) use std::sync::Arc;
 pub(super) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-pub(super) use crossbeam_epoch::pin;
+pub(super) use crossbeam_epoch::{Guard, pin};
 pub(super) use foldhash::fast::RandomState as Hasher;
 
 /// The bytes of a chunk. Records are small beside it, so that what is left over at its end is next to nothing;

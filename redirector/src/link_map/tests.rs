@@ -25,7 +25,7 @@ fn replacement(links: impl Iterator<Item = (i64, i64)>) -> Replacement {
 }
 
 fn found(map: &LinkMap, code: &str) -> Option<i64> {
-    map.find(code, |link| link.map(|link| link.url_id.get()))
+    MapPin::scope(|pin| map.find(pin, code).map(|link| link.url_id.get()))
 }
 
 fn all(map: &LinkMap) -> BTreeMap<String, i64> {
@@ -38,6 +38,21 @@ fn all(map: &LinkMap) -> BTreeMap<String, i64> {
     all
 }
 
+/// A pin on another thread would end for the wrong one. Does not compile if pins can be sent or shared: then both
+/// implementations apply.
+#[test]
+fn map_pin_belongs_to_its_thread() {
+    trait BelongsToItsThread<Otherwise> {
+        const YES: bool = true;
+    }
+    struct IfSend;
+    struct IfSync;
+    impl<T> BelongsToItsThread<()> for T {}
+    impl<T: Send> BelongsToItsThread<IfSend> for T {}
+    impl<T: Sync> BelongsToItsThread<IfSync> for T {}
+    const { assert!(<MapPin as BelongsToItsThread<_>>::YES) }
+}
+
 #[test]
 fn a_put_replaces_and_a_removal_removes() {
     let (map, mut writer) = LinkMap::new();
@@ -48,7 +63,7 @@ fn a_put_replaces_and_a_removal_removes() {
     assert_eq!((found(&map, "code1"), found(&map, "code2"), found(&map, "CODE1")), (Some(3), Some(2), None));
     writer.deactivate("code2");
     writer.deactivate("absent");
-    assert!(!map.find("code2", |link| link.unwrap().active));
+    assert!(!MapPin::scope(|pin| map.find(pin, "code2").unwrap().active));
     writer.remove("code1");
     writer.remove("absent");
     assert_eq!((found(&map, "code1"), map.len()), (None, 1));
@@ -78,8 +93,8 @@ fn each_part_of_a_link_comes_back() {
     let check = |code: &str, target: &str, url_id: i64, owner_id: i64, active: bool| {
         let link = CheckedLink::check(code, target, url_id, owner_id, active).unwrap();
         writer.put(&link);
-        map.find(code, |held| {
-            let held = held.unwrap();
+        MapPin::scope(|pin| {
+            let held = map.find(pin, code).unwrap();
             assert!(held.is(&link), "{held:?}");
             assert_eq!(held.location(), link.target.other_location().unwrap_or(target));
         });
@@ -104,8 +119,8 @@ fn readers_never_miss_a_link_that_is_always_there_and_never_see_half_of_one() {
         for _ in 0..2 {
             scope.spawn(|| {
                 for n in (1..=LINKS).cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
-                    map.find(&format!("code{n}"), |link| {
-                        let link = link.unwrap();
+                    MapPin::scope(|pin| {
+                        let link = map.find(pin, &format!("code{n}")).unwrap();
                         assert_eq!(link.location(), format!("https://example.com/{}", link.url_id));
                         assert_eq!((link.url_id.get() - n) % LINKS, 0);
                     });
@@ -224,10 +239,12 @@ proptest! {
             prop_assert_eq!(map.len(), model.len());
         }
         for n in 0..=u8::MAX {
-            let held = map.find(&code(n), |link| link.map(|link| {
-                assert_eq!(link.location(), target(link.url_id.get()));
-                (link.url_id.get(), link.active)
-            }));
+            let held = MapPin::scope(|pin| {
+                map.find(pin, &code(n)).map(|link| {
+                    assert_eq!(link.location(), target(link.url_id.get()));
+                    (link.url_id.get(), link.active)
+                })
+            });
             prop_assert_eq!(held, model.get(&code(n)).copied());
         }
         let ids: BTreeMap<String, i64> = model.into_iter().map(|(code, (id, _))| (code, id)).collect();

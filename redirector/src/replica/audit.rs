@@ -16,7 +16,7 @@ use tern_common::store::{Store, StoreError};
 
 use super::core::Event;
 use super::{Replica, count};
-use crate::link_map::{LinkMap, LinkView};
+use crate::link_map::{LinkMap, LinkView, MapPin};
 
 /// What the store has under each code that looked different; `None` where it has nothing.
 pub(super) type Suspects = HashMap<ShortCode, Option<Link>>;
@@ -115,7 +115,7 @@ pub(super) async fn compare(store: Arc<dyn Store>, map: Arc<LinkMap>) -> Result<
             seen.insert(hasher.hash_one(row.short_code.as_str()));
             // What cannot be served is left as it is served, here as in a delta.
             let Ok(link) = row.check() else { continue };
-            if !map.find(link.code(), |held| held.is_some_and(|held| held.is(&link))) {
+            if !MapPin::scope(|pin| map.find(pin, link.code()).is_some_and(|held| held.is(&link))) {
                 let (code, link) = link.into_owned();
                 suspects.insert(code, Some(link));
             }

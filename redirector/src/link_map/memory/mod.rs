@@ -30,7 +30,7 @@ mod writer;
 use std::ptr::NonNull;
 
 pub use self::chunk::Heap;
-pub use self::shared::Shared;
+pub use self::shared::{MapPin, Shared};
 pub use self::writer::Writer;
 use super::record;
 use super::sync;

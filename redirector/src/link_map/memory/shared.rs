@@ -3,9 +3,24 @@
 use std::ptr::{self, NonNull};
 
 use super::chunk::Chunk;
-use super::sync::{Arc, AtomicPtr, AtomicUsize, Hasher, Ordering, on_read, pin};
+use super::sync::{Arc, AtomicPtr, AtomicUsize, Guard, Hasher, Ordering, on_read, pin};
 use super::table::{Table, hash_of};
 use super::{Unboxed, record};
+
+/// Proof that the present thread is pinned: nothing that readers reach is freed before the pin ends.
+///
+/// A pin belongs to its thread, and neither it nor what was found under it leaves [`MapPin::scope`].
+/// A coroutine that yields there would resume on another thread, so the code in a scope reads and writes no socket.
+#[derive(Debug)]
+pub struct MapPin(#[expect(dead_code, reason = "only its end has an effect")] Guard);
+
+impl MapPin {
+    /// Calls `look` with a pin that ends when `look` returns.
+    #[inline]
+    pub fn scope<R>(look: impl FnOnce(&MapPin) -> R) -> R {
+        look(&MapPin(pin()))
+    }
+}
 
 /// The chunks of the log, in no order.
 #[derive(Debug)]
@@ -38,15 +53,13 @@ impl Shared {
         unsafe { &*table }
     }
 
-    /// Shows `look` the record of `code`, and the text in it.
+    /// Returns the record of `code` and the text in it.
     #[inline]
-    pub fn find<R>(&self, code: &str, look: impl FnOnce(Option<(&[u8], &str)>) -> R) -> R {
+    pub fn find<'pin>(&'pin self, _: &'pin MapPin, code: &str) -> Option<(&'pin [u8], &'pin str)> {
         let hash = hash_of(&self.hasher, code.as_bytes());
-        let _pinned = pin();
-        // SAFETY: pinned, so that neither the table nor a chunk with a record of it is freed before `look` is done.
-        let found =
-            unsafe { self.table().find(hash, code.as_bytes()).map(|(_, place)| (place.record(), place.text())) };
-        look(found)
+        // SAFETY: the pin was there before the table is loaded and lasts for `'pin`, as does the borrow of this, so
+        // neither the table nor a chunk with a record of it is freed before.
+        unsafe { self.table().find(hash, code.as_bytes()).map(|(_, place)| (place.record(), place.text())) }
     }
 
     /// Whether `record` is what readers find under its code.

@@ -14,7 +14,7 @@ mod sync;
 
 use tern_common::link::CheckedLink;
 
-use self::memory::{Heap, Shared, Writer};
+use self::memory::{Heap, MapPin, Shared, Writer};
 use self::record::Encoded;
 use self::sync::Arc;
 use super::LinkView;
@@ -26,8 +26,8 @@ fn record(code: &str, id: i64) -> Encoded {
 }
 
 fn found(shared: &Shared, code: &str) -> Option<i64> {
-    shared.find(code, |found| {
-        found.map(|(record, text)| {
+    MapPin::scope(|pin| {
+        shared.find(pin, code).map(|(record, text)| {
             let link = record::decode(record, text);
             assert_eq!((link.code, link.location(), link.url_id), (code, "http://a", link.owner_id));
             link.url_id.get()

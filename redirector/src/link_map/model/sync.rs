@@ -41,6 +41,7 @@ impl Epochs {
     }
 }
 
+#[derive(Debug)]
 pub(super) struct Guard(u64);
 
 pub(super) fn pin() -> Guard {
