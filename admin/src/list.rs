@@ -9,9 +9,9 @@ use tern_common::Id;
 use tern_common::store::{self, Listing, Page, Total};
 use utoipa::IntoParams;
 
-use crate::answer::{Row, rows};
-use crate::error::{Error, Result};
-use crate::query::Parameters;
+use crate::http::answer::{Row, rows};
+use crate::http::error::{Error, Result};
+use crate::http::query::Parameters;
 
 /// The longest `Link`, in bytes. The links repeat the query twice, and proxies refuse a head of more than some KiB.
 const MAX_LINK_LEN: usize = 2048;

@@ -4,8 +4,9 @@ use axum::Router;
 use axum::routing::get;
 use tern_serving::{Hosts, around_operators};
 
+use crate::metrics;
+use crate::resources::health;
 use crate::state::AppState;
-use crate::{health, metrics};
 
 /// The port for probes and monitors: it answers however many connections the API's port has, and asks for no token.
 pub fn operators_router(state: AppState, hosts: Hosts) -> Router {

@@ -12,13 +12,15 @@ use tern_serving::check_head;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{Area, Guard, authorise};
-use crate::body::leave_unread;
-use crate::error::{Error, answer_panic, bad_request, not_found};
+use crate::description::{docs, show_openapi};
+use crate::http::body::leave_unread;
+use crate::http::error::{Error, answer_panic, bad_request, not_found};
+use crate::http::upload_room::UploadRoom;
+use crate::metrics;
 use crate::origin::refuse_foreign_pages;
 use crate::request_log::log_request;
+use crate::resources::{bulk, events, health, logs, products, stats, urls, users};
 use crate::state::AppState;
-use crate::upload_room::UploadRoom;
-use crate::{bulk, docs, events, health, logs, metrics, openapi, products, stats, urls, users};
 
 /// A path, who may use it, and what it does.
 type Route = (&'static str, Area, MethodRouter<AppState>);
@@ -29,7 +31,7 @@ fn routes() -> [Route; 18] {
         ("/ready", Area::Public, get(health::show_readiness)),
         ("/metrics", Area::Metrics, get(metrics::show_metrics)),
         ("/logs", Area::Operations, get(logs::list_logs)),
-        ("/openapi.json", Area::Public, get(openapi::show_openapi)),
+        ("/openapi.json", Area::Public, get(show_openapi)),
         ("/docs", Area::Public, get(docs::show_docs)),
         ("/docs/docs.css", Area::Public, get(docs::show_style)),
         ("/docs/docs.js", Area::Public, get(docs::show_script)),

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::config::AdminConfig;
-use crate::error::{Result, bad_request};
-use crate::health::Readiness;
+use crate::http::error::{Result, bad_request};
 use crate::metrics::Metrics;
+use crate::resources::health::Readiness;
 use crate::visibility::{Visibility, Visible};
 
 /// How long a hint may take. The redirectors poll anyway: a bus that hangs must not hold up the answer.

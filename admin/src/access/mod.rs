@@ -28,10 +28,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use self::occupied::occupy;
 pub use self::tokens::Access;
 use self::tokens::Bearer;
-use crate::body::leave_unread;
-use crate::error::{Error, Result, unavailable};
+use crate::http::body::leave_unread;
+use crate::http::error::{Error, Result, unavailable};
 use crate::request_log::Opening;
-use crate::request_trace::name_token;
+use crate::request_log::trace::name_token;
 
 /// `ADMIN_AUTH`: when a token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,8 +29,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::closed::Closed;
 use super::{AuthMode, is_from_here};
 use crate::config::{AccessConfig, AdminConfig};
-use crate::error::Result;
-use crate::log_quota::LogQuota;
+use crate::http::error::Result;
+use crate::request_log::quota::LogQuota;
 use crate::shared_look::SharedLook;
 
 /// Time between two readings of the list. With the reading itself, a revoked token is refused within two seconds.

@@ -6,9 +6,9 @@ use tern_common::telemetry;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use crate::answer::JsonArray;
-use crate::error::{Result, internal};
-use crate::query::Parameters;
+use crate::http::answer::JsonArray;
+use crate::http::error::{Result, internal};
+use crate::http::query::Parameters;
 use crate::state::AppState;
 
 const DEFAULT_LINES: usize = 100;

@@ -10,13 +10,13 @@ use tern_common::url::{Url, UrlFilter};
 use tern_common::user::{Email, NewUser, User, UserChange, Username};
 use utoipa::ToSchema;
 
-use crate::answer::Json;
-use crate::body::JsonObject;
-use crate::error::{Error, Result, bad_request, not_found};
+use crate::http::answer::Json;
+use crate::http::body::JsonObject;
+use crate::http::error::{Error, Result, bad_request, not_found};
+use crate::http::query::{Parameters, PathId};
 use crate::list::{ListQuery, PageParameters};
-use crate::query::{Parameters, PathId};
+use crate::resources::urls;
 use crate::state::AppState;
-use crate::urls;
 
 /// A user to be made
 #[derive(ToSchema)]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tern_common::store::StoreError;
 use utoipa::ToSchema;
 
-use crate::answer::Json;
+use crate::http::answer::Json;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 

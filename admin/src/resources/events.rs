@@ -9,11 +9,11 @@ use tern_common::Id;
 use tern_common::event::{Details, Event, EventFilter, EventType, NewEvent};
 use utoipa::ToSchema;
 
-use crate::answer::JsonRow;
-use crate::body::JsonObject;
-use crate::error::{Result, bad_request, not_found};
+use crate::http::answer::JsonRow;
+use crate::http::body::JsonObject;
+use crate::http::error::{Result, bad_request, not_found};
+use crate::http::query::PathId;
 use crate::list::{ListQuery, PageParameters};
-use crate::query::PathId;
 use crate::state::AppState;
 
 /// An event to be recorded

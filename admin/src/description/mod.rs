@@ -2,6 +2,7 @@
 //!
 //! Each handler says beside itself what is special about it; what many have in common is in [`shared`].
 
+pub(crate) mod docs;
 mod names;
 mod redirect;
 mod shared;
@@ -14,8 +15,9 @@ use utoipa::OpenApi;
 
 pub(crate) use self::names::{Names, names};
 use self::shared::Shared;
-use crate::error::Envelope;
-use crate::{bulk, docs, events, health, logs, metrics, products, stats, urls, users};
+use crate::http::error::Envelope;
+use crate::metrics;
+use crate::resources::{bulk, events, health, logs, products, stats, urls, users};
 
 #[derive(OpenApi)]
 #[openapi(

@@ -15,16 +15,16 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use crate::answer::Json;
-use crate::body::{leave_unread, parse_json, read_whole, refuse_other_types};
-use crate::csv_rows::{USER_COLUMNS, user_row};
-use crate::csv_table::CsvTable;
-use crate::error::{Result, bad_request, internal};
-use crate::ignored::Ignored;
+use crate::csv_file::rows::{USER_COLUMNS, user_row};
+use crate::csv_file::table::CsvTable;
+use crate::http::answer::Json;
+use crate::http::body::{leave_unread, parse_json, read_whole, refuse_other_types};
+use crate::http::error::{Result, bad_request, internal};
+use crate::http::ignored::Ignored;
+use crate::http::upload::{is_multipart, receive_file};
+use crate::http::upload_room::UploadRoom;
+use crate::resources::users::CreateUser;
 use crate::state::AppState;
-use crate::upload::{is_multipart, receive_file};
-use crate::upload_room::UploadRoom;
-use crate::users::CreateUser;
 
 /// Rows of one transaction: others get to write between two.
 const BATCH_ROWS: usize = 1000;

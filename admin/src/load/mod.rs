@@ -1,5 +1,7 @@
 //! Loading CSV files from the command line: one file, one transaction.
 
+mod skips;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
@@ -15,11 +17,11 @@ use tern_common::{Id, OwnAddresses};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::csv_rows::{
+use crate::csv_file::rows::{
     EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS, event_row, product_row, url_row, user_row,
 };
-use crate::csv_table::{BadRow, CsvTable, Row};
-use crate::load_skips::{Report, SkippedIds, Skips};
+use crate::csv_file::table::{BadRow, CsvTable, Row};
+use crate::load::skips::{Report, SkippedIds, Skips};
 
 /// How many rows are handed over at once.
 const BATCH_ROWS: usize = 1000;

@@ -8,7 +8,7 @@ use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, MAX_TEXT_LEN, UserRow, Username};
 use tern_common::{Id, OwnAddresses, ShortCode, Timestamp};
 
-use crate::csv_table::Row;
+use crate::csv_file::table::Row;
 
 /// The columns that a file of users must have; the others may be missing.
 pub(crate) const USER_COLUMNS: &[&str] = &["username", "email"];

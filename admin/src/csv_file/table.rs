@@ -4,8 +4,8 @@ use std::io::{self, Chain, Cursor, Read};
 
 use csv::{ErrorKind, StringRecord, Terminator};
 
-use crate::csv_dialect::read_head;
-use crate::csv_quotes::{BadQuote, Quotes};
+use crate::csv_file::dialect::read_head;
+use crate::csv_file::quotes::{BadQuote, Quotes};
 
 /// The longest row in bytes. Without a bound one quote that is never closed would take the whole file into memory.
 const MAX_ROW_LEN: usize = 2 * 1024 * 1024;

@@ -11,11 +11,11 @@ use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, ShortCode, TargetUrl};
 use utoipa::ToSchema;
 
-use crate::answer::Json;
-use crate::body::JsonObject;
-use crate::error::{Error, Result, bad_request, not_found, unavailable};
+use crate::http::answer::Json;
+use crate::http::body::JsonObject;
+use crate::http::error::{Error, Result, bad_request, not_found, unavailable};
+use crate::http::query::PathId;
 use crate::list::{ListQuery, PageParameters};
-use crate::query::PathId;
 use crate::state::AppState;
 use crate::visibility::Visible;
 

@@ -8,8 +8,8 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::Json;
-use crate::error::{DATABASE_IS_UNAVAILABLE, Result, unavailable};
+use crate::http::answer::Json;
+use crate::http::error::{DATABASE_IS_UNAVAILABLE, Result, unavailable};
 use crate::shared_look::SharedLook;
 use crate::state::AppState;
 

@@ -4,9 +4,9 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use tern_common::{Id, Timestamp};
 
-use crate::error::{Error, Result, bad_request, not_found};
-use crate::ignored::Ignored;
-use crate::openapi::Names;
+use crate::description::Names;
+use crate::http::error::{Error, Result, bad_request, not_found};
+use crate::http::ignored::Ignored;
 
 /// The id in a path. What cannot be one names nothing, which is a 404.
 #[derive(Clone, Copy, Debug)]

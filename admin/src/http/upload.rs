@@ -20,9 +20,9 @@ use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
-use crate::body::{BoundedBody, read_error, refuse_coding};
-use crate::error::{Error, Result, bad_request, internal};
-use crate::upload_room::{NoRoom, UploadBytes};
+use crate::http::body::{BoundedBody, read_error, refuse_coding};
+use crate::http::error::{Error, Result, bad_request, internal};
+use crate::http::upload_room::{NoRoom, UploadBytes};
 
 const NOT_UTF_8: &str = "The file is not UTF-8: save it as \"CSV UTF-8\", or convert it with iconv";
 

@@ -7,9 +7,9 @@ use serde::Serialize;
 use tern_common::{ClickStats, Id, Per, StatsRange, Timestamp};
 use utoipa::ToSchema;
 
-use crate::answer::Json;
-use crate::error::{Result, bad_request, not_found};
-use crate::query::{Parameters, PathId};
+use crate::http::answer::Json;
+use crate::http::error::{Result, bad_request, not_found};
+use crate::http::query::{Parameters, PathId};
 use crate::state::AppState;
 
 /// What a chart can show, and 41 days by the hour.

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use tern_common::json::{JsonText, Kind, MAX_DEPTH, write_array};
 use tern_common::product::Product;
 
-use crate::error::Result;
+use crate::http::error::Result;
 use crate::state::AppState;
 
 const CACHE_KEY: &str = "products";

@@ -16,10 +16,10 @@ use http_body_util::BodyExt;
 use tern_common::Id;
 use tern_common::json::{InvalidJson, JsonText, Kind, MAX_DEPTH};
 
-use crate::error::{Error, Result, bad_request, internal, unsupported_media_type};
-use crate::ignored::Ignored;
-use crate::openapi::Names;
-use crate::query::id_of_row;
+use crate::description::Names;
+use crate::http::error::{Error, Result, bad_request, internal, unsupported_media_type};
+use crate::http::ignored::Ignored;
+use crate::http::query::id_of_row;
 use crate::state::AppState;
 
 /// How much and how long a client that sends too much is listened to, so that it comes to read the answer.

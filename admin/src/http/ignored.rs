@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, Method};
 use tern_common::token::Secret;
 
-use crate::openapi::{self, Names};
+use crate::description::{Names, names};
 
 /// The header of an answer that lists the ignored names of its request.
 pub(crate) const TERN_IGNORED: HeaderName = HeaderName::from_static("tern-ignored");
@@ -24,7 +24,7 @@ const MOST_NAMES: usize = 20;
 const LONGEST_NAME: usize = 40;
 
 /// The names that each operation reads, by path and method.
-static KNOWN: LazyLock<HashMap<String, HashMap<Method, Names>>> = LazyLock::new(openapi::names);
+static KNOWN: LazyLock<HashMap<String, HashMap<Method, Names>>> = LazyLock::new(names);
 
 /// The ignored names of one request. Clones share them.
 #[derive(Clone, Debug)]

@@ -2,6 +2,9 @@
 //!
 //! A request that no token admits has its entries only as far as a quota allows: else it could wash the log away.
 
+pub(crate) mod quota;
+pub(crate) mod trace;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +18,11 @@ use axum::response::Response;
 use tern_common::client::network_of;
 use tracing::Instrument;
 
-use crate::error::Cause;
-use crate::ignored::{Ignored, TERN_IGNORED};
-use crate::log_quota::LogQuota;
+use crate::http::error::Cause;
+use crate::http::ignored::{Ignored, TERN_IGNORED};
 use crate::metrics::Metrics;
-use crate::request_trace::{REQUEST_ID, RequestTrace};
+use crate::request_log::quota::LogQuota;
+use crate::request_log::trace::{REQUEST_ID, RequestTrace};
 use crate::state::AppState;
 
 pub(crate) async fn log_request(State(state): State<AppState>, request: Request, next: Next) -> Response {

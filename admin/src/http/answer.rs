@@ -12,7 +12,7 @@ use tern_common::store;
 use tern_common::url::Url;
 use tern_common::user::User;
 
-use crate::error::internal;
+use crate::http::error::internal;
 
 /// How many bytes of a list are in memory at a time, but for the last row of each part.
 const PART_LEN: usize = 64 * 1024;
