@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tern_redirector::http::{Exchange, Limits, Reply, Request, Service, Stats, Status, Terms};
+use tern_redirector::http::{Answer, Content, Exchange, Limits, Reply, Request, Service, Stats, StatusCode, Terms};
 
 const SMALL: &str = "GET /CODE12 HTTP/1.1\r\nHost: t.example\r\n\r\n";
 
@@ -25,10 +25,12 @@ impl Service for Constant {
     }
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
-        match request.path() {
-            b"/CODE12" => reply.found(b"https://opal.example/lantern/cobalt-7c1d/harbor?ref=newsletter"),
-            path => reply.error(Status::NotFound, &[b"Short code '", path, b"' not found"]),
-        }
+        const TARGET: &[u8] = b"https://opal.example/lantern/cobalt-7c1d/harbor?ref=newsletter";
+        let answer = match request.path() {
+            b"/CODE12" => Answer::redirect(StatusCode::FOUND, TARGET),
+            path => Answer::new(StatusCode::NOT_FOUND, Content::Message([b"Short code '", path, b"' not found"])),
+        };
+        reply.answer(&answer.no_store());
     }
 }
 

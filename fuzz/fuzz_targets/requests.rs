@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use libfuzzer_sys::fuzz_target;
-use tern_redirector::http::{Exchange, Limits, Reply, Request, Service, Stats, Status, Terms};
+use tern_redirector::http::{Answer, Content, Exchange, Limits, Reply, Request, Service, Stats, StatusCode, Terms};
 
 struct Codes;
 
@@ -15,10 +15,11 @@ impl Service for Codes {
     }
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
-        match request.path() {
-            b"/CODE12" => reply.found(b"https://target.example/"),
-            path => reply.error(Status::NotFound, &[path]),
-        }
+        let answer = match request.path() {
+            b"/CODE12" => Answer::redirect(StatusCode::FOUND, b"https://target.example/"),
+            path => Answer::new(StatusCode::NOT_FOUND, Content::Message([path, b"", b""])),
+        };
+        reply.answer(&answer.no_store());
     }
 }
 

@@ -1,10 +1,10 @@
-//! Following a short code: look it up, decide, record the click, answer.
+//! Follows a short code: decides, records the click, answers.
 //!
-//! Both ports that follow codes come through here, so that they have the same map, the same outcome, the same click.
+//! Both ports that follow codes use the engine, so they share the map, the outcomes and the clicks.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use tern_common::ShortCode;
 use tern_common::budget::{ClientBudget, prefix};
@@ -12,10 +12,11 @@ use tern_common::client::{Proxies, is_forwarding_field, is_local_host};
 
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Answered, Network};
-use crate::http::{Method, Reply, Request, Service, Status};
-use crate::link_map::{LinkMap, LinkView};
+use crate::http::{Method, Reply, Request, Service};
+use crate::link_map::{LinkMap, LinkView, MapPin};
 use crate::metrics::RedirectCounters;
-use crate::redirect::{Outcome, code_of_path, decide};
+use crate::outcome::{Effect, Outcome};
+use crate::redirect::{Visit, code_of_path, decide};
 
 /// Everything a request for a short code needs. Shared by all workers; none of them waits in it for another.
 #[derive(Debug)]
@@ -32,22 +33,6 @@ pub struct Engine {
     pub(crate) other_recorders: usize,
 }
 
-/// A request for a short code, whichever port it came to.
-#[derive(Clone, Copy, Debug)]
-pub struct Visit<'a> {
-    /// As it was sent, without the query.
-    pub path: &'a [u8],
-    /// Only a `GET` is recorded. A method other than `GET` and `HEAD` is refused where there is a link.
-    pub method: Method,
-    pub at: SystemTime,
-    pub peer: IpAddr,
-    /// A proxy that is told nothing else sends HTTP/1.0.
-    pub is_http_1_0: bool,
-    /// The number of the worker, or of [`Engine::beside_workers`]: threads with different ones count and record beside
-    /// each other.
-    pub affinity: usize,
-}
-
 /// The header fields that a decision or a click may need. Asked only when they matter.
 pub trait Fields<'a> {
     /// The values of a field as they came, one for each of its lines. The name is in lower case.
@@ -62,8 +47,9 @@ pub trait Fields<'a> {
 }
 
 impl Engine {
-    /// A number for a visit that no worker serves, out of the way of the workers'. Visits at one time had better differ
-    /// in `n`.
+    /// Returns a recorder slot for a request that is not served by a `may` worker (the API port).
+    ///
+    /// Concurrent requests meet less often in a slot when they differ in `n`.
     pub fn beside_workers(&self, n: usize) -> usize {
         self.workers + n % self.other_recorders.max(1)
     }
@@ -79,38 +65,28 @@ impl Engine {
         Some(format!("no room to record clicks, so they are dropped and redirects go on: {shortage}"))
     }
 
-    /// Decides what becomes of a visit, records it, and has `answer` answer it. `answer` must not yield.
-    pub fn follow<'v, R>(
-        &self,
-        visit: &Visit<'v>,
-        fields: &impl Fields<'v>,
-        answer: impl FnOnce(Outcome<'_>, Option<&str>) -> R,
-    ) -> R {
-        let mut buffer = [0; ShortCode::MAX_LEN];
-        let code = code_of_path(visit.path, &mut buffer);
-        let answered = decide(&self.map, code, |mut outcome| {
-            match outcome {
-                Outcome::Redirect(_) | Outcome::Gone if visit.method == Method::Other => outcome = Outcome::OtherMethod,
-                // Before the answer exists: what was answered is recorded, whatever happens to the socket.
-                Outcome::Redirect(link) if visit.method == Method::Get && self.records_clicks => {
-                    self.record(link, visit, fields)
-                }
-                Outcome::NotFound => {
-                    if let Err(wait) = self.spend_miss(visit, fields) {
-                        outcome = Outcome::Refused { retry_after_seconds: whole_seconds(wait) };
-                    }
-                }
-                _ => {}
+    /// Decides about a visit, records its click and counts its outcome. The caller only has to send the answer.
+    ///
+    /// A click is in the journal when this returns, whatever happens to the socket.
+    pub fn follow<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Outcome<'a> {
+        let mut outcome = decide(&self.map, pin, visit);
+        match (outcome.kind.effect(), outcome.link) {
+            (Effect::Click, Some(link)) if visit.method == Method::Get && self.records_clicks => {
+                self.record(&link, visit, fields);
             }
-            self.counters.count(&outcome, visit.affinity);
-            answer(outcome, code)
-        });
-        // A clock that was set back meanwhile says nothing.
-        self.counters.took(visit.at.elapsed().unwrap_or_default(), visit.affinity);
-        answered
+            (Effect::Miss, _) => {
+                if let Err(wait) = self.spend_miss(visit, fields) {
+                    outcome = Outcome::refused(whole_seconds(wait));
+                }
+            }
+            _ => {}
+        }
+        // A clock that was set back in between yields no duration.
+        self.counters.count(outcome.kind, visit.at.elapsed().unwrap_or_default(), visit.affinity);
+        outcome
     }
 
-    fn record<'v>(&self, link: LinkView<'_>, visit: &Visit<'v>, fields: &impl Fields<'v>) {
+    fn record<'f>(&self, link: &LinkView<'_>, visit: &Visit<'_>, fields: &impl Fields<'f>) {
         let at_micros = visit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let click = Answered {
             url_id: link.url_id,
@@ -122,12 +98,12 @@ impl Engine {
             user_agent: fields.first("user-agent"),
             referrer: fields.first("referer"),
         };
-        // What could not be recorded is counted there, and answered all the same.
+        // The recorder counts a click that it cannot record. The redirect goes on.
         self.recorder.record(&click, visit.affinity);
     }
 
     /// Takes a miss from the budgets of the client. A program on this machine has no limit.
-    fn spend_miss<'v>(&self, visit: &Visit<'v>, fields: &impl Fields<'v>) -> Result<(), Duration> {
+    fn spend_miss<'f>(&self, visit: &Visit<'_>, fields: &impl Fields<'f>) -> Result<(), Duration> {
         if is_from_this_machine(visit, fields) {
             return Ok(());
         }
@@ -137,7 +113,7 @@ impl Engine {
 }
 
 /// Whether a program on this machine made the request itself: a proxy on this machine has a loopback address, too.
-fn is_from_this_machine<'v>(visit: &Visit<'v>, fields: &impl Fields<'v>) -> bool {
+fn is_from_this_machine<'f>(visit: &Visit<'_>, fields: &impl Fields<'f>) -> bool {
     visit.peer.is_loopback()
         && !visit.is_http_1_0
         && is_local_host(fields.first("host"))
@@ -148,22 +124,6 @@ fn is_from_this_machine<'v>(visit: &Visit<'v>, fields: &impl Fields<'v>) -> bool
 fn whole_seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
 }
-
-/// The sentence that goes with an outcome, in pieces, since it may quote the code.
-pub fn message<'a>(outcome: &Outcome<'_>, code: Option<&'a str>) -> [&'a str; 3] {
-    match (outcome, code) {
-        (Outcome::NotFound, Some(code)) => ["Short code '", code, "' not found"],
-        (Outcome::NotFound, None) => ["No short code has this form", "", ""],
-        (Outcome::Gone, _) => ["This shortened URL has been deactivated", "", ""],
-        (Outcome::NotReady, _) => ["The links are not loaded yet", "", ""],
-        (Outcome::Refused { .. }, _) => ["Too many requests for short codes that do not exist", "", ""],
-        (Outcome::OtherMethod, _) => ["Only GET and HEAD are served here", "", ""],
-        (Outcome::Redirect(_), _) => ["", "", ""],
-    }
-}
-
-/// How long a client is asked to wait for a redirector that has just started.
-pub const NOT_READY_RETRY_SECONDS: u32 = 1;
 
 impl<'a> Fields<'a> for Request<'a> {
     fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
@@ -183,28 +143,15 @@ impl Service for Engine {
     }
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
+        let mut buffer = [0; ShortCode::MAX_LEN];
         let visit = Visit {
-            path: request.path(),
+            code: code_of_path(request.path(), &mut buffer),
             method: request.method(),
             at: UNIX_EPOCH + Duration::from_micros(request.received_at_micros()),
             peer: request.peer(),
             is_http_1_0: request.is_http_1_0(),
             affinity: request.worker(),
         };
-        self.follow(&visit, request, |outcome, code| {
-            let message = message(&outcome, code).map(str::as_bytes);
-            match outcome {
-                Outcome::Redirect(link) => reply.found(link.location().as_bytes()),
-                Outcome::Gone => reply.error(Status::Gone, &message),
-                Outcome::NotFound => reply.error(Status::NotFound, &message),
-                Outcome::OtherMethod => reply.error(Status::MethodNotAllowed, &message),
-                Outcome::NotReady => {
-                    reply.error_retry_after(Status::ServiceUnavailable, NOT_READY_RETRY_SECONDS, &message);
-                }
-                Outcome::Refused { retry_after_seconds } => {
-                    reply.error_retry_after(Status::TooManyRequests, retry_after_seconds, &message);
-                }
-            }
-        });
+        MapPin::scope(|pin| reply.answer(&self.follow(pin, &visit, request).answer()));
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! http        bytes and sockets; knows nothing of links
 //!   engine      a request for a code: decide, record the click, answer
-//!     redirect    path + map -> outcome; pure
+//!     redirect    the order of decisions: path + map -> outcome; pure
+//!       outcome     what each outcome answers, counts and records; one table
 //!     link_map    code -> link; lock-free reads, one writer
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the one writer of the map; follows the store
@@ -20,6 +21,7 @@ pub mod http;
 pub mod link_map;
 pub mod metrics;
 mod ops;
+pub mod outcome;
 pub mod redirect;
 pub mod replica;
 pub mod sockets;

@@ -9,7 +9,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
 };
 
-use crate::redirect::Outcome;
+use crate::outcome::Kind;
 
 /// Redirects by outcome, and how long they took. Each worker counts on cache lines of its own, so that none waits for
 /// another's; whoever asks adds them up.
@@ -18,7 +18,7 @@ pub struct RedirectCounters(Box<[CachePadded<OfOneWorker>]>);
 
 #[derive(Debug, Default)]
 struct OfOneWorker {
-    outcomes: [AtomicU64; RedirectCounters::NAMES.len()],
+    outcomes: [AtomicU64; Kind::ALL.len()],
     /// How many took no longer than each bound and longer than the one before; the last took longer than all.
     durations: [AtomicU64; RedirectCounters::BOUNDS.len() + 1],
     /// All durations together.
@@ -114,8 +114,6 @@ impl RedirectCounters {
     /// In microseconds. Ten are enough unless the disk of the journal holds one up, and nobody notices ten milliseconds.
     const BOUNDS: [u64; 10] = [10, 25, 50, 100, 1_000, 10_000, 50_000, 100_000, 500_000, 2_500_000];
 
-    const NAMES: [&str; 6] = ["redirect", "gone", "not_found", "not_ready", "refused", "other_method"];
-
     /// For `workers` that count beside each other.
     pub fn new(workers: usize) -> RedirectCounters {
         RedirectCounters((0..workers.max(1)).map(|_| CachePadded::default()).collect())
@@ -125,32 +123,21 @@ impl RedirectCounters {
         &self.0[affinity % self.0.len()]
     }
 
-    pub fn count(&self, outcome: &Outcome<'_>, affinity: usize) {
-        let index = match outcome {
-            Outcome::Redirect(_) => 0,
-            Outcome::Gone => 1,
-            Outcome::NotFound => 2,
-            Outcome::NotReady => 3,
-            Outcome::Refused { .. } => 4,
-            Outcome::OtherMethod => 5,
-        };
-        self.of(affinity).outcomes[index].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One was decided, recorded and answered in this time.
-    pub fn took(&self, duration: Duration, affinity: usize) {
+    /// Counts one request, by its outcome and by the time that it took.
+    pub fn count(&self, outcome: Kind, duration: Duration, affinity: usize) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let index = RedirectCounters::BOUNDS.iter().take_while(|bound| micros > **bound).count();
         let counters = self.of(affinity);
+        counters.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
         counters.durations[index].fetch_add(1, Ordering::Relaxed);
         counters.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// Each outcome's name and how often it was.
-    pub fn totals(&self) -> [(&'static str, u64); RedirectCounters::NAMES.len()] {
-        std::array::from_fn(|index| {
-            let counts = self.0.iter().map(|counters| counters.outcomes[index].load(Ordering::Relaxed));
-            (RedirectCounters::NAMES[index], counts.sum())
+    /// Returns the label and the number of requests of each kind of outcome. Kinds may share a label.
+    pub fn totals(&self) -> [(&'static str, u64); Kind::ALL.len()] {
+        Kind::ALL.map(|kind| {
+            let counts = self.0.iter().map(|counters| counters.outcomes[kind as usize].load(Ordering::Relaxed));
+            (kind.label(), counts.sum())
         })
     }
 
@@ -289,7 +276,7 @@ mod tests {
     fn durations_add_up() {
         let counters = RedirectCounters::new(2);
         for (micros, affinity) in [(0, 0), (10, 1), (11, 2), (700_000, 0), (9_000_000, 1)] {
-            counters.took(Duration::from_micros(micros), affinity);
+            counters.count(Kind::Redirect, Duration::from_micros(micros), affinity);
         }
         let durations = counters.durations();
         let upto = |bound: f64| durations.cumulative.iter().find(|(seconds, _)| *seconds == bound).unwrap().1;

@@ -16,7 +16,7 @@ use tern_serving::{Hosts, around_operators};
 
 use crate::clicks::Loss;
 use crate::engine::Engine;
-use crate::http::{Server, Stats, Status};
+use crate::http::{REFUSALS, Server, Stats};
 use crate::metrics::{Durations, RedirectCounters};
 use crate::replica::Freshness;
 use crate::watchdog::{Stalled, Vitals};
@@ -165,7 +165,7 @@ fn redirects(counters: &RedirectCounters) -> Vec<MetricFamily> {
         "tern_redirects_total",
         "Requests for a short code, by what was decided.",
         "outcome",
-        counters.totals().map(|(outcome, count)| (outcome.to_owned(), count)),
+        counters.totals().map(|(label, count)| (label.to_owned(), count)),
     )
 }
 
@@ -184,7 +184,7 @@ fn durations(durations: &Durations) -> Vec<MetricFamily> {
     metric.set_histogram(histogram);
     let mut family = MetricFamily::default();
     family.set_name("tern_redirect_duration_seconds".to_owned());
-    family.set_help("Time to decide, record and answer a request for a short code, without the network.".to_owned());
+    family.set_help("Time to decide and record a request for a short code, without the network.".to_owned());
     family.set_field_type(MetricType::HISTOGRAM);
     family.set_metric(vec![metric]);
     vec![family]
@@ -218,7 +218,7 @@ fn refused(stats: &Stats) -> Vec<MetricFamily> {
         "tern_http_refused_total",
         "Requests that the HTTP loop refused by itself, by status.",
         "status",
-        Status::ALL.map(|status| (status.code().to_string(), stats.refused(status))),
+        REFUSALS.map(|status| (status.as_str().to_owned(), stats.refused(status))),
     )
 }
 

@@ -1,30 +1,32 @@
-//! Request path and map to outcome. Pure: no I/O, no lock, no allocation, and no error value.
+//! The order of decisions at a redirect. Pure: no I/O, no lock, no allocation, and no error value.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
 
 use tern_common::ShortCode;
 
-use crate::link_map::{LinkMap, LinkView, MapPin};
+use crate::http::Method;
+use crate::link_map::{LinkMap, MapPin};
+use crate::outcome::{Kind, Outcome};
 
-/// What the redirector decided.
-#[derive(Debug)]
-pub enum Outcome<'a> {
-    Redirect(LinkView<'a>),
-    /// The link is deactivated.
-    Gone,
-    NotFound,
-    /// There is a link, and the request has a method that no link takes.
-    OtherMethod,
-    /// The map is not loaded: nothing can be said of any code.
-    NotReady,
-    /// This client has missed too often.
-    Refused {
-        retry_after_seconds: u32,
-    },
+/// A request for a short code, on either port.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// The short code in the path, by [`code_of_path`].
+    pub code: Option<&'a str>,
+    pub method: Method,
+    pub at: SystemTime,
+    pub peer: IpAddr,
+    /// HTTP/1.0 is what a proxy sends by default.
+    pub is_http_1_0: bool,
+    /// The slot of the recorder and of the counters: the number of the worker, or of `Engine::beside_workers`.
+    pub affinity: usize,
 }
 
-/// Room for the code of a path.
+/// A buffer for the code of a path.
 pub type CodeBuffer = [u8; ShortCode::MAX_LEN];
 
-/// The short code that a request path names, percent-decoded once; `None` if there can be no such code.
+/// Returns the short code in a request path, percent-decoded once. `None` if no short code has this form.
 pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'a str> {
     let segment = path.strip_prefix(b"/")?;
     let code = if segment.contains(&b'%') {
@@ -40,20 +42,21 @@ pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'
     if ShortCode::has_shape(code) { std::str::from_utf8(code).ok() } else { None }
 }
 
-/// Shows `then` what is to become of a request for `code`. `then` must not yield.
-pub fn decide<R>(map: &LinkMap, code: Option<&str>, then: impl FnOnce(Outcome<'_>) -> R) -> R {
-    // Asked before the look-up: the map of before its first load says nothing, neither of what it lacks nor of what it has.
+/// Decides about one request. Every redirect, on either port, follows this order.
+pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outcome<'a> {
+    // Checked before the look-up: until its first load the map proves neither that a link exists nor that it is absent.
     if !map.is_loaded() {
-        return then(Outcome::NotReady);
+        return Kind::NotReady.into();
     }
-    let Some(code) = code else { return then(Outcome::NotFound) };
-    MapPin::scope(|pin| {
-        then(match map.find(pin, code) {
-            Some(link) if link.active => Outcome::Redirect(link),
-            Some(_) => Outcome::Gone,
-            None => Outcome::NotFound,
-        })
-    })
+    let Some(code) = visit.code else { return Kind::NoCode.into() };
+    let Some(link) = map.find(pin, code) else { return Outcome::not_found(code) };
+    if visit.method == Method::Other {
+        return Kind::OtherMethod.into();
+    }
+    if !link.active {
+        return Kind::Gone.into();
+    }
+    Outcome::redirect(link)
 }
 
 #[cfg(test)]
@@ -92,30 +95,42 @@ mod tests {
         check(&format!("/{}", "%61".repeat(65)), None);
     }
 
+    fn visit(code: Option<&str>, method: Method) -> Visit<'_> {
+        let peer = std::net::Ipv4Addr::LOCALHOST.into();
+        Visit { code, method, at: SystemTime::UNIX_EPOCH, peer, is_http_1_0: false, affinity: 0 }
+    }
+
     #[test]
-    fn outcomes() {
+    fn decision_follows_the_order_of_the_table() {
+        use Method::{Get, Head, Other};
         let (map, mut writer) = LinkMap::new();
-        let name = |code: Option<&str>| {
-            decide(&map, code, |outcome| match outcome {
-                Outcome::Redirect(link) => link.location().to_owned(),
-                other => format!("{other:?}"),
-            })
+        let check = |code: Option<&str>, method: Method, expected: (Kind, Option<&str>)| {
+            MapPin::scope(|pin| {
+                let outcome = decide(&map, pin, &visit(code, method));
+                assert_eq!((outcome.kind, outcome.link.map(|link| link.location())), expected, "{method:?} {code:?}");
+            });
         };
-        assert_eq!(name(Some("CODE12")), "NotReady");
-        assert_eq!(name(None), "NotReady");
+        check(Some("CODE12"), Get, (Kind::NotReady, None));
+        check(None, Get, (Kind::NotReady, None));
         let mut links = Replacement::default();
         for (code, active) in [("CODE12", true), ("GONE12", false)] {
             links.put(&CheckedLink::check(code, "https://example.com/", 1, 1, active).unwrap());
         }
-        // Of a file: others may have come since, and these may have changed.
+        // The links of a snapshot file: the store may have changed them, and may have more.
         writer.replace(links);
-        for code in ["CODE12", "GONE12", "code12"] {
-            assert_eq!(name(Some(code)), "NotReady");
-        }
+        check(Some("CODE12"), Get, (Kind::NotReady, None));
+        check(Some("GONE12"), Get, (Kind::NotReady, None));
+        check(Some("code12"), Get, (Kind::NotReady, None));
         writer.declare_loaded();
-        assert_eq!(name(Some("CODE12")), "https://example.com/");
-        assert_eq!(name(Some("GONE12")), "Gone");
-        assert_eq!(name(Some("code12")), "NotFound");
-        assert_eq!(name(None), "NotFound");
+        check(None, Get, (Kind::NoCode, None));
+        check(None, Other, (Kind::NoCode, None));
+        check(Some("code12"), Get, (Kind::NotFound, None));
+        check(Some("code12"), Other, (Kind::NotFound, None));
+        check(Some("CODE12"), Other, (Kind::OtherMethod, None));
+        check(Some("GONE12"), Other, (Kind::OtherMethod, None));
+        check(Some("GONE12"), Get, (Kind::Gone, None));
+        check(Some("GONE12"), Head, (Kind::Gone, None));
+        check(Some("CODE12"), Get, (Kind::Redirect, Some("https://example.com/")));
+        check(Some("CODE12"), Head, (Kind::Redirect, Some("https://example.com/")));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use support::client::{Client, GET};
 use support::{Codes, LONG, MOMENT, eventually, patient, read, serve};
-use tern_redirector::http::{Drained, Limits, Server, Status};
+use tern_redirector::http::{Drained, Limits, Server, StatusCode};
 
 #[test]
 fn a_browser_behind_a_proxy_is_served() {
@@ -59,14 +59,14 @@ fn a_body_is_never_a_request() {
 fn refusals_are_counted() {
     let (server, codes) = serve(patient());
     for (request, status) in [
-        ("GET /CODE12 HTTP/1.1\r\n\r\n", Status::BadRequest),
-        ("GET /CODE12\n", Status::BadRequest),
-        ("BREW / HTTP/1.1\r\nHost: h\r\n\r\n", Status::NotImplemented),
-        ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", Status::MethodNotAllowed),
-        ("GET / HTTP/3.0\r\nHost: h\r\n\r\n", Status::VersionNotSupported),
+        ("GET /CODE12 HTTP/1.1\r\n\r\n", StatusCode::BAD_REQUEST),
+        ("GET /CODE12\n", StatusCode::BAD_REQUEST),
+        ("BREW / HTTP/1.1\r\nHost: h\r\n\r\n", StatusCode::NOT_IMPLEMENTED),
+        ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", StatusCode::METHOD_NOT_ALLOWED),
+        ("GET / HTTP/3.0\r\nHost: h\r\n\r\n", StatusCode::HTTP_VERSION_NOT_SUPPORTED),
     ] {
         let before = server.stats().refused(status);
-        assert_eq!(Client::connect(server.local_addr()).ask(request.as_bytes()).status, status.code());
+        assert_eq!(Client::connect(server.local_addr()).ask(request.as_bytes()).status, status.as_u16());
         assert_eq!(server.stats().refused(status), before + 1);
     }
     assert_eq!(read(&codes.calls), 0);
@@ -114,7 +114,7 @@ fn a_slow_head_is_cut_in_all() {
     assert_eq!((answer.status, answer.closes()), (408, true));
     client.ends();
     assert_eq!(read(&server.stats().header_timeouts), 1);
-    assert_eq!(server.stats().refused(Status::RequestTimeout), 1);
+    assert_eq!(server.stats().refused(StatusCode::REQUEST_TIMEOUT), 1);
 }
 
 #[test]

@@ -8,9 +8,11 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tern_redirector::engine::{Engine, Fields, NOT_READY_RETRY_SECONDS, Visit, message};
-use tern_redirector::http;
-use tern_redirector::redirect::Outcome;
+use tern_common::ShortCode;
+use tern_redirector::engine::{Engine, Fields};
+use tern_redirector::http::{self, Answer, Content};
+use tern_redirector::link_map::MapPin;
+use tern_redirector::redirect::{Visit, code_of_path};
 
 /// Answers as the redirect port does: same map, same outcome, same click.
 pub async fn follow_code(
@@ -23,27 +25,16 @@ pub async fn follow_code(
         Method::HEAD => http::Method::Head,
         _ => http::Method::Other,
     };
+    let mut buffer = [0; ShortCode::MAX_LEN];
     let visit = Visit {
-        path: request.uri().path().as_bytes(),
+        code: code_of_path(request.uri().path().as_bytes(), &mut buffer),
         method,
         at: SystemTime::now(),
         peer: peer.ip().to_canonical(),
         is_http_1_0: request.version() == Version::HTTP_10,
         affinity: engine.beside_workers(peer.port().into()),
     };
-    engine.follow(&visit, &HeaderFields(request.headers()), |outcome, code| {
-        let message = message(&outcome, code).concat();
-        match outcome {
-            Outcome::Redirect(link) => redirect(link.location()),
-            Outcome::Gone => error(StatusCode::GONE, &message, None),
-            Outcome::NotFound => error(StatusCode::NOT_FOUND, &message, None),
-            Outcome::OtherMethod => method_not_allowed(&message),
-            Outcome::NotReady => error(StatusCode::SERVICE_UNAVAILABLE, &message, Some(NOT_READY_RETRY_SECONDS)),
-            Outcome::Refused { retry_after_seconds } => {
-                error(StatusCode::TOO_MANY_REQUESTS, &message, Some(retry_after_seconds))
-            }
-        }
-    })
+    MapPin::scope(|pin| respond(&engine.follow(pin, &visit, &HeaderFields(request.headers())).answer()))
 }
 
 struct HeaderFields<'a>(&'a HeaderMap);
@@ -58,32 +49,28 @@ impl<'a> Fields<'a> for HeaderFields<'a> {
     }
 }
 
-fn redirect(location: &str) -> Response {
-    match HeaderValue::from_str(location) {
-        Ok(location) => {
-            let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-            (StatusCode::FOUND, headers).into_response()
-        }
-        // A TargetUrl's location is visible ASCII, so this is a defect of ours.
-        Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side", None),
-    }
-}
-
-fn method_not_allowed(message: &str) -> Response {
-    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, message, None);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    response
-}
-
-fn error(status: StatusCode, message: &str, retry_after: Option<u32>) -> Response {
+/// Translates an answer of the redirector.
+fn respond(answer: &Answer<'_>) -> Response {
     let mut headers = HeaderMap::new();
-    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let fields = [(header::ALLOW, answer.allow), (header::CACHE_CONTROL, answer.cache_control)];
+    for (name, value) in fields {
+        headers.extend(value.and_then(|value| HeaderValue::from_str(value).ok()).map(|value| (name, value)));
     }
-    if let Some(seconds) = retry_after {
-        headers.insert(header::RETRY_AFTER, seconds.into());
+    headers.extend(answer.retry_after_seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
+    match answer.content {
+        Content::Location(location) => match HeaderValue::from_bytes(location) {
+            Ok(location) => {
+                headers.insert(header::LOCATION, location);
+                (answer.status, headers).into_response()
+            }
+            // A TargetUrl's location is visible ASCII, so this is a defect of ours.
+            Err(_) => respond(&Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side")),
+        },
+        Content::Message(message) => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let message = String::from_utf8_lossy(&message.concat()).into_owned();
+            let envelope = json!({"error": answer.status.canonical_reason(), "message": message});
+            (answer.status, headers, envelope.to_string()).into_response()
+        }
     }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let envelope = json!({"error": status.canonical_reason(), "message": message});
-    (status, headers, envelope.to_string()).into_response()
 }

@@ -105,17 +105,21 @@ fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
         &[&CONTROL[..], &["tern_common", "tern_serving", "axum"]].concat(),
     );
     check_knows_only("redirector/src/link_map", &["crate::link_map"], &[&CONTROL[..], &["axum", "may::"]].concat());
-    check_knows_only("redirector/src/redirect.rs", &["crate::link_map", "crate::redirect"], &CONTROL);
+    let decision = ["crate::http", "crate::link_map", "crate::outcome", "crate::redirect"];
+    check_knows_only("redirector/src/redirect.rs", &decision, &CONTROL);
+    check_knows_only("redirector/src/outcome.rs", &decision[..3], &CONTROL);
     check_ignorant("redirector/src/engine.rs", &[], &[&CONTROL[..], &["crate::replica"]].concat());
     check_ignorant("common/src/budget.rs", &[], &[&CONTROL[..], &["Mutex", "RwLock"]].concat());
 }
 
 #[test]
 fn the_redirect_path_takes_no_lock() {
-    let http = ["http/exchange.rs", "http/encode.rs", "http/input.rs", "http/parse.rs"];
+    let http = ["http/exchange.rs", "http/answer.rs", "http/encode.rs", "http/input.rs", "http/parse.rs"];
     let journal = ["clicks/journal/record.rs", "clicks/journal/segment.rs", "clicks/journal/tail.rs"];
     let clicks = ["clicks/mod.rs", "clicks/unrecorded.rs"].into_iter().chain(journal);
-    for path in ["redirect.rs", "engine.rs", "metrics.rs", "link_map"].into_iter().chain(http).chain(clicks) {
+    for path in
+        ["redirect.rs", "outcome.rs", "engine.rs", "metrics.rs", "link_map"].into_iter().chain(http).chain(clicks)
+    {
         // The model is of tests only.
         let except = ["redirector/src/link_map/model"];
         check_ignorant(&format!("redirector/src/{path}"), &except, &["Mutex", "RwLock", "Condvar", "thread_local!"]);

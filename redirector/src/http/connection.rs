@@ -7,9 +7,10 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::AsRawFd as _;
 
+use ::http::StatusCode;
+
 use super::Service;
 use super::connections::{Permit, Phase, Registered, Registration, Shared};
-use super::encode::Status;
 use super::exchange::{Exchange, Next, Terms};
 use super::limits::worker_of;
 use super::parse::Refusal;
@@ -265,7 +266,8 @@ impl Connection {
         }
         // Who sent nothing has asked nothing.
         if !self.exchange.input.is_empty() {
-            let refusal = Refusal { status: Status::RequestTimeout, message: "The request head did not come in time" };
+            let (status, message) = (StatusCode::REQUEST_TIMEOUT, "The request head did not come in time");
+            let refusal = Refusal { status, message };
             self.exchange.refuse(refusal, &self.registration.shared().stats);
             if self.flush() {
                 self.linger();

@@ -3,103 +3,10 @@
 //! Pure but for the buffer it appends to. It must not put a byte of the request into a head, and it allocates only
 //! when the buffer has to grow.
 
+use ::http::StatusCode;
+
+use super::answer::{Answer, Content};
 use super::date::Date;
-
-/// The statuses of error answers: those of the loop itself and those a service gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Status {
-    /// 400
-    BadRequest,
-    /// 404
-    NotFound,
-    /// 405
-    MethodNotAllowed,
-    /// 408
-    RequestTimeout,
-    /// 410
-    Gone,
-    /// 414
-    UriTooLong,
-    /// 429
-    TooManyRequests,
-    /// 431
-    HeadTooLarge,
-    /// 500
-    InternalServerError,
-    /// 501
-    NotImplemented,
-    /// 503
-    ServiceUnavailable,
-    /// 505
-    VersionNotSupported,
-}
-
-impl Status {
-    /// Every status, in the order of their codes.
-    pub const ALL: [Self; 12] = [
-        Self::BadRequest,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::RequestTimeout,
-        Self::Gone,
-        Self::UriTooLong,
-        Self::TooManyRequests,
-        Self::HeadTooLarge,
-        Self::InternalServerError,
-        Self::NotImplemented,
-        Self::ServiceUnavailable,
-        Self::VersionNotSupported,
-    ];
-
-    /// The three digits.
-    pub const fn code(self) -> u16 {
-        match self {
-            Self::BadRequest => 400,
-            Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
-            Self::RequestTimeout => 408,
-            Self::Gone => 410,
-            Self::UriTooLong => 414,
-            Self::TooManyRequests => 429,
-            Self::HeadTooLarge => 431,
-            Self::InternalServerError => 500,
-            Self::NotImplemented => 501,
-            Self::ServiceUnavailable => 503,
-            Self::VersionNotSupported => 505,
-        }
-    }
-
-    /// The reason phrase, which is also the `error` of the envelope.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::BadRequest => "Bad Request",
-            Self::NotFound => "Not Found",
-            Self::MethodNotAllowed => "Method Not Allowed",
-            Self::RequestTimeout => "Request Timeout",
-            Self::Gone => "Gone",
-            Self::UriTooLong => "URI Too Long",
-            Self::TooManyRequests => "Too Many Requests",
-            Self::HeadTooLarge => "Request Header Fields Too Large",
-            Self::InternalServerError => "Internal Server Error",
-            Self::NotImplemented => "Not Implemented",
-            Self::ServiceUnavailable => "Service Unavailable",
-            Self::VersionNotSupported => "HTTP Version Not Supported",
-        }
-    }
-
-    /// The lines of the head that belong to the status.
-    const fn fields(self) -> &'static str {
-        match self {
-            // Every click is counted and every edit is seen.
-            Self::NotFound | Self::Gone => "Cache-Control: no-store\r\n",
-            Self::MethodNotAllowed => "Allow: GET, HEAD\r\nCache-Control: no-store\r\n",
-            // A cache may store these unless it is told otherwise (RFC 9110, 15.1).
-            Self::UriTooLong | Self::NotImplemented => "Cache-Control: no-store\r\n",
-            _ => "",
-        }
-    }
-}
 
 /// What an answer needs to know of the connection and of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +16,6 @@ pub(super) struct Framing {
     /// The connection ends with this answer.
     pub(super) close: bool,
 }
-
-/// Seconds in `Retry-After` where the caller does not say: the map loads, and a budget refills, within one.
-const RETRY_AFTER_SECS: u32 = 1;
 
 /// One answer, to be given once. Dropped without an answer, it answers 500: the next answer on the connection must
 /// never be taken for this one's.
@@ -129,57 +33,77 @@ impl<'a> Reply<'a> {
         Self { output, date, now_micros, framing, answered: false }
     }
 
-    /// 302 to `location`, which is visible ASCII; anything else would be another head, and is answered with 500.
-    pub fn found(mut self, location: &[u8]) {
-        if location.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
-            self.answered = true;
-            self.output.reserve(location.len() + 192);
-            self.put(b"HTTP/1.1 302 Found\r\nLocation: ");
-            self.put(location);
-            self.put(b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n");
-            self.end_head();
+    /// Writes the answer. A location that is not visible ASCII would be another head, and is answered with 500.
+    pub fn answer(mut self, answer: &Answer<'_>) {
+        self.answered = match answer.content {
+            Content::Location(location) => self.append_redirect(answer, location),
+            Content::Message(message) => self.append_error(answer, &message),
+        };
+    }
+
+    /// Appends a redirect, unless its location would break out of the head. Returns whether it was appended.
+    fn append_redirect(&mut self, answer: &Answer<'_>, location: &[u8]) -> bool {
+        if !location.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
+            return false;
         }
+        self.output.reserve(location.len() + 192);
+        self.put_status(answer.status);
+        self.put(b"Location: ");
+        self.put(location);
+        self.put(b"\r\n");
+        self.put_fields(answer);
+        self.put(b"Content-Length: 0\r\n");
+        self.end_head();
+        true
     }
 
-    /// An error with the JSON envelope. The pieces of the message are joined; they may hold any bytes.
-    /// 429 and 503 ask the client to come back in a second.
-    pub fn error(self, status: Status, message: &[&[u8]]) {
-        let retry = matches!(status, Status::TooManyRequests | Status::ServiceUnavailable);
-        self.write_error(status, retry.then_some(RETRY_AFTER_SECS), message);
-    }
-
-    /// The same with `Retry-After` in seconds.
-    pub fn error_retry_after(self, status: Status, seconds: u32, message: &[&[u8]]) {
-        self.write_error(status, Some(seconds), message);
-    }
-
-    fn write_error(mut self, status: Status, retry_after: Option<u32>, message: &[&[u8]]) {
-        self.answered = true;
-        self.append_error(status, retry_after, message);
-    }
-
-    fn append_error(&mut self, status: Status, retry_after: Option<u32>, message: &[&[u8]]) {
+    /// Appends an error. Returns `true`, since nothing in it can be refused.
+    fn append_error(&mut self, answer: &Answer<'_>, message: &[&[u8]]) -> bool {
         let mut length = 0;
-        envelope(status, message, &mut |bytes| length += bytes.len());
+        envelope(answer.status, message, &mut |bytes| length += bytes.len());
         self.output.reserve(length + 256);
-
-        self.put(b"HTTP/1.1 ");
-        self.put_number(u64::from(status.code()));
-        self.put(b" ");
-        self.put(status.reason().as_bytes());
-        self.put(b"\r\nContent-Type: application/json\r\nContent-Length: ");
+        self.put_status(answer.status);
+        self.put(b"Content-Type: application/json\r\nContent-Length: ");
         self.put_number(length as u64);
         self.put(b"\r\n");
-        self.put(status.fields().as_bytes());
-        if let Some(seconds) = retry_after {
+        self.put_fields(answer);
+        self.end_head();
+        if !self.framing.head_only {
+            envelope(answer.status, message, &mut |bytes| self.output.extend_from_slice(bytes));
+        }
+        true
+    }
+
+    fn put_status(&mut self, status: StatusCode) {
+        if status == StatusCode::FOUND {
+            return self.put(b"HTTP/1.1 302 Found\r\n");
+        }
+        self.put(b"HTTP/1.1 ");
+        self.put(status.as_str().as_bytes());
+        self.put(b" ");
+        self.put(reason(status));
+        self.put(b"\r\n");
+    }
+
+    /// Appends the optional header fields.
+    fn put_fields(&mut self, answer: &Answer<'_>) {
+        if let Some(methods) = answer.allow {
+            self.put_field(b"Allow: ", methods);
+        }
+        if let Some(value) = answer.cache_control {
+            self.put_field(b"Cache-Control: ", value);
+        }
+        if let Some(seconds) = answer.retry_after_seconds {
             self.put(b"Retry-After: ");
             self.put_number(u64::from(seconds));
             self.put(b"\r\n");
         }
-        self.end_head();
-        if !self.framing.head_only {
-            envelope(status, message, &mut |bytes| self.output.extend_from_slice(bytes));
-        }
+    }
+
+    fn put_field(&mut self, name: &[u8], value: &str) {
+        self.put(name);
+        self.put(value.as_bytes());
+        self.put(b"\r\n");
     }
 
     fn end_head(&mut self) {
@@ -201,15 +125,21 @@ impl Drop for Reply<'_> {
     fn drop(&mut self) {
         // While a panic unwinds, the connection ends without an answer: nothing must be half-written.
         if !self.answered && !std::thread::panicking() {
-            self.append_error(Status::InternalServerError, None, &[b"The request was not answered"]);
+            const MESSAGE: &str = "The request was not answered";
+            self.append_error(&Answer::error(StatusCode::INTERNAL_SERVER_ERROR, MESSAGE), &[MESSAGE.as_bytes()]);
         }
     }
 }
 
+/// Returns the reason phrase, which is also the `error` of the envelope.
+fn reason(status: StatusCode) -> &'static [u8] {
+    status.canonical_reason().unwrap_or_default().as_bytes()
+}
+
 /// `{"error":"...","message":"..."}` in pieces, so that it can be measured and written by the same code.
-fn envelope(status: Status, message: &[&[u8]], put: &mut impl FnMut(&[u8])) {
+fn envelope(status: StatusCode, message: &[&[u8]], put: &mut impl FnMut(&[u8])) {
     put(b"{\"error\":\"");
-    put(status.reason().as_bytes());
+    put(reason(status));
     put(b"\",\"message\":\"");
     for piece in message {
         for chunk in piece.utf8_chunks() {
@@ -260,60 +190,54 @@ mod tests {
     fn redirects() {
         let found =
             "HTTP/1.1 302 Found|Location: https://a.example/?q=%20#x|Cache-Control: no-store|Content-Length: 0|DATE|";
-        let location = b"https://a.example/?q=%20#x";
-        check(OPEN, |reply| reply.found(location), &format!("{found}|"));
-        check(HEAD, |reply| reply.found(location), &format!("{found}|"));
-        check(CLOSE, |reply| reply.found(location), &format!("{found}Connection: close||"));
+        let answer = Answer::redirect(StatusCode::FOUND, b"https://a.example/?q=%20#x").no_store();
+        check(OPEN, |reply| reply.answer(&answer), &format!("{found}|"));
+        check(HEAD, |reply| reply.answer(&answer), &format!("{found}|"));
+        check(CLOSE, |reply| reply.answer(&answer), &format!("{found}Connection: close||"));
+        let permanent = Answer::redirect(StatusCode::MOVED_PERMANENTLY, b"https://a.example/");
+        let expected = "HTTP/1.1 301 Moved Permanently|Location: https://a.example/|Content-Length: 0|DATE||";
+        check(OPEN, |reply| reply.answer(&permanent), expected);
     }
 
     #[test]
     fn errors() {
-        use Status::*;
+        let error = |status| Answer::new(status, Content::Message([b"m '", b"x", b"'"]));
+        let (gone, busy) = (error(StatusCode::GONE).no_store(), error(StatusCode::TOO_MANY_REQUESTS).retry_after(1));
+        let not_allowed = error(StatusCode::METHOD_NOT_ALLOWED).allow("GET, HEAD").no_store();
         let json = "Content-Type: application/json|Content-Length";
-        for (framing, status, fields, expected) in [
+        for (framing, answer, head, body) in [
             (
                 OPEN,
-                NotFound,
-                "404 Not Found",
-                format!("{json}: 39|Cache-Control: no-store|DATE||{{\"error\":\"Not Found\",\"message\":\"m 'x'\"}}"),
+                gone,
+                "410 Gone|JSON: 34|Cache-Control: no-store|DATE||",
+                "{\"error\":\"Gone\",\"message\":\"m 'x'\"}",
+            ),
+            (HEAD, gone, "410 Gone|JSON: 34|Cache-Control: no-store|DATE||", ""),
+            (
+                OPEN,
+                not_allowed,
+                "405 Method Not Allowed|JSON: 48|Allow: GET, HEAD|Cache-Control: no-store|DATE||",
+                "{\"error\":\"Method Not Allowed\",\"message\":\"m 'x'\"}",
             ),
             (
                 OPEN,
-                Gone,
-                "410 Gone",
-                format!("{json}: 34|Cache-Control: no-store|DATE||{{\"error\":\"Gone\",\"message\":\"m 'x'\"}}"),
-            ),
-            (HEAD, Gone, "410 Gone", format!("{json}: 34|Cache-Control: no-store|DATE||")),
-            (
-                OPEN,
-                MethodNotAllowed,
-                "405 Method Not Allowed",
-                format!(
-                    "{json}: 48|Allow: GET, HEAD|Cache-Control: no-store|DATE||{{\"error\":\"Method Not Allowed\",\"message\":\"m 'x'\"}}"
-                ),
-            ),
-            (
-                OPEN,
-                TooManyRequests,
-                "429 Too Many Requests",
-                format!("{json}: 47|Retry-After: 1|DATE||{{\"error\":\"Too Many Requests\",\"message\":\"m 'x'\"}}"),
+                busy,
+                "429 Too Many Requests|JSON: 47|Retry-After: 1|DATE||",
+                "{\"error\":\"Too Many Requests\",\"message\":\"m 'x'\"}",
             ),
             (
                 CLOSE,
-                BadRequest,
-                "400 Bad Request",
-                format!("{json}: 41|DATE|Connection: close||{{\"error\":\"Bad Request\",\"message\":\"m 'x'\"}}"),
+                error(StatusCode::BAD_REQUEST),
+                "400 Bad Request|JSON: 41|DATE|Connection: close||",
+                "{\"error\":\"Bad Request\",\"message\":\"m 'x'\"}",
             ),
         ] {
-            check(
-                framing,
-                |reply| reply.error(status, &[b"m '", b"x", b"'"]),
-                &format!("HTTP/1.1 {fields}|{expected}"),
-            );
+            let expected = format!("HTTP/1.1 {}{body}", head.replace("JSON", json));
+            check(framing, |reply| reply.answer(&answer), &expected);
         }
         check(
             HEAD,
-            |reply| reply.error_retry_after(ServiceUnavailable, 30, &[b""]),
+            |reply| reply.answer(&Answer::error(StatusCode::SERVICE_UNAVAILABLE, "").retry_after(30)),
             "HTTP/1.1 503 Service Unavailable|Content-Type: application/json|Content-Length: 44|Retry-After: 30|DATE||",
         );
     }
@@ -326,7 +250,7 @@ mod tests {
         for location in
             [&b"https://a.example/\r\nX: y"[..], b"https://a.example/ ", b"https://\xc3\xa4.example/", b"\0"]
         {
-            check(OPEN, |reply| reply.found(location), expected);
+            check(OPEN, |reply| reply.answer(&Answer::redirect(StatusCode::FOUND, location)), expected);
         }
     }
 
@@ -341,15 +265,9 @@ mod tests {
             (b"", ""),
         ] {
             let mut written = Vec::new();
-            envelope(Status::Gone, &[message], &mut |bytes| written.extend_from_slice(bytes));
+            envelope(StatusCode::GONE, &[message], &mut |bytes| written.extend_from_slice(bytes));
             let expected = format!("{{\"error\":\"Gone\",\"message\":\"{expected}\"}}");
             assert_eq!(String::from_utf8_lossy(&written), expected);
         }
-    }
-
-    #[test]
-    fn statuses_are_in_order() {
-        assert!(Status::ALL.is_sorted_by_key(|status| status.code()));
-        assert!(Status::ALL.iter().enumerate().all(|(index, status)| *status as usize == index));
     }
 }

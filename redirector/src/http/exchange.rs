@@ -7,10 +7,10 @@ use std::net::IpAddr;
 
 use super::Service;
 use super::date::{self, Date};
-use super::encode::{Framing, Reply, Status};
+use super::encode::{Framing, Reply};
 use super::input::Input;
 use super::limits::Limits;
-use super::parse::{self, Method, Refusal, Request, Scan, Scanner, Verb};
+use super::parse::{self, METHOD_NOT_ALLOWED, Method, Refusal, Request, Scan, Scanner, Verb};
 use super::stats::Stats;
 
 /// What was read of a connection, and what it was answered.
@@ -134,14 +134,14 @@ impl Exchange {
                 Err(_) => Framing { head_only: is_head(bytes), close: true },
             };
             let reply = Reply::new(output, date, received_at_micros, framing);
-            let refuse = |status, message: &str, reply: Reply<'_>| {
-                terms.stats.count_refused(status);
-                reply.error(status, &[message.as_bytes()]);
+            let refuse = |refusal: Refusal, reply: Reply<'_>| {
+                terms.stats.count_refused(refusal.status);
+                reply.answer(&refusal.answer());
             };
             let head = match head {
                 Ok(head) => head,
-                Err(Refusal { status, message }) => {
-                    refuse(status, message, reply);
+                Err(refusal) => {
+                    refuse(refusal, reply);
                     return Some(true);
                 }
             };
@@ -153,7 +153,7 @@ impl Exchange {
                     service.call(&request, reply);
                 }
                 Verb::NotAllowed | Verb::Connect => {
-                    refuse(Status::MethodNotAllowed, "Only GET and HEAD are served here", reply);
+                    refuse(METHOD_NOT_ALLOWED, reply);
                 }
             }
             // A client that said it is done, and sent nothing after that, can be believed.
@@ -162,13 +162,13 @@ impl Exchange {
     }
 
     /// Answers what never became a head that can be served.
-    pub(super) fn refuse(&mut self, Refusal { status, message }: Refusal, stats: &Stats) {
-        stats.count_refused(status);
+    pub(super) fn refuse(&mut self, refusal: Refusal, stats: &Stats) {
+        stats.count_refused(refusal.status);
         // What came behind the mistake may have come by chance.
         let head_only = is_head(&self.input.bytes()[..self.scanner.seen()]);
         let framing = Framing { head_only, close: true };
         let reply = Reply::new(&mut self.output, &mut self.date, date::now_micros(), framing);
-        reply.error(status, &[message.as_bytes()]);
+        reply.answer(&refusal.answer());
     }
 }
 

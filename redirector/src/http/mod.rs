@@ -10,6 +10,7 @@
 //!       exchange     bytes in, answers out, without the socket
 //!         parse        bytes -> request   (pure)
 //!         encode       answer -> bytes    (pure; date)
+//!           answer       status, header fields, body as values
 //!         input        the read buffer
 //!   connections  who is open, until when; the reaper thread that wakes what is overdue
 //!     room         shares of clients; which connections end when there are too many
@@ -23,6 +24,7 @@
 
 use std::net::IpAddr;
 
+mod answer;
 mod connection;
 mod connections;
 mod date;
@@ -38,13 +40,15 @@ mod server;
 mod socket;
 mod stats;
 
-pub use encode::{Reply, Status};
+pub use ::http::StatusCode;
+pub use answer::{Answer, Content};
+pub use encode::Reply;
 pub use exchange::{Exchange, Terms};
 pub use limits::{Limits, STACK_WORDS, configure_runtime};
 pub use parse::{Method, Request};
 pub use pulse::Pulse;
 pub use server::{Drained, Server};
-pub use stats::Stats;
+pub use stats::{REFUSALS, Stats};
 
 /// What stands behind the HTTP loop. Called on a may worker: no I/O, no locks, no yields.
 pub trait Service: Send + Sync + 'static {

@@ -7,9 +7,10 @@
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 
+use ::http::StatusCode;
 use httparse::Header;
 
-use super::encode::Status;
+use super::answer::Answer;
 
 /// Heads with more fields than this are refused with 431.
 const MAX_HEADERS: usize = 128;
@@ -43,16 +44,33 @@ pub(super) enum Scan {
 /// An answer that the loop gives without asking the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {
-    pub(super) status: Status,
+    pub(super) status: StatusCode,
     pub(super) message: &'static str,
 }
 
-const fn refuse(status: Status, message: &'static str) -> Refusal {
+const fn refuse(status: StatusCode, message: &'static str) -> Refusal {
     Refusal { status, message }
 }
 
 const fn bad(message: &'static str) -> Refusal {
-    refuse(Status::BadRequest, message)
+    refuse(StatusCode::BAD_REQUEST, message)
+}
+
+/// Refusal of a method for which there is no path.
+pub(super) const METHOD_NOT_ALLOWED: Refusal =
+    refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here");
+
+impl Refusal {
+    /// Returns the answer with the header fields that its status needs.
+    pub(super) const fn answer(self) -> Answer<'static> {
+        let answer = Answer::error(self.status, self.message);
+        match self.status {
+            StatusCode::METHOD_NOT_ALLOWED => answer.allow("GET, HEAD").no_store(),
+            // A cache may store these unless it is told otherwise (RFC 9110, 15.1).
+            StatusCode::URI_TOO_LONG | StatusCode::NOT_IMPLEMENTED => answer.no_store(),
+            _ => answer,
+        }
+    }
 }
 
 impl Scanner {
@@ -82,9 +100,9 @@ impl Scanner {
         if bytes.len() < limit {
             Scan::Partial
         } else if self.line == self.begin {
-            Scan::Refused(refuse(Status::UriTooLong, "The request line is too long"))
+            Scan::Refused(refuse(StatusCode::URI_TOO_LONG, "The request line is too long"))
         } else {
-            Scan::Refused(refuse(Status::HeadTooLarge, "The request head is too large"))
+            Scan::Refused(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request head is too large"))
         }
     }
 }
@@ -225,9 +243,11 @@ fn understand<'a>(
 
 fn syntax_refusal(head: &[u8], error: httparse::Error) -> Refusal {
     match error {
-        httparse::Error::TooManyHeaders => refuse(Status::HeadTooLarge, "The request has too many header fields"),
+        httparse::Error::TooManyHeaders => {
+            refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request has too many header fields")
+        }
         httparse::Error::Version if asks_for_a_version(head) => {
-            refuse(Status::VersionNotSupported, "Only HTTP/1.1 and HTTP/1.0 are served")
+            refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "Only HTTP/1.1 and HTTP/1.0 are served")
         }
         httparse::Error::HeaderName | httparse::Error::HeaderValue => bad("A header field is malformed"),
         _ => bad("The request line is malformed"),
@@ -250,7 +270,7 @@ fn verb(method: &str) -> Result<Verb, Refusal> {
         "HEAD" => Ok(Verb::Served(Method::Head)),
         "CONNECT" => Ok(Verb::Connect),
         "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "PATCH" => Ok(Verb::Served(Method::Other)),
-        _ => Err(refuse(Status::NotImplemented, "The method is not known")),
+        _ => Err(refuse(StatusCode::NOT_IMPLEMENTED, "The method is not known")),
     }
 }
 
@@ -330,7 +350,7 @@ impl Framing {
             return Err(bad("Transfer-Encoding does not go with Content-Length or HTTP/1.0"));
         }
         if unknown_coding {
-            return Err(refuse(Status::NotImplemented, "The transfer coding is not known"));
+            return Err(refuse(StatusCode::NOT_IMPLEMENTED, "The transfer coding is not known"));
         }
         Ok(Self { close, body: chunked || length.is_some_and(|length| length > 0) })
     }

@@ -10,10 +10,10 @@ fn parse(text: &str) -> Result<(Verb, Vec<u8>, bool, bool), u16> {
 fn parse_bytes(bytes: &[u8]) -> Result<(Verb, Vec<u8>, bool, bool), u16> {
     match Scanner::default().advance(bytes, 16 * 1024) {
         Scan::Partial => Err(0),
-        Scan::Refused(refusal) => Err(refusal.status.code()),
+        Scan::Refused(refusal) => Err(refusal.status.as_u16()),
         Scan::Head { begin, end } => with_head(&bytes[begin..end], |head, _| {
             head.map(|head| (head.verb, head.path.to_vec(), head.close, head.body))
-                .map_err(|refusal| refusal.status.code())
+                .map_err(|refusal| refusal.status.as_u16())
         }),
     }
 }
@@ -208,7 +208,7 @@ fn values_are_found_by_name() {
 fn lines() {
     let scan = |text: &str, limit| match Scanner::default().advance(text.replace('|', "\r\n").as_bytes(), limit) {
         Scan::Partial => Err(0),
-        Scan::Refused(refusal) => Err(refusal.status.code()),
+        Scan::Refused(refusal) => Err(refusal.status.as_u16()),
         Scan::Head { begin, end } => Ok((begin, end)),
     };
     for (text, limit, expected) in [

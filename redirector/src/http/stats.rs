@@ -2,7 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::encode::Status;
+use ::http::StatusCode;
+
+/// Statuses of the requests that the loop refuses without asking the service.
+pub const REFUSALS: [StatusCode; 7] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::URI_TOO_LONG,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    StatusCode::NOT_IMPLEMENTED,
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+];
 
 /// All but `open` only grow. Written with relaxed stores by the workers, the listener and the reaper; none of them is
 /// touched by a request that is answered by the service, so that workers do not share a cache line for it.
@@ -34,18 +45,24 @@ pub struct Stats {
     pub panicked: AtomicU64,
     /// Connections cut at the deadline of a drain.
     pub cut: AtomicU64,
-    /// Requests that the loop refused without asking the service, in the order of [`Status::ALL`].
-    refused: [AtomicU64; Status::ALL.len()],
+    /// Requests that the loop refused, in the order of [`REFUSALS`].
+    refused: [AtomicU64; REFUSALS.len()],
 }
 
 impl Stats {
-    /// Requests refused with this status by the loop itself.
-    pub fn refused(&self, status: Status) -> u64 {
-        self.refused[status as usize].load(Ordering::Relaxed)
+    /// Returns how many requests the loop refused with a status of [`REFUSALS`].
+    pub fn refused(&self, status: StatusCode) -> u64 {
+        self.counter(status).load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_refused(&self, status: Status) {
-        count(&self.refused[status as usize]);
+    pub(super) fn count_refused(&self, status: StatusCode) {
+        count(self.counter(status));
+    }
+
+    fn counter(&self, status: StatusCode) -> &AtomicU64 {
+        let index = REFUSALS.iter().position(|known| *known == status);
+        debug_assert!(index.is_some(), "{status} is missing from REFUSALS");
+        &self.refused[index.unwrap_or_default()]
     }
 }
 

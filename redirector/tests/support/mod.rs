@@ -13,7 +13,7 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::percent_decode;
-use tern_redirector::http::{self, Limits, Method, Reply, Request, Server, Service, Status};
+use tern_redirector::http::{self, Answer, Content, Limits, Method, Reply, Request, Server, Service, StatusCode};
 
 pub(crate) const TARGET: &str = "https://target.example/path?q=1&r=%20#part";
 
@@ -59,13 +59,18 @@ impl Service for Codes {
         let length = code.iter_mut().zip(&mut decoded).map(|(to, byte)| *to = byte).count();
         match &code[..length] {
             b"CODE12" | b"GONE12" if request.method() == Method::Other => {
-                reply.error(Status::MethodNotAllowed, &[b"m"])
+                reply.answer(&Answer::error(StatusCode::METHOD_NOT_ALLOWED, "m").allow("GET, HEAD").no_store())
             }
-            b"CODE12" => reply.found(TARGET.as_bytes()),
-            b"GONE12" => reply.error(Status::Gone, &[b"This shortened URL has been deactivated"]),
+            b"CODE12" => reply.answer(&Answer::redirect(StatusCode::FOUND, TARGET.as_bytes()).no_store()),
+            b"GONE12" => {
+                reply.answer(&Answer::error(StatusCode::GONE, "This shortened URL has been deactivated").no_store())
+            }
             b"BUG12" => panic!("a bug in the service"),
             b"MUTE12" => drop(reply),
-            unknown => reply.error(Status::NotFound, &[b"Short code '", unknown, b"' not found"]),
+            unknown => {
+                let message = Content::Message([b"Short code '", unknown, b"' not found"]);
+                reply.answer(&Answer::new(StatusCode::NOT_FOUND, message).no_store())
+            }
         }
     }
 }

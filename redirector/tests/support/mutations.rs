@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
-use tern_redirector::http::{Exchange, Limits, Method, Reply, Request, Service, Stats, Status, Terms};
+use tern_redirector::http::{
+    Answer, Content, Exchange, Limits, Method, Reply, Request, Service, Stats, StatusCode, Terms,
+};
 
 /// What mutations start from, `|` for CR LF.
 const SEEDS: &[&str] = &[
@@ -84,14 +86,15 @@ impl Service for Codes {
     }
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
-        match request.path() {
+        let answer = match request.path() {
             b"/CODE12" | b"/GONE12" if request.method() == Method::Other => {
-                reply.error(Status::MethodNotAllowed, &[b"not allowed"]);
+                Answer::error(StatusCode::METHOD_NOT_ALLOWED, "not allowed").allow("GET, HEAD")
             }
-            b"/CODE12" => reply.found(b"https://target.example/"),
-            b"/GONE12" => reply.error(Status::Gone, &[b"gone"]),
-            path => reply.error(Status::NotFound, &[path]),
-        }
+            b"/CODE12" => Answer::redirect(StatusCode::FOUND, b"https://target.example/"),
+            b"/GONE12" => Answer::error(StatusCode::GONE, "gone"),
+            path => Answer::new(StatusCode::NOT_FOUND, Content::Message([path, b"", b""])),
+        };
+        reply.answer(&answer.no_store());
     }
 }
 

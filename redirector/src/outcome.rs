@@ -1,0 +1,153 @@
+//! What the redirector decides about a request for a short code, and what each decision means. Pure.
+//!
+//! The table of [`Kind`] is the one place that owns the status, the header fields, the message, the metric label and the
+//! side effect of an outcome. Both ports and the metrics read it.
+
+use crate::http::{Answer, Content, StatusCode};
+use crate::link_map::LinkView;
+
+/// A decision about one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome<'a> {
+    pub kind: Kind,
+    /// The link to which a redirect leads.
+    pub link: Option<LinkView<'a>>,
+    /// The short code that the message quotes.
+    pub code: Option<&'a str>,
+    /// Value of `Retry-After`, where the table does not have it.
+    pub retry_after_seconds: Option<u32>,
+}
+
+/// What an outcome does beside its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Nothing,
+    /// A `GET` is recorded as a click of the link.
+    Click,
+    /// The request is taken from the client's budget of misses.
+    Miss,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    label: &'static str,
+    effect: Effect,
+    /// The answer without the location of a redirect and without the code that a message quotes.
+    answer: Answer<'static>,
+}
+
+/// Defines the kinds of outcomes, each with its rule.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $label:literal, $effect:ident, $answer:expr;)*) => {
+        /// The kind of an outcome.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Kind {
+            $($(#[$doc])* $kind),*
+        }
+
+        impl Kind {
+            /// Every kind, in the order of their discriminants.
+            pub const ALL: [Kind; [$($label),*].len()] = [$(Kind::$kind),*];
+
+            const RULES: [Rule; Kind::ALL.len()] =
+                [$(Rule { label: $label, effect: Effect::$effect, answer: $answer }),*];
+        }
+    };
+}
+
+kinds! {
+    /// The link leads to its target.
+    Redirect = "redirect", Click, Answer::redirect(StatusCode::FOUND, b"").no_store();
+    /// The link is deactivated.
+    Gone = "gone", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has been deactivated").no_store();
+    /// No link has the code.
+    NotFound = "not_found", Miss, quoting(StatusCode::NOT_FOUND, "Short code '", "' not found").no_store();
+    /// The path is not that of a short code.
+    NoCode = "not_found", Miss, Answer::error(StatusCode::NOT_FOUND, "No short code has this form").no_store();
+    /// There is a link, and the method is neither `GET` nor `HEAD`.
+    OtherMethod = "other_method", Nothing,
+        Answer::error(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here").allow("GET, HEAD").no_store();
+    /// The map is not loaded, so nothing is known about any code.
+    NotReady = "not_ready", Nothing,
+        Answer::error(StatusCode::SERVICE_UNAVAILABLE, "The links are not loaded yet").retry_after(1);
+    /// The client has used up its budget of misses. The budget says when the client may try again.
+    Refused = "refused", Nothing,
+        Answer::error(StatusCode::TOO_MANY_REQUESTS, "Too many requests for short codes that do not exist");
+}
+
+/// Returns an error whose message quotes the short code between two parts.
+const fn quoting(status: StatusCode, before: &'static str, after: &'static str) -> Answer<'static> {
+    Answer::new(status, Content::Message([before.as_bytes(), b"", after.as_bytes()]))
+}
+
+impl Kind {
+    /// Returns the value of the metric label `outcome`.
+    pub const fn label(self) -> &'static str {
+        self.rule().label
+    }
+
+    pub const fn effect(self) -> Effect {
+        self.rule().effect
+    }
+
+    const fn rule(self) -> &'static Rule {
+        &Kind::RULES[self as usize]
+    }
+}
+
+impl From<Kind> for Outcome<'_> {
+    fn from(kind: Kind) -> Self {
+        Outcome { kind, link: None, code: None, retry_after_seconds: None }
+    }
+}
+
+impl<'a> Outcome<'a> {
+    /// Returns a redirect to the target of `link`.
+    pub fn redirect(link: LinkView<'a>) -> Outcome<'a> {
+        Outcome { link: Some(link), ..Kind::Redirect.into() }
+    }
+
+    /// Returns the outcome for a code that no link has.
+    pub fn not_found(code: &'a str) -> Outcome<'a> {
+        Outcome { code: Some(code), ..Kind::NotFound.into() }
+    }
+
+    /// Returns the outcome for a client that has to wait before it may miss again.
+    pub fn refused(retry_after_seconds: u32) -> Outcome<'a> {
+        Outcome { retry_after_seconds: Some(retry_after_seconds), ..Kind::Refused.into() }
+    }
+
+    /// Returns the answer: the rule of the kind, completed with what is known of this request.
+    pub fn answer(&self) -> Answer<'a> {
+        let answer = self.kind.rule().answer;
+        let content = match answer.content {
+            Content::Location(_) => Content::Location(self.link.map_or("", |link| link.location()).as_bytes()),
+            Content::Message([before, _, after]) => {
+                Content::Message([before, self.code.unwrap_or_default().as_bytes(), after])
+            }
+        };
+        Answer { content, retry_after_seconds: self.retry_after_seconds.or(answer.retry_after_seconds), ..answer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_waits_as_long_as_its_budget_and_other_kinds_as_the_table_says() {
+        let check = |outcome: Outcome<'_>, expected: (u16, Option<u32>, &str)| {
+            let answer = outcome.answer();
+            let Content::Message(message) = answer.content else { panic!("{answer:?}") };
+            let message = String::from_utf8(message.concat()).unwrap();
+            assert_eq!((answer.status.as_u16(), answer.retry_after_seconds, message.as_str()), expected);
+        };
+        check(Kind::Gone.into(), (410, None, "This shortened URL has been deactivated"));
+        check(Outcome::not_found("nope"), (404, None, "Short code 'nope' not found"));
+        check(Kind::NoCode.into(), (404, None, "No short code has this form"));
+        check(Kind::OtherMethod.into(), (405, None, "Only GET and HEAD are served here"));
+        check(Kind::NotReady.into(), (503, Some(1), "The links are not loaded yet"));
+        check(Outcome::refused(7), (429, Some(7), "Too many requests for short codes that do not exist"));
+    }
+}
