@@ -1,32 +1,24 @@
 //! `tern-admin`: serve the API, migrate the database, load files.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
-use prometheus::Registry;
 use tern_admin::config::VISIBLE_WAIT;
 use tern_admin::load::{LoadCommand, load_files};
-use tern_admin::{
-    Access, AdminConfig, AppState, Metrics, Readiness, TokenCommand, Visibility, keep_in_order, token_command,
-};
+use tern_admin::ports::Sockets;
+use tern_admin::{AdminConfig, AppState, Seams, TokenCommand, keep_in_order, token_command};
 use tern_common::bus::{Bus, Message, RedisBus};
-use tern_common::cache::{Cache, RedisCache};
 use tern_common::config::{InvalidConfig, Reader, Variables};
-use tern_common::descriptors;
-use tern_common::listening;
-use tern_common::probe;
-use tern_common::process::{self, StopSignals};
+use tern_common::console::{CONSOLE_TARGET, announce, say};
 use tern_common::redis::RedisConfig;
-use tern_common::seal::Seal;
+use tern_common::service::Service;
 use tern_common::store::postgres::migrate;
-use tern_common::store::{PostgresConfig, PostgresStore, Store, WatchedStore, export_pools};
-use tern_common::telemetry::{LogConfig, SAID, export_process, start_log};
-use tern_serving::{Limits, PortStats, Serving};
-use tokio::net::TcpListener;
+use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
+use tern_common::telemetry::LogConfig;
+use tern_common::{probe, process};
 use tokio::time::Instant;
 
 /// How the process calls itself.
@@ -38,6 +30,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 
 /// Only where somebody looks at `/ready` is it worth the wait.
 const NOTICE: Duration = Duration::ZERO;
+
+const WITHOUT_PUBLIC_URL: &str = "PUBLIC_URL is not set: links to the addresses of this Tern itself are not refused.";
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -103,107 +97,40 @@ fn main() -> ExitCode {
     })
 }
 
-/// Serves until SIGTERM or SIGINT, then finishes what is under way.
+/// Serves until SIGTERM or SIGINT, then finishes the requests under way.
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let mut stop = StopSignals::listen()?;
-    let log = start_log(&config.log)?;
-    let (listener, address) = listen(config.admin.listen, "ADMIN_LISTEN, APP_PORT").await?;
-    let ops_listener = match config.admin.ops_listen {
-        Some(ops_listen) => Some(listen(ops_listen, "ADMIN_OPS_LISTEN").await?),
-        None => None,
-    };
-    let registry = Registry::new();
-    log.export(&registry)?;
-    export_process(&registry)?;
+    let mut service = Service::begin(NAME, &config.log)?;
+    let sockets = Sockets::bind(&config.admin).await?;
     let store: Arc<dyn Store> = Arc::new(open_store(&config).await?);
-    export_pools(&store, &registry)?;
-    let seal = Seal::follow(Arc::clone(&store));
-    let bus = RedisBus::new(&config.redis, Arc::clone(&seal));
-    bus.export(&registry)?;
-    let bus: Arc<dyn Bus> = Arc::new(bus);
-    let cache = RedisCache::new(&config.redis, seal);
-    cache.export(&registry)?;
-    let cache: Arc<dyn Cache> = Arc::new(cache);
-    let state = AppState {
-        store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
-        cache,
-        readiness: Readiness::default(),
-        visibility: Visibility::start(Arc::clone(&bus)),
-        bus,
-        access: Access::open(Arc::clone(&store), &config.admin, &registry).await?,
-        config: Arc::new(config.admin.clone()),
-        log_file: config.log.file.as_deref().map(Into::into),
-        metrics: Metrics::register(&registry)?,
-    };
-    let (readiness, metrics) = (state.readiness.clone(), state.metrics.clone());
-    let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, metrics));
-    let warning = state.access.warning();
-    let all = descriptors::for_ports();
-    let of_operators = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, 8);
-    let (mut ops, mut ops_address) = (None, None);
-    if let Some((listener, address)) = ops_listener {
-        let router = tern_admin::operators_router(state.clone(), config.admin.ops_hosts.clone());
-        let stats = PortStats::register(&registry, "ops")?;
-        ops = Some(Serving::start(listener, router, Limits::operators(of_operators), stats));
-        ops_address = Some(address);
-    }
-    let limits = Limits::api(&config.admin.access.trusted_proxies, all.saturating_sub(of_operators));
-    let stats = PortStats::register(&registry, "api")?;
-    let mut api = Serving::start(listener, tern_admin::router(state), limits, stats);
-    let mut addresses = vec![("API", format!("http://{address}/urls"))];
-    addresses.extend(ops_address.map(|address| ("metrics", format!("http://{address}/metrics"))));
-    addresses.extend([("docs", format!("http://{address}/docs")), ("store", config.database.place())]);
-    process::announce(NAME, &addresses);
-    warning.into_iter().for_each(|warning| process::say(NAME, warning));
-    if config.admin.own_addresses.is_empty() {
-        process::say(NAME, "PUBLIC_URL is not set: links to the addresses of this Tern itself are not refused.");
-    }
-    let ops_ended = async {
-        match &mut ops {
-            Some(ops) => ops.ended().await,
-            None => std::future::pending().await,
-        }
-    };
-    let signal = tokio::select! {
-        signal = stop.received() => signal,
-        error = api.ended() => return Err(error),
-        error = ops_ended => return Err(error),
-    };
-    process::say(NAME, &format!("{signal}: finishing what is under way."));
-    readiness.leave();
-    api.leave();
-    tokio::select! {
-        () = tokio::time::sleep(config.notice) => {}
-        // Somebody has no patience.
-        _ = stop.received() => {}
-    }
-    let is_drained = api.drain(Instant::now() + DRAIN).await;
-    if let Some(ops) = &ops {
-        ops.abort();
-    }
-    upkeep.abort();
-    tracing::info!(target: SAID, is_drained, "drained");
-    process::say(
-        NAME,
-        if is_drained { "Drained: every request was answered." } else { "Drained: some requests were cut." },
-    );
-    Ok(())
-}
+    export_pools(&store, service.registry())?;
+    let seams = Seams::over_redis(Arc::clone(&store), &config.redis, service.registry())?;
+    let state = AppState::build(seams, config.admin.clone(), config.log.file.as_deref(), service.registry()).await?;
+    let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, state.metrics.clone()));
+    let mut addresses = sockets.addresses();
+    addresses.push(("store", config.database.place()));
+    let mut ports = sockets.serve(&state, service.registry())?;
+    let without_own_addresses = config.admin.own_addresses.is_empty().then_some(WITHOUT_PUBLIC_URL);
+    announce(NAME, &addresses, state.access.warning().into_iter().chain(without_own_addresses));
 
-/// Listens on an address; the error names the settings that it comes from.
-async fn listen(address: SocketAddr, variables: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listen = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
+    let signal = tokio::select! {
+        signal = service.stop_signal() => signal,
+        error = ports.ended() => return Err(error),
     };
-    listen.await.map_err(|error| anyhow!(listening::refusal(address, variables, &error)))
+    service.report_end(signal);
+    state.readiness.leave();
+    ports.leave();
+    service.give_notice(tokio::time::sleep(config.notice)).await;
+    let is_drained = ports.drain(Instant::now() + DRAIN).await;
+    upkeep.abort();
+    tracing::info!(target: CONSOLE_TARGET, is_drained, "drained");
+    say(NAME, if is_drained { "Drained: every request was answered." } else { "Drained: some requests were cut." });
+    Ok(())
 }
 
 async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
     let place = config.database.place();
     migrate(&config.database).await.with_context(|| place.clone())?;
-    process::say(NAME, &format!("{place} has the schema of this version."));
+    say(NAME, &format!("{place} has the schema of this version."));
     Ok(())
 }
 
@@ -214,7 +141,7 @@ async fn open_store(config: &Config) -> anyhow::Result<PostgresStore> {
 
 /// Opens the store for a command, and says where it is.
 async fn open_for_command(config: &Config) -> anyhow::Result<PostgresStore> {
-    process::say(NAME, &format!("store: {}", config.database.place()));
+    say(NAME, &format!("store: {}", config.database.place()));
     open_store(config).await
 }
 
@@ -224,7 +151,7 @@ async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     load_files(&store, command, &config.admin.own_addresses, out, report).await?;
     // The poll finds it too, half a second later.
     if let Err(error) = RedisBus::new(&config.redis, Arc::default()).publish(Message::Invalidation).await {
-        process::say(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));
+        say(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));
     }
     Ok(())
 }

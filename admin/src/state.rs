@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::Registry;
 use tern_common::TargetUrl;
-use tern_common::bus::{Bus, Message};
-use tern_common::cache::Cache;
-use tern_common::store::{Mark, Store};
-
+use tern_common::bus::{Bus, LocalBus, Message, RedisBus};
+use tern_common::cache::{Cache, LocalCache, RedisCache};
+use tern_common::redis::RedisConfig;
+use tern_common::seal::Seal;
+use tern_common::store::{Mark, Store, WatchedStore};
 use tokio::time::Instant;
 
 use crate::access::Access;
@@ -20,6 +22,34 @@ use crate::visibility::{Visibility, Visible};
 
 /// How long a hint may take. The redirectors poll anyway: a bus that hangs must not hold up the answer.
 const PUBLISH_LIMIT: Duration = Duration::from_millis(250);
+
+/// The three seams that an admin plane works over.
+#[derive(Clone, Debug)]
+pub struct Seams {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    pub cache: Arc<dyn Cache>,
+}
+
+impl Seams {
+    /// Returns a bus and a cache within this process, beside `store`.
+    pub fn in_process(store: Arc<dyn Store>) -> Seams {
+        Seams { store, bus: Arc::new(LocalBus::new()), cache: Arc::new(LocalCache::new()) }
+    }
+
+    /// Returns a bus and a cache in the Redis that all processes over `store` share, and registers their metrics.
+    ///
+    /// # Errors
+    /// When the registry has those of a bus or a cache already.
+    pub fn over_redis(store: Arc<dyn Store>, redis: &RedisConfig, registry: &Registry) -> prometheus::Result<Seams> {
+        let seal = Seal::follow(Arc::clone(&store));
+        let bus = RedisBus::new(redis, Arc::clone(&seal));
+        bus.export(registry)?;
+        let cache = RedisCache::new(redis, seal);
+        cache.export(registry)?;
+        Ok(Seams { store, bus: Arc::new(bus), cache: Arc::new(cache) })
+    }
+}
 
 /// Cheap to clone: every part is shared.
 #[derive(Clone, Debug)]
@@ -37,6 +67,34 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// Builds an admin plane over its seams: reads the tokens, follows the replicas, and registers the metrics.
+    ///
+    /// # Errors
+    /// When `ADMIN_AUTH` and the tokens of the store do not fit, with a sentence for the operator.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn build(
+        seams: Seams,
+        config: AdminConfig,
+        log_file: Option<&Path>,
+        registry: &Registry,
+    ) -> anyhow::Result<AppState> {
+        let Seams { store, bus, cache } = seams;
+        let access = Access::open(Arc::clone(&store), &config, registry).await?;
+        Ok(AppState {
+            store: Arc::new(WatchedStore::new(store, config.slow_query)),
+            cache,
+            visibility: Visibility::start(Arc::clone(&bus)),
+            bus,
+            config: Arc::new(config),
+            access,
+            readiness: Readiness::default(),
+            log_file: log_file.map(Into::into),
+            metrics: Metrics::register(registry)?,
+        })
+    }
+
     /// Parses the target of a link that is made or changed.
     pub(crate) fn parse_target(&self, text: &str) -> Result<TargetUrl> {
         self.config.own_addresses.parse_target(text).map_err(bad_request)

@@ -1,7 +1,23 @@
-//! Why a port cannot be listened on, and what to do about it.
+//! Listening on a port: why it cannot be done, and what an operator can do about it.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+
+use anyhow::anyhow;
+use tokio::net::TcpListener;
+
+/// Listens on an address that `settings` name, and returns the address with its actual port.
+///
+/// # Errors
+/// With the sentence of [`refusal`].
+pub async fn listen(address: SocketAddr, settings: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listening = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listening.await.map_err(|error| anyhow!(refusal(address, settings, &error)))
+}
 
 /// Says in a sentence why an address cannot be listened on; `settings` are those that name it.
 pub fn refusal(address: SocketAddr, settings: &str, error: &io::Error) -> String {

@@ -45,37 +45,47 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Out of descriptors, the next one who follows waits this long.
 const BACK_OFF: Duration = Duration::from_millis(500);
 
-/// Of the process that serves.
+/// The serving process's side of a hand-over: passes the listening sockets to its successor.
 #[derive(Debug)]
 pub struct Offer {
-    listener: UnixListener,
+    /// `None` if the socket could not be made: then no process can take over.
+    listener: Option<UnixListener>,
     sockets: Arc<Sockets>,
 }
 
+/// Listens at `path` in place of any earlier process. Only processes of this user can connect.
+fn listen_at(path: &Path) -> io::Result<UnixListener> {
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let listener = UnixListener::bind(&new)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&new, path)?;
+    Ok(listener)
+}
+
 impl Offer {
-    /// Waits at `path` from now on, in place of whoever did before. Only this user's processes get there.
-    pub fn at(path: &Path, sockets: Sockets) -> io::Result<Offer> {
-        let new = path.with_extension("new");
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        let listener = UnixListener::bind(&new)?;
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
-        fs::rename(&new, path)?;
-        Ok(Offer { listener, sockets: Arc::new(sockets) })
+    /// Waits for a successor at `path` from now on. Reports it if that cannot be done.
+    pub fn at(path: &Path, sockets: Sockets) -> Offer {
+        let listener = listen_at(path).inspect_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "no other process will be able to take over from this one");
+        });
+        Offer { listener: listener.ok(), sockets: Arc::new(sockets) }
     }
 
     /// Waits until another process serves. Several may get ready at a time; one that hangs holds up none of the others.
     pub async fn taken(&self) {
+        let Some(listener) = &self.listener else { return std::future::pending().await };
         let (taken, is_taken) = watch::channel(false);
         let mut followers = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
+                accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         followers.spawn(pass(stream, Arc::clone(&self.sockets), is_taken.clone()));
                     }
@@ -207,7 +217,7 @@ mod tests {
     async fn follower_that_hangs_holds_up_no_other_and_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("hand-over.socket");
-        let offer = Offer::at(&path, sockets()).unwrap();
+        let offer = Offer::at(&path, sockets());
         let take = async {
             let (_, hanging) = take_over(&path).await.unwrap().unwrap();
             let (_, second) = take_over(&path).await.unwrap().unwrap();
@@ -222,7 +232,7 @@ mod tests {
     async fn process_that_ends_without_a_word_has_ended() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("hand-over.socket");
-        let offer = Offer::at(&path, sockets()).unwrap();
+        let offer = Offer::at(&path, sockets());
         let taking = async { take_over(&path).await.unwrap().unwrap().1 };
         let predecessor = tokio::select! {
             () = offer.taken() => panic!("nobody serves"),

@@ -10,7 +10,7 @@
 //! replica     the one writer of the map; follows the store
 //! ops         the second port: /live /ready /metrics /dropped
 //! watchdog    whether the workers run; ends the process when one stands still
-//! sockets     where both ports come from; hand_over: where they go to
+//! sockets     where both ports come from; hand_over: where they go to; succession: when which process serves them
 //! ```
 
 pub mod clicks;
@@ -24,7 +24,9 @@ mod ops;
 pub mod outcome;
 pub mod redirect;
 pub mod replica;
+pub mod schema;
 pub mod sockets;
+pub mod succession;
 pub mod watchdog;
 
 use std::io;

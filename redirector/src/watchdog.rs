@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, process};
 
-use tern_common::process::say;
+use tern_common::console::say;
 use tern_common::systemd::Notifier;
 
 use crate::http::Pulse;

@@ -55,6 +55,12 @@ impl Config {
         reader.finish(config)
     }
 
+    /// Lists the files that earlier builds may have left open to other users.
+    pub fn private_files(&self) -> impl Iterator<Item = PathBuf> {
+        let database = ["tern.db", "tern.db-wal", "tern.db-shm"].map(|name| self.data_dir.join(name));
+        self.redirector.private_files().chain(database).chain(self.log.file.clone())
+    }
+
     /// Opens the store that the settings name. One in a file is made if it is not there.
     pub async fn open_store(&self) -> anyhow::Result<Arc<dyn Store>> {
         Ok(match &self.database {

@@ -9,22 +9,17 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use axum::Router;
-use prometheus::Registry;
-use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility, keep_in_order};
-use tern_common::bus::{Bus, LocalBus, RedisBus};
-use tern_common::cache::{Cache, LocalCache, RedisCache};
+use tern_admin::{AdminConfig, AppState, Seams, keep_in_order};
+use tern_common::console::{CONSOLE_TARGET, announce, say};
 use tern_common::descriptors;
-use tern_common::listening;
+use tern_common::listening::listen;
 use tern_common::private_files::{FileLock, make_private};
-use tern_common::process::{self, StopSignals};
-use tern_common::seal::Seal;
-use tern_common::store::{Page, Store, WatchedStore, export_pools};
-use tern_common::telemetry::{SAID, export_process, start_log};
+use tern_common::service::Service;
+use tern_common::store::{Page, Store, export_pools};
 use tern_common::url::UrlFilter;
 use tern_redirector::config::RedirectorConfig;
 use tern_redirector::{Redirector, connections_deadline};
 use tern_serving::{Limits, PortStats, Serving};
-use tokio::net::TcpListener;
 
 use crate::NAME;
 use crate::config::Config;
@@ -36,93 +31,70 @@ const LAST_SERVER: Duration = Duration::from_secs(2);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
-    let mut stop = StopSignals::listen()?;
     config.redirector.ensure_writable()?;
-    let log = start_log(&config.log)?;
+    let mut service = Service::begin(NAME, &config.log)?;
     let _lock = lock_directory(&config.data_dir)?;
-    let (listener, api_addr) = listen(config.admin.listen).await?;
-    let database = ["tern.db", "tern.db-wal", "tern.db-shm"].map(|name| config.data_dir.join(name));
-    make_private(config.redirector.private_files().chain(database).chain(config.log.file.clone()));
+    let (listener, api_addr) = listen(config.admin.listen, "ADMIN_LISTEN, APP_PORT").await?;
+    make_private(config.private_files());
     let is_new = config.lacks_store()?;
-    // To migrate a large database takes what it takes.
+    // The migration of a large database takes as long as it takes.
     let store = config.redirector.notifier.alive_during(config.open_store()).await?;
     if with_sample && sample::load_if_empty(&*store).await? {
-        say("Loaded a sample: 400 users, 2000 links, 3422 events.");
+        say(NAME, "Loaded a sample: 400 users, 2000 links, 3422 events.");
     }
-    let registry = Registry::new();
-    log.export(&registry)?;
-    export_process(&registry)?;
+    let registry = service.registry().clone();
     export_pools(&store, &registry)?;
-    let (bus, cache): (Arc<dyn Bus>, Arc<dyn Cache>) = match &config.redis {
-        Some(redis) => {
-            let seal = Seal::follow(Arc::clone(&store));
-            let bus = RedisBus::new(redis, Arc::clone(&seal));
-            bus.export(&registry)?;
-            let cache = RedisCache::new(redis, seal);
-            cache.export(&registry)?;
-            (Arc::new(bus), Arc::new(cache))
-        }
-        None => (Arc::new(LocalBus::new()), Arc::new(LocalCache::new())),
+    let seams = match &config.redis {
+        Some(redis) => Seams::over_redis(Arc::clone(&store), redis, &registry)?,
+        None => Seams::in_process(Arc::clone(&store)),
     };
-    let mut state = AppState {
-        store: Arc::new(WatchedStore::new(Arc::clone(&store), config.admin.slow_query)),
-        bus: Arc::clone(&bus),
-        cache,
-        readiness: Readiness::default(),
-        visibility: Visibility::start(Arc::clone(&bus)),
-        access: Access::open(Arc::clone(&store), &config.admin, &registry).await?,
-        config: Arc::new(config.admin.clone()),
-        log_file: config.log.file.as_deref().map(Into::into),
-        metrics: Metrics::register(&registry)?,
-    };
-    let access = Arc::clone(&state.access);
-    let (visibility, readiness, metrics) = (state.visibility.clone(), state.readiness.clone(), state.metrics.clone());
+    let bus = Arc::clone(&seams.bus);
+    let mut state = AppState::build(seams, config.admin.clone(), config.log.file.as_deref(), &registry).await?;
     let api_descriptors = descriptors::part(descriptors::for_ports(), Limits::API_DESCRIPTORS, 3);
     let redirector = RedirectorConfig { other_descriptors: api_descriptors, ..config.redirector.clone() };
     let mut redirector = Redirector::start(redirector, Arc::clone(&store), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
-    // Only now each port is known: one that was asked for as 0, too.
+    // Only now each port is known, even one that was asked for as 0.
     let own_addresses = config.admin.own_addresses.clone().with_listener(api_addr).with_listener(fast);
     state.config = Arc::new(AdminConfig { own_addresses, ..config.admin.clone() });
-    let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention, metrics));
+    let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention, state.metrics.clone()));
 
     let codes = Router::new().fallback(follow_code).with_state(Arc::clone(redirector.engine()));
     let limits = Limits::api(&config.admin.access.trusted_proxies, api_descriptors);
     let stats = PortStats::register(&registry, "api")?;
-    let mut api = Serving::start(listener, tern_admin::router_over(codes, state), limits, stats);
+    let mut api = Serving::start(listener, tern_admin::router_over(codes, state.clone()), limits, stats);
 
     let (loaded, warning) = (redirector.loaded(), redirector.warning());
     let come_up = async {
-        // From here on a change is answered when it is served.
+        // From here on the answer to a change waits until the change is served.
         loaded.await;
-        visibility.first_replica().await;
+        state.visibility.first_replica().await;
         let place = config.place() + if is_new { " (new)" } else { "" };
-        announce(&*store, place, api_addr, fast, ops).await;
-        warning.as_deref().into_iter().chain(access.warning()).for_each(say);
+        let addresses = addresses(&*store, place, api_addr, fast, ops).await;
+        announce(NAME, &addresses, warning.as_deref().into_iter().chain(state.access.warning()));
         std::future::pending().await
     };
     let signal = tokio::select! {
-        signal = stop.received() => signal,
+        signal = service.stop_signal() => signal,
         error = api.ended() => return Err(error),
         error = redirector.ended() => return Err(error),
         never = come_up => never,
     };
-    say(&format!("{signal}: finishing what is under way."));
+    service.report_end(signal);
     upkeep.abort();
-    readiness.leave();
+    state.readiness.leave();
     api.leave();
-    tokio::select! {
-        () = redirector.give_notice() => {}
-        // Somebody has no patience.
-        _ = stop.received() => {}
-    }
+    service.give_notice(redirector.give_notice()).await;
     let deadline = redirector.drain_deadline();
     let (api_drained, connections) =
         tokio::join!(api.drain(connections_deadline(deadline)), redirector.drain_connections(deadline));
     let clicks_kept = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
-    tracing::info!(target: SAID, api_drained, finished, cut, clicks_kept, "drained");
-    say(&format!("Drained: {finished} connections finished, {cut} cut; {clicks_kept} clicks kept for the next start."));
+    tracing::info!(target: CONSOLE_TARGET, api_drained, finished, cut, clicks_kept, "drained");
+    say(
+        NAME,
+        &format!("Drained: {finished} connections finished, {cut} cut; {clicks_kept} clicks kept for the next start."),
+    );
     Ok(())
 }
 
@@ -138,17 +110,14 @@ fn lock_directory(directory: &Path) -> anyhow::Result<FileLock> {
     })
 }
 
-/// Listens on the API's address.
-async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listen = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    listen.await.map_err(|error| anyhow!(listening::refusal(address, "ADMIN_LISTEN, APP_PORT", &error)))
-}
-
-async fn announce(store: &dyn Store, place: String, api: SocketAddr, fast: SocketAddr, ops: SocketAddr) {
+/// Lists where the process is reached, with the first active link of the store if there is one.
+async fn addresses(
+    store: &dyn Store,
+    place: String,
+    api: SocketAddr,
+    fast: SocketAddr,
+    ops: SocketAddr,
+) -> Vec<(&'static str, String)> {
     let mut addresses = vec![
         ("store", place),
         ("metrics", format!("http://{ops}/metrics")),
@@ -163,9 +132,5 @@ async fn announce(store: &dyn Store, place: String, api: SocketAddr, fast: Socke
     if let Some(url) = first {
         addresses.push(("try a link", format!("http://{fast}/{0}  or  http://{api}/{0}", url.short_code)));
     }
-    process::announce(NAME, &addresses);
-}
-
-fn say(line: &str) {
-    process::say(NAME, line);
+    addresses
 }

@@ -19,8 +19,8 @@ use prometheus::{IntCounter, IntGauge, Registry};
 use tempfile::NamedTempFile;
 use tern_common::budget::Budget;
 use tern_common::client::{Proxies, UNKNOWN};
+use tern_common::console::CONSOLE_TARGET;
 use tern_common::store::Store;
-use tern_common::telemetry::SAID;
 use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
 use tern_common::{Id, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -173,7 +173,7 @@ impl Access {
             }
         }
         if let Some(warning) = access.warning() {
-            tracing::warn!(target: SAID, "{warning}");
+            tracing::warn!(target: CONSOLE_TARGET, "{warning}");
         }
         tokio::spawn(follow(Arc::downgrade(&access)));
         tokio::spawn(note_uses(Arc::downgrade(&access)));

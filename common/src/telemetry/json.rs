@@ -15,7 +15,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::MAX_VALUE_LEN;
+/// The longest value of a field, in bytes; a path or a header can be as long as a client likes.
+pub(super) const MAX_VALUE_LEN: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct JsonFormat;

@@ -28,12 +28,6 @@ pub use log_file::tail;
 pub use process_metrics::export_process;
 use text::{TextFields, TextFormat};
 
-/// The target of entries that repeat what the process says on standard error: for the file, and not for a terminal.
-pub const SAID: &str = "tern::said";
-
-/// The longest value of a field, in bytes; a path or a header can be as long as a client likes.
-const MAX_VALUE_LEN: usize = 1024;
-
 /// Where the log goes, how much of it, and in which form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {

@@ -13,7 +13,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{MAX_VALUE_LEN, SAID};
+use super::json::MAX_VALUE_LEN;
+use crate::console::CONSOLE_TARGET;
 
 /// Goes before each field of a span that is kept as text; no value contains it, since values are escaped.
 const BEFORE_FIELD: char = '\u{1f}';
@@ -68,7 +69,7 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        if event.metadata().target() == SAID {
+        if event.metadata().target() == CONSOLE_TARGET {
             return Ok(());
         }
         let is_of_request = event.metadata().target() == "app";
@@ -199,7 +200,7 @@ mod tests {
             tracing::warn!(target: "app", method = "GET", path = "/x y", status = 404, duration_ms = 0.5, "request finished");
             tracing::error!(target: "app", method = "PUT", path = "/urls/7", status = 503, cause = "no disk", "request failed");
             tracing::warn!(target: "app", method = "PUT", path = "/urls/7", status = 503, duration_ms = 9.0, "request finished");
-            tracing::info!(target: SAID, "said on standard error");
+            tracing::info!(target: CONSOLE_TARGET, "said on standard error");
         });
         assert_eq!(
             lines,

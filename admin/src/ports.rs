@@ -1,0 +1,104 @@
+//! The two ports of an admin process: the API's, and that of operators if one is configured.
+
+use std::net::SocketAddr;
+
+use prometheus::Registry;
+use tern_common::descriptors;
+use tern_common::listening::listen;
+use tern_serving::{Limits, PortStats, Serving};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::config::AdminConfig;
+use crate::operators::operators_router;
+use crate::router::router;
+use crate::state::AppState;
+
+/// Operators' port: at most one descriptor of eight.
+const OPERATORS_PART: usize = 8;
+
+/// Sockets that listen and are not served yet.
+#[derive(Debug)]
+pub struct Sockets {
+    api: (TcpListener, SocketAddr),
+    operators: Option<(TcpListener, SocketAddr)>,
+}
+
+/// Ports that are served.
+#[derive(Debug)]
+pub struct Ports {
+    api: Serving,
+    operators: Option<Serving>,
+}
+
+impl Sockets {
+    /// Binds the addresses of the configuration.
+    ///
+    /// # Errors
+    /// With a sentence for the operator that names the setting.
+    pub async fn bind(config: &AdminConfig) -> anyhow::Result<Sockets> {
+        let api = listen(config.listen, "ADMIN_LISTEN, APP_PORT").await?;
+        let operators = match config.ops_listen {
+            Some(address) => Some(listen(address, "ADMIN_OPS_LISTEN").await?),
+            None => None,
+        };
+        Ok(Sockets { api, operators })
+    }
+
+    /// Returns where the ports are reached, by label.
+    pub fn addresses(&self) -> Vec<(&'static str, String)> {
+        let api = self.api.1;
+        let mut addresses = vec![("API", format!("http://{api}/urls"))];
+        addresses.extend(self.operators.iter().map(|(_, address)| ("metrics", format!("http://{address}/metrics"))));
+        addresses.push(("docs", format!("http://{api}/docs")));
+        addresses
+    }
+
+    /// Serves the admin plane on both ports, which divide the descriptors of the process.
+    ///
+    /// # Errors
+    /// When the registry has metrics of such ports already.
+    pub fn serve(self, state: &AppState, registry: &Registry) -> prometheus::Result<Ports> {
+        let all = descriptors::for_ports();
+        let of_operators = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, OPERATORS_PART);
+        let mut operators = None;
+        if let Some((listener, _)) = self.operators {
+            let routes = operators_router(state.clone(), state.config.ops_hosts.clone());
+            let stats = PortStats::register(registry, "ops")?;
+            operators = Some(Serving::start(listener, routes, Limits::operators(of_operators), stats));
+        }
+        let limits = Limits::api(&state.config.access.trusted_proxies, all.saturating_sub(of_operators));
+        let stats = PortStats::register(registry, "api")?;
+        Ok(Ports { api: Serving::start(self.api.0, router(state.clone()), limits, stats), operators })
+    }
+}
+
+impl Ports {
+    /// Waits for an end of either port that nothing asked for, which would be a defect.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        let operators_ended = async {
+            match &mut self.operators {
+                Some(operators) => operators.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = self.api.ended() => error,
+            error = operators_ended => error,
+        }
+    }
+
+    /// Goes on serving, but closes each connection of the API with its next answer.
+    pub fn leave(&self) {
+        self.api.leave();
+    }
+
+    /// Finishes the requests of the API until the deadline, then closes both ports. Returns false if any was cut.
+    pub async fn drain(self, deadline: Instant) -> bool {
+        let is_drained = self.api.drain(deadline).await;
+        if let Some(operators) = &self.operators {
+            operators.abort();
+        }
+        is_drained
+    }
+}
