@@ -115,8 +115,8 @@ fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
 #[test]
 fn the_redirect_path_takes_no_lock() {
     let http = ["http/exchange.rs", "http/answer.rs", "http/encode.rs", "http/input.rs", "http/parse.rs"];
-    let journal = ["clicks/journal/record.rs", "clicks/journal/segment.rs", "clicks/journal/tail.rs"];
-    let clicks = ["clicks/mod.rs", "clicks/unrecorded.rs"].into_iter().chain(journal);
+    let journal = ["clicks/journal/segment/format.rs", "clicks/journal/segment/record.rs", "clicks/journal/tail"];
+    let clicks = ["clicks/mod.rs", "clicks/lost.rs"].into_iter().chain(journal);
     for path in
         ["redirect.rs", "outcome.rs", "engine.rs", "metrics.rs", "link_map"].into_iter().chain(http).chain(clicks)
     {

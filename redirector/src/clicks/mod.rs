@@ -4,20 +4,19 @@
 //! the journals into the store. No room means that the newest click is dropped, and counted.
 //!
 //! ```text
-//! shipper     journals -> store, each click once
+//! ship        journals -> store, each click once
+//!   shipper     batches, retries, the store's answers
+//!   upkeep      adopts journals, asks the store about all of them, removes what is done
 //!   backlog     what of one journal is not in the store yet
 //!   event_budget which clicks are counted and get no event
 //!   parked      what the store refuses
 //! journal     files that outlive the process
-//! unrecorded  which links lost clicks
+//! lost        which links lost clicks
 //! ```
 
-mod backlog;
-mod event_budget;
 pub mod journal;
-mod parked;
-mod shipper;
-mod unrecorded;
+mod lost;
+mod ship;
 
 use std::io;
 use std::sync::Arc;
@@ -27,8 +26,8 @@ use tern_common::click::JournalId;
 
 use self::journal::{Answered, Dropped, Keeper, Lane, MAX_SEGMENT, Shortage, Space};
 pub use self::journal::{JournalConfig, Network};
-pub use self::shipper::Shipper;
-pub use self::unrecorded::{Loss, Unrecorded};
+pub use self::lost::{Loss, Unrecorded};
+pub use self::ship::Shipper;
 use crate::metrics::{ClickMetrics, Drop};
 
 /// How often every lane is tried before a click is dropped. With as many lanes as threads one is always free, but

@@ -12,9 +12,9 @@ use std::thread::Thread;
 use crossbeam_queue::ArrayQueue;
 use tern_common::click::JournalId;
 
-use super::file::{self, Lock, Segment};
-use super::outlet::Outlet;
-use super::record::{Answered, Seed};
+use super::flush::Outlet;
+use super::segment::file::{self, Lock, Segment};
+use super::segment::record::{Answered, Seed};
 use super::tail;
 
 /// Why a click was not written.
@@ -211,6 +211,6 @@ impl Lane {
     }
 }
 
-/// Offsets take 32 bits of a packed position: a segment is never larger than [`super::segment::MAX_SEGMENT`].
+/// Offsets take 32 bits of a packed position: a segment is never larger than [`super::segment::format::MAX_SEGMENT`].
 const OFFSET_BITS: u32 = 32;
 const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;

@@ -75,10 +75,10 @@ mod tests {
 
     use tern_common::click::JournalId;
 
-    use super::super::file::{self, Segment};
-    use super::super::left::take_over;
-    use super::super::record::click_on;
-    use super::super::segment::{HEADER_LEN, Walk};
+    use super::super::orphan::take_over;
+    use super::super::segment::file::{self, Segment};
+    use super::super::segment::format::{HEADER_LEN, Walk};
+    use super::super::segment::record::click_on;
     use super::*;
 
     const JOURNAL: JournalId = JournalId(0xc0ffee);

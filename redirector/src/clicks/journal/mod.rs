@@ -6,45 +6,42 @@
 //! of processes that have ended are taken over by whoever sees them first.
 //!
 //! ```text
-//! keeper    two threads: segments ahead of the writers, syncs behind them
-//!   lane      one journal that is being written
-//!     outlet    from its tail into segments
+//! threads   two threads: segments ahead of the writers, syncs behind them
+//!   lane      one journal that is being written: appends
 //!     mending   a tail in place of one that failed
-//! left      a journal whose process has ended
+//!     flush     from its tail into segments
+//! orphan    a journal whose process has ended
 //!   tail      the ring where clicks stand first
 //!     fault     page faults that the process survives
-//!   file      directories, locks, segments as files
 //!   space     what all of them may take of the disk
-//!     shortage  why they cannot take more              (pure)
-//!     segment   one segment as bytes: header, records   (pure)
-//!     record    one click as bytes                      (pure)
-//!     texts     what of a client's texts is stored      (pure)
+//!     shortage  why they cannot take more                   (pure)
+//!     segment   files of records
+//!       file        directories, locks, segments as files
+//!       format      one segment as bytes: header, records    (pure)
+//!       record      one click as bytes                       (pure)
+//!       client_text what of a client's texts is stored       (pure)
 //! ```
 //!
-//! The formats are documented in [`tail`], [`segment`] and [`record`]. It knows no store: where a journal stands there is
+//! The formats are documented in [`tail`], [`segment::format`] and [`segment::record`]. It knows no store: where a journal stands there is
 //! kept there, in the transaction that stores the clicks, and nowhere here.
 
-mod fault;
-mod file;
-mod keeper;
+mod flush;
 mod lane;
-mod left;
 mod mending;
-mod outlet;
-mod record;
+mod orphan;
 mod segment;
 mod shortage;
 mod space;
 mod tail;
 #[cfg(test)]
 mod tests;
-mod texts;
+mod threads;
 
-pub use file::{journals, remove_journal, remove_leftovers, segment_path, segments};
-pub use keeper::{JournalConfig, Keeper, OnLoss};
 pub use lane::{Dropped, Lane};
-pub use left::{Left, LeftError, header, take_over};
-pub use record::{Answered, Network, Seed};
-pub use segment::{HEADER_LEN, Header, MAX_SEGMENT, Walk};
+pub use orphan::{Left, LeftError, header, take_over};
+pub use segment::file::{journals, remove_journal, remove_leftovers, segment_path, segments};
+pub use segment::format::{HEADER_LEN, Header, MAX_SEGMENT, Walk};
+pub use segment::record::{Answered, Network, Seed};
 pub use shortage::{Cause, Shortage};
 pub use space::Space;
+pub use threads::{JournalConfig, Keeper, OnLoss};

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use nix::sys::statvfs::statvfs;
 use tern_common::click::JournalId;
 
-use super::file::segment_path;
+use super::segment::file::segment_path;
 use super::shortage::{Cause, Shortage};
 
 /// Bytes that journals leave to others on a large disk.

@@ -9,14 +9,15 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use proptest::prelude::*;
 use tern_common::click::JournalId;
 
-use super::file::{self, Lock, Segment};
-use super::keeper::{JournalConfig, Keeper};
 use super::lane::{Dropped, Lane};
-use super::left::{Left, LeftError, take_over};
-use super::record::{MAX_LEN, Seed, click_on};
-use super::segment::{HEADER_LEN, Walk};
+use super::orphan::tail::Left as OrphanTail;
+use super::orphan::{self, Left, LeftError, take_over};
+use super::segment::file::{self, Lock, Segment};
+use super::segment::format::{HEADER_LEN, Walk};
+use super::segment::record::{MAX_LEN, Seed, click_on};
 use super::space::Space;
 use super::tail;
+use super::threads::{JournalConfig, Keeper};
 
 const JOURNAL: JournalId = JournalId(0xc0ffee);
 
@@ -68,7 +69,7 @@ proptest! {
             taken.extend(numbers(&bytes[..whole]));
             prop_assert!(whole == 0 || taken.last() == Some(&last));
             reader.take(whole);
-            let tail::Left::Records(left) = tail::read(directory.path(), JOURNAL).unwrap() else { panic!("no records") };
+            let OrphanTail::Records(left) = orphan::tail::read(directory.path(), JOURNAL).unwrap() else { panic!("no records") };
             let expected: Vec<u64> = (taken.len() as u64 + 1..=sequence as u64).collect();
             prop_assert_eq!(numbers(&left), expected);
         }
@@ -108,29 +109,29 @@ fn a_thread_takes_what_another_one_appends() {
 fn what_is_no_tail_of_the_journal_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tail");
-    let read = || tail::read(directory.path(), JOURNAL).unwrap();
-    assert_eq!(read(), tail::Left::Nothing);
+    let read = || orphan::tail::read(directory.path(), JOURNAL).unwrap();
+    assert_eq!(read(), OrphanTail::Nothing);
     drop(tail::create(directory.path(), JOURNAL, RING).unwrap());
-    assert_eq!(read(), tail::Left::Records(Vec::new()));
-    assert_eq!(tail::read(directory.path(), JournalId(1)).unwrap(), tail::Left::Alien);
+    assert_eq!(read(), OrphanTail::Records(Vec::new()));
+    assert_eq!(orphan::tail::read(directory.path(), JournalId(1)).unwrap(), OrphanTail::Alien);
     let change = |at: usize, byte: u8| {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[at] = byte;
         std::fs::write(&path, bytes).unwrap();
     };
-    assert!(!tail::is_foreign(directory.path()).unwrap());
+    assert!(!orphan::tail::is_foreign(directory.path()).unwrap());
     // More was taken than there was.
     change(64, 8);
-    assert_eq!(read(), tail::Left::Alien);
+    assert_eq!(read(), OrphanTail::Alien);
     change(7, 2);
-    assert!(tail::is_foreign(directory.path()).unwrap());
+    assert!(orphan::tail::is_foreign(directory.path()).unwrap());
     // The disk never got it.
     std::fs::write(&path, [0; 4096 + RING]).unwrap();
-    assert_eq!(read(), tail::Left::Nothing);
+    assert_eq!(read(), OrphanTail::Nothing);
     for len in [0, 1, 100, 4096] {
         std::fs::write(&path, vec![0xa5; len]).unwrap();
-        assert_eq!(read() == tail::Left::Alien, len > 0, "{len}");
-        assert!(!tail::is_foreign(directory.path()).unwrap());
+        assert_eq!(read() == OrphanTail::Alien, len > 0, "{len}");
+        assert!(!orphan::tail::is_foreign(directory.path()).unwrap());
     }
 }
 
@@ -224,7 +225,7 @@ fn a_closed_journal_is_all_in_segments() {
     append(&lane, 0..40);
     lane.close();
     assert!(lane.try_append(&click_on("https://example.com/")).unwrap().is_err());
-    assert_eq!(tail::read(&lane.directory, JOURNAL).unwrap(), tail::Left::Records(Vec::new()));
+    assert_eq!(orphan::tail::read(&lane.directory, JOURNAL).unwrap(), OrphanTail::Records(Vec::new()));
     drop(lane);
     assert_eq!(left_numbers(&takes_over(root.path())), (1..=40).collect::<Vec<_>>());
 }

@@ -5,7 +5,7 @@
 //! who writes it and gives it back, which costs several times what the record does. So what is to survive a power cut is
 //! written to a segment and synced there, and what no segment has room for, it alone, is synced here.
 //!
-//! A disk that is full or fails may refuse the writer a page at any time. The writer survives it, see [`super::fault`], and
+//! A disk that is full or fails may refuse the writer a page at any time. The writer survives it, see [`fault`], and
 //! the tail has failed: nothing more is appended to it. Records are read from the file, where a failure is an error.
 //!
 //! | offset | bytes | what |
@@ -19,7 +19,7 @@
 //!
 //! So in the ring the records stand between these two counts, each modulo its length.
 
-mod leftover;
+pub mod fault;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -32,35 +32,33 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
-use super::fault::Region;
-use super::file::NEW;
-use super::record::{self, Answered, MAX_LEN, Seed};
-use super::segment::{MAX_SEGMENT, Walk};
+use self::fault::Region;
+use super::segment::file::NEW;
+use super::segment::format::{MAX_SEGMENT, Walk};
+use super::segment::record::{self, Answered, MAX_LEN, Seed};
 
-pub use self::leftover::{Left, behind, is_foreign, put_aside, read, remove};
-
-const NAME: &[u8; 7] = b"TERNTAI";
-const VERSION: u8 = 1;
+pub(super) const NAME: &[u8; 7] = b"TERNTAI";
+pub(super) const VERSION: u8 = 1;
 
 /// A page, so that the ring begins with one.
-const HEADER_LEN: usize = 4096;
+pub(super) const HEADER_LEN: usize = 4096;
 
 /// Where the length of the ring stands in the header.
-const RING_LEN: usize = 24;
+pub(super) const RING_LEN: usize = 24;
 
 /// The longest ring.
-const MAX_RING: u64 = MAX_SEGMENT as u64;
+pub(super) const MAX_RING: u64 = MAX_SEGMENT as u64;
 
 /// Bytes of records that are read from the file at a time.
 const CHUNK: usize = 64 << 10;
 
 /// Where the counts stand in the header, each on a cache line of its own. The first is written by the reader, the second
 /// by the writer.
-const TAKEN: usize = 64;
-const END: usize = 128;
+pub(super) const TAKEN: usize = 64;
+pub(super) const END: usize = 128;
 
 /// The file of a tail.
-fn path(directory: &Path) -> PathBuf {
+pub(super) fn path(directory: &Path) -> PathBuf {
     directory.join("tail")
 }
 
@@ -150,7 +148,7 @@ fn make(path: &Path, journal: JournalId, len: usize) -> io::Result<(File, MmapRa
     Ok((file, map, region))
 }
 
-fn header(journal: JournalId) -> [u8; 24] {
+pub(super) fn header(journal: JournalId) -> [u8; 24] {
     let mut header = [0; 24];
     header[..7].copy_from_slice(NAME);
     header[7] = VERSION;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::file::{self, Segment};
 use super::lane::{Dropped, Lane};
 use super::mending::Tail;
+use super::segment::file::{self, Segment};
 use super::shortage::{Cause, ShortageLog};
 use super::space::Space;
 use super::tail;

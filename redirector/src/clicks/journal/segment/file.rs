@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
-use super::segment::{self, HEADER_LEN};
+use super::format::{self, HEADER_LEN};
 
 /// Held by the process that a journal belongs to.
 const LOCK: &str = "lock";
@@ -145,7 +145,7 @@ impl Segment {
     pub fn create(directory: &Path, journal: JournalId, number: u64, len: usize) -> io::Result<Segment> {
         let path = segment_path(directory, number);
         let made = allocate(&path, len).and_then(|file| {
-            file.write_all_at(&segment::header(journal, number), 0)?;
+            file.write_all_at(&format::header(journal, number), 0)?;
             let (directory, is_listed) = (directory.to_owned(), AtomicBool::new(false));
             Ok(Segment { number, journal, directory, file, len, is_listed })
         });
@@ -167,8 +167,8 @@ impl Segment {
 
     /// Says in it that the records end at `end`.
     pub fn seal(&self, end: usize) -> io::Result<()> {
-        let mut header = segment::header(self.journal, self.number);
-        segment::seal(&mut header, end);
+        let mut header = format::header(self.journal, self.number);
+        format::seal(&mut header, end);
         self.write(&header, 0)
     }
 
@@ -195,8 +195,8 @@ pub fn write_segment(directory: &Path, journal: JournalId, number: u64, records:
     let path = segment_path(directory, number);
     let hidden = path.with_extension(NEW);
     let end = HEADER_LEN + records.len();
-    let mut header = segment::header(journal, number);
-    segment::seal(&mut header, end);
+    let mut header = format::header(journal, number);
+    format::seal(&mut header, end);
     let write = |file: File| {
         file.write_all_at(&header, 0)?;
         file.write_all_at(records, HEADER_LEN as u64)?;

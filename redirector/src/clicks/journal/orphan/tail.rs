@@ -6,10 +6,10 @@ use std::path::Path;
 
 use tern_common::click::JournalId;
 
-use super::super::file::{DAMAGED, NEW};
-use super::super::record::Seed;
-use super::super::segment::Walk;
-use super::{END, HEADER_LEN, MAX_RING, NAME, RING_LEN, TAKEN, VERSION, header, path};
+use super::super::segment::file::{DAMAGED, NEW};
+use super::super::segment::format::Walk;
+use super::super::segment::record::Seed;
+use super::super::tail::{END, HEADER_LEN, MAX_RING, NAME, RING_LEN, TAKEN, VERSION, header, path};
 
 /// Remains of a tail whose process has ended.
 #[derive(Debug, PartialEq, Eq)]

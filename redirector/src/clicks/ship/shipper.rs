@@ -3,8 +3,6 @@
 //! A batch and the new place of its journal are one transaction of the store, so whatever happens in between, the store
 //! itself says what it has. The shipper never believes its own memory against it.
 
-mod around;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::backlog::{Backlog, Batch, Settled};
 use super::event_budget::EventBudget;
-use super::journal::{JournalConfig, Lane, Space, remove_leftovers};
 use super::parked;
+use crate::clicks::journal::{JournalConfig, Lane, Space, remove_leftovers};
 use crate::metrics::{ClickMetrics, Drop};
 
 /// Clicks in one transaction: with few, its cost is that of a commit; with many, others wait for it.
@@ -57,35 +55,35 @@ const MANY_PARKED: u32 = 100;
 /// The store's end of the journals.
 #[derive(Debug)]
 pub struct Shipper {
-    root: PathBuf,
-    keep_shipped: Duration,
-    space: Arc<Space>,
-    journals: Vec<Journal>,
+    pub(super) root: PathBuf,
+    pub(super) keep_shipped: Duration,
+    pub(super) space: Arc<Space>,
+    pub(super) journals: Vec<Journal>,
     event_budget: EventBudget,
-    metrics: ClickMetrics,
+    pub(super) metrics: ClickMetrics,
     batch_limit: usize,
     parked_in_a_row: u32,
-    look_at: Instant,
+    pub(super) look_at: Instant,
 }
 
 /// A backlog, and when to ship of it.
 #[derive(Debug)]
-struct Journal {
-    backlog: Backlog,
+pub(super) struct Journal {
+    pub(super) backlog: Backlog,
     /// Fewer than usual, while the store refuses something.
     limit: usize,
     /// From when on few clicks are worth a transaction.
     gather_until: Instant,
     /// Something of this journal went wrong; it is not tried before.
     pause_until: Instant,
-    refresh_at: Instant,
+    pub(super) refresh_at: Instant,
     /// When the oldest click was answered that the store did not take.
     waiting_since: Option<SystemTime>,
 }
 
 /// What came of trying to ship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     Some,
     None,
     /// The store does not take anything now.
@@ -93,7 +91,7 @@ enum Progress {
 }
 
 impl Journal {
-    fn new(backlog: Backlog) -> Journal {
+    pub(super) fn new(backlog: Backlog) -> Journal {
         let now = Instant::now();
         let refresh_at = now + REFRESH;
         Journal { backlog, limit: LARGEST_BATCH, gather_until: now, pause_until: now, refresh_at, waiting_since: None }
@@ -107,12 +105,7 @@ impl Journal {
 }
 
 impl Shipper {
-    pub(super) fn new(
-        config: &JournalConfig,
-        space: Arc<Space>,
-        lanes: &[Arc<Lane>],
-        metrics: ClickMetrics,
-    ) -> Shipper {
+    pub fn new(config: &JournalConfig, space: Arc<Space>, lanes: &[Arc<Lane>], metrics: ClickMetrics) -> Shipper {
         let own = |lane: &Arc<Lane>| Journal::new(Backlog::own(Arc::clone(lane), Arc::clone(&space)));
         Shipper {
             root: config.root.clone(),
@@ -225,7 +218,7 @@ impl Shipper {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         index: usize,
         store: &dyn Store,
@@ -262,7 +255,7 @@ impl Shipper {
     }
 
     /// The store has taken a batch.
-    fn settle(&mut self, index: usize, state: JournalState, newest: Option<SystemTime>) {
+    pub(super) fn settle(&mut self, index: usize, state: JournalState, newest: Option<SystemTime>) {
         let journal = &mut self.journals[index];
         let settled = journal.backlog.settle(state);
         // What is left is younger than what was taken, and not yet read.
@@ -292,7 +285,7 @@ impl Shipper {
 
     /// The store has the journal elsewhere than we thought: an earlier try was stored and its answer lost, it lost its
     /// last commits, or it was not asked yet.
-    fn locate(&mut self, index: usize, state: Option<JournalState>) -> Progress {
+    pub(super) fn locate(&mut self, index: usize, state: Option<JournalState>) -> Progress {
         let journal = &mut self.journals[index];
         let (id, is_new) = (journal.backlog.journal, !journal.backlog.is_located());
         match block_in_place(|| journal.backlog.locate(state)) {

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use tern_common::Click;
 use tern_common::click::{JournalId, JournalPosition, JournalState};
 
-use super::journal::{HEADER_LEN, Header, Lane, Left, Seed, Space, Walk, header, segment_path, segments};
+use crate::clicks::journal::{HEADER_LEN, Header, Lane, Left, Seed, Space, Walk, header, segment_path, segments};
 
 /// Bytes read at once: more than the largest batch of ordinary clicks.
 const WINDOW: u64 = 4 << 20;

@@ -1,5 +1,7 @@
 //! Journals whose process has ended: taking them over, so that what they hold is shipped by somebody else.
 
+pub(super) mod tail;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -8,10 +10,9 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use tern_common::click::JournalId;
 
-use super::file::{self, Lock, segment_path};
-use super::record::Seed;
-use super::segment::{self, HEADER_LEN, Header, Walk};
-use super::tail;
+use super::segment::file::{self, Lock, segment_path};
+use super::segment::format::{self, HEADER_LEN, Header, Walk};
+use super::segment::record::Seed;
 
 /// A journal that nobody writes any more. All its segments are sealed.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub fn take_over(root: &Path, journal: JournalId) -> Result<Option<Left>, LeftEr
     let numbers = file::segments(&directory)?;
     for number in &numbers {
         // Before anything is touched: a build that knows the version may come.
-        if segment::is_foreign(&read_header(&segment_path(&directory, *number))?) {
+        if format::is_foreign(&read_header(&segment_path(&directory, *number))?) {
             return Err(LeftError::Foreign(*number));
         }
     }
@@ -96,16 +97,16 @@ impl Left {
     fn look_at(&self, number: u64) -> io::Result<Option<Segment>> {
         let path = segment_path(&self.directory, number);
         let len = usize::try_from(fs::metadata(&path)?.len()).map_err(io::Error::other)?;
-        let mut header = segment::header(self.journal, number);
+        let mut header = format::header(self.journal, number);
         let known = read_header(&path)?;
         if let Some(known) = known.first_chunk()
-            && let Some(Header { sealed_at: Some(end) }) = segment::read_header(known, len, self.journal, number)
+            && let Some(Header { sealed_at: Some(end) }) = format::read_header(known, len, self.journal, number)
             && end > HEADER_LEN
         {
             return Ok(Some(Segment { number, len, end, header: *known, is_sealed: true }));
         }
         let bytes = fs::read(&path)?;
-        let read = segment::read_header(&bytes, len, self.journal, number);
+        let read = format::read_header(&bytes, len, self.journal, number);
         if let (Some(_), Some(known)) = (read, bytes.first_chunk()) {
             header = *known;
         }
@@ -175,7 +176,7 @@ impl Left {
         }
         let file = self.open(segment)?;
         if !segment.is_sealed {
-            segment::seal(&mut segment.header, segment.end);
+            format::seal(&mut segment.header, segment.end);
             file.write_all_at(&segment.header, 0)?;
         }
         // Cuts off what was allocated behind the records.
@@ -232,5 +233,5 @@ pub fn header(file: &File, journal: JournalId, number: u64) -> io::Result<Option
     let mut header = [0; HEADER_LEN];
     file.read_exact_at(&mut header, 0)?;
     let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    Ok(segment::read_header(&header, len, journal, number))
+    Ok(format::read_header(&header, len, journal, number))
 }

@@ -7,8 +7,8 @@ use tern_common::store::Store;
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
-use super::{Journal, Progress, Shipper};
-use crate::clicks::backlog::{Backlog, Batch};
+use super::backlog::{Backlog, Batch};
+use super::shipper::{Journal, Progress, Shipper};
 use crate::clicks::journal;
 
 impl Shipper {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::file::Segment;
 use super::lane::{Dropped, Lane};
-use super::record::Seed;
-use super::segment::HEADER_LEN;
+use super::segment::file::Segment;
+use super::segment::format::HEADER_LEN;
+use super::segment::record::Seed;
 use super::tail::{self, Whole};
 
 /// How often a lane that fails goes on in another segment, and says so. Not for each of many failures: a segment takes

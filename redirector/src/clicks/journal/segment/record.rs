@@ -28,7 +28,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tern_common::click::JournalId;
 use tern_common::{Click, Id, ShortCode, TargetUrl};
 
-use super::texts;
+use super::client_text;
 
 /// Everything before the texts.
 const FIXED: usize = 56;
@@ -115,7 +115,7 @@ impl<'a> Answered<'a> {
             cut(self.short_code.as_bytes(), ShortCode::MAX_LEN),
             cut(self.original_url.as_bytes(), TargetUrl::MAX_LEN),
             cut(self.user_agent, MAX_USER_AGENT),
-            cut(texts::without_query(self.referrer), MAX_REFERRER),
+            cut(client_text::without_query(self.referrer), MAX_REFERRER),
         ]
     }
 
@@ -221,8 +221,8 @@ impl Record<'_> {
             original_url: std::str::from_utf8(original_url).ok()?.to_owned(),
             at: UNIX_EPOCH.checked_add(Duration::from_micros(u64_at(bytes, 16)?))?,
             client: Network { kind: *bytes.get(41)?, prefix: bytes.get(48..56)?.try_into().ok()? }.to_net(),
-            user_agent: texts::clean(user_agent),
-            referrer: texts::clean(referrer).map(texts::without_user),
+            user_agent: client_text::clean(user_agent),
+            referrer: client_text::clean(referrer).map(client_text::without_user),
             is_counted_only: false,
         })
     }

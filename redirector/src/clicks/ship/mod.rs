@@ -1,0 +1,9 @@
+//! Shipping: from the journals into the store, each click once.
+
+mod backlog;
+mod event_budget;
+mod parked;
+mod shipper;
+mod upkeep;
+
+pub use self::shipper::Shipper;
