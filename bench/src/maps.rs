@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use tern_common::ShortCode;
-use tern_common::link::{CheckedLink, Link};
+use tern_common::served_link::{CheckedLink, Link};
 use tern_redirector::link_map::{LinkMap, LinkMapWriter, MapPin, Replacement};
 
 use crate::sample;

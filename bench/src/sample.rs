@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tern_common::link::CheckedLink;
+use tern_common::served_link::CheckedLink;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CODES: u64 = 62u64.pow(6);

@@ -7,7 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
-use tern_common::link::LinkRow;
+use tern_common::served_link::LinkRow;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{PostgresConfig, PostgresStore};
 use tern_testkit::postgres::{Options, Postgres};

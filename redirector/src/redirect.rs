@@ -61,7 +61,7 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outco
 
 #[cfg(test)]
 mod tests {
-    use tern_common::link::CheckedLink;
+    use tern_common::served_link::CheckedLink;
 
     use super::*;
     use crate::link_map::Replacement;

@@ -26,9 +26,9 @@ pub use sqlite::SqliteStore;
 pub use watched::WatchedStore;
 
 use crate::event::{Event, EventFilter, NewEvent};
-use crate::link::LinkRow;
 use crate::product::Product;
 use crate::seal::SealKey;
+use crate::served_link::LinkRow;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tern_common::link::LinkRow;
+use tern_common::served_link::LinkRow;
 use tern_common::store::{Cursor, Delta, LinkChange, Result, Store};
 
 pub type Links = BTreeMap<String, LinkRow>;

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tern_common::Id;
-use tern_common::link::CheckedLink;
+use tern_common::served_link::CheckedLink;
 
 pub use self::memory::MapPin;
 use self::memory::{Heap, Shared, Writer};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use tern_common::ShortCode;
-use tern_common::link::{CheckedLink, Link};
+use tern_common::served_link::{CheckedLink, Link};
 use tern_common::store::{Store, StoreError};
 
 use super::core::Event;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tern_common::link::{CheckedLink, LinkRow};
+use tern_common::served_link::{CheckedLink, LinkRow};
 use tern_common::store::{AgedChange, Cursor, Delta, Store, StoreError};
 
 use crate::link_map::Replacement;

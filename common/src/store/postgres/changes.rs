@@ -19,7 +19,7 @@ use super::paging::{Entry, Reach, latest, part_of};
 use super::pool::Lease;
 use super::position::{Checkpoint, Epoch, Position, Snapshot as Seen};
 use super::{error, query};
-use crate::link::LinkRow;
+use crate::served_link::LinkRow;
 use crate::store::cursor;
 use crate::store::{AgedChange, Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
 

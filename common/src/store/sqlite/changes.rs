@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::commits::Commits;
-use crate::link::LinkRow;
+use crate::served_link::LinkRow;
 use crate::store::cursor::{MarkedAt, Position, Sequence};
 use crate::store::{AgedChange, Cursor, Delta, LinkChange, Mark, Result, Snapshot, StoreError};
 

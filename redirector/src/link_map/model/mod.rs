@@ -12,7 +12,7 @@ mod memory;
 mod record;
 mod sync;
 
-use tern_common::link::CheckedLink;
+use tern_common::served_link::CheckedLink;
 
 use self::memory::{Heap, MapPin, Shared, Writer};
 use self::record::Encoded;

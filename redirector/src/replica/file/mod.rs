@@ -21,8 +21,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tern_common::link::CheckedLink;
 use tern_common::private_files::FileLock;
+use tern_common::served_link::CheckedLink;
 use tern_common::store::Cursor;
 
 use self::input::{Input, Record};
