@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use tern_common::ShortCode;
-use tern_common::served_link::{CheckedLink, Link};
+use tern_common::served_link::LinkRow;
+use tern_common::{ShortCode, TargetUrl};
 use tern_redirector::link_map::{LinkMap, LinkMapWriter, MapPin, Replacement};
 
 use crate::sample;
@@ -17,7 +17,7 @@ pub trait Map: Sized {
     /// With the first `links` links of the sample.
     fn load(links: u64) -> Self;
     fn reader(&self) -> Self::Reader;
-    fn put(&mut self, link: CheckedLink<'_>);
+    fn put(&mut self, link: LinkRow<&str>);
 }
 
 pub trait Reader: Send + 'static {
@@ -43,15 +43,15 @@ impl Map for Ours {
         Arc::clone(self.0.map())
     }
 
-    fn put(&mut self, link: CheckedLink<'_>) {
-        self.0.put(&link);
+    fn put(&mut self, link: LinkRow<&str>) {
+        self.0.put(&link).expect("the sample is sound");
     }
 }
 
 /// The first `links` links of the sample, ready to be committed.
 pub fn replacement(links: u64, version: u64) -> Replacement {
     let mut replacement = Replacement::default();
-    sample::each(0..links, version, |link| replacement.put(&link));
+    sample::each(0..links, version, |link| replacement.put(&link).expect("the sample is sound"));
     replacement
 }
 
@@ -65,6 +65,23 @@ impl Reader for Arc<LinkMap> {
             }
             _ => false,
         })
+    }
+}
+
+/// A link as the maps hold it that know no encoding.
+#[derive(Debug)]
+pub struct Link {
+    #[expect(dead_code, reason = "only its room is measured")]
+    ids: (i64, i64),
+    target: TargetUrl,
+    active: bool,
+}
+
+impl Link {
+    fn of(row: LinkRow<&str>) -> (ShortCode, Link) {
+        let code = ShortCode::parse(row.short_code).expect("the sample is sound");
+        let target = TargetUrl::parse(row.original_url).expect("the sample is sound");
+        (code, Link { ids: (row.url_id, row.owner_id), target, active: row.is_active })
     }
 }
 
@@ -97,8 +114,8 @@ impl Map for Papaya {
         Arc::clone(&self.0)
     }
 
-    fn put(&mut self, link: CheckedLink<'_>) {
-        let (code, link) = link.into_owned();
+    fn put(&mut self, link: LinkRow<&str>) {
+        let (code, link) = Link::of(link);
         self.0.pin().insert(code, Arc::new(link));
     }
 }
@@ -129,8 +146,8 @@ impl Map for Dash {
         Arc::clone(&self.0)
     }
 
-    fn put(&mut self, link: CheckedLink<'_>) {
-        let (code, link) = link.into_owned();
+    fn put(&mut self, link: LinkRow<&str>) {
+        let (code, link) = Link::of(link);
         self.0.insert(code, link);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tern_common::served_link::CheckedLink;
+use tern_common::served_link::LinkRow;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CODES: u64 = 62u64.pow(6);
@@ -28,7 +28,7 @@ pub fn is_active(n: u64) -> bool {
 }
 
 /// Calls `take` with the links `0..count`, whose targets have 36 to 75 bytes; `version` is part of them.
-pub fn each(range: std::ops::Range<u64>, version: u64, mut take: impl FnMut(CheckedLink<'_>)) {
+pub fn each(range: std::ops::Range<u64>, version: u64, mut take: impl FnMut(LinkRow<&str>)) {
     let mut target = String::new();
     for n in range {
         target.clear();
@@ -36,8 +36,8 @@ pub fn each(range: std::ops::Range<u64>, version: u64, mut take: impl FnMut(Chec
         let _ = write!(target, "https://www.example.com/{:08}/{version}/", n % 100_000_000);
         target.extend(std::iter::repeat_n('x', (n * 7 % 40) as usize));
         let code = code(n);
-        let link = CheckedLink::check(text(&code), &target, n as i64 + 1, 1 + (n % 1_000) as i64, is_active(n));
-        take(link.expect("the sample is sound"));
+        let (url_id, owner_id) = (n as i64 + 1, 1 + (n % 1_000) as i64);
+        take(LinkRow { url_id, owner_id, is_active: is_active(n), ..LinkRow::plain(text(&code), target.as_str()) });
     }
 }
 

@@ -1,69 +1,36 @@
-//! Links: what a redirector serves of a url.
+//! Links as redirectors serve them. A field of a served link is defined, checked, encoded and decoded in this file alone.
+//!
+//! ```text
+//! LinkRow       what the store, or a file, says of a link: not checked
+//! LinkEncoder   checks a row and writes its bytes
+//! EncodedLink   those bytes, in the map and in the snapshot file
+//! ServedLink    a checked link, borrowed from its bytes
+//! ```
+//!
+//! Layout of the bytes, integers little-endian: flags (1 byte); length of the code (1); length of the target (2);
+//! where a flag says so, length of the extension (4); id of the url and of its owner, 4 bytes each, or 8 where a flag
+//! says so; code; target; extension. A plain link has 12 bytes beside code and target.
+//!
+//! The extension holds what few links have, as entries of tag (1), length (4) and value. A value that every row had
+//! before its field existed is never written, so an absent tag is the default. An unknown tag is skipped: the rows of a
+//! newer store have columns that this build does not read either, and the two must lead to the same link.
+
+use std::ops::Range;
 
 use crate::short_code::InvalidShortCode;
-use crate::target_url::{CheckedTarget, InvalidTarget};
+use crate::target_url::InvalidTarget;
 use crate::{Id, ShortCode, TargetUrl};
 
-/// The served side of a url.
+/// Columns of the view `served_links`, by which a snapshot file names the fields that its writer knew.
+pub const FIELDS: &[&str] = &["short_code", "url_id", "owner_id", "original_url", "is_active"];
+
+/// A row of the view `served_links`, before anything of it is believed: it may have been written past Tern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    pub url_id: Id,
-    /// The user who owns the url, to whom its clicks are recorded.
-    pub owner_id: Id,
-    pub target: TargetUrl,
-    /// An inactive link is answered "gone".
-    pub active: bool,
-}
-
-/// A link under its code, checked, where it was read: millions are loaded at a start, and none is copied to be checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckedLink<'a> {
-    /// Always a short code.
-    code: &'a str,
-    pub url_id: Id,
-    pub owner_id: Id,
-    pub target: CheckedTarget<'a>,
-    pub active: bool,
-}
-
-impl<'a> CheckedLink<'a> {
-    pub fn new(code: &'a ShortCode, link: &'a Link) -> CheckedLink<'a> {
-        let Link { url_id, owner_id, ref target, active } = *link;
-        CheckedLink { code: code.as_str(), url_id, owner_id, target: target.as_checked(), active }
-    }
-
-    /// Checks what came from outside, be it from the store or from a file: it may have been written past Tern.
-    pub fn check(
-        code: &'a str,
-        target: &'a str,
-        url_id: i64,
-        owner_id: i64,
-        active: bool,
-    ) -> Result<CheckedLink<'a>, InvalidLink> {
-        ShortCode::check(code)?;
-        let target = TargetUrl::check(target)?;
-        let id = |id| Id::new(id).ok_or(InvalidLink::Id);
-        Ok(CheckedLink { code, url_id: id(url_id)?, owner_id: id(owner_id)?, target, active })
-    }
-
-    pub fn code(&self) -> &'a str {
-        self.code
-    }
-
-    pub fn into_owned(self) -> (ShortCode, Link) {
-        let CheckedLink { code, url_id, owner_id, target, active } = self;
-        let code = ShortCode::parse(code).expect("the code was checked");
-        (code, Link { url_id, owner_id, target: target.into_owned(), active })
-    }
-}
-
-/// A url as the change feed brings it, before anything of it is believed: one bad row must not cost the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkRow {
+pub struct LinkRow<S = String> {
+    pub short_code: S,
     pub url_id: i64,
     pub owner_id: i64,
-    pub short_code: String,
-    pub original_url: String,
+    pub original_url: S,
     pub is_active: bool,
 }
 
@@ -78,9 +45,261 @@ pub enum InvalidLink {
     Target(#[from] InvalidTarget),
 }
 
-impl LinkRow {
-    /// Checks the row anew: it may have been written past Tern.
-    pub fn check(&self) -> Result<CheckedLink<'_>, InvalidLink> {
-        CheckedLink::check(&self.short_code, &self.original_url, self.url_id, self.owner_id, self.is_active)
+impl<S> LinkRow<S> {
+    /// Returns an active link without any optional field: url 1 of user 1.
+    pub fn plain(short_code: S, original_url: S) -> LinkRow<S> {
+        LinkRow { short_code, url_id: 1, owner_id: 1, original_url, is_active: true }
     }
 }
+
+impl<'a> LinkRow<&'a str> {
+    /// Reads back the row of an encoded link from bytes that may be damaged; `None` if they are no encoded link.
+    pub fn decode(link: &'a [u8]) -> Option<LinkRow<&'a str>> {
+        let text = std::str::from_utf8(link.get(text_range(link.first_chunk()?))?).ok()?;
+        let link = ServedLink::try_decode(link, text)?;
+        Extension::decode(link.extension)?;
+        Some(LinkRow {
+            short_code: link.code,
+            url_id: link.url_id.get(),
+            owner_id: link.owner_id.get(),
+            original_url: link.target,
+            is_active: link.active,
+        })
+    }
+}
+
+/// A checked link, borrowed from its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServedLink<'a> {
+    pub code: &'a str,
+    pub url_id: Id,
+    /// The user who owns the url, to whom its clicks are recorded.
+    pub owner_id: Id,
+    /// An inactive link is answered "gone".
+    pub active: bool,
+    target: &'a str,
+    extension: &'a [u8],
+}
+
+/// The fields that few links have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extension<'a> {
+    /// The header form of the target, where it differs from the given one.
+    location: Option<&'a str>,
+}
+
+impl<'a> ServedLink<'a> {
+    /// Returns the target as it was given.
+    pub fn original_url(&self) -> &'a str {
+        self.target
+    }
+
+    /// Returns the value of the `Location` header: bytes 0x21 to 0x7e only.
+    #[inline]
+    pub fn location(&self) -> &'a str {
+        self.extension().and_then(|extension| extension.location).unwrap_or(self.target)
+    }
+
+    /// Returns the fields that few links have; `None` for a plain link.
+    #[inline]
+    pub fn extension(&self) -> Option<Extension<'a>> {
+        (!self.extension.is_empty()).then(|| {
+            Extension::decode(self.extension).expect("extensions were encoded, or checked where they were read")
+        })
+    }
+
+    /// Reads a link in place. `text` is its [`text_range`], as a string.
+    ///
+    /// # Panics
+    /// If `link` is no [`EncodedLink`].
+    #[inline]
+    pub fn decode(link: &'a [u8], text: &'a str) -> ServedLink<'a> {
+        ServedLink::try_decode(link, text).expect("the bytes are an encoded link")
+    }
+
+    #[inline]
+    fn try_decode(link: &'a [u8], text: &'a str) -> Option<ServedLink<'a>> {
+        let layout = Layout::of(link.first_chunk()?);
+        let (url_id, owner_id) = if layout.flags & WIDE_IDS == 0 {
+            let id = |at| Some(i64::from(u32::from_le_bytes(bytes(link, at)?)));
+            (id(layout.ids)?, id(layout.ids + 4)?)
+        } else {
+            let id = |at| Some(i64::from_le_bytes(bytes(link, at)?));
+            (id(layout.ids)?, id(layout.ids + 8)?)
+        };
+        Some(ServedLink {
+            code: text.get(..layout.target - layout.code)?,
+            url_id: Id::new(url_id)?,
+            owner_id: Id::new(owner_id)?,
+            active: layout.flags & ACTIVE != 0,
+            target: text.get(layout.target - layout.code..layout.extension - layout.code)?,
+            extension: link.get(layout.extension..layout.end)?,
+        })
+    }
+}
+
+/// Tags of the extension's entries. A tag that was given to a field is never given to another.
+mod tag {
+    pub(super) const LOCATION: u8 = 1;
+}
+
+impl<'a> Extension<'a> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let mut put = |tag: u8, value: &[u8]| {
+            out.push(tag);
+            out.extend(u32::try_from(value.len()).expect("a value is not many times a target's bytes").to_le_bytes());
+            out.extend(value);
+        };
+        if let Some(location) = self.location {
+            put(tag::LOCATION, location.as_bytes());
+        }
+    }
+
+    fn decode(mut entries: &'a [u8]) -> Option<Extension<'a>> {
+        let mut extension = Extension::default();
+        while let Some((&tag, rest)) = entries.split_first() {
+            let (len, rest) = rest.split_first_chunk()?;
+            let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            if tag == tag::LOCATION {
+                extension.location = Some(std::str::from_utf8(value).ok()?);
+            }
+            entries = rest;
+        }
+        Some(extension)
+    }
+}
+
+/// The bytes of a checked link. [`LinkEncoder`] alone makes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodedLink<'a>(&'a [u8]);
+
+impl<'a> EncodedLink<'a> {
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// Writes links as bytes, and reuses its memory from one to the next: millions are loaded at a start.
+#[derive(Clone, Debug, Default)]
+pub struct LinkEncoder {
+    link: Vec<u8>,
+    extension: Vec<u8>,
+}
+
+impl LinkEncoder {
+    /// Checks the row where it is. Allocates only for an extension, once.
+    pub fn check<'a>(&'a mut self, row: &'a LinkRow<impl AsRef<str>>) -> Result<ServedLink<'a>, InvalidLink> {
+        check(row, &mut self.extension)
+    }
+
+    /// Checks the row and encodes it.
+    pub fn encode(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<EncodedLink<'_>, InvalidLink> {
+        Ok(encode(check(row, &mut self.extension)?, &mut self.link))
+    }
+
+    /// Encodes a link that was checked before.
+    pub fn encode_served(&mut self, link: ServedLink<'_>) -> EncodedLink<'_> {
+        encode(link, &mut self.link)
+    }
+}
+
+fn check<'a>(row: &'a LinkRow<impl AsRef<str>>, extension: &'a mut Vec<u8>) -> Result<ServedLink<'a>, InvalidLink> {
+    let (code, given) = (row.short_code.as_ref(), row.original_url.as_ref());
+    ShortCode::check(code)?;
+    let target = TargetUrl::check(given)?;
+    extension.clear();
+    Extension { location: target.other_location() }.encode(extension);
+    let id = |id| Id::new(id).ok_or(InvalidLink::Id);
+    let (url_id, owner_id) = (id(row.url_id)?, id(row.owner_id)?);
+    Ok(ServedLink { code, url_id, owner_id, active: row.is_active, target: given, extension })
+}
+
+fn encode<'a>(link: ServedLink<'_>, out: &'a mut Vec<u8>) -> EncodedLink<'a> {
+    let ServedLink { code, url_id, owner_id, active, target, extension } = link;
+    let narrow = |id: Id| u32::try_from(id.get()).ok();
+    let ids = narrow(url_id).zip(narrow(owner_id));
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    let flags = flag(active, ACTIVE) | flag(ids.is_none(), WIDE_IDS) | flag(!extension.is_empty(), EXTENDED);
+    let code_len = u8::try_from(code.len()).expect("a short code has at most 64 bytes");
+    let target_len = u16::try_from(target.len()).expect("a target has at most 8192 bytes").to_le_bytes();
+    out.clear();
+    out.extend([flags, code_len, target_len[0], target_len[1]]);
+    if !extension.is_empty() {
+        out.extend(u32::try_from(extension.len()).expect("an encoded link has a longest length").to_le_bytes());
+    }
+    match ids {
+        Some((url_id, owner_id)) => out.extend((u64::from(owner_id) << 32 | u64::from(url_id)).to_le_bytes()),
+        None => out.extend((i128::from(owner_id.get()) << 64 | i128::from(url_id.get())).to_le_bytes()),
+    }
+    out.extend(code.as_bytes());
+    out.extend(target.as_bytes());
+    out.extend(extension);
+    debug_assert!(out.len() <= MAX_ENCODED_LEN);
+    EncodedLink(out)
+}
+
+/// The first bytes of an encoded link, which tell its length. Every encoded link is at least as long.
+pub type Head = [u8; 8];
+
+/// No encoded link is longer.
+pub const MAX_ENCODED_LEN: usize = 1 << 20;
+
+const ACTIVE: u8 = 1;
+const WIDE_IDS: u8 = 2;
+const EXTENDED: u8 = 4;
+
+/// Where the parts of an encoded link are.
+struct Layout {
+    flags: u8,
+    ids: usize,
+    code: usize,
+    target: usize,
+    extension: usize,
+    end: usize,
+}
+
+impl Layout {
+    #[inline]
+    fn of(head: &Head) -> Layout {
+        let flags = head[0];
+        let code_len = usize::from(head[1]);
+        let target_len = usize::from(u16::from_le_bytes([head[2], head[3]]));
+        let (extension_len, ids) = if flags & EXTENDED == 0 {
+            (0, 4)
+        } else {
+            (u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize, 8)
+        };
+        let code = ids + if flags & WIDE_IDS == 0 { 8 } else { 16 };
+        let target = code + code_len;
+        let extension = target + target_len;
+        Layout { flags, ids, code, target, extension, end: extension + extension_len }
+    }
+}
+
+/// Returns the length of the encoded link that begins with `head`.
+#[inline]
+pub fn encoded_len(head: &Head) -> usize {
+    Layout::of(head).end
+}
+
+/// Returns where code and target are in the encoded link that begins with `head`: strings, one behind the other.
+#[inline]
+pub fn text_range(head: &Head) -> Range<usize> {
+    let layout = Layout::of(head);
+    layout.code..layout.extension
+}
+
+/// Returns where the code is in the encoded link that begins with `head`.
+#[inline]
+pub fn code_range(head: &Head) -> Range<usize> {
+    let layout = Layout::of(head);
+    layout.code..layout.target
+}
+
+#[inline]
+fn bytes<const N: usize>(link: &[u8], at: usize) -> Option<[u8; N]> {
+    link.get(at..)?.first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests;

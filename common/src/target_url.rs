@@ -1,6 +1,5 @@
 //! Where a redirect goes. Only a [`TargetUrl`] becomes a `Location`.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
@@ -18,7 +17,7 @@ pub struct TargetUrl {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedTarget<'a> {
     given: &'a str,
-    location: Option<Cow<'a, str>>,
+    location: Option<Box<str>>,
 }
 
 /// Why a text is not a target.
@@ -78,13 +77,9 @@ impl TargetUrl {
         } else {
             // Serialised, a URL is ASCII throughout: the host in punycode, the rest percent-encoded.
             debug_assert!(parsed.as_str().bytes().all(may_stand_in_header));
-            Some(Cow::Owned(parsed.into()))
+            Some(String::from(parsed).into())
         };
         Ok(CheckedTarget { given: text, location })
-    }
-
-    pub fn as_checked(&self) -> CheckedTarget<'_> {
-        CheckedTarget { given: &self.given, location: self.location.as_deref().map(Cow::Borrowed) }
     }
 
     /// The target as it was given.
@@ -110,7 +105,7 @@ impl CheckedTarget<'_> {
     }
 
     pub fn into_owned(self) -> TargetUrl {
-        TargetUrl { given: self.given.into(), location: self.location.map(|location| location.into_owned().into()) }
+        TargetUrl { given: self.given.into(), location: self.location }
     }
 }
 

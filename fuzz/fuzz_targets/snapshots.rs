@@ -31,7 +31,7 @@ fn load(stored: Stored) -> (std::sync::Arc<LinkMap>, Links) {
 fuzz_target!(|bytes: &[u8]| {
     let path = Path::new("/dev/shm").join(format!("tern-fuzz-{}.snapshot", std::process::id()));
     // The fuzzer cannot find a checksum.
-    let content = [b"TERNMAP\x01", bytes].concat();
+    let content = [b"TERNMAP\x02", bytes].concat();
     fs::write(&path, [&content[..], &crc32c::crc32c(&content).to_le_bytes()].concat()).expect("there is room");
     if let Ok(Some(stored)) = read(&path) {
         let (cursor, equal_at) = (stored.cursor.clone(), stored.equal_at);

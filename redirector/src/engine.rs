@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use tern_common::ShortCode;
 use tern_common::budget::{ClientBudget, prefix};
 use tern_common::client::{Proxies, is_forwarding_field, is_local_host};
+use tern_common::served_link::ServedLink;
 
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Answered, Network};
 use crate::http::{Method, Reply, Request, Service};
-use crate::link_map::{LinkMap, LinkView, MapPin};
+use crate::link_map::{LinkMap, MapPin};
 use crate::metrics::RedirectCounters;
 use crate::outcome::{Effect, Outcome};
 use crate::redirect::{Visit, code_of_path, decide};
@@ -86,7 +87,7 @@ impl Engine {
         outcome
     }
 
-    fn record<'f>(&self, link: &LinkView<'_>, visit: &Visit<'_>, fields: &impl Fields<'f>) {
+    fn record<'f>(&self, link: &ServedLink<'_>, visit: &Visit<'_>, fields: &impl Fields<'f>) {
         let at_micros = visit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let click = Answered {
             url_id: link.url_id,

@@ -3,15 +3,16 @@
 //! The table of [`Kind`] is the one place that owns the status, the header fields, the message, the metric label and the
 //! side effect of an outcome. Both ports and the metrics read it.
 
+use tern_common::served_link::ServedLink;
+
 use crate::http::{Answer, Content, StatusCode};
-use crate::link_map::LinkView;
 
 /// A decision about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome<'a> {
     pub kind: Kind,
     /// The link to which a redirect leads.
-    pub link: Option<LinkView<'a>>,
+    pub link: Option<ServedLink<'a>>,
     /// The short code that the message quotes.
     pub code: Option<&'a str>,
     /// Value of `Retry-After`, where the table does not have it.
@@ -104,7 +105,7 @@ impl From<Kind> for Outcome<'_> {
 
 impl<'a> Outcome<'a> {
     /// Returns a redirect to the target of `link`.
-    pub fn redirect(link: LinkView<'a>) -> Outcome<'a> {
+    pub fn redirect(link: ServedLink<'a>) -> Outcome<'a> {
         Outcome { link: Some(link), ..Kind::Redirect.into() }
     }
 

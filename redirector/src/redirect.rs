@@ -61,7 +61,7 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outco
 
 #[cfg(test)]
 mod tests {
-    use tern_common::served_link::CheckedLink;
+    use tern_common::served_link::LinkRow;
 
     use super::*;
     use crate::link_map::Replacement;
@@ -114,7 +114,7 @@ mod tests {
         check(None, Get, (Kind::NotReady, None));
         let mut links = Replacement::default();
         for (code, active) in [("CODE12", true), ("GONE12", false)] {
-            links.put(&CheckedLink::check(code, "https://example.com/", 1, 1, active).unwrap());
+            links.put(&LinkRow { is_active: active, ..LinkRow::plain(code, "https://example.com/") }).unwrap();
         }
         // The links of a snapshot file: the store may have changed them, and may have more.
         writer.replace(links);

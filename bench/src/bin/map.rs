@@ -112,7 +112,7 @@ fn memory(links: u64) -> Result<()> {
 
 fn memory_of<M: Map>(links: u64) {
     let mut payload = 0;
-    sample::each(0..links, 0, |link| payload += link.code().len() + link.target.as_given().len());
+    sample::each(0..links, 0, |link| payload += link.short_code.len() + link.original_url.len());
     let (allocated_before, resident_before) = (allocated(), resident().0);
     let (mut map, took) = time(|| M::load(links));
     let per_link = |bytes: usize| bytes as f64 / links as f64;

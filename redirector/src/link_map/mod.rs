@@ -4,18 +4,16 @@
 //!
 //! ```text
 //! mod         what others see of it
-//!   record      a link as bytes
 //!   walk        every link, one after another
-//!   memory      where the bytes lie, and how readers come to see them
+//!   memory      where the bytes of links lie, and how readers come to see them
 //! ```
 //!
 //! Readers are pinned while they look, and a pin belongs to a thread: it must not live across a coroutine's yield.
-//! [`MapPin::scope`] lends a pin to a closure, and a [`LinkView`] borrows from the pin, so neither leaves the closure.
+//! [`MapPin::scope`] lends a pin to a closure, and a [`ServedLink`] borrows from the pin, so neither leaves the closure.
 
 mod memory;
 #[cfg(test)]
 mod model;
-mod record;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -24,49 +22,10 @@ mod walk;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tern_common::Id;
-use tern_common::served_link::CheckedLink;
+use tern_common::served_link::{InvalidLink, LinkEncoder, LinkRow, ServedLink};
 
 pub use self::memory::MapPin;
 use self::memory::{Heap, Shared, Writer};
-use self::record::Encoded;
-
-/// A link in the map, borrowed for as long as a pin lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkView<'a> {
-    pub code: &'a str,
-    pub url_id: Id,
-    /// The user who owns the url, to whom its clicks are recorded.
-    pub owner_id: Id,
-    /// An inactive link is answered "gone".
-    pub active: bool,
-    given: &'a str,
-    /// The header form, where it differs from the given one.
-    other_location: Option<&'a str>,
-}
-
-impl<'a> LinkView<'a> {
-    /// The target as it was given.
-    pub fn original_url(&self) -> &'a str {
-        self.given
-    }
-
-    /// The value of the `Location` header: bytes 0x21 to 0x7e only.
-    pub fn location(&self) -> &'a str {
-        self.other_location.unwrap_or(self.given)
-    }
-
-    fn of(link: &'a CheckedLink<'_>) -> LinkView<'a> {
-        let CheckedLink { url_id, owner_id, ref target, active, .. } = *link;
-        let (given, other_location) = (target.as_given(), target.other_location());
-        LinkView { code: link.code(), url_id, owner_id, active, given, other_location }
-    }
-
-    /// Whether it shows what `link` says.
-    pub fn is(&self, link: &CheckedLink<'_>) -> bool {
-        *self == LinkView::of(link)
-    }
-}
 
 /// Every link, for reading.
 #[derive(Debug)]
@@ -81,13 +40,13 @@ impl LinkMap {
     pub fn new() -> (Arc<LinkMap>, LinkMapWriter) {
         let writer = Writer::new(sync::Hasher::default());
         let map = Arc::new(LinkMap { shared: Arc::clone(writer.shared()), loaded: AtomicBool::new(false) });
-        (Arc::clone(&map), LinkMapWriter { map, writer, record: Encoded::default() })
+        (Arc::clone(&map), LinkMapWriter { map, writer, encoder: LinkEncoder::default() })
     }
 
     /// Returns the link under `code`, for as long as the pin lasts.
     #[inline]
-    pub fn find<'pin>(&'pin self, pin: &'pin MapPin, code: &str) -> Option<LinkView<'pin>> {
-        self.shared.find(pin, code).map(|(record, text)| record::decode(record, text))
+    pub fn find<'pin>(&'pin self, pin: &'pin MapPin, code: &str) -> Option<ServedLink<'pin>> {
+        self.shared.find(pin, code).map(|(record, text)| ServedLink::decode(record, text))
     }
 
     pub fn is_loaded(&self) -> bool {
@@ -109,24 +68,25 @@ impl LinkMap {
 pub struct LinkMapWriter {
     map: Arc<LinkMap>,
     writer: Writer,
-    /// Room for the record of one change.
-    record: Encoded,
+    encoder: LinkEncoder,
 }
 
 impl LinkMapWriter {
-    pub fn put(&mut self, link: &CheckedLink<'_>) {
-        self.record.set(LinkView::of(link));
-        self.writer.put(&self.record);
+    /// Checks the row and serves its link from now on. What cannot be served changes nothing.
+    pub fn put(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<(), InvalidLink> {
+        self.writer.put(self.encoder.encode(row)?);
+        Ok(())
     }
 
     /// Answers "gone" for the code from now on, if it is there.
     pub fn deactivate(&mut self, code: &str) {
-        let is_there = MapPin::scope(|pin| {
-            let link = self.map.find(pin, code);
-            link.map(|link| self.record.set(LinkView { active: false, ..link })).is_some()
+        let inactive = MapPin::scope(|pin| {
+            let mut link = self.map.find(pin, code)?;
+            link.active = false;
+            Some(self.encoder.encode_served(link))
         });
-        if is_there {
-            self.writer.put(&self.record);
+        if let Some(inactive) = inactive {
+            self.writer.put(inactive);
         }
     }
 
@@ -171,19 +131,19 @@ impl LinkMapWriter {
 #[derive(Debug, Default)]
 pub struct Replacement {
     heap: Heap,
-    record: Encoded,
+    encoder: LinkEncoder,
 }
 
 impl Replacement {
-    /// Of two links under one code, the later stays.
-    pub fn put(&mut self, link: &CheckedLink<'_>) {
-        self.put_view(LinkView::of(link));
+    /// Checks the row and puts its link. Of two links under one code, the later stays.
+    pub fn put(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<(), InvalidLink> {
+        self.heap.push(self.encoder.encode(row)?);
+        Ok(())
     }
 
     /// Puts a link of a map.
-    pub fn put_view(&mut self, link: LinkView<'_>) {
-        self.record.set(link);
-        self.heap.push(&self.record);
+    pub fn put_served(&mut self, link: ServedLink<'_>) {
+        self.heap.push(self.encoder.encode_served(link));
     }
 
     /// Puts all of `other` behind what is here.

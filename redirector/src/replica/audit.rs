@@ -6,20 +6,20 @@
 //! wrong all the time.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use tern_common::ShortCode;
-use tern_common::served_link::{CheckedLink, Link};
+use tern_common::served_link::{LinkEncoder, LinkRow, ServedLink};
 use tern_common::store::{Store, StoreError};
 
 use super::core::Event;
 use super::{Replica, count};
-use crate::link_map::{LinkMap, LinkView, MapPin};
+use crate::link_map::{LinkMap, MapPin};
 
 /// What the store has under each code that looked different; `None` where it has nothing.
-pub(super) type Suspects = HashMap<ShortCode, Option<Link>>;
+pub(super) type Suspects = HashMap<String, Option<LinkRow>>;
 
 /// One comparison of the map with the store.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Audit {
     /// The codes that are wrong, and what is right.
     pub(super) fn conclude(self) -> Suspects {
         let mut suspects = self.suspects.filter(|_| !self.is_void).unwrap_or_default();
-        suspects.retain(|code, _| !self.touched.contains(code.as_str()));
+        suspects.retain(|code, _| !self.touched.contains(code));
         suspects
     }
 }
@@ -81,21 +81,21 @@ impl Replica {
         let Some(audit) = self.audit.take() else { return };
         self.metrics.audits.inc();
         let wrong = audit.conclude();
-        let removals = wrong.values().filter(|link| link.is_none()).count();
+        let removals = wrong.values().filter(|row| row.is_none()).count();
         if !wrong.is_empty() {
             self.metrics.divergent.inc_by(wrong.len() as u64);
-            let example = wrong.keys().next().map(ShortCode::as_str);
+            let example = wrong.keys().next();
             tracing::error!(codes = wrong.len(), removals, example, "the map differed from the store");
         }
         let is_loss = self.is_suspicious_loss(self.writer.map().len().saturating_sub(removals));
         self.metrics.refused_removals.set(count(if is_loss { removals } else { 0 }));
         self.is_unsaved |= !wrong.is_empty();
         tokio::task::block_in_place(|| {
-            for (code, link) in wrong {
-                match link {
-                    Some(link) => self.writer.put(&CheckedLink::new(&code, &link)),
+            for (code, row) in wrong {
+                match row {
+                    Some(row) => self.writer.put(&row).expect("a suspect was checked"),
                     None if is_loss => {}
-                    None => self.writer.remove(code.as_str()),
+                    None => self.writer.remove(&code),
                 }
             }
         });
@@ -110,23 +110,23 @@ pub(super) async fn compare(store: Arc<dyn Store>, map: Arc<LinkMap>) -> Result<
     // and the next one has another hash.
     let hasher = RandomState::default();
     let mut seen = HashSet::new();
+    let mut encoder = LinkEncoder::default();
     while let Some(rows) = snapshot.rows.recv().await {
         for row in rows? {
             seen.insert(hasher.hash_one(row.short_code.as_str()));
             // What cannot be served is left as it is served, here as in a delta.
-            let Ok(link) = row.check() else { continue };
-            if !MapPin::scope(|pin| map.find(pin, link.code()).is_some_and(|held| held.is(&link))) {
-                let (code, link) = link.into_owned();
-                suspects.insert(code, Some(link));
+            let Ok(link) = encoder.check(&row) else { continue };
+            if MapPin::scope(|pin| map.find(pin, link.code) != Some(link)) {
+                suspects.insert(row.short_code.clone(), Some(row));
             }
         }
     }
-    let superfluous = |held: LinkView<'_>| {
+    let superfluous = |held: ServedLink<'_>| {
         if !seen.contains(&hasher.hash_one(held.code)) {
-            suspects.insert(ShortCode::parse(held.code).map_err(|error| StoreError::Internal(error.into()))?, None);
+            suspects.insert(held.code.to_owned(), None);
         }
-        Ok::<_, StoreError>(())
+        Ok::<_, Infallible>(())
     };
-    tokio::task::block_in_place(|| map.each(superfluous))?;
+    let Ok(()) = tokio::task::block_in_place(|| map.each(superfluous));
     Ok(suspects)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tern_common::served_link::{CheckedLink, LinkRow};
+use tern_common::served_link::InvalidLink;
 use tern_common::store::{AgedChange, Cursor, Delta, Store, StoreError};
 
 use crate::link_map::Replacement;
@@ -50,17 +50,15 @@ async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {
     let mut rejected = 0;
     while let Some(rows) = snapshot.rows.recv().await {
         for row in rows? {
-            match checked(&row) {
-                Some(link) => links.put(&link),
-                None => rejected += 1,
+            if let Err(error) = links.put(&row) {
+                log_rejected(row.url_id, error);
+                rejected += 1;
             }
         }
     }
     Ok(Fetched::Snapshot { links, rejected, cursor: snapshot.cursor })
 }
 
-/// The row as a link; a row that cannot be served is told about and left out.
-pub(super) fn checked(row: &LinkRow) -> Option<CheckedLink<'_>> {
-    let url_id = row.url_id;
-    row.check().inspect_err(|error| tracing::warn!(url_id, %error, "a row cannot be served")).ok()
+pub(super) fn log_rejected(url_id: i64, error: InvalidLink) {
+    tracing::warn!(url_id, %error, "a row cannot be served");
 }

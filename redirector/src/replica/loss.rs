@@ -18,7 +18,7 @@ impl Replica {
         }
         let mut merged = Replacement::default();
         let Ok(()) = self.writer.map().each(|link| {
-            merged.put_view(link);
+            merged.put_served(link);
             Ok::<_, Infallible>(())
         });
         // Of two links under one code the later stays.

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use self::announcer::Announcer;
 use self::audit::Audit;
 use self::core::{Action, Core, Event, Pace};
-use self::fetch::{Asked, Fetched, checked, fetch};
+use self::fetch::{Asked, Fetched, fetch, log_rejected};
 pub use self::freshness::Freshness;
 use self::waiting::{interval, next_message, next_tick, present, reached, stopped};
 use crate::link_map::LinkMapWriter;
@@ -295,14 +295,12 @@ impl Replica {
         }
         match change {
             LinkChange::Put(row) => {
-                match checked(&row) {
-                    Some(link) => self.writer.put(&link),
-                    None => {
-                        self.metrics.rejected_rows.inc();
-                        // What cannot be served leaves what was; but switching a link off needs no target.
-                        if !row.is_active {
-                            self.writer.deactivate(&row.short_code);
-                        }
+                if let Err(error) = self.writer.put(&row) {
+                    log_rejected(row.url_id, error);
+                    self.metrics.rejected_rows.inc();
+                    // What cannot be served leaves what was; but switching a link off needs no target.
+                    if !row.is_active {
+                        self.writer.deactivate(&row.short_code);
                     }
                 }
             }

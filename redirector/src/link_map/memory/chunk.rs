@@ -4,7 +4,8 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
-use super::record::{self, Encoded};
+use tern_common::served_link::{EncodedLink, Head, encoded_len, text_range};
+
 use super::sync::{AtomicUsize, CHUNK_BYTES, Ordering, on_allocation, on_free, on_read, on_write};
 
 /// A slot keeps its hash bits above these: no system gives a process higher addresses that did not ask for them.
@@ -35,12 +36,12 @@ impl Place {
     /// The chunk of the record outlives `'a`.
     #[inline]
     pub(super) unsafe fn record<'a>(self) -> &'a [u8] {
-        on_read(self.0.as_ptr(), record::HEAD);
-        // SAFETY: a `Place` is made of a whole record only, which has no fewer bytes than a head has and will not
+        on_read(self.0.as_ptr(), size_of::<Head>());
+        // SAFETY: a `Place` is made of a whole encoded link only, which has no fewer bytes than a head has and will not
         // change; the caller sees to its chunk.
         unsafe {
-            let head = std::slice::from_raw_parts(self.0.as_ptr(), record::HEAD);
-            std::slice::from_raw_parts(self.0.as_ptr(), record::len(head))
+            let head = self.0.cast::<Head>().as_ref();
+            std::slice::from_raw_parts(self.0.as_ptr(), encoded_len(head))
         }
     }
 
@@ -50,10 +51,11 @@ impl Place {
     /// As for the record.
     #[inline]
     pub(super) unsafe fn text<'a>(self) -> &'a str {
-        // SAFETY: as the caller promises; and a record is encoded of strings, one behind the other, and copied whole.
+        // SAFETY: as the caller promises; and an encoded link has strings there, one behind the other, and is copied
+        // whole.
         unsafe {
-            let record = self.record();
-            std::str::from_utf8_unchecked(&record[record::text(record)])
+            let text = text_range(self.0.cast::<Head>().as_ref());
+            std::str::from_utf8_unchecked(&self.record()[text])
         }
     }
 }
@@ -143,7 +145,7 @@ pub struct Heap {
 }
 
 impl Heap {
-    pub fn push(&mut self, record: &Encoded) {
+    pub fn push(&mut self, record: EncodedLink<'_>) {
         let record = record.bytes();
         self.records += 1;
         let append = |chunk: &Chunk| {

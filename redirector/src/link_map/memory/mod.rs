@@ -1,5 +1,6 @@
 //! The memory of the map, and the protocol by which one writer shows it to any number of readers. All that is unsafe in
-//! the map is in this module; nothing here knows what a link is.
+//! the map is in this module; nothing here knows more of a link than where its code and its
+//! text are.
 //!
 //! Records lie one behind the other in chunks, a log, and never change. A table of slots finds them: open addressing,
 //! one cache line at a time, the slot of a code being a pointer to its record with 16 bits of its hash on top.
@@ -29,12 +30,20 @@ mod writer;
 
 use std::ptr::NonNull;
 
+use tern_common::served_link::code_range;
+
 pub use self::chunk::Heap;
 pub use self::shared::{MapPin, Shared};
 pub use self::writer::Writer;
-use super::record;
 use super::sync;
 use super::sync::{on_allocation, on_free, on_write};
+
+/// Returns the code in a record.
+#[inline]
+fn code_of(record: &[u8]) -> &[u8] {
+    let head = record.first_chunk().expect("a record is as long as its head says");
+    &record[code_range(head)]
+}
 
 /// Puts `value` where readers can be shown it; it goes with an [`Unboxed`].
 fn boxed<T>(value: T) -> *mut T {

@@ -5,7 +5,7 @@ use std::ptr::{self, NonNull};
 use super::chunk::Chunk;
 use super::sync::{Arc, AtomicPtr, AtomicUsize, Guard, Hasher, Ordering, on_read, pin};
 use super::table::{Table, hash_of};
-use super::{Unboxed, record};
+use super::{Unboxed, code_of};
 
 /// Proof that the present thread is pinned: nothing that readers reach is freed before the pin ends.
 ///
@@ -64,7 +64,7 @@ impl Shared {
 
     /// Whether `record` is what readers find under its code.
     pub fn is_live(&self, record: &[u8]) -> bool {
-        let code = record::code(record);
+        let code = code_of(record);
         let _pinned = pin();
         // SAFETY: pinned.
         let found = unsafe { self.table().find(hash_of(&self.hasher, code), code) };

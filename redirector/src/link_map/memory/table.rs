@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher as _};
 use std::ptr::{self, NonNull};
 
 use super::chunk::{ADDRESS, ADDRESS_BITS, Place};
-use super::record;
+use super::code_of;
 use super::sync::{AtomicPtr, Hasher, LINE_SLOTS, MIN_LINES, Ordering};
 
 /// What stands in the slot of a code that was removed: a probe goes on behind it.
@@ -74,7 +74,7 @@ impl Table {
                 matching &= matching - 1;
                 if let Some(place) = place_in(slots[n])
                     // SAFETY: it is the place of a record; the caller sees to its chunk.
-                    && record::code(unsafe { place.record() }) == code
+                    && code_of(unsafe { place.record() }) == code
                 {
                     return Some((at * LINE_SLOTS + n, place));
                 }
@@ -136,13 +136,13 @@ impl Table {
             // SAFETY: the caller sees to the chunks.
             batch.extend(places.by_ref().take(BATCH).map(|place| (place, unsafe { place.record() }, 0)));
             for (_, record, hash) in &mut batch {
-                *hash = hash_of(hasher, record::code(record));
+                *hash = hash_of(hasher, code_of(record));
                 // Only to have the line brought near; the next loop comes for it.
                 self.lines[self.home(*hash)].0[0].load(Ordering::Relaxed);
             }
             for (place, record, hash) in batch.drain(..) {
                 // SAFETY: as above.
-                match unsafe { self.find(hash, record::code(record)) } {
+                match unsafe { self.find(hash, code_of(record)) } {
                     Some((slot, before)) => {
                         self.publish(slot, hash, place);
                         replaced(before);

@@ -4,12 +4,13 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
+use tern_common::served_link::EncodedLink;
+
 use super::chunk::{Chunk, Heap, Place};
-use super::record::{self, Encoded};
 use super::shared::{Directory, Shared};
 use super::sync::{Arc, AtomicBool, AtomicPtr, AtomicUsize, CHUNK_BYTES, Hasher, Ordering, pin};
 use super::table::{Table, hash_of};
-use super::{Unboxed, boxed};
+use super::{Unboxed, boxed, code_of};
 
 /// One of this many bytes may be dead: about as many are moved for each that dies.
 const MAX_DEAD_SHARE: usize = 32;
@@ -72,7 +73,7 @@ impl Writer {
     }
 
     /// Lets readers find `record` under its code from now on, and what was there no longer.
-    pub fn put(&mut self, record: &Encoded) {
+    pub fn put(&mut self, record: EncodedLink<'_>) {
         let record = record.bytes();
         if !self.present_table().has_room_for(self.used + 1) {
             self.rebuild();
@@ -174,7 +175,7 @@ impl Writer {
     }
 
     fn hashed<'a>(&self, record: &'a [u8]) -> (&'a [u8], u64) {
-        let code = record::code(record);
+        let code = code_of(record);
         (code, hash_of(&self.shared.hasher, code))
     }
 

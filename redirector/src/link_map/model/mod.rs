@@ -8,27 +8,31 @@
 #[expect(dead_code, reason = "not all of the map is modelled")]
 #[path = "../memory/mod.rs"]
 mod memory;
-#[path = "../record.rs"]
-mod record;
 mod sync;
 
-use tern_common::served_link::CheckedLink;
+use tern_common::served_link::{LinkEncoder, LinkRow, ServedLink};
 
 use self::memory::{Heap, MapPin, Shared, Writer};
-use self::record::Encoded;
 use self::sync::Arc;
-use super::LinkView;
 
-fn record(code: &str, id: i64) -> Encoded {
-    let mut record = Encoded::default();
-    record.set(LinkView::of(&CheckedLink::check(code, "http://a", id, id, true).unwrap()));
-    record
+fn put(writer: &mut Writer, code: &str, id: i64) {
+    writer.put(LinkEncoder::default().encode(&row(code, id)).unwrap());
+}
+
+fn heap(code: &str, id: i64) -> Heap {
+    let mut heap = Heap::default();
+    heap.push(LinkEncoder::default().encode(&row(code, id)).unwrap());
+    heap
+}
+
+fn row(code: &str, id: i64) -> LinkRow<&str> {
+    LinkRow { url_id: id, owner_id: id, ..LinkRow::plain(code, "http://a") }
 }
 
 fn found(shared: &Shared, code: &str) -> Option<i64> {
     MapPin::scope(|pin| {
         shared.find(pin, code).map(|(record, text)| {
-            let link = record::decode(record, text);
+            let link = ServedLink::decode(record, text);
             assert_eq!((link.code, link.location(), link.url_id), (code, "http://a", link.owner_id));
             link.url_id.get()
         })
@@ -41,7 +45,7 @@ fn check(write: fn(&mut Writer), read: fn(&Shared)) {
     model.preemption_bound = Some(2);
     model.check(move || {
         let mut writer = Writer::new(sync::Hasher::with_seed(7));
-        writer.put(&record("a", 1));
+        put(&mut writer, "a", 1);
         let shared = Arc::clone(writer.shared());
         let reader = loom::thread::spawn(move || read(&shared));
         write(&mut writer);
@@ -55,8 +59,8 @@ fn check(write: fn(&mut Writer), read: fn(&Shared)) {
 fn a_change_is_seen_whole_or_not_yet() {
     check(
         |writer| {
-            writer.put(&record("a", 2));
-            writer.put(&record("b", 3));
+            put(writer, "a", 2);
+            put(writer, "b", 3);
         },
         |shared| {
             let b = found(shared, "b");
@@ -70,9 +74,9 @@ fn a_change_is_seen_whole_or_not_yet() {
 fn a_removal_hides_nothing_else() {
     check(
         |writer| {
-            writer.put(&record("b", 2));
+            put(writer, "b", 2);
             writer.remove("b");
-            writer.put(&record("c", 3));
+            put(writer, "c", 3);
         },
         |shared| {
             assert_eq!(found(shared, "a"), Some(1));
@@ -85,7 +89,7 @@ fn a_removal_hides_nothing_else() {
 #[test]
 fn a_table_that_grows_misses_nothing() {
     check(
-        |writer| (2..=6).for_each(|id| writer.put(&record(["b", "c", "d", "e", "f"][id - 2], id as i64))),
+        |writer| (2..=6).for_each(|id| put(writer, ["b", "c", "d", "e", "f"][id - 2], id as i64)),
         |shared| {
             assert_eq!(found(shared, "a"), Some(1));
             assert_eq!(found(shared, "a"), Some(1));
@@ -96,7 +100,7 @@ fn a_table_that_grows_misses_nothing() {
 #[test]
 fn compaction_moves_links_from_under_nobody() {
     check(
-        |writer| (2..=6).for_each(|id| writer.put(&record("b", id))),
+        |writer| (2..=6).for_each(|id| put(writer, "b", id)),
         |shared| {
             assert_eq!(found(shared, "a"), Some(1));
             assert!(found(shared, "b").is_none_or(|id| (2..=6).contains(&id)));
@@ -108,9 +112,7 @@ fn compaction_moves_links_from_under_nobody() {
 fn a_replacement_comes_at_one_moment() {
     check(
         |writer| {
-            let mut heap = Heap::default();
-            heap.push(&record("b", 2));
-            writer.replace(heap);
+            writer.replace(heap("b", 2));
         },
         |shared| {
             let a = found(shared, "a");
@@ -126,7 +128,7 @@ fn meet(shared: &Shared) {
     let mut chunk = shared.chunk_after(None);
     while let Some(present) = chunk {
         for (record, text) in present.records().filter(|(_, text)| *text == "ahttp://a") {
-            assert_eq!(record::decode(record, text).code, "a");
+            assert_eq!(ServedLink::decode(record, text).code, "a");
             met += usize::from(shared.is_live(record));
         }
         chunk = shared.chunk_after(Some(present.number()));
@@ -136,22 +138,20 @@ fn meet(shared: &Shared) {
 
 #[test]
 fn a_walk_meets_what_changes_all_the_while() {
-    check(|writer| (2..=4).for_each(|id| writer.put(&record("a", id))), meet);
+    check(|writer| (2..=4).for_each(|id| put(writer, "a", id)), meet);
 }
 
 /// The third change leaves more dead than two records take, and the chunk of `a` is the one with the most of them.
 #[test]
 fn a_walk_meets_what_compaction_moves() {
-    check(|writer| (2..=5).for_each(|id| writer.put(&record("b", id))), meet);
+    check(|writer| (2..=5).for_each(|id| put(writer, "b", id)), meet);
 }
 
 #[test]
 fn a_walk_meets_what_a_replacement_keeps() {
     check(
         |writer| {
-            let mut heap = Heap::default();
-            heap.push(&record("a", 2));
-            writer.replace(heap);
+            writer.replace(heap("a", 2));
         },
         meet,
     );

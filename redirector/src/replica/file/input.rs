@@ -1,57 +1,37 @@
 //! A file from which values are taken, and what a record in it looks like before anything of it is believed.
 
-use std::io::Read;
+use std::io::{self, Read};
 
-use tern_common::TargetUrl;
+use tern_common::served_link::{MAX_ENCODED_LEN, encoded_len};
 
-use super::FileError;
+/// Why a file was not used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("it is not a snapshot file of this version")]
+    Foreign,
+    #[error("it is damaged")]
+    Damaged,
+}
 
 /// What is read at a time.
 const BUFFER: usize = 1 << 17;
 
-/// Before each record.
-const RECORD: u8 = 1;
+/// Before each link.
+pub(super) const RECORD: u8 = 1;
 
-/// What a record says of a link.
-pub(super) struct Record<'a> {
-    pub(super) is_active: bool,
-    pub(super) url_id: i64,
-    pub(super) owner_id: i64,
-    pub(super) code_len: usize,
-    /// The code, and the target behind it.
-    pub(super) texts: &'a [u8],
-}
-
-/// Bytes of a record before its texts.
-const HEADER_LEN: usize = 23;
-
-impl<'a> Record<'a> {
-    /// The record that `bytes` begin with, and what comes behind it. `None` if that is no record, or not all of one.
-    #[inline]
-    pub(super) fn split(bytes: &'a [u8]) -> Result<Option<(Record<'a>, &'a [u8])>, FileError> {
-        let Some((header, behind)) = bytes.split_first_chunk::<HEADER_LEN>() else { return Ok(None) };
-        if header[0] != RECORD {
-            return Ok(None);
-        }
-        let target_len = u32::from_le_bytes(array_at(header, 3)) as usize;
-        if target_len > TargetUrl::MAX_LEN {
-            return Err(FileError::Damaged);
-        }
-        let code_len = usize::from(header[2]);
-        let Some((texts, behind)) = behind.split_at_checked(code_len + target_len) else { return Ok(None) };
-        let record = Record {
-            is_active: header[1] == 1,
-            url_id: i64::from_le_bytes(array_at(header, 7)),
-            owner_id: i64::from_le_bytes(array_at(header, 15)),
-            code_len,
-            texts,
-        };
-        Ok(Some((record, behind)))
+/// Takes the encoded link that `bytes` begin with. `None` if none begins there, or not all of it is there.
+#[inline]
+pub(super) fn take_link<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, FileError> {
+    let Some((&RECORD, behind)) = bytes.split_first() else { return Ok(None) };
+    let Some(len) = behind.first_chunk().map(encoded_len) else { return Ok(None) };
+    if len > MAX_ENCODED_LEN {
+        return Err(FileError::Damaged);
     }
-}
-
-fn array_at<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
-    std::array::from_fn(|n| bytes[at + n])
+    let Some((link, behind)) = behind.split_at_checked(len) else { return Ok(None) };
+    *bytes = behind;
+    Ok(Some(link))
 }
 
 /// A file from which values are taken, one after another. Keeps the checksum of what was taken.
@@ -69,14 +49,12 @@ impl<R: Read> Input<R> {
         Input { inner, buffer: Vec::new(), at: 0, checksum: 0 }
     }
 
-    /// The records that come next, as many as are at hand; `None` when what comes next is none.
-    pub(super) fn records(&mut self) -> Result<Option<Vec<u8>>, FileError> {
+    /// Returns the links that come next, as many as are at hand; `None` when what comes next is none.
+    pub(super) fn links(&mut self) -> Result<Option<Vec<u8>>, FileError> {
         loop {
             let bytes = &self.buffer[self.at..];
             let mut rest = bytes;
-            while let Some((_, behind)) = Record::split(rest)? {
-                rest = behind;
-            }
+            while take_link(&mut rest)?.is_some() {}
             let len = bytes.len() - rest.len();
             if len > 0 {
                 return Ok(Some(self.take(len)?.to_vec()));
@@ -84,7 +62,7 @@ impl<R: Read> Input<R> {
             if rest.first().is_some_and(|mark| *mark != RECORD) {
                 return Ok(None);
             }
-            // A record, or what else comes next, is not all here.
+            // A link, or what else comes next, is not all here.
             self.read_on(rest.len() + 1)?;
         }
     }

@@ -1,10 +1,13 @@
 //! The snapshot file: what a replica knew when it was last written, so that a restart serves at once,
 //! whether or not anybody else is there.
 //!
-//! Layout, integers little-endian: magic and version; length of the cursor (u32), the time at which the map equalled the
-//! store (u64, microseconds), the cursor; the links, each behind a 1; a 0; the number of links (u64); the CRC-32C of
+//! Layout, integers little-endian: magic and version; length of the cursor (u32), length of the names of fields (u32),
+//! the time at which the map equalled the store (u64, microseconds), the cursor, the names of the fields that the writer
+//! knew, with commas between them; the encoded links, each behind a 1; a 0; the number of links (u64); the CRC-32C of
 //! everything before it. A file is written beside the old one and renamed over it, so there is always a whole one;
 //! what does not check out is not believed.
+//!
+//! A file of a build that knew fewer fields, or more, is read; a file that lacks a field is completed from the store.
 //!
 //! It is read once, front to back, through one buffer: a start takes the room of the map and no more. Links are checked
 //! on threads of their own meanwhile. Whether the file checks out is known at its end, and nothing of it is served before.
@@ -22,13 +25,14 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tern_common::private_files::FileLock;
-use tern_common::served_link::CheckedLink;
+use tern_common::served_link::{FIELDS, LinkEncoder, LinkRow};
 use tern_common::store::Cursor;
 
-use self::input::{Input, Record};
+pub use self::input::FileError;
+use self::input::{Input, RECORD, take_link};
 use crate::link_map::{LinkMap, Replacement};
 
-const MAGIC: &[u8; 8] = b"TERNMAP\x01";
+const MAGIC: &[u8; 8] = b"TERNMAP\x02";
 
 /// How long another process may take to write the file: some seconds for ten million links.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -36,8 +40,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// What is written at a time.
 const BUFFER: usize = 1 << 20;
 
-/// No cursor is longer.
-const MAX_CURSOR: usize = 1 << 16;
+/// No cursor, and no list of fields, is longer.
+const MAX_TEXT: usize = 1 << 16;
 
 /// Threads that check links while the file is read: with them, most of a start is no longer the checking.
 const CHECKERS: usize = 2;
@@ -51,20 +55,11 @@ pub struct Stored {
     pub cursor: Cursor,
     /// When the map equalled the store.
     pub equal_at: SystemTime,
+    /// Whether the writer knew every field that this build serves. Otherwise links may lack what the store has of them.
+    pub has_all_fields: bool,
     pub links: Replacement,
     /// Rows that are no links any more, by the rules of this build.
     pub rejected: u64,
-}
-
-/// Why a file was not used.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("it is not a snapshot file of this version")]
-    Foreign,
-    #[error("it is damaged")]
-    Damaged,
 }
 
 /// Writes every link to `path`, replacing the file that is there only once the new one is whole and on disk.
@@ -76,21 +71,18 @@ pub fn write(path: &Path, cursor: &Cursor, equal_at: SystemTime, links: &LinkMap
     // While one process takes over from another, both write it. Held until the file has its name.
     let _lock = FileLock::take(&path.with_extension("lock"), LOCK_WAIT)?;
     let mut output = Checked { inner: BufWriter::with_capacity(BUFFER, File::create(&partial)?), checksum: 0 };
-    let cursor = cursor.to_string();
+    let (cursor, fields) = (cursor.to_string(), FIELDS.join(","));
     let equal_at = equal_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     output.write_all(MAGIC)?;
     output.write_all(&len(cursor.len())?.to_le_bytes())?;
+    output.write_all(&len(fields.len())?.to_le_bytes())?;
     output.write_all(&u64::try_from(equal_at).unwrap_or(u64::MAX).to_le_bytes())?;
     output.write_all(cursor.as_bytes())?;
-    let mut count = 0u64;
+    output.write_all(fields.as_bytes())?;
+    let (mut count, mut encoder) = (0u64, LinkEncoder::default());
     links.each(|link| {
-        let (code, target) = (link.code, link.original_url());
-        output.write_all(&[1, u8::from(link.active), u8::try_from(code.len()).map_err(io::Error::other)?])?;
-        output.write_all(&len(target.len())?.to_le_bytes())?;
-        output.write_all(&link.url_id.get().to_le_bytes())?;
-        output.write_all(&link.owner_id.get().to_le_bytes())?;
-        output.write_all(code.as_bytes())?;
-        output.write_all(target.as_bytes())?;
+        output.write_all(&[RECORD])?;
+        output.write_all(encoder.encode_served(link).bytes())?;
         count += 1;
         io::Result::Ok(())
     })?;
@@ -124,9 +116,11 @@ fn parse(file: impl Read) -> Result<Stored, FileError> {
         Ok(_) | Err(FileError::Damaged) => return Err(FileError::Foreign),
         Err(error) => return Err(error),
     }
-    let cursor_len = input.len(MAX_CURSOR)?;
+    let (cursor_len, fields_len) = (input.len(MAX_TEXT)?, input.len(MAX_TEXT)?);
     let equal_at = UNIX_EPOCH + Duration::from_micros(input.u64()?);
     let cursor = text(input.take(cursor_len)?)?.parse().map_err(|_| FileError::Damaged)?;
+    let fields: Vec<&str> = text(input.take(fields_len)?)?.split(',').collect();
+    let has_all_fields = FIELDS.iter().all(|field| fields.contains(field));
     let Links { links, rejected } = parse_links(&mut input)?;
     if input.u8()? != 0 {
         return Err(FileError::Damaged);
@@ -134,13 +128,13 @@ fn parse(file: impl Read) -> Result<Stored, FileError> {
     let count = input.u64()?;
     input.end()?;
     if count == links.len() as u64 + rejected {
-        Ok(Stored { cursor, equal_at, links, rejected })
+        Ok(Stored { cursor, equal_at, has_all_fields, links, rejected })
     } else {
         Err(FileError::Damaged)
     }
 }
 
-/// What was found in some of the records.
+/// What was found in some pieces of the file.
 #[derive(Default)]
 struct Links {
     links: Replacement,
@@ -150,7 +144,7 @@ struct Links {
 /// A thread that checks pieces of the file, and the way to it.
 type Checker<'scope> = (SyncSender<Vec<u8>>, ScopedJoinHandle<'scope, Result<Links, FileError>>);
 
-/// Takes all records from `input`, in pieces that are checked elsewhere.
+/// Takes all links from `input`, in pieces that are checked elsewhere.
 fn parse_links(input: &mut Input<impl Read>) -> Result<Links, FileError> {
     thread::scope(|scope| {
         let mut checkers = Vec::new();
@@ -172,7 +166,7 @@ fn parse_links(input: &mut Input<impl Read>) -> Result<Links, FileError> {
     })
 }
 
-/// Starts the checkers and gives them all records from `input` in turn.
+/// Starts the checkers and gives them all links from `input` in turn.
 fn feed<'scope>(
     scope: &'scope Scope<'scope, '_>,
     checkers: &mut Vec<Checker<'scope>>,
@@ -184,7 +178,7 @@ fn feed<'scope>(
         checkers.push((pieces, checker.spawn_scoped(scope, move || check(&to_check))?));
     }
     let mut turns = (0..CHECKERS).cycle();
-    while let Some(piece) = input.records()? {
+    while let Some(piece) = input.links()? {
         let checker = turns.next().and_then(|turn| checkers.get(turn));
         // A checker that takes no more found damage, and returns it.
         if checker.is_none_or(|(pieces, _)| pieces.send(piece).is_err()) {
@@ -194,18 +188,14 @@ fn feed<'scope>(
     Ok(())
 }
 
-/// Checks whole records, piece by piece.
+/// Checks whole links, piece by piece.
 fn check(pieces: &Receiver<Vec<u8>>) -> Result<Links, FileError> {
     let mut found = Links::default();
     for piece in pieces {
         let mut rest = piece.as_slice();
-        while let Some((record, behind)) = Record::split(rest)? {
-            let (code, target) = text(record.texts)?.split_at_checked(record.code_len).ok_or(FileError::Damaged)?;
-            match CheckedLink::check(code, target, record.url_id, record.owner_id, record.is_active) {
-                Ok(link) => found.links.put(&link),
-                Err(_) => found.rejected += 1,
-            }
-            rest = behind;
+        while let Some(link) = take_link(&mut rest)? {
+            let row = LinkRow::decode(link).ok_or(FileError::Damaged)?;
+            found.rejected += u64::from(found.links.put(&row).is_err());
         }
     }
     Ok(found)
@@ -259,7 +249,8 @@ mod tests {
         let (map, mut writer) = LinkMap::new();
         let mut all = Replacement::default();
         for (code, (target, id, active)) in links {
-            all.put(&CheckedLink::check(code, target, *id, 7, *active).unwrap());
+            let (code, target) = (code.as_str(), target.as_str());
+            all.put(&LinkRow { url_id: *id, owner_id: 7, is_active: *active, ..LinkRow::plain(code, target) }).unwrap();
         }
         writer.commit(all);
         map
@@ -302,10 +293,30 @@ mod tests {
     }
 
     #[test]
+    fn file_of_another_build_tells_whether_fields_are_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let whole = fs::read(written(directory.path(), &links(20))).unwrap();
+        let (known, header) = (FIELDS.join(","), MAGIC.len() + 16 + "00000000000000ff:7".len());
+        let check = |fields: &str, expected: bool| {
+            let mut bytes = whole[..header].to_vec();
+            bytes[12..16].copy_from_slice(&len(fields.len()).unwrap().to_le_bytes());
+            bytes.extend(fields.as_bytes());
+            bytes.extend(&whole[header + known.len()..whole.len() - 4]);
+            bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+            let stored = parse(&*bytes).unwrap();
+            assert_eq!((stored.has_all_fields, stored.links.len()), (expected, 20), "{fields}");
+        };
+        check(&known, true);
+        check(&format!("{known},sheen"), true);
+        check(&known.replace(",is_active", ""), false);
+        check("", false);
+    }
+
+    #[test]
     fn a_foreign_file_is_not_believed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("links.snapshot");
-        for content in ["", "x", "a shopping list", "TERNMAP\u{2} of a later version"] {
+        for content in ["", "x", "a shopping list", "TERNMAP\u{1} of before", "TERNMAP\u{3} of a later version"] {
             fs::write(&path, content).unwrap();
             assert!(matches!(read(&path), Err(FileError::Foreign)), "{content:?}");
         }
