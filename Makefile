@@ -12,7 +12,7 @@ MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanage
 # And to bring faults about.
 FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
 	/usr/sbin/mkfs.ext4:e2fsprogs
-.PHONY: help run test schemathesis lint containers deny fuzz chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure deploy-tools python tools
+.PHONY: help run test schemathesis lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools
 
 # An environment of Python's with what the first prerequisite names, each file by its hash.
 define environment
@@ -38,11 +38,15 @@ schemathesis: target/schemathesis/installed
 target/schemathesis/installed: admin/tests/schemathesis/requirements.txt | python
 	$(call environment,target/schemathesis)
 
-lint: tools deploy-tools ## Check the format, the code and deploy/; warnings are errors
+lint: tools lint-tools ## Check the format, the code, the spelling and deploy/; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd bench && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings
-	target/deploy-tools/bin/python scripts/check-deploy
+	target/lint-tools/bin/typos
+	target/lint-tools/bin/python scripts/check-deploy
+
+doc: tools ## Build the documentation of the code, private items too; warnings are errors
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
 
 containers: ## Build the images, bring compose.yaml up, check it and take it down; needs Docker with Compose, and curl
 	scripts/try-containers
@@ -111,10 +115,10 @@ fuzz: tools ## Fuzz all that reads text from outside, a minute each (FUZZ_SECOND
 		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/fuzz-tools/bin:$$PATH" \
 		cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 
-deploy-tools: target/deploy-tools/installed
+lint-tools: target/lint-tools/installed
 	@scripts/install-if-missing systemd-analyze:systemd
-target/deploy-tools/installed: scripts/deploy-requirements.txt | python
-	$(call environment,target/deploy-tools)
+target/lint-tools/installed: scripts/lint-requirements.txt | python
+	$(call environment,target/lint-tools)
 
 # What can make an environment of Python's.
 python:
