@@ -57,7 +57,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits of the API's port. `descriptors` is what the process may spend on it, [`Limits::descriptors`] included.
+    /// Limits of the API's port. `descriptors` is the number of descriptors that the process may spend on it.
     pub fn api(proxies: &Proxies, descriptors: usize) -> Limits {
         Limits::new(API_CONNECTIONS, descriptors, API_IDLE_TIMEOUT, proxies)
     }
