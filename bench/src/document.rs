@@ -184,7 +184,8 @@ fn goals_table(run: &Measured) -> String {
         let goals::Row { what, goal, yardstick, result, met } = row;
         text += &format!("| {what} | {goal} | {yardstick} | {result} | {} |\n", met.word());
     }
-    text + "\nWhat holds back where a goal is missed, and what was tried: [decision 36](DECISION_LOG.md).\n\n"
+    text + "\n[0036-what-limits-redirect-throughput](decisions/0036-what-limits-redirect-throughput.md) \
+            explains missed goals and lists the attempted improvements.\n\n"
 }
 
 fn peaks_table(turns: &[Turns<Peak>]) -> String {

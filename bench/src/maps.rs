@@ -95,7 +95,9 @@ fn answered(link: Option<&Link>, into: &mut Vec<u8>) -> bool {
     active.is_some()
 }
 
-/// What decision 11 had: a counted reference for the queue of clicks.
+/// Map of `papaya` with a counted reference to each link, as `0011-papaya-is-the-first-link-map` describes it.
+///
+/// The reference let the queue of clicks share the link.
 #[derive(Debug)]
 pub struct Papaya(Arc<papaya::HashMap<ShortCode, Arc<Link>, RandomState>>);
 
