@@ -3,51 +3,22 @@
 //! Writers change links past Tern and through its API, each its own, and note for each code from when to when its state
 //! may have changed. Samplers ask the redirectors meanwhile. Afterwards each answer is compared with that history.
 
+mod world;
 mod writer;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use reqwest::Method;
-use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use self::world::{CODES_EACH, Links, State, Step, WRITERS, World, code, new_user};
 use self::writer::Writer;
 use crate::Fleet;
-
-const WRITERS: usize = 5;
-const CODES_EACH: usize = 8;
-
-/// Links of one load, and of all loads of a writer at one time.
-const LOADED: usize = 2_000;
-const LOADED_AT_MOST: usize = 12_000;
-
-/// The answer to a code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
-    Absent,
-    Off,
-    Target(String),
-}
-
-/// A change of a code's state, made at some time between two moments.
-#[derive(Clone, Debug)]
-struct Step {
-    began: Instant,
-    ended: Instant,
-    state: State,
-    is_restore: bool,
-}
-
-/// The history of one code, the oldest first.
-type History = Vec<Step>;
 
 struct Sample {
     redirector: usize,
@@ -55,24 +26,6 @@ struct Sample {
     asked: Instant,
     answered: Instant,
     state: Result<State, u16>,
-}
-
-/// The links of one writer, as the database has them.
-#[derive(Clone, Debug)]
-struct Links {
-    user: i64,
-    states: Vec<State>,
-    loaded: usize,
-}
-
-/// The state that writers, samplers and backups share.
-struct World {
-    histories: Mutex<HashMap<String, History>>,
-    links: Vec<Mutex<Links>>,
-    /// Read by each change, written by a backup and its restore.
-    gate: RwLock<()>,
-    is_over: AtomicBool,
-    changes: AtomicUsize,
 }
 
 /// The result of a check.
@@ -111,10 +64,6 @@ impl fmt::Display for Findings {
         writeln!(f, "{} wrong; {differing} codes differ", wrong.len())?;
         wrong.iter().take(5).try_for_each(|wrong| writeln!(f, "{wrong}"))
     }
-}
-
-fn code(writer: usize, n: usize) -> String {
-    format!("ck{writer}x{n}")
 }
 
 /// A fleet that takes a backup for the truth, however many links it lacks.
@@ -173,19 +122,12 @@ pub async fn check(fleet: &Arc<Fleet>, seed: u64, time: Duration, mut disturb: i
     while let Some(taken) = samplers.join_next().await {
         samples.extend(taken.unwrap());
     }
-    let mut findings = world.judge(&samples);
+    let mut findings = judge(&world, &samples);
     findings.restores = restores;
     // Each of what was loaded would have to be asked for.
     fleet.run_sql("DELETE FROM urls WHERE short_code LIKE 'load%'");
     findings.differing = fleet.differing().await;
     findings
-}
-
-async fn new_user(fleet: &Fleet, name: &str) -> i64 {
-    let body = json!({"username": name, "email": format!("{name}@mail.example")});
-    let (status, _, user) = fleet.call(Method::POST, "/users", &body).await;
-    assert_eq!(status, 201, "{user}");
-    user["id"].as_i64().unwrap()
 }
 
 /// Asks for codes until the world is over.
@@ -206,59 +148,23 @@ async fn sample(fleet: Arc<Fleet>, world: Arc<World>, redirector: usize, mut ran
     samples
 }
 
-impl World {
-    /// Notes that states may have changed since `began`.
-    fn note(&self, began: Instant, is_restore: bool, states: impl IntoIterator<Item = (String, State)>) {
-        let ended = Instant::now();
-        let mut histories = self.histories.lock().unwrap();
-        for (code, state) in states {
-            histories.get_mut(&code).unwrap().push(Step { began, ended, state, is_restore });
+/// Compares each sample with the history of its code.
+fn judge(world: &World, samples: &[Sample]) -> Findings {
+    let histories = world.histories.lock().unwrap();
+    let changes = world.changes.load(Ordering::Relaxed);
+    let mut findings = Findings { changes, samples: samples.len(), ..Findings::default() };
+    for sample in samples {
+        match sample.staleness(&histories[&sample.code]) {
+            Some((Duration::ZERO, _)) => {}
+            Some((stale, true)) => findings.stale_beside_restores.push(stale),
+            Some((stale, false)) => findings.stale.push(stale),
+            None => findings.wrong.push(format!(
+                "redirector {} answered {} with {:?}, which it never was",
+                sample.redirector, sample.code, sample.state
+            )),
         }
     }
-
-    /// Dumps the database; gives the links that the dump holds.
-    fn back_up(&self, fleet: &Fleet) -> Vec<Links> {
-        let _alone = self.gate.write().unwrap();
-        let dumped = Command::new("pg_dump").arg("-f").arg(fleet.dump()).arg(fleet.database_url()).status();
-        assert!(dumped.unwrap().success());
-        self.links.iter().map(|links| links.lock().unwrap().clone()).collect()
-    }
-
-    /// Restores the dump in place, in one transaction, while redirectors follow.
-    fn restore(&self, fleet: &Fleet, backup: Vec<Links>) {
-        let _alone = self.gate.write().unwrap();
-        let began = Instant::now();
-        let anew = "SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public;
-                    GRANT USAGE ON SCHEMA public TO PUBLIC";
-        let mut restore = Command::new("psql");
-        restore.args(["-qXAt1", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", fleet.database_url(), "-c", anew]);
-        restore.arg("-f").arg(fleet.dump());
-        // Dropping a schema locks its tables in another order than those who read them, and PostgreSQL may end it to
-        // break a deadlock. Nothing was changed then, and an operator repeats it.
-        assert!((0..5).any(|_| restore.status().unwrap().success()), "the dump was not restored");
-        for (writer, links) in backup.into_iter().enumerate() {
-            self.note(began, true, links.states.iter().cloned().enumerate().map(|(n, state)| (code(writer, n), state)));
-            *self.links[writer].lock().unwrap() = links;
-        }
-    }
-
-    fn judge(&self, samples: &[Sample]) -> Findings {
-        let histories = self.histories.lock().unwrap();
-        let changes = self.changes.load(Ordering::Relaxed);
-        let mut findings = Findings { changes, samples: samples.len(), ..Findings::default() };
-        for sample in samples {
-            match sample.staleness(&histories[&sample.code]) {
-                Some((Duration::ZERO, _)) => {}
-                Some((stale, true)) => findings.stale_beside_restores.push(stale),
-                Some((stale, false)) => findings.stale.push(stale),
-                None => findings.wrong.push(format!(
-                    "redirector {} answered {} with {:?}, which it never was",
-                    sample.redirector, sample.code, sample.state
-                )),
-            }
-        }
-        findings
-    }
+    findings
 }
 
 impl Sample {

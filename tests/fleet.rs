@@ -3,7 +3,6 @@
 mod processes;
 
 pub use self::processes::Filesystem;
-pub(crate) use self::processes::PATH;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -107,7 +106,7 @@ impl Fleet {
         let name = database_url.rsplit('/').next().unwrap();
         postgres.psql(name, include_str!("../deploy/postgres/redirector-role.sql"));
         let fleet_settings = settings.clone();
-        let admin = processes::start_admin(directory.path(), &settings);
+        let admin = Plane::start_admin(directory.path(), &settings);
         let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
         let mut fleet = Fleet {
             admin,

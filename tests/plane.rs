@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+/// Where programs are that make, mount and break disks.
+pub(crate) const PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
+
 /// A running plane. Killed when dropped.
 #[derive(Debug)]
 pub struct Plane {
@@ -51,6 +54,12 @@ impl Plane {
         Plane { process, addresses: announced }
     }
 
+    /// Starts an admin, which announces the API's address, and then that of its operators' port if it has one.
+    pub(crate) fn start_admin(directory: &Path, settings: &[(String, String)]) -> Plane {
+        let has_ops = settings.iter().any(|(name, _)| name == "ADMIN_OPS_LISTEN");
+        Plane::start(&mut command("tern-admin", &["serve"], directory, settings), 1 + usize::from(has_ops))
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
     }
@@ -67,7 +76,7 @@ impl Plane {
     pub fn run_beside(&self, program: &str, arguments: &[&str]) -> std::process::Output {
         let pid = self.process.id().to_string();
         let mut command = Command::new("nsenter");
-        command.args(["--mount", "--target", &pid, program]).args(arguments).env("PATH", crate::fleet::PATH);
+        command.args(["--mount", "--target", &pid, program]).args(arguments).env("PATH", PATH);
         command.output().unwrap()
     }
 

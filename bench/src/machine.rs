@@ -6,8 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use crate::scene::pause;
-
 /// Cores, kernel, memory; no host name, no paths.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -59,6 +57,12 @@ fn busy_and_all(stat: &str) -> Option<(u64, u64)> {
     let ticks: Vec<u64> = line.split_whitespace().take(8).map_while(|ticks| ticks.parse().ok()).collect();
     let all: u64 = ticks.iter().sum();
     Some((all - ticks.get(3)? - ticks.get(4)?, all))
+}
+
+/// Waits a moment before something outside is asked again.
+pub fn pause(duration: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "one thread that has nothing else to do")]
+    std::thread::sleep(duration);
 }
 
 /// The time, in UTC.

@@ -14,7 +14,7 @@ use tern_testkit::redis::Redis;
 
 use crate::cost;
 use crate::figures::Figure;
-use crate::machine::busy_cores;
+use crate::machine::{busy_cores, pause};
 use crate::sample::is_active;
 use crate::workload::{self, Asks, OWNERS};
 
@@ -212,10 +212,4 @@ pub fn beside(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     ensure!(path.exists(), "{name} is not there: cargo build --release --bins");
     Ok(path)
-}
-
-/// Waits a moment before something outside is asked again.
-pub fn pause(duration: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "one thread that has nothing else to do")]
-    std::thread::sleep(duration);
 }

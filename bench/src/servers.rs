@@ -10,7 +10,8 @@ use tern_testkit::leash;
 use tern_testkit::server::{Process, free_port};
 
 use crate::answer;
-use crate::scene::{Links, Scene, beside, pause};
+use crate::machine::pause;
+use crate::scene::{Links, Scene, beside};
 use crate::workload;
 
 /// How long a server may take to begin, to end, and to store the clicks of one turn.

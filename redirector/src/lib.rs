@@ -26,6 +26,7 @@ pub mod redirect;
 pub mod replica;
 pub mod schema;
 pub mod sockets;
+mod start_error;
 pub mod succession;
 pub mod watchdog;
 
@@ -39,7 +40,6 @@ use prometheus::Registry;
 use tern_common::budget::ClientBudget;
 use tern_common::bus::Bus;
 use tern_common::descriptors;
-use tern_common::listening;
 use tern_common::store::Store;
 use tern_serving::{PortStats, Serving};
 use tokio::net::TcpListener;
@@ -56,6 +56,7 @@ use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::ops::{Observed, Ops};
 use crate::replica::{Freshness, Replica};
 use crate::sockets::{Origin, Sockets};
+pub use crate::start_error::StartError;
 use crate::watchdog::Watchdog;
 
 /// What of the time to end is kept for the clicks: in a second the slowest store takes thousands. Those that it does
@@ -76,19 +77,6 @@ pub struct Redirector {
     keeper: Keeper,
     watchdog: Watchdog,
     ops: Serving,
-}
-
-/// Why a redirector could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("{}", listening::refusal(*.address, .variable, .error))]
-    Listen { variable: &'static str, address: SocketAddr, error: io::Error },
-    #[error("descriptor {descriptor}, which was passed on, cannot be served")]
-    Passed { descriptor: i32, source: io::Error },
-    #[error("cannot start a thread")]
-    Thread(#[source] io::Error),
-    #[error("cannot register the metrics of the operators' port")]
-    Metrics(#[from] prometheus::Error),
 }
 
 impl Redirector {

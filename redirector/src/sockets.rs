@@ -9,9 +9,9 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use rustix::net::sockopt::socket_acceptconn;
 use tern_common::config::Variables;
 
-use crate::StartError;
 use crate::config::RedirectorConfig;
 use crate::http::Server;
+use crate::start_error::StartError;
 
 /// The first descriptor that systemd passes on (`SD_LISTEN_FDS_START`).
 const FIRST_PASSED: RawFd = 3;

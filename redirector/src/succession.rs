@@ -8,10 +8,10 @@ use anyhow::{Context, anyhow};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::StartError;
 use crate::config::RedirectorConfig;
 use crate::hand_over::{Fate, Offer, Predecessor, take_over};
 use crate::sockets::{Activation, Sockets};
+use crate::start_error::StartError;
 
 /// Time without an answer after which clients that connected to a socket of systemd are better told to try again.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);

@@ -14,7 +14,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::crowd::View;
 use crate::limits::Limits;
 use crate::refusal::{complete, find_bare_refusal};
 
@@ -40,6 +39,18 @@ pub(crate) enum Order {
     Finish = 1,
     /// At once.
     Cut = 2,
+}
+
+/// A connection at one moment, as far as the choice between connections depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) share: Option<u64>,
+    /// It has been told to end, so its place is as good as free.
+    pub(crate) is_ending: bool,
+    pub(crate) is_idle: bool,
+    /// The time since it began to wait for its client, or since the request began whose answer or body is slow. `None`
+    /// while this process works for it.
+    pub(crate) waits: Option<Duration>,
 }
 
 /// The wait of a client that took longer than a limit allows.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use crate::connection::{Order, Overdue, Watched};
+use crate::connection::{Order, Overdue, View, Watched};
 use crate::limits::Limits;
 use crate::stats::PortStats;
 
@@ -98,18 +98,6 @@ impl Drop for Place {
         self.crowd.lock().try_remove(self.key);
         self.crowd.stats.open.dec();
     }
-}
-
-/// A connection at one moment, as far as the choice between connections depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct View {
-    pub(crate) share: Option<u64>,
-    /// It has been told to end, so its place is as good as free.
-    pub(crate) is_ending: bool,
-    pub(crate) is_idle: bool,
-    /// The time since it began to wait for its client, or since the request began whose answer or body is slow. `None`
-    /// while this process works for it.
-    pub(crate) waits: Option<Duration>,
 }
 
 #[derive(Debug, PartialEq, Eq)]

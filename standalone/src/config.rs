@@ -15,6 +15,9 @@ use tern_common::systemd::Notifier;
 use tern_common::telemetry::LogConfig;
 use tern_redirector::config::RedirectorConfig;
 
+/// The name of the process, before each line on standard error.
+pub const NAME: &str = "tern";
+
 /// The redirector is in this process and serves a change within milliseconds: on a machine that is too busy for that,
 /// a late answer is better than one that is not true yet.
 const VISIBLE_WAIT: VisibleWait = VisibleWait::exactly(Duration::from_secs(5));

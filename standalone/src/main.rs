@@ -16,10 +16,7 @@ use tern_admin::{TokenCommand, token_command};
 use tern_common::console::say;
 use tern_common::{probe, process};
 
-use crate::config::Config;
-
-/// How the process calls itself.
-const NAME: &str = "tern";
+use crate::config::{Config, NAME};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

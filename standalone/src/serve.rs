@@ -21,8 +21,7 @@ use tern_redirector::config::RedirectorConfig;
 use tern_redirector::{Redirector, connections_deadline};
 use tern_serving::{Limits, PortStats, Serving};
 
-use crate::NAME;
-use crate::config::Config;
+use crate::config::{Config, NAME};
 use crate::follow::follow_code;
 use crate::sample;
 

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::{CODES_EACH, LOADED, LOADED_AT_MOST, Links, State, World, code, new_user};
+use super::world::{CODES_EACH, LOADED, LOADED_AT_MOST, Links, State, World, code, new_user};
 use crate::Fleet;
 use crate::session::Session;
 

@@ -9,11 +9,8 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 use tern_testkit::server::Process;
 
-use super::Fleet;
-use crate::plane::{Plane, command};
-
-/// Where programs are that make, mount and break disks.
-pub(crate) const PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
+use crate::fleet::Fleet;
+use crate::plane::{PATH, Plane, command};
 
 /// File system of a disk that a test makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +29,6 @@ impl Filesystem {
             Filesystem::Xfs => ("mkfs.xfs", &["-q"], 320),
         }
     }
-}
-
-/// Starts an admin, which announces the API's address, and then that of its operators' port if it has one.
-pub(super) fn start_admin(directory: &Path, settings: &[(String, String)]) -> Plane {
-    let has_ops = settings.iter().any(|(name, _)| name == "ADMIN_OPS_LISTEN");
-    Plane::start(&mut command("tern-admin", &["serve"], directory, settings), 1 + usize::from(has_ops))
 }
 
 impl Fleet {
@@ -62,7 +53,7 @@ impl Fleet {
     pub fn start_admin_with(&self, settings: &[(&str, &str)]) -> Plane {
         let mut all = self.settings.clone();
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        start_admin(self.directory.path(), &all)
+        Plane::start_admin(self.directory.path(), &all)
     }
 
     /// Starts to load a file.

@@ -219,7 +219,7 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use std::net::TcpListener;
 
-    use tern_bench::scene::pause;
+    use tern_bench::machine::pause;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use ::redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{FORGED, Ignored};
+use super::ignored::{FORGED, Ignored};
 use crate::bus::{Message, Received, Topic, text};
 use crate::seal::Seal;
 

@@ -2,6 +2,7 @@
 //!
 //! Redis promises nothing about either, and nothing is expected: a message is a hint, a key is a hint with a lifetime.
 
+mod ignored;
 mod inbox;
 mod subscription;
 
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use ::redis::{Cmd, Pipeline, RedisResult, cmd, pipe};
 use anyhow::Context;
 use async_trait::async_trait;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::Registry;
 
+use self::ignored::{FORGED, Ignored};
 use self::inbox::Inbox;
 use self::subscription::RedisSubscription;
 use super::{Bus, BusError, MAX_REPLICAS, Message, ReplicaId, SILENT_AFTER, Subscription, Topic, text};
@@ -43,13 +45,6 @@ struct Names {
     /// the braces keep them all on one node of a cluster.
     live: String,
 }
-
-/// The reason to ignore an announcement whose seal does not fit.
-const FORGED: &str = "forged";
-
-/// Messages that were received and not passed on, by reason.
-#[derive(Clone, Debug)]
-struct Ignored(IntCounterVec);
 
 impl RedisBus {
     /// Connects when it is first used, and whenever it must; a Redis that is away is no reason to fail here.
@@ -189,19 +184,5 @@ impl Names {
 
     fn of(&self, replica: ReplicaId) -> String {
         format!("{}:{replica}", self.live)
-    }
-}
-
-impl Ignored {
-    fn new() -> Ignored {
-        let help =
-            "Bus messages that were not passed on: too long, unreadable, forged, or more than the receiver could take.";
-        let counters = IntCounterVec::new(Opts::new("tern_bus_messages_ignored_total", help), &["reason"])
-            .expect("the name and the label are well formed");
-        Ignored(counters)
-    }
-
-    fn count(&self, reason: &str) {
-        self.0.with_label_values(&[reason]).inc();
     }
 }

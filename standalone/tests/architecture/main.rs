@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a source that cannot be read is a failed test")]
 
+mod circles;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +34,17 @@ fn the_planes_do_not_know_each_other_and_common_knows_neither() {
     check("tern-admin", &["tern-common", "tern-serving"]);
     check("tern", &["tern-admin", "tern-common", "tern-redirector", "tern-serving"]);
     check("tern-testkit", &[]);
+}
+
+#[test]
+fn files_of_a_crate_import_each_other_in_no_circle() {
+    let mut circles = Vec::new();
+    for package in ["serving", "standalone", "testkit", "tests", "bench"] {
+        let root = workspace().join(package);
+        let root = if package == "tests" { root } else { root.join("src") };
+        circles.extend(circles::find(&root).into_iter().map(|circle| format!("{package}: {}", circle.join(" -> "))));
+    }
+    assert!(circles.is_empty(), "imports in a circle:\n{}", circles.join("\n"));
 }
 
 #[test]
