@@ -30,6 +30,11 @@ pub struct Url {
     pub updated_at: Timestamp,
 }
 
+impl Url {
+    /// Columns of the table `urls`, one for each field.
+    pub(crate) const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
+}
+
 impl WriteJson for Url {
     fn write_json(&self, out: &mut Vec<u8>) {
         write_plain(self, out);

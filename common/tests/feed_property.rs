@@ -195,11 +195,10 @@ async fn refresh(client: &Client, links: &mut Links, code: String) {
 async fn table(client: &Client) -> Links {
     let rows = client.query("SELECT short_code, id, user_id, original_url, is_active FROM urls", &[]).await.unwrap();
     let link = |row: tokio_postgres::Row| LinkRow {
-        short_code: row.get(0),
         url_id: row.get(1),
         owner_id: row.get(2),
-        original_url: row.get(3),
         is_active: row.get(4),
+        ..LinkRow::plain(row.get(0), row.get(3))
     };
     rows.into_iter().map(|row| (row.get(0), link(row))).collect()
 }

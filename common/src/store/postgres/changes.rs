@@ -3,23 +3,24 @@
 //! A position is a snapshot of the transactions that had ended, and a delta is what the difference of two snapshots
 //! brought: nothing is skipped, and nothing waits for a transaction that stays open.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
+use tokio_postgres::binary_copy::BinaryCopyOutStream;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Column, Error, Row};
 
+use super::columns::CopiedRow;
 use super::connections::Connections;
 use super::paging::{Entry, Reach, latest, part_of};
 use super::pool::Lease;
 use super::position::{Checkpoint, Epoch, Position, Snapshot as Seen};
-use super::{error, query};
-use crate::served_link::LinkRow;
+use super::{error, query, urls};
+use crate::served_link::{FIELDS, LinkRow};
 use crate::store::cursor;
 use crate::store::{AgedChange, Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
 
@@ -43,7 +44,10 @@ const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::
 /// A transaction stamps its changes when it begins, and those that the snapshot `given` sees were given before.
 ///
 /// The lateral LIMIT has the links looked up one by one, whatever the planner thinks of the number of changes.
-const CHANGES: &str = "
+static CHANGES: LazyLock<String> = LazyLock::new(|| {
+    let link: Vec<String> = FIELDS.iter().map(|field| format!("link.{field}")).collect();
+    format!(
+        "
     WITH moment AS MATERIALIZED (
         SELECT pg_current_snapshot() AS now, $4::text::pg_snapshot AS given
     ), gaps AS MATERIALIZED (
@@ -68,14 +72,16 @@ const CHANGES: &str = "
             ORDER BY short_code LIMIT $7
         )
     )
-    SELECT entry.short_code, link.url_id, link.owner_id, link.original_url, link.is_active,
-           entry.xid::text::bigint AS xid, entry.in_part,
+    SELECT entry.short_code AS changed_code, {link}, entry.xid::text::bigint AS xid, entry.in_part,
            CASE WHEN NOT pg_visible_in_snapshot(entry.xid, given)
                THEN extract(epoch FROM clock_timestamp() - entry.changed_at)::double precision END AS age
     FROM moment CROSS JOIN entries AS entry
     LEFT JOIN LATERAL (
         SELECT * FROM served_links WHERE served_links.short_code = entry.short_code LIMIT 1
-    ) AS link ON true";
+    ) AS link ON true",
+        link = link.join(", ")
+    )
+});
 
 /// Follows the feed over its connection.
 #[derive(Debug)]
@@ -163,7 +169,7 @@ async fn read(
     given: &Seen,
     entries_each: usize,
 ) -> Result<(Head, Vec<Entry>)> {
-    let (head_sql, changes_sql) = (client.prepare_cached(HEAD).await?, client.prepare_cached(CHANGES).await?);
+    let (head_sql, changes_sql) = (client.prepare_cached(HEAD).await?, client.prepare_cached(&CHANGES).await?);
     let Position { seen, parts, .. } = since;
     let xmax = i64::try_from(seen.xmax).map_err(|_| error::unexpected("transaction id"))?;
     let in_parts = |xid: &u64| parts.iter().any(|part| part.xid == *xid);
@@ -224,24 +230,18 @@ fn entry(row: &Row) -> Result<Entry, Error> {
 }
 
 fn link_change(row: &Row) -> Result<LinkChange, Error> {
-    let short_code = row.try_get("short_code")?;
-    let Some(url_id) = row.try_get("url_id")? else { return Ok(LinkChange::Removed { short_code }) };
-    Ok(LinkChange::Put(LinkRow {
-        short_code,
-        url_id,
-        owner_id: row.try_get("owner_id")?,
-        original_url: row.try_get("original_url")?,
-        is_active: row.try_get("is_active")?,
-    }))
+    Ok(match row.try_get::<_, Option<i64>>("url_id")? {
+        Some(_) => LinkChange::Put(urls::link_row(row)?),
+        None => LinkChange::Removed { short_code: row.try_get("changed_code")? },
+    })
 }
 
 /// Hands over every row, within the transaction that was begun.
 async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<()> {
     let db = lease.client()?;
-    // A copy has no names: `link_row` reads the columns in this order.
-    let columns = "short_code, url_id, owner_id, original_url, is_active";
-    let copy = format!("COPY (SELECT {columns} FROM served_links) TO STDOUT (FORMAT BINARY)");
-    let types = [Type::TEXT, Type::INT8, Type::INT8, Type::TEXT, Type::BOOL];
+    let links = format!("SELECT {} FROM served_links", FIELDS.join(", "));
+    let types: Vec<Type> = db.prepare(&links).await?.columns().iter().map(Column::type_).cloned().collect();
+    let copy = format!("COPY ({links}) TO STDOUT (FORMAT BINARY)");
     let stream = BinaryCopyOutStream::new(db.copy_out(&copy).await?, &types);
     let mut stream = std::pin::pin!(stream);
     let mut batch = Vec::with_capacity(SNAPSHOT_BATCH);
@@ -249,7 +249,8 @@ async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -
         let silent = |_| StoreError::Unavailable(anyhow!("no row within {SNAPSHOT_SILENCE:?}"));
         let row = tokio::time::timeout(SNAPSHOT_SILENCE, stream.next()).await.map_err(silent)?;
         let is_last = row.is_none();
-        batch.extend(row.transpose()?.map(|row| link_row(&row)).transpose()?);
+        let copied = row.transpose()?.map(|row| CopiedRow { names: FIELDS, row });
+        batch.extend(copied.as_ref().map(urls::link_row).transpose()?);
         let is_full = batch.len() == SNAPSHOT_BATCH || (is_last && !batch.is_empty());
         if is_full && rows.send(Ok(std::mem::take(&mut batch))).await.is_err() {
             return Ok(());
@@ -259,14 +260,4 @@ async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -
         }
     }
     lease.commit().await
-}
-
-fn link_row(row: &BinaryCopyOutRow) -> Result<LinkRow, Error> {
-    Ok(LinkRow {
-        short_code: row.try_get(0)?,
-        url_id: row.try_get(1)?,
-        owner_id: row.try_get(2)?,
-        original_url: row.try_get(3)?,
-        is_active: row.try_get(4)?,
-    })
 }

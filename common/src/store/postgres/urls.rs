@@ -3,15 +3,15 @@
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
+use super::columns::NamedColumns;
 use super::listing::{Filter, List, Listed};
 use super::query::MARK;
 use super::{error, query};
 use crate::event::EventType;
+use crate::served_link::LinkRow;
 use crate::store::{Changed, Page, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use crate::{Id, TargetUrl, Timestamp};
-
-const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
 
 pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<Url>> {
     // Asked for first, the user costs no id when it is not there.
@@ -19,12 +19,13 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<U
         "WITH url AS (
              INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
              SELECT id, $2, $3, $4, true, $5, $5 FROM users WHERE id = $1
-             RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at
+             RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
              SELECT id, user_id, $6, $5, url_details(short_code, original_url) FROM url
          )
-         SELECT url.*, {MARK} FROM url"
+         SELECT url.*, {MARK} FROM url",
+        columns = Url::COLUMNS
     );
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
@@ -44,9 +45,8 @@ fn is_reference(error: &Error) -> bool {
 }
 
 pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Url>> {
-    let sql = "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at
-               FROM urls WHERE id = $1";
-    Ok(query::row(db, sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
+    let sql = format!("SELECT {} FROM urls WHERE id = $1", Url::COLUMNS);
+    Ok(query::row(db, &sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
 }
 
 pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> Result<Listed<Url>> {
@@ -60,12 +60,12 @@ pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> R
     if let Some(is_active) = filter.is_active {
         filters.push(Filter::counted("is_active", is_active));
     }
-    List { table: "urls", columns: COLUMNS, filters }.page(db, page, from_row).await
+    List { table: "urls", columns: Url::COLUMNS, filters }.page(db, page, from_row).await
 }
 
 pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Result<Option<Changed<Url>>> {
     if change.is_empty() {
-        let sql = format!("SELECT {COLUMNS}, {MARK} FROM urls WHERE id = $1");
+        let sql = format!("SELECT {}, {MARK} FROM urls WHERE id = $1", Url::COLUMNS);
         return query::row(db, &sql, &[&id]).await?.as_ref().map(changed).transpose();
     }
     let sql = format!(
@@ -76,12 +76,13 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
                  original_url = coalesce($5, original_url),
                  updated_at = $6
              WHERE id = $1
-             RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at
+             RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
              SELECT id, user_id, $7, $6, url_details(short_code, original_url) FROM url
          )
-         SELECT url.*, {MARK} FROM url"
+         SELECT url.*, {MARK} FROM url",
+        columns = Url::COLUMNS
     );
     let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
     let target = change.original_url.as_ref().map(TargetUrl::as_given);
@@ -101,15 +102,27 @@ fn changed(row: &Row) -> Result<Changed<Url>> {
     Ok(Changed { value: from_row(row)?, mark: query::mark(row)? })
 }
 
+/// Reads a row with [`Url::COLUMNS`].
 fn from_row(row: &Row) -> Result<Url, Error> {
     Ok(Url {
-        id: row.try_get(0)?,
-        user_id: row.try_get(1)?,
-        short_code: row.try_get(2)?,
-        original_url: row.try_get(3)?,
-        title: row.try_get(4)?,
-        is_active: row.try_get(5)?,
-        created_at: row.try_get(6)?,
-        updated_at: row.try_get(7)?,
+        id: row.try_get("id")?,
+        user_id: row.try_get("user_id")?,
+        short_code: row.try_get("short_code")?,
+        original_url: row.try_get("original_url")?,
+        title: row.try_get("title")?,
+        is_active: row.try_get("is_active")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}
+
+/// Reads a row of the view `served_links`.
+pub(super) fn link_row(row: &impl NamedColumns) -> Result<LinkRow, Error> {
+    Ok(LinkRow {
+        short_code: row.column("short_code")?,
+        url_id: row.column("url_id")?,
+        owner_id: row.column("owner_id")?,
+        original_url: row.column("original_url")?,
+        is_active: row.column("is_active")?,
     })
 }

@@ -3,39 +3,21 @@
 use std::time::Duration;
 
 use deadpool_sqlite::Object;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::commits::Commits;
+use super::position::head;
+use super::urls;
 use crate::served_link::LinkRow;
-use crate::store::cursor::{MarkedAt, Position, Sequence};
-use crate::store::{AgedChange, Cursor, Delta, LinkChange, Mark, Result, Snapshot, StoreError};
+use crate::store::cursor::{Position, Sequence};
+use crate::store::{AgedChange, Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
 
 /// Rows handed over at a time in a snapshot.
 const SNAPSHOT_BATCH: usize = 1_000;
 
 /// Changes in one delta; more are left for the next.
 const DELTA_CHANGES: i64 = 10_000;
-
-/// Where the last change of this transaction stands, or the last one before it.
-pub(super) fn mark(db: &Transaction<'_>) -> Result<Mark> {
-    Ok(Mark(MarkedAt::Sqlite(head(db)?)))
-}
-
-fn head(db: &Connection) -> Result<Sequence> {
-    let epoch: i64 = db.prepare_cached("SELECT epoch FROM replica_meta")?.query_row([], |row| row.get(0))?;
-    Ok(Sequence { epoch: epoch.cast_unsigned(), number: last_sequence(db)?.unsigned_abs() })
-}
-
-/// The sequence of the last change that was logged; 0 before the first.
-pub(super) fn last_sequence(db: &Connection) -> Result<i64> {
-    // Not max(sequence): pruning may have emptied the log.
-    let sequence: Option<i64> = db
-        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'url_changes'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    Ok(sequence.unwrap_or(0))
-}
 
 fn cursor(at: Sequence) -> Cursor {
     Cursor(Position::Sqlite(at))
@@ -68,7 +50,7 @@ fn read_all(
     // Receivers that are gone have lost interest; the next send tells.
     let _ = at.send(cursor(head(&transaction)?));
     let mut statement = transaction.prepare_cached("SELECT * FROM served_links")?;
-    let mut links = statement.query_map([], |row| link_row(row, text(row, "short_code")?))?;
+    let mut links = statement.query_map([], urls::link_row)?;
     loop {
         let batch: Vec<LinkRow> = links.by_ref().take(SNAPSHOT_BATCH).collect::<Result<_, _>>()?;
         if batch.is_empty() || rows.blocking_send(Ok(batch)).is_err() {
@@ -103,31 +85,15 @@ pub(super) fn delta(db: &Connection, since: &Cursor, commits: &Commits) -> Resul
              GROUP BY change.short_code",
         )?
         .query_map((from, last), |row| {
-            let short_code = text(row, "changed_code")?;
-            let is_there = row.get::<_, Option<i64>>("url_id")?.is_some();
-            let change =
-                if is_there { LinkChange::Put(link_row(row, short_code)?) } else { LinkChange::Removed { short_code } };
+            let change = match row.get::<_, Option<i64>>("url_id")? {
+                Some(_) => LinkChange::Put(urls::link_row(row)?),
+                None => LinkChange::Removed { short_code: urls::text(row, "changed_code")? },
+            };
             Ok(AgedChange { change, age: commits.age(row.get("first")?) })
         })?
         .collect::<Result<_, _>>()?;
     let reached = Sequence { epoch: head.epoch, number: last.unsigned_abs() };
     Ok(Delta::Changes { changes, more: reached.number < head.number, cursor: cursor(reached) })
-}
-
-/// What is no UTF-8 is no code and no target either; read as empty, it is refused alone and not with all the others.
-fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
-    Ok(row.get_ref(column)?.as_str().unwrap_or_default().to_owned())
-}
-
-/// Reads a row of `served_links`, but for its code.
-fn link_row(row: &Row<'_>, short_code: String) -> rusqlite::Result<LinkRow> {
-    Ok(LinkRow {
-        short_code,
-        url_id: row.get("url_id")?,
-        owner_id: row.get("owner_id")?,
-        original_url: text(row, "original_url")?,
-        is_active: row.get("is_active")?,
-    })
 }
 
 pub(super) fn prune(db: &Transaction<'_>, keep: Duration) -> Result<u64> {

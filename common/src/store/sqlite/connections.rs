@@ -12,9 +12,9 @@ use deadpool_sqlite::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::changes;
 use super::commits::Commits;
 use super::open::OpenError;
+use super::position;
 use crate::store::{PoolStatus, Result, StoreError};
 
 /// The longest wait for a connection that reads.
@@ -162,9 +162,9 @@ impl Connections {
             // A load of another process holds the lock for as long as it inserts a file.
             connection.busy_timeout(WRITE_WAIT.saturating_sub(began.elapsed()))?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let before = changes::last_sequence(&transaction)?;
+            let before = position::last_sequence(&transaction)?;
             let value = work(&transaction)?;
-            let last = changes::last_sequence(&transaction)?;
+            let last = position::last_sequence(&transaction)?;
             if last > before {
                 commits.note(before + 1..=last);
             }

@@ -20,6 +20,7 @@ mod events;
 mod listing;
 mod loading;
 mod open;
+mod position;
 mod products;
 mod schema;
 mod sifting;

@@ -4,31 +4,31 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::listing::{Filter, List};
-use super::{changes, error, events};
+use super::{error, events, position};
 use crate::event::{Details, EventType};
+use crate::served_link::LinkRow;
 use crate::store::{Changed, Listing, Page, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use crate::{Id, TargetUrl, Timestamp};
 
-const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
-
 pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Changed<Url>> {
-    let sql = "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
-               VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5)
-               RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
+    let sql = format!(
+        "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) RETURNING {}",
+        Url::COLUMNS
+    );
     let title = url.title.as_ref().map(Title::as_str);
     let values = (url.user_id, url.short_code.as_str(), url.original_url.as_given(), title, Timestamp::now());
-    let inserted = db.prepare_cached(sql)?.query_row(values, from_row).map_err(|error| {
+    let inserted = db.prepare_cached(&sql)?.query_row(values, from_row).map_err(|error| {
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
     })?;
     record(db, &inserted, EventType::CREATED)?;
-    Ok(Changed { value: inserted, mark: changes::mark(db)? })
+    Ok(Changed { value: inserted, mark: position::mark(db)? })
 }
 
 pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Url>> {
-    let sql = "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at
-               FROM urls WHERE id = ?1";
-    Ok(db.prepare_cached(sql)?.query_row([id], from_row).optional()?)
+    let sql = format!("SELECT {} FROM urls WHERE id = ?1", Url::COLUMNS);
+    Ok(db.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
 }
 
 pub(super) fn list(db: &Connection, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
@@ -42,16 +42,18 @@ pub(super) fn list(db: &Connection, filter: UrlFilter, page: Page) -> Result<Lis
     if let Some(is_active) = filter.is_active {
         filters.push(Filter { column: "is_active", value: Value::Integer(is_active.into()), counted: true });
     }
-    List { table: "urls", columns: COLUMNS, filters }.page(db, page, from_row)
+    List { table: "urls", columns: Url::COLUMNS, filters }.page(db, page, from_row)
 }
 
 pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result<Option<Changed<Url>>> {
     let Some(before) = find(db, id)? else { return Ok(None) };
     if change.is_empty() {
-        return Ok(Some(Changed { value: before, mark: changes::mark(db)? }));
+        return Ok(Some(Changed { value: before, mark: position::mark(db)? }));
     }
-    let sql = "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5 WHERE id = ?1
-               RETURNING id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
+    let sql = format!(
+        "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5 WHERE id = ?1 RETURNING {}",
+        Url::COLUMNS
+    );
     let title = match &change.title {
         Some(title) => title.as_ref().map(Title::as_str),
         None => before.title.as_deref(),
@@ -59,14 +61,14 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     let is_active = change.is_active.unwrap_or(before.is_active);
     let original_url = change.original_url.as_ref().map_or(before.original_url.as_str(), TargetUrl::as_given);
     let values = (id, title, is_active, original_url, Timestamp::now());
-    let updated = db.prepare_cached(sql)?.query_row(values, from_row)?;
+    let updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
     record(db, &updated, EventType::UPDATED)?;
-    Ok(Some(Changed { value: updated, mark: changes::mark(db)? }))
+    Ok(Some(Changed { value: updated, mark: position::mark(db)? }))
 }
 
 pub(super) fn delete(db: &Transaction<'_>, id: Id) -> Result<Option<Changed<()>>> {
     let deleted = db.prepare_cached("DELETE FROM urls WHERE id = ?1")?.execute([id])?;
-    Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: changes::mark(db)? }) })
+    Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: position::mark(db)? }) })
 }
 
 fn record(db: &Transaction<'_>, url: &Url, event_type: &str) -> Result<()> {
@@ -75,15 +77,33 @@ fn record(db: &Transaction<'_>, url: &Url, event_type: &str) -> Result<()> {
     Ok(())
 }
 
+/// Reads a row with [`Url::COLUMNS`].
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
     Ok(Url {
-        id: row.get(0)?,
-        user_id: row.get(1)?,
-        short_code: row.get(2)?,
-        original_url: row.get(3)?,
-        title: row.get(4)?,
-        is_active: row.get(5)?,
-        created_at: row.get(6)?,
-        updated_at: row.get(7)?,
+        id: row.get("id")?,
+        user_id: row.get("user_id")?,
+        short_code: row.get("short_code")?,
+        original_url: row.get("original_url")?,
+        title: row.get("title")?,
+        is_active: row.get("is_active")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
     })
+}
+
+/// Reads a row of the view `served_links`.
+pub(super) fn link_row(row: &Row<'_>) -> rusqlite::Result<LinkRow> {
+    Ok(LinkRow {
+        short_code: text(row, "short_code")?,
+        url_id: row.get("url_id")?,
+        owner_id: row.get("owner_id")?,
+        original_url: text(row, "original_url")?,
+        is_active: row.get("is_active")?,
+    })
+}
+
+/// Reads a text of a served link. A text that is no UTF-8 is no code and no target either: it becomes empty, so that it is
+/// refused alone and not with all the others.
+pub(super) fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
+    Ok(row.get_ref(column)?.as_str().unwrap_or_default().to_owned())
 }

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
-use super::changes;
 use super::listing::List;
+use super::position;
 use crate::store::{Changed, Imported, Listing, Page, Result, StoreError};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{Id, Timestamp};
@@ -44,7 +44,7 @@ pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Opti
         }
     }
     let deleted = db.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id])?;
-    Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: changes::mark(db)? }) })
+    Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: position::mark(db)? }) })
 }
 
 /// Links of a user that are deleted in one transaction, for which other writers wait.
