@@ -14,7 +14,7 @@ use foldhash::quality::RandomState;
 use tern_common::served_link::{LinkEncoder, LinkRow, ServedLink};
 use tern_common::store::{Store, StoreError};
 
-use super::core::Event;
+use super::state_machine::Event;
 use super::{Replica, count};
 use crate::link_map::{LinkMap, MapPin};
 

@@ -1,17 +1,17 @@
 //! The replica: keeps the map equal to the store. The only writer of the map.
 //!
 //! A snapshot fills the map; from then on deltas change it, at the hint of the bus or at the next poll.
-//! [`core`] decides what is done when; this module does it.
+//! [`state_machine`] decides what is done when; this module does it.
 
 mod announcer;
 mod audit;
-pub mod core;
 mod fetch;
 pub mod file;
 mod freshness;
-mod keeping;
+mod in_flight;
 mod loss;
-mod waiting;
+mod snapshot_schedule;
+pub mod state_machine;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use tokio::sync::watch;
 
 use self::announcer::Announcer;
 use self::audit::Audit;
-use self::core::{Action, Core, Event, Pace};
 use self::fetch::{Asked, Fetched, fetch, log_rejected};
 pub use self::freshness::Freshness;
-use self::waiting::{interval, next_message, next_tick, present, reached, stopped};
+use self::in_flight::{interval, next_message, next_tick, present, reached, stopped};
+use self::state_machine::{Action, Core, Event, Pace};
 use crate::link_map::LinkMapWriter;
 use crate::metrics::ReplicaMetrics;
 
