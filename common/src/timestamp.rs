@@ -1,4 +1,4 @@
-//! Points in time as the contract writes them: UTC, whole seconds, no zone.
+//! Points in time as `docs/CONTRACT.md` writes them: UTC, whole seconds, no zone.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};

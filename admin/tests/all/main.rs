@@ -1,4 +1,4 @@
-//! The contract of the admin API, line by line, over real sockets and a database for each test.
+//! The contract of the admin API (`docs/CONTRACT.md`), line by line, over real sockets and a database for each test.
 
 #![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
 
