@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use tern_common::Id;
-use tern_redirector::clicks::journal::{Answered, Keeper};
+use tern_redirector::clicks::journal::{Answered, JournalThreads};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
 
@@ -22,7 +22,7 @@ const BURSTS: u32 = 5_000;
 #[derive(Debug)]
 pub struct Desk {
     pub recorder: Recorder,
-    keeper: Keeper,
+    journal_threads: JournalThreads,
     _directory: tempfile::TempDir,
 }
 
@@ -38,8 +38,8 @@ impl Desk {
             keep_shipped: Duration::from_secs(900),
             events_per_network: 0,
         };
-        let (recorder, keeper, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new()))?;
-        Ok(Desk { recorder, keeper, _directory: directory })
+        let (recorder, journal_threads, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new()))?;
+        Ok(Desk { recorder, journal_threads, _directory: directory })
     }
 
     /// Time of so many clicks, in bursts at a pace that a server can reach, whatever it does in between.
@@ -64,7 +64,7 @@ impl Desk {
 
     pub fn close(self) {
         self.recorder.close();
-        self.keeper.finish();
+        self.journal_threads.finish();
     }
 }
 

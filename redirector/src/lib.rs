@@ -47,7 +47,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::clicks::journal::Keeper;
+use crate::clicks::journal::JournalThreads;
 use crate::config::RedirectorConfig;
 use crate::engine::Engine;
 use crate::http::{Limits, Server};
@@ -74,7 +74,7 @@ pub struct Redirector {
     stop_shipper: watch::Sender<Option<Instant>>,
     replica: JoinHandle<()>,
     shipper: JoinHandle<u64>,
-    keeper: Keeper,
+    journal_threads: JournalThreads,
     watchdog: Watchdog,
     ops: Serving,
 }
@@ -119,7 +119,7 @@ impl Redirector {
         let (map, writer) = LinkMap::new();
         let lanes = config.workers + config.other_recorders;
         let started = clicks::start(&config.journal, lanes, ClickMetrics::new(registry));
-        let (recorder, keeper, shipper) = started.map_err(StartError::Thread)?;
+        let (recorder, journal_threads, shipper) = started.map_err(StartError::Thread)?;
         let engine = Arc::new(Engine {
             map,
             recorder,
@@ -172,7 +172,7 @@ impl Redirector {
             stop_shipper,
             replica,
             shipper: tokio::spawn(shipper.run(store, shipper_stops)),
-            keeper,
+            journal_threads,
             watchdog,
             ops: Serving::start(ops_listener, ops, ops_limits, ops_stats),
         })
@@ -209,7 +209,7 @@ impl Redirector {
         tokio::select! {
             ended = &mut self.replica => anyhow!("the replica ended by itself: {ended:?}"),
             ended = &mut self.shipper => anyhow!("the shipper ended by itself: {ended:?}"),
-            () = self.keeper.ended() => anyhow!("the thread of the journals ended by itself"),
+            () = self.journal_threads.ended() => anyhow!("the thread of the journals ended by itself"),
             error = self.ops.ended() => error.context("the operators' port"),
         }
     }
@@ -264,10 +264,10 @@ impl Redirector {
                 self.engine.recorder.pending()
             }
         };
-        let (engine, keeper) = (self.engine, self.keeper);
+        let (engine, journal_threads) = (self.engine, self.journal_threads);
         let kept = spawn_blocking(move || {
             engine.recorder.close();
-            keeper.finish();
+            journal_threads.finish();
         });
         if let Err(error) = kept.await {
             tracing::error!(%error, "the journals of clicks were not closed");

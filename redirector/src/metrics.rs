@@ -9,6 +9,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
 };
 
+use crate::clicks::drop_reason::DropReason;
 use crate::outcome::Kind;
 
 /// Redirects by outcome, and how long they took. Each worker counts on cache lines of its own, so that none waits for
@@ -47,38 +48,9 @@ pub struct ClickMetrics {
     pub parked: IntCounter,
     pub read_errors: IntCounter,
     oldest_pending: Gauge,
-    dropped: [IntCounter; Drop::ALL.len()],
-    /// Clicks of ended processes that are not in the store. Written by the shipper.
-    left_pending: Arc<AtomicU64>,
-}
-
-/// Why a click was dropped.
-#[derive(Clone, Copy, Debug)]
-pub enum Drop {
-    /// The store was away longer than the journals last.
-    JournalFull,
-    /// The disk took no more.
-    Disk,
-    /// They came faster than the journals could grow.
-    Busy,
-    /// The link was deleted, or lost by the database, before its click was stored.
-    LinkGone,
-    /// Its record was damaged on the disk, or was not kept any more when the store lost it.
-    Missing,
-}
-
-impl Drop {
-    const ALL: [Drop; 5] = [Drop::JournalFull, Drop::Disk, Drop::Busy, Drop::LinkGone, Drop::Missing];
-
-    fn name(self) -> &'static str {
-        match self {
-            Drop::JournalFull => "journal_full",
-            Drop::Disk => "disk",
-            Drop::Busy => "busy",
-            Drop::LinkGone => "link_gone",
-            Drop::Missing => "missing",
-        }
-    }
+    dropped: [IntCounter; DropReason::ALL.len()],
+    /// Clicks in adopted journals that are not in the store. Written by the shipper.
+    orphans_pending: Arc<AtomicU64>,
 }
 
 /// How the replica fares.
@@ -186,35 +158,32 @@ impl ClickMetrics {
             read_errors: counter("tern_clicks_read_errors_total", "Journals that could not be read or taken over."),
             oldest_pending: registered(registry, Gauge::new("tern_clicks_oldest_pending_seconds", oldest)),
             // Each with a value from the start: a series that appears with its first drop would hide it from `rate()`.
-            dropped: Drop::ALL.map(|reason| dropped.with_label_values(&[reason.name()])),
-            left_pending: Arc::default(),
+            dropped: DropReason::ALL.map(|reason| dropped.with_label_values(&[reason.label()])),
+            orphans_pending: Arc::default(),
         }
     }
 
-    pub fn dropped(&self, reason: Drop, clicks: u64) {
+    /// Counts dropped clicks.
+    pub fn count_dropped(&self, reason: DropReason, clicks: u64) {
         self.dropped[reason as usize].inc_by(clicks);
     }
 
-    /// The redirect path could not record a click.
-    pub fn not_journalled(&self, reason: impl Into<Drop>) {
-        self.dropped(reason.into(), 1);
+    /// Returns how many clicks no lane could append.
+    pub fn not_journalled(&self) -> u64 {
+        DropReason::OF_LANES.map(|reason| self.dropped[reason as usize].get()).iter().sum()
     }
 
-    /// How often that happened.
-    pub fn not_journalled_total(&self) -> u64 {
-        [Drop::JournalFull, Drop::Disk, Drop::Busy].map(|reason| self.dropped[reason as usize].get()).iter().sum()
+    /// Sets the number of clicks that adopted journals have for the store.
+    pub fn set_orphans_pending(&self, clicks: u64) {
+        self.orphans_pending.store(clicks, Ordering::Relaxed);
     }
 
-    pub fn left_pending(&self, clicks: u64) {
-        self.left_pending.store(clicks, Ordering::Relaxed);
+    pub fn orphans_pending(&self) -> u64 {
+        self.orphans_pending.load(Ordering::Relaxed)
     }
 
-    pub fn left_pending_total(&self) -> u64 {
-        self.left_pending.load(Ordering::Relaxed)
-    }
-
-    /// When the oldest click was answered that the store did not take yet.
-    pub fn oldest_pending(&self, at: Option<SystemTime>) {
+    /// Sets the age of the oldest click that waits for the store, by the time at which it was answered.
+    pub fn set_oldest_pending(&self, at: Option<SystemTime>) {
         let age = at.and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();
         self.oldest_pending.set(age.as_secs_f64());
     }

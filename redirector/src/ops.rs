@@ -14,7 +14,7 @@ use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, Opts, Registr
 use serde_json::json;
 use tern_serving::{Hosts, around_operators};
 
-use crate::clicks::Loss;
+use crate::clicks::LostLink;
 use crate::engine::Engine;
 use crate::http::{REFUSALS, Server, Stats};
 use crate::metrics::{Durations, RedirectCounters};
@@ -86,8 +86,8 @@ async fn metrics(State(ops): State<Ops>) -> Response {
 
 /// Answers which links lost clicks that could not be recorded, most first, and why clicks are dropped now, if they are.
 async fn dropped(State(ops): State<Ops>) -> Response {
-    let (totals, others) = ops.engine.recorder.unrecorded().totals();
-    let of = |loss: &Loss| json!({"url_id": loss.url_id, "short_code": loss.short_code, "clicks": loss.clicks});
+    let (totals, others) = ops.engine.recorder.lost().totals();
+    let of = |loss: &LostLink| json!({"url_id": loss.url_id, "short_code": loss.short_code, "clicks": loss.clicks});
     let urls: Vec<_> = totals.iter().map(of).collect();
     Json(json!({"urls": urls, "others": others, "obstacle": ops.engine.warning()})).into_response()
 }

@@ -20,7 +20,7 @@ const WORDS: usize = ShortCode::MAX_LEN / size_of::<u64>();
 ///
 /// A link is its id and its code: a database that lost its last commits gives the id to another link.
 #[derive(Debug)]
-pub struct Unrecorded {
+pub struct LostClicks {
     slots: Box<[Slot]>,
     others: AtomicU64,
 }
@@ -39,19 +39,19 @@ struct Slot {
 
 /// A link and the clicks that it lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct LostLink {
     pub url_id: u64,
     pub short_code: String,
     pub clicks: u64,
 }
 
-impl Default for Unrecorded {
-    fn default() -> Unrecorded {
-        Unrecorded { slots: (0..SLOTS).map(|_| Slot::default()).collect(), others: AtomicU64::new(0) }
+impl Default for LostClicks {
+    fn default() -> LostClicks {
+        LostClicks { slots: (0..SLOTS).map(|_| Slot::default()).collect(), others: AtomicU64::new(0) }
     }
 }
 
-impl Unrecorded {
+impl LostClicks {
     pub fn count(&self, url_id: Id, short_code: &str) {
         let id = url_id.get().unsigned_abs();
         let key = key(id, short_code);
@@ -77,13 +77,13 @@ impl Unrecorded {
     }
 
     /// Returns links with their dropped clicks, most first, and the clicks of links that had no room here.
-    pub fn totals(&self) -> (Vec<Loss>, u64) {
+    pub fn totals(&self) -> (Vec<LostLink>, u64) {
         let mut others = self.others.load(Ordering::Relaxed);
         let mut losses = Vec::new();
         for slot in &self.slots {
             let clicks = slot.clicks.load(Ordering::Relaxed);
             match slot.named() {
-                Some((url_id, short_code)) if clicks > 0 => losses.push(Loss { url_id, short_code, clicks }),
+                Some((url_id, short_code)) if clicks > 0 => losses.push(LostLink { url_id, short_code, clicks }),
                 _ => others += clicks,
             }
         }
@@ -129,32 +129,32 @@ mod tests {
         Id::new(id).unwrap()
     }
 
-    fn loss(url_id: u64, short_code: &str, clicks: u64) -> Loss {
-        Loss { url_id, short_code: short_code.to_owned(), clicks }
+    fn lost_link(url_id: u64, short_code: &str, clicks: u64) -> LostLink {
+        LostLink { url_id, short_code: short_code.to_owned(), clicks }
     }
 
     #[test]
     fn totals_are_by_link_most_first() {
-        let unrecorded = Unrecorded::default();
+        let lost = LostClicks::default();
         let longest = "c".repeat(ShortCode::MAX_LEN);
         for url in [7, 8, 7, i64::MAX, 7] {
-            unrecorded.count(id(url), if url == 8 { &longest } else { "CODE12" });
+            lost.count(id(url), if url == 8 { &longest } else { "CODE12" });
         }
         // Another link that got the same id.
-        unrecorded.count(id(7), "NEW1");
-        unrecorded.count(id(7), "NEW1");
-        let largest = loss(i64::MAX.unsigned_abs(), "CODE12", 1);
-        let expected = vec![loss(7, "CODE12", 3), loss(7, "NEW1", 2), loss(8, &longest, 1), largest];
-        assert_eq!(unrecorded.totals(), (expected, 0));
+        lost.count(id(7), "NEW1");
+        lost.count(id(7), "NEW1");
+        let largest = lost_link(i64::MAX.unsigned_abs(), "CODE12", 1);
+        let expected = vec![lost_link(7, "CODE12", 3), lost_link(7, "NEW1", 2), lost_link(8, &longest, 1), largest];
+        assert_eq!(lost.totals(), (expected, 0));
     }
 
     #[test]
     fn more_links_than_there_is_room_for_lose_their_names_and_not_their_clicks() {
-        let unrecorded = Unrecorded::default();
+        let lost = LostClicks::default();
         for url in 1..=10_000 {
-            unrecorded.count(id(url), &format!("code{url}"));
+            lost.count(id(url), &format!("code{url}"));
         }
-        let (totals, others) = unrecorded.totals();
+        let (totals, others) = lost.totals();
         assert!(totals.len() > SLOTS / 2, "{}", totals.len());
         assert_eq!(totals.iter().map(|loss| loss.clicks).sum::<u64>() + others, 10_000);
     }

@@ -12,8 +12,10 @@
 //!   parked      what the store refuses
 //! journal     files that outlive the process
 //! lost        which links lost clicks
+//! drop_reason the reasons why a click is dropped
 //! ```
 
+pub(crate) mod drop_reason;
 pub mod journal;
 mod lost;
 mod ship;
@@ -24,11 +26,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tern_common::click::JournalId;
 
-use self::journal::{Answered, Dropped, Keeper, Lane, MAX_SEGMENT, Shortage, Space};
+use self::drop_reason::DropReason;
+use self::journal::{Answered, JournalThreads, Lane, MAX_SEGMENT, Shortage, Space};
 pub use self::journal::{JournalConfig, Network};
-pub use self::lost::{Loss, Unrecorded};
+pub use self::lost::{LostClicks, LostLink};
 pub use self::ship::Shipper;
-use crate::metrics::{ClickMetrics, Drop};
+use crate::metrics::ClickMetrics;
 
 /// How often every lane is tried before a click is dropped. With as many lanes as threads one is always free, but
 /// another thread may take it first.
@@ -39,16 +42,20 @@ const ROUNDS: usize = 64;
 pub struct Recorder {
     lanes: Box<[Arc<Lane>]>,
     space: Arc<Space>,
-    unrecorded: Arc<Unrecorded>,
+    lost: Arc<LostClicks>,
     /// Writes and syncs of journals that failed.
     errors: Arc<AtomicU64>,
     metrics: ClickMetrics,
 }
 
-/// Makes `lanes` journals, as many as there are threads that record, and everything that keeps and ships them.
+/// Makes `lanes` journals, as many as there are threads that record, with their threads and their shipper.
 ///
 /// A disk that refuses is no error: redirects come first, and clicks are dropped and counted until it takes them.
-pub fn start(config: &JournalConfig, lanes: usize, metrics: ClickMetrics) -> io::Result<(Recorder, Keeper, Shipper)> {
+pub fn start(
+    config: &JournalConfig,
+    lanes: usize,
+    metrics: ClickMetrics,
+) -> io::Result<(Recorder, JournalThreads, Shipper)> {
     let lanes = lanes.max(1);
     let segment = segment_len(config, lanes);
     // A tail, a segment that is filled and one made ahead, whatever the limit is.
@@ -61,17 +68,17 @@ pub fn start(config: &JournalConfig, lanes: usize, metrics: ClickMetrics) -> io:
         Arc::new(Lane::new(&config.root, id, config.sync_every.is_zero(), Arc::clone(&errors)))
     };
     let lanes: Box<[Arc<Lane>]> = (0..lanes).map(lane).collect();
-    let unrecorded = Arc::<Unrecorded>::default();
+    let lost = Arc::<LostClicks>::default();
     let on_loss = Box::new({
-        let (metrics, unrecorded) = (metrics.clone(), Arc::clone(&unrecorded));
+        let (metrics, lost) = (metrics.clone(), Arc::clone(&lost));
         move |clicks| {
-            metrics.dropped(Drop::Disk, clicks);
-            unrecorded.count_others(clicks);
+            metrics.count_dropped(DropReason::Disk, clicks);
+            lost.count_others(clicks);
         }
     });
-    let keeper = Keeper::start(config.clone(), Arc::clone(&space), &lanes, on_loss)?;
+    let threads = JournalThreads::start(config.clone(), Arc::clone(&space), &lanes, on_loss)?;
     let shipper = Shipper::new(config, Arc::clone(&space), &lanes, metrics.clone());
-    Ok((Recorder { lanes, space, unrecorded, errors, metrics }, keeper, shipper))
+    Ok((Recorder { lanes, space, lost, errors, metrics }, threads, shipper))
 }
 
 /// Bytes of a segment: with a small limit, smaller ones, since room is taken and given back by the segment.
@@ -92,15 +99,15 @@ impl Recorder {
     pub fn record(&self, click: &Answered<'_>, affinity: usize) -> bool {
         let appended = self.append(click, affinity);
         if let Err(reason) = appended {
-            self.metrics.not_journalled(reason);
-            self.unrecorded.count(click.url_id, click.short_code);
+            self.metrics.count_dropped(reason, 1);
+            self.lost.count(click.url_id, click.short_code);
         }
         appended.is_ok()
     }
 
-    fn append(&self, click: &Answered<'_>, affinity: usize) -> Result<(), Dropped> {
+    fn append(&self, click: &Answered<'_>, affinity: usize) -> Result<(), DropReason> {
         let (before, from) = self.lanes.split_at(affinity % self.lanes.len());
-        let mut last = Err(Dropped::Busy);
+        let mut last = Err(DropReason::Busy);
         for _ in 0..ROUNDS {
             let mut is_any_taken = false;
             for lane in from.iter().chain(before) {
@@ -124,19 +131,19 @@ impl Recorder {
     }
 
     /// Which links lost clicks.
-    pub fn unrecorded(&self) -> &Unrecorded {
-        &self.unrecorded
+    pub fn lost(&self) -> &LostClicks {
+        &self.lost
     }
 
     /// How many clicks were recorded, or would have been.
     pub fn accepted(&self) -> u64 {
         let written: u64 = self.lanes.iter().map(|lane| lane.sequence()).sum();
-        written + self.metrics.not_journalled_total()
+        written + self.metrics.not_journalled()
     }
 
     /// How many clicks are in journals and not in the store, those of ended processes among them.
     pub fn pending(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.pending()).sum::<u64>() + self.metrics.left_pending_total()
+        self.lanes.iter().map(|lane| lane.pending()).sum::<u64>() + self.metrics.orphans_pending()
     }
 
     /// What the journals take of the disk, may take, and may still take, in bytes.
@@ -152,15 +159,5 @@ impl Recorder {
     /// Seals the journals: nothing is recorded any more.
     pub fn close(&self) {
         self.lanes.iter().for_each(|lane| lane.close());
-    }
-}
-
-impl From<Dropped> for Drop {
-    fn from(reason: Dropped) -> Drop {
-        match reason {
-            Dropped::JournalFull => Drop::JournalFull,
-            Dropped::Disk => Drop::Disk,
-            Dropped::Busy => Drop::Busy,
-        }
     }
 }

@@ -9,7 +9,7 @@ use prometheus::Registry;
 use tern_common::Id;
 use tern_common::event::{EventFilter, EventType};
 use tern_common::store::{Page, SqliteStore, Store};
-use tern_redirector::clicks::journal::{Answered, Keeper};
+use tern_redirector::clicks::journal::{Answered, JournalThreads};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
 use tokio::sync::watch;
@@ -32,7 +32,7 @@ pub struct Desk {
 pub struct Journals {
     pub recorder: Recorder,
     pub registry: Registry,
-    keeper: Keeper,
+    journal_threads: JournalThreads,
     shipping: Option<(JoinHandle<u64>, watch::Sender<Option<tokio::time::Instant>>)>,
 }
 
@@ -76,12 +76,12 @@ impl Desk {
     pub fn open_over(&self, config: &JournalConfig, store: Option<Arc<dyn Store>>) -> Journals {
         std::fs::create_dir_all(&config.root).unwrap();
         let registry = Registry::new();
-        let (recorder, keeper, shipper) = start(config, 2, ClickMetrics::new(&registry)).unwrap();
+        let (recorder, journal_threads, shipper) = start(config, 2, ClickMetrics::new(&registry)).unwrap();
         let shipping = store.map(|store| {
             let (stop, stops) = watch::channel(None);
             (tokio::spawn(shipper.run(store, stops)), stop)
         });
-        Journals { recorder, registry, keeper, shipping }
+        Journals { recorder, registry, journal_threads, shipping }
     }
 
     /// A click that is told from others by its referrer.
@@ -180,7 +180,7 @@ impl Journals {
         };
         tokio::task::spawn_blocking(move || {
             self.recorder.close();
-            self.keeper.finish();
+            self.journal_threads.finish();
         })
         .await
         .unwrap();
@@ -194,6 +194,6 @@ impl Journals {
             shipping.abort();
             let _ = shipping.await;
         }
-        tokio::task::spawn_blocking(move || self.keeper.finish()).await.unwrap();
+        tokio::task::spawn_blocking(move || self.journal_threads.finish()).await.unwrap();
     }
 }

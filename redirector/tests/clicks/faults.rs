@@ -10,7 +10,8 @@ use std::time::Duration;
 use tern_common::JournalId;
 use tern_common::store::SqliteStore;
 use tern_redirector::clicks::JournalConfig;
-use tern_redirector::clicks::journal::{Answered, journals, segments};
+use tern_redirector::clicks::journal::directory::journals;
+use tern_redirector::clicks::journal::{Answered, segments};
 
 use crate::desk::{Desk, Journals};
 use crate::links::eventually;

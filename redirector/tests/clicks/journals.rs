@@ -117,7 +117,7 @@ async fn with_no_room_the_newest_are_dropped_and_counted_and_then_it_goes_on() {
     .await;
     println!("{recorded} recorded, {} dropped", journals.metric(full));
     let dropped = journals.metric(full) as u64 + journals.metric("tern_clicks_dropped_total{reason=\"busy\"}") as u64;
-    let (losses, others) = journals.recorder.unrecorded().totals();
+    let (losses, others) = journals.recorder.lost().totals();
     let [loss] = losses.as_slice() else { panic!("{losses:?}") };
     assert_eq!((loss.url_id, loss.short_code.as_str()), (desk.url_id.get().unsigned_abs(), "CODE12"));
     assert_eq!((loss.clicks, others), (dropped, 0));

@@ -129,7 +129,7 @@ fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
 fn the_redirect_path_takes_no_lock() {
     let http = ["http/exchange.rs", "http/answer.rs", "http/encode.rs", "http/input.rs", "http/parse.rs"];
     let journal = ["clicks/journal/segment/format.rs", "clicks/journal/segment/record.rs", "clicks/journal/tail"];
-    let clicks = ["clicks/mod.rs", "clicks/lost.rs"].into_iter().chain(journal);
+    let clicks = ["clicks/mod.rs", "clicks/lost.rs", "clicks/journal/flush.rs"].into_iter().chain(journal);
     for path in
         ["redirect.rs", "outcome.rs", "engine.rs", "metrics.rs", "link_map"].into_iter().chain(http).chain(clicks)
     {
@@ -137,15 +137,15 @@ fn the_redirect_path_takes_no_lock() {
         let except = ["redirector/src/link_map/model"];
         check_ignorant(&format!("redirector/src/{path}"), &except, &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     }
-    // A lane's writer is tried, and never waited for but at its beginning and its end; its outlet is what others wait for,
-    // or who records, if each click is to be synced.
+    // The redirect path tries the writer of a lane. Other threads wait for it when a lane begins, ends or gets a new tail.
+    // The redirect path waits for the segments only if each click is to be synced.
     check_ignorant("redirector/src/clicks/journal/lane.rs", &[], &["RwLock", "Condvar", "thread_local!"]);
     let lane = sources("redirector/src/clicks/journal/lane.rs").remove(0).1;
     let waits = lane.iter().filter(|line| line.contains(".lock()")).count();
-    assert_eq!(waits, 3, "one place waits for the writer, one for the outlet, one for who syncs");
+    assert_eq!(waits, 3, "one place waits for the writer, one for the segments, one for the sync");
     let users = |what: &str| lane.iter().filter(|line| line.contains(what)).count();
-    let waiting = ["self.writer()", "self.write_out()", "self.sync()"].map(users);
-    assert_eq!(waiting, [2, 1, 1], "who waits for them");
+    let waiting = ["self.writer()", "self.flush()", "self.sync()"].map(users);
+    assert_eq!(waiting, [4, 1, 1], "places that wait for them");
 }
 
 #[test]

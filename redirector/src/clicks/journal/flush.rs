@@ -1,59 +1,125 @@
-//! Where records leave the tail of a lane: takes them into segments, and knows what is not on disk yet.
+//! Flushing: takes records from the tail of a lane into segments, and knows which of them are not on disk yet.
 //!
-//! It decides which record goes into which segment; it must not wait for the disk, but for what is on disk in the tail:
-//! that leaves it for a segment on disk alone.
+//! It decides which record goes into which segment. It does not wait for the disk, with one exception: records that were
+//! synced in the tail leave it only for a segment that is synced, too.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::lane::{Dropped, Lane};
+use crossbeam_queue::ArrayQueue;
+
 use super::segment::file::Segment;
-use super::segment::format::HEADER_LEN;
+use super::segment::format::{HEADER_LEN, MAX_SEGMENT};
 use super::segment::record::Seed;
 use super::tail::{self, Whole};
+use crate::clicks::drop_reason::DropReason;
 
-/// How often a lane that fails goes on in another segment, and says so. Not for each of many failures: a segment takes
-/// its room, however little it holds.
-const GO_ON_AGAIN: Duration = Duration::from_secs(10);
+/// The least time between two rotations, and two log lines, for failures of one lane. A segment takes its room of the
+/// disk, however little it contains.
+const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a disk is left alone that did not take what was written.
+/// The pause after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// Offsets take 32 bits of a packed position.
+const OFFSET_BITS: u32 = 32;
+const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
+const _: () = assert!(MAX_SEGMENT as u64 <= OFFSET_MASK, "an offset in a segment fits");
+
+/// What the threads that append, flush, ship and make segments share of a lane, without a lock.
+#[derive(Debug)]
+pub struct LaneState {
+    /// Segments made ahead: two, so that the next one may take as long to make as one of them lasts. Filled by the thread
+    /// of the journals.
+    pub(super) ready: ArrayQueue<Segment>,
+    /// The number of the [`DropReason`] that applies when there is no room. Written by all but the shipper.
+    obstacle: AtomicU8,
+    /// Where records in segments end, packed. Written by the flush, read by the shipper.
+    published: AtomicU64,
+    /// The thread of the journals. Set by itself, once.
+    thread: OnceLock<Thread>,
+    /// Writes and syncs that failed, of all lanes.
+    pub(super) errors: Arc<AtomicU64>,
+}
+
+impl LaneState {
+    pub(super) fn new(errors: Arc<AtomicU64>) -> LaneState {
+        LaneState {
+            ready: ArrayQueue::new(2),
+            obstacle: AtomicU8::new(DropReason::Busy as u8),
+            published: AtomicU64::new(0),
+            thread: OnceLock::new(),
+            errors,
+        }
+    }
+
+    /// Returns the reason why there is no room, when there is none.
+    pub(super) fn obstacle(&self) -> DropReason {
+        let number = self.obstacle.load(Ordering::Relaxed);
+        DropReason::OF_LANES.into_iter().find(|reason| *reason as u8 == number).unwrap_or(DropReason::Disk)
+    }
+
+    pub(super) fn set_obstacle(&self, reason: DropReason) {
+        self.obstacle.store(reason as u8, Ordering::Relaxed);
+    }
+
+    /// Names the calling thread as the one that [`LaneState::wake_thread`] wakes.
+    pub(super) fn set_thread(&self) {
+        let _ = self.thread.set(std::thread::current());
+    }
+
+    /// Wakes the thread of the journals: the tail fills up, or a segment was taken.
+    pub(super) fn wake_thread(&self) {
+        self.thread.get().into_iter().for_each(Thread::unpark);
+    }
+
+    /// Returns where readable records end: a segment and an offset. `None` before the first segment.
+    pub(super) fn published(&self) -> Option<(u64, u64)> {
+        let packed = self.published.load(Ordering::Acquire);
+        (packed != 0).then_some((packed >> OFFSET_BITS, packed & OFFSET_MASK))
+    }
+
+    fn publish(&self, segment: u64, offset: usize) {
+        self.published.store(segment << OFFSET_BITS | offset as u64, Ordering::Release);
+    }
+}
 
 /// The end of a lane that writes to files.
 #[derive(Debug, Default)]
-pub struct Outlet {
-    /// None before the disk had room for it.
+pub struct SegmentWriter {
+    /// `None` before the disk had room for it.
     tail: Option<tail::Reader>,
     /// The segment that is being filled.
     segment: Option<Arc<Segment>>,
-    /// Where its records end.
+    /// The offset behind its last record.
     end: usize,
     /// The number of the last record that is in a segment.
     last: u64,
     /// Bytes of all records of a failed tail, once its writer has ended.
     ended_at: Option<u64>,
-    /// Something was written to it since it was last put on disk.
+    /// The segment was written to since it was last synced.
     is_unsynced: bool,
-    /// Segments before it that are not on disk as they are.
+    /// Full segments that are not synced.
     full: Vec<Arc<Segment>>,
-    /// When records were last to be taken from the tail, some had to stay there.
-    is_stuck: bool,
-    /// It could not be written or put on disk: go on in another.
+    /// The last flush had to leave records in the tail.
+    is_blocked: bool,
+    /// The segment could not be written or synced: records go on in another.
     is_suspect: bool,
-    /// When that was last found.
+    /// The time of the last failure that was taken for [`SegmentWriter::is_suspect`].
     suspected: Option<Instant>,
-    /// When to write again, after a write that failed.
+    /// The time of the next write, after one that failed.
     retry_at: Option<Instant>,
-    /// What was found then, if nobody has said so yet.
-    untold: Option<Failure>,
+    /// The last failure that is not logged yet.
+    failure: Option<Failure>,
 }
 
-/// The number of the segment that could not be written or put on disk, none for the tail, and why.
+/// A write or sync that failed: the number of the segment, `None` for the tail, and the error.
 pub type Failure = (Option<u64>, io::Error);
 
-/// What is to be put on disk: segments, oldest first, and the tail if records had to stay there.
+/// Files to sync: segments, oldest first, and the tail if records had to stay there.
 #[derive(Debug)]
 pub struct Unsynced {
     segments: Vec<Arc<Segment>>,
@@ -61,7 +127,7 @@ pub struct Unsynced {
 }
 
 impl Unsynced {
-    /// Waits for the disk. All of them are tried; gives the last that failed, by its number if it is a segment.
+    /// Syncs every file. Waits for the disk. Returns the last failure.
     pub fn sync(self) -> Result<(), Failure> {
         let mut all = Ok(());
         for segment in self.segments {
@@ -74,8 +140,8 @@ impl Unsynced {
     }
 }
 
-impl Outlet {
-    pub fn open(&mut self, tail: tail::Reader) {
+impl SegmentWriter {
+    pub fn set_tail(&mut self, tail: tail::Reader) {
         self.tail = Some(tail);
         self.ended_at = None;
     }
@@ -92,83 +158,75 @@ impl Outlet {
     }
 
     /// Takes note that the writer of a failed tail has ended.
-    pub fn end_at(&mut self, end: u64) {
+    pub fn end_tail_at(&mut self, end: u64) {
         self.ended_at = Some(end);
     }
 
-    /// Takes what is readable of a failed tail into segments, once its writer has ended. The number of the last record
-    /// that is in a segment, once every readable one is; `None` while segments do not take them.
-    pub fn rescue(&mut self, lane: &Lane, seed: Seed) -> Option<u64> {
+    /// Flushes what is readable of a failed tail, once its writer has ended. Returns the number of the last record in a
+    /// segment, once every readable record is in one.
+    pub fn flush_failed_tail(&mut self, lane: &LaneState, seed: Seed) -> Option<u64> {
         let (Some(tail), Some(end)) = (&mut self.tail, self.ended_at) else { return None };
         tail.end_at(end, seed, self.last);
-        self.write_out(lane);
+        self.flush(lane);
         self.tail.as_ref().is_none_or(tail::Reader::is_empty).then_some(self.last)
     }
 
-    /// Takes what is in the tail into segments, as far as there are some.
-    pub fn write_out(&mut self, lane: &Lane) {
+    /// Flushes the tail into segments, as far as there are some.
+    pub fn flush(&mut self, lane: &LaneState) {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        self.is_stuck = false;
-        while let Some(whole) = self.find(lane) {
-            if (whole.len == 0 || self.is_suspect) && self.go_on(lane) {
+        self.is_blocked = false;
+        while let Some(whole) = self.read(lane) {
+            if (whole.len == 0 || self.is_suspect) && self.rotate(lane) {
                 continue;
             }
-            // Without another one, a suspect is better than nothing.
+            // Without another segment, a suspect one is better than none.
             if whole.len == 0 || !self.write(lane, whole) {
-                self.is_stuck = true;
+                self.is_blocked = true;
                 return;
             }
         }
     }
 
-    /// Whole records that wait and fit in the segment; `None` if nothing waits, or the tail cannot be read.
-    fn find(&mut self, lane: &Lane) -> Option<Whole> {
+    /// Reads whole records that fit in the segment. `None` if no record waits, or the tail cannot be read.
+    fn read(&mut self, lane: &LaneState) -> Option<Whole> {
         let room = self.segment.as_ref().map_or(0, |segment| segment.len() - self.end);
         self.tail.as_mut()?.find(room).unwrap_or_else(|error| {
             lane.errors.fetch_add(1, Ordering::Relaxed);
-            self.untold = Some((None, error));
+            self.failure = Some((None, error));
             None
         })
     }
 
-    /// Takes the records that were found into the segment; whether they are there.
-    fn write(&mut self, lane: &Lane, whole: Whole) -> bool {
+    /// Writes the records that were read into the segment. Returns whether they are there.
+    fn write(&mut self, lane: &LaneState, whole: Whole) -> bool {
         let (Some(tail), Some(segment)) = (&mut self.tail, &self.segment) else { return false };
         let number = segment.number;
         let write = || {
             segment.write(&tail.chunk()[..whole.len], self.end)?;
             if tail.is_on_disk() { segment.sync() } else { Ok(()) }
         };
-        match write() {
-            Ok(()) => {
-                self.end += whole.len;
-                self.last = whole.last;
-                self.is_unsynced = true;
-                self.retry_at = None;
-                lane.publish(number, self.end);
-                tail.take(whole.len);
-                true
-            }
-            Err(error) => {
-                lane.obstacle.store(Dropped::Disk as u8, Ordering::Relaxed);
-                self.retry_at = Some(Instant::now() + RETRY);
-                self.suspect(lane, (Some(number), error));
-                false
-            }
+        if let Err(error) = write() {
+            self.retry_later(lane, (Some(number), error));
+            return false;
         }
+        self.end += whole.len;
+        self.last = whole.last;
+        self.is_unsynced = true;
+        self.retry_at = None;
+        lane.publish(number, self.end);
+        tail.take(whole.len);
+        true
     }
 
     /// Seals the segment, and goes on in the next one, if there is one.
-    fn go_on(&mut self, lane: &Lane) -> bool {
+    fn rotate(&mut self, lane: &LaneState) -> bool {
         if lane.ready.is_empty() || !self.seal(lane) {
             return false;
         }
         let Some(next) = lane.ready.pop() else { return false };
-        if let Some(keeper) = lane.keeper.get() {
-            keeper.unpark();
-        }
+        lane.wake_thread();
         self.end = HEADER_LEN;
         lane.publish(next.number, self.end);
         self.full.extend(self.segment.replace(Arc::new(next)));
@@ -176,46 +234,50 @@ impl Outlet {
         true
     }
 
-    /// Whether nothing is open any more.
-    fn seal(&mut self, lane: &Lane) -> bool {
+    /// Seals the segment. Returns whether none is open any more.
+    fn seal(&mut self, lane: &LaneState) -> bool {
         let Some(segment) = &self.segment else { return true };
         let Err(error) = segment.seal(self.end) else { return true };
         let number = segment.number;
-        lane.obstacle.store(Dropped::Disk as u8, Ordering::Relaxed);
-        self.retry_at = Some(Instant::now() + RETRY);
-        self.suspect(lane, (Some(number), error));
+        self.retry_later(lane, (Some(number), error));
         false
     }
 
-    /// A segment could not be written or put on disk, or the tail. What comes from now on goes to another segment.
-    pub fn suspect(&mut self, lane: &Lane, failure: Failure) {
+    fn retry_later(&mut self, lane: &LaneState, failure: Failure) {
+        lane.set_obstacle(DropReason::Disk);
+        self.retry_at = Some(Instant::now() + RETRY);
+        self.suspect(lane, failure);
+    }
+
+    /// Counts a failure of the segment or the tail. Records that follow go to another segment.
+    pub fn suspect(&mut self, lane: &LaneState, failure: Failure) {
         lane.errors.fetch_add(1, Ordering::Relaxed);
-        if self.suspected.is_none_or(|at| at.elapsed() >= GO_ON_AGAIN) {
-            self.untold = Some(failure);
+        if self.suspected.is_none_or(|at| at.elapsed() >= FAILURE_INTERVAL) {
+            self.failure = Some(failure);
             self.suspected = Some(Instant::now());
             self.is_suspect = true;
         }
     }
 
-    /// What failed since the last time that this was asked.
-    pub fn failure(&mut self) -> Option<Failure> {
-        self.untold.take()
+    /// Returns the last failure since the previous call.
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
     }
 
-    /// What is to be put on disk; `None` if everything is.
-    pub fn unsynced(&mut self) -> Option<Unsynced> {
+    /// Returns the files to sync. `None` if every record is on disk.
+    pub fn take_unsynced(&mut self) -> Option<Unsynced> {
         let mut segments = std::mem::take(&mut self.full);
         if std::mem::take(&mut self.is_unsynced) {
             segments.extend(self.segment.clone());
         }
-        let tail = self.tail.as_mut().filter(|_| self.is_stuck).and_then(tail::Reader::unsynced);
+        let tail = self.tail.as_mut().filter(|_| self.is_blocked).and_then(tail::Reader::unsynced);
         (!segments.is_empty() || tail.is_some()).then_some(Unsynced { segments, tail })
     }
 
-    /// Takes what there is into segments and seals the last one. What no segment has room for stays in the tail.
-    pub fn close(&mut self, lane: &Lane) {
+    /// Flushes all records and seals the last segment. Records for which no segment has room stay in the tail.
+    pub fn close(&mut self, lane: &LaneState) {
         self.retry_at = None;
-        self.write_out(lane);
+        self.flush(lane);
         if self.seal(lane) {
             self.full.extend(self.segment.take());
         }

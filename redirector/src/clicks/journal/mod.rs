@@ -6,28 +6,29 @@
 //! of processes that have ended are taken over by whoever sees them first.
 //!
 //! ```text
-//! threads   two threads: segments ahead of the writers, syncs behind them
-//!   lane      one journal that is being written: appends
-//!     mending   a tail in place of one that failed
-//!     flush     from its tail into segments
-//! orphan    a journal whose process has ended
-//!   tail      the ring where clicks stand first
-//!     fault     page faults that the process survives
-//!   space     what all of them may take of the disk
-//!     shortage  why they cannot take more                   (pure)
-//!     segment   files of records
-//!       file        directories, locks, segments as files
-//!       format      one segment as bytes: header, records    (pure)
-//!       record      one click as bytes                       (pure)
-//!       client_text what of a client's texts is stored       (pure)
+//! threads     two threads: make segments ahead of the lanes, flush and sync behind them
+//!   lane        one journal of this process: appends
+//!     flush       from its tail into segments
+//! orphan      a journal whose process has ended: adoption
+//!   tail        the ring where clicks stand first
+//!     fault       page faults that the process survives
+//!   space       what all journals may take of the disk
+//!     shortage    why they cannot take more                  (pure)
+//!   directory   names, locks, making and removing a journal
+//!   segment     files of records
+//!     file        one segment as a file
+//!     format      one segment as bytes: header, records      (pure)
+//!     record      one click as bytes                         (pure)
+//!     client_text which part of a client's texts is stored   (pure)
 //! ```
 //!
 //! The formats are documented in [`tail`], [`segment::format`] and [`segment::record`]. It knows no store: where a journal stands there is
 //! kept there, in the transaction that stores the clicks, and nowhere here.
 
+mod config;
+pub mod directory;
 mod flush;
 mod lane;
-mod mending;
 mod orphan;
 mod segment;
 mod shortage;
@@ -37,11 +38,12 @@ mod tail;
 mod tests;
 mod threads;
 
-pub use lane::{Dropped, Lane};
-pub use orphan::{Left, LeftError, header, take_over};
-pub use segment::file::{journals, remove_journal, remove_leftovers, segment_path, segments};
+pub use config::JournalConfig;
+pub use lane::Lane;
+pub use orphan::{AdoptError, Orphan, adopt};
+pub use segment::file::{header, segment_path, segments};
 pub use segment::format::{HEADER_LEN, Header, MAX_SEGMENT, Walk};
 pub use segment::record::{Answered, Network, Seed};
 pub use shortage::{Cause, Shortage};
 pub use space::Space;
-pub use threads::{JournalConfig, Keeper, OnLoss};
+pub use threads::{JournalThreads, OnLoss};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 
-use super::lane::Dropped;
+use crate::clicks::drop_reason::DropReason;
 
 /// The least time between two log lines about shortages.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -37,10 +37,10 @@ impl Cause {
     }
 
     /// The reason by which dropped clicks are counted.
-    pub(super) fn dropped(&self) -> Dropped {
+    pub(super) fn drop_reason(&self) -> DropReason {
         match self {
-            Cause::Limit { .. } => Dropped::JournalFull,
-            Cause::Floor { .. } | Cause::Disk { .. } => Dropped::Disk,
+            Cause::Limit { .. } => DropReason::JournalFull,
+            Cause::Floor { .. } | Cause::Disk { .. } => DropReason::Disk,
         }
     }
 }

@@ -21,7 +21,7 @@ const DEFAULT_FLOOR: u64 = 1 << 30;
 /// systems reserve it for root.
 const DEFAULT_FLOOR_PART: u64 = 20;
 
-/// The room that the journals have. Shared by the keeper, who takes it, and the shipper, who gives it back.
+/// The room of the journals. Taken by the thread that makes segments, given back by the shipper.
 #[derive(Debug)]
 pub struct Space {
     root: PathBuf,
@@ -32,8 +32,8 @@ pub struct Space {
     /// Bytes of all segments and tails that are there. Written by whoever makes or removes one.
     used: AtomicU64,
     /// Segments that are in the store, oldest first: there still, should the store lose its last commits.
-    shipped: Mutex<VecDeque<Shipped>>,
-    /// The reason why journals cannot grow, if they cannot. Written by the keeper.
+    shipped: Mutex<VecDeque<ShippedSegment>>,
+    /// The reason why journals cannot grow, if they cannot. Written by the thread that makes segments.
     shortage: Mutex<Option<Shortage>>,
 }
 
@@ -46,7 +46,7 @@ struct Disk {
 }
 
 #[derive(Debug)]
-struct Shipped {
+struct ShippedSegment {
     journal: JournalId,
     number: u64,
     path: PathBuf,
@@ -66,7 +66,7 @@ impl Space {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Shipped>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<ShippedSegment>> {
         self.shipped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,7 +145,7 @@ impl Space {
             return;
         }
         let place = shipped.partition_point(|segment| segment.at <= at);
-        shipped.insert(place, Shipped { journal, number, path, bytes, at });
+        shipped.insert(place, ShippedSegment { journal, number, path, bytes, at });
     }
 
     /// Segments of this journal from `number` on are not in the store after all.
@@ -155,7 +155,7 @@ impl Space {
 
     /// Removes segments that were shipped longer than `keep` ago.
     pub fn remove_older(&self, keep: Duration) {
-        let is_old = |segment: &mut Shipped| segment.at.elapsed().is_ok_and(|age| age >= keep);
+        let is_old = |segment: &mut ShippedSegment| segment.at.elapsed().is_ok_and(|age| age >= keep);
         loop {
             let Some(oldest) = self.lock().pop_front_if(is_old) else { return };
             self.remove(&oldest);
@@ -163,11 +163,11 @@ impl Space {
     }
 
     /// How many shipped segments of this journal are still there.
-    pub fn kept_of(&self, journal: JournalId) -> usize {
+    pub fn retained_of(&self, journal: JournalId) -> usize {
         self.lock().iter().filter(|segment| segment.journal == journal).count()
     }
 
-    fn remove(&self, segment: &Shipped) {
+    fn remove(&self, segment: &ShippedSegment) {
         match fs::remove_file(&segment.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::error!(path = %segment.path.display(), %error, "a shipped segment could not be removed");

@@ -9,15 +9,18 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use proptest::prelude::*;
 use tern_common::click::JournalId;
 
-use super::lane::{Dropped, Lane};
-use super::orphan::tail::Left as OrphanTail;
-use super::orphan::{self, Left, LeftError, take_over};
-use super::segment::file::{self, Lock, Segment};
+use super::config::JournalConfig;
+use super::directory::{self, Lock};
+use super::lane::Lane;
+use super::orphan::tail::OrphanTail;
+use super::orphan::{self, AdoptError, Orphan, adopt};
+use super::segment::file::{self, Segment};
 use super::segment::format::{HEADER_LEN, Walk};
 use super::segment::record::{MAX_LEN, Seed, click_on};
 use super::space::Space;
 use super::tail;
-use super::threads::{JournalConfig, Keeper};
+use super::threads::JournalThreads;
+use crate::clicks::drop_reason::DropReason;
 
 const JOURNAL: JournalId = JournalId(0xc0ffee);
 
@@ -110,7 +113,7 @@ fn what_is_no_tail_of_the_journal_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tail");
     let read = || orphan::tail::read(directory.path(), JOURNAL).unwrap();
-    assert_eq!(read(), OrphanTail::Nothing);
+    assert_eq!(read(), OrphanTail::Absent);
     drop(tail::create(directory.path(), JOURNAL, RING).unwrap());
     assert_eq!(read(), OrphanTail::Records(Vec::new()));
     assert_eq!(orphan::tail::read(directory.path(), JournalId(1)).unwrap(), OrphanTail::Alien);
@@ -127,7 +130,7 @@ fn what_is_no_tail_of_the_journal_is_told() {
     assert!(orphan::tail::is_foreign(directory.path()).unwrap());
     // The disk never got it.
     std::fs::write(&path, [0; 4096 + RING]).unwrap();
-    assert_eq!(read(), OrphanTail::Nothing);
+    assert_eq!(read(), OrphanTail::Absent);
     for len in [0, 1, 100, 4096] {
         std::fs::write(&path, vec![0xa5; len]).unwrap();
         assert_eq!(read() == OrphanTail::Alien, len > 0, "{len}");
@@ -135,17 +138,17 @@ fn what_is_no_tail_of_the_journal_is_told() {
     }
 }
 
-/// A lane as a keeper has it, with so many segments ready.
+/// Returns a lane with so many segments made ahead.
 fn lane(root: &Path, segments: u64) -> Lane {
     lane_of(root, segments, false)
 }
 
 fn lane_of(root: &Path, segments: u64, sync_each: bool) -> Lane {
     let lane = Lane::new(root, JOURNAL, sync_each, Arc::new(AtomicU64::new(0)));
-    lane.lock.set(file::create_journal(root, JOURNAL).unwrap()).unwrap();
+    lane.lock.set(directory::create(root, JOURNAL).unwrap()).unwrap();
     lane.open(tail::create(&lane.directory, JOURNAL, SEGMENT).unwrap());
     for number in 1..=segments {
-        lane.ready.push(Segment::create(&lane.directory, JOURNAL, number, SEGMENT).unwrap()).unwrap();
+        lane.state.ready.push(Segment::create(&lane.directory, JOURNAL, number, SEGMENT).unwrap()).unwrap();
     }
     lane
 }
@@ -163,7 +166,7 @@ fn append_some(lane: &Lane, mut numbers: std::ops::Range<usize>) -> usize {
 }
 
 /// The numbers of the records in all segments, in order.
-fn left_numbers(left: &Left) -> Vec<u64> {
+fn left_numbers(left: &Orphan) -> Vec<u64> {
     let of = |number: u64| {
         let bytes = std::fs::read(file::segment_path(&left.directory, number)).unwrap();
         numbers(&bytes[HEADER_LEN..])
@@ -172,8 +175,8 @@ fn left_numbers(left: &Left) -> Vec<u64> {
 }
 
 /// Takes over what a process has left that is gone.
-fn takes_over(root: &Path) -> Left {
-    take_over(root, JOURNAL).unwrap().unwrap()
+fn takes_over(root: &Path) -> Orphan {
+    adopt(root, JOURNAL).unwrap().unwrap()
 }
 
 #[test]
@@ -184,7 +187,7 @@ fn of_a_killed_process_no_click_is_lost_or_there_twice() {
             let root = tempfile::tempdir().unwrap();
             let lane = lane(root.path(), segments);
             let before = append_some(&lane, 0..before);
-            lane.write_out();
+            lane.flush();
             let count = before + append_some(&lane, before..before + after);
             drop(lane);
             let left = takes_over(root.path());
@@ -206,7 +209,7 @@ fn a_process_that_is_killed_between_segment_and_tail_leaves_no_click_twice() {
     append(&lane, 0..30);
     let tail = lane.directory.join("tail");
     let before = std::fs::read(&tail).unwrap();
-    lane.write_out();
+    lane.flush();
     drop(lane);
     // As if it had not been counted what is in a segment.
     std::fs::write(&tail, &before).unwrap();
@@ -232,7 +235,7 @@ fn a_closed_journal_is_all_in_segments() {
 
 /// Puts the lane on disk; whether something was not there.
 fn sync(lane: &Lane) -> bool {
-    let unsynced = lane.outlet().unsynced();
+    let unsynced = lane.segments().take_unsynced();
     unsynced.map(|unsynced| unsynced.sync().unwrap()).is_some()
 }
 
@@ -242,16 +245,16 @@ fn what_no_segment_has_room_for_is_put_on_disk_in_the_tail() {
     let lane = lane(root.path(), 1);
     append(&lane, 0..10);
     assert!(!sync(&lane), "while it may go into a segment it is not");
-    lane.write_out();
+    lane.flush();
     assert!(sync(&lane) && !sync(&lane));
     let more = append_some(&lane, 10..200);
-    lane.write_out();
+    lane.flush();
     assert!(sync(&lane) && !sync(&lane), "what is in the segment and what is not");
     append(&lane, 10 + more..11 + more);
-    lane.write_out();
+    lane.flush();
     assert!(sync(&lane) && !sync(&lane), "in the tail alone");
-    lane.ready.push(Segment::create(&lane.directory, JOURNAL, 2, SEGMENT).unwrap()).unwrap();
-    lane.write_out();
+    lane.state.ready.push(Segment::create(&lane.directory, JOURNAL, 2, SEGMENT).unwrap()).unwrap();
+    lane.flush();
     append(&lane, 11 + more..12 + more);
     assert!(sync(&lane) && !sync(&lane), "the new segment, and not the tail");
 }
@@ -262,11 +265,11 @@ fn a_click_that_is_to_be_synced_is_so_without_a_segment_too() {
         let root = tempfile::tempdir().unwrap();
         let lane = lane_of(root.path(), 0, sync_each);
         append(&lane, 0..1);
-        lane.write_out();
+        lane.flush();
         assert_eq!(sync(&lane), !sync_each);
-        lane.ready.push(Segment::create(&lane.directory, JOURNAL, 1, SEGMENT).unwrap()).unwrap();
+        lane.state.ready.push(Segment::create(&lane.directory, JOURNAL, 1, SEGMENT).unwrap()).unwrap();
         append(&lane, 1..2);
-        lane.write_out();
+        lane.flush();
         assert_eq!(sync(&lane), !sync_each);
     }
 }
@@ -298,7 +301,7 @@ fn a_tail_that_is_none_is_kept_for_a_person() {
     let root = tempfile::tempdir().unwrap();
     let lane = lane(root.path(), 2);
     append(&lane, 0..10);
-    lane.write_out();
+    lane.flush();
     let tail = lane.directory.join("tail");
     drop(lane);
     std::fs::write(&tail, [0xa5; 5_000]).unwrap();
@@ -308,7 +311,7 @@ fn a_tail_that_is_none_is_kept_for_a_person() {
     assert_eq!(aside, [0xa5; 5_000]);
     drop(left);
     std::fs::write(&tail, b"TERNTAI\x02 and more").unwrap();
-    assert!(matches!(take_over(root.path(), JOURNAL), Err(LeftError::ForeignTail)));
+    assert!(matches!(adopt(root.path(), JOURNAL), Err(AdoptError::ForeignTail)));
     assert!(tail.exists());
 }
 
@@ -317,7 +320,7 @@ fn a_journal_of_more_segments_than_files_may_be_open_is_taken_over() {
     let root = tempfile::tempdir().unwrap();
     // One segment each, and nothing in the tail: as a long time without the store leaves them.
     drop(lane(root.path(), 0));
-    let directory = file::directory(root.path(), JOURNAL);
+    let directory = directory::path(root.path(), JOURNAL);
     let (before, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     let allowed = 200.min(before);
     let targets: Vec<String> = (0..=allowed as usize).map(target).collect();
@@ -328,7 +331,7 @@ fn a_journal_of_more_segments_than_files_may_be_open_is_taken_over() {
         file::write_segment(&directory, JOURNAL, number, &record).unwrap();
     }
     setrlimit(Resource::RLIMIT_NOFILE, allowed, hard).unwrap();
-    let left = take_over(root.path(), JOURNAL);
+    let left = adopt(root.path(), JOURNAL);
     setrlimit(Resource::RLIMIT_NOFILE, before, hard).unwrap();
     let left = left.unwrap().unwrap();
     assert!(!left.is_damaged && left_numbers(&left).len() == targets.len());
@@ -337,7 +340,7 @@ fn a_journal_of_more_segments_than_files_may_be_open_is_taken_over() {
 #[test]
 fn no_click_is_in_a_journal_without_a_segment() {
     let root = tempfile::tempdir().unwrap();
-    for (pieces, expected) in [(1, Err(Dropped::JournalFull)), (2, Ok(()))] {
+    for (pieces, expected) in [(1, Err(DropReason::JournalFull)), (2, Ok(()))] {
         let config = JournalConfig {
             root: root.path().to_owned(),
             segment: SEGMENT,
@@ -349,9 +352,9 @@ fn no_click_is_in_a_journal_without_a_segment() {
         };
         let lane = Arc::new(Lane::new(root.path(), JournalId(pieces.into()), false, Arc::default()));
         let space = Arc::new(Space::new(root.path(), config.limit, Some(0)));
-        let keeper = Keeper::start(config, space, std::slice::from_ref(&lane), Box::new(|_| {})).unwrap();
+        let threads = JournalThreads::start(config, space, std::slice::from_ref(&lane), Box::new(|_| {})).unwrap();
         assert_eq!(lane.try_append(&click_on("https://example.com/")), Some(expected));
-        keeper.finish();
+        threads.finish();
         assert_eq!(file::segments(&lane.directory).unwrap(), [1]);
     }
 }
@@ -360,8 +363,8 @@ fn no_click_is_in_a_journal_without_a_segment() {
 #[test]
 fn a_journal_that_is_held_is_not_taken_over() {
     let root = tempfile::tempdir().unwrap();
-    let held: Lock = file::create_journal(root.path(), JOURNAL).unwrap();
-    assert!(take_over(root.path(), JOURNAL).unwrap().is_none());
+    let held: Lock = directory::create(root.path(), JOURNAL).unwrap();
+    assert!(adopt(root.path(), JOURNAL).unwrap().is_none());
     drop(held);
     assert_eq!(takes_over(root.path()).last_sequence, 0);
 }

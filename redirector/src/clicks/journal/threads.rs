@@ -1,8 +1,7 @@
-//! What the journals need that takes time, on two threads: one makes room and takes records from the tails into
-//! segments, the other puts those on disk. A disk that is slow to sync holds up nothing else.
+//! The two threads of the journals: one makes segments and flushes tails into them, the other syncs segments. A disk that
+//! is slow to sync delays nothing else.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,135 +9,128 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::lane::{Dropped, Lane};
-use super::mending::Tail;
-use super::segment::file::{self, Segment};
+use super::config::JournalConfig;
+use super::directory;
+use super::lane::{Lane, TailState};
+use super::segment::file::Segment;
 use super::shortage::{Cause, ShortageLog};
 use super::space::Space;
 use super::tail;
+use crate::clicks::drop_reason::DropReason;
 
-/// How often the keeper looks around without being woken.
+/// The time between two rounds of a thread that is not woken.
 const ROUND: Duration = Duration::from_millis(20);
 
-/// How often a disk that refused is tried again: clicks are dropped meanwhile.
+/// The pause before a disk that refused is tried again. Clicks are dropped meanwhile.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// How the journals are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalConfig {
-    /// Below it, each journal has a directory.
-    pub root: PathBuf,
-    /// Bytes of a segment, at most, and of a tail: each lane can have three segments and a tail.
-    pub segment: usize,
-    /// Bytes of all segments and tails of this process together, those segments that it takes over among them.
-    pub limit: u64,
-    /// Bytes of the disk that are left to others. `None` is 1 GiB, and 5 % of a disk smaller than 20 GiB.
-    pub floor: Option<u64>,
-    /// How often what was written is synced: what a power cut may cost. Zero syncs each click before its answer.
-    pub sync_every: Duration,
-    /// How long a segment stays that is in the store, should the store lose its last commits.
-    pub keep_shipped: Duration,
-    /// Clicks of one client network that become events in an hour; those beyond are counted alone. 0 is no limit.
-    pub events_per_network: u32,
-}
-
-/// The threads, and what they are told.
+/// The running threads.
 #[derive(Debug)]
-pub struct Keeper {
-    writing: Running,
-    syncing: Running,
-    /// Told when one of them ends.
+pub struct JournalThreads {
+    flushing: StoppableThread,
+    syncing: StoppableThread,
+    /// Notified when a thread ends.
     ended: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct StoppableThread {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-/// Tells that a thread ends, however it does.
-struct Life(Arc<Notify>);
+/// Notifies when it is dropped: when the thread that owns it returns or panics.
+struct EndNotice(Arc<Notify>);
 
-impl Drop for Life {
+impl Drop for EndNotice {
     fn drop(&mut self) {
         self.0.notify_one();
     }
 }
 
-/// What the keeper knows of a lane.
-struct Kept {
+/// A lane with what the flushing thread knows about it.
+struct LaneSupply {
     lane: Arc<Lane>,
     is_open: bool,
     /// Segments made so far.
     made: u64,
-    try_from: Option<Instant>,
-    /// When to try to replace a tail that failed.
-    mend_from: Option<Instant>,
+    /// The time of the next try to make what is missing.
+    make_from: Option<Instant>,
+    /// The time of the next try to replace a failed tail.
+    replace_from: Option<Instant>,
 }
 
-/// Takes note of records that were lost with a tail, by their number.
+/// Counts records that were lost with a tail.
 pub type OnLoss = Box<dyn Fn(u64) + Send>;
 
-/// Makes room, and takes records into segments.
-struct Work {
+/// The flushing thread.
+struct Flusher {
     config: JournalConfig,
     space: Arc<Space>,
-    lanes: Vec<Kept>,
+    lanes: Vec<LaneSupply>,
     shortage_log: ShortageLog,
     on_loss: OnLoss,
 }
 
-impl Keeper {
-    /// Makes the tail and the first segment of each lane, if it can, and starts to keep them.
-    pub fn start(config: JournalConfig, space: Arc<Space>, lanes: &[Arc<Lane>], on_loss: OnLoss) -> io::Result<Keeper> {
-        let kept = |lane: &Arc<Lane>| Kept {
+impl JournalThreads {
+    /// Makes the tail and the first segment of each lane, if the disk takes them, and starts the threads.
+    pub fn start(
+        config: JournalConfig,
+        space: Arc<Space>,
+        lanes: &[Arc<Lane>],
+        on_loss: OnLoss,
+    ) -> io::Result<JournalThreads> {
+        let supply = |lane: &Arc<Lane>| LaneSupply {
             lane: Arc::clone(lane),
             is_open: false,
             made: 0,
-            try_from: None,
-            mend_from: None,
+            make_from: None,
+            replace_from: None,
         };
         let sync_every = config.sync_every;
         let shortage_log = ShortageLog::default();
-        let mut work = Work { config, space, lanes: lanes.iter().map(kept).collect(), shortage_log, on_loss };
-        work.make_room(Instant::now());
+        let mut flusher = Flusher { config, space, lanes: lanes.iter().map(supply).collect(), shortage_log, on_loss };
+        flusher.make_room(Instant::now());
         let ended = Arc::<Notify>::default();
-        let life = || Life(Arc::clone(&ended));
-        let writing = Running::start("tern-journal", life(), move |stop| work.run(stop))?;
+        let notice = || EndNotice(Arc::clone(&ended));
+        let flushing = StoppableThread::start("tern-journal", notice(), move |stop| flusher.run(stop))?;
         let lanes = lanes.to_vec();
-        let syncing = Running::start("tern-sync", life(), move |stop| sync(&lanes, sync_every, stop));
+        let syncing = StoppableThread::start("tern-sync", notice(), move |stop| sync(&lanes, sync_every, stop));
         match syncing {
-            Ok(syncing) => Ok(Keeper { writing, syncing, ended }),
+            Ok(syncing) => Ok(JournalThreads { flushing, syncing, ended }),
             Err(error) => {
-                writing.finish();
+                flushing.finish();
                 Err(error)
             }
         }
     }
 
-    /// Waits for what should not happen: that a thread ends by itself.
+    /// Waits until a thread ends by itself, which is a defect.
     pub async fn ended(&mut self) {
         self.ended.notified().await;
     }
 
-    /// Puts on disk what is not yet there, and ends. Blocks; nothing may be written any more.
+    /// Syncs every record and ends the threads. Blocks. The lanes must be closed.
     pub fn finish(self) {
-        self.writing.finish();
+        self.flushing.finish();
         // The last sync comes after the last write.
         self.syncing.finish();
     }
 }
 
-impl Running {
-    fn start(name: &str, life: Life, run: impl FnOnce(&AtomicBool) + Send + 'static) -> io::Result<Running> {
+impl StoppableThread {
+    fn start(
+        name: &str,
+        notice: EndNotice,
+        run: impl FnOnce(&AtomicBool) + Send + 'static,
+    ) -> io::Result<StoppableThread> {
         let stop = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             run(&stopped);
-            drop(life);
+            drop(notice);
         })?;
-        Ok(Running { stop, thread })
+        Ok(StoppableThread { stop, thread })
     }
 
     fn finish(self) {
@@ -150,17 +142,17 @@ impl Running {
     }
 }
 
-/// Puts on disk what was written since the last time, again and again, and once more at the end.
+/// Syncs every lane again and again, and once more at the end.
 fn sync(lanes: &[Arc<Lane>], every: Duration, stop: &AtomicBool) {
     loop {
         thread::park_timeout(every.max(ROUND));
-        // Read before the last sync: nothing is written any more once it is set.
+        // Read before the last sync: nothing is written once it is set.
         let is_last = stop.load(Ordering::Acquire);
-        // Also if each click is synced before its answer: what had to stay in a tail goes into a segment later.
+        // Needed even if each click is synced before its answer: a record that had to stay in a tail is flushed later.
         for lane in lanes {
-            lane.write_out();
+            lane.flush();
             lane.sync();
-            lane.tell();
+            lane.log_failure();
         }
         if is_last {
             return;
@@ -168,48 +160,47 @@ fn sync(lanes: &[Arc<Lane>], every: Duration, stop: &AtomicBool) {
     }
 }
 
-impl Work {
+impl Flusher {
     fn run(&mut self, stop: &AtomicBool) {
-        for kept in &self.lanes {
-            // Set nowhere else.
-            let _ = kept.lane.keeper.set(thread::current());
+        for supply in &self.lanes {
+            supply.lane.state.set_thread();
         }
         while !stop.load(Ordering::Acquire) {
             self.make_room(Instant::now());
-            self.lanes.iter().for_each(|kept| kept.lane.write_out());
+            self.lanes.iter().for_each(|supply| supply.lane.flush());
             thread::park_timeout(ROUND);
         }
     }
 
-    /// Sees that each lane has a tail, and a segment to go on in.
+    /// Makes what a lane lacks: a tail, and segments ahead.
     fn make_room(&mut self, now: Instant) {
         let mut shortage = None;
-        for kept in &mut self.lanes {
-            let mended = kept.mend(now, self.config.segment, &self.on_loss);
-            let has_failed = mended.is_err();
-            if let Err(Some(error)) = mended {
+        for supply in &mut self.lanes {
+            let replaced = supply.replace_failed_tail(now, self.config.segment, &self.on_loss);
+            let has_failed = replaced.is_err();
+            if let Err(Some(error)) = replaced {
                 shortage = Some(Cause::disk(&error));
             }
-            let has_all = kept.is_open && kept.lane.ready.is_full();
-            if has_all || kept.try_from.is_some_and(|at| now < at) {
+            let has_all = supply.is_open && supply.lane.state.ready.is_full();
+            if has_all || supply.make_from.is_some_and(|at| now < at) {
                 continue;
             }
-            match kept.make(&self.config, &self.space) {
+            match supply.make(&self.config, &self.space) {
                 Ok(()) => {
-                    kept.try_from = None;
-                    // Until there is room in the tail, what is dropped is dropped for that reason.
-                    kept.lane.write_out();
-                    let obstacle = if has_failed { Dropped::Disk } else { Dropped::Busy };
-                    kept.lane.obstacle.store(obstacle as u8, Ordering::Relaxed);
+                    supply.make_from = None;
+                    // Applies until there is room in the tail.
+                    supply.lane.flush();
+                    let obstacle = if has_failed { DropReason::Disk } else { DropReason::Busy };
+                    supply.lane.state.set_obstacle(obstacle);
                 }
                 Err(cause) => {
-                    kept.try_from = Some(now + RETRY);
-                    kept.lane.obstacle.store(cause.dropped() as u8, Ordering::Relaxed);
+                    supply.make_from = Some(now + RETRY);
+                    supply.lane.state.set_obstacle(cause.drop_reason());
                     shortage = Some(cause);
                 }
             }
         }
-        let waits = |kept: &Kept| kept.try_from.is_some() || kept.mend_from.is_some();
+        let waits = |supply: &LaneSupply| supply.make_from.is_some() || supply.replace_from.is_some();
         if shortage.is_some() || !self.lanes.iter().any(waits) {
             self.space.set_shortage(shortage);
             self.report(now);
@@ -233,25 +224,25 @@ impl Work {
     }
 }
 
-impl Kept {
+impl LaneSupply {
     /// Replaces the tail if it failed.
     ///
     /// # Errors
-    /// When it has failed still, with the error of the disk, if it was asked.
-    fn mend(&mut self, now: Instant, len: usize, on_loss: &OnLoss) -> Result<(), Option<io::Error>> {
-        if self.mend_from.is_some_and(|at| now < at) {
+    /// The tail is still failed, with the error of the disk if a new one was tried.
+    fn replace_failed_tail(&mut self, now: Instant, len: usize, on_loss: &OnLoss) -> Result<(), Option<io::Error>> {
+        if self.replace_from.is_some_and(|at| now < at) {
             return Err(None);
         }
-        self.mend_from = None;
-        match self.lane.mend(len) {
-            Tail::Sound => Ok(()),
-            Tail::Replaced { lost } => {
-                self.lane.obstacle.store(Dropped::Busy as u8, Ordering::Relaxed);
+        self.replace_from = None;
+        match self.lane.replace_failed_tail(len) {
+            TailState::Sound => Ok(()),
+            TailState::Replaced { lost } => {
+                self.lane.state.set_obstacle(DropReason::Busy);
                 on_loss(lost);
                 Ok(())
             }
-            Tail::Failed(error) => {
-                self.mend_from = Some(now + RETRY);
+            TailState::Failed(error) => {
+                self.replace_from = Some(now + RETRY);
                 Err(error)
             }
         }
@@ -261,14 +252,14 @@ impl Kept {
     /// build that knows no tails knows by a segment that the journal is not for it, and is to find one if there are clicks.
     fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Cause> {
         if self.lane.lock.get().is_none() {
-            let lock = file::create_journal(&config.root, self.lane.journal).map_err(|error| Cause::disk(&error))?;
+            let lock = directory::create(&config.root, self.lane.journal).map_err(|error| Cause::disk(&error))?;
             // Set nowhere else.
             let _ = self.lane.lock.set(lock);
         }
         let (number, len) = (self.made + 1, config.segment);
-        if self.is_open || self.lane.ready.is_empty() {
+        if self.is_open || self.lane.state.ready.is_empty() {
             let make = || Segment::create(&self.lane.directory, self.lane.journal, number, len);
-            drop(self.lane.ready.push(in_space(space, len, make)?));
+            drop(self.lane.state.ready.push(in_space(space, len, make)?));
             self.made = number;
         }
         if !self.is_open {

@@ -1,7 +1,7 @@
 //! What of one journal is not in the store yet, in batches.
 //!
-//! It reads files and knows where the journal stands; it must not decide when, nor speak to the store. What it knows of
-//! the store is what the store last said: of what became of clicks, every count is a difference of two such sayings.
+//! It reads files and knows where the journal stands. It must not decide when to ship, nor call the store. The backlog
+//! never counts for itself: each count is the difference between two journal states that the store returned.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use tern_common::Click;
 use tern_common::click::{JournalId, JournalPosition, JournalState};
 
-use crate::clicks::journal::{HEADER_LEN, Header, Lane, Left, Seed, Space, Walk, header, segment_path, segments};
+use crate::clicks::journal::{HEADER_LEN, Header, Lane, Orphan, Seed, Space, Walk, header, segment_path, segments};
 
 /// Bytes read at once: more than the largest batch of ordinary clicks.
 const WINDOW: u64 = 4 << 20;
@@ -22,12 +22,12 @@ const WINDOW: u64 = 4 << 20;
 const SMALL_WINDOW: u64 = 64 << 10;
 const TRIES: u32 = 10;
 
-/// Where the records come from.
+/// The kind of journal that records come from.
 #[derive(Debug)]
 enum Source {
     /// A journal of this process, which grows.
     Own(Arc<Lane>),
-    Left(Left),
+    Orphan(Orphan),
 }
 
 /// One journal on its way into the store.
@@ -37,20 +37,20 @@ pub(super) struct Backlog {
     directory: PathBuf,
     source: Source,
     space: Arc<Space>,
-    /// What the store says of it; nothing before it was asked.
-    told: Option<Told>,
+    /// The state that the store returned last. `None` before the store was asked.
+    answer: Option<StoreAnswer>,
     /// Where the next batch begins: where the journal stands in the store, or at the start of a segment behind that.
     at: (u64, u64),
     /// The segment that is being read.
     open: Option<(u64, File)>,
     /// Reads that have failed since the last that did not.
     failures: u32,
-    /// Every segment of a left journal is in the store.
+    /// Every segment of an adopted journal is in the store.
     is_done: bool,
 }
 
-/// What the store says: how the journal stands there, if it is known at all.
-type Told = Option<JournalState>;
+/// The state of a journal in the store. `None` if the store does not know the journal.
+type StoreAnswer = Option<JournalState>;
 
 /// Clicks that stand next to each other, and where they end.
 #[derive(Debug, Default)]
@@ -70,9 +70,9 @@ enum End {
     Final(u64),
 }
 
-/// What became of clicks between two sayings of the store.
+/// The fate of clicks between two states of their journal in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Settled {
+pub(super) struct Fates {
     pub(super) recorded: u64,
     /// Recorded clicks that have no event.
     pub(super) without_event: u64,
@@ -85,35 +85,35 @@ pub(super) struct Settled {
 }
 
 impl Backlog {
-    /// A journal that this process has just made: nobody knows it.
+    /// Returns the backlog of a journal that this process has just made and that the store does not know.
     pub(super) fn own(lane: Arc<Lane>, space: Arc<Space>) -> Backlog {
         let (journal, directory) = (lane.journal, lane.directory.clone());
-        Backlog { told: Some(None), ..Backlog::of(journal, directory, Source::Own(lane), space) }
+        Backlog { answer: Some(None), ..Backlog::of(journal, directory, Source::Own(lane), space) }
     }
 
-    /// A journal that was taken over. [`Backlog::locate`] has to be told where it stands before anything is read.
-    pub(super) fn left(left: Left, space: Arc<Space>) -> Backlog {
-        space.add(left.bytes);
-        Backlog::of(left.journal, left.directory.clone(), Source::Left(left), space)
+    /// Returns the backlog of an adopted journal. [`Backlog::locate`] comes before the first read.
+    pub(super) fn orphan(orphan: Orphan, space: Arc<Space>) -> Backlog {
+        space.add(orphan.bytes);
+        Backlog::of(orphan.journal, orphan.directory.clone(), Source::Orphan(orphan), space)
     }
 
     fn of(journal: JournalId, directory: PathBuf, source: Source, space: Arc<Space>) -> Backlog {
         let at = (1, HEADER_LEN as u64);
-        Backlog { journal, directory, source, space, told: None, at, open: None, failures: 0, is_done: false }
+        Backlog { journal, directory, source, space, answer: None, at, open: None, failures: 0, is_done: false }
     }
 
-    pub(super) fn is_left(&self) -> bool {
-        matches!(self.source, Source::Left(_))
+    pub(super) fn is_orphan(&self) -> bool {
+        matches!(self.source, Source::Orphan(_))
     }
 
     /// Whether the store was asked where the journal stands.
     pub(super) fn is_located(&self) -> bool {
-        self.told.is_some()
+        self.answer.is_some()
     }
 
     /// Where it stands in the store, as far as we know.
     pub(super) fn stored(&self) -> Option<JournalPosition> {
-        self.told.flatten().map(|state| state.position)
+        self.answer.flatten().map(|state| state.position)
     }
 
     /// Records before the place where the journal stands in the store.
@@ -125,38 +125,38 @@ impl Backlog {
     pub(super) fn pending(&self) -> u64 {
         match &self.source {
             Source::Own(lane) => lane.pending(),
-            Source::Left(left) if self.is_located() => left.last_sequence.saturating_sub(self.sequence()),
-            Source::Left(_) => 0,
+            Source::Orphan(orphan) if self.is_located() => orphan.last_sequence.saturating_sub(self.sequence()),
+            Source::Orphan(_) => 0,
         }
     }
 
-    /// Takes the store's word for where the journal stands, whether it is where we thought or not.
-    pub(super) fn locate(&mut self, state: Option<JournalState>) -> io::Result<Settled> {
+    /// Moves to where the journal stands in the store, whether that is further or back.
+    pub(super) fn locate(&mut self, state: Option<JournalState>) -> io::Result<Fates> {
         let position = state.map_or((1, HEADER_LEN as u64), |state| (state.position.segment, state.position.offset));
         // First, so that nothing that is still needed goes meanwhile.
         self.space.unship(self.journal, position.0);
         if position != self.at {
-            // Segments before it are in the store; those of a left journal may not have been seen by us.
+            // Segments before it are in the store; those of an adopted journal may be new to this process.
             for number in segments(&self.directory)?.into_iter().take_while(|number| *number < position.0) {
                 let file = segment_path(&self.directory, number).metadata()?;
                 self.space.shipped(self.journal, &self.directory, number, file.modified()?);
             }
             self.open = None;
         }
-        let before = self.told.replace(state);
+        let before = self.answer.replace(state);
         self.at = position;
         self.is_done = false;
         self.failures = 0;
         if let Source::Own(lane) = &self.source {
-            lane.settle(self.sequence());
+            lane.mark_shipped(self.sequence());
         }
-        Ok(before.map(|before| Settled::between(before, state)).unwrap_or_default())
+        Ok(before.map(|before| Fates::between(before, state)).unwrap_or_default())
     }
 
     /// The next records, up to `max` of them; none if everything is in the store.
     pub(super) fn read(&mut self, max: usize) -> io::Result<Batch> {
         if let Source::Own(lane) = &self.source {
-            lane.write_out();
+            lane.flush();
         }
         while let Some(found) = self.segment_end()? {
             let (End::Growing(end) | End::Final(end)) = found;
@@ -183,8 +183,8 @@ impl Backlog {
                 Some((segment, end)) if segment == number => return Ok(Some(End::Growing(end))),
                 Some(_) => {}
             },
-            Source::Left(_) if self.is_done => return Ok(None),
-            Source::Left(_) => {}
+            Source::Orphan(_) if self.is_done => return Ok(None),
+            Source::Orphan(_) => {}
         }
         let header = match self.header() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(End::Final(offset))),
@@ -256,7 +256,7 @@ impl Backlog {
         let number = self.at.0;
         let last = match &self.source {
             Source::Own(lane) => lane.published().map_or(0, |published| published.0),
-            Source::Left(_) => u64::MAX,
+            Source::Orphan(_) => u64::MAX,
         };
         let next = segments(&self.directory)?.into_iter().find(|other| *other > number && *other <= last);
         self.open = None;
@@ -268,35 +268,35 @@ impl Backlog {
         Ok(next.is_some())
     }
 
-    /// How many records of a left journal are nowhere, once all that there are of it were read. Counted once.
-    pub(super) fn missing_at_its_end(&mut self) -> u64 {
+    /// Returns how many records an adopted journal lacks at its end, once everything in it was read. Counts them once.
+    pub(super) fn take_missing(&mut self) -> u64 {
         let pending = self.pending();
         match &mut self.source {
-            Source::Left(left) if self.is_done => {
-                left.last_sequence -= pending;
+            Source::Orphan(orphan) if self.is_done => {
+                orphan.last_sequence -= pending;
                 pending
             }
             _ => 0,
         }
     }
 
-    /// The store has taken a batch, or has had it already.
-    pub(super) fn settle(&mut self, state: JournalState) -> Settled {
-        let before = self.told.replace(Some(state)).flatten();
+    /// Moves behind a batch that the store took.
+    pub(super) fn advance(&mut self, state: JournalState) -> Fates {
+        let before = self.answer.replace(Some(state)).flatten();
         self.at = (state.position.segment, state.position.offset);
         if let Source::Own(lane) = &self.source {
-            lane.settle(state.position.sequence);
+            lane.mark_shipped(state.position.sequence);
         }
-        Settled::between(before, Some(state))
+        Fates::between(before, Some(state))
     }
 
-    /// Whether nothing is left of it, neither to ship nor to keep.
+    /// Whether the journal can be removed: everything is shipped, and no segment is retained.
     pub(super) fn is_finished(&self) -> bool {
         let is_wanted = match &self.source {
             Source::Own(_) => true,
-            Source::Left(left) => left.is_damaged,
+            Source::Orphan(orphan) => orphan.is_damaged,
         };
-        !is_wanted && self.is_located() && self.is_done && self.space.kept_of(self.journal) == 0
+        !is_wanted && self.is_located() && self.is_done && self.space.retained_of(self.journal) == 0
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -304,22 +304,22 @@ impl Backlog {
     }
 }
 
-impl Settled {
-    fn between(before: Told, after: Told) -> Settled {
-        let counts = |told: Told| {
-            told.map_or([0; 5], |state| {
+impl Fates {
+    fn between(before: StoreAnswer, after: StoreAnswer) -> Fates {
+        let counts = |answer: StoreAnswer| {
+            answer.map_or([0; 5], |state| {
                 [state.position.sequence, state.recorded, state.orphaned, state.parked, state.without_event]
             })
         };
         let (before, after) = (counts(before), counts(after));
         let sequence = before[0];
         if after[0] < sequence {
-            return Settled { lost: sequence - after[0], ..Settled::default() };
+            return Fates { lost: sequence - after[0], ..Fates::default() };
         }
         let grown = |index: usize| after[index].saturating_sub(before[index]);
         let [recorded, orphaned, parked, without_event] = [1, 2, 3, 4].map(grown);
         let missing = (after[0] - sequence).saturating_sub(recorded + orphaned + parked);
-        Settled { recorded, without_event, orphaned, parked, missing, lost: 0 }
+        Fates { recorded, without_event, orphaned, parked, missing, lost: 0 }
     }
 }
 
@@ -328,25 +328,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_became_of_clicks_is_the_difference_of_what_the_store_says() {
-        let told = |sequence, recorded, orphaned, parked| {
+    fn fate_of_clicks_is_the_difference_of_two_store_answers() {
+        let state = |sequence, recorded, orphaned, parked| {
             let position = JournalPosition { segment: 1, offset: 64, sequence };
             // A tenth of them beyond the budget of their network.
             Some(JournalState { position, recorded, without_event: recorded / 10, orphaned, parked })
         };
         let check = |before, after, expected: [u64; 5]| {
             let [recorded, orphaned, parked, missing, lost] = expected;
-            let settled = Settled::between(before, after);
+            let settled = Fates::between(before, after);
             assert_eq!(
                 settled,
-                Settled { recorded, without_event: settled.without_event, orphaned, parked, missing, lost }
+                Fates { recorded, without_event: settled.without_event, orphaned, parked, missing, lost }
             );
         };
-        check(None, told(10, 7, 2, 1), [7, 2, 1, 0, 0]);
-        check(told(10, 7, 2, 1), told(10, 7, 2, 1), [0, 0, 0, 0, 0]);
-        check(told(10, 7, 2, 1), told(20, 15, 2, 1), [8, 0, 0, 2, 0]);
-        check(told(20, 15, 2, 1), told(10, 7, 2, 1), [0, 0, 0, 0, 10]);
-        check(told(20, 15, 2, 1), None, [0, 0, 0, 0, 20]);
-        assert_eq!(Settled::between(told(10, 10, 0, 0), told(50, 50, 0, 0)).without_event, 4);
+        check(None, state(10, 7, 2, 1), [7, 2, 1, 0, 0]);
+        check(state(10, 7, 2, 1), state(10, 7, 2, 1), [0, 0, 0, 0, 0]);
+        check(state(10, 7, 2, 1), state(20, 15, 2, 1), [8, 0, 0, 2, 0]);
+        check(state(20, 15, 2, 1), state(10, 7, 2, 1), [0, 0, 0, 0, 10]);
+        check(state(20, 15, 2, 1), None, [0, 0, 0, 0, 20]);
+        assert_eq!(Fates::between(state(10, 10, 0, 0), state(50, 50, 0, 0)).without_event, 4);
     }
 }

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backlog::{Backlog, Batch, Settled};
+use super::backlog::{Backlog, Batch, Fates};
 use super::event_budget::EventBudget;
 use super::parked;
-use crate::clicks::journal::{JournalConfig, Lane, Space, remove_leftovers};
-use crate::metrics::{ClickMetrics, Drop};
+use crate::clicks::drop_reason::DropReason;
+use crate::clicks::journal::{JournalConfig, Lane, Space, directory};
+use crate::metrics::ClickMetrics;
 
 /// Clicks in one transaction: with few, its cost is that of a commit; with many, others wait for it.
 const SMALLEST_BATCH: usize = 1_000;
@@ -43,7 +44,7 @@ const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// How often journals of ended processes are looked for, and the store is asked whether it still has what it had:
 /// a failover may lose the last commits.
-const LOOK_AROUND: Duration = Duration::from_secs(5);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often the row of a journal that nothing is written to is shown to be needed: rows of journals that nobody has any
 /// more are forgotten after a year.
@@ -63,7 +64,7 @@ pub struct Shipper {
     pub(super) metrics: ClickMetrics,
     batch_limit: usize,
     parked_in_a_row: u32,
-    pub(super) look_at: Instant,
+    pub(super) upkeep_at: Instant,
 }
 
 /// A backlog, and when to ship of it.
@@ -100,7 +101,7 @@ impl Journal {
     /// Whether to ship now what there is: at once if nothing was lately, else when it is worth a transaction.
     fn is_due(&self, now: Instant) -> bool {
         now >= self.pause_until
-            && (self.backlog.is_left() || self.backlog.pending() >= SMALLEST_BATCH as u64 || now >= self.gather_until)
+            && (self.backlog.is_orphan() || self.backlog.pending() >= SMALLEST_BATCH as u64 || now >= self.gather_until)
     }
 }
 
@@ -116,16 +117,16 @@ impl Shipper {
             metrics,
             batch_limit: SMALLEST_BATCH,
             parked_in_a_row: 0,
-            look_at: Instant::now(),
+            upkeep_at: Instant::now(),
         }
     }
 
     /// Ships until `stop` names a deadline; then ships what is left until then.
     /// Gives the number of clicks that wait in the journals that this process has.
     ///
-    /// It may be dropped at any time: what was sent and not answered is settled by whoever ships next.
+    /// It may be dropped at any time. The next shipper asks the store what became of a batch without an answer.
     pub async fn run(mut self, store: Arc<dyn Store>, mut stop: watch::Receiver<Option<Instant>>) -> u64 {
-        if let Err(error) = block_in_place(|| remove_leftovers(&self.root)) {
+        if let Err(error) = block_in_place(|| directory::remove_partial(&self.root)) {
             tracing::warn!(%error, "what is left of removed journals could not be removed");
         }
         let mut retry = FIRST_RETRY;
@@ -135,7 +136,7 @@ impl Shipper {
                 break;
             }
             let progress = self.round(&*store, deadline).await;
-            self.tell_waiting();
+            self.export_waiting();
             match progress {
                 Progress::Some => retry = FIRST_RETRY,
                 // What a store that is away does not take is safe in its journal, and others may wait for this process to end.
@@ -157,9 +158,9 @@ impl Shipper {
     async fn round(&mut self, store: &dyn Store, deadline: Option<Instant>) -> Progress {
         let now = Instant::now();
         let mut progress = Progress::None;
-        if now >= self.look_at && deadline.is_none() {
-            self.look_at = now + LOOK_AROUND;
-            progress = self.look_around(store).await;
+        if now >= self.upkeep_at && deadline.is_none() {
+            self.upkeep_at = now + UPKEEP_INTERVAL;
+            progress = self.upkeep(store).await;
         }
         for index in 0..self.journals.len() {
             if progress == Progress::Away || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -176,10 +177,10 @@ impl Shipper {
         progress
     }
 
-    fn tell_waiting(&self) {
-        let left = self.journals.iter().filter(|journal| journal.backlog.is_left());
-        self.metrics.left_pending(left.map(|journal| journal.backlog.pending()).sum());
-        self.metrics.oldest_pending(self.journals.iter().filter_map(|journal| journal.waiting_since).min());
+    fn export_waiting(&self) {
+        let orphans = self.journals.iter().filter(|journal| journal.backlog.is_orphan());
+        self.metrics.set_orphans_pending(orphans.map(|journal| journal.backlog.pending()).sum());
+        self.metrics.set_oldest_pending(self.journals.iter().filter_map(|journal| journal.waiting_since).min());
     }
 
     /// Gives the next batch of one journal to the store.
@@ -191,7 +192,7 @@ impl Shipper {
             Err(error) => return self.unreadable(index, &error),
         };
         let Some(to) = batch.to else {
-            self.metrics.dropped(Drop::Missing, journal.backlog.missing_at_its_end());
+            self.metrics.count_dropped(DropReason::Missing, journal.backlog.take_missing());
             return Progress::None;
         };
         let planned = self.event_budget.plan(&mut batch.clicks);
@@ -202,7 +203,7 @@ impl Shipper {
             Ok(Shipped::Taken(state)) => {
                 self.parked_in_a_row = 0;
                 self.event_budget.spend(planned);
-                self.settle(index, state, batch.newest);
+                self.on_taken(index, state, batch.newest);
                 let times = u32::try_from(batch.clicks.len().min(GATHER_FACTOR)).unwrap_or(u32::MAX);
                 self.journals[index].gather_until = Instant::now() + GATHER.min(took * times);
                 self.adapt(batch.clicks.len(), took);
@@ -254,24 +255,24 @@ impl Shipper {
         Progress::None
     }
 
-    /// The store has taken a batch.
-    pub(super) fn settle(&mut self, index: usize, state: JournalState, newest: Option<SystemTime>) {
+    /// Takes note that the store took a batch.
+    pub(super) fn on_taken(&mut self, index: usize, state: JournalState, newest: Option<SystemTime>) {
         let journal = &mut self.journals[index];
-        let settled = journal.backlog.settle(state);
+        let fates = journal.backlog.advance(state);
         // What is left is younger than what was taken, and not yet read.
         journal.waiting_since = newest.filter(|_| journal.backlog.pending() > 0);
         journal.limit = LARGEST_BATCH.min(journal.limit * 2);
         journal.refresh_at = Instant::now() + REFRESH;
-        self.count(settled);
+        self.count(fates);
     }
 
-    fn count(&self, settled: Settled) {
-        self.metrics.committed.inc_by(settled.recorded);
-        self.metrics.without_event.inc_by(settled.without_event);
-        self.metrics.parked.inc_by(settled.parked);
-        self.metrics.shipped_again.inc_by(settled.lost);
-        self.metrics.dropped(Drop::LinkGone, settled.orphaned);
-        self.metrics.dropped(Drop::Missing, settled.missing);
+    fn count(&self, fates: Fates) {
+        self.metrics.committed.inc_by(fates.recorded);
+        self.metrics.without_event.inc_by(fates.without_event);
+        self.metrics.parked.inc_by(fates.parked);
+        self.metrics.shipped_again.inc_by(fates.lost);
+        self.metrics.count_dropped(DropReason::LinkGone, fates.orphaned);
+        self.metrics.count_dropped(DropReason::Missing, fates.missing);
     }
 
     /// Fewer clicks for a store that takes long, more for one that is quick.
@@ -289,20 +290,20 @@ impl Shipper {
         let journal = &mut self.journals[index];
         let (id, is_new) = (journal.backlog.journal, !journal.backlog.is_located());
         match block_in_place(|| journal.backlog.locate(state)) {
-            Ok(settled) => {
+            Ok(fates) => {
                 let pending = journal.backlog.pending();
                 if pending == 0 {
                     journal.waiting_since = None;
                 }
-                self.tell_waiting();
+                self.export_waiting();
                 if is_new {
                     self.metrics.taken_over.inc_by(pending);
                 }
-                if settled.lost > 0 {
-                    let clicks = settled.lost;
+                if fates.lost > 0 {
+                    let clicks = fates.lost;
                     tracing::warn!(journal = %id, clicks, "the store has lost clicks; they are shipped again");
                 }
-                self.count(settled);
+                self.count(fates);
                 Progress::Some
             }
             Err(error) => self.unreadable(index, &error),
@@ -341,7 +342,7 @@ impl Shipper {
         }
         match self.send(index, store, to, &batch, 1).await {
             Ok(Shipped::Taken(state)) => {
-                self.settle(index, state, batch.newest);
+                self.on_taken(index, state, batch.newest);
                 Progress::Some
             }
             Ok(Shipped::Elsewhere(state)) => self.locate(index, state),

@@ -1,4 +1,4 @@
-//! What the shipper does now and then: takes journals over, asks the store about all of them, and removes what is done.
+//! Upkeep of the journals, every few seconds: adopts orphans, compares states with the store, removes finished journals.
 
 use std::sync::Arc;
 
@@ -9,15 +9,14 @@ use tokio::time::Instant;
 
 use super::backlog::{Backlog, Batch};
 use super::shipper::{Journal, Progress, Shipper};
-use crate::clicks::journal;
+use crate::clicks::journal::{self, directory};
 
 impl Shipper {
-    /// Takes over what ended processes have left, asks the store whether it still has what it had, and removes what
-    /// nobody will ask for any more.
-    pub(super) async fn look_around(&mut self, store: &dyn Store) -> Progress {
-        if block_in_place(|| self.take_over()) {
+    /// Adopts journals of ended processes, compares each journal with the store, and removes what is not needed any more.
+    pub(super) async fn upkeep(&mut self, store: &dyn Store) -> Progress {
+        if block_in_place(|| self.adopt()) {
             // There may be more of them; one at a time, so that others are shipped meanwhile.
-            self.look_at = Instant::now();
+            self.upkeep_at = Instant::now();
         }
         let known: Vec<JournalId> = self.journals.iter().map(|journal| journal.backlog.journal).collect();
         let states = match store.find_journals(&known).await {
@@ -38,9 +37,9 @@ impl Shipper {
         self.refresh(store).await
     }
 
-    /// Takes over one journal; whether there was one.
-    fn take_over(&mut self) -> bool {
-        let found = match journal::journals(&self.root) {
+    /// Adopts one journal. Returns whether there was one.
+    fn adopt(&mut self) -> bool {
+        let found = match directory::journals(&self.root) {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "the journals of clicks could not be listed");
@@ -51,10 +50,10 @@ impl Shipper {
             if self.journals.iter().any(|journal| journal.backlog.journal == id) {
                 continue;
             }
-            match journal::take_over(&self.root, id) {
-                Ok(Some(left)) => {
-                    tracing::info!(journal = %id, bytes = left.bytes, "took over a journal of clicks");
-                    self.journals.push(Journal::new(Backlog::left(left, Arc::clone(&self.space))));
+            match journal::adopt(&self.root, id) {
+                Ok(Some(orphan)) => {
+                    tracing::info!(journal = %id, bytes = orphan.bytes, "took over a journal of clicks");
+                    self.journals.push(Journal::new(Backlog::orphan(orphan, Arc::clone(&self.space))));
                     return true;
                 }
                 Ok(None) => {}
@@ -72,7 +71,7 @@ impl Shipper {
     fn remove_finished(&mut self) {
         for finished in self.journals.extract_if(.., |journal| journal.backlog.is_finished()) {
             // It is locked until it is dropped.
-            if let Err(error) = block_in_place(|| journal::remove_journal(finished.backlog.directory())) {
+            if let Err(error) = block_in_place(|| directory::remove(finished.backlog.directory())) {
                 tracing::error!(journal = %finished.backlog.journal, %error, "a journal could not be removed");
             }
         }
@@ -84,7 +83,7 @@ impl Shipper {
             let journal = &self.journals[index];
             let Some(to) = journal.backlog.stored().filter(|_| Instant::now() >= journal.refresh_at) else { continue };
             match self.send(index, store, to, &Batch::default(), 0).await {
-                Ok(Shipped::Taken(state)) => self.settle(index, state, None),
+                Ok(Shipped::Taken(state)) => self.on_taken(index, state, None),
                 Ok(Shipped::Elsewhere(_)) => {}
                 Err(error) => {
                     tracing::debug!(%error, "a journal could not be shown to be needed");

@@ -33,7 +33,7 @@ use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
 use self::fault::Region;
-use super::segment::file::NEW;
+use super::directory::NEW;
 use super::segment::format::{MAX_SEGMENT, Walk};
 use super::segment::record::{self, Answered, MAX_LEN, Seed};
 
