@@ -6,11 +6,11 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
 use tern_common::Id;
-use tern_common::store::{self, Listing, Page, Total};
+use tern_common::store::{self, ListCursor, Listing, Page, PageStart};
 use utoipa::IntoParams;
 
 use crate::http::answer::{Row, rows};
-use crate::http::error::{Error, Result};
+use crate::http::error::{Error, Result, bad_request};
 use crate::http::query::Parameters;
 
 /// The longest `Link`, in bytes. The links repeat the query twice, and proxies refuse a head of more than some KiB.
@@ -27,6 +27,12 @@ pub(crate) struct PageParameters {
     /// How many rows a page has. A number outside of the bounds is taken for the nearest within.
     #[param(required = false, minimum = 1, maximum = 100, default = 20, example = 20)]
     per_page: u32,
+    /// The rows behind this cursor, which is from a `Link` with `rel="next"`. Not together with `page` or `before`.
+    #[param(required = false)]
+    after: String,
+    /// The rows in front of this cursor, which is from a `Link` with `rel="prev"`. Not together with `page` or `after`.
+    #[param(required = false)]
+    before: String,
 }
 
 /// A request for a list: its page, and whatever filters the list knows.
@@ -42,15 +48,32 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ListQuery> {
         let parameters = Parameters::from_request_parts(parts, state).await?;
-        let number = parameters.clamped("page", u64::MAX)?.unwrap_or(1);
         let size = parameters.clamped("per_page", u64::from(Page::MAX_SIZE))?;
         let size = size.and_then(|size| u32::try_from(size).ok()).unwrap_or(Page::DEFAULT_SIZE);
-        Ok(ListQuery { path: parts.uri.path().to_owned(), parameters, page: Page { number, size } })
+        let start = page_start(&parameters)?;
+        Ok(ListQuery { path: parts.uri.path().to_owned(), parameters, page: Page { start, size } })
+    }
+}
+
+/// Reads where the page begins.
+fn page_start(parameters: &Parameters) -> Result<PageStart> {
+    let number = parameters.clamped("page", u64::MAX)?;
+    let cursor = |name: &str| {
+        parameters.text(name).map(str::parse::<ListCursor>).transpose().map_err(|_| {
+            bad_request(format!("{name} must be a cursor: follow the Link header of another page of the list"))
+        })
+    };
+    match (number, cursor("after")?, cursor("before")?) {
+        (number, None, None) => Ok(PageStart::Number(number.unwrap_or(1))),
+        (None, Some(cursor), None) => Ok(PageStart::After(cursor)),
+        (None, None, Some(cursor)) => Ok(PageStart::Before(cursor)),
+        _ => Err(bad_request("page, after and before each say where the page begins: give one of them")),
     }
 }
 
 impl ListQuery {
-    /// The rows, with their total and the pages around them in headers. Links that would be too long are left out.
+    /// Answers with the rows, and with their total and the pages around them in headers.
+    /// Links that would be too long are left out.
     ///
     /// `find` finds a row again, for a list that is too long to be in memory.
     pub(crate) fn answer<T, R>(&self, listing: Listing<T>, find: impl Fn(Id) -> R + Send + 'static) -> Response
@@ -58,7 +81,7 @@ impl ListQuery {
         T: Row,
         R: Future<Output = store::Result<Option<T>>> + Send + 'static,
     {
-        let links = self.links(listing.more, listing.total);
+        let links = self.links(&listing);
         let mut response = ([("x-total-count", listing.total.to_string())], rows(listing.rows, find)).into_response();
         if let Ok(value) = HeaderValue::try_from(links)
             && (1..=MAX_LINK_LEN).contains(&value.len())
@@ -68,22 +91,20 @@ impl ListQuery {
         response
     }
 
-    fn links(&self, more: bool, total: Total) -> String {
-        let next = more.then(|| self.link(self.page.number.saturating_add(1), "next"));
-        // From a page past the end, back to the last one that holds anything.
-        let last = match total {
-            Total::Exactly(rows) => rows.div_ceil(u64::from(self.page.size)),
-            Total::Many => u64::MAX,
-        };
-        let before = (self.page.number - 1).min(last);
-        let prev = (before > 0).then(|| self.link(before, "prev"));
+    /// Returns the links to the pages around this one. An empty page leads to the ends of the list.
+    fn links<T: Row>(&self, listing: &Listing<T>) -> String {
+        let last = listing.rows.last().map_or(ListCursor::START, |row| ListCursor::at(row.id()));
+        let first = listing.rows.first().map_or(ListCursor::END, |row| ListCursor::at(row.id()));
+        let next = listing.has_next.then(|| self.link("after", last, "next"));
+        let prev = listing.has_previous.then(|| self.link("before", first, "prev"));
         next.into_iter().chain(prev).collect::<Vec<_>>().join(", ")
     }
 
-    fn link(&self, page: u64, rel: &str) -> String {
-        let others = self.parameters.given.iter().filter(|(name, _)| name != "page" && name != "per_page");
+    fn link(&self, parameter: &str, cursor: ListCursor, rel: &str) -> String {
+        let is_ours = |name: &str| ["page", "per_page", "after", "before"].contains(&name);
+        let others = self.parameters.given.iter().filter(|(name, _)| !is_ours(name));
         let query = Serializer::new(String::new())
-            .append_pair("page", &page.to_string())
+            .append_pair(parameter, &cursor.to_string())
             .append_pair("per_page", &self.page.size.to_string())
             .extend_pairs(others)
             .finish();
@@ -94,6 +115,9 @@ impl ListQuery {
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
+    use tern_common::Timestamp;
+    use tern_common::store::Total;
+    use tern_common::user::User;
 
     use super::*;
 
@@ -106,7 +130,8 @@ mod tests {
     async fn pages_are_clamped_and_what_is_no_number_is_refused() {
         async fn check(query: &str, expected: Option<(u64, u32)>) {
             let page = list_query(&format!("/users?{query}")).await.ok().map(|query| query.page);
-            assert_eq!(page.map(|page| (page.number, page.size)), expected, "{query}");
+            let expected = expected.map(|(number, size)| Page { start: PageStart::Number(number), size });
+            assert_eq!(page, expected, "{query}");
         }
         check("", Some((1, 20))).await;
         check("page=3&per_page=50", Some((3, 50))).await;
@@ -119,25 +144,51 @@ mod tests {
         for wrong in ["abc", "", "1.5", "-", "1e3", "%2B1", "+1", "1%20", "0x10", "%D9%A1", "null"] {
             check(&format!("page={wrong}"), None).await;
             check(&format!("per_page={wrong}"), None).await;
+            check(&format!("after={wrong}"), None).await;
+            check(&format!("before={wrong}"), None).await;
         }
     }
 
     #[tokio::test]
-    async fn links_lead_to_the_pages_around_and_keep_the_other_parameters() {
-        async fn check(uri: &str, more: bool, total: Total, expected: &str) {
-            assert_eq!(list_query(uri).await.unwrap().links(more, total), expected, "{uri}");
+    async fn page_that_begins_at_two_places_is_refused() {
+        for query in ["page=1&after=7", "page=2&before=7", "after=7&before=9"] {
+            assert!(list_query(&format!("/users?{query}")).await.is_err(), "{query}");
         }
-        check("/users", false, Total::Exactly(3), "").await;
-        check("/users", true, Total::Exactly(30), "</users?page=2&per_page=20>; rel=\"next\"").await;
+        let after = list_query("/users?after=7&per_page=5").await.unwrap().page;
+        assert_eq!(after, Page { start: PageStart::After("7".parse().unwrap()), size: 5 });
+    }
+
+    fn page_of_users(ids: std::ops::Range<i64>, has_next: bool, has_previous: bool) -> Listing<User> {
+        let user = |id| User {
+            id: Id::new(id).unwrap(),
+            username: "ada".to_owned(),
+            email: "ada@mail.example".to_owned(),
+            created_at: Timestamp::from_unix_seconds(0),
+        };
+        Listing { rows: ids.map(user).collect(), total: Total::Many, has_next, has_previous }
+    }
+
+    #[tokio::test]
+    async fn links_lead_to_the_pages_around_and_keep_the_other_parameters() {
+        async fn check(uri: &str, listing: Listing<User>, expected: &str) {
+            assert_eq!(list_query(uri).await.unwrap().links(&listing), expected, "{uri}");
+        }
+        check("/users", page_of_users(1..4, false, false), "").await;
+        check("/users", page_of_users(1..4, true, false), "</users?after=3&per_page=20>; rel=\"next\"").await;
         check(
             "/urls?title=%C3%A9%26&page=2&is_active=true&per_page=5",
-            true,
-            Total::Many,
-            "</urls?page=3&per_page=5&title=%C3%A9%26&is_active=true>; rel=\"next\", \
-             </urls?page=1&per_page=5&title=%C3%A9%26&is_active=true>; rel=\"prev\"",
+            page_of_users(6..11, true, true),
+            "</urls?after=10&per_page=5&title=%C3%A9%26&is_active=true>; rel=\"next\", \
+             </urls?before=6&per_page=5&title=%C3%A9%26&is_active=true>; rel=\"prev\"",
         )
         .await;
-        check("/users/?page=9", false, Total::Exactly(41), "</users/?page=3&per_page=20>; rel=\"prev\"").await;
-        check("/users?page=9", false, Total::Exactly(0), "").await;
+        let to_the_end = format!("</users/?before={}&per_page=20>; rel=\"prev\"", i64::MAX);
+        check("/users/?page=9", page_of_users(0..0, false, true), &to_the_end).await;
+        check(
+            "/users?before=5&x=y",
+            page_of_users(0..0, true, false),
+            "</users?after=0&per_page=20&x=y>; rel=\"next\"",
+        )
+        .await;
     }
 }

@@ -131,7 +131,7 @@ mod tests {
         load(&store, url, Load::Urls).await;
         load(&store, event(id, Timestamp::ago(3 * HOUR)), Load::Events).await;
         let total = async || {
-            let page = Page { number: 1, size: 1 };
+            let page = Page::first(1);
             store.list_events(EventFilter::default(), page).await.unwrap().total
         };
         forget_events(&store, HOUR, &metrics).await;

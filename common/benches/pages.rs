@@ -1,4 +1,4 @@
-//! Measures pages of long lists beside pages of short ones: `cargo bench -p tern-common --bench pages -- 10000000`.
+//! Measures walks through long lists beside walks through short ones: `cargo bench -p tern-common --bench pages -- 10000000`.
 //!
 //! Ten million rows take ten minutes to make, and 12 GB of the temporary directory. A last argument, `sqlite` or
 //! `postgres`, leaves out the other store.
@@ -13,7 +13,9 @@ use rusqlite::config::DbConfig;
 use tern_common::Id;
 use tern_common::event::EventFilter;
 use tern_common::store::postgres::migrate;
-use tern_common::store::{Page, PostgresConfig, PostgresStore, SqliteStore, Store, Total};
+use tern_common::store::{
+    ListCursor, Listing, Page, PageStart, PostgresConfig, PostgresStore, SqliteStore, Store, Total,
+};
 use tern_common::url::UrlFilter;
 use tern_testkit::postgres::{Options, Postgres};
 
@@ -22,7 +24,7 @@ const FEW: u64 = 2_000;
 
 const STORES: [&str; 2] = ["sqlite", "postgres"];
 
-/// One page of either list: what else the machine does then falls on both.
+/// The number of pages that each walk takes, in turns: what else the machine does falls on both lists alike.
 const TURNS: usize = 400;
 
 /// Every second event is of the first link.
@@ -40,22 +42,15 @@ const ROWS: [(&str, &str); 3] = [
 
 /// What triggers would have counted.
 const COUNTS: &str = "INSERT INTO row_counts VALUES ('users', '', {n}), ('urls', '', {n}), ('events', '', {n});
-    INSERT INTO row_counts SELECT 'events', 'url_id=1', count(*) FROM events WHERE url_id = 1;
-    INSERT INTO id_blocks SELECT 'users', 8, id >> 8, count(*) FROM users GROUP BY id >> 8;
-    INSERT INTO id_blocks SELECT 'urls', 8, id >> 8, count(*) FROM urls GROUP BY id >> 8;
-    INSERT INTO id_blocks SELECT 'events', 8, id >> 8, count(*) FROM events GROUP BY id >> 8;";
+    INSERT INTO row_counts SELECT 'events', 'url_id=1', count(*) FROM events WHERE url_id = 1;";
 
-/// Statements that fill the tables and count what is in them, in all and by blocks of 2^8 and of 2^`bits` ids.
-fn sql(numbers: &str, now: &str, yes: &str, n: u64, bits: &[u32]) -> String {
+/// Returns statements that fill the tables and count what is in them.
+fn sql(numbers: &str, now: &str, yes: &str, n: u64) -> String {
     let insert = |(into, values): (&str, &str)| {
         let values = values.replace("{now}", now).replace("{yes}", yes);
         format!("INSERT INTO {into} WITH {numbers} SELECT {values} FROM numbers;\n")
     };
-    let blocks = bits.iter().map(|bits| {
-        let block = format!("block >> ({bits} - 8)");
-        format!("INSERT INTO id_blocks SELECT list, {bits}, {block}, sum(n) FROM id_blocks WHERE bits = 8 GROUP BY list, {block};\n")
-    });
-    ROWS.map(insert).concat() + &COUNTS.replace("{n}", &n.to_string()) + &blocks.collect::<String>()
+    ROWS.map(insert).concat() + &COUNTS.replace("{n}", &n.to_string())
 }
 
 async fn postgres(server: &Postgres, n: u64) -> PostgresStore {
@@ -68,7 +63,7 @@ async fn postgres(server: &Postgres, n: u64) -> PostgresStore {
         ALTER TABLE urls DROP CONSTRAINT urls_short_code_key;
         DROP INDEX urls_user_id, urls_is_active, events_url_id, events_user_id, events_event_type, events_timestamp;";
     let numbers = format!("numbers AS (SELECT generate_series(1, {n}) AS n)");
-    let fill = sql(&numbers, "now()", "true", n, &[12, 16, 20, 24]);
+    let fill = sql(&numbers, "now()", "true", n);
     server.psql(database, &format!("{begin} {fill} CREATE INDEX events_url_id ON events (url_id, id)"));
     server.psql(database, "VACUUM ANALYZE");
     PostgresStore::open(&config).await.unwrap()
@@ -83,25 +78,40 @@ async fn sqlite(path: &Path, n: u64) -> SqliteStore {
         DROP INDEX urls_short_code_key; DROP INDEX urls_user_id; DROP INDEX urls_is_active;
         DROP INDEX events_url_id; DROP INDEX events_user_id; DROP INDEX events_event_type;";
     let numbers = format!("RECURSIVE numbers (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM numbers WHERE n < {n})");
-    let fill = sql(&numbers, "1700000000", "1", n, &[16, 24]);
+    let fill = sql(&numbers, "1700000000", "1", n);
     db.execute_batch(&format!("{begin} {fill} CREATE INDEX events_url_id ON events (url_id); ANALYZE")).unwrap();
     SqliteStore::open(path).await.unwrap()
 }
 
-/// Shows a page of a list, of an exact number of rows.
-async fn show(store: &dyn Store, list: &str, page: Page) -> usize {
-    match list {
-        "users" => store.list_users(page).await.unwrap().rows.len(),
-        "urls" => store.list_urls(UrlFilter::default(), page).await.unwrap().rows.len(),
-        _ => store.list_events(EventFilter::default(), page).await.unwrap().rows.len(),
+/// Walks through a list by the cursors of its pages.
+struct Walk<'a> {
+    store: &'a dyn Store,
+    list: &'static str,
+    from: ListCursor,
+    next: ListCursor,
+}
+
+impl Walk<'_> {
+    /// Takes the next page, or begins anew at the end, and returns the time that it took.
+    async fn step(&mut self) -> Duration {
+        let page = Page { start: PageStart::After(self.next), size: Page::MAX_SIZE };
+        let of_first = EventFilter { url_id: Id::new(1), ..EventFilter::default() };
+        let started = Instant::now();
+        let (last, has_next) = match self.list {
+            "users" => end(self.store.list_users(page).await.unwrap(), |user| user.id),
+            "urls" => end(self.store.list_urls(UrlFilter::default(), page).await.unwrap(), |url| url.id),
+            "events" => end(self.store.list_events(EventFilter::default(), page).await.unwrap(), |event| event.id),
+            _ => end(self.store.list_events(of_first, page).await.unwrap(), |event| event.id),
+        };
+        let took = started.elapsed();
+        self.next = if has_next { ListCursor::at(last) } else { self.from };
+        took
     }
 }
 
-async fn time(store: &dyn Store, list: &str, number: u64) -> Duration {
-    let page = Page { number, size: Page::MAX_SIZE };
-    let started = Instant::now();
-    assert_eq!(show(store, list, page).await, Page::MAX_SIZE as usize);
-    started.elapsed()
+/// Returns the id of the last row, and whether a page follows.
+fn end<T>(listing: Listing<T>, id: impl Fn(&T) -> Id) -> (Id, bool) {
+    (id(listing.rows.last().unwrap()), listing.has_next)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -110,35 +120,32 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 async fn compare(name: &str, few: &dyn Store, many: &dyn Store, n: u64) {
-    assert_eq!(many.list_users(Page { number: 1, size: 1 }).await.unwrap().total, Total::Exactly(n));
-    let pages = |n: u64| [1, n / u64::from(Page::MAX_SIZE) / 2, n / u64::from(Page::MAX_SIZE)];
-    for list in ["users", "urls", "events"] {
-        for (where_, (of_few, of_many)) in ["first", "middle", "last"].iter().zip(pages(FEW).into_iter().zip(pages(n)))
-        {
+    assert_eq!(many.list_users(Page::first(1)).await.unwrap().total, Total::Exactly(n));
+    let at = |row: u64| Id::new(row.max(1).cast_signed()).map(ListCursor::at).unwrap();
+    for list in ["users", "urls", "events", "events of the link with every second one"] {
+        for (place, of_few, of_many) in [
+            ("start", ListCursor::START, ListCursor::START),
+            ("middle", at(FEW / 2), at(n / 2)),
+            ("end", at(FEW - 210), at(n - 210)),
+        ] {
+            let walk = |store, from| Walk { store, list, from, next: from };
+            let (mut short_walk, mut long_walk) = (walk(few, of_few), walk(many, of_many));
             let (mut short, mut long) = (Vec::new(), Vec::new());
             for _ in 0..TURNS {
-                short.push(time(few, list, of_few).await);
-                long.push(time(many, list, of_many).await);
+                short.push(short_walk.step().await);
+                long.push(long_walk.step().await);
             }
             let (short, long) = (median(short), median(long));
             let ratio = long.as_secs_f64() / short.as_secs_f64();
-            println!("{name:10} {list:6} {where_:6} page {short:>10.1?} {long:>10.1?}  ratio {ratio:.2}");
+            println!("{name:10} from the {place:6} {short:>10.1?} {long:>10.1?}  ratio {ratio:.2}  {list}");
         }
-    }
-    for (where_, number) in ["first", "middle", "last"].iter().zip(pages(n / 2)) {
-        let page = Page { number, size: Page::MAX_SIZE };
-        let filter = EventFilter { url_id: Id::new(1), ..EventFilter::default() };
-        let started = Instant::now();
-        let answer = many.list_events(filter, page).await.map_or("unavailable", |_| "shown");
-        let took = started.elapsed();
-        println!("{name:10} of the link with every second event, {where_} page {answer} after {took:.1?}");
     }
 }
 
 #[tokio::main]
 async fn main() {
     let n = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(10_000_000_u64);
-    println!("a page of 100, of {FEW} rows and of {n}: medians of {TURNS} turns");
+    println!("a page of 100 of a walk, through {FEW} rows and through {n}: medians of {TURNS} turns");
     let wanted = |store: &str| std::env::args().all(|argument| argument == store || !STORES.contains(&&*argument));
     if wanted("sqlite") {
         let directory = tempfile::tempdir().unwrap();

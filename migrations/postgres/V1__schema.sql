@@ -164,25 +164,9 @@ CREATE INDEX row_counts_empty ON row_counts (list) WHERE n = 0;
 CREATE TABLE row_count_deltas (
     list text COLLATE "C" NOT NULL,
     filter text COLLATE "C" NOT NULL,
-    n bigint NOT NULL,
-    -- A row of a whole list, whose filter is '', is of one block of 2^8 ids; larger blocks are summed when it is folded.
-    block bigint
+    n bigint NOT NULL
 );
 CREATE INDEX row_count_deltas_list_filter ON row_count_deltas (list, filter);
-
--- How many rows of a list have ids within a block of 2^bits ids, for blocks of five sizes. The first row of a page is
--- found by adding up blocks: the largest, then those within one of them, and so on. What is left to skip are fewer than
--- 256 rows.
-CREATE TABLE id_blocks (
-    list text COLLATE "C" NOT NULL,
-    bits smallint NOT NULL,
-    -- Ids shifted to the right by so many bits.
-    block bigint NOT NULL,
-    -- PostgreSQL adds up integers faster than bigints.
-    n integer NOT NULL,
-    CONSTRAINT id_blocks_pkey PRIMARY KEY (list, bits, block)
-);
-CREATE INDEX id_blocks_empty ON id_blocks (list) WHERE n = 0;
 
 CREATE FUNCTION row_total(list text, filter text) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT counts.n FROM row_counts AS counts WHERE (counts.list, counts.filter) = ($1, $2)), 0)
@@ -190,60 +174,12 @@ CREATE FUNCTION row_total(list text, filter text) RETURNS bigint LANGUAGE sql ST
     FROM row_count_deltas AS deltas WHERE (deltas.list, deltas.filter) = ($1, $2)
 $$;
 
--- From which id on a list is to be read, and how many of the rows from there on are to be skipped, so that `skipped`
--- rows come before the next. A list with fewer rows is read from its beginning.
---
--- STABLE: it sees the same moment as the statement that it stands in. Its plan is the same for all lists and sizes, and
--- planned anew each time it would take five times as long.
-CREATE FUNCTION find_place(list text, skipped bigint, OUT first_id bigint, OUT to_skip bigint)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-    size integer;
-    last_id bigint := 9223372036854775807;
-    first_block bigint;
-    rows_before bigint;
-BEGIN
-    first_id := 0;
-    to_skip := skipped;
-    IF skipped < 256 THEN
-        RETURN;
-    END IF;
-    FOREACH size IN ARRAY '{24, 20, 16, 12, 8}'::integer[] LOOP
-        SELECT block, through - n INTO first_block, rows_before
-        FROM (
-            SELECT block, n, sum(n) OVER (ORDER BY block) AS through
-            FROM (
-                SELECT block, sum(parts.n)::integer AS n
-                FROM (
-                    SELECT counted.block, counted.n FROM id_blocks AS counted
-                    WHERE counted.list = find_place.list AND counted.bits = size
-                        AND counted.block BETWEEN first_id >> size AND last_id >> size
-                    UNION ALL
-                    SELECT delta.block >> (size - 8), delta.n FROM row_count_deltas AS delta
-                    WHERE delta.list = find_place.list AND delta.filter = ''
-                        AND delta.block BETWEEN first_id >> 8 AND last_id >> 8
-                ) AS parts
-                GROUP BY block
-            ) AS blocks
-        ) AS summed
-        WHERE through > to_skip ORDER BY block LIMIT 1;
-        IF NOT FOUND THEN
-            first_id := 0;
-            to_skip := skipped;
-            RETURN;
-        END IF;
-        first_id := first_block << size;
-        last_id := first_id + (1 << size) - 1;
-        to_skip := to_skip - rows_before;
-    END LOOP;
-END $$;
-
 -- Triggers run once for each statement, not for each row: COPY stays fast.
 
 CREATE FUNCTION count_users() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO row_count_deltas (list, filter, block, n)
-    SELECT 'users', '', id >> 8, CASE TG_OP WHEN 'DELETE' THEN -count(*) ELSE count(*) END FROM changed GROUP BY id >> 8;
+    INSERT INTO row_count_deltas
+    SELECT 'users', '', CASE TG_OP WHEN 'DELETE' THEN -count(*) ELSE count(*) END FROM changed HAVING count(*) > 0;
     RETURN NULL;
 END $$;
 CREATE TRIGGER users_counted_insert AFTER INSERT ON users
@@ -253,12 +189,11 @@ REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_users
 
 CREATE FUNCTION count_urls() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO row_count_deltas (list, filter, block, n)
-    SELECT 'urls', key.filter, key.block, CASE TG_OP WHEN 'DELETE' THEN -count(*) ELSE count(*) END
+    INSERT INTO row_count_deltas
+    SELECT 'urls', key.filter, CASE TG_OP WHEN 'DELETE' THEN -count(*) ELSE count(*) END
     FROM changed CROSS JOIN LATERAL
-        (VALUES ('', changed.id >> 8), ('user_id=' || changed.user_id, NULL), ('is_active=' || changed.is_active, NULL))
-        AS key (filter, block)
-    GROUP BY key.filter, key.block;
+        (VALUES (''), ('user_id=' || changed.user_id), ('is_active=' || changed.is_active)) AS key (filter)
+    GROUP BY key.filter;
     RETURN NULL;
 END $$;
 CREATE TRIGGER urls_counted_insert AFTER INSERT ON urls
@@ -337,11 +272,11 @@ BEGIN
         END IF;
     END IF;
 
-    INSERT INTO row_count_deltas (list, filter, block, n)
-    SELECT 'events', '', id >> 8, count(*) FROM came GROUP BY id >> 8
-    UNION ALL SELECT 'events', 'url_id=' || url_id, NULL, count(*) FROM came GROUP BY url_id
-    UNION ALL SELECT 'events', 'user_id=' || user_id, NULL, count(*) FROM came GROUP BY user_id
-    UNION ALL SELECT 'events', 'event_type=' || event_type, NULL, count(*) FROM came GROUP BY event_type;
+    INSERT INTO row_count_deltas
+    SELECT 'events', '', count(*) FROM came HAVING count(*) > 0
+    UNION ALL SELECT 'events', 'url_id=' || url_id, count(*) FROM came GROUP BY url_id
+    UNION ALL SELECT 'events', 'user_id=' || user_id, count(*) FROM came GROUP BY user_id
+    UNION ALL SELECT 'events', 'event_type=' || event_type, count(*) FROM came GROUP BY event_type;
 
     INSERT INTO click_counts AS counted
     SELECT url_id, key.kind, hour, key.value, sum(n)
@@ -366,11 +301,11 @@ DECLARE
         FROM went GROUP BY url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), browser, referrer
     );
 BEGIN
-    INSERT INTO row_count_deltas (list, filter, block, n)
-    SELECT 'events', '', id >> 8, -count(*) FROM went GROUP BY id >> 8
-    UNION ALL SELECT 'events', 'url_id=' || url_id, NULL, -count(*) FROM went GROUP BY url_id
-    UNION ALL SELECT 'events', 'user_id=' || user_id, NULL, -count(*) FROM went GROUP BY user_id
-    UNION ALL SELECT 'events', 'event_type=' || event_type, NULL, -count(*) FROM went GROUP BY event_type;
+    INSERT INTO row_count_deltas
+    SELECT 'events', '', -count(*) FROM went HAVING count(*) > 0
+    UNION ALL SELECT 'events', 'url_id=' || url_id, -count(*) FROM went GROUP BY url_id
+    UNION ALL SELECT 'events', 'user_id=' || user_id, -count(*) FROM went GROUP BY user_id
+    UNION ALL SELECT 'events', 'event_type=' || event_type, -count(*) FROM went GROUP BY event_type;
     -- Where the link went too, its counts did, and nothing is found.
     WITH locked AS MATERIALIZED (
         SELECT counted.url_id, counted.kind, counted.hour, counted.value, gone.clicks
@@ -514,7 +449,7 @@ BEGIN
     END IF;
 END $$;
 
--- Events name their url and their user without a foreign key, and blocks are counted by id: neither could follow.
+-- Events name their url and their user without a foreign key, and could not follow.
 CREATE FUNCTION keep_id() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE foreign_key_violation USING TABLE = TG_TABLE_NAME, MESSAGE = 'an id is never changed';
@@ -628,7 +563,6 @@ CREATE FUNCTION forget_truncated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM row_counts WHERE list = TG_TABLE_NAME;
     DELETE FROM row_count_deltas WHERE list = TG_TABLE_NAME;
-    DELETE FROM id_blocks WHERE list = TG_TABLE_NAME;
     IF TG_TABLE_NAME = 'urls' THEN
         UPDATE replica_meta SET salt = gen_random_uuid();
     END IF;

@@ -127,18 +127,6 @@ CREATE TABLE row_counts (
     PRIMARY KEY (list, filter)
 ) STRICT, WITHOUT ROWID;
 
--- How many rows of a list have ids within a block of 2^bits ids, for blocks of three sizes. The first row of a page is
--- found by adding up blocks: the largest, then those within one of them, and so on. What is left to skip are fewer than
--- 256 rows.
-CREATE TABLE id_blocks (
-    list TEXT NOT NULL,
-    bits INTEGER NOT NULL,
-    -- Ids shifted to the right by so many bits.
-    block INTEGER NOT NULL,
-    n INTEGER NOT NULL,
-    PRIMARY KEY (list, bits, block)
-) STRICT, WITHOUT ROWID;
-
 CREATE TRIGGER users_counted_insert AFTER INSERT ON users BEGIN
     INSERT INTO row_counts VALUES ('users', '', 1)
     ON CONFLICT DO UPDATE SET n = n + 1;
@@ -193,52 +181,6 @@ WHEN EXISTS (SELECT 1 FROM urls WHERE id = OLD.url_id) AND EXISTS (SELECT 1 FROM
         'url_id=' || OLD.url_id, 'user_id=' || OLD.user_id, 'event_type=' || OLD.event_type
     );
 END;
-
-CREATE TRIGGER users_blocks_insert AFTER INSERT ON users BEGIN
-    INSERT INTO id_blocks VALUES
-        ('users', 8, NEW.id >> 8, 1), ('users', 16, NEW.id >> 16, 1), ('users', 24, NEW.id >> 24, 1)
-    ON CONFLICT DO UPDATE SET n = n + 1;
-END;
-
-CREATE TRIGGER users_blocks_delete AFTER DELETE ON users BEGIN
-    INSERT INTO id_blocks VALUES
-        ('users', 8, OLD.id >> 8, -1), ('users', 16, OLD.id >> 16, -1), ('users', 24, OLD.id >> 24, -1)
-    ON CONFLICT DO UPDATE SET n = n - 1;
-    DELETE FROM id_blocks WHERE list = 'users' AND bits = 8 AND block = OLD.id >> 8 AND n = 0;
-    DELETE FROM id_blocks WHERE list = 'users' AND bits = 16 AND block = OLD.id >> 16 AND n = 0;
-    DELETE FROM id_blocks WHERE list = 'users' AND bits = 24 AND block = OLD.id >> 24 AND n = 0;
-END;
-
-CREATE TRIGGER urls_blocks_insert AFTER INSERT ON urls BEGIN
-    INSERT INTO id_blocks VALUES
-        ('urls', 8, NEW.id >> 8, 1), ('urls', 16, NEW.id >> 16, 1), ('urls', 24, NEW.id >> 24, 1)
-    ON CONFLICT DO UPDATE SET n = n + 1;
-END;
-
-CREATE TRIGGER urls_blocks_delete AFTER DELETE ON urls BEGIN
-    INSERT INTO id_blocks VALUES
-        ('urls', 8, OLD.id >> 8, -1), ('urls', 16, OLD.id >> 16, -1), ('urls', 24, OLD.id >> 24, -1)
-    ON CONFLICT DO UPDATE SET n = n - 1;
-    DELETE FROM id_blocks WHERE list = 'urls' AND bits = 8 AND block = OLD.id >> 8 AND n = 0;
-    DELETE FROM id_blocks WHERE list = 'urls' AND bits = 16 AND block = OLD.id >> 16 AND n = 0;
-    DELETE FROM id_blocks WHERE list = 'urls' AND bits = 24 AND block = OLD.id >> 24 AND n = 0;
-END;
-
-CREATE TRIGGER events_blocks_insert AFTER INSERT ON events BEGIN
-    INSERT INTO id_blocks VALUES
-        ('events', 8, NEW.id >> 8, 1), ('events', 16, NEW.id >> 16, 1), ('events', 24, NEW.id >> 24, 1)
-    ON CONFLICT DO UPDATE SET n = n + 1;
-END;
-
-CREATE TRIGGER events_blocks_delete AFTER DELETE ON events BEGIN
-    INSERT INTO id_blocks VALUES
-        ('events', 8, OLD.id >> 8, -1), ('events', 16, OLD.id >> 16, -1), ('events', 24, OLD.id >> 24, -1)
-    ON CONFLICT DO UPDATE SET n = n - 1;
-    DELETE FROM id_blocks WHERE list = 'events' AND bits = 8 AND block = OLD.id >> 8 AND n = 0;
-    DELETE FROM id_blocks WHERE list = 'events' AND bits = 16 AND block = OLD.id >> 16 AND n = 0;
-    DELETE FROM id_blocks WHERE list = 'events' AND bits = 24 AND block = OLD.id >> 24 AND n = 0;
-END;
-
 
 CREATE TRIGGER events_clicks_counted_insert AFTER INSERT ON events WHEN NEW.event_type = 'clicked' BEGIN
     INSERT INTO click_counts VALUES (NEW.url_id, 'b', NEW.hour, coalesce(NEW.browser, 'Unknown'), 1)

@@ -49,7 +49,7 @@ pub fn write(directory: &Path) -> anyhow::Result<()> {
 
 /// Loads a sample into a store that has neither users nor links; true if it did.
 pub async fn load_if_empty(store: &dyn Store) -> anyhow::Result<bool> {
-    let first = Page { number: 1, size: 1 };
+    let first = Page::first(1);
     let is_empty = store.list_users(first).await?.rows.is_empty()
         && store.list_urls(Default::default(), first).await?.rows.is_empty();
     if is_empty {

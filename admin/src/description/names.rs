@@ -67,7 +67,12 @@ mod tests {
             assert_eq!(operation.parameters, parameters, "{method} {path}");
             assert_eq!(operation.fields, fields, "{method} {path}");
         };
-        check(Method::GET, "/urls", &["page", "per_page", "user_id", "is_active", "short_code"], &[]);
+        check(
+            Method::GET,
+            "/urls",
+            &["page", "per_page", "after", "before", "user_id", "is_active", "short_code"],
+            &[],
+        );
         check(Method::DELETE, "/users/{id}", &["cascade"], &[]);
         check(Method::PUT, "/urls/{id}", &[], &["is_active", "original_url", "title"]);
         check(Method::POST, "/users/bulk", &[], &["email", "username"]);

@@ -90,7 +90,7 @@ fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 10] {
             "Link",
             "Where the next page (`rel=\"next\"`) and the one before (`rel=\"prev\"`) are, if there are any",
             text(),
-            json!("</urls?page=3&per_page=20>; rel=\"next\", </urls?page=1&per_page=20>; rel=\"prev\""),
+            json!("</urls?after=40&per_page=20>; rel=\"next\", </urls?before=21&per_page=20>; rel=\"prev\""),
         ),
         ("Location", "The target of the link, in visible ASCII", text(), json!("https://example.com/hello")),
         (

@@ -347,5 +347,5 @@ async fn a_token_in_the_wrong_place_is_none() {
     let body = json!({ "username": "eve", "email": "eve@mail.example" });
     assert_eq!(app.post("/users", body).await.status, 401);
     assert_eq!(app.upload("username,email\neve,eve@mail.example\n").await.status, 401);
-    assert_eq!(app.store.list_users(tern_common::store::Page { number: 1, size: 1 }).await.unwrap().rows.len(), 0);
+    assert_eq!(app.store.list_users(tern_common::store::Page::first(1)).await.unwrap().rows.len(), 0);
 }

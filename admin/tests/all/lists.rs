@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use crate::support::{App, spawn_app};
+use crate::support::{Answer, App, spawn_app};
 
 async fn app_with_users(count: usize) -> App {
     let app = spawn_app().await;
@@ -16,6 +16,40 @@ async fn app_with_users(count: usize) -> App {
     app
 }
 
+/// Returns where a link of the `Link` header leads.
+fn link(answer: &Answer, rel: &str) -> Option<String> {
+    let links = answer.header("link")?.split(", ");
+    let target = |link: &str| link.strip_suffix(&format!(">; rel=\"{rel}\""))?.strip_prefix('<').map(str::to_owned);
+    links.filter_map(target).next()
+}
+
+/// Follows links from a page on, and returns the ids of every page.
+async fn walk(app: &App, from: &str, rel: &str) -> Vec<Vec<i64>> {
+    let mut pages = Vec::new();
+    let mut next = Some(from.to_owned());
+    while let Some(path) = next {
+        let answer = app.get(&path).await;
+        pages.push(answer.ids());
+        next = link(&answer, rel);
+    }
+    pages
+}
+
+#[tokio::test]
+async fn walk_by_links_shows_each_row_once_in_both_directions() {
+    let app = app_with_users(45).await;
+    let pages: Vec<Vec<i64>> = [1..=20, 21..=40, 41..=45].map(Iterator::collect).into();
+    assert_eq!(walk(&app, "/users", "next").await, pages);
+    assert_eq!(walk(&app, "/users?page=2", "next").await, pages[1..]);
+    let mut back = pages.clone();
+    back.reverse();
+    assert_eq!(walk(&app, "/users?page=3", "prev").await, back);
+    // A row at a cursor that is gone marks its place all the same.
+    let second = link(&app.get("/users").await, "next").unwrap();
+    assert_eq!(app.delete("/users/20").await.status, 204);
+    assert_eq!(app.get(&second).await.ids(), pages[1]);
+}
+
 #[tokio::test]
 async fn a_list_is_cut_into_pages_by_id() {
     let app = app_with_users(45).await;
@@ -25,22 +59,22 @@ async fn a_list_is_cut_into_pages_by_id() {
         assert_eq!(answer.header("x-total-count"), Some("45"), "{query}");
         assert_eq!(answer.header("link"), link, "{query}");
     };
-    check("", 1..=20, Some(r#"</users?page=2&per_page=20>; rel="next""#)).await;
+    check("", 1..=20, Some(r#"</users?after=20&per_page=20>; rel="next""#)).await;
     check(
         "page=2",
         21..=40,
-        Some(r#"</users?page=3&per_page=20>; rel="next", </users?page=1&per_page=20>; rel="prev""#),
+        Some(r#"</users?after=40&per_page=20>; rel="next", </users?before=21&per_page=20>; rel="prev""#),
     )
     .await;
-    check("page=3", 41..=45, Some(r#"</users?page=2&per_page=20>; rel="prev""#)).await;
-    check("page=3&per_page=15", 31..=45, Some(r#"</users?page=2&per_page=15>; rel="prev""#)).await;
+    check("page=3", 41..=45, Some(r#"</users?before=41&per_page=20>; rel="prev""#)).await;
+    check("page=3&per_page=15", 31..=45, Some(r#"</users?before=31&per_page=15>; rel="prev""#)).await;
     // Longer than proxies take: left out.
     check(&format!("page=2&x={}", "y".repeat(3000)), 21..=40, None).await;
     check("per_page=100", 1..=45, None).await;
     check("per_page=1000", 1..=45, None).await;
-    check("per_page=0", 1..=1, Some(r#"</users?page=2&per_page=1>; rel="next""#)).await;
-    check("page=0&per_page=-7", 1..=1, Some(r#"</users?page=2&per_page=1>; rel="next""#)).await;
-    check("page=-5", 1..=20, Some(r#"</users?page=2&per_page=20>; rel="next""#)).await;
+    check("per_page=0", 1..=1, Some(r#"</users?after=1&per_page=1>; rel="next""#)).await;
+    check("page=0&per_page=-7", 1..=1, Some(r#"</users?after=1&per_page=1>; rel="next""#)).await;
+    check("page=-5", 1..=20, Some(r#"</users?after=20&per_page=20>; rel="next""#)).await;
 }
 
 #[tokio::test]
@@ -54,7 +88,8 @@ async fn past_the_end_there_is_nothing_however_far() {
     }
     let answer = app.get("/users?page=99999999999999999999999999999").await;
     assert_eq!(answer.header("x-total-count"), Some("45"));
-    assert_eq!(answer.header("link"), Some(r#"</users?page=3&per_page=20>; rel="prev""#), "back to where rows are");
+    let back = link(&answer, "prev").unwrap();
+    assert_eq!(app.get(&back).await.ids(), (26..=45).collect::<Vec<_>>(), "back to where rows are");
 }
 
 #[tokio::test]
@@ -64,6 +99,11 @@ async fn a_page_that_is_no_number_is_refused() {
         for wrong in ["abc", "", "1.5", "1e3", "true"] {
             app.get(&format!("{path}?page={wrong}")).await.check_error(400, "page");
             app.get(&format!("{path}?per_page={wrong}")).await.check_error(400, "per_page");
+            app.get(&format!("{path}?after={wrong}")).await.check_error(400, "after");
+            app.get(&format!("{path}?before={wrong}")).await.check_error(400, "before");
+        }
+        for query in ["page=1&after=7", "page=1&before=7", "after=7&before=9"] {
+            app.get(&format!("{path}?{query}")).await.check_error(400, "give one of them");
         }
     }
 }
@@ -80,11 +120,11 @@ async fn links_keep_the_filters() {
     assert_eq!(
         answer.header("link"),
         Some(
-            "</urls/?page=3&per_page=1&user_id=1&is_active=true>; rel=\"next\", \
-             </urls/?page=1&per_page=1&user_id=1&is_active=true>; rel=\"prev\""
+            "</urls/?after=2&per_page=1&user_id=1&is_active=true>; rel=\"next\", \
+             </urls/?before=2&per_page=1&user_id=1&is_active=true>; rel=\"prev\""
         )
     );
-    let next = app.get("/urls/?page=3&per_page=1&user_id=1&is_active=true").await;
+    let next = app.get(&link(&answer, "next").unwrap()).await;
     assert_eq!(next.ids(), [3]);
 }
 

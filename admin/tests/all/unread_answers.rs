@@ -72,7 +72,7 @@ async fn long_page_has_every_row_once_and_its_headers() {
     let page = app.get("/events?per_page=25").await;
     assert_eq!(page.ids(), (1..=25).collect::<Vec<_>>());
     assert_eq!(page.header("x-total-count"), Some("31"));
-    assert_eq!(page.header("link"), Some("</events?page=2&per_page=25>; rel=\"next\""));
+    assert_eq!(page.header("link"), Some("</events?after=25&per_page=25>; rel=\"next\""));
     assert_eq!(page.json()[24]["details"]["n"], json!(23));
     assert_eq!(app.get("/events?per_page=25&page=2").await.ids(), (26..=31).collect::<Vec<_>>());
     let filtered = app.get("/events?per_page=25&event_type=t&url_id=1&page=2").await;

@@ -140,5 +140,5 @@ async fn the_links_of_a_user_are_listed() {
     app.shorten(&ann, "https://example.com/3").await;
     let page = app.get("/users/1/urls?per_page=1").await;
     assert_eq!(page.ids(), [1]);
-    assert_eq!(page.header("link"), Some("</users/1/urls?page=2&per_page=1>; rel=\"next\""));
+    assert_eq!(page.header("link"), Some("</users/1/urls?after=1&per_page=1>; rel=\"next\""));
 }

@@ -12,6 +12,7 @@ mod click_counts;
 mod cursor;
 mod judgement;
 mod load;
+mod page;
 mod pools;
 pub mod postgres;
 mod referrer_budget;
@@ -20,6 +21,7 @@ mod watched;
 
 pub use cursor::{Cursor, InvalidCursor, Mark};
 pub use load::{Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRows};
+pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageStart, Total};
 pub use pools::{PoolStatus, export_pools};
 pub use postgres::{PostgresConfig, PostgresStore};
 pub use sqlite::SqliteStore;
@@ -70,56 +72,6 @@ pub enum StoreError {
 }
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
-
-/// Which part of a list is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// From 1.
-    pub number: u64,
-    /// From 1 to [`Page::MAX_SIZE`].
-    pub size: u32,
-}
-
-impl Page {
-    pub const DEFAULT_SIZE: u32 = 20;
-    pub const MAX_SIZE: u32 = 100;
-
-    /// How many rows come before this page.
-    pub fn offset(self) -> u64 {
-        (self.number - 1).saturating_mul(u64::from(self.size))
-    }
-}
-
-/// How many rows a whole list has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Total {
-    Exactly(u64),
-    /// More than [`Total::COUNTED`]: combined filters are not counted further.
-    Many,
-}
-
-impl Total {
-    /// How far the matches of combined filters are counted.
-    pub const COUNTED: u64 = 10_000;
-}
-
-impl fmt::Display for Total {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Total::Exactly(n) => n.fmt(f),
-            Total::Many => write!(f, "{}+", Total::COUNTED),
-        }
-    }
-}
-
-/// One page of a list, ordered by id.
-#[derive(Debug)]
-pub struct Listing<T> {
-    pub rows: Vec<T>,
-    pub total: Total,
-    /// Whether another page follows.
-    pub more: bool,
-}
 
 /// What came of a write that redirectors have to notice.
 #[derive(Debug)]

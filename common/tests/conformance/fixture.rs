@@ -11,7 +11,9 @@ use tern_common::redis::{Prefix, RedisAddress, RedisConfig};
 use tern_common::seal::{Seal, SealKey};
 use tern_common::served_link::LinkRow;
 use tern_common::store::postgres::migrate;
-use tern_common::store::{Cursor, Delta, LinkChange, Page, PostgresConfig, PostgresStore, SqliteStore, Store};
+use tern_common::store::{
+    Cursor, Delta, LinkChange, Page, PageStart, PostgresConfig, PostgresStore, SqliteStore, Store,
+};
 use tern_common::url::{NewUrl, Url};
 use tern_common::user::{Email, NewUser, User, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
@@ -71,7 +73,7 @@ pub fn id(value: i64) -> Id {
 }
 
 pub fn page(number: u64, size: u32) -> Page {
-    Page { number, size }
+    Page { start: PageStart::Number(number), size }
 }
 
 pub fn new_user(name: &str) -> NewUser {

@@ -202,7 +202,7 @@ pub async fn pages_are_cut_from_the_list_by_id(store: &dyn Store) {
     let check = async |number, size, expected: &[i64], more| {
         let listing = store.list_users(page(number, size)).await.unwrap();
         let ids: Vec<i64> = listing.rows.iter().map(|user| user.id.get()).collect();
-        assert_eq!((ids.as_slice(), listing.more), (expected, more), "page {number} of {size}");
+        assert_eq!((ids.as_slice(), listing.has_next), (expected, more), "page {number} of {size}");
         assert_eq!(listing.total, Total::Exactly(7));
     };
     check(1, 3, &[1, 2, 3], true).await;
@@ -294,10 +294,10 @@ pub async fn filters_that_hold_nul_match_nothing(store: &dyn Store) {
     for user_id in [None, Some(owner)] {
         let filter = UrlFilter { user_id, short_code: Some("CODE12\0".to_owned()), ..UrlFilter::default() };
         let listing = store.list_urls(filter, page(1, 10)).await.unwrap();
-        assert_eq!((listing.rows.len(), listing.total, listing.more), (0, Total::Exactly(0), false));
+        assert_eq!((listing.rows.len(), listing.total, listing.has_next), (0, Total::Exactly(0), false));
         let filter = EventFilter { user_id, event_type: Some("\0".to_owned()), ..EventFilter::default() };
         let listing = store.list_events(filter, page(1, 10)).await.unwrap();
-        assert_eq!((listing.rows.len(), listing.total, listing.more), (0, Total::Exactly(0), false));
+        assert_eq!((listing.rows.len(), listing.total, listing.has_next), (0, Total::Exactly(0), false));
     }
 }
 

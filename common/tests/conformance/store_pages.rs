@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType};
-use tern_common::store::{Load, Loaded, Page, Store, Total};
+use tern_common::store::{ListCursor, Listing, Load, Loaded, Page, PageStart, Store, Total};
 use tern_common::url::{UrlFilter, UrlRow};
 use tern_common::user::{Email, UserRow, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
@@ -41,8 +41,16 @@ impl Random {
     }
 }
 
-/// Pages here and there, at the end and past it, are those of `ids`.
-async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page) -> (Vec<i64>, Total, bool)) {
+/// A page: its ids, the total, and whether the list goes on behind it and in front of it.
+type Shown = (Vec<i64>, Total, bool, bool);
+
+fn shown<T>(listing: Listing<T>, id_of: impl Fn(&T) -> Id) -> Shown {
+    let ids = listing.rows.iter().map(|row| id_of(row).get()).collect();
+    (ids, listing.total, listing.has_next, listing.has_previous)
+}
+
+/// Pages here and there, at the end and past it, by number and by cursor, are those of `ids`.
+async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page) -> Shown) {
     let all: Vec<i64> = ids.iter().copied().collect();
     for size in [1, 7, 100] {
         let pages = all.len().div_ceil(size);
@@ -52,8 +60,25 @@ async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page
             let end = all.len().min(begin + size);
             let expected = all.get(begin..end).unwrap_or_default().to_vec();
             let shown = list(page(number, size as u32)).await;
-            let expected = (expected, Total::Exactly(all.len() as u64), end < all.len());
+            let total = Total::Exactly(all.len() as u64);
+            let expected = (expected, total, end < all.len(), number > 1 && !all.is_empty());
             assert_eq!(shown, expected, "page {number} of {size}");
+        }
+        // A row, a place without a row, and both ends.
+        let row = random.one_of(ids).unwrap_or(1);
+        let cursors = [row, random.id()].map(|each| ListCursor::at(id(each)));
+        for cursor in cursors.into_iter().chain([ListCursor::START, ListCursor::END]) {
+            let total = Total::Exactly(all.len() as u64);
+            let place: i64 = cursor.to_string().parse().unwrap();
+            let at = all.partition_point(|id| *id <= place);
+            let end = all.len().min(at + size);
+            let page = |start| Page { start, size: size as u32 };
+            let expected = (all[at..end].to_vec(), total, end < all.len(), cursor != ListCursor::START);
+            assert_eq!(list(page(PageStart::After(cursor))).await, expected, "{size} after {cursor}");
+            let at = all.partition_point(|id| *id < place);
+            let begin = at.saturating_sub(size);
+            let expected = (all[begin..at].to_vec(), total, cursor != ListCursor::END, begin > 0);
+            assert_eq!(list(page(PageStart::Before(cursor))).await, expected, "{size} before {cursor}");
         }
     }
 }
@@ -61,10 +86,7 @@ async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page
 pub async fn pages_are_those_of_a_sorted_set_whatever_came_and_went(store: &dyn Store) {
     let mut random = Random(7);
     let mut ids = BTreeSet::new();
-    let shown = async |page| {
-        let listing = store.list_users(page).await.unwrap();
-        (listing.rows.iter().map(|user| user.id.get()).collect(), listing.total, listing.more)
-    };
+    let users = async |page| shown(store.list_users(page).await.unwrap(), |user| user.id);
     for _ in 0..8 {
         let drawn: BTreeSet<i64> = (0..400).map(|_| random.id()).filter(|id| !ids.contains(id)).collect();
         let row = |drawn: &i64| UserRow {
@@ -75,14 +97,14 @@ pub async fn pages_are_those_of_a_sorted_set_whatever_came_and_went(store: &dyn 
         };
         store.import_users(drawn.iter().map(row).collect()).await.unwrap();
         ids.extend(drawn);
-        check(&mut random, &ids, shown).await;
+        check(&mut random, &ids, users).await;
         for _ in 0..40 {
             let gone = random.one_of(&ids).unwrap();
             store.delete_user(id(gone), false).await.unwrap().unwrap();
             ids.remove(&gone);
         }
         store.keep_up().await.unwrap();
-        check(&mut random, &ids, shown).await;
+        check(&mut random, &ids, users).await;
     }
 }
 
@@ -114,14 +136,8 @@ pub async fn pages_of_links_and_events_follow_what_goes_with_a_user(store: &dyn 
     assert_eq!(load(store, Load::Urls, urls).await.unwrap(), inserted);
     let events = numbered(ids.iter().map(|id| event(*id)).collect());
     assert_eq!(load(store, Load::Events, events).await.unwrap(), inserted);
-    let urls = async |page| {
-        let listing = store.list_urls(UrlFilter::default(), page).await.unwrap();
-        (listing.rows.iter().map(|url| url.id.get()).collect(), listing.total, listing.more)
-    };
-    let events = async |page| {
-        let listing = store.list_events(EventFilter::default(), page).await.unwrap();
-        (listing.rows.iter().map(|event| event.id.get()).collect(), listing.total, listing.more)
-    };
+    let urls = async |page| shown(store.list_urls(UrlFilter::default(), page).await.unwrap(), |url| url.id);
+    let events = async |page| shown(store.list_events(EventFilter::default(), page).await.unwrap(), |event| event.id);
     check(&mut random, &ids, urls).await;
     check(&mut random, &ids, events).await;
     store.delete_user(owners[0], true).await.unwrap().unwrap();
@@ -133,4 +149,14 @@ pub async fn pages_of_links_and_events_follow_what_goes_with_a_user(store: &dyn 
     let left: BTreeSet<i64> = left.into_iter().filter(|id| *id != gone.get()).collect();
     check(&mut random, &left, urls).await;
     check(&mut random, &left, events).await;
+    // By a filter, and by two, of which the total is counted.
+    let (owner, is_active) = (Some(owners[1]), Some(true));
+    for filter in [
+        UrlFilter { user_id: owner, ..UrlFilter::default() },
+        UrlFilter { is_active, ..UrlFilter::default() },
+        UrlFilter { user_id: owner, is_active, ..UrlFilter::default() },
+    ] {
+        let urls = async |page| shown(store.list_urls(filter.clone(), page).await.unwrap(), |url| url.id);
+        check(&mut random, &left, urls).await;
+    }
 }

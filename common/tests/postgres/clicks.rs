@@ -25,7 +25,7 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
 }
 
 async fn urls(store: &dyn Store) -> Vec<Url> {
-    let page = tern_common::store::Page { number: 1, size: 100 };
+    let page = tern_common::store::Page::first(100);
     store.list_urls(UrlFilter::default(), page).await.unwrap().rows
 }
 
@@ -168,7 +168,7 @@ async fn a_server_killed_in_mid_batch_has_the_whole_batch_or_nothing_of_it() {
         }
     }
     let filter = tern_common::event::EventFilter { event_type: Some("clicked".to_owned()), ..Default::default() };
-    let page = tern_common::store::Page { number: 1, size: 1 };
+    let page = tern_common::store::Page::first(1);
     let total = eventually(async || store.list_events(filter.clone(), page).await).await.total;
     assert_eq!(total, tern_common::store::Total::Exactly(shipped * 500));
     let state = store.find_journals(&[journal]).await.unwrap()[0].unwrap();

@@ -60,7 +60,7 @@ async fn an_exhausted_pool_is_unavailable_in_time_and_heals() {
     let store = PostgresStore::open(&config).await.unwrap();
     let other = connect(&config).await;
     other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let page = tern_common::store::Page { number: 1, size: 1 };
+    let page = tern_common::store::Page::first(1);
     tokio::join!(
         async {
             let refused = store.list_users(page).await;

@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 
 use crate::{check_unavailable, config, connect, eventually, store, user};
 
-const PAGE: Page = Page { number: 1, size: 1 };
+const PAGE: Page = Page::first(1);
 
 /// The processes that serve the store's connections.
 async fn backends(other: &Client) -> BTreeSet<i32> {

@@ -112,7 +112,7 @@ async fn read_only_database_is_read_and_changes_are_unavailable() {
     let name = config.url.rsplit('/').next().unwrap();
     Postgres::shared().psql("postgres", &format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
     let store = PostgresStore::open(&config).await.unwrap();
-    let page = Page { number: 1, size: 10 };
+    let page = Page::first(10);
     assert_eq!(store.list_users(page).await.unwrap().rows.len(), 1);
     assert!(store.list_urls(UrlFilter::default(), page).await.unwrap().rows.is_empty());
     assert!(store.list_events(EventFilter::default(), page).await.unwrap().rows.is_empty());

@@ -65,7 +65,7 @@ pub async fn measure(server: &Postgres, clicks: usize, turns: usize) -> Rates {
         }
     }
     let filter = EventFilter { event_type: Some("clicked".to_owned()), ..EventFilter::default() };
-    let total = store.list_events(filter, Page { number: 1, size: 1 }).await.unwrap().total;
+    let total = store.list_events(filter, Page::first(1)).await.unwrap().total;
     assert_eq!(total, Total::Exactly((2 * turns * clicks.len()) as u64));
     rates
 }

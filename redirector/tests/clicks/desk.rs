@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus::Registry;
 use tern_common::Id;
 use tern_common::event::{EventFilter, EventType};
-use tern_common::store::{Page, SqliteStore, Store};
+use tern_common::store::{ListCursor, Page, PageStart, SqliteStore, Store};
 use tern_redirector::clicks::journal::{Answered, JournalThreads};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
@@ -116,8 +116,8 @@ impl Desk {
     pub async fn names(&self) -> BTreeMap<String, usize> {
         let clicked = EventFilter { event_type: Some(EventType::CLICKED.to_owned()), ..EventFilter::default() };
         let mut names = BTreeMap::new();
-        for number in 1.. {
-            let page = Page { number, size: Page::MAX_SIZE };
+        let mut page = Page::first(Page::MAX_SIZE);
+        loop {
             let listing = self.store.list_events(clicked.clone(), page).await.unwrap();
             for event in &listing.rows {
                 let details: serde_json::Value = serde_json::from_str(event.details.as_str()).unwrap();
@@ -126,9 +126,9 @@ impl Desk {
                 assert_eq!(details["short_code"], link.short_code, "an event of another link");
                 *names.entry(details["referrer"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
             }
-            if !listing.more {
-                break;
-            }
+            let last = listing.rows.last().filter(|_| listing.has_next);
+            let Some(last) = last else { break };
+            page.start = PageStart::After(ListCursor::at(last.id));
         }
         names
     }

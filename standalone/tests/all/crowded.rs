@@ -23,7 +23,7 @@ fn fill(database: &Path) {
     // Their totals are no matter here.
     db.execute_batch(
         "BEGIN IMMEDIATE;
-         DROP TRIGGER events_counted_insert; DROP TRIGGER events_blocks_insert;
+         DROP TRIGGER events_counted_insert;
          WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 400000)
          INSERT INTO events (url_id, user_id, event_type, timestamp, details)
          SELECT 1, 1 + i % 2, CASE i / 2 % 2 WHEN 0 THEN 'viewed' ELSE 'shared' END, i, '{}' FROM n;

@@ -1,6 +1,7 @@
 //! One page of a table, by id, and how many rows there are in all: one statement, so of one moment.
 //!
-//! A page of a whole list costs the same wherever it lies; that of a filter costs what the rows before it do.
+//! A page at a cursor costs the same wherever it lies, since an index leads to its first row: that of the ids, or that of
+//! a filter and the ids. A page by its number costs what the rows before it do.
 
 use std::fmt;
 
@@ -9,10 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::{error, query};
-use crate::store::{Listing, Page, Result, Total};
-
-/// Fewer rows than this are skipped without a look for their place, as `find_place` itself does: the smallest block.
-const FIRST_BLOCK: i64 = 1 << 8;
+use crate::store::{ListCursor, Listing, Page, PageStart, Result, Total};
 
 /// What to list. All names are our own; only values come from outside, and are bound.
 pub(super) struct List {
@@ -56,30 +54,29 @@ impl List {
         row: impl Fn(&Row) -> Result<T, Error>,
     ) -> Result<Listed<T>> {
         if self.filters.iter().any(|filter| filter.is_impossible) {
-            let listing = Listing { rows: Vec::new(), total: Total::Exactly(0), more: false };
-            return Ok(Listed { listing, deltas: 0 });
+            return Ok(Listed { listing: Listing::empty(), deltas: 0 });
         }
-        let limit = i64::from(page.size) + 1;
-        let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
+        let bound = match page.start {
+            PageStart::Number(1) => ListCursor::START.id(),
+            PageStart::Number(_) => i64::try_from(page.offset()).unwrap_or(i64::MAX),
+            PageStart::After(cursor) | PageStart::Before(cursor) => cursor.id(),
+        };
         let name = self.counted_as();
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&limit, &offset];
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&bound];
         values.extend(self.filters.iter().map(|filter| &*filter.value as &(dyn ToSql + Sync)));
         if let Some(name) = &name {
             values.push(&self.table);
             values.push(name);
         }
-        let rows = query::rows(db, &self.sql(offset, name.is_some()), &values).await?;
+        let rows = query::rows(db, &self.sql(page, name.is_some()), &values).await?;
         let first = rows.first().ok_or_else(|| error::unexpected("silence"))?;
         let (total, deltas): (i64, i64) = (first.try_get("total")?, first.try_get("deltas")?);
         let total = total.unsigned_abs();
-        let is_bound = name.is_none() && total > Total::COUNTED;
+        let total = if name.is_none() && total > Total::COUNTED { Total::Many } else { Total::Exactly(total) };
         // Beside the total stands a row of nulls when the page is empty.
         let is_empty = first.try_get::<_, Option<i64>>(0)?.is_none();
-        let mut found = if is_empty { Vec::new() } else { rows.iter().map(row).collect::<Result<Vec<T>, _>>()? };
-        let more = found.len() > page.size as usize;
-        found.truncate(page.size as usize);
-        let total = if is_bound { Total::Many } else { Total::Exactly(total) };
-        Ok(Listed { listing: Listing { rows: found, total, more }, deltas: deltas.unsigned_abs() })
+        let found = if is_empty { Vec::new() } else { rows.iter().map(row).collect::<Result<Vec<T>, _>>()? };
+        Ok(Listed { listing: Listing::cut(page, found, total), deltas: deltas.unsigned_abs() })
     }
 
     /// Under which name `row_counts` keeps the total.
@@ -91,40 +88,45 @@ impl List {
         }
     }
 
-    fn sql(&self, offset: i64, is_counted: bool) -> String {
+    /// Returns the statement, whose `$1` is the place where the page begins.
+    fn sql(&self, page: Page, is_counted: bool) -> String {
         let (table, columns) = (self.table, self.columns);
-        let conditions: Vec<String> =
-            self.filters.iter().zip(3..).map(|(filter, n)| format!("{} = ${n}", filter.column)).collect();
-        let conditions = conditions.join(" AND ");
-        let beginning = "(VALUES (0::bigint, $2::bigint)) AS beginning (first_id, to_skip)";
-        let (place, conditions) = match conditions.as_str() {
-            "" if offset < FIRST_BLOCK => (beginning, "id >= (SELECT first_id FROM place)".to_owned()),
-            "" => ("find_place($3, $2)", "id >= (SELECT first_id FROM place)".to_owned()),
-            _ => (beginning, conditions),
-        };
+        let filters = self.filters.iter().zip(2..).map(|(filter, n)| format!("{} = ${n}", filter.column));
         let total = if is_counted {
-            let (list, filter) = (self.filters.len() + 3, self.filters.len() + 4);
+            let (list, filter) = (self.filters.len() + 2, self.filters.len() + 3);
             format!(
                 "SELECT coalesce((SELECT n FROM row_counts WHERE list = ${list} AND filter = ${filter}), 0)
                      + coalesce(sum(n), 0)::bigint AS total, count(*) AS deltas
                  FROM row_count_deltas WHERE list = ${list} AND filter = ${filter}"
             )
         } else {
-            let counted = Total::COUNTED + 1;
+            let (counted, conditions) = (Total::COUNTED + 1, conjunction(filters.clone()));
             format!(
                 "SELECT count(*) AS total, 0::bigint AS deltas
                  FROM (SELECT FROM {table} WHERE {conditions} LIMIT {counted}) AS counted"
             )
         };
-        // A page past an exact total is empty without a look at the rows before it.
+        // A number in the statement, and one of two: a plan that is kept needs to know it.
+        let limit = 1 + if page.size <= Page::DEFAULT_SIZE { Page::DEFAULT_SIZE } else { Page::MAX_SIZE };
+        let at_cursor = |bound: &str| conjunction(filters.clone().chain([bound.to_owned()]));
+        let rows = match page.start {
+            PageStart::Number(1) | PageStart::After(_) => format!("{} ORDER BY id LIMIT {limit}", at_cursor("id > $1")),
+            PageStart::Before(_) => format!("{} ORDER BY id DESC LIMIT {limit}", at_cursor("id < $1")),
+            // A page past an exact total is empty without a look at the rows before it.
+            PageStart::Number(_) => format!(
+                "{} ORDER BY id OFFSET $1
+                 LIMIT (SELECT CASE WHEN $1 < total OR total > {} THEN {limit} ELSE 0 END FROM total)",
+                at_cursor("true"),
+                if is_counted { u64::MAX >> 1 } else { Total::COUNTED }
+            ),
+        };
         format!(
-            "WITH total AS MATERIALIZED ({total}), place AS MATERIALIZED (SELECT * FROM {place}), page AS (
-                 SELECT {columns} FROM {table} WHERE {conditions} ORDER BY id
-                 LIMIT (SELECT CASE WHEN $2::bigint < total OR total > {counted} THEN $1::bigint ELSE 0 END FROM total)
-                 OFFSET (SELECT to_skip FROM place)
-             )
-             SELECT page.*, total, deltas FROM total LEFT JOIN page ON true ORDER BY page.id",
-            counted = if is_counted { u64::MAX >> 1 } else { Total::COUNTED },
+            "WITH total AS MATERIALIZED ({total}), page AS (SELECT {columns} FROM {table} WHERE {rows})
+             SELECT page.*, total, deltas FROM total LEFT JOIN page ON true ORDER BY page.id"
         )
     }
+}
+
+fn conjunction(conditions: impl Iterator<Item = String>) -> String {
+    conditions.collect::<Vec<_>>().join(" AND ")
 }

@@ -13,7 +13,7 @@ const FOLD_LOCK: i64 = i64::from_be_bytes(*b"TERNFOLD");
 /// Longer than any log, and no more than an interval holds.
 const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Folds deltas into the totals and the blocks.
+/// Folds deltas into the totals.
 pub(super) async fn fold(connections: &Connections) -> Result<()> {
     let mut lease = connections.begin_long().await?;
     let folding = async {
@@ -26,19 +26,11 @@ pub(super) async fn fold(connections: &Connections) -> Result<()> {
 async fn fold_within(db: &ClientWrapper) -> Result<()> {
     let locked = db.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&FOLD_LOCK]).await?;
     if locked.try_get(0)? {
-        // Blocks of the sizes that `find_place` adds up; a difference is of one of the smallest.
-        let sql = "WITH folded AS (DELETE FROM row_count_deltas RETURNING list, filter, block, n), totals AS (
-                       INSERT INTO row_counts AS counted (list, filter, n)
-                       SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
-                       ON CONFLICT (list, filter) DO UPDATE SET n = counted.n + excluded.n
-                   )
-                   INSERT INTO id_blocks AS counted (list, bits, block, n)
-                   SELECT list, bits, block >> (bits - 8), sum(n)
-                   FROM folded CROSS JOIN unnest('{8, 12, 16, 20, 24}'::smallint[]) AS bits
-                   WHERE block IS NOT NULL GROUP BY list, bits, block >> (bits - 8)
-                   ON CONFLICT (list, bits, block) DO UPDATE SET n = counted.n + excluded.n;
-                   DELETE FROM row_counts WHERE n = 0;
-                   DELETE FROM id_blocks WHERE n = 0";
+        let sql = "WITH folded AS (DELETE FROM row_count_deltas RETURNING list, filter, n)
+                   INSERT INTO row_counts AS counted
+                   SELECT list, filter, sum(n) FROM folded GROUP BY list, filter
+                   ON CONFLICT (list, filter) DO UPDATE SET n = counted.n + excluded.n;
+                   DELETE FROM row_counts WHERE n = 0";
         db.batch_execute(sql).await?;
     }
     Ok(())

@@ -26,7 +26,7 @@ async fn endless(store: &SqliteStore) -> Result<i64> {
 }
 
 async fn list(store: &SqliteStore) {
-    let page = crate::store::Page { number: 1, size: 1 };
+    let page = crate::store::Page::first(1);
     store.list_users(page).await.unwrap();
 }
 

@@ -14,10 +14,8 @@ use crate::store::Result;
 pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> Result<()> {
     connection.execute_batch(
         "DROP TABLE IF EXISTS temp.sums;
-         DROP TABLE IF EXISTS temp.block_sums;
          DROP TABLE IF EXISTS temp.click_sums;
          CREATE TEMPORARY TABLE sums (filter TEXT, n INTEGER);
-         CREATE TEMPORARY TABLE block_sums (bits INTEGER, block INTEGER, n INTEGER);
          CREATE TEMPORARY TABLE click_sums (url_id INTEGER, kind TEXT, hour INTEGER, value TEXT, n INTEGER);",
     )?;
     for column in T::COUNTED_BY.unwrap_or_default() {
@@ -26,7 +24,6 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
     }
     if T::COUNTED_BY.is_some() {
         connection.execute("INSERT INTO sums SELECT '', count(*) FROM marked", [])?;
-        connection.execute(&sum_blocks("marked", "id IS NOT NULL"), [])?;
     }
     if T::BRINGS_CLICKS {
         let clicks = "WITH clicks AS MATERIALIZED (
@@ -45,17 +42,14 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
     Ok(())
 }
 
-/// Adds the sums to the counts, and the blocks of ids that were drawn, which are those beyond `last_given`.
-pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>, last_given: i64) -> Result<()> {
+/// Adds the sums to the counts.
+pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
     if T::COUNTED_BY.is_none() {
         return Ok(());
     }
-    transaction.execute(&sum_blocks(T::TABLE, &format!("id > {last_given}")), [])?;
     let table = T::TABLE;
     transaction.execute_batch(&format!(
         "INSERT INTO row_counts SELECT '{table}', filter, n FROM sums WHERE true
-         ON CONFLICT DO UPDATE SET n = n + excluded.n;
-         INSERT INTO id_blocks SELECT '{table}', bits, block, sum(n) FROM block_sums GROUP BY bits, block HAVING true
          ON CONFLICT DO UPDATE SET n = n + excluded.n;
          INSERT INTO click_counts SELECT url_id, kind, hour, value, n FROM click_sums WHERE true
          ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;"
@@ -64,14 +58,4 @@ pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>, last_given: i64) 
         transaction.execute("INSERT INTO url_changes (short_code) SELECT short_code FROM marked ORDER BY rowid", [])?;
     }
     Ok(())
-}
-
-fn sum_blocks(table: &str, condition: &str) -> String {
-    format!(
-        "WITH smallest AS MATERIALIZED (SELECT id >> 8 AS block, count(*) AS n FROM {table} WHERE {condition} GROUP BY 1)
-         INSERT INTO block_sums
-         SELECT 8, block, n FROM smallest
-         UNION ALL SELECT 16, block >> 8, sum(n) FROM smallest GROUP BY 2
-         UNION ALL SELECT 24, block >> 16, sum(n) FROM smallest GROUP BY 2"
-    )
 }

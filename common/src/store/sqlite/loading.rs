@@ -162,15 +162,12 @@ pub(super) fn insert<T: Stageable>(
     if count_loads(&transaction)? != loads {
         return Ok(None);
     }
-    let last_id = super::last_id(&transaction, T::TABLE)?;
     let inserted = match transaction.execute(T::INSERT, [now]) {
         Ok(inserted) => inserted as u64,
         Err(Error::SqliteFailure(failure, _)) if failure.code == ErrorCode::ConstraintViolation => return Ok(None),
         Err(error) => return Err(StoreError::from(error).into()),
     };
-    let given = "SELECT coalesce(max(id), 0) FROM marked";
-    let given: i64 = transaction.query_row(given, [], |row| row.get(0)).map_err(StoreError::from)?;
-    counting::add::<T>(&transaction, last_id.max(given))?;
+    counting::add::<T>(&transaction)?;
     transaction
         .pragma_update(None, "user_version", loads.wrapping_add(1) & i64::from(i32::MAX))
         .map_err(StoreError::from)?;

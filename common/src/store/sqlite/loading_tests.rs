@@ -48,12 +48,11 @@ fn steps_to_judge(connection: &mut Connection, count: u64) -> i64 {
 fn counts(connection: &Connection) -> Vec<String> {
     let tables = [
         ("row_counts", "list, filter, n"),
-        ("id_blocks", "list, bits, block, n"),
         ("click_counts", "url_id, kind, hour, value, clicks"),
         ("url_changes", "sequence, short_code"),
     ];
     let written = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN (
-        'users', 'urls', 'events', 'products', 'row_counts', 'id_blocks', 'click_counts', 'url_changes')
+        'users', 'urls', 'events', 'products', 'row_counts', 'click_counts', 'url_changes')
         AND EXISTS (SELECT 1 FROM sqlite_schema AS t WHERE t.type = 'trigger' AND t.sql LIKE '%AFTER INSERT ON%'
                     AND t.sql LIKE '%INTO ' || sqlite_schema.name || ' %')";
     let unknown: i64 = connection.query_row(written, [], |row| row.get(0)).unwrap();
