@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use tern_common::short_code::RESERVED;
 
 use crate::support::{App, spawn_app};
 
@@ -247,4 +248,19 @@ async fn the_examples_of_bodies_are_taken() {
     let file = &description["components"]["schemas"]["ImportUsers"]["properties"]["file"]["example"];
     let report = app.upload(file.as_str().unwrap()).await;
     assert_eq!((report.status, &report.json()["imported"]), (201, &json!(1)), "{report:?}");
+}
+
+#[tokio::test]
+async fn contract_has_each_described_operation_and_reserved_word() {
+    let contract = include_str!("../../../docs/CONTRACT.md");
+    let app = spawn_app().await;
+    for (operation, _) in operations(&description(&app).await) {
+        let (method, path) = operation.split_once(' ').unwrap();
+        let method = method.to_uppercase();
+        let is_there = ["`", " ", "?"].iter().any(|end| contract.contains(&format!("`{method} {path}{end}")));
+        assert!(is_there, "docs/CONTRACT.md lacks {method} {path}");
+    }
+    for word in RESERVED {
+        assert!(contract.contains(&format!("`{word}`")), "docs/CONTRACT.md lacks the reserved word {word}");
+    }
 }
