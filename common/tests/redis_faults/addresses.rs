@@ -93,6 +93,15 @@ async fn sentinels_that_know_no_such_master_are_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_that_hangs_is_passed_over() {
+    let (redis, hanging) = (RedisSentinel::start(), Redis::start_new());
+    hanging.freeze();
+    let bus = bus_at(&redis.url().replace("://", &format!("://127.0.0.1:{},", hanging.port())));
+    hear_again(&bus).await;
+    hanging.thaw();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_of_a_cluster_hear_each_other() {
     let redis = RedisCluster::start();
     works(&config(&redis.url())).await;
