@@ -38,8 +38,8 @@ impl Announcer {
         });
     }
 
-    /// Takes the replica's leave, so that nobody waits for it any more.
-    pub(super) async fn leave(self) {
+    /// Announces the end of the replica, so that no admin waits for it any more.
+    pub(super) async fn withdraw(self) {
         drop(self.cursor);
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the announcer ended badly");

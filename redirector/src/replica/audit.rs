@@ -9,14 +9,16 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use tern_common::served_link::{LinkEncoder, LinkRow, ServedLink};
 use tern_common::store::{Store, StoreError};
 
-use super::state_machine::Event;
-use super::{Replica, count};
 use crate::link_map::{LinkMap, MapPin};
+
+/// How soon an audit that failed is begun again, if the next one is not due before.
+pub(super) const AUDIT_RETRY: Duration = Duration::from_secs(10);
 
 /// What the store has under each code that looked different; `None` where it has nothing.
 pub(super) type Suspects = HashMap<String, Option<LinkRow>>;
@@ -55,50 +57,6 @@ impl Audit {
         let mut suspects = self.suspects.filter(|_| !self.is_void).unwrap_or_default();
         suspects.retain(|code, _| !self.touched.contains(code));
         suspects
-    }
-}
-
-impl Replica {
-    /// Takes what an audit found, which is judged by a delta that is yet to be asked for.
-    pub(super) fn compared(&mut self, compared: Result<Suspects, StoreError>) -> Option<Event> {
-        match compared {
-            Ok(suspects) => {
-                if let Some(audit) = &mut self.audit {
-                    audit.found(suspects);
-                }
-                Some(Event::Hint)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the map was not compared with the store");
-                self.audit = None;
-                None
-            }
-        }
-    }
-
-    /// Puts right what differs. A code that looked different is wrong unless a delta has brought it meanwhile.
-    pub(super) fn conclude_audit(&mut self) {
-        let Some(audit) = self.audit.take() else { return };
-        self.metrics.audits.inc();
-        let wrong = audit.conclude();
-        let removals = wrong.values().filter(|row| row.is_none()).count();
-        if !wrong.is_empty() {
-            self.metrics.divergent.inc_by(wrong.len() as u64);
-            let example = wrong.keys().next();
-            tracing::error!(codes = wrong.len(), removals, example, "the map differed from the store");
-        }
-        let is_loss = self.is_suspicious_loss(self.writer.map().len().saturating_sub(removals));
-        self.metrics.refused_removals.set(count(if is_loss { removals } else { 0 }));
-        self.is_unsaved |= !wrong.is_empty();
-        tokio::task::block_in_place(|| {
-            for (code, row) in wrong {
-                match row {
-                    Some(row) => self.writer.put(&row).expect("a suspect was checked"),
-                    None if is_loss => {}
-                    None => self.writer.remove(&code),
-                }
-            }
-        });
     }
 }
 

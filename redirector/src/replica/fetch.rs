@@ -1,4 +1,4 @@
-//! Asking the store: what it gives, checked, and not yet in the map.
+//! Requests to the store. Links of a snapshot are checked here; nothing is put into the map.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -8,16 +8,16 @@ use tern_common::store::{AgedChange, Cursor, Delta, Store, StoreError};
 
 use crate::link_map::Replacement;
 
-/// What the store gave, not yet in the map.
-pub(super) enum Fetched {
+/// Links or changes from the store, not yet in the map.
+pub(super) enum StoreAnswer {
     Snapshot { links: Replacement, rejected: u64, cursor: Cursor },
     Delta { changes: Vec<AgedChange>, cursor: Cursor, more: bool },
     TooOld,
 }
 
-/// Under which circumstances something was fetched.
+/// When something was asked for and answered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct FetchTimes {
     /// At this moment at the latest, the map will equal the store.
     pub(super) at: SystemTime,
     /// The same moment, by the clock that is never set.
@@ -32,19 +32,19 @@ pub(super) async fn fetch(
     store: Arc<dyn Store>,
     cursor: Option<Cursor>,
     ends_audit: bool,
-) -> (Asked, Result<Fetched, StoreError>) {
+) -> (FetchTimes, Result<StoreAnswer, StoreError>) {
     let (at, since) = (SystemTime::now(), Instant::now());
     let fetched = match cursor {
         Some(cursor) => store.delta(&cursor).await.map(|delta| match delta {
-            Delta::Changes { changes, cursor, more } => Fetched::Delta { changes, cursor, more },
-            Delta::TooOld => Fetched::TooOld,
+            Delta::Changes { changes, cursor, more } => StoreAnswer::Delta { changes, cursor, more },
+            Delta::TooOld => StoreAnswer::TooOld,
         }),
         None => fetch_snapshot(&*store).await,
     };
-    (Asked { at, since, answered: Instant::now(), ends_audit }, fetched)
+    (FetchTimes { at, since, answered: Instant::now(), ends_audit }, fetched)
 }
 
-async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {
+async fn fetch_snapshot(store: &dyn Store) -> Result<StoreAnswer, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut links = Replacement::default();
     let mut rejected = 0;
@@ -56,7 +56,7 @@ async fn fetch_snapshot(store: &dyn Store) -> Result<Fetched, StoreError> {
             }
         }
     }
-    Ok(Fetched::Snapshot { links, rejected, cursor: snapshot.cursor })
+    Ok(StoreAnswer::Snapshot { links, rejected, cursor: snapshot.cursor })
 }
 
 pub(super) fn log_rejected(url_id: i64, error: InvalidLink) {

@@ -13,13 +13,14 @@ pub struct Freshness {
 }
 
 impl Freshness {
+    /// Notes that the map equals the store as of `at`.
     pub(super) fn mark(&self, at: SystemTime) {
-        self.mark_kept(at);
+        self.mark_restored(at);
         self.caught_up.store(true, Ordering::Release);
     }
 
-    /// The same of a map that was kept from an earlier process.
-    pub(super) fn mark_kept(&self, at: SystemTime) {
+    /// Notes when the map of the snapshot file equalled the store.
+    pub(super) fn mark_restored(&self, at: SystemTime) {
         let micros = at.duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros());
         self.equal_at.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
     }

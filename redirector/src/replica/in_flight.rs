@@ -1,19 +1,121 @@
-//! What the replica's loop waits for. Each of these can be given up at any time, and waited for again.
+//! Work of a replica that is under way, and the timers of work that comes regularly. Decides nothing.
 
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tern_common::bus::{BusError, Received, Subscription};
+use tern_common::store::StoreError;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
+use super::audit::{AUDIT_RETRY, Suspects};
+use super::fetch::{FetchTimes, StoreAnswer};
+
+pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Each piece of work is under way at most once.
+pub(super) struct InFlight {
+    pub(super) subscription: Option<Box<dyn Subscription>>,
+    pub(super) subscribing: Option<Work<Result<Box<dyn Subscription>, BusError>>>,
+    pub(super) fetching: Option<Work<(FetchTimes, Result<StoreAnswer, StoreError>)>>,
+    pub(super) comparing: Option<Work<Result<Suspects, StoreError>>>,
+    pub(super) writing: Option<Work<io::Result<()>>>,
+    write_ticks: Interval,
+    audit_ticks: Option<Interval>,
+}
+
+/// Something for which a replica waited.
+pub(super) enum Completion {
+    Stopped,
+    Subscribed(Result<Box<dyn Subscription>, BusError>),
+    Received(Result<Received, BusError>),
+    Fetched(FetchTimes, Result<StoreAnswer, StoreError>),
+    Compared(Result<Suspects, StoreError>),
+    Written(io::Result<()>),
+    WriteDue,
+    AuditDue,
+    ServeDue,
+    WakeUp,
+}
+
+impl InFlight {
+    /// Starts the timers: the snapshot file is written every `write_every`, and the map audited every `audit_every`,
+    /// where zero is never.
+    pub(super) fn new(write_every: Duration, audit_every: Duration) -> InFlight {
+        InFlight {
+            subscription: None,
+            subscribing: None,
+            fetching: None,
+            comparing: None,
+            writing: None,
+            write_ticks: interval(write_every),
+            audit_ticks: (!audit_every.is_zero()).then(|| interval(audit_every)),
+        }
+    }
+
+    /// Waits until something completes, at most until `wake_at`. `serve_at` is the time of [`Completion::ServeDue`].
+    pub(super) async fn next(
+        &mut self,
+        serve_at: Option<Instant>,
+        wake_at: Instant,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Completion {
+        tokio::select! {
+            // A sender that is gone stops the replica, too.
+            _ = stop.wait_for(|stop| *stop) => Completion::Stopped,
+            subscribed = finished(&mut self.subscribing) => Completion::Subscribed(subscribed),
+            received = next_message(&mut self.subscription) => Completion::Received(received),
+            (times, fetched) = finished(&mut self.fetching) => Completion::Fetched(times, fetched),
+            compared = finished(&mut self.comparing) => Completion::Compared(compared),
+            written = finished(&mut self.writing) => Completion::Written(written),
+            _ = self.write_ticks.tick() => Completion::WriteDue,
+            () = next_tick(&mut self.audit_ticks) => Completion::AuditDue,
+            () = reached(serve_at) => Completion::ServeDue,
+            () = sleep_until(wake_at) => Completion::WakeUp,
+        }
+    }
+
+    /// Makes [`Completion::WriteDue`] come next.
+    pub(super) fn write_soon(&mut self) {
+        self.write_ticks.reset_immediately();
+    }
+
+    /// Makes [`Completion::AuditDue`] come next, unless audits are turned off.
+    pub(super) fn audit_soon(&mut self) {
+        if let Some(ticks) = &mut self.audit_ticks {
+            ticks.reset_immediately();
+        }
+    }
+
+    /// Makes [`Completion::AuditDue`] come before its time, since an audit failed.
+    pub(super) fn retry_audit(&mut self) {
+        if let Some(ticks) = &mut self.audit_ticks {
+            ticks.reset_after(AUDIT_RETRY.min(ticks.period()));
+        }
+    }
+}
+
 /// The first tick comes after one period, not at once.
-pub(super) fn interval(period: Duration) -> Interval {
+fn interval(period: Duration) -> Interval {
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
 
-pub(super) async fn next_tick(interval: &mut Option<Interval>) {
+/// Waits for the work and removes it; for ever without any. Loses nothing when it is cancelled.
+async fn finished<T>(work: &mut Option<Work<T>>) -> T {
+    match work {
+        Some(pending) => {
+            let output = pending.await;
+            *work = None;
+            output
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_tick(interval: &mut Option<Interval>) {
     match interval {
         Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
@@ -21,27 +123,14 @@ pub(super) async fn next_tick(interval: &mut Option<Interval>) {
 }
 
 /// Waits for that time; for ever without one.
-pub(super) async fn reached(time: Option<Instant>) {
+async fn reached(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }
 
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone stops us too.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// What the pending future gives; for ever pending without one.
-pub(super) async fn present<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
-}
-
-pub(super) async fn next_message(subscription: &mut Option<Box<dyn Subscription>>) -> Result<Received, BusError> {
+async fn next_message(subscription: &mut Option<Box<dyn Subscription>>) -> Result<Received, BusError> {
     match subscription {
         Some(subscription) => subscription.next().await,
         None => std::future::pending().await,

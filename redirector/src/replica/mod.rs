@@ -1,7 +1,17 @@
 //! The replica: keeps the map equal to the store. The only writer of the map.
 //!
 //! A snapshot fills the map; from then on deltas change it, at the hint of the bus or at the next poll.
-//! [`state_machine`] decides what is done when; this module does it.
+//!
+//! ```text
+//! mod                   the loop: starts what is due, and handles what completes
+//!   state_machine       what is due when; pure
+//!   in_flight           work under way, and timers
+//!   fetch, audit        requests to the store
+//!   map_updater, loss   answers of the store into the map
+//!   snapshot_schedule   when the snapshot file is read and written
+//!     file              its format
+//!   announcer           how far the map has come, on the bus
+//! ```
 
 mod announcer;
 mod audit;
@@ -10,37 +20,40 @@ pub mod file;
 mod freshness;
 mod in_flight;
 mod loss;
+mod map_updater;
 mod snapshot_schedule;
 pub mod state_machine;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tern_common::bus::{Bus, BusError, Received, Subscription, Topic};
-use tern_common::store::{AgedChange, Cursor, LinkChange, Store, StoreError};
+use tern_common::store::{Store, StoreError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::announcer::Announcer;
-use self::audit::Audit;
-use self::fetch::{Asked, Fetched, fetch, log_rejected};
+use self::audit::Suspects;
+use self::fetch::{FetchTimes, StoreAnswer, fetch};
+use self::file::Stored;
 pub use self::freshness::Freshness;
-use self::in_flight::{interval, next_message, next_tick, present, reached, stopped};
-use self::state_machine::{Action, Core, Event, Pace};
+use self::in_flight::{Completion, InFlight, Work};
+use self::map_updater::MapUpdater;
+use self::snapshot_schedule::WRITE_EVERY;
+use self::state_machine::{Action, Event, Pace, Start, StateMachine};
 use crate::link_map::LinkMapWriter;
 use crate::metrics::ReplicaMetrics;
-
-/// How often the snapshot file is written, if anything changed: what a restart without a store is behind at most.
-const KEEP_EVERY: Duration = Duration::from_secs(60);
-
-/// How soon an audit that failed is begun again, if the next one is not due before.
-const AUDIT_RETRY: Duration = Duration::from_secs(10);
 
 /// How long a start from the file waits for the store's next word of what came since: a code that is not in the file may
 /// exist by now, and one that is may lead elsewhere. A store that is away is not waited for any longer.
 const WAIT_FOR_STORE: Duration = Duration::from_secs(1);
 
-/// How a replica keeps what it has.
+/// Longest time between two looks at the state machine.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Settings of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaConfig {
     /// The snapshot file; without one, a restart has to wait for the store.
@@ -56,16 +69,8 @@ pub struct ReplicaConfig {
 pub struct Replica {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
-    writer: LinkMapWriter,
     config: ReplicaConfig,
-    cursor: Option<Cursor>,
-    /// Whether anything changed since the file was last begun.
-    is_unsaved: bool,
-    audit: Option<Audit>,
-    /// When the last snapshot, or delta that left nothing, was asked for: it had all that was committed by then.
-    /// `None` after a start from the file.
-    seen_until: Option<Instant>,
-    freshness: Arc<Freshness>,
+    updater: MapUpdater,
     metrics: ReplicaMetrics,
 }
 
@@ -78,143 +83,133 @@ impl Replica {
         freshness: Arc<Freshness>,
         metrics: ReplicaMetrics,
     ) -> Replica {
-        let (cursor, is_unsaved, audit, seen_until) = (None, false, None, None);
-        Replica { store, bus, writer, config, cursor, is_unsaved, audit, seen_until, freshness, metrics }
+        let updater = MapUpdater::new(writer, config.allow_shrink, freshness, metrics.clone());
+        Replica { store, bus, config, updater, metrics }
     }
 
     /// Follows the store until `stop` says so.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut kept = self.read_file().await;
-        let mut is_kept_back = kept.is_some();
-        // A file proves its own integrity and not that of its links: it is compared as soon as the store has caught up.
-        let mut is_unaudited = kept.is_some();
-        // `None` while the store, which has answered, is sending all links.
-        let mut serve_anyway_at = Some(tokio::time::Instant::now() + WAIT_FOR_STORE);
-        let mut core = Core::new(Pace::default(), self.cursor.is_none(), rand::random(), Instant::now());
-        let mut subscription: Option<Box<dyn Subscription>> = None;
-        let mut subscribing = None;
-        let mut fetching = None;
-        let mut comparing = None;
-        let mut keeping = None;
-        let announcer = Announcer::start(Arc::clone(&self.bus));
-        let mut keep = interval(KEEP_EVERY);
-        let mut audit = (!self.config.audit_every.is_zero()).then(|| interval(self.config.audit_every));
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut run = Run::start(self).await;
         loop {
-            while let Some(action) = core.next_action(Instant::now()) {
-                match action {
-                    Action::Subscribe => {
-                        let bus = Arc::clone(&self.bus);
-                        subscribing = Some(Box::pin(async move { bus.subscribe(Topic::Invalidations).await }));
-                    }
-                    Action::TakeSnapshot => fetching = Some(Box::pin(fetch(Arc::clone(&self.store), None, false))),
-                    Action::TakeDelta => {
-                        let ends_audit = self.audit.as_ref().is_some_and(Audit::awaits_delta);
-                        fetching = Some(Box::pin(fetch(Arc::clone(&self.store), self.cursor.clone(), ends_audit)));
-                    }
-                }
-            }
-            let wake_at = core.wake_at().unwrap_or_else(|| Instant::now() + KEEP_EVERY);
-            let event = tokio::select! {
-                () = stopped(&mut stop) => break,
-                subscribed = present(&mut subscribing) => {
-                    subscribing = None;
-                    Some(self.subscribed(subscribed, &mut subscription))
-                }
-                received = next_message(&mut subscription) => Some(match received {
-                    Ok(Received::Message(_) | Received::Lost) => Event::Hint,
-                    Err(error) => {
-                        tracing::warn!(%error, "the subscription to the bus broke");
-                        subscription = None;
-                        Event::Unsubscribed
-                    }
-                }),
-                (asked, fetched) = present(&mut fetching) => {
-                    fetching = None;
-                    self.adopt(kept.take());
-                    let event = self.apply(asked, fetched);
-                    match event {
-                        Event::DeltaApplied { more: true, .. } => {
-                            serve_anyway_at = Some(tokio::time::Instant::now() + WAIT_FOR_STORE);
-                        }
-                        Event::CursorTooOld => serve_anyway_at = None,
-                        _ if is_kept_back => {
-                            is_kept_back = false;
-                            self.serve_kept(event != Event::StoreFailed);
-                        }
-                        _ => {}
-                    }
-                    if is_unaudited && matches!(event, Event::DeltaApplied { more: false, .. }) {
-                        is_unaudited = false;
-                        if let Some(audit) = &mut audit {
-                            audit.reset_immediately();
-                        }
-                    }
-                    Some(event)
-                }
-                () = reached(serve_anyway_at), if is_kept_back => {
-                    self.adopt(kept.take());
-                    is_kept_back = false;
-                    // Old links are better than none.
-                    self.serve_kept(false);
-                    None
-                }
-                compared = present(&mut comparing) => {
-                    comparing = None;
-                    let event = self.compared(compared);
-                    if let (None, Some(audit)) = (event, &mut audit) {
-                        audit.reset_after(AUDIT_RETRY.min(audit.period()));
-                    }
-                    event
-                }
-                written = present(&mut keeping) => {
-                    keeping = None;
-                    self.written(written);
-                    None
-                }
-                _ = keep.tick() => {
-                    keeping = keeping.or_else(|| self.write_file().map(Box::pin));
-                    None
-                }
-                () = next_tick(&mut audit) => {
-                    if self.audit.is_none() && self.writer.map().is_loaded() {
-                        self.audit = Some(Audit::default());
-                        let map = Arc::clone(self.writer.map());
-                        // A task of its own: changes are not to wait behind millions of links.
-                        let task = tokio::spawn(audit::compare(Arc::clone(&self.store), map));
-                        comparing = Some(Box::pin(async {
-                            task.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into())))
-                        }));
-                    }
-                    None
-                }
-                () = tokio::time::sleep_until(wake_at.into()) => None,
-            };
-            announcer.applied(self.cursor.as_ref());
-            if let Some(event) = event {
-                core.handle(event, Instant::now());
-                if event == Event::SnapshotApplied {
-                    keep.reset_immediately();
-                }
+            run.begin_due();
+            match run.next(&mut stop).await {
+                Completion::Stopped => break,
+                completion => run.handle(completion),
             }
         }
-        announcer.leave().await;
-        if let Some(keeping) = keeping {
-            self.written(keeping.await);
+        run.end().await;
+    }
+
+    /// Begins to write the snapshot file, if the map has changed since that was begun last.
+    fn begin_write(&mut self) -> Option<Work<io::Result<()>>> {
+        let path = self.config.file.clone()?;
+        self.updater.take_unsaved().map(|unsaved| snapshot_schedule::write(path, unsaved))
+    }
+
+    fn note_written(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.updater.mark_unsaved();
+            self.metrics.file_errors.inc();
+            tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
         }
-        if let Some(keeping) = self.write_file() {
-            self.written(keeping.await);
+    }
+}
+
+/// Links of the snapshot file that are not served yet.
+struct Withheld {
+    /// The links, until they are in the map.
+    stored: Option<Stored>,
+    /// When they are served whatever the store has said. `None` while the store, which has answered, sends all links.
+    serve_at: Option<Instant>,
+}
+
+/// A replica that runs.
+struct Run {
+    replica: Replica,
+    machine: StateMachine,
+    in_flight: InFlight,
+    announcer: Announcer,
+    withheld: Option<Withheld>,
+    /// Whether the map is compared as soon as it has caught up: a file proves its own integrity and not that of its links.
+    audits_first: bool,
+}
+
+impl Run {
+    async fn start(mut replica: Replica) -> Run {
+        let stored = snapshot_schedule::read(replica.config.file.as_ref(), &replica.metrics).await;
+        let start = match &stored {
+            None => Start::Empty,
+            Some(stored) if stored.has_all_fields => Start::Restored,
+            Some(_) => Start::RestoredInPart,
+        };
+        if let Some(stored) = &stored {
+            replica.updater.go_on_from(stored.cursor.clone());
+        }
+        let serve_at = Some(Instant::now() + WAIT_FOR_STORE);
+        Run {
+            machine: StateMachine::new(Pace::default(), start, rand::random(), std::time::Instant::now()),
+            in_flight: InFlight::new(WRITE_EVERY, replica.config.audit_every),
+            announcer: Announcer::start(Arc::clone(&replica.bus)),
+            withheld: stored.map(|stored| Withheld { stored: Some(stored), serve_at }),
+            audits_first: start == Start::Restored,
+            replica,
         }
     }
 
-    fn subscribed(
-        &self,
-        subscribed: Result<Box<dyn Subscription>, BusError>,
-        subscription: &mut Option<Box<dyn Subscription>>,
-    ) -> Event {
+    /// Begins what the state machine wants.
+    fn begin_due(&mut self) {
+        while let Some(action) = self.machine.next_action(std::time::Instant::now()) {
+            match action {
+                Action::Subscribe => {
+                    let bus = Arc::clone(&self.replica.bus);
+                    let subscribing = async move { bus.subscribe(Topic::Invalidations).await };
+                    self.in_flight.subscribing = Some(Box::pin(subscribing));
+                }
+                Action::TakeSnapshot => {
+                    self.in_flight.fetching = Some(Box::pin(fetch(Arc::clone(&self.replica.store), None, false)));
+                }
+                Action::TakeDelta => {
+                    let updater = &self.replica.updater;
+                    let (cursor, ends_audit) = (updater.cursor().cloned(), updater.awaits_delta());
+                    let store = Arc::clone(&self.replica.store);
+                    self.in_flight.fetching = Some(Box::pin(fetch(store, cursor, ends_audit)));
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self, stop: &mut watch::Receiver<bool>) -> Completion {
+        let serve_at = self.withheld.as_ref().and_then(|withheld| withheld.serve_at);
+        let wake_at = self.machine.wake_at().map_or_else(|| Instant::now() + IDLE, Instant::from_std);
+        self.in_flight.next(serve_at, wake_at, stop).await
+    }
+
+    fn handle(&mut self, completion: Completion) {
+        let event = match completion {
+            Completion::Subscribed(subscribed) => Some(self.on_subscribed(subscribed)),
+            Completion::Received(received) => Some(self.on_received(received)),
+            Completion::Fetched(times, answer) => Some(self.on_fetched(times, answer)),
+            Completion::Compared(compared) => self.on_compared(compared),
+            Completion::Written(written) => {
+                self.replica.note_written(written);
+                None
+            }
+            Completion::WriteDue => self.on_write_due(),
+            Completion::AuditDue => self.on_audit_due(),
+            Completion::ServeDue => self.on_serve_due(),
+            Completion::Stopped | Completion::WakeUp => None,
+        };
+        self.announcer.applied(self.replica.updater.cursor());
+        if let Some(event) = event {
+            self.machine.handle(event, std::time::Instant::now());
+        }
+    }
+
+    fn on_subscribed(&mut self, subscribed: Result<Box<dyn Subscription>, BusError>) -> Event {
         match subscribed {
-            Ok(standing) => {
-                *subscription = Some(standing);
-                self.metrics.subscriptions.inc();
+            Ok(subscription) => {
+                self.in_flight.subscription = Some(subscription);
+                self.replica.metrics.subscriptions.inc();
                 Event::Subscribed
             }
             Err(error) => {
@@ -224,92 +219,91 @@ impl Replica {
         }
     }
 
-    fn apply(&mut self, asked: Asked, fetched: Result<Fetched, StoreError>) -> Event {
-        let event = match fetched {
-            Ok(Fetched::Snapshot { links, rejected, cursor }) => {
-                self.metrics.rejected_rows.inc_by(rejected);
-                tracing::info!(links = links.len(), rejected, "every link was loaded");
-                self.metrics.snapshots.inc();
-                // Millions of links take their time, and this thread has other tasks.
-                tokio::task::block_in_place(|| self.commit_without_loss(links));
-                // An audit under way is about a map that is no more.
-                if let Some(audit) = &mut self.audit {
-                    audit.void();
-                }
-                self.cursor = Some(cursor);
-                self.is_unsaved = true;
-                self.freshness.mark(asked.at);
-                self.seen_until = Some(asked.since);
-                Event::SnapshotApplied
-            }
-            Ok(Fetched::Delta { changes, cursor, more }) => {
-                let count = changes.len();
-                self.metrics.deltas.inc();
-                self.metrics.changes.inc_by(count as u64);
-                self.is_unsaved |= count > 0;
-                // A change may have to make the table grow, which takes as long as a load.
-                tokio::task::block_in_place(|| {
-                    for AgedChange { change, age } in changes {
-                        self.apply_change(change);
-                        self.measure(age, asked.answered);
-                    }
-                    self.writer.sweep();
-                });
-                self.cursor = Some(cursor);
-                if !more {
-                    self.seen_until = Some(asked.since);
-                    self.freshness.mark(asked.at);
-                    if asked.ends_audit {
-                        self.conclude_audit();
-                    }
-                }
-                self.metrics.delta_seconds.observe(asked.since.elapsed().as_secs_f64());
-                Event::DeltaApplied { changes: count, more }
-            }
-            Ok(Fetched::TooOld) => {
-                tracing::info!("the change log does not reach back to our cursor; loading every link");
-                return Event::CursorTooOld;
-            }
+    fn on_received(&mut self, received: Result<Received, BusError>) -> Event {
+        match received {
+            Ok(Received::Message(_) | Received::Lost) => Event::Hint,
             Err(error) => {
-                tracing::warn!(%error, "the store did not answer; redirects go on from what is loaded");
-                self.metrics.store_failures.inc();
-                return Event::StoreFailed;
+                tracing::warn!(%error, "the subscription to the bus broke");
+                self.in_flight.subscription = None;
+                Event::Unsubscribed
             }
-        };
-        self.metrics.links.set(count(self.writer.map().len()));
+        }
+    }
+
+    fn on_fetched(&mut self, times: FetchTimes, answer: Result<StoreAnswer, StoreError>) -> Event {
+        self.restore_withheld();
+        let event = self.replica.updater.apply(times, answer);
+        if let Some(withheld) = &mut self.withheld {
+            match event {
+                Event::DeltaApplied { more: true, .. } => withheld.serve_at = Some(Instant::now() + WAIT_FOR_STORE),
+                Event::CursorTooOld => withheld.serve_at = None,
+                _ => {
+                    self.withheld = None;
+                    self.replica.updater.serve(event != Event::StoreFailed);
+                }
+            }
+        }
+        if self.audits_first && matches!(event, Event::DeltaApplied { more: false, .. }) {
+            self.audits_first = false;
+            self.in_flight.audit_soon();
+        }
+        if event == Event::SnapshotApplied {
+            self.in_flight.write_soon();
+        }
         event
     }
 
-    /// Notes how long it took from a commit until now, when the change is served.
-    fn measure(&self, age: Option<Duration>, read_at: Instant) {
-        // Whatever its age, what the last delta did not bring was not committed yet when that was asked for.
-        if let (Some(age), Some(seen_until)) = (age, self.seen_until) {
-            let took = seen_until.elapsed().min(age + read_at.elapsed());
-            self.metrics.propagation_seconds.observe(took.as_secs_f64());
+    /// Serves the links of the file, since the store did not answer in time: old links are better than none.
+    fn on_serve_due(&mut self) -> Option<Event> {
+        self.restore_withheld();
+        self.withheld = None;
+        self.replica.updater.serve(false);
+        None
+    }
+
+    fn restore_withheld(&mut self) {
+        if let Some(stored) = self.withheld.as_mut().and_then(|withheld| withheld.stored.take()) {
+            self.replica.updater.restore(stored);
         }
     }
 
-    fn apply_change(&mut self, change: LinkChange) {
-        if let Some(audit) = &mut self.audit {
-            audit.touch(change.short_code());
+    fn on_audit_due(&mut self) -> Option<Event> {
+        if self.replica.updater.begin_audit() {
+            let map = Arc::clone(self.replica.updater.map());
+            // A task of its own: changes are not to wait behind millions of links.
+            let task = tokio::spawn(audit::compare(Arc::clone(&self.replica.store), map));
+            self.in_flight.comparing =
+                Some(Box::pin(async { task.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()))) }));
         }
-        match change {
-            LinkChange::Put(row) => {
-                if let Err(error) = self.writer.put(&row) {
-                    log_rejected(row.url_id, error);
-                    self.metrics.rejected_rows.inc();
-                    // What cannot be served leaves what was; but switching a link off needs no target.
-                    if !row.is_active {
-                        self.writer.deactivate(&row.short_code);
-                    }
-                }
-            }
-            LinkChange::Removed { short_code } => self.writer.remove(&short_code),
+        None
+    }
+
+    fn on_compared(&mut self, compared: Result<Suspects, StoreError>) -> Option<Event> {
+        let suspects = compared.inspect_err(|error| tracing::warn!(%error, "the map was not compared with the store"));
+        let event = suspects.is_ok().then_some(Event::Hint);
+        if suspects.is_err() {
+            self.in_flight.retry_audit();
+        }
+        self.replica.updater.take_suspects(suspects.ok());
+        event
+    }
+
+    fn on_write_due(&mut self) -> Option<Event> {
+        if self.in_flight.writing.is_none() {
+            self.in_flight.writing = self.replica.begin_write();
+        }
+        None
+    }
+
+    /// Withdraws the replica from the bus and writes the file a last time.
+    async fn end(self) {
+        let Run { mut replica, in_flight, announcer, .. } = self;
+        announcer.withdraw().await;
+        if let Some(writing) = in_flight.writing {
+            replica.note_written(writing.await);
+        }
+        if let Some(writing) = replica.begin_write() {
+            replica.note_written(writing.await);
         }
     }
-}
-
-/// A gauge's form of a count.
-fn count(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -60,14 +60,27 @@ pub enum Action {
     TakeDelta,
 }
 
-/// The machine.
+/// Links that a replica has when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Empty,
+    /// Links of a snapshot file, and the cursor from which deltas go on.
+    Restored,
+    /// Links of a snapshot file whose writer did not know all fields. No delta brings the fields of a link that did not
+    /// change, so every link is loaded once the deltas have caught up.
+    RestoredInPart,
+}
+
+/// Decides what a replica does next.
 #[derive(Debug)]
-pub struct Core {
+pub struct StateMachine {
     pace: Pace,
     jitter: SmallRng,
     subscription: Subscription,
     work: Work,
     needs_snapshot: bool,
+    /// A snapshot is needed as soon as a delta leaves nothing.
+    lacks_fields: bool,
     /// Something changed since the last delta began, as far as the bus tells.
     hinted: bool,
     /// The next delta that is taken without a hint.
@@ -83,8 +96,8 @@ pub struct Core {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subscription {
     Wanted { from: Instant },
-    Asked,
-    Standing,
+    Pending,
+    Active,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,15 +107,16 @@ enum Work {
     Delta { by_hint: bool },
 }
 
-impl Core {
-    /// A replica that holds nothing yet, or only needs to catch up. `seed` decides the jitter.
-    pub fn new(pace: Pace, needs_snapshot: bool, seed: u64, now: Instant) -> Core {
-        Core {
+impl StateMachine {
+    /// Creates the machine of a replica that begins now. `seed` decides the jitter.
+    pub fn new(pace: Pace, start: Start, seed: u64, now: Instant) -> StateMachine {
+        StateMachine {
             pace,
             jitter: SmallRng::seed_from_u64(seed),
             subscription: Subscription::Wanted { from: now },
             work: Work::Idle,
-            needs_snapshot,
+            needs_snapshot: start == Start::Empty,
+            lacks_fields: start == Start::RestoredInPart,
             hinted: false,
             poll_at: now,
             hints_from: now,
@@ -116,7 +130,7 @@ impl Core {
         match event {
             Event::Hint => self.hinted = true,
             Event::Subscribed => {
-                self.subscription = Subscription::Standing;
+                self.subscription = Subscription::Active;
                 self.bus_failures = 0;
                 // Whatever was published before the subscription stood is not coming any more.
                 self.hinted = true;
@@ -127,7 +141,7 @@ impl Core {
                 self.subscription = Subscription::Wanted { from: now + wait };
             }
             Event::SnapshotApplied => {
-                self.needs_snapshot = false;
+                (self.needs_snapshot, self.lacks_fields) = (false, false);
                 self.store_answered();
                 // Deltas until quiet: a snapshot takes time, and things changed meanwhile.
                 self.hinted = true;
@@ -136,6 +150,7 @@ impl Core {
                 let by_hint = self.work == Work::Delta { by_hint: true };
                 self.store_answered();
                 self.hinted |= more;
+                self.needs_snapshot |= self.lacks_fields && !more;
                 self.hints_from = if by_hint && changes == 0 { now + self.pace.fruitless_pause } else { now };
                 self.poll_at = now + self.jittered(self.pace.poll);
             }
@@ -158,7 +173,7 @@ impl Core {
         if let Subscription::Wanted { from } = self.subscription
             && from <= now
         {
-            self.subscription = Subscription::Asked;
+            self.subscription = Subscription::Pending;
             return Some(Action::Subscribe);
         }
         if self.work != Work::Idle || self.store_from > now {
@@ -178,11 +193,11 @@ impl Core {
         None
     }
 
-    /// When [`Core::next_action`] may have something although nothing happened.
+    /// When [`StateMachine::next_action`] may have something although nothing happened.
     pub fn wake_at(&self) -> Option<Instant> {
         let bus = match self.subscription {
             Subscription::Wanted { from } => Some(from),
-            Subscription::Asked | Subscription::Standing => None,
+            Subscription::Pending | Subscription::Active => None,
         };
         let store = (self.work == Work::Idle).then(|| {
             let due = if self.needs_snapshot {
@@ -220,135 +235,153 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A core that has loaded and is quiet.
-    fn quiet(now: Instant) -> Core {
-        let mut core = Core::new(Pace::default(), true, 1, now);
-        assert_eq!(core.next_action(now), Some(Action::Subscribe));
-        assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
-        core.handle(Event::Subscribed, now);
-        core.handle(Event::SnapshotApplied, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-        core.handle(Event::DeltaApplied { changes: 1, more: false }, now);
-        assert_eq!(core.next_action(now), None);
-        core
+    /// A machine that has loaded and is quiet.
+    fn quiet(now: Instant) -> StateMachine {
+        let mut machine = StateMachine::new(Pace::default(), Start::Empty, 1, now);
+        assert_eq!(machine.next_action(now), Some(Action::Subscribe));
+        assert_eq!(machine.next_action(now), Some(Action::TakeSnapshot));
+        machine.handle(Event::Subscribed, now);
+        machine.handle(Event::SnapshotApplied, now);
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+        machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        assert_eq!(machine.next_action(now), None);
+        machine
     }
 
     #[test]
     fn a_hint_leads_to_a_delta_at_once_and_hints_meanwhile_to_one_more() {
         let now = Instant::now();
-        let mut core = quiet(now);
-        core.handle(Event::Hint, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-        core.handle(Event::Hint, now);
-        core.handle(Event::Hint, now);
-        assert_eq!(core.next_action(now), None, "one in flight");
-        core.handle(Event::DeltaApplied { changes: 1, more: false }, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-        core.handle(Event::DeltaApplied { changes: 1, more: false }, now);
-        assert_eq!(core.next_action(now), None);
+        let mut machine = quiet(now);
+        machine.handle(Event::Hint, now);
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+        machine.handle(Event::Hint, now);
+        machine.handle(Event::Hint, now);
+        assert_eq!(machine.next_action(now), None, "one in flight");
+        machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+        machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        assert_eq!(machine.next_action(now), None);
     }
 
     #[test]
     fn forged_hints_cost_fifty_deltas_a_second_and_true_ones_are_not_held_back() {
         let mut now = Instant::now();
-        let mut core = quiet(now);
-        let deltas_in_a_second = |core: &mut Core, now: &mut Instant, changes: usize| {
+        let mut machine = quiet(now);
+        let deltas_in_a_second = |machine: &mut StateMachine, now: &mut Instant, changes: usize| {
             let end = *now + Duration::from_secs(1);
             let mut deltas = 0;
             while *now < end {
-                core.handle(Event::Hint, *now);
-                if core.next_action(*now) == Some(Action::TakeDelta) {
+                machine.handle(Event::Hint, *now);
+                if machine.next_action(*now) == Some(Action::TakeDelta) {
                     deltas += 1;
-                    core.handle(Event::DeltaApplied { changes, more: false }, *now);
+                    machine.handle(Event::DeltaApplied { changes, more: false }, *now);
                 }
                 *now += MS / 10;
             }
             deltas
         };
-        let forged = deltas_in_a_second(&mut core, &mut now, 0);
+        let forged = deltas_in_a_second(&mut machine, &mut now, 0);
         assert!((45..=53).contains(&forged), "{forged}");
-        let fruitful = deltas_in_a_second(&mut core, &mut now, 1);
+        let fruitful = deltas_in_a_second(&mut machine, &mut now, 1);
         assert!(fruitful > 5_000, "{fruitful}");
     }
 
     #[test]
     fn without_a_single_hint_there_is_a_delta_every_poll() {
         let mut now = Instant::now();
-        let mut core = quiet(now);
+        let mut machine = quiet(now);
         for _ in 0..100 {
-            let due = core.wake_at().unwrap();
+            let due = machine.wake_at().unwrap();
             assert!(due - now <= 600 * MS && due - now >= 400 * MS);
-            assert_eq!(core.next_action(due - MS), None);
+            assert_eq!(machine.next_action(due - MS), None);
             now = due;
-            assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-            core.handle(Event::DeltaApplied { changes: 0, more: false }, now);
+            assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+            machine.handle(Event::DeltaApplied { changes: 0, more: false }, now);
         }
     }
 
     #[test]
     fn what_is_left_of_a_long_delta_is_taken_at_once() {
         let now = Instant::now();
-        let mut core = quiet(now);
-        core.handle(Event::Hint, now);
+        let mut machine = quiet(now);
+        machine.handle(Event::Hint, now);
         for _ in 0..5 {
-            assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-            core.handle(Event::DeltaApplied { changes: 10_000, more: true }, now);
+            assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+            machine.handle(Event::DeltaApplied { changes: 10_000, more: true }, now);
         }
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
     }
 
     #[test]
     fn a_new_subscription_is_followed_by_a_delta() {
         let now = Instant::now();
-        let mut core = quiet(now);
-        core.handle(Event::Unsubscribed, now);
-        assert_eq!(core.next_action(now), None);
-        let now = core.wake_at().unwrap();
-        assert_eq!(core.next_action(now), Some(Action::Subscribe));
-        core.handle(Event::Subscribed, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        let mut machine = quiet(now);
+        machine.handle(Event::Unsubscribed, now);
+        assert_eq!(machine.next_action(now), None);
+        let now = machine.wake_at().unwrap();
+        assert_eq!(machine.next_action(now), Some(Action::Subscribe));
+        machine.handle(Event::Subscribed, now);
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
     }
 
     #[test]
     fn a_cursor_that_is_too_old_leads_to_a_snapshot_and_then_a_delta() {
         let now = Instant::now();
-        let mut core = quiet(now);
-        core.handle(Event::Hint, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-        core.handle(Event::CursorTooOld, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
-        core.handle(Event::SnapshotApplied, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
+        let mut machine = quiet(now);
+        machine.handle(Event::Hint, now);
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+        machine.handle(Event::CursorTooOld, now);
+        assert_eq!(machine.next_action(now), Some(Action::TakeSnapshot));
+        machine.handle(Event::SnapshotApplied, now);
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
     }
 
     #[test]
     fn a_replica_that_holds_links_begins_with_a_delta() {
         let now = Instant::now();
-        let mut core = Core::new(Pace::default(), false, 1, now);
-        assert_eq!(core.next_action(now), Some(Action::Subscribe));
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-        core.handle(Event::CursorTooOld, now);
-        assert_eq!(core.next_action(now), Some(Action::TakeSnapshot));
+        let mut machine = StateMachine::new(Pace::default(), Start::Restored, 1, now);
+        assert_eq!(machine.next_action(now), Some(Action::Subscribe));
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+        machine.handle(Event::CursorTooOld, now);
+        assert_eq!(machine.next_action(now), Some(Action::TakeSnapshot));
+    }
+
+    #[test]
+    fn restored_links_without_all_fields_are_loaded_once_deltas_have_caught_up() {
+        let now = Instant::now();
+        let mut machine = StateMachine::new(Pace::default(), Start::RestoredInPart, 1, now);
+        assert_eq!(machine.next_action(now), Some(Action::Subscribe));
+        for more in [true, false] {
+            assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+            machine.handle(Event::DeltaApplied { changes: 1, more }, now);
+        }
+        assert_eq!(machine.next_action(now), Some(Action::TakeSnapshot));
+        machine.handle(Event::SnapshotApplied, now);
+        for _ in 0..2 {
+            machine.handle(Event::Hint, now);
+            assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+            machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        }
     }
 
     #[test]
     fn a_store_that_is_away_is_asked_ever_more_rarely_and_the_hint_is_not_forgotten() {
         let mut now = Instant::now();
-        let mut core = quiet(now);
-        core.handle(Event::Hint, now);
+        let mut machine = quiet(now);
+        machine.handle(Event::Hint, now);
         let mut waits = Vec::new();
         for _ in 0..8 {
-            assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-            core.handle(Event::StoreFailed, now);
-            core.handle(Event::Hint, now);
-            assert_eq!(core.next_action(now), None, "not before its time, hints or not");
-            let due = core.wake_at().unwrap();
+            assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+            machine.handle(Event::StoreFailed, now);
+            machine.handle(Event::Hint, now);
+            assert_eq!(machine.next_action(now), None, "not before its time, hints or not");
+            let due = machine.wake_at().unwrap();
             waits.push(due - now);
             now = due;
         }
         assert!(waits[0] <= 120 * MS && waits[7] >= 800 * MS && waits[7] <= 1200 * MS, "{waits:?}");
-        assert_eq!(core.next_action(now), Some(Action::TakeDelta));
-        core.handle(Event::DeltaApplied { changes: 1, more: false }, now);
-        assert_eq!(core.next_action(now), None, "the delta that came through saw what every hint was about");
+        assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
+        machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
+        assert_eq!(machine.next_action(now), None, "the delta that came through saw what every hint was about");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -195,23 +196,61 @@ async fn forged_file_with_right_checksum_is_put_right_soon_after_the_start() {
     let redirector = scene.start().await;
     redirector.loaded().await;
     drain(redirector).await;
-    let mut bytes = fs::read(scene.snapshot_file()).unwrap();
-    let host = bytes.windows(11).position(|bytes| bytes == b"example.com").unwrap();
-    bytes[host..host + 4].copy_from_slice(b"evil");
-    let content = bytes.len() - 4;
-    let checksum = crc32c::crc32c(&bytes[..content]);
-    bytes[content..].copy_from_slice(&checksum.to_le_bytes());
-    fs::write(scene.snapshot_file(), bytes).unwrap();
+    forge(&scene.snapshot_file(), &[(b"example", b"evil-ex")]);
 
     let redirector = scene.start().await;
     redirector.loaded().await;
-    let location = async || {
-        let url = format!("http://{}/CODE12", redirector.local_addr());
-        let response = scene.client.head(url).send().await.unwrap();
-        response.headers()["location"].to_str().unwrap().to_owned()
-    };
-    eventually("the target is put right", async || location().await == "https://example.com/").await;
+    let address = redirector.local_addr();
+    eventually("the target is put right", async || location(&scene, address).await == "https://example.com/").await;
     assert_eq!(scene.metric(&redirector, "tern_replica_divergent_links_total").await, 1.0);
+}
+
+async fn location(scene: &Scene, fast: SocketAddr) -> String {
+    let response = scene.client.head(format!("http://{fast}/CODE12")).send().await.unwrap();
+    response.headers()["location"].to_str().unwrap().to_owned()
+}
+
+/// Replaces the first of each text by another of its length, and puts the checksum right.
+fn forge(file: &Path, replacements: &[(&[u8; 7], &[u8; 7])]) {
+    let mut bytes = fs::read(file).unwrap();
+    for (from, to) in replacements {
+        let at = bytes.windows(from.len()).position(|bytes| bytes == *from).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(*to);
+    }
+    let content = bytes.len() - 4;
+    let checksum = crc32c::crc32c(&bytes[..content]);
+    bytes[content..].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(file, bytes).unwrap();
+}
+
+/// The file of a build that did not know a field: it is served, and every link comes once the store answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn file_without_a_field_is_served_and_completed_from_the_store() {
+    let mut scene = Scene::set().await;
+    scene.insert("CODE12").await;
+    let redirector = scene.start().await;
+    redirector.loaded().await;
+    drain(redirector).await;
+    // No delta brings the right target: the link does not change.
+    forge(&scene.snapshot_file(), &[(b"_active", b"_sleepy"), (b"example", b"evil-ex")]);
+    scene.store = Arc::new(SqliteStore::open(&scene.database()).await.unwrap());
+    let lock = lock_out(&scene.database());
+    let redirector = scene.start().await;
+    redirector.loaded().await;
+    let fast = redirector.local_addr();
+    assert_eq!(location(&scene, fast).await, "https://evil-ex.com/");
+    drop(lock);
+    eventually("every link is loaded", async || location(&scene, fast).await == "https://example.com/").await;
+    scene.insert("CODE34").await;
+    eventually("deltas follow", async || scene.status(fast, "/CODE34").await.0 == 302).await;
+    assert_eq!(scene.metric(&redirector, "tern_replica_snapshots_total").await, 1.0);
+    assert_eq!(scene.metric(&redirector, "tern_replica_divergent_links_total").await, 0.0);
+    drain(redirector).await;
+
+    let redirector = scene.start().await;
+    redirector.loaded().await;
+    eventually("a delta comes", async || scene.metric(&redirector, "tern_replica_deltas_total").await >= 2.0).await;
+    assert_eq!(scene.metric(&redirector, "tern_replica_snapshots_total").await, 0.0, "the new file has all fields");
 }
 
 #[tokio::test(flavor = "multi_thread")]
