@@ -242,10 +242,26 @@ $$;
 -- anything: a plan for one event would take a million of them through each other.
 CREATE FUNCTION events_came() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
+    the_only record;
     url_is_missing boolean;
     other_users bigint[];
     users_found bigint[];
 BEGIN
+    -- One event of a link's owner that is no click, as each change of a link brings: the general way costs it much more.
+    SELECT count(*) AS n, min(url_id) AS url_id, min(user_id) AS user_id, min(event_type) AS event_type
+    INTO the_only FROM came;
+    IF the_only.n = 1 AND the_only.event_type <> 'clicked' THEN
+        PERFORM FROM urls WHERE id = the_only.url_id AND user_id = the_only.user_id FOR KEY SHARE;
+        IF FOUND THEN
+            INSERT INTO row_count_deltas VALUES
+                ('events', '', 1),
+                ('events', 'url_id=' || the_only.url_id, 1),
+                ('events', 'user_id=' || the_only.user_id, 1),
+                ('events', 'event_type=' || the_only.event_type, 1);
+            RETURN NULL;
+        END IF;
+    END IF;
+
     -- In place of foreign keys, which look at the url and the user of each row: a url is looked at once. One that is
     -- locked cannot go, nor can its owner. In the order of ids nobody waits for each other.
     WITH locked AS MATERIALIZED (
@@ -506,24 +522,17 @@ REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION log_url_cha
 
 -- Names the columns that are not served: their changes are not logged. A column that is missing here costs a redirector a
 -- look at a link that is as it was; a served one is never forgotten. A new code is a change to the old one, too.
-CREATE FUNCTION log_url_updates() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    not_served CONSTANT text[] := '{title, created_at, updated_at}';
+CREATE FUNCTION log_url_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO url_changes (short_code)
-    SELECT short_code FROM (
-        SELECT short_code, to_jsonb(before) - not_served FROM before
-        EXCEPT SELECT short_code, to_jsonb(after) - not_served FROM after
-    ) AS went
-    UNION
-    SELECT short_code FROM (
-        SELECT short_code, to_jsonb(after) - not_served FROM after
-        EXCEPT SELECT short_code, to_jsonb(before) - not_served FROM before
-    ) AS came;
+    INSERT INTO url_changes (short_code) VALUES (NEW.short_code);
+    IF OLD.short_code <> NEW.short_code THEN
+        INSERT INTO url_changes (short_code) VALUES (OLD.short_code);
+    END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER urls_changed_update AFTER UPDATE ON urls
-REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION log_url_updates();
+CREATE TRIGGER urls_changed_update AFTER UPDATE ON urls FOR EACH ROW WHEN (
+    to_jsonb(OLD) - '{title, created_at, updated_at}'::text[] <> to_jsonb(NEW) - '{title, created_at, updated_at}'::text[]
+) EXECUTE FUNCTION log_url_update();
 
 CREATE TABLE replica_meta (
     only_row boolean NOT NULL DEFAULT true,
@@ -540,22 +549,24 @@ CREATE TABLE replica_meta (
 );
 INSERT INTO replica_meta DEFAULT VALUES;
 
--- The history that positions in the feed belong to: which cluster, since which failover, which database of it,
--- which restore of that, and the salt. NULL on a standby, which knows no transactions in progress.
+-- Which server this is, since which failover, and which database of it; and the place of its last checkpoint.
+-- NULL on a standby, which knows no transactions in progress.
 --
 -- The timeline is that of the log being written: the control file learns of a failover only at the next checkpoint.
-CREATE FUNCTION replica_epoch() RETURNS text LANGUAGE plpgsql STABLE AS $$
+--
+-- The setting remembers it for the session, whose marks need no newer one: a server that crashes or fails over ends its
+-- sessions, and begins the next ones after another checkpoint.
+CREATE FUNCTION look_at_server() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_is_in_recovery() THEN
         RETURN NULL;
     END IF;
-    RETURN (
+    RETURN set_config('tern.server', (
         SELECT to_hex(control.system_identifier) || '-' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
-            || '-' || to_hex(db.oid::bigint) || '-' || to_hex('url_changes'::regclass::oid::bigint)
-            || '-' || replace(meta.salt::text, '-', '')
-        FROM replica_meta AS meta, pg_control_system() AS control, pg_database AS db
+            || '-' || to_hex(db.oid::bigint) || '/' || (last.checkpoint_lsn - '0/0')
+        FROM pg_control_system() AS control, pg_control_checkpoint() AS last, pg_database AS db
         WHERE db.datname = current_database()
-    );
+    ), false);
 END $$;
 
 -- TRUNCATE tells no rows: the totals begin anew, replicas have to take a snapshot, and no event has a url any more.

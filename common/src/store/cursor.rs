@@ -97,7 +97,7 @@ mod tests {
         let sqlite: Cursor = "00000000000000ff:7".parse().unwrap();
         let postgres: Cursor = "ff-00000001-5-4000-0123456789abcdef0123456789abcdef/1f/9/7:9:8".parse().unwrap();
         let marked = Mark(MarkedAt::Postgres(
-            postgres::Transaction::parse("ff-00000001-5-4000-0123456789abcdef0123456789abcdef", "31", "7").unwrap(),
+            postgres::Transaction::parse("ff-00000001-5/31", "4000-0123456789abcdef0123456789abcdef", "7").unwrap(),
         ));
         assert_eq!(postgres.to_string().parse(), Ok(postgres.clone()));
         assert!(postgres.covers(&marked));

@@ -31,8 +31,8 @@ const SNAPSHOT_BATCH: usize = 1_000;
 const SNAPSHOT_SILENCE: Duration = Duration::from_secs(10);
 
 /// Where the feed stands, in one row. PostgreSQL gives its snapshot as the transaction has it.
-const HEAD: &str = "SELECT replica_epoch(), floor::text, pg_current_snapshot()::text,
-           (checkpoint_lsn - '0/0')::text, next_xid
+const HEAD: &str = "SELECT look_at_server(), floor::text, pg_current_snapshot()::text,
+           to_hex('url_changes'::regclass::oid::bigint) || '-' || salt, next_xid
     FROM replica_meta, pg_control_checkpoint()";
 
 /// The log's entries of transactions that have ended and that a position does not see, in the order of transactions and
@@ -197,15 +197,16 @@ async fn read(
 fn head(rows: &[Row]) -> Result<Head> {
     let row = rows.first().ok_or_else(|| error::unexpected("silence"))?;
     // What a standby says of transactions in progress is not what its primary would say.
-    let epoch: &str = row
+    let server: &str = row
         .try_get::<_, Option<&str>>(0)?
         .ok_or_else(|| StoreError::Unavailable(anyhow!("the database is a standby, which cannot feed replicas")))?;
+    let (epoch, place) = Epoch::read(server, row.try_get(3)?).ok_or_else(|| error::unexpected("server"))?;
     Ok(Head {
-        epoch: Epoch::parse(epoch).ok_or_else(|| error::unexpected("epoch"))?,
+        epoch,
         floor: row.try_get::<_, &str>(1)?.parse().map_err(|_| error::unexpected("floor"))?,
         seen: Seen::parse(row.try_get(2)?).ok_or_else(|| error::unexpected("snapshot"))?,
         checkpoint: Checkpoint {
-            place: row.try_get::<_, &str>(3)?.parse().map_err(|_| error::unexpected("checkpoint"))?,
+            place,
             next_xid: full_xid(row.try_get(4)?).ok_or_else(|| error::unexpected("transaction id"))?,
         },
     })

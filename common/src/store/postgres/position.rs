@@ -37,14 +37,14 @@ pub(super) struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Transaction {
     pub(super) epoch: Epoch,
-    /// The last checkpoint before it committed. A crash is followed by a new one before anybody may connect,
+    /// A checkpoint since the server last recovered. A crash is followed by a new one before any client may connect,
     /// so a position from before the crash does not pass for one that has seen a transaction after it,
     /// whose id may have been given before.
     pub(super) checkpoint: u64,
     pub(super) xid: u64,
 }
 
-/// The history that transaction ids belong to; written by the function `replica_epoch` of the schema.
+/// The history that transaction ids belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch {
     /// The identifier of the cluster, which a copy of its files shares.
@@ -128,13 +128,23 @@ impl Part {
 }
 
 impl Transaction {
-    pub(in crate::store) fn parse(epoch: &str, checkpoint: &str, xid: &str) -> Option<Transaction> {
-        let (epoch, checkpoint, xid) = (Epoch::parse(epoch)?, checkpoint.parse().ok()?, xid.parse().ok()?);
-        Some(Transaction { epoch, checkpoint, xid })
+    /// Reads what [`Epoch::read`] does, and the id of a transaction.
+    pub(in crate::store) fn parse(server: &str, log: &str, xid: &str) -> Option<Transaction> {
+        let (epoch, checkpoint) = Epoch::read(server, log)?;
+        Some(Transaction { epoch, checkpoint, xid: xid.parse().ok()? })
     }
 }
 
 impl Epoch {
+    /// Reads the epoch and the checkpoint of a server, as its function `look_at_server` writes them, and of its change
+    /// log: the oid and the salt.
+    pub(super) fn read(server: &str, log: &str) -> Option<(Epoch, u64)> {
+        let (server, checkpoint) = server.split_once('/')?;
+        let (log, salt) = log.split_once('-')?;
+        let epoch = Epoch::parse(&format!("{server}-{log}-{}", salt.replace('-', "")))?;
+        Some((epoch, checkpoint.parse().ok()?))
+    }
+
     pub(super) fn parse(text: &str) -> Option<Epoch> {
         let mut parts = text.split('-');
         let epoch = Epoch {
@@ -284,7 +294,8 @@ mod tests {
         let epoch = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff";
         let covers = |position_at: u64, marked_at: u64| {
             let position = Position::parse(&format!("{epoch}/{position_at:x}/1f/10:20:")).unwrap();
-            position.covers(&Transaction::parse(epoch, &marked_at.to_string(), "15").unwrap())
+            let server = format!("6a1c-00000002-4005/{marked_at}");
+            position.covers(&Transaction::parse(&server, "4010-00112233-4455-6677-8899-aabbccddeeff", "15").unwrap())
         };
         assert!(covers(30, 30) && covers(31, 30) && !covers(29, 30));
     }

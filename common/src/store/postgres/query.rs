@@ -27,14 +27,16 @@ pub(super) async fn execute(db: &ClientWrapper, sql: &str, values: Values<'_>) -
 }
 
 /// The columns from which [`mark`] reads the mark of this transaction.
-pub(super) const MARK: &str = "replica_epoch() AS epoch, pg_current_xact_id_if_assigned()::text AS xid,
-    (SELECT (checkpoint_lsn - '0/0')::text FROM pg_control_checkpoint()) AS checkpoint";
+///
+/// The server is the one that the session remembers: looking costs a tenth of what a change costs.
+pub(super) const MARK: &str = "coalesce(nullif(current_setting('tern.server', true), ''), look_at_server()) AS server,
+    (SELECT to_hex('url_changes'::regclass::oid::bigint) || '-' || salt FROM replica_meta) AS log, pg_current_xact_id_if_assigned()::text AS xid";
 
 /// Reads the mark of this transaction from the columns of [`MARK`].
 ///
 /// A transaction that changed nothing has no id, and its mark is one that every position of its history covers.
 pub(super) fn mark(row: &Row) -> Result<Mark> {
     let xid: Option<&str> = row.try_get("xid")?;
-    let transaction = Transaction::parse(row.try_get("epoch")?, row.try_get("checkpoint")?, xid.unwrap_or("0"));
+    let transaction = Transaction::parse(row.try_get("server")?, row.try_get("log")?, xid.unwrap_or("0"));
     transaction.map(|transaction| Mark(MarkedAt::Postgres(transaction))).ok_or_else(|| error::unexpected("epoch"))
 }
