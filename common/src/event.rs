@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
 
-use crate::json::{self, InvalidJson, JsonText, Kind, ObjectWriter, WriteJson};
+use crate::json::{self, InvalidJson, JsonText, Kind, ObjectWriter, SourceText, WriteJson, deserialize_by_parse};
 use crate::user::MAX_TEXT_LEN;
 use crate::{Click, Id, Timestamp};
 
@@ -27,7 +28,14 @@ pub struct Event {
 
 /// The kind of an event: not blank, at most 255 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "shared")
+)]
 pub struct EventType(String);
+
+deserialize_by_parse!(EventType);
 
 /// Why a text is not an event type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +79,13 @@ impl EventType {
 /// Tern reads only where a click came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details(Box<str>);
+
+impl<'de> Deserialize<'de> for Details {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Details, D::Error> {
+        let SourceText(text) = SourceText::deserialize(deserializer)?;
+        Details::parse(text).map_err(D::Error::custom)
+    }
+}
 
 /// The details that Tern itself writes.
 #[derive(Serialize)]
@@ -192,10 +207,15 @@ pub struct NewEvent {
 }
 
 /// Which events to list: those that match every given column.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct EventFilter {
+    /// Only those of this link
     pub url_id: Option<Id>,
+    /// Only those of this user
     pub user_id: Option<Id>,
+    /// Only those of this type
+    #[cfg_attr(feature = "schema", param(example = "clicked"))]
     pub event_type: Option<String>,
 }
 

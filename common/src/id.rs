@@ -3,6 +3,9 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error as _, Unexpected};
+
+use crate::json::SourceText;
 
 /// The identifier of a row: a positive integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -42,6 +45,13 @@ impl Id {
 
     pub const fn get(self) -> i64 {
         self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        let SourceText(text) = SourceText::deserialize(deserializer)?;
+        Id::parse(text).ok_or_else(|| D::Error::invalid_value(Unexpected::Other("value"), &"a positive integer"))
     }
 }
 

@@ -65,7 +65,11 @@ impl OwnAddresses {
 
     /// Parses a target, and refuses one at an address of this Tern.
     pub fn parse_target(&self, text: &str) -> Result<TargetUrl, RefusedTarget> {
-        let target = TargetUrl::parse(text)?;
+        self.check_target(TargetUrl::parse(text)?)
+    }
+
+    /// Refuses a target at an address of this Tern.
+    pub fn check_target(&self, target: TargetUrl) -> Result<TargetUrl, RefusedTarget> {
         match self.find(&target) {
             None => Ok(target),
             Some(address) => Err(RefusedTarget::Own(address)),

@@ -5,6 +5,8 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
+use crate::json::deserialize_by_parse;
+
 /// An absolute `http` or `https` URL with a host, as it was given, and as it may stand in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl {
@@ -12,6 +14,25 @@ pub struct TargetUrl {
     /// The header form, where it differs from the given one.
     location: Option<Box<str>>,
 }
+
+deserialize_by_parse!(TargetUrl);
+
+#[cfg(feature = "schema")]
+impl utoipa::PartialSchema for TargetUrl {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
+        let described = text.description(Some(
+            "An absolute `http` or `https` URL with a host, at most 8192 bytes, without white space and control \
+             characters. One at an address of Tern itself is refused.",
+        ));
+        let bounded = described.min_length(Some(8)).max_length(Some(TargetUrl::MAX_LEN));
+        let pattern = bounded.pattern(Some(r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\\]\S*$"));
+        pattern.examples(["https://example.com/hello"]).into()
+    }
+}
+
+#[cfg(feature = "schema")]
+impl utoipa::ToSchema for TargetUrl {}
 
 /// A target that was checked and stays where it was read: what [`TargetUrl`] is to `String`, without the copy.
 #[derive(Clone, Debug, PartialEq, Eq)]

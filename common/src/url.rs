@@ -1,8 +1,8 @@
 //! Urls: the rows of `urls`, which an admin edits.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::json::{WriteJson, write_plain};
+use crate::json::{WriteJson, deserialize_by_parse, write_plain};
 use crate::user::MAX_TEXT_LEN;
 use crate::{Id, ShortCode, TargetUrl, Timestamp};
 
@@ -43,7 +43,11 @@ impl WriteJson for Url {
 
 /// A title: at most 255 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(max_length = 255, pattern = r"^[^\x00]*$", example = "Hello"))]
 pub struct Title(String);
+
+deserialize_by_parse!(Title);
 
 /// Why a text is not a title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,10 +99,15 @@ impl UrlChange {
 }
 
 /// Which urls to list: those that match every given column.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct UrlFilter {
+    /// Only the links of this user
     pub user_id: Option<Id>,
+    /// Only those that redirect, or that do not
     pub is_active: Option<bool>,
+    /// Only the link with this code
+    #[cfg_attr(feature = "schema", param(example = "Lh1hFP"))]
     pub short_code: Option<String>,
 }
 

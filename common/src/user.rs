@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::json::{WriteJson, write_plain};
+use crate::json::{WriteJson, deserialize_by_parse, write_plain};
 use crate::{Id, Timestamp};
 
 /// The longest user name, e-mail address, title or event type, in characters.
@@ -29,11 +29,27 @@ impl WriteJson for User {
 
 /// A user name: not blank, at most 255 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "emberorbit96")
+)]
 pub struct Username(String);
 
 /// An e-mail address: of the shape `x@y.z`, at most 255 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schema(
+        max_length = 255,
+        pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$",
+        example = "emberorbit96@mail.example"
+    )
+)]
 pub struct Email(String);
+
+deserialize_by_parse!(Username, Email);
 
 /// Why a text cannot stand in a user's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,11 +4,14 @@
 //! Numbers, the order of keys and blanks survive, because nothing is converted and written anew.
 //! No key has a meaning of its own, as private keys have in libraries that build trees.
 
+mod read;
 mod scan;
 mod write;
 
 use std::borrow::Cow;
 
+pub(crate) use read::deserialize_by_parse;
+pub use read::{InvalidValue, JsonReader, Mismatch, SourceText, pair_fields, read};
 pub(crate) use write::write_plain;
 pub use write::{ObjectWriter, WriteJson, write_array};
 

@@ -1,0 +1,420 @@
+//! Types that read themselves from checked JSON, by `serde`.
+//!
+//! A library's reader of JSON would not do: it has no limit of depth of its own choice, changes long numbers, cannot
+//! hand over a part of the text as it came, and says what is wrong in prose that cannot be taken apart.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{self, Deserialize, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::{JsonText, Kind};
+
+/// The text of a value exactly as it came: JSON in a body, or a parameter of a query.
+///
+/// Types whose digits or layout matter read themselves from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceText<'a>(pub &'a str);
+
+impl SourceText<'_> {
+    /// The name by which a type asks its deserializer for the text. No input is ever compared with it.
+    pub const NAME: &'static str = "tern_common::json::SourceText";
+}
+
+/// A value that is not of the type that reads it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// A field that has to be given is absent.
+    Missing(&'static str),
+    /// The value must be this.
+    Expected(String),
+    /// The type's own reason.
+    Refused(String),
+}
+
+/// A [`Mismatch`] and its place, such as `rules[2].target`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidValue {
+    place: String,
+    mismatch: Mismatch,
+}
+
+/// Reads a value, and finds the place of what is wrong with it.
+pub fn read<'de, T: Deserialize<'de>>(source: impl Deserializer<'de, Error = Mismatch>) -> Result<T, InvalidValue> {
+    serde_path_to_error::deserialize(source).map_err(|error| InvalidValue {
+        place: error.path().iter().next().map_or_else(String::new, |_| error.path().to_string()),
+        mismatch: error.into_inner(),
+    })
+}
+
+/// Pairs each field of a struct with its value, and passes the other names to `on_unknown`.
+///
+/// All names are seen before any value is read, so an invalid value hides no unknown name.
+/// `merge` joins what was found so far for a field, if anything was, with the next value.
+pub fn pair_fields<'a, V>(
+    fields: &'static [&'static str],
+    given: impl Iterator<Item = (Cow<'a, str>, V)>,
+    on_unknown: &dyn Fn(&str),
+    merge: impl Fn(Option<V>, V) -> V,
+) -> impl Iterator<Item = (&'static str, V)> {
+    let mut values: Vec<Option<V>> = fields.iter().map(|_| None).collect();
+    for (name, value) in given {
+        match fields.iter().position(|field| *field == name) {
+            Some(n) => values[n] = Some(merge(values[n].take(), value)),
+            None => on_unknown(&name),
+        }
+    }
+    fields.iter().copied().zip(values).filter_map(|(field, value)| Some((field, value?)))
+}
+
+/// A deserializer of checked JSON.
+///
+/// An `Option` in a field means that the field may be absent, and an `Option` within it that the field may be `null`:
+/// `Option<T>` refuses `null`, and of `Option<Option<T>>` it is `Some(None)`.
+/// Of several fields with one name the last counts.
+#[derive(Clone, Copy)]
+pub struct JsonReader<'de, 'u> {
+    text: JsonText<'de>,
+    is_field: bool,
+    on_unknown: &'u dyn Fn(&str),
+}
+
+impl<'de, 'u> JsonReader<'de, 'u> {
+    /// Reads `text`, and calls `on_unknown` with the name of each field that no type knows.
+    pub fn new(text: JsonText<'de>, on_unknown: &'u dyn Fn(&str)) -> JsonReader<'de, 'u> {
+        JsonReader { text, is_field: false, on_unknown }
+    }
+
+    fn value(self, text: JsonText<'de>, is_field: bool) -> JsonReader<'de, 'u> {
+        JsonReader { text, is_field, on_unknown: self.on_unknown }
+    }
+
+    fn fields(self) -> impl Iterator<Item = (Cow<'de, str>, JsonReader<'de, 'u>)> {
+        self.text.fields().filter_map(move |(name, value)| Some((name.text()?, self.value(value, true))))
+    }
+}
+
+impl fmt::Debug for JsonReader<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("JsonReader").field(&self.text).finish()
+    }
+}
+
+impl<'de> Deserializer<'de> for JsonReader<'de, '_> {
+    type Error = Mismatch;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match self.text.kind() {
+            Kind::Null => visitor.visit_unit(),
+            Kind::Bool => visitor.visit_bool(self.text.as_str() == "true"),
+            Kind::Number => visit_number(self.text.as_str(), visitor),
+            Kind::String => match self.text.text() {
+                Some(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
+                Some(Cow::Owned(text)) => visitor.visit_string(text),
+                None => Err(Mismatch::Expected("a string".to_owned())),
+            },
+            Kind::Array => {
+                visitor.visit_seq(SeqDeserializer::new(self.text.items().map(|item| self.value(item, false))))
+            }
+            Kind::Object => visitor.visit_map(MapDeserializer::new(self.fields())),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        if self.is_field {
+            return visitor.visit_some(self.value(self.text, false));
+        }
+        match self.text.kind() {
+            Kind::Null => visitor.visit_none(),
+            Kind::Array | Kind::Object => visitor.visit_some(self),
+            _ => visitor.visit_some(self).map_err(|mismatch| match mismatch {
+                Mismatch::Expected(expected) => Mismatch::Expected(format!("{expected} or null")),
+                other => other,
+            }),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Mismatch> {
+        if name == SourceText::NAME {
+            return visitor.visit_borrowed_str(self.text.as_str());
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        if self.text.kind() != Kind::Object {
+            return Err(Mismatch::Expected("an object".to_owned()));
+        }
+        let pairs = pair_fields(fields, self.fields(), self.on_unknown, |_, last| last);
+        visitor.visit_map(MapDeserializer::new(pairs))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        let variant = self.text.text().ok_or_else(|| Mismatch::one_of(variants))?;
+        visitor.visit_enum(variant.into_deserializer())
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map identifier
+    }
+}
+
+impl<'de> IntoDeserializer<'de, Mismatch> for JsonReader<'de, '_> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Mismatch> {
+    if let Ok(number) = text.parse() {
+        return visitor.visit_u64(number);
+    }
+    if let Ok(number) = text.parse() {
+        return visitor.visit_i64(number);
+    }
+    // A checked number is at worst infinite.
+    visitor.visit_f64(text.parse().unwrap_or(f64::NAN))
+}
+
+impl Mismatch {
+    fn one_of(variants: &[&str]) -> Mismatch {
+        let (last, others) = variants.split_last().unwrap_or((&"", &[]));
+        let others = others.join(", ");
+        Mismatch::Expected(if others.is_empty() { (*last).to_owned() } else { format!("{others} or {last}") })
+    }
+}
+
+impl de::Error for Mismatch {
+    fn custom<T: fmt::Display>(reason: T) -> Mismatch {
+        Mismatch::Refused(reason.to_string())
+    }
+
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Mismatch {
+        Mismatch::Expected(in_words(expected.to_string()))
+    }
+
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Mismatch {
+        Mismatch::Expected(in_words(expected.to_string()))
+    }
+
+    fn unknown_variant(_: &str, variants: &'static [&'static str]) -> Mismatch {
+        Mismatch::one_of(variants)
+    }
+
+    fn missing_field(field: &'static str) -> Mismatch {
+        Mismatch::Missing(field)
+    }
+}
+
+/// Names in words of JSON what `serde` calls by words of Rust.
+fn in_words(expected: String) -> String {
+    let is_integer = |text: &str| text.strip_prefix(['i', 'u']).is_some_and(|bits| bits.parse::<u8>().is_ok());
+    match expected.as_str() {
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        "a map" => "an object".to_owned(),
+        text if text.starts_with("struct ") => "an object".to_owned(),
+        text if is_integer(text) => "an integer".to_owned(),
+        _ => expected,
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mismatch::Missing(field) => write!(f, "{field} is required"),
+            Mismatch::Expected(expected) => write!(f, "must be {expected}"),
+            Mismatch::Refused(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl fmt::Display for InvalidValue {
+    /// A sentence that begins with the place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InvalidValue { place, mismatch } = self;
+        match mismatch {
+            _ if place.is_empty() => mismatch.fmt(f),
+            Mismatch::Missing(field) => write!(f, "{place}.{field} is required"),
+            Mismatch::Expected(_) => write!(f, "{place} {mismatch}"),
+            Mismatch::Refused(reason) => {
+                // Words of the domain name the field that they are usually in.
+                let field = place.rsplit('.').next().unwrap_or(place);
+                match reason.strip_prefix(field) {
+                    Some(rest) => write!(f, "{place}{rest}"),
+                    None if reason.starts_with("must ") => write!(f, "{place} {reason}"),
+                    None => write!(f, "{place}: {reason}"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+impl std::error::Error for InvalidValue {}
+
+impl<'de: 'a, 'a> Deserialize<'de> for SourceText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SourceText<'a>, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = SourceText<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a source that hands over its text")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<SourceText<'de>, E> {
+                Ok(SourceText(text))
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(SourceText::NAME, Text)
+    }
+}
+
+/// Implements `Deserialize` for words whose `parse` checks a text.
+macro_rules! deserialize_by_parse {
+    ($($word:ty),*) => {$(
+        impl<'de> serde::Deserialize<'de> for $word {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$word, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                <$word>::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+pub(crate) use deserialize_by_parse;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::super::MAX_DEPTH;
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Inner {
+        target: String,
+        weight: Option<u8>,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Mode {
+        Any,
+        All,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Outer<'a> {
+        name: String,
+        flag: Option<bool>,
+        note: Option<Option<String>>,
+        mode: Option<Mode>,
+        parts: Option<Vec<Inner>>,
+        #[serde(borrow)]
+        raw: Option<SourceText<'a>>,
+    }
+
+    fn read_outer(text: &str) -> (Result<Outer<'_>, String>, Vec<String>) {
+        let unknown = RefCell::new(Vec::new());
+        let checked = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
+        let on_unknown = |name: &str| unknown.borrow_mut().push(name.to_owned());
+        let value = read(JsonReader::new(checked, &on_unknown)).map_err(|error| error.to_string());
+        (value, unknown.into_inner())
+    }
+
+    #[test]
+    fn object_is_read_with_absent_and_null_told_apart() {
+        let empty = Outer { name: "a".to_owned(), flag: None, note: None, mode: None, parts: None, raw: None };
+        let (value, unknown) = read_outer(r#"{"name":"a","b":[{}],"c":1}"#);
+        assert_eq!((value, unknown), (Ok(empty), vec!["b".to_owned(), "c".to_owned()]));
+        let text = r#"{"flag":false,"name":"x","name":"\u0061","note":null,"mode":"all","raw":{"z":1.10, "a":1e400},
+            "parts":[{"target":"t","more":1},{"weight":7,"target":"u"}]}"#;
+        let (value, unknown) = read_outer(text);
+        let part = |target: &str, weight| Inner { target: target.to_owned(), weight };
+        let expected = Outer {
+            name: "a".to_owned(),
+            flag: Some(false),
+            note: Some(None),
+            mode: Some(Mode::All),
+            parts: Some(vec![part("t", None), part("u", Some(7))]),
+            raw: Some(SourceText(r#"{"z":1.10, "a":1e400}"#)),
+        };
+        assert_eq!((value, unknown), (Ok(expected), vec!["more".to_owned()]));
+    }
+
+    #[test]
+    fn invalid_value_is_named_by_its_place_and_what_it_must_be() {
+        let check = |text: &str, expected: &str| assert_eq!(read_outer(text).0, Err(expected.to_owned()), "{text}");
+        check("{}", "name is required");
+        check("[]", "must be an object");
+        check(r#"{"name":5}"#, "name must be a string");
+        check(r#"{"name":null}"#, "name must be a string");
+        check(r#"{"name":"a","flag":null}"#, "flag must be true or false");
+        check(r#"{"name":"a","flag":"true"}"#, "flag must be true or false");
+        check(r#"{"name":"a","note":5}"#, "note must be a string or null");
+        check(r#"{"name":"a","mode":"some"}"#, "mode must be any or all");
+        check(r#"{"name":"a","mode":1}"#, "mode must be any or all");
+        check(r#"{"name":"a","parts":{}}"#, "parts must be an array");
+        check(r#"{"name":"a","parts":[{"target":"x"},5]}"#, "parts[1] must be an object");
+        check(r#"{"name":"a","parts":[{}]}"#, "parts[0].target is required");
+        check(r#"{"name":"a","parts":[{"target":"x","weight":1.0}]}"#, "parts[0].weight must be an integer");
+        check(r#"{"name":"a","parts":[{"target":"x","weight":256}]}"#, "parts[0].weight must be an integer");
+    }
+
+    #[test]
+    fn invalid_value_hides_no_unknown_name() {
+        assert_eq!(read_outer(r#"{"name":5,"sort":1}"#).1, ["sort"]);
+    }
+
+    #[test]
+    fn reason_of_a_word_is_put_at_its_place() {
+        let at = |place: &str, reason: &str| {
+            let mismatch = Mismatch::Refused(reason.to_owned());
+            InvalidValue { place: place.to_owned(), mismatch }.to_string()
+        };
+        assert_eq!(at("title", "title must be short"), "title must be short");
+        assert_eq!(at("set.title", "title must be short"), "set.title must be short");
+        assert_eq!(at("from", "must be a time"), "from must be a time");
+        assert_eq!(at("expired_url", "original_url must be short"), "expired_url: original_url must be short");
+    }
+
+    type Plain = (i64, u64, bool, String, Vec<f64>);
+
+    proptest! {
+        #[test]
+        fn values_are_those_that_a_library_reads(name: String, values in prop::collection::vec(any::<Option<Plain>>(), 0..4)) {
+            let object = HashMap::from([(name, values)]);
+            let text = serde_json::to_string(&object).unwrap();
+            let checked = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
+            let given: HashMap<String, Vec<Option<Plain>>> = read(JsonReader::new(checked, &|_| {})).unwrap();
+            prop_assert_eq!(given, object);
+        }
+    }
+}
