@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use tern_common::client::Proxies;
-use tern_common::config::Reader;
+use tern_common::config::{Reader, Setting};
 use tern_common::{OwnAddresses, ShortCode};
 use tern_serving::Hosts;
 
-use crate::access::AuthMode;
 use crate::visible_wait::VisibleWait;
 
 /// The original's port.
@@ -63,6 +62,30 @@ pub struct AdminConfig {
     pub slow_query: Duration,
     /// `EVENT_RETENTION`: after which events are forgotten; `None` keeps them for ever.
     pub event_retention: Option<Duration>,
+}
+
+/// `ADMIN_AUTH`: when a token is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Always, once there is a token; never, on loopback, until then. Another address does not start without one.
+    Auto,
+    /// Always. The first start makes a token, if there is none.
+    Tokens,
+    /// Never: whoever reaches the API may do everything.
+    Off,
+}
+
+impl Setting for AuthMode {
+    const EXPECTED: &'static str = "auto, tokens or none";
+
+    fn parse(text: &str) -> Option<AuthMode> {
+        match text {
+            "auto" => Some(AuthMode::Auto),
+            "tokens" => Some(AuthMode::Tokens),
+            "none" => Some(AuthMode::Off),
+            _ => None,
+        }
+    }
 }
 
 /// Who may use the API, and how much.

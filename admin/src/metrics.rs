@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{Method, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{Method, StatusCode};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 use tern_common::telemetry;
-
-use crate::state::AppState;
 
 /// Reads take about a millisecond, a write waits for its commit and the redirectors, a bulk import takes seconds.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -48,6 +44,11 @@ impl Metrics {
         Ok(Metrics { registry: registry.clone(), requests, seconds, retention_refused })
     }
 
+    /// Writes every metric of the registry in the text format of Prometheus.
+    pub(crate) fn text(&self) -> String {
+        telemetry::metrics_text(&self.registry)
+    }
+
     /// Shows whether the last run of the retention refused to delete events.
     pub(crate) fn retention_is_refused(&self, is_refused: bool) {
         self.retention_refused.set(is_refused.into());
@@ -72,23 +73,6 @@ fn method_label(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
-}
-
-/// Metrics for Prometheus
-#[utoipa::path(
-    get,
-    path = "/metrics",
-    tag = "operations",
-    responses((
-        status = 200,
-        body = String,
-        content_type = "text/plain",
-        description = "The text format of Prometheus, version 0.0.4",
-        example = "tern_admin_http_requests_total{method=\"GET\",route=\"/users\",status=\"200\"} 1"
-    ))
-)]
-pub(crate) async fn show_metrics(State(state): State<AppState>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::metrics_text(&state.metrics.registry))
 }
 
 #[cfg(test)]

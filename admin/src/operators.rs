@@ -4,17 +4,16 @@ use axum::Router;
 use axum::routing::get;
 use tern_serving::{Hosts, around_operators};
 
-use crate::metrics;
-use crate::resources::health;
+use crate::resources::operations;
 use crate::state::AppState;
 
 /// The port for probes and monitors: it answers however many connections the API's port has, and asks for no token.
 pub fn operators_router(state: AppState, hosts: Hosts) -> Router {
     let routes = Router::new()
-        .route("/live", get(health::show_health))
-        .route("/health", get(health::show_health))
-        .route("/ready", get(health::show_readiness))
-        .route("/metrics", get(metrics::show_metrics))
+        .route("/live", get(operations::show_health))
+        .route("/health", get(operations::show_health))
+        .route("/ready", get(operations::show_readiness))
+        .route("/metrics", get(operations::show_metrics))
         .with_state(state);
     around_operators(routes, hosts)
 }

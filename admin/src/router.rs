@@ -1,61 +1,100 @@
 //! The whole surface of the admin plane on one screen.
+//!
+//! Path, method and description of a route are beside its handler; the list says whose it is.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use tern_serving::check_head;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
-use crate::access::{Area, Guard, authorise};
-use crate::description::{docs, show_openapi};
+use crate::access::Area;
+use crate::access::guard::{Guard, authorise};
+use crate::description::{self, docs};
 use crate::http::body::leave_unread;
 use crate::http::error::{Error, answer_panic, bad_request, not_found};
+use crate::http::ignored::KnownParameters;
 use crate::http::upload_room::UploadRoom;
-use crate::metrics;
-use crate::origin::refuse_foreign_pages;
-use crate::request_log::log_request;
-use crate::resources::{bulk, events, health, logs, products, stats, urls, users};
+use crate::request_log::{LogState, log_request};
+use crate::resources::{bulk, events, logs, operations, products, stats, urls, users};
 use crate::state::AppState;
 
-/// A path, who may use it, and what it does.
-type Route = (&'static str, Area, MethodRouter<AppState>);
+/// The description of the API as JSON. It is the same as long as the process lives.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let (_, description) = assemble(|_, methods| methods);
+    description.to_pretty_json().expect("a description is plain data")
+});
 
-fn routes() -> [Route; 18] {
+/// Lists the handlers of each path, and who may use it.
+fn routes() -> [(Area, UtoipaMethodRouter<AppState>); 18] {
     [
-        ("/health", Area::Public, get(health::show_health)),
-        ("/ready", Area::Public, get(health::show_readiness)),
-        ("/metrics", Area::Metrics, get(metrics::show_metrics)),
-        ("/logs", Area::Operations, get(logs::list_logs)),
-        ("/openapi.json", Area::Public, get(show_openapi)),
-        ("/docs", Area::Public, get(docs::show_docs)),
-        ("/docs/docs.css", Area::Public, get(docs::show_style)),
-        ("/docs/docs.js", Area::Public, get(docs::show_script)),
-        ("/products", Area::Data, get(products::list_products)),
-        ("/users", Area::Data, get(users::list_users).post(users::create_user)),
-        ("/users/bulk", Area::Data, post(bulk::import_users).layer(Extension(UploadRoom::default()))),
-        ("/users/{id}", Area::Data, get(users::find_user).put(users::update_user).delete(users::delete_user)),
-        ("/users/{id}/urls", Area::Data, get(users::list_urls_of_user)),
-        ("/urls", Area::Data, get(urls::list_urls).post(urls::create_url)),
-        ("/urls/{id}", Area::Data, get(urls::find_url).put(urls::update_url).delete(urls::delete_url)),
-        ("/urls/{id}/stats", Area::Data, get(stats::show_stats)),
-        ("/events", Area::Data, get(events::list_events).post(events::create_event)),
-        ("/events/{id}", Area::Data, get(events::find_event)),
+        (Area::Data, routes!(urls::list_urls, urls::create_url)),
+        (Area::Data, routes!(urls::find_url, urls::update_url, urls::delete_url)),
+        (Area::Data, routes!(stats::show_stats)),
+        (Area::Data, routes!(users::list_users, users::create_user)),
+        (Area::Data, routes!(bulk::import_users).layer(Extension(UploadRoom::default()))),
+        (Area::Data, routes!(users::find_user, users::update_user, users::delete_user)),
+        (Area::Data, routes!(users::list_urls_of_user)),
+        (Area::Data, routes!(events::list_events, events::create_event)),
+        (Area::Data, routes!(events::find_event)),
+        (Area::Data, routes!(products::list_products)),
+        (Area::Public, routes!(operations::show_health)),
+        (Area::Public, routes!(operations::show_readiness)),
+        (Area::Metrics, routes!(operations::show_metrics)),
+        (Area::Operations, routes!(logs::list_logs)),
+        (Area::Public, routes!(show_openapi)),
+        (Area::Public, routes!(docs::show_docs)),
+        (Area::Public, routes!(docs::show_style)),
+        (Area::Public, routes!(docs::show_script)),
     ]
 }
 
-/// Every path of the router, without the trailing slash that each may have.
-pub fn paths() -> impl Iterator<Item = &'static str> {
-    routes().into_iter().map(|(path, ..)| path)
+/// Builds the routes, each with and without a slash at its end, and their description.
+fn assemble(guarded: impl Fn(Area, MethodRouter<AppState>) -> MethodRouter<AppState>) -> (Router<AppState>, OpenApi) {
+    let mut areas = HashMap::new();
+    let mut api = OpenApiRouter::with_openapi(description::base());
+    for (area, (schemas, paths, methods)) in routes() {
+        let methods = guarded(area, methods);
+        for path in paths.paths.keys() {
+            areas.insert(path.clone(), area);
+            api = api.route(&format!("{path}/"), methods.clone());
+        }
+        api = api.routes((schemas, paths, methods));
+    }
+    let (router, mut description) = api.split_for_parts();
+    description::complete(&mut description, &areas);
+    (router, description)
 }
 
-/// Every path, and whose it is.
-pub fn areas() -> impl Iterator<Item = (&'static str, Area)> {
-    routes().into_iter().map(|(path, area, _)| (path, area))
+/// The description of the API, in JSON.
+pub fn document() -> &'static str {
+    &DOCUMENT
+}
+
+/// Every path of the router, without the trailing slash that each may have.
+pub fn paths() -> impl Iterator<Item = String> {
+    routes().into_iter().flat_map(|(_, (_, paths, _))| paths.paths.into_keys())
+}
+
+/// This description, in OpenAPI 3.1
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "documentation",
+    responses((status = 200, body = Object, description = "The description", example = json!({"openapi": "3.1.0"})))
+)]
+async fn show_openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document())
 }
 
 /// The admin API, with a 404 for every other path.
@@ -65,32 +104,30 @@ pub fn router(state: AppState) -> Router {
 
 /// The admin API over `unknown_paths`, which answers what no route knows. The layers of the API are around both.
 pub fn router_over(unknown_paths: Router, state: AppState) -> Router {
+    let (routes, description) = assemble(|area, methods| {
+        let guard = Guard { access: Arc::clone(&state.access), area };
+        methods.route_layer(from_fn_with_state(guard, authorise))
+    });
+    let log_state = LogState { app: state.clone(), known: KnownParameters::of(&description.paths) };
     let around = (
-        from_fn_with_state(state.clone(), log_request),
+        from_fn_with_state(log_state, log_request),
         map_response(forbid_sniffing_and_storing),
         from_fn(refuse_malformed_heads),
-        from_fn(refuse_foreign_pages),
         CatchPanicLayer::custom(answer_panic),
+        CsrfLayer::new().with_rejection_response(refuse_foreign_page),
     );
     let unknown_paths = unknown_paths.layer(around.clone());
-    routes()
-        .into_iter()
-        .map(|(path, area, methods)| {
-            let guard = Guard { access: Arc::clone(&state.access), area };
-            (path, methods.route_layer(from_fn_with_state(guard, authorise)))
-        })
-        .fold(Router::new(), with_and_without_slash)
+    routes
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .route_layer(around)
         .fallback_service(unknown_paths)
         .with_state(state)
 }
 
-fn with_and_without_slash(
-    router: Router<AppState>,
-    (path, methods): (&str, MethodRouter<AppState>),
-) -> Router<AppState> {
-    router.route(path, methods.clone()).route(&format!("{path}/"), methods)
+/// Answers a write that a page of another origin makes a browser send. The API may be open to this machine, and a
+/// browser on it reaches the API from inside.
+fn refuse_foreign_page(_: ProtectionError) -> Response {
+    Error::Forbidden("A page of another origin may not change anything here").into_response()
 }
 
 /// Refuses what two servers could read differently. The connection ends, since both may be out of step on it already.

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRef;
 use prometheus::Registry;
-use tern_common::TargetUrl;
 use tern_common::bus::{Bus, LocalBus, Message, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::redis::RedisConfig;
@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::config::AdminConfig;
-use crate::http::error::{Result, bad_request};
+use crate::http::body::BodyLimit;
 use crate::metrics::Metrics;
-use crate::resources::health::Readiness;
+use crate::readiness::Readiness;
 use crate::visibility::{Visibility, Visible};
 
 /// How long a hint may take. The redirectors poll anyway: a bus that hangs must not hold up the answer.
@@ -95,11 +95,6 @@ impl AppState {
         })
     }
 
-    /// Parses the target of a link that is made or changed.
-    pub(crate) fn parse_target(&self, text: &str) -> Result<TargetUrl> {
-        self.config.own_addresses.parse_target(text).map_err(bad_request)
-    }
-
     /// Tells the redirectors of a committed change and waits a while for them to serve it.
     /// The change stands whatever the bus does, so a failure of the bus is none of the request.
     pub(crate) async fn announce(&self, mark: &Mark) -> Visible {
@@ -110,5 +105,11 @@ impl AppState {
             Err(_) => tracing::warn!("the bus took too long to tell the redirectors of a change"),
         }
         self.visibility.confirm_since(began, mark, self.config.visible_wait).await
+    }
+}
+
+impl FromRef<AppState> for BodyLimit {
+    fn from_ref(state: &AppState) -> BodyLimit {
+        BodyLimit(state.config.body_limit)
     }
 }

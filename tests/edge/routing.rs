@@ -24,7 +24,7 @@ fn paths_of_nginx() -> BTreeSet<String> {
 
 #[test]
 fn nginx_knows_the_paths_of_the_api_and_no_others() {
-    let router: BTreeSet<String> = tern_admin::paths().map(str::to_owned).collect();
+    let router: BTreeSet<String> = tern_admin::paths().collect();
     assert_eq!(paths_of_nginx(), router);
 }
 

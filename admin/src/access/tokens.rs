@@ -27,8 +27,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::closed::Closed;
-use super::{AuthMode, is_from_here};
-use crate::config::{AccessConfig, AdminConfig};
+use super::local::is_from_here;
+use crate::config::{AccessConfig, AdminConfig, AuthMode};
 use crate::http::error::Result;
 use crate::request_log::quota::LogQuota;
 use crate::shared_look::SharedLook;

@@ -1,23 +1,13 @@
-//! `GET /openapi.json`: the description of the API, generated from the handlers and the types of their answers.
-//!
-//! Each handler says beside itself what is special about it; what many have in common is in [`shared`].
+//! The description of the API: what handlers do not say beside themselves, in [`shared`], and the page that shows it.
 
 pub(crate) mod docs;
-mod names;
 mod redirect;
 mod shared;
 
-use std::sync::LazyLock;
-
-use axum::http::header;
-use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-pub(crate) use self::names::{Names, names};
-use self::shared::Shared;
+pub(crate) use self::shared::complete;
 use crate::http::error::Envelope;
-use crate::metrics;
-use crate::resources::{bulk, events, health, logs, products, stats, urls, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -42,55 +32,12 @@ use crate::resources::{bulk, events, health, logs, products, stats, urls, users}
         (name = "operations", description = "How the service is doing"),
         (name = "documentation", description = "This description"),
     ),
-    paths(
-        redirect::follow_short_code,
-        urls::list_urls,
-        urls::create_url,
-        urls::find_url,
-        urls::update_url,
-        urls::delete_url,
-        stats::show_stats,
-        users::list_users,
-        users::create_user,
-        bulk::import_users,
-        users::find_user,
-        users::update_user,
-        users::delete_user,
-        users::list_urls_of_user,
-        events::list_events,
-        events::create_event,
-        events::find_event,
-        products::list_products,
-        health::show_health,
-        health::show_readiness,
-        metrics::show_metrics,
-        logs::list_logs,
-        show_openapi,
-        docs::show_docs,
-        docs::show_style,
-        docs::show_script,
-    ),
-    components(schemas(Envelope, stats::PerName)),
-    modifiers(&Shared)
+    paths(redirect::follow_short_code),
+    components(schemas(Envelope))
 )]
 struct Description;
 
-/// The description as JSON. It is the same as long as the process lives.
-static DOCUMENT: LazyLock<String> =
-    LazyLock::new(|| Description::openapi().to_pretty_json().expect("a description is plain data"));
-
-/// The description of the API, in JSON.
-pub fn document() -> &'static str {
-    &DOCUMENT
-}
-
-/// This description, in OpenAPI 3.1
-#[utoipa::path(
-    get,
-    path = "/openapi.json",
-    tag = "documentation",
-    responses((status = 200, body = Object, description = "The description", example = json!({"openapi": "3.1.0"})))
-)]
-pub(crate) async fn show_openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], document())
+/// Returns what is described beside the routes: the API as a whole, and redirects.
+pub(crate) fn base() -> utoipa::openapi::OpenApi {
+    Description::openapi()
 }

@@ -3,8 +3,10 @@
 //! A handler names a header of its answer and an error that only it gives; this adds the errors that follow from what
 //! an operation takes, and puts a reference to the one description in place of each name.
 
+use std::collections::HashMap;
+
+use axum::http::StatusCode;
 use serde_json::{Value, json};
-use utoipa::Modify;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::response::{Response, ResponseBuilder};
@@ -14,9 +16,6 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr};
 
 use super::redirect;
 use crate::access::Area;
-use crate::router::areas;
-
-pub(super) struct Shared;
 
 const REQUEST_ID: &str = "X-Request-Id";
 
@@ -24,8 +23,7 @@ const IGNORED: &str = "Tern-Ignored";
 
 /// One kind of error.
 struct Kind {
-    status: &'static str,
-    reason: &'static str,
+    status: StatusCode,
     description: &'static str,
     /// A message that it may have.
     message: &'static str,
@@ -35,50 +33,50 @@ struct Kind {
 
 const KINDS: [Kind; 12] = [
     kind(
-        "400",
-        "Bad Request",
+        StatusCode::BAD_REQUEST,
         "Something in the request cannot be taken; the message names it",
         "username is required",
     ),
     Kind {
         headers: &["WWW-Authenticate"],
-        ..kind("401", "Unauthorized", "A token is missing, unknown, expired or revoked", "The token has expired")
+        ..kind(StatusCode::UNAUTHORIZED, "A token is missing, unknown, expired or revoked", "The token has expired")
     },
-    kind("403", "Forbidden", "Whoever asks may not do this", "The role of this token does not allow this"),
-    kind("404", "Not Found", "There is nothing of that name", "User 99 not found"),
+    kind(StatusCode::FORBIDDEN, "Whoever asks may not do this", "The role of this token does not allow this"),
+    kind(StatusCode::NOT_FOUND, "There is nothing of that name", "User 99 not found"),
     Kind {
         headers: &["Allow"],
-        ..kind("405", "Method Not Allowed", "The path knows other methods", "This method is not allowed here")
+        ..kind(StatusCode::METHOD_NOT_ALLOWED, "The path knows other methods", "This method is not allowed here")
     },
-    kind("409", "Conflict", "What is there already stands in the way", "Username is already taken"),
-    kind("410", "Gone", "The link is deactivated", "This shortened URL has been deactivated"),
-    kind("413", "Payload Too Large", "The body is over its limit", "The body must have at most 1.0 MiB"),
+    kind(StatusCode::CONFLICT, "What is there already stands in the way", "Username is already taken"),
+    kind(StatusCode::GONE, "The link is deactivated", "This shortened URL has been deactivated"),
+    kind(StatusCode::PAYLOAD_TOO_LARGE, "The body is over its limit", "The body must have at most 1.0 MiB"),
     kind(
-        "415",
-        "Unsupported Media Type",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "The body is compressed; send it as it is",
         "The body must not be compressed: no Content-Encoding is supported",
     ),
     Kind {
         headers: &["Retry-After"],
         ..kind(
-            "429",
-            "Too Many Requests",
+            StatusCode::TOO_MANY_REQUESTS,
             "Too much was asked for in a short time",
             "Too many requests; please wait a moment",
         )
     },
-    kind("500", "Internal Server Error", "A defect of ours; the log has its cause", "Something went wrong on our side"),
     kind(
-        "503",
-        "Service Unavailable",
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "A defect of ours; the log has its cause",
+        "Something went wrong on our side",
+    ),
+    kind(
+        StatusCode::SERVICE_UNAVAILABLE,
         "What is needed is away or busy; a later try may succeed",
         "Database is unavailable",
     ),
 ];
 
-const fn kind(status: &'static str, reason: &'static str, description: &'static str, message: &'static str) -> Kind {
-    Kind { status, reason, description, message, headers: &[] }
+const fn kind(status: StatusCode, description: &'static str, message: &'static str) -> Kind {
+    Kind { status, description, message, headers: &[] }
 }
 
 /// Each header of an answer: its name, what it says, its type, and an example.
@@ -129,35 +127,35 @@ fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 10] {
     ]
 }
 
-impl Modify for Shared {
-    fn modify(&self, openapi: &mut OpenApi) {
-        let components = openapi.components.get_or_insert_default();
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let bearer = bearer.description(Some("Not needed where the API is open to whoever reaches it"));
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
-        for (name, description, schema, example) in headers() {
-            let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description));
-            components.headers.insert(name.to_owned(), header.example(Some(example)).build().into());
-        }
-        for kind in &KINDS {
-            components.responses.insert(component(kind), described(kind).into());
-        }
-        openapi.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", [""; 0])]);
-        for (path, item) in &mut openapi.paths.paths {
-            for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten() {
-                complete(operation, path);
-            }
+/// Adds what operations have in common to a description whose paths belong to `areas`.
+pub(crate) fn complete(openapi: &mut OpenApi, areas: &HashMap<String, Area>) {
+    let components = openapi.components.get_or_insert_default();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+    let bearer = bearer.description(Some("Not needed where the API is open to whoever reaches it"));
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+    for (name, description, schema, example) in headers() {
+        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description));
+        components.headers.insert(name.to_owned(), header.example(Some(example)).build().into());
+    }
+    for kind in &KINDS {
+        components.responses.insert(component(kind), described(kind).into());
+    }
+    openapi.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", [""; 0])]);
+    for (path, item) in &mut openapi.paths.paths {
+        let is_public = areas.get(path).is_none_or(|area| *area == Area::Public);
+        for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten() {
+            complete_operation(operation, path, is_public);
         }
     }
 }
 
 /// Adds the errors that follow from what an operation takes, and refers to the one description of what it names.
-fn complete(operation: &mut Operation, path: &str) {
-    for status in errors(operation, path) {
+fn complete_operation(operation: &mut Operation, path: &str, is_public: bool) {
+    for status in errors(operation, path, is_public) {
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| Response::default().into());
     }
     for (status, response) in &mut operation.responses.responses {
-        if let Some(kind) = KINDS.iter().find(|kind| kind.status == status) {
+        if let Some(kind) = KINDS.iter().find(|kind| kind.status.as_str() == status) {
             *response = Ref::from_response_name(component(kind)).into();
         } else if let RefOr::T(response) = response {
             // The query of a short code is of no operation.
@@ -169,13 +167,12 @@ fn complete(operation: &mut Operation, path: &str) {
 }
 
 /// What can go wrong with an operation, as far as it follows from what the operation takes.
-fn errors(operation: &Operation, path: &str) -> Vec<&'static str> {
+fn errors(operation: &Operation, path: &str, is_public: bool) -> Vec<&'static str> {
     let takes = |place: ParameterIn| {
         let mut parameters = operation.parameters.iter().flatten();
         parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == place))
     };
     let has_body = operation.request_body.is_some();
-    let is_public = path == redirect::PATH || areas().any(|(route, area)| route == path && area == Area::Public);
     let is_static = path == "/health" || path == "/openapi.json" || path.starts_with("/docs");
     // Whatever is not a number of lines is a hundred.
     let checks_query = takes(ParameterIn::Query) && path != "/logs";
@@ -193,13 +190,19 @@ fn errors(operation: &Operation, path: &str) -> Vec<&'static str> {
     all.into_iter().filter(|(can_be, _)| *can_be).map(|(_, status)| status).collect()
 }
 
+impl Kind {
+    fn reason(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or_default()
+    }
+}
+
 /// `NotFound` for "Not Found".
 fn component(kind: &Kind) -> String {
-    kind.reason.replace(' ', "")
+    kind.reason().replace(' ', "")
 }
 
 fn described(kind: &Kind) -> Response {
-    let example = json!({ "error": kind.reason, "message": kind.message });
+    let example = json!({ "error": kind.reason(), "message": kind.message });
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).example(Some(example)).build();
     let mut response = ResponseBuilder::new().description(kind.description).content("application/json", content);
     for name in kind.headers.iter().chain(&[REQUEST_ID, IGNORED]) {

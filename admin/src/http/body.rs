@@ -1,26 +1,22 @@
-//! Bodies: bounded in size and depth, JSON objects, and the fields that are read from them.
+//! Bodies: bounded in size and depth, and read by their types.
 
-use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::BoxError;
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{FromRequest, Request};
+use axum::body::{self, Bytes, HttpBody};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytesize::ByteSize;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use tern_common::Id;
-use tern_common::json::{InvalidJson, JsonText, Kind, MAX_DEPTH};
+use serde::de::DeserializeOwned;
+use tern_common::json::{InvalidJson, InvalidValue, JsonReader, JsonText, Kind, MAX_DEPTH, read};
 
-use crate::description::Names;
-use crate::http::error::{Error, Result, bad_request, internal, unsupported_media_type};
+use crate::http::error::{Error, Result, bad_request, unsupported_media_type};
 use crate::http::ignored::Ignored;
-use crate::http::query::id_of_row;
-use crate::state::AppState;
 
 /// How much and how long a client that sends too much is listened to, so that it comes to read the answer.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
@@ -29,40 +25,45 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 /// The longest part of a `Content-Type` that a message repeats.
 const SHOWN_TYPE_LEN: usize = 100;
 
-/// A body that is a JSON object, as the text that came. Its readers name the field that is wrong.
-#[derive(Debug)]
-pub(crate) struct JsonObject {
-    text: String,
-    /// The fields that the description of the operation has.
-    known: Option<&'static Names>,
-}
+/// The most bytes that a JSON body may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimit(pub(crate) ByteSize);
 
-impl FromRequest<AppState> for JsonObject {
+/// A body that is a JSON object, read by its type.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S, T> FromRequest<S> for Body<T>
+where
+    S: Send + Sync,
+    BodyLimit: FromRef<S>,
+    T: DeserializeOwned,
+{
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<JsonObject> {
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>> {
         if let Err(refusal) = refuse_other_types(request.headers(), "application/json") {
             leave_unread(request);
             return Err(refusal);
         }
+        let BodyLimit(limit) = BodyLimit::from_ref(state);
         let ignored = request.extensions().get::<Ignored>().cloned();
-        let bytes = read_whole(request, state.config.body_limit).await?;
-        match JsonText::parse(&bytes, MAX_DEPTH).map(JsonText::kind) {
-            Ok(Kind::Object) => {
-                let text = String::from_utf8(bytes).map_err(internal)?;
-                let names = JsonText::of_checked(text.trim_ascii()).fields().filter_map(|(name, _)| name.text());
-                if let Some(ignored) = &ignored {
-                    ignored.note_fields(names);
-                }
-                Ok(JsonObject { text, known: ignored.as_ref().map(Ignored::known) })
-            }
-            Ok(_) => Err(bad_request("The body must be a JSON object")),
-            Err(InvalidJson::Broken) if bytes.trim_ascii().is_empty() => {
-                Err(bad_request("The body is missing; send a JSON object"))
-            }
-            Err(invalid) => Err(invalid_json(invalid)),
+        let bytes = read_whole(request, limit).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Err(bad_request("The body is missing; send a JSON object"));
         }
+        let text = parse_json(&bytes)?;
+        if text.kind() != Kind::Object {
+            return Err(bad_request("The body must be a JSON object"));
+        }
+        read_json(text, ignored.as_ref()).map(Body).map_err(bad_request)
     }
+}
+
+/// Reads checked JSON by its type, and notes the fields that the type does not know.
+pub(crate) fn read_json<T: DeserializeOwned>(text: JsonText<'_>, ignored: Option<&Ignored>) -> Result<T, InvalidValue> {
+    let on_unknown = |name: &str| ignored.into_iter().for_each(|ignored| ignored.note_field(name));
+    read(JsonReader::new(text, &on_unknown))
 }
 
 /// Reads a body of at most `limit` into memory.
@@ -81,62 +82,10 @@ pub(crate) async fn read_whole(request: Request, limit: ByteSize) -> Result<Vec<
 
 /// Checks that a body is JSON, nested at most [`MAX_DEPTH`] deep.
 pub(crate) fn parse_json(body: &[u8]) -> Result<JsonText<'_>> {
-    JsonText::parse(body, MAX_DEPTH).map_err(invalid_json)
-}
-
-fn invalid_json(invalid: InvalidJson) -> Error {
-    match invalid {
+    JsonText::parse(body, MAX_DEPTH).map_err(|invalid| match invalid {
         InvalidJson::Broken => bad_request("The body is not valid JSON"),
         InvalidJson::TooDeep => bad_request(format!("The body must be nested at most {MAX_DEPTH} deep")),
-    }
-}
-
-impl JsonObject {
-    pub(crate) fn id(&self, field: &str) -> Result<Id> {
-        self.optional_id(field)?.ok_or_else(|| bad_request(format!("{field} is required")))
-    }
-
-    pub(crate) fn optional_id(&self, field: &str) -> Result<Option<Id>> {
-        let Some(value) = self.field(field) else { return Ok(None) };
-        let id = id_of_row(value.as_str())?;
-        id.map(Some).ok_or_else(|| bad_request(format!("{field} must be a positive integer")))
-    }
-
-    pub(crate) fn text(&self, field: &str) -> Result<Cow<'_, str>> {
-        self.optional_text(field)?.ok_or_else(|| bad_request(format!("{field} is required")))
-    }
-
-    pub(crate) fn optional_text(&self, field: &str) -> Result<Option<Cow<'_, str>>> {
-        let Some(value) = self.field(field) else { return Ok(None) };
-        value.text().map(Some).ok_or_else(|| bad_request(format!("{field} must be a string")))
-    }
-
-    /// Reads a field that may be null; `Some(None)` if it is.
-    pub(crate) fn nullable_text(&self, field: &str) -> Result<Option<Option<Cow<'_, str>>>> {
-        match self.field(field) {
-            None => Ok(None),
-            Some(value) if value.kind() == Kind::Null => Ok(Some(None)),
-            Some(value) => {
-                let text = value.text().ok_or_else(|| bad_request(format!("{field} must be a string or null")))?;
-                Ok(Some(Some(text)))
-            }
-        }
-    }
-
-    pub(crate) fn optional_flag(&self, field: &str) -> Result<Option<bool>> {
-        match self.field(field).map(JsonText::as_str) {
-            None => Ok(None),
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            Some(_) => Err(bad_request(format!("{field} must be true or false"))),
-        }
-    }
-
-    /// Finds a field as the text that was given.
-    pub(crate) fn field(&self, name: &str) -> Option<JsonText<'_>> {
-        debug_assert!(self.known.is_none_or(|names| names.fields.iter().any(|known| known == name)), "{name}");
-        JsonText::of_checked(self.text.trim_ascii()).field(name)
-    }
+    })
 }
 
 /// Checks that a body is not declared to be anything but JSON. One without a declaration is read, and judged by that.
@@ -177,7 +126,7 @@ pub(crate) fn refuse_coding(request: Request) -> Result<Request> {
 #[derive(Debug)]
 pub(crate) struct BoundedBody {
     /// Taken when the limit is reached, and when reading fails.
-    inner: Option<Body>,
+    inner: Option<body::Body>,
     left: u64,
     /// Whether the client waits for `100 Continue`, which the first read sends.
     is_awaited: bool,
@@ -260,7 +209,7 @@ pub(crate) fn leave_unread(request: Request) {
 
 /// Reads on for a moment what nobody wants. A socket that is closed over unread bytes is reset, and the answer that
 /// was just written may be lost with it.
-fn linger(mut body: Body) {
+fn linger(mut body: body::Body) {
     tokio::spawn(tokio::time::timeout(LINGER_TIME, async move {
         let mut left = LINGER_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

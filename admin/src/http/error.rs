@@ -12,8 +12,6 @@ use serde::Serialize;
 use tern_common::store::StoreError;
 use utoipa::ToSchema;
 
-use crate::http::answer::Json;
-
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a request was not answered with a success. A client reads the text of the 4xx as it is;
@@ -147,7 +145,9 @@ impl IntoResponse for Error {
         let leaves_body = status == StatusCode::PAYLOAD_TOO_LARGE || matches!(self, Error::Busy(_));
         let (message, cause) = self.into_parts();
         let error = status.canonical_reason().unwrap_or("Error");
-        let mut response = (status, Json(Envelope { error, message })).into_response();
+        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let body = serde_json::to_vec(&Envelope { error, message }).unwrap_or_default();
+        let mut response = (status, json, body).into_response();
         if let Some(cause) = cause {
             response.extensions_mut().insert(cause);
         }

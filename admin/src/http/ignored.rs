@@ -1,18 +1,18 @@
 //! Names in a request that nothing reads: query parameters and fields of a body that its operation does not know.
 //!
-//! The description of the API says which names an operation reads, so documentation and answers agree.
+//! The type that reads a query describes its parameters too, and so the description has the names that an operation
+//! knows. The type that reads a body knows its fields, and its reader notes the others.
 //! A name is repeated bounded and in the form of a query string; a value is never repeated.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::MatchedPath;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, Method};
 use tern_common::token::Secret;
-
-use crate::description::{Names, names};
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::{Paths, RefOr};
 
 /// The header of an answer that lists the ignored names of its request.
 pub(crate) const TERN_IGNORED: HeaderName = HeaderName::from_static("tern-ignored");
@@ -23,8 +23,9 @@ const MOST_NAMES: usize = 20;
 /// The longest name in bytes, as it is listed; `...` stands for its rest.
 const LONGEST_NAME: usize = 40;
 
-/// The names that each operation reads, by path and method.
-static KNOWN: LazyLock<HashMap<String, HashMap<Method, Names>>> = LazyLock::new(names);
+/// The query parameters that each operation knows, by path and method.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownParameters(Arc<HashMap<String, HashMap<Method, Vec<String>>>>);
 
 /// The ignored names of one request. Clones share them.
 #[derive(Clone, Debug)]
@@ -32,38 +33,62 @@ pub(crate) struct Ignored(Arc<Found>);
 
 #[derive(Debug)]
 struct Found {
-    known: &'static Names,
     parameters: Vec<String>,
     /// Noted by the reader of the body.
-    fields: OnceLock<Vec<String>>,
+    fields: Mutex<Vec<String>>,
+}
+
+impl KnownParameters {
+    /// Collects the parameters of every operation.
+    pub(crate) fn of(paths: &Paths) -> KnownParameters {
+        KnownParameters(Arc::new(paths.paths.iter().map(|(path, item)| (path.clone(), by_method(item))).collect()))
+    }
+
+    /// Looks at the query of a request to a known path and method; `None` for every other request.
+    pub(crate) fn ignored_of(&self, request: &Parts) -> Option<Ignored> {
+        let route = request.extensions.get::<MatchedPath>()?.as_str();
+        let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
+        let known = self.0.get(route.strip_suffix('/').unwrap_or(route))?.get(method)?;
+        let mut parameters = Vec::new();
+        for (name, _) in form_urlencoded::parse(request.uri.query().unwrap_or_default().as_bytes()) {
+            if !known.iter().any(|known| *known == name) {
+                note(&mut parameters, &name);
+            }
+        }
+        Some(Ignored(Arc::new(Found { parameters, fields: Mutex::default() })))
+    }
+}
+
+fn by_method(item: &PathItem) -> HashMap<Method, Vec<String>> {
+    let operations = [
+        (Method::GET, &item.get),
+        (Method::POST, &item.post),
+        (Method::PUT, &item.put),
+        (Method::PATCH, &item.patch),
+        (Method::DELETE, &item.delete),
+    ];
+    operations.into_iter().filter_map(|(method, operation)| Some((method, parameters(operation.as_ref()?)))).collect()
+}
+
+fn parameters(operation: &Operation) -> Vec<String> {
+    let parameters = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
+        RefOr::T(_) | RefOr::Ref(_) => None,
+    });
+    parameters.collect()
 }
 
 impl Ignored {
-    /// Looks at the query of a request to a known path and method; `None` for every other request.
-    pub(crate) fn of(request: &Parts) -> Option<Ignored> {
-        let route = request.extensions.get::<MatchedPath>()?.as_str();
-        let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
-        let known = KNOWN.get(route.strip_suffix('/').unwrap_or(route))?.get(method)?;
-        let query = request.uri.query().unwrap_or_default();
-        let parameters = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
-        let parameters = unknown(parameters, &known.parameters);
-        Some(Ignored(Arc::new(Found { known, parameters, fields: OnceLock::new() })))
-    }
-
-    /// Notes the names of the fields that the body of the request has. Only the first call counts.
-    pub(crate) fn note_fields<'a>(&self, names: impl Iterator<Item = Cow<'a, str>>) {
-        self.0.fields.get_or_init(|| unknown(names, &self.0.known.fields));
-    }
-
-    /// The names that the operation reads.
-    pub(crate) fn known(&self) -> &'static Names {
-        self.0.known
+    /// Notes the name of a field that the type of the body does not know.
+    pub(crate) fn note_field(&self, name: &str) {
+        note(&mut self.0.fields.lock().unwrap_or_else(PoisonError::into_inner), name);
     }
 
     /// The list of ignored names, as it stands in the header and in the log; `None` if nothing was ignored.
     pub(crate) fn list(&self) -> Option<String> {
+        let fields = self.0.fields.lock().unwrap_or_else(PoisonError::into_inner);
         let mut listed: Vec<&str> = Vec::new();
-        for name in self.0.parameters.iter().chain(self.0.fields.get().into_iter().flatten()) {
+        for name in self.0.parameters.iter().chain(&*fields) {
             if listed.len() == MOST_NAMES {
                 listed.push("...");
                 break;
@@ -76,19 +101,14 @@ impl Ignored {
     }
 }
 
-/// Picks the names that are not known, each once and as it is listed. One more than are listed tells that there are more.
-fn unknown<'a>(names: impl Iterator<Item = Cow<'a, str>>, known: &[String]) -> Vec<String> {
-    let mut found = Vec::new();
-    for name in names.filter(|name| !known.iter().any(|known| known == name)) {
-        let shown = shown(&name);
-        if !found.contains(&shown) {
-            found.push(shown);
-        }
-        if found.len() > MOST_NAMES {
-            break;
+/// Adds a name once and as it is listed. One more than are listed tells that there are more.
+fn note(names: &mut Vec<String>, name: &str) {
+    if names.len() <= MOST_NAMES {
+        let shown = shown(name);
+        if !names.contains(&shown) {
+            names.push(shown);
         }
     }
-    found
 }
 
 /// Writes a name as a query string does, cut where it is long. A token that was sent as a name is cut to its prefix.
@@ -116,10 +136,6 @@ fn shown(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn names<'a>(names: &'a [&'a str]) -> impl Iterator<Item = Cow<'a, str>> {
-        names.iter().map(|name| Cow::Borrowed(*name))
-    }
-
     #[test]
     fn name_is_shown_as_a_query_string_writes_it() {
         let check = |name: &str, expected: &str| assert_eq!(shown(name), expected, "{name:?}");
@@ -135,10 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_are_found_once_each_and_not_without_bound() {
-        let known = ["page".to_owned()];
-        assert_eq!(unknown(names(&["a", "page", "b", "a", "Page"]), &known), ["a", "b", "Page"]);
-        let many = (0..1000).map(|n| Cow::Owned(format!("name{n}")));
-        assert_eq!(unknown(many, &known).len(), MOST_NAMES + 1);
+    fn names_are_noted_once_each_and_not_without_bound() {
+        let mut names = Vec::new();
+        ["a", "b", "a", "Page"].iter().for_each(|name| note(&mut names, name));
+        assert_eq!(names, ["a", "b", "Page"]);
+        (0..1000).for_each(|n| note(&mut names, &format!("name{n}")));
+        assert_eq!(names.len(), MOST_NAMES + 1);
     }
 }

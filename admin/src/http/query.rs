@@ -1,48 +1,101 @@
-//! What stands behind the `?`, and the ids in paths.
+//! Types that read themselves from what stands behind the `?`, and ids of rows in requests.
+
+use std::borrow::Cow;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use serde::de::value::MapDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+use tern_common::json::{InvalidValue, Mismatch, SourceText, pair_fields, read};
 use tern_common::{Id, Timestamp};
 
-use crate::description::Names;
 use crate::http::error::{Error, Result, bad_request, not_found};
-use crate::http::ignored::Ignored;
+
+/// The parameters of a query, read by their type. Of one that is given twice the first counts.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// The id of a row in a request: a positive integer of any length. One too large for any row names none.
+#[derive(Debug)]
+pub(crate) struct RowId(std::result::Result<Id, TooLarge>);
+
+/// As many digits of an id as tell which number is meant.
+#[derive(Debug)]
+struct TooLarge(String);
 
 /// The id in a path. What cannot be one names nothing, which is a 404.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathId(pub(crate) Id);
+
+/// A time of a query, in the contract's form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueryTime(pub(crate) Timestamp);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query<T>> {
+        read_query(parts.uri.query().unwrap_or_default()).map(Query).map_err(bad_request)
+    }
+}
+
+/// Reads the parameters that the type knows.
+pub(crate) fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, InvalidValue> {
+    let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    read(QueryReader(&pairs))
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathId> {
         let text = Path::<String>::from_request_parts(parts, state).await;
-        let id = text.ok().map(|Path(text)| id_of_row(&text)).transpose()?.flatten();
-        id.map(PathId).ok_or_else(|| not_found("An id in a path must be a positive integer"))
+        let id = text.ok().and_then(|Path(text)| RowId::parse(&text));
+        id.ok_or_else(|| not_found("An id in a path must be a positive integer"))?.get().map(PathId)
     }
 }
 
-/// Reads the id of a row that is expected to exist; `None` for what is not a positive integer.
-///
-/// # Errors
-/// For an integer that is too large for any row.
-pub(crate) fn id_of_row(text: &str) -> Result<Option<Id>> {
-    let id = Id::parse(text);
-    let largest = Id::parse(&i64::MAX.to_string());
-    if id == largest && text.trim_start_matches('0') != i64::MAX.to_string() {
-        // As many digits as tell which number is meant.
-        let digits: String = text.chars().take(40).collect();
-        return Err(not_found(format!("Id {digits} not found: the largest possible id is {}", i64::MAX)));
+impl RowId {
+    fn parse(text: &str) -> Option<RowId> {
+        let id = Id::parse(text)?;
+        let largest = i64::MAX.to_string();
+        let is_too_large = id.get() == i64::MAX && text.trim_start_matches('0') != largest;
+        Some(RowId(if is_too_large { Err(TooLarge(text.chars().take(40).collect())) } else { Ok(id) }))
     }
-    Ok(id)
+
+    /// # Errors
+    /// A 404 for an integer that is too large for any row.
+    pub(crate) fn get(self) -> Result<Id> {
+        self.0.map_err(|TooLarge(digits)| {
+            not_found(format!("Id {digits} not found: the largest possible id is {}", i64::MAX))
+        })
+    }
 }
 
-/// The parameters of a query. Of one that is given twice the first counts.
+impl<'de> Deserialize<'de> for RowId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RowId, D::Error> {
+        let SourceText(text) = SourceText::deserialize(deserializer)?;
+        RowId::parse(text).ok_or_else(|| D::Error::custom("must be a positive integer"))
+    }
+}
+
+impl<'de> Deserialize<'de> for QueryTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<QueryTime, D::Error> {
+        let SourceText(text) = SourceText::deserialize(deserializer)?;
+        Timestamp::parse(text).map(QueryTime).map_err(|_| match in_another_form(text) {
+            Some(time) => {
+                D::Error::custom(format!("must be in UTC, in whole seconds and without a zone: write {time}"))
+            }
+            None => D::Error::custom("must be a time in UTC such as 2025-09-19T22:25:05"),
+        })
+    }
+}
+
+/// The parameters of a query as they were given, for the links of a list.
 #[derive(Debug)]
 pub(crate) struct Parameters {
     pub(crate) given: Vec<(String, String)>,
-    /// The parameters that the description of the operation has.
-    known: Option<&'static Names>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Parameters {
@@ -50,62 +103,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters> {
         let query = parts.uri.query().unwrap_or_default();
-        let known = parts.extensions.get::<Ignored>().map(Ignored::known);
-        Ok(Parameters { given: form_urlencoded::parse(query.as_bytes()).into_owned().collect(), known })
+        Ok(Parameters { given: form_urlencoded::parse(query.as_bytes()).into_owned().collect() })
     }
 }
 
 impl Parameters {
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        debug_assert!(self.known.is_none_or(|names| names.parameters.iter().any(|known| known == name)), "{name}");
         self.given.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn id(&self, name: &str) -> Result<Option<Id>> {
-        self.parsed(name, Id::parse, "a positive integer")
-    }
-
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>> {
-        self.parsed(name, parse_flag, "true or false")
-    }
-
-    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let parsed = Timestamp::parse(text).map(Some);
-        parsed.map_err(|_| match in_another_form(text) {
-            Some(time) => {
-                bad_request(format!("{name} must be in UTC, in whole seconds and without a zone: write {time}"))
-            }
-            None => bad_request(format!("{name} must be a time in UTC such as 2025-09-19T22:25:05")),
-        })
     }
 
     /// A number clamped to `1..=max`.
     pub(crate) fn clamped(&self, name: &str, max: u64) -> Result<Option<u64>> {
-        self.parsed(name, |text| parse_clamped(text, max), "an integer")
-    }
-
-    fn parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>, expected: &str) -> Result<Option<T>> {
-        match self.text(name) {
-            None => Ok(None),
-            Some(text) => parse(text).map(Some).ok_or_else(|| bad_request(format!("{name} must be {expected}"))),
-        }
-    }
-}
-
-/// Reads a time with a zone or a fraction, for the advice how to write it. A `+` that was not encoded came as a space.
-fn in_another_form(text: &str) -> Option<Timestamp> {
-    let with_plus =
-        || text.rsplit_once(' ').and_then(|(time, zone)| Timestamp::parse_any_zone(&format!("{time}+{zone}")).ok());
-    Timestamp::parse_any_zone(text).ok().or_else(with_plus)
-}
-
-/// `true` and `false` as JSON, Python and databases write them.
-pub(crate) fn parse_flag(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "1" => Some(true),
-        "false" | "False" | "0" => Some(false),
-        _ => None,
+        let Some(text) = self.text(name) else { return Ok(None) };
+        parse_clamped(text, max).map(Some).ok_or_else(|| bad_request(format!("{name} must be an integer")))
     }
 }
 
@@ -117,4 +127,97 @@ fn parse_clamped(text: &str, max: u64) -> Option<u64> {
     }
     let number = if text.starts_with('-') { 0 } else { digits.parse().unwrap_or(u64::MAX) };
     Some(number.clamp(1, max))
+}
+
+/// Reads a time with a zone or a fraction, for the advice how to write it. A `+` that was not encoded came as a space.
+fn in_another_form(text: &str) -> Option<Timestamp> {
+    let with_plus =
+        || text.rsplit_once(' ').and_then(|(time, zone)| Timestamp::parse_any_zone(&format!("{time}+{zone}")).ok());
+    Timestamp::parse_any_zone(text).ok().or_else(with_plus)
+}
+
+/// `true` and `false` as JSON, Python and databases write them.
+fn parse_flag(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "1" => Some(true),
+        "false" | "False" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// A deserializer of a query.
+struct QueryReader<'de>(&'de [Pair<'de>]);
+
+/// A deserializer of one parameter.
+struct Parameter<'de>(&'de str);
+
+impl<'de> Deserializer<'de> for QueryReader<'de> {
+    type Error = Mismatch;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Mismatch> {
+        Err(Mismatch::custom("a query is read by a struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        let given = self.0.iter().map(|(name, value)| (Cow::Borrowed(&**name), Parameter(value)));
+        let pairs = pair_fields(fields, given, &|_| {}, |first, next| first.unwrap_or(next));
+        visitor.visit_map(MapDeserializer::new(pairs))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+impl<'de> Deserializer<'de> for Parameter<'de> {
+    type Error = Mismatch;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match parse_flag(self.0) {
+            Some(flag) => visitor.visit_bool(flag),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Mismatch> {
+        if name == SourceText::NAME { self.deserialize_any(visitor) } else { visitor.visit_newtype_struct(self) }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        visitor.visit_enum(self.0.into_deserializer())
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de, Mismatch> for Parameter<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
 }

@@ -1,9 +1,9 @@
 //! Loading CSV files from the command line: one file, one transaction.
 
+mod kind;
 mod skips;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,10 +17,9 @@ use tern_common::{Id, OwnAddresses};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::csv_file::rows::{
-    EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS, event_row, product_row, url_row, user_row,
-};
+use crate::csv_file::rows::{event_row, product_row, url_row, user_row};
 use crate::csv_file::table::{BadRow, CsvTable, Row};
+use crate::load::kind::Kind;
 use crate::load::skips::{Report, SkippedIds, Skips};
 
 /// How many rows are handed over at once.
@@ -28,15 +27,6 @@ const BATCH_ROWS: usize = 1000;
 
 /// How many batches may wait while the database works on one: memory stays constant however long the file.
 const BATCHES_AHEAD: usize = 2;
-
-/// What the rows of a file are, named as the original's loader named them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    User,
-    Url,
-    Event,
-    Product,
-}
 
 /// A file whose header was read and understood.
 #[derive(Debug)]
@@ -220,46 +210,6 @@ impl LoadFile {
             }
         }
         Ok(())
-    }
-}
-
-impl Kind {
-    const ALL: [Kind; 4] = [Kind::User, Kind::Url, Kind::Event, Kind::Product];
-
-    /// Tells the kind by a column that only its files have; `None` if there is none of those.
-    fn of(table: &CsvTable<File>) -> Option<Kind> {
-        // Urls also have users, and events have both.
-        if table.has("event_type") {
-            Some(Kind::Event)
-        } else if table.has("short_code") {
-            Some(Kind::Url)
-        } else if table.has("username") {
-            Some(Kind::User)
-        } else if table.has("price") || table.has("stock") {
-            Some(Kind::Product)
-        } else {
-            None
-        }
-    }
-
-    fn columns(self) -> &'static [&'static str] {
-        match self {
-            Kind::User => USER_COLUMNS,
-            Kind::Url => URL_COLUMNS,
-            Kind::Event => EVENT_COLUMNS,
-            Kind::Product => PRODUCT_COLUMNS,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::User => "User",
-            Kind::Url => "Url",
-            Kind::Event => "Event",
-            Kind::Product => "Product",
-        })
     }
 }
 

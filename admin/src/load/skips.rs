@@ -9,7 +9,7 @@ use tern_common::Id;
 use tern_common::store::SkippedRow;
 use tokio::sync::mpsc;
 
-use crate::load::Kind;
+use crate::load::kind::Kind;
 
 /// The most ids of skipped users and links that one run remembers, some 64 MiB of memory.
 const MAX_IDS: usize = 4_000_000;

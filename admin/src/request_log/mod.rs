@@ -2,30 +2,38 @@
 //!
 //! A request that no token admits has its entries only as far as a quota allows: else it could wash the log away.
 
+pub(crate) mod opening;
 pub(crate) mod quota;
 pub(crate) mod trace;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tern_common::client::network_of;
 use tracing::Instrument;
 
 use crate::http::error::Cause;
-use crate::http::ignored::{Ignored, TERN_IGNORED};
+use crate::http::ignored::{Ignored, KnownParameters, TERN_IGNORED};
 use crate::metrics::Metrics;
+use crate::request_log::opening::{Entry, Opening};
 use crate::request_log::quota::LogQuota;
 use crate::request_log::trace::{REQUEST_ID, RequestTrace};
 use crate::state::AppState;
 
-pub(crate) async fn log_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
+/// What the middleware needs.
+#[derive(Clone, Debug)]
+pub(crate) struct LogState {
+    pub(crate) app: AppState,
+    pub(crate) known: KnownParameters,
+}
+
+pub(crate) async fn log_request(State(state): State<LogState>, request: Request, next: Next) -> Response {
     let trace = RequestTrace::of(request.headers());
     let answer = async {
         let (mut head, body) = request.into_parts();
@@ -46,31 +54,6 @@ pub(crate) async fn log_request(State(state): State<AppState>, request: Request,
     response
 }
 
-/// The "request started" entry, which is written once the request is admitted.
-#[derive(Clone, Debug)]
-pub(crate) struct Opening(Arc<Entry>);
-
-#[derive(Debug)]
-struct Entry {
-    method: Method,
-    path: String,
-    is_written: AtomicBool,
-}
-
-impl Opening {
-    /// Writes the entry, unless it is written already.
-    pub(crate) fn write(&self) {
-        let Entry { method, path, is_written } = &*self.0;
-        if !is_written.swap(true, Ordering::Relaxed) {
-            tracing::info!(target: "app", method = method.as_str(), path = path.as_str(), "request started");
-        }
-    }
-
-    fn is_written(&self) -> bool {
-        self.0.is_written.load(Ordering::Relaxed)
-    }
-}
-
 /// A request whose "finished" entry is still owed.
 struct Exchange {
     metrics: Metrics,
@@ -89,23 +72,19 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn start(request: &Parts, state: &AppState) -> Exchange {
+    fn start(request: &Parts, LogState { app: state, known }: &LogState) -> Exchange {
         let route = request.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-        let entry = Entry {
-            method: request.method.clone(),
-            // Without the query, which may hold what is nobody's business.
-            path: request.uri.path().to_owned(),
-            is_written: AtomicBool::new(false),
-        };
+        // Without the query, which may hold what is nobody's business.
+        let opening = Opening::new(request.method.clone(), request.uri.path().to_owned());
         let exchange = Exchange {
             metrics: state.metrics.clone(),
             quota: Arc::clone(state.access.log_quota()),
             client: state.access.client(request),
             route: route.strip_suffix('/').unwrap_or(route).to_owned(),
-            opening: Opening(Arc::new(entry)),
+            opening,
             unadmitted: None,
             is_suppressed: false,
-            ignored: Ignored::of(request),
+            ignored: known.ignored_of(request),
             started: Instant::now(),
             status: StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT),
         };
@@ -124,7 +103,8 @@ impl Exchange {
         self.decide();
         if self.status.is_server_error() && !self.is_suppressed {
             let cause = response.extensions().get::<Cause>().map_or("unknown", |cause| &cause.0);
-            let (method, path) = (self.opening.0.method.as_str(), self.opening.0.path.as_str());
+            let Entry { method, path, .. } = self.opening.entry();
+            let (method, path) = (method.as_str(), path.as_str());
             tracing::error!(target: "app", method, path, status = self.status.as_u16(), cause, "request failed");
         }
     }
@@ -148,7 +128,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.decide();
         let took = self.started.elapsed();
-        let Entry { method, path, .. } = &*self.opening.0;
+        let Entry { method, path, .. } = self.opening.entry();
         self.metrics.observe(&self.route, method, self.status, took);
         if self.is_suppressed {
             return;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tern_common::Id;
 use tern_common::json::{JsonText, Kind};
 use tern_common::store::Imported;
-use tern_common::user::{Email, UserRow, Username};
+use tern_common::user::UserRow;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::csv_file::rows::{USER_COLUMNS, user_row};
 use crate::csv_file::table::CsvTable;
 use crate::http::answer::Json;
-use crate::http::body::{leave_unread, parse_json, read_whole, refuse_other_types};
+use crate::http::body::{leave_unread, parse_json, read_json, read_whole, refuse_other_types};
 use crate::http::error::{Result, bad_request, internal};
 use crate::http::ignored::Ignored;
 use crate::http::upload::{is_multipart, receive_file};
@@ -71,7 +71,7 @@ pub(crate) struct ImportUsers {
         value_type = String,
         format = Binary,
         content_media_type = "text/csv",
-        example = "username,email\nemberorbit96,emberorbit96@mail.example\n"
+        example = "username,email\nemberorbit97,emberorbit97@mail.example\n"
     )]
     file: Vec<u8>,
 }
@@ -82,7 +82,7 @@ pub(crate) struct ImportUsers {
     description = "Users, as `POST /users` takes them; an item that is none is a row that failed",
     example = json!([{ "username": "emberorbit96", "email": "emberorbit96@mail.example" }])
 )]
-#[expect(dead_code, reason = "the handler reads the array item by item; this is its form")]
+#[expect(dead_code, reason = "the array is read item by item, so that a bad item is a row that failed")]
 pub(crate) struct ImportArray(Vec<CreateUser>);
 
 /// Import users from a CSV file or a JSON array
@@ -221,13 +221,9 @@ fn read_array(body: &[u8], ignored: Option<&Ignored>, batches: &mpsc::Sender<Bat
     if array.kind() != Kind::Array {
         return Err(bad_request("The body must be a JSON array of users; POST /users takes a single one"));
     }
-    if let Some(ignored) = ignored {
-        let fields = array.items().flat_map(JsonText::fields);
-        ignored.note_fields(fields.filter_map(|(name, _)| name.text()));
-    }
     let mut batch = Batch::default();
     for (number, item) in (1..).zip(array.items()) {
-        batch.add(number, user_of_item(item));
+        batch.add(number, user_of_item(item, ignored));
         if batch.send_full(batches).is_break() {
             return Ok(());
         }
@@ -236,15 +232,10 @@ fn read_array(body: &[u8], ignored: Option<&Ignored>, batches: &mpsc::Sender<Bat
     Ok(())
 }
 
-fn user_of_item(item: JsonText<'_>) -> Result<UserRow, String> {
+fn user_of_item(item: JsonText<'_>, ignored: Option<&Ignored>) -> Result<UserRow, String> {
     if item.kind() != Kind::Object {
         return Err("a user must be an object with username and email".to_owned());
     }
-    let text = |field: &str| {
-        let value = item.field(field).ok_or_else(|| format!("{field} is required"))?;
-        value.text().ok_or_else(|| format!("{field} must be a string"))
-    };
-    let username = Username::parse(&text("username")?).map_err(|error| error.to_string())?;
-    let email = Email::parse(&text("email")?).map_err(|error| error.to_string())?;
+    let CreateUser { username, email } = read_json(item, ignored).map_err(|error| error.to_string())?;
     Ok(UserRow { id: None, username, email, created_at: None })
 }

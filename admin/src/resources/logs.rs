@@ -1,14 +1,15 @@
 //! The end of the log, for people without a shell.
 
 use axum::extract::State;
+use serde::Deserialize;
 use tern_common::json::{JsonText, Kind, MAX_DEPTH, ObjectWriter, WriteJson};
 use tern_common::telemetry;
 use tokio::task::spawn_blocking;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::answer::JsonArray;
 use crate::http::error::{Result, internal};
-use crate::http::query::Parameters;
+use crate::http::query::Query;
 use crate::state::AppState;
 
 const DEFAULT_LINES: usize = 100;
@@ -42,6 +43,15 @@ pub(crate) struct LogEntry {
     span_id: Option<String>,
 }
 
+/// How much of the log to show
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LogParameters {
+    /// How many entries at most; 100 if it is no number
+    #[param(value_type = Option<u64>, minimum = 0, maximum = 1000, example = 100)]
+    lines: Option<String>,
+}
+
 /// The end of the log, oldest entry first
 ///
 /// `[]` where there is no log file that can be read, as with a pipe.
@@ -49,18 +59,14 @@ pub(crate) struct LogEntry {
     get,
     path = "/logs",
     tag = "operations",
-    params((
-        "lines" = Option<u64>,
-        Query,
-        description = "How many entries at most; 100 if it is no number",
-        minimum = 0,
-        maximum = 1000,
-        example = 100
-    )),
+    params(LogParameters),
     responses((status = 200, body = [LogEntry], description = "The entries"))
 )]
-pub(crate) async fn list_logs(State(state): State<AppState>, parameters: Parameters) -> Result<JsonArray<Line>> {
-    let count = parameters.text("lines").map_or(DEFAULT_LINES, wanted_lines);
+pub(crate) async fn list_logs(
+    State(state): State<AppState>,
+    Query(LogParameters { lines }): Query<LogParameters>,
+) -> Result<JsonArray<Line>> {
+    let count = lines.as_deref().map_or(DEFAULT_LINES, wanted_lines);
     let Some(file) = state.log_file else { return Ok(JsonArray(Vec::new())) };
     let lines = spawn_blocking(move || {
         telemetry::tail(&file, count).unwrap_or_else(|error| {

@@ -2,8 +2,8 @@
 
 pub(crate) mod bulk;
 pub(crate) mod events;
-pub(crate) mod health;
 pub(crate) mod logs;
+pub(crate) mod operations;
 pub(crate) mod products;
 pub(crate) mod stats;
 pub(crate) mod urls;

@@ -3,13 +3,13 @@
 use std::iter::successors;
 
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tern_common::{ClickStats, Id, Per, StatsRange, Timestamp};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::answer::Json;
 use crate::http::error::{Result, bad_request, not_found};
-use crate::http::query::{Parameters, PathId};
+use crate::http::query::{PathId, Query, QueryTime};
 use crate::state::AppState;
 
 /// What a chart can show, and 41 days by the hour.
@@ -23,8 +23,7 @@ const DEFAULT_SECONDS: i64 = 30 * 24 * 60 * 60;
 pub(crate) struct Stats {
     from: Timestamp,
     to: Timestamp,
-    #[schema(value_type = PerName)]
-    per: &'static str,
+    per: PerName,
     /// The sum of the series.
     #[schema(example = 42)]
     total: u64,
@@ -64,13 +63,27 @@ struct Browser {
 }
 
 /// What one point of a series stands for
-#[derive(ToSchema)]
-#[schema(as = Per, rename_all = "lowercase", example = "day")]
-#[expect(dead_code, reason = "it is read and written as text; these are its values")]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Per, example = "day")]
 pub(crate) enum PerName {
     Hour,
     /// Of UTC.
     Day,
+}
+
+/// Which clicks to count, and how finely
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsParameters {
+    /// What each point of the series stands for; `day` unless given
+    per: Option<PerName>,
+    /// Widened to the whole hour or day; 30 days before `to` unless given, and at most 1000 points
+    #[param(value_type = Option<Timestamp>)]
+    from: Option<QueryTime>,
+    /// Widened to the whole hour or day; now unless given
+    #[param(value_type = Option<Timestamp>)]
+    to: Option<QueryTime>,
 }
 
 /// How often a link was followed, when, from where and with what
@@ -80,21 +93,16 @@ pub(crate) enum PerName {
     tag = "links",
     params(
         ("id" = Id, Path, description = "The link's id"),
-        ("per" = Option<PerName>, Query, description = "What each point of the series stands for; `day` unless given"),
-        (
-            "from" = Option<Timestamp>,
-            Query,
-            description = "Widened to the whole hour or day; 30 days before `to` unless given, and at most 1000 points"
-        ),
-        ("to" = Option<Timestamp>, Query, description = "Widened to the whole hour or day; now unless given"),
+        StatsParameters,
     ),
     responses((status = 200, body = Stats, description = "Its clicks within the range"))
 )]
 pub(crate) async fn show_stats(
     State(state): State<AppState>,
     PathId(id): PathId,
-    parameters: Parameters,
+    Query(parameters): Query<StatsParameters>,
 ) -> Result<Json<Stats>> {
+    let per = parameters.per.unwrap_or(PerName::Day);
     let range = range(&parameters, Timestamp::now())?;
     let stats = state.store.click_stats(id, range).await?;
     let ClickStats { series, without_event, referrers, browsers } =
@@ -102,7 +110,7 @@ pub(crate) async fn show_stats(
     Ok(Json(Stats {
         from: range.from,
         to: range.to,
-        per: name(range.per),
+        per,
         total: series.iter().map(|(_, clicks)| clicks).sum(),
         without_event,
         series: filled(range, series),
@@ -112,18 +120,17 @@ pub(crate) async fn show_stats(
 }
 
 /// What `from`, `to` and `per` ask for, widened to whole hours or days.
-fn range(parameters: &Parameters, now: Timestamp) -> Result<StatsRange> {
-    let per = match parameters.text("per") {
-        None | Some("day") => Per::Day,
-        Some("hour") => Per::Hour,
-        Some(_) => return Err(bad_request("per must be hour or day")),
+fn range(parameters: &StatsParameters, now: Timestamp) -> Result<StatsRange> {
+    let per = match parameters.per {
+        None | Some(PerName::Day) => Per::Day,
+        Some(PerName::Hour) => Per::Hour,
     };
     let step = per.seconds();
-    let to = match parameters.time("to")? {
-        Some(to) => floor(to.unix_seconds() + step - 1, step),
+    let to = match parameters.to {
+        Some(QueryTime(to)) => floor(to.unix_seconds() + step - 1, step),
         None => floor(now.unix_seconds(), step) + step,
     };
-    let from = parameters.time("from")?.map_or(to - DEFAULT_SECONDS, |from| floor(from.unix_seconds(), step));
+    let from = parameters.from.map_or(to - DEFAULT_SECONDS, |QueryTime(from)| floor(from.unix_seconds(), step));
     if from >= to {
         return Err(bad_request("from must be before to"));
     }
@@ -163,44 +170,40 @@ fn name(per: Per) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use axum::extract::FromRequestParts;
-    use axum::http::Request;
-
     use super::*;
+    use crate::http::query::read_query;
 
     fn time(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
     }
 
-    async fn read(query: &str) -> Result<StatsRange> {
-        let (mut parts, ()) = Request::builder().uri(format!("/?{query}")).body(()).unwrap().into_parts();
-        let parameters = Parameters::from_request_parts(&mut parts, &()).await?;
+    fn read(query: &str) -> Result<StatsRange> {
+        let parameters = read_query(query).map_err(bad_request)?;
         range(&parameters, time("2026-02-10T12:30:00"))
     }
 
-    #[tokio::test]
-    async fn a_range_is_widened_to_whole_hours_or_days() {
-        let check = async |query: &str, from: &str, to: &str, per: Per| {
-            assert_eq!(read(query).await.unwrap(), StatsRange { from: time(from), to: time(to), per }, "{query}");
+    #[test]
+    fn a_range_is_widened_to_whole_hours_or_days() {
+        let check = |query: &str, from: &str, to: &str, per: Per| {
+            assert_eq!(read(query).unwrap(), StatsRange { from: time(from), to: time(to), per }, "{query}");
         };
-        check("", "2026-01-12T00:00:00", "2026-02-11T00:00:00", Per::Day).await;
-        check("per=hour", "2026-01-11T13:00:00", "2026-02-10T13:00:00", Per::Hour).await;
-        check("from=2026-02-09T23:59:59", "2026-02-09T00:00:00", "2026-02-11T00:00:00", Per::Day).await;
-        check("to=2020-02-29%2000:00:00", "2020-01-30T00:00:00", "2020-02-29T00:00:00", Per::Day).await;
+        check("", "2026-01-12T00:00:00", "2026-02-11T00:00:00", Per::Day);
+        check("per=hour", "2026-01-11T13:00:00", "2026-02-10T13:00:00", Per::Hour);
+        check("from=2026-02-09T23:59:59", "2026-02-09T00:00:00", "2026-02-11T00:00:00", Per::Day);
+        check("to=2020-02-29%2000:00:00", "2020-01-30T00:00:00", "2020-02-29T00:00:00", Per::Day);
         let hours = "per=hour&from=1969-12-31T23:59:59&to=1970-01-01T00:00:01";
-        check(hours, "1969-12-31T23:00:00", "1970-01-01T01:00:00", Per::Hour).await;
+        check(hours, "1969-12-31T23:00:00", "1970-01-01T01:00:00", Per::Hour);
         check(
             "per=hour&from=9999-12-30T20:00:00&to=9999-12-30T21:00:01",
             "9999-12-30T20:00:00",
             "9999-12-30T22:00:00",
             Per::Hour,
-        )
-        .await;
-        check("from=2023-05-18T00:00:00", "2023-05-18T00:00:00", "2026-02-11T00:00:00", Per::Day).await;
+        );
+        check("from=2023-05-18T00:00:00", "2023-05-18T00:00:00", "2026-02-11T00:00:00", Per::Day);
     }
 
-    #[tokio::test]
-    async fn what_is_no_range_is_refused() {
+    #[test]
+    fn what_is_no_range_is_refused() {
         for query in [
             "per=week",
             "per=",
@@ -214,7 +217,7 @@ mod tests {
             "from=9999-12-30T00:00:00&to=9999-12-30T21:00:00",
             "to=0001-01-05T00:00:00",
         ] {
-            assert!(read(query).await.is_err(), "{query}");
+            assert!(read(query).is_err(), "{query}");
         }
     }
 

@@ -6,15 +6,16 @@ use anyhow::anyhow;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Deserialize;
 use tern_common::store::{Changed, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, ShortCode, TargetUrl};
 use utoipa::ToSchema;
 
 use crate::http::answer::Json;
-use crate::http::body::JsonObject;
+use crate::http::body::Body;
 use crate::http::error::{Error, Result, bad_request, not_found, unavailable};
-use crate::http::query::PathId;
+use crate::http::query::{PathId, Query, RowId};
 use crate::list::{ListQuery, PageParameters};
 use crate::state::AppState;
 use crate::visibility::Visible;
@@ -23,43 +24,26 @@ use crate::visibility::Visible;
 const DRAWS: usize = 10;
 
 /// A link to be made
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the handler reads the body field by field; this is its form")]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateUrl {
     /// Whom it belongs to.
-    user_id: Id,
-    /// An absolute `http` or `https` URL with a host, at most 8192 bytes, without white space and control characters.
-    /// One at an address of Tern itself is refused.
-    #[schema(
-        min_length = 8,
-        max_length = 8192,
-        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\\]\S*$",
-        example = "https://example.com/hello"
-    )]
-    original_url: String,
-    #[schema(max_length = 255, pattern = r"^[^\x00]*$", example = "Hello")]
-    title: Option<String>,
+    #[schema(value_type = Id)]
+    user_id: RowId,
+    original_url: TargetUrl,
+    title: Option<Option<Title>>,
 }
 
 /// What of a link is to change
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the handler reads the body field by field; this is its form")]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct UpdateUrl {
     /// `null` takes it away.
-    #[schema(max_length = 255, pattern = r"^[^\x00]*$", example = "Hello again")]
-    title: Option<String>,
+    title: Option<Option<Title>>,
     /// Whether it redirects; if not, following it is answered 410.
-    #[schema(required = false, example = false)]
-    is_active: bool,
+    #[schema(nullable = false, example = false)]
+    is_active: Option<bool>,
     /// As when a link is made.
-    #[schema(
-        required = false,
-        min_length = 8,
-        max_length = 8192,
-        pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\\]\S*$",
-        example = "https://example.com/hello"
-    )]
-    original_url: String,
+    #[schema(nullable = false)]
+    original_url: Option<TargetUrl>,
 }
 
 /// Links, by id
@@ -69,18 +53,15 @@ pub(crate) struct UpdateUrl {
     tag = "links",
     params(
         PageParameters,
-        ("user_id" = Option<Id>, Query, description = "Only the links of this user"),
-        ("is_active" = Option<bool>, Query, description = "Only those that redirect, or that do not"),
-        ("short_code" = Option<String>, Query, description = "Only the link with this code", example = "Lh1hFP"),
+        UrlFilter,
     ),
     responses((status = 200, body = [Url], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
 )]
-pub(crate) async fn list_urls(State(state): State<AppState>, query: ListQuery) -> Result<Response> {
-    let filter = UrlFilter {
-        user_id: query.parameters.id("user_id")?,
-        is_active: query.parameters.flag("is_active")?,
-        short_code: query.parameters.text("short_code").map(str::to_owned),
-    };
+pub(crate) async fn list_urls(
+    State(state): State<AppState>,
+    query: ListQuery,
+    Query(filter): Query<UrlFilter>,
+) -> Result<Response> {
     list(state, filter, &query).await
 }
 
@@ -106,13 +87,11 @@ pub(crate) async fn list(state: AppState, filter: UrlFilter, query: &ListQuery) 
 )]
 pub(crate) async fn create_url(
     State(state): State<AppState>,
-    body: JsonObject,
+    Body(body): Body<CreateUrl>,
 ) -> Result<(StatusCode, Visible, Json<Url>)> {
-    let user_id = body.id("user_id")?;
-    let original_url = state.parse_target(&body.text("original_url")?)?;
-    let title =
-        body.nullable_text("title")?.flatten().map(|title| Title::parse(&title)).transpose().map_err(bad_request)?;
-    let url = insert_under_new_code(&state, user_id, original_url, title).await?;
+    let user_id = body.user_id.get()?;
+    let original_url = check_target(&state, body.original_url)?;
+    let url = insert_under_new_code(&state, user_id, original_url, body.title.flatten()).await?;
     let visible = state.announce(&url.mark).await;
     Ok((StatusCode::CREATED, visible, Json(url.value)))
 }
@@ -144,15 +123,11 @@ pub(crate) async fn find_url(State(state): State<AppState>, PathId(id): PathId) 
 pub(crate) async fn update_url(
     State(state): State<AppState>,
     PathId(id): PathId,
-    body: JsonObject,
+    Body(body): Body<UpdateUrl>,
 ) -> Result<(Visible, Json<Url>)> {
-    let title = body.nullable_text("title")?.map(|title| title.map(|title| Title::parse(&title)).transpose());
-    let original_url = body.optional_text("original_url")?;
-    let change = UrlChange {
-        title: title.transpose().map_err(bad_request)?,
-        is_active: body.optional_flag("is_active")?,
-        original_url: original_url.map(|target| state.parse_target(&target)).transpose()?,
-    };
+    let UpdateUrl { title, is_active, original_url } = body;
+    let original_url = original_url.map(|target| check_target(&state, target)).transpose()?;
+    let change = UrlChange { title, is_active, original_url };
     let url = state.store.update_url(id, change).await?.ok_or_else(|| unknown(id))?;
     let visible = state.announce(&url.mark).await;
     Ok((visible, Json(url.value)))
@@ -171,6 +146,11 @@ pub(crate) async fn update_url(
 pub(crate) async fn delete_url(State(state): State<AppState>, PathId(id): PathId) -> Result<(StatusCode, Visible, ())> {
     let deleted = state.store.delete_url(id).await?.ok_or_else(|| unknown(id))?;
     Ok((StatusCode::NO_CONTENT, state.announce(&deleted.mark).await, ()))
+}
+
+/// Refuses a target at an address of this Tern.
+fn check_target(state: &AppState, target: TargetUrl) -> Result<TargetUrl> {
+    state.config.own_addresses.check_target(target).map_err(bad_request)
 }
 
 async fn insert_under_new_code(

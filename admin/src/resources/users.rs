@@ -5,56 +5,55 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use tern_common::Id;
 use tern_common::url::{Url, UrlFilter};
 use tern_common::user::{Email, NewUser, User, UserChange, Username};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::answer::Json;
-use crate::http::body::JsonObject;
-use crate::http::error::{Error, Result, bad_request, not_found};
-use crate::http::query::{Parameters, PathId};
+use crate::http::body::Body;
+use crate::http::error::{Error, Result, not_found};
+use crate::http::query::{PathId, Query};
 use crate::list::{ListQuery, PageParameters};
 use crate::resources::urls;
 use crate::state::AppState;
 
 /// A user to be made
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the handler reads the body field by field; this is its form")]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateUser {
     /// Not blank, and nobody else's.
-    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$", example = "emberorbit96")]
-    username: String,
+    pub(crate) username: Username,
     /// Nobody else's.
-    #[schema(
-        max_length = 255,
-        pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$",
-        example = "emberorbit96@mail.example"
-    )]
-    email: String,
+    pub(crate) email: Email,
 }
 
 /// What of a user is to change
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the handler reads the body field by field; this is its form")]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct UpdateUser {
     /// Not blank, and nobody else's.
-    #[schema(
-        required = false,
-        min_length = 1,
-        max_length = 255,
-        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$",
-        example = "emberorbit97"
-    )]
-    username: String,
+    #[schema(nullable = false)]
+    username: Option<Username>,
     /// Nobody else's.
-    #[schema(
-        required = false,
-        max_length = 255,
-        pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$",
-        example = "emberorbit97@mail.example"
-    )]
-    email: String,
+    #[schema(nullable = false)]
+    email: Option<Email>,
+}
+
+/// How to delete a user
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteUser {
+    /// Whether to delete the user's links as well
+    #[param(value_type = Option<bool>)]
+    cascade: Option<Cascade>,
+}
+
+/// Whether what belongs to a row is deleted with it: not to be mistaken, so only these two words say so.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Cascade {
+    True,
+    False,
 }
 
 /// Users, by id
@@ -81,9 +80,10 @@ pub(crate) async fn list_users(State(state): State<AppState>, query: ListQuery) 
     request_body = CreateUser,
     responses((status = 201, body = User, description = "The new user"), (status = 409))
 )]
-pub(crate) async fn create_user(State(state): State<AppState>, body: JsonObject) -> Result<(StatusCode, Json<User>)> {
-    let username = Username::parse(&body.text("username")?).map_err(bad_request)?;
-    let email = Email::parse(&body.text("email")?).map_err(bad_request)?;
+pub(crate) async fn create_user(
+    State(state): State<AppState>,
+    Body(CreateUser { username, email }): Body<CreateUser>,
+) -> Result<(StatusCode, Json<User>)> {
     let user = state.store.insert_user(NewUser { username, email }).await?;
     Ok((StatusCode::CREATED, Json(user)))
 }
@@ -115,11 +115,8 @@ pub(crate) async fn find_user(State(state): State<AppState>, PathId(id): PathId)
 pub(crate) async fn update_user(
     State(state): State<AppState>,
     PathId(id): PathId,
-    body: JsonObject,
+    Body(UpdateUser { username, email }): Body<UpdateUser>,
 ) -> Result<Json<User>> {
-    let username =
-        body.optional_text("username")?.map(|name| Username::parse(&name)).transpose().map_err(bad_request)?;
-    let email = body.optional_text("email")?.map(|email| Email::parse(&email)).transpose().map_err(bad_request)?;
     let user = state.store.update_user(id, UserChange { username, email }).await?;
     user.map(Json).ok_or_else(|| unknown(id))
 }
@@ -133,7 +130,7 @@ pub(crate) async fn update_user(
     tag = "users",
     params(
         ("id" = Id, Path, description = "The user's id"),
-        ("cascade" = Option<bool>, Query, description = "Whether to delete the user's links as well"),
+        DeleteUser,
     ),
     responses(
         (status = 204, description = "Deleted; `Tern-Visible` is there with `cascade`", headers(("Tern-Visible"))),
@@ -143,13 +140,9 @@ pub(crate) async fn update_user(
 pub(crate) async fn delete_user(
     State(state): State<AppState>,
     PathId(id): PathId,
-    parameters: Parameters,
+    Query(query): Query<DeleteUser>,
 ) -> Result<Response> {
-    let cascade = match parameters.text("cascade") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(bad_request("cascade must be true or false")),
-    };
+    let cascade = query.cascade == Some(Cascade::True);
     let deleted = state.store.delete_user(id, cascade).await?.ok_or_else(|| unknown(id))?;
     if cascade {
         let visible = state.announce(&deleted.mark).await;

@@ -86,7 +86,7 @@ async fn every_route_asks_every_token_for_its_role() {
 #[tokio::test]
 async fn no_route_is_missing_from_the_table_of_roles() {
     let in_table: BTreeSet<&str> = TABLE.iter().map(|(_, path, _)| *path).collect();
-    assert_eq!(tern_admin::paths().collect::<BTreeSet<_>>(), in_table);
+    assert!(tern_admin::paths().collect::<BTreeSet<_>>().iter().eq(&in_table));
     // And no method of one: those that are allowed are told by whoever is asked for another.
     let app = spawn_app().await;
     for path in in_table {

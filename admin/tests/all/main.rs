@@ -20,6 +20,7 @@ mod load_skips;
 mod logs;
 mod open_loopback;
 mod openapi;
+mod origins;
 mod pools;
 mod products;
 mod request_ids;

@@ -51,8 +51,12 @@ function paragraphs(text) {
   return (text ?? '').split('\n\n').map((paragraph) => prose(paragraph));
 }
 
-/** What a reference leads to, under the texts that stand beside it. */
+/** What a reference, or the first of several forms, leads to, under the texts that stand beside it. */
 function resolve(value) {
+  if (value?.oneOf) {
+    const { oneOf, ...beside } = value;
+    return { ...resolve(oneOf.find(({ type }) => type !== 'null')), ...beside };
+  }
   if (!value?.$ref) return value;
   const path = value.$ref.slice(2).split('/');
   const { $ref, ...beside } = value;
@@ -151,6 +155,7 @@ function schemaName(schema) {
     const name = schema.$ref.split('/').pop();
     return el('a', { href: `#schema-${name}` }, name);
   }
+  if (schema.oneOf) return el('span', {}, schema.oneOf.map((form, i) => [i ? ' or ' : null, schemaName(form)]));
   if (schema.type === 'array') return el('span', {}, 'array of ', schemaName(schema.items));
   return el('span', {}, [schema.type ?? 'anything'].flat().join(' or '));
 }
@@ -180,6 +185,7 @@ function exampleOf(reference) {
   const schema = resolve(reference);
   if (!schema) return undefined;
   if (schema.example !== undefined) return schema.example;
+  if (schema.examples) return schema.examples[0];
   if (schema.enum) return schema.enum[0];
   if (schema.type === 'array') return [exampleOf(schema.items)];
   if (schema.properties) return Object.fromEntries(Object.entries(schema.properties).map(([name, property]) => [name, exampleOf(property)]));

@@ -59,6 +59,7 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         let reason = match status {
             400 => "Bad Request",
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
             409 => "Conflict",

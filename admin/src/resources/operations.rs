@@ -1,35 +1,15 @@
-//! Whether the process lives, and whether it can do its work.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+//! Whether the process lives, whether it can do its work, and its metrics.
 
 use anyhow::anyhow;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::answer::Json;
 use crate::http::error::{DATABASE_IS_UNAVAILABLE, Result, unavailable};
-use crate::shared_look::SharedLook;
 use crate::state::AppState;
-
-/// Whether the process takes part: not once it leaves, nor while the database does not answer.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    is_leaving: AtomicBool,
-    /// At the database, which everybody may ask for.
-    look: SharedLook,
-}
-
-impl Readiness {
-    /// Whoever asks from here on is told to turn elsewhere.
-    pub fn leave(&self) {
-        self.0.is_leaving.store(true, Ordering::Relaxed);
-    }
-}
 
 /// How the process is.
 #[derive(Serialize, ToSchema)]
@@ -50,14 +30,27 @@ pub(crate) async fn show_health() -> Json<Health> {
 /// Whether it can do its work
 #[utoipa::path(get, path = "/ready", tag = "operations", responses((status = 200, body = Health, description = "It can")))]
 pub(crate) async fn show_readiness(State(state): State<AppState>) -> Result<Json<Health>> {
-    let readiness = &state.readiness.0;
-    if readiness.is_leaving.load(Ordering::Relaxed) {
+    if state.readiness.is_leaving() {
         return Err(unavailable("Server is about to end", anyhow!("it was told to end")));
     }
-    readiness
-        .look
-        .look(async || state.store.ping().await)
-        .await
-        .map_err(|error| unavailable(DATABASE_IS_UNAVAILABLE, error))?;
+    let checked = state.readiness.check(&*state.store).await;
+    checked.map_err(|error| unavailable(DATABASE_IS_UNAVAILABLE, error))?;
     Ok(Json(Health { status: "ready" }))
+}
+
+/// Metrics for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((
+        status = 200,
+        body = String,
+        content_type = "text/plain",
+        description = "The text format of Prometheus, version 0.0.4",
+        example = "tern_admin_http_requests_total{method=\"GET\",route=\"/users\",status=\"200\"} 1"
+    ))
+)]
+pub(crate) async fn show_metrics(State(state): State<AppState>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.text())
 }

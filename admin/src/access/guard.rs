@@ -1,0 +1,159 @@
+//! The layer around each route: who may use it, and how much.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tern_common::budget::prefix;
+use tern_common::token::{Role, TokenHash};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::occupied::occupy;
+use super::tokens::{Access, Bearer};
+use crate::http::body::leave_unread;
+use crate::http::error::{Error, Result, unavailable};
+use crate::request_log::opening::Opening;
+use crate::request_log::trace::name_token;
+
+const WITHOUT_TOKEN: &str = "An Authorization header with a bearer token is needed";
+
+/// The answer to a request from elsewhere, where only this machine needs no token.
+const FORWARDED_WITHOUT_TOKEN: &str = "Without a token this API answers only programs on its own machine that ask for localhost, \
+     and this request was forwarded or asks for another host; make a token there (token create NAME --role admin) and send \
+     it as Authorization: Bearer TOKEN";
+
+/// What a route belongs to, which says who may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Area {
+    /// Whether the process lives, and how it is used: for everybody.
+    Public,
+    /// Users, links, events, products.
+    Data,
+    Metrics,
+    /// What else operators look at, such as the log.
+    Operations,
+}
+
+/// The table of roles.
+pub fn may(role: Role, area: Area, method: &Method) -> bool {
+    let only_reads = matches!(*method, Method::GET | Method::HEAD);
+    match (area, role) {
+        (Area::Public, _) | (_, Role::Admin) | (Area::Metrics, Role::Metrics) | (Area::Data, Role::Editor) => true,
+        (Area::Data, Role::Viewer) => only_reads,
+        (Area::Data | Area::Operations, Role::Metrics) | (Area::Metrics | Area::Operations, _) => false,
+    }
+}
+
+/// What the layer of a route needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    pub(crate) access: Arc<Access>,
+    pub(crate) area: Area,
+}
+
+/// The layer around each route.
+pub(crate) async fn authorise(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    if guard.area == Area::Public {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let admitted = admit(&guard, &head).await;
+    let request = Request::from_parts(head, body);
+    match admitted {
+        Ok(place) => {
+            if let Some(opening) = request.extensions().get::<Opening>() {
+                opening.write();
+            }
+            occupy(next.run(request).await, place)
+        }
+        Err(refusal) => {
+            leave_unread(request);
+            refusal.into_response()
+        }
+    }
+}
+
+/// Admits a request, or says why not. The permit is the place that the request and its answer occupy.
+async fn admit(guard: &Guard, request: &Parts) -> Result<Option<OwnedSemaphorePermit>> {
+    let Guard { access, area } = guard;
+    let now = Instant::now();
+    let client = access.client(request);
+    if access.is_disbelieved() {
+        return Err(unavailable("Tokens cannot be checked", anyhow!("the list of tokens is too old")));
+    }
+    let (role, in_flight) = if access.is_open_to(request) {
+        access.requests.spend(prefix(client), now).map_err(Error::TooManyRequests)?;
+        (Role::Admin, None)
+    } else {
+        let bearer = identify(access, &request.headers, client, now).await?;
+        access.requests.spend(bearer.id(), now).map_err(Error::TooManyRequests)?;
+        let in_flight = bearer.enter().ok_or(Error::TooManyRequests(Duration::from_secs(1)))?;
+        (bearer.role(), Some(in_flight))
+    };
+    if !may(role, *area, &request.method) {
+        return Err(Error::Forbidden("The role of this token does not allow this"));
+    }
+    Ok(in_flight)
+}
+
+/// Whose token it is. Failed attempts are few for each client: with the budget spent, it is told to wait, and a right
+/// token is taken all the same.
+async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Instant) -> Result<Arc<Bearer>> {
+    let spend = || access.failures.spend(prefix(client), now).map_err(Error::TooManyRequests);
+    let refused = |message: &'static str| {
+        access.refused.inc();
+        Error::Unauthorized(message)
+    };
+    let failed = |message| spend().map_or_else(|error| error, |()| refused(message));
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(failed(if access.is_open() { FORWARDED_WITHOUT_TOKEN } else { WITHOUT_TOKEN }));
+    };
+    let Some(sent) = bearer_token(value.as_bytes()) else {
+        return Err(failed("The Authorization header must be: Bearer <token>"));
+    };
+    let hash = TokenHash::of(sent);
+    let bearer = match access.find(&hash) {
+        Some(bearer) => bearer,
+        None => {
+            spend()?;
+            access.find_new(&hash).await?.ok_or_else(|| refused("The token is unknown"))?
+        }
+    };
+    name_token(bearer.name());
+    bearer.use_now().map_err(failed)?;
+    Ok(bearer)
+}
+
+/// What follows the scheme, which may be written in any case (RFC 9110, 11.1).
+fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+    let token = token.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_what_follows_the_scheme() {
+        let check = |value: &str, expected: Option<&str>| {
+            assert_eq!(bearer_token(value.as_bytes()), expected.map(str::as_bytes), "{value:?}");
+        };
+        check("Bearer abc", Some("abc"));
+        check("bearer  abc ", Some("abc"));
+        check("Bearer", None);
+        check("Bearer ", None);
+        check("Basic abc", None);
+        check("Bearerabc", None);
+        check("", None);
+    }
+}

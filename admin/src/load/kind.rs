@@ -1,0 +1,56 @@
+//! What the rows of a file are.
+
+use std::fmt;
+use std::fs::File;
+
+use crate::csv_file::rows::{EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS};
+use crate::csv_file::table::CsvTable;
+
+/// What the rows of a file are, named as the original's loader named them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    User,
+    Url,
+    Event,
+    Product,
+}
+
+impl Kind {
+    pub(super) const ALL: [Kind; 4] = [Kind::User, Kind::Url, Kind::Event, Kind::Product];
+
+    /// Tells the kind by a column that only its files have; `None` if there is none of those.
+    pub(super) fn of(table: &CsvTable<File>) -> Option<Kind> {
+        // Urls also have users, and events have both.
+        if table.has("event_type") {
+            Some(Kind::Event)
+        } else if table.has("short_code") {
+            Some(Kind::Url)
+        } else if table.has("username") {
+            Some(Kind::User)
+        } else if table.has("price") || table.has("stock") {
+            Some(Kind::Product)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn columns(self) -> &'static [&'static str] {
+        match self {
+            Kind::User => USER_COLUMNS,
+            Kind::Url => URL_COLUMNS,
+            Kind::Event => EVENT_COLUMNS,
+            Kind::Product => PRODUCT_COLUMNS,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::User => "User",
+            Kind::Url => "Url",
+            Kind::Event => "Event",
+            Kind::Product => "Product",
+        })
+    }
+}

@@ -1,0 +1,35 @@
+//! Whether the process takes part.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tern_common::store::{Result, Store};
+
+use crate::shared_look::SharedLook;
+
+/// Whether the process takes part: not once it leaves, nor while the database does not answer.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    is_leaving: AtomicBool,
+    /// At the database, which everybody may ask for.
+    look: SharedLook,
+}
+
+impl Readiness {
+    /// Whoever asks from here on is told to turn elsewhere.
+    pub fn leave(&self) {
+        self.0.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.is_leaving.load(Ordering::Relaxed)
+    }
+
+    /// Checks that the database answers. Clients that ask at the same time share one question to it.
+    pub(crate) async fn check(&self, store: &dyn Store) -> Result<()> {
+        self.0.look.look(async || store.ping().await).await
+    }
+}
