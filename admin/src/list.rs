@@ -5,69 +5,79 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use tern_common::Id;
+use tern_common::json::SourceText;
 use tern_common::store::{self, ListCursor, Listing, Page, PageStart};
 use utoipa::IntoParams;
 
 use crate::http::answer::{Row, rows};
 use crate::http::error::{Error, Result, bad_request};
-use crate::http::query::Parameters;
+use crate::http::query::{Clamped, read_query};
 
 /// The longest `Link`, in bytes. The links repeat the query twice, and proxies refuse a head of more than some KiB.
 const MAX_LINK_LEN: usize = 2048;
 
 /// The parameters of every list
-#[derive(IntoParams)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "they are read by name; this is their form")]
 pub(crate) struct PageParameters {
     /// Which page; past the end it is empty. A number that is too small is taken for the smallest.
-    #[param(required = false, minimum = 1, default = 1, example = 1)]
-    page: u64,
+    #[param(value_type = Option<u64>, minimum = 1, default = 1, example = 1)]
+    page: Option<Clamped<{ u64::MAX }>>,
     /// How many rows a page has. A number outside of the bounds is taken for the nearest within.
-    #[param(required = false, minimum = 1, maximum = 100, default = 20, example = 20)]
-    per_page: u32,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 20, example = 20)]
+    per_page: Option<Clamped<{ Page::MAX_SIZE as u64 }>>,
     /// The rows behind this cursor, which is from a `Link` with `rel="next"`. Not together with `page` or `before`.
-    #[param(required = false)]
-    after: String,
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,18}$")]
+    after: Option<Cursor>,
     /// The rows in front of this cursor, which is from a `Link` with `rel="prev"`. Not together with `page` or `after`.
-    #[param(required = false)]
-    before: String,
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,18}$")]
+    before: Option<Cursor>,
 }
 
-/// A request for a list: its page, and whatever filters the list knows.
+/// A cursor in a query.
+#[derive(Debug)]
+struct Cursor(ListCursor);
+
+/// A request for a list: its page, and what its links repeat.
 #[derive(Debug)]
 pub(crate) struct ListQuery {
     path: String,
-    pub(crate) parameters: Parameters,
+    given: Vec<(String, String)>,
     pub(crate) page: Page,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ListQuery> {
-        let parameters = Parameters::from_request_parts(parts, state).await?;
-        let size = parameters.clamped("per_page", u64::from(Page::MAX_SIZE))?;
-        let size = size.and_then(|size| u32::try_from(size).ok()).unwrap_or(Page::DEFAULT_SIZE);
-        let start = page_start(&parameters)?;
-        Ok(ListQuery { path: parts.uri.path().to_owned(), parameters, page: Page { start, size } })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ListQuery> {
+        let query = parts.uri.query().unwrap_or_default();
+        let page = read_query::<PageParameters>(query).map_err(bad_request)?.page()?;
+        let given = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Ok(ListQuery { path: parts.uri.path().to_owned(), given, page })
     }
 }
 
-/// Reads where the page begins.
-fn page_start(parameters: &Parameters) -> Result<PageStart> {
-    let number = parameters.clamped("page", u64::MAX)?;
-    let cursor = |name: &str| {
-        parameters.text(name).map(str::parse::<ListCursor>).transpose().map_err(|_| {
-            bad_request(format!("{name} must be a cursor: follow the Link header of another page of the list"))
-        })
-    };
-    match (number, cursor("after")?, cursor("before")?) {
-        (number, None, None) => Ok(PageStart::Number(number.unwrap_or(1))),
-        (None, Some(cursor), None) => Ok(PageStart::After(cursor)),
-        (None, None, Some(cursor)) => Ok(PageStart::Before(cursor)),
-        _ => Err(bad_request("page, after and before each say where the page begins: give one of them")),
+impl PageParameters {
+    fn page(self) -> Result<Page> {
+        let start = match (self.page, self.after, self.before) {
+            (number, None, None) => PageStart::Number(number.map_or(1, |Clamped(number)| number)),
+            (None, Some(Cursor(cursor)), None) => PageStart::After(cursor),
+            (None, None, Some(Cursor(cursor))) => PageStart::Before(cursor),
+            _ => return Err(bad_request("page, after and before each say where the page begins: give one of them")),
+        };
+        let size = self.per_page.and_then(|Clamped(size)| size.try_into().ok()).unwrap_or(Page::DEFAULT_SIZE);
+        Ok(Page { start, size })
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Cursor, D::Error> {
+        let SourceText(text) = SourceText::deserialize(deserializer)?;
+        let reason = "must be a cursor: follow the Link header of another page of the list";
+        text.parse().map(Cursor).map_err(|_| D::Error::custom(reason))
     }
 }
 
@@ -102,7 +112,7 @@ impl ListQuery {
 
     fn link(&self, parameter: &str, cursor: ListCursor, rel: &str) -> String {
         let is_ours = |name: &str| ["page", "per_page", "after", "before"].contains(&name);
-        let others = self.parameters.given.iter().filter(|(name, _)| !is_ours(name));
+        let others = self.given.iter().filter(|(name, _)| !is_ours(name));
         let query = Serializer::new(String::new())
             .append_pair(parameter, &cursor.to_string())
             .append_pair("per_page", &self.page.size.to_string())

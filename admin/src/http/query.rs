@@ -28,6 +28,10 @@ struct TooLarge(String);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathId(pub(crate) Id);
 
+/// An integer of any length, which is taken for the nearest one from 1 to `MAX`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clamped<const MAX: u64>(pub(crate) u64);
+
 /// A time of a query, in the contract's form.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueryTime(pub(crate) Timestamp);
@@ -80,6 +84,13 @@ impl<'de> Deserialize<'de> for RowId {
     }
 }
 
+impl<'de, const MAX: u64> Deserialize<'de> for Clamped<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Clamped<MAX>, D::Error> {
+        let SourceText(text) = SourceText::deserialize(deserializer)?;
+        parse_clamped(text, MAX).map(Clamped).ok_or_else(|| D::Error::custom("must be an integer"))
+    }
+}
+
 impl<'de> Deserialize<'de> for QueryTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<QueryTime, D::Error> {
         let SourceText(text) = SourceText::deserialize(deserializer)?;
@@ -89,33 +100,6 @@ impl<'de> Deserialize<'de> for QueryTime {
             }
             None => D::Error::custom("must be a time in UTC such as 2025-09-19T22:25:05"),
         })
-    }
-}
-
-/// The parameters of a query as they were given, for the links of a list.
-#[derive(Debug)]
-pub(crate) struct Parameters {
-    pub(crate) given: Vec<(String, String)>,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Parameters {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters> {
-        let query = parts.uri.query().unwrap_or_default();
-        Ok(Parameters { given: form_urlencoded::parse(query.as_bytes()).into_owned().collect() })
-    }
-}
-
-impl Parameters {
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.given.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
-    }
-
-    /// A number clamped to `1..=max`.
-    pub(crate) fn clamped(&self, name: &str, max: u64) -> Result<Option<u64>> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        parse_clamped(text, max).map(Some).ok_or_else(|| bad_request(format!("{name} must be an integer")))
     }
 }
 
