@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::response::{IntoResponseParts, ResponseParts};
+use tern_common::backoff::Backoff;
 use tern_common::bus::{Bus, BusError, MAX_REPLICAS, Message, Received, ReplicaId, SILENT_AFTER, Subscription, Topic};
 use tern_common::store::{Cursor, Mark};
 use tokio::sync::watch;
@@ -165,6 +166,7 @@ impl Sighting {
 
 async fn follow(bus: Arc<dyn Bus>, progress: watch::Sender<Progress>) {
     let mut bus_is_away = false;
+    let mut backoff = Backoff::new(RESUBSCRIBE_AFTER, RESUBSCRIBE_AFTER);
     loop {
         let error = match bus.subscribe(Topic::Progress).await {
             Ok(subscription) => {
@@ -184,7 +186,7 @@ async fn follow(bus: Arc<dyn Bus>, progress: watch::Sender<Progress>) {
             bus_is_away = true;
         }
         tokio::select! {
-            () = tokio::time::sleep(RESUBSCRIBE_AFTER) => {}
+            () = tokio::time::sleep(backoff.pause()) => {}
             () = progress.closed() => return,
         }
     }

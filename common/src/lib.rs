@@ -5,6 +5,7 @@
 //!
 //! This crate knows neither plane: nothing of HTTP, nothing of may.
 
+pub mod backoff;
 pub mod budget;
 pub mod bus;
 pub mod cache;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use tern_common::backoff::Backoff;
 use tern_common::store::PostgresStore;
 use tern_common::store::postgres::OpenError;
 use tokio::time::{sleep, timeout};
 
-/// Time between two questions to a database that does not answer.
+/// Time between two questions to a database that does not answer: one connection a second in each process.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Time that a start waits for the answer before it makes journals: one that is repeated would fill the disk with them.
@@ -25,10 +26,11 @@ pub async fn refuse_foreign(postgres: &PostgresStore) -> Result<(), OpenError> {
 
 /// Asks until the database answers. Returns only if it has another schema.
 pub async fn foreign(postgres: &PostgresStore) -> OpenError {
+    let mut backoff = Backoff::new(RETRY, RETRY);
     loop {
         match postgres.check_schema().await {
             Ok(()) => std::future::pending().await,
-            Err(OpenError::Unavailable(_)) => sleep(RETRY).await,
+            Err(OpenError::Unavailable(_)) => sleep(backoff.pause()).await,
             Err(error) => return error,
         }
     }

@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::dial::{Connection, Dialer};
+use crate::backoff::Backoff;
 
 /// Within this each command is answered or fails. Below the quarter of a second that callers allow,
 /// so that it is we who notice a Redis that hangs, and not they who give up on us.
 const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 
-/// At most one attempt to connect is begun in this time, and none takes longer.
+/// At most one attempt to connect begins in this time, and none takes longer.
 const ATTEMPT_EVERY: Duration = Duration::from_secs(1);
 
 /// Dropping it closes the connection.
@@ -126,9 +127,10 @@ impl Link {
 /// Tries until it succeeds or nobody wants the connection any more.
 async fn connect(link: Weak<Inner>, mut tried_at: Option<Instant>) {
     let mut is_first_failure = true;
+    let mut backoff = Backoff::new(ATTEMPT_EVERY, ATTEMPT_EVERY);
     loop {
         if let Some(tried_at) = tried_at {
-            sleep_until(tried_at + ATTEMPT_EVERY).await;
+            sleep_until(tried_at + backoff.pause()).await;
         }
         let Some(link) = link.upgrade() else { return };
         let began = Instant::now();

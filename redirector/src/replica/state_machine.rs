@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use tern_common::backoff::Backoff;
 
 /// How often things are done. Each default has its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +90,8 @@ pub struct StateMachine {
     hints_from: Instant,
     /// No store work is begun before.
     store_from: Instant,
-    store_failures: u32,
-    bus_failures: u32,
+    store_backoff: Backoff,
+    bus_backoff: Backoff,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +122,8 @@ impl StateMachine {
             poll_at: now,
             hints_from: now,
             store_from: now,
-            store_failures: 0,
-            bus_failures: 0,
+            store_backoff: Backoff::with_seed(pace.first_retry, pace.last_retry, seed ^ 1),
+            bus_backoff: Backoff::with_seed(pace.first_retry, pace.last_retry, seed ^ 2),
         }
     }
 
@@ -131,13 +132,12 @@ impl StateMachine {
             Event::Hint => self.hinted = true,
             Event::Subscribed => {
                 self.subscription = Subscription::Active;
-                self.bus_failures = 0;
+                self.bus_backoff.reset();
                 // Whatever was published before the subscription stood is not coming any more.
                 self.hinted = true;
             }
             Event::Unsubscribed => {
-                self.bus_failures += 1;
-                let wait = self.backoff(self.bus_failures);
+                let wait = self.bus_backoff.pause();
                 self.subscription = Subscription::Wanted { from: now + wait };
             }
             Event::SnapshotApplied => {
@@ -159,11 +159,10 @@ impl StateMachine {
                 self.store_answered();
             }
             Event::StoreFailed => {
-                self.store_failures += 1;
                 // The failed work may have been about to answer a hint.
                 self.hinted = true;
                 self.work = Work::Idle;
-                self.store_from = now + self.backoff(self.store_failures);
+                self.store_from = now + self.store_backoff.pause();
             }
         }
     }
@@ -214,16 +213,10 @@ impl StateMachine {
 
     fn store_answered(&mut self) {
         self.work = Work::Idle;
-        self.store_failures = 0;
+        self.store_backoff.reset();
     }
 
-    /// Doubles with each failure in a row.
-    fn backoff(&mut self, failures: u32) -> Duration {
-        let doubled = self.pace.first_retry * 2u32.saturating_pow(failures.saturating_sub(1).min(16));
-        self.jittered(doubled.min(self.pace.last_retry))
-    }
-
-    /// `time`, give or take a fifth: many processes that lost the same server must not come back as one.
+    /// Returns `time`, give or take a fifth, so that many replicas do not poll in step.
     fn jittered(&mut self, time: Duration) -> Duration {
         time.mul_f64(self.jitter.random_range(0.8..1.2))
     }
@@ -379,7 +372,7 @@ mod tests {
             waits.push(due - now);
             now = due;
         }
-        assert!(waits[0] <= 120 * MS && waits[7] >= 800 * MS && waits[7] <= 1200 * MS, "{waits:?}");
+        assert!(waits[0] <= 125 * MS && waits[7] >= 1000 * MS && waits[7] <= 1250 * MS, "{waits:?}");
         assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
         machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
         assert_eq!(machine.next_action(now), None, "the delta that came through saw what every hint was about");

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::backoff::Backoff;
 use crate::store::{Result, StoreError};
 
 /// Time for a whole connection: TCP, TLS, the password and the settings are up to eight round trips, of 280 ms to the
@@ -40,11 +41,17 @@ pub(super) struct Connector {
     tls: Option<MakeRustlsConnect>,
     /// The statement that begins each session.
     session: String,
-    /// When an attempt last failed, or began after such a failure.
-    failed_at: Mutex<Option<Instant>>,
+    retry: Mutex<Retry>,
     cancels: Semaphore,
     /// When the server last answered a request, on any connection.
     answered_at: Mutex<Option<Instant>>,
+}
+
+/// The state of attempts after one that failed.
+struct Retry {
+    backoff: Backoff,
+    /// When the next attempt may begin; `None` while attempts succeed.
+    from: Option<Instant>,
 }
 
 impl fmt::Debug for Connector {
@@ -60,7 +67,7 @@ impl Connector {
             config,
             tls,
             session,
-            failed_at: Mutex::default(),
+            retry: Mutex::new(Retry { backoff: Backoff::new(CONNECT_PAUSE, CONNECT_PAUSE), from: None }),
             cancels: Semaphore::new(CANCELS),
             answered_at: Mutex::default(),
         }
@@ -78,7 +85,8 @@ impl Connector {
             Ok(connected) => connected,
             Err(_) => Err(StoreError::Unavailable(anyhow!("no connection within {CONNECT_TIME:?}"))),
         };
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = connected.is_err().then(Instant::now);
+        let mut retry = self.retry.lock().unwrap_or_else(PoisonError::into_inner);
+        retry.from = connected.is_err().then(|| Instant::now() + retry.backoff.pause());
         connected
     }
 
@@ -104,11 +112,12 @@ impl Connector {
 
     /// Whether an attempt may begin now. After a failure one attempt speaks for all: the others wait for its outcome.
     pub(super) fn may_connect(&self) -> bool {
-        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        match *failed_at {
-            Some(at) if at.elapsed() < CONNECT_PAUSE => false,
+        let mut retry = self.retry.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match retry.from {
+            Some(from) if now < from => false,
             Some(_) => {
-                *failed_at = Some(Instant::now());
+                retry.from = Some(now + retry.backoff.pause());
                 true
             }
             None => true,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tern_common::backoff::Backoff;
 use tern_common::click::{ClickBatch, JournalPosition, JournalState, Shipped};
 use tern_common::store::{Store, StoreError};
 use tokio::sync::watch;
@@ -129,7 +130,7 @@ impl Shipper {
         if let Err(error) = block_in_place(|| directory::remove_partial(&self.root)) {
             tracing::warn!(%error, "what is left of removed journals could not be removed");
         }
-        let mut retry = FIRST_RETRY;
+        let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
             let deadline = *stop.borrow_and_update();
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -138,17 +139,14 @@ impl Shipper {
             let progress = self.round(&*store, deadline).await;
             self.export_waiting();
             match progress {
-                Progress::Some => retry = FIRST_RETRY,
+                Progress::Some => backoff.reset(),
                 // What a store that is away does not take is safe in its journal, and others may wait for this process to end.
                 Progress::None | Progress::Away if deadline.is_some() => break,
                 Progress::None => {
-                    retry = FIRST_RETRY;
+                    backoff.reset();
                     rest(&mut stop, REST).await;
                 }
-                Progress::Away => {
-                    rest(&mut stop, retry).await;
-                    retry = LAST_RETRY.min(retry * 2);
-                }
+                Progress::Away => rest(&mut stop, backoff.pause()).await,
             }
         }
         self.journals.iter().map(|journal| journal.backlog.pending()).sum()
