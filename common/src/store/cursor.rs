@@ -23,6 +23,7 @@ pub struct Mark(pub(super) MarkedAt);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MarkedAt {
+    #[cfg(feature = "sqlite")]
     Sqlite(Sequence),
     Postgres(postgres::Transaction),
 }
@@ -44,6 +45,7 @@ impl Cursor {
     /// Whether a replica at this cursor has seen the change at `mark`.
     pub fn covers(&self, mark: &Mark) -> bool {
         match (&self.0, &mark.0) {
+            #[cfg(feature = "sqlite")]
             (Position::Sqlite(seen), MarkedAt::Sqlite(marked)) => {
                 seen.epoch == marked.epoch && seen.number >= marked.number
             }

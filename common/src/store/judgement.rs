@@ -37,9 +37,6 @@ pub(super) trait Judged: Send + 'static {
     /// Among alike rows it may find only the first one without an id, `first_without_id`.
     const TWINS: &'static str;
 
-    /// The columns by which `TWINS` looks up `marked`, where it does not look up the table by an index.
-    const TWIN_KEYS: Option<&'static str>;
-
     /// The reason to refuse a row since an earlier line of the file has a value that must be its own, or NULL.
     const CLASH: &'static str = "CAST(NULL AS text)";
 
@@ -61,7 +58,6 @@ impl Judged for UserRow {
     const OTHER: &'static str = "'id ' || s.id || ' belongs to another user: ' || t.username";
     const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN users AS t
         WHERE s.id IS NULL AND t.username = s.username AND t.email = s.email";
-    const TWIN_KEYS: Option<&'static str> = None;
     const CLASH: &'static str = "CASE
         WHEN s.line > s.first_username THEN 'Username is already taken by line ' || s.first_username || ' of this file'
         WHEN s.line > s.first_email THEN 'Email is already taken by line ' || s.first_email || ' of this file'
@@ -84,7 +80,6 @@ impl Judged for UrlRow {
     const OTHER: &'static str = "'id ' || s.id || ' belongs to another link: ' || t.short_code";
     const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN urls AS t
         WHERE s.id IS NULL AND t.short_code = s.short_code AND t.original_url = s.original_url";
-    const TWIN_KEYS: Option<&'static str> = None;
     const CLASH: &'static str = "CASE
         WHEN s.line > s.first_short_code
             THEN 'Short code is already taken by line ' || s.first_short_code || ' of this file'
@@ -119,7 +114,6 @@ impl Judged for EventRow {
         WHERE t.url_id = link.url_id AND s.id IS NULL AND s.line = s.first_without_id AND s.url_id = t.url_id
             AND s.timestamp IS NULL AND s.user_id = t.user_id AND s.event_type = t.event_type
             AND s.details = CAST(t.details AS text)";
-    const TWIN_KEYS: Option<&'static str> = Some("url_id, timestamp, user_id, event_type, details");
     const REFUSAL: &'static str = "CASE
         WHEN NOT EXISTS (SELECT 1 FROM urls AS t WHERE t.id = s.url_id) THEN 'URL ' || s.url_id || ' not found'
         WHEN NOT EXISTS (SELECT 1 FROM users AS t WHERE t.id = s.user_id) THEN 'User ' || s.user_id || ' not found'
@@ -134,7 +128,6 @@ impl Judged for ProductRow {
     const TWINS: &'static str = "SELECT s.line FROM products AS t CROSS JOIN marked AS s
         WHERE s.id IS NULL AND s.line = s.first_without_id AND s.name = t.name AND s.category = t.category
             AND s.price_hundredths = t.price_hundredths AND s.stock = t.stock";
-    const TWIN_KEYS: Option<&'static str> = Some("name, category, price_hundredths, stock");
     const REFUSAL: &'static str = "CAST(NULL AS text)";
 }
 

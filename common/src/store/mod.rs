@@ -16,6 +16,7 @@ mod page;
 mod pools;
 pub mod postgres;
 mod referrer_budget;
+#[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod watched;
 
@@ -24,6 +25,7 @@ pub use load::{Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRo
 pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageStart, Total};
 pub use pools::{PoolStatus, export_pools};
 pub use postgres::{PostgresConfig, PostgresStore};
+#[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use watched::WatchedStore;
 

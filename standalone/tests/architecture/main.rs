@@ -7,6 +7,7 @@ mod circles;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
@@ -34,6 +35,28 @@ fn the_planes_do_not_know_each_other_and_common_knows_neither() {
     check("tern-admin", &["tern-common", "tern-serving"]);
     check("tern", &["tern-admin", "tern-common", "tern-redirector", "tern-serving"]);
     check("tern-testkit", &[]);
+}
+
+/// The crates that a program links when it is built alone.
+fn linked_crates(package: &str) -> BTreeSet<String> {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--locked"]);
+    // As a release builds it, whatever the workspace unifies here.
+    let tree = tree.current_dir(workspace()).env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION").output().unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    String::from_utf8(tree.stdout).unwrap().lines().map(name).collect()
+}
+
+#[test]
+fn processes_over_postgresql_link_no_sqlite() {
+    for (package, links) in [("tern-redirector", false), ("tern-admin", false), ("tern", true)] {
+        let linked = linked_crates(package);
+        assert!(linked.contains("tokio-postgres"), "{package}");
+        for sqlite in ["rusqlite", "libsqlite3-sys", "deadpool-sqlite"] {
+            assert_eq!(linked.contains(sqlite), links, "{package}: {sqlite}");
+        }
+    }
 }
 
 #[test]

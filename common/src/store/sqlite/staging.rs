@@ -22,6 +22,9 @@ pub(super) trait Stageable: Judged {
     /// Inserts the rows of `marked` in their order; `?1` is the present time.
     const INSERT: &'static str;
 
+    /// The columns by which `TWINS` looks up `marked`, where it does not look up the table by an index.
+    const TWIN_KEYS: Option<&'static str> = None;
+
     /// The columns whose values are counted in `row_counts`; `None` if the table is not counted.
     const COUNTED_BY: Option<&'static [&'static str]>;
 
@@ -81,6 +84,7 @@ impl Stageable for EventRow {
         "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, browser, referrer)
         SELECT id, url_id, user_id, event_type, coalesce(timestamp, ?1), details, browser, referrer
         FROM marked ORDER BY rowid";
+    const TWIN_KEYS: Option<&'static str> = Some("url_id, timestamp, user_id, event_type, details");
     const COUNTED_BY: Option<&'static [&'static str]> = Some(&["url_id", "user_id", "event_type"]);
     const BRINGS_CLICKS: bool = true;
 
@@ -98,6 +102,7 @@ impl Stageable for ProductRow {
     const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     const INSERT: &'static str = "INSERT INTO products (id, name, category, price_hundredths, stock)
         SELECT id, name, category, price_hundredths, stock FROM marked WHERE ?1 IS NOT NULL ORDER BY rowid";
+    const TWIN_KEYS: Option<&'static str> = Some("name, category, price_hundredths, stock");
     const COUNTED_BY: Option<&'static [&'static str]> = None;
 
     fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
