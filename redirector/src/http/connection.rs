@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd as _;
 use ::http::StatusCode;
 
 use super::Service;
-use super::connections::{Permit, Phase, Registered, Registration, Shared};
+use super::connections::{Permit, Phase, PortState, Registered, Registration};
 use super::exchange::{Exchange, Next, Terms};
 use super::limits::worker_of;
 use super::parse::Refusal;
@@ -116,11 +116,11 @@ impl Connection {
                     Next::Close { linger: true } => return self.linger(),
                 }
             }
-            self.settle();
+            self.set_deadline();
         }
     }
 
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &PortState {
         self.registration.shared()
     }
 
@@ -198,8 +198,8 @@ impl Connection {
         self.exchange.answer(terms, self.readable, service)
     }
 
-    /// Sets the time for what comes next: the rest of a head, or another one.
-    fn settle(&mut self) {
+    /// Sets the deadline of the next event: the rest of a head, or another head.
+    fn set_deadline(&mut self) {
         let (shared, state) = (self.registration.shared(), &self.registration.state);
         if !self.exchange.input.is_empty() {
             // The time runs from the first byte of a head. What is left after an answer starts a new one.
@@ -214,7 +214,7 @@ impl Connection {
                 shared.deadline_in(if self.is_big() { timeout.min(GIVE_BACK_AFTER) } else { timeout }),
             );
         }
-        self.exchange.input.settle();
+        self.exchange.input.mark_seen();
     }
 
     fn is_big(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Who is open and until when: the registry, the coarse clock, and what the reaper thread does with them.
+//! The open connections and their deadlines: the registry and the coarse clock. The reaper reads both.
 //!
 //! A connection takes the registry's lock when it opens and when it closes, never in between. Everything else it
 //! shares with the reaper is an atomic of its own that only it writes. It must know nothing of HTTP.
@@ -9,16 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use may::coroutine::Builder;
 use may::io::WaitIoWaker;
 use slab::Slab;
 
-use super::limits::{Limits, worker_of, workers};
-use super::room::Shares;
+use super::limits::Limits;
+use super::shares::Shares;
 use super::stats::{Stats, count};
-
-/// Time after which connections that were accepted when there was no room have come to the registry, and may end.
-const ROOM_RETRY: Duration = Duration::from_millis(2);
 
 /// Slots looked at under one hold of the lock: some microseconds, so that no worker waits for a whole scan.
 const SCAN_CHUNK: usize = 128;
@@ -41,8 +37,8 @@ pub(super) enum Phase {
 
 /// What a connection shares with the reaper.
 pub(super) struct Registered {
-    fd: RawFd,
-    /// Coarse milliseconds ([`Shared::now_ms`]) at which the connection wants to be woken.
+    pub(super) fd: RawFd,
+    /// Coarse milliseconds ([`PortState::now_ms`]) at which the connection wants to be woken.
     /// Written by the coroutine, read by the reaper.
     deadline_ms: AtomicU64,
     /// Coarse milliseconds at which the phase began. Written by the coroutine, read by the reaper.
@@ -52,7 +48,7 @@ pub(super) struct Registered {
     evicted: AtomicBool,
     /// The slot of its client's share.
     pub(super) slot: Option<usize>,
-    waker: WaitIoWaker,
+    pub(super) waker: WaitIoWaker,
 }
 
 impl Registered {
@@ -90,12 +86,12 @@ impl Registered {
 }
 
 /// What the listener, the connections, the reaper and the server share.
-pub(super) struct Shared {
+pub(super) struct PortState {
     pub(super) limits: Limits,
     pub(super) stats: Stats,
-    started: Instant,
+    pub(super) started: Instant,
     /// Milliseconds since `started`, at most a tick old. Written by the reaper.
-    now_ms: AtomicU64,
+    pub(super) now_ms: AtomicU64,
     /// Written by the server, once: each connection ends with its next answer, and others are still accepted.
     leaving: AtomicBool,
     /// Written by the server, once, later: no further connections, and none waits for long.
@@ -105,20 +101,20 @@ pub(super) struct Shared {
     /// Written by the server, once, later: each connection ends where it is.
     cutting: AtomicBool,
     /// Written by the server, once, last: the reaper ends.
-    stopped: AtomicBool,
+    pub(super) stopped: AtomicBool,
     /// The last error of accept(2), for the reaper to log: formatting has no place on a coroutine's stack.
     pub(super) last_accept_error: AtomicI32,
     registry: Mutex<Slab<Arc<Registered>>>,
     pub(super) shares: Shares,
     /// Set by the listener when there are more connections than a limit allows; cleared by the reaper, which makes room.
-    crowded: AtomicBool,
+    pub(super) crowded: AtomicBool,
     /// The thread that makes room, once it runs.
-    reaper: OnceLock<Thread>,
+    pub(super) reaper: OnceLock<Thread>,
     /// Notified, under the registry's lock, when a connection or the listener ends during a drain.
     ended: Condvar,
 }
 
-impl Shared {
+impl PortState {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -241,83 +237,18 @@ impl Shared {
     pub(super) fn registered(&self) -> usize {
         self.lock().len()
     }
-
-    /// The reaper's life: ticks until stopped. Unpark its thread to make it look at once.
-    pub(super) fn reap(&self) {
-        let mut overdue: Vec<Vec<Arc<Registered>>> = vec![Vec::new(); workers()];
-        let mut log = AcceptErrorLog::default();
-        self.reaper.get_or_init(std::thread::current);
-        while !self.stopped.load(Ordering::Acquire) {
-            let is_crowded = self.crowded.load(Ordering::Acquire);
-            std::thread::park_timeout(if is_crowded { ROOM_RETRY.min(self.limits.tick) } else { self.limits.tick });
-            self.now_ms.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
-            if self.crowded.swap(false, Ordering::AcqRel) && !self.make_room() {
-                self.crowded.store(true, Ordering::Release);
-            }
-            self.collect_overdue(&mut overdue);
-            for (worker, connections) in overdue.iter_mut().enumerate().filter(|(_, some)| !some.is_empty()) {
-                wake_on(worker, std::mem::take(connections));
-            }
-            log.look(self);
-        }
-    }
-
-    fn collect_overdue(&self, overdue: &mut [Vec<Arc<Registered>>]) {
-        let (now_ms, draining, cutting) = (self.now_ms(), self.draining(), self.cutting());
-        let due = |connection: &Registered| {
-            cutting
-                || connection.is_evicted()
-                || connection.deadline_ms() <= now_ms
-                || (draining && (connection.is(Phase::Idle) || connection.is(Phase::Fresh)))
-        };
-        self.for_each(|connection| {
-            if due(connection) {
-                overdue[worker_of(connection.fd)].push(connection.clone());
-            }
-        });
-    }
-}
-
-/// Wakes connections from a coroutine on the worker whose epoll holds their sockets.
-///
-/// Woken from any other thread, a connection would run on some other worker, and could there be resumed, run to its
-/// end and be freed while the first worker is still inside its `wait_io`. On its own worker nothing overlaps.
-fn wake_on(worker: usize, connections: Vec<Arc<Registered>>) {
-    let wake = move || connections.iter().for_each(|connection| connection.waker.wakeup());
-    // Without memory for a stack they stay overdue, and the next tick tries again.
-    drop(may::go!(Builder::new().id(worker), wake));
-}
-
-/// Logs errors of accept at most once a second, from the reaper's thread.
-#[derive(Default)]
-struct AcceptErrorLog {
-    logged_errors: u64,
-    quiet_until_ms: u64,
-}
-
-impl AcceptErrorLog {
-    fn look(&mut self, shared: &Shared) {
-        let (errors, now_ms) = (shared.stats.accept_errors.load(Ordering::Relaxed), shared.now_ms());
-        if errors == self.logged_errors || now_ms < self.quiet_until_ms {
-            return;
-        }
-        let error = std::io::Error::from_raw_os_error(shared.last_accept_error.load(Ordering::Relaxed));
-        tracing::warn!(errors = errors - self.logged_errors, last = %error, "connections could not be accepted");
-        self.logged_errors = errors;
-        self.quiet_until_ms = now_ms + 1000;
-    }
 }
 
 /// The right to be open, counted against the limit. Taken by the listener, given back when the connection is gone.
 pub(super) struct Permit {
-    shared: Arc<Shared>,
+    shared: Arc<PortState>,
     slot: Option<usize>,
 }
 
 impl Permit {
     /// Admits a connection of the client that has this share. Beyond a limit, others are told to end for it, and it is not
     /// admitted while too many of them have not ended yet.
-    pub(super) fn take(shared: &Arc<Shared>, share: Option<u64>) -> Option<Self> {
+    pub(super) fn take(shared: &Arc<PortState>, share: Option<u64>) -> Option<Self> {
         let Limits { connections, share: most, .. } = shared.limits;
         // The listener alone counts up, so what it has read cannot have grown.
         let open = shared.open() as usize;
@@ -341,7 +272,7 @@ impl Permit {
         permit
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<PortState> {
         &self.shared
     }
 
@@ -380,7 +311,7 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &PortState {
         &self.permit.shared
     }
 }

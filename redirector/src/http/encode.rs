@@ -47,12 +47,20 @@ impl<'a> Reply<'a> {
             return false;
         }
         self.output.reserve(location.len() + 192);
-        self.put_status(answer.status);
-        self.put(b"Location: ");
-        self.put(location);
-        self.put(b"\r\n");
-        self.put_fields(answer);
-        self.put(b"Content-Length: 0\r\n");
+        let Answer { status, allow, cache_control, retry_after_seconds, .. } = *answer;
+        if let (StatusCode::FOUND, None, Some("no-store"), None) = (status, allow, cache_control, retry_after_seconds) {
+            // The plain redirect in two pieces beside its location.
+            self.put(b"HTTP/1.1 302 Found\r\nLocation: ");
+            self.put(location);
+            self.put(b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n");
+        } else {
+            self.put_status(status);
+            self.put(b"Location: ");
+            self.put(location);
+            self.put(b"\r\n");
+            self.put_fields(answer);
+            self.put(b"Content-Length: 0\r\n");
+        }
         self.end_head();
         true
     }
@@ -75,9 +83,6 @@ impl<'a> Reply<'a> {
     }
 
     fn put_status(&mut self, status: StatusCode) {
-        if status == StatusCode::FOUND {
-            return self.put(b"HTTP/1.1 302 Found\r\n");
-        }
         self.put(b"HTTP/1.1 ");
         self.put(status.as_str().as_bytes());
         self.put(b" ");

@@ -80,7 +80,7 @@ impl Exchange {
                     Next::Close { .. } => return false,
                 }
             }
-            self.input.settle();
+            self.input.mark_seen();
         }
         true
     }

@@ -13,7 +13,7 @@ pub(super) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Something was consumed since the connection last settled: what is left is the start of a new head.
+    /// Something was consumed since the input was last marked as seen: what is left is the start of a new head.
     consumed: bool,
 }
 
@@ -58,7 +58,7 @@ impl Input {
         self.consumed
     }
 
-    pub(super) fn settle(&mut self) {
+    pub(super) fn mark_seen(&mut self) {
         self.consumed = false;
     }
 

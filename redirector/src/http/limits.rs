@@ -3,6 +3,9 @@
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+/// Connections the kernel completes ahead of us; `net.core.somaxconn` caps it.
+pub(super) const BACKLOG: i32 = 1024;
+
 /// Two memory mappings a stack: 10,000 connections stay well under `vm.max_map_count` (65,530 by default).
 const CONNECTIONS: usize = 10_000;
 

@@ -14,8 +14,8 @@ use may::coroutine::{self, Builder};
 
 use super::Service;
 use super::connection;
-use super::connections::{Permit, Shared};
-use super::server;
+use super::connections::{Permit, PortState};
+use super::limits::BACKLOG;
 use super::socket::Socket;
 use super::stats::count;
 
@@ -40,7 +40,7 @@ impl Listener {
     /// Starts to accept. The socket listens already.
     pub(super) fn start(
         listener: TcpListener,
-        shared: Arc<Shared>,
+        shared: Arc<PortState>,
         service: Arc<impl Service>,
     ) -> io::Result<Arc<Self>> {
         let listener = Arc::new(Self { socket: Socket::new(listener)? });
@@ -62,10 +62,10 @@ impl Listener {
         drop(may::go!(Builder::new().id(id), move || listener.socket.waker().wakeup()));
     }
 
-    fn accept_until_drained(&self, shared: &Arc<Shared>, service: &Arc<impl Service>) {
+    fn accept_until_drained(&self, shared: &Arc<PortState>, service: &Arc<impl Service>) {
         let mut back_off = FIRST_BACK_OFF;
         // Who was queued when the drain began is still taken, and not reset by the close. Bounded, because others come.
-        let mut queued = server::BACKLOG;
+        let mut queued = BACKLOG;
         while queued > 0 {
             // Read before accept, so that the queue is known to have been empty after the drain began.
             let draining = shared.draining();
@@ -98,7 +98,7 @@ impl Listener {
 }
 
 /// Sleeps without blocking the worker, in steps short enough for a drain.
-fn sleep(duration: Duration, shared: &Shared) {
+fn sleep(duration: Duration, shared: &PortState) {
     const STEP: Duration = Duration::from_millis(50);
     let mut left = duration;
     while !left.is_zero() && !shared.draining() {
@@ -109,12 +109,12 @@ fn sleep(duration: Duration, shared: &Shared) {
     coroutine::yield_now();
 }
 
-fn count_error(shared: &Shared, error: &io::Error) {
+fn count_error(shared: &PortState, error: &io::Error) {
     count(&shared.stats.accept_errors);
     shared.last_accept_error.store(error.raw_os_error().unwrap_or(0), Ordering::Relaxed);
 }
 
-fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, service: &Arc<impl Service>) {
+fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<PortState>, service: &Arc<impl Service>) {
     let peer_ip = peer.ip().to_canonical();
     let Some(permit) = Permit::take(shared, service.share_of(peer_ip)) else {
         return refuse(stream);

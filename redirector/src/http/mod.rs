@@ -12,8 +12,9 @@
 //!         encode       answer -> bytes    (pure; date)
 //!           answer       status, header fields, body as values
 //!         input        the read buffer
-//!   connections  who is open, until when; the reaper thread that wakes what is overdue
-//!     room         shares of clients; which connections end when there are too many
+//!   reaper       the thread that wakes what is overdue; which connections end when there are too many
+//!     connections  open connections and their deadlines
+//!       shares       how many connections each client has
 //! socket       a descriptor on may's epoll
 //! pulse        whether each worker still runs
 //! limits       what a connection may take, with reasons; stats: what was refused, timed out, cut
@@ -35,8 +36,9 @@ mod limits;
 mod listener;
 mod parse;
 mod pulse;
-mod room;
+mod reaper;
 mod server;
+mod shares;
 mod socket;
 mod stats;
 

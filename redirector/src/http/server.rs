@@ -10,13 +10,11 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Service;
-use super::connections::Shared;
-use super::limits::Limits;
+use super::connections::PortState;
+use super::limits::{BACKLOG, Limits};
 use super::listener::Listener;
+use super::reaper::reap;
 use super::stats::Stats;
-
-/// Connections the kernel completes ahead of us; `net.core.somaxconn` caps it.
-pub(super) const BACKLOG: i32 = 1024;
 
 /// After the cut, connections end as soon as their worker looks at them.
 const CUT_TIME: Duration = Duration::from_secs(1);
@@ -36,7 +34,7 @@ pub struct Drained {
 /// A port that is being served. Dropping it cuts what is open; [`drain`](Self::drain) first.
 pub struct Server {
     local_addr: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<PortState>,
     /// Taken by the drain.
     running: Mutex<Option<Running>>,
 }
@@ -74,10 +72,10 @@ impl Server {
         let local_addr = listener.local_addr()?;
         // Accepted sockets inherit it: one system call in all instead of one a connection.
         SockRef::from(&listener).set_tcp_nodelay(true)?;
-        let shared = Arc::new(Shared::new(limits));
+        let shared = Arc::new(PortState::new(limits));
         let reaper = std::thread::Builder::new().name("tern-reaper".into()).spawn({
             let shared = shared.clone();
-            move || shared.reap()
+            move || reap(&shared)
         })?;
         let listener = Listener::start(listener, shared.clone(), service).inspect_err(|_| {
             shared.stop();
@@ -146,7 +144,7 @@ impl Server {
 }
 
 /// Waits for the listener's coroutine to end, which it does once the queue is empty, and closes the socket.
-fn close(listener: Arc<Listener>, shared: &Shared) {
+fn close(listener: Arc<Listener>, shared: &PortState) {
     let give_up = Instant::now() + CUT_TIME;
     while Arc::strong_count(&listener) > 1 && Instant::now() < give_up {
         listener.wake();
