@@ -12,7 +12,7 @@ MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanage
 # And to bring faults about.
 FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
 	/usr/sbin/mkfs.ext4:e2fsprogs
-.PHONY: help run test schemathesis lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-map bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools
+.PHONY: help run test schemathesis lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools
 
 # An environment of Python's with what the first prerequisite names, each file by its hash.
 define environment
@@ -100,11 +100,6 @@ soak-coherence: measure ## Leave a transaction open for ten minutes, flood the b
 measure: tools
 	@scripts/install-if-missing $(SERVERS) $(EDGE)
 	cargo build --release --locked --package tern-admin --package tern-redirector --package tern-tests --bins
-
-LINKS ?= 1000000
-bench-map: tools ## Measure the map beside dashmap and papaya (LINKS=1000000; ten million take 5 GB)
-	cd bench && cargo build --release --locked --bin map
-	for what in look-ups memory replacement start; do bench/target/release/map $$what $(LINKS); done
 
 # The stable compiler is told that flags of a nightly one are meant.
 FUZZ_SECONDS ?= 60

@@ -20,14 +20,14 @@ const BURSTS: u32 = 5_000;
 
 /// A journal of its own in a directory of its own.
 #[derive(Debug)]
-pub struct Desk {
-    pub recorder: Recorder,
+struct Desk {
+    recorder: Recorder,
     journal_threads: JournalThreads,
     _directory: tempfile::TempDir,
 }
 
 impl Desk {
-    pub fn set() -> Result<Desk> {
+    fn set() -> Result<Desk> {
         let directory = tempfile::tempdir()?;
         let config = JournalConfig {
             root: directory.path().join("clicks"),
@@ -43,7 +43,7 @@ impl Desk {
     }
 
     /// Time of so many clicks, in bursts at a pace that a server can reach, whatever it does in between.
-    pub fn record(&self, clicks: u64) -> Duration {
+    fn record(&self, clicks: u64) -> Duration {
         let click = click();
         let (mut spent, mut left) = (Duration::ZERO, clicks);
         while left > 0 {
@@ -62,7 +62,7 @@ impl Desk {
         spent
     }
 
-    pub fn close(self) {
+    fn close(self) {
         self.recorder.close();
         self.journal_threads.finish();
     }

@@ -15,8 +15,7 @@ use tern_testkit::redis::Redis;
 use crate::cost;
 use crate::figures::Figure;
 use crate::machine::{busy_cores, pause};
-use crate::sample::is_active;
-use crate::workload::{self, Asks, OWNERS};
+use crate::workload::{self, Asks, OWNERS, is_active};
 
 const LOWEST: i32 = 19;
 
