@@ -9,12 +9,12 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use tern_redirector::link_map::LinkMap;
-use tern_redirector::replica::file::{Stored, read, write};
+use tern_redirector::replica::file::{FileContents, read, write};
 
 type Links = BTreeMap<String, (String, i64, i64, bool)>;
 
 /// Loads the links into a map, and lists them.
-fn load(stored: Stored) -> (std::sync::Arc<LinkMap>, Links) {
+fn load(stored: FileContents) -> (std::sync::Arc<LinkMap>, Links) {
     let (map, mut writer) = LinkMap::new();
     writer.commit(stored.links);
     let mut links = Links::new();

@@ -7,7 +7,7 @@ use tern_common::store::{AgedChange, Cursor, LinkChange, StoreError};
 
 use super::audit::{Audit, Suspects};
 use super::fetch::{FetchTimes, StoreAnswer, log_rejected};
-use super::file::Stored;
+use super::file::FileContents;
 use super::freshness::Freshness;
 use super::loss;
 use super::state_machine::Event;
@@ -64,8 +64,8 @@ impl MapUpdater {
     }
 
     /// Puts the links of the snapshot file into the map. They are not served before [`MapUpdater::serve`].
-    pub(super) fn restore(&mut self, stored: Stored) {
-        let Stored { links, rejected, equal_at, has_all_fields, .. } = stored;
+    pub(super) fn restore(&mut self, stored: FileContents) {
+        let FileContents { links, rejected, equal_at, has_all_fields, .. } = stored;
         tracing::info!(links = links.len(), rejected, has_all_fields, "going on from the snapshot file");
         // Millions of links take their time, and this thread has other tasks.
         tokio::task::block_in_place(|| self.writer.replace(links));
@@ -204,9 +204,9 @@ impl MapUpdater {
         }
     }
 
-    /// Begins an audit, unless one is under way or the map is not served yet. Returns whether it did.
+    /// Begins an audit, unless one is under way, the map is not served yet, or links lack fields. Returns whether it did.
     pub(super) fn begin_audit(&mut self) -> bool {
-        let begins = self.audit.is_none() && self.map().is_loaded();
+        let begins = self.audit.is_none() && self.map().is_loaded() && !self.lacks_fields;
         if begins {
             self.audit = Some(Audit::default());
         }

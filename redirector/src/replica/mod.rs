@@ -37,7 +37,7 @@ use tokio::time::Instant;
 use self::announcer::Announcer;
 use self::audit::Suspects;
 use self::fetch::{FetchTimes, StoreAnswer, fetch};
-use self::file::Stored;
+use self::file::FileContents;
 pub use self::freshness::Freshness;
 use self::in_flight::{Completion, InFlight, Work};
 use self::map_updater::MapUpdater;
@@ -118,7 +118,7 @@ impl Replica {
 /// Links of the snapshot file that are not served yet.
 struct Withheld {
     /// The links, until they are in the map.
-    stored: Option<Stored>,
+    stored: Option<FileContents>,
     /// When they are served whatever the store has said. `None` while the store, which has answered, sends all links.
     serve_at: Option<Instant>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::file::{self, Stored};
+use super::file::{self, FileContents};
 use super::in_flight::Work;
 use super::map_updater::Unsaved;
 use crate::metrics::ReplicaMetrics;
@@ -15,7 +15,7 @@ use crate::metrics::ReplicaMetrics;
 pub(super) const WRITE_EVERY: Duration = Duration::from_secs(60);
 
 /// Reads the snapshot file and counts what was wrong with it. Its links are not in the map yet.
-pub(super) async fn read(path: Option<&PathBuf>, metrics: &ReplicaMetrics) -> Option<Stored> {
+pub(super) async fn read(path: Option<&PathBuf>, metrics: &ReplicaMetrics) -> Option<FileContents> {
     let path = path?.clone();
     let reading = spawn_blocking({
         let path = path.clone();

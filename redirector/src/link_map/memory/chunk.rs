@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
-use tern_common::served_link::{EncodedLink, Head, encoded_len, text_range};
+use tern_common::served_link::{EncodedLink, Head, code_range, encoded_len, text_range};
 
 use super::sync::{AtomicUsize, CHUNK_BYTES, Ordering, on_allocation, on_free, on_read, on_write};
 
@@ -58,6 +58,13 @@ impl Place {
             std::str::from_utf8_unchecked(&self.record()[text])
         }
     }
+}
+
+/// Returns the code in a record.
+#[inline]
+pub(super) fn code_of(record: &[u8]) -> &[u8] {
+    let head = record.first_chunk().expect("a record is as long as its head says");
+    &record[code_range(head)]
 }
 
 impl Chunk {

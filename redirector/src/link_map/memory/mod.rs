@@ -1,11 +1,11 @@
 //! The memory of the map, and the protocol by which one writer shows it to any number of readers. All that is unsafe in
-//! the map is in this module; nothing here knows more of a link than where its code and its
-//! text are.
+//! the map is in this module; nothing here knows more of a link than where its code and its text are.
 //!
 //! Records lie one behind the other in chunks, a log, and never change. A table of slots finds them: open addressing,
 //! one cache line at a time, the slot of a code being a pointer to its record with 16 bits of its hash on top.
 //!
 //! ```text
+//! boxed       values that readers reach by a pointer
 //! chunk       records, and where they lie
 //!   table       the slots that find them
 //!     shared      what readers do
@@ -23,49 +23,13 @@
 //! It is the writer that frees, the next time it comes by.
 #![expect(unsafe_code, reason = "readers follow pointers into memory that the writer still appends to")]
 
+mod boxed;
 mod chunk;
 mod shared;
 mod table;
 mod writer;
 
-use std::ptr::NonNull;
-
-use tern_common::served_link::code_range;
-
 pub use self::chunk::Heap;
 pub use self::shared::{MapPin, Shared};
 pub use self::writer::Writer;
 use super::sync;
-use super::sync::{on_allocation, on_free, on_write};
-
-/// Returns the code in a record.
-#[inline]
-fn code_of(record: &[u8]) -> &[u8] {
-    let head = record.first_chunk().expect("a record is as long as its head says");
-    &record[code_range(head)]
-}
-
-/// Puts `value` where readers can be shown it; it goes with an [`Unboxed`].
-fn boxed<T>(value: T) -> *mut T {
-    let pointer = Box::into_raw(Box::new(value));
-    on_allocation(pointer.cast(), 1);
-    on_write(pointer.cast(), 1);
-    pointer
-}
-
-/// A value that came from [`boxed`] and goes with this. Until then it is no box again: a box is nobody else's to read.
-#[derive(Debug)]
-struct Unboxed<T>(NonNull<T>);
-
-// SAFETY: it is a `T`, seen by several threads at a time and dropped by one.
-unsafe impl<T: Send + Sync> Send for Unboxed<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for Unboxed<T> {}
-
-impl<T> Drop for Unboxed<T> {
-    fn drop(&mut self) {
-        on_free(self.0.as_ptr().cast());
-        // SAFETY: it came from a box, and whoever made this of it knows that it goes back once.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-    }
-}

@@ -2,10 +2,10 @@
 
 use std::ptr::{self, NonNull};
 
-use super::chunk::Chunk;
+use super::boxed::RawBox;
+use super::chunk::{Chunk, code_of};
 use super::sync::{Arc, AtomicPtr, AtomicUsize, Guard, Hasher, Ordering, on_read, pin};
 use super::table::{Table, hash_of};
-use super::{Unboxed, code_of};
 
 /// Proof that the present thread is pinned: nothing that readers reach is freed before the pin ends.
 ///
@@ -86,7 +86,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         // Both came from boxes, and nobody is left to read them.
-        drop(NonNull::new(self.table.load(Ordering::Acquire)).map(Unboxed));
-        drop(NonNull::new(self.directory.load(Ordering::Acquire)).map(Unboxed));
+        drop(NonNull::new(self.table.load(Ordering::Acquire)).map(RawBox));
+        drop(NonNull::new(self.directory.load(Ordering::Acquire)).map(RawBox));
     }
 }

@@ -3,8 +3,7 @@
 use std::hash::{BuildHasher, Hasher as _};
 use std::ptr::{self, NonNull};
 
-use super::chunk::{ADDRESS, ADDRESS_BITS, Place};
-use super::code_of;
+use super::chunk::{ADDRESS, ADDRESS_BITS, Place, code_of};
 use super::sync::{AtomicPtr, Hasher, LINE_SLOTS, MIN_LINES, Ordering};
 
 /// What stands in the slot of a code that was removed: a probe goes on behind it.

@@ -6,29 +6,29 @@ use std::ptr::NonNull;
 
 use tern_common::served_link::EncodedLink;
 
-use super::chunk::{Chunk, Heap, Place};
+use super::boxed::{RawBox, boxed};
+use super::chunk::{Chunk, Heap, Place, code_of};
 use super::shared::{Directory, Shared};
 use super::sync::{Arc, AtomicBool, AtomicPtr, AtomicUsize, CHUNK_BYTES, Hasher, Ordering, pin};
 use super::table::{Table, hash_of};
-use super::{Unboxed, boxed, code_of};
 
 /// One of this many bytes may be dead: about as many are moved for each that dies.
 const MAX_DEAD_SHARE: usize = 32;
 
-/// A chunk as the writer has it.
+/// A chunk, and how much of it is dead.
 #[derive(Debug)]
-struct Held {
+struct ChunkUse {
     chunk: Arc<Chunk>,
     /// Bytes of records that nobody finds any more.
     dead: usize,
 }
 
-/// What readers may still be looking at, though they cannot find it any more.
+/// Memory that readers may still be looking at, though they cannot find it any more.
 #[derive(Debug)]
-struct Retired {
+struct Garbage {
     /// Raised when the last that could look is done.
     is_over: Arc<AtomicBool>,
-    _kept: Box<dyn Any + Send + Sync>,
+    _memory: Box<dyn Any + Send + Sync>,
 }
 
 /// The right to change what readers see. There is one for each [`Shared`].
@@ -36,7 +36,7 @@ struct Retired {
 pub struct Writer {
     shared: Arc<Shared>,
     /// By address, so that the chunk of a record can be found.
-    chunks: BTreeMap<usize, Held>,
+    chunks: BTreeMap<usize, ChunkUse>,
     /// Where records are appended; none before the first.
     current: Option<Arc<Chunk>>,
     next_number: u64,
@@ -45,7 +45,7 @@ pub struct Writer {
     /// Bytes of all records, and of those that nobody finds any more.
     filled: usize,
     dead: usize,
-    retired: Vec<Retired>,
+    retired: Vec<Garbage>,
 }
 
 impl Writer {
@@ -121,7 +121,7 @@ impl Writer {
             chunk.number = self.number();
             self.filled += chunk.filled.load(Ordering::Relaxed);
             let chunk = Arc::new(chunk);
-            self.chunks.insert(chunk.address(), Held { chunk: Arc::clone(&chunk), dead: 0 });
+            self.chunks.insert(chunk.address(), ChunkUse { chunk: Arc::clone(&chunk), dead: 0 });
             incoming.push(chunk);
         }
         let places = incoming.iter().flat_map(|chunk| chunk.places());
@@ -195,7 +195,7 @@ impl Writer {
         chunk.number = self.number();
         let chunk = Arc::new(chunk);
         let place = append(&chunk).expect("a chunk has room for the record that it was made for");
-        self.chunks.insert(chunk.address(), Held { chunk: Arc::clone(&chunk), dead: 0 });
+        self.chunks.insert(chunk.address(), ChunkUse { chunk: Arc::clone(&chunk), dead: 0 });
         self.current = Some(chunk);
         // Before a slot points into the chunk: whoever walks the log finds each record that replaced another.
         self.swap_directory();
@@ -268,8 +268,8 @@ impl Writer {
         let pinned = pin();
         pinned.defer(move || raise.store(true, Ordering::Release));
         pinned.flush();
-        let kept = NonNull::new(before).map(Unboxed);
-        self.retired.push(Retired { is_over, _kept: Box::new(kept) });
+        let memory = NonNull::new(before).map(RawBox);
+        self.retired.push(Garbage { is_over, _memory: Box::new(memory) });
     }
 }
 

@@ -49,9 +49,9 @@ const CHECKERS: usize = 2;
 /// Pieces of the file that wait for each of them.
 const PIECES: usize = 4;
 
-/// What a file held.
+/// Contents of a snapshot file.
 #[derive(Debug)]
-pub struct Stored {
+pub struct FileContents {
     pub cursor: Cursor,
     /// When the map equalled the store.
     pub equal_at: SystemTime,
@@ -101,7 +101,7 @@ pub fn write(path: &Path, cursor: &Cursor, equal_at: SystemTime, links: &LinkMap
 ///
 /// # Errors
 /// When it cannot be read, is of another version, or does not check out.
-pub fn read(path: &Path) -> Result<Option<Stored>, FileError> {
+pub fn read(path: &Path) -> Result<Option<FileContents>, FileError> {
     match File::open(path) {
         Ok(file) => parse(file).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -109,7 +109,7 @@ pub fn read(path: &Path) -> Result<Option<Stored>, FileError> {
     }
 }
 
-fn parse(file: impl Read) -> Result<Stored, FileError> {
+fn parse(file: impl Read) -> Result<FileContents, FileError> {
     let mut input = Input::new(file);
     match input.take(MAGIC.len()) {
         Ok(magic) if magic == MAGIC => {}
@@ -128,7 +128,7 @@ fn parse(file: impl Read) -> Result<Stored, FileError> {
     let count = input.u64()?;
     input.end()?;
     if count == links.len() as u64 + rejected {
-        Ok(Stored { cursor, equal_at, has_all_fields, links, rejected })
+        Ok(FileContents { cursor, equal_at, has_all_fields, links, rejected })
     } else {
         Err(FileError::Damaged)
     }
@@ -256,7 +256,7 @@ mod tests {
         map
     }
 
-    fn held(stored: Stored) -> BTreeMap<String, (String, i64, bool)> {
+    fn held(stored: FileContents) -> BTreeMap<String, (String, i64, bool)> {
         let (map, mut writer) = LinkMap::new();
         writer.commit(stored.links);
         let mut held = BTreeMap::new();
