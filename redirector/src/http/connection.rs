@@ -13,7 +13,7 @@ use super::Service;
 use super::connections::{Permit, Phase, PortState, Registered, Registration};
 use super::exchange::{Exchange, Next, Terms};
 use super::limits::worker_of;
-use super::parse::Refusal;
+use super::refusal::Refusal;
 use super::socket::Socket;
 use super::stats::count;
 

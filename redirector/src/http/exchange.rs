@@ -10,7 +10,8 @@ use super::date::{self, Date};
 use super::encode::{Framing, Reply};
 use super::input::Input;
 use super::limits::Limits;
-use super::parse::{self, METHOD_NOT_ALLOWED, Method, Refusal, Request, Scan, Scanner, Verb};
+use super::parse::{self, Method, Request, Scan, Scanner, Verb};
+use super::refusal::{METHOD_NOT_ALLOWED, Refusal};
 use super::stats::Stats;
 
 /// What was read of a connection, and what it was answered.

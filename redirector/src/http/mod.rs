@@ -10,6 +10,7 @@
 //!       exchange     bytes in, answers out, without the socket
 //!         parse        bytes -> request   (pure)
 //!         encode       answer -> bytes    (pure; date)
+//!         refusal      what the loop refuses without asking the service
 //!           answer       status, header fields, body as values
 //!         input        the read buffer
 //!   reaper       the thread that wakes what is overdue; which connections end when there are too many
@@ -37,6 +38,7 @@ mod listener;
 mod parse;
 mod pulse;
 mod reaper;
+mod refusal;
 mod server;
 mod shares;
 mod socket;
@@ -49,8 +51,9 @@ pub use exchange::{Exchange, Terms};
 pub use limits::{Limits, STACK_WORDS, configure_runtime};
 pub use parse::{Method, Request};
 pub use pulse::Pulse;
+pub use refusal::REFUSALS;
 pub use server::{Drained, Server};
-pub use stats::{REFUSALS, Stats};
+pub use stats::Stats;
 
 /// What stands behind the HTTP loop. Called on a may worker: no I/O, no locks, no yields.
 pub trait Service: Send + Sync + 'static {

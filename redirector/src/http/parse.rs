@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ::http::StatusCode;
 use httparse::Header;
 
-use super::answer::Answer;
+use super::refusal::{Refusal, bad, refuse};
 
 /// Heads with more fields than this are refused with 431.
 const MAX_HEADERS: usize = 128;
@@ -39,38 +39,6 @@ pub(super) enum Scan {
     Head { begin: usize, end: usize },
     /// Whatever follows, this is not a request that will be served.
     Refused(Refusal),
-}
-
-/// An answer that the loop gives without asking the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) message: &'static str,
-}
-
-const fn refuse(status: StatusCode, message: &'static str) -> Refusal {
-    Refusal { status, message }
-}
-
-const fn bad(message: &'static str) -> Refusal {
-    refuse(StatusCode::BAD_REQUEST, message)
-}
-
-/// Refusal of a method for which there is no path.
-pub(super) const METHOD_NOT_ALLOWED: Refusal =
-    refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here");
-
-impl Refusal {
-    /// Returns the answer with the header fields that its status needs.
-    pub(super) const fn answer(self) -> Answer<'static> {
-        let answer = Answer::error(self.status, self.message);
-        match self.status {
-            StatusCode::METHOD_NOT_ALLOWED => answer.allow("GET, HEAD").no_store(),
-            // A cache may store these unless it is told otherwise (RFC 9110, 15.1).
-            StatusCode::URI_TOO_LONG | StatusCode::NOT_IMPLEMENTED => answer.no_store(),
-            _ => answer,
-        }
-    }
 }
 
 impl Scanner {

@@ -4,16 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::http::StatusCode;
 
-/// Statuses of the requests that the loop refuses without asking the service.
-pub const REFUSALS: [StatusCode; 7] = [
-    StatusCode::BAD_REQUEST,
-    StatusCode::METHOD_NOT_ALLOWED,
-    StatusCode::REQUEST_TIMEOUT,
-    StatusCode::URI_TOO_LONG,
-    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    StatusCode::NOT_IMPLEMENTED,
-    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-];
+use super::refusal::REFUSALS;
 
 /// All but `open` only grow. Written with relaxed stores by the workers, the listener and the reaper; none of them is
 /// touched by a request that is answered by the service, so that workers do not share a cache line for it.

@@ -150,7 +150,8 @@ fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
 
 #[test]
 fn the_redirect_path_takes_no_lock() {
-    let http = ["http/exchange.rs", "http/answer.rs", "http/encode.rs", "http/input.rs", "http/parse.rs"];
+    let http =
+        ["http/exchange.rs", "http/answer.rs", "http/refusal.rs", "http/encode.rs", "http/input.rs", "http/parse.rs"];
     let journal = ["clicks/journal/segment/format.rs", "clicks/journal/segment/record.rs", "clicks/journal/tail"];
     let clicks = ["clicks/mod.rs", "clicks/lost.rs", "clicks/journal/flush.rs"].into_iter().chain(journal);
     for path in

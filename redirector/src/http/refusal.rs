@@ -1,0 +1,48 @@
+//! Requests that the loop refuses by itself, and how each refusal is answered. Pure.
+
+use ::http::StatusCode;
+
+use super::answer::Answer;
+
+/// Statuses of the requests that the loop refuses without asking the service.
+pub const REFUSALS: [StatusCode; 7] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::URI_TOO_LONG,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    StatusCode::NOT_IMPLEMENTED,
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+];
+
+/// A request that the loop refuses without asking the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) message: &'static str,
+}
+
+pub(super) const fn refuse(status: StatusCode, message: &'static str) -> Refusal {
+    Refusal { status, message }
+}
+
+pub(super) const fn bad(message: &'static str) -> Refusal {
+    refuse(StatusCode::BAD_REQUEST, message)
+}
+
+/// Refusal of a method for which there is no path.
+pub(super) const METHOD_NOT_ALLOWED: Refusal =
+    refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here");
+
+impl Refusal {
+    /// Returns the answer with the header fields that its status needs.
+    pub(super) const fn answer(self) -> Answer<'static> {
+        let answer = Answer::error(self.status, self.message);
+        match self.status {
+            StatusCode::METHOD_NOT_ALLOWED => answer.allow("GET, HEAD").no_store(),
+            // A cache may store these unless it is told otherwise (RFC 9110, 15.1).
+            StatusCode::URI_TOO_LONG | StatusCode::NOT_IMPLEMENTED => answer.no_store(),
+            _ => answer,
+        }
+    }
+}
