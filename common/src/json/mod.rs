@@ -12,6 +12,7 @@ use std::borrow::Cow;
 
 pub(crate) use read::deserialize_by_parse;
 pub use read::{InvalidValue, JsonReader, Mismatch, SourceText, pair_fields, read};
+pub use scan::InvalidJson;
 pub(crate) use write::write_plain;
 pub use write::{ObjectWriter, WriteJson, write_array};
 
@@ -19,15 +20,6 @@ use self::scan::Scan;
 
 /// The deepest nesting of a JSON text from outside, the outermost object or array included.
 pub const MAX_DEPTH: usize = 32;
-
-/// Why a text is not taken as JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidJson {
-    #[error("not JSON")]
-    Broken,
-    #[error("nested too deep")]
-    TooDeep,
-}
 
 /// A JSON text without blanks around it, checked by [`JsonText::parse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,13 @@
 //! The pass over a JSON text.
 
-use super::InvalidJson;
+/// Why a text is not taken as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJson {
+    #[error("not JSON")]
+    Broken,
+    #[error("nested too deep")]
+    TooDeep,
+}
 
 type Result<T> = std::result::Result<T, InvalidJson>;
 
