@@ -1,6 +1,6 @@
-//! Which links lost clicks, when there was no room to record them: what is left of a click that was dropped.
+//! Counts the clicks of each link that were dropped because there was no room to record them.
 //!
-//! On the redirect path, but only for a drop: a fixed table, no lock, no allocation.
+//! The redirect path is here for a dropped click alone: a fixed table, no lock, no allocation.
 
 use std::array;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

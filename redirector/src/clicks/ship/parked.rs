@@ -1,5 +1,5 @@
-//! Clicks that the store refuses for what they hold: put aside in a file, one JSON object a line, so that they are
-//! neither lost nor in the way of the others.
+//! Parked clicks: the store refuses them for their content. A file keeps them, one JSON object a line, and the clicks
+//! behind them are shipped.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use serde_json::json;
 use tern_common::Click;
 use tern_common::click::JournalId;
 
-/// Where they are, below the directory of all journals.
+/// The file of parked clicks, below the directory of all journals.
 const FILE: &str = "parked.ndjson";
 
-/// A click that was refused. Journal and sequence name it: after a crash it may be put aside twice.
+/// A click that was refused. Journal and sequence identify it: after a crash it may be parked twice.
 #[derive(Debug)]
 pub(super) struct Parked<'a> {
     pub(super) journal: JournalId,
@@ -23,7 +23,7 @@ pub(super) struct Parked<'a> {
 }
 
 impl Parked<'_> {
-    /// Puts it aside. It is on disk when this comes back; if it fails, nothing of it is there.
+    /// Appends the click to the file and syncs it. After a failure the file is as before.
     pub(super) fn write(&self, root: &Path) -> io::Result<()> {
         let Click { url_id, owner_id, short_code, original_url, at, user_agent, referrer, .. } = self.click;
         let line = json!({

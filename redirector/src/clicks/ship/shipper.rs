@@ -28,30 +28,30 @@ const LARGEST_BATCH: usize = 10_000;
 /// A batch that took longer is followed by a smaller one.
 const BATCH_TIME: Duration = Duration::from_millis(200);
 
-/// How long clicks wait at most for others to share a transaction with.
+/// The longest time that clicks wait for others to share a transaction with.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// How many times as long as the last transaction took they wait, unless it brought fewer clicks than that: one click
-/// now and then is shipped at once, and many cost the store a tenth of its time, until they fill transactions.
+/// The wait as a multiple of the last transaction's time, but at most its number of clicks.
+///
+/// A single click is shipped at once. Many clicks cost the store a tenth of its time, until they fill transactions.
 const GATHER_FACTOR: usize = 9;
 
-/// How long an idle shipper rests. Workers do not wake it, which would cost each of them a system call;
-/// with the commit this stays well below the 50 ms in which an idle system shows a click.
+/// The rest of an idle shipper. Workers do not wake it, since that would cost each of them a system call.
+///
+/// With the commit this is well below the 50 ms in which an idle system shows a click.
 const REST: Duration = Duration::from_millis(10);
 
-/// How long to wait before a store that was away is asked again.
+/// The pauses before an unavailable store is asked again.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
-/// How often journals of ended processes are looked for, and the store is asked whether it still has what it had:
-/// a failover may lose the last commits.
+/// The time between two rounds of upkeep. A failover may lose the last commits, so the store is asked each time.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often the row of a journal that nothing is written to is shown to be needed: rows of journals that nobody has any
-/// more are forgotten after a year.
+/// The time after which the row of an idle journal is refreshed. The store removes rows that are a year old.
 const REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// After so many refused clicks in a row it may be the store that is wrong, and they are put aside one a second.
+/// The refused clicks in a row after which the store itself may be at fault. Then one click a second is parked.
 const MANY_PARKED: u32 = 100;
 
 /// The store's end of the journals.
@@ -72,23 +72,23 @@ pub struct Shipper {
 #[derive(Debug)]
 pub(super) struct Journal {
     pub(super) backlog: Backlog,
-    /// Fewer than usual, while the store refuses something.
+    /// The largest batch. Smaller than usual while the store refuses a click.
     limit: usize,
-    /// From when on few clicks are worth a transaction.
+    /// The time from which few clicks are worth a transaction.
     gather_until: Instant,
-    /// Something of this journal went wrong; it is not tried before.
+    /// The time of the next try after a failure of this journal.
     pause_until: Instant,
     pub(super) refresh_at: Instant,
-    /// When the oldest click was answered that the store did not take.
+    /// The time of the oldest click that the store did not take.
     waiting_since: Option<SystemTime>,
 }
 
-/// What came of trying to ship.
+/// The result of a try to ship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     Some,
     None,
-    /// The store does not take anything now.
+    /// The store is unavailable.
     Away,
 }
 
@@ -99,7 +99,7 @@ impl Journal {
         Journal { backlog, limit: LARGEST_BATCH, gather_until: now, pause_until: now, refresh_at, waiting_since: None }
     }
 
-    /// Whether to ship now what there is: at once if nothing was lately, else when it is worth a transaction.
+    /// Whether the journal is to be shipped now: at once if it was idle, else when a transaction is worth it.
     fn is_due(&self, now: Instant) -> bool {
         now >= self.pause_until
             && (self.backlog.is_orphan() || self.backlog.pending() >= SMALLEST_BATCH as u64 || now >= self.gather_until)
@@ -128,7 +128,7 @@ impl Shipper {
     /// It may be dropped at any time. The next shipper asks the store what became of a batch without an answer.
     pub async fn run(mut self, store: Arc<dyn Store>, mut stop: watch::Receiver<Option<Instant>>) -> u64 {
         if let Err(error) = block_in_place(|| directory::remove_partial(&self.root)) {
-            tracing::warn!(%error, "what is left of removed journals could not be removed");
+            tracing::warn!(%error, "partial directories of journals could not be removed; going on; the next start tries again");
         }
         let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
@@ -237,7 +237,7 @@ impl Shipper {
         Progress::Away
     }
 
-    /// Something is wrong with this journal alone; others may fare better.
+    /// Pauses this journal alone, after a failure that may not affect others.
     fn pause(&mut self, index: usize, batch: &Batch) -> Progress {
         let journal = &mut self.journals[index];
         journal.waiting_since = batch.oldest;
@@ -273,7 +273,7 @@ impl Shipper {
         self.metrics.count_dropped(DropReason::Missing, fates.missing);
     }
 
-    /// Fewer clicks for a store that takes long, more for one that is quick.
+    /// Makes batches smaller for a slow store, and larger for a quick one.
     fn adapt(&mut self, clicks: usize, took: Duration) {
         if took > BATCH_TIME {
             self.batch_limit = SMALLEST_BATCH.max(self.batch_limit / 2);
@@ -282,8 +282,9 @@ impl Shipper {
         }
     }
 
-    /// The store has the journal elsewhere than we thought: an earlier try was stored and its answer lost, it lost its
-    /// last commits, or it was not asked yet.
+    /// Moves to where the journal stands in the store.
+    ///
+    /// The store took an earlier batch without an answer, lost its last commits, or was not asked yet.
     pub(super) fn locate(&mut self, index: usize, state: Option<JournalState>) -> Progress {
         let journal = &mut self.journals[index];
         let (id, is_new) = (journal.backlog.journal, !journal.backlog.is_located());
@@ -308,7 +309,7 @@ impl Shipper {
         }
     }
 
-    /// The store refuses a batch: halve it, until the one click is found that it does not take.
+    /// Halves a batch that the store refuses, until the one click is found that the store does not take, and parks it.
     async fn refused(
         &mut self,
         index: usize,

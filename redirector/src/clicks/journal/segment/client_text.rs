@@ -1,4 +1,4 @@
-//! Rules for the texts that a client sends: which part of them is stored.
+//! Rules for the texts that a client sends: the part of them that is stored.
 
 /// Returns a client's text without control characters; `None` if nothing is left.
 pub fn clean(sent: &[u8]) -> Option<String> {

@@ -46,20 +46,20 @@ pub fn header(journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
     header
 }
 
-/// Says in a header that the records end at `end`, and that no more will come.
+/// Seals a header: the records end at `end`, and no more will come.
 pub fn seal(header: &mut [u8; HEADER_LEN], end: usize) {
     let end = (end as u64).to_le_bytes();
     header[SEAL].copy_from_slice(&end);
     header[SEAL_CHECKSUM].copy_from_slice(&crc32c::crc32c(&end).to_le_bytes());
 }
 
-/// Whether this is a segment of another version of the format, to be left to a build that knows it.
+/// Whether this is a segment of another version of the format, which is for a build that knows it.
 pub fn is_foreign(bytes: &[u8]) -> bool {
     let is_whole = bytes.get(..36).is_some_and(|header| crc32c::crc32c(&header[..32]).to_le_bytes() == header[32..]);
     is_whole && bytes.starts_with(NAME) && bytes[7] != VERSION
 }
 
-/// What a header says.
+/// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Where the records end, if the segment is sealed.
