@@ -206,9 +206,9 @@ impl LinkEncoder {
 fn check<'a>(row: &'a LinkRow<impl AsRef<str>>, extension: &'a mut Vec<u8>) -> Result<ServedLink<'a>, InvalidLink> {
     let (code, given) = (row.short_code.as_ref(), row.original_url.as_ref());
     ShortCode::check(code)?;
-    let target = TargetUrl::check(given)?;
+    let location = TargetUrl::check(given)?;
     extension.clear();
-    Extension { location: target.other_location() }.encode(extension);
+    Extension { location: location.as_deref() }.encode(extension);
     let id = |id| Id::new(id).ok_or(InvalidLink::Id);
     let (url_id, owner_id) = (id(row.url_id)?, id(row.owner_id)?);
     Ok(ServedLink { code, url_id, owner_id, active: row.is_active, target: given, extension })

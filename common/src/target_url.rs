@@ -34,13 +34,6 @@ impl utoipa::PartialSchema for TargetUrl {
 #[cfg(feature = "schema")]
 impl utoipa::ToSchema for TargetUrl {}
 
-/// A target that was checked and stays where it was read: what [`TargetUrl`] is to `String`, without the copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckedTarget<'a> {
-    given: &'a str,
-    location: Option<Box<str>>,
-}
-
 /// Why a text is not a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
@@ -63,18 +56,15 @@ impl TargetUrl {
     pub const MAX_LEN: usize = 8192;
 
     pub fn parse(text: &str) -> Result<TargetUrl, InvalidTarget> {
-        TargetUrl::check(text).map(CheckedTarget::into_owned)
+        TargetUrl::check(text).map(|location| TargetUrl { given: text.into(), location })
     }
 
-    /// Checks a target where it stands. Allocates only for one that is not plain.
-    pub fn check(text: &str) -> Result<CheckedTarget<'_>, InvalidTarget> {
-        if is_plain(text) {
-            return Ok(CheckedTarget { given: text, location: None });
-        }
-        TargetUrl::check_fully(text)
+    /// Checks a target where it is, and returns its header form where that differs. Allocates only for one that is not plain.
+    pub fn check(text: &str) -> Result<Option<Box<str>>, InvalidTarget> {
+        if is_plain(text) { Ok(None) } else { TargetUrl::check_fully(text) }
     }
 
-    fn check_fully(text: &str) -> Result<CheckedTarget<'_>, InvalidTarget> {
+    fn check_fully(text: &str) -> Result<Option<Box<str>>, InvalidTarget> {
         if text.len() > TargetUrl::MAX_LEN {
             return Err(InvalidTarget::TooLong);
         }
@@ -93,14 +83,12 @@ impl TargetUrl {
         if parsed.host_str().is_none_or(str::is_empty) {
             return Err(InvalidTarget::Malformed);
         }
-        let location = if text.bytes().all(may_stand_in_header) {
-            None
-        } else {
-            // Serialised, a URL is ASCII throughout: the host in punycode, the rest percent-encoded.
-            debug_assert!(parsed.as_str().bytes().all(may_stand_in_header));
-            Some(String::from(parsed).into())
-        };
-        Ok(CheckedTarget { given: text, location })
+        if text.bytes().all(may_stand_in_header) {
+            return Ok(None);
+        }
+        // Serialised, a URL is ASCII throughout: the host in punycode, the rest percent-encoded.
+        debug_assert!(parsed.as_str().bytes().all(may_stand_in_header));
+        Ok(Some(String::from(parsed).into()))
     }
 
     /// The target as it was given.
@@ -111,22 +99,6 @@ impl TargetUrl {
     /// The value of the `Location` header: bytes 0x21 to 0x7e only.
     pub fn location(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.given)
-    }
-}
-
-impl CheckedTarget<'_> {
-    /// The target as it was given.
-    pub fn as_given(&self) -> &str {
-        self.given
-    }
-
-    /// The header form, where it differs from the given one.
-    pub fn other_location(&self) -> Option<&str> {
-        self.location.as_deref()
-    }
-
-    pub fn into_owned(self) -> TargetUrl {
-        TargetUrl { given: self.given.into(), location: self.location }
     }
 }
 
@@ -296,8 +268,7 @@ mod tests {
         fn what_is_plain_is_valid_as_it_stands(host in "[a-cxn0-9A-Z.-]{1,12}|xn--[a-z0-9-]{1,8}", tail in "([/?#:@][!-~]{0,12})?") {
             let text = format!("https://{host}{tail}");
             if is_plain(&text) {
-                let expected = CheckedTarget { given: &text, location: None };
-                prop_assert_eq!(TargetUrl::check_fully(&text), Ok(expected));
+                prop_assert_eq!(TargetUrl::check_fully(&text), Ok(None));
             }
         }
 
