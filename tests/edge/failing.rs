@@ -81,7 +81,7 @@ async fn without_a_redirector_the_api_goes_on() {
     assert_eq!(answer.status(), 502);
     assert_eq!(answer.headers()["retry-after"], "1");
     let body: serde_json::Value = answer.json().await.unwrap();
-    assert_eq!(body, serde_json::json!({"error": "Bad Gateway", "message": "Nobody is there to answer"}));
+    assert_eq!(body, serde_json::json!({"error": "Bad Gateway", "message": "No server of this service is available"}));
     assert_eq!(client.get(format!("http://{}/urls", nginx.address())).send().await.unwrap().status(), 200);
 }
 
