@@ -13,7 +13,7 @@ use bytesize::ByteSize;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
-use tern_common::json::{InvalidJson, InvalidValue, JsonReader, JsonText, Kind, MAX_DEPTH, read};
+use tern_common::json::{InvalidJson, JsonReader, JsonText, Kind, MAX_DEPTH, read};
 
 use crate::http::error::{Error, Result, bad_request, unsupported_media_type};
 use crate::http::ignored::Ignored;
@@ -61,7 +61,10 @@ where
 }
 
 /// Reads checked JSON by its type, and notes the fields that the type does not know.
-pub(crate) fn read_json<T: DeserializeOwned>(text: JsonText<'_>, ignored: Option<&Ignored>) -> Result<T, InvalidValue> {
+///
+/// # Errors
+/// A sentence that names the field.
+pub(crate) fn read_json<T: DeserializeOwned>(text: JsonText<'_>, ignored: Option<&Ignored>) -> Result<T, String> {
     let on_unknown = |name: &str| ignored.into_iter().for_each(|ignored| ignored.note_field(name));
     read(JsonReader::new(text, &on_unknown))
 }

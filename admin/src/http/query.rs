@@ -1,13 +1,13 @@
 //! Types that read themselves from what stands behind the `?`, and ids of rows in requests.
 
-use std::borrow::Cow;
+use std::collections::HashSet;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
-use tern_common::json::{InvalidValue, Mismatch, SourceText, pair_fields, read};
+use tern_common::json::{Mismatch, SourceText, read};
 use tern_common::{Id, Timestamp};
 
 use crate::http::error::{Error, Result, bad_request, not_found};
@@ -45,9 +45,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 }
 
 /// Reads the parameters that the type knows.
-pub(crate) fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, InvalidValue> {
+///
+/// # Errors
+/// A sentence that names the parameter.
+pub(crate) fn read_query<T: DeserializeOwned>(query: &str) -> std::result::Result<T, String> {
     let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
-    read(QueryReader(&pairs))
+    let mut seen = HashSet::new();
+    let first = pairs.iter().filter(|(name, _)| seen.insert(name)).map(|(name, value)| (&**name, Parameter(value)));
+    read(MapDeserializer::new(first))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
@@ -129,37 +134,8 @@ fn parse_flag(text: &str) -> Option<bool> {
     }
 }
 
-type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
-
-/// A deserializer of a query.
-struct QueryReader<'de>(&'de [Pair<'de>]);
-
 /// A deserializer of one parameter.
 struct Parameter<'de>(&'de str);
-
-impl<'de> Deserializer<'de> for QueryReader<'de> {
-    type Error = Mismatch;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Mismatch> {
-        Err(Mismatch::custom("a query is read by a struct"))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Mismatch> {
-        let given = self.0.iter().map(|(name, value)| (Cow::Borrowed(&**name), Parameter(value)));
-        let pairs = pair_fields(fields, given, &|_| {}, |first, next| first.unwrap_or(next));
-        visitor.visit_map(MapDeserializer::new(pairs))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
 
 impl<'de> Deserializer<'de> for Parameter<'de> {
     type Error = Mismatch;

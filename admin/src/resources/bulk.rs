@@ -236,6 +236,6 @@ fn user_of_item(item: JsonText<'_>, ignored: Option<&Ignored>) -> Result<UserRow
     if item.kind() != Kind::Object {
         return Err("a user must be an object with username and email".to_owned());
     }
-    let CreateUser { username, email } = read_json(item, ignored).map_err(|error| error.to_string())?;
+    let CreateUser { username, email } = read_json(item, ignored)?;
     Ok(UserRow { id: None, username, email, created_at: None })
 }

@@ -11,7 +11,7 @@ mod write;
 use std::borrow::Cow;
 
 pub(crate) use read::deserialize_by_parse;
-pub use read::{InvalidValue, JsonReader, Mismatch, SourceText, pair_fields, read};
+pub use read::{JsonReader, Mismatch, SourceText, read};
 pub use scan::InvalidJson;
 pub(crate) use write::write_plain;
 pub use write::{ObjectWriter, WriteJson, write_array};

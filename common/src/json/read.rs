@@ -34,39 +34,15 @@ pub enum Mismatch {
     Refused(String),
 }
 
-/// A [`Mismatch`] and its place, such as `rules[2].target`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct InvalidValue {
-    place: String,
-    mismatch: Mismatch,
-}
-
-/// Reads a value, and finds the place of what is wrong with it.
-pub fn read<'de, T: Deserialize<'de>>(source: impl Deserializer<'de, Error = Mismatch>) -> Result<T, InvalidValue> {
-    serde_path_to_error::deserialize(source).map_err(|error| InvalidValue {
-        place: error.path().iter().next().map_or_else(String::new, |_| error.path().to_string()),
-        mismatch: error.into_inner(),
-    })
-}
-
-/// Pairs each field of a struct with its value, and passes the other names to `on_unknown`.
+/// Reads a value by its type.
 ///
-/// All names are seen before any value is read, so an invalid value hides no unknown name.
-/// `merge` joins what was found so far for a field, if anything was, with the next value.
-pub fn pair_fields<'a, V>(
-    fields: &'static [&'static str],
-    given: impl Iterator<Item = (Cow<'a, str>, V)>,
-    on_unknown: &dyn Fn(&str),
-    merge: impl Fn(Option<V>, V) -> V,
-) -> impl Iterator<Item = (&'static str, V)> {
-    let mut values: Vec<Option<V>> = fields.iter().map(|_| None).collect();
-    for (name, value) in given {
-        match fields.iter().position(|field| *field == name) {
-            Some(n) => values[n] = Some(merge(values[n].take(), value)),
-            None => on_unknown(&name),
-        }
-    }
-    fields.iter().copied().zip(values).filter_map(|(field, value)| Some((field, value?)))
+/// # Errors
+/// A sentence that begins with the place of what is wrong, such as `rules[2].target`.
+pub fn read<'de, T: Deserialize<'de>>(source: impl Deserializer<'de, Error = Mismatch>) -> Result<T, String> {
+    serde_path_to_error::deserialize(source).map_err(|error| {
+        let place = error.path().iter().next().map_or_else(String::new, |_| error.path().to_string());
+        error.inner().at(&place)
+    })
 }
 
 /// A deserializer of checked JSON.
@@ -152,7 +128,15 @@ impl<'de> Deserializer<'de> for JsonReader<'de, '_> {
         if self.text.kind() != Kind::Object {
             return Err(Mismatch::Expected("an object".to_owned()));
         }
-        let pairs = pair_fields(fields, self.fields(), self.on_unknown, |_, last| last);
+        // All names are seen before any value is read: an invalid value hides no unknown name.
+        let mut values: Vec<Option<JsonReader<'_, '_>>> = vec![None; fields.len()];
+        for (name, value) in self.fields() {
+            match fields.iter().position(|field| *field == name) {
+                Some(n) => values[n] = Some(value),
+                None => (self.on_unknown)(&name),
+            }
+        }
+        let pairs = fields.iter().copied().zip(values).filter_map(|(field, value)| Some((field, value?)));
         visitor.visit_map(MapDeserializer::new(pairs))
     }
 
@@ -196,6 +180,23 @@ fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value
 }
 
 impl Mismatch {
+    fn at(&self, place: &str) -> String {
+        match self {
+            _ if place.is_empty() => self.to_string(),
+            Mismatch::Missing(_) => format!("{place}.{self}"),
+            Mismatch::Expected(_) => format!("{place} {self}"),
+            Mismatch::Refused(reason) => {
+                // Words of the domain name the field that they are usually in.
+                let field = place.rsplit('.').next().unwrap_or(place);
+                match reason.strip_prefix(field) {
+                    Some(rest) => format!("{place}{rest}"),
+                    None if reason.starts_with("must ") => format!("{place} {reason}"),
+                    None => format!("{place}: {reason}"),
+                }
+            }
+        }
+    }
+
     fn one_of(variants: &[&str]) -> Mismatch {
         let (last, others) = variants.split_last().unwrap_or((&"", &[]));
         let others = others.join(", ");
@@ -248,30 +249,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-impl fmt::Display for InvalidValue {
-    /// A sentence that begins with the place.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InvalidValue { place, mismatch } = self;
-        match mismatch {
-            _ if place.is_empty() => mismatch.fmt(f),
-            Mismatch::Missing(field) => write!(f, "{place}.{field} is required"),
-            Mismatch::Expected(_) => write!(f, "{place} {mismatch}"),
-            Mismatch::Refused(reason) => {
-                // Words of the domain name the field that they are usually in.
-                let field = place.rsplit('.').next().unwrap_or(place);
-                match reason.strip_prefix(field) {
-                    Some(rest) => write!(f, "{place}{rest}"),
-                    None if reason.starts_with("must ") => write!(f, "{place} {reason}"),
-                    None => write!(f, "{place}: {reason}"),
-                }
-            }
-        }
-    }
-}
-
 impl std::error::Error for Mismatch {}
-
-impl std::error::Error for InvalidValue {}
 
 impl<'de: 'a, 'a> Deserialize<'de> for SourceText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SourceText<'a>, D::Error> {
@@ -345,7 +323,7 @@ mod tests {
         let unknown = RefCell::new(Vec::new());
         let checked = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
         let on_unknown = |name: &str| unknown.borrow_mut().push(name.to_owned());
-        let value = read(JsonReader::new(checked, &on_unknown)).map_err(|error| error.to_string());
+        let value = read(JsonReader::new(checked, &on_unknown));
         (value, unknown.into_inner())
     }
 
@@ -395,10 +373,7 @@ mod tests {
 
     #[test]
     fn reason_of_a_word_is_put_at_its_place() {
-        let at = |place: &str, reason: &str| {
-            let mismatch = Mismatch::Refused(reason.to_owned());
-            InvalidValue { place: place.to_owned(), mismatch }.to_string()
-        };
+        let at = |place: &str, reason: &str| Mismatch::Refused(reason.to_owned()).at(place);
         assert_eq!(at("title", "title must be short"), "title must be short");
         assert_eq!(at("set.title", "title must be short"), "set.title must be short");
         assert_eq!(at("from", "must be a time"), "from must be a time");
