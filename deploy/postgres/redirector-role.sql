@@ -1,25 +1,26 @@
--- The role of redirectors: it reads links and the log of their changes, writes clicks and how far they are, and no more.
+-- Creates the redirectors' role and grants its privileges. The role reads links and the log of their changes, and writes
+-- clicks and the positions of journals. It has no other privilege.
 --
--- Run it in Tern's database, as the owner of its tables, after `tern-admin migrate`, the first time and each time:
+-- Run this script in Tern's database, as the owner of its tables, after every `tern-admin migrate`, the first included:
 --     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f deploy/postgres/redirector-role.sql
--- Then give the role a password once, with `redirector-password.sql` or as your server does such things, and tell
--- redirectors.
+-- Then set the password of the role once, with `redirector-password.sql` or by the means of your server, and configure
+-- the redirectors with it.
 
 DO $$
 BEGIN
     CREATE ROLE tern_redirector LOGIN NOINHERIT;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL; -- Made before, or for another database of this server.
+    NULL; -- The role exists, from an earlier run or for another database of this server.
 END $$;
 
 BEGIN;
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM tern_redirector;
 
--- Whether the schema is the one of its build, and what is served. Titles are for admins alone.
+-- The history shows whether the schema is that of the build. The view served_links omits titles: only admins read them.
 GRANT SELECT ON refinery_schema_history, replica_meta, url_changes, served_links TO tern_redirector;
 
--- Clicks; those that are there it may not read.
+-- The role writes clicks; it cannot read stored events.
 GRANT INSERT (url_id, user_id, event_type, timestamp, details, browser, referrer, client) ON events TO tern_redirector;
 GRANT SELECT, INSERT, UPDATE ON click_journals TO tern_redirector;
 GRANT EXECUTE ON FUNCTION lock_links(bigint[]), find_former_codes(bigint[], text[]) TO tern_redirector;
