@@ -13,8 +13,8 @@ use tern_admin::{AdminConfig, AppState, Seams, TokenCommand, keep_in_order, toke
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::console::{CONSOLE_TARGET, announce, say};
+use tern_common::lifecycle::Lifecycle;
 use tern_common::redis::RedisConfig;
-use tern_common::service::Service;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
 use tern_common::telemetry::LogConfig;
@@ -99,27 +99,27 @@ fn main() -> ExitCode {
 
 /// Serves until SIGTERM or SIGINT, then finishes the requests under way.
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let mut service = Service::begin(NAME, &config.log)?;
+    let mut lifecycle = Lifecycle::begin(NAME, &config.log)?;
     let sockets = Sockets::bind(&config.admin).await?;
     let store: Arc<dyn Store> = Arc::new(open_store(&config).await?);
-    export_pools(&store, service.registry())?;
-    let seams = Seams::over_redis(Arc::clone(&store), &config.redis, service.registry())?;
-    let state = AppState::build(seams, config.admin.clone(), config.log.file.as_deref(), service.registry()).await?;
+    export_pools(&store, lifecycle.registry())?;
+    let seams = Seams::over_redis(Arc::clone(&store), &config.redis, lifecycle.registry())?;
+    let state = AppState::build(seams, config.admin.clone(), config.log.file.as_deref(), lifecycle.registry()).await?;
     let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, state.metrics.clone()));
     let mut addresses = sockets.addresses();
     addresses.push(("store", config.database.place()));
-    let mut ports = sockets.serve(&state, service.registry())?;
+    let mut ports = sockets.serve(&state, lifecycle.registry())?;
     let without_own_addresses = config.admin.own_addresses.is_empty().then_some(WITHOUT_PUBLIC_URL);
     announce(NAME, &addresses, state.access.warning().into_iter().chain(without_own_addresses));
 
     let signal = tokio::select! {
-        signal = service.stop_signal() => signal,
+        signal = lifecycle.stop_signal() => signal,
         error = ports.ended() => return Err(error),
     };
-    service.report_end(signal);
+    lifecycle.report_end(signal);
     state.readiness.leave();
     ports.leave();
-    service.give_notice(tokio::time::sleep(config.notice)).await;
+    lifecycle.give_notice(tokio::time::sleep(config.notice)).await;
     let is_drained = ports.drain(Instant::now() + DRAIN).await;
     upkeep.abort();
     tracing::info!(target: CONSOLE_TARGET, is_drained, "drained");

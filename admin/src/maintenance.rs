@@ -32,16 +32,16 @@ pub async fn keep_in_order(store: Arc<dyn Store>, event_retention: Option<Durati
 
 async fn keep_up(store: &dyn Store) {
     loop {
-        tell("minute's upkeep done", store.keep_up().await.map(|()| 0));
+        log_result("minute's upkeep done", store.keep_up().await.map(|()| 0));
         tokio::time::sleep(MINUTE).await;
     }
 }
 
 async fn forget(store: &dyn Store, event_retention: Option<Duration>, metrics: &Metrics) {
     loop {
-        tell("old changes forgotten", store.prune_changes(CHANGES_KEPT).await);
+        log_result("old changes forgotten", store.prune_changes(CHANGES_KEPT).await);
         tokio::time::sleep(HOUR).await;
-        tell("old journals forgotten", store.forget_journals(JOURNALS_KEPT).await);
+        log_result("old journals forgotten", store.forget_journals(JOURNALS_KEPT).await);
         if let Some(keep) = event_retention {
             forget_events(store, keep, metrics).await;
         }
@@ -63,7 +63,7 @@ async fn forget_events(store: &dyn Store, keep: Duration, metrics: &Metrics) {
         // Nothing is known of the clock.
         Err(_) => {}
     }
-    tell(
+    log_result(
         "old events forgotten",
         forgotten.map(|forgotten| match forgotten {
             Forgotten::Events(events) => events,
@@ -72,7 +72,7 @@ async fn forget_events(store: &dyn Store, keep: Duration, metrics: &Metrics) {
     );
 }
 
-fn tell(what: impl Display, done: Result<u64>) {
+fn log_result(what: impl Display, done: Result<u64>) {
     match done {
         Ok(0) => {}
         Ok(rows) => tracing::info!(rows, "{what}"),

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use tern_serving::{Hosts, around_operators};
+use tern_serving::{Hosts, with_operator_layers};
 
 use crate::resources::operations;
 use crate::state::AppState;
@@ -15,5 +15,5 @@ pub fn operators_router(state: AppState, hosts: Hosts) -> Router {
         .route("/ready", get(operations::show_readiness))
         .route("/metrics", get(operations::show_metrics))
         .with_state(state);
-    around_operators(routes, hosts)
+    with_operator_layers(routes, hosts)
 }

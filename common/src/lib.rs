@@ -19,6 +19,7 @@ pub mod descriptors;
 pub mod event;
 pub mod id;
 pub mod json;
+pub mod lifecycle;
 pub mod listening;
 pub mod own_addresses;
 pub mod private_files;
@@ -28,7 +29,7 @@ pub mod product;
 pub mod redis;
 pub mod seal;
 pub mod served_link;
-pub mod service;
+
 pub mod short_code;
 pub mod store;
 pub mod systemd;

@@ -8,10 +8,10 @@ use clap::{Parser, Subcommand};
 use tern_common::bus::RedisBus;
 use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::console::{CONSOLE_TARGET, announce, say};
+use tern_common::lifecycle::Lifecycle;
 use tern_common::private_files::make_private;
 use tern_common::redis::RedisConfig;
 use tern_common::seal::Seal;
-use tern_common::service::Service;
 use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
 use tern_common::systemd::Notifier;
 use tern_common::telemetry::LogConfig;
@@ -92,8 +92,8 @@ fn main() -> ExitCode {
 /// nor Redis to go on, nor, with a snapshot file, to begin.
 async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     config.redirector.ensure_writable()?;
-    let mut service = Service::begin(NAME, &config.log)?;
-    let registry = service.registry().clone();
+    let mut lifecycle = Lifecycle::begin(NAME, &config.log)?;
+    let registry = lifecycle.registry().clone();
     make_private(config.redirector.private_files().chain(config.log.file.clone()));
     let postgres = Arc::new(PostgresStore::new(&config.database)?);
     let store: Arc<dyn Store> = postgres.clone();
@@ -107,7 +107,7 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let mut redirector = tokio::select! {
         started = Redirector::start_on(sockets, patience, config.redirector, store, Arc::new(bus), &registry) => started?,
         // No client was accepted yet.
-        _ = service.stop_signal() => return Ok(()),
+        _ = lifecycle.stop_signal() => return Ok(()),
         error = succession.overtaken() => return Err(error),
         error = schema::foreign(&postgres) => return Err(error.into()),
     };
@@ -117,16 +117,16 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     announce(NAME, &[("short links", links), ("metrics", metrics)], redirector.warning().as_deref());
 
     let signal = tokio::select! {
-        signal = service.stop_signal() => Some(signal),
+        signal = lifecycle.stop_signal() => Some(signal),
         () = offer.taken() => None,
         error = redirector.ended() => return Err(error),
         error = schema::foreign(&postgres) => return Err(error.into()),
     };
     // Its copies of the sockets are closed with it.
     drop(offer);
-    service.report_end(signal.unwrap_or("Another process serves"));
+    lifecycle.report_end(signal.unwrap_or("Another process serves"));
     if signal.is_some() {
-        service.give_notice(redirector.give_notice()).await;
+        lifecycle.give_notice(redirector.give_notice()).await;
     }
     let deadline = redirector.drain_deadline();
     let connections = match signal {

@@ -12,7 +12,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, Opts, Registry};
 use serde_json::json;
-use tern_serving::{Hosts, around_operators};
+use tern_serving::{Hosts, with_operator_layers};
 
 use crate::clicks::LostLink;
 use crate::engine::Engine;
@@ -37,7 +37,7 @@ pub(crate) fn router(ops: Ops, hosts: Hosts) -> Router {
         .route("/metrics", get(metrics))
         .route("/dropped", get(dropped))
         .with_state(ops);
-    around_operators(routes, hosts)
+    with_operator_layers(routes, hosts)
 }
 
 /// A JSON value as the body of an answer.

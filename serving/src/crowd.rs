@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::stats::PortStats;
 
 /// Time after which an idle connection is one that its client may have forgotten. Such connections end first.
-const SETTLED: Duration = Duration::from_secs(1);
+const LONG_IDLE: Duration = Duration::from_secs(1);
 
 /// The open connections of one port.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl Group {
         self.lasting += 1;
         if let Some(waits) = view.waits {
             // To end an idle connection costs its client nothing, so a settled one goes before any other.
-            let rank = (view.is_idle && waits >= SETTLED, waits);
+            let rank = (view.is_idle && waits >= LONG_IDLE, waits);
             if self.victim.is_none_or(|(highest, ..)| rank > highest) {
                 self.victim = Some((rank, key, if view.is_idle { Order::Finish } else { Order::Cut }));
             }

@@ -27,6 +27,6 @@ mod stats;
 
 pub use head::{Hosts, check_head};
 pub use limits::{Limits, Shares};
-pub use operators::around_operators;
+pub use operators::with_operator_layers;
 pub use server::Serving;
 pub use stats::PortStats;

@@ -12,8 +12,8 @@ use crate::head::{Hosts, check_head};
 
 const FOREIGN_HOST: &str = "This port answers to addresses, localhost and the names in OPS_HOSTS";
 
-/// Puts what all operators' ports have in common around `routes`, which are for GET alone.
-pub fn around_operators(routes: Router, hosts: Hosts) -> Router {
+/// Returns `routes`, which serve GET alone, with the layers that all operators' ports have.
+pub fn with_operator_layers(routes: Router, hosts: Hosts) -> Router {
     routes
         .fallback(async || error(StatusCode::NOT_FOUND, "There is nothing at this path"))
         .method_not_allowed_fallback(async || {

@@ -12,9 +12,9 @@ use axum::Router;
 use tern_admin::{AdminConfig, AppState, Seams, keep_in_order};
 use tern_common::console::{CONSOLE_TARGET, announce, say};
 use tern_common::descriptors;
+use tern_common::lifecycle::Lifecycle;
 use tern_common::listening::listen;
 use tern_common::private_files::{FileLock, make_private};
-use tern_common::service::Service;
 use tern_common::store::{Page, Store, export_pools};
 use tern_common::url::UrlFilter;
 use tern_redirector::config::RedirectorConfig;
@@ -31,7 +31,7 @@ const LAST_SERVER: Duration = Duration::from_secs(2);
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     config.redirector.ensure_writable()?;
-    let mut service = Service::begin(NAME, &config.log)?;
+    let mut lifecycle = Lifecycle::begin(NAME, &config.log)?;
     let _lock = lock_directory(&config.data_dir)?;
     let (listener, api_addr) = listen(config.admin.listen, "ADMIN_LISTEN, APP_PORT").await?;
     make_private(config.private_files());
@@ -41,7 +41,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     if with_sample && sample::load_if_empty(&*store).await? {
         say(NAME, "Loaded a sample: 400 users, 2000 links, 3422 events.");
     }
-    let registry = service.registry().clone();
+    let registry = lifecycle.registry().clone();
     export_pools(&store, &registry)?;
     let seams = match &config.redis {
         Some(redis) => Seams::over_redis(Arc::clone(&store), redis, &registry)?,
@@ -74,16 +74,16 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         std::future::pending().await
     };
     let signal = tokio::select! {
-        signal = service.stop_signal() => signal,
+        signal = lifecycle.stop_signal() => signal,
         error = api.ended() => return Err(error),
         error = redirector.ended() => return Err(error),
         never = come_up => never,
     };
-    service.report_end(signal);
+    lifecycle.report_end(signal);
     upkeep.abort();
     state.readiness.leave();
     api.leave();
-    service.give_notice(redirector.give_notice()).await;
+    lifecycle.give_notice(redirector.give_notice()).await;
     let deadline = redirector.drain_deadline();
     let (api_drained, connections) =
         tokio::join!(api.drain(connections_deadline(deadline)), redirector.drain_connections(deadline));

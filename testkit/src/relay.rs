@@ -18,11 +18,11 @@ pub enum Stall {
 #[derive(Debug)]
 pub struct Relay {
     port: u16,
-    shared: Arc<Shared>,
+    shared: Arc<RelayState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct RelayState {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -43,7 +43,7 @@ impl Relay {
     pub fn to(port: u16) -> Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let state = State { server: port, stalled: None, ended: false, accepted: 0, sockets: Vec::new() };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(RelayState { state: Mutex::new(state), changed: Condvar::new() });
         let relay = Relay { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -108,7 +108,7 @@ impl Drop for Relay {
     }
 }
 
-impl Shared {
+impl RelayState {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,7 +120,7 @@ impl Shared {
     }
 }
 
-fn forward(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
+fn forward(shared: &Arc<RelayState>, client: TcpStream, server: TcpStream) {
     for socket in [&client, &server] {
         // One that is closed already has no options, and is found out by its pump.
         let _ = socket.set_nodelay(true);
@@ -137,7 +137,7 @@ fn forward(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
     }
 }
 
-fn pump(shared: &Shared, mut from: TcpStream, mut to: TcpStream, direction: Stall) {
+fn pump(shared: &RelayState, mut from: TcpStream, mut to: TcpStream, direction: Stall) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).unwrap_or(0);

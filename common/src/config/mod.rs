@@ -141,8 +141,8 @@ impl<'a> Reader<'a> {
     /// Like [`Reader::find`], for what nothing works without; `value` is what was read of it.
     pub fn demand<T>(&mut self, variable: &'static str, value: Option<T>) -> Option<T> {
         // A file that should have held it may be what is wrong.
-        let is_told = self.problems.iter().any(|problem| problem.variable.starts_with(variable));
-        if value.is_none() && !is_told {
+        let is_reported = self.problems.iter().any(|problem| problem.variable.starts_with(variable));
+        if value.is_none() && !is_reported {
             self.reject(
                 variable,
                 "must be set, in the environment or in a file .env in the working directory".to_owned(),

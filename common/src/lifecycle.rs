@@ -9,9 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::console::{end_interrupted_line, say};
 use crate::telemetry::{Log, LogConfig, export_process, start_log};
 
-/// A process that serves: its stop signals, its log, and the registry of its metrics.
+/// The life of a process that serves: its stop signals, its log, and the registry of its metrics.
 #[derive(Debug)]
-pub struct Service {
+pub struct Lifecycle {
     name: &'static str,
     registry: Registry,
     terminate: Signal,
@@ -19,22 +19,22 @@ pub struct Service {
     _log: Log,
 }
 
-impl Service {
-    /// Listens for SIGTERM and SIGINT, and starts the log. Dropping the service writes out the last lines.
+impl Lifecycle {
+    /// Listens for SIGTERM and SIGINT, and starts the log. Dropping the value writes out the last lines.
     ///
     /// # Errors
     /// When the log file cannot be written, with a sentence for the operator.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn begin(name: &'static str, log: &LogConfig) -> anyhow::Result<Service> {
+    pub fn begin(name: &'static str, log: &LogConfig) -> anyhow::Result<Lifecycle> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         let log = start_log(log)?;
         let registry = Registry::new();
         log.export(&registry)?;
         export_process(&registry)?;
-        Ok(Service { name, registry, terminate, interrupt, _log: log })
+        Ok(Lifecycle { name, registry, terminate, interrupt, _log: log })
     }
 
     /// Returns the registry that `/metrics` of this process shows.
