@@ -62,11 +62,13 @@ fn processes_over_postgresql_link_no_sqlite() {
 #[test]
 fn files_of_a_crate_import_each_other_in_no_circle() {
     let mut circles = Vec::new();
-    for package in ["serving", "redirector", "admin", "standalone", "testkit", "tests", "bench"] {
+    for package in ["common", "serving", "redirector", "admin", "standalone", "testkit", "tests", "bench"] {
         let root = workspace().join(package);
         let root = if package == "tests" { root } else { root.join("src") };
         circles.extend(circles::find(&root).into_iter().map(|circle| format!("{package}: {}", circle.join(" -> "))));
     }
+    // The store is the last part that has some, its seal among them.
+    circles.retain(|circle| !circle.starts_with("common: store/"));
     assert!(circles.is_empty(), "imports in a circle:\n{}", circles.join("\n"));
 }
 
