@@ -16,7 +16,7 @@ use tern_common::console::{CONSOLE_TARGET, announce, say};
 use tern_common::lifecycle::Lifecycle;
 use tern_common::redis::RedisConfig;
 use tern_common::store::postgres::migrate;
-use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
+use tern_common::store::{AdminStore, PostgresConfig, PostgresStore, export_pools};
 use tern_common::telemetry::LogConfig;
 use tern_common::{probe, process};
 use tokio::time::Instant;
@@ -101,8 +101,8 @@ fn main() -> ExitCode {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut lifecycle = Lifecycle::begin(NAME, &config.log)?;
     let sockets = Sockets::bind(&config.admin).await?;
-    let store: Arc<dyn Store> = Arc::new(open_store(&config).await?);
-    export_pools(&store, lifecycle.registry())?;
+    let store: Arc<dyn AdminStore> = Arc::new(open_store(&config).await?);
+    export_pools(store.clone(), lifecycle.registry())?;
     let seams = Seams::over_redis(Arc::clone(&store), &config.redis, lifecycle.registry())?;
     let state = AppState::build(seams, config.admin.clone(), config.log.file.as_deref(), lifecycle.registry()).await?;
     let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, state.metrics.clone()));

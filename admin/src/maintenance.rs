@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tern_common::store::{Forgotten, Result, Store};
+use tern_common::store::{AdminStore, Forgotten, Result};
 
 use crate::metrics::Metrics;
 
@@ -26,18 +26,18 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 ///
 /// The retention of events and journals first runs after an hour: a clock that is wrong at the start of the machine has
 /// been set by then.
-pub async fn keep_in_order(store: Arc<dyn Store>, event_retention: Option<Duration>, metrics: Metrics) {
+pub async fn keep_in_order(store: Arc<dyn AdminStore>, event_retention: Option<Duration>, metrics: Metrics) {
     tokio::join!(keep_up(&*store), forget(&*store, event_retention, &metrics));
 }
 
-async fn keep_up(store: &dyn Store) {
+async fn keep_up(store: &dyn AdminStore) {
     loop {
         log_result("minute's upkeep done", store.keep_up().await.map(|()| 0));
         tokio::time::sleep(MINUTE).await;
     }
 }
 
-async fn forget(store: &dyn Store, event_retention: Option<Duration>, metrics: &Metrics) {
+async fn forget(store: &dyn AdminStore, event_retention: Option<Duration>, metrics: &Metrics) {
     loop {
         log_result("old changes forgotten", store.prune_changes(CHANGES_KEPT).await);
         tokio::time::sleep(HOUR).await;
@@ -48,7 +48,7 @@ async fn forget(store: &dyn Store, event_retention: Option<Duration>, metrics: &
     }
 }
 
-async fn forget_events(store: &dyn Store, keep: Duration, metrics: &Metrics) {
+async fn forget_events(store: &dyn AdminStore, keep: Duration, metrics: &Metrics) {
     let forgotten = store.forget_events(keep).await;
     match forgotten {
         Ok(Forgotten::Events(_)) => metrics.retention_is_refused(false),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tern_common::store::{Result, Store};
+use tern_common::store::{AdminStore, Result};
 
 use crate::shared_look::SharedLook;
 
@@ -29,7 +29,7 @@ impl Readiness {
     }
 
     /// Checks that the database answers. Clients that ask at the same time share one question to it.
-    pub(crate) async fn check(&self, store: &dyn Store) -> Result<()> {
+    pub(crate) async fn check(&self, store: &dyn AdminStore) -> Result<()> {
         self.0.look.look(async || store.ping().await).await
     }
 }

@@ -10,7 +10,7 @@ use tern_common::bus::{Bus, LocalBus, Message, RedisBus};
 use tern_common::cache::{Cache, LocalCache, RedisCache};
 use tern_common::redis::RedisConfig;
 use tern_common::seal::Seal;
-use tern_common::store::{Mark, Store, WatchedStore};
+use tern_common::store::{AdminStore, Mark, WatchedStore};
 use tokio::time::Instant;
 
 use crate::access::Access;
@@ -26,14 +26,14 @@ const PUBLISH_LIMIT: Duration = Duration::from_millis(250);
 /// The three seams that an admin plane works over.
 #[derive(Clone, Debug)]
 pub struct Seams {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn AdminStore>,
     pub bus: Arc<dyn Bus>,
     pub cache: Arc<dyn Cache>,
 }
 
 impl Seams {
     /// Returns a bus and a cache within this process, beside `store`.
-    pub fn in_process(store: Arc<dyn Store>) -> Seams {
+    pub fn in_process(store: Arc<dyn AdminStore>) -> Seams {
         Seams { store, bus: Arc::new(LocalBus::new()), cache: Arc::new(LocalCache::new()) }
     }
 
@@ -41,8 +41,12 @@ impl Seams {
     ///
     /// # Errors
     /// When the registry has those of a bus or a cache already.
-    pub fn over_redis(store: Arc<dyn Store>, redis: &RedisConfig, registry: &Registry) -> prometheus::Result<Seams> {
-        let seal = Seal::follow(Arc::clone(&store));
+    pub fn over_redis(
+        store: Arc<dyn AdminStore>,
+        redis: &RedisConfig,
+        registry: &Registry,
+    ) -> prometheus::Result<Seams> {
+        let seal = Seal::follow(store.clone());
         let bus = RedisBus::new(redis, Arc::clone(&seal));
         bus.export(registry)?;
         let cache = RedisCache::new(redis, seal);
@@ -54,7 +58,7 @@ impl Seams {
 /// Cheap to clone: every part is shared.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn AdminStore>,
     pub bus: Arc<dyn Bus>,
     pub cache: Arc<dyn Cache>,
     pub visibility: Visibility,

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use tern_common::Timestamp;
 use tern_common::config::Setting;
-use tern_common::store::{Store, StoreError};
+use tern_common::store::{AdminStore, StoreError};
 use tern_common::token::{NewToken, Role, Secret, Token, TokenName};
 
 #[derive(Debug, Subcommand)]
@@ -38,7 +38,7 @@ fn parse_lifetime(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// When the store does not do it, or there is nothing to do it to.
-pub async fn run(store: &dyn Store, command: TokenCommand, out: &mut dyn Write) -> anyhow::Result<()> {
+pub async fn run(store: &dyn AdminStore, command: TokenCommand, out: &mut dyn Write) -> anyhow::Result<()> {
     match command {
         TokenCommand::Create { name, role, expires } => create(store, name, role, expires, out).await,
         TokenCommand::List => list(&store.list_tokens().await?, out),
@@ -52,7 +52,7 @@ pub async fn run(store: &dyn Store, command: TokenCommand, out: &mut dyn Write) 
 }
 
 async fn create(
-    store: &dyn Store,
+    store: &dyn AdminStore,
     name: TokenName,
     role: Role,
     expires: Option<Duration>,

@@ -14,7 +14,7 @@ use tern_common::Id;
 use tern_common::event::EventFilter;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{
-    ListCursor, Listing, Page, PageStart, PostgresConfig, PostgresStore, SqliteStore, Store, Total,
+    AdminStore, ListCursor, Listing, Page, PageStart, PostgresConfig, PostgresStore, SqliteStore, Total,
 };
 use tern_common::url::UrlFilter;
 use tern_testkit::postgres::{Options, Postgres};
@@ -85,7 +85,7 @@ async fn sqlite(path: &Path, n: u64) -> SqliteStore {
 
 /// Walks through a list by the cursors of its pages.
 struct Walk<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn AdminStore,
     list: &'static str,
     from: ListCursor,
     next: ListCursor,
@@ -119,7 +119,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-async fn compare(name: &str, few: &dyn Store, many: &dyn Store, n: u64) {
+async fn compare(name: &str, few: &dyn AdminStore, many: &dyn AdminStore, n: u64) {
     assert_eq!(many.list_users(Page::first(1)).await.unwrap().total, Total::Exactly(n));
     let at = |row: u64| Id::new(row.max(1).cast_signed()).map(ListCursor::at).unwrap();
     for list in ["users", "urls", "events", "events of the link with every second one"] {

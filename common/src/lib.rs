@@ -28,6 +28,7 @@ pub mod process;
 pub mod product;
 pub mod redis;
 pub mod seal;
+mod seal_key;
 pub mod served_link;
 
 pub mod short_code;

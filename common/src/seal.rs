@@ -3,16 +3,15 @@
 //! The key is a random secret in the database, which Redis never sees. A sealed text carries an HMAC-SHA-256 over itself
 //! and over the name of its channel or key, so that it is worth nothing under another name.
 
-use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use hmac::Mac;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::store::Store;
+pub use crate::seal_key::SealKey;
+use crate::store::LinkFeed;
 
 /// How often the key is read again.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -22,39 +21,6 @@ const REFRESH_APART: Duration = Duration::from_millis(500);
 
 /// Bytes of a seal.
 pub const SEAL_LEN: usize = 32;
-
-/// A secret that the processes of one Tern share.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SealKey([u8; 32]);
-
-impl SealKey {
-    pub const fn from_bytes(bytes: [u8; 32]) -> SealKey {
-        SealKey(bytes)
-    }
-
-    /// # Panics
-    /// If the operating system has no randomness to give.
-    pub fn random() -> SealKey {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-        SealKey(bytes)
-    }
-
-    fn mac(&self, name: &str, content: &[u8]) -> Hmac<Sha256> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("a key may have any length");
-        // A name holds no zero byte, so no two pairs of name and content are one text.
-        mac.update(name.as_bytes());
-        mac.update(&[0]);
-        mac.update(content);
-        mac
-    }
-}
-
-impl fmt::Debug for SealKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealKey(..)")
-    }
-}
 
 /// The key that the database holds, as it was last read, and the one before it.
 ///
@@ -83,7 +49,7 @@ impl Seal {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn follow(store: Arc<dyn Store>) -> Arc<Seal> {
+    pub fn follow(store: Arc<dyn LinkFeed>) -> Arc<Seal> {
         let seal = Arc::new(Seal::default());
         tokio::spawn(follow(Arc::downgrade(&seal), store));
         seal
@@ -117,7 +83,7 @@ impl Seal {
     }
 }
 
-async fn follow(seal: Weak<Seal>, store: Arc<dyn Store>) {
+async fn follow(seal: Weak<Seal>, store: Arc<dyn LinkFeed>) {
     loop {
         let read = store.seal_key().await;
         let Some(seal) = seal.upgrade() else { return };

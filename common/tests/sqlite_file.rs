@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, StatementStatus};
 use tern_common::event::EventFilter;
-use tern_common::store::{Page, PageStart, SqliteStore, Store, StoreError, Total};
+use tern_common::store::{AdminStore, ClickSink, LinkFeed, Page, PageStart, SqliteStore, StoreError, Total};
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, Shipped};
 

@@ -12,7 +12,7 @@ use tern_common::lifecycle::Lifecycle;
 use tern_common::private_files::make_private;
 use tern_common::redis::RedisConfig;
 use tern_common::seal::Seal;
-use tern_common::store::{PostgresConfig, PostgresStore, Store, export_pools};
+use tern_common::store::{PostgresConfig, PostgresStore, export_pools};
 use tern_common::systemd::Notifier;
 use tern_common::telemetry::LogConfig;
 use tern_common::{probe, process};
@@ -96,16 +96,17 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let registry = lifecycle.registry().clone();
     make_private(config.redirector.private_files().chain(config.log.file.clone()));
     let postgres = Arc::new(PostgresStore::new(&config.database)?);
-    let store: Arc<dyn Store> = postgres.clone();
-    export_pools(&store, &registry)?;
-    let bus = RedisBus::new(&config.redis, Seal::follow(Arc::clone(&store)));
+    export_pools(postgres.clone(), &registry)?;
+    let bus = RedisBus::new(&config.redis, Seal::follow(postgres.clone()));
     bus.export(&registry)?;
     schema::refuse_foreign(&postgres).await?;
     let (sockets, succession) =
         Succession::begin(config.hand_over, takes_over, config.activation, &config.redirector).await?;
     let patience = succession.patience();
     let mut redirector = tokio::select! {
-        started = Redirector::start_on(sockets, patience, config.redirector, store, Arc::new(bus), &registry) => started?,
+        started = Redirector::start_on(
+            sockets, patience, config.redirector, postgres.clone(), postgres.clone(), Arc::new(bus), &registry
+        ) => started?,
         // No client was accepted yet.
         _ = lifecycle.stop_signal() => return Ok(()),
         error = succession.overtaken() => return Err(error),

@@ -10,7 +10,7 @@ use prometheus::Registry;
 use tern_common::budget::ClientBudget;
 use tern_common::bus::Bus;
 use tern_common::descriptors;
-use tern_common::store::Store;
+use tern_common::store::{ClickSink, LinkFeed};
 use tern_serving::{PortStats, Serving};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -55,12 +55,13 @@ impl Redirector {
     /// runtime, which must have more than one thread; redirects never wait for it.
     pub async fn start(
         config: RedirectorConfig,
-        store: Arc<dyn Store>,
+        feed: Arc<dyn LinkFeed>,
+        sink: Arc<dyn ClickSink>,
         bus: Arc<dyn Bus>,
         registry: &Registry,
     ) -> Result<Redirector, StartError> {
         let sockets = Sockets::bind(&config)?;
-        Redirector::start_on(sockets, std::future::ready(()), config, store, bus, registry).await
+        Redirector::start_on(sockets, std::future::ready(()), config, feed, sink, bus, registry).await
     }
 
     /// The same on sockets that listen already. If their clients wait in a queue that outlives processes, nobody is
@@ -70,7 +71,8 @@ impl Redirector {
         sockets: Sockets,
         patience: impl Future<Output = ()>,
         config: RedirectorConfig,
-        store: Arc<dyn Store>,
+        feed: Arc<dyn LinkFeed>,
+        sink: Arc<dyn ClickSink>,
         bus: Arc<dyn Bus>,
         registry: &Registry,
     ) -> Result<Redirector, StartError> {
@@ -104,8 +106,7 @@ impl Redirector {
         let freshness = Arc::new(Freshness::default());
         let replica_config = config.replica.clone();
         let replica_metrics = ReplicaMetrics::new(registry);
-        let replica =
-            Replica::new(Arc::clone(&store), bus, writer, replica_config, Arc::clone(&freshness), replica_metrics);
+        let replica = Replica::new(feed, bus, writer, replica_config, Arc::clone(&freshness), replica_metrics);
         let (stop_replica, replica_stops) = watch::channel(false);
         let (stop_shipper, shipper_stops) = watch::channel(None);
         let replica = tokio::spawn(replica.run(replica_stops));
@@ -142,7 +143,7 @@ impl Redirector {
             stop_replica,
             stop_shipper,
             replica,
-            shipper: tokio::spawn(shipper.run(store, shipper_stops)),
+            shipper: tokio::spawn(shipper.run(sink, shipper_stops)),
             journal_threads,
             watchdog,
             ops: Serving::start(ops_listener, ops, ops_limits, ops_stats),

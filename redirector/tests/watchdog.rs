@@ -74,8 +74,8 @@ async fn redirector(directory: &std::path::Path) -> Redirector {
     let mut config = reader.finish(config).unwrap();
     config.journal.root = directory.join("clicks");
     config.journal.floor = Some(0);
-    let redirector =
-        Redirector::start(config, Arc::new(store), Arc::new(LocalBus::new()), &Registry::new()).await.unwrap();
+    let (store, bus) = (Arc::new(store), Arc::new(LocalBus::new()));
+    let redirector = Redirector::start(config, store.clone(), store, bus, &Registry::new()).await.unwrap();
     redirector.loaded().await;
     redirector
 }

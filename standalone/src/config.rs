@@ -10,7 +10,7 @@ use tern_admin::{AdminConfig, VisibleWait};
 use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::process::NothingThere;
 use tern_common::redis::RedisConfig;
-use tern_common::store::{PostgresConfig, PostgresStore, SqliteStore, Store};
+use tern_common::store::{AdminStore, PostgresConfig, PostgresStore, SqliteStore};
 use tern_common::systemd::Notifier;
 use tern_common::telemetry::LogConfig;
 use tern_redirector::config::RedirectorConfig;
@@ -65,7 +65,7 @@ impl Config {
     }
 
     /// Opens the store that the settings name. One in a file is made if it is not there.
-    pub async fn open_store(&self) -> anyhow::Result<Arc<dyn Store>> {
+    pub async fn open_store(&self) -> anyhow::Result<Arc<dyn AdminStore>> {
         Ok(match &self.database {
             Some(database) => Arc::new(PostgresStore::open(database).await.with_context(|| database.place())?),
             None => Arc::new(SqliteStore::open(&self.store_file()).await?),
@@ -76,7 +76,7 @@ impl Config {
     ///
     /// # Errors
     /// [`NothingThere`] where no store is in the data directory.
-    pub async fn open_existing_store(&self) -> anyhow::Result<Arc<dyn Store>> {
+    pub async fn open_existing_store(&self) -> anyhow::Result<Arc<dyn AdminStore>> {
         if self.lacks_store()? {
             return Err(NothingThere(format!(
                 "there is no store at {} (TERN_DATA_DIR), and nothing was changed.\n\

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tern_admin::load::{LoadCommand, OnError, load_files};
-use tern_common::store::{Page, Store};
+use tern_common::store::{AdminStore, Page};
 use tern_common::{OwnAddresses, ShortCode, Timestamp};
 
 const SEED: u64 = 0x7e72;
@@ -48,7 +48,7 @@ pub fn write(directory: &Path) -> anyhow::Result<()> {
 }
 
 /// Loads a sample into a store that has neither users nor links; true if it did.
-pub async fn load_if_empty(store: &dyn Store) -> anyhow::Result<bool> {
+pub async fn load_if_empty(store: &dyn AdminStore) -> anyhow::Result<bool> {
     let first = Page::first(1);
     let is_empty = store.list_users(first).await?.rows.is_empty()
         && store.list_urls(Default::default(), first).await?.rows.is_empty();

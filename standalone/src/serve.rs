@@ -15,7 +15,7 @@ use tern_common::descriptors;
 use tern_common::lifecycle::Lifecycle;
 use tern_common::listening::listen;
 use tern_common::private_files::{FileLock, make_private};
-use tern_common::store::{Page, Store, export_pools};
+use tern_common::store::{AdminStore, Page, export_pools};
 use tern_common::url::UrlFilter;
 use tern_redirector::config::RedirectorConfig;
 use tern_redirector::{Redirector, connections_deadline};
@@ -42,7 +42,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         say(NAME, "Loaded a sample: 400 users, 2000 links, 3422 events.");
     }
     let registry = lifecycle.registry().clone();
-    export_pools(&store, &registry)?;
+    export_pools(store.clone(), &registry)?;
     let seams = match &config.redis {
         Some(redis) => Seams::over_redis(Arc::clone(&store), redis, &registry)?,
         None => Seams::in_process(Arc::clone(&store)),
@@ -51,7 +51,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let mut state = AppState::build(seams, config.admin.clone(), config.log.file.as_deref(), &registry).await?;
     let api_descriptors = descriptors::part(descriptors::for_ports(), Limits::API_DESCRIPTORS, 3);
     let redirector = RedirectorConfig { other_descriptors: api_descriptors, ..config.redirector.clone() };
-    let mut redirector = Redirector::start(redirector, Arc::clone(&store), bus, &registry).await?;
+    let mut redirector = Redirector::start(redirector, store.clone(), store.clone(), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
     // Only now each port is known, even one that was asked for as 0.
     let own_addresses = config.admin.own_addresses.clone().with_listener(api_addr).with_listener(fast);
@@ -111,7 +111,7 @@ fn lock_directory(directory: &Path) -> anyhow::Result<FileLock> {
 
 /// Lists where the process is reached, with the first active link of the store if there is one.
 async fn addresses(
-    store: &dyn Store,
+    store: &dyn AdminStore,
     place: String,
     api: SocketAddr,
     fast: SocketAddr,

@@ -20,7 +20,7 @@ use tempfile::NamedTempFile;
 use tern_common::budget::Budget;
 use tern_common::client::{Proxies, UNKNOWN};
 use tern_common::console::CONSOLE_TARGET;
-use tern_common::store::Store;
+use tern_common::store::AdminStore;
 use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
 use tern_common::{Id, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -62,7 +62,7 @@ const FAILURES_PER_SECOND: u32 = 1;
 /// Who may use the API.
 #[derive(Debug)]
 pub struct Access {
-    store: Arc<dyn Store>,
+    store: Arc<dyn AdminStore>,
     mode: AuthMode,
     /// Whether nobody but this machine reaches the port.
     is_local: bool,
@@ -132,7 +132,11 @@ impl Access {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub async fn open(store: Arc<dyn Store>, config: &AdminConfig, registry: &Registry) -> anyhow::Result<Arc<Access>> {
+    pub async fn open(
+        store: Arc<dyn AdminStore>,
+        config: &AdminConfig,
+        registry: &Registry,
+    ) -> anyhow::Result<Arc<Access>> {
         let AccessConfig { mode, token_concurrency, requests_per_second, .. } = config.access;
         let access = Arc::new(Access {
             store,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use tern_common::store::{Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRows, Store};
+use tern_common::store::{AdminStore, Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRows};
 use tern_common::{Id, OwnAddresses};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -70,7 +70,7 @@ pub enum OnError {
 /// At the first file that cannot be loaded, with its name. The files before it stay loaded.
 /// After the last file, if skipped rows of a loaded one could not be reported.
 pub async fn load_files(
-    store: &dyn Store,
+    store: &dyn AdminStore,
     command: &LoadCommand,
     own: &OwnAddresses,
     out: &mut (dyn Write + Send),
@@ -251,7 +251,7 @@ impl Outcome {
     }
 }
 
-async fn load_whole(store: &dyn Store, path: &Path, own: &OwnAddresses) -> anyhow::Result<Outcome> {
+async fn load_whole(store: &dyn AdminStore, path: &Path, own: &OwnAddresses) -> anyhow::Result<Outcome> {
     let file = open(path)?;
     let kind = file.kind;
     Ok(Outcome::new(kind, store.load(file.into_load(own), None).await?, 0, None))
@@ -259,7 +259,7 @@ async fn load_whole(store: &dyn Store, path: &Path, own: &OwnAddresses) -> anyho
 
 /// Loads the rows of a file that can be loaded, reports the others, and adds their ids to `skipped`.
 async fn load_rest(
-    store: &dyn Store,
+    store: &dyn AdminStore,
     path: &Path,
     own: &OwnAddresses,
     skipped: &mut Arc<SkippedIds>,

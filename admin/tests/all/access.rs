@@ -11,7 +11,7 @@ use tern_admin::{Access, AdminConfig, TokenCommand, token_command};
 use tern_common::Timestamp;
 use tern_common::client::Proxies;
 use tern_common::config::Setting;
-use tern_common::store::Store;
+use tern_common::store::AdminStore;
 use tern_common::token::{NewToken, Role, Secret};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -280,7 +280,7 @@ impl Tokens {
     }
 }
 
-async fn insert(store: &dyn Store, name: &str, role: Role, expires_at: Option<Timestamp>) -> String {
+async fn insert(store: &dyn AdminStore, name: &str, role: Role, expires_at: Option<Timestamp>) -> String {
     let secret = Secret::generate();
     let token = NewToken { name: name.parse().unwrap(), role, hash: secret.hash(), expires_at };
     store.insert_token(token).await.unwrap();

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tern_common::store::{SqliteStore, Store};
+use tern_common::store::{AdminStore, SqliteStore};
 
 #[derive(Debug)]
 pub struct Database {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn AdminStore>,
     path: PathBuf,
 }
 
@@ -23,7 +23,7 @@ impl Database {
     }
 
     /// Another handle, which what happens to the first one does not touch.
-    pub async fn another_store(&self) -> Arc<dyn Store> {
+    pub async fn another_store(&self) -> Arc<dyn AdminStore> {
         Arc::new(SqliteStore::open(&self.path).await.unwrap())
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tern_admin::{AdminConfig, Visibility, Visible, VisibleWait};
 use tern_common::bus::{Bus, LocalBus, Message, Received, ReplicaId, Topic};
-use tern_common::store::{Cursor, Mark, Store};
+use tern_common::store::{AdminStore, Cursor, Mark};
 use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{ShortCode, TargetUrl};
@@ -15,7 +15,7 @@ use crate::database::Database;
 use crate::support::{AbsentBus, App, FragileBus, HangingBus, Setup, eventually, spawn_app_with};
 
 /// Serves every change as soon as it is told of one, as a redirector would.
-async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<dyn Store>) {
+async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<dyn AdminStore>) {
     let replica = ReplicaId::random();
     let mut hints = bus.subscribe(Topic::Invalidations).await.unwrap();
     loop {

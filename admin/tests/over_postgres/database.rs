@@ -6,12 +6,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use tern_common::store::postgres::migrate;
-use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::store::{AdminStore, PostgresConfig, PostgresStore};
 use tern_testkit::postgres::Postgres;
 
 #[derive(Debug)]
 pub struct Database {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn AdminStore>,
     name: String,
 }
 
@@ -34,7 +34,7 @@ impl Database {
     }
 
     /// Another handle, which what happens to the first one does not touch.
-    pub async fn another_store(&self) -> Arc<dyn Store> {
+    pub async fn another_store(&self) -> Arc<dyn AdminStore> {
         Arc::new(PostgresStore::new(&PostgresConfig::new(Postgres::shared().url(&self.name))).unwrap())
     }
 

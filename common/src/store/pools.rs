@@ -6,7 +6,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
-use super::Store;
+use super::LinkFeed;
 
 /// A pool at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +27,10 @@ pub struct PoolStatus {
 ///
 /// # Errors
 /// When the registry shows the pools of a store already.
-pub fn export_pools(store: &Arc<dyn Store>, registry: &Registry) -> prometheus::Result<()> {
+pub fn export_pools(store: Arc<dyn LinkFeed>, registry: &Registry) -> prometheus::Result<()> {
     let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["pool"]);
     registry.register(Box::new(Pools {
-        store: Arc::clone(store),
+        store,
         size: gauge("tern_store_pool_size", "Connections to the database, in use or not.")?,
         available: gauge("tern_store_pool_available", "Connections to the database that nobody uses.")?,
         waiting: gauge("tern_store_pool_waiting", "Tasks that wait for a connection to the database.")?,
@@ -41,7 +41,7 @@ pub fn export_pools(store: &Arc<dyn Store>, registry: &Registry) -> prometheus::
 /// Reads the pools when somebody asks.
 #[derive(Debug)]
 struct Pools {
-    store: Arc<dyn Store>,
+    store: Arc<dyn LinkFeed>,
     size: IntGaugeVec,
     available: IntGaugeVec,
     waiting: IntGaugeVec,

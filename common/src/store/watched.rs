@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result,
-    SkippedRows, Snapshot, Store,
+    AdminStore, Changed, ClickSink, Cursor, Delta, Forgotten, Imported, LinkFeed, Listing, Load, LoadError, Loaded,
+    Page, PoolStatus, Result, SkippedRows, Snapshot,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
-use crate::seal::SealKey;
+use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -20,7 +20,7 @@ use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsR
 /// Another store, watched. What it does and answers is that store's.
 #[derive(Debug)]
 pub struct WatchedStore {
-    store: Arc<dyn Store>,
+    store: Arc<dyn AdminStore>,
     /// `None` tells of nothing.
     slow: Option<Duration>,
 }
@@ -34,7 +34,7 @@ struct Call {
 
 impl WatchedStore {
     /// Tells of what takes `slow` or longer; 0 tells of nothing.
-    pub fn new(store: Arc<dyn Store>, slow: Duration) -> WatchedStore {
+    pub fn new(store: Arc<dyn AdminStore>, slow: Duration) -> WatchedStore {
         WatchedStore { store, slow: (!slow.is_zero()).then_some(slow) }
     }
 
@@ -53,58 +53,72 @@ impl Drop for Call {
     }
 }
 
-/// Implements [`Store`] by these functions of the other store, each of them watched.
+/// Implements a trait by these functions of the other store, each of them watched, and by the rest as it is.
 macro_rules! watch {
-    ($($function:ident($($value:ident: $kind:ty),*) -> $answer:ty;)*) => {
+    ($seam:ident { $($function:ident($($value:ident: $kind:ty),*) -> $answer:ty;)* } $($rest:tt)*) => {
         #[async_trait]
-        impl Store for WatchedStore {
+        impl $seam for WatchedStore {
             $(async fn $function(&self, $($value: $kind),*) -> $answer {
                 let _call = self.call(stringify!($function));
                 self.store.$function($($value),*).await
             })*
 
-            fn last_answer(&self) -> Option<Instant> {
-                self.store.last_answer()
-            }
-
-            fn pools(&self) -> Vec<PoolStatus> {
-                self.store.pools()
-            }
+            $($rest)*
         }
     };
 }
 
 watch! {
-    ping() -> Result<()>;
-    seal_key() -> Result<SealKey>;
-    insert_user(user: NewUser) -> Result<User>;
-    find_user(id: Id) -> Result<Option<User>>;
-    list_users(page: Page) -> Result<Listing<User>>;
-    update_user(id: Id, change: UserChange) -> Result<Option<User>>;
-    delete_user(id: Id, cascade: bool) -> Result<Option<Changed<()>>>;
-    import_users(rows: Vec<UserRow>) -> Result<Vec<Imported>>;
-    insert_url(url: NewUrl) -> Result<Changed<Url>>;
-    find_url(id: Id) -> Result<Option<Url>>;
-    list_urls(filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
-    update_url(id: Id, change: UrlChange) -> Result<Option<Changed<Url>>>;
-    delete_url(id: Id) -> Result<Option<Changed<()>>>;
-    insert_event(event: NewEvent) -> Result<Event>;
-    find_event(id: Id) -> Result<Option<Event>>;
-    list_events(filter: EventFilter, page: Page) -> Result<Listing<Event>>;
-    list_products() -> Result<Vec<Product>>;
-    insert_token(token: NewToken) -> Result<Token>;
-    insert_first_token(token: NewToken) -> Result<bool>;
-    list_tokens() -> Result<Vec<Token>>;
-    revoke_token(name: &TokenName) -> Result<bool>;
-    note_token_uses(uses: Vec<(Id, Timestamp)>) -> Result<()>;
-    ship_clicks(batch: ClickBatch<'_>) -> Result<Shipped>;
-    find_journals(ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
-    forget_journals(keep: Duration) -> Result<u64>;
-    click_stats(url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
-    forget_events(keep: Duration) -> Result<Forgotten>;
-    keep_up() -> Result<()>;
-    snapshot() -> Result<Snapshot>;
-    delta(since: &Cursor) -> Result<Delta>;
-    prune_changes(keep: Duration) -> Result<u64>;
-    load(load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError>;
+    LinkFeed {
+        ping() -> Result<()>;
+        seal_key() -> Result<SealKey>;
+        snapshot() -> Result<Snapshot>;
+        delta(since: &Cursor) -> Result<Delta>;
+    }
+
+    fn last_answer(&self) -> Option<Instant> {
+        self.store.last_answer()
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        self.store.pools()
+    }
+}
+
+watch! {
+    ClickSink {
+        ship_clicks(batch: ClickBatch<'_>) -> Result<Shipped>;
+        find_journals(ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
+    }
+}
+
+watch! {
+    AdminStore {
+        insert_user(user: NewUser) -> Result<User>;
+        find_user(id: Id) -> Result<Option<User>>;
+        list_users(page: Page) -> Result<Listing<User>>;
+        update_user(id: Id, change: UserChange) -> Result<Option<User>>;
+        delete_user(id: Id, cascade: bool) -> Result<Option<Changed<()>>>;
+        import_users(rows: Vec<UserRow>) -> Result<Vec<Imported>>;
+        insert_url(url: NewUrl) -> Result<Changed<Url>>;
+        find_url(id: Id) -> Result<Option<Url>>;
+        list_urls(filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
+        update_url(id: Id, change: UrlChange) -> Result<Option<Changed<Url>>>;
+        delete_url(id: Id) -> Result<Option<Changed<()>>>;
+        insert_event(event: NewEvent) -> Result<Event>;
+        find_event(id: Id) -> Result<Option<Event>>;
+        list_events(filter: EventFilter, page: Page) -> Result<Listing<Event>>;
+        list_products() -> Result<Vec<Product>>;
+        insert_token(token: NewToken) -> Result<Token>;
+        insert_first_token(token: NewToken) -> Result<bool>;
+        list_tokens() -> Result<Vec<Token>>;
+        revoke_token(name: &TokenName) -> Result<bool>;
+        note_token_uses(uses: Vec<(Id, Timestamp)>) -> Result<()>;
+        forget_journals(keep: Duration) -> Result<u64>;
+        click_stats(url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
+        forget_events(keep: Duration) -> Result<Forgotten>;
+        keep_up() -> Result<()>;
+        prune_changes(keep: Duration) -> Result<u64>;
+        load(load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError>;
+    }
 }

@@ -12,7 +12,7 @@ use tern_common::seal::{Seal, SealKey};
 use tern_common::served_link::LinkRow;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{
-    Cursor, Delta, LinkChange, Page, PageStart, PostgresConfig, PostgresStore, SqliteStore, Store,
+    AdminStore, Cursor, Delta, LinkChange, Page, PageStart, PostgresConfig, PostgresStore, SqliteStore,
 };
 use tern_common::url::{NewUrl, Url};
 use tern_common::user::{Email, NewUser, User, Username};
@@ -89,18 +89,18 @@ pub fn new_url(owner: Id, code: &str, target: &str) -> NewUrl {
     }
 }
 
-pub async fn user(store: &dyn Store, name: &str) -> User {
+pub async fn user(store: &dyn AdminStore, name: &str) -> User {
     store.insert_user(new_user(name)).await.unwrap()
 }
 
-pub async fn url(store: &dyn Store, owner: Id, code: &str) -> Url {
+pub async fn url(store: &dyn AdminStore, owner: Id, code: &str) -> Url {
     store.insert_url(new_url(owner, code, &format!("https://{code}.example/"))).await.unwrap().value
 }
 
 /// A map as a replica would hold it.
 pub type Links = BTreeMap<String, LinkRow>;
 
-pub async fn snapshot(store: &dyn Store) -> (Links, Cursor) {
+pub async fn snapshot(store: &dyn AdminStore) -> (Links, Cursor) {
     let mut snapshot = store.snapshot().await.unwrap();
     let mut links = Links::new();
     while let Some(batch) = snapshot.rows.recv().await {
@@ -110,7 +110,7 @@ pub async fn snapshot(store: &dyn Store) -> (Links, Cursor) {
 }
 
 /// Every change since `cursor`, and where that leads.
-pub async fn changes_since(store: &dyn Store, cursor: &Cursor) -> (Vec<LinkChange>, Cursor) {
+pub async fn changes_since(store: &dyn AdminStore, cursor: &Cursor) -> (Vec<LinkChange>, Cursor) {
     let mut cursor = cursor.clone();
     let mut all = Vec::new();
     loop {

@@ -2,7 +2,7 @@
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::json::write_array;
-use tern_common::store::{Imported, Load, Loaded, Store, StoreError, Total};
+use tern_common::store::{AdminStore, Imported, Load, Loaded, StoreError, Total};
 use tern_common::url::{Title, UrlChange, UrlFilter};
 use tern_common::user::{Email, UserChange, UserRow, Username};
 use tern_common::{TargetUrl, Timestamp};
@@ -10,7 +10,7 @@ use tern_common::{TargetUrl, Timestamp};
 use crate::fixture::{id, new_url, new_user, page, url, user};
 use crate::store_loading::{load, numbered, product_row};
 
-pub async fn users_are_inserted_found_changed_and_deleted(store: &dyn Store) {
+pub async fn users_are_inserted_found_changed_and_deleted(store: &dyn AdminStore) {
     let before = Timestamp::now();
     let ada = user(store, "ada").await;
     assert_eq!(ada.id, id(1));
@@ -30,7 +30,7 @@ pub async fn users_are_inserted_found_changed_and_deleted(store: &dyn Store) {
     assert_eq!(user(store, "bob").await.id, id(2), "an id is never given twice");
 }
 
-pub async fn taken_names_are_told_apart(store: &dyn Store) {
+pub async fn taken_names_are_told_apart(store: &dyn AdminStore) {
     user(store, "ada").await;
     let bob = user(store, "bob").await;
     let insert = |name: &str, email: &str| {
@@ -49,7 +49,7 @@ pub async fn taken_names_are_told_apart(store: &dyn Store) {
     assert_eq!(store.find_user(bob.id).await.unwrap(), Some(bob));
 }
 
-pub async fn a_user_with_links_is_deleted_only_with_them(store: &dyn Store) {
+pub async fn a_user_with_links_is_deleted_only_with_them(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await, user(store, "bob").await);
     let (first, second) = (url(store, ada.id, "AAAAAA").await, url(store, ada.id, "BBBBBB").await);
     let others = url(store, bob.id, "CCCCCC").await;
@@ -68,7 +68,7 @@ pub async fn a_user_with_links_is_deleted_only_with_them(store: &dyn Store) {
     assert!(store.find_event(event.id).await.unwrap().is_none(), "events of a user go with the user");
 }
 
-pub async fn an_import_answers_for_each_row(store: &dyn Store) {
+pub async fn an_import_answers_for_each_row(store: &dyn AdminStore) {
     user(store, "ada").await;
     let row = |given: Option<i64>, name: &str, email: &str| UserRow {
         id: given.map(id),
@@ -99,7 +99,7 @@ pub async fn an_import_answers_for_each_row(store: &dyn Store) {
     assert_eq!(users.total, Total::Exactly(3));
 }
 
-pub async fn urls_are_inserted_found_changed_and_deleted(store: &dyn Store) {
+pub async fn urls_are_inserted_found_changed_and_deleted(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let mut new = new_url(owner, "CODE12", "https://example.com/a");
     new.title = Some(Title::parse("A title").unwrap());
@@ -142,7 +142,7 @@ pub async fn urls_are_inserted_found_changed_and_deleted(store: &dyn Store) {
     assert_eq!((events.rows.len(), events.total), (0, Total::Exactly(0)), "a link's events go with it");
 }
 
-pub async fn references_to_nothing_are_told(store: &dyn Store) {
+pub async fn references_to_nothing_are_told(store: &dyn AdminStore) {
     let orphan = store.insert_url(new_url(id(99), "CODE12", "https://example.com/")).await;
     assert!(matches!(orphan, Err(StoreError::UnknownUser(user)) if user == id(99)));
     let owner = user(store, "ada").await.id;
@@ -159,7 +159,7 @@ pub async fn references_to_nothing_are_told(store: &dyn Store) {
     assert!(matches!(refused, Err(StoreError::UnknownUser(user)) if user == id(98)));
 }
 
-pub async fn events_are_kept_with_their_details(store: &dyn Store) {
+pub async fn events_are_kept_with_their_details(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let url_id = url(store, owner, "CODE12").await.id;
     let details = Details::parse(r#"{"nested":{"a":[1,2.5,null,"\u0000é"]}}"#).unwrap();
@@ -176,7 +176,7 @@ pub async fn events_are_kept_with_their_details(store: &dyn Store) {
     assert!(store.find_event(id(99)).await.unwrap().is_none());
 }
 
-pub async fn event_without_user_belongs_to_the_owner_of_its_link(store: &dyn Store) {
+pub async fn event_without_user_belongs_to_the_owner_of_its_link(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let links = [(url(store, ada, "CODE12").await.id, ada), (url(store, bob, "CODE13").await.id, bob)];
     let event = |url_id| NewEvent {
@@ -195,7 +195,7 @@ pub async fn event_without_user_belongs_to_the_owner_of_its_link(store: &dyn Sto
     assert!(matches!(refused, Err(StoreError::UnknownUrl(url)) if url == id(99)), "{refused:?}");
 }
 
-pub async fn pages_are_cut_from_the_list_by_id(store: &dyn Store) {
+pub async fn pages_are_cut_from_the_list_by_id(store: &dyn AdminStore) {
     for n in 0..7 {
         user(store, &format!("user{n}")).await;
     }
@@ -213,12 +213,12 @@ pub async fn pages_are_cut_from_the_list_by_id(store: &dyn Store) {
     check(u64::MAX, 100, &[], false).await;
 }
 
-async fn urls_matching(store: &dyn Store, filter: UrlFilter) -> (Vec<String>, Total) {
+async fn urls_matching(store: &dyn AdminStore, filter: UrlFilter) -> (Vec<String>, Total) {
     let listing = store.list_urls(filter, page(1, 100)).await.unwrap();
     (listing.rows.into_iter().map(|url| url.short_code).collect(), listing.total)
 }
 
-pub async fn totals_follow_every_change(store: &dyn Store) {
+pub async fn totals_follow_every_change(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let first = url(store, ada, "AAAAAA").await.id;
     url(store, ada, "BBBBBB").await;
@@ -263,7 +263,7 @@ pub async fn totals_follow_every_change(store: &dyn Store) {
     assert_eq!(store.list_users(page(1, 1)).await.unwrap().total, Total::Exactly(1));
 }
 
-pub async fn combined_filters_are_counted_up_to_a_bound(store: &dyn Store) {
+pub async fn combined_filters_are_counted_up_to_a_bound(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let url_id = url(store, owner, "CODE12").await.id;
     let row = EventRow {
@@ -288,7 +288,7 @@ pub async fn combined_filters_are_counted_up_to_a_bound(store: &dyn Store) {
 }
 
 /// PostgreSQL's texts cannot hold the character, and so no row has it.
-pub async fn filters_that_hold_nul_match_nothing(store: &dyn Store) {
+pub async fn filters_that_hold_nul_match_nothing(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     url(store, owner, "CODE12").await;
     for user_id in [None, Some(owner)] {
@@ -301,7 +301,7 @@ pub async fn filters_that_hold_nul_match_nothing(store: &dyn Store) {
     }
 }
 
-pub async fn products_are_listed_by_id(store: &dyn Store) {
+pub async fn products_are_listed_by_id(store: &dyn AdminStore) {
     assert_eq!(store.list_products().await.unwrap(), []);
     let rows = numbered(vec![product_row(Some(7), "Lamp", "19.90"), product_row(None, "Desk", "250")]);
     load(store, Load::Products, rows).await.unwrap();

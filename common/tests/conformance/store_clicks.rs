@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use tern_common::event::{Details, EventFilter};
-use tern_common::store::{Listing, Load, Loaded, Store, Total};
+use tern_common::store::{AdminStore, Listing, Load, Loaded, Total};
 use tern_common::url::{Url, UrlRow};
 use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, Shipped, ShortCode, TargetUrl};
 
@@ -32,7 +32,7 @@ pub fn click_on(url: &Url) -> Click {
 }
 
 /// A link with its owner, and a click on it.
-async fn followed(store: &dyn Store) -> Click {
+async fn followed(store: &dyn AdminStore) -> Click {
     let owner = user(store, "ada").await.id;
     click(url(store, owner, "CODE12").await.id, owner)
 }
@@ -47,16 +47,16 @@ fn state(position: JournalPosition, recorded: u64, orphaned: u64) -> JournalStat
 }
 
 /// Ships clicks of the journal that these tests are about.
-async fn ship(store: &dyn Store, from: Option<JournalPosition>, to: JournalPosition, clicks: &[Click]) -> Shipped {
+async fn ship(store: &dyn AdminStore, from: Option<JournalPosition>, to: JournalPosition, clicks: &[Click]) -> Shipped {
     store.ship_clicks(ClickBatch { journal: JOURNAL, from, to, clicks, parked: 0 }).await.unwrap()
 }
 
-async fn clicked(store: &dyn Store) -> Listing<tern_common::event::Event> {
+async fn clicked(store: &dyn AdminStore) -> Listing<tern_common::event::Event> {
     let filter = EventFilter { event_type: Some("clicked".to_owned()), ..EventFilter::default() };
     store.list_events(filter, page(1, 100)).await.unwrap()
 }
 
-pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn Store) {
+pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn AdminStore) {
     let plain = followed(store).await;
     let with_headers = Click {
         user_agent: Some("Mozilla/5.0".to_owned()),
@@ -83,7 +83,7 @@ pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn Store) {
 }
 
 /// A standby that lacks the last commits, and a restored backup, give an id again.
-pub async fn click_whose_id_was_given_to_another_link_is_an_orphan(store: &dyn Store) {
+pub async fn click_whose_id_was_given_to_another_link_is_an_orphan(store: &dyn AdminStore) {
     let lost = followed(store).await;
     store.delete_url(lost.url_id).await.unwrap();
     let row = |code: &str| UrlRow {
@@ -107,7 +107,7 @@ pub async fn click_whose_id_was_given_to_another_link_is_an_orphan(store: &dyn S
     assert_eq!(listing.rows[0].details.as_str(), Details::of_click(&other).as_str());
 }
 
-pub async fn a_batch_is_taken_once(store: &dyn Store) {
+pub async fn a_batch_is_taken_once(store: &dyn AdminStore) {
     let click = followed(store).await;
     let first = state(at(0, 100), 1, 0);
     assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, Shipped::Taken(first));
@@ -119,7 +119,7 @@ pub async fn a_batch_is_taken_once(store: &dyn Store) {
     assert_eq!(clicked(store).await.total, Total::Exactly(2));
 }
 
-pub async fn a_journal_moves_only_from_where_it_stands(store: &dyn Store) {
+pub async fn a_journal_moves_only_from_where_it_stands(store: &dyn AdminStore) {
     let clicks = [followed(store).await];
     assert_eq!(ship(store, Some(at(0, 0)), at(0, 1), &clicks).await, Shipped::Elsewhere(None));
     ship(store, None, at(3, 100), &clicks).await;
@@ -132,14 +132,14 @@ pub async fn a_journal_moves_only_from_where_it_stands(store: &dyn Store) {
     assert_eq!(clicked(store).await.total, Total::Exactly(2));
 }
 
-pub async fn a_batch_without_clicks_moves_the_journal(store: &dyn Store) {
+pub async fn a_batch_without_clicks_moves_the_journal(store: &dyn AdminStore) {
     let far = at(i64::MAX.unsigned_abs(), i64::MAX.unsigned_abs());
     assert_eq!(ship(store, None, at(0, 0), &[]).await, Shipped::Taken(state(at(0, 0), 0, 0)));
     assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, Shipped::Taken(state(far, 0, 0)));
     assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, Shipped::Elsewhere(Some(state(far, 0, 0))));
 }
 
-pub async fn of_many_shippers_of_one_journal_one_is_taken(store: &dyn Store) {
+pub async fn of_many_shippers_of_one_journal_one_is_taken(store: &dyn AdminStore) {
     let clicks = [followed(store).await];
     let mut from = None;
     for round in 1..=10 {
@@ -155,7 +155,7 @@ pub async fn of_many_shippers_of_one_journal_one_is_taken(store: &dyn Store) {
 }
 
 /// What was cleaned before it was journalled cannot hold these; the store does not count on it.
-pub async fn no_text_poisons_a_batch(store: &dyn Store) {
+pub async fn no_text_poisons_a_batch(store: &dyn AdminStore) {
     let plain = followed(store).await;
     let texts = ["\0", "a\0b", "\"}{", "\\u0000\\", "\u{1}\u{7f}\u{85}\u{2028}\u{feff}", "\u{10ffff}\u{fffd}", "'; --"];
     let mut clicks: Vec<Click> = texts
@@ -188,13 +188,13 @@ pub async fn no_text_poisons_a_batch(store: &dyn Store) {
     assert_eq!(listing.rows.last().unwrap().user_id, listing.rows[0].user_id, "the owner is read from the url");
 }
 
-pub async fn a_large_batch_is_taken_whole(store: &dyn Store) {
+pub async fn a_large_batch_is_taken_whole(store: &dyn AdminStore) {
     let clicks = vec![followed(store).await; 10_000];
     assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), 10_000, 0)));
     assert_eq!(clicked(store).await.total, Total::Exactly(10_000));
 }
 
-pub async fn journals_are_found_in_the_order_asked_for_and_forgotten(store: &dyn Store) {
+pub async fn journals_are_found_in_the_order_asked_for_and_forgotten(store: &dyn AdminStore) {
     assert_eq!(store.find_journals(&[]).await.unwrap(), []);
     let ids = [JournalId(9), JournalId(u128::MAX), JournalId(0)];
     for (journal, n) in ids.into_iter().zip(1..) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType};
-use tern_common::store::{Cursor, Delta, LinkChange, Load, Store, StoreError, Total};
+use tern_common::store::{AdminStore, Cursor, Delta, LinkChange, Load, StoreError, Total};
 use tern_common::url::{Title, UrlChange, UrlFilter, UrlRow};
 use tern_common::{Id, ShortCode, TargetUrl};
 
@@ -26,7 +26,7 @@ fn set_active(is_active: bool) -> UrlChange {
     UrlChange { is_active: Some(is_active), ..UrlChange::default() }
 }
 
-pub async fn a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas(store: &dyn Store) {
+pub async fn a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas(store: &dyn AdminStore) {
     let (links, cursor) = snapshot(store).await;
     assert!(links.is_empty());
     assert_eq!(changes_since(store, &cursor).await.0, []);
@@ -44,7 +44,7 @@ pub async fn a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas(store:
     assert_eq!(changes_since(store, &cursor).await.0, []);
 }
 
-pub async fn each_kind_of_change_is_seen_once(store: &dyn Store) {
+pub async fn each_kind_of_change_is_seen_once(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     for code in ["kept", "moved", "off", "gone", "titled"] {
         url(store, owner, code).await;
@@ -72,7 +72,7 @@ pub async fn each_kind_of_change_is_seen_once(store: &dyn Store) {
     assert_eq!(changes_since(store, &cursor).await.0, []);
 }
 
-pub async fn a_change_tells_its_age(store: &dyn Store) {
+pub async fn a_change_tells_its_age(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (_, cursor) = snapshot(store).await;
     let before = Instant::now();
@@ -88,7 +88,7 @@ pub async fn a_change_tells_its_age(store: &dyn Store) {
     assert!(younger < older, "as old as the oldest change to the code");
 }
 
-pub async fn a_code_that_came_and_went_is_a_tombstone(store: &dyn Store) {
+pub async fn a_code_that_came_and_went_is_a_tombstone(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (_, cursor) = snapshot(store).await;
     let brief = url(store, owner, "brief").await;
@@ -105,7 +105,7 @@ pub async fn a_code_that_came_and_went_is_a_tombstone(store: &dyn Store) {
     assert_eq!(codes(&changes_since(store, &cursor).await.0), [("brief", false)]);
 }
 
-pub async fn a_rolled_back_change_is_not_seen(store: &dyn Store) {
+pub async fn a_rolled_back_change_is_not_seen(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     url(store, owner, "taken").await;
     let (links, cursor) = snapshot(store).await;
@@ -117,7 +117,7 @@ pub async fn a_rolled_back_change_is_not_seen(store: &dyn Store) {
     assert_eq!(snapshot(store).await.0, links);
 }
 
-pub async fn a_mark_is_covered_once_its_change_was_seen(store: &dyn Store) {
+pub async fn a_mark_is_covered_once_its_change_was_seen(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (_, before) = snapshot(store).await;
     let first = store.insert_url(new_url(owner, "first", "https://a.example/")).await.unwrap();
@@ -133,7 +133,7 @@ pub async fn a_mark_is_covered_once_its_change_was_seen(store: &dyn Store) {
     assert!(reread.covers(&second.mark) && !reread.covers(&third.mark));
 }
 
-pub async fn a_long_delta_comes_in_parts(store: &dyn Store) {
+pub async fn a_long_delta_comes_in_parts(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (mut links, cursor) = snapshot(store).await;
     let row = |n: usize| link_row(owner, &format!("code{n}"));
@@ -165,7 +165,7 @@ pub async fn a_long_delta_comes_in_parts(store: &dyn Store) {
 }
 
 /// A deletion in parts lets other writers in, and what is left of it in between is in the lists.
-pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn Store) {
+pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn AdminStore) {
     const LINKS: usize = 12_000;
     let (owner, other) = (user(store, "ada").await.id, user(store, "eve").await.id);
     let own = url(store, other, "own").await;
@@ -227,7 +227,7 @@ fn link_row(owner: Id, code: &str) -> UrlRow {
     }
 }
 
-pub async fn pruning_makes_old_cursors_too_old(store: &dyn Store) {
+pub async fn pruning_makes_old_cursors_too_old(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (_, old) = snapshot(store).await;
     url(store, owner, "first").await;
@@ -245,7 +245,7 @@ pub async fn pruning_makes_old_cursors_too_old(store: &dyn Store) {
     assert_eq!(codes(&changes_since(store, &recent).await.0), [("second", true)]);
 }
 
-pub async fn a_cursor_of_another_history_is_too_old(store: &dyn Store) {
+pub async fn a_cursor_of_another_history_is_too_old(store: &dyn AdminStore) {
     let (other, _directory) = fixture::sqlite().await;
     let (_, foreign) = snapshot(&other).await;
     assert!(matches!(store.delta(&foreign).await.unwrap(), Delta::TooOld));
@@ -254,7 +254,7 @@ pub async fn a_cursor_of_another_history_is_too_old(store: &dyn Store) {
 }
 
 /// Several writers change links at random while a replica follows by deltas only.
-pub async fn a_replica_that_follows_the_feed_equals_the_table(store: &dyn Store) {
+pub async fn a_replica_that_follows_the_feed_equals_the_table(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (mut links, mut cursor) = snapshot(store).await;
     let writers = async {
@@ -280,7 +280,7 @@ pub async fn a_replica_that_follows_the_feed_equals_the_table(store: &dyn Store)
     assert_eq!(links, table);
 }
 
-async fn write_at_random(store: &dyn Store, owner: Id, seed: u64) {
+async fn write_at_random(store: &dyn AdminStore, owner: Id, seed: u64) {
     let mut state = seed;
     let mut draw = |below: u64| {
         // Knuth's MMIX generator: which changes are drawn matters little, that a failure repeats does.

@@ -2,7 +2,7 @@
 
 use tern_common::event::{Details, EventRow, EventType};
 use tern_common::product::{Price, ProductRow};
-use tern_common::store::{Batches, Load, LoadError, Loaded, Numbered, Store};
+use tern_common::store::{AdminStore, Batches, Load, LoadError, Loaded, Numbered};
 use tern_common::url::UrlRow;
 use tern_common::user::{Email, UserRow, Username};
 use tern_common::{ShortCode, TargetUrl, Timestamp};
@@ -16,7 +16,7 @@ pub fn numbered<T>(rows: Vec<T>) -> Vec<Numbered<T>> {
 }
 
 pub async fn load<T>(
-    store: &dyn Store,
+    store: &dyn AdminStore,
     kind: impl FnOnce(Batches<T>) -> Load,
     rows: Vec<Numbered<T>>,
 ) -> Result<Loaded, LoadError> {
@@ -71,7 +71,7 @@ pub fn product_row(given: Option<i64>, name: &str, price: &str) -> ProductRow {
     }
 }
 
-pub async fn files_are_loaded_with_their_ids_and_the_sequence_moves_past_them(store: &dyn Store) {
+pub async fn files_are_loaded_with_their_ids_and_the_sequence_moves_past_them(store: &dyn AdminStore) {
     let (_, cursor) = snapshot(store).await;
     let users = numbered(vec![user_row(Some(400), "ada"), user_row(Some(7), "bob")]);
     assert_eq!(load(store, Load::Users, users).await.unwrap(), Loaded::Inserted(2));
@@ -94,7 +94,7 @@ pub async fn files_are_loaded_with_their_ids_and_the_sequence_moves_past_them(st
     assert_eq!(changes.len(), 3, "what a load changes is in the feed");
 }
 
-pub async fn a_second_load_changes_nothing(store: &dyn Store) {
+pub async fn a_second_load_changes_nothing(store: &dyn AdminStore) {
     let users = || numbered(vec![user_row(Some(1), "ada"), user_row(None, "bob")]);
     let urls = || numbered(vec![url_row(Some(1), 1, "AAAAAA"), url_row(None, 1, "BBBBBB")]);
     let events = || numbered(vec![event_row(Some(1), 1, 1), event_row(None, 2, 1)]);
@@ -111,14 +111,20 @@ pub async fn a_second_load_changes_nothing(store: &dyn Store) {
     assert_eq!(store.list_products().await.unwrap().len(), 2);
 }
 
-pub async fn check<T>(store: &dyn Store, kind: impl FnOnce(Batches<T>) -> Load, rows: Vec<T>, line: u64, reason: &str) {
+pub async fn check<T>(
+    store: &dyn AdminStore,
+    kind: impl FnOnce(Batches<T>) -> Load,
+    rows: Vec<T>,
+    line: u64,
+    reason: &str,
+) {
     match load(store, kind, numbered(rows)).await.unwrap_err() {
         LoadError::Row { line: at, reason: why } => assert_eq!((at, why.as_str()), (line, reason)),
         other => panic!("{other}"),
     }
 }
 
-pub async fn a_file_that_repeats_itself_is_refused(store: &dyn Store) {
+pub async fn a_file_that_repeats_itself_is_refused(store: &dyn AdminStore) {
     user(store, "ada").await;
     url(store, id(1), "TAKEN1").await;
     for (given, again) in
@@ -151,7 +157,7 @@ pub async fn a_file_that_repeats_itself_is_refused(store: &dyn Store) {
     assert_eq!(user(store, "next").await.id, id(2));
 }
 
-pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn Store) {
+pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn AdminStore) {
     user(store, "ada").await;
     url(store, id(1), "TAKEN1").await;
 
@@ -183,7 +189,7 @@ pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn Store) {
     assert_eq!(user(store, "next").await.id, id(2), "a load that failed moves no sequence");
 }
 
-pub async fn rows_without_ids_get_them(store: &dyn Store) {
+pub async fn rows_without_ids_get_them(store: &dyn AdminStore) {
     user(store, "ada").await;
     load(store, Load::Users, numbered(vec![user_row(None, "bob"), user_row(None, "carol")])).await.unwrap();
     let users = store.list_users(page(1, 10)).await.unwrap();

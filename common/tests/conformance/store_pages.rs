@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType};
-use tern_common::store::{ListCursor, Listing, Load, Loaded, Page, PageStart, Store, Total};
+use tern_common::store::{AdminStore, ListCursor, Listing, Load, Loaded, Page, PageStart, Total};
 use tern_common::url::{UrlFilter, UrlRow};
 use tern_common::user::{Email, UserRow, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
@@ -83,7 +83,7 @@ async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page
     }
 }
 
-pub async fn pages_are_those_of_a_sorted_set_whatever_came_and_went(store: &dyn Store) {
+pub async fn pages_are_those_of_a_sorted_set_whatever_came_and_went(store: &dyn AdminStore) {
     let mut random = Random(7);
     let mut ids = BTreeSet::new();
     let users = async |page| shown(store.list_users(page).await.unwrap(), |user| user.id);
@@ -108,7 +108,7 @@ pub async fn pages_are_those_of_a_sorted_set_whatever_came_and_went(store: &dyn 
     }
 }
 
-pub async fn pages_of_links_and_events_follow_what_goes_with_a_user(store: &dyn Store) {
+pub async fn pages_of_links_and_events_follow_what_goes_with_a_user(store: &dyn AdminStore) {
     let mut random = Random(9);
     let owners = [user(store, "ada").await.id, user(store, "bob").await.id];
     let ids: BTreeSet<i64> = (0..1_500).map(|_| random.id()).collect();

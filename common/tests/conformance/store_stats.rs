@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
-use tern_common::store::{Forgotten, Load, Loaded, Store, Total};
+use tern_common::store::{AdminStore, Forgotten, Load, Loaded, Total};
 use tern_common::url::UrlRow;
 use tern_common::{
     Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, JournalState, Per, Shipped, ShortCode, StatsRange,
@@ -20,7 +20,7 @@ fn time(text: &str) -> Timestamp {
 
 const ALWAYS: StatsRange = StatsRange { from: Timestamp::FIRST, to: Timestamp::LAST, per: Per::Hour };
 
-async fn stats(store: &dyn Store, url: Id, range: StatsRange) -> ClickStats {
+async fn stats(store: &dyn AdminStore, url: Id, range: StatsRange) -> ClickStats {
     store.click_stats(url, range).await.unwrap().unwrap()
 }
 
@@ -29,7 +29,7 @@ fn values(rows: &[(String, u64)]) -> Vec<(&str, u64)> {
 }
 
 /// Ships clicks from a journal of their own.
-async fn ship(store: &dyn Store, journal: u128, clicks: &[Click]) {
+async fn ship(store: &dyn AdminStore, journal: u128, clicks: &[Click]) {
     let to = JournalPosition { segment: 0, offset: 1, sequence: 1 };
     let batch = ClickBatch { journal: JournalId(journal), from: None, to, clicks, parked: 0 };
     assert!(matches!(store.ship_clicks(batch).await.unwrap(), Shipped::Taken(_)));
@@ -47,7 +47,7 @@ fn loaded(url_id: Id, user_id: Id, event_type: &str, at: &str, details: &str) ->
 }
 
 /// The clicks of the stats are those of the list, whichever way they are counted.
-async fn check_total(store: &dyn Store, url_id: Id, expected: u64) {
+async fn check_total(store: &dyn AdminStore, url_id: Id, expected: u64) {
     let stats = stats(store, url_id, ALWAYS).await;
     let filter = EventFilter { url_id: Some(url_id), event_type: Some("clicked".to_owned()), ..EventFilter::default() };
     assert_eq!(store.list_events(filter, page(1, 1)).await.unwrap().total, Total::Exactly(expected));
@@ -55,7 +55,7 @@ async fn check_total(store: &dyn Store, url_id: Id, expected: u64) {
     assert_eq!(stats.browsers.iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
 }
 
-pub async fn every_click_counts_however_it_came(store: &dyn Store) {
+pub async fn every_click_counts_however_it_came(store: &dyn AdminStore) {
     assert_eq!(store.click_stats(id(1), ALWAYS).await.unwrap(), None);
     let owner = user(store, "ada").await.id;
     let (followed, other) = (url(store, owner, "CODE12").await.id, url(store, owner, "CODE13").await);
@@ -90,7 +90,7 @@ pub async fn every_click_counts_however_it_came(store: &dyn Store) {
     check_total(store, other.id, 1).await;
 }
 
-pub async fn clicks_that_go_are_counted_out(store: &dyn Store) {
+pub async fn clicks_that_go_are_counted_out(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let (kept, gone) = (url(store, ada, "CODE12").await.id, url(store, ada, "CODE13").await);
     ship(store, 1, &[click(kept, ada), click_on(&gone), click_on(&gone)]).await;
@@ -121,7 +121,7 @@ pub async fn clicks_that_go_are_counted_out(store: &dyn Store) {
 }
 
 /// More than go at once.
-pub async fn a_popular_link_goes_with_all_of_its_events(store: &dyn Store) {
+pub async fn a_popular_link_goes_with_all_of_its_events(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let (of_ada, of_bob) = (url(store, ada, "CODE12").await, url(store, bob, "CODE13").await);
     for (journal, followed) in [(0, &of_ada), (100, &of_bob)] {
@@ -140,7 +140,7 @@ pub async fn a_popular_link_goes_with_all_of_its_events(store: &dyn Store) {
     assert_eq!(total().await, Total::Exactly(0));
 }
 
-pub async fn a_series_has_the_hours_or_days_of_its_range(store: &dyn Store) {
+pub async fn a_series_has_the_hours_or_days_of_its_range(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     let times = ["2024-02-28T23:59:59", "2024-02-29T00:00:00", "2024-02-29T00:59:59", "2024-02-29T23:00:00"];
@@ -164,7 +164,7 @@ pub async fn a_series_has_the_hours_or_days_of_its_range(store: &dyn Store) {
     check("2025-02-28T00:00:00", "2025-03-01T00:00:00", Per::Day, &[]).await;
 }
 
-pub async fn the_most_frequent_are_told_first(store: &dyn Store) {
+pub async fn the_most_frequent_are_told_first(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     let from = |n: usize| Click { referrer: Some(format!("https://site{n:02}.example/")), ..click(followed, owner) };
@@ -176,7 +176,7 @@ pub async fn the_most_frequent_are_told_first(store: &dyn Store) {
 }
 
 /// Else whoever clicks could make rows without end.
-pub async fn beyond_many_hosts_in_a_day_referrers_are_counted_as_one(store: &dyn Store) {
+pub async fn beyond_many_hosts_in_a_day_referrers_are_counted_as_one(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     let from = |n: usize| Click { referrer: Some(format!("https://site{n:03}.example/")), ..click(followed, owner) };
@@ -191,7 +191,7 @@ pub async fn beyond_many_hosts_in_a_day_referrers_are_counted_as_one(store: &dyn
     assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
 }
 
-pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn Store) {
+pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn AdminStore) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
@@ -210,7 +210,7 @@ pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn Store) {
     assert_eq!(total, Total::Exactly(2), "the click and `created` are left");
 }
 
-pub async fn many_old_events_are_forgotten_in_parts(store: &dyn Store) {
+pub async fn many_old_events_are_forgotten_in_parts(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     let row = EventRow { timestamp: None, ..loaded(followed, owner, "clicked", "2023-11-14T22:13:20", "{}") };
@@ -224,7 +224,7 @@ pub async fn many_old_events_are_forgotten_in_parts(store: &dyn Store) {
 }
 
 /// A clock that is ahead by more than the retention makes all events look old.
-pub async fn retention_that_would_leave_no_event_is_refused(store: &dyn Store) {
+pub async fn retention_that_would_leave_no_event_is_refused(store: &dyn AdminStore) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let owner = user(store, "ada").await.id;
     let row = UrlRow {
@@ -255,7 +255,7 @@ pub async fn retention_that_would_leave_no_event_is_refused(store: &dyn Store) {
 }
 
 /// Beyond the budget of a network.
-pub async fn clicks_without_event_are_counted_and_forgotten_with_the_others(store: &dyn Store) {
+pub async fn clicks_without_event_are_counted_and_forgotten_with_the_others(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (followed, other) = (url(store, owner, "CODE12").await, url(store, owner, "CODE13").await);
     let by_curl = Click {

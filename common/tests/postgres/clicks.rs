@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tern_common::store::{PostgresStore, Store};
+use tern_common::store::{AdminStore, ClickSink, LinkFeed, PostgresStore};
 use tern_common::url::{Url, UrlFilter};
 use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, Shipped};
 use tern_testkit::postgres::{Options, Postgres};
@@ -24,7 +24,7 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
     }
 }
 
-async fn urls(store: &dyn Store) -> Vec<Url> {
+async fn urls(store: &dyn AdminStore) -> Vec<Url> {
     let page = tern_common::store::Page::first(100);
     store.list_urls(UrlFilter::default(), page).await.unwrap().rows
 }

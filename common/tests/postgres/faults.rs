@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tern_common::store::{PostgresConfig, PostgresStore, Store, StoreError};
+use tern_common::store::{AdminStore, ClickSink, LinkFeed, PostgresConfig, PostgresStore, StoreError};
 use tern_common::{ClickBatch, JournalId, JournalPosition};
 use tern_testkit::postgres::{Options, Postgres};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tern_common::store::{Cursor, Delta, PostgresConfig, PostgresStore, Store, StoreError};
+use tern_common::store::{AdminStore, Cursor, Delta, LinkFeed, PostgresConfig, PostgresStore, StoreError};
 use tern_testkit::postgres::{Options, Postgres};
 use tokio_postgres::Client;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tern_common::store::{Page, PostgresConfig, PostgresStore, Store, StoreError};
+use tern_common::store::{AdminStore, Page, PostgresConfig, PostgresStore, StoreError};
 use tern_common::user::UserChange;
 use tern_testkit::postgres::{Options, Postgres};
 use tern_testkit::relay::{Relay, Stall};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tern_common::Id;
-use tern_common::store::{Load, Loaded, Numbered, Store, StoreError};
+use tern_common::store::{AdminStore, Load, Loaded, Numbered, StoreError};
 use tern_common::user::{Email, UserRow, Username};
 use tern_testkit::postgres::Postgres;
 use tokio::sync::mpsc;

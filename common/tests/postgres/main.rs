@@ -8,7 +8,7 @@ use tern_common::Id;
 use tern_common::ShortCode;
 use tern_common::TargetUrl;
 use tern_common::store::postgres::migrate;
-use tern_common::store::{Mark, PostgresConfig, PostgresStore, Store, StoreError};
+use tern_common::store::{AdminStore, Mark, PostgresConfig, PostgresStore, StoreError};
 use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, User, Username};
 use tern_testkit::postgres::Postgres;
@@ -59,11 +59,11 @@ fn new_user(name: &str) -> NewUser {
     NewUser { username: Username::parse(name).unwrap(), email: Email::parse(&format!("{name}@mail.example")).unwrap() }
 }
 
-async fn user(store: &dyn Store, name: &str) -> User {
+async fn user(store: &dyn AdminStore, name: &str) -> User {
     store.insert_user(new_user(name)).await.unwrap()
 }
 
-async fn url(store: &dyn Store, owner: Id, code: &str) -> Mark {
+async fn url(store: &dyn AdminStore, owner: Id, code: &str) -> Mark {
     let url = NewUrl {
         user_id: owner,
         short_code: ShortCode::parse(code).unwrap(),

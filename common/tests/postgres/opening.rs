@@ -1,7 +1,7 @@
 //! Opening a database: its schema, and the way to it.
 
 use tern_common::store::postgres::{OpenError, migrate};
-use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::store::{LinkFeed, PostgresConfig, PostgresStore};
 use tern_testkit::postgres::{Options, Postgres};
 
 use crate::{check_unavailable, config, connect, eventually, store, user};

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use tern_common::store::postgres::migrate;
-use tern_common::store::{PostgresConfig, PostgresStore, Store};
+use tern_common::store::{AdminStore, ClickSink, PostgresConfig, PostgresStore};
 use tern_common::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::Client;

@@ -2,7 +2,7 @@
 
 use tern_common::event::{Details, EventFilter, EventType, NewEvent};
 use tern_common::store::postgres::migrate;
-use tern_common::store::{Page, PostgresConfig, PostgresStore, Store, StoreError};
+use tern_common::store::{AdminStore, LinkFeed, Page, PostgresConfig, PostgresStore, StoreError};
 use tern_common::url::{Title, UrlChange, UrlFilter};
 use tern_common::user::{Email, UserRow, Username};
 use tern_common::{Id, Per, StatsRange, Timestamp};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tern_common::store::{Page, Store, Total};
+use tern_common::store::{AdminStore, Page, Total};
 use tern_testkit::postgres::Postgres;
 
 use crate::{connect, eventually, store, url, user};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::event::EventFilter;
-use tern_common::store::{Forgotten, Page, Store, Total};
+use tern_common::store::{AdminStore, Forgotten, Page, Total};
 use tern_common::{Id, Per, StatsRange, Timestamp};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::Client;

@@ -9,7 +9,7 @@ use tern_common::cache::RedisCache;
 use tern_common::config::{Reader, Setting, Variables};
 use tern_common::redis::{Authorities, Prefix, RedisConfig};
 use tern_common::seal::{Seal, SealKey};
-use tern_common::store::{Cursor, SqliteStore, Store};
+use tern_common::store::{Cursor, LinkFeed, SqliteStore};
 use tern_testkit::redis::Redis;
 
 pub fn config(url: &str) -> RedisConfig {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tern_common::event::{Details, EventFilter};
 use tern_common::store::postgres::migrate;
-use tern_common::store::{Page, PostgresConfig, PostgresStore, Store, Total};
+use tern_common::store::{AdminStore, ClickSink, Page, PostgresConfig, PostgresStore, Total};
 use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{

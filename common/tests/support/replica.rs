@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tern_common::served_link::LinkRow;
-use tern_common::store::{Cursor, Delta, LinkChange, Result, Store};
+use tern_common::store::{AdminStore, Cursor, Delta, LinkChange, Result};
 
 pub type Links = BTreeMap<String, LinkRow>;
 
@@ -17,13 +17,13 @@ pub struct Replica {
 
 impl Replica {
     /// Follows until nothing more is there.
-    pub async fn catch_up(&mut self, store: &dyn Store) -> Result<()> {
+    pub async fn catch_up(&mut self, store: &dyn AdminStore) -> Result<()> {
         while self.take(store).await? {}
         Ok(())
     }
 
     /// Takes one snapshot or one delta; whether more is there.
-    pub async fn take(&mut self, store: &dyn Store) -> Result<bool> {
+    pub async fn take(&mut self, store: &dyn AdminStore) -> Result<bool> {
         let Some(cursor) = &self.cursor else {
             let mut snapshot = store.snapshot().await?;
             let mut links = Links::new();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use tern_common::served_link::{LinkEncoder, LinkRow, ServedLink};
-use tern_common::store::{Store, StoreError};
+use tern_common::store::{LinkFeed, StoreError};
 
 use crate::link_map::{LinkMap, MapPin};
 
@@ -61,7 +61,7 @@ impl Audit {
 }
 
 /// Reads every link of the store and compares it with the map.
-pub(super) async fn compare(store: Arc<dyn Store>, map: Arc<LinkMap>) -> Result<Suspects, StoreError> {
+pub(super) async fn compare(store: Arc<dyn LinkFeed>, map: Arc<LinkMap>) -> Result<Suspects, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut suspects = Suspects::new();
     // Eight bytes a link, instead of every code: two codes on one hash can only hide each other from this audit,

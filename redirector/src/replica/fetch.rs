@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tern_common::served_link::InvalidLink;
-use tern_common::store::{AgedChange, Cursor, Delta, Store, StoreError};
+use tern_common::store::{AgedChange, Cursor, Delta, LinkFeed, StoreError};
 
 use crate::link_map::Replacement;
 
@@ -29,7 +29,7 @@ pub(super) struct FetchTimes {
 
 /// A delta since `cursor`, or a snapshot without one.
 pub(super) async fn fetch(
-    store: Arc<dyn Store>,
+    store: Arc<dyn LinkFeed>,
     cursor: Option<Cursor>,
     ends_audit: bool,
 ) -> (FetchTimes, Result<StoreAnswer, StoreError>) {
@@ -44,7 +44,7 @@ pub(super) async fn fetch(
     (FetchTimes { at, since, answered: Instant::now(), ends_audit }, fetched)
 }
 
-async fn fetch_snapshot(store: &dyn Store) -> Result<StoreAnswer, StoreError> {
+async fn fetch_snapshot(store: &dyn LinkFeed) -> Result<StoreAnswer, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut links = Replacement::default();
     let mut rejected = 0;

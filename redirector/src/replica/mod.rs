@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::bus::{Bus, BusError, Received, Subscription, Topic};
-use tern_common::store::{Store, StoreError};
+use tern_common::store::{LinkFeed, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -67,7 +67,7 @@ pub struct ReplicaConfig {
 /// One replica of the store's links.
 #[derive(Debug)]
 pub struct Replica {
-    store: Arc<dyn Store>,
+    store: Arc<dyn LinkFeed>,
     bus: Arc<dyn Bus>,
     config: ReplicaConfig,
     updater: MapUpdater,
@@ -76,7 +76,7 @@ pub struct Replica {
 
 impl Replica {
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn LinkFeed>,
         bus: Arc<dyn Bus>,
         writer: LinkMapWriter,
         config: ReplicaConfig,

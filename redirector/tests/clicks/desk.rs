@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus::Registry;
 use tern_common::Id;
 use tern_common::event::{EventFilter, EventType};
-use tern_common::store::{ListCursor, Page, PageStart, SqliteStore, Store};
+use tern_common::store::{AdminStore, ListCursor, Page, PageStart, SqliteStore};
 use tern_redirector::clicks::journal::{Answered, JournalThreads};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
@@ -73,7 +73,7 @@ impl Desk {
         self.open_over(config, Some(self.store.clone()))
     }
 
-    pub fn open_over(&self, config: &JournalConfig, store: Option<Arc<dyn Store>>) -> Journals {
+    pub fn open_over(&self, config: &JournalConfig, store: Option<Arc<dyn AdminStore>>) -> Journals {
         std::fs::create_dir_all(&config.root).unwrap();
         let registry = Registry::new();
         let (recorder, journal_threads, shipper) = start(config, 2, ClickMetrics::new(&registry)).unwrap();

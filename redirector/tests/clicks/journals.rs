@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tern_common::store::Store;
+use tern_common::store::AdminStore;
 use tern_common::{Per, StatsRange, Timestamp};
 use tern_redirector::clicks::journal::Answered;
 use tern_redirector::clicks::{JournalConfig, Network};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tern_common::store::{SqliteStore, Store};
+use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
@@ -16,7 +16,7 @@ pub async fn new_store(path: &Path) -> (SqliteStore, Id) {
     (store, owner)
 }
 
-pub async fn insert_link(store: &dyn Store, owner: Id, code: &str) -> Id {
+pub async fn insert_link(store: &dyn AdminStore, owner: Id, code: &str) -> Id {
     let url = NewUrl {
         user_id: owner,
         short_code: ShortCode::parse(code).unwrap(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tern_common::store::{SqliteStore, Store};
+use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::UrlChange;
 
 use crate::links::eventually;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tern_common::bus::{Bus, Message, Received, Topic};
-use tern_common::store::{SqliteStore, Store};
+use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::{NewUrl, UrlChange};
 use tern_common::{ShortCode, TargetUrl};
 

@@ -9,7 +9,7 @@ use reqwest::{Client, redirect};
 use tern_common::Id;
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::config::{Reader, Variables};
-use tern_common::store::{SqliteStore, Store};
+use tern_common::store::SqliteStore;
 use tern_redirector::Redirector;
 use tern_redirector::config::RedirectorConfig;
 
@@ -53,9 +53,8 @@ impl Scene {
         let mut config = reader.finish(config).unwrap();
         config.replica.file = Some(self.snapshot_file());
         config.journal.root = self.directory.path().join("clicks");
-        let store: Arc<dyn Store> = self.store.clone();
         let bus: Arc<dyn Bus> = self.bus.clone();
-        Redirector::start(config, store, bus, &Registry::new()).await.unwrap()
+        Redirector::start(config, self.store.clone(), self.store.clone(), bus, &Registry::new()).await.unwrap()
     }
 
     pub fn snapshot_file(&self) -> PathBuf {

@@ -19,7 +19,7 @@ use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility};
 use tern_common::OwnAddresses;
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
-use tern_common::store::{Store, WatchedStore, export_pools};
+use tern_common::store::{AdminStore, WatchedStore, export_pools};
 use tern_serving::{Limits, PortStats, Serving};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -53,7 +53,7 @@ impl Default for Setup {
 #[derive(Debug)]
 pub struct App {
     pub address: SocketAddr,
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn AdminStore>,
     pub database: Database,
     pub log_file: PathBuf,
     own_addresses: OwnAddresses,
@@ -79,7 +79,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     if setup.without_database {
         database.take_away();
     }
-    export_pools(&store, &registry).unwrap();
+    export_pools(store.clone(), &registry).unwrap();
     let own_addresses = setup.config.own_addresses.clone();
     let state = AppState {
         store: Arc::new(WatchedStore::new(Arc::clone(&store), setup.config.slow_query)),

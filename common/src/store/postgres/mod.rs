@@ -41,12 +41,12 @@ use self::connections::Connections;
 use self::listing::Listed;
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result,
-    SkippedRows, Snapshot, Store,
+    AdminStore, Changed, ClickSink, Cursor, Delta, Forgotten, Imported, LinkFeed, Listing, Load, LoadError, Loaded,
+    Page, PoolStatus, Result, SkippedRows, Snapshot,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
-use crate::seal::SealKey;
+use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -122,7 +122,7 @@ impl PostgresStore {
 }
 
 #[async_trait]
-impl Store for PostgresStore {
+impl LinkFeed for PostgresStore {
     async fn ping(&self) -> Result<()> {
         self.connections
             .control(async |db| Ok(query::execute(db, "SELECT FROM replica_meta", &[]).await.map(|_| ())?))
@@ -137,6 +137,36 @@ impl Store for PostgresStore {
         Ok(SealKey::from_bytes(bytes.try_into().map_err(|_| error::unexpected("seal key"))?))
     }
 
+    async fn snapshot(&self) -> Result<Snapshot> {
+        self.feed.snapshot().await
+    }
+
+    async fn delta(&self, since: &Cursor) -> Result<Delta> {
+        self.feed.delta(since).await
+    }
+
+    fn last_answer(&self) -> Option<Instant> {
+        self.connections.last_answer()
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        self.connections.status()
+    }
+}
+
+#[async_trait]
+impl ClickSink for PostgresStore {
+    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
+        clicks::ship(&self.connections, &self.referrers, batch).await
+    }
+
+    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
+        self.connections.control(async |db| clicks::find_journals(db, ids).await).await
+    }
+}
+
+#[async_trait]
+impl AdminStore for PostgresStore {
     async fn insert_user(&self, user: NewUser) -> Result<User> {
         self.connections.request(async |db| users::insert(db, &user).await).await
     }
@@ -224,14 +254,6 @@ impl Store for PostgresStore {
         self.connections.control(async |db| tokens::note_uses(db, &uses).await).await
     }
 
-    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
-        clicks::ship(&self.connections, &self.referrers, batch).await
-    }
-
-    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
-        self.connections.control(async |db| clicks::find_journals(db, ids).await).await
-    }
-
     async fn forget_journals(&self, keep: Duration) -> Result<u64> {
         self.connections.background(async |db| clicks::forget_journals(db, keep).await).await
     }
@@ -251,14 +273,6 @@ impl Store for PostgresStore {
         retention::make_room(&self.connections).await
     }
 
-    async fn snapshot(&self) -> Result<Snapshot> {
-        self.feed.snapshot().await
-    }
-
-    async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        self.feed.delta(since).await
-    }
-
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {
         pruning::fold(&self.connections).await?;
         pruning::prune(&self.connections, keep).await
@@ -266,13 +280,5 @@ impl Store for PostgresStore {
 
     async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError> {
         loading::load(&self.connections, load, skipped).await
-    }
-
-    fn last_answer(&self) -> Option<Instant> {
-        self.connections.last_answer()
-    }
-
-    fn pools(&self) -> Vec<PoolStatus> {
-        self.connections.status()
     }
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
-use crate::store::{SqliteStore, Store};
+use crate::store::{AdminStore, ClickSink, LinkFeed, SqliteStore};
 use crate::user::{Email, NewUser, Username};
 use crate::{Id, JournalId};
 

@@ -35,12 +35,12 @@ pub use open::OpenError;
 use self::connections::{Connections, Lane, existing};
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result,
-    SkippedRows, Snapshot, Store, StoreError,
+    AdminStore, Changed, ClickSink, Cursor, Delta, Forgotten, Imported, LinkFeed, Listing, Load, LoadError, Loaded,
+    Page, PoolStatus, Result, SkippedRows, Snapshot, StoreError,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
-use crate::seal::SealKey;
+use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -101,7 +101,7 @@ fn last_id(db: &Connection, table: &str) -> Result<i64> {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
+impl LinkFeed for SqliteStore {
     async fn ping(&self) -> Result<()> {
         self.read(Lane::Control, |db| Ok(db.query_row("SELECT 1 FROM replica_meta", [], |_| Ok(()))?)).await
     }
@@ -110,6 +110,41 @@ impl Store for SqliteStore {
         Ok(self.seal_key)
     }
 
+    async fn snapshot(&self) -> Result<Snapshot> {
+        changes::snapshot(self.connections.reader(Lane::Background).await?).await
+    }
+
+    async fn delta(&self, since: &Cursor) -> Result<Delta> {
+        let (since, commits) = (since.clone(), self.connections.commits());
+        self.read(Lane::Control, move |db| changes::delta(db, &since, &commits)).await
+    }
+
+    fn last_answer(&self) -> Option<Instant> {
+        self.connections.last_answer()
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        self.connections.status()
+    }
+}
+
+#[async_trait]
+impl ClickSink for SqliteStore {
+    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
+        let ClickBatch { journal, from, to, parked, .. } = batch;
+        let (clicks, referrers) = (batch.clicks.to_vec(), Arc::clone(&self.referrers));
+        self.write(move |db| clicks::ship(db, &referrers, ClickBatch { journal, from, to, clicks: &clicks, parked }))
+            .await
+    }
+
+    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
+        let ids = ids.to_vec();
+        self.read(Lane::Control, move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect()).await
+    }
+}
+
+#[async_trait]
+impl AdminStore for SqliteStore {
     async fn insert_user(&self, user: NewUser) -> Result<User> {
         self.write(move |db| users::insert(db, &user)).await
     }
@@ -198,18 +233,6 @@ impl Store for SqliteStore {
         self.write(move |db| tokens::note_uses(db, &uses)).await
     }
 
-    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
-        let ClickBatch { journal, from, to, parked, .. } = batch;
-        let (clicks, referrers) = (batch.clicks.to_vec(), Arc::clone(&self.referrers));
-        self.write(move |db| clicks::ship(db, &referrers, ClickBatch { journal, from, to, clicks: &clicks, parked }))
-            .await
-    }
-
-    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
-        let ids = ids.to_vec();
-        self.read(Lane::Control, move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect()).await
-    }
-
     async fn forget_journals(&self, keep: Duration) -> Result<u64> {
         self.write(move |db| clicks::forget_journals(db, keep)).await
     }
@@ -241,15 +264,6 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn snapshot(&self) -> Result<Snapshot> {
-        changes::snapshot(self.connections.reader(Lane::Background).await?).await
-    }
-
-    async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        let (since, commits) = (since.clone(), self.connections.commits());
-        self.read(Lane::Control, move |db| changes::delta(db, &since, &commits)).await
-    }
-
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {
         self.write(move |db| changes::prune(db, keep)).await
     }
@@ -259,13 +273,5 @@ impl Store for SqliteStore {
         let loading =
             tokio::task::spawn_blocking(move || loading::load(&mut loading::connect(&uri)?, load, skipped.as_ref()));
         loading.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()).into()))
-    }
-
-    fn last_answer(&self) -> Option<Instant> {
-        self.connections.last_answer()
-    }
-
-    fn pools(&self) -> Vec<PoolStatus> {
-        self.connections.status()
     }
 }

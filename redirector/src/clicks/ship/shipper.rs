@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tern_common::backoff::Backoff;
 use tern_common::click::{ClickBatch, JournalPosition, JournalState, Shipped};
-use tern_common::store::{Store, StoreError};
+use tern_common::store::{ClickSink, StoreError};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
@@ -126,7 +126,7 @@ impl Shipper {
     /// Gives the number of clicks that wait in the journals that this process has.
     ///
     /// It may be dropped at any time. The next shipper asks the store what became of a batch without an answer.
-    pub async fn run(mut self, store: Arc<dyn Store>, mut stop: watch::Receiver<Option<Instant>>) -> u64 {
+    pub async fn run(mut self, store: Arc<dyn ClickSink>, mut stop: watch::Receiver<Option<Instant>>) -> u64 {
         if let Err(error) = block_in_place(|| directory::remove_partial(&self.root)) {
             tracing::warn!(%error, "partial directories of journals could not be removed; going on; the next start tries again");
         }
@@ -153,7 +153,7 @@ impl Shipper {
     }
 
     /// Ships a batch of each journal that is due.
-    async fn round(&mut self, store: &dyn Store, deadline: Option<Instant>) -> Progress {
+    async fn round(&mut self, store: &dyn ClickSink, deadline: Option<Instant>) -> Progress {
         let now = Instant::now();
         let mut progress = Progress::None;
         if now >= self.upkeep_at && deadline.is_none() {
@@ -182,7 +182,7 @@ impl Shipper {
     }
 
     /// Gives the next batch of one journal to the store.
-    async fn ship(&mut self, index: usize, store: &dyn Store) -> Progress {
+    async fn ship(&mut self, index: usize, store: &dyn ClickSink) -> Progress {
         let journal = &mut self.journals[index];
         let max = journal.limit.min(self.batch_limit);
         let mut batch = match block_in_place(|| journal.backlog.read(max)) {
@@ -220,7 +220,7 @@ impl Shipper {
     pub(super) async fn send(
         &self,
         index: usize,
-        store: &dyn Store,
+        store: &dyn ClickSink,
         to: JournalPosition,
         batch: &Batch,
         parked: u64,
@@ -313,7 +313,7 @@ impl Shipper {
     async fn refused(
         &mut self,
         index: usize,
-        store: &dyn Store,
+        store: &dyn ClickSink,
         to: JournalPosition,
         batch: Batch,
         error: &StoreError,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tern_common::click::{JournalId, Shipped};
-use tern_common::store::Store;
+use tern_common::store::ClickSink;
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::clicks::journal::{self, directory};
 
 impl Shipper {
     /// Adopts journals of ended processes, compares each journal with the store, and removes what is not needed any more.
-    pub(super) async fn upkeep(&mut self, store: &dyn Store) -> Progress {
+    pub(super) async fn upkeep(&mut self, store: &dyn ClickSink) -> Progress {
         if block_in_place(|| self.adopt()) {
             // There may be more of them; one at a time, so that others are shipped meanwhile.
             self.upkeep_at = Instant::now();
@@ -78,7 +78,7 @@ impl Shipper {
     }
 
     /// Shows the store that journals are still there to which nothing is written.
-    async fn refresh(&mut self, store: &dyn Store) -> Progress {
+    async fn refresh(&mut self, store: &dyn ClickSink) -> Progress {
         for index in 0..self.journals.len() {
             let journal = &self.journals[index];
             let Some(to) = journal.backlog.stored().filter(|_| Instant::now() >= journal.refresh_at) else { continue };
