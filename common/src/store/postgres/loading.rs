@@ -13,10 +13,10 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::connections::Connections;
-use super::staging::Stageable;
+use super::staging::{Stageable, batch, find_twins, mark};
 use super::{error, sifting};
 use crate::Timestamp;
-use crate::store::judgement::{self, FORGET_STAGED, FORGET_TWINS, Judgement};
+use crate::store::judgement::{self, FORGET_STAGED, Judgement};
 use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, SkippedRow, SkippedRows, StoreError};
 
 /// The lock under which one file is judged and inserted: "TERNLOAD".
@@ -185,16 +185,6 @@ async fn insert_marked<T: Stageable>(db: &ClientWrapper) -> Result<u64, tokio_po
     Ok(inserted)
 }
 
-pub(super) async fn mark<T: Stageable>(db: &ClientWrapper) -> Result<()> {
-    batch(db, &format!("{}; ANALYZE marked", judgement::mark::<T>())).await
-}
-
-/// Finds the twins anew, and returns the largest id that the table ever had.
-pub(super) async fn find_twins<T: Stageable>(db: &ClientWrapper) -> Result<i64> {
-    batch::<StoreError>(db, &format!("{FORGET_TWINS}; {}; ANALYZE twins", judgement::find_twins::<T>())).await?;
-    Ok(db.query_one(&super::last_id(T::TABLE), &[]).await?.try_get(0)?)
-}
-
 async fn judge<T: Stageable>(db: &ClientWrapper) -> Result<Judgement> {
     let last_id = find_twins::<T>(db).await?;
     let row = db.query_one(&judgement::judge::<T>(last_id), &[]).await?;
@@ -213,8 +203,4 @@ async fn move_past<T: Stageable>(db: &ClientWrapper) -> Result<()> {
         }
     }
     Ok(db.execute(&sql, &[]).await.map(|_| ())?)
-}
-
-pub(super) async fn batch<E: From<StoreError>>(db: &ClientWrapper, sql: &str) -> Result<(), E> {
-    db.batch_execute(sql).await.map_err(|error| StoreError::from(error).into())
 }

@@ -5,8 +5,7 @@
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt;
 
-use super::loading::{batch, find_twins, mark};
-use super::staging::Stageable;
+use super::staging::{Stageable, batch, find_twins, mark};
 use crate::store::judgement::{
     COUNT_SIFTED, DROP_SIFTED, LIST_SIFTED, MAX_ROUNDS, UNMARK, sift_by_file, sift_by_store,
 };

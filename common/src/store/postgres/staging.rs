@@ -1,11 +1,13 @@
-//! The rows of a file in a temporary table of PostgreSQL, and the statement that inserts them.
+//! The rows of a file in temporary tables of PostgreSQL, and the statements that insert them.
 
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::ClickSource;
 use crate::event::EventRow;
 use crate::product::ProductRow;
-use crate::store::judgement::Judged;
+use crate::store::judgement::{self, FORGET_TWINS, Judged};
+use crate::store::{Result, StoreError};
 use crate::url::UrlRow;
 use crate::user::UserRow;
 
@@ -29,6 +31,22 @@ pub(super) trait Stageable: Judged {
     fn derived(&self) -> Vec<Option<String>> {
         Vec::new()
     }
+}
+
+/// Makes `marked` from `staged`.
+pub(super) async fn mark<T: Stageable>(db: &ClientWrapper) -> Result<()> {
+    batch(db, &format!("{}; ANALYZE marked", judgement::mark::<T>())).await
+}
+
+/// Finds the twins anew, and returns the largest id that the table ever had.
+pub(super) async fn find_twins<T: Stageable>(db: &ClientWrapper) -> Result<i64> {
+    batch::<StoreError>(db, &format!("{FORGET_TWINS}; {}; ANALYZE twins", judgement::find_twins::<T>())).await?;
+    Ok(db.query_one(&super::last_id(T::TABLE), &[]).await?.try_get(0)?)
+}
+
+/// Runs statements that return nothing.
+pub(super) async fn batch<E: From<StoreError>>(db: &ClientWrapper, sql: &str) -> Result<(), E> {
+    db.batch_execute(sql).await.map_err(|error| StoreError::from(error).into())
 }
 
 impl Stageable for UserRow {

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::commits::Commits;
-use super::open::OpenError;
+use super::error::OpenError;
 use super::position;
 use crate::store::{PoolStatus, Result, StoreError};
 

@@ -1,8 +1,35 @@
-//! What SQLite's errors mean to the callers of the store.
+//! Why a database cannot be opened, and what SQLite's errors mean to the callers of the store.
+
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Error, ErrorCode};
 
 use crate::store::StoreError;
+
+/// Why a database file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{} is not a SQLite database", .0.display())]
+    NotADatabase(PathBuf),
+    #[error("{} is a SQLite database of another program", .0.display())]
+    Foreign(PathBuf),
+    #[error("{} was made by a newer version of Tern", .0.display())]
+    Newer(PathBuf),
+    #[error("{}: {reason}", .path.display())]
+    Unusable { path: PathBuf, reason: String },
+    #[error("{0:#}")]
+    Other(anyhow::Error),
+}
+
+impl OpenError {
+    pub(super) fn other(error: impl Into<anyhow::Error>) -> OpenError {
+        OpenError::Other(error.into())
+    }
+
+    pub(super) fn unusable(path: &Path, reason: impl ToString) -> OpenError {
+        OpenError::Unusable { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> StoreError {

@@ -3,8 +3,8 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
+use super::error;
 use super::listing::{Filter, List};
-use super::{error, urls};
 use crate::event::{Details, Event, EventFilter, NewEvent};
 use crate::store::{Listing, Page, Result, StoreError};
 use crate::{ClickSource, Id, Timestamp};
@@ -14,7 +14,7 @@ const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 pub(super) fn insert(db: &Transaction<'_>, event: &NewEvent) -> Result<Event> {
     let user_id = match event.user_id {
         Some(user_id) => user_id,
-        None => urls::find(db, event.url_id)?.ok_or(StoreError::UnknownUrl(event.url_id))?.user_id,
+        None => find_owner(db, event.url_id)?.ok_or(StoreError::UnknownUrl(event.url_id))?,
     };
     append(db, event.url_id, user_id, event.event_type.as_str(), Timestamp::now(), &event.details)
 }
@@ -40,9 +40,15 @@ pub(super) fn append(
     }
 }
 
+/// Returns the owner of a url.
+fn find_owner(db: &Connection, url_id: Id) -> Result<Option<Id>> {
+    let sql = "SELECT user_id FROM urls WHERE id = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([url_id], |row| row.get(0)).optional()?)
+}
+
 /// Which of the two rows that an event points to is not there.
 pub(super) fn unknown_reference(db: &Transaction<'_>, url_id: Id, user_id: Id) -> Result<StoreError> {
-    Ok(match urls::find(db, url_id)? {
+    Ok(match find_owner(db, url_id)? {
         None => StoreError::UnknownUrl(url_id),
         Some(_) => StoreError::UnknownUser(user_id),
     })

@@ -10,17 +10,17 @@ use anyhow::anyhow;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, TransactionBehavior};
 
-use super::staging::Stageable;
+use super::staging::{Stageable, find_twins, mark};
 use super::{counting, sifting};
 use crate::Timestamp;
-use crate::store::judgement::{self, FORGET_STAGED, FORGET_TWINS, Judgement};
+use crate::store::judgement::{self, FORGET_STAGED, Judgement};
 use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, SkippedRows, StoreError};
 
 /// How long a load waits for its turn to write: many times what other writers take.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// How often a load is judged again because other rows came before it could write.
-pub(super) const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 5;
 
 /// The cache holds the pages that a load of some 100,000 rows changes, so that each is written once.
 const SETUP: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = FILE;
@@ -55,7 +55,7 @@ fn load_rows<T: Stageable>(
     skipped: Option<&SkippedRows>,
 ) -> Result<Loaded, LoadError> {
     if let Some(skipped) = skipped {
-        return sifting::load_rows(connection, batches, skipped);
+        return load_sifted(connection, batches, skipped);
     }
     connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
     match stage(connection, batches) {
@@ -91,8 +91,33 @@ fn load_rows<T: Stageable>(
     Err(overtaken())
 }
 
+/// Loads what can be loaded of a file, and reports each row that cannot.
+fn load_sifted<T: Stageable>(
+    connection: &mut Connection,
+    batches: Batches<T>,
+    skipped: &SkippedRows,
+) -> Result<Loaded, LoadError> {
+    connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
+    stage(connection, batches)?;
+    mark::<T>(connection)?;
+    let now = Timestamp::now();
+    let mut there = 0;
+    for _ in 0..ATTEMPTS {
+        let loads = count_loads(connection)?;
+        there += sifting::sift::<T>(connection, skipped)?;
+        if sifting::is_empty(connection)? {
+            return Ok(Loaded::Partly { inserted: 0, there });
+        }
+        counting::sum_up::<T>(connection, now)?;
+        if let Some(inserted) = insert::<T>(connection, loads, now)? {
+            return Ok(Loaded::Partly { inserted, there });
+        }
+    }
+    Err(overtaken())
+}
+
 /// The end of a load that was judged again and again.
-pub(super) fn overtaken() -> LoadError {
+fn overtaken() -> LoadError {
     StoreError::Unavailable(anyhow!("other rows came each time before the file could be inserted")).into()
 }
 
@@ -100,12 +125,12 @@ fn forget_staged(connection: &Connection) -> Result<()> {
     Ok(connection.execute_batch(FORGET_STAGED)?)
 }
 
-pub(super) fn create<T: Stageable>() -> String {
+fn create<T: Stageable>() -> String {
     format!("CREATE TEMPORARY TABLE staged (line INTEGER, id INTEGER, {})", T::COLUMNS)
 }
 
 /// Stages the rows as they come. What was staged before an error stays.
-pub(super) fn stage<T: Stageable>(connection: &mut Connection, mut batches: Batches<T>) -> Result<(), LoadError> {
+fn stage<T: Stageable>(connection: &mut Connection, mut batches: Batches<T>) -> Result<(), LoadError> {
     loop {
         let cut_short = || Err(LoadError::File("was not read to its end".to_owned()));
         let batch = batches.blocking_recv().unwrap_or_else(cut_short)?;
@@ -127,15 +152,6 @@ fn stage_batch<T: Stageable>(connection: &mut Connection, batch: &[Numbered<T>])
     transaction.commit()
 }
 
-pub(super) fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
-    connection.execute_batch(&judgement::mark::<T>())?;
-    if let Some(keys) = T::TWIN_KEYS {
-        let index = "CREATE INDEX temp.marked_twin_keys ON marked";
-        connection.execute_batch(&format!("{index} ({keys}) WHERE id IS NULL AND line = first_without_id"))?;
-    }
-    Ok(())
-}
-
 fn judge<T: Stageable>(connection: &Connection) -> Result<Judgement> {
     let last_id = find_twins::<T>(connection)?;
     Ok(connection.query_row(&judgement::judge::<T>(last_id), [], |row| {
@@ -143,20 +159,9 @@ fn judge<T: Stageable>(connection: &Connection) -> Result<Judgement> {
     })?)
 }
 
-/// Finds the twins anew, and returns the largest id that the table ever had.
-pub(super) fn find_twins<T: Stageable>(connection: &Connection) -> Result<i64> {
-    connection.execute(FORGET_TWINS, [])?;
-    connection.execute(&judgement::find_twins::<T>(), [])?;
-    super::last_id(connection, T::TABLE)
-}
-
 /// Inserts what is marked.
 /// `None` if the judgement is out of date: another file was loaded, or rows came that exclude some of these.
-pub(super) fn insert<T: Stageable>(
-    connection: &mut Connection,
-    loads: i64,
-    now: Timestamp,
-) -> Result<Option<u64>, LoadError> {
+fn insert<T: Stageable>(connection: &mut Connection, loads: i64, now: Timestamp) -> Result<Option<u64>, LoadError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
     // Products and events without ids have no constraint that would refuse the same rows of another load.
     if count_loads(&transaction)? != loads {
@@ -176,7 +181,7 @@ pub(super) fn insert<T: Stageable>(
 }
 
 /// Returns how many files were loaded so far, which the header of the database counts as its user version.
-pub(super) fn count_loads(connection: &Connection) -> Result<i64> {
+fn count_loads(connection: &Connection) -> Result<i64> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::event::{Details, EventRow, EventType};
+use crate::store::judgement::FORGET_TWINS;
 use crate::store::{LinkFeed, SqliteStore};
 use crate::url::UrlRow;
 use crate::user::{Email, UserRow, Username};

@@ -30,7 +30,7 @@ mod tokens;
 mod urls;
 mod users;
 
-pub use open::OpenError;
+pub use error::OpenError;
 
 use self::connections::{Connections, Lane, existing};
 use super::referrer_budget::ReferrerBudget;

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::connections::{LOCK_WAIT, existing};
+use super::error::OpenError;
 use super::schema::{self, SchemaError};
 use crate::private_files::FileLock;
 
@@ -16,31 +17,6 @@ pub(super) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"TERN");
 
 /// How long a start waits for another process that brings the schema up to date.
 const MIGRATION_WAIT: Duration = Duration::from_secs(30);
-
-/// Why a database file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("{} is not a SQLite database", .0.display())]
-    NotADatabase(PathBuf),
-    #[error("{} is a SQLite database of another program", .0.display())]
-    Foreign(PathBuf),
-    #[error("{} was made by a newer version of Tern", .0.display())]
-    Newer(PathBuf),
-    #[error("{}: {reason}", .path.display())]
-    Unusable { path: PathBuf, reason: String },
-    #[error("{0:#}")]
-    Other(anyhow::Error),
-}
-
-impl OpenError {
-    pub(super) fn other(error: impl Into<anyhow::Error>) -> OpenError {
-        OpenError::Other(error.into())
-    }
-
-    fn unusable(path: &Path, reason: impl ToString) -> OpenError {
-        OpenError::Unusable { path: path.to_owned(), reason: reason.to_string() }
-    }
-}
 
 /// Makes sure that a database of ours, with the schema of this build, is at `path`.
 pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {

@@ -1,45 +1,17 @@
-//! Loading what can be loaded of a file, and reporting each row that cannot.
+//! The rows of a file that cannot be loaded, where the others are loaded without them.
 //!
-//! Rows are staged and judged as those of a whole file are; the rows that are refused are reported one after another,
-//! and taken out of the file before the rest is inserted in one transaction.
+//! The rows that are refused are reported one after another, as they come from the database, and taken out of the file.
 
 use rusqlite::Connection;
 
-use super::counting;
-use super::loading::{ATTEMPTS, count_loads, create, find_twins, insert, mark, overtaken, stage};
-use super::staging::Stageable;
-use crate::Timestamp;
+use super::staging::{Stageable, find_twins, mark};
 use crate::store::judgement::{
     COUNT_SIFTED, DROP_SIFTED, LIST_SIFTED, MAX_ROUNDS, UNMARK, sift_by_file, sift_by_store,
 };
-use crate::store::{Batches, LoadError, Loaded, Result, SkippedRow, SkippedRows, StoreError};
-
-pub(super) fn load_rows<T: Stageable>(
-    connection: &mut Connection,
-    batches: Batches<T>,
-    skipped: &SkippedRows,
-) -> Result<Loaded, LoadError> {
-    connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
-    stage(connection, batches)?;
-    mark::<T>(connection)?;
-    let now = Timestamp::now();
-    let mut there = 0;
-    for _ in 0..ATTEMPTS {
-        let loads = count_loads(connection)?;
-        there += sift::<T>(connection, skipped)?;
-        if is_empty(connection)? {
-            return Ok(Loaded::Partly { inserted: 0, there });
-        }
-        counting::sum_up::<T>(connection, now)?;
-        if let Some(inserted) = insert::<T>(connection, loads, now)? {
-            return Ok(Loaded::Partly { inserted, there });
-        }
-    }
-    Err(overtaken())
-}
+use crate::store::{LoadError, Result, SkippedRow, SkippedRows, StoreError};
 
 /// Takes out of the file what cannot be inserted, reports it, and returns how many rows the store has already.
-fn sift<T: Stageable>(connection: &Connection, skipped: &SkippedRows) -> Result<u64, LoadError> {
+pub(super) fn sift<T: Stageable>(connection: &Connection, skipped: &SkippedRows) -> Result<u64, LoadError> {
     let last_id = find_twins::<T>(connection)?;
     let (_, there) = take_out::<T>(connection, &sift_by_store::<T>(last_id), skipped)?;
     for round in 1.. {
@@ -78,6 +50,6 @@ fn report(connection: &Connection, skipped: &SkippedRows) -> Result<(), LoadErro
     Ok(())
 }
 
-fn is_empty(connection: &Connection) -> Result<bool> {
+pub(super) fn is_empty(connection: &Connection) -> Result<bool> {
     Ok(!connection.query_row("SELECT EXISTS (SELECT 1 FROM marked)", [], |row| row.get(0))?)
 }

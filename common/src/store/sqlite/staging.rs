@@ -2,12 +2,13 @@
 //!
 //! A temporary table is a file of its own, which SQLite unlinks as it makes it: nothing is left after a kill.
 
-use rusqlite::{Error, Statement};
+use rusqlite::{Connection, Error, Statement};
 
 use crate::ClickSource;
 use crate::event::EventRow;
 use crate::product::ProductRow;
-use crate::store::judgement::Judged;
+use crate::store::Result;
+use crate::store::judgement::{self, FORGET_TWINS, Judged};
 use crate::url::{Title, UrlRow};
 use crate::user::UserRow;
 
@@ -35,6 +36,23 @@ pub(super) trait Stageable: Judged {
     const CHANGES_LINKS: bool = false;
 
     fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error>;
+}
+
+/// Makes `marked` from `staged`.
+pub(super) fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
+    connection.execute_batch(&judgement::mark::<T>())?;
+    if let Some(keys) = T::TWIN_KEYS {
+        let index = "CREATE INDEX temp.marked_twin_keys ON marked";
+        connection.execute_batch(&format!("{index} ({keys}) WHERE id IS NULL AND line = first_without_id"))?;
+    }
+    Ok(())
+}
+
+/// Finds the twins anew, and returns the largest id that the table ever had.
+pub(super) fn find_twins<T: Stageable>(connection: &Connection) -> Result<i64> {
+    connection.execute(FORGET_TWINS, [])?;
+    connection.execute(&judgement::find_twins::<T>(), [])?;
+    super::last_id(connection, T::TABLE)
 }
 
 impl Stageable for UserRow {
