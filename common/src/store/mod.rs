@@ -21,7 +21,7 @@ mod watched;
 pub use cursor::{Cursor, InvalidCursor, Mark};
 pub use load::{Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRows};
 pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageStart, Total};
-pub use pools::{PoolStatus, export_pools};
+pub use pools::export_pools;
 pub use postgres::{PostgresConfig, PostgresStore};
 pub use seams::{AdminStore, ClickSink, LinkFeed};
 #[cfg(feature = "sqlite")]
@@ -123,6 +123,21 @@ pub struct AgedChange {
     /// By the store's own clock, when it read the change: no more than the time since the commit and the time that the
     /// transaction took. `None` where the store cannot tell, or has given the change before.
     pub age: Option<Duration>,
+}
+
+/// A pool of connections at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Its name, among the pools of the store.
+    pub pool: &'static str,
+    /// Connections that there are, in use or not.
+    pub size: usize,
+    /// Idle connections.
+    pub available: usize,
+    /// Tasks that wait for a connection.
+    pub waiting: usize,
+    /// Connections that there may be.
+    pub max: usize,
 }
 
 /// Outcome of a run of the retention.

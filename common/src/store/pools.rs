@@ -8,21 +8,6 @@ use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::LinkFeed;
 
-/// A pool at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolStatus {
-    /// Its name, among the pools of the store.
-    pub pool: &'static str,
-    /// Connections that there are, in use or not.
-    pub size: usize,
-    /// Connections that nobody uses.
-    pub available: usize,
-    /// Who waits for one.
-    pub waiting: usize,
-    /// Connections that there may be.
-    pub max: usize,
-}
-
 /// Shows in `registry` how full the pools of `store` are.
 ///
 /// # Errors

@@ -55,11 +55,6 @@ use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsR
 /// A total that was summed from more deltas than this is worth folding them.
 const MANY_DELTAS: u64 = 100;
 
-/// Returns the query for the largest id that a table ever had; 0 before the first row.
-fn last_id(table: &str) -> String {
-    format!("SELECT coalesce(pg_sequence_last_value('{table}_id_seq'), 0)")
-}
-
 /// A PostgreSQL database.
 #[derive(Debug)]
 pub struct PostgresStore {

@@ -40,3 +40,8 @@ pub(super) fn mark(row: &Row) -> Result<Mark> {
     let transaction = Transaction::parse(row.try_get("server")?, row.try_get("log")?, xid.unwrap_or("0"));
     transaction.map(|transaction| Mark(MarkedAt::Postgres(transaction))).ok_or_else(|| error::unexpected("epoch"))
 }
+
+/// Returns the query for the largest id that a table ever had; 0 before the first row.
+pub(super) fn last_id(table: &str) -> String {
+    format!("SELECT coalesce(pg_sequence_last_value('{table}_id_seq'), 0)")
+}

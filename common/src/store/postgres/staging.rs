@@ -3,6 +3,7 @@
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::query::last_id;
 use crate::ClickSource;
 use crate::event::EventRow;
 use crate::product::ProductRow;
@@ -41,7 +42,7 @@ pub(super) async fn mark<T: Stageable>(db: &ClientWrapper) -> Result<()> {
 /// Finds the twins anew, and returns the largest id that the table ever had.
 pub(super) async fn find_twins<T: Stageable>(db: &ClientWrapper) -> Result<i64> {
     batch::<StoreError>(db, &format!("{FORGET_TWINS}; {}; ANALYZE twins", judgement::find_twins::<T>())).await?;
-    Ok(db.query_one(&super::last_id(T::TABLE), &[]).await?.try_get(0)?)
+    Ok(db.query_one(&last_id(T::TABLE), &[]).await?.try_get(0)?)
 }
 
 /// Runs statements that return nothing.

@@ -122,7 +122,7 @@ async fn refuse(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
 /// Imports rows in the order given; of rows that exclude each other the first is kept.
 pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<Vec<Imported>> {
     let transaction = db.transaction().await?;
-    let last_id = transaction.prepare_cached(&super::last_id("users")).await?;
+    let last_id = transaction.prepare_cached(&query::last_id("users")).await?;
     let last_id: i64 = transaction.query_one(&last_id, &[]).await?.try_get(0)?;
     let farthest = Id::farthest_given(last_id);
     let near: Vec<&UserRow> = rows.iter().filter(|row| row.id.is_none_or(|id| id <= farthest)).collect();

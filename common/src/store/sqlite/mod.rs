@@ -22,6 +22,7 @@ mod loading;
 mod open;
 mod position;
 mod products;
+mod query;
 mod schema;
 mod sifting;
 mod staging;
@@ -92,12 +93,6 @@ impl SqliteStore {
     ) -> Result<T> {
         self.connections.write(work).await
     }
-}
-
-/// Returns the largest id that a table ever had; 0 before the first row.
-fn last_id(db: &Connection, table: &str) -> Result<i64> {
-    let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?1";
-    Ok(db.prepare_cached(sql)?.query_row([table], |row| row.get(0))?)
 }
 
 #[async_trait]

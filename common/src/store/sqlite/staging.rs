@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, Error, Statement};
 
+use super::query::last_id;
 use crate::ClickSource;
 use crate::event::EventRow;
 use crate::product::ProductRow;
@@ -52,7 +53,7 @@ pub(super) fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
 pub(super) fn find_twins<T: Stageable>(connection: &Connection) -> Result<i64> {
     connection.execute(FORGET_TWINS, [])?;
     connection.execute(&judgement::find_twins::<T>(), [])?;
-    super::last_id(connection, T::TABLE)
+    last_id(connection, T::TABLE)
 }
 
 impl Stageable for UserRow {

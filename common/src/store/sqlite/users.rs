@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::listing::List;
-use super::position;
+use super::{position, query};
 use crate::store::{Changed, Imported, Listing, Page, Result, StoreError};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{Id, Timestamp};
@@ -81,7 +81,7 @@ pub(super) fn delete_part(db: &Transaction<'_>, id: Id) -> Result<bool> {
 /// Imports a row, unless one that is there excludes it: an insert that is refused would move the sequence.
 pub(super) fn import(db: &Transaction<'_>, row: &UserRow) -> Result<Imported> {
     if let Some(id) = row.id {
-        let last_id = super::last_id(db, "users")?;
+        let last_id = query::last_id(db, "users")?;
         if id > Id::farthest_given(last_id) {
             return Ok(Imported::IdTooFar(id, last_id));
         }
