@@ -1,6 +1,6 @@
 //! Follows a short code: decides, records the click, answers.
 //!
-//! Both ports that follow codes use the engine, so they share the map, the outcomes and the clicks.
+//! The redirect port and the API's port use one engine, so they share the map, the outcomes and the clicks.
 
 use std::net::IpAddr;
 use std::sync::Arc;

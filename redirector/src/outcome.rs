@@ -1,4 +1,4 @@
-//! What the redirector decides about a request for a short code, and what each decision means. Pure.
+//! The outcomes of a request for a short code, and the meaning of each. Pure.
 //!
 //! The table of [`Kind`] is the one place that owns the status, the header fields, the message, the metric label and the
 //! side effect of an outcome. Both ports and the metrics read it.
@@ -19,7 +19,7 @@ pub struct Outcome<'a> {
     pub retry_after_seconds: Option<u32>,
 }
 
-/// What an outcome does beside its answer.
+/// The side effect of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     Nothing,

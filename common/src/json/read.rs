@@ -49,7 +49,7 @@ pub fn read<'de, T: Deserialize<'de>>(source: impl Deserializer<'de, Error = Mis
 ///
 /// An `Option` in a field means that the field may be absent, and an `Option` within it that the field may be `null`:
 /// `Option<T>` refuses `null`, and of `Option<Option<T>>` it is `Some(None)`.
-/// Of several fields with one name the last counts.
+/// The last of several fields with one name counts.
 #[derive(Clone, Copy)]
 pub struct JsonReader<'de, 'u> {
     text: JsonText<'de>,

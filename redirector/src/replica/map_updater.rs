@@ -34,7 +34,7 @@ pub(super) struct MapUpdater {
 }
 
 /// Contents of the next snapshot file. The map may change while it is written.
-pub(super) struct Unsaved {
+pub(super) struct NextFile {
     pub(super) cursor: Cursor,
     pub(super) equal_at: SystemTime,
     pub(super) map: Arc<LinkMap>,
@@ -254,13 +254,13 @@ impl MapUpdater {
     /// Returns what a snapshot file has to hold, if the map has changed since this was last asked.
     ///
     /// Links that may lack fields are not written: the file would claim that its writer knew them.
-    pub(super) fn take_unsaved(&mut self) -> Option<Unsaved> {
+    pub(super) fn take_next_file(&mut self) -> Option<NextFile> {
         if !self.is_unsaved || self.lacks_fields {
             return None;
         }
         let (cursor, equal_at) = (self.cursor.clone()?, self.freshness.equal_at()?);
         self.is_unsaved = false;
-        Some(Unsaved { cursor, equal_at, map: Arc::clone(self.map()) })
+        Some(NextFile { cursor, equal_at, map: Arc::clone(self.map()) })
     }
 
     /// Notes that what was taken last is not in the file.

@@ -103,7 +103,7 @@ impl Replica {
     /// Begins to write the snapshot file, if the map has changed since that was begun last.
     fn begin_write(&mut self) -> Option<Work<io::Result<()>>> {
         let path = self.config.file.clone()?;
-        self.updater.take_unsaved().map(|unsaved| snapshot_schedule::write(path, unsaved))
+        self.updater.take_next_file().map(|next| snapshot_schedule::write(path, next))
     }
 
     fn note_written(&mut self, written: io::Result<()>) {
@@ -116,7 +116,7 @@ impl Replica {
 }
 
 /// Links of the snapshot file that are not served yet.
-struct Withheld {
+struct PendingFile {
     /// The links, until they are in the map.
     stored: Option<FileContents>,
     /// When they are served whatever the store has said. `None` while the store, which has answered, sends all links.
@@ -129,7 +129,7 @@ struct Run {
     machine: StateMachine,
     in_flight: InFlight,
     announcer: Announcer,
-    withheld: Option<Withheld>,
+    pending: Option<PendingFile>,
     /// Whether the map is compared as soon as it has caught up: a file proves its own integrity and not that of its links.
     audits_first: bool,
 }
@@ -150,7 +150,7 @@ impl Run {
             machine: StateMachine::new(Pace::default(), start, rand::random(), std::time::Instant::now()),
             in_flight: InFlight::new(WRITE_EVERY, replica.config.audit_every),
             announcer: Announcer::start(Arc::clone(&replica.bus)),
-            withheld: stored.map(|stored| Withheld { stored: Some(stored), serve_at }),
+            pending: stored.map(|stored| PendingFile { stored: Some(stored), serve_at }),
             audits_first: start == Start::Restored,
             replica,
         }
@@ -179,7 +179,7 @@ impl Run {
     }
 
     async fn next(&mut self, stop: &mut watch::Receiver<bool>) -> Completion {
-        let serve_at = self.withheld.as_ref().and_then(|withheld| withheld.serve_at);
+        let serve_at = self.pending.as_ref().and_then(|pending| pending.serve_at);
         let wake_at = self.machine.wake_at().map_or_else(|| Instant::now() + IDLE, Instant::from_std);
         self.in_flight.next(serve_at, wake_at, stop).await
     }
@@ -231,14 +231,14 @@ impl Run {
     }
 
     fn on_fetched(&mut self, times: FetchTimes, answer: Result<StoreAnswer, StoreError>) -> Event {
-        self.restore_withheld();
+        self.restore_pending();
         let event = self.replica.updater.apply(times, answer);
-        if let Some(withheld) = &mut self.withheld {
+        if let Some(pending) = &mut self.pending {
             match event {
-                Event::DeltaApplied { more: true, .. } => withheld.serve_at = Some(Instant::now() + WAIT_FOR_STORE),
-                Event::CursorTooOld => withheld.serve_at = None,
+                Event::DeltaApplied { more: true, .. } => pending.serve_at = Some(Instant::now() + WAIT_FOR_STORE),
+                Event::CursorTooOld => pending.serve_at = None,
                 _ => {
-                    self.withheld = None;
+                    self.pending = None;
                     self.replica.updater.serve(event != Event::StoreFailed);
                 }
             }
@@ -255,14 +255,14 @@ impl Run {
 
     /// Serves the links of the file, since the store did not answer in time: old links are better than none.
     fn on_serve_due(&mut self) -> Option<Event> {
-        self.restore_withheld();
-        self.withheld = None;
+        self.restore_pending();
+        self.pending = None;
         self.replica.updater.serve(false);
         None
     }
 
-    fn restore_withheld(&mut self) {
-        if let Some(stored) = self.withheld.as_mut().and_then(|withheld| withheld.stored.take()) {
+    fn restore_pending(&mut self) {
+        if let Some(stored) = self.pending.as_mut().and_then(|pending| pending.stored.take()) {
             self.replica.updater.restore(stored);
         }
     }

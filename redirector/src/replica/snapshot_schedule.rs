@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::file::{self, FileContents};
 use super::in_flight::Work;
-use super::map_updater::Unsaved;
+use super::map_updater::NextFile;
 use crate::metrics::ReplicaMetrics;
 
 /// Interval at which the snapshot file is written, if anything changed: a restart without a store is behind by as much.
@@ -33,7 +33,7 @@ pub(super) async fn read(path: Option<&PathBuf>, metrics: &ReplicaMetrics) -> Op
 }
 
 /// Begins to write the file.
-pub(super) fn write(path: PathBuf, unsaved: Unsaved) -> Work<io::Result<()>> {
-    let write = move || file::write(&path, &unsaved.cursor, unsaved.equal_at, &unsaved.map);
+pub(super) fn write(path: PathBuf, next: NextFile) -> Work<io::Result<()>> {
+    let write = move || file::write(&path, &next.cursor, next.equal_at, &next.map);
     Box::pin(async { spawn_blocking(write).await.map_err(io::Error::other)? })
 }

@@ -75,8 +75,10 @@ async fn method_other_than_get_is_405_at_a_link_and_404_where_nothing_is() {
     {
         let check = async |path: &str, status: u16, message: &str| {
             let response = tern.send(method.clone(), address, path).await;
-            let allow = response.headers().get("allow").cloned();
+            let (allow, cache) =
+                (response.headers().get("allow").cloned(), response.headers()["cache-control"].clone());
             assert_eq!((response.status().as_u16(), allow.is_some()), (status, status == 405), "{method} {path}");
+            assert_eq!(cache, "no-store", "{method} {path}");
             let body: Value = response.json().await.unwrap();
             assert_eq!(body["message"], message, "{method} {path}");
         };

@@ -29,7 +29,7 @@ const OFFSET_BITS: u32 = 32;
 const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 const _: () = assert!(MAX_SEGMENT as u64 <= OFFSET_MASK, "an offset in a segment fits");
 
-/// What the threads that append, flush, ship and make segments share of a lane, without a lock.
+/// The part of a lane that the threads that append, flush, ship and make segments share without a lock.
 #[derive(Debug)]
 pub struct LaneState {
     /// Segments made ahead: two, so that the next one may take as long to make as one of them lasts. Filled by the thread

@@ -134,7 +134,7 @@ fn parse(file: impl Read) -> Result<FileContents, FileError> {
     }
 }
 
-/// What was found in some pieces of the file.
+/// The links of some pieces of the file.
 #[derive(Default)]
 struct Links {
     links: Replacement,

@@ -27,7 +27,7 @@ pub struct Orphan {
     pub bytes: u64,
     /// Whether it has quarantined files, which are for a person to look at and keep the directory from being removed.
     pub is_damaged: bool,
-    /// Held until the journal is removed.
+    /// The lock of the journal, until the journal is removed.
     _lock: Lock,
 }
 
