@@ -25,6 +25,7 @@ mod feed;
 mod hang_ups;
 mod loading;
 mod opening;
+mod pages;
 mod roles;
 mod session;
 mod totals;

@@ -91,7 +91,6 @@ impl List {
     /// Returns the statement, whose `$1` is the place where the page begins.
     fn sql(&self, page: Page, is_counted: bool) -> String {
         let (table, columns) = (self.table, self.columns);
-        let filters = self.filters.iter().zip(2..).map(|(filter, n)| format!("{} = ${n}", filter.column));
         let total = if is_counted {
             let (list, filter) = (self.filters.len() + 2, self.filters.len() + 3);
             format!(
@@ -100,7 +99,8 @@ impl List {
                  FROM row_count_deltas WHERE list = ${list} AND filter = ${filter}"
             )
         } else {
-            let (counted, conditions) = (Total::COUNTED + 1, conjunction(filters.clone()));
+            let filters = self.filters.iter().zip(2..).map(|(filter, n)| format!("{} = ${n}", filter.column));
+            let (counted, conditions) = (Total::COUNTED + 1, filters.collect::<Vec<_>>().join(" AND "));
             format!(
                 "SELECT count(*) AS total, 0::bigint AS deltas
                  FROM (SELECT FROM {table} WHERE {conditions} LIMIT {counted}) AS counted"
@@ -108,15 +108,13 @@ impl List {
         };
         // A number in the statement, and one of two: a plan that is kept needs to know it.
         let limit = 1 + if page.size <= Page::DEFAULT_SIZE { Page::DEFAULT_SIZE } else { Page::MAX_SIZE };
-        let at_cursor = |bound: &str| conjunction(filters.clone().chain([bound.to_owned()]));
         let rows = match page.start {
-            PageStart::Number(1) | PageStart::After(_) => format!("{} ORDER BY id LIMIT {limit}", at_cursor("id > $1")),
-            PageStart::Before(_) => format!("{} ORDER BY id DESC LIMIT {limit}", at_cursor("id < $1")),
+            PageStart::Number(1) | PageStart::After(_) => format!("{} LIMIT {limit}", self.rows_beyond("$1", false)),
+            PageStart::Before(_) => format!("{} LIMIT {limit}", self.rows_beyond("$1", true)),
             // A page past an exact total is empty without a look at the rows before it.
             PageStart::Number(_) => format!(
-                "{} ORDER BY id OFFSET $1
-                 LIMIT (SELECT CASE WHEN $1 < total OR total > {} THEN {limit} ELSE 0 END FROM total)",
-                at_cursor("true"),
+                "{} OFFSET $1 LIMIT (SELECT CASE WHEN $1 < total OR total > {} THEN {limit} ELSE 0 END FROM total)",
+                self.rows_beyond("0", false),
                 if is_counted { u64::MAX >> 1 } else { Total::COUNTED }
             ),
         };
@@ -125,8 +123,25 @@ impl List {
              SELECT page.*, total, deltas FROM total LEFT JOIN page ON true ORDER BY page.id"
         )
     }
-}
 
-fn conjunction(conditions: impl Iterator<Item = String>) -> String {
-    conditions.collect::<Vec<_>>().join(" AND ")
+    /// Returns the conditions and the order of the rows behind a place among the ids, or of those in front of it.
+    ///
+    /// A counted filter that comes first takes the form of its index, whose second column is the id.
+    /// For `column = value` PostgreSQL may read the index of ids instead, in the hope to meet the value soon: a rare
+    /// value would cost the whole table.
+    fn rows_beyond(&self, place: &str, is_in_front: bool) -> String {
+        let (beyond, up_to, direction) = if is_in_front { ("<", ">=", "DESC") } else { (">", "<=", "ASC") };
+        let mut conditions = vec![format!("id {beyond} {place}")];
+        let mut order = format!("id {direction}");
+        for (filter, n) in self.filters.iter().zip(2..) {
+            let column = filter.column;
+            if n == 2 && filter.counted_as.is_some() {
+                conditions.push(format!("({column}, id) {beyond} (${n}, {place}) AND {column} {up_to} ${n}"));
+                order = format!("{column} {direction}, {order}");
+            } else {
+                conditions.push(format!("{column} = ${n}"));
+            }
+        }
+        format!("{} ORDER BY {order}", conditions.join(" AND "))
+    }
 }
