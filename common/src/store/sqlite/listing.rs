@@ -3,6 +3,8 @@
 //! A page at a cursor costs the same wherever it lies, since an index leads to its first row: that of the ids, or that of
 //! a filter, which ends with the ids. A page by its number costs what the rows before it do.
 
+use std::iter;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
@@ -87,12 +89,40 @@ impl List {
         Ok(if n > Total::COUNTED { Total::Many } else { Total::Exactly(n) })
     }
 
+    /// Returns the conditions of the filters and the others.
+    ///
+    /// A `+` takes a column out of the choice of an index: the first filter comes nearest to one row, and without
+    /// statistics SQLite would take the index that was created last.
     fn conditions(&self, others: &[&str]) -> String {
-        let filters = self.filters.iter().map(|filter| format!("{} = ?", filter.column));
+        let signs = iter::once("").chain(iter::repeat("+"));
+        let filters = self.filters.iter().zip(signs).map(|(filter, sign)| format!("{sign}{} = ?", filter.column));
         filters.chain(others.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" AND ")
     }
 
     fn values(&self) -> impl Iterator<Item = &Value> {
         self.filters.iter().map(|filter| &filter.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::migrate;
+    use super::*;
+
+    #[test]
+    fn page_under_two_filters_is_read_by_the_index_of_the_first() {
+        let mut db = Connection::open_in_memory().unwrap();
+        migrate(&mut db).unwrap();
+        let filter = |column| Filter { column, value: Value::Integer(1), counted: true };
+        let check = |table, columns: [&'static str; 2], expected: &str| {
+            let list = List { table, columns: "id", filters: columns.map(filter).into() };
+            let conditions = list.conditions(&["id > 1"]);
+            let sql = format!("EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {conditions} ORDER BY id");
+            let plan: String = db.query_row(&sql, params_from_iter(list.values()), |row| row.get("detail")).unwrap();
+            assert!(plan.ends_with(expected), "{plan}");
+        };
+        check("urls", ["user_id", "is_active"], "urls_user_id (user_id=? AND rowid>?)");
+        check("events", ["url_id", "event_type"], "events_url_id (url_id=? AND rowid>?)");
+        check("events", ["user_id", "event_type"], "events_user_id (user_id=? AND rowid>?)");
     }
 }
