@@ -4,6 +4,7 @@
 //! hand over a part of the text as it came, and says what is wrong in prose that cannot be taken apart.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
@@ -54,21 +55,29 @@ pub fn read<'de, T: Deserialize<'de>>(source: impl Deserializer<'de, Error = Mis
 pub struct JsonReader<'de, 'u> {
     text: JsonText<'de>,
     is_field: bool,
+    /// Set once a value within the innermost value that may be `null` is read.
+    is_within: Option<&'u Cell<bool>>,
     on_unknown: &'u dyn Fn(&str),
 }
 
 impl<'de, 'u> JsonReader<'de, 'u> {
     /// Reads `text`, and calls `on_unknown` with the name of each field that no type knows.
     pub fn new(text: JsonText<'de>, on_unknown: &'u dyn Fn(&str)) -> JsonReader<'de, 'u> {
-        JsonReader { text, is_field: false, on_unknown }
+        JsonReader { text, is_field: false, is_within: None, on_unknown }
     }
 
     fn value(self, text: JsonText<'de>, is_field: bool) -> JsonReader<'de, 'u> {
-        JsonReader { text, is_field, on_unknown: self.on_unknown }
+        JsonReader { text, is_field, ..self }
+    }
+
+    /// Returns a reader of a field or an item of this value.
+    fn part(self, text: JsonText<'de>, is_field: bool) -> JsonReader<'de, 'u> {
+        self.is_within.into_iter().for_each(|is_within| is_within.set(true));
+        self.value(text, is_field)
     }
 
     fn fields(self) -> impl Iterator<Item = (Cow<'de, str>, JsonReader<'de, 'u>)> {
-        self.text.fields().filter_map(move |(name, value)| Some((name.text()?, self.value(value, true))))
+        self.text.fields().filter_map(move |(name, value)| Some((name.text()?, self.part(value, true))))
     }
 }
 
@@ -92,7 +101,7 @@ impl<'de> Deserializer<'de> for JsonReader<'de, '_> {
                 None => Err(Mismatch::Expected("a string".to_owned())),
             },
             Kind::Array => {
-                visitor.visit_seq(SeqDeserializer::new(self.text.items().map(|item| self.value(item, false))))
+                visitor.visit_seq(SeqDeserializer::new(self.text.items().map(|item| self.part(item, false))))
             }
             Kind::Object => visitor.visit_map(MapDeserializer::new(self.fields())),
         }
@@ -102,14 +111,14 @@ impl<'de> Deserializer<'de> for JsonReader<'de, '_> {
         if self.is_field {
             return visitor.visit_some(self.value(self.text, false));
         }
-        match self.text.kind() {
-            Kind::Null => visitor.visit_none(),
-            Kind::Array | Kind::Object => visitor.visit_some(self),
-            _ => visitor.visit_some(self).map_err(|mismatch| match mismatch {
-                Mismatch::Expected(expected) => Mismatch::Expected(format!("{expected} or null")),
-                other => other,
-            }),
+        if self.text.kind() == Kind::Null {
+            return visitor.visit_none();
         }
+        let is_within = Cell::new(false);
+        visitor.visit_some(JsonReader { is_within: Some(&is_within), ..self }).map_err(|mismatch| match mismatch {
+            Mismatch::Expected(expected) if !is_within.get() => Mismatch::Expected(format!("{expected} or null")),
+            other => other,
+        })
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Mismatch> {
@@ -313,6 +322,7 @@ mod tests {
         name: String,
         flag: Option<bool>,
         note: Option<Option<String>>,
+        inner: Option<Option<Inner>>,
         mode: Option<Mode>,
         parts: Option<Vec<Inner>>,
         #[serde(borrow)]
@@ -329,7 +339,8 @@ mod tests {
 
     #[test]
     fn object_is_read_with_absent_and_null_told_apart() {
-        let empty = Outer { name: "a".to_owned(), flag: None, note: None, mode: None, parts: None, raw: None };
+        let empty =
+            Outer { name: "a".to_owned(), flag: None, note: None, inner: None, mode: None, parts: None, raw: None };
         let (value, unknown) = read_outer(r#"{"name":"a","b":[{}],"c":1}"#);
         assert_eq!((value, unknown), (Ok(empty), vec!["b".to_owned(), "c".to_owned()]));
         let text = r#"{"flag":false,"name":"x","name":"\u0061","note":null,"mode":"all","raw":{"z":1.10, "a":1e400},
@@ -340,6 +351,7 @@ mod tests {
             name: "a".to_owned(),
             flag: Some(false),
             note: Some(None),
+            inner: None,
             mode: Some(Mode::All),
             parts: Some(vec![part("t", None), part("u", Some(7))]),
             raw: Some(SourceText(r#"{"z":1.10, "a":1e400}"#)),
@@ -356,7 +368,11 @@ mod tests {
         check(r#"{"name":null}"#, "name must be a string");
         check(r#"{"name":"a","flag":null}"#, "flag must be true or false");
         check(r#"{"name":"a","flag":"true"}"#, "flag must be true or false");
-        check(r#"{"name":"a","note":5}"#, "note must be a string or null");
+        for note in ["5", "[]", "[5]", "{}", r#"{"a":1}"#] {
+            check(&format!(r#"{{"name":"a","note":{note}}}"#), "note must be a string or null");
+        }
+        check(r#"{"name":"a","inner":[]}"#, "inner must be an object or null");
+        check(r#"{"name":"a","inner":{"target":5}}"#, "inner.target must be a string");
         check(r#"{"name":"a","mode":"some"}"#, "mode must be any or all");
         check(r#"{"name":"a","mode":1}"#, "mode must be any or all");
         check(r#"{"name":"a","parts":{}}"#, "parts must be an array");
