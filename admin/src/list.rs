@@ -30,10 +30,10 @@ pub(crate) struct PageParameters {
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 20, example = 20)]
     per_page: Option<Clamped<{ Page::MAX_SIZE as u64 }>>,
     /// The rows behind this cursor, which is from a `Link` with `rel="next"`. Not together with `page` or `before`.
-    #[param(value_type = Option<String>, pattern = "^[0-9]{1,18}$")]
+    #[param(value_type = Option<String>, pattern = "^([0-9]{1,18}|9223372036854775807)$")]
     after: Option<Cursor>,
     /// The rows in front of this cursor, which is from a `Link` with `rel="prev"`. Not together with `page` or `after`.
-    #[param(value_type = Option<String>, pattern = "^[0-9]{1,18}$")]
+    #[param(value_type = Option<String>, pattern = "^([0-9]{1,18}|9223372036854775807)$")]
     before: Option<Cursor>,
 }
 

@@ -92,6 +92,21 @@ async fn each_operation_is_told_in_full() {
 }
 
 #[tokio::test]
+async fn cursor_of_a_page_past_the_end_is_of_the_described_form() {
+    let app = spawn_app().await;
+    app.post("/users", json!({ "username": "ada", "email": "ada@mail.example" })).await;
+    let answer = app.get("/users?page=9").await;
+    let link = answer.header("link").unwrap();
+    let cursor = link.split(['=', '&']).nth(1).unwrap();
+    let description = description(&app).await;
+    let parameters = description["paths"]["/users"]["get"]["parameters"].as_array().unwrap();
+    for name in ["after", "before"] {
+        let parameter = parameters.iter().find(|parameter| parameter["name"] == name).unwrap();
+        assert_eq!(parameter["schema"]["pattern"], format!("^([0-9]{{1,18}}|{cursor})$"), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn description_names_its_server_and_what_a_short_code_does() {
     let app = spawn_app().await;
     let description = description(&app).await;
