@@ -18,7 +18,7 @@ pub(super) fn write(message: &Message) -> String {
     }
 }
 
-/// `None` for what [`write`] does not write.
+/// Reads a message back. Returns `None` for a text that the function `write` does not produce.
 pub(super) fn read(text: &[u8]) -> Option<Message> {
     let mut words = str::from_utf8(text).ok()?.split(' ');
     let message = match words.next()? {

@@ -1,4 +1,4 @@
-//! When the snapshot file is read and written. [`file`] knows its format.
+//! The times at which the snapshot file is read and written. The module `file` knows its format.
 
 use std::io;
 use std::path::PathBuf;
