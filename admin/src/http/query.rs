@@ -1,4 +1,4 @@
-//! Types that read themselves from what stands behind the `?`, and ids of rows in requests.
+//! Types that read themselves from the query of a request, and ids of rows in requests.
 
 use std::collections::HashSet;
 
