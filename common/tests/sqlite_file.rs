@@ -145,7 +145,8 @@ async fn clicked(directory: &Path, hours: u32) -> (SqliteStore, Connection) {
     let db = Connection::open(&path).unwrap();
     db.execute_batch(&format!(
         "INSERT INTO users VALUES (1, 'ada', 'ada@mail.example', 0);
-         INSERT INTO urls VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);
+         INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+                     VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);
          WITH RECURSIVE hours (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM hours WHERE n < {hours})
          INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
          SELECT 1, 1, 'clicked', n * 3600, '{{}}', 'Firefox', 'news.example' FROM hours"
@@ -188,7 +189,8 @@ async fn click_of_a_code_that_the_link_had_before_is_recorded() {
     assert_eq!(ship(&store, 1, &clicks).await, (2, 0));
     // A later link under the same id has none of the codes.
     db.execute_batch(
-        "DELETE FROM urls; INSERT INTO urls VALUES (1, 1, 'OTHER1', 'https://example.com/', NULL, 1, 0, 0)",
+        "DELETE FROM urls; INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+                     VALUES (1, 1, 'OTHER1', 'https://example.com/', NULL, 1, 0, 0)",
     )
     .unwrap();
     assert_eq!(ship(&store, 2, &clicks).await, (0, 2));

@@ -68,9 +68,12 @@ async fn a_row_past_all_checks_harms_no_other() {
     database
         .execute_batch(
             "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;
-             INSERT INTO urls VALUES (5000, 0, 'poison', 'https://example.com/', NULL, 1, 0, 0);
-             INSERT INTO urls VALUES (5001, 1, CAST(x'ff' AS TEXT), 'https://example.com/', NULL, 1, 0, 0);
-             INSERT INTO urls VALUES (5002, 1, 'poison2', CAST(x'ff' AS TEXT), NULL, 1, 0, 0);",
+             INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+                     VALUES (5000, 0, 'poison', 'https://example.com/', NULL, 1, 0, 0);
+             INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+                     VALUES (5001, 1, CAST(x'ff' AS TEXT), 'https://example.com/', NULL, 1, 0, 0);
+             INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+                     VALUES (5002, 1, 'poison2', CAST(x'ff' AS TEXT), NULL, 1, 0, 0);",
         )
         .unwrap();
     let link = tern.create_link(1, "https://example.com/after").await;

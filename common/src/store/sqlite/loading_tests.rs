@@ -154,7 +154,8 @@ async fn judging_events_of_one_link_takes_steps_in_proportion_to_them() {
         let store = SqliteStore::open(&path).await.unwrap();
         let mut connection = connect(&path.to_string_lossy()).unwrap();
         let scene = "INSERT INTO users VALUES (1, 'ada', 'ada@mail.example', 0);
-                     INSERT INTO urls VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);";
+                     INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+                     VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);";
         connection.execute_batch(scene).unwrap();
         steps.push(tokio::task::block_in_place(|| steps_to_judge(&mut connection, count)));
         store.ping().await.unwrap();

@@ -46,7 +46,8 @@ fn database_of(path: &Path, version: i32) -> Connection {
         embedded::migrations::runner().set_target(Target::Version(version)).run(&mut db).unwrap();
         db.execute_batch(
             "INSERT INTO users VALUES (1, 'ada', 'ada@mail.example', 0);
-             INSERT INTO urls VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);
+             INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+                     VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);
              INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (1, 1, 'clicked', 7200, '{}')",
         )
         .unwrap();
