@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use tern_tests::Fleet;
 use tern_tests::checker::{check, fleet_to_check};
+use tern_tests::{Fleet, limit};
 
-/// A second is promised, and the stalest is printed; the rest is for a machine that does other things.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Returns the longest that a redirector may serve what was changed. A second is promised, and the stalest is printed;
+/// the rest is for debug builds, and for a machine that runs other tests.
+fn longest_stale() -> Duration {
+    limit(Duration::from_secs(5), Duration::from_secs(15))
+}
 
 /// Reads the seed of a run that is to be repeated, or draws one.
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
@@ -19,7 +22,7 @@ async fn random_changes_loads_cascades_and_restores_are_served_in_time() {
     let fleet = fleet_to_check().await;
     let found = check(&fleet, seed(), Duration::from_secs(20), |_| {}).await;
     print!("{found}");
-    assert!(found.wrong.is_empty() && found.differing == 0 && found.stalest() < LIMIT);
+    assert!(found.wrong.is_empty() && found.differing == 0 && found.stalest() < longest_stale());
     assert!(found.restores == 2 && found.samples > 1_000, "the scene is not set");
 }
 
@@ -41,7 +44,7 @@ async fn random_changes_beside_cut_feeds_and_subscriptions_are_served_in_time() 
     };
     let found = check(&fleet, seed(), Duration::from_secs(15), disturb).await;
     print!("{found}");
-    assert!(found.wrong.is_empty() && found.differing == 0 && found.stalest() < 2 * LIMIT);
+    assert!(found.wrong.is_empty() && found.differing == 0 && found.stalest() < 2 * longest_stale());
 }
 
 /// The checker finds a planted fault: changes of links leave no trace in the log.
@@ -53,5 +56,5 @@ async fn checker_finds_changes_that_are_not_logged() {
     }
     let found = check(&fleet, seed(), Duration::from_secs(8), |_| {}).await;
     print!("with a planted fault: {found}");
-    assert!(found.differing > 0 || found.stalest() > LIMIT, "it found nothing");
+    assert!(found.differing > 0 || found.stalest() > longest_stale(), "it found nothing");
 }
