@@ -16,13 +16,14 @@
 //! newer store have columns that this build does not read either, and the two must lead to the same link.
 
 use std::ops::Range;
+use std::time::SystemTime;
 
 use crate::short_code::InvalidShortCode;
 use crate::target_url::InvalidTarget;
-use crate::{Id, ShortCode, TargetUrl};
+use crate::{Id, ShortCode, TargetUrl, Timestamp};
 
 /// Columns of the view `served_links`, by which a snapshot file names the fields that its writer knew.
-pub const FIELDS: &[&str] = &["short_code", "url_id", "owner_id", "original_url", "is_active"];
+pub const FIELDS: &[&str] = &["short_code", "url_id", "owner_id", "original_url", "is_active", "expires_at"];
 
 /// A row of the view `served_links`, before anything of it is believed: it may have been written past Tern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct LinkRow<S = String> {
     pub owner_id: i64,
     pub original_url: S,
     pub is_active: bool,
+    /// From this time on the link is expired.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Why a row cannot be served.
@@ -48,7 +51,7 @@ pub enum InvalidLink {
 impl<S> LinkRow<S> {
     /// Returns an active link without any optional field: url 1 of user 1.
     pub fn plain(short_code: S, original_url: S) -> LinkRow<S> {
-        LinkRow { short_code, url_id: 1, owner_id: 1, original_url, is_active: true }
+        LinkRow { short_code, url_id: 1, owner_id: 1, original_url, is_active: true, expires_at: None }
     }
 }
 
@@ -57,13 +60,14 @@ impl<'a> LinkRow<&'a str> {
     pub fn decode(link: &'a [u8]) -> Option<LinkRow<&'a str>> {
         let text = std::str::from_utf8(link.get(text_range(link.first_chunk()?))?).ok()?;
         let link = ServedLink::try_decode(link, text)?;
-        Extension::decode(link.extension)?;
+        let Extension { expires_at, .. } = Extension::decode(link.extension)?;
         Some(LinkRow {
             short_code: link.code,
             url_id: link.url_id.get(),
             owner_id: link.owner_id.get(),
             original_url: link.target,
             is_active: link.active,
+            expires_at,
         })
     }
 }
@@ -86,6 +90,7 @@ pub struct ServedLink<'a> {
 pub struct Extension<'a> {
     /// The header form of the target, where it differs from the given one.
     location: Option<&'a str>,
+    expires_at: Option<Timestamp>,
 }
 
 impl<'a> ServedLink<'a> {
@@ -98,6 +103,13 @@ impl<'a> ServedLink<'a> {
     #[inline]
     pub fn location(&self) -> &'a str {
         self.extension().and_then(|extension| extension.location).unwrap_or(self.target)
+    }
+
+    /// Returns whether the link is expired at this time.
+    #[inline]
+    pub fn has_expired(&self, at: SystemTime) -> bool {
+        let expires_at = self.extension().and_then(|extension| extension.expires_at);
+        expires_at.is_some_and(|end| Timestamp::from(at) >= end)
     }
 
     /// Returns the fields that few links have; `None` for a plain link.
@@ -141,6 +153,7 @@ impl<'a> ServedLink<'a> {
 /// Tags of the extension's entries. A tag that was given to a field is never given to another.
 mod tag {
     pub(super) const LOCATION: u8 = 1;
+    pub(super) const EXPIRES_AT: u8 = 2;
 }
 
 impl<'a> Extension<'a> {
@@ -153,6 +166,9 @@ impl<'a> Extension<'a> {
         if let Some(location) = self.location {
             put(tag::LOCATION, location.as_bytes());
         }
+        if let Some(end) = self.expires_at {
+            put(tag::EXPIRES_AT, &end.unix_seconds().to_le_bytes());
+        }
     }
 
     fn decode(mut entries: &'a [u8]) -> Option<Extension<'a>> {
@@ -160,8 +176,13 @@ impl<'a> Extension<'a> {
         while let Some((&tag, rest)) = entries.split_first() {
             let (len, rest) = rest.split_first_chunk()?;
             let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-            if tag == tag::LOCATION {
-                extension.location = Some(std::str::from_utf8(value).ok()?);
+            match tag {
+                tag::LOCATION => extension.location = Some(std::str::from_utf8(value).ok()?),
+                tag::EXPIRES_AT => {
+                    let seconds = i64::from_le_bytes(value.try_into().ok()?);
+                    extension.expires_at = Some(Timestamp::from_unix_seconds(seconds));
+                }
+                _ => {}
             }
             entries = rest;
         }
@@ -208,7 +229,7 @@ fn check<'a>(row: &'a LinkRow<impl AsRef<str>>, extension: &'a mut Vec<u8>) -> R
     ShortCode::check(code)?;
     let location = TargetUrl::check(given)?;
     extension.clear();
-    Extension { location: location.as_deref() }.encode(extension);
+    Extension { location: location.as_deref(), expires_at: row.expires_at }.encode(extension);
     let id = |id| Id::new(id).ok_or(InvalidLink::Id);
     let (url_id, owner_id) = (id(row.url_id)?, id(row.owner_id)?);
     Ok(ServedLink { code, url_id, owner_id, active: row.is_active, target: given, extension })

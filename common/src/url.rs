@@ -26,13 +26,17 @@ pub struct Url {
     /// Whether it redirects; if not, following it is answered 410.
     #[cfg_attr(feature = "schema", schema(example = true))]
     pub is_active: bool,
+    /// From this time on following it is answered 410; `null` is never.
+    #[cfg_attr(feature = "schema", schema(required))]
+    pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
 impl Url {
     /// Columns of the table `urls`, one for each field.
-    pub(crate) const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, created_at, updated_at";
+    pub(crate) const COLUMNS: &str =
+        "id, user_id, short_code, original_url, title, is_active, expires_at, created_at, updated_at";
 }
 
 impl WriteJson for Url {
@@ -81,6 +85,7 @@ pub struct NewUrl {
     pub short_code: ShortCode,
     pub original_url: TargetUrl,
     pub title: Option<Title>,
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What of a url is to change; `None` leaves a column as it is.
@@ -90,11 +95,14 @@ pub struct UrlChange {
     pub title: Option<Option<Title>>,
     pub is_active: Option<bool>,
     pub original_url: Option<TargetUrl>,
+    /// `Some(None)` takes the end away.
+    pub expires_at: Option<Option<Timestamp>>,
 }
 
 impl UrlChange {
     pub fn is_empty(&self) -> bool {
-        self.title.is_none() && self.is_active.is_none() && self.original_url.is_none()
+        let UrlChange { title, is_active, original_url, expires_at } = self;
+        title.is_none() && is_active.is_none() && original_url.is_none() && expires_at.is_none()
     }
 }
 

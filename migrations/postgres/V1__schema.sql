@@ -21,6 +21,8 @@ CREATE TABLE urls (
     original_url text NOT NULL,
     title text,
     is_active boolean NOT NULL,
+    -- From this time on the link is answered as expired; null is never.
+    expires_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     CONSTRAINT urls_pkey PRIMARY KEY (id),
@@ -35,7 +37,7 @@ CREATE INDEX urls_is_active ON urls (is_active, id);
 
 -- What redirectors serve of a url. The feed of changes and the role of redirectors read no more of it.
 CREATE VIEW served_links AS
-SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active FROM urls;
+SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at FROM urls;
 
 -- Codes that a url had before it was renamed with psql. A click that was answered under such a code is still the url's.
 CREATE TABLE former_codes (

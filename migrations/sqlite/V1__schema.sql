@@ -21,6 +21,8 @@ CREATE TABLE urls (
     original_url TEXT NOT NULL,
     title TEXT,
     is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    -- From this time on the link is answered as expired; null is never.
+    expires_at INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
@@ -30,7 +32,7 @@ CREATE INDEX urls_is_active ON urls (is_active);
 
 -- What redirectors serve of a url. The feed of changes reads no more of it.
 CREATE VIEW served_links AS
-SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active FROM urls;
+SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at FROM urls;
 
 -- Codes that a url had before it was renamed with the sqlite3 shell. A click that was answered under such a code is
 -- still the url's.

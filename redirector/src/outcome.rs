@@ -62,6 +62,8 @@ kinds! {
     Redirect = "redirect", Click, Answer::redirect(StatusCode::FOUND, b"").no_store();
     /// The link is deactivated.
     Gone = "gone", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has been deactivated").no_store();
+    /// The link's time is over.
+    Expired = "expired", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has expired").no_store();
     /// No link has the code.
     NotFound = "not_found", Miss, quoting(StatusCode::NOT_FOUND, "Short code '", "' not found").no_store();
     /// The path is not that of a short code.

@@ -56,11 +56,15 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outco
     if !link.active {
         return Kind::Gone.into();
     }
+    if link.has_expired(visit.at) {
+        return Kind::Expired.into();
+    }
     Outcome::redirect(link)
 }
 
 #[cfg(test)]
 mod tests {
+    use tern_common::Timestamp;
     use tern_common::served_link::LinkRow;
 
     use super::*;
@@ -113,8 +117,11 @@ mod tests {
         check(Some("CODE12"), Get, (Kind::NotReady, None));
         check(None, Get, (Kind::NotReady, None));
         let mut links = Replacement::default();
-        for (code, active) in [("CODE12", true), ("GONE12", false)] {
-            links.put(&LinkRow { is_active: active, ..LinkRow::plain(code, "https://example.com/") }).unwrap();
+        for (code, is_active, end) in
+            [("CODE12", true, None), ("GONE12", false, None), ("ENDED1", true, Some(0)), ("ENDS12", true, Some(1))]
+        {
+            let expires_at = end.map(Timestamp::from_unix_seconds);
+            links.put(&LinkRow { is_active, expires_at, ..LinkRow::plain(code, "https://example.com/") }).unwrap();
         }
         // The links of a snapshot file: the store may have changed them, and may have more.
         writer.replace(links);
@@ -130,6 +137,9 @@ mod tests {
         check(Some("GONE12"), Other, (Kind::OtherMethod, None));
         check(Some("GONE12"), Get, (Kind::Gone, None));
         check(Some("GONE12"), Head, (Kind::Gone, None));
+        check(Some("ENDED1"), Get, (Kind::Expired, None));
+        check(Some("ENDED1"), Other, (Kind::OtherMethod, None));
+        check(Some("ENDS12"), Get, (Kind::Redirect, Some("https://example.com/")));
         check(Some("CODE12"), Get, (Kind::Redirect, Some("https://example.com/")));
         check(Some("CODE12"), Head, (Kind::Redirect, Some("https://example.com/")));
     }

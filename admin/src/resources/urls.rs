@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use tern_common::store::{Changed, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
-use tern_common::{Id, ShortCode, TargetUrl};
+use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
 use utoipa::ToSchema;
 
 use crate::http::answer::Json;
@@ -31,6 +31,9 @@ pub(crate) struct CreateUrl {
     user_id: RowId,
     original_url: TargetUrl,
     title: Option<Option<Title>>,
+    /// The end of the link, in any zone; UTC where none is given. It must be in the future.
+    #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
+    expires_at: Option<Option<Timestamp>>,
 }
 
 /// What of a link is to change
@@ -44,6 +47,9 @@ pub(crate) struct UpdateUrl {
     /// As when a link is made.
     #[schema(nullable = false)]
     original_url: Option<TargetUrl>,
+    /// The end of the link; a past time ends it now, and `null` takes the end away.
+    #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
+    expires_at: Option<Option<Timestamp>>,
 }
 
 /// Links, by id
@@ -91,7 +97,19 @@ pub(crate) async fn create_url(
 ) -> Result<(StatusCode, Visible, Json<Url>)> {
     let user_id = body.user_id.get()?;
     let original_url = check_target(&state, body.original_url)?;
-    let url = insert_under_new_code(&state, user_id, original_url, body.title.flatten()).await?;
+    let expires_at = body.expires_at.flatten();
+    if expires_at.is_some_and(|end| end <= Timestamp::now()) {
+        return Err(bad_request("expires_at must be in the future"));
+    }
+    let title = body.title.flatten();
+    let url = insert_under_new_code(&state, |short_code| NewUrl {
+        user_id,
+        short_code,
+        original_url: original_url.clone(),
+        title: title.clone(),
+        expires_at,
+    })
+    .await?;
     let visible = state.announce(&url.mark).await;
     Ok((StatusCode::CREATED, visible, Json(url.value)))
 }
@@ -125,9 +143,9 @@ pub(crate) async fn update_url(
     PathId(id): PathId,
     Body(body): Body<UpdateUrl>,
 ) -> Result<(Visible, Json<Url>)> {
-    let UpdateUrl { title, is_active, original_url } = body;
+    let UpdateUrl { title, is_active, original_url, expires_at } = body;
     let original_url = original_url.map(|target| check_target(&state, target)).transpose()?;
-    let change = UrlChange { title, is_active, original_url };
+    let change = UrlChange { title, is_active, original_url, expires_at };
     let url = state.store.update_url(id, change).await?.ok_or_else(|| unknown(id))?;
     let visible = state.announce(&url.mark).await;
     Ok((visible, Json(url.value)))
@@ -153,16 +171,10 @@ fn check_target(state: &AppState, target: TargetUrl) -> Result<TargetUrl> {
     state.config.own_addresses.check_target(target).map_err(bad_request)
 }
 
-async fn insert_under_new_code(
-    state: &AppState,
-    user_id: Id,
-    original_url: TargetUrl,
-    title: Option<Title>,
-) -> Result<Changed<Url>> {
+async fn insert_under_new_code(state: &AppState, url: impl Fn(ShortCode) -> NewUrl) -> Result<Changed<Url>> {
     for _ in 0..DRAWS {
         let short_code = ShortCode::generate(state.config.short_code_length);
-        let url = NewUrl { user_id, short_code, original_url: original_url.clone(), title: title.clone() };
-        match state.store.insert_url(url).await {
+        match state.store.insert_url(url(short_code)).await {
             Err(StoreError::ShortCodeTaken) => {}
             result => return Ok(result?),
         }

@@ -45,7 +45,7 @@ async fn files_are_told_apart_and_loaded_with_what_they_give() {
         app.get("/urls/5").await.json(),
         json!({
             "id": 5, "user_id": 9, "short_code": "Xn7LQo", "original_url": "https://example.com/ember",
-            "title": null, "is_active": false,
+            "title": null, "is_active": false, "expires_at": null,
             "created_at": "2025-04-15T01:48:04", "updated_at": "2025-11-04T00:48:17",
         })
     );

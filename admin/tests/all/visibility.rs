@@ -127,6 +127,7 @@ async fn a_change() -> (Cursor, Mark, Cursor) {
         short_code: ShortCode::generate(6),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
+        expires_at: None,
     };
     let mark = store.insert_url(url).await.unwrap().mark;
     let after = store.snapshot().await.unwrap().cursor;

@@ -68,12 +68,12 @@ async fn tables_of_another_system_are_loaded_as_copy_writes_them() {
         json!([
             {
                 "id": 1, "user_id": 7, "short_code": "YUrtmo", "original_url": "https://example.com/?a=1,2",
-                "title": "Notes", "is_active": true,
+                "title": "Notes", "is_active": true, "expires_at": null,
                 "created_at": "2025-07-01T10:00:00", "updated_at": "2025-12-01T12:00:00",
             },
             {
                 "id": 5, "user_id": 9, "short_code": "Xn7LQo", "original_url": "https://example.com/",
-                "title": null, "is_active": false,
+                "title": null, "is_active": false, "expires_at": null,
                 "created_at": "2024-12-31T23:30:00", "updated_at": "2024-12-31T23:30:00",
             },
         ])

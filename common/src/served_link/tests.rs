@@ -1,5 +1,7 @@
 //! Rows to bytes and back.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -29,7 +31,11 @@ fn encoded_link_has_each_field_of_its_row() {
     check(LinkRow { url_id: i64::MAX, ..plain.clone() }, "https://example.com/", 20 + 6 + 20);
     check(LinkRow { original_url: &longest, ..plain.clone() }, &longest, 12 + 6 + 8192);
     let location = "https://xn--mnchen-3ya.example/%C3%BC";
-    check(LinkRow { original_url: foreign, ..plain }, location, 16 + 6 + foreign.len() + 5 + location.len());
+    let expires_at = Some(Timestamp::from_unix_seconds(-1));
+    check(LinkRow { expires_at, ..plain.clone() }, "https://example.com/", 16 + 6 + 20 + 5 + 8);
+    let len = 16 + 6 + foreign.len() + 5 + location.len();
+    check(LinkRow { original_url: foreign, ..plain.clone() }, location, len);
+    check(LinkRow { original_url: foreign, expires_at, ..plain }, location, len + 5 + 8);
 }
 
 #[test]
@@ -45,9 +51,19 @@ fn faulty_row_is_refused_with_its_reason() {
 }
 
 #[test]
+fn link_expires_at_its_end_and_not_before() {
+    let mut encoder = LinkEncoder::default();
+    let end = Timestamp::from_unix_seconds(1_000);
+    let row = LinkRow { expires_at: Some(end), ..LinkRow::plain("CODE12", "https://example.com/") };
+    let link = encoder.check(&row).unwrap();
+    let expired_after = |millis| link.has_expired(SystemTime::UNIX_EPOCH + Duration::from_millis(millis));
+    assert_eq!([0, 999_999, 1_000_000, 2_000_000].map(expired_after), [false, false, true, true]);
+}
+
+#[test]
 fn extension_with_unknown_tag_is_read_without_it() {
     let mut entries = vec![200, 3, 0, 0, 0, 1, 2, 3];
-    let known = Extension { location: Some("https://a.example/") };
+    let known = Extension { location: Some("https://a.example/"), ..Extension::default() };
     known.encode(&mut entries);
     entries.extend([201, 0, 0, 0, 0]);
     assert_eq!(Extension::decode(&entries), Some(known));

@@ -39,6 +39,7 @@ conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
     a_user_with_links_is_deleted_only_with_them,
     an_import_answers_for_each_row,
     urls_are_inserted_found_changed_and_deleted,
+    end_of_a_link_is_set_moved_and_taken_away,
     references_to_nothing_are_told,
     events_are_kept_with_their_details,
     event_without_user_belongs_to_the_owner_of_its_link,

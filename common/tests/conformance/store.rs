@@ -2,12 +2,12 @@
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::json::write_array;
-use tern_common::store::{AdminStore, Imported, Load, Loaded, StoreError, Total};
-use tern_common::url::{Title, UrlChange, UrlFilter};
+use tern_common::store::{AdminStore, Imported, LinkChange, Load, Loaded, StoreError, Total};
+use tern_common::url::{NewUrl, Title, UrlChange, UrlFilter};
 use tern_common::user::{Email, UserChange, UserRow, Username};
 use tern_common::{TargetUrl, Timestamp};
 
-use crate::fixture::{id, new_url, new_user, page, url, user};
+use crate::fixture::{changes_since, id, new_url, new_user, page, snapshot, url, user};
 use crate::store_loading::{load, numbered, product_row};
 
 pub async fn users_are_inserted_found_changed_and_deleted(store: &dyn AdminStore) {
@@ -123,7 +123,7 @@ pub async fn urls_are_inserted_found_changed_and_deleted(store: &dyn AdminStore)
     let change = UrlChange {
         title: Some(None),
         original_url: Some(TargetUrl::parse("https://example.com/c").unwrap()),
-        is_active: None,
+        ..UrlChange::default()
     };
     let moved = update(change).await.unwrap().unwrap().value;
     assert_eq!((moved.title, moved.original_url.as_str()), (None, "https://example.com/c"));
@@ -140,6 +140,27 @@ pub async fn urls_are_inserted_found_changed_and_deleted(store: &dyn AdminStore)
     assert_eq!(store.find_url(inserted.id).await.unwrap(), None);
     let events = store.list_events(EventFilter::default(), page(1, 100)).await.unwrap();
     assert_eq!((events.rows.len(), events.total), (0, Total::Exactly(0)), "a link's events go with it");
+}
+
+pub async fn end_of_a_link_is_set_moved_and_taken_away(store: &dyn AdminStore) {
+    let owner = user(store, "ada").await.id;
+    let (soon, later) = (Timestamp::from_unix_seconds(1_900_000_000), Timestamp::from_unix_seconds(1_950_000_000));
+    let new = NewUrl { expires_at: Some(soon), ..new_url(owner, "ends", "https://example.com/") };
+    let inserted = store.insert_url(new).await.unwrap().value;
+    assert_eq!(inserted.expires_at, Some(soon));
+    let (links, mut cursor) = snapshot(store).await;
+    assert_eq!(links["ends"].expires_at, Some(soon));
+    let update = |change| store.update_url(inserted.id, change);
+    let other = update(UrlChange { is_active: Some(true), ..UrlChange::default() }).await.unwrap().unwrap().value;
+    assert_eq!(other.expires_at, Some(soon));
+    for end in [Some(later), None, Some(soon)] {
+        let change = UrlChange { expires_at: Some(end), ..UrlChange::default() };
+        assert_eq!(update(change).await.unwrap().unwrap().value.expires_at, end);
+        let (changes, next) = changes_since(store, &cursor).await;
+        let [LinkChange::Put(row)] = &changes[..] else { panic!("{changes:?}") };
+        assert_eq!(row.expires_at, end);
+        cursor = next;
+    }
 }
 
 pub async fn references_to_nothing_are_told(store: &dyn AdminStore) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tern_common::Timestamp;
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::UrlChange;
 
@@ -111,6 +112,27 @@ async fn a_damaged_file_is_told_and_the_store_asked_instead() {
     assert_eq!(scene.status(redirector.local_addr(), "/CODE12").await.0, 302);
     assert_eq!(scene.metric(&redirector, "tern_replica_file_errors_total").await, 1.0);
     assert_eq!(scene.metric(&redirector, "tern_replica_snapshots_total").await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn end_of_a_link_is_read_back_from_the_snapshot_file() {
+    let mut scene = Scene::set().await;
+    for (code, end) in [("ended", 0), ("ends", Timestamp::now().unix_seconds() + 3600)] {
+        let id = scene.insert(code).await;
+        let change = UrlChange { expires_at: Some(Some(Timestamp::from_unix_seconds(end))), ..UrlChange::default() };
+        scene.store.update_url(id, change).await.unwrap();
+    }
+    let redirector = scene.start().await;
+    redirector.loaded().await;
+    drain(redirector).await;
+    scene.store = Arc::new(SqliteStore::open(&scene.database()).await.unwrap());
+    let lock = lock_out(&scene.database());
+    let redirector = scene.start().await;
+    let fast = redirector.local_addr();
+    eventually("the file is served", async || scene.status(fast, "/ends").await.0 == 302).await;
+    assert_eq!(scene.status(fast, "/ended").await.0, 410);
+    assert_eq!(scene.metric(&redirector, "tern_replica_snapshots_total").await, 0.0);
+    drop(lock);
 }
 
 #[tokio::test(flavor = "multi_thread")]

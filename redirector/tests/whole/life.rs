@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tern_common::bus::{Bus, Message, Received, Topic};
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::{NewUrl, UrlChange};
-use tern_common::{ShortCode, TargetUrl};
+use tern_common::{ShortCode, TargetUrl, Timestamp};
 
 use crate::links::eventually;
 use crate::scene::{Scene, drain, lock_out};
@@ -55,6 +55,28 @@ async fn with_every_message_lost_the_poll_finds_each_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn link_expires_by_the_clock_of_the_redirector_alone() {
+    let scene = Scene::set().await;
+    let id = scene.insert("CODE12").await;
+    let redirector = scene.start().await;
+    redirector.loaded().await;
+    let fast = redirector.local_addr();
+    let status = async || scene.status(fast, "/CODE12").await.0;
+    let set_end = async |end| {
+        let change = UrlChange { expires_at: Some(end), ..UrlChange::default() };
+        scene.store.update_url(id, change).await.unwrap();
+    };
+    set_end(Some(Timestamp::from_unix_seconds(Timestamp::now().unix_seconds() + 4))).await;
+    assert_eq!(status().await, 302);
+    eventually("the link is expired", async || status().await == 410).await;
+    set_end(None).await;
+    eventually("the link is served again", async || status().await == 302).await;
+    set_end(Some(Timestamp::from_unix_seconds(0))).await;
+    eventually("the link is expired at once", async || status().await == 410).await;
+    assert!(scene.metric(&redirector, "tern_redirects_total{outcome=\"expired\"}").await > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replica_announces_what_it_has_applied_and_takes_its_leave() {
     let scene = Scene::set().await;
     let mut progress = scene.bus.subscribe(Topic::Progress).await.unwrap();
@@ -65,6 +87,7 @@ async fn a_replica_announces_what_it_has_applied_and_takes_its_leave() {
         short_code: ShortCode::parse("CODE12").unwrap(),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
+        expires_at: None,
     };
     let mark = scene.store.insert_url(url).await.unwrap().mark;
     scene.bus.publish(Message::Invalidation).await.unwrap();

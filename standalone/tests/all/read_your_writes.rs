@@ -42,6 +42,21 @@ async fn a_new_target_and_a_cascade_are_served_at_once() {
     assert_eq!(tern.follow(&tern.fast, code).await.0, 404);
 }
 
+#[tokio::test]
+async fn link_whose_end_is_past_is_answered_410_on_both_ports() {
+    let tern = Tern::start(&[]);
+    let owner = tern.create_user("ada").await;
+    let link = tern.create_link(owner, "https://example.com/").await;
+    let code = link["short_code"].as_str().unwrap();
+    for (end, expected) in [("2090-01-01T00:00:00", 302), ("2020-01-01T00:00:00", 410)] {
+        let changed = tern.change_link(&link["id"], json!({ "expires_at": end })).await;
+        assert_eq!(changed.headers()["tern-visible"], "1/1");
+        for address in [&tern.api, &tern.fast] {
+            assert_eq!(tern.follow(address, code).await.0, expected, "{end}");
+        }
+    }
+}
+
 /// A change made by another process reaches the map by the poll.
 #[tokio::test]
 async fn a_change_in_the_database_itself_is_served_soon() {

@@ -17,8 +17,8 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<U
     // Asked for first, the user costs no id when it is not there.
     let sql = format!(
         "WITH url AS (
-             INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
-             SELECT id, $2, $3, $4, true, $5, $5 FROM users WHERE id = $1
+             INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at)
+             SELECT id, $2, $3, $4, true, $5, $5, $7 FROM users WHERE id = $1
              RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
@@ -29,9 +29,9 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<U
     );
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
-    let inserted =
-        query::row(db, &sql, &[&url.user_id, &code, &target, &title, &Timestamp::now(), &EventType::CREATED]).await;
-    match inserted {
+    let now = Timestamp::now();
+    let values: query::Values<'_> = &[&url.user_id, &code, &target, &title, &now, &EventType::CREATED, &url.expires_at];
+    match query::row(db, &sql, values).await {
         Ok(Some(row)) => changed(&row),
         Ok(None) => Err(StoreError::UnknownUser(url.user_id)),
         // The user went while the statement ran.
@@ -74,6 +74,7 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
                  title = CASE WHEN $2 THEN $3 ELSE title END,
                  is_active = coalesce($4, is_active),
                  original_url = coalesce($5, original_url),
+                 expires_at = CASE WHEN $8 THEN $9 ELSE expires_at END,
                  updated_at = $6
              WHERE id = $1
              RETURNING {columns}
@@ -87,8 +88,18 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
     let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
     let target = change.original_url.as_ref().map(TargetUrl::as_given);
     let now = Timestamp::now();
-    let values: query::Values<'_> =
-        &[&id, &change.title.is_some(), &title, &change.is_active, &target, &now, &EventType::UPDATED];
+    let (ends, expires_at) = (change.expires_at.is_some(), change.expires_at.flatten());
+    let values: query::Values<'_> = &[
+        &id,
+        &change.title.is_some(),
+        &title,
+        &change.is_active,
+        &target,
+        &now,
+        &EventType::UPDATED,
+        &ends,
+        &expires_at,
+    ];
     query::row(db, &sql, values).await?.as_ref().map(changed).transpose()
 }
 
@@ -111,6 +122,7 @@ fn from_row(row: &Row) -> Result<Url, Error> {
         original_url: row.try_get("original_url")?,
         title: row.try_get("title")?,
         is_active: row.try_get("is_active")?,
+        expires_at: row.try_get("expires_at")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
     })
@@ -124,5 +136,6 @@ pub(super) fn link_row(row: &impl NamedColumns) -> Result<LinkRow, Error> {
         owner_id: row.column("owner_id")?,
         original_url: row.column("original_url")?,
         is_active: row.column("is_active")?,
+        expires_at: row.column("expires_at")?,
     })
 }

@@ -13,12 +13,13 @@ use crate::{Id, TargetUrl, Timestamp};
 
 pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Changed<Url>> {
     let sql = format!(
-        "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) RETURNING {}",
+        "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6) RETURNING {}",
         Url::COLUMNS
     );
     let title = url.title.as_ref().map(Title::as_str);
-    let values = (url.user_id, url.short_code.as_str(), url.original_url.as_given(), title, Timestamp::now());
+    let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
+    let values = (url.user_id, code, target, title, Timestamp::now(), url.expires_at);
     let inserted = db.prepare_cached(&sql)?.query_row(values, from_row).map_err(|error| {
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
     })?;
@@ -51,7 +52,8 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         return Ok(Some(Changed { value: before, mark: position::mark(db)? }));
     }
     let sql = format!(
-        "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5 WHERE id = ?1 RETURNING {}",
+        "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, expires_at = ?6
+         WHERE id = ?1 RETURNING {}",
         Url::COLUMNS
     );
     let title = match &change.title {
@@ -60,7 +62,8 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     };
     let is_active = change.is_active.unwrap_or(before.is_active);
     let original_url = change.original_url.as_ref().map_or(before.original_url.as_str(), TargetUrl::as_given);
-    let values = (id, title, is_active, original_url, Timestamp::now());
+    let expires_at = change.expires_at.unwrap_or(before.expires_at);
+    let values = (id, title, is_active, original_url, Timestamp::now(), expires_at);
     let updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
     record(db, &updated, EventType::UPDATED)?;
     Ok(Some(Changed { value: updated, mark: position::mark(db)? }))
@@ -86,6 +89,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
         original_url: row.get("original_url")?,
         title: row.get("title")?,
         is_active: row.get("is_active")?,
+        expires_at: row.get("expires_at")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     })
@@ -99,6 +103,7 @@ pub(super) fn link_row(row: &Row<'_>) -> rusqlite::Result<LinkRow> {
         owner_id: row.get("owner_id")?,
         original_url: text(row, "original_url")?,
         is_active: row.get("is_active")?,
+        expires_at: row.get("expires_at")?,
     })
 }
 
