@@ -1,4 +1,4 @@
-//! What the life of each process begins and ends with: settings, threads, exit codes.
+//! The begin and the end of each process: settings, threads, exit codes.
 
 use std::fmt;
 use std::process::ExitCode;

@@ -160,7 +160,7 @@ impl Redirector {
         self.ops_addr
     }
 
-    /// What answers requests for codes, for another port that takes them too.
+    /// Returns the engine that answers requests for codes, for another port that takes them too.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
@@ -199,7 +199,7 @@ impl Redirector {
     }
 
     /// Stops accepting and answers what is under way; what is left a little before the deadline is cut.
-    /// What is left of the time is for the clicks.
+    /// The rest of the time is for the clicks.
     pub async fn drain_connections(&self, deadline: Instant) -> http::Drained {
         self.drain_within(deadline, self.config.limits.drain_grace).await
     }

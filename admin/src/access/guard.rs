@@ -29,7 +29,7 @@ const FORWARDED_WITHOUT_TOKEN: &str = "Without a token this API answers only pro
      and this request was forwarded or asks for another host; make a token there (token create NAME --role admin) and send \
      it as Authorization: Bearer TOKEN";
 
-/// What a route belongs to, which says who may use it.
+/// The part of the API that a route belongs to; it decides which roles may use the route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
     /// Whether the process lives, and how it is used: for everybody.
@@ -37,7 +37,7 @@ pub enum Area {
     /// Users, links, events, products.
     Data,
     Metrics,
-    /// What else operators look at, such as the log.
+    /// Other pages for operators, such as the log.
     Operations,
 }
 
@@ -51,7 +51,7 @@ pub fn may(role: Role, area: Area, method: &Method) -> bool {
     }
 }
 
-/// What the layer of a route needs.
+/// State of the layer around a route.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     pub(crate) access: Arc<Access>,
@@ -132,7 +132,7 @@ async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Ins
     Ok(bearer)
 }
 
-/// What follows the scheme, which may be written in any case (RFC 9110, 11.1).
+/// Returns the token behind the scheme, whose case does not matter (RFC 9110, 11.1).
 fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     let token = token.trim_ascii();

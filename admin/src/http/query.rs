@@ -20,7 +20,7 @@ pub(crate) struct Query<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct RowId(std::result::Result<Id, TooLarge>);
 
-/// As many digits of an id as tell which number is meant.
+/// The most digits of an id that a message repeats.
 #[derive(Debug)]
 struct TooLarge(String);
 

@@ -1,4 +1,4 @@
-//! What the rows of a file are.
+//! The kinds of rows that a file may have.
 
 use std::fmt;
 use std::fs::File;
@@ -6,7 +6,7 @@ use std::fs::File;
 use crate::csv_file::rows::{EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS};
 use crate::csv_file::table::CsvTable;
 
-/// What the rows of a file are, named as the original's loader named them.
+/// The kind of a file's rows, named as the original's loader named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     User,

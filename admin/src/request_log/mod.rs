@@ -26,7 +26,7 @@ use crate::request_log::quota::LogQuota;
 use crate::request_log::trace::{REQUEST_ID, RequestTrace};
 use crate::state::AppState;
 
-/// What the middleware needs.
+/// State of the middleware.
 #[derive(Clone, Debug)]
 pub(crate) struct LogState {
     pub(crate) app: AppState,

@@ -76,7 +76,7 @@ pub(crate) enum PerName {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StatsParameters {
-    /// What each point of the series stands for; `day` unless given
+    /// The time that each point of the series covers; `day` unless given
     per: Option<PerName>,
     /// Widened to the whole hour or day; 30 days before `to` unless given, and at most 1000 points
     #[param(value_type = Option<Timestamp>)]

@@ -1,4 +1,4 @@
-//! What the store does, by who may ask for it: a redirector follows links and hands in clicks, an admin does the rest.
+//! The traits of the store, one for each kind of caller: a redirector follows links and hands in clicks, an admin does the rest.
 //!
 //! Implementations answer within two seconds, if only with [`StoreError::Unavailable`](super::StoreError::Unavailable) or
 //! [`StoreError::Busy`](super::StoreError::Busy).
@@ -39,7 +39,7 @@ pub trait LinkFeed: fmt::Debug + Send + Sync + 'static {
 #[async_trait]
 pub trait ClickSink: fmt::Debug + Send + Sync + 'static {
     /// Moves a journal on and makes its clicks events, in one transaction: all of the batch, or nothing of it.
-    /// Of two that ship from one place of a journal, one is told that the journal stands elsewhere.
+    /// If two ship from one place of a journal, one gets the journal's new place instead.
     /// A click is recorded only if its id and its code name one url, or did before the url was renamed.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a page of a list costs.
+//! The cost of a page of a list.
 
 use tern_common::event::EventFilter;
 use tern_common::store::{AdminStore, ListCursor, Page, PageStart, Total};
