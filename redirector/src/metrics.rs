@@ -47,6 +47,7 @@ pub struct ClickMetrics {
     pub shipped_again: IntCounter,
     pub parked: IntCounter,
     pub read_errors: IntCounter,
+    pub journal_errors: IntCounter,
     oldest_pending: Gauge,
     dropped: [IntCounter; DropReason::ALL.len()],
     /// Clicks in adopted journals that are not in the store. Written by the shipper.
@@ -156,6 +157,10 @@ impl ClickMetrics {
                 "Clicks that the store refuses for what they hold; they are in parked.ndjson beside the journals.",
             ),
             read_errors: counter("tern_clicks_read_errors_total", "Journals that could not be read or taken over."),
+            journal_errors: counter(
+                "tern_clicks_sync_errors_total",
+                "Failed writes and syncs of click journals; a power cut may cost more clicks than those of the last 100 ms.",
+            ),
             oldest_pending: registered(registry, Gauge::new("tern_clicks_oldest_pending_seconds", oldest)),
             // Each with a value from the start: a series that appears with its first drop would hide it from `rate()`.
             dropped: DropReason::ALL.map(|reason| dropped.with_label_values(&[reason.label()])),

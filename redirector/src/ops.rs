@@ -125,11 +125,6 @@ impl Collector for Observed {
                  clicks make room.",
                 integer(room),
             ),
-            counter(
-                "tern_clicks_sync_errors_total",
-                "Failures to write the journals of clicks or to put them on disk; a power cut may cost more than the last 100 ms.",
-                recorder.journal_errors(),
-            ),
             int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
             redirects(&self.engine.counters),
             durations(&self.engine.counters.durations()),

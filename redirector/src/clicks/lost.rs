@@ -2,9 +2,11 @@
 //!
 //! The redirect path is here for a dropped click alone: a fixed table, no lock, no allocation.
 
-use std::array;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::FixedState;
 use tern_common::{Id, ShortCode};
 
 /// Links that are told apart; the clicks of any others are counted together.
@@ -12,9 +14,6 @@ const SLOTS: usize = 4096;
 
 /// How far from its place a link may stand.
 const PROBES: usize = 8;
-
-/// Words that the longest code takes.
-const WORDS: usize = ShortCode::MAX_LEN / size_of::<u64>();
 
 /// Dropped clicks by link, since the start of the process.
 ///
@@ -30,11 +29,8 @@ struct Slot {
     /// Hash of the link; 0 while the slot is free. The first thread that finds it free sets it, once.
     key: AtomicU64,
     clicks: AtomicU64,
-    /// Whether id and code below are complete.
-    is_named: AtomicBool,
-    url_id: AtomicU64,
-    /// The code, padded with zeros, which no code contains.
-    short_code: [AtomicU64; WORDS],
+    /// The id, and the code padded with zeros. Set once, by the thread that set the key.
+    link: OnceLock<(u64, [u8; ShortCode::MAX_LEN])>,
 }
 
 /// A link and the clicks that it lost.
@@ -54,14 +50,16 @@ impl Default for LostClicks {
 impl LostClicks {
     pub fn count(&self, url_id: Id, short_code: &str) {
         let id = url_id.get().unsigned_abs();
-        let key = key(id, short_code);
+        let key = FixedState::default().hash_one((id, short_code)).max(1);
         #[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
         let place = key as usize;
         for probe in 0..PROBES {
             let slot = &self.slots[place.wrapping_add(probe) % SLOTS];
             let holder = slot.key.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
             if holder.is_ok() {
-                slot.name(id, short_code);
+                let mut code = [0; ShortCode::MAX_LEN];
+                code.iter_mut().zip(short_code.bytes()).for_each(|(place, byte)| *place = byte);
+                let _ = slot.link.set((id, code));
             }
             if holder.is_ok() || holder == Err(key) {
                 slot.clicks.fetch_add(1, Ordering::Relaxed);
@@ -82,43 +80,17 @@ impl LostClicks {
         let mut losses = Vec::new();
         for slot in &self.slots {
             let clicks = slot.clicks.load(Ordering::Relaxed);
-            match slot.named() {
-                Some((url_id, short_code)) if clicks > 0 => losses.push(LostLink { url_id, short_code, clicks }),
+            match slot.link.get() {
+                Some(&(url_id, code)) if clicks > 0 => {
+                    let short_code = code.into_iter().take_while(|byte| *byte != 0).map(char::from).collect();
+                    losses.push(LostLink { url_id, short_code, clicks });
+                }
                 _ => others += clicks,
             }
         }
         losses.sort_unstable_by(|a, b| (b.clicks, a.url_id).cmp(&(a.clicks, b.url_id)));
         (losses, others)
     }
-}
-
-impl Slot {
-    fn name(&self, id: u64, short_code: &str) {
-        self.url_id.store(id, Ordering::Relaxed);
-        for (word, bytes) in self.short_code.iter().zip(short_code.as_bytes().chunks(size_of::<u64>())) {
-            let mut padded = [0; size_of::<u64>()];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_le_bytes(padded), Ordering::Relaxed);
-        }
-        self.is_named.store(true, Ordering::Release);
-    }
-
-    fn named(&self) -> Option<(u64, String)> {
-        if !self.is_named.load(Ordering::Acquire) {
-            return None;
-        }
-        let words: [_; WORDS] = array::from_fn(|index| self.short_code[index].load(Ordering::Relaxed).to_le_bytes());
-        let code = words.as_flattened().iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte));
-        Some((self.url_id.load(Ordering::Relaxed), code.collect()))
-    }
-}
-
-/// Returns the FNV-1a hash of a link, which is never 0. Its multiplication spreads ids that follow each other.
-fn key(id: u64, short_code: &str) -> u64 {
-    let bytes = short_code.bytes().chain(id.to_le_bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    (hash ^ hash >> 32).max(1)
 }
 
 #[cfg(test)]

@@ -22,7 +22,6 @@ mod ship;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tern_common::click::JournalId;
 
@@ -43,8 +42,6 @@ pub struct Recorder {
     lanes: Box<[Arc<Lane>]>,
     space: Arc<Space>,
     lost: Arc<LostClicks>,
-    /// Writes and syncs of journals that failed.
-    errors: Arc<AtomicU64>,
     metrics: ClickMetrics,
 }
 
@@ -62,10 +59,9 @@ pub fn start(
     let limit = config.limit.max(3 * (lanes * segment) as u64);
     let config = &JournalConfig { segment, limit, ..config.clone() };
     let space = Arc::new(Space::new(&config.root, limit, config.floor));
-    let errors = Arc::<AtomicU64>::default();
     let lane = |_| {
         let id = JournalId(rand::random());
-        Arc::new(Lane::new(&config.root, id, config.sync_every.is_zero(), Arc::clone(&errors)))
+        Arc::new(Lane::new(&config.root, id, config.sync_every.is_zero(), metrics.journal_errors.clone()))
     };
     let lanes: Box<[Arc<Lane>]> = (0..lanes).map(lane).collect();
     let lost = Arc::<LostClicks>::default();
@@ -78,7 +74,7 @@ pub fn start(
     });
     let threads = JournalThreads::start(config.clone(), Arc::clone(&space), &lanes, on_loss)?;
     let shipper = Shipper::new(config, Arc::clone(&space), &lanes, metrics.clone());
-    Ok((Recorder { lanes, space, lost, errors, metrics }, threads, shipper))
+    Ok((Recorder { lanes, space, lost, metrics }, threads, shipper))
 }
 
 /// Bytes of a segment: with a small limit, smaller ones, since room is taken and given back by the segment.
@@ -123,11 +119,6 @@ impl Recorder {
             std::hint::spin_loop();
         }
         last
-    }
-
-    /// How often a journal could not be written or put on disk.
-    pub fn journal_errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
     }
 
     /// Which links lost clicks.

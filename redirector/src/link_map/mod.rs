@@ -4,7 +4,6 @@
 //!
 //! ```text
 //! mod         what others see of it
-//!   walk        every link, one after another
 //!   memory      where the bytes of links lie, and how readers come to see them
 //! ```
 //!
@@ -17,7 +16,6 @@ mod model;
 mod sync;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +45,21 @@ impl LinkMap {
     #[inline]
     pub fn find<'pin>(&'pin self, pin: &'pin MapPin, code: &str) -> Option<ServedLink<'pin>> {
         self.shared.find(pin, code).map(|(record, text)| ServedLink::decode(record, text))
+    }
+
+    /// Calls `look` with every link until it returns an error. Nothing is pinned during a call, so it may wait for a disk.
+    ///
+    /// The log is walked, not the table. A change and a compaction put a record behind the record that it replaces, so a
+    /// walk meets every link that exists all the while. A link that changes meanwhile may be met twice.
+    pub fn each<E>(&self, mut look: impl FnMut(ServedLink<'_>) -> Result<(), E>) -> Result<(), E> {
+        let mut chunk = self.shared.chunk_after(None);
+        while let Some(present) = chunk {
+            for (record, text) in present.records().filter(|(record, _)| self.shared.is_live(record)) {
+                look(ServedLink::decode(record, text))?;
+            }
+            chunk = self.shared.chunk_after(Some(present.number()));
+        }
+        Ok(())
     }
 
     pub fn is_loaded(&self) -> bool {

@@ -52,6 +52,14 @@ pub fn create(root: &Path, journal: JournalId) -> io::Result<Lock> {
     Ok(Lock(file))
 }
 
+/// Makes a file under a hidden name and renames it, so that it is there whole or not at all.
+pub fn make_whole<T>(path: &Path, make: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let hidden = path.with_extension(NEW);
+    let made = make(&hidden).and_then(|made| fs::rename(&hidden, path).map(|()| made));
+    // A partial file takes room of a disk that may be full.
+    made.inspect_err(|_| drop(fs::remove_file(&hidden)))
+}
+
 /// Locks the journal of a process that has ended. `None` if the process lives.
 pub fn lock(directory: &Path) -> io::Result<Option<Lock>> {
     let file = OpenOptions::new().write(true).open(directory.join(LOCK))?;
@@ -92,10 +100,6 @@ pub fn quarantine(file: &Path) -> io::Result<()> {
 
 /// Whether the directory has files that were quarantined.
 pub fn has_quarantined(directory: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(directory)? {
-        if entry?.path().extension().is_some_and(|extension| extension == DAMAGED) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    Ok(entries.iter().any(|entry| entry.path().extension().is_some_and(|extension| extension == DAMAGED)))
 }

@@ -4,15 +4,16 @@
 //! synced in the tail leave it only for a segment that is synced, too.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
+use prometheus::IntCounter;
 
 use super::segment::file::Segment;
-use super::segment::format::{HEADER_LEN, MAX_SEGMENT};
+use super::segment::format::HEADER_LEN;
 use super::segment::record::Seed;
 use super::tail::{self, Whole};
 use crate::clicks::drop_reason::DropReason;
@@ -24,11 +25,6 @@ const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Offsets take 32 bits of a packed position.
-const OFFSET_BITS: u32 = 32;
-const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
-const _: () = assert!(MAX_SEGMENT as u64 <= OFFSET_MASK, "an offset in a segment fits");
-
 /// The part of a lane that the threads that append, flush, ship and make segments share without a lock.
 #[derive(Debug)]
 pub struct LaneState {
@@ -37,20 +33,17 @@ pub struct LaneState {
     pub(super) ready: ArrayQueue<Segment>,
     /// The number of the [`DropReason`] that applies when there is no room. Written by all but the shipper.
     obstacle: AtomicU8,
-    /// Where records in segments end, packed. Written by the flush, read by the shipper.
-    published: AtomicU64,
     /// The thread of the journals. Set by itself, once.
     thread: OnceLock<Thread>,
     /// Writes and syncs that failed, of all lanes.
-    pub(super) errors: Arc<AtomicU64>,
+    pub(super) errors: IntCounter,
 }
 
 impl LaneState {
-    pub(super) fn new(errors: Arc<AtomicU64>) -> LaneState {
+    pub(super) fn new(errors: IntCounter) -> LaneState {
         LaneState {
             ready: ArrayQueue::new(2),
             obstacle: AtomicU8::new(DropReason::Busy as u8),
-            published: AtomicU64::new(0),
             thread: OnceLock::new(),
             errors,
         }
@@ -75,16 +68,6 @@ impl LaneState {
     pub(super) fn wake_thread(&self) {
         self.thread.get().into_iter().for_each(Thread::unpark);
     }
-
-    /// Returns where readable records end: a segment and an offset. `None` before the first segment.
-    pub(super) fn published(&self) -> Option<(u64, u64)> {
-        let packed = self.published.load(Ordering::Acquire);
-        (packed != 0).then_some((packed >> OFFSET_BITS, packed & OFFSET_MASK))
-    }
-
-    fn publish(&self, segment: u64, offset: usize) {
-        self.published.store(segment << OFFSET_BITS | offset as u64, Ordering::Release);
-    }
 }
 
 /// The end of a lane that writes to files.
@@ -96,6 +79,8 @@ pub struct SegmentWriter {
     segment: Option<Arc<Segment>>,
     /// The offset behind its last record.
     end: usize,
+    /// The segment and the offset behind its last record, for the shipper. `None` before the first segment.
+    published: Option<(u64, u64)>,
     /// The number of the last record that is in a segment.
     last: u64,
     /// Bytes of all records of a failed tail, once its writer has ended.
@@ -146,6 +131,11 @@ impl SegmentWriter {
         self.ended_at = None;
     }
 
+    /// Returns where readable records end: a segment and an offset. `None` before the first segment.
+    pub fn published(&self) -> Option<(u64, u64)> {
+        self.published
+    }
+
     /// Whether the tail has failed, and is not replaced yet.
     pub fn has_failed_tail(&self) -> bool {
         self.tail.as_ref().is_some_and(tail::Reader::has_failed)
@@ -193,7 +183,7 @@ impl SegmentWriter {
     fn read(&mut self, lane: &LaneState) -> Option<Whole> {
         let room = self.segment.as_ref().map_or(0, |segment| segment.len() - self.end);
         self.tail.as_mut()?.find(room).unwrap_or_else(|error| {
-            lane.errors.fetch_add(1, Ordering::Relaxed);
+            lane.errors.inc();
             self.failure = Some((None, error));
             None
         })
@@ -215,7 +205,7 @@ impl SegmentWriter {
         self.last = whole.last;
         self.is_unsynced = true;
         self.retry_at = None;
-        lane.publish(number, self.end);
+        self.published = Some((number, self.end as u64));
         tail.take(whole.len);
         true
     }
@@ -228,7 +218,7 @@ impl SegmentWriter {
         let Some(next) = lane.ready.pop() else { return false };
         lane.wake_thread();
         self.end = HEADER_LEN;
-        lane.publish(next.number, self.end);
+        self.published = Some((next.number, HEADER_LEN as u64));
         self.full.extend(self.segment.replace(Arc::new(next)));
         self.is_suspect = false;
         true
@@ -251,7 +241,7 @@ impl SegmentWriter {
 
     /// Counts a failure of the segment or the tail. Records that follow go to another segment.
     pub fn suspect(&mut self, lane: &LaneState, failure: Failure) {
-        lane.errors.fetch_add(1, Ordering::Relaxed);
+        lane.errors.inc();
         if self.suspected.is_none_or(|at| at.elapsed() >= FAILURE_INTERVAL) {
             self.failure = Some(failure);
             self.suspected = Some(Instant::now());

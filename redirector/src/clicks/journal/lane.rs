@@ -7,8 +7,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
+use prometheus::IntCounter;
 use tern_common::click::JournalId;
 
 use super::directory::{self, Lock};
@@ -62,7 +63,7 @@ pub(super) enum TailState {
 }
 
 impl Lane {
-    pub fn new(root: &Path, journal: JournalId, sync_each: bool, errors: Arc<AtomicU64>) -> Lane {
+    pub fn new(root: &Path, journal: JournalId, sync_each: bool, errors: IntCounter) -> Lane {
         Lane {
             journal,
             directory: directory::path(root, journal),
@@ -170,7 +171,7 @@ impl Lane {
         let mut segments = self.segments();
         if let Some(tail) = failed {
             self.state.set_obstacle(DropReason::Disk);
-            self.state.errors.fetch_add(1, Ordering::Relaxed);
+            self.state.errors.inc();
             tracing::error!(
                 journal = %self.journal,
                 "the disk refused a page of a journal's tail; the clicks of one thread are dropped until it takes another tail"
@@ -202,7 +203,7 @@ impl Lane {
 
     /// Returns where readable records end: a segment and an offset. `None` before the first segment.
     pub fn published(&self) -> Option<(u64, u64)> {
-        self.state.published()
+        self.segments().published()
     }
 
     /// Returns the number of the last record.

@@ -3,8 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tern_common::click::JournalId;
 
@@ -12,13 +10,14 @@ use super::super::orphan::adopt;
 use super::super::segment::file::{self, Segment};
 use super::super::segment::format::{HEADER_LEN, Walk};
 use super::super::segment::record::click_on;
+use super::super::tests::errors;
 use super::*;
 
 const JOURNAL: JournalId = JournalId(0xc0ffee);
 const SEGMENT: usize = 16 << 10;
 
 fn lane(root: &Path, segments: u64) -> Lane {
-    let lane = Lane::new(root, JOURNAL, false, Arc::new(AtomicU64::new(0)));
+    let lane = Lane::new(root, JOURNAL, false, errors());
     lane.lock.set(directory::create(root, JOURNAL).unwrap()).unwrap();
     lane.open(tail::create(&lane.directory, JOURNAL, SEGMENT).unwrap());
     make_segments(&lane, 1..=segments);
@@ -157,7 +156,7 @@ fn threads_that_fault_together_all_go_on() {
     let lanes: Vec<Lane> = (1..=8u128)
         .map(|number| {
             let journal = JournalId(number);
-            let lane = Lane::new(root.path(), journal, false, Arc::new(AtomicU64::new(0)));
+            let lane = Lane::new(root.path(), journal, false, errors());
             lane.lock.set(directory::create(root.path(), journal).unwrap()).unwrap();
             lane.open(tail::create(&lane.directory, journal, SEGMENT).unwrap());
             lane

@@ -1,7 +1,5 @@
-//! Why journals cannot grow, in words for an operator.
+//! Shortages: the reasons why journals cannot grow, in words for an operator.
 
-use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,58 +10,34 @@ use crate::clicks::drop_reason::DropReason;
 /// The least time between two log lines about shortages.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The state of journals that cannot grow. Clicks are dropped, now or once what room there is has been used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shortage {
-    /// The directory of the journals.
-    pub root: PathBuf,
-    pub cause: Cause,
-}
-
-/// A reason why a file of a journal is not made. Sizes are bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+/// The reason why journals cannot grow. Clicks are dropped, now or once the remaining room is used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Shortage {
     /// The journals would take more than `CLICK_JOURNAL_LIMIT`.
-    Limit { used: u64, limit: u64 },
+    #[error(
+        "the journals in {} take {used} of the {limit} that CLICK_JOURNAL_LIMIT allows, since clicks do not reach the \
+         database; see to the database, or raise CLICK_JOURNAL_LIMIT",
+        root.display()
+    )]
+    Limit { root: PathBuf, used: ByteSize, limit: ByteSize },
     /// The disk would have less left than `CLICK_DISK_FLOOR`.
-    Floor { free: u64, floor: u64 },
-    /// The disk refused.
-    Disk { error: String },
+    #[error(
+        "the disk of {} has {free} free, of which CLICK_DISK_FLOOR reserves {floor}; make room on the disk, or lower \
+         CLICK_DISK_FLOOR",
+        root.display()
+    )]
+    Floor { root: PathBuf, free: ByteSize, floor: ByteSize },
+    /// The disk refused a file.
+    #[error("{} cannot be written: {error}; see to the disk", root.display())]
+    Disk { root: PathBuf, error: String },
 }
 
-impl Cause {
-    pub(super) fn disk(error: &io::Error) -> Cause {
-        Cause::Disk { error: error.to_string() }
-    }
-
-    /// The reason by which dropped clicks are counted.
+impl Shortage {
+    /// Returns the reason by which dropped clicks are counted.
     pub(super) fn drop_reason(&self) -> DropReason {
         match self {
-            Cause::Limit { .. } => DropReason::JournalFull,
-            Cause::Floor { .. } | Cause::Disk { .. } => DropReason::Disk,
-        }
-    }
-}
-
-impl fmt::Display for Shortage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let root = self.root.display();
-        match &self.cause {
-            Cause::Limit { used, limit } => write!(
-                f,
-                "the journals in {root} take {} of the {} that CLICK_JOURNAL_LIMIT allows, since clicks do not reach the \
-                 database; see to the database, or raise CLICK_JOURNAL_LIMIT",
-                ByteSize::b(*used),
-                ByteSize::b(*limit)
-            ),
-            Cause::Floor { free, floor } => write!(
-                f,
-                "the disk of {root} has {} free, of which CLICK_DISK_FLOOR reserves {}; make room on the disk, or lower \
-                 CLICK_DISK_FLOOR",
-                ByteSize::b(*free),
-                ByteSize::b(*floor)
-            ),
-            Cause::Disk { error } => write!(f, "{root} cannot be written: {error}; see to the disk"),
+            Shortage::Limit { .. } => DropReason::JournalFull,
+            Shortage::Floor { .. } | Shortage::Disk { .. } => DropReason::Disk,
         }
     }
 }

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use bytesize::ByteSize;
 use nix::sys::statvfs::statvfs;
 use tern_common::click::JournalId;
 
 use super::segment::file::segment_path;
-use super::shortage::{Cause, Shortage};
+use super::shortage::Shortage;
 
 /// Bytes that journals leave to others on a large disk.
 const DEFAULT_FLOOR: u64 = 1 << 30;
@@ -71,18 +72,23 @@ impl Space {
     }
 
     /// Takes `bytes` for a new segment or tail. Shipped segments go for it, the oldest first; others never do.
-    pub fn take(&self, bytes: u64) -> Result<(), Cause> {
+    pub fn take(&self, bytes: u64) -> Result<(), Shortage> {
         loop {
-            let cause = match self.disk() {
-                _ if self.used() + bytes > self.limit => Cause::Limit { used: self.used(), limit: self.limit },
-                Ok(Disk { free, floor }) if free < floor.saturating_add(bytes) => Cause::Floor { free, floor },
+            let (root, used) = (self.root.clone(), self.used());
+            let shortage = match self.disk() {
+                _ if used + bytes > self.limit => {
+                    Shortage::Limit { root, used: ByteSize::b(used), limit: ByteSize::b(self.limit) }
+                }
+                Ok(Disk { free, floor }) if free < floor.saturating_add(bytes) => {
+                    Shortage::Floor { root, free: ByteSize::b(free), floor: ByteSize::b(floor) }
+                }
                 Ok(_) => {
                     self.add(bytes);
                     return Ok(());
                 }
-                Err(error) => Cause::disk(&error),
+                Err(error) => self.refusal(&error),
             };
-            let Some(oldest) = self.lock().pop_front() else { return Err(cause) };
+            let Some(oldest) = self.lock().pop_front() else { return Err(shortage) };
             self.remove(&oldest);
         }
     }
@@ -99,8 +105,12 @@ impl Space {
         self.shortage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_shortage(&self, cause: Option<Cause>) {
-        let shortage = cause.map(|cause| Shortage { root: self.root.clone(), cause });
+    /// Returns the shortage of a disk that refused a file.
+    pub(super) fn refusal(&self, error: &io::Error) -> Shortage {
+        Shortage::Disk { root: self.root.clone(), error: error.to_string() }
+    }
+
+    pub(super) fn set_shortage(&self, shortage: Option<Shortage>) {
         *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = shortage;
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use prometheus::IntCounter;
 use proptest::prelude::*;
 use tern_common::click::JournalId;
 
@@ -138,13 +138,18 @@ fn what_is_no_tail_of_the_journal_is_told() {
     }
 }
 
+/// Returns a counter of failed writes and syncs.
+pub(super) fn errors() -> IntCounter {
+    IntCounter::new("errors", "Failed writes and syncs").unwrap()
+}
+
 /// Returns a lane with so many segments made ahead.
 fn lane(root: &Path, segments: u64) -> Lane {
     lane_of(root, segments, false)
 }
 
 fn lane_of(root: &Path, segments: u64, sync_each: bool) -> Lane {
-    let lane = Lane::new(root, JOURNAL, sync_each, Arc::new(AtomicU64::new(0)));
+    let lane = Lane::new(root, JOURNAL, sync_each, errors());
     lane.lock.set(directory::create(root, JOURNAL).unwrap()).unwrap();
     lane.open(tail::create(&lane.directory, JOURNAL, SEGMENT).unwrap());
     for number in 1..=segments {
@@ -350,7 +355,7 @@ fn no_click_is_in_a_journal_without_a_segment() {
             keep_shipped: Duration::ZERO,
             events_per_network: 0,
         };
-        let lane = Arc::new(Lane::new(root.path(), JournalId(pieces.into()), false, Arc::default()));
+        let lane = Arc::new(Lane::new(root.path(), JournalId(pieces.into()), false, errors()));
         let space = Arc::new(Space::new(root.path(), config.limit, Some(0)));
         let threads = JournalThreads::start(config, space, std::slice::from_ref(&lane), Box::new(|_| {})).unwrap();
         assert_eq!(lane.try_append(&click_on("https://example.com/")), Some(expected));

@@ -13,7 +13,7 @@ use super::config::JournalConfig;
 use super::directory;
 use super::lane::{Lane, TailState};
 use super::segment::file::Segment;
-use super::shortage::{Cause, ShortageLog};
+use super::shortage::{Shortage, ShortageLog};
 use super::space::Space;
 use super::tail;
 use crate::clicks::drop_reason::DropReason;
@@ -54,10 +54,8 @@ struct LaneSupply {
     is_open: bool,
     /// Segments made so far.
     made: u64,
-    /// The time of the next try to make what is missing.
-    make_from: Option<Instant>,
-    /// The time of the next try to replace a failed tail.
-    replace_from: Option<Instant>,
+    /// The time of the next try, after the disk refused a file.
+    retry_at: Option<Instant>,
 }
 
 /// Counts records that were lost with a tail.
@@ -80,13 +78,7 @@ impl JournalThreads {
         lanes: &[Arc<Lane>],
         on_loss: OnLoss,
     ) -> io::Result<JournalThreads> {
-        let supply = |lane: &Arc<Lane>| LaneSupply {
-            lane: Arc::clone(lane),
-            is_open: false,
-            made: 0,
-            make_from: None,
-            replace_from: None,
-        };
+        let supply = |lane: &Arc<Lane>| LaneSupply { lane: Arc::clone(lane), is_open: false, made: 0, retry_at: None };
         let sync_every = config.sync_every;
         let shortage_log = ShortageLog::default();
         let mut flusher = Flusher { config, space, lanes: lanes.iter().map(supply).collect(), shortage_log, on_loss };
@@ -176,32 +168,29 @@ impl Flusher {
     fn make_room(&mut self, now: Instant) {
         let mut shortage = None;
         for supply in &mut self.lanes {
-            let replaced = supply.replace_failed_tail(now, self.config.segment, &self.on_loss);
-            let has_failed = replaced.is_err();
-            if let Err(Some(error)) = replaced {
-                shortage = Some(Cause::disk(&error));
-            }
-            let has_all = supply.is_open && supply.lane.state.ready.is_full();
-            if has_all || supply.make_from.is_some_and(|at| now < at) {
+            if supply.retry_at.is_some_and(|at| now < at) {
                 continue;
             }
-            match supply.make(&self.config, &self.space) {
-                Ok(()) => {
-                    supply.make_from = None;
-                    // Applies until there is room in the tail.
-                    supply.lane.flush();
-                    let obstacle = if has_failed { DropReason::Disk } else { DropReason::Busy };
-                    supply.lane.state.set_obstacle(obstacle);
-                }
-                Err(cause) => {
-                    supply.make_from = Some(now + RETRY);
-                    supply.lane.state.set_obstacle(cause.drop_reason());
-                    shortage = Some(cause);
-                }
+            let replaced = supply.replace_failed_tail(&self.config, &self.space, &self.on_loss);
+            let has_failed = replaced.is_err();
+            shortage = replaced.err().flatten().or(shortage);
+            supply.retry_at = has_failed.then(|| now + RETRY);
+            if supply.is_open && supply.lane.state.ready.is_full() {
+                continue;
             }
+            let obstacle = match supply.make(&self.config, &self.space) {
+                Ok(()) if has_failed => DropReason::Disk,
+                Ok(()) => DropReason::Busy,
+                Err(refusal) => {
+                    supply.retry_at = Some(now + RETRY);
+                    shortage.insert(refusal).drop_reason()
+                }
+            };
+            // The reason applies until there is room in the tail.
+            supply.lane.flush();
+            supply.lane.state.set_obstacle(obstacle);
         }
-        let waits = |supply: &LaneSupply| supply.make_from.is_some() || supply.replace_from.is_some();
-        if shortage.is_some() || !self.lanes.iter().any(waits) {
+        if shortage.is_some() || !self.lanes.iter().any(|supply| supply.retry_at.is_some()) {
             self.space.set_shortage(shortage);
             self.report(now);
         }
@@ -228,31 +217,29 @@ impl LaneSupply {
     /// Replaces the tail if it failed.
     ///
     /// # Errors
-    /// The tail is still failed, with the error of the disk if a new one was tried.
-    fn replace_failed_tail(&mut self, now: Instant, len: usize, on_loss: &OnLoss) -> Result<(), Option<io::Error>> {
-        if self.replace_from.is_some_and(|at| now < at) {
-            return Err(None);
-        }
-        self.replace_from = None;
-        match self.lane.replace_failed_tail(len) {
-            TailState::Sound => Ok(()),
+    /// The tail is still failed, with the shortage if the disk refused a new one.
+    fn replace_failed_tail(
+        &self,
+        config: &JournalConfig,
+        space: &Space,
+        on_loss: &OnLoss,
+    ) -> Result<(), Option<Shortage>> {
+        match self.lane.replace_failed_tail(config.segment) {
+            TailState::Sound => {}
             TailState::Replaced { lost } => {
                 self.lane.state.set_obstacle(DropReason::Busy);
                 on_loss(lost);
-                Ok(())
             }
-            TailState::Failed(error) => {
-                self.replace_from = Some(now + RETRY);
-                Err(error)
-            }
+            TailState::Failed(error) => return Err(error.map(|error| space.refusal(&error))),
         }
+        Ok(())
     }
 
     /// Makes the next segment, and before the first the journal's directory, and behind it the tail. In this order: a
     /// build that knows no tails knows by a segment that the journal is not for it, and is to find one if there are clicks.
-    fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Cause> {
+    fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Shortage> {
         if self.lane.lock.get().is_none() {
-            let lock = directory::create(&config.root, self.lane.journal).map_err(|error| Cause::disk(&error))?;
+            let lock = directory::create(&config.root, self.lane.journal).map_err(|error| space.refusal(&error))?;
             // Set nowhere else.
             let _ = self.lane.lock.set(lock);
         }
@@ -272,10 +259,10 @@ impl LaneSupply {
 }
 
 /// Makes a file of this length, if there is room for it.
-fn in_space<T>(space: &Space, len: usize, make: impl FnOnce() -> io::Result<T>) -> Result<T, Cause> {
+fn in_space<T>(space: &Space, len: usize, make: impl FnOnce() -> io::Result<T>) -> Result<T, Shortage> {
     space.take(len as u64)?;
     make().map_err(|error| {
         space.give_back(len as u64);
-        Cause::disk(&error)
+        space.refusal(&error)
     })
 }

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use tern_common::Click;
 use tern_common::click::{JournalId, JournalPosition, JournalState};
 
-use crate::clicks::journal::{HEADER_LEN, Header, Lane, Orphan, Seed, Space, Walk, header, segment_path, segments};
+use crate::clicks::journal::{HEADER_LEN, Lane, Orphan, Seed, Space, Walk, read_header, segment_path, segments};
 
 /// Bytes read at once: more than the largest batch of ordinary clicks.
 const WINDOW: u64 = 4 << 20;
@@ -41,8 +41,6 @@ pub(super) struct Backlog {
     answer: Option<StoreAnswer>,
     /// Where the next batch begins: where the journal stands in the store, or at the start of a segment behind that.
     at: (u64, u64),
-    /// The segment that is being read.
-    open: Option<(u64, File)>,
     /// Reads that have failed since the last that did not.
     failures: u32,
     /// Every segment of an adopted journal is in the store.
@@ -99,7 +97,7 @@ impl Backlog {
 
     fn of(journal: JournalId, directory: PathBuf, source: Source, space: Arc<Space>) -> Backlog {
         let at = (1, HEADER_LEN as u64);
-        Backlog { journal, directory, source, space, answer: None, at, open: None, failures: 0, is_done: false }
+        Backlog { journal, directory, source, space, answer: None, at, failures: 0, is_done: false }
     }
 
     pub(super) fn is_orphan(&self) -> bool {
@@ -141,7 +139,6 @@ impl Backlog {
                 let file = segment_path(&self.directory, number).metadata()?;
                 self.space.shipped(self.journal, &self.directory, number, file.modified()?);
             }
-            self.open = None;
         }
         let before = self.answer.replace(state);
         self.at = position;
@@ -174,7 +171,7 @@ impl Backlog {
 
     /// Where records end in the segment that is read. A segment that is not there ends where we are: what was in it is
     /// missing, as the numbers of the records behind will tell.
-    fn segment_end(&mut self) -> io::Result<Option<End>> {
+    fn segment_end(&self) -> io::Result<Option<End>> {
         let (number, offset) = self.at;
         match &self.source {
             Source::Own(lane) => match lane.published() {
@@ -186,31 +183,14 @@ impl Backlog {
             Source::Orphan(_) if self.is_done => return Ok(None),
             Source::Orphan(_) => {}
         }
-        let header = match self.header() {
+        let header = match read_header(&self.directory, self.journal, number) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(End::Final(offset))),
             header => header?,
         };
         let Some(end) = header.and_then(|header| header.sealed_at) else {
             return Err(io::Error::other(format!("segment {number} of journal {} is not sealed", self.journal)));
         };
-        Ok(Some(End::Final(end as u64)))
-    }
-
-    /// The header of the segment that is read.
-    fn header(&mut self) -> io::Result<Option<Header>> {
-        let (journal, number) = (self.journal, self.at.0);
-        header(self.file()?, journal, number)
-    }
-
-    fn file(&mut self) -> io::Result<&File> {
-        let number = self.at.0;
-        if self.open.as_ref().is_none_or(|(open, _)| *open != number) {
-            self.open = Some((number, File::open(segment_path(&self.directory, number))?));
-        }
-        match &self.open {
-            Some((_, file)) => Ok(file),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        Ok(Some(End::Final(end)))
     }
 
     /// Reads records before `end`. Without any there was only damage, and it goes on behind that.
@@ -219,7 +199,8 @@ impl Backlog {
         let window = if self.failures == 0 { WINDOW } else { SMALL_WINDOW };
         let part_end = end.min(offset + window);
         let mut bytes = vec![0; usize::try_from(part_end - offset).map_err(io::Error::other)?];
-        match self.file()?.read_exact_at(&mut bytes, offset) {
+        let file = File::open(segment_path(&self.directory, number))?;
+        match file.read_exact_at(&mut bytes, offset) {
             Ok(()) => self.failures = 0,
             Err(error) => {
                 self.failures += 1;
@@ -259,7 +240,6 @@ impl Backlog {
             Source::Orphan(_) => u64::MAX,
         };
         let next = segments(&self.directory)?.into_iter().find(|other| *other > number && *other <= last);
-        self.open = None;
         self.space.shipped(self.journal, &self.directory, number, SystemTime::now());
         match next {
             Some(next) => self.at = (next, HEADER_LEN as u64),

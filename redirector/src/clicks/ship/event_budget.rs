@@ -36,8 +36,7 @@ pub(super) struct EventBudget {
 }
 
 /// Events of a batch by the hash of what they are counted for.
-#[derive(Debug, Default)]
-pub(super) struct Planned(HashMap<u64, u32>);
+pub(super) type Planned = HashMap<u64, u32>;
 
 impl EventBudget {
     pub(super) fn new(limit: u32) -> EventBudget {
@@ -55,11 +54,11 @@ impl EventBudget {
         for click in clicks {
             self.turn_to(click.at);
             let keys = [self.hasher.hash_one(click.client), self.hasher.hash_one((click.client, click.url_id))];
-            let used = keys.map(|key| self.used(key) + planned.0.get(&key).copied().unwrap_or_default());
+            let used = keys.map(|key| self.used(key) + planned.get(&key).copied().unwrap_or_default());
             click.is_counted_only = used[0] >= self.limit || used[1] >= self.limit.div_ceil(LINK_SHARE);
             if !click.is_counted_only {
                 for key in keys {
-                    *planned.0.entry(key).or_default() += 1;
+                    *planned.entry(key).or_default() += 1;
                 }
             }
         }
@@ -68,7 +67,7 @@ impl EventBudget {
 
     /// Takes the events of a batch that was stored off the budget.
     pub(super) fn spend(&mut self, planned: Planned) {
-        for (key, events) in planned.0 {
+        for (key, events) in planned {
             let used = self.used(key) + events;
             for (row, place) in self.counters.iter_mut().zip(places(key)) {
                 row[place] = row[place].max(used);

@@ -13,38 +13,29 @@ use tern_common::click::JournalId;
 /// The file of parked clicks, below the directory of all journals.
 const FILE: &str = "parked.ndjson";
 
-/// A click that was refused. Journal and sequence identify it: after a crash it may be parked twice.
-#[derive(Debug)]
-pub(super) struct Parked<'a> {
-    pub(super) journal: JournalId,
-    pub(super) sequence: u64,
-    pub(super) click: &'a Click,
-    pub(super) reason: &'a str,
-}
-
-impl Parked<'_> {
-    /// Appends the click to the file and syncs it. After a failure the file is as before.
-    pub(super) fn write(&self, root: &Path) -> io::Result<()> {
-        let Click { url_id, owner_id, short_code, original_url, at, user_agent, referrer, .. } = self.click;
-        let line = json!({
-            "journal": self.journal.to_string(),
-            "sequence": self.sequence,
-            "url_id": url_id,
-            "user_id": owner_id,
-            "short_code": short_code,
-            "original_url": original_url,
-            "at_micros": at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_micros()) as u64,
-            "user_agent": user_agent,
-            "referrer": referrer,
-            "reason": self.reason,
-        });
-        let mut file = OpenOptions::new().append(true).create(true).open(root.join(FILE))?;
-        let before = file.metadata()?.len();
-        let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_data());
-        if written.is_err() {
-            // Half a line would make the next one unreadable, too.
-            file.set_len(before)?;
-        }
-        written
+/// Appends a refused click to the file and syncs it. After a failure the file is as before.
+///
+/// Journal and sequence identify the click: after a crash it may be parked twice.
+pub(super) fn park(root: &Path, journal: JournalId, sequence: u64, click: &Click, reason: &str) -> io::Result<()> {
+    let Click { url_id, owner_id, short_code, original_url, at, user_agent, referrer, .. } = click;
+    let line = json!({
+        "journal": journal.to_string(),
+        "sequence": sequence,
+        "url_id": url_id,
+        "user_id": owner_id,
+        "short_code": short_code,
+        "original_url": original_url,
+        "at_micros": at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_micros()) as u64,
+        "user_agent": user_agent,
+        "referrer": referrer,
+        "reason": reason,
+    });
+    let mut file = OpenOptions::new().append(true).create(true).open(root.join(FILE))?;
+    let before = file.metadata()?.len();
+    let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // Half a line would make the next one unreadable, too.
+        file.set_len(before)?;
     }
+    written
 }

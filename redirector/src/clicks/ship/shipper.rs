@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::backlog::{Backlog, Batch, Fates};
 use super::event_budget::EventBudget;
-use super::parked;
+use super::parked::park;
 use crate::clicks::drop_reason::DropReason;
 use crate::clicks::journal::{JournalConfig, Lane, Space, directory};
 use crate::metrics::ClickMetrics;
@@ -63,7 +63,6 @@ pub struct Shipper {
     pub(super) journals: Vec<Journal>,
     event_budget: EventBudget,
     pub(super) metrics: ClickMetrics,
-    batch_limit: usize,
     parked_in_a_row: u32,
     pub(super) upkeep_at: Instant,
 }
@@ -72,7 +71,7 @@ pub struct Shipper {
 #[derive(Debug)]
 pub(super) struct Journal {
     pub(super) backlog: Backlog,
-    /// The largest batch. Smaller than usual while the store refuses a click.
+    /// The largest batch. Adapts to the speed of the store, and is smaller than usual while the store refuses a click.
     limit: usize,
     /// The time from which few clicks are worth a transaction.
     gather_until: Instant,
@@ -96,13 +95,22 @@ impl Journal {
     pub(super) fn new(backlog: Backlog) -> Journal {
         let now = Instant::now();
         let refresh_at = now + REFRESH;
-        Journal { backlog, limit: LARGEST_BATCH, gather_until: now, pause_until: now, refresh_at, waiting_since: None }
+        Journal { backlog, limit: SMALLEST_BATCH, gather_until: now, pause_until: now, refresh_at, waiting_since: None }
     }
 
     /// Whether the journal is to be shipped now: at once if it was idle, else when a transaction is worth it.
     fn is_due(&self, now: Instant) -> bool {
         now >= self.pause_until
             && (self.backlog.is_orphan() || self.backlog.pending() >= SMALLEST_BATCH as u64 || now >= self.gather_until)
+    }
+
+    /// Makes batches smaller for a slow store, and larger for a quick one.
+    fn adapt(&mut self, clicks: usize, took: Duration) {
+        if clicks == self.limit && (clicks < SMALLEST_BATCH || took < BATCH_TIME / 2) {
+            self.limit = LARGEST_BATCH.min(self.limit * 2);
+        } else if took > BATCH_TIME {
+            self.limit = self.limit.min(SMALLEST_BATCH.max(self.limit / 2));
+        }
     }
 }
 
@@ -116,7 +124,6 @@ impl Shipper {
             space,
             event_budget: EventBudget::new(config.events_per_network),
             metrics,
-            batch_limit: SMALLEST_BATCH,
             parked_in_a_row: 0,
             upkeep_at: Instant::now(),
         }
@@ -184,8 +191,7 @@ impl Shipper {
     /// Gives the next batch of one journal to the store.
     async fn ship(&mut self, index: usize, store: &dyn ClickSink) -> Progress {
         let journal = &mut self.journals[index];
-        let max = journal.limit.min(self.batch_limit);
-        let mut batch = match block_in_place(|| journal.backlog.read(max)) {
+        let mut batch = match block_in_place(|| journal.backlog.read(journal.limit)) {
             Ok(batch) => batch,
             Err(error) => return self.unreadable(index, &error),
         };
@@ -203,14 +209,15 @@ impl Shipper {
                 self.event_budget.spend(planned);
                 self.on_taken(index, state, batch.newest);
                 let times = u32::try_from(batch.clicks.len().min(GATHER_FACTOR)).unwrap_or(u32::MAX);
-                self.journals[index].gather_until = Instant::now() + GATHER.min(took * times);
-                self.adapt(batch.clicks.len(), took);
+                let journal = &mut self.journals[index];
+                journal.gather_until = Instant::now() + GATHER.min(took * times);
+                journal.adapt(batch.clicks.len(), took);
                 Progress::Some
             }
             Ok(Shipped::Elsewhere(state)) => self.locate(index, state),
             Err(error @ (StoreError::Unavailable(_) | StoreError::Busy(_))) => {
                 // Whether it was stored is not known: the next try is told.
-                self.adapt(0, took);
+                self.journals[index].adapt(0, took);
                 self.wait(index, &batch, &error)
             }
             Err(error) => self.refused(index, store, to, batch, &error).await,
@@ -259,7 +266,6 @@ impl Shipper {
         let fates = journal.backlog.advance(state);
         // What is left is younger than what was taken, and not yet read.
         journal.waiting_since = newest.filter(|_| journal.backlog.pending() > 0);
-        journal.limit = LARGEST_BATCH.min(journal.limit * 2);
         journal.refresh_at = Instant::now() + REFRESH;
         self.count(fates);
     }
@@ -271,15 +277,6 @@ impl Shipper {
         self.metrics.shipped_again.inc_by(fates.lost);
         self.metrics.count_dropped(DropReason::LinkGone, fates.orphaned);
         self.metrics.count_dropped(DropReason::Missing, fates.missing);
-    }
-
-    /// Makes batches smaller for a slow store, and larger for a quick one.
-    fn adapt(&mut self, clicks: usize, took: Duration) {
-        if took > BATCH_TIME {
-            self.batch_limit = SMALLEST_BATCH.max(self.batch_limit / 2);
-        } else if took < BATCH_TIME / 2 && clicks == self.batch_limit {
-            self.batch_limit = LARGEST_BATCH.min(self.batch_limit * 2);
-        }
     }
 
     /// Moves to where the journal stands in the store.
@@ -334,8 +331,7 @@ impl Shipper {
             journal.pause_until = Instant::now() + LAST_RETRY;
         }
         tracing::error!(%error, journal = %id, url_id = %click.url_id, "a click was refused, and is put aside");
-        let parked = parked::Parked { journal: id, sequence: to.sequence, click, reason: &error.to_string() };
-        if let Err(error) = block_in_place(|| parked.write(&self.root)) {
+        if let Err(error) = block_in_place(|| park(&self.root, id, to.sequence, click, &error.to_string())) {
             tracing::error!(%error, "a refused click could not be put aside; it is tried again");
             return self.pause(index, &batch);
         }

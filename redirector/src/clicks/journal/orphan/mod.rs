@@ -12,7 +12,7 @@ use tern_common::click::JournalId;
 
 use self::tail::OrphanTail;
 use super::directory::{self, Lock};
-use super::segment::file::{self, read_header, segment_path};
+use super::segment::file::{self, read_header, read_start, segment_path};
 use super::segment::format::{self, HEADER_LEN, Header, Walk};
 use super::segment::record::Seed;
 
@@ -52,7 +52,7 @@ pub fn adopt(root: &Path, journal: JournalId) -> Result<Option<Orphan>, AdoptErr
     let numbers = file::segments(&directory)?;
     for number in &numbers {
         // Checked before anything is changed: a build that knows the version may adopt the journal.
-        if format::is_foreign(&read_header(&segment_path(&directory, *number))?) {
+        if format::is_foreign(&read_start(&segment_path(&directory, *number))?) {
             return Err(AdoptError::Foreign(*number));
         }
     }
@@ -84,7 +84,6 @@ struct OrphanSegment {
     len: usize,
     /// The offset behind its last record, or behind the header if there are no records.
     end: usize,
-    header: [u8; HEADER_LEN],
     is_sealed: bool,
 }
 
@@ -99,33 +98,27 @@ impl Orphan {
     fn inspect(&self, number: u64) -> io::Result<Option<OrphanSegment>> {
         let path = segment_path(&self.directory, number);
         let len = usize::try_from(fs::metadata(&path)?.len()).map_err(io::Error::other)?;
-        let mut header = format::header(self.journal, number);
-        let known = read_header(&path)?;
-        if let Some(known) = known.first_chunk()
-            && let Some(Header { sealed_at: Some(end) }) = format::read_header(known, len, self.journal, number)
-            && end > HEADER_LEN
+        let header = read_header(&self.directory, self.journal, number)?;
+        if let Some(Header { sealed_at: Some(end) }) = header
+            && end > HEADER_LEN as u64
         {
-            return Ok(Some(OrphanSegment { number, len, end, header: *known, is_sealed: true }));
+            return Ok(Some(OrphanSegment { number, len, end: end as usize, is_sealed: true }));
         }
         let bytes = fs::read(&path)?;
-        let read = format::read_header(&bytes, len, self.journal, number);
-        if let (Some(_), Some(known)) = (read, bytes.first_chunk()) {
-            header = *known;
-        }
         // An open segment ends with the first thing that is no record. Without a header there was damage, so nothing is
         // known of an end: the checksums tell what belongs here.
         let seed = Seed::new(self.journal);
-        let mut walk = Walk::new(bytes.get(HEADER_LEN..).unwrap_or_default(), seed, read.is_none(), 0);
+        let mut walk = Walk::new(bytes.get(HEADER_LEN..).unwrap_or_default(), seed, header.is_none(), 0);
         let mut end = HEADER_LEN;
         while walk.next().is_some() {
             end = HEADER_LEN + walk.offset();
         }
-        if end == HEADER_LEN && read.is_none() && bytes.iter().any(|byte| *byte != 0) {
+        if end == HEADER_LEN && header.is_none() && bytes.iter().any(|byte| *byte != 0) {
             tracing::error!(journal = %self.journal, segment = number, "file is no segment; quarantined; going on with the others");
             directory::quarantine(&path)?;
             return Ok(None);
         }
-        Ok(Some(OrphanSegment { number, len, end, header, is_sealed: false }))
+        Ok(Some(OrphanSegment { number, len, end, is_sealed: false }))
     }
 
     /// Flushes records that are in the tail alone: into a segment with room for them, since the disk may be full, or into a
@@ -177,8 +170,7 @@ impl Orphan {
         }
         let file = self.open(segment)?;
         if !segment.is_sealed {
-            format::seal(&mut segment.header, segment.end);
-            file.write_all_at(&segment.header, 0)?;
+            file.write_all_at(&format::sealed_header(self.journal, segment.number, segment.end), 0)?;
         }
         file.set_len(end)?;
         if !segment.is_sealed {

@@ -10,7 +10,7 @@ use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
 use super::format::{self, HEADER_LEN, Header};
-use crate::clicks::journal::directory::NEW;
+use crate::clicks::journal::directory::make_whole;
 
 const EXTENSION: &str = "clicks";
 
@@ -77,9 +77,7 @@ impl Segment {
 
     /// Writes into the header that the records end at `end`.
     pub fn seal(&self, end: usize) -> io::Result<()> {
-        let mut header = format::header(self.journal, self.number);
-        format::seal(&mut header, end);
-        self.write(&header, 0)
+        self.write(&format::sealed_header(self.journal, self.number, end), 0)
     }
 
     /// Syncs the segment.
@@ -102,36 +100,27 @@ fn allocate(path: &Path, len: usize) -> io::Result<File> {
 
 /// Makes a sealed segment of these records, whole or not at all. Returns its bytes.
 pub fn write_segment(directory: &Path, journal: JournalId, number: u64, records: &[u8]) -> io::Result<u64> {
-    let path = segment_path(directory, number);
-    let hidden = path.with_extension(NEW);
     let end = HEADER_LEN + records.len();
-    let mut header = format::header(journal, number);
-    format::seal(&mut header, end);
-    let write = |file: File| {
-        file.write_all_at(&header, 0)?;
+    make_whole(&segment_path(directory, number), |hidden| {
+        let file = File::create(hidden)?;
+        file.write_all_at(&format::sealed_header(journal, number, end), 0)?;
         file.write_all_at(records, HEADER_LEN as u64)?;
-        file.sync_data()?;
-        fs::rename(&hidden, &path)
-    };
-    File::create(&hidden).and_then(write).inspect_err(|_| {
-        // What it took of a full disk is needed.
-        let _ = fs::remove_file(&hidden);
+        file.sync_data()
     })?;
     File::open(directory)?.sync_all()?;
     Ok(end as u64)
 }
 
 /// Reads the first bytes of a file: a header, or less if the file is shorter.
-pub fn read_header(path: &Path) -> io::Result<Vec<u8>> {
-    let mut header = Vec::new();
-    File::open(path)?.take(HEADER_LEN as u64).read_to_end(&mut header)?;
-    Ok(header)
+pub fn read_start(path: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(HEADER_LEN as u64).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 /// Reads the header of a segment. `None` if the file does not begin with it.
-pub fn header(file: &File, journal: JournalId, number: u64) -> io::Result<Option<Header>> {
-    let mut header = [0; HEADER_LEN];
-    file.read_exact_at(&mut header, 0)?;
-    let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    Ok(format::read_header(&header, len, journal, number))
+pub fn read_header(directory: &Path, journal: JournalId, number: u64) -> io::Result<Option<Header>> {
+    let path = segment_path(directory, number);
+    let start = read_start(&path)?;
+    Ok(format::read_header(&start, fs::metadata(path)?.len(), journal, number))
 }

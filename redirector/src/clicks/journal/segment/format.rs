@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use tern_common::click::JournalId;
 
-use super::record::{self, ALIGNMENT, Found, Record, Seed};
+use super::record::{self, ALIGNMENT, Record, Seed};
 
 const NAME: &[u8; 7] = b"TERNCLK";
 
@@ -46,11 +46,13 @@ pub fn header(journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
     header
 }
 
-/// Seals a header: the records end at `end`, and no more will come.
-pub fn seal(header: &mut [u8; HEADER_LEN], end: usize) {
+/// Returns the header of a sealed segment, whose records end at `end`.
+pub fn sealed_header(journal: JournalId, number: u64, end: usize) -> [u8; HEADER_LEN] {
+    let mut header = header(journal, number);
     let end = (end as u64).to_le_bytes();
     header[SEAL].copy_from_slice(&end);
     header[SEAL_CHECKSUM].copy_from_slice(&crc32c::crc32c(&end).to_le_bytes());
+    header
 }
 
 /// Whether this is a segment of another version of the format, which is for a build that knows it.
@@ -63,20 +65,20 @@ pub fn is_foreign(bytes: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Where the records end, if the segment is sealed.
-    pub sealed_at: Option<usize>,
+    pub sealed_at: Option<u64>,
 }
 
 /// Reads the header of this segment; `None` if that is not what the bytes begin with.
 /// `file_len` is that of the whole file.
-pub fn read_header(bytes: &[u8], file_len: usize, journal: JournalId, number: u64) -> Option<Header> {
+pub fn read_header(bytes: &[u8], file_len: u64, journal: JournalId, number: u64) -> Option<Header> {
     let header = bytes.get(..HEADER_LEN)?;
     let expected = self::header(journal, number);
     if header[..SEAL_CHECKSUM.start] != expected[..SEAL_CHECKSUM.start] {
         return None;
     }
     let is_sealed = header[SEAL_CHECKSUM] == crc32c::crc32c(&header[SEAL]).to_le_bytes();
-    let end = usize::try_from(u64::from_le_bytes(header[SEAL].try_into().ok()?)).ok()?;
-    let sealed_at = Some(end).filter(|end| is_sealed && (HEADER_LEN..=file_len).contains(end));
+    let end = u64::from_le_bytes(header[SEAL].try_into().ok()?);
+    let sealed_at = Some(end).filter(|end| is_sealed && (HEADER_LEN as u64..=file_len).contains(end));
     Some(Header { sealed_at })
 }
 
@@ -122,7 +124,7 @@ impl<'a> Iterator for Walk<'a> {
     fn next(&mut self) -> Option<Record<'a>> {
         while self.offset < self.until {
             match record::read(&self.bytes[self.offset..], self.seed) {
-                Found::Record(found) if found.sequence > self.sequence => {
+                Some(found) if found.sequence > self.sequence => {
                     self.sequence = found.sequence;
                     self.offset += found.len;
                     return Some(found);
@@ -167,19 +169,18 @@ mod tests {
 
     #[test]
     fn a_header_is_that_of_its_segment() {
-        let mut header = header(JOURNAL, 7);
+        let header = header(JOURNAL, 7);
+        let sealed_at = |end| sealed_header(JOURNAL, 7, end);
         let read = |bytes: &[u8], journal, number| read_header(bytes, 200, journal, number);
         let read_end = |bytes: &[u8]| read(bytes, JOURNAL, 7).unwrap().sealed_at;
         assert_eq!(read(&header, JOURNAL, 7), Some(Header { sealed_at: None }));
         assert_eq!(read(&header, JOURNAL, 8), None);
         assert_eq!(read(&header, JournalId(1), 7), None);
-        seal(&mut header, 128);
-        assert_eq!(read_end(&header), Some(128));
-        seal(&mut header, 201);
-        assert_eq!(read_end(&header), None, "beyond the file");
-        seal(&mut header, 128);
-        header[41] ^= 1;
-        assert_eq!(read_end(&header), None, "half a seal");
+        assert_eq!(read_end(&sealed_at(128)), Some(128));
+        assert_eq!(read_end(&sealed_at(201)), None, "beyond the file");
+        let mut half = sealed_at(128);
+        half[41] ^= 1;
+        assert_eq!(read_end(&half), None, "half a seal");
         assert_eq!(read(&header[..63], JOURNAL, 7), None);
     }
 
@@ -300,7 +301,7 @@ mod tests {
             is_whole: bool,
         ) {
             prop_assert_eq!(Walk::new(&bytes, seed(), is_whole, 0).count(), 0);
-            prop_assert!(read_header(&bytes, bytes.len(), JOURNAL, 1).is_none());
+            prop_assert!(read_header(&bytes, bytes.len() as u64, JOURNAL, 1).is_none());
         }
     }
 }

@@ -163,16 +163,6 @@ pub struct Record<'a> {
     content: &'a [u8],
 }
 
-/// What stands at a place where a record may begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<'a> {
-    Record(Record<'a>),
-    /// Nothing was written here.
-    Nothing,
-    /// Bytes that are no record of this journal.
-    Garbage,
-}
-
 /// The bytes that the record at the start of `bytes` takes, padding included, and its number, unchecked. `None` where no
 /// record begins.
 pub fn length(bytes: &[u8]) -> Option<(usize, u64)> {
@@ -181,21 +171,12 @@ pub fn length(bytes: &[u8]) -> Option<(usize, u64)> {
     u64_at(bytes, 8).filter(|_| is_record).map(|sequence| (len.next_multiple_of(ALIGNMENT), sequence))
 }
 
-/// Looks at the start of `bytes`, which end where the segment's records end.
-pub fn read(bytes: &[u8], seed: Seed) -> Found<'_> {
-    let Some(len) = u32_at(bytes, 0) else { return Found::Nothing };
-    let len = len as usize;
-    if len == 0 {
-        return Found::Nothing;
-    }
-    let Some(content) = bytes.get(..len).filter(|_| (FIXED..=MAX_LEN).contains(&len)) else { return Found::Garbage };
-    if u32_at(content, 4) != Some(crc32c::crc32c_append(seed.0, &content[8..])) {
-        return Found::Garbage;
-    }
-    match u64_at(content, 8) {
-        Some(sequence) => Found::Record(Record { sequence, len: len.next_multiple_of(ALIGNMENT), content }),
-        None => Found::Garbage,
-    }
+/// Reads the record at the start of `bytes`. `None` if they do not begin with a record of this journal.
+pub fn read(bytes: &[u8], seed: Seed) -> Option<Record<'_>> {
+    let (len, sequence) = length(bytes)?;
+    let content = bytes.get(..u32_at(bytes, 0)? as usize)?;
+    let checksum = crc32c::crc32c_append(seed.0, &content[8..]);
+    (u32_at(content, 4)? == checksum).then_some(Record { sequence, len, content })
 }
 
 impl Record<'_> {
@@ -203,7 +184,7 @@ impl Record<'_> {
     pub fn to_click(self) -> Option<Click> {
         let bytes = self.content;
         let id = |offset| Id::new(u64_at(bytes, offset)?.cast_signed());
-        let length = |offset| Some(usize::from(u16::from_le_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?)));
+        let length = |offset| Some(usize::from(u16::from_le_bytes(array_at(bytes, offset)?)));
         let mut rest = bytes.get(FIXED..)?;
         let mut cut = |len: usize| {
             let (text, after) = rest.split_at_checked(len)?;
@@ -220,7 +201,7 @@ impl Record<'_> {
             short_code: std::str::from_utf8(short_code).ok()?.to_owned(),
             original_url: std::str::from_utf8(original_url).ok()?.to_owned(),
             at: UNIX_EPOCH.checked_add(Duration::from_micros(u64_at(bytes, 16)?))?,
-            client: Network { kind: *bytes.get(41)?, prefix: bytes.get(48..56)?.try_into().ok()? }.to_net(),
+            client: Network { kind: *bytes.get(41)?, prefix: array_at(bytes, 48)? }.to_net(),
             user_agent: client_text::clean(user_agent),
             referrer: client_text::clean(referrer).map(client_text::without_user),
             is_counted_only: false,
@@ -228,12 +209,16 @@ impl Record<'_> {
     }
 }
 
+fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..)?.first_chunk().copied()
+}
+
 fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    bytes.get(offset..offset + 4)?.try_into().ok().map(u32::from_le_bytes)
+    array_at(bytes, offset).map(u32::from_le_bytes)
 }
 
 fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    bytes.get(offset..offset + 8)?.try_into().ok().map(u64::from_le_bytes)
+    array_at(bytes, offset).map(u64::from_le_bytes)
 }
 
 /// A click of no particular client.
@@ -279,17 +264,14 @@ mod tests {
     }
 
     fn click_in(bytes: &[u8]) -> Click {
-        match read(bytes, SEED) {
-            Found::Record(record) => record.to_click().unwrap(),
-            other => panic!("{other:?}"),
-        }
+        read(bytes, SEED).unwrap().to_click().unwrap()
     }
 
     #[test]
     fn what_is_read_is_what_was_written() {
         let click = answered("https://example.com/ä", b"Mozilla/5.0", b"https://news.example/");
         let bytes = written(&click, 41);
-        let Found::Record(record) = read(&bytes, SEED) else { panic!("no record") };
+        let record = read(&bytes, SEED).unwrap();
         assert_eq!((record.sequence, record.len), (41, bytes.len()));
         let expected = Click {
             url_id: click.url_id,
@@ -347,14 +329,14 @@ mod tests {
     fn a_record_passes_in_its_own_journal_alone() {
         let bytes = written(&answered("https://example.com/", b"", b""), 1);
         for journal in [JournalId(1), JournalId(2)] {
-            assert_eq!(read(&bytes, Seed::new(journal)), Found::Garbage);
+            assert_eq!(read(&bytes, Seed::new(journal)), None);
         }
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_are_no_record(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert!(!matches!(read(&bytes, SEED), Found::Record(_)));
+            prop_assert_eq!(read(&bytes, SEED), None);
         }
 
         #[test]
@@ -363,8 +345,9 @@ mod tests {
             let bit = bit % (8 * bytes.len());
             bytes[bit / 8] ^= 1 << (bit % 8);
             // Padding is not covered, and says nothing.
-            let intact = matches!(read(&bytes, SEED), Found::Record(record)
-                if record.sequence == sequence && record.to_click().unwrap().original_url == "https://example.com/a/b/c");
+            let intact = read(&bytes, SEED).is_some_and(|record| {
+                record.sequence == sequence && record.to_click().unwrap().original_url == "https://example.com/a/b/c"
+            });
             let padding = bit / 8 >= FIXED + "CODE12https://example.com/a/b/ccurl/8".len();
             prop_assert_eq!(intact, padding);
         }

@@ -29,8 +29,8 @@ static REGIONS: [Slot; SLOTS] =
     [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0), has_failed: AtomicBool::new(false) } };
         SLOTS];
 
-/// Signals that the kernel sends for a page fault, each with the handler that was installed before.
-static SIGNALS: [(c_int, AtomicUsize); 2] = [(libc::SIGBUS, AtomicUsize::new(0)), (libc::SIGSEGV, AtomicUsize::new(0))];
+/// The handler of SIGSEGV that was installed before, if it takes a `siginfo_t`; otherwise 0.
+static PREVIOUS: AtomicUsize = AtomicUsize::new(0);
 
 /// A mapped region in which a page fault is survived. It must be dropped before the region is unmapped.
 #[derive(Debug)]
@@ -75,22 +75,24 @@ impl Drop for Region {
 /// Installs the handler in front of the one that is there. Another library may have installed its own since the last call.
 #[expect(unsafe_code, reason = "the standard library does not install signal handlers")]
 fn install() -> io::Result<()> {
-    for (signal, previous) in &SIGNALS {
+    for signal in [libc::SIGBUS, libc::SIGSEGV] {
         // SAFETY: a `sigaction` of zeros is a valid one, and both pointers are to such values that live here.
         unsafe {
             let mut action: libc::sigaction = mem::zeroed();
-            if libc::sigaction(*signal, ptr::null(), &raw mut action) != 0 {
+            if libc::sigaction(signal, ptr::null(), &raw mut action) != 0 {
                 return Err(io::Error::last_os_error());
             }
             if action.sa_sigaction == handler() {
                 continue;
             }
             let takes_info = action.sa_flags & libc::SA_SIGINFO != 0;
-            previous.store(if takes_info { action.sa_sigaction } else { 0 }, Ordering::Release);
+            if signal == libc::SIGSEGV {
+                PREVIOUS.store(if takes_info { action.sa_sigaction } else { 0 }, Ordering::Release);
+            }
             action = mem::zeroed();
             action.sa_sigaction = handler();
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            if libc::sigaction(*signal, &raw const action, ptr::null_mut()) != 0 {
+            if libc::sigaction(signal, &raw const action, ptr::null_mut()) != 0 {
                 return Err(io::Error::last_os_error());
             }
         }
@@ -119,8 +121,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void
         }
         let is_protected = signal == libc::SIGSEGV && (*info).si_code == SEGV_ACCERR;
         if is_protected && address.abs_diff(stack_pointer(context)) <= NEAR_STACK {
-            let previous =
-                SIGNALS.iter().find(|(known, _)| *known == signal).map_or(0, |(_, it)| it.load(Ordering::Acquire));
+            let previous = PREVIOUS.load(Ordering::Acquire);
             if previous != 0 {
                 // SAFETY: `install` found this address in place of a handler with SA_SIGINFO, which has this type.
                 mem::transmute::<usize, Handler>(previous)(signal, info, context);
@@ -166,26 +167,19 @@ fn survive(address: usize) -> bool {
     }
 }
 
-/// Where the stack of the interrupted code ends.
+/// Returns the stack pointer of the interrupted code.
 ///
 /// # Safety
-/// `context` is the one that a signal handler was given.
-#[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "the kernel passes registers by pointer")]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a register of this machine's width")]
-unsafe fn stack_pointer(context: *mut c_void) -> usize {
-    // SAFETY: as the caller promises.
-    unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] as usize }
-}
-
-/// Where the stack of the interrupted code ends.
-///
-/// # Safety
-/// `context` is the one that a signal handler was given.
-#[cfg(target_arch = "aarch64")]
+/// `context` is the one that the kernel passed to a signal handler.
 #[expect(unsafe_code, reason = "the kernel passes registers by pointer")]
 #[expect(clippy::cast_possible_truncation, reason = "a register of this machine's width")]
+#[cfg_attr(target_arch = "x86_64", expect(clippy::cast_sign_loss, reason = "a register holds an address"))]
 unsafe fn stack_pointer(context: *mut c_void) -> usize {
     // SAFETY: as the caller promises.
-    unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.sp as usize }
+    let registers = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
+    #[cfg(target_arch = "x86_64")]
+    let pointer = registers.gregs[libc::REG_RSP as usize];
+    #[cfg(target_arch = "aarch64")]
+    let pointer = registers.sp;
+    pointer as usize
 }

@@ -21,7 +21,7 @@
 
 pub mod fault;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use nix::fcntl::posix_fallocate;
 use tern_common::click::JournalId;
 
 use self::fault::Region;
-use super::directory::NEW;
+use super::directory::make_whole;
 use super::segment::format::{MAX_SEGMENT, Walk};
 use super::segment::record::{self, Answered, MAX_LEN, Seed};
 
@@ -118,19 +118,10 @@ pub struct Unsynced(Arc<Ring>);
 /// Makes a tail of `len` bytes, a multiple of a record's alignment and more than the longest one, in place of the one that
 /// is there. Every block is allocated here: on most disks, a full one is an error now, and no fault later.
 pub fn create(directory: &Path, journal: JournalId, len: usize) -> io::Result<(Writer, Reader)> {
-    let hidden = path(directory).with_extension(NEW);
-    make(&hidden, journal, len)
-        .and_then(|(file, map, region)| {
-            fs::rename(&hidden, path(directory))?;
-            let ring = Arc::new(Ring { region, map, file, len, directory: directory.to_owned() });
-            let writer =
-                Writer { ring: Arc::clone(&ring), at: 0, end: 0, until: len as u64, scratch: vec![0; MAX_LEN] };
-            Ok((writer, Reader { ring, taken: 0, synced: 0, until: None, chunk: Vec::new() }))
-        })
-        .inspect_err(|_| {
-            // What it took of a full disk is needed.
-            let _ = fs::remove_file(&hidden);
-        })
+    let (file, map, region) = make_whole(&path(directory), |hidden| make(hidden, journal, len))?;
+    let ring = Arc::new(Ring { region, map, file, len, directory: directory.to_owned() });
+    let writer = Writer { ring: Arc::clone(&ring), at: 0, end: 0, until: len as u64, scratch: vec![0; MAX_LEN] };
+    Ok((writer, Reader { ring, taken: 0, synced: 0, until: None, chunk: Vec::new() }))
 }
 
 fn make(path: &Path, journal: JournalId, len: usize) -> io::Result<(File, MmapRaw, Region)> {
