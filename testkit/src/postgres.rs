@@ -151,6 +151,11 @@ impl Postgres {
         self.signal(Signal::SIGSTOP);
     }
 
+    /// Freezes the process that accepts connections. The connections that stand are served.
+    pub fn freeze_postmaster(&self) {
+        kill(self.processes()[0], Signal::SIGSTOP).unwrap();
+    }
+
     pub fn thaw(&self) {
         self.signal(Signal::SIGCONT);
     }

@@ -14,7 +14,7 @@ use super::open::{OpenError, PostgresConfig};
 use super::pool::{Lease, Pool};
 use crate::store::{PoolStatus, Result, StoreError};
 
-/// Connections for what must never wait long: tokens, readiness, places of journals.
+/// Connections for what must never wait long: tokens, readiness, positions of journals, cancelled statements.
 const CONTROL: usize = 2;
 
 /// Connections for what may take long: clicks, snapshots, upkeep, the forgetting of old rows, a load.
@@ -43,14 +43,15 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(config: &PostgresConfig) -> Result<Connections, OpenError> {
         let connector = Arc::new(config.connector()?);
-        let pool = |name, max, setup| Pool::new(name, max, config.pool_wait, setup, &connector);
+        let control = Pool::new("control", CONTROL, config.pool_wait, "", &connector, None);
+        let pool = |name, max, setup| Pool::new(name, max, config.pool_wait, setup, &connector, Some(&control));
         let lists = (config.pool_size / 2).max(1);
         Ok(Connections {
             requests: pool("requests", config.pool_size.saturating_sub(lists).max(1), ""),
             lists: pool("lists", lists, ""),
-            control: pool("control", CONTROL, ""),
             feed: pool("feed", 1, FEED_SETUP),
             background: pool("background", BACKGROUND, ""),
+            control,
             connector,
             request_timeout: config.request_timeout,
             shipping_timeout: config.shipping_timeout,

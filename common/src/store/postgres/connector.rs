@@ -1,4 +1,4 @@
-//! Making connections, and asking the server to end what runs on one.
+//! Connections to the server: how one is made, and when the next attempt may begin.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::backoff::Backoff;
@@ -22,17 +21,13 @@ const CONNECT_TIME: Duration = Duration::from_secs(4);
 /// each process.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Requests to cancel under way at a time. Each is a connection of its own.
-const CANCELS: usize = 2;
-
-/// Time for one request to cancel.
-const CANCEL_TIME: Duration = Duration::from_secs(1);
-
 /// A connection to the server, and which one it is.
 pub(super) struct Connection {
     pub(super) client: ClientWrapper,
     /// A random number that tells it from every other connection.
     pub(super) id: u64,
+    /// The process of the server that serves the connection.
+    pub(super) backend: i32,
 }
 
 /// Makes the connections of all pools of a store.
@@ -42,7 +37,6 @@ pub(super) struct Connector {
     /// The statement that begins each session.
     session: String,
     retry: Mutex<Retry>,
-    cancels: Semaphore,
     /// When the server last answered a request, on any connection.
     answered_at: Mutex<Option<Instant>>,
 }
@@ -68,7 +62,6 @@ impl Connector {
             tls,
             session,
             retry: Mutex::new(Retry { backoff: Backoff::new(CONNECT_PAUSE, CONNECT_PAUSE), from: None }),
-            cancels: Semaphore::new(CANCELS),
             answered_at: Mutex::default(),
         }
     }
@@ -77,9 +70,15 @@ impl Connector {
     pub(super) async fn connect(&self, setup: &str) -> Result<Connection> {
         let connected = timeout(CONNECT_TIME, async {
             let client = self.client().await?;
-            client.batch_execute(&format!("{}; {setup}", self.session)).await?;
+            let begin = format!("{}; {setup}; SELECT pg_backend_pid()", self.session);
+            let backend = client.simple_query(&begin).await?.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+                _ => None,
+            });
+            let backend =
+                backend.ok_or_else(|| StoreError::Internal(anyhow!("the server did not name its process")))?;
             let id = getrandom::u64().map_err(|error| StoreError::Internal(anyhow!("no randomness: {error}")))?;
-            Ok(Connection { client, id })
+            Ok(Connection { client, id, backend })
         });
         let connected = match connected.await {
             Ok(connected) => connected,
@@ -122,25 +121,6 @@ impl Connector {
             }
             None => true,
         }
-    }
-
-    /// Waits until a request to cancel may be made. `None` never comes: the semaphore is not closed.
-    pub(super) async fn cancel_permit(&self) -> Option<SemaphorePermit<'_>> {
-        self.cancels.acquire().await.ok()
-    }
-
-    /// Asks the server to end the statement that runs on a connection. False if it may not have heard.
-    pub(super) async fn cancel(&self, client: &ClientWrapper, permit: Option<SemaphorePermit<'_>>) -> bool {
-        let token = client.cancel_token();
-        let cancelled = async {
-            match &self.tls {
-                Some(tls) => token.cancel_query(tls.clone()).await,
-                None => token.cancel_query(NoTls).await,
-            }
-        };
-        let is_heard = matches!(timeout(CANCEL_TIME, cancelled).await, Ok(Ok(())));
-        drop(permit);
-        is_heard
     }
 
     pub(super) fn note_answer(&self) {

@@ -20,11 +20,10 @@ use crate::store::{PoolStatus, Result, StoreError};
 /// Connections of one pool that are being made at a time.
 const CONNECTING: usize = 2;
 
-/// Time for a statement whose request was given up, before the server is asked to end it. Most end within it, and a
-/// request to cancel costs the server a process.
+/// Time for a statement whose request was given up, before the server is asked to end it. Most end within it.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// Time for a connection to answer after its statement was cancelled. After that it is closed.
+/// Time for a connection to answer after its request was given up. After that it is closed.
 const RESCUE_TIME: Duration = Duration::from_secs(2);
 
 /// A pool. Clones share it.
@@ -39,6 +38,8 @@ struct Shared {
     /// Statements that are run on each new connection.
     setup: &'static str,
     connector: Arc<Connector>,
+    /// The pool whose connections cancel statements of this one. Without it, statements run to their end.
+    control: Option<Pool>,
     state: Mutex<State>,
 }
 
@@ -67,9 +68,10 @@ impl Pool {
         wait: Duration,
         setup: &'static str,
         connector: &Arc<Connector>,
+        control: Option<&Pool>,
     ) -> Pool {
-        let connector = Arc::clone(connector);
-        Pool(Arc::new(Shared { name, max, wait, setup, connector, state: Mutex::default() }))
+        let (connector, control) = (Arc::clone(connector), control.cloned());
+        Pool(Arc::new(Shared { name, max, wait, setup, connector, control, state: Mutex::default() }))
     }
 
     pub(super) fn status(&self) -> PoolStatus {
@@ -102,6 +104,14 @@ impl Pool {
             Ok(Ok(lease)) => lease,
             _ => Err(StoreError::Unavailable(anyhow!("no connection was free within {:?}", self.0.wait))),
         }
+    }
+
+    /// Asks the server to end the statement that one of its processes runs.
+    async fn cancel(&self, backend: i32) -> Result<()> {
+        let mut lease = self.lease().await?;
+        lease.client()?.batch_execute(&format!("SELECT pg_cancel_backend({backend})")).await?;
+        lease.done();
+        Ok(())
     }
 
     /// Closes the connections that no request uses.
@@ -197,32 +207,27 @@ impl Shared {
     async fn rescue(self: Arc<Self>, connection: Connection, is_in_transaction: bool) {
         // It answers after everything that was sent before it.
         let last = if is_in_transaction { "ROLLBACK" } else { "" };
-        match self.end(&connection.client, last).await {
-            Some(()) => self.give_back(connection),
-            None => self.close(connection),
+        match timeout(RESCUE_TIME, self.end(&connection, last)).await {
+            Ok(Ok(())) => self.give_back(connection),
+            _ => self.close(connection),
         }
     }
 
-    async fn end(&self, client: &ClientWrapper, last: &str) -> Option<()> {
-        let mut ended = std::pin::pin!(client.batch_execute(last));
+    async fn end(&self, connection: &Connection, last: &str) -> Result<()> {
+        let mut ended = std::pin::pin!(connection.client.batch_execute(last));
         if let Ok(ended) = timeout(GRACE, &mut ended).await {
-            return ended.ok();
+            return Ok(ended?);
         }
-        let permit = tokio::select! {
-            ended = &mut ended => return ended.ok(),
-            permit = self.connector.cancel_permit() => permit,
-        };
-        let cancelled = async {
-            // A request to cancel that arrives late would end a later statement: such a connection is not used again.
-            if self.connector.cancel(client, permit).await { (&mut ended).await.map_err(Some) } else { Err(None) }
-        };
-        match timeout(RESCUE_TIME, cancelled).await.ok()? {
-            Ok(()) => Some(()),
-            // It was the last statement that was cancelled.
-            Err(Some(error)) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
-                timeout(RESCUE_TIME, client.batch_execute(last)).await.ok()?.ok()
+        // The answer says that the signal was sent. The protocol's own request to cancel has no answer: one that arrived
+        // late would end the next statement of the connection.
+        if let Some(control) = &self.control {
+            control.cancel(connection.backend).await?;
+        }
+        match ended.await {
+            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
+                Ok(connection.client.batch_execute(last).await?)
             }
-            Err(_) => None,
+            ended => Ok(ended?),
         }
     }
 }
