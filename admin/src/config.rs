@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use tern_common::client::Proxies;
-use tern_common::config::{Reader, Setting};
+use tern_common::config::{Reader, Setting, Variables};
 use tern_common::{OwnAddresses, ShortCode};
 use tern_serving::Hosts;
 
@@ -107,32 +107,18 @@ pub struct AccessConfig {
 
 impl AccessConfig {
     fn read(reader: &mut Reader<'_>) -> AccessConfig {
-        let default = AccessConfig::default();
         let data_dir = reader.get("TERN_DATA_DIR", PathBuf::from("data"));
         AccessConfig {
-            mode: reader.get("ADMIN_AUTH", default.mode),
+            mode: reader.get("ADMIN_AUTH", AuthMode::Auto),
             token_file: reader.get("ADMIN_TOKEN_FILE", data_dir.join("admin.token")),
             closed_note: Some(data_dir.join("tokens-required")),
-            token_concurrency: reader.get_within("TOKEN_CONCURRENCY", default.token_concurrency, 1..=100_000),
+            token_concurrency: reader.get_within("TOKEN_CONCURRENCY", TOKEN_CONCURRENCY, 1..=100_000),
             requests_per_second: reader.get_within(
                 "TOKEN_REQUESTS_PER_SECOND",
-                default.requests_per_second,
+                TOKEN_REQUESTS_PER_SECOND,
                 0..=1_000_000,
             ),
-            trusted_proxies: reader.get("TRUSTED_PROXIES", default.trusted_proxies),
-        }
-    }
-}
-
-impl Default for AccessConfig {
-    fn default() -> AccessConfig {
-        AccessConfig {
-            mode: AuthMode::Auto,
-            token_file: PathBuf::from("data/admin.token"),
-            closed_note: None,
-            token_concurrency: TOKEN_CONCURRENCY,
-            requests_per_second: TOKEN_REQUESTS_PER_SECOND,
-            trusted_proxies: Proxies::default(),
+            trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
         }
     }
 }
@@ -162,20 +148,11 @@ impl AdminConfig {
 }
 
 impl Default for AdminConfig {
+    /// Returns the default of each setting, without a file that says that the API required a token.
     fn default() -> AdminConfig {
-        AdminConfig {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, APP_PORT)),
-            ops_listen: None,
-            ops_hosts: Hosts::default(),
-            access: AccessConfig::default(),
-            own_addresses: OwnAddresses::default(),
-            short_code_length: ShortCode::DEFAULT_LEN,
-            body_limit: BODY_LIMIT,
-            bulk_body_limit: BULK_BODY_LIMIT,
-            visible_wait: VISIBLE_WAIT,
-            slow_query: SLOW_QUERY,
-            event_retention: None,
-        }
+        let mut config = AdminConfig::read(&mut Reader::new(&Variables::default()), VISIBLE_WAIT);
+        config.access.closed_note = None;
+        config
     }
 }
 
@@ -189,8 +166,6 @@ fn read_retention(reader: &mut Reader<'_>) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use tern_common::config::Variables;
-
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<AdminConfig, String> {

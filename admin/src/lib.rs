@@ -19,6 +19,7 @@ mod readiness;
 mod request_log;
 mod resources;
 mod router;
+mod row;
 mod shared_look;
 mod state;
 pub mod token_command;

@@ -1,5 +1,7 @@
 //! The parameters of a list, and the headers of its answer.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
@@ -7,14 +9,13 @@ use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
-use tern_common::Id;
 use tern_common::json::SourceText;
-use tern_common::store::{self, ListCursor, Listing, Page, PageStart};
+use tern_common::store::{AdminStore, ListCursor, Listing, Page, PageStart};
 use utoipa::IntoParams;
 
-use crate::http::answer::{Row, rows};
 use crate::http::error::{Error, Result, bad_request};
 use crate::http::query::{Clamped, read_query};
+use crate::row::{self, Row};
 
 /// The longest `Link`, in bytes. The links repeat the query twice, and proxies refuse a head of more than some KiB.
 const MAX_LINK_LEN: usize = 2048;
@@ -84,15 +85,10 @@ impl<'de> Deserialize<'de> for Cursor {
 impl ListQuery {
     /// Answers with the rows, and with their total and the pages around them in headers.
     /// Links that would be too long are left out.
-    ///
-    /// `find` finds a row again, for a list that is too long to be in memory.
-    pub(crate) fn answer<T, R>(&self, listing: Listing<T>, find: impl Fn(Id) -> R + Send + 'static) -> Response
-    where
-        T: Row,
-        R: Future<Output = store::Result<Option<T>>> + Send + 'static,
-    {
+    pub(crate) fn answer<T: Row>(&self, listing: Listing<T>, store: &Arc<dyn AdminStore>) -> Response {
         let links = self.links(&listing);
-        let mut response = ([("x-total-count", listing.total.to_string())], rows(listing.rows, find)).into_response();
+        let mut response =
+            ([("x-total-count", listing.total.to_string())], row::answer(listing.rows, store)).into_response();
         if let Ok(value) = HeaderValue::try_from(links)
             && (1..=MAX_LINK_LEN).contains(&value.len())
         {
@@ -125,9 +121,9 @@ impl ListQuery {
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
-    use tern_common::Timestamp;
     use tern_common::store::Total;
     use tern_common::user::User;
+    use tern_common::{Id, Timestamp};
 
     use super::*;
 

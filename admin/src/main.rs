@@ -104,7 +104,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let store: Arc<dyn AdminStore> = Arc::new(open_store(&config).await?);
     export_pools(store.clone(), lifecycle.registry())?;
     let seams = Seams::over_redis(Arc::clone(&store), &config.redis, lifecycle.registry())?;
-    let state = AppState::build(seams, config.admin.clone(), config.log.file.as_deref(), lifecycle.registry()).await?;
+    let state = AppState::build(seams, config.admin.clone(), config.log.file.clone(), lifecycle.registry()).await?;
+    let state = Arc::new(state);
     let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, state.metrics.clone()));
     let mut addresses = sockets.addresses();
     addresses.push(("store", config.database.place()));

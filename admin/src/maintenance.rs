@@ -49,11 +49,13 @@ async fn forget(store: &dyn AdminStore, event_retention: Option<Duration>, metri
 }
 
 async fn forget_events(store: &dyn AdminStore, keep: Duration, metrics: &Metrics) {
-    let forgotten = store.forget_events(keep).await;
-    match forgotten {
-        Ok(Forgotten::Events(_)) => metrics.retention_is_refused(false),
+    match store.forget_events(keep).await {
+        Ok(Forgotten::Events(events)) => {
+            metrics.retention_refused.set(0);
+            log_result("old events forgotten", Ok(events));
+        }
         Ok(Forgotten::Refused) => {
-            metrics.retention_is_refused(true);
+            metrics.retention_refused.set(1);
             tracing::error!(
                 retention = ?keep,
                 "even the newest event is older than EVENT_RETENTION; no event is deleted; check the clock of the \
@@ -61,15 +63,8 @@ async fn forget_events(store: &dyn AdminStore, keep: Duration, metrics: &Metrics
             );
         }
         // Nothing is known of the clock.
-        Err(_) => {}
+        Err(error) => log_result("old events forgotten", Err(error)),
     }
-    log_result(
-        "old events forgotten",
-        forgotten.map(|forgotten| match forgotten {
-            Forgotten::Events(events) => events,
-            Forgotten::Refused => 0,
-        }),
-    );
 }
 
 fn log_result(what: impl Display, done: Result<u64>) {

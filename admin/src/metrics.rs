@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    HistogramVec, IntCounterVec, IntGauge, Registry, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_gauge_with_registry,
+};
 use tern_common::telemetry;
 
 /// Reads take about a millisecond, a write waits for its commit and the redirectors, a bulk import takes seconds.
@@ -22,36 +25,30 @@ impl Metrics {
     /// # Errors
     /// When the registry has metrics of an admin plane already.
     pub fn register(registry: &Registry) -> prometheus::Result<Metrics> {
-        let requests = IntCounterVec::new(
-            Opts::new("tern_admin_http_requests_total", "Requests to the admin API, by matched route."),
+        let requests = register_int_counter_vec_with_registry!(
+            "tern_admin_http_requests_total",
+            "Requests to the admin API, by matched route.",
             &["route", "method", "status"],
+            registry
         )?;
-        let seconds = HistogramVec::new(
-            HistogramOpts::new(
-                "tern_admin_http_request_duration_seconds",
-                "Time in seconds until the answer of the admin API was ready.",
-            )
-            .buckets(SECONDS.to_vec()),
+        let seconds = register_histogram_vec_with_registry!(
+            "tern_admin_http_request_duration_seconds",
+            "Time in seconds until the answer of the admin API was ready.",
             &["route"],
+            SECONDS.to_vec(),
+            registry
         )?;
-        let retention_refused = IntGauge::new(
+        let retention_refused = register_int_gauge_with_registry!(
             "tern_admin_retention_refused",
             "1 while EVENT_RETENTION deletes nothing, since even the newest event is older; else 0.",
+            registry
         )?;
-        registry.register(Box::new(retention_refused.clone()))?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(seconds.clone()))?;
         Ok(Metrics { registry: registry.clone(), requests, seconds, retention_refused })
     }
 
     /// Writes every metric of the registry in the text format of Prometheus.
     pub(crate) fn text(&self) -> String {
         telemetry::metrics_text(&self.registry)
-    }
-
-    /// Shows whether the last run of the retention refused to delete events.
-    pub(crate) fn retention_is_refused(&self, is_refused: bool) {
-        self.retention_refused.set(is_refused.into());
     }
 
     /// `route` is the matched one, never the path: every label value makes a time series for ever.
@@ -62,15 +59,9 @@ impl Metrics {
 }
 
 /// Clients can invent methods.
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::PATCH => "PATCH",
-        Method::OPTIONS => "OPTIONS",
+fn method_label(method: &Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS") => known,
         _ => "other",
     }
 }

@@ -1,6 +1,7 @@
 //! The two ports of an admin process: the API's, and that of operators if one is configured.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use prometheus::Registry;
 use tern_common::descriptors;
@@ -58,33 +59,28 @@ impl Sockets {
     ///
     /// # Errors
     /// When the registry has metrics of such ports already.
-    pub fn serve(self, state: &AppState, registry: &Registry) -> prometheus::Result<Ports> {
+    pub fn serve(self, state: &Arc<AppState>, registry: &Registry) -> prometheus::Result<Ports> {
         let all = descriptors::for_ports();
         let of_operators = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, OPERATORS_PART);
         let mut operators = None;
         if let Some((listener, _)) = self.operators {
-            let routes = operators_router(state.clone(), state.config.ops_hosts.clone());
+            let routes = operators_router(Arc::clone(state));
             let stats = PortStats::register(registry, "ops")?;
             operators = Some(Serving::start(listener, routes, Limits::operators(of_operators), stats));
         }
         let limits = Limits::api(&state.config.access.trusted_proxies, all.saturating_sub(of_operators));
         let stats = PortStats::register(registry, "api")?;
-        Ok(Ports { api: Serving::start(self.api.0, router(state.clone()), limits, stats), operators })
+        Ok(Ports { api: Serving::start(self.api.0, router(Arc::clone(state)), limits, stats), operators })
     }
 }
 
 impl Ports {
     /// Waits for an end of either port that nothing asked for, which would be a defect.
     pub async fn ended(&mut self) -> anyhow::Error {
-        let operators_ended = async {
-            match &mut self.operators {
-                Some(operators) => operators.ended().await,
-                None => std::future::pending().await,
-            }
-        };
+        let Some(operators) = &mut self.operators else { return self.api.ended().await };
         tokio::select! {
             error = self.api.ended() => error,
-            error = operators_ended => error,
+            error = operators.ended() => error,
         }
     }
 

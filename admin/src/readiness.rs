@@ -1,6 +1,5 @@
 //! Whether the process takes part.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tern_common::store::{AdminStore, Result};
@@ -8,11 +7,8 @@ use tern_common::store::{AdminStore, Result};
 use crate::shared_look::SharedLook;
 
 /// Whether the process takes part: not once it leaves, nor while the database does not answer.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Shared>);
-
 #[derive(Debug, Default)]
-struct Shared {
+pub struct Readiness {
     is_leaving: AtomicBool,
     /// At the database, which everybody may ask for.
     look: SharedLook,
@@ -21,15 +17,15 @@ struct Shared {
 impl Readiness {
     /// Whoever asks from here on is told to turn elsewhere.
     pub fn leave(&self) {
-        self.0.is_leaving.store(true, Ordering::Relaxed);
+        self.is_leaving.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
-        self.0.is_leaving.load(Ordering::Relaxed)
+        self.is_leaving.load(Ordering::Relaxed)
     }
 
     /// Checks that the database answers. Clients that ask at the same time share one question to it.
     pub(crate) async fn check(&self, store: &dyn AdminStore) -> Result<()> {
-        self.0.look.look(async || store.ping().await).await
+        self.look.look(async || store.ping().await).await
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -22,12 +22,14 @@ use crate::access::Area;
 use crate::access::guard::{Guard, authorise};
 use crate::description::{self, docs};
 use crate::http::body::leave_unread;
-use crate::http::error::{Error, answer_panic, bad_request, not_found};
+use crate::http::error::{Error, answer_panic, bad_request, forbidden, not_found};
 use crate::http::ignored::KnownParameters;
 use crate::http::upload_room::UploadRoom;
 use crate::request_log::{LogState, log_request};
 use crate::resources::{bulk, events, logs, operations, products, stats, urls, users};
 use crate::state::AppState;
+
+type Methods = MethodRouter<Arc<AppState>>;
 
 /// The description of the API as JSON. It is the same as long as the process lives.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -36,7 +38,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path, and who may use it.
-fn routes() -> [(Area, UtoipaMethodRouter<AppState>); 18] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 18] {
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url)),
         (Area::Data, routes!(urls::find_url, urls::update_url, urls::delete_url)),
@@ -60,7 +62,7 @@ fn routes() -> [(Area, UtoipaMethodRouter<AppState>); 18] {
 }
 
 /// Builds the routes, each with and without a slash at its end, and their description.
-fn assemble(guarded: impl Fn(Area, MethodRouter<AppState>) -> MethodRouter<AppState>) -> (Router<AppState>, OpenApi) {
+fn assemble(guarded: impl Fn(Area, Methods) -> Methods) -> (Router<Arc<AppState>>, OpenApi) {
     let mut areas = HashMap::new();
     let mut api = OpenApiRouter::with_openapi(description::base());
     for (area, (schemas, paths, methods)) in routes() {
@@ -98,17 +100,17 @@ async fn show_openapi() -> impl IntoResponse {
 }
 
 /// The admin API, with a 404 for every other path.
-pub fn router(state: AppState) -> Router {
+pub fn router(state: Arc<AppState>) -> Router {
     router_over(Router::new().fallback(async || not_found("There is nothing at this path")), state)
 }
 
 /// The admin API over `unknown_paths`, which answers what no route knows. The layers of the API are around both.
-pub fn router_over(unknown_paths: Router, state: AppState) -> Router {
+pub fn router_over(unknown_paths: Router, state: Arc<AppState>) -> Router {
     let (routes, description) = assemble(|area, methods| {
         let guard = Guard { access: Arc::clone(&state.access), area };
         methods.route_layer(from_fn_with_state(guard, authorise))
     });
-    let log_state = LogState { app: state.clone(), known: KnownParameters::of(&description.paths) };
+    let log_state = LogState { app: Arc::clone(&state), known: KnownParameters::of(&description.paths) };
     let around = (
         from_fn_with_state(log_state, log_request),
         map_response(forbid_sniffing_and_storing),
@@ -118,7 +120,10 @@ pub fn router_over(unknown_paths: Router, state: AppState) -> Router {
     );
     let unknown_paths = unknown_paths.layer(around.clone());
     routes
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .method_not_allowed_fallback(async || {
+            // The router adds `Allow`.
+            Error::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here")
+        })
         .route_layer(around)
         .fallback_service(unknown_paths)
         .with_state(state)
@@ -127,7 +132,7 @@ pub fn router_over(unknown_paths: Router, state: AppState) -> Router {
 /// Answers a write that a page of another origin makes a browser send. The API may be open to this machine, and a
 /// browser on it reaches the API from inside.
 fn refuse_foreign_page(_: ProtectionError) -> Response {
-    Error::Forbidden("A page of another origin may not change anything here").into_response()
+    forbidden("A page of another origin may not change anything here").into_response()
 }
 
 /// Refuses what two servers could read differently. The connection ends, since both may be out of step on it already.

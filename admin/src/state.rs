@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,13 @@ use crate::config::AdminConfig;
 use crate::http::body::BodyLimit;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::visibility::{Visibility, Visible};
+use crate::visibility::Visibility;
 
 /// How long a hint may take. The redirectors poll anyway: a bus that hangs must not hold up the answer.
 const PUBLISH_LIMIT: Duration = Duration::from_millis(250);
+
+/// The header of an answer that says how many of the live redirectors serve a change.
+pub(crate) type VisibleHeader = [(&'static str, String); 1];
 
 /// The three seams that an admin plane works over.
 #[derive(Clone, Debug)]
@@ -55,18 +58,18 @@ impl Seams {
     }
 }
 
-/// Cheap to clone: every part is shared.
-#[derive(Clone, Debug)]
+/// The parts of an admin plane that its handlers and layers use.
+#[derive(Debug)]
 pub struct AppState {
     pub store: Arc<dyn AdminStore>,
     pub bus: Arc<dyn Bus>,
     pub cache: Arc<dyn Cache>,
     pub visibility: Visibility,
-    pub config: Arc<AdminConfig>,
+    pub config: AdminConfig,
     pub access: Arc<Access>,
     pub readiness: Readiness,
     /// The file of `LogConfig`, which `GET /logs` reads; `None` if there is none.
-    pub log_file: Option<Arc<Path>>,
+    pub log_file: Option<PathBuf>,
     pub metrics: Metrics,
 }
 
@@ -81,7 +84,7 @@ impl AppState {
     pub async fn build(
         seams: Seams,
         config: AdminConfig,
-        log_file: Option<&Path>,
+        log_file: Option<PathBuf>,
         registry: &Registry,
     ) -> anyhow::Result<AppState> {
         let Seams { store, bus, cache } = seams;
@@ -91,29 +94,30 @@ impl AppState {
             cache,
             visibility: Visibility::start(Arc::clone(&bus)),
             bus,
-            config: Arc::new(config),
+            config,
             access,
             readiness: Readiness::default(),
-            log_file: log_file.map(Into::into),
+            log_file,
             metrics: Metrics::register(registry)?,
         })
     }
 
     /// Tells the redirectors of a committed change and waits a while for them to serve it.
     /// The change stands whatever the bus does, so a failure of the bus is none of the request.
-    pub(crate) async fn announce(&self, mark: &Mark) -> Visible {
+    pub(crate) async fn announce(&self, mark: &Mark) -> VisibleHeader {
         let began = Instant::now();
         match tokio::time::timeout(PUBLISH_LIMIT, self.bus.publish(Message::Invalidation)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the redirectors were not told of a change"),
             Err(_) => tracing::warn!("the bus took too long to tell the redirectors of a change"),
         }
-        self.visibility.confirm_since(began, mark, self.config.visible_wait).await
+        let visible = self.visibility.confirm_since(began, mark, self.config.visible_wait).await;
+        [("tern-visible", visible.to_string())]
     }
 }
 
-impl FromRef<AppState> for BodyLimit {
-    fn from_ref(state: &AppState) -> BodyLimit {
+impl FromRef<Arc<AppState>> for BodyLimit {
+    fn from_ref(state: &Arc<AppState>) -> BodyLimit {
         BodyLimit(state.config.body_limit)
     }
 }

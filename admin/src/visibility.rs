@@ -1,13 +1,10 @@
 //! Which redirectors live and how far they have come, so that a change is answered when they serve it.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderValue;
-use axum::response::{IntoResponseParts, ResponseParts};
 use tern_common::backoff::Backoff;
 use tern_common::bus::{Bus, BusError, MAX_REPLICAS, Message, Received, ReplicaId, SILENT_AFTER, Subscription, Topic};
 use tern_common::store::{Cursor, Mark};
@@ -246,16 +243,5 @@ impl fmt::Display for Visible {
             Visible::Counted { confirmed, live } => write!(f, "{confirmed}/{live}"),
             Visible::Unknown => f.write_str("?"),
         }
-    }
-}
-
-impl IntoResponseParts for Visible {
-    type Error = Infallible;
-
-    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
-        if let Ok(value) = HeaderValue::try_from(self.to_string()) {
-            parts.headers_mut().insert("tern-visible", value);
-        }
-        Ok(parts)
     }
 }

@@ -72,12 +72,12 @@ impl World {
                 store,
                 bus,
                 cache: Arc::new(LocalCache::new()),
-                config: Arc::new(config),
+                config,
                 readiness: Readiness::default(),
                 log_file: Some(directory.path().join("app.log").into()),
                 metrics: Metrics::register(&registry).expect("metrics"),
             };
-            router(state)
+            router(Arc::new(state))
         });
         let world = World { runtime, router, left: REQUESTS, _directory: directory };
         world.ask("POST", "/users", "application/json", br#"{"username":"ann","email":"ann@mail.example"}"#.to_vec());

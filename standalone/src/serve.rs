@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use axum::Router;
-use tern_admin::{AdminConfig, AppState, Seams, keep_in_order};
+use tern_admin::{AppState, Seams, keep_in_order};
 use tern_common::console::{CONSOLE_TARGET, announce, say};
 use tern_common::descriptors;
 use tern_common::lifecycle::Lifecycle;
@@ -48,20 +48,20 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         None => Seams::in_process(Arc::clone(&store)),
     };
     let bus = Arc::clone(&seams.bus);
-    let mut state = AppState::build(seams, config.admin.clone(), config.log.file.as_deref(), &registry).await?;
+    let mut state = AppState::build(seams, config.admin.clone(), config.log.file.clone(), &registry).await?;
     let api_descriptors = descriptors::part(descriptors::for_ports(), Limits::API_DESCRIPTORS, 3);
     let redirector = RedirectorConfig { other_descriptors: api_descriptors, ..config.redirector.clone() };
     let mut redirector = Redirector::start(redirector, store.clone(), store.clone(), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
     // Only now each port is known, even one that was asked for as 0.
-    let own_addresses = config.admin.own_addresses.clone().with_listener(api_addr).with_listener(fast);
-    state.config = Arc::new(AdminConfig { own_addresses, ..config.admin.clone() });
+    state.config.own_addresses = state.config.own_addresses.clone().with_listener(api_addr).with_listener(fast);
+    let state = Arc::new(state);
     let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention, state.metrics.clone()));
 
     let codes = Router::new().fallback(follow_code).with_state(Arc::clone(redirector.engine()));
     let limits = Limits::api(&config.admin.access.trusted_proxies, api_descriptors);
     let stats = PortStats::register(&registry, "api")?;
-    let mut api = Serving::start(listener, tern_admin::router_over(codes, state.clone()), limits, stats);
+    let mut api = Serving::start(listener, tern_admin::router_over(codes, Arc::clone(&state)), limits, stats);
 
     let (loaded, warning) = (redirector.loaded(), redirector.warning());
     let come_up = async {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tern_common::budget::prefix;
@@ -18,8 +19,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::occupied::occupy;
 use super::tokens::{Access, Bearer};
 use crate::http::body::leave_unread;
-use crate::http::error::{Error, Result, unavailable};
-use crate::request_log::opening::Opening;
+use crate::http::error::{Error, Result, forbidden, too_many_requests, unavailable};
+use crate::request_log::request::LoggedRequest;
 use crate::request_log::trace::name_token;
 
 const WITHOUT_TOKEN: &str = "An Authorization header with a bearer token is needed";
@@ -59,18 +60,21 @@ pub(crate) struct Guard {
 }
 
 /// The layer around each route.
-pub(crate) async fn authorise(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub(crate) async fn authorise(
+    State(guard): State<Guard>,
+    Extension(logged): Extension<Arc<LoggedRequest>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if guard.area == Area::Public {
         return next.run(request).await;
     }
     let (head, body) = request.into_parts();
-    let admitted = admit(&guard, &head).await;
+    let admitted = admit(&guard, &head, &logged).await;
     let request = Request::from_parts(head, body);
     match admitted {
         Ok(place) => {
-            if let Some(opening) = request.extensions().get::<Opening>() {
-                opening.write();
-            }
+            logged.log_start();
             occupy(next.run(request).await, place)
         }
         Err(refusal) => {
@@ -81,24 +85,24 @@ pub(crate) async fn authorise(State(guard): State<Guard>, request: Request, next
 }
 
 /// Admits a request, or says why not. The permit is the place that the request and its answer occupy.
-async fn admit(guard: &Guard, request: &Parts) -> Result<Option<OwnedSemaphorePermit>> {
+async fn admit(guard: &Guard, request: &Parts, logged: &LoggedRequest) -> Result<Option<OwnedSemaphorePermit>> {
     let Guard { access, area } = guard;
     let now = Instant::now();
-    let client = access.client(request);
+    let client = logged.client;
     if access.is_disbelieved() {
         return Err(unavailable("Tokens cannot be checked", anyhow!("the list of tokens is too old")));
     }
-    let (role, in_flight) = if access.is_open_to(request) {
-        access.requests.spend(prefix(client), now).map_err(Error::TooManyRequests)?;
+    let (role, in_flight) = if logged.is_open {
+        access.requests.spend(prefix(client), now).map_err(too_many_requests)?;
         (Role::Admin, None)
     } else {
         let bearer = identify(access, &request.headers, client, now).await?;
-        access.requests.spend(bearer.id(), now).map_err(Error::TooManyRequests)?;
-        let in_flight = bearer.enter().ok_or(Error::TooManyRequests(Duration::from_secs(1)))?;
-        (bearer.role(), Some(in_flight))
+        access.requests.spend(bearer.token.id, now).map_err(too_many_requests)?;
+        let in_flight = Arc::clone(&bearer.in_flight).try_acquire_owned();
+        (bearer.token.role, Some(in_flight.map_err(|_| too_many_requests(Duration::from_secs(1)))?))
     };
     if !may(role, *area, &request.method) {
-        return Err(Error::Forbidden("The role of this token does not allow this"));
+        return Err(forbidden("The role of this token does not allow this"));
     }
     Ok(in_flight)
 }
@@ -106,10 +110,10 @@ async fn admit(guard: &Guard, request: &Parts) -> Result<Option<OwnedSemaphorePe
 /// Whose token it is. Failed attempts are few for each client: with the budget spent, it is told to wait, and a right
 /// token is taken all the same.
 async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Instant) -> Result<Arc<Bearer>> {
-    let spend = || access.failures.spend(prefix(client), now).map_err(Error::TooManyRequests);
+    let spend = || access.failures.spend(prefix(client), now).map_err(too_many_requests);
     let refused = |message: &'static str| {
         access.refused.inc();
-        Error::Unauthorized(message)
+        Error::new(StatusCode::UNAUTHORIZED, message)
     };
     let failed = |message| spend().map_or_else(|error| error, |()| refused(message));
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -124,10 +128,11 @@ async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Ins
         Some(bearer) => bearer,
         None => {
             spend()?;
-            access.find_new(&hash).await?.ok_or_else(|| refused("The token is unknown"))?
+            access.read().await?;
+            access.find(&hash).ok_or_else(|| refused("The token is unknown"))?
         }
     };
-    name_token(bearer.name());
+    name_token(bearer.token.name.as_str());
     bearer.use_now().map_err(failed)?;
     Ok(bearer)
 }

@@ -15,21 +15,22 @@ use anyhow::{Context, bail};
 use axum::extract::ConnectInfo;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{
+    IntCounter, IntGauge, Registry, register_int_counter_with_registry, register_int_gauge_with_registry,
+};
 use tempfile::NamedTempFile;
+use tern_common::Timestamp;
 use tern_common::budget::Budget;
 use tern_common::client::{Proxies, UNKNOWN};
 use tern_common::console::CONSOLE_TARGET;
 use tern_common::store::AdminStore;
 use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
-use tern_common::{Id, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::closed::Closed;
 use super::local::is_from_here;
 use crate::config::{AccessConfig, AdminConfig, AuthMode};
-use crate::http::error::Result;
 use crate::request_log::quota::LogQuota;
 use crate::shared_look::SharedLook;
 
@@ -81,33 +82,22 @@ pub struct Access {
     pub(super) failures: Budget,
     pub(super) refused: IntCounter,
     is_off: IntGauge,
-    log_quota: Arc<LogQuota>,
+    pub(crate) log_quota: LogQuota,
 }
 
 /// A token, and what its holder is doing.
 #[derive(Debug)]
 pub(super) struct Bearer {
-    token: Token,
+    pub(super) token: Token,
     /// Seconds since the epoch; moved by every request.
     used_at: Arc<AtomicI64>,
-    in_flight: Arc<Semaphore>,
+    /// Permits of requests that the token may have under way.
+    pub(super) in_flight: Arc<Semaphore>,
 }
 
 impl Bearer {
-    pub(super) fn id(&self) -> Id {
-        self.token.id
-    }
-
-    pub(super) fn name(&self) -> &str {
-        self.token.name.as_str()
-    }
-
-    pub(super) fn role(&self) -> Role {
-        self.token.role
-    }
-
     /// Takes the token as used now, unless it is good for nothing, and says why.
-    pub(super) fn use_now(&self) -> std::result::Result<(), &'static str> {
+    pub(super) fn use_now(&self) -> Result<(), &'static str> {
         let now = Timestamp::now();
         match self.token.refusal(now) {
             Some(refusal) => Err(refusal),
@@ -116,11 +106,6 @@ impl Bearer {
                 Ok(())
             }
         }
-    }
-
-    /// Room for one more request at a time, if there is any.
-    pub(super) fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.in_flight).try_acquire_owned().ok()
     }
 }
 
@@ -151,18 +136,18 @@ impl Access {
             proxies: config.access.trusted_proxies.clone(),
             requests: Budget::new(requests_per_second, requests_per_second),
             failures: Budget::new(FAILURES_AT_ONCE, FAILURES_PER_SECOND),
-            refused: IntCounter::new(
+            refused: register_int_counter_with_registry!(
                 "tern_admin_authentication_failures_total",
                 "Requests that were refused for want of a valid token.",
+                registry
             )?,
-            is_off: IntGauge::new(
+            is_off: register_int_gauge_with_registry!(
                 "tern_admin_authentication_off",
                 "1 while the API answers every request without a token, else 0.",
+                registry
             )?,
-            log_quota: Arc::new(LogQuota::register(registry)?),
+            log_quota: LogQuota::register(registry)?,
         });
-        registry.register(Box::new(access.refused.clone()))?;
-        registry.register(Box::new(access.is_off.clone()))?;
         access.read().await?;
         access.closed.ensure_kept()?;
         if access.bearers().is_empty() {
@@ -217,10 +202,6 @@ impl Access {
         self.proxies.client(peer, forwarded_for)
     }
 
-    pub(crate) fn log_quota(&self) -> &Arc<LogQuota> {
-        &self.log_quota
-    }
-
     /// Whether programs on this machine, at least, need no token.
     pub fn is_open(&self) -> bool {
         let never_closed = self.bearers().is_empty() && !self.closed.is_noted();
@@ -234,15 +215,6 @@ impl Access {
 
     fn is_old(&self) -> bool {
         self.read_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > BELIEVED
-    }
-
-    /// Whose token it is, if it was made a moment ago.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub(super) async fn find_new(&self, hash: &TokenHash) -> Result<Option<Arc<Bearer>>> {
-        self.read().await?;
-        Ok(self.find(hash))
     }
 
     /// Whose token it is, as far as is known.
@@ -259,7 +231,7 @@ impl Access {
     }
 
     /// Reads the list, or finds that somebody else did since this was called.
-    async fn read(&self) -> tern_common::store::Result<()> {
+    pub(super) async fn read(&self) -> tern_common::store::Result<()> {
         let read = async || {
             let began = Instant::now();
             self.keep(self.store.list_tokens().await?);
@@ -305,12 +277,6 @@ impl Access {
         if uses.is_empty() { Ok(()) } else { self.store.note_token_uses(uses).await }
     }
 
-    fn tell_if_off(&self) {
-        if self.mode == AuthMode::Off {
-            tracing::warn!("ADMIN_AUTH=none: whoever reaches the API may do everything");
-        }
-    }
-
     /// A sentence for the operator who starts an API that needs no token.
     pub fn warning(&self) -> Option<&'static str> {
         match self.mode {
@@ -335,8 +301,8 @@ async fn follow(access: Weak<Access>) {
     for n in 1u32.. {
         ticks.tick().await;
         let Some(access) = access.upgrade() else { return };
-        if n % WARN_EVERY == 0 {
-            access.tell_if_off();
+        if n % WARN_EVERY == 0 && access.mode == AuthMode::Off {
+            tracing::warn!("ADMIN_AUTH=none: every client that reaches the API may do everything");
         }
         if n % REPORT_EVERY == 0 {
             access.log_quota.report();

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterIn};
@@ -21,63 +20,53 @@ const REQUEST_ID: &str = "X-Request-Id";
 
 const IGNORED: &str = "Tern-Ignored";
 
-/// One kind of error.
-struct Kind {
-    status: StatusCode,
-    description: &'static str,
-    /// A message that it may have.
-    message: &'static str,
-    /// Headers of its own.
-    headers: &'static [&'static str],
-}
+/// One kind of error: its status and reason phrase, a description, a message as an example, and headers of its own.
+type Kind = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
 
 const KINDS: [Kind; 12] = [
-    kind(
-        StatusCode::BAD_REQUEST,
-        "Something in the request cannot be taken; the message names it",
-        "username is required",
+    ("400", "Bad Request", "The request is not valid; the message names the fault", "username is required", &[]),
+    (
+        "401",
+        "Unauthorized",
+        "A token is missing, unknown, expired or revoked",
+        "The token has expired",
+        &["WWW-Authenticate"],
     ),
-    Kind {
-        headers: &["WWW-Authenticate"],
-        ..kind(StatusCode::UNAUTHORIZED, "A token is missing, unknown, expired or revoked", "The token has expired")
-    },
-    kind(StatusCode::FORBIDDEN, "Whoever asks may not do this", "The role of this token does not allow this"),
-    kind(StatusCode::NOT_FOUND, "There is nothing of that name", "User 99 not found"),
-    Kind {
-        headers: &["Allow"],
-        ..kind(StatusCode::METHOD_NOT_ALLOWED, "The path knows other methods", "This method is not allowed here")
-    },
-    kind(StatusCode::CONFLICT, "What is there already stands in the way", "Username is already taken"),
-    kind(StatusCode::GONE, "The link is deactivated", "This shortened URL has been deactivated"),
-    kind(StatusCode::PAYLOAD_TOO_LARGE, "The body is over its limit", "The body must have at most 1.0 MiB"),
-    kind(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The body is compressed; send it as it is",
+    ("403", "Forbidden", "The client may not do this", "The role of this token does not allow this", &[]),
+    ("404", "Not Found", "There is nothing of that name", "User 99 not found", &[]),
+    ("405", "Method Not Allowed", "The path has other methods", "This method is not allowed here", &["Allow"]),
+    ("409", "Conflict", "The change conflicts with an existing row", "Username is already taken", &[]),
+    ("410", "Gone", "The link is deactivated", "This shortened URL has been deactivated", &[]),
+    ("413", "Payload Too Large", "The body is over its limit", "The body must have at most 1.0 MiB", &[]),
+    (
+        "415",
+        "Unsupported Media Type",
+        "The body is compressed; send it uncompressed",
         "The body must not be compressed: no Content-Encoding is supported",
+        &[],
     ),
-    Kind {
-        headers: &["Retry-After"],
-        ..kind(
-            StatusCode::TOO_MANY_REQUESTS,
-            "Too much was asked for in a short time",
-            "Too many requests; please wait a moment",
-        )
-    },
-    kind(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "A defect of ours; the log has its cause",
+    (
+        "429",
+        "Too Many Requests",
+        "The client exceeded its rate of requests",
+        "Too many requests; please wait a moment",
+        &["Retry-After"],
+    ),
+    (
+        "500",
+        "Internal Server Error",
+        "A defect of the server; its log has the cause",
         "Something went wrong on our side",
+        &[],
     ),
-    kind(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "What is needed is away or busy; a later try may succeed",
+    (
+        "503",
+        "Service Unavailable",
+        "A part of the service is unavailable or busy; a later try may succeed",
         "Database is unavailable",
+        &[],
     ),
 ];
-
-const fn kind(status: StatusCode, description: &'static str, message: &'static str) -> Kind {
-    Kind { status, description, message, headers: &[] }
-}
 
 /// Each header of an answer: its name, what it says, its type, and an example.
 fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 10] {
@@ -137,8 +126,8 @@ pub(crate) fn complete(openapi: &mut OpenApi, areas: &HashMap<String, Area>) {
         let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description));
         components.headers.insert(name.to_owned(), header.example(Some(example)).build().into());
     }
-    for kind in &KINDS {
-        components.responses.insert(component(kind), described(kind).into());
+    for kind in KINDS {
+        components.responses.insert(component(kind.1), described(kind).into());
     }
     openapi.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", [""; 0])]);
     for (path, item) in &mut openapi.paths.paths {
@@ -155,8 +144,8 @@ fn complete_operation(operation: &mut Operation, path: &str, is_public: bool) {
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| Response::default().into());
     }
     for (status, response) in &mut operation.responses.responses {
-        if let Some(kind) = KINDS.iter().find(|kind| kind.status.as_str() == status) {
-            *response = Ref::from_response_name(component(kind)).into();
+        if let Some((_, reason, ..)) = KINDS.iter().find(|(code, ..)| code == status) {
+            *response = Ref::from_response_name(component(reason)).into();
         } else if let RefOr::T(response) = response {
             // The query of a short code is of no operation.
             let of_all = if path == redirect::PATH { &[REQUEST_ID][..] } else { &[REQUEST_ID, IGNORED] };
@@ -190,22 +179,16 @@ fn errors(operation: &Operation, path: &str, is_public: bool) -> Vec<&'static st
     all.into_iter().filter(|(can_be, _)| *can_be).map(|(_, status)| status).collect()
 }
 
-impl Kind {
-    fn reason(&self) -> &'static str {
-        self.status.canonical_reason().unwrap_or_default()
-    }
+/// Returns `NotFound` for "Not Found".
+fn component(reason: &str) -> String {
+    reason.replace(' ', "")
 }
 
-/// `NotFound` for "Not Found".
-fn component(kind: &Kind) -> String {
-    kind.reason().replace(' ', "")
-}
-
-fn described(kind: &Kind) -> Response {
-    let example = json!({ "error": kind.reason(), "message": kind.message });
+fn described((_, reason, description, message, headers): Kind) -> Response {
+    let example = json!({ "error": reason, "message": message });
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).example(Some(example)).build();
-    let mut response = ResponseBuilder::new().description(kind.description).content("application/json", content);
-    for name in kind.headers.iter().chain(&[REQUEST_ID, IGNORED]) {
+    let mut response = ResponseBuilder::new().description(description).content("application/json", content);
+    for name in headers.iter().chain(&[REQUEST_ID, IGNORED]) {
         response = response.header_ref(*name, header(name));
     }
     response.build()

@@ -8,14 +8,14 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::{self, Bytes, HttpBody};
 use axum::extract::{FromRef, FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use bytesize::ByteSize;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tern_common::json::{InvalidJson, JsonReader, JsonText, Kind, MAX_DEPTH, read};
 
-use crate::http::error::{Error, Result, bad_request, unsupported_media_type};
+use crate::http::error::{Error, Result, bad_request, body_too_large};
 use crate::http::ignored::Ignored;
 
 /// How much and how long a client that sends too much is listened to, so that it comes to read the answer.
@@ -122,7 +122,8 @@ pub(crate) fn refuse_coding(request: Request) -> Result<Request> {
         return Ok(request);
     }
     leave_unread(request);
-    Err(unsupported_media_type("The body must not be compressed: no Content-Encoding is supported"))
+    let message = "The body must not be compressed: no Content-Encoding is supported";
+    Err(Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
 }
 
 /// A body that ends with an error as soon as it is over its limit, whichever way it is sent.
@@ -149,7 +150,7 @@ impl BoundedBody {
             request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if length.is_some_and(|length: u64| length > limit.as_u64()) {
             leave_unread(request);
-            return Err(Error::BodyTooLarge(limit));
+            return Err(body_too_large(limit));
         }
         let is_awaited = request.headers().contains_key(header::EXPECT);
         Ok(BoundedBody { inner: Some(request.into_body()), left: limit.as_u64(), is_awaited })
@@ -196,7 +197,7 @@ impl HttpBody for BoundedBody {
 pub(crate) fn read_error(error: &(dyn StdError + 'static), limit: ByteSize) -> Error {
     let mut causes = std::iter::successors(Some(error), |&error| error.source());
     if causes.any(|cause| cause.is::<TooLarge>()) {
-        Error::BodyTooLarge(limit)
+        body_too_large(limit)
     } else {
         bad_request("The body could not be read")
     }

@@ -1,4 +1,4 @@
-//! Every answer that is not a success: one enum, one status table, one envelope.
+//! Answers that report an error: a status, a message for the client, and a cause for the log.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -12,29 +12,20 @@ use serde::Serialize;
 use tern_common::store::StoreError;
 use utoipa::ToSchema;
 
+use crate::http::answer::Json;
+
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request was not answered with a success. A client reads the text of the 4xx as it is;
-/// the cause of a 5xx is for the log alone.
+/// A failed request. The client reads the message; the cause is for the log alone.
 #[derive(Debug)]
-pub(crate) enum Error {
-    BadRequest(String),
-    Unauthorized(&'static str),
-    NotFound(String),
-    /// The router adds `Allow`.
-    MethodNotAllowed,
-    Conflict(String),
-    Forbidden(&'static str),
-    BodyTooLarge(ByteSize),
-    UnsupportedMediaType(&'static str),
-    /// With how long to wait.
-    TooManyRequests(Duration),
-    Internal(anyhow::Error),
-    /// Too much is under way; a little later there is room again.
-    Busy(String),
-    Unavailable(&'static str, anyhow::Error),
-    /// Another writer uses the database; a little later it is free.
-    DatabaseBusy(anyhow::Error),
+pub(crate) struct Error {
+    status: StatusCode,
+    message: String,
+    cause: Option<anyhow::Error>,
+    /// Time after which the client may try again.
+    retry_after: Option<Duration>,
+    /// Whether the rest of the request's body stays unread, so that the connection cannot be used again.
+    closes_connection: bool,
 }
 
 pub(crate) const DATABASE_IS_UNAVAILABLE: &str = "Database is unavailable";
@@ -45,27 +36,50 @@ const DATABASE_IS_BUSY: &str = "The database is busy, with the load of a file pe
 pub(crate) const LIST_TOOK_TOO_LONG: &str =
     "This page takes too long to find; ask for an earlier page, or by another filter";
 
+impl Error {
+    pub(crate) fn new(status: StatusCode, message: impl ToString) -> Error {
+        Error { status, message: message.to_string(), cause: None, retry_after: None, closes_connection: false }
+    }
+}
+
 pub(crate) fn bad_request(message: impl ToString) -> Error {
-    Error::BadRequest(message.to_string())
+    Error::new(StatusCode::BAD_REQUEST, message)
+}
+
+pub(crate) fn forbidden(message: &str) -> Error {
+    Error::new(StatusCode::FORBIDDEN, message)
 }
 
 pub(crate) fn not_found(message: impl ToString) -> Error {
-    Error::NotFound(message.to_string())
+    Error::new(StatusCode::NOT_FOUND, message)
 }
 
-pub(crate) fn unsupported_media_type(message: &'static str) -> Error {
-    Error::UnsupportedMediaType(message)
+pub(crate) fn too_many_requests(wait: Duration) -> Error {
+    let error = Error::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests; please wait a moment");
+    Error { retry_after: Some(wait), ..error }
+}
+
+pub(crate) fn body_too_large(limit: ByteSize) -> Error {
+    let error = Error::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body must have at most {limit}"));
+    Error { closes_connection: true, ..error }
 }
 
 pub(crate) fn internal(cause: impl Into<anyhow::Error>) -> Error {
-    Error::Internal(cause.into())
+    let error = Error::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side");
+    Error { cause: Some(cause.into()), ..error }
 }
 
-pub(crate) fn unavailable(message: &'static str, cause: impl Into<anyhow::Error>) -> Error {
-    Error::Unavailable(message, cause.into())
+pub(crate) fn unavailable(message: &str, cause: impl Into<anyhow::Error>) -> Error {
+    Error { cause: Some(cause.into()), ..Error::new(StatusCode::SERVICE_UNAVAILABLE, message) }
 }
 
-/// What stands behind a 5xx, handed to the middleware that logs it.
+/// Refuses an upload while too many others are under way.
+pub(crate) fn busy(message: String) -> Error {
+    let error = Error::new(StatusCode::SERVICE_UNAVAILABLE, message);
+    Error { retry_after: Some(Duration::ZERO), closes_connection: true, ..error }
+}
+
+/// The cause of a 5xx, for the middleware that logs it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cause(pub(crate) Arc<str>);
 
@@ -81,42 +95,6 @@ pub(crate) struct Envelope {
     message: String,
 }
 
-impl Error {
-    fn status(&self) -> StatusCode {
-        match self {
-            Error::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Error::NotFound(_) => StatusCode::NOT_FOUND,
-            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::Conflict(_) => StatusCode::CONFLICT,
-            Error::Forbidden(_) => StatusCode::FORBIDDEN,
-            Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Error::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
-            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Error::Busy(_) | Error::Unavailable(..) | Error::DatabaseBusy(_) => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    fn into_parts(self) -> (String, Option<Cause>) {
-        let cause = |error: anyhow::Error| Some(Cause(format!("{error:#}").into()));
-        match self {
-            Error::BadRequest(message) | Error::NotFound(message) | Error::Conflict(message) | Error::Busy(message) => {
-                (message, None)
-            }
-            Error::MethodNotAllowed => ("This method is not allowed here".to_owned(), None),
-            Error::BodyTooLarge(limit) => (format!("The body must have at most {limit}"), None),
-            Error::UnsupportedMediaType(message) | Error::Forbidden(message) | Error::Unauthorized(message) => {
-                (message.to_owned(), None)
-            }
-            Error::TooManyRequests(_) => ("Too many requests; please wait a moment".to_owned(), None),
-            Error::Internal(error) => ("Something went wrong on our side".to_owned(), cause(error)),
-            Error::Unavailable(message, error) => (message.to_owned(), cause(error)),
-            Error::DatabaseBusy(error) => (DATABASE_IS_BUSY.to_owned(), cause(error)),
-        }
-    }
-}
-
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
         match error {
@@ -124,49 +102,42 @@ impl From<StoreError> for Error {
             | StoreError::EmailTaken
             | StoreError::ShortCodeTaken
             | StoreError::TokenNameTaken
-            | StoreError::UserOwnsUrls { .. } => Error::Conflict(error.to_string()),
-            StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => Error::NotFound(error.to_string()),
-            StoreError::Unavailable(cause) => Error::Unavailable(DATABASE_IS_UNAVAILABLE, cause),
-            StoreError::Busy(cause) => Error::DatabaseBusy(cause),
-            StoreError::TookTooLong(cause) => Error::Unavailable(LIST_TOOK_TOO_LONG, cause),
-            StoreError::Unfit(cause) | StoreError::Internal(cause) => Error::Internal(cause),
+            | StoreError::UserOwnsUrls { .. } => Error::new(StatusCode::CONFLICT, error),
+            StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => not_found(error),
+            StoreError::Unavailable(cause) => unavailable(DATABASE_IS_UNAVAILABLE, cause),
+            StoreError::Busy(cause) => {
+                Error { retry_after: Some(Duration::ZERO), ..unavailable(DATABASE_IS_BUSY, cause) }
+            }
+            StoreError::TookTooLong(cause) => unavailable(LIST_TOOK_TOO_LONG, cause),
+            StoreError::Unfit(cause) | StoreError::Internal(cause) => internal(cause),
         }
     }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let wait = match self {
-            Error::TooManyRequests(wait) => Some(wait),
-            Error::Busy(_) | Error::DatabaseBusy(_) => Some(Duration::ZERO),
-            _ => None,
-        };
-        let leaves_body = status == StatusCode::PAYLOAD_TOO_LARGE || matches!(self, Error::Busy(_));
-        let (message, cause) = self.into_parts();
+        let Error { status, message, cause, retry_after, closes_connection } = self;
         let error = status.canonical_reason().unwrap_or("Error");
-        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let body = serde_json::to_vec(&Envelope { error, message }).unwrap_or_default();
-        let mut response = (status, json, body).into_response();
+        let mut response = (status, Json(Envelope { error, message })).into_response();
         if let Some(cause) = cause {
-            response.extensions_mut().insert(cause);
+            response.extensions_mut().insert(Cause(format!("{cause:#}").into()));
         }
-        if leaves_body {
-            // The rest of the body is not wanted, so the connection cannot be used for another request.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let headers = response.headers_mut();
+        if closes_connection {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(wait) = wait {
-            // Whole seconds, and at least as long.
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        if let Some(wait) = retry_after {
+            // Rounded up to whole seconds.
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         response
     }
 }
 
-/// The answer of a handler that panicked.
+/// Answers in place of a handler that panicked.
 pub(crate) fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     internal(anyhow!("a handler panicked: {}", text.unwrap_or("with no text"))).into_response()

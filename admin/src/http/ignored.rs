@@ -27,16 +27,9 @@ const LONGEST_NAME: usize = 40;
 #[derive(Clone, Debug)]
 pub(crate) struct KnownParameters(Arc<HashMap<String, HashMap<Method, Vec<String>>>>);
 
-/// The ignored names of one request. Clones share them.
+/// The ignored names of one request, query parameters first. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Ignored(Arc<Found>);
-
-#[derive(Debug)]
-struct Found {
-    parameters: Vec<String>,
-    /// Noted by the reader of the body.
-    fields: Mutex<Vec<String>>,
-}
+pub(crate) struct Ignored(Arc<Mutex<Vec<String>>>);
 
 impl KnownParameters {
     /// Collects the parameters of every operation.
@@ -55,7 +48,7 @@ impl KnownParameters {
                 note(&mut parameters, &name);
             }
         }
-        Some(Ignored(Arc::new(Found { parameters, fields: Mutex::default() })))
+        Some(Ignored(Arc::new(Mutex::new(parameters))))
     }
 }
 
@@ -81,23 +74,15 @@ fn parameters(operation: &Operation) -> Vec<String> {
 impl Ignored {
     /// Notes the name of a field that the type of the body does not know.
     pub(crate) fn note_field(&self, name: &str) {
-        note(&mut self.0.fields.lock().unwrap_or_else(PoisonError::into_inner), name);
+        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), name);
     }
 
-    /// The list of ignored names, as it stands in the header and in the log; `None` if nothing was ignored.
+    /// Returns the list of ignored names for the header and the log; `None` if nothing was ignored.
     pub(crate) fn list(&self) -> Option<String> {
-        let fields = self.0.fields.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut listed: Vec<&str> = Vec::new();
-        for name in self.0.parameters.iter().chain(&*fields) {
-            if listed.len() == MOST_NAMES {
-                listed.push("...");
-                break;
-            }
-            if !listed.contains(&name.as_str()) {
-                listed.push(name);
-            }
-        }
-        (!listed.is_empty()).then(|| listed.join(", "))
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = names.iter().take(MOST_NAMES).map(String::as_str);
+        let more = (names.len() > MOST_NAMES).then_some("...");
+        (!names.is_empty()).then(|| listed.chain(more).collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -21,7 +21,7 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use crate::http::body::{BoundedBody, read_error, refuse_coding};
-use crate::http::error::{Error, Result, bad_request, internal};
+use crate::http::error::{Result, bad_request, busy, internal};
 use crate::http::upload_room::{NoRoom, UploadBytes};
 
 const NOT_UTF_8: &str = "The file is not UTF-8: save it as \"CSV UTF-8\", or convert it with iconv";
@@ -94,12 +94,12 @@ async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> 
     let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(internal)?);
     let mut text = Utf8Check::default();
     while let Some(chunk) = part.chunk().await.map_err(|error| read_error(&error, limit))? {
-        if !text.takes(&chunk) {
+        if !text.accepts(&chunk) {
             return Err(bad_request(NOT_UTF_8));
         }
         if let Err(NoRoom { most }) = bytes.take(chunk.len() as u64) {
             let message = format!("All uploads under way together may have at most {most}; try again in a moment");
-            return Err(Error::Busy(message));
+            return Err(busy(message));
         }
         file.write_all(&chunk).await.map_err(internal)?;
     }
@@ -111,39 +111,27 @@ async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> 
     Ok(file.into_std().await)
 }
 
-/// Checks text that comes in pieces, which may end in the midst of a character.
+/// A check of text that comes in pieces, which may end within a character.
 #[derive(Debug, Default)]
 struct Utf8Check {
-    /// The beginning of a character, at most three bytes.
-    cut: Vec<u8>,
+    /// The beginning of a character, at most three bytes between two pieces.
+    unchecked: Vec<u8>,
 }
 
 impl Utf8Check {
-    fn takes(&mut self, mut piece: &[u8]) -> bool {
-        while !self.cut.is_empty() {
-            let Some((&byte, rest)) = piece.split_first() else {
-                return true;
-            };
-            self.cut.push(byte);
-            piece = rest;
-            match std::str::from_utf8(&self.cut) {
-                Ok(_) => self.cut.clear(),
-                Err(error) if error.error_len().is_none() => {}
-                Err(_) => return false,
-            }
-        }
-        match std::str::from_utf8(piece) {
-            Ok(_) => true,
-            Err(error) if error.error_len().is_none() => {
-                self.cut = piece[error.valid_up_to()..].to_vec();
-                true
-            }
-            Err(_) => false,
-        }
+    /// Returns whether the text up to the end of `piece` can be the beginning of a text in UTF-8.
+    fn accepts(&mut self, piece: &[u8]) -> bool {
+        self.unchecked.extend_from_slice(piece);
+        let (valid_len, is_valid) = match std::str::from_utf8(&self.unchecked) {
+            Ok(text) => (text.len(), true),
+            Err(error) => (error.valid_up_to(), error.error_len().is_none()),
+        };
+        self.unchecked.drain(..valid_len);
+        is_valid
     }
 
     fn is_complete(&self) -> bool {
-        self.cut.is_empty()
+        self.unchecked.is_empty()
     }
 }
 
@@ -157,7 +145,7 @@ mod tests {
             let expected = std::str::from_utf8(bytes).is_ok();
             for size in 1..=bytes.len().max(1) {
                 let mut text = Utf8Check::default();
-                let taken = bytes.chunks(size).all(|piece| text.takes(piece)) && text.is_complete();
+                let taken = bytes.chunks(size).all(|piece| text.accepts(piece)) && text.is_complete();
                 assert_eq!(taken, expected, "{bytes:?} in pieces of {size}");
             }
         };

@@ -46,11 +46,6 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::User => "User",
-            Kind::Url => "Url",
-            Kind::Event => "Event",
-            Kind::Product => "Product",
-        })
+        fmt::Debug::fmt(self, f)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::http::StatusCode;
-use prometheus::{IntCounter, Registry};
+use prometheus::{IntCounter, Registry, register_int_counter_with_registry};
 use tern_common::budget::{Budget, ClientBudget};
 
 /// Requests of one client that are logged at once, and a second.
@@ -39,11 +39,11 @@ impl Share {
 
 impl LogQuota {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<LogQuota> {
-        let unlogged = IntCounter::new(
+        let unlogged = register_int_counter_with_registry!(
             "tern_admin_requests_unlogged_total",
             "Requests without a good token that have no log entry, since there were too many.",
+            registry
         )?;
-        registry.register(Box::new(unlogged.clone()))?;
         Ok(LogQuota { refusals: Share::new(), answers: Share::new(), unlogged, reported: AtomicU64::new(0) })
     }
 

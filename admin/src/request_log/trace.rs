@@ -3,7 +3,7 @@
 //! The form of `traceparent` is that of the [W3C](https://www.w3.org/TR/trace-context/).
 //! What has not exactly that form is no trace, and the request begins one of its own.
 
-use std::fmt;
+use std::fmt::Write as _;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Span;
@@ -29,17 +29,16 @@ pub(crate) struct RequestTrace {
 
 impl RequestTrace {
     pub(crate) fn of(headers: &HeaderMap) -> RequestTrace {
-        let mut random = [0u8; 40];
+        let mut random = [0; 40];
         getrandom::fill(&mut random).expect("the operating system gives random bytes");
-        let [own_request_id, own_trace_id, span_id] =
-            [&random[..16], &random[16..32], &random[32..]].map(|bytes| Hex(bytes).to_string());
-        let request_id = single(headers, &REQUEST_ID).filter(|id| is_request_id(id));
-        let request_id = request_id.and_then(|id| HeaderValue::from_bytes(id).ok());
-        let trace_id = single(headers, &TRACEPARENT).and_then(trace_id).map(str::to_owned);
+        let request_id = single(headers, &REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
+        let trace_id = single(headers, &TRACEPARENT).and_then(|parent| trace_id(parent.as_bytes()));
         RequestTrace {
-            request_id: request_id.or_else(|| own_request_id.try_into().ok()).unwrap_or(HeaderValue::from_static("-")),
-            trace_id: trace_id.unwrap_or(own_trace_id),
-            span_id,
+            request_id: request_id
+                .cloned()
+                .unwrap_or_else(|| hex(&random[..16]).try_into().expect("hexadecimal digits are visible")),
+            trace_id: trace_id.map_or_else(|| hex(&random[16..32]), str::to_owned),
+            span_id: hex(&random[32..]),
         }
     }
 
@@ -63,10 +62,9 @@ pub(crate) fn name_token(name: &str) {
 }
 
 /// The value of a header that is there once.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then_some(value.as_bytes())
+    values.next().filter(|_| values.next().is_none())
 }
 
 fn is_request_id(id: &[u8]) -> bool {
@@ -87,13 +85,11 @@ fn trace_id(traceparent: &[u8]) -> Option<&str> {
     (is_valid && is_hex(flags, 2) && ends_well).then_some(trace_id)
 }
 
-/// Bytes in hexadecimal digits.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Importing users from an uploaded CSV file or from a JSON array.
 
 use std::fs::File;
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -97,7 +97,7 @@ pub(crate) struct ImportArray(Vec<CreateUser>);
     responses((status = 201, body = ImportReport, description = "What became of each row"))
 )]
 pub(crate) async fn import_users(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     Extension(room): Extension<UploadRoom>,
     request: Request,
 ) -> Result<(StatusCode, Json<ImportReport>)> {
@@ -171,19 +171,22 @@ impl Batch {
             Err(reason) => self.errors.push(RowError { row: number, reason }),
         }
     }
-
-    /// Sends the batch if it is full, and begins another.
-    /// Breaks when nothing takes batches any more.
-    fn send_full(&mut self, batches: &mpsc::Sender<Batch>) -> ControlFlow<()> {
-        let is_full = self.rows.len() == BATCH_ROWS || self.errors.len() == MAX_ERRORS;
-        if is_full && batches.blocking_send(std::mem::take(self)).is_err() {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    }
 }
 
-/// Reads a CSV file, and ends early when nothing takes the batches any more.
+/// Sends rows in batches, and ends early when nothing receives them any more.
+fn send_batches(rows: impl Iterator<Item = Result<UserRow, String>>, batches: &mpsc::Sender<Batch>) {
+    let mut batch = Batch::default();
+    for (number, row) in (1..).zip(rows) {
+        batch.add(number, row);
+        let is_full = batch.rows.len() == BATCH_ROWS || batch.errors.len() == MAX_ERRORS;
+        if is_full && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
+            return;
+        }
+    }
+    let _ = batches.blocking_send(batch);
+}
+
+/// Reads a CSV file and sends its rows.
 fn read_file(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
     let mut table = CsvTable::open(file, true).map_err(|problem| bad_request(format!("The file {problem}")))?;
     let missing = table.missing(USER_COLUMNS);
@@ -191,28 +194,21 @@ fn read_file(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
         let (missing, columns) = (missing.join(" and "), table.columns());
         return Err(bad_request(format!("The file lacks the column {missing}; it has {columns}")));
     }
-    let mut batch = Batch::default();
-    let mut number = 0;
-    while let Some(read) = table.next_row() {
-        number += 1;
-        let row = match read {
+    let rows = std::iter::from_fn(|| {
+        Some(match table.next_row()? {
             Ok(row) if row.longest_field() > MAX_FIELD_LEN => {
                 Err(format!("a field has more than {MAX_FIELD_LEN} bytes"))
             }
             Ok(row) => user_row(row),
             Err(bad) if bad.is_last => Err(format!("{}; nothing after it was read", bad.reason)),
             Err(bad) => Err(bad.reason),
-        };
-        batch.add(number, row);
-        if batch.send_full(batches).is_break() {
-            return Ok(());
-        }
-    }
-    let _ = batches.blocking_send(batch);
+        })
+    });
+    send_batches(rows, batches);
     Ok(())
 }
 
-/// Reads a JSON array, and ends early when nothing takes the batches any more.
+/// Reads a JSON array and sends its items as rows.
 fn read_array(body: &[u8], ignored: Option<&Ignored>, batches: &mpsc::Sender<Batch>) -> Result<()> {
     if body.trim_ascii().is_empty() {
         return Err(bad_request(format!("The body is missing; send {FORMS}")));
@@ -221,14 +217,7 @@ fn read_array(body: &[u8], ignored: Option<&Ignored>, batches: &mpsc::Sender<Bat
     if array.kind() != Kind::Array {
         return Err(bad_request("The body must be a JSON array of users; POST /users takes a single one"));
     }
-    let mut batch = Batch::default();
-    for (number, item) in (1..).zip(array.items()) {
-        batch.add(number, user_of_item(item, ignored));
-        if batch.send_full(batches).is_break() {
-            return Ok(());
-        }
-    }
-    let _ = batches.blocking_send(batch);
+    send_batches(array.items().map(|item| user_of_item(item, ignored)), batches);
     Ok(())
 }
 

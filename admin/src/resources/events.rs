@@ -10,11 +10,12 @@ use tern_common::Id;
 use tern_common::event::{Details, Event, EventFilter, EventType, NewEvent};
 use utoipa::ToSchema;
 
-use crate::http::answer::JsonRow;
+use crate::http::answer::JsonBody;
 use crate::http::body::Body;
-use crate::http::error::{Result, not_found};
+use crate::http::error::Result;
 use crate::http::query::{PathId, Query, RowId};
 use crate::list::{ListQuery, PageParameters};
+use crate::row;
 use crate::state::AppState;
 
 /// An event to be recorded
@@ -45,15 +46,11 @@ pub(crate) struct CreateEvent {
     responses((status = 200, body = [Event], description = "A page of events", headers(("X-Total-Count"), ("Link"))))
 )]
 pub(crate) async fn list_events(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     query: ListQuery,
     Query(filter): Query<EventFilter>,
 ) -> Result<Response> {
-    let listing = state.store.list_events(filter, query.page).await?;
-    Ok(query.answer(listing, move |id| {
-        let store = Arc::clone(&state.store);
-        async move { store.find_event(id).await }
-    }))
+    Ok(query.answer(state.store.list_events(filter, query.page).await?, &state.store))
 }
 
 /// Record an event
@@ -65,16 +62,16 @@ pub(crate) async fn list_events(
     responses((status = 201, body = Event, description = "The new event"), (status = 404))
 )]
 pub(crate) async fn create_event(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     Body(body): Body<CreateEvent>,
-) -> Result<(StatusCode, JsonRow<Event>)> {
+) -> Result<(StatusCode, JsonBody<Event>)> {
     let event = NewEvent {
         url_id: body.url_id.get()?,
         user_id: body.user_id.map(RowId::get).transpose()?,
         event_type: body.event_type,
         details: body.details.unwrap_or_else(Details::empty),
     };
-    Ok((StatusCode::CREATED, JsonRow(state.store.insert_event(event).await?)))
+    Ok((StatusCode::CREATED, JsonBody(state.store.insert_event(event).await?)))
 }
 
 /// One event
@@ -85,7 +82,6 @@ pub(crate) async fn create_event(
     params(("id" = Id, Path, description = "The event's id")),
     responses((status = 200, body = Event, description = "The event"))
 )]
-pub(crate) async fn find_event(State(state): State<AppState>, PathId(id): PathId) -> Result<JsonRow<Event>> {
-    let event = state.store.find_event(id).await?;
-    event.map(JsonRow).ok_or_else(|| not_found(format!("Event {id} not found")))
+pub(crate) async fn find_event(State(state): State<Arc<AppState>>, PathId(id): PathId) -> Result<JsonBody<Event>> {
+    row::find(&*state.store, id).await
 }

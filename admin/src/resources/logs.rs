@@ -1,13 +1,15 @@
 //! The end of the log, for people without a shell.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use serde::Deserialize;
-use tern_common::json::{JsonText, Kind, MAX_DEPTH, ObjectWriter, WriteJson};
+use tern_common::json::{JsonText, Kind, MAX_DEPTH, ObjectWriter, WriteJson, write_array};
 use tern_common::telemetry;
 use tokio::task::spawn_blocking;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::answer::JsonArray;
+use crate::http::answer::JsonBody;
 use crate::http::error::{Result, internal};
 use crate::http::query::Query;
 use crate::state::AppState;
@@ -63,19 +65,19 @@ pub(crate) struct LogParameters {
     responses((status = 200, body = [LogEntry], description = "The entries"))
 )]
 pub(crate) async fn list_logs(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     Query(LogParameters { lines }): Query<LogParameters>,
-) -> Result<JsonArray<Line>> {
+) -> Result<JsonBody<Entries>> {
     let count = lines.as_deref().map_or(DEFAULT_LINES, wanted_lines);
-    let Some(file) = state.log_file else { return Ok(JsonArray(Vec::new())) };
     let lines = spawn_blocking(move || {
-        telemetry::tail(&file, count).unwrap_or_else(|error| {
+        let Some(file) = &state.log_file else { return Vec::new() };
+        telemetry::tail(file, count).unwrap_or_else(|error| {
             let file = file.display();
             tracing::warn!(%file, %error, "log file cannot be read; GET /logs shows no entries; check LOG_FILE");
             Vec::new()
         })
     });
-    Ok(JsonArray(lines.await.map_err(internal)?.into_iter().map(Line).collect()))
+    Ok(JsonBody(Entries(lines.await.map_err(internal)?.into_iter().map(Line).collect())))
 }
 
 /// Somebody who looks at the log has trouble enough: whatever is asked for is answered.
@@ -86,9 +88,18 @@ fn wanted_lines(text: &str) -> usize {
     text.parse().unwrap_or(usize::MAX).min(MAX_LINES)
 }
 
+#[derive(Debug)]
+pub(crate) struct Entries(Vec<Line>);
+
 /// A line of the log: written as it stands if it is a JSON object, and as a message otherwise.
 #[derive(Debug)]
-pub(crate) struct Line(String);
+struct Line(String);
+
+impl WriteJson for Entries {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        write_array(&self.0, out);
+    }
+}
 
 impl WriteJson for Line {
     fn write_json(&self, out: &mut Vec<u8>) {

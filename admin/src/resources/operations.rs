@@ -1,5 +1,7 @@
 //! Whether the process lives, whether it can do its work, and its metrics.
 
+use std::sync::Arc;
+
 use anyhow::anyhow;
 use axum::extract::State;
 use axum::http::header;
@@ -29,7 +31,7 @@ pub(crate) async fn show_health() -> Json<Health> {
 
 /// Whether it can do its work
 #[utoipa::path(get, path = "/ready", tag = "operations", responses((status = 200, body = Health, description = "It can")))]
-pub(crate) async fn show_readiness(State(state): State<AppState>) -> Result<Json<Health>> {
+pub(crate) async fn show_readiness(State(state): State<Arc<AppState>>) -> Result<Json<Health>> {
     if state.readiness.is_leaving() {
         return Err(unavailable("Server is about to end", anyhow!("it was told to end")));
     }
@@ -51,6 +53,6 @@ pub(crate) async fn show_readiness(State(state): State<AppState>) -> Result<Json
         example = "tern_admin_http_requests_total{method=\"GET\",route=\"/users\",status=\"200\"} 1"
     ))
 )]
-pub(crate) async fn show_metrics(State(state): State<AppState>) -> impl IntoResponse {
+pub(crate) async fn show_metrics(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.text())
 }

@@ -1,5 +1,6 @@
 //! Products: shown through the cache.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -26,7 +27,7 @@ const CACHE_LIMIT: Duration = Duration::from_millis(250);
     tag = "products",
     responses((status = 200, body = [Product], description = "The products, by id", headers(("X-Cache"))))
 )]
-pub(crate) async fn list_products(State(state): State<AppState>) -> Result<impl IntoResponse> {
+pub(crate) async fn list_products(State(state): State<Arc<AppState>>) -> Result<impl IntoResponse> {
     let (cache, products) = match cached(&state).await {
         Some(products) => ("HIT", products),
         None => ("MISS", from_store(&state).await?),

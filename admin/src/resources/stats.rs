@@ -1,15 +1,18 @@
 //! How often a link was followed, when and from where: read from counts, and never by looking at events.
 
 use std::iter::successors;
+use std::sync::Arc;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tern_common::url::Url;
 use tern_common::{ClickStats, Id, Per, StatsRange, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::answer::Json;
-use crate::http::error::{Result, bad_request, not_found};
+use crate::http::error::{Result, bad_request};
 use crate::http::query::{PathId, Query, QueryTime};
+use crate::row::Row as _;
 use crate::state::AppState;
 
 /// What a chart can show, and 41 days by the hour.
@@ -98,15 +101,14 @@ pub(crate) struct StatsParameters {
     responses((status = 200, body = Stats, description = "Its clicks within the range"))
 )]
 pub(crate) async fn show_stats(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     PathId(id): PathId,
     Query(parameters): Query<StatsParameters>,
 ) -> Result<Json<Stats>> {
     let per = parameters.per.unwrap_or(PerName::Day);
     let range = range(&parameters, Timestamp::now())?;
-    let stats = state.store.click_stats(id, range).await?;
-    let ClickStats { series, without_event, referrers, browsers } =
-        stats.ok_or_else(|| not_found(format!("URL {id} not found")))?;
+    let stats = state.store.click_stats(id, range).await?.ok_or_else(|| Url::missing(id))?;
+    let ClickStats { series, without_event, referrers, browsers } = stats;
     Ok(Json(Stats {
         from: range.from,
         to: range.to,

@@ -12,13 +12,13 @@ use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
 use utoipa::ToSchema;
 
-use crate::http::answer::Json;
+use crate::http::answer::JsonBody;
 use crate::http::body::Body;
-use crate::http::error::{Error, Result, bad_request, not_found, unavailable};
+use crate::http::error::{Result, bad_request, unavailable};
 use crate::http::query::{PathId, Query, RowId};
 use crate::list::{ListQuery, PageParameters};
-use crate::state::AppState;
-use crate::visibility::Visible;
+use crate::row::{self, Row as _};
+use crate::state::{AppState, VisibleHeader};
 
 /// With so many codes taken in a row, either the codes are too short or the generator is broken.
 const DRAWS: usize = 10;
@@ -64,20 +64,11 @@ pub(crate) struct UpdateUrl {
     responses((status = 200, body = [Url], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
 )]
 pub(crate) async fn list_urls(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     query: ListQuery,
     Query(filter): Query<UrlFilter>,
 ) -> Result<Response> {
-    list(state, filter, &query).await
-}
-
-/// Answers with a page of links.
-pub(crate) async fn list(state: AppState, filter: UrlFilter, query: &ListQuery) -> Result<Response> {
-    let listing = state.store.list_urls(filter, query.page).await?;
-    Ok(query.answer(listing, move |id| {
-        let store = Arc::clone(&state.store);
-        async move { store.find_url(id).await }
-    }))
+    Ok(query.answer(state.store.list_urls(filter, query.page).await?, &state.store))
 }
 
 /// Make a link, under a new short code
@@ -92,9 +83,9 @@ pub(crate) async fn list(state: AppState, filter: UrlFilter, query: &ListQuery) 
     )
 )]
 pub(crate) async fn create_url(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     Body(body): Body<CreateUrl>,
-) -> Result<(StatusCode, Visible, Json<Url>)> {
+) -> Result<(StatusCode, VisibleHeader, JsonBody<Url>)> {
     let user_id = body.user_id.get()?;
     let original_url = check_target(&state, body.original_url)?;
     let expires_at = body.expires_at.flatten();
@@ -111,7 +102,7 @@ pub(crate) async fn create_url(
     })
     .await?;
     let visible = state.announce(&url.mark).await;
-    Ok((StatusCode::CREATED, visible, Json(url.value)))
+    Ok((StatusCode::CREATED, visible, JsonBody(url.value)))
 }
 
 /// One link
@@ -122,9 +113,8 @@ pub(crate) async fn create_url(
     params(("id" = Id, Path, description = "The link's id")),
     responses((status = 200, body = Url, description = "The link"))
 )]
-pub(crate) async fn find_url(State(state): State<AppState>, PathId(id): PathId) -> Result<Json<Url>> {
-    let url = state.store.find_url(id).await?;
-    url.map(Json).ok_or_else(|| unknown(id))
+pub(crate) async fn find_url(State(state): State<Arc<AppState>>, PathId(id): PathId) -> Result<JsonBody<Url>> {
+    row::find(&*state.store, id).await
 }
 
 /// Change a link
@@ -139,16 +129,16 @@ pub(crate) async fn find_url(State(state): State<AppState>, PathId(id): PathId) 
     responses((status = 200, body = Url, description = "The whole link, changed", headers(("Tern-Visible"))))
 )]
 pub(crate) async fn update_url(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     PathId(id): PathId,
     Body(body): Body<UpdateUrl>,
-) -> Result<(Visible, Json<Url>)> {
+) -> Result<(VisibleHeader, JsonBody<Url>)> {
     let UpdateUrl { title, is_active, original_url, expires_at } = body;
     let original_url = original_url.map(|target| check_target(&state, target)).transpose()?;
     let change = UrlChange { title, is_active, original_url, expires_at };
-    let url = state.store.update_url(id, change).await?.ok_or_else(|| unknown(id))?;
+    let url = state.store.update_url(id, change).await?.ok_or_else(|| Url::missing(id))?;
     let visible = state.announce(&url.mark).await;
-    Ok((visible, Json(url.value)))
+    Ok((visible, JsonBody(url.value)))
 }
 
 /// Delete a link
@@ -161,8 +151,11 @@ pub(crate) async fn update_url(
     params(("id" = Id, Path, description = "The link's id")),
     responses((status = 204, description = "Deleted", headers(("Tern-Visible"))))
 )]
-pub(crate) async fn delete_url(State(state): State<AppState>, PathId(id): PathId) -> Result<(StatusCode, Visible, ())> {
-    let deleted = state.store.delete_url(id).await?.ok_or_else(|| unknown(id))?;
+pub(crate) async fn delete_url(
+    State(state): State<Arc<AppState>>,
+    PathId(id): PathId,
+) -> Result<(StatusCode, VisibleHeader, ())> {
+    let deleted = state.store.delete_url(id).await?.ok_or_else(|| Url::missing(id))?;
     Ok((StatusCode::NO_CONTENT, state.announce(&deleted.mark).await, ()))
 }
 
@@ -181,8 +174,4 @@ async fn insert_under_new_code(state: &AppState, url: impl Fn(ShortCode) -> NewU
     }
     let length = state.config.short_code_length;
     Err(unavailable("No free short code was found", anyhow!("{DRAWS} codes of {length} characters were all taken")))
-}
-
-fn unknown(id: Id) -> Error {
-    not_found(format!("URL {id} not found"))
 }

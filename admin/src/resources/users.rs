@@ -11,12 +11,12 @@ use tern_common::url::{Url, UrlFilter};
 use tern_common::user::{Email, NewUser, User, UserChange, Username};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::answer::Json;
+use crate::http::answer::JsonBody;
 use crate::http::body::Body;
-use crate::http::error::{Error, Result, not_found};
+use crate::http::error::Result;
 use crate::http::query::{PathId, Query};
 use crate::list::{ListQuery, PageParameters};
-use crate::resources::urls;
+use crate::row::{self, Row as _};
 use crate::state::AppState;
 
 /// A user to be made
@@ -64,12 +64,8 @@ enum Cascade {
     params(PageParameters),
     responses((status = 200, body = [User], description = "A page of users", headers(("X-Total-Count"), ("Link"))))
 )]
-pub(crate) async fn list_users(State(state): State<AppState>, query: ListQuery) -> Result<Response> {
-    let listing = state.store.list_users(query.page).await?;
-    Ok(query.answer(listing, move |id| {
-        let store = Arc::clone(&state.store);
-        async move { store.find_user(id).await }
-    }))
+pub(crate) async fn list_users(State(state): State<Arc<AppState>>, query: ListQuery) -> Result<Response> {
+    Ok(query.answer(state.store.list_users(query.page).await?, &state.store))
 }
 
 /// Make a user
@@ -81,11 +77,11 @@ pub(crate) async fn list_users(State(state): State<AppState>, query: ListQuery) 
     responses((status = 201, body = User, description = "The new user"), (status = 409))
 )]
 pub(crate) async fn create_user(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     Body(CreateUser { username, email }): Body<CreateUser>,
-) -> Result<(StatusCode, Json<User>)> {
+) -> Result<(StatusCode, JsonBody<User>)> {
     let user = state.store.insert_user(NewUser { username, email }).await?;
-    Ok((StatusCode::CREATED, Json(user)))
+    Ok((StatusCode::CREATED, JsonBody(user)))
 }
 
 /// One user
@@ -96,9 +92,8 @@ pub(crate) async fn create_user(
     params(("id" = Id, Path, description = "The user's id")),
     responses((status = 200, body = User, description = "The user"))
 )]
-pub(crate) async fn find_user(State(state): State<AppState>, PathId(id): PathId) -> Result<Json<User>> {
-    let user = state.store.find_user(id).await?;
-    user.map(Json).ok_or_else(|| unknown(id))
+pub(crate) async fn find_user(State(state): State<Arc<AppState>>, PathId(id): PathId) -> Result<JsonBody<User>> {
+    row::find(&*state.store, id).await
 }
 
 /// Change a user
@@ -113,12 +108,12 @@ pub(crate) async fn find_user(State(state): State<AppState>, PathId(id): PathId)
     responses((status = 200, body = User, description = "The whole user, changed"), (status = 409))
 )]
 pub(crate) async fn update_user(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     PathId(id): PathId,
     Body(UpdateUser { username, email }): Body<UpdateUser>,
-) -> Result<Json<User>> {
+) -> Result<JsonBody<User>> {
     let user = state.store.update_user(id, UserChange { username, email }).await?;
-    user.map(Json).ok_or_else(|| unknown(id))
+    user.map(JsonBody).ok_or_else(|| User::missing(id))
 }
 
 /// Delete a user
@@ -138,12 +133,12 @@ pub(crate) async fn update_user(
     )
 )]
 pub(crate) async fn delete_user(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     PathId(id): PathId,
     Query(query): Query<DeleteUser>,
 ) -> Result<Response> {
     let cascade = query.cascade == Some(Cascade::True);
-    let deleted = state.store.delete_user(id, cascade).await?.ok_or_else(|| unknown(id))?;
+    let deleted = state.store.delete_user(id, cascade).await?.ok_or_else(|| User::missing(id))?;
     if cascade {
         let visible = state.announce(&deleted.mark).await;
         return Ok((StatusCode::NO_CONTENT, visible, ()).into_response());
@@ -160,15 +155,11 @@ pub(crate) async fn delete_user(
     responses((status = 200, body = [Url], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
 )]
 pub(crate) async fn list_urls_of_user(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     PathId(id): PathId,
     query: ListQuery,
 ) -> Result<Response> {
-    state.store.find_user(id).await?.ok_or_else(|| unknown(id))?;
+    state.store.find_user(id).await?.ok_or_else(|| User::missing(id))?;
     let filter = UrlFilter { user_id: Some(id), ..UrlFilter::default() };
-    urls::list(state, filter, &query).await
-}
-
-fn unknown(id: Id) -> Error {
-    not_found(format!("User {id} not found"))
+    Ok(query.answer(state.store.list_urls(filter, query.page).await?, &state.store))
 }

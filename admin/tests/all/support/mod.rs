@@ -81,17 +81,17 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     }
     export_pools(store.clone(), &registry).unwrap();
     let own_addresses = setup.config.own_addresses.clone();
-    let state = AppState {
+    let state = Arc::new(AppState {
         store: Arc::new(WatchedStore::new(Arc::clone(&store), setup.config.slow_query)),
         readiness: Readiness::default(),
         visibility: Visibility::start(Arc::clone(&setup.bus)),
         bus: setup.bus,
         cache: setup.cache,
         access,
-        config: Arc::new(setup.config),
-        log_file: Some(log_file.as_path().into()),
+        config: setup.config,
+        log_file: Some(log_file.clone()),
         metrics: Metrics::register(&registry).unwrap(),
-    };
+    });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let limits = Limits::api(&state.config.access.trusted_proxies, Limits::API_DESCRIPTORS);
@@ -99,7 +99,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     let ops_address = ops_listener.local_addr().unwrap();
     let operators = Serving::start(
         ops_listener,
-        tern_admin::operators_router(state.clone(), state.config.ops_hosts.clone()),
+        tern_admin::operators_router(Arc::clone(&state)),
         Limits::operators(Limits::OPERATORS_DESCRIPTORS),
         PortStats::register(&registry, "ops").unwrap(),
     );

@@ -1,0 +1,106 @@
+//! Rows of the store: answers with one of them, and with pages of them.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::{StreamExt, stream};
+use tern_common::Id;
+use tern_common::event::Event;
+use tern_common::json::WriteJson;
+use tern_common::store::{self, AdminStore};
+use tern_common::url::Url;
+use tern_common::user::User;
+
+use crate::http::answer::{JsonBody, json};
+use crate::http::error::{Error, Result, not_found};
+
+/// The number of bytes of a list that are in memory at a time, the last row of each part not counted.
+const PART_LEN: usize = 64 * 1024;
+
+/// A row that has an id.
+pub(crate) trait Row: WriteJson + Sized + Send + 'static {
+    /// The kind of row, as messages name it.
+    const NAME: &'static str;
+
+    fn id(&self) -> Id;
+
+    fn find(store: &dyn AdminStore, id: Id) -> impl Future<Output = store::Result<Option<Self>>> + Send;
+
+    /// Returns the 404 for an id that no row has.
+    fn missing(id: Id) -> Error {
+        not_found(format!("{} {id} not found", Self::NAME))
+    }
+}
+
+macro_rules! rows {
+    ($($row:ident, $name:literal, $find:ident;)*) => {$(
+        impl Row for $row {
+            const NAME: &'static str = $name;
+
+            fn id(&self) -> Id {
+                self.id
+            }
+
+            async fn find(store: &dyn AdminStore, id: Id) -> store::Result<Option<$row>> {
+                store.$find(id).await
+            }
+        }
+    )*};
+}
+
+rows! {
+    Event, "Event", find_event;
+    Url, "URL", find_url;
+    User, "User", find_user;
+}
+
+/// Answers with the row of this id, or with a 404.
+pub(crate) async fn find<T: Row>(store: &dyn AdminStore, id: Id) -> Result<JsonBody<T>> {
+    T::find(store, id).await?.map(JsonBody).ok_or_else(|| T::missing(id))
+}
+
+/// Answers with rows in an array. Only the first part of a long list is in memory.
+/// Its other rows are read again, part by part, as the client takes them.
+///
+/// A row that is deleted meanwhile is left out. If the store fails meanwhile, the connection ends before the array does.
+pub(crate) fn answer<T: Row>(rows: Vec<T>, store: &Arc<dyn AdminStore>) -> Response {
+    let mut first = vec![b'['];
+    let mut rows = rows.into_iter();
+    while first.len() < PART_LEN
+        && let Some(row) = rows.next()
+    {
+        if first.len() > 1 {
+            first.push(b',');
+        }
+        row.write_json(&mut first);
+    }
+    let rest: Vec<Id> = rows.map(|row| row.id()).collect();
+    if rest.is_empty() {
+        first.push(b']');
+        return json(first);
+    }
+    let rest = stream::try_unfold(Some((rest.into_iter(), Arc::clone(store))), |rest| async move {
+        let Some((mut ids, store)) = rest else { return Ok(None) };
+        let mut part = Vec::new();
+        while part.len() < PART_LEN {
+            let Some(id) = ids.next() else {
+                part.push(b']');
+                return Ok(Some((part, None)));
+            };
+            match T::find(&*store, id).await {
+                Ok(Some(row)) => {
+                    part.push(b',');
+                    row.write_json(&mut part);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "reading the rows of a list failed; the answer is cut and its connection closed");
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Some((part, Some((ids, store)))))
+    });
+    json(Body::from_stream(stream::iter([Ok(first)]).chain(rest)))
+}
