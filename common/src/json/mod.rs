@@ -9,6 +9,7 @@ mod scan;
 mod write;
 
 use std::borrow::Cow;
+use std::iter;
 
 pub(crate) use read::deserialize_by_parse;
 pub use read::{JsonReader, Mismatch, SourceText, read};
@@ -35,14 +36,6 @@ pub enum Kind {
     Bool,
     Null,
 }
-
-/// The fields of a JSON object, in the order of the text.
-#[derive(Clone, Debug)]
-pub struct Fields<'a>(Scan<'a>);
-
-/// The items of a JSON array, in the order of the text.
-#[derive(Clone, Debug)]
-pub struct Items<'a>(Scan<'a>);
 
 impl<'a> JsonText<'a> {
     /// Checks a whole text against RFC 8259.
@@ -89,37 +82,21 @@ impl<'a> JsonText<'a> {
     }
 
     /// Iterates over the fields of an object; no fields for every other value.
-    pub fn fields(self) -> Fields<'a> {
-        Fields(Scan::of_fields(self.0))
+    pub fn fields(self) -> impl Iterator<Item = (JsonText<'a>, JsonText<'a>)> {
+        let mut scan = Scan::within(self.0, '{');
+        iter::from_fn(move || scan.field().map(|(name, value)| (JsonText(name), JsonText(value))))
     }
 
     /// Iterates over the items of an array; no items for every other value.
-    pub fn items(self) -> Items<'a> {
-        Items(Scan::of_items(self.0))
+    pub fn items(self) -> impl Iterator<Item = JsonText<'a>> {
+        let mut scan = Scan::within(self.0, '[');
+        iter::from_fn(move || scan.item().map(JsonText))
     }
 
     /// Finds a field of an object by its name. Of several with one name the last counts.
     pub fn field(self, name: &str) -> Option<JsonText<'a>> {
         let named = self.fields().filter(|(given, _)| given.text().is_some_and(|given| given == name));
         named.last().map(|(_, value)| value)
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    /// The name, which is a JSON string, and the value.
-    type Item = (JsonText<'a>, JsonText<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (name, value) = self.0.field()?;
-        Some((JsonText(name), JsonText(value)))
-    }
-}
-
-impl<'a> Iterator for Items<'a> {
-    type Item = JsonText<'a>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.item().map(JsonText)
     }
 }
 

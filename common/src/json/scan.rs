@@ -23,14 +23,9 @@ impl<'a> Scan<'a> {
         Scan { text, at: 0 }
     }
 
-    /// A place behind the opening brace of an object, or at the end of any other value.
-    pub(super) fn of_fields(value: &'a str) -> Scan<'a> {
-        Scan { text: value, at: if value.starts_with('{') { 1 } else { value.len() } }
-    }
-
-    /// Returns a place behind the opening bracket of an array, or at the end of any other value.
-    pub(super) fn of_items(value: &'a str) -> Scan<'a> {
-        Scan { text: value, at: if value.starts_with('[') { 1 } else { value.len() } }
+    /// Returns a place behind the `opening` bracket of an object or an array, or at the end of any other value.
+    pub(super) fn within(value: &'a str, opening: char) -> Scan<'a> {
+        Scan { text: value, at: if value.starts_with(opening) { 1 } else { value.len() } }
     }
 
     pub(super) fn is_at_end(&mut self) -> bool {
@@ -40,11 +35,7 @@ impl<'a> Scan<'a> {
 
     /// Takes the next field of an object that was checked before.
     pub(super) fn field(&mut self) -> Option<(&'a str, &'a str)> {
-        self.skip_blanks();
-        if self.peek() == Some(b',') {
-            self.at += 1;
-        }
-        self.skip_blanks();
+        self.skip_comma();
         let begin = self.at;
         self.string().ok()?;
         let name = &self.text[begin..self.at];
@@ -55,10 +46,7 @@ impl<'a> Scan<'a> {
 
     /// Takes the next item of an array that was checked before.
     pub(super) fn item(&mut self) -> Option<&'a str> {
-        self.skip_blanks();
-        if self.peek() == Some(b',') {
-            self.at += 1;
-        }
+        self.skip_comma();
         self.value(u64::BITS as usize).ok()
     }
 
@@ -204,6 +192,14 @@ impl<'a> Scan<'a> {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
+    }
+
+    fn skip_comma(&mut self) {
+        self.skip_blanks();
+        if self.peek() == Some(b',') {
+            self.at += 1;
+        }
+        self.skip_blanks();
     }
 
     fn take(&mut self, expected: u8) -> Result<()> {
