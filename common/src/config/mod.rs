@@ -173,60 +173,28 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Setting for u16 {
-    const EXPECTED: &'static str = "a whole number, 0 to 65535";
+/// Implements [`Setting`] for types that read themselves from a text.
+macro_rules! setting_from_str {
+    ($($setting:ty: $expected:literal;)*) => {$(
+        impl Setting for $setting {
+            const EXPECTED: &'static str = $expected;
 
-    fn parse(text: &str) -> Option<u16> {
-        text.parse().ok()
-    }
+            fn parse(text: &str) -> Option<$setting> {
+                text.parse().ok()
+            }
+        }
+    )*};
 }
 
-impl Setting for u32 {
-    const EXPECTED: &'static str = "a whole number";
-
-    fn parse(text: &str) -> Option<u32> {
-        text.parse().ok()
-    }
-}
-
-impl Setting for usize {
-    const EXPECTED: &'static str = "a whole number";
-
-    fn parse(text: &str) -> Option<usize> {
-        text.parse().ok()
-    }
-}
-
-impl Setting for bool {
-    const EXPECTED: &'static str = "true or false";
-
-    fn parse(text: &str) -> Option<bool> {
-        text.parse().ok()
-    }
-}
-
-impl Setting for String {
-    const EXPECTED: &'static str = "a text";
-
-    fn parse(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-}
-
-impl Setting for PathBuf {
-    const EXPECTED: &'static str = "a path";
-
-    fn parse(text: &str) -> Option<PathBuf> {
-        Some(text.into())
-    }
-}
-
-impl Setting for SocketAddr {
-    const EXPECTED: &'static str = "an address and a port such as 127.0.0.1:8080";
-
-    fn parse(text: &str) -> Option<SocketAddr> {
-        text.parse().ok()
-    }
+setting_from_str! {
+    u16: "a whole number, 0 to 65535";
+    u32: "a whole number";
+    usize: "a whole number";
+    bool: "true or false";
+    String: "a text";
+    PathBuf: "a path";
+    SocketAddr: "an address and a port such as 127.0.0.1:8080";
+    ByteSize: "a size such as 64KiB";
 }
 
 impl Setting for Duration {
@@ -237,14 +205,6 @@ impl Setting for Duration {
         const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
         let duration = if text == "0" { Duration::ZERO } else { humantime::parse_duration(text).ok()? };
         (duration <= LONGEST).then_some(duration)
-    }
-}
-
-impl Setting for ByteSize {
-    const EXPECTED: &'static str = "a size such as 64KiB";
-
-    fn parse(text: &str) -> Option<ByteSize> {
-        text.parse().ok()
     }
 }
 
