@@ -15,6 +15,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::json::write_plain;
+
 /// The longest value of a field, in bytes; a path or a header can be as long as a client likes.
 pub(super) const MAX_VALUE_LEN: usize = 1024;
 
@@ -30,15 +32,14 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
-        write!(
-            writer,
-            r#"{{"timestamp":"{}","level":"{}","logger":{},"message":{}"#,
-            now.strftime("%Y-%m-%d %H:%M:%S,%3f"),
-            level_name(*event.metadata().level()),
-            json(event.metadata().target()),
-            json(&fields.message),
-        )?;
-        writer.write_str(&fields.others)?;
+        let mut head = Vec::with_capacity(256);
+        write_field(&mut head, "timestamp", &format_args!("{}", now.strftime("%Y-%m-%d %H:%M:%S,%3f")));
+        write_field(&mut head, "level", level_name(*event.metadata().level()));
+        write_field(&mut head, "logger", event.metadata().target());
+        write_field(&mut head, "message", &fields.message);
+        head[0] = b'{';
+        writer.write_str(as_text(&head)?)?;
+        writer.write_str(as_text(&fields.others)?)?;
         for span in context.event_scope().into_iter().flat_map(|spans| spans.from_root()) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 writer.write_str(fields)?;
@@ -56,7 +57,7 @@ impl<'writer> FormatFields<'writer> for SpanFields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
         let mut read = Fields::default();
         fields.record(&mut read);
-        writer.write_str(&read.others)
+        writer.write_str(as_text(&read.others)?)
     }
 
     fn add_fields(&self, current: &'writer mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
@@ -74,43 +75,49 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-fn json<T: Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+/// Writes `,"name":value`.
+fn write_field(out: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
+    out.push(b',');
+    write_plain(name, out);
+    out.push(b':');
+    write_plain(value, out);
+}
+
+fn as_text(json: &[u8]) -> Result<&str, fmt::Error> {
+    std::str::from_utf8(json).map_err(|_| fmt::Error)
 }
 
 #[derive(Default)]
 struct Fields {
     message: String,
     /// `,"name":value` for each.
-    others: String,
-}
-
-impl Fields {
-    fn add<T: Serialize + ?Sized>(&mut self, field: &Field, value: &T) {
-        self.others.push_str(&format!(",{}:{}", json(field.name()), json(value)));
-    }
+    others: Vec<u8>,
 }
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.add(field, &value);
+        write_field(&mut self.others, field.name(), &value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, &value);
+        write_field(&mut self.others, field.name(), &value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, &value);
+        write_field(&mut self.others, field.name(), &value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, &value);
+        write_field(&mut self.others, field.name(), &value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         let value = &value[..value.floor_char_boundary(MAX_VALUE_LEN)];
-        if field.name() == "message" { self.message.push_str(value) } else { self.add(field, value) }
+        if field.name() == "message" {
+            self.message.push_str(value);
+        } else {
+            write_field(&mut self.others, field.name(), value);
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
