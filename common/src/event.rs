@@ -6,7 +6,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, InvalidJson, JsonText, Kind, ObjectWriter, SourceText, WriteJson, deserialize_by_parse};
-use crate::user::MAX_TEXT_LEN;
+use crate::short_text::{InvalidText, check_name};
 use crate::{Click, Id, Timestamp};
 
 /// A row of `events`.
@@ -37,17 +37,6 @@ pub struct EventType(String);
 
 deserialize_by_parse!(EventType);
 
-/// Why a text is not an event type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidEventType {
-    #[error("event_type must not be blank")]
-    Blank,
-    #[error("event_type must have at most {MAX_TEXT_LEN} characters")]
-    TooLong,
-    #[error("event_type must not hold the character U+0000")]
-    Nul,
-}
-
 impl EventType {
     /// A url was made.
     pub const CREATED: &str = "created";
@@ -56,16 +45,8 @@ impl EventType {
     /// A link was followed.
     pub const CLICKED: &str = "clicked";
 
-    pub fn parse(text: &str) -> Result<EventType, InvalidEventType> {
-        if text.trim().is_empty() {
-            Err(InvalidEventType::Blank)
-        } else if text.chars().count() > MAX_TEXT_LEN {
-            Err(InvalidEventType::TooLong)
-        } else if text.contains('\0') {
-            Err(InvalidEventType::Nul)
-        } else {
-            Ok(EventType(text.to_owned()))
-        }
+    pub fn parse(text: &str) -> Result<EventType, InvalidText> {
+        check_name("event_type", text).map(|()| EventType(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {

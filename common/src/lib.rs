@@ -30,8 +30,8 @@ pub mod redis;
 pub mod seal;
 mod seal_key;
 pub mod served_link;
-
 pub mod short_code;
+pub mod short_text;
 pub mod store;
 pub mod systemd;
 pub mod target_url;

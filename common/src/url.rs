@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::json::{WriteJson, deserialize_by_parse, write_plain};
-use crate::user::MAX_TEXT_LEN;
+use crate::short_text::{InvalidText, check_text};
 use crate::{Id, ShortCode, TargetUrl, Timestamp};
 
 /// A row of `urls`.
@@ -53,24 +53,9 @@ pub struct Title(String);
 
 deserialize_by_parse!(Title);
 
-/// Why a text is not a title.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidTitle {
-    #[error("title must have at most {MAX_TEXT_LEN} characters")]
-    TooLong,
-    #[error("title must not hold the character U+0000")]
-    Nul,
-}
-
 impl Title {
-    pub fn parse(text: &str) -> Result<Title, InvalidTitle> {
-        if text.chars().count() > MAX_TEXT_LEN {
-            Err(InvalidTitle::TooLong)
-        } else if text.contains('\0') {
-            Err(InvalidTitle::Nul)
-        } else {
-            Ok(Title(text.to_owned()))
-        }
+    pub fn parse(text: &str) -> Result<Title, InvalidText> {
+        check_text("title", text).map(|()| Title(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {

@@ -3,10 +3,8 @@
 use serde::Serialize;
 
 use crate::json::{WriteJson, deserialize_by_parse, write_plain};
+use crate::short_text::{InvalidText, check_length, check_name};
 use crate::{Id, Timestamp};
-
-/// The longest user name, e-mail address, title or event type, in characters.
-pub const MAX_TEXT_LEN: usize = 255;
 
 /// A row of `users`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,33 +49,9 @@ pub struct Email(String);
 
 deserialize_by_parse!(Username, Email);
 
-/// Why a text cannot stand in a user's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidUser {
-    #[error("username must not be blank")]
-    BlankUsername,
-    #[error("username must have at most {MAX_TEXT_LEN} characters")]
-    LongUsername,
-    #[error("username must not hold the character U+0000")]
-    NulInUsername,
-    #[error("email must have at most {MAX_TEXT_LEN} characters")]
-    LongEmail,
-    #[error("email must look like name@example.com")]
-    EmailShape,
-}
-
 impl Username {
-    pub fn parse(text: &str) -> Result<Username, InvalidUser> {
-        if text.trim().is_empty() {
-            Err(InvalidUser::BlankUsername)
-        } else if text.chars().count() > MAX_TEXT_LEN {
-            Err(InvalidUser::LongUsername)
-        } else if text.contains('\0') {
-            // PostgreSQL cannot hold it, and both stores answer alike.
-            Err(InvalidUser::NulInUsername)
-        } else {
-            Ok(Username(text.to_owned()))
-        }
+    pub fn parse(text: &str) -> Result<Username, InvalidText> {
+        check_name("username", text).map(|()| Username(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -86,16 +60,14 @@ impl Username {
 }
 
 impl Email {
-    pub fn parse(text: &str) -> Result<Email, InvalidUser> {
-        if text.chars().count() > MAX_TEXT_LEN {
-            return Err(InvalidUser::LongEmail);
-        }
-        let (local, domain) = text.split_once('@').ok_or(InvalidUser::EmailShape)?;
+    pub fn parse(text: &str) -> Result<Email, InvalidText> {
+        check_length("email", text)?;
+        let (local, domain) = text.split_once('@').ok_or(InvalidText::NoEmail("email"))?;
         let domain_has_shape =
             domain.contains('.') && domain.split('.').all(|label| !label.is_empty()) && !domain.contains('@');
         let blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
         if local.is_empty() || !domain_has_shape || blank {
-            return Err(InvalidUser::EmailShape);
+            return Err(InvalidText::NoEmail("email"));
         }
         Ok(Email(text.to_owned()))
     }
@@ -138,10 +110,10 @@ mod tests {
         check("emberorbit96", None);
         check("Ünïcode ☃", None);
         check(&"é".repeat(255), None);
-        check(&"é".repeat(256), Some(InvalidUser::LongUsername));
-        check("", Some(InvalidUser::BlankUsername));
-        check(" \t\u{a0}", Some(InvalidUser::BlankUsername));
-        check("a\0b", Some(InvalidUser::NulInUsername));
+        check(&"é".repeat(256), Some(InvalidText::TooLong("username")));
+        check("", Some(InvalidText::Blank("username")));
+        check(" \t\u{a0}", Some(InvalidText::Blank("username")));
+        check("a\0b", Some(InvalidText::Nul("username")));
     }
 
     #[test]
@@ -150,14 +122,14 @@ mod tests {
         check("emberorbit96@acme.dev", None);
         check("a+b.c@mail.example.co.uk", None);
         check("é@bücher.example", None);
-        check("nobody", Some(InvalidUser::EmailShape));
-        check("a@b", Some(InvalidUser::EmailShape));
-        check("@b.c", Some(InvalidUser::EmailShape));
-        check("a@.c", Some(InvalidUser::EmailShape));
-        check("a@b.", Some(InvalidUser::EmailShape));
-        check("a@b@c.d", Some(InvalidUser::EmailShape));
-        check("a b@c.d", Some(InvalidUser::EmailShape));
-        check("", Some(InvalidUser::EmailShape));
-        check(&format!("{}@b.c", "a".repeat(252)), Some(InvalidUser::LongEmail));
+        check("nobody", Some(InvalidText::NoEmail("email")));
+        check("a@b", Some(InvalidText::NoEmail("email")));
+        check("@b.c", Some(InvalidText::NoEmail("email")));
+        check("a@.c", Some(InvalidText::NoEmail("email")));
+        check("a@b.", Some(InvalidText::NoEmail("email")));
+        check("a@b@c.d", Some(InvalidText::NoEmail("email")));
+        check("a b@c.d", Some(InvalidText::NoEmail("email")));
+        check("", Some(InvalidText::NoEmail("email")));
+        check(&format!("{}@b.c", "a".repeat(252)), Some(InvalidText::TooLong("email")));
     }
 }

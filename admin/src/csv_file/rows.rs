@@ -4,8 +4,9 @@ use std::fmt;
 
 use tern_common::event::{Details, EventRow, EventType};
 use tern_common::product::{Price, ProductRow};
+use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
-use tern_common::user::{Email, MAX_TEXT_LEN, UserRow, Username};
+use tern_common::user::{Email, UserRow, Username};
 use tern_common::{Id, OwnAddresses, ShortCode, Timestamp};
 
 use crate::csv_file::table::Row;
