@@ -17,16 +17,9 @@ pub fn say(name: &str, line: &str) {
 ///
 /// On a terminal they are a block of their own below the log. Below them stands each warning for the operator.
 pub fn announce<'a>(name: &str, addresses: &[(&str, String)], warnings: impl IntoIterator<Item = &'a str>) {
-    let mut text = String::new();
-    let is_terminal = io::stderr().is_terminal();
-    for (label, address) in addresses {
-        if is_terminal {
-            text += &format!("  {label:<12} {address}\n");
-        } else {
-            text += &format!("{name}: {label:<12} {address}\n");
-        }
-    }
-    let text = if is_terminal { format!("\n{text}\n") } else { text };
+    let (prefix, frame) = if io::stderr().is_terminal() { (" ".to_owned(), "\n") } else { (format!("{name}:"), "") };
+    let lines = addresses.iter().map(|(label, address)| format!("{prefix} {label:<12} {address}\n"));
+    let text = format!("{frame}{}{frame}", lines.collect::<String>());
     // The reader may be gone, as in `say`.
     let _ = io::stderr().write_all(text.as_bytes());
     warnings.into_iter().for_each(|warning| say(name, warning));

@@ -72,9 +72,7 @@ impl Timestamp {
         }
         let format = if text.as_bytes()[10] == b'T' { "%Y-%m-%dT%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
         let civil = DateTime::strptime(format, text).map_err(|_| InvalidTimestamp)?;
-        let zoned = civil.to_zoned(TimeZone::UTC).map_err(|_| InvalidTimestamp)?;
-        let parsed = Timestamp(zoned.timestamp().as_second());
-        if parsed.can_be_written() { Ok(parsed) } else { Err(InvalidTimestamp) }
+        Timestamp::at_offset(civil, Offset::UTC)
     }
 
     /// Reads a time as databases and spreadsheets write it: seconds, their fraction and a zone are optional.
@@ -86,9 +84,12 @@ impl Timestamp {
         };
         let whole = time.with().subsec_nanosecond(0).build().map_err(|_| InvalidTimestamp)?;
         let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
-        let utc = offset.to_timestamp(pieces.date().to_datetime(whole)).map_err(|_| InvalidTimestamp)?;
-        let parsed = Timestamp(utc.as_second());
-        if parsed.can_be_written() { Ok(parsed) } else { Err(InvalidTimestamp) }
+        Timestamp::at_offset(pieces.date().to_datetime(whole), offset)
+    }
+
+    fn at_offset(civil: DateTime, offset: Offset) -> Result<Timestamp, InvalidTimestamp> {
+        let utc = offset.to_timestamp(civil).map_err(|_| InvalidTimestamp)?;
+        Some(Timestamp(utc.as_second())).filter(|time| time.can_be_written()).ok_or(InvalidTimestamp)
     }
 }
 

@@ -38,29 +38,27 @@ impl Dialer {
 
     /// Opens a connection for commands.
     pub(crate) async fn commands(&self) -> anyhow::Result<Connection> {
-        match &self.0.address.topology {
-            Topology::Server { endpoint, tls } => self.connect(endpoint, *tls, patient()).await.map(Connection::Server),
-            Topology::Sentinel { sentinels, master } => {
-                self.connect_to_master(sentinels, master, patient()).await.map(Connection::Server)
-            }
-            Topology::Cluster { nodes } => {
-                let nodes: RedisResult<Vec<_>> =
-                    nodes.iter().map(|node| address(node, false).into_connection_info()).collect();
-                let mut cluster = ClusterClientBuilder::new(nodes?).retries(1);
-                if let Some(user) = &self.0.address.credentials.user {
-                    cluster = cluster.username(user);
-                }
-                if let Some(password) = &self.0.address.credentials.password {
-                    cluster = cluster.password(&password.0);
-                }
-                Ok(Connection::Cluster(cluster.build()?.get_async_connection().await?))
-            }
+        let Topology::Cluster { nodes } = &self.0.address.topology else {
+            return self.connect_to_one(unlimited()).await.map(Connection::Server);
+        };
+        let nodes: RedisResult<Vec<_>> = nodes.iter().map(|node| address(node, false).into_connection_info()).collect();
+        let mut cluster = ClusterClientBuilder::new(nodes?).retries(1);
+        if let Some(user) = &self.0.address.credentials.user {
+            cluster = cluster.username(user);
         }
+        if let Some(password) = &self.0.address.credentials.password {
+            cluster = cluster.password(&password.0);
+        }
+        Ok(Connection::Cluster(cluster.build()?.get_async_connection().await?))
     }
 
     /// Opens a connection on which the server speaks unasked, to `listener`.
     pub(crate) async fn pushes(&self, listener: impl AsyncPushSender) -> anyhow::Result<MultiplexedConnection> {
-        let config = patient().set_push_sender(listener);
+        self.connect_to_one(unlimited().set_push_sender(listener)).await
+    }
+
+    /// Opens a connection to the server, to the master of the sentinels, or to any node of the cluster.
+    async fn connect_to_one(&self, config: AsyncConnectionConfig) -> anyhow::Result<MultiplexedConnection> {
         match &self.0.address.topology {
             Topology::Server { endpoint, tls } => self.connect(endpoint, *tls, config).await,
             Topology::Sentinel { sentinels, master } => self.connect_to_master(sentinels, master, config).await,
@@ -123,7 +121,7 @@ impl Dialer {
 /// What `sentinel` knows of where `master` is.
 async fn master_by(sentinel: &Endpoint, master: &str) -> anyhow::Result<Endpoint> {
     let mut connection =
-        Client::open(address(sentinel, false))?.get_multiplexed_async_connection_with_config(&patient()).await?;
+        Client::open(address(sentinel, false))?.get_multiplexed_async_connection_with_config(&unlimited()).await?;
     let mut question = cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
     let answer: Option<(String, u16)> = question.query_async(&mut connection).await?;
@@ -156,7 +154,7 @@ fn address(endpoint: &Endpoint, tls: bool) -> ConnectionAddr {
 }
 
 /// Every caller has a limit of its own.
-fn patient() -> AsyncConnectionConfig {
+fn unlimited() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
 }
 

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::redis::{PushInfo, PushKind, Value};
+use prometheus::{IntCounterVec, Opts};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::ignored::{FORGED, Ignored};
 use crate::bus::{Message, Received, Topic, text};
 use crate::seal::Seal;
 
@@ -17,13 +17,24 @@ const CAPACITY: usize = 1024;
 /// How many bytes of them: they may be long, and forged.
 const CAPACITY_BYTES: usize = 4 << 20;
 
+/// The reason to ignore an announcement whose seal does not fit.
+pub(super) const FORGED: &str = "forged";
+
+/// Returns a new counter of received messages that were not passed on, by reason.
+pub(super) fn ignored_messages() -> IntCounterVec {
+    let help =
+        "Bus messages that were not passed on: too long, unreadable, forged, or more than the receiver could take.";
+    IntCounterVec::new(Opts::new("tern_bus_messages_ignored_total", help), &["reason"])
+        .expect("the name and the label are well formed")
+}
+
 /// Filled by the task of the socket, emptied by one subscriber.
 #[derive(Debug)]
 pub(super) struct Inbox {
     topic: Topic,
     channel: String,
     seal: Arc<Seal>,
-    ignored: Ignored,
+    ignored: IntCounterVec,
     contents: Mutex<Contents>,
     arrived: Notify,
 }
@@ -41,7 +52,7 @@ struct Contents {
 }
 
 impl Inbox {
-    pub(super) fn new(topic: Topic, channel: String, seal: Arc<Seal>, ignored: Ignored) -> Inbox {
+    pub(super) fn new(topic: Topic, channel: String, seal: Arc<Seal>, ignored: IntCounterVec) -> Inbox {
         let contents = Contents {
             invalidated: false,
             announcements: VecDeque::new(),
@@ -69,18 +80,18 @@ impl Inbox {
 
     fn deliver(&self, text: &[u8]) {
         if text.len() > text::MAX_LEN {
-            return self.ignored.count("too long");
+            return self.ignore("too long");
         }
         let text = match self.topic {
             // A hint: a forged one costs a delta, of which there are few a second in any case.
             Topic::Invalidations => text,
             Topic::Progress => match text::open(&self.seal, &self.channel, text) {
                 Some(text) => text,
-                None => return self.ignored.count(FORGED),
+                None => return self.ignore(FORGED),
             },
         };
         let Some(message) = text::read(text).filter(|message| message.topic() == self.topic) else {
-            return self.ignored.count("unreadable");
+            return self.ignore("unreadable");
         };
         let mut contents = self.contents();
         match message {
@@ -91,11 +102,15 @@ impl Inbox {
             }
             _ => {
                 contents.lost = true;
-                self.ignored.count("too many");
+                self.ignore("too many");
             }
         }
         drop(contents);
         self.arrived.notify_one();
+    }
+
+    fn ignore(&self, reason: &str) {
+        self.ignored.with_label_values(&[reason]).inc();
     }
 
     /// The server lives.
@@ -159,7 +174,7 @@ mod tests {
     const CHANNEL: &str = "tern:v2:progress";
     const KEY: SealKey = SealKey::from_bytes([7; 32]);
 
-    fn inbox_of(topic: Topic, ignored: Ignored) -> Inbox {
+    fn inbox_of(topic: Topic, ignored: IntCounterVec) -> Inbox {
         Inbox::new(topic, CHANNEL.to_owned(), Seal::with_key(KEY), ignored)
     }
 
@@ -174,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn invalidations_are_one_however_many() {
-        let inbox = inbox_of(Topic::Invalidations, Ignored::new());
+        let inbox = inbox_of(Topic::Invalidations, ignored_messages());
         for _ in 0..100_000 {
             inbox.take(&message(b"invalidation"));
         }
@@ -186,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn announcements_beyond_the_capacity_are_told_as_lost() {
-        let ignored = Ignored::new();
+        let ignored = ignored_messages();
         let inbox = inbox_of(Topic::Progress, ignored.clone());
         let left = Message::Left { replica: ReplicaId::random() };
         for _ in 0..CAPACITY + 10 {
@@ -197,12 +212,12 @@ mod tests {
             assert_eq!(inbox.next().await, Ok(Received::Message(left.clone())));
         }
         assert!(inbox.contents().next().is_none());
-        assert_eq!(ignored.0.with_label_values(&["too many"]).get(), 10);
+        assert_eq!(ignored.with_label_values(&["too many"]).get(), 10);
     }
 
     #[tokio::test]
     async fn long_announcements_do_not_add_up() {
-        let inbox = inbox_of(Topic::Progress, Ignored::new());
+        let inbox = inbox_of(Topic::Progress, ignored_messages());
         let open: Vec<String> = (1000..3000).map(|xid| xid.to_string()).collect();
         let cursor = format!("ff-00000001-5-4000-{:032x}/1/1/1000:3000:{}", 1, open.join(","));
         let long = format!("applied {} {cursor}", ReplicaId::random());
@@ -216,16 +231,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_belongs_on_another_channel_is_ignored() {
-        let ignored = Ignored::new();
+        let ignored = ignored_messages();
         let inbox = inbox_of(Topic::Progress, ignored.clone());
         inbox.take(&sealed("invalidation"));
         assert!(inbox.contents().next().is_none());
-        assert_eq!(ignored.0.with_label_values(&["unreadable"]).get(), 1);
+        assert_eq!(ignored.with_label_values(&["unreadable"]).get(), 1);
     }
 
     #[tokio::test]
     async fn announcement_without_a_fitting_seal_is_ignored_and_counted() {
-        let ignored = Ignored::new();
+        let ignored = ignored_messages();
         let inbox = inbox_of(Topic::Progress, ignored.clone());
         let left = text::write(&Message::Left { replica: ReplicaId::random() });
         let of_another_channel = text::seal(&Seal::with_key(KEY), "tern:v2:other", &left).unwrap();
@@ -235,6 +250,6 @@ mod tests {
             inbox.take(&message(forged.as_bytes()));
         }
         assert!(inbox.contents().next().is_none());
-        assert_eq!(ignored.0.with_label_values(&[FORGED]).get(), 6);
+        assert_eq!(ignored.with_label_values(&[FORGED]).get(), 6);
     }
 }

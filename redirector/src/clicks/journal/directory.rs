@@ -27,7 +27,7 @@ pub fn path(root: &Path, journal: JournalId) -> PathBuf {
 pub fn journals(root: &Path) -> io::Result<Vec<JournalId>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root)? {
-        found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<JournalId>().ok()));
+        found.extend(entry?.file_name().to_str().and_then(JournalId::parse));
     }
     found.sort_unstable();
     Ok(found)
