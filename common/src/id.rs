@@ -16,26 +16,25 @@ pub struct Id(i64);
 
 impl Id {
     /// The largest id that a file may give.
-    /// Half of the ids that a JSON reader with doubles tells apart are left for rows that come later.
+    /// A JSON reader with doubles can represent ids up to 2^53; half of that range is reserved for later rows.
     pub const MAX_GIVEN: Id = Id(1 << 52);
 
-    /// How far beyond the largest id so far a file may go: every id of a system that counts in 32 bits fits.
+    /// The largest distance of an id in a file from the largest existing id. Every 32-bit id is allowed.
     pub const MAX_AHEAD: i64 = 1 << 32;
 
-    /// Returns the largest id that a file may give to a table whose largest id so far is `last_id`.
+    /// Returns the largest id that a file may give to a table whose largest existing id is `last_id`.
     pub fn farthest_given(last_id: i64) -> Id {
         Id(last_id.max(0).saturating_add(Id::MAX_AHEAD)).min(Id::MAX_GIVEN)
     }
 
-    /// `None` unless `value` is positive.
+    /// Returns an id; `None` unless `value` is positive.
     pub const fn new(value: i64) -> Option<Id> {
         if value > 0 { Some(Id(value)) } else { None }
     }
 
     /// Reads decimal digits; `None` for anything else and for zero.
     ///
-    /// A number too large for any row becomes the largest id, which names no row either:
-    /// the caller then answers "not found", as it would for every other id without a row.
+    /// A number that is too large becomes the largest id. It names no row, so the caller answers "not found".
     pub fn parse(text: &str) -> Option<Id> {
         if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
             return None;
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_positive_decimal_integers_are_ids() {
+    fn id_is_parsed_only_from_a_positive_decimal_integer() {
         let check = |text: &str, expected: Option<i64>| assert_eq!(Id::parse(text).map(Id::get), expected, "{text:?}");
         check("1", Some(1));
         check("007", Some(7));

@@ -1,9 +1,10 @@
-//! The words and the seams that both planes share.
+//! Domain types and interfaces that both planes share.
 //!
-//! Words: what a short code, a target, a link, a click, an event is, as types whose existence is the proof of validity.
-//! Seams: [`store`], [`bus`] and [`cache`], each a trait with one conformance suite over every implementation.
+//! The domain types are short codes, targets, links, clicks and events. A value of such a type is valid.
+//! The interfaces are [`store`], [`bus`] and [`cache`]. Each is a trait, and one conformance suite tests every
+//! implementation.
 //!
-//! This crate knows neither plane: nothing of HTTP, nothing of may.
+//! The crate depends on neither plane, on no HTTP library and not on `may`.
 
 pub mod backoff;
 pub mod budget;

@@ -1,7 +1,7 @@
-//! Seals: what processes of one Tern prove to each other through a Redis that others may write to.
+//! Seals: signatures of texts that processes of one installation exchange through a Redis with other writers.
 //!
-//! The key is a random secret in the database, which Redis never sees. A sealed text carries an HMAC-SHA-256 over itself
-//! and over the name of its channel or key, so that it is worth nothing under another name.
+//! The key is a random secret in the database, and Redis never receives it. A seal is an HMAC-SHA-256 over the text and
+//! over the name of its channel or key, so it is invalid under another name.
 
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -13,22 +13,22 @@ use tokio::time::{sleep, timeout};
 pub use crate::seal_key::SealKey;
 use crate::store::LinkFeed;
 
-/// How often the key is read again.
-const REFRESH: Duration = Duration::from_secs(60);
+/// The interval at which the key is read again.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Between two reads, whatever asks for them: until the key is known, and after a seal that does not fit.
-const REFRESH_APART: Duration = Duration::from_millis(500);
+/// The shortest interval between two reads of the key, while it is unknown and after an invalid seal.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Bytes of a seal.
+/// The length of a seal in bytes.
 pub const SEAL_LEN: usize = 32;
 
-/// The key that the database holds, as it was last read, and the one before it.
+/// The last two keys that were read from the database.
 ///
-/// Seals of the one before it are valid too, so that a change of the key invalidates nothing that is under way.
+/// Seals of the previous key are valid as well, so that a change of the key invalidates no message on its way.
 #[derive(Debug, Default)]
 pub struct Seal {
     keys: RwLock<Keys>,
-    misfit: Notify,
+    mismatch: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +45,8 @@ impl Seal {
         Arc::new(seal)
     }
 
-    /// Follows the key in `store` until the last clone is dropped. Until it is read, nothing is sealed and no seal fits.
+    /// Reads the key from `store` repeatedly, until the last clone is dropped.
+    /// Before the first read, no text can be sealed and no seal is valid.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -55,20 +56,20 @@ impl Seal {
         seal
     }
 
-    /// Seals `content` under `name`; `None` while the key is not known.
+    /// Returns the seal of `content` under `name`; `None` until the key is known.
     pub fn sign(&self, name: &str, content: &[u8]) -> Option<[u8; SEAL_LEN]> {
         Some(self.keys().current?.mac(name, content).finalize().into_bytes().into())
     }
 
-    /// Tells whether `seal` is that of `content` under `name`. Compares in constant time.
-    pub fn fits(&self, name: &str, content: &[u8], seal: &[u8]) -> bool {
+    /// Returns whether `seal` is the seal of `content` under `name`. Compares in constant time.
+    pub fn verify(&self, name: &str, content: &[u8], seal: &[u8]) -> bool {
         let Keys { current, previous } = self.keys();
-        let fits =
+        let is_valid =
             [current, previous].into_iter().flatten().any(|key| key.mac(name, content).verify_slice(seal).is_ok());
-        if !fits {
-            self.misfit.notify_one();
+        if !is_valid {
+            self.mismatch.notify_one();
         }
-        fits
+        is_valid
     }
 
     fn set(&self, key: SealKey) {
@@ -89,12 +90,12 @@ async fn follow(seal: Weak<Seal>, store: Arc<dyn LinkFeed>) {
         let Some(seal) = seal.upgrade() else { return };
         match read {
             Ok(key) => seal.set(key),
-            Err(error) => tracing::debug!(%error, "the key of seals could not be read"),
+            Err(error) => tracing::debug!(%error, "seal key could not be read; the last key remains in use; retrying"),
         }
-        sleep(REFRESH_APART).await;
+        sleep(MIN_REFRESH_INTERVAL).await;
         if seal.keys().current.is_some() {
-            // A seal that does not fit may be of a key that is newer than ours.
-            let _ = timeout(REFRESH, seal.misfit.notified()).await;
+            // An invalid seal may come from a newer key.
+            let _ = timeout(REFRESH_INTERVAL, seal.mismatch.notified()).await;
         }
     }
 }
@@ -104,33 +105,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seal_fits_its_content_under_its_name_alone() {
+    fn seal_is_valid_only_for_its_content_and_name() {
         let seal = Seal::with_key(SealKey::random());
         let made = seal.sign("channel", b"text").unwrap();
-        assert!(seal.fits("channel", b"text", &made));
+        assert!(seal.verify("channel", b"text", &made));
         for (name, content) in [("channel", "other"), ("other", "text"), ("channe", "ltext"), ("", "channel\0text")] {
-            assert!(!seal.fits(name, content.as_bytes(), &made), "{name:?} {content:?}");
+            assert!(!seal.verify(name, content.as_bytes(), &made), "{name:?} {content:?}");
         }
-        assert!(!seal.fits("channel", b"text", &made[..31]));
-        assert!(!seal.fits("channel", b"text", &[]));
-        assert!(!Seal::with_key(SealKey::random()).fits("channel", b"text", &made));
+        assert!(!seal.verify("channel", b"text", &made[..31]));
+        assert!(!seal.verify("channel", b"text", &[]));
+        assert!(!Seal::with_key(SealKey::random()).verify("channel", b"text", &made));
     }
 
     #[test]
-    fn seal_of_the_key_before_fits_until_the_key_changes_again() {
+    fn seal_of_the_previous_key_is_valid_until_the_next_change() {
         let seal = Seal::with_key(SealKey::random());
         let made = seal.sign("name", b"text").unwrap();
         seal.set(SealKey::random());
-        assert!(seal.fits("name", b"text", &made));
+        assert!(seal.verify("name", b"text", &made));
         assert_ne!(seal.sign("name", b"text").unwrap(), made);
         seal.set(SealKey::random());
-        assert!(!seal.fits("name", b"text", &made));
+        assert!(!seal.verify("name", b"text", &made));
     }
 
     #[test]
-    fn unknown_key_seals_nothing_and_fits_nothing() {
+    fn seal_without_a_key_neither_signs_nor_verifies() {
         let seal = Seal::default();
         assert_eq!(seal.sign("name", b"text"), None);
-        assert!(!seal.fits("name", b"text", &[0; SEAL_LEN]));
+        assert!(!seal.verify("name", b"text", &[0; SEAL_LEN]));
     }
 }

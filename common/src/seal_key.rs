@@ -1,11 +1,11 @@
-//! The secret that the processes of one Tern share, as the store keeps it.
+//! The secret key of seals, which the store has.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// A secret that the processes of one Tern share.
+/// A secret that the processes of one installation share.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SealKey([u8; 32]);
 
@@ -14,8 +14,10 @@ impl SealKey {
         SealKey(bytes)
     }
 
+    /// Returns a random key.
+    ///
     /// # Panics
-    /// If the operating system has no randomness to give.
+    /// If the operating system has no random bytes.
     pub fn random() -> SealKey {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
@@ -24,7 +26,7 @@ impl SealKey {
 
     pub(crate) fn mac(&self, name: &str, content: &[u8]) -> Hmac<Sha256> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("a key may have any length");
-        // A name holds no zero byte, so no two pairs of name and content are one text.
+        // A name contains no zero byte, so different pairs of name and content are different texts.
         mac.update(name.as_bytes());
         mac.update(&[0]);
         mac.update(content);

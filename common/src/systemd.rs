@@ -1,4 +1,4 @@
-//! Messages to the service manager that started the process (`sd_notify(3)`), if it wants any.
+//! Notifications to the service manager that started the process (`sd_notify(3)`).
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use crate::config::Variables;
 
-/// How often a long start is reported to be alive: a fraction of any sensible `WatchdogSec=`.
-const STEP: Duration = Duration::from_secs(2);
+/// The interval of watchdog notifications during a long start. It is a fraction of any sensible `WatchdogSec=`.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The socket of the service manager. Without one, messages go nowhere.
+/// A sender of notifications to the service manager. Without a socket it sends nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notifier {
     socket: Option<String>,
 }
 
 impl Notifier {
-    /// Reads `NOTIFY_SOCKET`, which is systemd's and no setting.
+    /// Reads `NOTIFY_SOCKET`, which systemd sets. It is not a setting of Tern.
     pub fn read(variables: &Variables) -> Notifier {
         Notifier { socket: variables.get("NOTIFY_SOCKET").filter(|path| !path.is_empty()).cloned() }
     }
 
-    /// Reports that the process is alive (`WATCHDOG=1`). Does not wait: a manager that does not read loses the message.
+    /// Reports that the process is alive (`WATCHDOG=1`). Does not block: a full socket loses the notification.
     pub fn alive(&self) {
         let Some(path) = &self.socket else { return };
-        // A message that cannot be sent is missed by the manager, whose watchdog acts then.
+        // The manager's watchdog acts if notifications do not arrive.
         let _ = UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
-            // A name that begins with `@` is in the abstract namespace.
+            // A leading `@` means the abstract namespace.
             let address = match path.strip_prefix('@') {
                 Some(name) => SocketAddr::from_abstract_name(name)?,
                 None => SocketAddr::from_pathname(path)?,
@@ -36,12 +36,12 @@ impl Notifier {
         });
     }
 
-    /// Waits for `step` of a start, which takes as long as it takes, and reports meanwhile that the process is alive.
+    /// Waits for `step` without a limit, and reports in the meantime that the process is alive.
     pub async fn alive_during<T>(&self, step: impl Future<Output = T>) -> T {
         let mut step = std::pin::pin!(step);
         loop {
             self.alive();
-            if let Ok(done) = tokio::time::timeout(STEP, &mut step).await {
+            if let Ok(done) = tokio::time::timeout(ALIVE_INTERVAL, &mut step).await {
                 return done;
             }
         }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn message_reaches_a_socket_with_a_path_and_one_with_an_abstract_name() {
+    fn notification_to_a_path_or_an_abstract_name_is_received() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
@@ -76,19 +76,19 @@ mod tests {
     }
 
     #[test]
-    fn message_without_a_manager_goes_nowhere() {
+    fn notification_without_a_manager_is_dropped() {
         for notifier in [notifier(""), notifier("/nowhere/notify"), Notifier::default()] {
             notifier.alive();
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn long_start_is_reported_to_be_alive_until_it_ends() {
+    async fn long_start_sends_notifications_until_it_ends() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let step = async {
-            tokio::time::sleep(3 * STEP).await;
+            tokio::time::sleep(3 * ALIVE_INTERVAL).await;
             7
         };
         assert_eq!(notifier(path.to_str().unwrap()).alive_during(step).await, 7);

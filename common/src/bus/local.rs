@@ -11,15 +11,15 @@ use tokio::time::Instant;
 use super::{Bus, BusError, MAX_REPLICAS, Message, Received, ReplicaId, SILENT_AFTER, Subscription, Topic};
 use crate::store::Cursor;
 
-/// How many messages a slow subscriber may lag behind before it is told that it lost some.
+/// The number of messages that a subscriber may lag behind before it loses some.
 const CAPACITY: usize = 1024;
 
-/// Messages to the tasks of this process.
+/// A bus for the tasks of this process.
 #[derive(Debug)]
 pub struct LocalBus {
     invalidations: Sender<Message>,
     progress: Sender<Message>,
-    /// What each replica told last, and when. Those that fell silent are dropped with the next announcement.
+    /// The last announcement of each replica, and its time. The next announcement removes silent replicas.
     live: Mutex<HashMap<ReplicaId, (Cursor, Instant)>>,
 }
 
@@ -32,11 +32,11 @@ impl LocalBus {
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<ReplicaId, (Cursor, Instant)>> {
-        // Nothing that holds the lock can leave the map half changed.
+        // No code under the lock can panic between two dependent changes.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, message: &Message) {
+    fn record(&self, message: &Message) {
         match message {
             Message::Invalidation => {}
             Message::Applied { replica, cursor } => {
@@ -67,8 +67,8 @@ impl Default for LocalBus {
 #[async_trait]
 impl Bus for LocalBus {
     async fn publish(&self, message: Message) -> Result<(), BusError> {
-        self.note(&message);
-        // Sending fails only when nobody listens, which is no failure of a bus.
+        self.record(&message);
+        // Sending fails only without subscribers, which is no error.
         let _ = self.sender(message.topic()).send(message);
         Ok(())
     }
@@ -79,8 +79,8 @@ impl Bus for LocalBus {
 
     async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError> {
         let live = self.live();
-        let heard_lately = live.iter().filter(|(_, (_, at))| at.elapsed() < SILENT_AFTER);
-        Ok(heard_lately.map(|(replica, (cursor, _))| (*replica, cursor.clone())).collect())
+        let recent = live.iter().filter(|(_, (_, at))| at.elapsed() < SILENT_AFTER);
+        Ok(recent.map(|(replica, (cursor, _))| (*replica, cursor.clone())).collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The bus: at-most-once messages between the planes.
 //!
-//! It carries hints. Losing, repeating, reordering or forging every message costs time, never correctness.
+//! Messages are hints. A lost, repeated, reordered or forged message costs time, never correctness.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,29 +16,29 @@ pub use redis::RedisBus;
 
 use crate::store::Cursor;
 
-/// A replica that has told nothing for so long does not count as live. It tells of itself every second.
+/// The time without an announcement after which a replica no longer counts as live. Replicas announce every second.
 pub const SILENT_AFTER: Duration = Duration::from_secs(3);
 
-/// Announcements can be forged; nobody need remember more replicas than this.
+/// The number of replicas that a process tracks at most, since announcements can be forged.
 pub const MAX_REPLICAS: usize = 1024;
 
-/// What a subscriber wants to hear.
+/// The subject of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// Invalidations, for replicas.
     Invalidations,
-    /// Progress of replicas, for those who wait for a change to be served.
+    /// Progress of replicas, for requests that wait until a change is served.
     Progress,
 }
 
-/// One message.
+/// A message on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Something changed: ask the store what.
+    /// A hint that links changed. The receiver asks the store for the changes.
     Invalidation,
-    /// A replica tells that it lives, and how far it has come.
+    /// An announcement of a live replica, with its position in the log of changes.
     Applied { replica: ReplicaId, cursor: Cursor },
-    /// A replica takes its leave: nobody need wait for it any more.
+    /// An announcement that a replica ends, so that no request waits for it.
     Left { replica: ReplicaId },
 }
 
@@ -51,13 +51,15 @@ impl Message {
     }
 }
 
-/// Names one replica among the live ones; drawn anew at each start.
+/// The id of a replica, random at each start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReplicaId(u64);
 
 impl ReplicaId {
+    /// Returns a random id.
+    ///
     /// # Panics
-    /// If the operating system has no randomness to give.
+    /// If the operating system has no random bytes.
     pub fn random() -> ReplicaId {
         ReplicaId(getrandom::u64().expect("the operating system gives random bytes"))
     }
@@ -75,43 +77,41 @@ impl fmt::Display for ReplicaId {
     }
 }
 
-/// What a subscription brings.
+/// An item of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
     Message(Message),
-    /// Messages were lost: anything may have changed.
+    /// A report that messages were lost, so anything may have changed.
     Lost,
 }
 
-/// The bus cannot be reached.
+/// The error of an unavailable bus.
 #[derive(Debug, thiserror::Error)]
 #[error("the bus is unavailable: {0:#}")]
 pub struct BusError(pub anyhow::Error);
 
-/// The second seam.
+/// A publish-subscribe channel between processes, or within one.
 #[async_trait]
 pub trait Bus: fmt::Debug + Send + Sync + 'static {
-    /// Sends to whoever listens at this moment.
-    ///
-    /// What replicas tell of themselves is also kept, for [`Bus::live`].
+    /// Sends a message to the current subscribers. Announcements of replicas are also recorded for [`Bus::live`].
     async fn publish(&self, message: Message) -> Result<(), BusError>;
 
-    /// Returns once the subscription stands: what is published from then on is either received or told as lost.
-    /// Invalidations that nobody has taken yet may arrive as one: any number says no more.
+    /// Returns once the subscription is active. Every later message is either delivered or reported as lost.
+    /// Several pending invalidations may be delivered as one.
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError>;
 
-    /// The replicas that told of themselves within [`SILENT_AFTER`] and have not left, each once,
-    /// and how far they had come: for whoever has only now begun to listen.
-    /// A hint like any message, and no more than [`MAX_REPLICAS`] of them.
+    /// Returns the live replicas, each once, with their last announced cursors; [`MAX_REPLICAS`] at most.
+    ///
+    /// A replica is live if it announced itself within [`SILENT_AFTER`] and did not end. The result is a hint.
     async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError>;
 }
 
-/// A standing subscription.
+/// An active subscription.
 #[async_trait]
 pub trait Subscription: fmt::Debug + Send {
     /// Waits for the next message. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// When the connection is gone: subscribe again, and expect to have missed anything.
+    /// When the connection broke. The caller subscribes again and must assume that messages were lost.
     async fn next(&mut self) -> Result<Received, BusError>;
 }

@@ -1,4 +1,4 @@
-//! The text form of messages. Anybody may write to a channel, so reading takes nothing for granted.
+//! The text form of messages. Any program may write to a channel, so every text is checked.
 
 use std::fmt::Write;
 use std::str;
@@ -6,8 +6,10 @@ use std::str;
 use super::{Message, ReplicaId};
 use crate::seal::{SEAL_LEN, Seal};
 
-/// Longer ones are not looked at. A cursor is the longest part of a message, and names each open transaction of the
-/// database: there is room for over a thousand. Nobody waits for a replica whose announcements are longer.
+/// The longest text that is read, in bytes.
+///
+/// The cursor is the longest part, since it lists each open transaction of the database. Over a thousand fit.
+/// Requests do not wait for a replica whose announcements are longer.
 pub(super) const MAX_LEN: usize = 16 * 1024;
 
 pub(super) fn write(message: &Message) -> String {
@@ -18,7 +20,7 @@ pub(super) fn write(message: &Message) -> String {
     }
 }
 
-/// Reads a message back. Returns `None` for a text that the function `write` does not produce.
+/// Parses a message; returns `None` for a text that [`write`] does not produce.
 pub(super) fn read(text: &[u8]) -> Option<Message> {
     let mut words = str::from_utf8(text).ok()?.split(' ');
     let message = match words.next()? {
@@ -32,16 +34,16 @@ pub(super) fn read(text: &[u8]) -> Option<Message> {
     words.next().is_none().then_some(message)
 }
 
-/// Puts the seal of a text under `name` behind it, in hexadecimal digits; `None` while the key is not known.
+/// Appends the seal of a text under `name`, in hexadecimal digits; returns `None` until the key is known.
 pub(super) fn seal(seal: &Seal, name: &str, text: &str) -> Option<String> {
     let mut sealed = format!("{text} ");
     for byte in seal.sign(name, text.as_bytes())? {
-        write!(sealed, "{byte:02x}").expect("a string takes any text");
+        write!(sealed, "{byte:02x}").expect("writing to a string succeeds");
     }
     Some(sealed)
 }
 
-/// Returns the text before its seal; `None` if the seal does not fit.
+/// Returns the text before its seal; `None` if the seal is invalid.
 pub(super) fn open<'a>(seal: &Seal, name: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
     let (text, digits) = sealed.split_at_checked(sealed.len().checked_sub(2 * SEAL_LEN)?)?;
     let text = text.strip_suffix(b" ")?;
@@ -50,7 +52,7 @@ pub(super) fn open<'a>(seal: &Seal, name: &str, sealed: &'a [u8]) -> Option<&'a 
         let digit = |digit: u8| char::from(digit).to_digit(16);
         *byte = u8::try_from(16 * digit(digits[0])? + digit(digits[1])?).ok()?;
     }
-    seal.fits(name, text, &bytes).then_some(text)
+    seal.verify(name, text, &bytes).then_some(text)
 }
 
 #[cfg(test)]
@@ -60,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_message_is_read_back() {
         let replica = ReplicaId::random();
         let cursor = "00000000000000ff:7".parse().unwrap();
         for message in [Message::Invalidation, Message::Applied { replica, cursor }, Message::Left { replica }] {
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_beside_a_thousand_open_transactions_fits() {
+    fn announcement_with_a_thousand_open_transactions_fits() {
         let open: Vec<String> = (0..1000u64).map(|n| (9_000_000_000 + n).to_string()).collect();
         let epoch = "6a1c0000000000ff-00000002-4005-4010-00112233445566778899aabbccddeeff";
         let snapshot = format!("9000000000:9999999999:{}", open.join(","));
@@ -81,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_not() {
+    fn malformed_text_is_no_message() {
         for text in [
             &b""[..],
             b" ",
@@ -109,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             read(&bytes);
         }
     }

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 
 use super::{Cache, CacheError};
 
-/// How many answers are kept; the least recently used make room.
+/// The number of entries. Beyond it, the least recently used entries are evicted.
 const CAPACITY: u64 = 10_000;
 
-/// Answers in this process's memory.
+/// A cache in the memory of this process.
 #[derive(Debug)]
 pub struct LocalCache(moka::sync::Cache<String, Entry>);
 
@@ -20,11 +20,11 @@ struct Entry {
     ttl: Duration,
 }
 
-/// Tells moka that each entry carries its own lifetime.
+/// The expiry policy: each entry has its own lifetime.
 #[derive(Debug)]
-struct OwnLifetime;
+struct EntryLifetime;
 
-impl moka::Expiry<String, Entry> for OwnLifetime {
+impl moka::Expiry<String, Entry> for EntryLifetime {
     fn expire_after_create(&self, _: &String, entry: &Entry, _: Instant) -> Option<Duration> {
         Some(entry.ttl)
     }
@@ -36,7 +36,7 @@ impl moka::Expiry<String, Entry> for OwnLifetime {
 
 impl LocalCache {
     pub fn new() -> LocalCache {
-        LocalCache(moka::sync::Cache::builder().max_capacity(CAPACITY).expire_after(OwnLifetime).build())
+        LocalCache(moka::sync::Cache::builder().max_capacity(CAPACITY).expire_after(EntryLifetime).build())
     }
 }
 

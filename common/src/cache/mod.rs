@@ -1,4 +1,4 @@
-//! The cache: answers kept for a while, never the only copy of anything.
+//! The cache: answers with a lifetime. It never has the only copy of a value.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,17 +11,17 @@ mod redis;
 pub use local::LocalCache;
 pub use redis::RedisCache;
 
-/// The cache cannot be reached; the caller does without.
+/// The error of an unavailable cache. The caller computes the value instead.
 #[derive(Debug, thiserror::Error)]
 #[error("the cache is unavailable: {0:#}")]
 pub struct CacheError(pub anyhow::Error);
 
-/// The third seam.
+/// A key-value cache, shared by processes or within one.
 #[async_trait]
 pub trait Cache: fmt::Debug + Send + Sync + 'static {
-    /// What was put under `key`, unless its time is over.
+    /// Returns the value of `key`; `None` if there is none or its lifetime is over.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CacheError>;
 
-    /// Keeps `value` under `key` for `ttl`, in place of what was there.
+    /// Stores `value` under `key` for `ttl`, and replaces a former value.
     async fn put(&self, key: &str, value: Vec<u8>, ttl: Duration) -> Result<(), CacheError>;
 }

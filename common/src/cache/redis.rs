@@ -11,13 +11,13 @@ use super::{Cache, CacheError};
 use crate::redis::{Dialer, Link, RedisConfig};
 use crate::seal::{SEAL_LEN, Seal};
 
-/// The longest value that is kept or believed, in bytes.
+/// The longest value that is stored or read, in bytes.
 const MAX_LEN: usize = 16 << 20;
 
-/// Bytes of the time at which a value ends, between the seal and the value.
-const END_LEN: usize = size_of::<u64>();
+/// The length of the expiry time, which is between the seal and the value, in bytes.
+const EXPIRY_LEN: usize = size_of::<u64>();
 
-/// Answers in a Redis, for every process that uses it under the same prefix.
+/// A cache for all processes that use the same Redis with the same prefix.
 #[derive(Debug)]
 pub struct RedisCache {
     link: Link,
@@ -27,22 +27,22 @@ pub struct RedisCache {
 }
 
 impl RedisCache {
-    /// Connects when it is first used, and whenever it must; a Redis that is away is no reason to fail here.
-    /// Values are sealed with `seal`, so that nobody else can put one there.
+    /// Returns a cache that connects at its first use, and again after a failure.
+    /// `seal` signs the values, so that no other program can forge one.
     ///
     /// # Panics
     /// Never: the name of its metric is well formed.
     pub fn new(config: &RedisConfig, seal: Arc<Seal>) -> RedisCache {
         let prefix = format!("{}tern:v2:cache:", config.prefix.as_str());
-        let help = "Values in the cache that were taken for absent, since their seal did not fit.";
+        let help = "Values in the cache that were ignored because their seal was invalid.";
         let forged = IntCounter::new("tern_cache_values_forged_total", help).expect("the name is well formed");
         RedisCache { link: Link::new(Dialer::new(config)), prefix, seal, forged }
     }
 
-    /// Shows in `registry` how many values were forged.
+    /// Registers the number of forged values in `registry`.
     ///
     /// # Errors
-    /// When the registry shows those of a cache already.
+    /// When it is registered already.
     pub fn export(&self, registry: &Registry) -> prometheus::Result<()> {
         registry.register(Box::new(self.forged.clone()))
     }
@@ -51,18 +51,18 @@ impl RedisCache {
         format!("{}{key}", self.prefix)
     }
 
-    /// Returns the value within a sealed one, unless its seal does not fit or its time is over.
+    /// Returns the value within a sealed one; `None` if its seal is invalid or its lifetime is over.
     fn open(&self, name: &str, sealed: &[u8], now_ms: u64) -> Option<Vec<u8>> {
         let opened = sealed
             .split_at_checked(SEAL_LEN)
-            .filter(|(seal, content)| self.seal.fits(name, content, seal))
-            .and_then(|(_, content)| content.split_first_chunk::<END_LEN>());
-        let Some((end, value)) = opened else {
+            .filter(|(seal, content)| self.seal.verify(name, content, seal))
+            .and_then(|(_, content)| content.split_first_chunk::<EXPIRY_LEN>());
+        let Some((expiry, value)) = opened else {
             self.forged.inc();
             return None;
         };
-        // A value that was true once must not be put back for ever.
-        (now_ms < u64::from_be_bytes(*end)).then(|| value.to_vec())
+        // Another program may write an old value again, so its expiry time is part of the sealed content.
+        (now_ms < u64::from_be_bytes(*expiry)).then(|| value.to_vec())
     }
 }
 
@@ -75,7 +75,7 @@ fn now_ms() -> u64 {
 impl Cache for RedisCache {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, CacheError> {
         let name = &self.name(key);
-        // Redis takes values of half a gigabyte from its writers.
+        // Redis accepts values of half a gigabyte, also from other programs.
         let get = |mut connection| async move {
             cmd("GETRANGE").arg(name).arg(0).arg(MAX_LEN - 1).query_async(&mut connection).await
         };
@@ -84,16 +84,16 @@ impl Cache for RedisCache {
     }
 
     async fn put(&self, key: &str, value: Vec<u8>, ttl: Duration) -> Result<(), CacheError> {
-        // Redis takes no lifetime of nothing, and none longer than it can count.
+        // Redis refuses a lifetime of zero, and one beyond its range.
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50);
         let name = &self.name(key);
         let content = [&now_ms().saturating_add(ttl_ms).to_be_bytes()[..], &value].concat();
         let Some(seal) = self.seal.sign(name, &content) else {
-            return Err(CacheError(anyhow::anyhow!("the key of seals is not known yet")));
+            return Err(CacheError(anyhow::anyhow!("the seal key has not been read from the database yet")));
         };
         let sealed = &[&seal[..], &content].concat();
         if sealed.len() > MAX_LEN {
-            return Err(CacheError(anyhow::anyhow!("a value of {} bytes is too long", value.len())));
+            return Err(CacheError(anyhow::anyhow!("a value of {} bytes is longer than {MAX_LEN} bytes", value.len())));
         }
         let set = |mut connection| async move {
             cmd("SET").arg(name).arg(sealed).arg("PX").arg(ttl_ms).exec_async(&mut connection).await

@@ -1,8 +1,8 @@
-//! JSON texts that are checked once and passed on as they were given.
+//! JSON texts from outside, checked once and passed on unchanged.
 //!
-//! The check is one pass without recursion, and builds no tree: its memory does not depend on the text.
-//! Numbers, the order of keys and blanks survive, because nothing is converted and written anew.
-//! No key has a meaning of its own, as private keys have in libraries that build trees.
+//! The check is one pass without recursion and without a tree. Its memory does not depend on the text.
+//! Numbers, the order of keys and blanks are preserved.
+//! No key has a special meaning, unlike the private keys of libraries that build trees.
 
 mod read;
 mod scan;
@@ -19,10 +19,10 @@ pub use write::{ObjectWriter, WriteJson, write_array};
 
 use self::scan::Scan;
 
-/// The deepest nesting of a JSON text from outside, the outermost object or array included.
+/// The greatest allowed depth of a JSON text from outside. The outermost object or array counts.
 pub const MAX_DEPTH: usize = 32;
 
-/// A JSON text without blanks around it, checked by [`JsonText::parse`].
+/// A JSON text without surrounding blanks, checked by [`JsonText::parse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonText<'a>(&'a str);
 
@@ -41,8 +41,8 @@ impl<'a> JsonText<'a> {
     /// Checks a whole text against RFC 8259.
     ///
     /// # Errors
-    /// [`InvalidJson::TooDeep`] if it is nested more than `max_depth` deep; otherwise whatever is not JSON in UTF-8,
-    /// half a surrogate pair in an escape among it.
+    /// [`InvalidJson::TooDeep`] if it is nested more than `max_depth` deep. [`InvalidJson::Broken`] if it is not JSON in
+    /// UTF-8. An escape of half a surrogate pair is not JSON.
     pub fn parse(bytes: &'a [u8], max_depth: usize) -> Result<JsonText<'a>, InvalidJson> {
         let text = std::str::from_utf8(bytes).map_err(|_| InvalidJson::Broken)?;
         let mut scan = Scan::new(text);
@@ -51,7 +51,7 @@ impl<'a> JsonText<'a> {
     }
 
     /// Wraps a text that [`JsonText::as_str`] returned before.
-    /// For any other text the methods return wrong values, and nothing worse.
+    /// For any other text the methods return wrong values, but do not panic.
     pub fn of_checked(text: &'a str) -> JsonText<'a> {
         JsonText(text)
     }
@@ -81,19 +81,21 @@ impl<'a> JsonText<'a> {
         }
     }
 
-    /// Iterates over the fields of an object; no fields for every other value.
+    /// Returns the names and values of an object in the order of the text; nothing for every other value.
+    ///
+    /// A name is a JSON string, with its quotes.
     pub fn fields(self) -> impl Iterator<Item = (JsonText<'a>, JsonText<'a>)> {
         let mut scan = Scan::within(self.0, '{');
         iter::from_fn(move || scan.field().map(|(name, value)| (JsonText(name), JsonText(value))))
     }
 
-    /// Iterates over the items of an array; no items for every other value.
+    /// Returns the items of an array in the order of the text; nothing for every other value.
     pub fn items(self) -> impl Iterator<Item = JsonText<'a>> {
         let mut scan = Scan::within(self.0, '[');
         iter::from_fn(move || scan.item().map(JsonText))
     }
 
-    /// Finds a field of an object by its name. Of several with one name the last counts.
+    /// Finds the last field of an object with a name.
     pub fn field(self, name: &str) -> Option<JsonText<'a>> {
         let named = self.fields().filter(|(given, _)| given.text().is_some_and(|given| given == name));
         named.last().map(|(_, value)| value)
@@ -217,13 +219,13 @@ mod tests {
             let is_deep = JsonText::parse(deep.as_bytes(), MAX_DEPTH) == Err(InvalidJson::TooDeep);
             is_deep && JsonText::parse(wide.as_bytes(), MAX_DEPTH).is_ok()
         };
-        // The operating system may round the size up; a frame for each level of nesting would still not fit.
+        // The operating system may round the size up, but a frame for each level of nesting would still not fit.
         let thread = std::thread::Builder::new().stack_size(16 * 1024).spawn(read).unwrap();
         assert!(thread.join().unwrap());
     }
 
     #[test]
-    fn fields_are_found_by_their_decoded_name_and_the_last_one_counts() {
+    fn field_is_found_by_its_decoded_name_and_the_last_one_counts() {
         let text = r#"{ "a" : 1 ,"b":"x","\u0061":{"a":[2]}, "c":null}"#;
         let object = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
         let field = |name| object.field(name).map(JsonText::as_str);
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn items_of_an_array_are_found_in_their_order() {
+    fn items_of_an_array_are_returned_in_order() {
         let check = |text: &str, expected: &[&str]| {
             let array = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
             assert!(array.items().map(JsonText::as_str).eq(expected.iter().copied()), "{text}");
@@ -271,7 +273,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_library_writes_is_valid_and_its_fields_are_the_same(value in value()) {
+        fn text_that_serde_json_writes_is_valid_and_has_the_same_fields(value in value()) {
             let text = value.to_string();
             let read = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
             prop_assert_eq!(read.as_str(), &text);
@@ -289,7 +291,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_text_is_judged_as_a_library_judges_it(value in value(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn damaged_text_is_accepted_only_if_serde_json_accepts_it(value in value(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let mut text = value.to_string().into_bytes();
             let at = at.index(text.len());
             text[at] = byte;

@@ -1,7 +1,7 @@
-//! Types that read themselves from checked JSON, by `serde`.
+//! A `serde` deserializer of checked JSON.
 //!
-//! A library's reader of JSON would not do: it has no limit of depth of its own choice, changes long numbers, cannot
-//! hand over a part of the text as it came, and says what is wrong in prose that cannot be taken apart.
+//! `serde_json` does not suffice. Its depth limit cannot be chosen, it changes long numbers, and it cannot return a part
+//! of the text unchanged. Its errors are prose that cannot be analysed.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,32 +13,32 @@ use serde::forward_to_deserialize_any;
 
 use super::{JsonText, Kind};
 
-/// The text of a value exactly as it came: JSON in a body, or a parameter of a query.
+/// The unchanged text of a value: JSON in a body, or a parameter of a query.
 ///
-/// Types whose digits or layout matter read themselves from it.
+/// It serves types for which the digits or the layout matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceText<'a>(pub &'a str);
 
 impl SourceText<'_> {
-    /// The name by which a type asks its deserializer for the text. No input is ever compared with it.
+    /// The name by which a type requests the text from its deserializer. It is never compared with input.
     pub const NAME: &'static str = "tern_common::json::SourceText";
 }
 
-/// A value that is not of the type that reads it.
+/// The reason why a value cannot be read as the requested type.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// A field that has to be given is absent.
+    /// A required field is absent.
     Missing(&'static str),
-    /// The value must be this.
+    /// The value must match this description.
     Expected(String),
-    /// The type's own reason.
+    /// The type refused the value with this reason.
     Refused(String),
 }
 
-/// Reads a value by its type.
+/// Reads a value of type `T`.
 ///
 /// # Errors
-/// A sentence that begins with the place of what is wrong, such as `rules[2].target`.
+/// A sentence that begins with the place of the invalid value, such as `rules[2].target`.
 pub fn read<'de, T: Deserialize<'de>>(source: impl Deserializer<'de, Error = Mismatch>) -> Result<T, String> {
     serde_path_to_error::deserialize(source).map_err(|error| {
         let place = error.path().iter().next().map_or_else(String::new, |_| error.path().to_string());
@@ -48,20 +48,20 @@ pub fn read<'de, T: Deserialize<'de>>(source: impl Deserializer<'de, Error = Mis
 
 /// A deserializer of checked JSON.
 ///
-/// An `Option` in a field means that the field may be absent, and an `Option` within it that the field may be `null`:
-/// `Option<T>` refuses `null`, and of `Option<Option<T>>` it is `Some(None)`.
-/// The last of several fields with one name counts.
+/// A field of type `Option<T>` may be absent, but not `null`. A field of type `Option<Option<T>>` may also be `null`,
+/// which is `Some(None)`.
+/// If an object repeats a name, the last field counts.
 #[derive(Clone, Copy)]
 pub struct JsonReader<'de, 'u> {
     text: JsonText<'de>,
     is_field: bool,
-    /// Set once a value within the innermost value that may be `null` is read.
+    /// A flag that is set once a part of the innermost optional value is read.
     is_within: Option<&'u Cell<bool>>,
     on_unknown: &'u dyn Fn(&str),
 }
 
 impl<'de, 'u> JsonReader<'de, 'u> {
-    /// Reads `text`, and calls `on_unknown` with the name of each field that no type knows.
+    /// Returns a deserializer of `text` that calls `on_unknown` with the name of each unknown field.
     pub fn new(text: JsonText<'de>, on_unknown: &'u dyn Fn(&str)) -> JsonReader<'de, 'u> {
         JsonReader { text, is_field: false, is_within: None, on_unknown }
     }
@@ -137,7 +137,7 @@ impl<'de> Deserializer<'de> for JsonReader<'de, '_> {
         if self.text.kind() != Kind::Object {
             return Err(Mismatch::Expected("an object".to_owned()));
         }
-        // All names are seen before any value is read: an invalid value hides no unknown name.
+        // All names are reported before any value is read, so an invalid value hides no unknown name.
         let mut values: Vec<Option<JsonReader<'_, '_>>> = vec![None; fields.len()];
         for (name, value) in self.fields() {
             match fields.iter().position(|field| *field == name) {
@@ -184,7 +184,7 @@ fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value
     if let Ok(number) = text.parse() {
         return visitor.visit_i64(number);
     }
-    // A checked number is at worst infinite.
+    // A checked number always parses. It may be infinite.
     visitor.visit_f64(text.parse().unwrap_or(f64::NAN))
 }
 
@@ -195,7 +195,7 @@ impl Mismatch {
             Mismatch::Missing(_) => format!("{place}.{self}"),
             Mismatch::Expected(_) => format!("{place} {self}"),
             Mismatch::Refused(reason) => {
-                // Words of the domain name the field that they are usually in.
+                // The error of a domain type begins with the usual name of its field.
                 let field = place.rsplit('.').next().unwrap_or(place);
                 match reason.strip_prefix(field) {
                     Some(rest) => format!("{place}{rest}"),
@@ -235,7 +235,7 @@ impl de::Error for Mismatch {
     }
 }
 
-/// Names in words of JSON what `serde` calls by words of Rust.
+/// Translates a description of `serde` from terms of Rust to terms of JSON.
 fn in_words(expected: String) -> String {
     let is_integer = |text: &str| text.strip_prefix(['i', 'u']).is_some_and(|bits| bits.parse::<u8>().is_ok());
     match expected.as_str() {
@@ -268,7 +268,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for SourceText<'a> {
             type Value = SourceText<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a source that hands over its text")
+                f.write_str("a deserializer that supports SourceText")
             }
 
             fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<SourceText<'de>, E> {
@@ -280,7 +280,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for SourceText<'a> {
     }
 }
 
-/// Implements `Deserialize` for words whose `parse` checks a text.
+/// Implements `Deserialize` for types that have a `parse` function.
 macro_rules! deserialize_by_parse {
     ($($word:ty),*) => {$(
         impl<'de> serde::Deserialize<'de> for $word {

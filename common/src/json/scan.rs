@@ -1,6 +1,6 @@
-//! The pass over a JSON text.
+//! A scanner of JSON texts.
 
-/// Why a text is not taken as JSON.
+/// The reason to refuse a text as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJson {
     #[error("not JSON")]
@@ -11,7 +11,7 @@ pub enum InvalidJson {
 
 type Result<T> = std::result::Result<T, InvalidJson>;
 
-/// A place in a text that is read as JSON.
+/// A position in a JSON text.
 #[derive(Clone, Debug)]
 pub(super) struct Scan<'a> {
     text: &'a str,
@@ -23,7 +23,7 @@ impl<'a> Scan<'a> {
         Scan { text, at: 0 }
     }
 
-    /// Returns a place behind the `opening` bracket of an object or an array, or at the end of any other value.
+    /// Returns the position after the `opening` bracket of an object or array; the end of the text for any other value.
     pub(super) fn within(value: &'a str, opening: char) -> Scan<'a> {
         Scan { text: value, at: if value.starts_with(opening) { 1 } else { value.len() } }
     }
@@ -33,7 +33,7 @@ impl<'a> Scan<'a> {
         self.at == self.text.len()
     }
 
-    /// Takes the next field of an object that was checked before.
+    /// Reads the next field of an object that was checked before.
     pub(super) fn field(&mut self) -> Option<(&'a str, &'a str)> {
         self.skip_comma();
         let begin = self.at;
@@ -44,15 +44,15 @@ impl<'a> Scan<'a> {
         Some((name, self.value(u64::BITS as usize).ok()?))
     }
 
-    /// Takes the next item of an array that was checked before.
+    /// Reads the next item of an array that was checked before.
     pub(super) fn item(&mut self) -> Option<&'a str> {
         self.skip_comma();
         self.value(u64::BITS as usize).ok()
     }
 
-    /// Takes the value that comes next, and gives its text.
+    /// Checks the next value and returns its text.
     ///
-    /// The open arrays and objects are a bit each, so that no input costs stack or memory.
+    /// Each open array or object takes one bit of an integer, so no input can exhaust the stack or the memory.
     pub(super) fn value(&mut self, max_depth: usize) -> Result<&'a str> {
         debug_assert!(max_depth <= u64::BITS as usize, "a bit for each level");
         self.skip_blanks();
@@ -104,7 +104,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Takes the name and the colon before the next value, if the innermost open value is an object.
+    /// Reads the name and the colon before the next value if the innermost open value is an object.
     fn name_in(&mut self, objects: u64) -> Result<()> {
         if objects & 1 == 0 {
             return Ok(());
@@ -173,7 +173,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Takes one or more digits.
+    /// Reads one or more digits.
     fn digits(&mut self) -> Result<()> {
         let begin = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {

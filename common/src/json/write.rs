@@ -1,13 +1,13 @@
-//! Values that write themselves as JSON, parts of which may be texts that were checked before.
+//! Writing of JSON that may contain texts that were checked before.
 
 use serde::Serialize;
 
-/// A value that writes itself as JSON.
+/// A value that can be written as JSON.
 pub trait WriteJson {
     fn write_json(&self, out: &mut Vec<u8>);
 }
 
-/// A JSON object that is being written, field by field.
+/// A writer of one JSON object, field by field.
 #[derive(Debug)]
 pub struct ObjectWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -26,7 +26,7 @@ impl<'a> ObjectWriter<'a> {
         self
     }
 
-    /// Writes a field whose value is JSON already.
+    /// Writes a field whose value is a JSON text.
     #[must_use]
     pub fn json(mut self, name: &'static str, value: &str) -> ObjectWriter<'a> {
         self.name(name);
@@ -49,15 +49,15 @@ impl<'a> ObjectWriter<'a> {
     }
 }
 
-/// Writes what `serde` knows how to write.
+/// Appends a value as JSON.
 ///
 /// # Panics
-/// If the value's own code fails to describe it, or it has a map whose keys are no strings.
+/// If the `Serialize` implementation fails, or a map has keys that are not strings.
 pub(crate) fn write_plain(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
-    serde_json::to_writer(out, value).expect("a row serialises");
+    serde_json::to_writer(out, value).expect("the value can be serialised");
 }
 
-/// Writes values as an array.
+/// Appends values as a JSON array.
 pub fn write_array<T: WriteJson>(values: &[T], out: &mut Vec<u8>) {
     out.push(b'[');
     for (n, value) in values.iter().enumerate() {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_of_objects_are_written_without_blanks() {
+    fn array_of_objects_is_written_without_blanks() {
         let written = |values: &[Pair]| {
             let mut out = Vec::new();
             write_array(values, &mut out);

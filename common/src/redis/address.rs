@@ -1,4 +1,4 @@
-//! Where a Redis is and how to be let in: parsing of `REDIS_URL`.
+//! The address and the credentials of a Redis: parsing of `REDIS_URL`.
 
 use std::fmt;
 
@@ -9,45 +9,46 @@ use crate::config::Setting;
 const SERVER_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// Longer lists of hosts are typing errors.
+/// The greatest number of hosts in a list. A longer list is a typing error.
 const MAX_ENDPOINTS: usize = 64;
 
-/// A Redis, as one server or several.
+/// The address of a Redis with one server or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisAddress {
     pub topology: Topology,
     pub credentials: Credentials,
-    /// Which of the server's databases; a cluster has only 0. Channels know no databases, keys do.
+    /// The number of the server's database for keys. A cluster has only database 0.
     pub database: u16,
 }
 
+/// The servers of a Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topology {
-    /// `redis://` and, by TLS, `rediss://`.
+    /// `redis://`, or `rediss://` with TLS.
     Server { endpoint: Endpoint, tls: bool },
-    /// `redis+sentinel://`: the sentinels know which server is the master.
+    /// `redis+sentinel://`: the sentinels name the master server.
     Sentinel { sentinels: Vec<Endpoint>, master: String },
-    /// `redis+cluster://`: any node knows the others.
+    /// `redis+cluster://`: each node names the other nodes.
     Cluster { nodes: Vec<Endpoint> },
 }
 
 /// A host name or an IP address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Without the brackets of an IPv6 address.
+    /// The name or address, without the brackets of an IPv6 address.
     pub host: String,
     pub port: u16,
 }
 
-/// What the servers want to hear. Sentinels are asked without.
+/// The credentials for the servers. Sentinels are asked without credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// `None` for the default user.
+    /// The user name; `None` for the default user.
     pub user: Option<String>,
     pub password: Option<Password>,
 }
 
-/// A password; it shows nowhere.
+/// A password. Its debug form does not reveal it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(pub String);
 
@@ -58,7 +59,7 @@ impl fmt::Debug for Password {
 }
 
 impl RedisAddress {
-    /// One server without TLS or a password.
+    /// Returns the address of one server without TLS or a password.
     pub fn server(endpoint: Endpoint) -> RedisAddress {
         RedisAddress {
             topology: Topology::Server { endpoint, tls: false },
@@ -105,7 +106,7 @@ impl Setting for RedisAddress {
 }
 
 impl Credentials {
-    /// `user:password` or `:password`, percent-encoded where they must be.
+    /// Parses `user:password` or `:password`, which may be percent-encoded.
     fn parse(text: &str) -> Option<Credentials> {
         let (user, password) = text.split_once(':')?;
         let decode = |text| percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned());
@@ -139,7 +140,7 @@ impl Endpoint {
     }
 }
 
-/// Whether `text` may be the name or the address of a host.
+/// Returns whether `text` may be the name or the address of a host.
 pub(super) fn is_host(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-_:".contains(&b);
     (1..=253).contains(&text.len()) && text.bytes().all(allowed)
@@ -171,18 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn one_server() {
+    fn url_of_one_server_is_parsed() {
         let check = |text: &str, tls: bool, endpoint: Endpoint, credentials: Credentials, database: u16| {
             let expected = RedisAddress { topology: Topology::Server { endpoint, tls }, credentials, database };
             assert_eq!(RedisAddress::parse(text), Some(expected), "{text}");
         };
-        let nobody = Credentials::default;
-        check("redis://localhost", false, endpoint("localhost", 6379), nobody(), 0);
-        check("redis://localhost/", false, endpoint("localhost", 6379), nobody(), 0);
-        check("redis://10.0.0.1:6380/15", false, endpoint("10.0.0.1", 6380), nobody(), 15);
-        check("rediss://cache.example:6380/1", true, endpoint("cache.example", 6380), nobody(), 1);
-        check("redis://[::1]:7000/2", false, endpoint("::1", 7000), nobody(), 2);
-        check("redis://[fe80::1]", false, endpoint("fe80::1", 6379), nobody(), 0);
+        let none = Credentials::default;
+        check("redis://localhost", false, endpoint("localhost", 6379), none(), 0);
+        check("redis://localhost/", false, endpoint("localhost", 6379), none(), 0);
+        check("redis://10.0.0.1:6380/15", false, endpoint("10.0.0.1", 6380), none(), 15);
+        check("rediss://cache.example:6380/1", true, endpoint("cache.example", 6380), none(), 1);
+        check("redis://[::1]:7000/2", false, endpoint("::1", 7000), none(), 2);
+        check("redis://[fe80::1]", false, endpoint("fe80::1", 6379), none(), 0);
         check("redis://:secret@h:1/0", false, endpoint("h", 1), credentials(None, "secret"), 0);
         check("redis://tern:secret@h", false, endpoint("h", 6379), credentials(Some("tern"), "secret"), 0);
         check("redis://:p%40ss%2Fw%3Ard@h", false, endpoint("h", 6379), credentials(None, "p@ss/w:rd"), 0);
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn several_servers() {
+    fn url_of_several_servers_is_parsed() {
         let check = |text: &str, topology: Topology, credentials: Credentials, database: u16| {
             let expected = RedisAddress { topology, credentials, database };
             assert_eq!(RedisAddress::parse(text), Some(expected), "{text}");
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn malformed_url_is_refused() {
         let many = format!("redis+cluster://{}", vec!["a"; 65].join(","));
         for text in [
             "",
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_shows_nowhere() {
+    fn debug_form_of_an_address_hides_the_password() {
         let address = RedisAddress::parse("redis://tern:hunter2@h").unwrap();
         assert!(!format!("{address:#?}").contains("hunter2"), "{address:?}");
     }

@@ -1,37 +1,38 @@
-//! The settings of Redis, as plain data.
+//! The settings of Redis.
 
 use std::fmt;
 
 use super::address::{Endpoint, RedisAddress, is_host};
 use crate::config::{Reader, Setting};
 
-/// How Tern reaches a Redis, and what it calls its own there.
+/// The configuration of Redis: address, trusted authorities and prefix of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// `REDIS_URL`, or the file that `REDIS_URL_FILE` names; or `REDIS_HOST` and `REDIS_PORT`.
+    /// `REDIS_URL`, or the file in `REDIS_URL_FILE`, or `REDIS_HOST` and `REDIS_PORT`.
     pub address: RedisAddress,
-    /// `REDIS_CA_FILE`: whom to trust with `rediss://`, instead of whom the system trusts.
+    /// `REDIS_CA_FILE`: the trusted authorities for `rediss://`, in place of those of the system.
     pub authorities: Option<Authorities>,
-    /// `REDIS_PREFIX`: goes before the name of each channel and key, so that several Terns can share a Redis.
+    /// `REDIS_PREFIX`: the prefix of each channel and key, so that several installations can share a Redis.
     pub prefix: Prefix,
 }
 
-/// Certificates of authorities: the text of a PEM file, as it was when the configuration was read.
+/// The certificates of authorities: the content of a PEM file when the configuration was read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authorities(pub Vec<u8>);
 
-/// What goes before each name; empty by default.
+/// The prefix of each name. The default is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefix(String);
 
 impl RedisConfig {
-    /// With defaults for everything but the address.
+    /// Returns a configuration with defaults for all settings but the address.
     pub fn new(address: RedisAddress) -> RedisConfig {
         RedisConfig { address, authorities: None, prefix: Prefix::default() }
     }
 
-    /// `None` unless a Redis is named. `REDIS_URL` goes before `REDIS_HOST`;
-    /// `REDIS_PORT` alone names none: compose files set it to say where a Redis is to be published.
+    /// Reads the settings; returns `None` unless they name a Redis. `REDIS_URL` takes precedence over `REDIS_HOST`.
+    ///
+    /// `REDIS_PORT` alone names no Redis, since Compose files use it for the published port.
     pub fn read(reader: &mut Reader<'_>) -> Option<RedisConfig> {
         let url: Option<RedisAddress> = reader.find_secret("REDIS_URL", "REDIS_URL_FILE");
         let host: Option<Host> = reader.find("REDIS_HOST");
@@ -68,7 +69,7 @@ impl Prefix {
 impl Setting for Prefix {
     const EXPECTED: &'static str = "at most 64 letters, digits and any of .:_-";
 
-    /// No braces: in a cluster they would say which node keeps a key.
+    /// Parses a prefix without braces, since they select the node of a key in a cluster.
     fn parse(text: &str) -> Option<Prefix> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b".:_-".contains(&b);
         (text.len() <= 64 && text.bytes().all(allowed)).then(|| Prefix(text.to_owned()))
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redis_is_named_by_its_url_or_its_host() {
+    fn redis_is_named_by_url_or_host() {
         let check = |pairs: &[(&str, &str)], expected: Option<&str>| {
             assert_eq!(endpoint(pairs).as_deref(), expected, "{pairs:?}");
         };
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_read_too() {
+    fn authorities_and_prefix_are_read() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ca.pem");
         std::fs::write(&file, "text before\n-----BEGIN CERTIFICATE-----\n").unwrap();
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_password() {
+    fn problems_are_reported_without_the_password() {
         let variables = [
             ("REDIS_URL", "redis://:hunter2@h:port"),
             ("REDIS_HOST", "a b"),

@@ -1,4 +1,4 @@
-//! Opening connections, whatever the topology. Without patience of its own: the caller says how long it waits.
+//! Opening of connections for each topology. Time limits are the caller's.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use anyhow::{Context, anyhow, bail};
 use super::address::{Endpoint, Topology};
 use super::config::RedisConfig;
 
-/// Of several servers that are asked one after another, each may take this long.
-const ONE_OF_SEVERAL: Duration = Duration::from_millis(300);
+/// The time limit of each attempt where several servers are tried one after another.
+const ATTEMPT_LIMIT: Duration = Duration::from_millis(300);
 
-/// Opens connections to one Redis.
+/// A factory of connections to one Redis.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer(RedisConfig);
 
@@ -31,7 +31,7 @@ pub(crate) enum Connection {
 
 impl Dialer {
     pub(crate) fn new(config: &RedisConfig) -> Dialer {
-        // The first one who asks decides for the process; everybody asks for the same.
+        // The first call installs the provider for the process. Other parts of Tern install the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Dialer(config.clone())
     }
@@ -52,7 +52,7 @@ impl Dialer {
         Ok(Connection::Cluster(cluster.build()?.get_async_connection().await?))
     }
 
-    /// Opens a connection on which the server speaks unasked, to `listener`.
+    /// Opens a connection whose push messages go to `listener`.
     pub(crate) async fn pushes(&self, listener: impl AsyncPushSender) -> anyhow::Result<MultiplexedConnection> {
         self.connect_to_one(unlimited().set_push_sender(listener)).await
     }
@@ -63,7 +63,7 @@ impl Dialer {
             Topology::Server { endpoint, tls } => self.connect(endpoint, *tls, config).await,
             Topology::Sentinel { sentinels, master } => self.connect_to_master(sentinels, master, config).await,
             Topology::Cluster { nodes } => {
-                // Every node hears what is published on any.
+                // A cluster sends a published message to every node.
                 first_of(nodes.iter().map(|node| self.connect(node, false, config.clone()))).await
             }
         }
@@ -87,15 +87,15 @@ impl Dialer {
     }
 
     fn info(&self, endpoint: &Endpoint, tls: bool) -> RedisResult<ConnectionInfo> {
-        let address_of_all = &self.0.address;
+        let redis_address = &self.0.address;
         let mut redis = RedisConnectionInfo::default()
-            .set_db(i64::from(address_of_all.database))
-            // The only one in which a server may speak while a command waits for its answer.
+            .set_db(i64::from(redis_address.database))
+            // Only RESP3 allows push messages while a command waits for its answer.
             .set_protocol(ProtocolVersion::RESP3);
-        if let Some(user) = &address_of_all.credentials.user {
+        if let Some(user) = &redis_address.credentials.user {
             redis = redis.set_username(user);
         }
-        if let Some(password) = &address_of_all.credentials.password {
+        if let Some(password) = &redis_address.credentials.password {
             redis = redis.set_password(&password.0);
         }
         Ok(address(endpoint, tls).into_connection_info()?.set_redis_settings(redis))
@@ -107,9 +107,9 @@ impl Dialer {
         master: &str,
         config: AsyncConnectionConfig,
     ) -> anyhow::Result<MultiplexedConnection> {
-        let endpoint = first_of(sentinels.iter().map(|sentinel| master_by(sentinel, master))).await?;
+        let endpoint = first_of(sentinels.iter().map(|sentinel| ask_for_master(sentinel, master))).await?;
         let mut connection = self.connect(&endpoint, false, config).await?;
-        // Right after a failover a sentinel may still name the old one.
+        // A sentinel may still name the former master after a failover.
         let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
         match role.first() {
             Some(Value::BulkString(role)) if role == b"master" => Ok(connection),
@@ -118,25 +118,25 @@ impl Dialer {
     }
 }
 
-/// What `sentinel` knows of where `master` is.
-async fn master_by(sentinel: &Endpoint, master: &str) -> anyhow::Result<Endpoint> {
+/// Asks `sentinel` for the address of `master`.
+async fn ask_for_master(sentinel: &Endpoint, master: &str) -> anyhow::Result<Endpoint> {
     let mut connection =
         Client::open(address(sentinel, false))?.get_multiplexed_async_connection_with_config(&unlimited()).await?;
-    let mut question = cmd("SENTINEL");
-    question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-    let answer: Option<(String, u16)> = question.query_async(&mut connection).await?;
-    let (host, port) = answer.with_context(|| format!("the sentinels know no master {master}"))?;
+    let mut query = cmd("SENTINEL");
+    query.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+    let answer: Option<(String, u16)> = query.query_async(&mut connection).await?;
+    let (host, port) = answer.with_context(|| format!("the sentinel knows no master {master}"))?;
     Ok(Endpoint { host, port })
 }
 
-/// The first success; they are tried one after another.
+/// Makes the attempts one after another, and returns the first success or the last error.
 async fn first_of<T, F>(attempts: impl Iterator<Item = F>) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
 {
-    let mut last_error = anyhow!("nobody to ask");
+    let mut last_error = anyhow!("no server is named");
     for attempt in attempts {
-        match tokio::time::timeout(ONE_OF_SEVERAL, attempt).await {
+        match tokio::time::timeout(ATTEMPT_LIMIT, attempt).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => last_error = error,
             Err(_) => last_error = anyhow!("no answer in time"),
@@ -153,7 +153,7 @@ fn address(endpoint: &Endpoint, tls: bool) -> ConnectionAddr {
     }
 }
 
-/// Every caller has a limit of its own.
+/// Returns a configuration without time limits, since each caller has its own.
 fn unlimited() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
 }

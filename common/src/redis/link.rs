@@ -1,4 +1,4 @@
-//! A connection that comes back: opened when first needed, shared by all commands, opened again when it broke.
+//! A shared connection that opens at its first use, and reconnects after a failure.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,37 +11,36 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::dial::{Connection, Dialer};
 use crate::backoff::Backoff;
 
-/// Within this each command is answered or fails. Below the quarter of a second that callers allow,
-/// so that it is we who notice a Redis that hangs, and not they who give up on us.
-const ANSWER_WITHIN: Duration = Duration::from_millis(200);
+/// The time limit of a command. It is below the 250 ms that callers allow, so that this module detects a Redis that hangs.
+const ANSWER_LIMIT: Duration = Duration::from_millis(200);
 
-/// At most one attempt to connect begins in this time, and none takes longer.
-const ATTEMPT_EVERY: Duration = Duration::from_secs(1);
+/// The shortest interval between attempts to connect, and the time limit of an attempt.
+const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Dropping it closes the connection.
+/// A connection that reconnects. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Link(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     dialer: Dialer,
-    /// Written by commands that find the connection broken, and by the one task that connects.
+    /// Commands that find the connection broken change the state, and so does the task that connects.
     state: watch::Sender<State>,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    /// Not needed yet, or found broken. The next command connects, and waits for it.
-    Absent {
+    /// No connection is open: none was needed yet, or the last one broke. The next command connects.
+    Disconnected {
         tried_at: Option<Instant>,
     },
     Connecting,
-    Standing {
+    Connected {
         connection: Connection,
-        /// When the attempt that led to it began; tells connections apart.
+        /// The start of the attempt that opened the connection. It identifies the connection.
         tried_at: Instant,
     },
-    /// Commands fail at once, until the task that connects succeeds.
+    /// Commands fail at once until the task that connects succeeds.
     Failing {
         reason: Arc<str>,
     },
@@ -49,18 +48,18 @@ enum State {
 
 impl Link {
     pub(crate) fn new(dialer: Dialer) -> Link {
-        Link(Arc::new(Inner { dialer, state: watch::Sender::new(State::Absent { tried_at: None }) }))
+        Link(Arc::new(Inner { dialer, state: watch::Sender::new(State::Disconnected { tried_at: None }) }))
     }
 
-    /// Runs commands, which must bear being run twice: over a connection that turns out to be broken, and again.
+    /// Runs commands. They must be idempotent, since they run again if the first connection turns out to be broken.
     ///
     /// # Errors
-    /// When there is no connection, or no answer in time; at once, if that has just been so.
+    /// When there is no connection, or no answer in time. While the connection fails, the error is immediate.
     pub(crate) async fn run<T, F>(&self, commands: impl Fn(Connection) -> F) -> anyhow::Result<T>
     where
         F: Future<Output = RedisResult<T>>,
     {
-        let deadline = Instant::now() + ANSWER_WITHIN;
+        let deadline = Instant::now() + ANSWER_LIMIT;
         let mut is_repeated = false;
         loop {
             let acquired = timeout_at(deadline, self.acquire()).await;
@@ -68,8 +67,8 @@ impl Link {
             match timeout_at(deadline, commands(connection)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) if breaks_connection(&error) => {
-                    self.abandon(tried_at, State::Absent { tried_at: Some(tried_at) });
-                    // A server that restarted, or closed an idle connection, is no reason to lose a message.
+                    self.abandon(tried_at, State::Disconnected { tried_at: Some(tried_at) });
+                    // A server that restarted or closed an idle connection must not lose the message.
                     if is_repeated {
                         return Err(error.into());
                     }
@@ -79,7 +78,9 @@ impl Link {
                 Err(_) => {
                     let reason = "no answer in time";
                     if self.abandon(tried_at, State::Failing { reason: reason.into() }) {
-                        tracing::warn!("Redis hangs");
+                        tracing::warn!(
+                            "Redis does not answer; commands fail until a new connection is open; reconnecting"
+                        );
                         tokio::spawn(connect(Arc::downgrade(&self.0), Some(tried_at)));
                     }
                     return Err(anyhow!(reason));
@@ -93,9 +94,9 @@ impl Link {
         loop {
             let mut to_connect = None;
             self.0.state.send_if_modified(|state| {
-                let State::Absent { tried_at } = *state else { return false };
+                let State::Disconnected { tried_at } = *state else { return false };
                 to_connect = Some(tried_at);
-                let may_try = tried_at.is_none_or(|tried_at| tried_at.elapsed() >= ATTEMPT_EVERY);
+                let may_try = tried_at.is_none_or(|tried_at| tried_at.elapsed() >= ATTEMPT_INTERVAL);
                 *state =
                     if may_try { State::Connecting } else { State::Failing { reason: "the connection broke".into() } };
                 true
@@ -104,50 +105,50 @@ impl Link {
                 tokio::spawn(connect(Arc::downgrade(&self.0), tried_at));
             }
             match &*state.borrow_and_update() {
-                State::Standing { connection, tried_at } => return Ok((connection.clone(), *tried_at)),
+                State::Connected { connection, tried_at } => return Ok((connection.clone(), *tried_at)),
                 State::Failing { reason } => return Err(anyhow!("{reason}")),
-                State::Absent { .. } | State::Connecting => {}
+                State::Disconnected { .. } | State::Connecting => {}
             }
             state.changed().await?;
         }
     }
 
-    /// Gives up the connection that was begun at `tried_at`, unless somebody did so before.
+    /// Replaces the state if it is the connection of the attempt at `tried_at`. Returns whether it was.
     fn abandon(&self, tried_at: Instant, next: State) -> bool {
         self.0.state.send_if_modified(|state| {
-            let is_it = matches!(state, State::Standing { tried_at: at, .. } if *at == tried_at);
-            if is_it {
+            let is_current = matches!(state, State::Connected { tried_at: at, .. } if *at == tried_at);
+            if is_current {
                 *state = next;
             }
-            is_it
+            is_current
         })
     }
 }
 
-/// Tries until it succeeds or nobody wants the connection any more.
+/// Tries to connect until it succeeds or the link is dropped.
 async fn connect(link: Weak<Inner>, mut tried_at: Option<Instant>) {
     let mut is_first_failure = true;
-    let mut backoff = Backoff::new(ATTEMPT_EVERY, ATTEMPT_EVERY);
+    let mut backoff = Backoff::new(ATTEMPT_INTERVAL, ATTEMPT_INTERVAL);
     loop {
         if let Some(tried_at) = tried_at {
             sleep_until(tried_at + backoff.pause()).await;
         }
         let Some(link) = link.upgrade() else { return };
         let began = Instant::now();
-        let error = match timeout(ATTEMPT_EVERY, link.dialer.commands()).await {
+        let error = match timeout(ATTEMPT_INTERVAL, link.dialer.commands()).await {
             Ok(Ok(connection)) => {
                 if !is_first_failure {
-                    tracing::info!("Redis is back");
+                    tracing::info!("Redis is available again");
                 }
-                link.state.send_replace(State::Standing { connection, tried_at: began });
+                link.state.send_replace(State::Connected { connection, tried_at: began });
                 return;
             }
             Ok(Err(error)) => error,
             Err(_) => anyhow!("no answer in time"),
         };
-        // One entry for each time that Redis goes away, not one for each attempt.
+        // Only the first failure is logged, not each attempt.
         if is_first_failure {
-            tracing::warn!(error = format_args!("{error:#}"), "Redis cannot be reached");
+            tracing::warn!(error = format_args!("{error:#}"), "Redis is unavailable; commands fail; reconnecting");
             is_first_failure = false;
         }
         link.state.send_replace(State::Failing { reason: format!("{error:#}").into() });
@@ -155,10 +156,10 @@ async fn connect(link: Weak<Inner>, mut tried_at: Option<Instant>) {
     }
 }
 
-/// Whether nothing good can come over this connection any more.
+/// Returns whether the connection is useless after this error.
 fn breaks_connection(error: &RedisError) -> bool {
-    // After a failover the old master refuses to write: another connection leads to the new one.
-    let is_elsewhere =
+    // After a failover the former master refuses to write. A new connection leads to the new master.
+    let is_failover =
         matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
-    error.is_io_error() || error.is_unrecoverable_error() || is_elsewhere
+    error.is_io_error() || error.is_unrecoverable_error() || is_failover
 }

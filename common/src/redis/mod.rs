@@ -1,4 +1,4 @@
-//! Reaching a Redis: its address, its settings, and connections to it. What is said on them is not known here.
+//! Connections to Redis: address, settings, dialing and reconnecting. The callers choose the commands.
 
 mod address;
 mod config;

@@ -1,6 +1,7 @@
-//! The form of a log entry:
-//! `{"timestamp":"2026-04-04 22:43:09,858","level":"INFO","logger":"app","message":"...", fields}`,
-//! the fields of the entry and then those of the spans around it.
+//! The JSON form of log entries.
+//!
+//! An entry is `{"timestamp":"2026-04-04 22:43:09,858","level":"INFO","logger":"app","message":"...", fields}`.
+//! The fields of the entry come first, then those of its spans, from the outermost.
 
 use std::fmt;
 
@@ -17,9 +18,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::json::write_plain;
 
-/// The longest value of a field, in bytes; a path or a header can be as long as a client likes.
+/// The longest value of a field, in bytes. It bounds paths and headers, whose length the client chooses.
 pub(super) const MAX_VALUE_LEN: usize = 1024;
 
+/// A formatter that writes an entry as one line of JSON.
 #[derive(Debug)]
 pub(super) struct JsonFormat;
 
@@ -49,7 +51,7 @@ where
     }
 }
 
-/// The form in which the fields of a span are kept: as they are to stand in an entry.
+/// A formatter that stores the fields of a span in the form of an entry.
 #[derive(Debug)]
 pub(super) struct SpanFields;
 
@@ -65,7 +67,7 @@ impl<'writer> FormatFields<'writer> for SpanFields {
     }
 }
 
-/// The original's level names, which people's tools look for.
+/// Returns a level name of the original, which operators' tools search for.
 fn level_name(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
@@ -87,10 +89,11 @@ fn as_text(json: &[u8]) -> Result<&str, fmt::Error> {
     std::str::from_utf8(json).map_err(|_| fmt::Error)
 }
 
+/// A visitor that collects the message and the other fields of an entry.
 #[derive(Default)]
 struct Fields {
     message: String,
-    /// `,"name":value` for each.
+    /// JSON of the form `,"name":value` for each field.
     others: Vec<u8>,
 }
 
@@ -149,7 +152,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_entry_is_one_line_of_json_whatever_is_logged() {
+    fn entry_with_any_content_is_one_line_of_json() {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let layer = tracing_subscriber::fmt::layer().event_format(JsonFormat).fmt_fields(SpanFields);

@@ -1,8 +1,8 @@
-//! How much is logged: a level, and other levels for parts of the process.
+//! Log levels: one for the whole process, and others for parts of it.
 
 use crate::config::Setting;
 
-/// The level names that a setting takes, and those of the filter. Tern's log prints the first four, in capitals.
+/// Level names of the setting, each with the name that the filter has for it. The log prints the first four in capitals.
 const LEVELS: [(&str, &str); 7] = [
     ("error", "error"),
     ("warning", "warn"),
@@ -13,13 +13,13 @@ const LEVELS: [(&str, &str); 7] = [
     ("off", "off"),
 ];
 
-/// The level of a log that is set to none.
+/// The level if the setting names none for the whole process.
 const DEFAULT: &str = "info";
 
-/// The parts of Tern: `app` logs the requests.
+/// The parts of Tern that have log entries. `app` logs the requests.
 const PARTS: [&str; 6] = ["app", "tern", "tern_admin", "tern_common", "tern_redirector", "tern_serving"];
 
-/// `LOG_LEVEL`, in the words of the filter: a level first, and then those of parts.
+/// The value of `LOG_LEVEL` as directives of the filter: a level, and then the levels of parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLevel(String);
 
@@ -27,7 +27,7 @@ impl LogLevel {
     /// Returns the directives of the filter.
     pub(super) fn directives(&self) -> String {
         let general = self.0.split(',').next().unwrap_or(DEFAULT);
-        // may logs two lines for each connection at level info.
+        // At level info, may logs two lines for each connection.
         let quiet = if matches!(general, "off" | "error") { general } else { "warn" };
         format!("may={quiet},generator={quiet},{}", self.0)
     }
@@ -73,7 +73,7 @@ fn level_of(word: &str) -> Result<&'static str, String> {
     level.ok_or_else(|| format!("{word:?} is no level"))
 }
 
-/// Checks the path of a module, whose first word is a crate.
+/// Checks the path of a module, which begins with the name of a crate.
 fn part_of(part: &str) -> Result<&str, String> {
     let is_word =
         |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -81,7 +81,7 @@ fn part_of(part: &str) -> Result<&str, String> {
         return Err(format!("{part:?} is not the name of a part, such as tern_redirector"));
     }
     let name = part.split("::").next().unwrap_or(part);
-    // Parts of other crates are their own affair.
+    // The modules of foreign crates are not known here.
     if name.starts_with("tern") && !PARTS.contains(&name) {
         return Err(format!("{name:?} is no part of Tern; they are {}", PARTS.join(", ")));
     }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn level_takes_every_name_that_the_log_prints_in_any_case() {
+    fn level_in_any_case_is_accepted() {
         let check = |text: &str, expected: &str| {
             let level = read(text).unwrap_or_else(|reason| panic!("{text}: {reason}"));
             assert_eq!(level.0, expected, "{text}");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn level_that_is_none_is_refused_with_the_reason() {
+    fn invalid_level_is_refused_with_the_reason() {
         let check = |text: &str, expected: &str| assert_eq!(read(text).unwrap_err(), expected, "{text}");
         check("verbose", "\"verbose\" is no level");
         check("fatal", "\"fatal\" is no level");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn silenced_log_is_not_loud_for_the_runtime_of_coroutines() {
+    fn off_and_error_levels_apply_to_the_coroutine_runtime() {
         assert_eq!(read("off").unwrap().directives(), "may=off,generator=off,off");
         assert_eq!(read("error").unwrap().directives(), "may=error,generator=error,error");
         assert_eq!(read("debug").unwrap().directives(), "may=warn,generator=warn,debug");

@@ -1,4 +1,4 @@
-//! The log file: written with rotation, read from its end.
+//! The log file: writing with rotation, and reading of the last lines.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,47 +13,47 @@ use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
 use nix::fcntl::OFlag;
 
-/// At this size a file is set aside and the next begun.
+/// The size in bytes at which the log file is rotated.
 const ROTATE_AT_BYTES: usize = 64 * 1024 * 1024;
 
-/// How many files are kept beside the one being written: with it, 320 MiB at most.
-const KEPT_FILES: usize = 4;
+/// The number of rotated files beside the current one. All files together have at most 320 MiB.
+const ROTATED_FILES: usize = 4;
 
-/// How far back [`tail`] looks: 1,000 entries have a quarter of this, unless their paths are very long.
+/// The number of bytes that [`tail`] reads of a file. 1,000 entries usually have a quarter of this.
 const TAIL_BYTES: u64 = 1024 * 1024;
 
-/// How often the file is looked for under its path: somebody may have moved or deleted it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The interval of checks whether the path still leads to the open file. An operator may have moved or deleted it.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The log file, for appending.
+/// The log file, open for appending.
 pub(super) struct LogFile {
     path: PathBuf,
     output: Output,
     inode: Option<u64>,
-    looked_at: Instant,
-    /// Lines that could not be written. Read for the metrics.
+    checked_at: Instant,
+    /// Lines that could not be written; a metric.
     lost: Arc<AtomicU64>,
 }
 
 enum Output {
     Rotated(Box<FileRotate<AppendCount>>),
-    /// A pipe or a device is nothing to rename.
+    /// A pipe or a device, which cannot be rotated.
     Plain(File),
 }
 
 impl LogFile {
-    /// Opens `path`, making its directory. Lines that cannot be written are counted in `lost`.
+    /// Opens `path` and creates its directory. Lines that cannot be written are counted in `lost`.
     pub(super) fn open(path: &Path, lost: Arc<AtomicU64>) -> io::Result<LogFile> {
         let (output, inode) = open(path)?;
-        Ok(LogFile { path: path.to_owned(), output, inode, looked_at: Instant::now(), lost })
+        Ok(LogFile { path: path.to_owned(), output, inode, checked_at: Instant::now(), lost })
     }
 
-    /// Opens the path anew if another file is there by now, or none.
-    fn follow_path(&mut self) {
-        if self.looked_at.elapsed() < LOOK_EVERY {
+    /// Reopens the path if it no longer leads to the open file.
+    fn reopen_if_moved(&mut self) {
+        if self.checked_at.elapsed() < CHECK_INTERVAL {
             return;
         }
-        self.looked_at = Instant::now();
+        self.checked_at = Instant::now();
         if inode(&self.path) != self.inode
             && let Ok((output, inode)) = open(&self.path)
         {
@@ -64,12 +64,12 @@ impl LogFile {
 
 impl Write for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.follow_path();
+        self.reopen_if_moved();
         let written = match &mut self.output {
             Output::Rotated(file) => file.write_all(bytes),
             Output::Plain(file) => file.write_all(bytes),
         };
-        // Whoever calls can do nothing about it, and drops the error; the next line may fit.
+        // The caller ignores errors, and the next line may fit.
         if written.is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -88,12 +88,12 @@ fn open(path: &Path) -> io::Result<(Output, Option<u64>)> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    // FileRotate does not tell when it cannot write; find out now.
+    // FileRotate reports no error if it cannot write, so this attempt reports it.
     let file = OpenOptions::new().create(true).append(true).open(path)?;
     let metadata = file.metadata()?;
     let output = if metadata.is_file() {
-        let (kept, limit) = (AppendCount::new(KEPT_FILES), ContentLimit::BytesSurpassed(ROTATE_AT_BYTES));
-        Output::Rotated(Box::new(FileRotate::new(path, kept, limit, Compression::None, None)))
+        let (suffixes, limit) = (AppendCount::new(ROTATED_FILES), ContentLimit::BytesSurpassed(ROTATE_AT_BYTES));
+        Output::Rotated(Box::new(FileRotate::new(path, suffixes, limit, Compression::None, None)))
     } else {
         Output::Plain(file)
     };
@@ -104,12 +104,12 @@ fn inode(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
 
-/// The last `count` lines of the log at `path`, oldest first, reaching back into the file before the last rotation.
-/// At most the last MiB of each is read, however long the log. A pipe, a device and a directory have no lines, and
-/// neither has a path without a file.
+/// Returns the last `count` lines of the log at `path`, oldest first, including those of the last rotated file.
+///
+/// At most the last MiB of each file is read. A path without a regular file has no lines.
 pub fn tail(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let (mut lines, is_whole) = last_lines(path, count)?;
-    // Behind a part of this file, the end of the older one would hide the hole between them.
+    // Lines of the older file must not follow a gap, so this file must have been read from its start.
     if is_whole && lines.len() < count {
         let (mut older, _) = last_lines(&rotated(path), count - lines.len())?;
         older.append(&mut lines);
@@ -118,16 +118,16 @@ pub fn tail(path: &Path, count: usize) -> io::Result<Vec<String>> {
     Ok(lines)
 }
 
-/// The file that the last rotation set aside.
+/// Returns the path of the last rotated file.
 fn rotated(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".1");
     name.into()
 }
 
-/// Opens a regular file for reading; `None` for anything else, which is not opened, as far as the path stays what it is.
+/// Opens a regular file for reading; returns `None` for anything else.
 ///
-/// To open a pipe would wait for a writer, and to read one would take lines from the log's own reader.
+/// Opening a pipe would wait for a writer, and reading from it would take lines from the log's own reader.
 fn open_regular(path: &Path) -> io::Result<Option<File>> {
     if !fs::metadata(path)?.is_file() {
         return Ok(None);
@@ -136,7 +136,7 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
     Ok(file.metadata()?.is_file().then_some(file))
 }
 
-/// Also tells whether the file was read from its start.
+/// Returns the last `count` lines of a file, and whether it was read from its start.
 fn last_lines(path: &Path, count: usize) -> io::Result<(Vec<String>, bool)> {
     let mut file = match open_regular(path) {
         Ok(Some(file)) => file,
@@ -150,7 +150,7 @@ fn last_lines(path: &Path, count: usize) -> io::Result<(Vec<String>, bool)> {
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    // The first line of the part that was read is most likely cut.
+    // The first line after the skipped part is most likely incomplete.
     let whole = if skipped > 0 { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
     let mut lines: Vec<String> =
         whole.lines().rev().filter(|line| !line.trim().is_empty()).take(count).map(str::to_owned).collect();
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tail_is_the_end_of_the_log_across_a_rotation() {
+    fn tail_after_a_rotation_includes_the_rotated_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.log");
         assert_eq!(tail(&path, 10).unwrap(), Vec::<String>::new());
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn path_without_a_regular_file_has_no_lines_and_is_not_waited_for() {
+    fn tail_of_a_path_without_a_regular_file_is_empty_at_once() {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join("pipe.log");
         mkfifo(&pipe, Mode::S_IRWXU).unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_log_is_not_read_whole_and_no_line_is_cut() {
+    fn tail_of_a_long_log_has_no_incomplete_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.log");
         let lines: Vec<String> = (0..200_000).map(|n| format!("{{\"message\":\"entry {n}\"}}")).collect();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_read_in_part_is_not_filled_up_from_an_older_one() {
+    fn tail_of_a_partly_read_file_excludes_the_rotated_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.log");
         fs::write(directory.path().join("app.log.1"), "old\n").unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_kept_across_restarts() {
+    fn reopened_log_file_preserves_its_lines() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/er/app.log");
         for line in ["one", "two"] {
@@ -231,19 +231,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_is_begun_anew() {
+    fn moved_log_file_is_created_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.log");
         let (mut log, _) = writer(&path);
         writeln!(log, "one").unwrap();
         fs::rename(&path, directory.path().join("moved")).unwrap();
-        log.looked_at = Instant::now().checked_sub(LOOK_EVERY).unwrap();
+        log.checked_at = Instant::now().checked_sub(CHECK_INTERVAL).unwrap();
         writeln!(log, "two").unwrap();
         assert_eq!(tail(&path, 10).unwrap(), ["two"]);
     }
 
     #[test]
-    fn a_line_that_cannot_be_written_is_counted_and_a_device_is_not_renamed() {
+    fn line_that_a_device_refuses_is_counted() {
         let (mut log, lost) = writer(Path::new("/dev/full"));
         assert!(matches!(log.output, Output::Plain(_)));
         writeln!(log, "one").unwrap();

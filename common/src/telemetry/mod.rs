@@ -1,4 +1,4 @@
-//! What Tern tells about itself: the log, and the text form of its metrics.
+//! The log, and the text form of the metrics.
 
 mod json;
 mod level;
@@ -28,24 +28,24 @@ pub use log_file::tail;
 pub use process_metrics::export_process;
 use text::{TextFields, TextFormat};
 
-/// Where the log goes, how much of it, and in which form.
+/// The configuration of the log: its destinations, level and form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// `LOG_FILE`: a copy of what goes to standard output, rotated; `None` if the setting is `none` or `-`.
+    /// `LOG_FILE`: the path of a rotated copy of the log; `None` if the setting is `none` or `-`.
     pub file: Option<PathBuf>,
     /// `LOG_LEVEL`: a level, or directives such as `info,tern_redirector=debug`.
     pub level: LogLevel,
-    /// `LOG_FORMAT`: the form on standard output; `None` is text on a terminal and JSON elsewhere.
+    /// `LOG_FORMAT`: the form on standard output; `None` means text on a terminal and JSON elsewhere.
     pub format: Option<LogFormat>,
-    /// Whether a terminal may have colours: neither `NO_COLOR` nor `TERM=dumb`.
+    /// Whether neither `NO_COLOR` nor `TERM=dumb` forbids colours on a terminal.
     pub may_have_colours: bool,
 }
 
-/// The form of an entry on standard output. In the file it is always JSON.
+/// The form of an entry on standard output. The file always has JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Json,
-    /// A short line for a person.
+    /// A short line without identifiers of requests.
     Text,
 }
 
@@ -75,21 +75,21 @@ impl LogConfig {
     }
 }
 
-/// Keeps the log flowing; dropping it writes out what is left.
+/// The running log. Dropping it writes out the buffered lines.
 #[derive(Debug)]
 pub struct Log {
-    /// Lines that the file did not take.
+    /// Lines that could not be written to the file.
     lost: Arc<AtomicU64>,
-    /// Lines that came faster than they could be written.
+    /// Lines that did not fit into a buffer, for each destination.
     dropped: Vec<ErrorCounter>,
     _writers: Vec<WorkerGuard>,
 }
 
 impl Log {
-    /// Shows in `registry` how many lines were lost.
+    /// Registers the number of lost lines in `registry`.
     ///
     /// # Errors
-    /// When the registry shows the losses of a log already.
+    /// When it is registered already.
     pub fn export(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
         let help = "Log lines lost because standard output or the log file was too slow or full.";
         let counter = IntCounter::new("tern_log_lines_dropped_total", help)?;
@@ -98,11 +98,11 @@ impl Log {
     }
 }
 
-/// Reads the losses where they are counted, when somebody asks.
+/// A collector that reads the number of lost lines at each scrape.
 #[derive(Debug)]
 struct LostLines {
     counter: IntCounter,
-    /// Serialises scrapes: two at once would both add the lines since the last one.
+    /// Serialises scrapes. Two concurrent scrapes would both add the lines since the last scrape.
     scrape: Mutex<()>,
     lost: Arc<AtomicU64>,
     dropped: Vec<ErrorCounter>,
@@ -122,12 +122,12 @@ impl Collector for LostLines {
     }
 }
 
-/// Starts the log of this process: to standard output, and to a file as one JSON object a line.
+/// Starts the log of this process on standard output and in the file of the configuration.
 ///
-/// Lines are written by threads of their own: a full pipe or a slow disk costs lines, which are counted, never time.
+/// Separate threads write the lines. A full pipe or a slow disk loses lines, which are counted, and delays nothing.
 ///
 /// # Errors
-/// When the file cannot be opened for writing, with a sentence for the operator.
+/// When the file cannot be opened for writing. The error names the setting.
 ///
 /// # Panics
 /// If the log was started before.
@@ -166,11 +166,11 @@ pub fn start_log(config: &LogConfig) -> anyhow::Result<Log> {
     Ok(log)
 }
 
-/// Every metric of `registry` in the Prometheus text format.
+/// Returns every metric of `registry` in the Prometheus text format.
 pub fn metrics_text(registry: &prometheus::Registry) -> String {
     let mut text = String::new();
     if let Err(error) = prometheus::TextEncoder::new().encode_utf8(&registry.gather(), &mut text) {
-        tracing::error!(%error, "metrics could not be written out");
+        tracing::error!(%error, "metrics could not be encoded; this scrape is incomplete");
     }
     text
 }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lost_lines_read_by_scrapes_at_once_are_counted_once() {
+    fn lost_lines_during_concurrent_scrapes_are_counted_once() {
         let (counter, lost) = (IntCounter::new("lost", "lost").unwrap(), Arc::<AtomicU64>::default());
         let lines = LostLines { counter, scrape: Mutex::default(), lost: Arc::clone(&lost), dropped: Vec::new() };
         thread::scope(|scope| {

@@ -1,6 +1,6 @@
-//! Metrics of the process and its build, by the names that dashboards for any program expect.
+//! Metrics of the process and its build, with the names that generic dashboards expect.
 //!
-//! Reads `/proc/self` alone, since the units of systemd hide the rest of `/proc`.
+//! The only source in `/proc` is `/proc/self`, since the systemd units hide the rest.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -62,7 +62,7 @@ impl Collector for Process {
     }
 }
 
-/// Returns the number behind a name in `/proc/self/status`.
+/// Returns the number of a field of `/proc/self/status`.
 fn field(status: &str, name: &str) -> Option<f64> {
     status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
@@ -78,7 +78,7 @@ fn cpu_seconds() -> Option<f64> {
 
 #[expect(clippy::cast_precision_loss, reason = "a process has far fewer than 2^53 descriptors")]
 fn open_fds() -> Option<f64> {
-    // One of them is that of this directory.
+    // The count includes the descriptor of this directory.
     let entries = fs::read_dir("/proc/self/fd").ok()?.count();
     Some(entries.saturating_sub(1) as f64)
 }
@@ -117,6 +117,6 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         assert!((0.0..60.0).contains(&(now - value("process_start_time_seconds"))));
         assert_eq!(value(&format!("tern_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), 1.0);
-        assert!(export_process(&registry).is_err(), "each is there once");
+        assert!(export_process(&registry).is_err(), "a second registration is refused");
     }
 }

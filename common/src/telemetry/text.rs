@@ -1,4 +1,4 @@
-//! The form of a log entry for a person at a terminal: one short line, and one for each request.
+//! The text form of log entries, for terminals: a short line for each entry, and one line for each request.
 
 use std::fmt;
 
@@ -16,20 +16,20 @@ use tracing_subscriber::registry::LookupSpan;
 use super::json::MAX_VALUE_LEN;
 use crate::console::CONSOLE_TARGET;
 
-/// Goes before each field of a span that is kept as text; no value contains it, since values are escaped.
-const BEFORE_FIELD: char = '\u{1f}';
+/// The separator before each stored field of a span. Values are escaped, so none contains it.
+const FIELD_SEPARATOR: char = '\u{1f}';
 
-/// Fields that connect entries with each other and with other systems: the log file has them.
-const NAMES_OF_REQUESTS: [&str; 3] = ["request_id", "trace_id", "span_id"];
+/// Fields that correlate entries, with each other and with other systems. The text form has them only in errors.
+const CORRELATION_FIELDS: [&str; 3] = ["request_id", "trace_id", "span_id"];
 
-/// Writes an entry on one line: the time in UTC, the level, and either the request or the message with its fields.
+/// A formatter that writes an entry as one line of text: time in UTC, level, request or message, and fields.
 #[derive(Debug)]
 pub(super) struct TextFormat {
     pub(super) has_colours: bool,
 }
 
 impl TextFormat {
-    /// Returns `text` in a style, or plain.
+    /// Returns `text` in a style if colours are enabled.
     fn styled(&self, style: Style, text: impl fmt::Display) -> String {
         if self.has_colours { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
@@ -45,7 +45,7 @@ impl TextFormat {
         self.styled(colour.on_default(), format_args!("{name:<7}"))
     }
 
-    /// Returns `GET /urls/7 404 in 1.2 ms` of a request that was answered.
+    /// Returns a summary such as `404 GET /urls/7 1.2 ms`; `None` unless the fields describe an answered request.
     fn request(&self, fields: &Fields) -> Option<String> {
         let [method, path, status] = ["method", "path", "status"].map(|name| fields.get(name));
         let (method, path, status) = (method?, path?, status?);
@@ -73,33 +73,29 @@ where
             return Ok(());
         }
         let is_of_request = event.metadata().target() == "app";
-        let (text, told): (String, &[&str]) = match fields.message.as_str() {
+        let is_failure = fields.get("status").is_some_and(|status| status.starts_with('5'));
+        let request = match fields.message.as_str() {
             "request started" if is_of_request => return Ok(()),
-            // The entry "request failed" is there as well, and has the cause.
-            "request finished"
-                if is_of_request && fields.get("status").is_some_and(|status| status.starts_with('5')) =>
-            {
-                return Ok(());
-            }
-            "request finished" | "request failed" if is_of_request => match self.request(&fields) {
-                Some(text) => (text, &["method", "path", "status", "duration_ms"]),
-                None => (fields.message.clone(), &[]),
-            },
-            message => (message.to_owned(), &[]),
+            // The entry "request failed" reports the same request, with the cause.
+            "request finished" if is_of_request && is_failure => return Ok(()),
+            "request finished" | "request failed" if is_of_request => self.request(&fields),
+            _ => None,
         };
+        let summarised: &[&str] = if request.is_some() { &["method", "path", "status", "duration_ms"] } else { &[] };
+        let text = request.unwrap_or_else(|| std::mem::take(&mut fields.message));
         let now = Timestamp::now().to_zoned(TimeZone::UTC).strftime("%H:%M:%SZ").to_string();
         let now = self.styled(Style::new().dimmed(), now);
         let level = *event.metadata().level();
         write!(writer, "{now} {} {text}", self.level(level))?;
         let own = fields.others.iter().map(|(name, value)| (*name, value.as_str()));
-        let own = own.filter(|(name, _)| !told.contains(name));
+        let own = own.filter(|(name, _)| !summarised.contains(name));
         let spans = context.event_scope().into_iter().flat_map(|spans| spans.from_root());
-        let kept: Vec<String> = spans
+        let stored: Vec<String> = spans
             .filter_map(|span| span.extensions().get::<FormattedFields<N>>().map(|fields| fields.fields.clone()))
             .collect();
-        let of_spans = kept.iter().flat_map(|fields| fields.split(BEFORE_FIELD)).filter_map(|f| f.split_once('='));
-        // Only a failure is looked up in the log file.
-        let of_spans = of_spans.filter(|(name, _)| level == Level::ERROR || !NAMES_OF_REQUESTS.contains(name));
+        let of_spans = stored.iter().flat_map(|fields| fields.split(FIELD_SEPARATOR)).filter_map(|f| f.split_once('='));
+        // An operator looks up only errors in the log file.
+        let of_spans = of_spans.filter(|(name, _)| level == Level::ERROR || !CORRELATION_FIELDS.contains(name));
         for (name, value) in own.chain(of_spans) {
             let name = self.styled(Style::new().dimmed(), format_args!("{name}="));
             if value.is_empty() || value.contains([' ', '"', '=']) {
@@ -112,7 +108,7 @@ where
     }
 }
 
-/// The form in which the fields of a span are kept for [`TextFormat`].
+/// A formatter that stores the fields of a span for [`TextFormat`].
 #[derive(Debug)]
 pub(super) struct TextFields;
 
@@ -120,7 +116,7 @@ impl<'writer> FormatFields<'writer> for TextFields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
         let mut read = Fields::default();
         fields.record(&mut read);
-        read.others.iter().try_for_each(|(name, value)| write!(writer, "{BEFORE_FIELD}{name}={value}"))
+        read.others.iter().try_for_each(|(name, value)| write!(writer, "{FIELD_SEPARATOR}{name}={value}"))
     }
 
     fn add_fields(&self, current: &'writer mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
@@ -128,7 +124,7 @@ impl<'writer> FormatFields<'writer> for TextFields {
     }
 }
 
-/// Fields of an entry, escaped for a terminal.
+/// A visitor that collects the fields of an entry, escaped for a terminal.
 #[derive(Default)]
 struct Fields {
     message: String,
@@ -152,11 +148,11 @@ impl Visit for Fields {
     }
 }
 
-/// Writes control characters as escapes: a client's text must not move the cursor, colour the terminal or add a line.
+/// Replaces control characters by escapes. A client's text must not move the cursor, colour the terminal or add a line.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        // The marks that turn the direction of writing make a line read as another one.
+        // Direction marks make a line look like a different one.
         let is_direction = matches!(
             c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
@@ -189,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn request_is_one_line() {
+    fn answered_request_is_one_line() {
         let lines = logged(false, || {
             let token = tracing::field::Empty;
             let span = tracing::error_span!("request", request_id = "abc", trace_id = "1", span_id = "2", token);
@@ -200,7 +196,7 @@ mod tests {
             tracing::warn!(target: "app", method = "GET", path = "/x y", status = 404, duration_ms = 0.5, "request finished");
             tracing::error!(target: "app", method = "PUT", path = "/urls/7", status = 503, cause = "no disk", "request failed");
             tracing::warn!(target: "app", method = "PUT", path = "/urls/7", status = 503, duration_ms = 9.0, "request finished");
-            tracing::info!(target: CONSOLE_TARGET, "said on standard error");
+            tracing::info!(target: CONSOLE_TARGET, "a message of the console");
         });
         assert_eq!(
             lines,
@@ -213,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn entry_is_one_line_of_printable_characters_whatever_is_logged() {
+    fn entry_with_control_characters_is_one_printable_line() {
         let lines = logged(false, || {
             let error = "a\x1b[2Jb\r\nc\u{9b}31m\u{202e}é";
             tracing::error!(%error, quoted = "say \"it\"", empty = "", number = 3, "it\x1b[31m failed\nbadly");
@@ -229,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn mark_of_direction_and_separator_of_lines_is_escaped_and_its_neighbours_are_not() {
+    fn direction_mark_or_line_separator_is_escaped() {
         // Every character with Bidi_Control, and those of the categories Zl and Zp.
         let escapes = ['\u{61c}', '\u{200e}', '\u{200f}']
             .into_iter()
@@ -243,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_there_only_if_they_are_wanted() {
+    fn colours_appear_only_if_enabled() {
         let log = || tracing::warn!(target: "app", method = "GET", path = "/x", status = 404, "request finished");
         assert_eq!(logged(true, log), ["\x1b[33mWARNING\x1b[0m \x1b[33m404\x1b[0m GET /x"]);
         assert_eq!(logged(false, log), ["WARNING 404 GET /x"]);

@@ -1,4 +1,4 @@
-//! Between the socket of a subscription and whoever waits for its messages: small, whatever arrives.
+//! A bounded queue between the socket of a subscription and its subscriber.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,24 +11,23 @@ use tokio::time::Instant;
 use crate::bus::{Message, Received, Topic, text};
 use crate::seal::Seal;
 
-/// How many announcements may wait. Invalidations do not count: any number of them says no more than one.
+/// The number of announcements that may be queued. Any number of queued invalidations is one flag.
 const CAPACITY: usize = 1024;
 
-/// How many bytes of them: they may be long, and forged.
+/// The number of bytes of queued announcements. A forged announcement may be long.
 const CAPACITY_BYTES: usize = 4 << 20;
 
-/// The reason to ignore an announcement whose seal does not fit.
+/// The reason to ignore an announcement whose seal is invalid.
 pub(super) const FORGED: &str = "forged";
 
-/// Returns a new counter of received messages that were not passed on, by reason.
+/// Returns a new counter of ignored bus messages, by reason.
 pub(super) fn ignored_messages() -> IntCounterVec {
-    let help =
-        "Bus messages that were not passed on: too long, unreadable, forged, or more than the receiver could take.";
+    let help = "Bus messages that were ignored: too long, unreadable, forged, or more than the receiver could queue.";
     IntCounterVec::new(Opts::new("tern_bus_messages_ignored_total", help), &["reason"])
         .expect("the name and the label are well formed")
 }
 
-/// Filled by the task of the socket, emptied by one subscriber.
+/// The queue of one subscription. The task of the socket fills it, and the subscriber empties it.
 #[derive(Debug)]
 pub(super) struct Inbox {
     topic: Topic,
@@ -42,13 +41,13 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 struct Contents {
     invalidated: bool,
-    /// Each with the length of its text.
+    /// Queued announcements, each with the length of its text.
     announcements: VecDeque<(Message, usize)>,
     announced_bytes: usize,
     lost: bool,
-    /// Why nothing will arrive any more.
+    /// The reason why no further message will arrive.
     closed: Option<String>,
-    heard_at: Instant,
+    active_at: Instant,
 }
 
 impl Inbox {
@@ -59,14 +58,14 @@ impl Inbox {
             announced_bytes: 0,
             lost: false,
             closed: None,
-            heard_at: Instant::now(),
+            active_at: Instant::now(),
         };
         Inbox { topic, channel, seal, ignored, contents: Mutex::new(contents), arrived: Notify::new() }
     }
 
-    /// Takes what the server sent unasked. Never waits.
-    pub(super) fn take(&self, push: &PushInfo) {
-        self.heard();
+    /// Handles a push message of the server, without blocking.
+    pub(super) fn receive(&self, push: &PushInfo) {
+        self.record_activity();
         match push.kind {
             PushKind::Disconnection => self.close("the connection broke"),
             PushKind::Message => {
@@ -83,7 +82,7 @@ impl Inbox {
             return self.ignore("too long");
         }
         let text = match self.topic {
-            // A hint: a forged one costs a delta, of which there are few a second in any case.
+            // A forged invalidation costs one delta. Replicas limit the number of deltas per second.
             Topic::Invalidations => text,
             Topic::Progress => match text::open(&self.seal, &self.channel, text) {
                 Some(text) => text,
@@ -113,13 +112,13 @@ impl Inbox {
         self.ignored.with_label_values(&[reason]).inc();
     }
 
-    /// The server lives.
-    pub(super) fn heard(&self) {
-        self.contents().heard_at = Instant::now();
+    /// Records that the server is alive.
+    pub(super) fn record_activity(&self) {
+        self.contents().active_at = Instant::now();
     }
 
-    pub(super) fn heard_at(&self) -> Instant {
-        self.contents().heard_at
+    pub(super) fn active_at(&self) -> Instant {
+        self.contents().active_at
     }
 
     pub(super) fn close(&self, reason: &str) {
@@ -130,7 +129,7 @@ impl Inbox {
     /// Waits for the next message. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// Why nothing will arrive any more, once everything was taken.
+    /// The reason why no further message will arrive, once the queue is empty.
     pub(super) async fn next(&self) -> Result<Received, String> {
         loop {
             if let Some(next) = self.contents().next() {
@@ -141,7 +140,7 @@ impl Inbox {
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
-        // Nothing that holds the lock can leave the contents half changed.
+        // No code under the lock can panic between two dependent changes.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -188,24 +187,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn invalidations_are_one_however_many() {
+    async fn invalidations_without_a_reader_become_one() {
         let inbox = inbox_of(Topic::Invalidations, ignored_messages());
         for _ in 0..100_000 {
-            inbox.take(&message(b"invalidation"));
+            inbox.receive(&message(b"invalidation"));
         }
         inbox.close("gone");
         assert_eq!(inbox.next().await, Ok(Received::Message(Message::Invalidation)));
         assert_eq!(inbox.next().await, Err("gone".to_owned()));
-        assert_eq!(inbox.next().await, Err("gone".to_owned()), "it stays closed");
+        assert_eq!(inbox.next().await, Err("gone".to_owned()), "the inbox remains closed");
     }
 
     #[tokio::test]
-    async fn announcements_beyond_the_capacity_are_told_as_lost() {
+    async fn announcements_beyond_the_capacity_are_reported_as_lost() {
         let ignored = ignored_messages();
         let inbox = inbox_of(Topic::Progress, ignored.clone());
         let left = Message::Left { replica: ReplicaId::random() };
         for _ in 0..CAPACITY + 10 {
-            inbox.take(&sealed(&text::write(&left)));
+            inbox.receive(&sealed(&text::write(&left)));
         }
         assert_eq!(inbox.next().await, Ok(Received::Lost));
         for _ in 0..CAPACITY {
@@ -216,13 +215,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn long_announcements_do_not_add_up() {
+    async fn long_announcements_beyond_the_byte_limit_are_dropped() {
         let inbox = inbox_of(Topic::Progress, ignored_messages());
         let open: Vec<String> = (1000..3000).map(|xid| xid.to_string()).collect();
         let cursor = format!("ff-00000001-5-4000-{:032x}/1/1/1000:3000:{}", 1, open.join(","));
         let long = format!("applied {} {cursor}", ReplicaId::random());
         for _ in 0..CAPACITY {
-            inbox.take(&sealed(&long));
+            inbox.receive(&sealed(&long));
         }
         assert_eq!(inbox.next().await, Ok(Received::Lost));
         let waiting = inbox.contents().announcements.len();
@@ -230,16 +229,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_belongs_on_another_channel_is_ignored() {
+    async fn message_of_another_channel_is_ignored_and_counted() {
         let ignored = ignored_messages();
         let inbox = inbox_of(Topic::Progress, ignored.clone());
-        inbox.take(&sealed("invalidation"));
+        inbox.receive(&sealed("invalidation"));
         assert!(inbox.contents().next().is_none());
         assert_eq!(ignored.with_label_values(&["unreadable"]).get(), 1);
     }
 
     #[tokio::test]
-    async fn announcement_without_a_fitting_seal_is_ignored_and_counted() {
+    async fn announcement_with_an_invalid_seal_is_ignored_and_counted() {
         let ignored = ignored_messages();
         let inbox = inbox_of(Topic::Progress, ignored.clone());
         let left = text::write(&Message::Left { replica: ReplicaId::random() });
@@ -247,7 +246,7 @@ mod tests {
         let of_another_key = text::seal(&Seal::with_key(SealKey::random()), CHANNEL, &left).unwrap();
         let unsealed = [left.clone(), format!("{left} "), format!("{left} {}", "0".repeat(64)), String::new()];
         for forged in unsealed.into_iter().chain([of_another_channel, of_another_key]) {
-            inbox.take(&message(forged.as_bytes()));
+            inbox.receive(&message(forged.as_bytes()));
         }
         assert!(inbox.contents().next().is_none());
         assert_eq!(ignored.with_label_values(&[FORGED]).get(), 6);

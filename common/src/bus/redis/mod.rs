@@ -1,6 +1,6 @@
 //! The bus between processes: Redis pub/sub, and a key for each live replica.
 //!
-//! Redis promises nothing about either, and nothing is expected: a message is a hint, a key is a hint with a lifetime.
+//! Redis guarantees the delivery of neither. A message is a hint, and a key is a hint with a lifetime.
 
 mod inbox;
 mod subscription;
@@ -20,79 +20,80 @@ use crate::redis::{Connection, Dialer, Link, RedisConfig};
 use crate::seal::Seal;
 use crate::store::Cursor;
 
-/// The list of replicas is forgotten when all of them have been silent for so long.
+/// The lifetime of the set of replicas after the last announcement, in milliseconds.
 const LIST_TTL_MS: u64 = 60_000;
 
-/// Messages to every process that uses the same Redis under the same prefix.
+/// A bus for all processes that use the same Redis with the same prefix.
 #[derive(Debug)]
 pub struct RedisBus {
     link: Link,
-    /// Each subscription has a connection of its own.
+    /// Opens a separate connection for each subscription.
     dialer: Dialer,
     names: Names,
     ignored: IntCounterVec,
     seal: Arc<Seal>,
 }
 
-/// What channels and keys are called. The version is part of the name: two that differ do not hear each other.
+/// The names of channels and keys. Each contains a version, so incompatible versions do not exchange messages.
 #[derive(Clone, Debug)]
 struct Names {
     invalidations: String,
     progress: String,
-    /// A set of the ids of replicas, live or not. Before its colon, a key of each replica has the same name;
-    /// the braces keep them all on one node of a cluster.
+    /// The key of a set of replica ids, live or not. The key of a replica is this name, a colon and the id.
+    /// The braces assign all these keys to one node of a cluster.
     live: String,
 }
 
 impl RedisBus {
-    /// Connects when it is first used, and whenever it must; a Redis that is away is no reason to fail here.
-    /// Seals the announcements of replicas with `seal`, so that no other program can announce anything.
+    /// Returns a bus that connects at its first use, and again after a failure.
+    /// `seal` signs the announcements of replicas, so that no other program can forge one.
     pub fn new(config: &RedisConfig, seal: Arc<Seal>) -> RedisBus {
         let dialer = Dialer::new(config);
         let link = Link::new(dialer.clone());
         RedisBus { link, dialer, names: Names::new(config.prefix.as_str()), ignored: ignored_messages(), seal }
     }
 
-    /// Shows in `registry` how many messages were ignored.
+    /// Registers the number of ignored messages in `registry`.
     ///
     /// # Errors
-    /// When the registry shows those of a bus already.
+    /// When it is registered already.
     pub fn export(&self, registry: &Registry) -> prometheus::Result<()> {
         registry.register(Box::new(self.ignored.clone()))
     }
 
     async fn announce(&self, replica: ReplicaId, cursor: &Cursor, message: &str) -> anyhow::Result<()> {
-        let mut keep = pipe();
-        keep.cmd("SADD").arg(&self.names.live).arg(replica.to_string()).ignore();
-        keep.cmd("PEXPIRE").arg(&self.names.live).arg(LIST_TTL_MS).ignore();
+        let mut write = pipe();
+        write.cmd("SADD").arg(&self.names.live).arg(replica.to_string()).ignore();
+        write.cmd("PEXPIRE").arg(&self.names.live).arg(LIST_TTL_MS).ignore();
         let ttl_ms = SILENT_AFTER.as_millis() as u64;
         let key = self.names.of(replica);
         let sealed = self.sealed(&key, &cursor.to_string())?;
-        keep.cmd("SET").arg(key).arg(sealed).arg("PX").arg(ttl_ms).ignore();
-        self.keep_and_tell(&keep, message).await
+        write.cmd("SET").arg(key).arg(sealed).arg("PX").arg(ttl_ms).ignore();
+        self.change_keys_and_publish(&write, message).await
     }
 
-    async fn take_leave(&self, replica: ReplicaId, message: &str) -> anyhow::Result<()> {
-        let mut forget = pipe();
-        forget.cmd("SREM").arg(&self.names.live).arg(replica.to_string()).ignore();
-        forget.cmd("DEL").arg(self.names.of(replica)).ignore();
-        self.keep_and_tell(&forget, message).await
+    async fn announce_end(&self, replica: ReplicaId, message: &str) -> anyhow::Result<()> {
+        let mut delete = pipe();
+        delete.cmd("SREM").arg(&self.names.live).arg(replica.to_string()).ignore();
+        delete.cmd("DEL").arg(self.names.of(replica)).ignore();
+        self.change_keys_and_publish(&delete, message).await
     }
 
-    /// Both at once, since they may go to different nodes; to one node the keys go first,
-    /// so that whoever hears the message finds them.
-    async fn keep_and_tell(&self, keys: &Pipeline, message: &str) -> anyhow::Result<()> {
+    /// Changes keys and publishes a message at once, since they may go to different nodes of a cluster.
+    /// One node gets the keys first, so that a receiver of the message finds them.
+    async fn change_keys_and_publish(&self, keys: &Pipeline, message: &str) -> anyhow::Result<()> {
         let publish = &publish(&self.names.progress, &self.sealed(&self.names.progress, message)?);
         let commands = |connection: Connection| async move {
             let (mut for_keys, mut for_message) = (connection.clone(), connection);
-            let (kept, told) = tokio::join!(keys.exec_async(&mut for_keys), publish.exec_async(&mut for_message));
-            told.and(kept)
+            let (changed, published) =
+                tokio::join!(keys.exec_async(&mut for_keys), publish.exec_async(&mut for_message));
+            published.and(changed)
         };
         self.link.run(commands).await
     }
 
     fn sealed(&self, name: &str, message: &str) -> anyhow::Result<String> {
-        text::seal(&self.seal, name, message).context("the key of seals is not known yet")
+        text::seal(&self.seal, name, message).context("the seal key has not been read from the database yet")
     }
 
     fn inbox(&self, topic: Topic) -> Inbox {
@@ -122,7 +123,7 @@ impl RedisBus {
                     }
                 }
             }
-            // The others are gone, or never were. One that is merely late comes back with its next heartbeat.
+            // The remaining ids have no key. A replica that was only late adds its id with its next announcement.
             if !ids.is_empty() {
                 cmd("SREM").arg(&self.names.live).arg(ids).exec_async(&mut connection).await?;
             }
@@ -142,7 +143,7 @@ impl Bus for RedisBus {
                 self.link.run(|mut connection| async move { publish.exec_async(&mut connection).await }).await
             }
             Message::Applied { replica, cursor } => self.announce(*replica, cursor, &text).await,
-            Message::Left { replica } => self.take_leave(*replica, &text).await,
+            Message::Left { replica } => self.announce_end(*replica, &text).await,
         };
         published.map_err(BusError)
     }
@@ -150,7 +151,7 @@ impl Bus for RedisBus {
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError> {
         let channel = self.names.channel(topic);
         let subscription = RedisSubscription::open(&self.dialer, self.inbox(topic), channel).await;
-        subscription.map(|standing| Box::new(standing) as Box<dyn Subscription>).map_err(BusError)
+        subscription.map(|subscription| Box::new(subscription) as Box<dyn Subscription>).map_err(BusError)
     }
 
     async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError> {

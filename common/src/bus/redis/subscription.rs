@@ -1,4 +1,4 @@
-//! One subscription: a connection of its own, and a task that watches over it.
+//! A subscription: a separate connection, and a task that checks that the server is alive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::inbox::Inbox;
 use crate::bus::{BusError, Received, SILENT_AFTER, Subscription};
 use crate::redis::Dialer;
 
-/// How often the server is asked for a sign of life.
-const PING_EVERY: Duration = Duration::from_secs(1);
+/// The interval of pings to the server.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Dropping it closes the connection.
+/// An active subscription. Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct RedisSubscription {
     inbox: Arc<Inbox>,
@@ -25,13 +25,13 @@ pub(super) struct RedisSubscription {
 }
 
 impl RedisSubscription {
-    /// Returns once the server has confirmed the subscription.
+    /// Opens a connection, and returns once the server has confirmed the subscription.
     pub(super) async fn open(dialer: &Dialer, inbox: Inbox, channel: &str) -> anyhow::Result<RedisSubscription> {
         let inbox = Arc::new(inbox);
         let listener = {
             let inbox = Arc::clone(&inbox);
             move |push: PushInfo| -> Result<(), SendError> {
-                inbox.take(&push);
+                inbox.receive(&push);
                 Ok(())
             }
         };
@@ -40,8 +40,9 @@ impl RedisSubscription {
             connection.subscribe(channel).await?;
             anyhow::Ok(connection)
         };
-        let connection = timeout(SILENT_AFTER, opening).await.context("no confirmation in time")??;
-        let watch = tokio::spawn(watch_over(connection, Arc::clone(&inbox)));
+        let connection =
+            timeout(SILENT_AFTER, opening).await.context("the server did not confirm the subscription in time")??;
+        let watch = tokio::spawn(check_server(connection, Arc::clone(&inbox)));
         Ok(RedisSubscription { inbox, watch })
     }
 }
@@ -59,20 +60,20 @@ impl Drop for RedisSubscription {
     }
 }
 
-/// Closes the inbox when the server is silent for too long: a frozen server and a cut cable send no farewell.
-async fn watch_over(mut connection: MultiplexedConnection, inbox: Arc<Inbox>) {
+/// Closes the inbox when the server is silent for too long. A frozen server or a cut cable reports no error.
+async fn check_server(mut connection: MultiplexedConnection, inbox: Arc<Inbox>) {
     loop {
-        sleep(PING_EVERY).await;
+        sleep(PING_INTERVAL).await;
         let ping = cmd("PING");
         let mut pong = std::pin::pin!(ping.query_async::<String>(&mut connection));
         loop {
-            let silent_at = inbox.heard_at() + SILENT_AFTER;
+            let silent_at = inbox.active_at() + SILENT_AFTER;
             match timeout_at(silent_at, &mut pong).await {
-                Ok(Ok(_)) => break inbox.heard(),
+                Ok(Ok(_)) => break inbox.record_activity(),
                 Ok(Err(error)) => return inbox.close(&error.to_string()),
-                // Behind a flood of messages the answer may be late; those are signs of life as well.
-                Err(_) if inbox.heard_at() + SILENT_AFTER > silent_at => {}
-                Err(_) => return inbox.close("the server is silent"),
+                // The answer may be late behind many messages, which show as well that the server is alive.
+                Err(_) if inbox.active_at() + SILENT_AFTER > silent_at => {}
+                Err(_) => return inbox.close("the server does not answer"),
             }
         }
     }

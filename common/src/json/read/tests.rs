@@ -1,4 +1,4 @@
-//! Types read from checked JSON.
+//! Tests of the deserializer.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ fn read_outer(text: &str) -> (Result<Outer<'_>, String>, Vec<String>) {
 }
 
 #[test]
-fn object_is_read_with_absent_and_null_told_apart() {
+fn absent_and_null_fields_are_distinguished() {
     let empty = Outer { name: "a".to_owned(), flag: None, note: None, inner: None, mode: None, parts: None, raw: None };
     let (value, unknown) = read_outer(r#"{"name":"a","b":[{}],"c":1}"#);
     assert_eq!((value, unknown), (Ok(empty), vec!["b".to_owned(), "c".to_owned()]));
@@ -63,7 +63,7 @@ fn object_is_read_with_absent_and_null_told_apart() {
 }
 
 #[test]
-fn invalid_value_is_named_by_its_place_and_what_it_must_be() {
+fn invalid_value_is_reported_with_its_place_and_the_expectation() {
     let check = |text: &str, expected: &str| assert_eq!(read_outer(text).0, Err(expected.to_owned()), "{text}");
     check("{}", "name is required");
     check("[]", "must be an object");
@@ -86,12 +86,12 @@ fn invalid_value_is_named_by_its_place_and_what_it_must_be() {
 }
 
 #[test]
-fn invalid_value_hides_no_unknown_name() {
+fn unknown_name_beside_an_invalid_value_is_reported() {
     assert_eq!(read_outer(r#"{"name":5,"sort":1}"#).1, ["sort"]);
 }
 
 #[test]
-fn reason_of_a_word_is_put_at_its_place() {
+fn reason_of_a_domain_type_is_reported_with_its_place() {
     let at = |place: &str, reason: &str| Mismatch::Refused(reason.to_owned()).at(place);
     assert_eq!(at("title", "title must be short"), "title must be short");
     assert_eq!(at("set.title", "title must be short"), "set.title must be short");
@@ -103,7 +103,7 @@ type Plain = (i64, u64, bool, String, Vec<f64>);
 
 proptest! {
     #[test]
-    fn values_are_those_that_a_library_reads(name: String, values in prop::collection::vec(any::<Option<Plain>>(), 0..4)) {
+    fn value_that_serde_json_wrote_is_read_back(name: String, values in prop::collection::vec(any::<Option<Plain>>(), 0..4)) {
         let object = HashMap::from([(name, values)]);
         let text = serde_json::to_string(&object).unwrap();
         let checked = JsonText::parse(text.as_bytes(), MAX_DEPTH).unwrap();
