@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use tern_common::Id;
-use tern_redirector::clicks::journal::{Answered, JournalThreads};
+use tern_redirector::clicks::journal::{NewClick, JournalThreads};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
 
@@ -78,8 +78,8 @@ pub fn measure() -> Result<Figure> {
 }
 
 /// A browser's click on a link of ordinary length.
-fn click() -> Answered<'static> {
-    Answered {
+fn click() -> NewClick<'static> {
+    NewClick {
         url_id: Id::new(123_456).expect("it is positive"),
         owner_id: Id::new(42).expect("it is positive"),
         short_code: "Lh1hFP",

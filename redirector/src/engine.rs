@@ -12,7 +12,7 @@ use tern_common::client::{Proxies, is_forwarding_field, is_local_host};
 use tern_common::served_link::ServedLink;
 
 use crate::clicks::Recorder;
-use crate::clicks::journal::{Answered, Network};
+use crate::clicks::journal::{Network, NewClick};
 use crate::http::{Method, Reply, Request, Service};
 use crate::link_map::{LinkMap, MapPin};
 use crate::metrics::RedirectCounters;
@@ -89,7 +89,7 @@ impl Engine {
 
     fn record<'f>(&self, link: &ServedLink<'_>, visit: &Visit<'_>, fields: &impl Fields<'f>) {
         let at_micros = visit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let click = Answered {
+        let click = NewClick {
             url_id: link.url_id,
             owner_id: link.owner_id,
             short_code: link.code,

@@ -86,7 +86,7 @@ async fn metrics(State(ops): State<Ops>) -> Response {
 
 /// Answers which links lost clicks that could not be recorded, most first, and why clicks are dropped now, if they are.
 async fn dropped(State(ops): State<Ops>) -> Response {
-    let (totals, others) = ops.engine.recorder.lost().totals();
+    let (totals, others) = ops.engine.recorder.lost_clicks().totals();
     let of = |loss: &LostLink| json!({"url_id": loss.url_id, "short_code": loss.short_code, "clicks": loss.clicks});
     let urls: Vec<_> = totals.iter().map(of).collect();
     Json(json!({"urls": urls, "others": others, "obstacle": ops.engine.warning()})).into_response()

@@ -12,7 +12,7 @@ pub enum DropReason {
     Busy,
     /// The link was deleted, or lost by the database, before its click was stored.
     LinkGone,
-    /// Its record was damaged on the disk, or already removed when the store lost it.
+    /// The record was damaged on the disk, or already removed when the store lost it.
     Missing,
 }
 

@@ -1,6 +1,6 @@
 //! Counts the clicks of each link that were dropped because there was no room to record them.
 //!
-//! The redirect path is here for a dropped click alone: a fixed table, no lock, no allocation.
+//! The redirect path counts here only when it drops a click: in a fixed table, without a lock or an allocation.
 
 use std::hash::BuildHasher;
 use std::sync::OnceLock;
@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::FixedState;
 use tern_common::{Id, ShortCode};
 
-/// Links that are told apart; the clicks of any others are counted together.
+/// Links that have a count of their own. Clicks of further links are counted together.
 const SLOTS: usize = 4096;
 
-/// How far from its place a link may stand.
+/// The number of slots that a link may use, from its home slot on.
 const PROBES: usize = 8;
 
 /// Dropped clicks by link, since the start of the process.
 ///
-/// A link is its id and its code: a database that lost its last commits gives the id to another link.
+/// The id and the code identify a link: a database that lost its last commits gives the id to another link.
 #[derive(Debug)]
 pub struct LostClicks {
     slots: Box<[Slot]>,
@@ -48,10 +48,11 @@ impl Default for LostClicks {
 }
 
 impl LostClicks {
+    /// Counts a dropped click of a link.
     pub fn count(&self, url_id: Id, short_code: &str) {
         let id = url_id.get().unsigned_abs();
         let key = FixedState::default().hash_one((id, short_code)).max(1);
-        #[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
+        #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
         let place = key as usize;
         for probe in 0..PROBES {
             let slot = &self.slots[place.wrapping_add(probe) % SLOTS];
@@ -74,7 +75,7 @@ impl LostClicks {
         self.others.fetch_add(clicks, Ordering::Relaxed);
     }
 
-    /// Returns links with their dropped clicks, most first, and the clicks of links that had no room here.
+    /// Returns links with their dropped clicks, most first, and the clicks of links that have no slot.
     pub fn totals(&self) -> (Vec<LostLink>, u64) {
         let mut others = self.others.load(Ordering::Relaxed);
         let mut losses = Vec::new();
@@ -106,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_by_link_most_first() {
+    fn totals_of_several_links_are_sorted_most_first() {
         let lost = LostClicks::default();
         let longest = "c".repeat(ShortCode::MAX_LEN);
         for url in [7, 8, 7, i64::MAX, 7] {
             lost.count(id(url), if url == 8 { &longest } else { "CODE12" });
         }
-        // Another link that got the same id.
+        // A database that lost commits gives the id to another link.
         lost.count(id(7), "NEW1");
         lost.count(id(7), "NEW1");
         let largest = lost_link(i64::MAX.unsigned_abs(), "CODE12", 1);
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn more_links_than_there_is_room_for_lose_their_names_and_not_their_clicks() {
+    fn links_without_a_free_slot_are_counted_together() {
         let lost = LostClicks::default();
         for url in 1..=10_000 {
             lost.count(id(url), &format!("code{url}"));

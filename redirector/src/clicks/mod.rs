@@ -1,17 +1,17 @@
 //! Clicks: each answered redirect, from the worker that answers it to the store.
 //!
-//! A worker writes a record into a journal before the answer exists, without waiting for anything; the shipper takes
-//! the journals into the store. No room means that the newest click is dropped, and counted.
+//! A worker writes a record into a journal before the answer exists, without waiting for anything. The shipper ships the
+//! journals to the store. If there is no room, the newest click is dropped and counted.
 //!
 //! ```text
 //! ship        journals -> store, each click once
 //!   shipper     batches, retries, the store's answers
-//!   upkeep      adopts journals, asks the store about all of them, removes what is done
-//!   backlog     what of one journal is not in the store yet
-//!   event_budget which clicks are counted and get no event
-//!   parked      what the store refuses
+//!   upkeep      adopts journals, compares all of them with the store, removes finished ones
+//!   backlog     records of one journal that are not in the store yet
+//!   event_budget clicks that are counted and get no event
+//!   parked      clicks that the store refuses
 //! journal     files that outlive the process
-//! lost        which links lost clicks
+//! lost        links that lost clicks
 //! drop_reason the reasons why a click is dropped
 //! ```
 
@@ -26,14 +26,14 @@ use std::sync::Arc;
 use tern_common::click::JournalId;
 
 use self::drop_reason::DropReason;
-use self::journal::{Answered, JournalThreads, Lane, MAX_SEGMENT, Shortage, Space};
 pub use self::journal::{JournalConfig, Network};
+use self::journal::{JournalThreads, Lane, MAX_SEGMENT, NewClick, Shortage, Space};
 pub use self::lost::{LostClicks, LostLink};
 pub use self::ship::Shipper;
 use crate::metrics::ClickMetrics;
 
-/// How often every lane is tried before a click is dropped. With as many lanes as threads one is always free, but
-/// another thread may take it first.
+/// The number of times that every lane is tried before a click is dropped. With as many lanes as threads one lane is
+/// always free, but another thread may take it first.
 const ROUNDS: usize = 64;
 
 /// The writing end of all journals of this process.
@@ -45,9 +45,9 @@ pub struct Recorder {
     metrics: ClickMetrics,
 }
 
-/// Makes `lanes` journals, as many as there are threads that record, with their threads and their shipper.
+/// Makes `lanes` journals, one for each thread that records, with their threads and their shipper.
 ///
-/// A disk that refuses is no error: redirects come first, and clicks are dropped and counted until it takes them.
+/// A disk that refuses files is no error: redirects go on, and clicks are dropped and counted until it takes them.
 pub fn start(
     config: &JournalConfig,
     lanes: usize,
@@ -55,7 +55,7 @@ pub fn start(
 ) -> io::Result<(Recorder, JournalThreads, Shipper)> {
     let lanes = lanes.max(1);
     let segment = segment_len(config, lanes);
-    // A tail, a segment that is filled and one made ahead, whatever the limit is.
+    // Each lane needs a tail, a segment that is filled and one made ahead, whatever the limit is.
     let limit = config.limit.max(3 * (lanes * segment) as u64);
     let config = &JournalConfig { segment, limit, ..config.clone() };
     let space = Arc::new(Space::new(&config.root, limit, config.floor));
@@ -77,7 +77,7 @@ pub fn start(
     Ok((Recorder { lanes, space, lost, metrics }, threads, shipper))
 }
 
-/// Bytes of a segment: with a small limit, smaller ones, since room is taken and given back by the segment.
+/// Returns the bytes of a segment. A small limit means small segments, since room is taken and released by the segment.
 fn segment_len(config: &JournalConfig, lanes: usize) -> usize {
     /// The longest record fits.
     const SMALLEST: usize = 16 << 10;
@@ -88,11 +88,11 @@ fn segment_len(config: &JournalConfig, lanes: usize) -> usize {
 }
 
 impl Recorder {
-    /// Records one redirect. Called before its answer is handed to the socket. `affinity` says which lane is tried
-    /// first: with a number of its own, a thread meets nobody there.
+    /// Records one redirect before its answer is written to the socket. Returns whether it was recorded; if not, it is
+    /// counted as dropped.
     ///
-    /// Whether it was recorded; if not, it is counted as dropped.
-    pub fn record(&self, click: &Answered<'_>, affinity: usize) -> bool {
+    /// `affinity` selects the lane that is tried first. A thread with a number of its own meets no other thread there.
+    pub fn record(&self, click: &NewClick<'_>, affinity: usize) -> bool {
         let appended = self.append(click, affinity);
         if let Err(reason) = appended {
             self.metrics.count_dropped(reason, 1);
@@ -101,19 +101,19 @@ impl Recorder {
         appended.is_ok()
     }
 
-    fn append(&self, click: &Answered<'_>, affinity: usize) -> Result<(), DropReason> {
+    fn append(&self, click: &NewClick<'_>, affinity: usize) -> Result<(), DropReason> {
         let (before, from) = self.lanes.split_at(affinity % self.lanes.len());
         let mut last = Err(DropReason::Busy);
         for _ in 0..ROUNDS {
-            let mut is_any_taken = false;
+            let mut is_any_busy = false;
             for lane in from.iter().chain(before) {
                 match lane.try_append(click) {
                     Some(Ok(())) => return Ok(()),
                     refused @ Some(Err(_)) => last = refused.unwrap_or(last),
-                    None => is_any_taken = true,
+                    None => is_any_busy = true,
                 }
             }
-            if !is_any_taken {
+            if !is_any_busy {
                 return last;
             }
             std::hint::spin_loop();
@@ -121,23 +121,23 @@ impl Recorder {
         last
     }
 
-    /// Which links lost clicks.
-    pub fn lost(&self) -> &LostClicks {
+    /// Returns the dropped clicks by link.
+    pub fn lost_clicks(&self) -> &LostClicks {
         &self.lost
     }
 
-    /// How many clicks were recorded, or would have been.
+    /// Returns how many clicks were to be recorded, whether they were or not.
     pub fn accepted(&self) -> u64 {
         let written: u64 = self.lanes.iter().map(|lane| lane.sequence()).sum();
         written + self.metrics.not_journalled()
     }
 
-    /// How many clicks are in journals and not in the store, those of ended processes among them.
+    /// Returns how many clicks are in journals and not in the store, with those of ended processes.
     pub fn pending(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.pending()).sum::<u64>() + self.metrics.orphans_pending()
     }
 
-    /// What the journals take of the disk, may take, and may still take, in bytes.
+    /// Returns the bytes of the disk that the journals take, may take, and may still take.
     pub fn room(&self) -> [u64; 3] {
         [self.space.used(), self.space.limit(), self.space.room()]
     }
@@ -147,7 +147,7 @@ impl Recorder {
         self.space.shortage()
     }
 
-    /// Seals the journals: nothing is recorded any more.
+    /// Seals the journals. No click is recorded after that.
     pub fn close(&self) {
         self.lanes.iter().for_each(|lane| lane.close());
     }

@@ -9,7 +9,7 @@ use prometheus::Registry;
 use tern_common::Id;
 use tern_common::event::{EventFilter, EventType};
 use tern_common::store::{AdminStore, ListCursor, Page, PageStart, SqliteStore};
-use tern_redirector::clicks::journal::{Answered, JournalThreads};
+use tern_redirector::clicks::journal::{JournalThreads, NewClick};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
 use tokio::sync::watch;
@@ -85,8 +85,8 @@ impl Desk {
     }
 
     /// A click that is told from others by its referrer.
-    pub fn click<'a>(&self, name: &'a str) -> Answered<'a> {
-        Answered {
+    pub fn click<'a>(&self, name: &'a str) -> NewClick<'a> {
+        NewClick {
             url_id: self.url_id,
             owner_id: self.owner,
             short_code: "CODE12",

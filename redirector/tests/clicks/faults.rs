@@ -11,7 +11,7 @@ use tern_common::JournalId;
 use tern_common::store::SqliteStore;
 use tern_redirector::clicks::JournalConfig;
 use tern_redirector::clicks::journal::directory::journals;
-use tern_redirector::clicks::journal::{Answered, segments};
+use tern_redirector::clicks::journal::{NewClick, segments};
 
 use crate::desk::{Desk, Journals};
 use crate::links::eventually;
@@ -61,7 +61,7 @@ async fn clicks_of_links_that_a_restored_backup_lacks_are_counted_on_no_other_li
     let journals = desk.open(&desk.config());
     for number in 0..100 {
         let name = number.to_string();
-        assert!(journals.recorder.record(&Answered { url_id: lost, short_code: "LOST12", ..desk.click(&name) }, 0));
+        assert!(journals.recorder.record(&NewClick { url_id: lost, short_code: "LOST12", ..desk.click(&name) }, 0));
     }
     journals.all_shipped().await;
     assert_eq!(journals.close().await, 0);

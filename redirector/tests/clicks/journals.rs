@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tern_common::store::AdminStore;
 use tern_common::{Per, StatsRange, Timestamp};
-use tern_redirector::clicks::journal::Answered;
+use tern_redirector::clicks::journal::NewClick;
 use tern_redirector::clicks::{JournalConfig, Network};
 
 use crate::desk::{Desk, SEGMENT};
@@ -84,7 +84,7 @@ async fn clicks_on_a_link_that_is_gone_are_counted_and_harm_nobody() {
     let journals = desk.open_unshipped(&desk.config());
     desk.record(&journals, 0..10);
     for _ in 0..7 {
-        assert!(journals.recorder.record(&Answered { url_id: gone, short_code: "GONE12", ..desk.click("gone") }, 0));
+        assert!(journals.recorder.record(&NewClick { url_id: gone, short_code: "GONE12", ..desk.click("gone") }, 0));
     }
     desk.store.delete_url(gone).await.unwrap();
     journals.close().await;
@@ -117,7 +117,7 @@ async fn with_no_room_the_newest_are_dropped_and_counted_and_then_it_goes_on() {
     .await;
     println!("{recorded} recorded, {} dropped", journals.metric(full));
     let dropped = journals.metric(full) as u64 + journals.metric("tern_clicks_dropped_total{reason=\"busy\"}") as u64;
-    let (losses, others) = journals.recorder.lost().totals();
+    let (losses, others) = journals.recorder.lost_clicks().totals();
     let [loss] = losses.as_slice() else { panic!("{losses:?}") };
     assert_eq!((loss.url_id, loss.short_code.as_str()), (desk.url_id.get().unsigned_abs(), "CODE12"));
     assert_eq!((loss.clicks, others), (dropped, 0));
@@ -237,7 +237,7 @@ async fn clicks_beyond_the_budget_of_a_network_are_counted_and_have_no_event() {
     let journals = desk.open(&JournalConfig { events_per_network: 1_000, ..desk.config() });
     desk.record(&journals, 0..5_000);
     for number in 0..300 {
-        let other = Answered { client: Network::of([198, 51, 100, 7].into()), ..desk.click("other") };
+        let other = NewClick { client: Network::of([198, 51, 100, 7].into()), ..desk.click("other") };
         while !journals.recorder.record(&other, number) {
             std::thread::yield_now();
         }

@@ -1,4 +1,4 @@
-//! How the journals are configured.
+//! The configuration of the journals.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,11 +12,11 @@ pub struct JournalConfig {
     pub segment: usize,
     /// Bytes of all segments and tails of this process together, with the segments that it adopts.
     pub limit: u64,
-    /// Bytes of the disk that are for other programs. `None` is 1 GiB, and 5 % of a disk smaller than 20 GiB.
+    /// Bytes of the disk that journals leave free. `None` means 1 GiB, and 5 % of a disk smaller than 20 GiB.
     pub floor: Option<u64>,
-    /// The time between two syncs, which a power cut may cost. Zero syncs each click before its answer.
+    /// The time between two syncs: a power cut costs the clicks of that time. Zero syncs each click before its answer.
     pub sync_every: Duration,
-    /// How long a shipped segment is retained, in case the store loses its last commits.
+    /// The time for which a shipped segment is retained, in case the store loses its last commits.
     pub keep_shipped: Duration,
     /// Clicks of one client network that become events in an hour; clicks beyond are only counted. 0 disables the limit.
     pub events_per_network: u32,

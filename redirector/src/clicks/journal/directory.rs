@@ -35,7 +35,7 @@ pub fn journals(root: &Path) -> io::Result<Vec<JournalId>> {
 
 /// The exclusive right to a journal. The kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "only its end has an effect")] File);
+pub struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
 
 /// Makes the directory of a new journal. It is locked before another process can see it.
 pub fn create(root: &Path, journal: JournalId) -> io::Result<Lock> {
@@ -47,7 +47,7 @@ pub fn create(root: &Path, journal: JournalId) -> io::Result<Lock> {
     fs::rename(&hidden, &target)?;
     // Without this sync a power cut may lose the directory with all its segments. Nothing else is at risk.
     if let Err(error) = File::open(root).and_then(|root| root.sync_all()) {
-        tracing::warn!(%error, "directory of the journals not synced; a power cut may lose clicks; going on");
+        tracing::warn!(%error, "directory of the journals not synced; a power cut may lose clicks; recording goes on");
     }
     Ok(Lock(file))
 }
@@ -70,7 +70,7 @@ pub fn lock(directory: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
-/// Removes a journal that is not needed any more. Another process sees all of it or nothing.
+/// Removes a journal that is not needed any more. Another process sees all of the journal or nothing.
 ///
 /// The caller has its lock.
 pub fn remove(directory: &Path) -> io::Result<()> {
@@ -93,12 +93,12 @@ pub fn remove_partial(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Renames a file that cannot be read as what it should be, so that no process reads it again.
+/// Quarantines a file that cannot be read: renames it, so that no process reads it again.
 pub fn quarantine(file: &Path) -> io::Result<()> {
     fs::rename(file, file.with_extension(DAMAGED))
 }
 
-/// Whether the directory has files that were quarantined.
+/// Returns whether the directory has quarantined files.
 pub fn has_quarantined(directory: &Path) -> io::Result<bool> {
     let entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
     Ok(entries.iter().any(|entry| entry.path().extension().is_some_and(|extension| extension == DAMAGED)))

@@ -1,7 +1,7 @@
-//! Flushing: takes records from the tail of a lane into segments, and knows which of them are not on disk yet.
+//! Flushing: moves records from the tail of a lane into segments, and knows which of them are not synced yet.
 //!
-//! It decides which record goes into which segment. It does not wait for the disk, with one exception: records that were
-//! synced in the tail leave it only for a segment that is synced, too.
+//! A flush decides which record goes into which segment. It waits for the disk in one case only: records that were synced
+//! in the tail move only to a segment that is synced, too.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,11 +15,11 @@ use prometheus::IntCounter;
 use super::segment::file::Segment;
 use super::segment::format::HEADER_LEN;
 use super::segment::record::Seed;
-use super::tail::{self, Whole};
+use super::tail::{self, WholeRecords};
 use crate::clicks::drop_reason::DropReason;
 
-/// The least time between two rotations, and two log lines, for failures of one lane. A segment takes its room of the
-/// disk, however little it contains.
+/// The least time between two rotations, and two log lines, for failures of one lane. Even a nearly empty segment takes
+/// the room of a full one.
 const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The pause after a failed write.
@@ -28,14 +28,13 @@ const RETRY: Duration = Duration::from_millis(200);
 /// The part of a lane that the threads that append, flush, ship and make segments share without a lock.
 #[derive(Debug)]
 pub struct LaneState {
-    /// Segments made ahead: two, so that the next one may take as long to make as one of them lasts. Filled by the thread
-    /// of the journals.
+    /// Segments made ahead by the thread of the journals. There are two, so that making one may take as long as filling one.
     pub(super) ready: ArrayQueue<Segment>,
-    /// The number of the [`DropReason`] that applies when there is no room. Written by all but the shipper.
+    /// The number of the [`DropReason`] that applies when there is no room. Never written by the shipper.
     obstacle: AtomicU8,
-    /// The thread of the journals. Set by itself, once.
+    /// The thread of the journals, which sets it once.
     thread: OnceLock<Thread>,
-    /// Writes and syncs that failed, of all lanes.
+    /// Failed writes and syncs of all lanes.
     pub(super) errors: IntCounter,
 }
 
@@ -49,7 +48,7 @@ impl LaneState {
         }
     }
 
-    /// Returns the reason why there is no room, when there is none.
+    /// Returns the reason that applies when there is no room.
     pub(super) fn obstacle(&self) -> DropReason {
         let number = self.obstacle.load(Ordering::Relaxed);
         DropReason::OF_LANES.into_iter().find(|reason| *reason as u8 == number).unwrap_or(DropReason::Disk)
@@ -70,10 +69,10 @@ impl LaneState {
     }
 }
 
-/// The end of a lane that writes to files.
+/// The part of a lane that writes segments.
 #[derive(Debug, Default)]
 pub struct SegmentWriter {
-    /// `None` before the disk had room for it.
+    /// `None` before the disk had room for a tail.
     tail: Option<tail::Reader>,
     /// The segment that is being filled.
     segment: Option<Arc<Segment>>,
@@ -85,15 +84,15 @@ pub struct SegmentWriter {
     last: u64,
     /// Bytes of all records of a failed tail, once its writer has ended.
     ended_at: Option<u64>,
-    /// The segment was written to since it was last synced.
+    /// Whether the segment was written to since its last sync.
     is_unsynced: bool,
     /// Full segments that are not synced.
     full: Vec<Arc<Segment>>,
-    /// The last flush had to leave records in the tail.
+    /// Whether the last flush left records in the tail.
     is_blocked: bool,
-    /// The segment could not be written or synced: records go on in another.
+    /// Whether a write or sync of the segment failed. Later records go to another segment.
     is_suspect: bool,
-    /// The time of the last failure that was taken for [`SegmentWriter::is_suspect`].
+    /// The time of the last failure that set [`SegmentWriter::is_suspect`].
     suspected: Option<Instant>,
     /// The time of the next write, after one that failed.
     retry_at: Option<Instant>,
@@ -104,14 +103,14 @@ pub struct SegmentWriter {
 /// A write or sync that failed: the number of the segment, `None` for the tail, and the error.
 pub type Failure = (Option<u64>, io::Error);
 
-/// Files to sync: segments, oldest first, and the tail if records had to stay there.
+/// Files to sync: segments, oldest first, and the tail if a flush left records there.
 #[derive(Debug)]
-pub struct Unsynced {
+pub struct UnsyncedFiles {
     segments: Vec<Arc<Segment>>,
-    tail: Option<tail::Unsynced>,
+    tail: Option<tail::UnsyncedTail>,
 }
 
-impl Unsynced {
+impl UnsyncedFiles {
     /// Syncs every file. Waits for the disk. Returns the last failure.
     pub fn sync(self) -> Result<(), Failure> {
         let mut all = Ok(());
@@ -136,24 +135,24 @@ impl SegmentWriter {
         self.published
     }
 
-    /// Whether the tail has failed, and is not replaced yet.
+    /// Returns whether the tail has failed and is not replaced yet.
     pub fn has_failed_tail(&self) -> bool {
         self.tail.as_ref().is_some_and(tail::Reader::has_failed)
     }
 
-    /// Makes the tail fail, as a disk does.
+    /// Makes the tail fail as a bad disk does.
     #[cfg(test)]
     pub fn fail_tail(&self) {
         self.tail.iter().for_each(tail::Reader::fail);
     }
 
-    /// Takes note that the writer of a failed tail has ended.
+    /// Notes that the writer of a failed tail has ended behind `end` bytes of records.
     pub fn end_tail_at(&mut self, end: u64) {
         self.ended_at = Some(end);
     }
 
-    /// Flushes what is readable of a failed tail, once its writer has ended. Returns the number of the last record in a
-    /// segment, once every readable record is in one.
+    /// Flushes the readable records of a failed tail, once its writer has ended. Returns the number of the last record in a
+    /// segment, once every readable record is in a segment.
     pub fn flush_failed_tail(&mut self, lane: &LaneState, seed: Seed) -> Option<u64> {
         let (Some(tail), Some(end)) = (&mut self.tail, self.ended_at) else { return None };
         tail.end_at(end, seed, self.last);
@@ -161,7 +160,7 @@ impl SegmentWriter {
         self.tail.as_ref().is_none_or(tail::Reader::is_empty).then_some(self.last)
     }
 
-    /// Flushes the tail into segments, as far as there are some.
+    /// Flushes the tail into the segments that are ready.
     pub fn flush(&mut self, lane: &LaneState) {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return;
@@ -171,7 +170,7 @@ impl SegmentWriter {
             if (whole.len == 0 || self.is_suspect) && self.rotate(lane) {
                 continue;
             }
-            // Without another segment, a suspect one is better than none.
+            // A suspect segment is used while no other is ready.
             if whole.len == 0 || !self.write(lane, whole) {
                 self.is_blocked = true;
                 return;
@@ -179,8 +178,8 @@ impl SegmentWriter {
         }
     }
 
-    /// Reads whole records that fit in the segment. `None` if no record waits, or the tail cannot be read.
-    fn read(&mut self, lane: &LaneState) -> Option<Whole> {
+    /// Reads whole records that fit in the segment. `None` if no record waits or the tail cannot be read.
+    fn read(&mut self, lane: &LaneState) -> Option<WholeRecords> {
         let room = self.segment.as_ref().map_or(0, |segment| segment.len() - self.end);
         self.tail.as_mut()?.find(room).unwrap_or_else(|error| {
             lane.errors.inc();
@@ -189,8 +188,8 @@ impl SegmentWriter {
         })
     }
 
-    /// Writes the records that were read into the segment. Returns whether they are there.
-    fn write(&mut self, lane: &LaneState, whole: Whole) -> bool {
+    /// Writes the records that were read into the segment. Returns whether they are in it.
+    fn write(&mut self, lane: &LaneState, whole: WholeRecords) -> bool {
         let (Some(tail), Some(segment)) = (&mut self.tail, &self.segment) else { return false };
         let number = segment.number;
         let write = || {
@@ -210,7 +209,7 @@ impl SegmentWriter {
         true
     }
 
-    /// Seals the segment, and goes on in the next one, if there is one.
+    /// Seals the segment and continues in the next one. Returns whether there was one.
     fn rotate(&mut self, lane: &LaneState) -> bool {
         if lane.ready.is_empty() || !self.seal(lane) {
             return false;
@@ -224,7 +223,7 @@ impl SegmentWriter {
         true
     }
 
-    /// Seals the segment. Returns whether none is open any more.
+    /// Seals the segment. Returns whether no segment is open any more.
     fn seal(&mut self, lane: &LaneState) -> bool {
         let Some(segment) = &self.segment else { return true };
         let Err(error) = segment.seal(self.end) else { return true };
@@ -254,14 +253,14 @@ impl SegmentWriter {
         self.failure.take()
     }
 
-    /// Returns the files to sync. `None` if every record is on disk.
-    pub fn take_unsynced(&mut self) -> Option<Unsynced> {
+    /// Returns the files to sync. `None` if every record is synced.
+    pub fn take_unsynced(&mut self) -> Option<UnsyncedFiles> {
         let mut segments = std::mem::take(&mut self.full);
         if std::mem::take(&mut self.is_unsynced) {
             segments.extend(self.segment.clone());
         }
         let tail = self.tail.as_mut().filter(|_| self.is_blocked).and_then(tail::Reader::unsynced);
-        (!segments.is_empty() || tail.is_some()).then_some(Unsynced { segments, tail })
+        (!segments.is_empty() || tail.is_some()).then_some(UnsyncedFiles { segments, tail })
     }
 
     /// Flushes all records and seals the last segment. Records for which no segment has room stay in the tail.

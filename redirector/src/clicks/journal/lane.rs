@@ -1,8 +1,8 @@
-//! One journal that is being written: records go into its [`super::tail`] on the redirect path, and from there into
-//! segments elsewhere.
+//! A lane: one journal that is being written. The redirect path appends records to its [`super::tail`]; other threads
+//! flush them from there into segments.
 //!
-//! On the redirect path: no lock that waits, no allocation, and no system call but one for each quarter of a tail, unless
-//! every click is to be synced.
+//! The redirect path waits for no lock and allocates nothing. It makes one system call for each quarter of a tail, and
+//! more only if every click is to be synced.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tern_common::click::JournalId;
 
 use super::directory::{self, Lock};
 use super::flush::{LaneState, SegmentWriter};
-use super::segment::record::{Answered, Seed};
+use super::segment::record::{NewClick, Seed};
 use super::tail;
 use crate::clicks::drop_reason::DropReason;
 
@@ -24,25 +24,25 @@ pub struct Lane {
     pub journal: JournalId,
     pub directory: PathBuf,
     pub(super) seed: Seed,
-    /// Whether each record is on disk before its answer is sent.
+    /// Whether each record is synced before its answer is sent.
     sync_each: bool,
     writer: Mutex<Writer>,
     /// The number of the last record. Written under the writer's lock.
     pub(super) sequence: AtomicU64,
-    /// The end that flushes records from the tail. The writer never waits for it, unless every click is to be synced.
+    /// Flushes records from the tail. The writer waits for this lock only if every click is to be synced.
     segments: Mutex<SegmentWriter>,
     /// Serialises fsync. A thread that holds the lock and finds nothing unsynced knows that every record is durable.
     syncing: Mutex<()>,
     /// The number of the last record that is not to be shipped any more. Written by the shipper.
     shipped: AtomicU64,
     pub(super) state: LaneState,
-    /// The lock of the journal's directory. Set by the thread of the journals, once, and held until the lane is dropped.
+    /// The lock of the journal's directory. Set once by the thread of the journals, and released when the lane is dropped.
     pub(super) lock: OnceLock<Lock>,
 }
 
 #[derive(Debug, Default)]
 struct Writer {
-    /// `None` before the disk had room for it, and while a failed one is not replaced.
+    /// `None` before the disk had room for a tail, and while a failed one is not replaced.
     tail: Option<tail::Writer>,
     sequence: u64,
     /// The appended bytes at which the thread of the journals is woken.
@@ -54,9 +54,9 @@ struct Writer {
 #[derive(Debug)]
 pub(super) enum TailState {
     Sound,
-    /// It failed, and is not replaced yet. With the error, if the disk took no other tail.
+    /// The tail failed and is not replaced yet. With the error, if the disk refused a new tail.
     Failed(Option<io::Error>),
-    /// It was replaced, and so many records were lost.
+    /// A failed tail was replaced, and `lost` records with it.
     Replaced {
         lost: u64,
     },
@@ -79,14 +79,14 @@ impl Lane {
         }
     }
 
-    /// Begins to record. Waits for the writer, so not on the redirect path.
+    /// Begins to record. Waits for the writer, so the redirect path must not call it.
     pub(super) fn open(&self, (writer, reader): (tail::Writer, tail::Reader)) {
         self.segments().set_tail(reader);
         self.writer().tail = Some(writer);
     }
 
     /// Appends a record. `None` if another thread is writing to this lane.
-    pub fn try_append(&self, click: &Answered<'_>) -> Option<Result<(), DropReason>> {
+    pub fn try_append(&self, click: &NewClick<'_>) -> Option<Result<(), DropReason>> {
         match self.writer.try_lock() {
             Ok(mut writer) => Some(self.append(&mut writer, click)),
             // A panic in the middle of a record has published nothing of it.
@@ -95,7 +95,7 @@ impl Lane {
         }
     }
 
-    fn append(&self, writer: &mut Writer, click: &Answered<'_>) -> Result<(), DropReason> {
+    fn append(&self, writer: &mut Writer, click: &NewClick<'_>) -> Result<(), DropReason> {
         if writer.is_closed {
             return Err(DropReason::Busy);
         }
@@ -117,8 +117,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Flushes the tail into segments, as far as there are some. Waits for another thread that does it already, so not on
-    /// the redirect path.
+    /// Flushes the tail into the segments that are ready. Waits for another thread that flushes, so the redirect path calls
+    /// it only if every click is to be synced.
     pub fn flush(&self) {
         self.segments().flush(&self.state);
     }
@@ -132,12 +132,14 @@ impl Lane {
         self.segments().suspect(&self.state, failure);
     }
 
-    /// Logs the last failure. Not on the redirect path: formatting has no place on a coroutine's stack.
+    /// Logs the last failure. The redirect path must not call it: formatting takes too much of a coroutine's stack.
     pub(super) fn log_failure(&self) {
         let failure = self.segments().take_failure();
         if let Some((segment, error)) = failure {
-            let journal = &self.journal;
-            tracing::error!(journal = %journal, segment, %error, "a journal of clicks could not be written or synced");
+            tracing::error!(
+                journal = %self.journal, segment, %error,
+                "click journal not written or synced; a power cut may lose clicks; going on in another segment; check the disk"
+            );
         }
     }
 
@@ -146,27 +148,27 @@ impl Lane {
     }
 
     pub(super) fn segments(&self) -> MutexGuard<'_, SegmentWriter> {
-        // A panic in it has at most written something that is not counted, and is written again.
+        // A flush that panicked has at most written records that are not counted yet. They are written again.
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Flushes all records and seals the last segment: nothing more is recorded. Waits for the writer, so not on the
-    /// redirect path.
+    /// Flushes all records, seals the last segment, and ends recording. Waits for the writer, so the redirect path must not
+    /// call it.
     pub fn close(&self) {
         self.writer().is_closed = true;
         self.end_failed_tail();
         self.segments().close(&self.state);
     }
 
-    /// Ends the writer of a failed tail, and flushes what is readable as far as there are segments. Returns the number of
-    /// the last record in a segment, once nothing more can be read from the tail.
+    /// Ends the writer of a failed tail and flushes its readable records into the segments that are ready. Returns the
+    /// number of the last record in a segment, once no more can be read from the tail.
     ///
     /// Until the tail is replaced, the clicks of this lane are dropped and counted.
     fn end_failed_tail(&self) -> Option<u64> {
         if !self.segments().has_failed_tail() {
             return None;
         }
-        // No lock is waited for while another one is held: a writer that syncs each click waits for the segments.
+        // This thread never waits for one lock while it has the other: a writer that syncs each click waits for the segments.
         let failed = self.writer().tail.take();
         let mut segments = self.segments();
         if let Some(tail) = failed {
@@ -174,16 +176,16 @@ impl Lane {
             self.state.errors.inc();
             tracing::error!(
                 journal = %self.journal,
-                "the disk refused a page of a journal's tail; the clicks of one thread are dropped until it takes another tail"
+                "disk refused a page of a journal's tail; one thread drops its clicks; waiting for a new tail; check the disk"
             );
             segments.end_tail_at(tail.appended());
         }
         segments.flush_failed_tail(&self.state, self.seed)
     }
 
-    /// Replaces the tail if it failed, with one of `len` bytes. Not on the redirect path.
+    /// Replaces a failed tail with one of `len` bytes. Waits for the writer, so the redirect path must not call it.
     ///
-    /// Records that the file does not give back are lost. Their numbers are given to the clicks that follow.
+    /// Records that cannot be read from the file are lost. Later clicks get their numbers.
     pub(super) fn replace_failed_tail(&self, len: usize) -> TailState {
         let Some(last) = self.end_failed_tail() else {
             return if self.segments().has_failed_tail() { TailState::Failed(None) } else { TailState::Sound };
@@ -197,7 +199,7 @@ impl Lane {
         let lost = writer.sequence.saturating_sub(last);
         *writer = Writer { tail: Some(tail), sequence: last, wake_at: 0, is_closed: writer.is_closed };
         self.sequence.store(last, Ordering::Release);
-        tracing::warn!(journal = %self.journal, lost, "a journal has a tail again; its clicks are recorded");
+        tracing::warn!(journal = %self.journal, lost, "failed tail of a journal replaced; unreadable clicks are lost and counted; clicks are recorded again");
         TailState::Replaced { lost }
     }
 
@@ -211,14 +213,14 @@ impl Lane {
         self.sequence.load(Ordering::Acquire)
     }
 
-    /// Takes note that the records up to number `sequence` are not to be shipped any more.
+    /// Notes that the records up to number `sequence` need no shipping any more.
     pub fn mark_shipped(&self, sequence: u64) {
         self.shipped.store(sequence, Ordering::Release);
     }
 
     /// Returns how many records wait for the shipper.
     pub fn pending(&self) -> u64 {
-        // In this order, so that the difference is never negative.
+        // Loaded before the sequence, so that the difference is never negative.
         let shipped = self.shipped.load(Ordering::Acquire);
         self.sequence().saturating_sub(shipped)
     }

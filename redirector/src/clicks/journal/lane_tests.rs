@@ -1,4 +1,4 @@
-//! Tails that fail: cut files, damaged records, page faults.
+//! Tests of failing tails: truncated files, damaged records, page faults.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -8,7 +8,7 @@ use tern_common::click::JournalId;
 
 use super::super::orphan::adopt;
 use super::super::segment::file::{self, Segment};
-use super::super::segment::format::{HEADER_LEN, Walk};
+use super::super::segment::format::{HEADER_LEN, RecordIter};
 use super::super::segment::record::click_on;
 use super::super::tests::errors;
 use super::*;
@@ -30,26 +30,27 @@ fn make_segments(lane: &Lane, numbers: std::ops::RangeInclusive<u64>) {
     }
 }
 
-/// Appends clicks; how many were recorded.
+/// Appends clicks. Returns how many were recorded.
 fn append(lane: &Lane, clicks: usize) -> usize {
     (0..clicks).filter(|_| lane.try_append(&click_on("https://example.com/")).unwrap().is_ok()).count()
 }
 
-fn cut(lane: &Lane, len: u64) {
+fn truncate(lane: &Lane, len: u64) {
     OpenOptions::new().write(true).open(lane.directory.join("tail")).unwrap().set_len(len).unwrap();
 }
 
-/// The numbers of the records in all segments, in order.
+/// Returns the numbers of the records in all segments, in order.
 fn numbers(lane: &Lane) -> Vec<u64> {
     let of = |number: u64| {
         let bytes = fs::read(file::segment_path(&lane.directory, number)).unwrap();
-        let walk = Walk::new(&bytes[HEADER_LEN..], lane.seed, false, 0);
-        walk.map(|record| record.sequence).collect::<Vec<_>>()
+        let iter = RecordIter::new(&bytes[HEADER_LEN..], lane.seed, false, 0);
+        iter.map(|record| record.sequence).collect::<Vec<_>>()
     };
     file::segments(&lane.directory).unwrap().into_iter().flat_map(of).collect()
 }
 
-fn replaced(lane: &Lane) -> u64 {
+/// Replaces the failed tail. Returns how many records were lost.
+fn replace_tail(lane: &Lane) -> u64 {
     match lane.replace_failed_tail(SEGMENT) {
         TailState::Replaced { lost } => lost,
         tail => panic!("{tail:?}"),
@@ -57,17 +58,17 @@ fn replaced(lane: &Lane) -> u64 {
 }
 
 #[test]
-fn tail_that_is_cut_fails_without_a_signal_and_is_replaced() {
+fn truncated_tail_fails_without_a_signal_and_is_replaced() {
     let root = tempfile::tempdir().unwrap();
     let lane = lane(root.path(), 2);
     assert_eq!(append(&lane, 10), 10);
     lane.flush();
     assert_eq!(append(&lane, 5), 5);
-    cut(&lane, 0);
+    truncate(&lane, 0);
     assert_eq!(append(&lane, 3), 0, "the pages are gone");
     assert_eq!(lane.try_append(&click_on("https://example.com/")), Some(Err(DropReason::Disk)));
     lane.flush();
-    assert_eq!(replaced(&lane), 5, "they stood in the tail alone");
+    assert_eq!(replace_tail(&lane), 5, "they were in the tail only");
     assert_eq!(lane.sequence(), 10);
     assert!(matches!(lane.replace_failed_tail(SEGMENT), TailState::Sound));
     assert_eq!(append(&lane, 20), 20);
@@ -76,13 +77,13 @@ fn tail_that_is_cut_fails_without_a_signal_and_is_replaced() {
 }
 
 #[test]
-fn tail_that_is_cut_in_its_ring_gives_back_what_is_before_the_cut() {
+fn tail_truncated_in_its_ring_loses_only_records_behind_its_end() {
     let root = tempfile::tempdir().unwrap();
     let lane = lane(root.path(), 2);
     let recorded = append(&lane, 50);
-    cut(&lane, 4096 + 4096);
+    truncate(&lane, 4096 + 4096);
     lane.flush();
-    let lost = replaced(&lane);
+    let lost = replace_tail(&lane);
     assert!((1..49).contains(&lost), "{lost}");
     assert_eq!(append(&lane, 5), 5);
     lane.close();
@@ -90,7 +91,7 @@ fn tail_that_is_cut_in_its_ring_gives_back_what_is_before_the_cut() {
 }
 
 #[test]
-fn tail_with_a_damaged_record_gives_back_what_is_before_it() {
+fn tail_with_a_damaged_record_loses_only_that_and_later_records() {
     let root = tempfile::tempdir().unwrap();
     let lane = lane(root.path(), 2);
     append(&lane, 10);
@@ -98,14 +99,14 @@ fn tail_with_a_damaged_record_gives_back_what_is_before_it() {
     let len = click_on("https://example.com/").record_len() as u64;
     file.write_all_at(&[0; 16], 4096 + 4 * len).unwrap();
     lane.flush();
-    assert_eq!(replaced(&lane), 6);
+    assert_eq!(replace_tail(&lane), 6);
     append(&lane, 1);
     lane.close();
     assert_eq!(numbers(&lane), [1, 2, 3, 4, 5]);
 }
 
 #[test]
-fn failed_tail_without_a_segment_waits_for_one_and_loses_nothing() {
+fn failed_tail_without_a_segment_waits_for_one_and_loses_no_click() {
     let root = tempfile::tempdir().unwrap();
     let lane = lane(root.path(), 0);
     assert_eq!(append(&lane, 10), 10);
@@ -116,31 +117,31 @@ fn failed_tail_without_a_segment_waits_for_one_and_loses_nothing() {
         assert_eq!((append(&lane, 5), lane.pending()), (0, 10));
     }
     make_segments(&lane, 1..=2);
-    assert_eq!(replaced(&lane), 0);
+    assert_eq!(replace_tail(&lane), 0);
     assert_eq!(append(&lane, 5), 5);
     lane.close();
     assert_eq!(numbers(&lane), (1..=15).collect::<Vec<_>>());
 }
 
 #[test]
-fn killed_process_with_a_failed_tail_leaves_what_the_file_holds() {
+fn failed_tail_of_a_killed_process_is_adopted_with_the_records_of_its_file() {
     for len in [4096 + 4096, 4096 + SEGMENT as u64] {
         let root = tempfile::tempdir().unwrap();
         let lane = lane(root.path(), 1);
         let recorded = append(&lane, 50) as u64;
-        cut(&lane, len);
+        truncate(&lane, len);
         lane.segments().fail_tail();
         append(&lane, 5);
         drop(lane);
-        let left = adopt(root.path(), JOURNAL).unwrap().unwrap();
-        let found = left.last_sequence;
+        let orphan = adopt(root.path(), JOURNAL).unwrap().unwrap();
+        let found = orphan.last_sequence;
         assert!(found <= recorded && found >= 30.min(recorded), "{found} of {recorded} with {len} bytes");
         assert_eq!(found == recorded, len > 8192);
     }
 }
 
 #[test]
-fn lane_that_is_closed_with_a_failed_tail_is_all_in_segments() {
+fn lane_closed_with_a_failed_tail_has_all_clicks_in_segments() {
     let root = tempfile::tempdir().unwrap();
     let lane = lane(root.path(), 2);
     append(&lane, 10);
@@ -151,7 +152,7 @@ fn lane_that_is_closed_with_a_failed_tail_is_all_in_segments() {
 }
 
 #[test]
-fn threads_that_fault_together_all_go_on() {
+fn threads_that_fault_together_all_continue() {
     let root = tempfile::tempdir().unwrap();
     let lanes: Vec<Lane> = (1..=8u128)
         .map(|number| {
@@ -162,7 +163,7 @@ fn threads_that_fault_together_all_go_on() {
             lane
         })
         .collect();
-    lanes.iter().for_each(|lane| cut(lane, 0));
+    lanes.iter().for_each(|lane| truncate(lane, 0));
     let start = std::sync::Barrier::new(lanes.len());
     std::thread::scope(|scope| {
         for lane in &lanes {

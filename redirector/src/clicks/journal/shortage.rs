@@ -42,19 +42,19 @@ impl Shortage {
     }
 }
 
-/// The last log line about shortages, for a limit of one line in [`LOG_INTERVAL`].
+/// The last log line about shortages. It limits such lines to one in [`LOG_INTERVAL`].
 #[derive(Debug, Default)]
 pub(super) struct ShortageLog {
     last: Option<Instant>,
-    /// Whether the last line reports a shortage, and not its end.
+    /// Whether the last line reports a shortage and not its end.
     is_open: bool,
 }
 
 impl ShortageLog {
-    /// Returns whether the current state is to be logged now, and counts the line if so.
+    /// Returns whether the current state is to be logged now, and notes the line if so.
     ///
-    /// A shortage is logged again and again while it lasts. Its end is logged once, if the shortage was. A shortage that
-    /// begins and ends between two lines has none.
+    /// A shortage is logged repeatedly while it lasts, and its end once. A shortage that begins and ends between two lines
+    /// is not logged.
     pub(super) fn takes_line(&mut self, is_short: bool, now: Instant) -> bool {
         let is_due = self.last.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL);
         let takes = is_due && (is_short || self.is_open);
@@ -69,7 +69,7 @@ impl ShortageLog {
 mod tests {
     use super::*;
 
-    /// Returns the seconds at which a line is logged, of states from one second to the next.
+    /// Returns the seconds at which a line is logged, given the state in each second.
     fn lines(states: impl IntoIterator<Item = bool>) -> Vec<u64> {
         let (mut log, start) = (ShortageLog::default(), Instant::now());
         let seconds = (0..).zip(states);
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn shortage_that_lasts_is_logged_again_and_its_end_once() {
+    fn lasting_shortage_is_logged_repeatedly_and_its_end_once() {
         let states = [vec![false; 3], vec![true; 25], vec![false; 50]].concat();
         assert_eq!(lines(states), [3, 13, 23, 33]);
     }
 
     #[test]
-    fn shortage_that_begins_and_ends_often_has_one_line_in_an_interval() {
+    fn alternating_shortage_is_logged_once_in_an_interval() {
         for period in 1..30_u64 {
             let lines = lines((0..200).map(|second| (second / period).is_multiple_of(2)));
             assert!(lines.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{period}: {lines:?}");

@@ -1,4 +1,4 @@
-//! How much of the disk the journals of a process may take, and what may go to make room.
+//! The room on the disk for the journals of a process. Shipped segments are removed to make room.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -15,24 +15,23 @@ use tern_common::click::JournalId;
 use super::segment::file::segment_path;
 use super::shortage::Shortage;
 
-/// Bytes that journals leave to others on a large disk.
+/// Bytes that journals leave free on a large disk.
 const DEFAULT_FLOOR: u64 = 1 << 30;
 
-/// The part of a disk that journals leave to others where that is less than [`DEFAULT_FLOOR`]: one in twenty, as file
-/// systems reserve it for root.
+/// The divisor of a small disk's size: journals leave a twentieth of it free, as file systems reserve for root.
 const DEFAULT_FLOOR_PART: u64 = 20;
 
-/// The room of the journals. Taken by the thread that makes segments, given back by the shipper.
+/// The room of the journals. The thread that makes segments takes it, and the shipper releases it.
 #[derive(Debug)]
 pub struct Space {
     root: PathBuf,
-    /// All segments and tails together, in bytes.
+    /// The most bytes that all segments and tails may take together.
     limit: u64,
-    /// Bytes of the disk that are left to other programs. `None` is [`DEFAULT_FLOOR`].
+    /// Bytes of the disk that journals leave free. `None` means the default for the size of the disk.
     floor: Option<u64>,
-    /// Bytes of all segments and tails that are there. Written by whoever makes or removes one.
+    /// Bytes of all existing segments and tails. Written by each thread that makes or removes one.
     used: AtomicU64,
-    /// Segments that are in the store, oldest first: there still, should the store lose its last commits.
+    /// Segments that are in the store, oldest first. They are retained in case the store loses its last commits.
     shipped: Mutex<VecDeque<ShippedSegment>>,
     /// The reason why journals cannot grow, if they cannot. Written by the thread that makes segments.
     shortage: Mutex<Option<Shortage>>,
@@ -40,9 +39,9 @@ pub struct Space {
 
 /// The room on a disk.
 struct Disk {
-    /// Bytes that a user of the disk may still write.
+    /// Bytes that an unprivileged process may still write.
     free: u64,
-    /// Bytes that journals leave to others.
+    /// Bytes that journals leave free.
     floor: u64,
 }
 
@@ -71,7 +70,7 @@ impl Space {
         self.shipped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes `bytes` for a new segment or tail. Shipped segments go for it, the oldest first; others never do.
+    /// Takes `bytes` for a new segment or tail. Removes shipped segments to make room, oldest first, and never any other.
     pub fn take(&self, bytes: u64) -> Result<(), Shortage> {
         loop {
             let (root, used) = (self.root.clone(), self.used());
@@ -110,21 +109,22 @@ impl Space {
         Shortage::Disk { root: self.root.clone(), error: error.to_string() }
     }
 
+    /// Sets the reason why journals cannot grow. `None` if they can.
     pub(super) fn set_shortage(&self, shortage: Option<Shortage>) {
         *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = shortage;
     }
 
-    /// Counts a segment that is there.
+    /// Counts the bytes of an existing file.
     pub fn add(&self, bytes: u64) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Gives back what was taken for a file that is not there.
-    pub fn give_back(&self, bytes: u64) {
+    /// Releases the bytes of a file that was removed or not made.
+    pub fn release(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of all segments and tails.
+    /// Returns the bytes of all segments and tails.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -133,8 +133,8 @@ impl Space {
         self.limit
     }
 
-    /// What journals may still take before clicks are dropped: of their limit or of the disk, whichever is less.
-    /// Shipped segments are room.
+    /// Returns the bytes that journals may still take before clicks are dropped: the less of limit and disk. Shipped
+    /// segments count as room.
     pub fn room(&self) -> u64 {
         let shipped: u64 = self.lock().iter().map(|segment| segment.bytes).sum();
         let of_limit = self.limit.saturating_sub(self.used().saturating_sub(shipped));
@@ -142,11 +142,11 @@ impl Space {
         of_limit.min(of_disk)
     }
 
-    /// A segment is in the store, all of it, since `at`. To say it twice changes nothing.
-    pub fn shipped(&self, journal: JournalId, directory: &Path, number: u64, at: SystemTime) {
+    /// Notes that all of a segment is in the store since `at`. A second call for a segment changes nothing.
+    pub fn mark_shipped(&self, journal: JournalId, directory: &Path, number: u64, at: SystemTime) {
         let path = segment_path(directory, number);
         let bytes = match fs::metadata(&path) {
-            // One that is not there, as in a journal without clicks, is not to be kept either.
+            // A journal without clicks has no segment to retain.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             file => file.map_or(0, |file| file.len()),
         };
@@ -158,8 +158,8 @@ impl Space {
         shipped.insert(place, ShippedSegment { journal, number, path, bytes, at });
     }
 
-    /// Segments of this journal from `number` on are not in the store after all.
-    pub fn unship(&self, journal: JournalId, number: u64) {
+    /// Notes that segments of this journal from `number` on are not in the store after all.
+    pub fn unmark_shipped(&self, journal: JournalId, number: u64) {
         self.lock().retain(|segment| segment.journal != journal || segment.number < number);
     }
 
@@ -172,22 +172,25 @@ impl Space {
         }
     }
 
-    /// How many shipped segments of this journal are still there.
-    pub fn retained_of(&self, journal: JournalId) -> usize {
+    /// Returns the number of shipped segments of this journal that are still retained.
+    pub fn retained_segments(&self, journal: JournalId) -> usize {
         self.lock().iter().filter(|segment| segment.journal == journal).count()
     }
 
     fn remove(&self, segment: &ShippedSegment) {
         match fs::remove_file(&segment.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::error!(path = %segment.path.display(), %error, "a shipped segment could not be removed");
+                tracing::error!(
+                    path = %segment.path.display(), %error,
+                    "shipped segment of a click journal not removed; it takes room that clicks need; remove the file"
+                );
             }
-            _ => self.give_back(segment.bytes),
+            _ => self.release(segment.bytes),
         }
     }
 }
 
-/// Returns what journals leave to others on a disk of so many bytes.
+/// Returns the bytes that journals leave free on a disk of `disk` bytes, unless configured.
 fn default_floor(disk: u64) -> u64 {
     DEFAULT_FLOOR.min(disk / DEFAULT_FLOOR_PART)
 }
@@ -197,13 +200,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floor_by_default_is_a_twentieth_of_a_small_disk() {
+    fn default_floor_of_a_small_disk_is_a_twentieth() {
         const GIB: u64 = 1 << 30;
         assert_eq!([2 * GIB, 20 * GIB, 100 * GIB, 0].map(default_floor), [GIB / 10, GIB, GIB, 0]);
     }
 
     #[test]
-    fn file_that_does_not_fit_is_refused_with_the_setting_and_its_numbers() {
+    fn file_beyond_a_limit_is_refused_with_the_setting_and_its_numbers() {
         let root = tempfile::tempdir().unwrap();
         let refused = |limit, floor| {
             let space = Space::new(root.path(), limit, Some(floor));

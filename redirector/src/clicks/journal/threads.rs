@@ -1,5 +1,5 @@
-//! The two threads of the journals: one makes segments and flushes tails into them, the other syncs segments. A disk that
-//! is slow to sync delays nothing else.
+//! The two threads of the journals: one makes segments and flushes tails into them, the other syncs. A slow sync delays
+//! nothing else.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::clicks::drop_reason::DropReason;
 /// The time between two rounds of a thread that is not woken.
 const ROUND: Duration = Duration::from_millis(20);
 
-/// The pause before a disk that refused is tried again. Clicks are dropped meanwhile.
+/// The pause after the disk refused a file. Clicks are dropped meanwhile.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// The running threads.
@@ -39,7 +39,7 @@ struct StoppableThread {
     thread: JoinHandle<()>,
 }
 
-/// Notifies when it is dropped: when the thread that owns it returns or panics.
+/// A notice of the end of a thread, sent when the thread returns or panics and so drops it.
 struct EndNotice(Arc<Notify>);
 
 impl Drop for EndNotice {
@@ -48,17 +48,17 @@ impl Drop for EndNotice {
     }
 }
 
-/// A lane with what the flushing thread knows about it.
+/// A lane, and the state of its files as the flushing thread knows it.
 struct LaneSupply {
     lane: Arc<Lane>,
     is_open: bool,
     /// Segments made so far.
     made: u64,
-    /// The time of the next try, after the disk refused a file.
+    /// The time of the next try. Set while the tail is failed or there is no room.
     retry_at: Option<Instant>,
 }
 
-/// Counts records that were lost with a tail.
+/// A function that counts records that were lost with a tail.
 pub type OnLoss = Box<dyn Fn(u64) + Send>;
 
 /// The flushing thread.
@@ -97,12 +97,12 @@ impl JournalThreads {
         }
     }
 
-    /// Waits until a thread ends by itself, which is a defect.
+    /// Waits until a thread ends before [`JournalThreads::finish`], which is a defect.
     pub async fn ended(&mut self) {
         self.ended.notified().await;
     }
 
-    /// Syncs every record and ends the threads. Blocks. The lanes must be closed.
+    /// Syncs every record and ends the threads. Blocks the calling thread. The lanes must be closed.
     pub fn finish(self) {
         self.flushing.finish();
         // The last sync comes after the last write.
@@ -129,18 +129,20 @@ impl StoppableThread {
         self.stop.store(true, Ordering::Release);
         self.thread.thread().unpark();
         if self.thread.join().is_err() {
-            tracing::error!("a thread of the journals panicked");
+            tracing::error!(
+                "thread of the click journals panicked; the next start adopts its journals; report this defect"
+            );
         }
     }
 }
 
-/// Syncs every lane again and again, and once more at the end.
+/// Syncs every lane periodically, and once more at the end.
 fn sync(lanes: &[Arc<Lane>], every: Duration, stop: &AtomicBool) {
     loop {
         thread::park_timeout(every.max(ROUND));
         // Read before the last sync: nothing is written once it is set.
         let is_last = stop.load(Ordering::Acquire);
-        // Needed even if each click is synced before its answer: a record that had to stay in a tail is flushed later.
+        // Needed even if each click is synced before its answer: a record that stayed in a tail is flushed later.
         for lane in lanes {
             lane.flush();
             lane.sync();
@@ -164,7 +166,7 @@ impl Flusher {
         }
     }
 
-    /// Makes what a lane lacks: a tail, and segments ahead.
+    /// Makes a tail and segments for each lane that lacks them.
     fn make_room(&mut self, now: Instant) {
         let mut shortage = None;
         for supply in &mut self.lanes {
@@ -235,12 +237,13 @@ impl LaneSupply {
         Ok(())
     }
 
-    /// Makes the next segment, and before the first the journal's directory, and behind it the tail. In this order: a
-    /// build that knows no tails knows by a segment that the journal is not for it, and is to find one if there are clicks.
+    /// Makes the next segment. The first time, it makes the journal's directory before and the tail after that.
+    ///
+    /// A build that knows no tails recognises a newer journal by the version of a segment, so the segment comes first.
     fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Shortage> {
         if self.lane.lock.get().is_none() {
             let lock = directory::create(&config.root, self.lane.journal).map_err(|error| space.refusal(&error))?;
-            // Set nowhere else.
+            // No other thread sets it.
             let _ = self.lane.lock.set(lock);
         }
         let (number, len) = (self.made + 1, config.segment);
@@ -262,7 +265,7 @@ impl LaneSupply {
 fn in_space<T>(space: &Space, len: usize, make: impl FnOnce() -> io::Result<T>) -> Result<T, Shortage> {
     space.take(len as u64)?;
     make().map_err(|error| {
-        space.give_back(len as u64);
+        space.release(len as u64);
         space.refusal(&error)
     })
 }

@@ -1,7 +1,7 @@
-//! What of one journal is not in the store yet, in batches.
+//! The backlog of one journal: the records that are not in the store yet, in batches.
 //!
-//! It reads files and knows where the journal stands. It must not decide when to ship, nor call the store. The backlog
-//! never counts for itself: each count is the difference between two journal states that the store returned.
+//! The backlog reads files and knows the journal's position in the store. It must neither decide when to ship nor call the
+//! store. It never counts for itself: each count is the difference between two journal states that the store returned.
 
 use std::fs::File;
 use std::io;
@@ -13,13 +13,15 @@ use std::time::SystemTime;
 use tern_common::Click;
 use tern_common::click::{JournalId, JournalPosition, JournalState};
 
-use crate::clicks::journal::{HEADER_LEN, Lane, Orphan, Seed, Space, Walk, read_header, segment_path, segments};
+use crate::clicks::journal::{HEADER_LEN, Lane, Orphan, RecordIter, Seed, Space, read_header, segment_path, segments};
 
-/// Bytes read at once: more than the largest batch of ordinary clicks.
+/// Bytes that are read at once: more than the largest batch of ordinary clicks.
 const WINDOW: u64 = 4 << 20;
 
-/// Bytes tried after a larger read has failed, and given up after as many tries: some of the disk cannot be read.
+/// Bytes that are read at once after a failed read. They are skipped after [`TRIES`], since the disk cannot read them.
 const SMALL_WINDOW: u64 = 64 << 10;
+
+/// The number of failed reads after which a window is skipped.
 const TRIES: u32 = 10;
 
 /// The kind of journal that records come from.
@@ -30,7 +32,7 @@ enum Source {
     Orphan(Orphan),
 }
 
-/// One journal on its way into the store.
+/// The records of one journal that are not in the store.
 #[derive(Debug)]
 pub(super) struct Backlog {
     pub(super) journal: JournalId,
@@ -39,46 +41,46 @@ pub(super) struct Backlog {
     space: Arc<Space>,
     /// The state that the store returned last. `None` before the store was asked.
     answer: Option<StoreAnswer>,
-    /// Where the next batch begins: where the journal stands in the store, or at the start of a segment behind that.
+    /// The segment and offset of the next batch: the position in the store, or behind it if no record is between them.
     at: (u64, u64),
-    /// Reads that have failed since the last that did not.
+    /// Failed reads since the last successful one.
     failures: u32,
-    /// Every segment of an adopted journal is in the store.
+    /// Whether every segment of an adopted journal is in the store.
     is_done: bool,
 }
 
 /// The state of a journal in the store. `None` if the store does not know the journal.
 type StoreAnswer = Option<JournalState>;
 
-/// Clicks that stand next to each other, and where they end.
+/// Consecutive clicks, and the position behind them.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) clicks: Vec<Click>,
     pub(super) to: Option<JournalPosition>,
-    /// When the first and the last of them were answered.
+    /// The times at which the first and the last click were answered.
     pub(super) oldest: Option<SystemTime>,
     pub(super) newest: Option<SystemTime>,
 }
 
-/// Where records end in a segment.
+/// The offset behind the records of a segment.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// For now: it is being filled.
+    /// The segment is being filled.
     Growing(u64),
     Final(u64),
 }
 
-/// The fate of clicks between two states of their journal in the store.
+/// The numbers of clicks by which two states of a journal in the store differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fates {
+pub(super) struct ClickCounts {
     pub(super) recorded: u64,
     /// Recorded clicks that have no event.
     pub(super) without_event: u64,
     pub(super) orphaned: u64,
     pub(super) parked: u64,
-    /// Records that are not in the journal any more, or cannot be read.
+    /// Records that were removed from the journal or cannot be read.
     pub(super) missing: u64,
-    /// The store had them and has not any more.
+    /// Clicks that the store had and lost.
     pub(super) lost: u64,
 }
 
@@ -104,22 +106,22 @@ impl Backlog {
         matches!(self.source, Source::Orphan(_))
     }
 
-    /// Whether the store was asked where the journal stands.
+    /// Returns whether the store was asked for the journal's position.
     pub(super) fn is_located(&self) -> bool {
         self.answer.is_some()
     }
 
-    /// Where it stands in the store, as far as we know.
+    /// Returns the position that the store returned last.
     pub(super) fn stored(&self) -> Option<JournalPosition> {
         self.answer.flatten().map(|state| state.position)
     }
 
-    /// Records before the place where the journal stands in the store.
+    /// Returns the number of records before the position in the store.
     fn sequence(&self) -> u64 {
         self.stored().map_or(0, |position| position.sequence)
     }
 
-    /// Records that are not in the store yet; none, as far as is known, before it was asked.
+    /// Returns the number of records that are not in the store yet. For an orphan it is 0 until the store was asked.
     pub(super) fn pending(&self) -> u64 {
         match &self.source {
             Source::Own(lane) => lane.pending(),
@@ -128,16 +130,16 @@ impl Backlog {
         }
     }
 
-    /// Moves to where the journal stands in the store, whether that is further or back.
-    pub(super) fn locate(&mut self, state: Option<JournalState>) -> io::Result<Fates> {
+    /// Moves to the journal's position in the store, forwards or backwards.
+    pub(super) fn locate(&mut self, state: Option<JournalState>) -> io::Result<ClickCounts> {
         let position = state.map_or((1, HEADER_LEN as u64), |state| (state.position.segment, state.position.offset));
-        // First, so that nothing that is still needed goes meanwhile.
-        self.space.unship(self.journal, position.0);
+        // Done first, so that no segment is removed that is needed again.
+        self.space.unmark_shipped(self.journal, position.0);
         if position != self.at {
-            // Segments before it are in the store; those of an adopted journal may be new to this process.
+            // Segments before the position are in the store. Those of an adopted journal may be new to this process.
             for number in segments(&self.directory)?.into_iter().take_while(|number| *number < position.0) {
                 let file = segment_path(&self.directory, number).metadata()?;
-                self.space.shipped(self.journal, &self.directory, number, file.modified()?);
+                self.space.mark_shipped(self.journal, &self.directory, number, file.modified()?);
             }
         }
         let before = self.answer.replace(state);
@@ -147,10 +149,10 @@ impl Backlog {
         if let Source::Own(lane) = &self.source {
             lane.mark_shipped(self.sequence());
         }
-        Ok(before.map(|before| Fates::between(before, state)).unwrap_or_default())
+        Ok(before.map(|before| ClickCounts::between(before, state)).unwrap_or_default())
     }
 
-    /// The next records, up to `max` of them; none if everything is in the store.
+    /// Reads the next records, at most `max`. The batch is empty if all records are in the store.
     pub(super) fn read(&mut self, max: usize) -> io::Result<Batch> {
         if let Source::Own(lane) = &self.source {
             lane.flush();
@@ -169,14 +171,15 @@ impl Backlog {
         Ok(Batch::default())
     }
 
-    /// Where records end in the segment that is read. A segment that is not there ends where we are: what was in it is
-    /// missing, as the numbers of the records behind will tell.
+    /// Returns the end of the current segment. `None` if there is nothing to read.
+    ///
+    /// A segment whose file does not exist ends here. The numbers of later records tell how many are missing.
     fn segment_end(&self) -> io::Result<Option<End>> {
         let (number, offset) = self.at;
         match &self.source {
             Source::Own(lane) => match lane.published() {
                 None => return Ok(None),
-                // Whatever is written meanwhile, there or in the next segment, is seen the next time.
+                // Records that are written meanwhile are read the next time.
                 Some((segment, end)) if segment == number => return Ok(Some(End::Growing(end))),
                 Some(_) => {}
             },
@@ -193,7 +196,7 @@ impl Backlog {
         Ok(Some(End::Final(end)))
     }
 
-    /// Reads records before `end`. Without any there was only damage, and it goes on behind that.
+    /// Reads records before `end`. A damaged part without records is skipped, and the batch is empty.
     fn read_to(&mut self, end: u64, max: usize) -> io::Result<Batch> {
         let (number, offset) = self.at;
         let window = if self.failures == 0 { WINDOW } else { SMALL_WINDOW };
@@ -205,34 +208,36 @@ impl Backlog {
             Err(error) => {
                 self.failures += 1;
                 if self.failures > TRIES {
-                    tracing::error!(journal = %self.journal, segment = number, offset, "a part of it is given up");
+                    tracing::error!(
+                        journal = %self.journal, segment = number, offset,
+                        "part of a click journal cannot be read; its clicks are dropped and counted; skipping it; check the disk"
+                    );
                     self.at.1 = part_end;
                 }
                 return Err(error);
             }
         }
-        let walk = Walk::new(&bytes, Seed::new(self.journal), true, self.sequence());
-        let mut walk = if part_end < end { walk.of_part() } else { walk };
+        let iter = RecordIter::new(&bytes, Seed::new(self.journal), true, self.sequence());
+        let mut iter = if part_end < end { iter.partial() } else { iter };
         let mut batch = Batch::default();
         while batch.clicks.len() < max
-            && let Some(record) = walk.next()
+            && let Some(record) = iter.next()
         {
             if let Some(click) = record.to_click() {
                 batch.oldest.get_or_insert(click.at);
                 batch.newest = Some(click.at);
                 batch.clicks.push(click);
             }
-            let offset = offset + walk.offset() as u64;
+            let offset = offset + iter.offset() as u64;
             batch.to = Some(JournalPosition { segment: number, offset, sequence: record.sequence });
         }
         if batch.to.is_none() {
-            self.at.1 = offset + walk.offset() as u64;
+            self.at.1 = offset + iter.offset() as u64;
         }
         Ok(batch)
     }
 
-    /// Goes on in the segment after this one, which will not grow any more, if there is one. The one that is left behind
-    /// is in the store.
+    /// Moves to the segment after this one. Returns whether there is one. All of this segment is in the store.
     fn next_segment(&mut self) -> io::Result<bool> {
         let number = self.at.0;
         let last = match &self.source {
@@ -240,7 +245,7 @@ impl Backlog {
             Source::Orphan(_) => u64::MAX,
         };
         let next = segments(&self.directory)?.into_iter().find(|other| *other > number && *other <= last);
-        self.space.shipped(self.journal, &self.directory, number, SystemTime::now());
+        self.space.mark_shipped(self.journal, &self.directory, number, SystemTime::now());
         match next {
             Some(next) => self.at = (next, HEADER_LEN as u64),
             None => self.is_done = true,
@@ -248,7 +253,7 @@ impl Backlog {
         Ok(next.is_some())
     }
 
-    /// Returns how many records an adopted journal lacks at its end, once everything in it was read. Counts them once.
+    /// Returns the number of records that an adopted journal lacks at its end, once all of it was read. Later calls return 0.
     pub(super) fn take_missing(&mut self) -> u64 {
         let pending = self.pending();
         match &mut self.source {
@@ -261,22 +266,22 @@ impl Backlog {
     }
 
     /// Moves behind a batch that the store took.
-    pub(super) fn advance(&mut self, state: JournalState) -> Fates {
+    pub(super) fn advance(&mut self, state: JournalState) -> ClickCounts {
         let before = self.answer.replace(Some(state)).flatten();
         self.at = (state.position.segment, state.position.offset);
         if let Source::Own(lane) = &self.source {
             lane.mark_shipped(state.position.sequence);
         }
-        Fates::between(before, Some(state))
+        ClickCounts::between(before, Some(state))
     }
 
-    /// Whether the journal can be removed: everything is shipped, and no segment is retained.
+    /// Returns whether the journal can be removed: all records are shipped, and no segment is retained.
     pub(super) fn is_finished(&self) -> bool {
         let is_wanted = match &self.source {
             Source::Own(_) => true,
             Source::Orphan(orphan) => orphan.is_damaged,
         };
-        !is_wanted && self.is_located() && self.is_done && self.space.retained_of(self.journal) == 0
+        !is_wanted && self.is_located() && self.is_done && self.space.retained_segments(self.journal) == 0
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -284,8 +289,8 @@ impl Backlog {
     }
 }
 
-impl Fates {
-    fn between(before: StoreAnswer, after: StoreAnswer) -> Fates {
+impl ClickCounts {
+    fn between(before: StoreAnswer, after: StoreAnswer) -> ClickCounts {
         let counts = |answer: StoreAnswer| {
             answer.map_or([0; 5], |state| {
                 [state.position.sequence, state.recorded, state.orphaned, state.parked, state.without_event]
@@ -294,12 +299,12 @@ impl Fates {
         let (before, after) = (counts(before), counts(after));
         let sequence = before[0];
         if after[0] < sequence {
-            return Fates { lost: sequence - after[0], ..Fates::default() };
+            return ClickCounts { lost: sequence - after[0], ..ClickCounts::default() };
         }
         let grown = |index: usize| after[index].saturating_sub(before[index]);
         let [recorded, orphaned, parked, without_event] = [1, 2, 3, 4].map(grown);
         let missing = (after[0] - sequence).saturating_sub(recorded + orphaned + parked);
-        Fates { recorded, without_event, orphaned, parked, missing, lost: 0 }
+        ClickCounts { recorded, without_event, orphaned, parked, missing, lost: 0 }
     }
 }
 
@@ -308,18 +313,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fate_of_clicks_is_the_difference_of_two_store_answers() {
+    fn counts_between_two_store_answers_are_their_difference() {
         let state = |sequence, recorded, orphaned, parked| {
             let position = JournalPosition { segment: 1, offset: 64, sequence };
-            // A tenth of them beyond the budget of their network.
+            // A tenth of the clicks are beyond the budget of their network.
             Some(JournalState { position, recorded, without_event: recorded / 10, orphaned, parked })
         };
         let check = |before, after, expected: [u64; 5]| {
             let [recorded, orphaned, parked, missing, lost] = expected;
-            let settled = Fates::between(before, after);
+            let counts = ClickCounts::between(before, after);
             assert_eq!(
-                settled,
-                Fates { recorded, without_event: settled.without_event, orphaned, parked, missing, lost }
+                counts,
+                ClickCounts { recorded, without_event: counts.without_event, orphaned, parked, missing, lost }
             );
         };
         check(None, state(10, 7, 2, 1), [7, 2, 1, 0, 0]);
@@ -327,6 +332,6 @@ mod tests {
         check(state(10, 7, 2, 1), state(20, 15, 2, 1), [8, 0, 0, 2, 0]);
         check(state(20, 15, 2, 1), state(10, 7, 2, 1), [0, 0, 0, 0, 10]);
         check(state(20, 15, 2, 1), None, [0, 0, 0, 0, 20]);
-        assert_eq!(Fates::between(state(10, 10, 0, 0), state(50, 50, 0, 0)).without_event, 4);
+        assert_eq!(ClickCounts::between(state(10, 10, 0, 0), state(50, 50, 0, 0)).without_event, 4);
     }
 }

@@ -1,6 +1,6 @@
-//! A budget of events for each client network: beyond it a click is counted in its hour and gets no event.
+//! The budget of events of each client network. A click beyond it is counted in its hour and gets no event.
 //!
-//! The shipper asks it, so the redirect path pays nothing. It never drops a click.
+//! The shipper applies the budget, so it costs the redirect path nothing. The budget never drops a click.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -11,23 +11,23 @@ use tern_common::Click;
 
 const HOUR_SECONDS: u64 = 60 * 60;
 
-/// One link may take this share of the budget of a network, so that a page that reloads without end leaves some of it to
-/// the other links.
+/// The divisor for the share of a network's budget that one link may take. A page that reloads forever leaves the rest to
+/// other links.
 const LINK_SHARE: u32 = 2;
 
-/// Counters in a row of the sketch. Sixteen bits of a hash name one.
+/// Counters in a row of the sketch. Sixteen bits of a hash select one.
 const WIDTH: usize = 1 << 16;
 
-/// Rows of the sketch: the four parts of a hash.
+/// Rows of the sketch, one for each sixteen bits of a hash.
 const DEPTH: usize = 4;
 
-/// Events of this hour by network, and by network and link.
+/// The events of this hour by network, and by network and link.
 ///
-/// A count-min sketch of 1 MiB: it needs no table that grows with the clients. It never counts too few, and with ten
-/// million clicks in an hour it counts some hundred too many.
+/// A count-min sketch of 1 MiB does not grow with the number of clients. It never counts too few events. With ten million
+/// clicks in an hour it counts some hundred too many.
 #[derive(Debug)]
 pub(super) struct EventBudget {
-    /// Events of one network in an hour; 0 is no limit.
+    /// The most events of one network in an hour. 0 disables the limit.
     limit: u32,
     hasher: RandomState,
     /// Hours since 1970.
@@ -35,8 +35,8 @@ pub(super) struct EventBudget {
     counters: Box<[[u32; WIDTH]]>,
 }
 
-/// Events of a batch by the hash of what they are counted for.
-pub(super) type Planned = HashMap<u64, u32>;
+/// Events of a batch, by the hash of their network, and by the hash of network and link.
+pub(super) type PlannedEvents = HashMap<u64, u32>;
 
 impl EventBudget {
     pub(super) fn new(limit: u32) -> EventBudget {
@@ -44,15 +44,15 @@ impl EventBudget {
         EventBudget { limit, hasher: RandomState::new(), hour: 0, counters: vec![[0; WIDTH]; depth].into() }
     }
 
-    /// Marks the clicks of a batch that are beyond the budget. Nothing is spent before [`EventBudget::spend`]: a batch
+    /// Marks the clicks of a batch that are beyond the budget. The events are spent by [`EventBudget::spend`], since a batch
     /// may be tried many times.
-    pub(super) fn plan(&mut self, clicks: &mut [Click]) -> Planned {
-        let mut planned = Planned::default();
+    pub(super) fn plan(&mut self, clicks: &mut [Click]) -> PlannedEvents {
+        let mut planned = PlannedEvents::default();
         if self.limit == 0 {
             return planned;
         }
         for click in clicks {
-            self.turn_to(click.at);
+            self.advance_to(click.at);
             let keys = [self.hasher.hash_one(click.client), self.hasher.hash_one((click.client, click.url_id))];
             let used = keys.map(|key| self.used(key) + planned.get(&key).copied().unwrap_or_default());
             click.is_counted_only = used[0] >= self.limit || used[1] >= self.limit.div_ceil(LINK_SHARE);
@@ -65,8 +65,8 @@ impl EventBudget {
         planned
     }
 
-    /// Takes the events of a batch that was stored off the budget.
-    pub(super) fn spend(&mut self, planned: Planned) {
+    /// Spends the events of a stored batch.
+    pub(super) fn spend(&mut self, planned: PlannedEvents) {
         for (key, events) in planned {
             let used = self.used(key) + events;
             for (row, place) in self.counters.iter_mut().zip(places(key)) {
@@ -79,9 +79,9 @@ impl EventBudget {
         self.counters.iter().zip(places(key)).map(|(row, place)| row[place]).min().unwrap_or_default()
     }
 
-    /// Begins a new hour. A click that comes late is of the current one, and a clock that is ahead does not end the hours
-    /// to come.
-    fn turn_to(&mut self, at: SystemTime) {
+    /// Begins a new hour if the click is of one. A late click counts for the current hour, and a click from the future
+    /// begins no hour.
+    fn advance_to(&mut self, at: SystemTime) {
         let hour = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_secs() / HOUR_SECONDS);
         let hour_of_click = hour(at);
         if hour_of_click > self.hour && hour_of_click <= hour(SystemTime::now()) {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn network_gets_its_budget_of_events_each_hour() {
+    fn network_beyond_its_budget_gets_events_again_in_the_next_hour() {
         let mut budget = EventBudget::new(100);
         let clicks = |network, url, hour, n| vec![click(network, url, hour); n];
         assert_eq!(events(&mut budget, clicks(1, 1, 7, 30)), 30);
@@ -134,13 +134,13 @@ mod tests {
         assert_eq!(events(&mut budget, clicks(1, 2, 7, 40)), 40);
         assert_eq!(events(&mut budget, clicks(1, 3, 7, 40)), 10, "all links together have all of it");
         assert_eq!(events(&mut budget, clicks(2, 1, 7, 40)), 40, "another network");
-        assert_eq!(events(&mut budget, clicks(1, 1, 6, 40)), 0, "a click that comes late");
+        assert_eq!(events(&mut budget, clicks(1, 1, 6, 40)), 0, "a late click");
         assert_eq!(events(&mut budget, clicks(1, 1, 8, 60)), 50, "another hour");
-        assert_eq!(events(&mut budget, clicks(1, 1, 1 << 30, 60)), 0, "an hour that is to come");
+        assert_eq!(events(&mut budget, clicks(1, 1, 1 << 30, 60)), 0, "an hour in the future");
     }
 
     #[test]
-    fn batch_that_is_tried_again_spends_once() {
+    fn repeated_batch_is_spent_once() {
         let mut budget = EventBudget::new(100);
         let mut clicks = vec![click(1, 1, 7); 30];
         for _ in 0..10 {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn popular_link_followed_from_many_networks_keeps_its_events() {
+    fn link_followed_from_many_networks_gets_all_its_events() {
         let mut budget = EventBudget::new(100);
         let many = (0..100_000_u32).map(|n| {
             let [_, a, b, c] = n.to_be_bytes();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_of_zero_limits_nothing() {
+    fn limit_of_zero_disables_the_budget() {
         let mut budget = EventBudget::new(0);
         assert_eq!(events(&mut budget, vec![click(1, 1, 7); 100_000]), 100_000);
     }

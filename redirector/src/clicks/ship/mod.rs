@@ -1,4 +1,4 @@
-//! Shipping: from the journals into the store, each click once.
+//! Shipping: moves clicks from the journals into the store, each once.
 
 mod backlog;
 mod event_budget;

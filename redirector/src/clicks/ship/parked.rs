@@ -1,5 +1,5 @@
-//! Parked clicks: the store refuses them for their content. A file keeps them, one JSON object a line, and the clicks
-//! behind them are shipped.
+//! Parked clicks: clicks that the store refuses for their content. They are written to a file, one JSON object a line, and
+//! later clicks are shipped.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use serde_json::json;
 use tern_common::Click;
 use tern_common::click::JournalId;
 
-/// The file of parked clicks, below the directory of all journals.
+/// The name of the file of parked clicks, in the directory of all journals.
 const FILE: &str = "parked.ndjson";
 
-/// Appends a refused click to the file and syncs it. After a failure the file is as before.
+/// Appends a refused click to the file and syncs the file. A failure leaves the file unchanged.
 ///
 /// Journal and sequence identify the click: after a crash it may be parked twice.
 pub(super) fn park(root: &Path, journal: JournalId, sequence: u64, click: &Click, reason: &str) -> io::Result<()> {
@@ -34,7 +34,7 @@ pub(super) fn park(root: &Path, journal: JournalId, sequence: u64, click: &Click
     let before = file.metadata()?.len();
     let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_data());
     if written.is_err() {
-        // Half a line would make the next one unreadable, too.
+        // Half a line would make the next line unreadable, too.
         file.set_len(before)?;
     }
     written

@@ -1,7 +1,7 @@
-//! Takes clicks from the journals into the store, each once.
+//! The shipper: moves clicks from the journals into the store, each once.
 //!
-//! A batch and the new place of its journal are one transaction of the store, so whatever happens in between, the store
-//! itself says what it has. The shipper never believes its own memory against it.
+//! A batch and the new position of its journal are one transaction of the store. The store is therefore the only authority
+//! on which clicks it has, and its answer overrides the shipper's own state.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,47 +14,52 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backlog::{Backlog, Batch, Fates};
+use super::backlog::{Backlog, Batch, ClickCounts};
 use super::event_budget::EventBudget;
 use super::parked::park;
 use crate::clicks::drop_reason::DropReason;
 use crate::clicks::journal::{JournalConfig, Lane, Space, directory};
 use crate::metrics::ClickMetrics;
 
-/// Clicks in one transaction: with few, its cost is that of a commit; with many, others wait for it.
+/// The limit of clicks in one transaction of a slow store. With fewer clicks, a transaction costs little but its commit.
 const SMALLEST_BATCH: usize = 1_000;
+
+/// The limit of clicks in one transaction of a quick store. With more clicks, other transactions would wait too long.
 const LARGEST_BATCH: usize = 10_000;
 
-/// A batch that took longer is followed by a smaller one.
+/// The time of a batch beyond which the next one is smaller.
 const BATCH_TIME: Duration = Duration::from_millis(200);
 
-/// The longest time that clicks wait for others to share a transaction with.
+/// The longest time that clicks wait for more clicks to share a transaction with.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// The wait as a multiple of the last transaction's time, but at most its number of clicks.
+/// The wait for more clicks, as a multiple of the last transaction's time. The factor is at most its number of clicks.
 ///
-/// A single click is shipped at once. Many clicks cost the store a tenth of its time, until they fill transactions.
+/// After a single click the wait is short. With many clicks the store is busy for a tenth of its time, until they fill
+/// transactions.
 const GATHER_FACTOR: usize = 9;
 
-/// The rest of an idle shipper. Workers do not wake it, since that would cost each of them a system call.
+/// The pause of an idle shipper. Workers do not wake the shipper, since that would cost each of them a system call.
 ///
-/// With the commit this is well below the 50 ms in which an idle system shows a click.
-const REST: Duration = Duration::from_millis(10);
+/// The pause and a commit take well below the 50 ms in which an idle system shows a click.
+const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
-/// The pauses before an unavailable store is asked again.
+/// The first pause before an unavailable store is tried again. Each pause is longer than the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
+
+/// The longest pause before an unavailable store is tried again.
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
-/// The time between two rounds of upkeep. A failover may lose the last commits, so the store is asked each time.
+/// The time between two rounds of upkeep. Each compares all journals with the store, since a failover may lose commits.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The time after which the row of an idle journal is refreshed. The store removes rows that are a year old.
+/// The age at which the row of an idle journal is refreshed. The store removes rows that are a year old.
 const REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The refused clicks in a row after which the store itself may be at fault. Then one click a second is parked.
+/// The number of refused clicks in a row after which the store may be at fault. Then only one click a second is parked.
 const MANY_PARKED: u32 = 100;
 
-/// The store's end of the journals.
+/// The task that ships the journals to the store.
 #[derive(Debug)]
 pub struct Shipper {
     pub(super) root: PathBuf,
@@ -67,28 +72,27 @@ pub struct Shipper {
     pub(super) upkeep_at: Instant,
 }
 
-/// A backlog, and when to ship of it.
+/// A backlog, and the times at which it is shipped.
 #[derive(Debug)]
 pub(super) struct Journal {
     pub(super) backlog: Backlog,
-    /// The largest batch. Adapts to the speed of the store, and is smaller than usual while the store refuses a click.
+    /// The largest batch. It adapts to the speed of the store, and shrinks while the store refuses a click.
     limit: usize,
-    /// The time from which few clicks are worth a transaction.
+    /// The time until which clicks wait for more clicks, unless there are enough for a transaction.
     gather_until: Instant,
-    /// The time of the next try after a failure of this journal.
+    /// The time of the next try, after a failure of this journal.
     pause_until: Instant,
     pub(super) refresh_at: Instant,
-    /// The time of the oldest click that the store did not take.
+    /// The time of the oldest click that waits after a failure or in a long backlog.
     waiting_since: Option<SystemTime>,
 }
 
-/// The result of a try to ship.
+/// The result of an attempt to ship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    Some,
-    None,
-    /// The store is unavailable.
-    Away,
+    Made,
+    Idle,
+    StoreUnavailable,
 }
 
 impl Journal {
@@ -98,7 +102,7 @@ impl Journal {
         Journal { backlog, limit: SMALLEST_BATCH, gather_until: now, pause_until: now, refresh_at, waiting_since: None }
     }
 
-    /// Whether the journal is to be shipped now: at once if it was idle, else when a transaction is worth it.
+    /// Returns whether the journal is to be shipped now: at once after an idle time, otherwise with enough clicks.
     fn is_due(&self, now: Instant) -> bool {
         now >= self.pause_until
             && (self.backlog.is_orphan() || self.backlog.pending() >= SMALLEST_BATCH as u64 || now >= self.gather_until)
@@ -129,13 +133,13 @@ impl Shipper {
         }
     }
 
-    /// Ships until `stop` names a deadline; then ships what is left until then.
-    /// Gives the number of clicks that wait in the journals that this process has.
+    /// Ships until `stop` names a deadline, and then the remaining clicks until the deadline.
+    /// Returns the number of clicks that wait in the journals of this process and in adopted ones.
     ///
-    /// It may be dropped at any time. The next shipper asks the store what became of a batch without an answer.
+    /// The future may be dropped at any time. The next shipper asks the store whether it took the last batch.
     pub async fn run(mut self, store: Arc<dyn ClickSink>, mut stop: watch::Receiver<Option<Instant>>) -> u64 {
         if let Err(error) = block_in_place(|| directory::remove_partial(&self.root)) {
-            tracing::warn!(%error, "partial directories of journals could not be removed; going on; the next start tries again");
+            tracing::warn!(%error, "partial directories of click journals not removed; shipping goes on; the next start tries again");
         }
         let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
@@ -146,14 +150,14 @@ impl Shipper {
             let progress = self.round(&*store, deadline).await;
             self.export_waiting();
             match progress {
-                Progress::Some => backoff.reset(),
-                // What a store that is away does not take is safe in its journal, and others may wait for this process to end.
-                Progress::None | Progress::Away if deadline.is_some() => break,
-                Progress::None => {
+                Progress::Made => backoff.reset(),
+                // Clicks that an unavailable store does not take are safe in their journals, so the process need not wait.
+                Progress::Idle | Progress::StoreUnavailable if deadline.is_some() => break,
+                Progress::Idle => {
                     backoff.reset();
-                    rest(&mut stop, REST).await;
+                    pause(&mut stop, IDLE_PAUSE).await;
                 }
-                Progress::Away => rest(&mut stop, backoff.pause()).await,
+                Progress::StoreUnavailable => pause(&mut stop, backoff.pause()).await,
             }
         }
         self.journals.iter().map(|journal| journal.backlog.pending()).sum()
@@ -162,19 +166,19 @@ impl Shipper {
     /// Ships a batch of each journal that is due.
     async fn round(&mut self, store: &dyn ClickSink, deadline: Option<Instant>) -> Progress {
         let now = Instant::now();
-        let mut progress = Progress::None;
+        let mut progress = Progress::Idle;
         if now >= self.upkeep_at && deadline.is_none() {
             self.upkeep_at = now + UPKEEP_INTERVAL;
             progress = self.upkeep(store).await;
         }
         for index in 0..self.journals.len() {
-            if progress == Progress::Away || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if progress == Progress::StoreUnavailable || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
             let journal = &self.journals[index];
             if journal.backlog.is_located() && (deadline.is_some() || journal.is_due(now)) {
                 match self.ship(index, store).await {
-                    Progress::None => {}
+                    Progress::Idle => {}
                     shipped => progress = shipped,
                 }
             }
@@ -182,22 +186,23 @@ impl Shipper {
         progress
     }
 
+    /// Updates the metrics of waiting clicks.
     fn export_waiting(&self) {
         let orphans = self.journals.iter().filter(|journal| journal.backlog.is_orphan());
         self.metrics.set_orphans_pending(orphans.map(|journal| journal.backlog.pending()).sum());
         self.metrics.set_oldest_pending(self.journals.iter().filter_map(|journal| journal.waiting_since).min());
     }
 
-    /// Gives the next batch of one journal to the store.
+    /// Ships the next batch of one journal.
     async fn ship(&mut self, index: usize, store: &dyn ClickSink) -> Progress {
         let journal = &mut self.journals[index];
         let mut batch = match block_in_place(|| journal.backlog.read(journal.limit)) {
             Ok(batch) => batch,
-            Err(error) => return self.unreadable(index, &error),
+            Err(error) => return self.report_unreadable(index, &error),
         };
         let Some(to) = batch.to else {
             self.metrics.count_dropped(DropReason::Missing, journal.backlog.take_missing());
-            return Progress::None;
+            return Progress::Idle;
         };
         let planned = self.event_budget.plan(&mut batch.clicks);
         let started = Instant::now();
@@ -212,18 +217,19 @@ impl Shipper {
                 let journal = &mut self.journals[index];
                 journal.gather_until = Instant::now() + GATHER.min(took * times);
                 journal.adapt(batch.clicks.len(), took);
-                Progress::Some
+                Progress::Made
             }
             Ok(Shipped::Elsewhere(state)) => self.locate(index, state),
             Err(error @ (StoreError::Unavailable(_) | StoreError::Busy(_))) => {
-                // Whether it was stored is not known: the next try is told.
+                // The store may have taken the batch. The answer to the next try shows it.
                 self.journals[index].adapt(0, took);
                 self.wait(index, &batch, &error)
             }
-            Err(error) => self.refused(index, store, to, batch, &error).await,
+            Err(error) => self.split_or_park(index, store, to, batch, &error).await,
         }
     }
 
+    /// Sends a batch to the store, or only the number of parked clicks if there are any.
     pub(super) async fn send(
         &self,
         index: usize,
@@ -237,56 +243,61 @@ impl Shipper {
         store.ship_clicks(ClickBatch { journal: backlog.journal, from: backlog.stored(), to, clicks, parked }).await
     }
 
+    /// Notes that the store is unavailable.
     fn wait(&mut self, index: usize, batch: &Batch, error: &StoreError) -> Progress {
         let journal = &mut self.journals[index];
         journal.waiting_since = batch.oldest;
-        tracing::warn!(%error, waiting = journal.backlog.pending(), "clicks wait for the store");
-        Progress::Away
+        tracing::warn!(%error, waiting = journal.backlog.pending(), "store unavailable; clicks wait in their journals; trying again");
+        Progress::StoreUnavailable
     }
 
-    /// Pauses this journal alone, after a failure that may not affect others.
-    fn pause(&mut self, index: usize, batch: &Batch) -> Progress {
+    /// Pauses this journal alone, after a failure that may not affect other journals.
+    fn pause_journal(&mut self, index: usize, batch: &Batch) -> Progress {
         let journal = &mut self.journals[index];
         journal.waiting_since = batch.oldest;
         journal.pause_until = Instant::now() + LAST_RETRY;
-        Progress::None
+        Progress::Idle
     }
 
-    fn unreadable(&mut self, index: usize, error: &std::io::Error) -> Progress {
+    /// Counts a failed read of a journal and pauses the journal.
+    fn report_unreadable(&mut self, index: usize, error: &std::io::Error) -> Progress {
         let journal = &mut self.journals[index];
         journal.pause_until = Instant::now() + LAST_RETRY;
-        tracing::error!(journal = %journal.backlog.journal, %error, "a journal of clicks could not be read");
+        tracing::error!(
+            journal = %journal.backlog.journal, %error,
+            "click journal cannot be read; its clicks wait; trying again in a second; check the disk"
+        );
         self.metrics.read_errors.inc();
-        Progress::None
+        Progress::Idle
     }
 
-    /// Takes note that the store took a batch.
+    /// Notes that the store took a batch.
     pub(super) fn on_taken(&mut self, index: usize, state: JournalState, newest: Option<SystemTime>) {
         let journal = &mut self.journals[index];
-        let fates = journal.backlog.advance(state);
-        // What is left is younger than what was taken, and not yet read.
+        let counts = journal.backlog.advance(state);
+        // The waiting clicks are not read yet, and no older than the newest one that was taken.
         journal.waiting_since = newest.filter(|_| journal.backlog.pending() > 0);
         journal.refresh_at = Instant::now() + REFRESH;
-        self.count(fates);
+        self.count(counts);
     }
 
-    fn count(&self, fates: Fates) {
-        self.metrics.committed.inc_by(fates.recorded);
-        self.metrics.without_event.inc_by(fates.without_event);
-        self.metrics.parked.inc_by(fates.parked);
-        self.metrics.shipped_again.inc_by(fates.lost);
-        self.metrics.count_dropped(DropReason::LinkGone, fates.orphaned);
-        self.metrics.count_dropped(DropReason::Missing, fates.missing);
+    fn count(&self, counts: ClickCounts) {
+        self.metrics.committed.inc_by(counts.recorded);
+        self.metrics.without_event.inc_by(counts.without_event);
+        self.metrics.parked.inc_by(counts.parked);
+        self.metrics.shipped_again.inc_by(counts.lost);
+        self.metrics.count_dropped(DropReason::LinkGone, counts.orphaned);
+        self.metrics.count_dropped(DropReason::Missing, counts.missing);
     }
 
-    /// Moves to where the journal stands in the store.
+    /// Moves a journal to its position in the store.
     ///
-    /// The store took an earlier batch without an answer, lost its last commits, or was not asked yet.
+    /// Needed when the answer to an earlier batch was lost, the store lost commits, or the journal is new to this process.
     pub(super) fn locate(&mut self, index: usize, state: Option<JournalState>) -> Progress {
         let journal = &mut self.journals[index];
         let (id, is_new) = (journal.backlog.journal, !journal.backlog.is_located());
         match block_in_place(|| journal.backlog.locate(state)) {
-            Ok(fates) => {
+            Ok(counts) => {
                 let pending = journal.backlog.pending();
                 if pending == 0 {
                     journal.waiting_since = None;
@@ -295,19 +306,19 @@ impl Shipper {
                 if is_new {
                     self.metrics.taken_over.inc_by(pending);
                 }
-                if fates.lost > 0 {
-                    let clicks = fates.lost;
-                    tracing::warn!(journal = %id, clicks, "the store has lost clicks; they are shipped again");
+                if counts.lost > 0 {
+                    let clicks = counts.lost;
+                    tracing::warn!(journal = %id, clicks, "store lost clicks that it had; shipping them again");
                 }
-                self.count(fates);
-                Progress::Some
+                self.count(counts);
+                Progress::Made
             }
-            Err(error) => self.unreadable(index, &error),
+            Err(error) => self.report_unreadable(index, &error),
         }
     }
 
-    /// Halves a batch that the store refuses, until the one click is found that the store does not take, and parks it.
-    async fn refused(
+    /// Halves a batch that the store refuses, until a single click is found that the store refuses, and parks it.
+    async fn split_or_park(
         &mut self,
         index: usize,
         store: &dyn ClickSink,
@@ -319,26 +330,29 @@ impl Shipper {
         let id = journal.backlog.journal;
         if batch.clicks.len() > 1 {
             journal.limit = batch.clicks.len() / 2;
-            return Progress::Some;
+            return Progress::Made;
         }
         let (StoreError::Unfit(_), [click]) = (error, batch.clicks.as_slice()) else {
-            // Not the click is at fault.
-            tracing::error!(%error, journal = %id, "the store cannot take clicks");
-            return self.pause(index, &batch);
+            // The store is at fault and not the click.
+            tracing::error!(
+                %error, journal = %id,
+                "store cannot take clicks; they wait in their journal; trying again in a second; check the database"
+            );
+            return self.pause_journal(index, &batch);
         };
         self.parked_in_a_row += 1;
         if self.parked_in_a_row > MANY_PARKED {
             journal.pause_until = Instant::now() + LAST_RETRY;
         }
-        tracing::error!(%error, journal = %id, url_id = %click.url_id, "a click was refused, and is put aside");
+        tracing::error!(%error, journal = %id, url_id = %click.url_id, "store refused a click; parking it in parked.ndjson; shipping goes on");
         if let Err(error) = block_in_place(|| park(&self.root, id, to.sequence, click, &error.to_string())) {
-            tracing::error!(%error, "a refused click could not be put aside; it is tried again");
-            return self.pause(index, &batch);
+            tracing::error!(%error, "refused click not parked; its journal waits; trying again in a second");
+            return self.pause_journal(index, &batch);
         }
         match self.send(index, store, to, &batch, 1).await {
             Ok(Shipped::Taken(state)) => {
                 self.on_taken(index, state, batch.newest);
-                Progress::Some
+                Progress::Made
             }
             Ok(Shipped::Elsewhere(state)) => self.locate(index, state),
             Err(error) => self.wait(index, &batch, &error),
@@ -347,8 +361,8 @@ impl Shipper {
 }
 
 /// Waits for `time`, or until `stop` changes.
-async fn rest(stop: &mut watch::Receiver<Option<Instant>>, time: Duration) {
-    // A closed channel means that nobody is left to stop us, and must not make this loop spin.
+async fn pause(stop: &mut watch::Receiver<Option<Instant>>, time: Duration) {
+    // After the sender is dropped, `changed` returns at once, which must not make the shipper spin.
     if let Ok(Err(_)) = timeout(time, stop.changed()).await {
         sleep(time).await;
     }

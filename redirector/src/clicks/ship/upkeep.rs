@@ -12,18 +12,18 @@ use super::shipper::{Journal, Progress, Shipper};
 use crate::clicks::journal::{self, directory};
 
 impl Shipper {
-    /// Adopts journals of ended processes, compares each journal with the store, and removes what is not needed any more.
+    /// Adopts an orphan, compares each journal with the store, and removes files that are not needed any more.
     pub(super) async fn upkeep(&mut self, store: &dyn ClickSink) -> Progress {
         if block_in_place(|| self.adopt()) {
-            // There may be more of them; one at a time, so that others are shipped meanwhile.
+            // There may be more orphans. One is adopted at a time, so that others are shipped meanwhile.
             self.upkeep_at = Instant::now();
         }
         let known: Vec<JournalId> = self.journals.iter().map(|journal| journal.backlog.journal).collect();
         let states = match store.find_journals(&known).await {
             Ok(states) => states,
             Err(error) => {
-                tracing::debug!(%error, "the store was not asked where the journals stand");
-                return Progress::Away;
+                tracing::debug!(%error, "states of journals not read from the store; clicks wait in their journals; trying again");
+                return Progress::StoreUnavailable;
             }
         };
         for (index, state) in states.into_iter().enumerate() {
@@ -42,7 +42,7 @@ impl Shipper {
         let found = match directory::journals(&self.root) {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!(%error, "the journals of clicks could not be listed");
+                tracing::error!(%error, "directory of click journals not read; journals of ended processes wait; trying again in 5 seconds");
                 return false;
             }
         };
@@ -52,32 +52,39 @@ impl Shipper {
             }
             match journal::adopt(&self.root, id) {
                 Ok(Some(orphan)) => {
-                    tracing::info!(journal = %id, bytes = orphan.bytes, "took over a journal of clicks");
+                    tracing::info!(journal = %id, bytes = orphan.bytes, "journal of an ended process adopted; shipping its clicks");
                     self.journals.push(Journal::new(Backlog::orphan(orphan, Arc::clone(&self.space))));
                     return true;
                 }
                 Ok(None) => {}
                 Err(error) => {
                     self.metrics.read_errors.inc();
-                    tracing::error!(journal = %id, %error, "a journal of clicks could not be taken over");
+                    tracing::error!(
+                        journal = %id, %error,
+                        "journal of an ended process not adopted; its clicks wait on disk; trying again in 5 seconds"
+                    );
                 }
             }
         }
         false
     }
 
-    /// Removes journals of which everything is in the store, and has been for long enough. Their rows stay: a copy of
-    /// the files may turn up.
+    /// Removes journals that are in the store and whose segments are not retained any more.
+    ///
+    /// The store retains their rows, so that a copy of the files is not shipped again.
     fn remove_finished(&mut self) {
         for finished in self.journals.extract_if(.., |journal| journal.backlog.is_finished()) {
-            // It is locked until it is dropped.
+            // The journal is locked until `finished` is dropped.
             if let Err(error) = block_in_place(|| directory::remove(finished.backlog.directory())) {
-                tracing::error!(journal = %finished.backlog.journal, %error, "a journal could not be removed");
+                tracing::error!(
+                    journal = %finished.backlog.journal, %error,
+                    "shipped journal not removed; it is adopted and removed again; check the directory's permissions"
+                );
             }
         }
     }
 
-    /// Shows the store that journals are still there to which nothing is written.
+    /// Refreshes the rows of idle journals, so that the store does not remove them.
     async fn refresh(&mut self, store: &dyn ClickSink) -> Progress {
         for index in 0..self.journals.len() {
             let journal = &self.journals[index];
@@ -86,11 +93,11 @@ impl Shipper {
                 Ok(Shipped::Taken(state)) => self.on_taken(index, state, None),
                 Ok(Shipped::Elsewhere(_)) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "a journal could not be shown to be needed");
-                    return Progress::Away;
+                    tracing::debug!(%error, "row of an idle journal not refreshed; trying again");
+                    return Progress::StoreUnavailable;
                 }
             }
         }
-        Progress::Some
+        Progress::Made
     }
 }

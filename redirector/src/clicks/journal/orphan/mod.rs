@@ -13,7 +13,7 @@ use tern_common::click::JournalId;
 use self::tail::OrphanTail;
 use super::directory::{self, Lock};
 use super::segment::file::{self, read_header, read_start, segment_path};
-use super::segment::format::{self, HEADER_LEN, Header, Walk};
+use super::segment::format::{self, HEADER_LEN, Header, RecordIter};
 use super::segment::record::Seed;
 
 /// An adopted journal. No process writes it, and all its segments are sealed.
@@ -21,11 +21,11 @@ use super::segment::record::Seed;
 pub struct Orphan {
     pub journal: JournalId,
     pub directory: PathBuf,
-    /// The number of its last record; 0 without any.
+    /// The number of the last record; 0 without any.
     pub last_sequence: u64,
-    /// Bytes of its segments.
+    /// Bytes of all segments.
     pub bytes: u64,
-    /// Whether it has quarantined files, which are for a person to look at and keep the directory from being removed.
+    /// Whether the journal has quarantined files. The directory is not removed then, so that an operator can inspect them.
     pub is_damaged: bool,
     /// The lock of the journal, until the journal is removed.
     _lock: Lock,
@@ -36,28 +36,28 @@ pub struct Orphan {
 pub enum AdoptError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("segment {0} is of another version of Tern")]
-    Foreign(u64),
-    #[error("its tail is of another version of Tern")]
-    ForeignTail,
+    #[error("segment {0} is of another version of Tern; start that version to ship its clicks")]
+    OtherVersion(u64),
+    #[error("the tail is of another version of Tern; start that version to ship its clicks")]
+    TailOfOtherVersion,
 }
 
 /// Adopts a journal: flushes its tail into a segment, and seals its open segments behind the last whole record. `None` if
 /// its process lives.
 ///
-/// Segments that are sealed already are not read: there may be gigabytes of them, and most are in the store.
+/// Sealed segments are not read: there may be gigabytes of them, and most are in the store.
 pub fn adopt(root: &Path, journal: JournalId) -> Result<Option<Orphan>, AdoptError> {
     let directory = directory::path(root, journal);
     let Some(lock) = directory::lock(&directory)? else { return Ok(None) };
     let numbers = file::segments(&directory)?;
     for number in &numbers {
-        // Checked before anything is changed: a build that knows the version may adopt the journal.
-        if format::is_foreign(&read_start(&segment_path(&directory, *number))?) {
-            return Err(AdoptError::Foreign(*number));
+        // Checked before any change, so that a build that knows the version can adopt the journal.
+        if format::has_other_version(&read_start(&segment_path(&directory, *number))?) {
+            return Err(AdoptError::OtherVersion(*number));
         }
     }
-    if tail::is_foreign(&directory)? {
-        return Err(AdoptError::ForeignTail);
+    if tail::has_other_version(&directory)? {
+        return Err(AdoptError::TailOfOtherVersion);
     }
     let mut orphan = Orphan { journal, directory, last_sequence: 0, bytes: 0, is_damaged: false, _lock: lock };
     let mut segments = Vec::new();
@@ -71,13 +71,13 @@ pub fn adopt(root: &Path, journal: JournalId) -> Result<Option<Orphan>, AdoptErr
         let sealed = orphan.seal(&mut segment);
         orphan.bytes += orphan.or_quarantine(segment.number, sealed)?.unwrap_or(0);
     }
-    // Every record in it is in a segment.
+    // Every record of the tail is in a segment.
     tail::remove(&orphan.directory)?;
     orphan.is_damaged = directory::has_quarantined(&orphan.directory)?;
     Ok(Some(orphan))
 }
 
-/// A segment as its process left it. The file is not open: there may be more segments than a process may open files.
+/// A segment of an orphan. The file is not open: there may be more segments than a process may open files.
 struct OrphanSegment {
     number: u64,
     /// Bytes of the file.
@@ -94,7 +94,7 @@ impl OrphanSegment {
 }
 
 impl Orphan {
-    /// Inspects a segment. `None` if the file is no segment, and is quarantined.
+    /// Inspects a segment. `None` if the file is no segment and was quarantined.
     fn inspect(&self, number: u64) -> io::Result<Option<OrphanSegment>> {
         let path = segment_path(&self.directory, number);
         let len = usize::try_from(fs::metadata(&path)?.len()).map_err(io::Error::other)?;
@@ -105,34 +105,36 @@ impl Orphan {
             return Ok(Some(OrphanSegment { number, len, end: end as usize, is_sealed: true }));
         }
         let bytes = fs::read(&path)?;
-        // An open segment ends with the first thing that is no record. Without a header there was damage, so nothing is
-        // known of an end: the checksums tell what belongs here.
+        // An open segment ends at the first place without a record. A segment without a header is damaged, so its end is
+        // unknown, and all of it is searched for records.
         let seed = Seed::new(self.journal);
-        let mut walk = Walk::new(bytes.get(HEADER_LEN..).unwrap_or_default(), seed, header.is_none(), 0);
+        let mut iter = RecordIter::new(bytes.get(HEADER_LEN..).unwrap_or_default(), seed, header.is_none(), 0);
         let mut end = HEADER_LEN;
-        while walk.next().is_some() {
-            end = HEADER_LEN + walk.offset();
+        while iter.next().is_some() {
+            end = HEADER_LEN + iter.offset();
         }
         if end == HEADER_LEN && header.is_none() && bytes.iter().any(|byte| *byte != 0) {
-            tracing::error!(journal = %self.journal, segment = number, "file is no segment; quarantined; going on with the others");
+            tracing::error!(journal = %self.journal, segment = number, "file is no segment of its journal; quarantined; adopting the other segments");
             directory::quarantine(&path)?;
             return Ok(None);
         }
         Ok(Some(OrphanSegment { number, len, end, is_sealed: false }))
     }
 
-    /// Flushes records that are in the tail alone: into a segment with room for them, since the disk may be full, or into a
-    /// new one with this number. It may be repeated if it ends half-way: a record in a segment is known by its number.
+    /// Flushes the records that are only in the tail. They go into a segment with room, since the disk may be full, or into
+    /// a new one with number `next`.
+    ///
+    /// If the process ends before the flush is complete, a later one repeats it: sequences show which records are in a segment.
     fn flush_tail(&mut self, segments: &mut Vec<OrphanSegment>, next: u64) -> io::Result<()> {
         let records = match tail::read(&self.directory, self.journal) {
             Ok(OrphanTail::Absent) => return Ok(()),
             Ok(OrphanTail::Records(records)) => records,
-            Ok(OrphanTail::Alien) => {
-                tracing::error!(journal = %self.journal, "file is no tail of this journal; quarantined; going on with its segments");
+            Ok(OrphanTail::Invalid) => {
+                tracing::error!(journal = %self.journal, "file is no tail of its journal; quarantined; adopting the segments");
                 return directory::quarantine(&super::tail::path(&self.directory));
             }
             Err(error) if is_damage(&error) => {
-                tracing::error!(journal = %self.journal, %error, "tail of a journal cannot be read; quarantined; going on with its segments");
+                tracing::error!(journal = %self.journal, %error, "tail of a journal cannot be read; quarantined; adopting the segments; check the disk");
                 return directory::quarantine(&super::tail::path(&self.directory));
             }
             Err(error) => return Err(error),
@@ -140,7 +142,7 @@ impl Orphan {
         let seed = Seed::new(self.journal);
         let Some((records, last)) = tail::records_after(&records, seed, self.last_sequence) else { return Ok(()) };
         let has_room = |segment: &&mut OrphanSegment| !segment.is_sealed && segment.end + records.len() <= segment.len;
-        // The records go behind every segment that has some.
+        // The records must follow every other record of the journal.
         let from = segments.iter().rposition(|segment| !segment.is_empty()).unwrap_or(0);
         match segments[from..].iter_mut().find(has_room) {
             Some(segment) => {
@@ -149,7 +151,7 @@ impl Orphan {
                 self.seal(segment)?;
             }
             None => {
-                // A full tail does not fit in one empty segment, but in the room of two.
+                // A full tail does not fit in one empty segment, but in the room of two. Empty segments are removed for it.
                 for mut empty in segments.extract_if(.., |segment| segment.is_empty()) {
                     self.seal(&mut empty)?;
                 }
@@ -160,8 +162,7 @@ impl Orphan {
         Ok(())
     }
 
-    /// Seals a segment and cuts it behind its records. Returns its bytes. A segment without records, which was made ahead, is
-    /// removed.
+    /// Seals a segment and truncates it behind its records. Returns its bytes. A segment without records is removed.
     fn seal(&self, segment: &mut OrphanSegment) -> io::Result<u64> {
         let end = segment.end as u64;
         if segment.is_empty() {
@@ -184,12 +185,13 @@ impl Orphan {
         OpenOptions::new().write(true).open(segment_path(&self.directory, segment.number))
     }
 
-    /// Quarantines a segment that the disk cannot read: the others do not wait for it, and the numbers of later records tell
-    /// how many are missing. Any other error says nothing about the segment.
+    /// Quarantines the segment if the disk cannot read it, and passes on any other error.
+    ///
+    /// The numbers of later records tell how many are missing.
     fn or_quarantine<T>(&self, number: u64, result: io::Result<T>) -> io::Result<Option<T>> {
         match result {
             Err(error) if is_damage(&error) => {
-                tracing::error!(journal = %self.journal, segment = number, %error, "segment cannot be read; quarantined; going on with the others");
+                tracing::error!(journal = %self.journal, segment = number, %error, "segment cannot be read; quarantined; adopting the other segments; check the disk");
                 directory::quarantine(&segment_path(&self.directory, number))?;
                 Ok(None)
             }
@@ -204,11 +206,11 @@ impl Orphan {
         }
         let bytes = fs::read(segment_path(&self.directory, segment.number))?;
         let records = bytes.get(HEADER_LEN..segment.end).unwrap_or_default();
-        Ok(Walk::new(records, Seed::new(self.journal), true, 0).last().map(|record| record.sequence))
+        Ok(RecordIter::new(records, Seed::new(self.journal), true, 0).last().map(|record| record.sequence))
     }
 }
 
-/// Whether the disk cannot read the file, which another try does not change.
+/// Returns whether the error is that of a damaged file, which another try does not change.
 fn is_damage(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error() == Some(Errno::EIO as i32)
 }

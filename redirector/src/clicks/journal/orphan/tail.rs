@@ -1,4 +1,4 @@
-//! The tail of a journal whose process has ended: an ordinary file, which nothing maps any more.
+//! The tail of a journal whose process has ended: an ordinary file, which no process maps any more.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -7,22 +7,22 @@ use std::path::Path;
 use tern_common::click::JournalId;
 
 use super::super::directory::NEW;
-use super::super::segment::format::Walk;
+use super::super::segment::format::RecordIter;
 use super::super::segment::record::Seed;
 use super::super::tail::{END, HEADER_LEN, MAX_RING, NAME, RING_LEN, TAKEN, VERSION, header, path};
 
-/// The tail of a journal whose process has ended.
+/// The content of an orphan's tail.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OrphanTail {
-    /// There is no file, or it never reached the disk.
+    /// There is no file, or its content never reached the disk.
     Absent,
     /// The records that may not be in a segment.
     Records(Vec<u8>),
     /// The file is no tail of this journal.
-    Alien,
+    Invalid,
 }
 
-/// Reads the tail of an ended process.
+/// Reads the tail of an orphan.
 pub fn read(directory: &Path, journal: JournalId) -> io::Result<OrphanTail> {
     let mut bytes = match fs::read(path(directory)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(OrphanTail::Absent),
@@ -34,22 +34,22 @@ pub fn read(directory: &Path, journal: JournalId) -> io::Result<OrphanTail> {
     let count = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
     let counts = count(TAKEN).zip(count(END)).filter(|_| bytes.starts_with(&header(journal)));
     let rest = bytes.len().saturating_sub(HEADER_LEN) as u64;
-    // A file that was cut still has the records before the cut.
+    // A truncated file still has the records before its end.
     let ring = count(RING_LEN).filter(|len| (rest..=MAX_RING).contains(len)).unwrap_or(rest);
     let Some((taken, len)) = counts.and_then(|(taken, end)| Some((taken.checked_rem(ring)?, end.checked_sub(taken)?)))
     else {
-        return Ok(OrphanTail::Alien);
+        return Ok(OrphanTail::Invalid);
     };
     bytes.drain(..HEADER_LEN);
     bytes.resize(ring as usize, 0);
-    // Both are less than what a file has.
+    // Neither number exceeds the length of the ring.
     bytes.rotate_left(taken as usize);
     bytes.truncate(len.min(ring) as usize);
     Ok(OrphanTail::Records(bytes))
 }
 
-/// Whether the tail is of another version, which is for a build that knows it.
-pub fn is_foreign(directory: &Path) -> io::Result<bool> {
+/// Returns whether the tail has another version of the format. Only a build that knows the version may change the tail.
+pub fn has_other_version(directory: &Path) -> io::Result<bool> {
     let mut start = [0; 8];
     match File::open(path(directory)).and_then(|mut file| file.read_exact(&mut start)) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(false),
@@ -58,7 +58,7 @@ pub fn is_foreign(directory: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes the tail, and one that was being made.
+/// Removes the tail, and a partial one.
 pub fn remove(directory: &Path) -> io::Result<()> {
     for path in [path(directory), path(directory).with_extension(NEW)] {
         match fs::remove_file(path) {
@@ -69,16 +69,16 @@ pub fn remove(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Selects the records behind number `sequence` among those that [`read`] returned, with the number of the last one.
+/// Selects the records after number `sequence` among those that [`read`] returned. Returns them with the last number.
 pub fn records_after(records: &[u8], seed: Seed, sequence: u64) -> Option<(&[u8], u64)> {
-    // Some are in a segment already if the process ended before it could count them; they end with damage, if any.
-    let mut walk = Walk::new(records, seed, false, 0);
+    // The first records are in a segment already if the process ended before it counted them.
+    let mut iter = RecordIter::new(records, seed, false, 0);
     let (mut start, mut end) = (None, 0);
-    while let Some(record) = walk.next() {
+    while let Some(record) = iter.next() {
         if record.sequence > sequence {
             start.get_or_insert(end);
         }
-        end = walk.offset();
+        end = iter.offset();
     }
-    Some((&records[start?..end], walk.sequence()))
+    Some((&records[start?..end], iter.sequence()))
 }

@@ -1,4 +1,4 @@
-//! Rules for the texts that a client sends: the part of them that is stored.
+//! Rules for the texts that a client sends: which part of them is stored.
 
 /// Returns a client's text without control characters; `None` if nothing is left.
 pub fn clean(sent: &[u8]) -> Option<String> {
@@ -7,7 +7,7 @@ pub fn clean(sent: &[u8]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Returns a referrer without its query and its fragment, which may hold what only its reader should know.
+/// Returns a referrer without its query and its fragment, which may contain secrets of the reader.
 pub fn without_query(referrer: &[u8]) -> &[u8] {
     &referrer[..memchr::memchr2(b'?', b'#', referrer).unwrap_or(referrer.len())]
 }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn referrer_keeps_scheme_host_and_path() {
+    fn cleaned_referrer_has_scheme_host_and_path_only() {
         let check = |sent: &str, stored: &str| {
             let page = clean(without_query(sent.as_bytes())).map(without_user);
             assert_eq!(page.unwrap_or_default(), stored, "{sent:?}");

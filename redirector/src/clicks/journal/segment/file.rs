@@ -37,8 +37,8 @@ pub fn segments(directory: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// A segment that is being filled: a file of fixed size, allocated whole, so that a full disk is an error when the segment
-/// is made, and not later.
+/// A segment that is being filled: a file of fixed size. Its blocks are allocated when it is made, so that a full disk is
+/// an error then and not later.
 #[derive(Debug)]
 pub struct Segment {
     pub number: u64,
@@ -46,7 +46,7 @@ pub struct Segment {
     directory: PathBuf,
     file: File,
     len: usize,
-    /// Its name is on disk. Written by the thread that syncs it.
+    /// Whether the name of the file is on disk. Written by the thread that syncs the segment.
     is_listed: AtomicBool,
 }
 
@@ -60,7 +60,7 @@ impl Segment {
             Ok(Segment { number, journal, directory, file, len, is_listed })
         });
         if made.is_err() {
-            // What was allocated of it is needed; if that fails too, the journal's next owner removes it.
+            // A partial file takes room. If the removal fails too, the process that adopts the journal removes the file.
             let _ = fs::remove_file(&path);
         }
         made
@@ -83,7 +83,7 @@ impl Segment {
     /// Syncs the segment.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()?;
-        // A file is found after a power cut if its directory is on disk, too.
+        // After a power cut a file is found only if its directory was synced, too.
         if !self.is_listed.load(Ordering::Relaxed) {
             File::open(&self.directory)?.sync_all()?;
             self.is_listed.store(true, Ordering::Relaxed);
@@ -98,7 +98,7 @@ fn allocate(path: &Path, len: usize) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a sealed segment of these records, whole or not at all. Returns its bytes.
+/// Makes a sealed segment of `records`, whole or not at all. Returns the bytes of the file.
 pub fn write_segment(directory: &Path, journal: JournalId, number: u64, records: &[u8]) -> io::Result<u64> {
     let end = HEADER_LEN + records.len();
     make_whole(&segment_path(directory, number), |hidden| {

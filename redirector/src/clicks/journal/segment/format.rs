@@ -1,4 +1,4 @@
-//! One file of a journal as bytes: a header, then records. Version 2. Pure; it knows no file.
+//! The format of a segment, version 2: a header, then records. Pure code that knows no file.
 //!
 //! A journal is a directory named by its id, and its segments are numbered from 1 in the order in which they were
 //! filled. Integers are little-endian:
@@ -8,9 +8,9 @@
 //! | 0 | 8 | `TERNCLK` and the version |
 //! | 8 | 16 | the journal's id |
 //! | 24 | 8 | the segment's number |
-//! | 32 | 4 | CRC-32C of the bytes before it |
+//! | 32 | 4 | CRC-32C of the bytes before this field |
 //! | 36 | 4 | CRC-32C of the next 8 bytes, once the segment is sealed; 0 before |
-//! | 40 | 8 | where the records end, once the segment is sealed; 0 before |
+//! | 40 | 8 | the offset behind the records, once the segment is sealed; 0 before |
 //! | 64 | | records, see [`super::record`] |
 
 use std::ops::Range;
@@ -24,17 +24,17 @@ const NAME: &[u8; 7] = b"TERNCLK";
 /// The version of the format that this build writes and reads.
 const VERSION: u8 = 2;
 
-/// Where the first record begins.
+/// The offset of the first record.
 pub const HEADER_LEN: usize = 64;
 
-/// The largest segment in bytes, so that an offset takes 32 bits.
+/// Bytes of the largest segment.
 pub const MAX_SEGMENT: usize = 1 << 30;
 
-/// Where the seal and its checksum stand, in the header.
+/// The places of the seal and its checksum in the header.
 const SEAL: Range<usize> = 40..48;
 const SEAL_CHECKSUM: Range<usize> = 36..40;
 
-/// The header of an open segment.
+/// Returns the header of an open segment.
 pub fn header(journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
     header[..7].copy_from_slice(NAME);
@@ -55,8 +55,8 @@ pub fn sealed_header(journal: JournalId, number: u64, end: usize) -> [u8; HEADER
     header
 }
 
-/// Whether this is a segment of another version of the format, which is for a build that knows it.
-pub fn is_foreign(bytes: &[u8]) -> bool {
+/// Returns whether a segment has another version of the format. Only a build that knows the version may change the segment.
+pub fn has_other_version(bytes: &[u8]) -> bool {
     let is_whole = bytes.get(..36).is_some_and(|header| crc32c::crc32c(&header[..32]).to_le_bytes() == header[32..]);
     is_whole && bytes.starts_with(NAME) && bytes[7] != VERSION
 }
@@ -64,12 +64,11 @@ pub fn is_foreign(bytes: &[u8]) -> bool {
 /// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Where the records end, if the segment is sealed.
+    /// The offset behind the records, if the segment is sealed.
     pub sealed_at: Option<u64>,
 }
 
-/// Reads the header of this segment; `None` if that is not what the bytes begin with.
-/// `file_len` is that of the whole file.
+/// Reads the header of a segment. `None` if `bytes` do not begin with it. `file_len` is the length of the whole file.
 pub fn read_header(bytes: &[u8], file_len: u64, journal: JournalId, number: u64) -> Option<Header> {
     let header = bytes.get(..HEADER_LEN)?;
     let expected = self::header(journal, number);
@@ -82,43 +81,43 @@ pub fn read_header(bytes: &[u8], file_len: u64, journal: JournalId, number: u64)
     Some(Header { sealed_at })
 }
 
-/// Reads records one after another.
+/// An iterator over records.
 #[derive(Clone, Debug)]
-pub struct Walk<'a> {
+pub struct RecordIter<'a> {
     bytes: &'a [u8],
     seed: Seed,
-    /// Everything in `bytes` was published: what is no record there is damage, and records go on behind it.
-    /// Otherwise they end at the first thing that is none.
+    /// Whether all of `bytes` was published. Then a place without a record is damage, and records continue behind it.
+    /// Otherwise records end at the first place without one.
     is_whole: bool,
-    /// No record is begun here or behind: it may be cut off.
+    /// The offset from which on no record is read, since it may be cut off.
     until: usize,
     offset: usize,
     sequence: u64,
 }
 
-impl<'a> Walk<'a> {
-    /// Reads `bytes`, which begin where a record may. Of the records up to and with number `sequence` it knows.
-    pub fn new(bytes: &'a [u8], seed: Seed, is_whole: bool, sequence: u64) -> Walk<'a> {
-        Walk { bytes, seed, is_whole, until: bytes.len(), offset: 0, sequence }
+impl<'a> RecordIter<'a> {
+    /// Reads records from `bytes`, which begin where a record may. Skips records up to number `sequence`.
+    pub fn new(bytes: &'a [u8], seed: Seed, is_whole: bool, sequence: u64) -> RecordIter<'a> {
+        RecordIter { bytes, seed, is_whole, until: bytes.len(), offset: 0, sequence }
     }
 
-    /// The same for bytes that go on: they may end within a record.
-    pub fn of_part(self) -> Walk<'a> {
-        Walk { until: self.bytes.len().saturating_sub(record::MAX_LEN - 1), ..self }
+    /// Limits the iterator to records that are surely whole, for `bytes` that may end within a record.
+    pub fn partial(self) -> RecordIter<'a> {
+        RecordIter { until: self.bytes.len().saturating_sub(record::MAX_LEN - 1), ..self }
     }
 
-    /// Bytes of everything before the next record.
+    /// Returns the offset of the next record.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// The number of the last record that was given, or the one it began with.
+    /// Returns the number of the last record that was read, or the initial one.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 }
 
-impl<'a> Iterator for Walk<'a> {
+impl<'a> Iterator for RecordIter<'a> {
     type Item = Record<'a>;
 
     fn next(&mut self) -> Option<Record<'a>> {
@@ -147,7 +146,7 @@ mod tests {
 
     const JOURNAL: JournalId = JournalId(0xc0ffee);
 
-    /// Records with these targets, one after another, and where each begins.
+    /// Returns records with these targets, one after another, and the offset of each.
     fn records(targets: &[String], seed: Seed) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut starts) = (Vec::new(), Vec::new());
         for (target, sequence) in targets.iter().zip(1..) {
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_that_of_its_segment() {
+    fn header_is_read_for_its_own_segment_only() {
         let header = header(JOURNAL, 7);
         let sealed_at = |end| sealed_header(JOURNAL, 7, end);
         let read = |bytes: &[u8], journal, number| read_header(bytes, 200, journal, number);
@@ -185,67 +184,67 @@ mod tests {
     }
 
     #[test]
-    fn header_of_another_version_is_foreign() {
+    fn header_of_another_version_is_recognised_and_not_read() {
         for version in [VERSION - 1, VERSION + 1] {
             let mut other = header(JOURNAL, 7);
             other[7] = version;
-            assert!(!is_foreign(&other), "damaged");
+            assert!(!has_other_version(&other), "damaged");
             let checksum = crc32c::crc32c(&other[..32]);
             other[32..36].copy_from_slice(&checksum.to_le_bytes());
-            assert!(is_foreign(&other) && read_header(&other, 200, JOURNAL, 7).is_none());
+            assert!(has_other_version(&other) && read_header(&other, 200, JOURNAL, 7).is_none());
         }
-        assert!(!is_foreign(&header(JOURNAL, 7)));
+        assert!(!has_other_version(&header(JOURNAL, 7)));
     }
 
     #[test]
-    fn of_an_open_segment_everything_before_the_torn_record_is_read() {
+    fn open_segment_is_read_up_to_the_torn_record() {
         let (bytes, starts) = records(&targets(10), seed());
         for end in 0..bytes.len() {
             let mut torn = bytes[..end].to_vec();
             torn.resize(bytes.len(), 0);
-            let mut walk = Walk::new(&torn, seed(), false, 0);
-            let read = walk.by_ref().count();
+            let mut iter = RecordIter::new(&torn, seed(), false, 0);
+            let read = iter.by_ref().count();
             // The last record is whole without its padding.
             assert!(starts[read..].first().is_none_or(|start| end < start + 200), "{read} records of {end} bytes");
-            assert_eq!(walk.sequence(), read as u64);
+            assert_eq!(iter.sequence(), read as u64);
             assert!(read >= starts.iter().filter(|start| **start < end).count().saturating_sub(1));
         }
     }
 
     #[test]
-    fn in_a_sealed_segment_damage_costs_what_it_hit() {
+    fn damage_in_a_sealed_segment_costs_only_the_damaged_records() {
         let (mut bytes, starts) = records(&targets(10), seed());
         bytes[starts[3] + 70] ^= 1;
         bytes[starts[6]..starts[7]].fill(0);
-        let mut walk = Walk::new(&bytes, seed(), true, 0);
-        let read: Vec<u64> = walk.by_ref().map(|record| record.sequence).collect();
+        let mut iter = RecordIter::new(&bytes, seed(), true, 0);
+        let read: Vec<u64> = iter.by_ref().map(|record| record.sequence).collect();
         assert_eq!(read, [1, 2, 3, 5, 6, 8, 9, 10]);
-        assert_eq!(walk.offset(), bytes.len());
-        let open = Walk::new(&bytes, seed(), false, 0).count();
-        assert_eq!(open, 3, "an open one ends there");
+        assert_eq!(iter.offset(), bytes.len());
+        let open = RecordIter::new(&bytes, seed(), false, 0).count();
+        assert_eq!(open, 3, "an open segment ends at the damage");
     }
 
     #[test]
-    fn in_parts_the_same_is_read() {
+    fn segment_read_in_parts_has_the_same_records() {
         let (bytes, _) = records(&targets(500), seed());
         for window in [record::MAX_LEN, record::MAX_LEN + 8, 3 * record::MAX_LEN] {
             let (mut offset, mut sequence) = (0, 0);
             while offset < bytes.len() {
                 let end = bytes.len().min(offset + window);
-                let walk = Walk::new(&bytes[offset..end], seed(), true, sequence);
-                let mut walk = if end < bytes.len() { walk.of_part() } else { walk };
-                for record in walk.by_ref() {
+                let iter = RecordIter::new(&bytes[offset..end], seed(), true, sequence);
+                let mut iter = if end < bytes.len() { iter.partial() } else { iter };
+                for record in iter.by_ref() {
                     assert_eq!(record.sequence, sequence + 1);
                     sequence = record.sequence;
                 }
-                offset += walk.offset();
+                offset += iter.offset();
             }
             assert_eq!((offset, sequence), (bytes.len(), 500));
         }
     }
 
-    /// A reader that believes lengths: what a journal without checksums would have.
-    fn believed(bytes: &[u8]) -> Vec<String> {
+    /// Reads targets without checking a checksum.
+    fn read_unchecked(bytes: &[u8]) -> Vec<String> {
         let (mut targets, mut offset) = (Vec::new(), 0);
         let number = |at: usize, len: usize| bytes[at..at + len].iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
         while offset + 56 <= bytes.len() && number(offset, 4) > 0 && offset + number(offset, 4) <= bytes.len() {
@@ -257,24 +256,24 @@ mod tests {
     }
 
     #[test]
-    fn without_checksums_a_torn_record_would_be_read() {
+    fn torn_record_is_read_only_without_checksums() {
         let targets = targets(10);
         let (mut bytes, starts) = records(&targets, seed());
-        assert_eq!(believed(&bytes), targets);
+        assert_eq!(read_unchecked(&bytes), targets);
         // The page with its length reached the disk, the one with its texts did not.
         bytes[starts[9] + 70..].fill(0);
-        let read = |bytes: &[u8]| Walk::new(bytes, seed(), false, 0).count();
-        assert_eq!((read(&bytes), believed(&bytes).len()), (9, 10));
-        assert_ne!(believed(&bytes)[9], targets[9], "a click that nobody made");
+        let read = |bytes: &[u8]| RecordIter::new(bytes, seed(), false, 0).count();
+        assert_eq!((read(&bytes), read_unchecked(&bytes).len()), (9, 10));
+        assert_ne!(read_unchecked(&bytes)[9], targets[9], "a click that nobody made");
         // Bytes of another journal, in a file that is used again.
         let (foreign, _) = records(&targets, Seed::new(JournalId(1)));
-        assert_eq!((read(&foreign), believed(&foreign).len()), (0, 10));
+        assert_eq!((read(&foreign), read_unchecked(&foreign).len()), (0, 10));
     }
 
     proptest! {
-        /// Whatever happens to the bytes, nothing is read that was not written, no record twice, and none out of order.
+        /// Whatever happens to the bytes, every record that is read was written, and each is read once and in order.
         #[test]
-        fn nothing_is_read_that_was_not_written(
+        fn damaged_bytes_yield_only_written_records_in_order(
             damage in proptest::collection::vec((0usize..4000, any::<u8>()), 0..20),
             cut in 0usize..4000,
             is_whole: bool,
@@ -287,7 +286,7 @@ mod tests {
             }
             bytes.truncate(cut.min(bytes.len()));
             let mut last = 0;
-            for record in Walk::new(&bytes, seed(), is_whole, 0) {
+            for record in RecordIter::new(&bytes, seed(), is_whole, 0) {
                 prop_assert!(record.sequence > last);
                 last = record.sequence;
                 let click = record.to_click().unwrap();
@@ -296,11 +295,11 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_hold_nothing_and_end(
+        fn arbitrary_bytes_have_no_record(
             bytes in proptest::collection::vec(any::<u8>(), 0..3000),
             is_whole: bool,
         ) {
-            prop_assert_eq!(Walk::new(&bytes, seed(), is_whole, 0).count(), 0);
+            prop_assert_eq!(RecordIter::new(&bytes, seed(), is_whole, 0).count(), 0);
             prop_assert!(read_header(&bytes, bytes.len() as u64, JOURNAL, 1).is_none());
         }
     }

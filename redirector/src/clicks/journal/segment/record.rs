@@ -1,11 +1,11 @@
-//! One click as bytes: the record of the journal's format. Pure; it knows no file.
+//! The record of the journal's format: one click as bytes. Pure code that knows no file.
 //!
-//! Integers are little-endian, a record begins at a multiple of 8:
+//! Integers are little-endian. A record begins at a multiple of 8:
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 4 | length of the record, padding not counted; 0 where there is none |
-//! | 4 | 4 | CRC-32C of the journal's id, and the record from offset 8 to its end |
+//! | 0 | 4 | length of the record without padding; 0 where there is none |
+//! | 4 | 4 | CRC-32C of the journal's id and the record from offset 8 to its end |
 //! | 8 | 8 | sequence: the journal's records are numbered from 1 |
 //! | 16 | 8 | time of the answer, microseconds since the Unix epoch |
 //! | 24 | 8 | id of the url |
@@ -18,8 +18,8 @@
 //! | 48 | 8 | the network: 3 bytes of an IPv4 address, or 6 of an IPv6 address, then zeros |
 //! | 56 | | short code, target, user agent, referrer |
 //!
-//! The checksum covers where the record belongs, so that bytes left from another journal never pass. Of bytes left from
-//! the same journal the sequence tells.
+//! The checksum covers the journal's id, so that bytes of another journal never pass. Older bytes of the same journal have
+//! a lower sequence.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, UNIX_EPOCH};
@@ -30,38 +30,38 @@ use tern_common::{Click, Id, ShortCode, TargetUrl};
 
 use super::client_text;
 
-/// Everything before the texts.
+/// Bytes before the texts.
 const FIXED: usize = 56;
 
-/// Longer user agents and referrers are cut: what is beyond tells browsers apart no better, and has to be stored
-/// for each click.
+/// The most bytes of a user agent that are stored. More bytes do not distinguish browsers any better.
 pub const MAX_USER_AGENT: usize = 256;
+/// The most bytes of a referrer that are stored.
 pub const MAX_REFERRER: usize = 512;
 
-/// The longest record, padding included.
+/// Bytes of the longest record, with padding.
 pub const MAX_LEN: usize =
     (FIXED + ShortCode::MAX_LEN + TargetUrl::MAX_LEN + MAX_USER_AGENT + MAX_REFERRER).next_multiple_of(ALIGNMENT);
 
-/// Where records begin.
+/// The alignment of records: each begins at a multiple of this offset.
 pub const ALIGNMENT: usize = 8;
 
-/// A click as the redirect path has it: borrowed, and of the client only what may be kept.
+/// A click that the redirect path records. It borrows its texts, and has only those data of the client that may be stored.
 #[derive(Clone, Copy, Debug)]
-pub struct Answered<'a> {
+pub struct NewClick<'a> {
     pub url_id: Id,
     pub owner_id: Id,
     pub short_code: &'a str,
-    /// As it was given, not in its header form.
+    /// The target as the admin wrote it, not in its header form.
     pub original_url: &'a str,
     /// Microseconds since the Unix epoch.
     pub at_micros: u64,
     pub client: Network,
-    /// As it came.
+    /// The header fields as the client sent them.
     pub user_agent: &'a [u8],
     pub referrer: &'a [u8],
 }
 
-/// The network that a client is in: /24 of IPv4, /48 of IPv6. The rest of its address is forgotten here.
+/// The network of a client: /24 of IPv4, /48 of IPv6. The rest of the address is not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     kind: u8,
@@ -98,7 +98,7 @@ impl Network {
     }
 }
 
-/// What the checksums of one journal begin with.
+/// The value that the checksums of one journal start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(u32);
 
@@ -108,7 +108,7 @@ impl Seed {
     }
 }
 
-impl<'a> Answered<'a> {
+impl<'a> NewClick<'a> {
     fn texts(&self) -> [&'a [u8]; 4] {
         let cut = |text: &'a [u8], max: usize| &text[..text.len().min(max)];
         [
@@ -119,12 +119,12 @@ impl<'a> Answered<'a> {
         ]
     }
 
-    /// Bytes that its record takes, padding included.
+    /// Returns the bytes of the click's record, with padding.
     pub fn record_len(&self) -> usize {
         (FIXED + self.texts().iter().map(|text| text.len()).sum::<usize>()).next_multiple_of(ALIGNMENT)
     }
 
-    /// Writes its record to the start of `bytes`, which has room for it.
+    /// Writes the click's record to the start of `bytes`, which must have room for it.
     pub fn write(&self, bytes: &mut [u8], seed: Seed, sequence: u64) {
         let texts = self.texts();
         let mut end = FIXED;
@@ -149,7 +149,7 @@ impl<'a> Answered<'a> {
     }
 }
 
-/// Lengths are bounded by the constants above, all of which fit.
+/// Converts the length of a text. The constants above bound lengths, so each fits.
 fn narrow<T: TryFrom<usize> + Default>(len: usize) -> T {
     T::try_from(len).unwrap_or_default()
 }
@@ -158,12 +158,12 @@ fn narrow<T: TryFrom<usize> + Default>(len: usize) -> T {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     pub sequence: u64,
-    /// Bytes that it takes, padding included.
+    /// Bytes of the record, with padding.
     pub len: usize,
     content: &'a [u8],
 }
 
-/// The bytes that the record at the start of `bytes` takes, padding included, and its number, unchecked. `None` where no
+/// Returns the bytes of the record at the start of `bytes`, with padding, and its number, both unchecked. `None` where no
 /// record begins.
 pub fn length(bytes: &[u8]) -> Option<(usize, u64)> {
     let len = u32_at(bytes, 0)? as usize;
@@ -180,7 +180,7 @@ pub fn read(bytes: &[u8], seed: Seed) -> Option<Record<'_>> {
 }
 
 impl Record<'_> {
-    /// The click, unless this build cannot make one of it.
+    /// Returns the click. `None` if this build cannot read the record.
     pub fn to_click(self) -> Option<Click> {
         let bytes = self.content;
         let id = |offset| Id::new(u64_at(bytes, offset)?.cast_signed());
@@ -221,10 +221,10 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     array_at(bytes, offset).map(u64::from_le_bytes)
 }
 
-/// A click of no particular client.
+/// Returns a click without a client.
 #[cfg(test)]
-pub fn click_on(target: &str) -> Answered<'_> {
-    Answered {
+pub fn click_on(target: &str) -> NewClick<'_> {
+    NewClick {
         url_id: Id::new(1).expect("it is positive"),
         owner_id: Id::new(1).expect("it is positive"),
         short_code: "CODE12",
@@ -244,8 +244,8 @@ mod tests {
 
     const SEED: Seed = Seed(7);
 
-    fn answered<'a>(target: &'a str, user_agent: &'a [u8], referrer: &'a [u8]) -> Answered<'a> {
-        Answered {
+    fn answered<'a>(target: &'a str, user_agent: &'a [u8], referrer: &'a [u8]) -> NewClick<'a> {
+        NewClick {
             url_id: Id::new(7).unwrap(),
             owner_id: Id::new(3).unwrap(),
             short_code: "CODE12",
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    fn written(click: &Answered<'_>, sequence: u64) -> Vec<u8> {
+    fn written(click: &NewClick<'_>, sequence: u64) -> Vec<u8> {
         let mut bytes = vec![0; click.record_len()];
         click.write(&mut bytes, SEED, sequence);
         bytes
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_was_written() {
+    fn written_record_is_read_unchanged() {
         let click = answered("https://example.com/ä", b"Mozilla/5.0", b"https://news.example/");
         let bytes = written(&click, 41);
         let record = read(&bytes, SEED).unwrap();
@@ -296,16 +296,16 @@ mod tests {
         };
         check("https://news.example:8443/a/b?token=secret#there", Some("https://news.example:8443/a/b"));
         check("https://news.example/a#secret?b", Some("https://news.example/a"));
-        // Of the text that is bounded, the query is no part.
+        // The query does not count towards the bound.
         let long = format!("https://news.example/{}", "a".repeat(480));
         check(&format!("{long}?{}", "secret".repeat(100)), Some(&long));
     }
 
     #[test]
-    fn of_an_address_only_the_network_is_kept() {
-        let check = |client: &str, kept: Option<&str>| {
+    fn client_address_is_reduced_to_its_network() {
+        let check = |client: &str, stored: Option<&str>| {
             let network = Network::of(client.parse().unwrap());
-            assert_eq!(network.to_net().map(|net| net.to_string()).as_deref(), kept, "{client}");
+            assert_eq!(network.to_net().map(|net| net.to_string()).as_deref(), stored, "{client}");
         };
         check("203.0.113.77", Some("203.0.113.0/24"));
         check("2001:db8:1:2:3:4:5:6", Some("2001:db8:1::/48"));
@@ -313,20 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_bounded_and_cleaned() {
+    fn texts_of_the_client_are_bounded_and_cleaned() {
         let click = click_in(&written(&answered("https://example.com/", &[b'a'; 9000], b"\xff\t ok\x7f "), 1));
         assert_eq!(click.user_agent.unwrap().len(), MAX_USER_AGENT);
         assert_eq!(click.referrer.as_deref(), Some("\u{fffd} ok"));
         let click = click_in(&written(&answered("https://example.com/", b" \t", b""), 1));
         assert_eq!((click.user_agent, click.referrer), (None, None));
         let longest = "a".repeat(TargetUrl::MAX_LEN);
-        let click = Answered { short_code: &"c".repeat(64), ..answered(&longest, &[b'a'; 300], &[b'b'; 600]) };
+        let click = NewClick { short_code: &"c".repeat(64), ..answered(&longest, &[b'a'; 300], &[b'b'; 600]) };
         assert_eq!(click.record_len(), MAX_LEN);
         assert_eq!(click_in(&written(&click, 1)).original_url, longest);
     }
 
     #[test]
-    fn a_record_passes_in_its_own_journal_alone() {
+    fn record_of_another_journal_is_not_read() {
         let bytes = written(&answered("https://example.com/", b"", b""), 1);
         for journal in [JournalId(1), JournalId(2)] {
             assert_eq!(read(&bytes, Seed::new(journal)), None);
@@ -335,16 +335,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_are_no_record(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn arbitrary_bytes_are_not_read_as_a_record(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             prop_assert_eq!(read(&bytes, SEED), None);
         }
 
         #[test]
-        fn a_record_with_any_bit_turned_is_none(bit in 0usize..8 * 100, sequence: u64) {
+        fn record_with_a_flipped_bit_is_not_read(bit in 0usize..8 * 100, sequence: u64) {
             let mut bytes = written(&answered("https://example.com/a/b/c", b"curl/8", b""), sequence);
             let bit = bit % (8 * bytes.len());
             bytes[bit / 8] ^= 1 << (bit % 8);
-            // Padding is not covered, and says nothing.
+            // The checksum does not cover the padding.
             let intact = read(&bytes, SEED).is_some_and(|record| {
                 record.sequence == sequence && record.to_click().unwrap().original_url == "https://example.com/a/b/c"
             });

@@ -1,8 +1,9 @@
 //! Page faults in mapped files: the kernel refuses a page when the disk is full, fails, or the file was cut.
 //!
-//! The handler of SIGBUS and SIGSEGV maps zero pages over a registered region, marks it as failed, and lets the thread go
-//! on. A fault in a stack guard goes on to the handler that was installed before, which ends the coroutine. Any other fault
-//! ends the process at once. The handler allocates nothing and takes no lock: several threads may fault together.
+//! The handler of SIGBUS and SIGSEGV maps zero pages over a registered region and marks it as failed, and the thread
+//! continues. A fault in a stack guard is passed to the handler that was installed before, which ends the coroutine. Any
+//! other fault ends the process at once. The handler allocates nothing and takes no lock, since several threads may fault
+//! together.
 
 use std::io;
 use std::mem;
@@ -11,10 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nix::libc::{self, c_int, c_void, siginfo_t};
 
-/// Regions at a time: a tail for each lane, of which there are as many as threads that record, and some that are replaced.
+/// The most regions at a time: one tail for each thread that records, and some that are being replaced.
 const SLOTS: usize = 4096;
 
-/// An overflowing stack faults within its guard page, so near the stack pointer.
+/// The greatest distance from the stack pointer at which an overflowing stack faults, within its guard page.
 const NEAR_STACK: usize = 64 << 10;
 
 /// A registered region. Free while `end` is 0; the handler sees it while `start` is not 0.
@@ -40,20 +41,20 @@ impl Region {
     /// Registers `len` bytes from `start` on, whole pages of a mapping.
     ///
     /// # Errors
-    /// When the handler cannot be installed, or too many regions are registered.
+    /// The handler cannot be installed, or too many regions are registered.
     pub fn register(start: *const u8, len: usize) -> io::Result<Region> {
         install()?;
         let (start, end) = (start.addr(), start.addr() + len);
         let claim = |slot: &&Slot| slot.end.compare_exchange(0, end, Ordering::Acquire, Ordering::Relaxed).is_ok();
         let Some(slot) = REGIONS.iter().find(claim) else {
-            return Err(io::Error::other("too many files are mapped at a time"));
+            return Err(io::Error::other("too many tails of click journals are mapped at a time"));
         };
         slot.has_failed.store(false, Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);
         Ok(Region(slot))
     }
 
-    /// Whether a page fault hit the region, or [`Region::fail`] was called. What it holds is worth nothing then.
+    /// Returns whether a page fault hit the region or [`Region::fail`] was called. The content of the mapping is lost then.
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.0.has_failed.load(Ordering::Relaxed)
@@ -72,11 +73,11 @@ impl Drop for Region {
     }
 }
 
-/// Installs the handler in front of the one that is there. Another library may have installed its own since the last call.
+/// Installs the handler in front of the present one. Another library may have installed its own since the last call.
 #[expect(unsafe_code, reason = "the standard library does not install signal handlers")]
 fn install() -> io::Result<()> {
     for signal in [libc::SIGBUS, libc::SIGSEGV] {
-        // SAFETY: a `sigaction` of zeros is a valid one, and both pointers are to such values that live here.
+        // SAFETY: a `sigaction` of zeros is valid, and both pointers are to such values, which outlive the calls.
         unsafe {
             let mut action: libc::sigaction = mem::zeroed();
             if libc::sigaction(signal, ptr::null(), &raw mut action) != 0 {
@@ -100,7 +101,7 @@ fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// The handler's address, as `sigaction` has it.
+/// Returns the handler's address in the form of `sigaction`.
 fn handler() -> usize {
     on_fault as *const () as usize
 }
@@ -110,9 +111,9 @@ type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 /// Handles a page fault, on the alternate stack of the thread that faulted.
 #[expect(unsafe_code, reason = "a signal handler is given pointers")]
 extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel passes a valid `siginfo_t` and `ucontext_t` to a handler with SA_SIGINFO. For these signals
-    // `si_addr` is set; for one that a process sent it is any number, so it is looked at for the kernel's alone. `errno`
-    // belongs to the interrupted code and is put back.
+    // SAFETY: the kernel passes a valid `siginfo_t` and `ucontext_t` to a handler with SA_SIGINFO. If the kernel raised the
+    // signal, `si_addr` is set. If a process sent it, `si_addr` is any number, so it is not used. `errno` belongs to the
+    // interrupted code and is restored.
     unsafe {
         let is_fault = (*info).si_code > 0;
         let address = (*info).si_addr().addr();
@@ -125,7 +126,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void
             if previous != 0 {
                 // SAFETY: `install` found this address in place of a handler with SA_SIGINFO, which has this type.
                 mem::transmute::<usize, Handler>(previous)(signal, info, context);
-                // It returns only from what is no guard of its own.
+                // The previous handler returns only if the address is in no guard that it knows.
             }
         }
         let mut action: libc::sigaction = mem::zeroed();
@@ -134,18 +135,15 @@ extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void
         if !is_fault {
             libc::raise(signal);
         }
-        // The instruction faults once more, and the process ends there.
+        // The instruction faults again, and the default action ends the process.
     }
 }
 
-/// The access was not allowed by the protection of a page that is mapped (`si_code`).
+/// The `si_code` of an access that the protection of a mapped page does not allow.
 const SEGV_ACCERR: c_int = 2;
 
-/// Maps zero pages over the region of this address; whether there is one.
-#[expect(
-    unsafe_code,
-    reason = "the mapping that is replaced belongs to a region, whose owner is the thread that faulted"
-)]
+/// Maps zero pages over the region of an address. Returns whether there is such a region.
+#[expect(unsafe_code, reason = "the mapping that is replaced belongs to a region, whose owner is the faulting thread")]
 fn survive(address: usize) -> bool {
     let is_hit = |slot: &&Slot| {
         let start = slot.start.load(Ordering::Acquire);
@@ -153,12 +151,12 @@ fn survive(address: usize) -> bool {
     };
     let Some(slot) = REGIONS.iter().find(is_hit) else { return false };
     let (start, end) = (slot.start.load(Ordering::Relaxed), slot.end.load(Ordering::Relaxed));
-    // Before the pages are there: a thread that finds zeros finds the mark, too.
+    // Marked before the pages are mapped: a thread that reads zeros sees the mark, too.
     slot.has_failed.store(true, Ordering::SeqCst);
     let (access, kind) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED | libc::MAP_ANONYMOUS | libc::MAP_PRIVATE);
-    // SAFETY: these pages are a mapping of their own, which lives as long as it is registered. The thread that faulted
-    // accesses it through its owner, so it is neither unmapped nor used for anything else now.
+    // SAFETY: these pages are a mapping of their own, which lives as long as it is registered. The faulting thread accesses
+    // the mapping through its owner, so it is neither unmapped nor used for anything else now.
     unsafe {
         let errno = *libc::__errno_location();
         let mapped = libc::mmap(ptr::with_exposed_provenance_mut(start), end - start, access, kind, -1, 0);

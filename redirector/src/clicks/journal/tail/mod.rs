@@ -1,12 +1,12 @@
-//! The tail of a journal: a ring in a mapped file, where each record stands before its redirect is answered, until it
-//! is in a segment.
+//! The tail of a journal: a ring in a mapped file. Each record is there before its redirect is answered, until it is in a
+//! segment.
 //!
-//! What is written to the mapping is in the file, whatever becomes of the process. To sync it takes each page away from
-//! who writes it and gives it back, which costs several times what the record does. So what is to survive a power cut is
-//! written to a segment and synced there, and what no segment has room for, it alone, is synced here.
+//! The kernel retains what was written to the mapping, whatever happens to the process. A sync of the mapping
+//! write-protects each page, and the next write to it faults, which costs several times what the record does. Records are
+//! therefore synced in segments. Only those for which no segment has room are synced here.
 //!
-//! A disk that is full or fails may refuse the writer a page at any time. The writer survives it, see [`fault`], and
-//! the tail has failed: nothing more is appended to it. Records are read from the file, where a failure is an error.
+//! A disk that is full or fails may refuse the writer a page at any time. The writer survives it (see [`fault`]), and
+//! the tail has failed: nothing more is appended. Records are read from the file, where a failure is an error.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -15,9 +15,9 @@
 //! | 24 | 8 | bytes of the ring; 0 in files of earlier builds, where it is the rest of the file |
 //! | 64 | 8 | bytes of all records that are in segments |
 //! | 128 | 8 | bytes of all records that are complete |
-//! | 4096 | | the ring: records as in a segment, one behind the other; what meets the end goes on at the start |
+//! | 4096 | | the ring: records as in a segment, one after another; a record that meets the end continues at the start |
 //!
-//! So in the ring the records stand between these two counts, each modulo its length.
+//! The records that are not in a segment lie between the two counts, each modulo the length of the ring.
 
 pub mod fault;
 
@@ -34,38 +34,39 @@ use tern_common::click::JournalId;
 
 use self::fault::Region;
 use super::directory::make_whole;
-use super::segment::format::{MAX_SEGMENT, Walk};
-use super::segment::record::{self, Answered, MAX_LEN, Seed};
+use super::segment::format::{MAX_SEGMENT, RecordIter};
+use super::segment::record::{self, MAX_LEN, NewClick, Seed};
 
 pub(super) const NAME: &[u8; 7] = b"TERNTAI";
 pub(super) const VERSION: u8 = 1;
 
-/// A page, so that the ring begins with one.
+/// Bytes of the header: a page, so that the ring begins on a page.
 pub(super) const HEADER_LEN: usize = 4096;
 
-/// Where the length of the ring stands in the header.
+/// The offset of the ring's length in the header.
 pub(super) const RING_LEN: usize = 24;
 
-/// The longest ring.
+/// Bytes of the longest ring.
 pub(super) const MAX_RING: u64 = MAX_SEGMENT as u64;
 
-/// Bytes of records that are read from the file at a time.
+/// Bytes that are read from the file at a time.
 const CHUNK: usize = 64 << 10;
 
-/// Where the counts stand in the header, each on a cache line of its own. The first is written by the reader, the second
-/// by the writer.
+/// The offset of the reader's count in the header. Each count has a cache line of its own.
 pub(super) const TAKEN: usize = 64;
+
+/// The offset of the writer's count in the header.
 pub(super) const END: usize = 128;
 
-/// The file of a tail.
+/// Returns the path of a tail.
 pub(super) fn path(directory: &Path) -> PathBuf {
     directory.join("tail")
 }
 
-/// The mapped file. What is in the ring between the counts is the reader's, the rest of it the writer's.
+/// The mapped file. Bytes of the ring between the counts belong to the reader, all others to the writer.
 #[derive(Debug)]
 struct Ring {
-    /// Dropped before the mapping.
+    /// Declared before the mapping, so that it is dropped first.
     region: Region,
     map: MmapRaw,
     file: File,
@@ -74,49 +75,51 @@ struct Ring {
     directory: PathBuf,
 }
 
-/// The end where records are written.
+/// The end that appends records.
 #[derive(Debug)]
 pub struct Writer {
     ring: Arc<Ring>,
-    /// Where the next record begins, in the ring.
+    /// The offset of the next record in the ring.
     at: usize,
     /// Bytes of all records that are complete.
     end: u64,
-    /// How far `end` may go, as far as is known.
+    /// The value that `end` may not exceed, by the reader's count as it was loaded last.
     until: u64,
-    /// For a record that meets the end of the ring.
+    /// Room to make a record that meets the end of the ring.
     scratch: Vec<u8>,
 }
 
-/// The end where they are taken.
+/// The end that takes records.
 #[derive(Debug)]
 pub struct Reader {
     ring: Arc<Ring>,
     /// Bytes of all records that were taken.
     taken: u64,
-    /// Bytes of all records that are on disk here, or were tried to be put there.
+    /// Bytes of all records for which a sync of the tail was started.
     synced: u64,
-    /// Bytes of all records that are complete, once the writer has ended; in a failed tail, of those that are readable.
+    /// Bytes of all readable records of a failed tail, once its writer has ended.
     until: Option<u64>,
-    /// Bytes that were read of the records that wait.
+    /// Bytes that were read of the waiting records.
     chunk: Vec<u8>,
 }
 
-/// Whole records at the start of what waits.
+/// The whole records at the start of some bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Whole {
-    /// Bytes that they take.
+pub struct WholeRecords {
+    /// Bytes of the records.
     pub len: usize,
-    /// The number of the last one; 0 without any.
+    /// The number of the last record; 0 without any.
     pub last: u64,
 }
 
-/// What is to be put on disk where it is.
+/// A tail with unsynced records.
 #[derive(Debug)]
-pub struct Unsynced(Arc<Ring>);
+pub struct UnsyncedTail(Arc<Ring>);
 
-/// Makes a tail of `len` bytes, a multiple of a record's alignment and more than the longest one, in place of the one that
-/// is there. Every block is allocated here: on most disks, a full one is an error now, and no fault later.
+/// Makes a tail with a ring of `len` bytes, and replaces the present one.
+///
+/// `len` is a multiple of a record's alignment and more than the longest record. All blocks are allocated here: on most
+/// file systems a full disk is an error now and no page fault later.
 pub fn create(directory: &Path, journal: JournalId, len: usize) -> io::Result<(Writer, Reader)> {
     let (file, map, region) = make_whole(&path(directory), |hidden| make(hidden, journal, len))?;
     let ring = Arc::new(Ring { region, map, file, len, directory: directory.to_owned() });
@@ -131,7 +134,7 @@ fn make(path: &Path, journal: JournalId, len: usize) -> io::Result<(File, MmapRa
     file.write_all_at(&(len as u64).to_le_bytes(), RING_LEN as u64)?;
     let map = MmapOptions::new().map_raw(&file)?;
     let region = Region::register(map.as_ptr(), map.len().next_multiple_of(HEADER_LEN))?;
-    // The faults of the first write to each page are taken here. Kernels before 5.14 do not know this.
+    // Each page is made writable now, so that no first write faults later. Kernels before 5.14 do not know the advice.
     match map.advise(Advice::PopulateWrite) {
         Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
         _ => {}
@@ -139,6 +142,7 @@ fn make(path: &Path, journal: JournalId, len: usize) -> io::Result<(File, MmapRa
     Ok((file, map, region))
 }
 
+/// Returns the start of a tail's header.
 pub(super) fn header(journal: JournalId) -> [u8; 24] {
     let mut header = [0; 24];
     header[..7].copy_from_slice(NAME);
@@ -148,11 +152,11 @@ pub(super) fn header(journal: JournalId) -> [u8; 24] {
 }
 
 impl Ring {
-    /// One of the counts, little-endian.
-    #[expect(unsafe_code, reason = "the counts are in the mapping, so that they outlive the process as the records do")]
+    /// Returns one of the counts, which is little-endian.
+    #[expect(unsafe_code, reason = "the counts are in the mapping, so that they survive the process like the records")]
     fn count(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: within the mapping, which lives as long as `self`, aligned, and in this process nowhere referred to but
-        // here. If the file is cut or the disk fails, zero pages take the place of those that are gone.
+        // SAFETY: the count is aligned and within the mapping, which lives as long as `self`. This process refers to it only
+        // here. If the file is cut or the disk fails, zero pages replace the lost ones.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
     }
 
@@ -164,7 +168,7 @@ impl Ring {
         self.count(at).store(count.to_le(), Ordering::Release);
     }
 
-    /// Where these bytes of the ring are.
+    /// Returns a pointer to `len` bytes of the ring from `at` on.
     fn pointer(&self, at: usize, len: usize) -> *mut u8 {
         assert!(at + len <= self.len, "{len} bytes at {at} of a ring of {}", self.len);
         self.map.as_mut_ptr().wrapping_add(HEADER_LEN + at)
@@ -172,8 +176,8 @@ impl Ring {
 }
 
 impl Writer {
-    /// Appends a record, unless there is no room for it; whether there was.
-    pub fn append(&mut self, click: &Answered<'_>, seed: Seed, sequence: u64) -> bool {
+    /// Appends a record. Returns whether there was room for it.
+    pub fn append(&mut self, click: &NewClick<'_>, seed: Seed, sequence: u64) -> bool {
         let len = click.record_len();
         if self.end + len as u64 > self.until {
             self.until = self.ring.load(TAKEN) + self.ring.len as u64;
@@ -191,7 +195,7 @@ impl Writer {
             self.room(0, len - here).copy_from_slice(&record[here..len]);
             self.scratch = record;
         }
-        // The disk refused a page of the tail: what was just written is nowhere.
+        // If the disk refused a page, the record is not in the file.
         if self.has_failed() {
             return false;
         }
@@ -200,23 +204,23 @@ impl Writer {
             self.at -= self.ring.len;
         }
         self.end += len as u64;
-        // Whoever kills this process before this finds nothing of the record, and all of it after.
+        // If the process is killed before this store, no record is read; after it, the whole record is.
         self.ring.store(END, self.end);
         true
     }
 
-    /// Bytes that it has room for.
+    /// Returns the bytes of the ring.
     pub fn len(&self) -> u64 {
         self.ring.len as u64
     }
 
-    /// Whether the tail has failed, so that nothing can be appended any more.
+    /// Returns whether the tail has failed, so that nothing can be appended any more.
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.ring.region.has_failed()
     }
 
-    /// Bytes of the records that were appended, all together.
+    /// Returns the bytes of all records that were appended.
     pub fn appended(&self) -> u64 {
         self.end
     }
@@ -224,18 +228,18 @@ impl Writer {
     #[expect(unsafe_code, reason = "the journal writes through a mapping, so that a click costs no system call")]
     fn room(&mut self, at: usize, len: usize) -> &mut [u8] {
         let start = self.ring.pointer(at, len);
-        // SAFETY: within the mapping, which lives as long as the ring. These bytes are between what is complete and what
-        // was taken, so the reader leaves them alone until they are counted; there is one writer, and it is borrowed.
+        // SAFETY: the bytes are within the mapping, which lives as long as the ring. They are not between the two counts, so
+        // the reader does not read them before they are counted. There is one writer, and it is borrowed.
         unsafe { std::slice::from_raw_parts_mut(start, len) }
     }
 }
 
 impl Reader {
-    /// Reads the records that wait, and finds the whole ones at their start that fit in `room`; `None` if none waits.
+    /// Reads waiting records, and finds the whole ones at their start that fit in `room` bytes. `None` if no record waits.
     ///
     /// # Errors
-    /// When the file cannot be read, or what stands there is no record. The tail has failed then.
-    pub fn find(&mut self, room: usize) -> io::Result<Option<Whole>> {
+    /// The file cannot be read, or does not have a record there. The tail has failed then.
+    pub fn find(&mut self, room: usize) -> io::Result<Option<WholeRecords>> {
         let waiting = self.waiting();
         if waiting == 0 {
             return Ok(None);
@@ -252,24 +256,24 @@ impl Reader {
         &self.chunk
     }
 
-    /// Whether the tail has failed.
+    /// Returns whether the tail has failed.
     pub fn has_failed(&self) -> bool {
         self.ring.region.has_failed()
     }
 
-    /// Makes it fail, as a disk does.
+    /// Makes the tail fail as a bad disk does.
     #[cfg(test)]
     pub fn fail(&self) {
         self.ring.region.fail();
     }
 
-    /// Whether no record waits that can be read.
+    /// Returns whether no readable record waits.
     pub fn is_empty(&self) -> bool {
         self.waiting() == 0
     }
 
-    /// Finds out what can be had of a failed tail whose writer has ended at `end`: whole records that follow number
-    /// `sequence`. The others are lost.
+    /// Finds the readable records of a failed tail whose writer has ended at `end`: whole ones that follow number
+    /// `sequence`. All other records are lost.
     pub fn end_at(&mut self, end: u64, seed: Seed, sequence: u64) {
         self.until = Some(end);
         let waiting = self.waiting();
@@ -277,22 +281,22 @@ impl Reader {
         while bytes.len() < waiting {
             let start = bytes.len();
             bytes.resize(waiting.min(start + HEADER_LEN), 0);
-            // A file that was cut ends somewhere, and a disk may give back a part of it.
+            // The file may be cut anywhere, or the disk may read only a part of it.
             if self.read(start as u64, &mut bytes[start..]).is_err() {
                 bytes.truncate(start);
                 break;
             }
         }
-        let mut walk = Walk::new(&bytes, seed, false, sequence);
-        walk.by_ref().for_each(drop);
-        self.until = Some(self.taken + walk.offset() as u64);
+        let mut iter = RecordIter::new(&bytes, seed, false, sequence);
+        iter.by_ref().for_each(drop);
+        self.until = Some(self.taken + iter.offset() as u64);
     }
 
-    /// Bytes of the records that wait.
+    /// Returns the bytes of waiting records.
     fn waiting(&self) -> usize {
         let end = self.until.unwrap_or_else(|| self.ring.load(END));
         match usize::try_from(end.saturating_sub(self.taken)) {
-            // The count is that of a zero page, or of a writer that goes on, until it is known that it has ended.
+            // Until the writer has ended, the count may be that of a zero page, or still grow.
             _ if self.until.is_none() && self.ring.region.has_failed() => 0,
             Ok(waiting) if waiting <= self.ring.len => waiting,
             _ => {
@@ -302,50 +306,50 @@ impl Reader {
         }
     }
 
-    /// Reads records that wait, `offset` bytes behind the first.
+    /// Reads bytes of waiting records, from `offset` behind the start of the first one.
     fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        // Less than the ring.
+        // The remainder is less than the ring's length, which is a `usize`.
         let at = ((self.taken + offset) % self.ring.len as u64) as usize;
         let (first, second) = bytes.split_at_mut(bytes.len().min(self.ring.len - at));
         self.ring.file.read_exact_at(first, (HEADER_LEN + at) as u64)?;
         self.ring.file.read_exact_at(second, HEADER_LEN as u64)
     }
 
-    /// So many bytes of them are in a segment.
+    /// Notes that the first `len` bytes of waiting records are in a segment.
     pub fn take(&mut self, len: usize) {
         self.taken += len as u64;
         self.ring.store(TAKEN, self.taken);
     }
 
-    /// Whether some of what waits was put on disk here.
+    /// Returns whether a waiting record was synced in the tail.
     pub fn is_on_disk(&self) -> bool {
         self.synced > self.taken
     }
 
-    /// What waits, if that was not put on disk yet.
-    pub fn unsynced(&mut self) -> Option<Unsynced> {
+    /// Returns the tail if a waiting record is not synced yet, and notes that it will be.
+    pub fn unsynced(&mut self) -> Option<UnsyncedTail> {
         let end = self.taken + self.waiting() as u64;
         let is_unsynced = end > self.taken.max(self.synced);
         self.synced = self.synced.max(end);
-        is_unsynced.then(|| Unsynced(Arc::clone(&self.ring)))
+        is_unsynced.then(|| UnsyncedTail(Arc::clone(&self.ring)))
     }
 }
 
-impl Unsynced {
-    /// Waits for the disk.
+impl UnsyncedTail {
+    /// Syncs the file and its directory. Waits for the disk.
     pub fn sync(&self) -> io::Result<()> {
         self.0.file.sync_data()?;
-        // It is found after a power cut if its directory is on disk, too.
+        // After a power cut the file is found only if its directory was synced, too.
         File::open(&self.0.directory)?.sync_all()
     }
 }
 
-/// The whole records at the start of `bytes`, which begin with one, that fit in `room`.
+/// Finds the whole records at the start of `bytes` that fit in `room` bytes.
 ///
 /// # Errors
-/// When `bytes` do not begin with the length of a record.
-pub fn whole_records(bytes: &[u8], room: usize) -> io::Result<Whole> {
-    let mut whole = Whole::default();
+/// `bytes` do not begin with the length of a record.
+pub fn whole_records(bytes: &[u8], room: usize) -> io::Result<WholeRecords> {
+    let mut whole = WholeRecords::default();
     while let Some((len, sequence)) = record::length(&bytes[whole.len..]) {
         let next = whole.len + len;
         if next > room {
@@ -354,8 +358,8 @@ pub fn whole_records(bytes: &[u8], room: usize) -> io::Result<Whole> {
         if next > bytes.len() {
             break;
         }
-        whole = Whole { len: next, last: sequence };
+        whole = WholeRecords { len: next, last: sequence };
     }
-    // The last one may be cut off, and the first one never is.
+    // The last record may be cut off. The first one never is.
     if whole.len > 0 || bytes.is_empty() { Ok(whole) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
