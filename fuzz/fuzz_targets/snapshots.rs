@@ -18,7 +18,7 @@ fn load(stored: FileContents) -> (std::sync::Arc<LinkMap>, Links) {
     let (map, mut writer) = LinkMap::new();
     writer.commit(stored.links);
     let mut links = Links::new();
-    let listed = map.each(|link| {
+    let listed = map.for_each(|link| {
         assert!(link.location().bytes().all(|byte| (0x21..=0x7e).contains(&byte)));
         let ids = (link.url_id.get(), link.owner_id.get());
         links.insert(link.code.to_owned(), (link.original_url().to_owned(), ids.0, ids.1, link.active));

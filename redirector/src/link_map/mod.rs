@@ -1,13 +1,13 @@
-//! The lock-free map from short code to link. It knows nothing of HTTP, of the bus, of SQL.
+//! The lock-free map from short code to link. No module here knows HTTP, the bus or SQL.
 //!
-//! Any number of threads read; one [`LinkMapWriter`] writes, and the replica owns it.
+//! Any number of threads read. One [`LinkMapWriter`] writes, and the replica owns it.
 //!
 //! ```text
-//! mod         what others see of it
-//!   memory      where the bytes of links lie, and how readers come to see them
+//! mod         the interface
+//!   memory      the bytes of links, and the protocol that publishes them to readers
 //! ```
 //!
-//! Readers are pinned while they look, and a pin belongs to a thread: it must not live across a coroutine's yield.
+//! A reader is pinned during a look-up. A pin belongs to its thread, so it must not live across a coroutine's yield.
 //! [`MapPin::scope`] lends a pin to a closure, and a [`ServedLink`] borrows from the pin, so neither leaves the closure.
 
 mod memory;
@@ -25,23 +25,24 @@ use tern_common::served_link::{InvalidLink, LinkEncoder, LinkRow, ServedLink};
 pub use self::memory::MapPin;
 use self::memory::{Heap, Shared, Writer};
 
-/// Every link, for reading.
+/// The reading side of the map.
 #[derive(Debug)]
 pub struct LinkMap {
     shared: Arc<Shared>,
-    /// Whether the map holds all that there is, as far as can be known: before that, an absent code says nothing.
-    /// Written by the writer once, read at each miss.
+    /// Whether the map has every link, as far as the replica knows. Before that, a code that is absent here may exist.
+    /// The writer sets it once, and each miss reads it.
     loaded: AtomicBool,
 }
 
 impl LinkMap {
+    /// Makes an empty map that is not loaded.
     pub fn new() -> (Arc<LinkMap>, LinkMapWriter) {
         let writer = Writer::new(sync::Hasher::default());
         let map = Arc::new(LinkMap { shared: Arc::clone(writer.shared()), loaded: AtomicBool::new(false) });
         (Arc::clone(&map), LinkMapWriter { map, writer, encoder: LinkEncoder::default() })
     }
 
-    /// Returns the link under `code`, for as long as the pin lasts.
+    /// Returns the link under `code`, which borrows from the pin.
     #[inline]
     pub fn find<'pin>(&'pin self, pin: &'pin MapPin, code: &str) -> Option<ServedLink<'pin>> {
         self.shared.find(pin, code).map(|(record, text)| ServedLink::decode(record, text))
@@ -49,9 +50,9 @@ impl LinkMap {
 
     /// Calls `look` with every link until it returns an error. Nothing is pinned during a call, so it may wait for a disk.
     ///
-    /// The log is walked, not the table. A change and a compaction put a record behind the record that it replaces, so a
-    /// walk meets every link that exists all the while. A link that changes meanwhile may be met twice.
-    pub fn each<E>(&self, mut look: impl FnMut(ServedLink<'_>) -> Result<(), E>) -> Result<(), E> {
+    /// This walks the log and not the table. A change or a compaction appends a record behind the one that it replaces, so a
+    /// walk visits every link that exists throughout. A link that changes meanwhile may be visited twice.
+    pub fn for_each<E>(&self, mut look: impl FnMut(ServedLink<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut chunk = self.shared.chunk_after(None);
         while let Some(present) = chunk {
             for (record, text) in present.records().filter(|(record, _)| self.shared.is_live(record)) {
@@ -62,11 +63,12 @@ impl LinkMap {
         Ok(())
     }
 
+    /// Returns whether the map was loaded, so that an absent code is known not to exist.
     pub fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
 
-    /// How many links there are, active or not.
+    /// Returns the number of links, active or not.
     pub fn len(&self) -> usize {
         self.shared.len()
     }
@@ -76,7 +78,7 @@ impl LinkMap {
     }
 }
 
-/// The right to change a map. There is one for each.
+/// The writing side of a map. Each map has exactly one.
 #[derive(Debug)]
 pub struct LinkMapWriter {
     map: Arc<LinkMap>,
@@ -85,13 +87,13 @@ pub struct LinkMapWriter {
 }
 
 impl LinkMapWriter {
-    /// Checks the row and serves its link from now on. What cannot be served changes nothing.
+    /// Checks a row and publishes its link. A row that cannot be served changes nothing.
     pub fn put(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<(), InvalidLink> {
         self.writer.put(self.encoder.encode(row)?);
         Ok(())
     }
 
-    /// Answers "gone" for the code from now on, if it is there.
+    /// Makes the link under `code` inactive, if there is one: requests for it are answered with "gone".
     pub fn deactivate(&mut self, code: &str) {
         let inactive = MapPin::scope(|pin| {
             let mut link = self.map.find(pin, code)?;
@@ -103,33 +105,36 @@ impl LinkMapWriter {
         }
     }
 
+    /// Removes the link under `code`, if there is one.
     pub fn remove(&mut self, code: &str) {
         self.writer.remove(code);
     }
 
-    /// Makes the map hold `replacement` and nothing else, and counts as loaded from then on.
+    /// Replaces all links by those of `replacement`, and marks the map as loaded.
     pub fn commit(&mut self, replacement: Replacement) {
         self.replace(replacement);
         self.declare_loaded();
     }
 
-    /// Makes the map hold `replacement` and nothing else.
-    /// Takes about 70 ns a link. Readers go on meanwhile, and see all of it from one moment on.
+    /// Replaces all links by those of `replacement`. Takes about 70 ns a link.
+    ///
+    /// Readers are not delayed, and see all links change at one moment.
     pub fn replace(&mut self, replacement: Replacement) {
         self.writer.replace(replacement.heap);
     }
 
-    /// What the map holds may be answered with from now on.
+    /// Marks the map as loaded: requests are answered from it.
     pub fn declare_loaded(&mut self) {
         self.map.loaded.store(true, Ordering::Release);
     }
 
-    /// Frees what no reader looks at any more. Changes do it too; without any, somebody has to come by now and then.
+    /// Frees retired memory that no reader uses any more. Changes do so, too; without changes, the replica calls this
+    /// periodically.
     pub fn sweep(&mut self) {
         self.writer.sweep();
     }
 
-    /// Bytes that the map takes, and how many of them are of records that nobody finds any more.
+    /// Returns the bytes of the map, and those of dead records among them.
     #[cfg(test)]
     fn room(&self) -> (usize, usize) {
         self.writer.room()
@@ -140,7 +145,7 @@ impl LinkMapWriter {
     }
 }
 
-/// Links that are to take the place of those in the map. Filled anywhere, it takes no more room than the map will.
+/// Links that replace those of a map. Filling it takes no more memory than the map will.
 #[derive(Debug, Default)]
 pub struct Replacement {
     heap: Heap,
@@ -148,23 +153,23 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Checks the row and puts its link. Of two links under one code, the later stays.
+    /// Checks a row and adds its link. The later of two links under one code replaces the earlier.
     pub fn put(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<(), InvalidLink> {
         self.heap.push(self.encoder.encode(row)?);
         Ok(())
     }
 
-    /// Puts a link of a map.
+    /// Adds a link of a map.
     pub fn put_served(&mut self, link: ServedLink<'_>) {
         self.heap.push(self.encoder.encode_served(link));
     }
 
-    /// Puts all of `other` behind what is here.
+    /// Adds all links of `other` after the present ones.
     pub fn append(&mut self, other: Replacement) {
         self.heap.append(other.heap);
     }
 
-    /// How many links were put.
+    /// Returns the number of links that were added.
     pub fn len(&self) -> usize {
         self.heap.len()
     }

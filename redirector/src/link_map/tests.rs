@@ -1,4 +1,4 @@
-//! The map as a whole: what it holds, what it shows meanwhile, and what room it takes.
+//! Tests of the whole map: its content, concurrent readers, and its memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -30,7 +30,7 @@ fn found(map: &LinkMap, code: &str) -> Option<i64> {
 
 fn all(map: &LinkMap) -> BTreeMap<String, i64> {
     let mut all = BTreeMap::new();
-    map.each(|link| {
+    map.for_each(|link| {
         all.insert(link.code.to_owned(), link.url_id.get());
         Ok::<_, Infallible>(())
     })
@@ -38,8 +38,8 @@ fn all(map: &LinkMap) -> BTreeMap<String, i64> {
     all
 }
 
-/// A pin on another thread would end for the wrong one. Does not compile if pins can be sent or shared: then both
-/// implementations apply.
+/// A pin that moved to another thread would end on the wrong one. The test does not compile if pins can be sent or shared,
+/// since two implementations apply then.
 #[test]
 fn map_pin_belongs_to_its_thread() {
     trait BelongsToItsThread<Otherwise> {
@@ -54,7 +54,7 @@ fn map_pin_belongs_to_its_thread() {
 }
 
 #[test]
-fn a_put_replaces_and_a_removal_removes() {
+fn map_after_puts_and_removals_has_the_latest_links() {
     let (map, mut writer) = LinkMap::new();
     assert!(!map.is_loaded());
     put(&mut writer, 1, 1);
@@ -71,7 +71,7 @@ fn a_put_replaces_and_a_removal_removes() {
 }
 
 #[test]
-fn a_replacement_leaves_nothing_of_before() {
+fn replacement_removes_all_earlier_links() {
     let (map, mut writer) = LinkMap::new();
     put(&mut writer, 1, 1);
     put(&mut writer, 2, 2);
@@ -105,7 +105,7 @@ fn link_in_the_map_has_each_field_of_its_row() {
 }
 
 #[test]
-fn row_that_is_no_link_leaves_what_was_there() {
+fn row_that_is_no_link_leaves_the_map_unchanged() {
     let (map, mut writer) = LinkMap::new();
     put(&mut writer, 1, 1);
     assert!(writer.put(&row("code1", "ftp://example.com/", 2)).is_err());
@@ -114,15 +114,15 @@ fn row_that_is_no_link_leaves_what_was_there() {
 }
 
 #[test]
-fn readers_never_miss_a_link_that_is_always_there_and_never_see_half_of_one() {
+fn readers_never_miss_a_permanent_link_and_never_see_half_of_one() {
     const LINKS: i64 = 500;
     let (map, mut writer) = LinkMap::new();
     writer.commit(replacement((1..=LINKS).map(|n| (n, n))));
-    let (reads, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (reads, is_done) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                for n in (1..=LINKS).cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                for n in (1..=LINKS).cycle().take_while(|_| !is_done.load(Ordering::Relaxed)) {
                     MapPin::scope(|pin| {
                         let link = map.find(pin, &format!("code{n}")).unwrap();
                         assert_eq!(link.location(), format!("https://example.com/{}", link.url_id));
@@ -133,13 +133,13 @@ fn readers_never_miss_a_link_that_is_always_there_and_never_see_half_of_one() {
             });
         }
         scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
+            while !is_done.load(Ordering::Relaxed) {
                 let all = all(&map);
                 assert!((1..=LINKS).all(|n| all.contains_key(&format!("code{n}"))), "{}", all.len());
             }
         });
         let mut version = 0;
-        // Enough for tables to be outgrown, chunks to be compacted, and everything to be replaced, many times over.
+        // Enough changes to outgrow tables, compact chunks and replace all links many times.
         while reads.load(Ordering::Relaxed) < 200_000 || version < 100_000 * LINKS {
             version += LINKS;
             put(&mut writer, 1 + version / LINKS % LINKS, 1 + version / LINKS % LINKS + version);
@@ -149,12 +149,12 @@ fn readers_never_miss_a_link_that_is_always_there_and_never_see_half_of_one() {
                 writer.commit(replacement((1..=LINKS).map(|n| (n, n))));
             }
         }
-        is_over.store(true, Ordering::Relaxed);
+        is_done.store(true, Ordering::Relaxed);
     });
 }
 
 #[test]
-fn room_is_bounded_and_given_back() {
+fn memory_after_many_changes_is_bounded_and_freed() {
     const LINKS: i64 = 20_000;
     let (map, mut writer) = LinkMap::new();
     writer.commit(replacement((0..LINKS).map(|n| (n, n + 1))));
@@ -166,7 +166,7 @@ fn room_is_bounded_and_given_back() {
     }
     let after = writer.room();
     println!("{before:?}, after {} changes {after:?}", 20 * LINKS);
-    // One chunk may be dead, one be begun, and one be on its way.
+    // One chunk may be dead, one partly filled, and one being compacted.
     assert!(after.0 <= before.0 + 3 * sync::CHUNK_BYTES, "{after:?}");
     assert!(after.1 <= 2 * sync::CHUNK_BYTES, "{after:?}");
     assert_eq!(found(&map, "code7"), Some(7 + 20 * LINKS));
@@ -174,7 +174,7 @@ fn room_is_bounded_and_given_back() {
         writer.remove(&format!("code{n}"));
     }
     assert!(map.is_empty() && all(&map).is_empty());
-    // Readers of other tests delay it, by one look each.
+    // Each reader of another test delays this by one look-up.
     while writer.writer.retired() > 0 {
         writer.sweep();
         std::thread::yield_now();
@@ -183,7 +183,7 @@ fn room_is_bounded_and_given_back() {
 }
 
 #[test]
-fn readers_may_outlive_the_writer() {
+fn map_without_its_writer_is_readable() {
     let (map, mut writer) = LinkMap::new();
     put(&mut writer, 1, 1);
     writer.commit(replacement([(1, 2)].into_iter()));
@@ -212,7 +212,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 
 proptest! {
     #[test]
-    fn it_holds_what_a_hash_map_would(changes in changes()) {
+    fn map_after_any_changes_equals_a_hash_map(changes in changes()) {
         let (map, mut writer) = LinkMap::new();
         let mut model = HashMap::<String, (i64, bool)>::new();
         let code = |n: u8| format!("c{n}");
@@ -225,7 +225,7 @@ proptest! {
                 }
                 Change::Deactivate(n) => {
                     writer.deactivate(&code(n));
-                    model.entry(code(n)).and_modify(|held| held.1 = false);
+                    model.entry(code(n)).and_modify(|link| link.1 = false);
                 }
                 Change::Remove(n) => {
                     writer.remove(&code(n));
@@ -243,13 +243,13 @@ proptest! {
             prop_assert_eq!(map.len(), model.len());
         }
         for n in 0..=u8::MAX {
-            let held = MapPin::scope(|pin| {
+            let link = MapPin::scope(|pin| {
                 map.find(pin, &code(n)).map(|link| {
                     assert_eq!(link.location(), target(link.url_id.get()));
                     (link.url_id.get(), link.active)
                 })
             });
-            prop_assert_eq!(held, model.get(&code(n)).copied());
+            prop_assert_eq!(link, model.get(&code(n)).copied());
         }
         let ids: BTreeMap<String, i64> = model.into_iter().map(|(code, (id, _))| (code, id)).collect();
         prop_assert_eq!(all(&map), ids);

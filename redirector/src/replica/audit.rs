@@ -85,6 +85,6 @@ pub(super) async fn compare(store: Arc<dyn LinkFeed>, map: Arc<LinkMap>) -> Resu
         }
         Ok::<_, Infallible>(())
     };
-    let Ok(()) = tokio::task::block_in_place(|| map.each(superfluous));
+    let Ok(()) = tokio::task::block_in_place(|| map.for_each(superfluous));
     Ok(suspects)
 }

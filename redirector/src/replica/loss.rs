@@ -14,7 +14,7 @@ pub(super) fn is_suspicious(served: usize, left: usize) -> bool {
 /// Returns the links of the map, and `links` in place of those under the same codes.
 pub(super) fn merged(map: &LinkMap, links: Replacement) -> Replacement {
     let mut merged = Replacement::default();
-    let Ok(()) = map.each(|link| {
+    let Ok(()) = map.for_each(|link| {
         merged.put_served(link);
         Ok::<_, Infallible>(())
     });

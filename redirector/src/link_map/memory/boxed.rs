@@ -1,10 +1,10 @@
-//! Values that readers reach by a pointer. Must not know what they are.
+//! Values that readers reach by a pointer. This module must not know the types of the values.
 
 use std::ptr::NonNull;
 
 use super::sync::{on_allocation, on_free, on_write};
 
-/// Puts `value` where readers can be shown it; it goes with a [`RawBox`].
+/// Moves `value` to the heap and returns a pointer for readers. A [`RawBox`] frees it.
 pub(super) fn boxed<T>(value: T) -> *mut T {
     let pointer = Box::into_raw(Box::new(value));
     on_allocation(pointer.cast(), 1);
@@ -12,11 +12,12 @@ pub(super) fn boxed<T>(value: T) -> *mut T {
     pointer
 }
 
-/// A value that came from [`boxed`] and goes with this. Until then it is no box again: a box is nobody else's to read.
+/// The owner of a value of [`boxed`], which it frees when dropped. It is no `Box`, since a `Box` asserts that no other
+/// thread reads the value.
 #[derive(Debug)]
 pub(super) struct RawBox<T>(pub(super) NonNull<T>);
 
-// SAFETY: it is a `T`, seen by several threads at a time and dropped by one.
+// SAFETY: the value is a `T`, which several threads read and one drops.
 unsafe impl<T: Send + Sync> Send for RawBox<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for RawBox<T> {}
@@ -24,7 +25,7 @@ unsafe impl<T: Send + Sync> Sync for RawBox<T> {}
 impl<T> Drop for RawBox<T> {
     fn drop(&mut self) {
         on_free(self.0.as_ptr().cast());
-        // SAFETY: it came from a box, and whoever made this of it knows that it goes back once.
+        // SAFETY: the pointer came from a box, and the code that made this owner makes it once.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }

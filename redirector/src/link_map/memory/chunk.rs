@@ -1,4 +1,4 @@
-//! Records in memory, one behind the other. Must not know who finds them.
+//! Records in memory, one after another. This module must not know the table.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -8,51 +8,55 @@ use tern_common::served_link::{EncodedLink, Head, code_range, encoded_len, text_
 
 use super::sync::{AtomicUsize, CHUNK_BYTES, Ordering, on_allocation, on_free, on_read, on_write};
 
-/// A slot keeps its hash bits above these: no system gives a process higher addresses that did not ask for them.
+/// Bits of an address in a slot; the bits of a hash are above. A system assigns higher addresses only on request.
 pub(super) const ADDRESS_BITS: u32 = 48;
+
+/// The mask of an address in a slot.
 pub(super) const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
 
-/// A piece of the log: records, one behind the other. Readers know where each begins.
+/// A piece of the log: records, one after another.
 pub struct Chunk {
     pub(super) bytes: NonNull<[MaybeUninit<u8>]>,
-    /// How many bytes are records. Written by the writer after the record is, read by whoever walks the log.
+    /// Bytes of all records. The writer stores it after each record, and a walk of the log loads it.
     pub(super) filled: AtomicUsize,
-    /// Its place in the log: what replaces a record has its own place behind it.
+    /// The place in the log. A record that replaces another is in the same chunk or in one with a higher number.
     pub(super) number: u64,
 }
 
-// SAFETY: the bytes below `filled` never change while the chunk lives, and only one writer, which has to be the only one
-// by the contract of `append`, touches those above.
+// SAFETY: the bytes below `filled` never change while the chunk lives. Only one thread writes those above, by the contract
+// of `append`.
 unsafe impl Send for Chunk {}
 // SAFETY: as above.
 unsafe impl Sync for Chunk {}
 
-/// A record that is whole, in a chunk.
+/// A pointer to a whole record in a chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place(pub(super) NonNull<u8>);
 
 impl Place {
+    /// Returns the bytes of the record.
+    ///
     /// # Safety
     /// The chunk of the record outlives `'a`.
     #[inline]
     pub(super) unsafe fn record<'a>(self) -> &'a [u8] {
         on_read(self.0.as_ptr(), size_of::<Head>());
-        // SAFETY: a `Place` is made of a whole encoded link only, which has no fewer bytes than a head has and will not
-        // change; the caller sees to its chunk.
+        // SAFETY: a `Place` points to a whole encoded link, which has at least the bytes of a head and never changes. The
+        // caller ensures that its chunk lives.
         unsafe {
             let head = self.0.cast::<Head>().as_ref();
             std::slice::from_raw_parts(self.0.as_ptr(), encoded_len(head))
         }
     }
 
-    /// The text in the record.
+    /// Returns the text in the record.
     ///
     /// # Safety
-    /// As for the record.
+    /// The chunk of the record outlives `'a`.
     #[inline]
     pub(super) unsafe fn text<'a>(self) -> &'a str {
-        // SAFETY: as the caller promises; and an encoded link has strings there, one behind the other, and is copied
-        // whole.
+        // SAFETY: the caller ensures that the chunk lives. An encoded link has strings there, one after another, and was
+        // copied whole.
         unsafe {
             let text = text_range(self.0.cast::<Head>().as_ref());
             std::str::from_utf8_unchecked(&self.record()[text])
@@ -68,9 +72,10 @@ pub(super) fn code_of(record: &[u8]) -> &[u8] {
 }
 
 impl Chunk {
+    /// Makes an empty chunk with room for a record of `record_len` bytes.
     pub(super) fn with_room_for(record_len: usize) -> Chunk {
         let bytes = Box::into_raw(Box::<[u8]>::new_uninit_slice(CHUNK_BYTES.max(record_len)));
-        let bytes = NonNull::new(bytes).expect("a box is somewhere");
+        let bytes = NonNull::new(bytes).expect("a box is never null");
         let chunk = Chunk { bytes, filled: AtomicUsize::new(0), number: 0 };
         assert!((chunk.address() + bytes.len()) & !ADDRESS == 0, "an address has more bits than a slot has for it");
         on_allocation(chunk.start().as_ptr(), bytes.len());
@@ -85,14 +90,14 @@ impl Chunk {
         self.start().addr().get()
     }
 
-    /// `None` if there is no room.
+    /// Appends a record. `None` if there is no room.
     ///
     /// # Safety
-    /// Nobody else appends to this chunk meanwhile.
+    /// No other thread appends to this chunk meanwhile.
     pub(super) unsafe fn append(&self, record: &[u8]) -> Option<Place> {
         let at = self.filled.load(Ordering::Relaxed);
         let end = at.checked_add(record.len()).filter(|&end| end <= self.bytes.len())?;
-        // SAFETY: `at` to `end` is inside the chunk, and nobody reads there before it is filled.
+        // SAFETY: `at` to `end` is inside the chunk, and no thread reads above `filled`.
         let place = unsafe {
             let place = self.start().add(at);
             place.copy_from_nonoverlapping(NonNull::from(record).cast(), record.len());
@@ -103,14 +108,14 @@ impl Chunk {
         Some(Place(place))
     }
 
-    /// The places of its records, one behind the other, those among them that are appended meanwhile.
+    /// Iterates over the places of all records in order, including those that are appended meanwhile.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         let mut at = 0;
         std::iter::from_fn(move || {
             if at >= self.filled.load(Ordering::Acquire) {
                 return None;
             }
-            // SAFETY: below `filled`, which is inside the chunk, and at 0 or behind a whole record: a record begins there.
+            // SAFETY: `at` is below `filled`, so inside the chunk. It is 0 or behind a whole record, so a record begins there.
             let place = Place(unsafe { self.start().add(at) });
             // SAFETY: the chunk is borrowed.
             at += unsafe { place.record() }.len();
@@ -118,13 +123,13 @@ impl Chunk {
         })
     }
 
-    /// Its records and the text in each.
+    /// Iterates over all records and the text in each.
     pub fn records(&self) -> impl Iterator<Item = (&[u8], &str)> {
-        // SAFETY: they are records of this chunk, which is borrowed.
+        // SAFETY: the records are in this chunk, which is borrowed.
         self.places().map(|place| unsafe { (place.record(), place.text()) })
     }
 
-    /// Its place in the log.
+    /// Returns the chunk's place in the log.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -133,7 +138,7 @@ impl Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         on_free(self.start().as_ptr());
-        // SAFETY: it came from a box, and goes back once.
+        // SAFETY: the pointer came from a box, and is freed once.
         drop(unsafe { Box::from_raw(self.bytes.as_ptr()) });
     }
 }
@@ -144,7 +149,7 @@ impl fmt::Debug for Chunk {
     }
 }
 
-/// Records that are not yet part of a map.
+/// Records that are not part of a map yet.
 #[derive(Debug, Default)]
 pub struct Heap {
     pub(super) chunks: Vec<Chunk>,
@@ -156,7 +161,7 @@ impl Heap {
         let record = record.bytes();
         self.records += 1;
         let append = |chunk: &Chunk| {
-            // SAFETY: the chunk is this heap's alone.
+            // SAFETY: only this heap has the chunk.
             unsafe { chunk.append(record) }.is_some()
         };
         if !self.chunks.last().is_some_and(append) {

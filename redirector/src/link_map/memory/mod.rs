@@ -1,26 +1,25 @@
-//! The memory of the map, and the protocol by which one writer shows it to any number of readers. All that is unsafe in
-//! the map is in this module; nothing here knows more of a link than where its code and its text are.
+//! The memory of the map, and the protocol by which one writer publishes it to any number of readers. All unsafe code of
+//! the map is in this module. It knows nothing of a link but the places of its code and its text.
 //!
-//! Records lie one behind the other in chunks, a log, and never change. A table of slots finds them: open addressing,
-//! one cache line at a time, the slot of a code being a pointer to its record with 16 bits of its hash on top.
+//! Records lie one after another in chunks, the log, and never change. A table of slots finds them by open addressing, one
+//! cache line at a time. A slot is a pointer to a record, with 16 bits of the code's hash on top.
 //!
 //! ```text
 //! boxed       values that readers reach by a pointer
-//! chunk       records, and where they lie
+//! chunk       records in memory
 //!   table       the slots that find them
-//!     shared      what readers do
-//!     writer      what the writer does
+//!     shared      the readers' operations
+//!     writer      the writer's operations
 //! ```
 //!
-//! What readers reach, they reach by a pointer that was stored with `Release` and is loaded with `Acquire`, after what it
-//! points at was finished: the table, and from its slots the records. A change is one store to one slot, so a reader
-//! sees the record of before or of after, whole. Records never move from slot to slot, so a code that is there is not
-//! missed.
+//! Readers reach the table, and from its slots the records, by pointers that are stored with `Release` and loaded with
+//! `Acquire`. A pointer is stored after its target is complete. A change is one store to one slot, so a reader sees either
+//! the old or the new record, whole. Records never move from slot to slot, so no reader misses a code that exists.
 //!
-//! What readers cannot reach any more (a table that was outgrown, a chunk without live records, all of both after a
-//! replacement) is retired: it is freed when every reader that was pinned at that moment is done. crossbeam-epoch tells
-//! when; it is only asked to raise a flag, since what it is given to free, it may free on a reader's thread.
-//! It is the writer that frees, the next time it comes by.
+//! Memory that readers cannot reach any more is retired: an outgrown table, a chunk without live records, and after a
+//! replacement all of both. It is freed when every reader that was pinned at that moment is done. crossbeam-epoch reports
+//! that moment and only raises a flag, since it might run a destructor on a reader's thread. The writer frees the memory
+//! during a later change or sweep.
 #![expect(unsafe_code, reason = "readers follow pointers into memory that the writer still appends to")]
 
 mod boxed;

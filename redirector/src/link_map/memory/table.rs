@@ -1,4 +1,4 @@
-//! The slots that find records by the hash of their codes. Must not free anything.
+//! The slots that find records by the hash of their codes. This module must not free memory.
 
 use std::hash::{BuildHasher, Hasher as _};
 use std::ptr::{self, NonNull};
@@ -6,20 +6,20 @@ use std::ptr::{self, NonNull};
 use super::chunk::{ADDRESS, ADDRESS_BITS, Place, code_of};
 use super::sync::{AtomicPtr, Hasher, LINE_SLOTS, MIN_LINES, Ordering};
 
-/// What stands in the slot of a code that was removed: a probe goes on behind it.
+/// The value of a slot whose code was removed. A probe continues behind it.
 const REMOVED: *mut u8 = ptr::without_provenance_mut(1);
 
-/// Lines and records are looked at this many at a time, so that the processor waits for all of them at once.
+/// The number of records that a fill handles at a time, so that the processor loads their lines in parallel.
 const BATCH: usize = 16;
 
-/// Slots that are looked at together. Each is null, [`REMOVED`], or the pointer to a record with the low bits of the hash
-/// of its code on top.
+/// Slots in one cache line. Each is null, [`REMOVED`], or a pointer to a record with the low bits of its code's hash on top.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Line([AtomicPtr<u8>; LINE_SLOTS]);
 
-/// The slots, in lines of the processor's cache. A code is in its home line, or in a later one if those before it have no
-/// null slot: at one that has, a probe ends. Slots do not become null again, and at least one is.
+/// The slots, in cache lines. A code is in its home line, or in a later line if all lines before that have no null slot.
+///
+/// A probe ends at a line with a null slot. Slots never become null again, and at least one is null.
 #[derive(Debug)]
 pub(super) struct Table {
     lines: Box<[Line]>,
@@ -27,12 +27,12 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn with_room_for(links: usize) -> Table {
-        // Seven tenths: for four codes of five, there or not, the home line says all.
+        // At a load of seven tenths, the home line decides four look-ups of five, whether the code exists or not.
         let lines = MIN_LINES.max(links.saturating_mul(10) / (7 * LINE_SLOTS) + 1);
         Table { lines: (0..lines).map(|_| Line::default()).collect() }
     }
 
-    /// Whether so many slots may be other than null. Beyond that an absent code becomes dear.
+    /// Returns whether `used` slots may be other than null. With more, looking up an absent code becomes slow.
     pub(super) fn has_room_for(&self, used: usize) -> bool {
         used <= self.lines.len() * LINE_SLOTS / 5 * 4
     }
@@ -42,7 +42,7 @@ impl Table {
         size_of_val(&*self.lines)
     }
 
-    /// The home line of a hash: the hash as a fraction of the table, which need not be a power of two.
+    /// Returns the home line of a hash: the hash as a fraction of the table, whose length need not be a power of two.
     #[inline]
     fn home(&self, hash: u64) -> usize {
         ((u128::from(hash) * self.lines.len() as u128) >> u64::BITS) as usize
@@ -53,15 +53,15 @@ impl Table {
         if line + 1 == self.lines.len() { 0 } else { line + 1 }
     }
 
-    /// The slot and the place of the record of `code`.
+    /// Returns the slot and the place of the record of `code`.
     ///
     /// # Safety
-    /// The chunks of the table's records outlive the call, and the use of the place.
+    /// The chunks of the table's records outlive the call and each use of the place.
     #[inline]
     pub(super) unsafe fn find(&self, hash: u64, code: &[u8]) -> Option<(usize, Place)> {
         let mut at = self.home(hash);
         loop {
-            // All slots of a line before any is judged: a branch for each would be guessed wrong half of the time.
+            // All slots of a line are loaded before any branch: the processor would mispredict half of a branch for each.
             let slots = self.lines[at].0.each_ref().map(|slot| slot.load(Ordering::Acquire));
             let (mut matching, mut is_last) = (0u32, false);
             for (n, slot) in slots.iter().enumerate() {
@@ -72,7 +72,7 @@ impl Table {
                 let n = matching.trailing_zeros() as usize;
                 matching &= matching - 1;
                 if let Some(place) = place_in(slots[n])
-                    // SAFETY: it is the place of a record; the caller sees to its chunk.
+                    // SAFETY: the slot points to a record, and the caller ensures that its chunk lives.
                     && code_of(unsafe { place.record() }) == code
                 {
                     return Some((at * LINE_SLOTS + n, place));
@@ -85,7 +85,7 @@ impl Table {
         }
     }
 
-    /// The first slot in which a code that is absent can be put, and whether it was never used.
+    /// Returns the first slot that can take an absent code, and whether the slot was never used.
     pub(super) fn vacancy(&self, hash: u64) -> (usize, bool) {
         let mut at = self.home(hash);
         loop {
@@ -98,13 +98,13 @@ impl Table {
         }
     }
 
-    /// Shows the record at `place` to the readers of `slot`.
+    /// Publishes the record at `place` in a slot.
     pub(super) fn publish(&self, slot: usize, hash: u64, place: Place) {
         let pointer = place.0.as_ptr().map_addr(|address| address | tag(hash) << ADDRESS_BITS);
         self.slot(slot).store(pointer, Ordering::Release);
     }
 
-    /// Shows nothing to the readers of `slot`.
+    /// Marks a slot as removed.
     pub(super) fn clear(&self, slot: usize) {
         self.slot(slot).store(REMOVED, Ordering::Release);
     }
@@ -113,12 +113,13 @@ impl Table {
         &self.lines[slot / LINE_SLOTS].0[slot % LINE_SLOTS]
     }
 
+    /// Iterates over the places of all records.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         self.lines.iter().flat_map(|line| &line.0).filter_map(|slot| place_in(slot.load(Ordering::Relaxed)))
     }
 
-    /// Puts records into a table that nobody else sees yet, and calls `replaced` with each that another takes the place
-    /// of. Gives the number of codes.
+    /// Puts records into a table that readers do not see yet. Calls `replaced` with each record that a later one replaces.
+    /// Returns the number of codes.
     ///
     /// # Safety
     /// The chunks of the records outlive the call.
@@ -132,15 +133,15 @@ impl Table {
         let mut codes = 0;
         let mut batch = Vec::with_capacity(BATCH);
         while places.peek().is_some() {
-            // SAFETY: the caller sees to the chunks.
+            // SAFETY: the caller ensures that the chunks live.
             batch.extend(places.by_ref().take(BATCH).map(|place| (place, unsafe { place.record() }, 0)));
             for (_, record, hash) in &mut batch {
                 *hash = hash_of(hasher, code_of(record));
-                // Only to have the line brought near; the next loop comes for it.
+                // This load prefetches the line for the next loop.
                 self.lines[self.home(*hash)].0[0].load(Ordering::Relaxed);
             }
             for (place, record, hash) in batch.drain(..) {
-                // SAFETY: as above.
+                // SAFETY: the caller ensures that the chunks live.
                 match unsafe { self.find(hash, code_of(record)) } {
                     Some((slot, before)) => {
                         self.publish(slot, hash, place);
@@ -157,12 +158,13 @@ impl Table {
     }
 }
 
-/// The place that a slot points to, if it does.
+/// Returns the place that a slot points to. `None` if the slot is null or removed.
 #[inline]
 fn place_in(slot: *mut u8) -> Option<Place> {
     if slot == REMOVED { None } else { NonNull::new(slot.map_addr(|address| address & ADDRESS)).map(Place) }
 }
 
+/// Returns the bits of a hash that a slot has on top.
 #[inline]
 fn tag(hash: u64) -> usize {
     usize::from(hash as u16)

@@ -1,4 +1,4 @@
-//! What the one writer does: append, publish, compact, and free what no reader can be looking at.
+//! The writer's operations: append and publish records, compact chunks, and free memory that no reader uses any more.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -12,38 +12,39 @@ use super::shared::{Directory, Shared};
 use super::sync::{Arc, AtomicBool, AtomicPtr, AtomicUsize, CHUNK_BYTES, Hasher, Ordering, pin};
 use super::table::{Table, hash_of};
 
-/// One of this many bytes may be dead: about as many are moved for each that dies.
+/// The divisor for dead bytes: one of this many may be dead. Compaction then moves about as many bytes for each dead one.
 const MAX_DEAD_SHARE: usize = 32;
 
-/// A chunk, and how much of it is dead.
+/// A chunk, and the bytes of its dead records.
 #[derive(Debug)]
 struct ChunkUse {
     chunk: Arc<Chunk>,
-    /// Bytes of records that nobody finds any more.
+    /// Bytes of records that readers do not find any more.
     dead: usize,
 }
 
-/// Memory that readers may still be looking at, though they cannot find it any more.
+/// Memory that readers cannot find any more, but may still use.
 #[derive(Debug)]
 struct Garbage {
-    /// Raised when the last that could look is done.
-    is_over: Arc<AtomicBool>,
+    /// Set when the last reader that may use the memory is done.
+    is_unused: Arc<AtomicBool>,
     _memory: Box<dyn Any + Send + Sync>,
 }
 
-/// The right to change what readers see. There is one for each [`Shared`].
+/// The writer of a map. Each [`Shared`] has exactly one.
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    /// By address, so that the chunk of a record can be found.
+    /// All chunks of the map, by address, to find the chunk of a record.
     chunks: BTreeMap<usize, ChunkUse>,
-    /// Where records are appended; none before the first.
+    /// The chunk to which records are appended. `None` before the first record.
     current: Option<Arc<Chunk>>,
     next_number: u64,
-    /// Slots of the table that are other than null.
+    /// Slots of the table that are not null.
     used: usize,
-    /// Bytes of all records, and of those that nobody finds any more.
+    /// Bytes of all records.
     filled: usize,
+    /// Bytes of all dead records.
     dead: usize,
     retired: Vec<Garbage>,
 }
@@ -72,21 +73,21 @@ impl Writer {
         &self.shared
     }
 
-    /// Lets readers find `record` under its code from now on, and what was there no longer.
+    /// Publishes a record under its code, in place of the previous one.
     pub fn put(&mut self, record: EncodedLink<'_>) {
         let record = record.bytes();
-        if !self.present_table().has_room_for(self.used + 1) {
+        if !self.table().has_room_for(self.used + 1) {
             self.rebuild();
         }
         let place = self.append(record);
         let (code, hash) = self.hashed(record);
         let shared = Arc::clone(&self.shared);
-        // SAFETY: we are the writer, and retire no table here; a chunk is alive as long as its records are in it.
+        // SAFETY: this is the writer, which retires no table here. The chunks of all records in the table are alive.
         let (table, found) = unsafe { (shared.table(), shared.table().find(hash, code)) };
         match found {
             Some((slot, before)) => {
                 table.publish(slot, hash, place);
-                self.bury(before);
+                self.count_dead(before);
             }
             None => {
                 let (slot, is_new) = table.vacancy(hash);
@@ -98,20 +99,20 @@ impl Writer {
         self.compact_if_due();
     }
 
-    /// Lets readers find nothing under `code` from now on.
+    /// Removes the record under `code`, if there is one.
     pub fn remove(&mut self, code: &str) {
         let hash = hash_of(&self.shared.hasher, code.as_bytes());
-        // SAFETY: as in `put`.
-        let found = unsafe { self.present_table().find(hash, code.as_bytes()) };
+        // SAFETY: the chunks of all records in the table are alive.
+        let found = unsafe { self.table().find(hash, code.as_bytes()) };
         if let Some((slot, before)) = found {
-            self.present_table().clear(slot);
+            self.table().clear(slot);
             self.shared.len.store(self.shared.len() - 1, Ordering::Relaxed);
-            self.bury(before);
+            self.count_dead(before);
             self.compact_if_due();
         }
     }
 
-    /// Lets readers find the records of `heap` from now on, and nothing of before. Of two under one code, the later.
+    /// Replaces all records by those of `heap`. The later of two records under one code counts.
     pub fn replace(&mut self, heap: Heap) {
         let table = Table::with_room_for(heap.records);
         let outgoing: Vec<usize> = self.chunks.keys().copied().collect();
@@ -126,11 +127,11 @@ impl Writer {
         }
         let places = incoming.iter().flat_map(|chunk| chunk.places());
         let mut replaced = Vec::new();
-        // SAFETY: `incoming` keeps the chunks.
+        // SAFETY: `incoming` owns the chunks.
         let codes = unsafe { table.fill(&self.shared.hasher, places, |before| replaced.push(before)) };
         self.used = codes;
         self.current = incoming.pop();
-        // As in `append`: the new chunks are there to be walked before the old records are dead.
+        // Readers can walk the new chunks before the old records are dead, so a walk misses no link.
         self.swap_directory();
         self.swap_table(table);
         self.shared.len.store(codes, Ordering::Relaxed);
@@ -139,38 +140,38 @@ impl Writer {
         }
         self.swap_directory();
         for before in replaced {
-            self.bury(before);
+            self.count_dead(before);
         }
         self.sweep();
     }
 
-    /// Frees what was retired, where no reader is left that could look at it.
+    /// Frees retired memory that no reader uses any more.
     pub fn sweep(&mut self) {
-        // Each flush takes the epoch one step on, if no reader is in its way, and an end needs three.
+        // Each flush advances the epoch by one step unless a reader prevents it, and a deferred function needs three steps.
         for _ in 0..4 {
             if self.retired.is_empty() {
                 return;
             }
             pin().flush();
-            self.retired.retain(|retired| !retired.is_over.load(Ordering::Acquire));
+            self.retired.retain(|retired| !retired.is_unused.load(Ordering::Acquire));
         }
     }
 
-    /// Bytes of the table and the chunks, used or not, and of records in them that nobody finds any more.
+    /// Returns the bytes of the table and the chunks, used or not, and those of dead records among them.
     #[cfg(test)]
     pub fn room(&self) -> (usize, usize) {
-        let chunks: usize = self.chunks.values().map(|held| held.chunk.bytes.len()).sum();
-        (chunks + self.present_table().bytes(), self.dead)
+        let chunks: usize = self.chunks.values().map(|usage| usage.chunk.bytes.len()).sum();
+        (chunks + self.table().bytes(), self.dead)
     }
 
-    /// How much is retired and not yet freed.
+    /// Returns the number of retired values that are not freed yet.
     #[cfg(test)]
     pub fn retired(&self) -> usize {
         self.retired.len()
     }
 
-    fn present_table(&self) -> &Table {
-        // SAFETY: we are the writer, and whoever retires the table borrows us for it.
+    fn table(&self) -> &Table {
+        // SAFETY: this is the writer, and a method that retires the table needs an exclusive borrow of it.
         unsafe { self.shared.table() }
     }
 
@@ -186,7 +187,7 @@ impl Writer {
 
     fn append(&mut self, record: &[u8]) -> Place {
         self.filled += record.len();
-        // SAFETY: there is one writer, and it is borrowed.
+        // SAFETY: there is one writer, and it is borrowed exclusively.
         let append = |chunk: &Arc<Chunk>| unsafe { chunk.append(record) };
         if let Some(place) = self.current.as_ref().and_then(append) {
             return place;
@@ -197,47 +198,48 @@ impl Writer {
         let place = append(&chunk).expect("a chunk has room for the record that it was made for");
         self.chunks.insert(chunk.address(), ChunkUse { chunk: Arc::clone(&chunk), dead: 0 });
         self.current = Some(chunk);
-        // Before a slot points into the chunk: whoever walks the log finds each record that replaced another.
+        // Published before a slot points into the chunk, so that a walk finds each record that replaced another.
         self.swap_directory();
         place
     }
 
-    /// Counts the record at `place` as one that nobody finds any more.
-    fn bury(&mut self, place: Place) {
-        // SAFETY: its chunk is held.
+    /// Counts the record at `place` as dead.
+    fn count_dead(&mut self, place: Place) {
+        // SAFETY: the writer has the record's chunk.
         let len = unsafe { place.record() }.len();
-        let (_, held) = self.chunks.range_mut(..=place.0.addr().get()).next_back().expect("a record is in a chunk");
-        held.dead += len;
+        let (_, usage) = self.chunks.range_mut(..=place.0.addr().get()).next_back().expect("a record is in a chunk");
+        usage.dead += len;
         self.dead += len;
     }
 
-    /// Takes a table with room for more and without the slots of what was removed.
+    /// Replaces the table by one with more room and without removed slots.
     fn rebuild(&mut self) {
         let table = Table::with_room_for(self.shared.len() + 1);
-        let places = self.present_table().places();
-        // SAFETY: chunks that have records in the present table are held.
+        let places = self.table().places();
+        // SAFETY: the writer has the chunks of all records in the table.
         self.used = unsafe { table.fill(&self.shared.hasher, places, |_| {}) };
         self.swap_table(table);
     }
 
-    /// Moves the records of the chunk with the most dead ones, if too many are dead in all. One chunk for each change is
-    /// enough, since a change kills less than a chunk, and so none takes long.
+    /// Moves the live records of the chunk with the most dead bytes, if too many bytes are dead in all.
+    ///
+    /// One chunk for each change suffices, since a change leaves less than a chunk dead. No change takes long therefore.
     fn compact_if_due(&mut self) {
         if self.dead <= CHUNK_BYTES.max(self.filled / MAX_DEAD_SHARE) {
             return;
         }
         let current = self.current.as_ref().map(|chunk| chunk.address());
-        let others = self.chunks.iter().filter(|(address, held)| Some(**address) != current && held.dead > 0);
-        let Some((&address, held)) = others.max_by_key(|(_, held)| held.dead) else { return };
-        let chunk = Arc::clone(&held.chunk);
+        let others = self.chunks.iter().filter(|(address, usage)| Some(**address) != current && usage.dead > 0);
+        let Some((&address, usage)) = others.max_by_key(|(_, usage)| usage.dead) else { return };
+        let chunk = Arc::clone(&usage.chunk);
         let shared = Arc::clone(&self.shared);
         let mut moved = 0;
         for place in chunk.places() {
-            // SAFETY: `chunk` keeps the record; we are the writer, and retire no table here.
+            // SAFETY: `chunk` owns the record. This is the writer, which retires no table here.
             let (record, table) = unsafe { (place.record(), shared.table()) };
             moved += record.len();
             let (code, hash) = self.hashed(record);
-            // SAFETY: as above.
+            // SAFETY: the chunks of all records in the table are alive.
             if let Some((slot, found)) = unsafe { table.find(hash, code) }
                 && found == place
             {
@@ -246,37 +248,38 @@ impl Writer {
             }
         }
         self.filled -= moved;
-        self.dead -= self.chunks.remove(&address).map_or(0, |held| held.dead);
+        self.dead -= self.chunks.remove(&address).map_or(0, |usage| usage.dead);
         self.swap_directory();
     }
 
+    /// Publishes a table and retires the previous one.
     fn swap_table(&mut self, table: Table) {
         self.retire(self.shared.table.swap(boxed(table), Ordering::AcqRel));
     }
 
-    /// Shows the chunks that are held now; those that are held no longer are retired with the directory of before.
+    /// Publishes the current chunks. The previous directory is retired, with the chunks that only it has.
     fn swap_directory(&mut self) {
-        let chunks = self.chunks.values().map(|held| Arc::clone(&held.chunk)).collect();
+        let chunks = self.chunks.values().map(|usage| Arc::clone(&usage.chunk)).collect();
         self.retire(self.shared.directory.swap(boxed(Directory(chunks)), Ordering::AcqRel));
         self.sweep();
     }
 
-    /// Takes what readers found until now, and came from [`boxed`].
+    /// Retires a value of [`boxed`] that readers cannot reach any more.
     fn retire<T: Send + Sync + 'static>(&mut self, before: *mut T) {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let raise = Arc::clone(&is_over);
+        let is_unused = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_unused);
         let pinned = pin();
-        pinned.defer(move || raise.store(true, Ordering::Release));
+        pinned.defer(move || flag.store(true, Ordering::Release));
         pinned.flush();
         let memory = NonNull::new(before).map(RawBox);
-        self.retired.push(Garbage { is_over, _memory: Box::new(memory) });
+        self.retired.push(Garbage { is_unused, _memory: Box::new(memory) });
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         let retired = std::mem::take(&mut self.retired);
-        // Readers may outlive the writer. Then, and only then, one of them may have to free.
+        // Readers may outlive the writer. Only then may a reader's thread free the memory.
         pin().defer(move || drop(retired));
     }
 }

@@ -1,11 +1,11 @@
-//! The publish protocol under a model checker: `memory/` itself, compiled over `sync.rs` here, is run in every order of
-//! its threads' steps that the memory model of C11 allows, up to a bound of preemptions.
+//! Tests of the publish protocol by a model checker. It compiles `memory/` over `sync.rs` of this folder and runs every
+//! order of the threads' steps that the memory model of C11 allows, up to a bound of preemptions.
 //!
-//! Each test ends with everything freed, and fails when a reader misses what is always there, sees what was not
-//! finished, or looks at what was freed. Memory has no bytes to the checker; the hooks of `sync.rs` tell it of them.
-#![expect(clippy::duplicate_mod, reason = "the model checks the source that the map is made of, not a copy of it")]
+//! Each test ends with all memory freed. It fails if a reader misses a link that always exists, sees an incomplete record,
+//! or reads freed memory. The checker does not follow plain bytes, so the hooks of `sync.rs` report accesses to it.
+#![expect(clippy::duplicate_mod, reason = "the model checks the source of the map and not a copy")]
 
-#[expect(dead_code, reason = "not all of the map is modelled")]
+#[expect(dead_code, reason = "only a part of the map is modelled")]
 #[path = "../memory/mod.rs"]
 mod memory;
 mod sync;
@@ -39,7 +39,7 @@ fn found(shared: &Shared, code: &str) -> Option<i64> {
     })
 }
 
-/// Runs `write` and `read` beside each other on a map that has the link `a` with the id 1.
+/// Runs `write` and `read` on two threads, on a map that has the link `a` with the id 1.
 fn check(write: fn(&mut Writer), read: fn(&Shared)) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
@@ -51,12 +51,12 @@ fn check(write: fn(&mut Writer), read: fn(&Shared)) {
         write(&mut writer);
         reader.join().unwrap();
         writer.sweep();
-        assert_eq!(writer.retired(), 0, "what nobody looks at is freed");
+        assert_eq!(writer.retired(), 0, "memory without readers is freed");
     });
 }
 
 #[test]
-fn a_change_is_seen_whole_or_not_yet() {
+fn change_of_a_link_is_seen_whole_or_not_at_all() {
     check(
         |writer| {
             put(writer, "a", 2);
@@ -71,7 +71,7 @@ fn a_change_is_seen_whole_or_not_yet() {
 }
 
 #[test]
-fn a_removal_hides_nothing_else() {
+fn removal_of_a_link_hides_no_other_link() {
     check(
         |writer| {
             put(writer, "b", 2);
@@ -87,7 +87,7 @@ fn a_removal_hides_nothing_else() {
 }
 
 #[test]
-fn a_table_that_grows_misses_nothing() {
+fn growing_table_misses_no_link() {
     check(
         |writer| (2..=6).for_each(|id| put(writer, ["b", "c", "d", "e", "f"][id - 2], id as i64)),
         |shared| {
@@ -98,7 +98,7 @@ fn a_table_that_grows_misses_nothing() {
 }
 
 #[test]
-fn compaction_moves_links_from_under_nobody() {
+fn compaction_during_look_ups_misses_no_link() {
     check(
         |writer| (2..=6).for_each(|id| put(writer, "b", id)),
         |shared| {
@@ -109,7 +109,7 @@ fn compaction_moves_links_from_under_nobody() {
 }
 
 #[test]
-fn a_replacement_comes_at_one_moment() {
+fn replacement_is_seen_at_one_moment() {
     check(
         |writer| {
             writer.replace(heap("b", 2));
@@ -122,37 +122,37 @@ fn a_replacement_comes_at_one_moment() {
     );
 }
 
-/// Whoever walks the log must meet what is there all the while.
-fn meet(shared: &Shared) {
-    let mut met = 0;
+/// Walks the log and checks that it visits the link `a`.
+fn walk_finds_a(shared: &Shared) {
+    let mut visits = 0;
     let mut chunk = shared.chunk_after(None);
-    while let Some(present) = chunk {
-        for (record, text) in present.records().filter(|(_, text)| *text == "ahttp://a") {
+    while let Some(current) = chunk {
+        for (record, text) in current.records().filter(|(_, text)| *text == "ahttp://a") {
             assert_eq!(ServedLink::decode(record, text).code, "a");
-            met += usize::from(shared.is_live(record));
+            visits += usize::from(shared.is_live(record));
         }
-        chunk = shared.chunk_after(Some(present.number()));
+        chunk = shared.chunk_after(Some(current.number()));
     }
-    assert!(met > 0);
+    assert!(visits > 0);
 }
 
 #[test]
-fn a_walk_meets_what_changes_all_the_while() {
-    check(|writer| (2..=4).for_each(|id| put(writer, "a", id)), meet);
+fn walk_visits_a_link_that_changes_meanwhile() {
+    check(|writer| (2..=4).for_each(|id| put(writer, "a", id)), walk_finds_a);
 }
 
-/// The third change leaves more dead than two records take, and the chunk of `a` is the one with the most of them.
+/// The third change leaves more dead bytes than two records have, and the chunk of `a` has the most of them.
 #[test]
-fn a_walk_meets_what_compaction_moves() {
-    check(|writer| (2..=5).for_each(|id| put(writer, "b", id)), meet);
+fn walk_visits_a_link_that_compaction_moves() {
+    check(|writer| (2..=5).for_each(|id| put(writer, "b", id)), walk_finds_a);
 }
 
 #[test]
-fn a_walk_meets_what_a_replacement_keeps() {
+fn walk_visits_a_link_that_a_replacement_retains() {
     check(
         |writer| {
             writer.replace(heap("a", 2));
         },
-        meet,
+        walk_finds_a,
     );
 }

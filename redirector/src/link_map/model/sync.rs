@@ -1,8 +1,8 @@
-//! The other half of `../sync.rs`: atomics of a model checker, a model of epochs, and memory that knows when it is alive.
+//! The model's version of `../sync.rs`: atomics of the model checker, a model of epochs, and a record of live memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::Mutex as Plain;
+use std::sync::Mutex as StdMutex;
 
 pub(super) use foldhash::fast::FixedState as Hasher;
 use loom::cell::UnsafeCell;
@@ -10,17 +10,17 @@ pub(super) use loom::sync::Arc;
 use loom::sync::Mutex;
 pub(super) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-/// Room for two records of the model, which have 21 bytes.
+/// Bytes of a chunk: room for two records of the model, which have 21 bytes.
 pub(super) const CHUNK_BYTES: usize = 48;
 pub(super) const LINE_SLOTS: usize = 2;
 pub(super) const MIN_LINES: usize = 3;
 
 loom::lazy_static! {
     static ref EPOCHS: Mutex<Epochs> = Mutex::new(Epochs::default());
-    static ref MEMORY: Plain<BTreeMap<usize, Piece>> = Plain::default();
+    static ref MEMORY: StdMutex<BTreeMap<usize, Piece>> = StdMutex::default();
 }
 
-/// What crossbeam-epoch promises, and no more: what is deferred runs when all that were pinned then are done.
+/// A model of exactly what crossbeam-epoch promises: a deferred function runs when every guard of that moment has ended.
 #[derive(Default)]
 struct Epochs {
     next: u64,
@@ -73,7 +73,7 @@ impl Drop for Guard {
     }
 }
 
-/// Memory that is alive, and the cells whose accesses the checker orders: one for each thing that begins somewhere.
+/// A live piece of memory, with a cell for each value in it, by address. The checker orders accesses to the cells.
 struct Piece {
     len: usize,
     cells: BTreeMap<usize, Arc<UnsafeCell<()>>>,
@@ -95,12 +95,12 @@ pub(super) fn on_write(at: *const u8, _: usize) {
     let cell = Arc::new(UnsafeCell::new(()));
     cell.with_mut(|_| ());
     let before = piece_of(&mut MEMORY.lock().unwrap(), at.addr()).cells.insert(at.addr(), cell);
-    assert!(before.is_none(), "what was written does not change");
+    assert!(before.is_none(), "a written value never changes");
 }
 
 pub(super) fn on_read(at: *const u8, _: usize) {
     let cell = piece_of(&mut MEMORY.lock().unwrap(), at.addr()).cells.get(&at.addr()).cloned();
-    cell.expect("what is read was written").with(|_| ());
+    cell.expect("every value that is read was written").with(|_| ());
 }
 
 pub(super) fn on_free(at: *const u8) {

@@ -80,7 +80,7 @@ pub fn write(path: &Path, cursor: &Cursor, equal_at: SystemTime, links: &LinkMap
     output.write_all(cursor.as_bytes())?;
     output.write_all(fields.as_bytes())?;
     let (mut count, mut encoder) = (0u64, LinkEncoder::default());
-    links.each(|link| {
+    links.for_each(|link| {
         output.write_all(&[RECORD])?;
         output.write_all(encoder.encode_served(link).bytes())?;
         count += 1;
@@ -260,7 +260,7 @@ mod tests {
         let (map, mut writer) = LinkMap::new();
         writer.commit(stored.links);
         let mut held = BTreeMap::new();
-        map.each(|link| {
+        map.for_each(|link| {
             assert_eq!(link.owner_id.get(), 7);
             held.insert(link.code.to_owned(), (link.original_url().to_owned(), link.url_id.get(), link.active));
             Ok::<_, Infallible>(())
