@@ -1,4 +1,4 @@
-//! Requests to the API: none is a server's error, and every answer in JSON is JSON of bounded depth.
+//! Requests to the API: no request causes a server error, and every answer is JSON of bounded depth.
 
 #![no_main]
 
@@ -39,19 +39,19 @@ const ROUTES: [(&str, &str); 19] = [
     ("POST", "/users/bulk"),
 ];
 
-/// The route whose body is a file in a form of its own.
+/// The index of the route whose body is put into a multipart form.
 const FORM: usize = 5;
 
-/// The route whose body is an array of users.
+/// The index of the route whose body is an array of users.
 const ARRAY: usize = 18;
 
-/// Number of requests that share a database.
+/// The number of requests that share a database.
 const REQUESTS: u32 = 10_000;
 
 struct World {
     runtime: Runtime,
     router: Router,
-    left: u32,
+    requests_left: u32,
     _directory: tempfile::TempDir,
 }
 
@@ -79,7 +79,7 @@ impl World {
             };
             router(Arc::new(state))
         });
-        let world = World { runtime, router, left: REQUESTS, _directory: directory };
+        let world = World { runtime, router, requests_left: REQUESTS, _directory: directory };
         world.ask("POST", "/users", "application/json", br#"{"username":"ann","email":"ann@mail.example"}"#.to_vec());
         let link = br#"{"user_id":1,"original_url":"https://example.com/"}"#;
         world.ask("POST", "/urls", "application/json", link.to_vec());
@@ -99,17 +99,17 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // The connections of the database end on the runtime.
-        let _inside = self.runtime.enter();
+        // The connections of the database need the runtime to close.
+        let _guard = self.runtime.enter();
         self.router = Router::new();
     }
 }
 
-/// Not of a thread: it would be dropped after what tokio keeps of the thread.
+/// The shared world. A thread-local value would be dropped after the thread-local state of tokio.
 static WORLD: Mutex<Option<World>> = Mutex::new(None);
 
 fuzz_target!(|bytes: &[u8]| {
-    // A byte for the route, the query up to the end of a line, and the body.
+    // The input is a byte for the route, the query up to a line feed, and the body.
     let Some((&route, rest)) = bytes.split_first() else { return };
     let route = usize::from(route) % ROUTES.len();
     let (method, path) = ROUTES[route];
@@ -126,18 +126,18 @@ fuzz_target!(|bytes: &[u8]| {
         _ => ("application/json", body.to_vec()),
     };
     let mut world = WORLD.lock().unwrap_or_else(PoisonError::into_inner);
-    if world.as_ref().is_none_or(|world| world.left == 0) {
+    if world.as_ref().is_none_or(|world| world.requests_left == 0) {
         *world = Some(World::new());
     }
     let world = world.as_mut().expect("it was just made");
-    world.left -= 1;
+    world.requests_left -= 1;
     let Some((status, answer)) = world.ask(method, &uri, content_type, sent) else { return };
     assert!((200..500).contains(&status), "{status} {}", String::from_utf8_lossy(&answer));
     if !answer.is_empty() {
-        // Details stand in an event, which stands in a list.
+        // The array around an event adds a level to its details.
         let text = JsonText::parse(&answer, MAX_DEPTH + 1).expect("an answer is JSON");
         if status == 201 && path == "/events" {
-            let given = JsonText::parse(body, MAX_DEPTH).expect("a body that was taken").field("details");
+            let given = JsonText::parse(body, MAX_DEPTH).expect("an accepted body is JSON").field("details");
             let details = text.field("details").map(JsonText::as_str);
             assert_eq!(details, Some(given.map_or("{}", JsonText::as_str)));
         }

@@ -1,4 +1,4 @@
-//! CSV files: reading ends with rows or with a reason, and rows that are written anew are read the same.
+//! CSV files: reading yields rows or an error, and written rows are read back unchanged.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use tern_common::OwnAddresses;
 use tern_common::store::{Batches, Load};
 use tokio::runtime::Runtime;
 
-/// Headers to begin with; the first is the input's own.
+/// Headers before the input. The first is empty, so that the input has its own header.
 const HEADERS: [&str; 5] = [
     "",
     "id,username,email,created_at\n",
@@ -27,7 +27,7 @@ thread_local! {
         RefCell::new(tokio::runtime::Builder::new_current_thread().build().expect("a runtime"));
 }
 
-/// Returns each row, as the cells that it has when written, until the first bad one.
+/// Returns the debug form and the CSV form of all rows before the first invalid row.
 fn rows<T: Debug>(mut batches: Batches<T>, cells: impl Fn(&T) -> Vec<String>) -> (Vec<String>, String) {
     let (mut seen, mut written, mut line) = (Vec::new(), String::new(), 1);
     RUNTIME.with_borrow(|runtime| {
@@ -51,10 +51,10 @@ fn cell(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// Reads a file: its rows as they were understood, and the text of a file that says the same.
+/// Reads a file. Returns the debug form of its rows, and a CSV file with the same rows.
 fn read(path: &Path) -> Option<(Vec<String>, String)> {
     let file = RUNTIME.with_borrow(|runtime| {
-        let _inside = runtime.enter();
+        let _guard = runtime.enter();
         open(path).ok().map(|file| file.into_load(&OwnAddresses::default()))
     })?;
     let (header, (seen, written)) = match file {
@@ -111,9 +111,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((&header, rest)) = bytes.split_first() else { return };
     let path = PathBuf::from("/dev/shm").join(format!("tern-fuzz-{}.csv", std::process::id()));
     let header = HEADERS[usize::from(header) % HEADERS.len()];
-    fs::write(&path, [header.as_bytes(), rest].concat()).expect("there is room");
+    fs::write(&path, [header.as_bytes(), rest].concat()).expect("the file is written");
     let Some((seen, written)) = read(&path) else { return };
-    fs::write(&path, &written).expect("there is room");
+    fs::write(&path, &written).expect("the file is written");
     let (again, _) = read(&path).expect("a file that was written is opened");
     assert_eq!(again, seen, "{written}");
 });

@@ -1,4 +1,4 @@
-//! `X-Forwarded-For`: the client is an address that a trusted hop wrote, whichever way the list is cut into fields.
+//! `X-Forwarded-For`: the client is an address that a trusted hop wrote, however the list is split into fields.
 
 #![no_main]
 
@@ -15,21 +15,21 @@ fuzz_target!(|bytes: &[u8]| {
     let client = |fields: &[&[u8]], peer| proxies.client(peer, fields.iter().copied());
     assert_eq!(client(&fields, stranger), stranger);
     let found = client(&fields, trusted);
-    // Several fields mean the same as one with commas.
+    // Several fields are equivalent to one field with commas.
     let joined = fields.join(&b',');
     assert_eq!(client(&[&joined], trusted), found);
     let text = String::from_utf8_lossy(&joined);
-    // An address is written in letters that no decoration has, so that it is the longest such run that is an address.
+    // The characters around an address cannot belong to it, so the address is a run of its characters.
     let runs = text.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')));
     let is_written = runs
         .flat_map(|run| [Some(run), run.rsplit_once(':').map(|(address, _port)| address)])
         .flatten()
         .any(|address| address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical() == found));
     assert!(found == UNKNOWN || found == trusted || is_written, "{found}");
-    // Empty items are no hops.
+    // Empty items are ignored.
     let padded = [b" ,", &joined[..], b",\t, "].concat();
     assert_eq!(client(&[&padded, b""], trusted), found);
-    // What stands further left than an untrusted hop changes nothing.
+    // Items to the left of an untrusted hop are ignored.
     if found != UNKNOWN && !proxies.contains(found) {
         let forged = [b"198.51.100.77, , x,", &joined[..]].concat();
         assert_eq!(client(&[&forged], trusted), found);

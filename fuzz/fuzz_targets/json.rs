@@ -1,4 +1,4 @@
-//! Text that is read as JSON: it is judged as `serde_json` judges it, in bounded depth, and passed on as it was given.
+//! JSON texts: the check agrees with `serde_json` up to the depth limit, and the text is passed on unchanged.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use tern_common::ClickSource;
 use tern_common::event::{Details, EventType};
 use tern_common::json::{InvalidJson, JsonText, Kind, MAX_DEPTH};
 
-/// Returns how deep a value is nested.
+/// Returns the depth of a value.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
             for (name, _) in text.fields() {
                 let name = name.text().expect("a name is a string");
                 let field = text.field(&name).expect("a field is found by its name");
-                // A number may be out of the range of doubles on its own only if it was in the whole.
+                // A number in the text is in the range of doubles, since `serde_json` accepted the whole text.
                 assert_eq!(serde_json::from_str::<Value>(field.as_str()).ok().as_ref(), value.get(&*name));
             }
             assert_eq!(JsonText::parse(text.as_str().as_bytes(), MAX_DEPTH), Ok(text));
@@ -38,9 +38,9 @@ fuzz_target!(|bytes: &[u8]| {
         (Err(_), Err(_)) => {}
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    // Whatever a database holds is shown as an object that every reader takes.
+    // Any text of the database is shown as a valid JSON object.
     let stored = Details::stored(text);
-    let shown = JsonText::parse(stored.as_str().as_bytes(), Details::MAX_DEPTH).expect("what is shown is JSON");
+    let shown = JsonText::parse(stored.as_str().as_bytes(), Details::MAX_DEPTH).expect("shown details are JSON");
     assert_eq!(shown.kind(), Kind::Object);
     if let Ok(details) = Details::parse(text) {
         assert!(details.as_str().len() <= Details::MAX_LEN);

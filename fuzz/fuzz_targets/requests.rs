@@ -1,4 +1,4 @@
-//! Bytes of a client: in one piece or byte by byte they are answered alike, and never with a panic.
+//! Bytes of a client: the answers do not depend on how the bytes are split, and no input causes a panic.
 
 #![no_main]
 
@@ -29,10 +29,10 @@ fuzz_target!(|bytes: &[u8]| {
     let terms = Terms { limits: &limits, stats: &stats, draining: false };
     let connection = || Exchange::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     let (mut whole, mut single) = (Vec::new(), Vec::new());
-    let stays = connection().receive(bytes, terms, &Codes, &mut whole);
+    let stays_open = connection().receive(bytes, terms, &Codes, &mut whole);
     let mut other = connection();
-    let stays_too = bytes.chunks(1).all(|byte| other.receive(byte, terms, &Codes, &mut single));
-    assert_eq!(stays, stays_too);
-    // The dates may differ, and nothing else may: they have one length.
+    let stays_open_split = bytes.chunks(1).all(|byte| other.receive(byte, terms, &Codes, &mut single));
+    assert_eq!(stays_open, stays_open_split);
+    // Only the dates may differ, and their length is constant.
     assert_eq!(whole.len(), single.len());
 });

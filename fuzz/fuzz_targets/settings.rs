@@ -1,4 +1,4 @@
-//! Settings: whatever the variables hold, reading ends with a configuration or with a problem for each bad value.
+//! Settings: any variables yield a configuration or a problem for each invalid value.
 
 #![no_main]
 
@@ -13,11 +13,11 @@ use tern_common::store::PostgresConfig;
 use tern_common::telemetry::LogConfig;
 use tern_redirector::config::RedirectorConfig;
 
-/// The variables that the example of a configuration names.
+/// The names of the variables in `.env.example`.
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let names =
         include_str!("../../.env.example").lines().filter_map(|line| line.trim_start_matches("# ").split_once('='));
-    // A file of a secret is opened, and a path may be that of a pipe or a device.
+    // These variables name a file that is opened, which may be a pipe or a device.
     let opens = |name: &str| name.ends_with("_URL_FILE") || name.ends_with("_PASSWORD_FILE");
     let is_name = |name: &&str| !opens(name) && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     names.map(|(name, _)| name).filter(is_name).collect()
@@ -34,7 +34,7 @@ fn read(variables: &Variables) -> Result<(), InvalidConfig> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    // A line is a byte that chooses the variable, and the value.
+    // A line is a byte that selects the variable, and the value.
     let lines = bytes.split(|&byte| byte == b'\n').filter_map(<[u8]>::split_first);
     let variable = |(name, value): (&u8, &[u8])| {
         let name = NAMES[usize::from(*name) % NAMES.len()];

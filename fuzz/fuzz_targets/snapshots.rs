@@ -1,4 +1,4 @@
-//! A snapshot file with a right checksum: it is refused, or what it holds is the same after it was written and read.
+//! Snapshot files with a valid checksum: a file is refused, or its content is the same after it is written and read.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use tern_redirector::replica::file::{FileContents, read, write};
 
 type Links = BTreeMap<String, (String, i64, i64, bool)>;
 
-/// Loads the links into a map, and lists them.
+/// Loads the links into a map, and returns both.
 fn load(stored: FileContents) -> (std::sync::Arc<LinkMap>, Links) {
     let (map, mut writer) = LinkMap::new();
     writer.commit(stored.links);
@@ -30,14 +30,14 @@ fn load(stored: FileContents) -> (std::sync::Arc<LinkMap>, Links) {
 
 fuzz_target!(|bytes: &[u8]| {
     let path = Path::new("/dev/shm").join(format!("tern-fuzz-{}.snapshot", std::process::id()));
-    // The fuzzer cannot find a checksum.
+    // The fuzzer cannot construct a valid checksum.
     let content = [b"TERNMAP\x02", bytes].concat();
-    fs::write(&path, [&content[..], &crc32c::crc32c(&content).to_le_bytes()].concat()).expect("there is room");
+    fs::write(&path, [&content[..], &crc32c::crc32c(&content).to_le_bytes()].concat()).expect("the file is written");
     if let Ok(Some(stored)) = read(&path) {
         let (cursor, equal_at) = (stored.cursor.clone(), stored.equal_at);
         let (map, links) = load(stored);
-        write(&path, &cursor, equal_at, &map).expect("there is room");
-        let again = read(&path).expect("what was written is read").expect("the file is there");
+        write(&path, &cursor, equal_at, &map).expect("the file is written");
+        let again = read(&path).expect("a written file is read").expect("the file exists");
         assert_eq!((&again.cursor, again.equal_at, again.rejected), (&cursor, equal_at, 0));
         assert_eq!(load(again).1, links);
     }

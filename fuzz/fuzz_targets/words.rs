@@ -1,4 +1,4 @@
-//! Words that clients, files and other processes write: what is accepted reads the same after it was written.
+//! Domain types that clients, files and other processes write: an accepted value is the same after it is written and read.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
         let location = target.location();
         assert!(location.bytes().all(|byte| (0x21..=0x7e).contains(&byte)), "{location:?}");
         assert_eq!(target.as_given(), text);
-        // What is served is a target itself, and leads nowhere else.
+        // The served location is itself a target, and is its own location.
         let served = TargetUrl::parse(location).expect("a location is a target");
         assert_eq!(served.location(), location);
     }
