@@ -12,7 +12,7 @@ use tern_admin::ports::Sockets;
 use tern_admin::{AdminConfig, AppState, Seams, TokenCommand, keep_in_order, token_command};
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::config::{InvalidConfig, Reader, Variables};
-use tern_common::console::{CONSOLE_TARGET, announce, say};
+use tern_common::console::{CONSOLE_TARGET, announce, write_line};
 use tern_common::lifecycle::Lifecycle;
 use tern_common::redis::RedisConfig;
 use tern_common::store::postgres::migrate;
@@ -124,14 +124,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let is_drained = ports.drain(Instant::now() + DRAIN).await;
     upkeep.abort();
     tracing::info!(target: CONSOLE_TARGET, is_drained, "drained");
-    say(NAME, if is_drained { "Drained: every request was answered." } else { "Drained: some requests were cut." });
+    write_line(
+        NAME,
+        if is_drained { "Drained: every request was answered." } else { "Drained: some requests were cut." },
+    );
     Ok(())
 }
 
 async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
     let place = config.database.place();
     migrate(&config.database).await.with_context(|| place.clone())?;
-    say(NAME, &format!("{place} has the schema of this version."));
+    write_line(NAME, &format!("{place} has the schema of this version."));
     Ok(())
 }
 
@@ -142,7 +145,7 @@ async fn open_store(config: &Config) -> anyhow::Result<PostgresStore> {
 
 /// Opens the store for a command, and says where it is.
 async fn open_for_command(config: &Config) -> anyhow::Result<PostgresStore> {
-    say(NAME, &format!("store: {}", config.database.place()));
+    write_line(NAME, &format!("store: {}", config.database.place()));
     open_store(config).await
 }
 
@@ -152,7 +155,7 @@ async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     load_files(&store, command, &config.admin.own_addresses, out, report).await?;
     // The poll finds it too, half a second later.
     if let Err(error) = RedisBus::new(&config.redis, Arc::default()).publish(Message::Invalidation).await {
-        say(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));
+        write_line(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));
     }
     Ok(())
 }

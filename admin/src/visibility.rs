@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::backoff::Backoff;
-use tern_common::bus::{Bus, BusError, MAX_REPLICAS, Message, Received, ReplicaId, SILENT_AFTER, Subscription, Topic};
+use tern_common::bus::{Bus, BusError, Delivery, MAX_REPLICAS, Message, ReplicaId, SILENT_AFTER, Subscription, Topic};
 use tern_common::store::{Cursor, Mark};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -202,7 +202,7 @@ async fn greet(bus: &dyn Bus, progress: &watch::Sender<Progress>) {
     };
     progress.send_modify(|progress| {
         for (replica, cursor) in live {
-            note(&mut progress.replicas, Message::Applied { replica, cursor });
+            note(&mut progress.replicas, Message::Progress { replica, cursor });
         }
         progress.bus = BusState::FollowedFrom(heard_of_all);
     });
@@ -216,7 +216,7 @@ async fn listen(mut subscription: Box<dyn Subscription>, progress: &watch::Sende
             () = progress.closed() => return Ok(()),
         };
         // Of what was lost the next message of each replica makes up.
-        if let Received::Message(message) = received {
+        if let Delivery::Message(message) = received {
             progress.send_modify(|progress| note(&mut progress.replicas, message));
         }
     }
@@ -224,13 +224,13 @@ async fn listen(mut subscription: Box<dyn Subscription>, progress: &watch::Sende
 
 fn note(replicas: &mut HashMap<ReplicaId, Sighting>, message: Message) {
     match message {
-        Message::Applied { replica, cursor } => {
+        Message::Progress { replica, cursor } => {
             replicas.retain(|_, sighting| !sighting.is_silent());
             if replicas.len() < MAX_REPLICAS || replicas.contains_key(&replica) {
                 replicas.insert(replica, Sighting { cursor, at: Instant::now() });
             }
         }
-        Message::Left { replica } => {
+        Message::Departure { replica } => {
             replicas.remove(&replica);
         }
         Message::Invalidation => {}

@@ -1,11 +1,11 @@
-//! Pauses between tries against a server that is away: they double up to a limit, and no two processes keep step.
+//! Pauses between attempts to reach an unavailable server. They double up to a limit, and differ between processes.
 
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-/// Pauses of one caller. The caller sleeps, so that a state machine and a coroutine can use it too.
+/// A sequence of pauses. The caller sleeps, so that state machines and coroutines can use it as well.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
@@ -15,30 +15,30 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first pause is at least `first`, and none is longer than five quarters of `last`.
+    /// Returns a sequence whose first pause is at least `first`. No pause is longer than 1.25 times `last`.
     ///
     /// # Panics
     /// If the operating system has no random bytes.
     pub fn new(first: Duration, last: Duration) -> Backoff {
-        let seed = getrandom::u64().expect("the operating system gives random bytes");
+        let seed = getrandom::u64().expect("the operating system has random bytes");
         Backoff::with_seed(first, last, seed)
     }
 
-    /// Like [`Backoff::new`], with pauses that `seed` determines.
+    /// Returns a sequence with reproducible pauses, for tests.
     pub fn with_seed(first: Duration, last: Duration, seed: u64) -> Backoff {
         Backoff { first, last, failures: 0, random: SmallRng::seed_from_u64(seed) }
     }
 
-    /// Returns the pause after one more failure in a row, longer by up to a quarter than the doubled one.
+    /// Returns the next pause: the doubled one, extended by up to a quarter at random.
     ///
-    /// Processes that lost the same server together must not come back to it together.
+    /// The random part prevents that processes that lost a server at once reconnect at once.
     pub fn pause(&mut self) -> Duration {
         let doubled = self.first.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         doubled.min(self.last).mul_f64(self.random.random_range(1.0..1.25))
     }
 
-    /// Begins anew after a success.
+    /// Restarts the sequence after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_the_limit_and_begin_anew_after_a_success() {
+    fn pauses_double_up_to_the_limit_and_restart_after_a_success() {
         let mut backoff = Backoff::with_seed(Duration::from_millis(100), Duration::from_secs(1), 7);
         let mut check = |expected_ms: &[u64]| {
             for expected in expected_ms {

@@ -1,6 +1,6 @@
-//! Budgets: of misses for each client, of requests for each token, of failed attempts to use the API.
+//! Rate limits: misses of clients, requests of tokens, and failed authentications.
 //!
-//! A generic cell rate algorithm (ITU-T I.371) over tables of fixed size: no lock, no allocation, no clean-up.
+//! The generic cell rate algorithm (ITU-T I.371) runs on tables of fixed size, without locks, allocations and clean-up.
 
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
@@ -11,29 +11,30 @@ use foldhash::quality::RandomState;
 
 use crate::client::UNKNOWN;
 
-/// Slots of a table. Two keys that fall on one slot share its budget; the hash is seeded, so no client can aim at a slot.
+/// The number of slots of a table. Keys with the same slot share a budget. The hash is seeded, so no client can choose its
+/// slot.
 const SLOTS: usize = 1 << 16;
 
-/// A budget for each key.
+/// A rate limit for each key.
 #[derive(Debug)]
 pub struct Budget {
     started: Instant,
-    /// Nanoseconds that one time costs; zero means no limit.
+    /// The cost of one use in nanoseconds; zero means no limit.
     cost: u64,
-    /// Nanoseconds that a key may be ahead of its rate.
+    /// The greatest debt of a key in nanoseconds, which allows its burst.
     credit: u64,
     hasher: RandomState,
-    /// For each slot the time, in nanoseconds since the start, at which its debt is paid.
+    /// The time at which the debt of each slot is paid, in nanoseconds since the start.
     paid_at: Box<[AtomicU64]>,
 }
 
 impl Budget {
-    /// `burst` times at once, and `per_second` from then on; zero a second means no limit.
+    /// Returns a budget of `burst` uses at once for each key, and then `per_second`. Zero per second means no limit.
     pub fn new(burst: u32, per_second: u32) -> Budget {
         Budget::with_slots(SLOTS, burst, per_second)
     }
 
-    /// Returns a budget that every key shares.
+    /// Returns a budget that all keys share.
     pub fn single(burst: u32, per_second: u32) -> Budget {
         Budget::with_slots(1, burst, per_second)
     }
@@ -49,10 +50,10 @@ impl Budget {
         }
     }
 
-    /// Takes one time from the budget of `key`.
+    /// Spends one use of the budget of `key`.
     ///
     /// # Errors
-    /// With the time after which there is something left, when there is nothing now.
+    /// When the budget is exhausted: the time until the next use.
     pub fn spend(&self, key: impl Hash, now: Instant) -> Result<(), Duration> {
         let now = u64::try_from(now.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX);
         let paid_at = self.slot(key);
@@ -70,7 +71,7 @@ impl Budget {
         }
     }
 
-    /// Gives back what [`Budget::spend`] took from the budget of `key`.
+    /// Reverses [`Budget::spend`] for `key`.
     fn refund(&self, key: impl Hash) {
         self.slot(key).fetch_sub(self.cost, Ordering::Relaxed);
     }
@@ -82,42 +83,41 @@ impl Budget {
     }
 }
 
-/// Networks of a client, from the narrowest: how many bits of an IPv4 or an IPv6 address name it, and how many times the
-/// budget of the narrowest it has.
+/// The networks of a client from the narrowest: prefix length of IPv4, of IPv6, and multiple of the narrowest budget.
 ///
-/// A customer of a provider gets a /64, a /56 or a /48 of IPv6, and may send from every address within it.
-const WIDER: [(u32, u32, u32); 3] = [(24, 64, 1), (20, 56, 4), (16, 48, 16)];
+/// A provider assigns a /64, a /56 or a /48 of IPv6 to a customer, who may send from every address in it.
+const NETWORKS: [(u32, u32, u32); 3] = [(24, 64, 1), (20, 56, 4), (16, 48, 16)];
 
-/// How many times the budget of one narrow network all clients together have.
+/// The budget of all clients together, as a multiple of the budget of one narrow network.
 const ALL: u32 = 64;
 
-/// A budget for each client, for the networks around it, and one for all clients together.
+/// Rate limits for clients by network, and one for all clients together.
 #[derive(Debug)]
 pub struct ClientBudget {
-    networks: [Budget; WIDER.len()],
+    networks: [Budget; NETWORKS.len()],
     all: Budget,
 }
 
 impl ClientBudget {
-    /// Gives each /24 of IPv4 and each /64 of IPv6 `burst` times at once and `per_second` from then on.
+    /// Returns budgets of `burst` uses at once and then `per_second` for each /24 of IPv4 and each /64 of IPv6.
     ///
     /// A /20 or a /56 has 4 times that, a /16 or a /48 16 times, and all clients together 64 times.
-    /// Zero a second means no limit.
+    /// Zero per second means no limit.
     pub fn new(burst: u32, per_second: u32) -> ClientBudget {
         let times =
             |slots, factor| Budget::with_slots(slots, burst.saturating_mul(factor), per_second.saturating_mul(factor));
-        ClientBudget { networks: WIDER.map(|(.., factor)| times(SLOTS, factor)), all: times(1, ALL) }
+        ClientBudget { networks: NETWORKS.map(|(.., factor)| times(SLOTS, factor)), all: times(1, ALL) }
     }
 
-    /// Takes one time from the budgets of `client`: from all of them, or from none.
+    /// Spends one use of all budgets of `client`, or of none.
     ///
-    /// [`UNKNOWN`] stands for many clients, and has the budget of the widest network.
+    /// [`UNKNOWN`] represents many clients, and has the budget of the widest network.
     ///
     /// # Errors
-    /// With the time after which there is something left, when one of them has nothing now.
+    /// When one of the budgets is exhausted: the time until its next use.
     pub fn spend(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
-        let narrowest = if client == UNKNOWN { WIDER.len() - 1 } else { 0 };
-        let keys = WIDER.map(|(v4, v6, _)| network(client, v4, v6));
+        let narrowest = if client == UNKNOWN { NETWORKS.len() - 1 } else { 0 };
+        let keys = NETWORKS.map(|(v4, v6, _)| network(client, v4, v6));
         let networks = || self.networks.iter().zip(keys).skip(narrowest);
         let mut spent = 0;
         let mut result = Ok(());
@@ -132,19 +132,20 @@ impl ClientBudget {
             result = self.all.spend((), now);
         }
         if result.is_err() {
-            // A client over its own budget must not empty that of its neighbours.
+            // A client that exceeds its own budget must not spend the budgets that it shares.
             networks().take(spent).for_each(|(budget, key)| budget.refund(key));
         }
         result
     }
 }
 
-/// The part of an address that one customer of a network usually holds: /24 of IPv4, /64 of IPv6.
+/// Returns the network of a client that usually belongs to one customer: /24 of IPv4, /64 of IPv6.
 pub fn prefix(client: IpAddr) -> u64 {
     network(client, 24, 64)
 }
 
-/// The first bits of an address. IPv4 and IPv6 never share one: the first half of no IPv6 address in use is that small.
+/// Returns the first bits of an address. IPv4 and IPv6 do not collide, since no IPv6 address in use begins with so many
+/// zeros.
 fn network(client: IpAddr, v4_bits: u32, v6_bits: u32) -> u64 {
     match client.to_canonical() {
         IpAddr::V4(v4) => u64::from(v4.to_bits() >> (32 - v4_bits)),
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_allowed_and_then_the_rate() {
+    fn budget_allows_the_burst_and_then_the_rate() {
         let budget = Budget::new(1000, 100);
         let now = Instant::now();
         assert_eq!(spent(&budget, "203.0.113.7", 2000, now), 1000);
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_shares_its_budget_and_others_have_their_own() {
+    fn clients_of_a_prefix_share_a_budget() {
         let budget = Budget::new(10, 1);
         let now = Instant::now();
         assert_eq!(spent(&budget, "203.0.113.7", 20, now), 10);
@@ -185,29 +186,29 @@ mod tests {
     }
 
     #[test]
-    fn no_rate_means_no_limit() {
+    fn budget_without_a_rate_has_no_limit() {
         assert_eq!(spent(&Budget::new(0, 0), "203.0.113.7", 5000, Instant::now()), 5000);
     }
 
-    /// How many of `times` misses of different clients pass, the n-th from the address that `client` makes of n.
-    fn passed(budget: &ClientBudget, times: u128, now: Instant, client: impl Fn(u128) -> u128) -> u128 {
+    /// Returns how many of `times` uses are allowed. The n-th use comes from the address `client(n)`.
+    fn allowed(budget: &ClientBudget, times: u128, now: Instant, client: impl Fn(u128) -> u128) -> u128 {
         let client = |n| IpAddr::V6(client(n).into());
         (0..times).filter(|n| budget.spend(client(*n), now).is_ok()).count() as u128
     }
 
     #[test]
-    fn client_with_a_whole_network_has_a_bounded_multiple_of_the_budget() {
+    fn clients_of_a_wide_network_have_a_bounded_multiple_of_the_budget() {
         const BASE: u128 = 0x2001_0db8_0000_0000 << 64;
         let now = Instant::now();
         let budget = || ClientBudget::new(10, 1);
-        assert_eq!(passed(&budget(), 5000, now, |n| BASE + n), 10, "a /64");
-        assert_eq!(passed(&budget(), 5000, now, |n| BASE + ((n % 256) << 64)), 40, "a /56");
-        assert_eq!(passed(&budget(), 5000, now, |n| BASE + (n << 64)), 160, "a /48");
-        assert_eq!(passed(&budget(), 5000, now, |n| BASE + (n << 80)), 640, "all");
+        assert_eq!(allowed(&budget(), 5000, now, |n| BASE + n), 10, "a /64");
+        assert_eq!(allowed(&budget(), 5000, now, |n| BASE + ((n % 256) << 64)), 40, "a /56");
+        assert_eq!(allowed(&budget(), 5000, now, |n| BASE + (n << 64)), 160, "a /48");
+        assert_eq!(allowed(&budget(), 5000, now, |n| BASE + (n << 80)), 640, "all");
         let v4 = |n: u128| 0xffff_0a00_0000 + n;
-        assert_eq!(passed(&budget(), 5000, now, |n| v4(n % 256)), 10, "a /24");
-        assert_eq!(passed(&budget(), 5000, now, |n| v4((n % 16) << 8)), 40, "a /20");
-        assert_eq!(passed(&budget(), 5000, now, |n| v4((n % 256) << 8)), 160, "a /16");
+        assert_eq!(allowed(&budget(), 5000, now, |n| v4(n % 256)), 10, "a /24");
+        assert_eq!(allowed(&budget(), 5000, now, |n| v4((n % 16) << 8)), 40, "a /20");
+        assert_eq!(allowed(&budget(), 5000, now, |n| v4((n % 256) << 8)), 160, "a /16");
     }
 
     #[test]
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn client_over_its_budget_takes_nothing_from_its_neighbours() {
+    fn client_over_its_budget_spends_no_shared_budget() {
         let budget = ClientBudget::new(10, 1);
         let now = Instant::now();
         let spend = |client: &str| budget.spend(client.parse().unwrap(), now);
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn budget_of_zero_a_second_has_no_limit() {
+    fn client_budget_without_a_rate_has_no_limit() {
         let budget = ClientBudget::new(1000, 0);
         assert!((0..5000).all(|_| budget.spend("203.0.113.7".parse().unwrap(), Instant::now()).is_ok()));
     }

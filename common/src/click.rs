@@ -1,4 +1,4 @@
-//! Clicks: answered redirects on their way from a journal to the store.
+//! Clicks: answered redirects that journals pass to the store.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -7,80 +7,81 @@ use ipnet::IpNet;
 
 use crate::Id;
 
-/// One answered redirect. Each is counted exactly once, and becomes one event of type `clicked` within the budget of its
-/// network.
+/// An answered redirect. The store counts it exactly once.
 ///
-/// Texts are bounded and hold no control characters, whatever the client sent.
+/// It becomes one event of type `clicked`, unless its network exceeded its budget of events.
+/// The texts have a bounded length and no control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
-    /// Names the link together with `short_code`: a database that lost commits gives an id to another link.
+    /// The id of the url. A database that lost commits may reuse it, so `short_code` is compared as well.
     pub url_id: Id,
-    /// The user who owned the url when it was followed.
+    /// The owner of the url at the time of the click.
     pub owner_id: Id,
     pub short_code: String,
-    /// The target as it was served, which an edit may have replaced since.
+    /// The target at the time of the click.
     pub original_url: String,
-    /// To the microsecond, by the clock of the redirector.
+    /// The time of the click by the clock of the redirector, to the microsecond.
     pub at: SystemTime,
-    /// The network the client is in (/24, or /48 of IPv6), and never its whole address.
+    /// The network of the client (/24, or /48 of IPv6). Its whole address is never recorded.
     pub client: Option<IpNet>,
     pub user_agent: Option<String>,
     pub referrer: Option<String>,
-    /// Whether the click is beyond the budget of its network: the counts of its hour include it, and no event does.
+    /// Whether the click is beyond the budget of its network. If so, it is counted and has no event.
     pub is_counted_only: bool,
 }
 
-/// Names a journal for ever: it is drawn at random when the journal is made.
+/// The permanent id of a journal, random at its creation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JournalId(pub u128);
 
-/// How far a journal is in the store: everything before this is, nothing from here on.
+/// The position in a journal up to which the store has its clicks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JournalPosition {
-    /// Which of the journal's segments; at most 2^63 - 1, as is the offset.
+    /// The number of the segment, at most 2^63 - 1.
     pub segment: u64,
-    /// Bytes from the start of the segment.
+    /// The offset in the segment in bytes, at most 2^63 - 1.
     pub offset: u64,
-    /// How many clicks were written to the journal before this place.
+    /// The number of clicks in the journal before this position.
     pub sequence: u64,
 }
 
-/// What the store knows of a journal. It changes in the transaction that stores the clicks, and nowhere else.
+/// The state of a journal in the store. It changes only in the transaction that stores its clicks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalState {
     pub position: JournalPosition,
-    /// Clicks of this journal that the store took and counted, since its beginning.
+    /// Clicks of this journal that the store counted, since the journal was created.
     pub recorded: u64,
-    /// Recorded clicks that have no event, since they were beyond the budget of their network.
+    /// Recorded clicks without an event, since they were beyond the budget of their network.
     pub without_event: u64,
-    /// Clicks whose link is gone, or whose id belongs to a link of another code by now.
+    /// Clicks whose link was deleted, or whose id now belongs to a link with a different code.
     pub orphaned: u64,
-    /// Clicks that the store refuses, and that were put aside.
+    /// Clicks that the store refused and the shipper parked.
     pub parked: u64,
 }
 
-/// Clicks that stand next to each other in a journal.
+/// Consecutive clicks of a journal.
 #[derive(Clone, Copy, Debug)]
 pub struct ClickBatch<'a> {
     pub journal: JournalId,
-    /// Where the journal must stand in the store for the batch to be taken; `None` if it must not be known there yet.
+    /// The position that the journal must have in the store; `None` if the store must not know the journal.
     pub from: Option<JournalPosition>,
-    /// Where it stands with the batch taken.
+    /// The position of the journal after the batch.
     pub to: JournalPosition,
-    /// In the order in which they were answered. May be empty: then only the position moves.
+    /// Clicks in the order of their answers. An empty batch changes only the position.
     pub clicks: &'a [Click],
-    /// How many were put aside instead.
+    /// The number of clicks between the positions that the shipper parked.
     pub parked: u64,
 }
 
-/// What became of a batch of clicks.
+/// The result of shipping a batch of clicks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shipped {
-    /// The batch was taken, whole and once; the state with it.
-    Taken(JournalState),
-    /// The journal stands elsewhere in the store, and nothing was changed: an earlier try was committed and its answer
-    /// lost, or the database lost its last commits.
-    Elsewhere(Option<JournalState>),
+pub enum ShipOutcome {
+    /// The batch was committed. The state includes it.
+    Committed(JournalState),
+    /// The journal has a different position in the store, and nothing was changed.
+    ///
+    /// Either an earlier attempt was committed and its answer was lost, or the database lost its last commits.
+    Mismatch(Option<JournalState>),
 }
 
 impl fmt::Display for JournalId {
@@ -96,7 +97,7 @@ impl fmt::Debug for JournalId {
 }
 
 impl JournalId {
-    /// Reads 32 lower-case hexadecimal digits; `None` for anything else.
+    /// Parses 32 lower-case hexadecimal digits; returns `None` for any other text.
     pub fn parse(text: &str) -> Option<JournalId> {
         u128::from_str_radix(text, 16).ok().map(JournalId).filter(|id| id.to_string() == text)
     }
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_of_a_journal_has_one_spelling() {
+    fn journal_id_in_another_spelling_is_refused() {
         let id = JournalId(0x00c0_ffee);
         assert_eq!(id.to_string(), "00000000000000000000000000c0ffee");
         assert_eq!(JournalId::parse(&id.to_string()), Some(id));

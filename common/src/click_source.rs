@@ -1,25 +1,26 @@
-//! Where a click came from, told in few words so that clicks can be counted by it: never the whole header.
+//! Sources of clicks: the browser family and the referring host, by which clicks are counted.
 
 use crate::Click;
 use crate::event::{Details, EventType};
 
-/// What clicks are counted by.
+/// The source of a click. It contains no whole header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct ClickSource {
-    /// The family of the browser; `None` for an event that is no click.
+    /// The browser family; `None` for an event that is no click.
     pub browser: Option<&'static str>,
-    /// The host of the referrer, if it has one.
+    /// The host of the referrer, if the referrer has one.
     pub referrer: Option<String>,
 }
 
-/// A click without a user agent.
+/// The browser family of a click without a user agent.
 pub const UNKNOWN_BROWSER: &str = "Unknown";
 
-/// One that is none of [`BROWSERS`].
+/// The browser family of a user agent that matches none of [`BROWSERS`].
 const OTHER_BROWSER: &str = "Other";
 
-/// A mark of a user agent in lower case, and the family that it stands for. The first that is found counts:
-/// nearly everybody also claims to be Chrome, and Chrome to be Safari.
+/// Parts of user agents in lower case, each with its browser family. The first match counts.
+///
+/// The order matters, since most browsers also claim to be Chrome, and Chrome claims to be Safari.
 const BROWSERS: [(&str, &str); 24] = [
     ("bot", "Bot"),
     ("spider", "Bot"),
@@ -47,23 +48,24 @@ const BROWSERS: [(&str, &str); 24] = [
     ("wget/", "Wget"),
 ];
 
-/// How much of a user agent is looked at; the marks come early.
+/// The number of bytes of a user agent that are searched. The matching parts are near the beginning.
 const USER_AGENT_BYTES: usize = 512;
 
-/// The longest name that DNS knows.
+/// The length of the longest DNS name.
 const HOST_BYTES: usize = 253;
 
 impl ClickSource {
+    /// Returns the source of a click.
     pub fn of_click(click: &Click) -> ClickSource {
         ClickSource::of_headers(click.user_agent.as_deref(), click.referrer.as_deref())
     }
 
-    /// Of an event that came some other way: what its details say, if it is a click.
+    /// Returns the source in the details of an event that a client or a file gave, if it is a click.
     pub fn of_event(event_type: &str, details: &Details) -> ClickSource {
         if event_type != EventType::CLICKED {
             return ClickSource::default();
         }
-        // Each is read for itself: one that is no text does not hide the other.
+        // The fields are read separately, so that an invalid one does not hide the other.
         let text = |name| details.field(name)?.text().filter(|text| !text.is_empty());
         ClickSource::of_headers(text("user_agent").as_deref(), text("referrer").as_deref())
     }
@@ -77,7 +79,7 @@ fn browser(user_agent: Option<&str>) -> &'static str {
     let Some(user_agent) = user_agent else { return UNKNOWN_BROWSER };
     let bytes = user_agent.as_bytes();
     let lower = bytes[..bytes.len().min(USER_AGENT_BYTES)].to_ascii_lowercase();
-    let found = BROWSERS.iter().find(|(mark, _)| memchr::memmem::find(&lower, mark.as_bytes()).is_some());
+    let found = BROWSERS.iter().find(|(part, _)| memchr::memmem::find(&lower, part.as_bytes()).is_some());
     found.map_or(OTHER_BROWSER, |(_, family)| family)
 }
 
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_are_told_apart() {
+    fn user_agent_has_the_family_of_its_browser() {
         let check =
             |user_agent: Option<&str>, expected: &str| assert_eq!(browser(user_agent), expected, "{user_agent:?}");
         let like = "Mozilla/5.0 (X) AppleWebKit/537.36 (KHTML, like Gecko)";
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_referrer_the_host_is_kept() {
+    fn referrer_is_reduced_to_its_host() {
         let check =
             |referrer: &str, expected: Option<&str>| assert_eq!(host(referrer).as_deref(), expected, "{referrer:?}");
         check("https://News.Example/a?b#c", Some("news.example"));
@@ -128,17 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn details_tell_the_source_of_a_click_and_of_nothing_else() {
+    fn details_of_a_click_have_its_source_and_others_have_none() {
         let of = |event_type: &str, details: &str| ClickSource::of_event(event_type, &Details::parse(details).unwrap());
-        let told = r#"{"short_code":"a","user_agent":"curl\u002f8","referrer":"https://news.example/"}"#;
+        let complete = r#"{"short_code":"a","user_agent":"curl\u002f8","referrer":"https://news.example/"}"#;
         let source = ClickSource { browser: Some("curl"), referrer: Some("news.example".to_owned()) };
-        assert_eq!(of("clicked", told), source);
-        assert_eq!(of("created", told), ClickSource::default());
+        assert_eq!(of("clicked", complete), source);
+        assert_eq!(of("created", complete), ClickSource::default());
         let unknown = ClickSource { browser: Some("Unknown"), referrer: None };
         for details in ["{}", r#"{"user_agent":7}"#, r#"{"user_agent":null,"referrer":[]}"#, r#"{"user_agent":""}"#] {
             assert_eq!(of("clicked", details), unknown, "{details}");
         }
-        let half_told = r#"{"user_agent":7,"referrer":"https://news.example/"}"#;
-        assert_eq!(of("clicked", half_told), ClickSource { referrer: source.referrer, ..unknown });
+        let half_valid = r#"{"user_agent":7,"referrer":"https://news.example/"}"#;
+        assert_eq!(of("clicked", half_valid), ClickSource { referrer: source.referrer, ..unknown });
     }
 }

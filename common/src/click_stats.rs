@@ -1,12 +1,12 @@
-//! How often a link was followed, when and from where: what is counted as clicks come, and never by looking at them.
+//! Statistics of clicks by time and source. They are counted when clicks are stored, not computed from events.
 
 use crate::Timestamp;
 
-/// What stands for one point of a series.
+/// The interval of one point of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Per {
     Hour,
-    /// Of UTC.
+    /// A day in UTC.
     Day,
 }
 
@@ -19,7 +19,7 @@ impl Per {
     }
 }
 
-/// Which clicks to count: those from `from` on and before `to`, both at a full hour.
+/// A range of statistics: from `from` to before `to`, both at a full hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatsRange {
     pub from: Timestamp,
@@ -28,20 +28,20 @@ pub struct StatsRange {
 }
 
 impl StatsRange {
-    /// How many referrers and browsers are told, the most frequent first.
+    /// The number of referrers, and of browsers, in the statistics. The most frequent come first.
     pub const MOST: usize = 20;
 }
 
 /// The clicks of a link within a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClickStats {
-    /// When each hour or day with a click begins, and its clicks, in the order of time. Their sum is the total.
+    /// The start and the number of clicks of each hour or day with a click, in chronological order. The sum is the total.
     pub series: Vec<(Timestamp, u64)>,
-    /// Clicks of the total that have no event, since they were beyond the budget of their network.
+    /// Clicks of the total without an event, since they were beyond the budget of their network.
     pub without_event: u64,
-    /// Hosts of referrers. A click that tells none is in no row; those beyond the hundred hosts that are told apart for a
-    /// link in a day are `Other`.
+    /// Clicks by the host of the referrer. Clicks without a referrer are absent.
+    /// A link has at most a hundred hosts a day; clicks of further hosts count as `Other`.
     pub referrers: Vec<(String, u64)>,
-    /// Families of browsers. Every click is in one of them.
+    /// Clicks by browser family. Each click belongs to one family.
     pub browsers: Vec<(String, u64)>,
 }

@@ -1,4 +1,4 @@
-//! Whose request it is: the peer, or whoever a proxy of ours says.
+//! The client of a request: the peer, or the address that a trusted proxy names.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::config::Setting;
 
-/// `TRUSTED_PROXIES`: the networks whose `X-Forwarded-For` is believed.
+/// `TRUSTED_PROXIES`: the networks whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies(Vec<IpNet>);
 
@@ -20,15 +20,16 @@ impl Setting for Proxies {
 }
 
 impl Proxies {
+    /// Returns whether an address is that of a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Returns the right-most address that is no proxy of ours, of the peer and the `X-Forwarded-For` values as they came.
+    /// Returns the right-most address that is no trusted proxy, among the `X-Forwarded-For` values and the peer.
     ///
-    /// Empty items are no hops, as in any list of HTTP.
-    /// A hop that is no address makes the client [`UNKNOWN`]: its proxy did not name it.
-    /// Items further left are not read, since any client can have written them.
+    /// Empty items are ignored, as in any HTTP list.
+    /// If a hop is no address, its proxy did not name the client, and the result is [`UNKNOWN`].
+    /// Items further left are ignored, since any client may have written them.
     pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
@@ -47,7 +48,7 @@ impl Proxies {
     }
 }
 
-/// Names of header fields that proxies, load balancers and content networks add to what they forward.
+/// Names of header fields that proxies, load balancers and content networks add to requests.
 const FORWARDING_FIELDS: [&str; 17] = [
     "forwarded",
     "forwarded-for",
@@ -68,7 +69,7 @@ const FORWARDING_FIELDS: [&str; 17] = [
     "x-amzn-trace-id",
 ];
 
-/// Beginnings of such names.
+/// Prefixes of header fields that proxies, load balancers and content networks add to requests.
 const FORWARDING_PREFIXES: [&str; 11] = [
     "x-forward",
     "x-original-",
@@ -83,7 +84,7 @@ const FORWARDING_PREFIXES: [&str; 11] = [
     "wl-proxy-",
 ];
 
-/// Tells whether a header field of this name shows that a proxy forwarded the request. Allocates nothing.
+/// Returns whether a header field of this name shows that a proxy forwarded the request. Allocates nothing.
 pub fn is_forwarding_field(name: &[u8]) -> bool {
     let begins_with =
         |prefix: &str| name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix.as_bytes()));
@@ -91,7 +92,7 @@ pub fn is_forwarding_field(name: &[u8]) -> bool {
         || FORWARDING_PREFIXES.iter().any(|prefix| begins_with(prefix))
 }
 
-/// Tells whether a `Host` names this machine: `localhost`, a name that ends in it, or a loopback address. Allocates nothing.
+/// Returns whether a `Host` names this machine: `localhost`, a subdomain of it, or a loopback address. Allocates nothing.
 pub fn is_local_host(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let name = match host.rsplit_once(':') {
@@ -105,23 +106,23 @@ pub fn is_local_host(host: &[u8]) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// The part of a client's address that a log entry may contain: /24 of IPv4, /48 of IPv6.
+/// Returns the part of a client's address that log entries may contain: /24 of IPv4, /48 of IPv6.
 pub fn network_of(client: IpAddr) -> IpNet {
     let client = client.to_canonical();
     IpNet::new(client, if client.is_ipv4() { 24 } else { 48 }).unwrap_or(IpNet::from(UNKNOWN)).trunc()
 }
 
-/// The client whom a trusted proxy could not name. It stands for many clients, and for no address.
+/// The address of a client that a trusted proxy did not name. It represents many clients.
 pub const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// Reads an address as proxies write it: alone or with a port, in brackets, with a zone, in quotes. Allocates nothing.
+/// Parses an address in the forms of proxies: alone, with a port, in brackets, with a zone, in quotes. Allocates nothing.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?;
-    // Nearly every proxy writes the bare address.
+    // Most proxies write the bare address.
     hop.parse().ok().or_else(|| parse_decorated(unquoted(hop)))
 }
 
-/// Reads `192.0.2.1:port`, `[2001:db8::1]`, `[2001:db8::1]:port`, and IPv6 with a zone (`fe80::1%eth0`).
+/// Parses `192.0.2.1:port`, `[2001:db8::1]`, `[2001:db8::1]:port`, and IPv6 with a zone (`fe80::1%eth0`).
 fn parse_decorated(hop: &str) -> Option<IpAddr> {
     let is_port = |text: &str| text.parse::<u16>().is_ok() && text.bytes().all(|b| b.is_ascii_digit());
     let v6 = |text: &str| {
@@ -129,8 +130,8 @@ fn parse_decorated(hop: &str) -> Option<IpAddr> {
         address.parse().ok().filter(|_| !zone.is_empty()).map(IpAddr::V6)
     };
     if let Some(bracketed) = hop.strip_prefix('[') {
-        let (address, behind) = bracketed.split_once(']')?;
-        return v6(address).filter(|_| behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port));
+        let (address, rest) = bracketed.split_once(']')?;
+        return v6(address).filter(|_| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
     }
     match hop.split_once(':') {
         Some((address, port)) if is_port(port) => address.parse().ok().map(IpAddr::V4),
@@ -138,7 +139,7 @@ fn parse_decorated(hop: &str) -> Option<IpAddr> {
     }
 }
 
-/// A quoted string without its quotes. Its content is an address, so that a `\` in it makes it none.
+/// Removes the quotes of a quoted string. Escapes remain, since no address contains a `\`.
 fn unquoted(hop: &str) -> &str {
     hop.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(hop)
 }
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_right_most_untrusted_hop_is_the_client() {
+    fn right_most_untrusted_hop_is_the_client() {
         let proxies = Proxies::parse("127.0.0.1, 10.0.0.0/8").unwrap();
         let check = |peer: &str, forwarded_for: &[&str], expected: &str| {
             let values = forwarded_for.iter().map(|value| value.as_bytes());
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_list_items_are_no_hops() {
+    fn empty_item_of_a_list_is_ignored() {
         let proxies = Proxies::parse("127.0.0.1, 10.0.0.0/8").unwrap();
         let check = |forwarded_for: &[&str], expected: &str| {
             let values = forwarded_for.iter().map(|value| value.as_bytes());
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn hop_is_read_in_each_form_that_proxies_write() {
+    fn hop_in_each_form_of_proxies_is_parsed() {
         for (hop, expected) in [
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.1:0", "192.0.2.1"),
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn host_names_this_machine_only_if_it_always_means_loopback() {
+    fn host_that_may_be_remote_is_not_local() {
         let local = ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.9.9.9", "[::1]:8000", "[::1]"];
         for host in local.into_iter().chain(["[::ffff:127.0.0.1]", "tern.localhost", "a.b.LocalHost:80"]) {
             assert!(is_local_host(host.as_bytes()), "{host}");
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn settings() {
+    fn setting_with_an_invalid_network_is_refused() {
         assert!(Proxies::parse("10.0.0.0/8,::1").is_some());
         assert!(Proxies::parse("10.0.0.0/99").is_none());
         assert!(Proxies::parse("localhost").is_none());

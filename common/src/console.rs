@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 
 /// The target of log entries that repeat a message of the console. The log on a terminal omits them.
-pub const CONSOLE_TARGET: &str = "tern::said";
+pub const CONSOLE_TARGET: &str = "tern::console";
 
 /// Writes a line to standard error, with the name of the process before it.
-pub fn say(name: &str, line: &str) {
+pub fn write_line(name: &str, line: &str) {
     // One write keeps the line whole where the log shares the stream, as under systemd.
     let line = format!("{name}: {line}\n");
     // The reader of a pipe may have closed it. The process continues, in particular during a drain.
@@ -22,7 +22,7 @@ pub fn announce<'a>(name: &str, addresses: &[(&str, String)], warnings: impl Int
     let text = format!("{frame}{}{frame}", lines.collect::<String>());
     // A closed pipe must not stop the process.
     let _ = io::stderr().write_all(text.as_bytes());
-    warnings.into_iter().for_each(|warning| say(name, warning));
+    warnings.into_iter().for_each(|warning| write_line(name, warning));
 }
 
 /// Begins a new line after the `^C` that a terminal shows.

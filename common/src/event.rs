@@ -1,4 +1,4 @@
-//! Events: the rows of `events`, what happened to a url.
+//! Events: the rows of `events`.
 
 use std::fmt;
 
@@ -17,16 +17,16 @@ pub struct Event {
     pub id: Id,
     pub url_id: Id,
     pub user_id: Id,
-    /// `created`, `updated` and `clicked` are written by Tern itself.
+    /// The kind of the event. Tern itself writes `created`, `updated` and `clicked`.
     #[cfg_attr(feature = "schema", schema(example = "clicked"))]
     pub event_type: String,
     pub timestamp: Timestamp,
-    /// What else is known of it: any JSON object.
+    /// Further information: any JSON object.
     #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub details: Details,
 }
 
-/// The kind of an event: not blank, at most 255 characters.
+/// The kind of an event: a text that is not blank and has at most 255 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cfg_attr(
@@ -38,11 +38,11 @@ pub struct EventType(String);
 deserialize_by_parse!(EventType);
 
 impl EventType {
-    /// A url was made.
+    /// The creation of a url.
     pub const CREATED: &str = "created";
-    /// A url was changed.
+    /// A change of a url.
     pub const UPDATED: &str = "updated";
-    /// A link was followed.
+    /// A redirect of a link.
     pub const CLICKED: &str = "clicked";
 
     pub fn parse(text: &str) -> Result<EventType, InvalidText> {
@@ -54,10 +54,10 @@ impl EventType {
     }
 }
 
-/// The details of an event: a JSON object, stored as the text that was given.
+/// The details of an event: a JSON object, stored as its unchanged text.
 ///
-/// The order of its keys and the digits of its numbers survive.
-/// Tern reads only where a click came from.
+/// The order of the keys and the digits of the numbers are preserved.
+/// Tern reads only the source of a click from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details(Box<str>);
 
@@ -68,9 +68,9 @@ impl<'de> Deserialize<'de> for Details {
     }
 }
 
-/// The details that Tern itself writes.
+/// The details of an event that Tern itself writes.
 #[derive(Serialize)]
-struct Written<'a> {
+struct OwnDetails<'a> {
     short_code: &'a str,
     original_url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ struct Written<'a> {
     user_agent: Option<&'a str>,
 }
 
-/// Why a text is refused as the details of an event.
+/// The reason to refuse a text as the details of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDetails {
     #[error("details must be a JSON object")]
@@ -91,13 +91,13 @@ pub enum InvalidDetails {
 }
 
 impl Details {
-    /// The most bytes that details from outside may have.
+    /// The greatest length of details from outside, in bytes.
     pub const MAX_LEN: usize = 16 * 1024;
 
-    /// The deepest nesting of details, which stand one level deep in their event.
+    /// The greatest depth of details. Their event adds one level.
     pub const MAX_DEPTH: usize = json::MAX_DEPTH - 1;
 
-    /// Checks a JSON object from outside and takes it as it is written; blank text is the empty object.
+    /// Checks a JSON object from outside. A blank text is the empty object.
     pub fn parse(text: &str) -> Result<Details, InvalidDetails> {
         let text = text.trim();
         if text.is_empty() {
@@ -113,8 +113,9 @@ impl Details {
         if object.kind() == Kind::Object { Ok(Details(object.as_str().into())) } else { Err(InvalidDetails::NoObject) }
     }
 
-    /// Takes what a database holds. A row written past Tern may hold details that Tern would refuse:
-    /// they are shown whatever their length, and replaced by the reason where no JSON reader could be given them.
+    /// Wraps details from the database, where another program may have written them.
+    ///
+    /// They may have any length. Details that are no JSON object of allowed depth are replaced by the reason.
     pub fn stored(text: &str) -> Details {
         let unreadable = |reason: &str| Details(format!(r#"{{"unreadable":"{reason}"}}"#).into());
         match JsonText::parse(text.as_bytes(), Details::MAX_DEPTH) {
@@ -129,14 +130,14 @@ impl Details {
         Details("{}".into())
     }
 
-    /// What `created` and `updated` carry.
+    /// Returns the details of a `created` or `updated` event.
     pub fn of_url(short_code: &str, original_url: &str) -> Details {
-        Details::written(&Written { short_code, original_url, referrer: None, user_agent: None })
+        Details::serialise(&OwnDetails { short_code, original_url, referrer: None, user_agent: None })
     }
 
-    /// What `clicked` carries.
+    /// Returns the details of a `clicked` event.
     pub fn of_click(click: &Click) -> Details {
-        Details::written(&Written {
+        Details::serialise(&OwnDetails {
             short_code: &click.short_code,
             original_url: &click.original_url,
             referrer: click.referrer.as_deref(),
@@ -144,8 +145,8 @@ impl Details {
         })
     }
 
-    fn written(details: &Written<'_>) -> Details {
-        Details(serde_json::to_string(details).expect("strings serialise").into())
+    fn serialise(details: &OwnDetails<'_>) -> Details {
+        Details(serde_json::to_string(details).expect("strings can be serialised").into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -177,17 +178,17 @@ impl fmt::Display for Details {
     }
 }
 
-/// An event to be recorded now.
+/// An event to be recorded.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub url_id: Id,
-    /// `None` records the event under the owner of the link.
+    /// The user of the event; `None` means the owner of the link.
     pub user_id: Option<Id>,
     pub event_type: EventType,
     pub details: Details,
 }
 
-/// Which events to list: those that match every given column.
+/// A filter of events. An event must match every given column.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct EventFilter {
@@ -200,7 +201,7 @@ pub struct EventFilter {
     pub event_type: Option<String>,
 }
 
-/// An event read from a file: what the file does not give, the store does.
+/// An event from a file. The store chooses each absent value.
 #[derive(Clone, Debug)]
 pub struct EventRow {
     pub id: Option<Id>,
@@ -216,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn details_are_objects() {
+    fn details_that_are_no_bounded_object_are_refused() {
         let check = |text: &str, expected: Result<&str, InvalidDetails>| {
             assert_eq!(
                 Details::parse(text).as_ref().map(Details::as_str),
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_details_are_shown_or_replaced_by_the_reason_why_not() {
+    fn stored_details_that_are_no_object_are_replaced_by_the_reason() {
         let check = |text: &str, expected: &str| assert_eq!(Details::stored(text).as_str(), expected, "{text:?}");
         let long = format!("{{\"x\":\"{}\"}}", "x".repeat(1_000_000));
         check(&long, &long);
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn event_is_written_with_its_details_as_they_are() {
+    fn event_is_written_with_unchanged_details() {
         let id = |id| Id::new(id).unwrap();
         let event = Event {
             id: id(1),

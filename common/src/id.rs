@@ -32,7 +32,7 @@ impl Id {
         if value > 0 { Some(Id(value)) } else { None }
     }
 
-    /// Reads decimal digits; `None` for anything else and for zero.
+    /// Parses decimal digits; returns `None` for zero and for any other text.
     ///
     /// A number that is too large becomes the largest id. It names no row, so the caller answers "not found".
     pub fn parse(text: &str) -> Option<Id> {

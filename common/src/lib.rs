@@ -1,7 +1,7 @@
-//! Domain types and interfaces that both planes share.
+//! Domain types and seams that both planes share.
 //!
 //! The domain types are short codes, targets, links, clicks and events. A value of such a type is valid.
-//! The interfaces are [`store`], [`bus`] and [`cache`]. Each is a trait, and one conformance suite tests every
+//! The seams are [`store`], [`bus`] and [`cache`]. Each consists of traits, and one conformance suite tests every
 //! implementation.
 //!
 //! The crate depends on neither plane, on no HTTP library and not on `may`.
@@ -42,7 +42,7 @@ pub mod token;
 pub mod url;
 pub mod user;
 
-pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
+pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};
 pub use click_source::ClickSource;
 pub use click_stats::{ClickStats, Per, StatsRange};
 pub use id::Id;

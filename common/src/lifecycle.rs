@@ -1,15 +1,15 @@
-//! The frame around a process that serves: it begins with the log, ends on a signal, and reports both.
+//! Start and end of a serving process: log, metrics and signals.
 //!
-//! Each `main` follows the same steps: begin, build, bind, announce, wait for the end, give notice, drain, report.
+//! Each `main` follows the same steps: begin, build, bind, announce, wait for a signal, give notice, drain, report.
 
 use anyhow::Context;
 use prometheus::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::console::{end_interrupted_line, say};
+use crate::console::{end_interrupted_line, write_line};
 use crate::telemetry::{Log, LogConfig, export_process, start_log};
 
-/// The life of a process that serves: its stop signals, its log, and the registry of its metrics.
+/// The stop signals, the log and the metrics of a serving process.
 #[derive(Debug)]
 pub struct Lifecycle {
     name: &'static str,
@@ -20,10 +20,10 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Listens for SIGTERM and SIGINT, and starts the log. Dropping the value writes out the last lines.
+    /// Starts the log, and handles SIGTERM and SIGINT from now on. Dropping the value writes out the last lines.
     ///
     /// # Errors
-    /// When the log file cannot be written, with a sentence for the operator.
+    /// When the log file cannot be written. The error names the setting.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -37,7 +37,7 @@ impl Lifecycle {
         Ok(Lifecycle { name, registry, terminate, interrupt, _log: log })
     }
 
-    /// Returns the registry that `/metrics` of this process shows.
+    /// Returns the registry of `/metrics`.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -53,12 +53,12 @@ impl Lifecycle {
         }
     }
 
-    /// Reports why the process ends from here on.
+    /// Reports on the console that the process begins to shut down.
     pub fn report_end(&self, reason: &str) {
-        say(self.name, &format!("{reason}: finishing what is under way."));
+        write_line(self.name, &format!("{reason}: finishing what is under way."));
     }
 
-    /// Waits until `notice` is over. A second signal cuts it short: the operator is in a hurry.
+    /// Waits until `notice` is over or a second signal arrives.
     pub async fn give_notice(&mut self, notice: impl Future<Output = ()>) {
         tokio::select! {
             () = notice => {}

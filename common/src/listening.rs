@@ -1,4 +1,4 @@
-//! Listening on a port: why it cannot be done, and what an operator can do about it.
+//! Listening on a port, with errors that name the remedy.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use anyhow::anyhow;
 use tokio::net::TcpListener;
 
-/// Listens on an address that `settings` name, and returns the address with its actual port.
+/// Listens on an address, and returns it with the actual port. `settings` are the settings that choose the address.
 ///
 /// # Errors
-/// With the sentence of [`refusal`].
+/// When the address cannot be used. The error is the message of [`refusal`].
 pub async fn listen(address: SocketAddr, settings: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listening = async {
         let listener = TcpListener::bind(address).await?;
@@ -19,7 +19,7 @@ pub async fn listen(address: SocketAddr, settings: &str) -> anyhow::Result<(TcpL
     listening.await.map_err(|error| anyhow!(refusal(address, settings, &error)))
 }
 
-/// Says in a sentence why an address cannot be listened on; `settings` are those that name it.
+/// Returns a message for the operator why listening on an address failed. `settings` are the settings that choose it.
 pub fn refusal(address: SocketAddr, settings: &str, error: &io::Error) -> String {
     let why = match error.kind() {
         ErrorKind::AddrInUse => {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusal_names_the_address_the_reason_and_the_setting() {
+    fn refusal_names_address_reason_and_setting() {
         let check = |kind: ErrorKind, expected: &str| {
             let text = refusal(SocketAddr::from(([127, 0, 0, 1], 80)), "APP_PORT", &kind.into());
             assert!(text.starts_with("cannot listen on 127.0.0.1:80: ") && text.contains("APP_PORT"), "{text}");

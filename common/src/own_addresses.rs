@@ -1,4 +1,4 @@
-//! Addresses at which this Tern answers short codes: a link that leads to one of them would follow itself.
+//! Addresses at which this installation answers short codes. A link to one of them would redirect to a short link.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
@@ -8,7 +8,7 @@ use nix::unistd::gethostname;
 use crate::config::Setting;
 use crate::target_url::{InvalidTarget, TargetUrl};
 
-/// Ports that a URL leaves out. A public address at one of them is reached at the other too, by a redirect.
+/// The default ports of HTTP and HTTPS. A public address at one of them counts as own at the other as well.
 const DEFAULT_PORTS: [u16; 2] = [80, 443];
 
 /// Origins whose paths are short codes: those that `PUBLIC_URL` names, and the listening sockets of this machine.
@@ -18,7 +18,7 @@ const DEFAULT_PORTS: [u16; 2] = [80, 443];
 pub struct OwnAddresses {
     origins: Vec<Origin>,
     /// Ports of sockets that listen on every address of the machine.
-    ports_of_all: Vec<u16>,
+    wildcard_ports: Vec<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +31,11 @@ struct Origin {
 enum OwnHost {
     /// A host name in lower case and punycode, without a final dot.
     Name(String),
-    /// An address. Every name and address of loopback is [`Ipv4Addr::LOCALHOST`].
+    /// An address. [`Ipv4Addr::LOCALHOST`] represents every name and address of loopback.
     Address(IpAddr),
 }
 
-/// The reason to refuse a target that a new or changed link is to have.
+/// The reason to refuse the target of a new or changed link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedTarget {
     #[error(transparent)]
@@ -58,17 +58,17 @@ impl Setting for OwnAddresses {
 }
 
 impl OwnAddresses {
-    /// Tells whether no address is known, so that nothing is refused.
+    /// Returns whether no address is known, so that no target is refused.
     pub fn is_empty(&self) -> bool {
         self.origins.is_empty()
     }
 
-    /// Parses a target, and refuses one at an address of this Tern.
+    /// Parses a target, and refuses one at an own address.
     pub fn parse_target(&self, text: &str) -> Result<TargetUrl, RefusedTarget> {
         self.check_target(TargetUrl::parse(text)?)
     }
 
-    /// Refuses a target at an address of this Tern.
+    /// Refuses a target at an own address.
     pub fn check_target(&self, target: TargetUrl) -> Result<TargetUrl, RefusedTarget> {
         match self.find(&target) {
             None => Ok(target),
@@ -76,18 +76,18 @@ impl OwnAddresses {
         }
     }
 
-    /// Adds a socket that serves short codes. One without a port is not open yet, and adds nothing.
+    /// Adds a socket that serves short codes. Port 0 adds nothing, since the socket is not open yet.
     pub fn with_listener(mut self, listener: SocketAddr) -> OwnAddresses {
         let (address, port) = (listener.ip().to_canonical(), listener.port());
         if port == 0 {
             return self;
         }
         if address.is_unspecified() {
-            self.ports_of_all.push(port);
+            self.wildcard_ports.push(port);
         }
         let host = OwnHost::of_address(address);
         if !address.is_loopback()
-            && let Some(name) = name_of_machine()
+            && let Some(name) = machine_name()
         {
             self.origins.push(Origin { host: OwnHost::Name(name), port });
         }
@@ -105,7 +105,7 @@ impl OwnAddresses {
         Some(())
     }
 
-    /// Returns host and port of a target that is at one of the addresses.
+    /// Returns the host and the port of a target at an own address.
     fn find(&self, target: &TargetUrl) -> Option<String> {
         if self.is_empty() {
             return None;
@@ -113,7 +113,8 @@ impl OwnAddresses {
         let url = Url::parse(target.location()).ok()?;
         let (host, port) = (url.host()?, url.port_or_known_default()?);
         let origin = Origin { host: OwnHost::of(host.clone()), port };
-        let is_own = self.origins.contains(&origin) || self.ports_of_all.contains(&port) && origin.host.is_of_machine();
+        let is_own =
+            self.origins.contains(&origin) || self.wildcard_ports.contains(&port) && origin.host.is_of_machine();
         is_own.then(|| format!("{host}:{port}"))
     }
 }
@@ -133,14 +134,14 @@ impl OwnHost {
         }
     }
 
-    /// A connection to the unspecified address reaches loopback.
+    /// Returns the canonical form of an address. The unspecified address counts as loopback, since connections reach it.
     fn of_address(address: IpAddr) -> OwnHost {
         let address = address.to_canonical();
         let is_loopback = address.is_loopback() || address.is_unspecified();
         if is_loopback { OwnHost::LOOPBACK } else { OwnHost::Address(address) }
     }
 
-    /// Tells whether an interface of this machine has the address: only then may a socket be bound to it.
+    /// Returns whether an interface of this machine has the address. Only then can a socket be bound to it.
     fn is_of_machine(&self) -> bool {
         match self {
             OwnHost::Address(address) => UdpSocket::bind((*address, 0)).is_ok(),
@@ -149,8 +150,8 @@ impl OwnHost {
     }
 }
 
-/// Returns the name that the machine has for itself, in the form of a URL's host.
-fn name_of_machine() -> Option<String> {
+/// Returns the host name of this machine in the form of a URL's host.
+fn machine_name() -> Option<String> {
     let name = gethostname().ok()?.into_string().ok()?;
     let url = Url::parse(&format!("http://{name}/")).ok()?;
     match OwnHost::of(url.host()?) {
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn target_at_a_public_url_is_refused_in_every_spelling() {
+    fn target_at_a_public_url_is_refused_in_every_form() {
         let own =
             OwnAddresses::parse("https://go.example, http://m\u{fc}nchen.example:8080/,https://[2001:db8::7]").unwrap();
         for target in [
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn target_at_a_loopback_listener_is_refused_in_every_spelling() {
+    fn target_at_a_loopback_listener_is_refused_in_every_form() {
         let own = OwnAddresses::default().with_listener("127.0.0.1:8080".parse().unwrap());
         for target in [
             "http://127.0.0.1:8080/abc123",
@@ -237,17 +238,17 @@ mod tests {
     }
 
     #[test]
-    fn target_at_any_address_of_the_machine_is_refused_where_the_socket_listens_on_all() {
+    fn target_at_any_address_of_the_machine_is_refused_with_a_wildcard_listener() {
         for listener in ["0.0.0.0:8080", "[::]:8080"] {
             let own = OwnAddresses::default().with_listener(listener.parse().unwrap());
             check(&own, "http://127.0.0.1:8080/", Some("127.0.0.1:8080"));
-            let name = name_of_machine().expect("the machine of the tests has a name");
+            let name = machine_name().expect("the machine of the tests has a name");
             check(&own, &format!("http://{name}:8080/"), Some(&format!("{name}:8080")));
             check(&own, "http://192.0.2.1:8080/", None);
             check(&own, "http://[2001:db8::7]:8080/", None);
             check(&own, "http://elsewhere.example:8080/", None);
         }
-        // No packet is sent: to connect this socket chooses the address that the machine would send from.
+        // Connecting this socket sends no packet. It selects the source address of the machine.
         let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
         if probe.connect("192.0.2.1:9").is_ok() {
             let address = probe.local_addr().unwrap().ip();
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn listener_at_one_address_refuses_that_address_alone() {
+    fn target_at_another_address_of_a_listener_port_is_accepted() {
         let own = OwnAddresses::default().with_listener("192.0.2.1:8080".parse().unwrap());
         check(&own, "http://192.0.2.1:8080/", Some("192.0.2.1:8080"));
         check(&own, "http://[::ffff:192.0.2.1]:8080/", Some("[::ffff:c000:201]:8080"));
@@ -267,14 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_addresses_refuse_nothing() {
+    fn target_without_known_addresses_is_accepted() {
         check(&OwnAddresses::default(), "http://127.0.0.1:8080/", None);
         let unopened = OwnAddresses::default().with_listener("127.0.0.1:0".parse().unwrap());
         assert_eq!(unopened, OwnAddresses::default());
     }
 
     #[test]
-    fn public_url_that_is_no_origin_is_no_setting() {
+    fn public_url_that_is_no_origin_is_refused() {
         for text in
             ["go.example", "https://go.example/s", "https://go.example?x", "ftp://go.example", "https://", "", ","]
         {

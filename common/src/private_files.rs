@@ -1,6 +1,6 @@
-//! Files of the data directory: writable, readable by their owner alone, and locked without waiting for ever.
+//! Files of the data directory: their permissions, and locks with a time limit.
 //!
-//! A lock on a file can be taken by any process that can open it, so a lock file that others may read is theirs to hold.
+//! Any process that can open a file can lock it. A lock file must therefore be readable by its owner only.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -9,31 +9,31 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The rights of everybody but the owner.
-const OF_OTHERS: u32 = 0o077;
+/// The permission bits of group and others.
+const GROUP_AND_OTHERS: u32 = 0o077;
 
-/// Between two tries to take a lock.
-const STEP: Duration = Duration::from_millis(20);
+/// The interval between attempts to lock a file.
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(20);
 
-/// An exclusive lock on a file. It ends when it is dropped, and with the process.
+/// An exclusive lock on a file. Dropping it or the end of the process releases it.
 #[derive(Debug)]
-pub struct FileLock(#[expect(dead_code, reason = "the lock ends when the file is closed")] File);
+pub struct FileLock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
 
 impl FileLock {
-    /// Makes the file if it is not there, and locks it. Blocks the thread for up to `patience`.
+    /// Creates the file if it does not exist, and locks it. Blocks the thread for at most `limit`.
     ///
     /// # Errors
-    /// `WouldBlock` when another process holds a lock on it for longer than that.
-    pub fn take(path: &Path, patience: Duration) -> io::Result<FileLock> {
+    /// `WouldBlock` when another process has the file locked for that time.
+    pub fn take(path: &Path, limit: Duration) -> io::Result<FileLock> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        close_to_others(path)?;
+        remove_permissions_of_others(path)?;
         let started = Instant::now();
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(FileLock(file)),
-                Err(TryLockError::WouldBlock) if started.elapsed() < patience => thread::park_timeout(STEP),
+                Err(TryLockError::WouldBlock) if started.elapsed() < limit => thread::park_timeout(ATTEMPT_INTERVAL),
                 Err(TryLockError::WouldBlock) => {
-                    let message = format!("another process holds a lock on {}", path.display());
+                    let message = format!("another process has locked {}", path.display());
                     return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
                 }
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -42,53 +42,56 @@ impl FileLock {
     }
 }
 
-/// Makes sure that files can be made in a directory, which is made if it is not there.
+/// Checks that files can be created in a directory. Creates the directory if it does not exist.
 ///
 /// # Errors
-/// When the directory is not one that this user may write to. A disk that is full or broken is no error: it may recover.
+/// When this user cannot write to the directory. A full or failing disk is no error, since it may recover.
 pub fn ensure_writable(directory: &Path) -> io::Result<()> {
     let probe = directory.join(format!(".writable-{}", std::process::id()));
-    let made = fs::create_dir_all(directory).and_then(|()| {
+    let result = fs::create_dir_all(directory).and_then(|()| {
         drop(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe)?);
         fs::remove_file(&probe)
     });
-    match made {
-        Err(error) if is_passing(&error) => Ok(()),
-        made => made,
+    match result {
+        Err(error) if may_recover(&error) => Ok(()),
+        result => result,
     }
 }
 
-/// Whether the disk is at fault, and not its place or the rights to it.
-fn is_passing(error: &io::Error) -> bool {
+/// Returns whether an error comes from a full or failing disk, and not from a wrong path or permission.
+fn may_recover(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
         || error.raw_os_error() == Some(nix::errno::Errno::EIO as i32)
 }
 
-/// Takes the rights to these files and directories from everybody but their owner. Files of earlier builds were readable
-/// by all. A failure is logged, and nothing waits for it.
+/// Removes the permissions of group and others from these files and directories. A failure is logged.
+///
+/// Earlier builds created files that every user could read.
 pub fn make_private(paths: impl IntoIterator<Item = PathBuf>) {
     for path in paths {
-        match close_to_others(&path) {
+        match remove_permissions_of_others(&path) {
             Ok(false) => {}
-            Ok(true) => tracing::info!(path = %path.display(), "a file was open to others; its owner alone has it now"),
+            Ok(true) => {
+                tracing::info!(path = %path.display(), "file was open to other users; their permissions were removed")
+            }
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a file is open to others and stays so; change its mode");
+                tracing::warn!(path = %path.display(), %error, "file is open to other users and its mode could not be changed; change it by hand");
             }
         }
     }
 }
 
-/// Whether anything was to be taken from others. A device or a pipe is not Tern's to close.
-fn close_to_others(path: &Path) -> io::Result<bool> {
+/// Removes the permissions of group and others; returns whether there were any. Ignores devices and pipes.
+fn remove_permissions_of_others(path: &Path) -> io::Result<bool> {
     let file = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         file => file?,
     };
     let mode = file.permissions().mode();
-    if mode & OF_OTHERS == 0 || !(file.is_file() || file.is_dir()) {
+    if mode & GROUP_AND_OTHERS == 0 || !(file.is_file() || file.is_dir()) {
         return Ok(false);
     }
-    fs::set_permissions(path, Permissions::from_mode(mode & !OF_OTHERS))?;
+    fs::set_permissions(path, Permissions::from_mode(mode & !GROUP_AND_OTHERS))?;
     Ok(true)
 }
 
@@ -101,12 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn lock_that_another_holds_is_an_error_within_its_patience() {
+    fn lock_of_another_process_is_an_error_within_the_limit() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        // As any user can who may read it.
+        // Any user who can read the file can do this.
         let other = File::open(&path).unwrap();
         other.lock_shared().unwrap();
         let started = Instant::now();
@@ -120,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_is_open_to_others_is_closed_to_them() {
+    fn file_open_to_others_becomes_private() {
         let directory = tempfile::tempdir().unwrap();
         let [file, folder, absent] = ["file", "folder", "absent"].map(|name| directory.path().join(name));
         fs::write(&file, "x").unwrap();
@@ -132,18 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn device_or_pipe_that_is_open_to_others_stays_so() {
+    fn device_or_pipe_open_to_others_is_unchanged() {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         fs::set_permissions(&pipe, Permissions::from_mode(0o644)).unwrap();
-        // Where this process may not change it, it must not try, either.
+        // The mode must remain the same, even if the process may change it.
         make_private([pipe.clone(), PathBuf::from("/dev/null")]);
         assert_eq!([mode(&pipe), mode(Path::new("/dev/null"))], [0o644, 0o666]);
     }
 
     #[test]
-    fn directory_is_made_and_left_empty_and_a_place_that_is_none_is_an_error() {
+    fn directory_is_created_empty_and_an_unwritable_path_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let deep = directory.path().join("a/b");
         ensure_writable(&deep).unwrap();
@@ -156,10 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn fault_of_a_disk_may_pass_and_a_wrong_place_or_right_does_not() {
+    fn error_of_a_disk_may_recover_and_a_wrong_path_or_permission_does_not() {
         use nix::errno::Errno;
-        let may_pass = |errno: Errno| is_passing(&io::Error::from_raw_os_error(errno as i32));
-        assert!([Errno::ENOSPC, Errno::EDQUOT, Errno::EIO].into_iter().all(may_pass));
-        assert!(![Errno::EROFS, Errno::EACCES, Errno::ENOTDIR, Errno::ENOENT].into_iter().any(may_pass));
+        let recovers = |errno: Errno| may_recover(&io::Error::from_raw_os_error(errno as i32));
+        assert!([Errno::ENOSPC, Errno::EDQUOT, Errno::EIO].into_iter().all(recovers));
+        assert!(![Errno::EROFS, Errno::EACCES, Errno::ENOTDIR, Errno::ENOENT].into_iter().any(recovers));
     }
 }

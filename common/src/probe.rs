@@ -1,7 +1,6 @@
-//! Asks a process of Tern on this machine whether it is well: what a container's health check runs, since the images hold
-//! no other program.
+//! The health check of containers, whose images contain no other program.
 //!
-//! It must not become an HTTP client: it looks at the first line of one answer, and follows nothing.
+//! It is no general HTTP client: it reads the status line of one answer, and follows no redirect.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -9,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-/// For each step. Container runtimes give up later by themselves, but not all of them end the check.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time limit of each step. Not every container runtime ends a check that takes too long.
+const STEP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Asks for `path` at the port on which the process listens; an error unless the answer is a 200.
-pub fn ask(listens: SocketAddr, path: &str) -> anyhow::Result<()> {
-    let address = reachable(listens);
+/// Requests `path` from the process that listens on an address. Returns an error unless the answer is 200.
+pub fn ask(listener: SocketAddr, path: &str) -> anyhow::Result<()> {
+    let address = reachable(listener);
     let line = first_line(address, path).with_context(|| format!("no answer from {address}"))?;
     match line.strip_prefix("HTTP/1.1 200 ") {
         Some(_) => Ok(()),
@@ -22,23 +21,23 @@ pub fn ask(listens: SocketAddr, path: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A process that listens everywhere is reached on loopback, too.
-fn reachable(listens: SocketAddr) -> SocketAddr {
-    let address = match listens.ip() {
+/// Returns an address at which the listener is reachable: loopback for the unspecified address.
+fn reachable(listener: SocketAddr) -> SocketAddr {
+    let address = match listener.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         address => address,
     };
-    SocketAddr::new(address, listens.port())
+    SocketAddr::new(address, listener.port())
 }
 
 fn first_line(address: SocketAddr, path: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, STEP_LIMIT)?;
+    stream.set_read_timeout(Some(STEP_LIMIT))?;
+    stream.set_write_timeout(Some(STEP_LIMIT))?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut line = Vec::new();
-    // Longer than any status line; one read may bring less.
+    // 256 bytes are longer than any status line. One read may return less.
     let mut stream = stream.take(256);
     let mut bytes = [0; 256];
     while !line.contains(&b'\n') {
@@ -56,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    fn ask_one_who_says(answer: &'static str) -> Result<(), String> {
+    fn ask_server_with_answer(answer: &'static str) -> Result<(), String> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
@@ -66,23 +65,23 @@ mod tests {
             assert!(request[..read].starts_with(b"GET /ready HTTP/1.1\r\nHost: 127.0.0.1:"));
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        // Everywhere, as in a container.
+        // A container listens on the unspecified address.
         let asked = ask(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), "/ready");
         server.join().unwrap();
         asked.map_err(|error| format!("{error:#}"))
     }
 
     #[test]
-    fn only_a_200_is_well() {
-        assert_eq!(ask_one_who_says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), Ok(()));
+    fn answer_other_than_200_is_an_error() {
+        assert_eq!(ask_server_with_answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), Ok(()));
         for answer in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "HTTP/1.1 302 Found\r\n", "200", "SSH-2.0 200 x", ""]
         {
-            assert!(ask_one_who_says(answer).is_err(), "{answer:?}");
+            assert!(ask_server_with_answer(answer).is_err(), "{answer:?}");
         }
     }
 
     #[test]
-    fn nobody_there_is_an_error() {
+    fn port_without_a_listener_is_an_error() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(ask(free, "/ready").unwrap_err().to_string().contains("no answer"));
     }

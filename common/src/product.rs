@@ -1,4 +1,4 @@
-//! Products: the rows of `products`, shown and loaded, never edited.
+//! Products: the rows of `products`. They are listed and loaded from files, but never edited.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::json::{ObjectWriter, WriteJson};
 /// A row of `products`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(description = "Something that is sold"))]
+#[cfg_attr(feature = "schema", schema(description = "A product for sale"))]
 pub struct Product {
     pub id: Id,
     #[cfg_attr(feature = "schema", schema(example = "Lamp"))]
@@ -26,7 +26,7 @@ pub struct Product {
 #[cfg_attr(feature = "schema", schema(value_type = f64, description = "An amount with two decimals", minimum = 0.0, example = 19.90))]
 pub struct Price(i64);
 
-/// The text is not an amount such as `19.90`.
+/// The error for a text that is not an amount such as `19.90`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("price must be a number such as 19.90, not negative, with at most two decimals")]
 pub struct InvalidPrice;
@@ -40,7 +40,7 @@ impl Price {
         self.0
     }
 
-    /// Reads an amount. Zeros behind the second decimal are accepted, since databases write a column's full scale.
+    /// Parses an amount. Zeros after the second decimal are accepted, since databases write the full scale of a column.
     pub fn parse(text: &str) -> Result<Price, InvalidPrice> {
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
         let decimals = if decimals.len() > 2 { decimals.trim_end_matches('0') } else { decimals };
@@ -66,14 +66,14 @@ impl WriteJson for Product {
             .field("id", &self.id)
             .field("name", &self.name)
             .field("category", &self.category)
-            // As a double 19.90 would be written 19.9.
+            // A double would be written as 19.9 instead of 19.90.
             .json("price", &self.price.to_string())
             .field("stock", &self.stock)
             .end();
     }
 }
 
-/// A product read from a file.
+/// A product from a file. The store chooses an absent id.
 #[derive(Clone, Debug)]
 pub struct ProductRow {
     pub id: Option<Id>,
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prices_keep_two_decimals() {
+    fn price_is_written_with_two_decimals() {
         let check = |text: &str, expected: Option<&str>| {
             let written = Price::parse(text).ok().map(|price| price.to_string());
             assert_eq!(written.as_deref(), expected, "{text:?}");

@@ -20,7 +20,7 @@ impl SealKey {
     /// If the operating system has no random bytes.
     pub fn random() -> SealKey {
         let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        getrandom::fill(&mut bytes).expect("the operating system has random bytes");
         SealKey(bytes)
     }
 

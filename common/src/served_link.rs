@@ -1,19 +1,18 @@
-//! Links as redirectors serve them. A field of a served link is defined, checked, encoded and decoded in this file alone.
+//! Links in the form that redirectors serve. Only this file defines, checks, encodes and decodes their fields.
 //!
 //! ```text
-//! LinkRow       what the store, or a file, says of a link: not checked
-//! LinkEncoder   checks a row and writes its bytes
-//! EncodedLink   those bytes, in the map and in the snapshot file
-//! ServedLink    a checked link, borrowed from its bytes
+//! LinkRow       an unchecked row of the store or of a file
+//! LinkEncoder   checks a row and encodes it
+//! EncodedLink   the encoded bytes, in the map and in the snapshot file
+//! ServedLink    a checked link that borrows from its bytes
 //! ```
 //!
-//! Layout of the bytes, integers little-endian: flags (1 byte); length of the code (1); length of the target (2);
-//! where a flag says so, length of the extension (4); id of the url and of its owner, 4 bytes each, or 8 where a flag
-//! says so; code; target; extension. A plain link has 12 bytes beside code and target.
+//! Layout, with little-endian integers: flags (1 byte); length of the code (1); length of the target (2); length of the
+//! extension (4, if flagged); ids of the url and of its owner (4 each, or 8 if flagged); code; target; extension.
+//! A plain link has 12 bytes beside code and target.
 //!
-//! The extension holds what few links have, as entries of tag (1), length (4) and value. A value that every row had
-//! before its field existed is never written, so an absent tag is the default. An unknown tag is skipped: the rows of a
-//! newer store have columns that this build does not read either, and the two must lead to the same link.
+//! The extension contains fields that few links have, as entries of tag (1), length (4) and value. A default value is not
+//! written. An unknown tag is skipped, just as unknown columns of a newer store are not read.
 
 use std::ops::Range;
 use std::time::SystemTime;
@@ -22,10 +21,10 @@ use crate::short_code::InvalidShortCode;
 use crate::target_url::InvalidTarget;
 use crate::{Id, ShortCode, TargetUrl, Timestamp};
 
-/// Columns of the view `served_links`, by which a snapshot file names the fields that its writer knew.
+/// Columns of the view `served_links`. A snapshot file lists them as the fields that its writer knew.
 pub const FIELDS: &[&str] = &["short_code", "url_id", "owner_id", "original_url", "is_active", "expires_at"];
 
-/// A row of the view `served_links`, before anything of it is believed: it may have been written past Tern.
+/// An unchecked row of the view `served_links`. Another program may have written it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRow<S = String> {
     pub short_code: S,
@@ -33,11 +32,11 @@ pub struct LinkRow<S = String> {
     pub owner_id: i64,
     pub original_url: S,
     pub is_active: bool,
-    /// From this time on the link is expired.
+    /// The time from which the link is expired.
     pub expires_at: Option<Timestamp>,
 }
 
-/// Why a row cannot be served.
+/// The reason why a row cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLink {
     #[error("an id must be a positive integer")]
@@ -49,14 +48,14 @@ pub enum InvalidLink {
 }
 
 impl<S> LinkRow<S> {
-    /// Returns an active link without any optional field: url 1 of user 1.
+    /// Returns an active link without optional fields: url 1 of user 1.
     pub fn plain(short_code: S, original_url: S) -> LinkRow<S> {
         LinkRow { short_code, url_id: 1, owner_id: 1, original_url, is_active: true, expires_at: None }
     }
 }
 
 impl<'a> LinkRow<&'a str> {
-    /// Reads back the row of an encoded link from bytes that may be damaged; `None` if they are no encoded link.
+    /// Decodes the row of an encoded link from bytes that may be damaged; returns `None` if they are no encoded link.
     pub fn decode(link: &'a [u8]) -> Option<LinkRow<&'a str>> {
         let text = std::str::from_utf8(link.get(text_range(link.first_chunk()?))?).ok()?;
         let link = ServedLink::try_decode(link, text)?;
@@ -72,14 +71,14 @@ impl<'a> LinkRow<&'a str> {
     }
 }
 
-/// A checked link, borrowed from its bytes.
+/// A checked link that borrows from its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServedLink<'a> {
     pub code: &'a str,
     pub url_id: Id,
-    /// The user who owns the url, to whom its clicks are recorded.
+    /// The owner of the url, to whom its clicks are attributed.
     pub owner_id: Id,
-    /// An inactive link is answered "gone".
+    /// Whether the link redirects. An inactive link is answered 410.
     pub active: bool,
     target: &'a str,
     extension: &'a [u8],
@@ -88,7 +87,7 @@ pub struct ServedLink<'a> {
 /// The fields that few links have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extension<'a> {
-    /// The header form of the target, where it differs from the given one.
+    /// The header form of the target, if it differs from the given text.
     location: Option<&'a str>,
     expires_at: Option<Timestamp>,
 }
@@ -105,7 +104,7 @@ impl<'a> ServedLink<'a> {
         self.extension().and_then(|extension| extension.location).unwrap_or(self.target)
     }
 
-    /// Returns whether the link is expired at this time.
+    /// Returns whether the link is expired at a time.
     #[inline]
     pub fn has_expired(&self, at: SystemTime) -> bool {
         let expires_at = self.extension().and_then(|extension| extension.expires_at);
@@ -116,11 +115,12 @@ impl<'a> ServedLink<'a> {
     #[inline]
     pub fn extension(&self) -> Option<Extension<'a>> {
         (!self.extension.is_empty()).then(|| {
-            Extension::decode(self.extension).expect("extensions were encoded, or checked where they were read")
+            Extension::decode(self.extension)
+                .expect("the extension was encoded by this build, or checked when it was read")
         })
     }
 
-    /// Reads a link in place. `text` is its [`text_range`], as a string.
+    /// Decodes a link in place. `text` is its [`text_range`] as a string.
     ///
     /// # Panics
     /// If `link` is no [`EncodedLink`].
@@ -150,7 +150,7 @@ impl<'a> ServedLink<'a> {
     }
 }
 
-/// Tags of the extension's entries. A tag that was given to a field is never given to another.
+/// Tags of the entries of an extension. The tag of a field is never reused for another field.
 mod tag {
     pub(super) const LOCATION: u8 = 1;
     pub(super) const EXPIRES_AT: u8 = 2;
@@ -160,7 +160,7 @@ impl<'a> Extension<'a> {
     fn encode(&self, out: &mut Vec<u8>) {
         let mut put = |tag: u8, value: &[u8]| {
             out.push(tag);
-            out.extend(u32::try_from(value.len()).expect("a value is not many times a target's bytes").to_le_bytes());
+            out.extend(u32::try_from(value.len()).expect("a value is shorter than 4 GiB").to_le_bytes());
             out.extend(value);
         };
         if let Some(location) = self.location {
@@ -190,7 +190,7 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// The bytes of a checked link. [`LinkEncoder`] alone makes them.
+/// The bytes of a checked link. Only [`LinkEncoder`] creates them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodedLink<'a>(&'a [u8]);
 
@@ -200,7 +200,7 @@ impl<'a> EncodedLink<'a> {
     }
 }
 
-/// Writes links as bytes, and reuses its memory from one to the next: millions are loaded at a start.
+/// An encoder of links that reuses its memory, since a start loads millions of links.
 #[derive(Clone, Debug, Default)]
 pub struct LinkEncoder {
     link: Vec<u8>,
@@ -208,12 +208,12 @@ pub struct LinkEncoder {
 }
 
 impl LinkEncoder {
-    /// Checks the row where it is. Allocates only for an extension, once.
+    /// Checks a row in place. Only the first extension allocates.
     pub fn check<'a>(&'a mut self, row: &'a LinkRow<impl AsRef<str>>) -> Result<ServedLink<'a>, InvalidLink> {
         check(row, &mut self.extension)
     }
 
-    /// Checks the row and encodes it.
+    /// Checks a row and encodes it.
     pub fn encode(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<EncodedLink<'_>, InvalidLink> {
         Ok(encode(check(row, &mut self.extension)?, &mut self.link))
     }
@@ -246,7 +246,7 @@ fn encode<'a>(link: ServedLink<'_>, out: &'a mut Vec<u8>) -> EncodedLink<'a> {
     out.clear();
     out.extend([flags, code_len, target_len[0], target_len[1]]);
     if !extension.is_empty() {
-        out.extend(u32::try_from(extension.len()).expect("an encoded link has a longest length").to_le_bytes());
+        out.extend(u32::try_from(extension.len()).expect("an encoded link is shorter than 1 MiB").to_le_bytes());
     }
     match ids {
         Some((url_id, owner_id)) => out.extend((u64::from(owner_id) << 32 | u64::from(url_id)).to_le_bytes()),
@@ -259,17 +259,17 @@ fn encode<'a>(link: ServedLink<'_>, out: &'a mut Vec<u8>) -> EncodedLink<'a> {
     EncodedLink(out)
 }
 
-/// The first bytes of an encoded link, which tell its length. Every encoded link is at least as long.
+/// The first bytes of an encoded link, which determine its length. Every encoded link is at least as long.
 pub type Head = [u8; 8];
 
-/// No encoded link is longer.
+/// The greatest length of an encoded link in bytes.
 pub const MAX_ENCODED_LEN: usize = 1 << 20;
 
 const ACTIVE: u8 = 1;
 const WIDE_IDS: u8 = 2;
 const EXTENDED: u8 = 4;
 
-/// Where the parts of an encoded link are.
+/// The offsets of the parts of an encoded link.
 struct Layout {
     flags: u8,
     ids: usize,
@@ -303,14 +303,14 @@ pub fn encoded_len(head: &Head) -> usize {
     Layout::of(head).end
 }
 
-/// Returns where code and target are in the encoded link that begins with `head`: strings, one behind the other.
+/// Returns the range of the code and the target, which are adjacent strings, in the encoded link that begins with `head`.
 #[inline]
 pub fn text_range(head: &Head) -> Range<usize> {
     let layout = Layout::of(head);
     layout.code..layout.extension
 }
 
-/// Returns where the code is in the encoded link that begins with `head`.
+/// Returns the range of the code in the encoded link that begins with `head`.
 #[inline]
 pub fn code_range(head: &Head) -> Range<usize> {
     let layout = Layout::of(head);

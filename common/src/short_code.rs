@@ -1,16 +1,16 @@
-//! The path segment that names a link.
+//! Short codes: the path segments that name links.
 
 use std::borrow::Borrow;
 use std::fmt;
 
 use serde::Serialize;
 
-/// A short code: 1 to 64 characters of `0-9 A-Z a-z - _`, case-sensitive, not a reserved word.
+/// A short code: 1 to 64 characters of `0-9 A-Z a-z - _`, case-sensitive, and not a reserved word.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ShortCode(Box<str>);
 
-/// Why a text is not a short code.
+/// The reason to refuse a text as a short code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidShortCode {
     #[error("a short code has 1 to {} characters", ShortCode::MAX_LEN)]
@@ -23,8 +23,9 @@ pub enum InvalidShortCode {
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// First path segments that the admin plane answers itself, and a few it may come to answer.
-/// A link under one of them could never be followed on the port that serves both.
+/// First path segments of the API, and a few that it may need later.
+///
+/// A link with such a code could not be followed on the port that serves API and redirects.
 /// A test of the admin plane compares this list with its router.
 pub const RESERVED: [&str; 17] = [
     "admin",
@@ -49,14 +50,14 @@ pub const RESERVED: [&str; 17] = [
 impl ShortCode {
     pub const MAX_LEN: usize = 64;
 
-    /// The length of generated codes unless configured otherwise: 62^6 is 5.7e10 codes.
+    /// The default length of generated codes: there are 62^6 = 5.7e10 of them.
     pub const DEFAULT_LEN: usize = 6;
 
     pub fn parse(text: &str) -> Result<ShortCode, InvalidShortCode> {
         ShortCode::check(text).map(|()| ShortCode(text.into()))
     }
 
-    /// Whether [`ShortCode::parse`] would take `text`.
+    /// Checks a text without building a short code.
     pub fn check(text: &str) -> Result<(), InvalidShortCode> {
         if !ShortCode::has_shape(text.as_bytes()) {
             let length_is_right = (1..=ShortCode::MAX_LEN).contains(&text.len());
@@ -68,23 +69,23 @@ impl ShortCode {
         Ok(())
     }
 
-    /// Whether `bytes` could be a short code at all: what has not this shape is in no map.
+    /// Returns whether `bytes` have the length and the characters of a short code. No map has another key.
     pub fn has_shape(bytes: &[u8]) -> bool {
         (1..=ShortCode::MAX_LEN).contains(&bytes.len())
             && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     }
 
-    /// A new code of `len` base62 characters from the operating system's generator, so that codes cannot be guessed.
+    /// Returns a random code of `len` base62 characters. The operating system's generator makes it unpredictable.
     ///
     /// # Panics
-    /// If `len` is not 1 to 64, or the operating system has no randomness to give.
+    /// If `len` is not 1 to 64, or the operating system has no random bytes.
     pub fn generate(len: usize) -> ShortCode {
         assert!((1..=ShortCode::MAX_LEN).contains(&len), "a short code has 1 to 64 characters");
         let mut code = String::with_capacity(len);
         loop {
             let mut random = [0u8; ShortCode::MAX_LEN];
-            getrandom::fill(&mut random).expect("the operating system gives random bytes");
-            // 248 = 4 * 62: larger bytes would make the first characters of the alphabet more likely.
+            getrandom::fill(&mut random).expect("the operating system has random bytes");
+            // 248 is 4 * 62. Larger bytes would favour the first characters of the alphabet.
             let unbiased = random.iter().filter(|&&b| b < 248).map(|b| char::from(BASE62[usize::from(b % 62)]));
             code.extend(unbiased.take(len - code.len()));
             if code.len() == len {
@@ -123,7 +124,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn shape_and_reserved_words() {
+    fn code_with_a_wrong_shape_or_a_reserved_word_is_refused() {
         let check = |text: &str, expected: Result<(), InvalidShortCode>| {
             assert_eq!(ShortCode::parse(text).map(|_| ()), expected, "{text:?}");
         };
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn generated_codes_have_the_asked_length_use_the_whole_alphabet_and_differ() {
+    fn generated_codes_have_the_length_use_the_whole_alphabet_and_differ() {
         let codes: Vec<ShortCode> = (0..5_000).map(|_| ShortCode::generate(6)).collect();
         assert!(codes.iter().all(|c| c.as_str().len() == 6));
         let characters: HashSet<char> = codes.iter().flat_map(|c| c.as_str().chars()).collect();

@@ -1,4 +1,4 @@
-//! The rule for short texts in rows: user names, e-mail addresses, titles and event types.
+//! The rules for short texts: user names, e-mail addresses, titles and event types.
 
 /// The longest short text, in characters.
 pub const MAX_TEXT_LEN: usize = 255;

@@ -1,4 +1,4 @@
-//! Where a redirect goes. Only a [`TargetUrl`] becomes a `Location`.
+//! Targets of redirects. Only a [`TargetUrl`] becomes a `Location`.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::json::deserialize_by_parse;
 
-/// An absolute `http` or `https` URL with a host, as it was given, and as it may stand in a header.
+/// An absolute `http` or `https` URL with a host: the given text, and its form for a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl {
     given: Box<str>,
-    /// The header form, where it differs from the given one.
+    /// The header form, if it differs from the given text.
     location: Option<Box<str>>,
 }
 
@@ -34,7 +34,7 @@ impl utoipa::PartialSchema for TargetUrl {
 #[cfg(feature = "schema")]
 impl utoipa::ToSchema for TargetUrl {}
 
-/// Why a text is not a target.
+/// The reason to refuse a text as a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
     #[error("original_url must have at most {} bytes", TargetUrl::MAX_LEN)]
@@ -52,14 +52,14 @@ pub enum InvalidTarget {
 }
 
 impl TargetUrl {
-    /// The longest target in bytes, as given.
+    /// The greatest length of a given target, in bytes.
     pub const MAX_LEN: usize = 8192;
 
     pub fn parse(text: &str) -> Result<TargetUrl, InvalidTarget> {
         TargetUrl::check(text).map(|location| TargetUrl { given: text.into(), location })
     }
 
-    /// Checks a target where it is, and returns its header form where that differs. Allocates only for one that is not plain.
+    /// Checks a target and returns its header form if that differs. Allocates nothing for a plain target.
     pub fn check(text: &str) -> Result<Option<Box<str>>, InvalidTarget> {
         if is_plain(text) { Ok(None) } else { TargetUrl::check_fully(text) }
     }
@@ -68,12 +68,12 @@ impl TargetUrl {
         if text.len() > TargetUrl::MAX_LEN {
             return Err(InvalidTarget::TooLong);
         }
-        // The WHATWG parser silently drops tabs, line ends and surrounding blanks: what was checked would not be
-        // what is served.
+        // The WHATWG parser silently removes tabs, line ends and surrounding blanks, so the checked URL would differ from
+        // the served one.
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(InvalidTarget::Whitespace);
         }
-        // It also takes `http:host` and `http:\\host`, which a client resolves against our own address.
+        // The parser also accepts `http:host` and `http:\\host`, which a client resolves against Tern's own address.
         let authority = strip_scheme(text).ok_or(InvalidTarget::NotHttp)?;
         if authority.starts_with(['/', '\\', '?', '#']) {
             return Err(InvalidTarget::Malformed);
@@ -86,25 +86,26 @@ impl TargetUrl {
         if text.bytes().all(may_stand_in_header) {
             return Ok(None);
         }
-        // Serialised, a URL is ASCII throughout: the host in punycode, the rest percent-encoded.
+        // A serialised URL is ASCII: the host is in punycode, and the rest is percent-encoded.
         debug_assert!(parsed.as_str().bytes().all(may_stand_in_header));
         Ok(Some(String::from(parsed).into()))
     }
 
-    /// The target as it was given.
+    /// Returns the target as it was given.
     pub fn as_given(&self) -> &str {
         &self.given
     }
 
-    /// The value of the `Location` header: bytes 0x21 to 0x7e only.
+    /// Returns the value of the `Location` header: bytes 0x21 to 0x7e only.
     pub fn location(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.given)
     }
 }
 
-/// Whether a text is so plain a target that the WHATWG parser could not refuse it: visible ASCII, and a host of letters,
-/// digits, dots and single hyphens that cannot be taken for an IPv4 address or for punycode.
-/// Nearly every target is, and millions are checked at each start.
+/// Returns whether a text is a plain target, which the WHATWG parser always accepts.
+///
+/// A plain target is visible ASCII. Its host has letters, digits, dots and single hyphens, and can be neither an IPv4
+/// address nor punycode. Nearly all targets are plain, and a start checks millions of them.
 fn is_plain(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else { return false };
     let mut before = b'.';
@@ -123,14 +124,14 @@ fn is_plain(text: &str) -> bool {
     text.len() <= TargetUrl::MAX_LEN
         && before.is_ascii_alphanumeric()
         && label_begins_with.is_ascii_alphabetic()
-        // Without a way out of the loop it is done many bytes at a time.
+        // Without an early exit, the compiler vectorises the loop.
         && rest.bytes().fold(true, |all, byte| all & may_stand_in_header(byte))
 }
 
-/// Refuses an authority of which readers and clients may disagree where the host begins.
+/// Refuses an authority whose host is ambiguous to people or clients.
 ///
-/// A browser takes `\` for `/`, other clients take it for a part of the user name: to them
-/// `https://good.example\@evil.example/` is another host.
+/// Browsers treat `\` as `/`; other clients treat it as a part of the user name.
+/// They disagree about the host of `https://good.example\@evil.example/`.
 fn check_authority(authority: &str) -> Result<(), InvalidTarget> {
     if authority.contains('\\') {
         return Err(InvalidTarget::Backslash);
@@ -171,7 +172,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn only_absolute_http_urls_with_a_host_are_targets() {
+    fn url_without_http_scheme_or_host_is_refused() {
         let check = |text: &str, expected: Result<&str, InvalidTarget>| {
             let parsed = TargetUrl::parse(text);
             assert_eq!(parsed.as_ref().map(TargetUrl::location).map_err(|e| *e), expected, "{text:?}");
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn target_whose_host_is_ambiguous_is_refused() {
+    fn target_with_an_ambiguous_host_is_refused() {
         for text in [
             r"https://good.example\@evil.example/",
             r"https://good.example\evil.example/",
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn most_targets_are_plain() {
+    fn plain_target_is_recognised() {
         for text in
             ["https://example.com", "http://a.b-c.example/x?y#z", "https://localhost/", "https://9gag.com/~%zz\"<"]
         {
@@ -257,15 +258,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_location_never_leaves_printable_ascii(tail in "\\PC*", host in "[a-zé本-]{1,12}") {
+        fn location_of_any_target_is_printable_ascii(tail in "\\PC*", host in "[a-zé本-]{1,12}") {
             if let Ok(target) = TargetUrl::parse(&format!("https://{host}.example/{tail}")) {
                 prop_assert!(target.location().bytes().all(may_stand_in_header), "{:?}", target.location());
             }
         }
 
-        /// The shortcut must not take what the whole check refuses, or serve it otherwise.
+        /// The fast check must agree with the full check.
         #[test]
-        fn what_is_plain_is_valid_as_it_stands(host in "[a-cxn0-9A-Z.-]{1,12}|xn--[a-z0-9-]{1,8}", tail in "([/?#:@][!-~]{0,12})?") {
+        fn plain_target_passes_the_full_check_unchanged(host in "[a-cxn0-9A-Z.-]{1,12}|xn--[a-z0-9-]{1,8}", tail in "([/?#:@][!-~]{0,12})?") {
             let text = format!("https://{host}{tail}");
             if is_plain(&text) {
                 prop_assert_eq!(TargetUrl::check_fully(&text), Ok(None));
@@ -273,7 +274,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_text_never_panics(text in "\\PC*") {
+        fn arbitrary_text_does_not_panic(text in "\\PC*") {
             let _ = TargetUrl::parse(&text);
         }
     }

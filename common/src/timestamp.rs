@@ -1,4 +1,4 @@
-//! Points in time as `docs/CONTRACT.md` writes them: UTC, whole seconds, no zone.
+//! Points in time in the form of `docs/CONTRACT.md`: UTC, whole seconds, without a zone.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Whole seconds since the Unix epoch, written as `2025-09-19T22:25:05`.
+/// A point in time in whole seconds since the Unix epoch, written as `2025-09-19T22:25:05`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cfg_attr(
@@ -23,29 +23,28 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 )]
 pub struct Timestamp(i64);
 
-/// The text is neither `2025-09-19T22:25:05` nor `2025-09-19 22:25:05`, or a time beyond [`Timestamp::FIRST`] and
-/// [`Timestamp::LAST`].
+/// The error for a malformed time, or one outside of [`Timestamp::FIRST`] to [`Timestamp::LAST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a time is written 2025-09-19T22:25:05")]
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// The last that a text can be made of: 9999-12-30T22:00:00, a time of the year 9999 in every zone there is.
+    /// The last time that can be written: 9999-12-30T22:00:00. It is in the year 9999 in every zone.
     pub const LAST: Timestamp = Timestamp(253_402_207_200);
 
-    /// The first that the contract's form can write: 0001-01-01T00:00:00.
+    /// The first time that can be written: 0001-01-01T00:00:00.
     pub const FIRST: Timestamp = Timestamp(-62_135_596_800);
 
     pub fn now() -> Timestamp {
         Timestamp::from(SystemTime::now())
     }
 
-    /// This long ago, or the first time there is.
+    /// Returns the time `age` ago; [`Timestamp::FIRST`] at the earliest.
     pub fn ago(age: std::time::Duration) -> Timestamp {
         Timestamp::now().minus(age)
     }
 
-    /// Returns the time that was `age` earlier, or the first time there is.
+    /// Returns the time that was `age` earlier; [`Timestamp::FIRST`] at the earliest.
     pub fn minus(self, age: std::time::Duration) -> Timestamp {
         let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         Timestamp((self.0.saturating_sub(age)).max(Timestamp::FIRST.0))
@@ -59,14 +58,14 @@ impl Timestamp {
         self.0
     }
 
-    /// Whether the contract's form has the time: it does from [`Timestamp::FIRST`] to [`Timestamp::LAST`].
+    /// Returns whether the time is in the range of the contract's form.
     pub fn can_be_written(self) -> bool {
         (Timestamp::FIRST..=Timestamp::LAST).contains(&self)
     }
 
-    /// Reads a date and a time of day with `T` or a space between them.
+    /// Parses a date and a time of day, separated by `T` or a space.
     pub fn parse(text: &str) -> Result<Timestamp, InvalidTimestamp> {
-        // jiff is more generous than the contract: fractions, missing seconds, short years.
+        // jiff also accepts fractions, absent seconds and short years, which the contract does not.
         if text.len() != "2025-09-19T22:25:05".len() {
             return Err(InvalidTimestamp);
         }
@@ -75,8 +74,8 @@ impl Timestamp {
         Timestamp::at_offset(civil, Offset::UTC)
     }
 
-    /// Reads a time as databases and spreadsheets write it: seconds, their fraction and a zone are optional.
-    /// The result is in UTC and in whole seconds: the zone is converted, and the fraction is dropped.
+    /// Parses a time in a form of databases and spreadsheets: seconds, their fraction and a zone are optional.
+    /// The result is in UTC and in whole seconds. The zone is converted, and the fraction is dropped.
     pub fn parse_any_zone(text: &str) -> Result<Timestamp, InvalidTimestamp> {
         let pieces = Pieces::parse(text).map_err(|_| InvalidTimestamp)?;
         let (Some(time), None) = (pieces.time(), pieces.time_zone_annotation()) else {
@@ -94,8 +93,8 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// A clock set before 1970 reads as the epoch, and one beyond [`Timestamp::LAST`] as that: a wrong clock must not
-    /// stop anything.
+    /// Converts a time of the clock. A time before 1970 becomes the epoch, and a time beyond [`Timestamp::LAST`] becomes
+    /// that, so that a wrong clock stops nothing.
     fn from(time: SystemTime) -> Timestamp {
         let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         i64::try_from(seconds).map_or(Timestamp::LAST, |seconds| Timestamp(seconds).min(Timestamp::LAST))
@@ -116,7 +115,7 @@ impl Serialize for Timestamp {
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
-    /// Reads a time in any zone; UTC where none is given.
+    /// Parses a time in any zone. The default is UTC.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
         Timestamp::parse_any_zone(&text).map_err(de::Error::custom)
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_clock_reads_as_a_time_that_can_be_written() {
+    fn time_of_any_clock_can_be_written() {
         let at = |seconds| Timestamp::from(UNIX_EPOCH + std::time::Duration::from_secs(seconds)).to_string();
         assert_eq!(at(0), "1970-01-01T00:00:00");
         assert_eq!(at(1_700_000_000), "2023-11-14T22:13:20");
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn both_written_forms_are_read_and_one_is_written() {
+    fn time_in_either_form_is_parsed_and_written_with_t() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(Timestamp::parse(text).ok().map(|t| t.to_string()).as_deref(), expected, "{text:?}");
         };
@@ -159,8 +158,9 @@ mod tests {
         check("2025-13-19T22:25:05", None);
         check("", None);
     }
+
     #[test]
-    fn times_of_databases_and_spreadsheets_are_read_in_utc_and_whole_seconds() {
+    fn time_of_a_database_or_spreadsheet_is_parsed_in_utc_and_whole_seconds() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(Timestamp::parse_any_zone(text).ok().map(|t| t.to_string()).as_deref(), expected, "{text:?}");
         };

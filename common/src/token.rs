@@ -1,6 +1,6 @@
-//! Tokens: who may use the API, and for what.
+//! Tokens and roles, which authorise the use of the API.
 //!
-//! A token is shown once, when it is made. Only its hash is kept: whoever reads the database cannot use the API.
+//! A token is shown once, at its creation. The store has only its hash, so a reader of the database cannot use the API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,20 +12,20 @@ use subtle::ConstantTimeEq;
 
 use crate::{Id, Timestamp};
 
-/// What a token is good for.
+/// The rights of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Reads users, links, events and products.
+    /// May read users, links, events and products.
     Viewer,
-    /// Changes them too.
+    /// May also change users, links and events.
     Editor,
-    /// Everything, the log among it.
+    /// May do everything, including reading the log.
     Admin,
-    /// Reads the metrics and nothing else: what a Prometheus needs.
+    /// May read only the metrics, as Prometheus does.
     Metrics,
 }
 
-/// A text is the name of no role.
+/// The error for a text that names no role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a role is viewer, editor, admin or metrics")]
 pub struct UnknownRole;
@@ -57,11 +57,11 @@ impl fmt::Display for Role {
     }
 }
 
-/// What people call a token: 1 to 64 letters, digits, `.`, `_` or `-`.
+/// The name of a token: 1 to 64 letters, digits, `.`, `_` or `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenName(String);
 
-/// A text cannot name a token.
+/// The error for a text that is no name of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the name of a token has 1 to 64 letters, digits, '.', '_' or '-'")]
 pub struct InvalidTokenName;
@@ -84,24 +84,24 @@ impl FromStr for TokenName {
     }
 }
 
-/// A token as its holder sends it: `tern_` and 256 random bits in base64url.
+/// The secret text of a token: `tern_` and 256 random bits in base64url.
 pub struct Secret(String);
 
 impl Secret {
-    /// The beginning of every token, by which scanners for leaked secrets, and people, know it.
+    /// The prefix of every token, by which people and scanners for leaked secrets recognise it.
     pub const PREFIX: &str = "tern_";
 
-    /// A new one, from the operating system's generator.
+    /// Returns a random secret from the operating system's generator.
     ///
     /// # Panics
-    /// If the operating system has no randomness to give.
+    /// If the operating system has no random bytes.
     pub fn generate() -> Secret {
         let mut random = [0u8; 32];
-        getrandom::fill(&mut random).expect("the operating system gives random bytes");
+        getrandom::fill(&mut random).expect("the operating system has random bytes");
         Secret(format!("{}{}", Secret::PREFIX, URL_SAFE_NO_PAD.encode(random)))
     }
 
-    /// The token itself, for its holder alone.
+    /// Returns the secret text, which only the user of the token may see.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -117,12 +117,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// SHA-256 of a token. With 256 random bits in it, nothing slower is needed to keep it from being guessed.
+/// The SHA-256 of a token. A slow hash is unnecessary, since 256 random bits cannot be guessed.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// Of whatever somebody sent for a token.
+    /// Returns the hash of a text that a client sent as a token.
     pub fn of(sent: &[u8]) -> TokenHash {
         TokenHash(Sha256::digest(sent).into())
     }
@@ -135,13 +135,13 @@ impl TokenHash {
         &self.0
     }
 
-    /// Compares in a time that tells nothing of where the two differ.
+    /// Compares two hashes in constant time.
     pub fn is(&self, other: &TokenHash) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 }
 
-/// A token to be made now.
+/// A token to be created.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     pub name: TokenName,
@@ -159,13 +159,13 @@ pub struct Token {
     pub hash: TokenHash,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
-    /// To the minute.
+    /// The time of the last use, to the minute.
     pub last_used_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
 }
 
 impl Token {
-    /// Why the token is good for nothing now, if it is not.
+    /// Returns the reason why the token is invalid at `now`; `None` if it is valid.
     pub fn refusal(&self, now: Timestamp) -> Option<&'static str> {
         if self.revoked_at.is_some() {
             Some("The token was revoked")
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_long_differs_and_is_told_to_nobody() {
+    fn secret_is_long_unique_and_absent_from_its_debug_form() {
         let (one, other) = (Secret::generate(), Secret::generate());
         assert_eq!(one.reveal().len(), "tern_".len() + 43);
         assert_ne!(one.reveal(), other.reveal());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn token_name_with_a_wrong_length_or_character_is_refused() {
         for good in ["ci", "a.b-c_9", &"x".repeat(64)] {
             assert!(good.parse::<TokenName>().is_ok(), "{good:?}");
         }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_ends_with_its_time_or_when_it_is_revoked() {
+    fn expired_or_revoked_token_is_refused() {
         let at = Timestamp::from_unix_seconds;
         let token = |expires_at, revoked_at| Token {
             id: Id::new(1).unwrap(),

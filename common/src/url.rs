@@ -1,4 +1,4 @@
-//! Urls: the rows of `urls`, which an admin edits.
+//! Urls: the rows of `urls`.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,25 +8,25 @@ use crate::{Id, ShortCode, TargetUrl, Timestamp};
 
 /// A row of `urls`.
 ///
-/// The short code and the target are plain text here: a row that somebody wrote past Tern must still be shown,
-/// so that it can be put right. Only what parses becomes a link that is served.
+/// The short code and the target are unchecked texts. A row that another program wrote must be shown, so that an operator
+/// can correct it. Only a valid row is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(description = "A short code and where it leads"))]
+#[cfg_attr(feature = "schema", schema(description = "A short code and its target"))]
 pub struct Url {
     pub id: Id,
     pub user_id: Id,
     #[cfg_attr(feature = "schema", schema(example = "Lh1hFP"))]
     pub short_code: String,
-    /// Where the redirect goes, as it was given.
+    /// The target of the redirect, unchanged.
     #[cfg_attr(feature = "schema", schema(example = "https://example.com/hello"))]
     pub original_url: String,
     #[cfg_attr(feature = "schema", schema(required, example = "Hello"))]
     pub title: Option<String>,
-    /// Whether it redirects; if not, following it is answered 410.
+    /// Whether the link redirects; if not, following it is answered 410.
     #[cfg_attr(feature = "schema", schema(example = true))]
     pub is_active: bool,
-    /// From this time on following it is answered 410; `null` is never.
+    /// The time from which following the link is answered 410; `null` is never.
     #[cfg_attr(feature = "schema", schema(required))]
     pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
@@ -45,7 +45,7 @@ impl WriteJson for Url {
     }
 }
 
-/// A title: at most 255 characters.
+/// A title of at most 255 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "schema", schema(max_length = 255, pattern = r"^[^\x00]*$", example = "Hello"))]
@@ -63,7 +63,7 @@ impl Title {
     }
 }
 
-/// A url to be created now, under a code of the store's caller.
+/// A url to be created, with a code that the caller of the store chose.
 #[derive(Clone, Debug)]
 pub struct NewUrl {
     pub user_id: Id,
@@ -73,14 +73,14 @@ pub struct NewUrl {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What of a url is to change; `None` leaves a column as it is.
+/// A change of a url. `None` leaves a column unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct UrlChange {
-    /// `Some(None)` takes the title away.
+    /// The new title; `Some(None)` removes the title.
     pub title: Option<Option<Title>>,
     pub is_active: Option<bool>,
     pub original_url: Option<TargetUrl>,
-    /// `Some(None)` takes the end away.
+    /// The new time of expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<Timestamp>>,
 }
 
@@ -91,7 +91,7 @@ impl UrlChange {
     }
 }
 
-/// Which urls to list: those that match every given column.
+/// A filter of urls. A url must match every given column.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct UrlFilter {
@@ -104,7 +104,7 @@ pub struct UrlFilter {
     pub short_code: Option<String>,
 }
 
-/// A url read from a file: what the file does not give, the store does.
+/// A url from a file. The store chooses each absent value.
 #[derive(Clone, Debug)]
 pub struct UrlRow {
     pub id: Option<Id>,

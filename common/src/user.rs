@@ -1,4 +1,4 @@
-//! Users: the rows, and what may stand in them.
+//! Users: the rows of `users`.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::{Id, Timestamp};
 /// A row of `users`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(description = "Somebody who owns links"))]
+#[cfg_attr(feature = "schema", schema(description = "An owner of links"))]
 pub struct User {
     pub id: Id,
     #[cfg_attr(feature = "schema", schema(example = "emberorbit96"))]
@@ -25,7 +25,7 @@ impl WriteJson for User {
     }
 }
 
-/// A user name: not blank, at most 255 characters.
+/// A user name that is not blank and has at most 255 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cfg_attr(
@@ -34,7 +34,7 @@ impl WriteJson for User {
 )]
 pub struct Username(String);
 
-/// An e-mail address: of the shape `x@y.z`, at most 255 characters.
+/// An e-mail address of the form `x@y.z` and at most 255 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cfg_attr(
@@ -77,21 +77,21 @@ impl Email {
     }
 }
 
-/// A user to be created now.
+/// A user to be created.
 #[derive(Clone, Debug)]
 pub struct NewUser {
     pub username: Username,
     pub email: Email,
 }
 
-/// What of a user is to change; `None` leaves a column as it is.
+/// A change of a user. `None` leaves a column unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
     pub username: Option<Username>,
     pub email: Option<Email>,
 }
 
-/// A user read from a file: what the file does not give, the store does.
+/// A user from a file. The store chooses each absent value.
 #[derive(Clone, Debug)]
 pub struct UserRow {
     pub id: Option<Id>,
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usernames() {
+    fn invalid_username_is_refused_with_the_reason() {
         let check = |text: &str, expected| assert_eq!(Username::parse(text).err(), expected, "{text:?}");
         check("emberorbit96", None);
         check("Ünïcode ☃", None);
@@ -117,12 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn emails() {
+    fn invalid_email_is_refused_with_the_reason() {
         let check = |text: &str, expected| assert_eq!(Email::parse(text).err(), expected, "{text:?}");
         check("emberorbit96@acme.dev", None);
         check("a+b.c@mail.example.co.uk", None);
         check("é@bücher.example", None);
-        check("nobody", Some(InvalidText::NoEmail("email")));
+        check("no-at-sign", Some(InvalidText::NoEmail("email")));
         check("a@b", Some(InvalidText::NoEmail("email")));
         check("@b.c", Some(InvalidText::NoEmail("email")));
         check("a@.c", Some(InvalidText::NoEmail("email")));

@@ -11,7 +11,7 @@ use rusqlite::{Connection, StatementStatus};
 use tern_common::event::EventFilter;
 use tern_common::store::{AdminStore, ClickSink, LinkFeed, Page, PageStart, SqliteStore, StoreError, Total};
 use tern_common::user::{Email, NewUser, Username};
-use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, Shipped};
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, ShipOutcome};
 
 fn new_user(name: &str) -> NewUser {
     NewUser { username: Username::parse(name).unwrap(), email: Email::parse(&format!("{name}@mail.example")).unwrap() }
@@ -175,8 +175,8 @@ async fn ship(store: &SqliteStore, journal: u128, clicks: &[Click]) -> (u64, u64
     let to = JournalPosition { segment: 0, offset: 1, sequence: 1 };
     let batch = ClickBatch { journal: JournalId(journal), from: None, to, clicks, parked: 0 };
     match store.ship_clicks(batch).await.unwrap() {
-        Shipped::Taken(state) => (state.recorded, state.orphaned),
-        elsewhere @ Shipped::Elsewhere(_) => panic!("{elsewhere:?}"),
+        ShipOutcome::Committed(state) => (state.recorded, state.orphaned),
+        elsewhere @ ShipOutcome::Mismatch(_) => panic!("{elsewhere:?}"),
     }
 }
 

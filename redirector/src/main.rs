@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use tern_common::bus::RedisBus;
 use tern_common::config::{InvalidConfig, Reader, Variables};
-use tern_common::console::{CONSOLE_TARGET, announce, say};
+use tern_common::console::{CONSOLE_TARGET, announce, write_line};
 use tern_common::lifecycle::Lifecycle;
 use tern_common::private_files::make_private;
 use tern_common::redis::RedisConfig;
@@ -138,6 +138,6 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let (finished, cut) = (connections.finished, connections.cut);
     tracing::info!(target: CONSOLE_TARGET, finished, cut, clicks_kept, "drained");
     let kept = format!("{clicks_kept} clicks kept for the next start");
-    say(NAME, &format!("Drained: {finished} connections finished, {cut} cut; {kept}."));
+    write_line(NAME, &format!("Drained: {finished} connections finished, {cut} cut; {kept}."));
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, process};
 
-use tern_common::console::say;
+use tern_common::console::write_line;
 use tern_common::systemd::Notifier;
 
 use crate::http::Pulse;
@@ -144,7 +144,7 @@ fn end(stalled: Stalled) -> ! {
             seconds,
             "a worker stands still; the process ends, and its clicks wait in the journals"
         );
-        say("tern", &format!("{stalled}; the process ends."));
+        write_line("tern", &format!("{stalled}; the process ends."));
     });
     if log.is_ok() {
         pause(LAST_WORDS, &AtomicBool::new(false));

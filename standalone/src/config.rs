@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tern_admin::{AdminConfig, VisibleWait};
 use tern_common::config::{InvalidConfig, Reader, Variables};
-use tern_common::process::NothingThere;
+use tern_common::process::MissingInput;
 use tern_common::redis::RedisConfig;
 use tern_common::store::{AdminStore, PostgresConfig, PostgresStore, SqliteStore};
 use tern_common::systemd::Notifier;
@@ -75,10 +75,10 @@ impl Config {
     /// Opens the store for a command that makes none.
     ///
     /// # Errors
-    /// [`NothingThere`] where no store is in the data directory.
+    /// [`MissingInput`] where no store is in the data directory.
     pub async fn open_existing_store(&self) -> anyhow::Result<Arc<dyn AdminStore>> {
         if self.lacks_store()? {
-            return Err(NothingThere(format!(
+            return Err(MissingInput(format!(
                 "there is no store at {} (TERN_DATA_DIR), and nothing was changed.\n\
                  Run the command where `tern serve` runs, or set TERN_DATA_DIR to its data directory or DATABASE_URL to its \
                  database. A new store is made by `tern serve` and by `tern load`.",

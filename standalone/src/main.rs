@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tern_admin::load::{LoadCommand, load_files};
 use tern_admin::{TokenCommand, token_command};
-use tern_common::console::say;
+use tern_common::console::write_line;
 use tern_common::{probe, process};
 
 use crate::config::{Config, NAME};
@@ -72,13 +72,13 @@ async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     }
     let store = config.open_store().await?;
     let note = if is_new { " (new; it is made in TERN_DATA_DIR)" } else { "" };
-    say(NAME, &format!("store: {}{note}", config.place()));
+    write_line(NAME, &format!("store: {}{note}", config.place()));
     let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
     load_files(&*store, command, &config.admin.own_addresses, out, report).await
 }
 
 async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     let store = config.open_existing_store().await?;
-    say(NAME, &format!("store: {}", config.place()));
+    write_line(NAME, &format!("store: {}", config.place()));
     token_command::run(&*store, command, &mut std::io::stdout()).await
 }

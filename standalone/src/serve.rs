@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use axum::Router;
 use tern_admin::{AppState, Seams, keep_in_order};
-use tern_common::console::{CONSOLE_TARGET, announce, say};
+use tern_common::console::{CONSOLE_TARGET, announce, write_line};
 use tern_common::descriptors;
 use tern_common::lifecycle::Lifecycle;
 use tern_common::listening::listen;
@@ -39,7 +39,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     // The migration of a large database takes as long as it takes.
     let store = config.redirector.notifier.alive_during(config.open_store()).await?;
     if with_sample && sample::load_if_empty(&*store).await? {
-        say(NAME, "Loaded a sample: 400 users, 2000 links, 3422 events.");
+        write_line(NAME, "Loaded a sample: 400 users, 2000 links, 3422 events.");
     }
     let registry = lifecycle.registry().clone();
     export_pools(store.clone(), &registry)?;
@@ -90,7 +90,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let clicks_kept = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
     tracing::info!(target: CONSOLE_TARGET, api_drained, finished, cut, clicks_kept, "drained");
-    say(
+    write_line(
         NAME,
         &format!("Drained: {finished} connections finished, {cut} cut; {clicks_kept} clicks kept for the next start."),
     );

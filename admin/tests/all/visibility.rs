@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tern_admin::{AdminConfig, Visibility, Visible, VisibleWait};
-use tern_common::bus::{Bus, LocalBus, Message, Received, ReplicaId, Topic};
+use tern_common::bus::{Bus, Delivery, LocalBus, Message, ReplicaId, Topic};
 use tern_common::store::{AdminStore, Cursor, Mark};
 use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, Username};
@@ -20,8 +20,8 @@ async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<dyn AdminStore>) {
     let mut hints = bus.subscribe(Topic::Invalidations).await.unwrap();
     loop {
         let cursor = store.snapshot().await.unwrap().cursor;
-        bus.publish(Message::Applied { replica, cursor }).await.unwrap();
-        assert_eq!(hints.next().await.unwrap(), Received::Message(Message::Invalidation));
+        bus.publish(Message::Progress { replica, cursor }).await.unwrap();
+        assert_eq!(hints.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     }
 }
 
@@ -76,13 +76,13 @@ async fn a_replica_that_lags_behind_is_waited_for_until_the_time_is_over() {
     settle(&app, 1).await;
     let replica = ReplicaId::random();
     let cursor = app.store.snapshot().await.unwrap().cursor;
-    bus.publish(Message::Applied { replica, cursor }).await.unwrap();
+    bus.publish(Message::Progress { replica, cursor }).await.unwrap();
     let began = Instant::now();
     let answer = app.put("/urls/1", json!({ "title": "x" })).await;
     assert_eq!((answer.status, answer.header("tern-visible")), (200, Some("1/2")));
     assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
 
-    bus.publish(Message::Left { replica }).await.unwrap();
+    bus.publish(Message::Departure { replica }).await.unwrap();
     let answer = app.put("/urls/1", json!({ "title": "y" })).await;
     assert_eq!(answer.header("tern-visible"), Some("1/1"));
 }
@@ -93,7 +93,7 @@ async fn waiting_can_be_turned_off() {
     let app = app_on(&bus, Duration::ZERO).await;
     let replica = ReplicaId::random();
     let cursor = app.store.snapshot().await.unwrap().cursor;
-    bus.publish(Message::Applied { replica, cursor }).await.unwrap();
+    bus.publish(Message::Progress { replica, cursor }).await.unwrap();
     settle(&app, 1).await;
     let answer = app.put("/urls/1", json!({ "title": "x" })).await;
     assert_eq!(answer.header("tern-visible"), Some("0/1"));
@@ -142,7 +142,7 @@ async fn announce(bus: &dyn Bus, visibility: &Visibility, mark: &Mark, replica: 
     };
     let known = live().await;
     eventually(async || {
-        bus.publish(Message::Applied { replica, cursor: cursor.clone() }).await.unwrap();
+        bus.publish(Message::Progress { replica, cursor: cursor.clone() }).await.unwrap();
         tokio::task::yield_now().await;
         (live().await > known).then_some(())
     })
@@ -182,7 +182,7 @@ async fn a_wait_ends_with_the_message_that_was_missing() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(!waiting.is_finished());
     let sent = tokio::time::Instant::now();
-    bus.publish(Message::Applied { replica, cursor: after }).await.unwrap();
+    bus.publish(Message::Progress { replica, cursor: after }).await.unwrap();
     assert_eq!(waiting.await.unwrap(), Visible::Counted { confirmed: 1, live: 1 });
     assert_eq!(sent.elapsed(), Duration::ZERO);
 }
@@ -193,10 +193,10 @@ async fn replicas_that_spoke_before_we_listened_are_waited_for() {
     tokio::time::pause();
     let bus = Arc::new(LocalBus::new());
     let (swift, slow, gone) = (ReplicaId::random(), ReplicaId::random(), ReplicaId::random());
-    bus.publish(Message::Applied { replica: swift, cursor: after }).await.unwrap();
-    bus.publish(Message::Applied { replica: slow, cursor: before.clone() }).await.unwrap();
-    bus.publish(Message::Applied { replica: gone, cursor: before }).await.unwrap();
-    bus.publish(Message::Left { replica: gone }).await.unwrap();
+    bus.publish(Message::Progress { replica: swift, cursor: after }).await.unwrap();
+    bus.publish(Message::Progress { replica: slow, cursor: before.clone() }).await.unwrap();
+    bus.publish(Message::Progress { replica: gone, cursor: before }).await.unwrap();
+    bus.publish(Message::Departure { replica: gone }).await.unwrap();
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
     visibility.first_replica().await;
     let visible = visibility.confirm(&mark, Duration::from_millis(100)).await;
@@ -210,7 +210,7 @@ async fn a_broken_subscription_is_taken_up_again() {
     let bus = Arc::new(FragileBus::default());
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
     for live in 1..=2 {
-        bus.publish(Message::Applied { replica: ReplicaId::random(), cursor: after.clone() }).await.unwrap();
+        bus.publish(Message::Progress { replica: ReplicaId::random(), cursor: after.clone() }).await.unwrap();
         let expected = Visible::Counted { confirmed: live, live };
         eventually(async || (visibility.confirm(&mark, Duration::ZERO).await == expected).then_some(())).await;
     }
@@ -227,7 +227,7 @@ async fn answers_wait_for_replicas_that_need_longer_than_the_shortest_wait() {
     let replica = ReplicaId::random();
     // What each of several changes is answered, and after how long, if the replica needs this time for it.
     let change = async |needed: Duration| {
-        bus.publish(Message::Applied { replica, cursor: before.clone() }).await.unwrap();
+        bus.publish(Message::Progress { replica, cursor: before.clone() }).await.unwrap();
         eventually(async || match visibility.confirm(&mark, Duration::ZERO).await {
             Visible::Counted { confirmed: 0, live: 1 } => Some(()),
             _ => None,
@@ -238,7 +238,7 @@ async fn answers_wait_for_replicas_that_need_longer_than_the_shortest_wait() {
             let (bus, cursor) = (Arc::clone(&bus), after.clone());
             async move {
                 tokio::time::sleep(needed).await;
-                bus.publish(Message::Applied { replica, cursor }).await.unwrap();
+                bus.publish(Message::Progress { replica, cursor }).await.unwrap();
             }
         });
         let visible = visibility.confirm_since(began, &mark, BOUNDS).await;
@@ -288,7 +288,7 @@ async fn last_replica_that_leaves_is_none_of_none() {
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
     let replica = ReplicaId::random();
     announce(&*bus, &visibility, &mark, replica, &before).await;
-    bus.publish(Message::Left { replica }).await.unwrap();
+    bus.publish(Message::Departure { replica }).await.unwrap();
     let none = Visible::Counted { confirmed: 0, live: 0 };
     eventually(async || (visibility.confirm(&mark, Duration::ZERO).await == none).then_some(())).await;
 }

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 use tokio::time::Instant;
 
-use super::{Bus, BusError, MAX_REPLICAS, Message, Received, ReplicaId, SILENT_AFTER, Subscription, Topic};
+use super::{Bus, BusError, Delivery, MAX_REPLICAS, Message, ReplicaId, SILENT_AFTER, Subscription, Topic};
 use crate::store::Cursor;
 
 /// The number of messages that a subscriber may lag behind before it loses some.
@@ -39,14 +39,14 @@ impl LocalBus {
     fn record(&self, message: &Message) {
         match message {
             Message::Invalidation => {}
-            Message::Applied { replica, cursor } => {
+            Message::Progress { replica, cursor } => {
                 let mut live = self.live();
                 live.retain(|_, (_, at)| at.elapsed() < SILENT_AFTER);
                 if live.len() < MAX_REPLICAS || live.contains_key(replica) {
                     live.insert(*replica, (cursor.clone(), Instant::now()));
                 }
             }
-            Message::Left { replica } => drop(self.live().remove(replica)),
+            Message::Departure { replica } => drop(self.live().remove(replica)),
         }
     }
 
@@ -86,10 +86,10 @@ impl Bus for LocalBus {
 
 #[async_trait]
 impl Subscription for LocalSubscription {
-    async fn next(&mut self) -> Result<Received, BusError> {
+    async fn next(&mut self) -> Result<Delivery, BusError> {
         match self.0.recv().await {
-            Ok(message) => Ok(Received::Message(message)),
-            Err(RecvError::Lagged(_)) => Ok(Received::Lost),
+            Ok(message) => Ok(Delivery::Message(message)),
+            Err(RecvError::Lagged(_)) => Ok(Delivery::Loss),
             Err(RecvError::Closed) => Err(BusError(anyhow::anyhow!("the bus was closed"))),
         }
     }

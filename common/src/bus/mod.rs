@@ -36,17 +36,17 @@ pub enum Topic {
 pub enum Message {
     /// A hint that links changed. The receiver asks the store for the changes.
     Invalidation,
-    /// An announcement of a live replica, with its position in the log of changes.
-    Applied { replica: ReplicaId, cursor: Cursor },
+    /// An announcement of a live replica, with its cursor.
+    Progress { replica: ReplicaId, cursor: Cursor },
     /// An announcement that a replica ends, so that no request waits for it.
-    Left { replica: ReplicaId },
+    Departure { replica: ReplicaId },
 }
 
 impl Message {
     pub fn topic(&self) -> Topic {
         match self {
             Message::Invalidation => Topic::Invalidations,
-            Message::Applied { .. } | Message::Left { .. } => Topic::Progress,
+            Message::Progress { .. } | Message::Departure { .. } => Topic::Progress,
         }
     }
 }
@@ -61,10 +61,10 @@ impl ReplicaId {
     /// # Panics
     /// If the operating system has no random bytes.
     pub fn random() -> ReplicaId {
-        ReplicaId(getrandom::u64().expect("the operating system gives random bytes"))
+        ReplicaId(getrandom::u64().expect("the operating system has random bytes"))
     }
 
-    /// Reads 16 hexadecimal digits; `None` for anything else.
+    /// Parses 16 hexadecimal digits; returns `None` for any other text.
     fn parse(text: &str) -> Option<ReplicaId> {
         let is_id = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
         is_id.then(|| u64::from_str_radix(text, 16).ok().map(ReplicaId)).flatten()
@@ -79,10 +79,10 @@ impl fmt::Display for ReplicaId {
 
 /// An item of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Received {
+pub enum Delivery {
     Message(Message),
     /// A report that messages were lost, so anything may have changed.
-    Lost,
+    Loss,
 }
 
 /// The error of an unavailable bus.
@@ -113,5 +113,5 @@ pub trait Subscription: fmt::Debug + Send {
     ///
     /// # Errors
     /// When the connection broke. The caller subscribes again and must assume that messages were lost.
-    async fn next(&mut self) -> Result<Received, BusError>;
+    async fn next(&mut self) -> Result<Delivery, BusError>;
 }

@@ -15,8 +15,8 @@ pub(super) const MAX_LEN: usize = 16 * 1024;
 pub(super) fn write(message: &Message) -> String {
     match message {
         Message::Invalidation => "invalidation".to_owned(),
-        Message::Applied { replica, cursor } => format!("applied {replica} {cursor}"),
-        Message::Left { replica } => format!("left {replica}"),
+        Message::Progress { replica, cursor } => format!("applied {replica} {cursor}"),
+        Message::Departure { replica } => format!("left {replica}"),
     }
 }
 
@@ -26,9 +26,9 @@ pub(super) fn read(text: &[u8]) -> Option<Message> {
     let message = match words.next()? {
         "invalidation" => Message::Invalidation,
         "applied" => {
-            Message::Applied { replica: ReplicaId::parse(words.next()?)?, cursor: words.next()?.parse().ok()? }
+            Message::Progress { replica: ReplicaId::parse(words.next()?)?, cursor: words.next()?.parse().ok()? }
         }
-        "left" => Message::Left { replica: ReplicaId::parse(words.next()?)? },
+        "left" => Message::Departure { replica: ReplicaId::parse(words.next()?)? },
         _ => return None,
     };
     words.next().is_none().then_some(message)
@@ -65,7 +65,7 @@ mod tests {
     fn written_message_is_read_back() {
         let replica = ReplicaId::random();
         let cursor = "00000000000000ff:7".parse().unwrap();
-        for message in [Message::Invalidation, Message::Applied { replica, cursor }, Message::Left { replica }] {
+        for message in [Message::Invalidation, Message::Progress { replica, cursor }, Message::Departure { replica }] {
             assert_eq!(read(write(&message).as_bytes()), Some(message));
         }
     }
@@ -76,7 +76,7 @@ mod tests {
         let epoch = "6a1c0000000000ff-00000002-4005-4010-00112233445566778899aabbccddeeff";
         let snapshot = format!("9000000000:9999999999:{}", open.join(","));
         let cursor = format!("{epoch}/16b3d80/ffffffffffffffff/{snapshot}").parse().unwrap();
-        let message = Message::Applied { replica: ReplicaId::random(), cursor };
+        let message = Message::Progress { replica: ReplicaId::random(), cursor };
         let text = write(&message);
         assert!(text.len() <= MAX_LEN, "{}", text.len());
         assert_eq!(read(text.as_bytes()), Some(message));

@@ -6,33 +6,33 @@ use std::io::ErrorKind;
 
 use super::{InvalidConfig, Problem, Variables, settings};
 
-/// The file that is read in the working directory.
+/// The name of the file in the working directory.
 const FILE: &str = ".env";
 
-/// Settings as they were found, before any of them is understood.
+/// The unparsed settings of a process.
 #[derive(Debug, Default)]
 pub struct Environment {
     pub variables: Variables,
-    /// Sentences for the person who starts the process: variables that look like settings and are none.
+    /// Warnings for the operator about variables that look like misspelt settings.
     pub warnings: Vec<String>,
-    /// Settings that come from the file.
+    /// The names of settings that come from the file.
     from_file: BTreeSet<String>,
 }
 
 impl Environment {
-    /// Reads the environment of this process, and `.env` in the working directory if it is there.
+    /// Reads the environment of this process, and `.env` in the working directory if it exists.
     ///
-    /// A variable of the environment goes before a line of the file, even if it is empty.
+    /// A variable of the environment takes precedence over a line of the file, even if it is empty.
     ///
     /// # Errors
-    /// When the file cannot be read or has a line that is no setting.
+    /// When the file cannot be read or has a malformed line.
     pub fn read() -> Result<Environment, InvalidConfig> {
         let own = std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             .collect();
         let file = match fs::read(FILE) {
             Ok(bytes) => parse(&bytes).map_err(invalid)?,
-            // A folder of this name is a Python environment.
+            // A directory of this name is a virtual environment of Python.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => BTreeMap::new(),
             Err(error) => return Err(invalid(format!("cannot be read: {error}"))),
         };
@@ -42,7 +42,7 @@ impl Environment {
     fn of(own: Variables, file: BTreeMap<String, String>) -> Environment {
         let mut found = Environment { variables: own, ..Environment::default() };
         for (name, value) in file {
-            // Names that are no settings stay outside: they are not this process's to act on.
+            // Only settings are taken from the file, since other programs may use it as well.
             if settings::is_known(&name) && !found.variables.contains_key(&name) {
                 found.from_file.insert(name.clone());
                 found.variables.insert(name, value);
@@ -56,8 +56,8 @@ impl Environment {
             let value = &found.variables[&name];
             if settings::is_port_of_kubernetes(&name, value) {
                 found.warnings.push(format!(
-                    "{name}={value} names a Service of Kubernetes and no port; it is ignored (enableServiceLinks: false \
-                     leaves it out)"
+                    "{name}={value} names a Service of Kubernetes, not a port, and is ignored; set enableServiceLinks: \
+                     false to remove it"
                 ));
                 found.variables.remove(&name);
             } else {
@@ -67,7 +67,7 @@ impl Environment {
         found
     }
 
-    /// Adds to each problem with a setting of the file that it is there.
+    /// Adds `(in .env)` to each problem with a setting of the file.
     pub fn locate(&self, mut invalid: InvalidConfig) -> InvalidConfig {
         for problem in &mut invalid.0 {
             if self.from_file.contains(problem.variable) {
@@ -83,21 +83,22 @@ fn invalid(reason: String) -> InvalidConfig {
     InvalidConfig(vec![Problem { variable: FILE, reason: format!("{reason} ({})", directory.join(FILE).display()) }])
 }
 
-/// How a value is written that has more than letters and digits, for an error.
+/// The quoting rules, for error messages.
 const QUOTING: &str = "put a value with a space, a quote, a backslash or a # in single quotes, or one with an apostrophe in \
                        double quotes, with \\\" for a double quote and \\\\ for a backslash";
 
-/// Whether the parser takes the value of a line as it is written, apart from quotes around the whole of it.
+/// Returns whether the parser preserves the value of a line, apart from quotes around the whole value.
 ///
-/// In double quotes, `\"` and `\\` are the only escapes. Without quotes, the parser would leave out each quote and each
-/// backslash within the value, and make a line feed of `\n`. A `#` right behind the `=` may be meant as a value or a remark.
+/// In double quotes, `\"` and `\\` are the only escapes. Without quotes, the parser would remove each quote and each
+/// backslash within the value, and replace `\n` by a line feed. A `#` directly after the `=` is ambiguous: it may begin a
+/// value or a comment.
 fn is_unambiguous(line: &str) -> bool {
     let untrimmed = line.split_once('=').map_or("", |(_, value)| value);
     let value = untrimmed.trim();
-    let behind = if let Some(quoted) = value.strip_prefix('\'') {
-        quoted.split_once('\'').map(|(_, behind)| behind)
+    let rest = if let Some(quoted) = value.strip_prefix('\'') {
+        quoted.split_once('\'').map(|(_, rest)| rest)
     } else if let Some(quoted) = value.strip_prefix('"') {
-        behind_double_quotes(quoted)
+        after_double_quotes(quoted)
     } else {
         let word = value.split([' ', '\t']).next().unwrap_or_default();
         return if word.starts_with('#') {
@@ -106,11 +107,11 @@ fn is_unambiguous(line: &str) -> bool {
             !word.contains(['\\', '\'', '"'])
         };
     };
-    behind.is_some_and(|behind| behind.is_empty() || behind.starts_with([' ', '\t']))
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
 }
 
-/// Returns the text behind the closing double quote, unless there is another escape than `\"` and `\\` before it.
-fn behind_double_quotes(mut text: &str) -> Option<&str> {
+/// Returns the text after the closing double quote; `None` if an escape other than `\"` and `\\` is before it.
+fn after_double_quotes(mut text: &str) -> Option<&str> {
     loop {
         let (at, found) = text.char_indices().find(|(_, c)| matches!(c, '"' | '\\'))?;
         let rest = &text[at + 1..];
@@ -121,9 +122,9 @@ fn behind_double_quotes(mut text: &str) -> Option<&str> {
     }
 }
 
-/// Reads the lines `NAME=value` of a file. A `$` stands for itself.
+/// Parses the lines `NAME=value` of a file. A `$` has no special meaning.
 fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
-    /// Stands for `$` while a line is parsed, since the parser would put a variable in its place.
+    /// The replacement of `$` while a line is parsed, since the parser would insert a variable.
     const DOLLAR: &str = "\u{f0024}";
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
@@ -137,7 +138,7 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
             let (name, value) = pair.map_err(|_| format!("line {number} is not of the form NAME=value; {QUOTING}"))?;
             if settings::is_known(&name) && !is_unambiguous(line) {
                 return Err(format!(
-                    "line {number}: {name} has a quote, a backslash or a # that would be left out or replaced; {QUOTING}"
+                    "line {number}: {name} has a quote, a backslash or a # that would be removed or replaced; {QUOTING}"
                 ));
             }
             if let Some(first) = lines.insert(name.clone(), number) {
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn env_file_value_is_taken_as_it_is_written() {
+    fn env_file_value_is_preserved() {
         let check = |line: &str, expected: &str| {
             let parsed = parse(line.as_bytes()).unwrap_or_else(|reason| panic!("{line:?}: {reason}"));
             assert_eq!(parsed, pairs(&[("DATABASE_PASSWORD", expected)]), "{line:?}");
@@ -176,13 +177,13 @@ mod tests {
         check(r#"DATABASE_PASSWORD=a # it's "a" \ remark \"#, "a");
         check(r#"DATABASE_PASSWORD= # it's "a" \ remark"#, "");
         let with_other = parse("OTHER={\"a\":'b'}\nDATABASE_PASSWORD=x\n".as_bytes());
-        assert_eq!(with_other.unwrap()["DATABASE_PASSWORD"], "x", "another program's line may have any quotes");
+        assert_eq!(with_other.unwrap()["DATABASE_PASSWORD"], "x", "a line of another program may have any quotes");
         check(r"DATABASE_PASSWORD='a b $c \d #e'", r"a b $c \d #e");
         check("# a remark, it's one\n\nDATABASE_PASSWORD=x\n", "x");
     }
 
     #[test]
-    fn env_file_that_is_malformed_is_refused_with_its_line_and_without_its_text() {
+    fn malformed_env_file_is_refused_with_its_line_and_without_its_text() {
         let check = |text: &[u8], expected: &str| {
             let reason = parse(text).unwrap_err();
             assert!(reason.starts_with(expected) && !reason.contains("hunter2"), "{reason}");
@@ -221,7 +222,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn env_file_value_is_exact_in_double_quotes_and_exact_or_refused_without(value in "[ab#'\"\\\\$ n]{0,12}") {
+        fn env_file_value_is_exact_in_double_quotes_and_exact_or_refused_without_quotes(value in "[ab#'\"\\\\$ n]{0,12}") {
             let parsed = |written: &str| parse(format!("DATABASE_PASSWORD={written}\n").as_bytes());
             let quoted = format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
             assert_eq!(parsed(&quoted), Ok(pairs(&[("DATABASE_PASSWORD", &value)])));
@@ -232,7 +233,7 @@ mod tests {
         }
 
         #[test]
-        fn env_file_of_any_text_is_settings_or_an_error_with_its_line(text in "[A-C=#'\"\\\\$ \n\r\t{}é\u{feff}]{0,60}") {
+        fn env_file_of_any_text_yields_settings_or_an_error_with_its_line(text in "[A-C=#'\"\\\\$ \n\r\t{}é\u{feff}]{0,60}") {
             match parse(text.as_bytes()) {
                 Ok(found) => assert!(found.len() <= text.lines().count()),
                 Err(reason) => assert!(reason.starts_with("line "), "{reason}"),
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn environment_goes_before_the_file_and_the_file_gives_settings_alone() {
+    fn environment_takes_precedence_over_the_settings_of_the_file() {
         let own: Variables = pairs(&[("APP_PORT", "1"), ("LOG_LEVEL", "")]);
         let file = pairs(&[("APP_PORT", "2"), ("LOG_LEVEL", "debug"), ("BODY_LIMIT", "lots"), ("PATH", "/nowhere")]);
         let found = Environment::of(own, file);
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn link_of_kubernetes_to_a_service_is_no_port() {
+    fn kubernetes_service_link_is_ignored_as_a_port() {
         let found =
             Environment::of(pairs(&[("REDIS_PORT", "tcp://10.0.0.1:6379"), ("APP_PORT", "8000")]), BTreeMap::new());
         assert_eq!(found.variables, pairs(&[("APP_PORT", "8000")]));

@@ -1,6 +1,6 @@
-//! Reading configuration: plain data parsed from a map of variables, every bad value reported at once.
+//! Settings: reading of a map of variables into plain data. All invalid values are reported at once.
 //!
-//! Only `process::run` touches the environment; everything else, tests included, passes a map.
+//! Only `process::run` reads the environment. Other code and tests pass a map.
 
 mod environment;
 mod settings;
@@ -16,29 +16,29 @@ use std::time::Duration;
 use bytesize::ByteSize;
 pub use environment::Environment;
 
-/// Bytes that are read of a file with a secret: a device has no end.
+/// The number of bytes that are read of a file with a secret. A device may have no end.
 const LONGEST_SECRET: u64 = 64 * 1024;
 
-/// The variables to read from.
+/// Variables by name.
 pub type Variables = HashMap<String, String>;
 
-/// A type that a variable can hold.
+/// A type that can be parsed from a variable.
 pub trait Setting: Sized {
     /// Completes the sentence "expected ...".
     const EXPECTED: &'static str;
 
-    /// Whether the text may hold a password: then a problem does not repeat it.
+    /// Whether the text may contain a password. If so, a problem does not repeat it.
     const SECRET: bool = false;
 
     fn parse(text: &str) -> Option<Self>;
 
-    /// Returns the reason why a text cannot be used, where more is known than that it is not as expected.
+    /// Returns a more specific reason why a text is invalid, if there is one.
     fn explain(_text: &str) -> Option<String> {
         None
     }
 }
 
-/// One variable that cannot be used.
+/// A variable with an invalid value, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub variable: &'static str,
@@ -51,12 +51,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration.
+/// All problems of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct InvalidConfig(pub Vec<Problem>);
 
-/// Reads settings one after another and remembers what was wrong with them.
+/// A reader of settings that collects their problems.
 #[derive(Debug)]
 pub struct Reader<'a> {
     variables: &'a Variables,
@@ -68,21 +68,21 @@ impl<'a> Reader<'a> {
         Reader { variables, problems: Vec::new() }
     }
 
-    /// The value of `variable`, or `default` if it is unset, empty, or wrong (which [`Reader::finish`] then tells).
+    /// Returns the value of `variable`; `default` if it is unset, empty or invalid. [`Reader::finish`] reports the latter.
     pub fn get<T: Setting>(&mut self, variable: &'static str, default: T) -> T {
         self.find(variable).unwrap_or(default)
     }
 
-    /// The value of `variable` if it is set to one.
+    /// Returns the value of `variable`; `None` if it is unset, empty or invalid.
     pub fn find<T: Setting>(&mut self, variable: &'static str) -> Option<T> {
-        // Compose files and shells pass an empty string where somebody meant "not set".
+        // Compose files and shells pass an empty string for an unset variable.
         let text = self.variables.get(variable).map(|text| text.trim()).filter(|text| !text.is_empty())?;
         self.parse(variable, text)
     }
 
-    /// Like [`Reader::find`], for a value that may be in a file instead, which `file_variable` names.
+    /// Returns the value of `variable`, or of the file that `file_variable` names.
     ///
-    /// Container runtimes hand out passwords in files. Newlines at the end of the file do not count.
+    /// Container runtimes pass passwords in files. Newlines at the end of the file are ignored.
     pub fn find_secret<T: Setting>(&mut self, variable: &'static str, file_variable: &'static str) -> Option<T> {
         let Some(path) = self.find::<PathBuf>(file_variable) else { return self.find(variable) };
         if self.find::<String>(variable).is_some() {
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Like [`Reader::get`], for values that must lie between two others.
+    /// Returns the value of `variable` if it is in `range`; `default` if it is unset, empty or invalid.
     pub fn get_within<T: Setting + PartialOrd + fmt::Display>(
         &mut self,
         variable: &'static str,
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         self.find_within(variable, range).unwrap_or(default)
     }
 
-    /// Like [`Reader::find`], for values that must lie between two others.
+    /// Returns the value of `variable` if it is in `range`; `None` if it is unset, empty or invalid.
     pub fn find_within<T: Setting + PartialOrd + fmt::Display>(
         &mut self,
         variable: &'static str,
@@ -138,9 +138,9 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    /// Like [`Reader::find`], for what nothing works without; `value` is what was read of it.
+    /// Reports a problem if `value`, which was read from `variable`, is absent. Returns `value`.
     pub fn demand<T>(&mut self, variable: &'static str, value: Option<T>) -> Option<T> {
-        // A file that should have held it may be what is wrong.
+        // The problem may already be reported for the file of the variable.
         let is_reported = self.problems.iter().any(|problem| problem.variable.starts_with(variable));
         if value.is_none() && !is_reported {
             self.reject(
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// What both planes of one process read is told once.
+    /// Reports a problem. A problem that both planes of one process find is reported once.
     pub fn reject(&mut self, variable: &'static str, reason: String) {
         let problem = Problem { variable, reason };
         if !self.problems.contains(&problem) {
@@ -159,12 +159,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `config`, unless anything was wrong.
+    /// Returns `config`, or all problems.
     pub fn finish<T>(self, config: T) -> Result<T, InvalidConfig> {
         if self.problems.is_empty() { Ok(config) } else { Err(InvalidConfig(self.problems)) }
     }
 
-    /// `config`, unless anything was wrong; it may be `None` only if something was.
+    /// Returns `config`, or all problems. A `config` of `None` implies a problem.
     pub fn finish_some<T>(self, config: Option<T>) -> Result<T, InvalidConfig> {
         match config {
             Some(config) if self.problems.is_empty() => Ok(config),
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Implements [`Setting`] for types that read themselves from a text.
+/// Implements [`Setting`] for types that implement `FromStr`.
 macro_rules! setting_from_str {
     ($($setting:ty: $expected:literal;)*) => {$(
         impl Setting for $setting {
@@ -201,7 +201,7 @@ impl Setting for Duration {
     const EXPECTED: &'static str = "a duration such as 5s or 100ms, at most a year";
 
     fn parse(text: &str) -> Option<Duration> {
-        /// Nobody means more, and a clock overflows at much more.
+        /// The longest allowed duration. A much longer one would overflow the clock.
         const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
         let duration = if text == "0" { Duration::ZERO } else { humantime::parse_duration(text).ok()? };
         (duration <= LONGEST).then_some(duration)
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_value_is_reported_at_once() {
+    fn all_invalid_values_are_reported_at_once() {
         let variables = variables(&[("APP_PORT", "eighty"), ("WAIT", "5"), ("BODY", "64KiB"), ("CODES", "99")]);
         let mut reader = Reader::new(&variables);
         let port = reader.get("APP_PORT", 8000u16);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn unset_and_empty_mean_the_default() {
+    fn unset_or_empty_variable_has_the_default() {
         let variables = variables(&[("EMPTY", " ")]);
         let mut reader = Reader::new(&variables);
         let ports = (reader.get("EMPTY", 1u16), reader.get("UNSET", 2u16));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_is_read_from_its_variable_or_from_a_file_without_its_last_newline() {
+    fn secret_is_read_from_its_variable_or_from_a_file_without_the_last_newline() {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, content: &str| {
             let path = directory.path().join(name);

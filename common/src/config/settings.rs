@@ -1,10 +1,10 @@
-//! The names of all settings, and variables that were most likely meant to be one.
+//! The names of all settings, and warnings about variables that are most likely misspelt settings.
 
 use std::sync::LazyLock;
 
 use super::Variables;
 
-/// The list of settings, which people read, too.
+/// The list of settings, which is also documentation for operators.
 const EXAMPLE: &str = include_str!("../../../.env.example");
 
 /// The names of the settings of all programs.
@@ -13,52 +13,52 @@ static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
     lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect()
 });
 
-/// Beginnings of names that other software has in the same environment.
+/// Prefixes of names that other software also has.
 const SHARED: [&str; 4] = ["APP_", "DATABASE_", "LOG_", "REDIS_"];
 
-/// Beginnings of names under which the same service is named in other ways, too.
+/// Prefixes of names under which other software names the same services.
 const SERVICES: [&str; 2] = ["DATABASE_", "REDIS_"];
 
-/// The beginning of names that no other software has.
+/// The prefix of names that only Tern has.
 const OWN: &str = "TERN_";
 
-/// Names of at least so many letters may have two slips.
+/// The length from which a name may have two typing errors.
 const LONG: usize = 12;
 
 pub(super) fn is_known(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Returns a sentence about a variable that is not read, if it was most likely meant to be.
+/// Returns a warning about a variable that is most likely a misspelt setting.
 ///
-/// A variable of other software must not lead to a warning, so a name has to be a slip away from a setting.
+/// Variables of other software must cause no warning, so the name must be one or two typing errors away from a setting.
 pub(super) fn warning(name: &str, value: &str, variables: &Variables) -> Option<String> {
     if is_known(name) || is_link_of_kubernetes(name, value) {
         return None;
     }
     if let Some(meant) = nearest(&name.to_ascii_uppercase()) {
-        // The other software has its variable and Tern its own, as with DATABASE_URI and DATABASE_URL.
+        // Other software may have DATABASE_URI beside Tern's DATABASE_URL.
         let is_service = SERVICES.iter().any(|service| meant.starts_with(service));
         let is_of_others = is_service && variables.get(meant).is_some_and(|value| !value.is_empty());
         return (!is_of_others).then(|| format!("unknown setting {name} is ignored; did you mean {meant}?"));
     }
-    // Images are named for Compose and Swarm.
+    // Compose and Swarm use the names that end in _IMAGE.
     let is_ours = name.starts_with(OWN) && !name.ends_with("_IMAGE");
     is_ours.then(|| format!("unknown setting {name} is ignored; .env.example lists every setting"))
 }
 
-/// Whether Kubernetes set the port of a service where Tern has a setting.
+/// Returns whether the variable is a setting of Tern that Kubernetes set as the port of a Service.
 pub(super) fn is_port_of_kubernetes(name: &str, value: &str) -> bool {
     is_known(name) && name.ends_with("_PORT") && is_service_url(value)
 }
 
-/// Returns the setting whose name is a slip or two away.
+/// Returns the setting whose name is one or two typing errors away.
 fn nearest(name: &str) -> Option<&'static str> {
     let distance = |known: &&'static str| strsim::osa_distance(name, known);
     let is_near = |known: &&&'static str| {
-        let slips = if is_shared(known) || known.len() < LONG { 1 } else { 2 };
-        // Nobody mistypes the first letter, and READ_LIMIT is a word of its own.
-        name.bytes().next() == known.bytes().next() && distance(known) <= slips
+        let errors = if is_shared(known) || known.len() < LONG { 1 } else { 2 };
+        // The first letter must match: READ_LIMIT is not a misspelt HEAD_LIMIT.
+        name.bytes().next() == known.bytes().next() && distance(known) <= errors
     };
     NAMES.iter().filter(is_near).min_by_key(|known| distance(known)).copied()
 }
@@ -67,7 +67,7 @@ fn is_shared(name: &str) -> bool {
     SHARED.iter().any(|shared| name.starts_with(shared))
 }
 
-/// Whether Kubernetes, or Docker before it, set the variable to tell where a service is.
+/// Returns whether Kubernetes or Docker set the variable as the address of a service.
 fn is_link_of_kubernetes(name: &str, value: &str) -> bool {
     name.contains("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.contains("_PORT_") || is_service_url(value)
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variable_that_is_a_slip_away_from_a_setting_is_reported_with_it() {
+    fn misspelt_setting_is_reported_with_the_nearest_name() {
         let check = |name: &str, expected: &str| {
             let warning = warning(name, "x", &Variables::new());
             let expected = format!("unknown setting {name} is ignored; did you mean {expected}?");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_variable_of_terns_own_prefix_is_reported() {
+    fn unknown_variable_with_the_prefix_of_tern_is_reported() {
         let warning = warning("TERN_PORT", "9000", &Variables::new());
         assert_eq!(warning.unwrap(), "unknown setting TERN_PORT is ignored; .env.example lists every setting");
     }

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn valid_text_is_passed_on_without_the_blanks_around_it() {
+    fn valid_text_is_returned_without_surrounding_blanks() {
         for text in [
             "{}",
             "[]",
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_json_is_broken() {
+    fn text_that_is_not_json_is_refused() {
         for text in [
             "",
             " ",

@@ -1,4 +1,4 @@
-//! Rows to bytes and back.
+//! Tests of the encoding.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn encoded_link_has_each_field_of_its_row() {
 }
 
 #[test]
-fn faulty_row_is_refused_with_its_reason() {
+fn invalid_row_is_refused_with_its_reason() {
     let mut encoder = LinkEncoder::default();
     let plain = LinkRow::plain("CODE12", "https://example.com/");
     let mut check = |row: LinkRow<&str>, expected: InvalidLink| assert_eq!(encoder.check(&row), Err(expected));
@@ -51,7 +51,7 @@ fn faulty_row_is_refused_with_its_reason() {
 }
 
 #[test]
-fn link_expires_at_its_end_and_not_before() {
+fn link_is_expired_from_its_expiry_on() {
     let mut encoder = LinkEncoder::default();
     let end = Timestamp::from_unix_seconds(1_000);
     let row = LinkRow { expires_at: Some(end), ..LinkRow::plain("CODE12", "https://example.com/") };
@@ -61,7 +61,7 @@ fn link_expires_at_its_end_and_not_before() {
 }
 
 #[test]
-fn extension_with_unknown_tag_is_read_without_it() {
+fn extension_with_an_unknown_tag_is_decoded_without_it() {
     let mut entries = vec![200, 3, 0, 0, 0, 1, 2, 3];
     let known = Extension { location: Some("https://a.example/"), ..Extension::default() };
     known.encode(&mut entries);
@@ -74,7 +74,7 @@ fn extension_with_unknown_tag_is_read_without_it() {
 
 proptest! {
     #[test]
-    fn damaged_encoded_link_is_another_row_or_none(at in any::<prop::sample::Index>(), bit in 0..8u32) {
+    fn damaged_encoded_link_does_not_panic(at in any::<prop::sample::Index>(), bit in 0..8u32) {
         let row = LinkRow::plain("CODE12", "https://münchen.example/ü");
         let mut encoded = LinkEncoder::default().encode(&row).unwrap().bytes().to_vec();
         let at = at.index(encoded.len());
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_row_or_none(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         if let Some(row) = LinkRow::decode(&bytes) {
             let _ = LinkEncoder::default().encode(&row);
         }

@@ -18,7 +18,7 @@ use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
 
 /// The links that redirectors serve, and how the database fares. It changes nothing.
 #[async_trait]
@@ -45,7 +45,7 @@ pub trait ClickSink: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// After [`StoreError::Unavailable`](super::StoreError::Unavailable), which a batch may take ten seconds to come to, the batch may be in or not:
     /// shipping it again, or [`ClickSink::find_journals`], tells. [`StoreError::Unfit`](super::StoreError::Unfit) refuses what a click holds.
-    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped>;
+    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome>;
     /// Where journals stand, in the order asked for; `None` for one of which nothing was shipped.
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
 }

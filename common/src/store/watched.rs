@@ -15,7 +15,7 @@ use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
 
 /// Another store, watched. What it does and answers is that store's.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ watch! {
 
 watch! {
     ClickSink {
-        ship_clicks(batch: ClickBatch<'_>) -> Result<Shipped>;
+        ship_clicks(batch: ClickBatch<'_>) -> Result<ShipOutcome>;
         find_journals(ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
     }
 }

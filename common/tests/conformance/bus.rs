@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tern_common::bus::{Bus, Message, Received, ReplicaId, SILENT_AFTER, Topic};
+use tern_common::bus::{Bus, Delivery, Message, ReplicaId, SILENT_AFTER, Topic};
 
 use crate::fixture;
 
@@ -17,19 +17,19 @@ pub async fn a_subscriber_hears_what_is_published_after_it_subscribed(bus: &dyn 
     let mut subscription = bus.subscribe(Topic::Invalidations).await.unwrap();
     for _ in 0..3 {
         bus.publish(Message::Invalidation).await.unwrap();
-        assert_eq!(subscription.next().await.unwrap(), Received::Message(Message::Invalidation));
+        assert_eq!(subscription.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     }
 }
 
 pub async fn topics_are_apart(bus: &dyn Bus) {
     let mut invalidations = bus.subscribe(Topic::Invalidations).await.unwrap();
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
-    let left = Message::Left { replica: ReplicaId::random() };
+    let left = Message::Departure { replica: ReplicaId::random() };
     for _ in 0..2 {
         bus.publish(left.clone()).await.unwrap();
         bus.publish(Message::Invalidation).await.unwrap();
-        assert_eq!(progress.next().await.unwrap(), Received::Message(left.clone()));
-        assert_eq!(invalidations.next().await.unwrap(), Received::Message(Message::Invalidation));
+        assert_eq!(progress.next().await.unwrap(), Delivery::Message(left.clone()));
+        assert_eq!(invalidations.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     }
 }
 
@@ -40,24 +40,24 @@ pub async fn every_subscriber_hears_everything(bus: &dyn Bus) {
     for _ in 0..5 {
         subscriptions.push(bus.subscribe(Topic::Progress).await.unwrap());
     }
-    let applied = Message::Applied { replica: ReplicaId::random(), cursor };
+    let applied = Message::Progress { replica: ReplicaId::random(), cursor };
     bus.publish(applied.clone()).await.unwrap();
     for mut subscription in subscriptions {
-        assert_eq!(subscription.next().await.unwrap(), Received::Message(applied.clone()));
+        assert_eq!(subscription.next().await.unwrap(), Delivery::Message(applied.clone()));
     }
 }
 
 pub async fn a_subscriber_that_lags_is_told_so(bus: &dyn Bus) {
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
     for _ in 0..MANY {
-        bus.publish(Message::Left { replica: ReplicaId::random() }).await.unwrap();
+        bus.publish(Message::Departure { replica: ReplicaId::random() }).await.unwrap();
     }
     let mut heard = 0;
     // Either every message arrives, or the subscriber learns that some did not.
     while heard < MANY {
         match progress.next().await.unwrap() {
-            Received::Message(_) => heard += 1,
-            Received::Lost => return,
+            Delivery::Message(_) => heard += 1,
+            Delivery::Loss => return,
         }
     }
 }
@@ -68,7 +68,7 @@ pub async fn of_many_invalidations_at_least_one_is_heard(bus: &dyn Bus) {
         bus.publish(Message::Invalidation).await.unwrap();
     }
     let received = invalidations.next().await.unwrap();
-    assert!(matches!(received, Received::Lost | Received::Message(Message::Invalidation)), "{received:?}");
+    assert!(matches!(received, Delivery::Loss | Delivery::Message(Message::Invalidation)), "{received:?}");
 }
 
 pub async fn waiting_for_a_message_can_be_given_up(bus: &dyn Bus) {
@@ -76,8 +76,8 @@ pub async fn waiting_for_a_message_can_be_given_up(bus: &dyn Bus) {
     let mut heard = Vec::new();
     let mut sent = Vec::new();
     while sent.len() < 200 {
-        let message = Message::Left { replica: ReplicaId::random() };
-        sent.push(Received::Message(message.clone()));
+        let message = Message::Departure { replica: ReplicaId::random() };
+        sent.push(Delivery::Message(message.clone()));
         bus.publish(message).await.unwrap();
         tokio::select! {
             received = progress.next() => heard.push(received.unwrap()),
@@ -103,14 +103,14 @@ pub async fn live_replicas_are_known_to_those_who_come_later(bus: &dyn Bus) {
     fixture::url(&store, user.id, "abc123").await;
     let (_, after) = fixture::snapshot(&store).await;
     let (one, other) = (ReplicaId::random(), ReplicaId::random());
-    bus.publish(Message::Applied { replica: one, cursor: before.clone() }).await.unwrap();
-    bus.publish(Message::Applied { replica: other, cursor: before.clone() }).await.unwrap();
-    bus.publish(Message::Applied { replica: one, cursor: after.clone() }).await.unwrap();
+    bus.publish(Message::Progress { replica: one, cursor: before.clone() }).await.unwrap();
+    bus.publish(Message::Progress { replica: other, cursor: before.clone() }).await.unwrap();
+    bus.publish(Message::Progress { replica: one, cursor: after.clone() }).await.unwrap();
     let mut live = bus.live().await.unwrap();
     live.sort_by_key(|(replica, _)| *replica != one);
     assert_eq!(live, [(one, after), (other, before.clone())]);
 
-    bus.publish(Message::Left { replica: one }).await.unwrap();
+    bus.publish(Message::Departure { replica: one }).await.unwrap();
     assert_eq!(bus.live().await.unwrap(), [(other, before)]);
 }
 
@@ -118,7 +118,7 @@ pub async fn a_silent_replica_is_not_live(bus: &dyn Bus) {
     let (store, _directory) = fixture::sqlite().await;
     let (_, cursor) = fixture::snapshot(&store).await;
     let (silent, loud) = (ReplicaId::random(), ReplicaId::random());
-    let tell = async |replica| bus.publish(Message::Applied { replica, cursor: cursor.clone() }).await.unwrap();
+    let tell = async |replica| bus.publish(Message::Progress { replica, cursor: cursor.clone() }).await.unwrap();
     tell(silent).await;
     let told_at = Instant::now();
     loop {

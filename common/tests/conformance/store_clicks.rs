@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tern_common::event::{Details, EventFilter};
 use tern_common::store::{AdminStore, Listing, Load, Loaded, Total};
 use tern_common::url::{Url, UrlRow};
-use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, Shipped, ShortCode, TargetUrl};
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, ShipOutcome, ShortCode, TargetUrl};
 
 use crate::fixture::{id, page, url, user};
 use crate::store_loading::{load, numbered};
@@ -47,7 +47,12 @@ fn state(position: JournalPosition, recorded: u64, orphaned: u64) -> JournalStat
 }
 
 /// Ships clicks of the journal that these tests are about.
-async fn ship(store: &dyn AdminStore, from: Option<JournalPosition>, to: JournalPosition, clicks: &[Click]) -> Shipped {
+async fn ship(
+    store: &dyn AdminStore,
+    from: Option<JournalPosition>,
+    to: JournalPosition,
+    clicks: &[Click],
+) -> ShipOutcome {
     store.ship_clicks(ClickBatch { journal: JOURNAL, from, to, clicks, parked: 0 }).await.unwrap()
 }
 
@@ -64,7 +69,7 @@ pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn AdminStore
         ..plain.clone()
     };
     let clicks = [plain.clone(), click(id(99), plain.owner_id), with_headers];
-    assert_eq!(ship(store, None, at(1, 300), &clicks).await, Shipped::Taken(state(at(1, 300), 2, 1)));
+    assert_eq!(ship(store, None, at(1, 300), &clicks).await, ShipOutcome::Committed(state(at(1, 300), 2, 1)));
     let listing = clicked(store).await;
     assert_eq!(listing.total, Total::Exactly(2));
     let event = &listing.rows[0];
@@ -78,7 +83,7 @@ pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn AdminStore
 
     store.delete_url(plain.url_id).await.unwrap();
     let shipped = ship(store, Some(at(1, 300)), at(2, 0), &[plain.clone(), plain]).await;
-    assert_eq!(shipped, Shipped::Taken(state(at(2, 0), 2, 3)));
+    assert_eq!(shipped, ShipOutcome::Committed(state(at(2, 0), 2, 3)));
     assert_eq!(clicked(store).await.total, Total::Exactly(0));
 }
 
@@ -99,9 +104,9 @@ pub async fn click_whose_id_was_given_to_another_link_is_an_orphan(store: &dyn A
     assert_eq!(load(store, Load::Urls, numbered(vec![row("NEW123")])).await.unwrap(), Loaded::Inserted(1));
     let other = Click { short_code: "NEW123".to_owned(), ..lost.clone() };
     let clicks = [lost.clone(), other.clone(), Click { short_code: "new123".to_owned(), ..lost.clone() }];
-    assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), 1, 2)));
+    assert_eq!(ship(store, None, at(0, 1), &clicks).await, ShipOutcome::Committed(state(at(0, 1), 1, 2)));
     let shipped = ship(store, Some(at(0, 1)), at(0, 2), std::slice::from_ref(&lost)).await;
-    assert_eq!(shipped, Shipped::Taken(state(at(0, 2), 1, 3)), "a batch of nothing else");
+    assert_eq!(shipped, ShipOutcome::Committed(state(at(0, 2), 1, 3)), "a batch of nothing else");
     let listing = clicked(store).await;
     assert_eq!(listing.total, Total::Exactly(1));
     assert_eq!(listing.rows[0].details.as_str(), Details::of_click(&other).as_str());
@@ -110,33 +115,33 @@ pub async fn click_whose_id_was_given_to_another_link_is_an_orphan(store: &dyn A
 pub async fn a_batch_is_taken_once(store: &dyn AdminStore) {
     let click = followed(store).await;
     let first = state(at(0, 100), 1, 0);
-    assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, Shipped::Taken(first));
-    assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, Shipped::Elsewhere(Some(first)));
+    assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, ShipOutcome::Committed(first));
+    assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, ShipOutcome::Mismatch(Some(first)));
     let (from, to) = (Some(at(0, 100)), at(0, 200));
     let second = state(to, 2, 0);
-    assert_eq!(ship(store, from, to, std::slice::from_ref(&click)).await, Shipped::Taken(second));
-    assert_eq!(ship(store, from, to, std::slice::from_ref(&click)).await, Shipped::Elsewhere(Some(second)));
+    assert_eq!(ship(store, from, to, std::slice::from_ref(&click)).await, ShipOutcome::Committed(second));
+    assert_eq!(ship(store, from, to, std::slice::from_ref(&click)).await, ShipOutcome::Mismatch(Some(second)));
     assert_eq!(clicked(store).await.total, Total::Exactly(2));
 }
 
 pub async fn a_journal_moves_only_from_where_it_stands(store: &dyn AdminStore) {
     let clicks = [followed(store).await];
-    assert_eq!(ship(store, Some(at(0, 0)), at(0, 1), &clicks).await, Shipped::Elsewhere(None));
+    assert_eq!(ship(store, Some(at(0, 0)), at(0, 1), &clicks).await, ShipOutcome::Mismatch(None));
     ship(store, None, at(3, 100), &clicks).await;
-    let there = Shipped::Elsewhere(Some(state(at(3, 100), 1, 0)));
+    let there = ShipOutcome::Mismatch(Some(state(at(3, 100), 1, 0)));
     for from in [None, Some(at(3, 99)), Some(at(2, 100)), Some(at(100, 3))] {
         assert_eq!(ship(store, from, at(4, 0), &clicks).await, there, "{from:?}");
     }
     let another = ClickBatch { journal: JournalId(7), from: None, to: at(0, 9), clicks: &clicks, parked: 0 };
-    assert_eq!(store.ship_clicks(another).await.unwrap(), Shipped::Taken(state(at(0, 9), 1, 0)));
+    assert_eq!(store.ship_clicks(another).await.unwrap(), ShipOutcome::Committed(state(at(0, 9), 1, 0)));
     assert_eq!(clicked(store).await.total, Total::Exactly(2));
 }
 
 pub async fn a_batch_without_clicks_moves_the_journal(store: &dyn AdminStore) {
     let far = at(i64::MAX.unsigned_abs(), i64::MAX.unsigned_abs());
-    assert_eq!(ship(store, None, at(0, 0), &[]).await, Shipped::Taken(state(at(0, 0), 0, 0)));
-    assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, Shipped::Taken(state(far, 0, 0)));
-    assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, Shipped::Elsewhere(Some(state(far, 0, 0))));
+    assert_eq!(ship(store, None, at(0, 0), &[]).await, ShipOutcome::Committed(state(at(0, 0), 0, 0)));
+    assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, ShipOutcome::Committed(state(far, 0, 0)));
+    assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, ShipOutcome::Mismatch(Some(state(far, 0, 0))));
 }
 
 pub async fn of_many_shippers_of_one_journal_one_is_taken(store: &dyn AdminStore) {
@@ -147,7 +152,7 @@ pub async fn of_many_shippers_of_one_journal_one_is_taken(store: &dyn AdminStore
         let one = || ship(store, from, to, &clicks);
         let shipped = tokio::join!(one(), one(), one(), one());
         let shipped = [shipped.0, shipped.1, shipped.2, shipped.3];
-        let taken = shipped.iter().filter(|shipped| matches!(shipped, Shipped::Taken(_))).count();
+        let taken = shipped.iter().filter(|shipped| matches!(shipped, ShipOutcome::Committed(_))).count();
         assert_eq!(taken, 1, "{shipped:?}");
         assert_eq!(clicked(store).await.total, Total::Exactly(round));
         from = Some(to);
@@ -178,7 +183,7 @@ pub async fn no_text_poisons_a_batch(store: &dyn AdminStore) {
     clicks.push(Click { owner_id: id(i64::MAX), ..plain });
     let orphaned = 1 + texts.len() as u64;
     let recorded = clicks.len() as u64 - orphaned;
-    assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), recorded, orphaned)));
+    assert_eq!(ship(store, None, at(0, 1), &clicks).await, ShipOutcome::Committed(state(at(0, 1), recorded, orphaned)));
     let listing = clicked(store).await;
     assert_eq!(listing.total, Total::Exactly(recorded));
     for (event, text) in listing.rows.iter().zip(texts) {
@@ -190,7 +195,7 @@ pub async fn no_text_poisons_a_batch(store: &dyn AdminStore) {
 
 pub async fn a_large_batch_is_taken_whole(store: &dyn AdminStore) {
     let clicks = vec![followed(store).await; 10_000];
-    assert_eq!(ship(store, None, at(0, 1), &clicks).await, Shipped::Taken(state(at(0, 1), 10_000, 0)));
+    assert_eq!(ship(store, None, at(0, 1), &clicks).await, ShipOutcome::Committed(state(at(0, 1), 10_000, 0)));
     assert_eq!(clicked(store).await.total, Total::Exactly(10_000));
 }
 

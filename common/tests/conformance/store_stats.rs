@@ -6,8 +6,8 @@ use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::store::{AdminStore, Forgotten, Load, Loaded, Total};
 use tern_common::url::UrlRow;
 use tern_common::{
-    Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, JournalState, Per, Shipped, ShortCode, StatsRange,
-    TargetUrl, Timestamp,
+    Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, JournalState, Per, ShipOutcome, ShortCode,
+    StatsRange, TargetUrl, Timestamp,
 };
 
 use crate::fixture::{id, page, url, user};
@@ -32,7 +32,7 @@ fn values(rows: &[(String, u64)]) -> Vec<(&str, u64)> {
 async fn ship(store: &dyn AdminStore, journal: u128, clicks: &[Click]) {
     let to = JournalPosition { segment: 0, offset: 1, sequence: 1 };
     let batch = ClickBatch { journal: JournalId(journal), from: None, to, clicks, parked: 0 };
-    assert!(matches!(store.ship_clicks(batch).await.unwrap(), Shipped::Taken(_)));
+    assert!(matches!(store.ship_clicks(batch).await.unwrap(), ShipOutcome::Committed(_)));
 }
 
 fn loaded(url_id: Id, user_id: Id, event_type: &str, at: &str, details: &str) -> EventRow {
@@ -270,7 +270,7 @@ pub async fn clicks_without_event_are_counted_and_forgotten_with_the_others(stor
     let to = JournalPosition { segment: 0, offset: 1, sequence: 5 };
     let state = JournalState { position: to, recorded: 4, without_event: 3, orphaned: 1, parked: 0 };
     let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks: &clicks, parked: 0 };
-    assert_eq!(store.ship_clicks(batch).await.unwrap(), Shipped::Taken(state));
+    assert_eq!(store.ship_clicks(batch).await.unwrap(), ShipOutcome::Committed(state));
     assert_eq!(store.find_journals(&[JournalId(1)]).await.unwrap(), [Some(state)]);
     // A batch of nothing else, and once more.
     for journal in [2, 3] {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use tern_common::store::{AdminStore, ClickSink, LinkFeed, PostgresStore};
 use tern_common::url::{Url, UrlFilter};
-use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, Shipped};
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, ShipOutcome};
 use tern_testkit::postgres::{Options, Postgres};
 
 use crate::{connect, eventually, store, url, user};
@@ -36,8 +36,8 @@ async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], b
     for batch in 1..=batches {
         let to = JournalPosition { segment: 0, offset: batch, sequence: batch };
         match store.ship_clicks(ClickBatch { journal, from, to, clicks, parked: 0 }).await.unwrap() {
-            Shipped::Taken(taken) => state = Some(taken),
-            elsewhere @ Shipped::Elsewhere(_) => panic!("{elsewhere:?}"),
+            ShipOutcome::Committed(taken) => state = Some(taken),
+            elsewhere @ ShipOutcome::Mismatch(_) => panic!("{elsewhere:?}"),
         }
         from = Some(to);
     }
@@ -154,10 +154,10 @@ async fn a_server_killed_in_mid_batch_has_the_whole_batch_or_nothing_of_it() {
                 store.ship_clicks(batch).await
             };
             match result {
-                Ok(Shipped::Taken(_)) => {}
+                Ok(ShipOutcome::Committed(_)) => {}
                 // An earlier try was committed, and its answer lost.
-                Ok(Shipped::Elsewhere(Some(state))) => assert_eq!(state.position, to),
-                Ok(Shipped::Elsewhere(None)) => panic!("the journal was forgotten"),
+                Ok(ShipOutcome::Mismatch(Some(state))) => assert_eq!(state.position, to),
+                Ok(ShipOutcome::Mismatch(None)) => panic!("the journal was forgotten"),
                 Err(_) => {
                     eventually(async || store.ping().await).await;
                     continue;

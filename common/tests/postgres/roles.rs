@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tern_common::store::postgres::migrate;
 use tern_common::store::{AdminStore, ClickSink, PostgresConfig, PostgresStore};
-use tern_common::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shipped};
+use tern_common::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -46,7 +46,7 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks, parked: 0 };
     assert!(matches!(
         shipper.ship_clicks(batch).await.unwrap(),
-        Shipped::Taken(JournalState { recorded: 2, without_event: 1, .. })
+        ShipOutcome::Committed(JournalState { recorded: 2, without_event: 1, .. })
     ));
     let counted =
         owner.query_one("SELECT row_total('events', 'event_type=clicked'), sum(clicks)::bigint FROM click_counts", &[]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tern_common::bus::{Bus, Message, Received, RedisBus, ReplicaId, Topic};
+use tern_common::bus::{Bus, Delivery, Message, RedisBus, ReplicaId, Topic};
 use tern_common::cache::{Cache, RedisCache};
 use tern_common::redis::RedisConfig;
 use tern_testkit::redis::{Redis, RedisCluster, RedisSentinel};
@@ -14,10 +14,10 @@ async fn works(config: &RedisConfig) {
     let (bus, cache) = (RedisBus::new(config, seal()), RedisCache::new(config, seal()));
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
     let (replica, cursor) = (ReplicaId::random(), cursor().await);
-    let applied = Message::Applied { replica, cursor: cursor.clone() };
+    let applied = Message::Progress { replica, cursor: cursor.clone() };
     // On a busy machine the first connection takes longer than a publication may.
     eventually(async || bus.publish(applied.clone()).await.ok()).await;
-    assert_eq!(progress.next().await.unwrap(), Received::Message(applied));
+    assert_eq!(progress.next().await.unwrap(), Delivery::Message(applied));
     assert_eq!(bus.live().await.unwrap(), [(replica, cursor)]);
     hear_again(&bus).await;
     // In a cluster these belong to both nodes.
@@ -28,7 +28,7 @@ async fn works(config: &RedisConfig) {
     for key in 0..20 {
         assert_eq!(cache.get(&format!("key {key}")).await.unwrap(), Some(vec![key]));
     }
-    bus.publish(Message::Left { replica }).await.unwrap();
+    bus.publish(Message::Departure { replica }).await.unwrap();
     assert_eq!(bus.live().await.unwrap(), []);
 }
 
@@ -74,7 +74,7 @@ async fn sentinels_lead_to_the_new_master() {
     let bus = bus_at(&redis.url());
     let mut subscription = bus.subscribe(Topic::Invalidations).await.unwrap();
     bus.publish(Message::Invalidation).await.unwrap();
-    assert_eq!(subscription.next().await.unwrap(), Received::Message(Message::Invalidation));
+    assert_eq!(subscription.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     redis.fail_over();
     subscription.next().await.unwrap_err();
     hear_again(&bus).await;
@@ -111,6 +111,6 @@ async fn nodes_of_a_cluster_hear_each_other() {
         let listener = bus_at(&format!("redis+cluster://127.0.0.1:{}", node.port()));
         let mut subscription = listener.subscribe(Topic::Invalidations).await.unwrap();
         publisher.publish(Message::Invalidation).await.unwrap();
-        assert_eq!(subscription.next().await.unwrap(), Received::Message(Message::Invalidation));
+        assert_eq!(subscription.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     }
 }

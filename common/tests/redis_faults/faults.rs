@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tern_common::bus::{Bus, Message, Received, ReplicaId, Subscription, Topic};
+use tern_common::bus::{Bus, Delivery, Message, ReplicaId, Subscription, Topic};
 use tern_common::cache::Cache;
 use tern_testkit::redis::Redis;
 use tern_testkit::relay::{Relay, Stall};
@@ -64,13 +64,13 @@ async fn emptied() {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
     let mut subscription = subscribed(&bus).await;
-    let applied = Message::Applied { replica: ReplicaId::random(), cursor: cursor().await };
+    let applied = Message::Progress { replica: ReplicaId::random(), cursor: cursor().await };
     bus.publish(applied.clone()).await.unwrap();
     assert_eq!(bus.live().await.unwrap().len(), 1);
     redis.flush_all();
     assert_eq!(bus.live().await.unwrap(), []);
     bus.publish(Message::Invalidation).await.unwrap();
-    assert_eq!(subscription.next().await.unwrap(), Received::Message(Message::Invalidation));
+    assert_eq!(subscription.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     bus.publish(applied).await.unwrap();
     assert_eq!(bus.live().await.unwrap().len(), 1, "the next heartbeat brings it back");
 }
@@ -141,7 +141,7 @@ async fn a_connection_that_broke_while_idle_loses_no_message() {
     tokio::time::sleep(Duration::from_millis(1050)).await;
     relay.cut();
     bus.publish(Message::Invalidation).await.unwrap();
-    assert_eq!(subscription.next().await.unwrap(), Received::Message(Message::Invalidation));
+    assert_eq!(subscription.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     assert_eq!(relay.accepted(), 2);
 }
 
@@ -217,8 +217,8 @@ async fn a_redis_that_refuses_to_write_still_carries_messages() {
     let bus = bus_at(&redis.url());
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    let applied = Message::Applied { replica: ReplicaId::random(), cursor: cursor().await };
+    let applied = Message::Progress { replica: ReplicaId::random(), cursor: cursor().await };
     assert!(bus.publish(applied.clone()).await.is_err(), "the key could not be kept");
-    assert_eq!(progress.next().await.unwrap(), Received::Message(applied));
+    assert_eq!(progress.next().await.unwrap(), Delivery::Message(applied));
     bus.publish(Message::Invalidation).await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use tern_common::bus::{Bus, Message, Received, ReplicaId, Topic};
+use tern_common::bus::{Bus, Delivery, Message, ReplicaId, Topic};
 use tern_common::store::Cursor;
 use tern_testkit::redis::Redis;
 
@@ -35,10 +35,10 @@ async fn forged_messages_are_ignored_and_counted() {
         redis::cmd("PUBLISH").arg(channel).arg(message).exec_async(&mut forger).await.unwrap();
     }
     bus.publish(Message::Invalidation).await.unwrap();
-    let goodbye = Message::Left { replica: ReplicaId::random() };
+    let goodbye = Message::Departure { replica: ReplicaId::random() };
     bus.publish(goodbye.clone()).await.unwrap();
-    assert_eq!(invalidations.next().await.unwrap(), Received::Message(Message::Invalidation));
-    assert_eq!(progress.next().await.unwrap(), Received::Message(goodbye));
+    assert_eq!(invalidations.next().await.unwrap(), Delivery::Message(Message::Invalidation));
+    assert_eq!(progress.next().await.unwrap(), Delivery::Message(goodbye));
     assert!(take_all(&mut invalidations).await.is_empty());
     let registry = prometheus::Registry::new();
     bus.export(&registry).unwrap();
@@ -54,7 +54,7 @@ async fn forged_keys_are_no_replicas() {
     let bus = bus_at(&redis.url());
     let cursor: Cursor = cursor().await;
     let replica = ReplicaId::random();
-    bus.publish(Message::Applied { replica, cursor: cursor.clone() }).await.unwrap();
+    bus.publish(Message::Progress { replica, cursor: cursor.clone() }).await.unwrap();
     let mut forger = raw(&redis.url()).await;
     let mut forged = redis::pipe();
     for id in ["", "x", "0123456789abcdef", "fedcba9876543210"] {
@@ -83,7 +83,7 @@ async fn prefixes_are_apart() {
     let (one, other) = (prefixed(&redis.url(), "one:"), prefixed(&redis.url(), "other:"));
     let mut heard_by_other = subscribed(&other).await;
     one.publish(Message::Invalidation).await.unwrap();
-    one.publish(Message::Applied { replica: ReplicaId::random(), cursor: cursor().await }).await.unwrap();
+    one.publish(Message::Progress { replica: ReplicaId::random(), cursor: cursor().await }).await.unwrap();
     assert_eq!(other.live().await.unwrap(), []);
     assert!(take_all(&mut heard_by_other).await.is_empty());
 }
@@ -122,7 +122,7 @@ fn resident_bytes() -> usize {
 /// Floods `channel` of a fresh server while `topic` is subscribed to and nobody takes anything;
 /// gives what is taken afterwards.
 #[expect(clippy::print_stdout, reason = "what was measured")]
-async fn flooded(topic: Topic, channel: &'static str, message: String) -> Vec<Received> {
+async fn flooded(topic: Topic, channel: &'static str, message: String) -> Vec<Delivery> {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
     let mut subscription = bus.subscribe(topic).await.unwrap();
@@ -134,9 +134,9 @@ async fn flooded(topic: Topic, channel: &'static str, message: String) -> Vec<Re
     let taken = take_all(&mut subscription).await;
     // It goes on as if nothing had been.
     let replica = ReplicaId::random();
-    let next = if topic == Topic::Progress { Message::Left { replica } } else { Message::Invalidation };
+    let next = if topic == Topic::Progress { Message::Departure { replica } } else { Message::Invalidation };
     bus.publish(next.clone()).await.unwrap();
-    assert_eq!(subscription.next().await.unwrap(), Received::Message(next));
+    assert_eq!(subscription.next().await.unwrap(), Delivery::Message(next));
     taken
 }
 
@@ -145,7 +145,7 @@ async fn a_flood_of_hints_stays_small() {
     let taken = flooded(Topic::Invalidations, "tern:v1:invalidations", "invalidation".to_owned()).await;
     // One hint; a few on a machine so busy that some are still arriving.
     assert!(taken.len() < 1000, "{}", taken.len());
-    assert_eq!(taken[0], Received::Message(Message::Invalidation));
+    assert_eq!(taken[0], Delivery::Message(Message::Invalidation));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,7 +168,7 @@ async fn a_subscriber_in_a_flood_hears_on() {
         let waited_since = Instant::now();
         tokio::select! {
             received = subscription.next() => {
-                assert_eq!(received.unwrap(), Received::Message(Message::Invalidation));
+                assert_eq!(received.unwrap(), Delivery::Message(Message::Invalidation));
                 heard += 1;
                 longest_wait = longest_wait.max(waited_since.elapsed());
             }
@@ -179,5 +179,5 @@ async fn a_subscriber_in_a_flood_hears_on() {
     assert!(heard > 0 && longest_wait < Duration::from_secs(1), "{heard}, {longest_wait:?}");
     take_all(&mut subscription).await;
     bus.publish(Message::Invalidation).await.unwrap();
-    assert_eq!(subscription.next().await.unwrap(), Received::Message(Message::Invalidation));
+    assert_eq!(subscription.next().await.unwrap(), Delivery::Message(Message::Invalidation));
 }

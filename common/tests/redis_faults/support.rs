@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use tern_common::bus::{Bus, Message, Received, RedisBus, Subscription, Topic};
+use tern_common::bus::{Bus, Delivery, Message, RedisBus, Subscription, Topic};
 use tern_common::cache::RedisCache;
 use tern_common::config::{Reader, Setting, Variables};
 use tern_common::redis::{Authorities, Prefix, RedisConfig};
@@ -52,7 +52,7 @@ pub async fn subscribed(bus: &dyn Bus) -> Box<dyn Subscription> {
 }
 
 /// Whatever has arrived and arrives within a moment.
-pub async fn take_all(subscription: &mut Box<dyn Subscription>) -> Vec<Received> {
+pub async fn take_all(subscription: &mut Box<dyn Subscription>) -> Vec<Delivery> {
     let mut taken = Vec::new();
     while let Ok(received) = tokio::time::timeout(Duration::from_millis(100), subscription.next()).await {
         taken.push(received.unwrap());
@@ -65,7 +65,7 @@ pub async fn hear_again(bus: &dyn Bus) {
     let mut subscription = eventually(async || bus.subscribe(Topic::Invalidations).await.ok()).await;
     eventually(async || bus.publish(Message::Invalidation).await.ok()).await;
     let heard = tokio::time::timeout(Duration::from_secs(1), subscription.next()).await;
-    assert_eq!(heard.expect("it is heard at once").unwrap(), Received::Message(Message::Invalidation));
+    assert_eq!(heard.expect("it is heard at once").unwrap(), Delivery::Message(Message::Invalidation));
 }
 
 /// Any cursor.

@@ -10,7 +10,7 @@ use tern_common::store::{AdminStore, ClickSink, Page, PostgresConfig, PostgresSt
 use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{
-    Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, Shipped, ShortCode, TargetUrl, Timestamp,
+    Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, ShipOutcome, ShortCode, TargetUrl, Timestamp,
 };
 use tern_testkit::postgres::Postgres;
 
@@ -143,7 +143,7 @@ async fn ship(store: &PostgresStore, journal: u128, clicks: &[Click]) {
         let to = JournalPosition { segment: 0, offset: n, sequence: n };
         let shipped =
             store.ship_clicks(ClickBatch { journal: JournalId(journal), from, to, clicks: batch, parked: 0 }).await;
-        assert!(matches!(shipped, Ok(Shipped::Taken(_))), "{shipped:?}");
+        assert!(matches!(shipped, Ok(ShipOutcome::Committed(_))), "{shipped:?}");
         from = Some(to);
     }
 }

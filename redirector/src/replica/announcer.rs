@@ -56,10 +56,10 @@ async fn announce(bus: Arc<dyn Bus>, mut cursors: watch::Receiver<Option<Cursor>
         }
         let cursor = cursors.borrow_and_update().clone();
         if let Some(cursor) = cursor {
-            tell(&*bus, Message::Applied { replica, cursor }).await;
+            tell(&*bus, Message::Progress { replica, cursor }).await;
         }
     }
-    tell(&*bus, Message::Left { replica }).await;
+    tell(&*bus, Message::Departure { replica }).await;
 }
 
 async fn tell(bus: &dyn Bus, message: Message) {

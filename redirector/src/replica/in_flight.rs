@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tern_common::bus::{BusError, Received, Subscription};
+use tern_common::bus::{BusError, Delivery, Subscription};
 use tern_common::store::StoreError;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
@@ -29,7 +29,7 @@ pub(super) struct InFlight {
 pub(super) enum Completion {
     Stopped,
     Subscribed(Result<Box<dyn Subscription>, BusError>),
-    Received(Result<Received, BusError>),
+    Delivery(Result<Delivery, BusError>),
     Fetched(FetchTimes, Result<StoreAnswer, StoreError>),
     Compared(Result<Suspects, StoreError>),
     Written(io::Result<()>),
@@ -65,7 +65,7 @@ impl InFlight {
             // A sender that is gone stops the replica, too.
             _ = stop.wait_for(|stop| *stop) => Completion::Stopped,
             subscribed = finished(&mut self.subscribing) => Completion::Subscribed(subscribed),
-            received = next_message(&mut self.subscription) => Completion::Received(received),
+            received = next_message(&mut self.subscription) => Completion::Delivery(received),
             (times, fetched) = finished(&mut self.fetching) => Completion::Fetched(times, fetched),
             compared = finished(&mut self.comparing) => Completion::Compared(compared),
             written = finished(&mut self.writing) => Completion::Written(written),
@@ -130,7 +130,7 @@ async fn reached(time: Option<Instant>) {
     }
 }
 
-async fn next_message(subscription: &mut Option<Box<dyn Subscription>>) -> Result<Received, BusError> {
+async fn next_message(subscription: &mut Option<Box<dyn Subscription>>) -> Result<Delivery, BusError> {
     match subscription {
         Some(subscription) => subscription.next().await,
         None => std::future::pending().await,

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tern_common::bus::{Bus, BusError, Received, Subscription, Topic};
+use tern_common::bus::{Bus, BusError, Delivery, Subscription, Topic};
 use tern_common::store::{LinkFeed, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -187,7 +187,7 @@ impl Run {
     fn handle(&mut self, completion: Completion) {
         let event = match completion {
             Completion::Subscribed(subscribed) => Some(self.on_subscribed(subscribed)),
-            Completion::Received(received) => Some(self.on_received(received)),
+            Completion::Delivery(received) => Some(self.on_received(received)),
             Completion::Fetched(times, answer) => Some(self.on_fetched(times, answer)),
             Completion::Compared(compared) => self.on_compared(compared),
             Completion::Written(written) => {
@@ -219,9 +219,9 @@ impl Run {
         }
     }
 
-    fn on_received(&mut self, received: Result<Received, BusError>) -> Event {
+    fn on_received(&mut self, received: Result<Delivery, BusError>) -> Event {
         match received {
-            Ok(Received::Message(_) | Received::Lost) => Event::Hint,
+            Ok(Delivery::Message(_) | Delivery::Loss) => Event::Hint,
             Err(error) => {
                 tracing::warn!(%error, "the subscription to the bus broke");
                 self.in_flight.subscription = None;

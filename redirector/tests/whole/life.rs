@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tern_common::bus::{Bus, Message, Received, Topic};
+use tern_common::bus::{Bus, Delivery, Message, Topic};
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::{NewUrl, UrlChange};
 use tern_common::{ShortCode, TargetUrl, Timestamp};
@@ -92,7 +92,7 @@ async fn a_replica_announces_what_it_has_applied_and_takes_its_leave() {
     let mark = scene.store.insert_url(url).await.unwrap().mark;
     scene.bus.publish(Message::Invalidation).await.unwrap();
     let announced = loop {
-        if let Received::Message(Message::Applied { replica, cursor }) = progress.next().await.unwrap()
+        if let Delivery::Message(Message::Progress { replica, cursor }) = progress.next().await.unwrap()
             && cursor.covers(&mark)
         {
             break replica;
@@ -101,7 +101,7 @@ async fn a_replica_announces_what_it_has_applied_and_takes_its_leave() {
     assert_eq!(scene.status(redirector.local_addr(), "/CODE12").await.0, 302, "announced, so it is served");
     drain(redirector).await;
     loop {
-        if let Received::Message(Message::Left { replica }) = progress.next().await.unwrap() {
+        if let Delivery::Message(Message::Departure { replica }) = progress.next().await.unwrap() {
             assert_eq!(replica, announced);
             break;
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tern_common::bus::{Bus, BusError, LocalBus, Message, Received, ReplicaId, Subscription, Topic};
+use tern_common::bus::{Bus, BusError, Delivery, LocalBus, Message, ReplicaId, Subscription, Topic};
 use tern_common::cache::{Cache, CacheError};
 use tern_common::store::Cursor;
 
@@ -51,7 +51,7 @@ impl Bus for FragileBus {
 
 #[async_trait]
 impl Subscription for FragileSubscription {
-    async fn next(&mut self) -> Result<Received, BusError> {
+    async fn next(&mut self) -> Result<Delivery, BusError> {
         let Some(subscription) = &mut self.0 else {
             return Err(BusError(anyhow::anyhow!("broken")));
         };

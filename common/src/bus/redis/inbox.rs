@@ -8,7 +8,7 @@ use prometheus::{IntCounterVec, Opts};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::bus::{Message, Received, Topic, text};
+use crate::bus::{Delivery, Message, Topic, text};
 use crate::seal::Seal;
 
 /// The number of announcements that may be queued. Any number of queued invalidations is one flag.
@@ -130,7 +130,7 @@ impl Inbox {
     ///
     /// # Errors
     /// The reason why no further message will arrive, once the queue is empty.
-    pub(super) async fn next(&self) -> Result<Received, String> {
+    pub(super) async fn next(&self) -> Result<Delivery, String> {
         loop {
             if let Some(next) = self.contents().next() {
                 return next;
@@ -150,14 +150,14 @@ impl Contents {
         self.announcements.len() < CAPACITY && self.announced_bytes + len <= CAPACITY_BYTES
     }
 
-    fn next(&mut self) -> Option<Result<Received, String>> {
+    fn next(&mut self) -> Option<Result<Delivery, String>> {
         if std::mem::take(&mut self.lost) {
-            Some(Ok(Received::Lost))
+            Some(Ok(Delivery::Loss))
         } else if std::mem::take(&mut self.invalidated) {
-            Some(Ok(Received::Message(Message::Invalidation)))
+            Some(Ok(Delivery::Message(Message::Invalidation)))
         } else if let Some((announcement, len)) = self.announcements.pop_front() {
             self.announced_bytes -= len;
-            Some(Ok(Received::Message(announcement)))
+            Some(Ok(Delivery::Message(announcement)))
         } else {
             self.closed.clone().map(Err)
         }
@@ -193,7 +193,7 @@ mod tests {
             inbox.receive(&message(b"invalidation"));
         }
         inbox.close("gone");
-        assert_eq!(inbox.next().await, Ok(Received::Message(Message::Invalidation)));
+        assert_eq!(inbox.next().await, Ok(Delivery::Message(Message::Invalidation)));
         assert_eq!(inbox.next().await, Err("gone".to_owned()));
         assert_eq!(inbox.next().await, Err("gone".to_owned()), "the inbox remains closed");
     }
@@ -202,13 +202,13 @@ mod tests {
     async fn announcements_beyond_the_capacity_are_reported_as_lost() {
         let ignored = ignored_messages();
         let inbox = inbox_of(Topic::Progress, ignored.clone());
-        let left = Message::Left { replica: ReplicaId::random() };
+        let left = Message::Departure { replica: ReplicaId::random() };
         for _ in 0..CAPACITY + 10 {
             inbox.receive(&sealed(&text::write(&left)));
         }
-        assert_eq!(inbox.next().await, Ok(Received::Lost));
+        assert_eq!(inbox.next().await, Ok(Delivery::Loss));
         for _ in 0..CAPACITY {
-            assert_eq!(inbox.next().await, Ok(Received::Message(left.clone())));
+            assert_eq!(inbox.next().await, Ok(Delivery::Message(left.clone())));
         }
         assert!(inbox.contents().next().is_none());
         assert_eq!(ignored.with_label_values(&["too many"]).get(), 10);
@@ -223,7 +223,7 @@ mod tests {
         for _ in 0..CAPACITY {
             inbox.receive(&sealed(&long));
         }
-        assert_eq!(inbox.next().await, Ok(Received::Lost));
+        assert_eq!(inbox.next().await, Ok(Delivery::Loss));
         let waiting = inbox.contents().announcements.len();
         assert_eq!(waiting, CAPACITY_BYTES / long.len());
     }
@@ -241,7 +241,7 @@ mod tests {
     async fn announcement_with_an_invalid_seal_is_ignored_and_counted() {
         let ignored = ignored_messages();
         let inbox = inbox_of(Topic::Progress, ignored.clone());
-        let left = text::write(&Message::Left { replica: ReplicaId::random() });
+        let left = text::write(&Message::Departure { replica: ReplicaId::random() });
         let of_another_channel = text::seal(&Seal::with_key(KEY), "tern:v2:other", &left).unwrap();
         let of_another_key = text::seal(&Seal::with_key(SealKey::random()), CHANNEL, &left).unwrap();
         let unsealed = [left.clone(), format!("{left} "), format!("{left} {}", "0".repeat(64)), String::new()];

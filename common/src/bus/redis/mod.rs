@@ -142,8 +142,8 @@ impl Bus for RedisBus {
                 let publish = &publish(&self.names.invalidations, &text);
                 self.link.run(|mut connection| async move { publish.exec_async(&mut connection).await }).await
             }
-            Message::Applied { replica, cursor } => self.announce(*replica, cursor, &text).await,
-            Message::Left { replica } => self.announce_end(*replica, &text).await,
+            Message::Progress { replica, cursor } => self.announce(*replica, cursor, &text).await,
+            Message::Departure { replica } => self.announce_end(*replica, &text).await,
         };
         published.map_err(BusError)
     }

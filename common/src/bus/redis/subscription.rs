@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::inbox::Inbox;
-use crate::bus::{BusError, Received, SILENT_AFTER, Subscription};
+use crate::bus::{BusError, Delivery, SILENT_AFTER, Subscription};
 use crate::redis::Dialer;
 
 /// The interval of pings to the server.
@@ -49,7 +49,7 @@ impl RedisSubscription {
 
 #[async_trait]
 impl Subscription for RedisSubscription {
-    async fn next(&mut self) -> Result<Received, BusError> {
+    async fn next(&mut self) -> Result<Delivery, BusError> {
         self.inbox.next().await.map_err(|reason| BusError(anyhow!(reason)))
     }
 }

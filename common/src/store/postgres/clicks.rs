@@ -16,17 +16,19 @@ use crate::event::{Details, EventType};
 use crate::store::Result;
 use crate::store::click_counts::{ClickCounts, Recorded};
 use crate::store::referrer_budget::ReferrerBudget;
-use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
+use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
 pub(super) async fn ship(
     connections: &Connections,
     referrers: &ReferrerBudget,
     batch: ClickBatch<'_>,
-) -> Result<Shipped> {
+) -> Result<ShipOutcome> {
     connections
         .ship(async |db| {
             if !moved(db, batch).await? {
-                return Ok(Shipped::Elsewhere(find_journals(db, &[batch.journal]).await?.into_iter().flatten().next()));
+                return Ok(ShipOutcome::Mismatch(
+                    find_journals(db, &[batch.journal]).await?.into_iter().flatten().next(),
+                ));
             }
             let Recorded { recorded, without_event } =
                 if batch.clicks.is_empty() { Recorded::default() } else { record(db, referrers, batch).await? };
@@ -40,7 +42,7 @@ pub(super) async fn ship(
             let values: query::Values<'_> =
                 &[&batch.journal.to_string(), &recorded, &orphaned, &parked, &without_event];
             let row = query::row(db, sql, values).await?;
-            Ok(Shipped::Taken(state(&row.ok_or_else(|| error::unexpected("silence"))?)?))
+            Ok(ShipOutcome::Committed(state(&row.ok_or_else(|| error::unexpected("silence"))?)?))
         })
         .await
 }

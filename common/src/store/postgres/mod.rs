@@ -50,7 +50,7 @@ use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
 
 /// A total that was summed from more deltas than this is worth folding them.
 const MANY_DELTAS: u64 = 100;
@@ -151,7 +151,7 @@ impl LinkFeed for PostgresStore {
 
 #[async_trait]
 impl ClickSink for PostgresStore {
-    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
+    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome> {
         clicks::ship(&self.connections, &self.referrers, batch).await
     }
 

@@ -11,13 +11,13 @@ use crate::event::{Details, EventType};
 use crate::store::Result;
 use crate::store::click_counts::{ClickCounts, Recorded};
 use crate::store::referrer_budget::ReferrerBudget;
-use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, Shipped, Timestamp};
+use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
-pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Shipped> {
+pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<ShipOutcome> {
     // The transaction is the only one that writes, so what is read here stands until it ends.
     let found = find_journal(db, batch.journal)?;
     if found.map(|state| state.position) != batch.from {
-        return Ok(Shipped::Elsewhere(found));
+        return Ok(ShipOutcome::Mismatch(found));
     }
     let Recorded { recorded, without_event } = record(db, referrers, batch)?;
     let orphaned = batch.clicks.len() as u64 - recorded;
@@ -43,7 +43,7 @@ pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: Clic
     let journal = batch.journal.to_string();
     let values = (journal, segment, offset, sequence, recorded, orphaned, parked, without_event, Timestamp::now());
     db.prepare_cached(sql)?.execute(values)?;
-    Ok(Shipped::Taken(state))
+    Ok(ShipOutcome::Committed(state))
 }
 
 /// Stores the clicks whose links exist: as events, or counted alone.

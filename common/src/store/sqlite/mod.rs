@@ -45,7 +45,7 @@ use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, Shipped, StatsRange, Timestamp};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
 
 /// A SQLite database.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl LinkFeed for SqliteStore {
 
 #[async_trait]
 impl ClickSink for SqliteStore {
-    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<Shipped> {
+    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome> {
         let ClickBatch { journal, from, to, parked, .. } = batch;
         let (clicks, referrers) = (batch.clicks.to_vec(), Arc::clone(&self.referrers));
         self.write(move |db| clicks::ship(db, &referrers, ClickBatch { journal, from, to, clicks: &clicks, parked }))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tern_common::backoff::Backoff;
-use tern_common::click::{ClickBatch, JournalPosition, JournalState, Shipped};
+use tern_common::click::{ClickBatch, JournalPosition, JournalState, ShipOutcome};
 use tern_common::store::{ClickSink, StoreError};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
@@ -209,7 +209,7 @@ impl Shipper {
         let answer = self.send(index, store, to, &batch, 0).await;
         let took = started.elapsed();
         match answer {
-            Ok(Shipped::Taken(state)) => {
+            Ok(ShipOutcome::Committed(state)) => {
                 self.parked_in_a_row = 0;
                 self.event_budget.spend(planned);
                 self.on_taken(index, state, batch.newest);
@@ -219,7 +219,7 @@ impl Shipper {
                 journal.adapt(batch.clicks.len(), took);
                 Progress::Made
             }
-            Ok(Shipped::Elsewhere(state)) => self.locate(index, state),
+            Ok(ShipOutcome::Mismatch(state)) => self.locate(index, state),
             Err(error @ (StoreError::Unavailable(_) | StoreError::Busy(_))) => {
                 // The store may have taken the batch. The answer to the next try shows it.
                 self.journals[index].adapt(0, took);
@@ -237,7 +237,7 @@ impl Shipper {
         to: JournalPosition,
         batch: &Batch,
         parked: u64,
-    ) -> Result<Shipped, StoreError> {
+    ) -> Result<ShipOutcome, StoreError> {
         let backlog = &self.journals[index].backlog;
         let clicks = if parked > 0 { &[] } else { batch.clicks.as_slice() };
         store.ship_clicks(ClickBatch { journal: backlog.journal, from: backlog.stored(), to, clicks, parked }).await
@@ -350,11 +350,11 @@ impl Shipper {
             return self.pause_journal(index, &batch);
         }
         match self.send(index, store, to, &batch, 1).await {
-            Ok(Shipped::Taken(state)) => {
+            Ok(ShipOutcome::Committed(state)) => {
                 self.on_taken(index, state, batch.newest);
                 Progress::Made
             }
-            Ok(Shipped::Elsewhere(state)) => self.locate(index, state),
+            Ok(ShipOutcome::Mismatch(state)) => self.locate(index, state),
             Err(error) => self.wait(index, &batch, &error),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tern_common::click::{JournalId, Shipped};
+use tern_common::click::{JournalId, ShipOutcome};
 use tern_common::store::ClickSink;
 use tokio::task::block_in_place;
 use tokio::time::Instant;
@@ -90,8 +90,8 @@ impl Shipper {
             let journal = &self.journals[index];
             let Some(to) = journal.backlog.stored().filter(|_| Instant::now() >= journal.refresh_at) else { continue };
             match self.send(index, store, to, &Batch::default(), 0).await {
-                Ok(Shipped::Taken(state)) => self.on_taken(index, state, None),
-                Ok(Shipped::Elsewhere(_)) => {}
+                Ok(ShipOutcome::Committed(state)) => self.on_taken(index, state, None),
+                Ok(ShipOutcome::Mismatch(_)) => {}
                 Err(error) => {
                     tracing::debug!(%error, "row of an idle journal not refreshed; trying again");
                     return Progress::StoreUnavailable;
