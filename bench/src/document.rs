@@ -88,18 +88,18 @@ fn short(kind: Kind) -> &'static str {
 fn document(run: &Measured) -> String {
     let mut text = String::from("# Performance report\n\n");
     text += &format!(
-        "Made by `{}`, which writes this file; do not edit it.\n\
-         It began at {} and ended at {}.\n\n",
+        "`{}` wrote this file; do not edit it.\n\
+         The run began at {} and ended at {}.\n\n",
         run.plan.command, run.began, run.ended
     );
     text += &method(run);
     text += &goals_table(run);
     text += "## CPU per request and throughput, one worker\n\n";
     text += &format!(
-        "{} links, wrk with {CONNECTIONS} connections for random ones of them, {} rounds of {} s for each server: \
+        "{} links; wrk requests random ones over {CONNECTIONS} connections, {} rounds of {} s for each server: \
          `wrk -t1 -c{CONNECTIONS} -d{}s -s bench/codes.lua http://127.0.0.1:PORT -- CODES`.\n\
-         \"Serving\" is every thread that answers or journals; \"control\" is Tern's threads that store the clicks in \
-         PostgreSQL, counted until the last one is stored.\n\n",
+         \"Serving\" is the CPU time of the threads that answer or write journals.\n\
+         \"Control\" is that of Tern's threads that store the clicks in PostgreSQL, until the last click is stored.\n\n",
         thousands(run.plan.sizes[0] as f64, 0),
         run.plan.rounds,
         run.plan.seconds,
@@ -109,12 +109,15 @@ fn document(run: &Measured) -> String {
     text += "\n![CPU per request](performance/cpu.svg)\n\n![Requests a second](performance/throughput.svg)\n\n";
     text += "## Latency at half of peak\n\n";
     text += &format!(
-        "The open-loop generator asks every server at the same {} requests a second, half of what Tern does at most \
-         with clicks on, over {CONNECTIONS} connections: {} rounds of {} s after one second that does not count: \
+        "The open-loop generator sends every server {} requests a second over {CONNECTIONS} connections, half of \
+         Tern's highest rate with clicks on.\n\
+         There are {} rounds of {} s, each after one second that does not count: \
          `generator --address 127.0.0.1:PORT --codes CODES --connections {CONNECTIONS} --rate {} --seconds {}`.\n\
-         A latency counts from when the request was due, not from when it could be sent (coordinated omission).\n\
-         Microseconds; \"sent late\" is the 99th percentile of how late requests left, by the generator's fault or for \
-         want of a free connection.\n\n",
+         A latency counts from the time at which the request was due, not from the time at which it was sent \
+         (coordinated omission).\n\
+         The unit is microseconds.\n\
+         \"Sent late\" is the 99th percentile of the delay of requests, caused by the generator or by a lack of free \
+         connections.\n\n",
         thousands(run.rate, 0),
         run.plan.steady_rounds,
         run.plan.steady_seconds,
@@ -128,8 +131,10 @@ fn document(run: &Measured) -> String {
         run.plan.fewer_rounds,
         if run.machine.cores < 4 {
             format!(
-                "This machine has {} cores, so two workers share them with wrk, and with PostgreSQL where clicks are \
-                 stored: what the second worker adds to throughput cannot be seen here, only what a request costs.\n",
+                "This machine has {} cores, so two workers share them with wrk and, if clicks are stored, with \
+                 PostgreSQL.\n\
+                 These figures therefore show the cost of a request, and not what the second worker adds to \
+                 throughput.\n",
                 run.machine.cores
             )
         } else {
@@ -150,25 +155,27 @@ fn method(run: &Measured) -> String {
     let versions: Vec<_> = run.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     format!(
         "## How to read it\n\n\
-         A figure with brackets is a median with its least and most; one without was measured once.\n\
-         Servers are measured in turns, each once in every round, so that what the machine does to one it does to all; \
-         ratios of such turns are taken round by round, and those of one worker to two are of medians.\n\
-         A goal is met if every round met it, and missed if every round missed it; in between it is in doubt.\n\
-         The honest figure is CPU per request (user and system, from `/proc/<pid>/task/*/stat`): it holds still while \
-         the load generator shares the machine.\n\
-         Compare rows with each other, and with nothing that was measured elsewhere.\n\n\
+         A figure with a range in brackets is a median with its minimum and maximum; a figure without a range was \
+         measured once.\n\
+         In each round every server is measured once, in turns, so that disturbances of the machine affect all of them.\n\
+         Ratios are computed for each round; ratios of two workers to one are of medians.\n\
+         A goal is met if every round met it, missed if every round missed it, and otherwise in doubt.\n\
+         CPU per request (user and system, from `/proc/<pid>/task/*/stat`) is the most reliable figure: it is stable \
+         while the load generator uses the same machine.\n\
+         Compare rows only with rows of this report.\n\n\
          | | |\n|---|---|\n\
          | machine | {} cores ({}), {:.0} GiB, Linux {} |\n\
-         | cores busy with something else when a turn began | {} |\n\
-         | beside Tern | {} |\n\
-         | links | codes of 6 characters, targets of 36 to 75; every eighth switched off |\n\
-         | Tern | release build, over PostgreSQL and Redis on the same machine; PostgreSQL does not wait for its disk, and has the lowest priority during a turn, since it stands for a machine of its own |\n\
+         | cores that other programs used when a turn began | {} |\n\
+         | other programs | {} |\n\
+         | links | codes of 6 characters, targets of 36 to 75; every eighth link is inactive |\n\
+         | Tern | release build, over PostgreSQL and Redis on the same machine; PostgreSQL does not sync its disk, and has the lowest priority during a turn, because it represents another machine |\n\
          | floor | an epoll loop that finds the end of a head and answers a constant 302 as long as Tern's |\n\
          | may_minihttp | a constant 302 |\n\
          | nginx | `map`, `return 302`; without a log, and with `access_log ... buffer=64k` |\n\
          | HAProxy | map file, `http-request redirect` |\n\n\
-         Tern checks every header, looks the link up and, with clicks on, writes a record that survives the process \
-         before it answers; the floor and may_minihttp do none of that, nginx logs into memory, HAProxy records nothing.\n\n",
+         Before it answers, Tern checks every header, looks up the link and, with clicks on, writes a record that \
+         survives the process.\n\
+         The floor and may_minihttp do none of that; nginx logs to memory; HAProxy records nothing.\n\n",
         machine.cores,
         machine.processor,
         machine.memory_gib,
@@ -242,9 +249,10 @@ fn scaling(run: &Measured) -> String {
 fn sizes_section(run: &Measured) -> String {
     let mut text = format!(
         "## From {} to {} links\n\n\
-         One worker, {} rounds of {} s, all of these servers in turns; codes are drawn from an even part of the links, at most 500,000.\n\
-         Memory per link is what the process has more than the one with the fewest links, for each link more.\n\
-         \"Load\" is the time from the start of the process until it can answer: of Tern by a full load from PostgreSQL.\n\n\
+         One worker, {} rounds of {} s, all of these servers in turns.\n\
+         The requested codes are an evenly distributed part of the links, at most 500,000.\n\
+         Memory per link is the difference to the process with the fewest links, divided by the difference in links.\n\
+         \"Load\" is the time from the start of the process until it can answer; Tern loads all links from PostgreSQL.\n\n\
          | server | links | CPU serving, us | memory, MiB | memory per link, bytes | code and target, bytes | load, s |\n\
          |---|---|---|---|---|---|---|\n",
         thousands(run.plan.sizes[0] as f64, 0),
@@ -273,9 +281,9 @@ fn sizes_section(run: &Measured) -> String {
 fn loads_section(run: &Measured) -> String {
     let mut text = String::from(
         "## Load times of Tern\n\n\
-         In turns: `psql -c \"\\copy (SELECT ... FROM urls) to /dev/null\"`, a start that loads the same rows from \
-         PostgreSQL, and a start from the snapshot file that the last one left.\n\n\
-         | links | psql, s | full load, s | rows/s of psql's | from the file, s | memory per link after it, bytes |\n\
+         Three commands run in turns: `psql -c \"\\copy (SELECT ... FROM urls) to /dev/null\"`, a start that loads the \
+         same rows from PostgreSQL, and a start from the snapshot file of that process.\n\n\
+         | links | psql, s | full load, s | rows/s, relative to psql | from the file, s | memory per link after it, bytes |\n\
          |---|---|---|---|---|---|\n",
     );
     for size in run.sizes.iter().filter(|size| size.kind == Kind::Tern) {
@@ -299,9 +307,9 @@ fn idle_section(run: &Measured) -> String {
     let idle = run.idle;
     format!(
         "## Idle connections\n\n\
-         {} kept-alive connections, a redirect followed on each: {:.1} KiB of the process's memory for each, of which \
-         {:.1} KiB are touched pages of its coroutine's stack.\n\
-         What the kernel keeps for a socket is not in it.\n",
+         {} idle connections, each after one redirect: the process uses {:.1} KiB for each, of which {:.1} KiB are used \
+         pages of the stack of its coroutine.\n\
+         The memory of the kernel for a socket is not included.\n",
         idle.connections,
         idle.resident / 1024.0,
         idle.stack / 1024.0

@@ -91,14 +91,14 @@ fn cost(run: &Measured, kind: Kind, most: f64) -> Row {
 
 fn click(run: &Measured) -> Row {
     let result = (format!("{:.0} ns", run.append), Met::if_at_most(Figure::once(run.append.median), 200.0));
-    row("recording a click, where it happens", "<= 200 ns at p50", String::new(), Some(result))
+    row("recording a click, in the worker", "<= 200 ns at p50", String::new(), Some(result))
 }
 
 fn other_answer(run: &Measured, asks: Asks) -> Row {
     let ratio = ratio(&run.one, Case { kind: Kind::Tern, asks }, TERN, serving);
     let result = ratio.map(|ratio| (format!("{ratio:.2} x"), Met::if_at_most(ratio, 1.0)));
     let what = if asks == Asks::Misses { "CPU per miss (404)" } else { "CPU per 410" };
-    row(what, "no dearer than a hit", format!("a hit {}", cost_of(run, TERN)), result)
+    row(what, "at most that of a hit", format!("a hit {}", cost_of(run, TERN)), result)
 }
 
 /// The numbers of links at both ends, if there are two.

@@ -43,7 +43,7 @@ impl Case {
         match self.asks {
             Asks::Hits => self.kind.name().to_owned(),
             Asks::Misses => "Tern, a miss (404)".to_owned(),
-            Asks::Gone => "Tern, switched off (410)".to_owned(),
+            Asks::Gone => "Tern, inactive (410)".to_owned(),
         }
     }
 }
