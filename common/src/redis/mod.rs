@@ -1,4 +1,4 @@
-//! Connections to Redis: address, settings, dialing and reconnecting. The callers choose the commands.
+//! Connections to Redis: address, settings, dialling and reconnecting. The callers choose the commands.
 
 mod address;
 mod config;
