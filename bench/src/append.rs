@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use tern_common::Id;
-use tern_redirector::clicks::journal::{NewClick, JournalThreads};
+use tern_redirector::clicks::journal::{JournalThreads, NewClick};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
 

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tern_common::JournalId;
-use tern_redirector::clicks::journal::{Seed, RecordIter};
+use tern_redirector::clicks::journal::{RecordIter, Seed};
 
 fuzz_target!(|bytes: &[u8]| {
     for is_whole in [false, true] {

@@ -63,7 +63,6 @@ impl LinkMap {
         Ok(())
     }
 
-    /// Returns whether the map was loaded, so that an absent code is known not to exist.
     pub fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
@@ -116,9 +115,8 @@ impl LinkMapWriter {
         self.declare_loaded();
     }
 
-    /// Replaces all links by those of `replacement`. Takes about 70 ns a link.
-    ///
-    /// Readers are not delayed, and see all links change at one moment.
+    /// Replaces all links by those of `replacement`. Takes about 70 ns a link. Readers are not delayed, and see all links
+    /// change at one moment.
     pub fn replace(&mut self, replacement: Replacement) {
         self.writer.replace(replacement.heap);
     }
@@ -128,8 +126,7 @@ impl LinkMapWriter {
         self.map.loaded.store(true, Ordering::Release);
     }
 
-    /// Frees retired memory that no reader uses any more. Changes do so, too; without changes, the replica calls this
-    /// periodically.
+    /// Frees retired memory that no reader uses any more. Each change does so, too.
     pub fn sweep(&mut self) {
         self.writer.sweep();
     }

@@ -117,8 +117,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Flushes the tail into the segments that are ready. Waits for another thread that flushes, so the redirect path calls
-    /// it only if every click is to be synced.
+    /// Flushes the tail into the segments that are ready. Waits for another thread that flushes.
     pub fn flush(&self) {
         self.segments().flush(&self.state);
     }
@@ -152,8 +151,7 @@ impl Lane {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Flushes all records, seals the last segment, and ends recording. Waits for the writer, so the redirect path must not
-    /// call it.
+    /// Flushes all records, seals the last segment and ends recording. Waits for the writer.
     pub fn close(&self) {
         self.writer().is_closed = true;
         self.end_failed_tail();

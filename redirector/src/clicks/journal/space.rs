@@ -37,11 +37,9 @@ pub struct Space {
     shortage: Mutex<Option<Shortage>>,
 }
 
-/// The room on a disk.
+/// The bytes of a disk that an unprivileged process may still write, and those that journals leave free.
 struct Disk {
-    /// Bytes that an unprivileged process may still write.
     free: u64,
-    /// Bytes that journals leave free.
     floor: u64,
 }
 
@@ -109,7 +107,6 @@ impl Space {
         Shortage::Disk { root: self.root.clone(), error: error.to_string() }
     }
 
-    /// Sets the reason why journals cannot grow. `None` if they can.
     pub(super) fn set_shortage(&self, shortage: Option<Shortage>) {
         *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = shortage;
     }

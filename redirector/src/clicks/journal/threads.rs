@@ -216,10 +216,7 @@ impl Flusher {
 }
 
 impl LaneSupply {
-    /// Replaces the tail if it failed.
-    ///
-    /// # Errors
-    /// The tail is still failed, with the shortage if the disk refused a new one.
+    /// Replaces the tail if it failed. An error means that it is still failed, with the shortage if the disk refused a tail.
     fn replace_failed_tail(
         &self,
         config: &JournalConfig,
@@ -237,9 +234,8 @@ impl LaneSupply {
         Ok(())
     }
 
-    /// Makes the next segment. The first time, it makes the journal's directory before and the tail after that.
-    ///
-    /// A build that knows no tails recognises a newer journal by the version of a segment, so the segment comes first.
+    /// Makes the next segment. The first time, it makes the journal's directory before and the tail after that, so that a
+    /// build that knows no tails recognises the journal by the version of a segment.
     fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Shortage> {
         if self.lane.lock.get().is_none() {
             let lock = directory::create(&config.root, self.lane.journal).map_err(|error| space.refusal(&error))?;

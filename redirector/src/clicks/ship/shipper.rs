@@ -33,15 +33,12 @@ const BATCH_TIME: Duration = Duration::from_millis(200);
 /// The longest time that clicks wait for more clicks to share a transaction with.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// The wait for more clicks, as a multiple of the last transaction's time. The factor is at most its number of clicks.
-///
-/// After a single click the wait is short. With many clicks the store is busy for a tenth of its time, until they fill
-/// transactions.
+/// The wait for more clicks, as a multiple of the last transaction's time. The factor is at most its number of clicks, so
+/// that the wait after a single click is short. Many clicks keep the store busy for a tenth of its time.
 const GATHER_FACTOR: usize = 9;
 
-/// The pause of an idle shipper. Workers do not wake the shipper, since that would cost each of them a system call.
-///
-/// The pause and a commit take well below the 50 ms in which an idle system shows a click.
+/// The pause of an idle shipper. Workers do not wake the shipper, since that would cost each of them a system call. The
+/// pause and a commit take well below the 50 ms in which an idle system shows a click.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The first pause before an unavailable store is tried again. Each pause is longer than the one before.
@@ -344,9 +341,9 @@ impl Shipper {
         if self.parked_in_a_row > MANY_PARKED {
             journal.pause_until = Instant::now() + LAST_RETRY;
         }
-        tracing::error!(%error, journal = %id, url_id = %click.url_id, "store refused a click; parking it in parked.ndjson; shipping goes on");
+        tracing::error!(%error, journal = %id, url_id = %click.url_id, "store refused a click; parking it in parked.ndjson with the reason; shipping goes on");
         if let Err(error) = block_in_place(|| park(&self.root, id, to.sequence, click, &error.to_string())) {
-            tracing::error!(%error, "refused click not parked; its journal waits; trying again in a second");
+            tracing::error!(%error, "refused click not parked; its journal waits; trying again in a second; check the disk");
             return self.pause_journal(index, &batch);
         }
         match self.send(index, store, to, &batch, 1).await {

@@ -18,7 +18,6 @@ const BATCH: usize = 16;
 struct Line([AtomicPtr<u8>; LINE_SLOTS]);
 
 /// The slots, in cache lines. A code is in its home line, or in a later line if all lines before that have no null slot.
-///
 /// A probe ends at a line with a null slot. Slots never become null again, and at least one is null.
 #[derive(Debug)]
 pub(super) struct Table {

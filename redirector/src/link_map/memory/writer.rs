@@ -221,9 +221,8 @@ impl Writer {
         self.swap_table(table);
     }
 
-    /// Moves the live records of the chunk with the most dead bytes, if too many bytes are dead in all.
-    ///
-    /// One chunk for each change suffices, since a change leaves less than a chunk dead. No change takes long therefore.
+    /// Moves the live records of the chunk with the most dead bytes, if too many bytes are dead in all. One chunk for each
+    /// change suffices, since a change leaves less than a chunk dead.
     fn compact_if_due(&mut self) {
         if self.dead <= CHUNK_BYTES.max(self.filled / MAX_DEAD_SHARE) {
             return;

@@ -185,9 +185,7 @@ impl Orphan {
         OpenOptions::new().write(true).open(segment_path(&self.directory, segment.number))
     }
 
-    /// Quarantines the segment if the disk cannot read it, and passes on any other error.
-    ///
-    /// The numbers of later records tell how many are missing.
+    /// Quarantines the segment if the disk cannot read it. Returns any other error.
     fn or_quarantine<T>(&self, number: u64, result: io::Result<T>) -> io::Result<Option<T>> {
         match result {
             Err(error) if is_damage(&error) => {
