@@ -1,11 +1,11 @@
-//! Whoever follows PostgreSQL's feed holds the table, however transactions interleave.
+//! Property tests: a follower of PostgreSQL's feed equals the table, however transactions interleave.
 //!
-//! Writers on connections of their own begin, change, save, roll back and commit at random, one step at a time,
-//! and after each step a follower asks for what is new. It must then hold exactly what is committed.
-//! Two other ways to follow a table, widespread ones, are driven in the same way, to show that this test bites:
-//! by an ascending id, which skips rows for ever, and by the oldest open transaction, which waits for it.
+//! Writers on connections of their own begin, change, save, roll back and commit at random, one step at a time. After
+//! each step a follower asks for changes; it must then equal the committed rows. Two widespread ways to follow a table
+//! run in the same way, to show that these tests detect faults: an ascending id skips rows for ever, and the oldest
+//! open transaction stalls the follower.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 use tern_common::served_link::LinkRow;
 use tern_common::store::postgres::migrate;
@@ -21,13 +21,13 @@ use replica::{Links, Replica};
 const WRITERS: u64 = 5;
 const STEPS: u32 = 250;
 
-/// One code in a few is touched by several transactions at once.
+/// Number of codes, so low that several transactions change the same code at once.
 const CODES: u64 = 10;
 
 struct Random(u64);
 
 impl Random {
-    /// SplitMix64: which steps are drawn matters little, that a failure repeats does.
+    /// SplitMix64 with a fixed seed, so that a failure can be repeated.
     fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -57,7 +57,7 @@ async fn database(server: &Postgres) -> PostgresConfig {
     config
 }
 
-/// A connection that writes, perhaps in the middle of a transaction.
+/// Connection that writes, perhaps within a transaction.
 struct Writer {
     client: Client,
     is_open: bool,
@@ -67,7 +67,7 @@ struct Writer {
 impl Writer {
     async fn new(url: &str) -> Writer {
         let client = connect(url).await;
-        // A row that another transaction holds is an error and not a wait: all steps are taken by one task.
+        // One task takes all steps, so a row locked by another transaction is an error instead of a wait.
         client.batch_execute("SET lock_timeout = '2ms'").await.unwrap();
         Writer { client, is_open: false, has_savepoint: false }
     }
@@ -97,7 +97,7 @@ impl Writer {
     }
 }
 
-/// A change to one code, or to many.
+/// Returns SQL that changes one code or many.
 fn change(random: &mut Random) -> String {
     let (code, other, target) = (random.below(CODES), random.below(CODES), random.below(1_000));
     let insert = format!(
@@ -114,15 +114,15 @@ fn change(random: &mut Random) -> String {
     }
 }
 
-/// A way to follow the table.
+/// Way to follow the table.
 enum Follower {
     Ours {
         store: Box<PostgresStore>,
         replica: Replica,
     },
-    /// Takes one short delta at a time, each over another connection than the one before; now and then the server makes
-    /// a checkpoint, after which each of them has to take the server for one that has crashed.
-    InParts {
+    /// Reads one short delta at a time, each over another connection than the one before. A regular checkpoint makes
+    /// each connection assume that the server has crashed.
+    ByShortDeltas {
         stores: Box<[PostgresStore; 2]>,
         polls: usize,
         client: Client,
@@ -141,19 +141,19 @@ enum Follower {
 }
 
 impl Follower {
-    /// Asks for what is new, and gives all that the follower then holds; `None` while it knows that more is there.
+    /// Asks for changes and returns all links of the follower, or `None` while the follower knows that there are more.
     async fn poll(&mut self) -> Option<&Links> {
         Some(match self {
             Follower::Ours { store, replica } => {
                 replica.catch_up(&**store).await.unwrap();
                 &replica.links
             }
-            Follower::InParts { stores, polls, client, replica } => {
+            Follower::ByShortDeltas { stores, polls, client, replica } => {
                 *polls += 1;
                 if *polls % 40 == 0 {
                     client.batch_execute("CHECKPOINT").await.unwrap();
                 }
-                let is_more = replica.take(&stores[*polls / 3 % 2]).await.unwrap();
+                let is_more = replica.read_next(&stores[*polls / 3 % 2]).await.unwrap();
                 replica.cursor = replica.cursor.take().map(|cursor| cursor.to_string().parse().unwrap());
                 if is_more {
                     return None;
@@ -191,7 +191,7 @@ async fn refresh(client: &Client, links: &mut Links, code: String) {
     };
 }
 
-/// What is committed.
+/// Returns the committed links.
 async fn table(client: &Client) -> Links {
     let rows = client.query("SELECT short_code, id, user_id, original_url, is_active FROM urls", &[]).await.unwrap();
     let link = |row: tokio_postgres::Row| LinkRow {
@@ -203,13 +203,13 @@ async fn table(client: &Client) -> Links {
     rows.into_iter().map(|row| (row.get(0), link(row))).collect()
 }
 
-/// How a run went.
+/// Result of a run.
 struct Run {
-    /// Steps after which the follower did not hold what was committed.
+    /// Steps after which the follower differed from the committed rows.
     late: Vec<u32>,
-    /// How often the follower did not know that more was there.
+    /// Number of polls after which the follower knew of no further changes.
     polls: u32,
-    /// Whether it did in the end, when every transaction was over and nothing more was new.
+    /// Whether the follower equalled the table after every transaction had ended and every change was read.
     complete: bool,
 }
 
@@ -224,7 +224,7 @@ async fn run(url: &str, follower: &mut Follower, seed: u64) -> Run {
     for step in 0..STEPS {
         let chosen = random.below(WRITERS) as usize;
         writers[chosen].step(&mut random).await;
-        // Not after each: changes have to pile up, too.
+        // Polls follow only some steps, so that changes also pile up.
         if random.below(3) > 0
             && let Some(links) = follower.poll().await
         {
@@ -246,7 +246,7 @@ async fn run(url: &str, follower: &mut Follower, seed: u64) -> Run {
 }
 
 #[tokio::test]
-async fn our_cursor_skips_nothing_and_waits_for_nothing() {
+async fn cursor_beside_interleaved_transactions_skips_nothing() {
     let server = Postgres::start_new(&Options::default());
     let config = database(&server).await;
     let store = Box::new(PostgresStore::open(&config).await.unwrap());
@@ -260,8 +260,8 @@ async fn our_cursor_skips_nothing_and_waits_for_nothing() {
     assert_eq!(replica.snapshots, 1, "deltas alone have to do");
 }
 
-/// The boundaries of deltas lie between transactions, within small ones and within those that are read in parts, while
-/// others begin, commit and roll back.
+/// Deltas end between transactions, within small ones, and within those that are read in parts, while other
+/// transactions begin, commit and roll back.
 #[tokio::test]
 async fn cursor_within_a_long_log_skips_nothing() {
     let server = Postgres::start_new(&Options::default());
@@ -270,7 +270,7 @@ async fn cursor_within_a_long_log_skips_nothing() {
         let stores = [PostgresStore::open(&config).await.unwrap(), PostgresStore::open(&config).await.unwrap()];
         let stores = Box::new(stores);
         let client = connect(&config.url).await;
-        let mut follower = Follower::InParts { stores, polls: 0, client, replica: Replica::default() };
+        let mut follower = Follower::ByShortDeltas { stores, polls: 0, client, replica: Replica::default() };
         let mut polls = 0;
         for seed in 0..3 {
             let run = run(&config.url, &mut follower, seed).await;
@@ -280,13 +280,13 @@ async fn cursor_within_a_long_log_skips_nothing() {
         }
         println!("in deltas of {entries} entries the follower had caught up {polls} times");
         assert!(polls > 10, "{polls}: it never caught up before the end, and nothing is proved");
-        let Follower::InParts { replica, .. } = &follower else { unreachable!() };
+        let Follower::ByShortDeltas { replica, .. } = &follower else { unreachable!() };
         assert_eq!(replica.snapshots, 1, "deltas alone have to do");
     }
 }
 
 #[tokio::test]
-async fn an_ascending_id_skips_changes_for_ever() {
+async fn follower_by_ascending_id_skips_changes() {
     let server = Postgres::start_new(&Options::default());
     let config = database(&server).await;
     let mut follower = Follower::ById { client: connect(&config.url).await, last: 0, links: Links::new() };
@@ -299,7 +299,7 @@ async fn an_ascending_id_skips_changes_for_ever() {
 }
 
 #[tokio::test]
-async fn the_oldest_open_transaction_stalls_changes_but_skips_none() {
+async fn follower_by_oldest_transaction_stalls_but_skips_nothing() {
     let server = Postgres::start_new(&Options::default());
     let config = database(&server).await;
     let mut follower = Follower::ByOldestOpen { client: connect(&config.url).await, next: 1, links: Links::new() };
@@ -312,9 +312,9 @@ async fn the_oldest_open_transaction_stalls_changes_but_skips_none() {
     assert!(stalled > 0, "no run made it wait: the test of our cursor proves nothing");
 }
 
-/// Without steps: writers and replicas at once, as fast as they can.
+/// Writers and replicas run concurrently, as fast as they can.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_beside_concurrent_writers_end_up_with_the_table() {
+async fn replicas_beside_concurrent_writers_match_the_table() {
     let server = Postgres::start_new(&Options::default());
     let config = database(&server).await;
     let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;

@@ -1,6 +1,6 @@
-//! Opening database files: ours, nobody's, and other people's.
+//! Opening database files: Tern's own, other programs', and files that are no databases.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn new_user(name: &str) -> NewUser {
     NewUser { username: Username::parse(name).unwrap(), email: Email::parse(&format!("{name}@mail.example")).unwrap() }
 }
 
-/// Opening `path` fails with `reason`, and changes nothing in its directory.
+/// Checks that opening `path` fails with `reason` and changes nothing in its directory.
 async fn check_refused(path: &Path, reason: &str) {
     let listing = |directory: &Path| -> Vec<_> {
         let mut files: Vec<_> = fs::read_dir(directory)
@@ -36,7 +36,7 @@ async fn check_refused(path: &Path, reason: &str) {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_untouched() {
+async fn file_that_is_no_database_is_refused_untouched() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tern.db");
     fs::write(&path, "a shopping list").unwrap();
@@ -46,7 +46,7 @@ async fn a_file_that_is_no_database_is_refused_untouched() {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_refused_untouched() {
+async fn database_of_another_program_is_refused_untouched() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tern.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE users (id INTEGER)").unwrap();
@@ -54,7 +54,7 @@ async fn another_programs_database_is_refused_untouched() {
 }
 
 #[tokio::test]
-async fn a_newer_terns_database_is_refused() {
+async fn database_of_newer_tern_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tern.db");
     drop(SqliteStore::open(&path).await.unwrap());
@@ -66,7 +66,7 @@ async fn a_newer_terns_database_is_refused() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_opened_is_refused_in_a_sentence() {
+async fn unopenable_path_is_refused_in_one_line() {
     let directory = tempfile::tempdir().unwrap();
     let refused = SqliteStore::open(directory.path()).await.unwrap_err();
     assert!(refused.to_string().contains("Is a directory"), "{refused}");
@@ -76,7 +76,7 @@ async fn a_path_that_cannot_be_opened_is_refused_in_a_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_written_is_there_after_reopening_and_many_may_open_at_once() {
+async fn concurrently_opened_database_retains_all_writes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("made/on/the/way/tern.db");
     let opening: Vec<_> = (0..8)
@@ -97,7 +97,7 @@ async fn what_was_written_is_there_after_reopening_and_many_may_open_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn write_waits_for_the_lock_of_another_process_and_is_told_busy_within_two_seconds() {
+async fn write_beside_foreign_lock_waits_then_fails_as_busy_within_two_seconds() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tern.db");
     let store = Arc::new(SqliteStore::open(&path).await.unwrap());
@@ -120,14 +120,14 @@ async fn write_waits_for_the_lock_of_another_process_and_is_told_busy_within_two
         let store = Arc::clone(&store);
         async move { store.insert_user(new_user("ada")).await }
     });
-    // Longer than connections wait for locks elsewhere.
+    // Longer than other connections wait for locks.
     tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
     other.execute_batch("COMMIT").unwrap();
     waiting.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_file_is_unavailability_and_no_empty_one_takes_its_place() {
+async fn deleted_database_file_is_unavailable_and_not_recreated() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("odd name? #100%.db");
     let store = SqliteStore::open(&path).await.unwrap();
@@ -138,8 +138,8 @@ async fn a_deleted_file_is_unavailability_and_no_empty_one_takes_its_place() {
     assert!(!path.exists());
 }
 
-/// A database with a link that has a click in each of some hours, and a connection to it past Tern.
-async fn clicked(directory: &Path, hours: u32) -> (SqliteStore, Connection) {
+/// Opens a store with one link that has a click in each of `hours` hours, and a connection for direct SQL.
+async fn store_with_hourly_clicks(directory: &Path, hours: u32) -> (SqliteStore, Connection) {
     let path = directory.join(format!("{hours}.db"));
     let store = SqliteStore::open(&path).await.unwrap();
     let db = Connection::open(&path).unwrap();
@@ -181,13 +181,13 @@ async fn ship(store: &SqliteStore, journal: u128, clicks: &[Click]) -> (u64, u64
 }
 
 #[tokio::test]
-async fn click_of_a_code_that_the_link_had_before_is_recorded() {
+async fn click_on_former_code_of_link_is_recorded() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, db) = clicked(directory.path(), 1).await;
+    let (store, db) = store_with_hourly_clicks(directory.path(), 1).await;
     let clicks = [click(), Click { short_code: "NEW123".to_owned(), ..click() }];
     db.execute_batch("UPDATE urls SET short_code = 'NEW123'").unwrap();
     assert_eq!(ship(&store, 1, &clicks).await, (2, 0));
-    // A later link under the same id has none of the codes.
+    // A later link with the same id has never had either code.
     db.execute_batch(
         "DELETE FROM urls; INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
                      VALUES (1, 1, 'OTHER1', 'https://example.com/', NULL, 1, 0, 0)",
@@ -197,9 +197,9 @@ async fn click_of_a_code_that_the_link_had_before_is_recorded() {
 }
 
 #[tokio::test]
-async fn the_network_of_a_client_is_kept() {
+async fn network_of_client_is_stored_with_its_click() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, db) = clicked(directory.path(), 1).await;
+    let (store, db) = store_with_hourly_clicks(directory.path(), 1).await;
     let click = |client: &str| Click { client: client.parse().ok(), ..click() };
     let clicks = [click("192.0.2.77/24"), click("2001:db8:7::/48"), click("")];
     assert_eq!(ship(&store, 1, &clicks).await, (3, 0));
@@ -208,13 +208,13 @@ async fn the_network_of_a_client_is_kept() {
     assert_eq!(kept, "192.0.2.0/24 2001:db8:7::/48 ");
 }
 
-/// A link's other hours are not looked through for each event.
+/// Deleting an event must not scan the other hours of its link.
 #[tokio::test]
-async fn an_event_goes_for_the_same_work_however_many_hours_its_link_has() {
+async fn event_deletion_cost_does_not_grow_with_hours_of_its_link() {
     let directory = tempfile::tempdir().unwrap();
     let mut steps = Vec::new();
     for hours in [20, 4_000] {
-        let (_store, db) = clicked(directory.path(), hours).await;
+        let (_store, db) = store_with_hourly_clicks(directory.path(), hours).await;
         let mut delete = db.prepare("DELETE FROM events WHERE id = 10").unwrap();
         assert_eq!(delete.execute([]).unwrap(), 1);
         steps.push(delete.get_status(StatementStatus::VmStep));
@@ -222,11 +222,11 @@ async fn an_event_goes_for_the_same_work_however_many_hours_its_link_has() {
     assert!(steps[1] < steps[0] * 2, "{steps:?}");
 }
 
-/// As in the sqlite3 shell.
+/// The sqlite3 shell does not check foreign keys by default.
 #[tokio::test]
-async fn events_go_with_their_link_or_user_where_foreign_keys_are_not_checked() {
+async fn events_without_foreign_key_checks_are_deleted_with_their_link_or_user() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, db) = clicked(directory.path(), 300).await;
+    let (store, db) = store_with_hourly_clicks(directory.path(), 300).await;
     db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     let left = async || {
         let page = Page { start: PageStart::Number(3), size: 100 };
@@ -245,9 +245,9 @@ async fn events_go_with_their_link_or_user_where_foreign_keys_are_not_checked() 
 }
 
 #[tokio::test]
-async fn an_id_is_never_changed() {
+async fn update_of_an_id_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let (_store, db) = clicked(directory.path(), 1).await;
+    let (_store, db) = store_with_hourly_clicks(directory.path(), 1).await;
     for table in ["users", "urls", "events"] {
         let refused = db.execute_batch(&format!("UPDATE {table} SET id = 9")).unwrap_err();
         assert_eq!(refused.to_string(), "an id is never changed", "{table}");

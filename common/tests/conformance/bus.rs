@@ -1,4 +1,4 @@
-//! What every bus does.
+//! Conformance tests that every bus passes.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use tern_common::bus::{Bus, Delivery, Message, ReplicaId, SILENT_AFTER, Topic};
 
 use crate::fixture;
 
-/// More than any bus keeps for a subscriber.
+/// Number of messages that exceeds every bus's buffer for a subscriber.
 const MANY: usize = 3000;
 
-/// Clocks differ, and machines are busy.
+/// Tolerance for clock differences and busy machines.
 const SLACK: Duration = Duration::from_millis(50);
 
-pub async fn a_subscriber_hears_what_is_published_after_it_subscribed(bus: &dyn Bus) {
+pub async fn subscriber_receives_messages_published_after_it_subscribed(bus: &dyn Bus) {
     bus.publish(Message::Invalidation).await.unwrap();
     let mut subscription = bus.subscribe(Topic::Invalidations).await.unwrap();
     for _ in 0..3 {
@@ -21,7 +21,7 @@ pub async fn a_subscriber_hears_what_is_published_after_it_subscribed(bus: &dyn 
     }
 }
 
-pub async fn topics_are_apart(bus: &dyn Bus) {
+pub async fn message_is_received_on_its_own_topic_only(bus: &dyn Bus) {
     let mut invalidations = bus.subscribe(Topic::Invalidations).await.unwrap();
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
     let left = Message::Departure { replica: ReplicaId::random() };
@@ -33,7 +33,7 @@ pub async fn topics_are_apart(bus: &dyn Bus) {
     }
 }
 
-pub async fn every_subscriber_hears_everything(bus: &dyn Bus) {
+pub async fn message_is_received_by_every_subscriber(bus: &dyn Bus) {
     let (store, _directory) = fixture::sqlite().await;
     let (_, cursor) = fixture::snapshot(&store).await;
     let mut subscriptions = Vec::new();
@@ -47,7 +47,7 @@ pub async fn every_subscriber_hears_everything(bus: &dyn Bus) {
     }
 }
 
-pub async fn a_subscriber_that_lags_is_told_so(bus: &dyn Bus) {
+pub async fn lagging_subscriber_is_notified_of_lost_messages(bus: &dyn Bus) {
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
     for _ in 0..MANY {
         bus.publish(Message::Departure { replica: ReplicaId::random() }).await.unwrap();
@@ -62,7 +62,7 @@ pub async fn a_subscriber_that_lags_is_told_so(bus: &dyn Bus) {
     }
 }
 
-pub async fn of_many_invalidations_at_least_one_is_heard(bus: &dyn Bus) {
+pub async fn burst_of_invalidations_delivers_at_least_one(bus: &dyn Bus) {
     let mut invalidations = bus.subscribe(Topic::Invalidations).await.unwrap();
     for _ in 0..MANY {
         bus.publish(Message::Invalidation).await.unwrap();
@@ -71,7 +71,7 @@ pub async fn of_many_invalidations_at_least_one_is_heard(bus: &dyn Bus) {
     assert!(matches!(received, Delivery::Loss | Delivery::Message(Message::Invalidation)), "{received:?}");
 }
 
-pub async fn waiting_for_a_message_can_be_given_up(bus: &dyn Bus) {
+pub async fn cancelled_wait_for_a_message_loses_none(bus: &dyn Bus) {
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
     let mut heard = Vec::new();
     let mut sent = Vec::new();
@@ -90,12 +90,12 @@ pub async fn waiting_for_a_message_can_be_given_up(bus: &dyn Bus) {
     assert_eq!(heard, sent);
 }
 
-pub async fn nobody_listening_is_no_failure(bus: &dyn Bus) {
+pub async fn publish_without_subscribers_succeeds(bus: &dyn Bus) {
     drop(bus.subscribe(Topic::Invalidations).await.unwrap());
     bus.publish(Message::Invalidation).await.unwrap();
 }
 
-pub async fn live_replicas_are_known_to_those_who_come_later(bus: &dyn Bus) {
+pub async fn live_replicas_are_listed_with_their_latest_cursor(bus: &dyn Bus) {
     assert_eq!(bus.live().await.unwrap(), []);
     let (store, _directory) = fixture::sqlite().await;
     let (_, before) = fixture::snapshot(&store).await;
@@ -114,7 +114,7 @@ pub async fn live_replicas_are_known_to_those_who_come_later(bus: &dyn Bus) {
     assert_eq!(bus.live().await.unwrap(), [(other, before)]);
 }
 
-pub async fn a_silent_replica_is_not_live(bus: &dyn Bus) {
+pub async fn silent_replica_is_not_live_after_its_timeout(bus: &dyn Bus) {
     let (store, _directory) = fixture::sqlite().await;
     let (_, cursor) = fixture::snapshot(&store).await;
     let (silent, loud) = (ReplicaId::random(), ReplicaId::random());

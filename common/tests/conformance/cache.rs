@@ -1,4 +1,4 @@
-//! What every cache does.
+//! Conformance tests that every cache passes.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use tern_common::cache::Cache;
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(1000);
 
-pub async fn what_is_put_is_got_until_its_time_is_over(cache: &dyn Cache) {
+pub async fn cached_value_is_returned_until_it_expires(cache: &dyn Cache) {
     assert_eq!(cache.get("products").await.unwrap(), None);
     let put_at = Instant::now();
     cache.put("products", b"[]".to_vec(), SHORT).await.unwrap();
@@ -19,14 +19,14 @@ pub async fn what_is_put_is_got_until_its_time_is_over(cache: &dyn Cache) {
     assert!(put_at.elapsed() >= SHORT, "an entry was gone before its time");
 }
 
-pub async fn a_later_put_replaces_value_and_lifetime(cache: &dyn Cache) {
+pub async fn second_put_replaces_value_and_lifetime(cache: &dyn Cache) {
     cache.put("key", b"old".to_vec(), SHORT).await.unwrap();
     cache.put("key", b"new".to_vec(), LONG).await.unwrap();
     tokio::time::sleep(SHORT + Duration::from_millis(100)).await;
     assert_eq!(cache.get("key").await.unwrap(), Some(b"new".to_vec()));
 }
 
-pub async fn keys_are_apart(cache: &dyn Cache) {
+pub async fn cache_keys_are_independent(cache: &dyn Cache) {
     cache.put("a", vec![0, 255], LONG).await.unwrap();
     cache.put("b", Vec::new(), LONG).await.unwrap();
     assert_eq!(cache.get("a").await.unwrap(), Some(vec![0, 255]));

@@ -26,12 +26,12 @@ pub async fn sqlite() -> (SqliteStore, tempfile::TempDir) {
     (store, directory)
 }
 
-/// A database of its own on the server that all share.
+/// Opens a new database on the PostgreSQL server that all tests share.
 pub async fn postgres() -> (PostgresStore, ()) {
     (open_postgres(Postgres::shared()).await, ())
 }
 
-/// A server of its own, for tests to which it matters what other databases of the server do.
+/// Opens a database on a PostgreSQL server of its own, for tests that other databases of a server would disturb.
 pub async fn postgres_alone() -> (PostgresStore, Postgres) {
     let server = Postgres::start_new(&Options::default());
     (open_postgres(&server).await, server)
@@ -51,7 +51,7 @@ pub async fn local_cache() -> (LocalCache, ()) {
     (LocalCache::new(), ())
 }
 
-/// One server for all tests of this process, and a prefix for each.
+/// Returns a configuration with a prefix of its own on the Redis server that all tests of this process share.
 fn redis() -> RedisConfig {
     static SERVER: LazyLock<Redis> = LazyLock::new(Redis::start_new);
     static TESTS: AtomicUsize = AtomicUsize::new(0);
@@ -98,7 +98,7 @@ pub async fn url(store: &dyn AdminStore, owner: Id, code: &str) -> Url {
     store.insert_url(new_url(owner, code, &format!("https://{code}.example/"))).await.unwrap().value
 }
 
-/// A map as a replica would hold it.
+/// Links by short code, as a replica's map has them.
 pub type Links = BTreeMap<String, LinkRow>;
 
 pub async fn snapshot(store: &dyn AdminStore) -> (Links, Cursor) {
@@ -110,7 +110,7 @@ pub async fn snapshot(store: &dyn AdminStore) -> (Links, Cursor) {
     (links, snapshot.cursor)
 }
 
-/// Every change since `cursor`, and where that leads.
+/// Returns every change since `cursor` and the cursor after them.
 pub async fn changes_since(store: &dyn AdminStore, cursor: &Cursor) -> (Vec<LinkChange>, Cursor) {
     let mut cursor = cursor.clone();
     let mut all = Vec::new();

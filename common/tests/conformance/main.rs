@@ -1,6 +1,6 @@
 //! One suite for each seam, run over every implementation of it.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod bus;
 mod cache;
@@ -14,8 +14,8 @@ mod store_pages;
 mod store_stats;
 mod store_tokens;
 
-/// Runs each test of a list over a fresh instance of each implementation. An instance is made by `fixture::$open`,
-/// which gives it and what keeps it alive. The list is written once, so that no implementation is let off a test.
+/// Runs each test of a list over a new instance of each implementation. `fixture::$open` returns the instance and a
+/// guard for its server or directory. The single list ensures that every implementation runs every test.
 macro_rules! conformance {
     ($suite:ident over $($name:ident = $open:ident),+: $tests:tt) => {
         $(conformance!(@one $suite $name $open $tests);)+
@@ -34,108 +34,108 @@ macro_rules! conformance {
 }
 
 conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
-    users_are_inserted_found_changed_and_deleted,
-    taken_names_are_told_apart,
-    a_user_with_links_is_deleted_only_with_them,
-    an_import_answers_for_each_row,
-    urls_are_inserted_found_changed_and_deleted,
-    end_of_a_link_is_set_moved_and_taken_away,
-    references_to_nothing_are_told,
-    events_are_kept_with_their_details,
-    event_without_user_belongs_to_the_owner_of_its_link,
-    pages_are_cut_from_the_list_by_id,
-    totals_follow_every_change,
-    combined_filters_are_counted_up_to_a_bound,
-    filters_that_hold_nul_match_nothing,
+    user_is_inserted_found_updated_and_deleted,
+    taken_username_and_taken_email_are_distinct_errors,
+    user_with_links_is_deleted_only_together_with_them,
+    import_returns_a_result_for_each_row,
+    url_is_inserted_found_updated_and_deleted,
+    link_expiry_is_set_changed_and_removed,
+    reference_to_missing_row_is_refused_with_its_id,
+    inserted_event_is_found_with_its_details,
+    event_without_user_belongs_to_link_owner,
+    list_pages_are_ordered_by_id,
+    totals_match_rows_after_every_change,
+    total_of_combined_filters_is_bounded,
+    filter_with_nul_character_matches_nothing,
     products_are_listed_by_id,
 ]);
 
 conformance!(store_pages over sqlite_pages = sqlite, postgres_pages = postgres: [
-    pages_are_those_of_a_sorted_set_whatever_came_and_went,
-    pages_of_links_and_events_follow_what_goes_with_a_user,
+    pages_of_users_match_a_sorted_set_after_random_changes,
+    pages_of_links_and_events_match_after_user_deletion,
 ]);
 
 conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgres: [
-    clicks_become_events_and_orphans_are_counted,
-    click_whose_id_was_given_to_another_link_is_an_orphan,
-    a_batch_is_taken_once,
-    a_journal_moves_only_from_where_it_stands,
-    a_batch_without_clicks_moves_the_journal,
-    of_many_shippers_of_one_journal_one_is_taken,
-    no_text_poisons_a_batch,
-    a_large_batch_is_taken_whole,
-    journals_are_found_in_the_order_asked_for_and_forgotten,
+    shipped_clicks_become_events_and_orphans_are_counted,
+    click_on_reused_link_id_is_an_orphan,
+    batch_shipped_twice_is_committed_once,
+    batch_from_another_position_is_rejected,
+    batch_without_clicks_advances_the_journal,
+    concurrent_batches_of_one_journal_commit_one,
+    batch_with_hostile_texts_is_committed,
+    large_batch_is_committed_whole,
+    journals_are_returned_in_requested_order,
 ]);
 
 conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: [
-    every_click_counts_however_it_came,
-    clicks_that_go_are_counted_out,
-    a_popular_link_goes_with_all_of_its_events,
-    a_series_has_the_hours_or_days_of_its_range,
-    the_most_frequent_are_told_first,
-    beyond_many_hosts_in_a_day_referrers_are_counted_as_one,
-    old_events_are_forgotten_and_nothing_else,
-    many_old_events_are_forgotten_in_parts,
-    retention_that_would_leave_no_event_is_refused,
-    clicks_without_event_are_counted_and_forgotten_with_the_others,
+    click_counts_whichever_way_it_was_inserted,
+    deleted_clicks_are_subtracted_from_stats,
+    link_with_many_events_is_deleted_with_all_of_them,
+    series_contains_hours_or_days_of_its_range,
+    stats_list_most_frequent_referrers_first,
+    referrers_beyond_daily_limit_are_counted_as_other,
+    forget_events_deletes_only_old_events,
+    forget_events_deletes_many_events_in_parts,
+    forget_events_that_would_delete_all_is_refused,
+    clicks_without_event_are_counted_until_retention_ends,
 ]);
 
 conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgres: [
-    tokens_are_kept_with_their_hash_and_revoked_by_name,
-    of_many_first_tokens_one_is_made,
-    the_last_use_of_a_token_moves_forwards,
+    token_is_stored_with_its_hash_and_revoked_by_name,
+    concurrent_first_tokens_create_one,
+    token_last_use_only_moves_forwards,
 ]);
 
 conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [
-    a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas,
-    each_kind_of_change_is_seen_once,
-    a_change_tells_its_age,
-    a_code_that_came_and_went_is_a_tombstone,
-    a_rolled_back_change_is_not_seen,
-    a_mark_is_covered_once_its_change_was_seen,
-    a_long_delta_comes_in_parts,
+    snapshot_contains_every_link_and_its_cursor_starts_deltas,
+    each_kind_of_change_is_delivered_once,
+    delivered_change_has_its_age,
+    code_inserted_and_deleted_is_delivered_as_removed,
+    rolled_back_change_is_not_delivered,
+    mark_is_covered_once_its_change_was_delivered,
+    long_delta_is_delivered_in_parts,
     user_with_many_links_is_deleted_in_parts,
-    a_cursor_of_another_history_is_too_old,
-    a_replica_that_follows_the_feed_equals_the_table,
+    cursor_of_another_database_is_too_old,
+    replica_beside_concurrent_writers_matches_the_table,
 ]);
 
-// A transaction of another database that is open when a cursor is taken makes that cursor older.
+// An open transaction of another database, at the time a cursor is taken, makes that cursor older.
 conformance!(store_feed over sqlite_pruning = sqlite, postgres_pruning = postgres_alone: [
-    pruning_makes_old_cursors_too_old,
+    cursor_before_pruned_changes_is_too_old,
 ]);
 
 conformance!(store_loading over sqlite_loading = sqlite, postgres_loading = postgres: [
-    files_are_loaded_with_their_ids_and_the_sequence_moves_past_them,
-    a_second_load_changes_nothing,
-    a_file_is_loaded_whole_or_not_at_all,
-    a_file_that_repeats_itself_is_refused,
-    rows_without_ids_get_them,
+    loaded_rows_keep_their_ids_and_advance_the_sequence,
+    second_load_of_a_file_changes_nothing,
+    file_with_faulty_row_is_loaded_not_at_all,
+    file_with_repeated_row_is_refused,
+    loaded_rows_without_ids_get_ids,
 ]);
 
 conformance!(store_loading_ids over sqlite_loading_ids = sqlite, postgres_loading_ids = postgres: [
-    row_whose_id_belongs_to_another_is_refused,
-    user_edited_since_it_was_loaded_is_there_already,
-    events_without_ids_and_times_are_found_again,
-    id_far_beyond_the_largest_is_refused,
-    skipped_row_of_an_import_moves_no_id,
-    load_whose_source_is_slow_holds_up_no_writer,
-    loads_of_one_file_at_once_insert_it_once,
+    row_with_id_of_another_row_is_refused,
+    reloaded_user_with_edited_email_is_already_there,
+    reloaded_events_without_ids_are_already_there,
+    id_far_beyond_largest_is_refused,
+    skipped_import_row_does_not_advance_the_sequence,
+    load_from_slow_source_blocks_no_writer,
+    concurrent_loads_of_one_file_insert_it_once,
 ]);
 
 conformance!(bus over local_bus = local_bus, redis_bus = redis_bus: [
-    a_subscriber_hears_what_is_published_after_it_subscribed,
-    topics_are_apart,
-    every_subscriber_hears_everything,
-    a_subscriber_that_lags_is_told_so,
-    of_many_invalidations_at_least_one_is_heard,
-    waiting_for_a_message_can_be_given_up,
-    nobody_listening_is_no_failure,
-    live_replicas_are_known_to_those_who_come_later,
-    a_silent_replica_is_not_live,
+    subscriber_receives_messages_published_after_it_subscribed,
+    message_is_received_on_its_own_topic_only,
+    message_is_received_by_every_subscriber,
+    lagging_subscriber_is_notified_of_lost_messages,
+    burst_of_invalidations_delivers_at_least_one,
+    cancelled_wait_for_a_message_loses_none,
+    publish_without_subscribers_succeeds,
+    live_replicas_are_listed_with_their_latest_cursor,
+    silent_replica_is_not_live_after_its_timeout,
 ]);
 
 conformance!(cache over local_cache = local_cache, redis_cache = redis_cache: [
-    what_is_put_is_got_until_its_time_is_over,
-    a_later_put_replaces_value_and_lifetime,
-    keys_are_apart,
+    cached_value_is_returned_until_it_expires,
+    second_put_replaces_value_and_lifetime,
+    cache_keys_are_independent,
 ]);

@@ -1,4 +1,4 @@
-//! What every store does with rows, lists and totals.
+//! Conformance tests of rows, lists and totals.
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::json::write_array;
@@ -10,7 +10,7 @@ use tern_common::{TargetUrl, Timestamp};
 use crate::fixture::{changes_since, id, new_url, new_user, page, snapshot, url, user};
 use crate::store_loading::{load, numbered, product_row};
 
-pub async fn users_are_inserted_found_changed_and_deleted(store: &dyn AdminStore) {
+pub async fn user_is_inserted_found_updated_and_deleted(store: &dyn AdminStore) {
     let before = Timestamp::now();
     let ada = user(store, "ada").await;
     assert_eq!(ada.id, id(1));
@@ -30,7 +30,7 @@ pub async fn users_are_inserted_found_changed_and_deleted(store: &dyn AdminStore
     assert_eq!(user(store, "bob").await.id, id(2), "an id is never given twice");
 }
 
-pub async fn taken_names_are_told_apart(store: &dyn AdminStore) {
+pub async fn taken_username_and_taken_email_are_distinct_errors(store: &dyn AdminStore) {
     user(store, "ada").await;
     let bob = user(store, "bob").await;
     let insert = |name: &str, email: &str| {
@@ -49,7 +49,7 @@ pub async fn taken_names_are_told_apart(store: &dyn AdminStore) {
     assert_eq!(store.find_user(bob.id).await.unwrap(), Some(bob));
 }
 
-pub async fn a_user_with_links_is_deleted_only_with_them(store: &dyn AdminStore) {
+pub async fn user_with_links_is_deleted_only_together_with_them(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await, user(store, "bob").await);
     let (first, second) = (url(store, ada.id, "AAAAAA").await, url(store, ada.id, "BBBBBB").await);
     let others = url(store, bob.id, "CCCCCC").await;
@@ -68,7 +68,7 @@ pub async fn a_user_with_links_is_deleted_only_with_them(store: &dyn AdminStore)
     assert!(store.find_event(event.id).await.unwrap().is_none(), "events of a user go with the user");
 }
 
-pub async fn an_import_answers_for_each_row(store: &dyn AdminStore) {
+pub async fn import_returns_a_result_for_each_row(store: &dyn AdminStore) {
     user(store, "ada").await;
     let row = |given: Option<i64>, name: &str, email: &str| UserRow {
         id: given.map(id),
@@ -99,7 +99,7 @@ pub async fn an_import_answers_for_each_row(store: &dyn AdminStore) {
     assert_eq!(users.total, Total::Exactly(3));
 }
 
-pub async fn urls_are_inserted_found_changed_and_deleted(store: &dyn AdminStore) {
+pub async fn url_is_inserted_found_updated_and_deleted(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let mut new = new_url(owner, "CODE12", "https://example.com/a");
     new.title = Some(Title::parse("A title").unwrap());
@@ -142,7 +142,7 @@ pub async fn urls_are_inserted_found_changed_and_deleted(store: &dyn AdminStore)
     assert_eq!((events.rows.len(), events.total), (0, Total::Exactly(0)), "a link's events go with it");
 }
 
-pub async fn end_of_a_link_is_set_moved_and_taken_away(store: &dyn AdminStore) {
+pub async fn link_expiry_is_set_changed_and_removed(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (soon, later) = (Timestamp::from_unix_seconds(1_900_000_000), Timestamp::from_unix_seconds(1_950_000_000));
     let new = NewUrl { expires_at: Some(soon), ..new_url(owner, "ends", "https://example.com/") };
@@ -163,7 +163,7 @@ pub async fn end_of_a_link_is_set_moved_and_taken_away(store: &dyn AdminStore) {
     }
 }
 
-pub async fn references_to_nothing_are_told(store: &dyn AdminStore) {
+pub async fn reference_to_missing_row_is_refused_with_its_id(store: &dyn AdminStore) {
     let orphan = store.insert_url(new_url(id(99), "CODE12", "https://example.com/")).await;
     assert!(matches!(orphan, Err(StoreError::UnknownUser(user)) if user == id(99)));
     let owner = user(store, "ada").await.id;
@@ -180,7 +180,7 @@ pub async fn references_to_nothing_are_told(store: &dyn AdminStore) {
     assert!(matches!(refused, Err(StoreError::UnknownUser(user)) if user == id(98)));
 }
 
-pub async fn events_are_kept_with_their_details(store: &dyn AdminStore) {
+pub async fn inserted_event_is_found_with_its_details(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let url_id = url(store, owner, "CODE12").await.id;
     let details = Details::parse(r#"{"nested":{"a":[1,2.5,null,"\u0000é"]}}"#).unwrap();
@@ -197,7 +197,7 @@ pub async fn events_are_kept_with_their_details(store: &dyn AdminStore) {
     assert!(store.find_event(id(99)).await.unwrap().is_none());
 }
 
-pub async fn event_without_user_belongs_to_the_owner_of_its_link(store: &dyn AdminStore) {
+pub async fn event_without_user_belongs_to_link_owner(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let links = [(url(store, ada, "CODE12").await.id, ada), (url(store, bob, "CODE13").await.id, bob)];
     let event = |url_id| NewEvent {
@@ -216,7 +216,7 @@ pub async fn event_without_user_belongs_to_the_owner_of_its_link(store: &dyn Adm
     assert!(matches!(refused, Err(StoreError::UnknownUrl(url)) if url == id(99)), "{refused:?}");
 }
 
-pub async fn pages_are_cut_from_the_list_by_id(store: &dyn AdminStore) {
+pub async fn list_pages_are_ordered_by_id(store: &dyn AdminStore) {
     for n in 0..7 {
         user(store, &format!("user{n}")).await;
     }
@@ -239,7 +239,7 @@ async fn urls_matching(store: &dyn AdminStore, filter: UrlFilter) -> (Vec<String
     (listing.rows.into_iter().map(|url| url.short_code).collect(), listing.total)
 }
 
-pub async fn totals_follow_every_change(store: &dyn AdminStore) {
+pub async fn totals_match_rows_after_every_change(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let first = url(store, ada, "AAAAAA").await.id;
     url(store, ada, "BBBBBB").await;
@@ -284,7 +284,7 @@ pub async fn totals_follow_every_change(store: &dyn AdminStore) {
     assert_eq!(store.list_users(page(1, 1)).await.unwrap().total, Total::Exactly(1));
 }
 
-pub async fn combined_filters_are_counted_up_to_a_bound(store: &dyn AdminStore) {
+pub async fn total_of_combined_filters_is_bounded(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let url_id = url(store, owner, "CODE12").await.id;
     let row = EventRow {
@@ -308,8 +308,8 @@ pub async fn combined_filters_are_counted_up_to_a_bound(store: &dyn AdminStore) 
     assert_eq!(store.list_events(only, page(1, 1)).await.unwrap().total, Total::Exactly(10_001));
 }
 
-/// PostgreSQL's texts cannot hold the character, and so no row has it.
-pub async fn filters_that_hold_nul_match_nothing(store: &dyn AdminStore) {
+/// A PostgreSQL text cannot contain NUL, so no row matches.
+pub async fn filter_with_nul_character_matches_nothing(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     url(store, owner, "CODE12").await;
     for user_id in [None, Some(owner)] {

@@ -1,4 +1,4 @@
-//! What every store does with clicks and the journals that they come from.
+//! Conformance tests of shipped clicks and their journals.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,18 +26,18 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
     }
 }
 
-/// A click on a link of another code than [`click`] has.
+/// Returns a click on `url`, whose code may differ from that of [`click`].
 pub fn click_on(url: &Url) -> Click {
     Click { short_code: url.short_code.clone(), ..click(url.id, url.user_id) }
 }
 
-/// A link with its owner, and a click on it.
-async fn followed(store: &dyn AdminStore) -> Click {
+/// Inserts a link with its owner and returns a click on it.
+async fn click_on_new_link(store: &dyn AdminStore) -> Click {
     let owner = user(store, "ada").await.id;
     click(url(store, owner, "CODE12").await.id, owner)
 }
 
-/// A place with a number of clicks before it that is told from its other numbers.
+/// Returns a position whose click count is derived from its other numbers.
 fn at(segment: u64, offset: u64) -> JournalPosition {
     JournalPosition { segment, offset, sequence: segment / 2 + offset / 2 }
 }
@@ -46,7 +46,7 @@ fn state(position: JournalPosition, recorded: u64, orphaned: u64) -> JournalStat
     JournalState { position, recorded, without_event: 0, orphaned, parked: 0 }
 }
 
-/// Ships clicks of the journal that these tests are about.
+/// Ships clicks of the journal [`JOURNAL`].
 async fn ship(
     store: &dyn AdminStore,
     from: Option<JournalPosition>,
@@ -56,13 +56,13 @@ async fn ship(
     store.ship_clicks(ClickBatch { journal: JOURNAL, from, to, clicks, parked: 0 }).await.unwrap()
 }
 
-async fn clicked(store: &dyn AdminStore) -> Listing<tern_common::event::Event> {
+async fn clicked_events(store: &dyn AdminStore) -> Listing<tern_common::event::Event> {
     let filter = EventFilter { event_type: Some("clicked".to_owned()), ..EventFilter::default() };
     store.list_events(filter, page(1, 100)).await.unwrap()
 }
 
-pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn AdminStore) {
-    let plain = followed(store).await;
+pub async fn shipped_clicks_become_events_and_orphans_are_counted(store: &dyn AdminStore) {
+    let plain = click_on_new_link(store).await;
     let with_headers = Click {
         user_agent: Some("Mozilla/5.0".to_owned()),
         referrer: Some("https://news.example/a?b".to_owned()),
@@ -70,7 +70,7 @@ pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn AdminStore
     };
     let clicks = [plain.clone(), click(id(99), plain.owner_id), with_headers];
     assert_eq!(ship(store, None, at(1, 300), &clicks).await, ShipOutcome::Committed(state(at(1, 300), 2, 1)));
-    let listing = clicked(store).await;
+    let listing = clicked_events(store).await;
     assert_eq!(listing.total, Total::Exactly(2));
     let event = &listing.rows[0];
     assert_eq!((event.url_id, event.user_id), (plain.url_id, plain.owner_id));
@@ -84,12 +84,12 @@ pub async fn clicks_become_events_and_orphans_are_counted(store: &dyn AdminStore
     store.delete_url(plain.url_id).await.unwrap();
     let shipped = ship(store, Some(at(1, 300)), at(2, 0), &[plain.clone(), plain]).await;
     assert_eq!(shipped, ShipOutcome::Committed(state(at(2, 0), 2, 3)));
-    assert_eq!(clicked(store).await.total, Total::Exactly(0));
+    assert_eq!(clicked_events(store).await.total, Total::Exactly(0));
 }
 
-/// A standby that lacks the last commits, and a restored backup, give an id again.
-pub async fn click_whose_id_was_given_to_another_link_is_an_orphan(store: &dyn AdminStore) {
-    let lost = followed(store).await;
+/// A standby that lacks the last commits, or a restored backup, assigns an id a second time.
+pub async fn click_on_reused_link_id_is_an_orphan(store: &dyn AdminStore) {
+    let lost = click_on_new_link(store).await;
     store.delete_url(lost.url_id).await.unwrap();
     let row = |code: &str| UrlRow {
         id: Some(lost.url_id),
@@ -107,13 +107,13 @@ pub async fn click_whose_id_was_given_to_another_link_is_an_orphan(store: &dyn A
     assert_eq!(ship(store, None, at(0, 1), &clicks).await, ShipOutcome::Committed(state(at(0, 1), 1, 2)));
     let shipped = ship(store, Some(at(0, 1)), at(0, 2), std::slice::from_ref(&lost)).await;
     assert_eq!(shipped, ShipOutcome::Committed(state(at(0, 2), 1, 3)), "a batch of nothing else");
-    let listing = clicked(store).await;
+    let listing = clicked_events(store).await;
     assert_eq!(listing.total, Total::Exactly(1));
     assert_eq!(listing.rows[0].details.as_str(), Details::of_click(&other).as_str());
 }
 
-pub async fn a_batch_is_taken_once(store: &dyn AdminStore) {
-    let click = followed(store).await;
+pub async fn batch_shipped_twice_is_committed_once(store: &dyn AdminStore) {
+    let click = click_on_new_link(store).await;
     let first = state(at(0, 100), 1, 0);
     assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, ShipOutcome::Committed(first));
     assert_eq!(ship(store, None, at(0, 100), std::slice::from_ref(&click)).await, ShipOutcome::Mismatch(Some(first)));
@@ -121,11 +121,11 @@ pub async fn a_batch_is_taken_once(store: &dyn AdminStore) {
     let second = state(to, 2, 0);
     assert_eq!(ship(store, from, to, std::slice::from_ref(&click)).await, ShipOutcome::Committed(second));
     assert_eq!(ship(store, from, to, std::slice::from_ref(&click)).await, ShipOutcome::Mismatch(Some(second)));
-    assert_eq!(clicked(store).await.total, Total::Exactly(2));
+    assert_eq!(clicked_events(store).await.total, Total::Exactly(2));
 }
 
-pub async fn a_journal_moves_only_from_where_it_stands(store: &dyn AdminStore) {
-    let clicks = [followed(store).await];
+pub async fn batch_from_another_position_is_rejected(store: &dyn AdminStore) {
+    let clicks = [click_on_new_link(store).await];
     assert_eq!(ship(store, Some(at(0, 0)), at(0, 1), &clicks).await, ShipOutcome::Mismatch(None));
     ship(store, None, at(3, 100), &clicks).await;
     let there = ShipOutcome::Mismatch(Some(state(at(3, 100), 1, 0)));
@@ -134,18 +134,18 @@ pub async fn a_journal_moves_only_from_where_it_stands(store: &dyn AdminStore) {
     }
     let another = ClickBatch { journal: JournalId(7), from: None, to: at(0, 9), clicks: &clicks, parked: 0 };
     assert_eq!(store.ship_clicks(another).await.unwrap(), ShipOutcome::Committed(state(at(0, 9), 1, 0)));
-    assert_eq!(clicked(store).await.total, Total::Exactly(2));
+    assert_eq!(clicked_events(store).await.total, Total::Exactly(2));
 }
 
-pub async fn a_batch_without_clicks_moves_the_journal(store: &dyn AdminStore) {
+pub async fn batch_without_clicks_advances_the_journal(store: &dyn AdminStore) {
     let far = at(i64::MAX.unsigned_abs(), i64::MAX.unsigned_abs());
     assert_eq!(ship(store, None, at(0, 0), &[]).await, ShipOutcome::Committed(state(at(0, 0), 0, 0)));
     assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, ShipOutcome::Committed(state(far, 0, 0)));
     assert_eq!(ship(store, Some(at(0, 0)), far, &[]).await, ShipOutcome::Mismatch(Some(state(far, 0, 0))));
 }
 
-pub async fn of_many_shippers_of_one_journal_one_is_taken(store: &dyn AdminStore) {
-    let clicks = [followed(store).await];
+pub async fn concurrent_batches_of_one_journal_commit_one(store: &dyn AdminStore) {
+    let clicks = [click_on_new_link(store).await];
     let mut from = None;
     for round in 1..=10 {
         let to = at(0, round * 100);
@@ -154,14 +154,14 @@ pub async fn of_many_shippers_of_one_journal_one_is_taken(store: &dyn AdminStore
         let shipped = [shipped.0, shipped.1, shipped.2, shipped.3];
         let taken = shipped.iter().filter(|shipped| matches!(shipped, ShipOutcome::Committed(_))).count();
         assert_eq!(taken, 1, "{shipped:?}");
-        assert_eq!(clicked(store).await.total, Total::Exactly(round));
+        assert_eq!(clicked_events(store).await.total, Total::Exactly(round));
         from = Some(to);
     }
 }
 
-/// What was cleaned before it was journalled cannot hold these; the store does not count on it.
-pub async fn no_text_poisons_a_batch(store: &dyn AdminStore) {
-    let plain = followed(store).await;
+/// The journal cleans texts before it writes them; the store must not rely on that.
+pub async fn batch_with_hostile_texts_is_committed(store: &dyn AdminStore) {
+    let plain = click_on_new_link(store).await;
     let texts = ["\0", "a\0b", "\"}{", "\\u0000\\", "\u{1}\u{7f}\u{85}\u{2028}\u{feff}", "\u{10ffff}\u{fffd}", "'; --"];
     let mut clicks: Vec<Click> = texts
         .iter()
@@ -184,7 +184,7 @@ pub async fn no_text_poisons_a_batch(store: &dyn AdminStore) {
     let orphaned = 1 + texts.len() as u64;
     let recorded = clicks.len() as u64 - orphaned;
     assert_eq!(ship(store, None, at(0, 1), &clicks).await, ShipOutcome::Committed(state(at(0, 1), recorded, orphaned)));
-    let listing = clicked(store).await;
+    let listing = clicked_events(store).await;
     assert_eq!(listing.total, Total::Exactly(recorded));
     for (event, text) in listing.rows.iter().zip(texts) {
         let details: serde_json::Value = serde_json::from_str(event.details.as_str()).unwrap();
@@ -193,13 +193,13 @@ pub async fn no_text_poisons_a_batch(store: &dyn AdminStore) {
     assert_eq!(listing.rows.last().unwrap().user_id, listing.rows[0].user_id, "the owner is read from the url");
 }
 
-pub async fn a_large_batch_is_taken_whole(store: &dyn AdminStore) {
-    let clicks = vec![followed(store).await; 10_000];
+pub async fn large_batch_is_committed_whole(store: &dyn AdminStore) {
+    let clicks = vec![click_on_new_link(store).await; 10_000];
     assert_eq!(ship(store, None, at(0, 1), &clicks).await, ShipOutcome::Committed(state(at(0, 1), 10_000, 0)));
-    assert_eq!(clicked(store).await.total, Total::Exactly(10_000));
+    assert_eq!(clicked_events(store).await.total, Total::Exactly(10_000));
 }
 
-pub async fn journals_are_found_in_the_order_asked_for_and_forgotten(store: &dyn AdminStore) {
+pub async fn journals_are_returned_in_requested_order(store: &dyn AdminStore) {
     assert_eq!(store.find_journals(&[]).await.unwrap(), []);
     let ids = [JournalId(9), JournalId(u128::MAX), JournalId(0)];
     for (journal, n) in ids.into_iter().zip(1..) {

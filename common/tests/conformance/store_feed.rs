@@ -1,4 +1,4 @@
-//! What every store's feed of changes does: whoever follows it holds the table.
+//! Conformance tests of the feed of changes: a replica that follows it equals the table.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ fn set_active(is_active: bool) -> UrlChange {
     UrlChange { is_active: Some(is_active), ..UrlChange::default() }
 }
 
-pub async fn a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas(store: &dyn AdminStore) {
+pub async fn snapshot_contains_every_link_and_its_cursor_starts_deltas(store: &dyn AdminStore) {
     let (links, cursor) = snapshot(store).await;
     assert!(links.is_empty());
     assert_eq!(changes_since(store, &cursor).await.0, []);
@@ -44,7 +44,7 @@ pub async fn a_snapshot_holds_every_link_and_its_cursor_begins_the_deltas(store:
     assert_eq!(changes_since(store, &cursor).await.0, []);
 }
 
-pub async fn each_kind_of_change_is_seen_once(store: &dyn AdminStore) {
+pub async fn each_kind_of_change_is_delivered_once(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     for code in ["kept", "moved", "off", "gone", "titled"] {
         url(store, owner, code).await;
@@ -72,7 +72,7 @@ pub async fn each_kind_of_change_is_seen_once(store: &dyn AdminStore) {
     assert_eq!(changes_since(store, &cursor).await.0, []);
 }
 
-pub async fn a_change_tells_its_age(store: &dyn AdminStore) {
+pub async fn delivered_change_has_its_age(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (_, cursor) = snapshot(store).await;
     let before = Instant::now();
@@ -88,7 +88,7 @@ pub async fn a_change_tells_its_age(store: &dyn AdminStore) {
     assert!(younger < older, "as old as the oldest change to the code");
 }
 
-pub async fn a_code_that_came_and_went_is_a_tombstone(store: &dyn AdminStore) {
+pub async fn code_inserted_and_deleted_is_delivered_as_removed(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (_, cursor) = snapshot(store).await;
     let brief = url(store, owner, "brief").await;
@@ -105,7 +105,7 @@ pub async fn a_code_that_came_and_went_is_a_tombstone(store: &dyn AdminStore) {
     assert_eq!(codes(&changes_since(store, &cursor).await.0), [("brief", false)]);
 }
 
-pub async fn a_rolled_back_change_is_not_seen(store: &dyn AdminStore) {
+pub async fn rolled_back_change_is_not_delivered(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     url(store, owner, "taken").await;
     let (links, cursor) = snapshot(store).await;
@@ -117,7 +117,7 @@ pub async fn a_rolled_back_change_is_not_seen(store: &dyn AdminStore) {
     assert_eq!(snapshot(store).await.0, links);
 }
 
-pub async fn a_mark_is_covered_once_its_change_was_seen(store: &dyn AdminStore) {
+pub async fn mark_is_covered_once_its_change_was_delivered(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (_, before) = snapshot(store).await;
     let first = store.insert_url(new_url(owner, "first", "https://a.example/")).await.unwrap();
@@ -133,7 +133,7 @@ pub async fn a_mark_is_covered_once_its_change_was_seen(store: &dyn AdminStore) 
     assert!(reread.covers(&second.mark) && !reread.covers(&third.mark));
 }
 
-pub async fn a_long_delta_comes_in_parts(store: &dyn AdminStore) {
+pub async fn long_delta_is_delivered_in_parts(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (mut links, cursor) = snapshot(store).await;
     let row = |n: usize| link_row(owner, &format!("code{n}"));
@@ -144,7 +144,7 @@ pub async fn a_long_delta_comes_in_parts(store: &dyn AdminStore) {
     assert_eq!(links, snapshot(store).await.0);
 
     store.delete_user(owner, true).await.unwrap();
-    // Between two parts the cursor travels as text, and others change links.
+    // Between two parts the cursor is serialised as text, and another user changes links.
     let other = user(store, "eve").await.id;
     let (mut cursor, mut parts) = (cursor, 0);
     loop {
@@ -164,7 +164,7 @@ pub async fn a_long_delta_comes_in_parts(store: &dyn AdminStore) {
     assert_eq!(links.into_keys().collect::<Vec<_>>(), ["beside"]);
 }
 
-/// A deletion in parts lets other writers in, and what is left of it in between is in the lists.
+/// A deletion in parts lets other writers in; the rows not yet deleted stay in the lists.
 pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn AdminStore) {
     const LINKS: usize = 12_000;
     let (owner, other) = (user(store, "ada").await.id, user(store, "eve").await.id);
@@ -172,7 +172,7 @@ pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn AdminStore) {
     let (mut links, cursor) = snapshot(store).await;
     let row = |n: usize| link_row(owner, &format!("code{n}"));
     load(store, Load::Urls, numbered((0..LINKS).map(row).collect())).await.unwrap();
-    // Events of others on one of them, more than a part has.
+    // More events by another user on one of the links than one part deletes.
     let followed = store.list_urls(of_user(owner), page(1, 1)).await.unwrap().rows[0].id;
     let event = EventRow {
         id: None,
@@ -227,7 +227,7 @@ fn link_row(owner: Id, code: &str) -> UrlRow {
     }
 }
 
-pub async fn pruning_makes_old_cursors_too_old(store: &dyn AdminStore) {
+pub async fn cursor_before_pruned_changes_is_too_old(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (_, old) = snapshot(store).await;
     url(store, owner, "first").await;
@@ -245,7 +245,7 @@ pub async fn pruning_makes_old_cursors_too_old(store: &dyn AdminStore) {
     assert_eq!(codes(&changes_since(store, &recent).await.0), [("second", true)]);
 }
 
-pub async fn a_cursor_of_another_history_is_too_old(store: &dyn AdminStore) {
+pub async fn cursor_of_another_database_is_too_old(store: &dyn AdminStore) {
     let (other, _directory) = fixture::sqlite().await;
     let (_, foreign) = snapshot(&other).await;
     assert!(matches!(store.delta(&foreign).await.unwrap(), Delta::TooOld));
@@ -254,7 +254,7 @@ pub async fn a_cursor_of_another_history_is_too_old(store: &dyn AdminStore) {
 }
 
 /// Several writers change links at random while a replica follows by deltas only.
-pub async fn a_replica_that_follows_the_feed_equals_the_table(store: &dyn AdminStore) {
+pub async fn replica_beside_concurrent_writers_matches_the_table(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (mut links, mut cursor) = snapshot(store).await;
     let writers = async {
@@ -283,7 +283,7 @@ pub async fn a_replica_that_follows_the_feed_equals_the_table(store: &dyn AdminS
 async fn write_at_random(store: &dyn AdminStore, owner: Id, seed: u64) {
     let mut state = seed;
     let mut draw = |below: u64| {
-        // Knuth's MMIX generator: which changes are drawn matters little, that a failure repeats does.
+        // Knuth's MMIX generator, so that a failure can be repeated.
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };

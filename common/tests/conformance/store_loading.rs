@@ -1,4 +1,4 @@
-//! What every store does with files.
+//! Conformance tests of loaded files.
 
 use tern_common::event::{Details, EventRow, EventType};
 use tern_common::product::{Price, ProductRow};
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::fixture::{changes_since, id, page, snapshot, url, user};
 
-/// Gives rows the line numbers that they would have below a header.
+/// Numbers rows by their lines below a header.
 pub fn numbered<T>(rows: Vec<T>) -> Vec<Numbered<T>> {
     (2..).zip(rows).map(|(line, row)| Numbered { line, row }).collect()
 }
@@ -71,7 +71,7 @@ pub fn product_row(given: Option<i64>, name: &str, price: &str) -> ProductRow {
     }
 }
 
-pub async fn files_are_loaded_with_their_ids_and_the_sequence_moves_past_them(store: &dyn AdminStore) {
+pub async fn loaded_rows_keep_their_ids_and_advance_the_sequence(store: &dyn AdminStore) {
     let (_, cursor) = snapshot(store).await;
     let users = numbered(vec![user_row(Some(400), "ada"), user_row(Some(7), "bob")]);
     assert_eq!(load(store, Load::Users, users).await.unwrap(), Loaded::Inserted(2));
@@ -94,7 +94,7 @@ pub async fn files_are_loaded_with_their_ids_and_the_sequence_moves_past_them(st
     assert_eq!(changes.len(), 3, "what a load changes is in the feed");
 }
 
-pub async fn a_second_load_changes_nothing(store: &dyn AdminStore) {
+pub async fn second_load_of_a_file_changes_nothing(store: &dyn AdminStore) {
     let users = || numbered(vec![user_row(Some(1), "ada"), user_row(None, "bob")]);
     let urls = || numbered(vec![url_row(Some(1), 1, "AAAAAA"), url_row(None, 1, "BBBBBB")]);
     let events = || numbered(vec![event_row(Some(1), 1, 1), event_row(None, 2, 1)]);
@@ -124,7 +124,7 @@ pub async fn check<T>(
     }
 }
 
-pub async fn a_file_that_repeats_itself_is_refused(store: &dyn AdminStore) {
+pub async fn file_with_repeated_row_is_refused(store: &dyn AdminStore) {
     user(store, "ada").await;
     url(store, id(1), "TAKEN1").await;
     for (given, again) in
@@ -136,7 +136,7 @@ pub async fn a_file_that_repeats_itself_is_refused(store: &dyn AdminStore) {
         let product = || product_row(given, "Lamp", "1");
         check(store, Load::Products, vec![product(), product()], 3, again).await;
     }
-    // One reason at a time: which of two is told is nobody's business.
+    // Each file has one fault only: which of two is reported is unspecified.
     let mut namesake = user_row(Some(51), "bob");
     namesake.email = Email::parse("namesake@mail.example").unwrap();
     check(
@@ -149,7 +149,7 @@ pub async fn a_file_that_repeats_itself_is_refused(store: &dyn AdminStore) {
     .await;
     let codes = vec![url_row(Some(50), 1, "AAAAAA"), url_row(Some(51), 1, "AAAAAA")];
     check(store, Load::Urls, codes, 3, "Short code is already taken by line 2 of this file").await;
-    // Whichever comes first in the file is told.
+    // The fault on the first line is reported.
     let codes = vec![url_row(Some(50), 9, "AAAAAA"), url_row(Some(51), 1, "TAKEN1")];
     check(store, Load::Urls, codes, 2, "User 9 not found").await;
     let codes = vec![url_row(Some(50), 1, "TAKEN1"), url_row(Some(1), 1, "TAKEN1")];
@@ -157,7 +157,7 @@ pub async fn a_file_that_repeats_itself_is_refused(store: &dyn AdminStore) {
     assert_eq!(user(store, "next").await.id, id(2));
 }
 
-pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn AdminStore) {
+pub async fn file_with_faulty_row_is_loaded_not_at_all(store: &dyn AdminStore) {
     user(store, "ada").await;
     url(store, id(1), "TAKEN1").await;
 
@@ -189,7 +189,7 @@ pub async fn a_file_is_loaded_whole_or_not_at_all(store: &dyn AdminStore) {
     assert_eq!(user(store, "next").await.id, id(2), "a load that failed moves no sequence");
 }
 
-pub async fn rows_without_ids_get_them(store: &dyn AdminStore) {
+pub async fn loaded_rows_without_ids_get_ids(store: &dyn AdminStore) {
     user(store, "ada").await;
     load(store, Load::Users, numbered(vec![user_row(None, "bob"), user_row(None, "carol")])).await.unwrap();
     let users = store.list_users(page(1, 10)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Conformance of both stores: ids that files give, and writers beside a load.
+//! Conformance tests of ids that files give, and of writers beside a load.
 
 use tern_common::Id;
 use tern_common::event::{Details, EventRow};
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::fixture::{id, page, url, user};
 use crate::store_loading::{check, event_row, load, numbered, product_row, url_row, user_row};
 
-pub async fn row_whose_id_belongs_to_another_is_refused(store: &dyn AdminStore) {
+pub async fn row_with_id_of_another_row_is_refused(store: &dyn AdminStore) {
     user(store, "ada").await;
     url(store, id(1), "TAKEN1").await;
     load(store, Load::Products, numbered(vec![product_row(Some(1), "Lamp", "1")])).await.unwrap();
@@ -30,14 +30,14 @@ pub async fn row_whose_id_belongs_to_another_is_refused(store: &dyn AdminStore) 
     assert_eq!(store.list_users(page(1, 10)).await.unwrap().rows.len(), 1);
 }
 
-pub async fn user_edited_since_it_was_loaded_is_there_already(store: &dyn AdminStore) {
+pub async fn reloaded_user_with_edited_email_is_already_there(store: &dyn AdminStore) {
     let mut edited = user_row(Some(7), "ada");
     load(store, Load::Users, numbered(vec![user_row(Some(7), "ada")])).await.unwrap();
     edited.email = Email::parse("new@mail.example").unwrap();
     assert_eq!(load(store, Load::Users, numbered(vec![edited])).await.unwrap(), Loaded::AlreadyThere(1));
 }
 
-pub async fn events_without_ids_and_times_are_found_again(store: &dyn AdminStore) {
+pub async fn reloaded_events_without_ids_are_already_there(store: &dyn AdminStore) {
     user(store, "ada").await;
     url(store, id(1), "CODE12").await;
     let row = |details: &str, timestamp| EventRow {
@@ -56,7 +56,7 @@ pub async fn events_without_ids_and_times_are_found_again(store: &dyn AdminStore
     check(store, Load::Events, vec![row("{\"n\":3}", None), row("{\"n\":2}", None)], 3, there).await;
 }
 
-pub async fn id_far_beyond_the_largest_is_refused(store: &dyn AdminStore) {
+pub async fn id_far_beyond_largest_is_refused(store: &dyn AdminStore) {
     user(store, "ada").await;
     let farthest = Id::farthest_given(1).get();
     let reason = format!("id {} is more than {} beyond the largest id so far, 1", farthest + 1, Id::MAX_AHEAD);
@@ -70,7 +70,7 @@ pub async fn id_far_beyond_the_largest_is_refused(store: &dyn AdminStore) {
     assert_eq!(user(store, "next").await.id, id(farthest + 1));
 }
 
-pub async fn skipped_row_of_an_import_moves_no_id(store: &dyn AdminStore) {
+pub async fn skipped_import_row_does_not_advance_the_sequence(store: &dyn AdminStore) {
     user(store, "ada").await;
     let mut namesake = user_row(Some(900_000), "other");
     namesake.email = Email::parse("ada@mail.example").unwrap();
@@ -81,12 +81,12 @@ pub async fn skipped_row_of_an_import_moves_no_id(store: &dyn AdminStore) {
     assert_eq!(user(store, "next").await.id, id(6));
 }
 
-pub async fn load_whose_source_is_slow_holds_up_no_writer(store: &dyn AdminStore) {
+pub async fn load_from_slow_source_blocks_no_writer(store: &dyn AdminStore) {
     let (sender, batches) = mpsc::channel(1);
     let rows = |name: &str| Ok(numbered(vec![user_row(None, name)]));
     let source = async {
         for n in 0..20 {
-            // The channel has room for one batch: the one before it is being staged.
+            // The channel has room for one batch, so the batch before it is being staged.
             sender.send(rows(&format!("loaded{n}"))).await.unwrap();
             user(store, &format!("posted{n}")).await;
         }
@@ -100,7 +100,7 @@ pub async fn load_whose_source_is_slow_holds_up_no_writer(store: &dyn AdminStore
     assert_eq!(ids, (1..=40).collect::<Vec<_>>());
 }
 
-pub async fn loads_of_one_file_at_once_insert_it_once(store: &dyn AdminStore) {
+pub async fn concurrent_loads_of_one_file_insert_it_once(store: &dyn AdminStore) {
     user(store, "ada").await;
     url(store, id(1), "CODE12").await;
     let rows = || {

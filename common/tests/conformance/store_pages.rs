@@ -1,4 +1,4 @@
-//! What every store shows as a page of a whole list, whichever rows came and went: what a sorted set of ids would.
+//! Conformance tests of pages: each equals the same page of a sorted set of ids, after random changes.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::store_loading::{load, numbered};
 struct Random(u64);
 
 impl Random {
-    /// SplitMix64: which rows are drawn matters little, that a failure repeats does.
+    /// SplitMix64 with a fixed seed, so that a failure can be repeated.
     fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -23,7 +23,7 @@ impl Random {
         (z ^ (z >> 31)) % bound
     }
 
-    /// Close to others in one of a few places that lie far apart, or anywhere.
+    /// Draws an id near one of a few distant places, or anywhere.
     fn id(&mut self) -> i64 {
         let id = match self.below(9) {
             0 => self.below(1 << 31),
@@ -35,22 +35,22 @@ impl Random {
         1 + id.cast_signed()
     }
 
-    /// One of the ids, if there are any.
+    /// Draws one of `ids`; returns `None` if there are none.
     fn one_of(&mut self, ids: &BTreeSet<i64>) -> Option<i64> {
         ids.range(self.id()..).next().or_else(|| ids.first()).copied()
     }
 }
 
-/// A page: its ids, the total, and whether the list goes on behind it and in front of it.
-type Shown = (Vec<i64>, Total, bool, bool);
+/// Ids of a page, the total, and whether there are rows after it and before it.
+type ListedPage = (Vec<i64>, Total, bool, bool);
 
-fn shown<T>(listing: Listing<T>, id_of: impl Fn(&T) -> Id) -> Shown {
+fn listed_page<T>(listing: Listing<T>, id_of: impl Fn(&T) -> Id) -> ListedPage {
     let ids = listing.rows.iter().map(|row| id_of(row).get()).collect();
     (ids, listing.total, listing.has_next, listing.has_previous)
 }
 
-/// Pages here and there, at the end and past it, by number and by cursor, are those of `ids`.
-async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page) -> Shown) {
+/// Checks that pages anywhere, at the end and past it, by number and by cursor, equal those of `ids`.
+async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page) -> ListedPage) {
     let all: Vec<i64> = ids.iter().copied().collect();
     for size in [1, 7, 100] {
         let pages = all.len().div_ceil(size);
@@ -64,7 +64,7 @@ async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page
             let expected = (expected, total, end < all.len(), number > 1 && !all.is_empty());
             assert_eq!(shown, expected, "page {number} of {size}");
         }
-        // A row, a place without a row, and both ends.
+        // Cursors at a row, at a place without a row, and at both ends.
         let row = random.one_of(ids).unwrap_or(1);
         let cursors = [row, random.id()].map(|each| ListCursor::at(id(each)));
         for cursor in cursors.into_iter().chain([ListCursor::START, ListCursor::END]) {
@@ -83,10 +83,10 @@ async fn check(random: &mut Random, ids: &BTreeSet<i64>, list: impl AsyncFn(Page
     }
 }
 
-pub async fn pages_are_those_of_a_sorted_set_whatever_came_and_went(store: &dyn AdminStore) {
+pub async fn pages_of_users_match_a_sorted_set_after_random_changes(store: &dyn AdminStore) {
     let mut random = Random(7);
     let mut ids = BTreeSet::new();
-    let users = async |page| shown(store.list_users(page).await.unwrap(), |user| user.id);
+    let users = async |page| listed_page(store.list_users(page).await.unwrap(), |user| user.id);
     for _ in 0..8 {
         let drawn: BTreeSet<i64> = (0..400).map(|_| random.id()).filter(|id| !ids.contains(id)).collect();
         let row = |drawn: &i64| UserRow {
@@ -108,7 +108,7 @@ pub async fn pages_are_those_of_a_sorted_set_whatever_came_and_went(store: &dyn 
     }
 }
 
-pub async fn pages_of_links_and_events_follow_what_goes_with_a_user(store: &dyn AdminStore) {
+pub async fn pages_of_links_and_events_match_after_user_deletion(store: &dyn AdminStore) {
     let mut random = Random(9);
     let owners = [user(store, "ada").await.id, user(store, "bob").await.id];
     let ids: BTreeSet<i64> = (0..1_500).map(|_| random.id()).collect();
@@ -136,8 +136,9 @@ pub async fn pages_of_links_and_events_follow_what_goes_with_a_user(store: &dyn 
     assert_eq!(load(store, Load::Urls, urls).await.unwrap(), inserted);
     let events = numbered(ids.iter().map(|id| event(*id)).collect());
     assert_eq!(load(store, Load::Events, events).await.unwrap(), inserted);
-    let urls = async |page| shown(store.list_urls(UrlFilter::default(), page).await.unwrap(), |url| url.id);
-    let events = async |page| shown(store.list_events(EventFilter::default(), page).await.unwrap(), |event| event.id);
+    let urls = async |page| listed_page(store.list_urls(UrlFilter::default(), page).await.unwrap(), |url| url.id);
+    let events =
+        async |page| listed_page(store.list_events(EventFilter::default(), page).await.unwrap(), |event| event.id);
     check(&mut random, &ids, urls).await;
     check(&mut random, &ids, events).await;
     store.delete_user(owners[0], true).await.unwrap().unwrap();
@@ -149,14 +150,14 @@ pub async fn pages_of_links_and_events_follow_what_goes_with_a_user(store: &dyn 
     let left: BTreeSet<i64> = left.into_iter().filter(|id| *id != gone.get()).collect();
     check(&mut random, &left, urls).await;
     check(&mut random, &left, events).await;
-    // By a filter, and by two, of which the total is counted.
+    // Lists with one filter, and with two, whose total is counted.
     let (owner, is_active) = (Some(owners[1]), Some(true));
     for filter in [
         UrlFilter { user_id: owner, ..UrlFilter::default() },
         UrlFilter { is_active, ..UrlFilter::default() },
         UrlFilter { user_id: owner, is_active, ..UrlFilter::default() },
     ] {
-        let urls = async |page| shown(store.list_urls(filter.clone(), page).await.unwrap(), |url| url.id);
+        let urls = async |page| listed_page(store.list_urls(filter.clone(), page).await.unwrap(), |url| url.id);
         check(&mut random, &left, urls).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What every store counts of clicks, and how it forgets old events.
+//! Conformance tests of click statistics and of event retention.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn ship(store: &dyn AdminStore, journal: u128, clicks: &[Click]) {
     assert!(matches!(store.ship_clicks(batch).await.unwrap(), ShipOutcome::Committed(_)));
 }
 
-fn loaded(url_id: Id, user_id: Id, event_type: &str, at: &str, details: &str) -> EventRow {
+fn event_row(url_id: Id, user_id: Id, event_type: &str, at: &str, details: &str) -> EventRow {
     EventRow {
         id: None,
         url_id,
@@ -46,7 +46,7 @@ fn loaded(url_id: Id, user_id: Id, event_type: &str, at: &str, details: &str) ->
     }
 }
 
-/// The clicks of the stats are those of the list, whichever way they are counted.
+/// Checks that the clicks of the statistics add up to those of the list.
 async fn check_total(store: &dyn AdminStore, url_id: Id, expected: u64) {
     let stats = stats(store, url_id, ALWAYS).await;
     let filter = EventFilter { url_id: Some(url_id), event_type: Some("clicked".to_owned()), ..EventFilter::default() };
@@ -55,7 +55,7 @@ async fn check_total(store: &dyn AdminStore, url_id: Id, expected: u64) {
     assert_eq!(stats.browsers.iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
 }
 
-pub async fn every_click_counts_however_it_came(store: &dyn AdminStore) {
+pub async fn click_counts_whichever_way_it_was_inserted(store: &dyn AdminStore) {
     assert_eq!(store.click_stats(id(1), ALWAYS).await.unwrap(), None);
     let owner = user(store, "ada").await.id;
     let (followed, other) = (url(store, owner, "CODE12").await.id, url(store, owner, "CODE13").await);
@@ -71,9 +71,9 @@ pub async fn every_click_counts_however_it_came(store: &dyn AdminStore) {
     ship(store, 2, &[by_curl]).await;
     let details = r#"{"user_agent":"curl/7","referrer":"https://news.example/"}"#;
     let rows = vec![
-        loaded(followed, owner, "clicked", "2023-11-14T22:59:59", details),
-        loaded(followed, owner, "clicked", "1969-12-31T23:59:59", "{}"),
-        loaded(followed, owner, "noted", "2023-11-14T22:00:00", details),
+        event_row(followed, owner, "clicked", "2023-11-14T22:59:59", details),
+        event_row(followed, owner, "clicked", "1969-12-31T23:59:59", "{}"),
+        event_row(followed, owner, "noted", "2023-11-14T22:00:00", details),
     ];
     assert_eq!(load(store, Load::Events, numbered(rows)).await.unwrap(), Loaded::Inserted(3));
     check_total(store, followed, 6).await;
@@ -90,13 +90,13 @@ pub async fn every_click_counts_however_it_came(store: &dyn AdminStore) {
     check_total(store, other.id, 1).await;
 }
 
-pub async fn clicks_that_go_are_counted_out(store: &dyn AdminStore) {
+pub async fn deleted_clicks_are_subtracted_from_stats(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let (kept, gone) = (url(store, ada, "CODE12").await.id, url(store, ada, "CODE13").await);
     ship(store, 1, &[click(kept, ada), click_on(&gone), click_on(&gone)]).await;
     let gone = gone.id;
     let details = r#"{"user_agent":"curl/7","referrer":"https://news.example/"}"#;
-    let of_bob = ["clicked", "noted"].map(|kind| loaded(kept, bob, kind, "2023-11-14T22:30:00", details));
+    let of_bob = ["clicked", "noted"].map(|kind| event_row(kept, bob, kind, "2023-11-14T22:30:00", details));
     load(store, Load::Events, numbered(of_bob.to_vec())).await.unwrap();
     check_total(store, kept, 2).await;
 
@@ -120,8 +120,8 @@ pub async fn clicks_that_go_are_counted_out(store: &dyn AdminStore) {
     }
 }
 
-/// More than go at once.
-pub async fn a_popular_link_goes_with_all_of_its_events(store: &dyn AdminStore) {
+/// The link has more events than one statement deletes.
+pub async fn link_with_many_events_is_deleted_with_all_of_them(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let (of_ada, of_bob) = (url(store, ada, "CODE12").await, url(store, bob, "CODE13").await);
     for (journal, followed) in [(0, &of_ada), (100, &of_bob)] {
@@ -140,11 +140,11 @@ pub async fn a_popular_link_goes_with_all_of_its_events(store: &dyn AdminStore) 
     assert_eq!(total().await, Total::Exactly(0));
 }
 
-pub async fn a_series_has_the_hours_or_days_of_its_range(store: &dyn AdminStore) {
+pub async fn series_contains_hours_or_days_of_its_range(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     let times = ["2024-02-28T23:59:59", "2024-02-29T00:00:00", "2024-02-29T00:59:59", "2024-02-29T23:00:00"];
-    let rows = times.map(|at| loaded(followed, owner, "clicked", at, "{}"));
+    let rows = times.map(|at| event_row(followed, owner, "clicked", at, "{}"));
     load(store, Load::Events, numbered(rows.to_vec())).await.unwrap();
     let check = async |from: &str, to: &str, per: Per, expected: &[(&str, u64)]| {
         let range = StatsRange { from: time(from), to: time(to), per };
@@ -164,7 +164,7 @@ pub async fn a_series_has_the_hours_or_days_of_its_range(store: &dyn AdminStore)
     check("2025-02-28T00:00:00", "2025-03-01T00:00:00", Per::Day, &[]).await;
 }
 
-pub async fn the_most_frequent_are_told_first(store: &dyn AdminStore) {
+pub async fn stats_list_most_frequent_referrers_first(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     let from = |n: usize| Click { referrer: Some(format!("https://site{n:02}.example/")), ..click(followed, owner) };
@@ -175,28 +175,28 @@ pub async fn the_most_frequent_are_told_first(store: &dyn AdminStore) {
     assert_eq!(values(&stats.referrers)[..3], [("site17.example", 3), ("site00.example", 1), ("site01.example", 1)]);
 }
 
-/// Else whoever clicks could make rows without end.
-pub async fn beyond_many_hosts_in_a_day_referrers_are_counted_as_one(store: &dyn AdminStore) {
+/// Clients choose the referrer, so the rows that they can cause are bounded.
+pub async fn referrers_beyond_daily_limit_are_counted_as_other(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     let from = |n: usize| Click { referrer: Some(format!("https://site{n:03}.example/")), ..click(followed, owner) };
     for (journal, hosts) in [(1, 0..150), (2, 100..300)] {
         ship(store, journal, &hosts.map(from).collect::<Vec<_>>()).await;
     }
-    let told = stats(store, followed, ALWAYS).await;
-    assert_eq!(values(&told.referrers)[..2], [("Other", 250), ("site000.example", 1)]);
+    let stats_after = stats(store, followed, ALWAYS).await;
+    assert_eq!(values(&stats_after.referrers)[..2], [("Other", 250), ("site000.example", 1)]);
     check_total(store, followed, 350).await;
-    // Counted out as they were counted in.
+    // Forgotten clicks are subtracted from the row that counted them.
     assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), Forgotten::Events(350));
     assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
 }
 
-pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn AdminStore) {
+pub async fn forget_events_deletes_only_old_events(store: &dyn AdminStore) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(0));
-    let mut rows = vec![loaded(followed, owner, "clicked", "2023-11-14T22:13:20", "{}"); 3];
+    let mut rows = vec![event_row(followed, owner, "clicked", "2023-11-14T22:13:20", "{}"); 3];
     rows[1].timestamp = Some(Timestamp::ago(DAY / 2));
     rows[2].id = Some(id(1 << 31));
     load(store, Load::Events, numbered(rows)).await.unwrap();
@@ -210,10 +210,10 @@ pub async fn old_events_are_forgotten_and_nothing_else(store: &dyn AdminStore) {
     assert_eq!(total, Total::Exactly(2), "the click and `created` are left");
 }
 
-pub async fn many_old_events_are_forgotten_in_parts(store: &dyn AdminStore) {
+pub async fn forget_events_deletes_many_events_in_parts(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
-    let row = EventRow { timestamp: None, ..loaded(followed, owner, "clicked", "2023-11-14T22:13:20", "{}") };
+    let row = EventRow { timestamp: None, ..event_row(followed, owner, "clicked", "2023-11-14T22:13:20", "{}") };
     load(store, Load::Events, numbered(vec![row; 10])).await.unwrap();
     let old = vec![click(followed, owner); 10_000];
     for journal in 0..3 {
@@ -224,7 +224,7 @@ pub async fn many_old_events_are_forgotten_in_parts(store: &dyn AdminStore) {
 }
 
 /// A clock that is ahead by more than the retention makes all events look old.
-pub async fn retention_that_would_leave_no_event_is_refused(store: &dyn AdminStore) {
+pub async fn forget_events_that_would_delete_all_is_refused(store: &dyn AdminStore) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let owner = user(store, "ada").await.id;
     let row = UrlRow {
@@ -242,11 +242,11 @@ pub async fn retention_that_would_leave_no_event_is_refused(store: &dyn AdminSto
     ship(store, 1, &vec![click(followed, owner); 10]).await;
     assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Refused);
     check_total(store, followed, 10).await;
-    // Newer, and not the last by its id.
+    // A newer event whose id is not the last.
     let newer = EventRow {
         timestamp: None,
         id: Some(id(5_000)),
-        ..loaded(followed, owner, "noted", "2023-11-14T22:13:20", "{}")
+        ..event_row(followed, owner, "noted", "2023-11-14T22:13:20", "{}")
     };
     load(store, Load::Events, numbered(vec![newer])).await.unwrap();
     ship(store, 2, &vec![click(followed, owner); 10]).await;
@@ -254,8 +254,8 @@ pub async fn retention_that_would_leave_no_event_is_refused(store: &dyn AdminSto
     check_total(store, followed, 0).await;
 }
 
-/// Beyond the budget of a network.
-pub async fn clicks_without_event_are_counted_and_forgotten_with_the_others(store: &dyn AdminStore) {
+/// Clicks beyond the budget of their network have no event.
+pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (followed, other) = (url(store, owner, "CODE12").await, url(store, owner, "CODE13").await);
     let by_curl = Click {
@@ -272,25 +272,25 @@ pub async fn clicks_without_event_are_counted_and_forgotten_with_the_others(stor
     let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks: &clicks, parked: 0 };
     assert_eq!(store.ship_clicks(batch).await.unwrap(), ShipOutcome::Committed(state));
     assert_eq!(store.find_journals(&[JournalId(1)]).await.unwrap(), [Some(state)]);
-    // A batch of nothing else, and once more.
+    // A batch of clicks without event only, twice.
     for journal in [2, 3] {
         ship(store, journal, std::slice::from_ref(&counted)).await;
     }
     let filter = EventFilter { event_type: Some("clicked".to_owned()), ..EventFilter::default() };
     assert_eq!(store.list_events(filter, page(1, 1)).await.unwrap().total, Total::Exactly(1));
-    let told = stats(store, followed.id, ALWAYS).await;
+    let stats_after = stats(store, followed.id, ALWAYS).await;
     let hours = [("2023-11-14T22:00:00", 5), ("2023-11-14T23:00:00", 1)].map(|(at, clicks)| (time(at), clicks));
-    assert_eq!((told.series.as_slice(), told.without_event), (hours.as_slice(), 5));
-    assert_eq!(values(&told.browsers), [("curl", 6)]);
-    assert_eq!(values(&told.referrers), [("news.example", 5)]);
+    assert_eq!((stats_after.series.as_slice(), stats_after.without_event), (hours.as_slice(), 5));
+    assert_eq!(values(&stats_after.browsers), [("curl", 6)]);
+    assert_eq!(values(&stats_after.referrers), [("news.example", 5)]);
     assert_eq!(stats(store, other.id, ALWAYS).await, ClickStats::default());
 
     let since =
         |at: &str| Duration::from_secs((Timestamp::now().unix_seconds() - time(at).unix_seconds()).unsigned_abs());
-    // Of an hour that is not over, the counts stay.
+    // The counts of an hour that is not over stay.
     assert_eq!(store.forget_events(since("2023-11-14T23:30:00")).await.unwrap(), Forgotten::Events(1));
-    let told = stats(store, followed.id, ALWAYS).await;
-    assert_eq!((told.series, told.without_event), (vec![hours[1]], 1));
+    let stats_after = stats(store, followed.id, ALWAYS).await;
+    assert_eq!((stats_after.series, stats_after.without_event), (vec![hours[1]], 1));
     store.forget_events(since("2023-11-15T01:00:00")).await.unwrap();
     assert_eq!(stats(store, followed.id, ALWAYS).await, ClickStats::default());
     ship(store, 4, std::slice::from_ref(&counted)).await;

@@ -1,4 +1,4 @@
-//! Tokens in the store.
+//! Conformance tests of tokens.
 
 use tern_common::store::{AdminStore, StoreError};
 use tern_common::token::{NewToken, Role, Secret};
@@ -10,7 +10,7 @@ fn new_token(name: &str, role: Role) -> NewToken {
     NewToken { name: name.parse().unwrap(), role, hash: Secret::generate().hash(), expires_at: None }
 }
 
-pub async fn tokens_are_kept_with_their_hash_and_revoked_by_name(store: &dyn AdminStore) {
+pub async fn token_is_stored_with_its_hash_and_revoked_by_name(store: &dyn AdminStore) {
     let expires_at = Some(Timestamp::from_unix_seconds(2_000_000_000));
     let new = NewToken { expires_at, ..new_token("ci", Role::Editor) };
     let token = store.insert_token(new.clone()).await.unwrap();
@@ -43,7 +43,7 @@ pub async fn tokens_are_kept_with_their_hash_and_revoked_by_name(store: &dyn Adm
     assert!(tokens[0].hash.is(&new.hash));
 }
 
-pub async fn of_many_first_tokens_one_is_made(store: &dyn AdminStore) {
+pub async fn concurrent_first_tokens_create_one(store: &dyn AdminStore) {
     let first = || store.insert_first_token(new_token("first", Role::Admin));
     let made = tokio::join!(first(), first(), first(), first());
     let made = [made.0, made.1, made.2, made.3].map(Result::unwrap);
@@ -53,7 +53,7 @@ pub async fn of_many_first_tokens_one_is_made(store: &dyn AdminStore) {
     assert_eq!(store.list_tokens().await.unwrap().len(), 1);
 }
 
-pub async fn the_last_use_of_a_token_moves_forwards(store: &dyn AdminStore) {
+pub async fn token_last_use_only_moves_forwards(store: &dyn AdminStore) {
     let at = Timestamp::from_unix_seconds;
     let one = store.insert_token(new_token("one", Role::Viewer)).await.unwrap();
     let other = store.insert_token(new_token("other", Role::Viewer)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Clicks that are shipped while their links, their users and their server go away.
+//! Clicks that are shipped while their links, users and server are deleted or killed.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -29,7 +29,7 @@ async fn urls(store: &dyn AdminStore) -> Vec<Url> {
     store.list_urls(UrlFilter::default(), page).await.unwrap().rows
 }
 
-/// Ships the same clicks again and again, `batches` times, and tells how many became events.
+/// Ships the same clicks `batches` times and returns how many became events and how many were orphans.
 async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], batches: u64) -> (u64, u64) {
     let mut from = None;
     let mut state = None;
@@ -45,7 +45,7 @@ async fn ship_all(store: &PostgresStore, journal: JournalId, clicks: &[Click], b
 }
 
 #[tokio::test]
-async fn the_network_of_a_client_is_kept() {
+async fn network_of_client_is_stored_with_its_click() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "CODE12").await;
@@ -58,9 +58,9 @@ async fn the_network_of_a_client_is_kept() {
     assert_eq!(kept, ["192.0.2.0/24", "2001:db8:7::/48", "192.0.2.0/24", ""]);
 }
 
-/// Renames a link while a batch waits for the lock that the rename holds.
+/// Renames a link while a batch waits for the lock that the rename has.
 #[tokio::test]
-async fn click_of_a_code_that_the_link_had_before_is_recorded() {
+async fn click_on_former_code_of_link_is_recorded() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "CODE12").await;
@@ -73,7 +73,7 @@ async fn click_of_a_code_that_the_link_had_before_is_recorded() {
         db.batch_execute("COMMIT").await.unwrap();
     });
     assert_eq!(shipped, (2, 0));
-    // A later link under the same id has none of the codes.
+    // A later link with the same id has never had either code.
     db.batch_execute(
         "DELETE FROM urls; INSERT INTO urls (id, user_id, short_code, original_url, is_active, created_at, updated_at)
          VALUES (1, 1, 'OTHER1', 'https://example.com/', true, now(), now())",
@@ -84,7 +84,7 @@ async fn click_of_a_code_that_the_link_had_before_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn links_and_users_that_go_meanwhile_fail_no_batch_and_leave_no_orphan() {
+async fn batches_beside_deleted_links_and_users_leave_no_dangling_events() {
     let (store, config) = store(Postgres::shared()).await;
     let store = Arc::new(store);
     let other = connect(&config).await;
@@ -94,7 +94,7 @@ async fn links_and_users_that_go_meanwhile_fail_no_batch_and_leave_no_orphan() {
         url(&*store, bob, &format!("bob-{n}")).await;
     }
     let urls = urls(&*store).await;
-    // One in either direction: who locks links in the order of clicks meets the other half-way.
+    // The two shippers lock links in opposite orders, which deadlocks unless locks are sorted.
     let clicks: Vec<Click> =
         urls.iter().map(|url| Click { short_code: url.short_code.clone(), ..click(url.id, ada) }).collect();
     let shippers: Vec<_> = [clicks.clone(), clicks.into_iter().rev().collect()]
@@ -124,7 +124,7 @@ async fn links_and_users_that_go_meanwhile_fail_no_batch_and_leave_no_orphan() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_killed_in_mid_batch_has_the_whole_batch_or_nothing_of_it() {
+async fn server_killed_in_mid_batch_commits_all_or_nothing() {
     let server = Postgres::start_new(&Options::default());
     let (store, _) = store(&server).await;
     let owner = user(&store, "ada").await.id;
@@ -134,7 +134,7 @@ async fn a_server_killed_in_mid_batch_has_the_whole_batch_or_nothing_of_it() {
     let mut from = None;
     let mut shipped = 0;
     for kill in 0..5 {
-        // The batch after this one is under way, somewhere, when the server dies.
+        // The batch after this one is in progress when the server is killed.
         let target = shipped + 3;
         let mut killed = false;
         while shipped < target {
@@ -155,7 +155,7 @@ async fn a_server_killed_in_mid_batch_has_the_whole_batch_or_nothing_of_it() {
             };
             match result {
                 Ok(ShipOutcome::Committed(_)) => {}
-                // An earlier try was committed, and its answer lost.
+                // An earlier attempt was committed and its answer was lost.
                 Ok(ShipOutcome::Mismatch(Some(state))) => assert_eq!(state.position, to),
                 Ok(ShipOutcome::Mismatch(None)) => panic!("the journal was forgotten"),
                 Err(_) => {

@@ -1,4 +1,4 @@
-//! Migrations that are cut off: at each statement that changes the schema, and at each row of the history.
+//! Migrations interrupted at each statement that changes the schema, and at each row of the history.
 
 use tern_common::store::postgres::{OpenError, migrate};
 use tern_common::store::{PostgresConfig, PostgresStore};
@@ -6,7 +6,7 @@ use tern_testkit::postgres::Postgres;
 
 use crate::{connect, user};
 
-/// Ends the session that runs the statement with the number in `cut.at`, as a kill of the server's process does.
+/// Ends the session that runs the statement numbered `cut.at`, as killing the server's process would.
 const CUT: &str = "
     CREATE SCHEMA cut;
     CREATE SEQUENCE cut.steps;
@@ -35,7 +35,7 @@ const CUT: &str = "
     CREATE EVENT TRIGGER cut ON ddl_command_end EXECUTE FUNCTION cut.at_statement();";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn migration_cut_off_at_any_statement_is_completed_by_the_next_one() {
+async fn migration_interrupted_at_any_statement_is_completed_by_the_next() {
     let config = PostgresConfig::new(Postgres::shared().create_database());
     let other = connect(&config).await;
     other.batch_execute(CUT).await.unwrap();
@@ -51,7 +51,7 @@ async fn migration_cut_off_at_any_statement_is_completed_by_the_next_one() {
             Err(error) => assert!(matches!(error, OpenError::Migration(_)), "step {step}: {error}"),
         }
         cuts += 1;
-        // A version that is complete is not run again: the steps of the next one are counted from its beginning.
+        // A complete version is not run again, so the steps of the next one are counted from its beginning.
         step = if recorded().await > before { 1 } else { step + 1 };
     }
     assert!(cuts > 50, "{cuts}");

@@ -1,4 +1,4 @@
-//! A server that stops, dies, hangs, or is full.
+//! A server that stops, is killed, freezes, or has no room.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use tern_testkit::postgres::{Options, Postgres};
 
 use crate::{check_unavailable, config, connect, eventually, new_user, store, user};
 
-/// A batch that would only move its journal.
-fn nothing() -> ClickBatch<'static> {
+/// Returns a batch that only advances its journal.
+fn empty_batch() -> ClickBatch<'static> {
     let to = JournalPosition { segment: 0, offset: 0, sequence: 0 };
     ClickBatch { journal: JournalId(1), from: None, to, clicks: &[], parked: 0 }
 }
 
 #[tokio::test]
-async fn a_server_that_stops_or_dies_is_unavailable_and_heals() {
+async fn stopped_or_killed_server_is_unavailable_until_restart() {
     let server = Postgres::start_new(&Options::default());
     let (store, _) = store(&server).await;
     user(&store, "ada").await;
@@ -24,7 +24,7 @@ async fn a_server_that_stops_or_dies_is_unavailable_and_heals() {
         check_unavailable(store.ping()).await;
         check_unavailable(store.insert_user(new_user("bob"))).await;
         check_unavailable(store.snapshot()).await;
-        check_unavailable(store.ship_clicks(nothing())).await;
+        check_unavailable(store.ship_clicks(empty_batch())).await;
         server.start();
         eventually(async || store.ping().await).await;
     }
@@ -32,20 +32,20 @@ async fn a_server_that_stops_or_dies_is_unavailable_and_heals() {
 }
 
 #[tokio::test]
-async fn a_frozen_server_is_unavailable_in_time_and_heals() {
+async fn frozen_server_is_unavailable_in_time_and_recovers() {
     let server = Postgres::start_new(&Options::default());
     let (store, _) = store(&server).await;
     let snapshot = store.snapshot().await.unwrap();
     store.delta(&snapshot.cursor).await.unwrap();
     server.freeze();
-    // At once, so that the test does not last six times as long; each over a connection of its own.
+    // The calls run concurrently, to save time; each has a connection of its own.
     tokio::join!(
         check_unavailable(store.ping()),
         check_unavailable(store.insert_user(new_user("ada"))),
         check_unavailable(store.delta(&snapshot.cursor)),
         check_unavailable(store.snapshot()),
         check_unavailable(store.prune_changes(Duration::ZERO)),
-        check_unavailable(store.ship_clicks(nothing())),
+        check_unavailable(store.ship_clicks(empty_batch())),
     );
     check_unavailable(store.ping()).await;
     server.thaw();
@@ -55,7 +55,7 @@ async fn a_frozen_server_is_unavailable_in_time_and_heals() {
 }
 
 #[tokio::test]
-async fn an_exhausted_pool_is_unavailable_in_time_and_heals() {
+async fn exhausted_pool_is_unavailable_in_time_and_recovers() {
     let config = PostgresConfig { pool_size: 2, ..config(Postgres::shared()).await };
     let store = PostgresStore::open(&config).await.unwrap();
     let other = connect(&config).await;
@@ -69,7 +69,7 @@ async fn an_exhausted_pool_is_unavailable_in_time_and_heals() {
         check_unavailable(store.insert_user(new_user("ada"))),
         check_unavailable(store.list_users(page)),
         check_unavailable(store.insert_user(new_user("bob"))),
-        // What must not wait for requests has connections of its own.
+        // These calls have connections of their own and do not wait for requests.
         async { store.ping().await.unwrap() },
         async { drop(store.list_tokens().await.unwrap()) },
         async { drop(store.snapshot().await.unwrap()) },
@@ -79,7 +79,7 @@ async fn an_exhausted_pool_is_unavailable_in_time_and_heals() {
 }
 
 #[tokio::test]
-async fn a_server_without_room_for_a_connection_is_unavailable_in_time() {
+async fn server_without_free_connections_is_unavailable_in_time() {
     let server = Postgres::start_new(&Options { max_connections: 5, ..Options::default() });
     let config = config(&server).await;
     let store = PostgresStore::new(&config).unwrap();
@@ -94,7 +94,7 @@ async fn a_server_without_room_for_a_connection_is_unavailable_in_time() {
 }
 
 #[tokio::test]
-async fn a_read_only_server_is_unavailable_to_writers() {
+async fn read_only_database_refuses_writes_as_unavailable() {
     let (store, config) = store(Postgres::shared()).await;
     let other = connect(&config).await;
     let database = config.url.rsplit('/').next().unwrap();
@@ -107,7 +107,7 @@ async fn a_read_only_server_is_unavailable_to_writers() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_given_up_leaves_no_answer_behind_for_the_next() {
+async fn cancelled_request_leaves_no_answer_for_the_next() {
     let config = PostgresConfig { pool_size: 1, ..config(Postgres::shared()).await };
     let store = PostgresStore::open(&config).await.unwrap();
     let ada = user(&store, "ada").await;

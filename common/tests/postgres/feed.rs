@@ -1,4 +1,4 @@
-//! The feed through restarts, crashes and failovers, and beside what is done past Tern.
+//! The feed through restarts, crashes and failovers, and beside direct SQL.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use crate::replica::Replica;
 use crate::{check_unavailable, config, connect, eventually, store, url, user};
 
-/// What `replica` holds is what is committed, once the database is back.
+/// Waits for the database and checks that `replica` catches up with the committed links.
 async fn check_catches_up(replica: &mut Replica, store: &PostgresStore, other: &Client) {
     let followed = tokio::sync::Mutex::new(std::mem::take(replica));
     eventually(async || followed.lock().await.catch_up(store).await).await;
@@ -21,7 +21,7 @@ async fn check_catches_up(replica: &mut Replica, store: &PostgresStore, other: &
 }
 
 #[tokio::test]
-async fn restarts_and_crashes_skip_nothing() {
+async fn cursor_across_restarts_and_crashes_skips_nothing() {
     let server = Postgres::start_new(&Options::default());
     let (store, config) = store(&server).await;
     let owner = user(&store, "ada").await.id;
@@ -43,16 +43,16 @@ async fn restarts_and_crashes_skip_nothing() {
     assert_eq!(replica.snapshots, 1, "deltas have to do");
 }
 
-/// A crashed server gives the ids of transactions that left no trace again: a cursor from before takes them for done.
+/// A crashed server reuses the ids of transactions that left no trace; an earlier cursor takes these ids for seen.
 #[tokio::test]
-async fn transaction_ids_that_are_given_again_skip_nothing() {
-    // So that nothing of those transactions reaches the disk.
+async fn cursor_after_crash_with_reused_transaction_ids_skips_nothing() {
+    // A slow WAL writer ensures that nothing of those transactions reaches the disk.
     let server = Postgres::start_new(&Options::default().set("wal_writer_delay", "10s"));
     let (store, config) = store(&server).await;
     let owner = user(&store, "ada").await.id;
     let mut replica = Replica::default();
     replica.catch_up(&store).await.unwrap();
-    take_ids(&connect(&config).await, 200).await;
+    use_up_transaction_ids(&connect(&config).await, 200).await;
     replica.catch_up(&store).await.unwrap();
     server.kill9();
     server.start();
@@ -66,22 +66,22 @@ async fn transaction_ids_that_are_given_again_skip_nothing() {
     let is_seen = other.query_one(is_seen, &[&seen.rsplit('/').next()]).await.unwrap();
     assert!(is_seen.get::<_, bool>(0), "no id was given again: the scene is not set");
     assert!(!before.covers(&again), "a cursor from before the crash passes for one that has seen what came after it");
-    // The cursor is no longer one from the future.
-    take_ids(&other, 300).await;
+    // Enough ids that the cursor is no longer from the future.
+    use_up_transaction_ids(&other, 300).await;
     check_catches_up(&mut replica, &store, &other).await;
     assert_eq!(replica.snapshots, 1, "deltas have to do");
     assert!(replica.cursor.as_ref().unwrap().covers(&again));
 }
 
-/// Uses up ids of transactions.
-async fn take_ids(other: &Client, count: u32) {
+/// Uses up `count` transaction ids.
+async fn use_up_transaction_ids(other: &Client, count: u32) {
     for _ in 0..count {
         other.batch_execute("BEGIN; SELECT pg_current_xact_id(); ROLLBACK").await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn changes_tell_their_age_unless_they_were_given_before() {
+async fn repeated_changes_have_no_age() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
     let cursor = store.snapshot().await.unwrap().cursor;
@@ -99,8 +99,8 @@ async fn changes_tell_their_age_unless_they_were_given_before() {
     assert!(older >= Duration::from_millis(100) && younger < older, "{older:?}, {younger:?}");
     assert!(older <= before.elapsed(), "{older:?}");
 
-    // Over another connection, after a checkpoint, everything since the one before is given once more, and only what is
-    // new has an age.
+    // After a checkpoint, another connection repeats every change since the checkpoint before. Only new changes have an
+    // age.
     connect(&config).await.batch_execute("CHECKPOINT").await.unwrap();
     let other = PostgresStore::open(&config).await.unwrap();
     url(&store, owner, "zz").await;
@@ -111,7 +111,7 @@ async fn changes_tell_their_age_unless_they_were_given_before() {
 }
 
 #[tokio::test]
-async fn a_failover_that_loses_commits_makes_cursors_too_old() {
+async fn failover_that_loses_commits_makes_cursors_too_old() {
     let primary = Postgres::start_new(&Options::default());
     let (store, config) = store(&primary).await;
     let owner = user(&store, "ada").await.id;
@@ -123,7 +123,7 @@ async fn a_failover_that_loses_commits_makes_cursors_too_old() {
     let mut replica = Replica::default();
     replica.catch_up(&store).await.unwrap();
 
-    // A standby is read, and feeds nobody.
+    // A standby is readable, and serves no feed.
     on_standby.ping().await.unwrap();
     check_unavailable(on_standby.snapshot()).await;
     check_unavailable(on_standby.delta(replica.cursor.as_ref().unwrap())).await;
@@ -141,14 +141,14 @@ async fn a_failover_that_loses_commits_makes_cursors_too_old() {
     check_catches_up(&mut replica, &store, &connect(&standby_config).await).await;
     assert_eq!(replica.links.keys().collect::<Vec<_>>(), ["kept"]);
     assert_eq!(replica.snapshots, 2);
-    // Codes are given anew, and ids of transactions, too.
+    // Short codes and transaction ids are reused.
     url(&store, owner, "new").await;
     check_catches_up(&mut replica, &store, &connect(&standby_config).await).await;
     assert_eq!(replica.snapshots, 2);
 }
 
 #[tokio::test]
-async fn an_open_transaction_holds_up_nobody_else() {
+async fn open_transaction_delays_no_other_change() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
     let mut replica = Replica::default();
@@ -163,7 +163,7 @@ async fn an_open_transaction_holds_up_nobody_else() {
         assert!(replica.links.contains_key(&format!("code{n}")));
         assert!(replica.cursor.as_ref().unwrap().covers(&mark));
     }
-    // Nor is a cursor made too old by what is pruned meanwhile.
+    // Pruning meanwhile does not make the cursor too old.
     store.prune_changes(Duration::ZERO).await.unwrap();
     replica.catch_up(&store).await.unwrap();
     other.batch_execute("COMMIT").await.unwrap();
@@ -172,7 +172,7 @@ async fn an_open_transaction_holds_up_nobody_else() {
 }
 
 #[tokio::test]
-async fn what_is_done_past_tern_is_seen() {
+async fn changes_by_direct_sql_are_followed() {
     let (store, config) = store(Postgres::shared()).await;
     user(&store, "ada").await;
     let mut replica = Replica::default();
@@ -199,13 +199,13 @@ async fn what_is_done_past_tern_is_seen() {
 }
 
 #[tokio::test]
-async fn a_clone_of_a_database_is_another_history() {
+async fn cursor_on_a_cloned_database_is_too_old() {
     let server = Postgres::shared();
     let original = config(server).await;
     let before = PostgresStore::open(&original).await.unwrap();
     let cursor = before.snapshot().await.unwrap().cursor;
     let name = original.url.rsplit('/').next().unwrap();
-    // Nobody may be connected to what is cloned.
+    // A database can be cloned only while no client is connected to it.
     let others = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     server.psql("postgres", &others);
     let url = server.create_database_from(name);
@@ -213,9 +213,9 @@ async fn a_clone_of_a_database_is_another_history() {
     assert!(matches!(clone.delta(&cursor).await.unwrap(), Delta::TooOld));
 }
 
-/// A transaction of many links is followed without a snapshot, and changes beside it do not wait for its end.
+/// A replica follows a transaction of many links without a snapshot, and changes beside it do not wait for its end.
 #[tokio::test]
-async fn large_transaction_is_followed_in_parts() {
+async fn large_transaction_is_followed_in_parts_beside_other_changes() {
     const LINKS: u32 = 100_000;
     let server = Postgres::start_new(&Options::default());
     let (store, config) = store(&server).await;
@@ -229,16 +229,16 @@ async fn large_transaction_is_followed_in_parts() {
     );
     other.batch_execute(&many).await.unwrap();
     let mut deltas = 0;
-    while replica.take(&store).await.unwrap() {
+    while replica.read_next(&store).await.unwrap() {
         deltas += 1;
-        // After a cut, too, the next delta goes on where the one before ended.
+        // The next delta continues after the previous one, also over another connection.
         let over_another_connection = PostgresStore::open(&config).await.unwrap();
         let store = if deltas % 2 == 0 { &store } else { &over_another_connection };
         let code = format!("beside{deltas}");
         let mark = url(store, owner, &code).await;
-        // The first delta may still end in the large transaction.
-        replica.take(store).await.unwrap();
-        replica.take(store).await.unwrap();
+        // The first delta may still end within the large transaction.
+        replica.read_next(store).await.unwrap();
+        replica.read_next(store).await.unwrap();
         assert!(replica.links.contains_key(&code), "it waited for the large transaction");
         assert!(replica.cursor.as_ref().unwrap().covers(&mark));
     }
@@ -251,7 +251,7 @@ async fn large_transaction_is_followed_in_parts() {
     assert_eq!((replica.links.len(), replica.snapshots), (0, 1));
 }
 
-/// Changes of many transactions at a time, more than one delta holds.
+/// The log has changes of many transactions, more than one delta contains.
 #[tokio::test]
 async fn long_log_is_followed_in_parts_after_cuts_and_crashes() {
     let server = Postgres::start_new(&Options::default());
@@ -267,7 +267,7 @@ async fn long_log_is_followed_in_parts_after_cuts_and_crashes() {
     connect(&config).await.batch_execute(many).await.unwrap();
     let half = replica.clone();
     for n in 0..4 {
-        replica.take(&store).await.unwrap();
+        replica.read_next(&store).await.unwrap();
         match n {
             0 => server.psql(
                 "postgres",
@@ -285,17 +285,17 @@ async fn long_log_is_followed_in_parts_after_cuts_and_crashes() {
     let other = connect(&config).await;
     check_catches_up(&mut replica, &store, &other).await;
     assert_eq!((replica.links.len(), replica.snapshots), (60_000, 1));
-    // From the beginning, and from what a cursor in text says.
+    // A replica that resumes from the middle, with a cursor that was serialised as text.
     let mut again = half;
-    again.take(&store).await.unwrap();
+    again.read_next(&store).await.unwrap();
     again.cursor = again.cursor.map(|cursor| cursor.to_string().parse().unwrap());
     check_catches_up(&mut again, &store, &other).await;
     assert_eq!((again.links.len(), again.snapshots), (60_000, 1));
 }
 
-/// A transaction that stays open with many changes costs no delta a walk over them.
+/// A transaction that stays open with many changes must not make each delta scan them.
 #[tokio::test]
-async fn open_transaction_with_many_changes_holds_up_no_delta() {
+async fn open_transaction_with_many_changes_delays_no_delta() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
     let mut replica = Replica::default();
@@ -314,9 +314,9 @@ async fn open_transaction_with_many_changes_holds_up_no_delta() {
     assert_eq!((replica.links.len(), replica.snapshots), (30_003, 1));
 }
 
-/// After a crash only what came since the last checkpoint is given once more.
+/// After a crash only changes since the last checkpoint are repeated.
 #[tokio::test]
-async fn cursor_after_crash_is_set_back_to_the_last_checkpoint_alone() {
+async fn cursor_after_crash_returns_to_last_checkpoint() {
     let server = Postgres::start_new(&Options::default());
     let (store, config) = store(&server).await;
     let owner = user(&store, "ada").await.id;
@@ -339,9 +339,9 @@ async fn cursor_after_crash_is_set_back_to_the_last_checkpoint_alone() {
     assert_eq!(given(&cursor).await.unwrap().0, 0);
 }
 
-/// A session that replicates fires no triggers but those that are always fired.
+/// A replicating session fires only triggers that are enabled `ALWAYS`.
 #[tokio::test]
-async fn changes_of_a_replicating_session_are_logged_and_counted() {
+async fn changes_by_replicating_session_are_logged_and_counted() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "changed").await;
@@ -365,9 +365,9 @@ async fn changes_of_a_replicating_session_are_logged_and_counted() {
     assert_eq!(other.query_one(not_always, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
-/// What `covers` says of transactions is what PostgreSQL says of them.
+/// `Cursor::covers` agrees with PostgreSQL's own visibility of transactions.
 #[tokio::test]
-async fn visibility_is_that_of_postgresql() {
+async fn cursor_coverage_matches_postgresql_visibility() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
     let other = connect(&config).await;
@@ -376,7 +376,7 @@ async fn visibility_is_that_of_postgresql() {
     let (history, _) = cursor.rsplit_once('/').unwrap();
     let xid = "SELECT xid::text::bigint FROM url_changes";
     let xid: i64 = other.query_one(xid, &[]).await.unwrap().get(0);
-    // Random snapshots around the one transaction whose mark we have.
+    // Random snapshots around the transaction of `mark`.
     let random = "SELECT snapshot::text, pg_visible_in_snapshot($1::bigint::text::xid8, snapshot) FROM (
                       SELECT (xmin || ':' || xmax || ':' || coalesce((
                           SELECT string_agg(xid::text, ',' ORDER BY xid) FROM generate_series(xmin, xmax - 1) AS xid

@@ -1,4 +1,4 @@
-//! Requests that are given up half-way, connections that are slow to come, and the requests beside them.
+//! Cancelled requests, slow connections, and the requests beside them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use crate::{check_unavailable, config, connect, eventually, store, user};
 
 const PAGE: Page = Page::first(1);
 
-/// The processes that serve the store's connections.
+/// Returns the server processes of the store's connections.
 async fn backends(other: &Client) -> BTreeSet<i32> {
     let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tern' AND datname = current_database()";
     other.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-/// How many of them wait for a lock.
-async fn waiting(other: &Client) -> i64 {
+/// Counts the store's connections that wait for a lock.
+async fn count_lock_waiters(other: &Client) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity
                WHERE application_name = 'tern' AND datname = current_database() AND wait_event_type = 'Lock'";
     other.query_one(sql, &[]).await.unwrap().get(0)
 }
 
-/// Polls `work` for a while, and gives it up.
-async fn give_up_after<T>(time: Duration, work: impl Future<Output = T>) {
+/// Polls `work` for `time` and then drops it.
+async fn cancel_after<T>(time: Duration, work: impl Future<Output = T>) {
     assert!(tokio::time::timeout(time, work).await.is_err(), "it was to be given up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_given_up_at_any_moment_cost_no_connection_and_fail_no_other() {
+async fn cancelled_requests_cost_no_connection_and_fail_no_other() {
     let (store, config) = store(Postgres::shared()).await;
     let (store, other) = (Arc::new(store), connect(&config).await);
     let ada = user(&*store, "ada").await;
@@ -74,7 +74,7 @@ async fn requests_given_up_at_any_moment_cost_no_connection_and_fail_no_other() 
 }
 
 #[tokio::test]
-async fn statement_that_was_given_up_is_ended_and_its_connection_serves_the_next_request() {
+async fn cancelled_statement_ends_and_its_connection_is_reused() {
     let config = PostgresConfig { pool_size: 2, ..config(Postgres::shared()).await };
     let store = PostgresStore::open(&config).await.unwrap();
     let other = connect(&config).await;
@@ -83,11 +83,12 @@ async fn statement_that_was_given_up_is_ended_and_its_connection_serves_the_next
     let before = backends(&other).await;
     other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
     for _ in 0..5 {
-        give_up_after(Duration::from_millis(60), store.find_user(ada.id)).await;
-        give_up_after(Duration::from_millis(60), store.list_users(PAGE)).await;
+        cancel_after(Duration::from_millis(60), store.find_user(ada.id)).await;
+        cancel_after(Duration::from_millis(60), store.list_users(PAGE)).await;
     }
-    // The lock is still there; the statements are not.
-    let ended = async || if waiting(&other).await == 0 { Ok(()) } else { Err("statements wait for the lock") };
+    // The lock is still held by the transaction; the statements have ended.
+    let ended =
+        async || if count_lock_waiters(&other).await == 0 { Ok(()) } else { Err("statements wait for the lock") };
     eventually(ended).await;
     other.batch_execute("COMMIT").await.unwrap();
     store.find_user(ada.id).await.unwrap();
@@ -107,9 +108,9 @@ async fn cancellation_of_an_ended_statement_spares_the_next_statement_of_its_con
     store.ping().await.unwrap();
     let lock = "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
     other.batch_execute(lock).await.unwrap();
-    // A request to cancel that is a connection of its own is read only after the thaw.
+    // A cancel request over a connection of its own would be read only after the thaw.
     server.freeze_postmaster();
-    give_up_after(Duration::from_millis(10), store.find_user(ada.id)).await;
+    cancel_after(Duration::from_millis(10), store.find_user(ada.id)).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     other.batch_execute("COMMIT").await.unwrap();
     store.find_user(ada.id).await.unwrap();
@@ -118,7 +119,7 @@ async fn cancellation_of_an_ended_statement_spares_the_next_statement_of_its_con
         let store = Arc::clone(&store);
         async move { store.find_user(ada.id).await }
     });
-    while waiting(&other).await == 0 {
+    while count_lock_waiters(&other).await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     server.thaw();
@@ -128,8 +129,8 @@ async fn cancellation_of_an_ended_statement_spares_the_next_statement_of_its_con
 }
 
 #[tokio::test]
-async fn request_that_is_out_of_time_closes_no_other_connection() {
-    // Two statements of a second each are too long together.
+async fn timed_out_request_closes_no_other_connection() {
+    // The slow request runs into `request_timeout`.
     let base = config(Postgres::shared()).await;
     let config = PostgresConfig { request_timeout: Duration::from_millis(400), pool_size: 6, ..base };
     let store = Arc::new(PostgresStore::open(&config).await.unwrap());
@@ -154,7 +155,7 @@ async fn request_that_is_out_of_time_closes_no_other_connection() {
 }
 
 #[tokio::test]
-async fn list_that_takes_too_long_is_told_from_a_database_that_is_away_and_keeps_its_connection() {
+async fn slow_list_fails_as_too_long_and_retains_its_connection() {
     let config = PostgresConfig {
         statement_timeout: Duration::from_millis(200),
         pool_size: 2,
@@ -173,7 +174,7 @@ async fn list_that_takes_too_long_is_told_from_a_database_that_is_away_and_keeps
 }
 
 #[tokio::test]
-async fn connection_that_takes_longer_than_a_request_is_made_all_the_same_and_two_at_a_time() {
+async fn slow_connections_are_made_two_at_a_time_beyond_request_timeout() {
     let config = config(Postgres::shared()).await;
     let server = Postgres::shared().port();
     let relay = Relay::to(server);
@@ -190,7 +191,7 @@ async fn connection_that_takes_longer_than_a_request_is_made_all_the_same_and_tw
     for request in waiting {
         request.await.unwrap();
     }
-    // They come after 2.5 s, which no request waits for.
+    // The connections are made after 2.5 s, longer than any request waits.
     tokio::time::sleep(Duration::from_millis(2500).saturating_sub(began.elapsed())).await;
     assert_eq!(relay.accepted(), 2);
     relay.resume();
@@ -199,7 +200,7 @@ async fn connection_that_takes_longer_than_a_request_is_made_all_the_same_and_tw
 }
 
 #[tokio::test]
-async fn connections_that_are_there_serve_while_no_other_can_be_made() {
+async fn existing_connections_serve_while_no_new_one_can_be_made() {
     let server = Postgres::start_new(&Options { max_connections: 8, ..Options::default() });
     let config = config(&server).await;
     let store = Arc::new(PostgresStore::open(&config).await.unwrap());

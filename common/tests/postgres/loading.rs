@@ -1,4 +1,4 @@
-//! Loads and the sequences of ids beside other writers.
+//! Loads and id sequences beside other writers.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tern_common::user::{Email, UserRow, Username};
 use tern_testkit::postgres::Postgres;
 use tokio::sync::mpsc;
 
-use crate::{connect, new_user, patient_store, store};
+use crate::{connect, new_user, store, store_with_long_timeouts};
 
 fn row(given: Option<i64>, name: &str) -> UserRow {
     UserRow {
@@ -22,7 +22,7 @@ fn row(given: Option<i64>, name: &str) -> UserRow {
 }
 
 #[tokio::test]
-async fn load_waits_for_its_source_without_a_transaction() {
+async fn load_waiting_for_its_source_has_no_open_transaction() {
     let (store, config) = store(Postgres::shared()).await;
     let other = connect(&config).await;
     let (sender, batches) = mpsc::channel(1);
@@ -48,10 +48,10 @@ async fn load_waits_for_its_source_without_a_transaction() {
     assert_eq!(loaded.unwrap(), Loaded::Inserted(3));
 }
 
-/// Ids are drawn, given and given far ahead at the same time, and some of their rows go at once.
+/// Ids are assigned, given and given far ahead concurrently, and half of the assigned rows are deleted at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn ids_beside_imports_with_ids_are_given_once() {
-    let (store, _) = patient_store(Postgres::shared()).await;
+async fn ids_assigned_beside_imports_with_ids_are_unique() {
+    let (store, _) = store_with_long_timeouts(Postgres::shared()).await;
     let store = Arc::new(store);
     let greatest = Arc::new(AtomicI64::new(0));
     let mut posting = Vec::new();
@@ -68,7 +68,7 @@ async fn ids_beside_imports_with_ids_are_given_once() {
                             store.delete_user(user.id, false).await.unwrap();
                         }
                     }
-                    // A file gave the id that was drawn.
+                    // A file gave the id that the sequence assigned.
                     Err(StoreError::Unavailable(_)) => {}
                     Err(error) => panic!("{error}"),
                 }

@@ -1,6 +1,6 @@
-//! What is PostgreSQL's own: its schema, its faults, and what is done to its tables past Tern.
+//! Tests of PostgreSQL alone: its schema, its faults, and direct SQL on its tables.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 use std::time::{Duration, Instant};
 
@@ -42,14 +42,14 @@ async fn store(server: &Postgres) -> (PostgresStore, PostgresConfig) {
     (PostgresStore::open(&config).await.unwrap(), config)
 }
 
-/// A store that waits for statements for as long as a slow machine takes for them.
-async fn patient_store(server: &Postgres) -> (PostgresStore, PostgresConfig) {
-    let patience = Duration::from_secs(60);
-    let config = PostgresConfig { statement_timeout: patience, request_timeout: patience, ..config(server).await };
+/// Opens a store whose timeouts suit a slow machine.
+async fn store_with_long_timeouts(server: &Postgres) -> (PostgresStore, PostgresConfig) {
+    let timeout = Duration::from_secs(60);
+    let config = PostgresConfig { statement_timeout: timeout, request_timeout: timeout, ..config(server).await };
     (PostgresStore::open(&config).await.unwrap(), config)
 }
 
-/// A connection past Tern.
+/// Opens a connection for direct SQL.
 async fn connect(config: &PostgresConfig) -> Client {
     let (client, connection) = tokio_postgres::connect(&config.url, NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -75,7 +75,7 @@ async fn url(store: &dyn AdminStore, owner: Id, code: &str) -> Mark {
     store.insert_url(url).await.unwrap().mark
 }
 
-/// `work` says that the database is unavailable, within the two seconds of the contract.
+/// Checks that `work` fails as unavailable within the two seconds of the contract.
 async fn check_unavailable<T: std::fmt::Debug>(work: impl Future<Output = Result<T, StoreError>>) {
     let started = Instant::now();
     let answer = work.await;
@@ -83,7 +83,7 @@ async fn check_unavailable<T: std::fmt::Debug>(work: impl Future<Output = Result
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
-/// Waits until `work` succeeds, for two seconds at most, and a little more on a busy machine.
+/// Waits until `work` succeeds, for two seconds and a tolerance for busy machines.
 async fn eventually<T, E: std::fmt::Debug>(work: impl AsyncFn() -> Result<T, E>) -> T {
     let started = Instant::now();
     loop {

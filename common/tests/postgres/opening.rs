@@ -1,4 +1,4 @@
-//! Opening a database: its schema, and the way to it.
+//! Opening a database: its schema, its address, and TLS.
 
 use tern_common::store::postgres::{OpenError, migrate};
 use tern_common::store::{LinkFeed, PostgresConfig, PostgresStore};
@@ -7,7 +7,7 @@ use tern_testkit::postgres::{Options, Postgres};
 use crate::{check_unavailable, config, connect, eventually, store, user};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_number_may_migrate_at_once() {
+async fn concurrent_migrations_all_succeed() {
     let config = PostgresConfig::new(Postgres::shared().create_database());
     let migrating: Vec<_> = (0..8)
         .map(|_| {
@@ -23,7 +23,7 @@ async fn any_number_may_migrate_at_once() {
 }
 
 #[tokio::test]
-async fn an_older_schema_is_refused_with_the_command_that_helps() {
+async fn older_schema_is_refused_with_the_migrate_command() {
     let config = PostgresConfig::new(Postgres::shared().create_database());
     let refused = PostgresStore::open(&config).await.unwrap_err();
     assert!(matches!(refused, OpenError::Older), "{refused}");
@@ -31,7 +31,7 @@ async fn an_older_schema_is_refused_with_the_command_that_helps() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn newer_schema_is_refused_unchanged() {
     let config = config(Postgres::shared()).await;
     let newer = "INSERT INTO refinery_schema_history
                  SELECT 9999, 'from_the_future', applied_on, checksum FROM refinery_schema_history LIMIT 1";
@@ -55,7 +55,7 @@ async fn schema_from_before_the_first_release_is_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn a_database_of_another_encoding_is_refused() {
+async fn database_with_encoding_other_than_utf8_is_refused() {
     let server = Postgres::shared();
     server.psql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0");
     let refused = migrate(&PostgresConfig::new(server.url("latin"))).await.unwrap_err();
@@ -63,7 +63,7 @@ async fn a_database_of_another_encoding_is_refused() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_none_is_refused_without_its_password() {
+async fn invalid_database_url_is_refused_without_its_password() {
     let refused = PostgresStore::open(&PostgresConfig::new("postgres://ada:secret@host:port/db")).await.unwrap_err();
     assert!(matches!(refused, OpenError::Url(_)), "{refused}");
     assert!(!format!("{refused} {refused:?}").contains("secret"));
@@ -71,7 +71,7 @@ async fn a_url_that_is_none_is_refused_without_its_password() {
 }
 
 #[tokio::test]
-async fn a_store_may_be_made_before_its_database_is_there() {
+async fn store_made_before_its_database_starts_recovers() {
     let server = Postgres::start_new(&Options::default());
     let config = config(&server).await;
     server.stop();
@@ -84,7 +84,7 @@ async fn a_store_may_be_made_before_its_database_is_there() {
 }
 
 #[tokio::test]
-async fn tls_is_used_when_it_is_required_and_verifies_the_server() {
+async fn tls_when_required_encrypts_and_verifies_the_server() {
     let server = Postgres::start_new(&Options { tls: true, ..Options::default() });
     let (_, plain) = store(&server).await;
     let url = format!("{}?sslmode=require", plain.url);
@@ -94,10 +94,10 @@ async fn tls_is_used_when_it_is_required_and_verifies_the_server() {
     store.ping().await.unwrap();
     let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
                      WHERE ssl AND application_name = 'tern'";
-    // One for requests, one for readiness.
+    // One connection for requests, one for readiness.
     assert_eq!(server.psql("postgres", encrypted).trim(), "2");
 
-    // The system's certificates do not vouch for it.
+    // The system's certificates do not include the server's authority.
     let refused = PostgresStore::open(&PostgresConfig::new(&url)).await;
     assert!(matches!(refused, Err(OpenError::Unavailable(_))), "{refused:?}");
     let nowhere = PostgresConfig { root_certificates: Some("/nowhere.pem".into()), ..trusting };

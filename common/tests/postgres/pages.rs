@@ -6,11 +6,11 @@ use tern_testkit::postgres::Postgres;
 
 use crate::{connect, eventually, store, url, user};
 
-/// More pages than a statement is planned anew for, each with its own values.
+/// Number of pages after which PostgreSQL may switch from custom plans to a generic plan.
 const PAGES: i64 = 10;
 
 #[tokio::test]
-async fn page_of_a_rare_value_costs_a_look_at_its_index() {
+async fn page_of_a_rare_value_reads_few_index_rows() {
     let (store, config) = store(Postgres::shared()).await;
     let db = connect(&config).await;
     let owner = user(&store, "ada").await.id;
@@ -26,7 +26,7 @@ async fn page_of_a_rare_value_costs_a_look_at_its_index() {
             assert_eq!((listing.rows.len(), listing.total), (1, Total::Exactly(1)));
         }
     }
-    // A session that ends reports what it did.
+    // A session reports its statistics when it ends.
     drop(store);
     let sql =
         "SELECT sum(idx_scan)::bigint, sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'events_0'";

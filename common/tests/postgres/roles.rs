@@ -1,5 +1,5 @@
-//! What the role of redirectors may not. That it may do all that a redirector does is seen in `tests/`, where every
-//! redirector runs under it.
+//! Limits of the redirectors' database role. The fleets in `tests/` run every redirector under this role, which shows
+//! that its privileges suffice.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -16,13 +16,13 @@ use crate::{connect, store, url, user};
 const ROLE: &str = include_str!("../../../deploy/postgres/redirector-role.sql");
 
 #[tokio::test]
-async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
+async fn redirector_role_may_only_read_links_and_write_clicks() {
     let server = Postgres::shared();
     let (store, mut config) = store(server).await;
     let ada = user(&store, "ada").await.id;
     url(&store, ada, "CODE12").await;
     let owner = connect(&config).await;
-    // Twice: it is run after each migration.
+    // Twice, because an operator runs the file after each migration.
     for _ in 0..2 {
         owner.batch_execute(ROLE).await.unwrap();
     }
@@ -34,12 +34,12 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     let click =
         "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (1, 1, 'clicked', now(), '{}')";
     assert_eq!(redirector.execute(click, &[]).await.unwrap(), 1);
-    // As a redirector does it: with every column that a click has.
+    // The shipper inserts every column that a click has.
     let shipper = PostgresStore::open(&config).await.unwrap();
     let url_id = link.get("url_id");
     let to = JournalPosition { segment: 1, offset: 1, sequence: 1 };
     let click = Click { client: "192.0.2.0/24".parse().ok(), ..crate::clicks::click(url_id, ada) };
-    // A code that the link had before is looked up, and a click beyond its network's budget is counted.
+    // Looking up a former code and counting a click without event call functions of the owner.
     owner.batch_execute("INSERT INTO former_codes VALUES (1, 'FORMER')").await.unwrap();
     let former = Click { short_code: "FORMER".to_owned(), is_counted_only: true, ..click.clone() };
     let clicks = &[click, former];
@@ -53,7 +53,7 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     let counted = counted.await.unwrap();
     assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [2, 3], "they are counted, in the owner's name");
 
-    // Nor may anybody else lock links.
+    // Other roles may not call the owner's functions.
     owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
     config.url = config.url.replace("//tern_redirector@", "//tern_stranger@");
     let stranger = connect(&config).await;
@@ -105,14 +105,14 @@ async fn a_redirector_reads_links_and_writes_clicks_and_does_nothing_else() {
     }
 }
 
-/// The functions of Tern that run in the name of their owner, and that every role may execute.
-async fn open_functions(owner: &Client) -> Vec<String> {
+/// Lists Tern's functions that run as their owner and that every role may execute.
+async fn public_functions(owner: &Client) -> Vec<String> {
     let sql = "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace
                AND has_function_privilege('public', oid, 'EXECUTE') ORDER BY proname";
     owner.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-/// Dumps a database and restores it without privileges.
+/// Dumps a database and restores it without privileges; returns the new database's URL.
 fn restore_without_privileges(server: &Postgres, url: &str) -> String {
     let restored = server.create_database();
     let dump = Command::new("pg_dump").args(["--format=custom", url]).output().unwrap();
@@ -126,17 +126,17 @@ fn restore_without_privileges(server: &Postgres, url: &str) -> String {
 }
 
 #[tokio::test]
-async fn functions_of_the_owner_are_closed_again_after_a_restore_without_privileges() {
+async fn owner_functions_after_restore_without_privileges_are_revoked_again() {
     let server = Postgres::shared();
     let (store, config) = store(server).await;
     let ada = user(&store, "ada").await.id;
     url(&store, ada, "CODE12").await;
-    assert_eq!(open_functions(&connect(&config).await).await, Vec::<String>::new(), "of a new database");
+    assert_eq!(public_functions(&connect(&config).await).await, Vec::<String>::new(), "of a new database");
     for by_command in [true, false] {
         let restored = PostgresConfig::new(restore_without_privileges(server, &config.url));
         let owner = connect(&restored).await;
         let all = ["count_clicks", "events_came", "find_former_codes", "lock_links"];
-        assert_eq!(open_functions(&owner).await, all, "as pg_restore leaves them");
+        assert_eq!(public_functions(&owner).await, all, "as pg_restore leaves them");
         owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
         let mut of_stranger = restored.clone();
         of_stranger.url = of_stranger.url.replace("//tern@", "//tern_stranger@");
@@ -147,7 +147,7 @@ async fn functions_of_the_owner_are_closed_again_after_a_restore_without_privile
         } else {
             PostgresStore::open(&restored).await.unwrap().keep_up().await.unwrap();
         }
-        assert_eq!(open_functions(&owner).await, Vec::<String>::new());
+        assert_eq!(public_functions(&owner).await, Vec::<String>::new());
         let refused = stranger.query("SELECT lock_links('{1}')", &[]).await.unwrap_err();
         assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{refused}");
         owner.batch_execute(ROLE).await.unwrap();

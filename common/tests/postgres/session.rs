@@ -1,4 +1,4 @@
-//! Settings that an administrator gave to the database or to a role, for other programs.
+//! Settings that an administrator gave to the database or to a role for other programs.
 
 use tern_common::event::{Details, EventFilter, EventType, NewEvent};
 use tern_common::store::postgres::migrate;
@@ -10,7 +10,7 @@ use tern_testkit::postgres::Postgres;
 
 use crate::{new_user, url, user};
 
-/// Settings that would change answers or refuse work. PostgreSQL 15 has no `transaction_timeout`.
+/// Settings that would change answers or make work fail. PostgreSQL 15 has no `transaction_timeout`.
 const SETTINGS: [(&str, &str); 13] = [
     ("default_transaction_isolation", "serializable"),
     ("default_transaction_deferrable", "on"),
@@ -27,7 +27,7 @@ const SETTINGS: [(&str, &str); 13] = [
     ("array_nulls", "off"),
 ];
 
-/// A database whose administrator set `settings` before Tern came.
+/// Creates a database with `settings` before Tern's schema is in it.
 async fn database_with(settings: &[(&str, &str)]) -> PostgresConfig {
     let server = Postgres::shared();
     let config = PostgresConfig::new(server.create_database());
@@ -39,7 +39,7 @@ async fn database_with(settings: &[(&str, &str)]) -> PostgresConfig {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_of_the_database_refuse_no_concurrent_change() {
+async fn concurrent_changes_despite_database_settings_succeed() {
     let config = database_with(&SETTINGS).await;
     migrate(&config).await.unwrap();
     let store = std::sync::Arc::new(PostgresStore::open(&config).await.unwrap());
@@ -47,7 +47,7 @@ async fn settings_of_the_database_refuse_no_concurrent_change() {
     for code in ["AAAAAA", "BBBBBB", "CCCCCC"] {
         url(&*store, owner, code).await;
     }
-    // Longer than an idle session of this database may live.
+    // Longer than `idle_session_timeout` of this database.
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let changes: Vec<_> = (0..24)
         .map(|n| {
@@ -67,7 +67,7 @@ async fn settings_of_the_database_refuse_no_concurrent_change() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_of_the_database_change_no_answer() {
+async fn answers_despite_database_settings_are_unchanged() {
     let config = database_with(&SETTINGS).await;
     migrate(&config).await.unwrap();
     let store = PostgresStore::open(&config).await.unwrap();
@@ -103,9 +103,9 @@ async fn settings_of_the_database_change_no_answer() {
     store.keep_up().await.unwrap();
 }
 
-/// Managed databases set it when the disk is full, and administrators while they move one.
+/// Managed services set it when the disk is full, and administrators while they move a database.
 #[tokio::test]
-async fn read_only_database_is_read_and_changes_are_unavailable() {
+async fn read_only_database_serves_reads_and_refuses_changes() {
     let config = database_with(&[]).await;
     migrate(&config).await.unwrap();
     user(&PostgresStore::open(&config).await.unwrap(), "ada").await;

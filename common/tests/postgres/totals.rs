@@ -1,4 +1,4 @@
-//! Totals that many writers add to, and that are folded meanwhile.
+//! Totals that many writers change while they are folded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::{connect, eventually, store, url, user};
 const PAGE: Page = Page::first(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn totals_stay_exact_while_they_are_folded() {
+async fn totals_while_folded_stay_exact() {
     let (store, config) = store(Postgres::shared()).await;
     let (store, other) = (Arc::new(store), connect(&config).await);
     let owner = user(&*store, "ada").await.id;
@@ -26,7 +26,7 @@ async fn totals_stay_exact_while_they_are_folded() {
         })
         .collect();
     while writers.iter().any(|writer| !writer.is_finished()) {
-        // Of one moment, as the store reads it.
+        // One statement reads all three counts, as the store does.
         let sql = "SELECT count(*), row_total('urls', ''), row_total('urls', 'user_id=1') FROM urls";
         let row = other.query_one(sql, &[]).await.unwrap();
         let counted: i64 = row.get(0);
@@ -40,7 +40,7 @@ async fn totals_stay_exact_while_they_are_folded() {
 }
 
 #[tokio::test]
-async fn a_total_of_many_parts_is_folded_by_whoever_reads_it() {
+async fn total_of_many_parts_is_folded_when_read() {
     let (store, config) = store(Postgres::shared()).await;
     let other = connect(&config).await;
     for n in 0..150 {
@@ -60,7 +60,7 @@ async fn a_total_of_many_parts_is_folded_by_whoever_reads_it() {
 }
 
 #[tokio::test]
-async fn a_truncated_table_counts_from_nothing() {
+async fn truncated_table_counts_from_zero() {
     let (store, config) = store(Postgres::shared()).await;
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "AAAAAA").await;

@@ -1,4 +1,4 @@
-//! The table of events: its partitions, its references without foreign keys, its counts, and how it came to be.
+//! The events table: its partitions, its references without foreign keys, and its counts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,31 +10,31 @@ use tern_testkit::postgres::Postgres;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::{connect, eventually, patient_store, store, url, user};
+use crate::{connect, eventually, store, store_with_long_timeouts, url, user};
 
 const PAGE: Page = Page::first(1);
 
-async fn number(db: &Client, sql: &str) -> i64 {
+async fn query_number(db: &Client, sql: &str) -> i64 {
     db.query_one(sql, &[]).await.unwrap().get(0)
 }
 
-async fn refused(db: &Client, sql: &str, constraint: &str) {
+async fn check_refused(db: &Client, sql: &str, constraint: &str) {
     let error = db.batch_execute(sql).await.unwrap_err();
     assert_eq!(error.as_db_error().and_then(|refused| refused.constraint()), Some(constraint), "{error:?}");
 }
 
-/// Where each partition begins, and how many events are in it.
+/// Returns the first id of each partition and its number of events.
 async fn partitions(db: &Client) -> Vec<(i64, i64)> {
     let mut partitions = Vec::new();
     for row in db.query("SELECT first_id FROM event_partitions ORDER BY first_id", &[]).await.unwrap() {
         let first: i64 = row.get(0);
-        partitions.push((first, number(db, &format!("SELECT count(*) FROM events_{first}")).await));
+        partitions.push((first, query_number(db, &format!("SELECT count(*) FROM events_{first}")).await));
     }
     partitions
 }
 
 #[tokio::test]
-async fn every_id_has_a_partition_and_old_partitions_go() {
+async fn every_event_id_has_a_partition_and_empty_partitions_are_dropped() {
     const EACH: i64 = 1 << 24;
     const FAR: i64 = 1 << 50;
     let (store, config) = store(Postgres::shared()).await;
@@ -62,7 +62,7 @@ async fn every_id_has_a_partition_and_old_partitions_go() {
     db.batch_execute(&format!("SELECT setval('events_id_seq', {next})")).await.unwrap();
     url(&store, owner, "CCCCCC").await;
 
-    // In the order of ids, whichever partitions they are in.
+    // Rows are ordered by id across partitions.
     let listing = store.list_events(EventFilter::default(), Page::first(100)).await.unwrap();
     let ids: Vec<i64> = listing.rows.iter().map(|event| event.id.get()).collect();
     assert_eq!(ids, [1, 1000, EACH + 1, FAR, FAR + 1, next + 1]);
@@ -75,12 +75,12 @@ async fn every_id_has_a_partition_and_old_partitions_go() {
     db.batch_execute("DELETE FROM urls").await.unwrap();
     store.forget_events(Duration::from_secs(86_400)).await.unwrap();
     assert_eq!(partitions(&db).await, [(0, 0), (next, 0)]);
-    assert_eq!(number(&db, "SELECT pg_relation_size('events_0')").await, 0);
+    assert_eq!(query_number(&db, "SELECT pg_relation_size('events_0')").await, 0);
 }
 
-/// Forgetting may take hours, and ids go on meanwhile.
+/// Retention may run for hours, and new ids need partitions meanwhile.
 #[tokio::test]
-async fn partitions_are_made_while_another_process_forgets_events() {
+async fn partitions_are_created_while_another_process_forgets_events() {
     let (store, config) = store(Postgres::shared()).await;
     let db = connect(&config).await;
     let forgetting = i64::from_be_bytes(*b"TERNFRGT");
@@ -94,7 +94,7 @@ async fn partitions_are_made_while_another_process_forgets_events() {
 }
 
 #[tokio::test]
-async fn no_event_is_of_nothing_whoever_writes_it() {
+async fn event_by_direct_sql_must_reference_existing_rows() {
     let (store, config) = store(Postgres::shared()).await;
     let db = connect(&config).await;
     let owner = user(&store, "ada").await.id;
@@ -106,24 +106,24 @@ async fn no_event_is_of_nothing_whoever_writes_it() {
              VALUES (1, 1, 'clicked', now(), '{{}}'), ({url}, {user}, 'clicked', now(), '{{}}')"
         )
     };
-    refused(&db, &insert(9, 1), "events_url_id_fkey").await;
-    refused(&db, &insert(1, 9), "events_user_id_fkey").await;
+    check_refused(&db, &insert(9, 1), "events_url_id_fkey").await;
+    check_refused(&db, &insert(1, 9), "events_user_id_fkey").await;
     db.batch_execute(&insert(1, 2)).await.unwrap();
-    refused(&db, "UPDATE events SET url_id = 9 WHERE id > 1", "events_url_id_fkey").await;
+    check_refused(&db, "UPDATE events SET url_id = 9 WHERE id > 1", "events_url_id_fkey").await;
     let sql = "SELECT sum(clicks)::bigint FROM click_counts";
-    assert_eq!(number(&db, sql).await, 2);
+    assert_eq!(query_number(&db, sql).await, 2);
     db.batch_execute("UPDATE events SET event_type = 'seen' WHERE user_id = 2").await.unwrap();
-    assert_eq!(number(&db, sql).await, 1);
-    assert_eq!(number(&db, "SELECT row_total('events', 'event_type=seen')").await, 1);
+    assert_eq!(query_number(&db, sql).await, 1);
+    assert_eq!(query_number(&db, "SELECT row_total('events', 'event_type=seen')").await, 1);
     db.batch_execute("DELETE FROM users WHERE id = 2").await.unwrap();
-    assert_eq!(number(&db, "SELECT count(*) FROM events").await, 2);
+    assert_eq!(query_number(&db, "SELECT count(*) FROM events").await, 2);
 
     for truncate in ["TRUNCATE urls CASCADE", "TRUNCATE urls, events", "TRUNCATE users CASCADE"] {
         db.batch_execute(truncate).await.unwrap();
         let rows = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM click_counts)";
-        assert_eq!(number(&db, rows).await, 0, "{truncate}");
-        assert_eq!(number(&db, "SELECT row_total('events', '')").await, 0, "{truncate}");
-        let user = number(
+        assert_eq!(query_number(&db, rows).await, 0, "{truncate}");
+        assert_eq!(query_number(&db, "SELECT row_total('events', '')").await, 0, "{truncate}");
+        let user = query_number(
             &db,
             "INSERT INTO users (username, email, created_at) VALUES ('u', 'u@x.example', now())
                                 ON CONFLICT (username) DO UPDATE SET email = excluded.email RETURNING id",
@@ -134,9 +134,9 @@ async fn no_event_is_of_nothing_whoever_writes_it() {
     }
 }
 
-/// A link's other hours are not looked through for an event that goes.
+/// Deleting an event must not scan the other hours of its link.
 #[tokio::test]
-async fn counts_of_nothing_are_found_by_their_keys() {
+async fn deleted_event_reads_only_its_own_counts() {
     let (store, config) = store(Postgres::shared()).await;
     let db = connect(&config).await;
     let owner = user(&store, "ada").await.id;
@@ -150,18 +150,18 @@ async fn counts_of_nothing_are_found_by_their_keys() {
     .await
     .unwrap();
     let counts = "SELECT count(*) FROM click_counts";
-    assert_eq!(number(&db, counts).await, 10_000);
+    assert_eq!(query_number(&db, counts).await, 10_000);
     let read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'click_counts'";
     db.batch_execute("BEGIN").await.unwrap();
-    let before = number(&db, read).await;
+    let before = query_number(&db, read).await;
     db.batch_execute("DELETE FROM events WHERE id = 2500").await.unwrap();
-    let read = number(&db, read).await - before;
+    let read = query_number(&db, read).await - before;
     assert!(read < 100, "{read} counts were read");
-    assert_eq!(number(&db, counts).await, 9_998);
+    assert_eq!(query_number(&db, counts).await, 9_998);
 }
 
 #[tokio::test]
-async fn an_id_is_never_changed() {
+async fn update_of_an_id_is_refused() {
     let (store, config) = store(Postgres::shared()).await;
     let db = connect(&config).await;
     let owner = user(&store, "ada").await.id;
@@ -173,22 +173,23 @@ async fn an_id_is_never_changed() {
     }
 }
 
-/// How many of the database's connections wait for a lock.
-async fn waiting(db: &Client, expected: i64) {
+/// Waits until `expected` connections of the database wait for a lock.
+async fn wait_for_lock_waiters(db: &Client, expected: i64) {
     eventually(async || {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let found = number(db, sql).await;
+        let found = query_number(db, sql).await;
         if found == expected { Ok(()) } else { Err(found) }
     })
     .await;
 }
 
-/// One has a link and wants its events, the other has the events and wants the link's counts: neither could go on.
+/// The deletion locks the link and needs its events; retention locks the events and needs the link's counts. Without an
+/// order they would deadlock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_events_are_forgotten_while_their_link_is_deleted() {
-    // Here the link's deletion waits for this test, however slow the machine is.
-    let (store, config) = patient_store(Postgres::shared()).await;
+async fn forget_events_beside_deletion_of_link_does_not_deadlock() {
+    // The deletion waits for this test, so it needs long timeouts on a slow machine.
+    let (store, config) = store_with_long_timeouts(Postgres::shared()).await;
     let (store, db, other) = (Arc::new(store), connect(&config).await, connect(&config).await);
     let owner = user(&*store, "ada").await.id;
     url(&*store, owner, "AAAAAA").await;
@@ -204,24 +205,24 @@ async fn old_events_are_forgotten_while_their_link_is_deleted() {
         let store = Arc::clone(&store);
         async move { store.delete_url(Id::new(1).unwrap()).await }
     });
-    waiting(&other, 1).await;
+    wait_for_lock_waiters(&other, 1).await;
     let forgetting = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.forget_events(Duration::from_secs(86_400)).await }
     });
-    waiting(&other, 2).await;
+    wait_for_lock_waiters(&other, 2).await;
     db.batch_execute("COMMIT").await.unwrap();
     assert!(deleting.await.unwrap().unwrap().is_some());
-    // Those of the other link, and perhaps of this one: whichever came first.
+    // The other link's events, and this link's if retention came first.
     let forgotten = forgetting.await.unwrap().unwrap();
     assert!([50, 100].map(Forgotten::Events).contains(&forgotten), "{forgotten:?}");
-    assert_eq!(number(&other, "SELECT count(*) FROM click_counts").await, 0);
+    assert_eq!(query_number(&other, "SELECT count(*) FROM click_counts").await, 0);
     assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(1));
 }
 
-/// No statement of it takes as long as a request may, and all of it takes many times that.
+/// Each statement stays within the request timeout, while the whole deletion takes many times as long.
 #[tokio::test]
-async fn user_with_200_000_links_is_deleted() {
+async fn user_with_200_000_links_is_deleted_within_statement_timeouts() {
     let (store, config) = store(Postgres::shared()).await;
     let db = connect(&config).await;
     let owner = user(&store, "ada").await.id;
@@ -232,15 +233,15 @@ async fn user_with_200_000_links_is_deleted() {
     .await
     .unwrap();
     store.keep_up().await.unwrap();
-    // A call that was cut short, as one on a busy machine may be, goes on where it ended.
+    // A call that timed out on a busy machine is continued by the next one.
     eventually(async || store.delete_user(owner, true).await).await.unwrap();
-    assert_eq!(number(&db, "SELECT count(*) FROM urls").await, 0);
-    assert_eq!(number(&db, "SELECT row_total('urls', '') + row_total('users', '')").await, 0);
+    assert_eq!(query_number(&db, "SELECT count(*) FROM urls").await, 0);
+    assert_eq!(query_number(&db, "SELECT row_total('urls', '') + row_total('users', '')").await, 0);
 }
 
-/// No plan of a page or an event looks at more than it shows, once there are many.
+/// Plans of pages and of single events must not scan more rows than they return.
 #[tokio::test]
-async fn pages_are_read_from_indexes() {
+async fn event_pages_are_read_from_indexes() {
     let (store, config) = store(Postgres::shared()).await;
     let db = connect(&config).await;
     let owner = user(&store, "ada").await.id;

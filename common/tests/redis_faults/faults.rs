@@ -1,4 +1,4 @@
-//! The bus and the cache while Redis is killed, emptied, stopped, cut off and lied to.
+//! The bus and the cache while Redis is killed, flushed, stopped, frozen or cut off.
 
 use std::time::{Duration, Instant};
 
@@ -8,18 +8,18 @@ use tern_testkit::redis::Redis;
 use tern_testkit::relay::{Relay, Stall};
 use tokio::time::timeout;
 
-use crate::support::{bus_at, cache_at, cursor, eventually, hear_again, subscribed};
+use crate::support::{bus_at, cache_at, check_receives_again, cursor, eventually, subscribe_to_invalidations};
 
-/// Three seconds of silence, and half a second for a busy machine to notice.
+/// Three seconds of silence, and a tolerance of half a second for a busy machine.
 const LOSS_NOTICED_WITHIN: Duration = Duration::from_millis(3500);
 
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// What one publication may take when Redis does not answer.
+/// Longest time of one publication while Redis does not answer.
 const FAILS_WITHIN: Duration = Duration::from_millis(300);
 
-/// Publishes until the subscription breaks, which must be noticed within `limit`.
-async fn breaks_within(limit: Duration, bus: &dyn Bus, subscription: &mut Box<dyn Subscription>) {
+/// Publishes until the subscription breaks, and checks that it does so within `limit`.
+async fn check_breaks_within(limit: Duration, bus: &dyn Bus, subscription: &mut Box<dyn Subscription>) {
     let publishing = async {
         loop {
             let _ = timeout(FAILS_WITHIN, bus.publish(Message::Invalidation)).await.expect("it fails fast");
@@ -34,36 +34,36 @@ async fn breaks_within(limit: Duration, bus: &dyn Bus, subscription: &mut Box<dy
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_and_started_again() {
+async fn subscription_to_killed_server_breaks_at_once_and_recovers() {
     let mut redis = Redis::start_new();
     let bus = bus_at(&redis.url());
-    let mut subscription = subscribed(&bus).await;
+    let mut subscription = subscribe_to_invalidations(&bus).await;
     bus.publish(Message::Invalidation).await.unwrap();
     redis.kill9();
-    // The kernel closes its connections.
-    breaks_within(AT_ONCE, &bus, &mut subscription).await;
+    // The kernel closes the killed server's connections.
+    check_breaks_within(AT_ONCE, &bus, &mut subscription).await;
     let refused = bus.subscribe(Topic::Invalidations).await.unwrap_err();
     assert!(refused.to_string().starts_with("the bus is unavailable: "), "{refused}");
     redis.start();
-    hear_again(&bus).await;
+    check_receives_again(&bus).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopped_in_order_and_started_again() {
+async fn subscription_to_stopped_server_breaks_at_once_and_recovers() {
     let mut redis = Redis::start_new();
     let bus = bus_at(&redis.url());
-    let mut subscription = subscribed(&bus).await;
+    let mut subscription = subscribe_to_invalidations(&bus).await;
     redis.stop();
-    breaks_within(AT_ONCE, &bus, &mut subscription).await;
+    check_breaks_within(AT_ONCE, &bus, &mut subscription).await;
     redis.start();
-    hear_again(&bus).await;
+    check_receives_again(&bus).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn emptied() {
+async fn flushed_server_forgets_replicas_until_their_next_heartbeat() {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
-    let mut subscription = subscribed(&bus).await;
+    let mut subscription = subscribe_to_invalidations(&bus).await;
     let applied = Message::Progress { replica: ReplicaId::random(), cursor: cursor().await };
     bus.publish(applied.clone()).await.unwrap();
     assert_eq!(bus.live().await.unwrap().len(), 1);
@@ -76,68 +76,68 @@ async fn emptied() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn frozen_for_five_seconds() {
+async fn subscription_to_frozen_server_breaks_in_time_and_recovers() {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
-    let mut subscription = subscribed(&bus).await;
+    let mut subscription = subscribe_to_invalidations(&bus).await;
     let frozen_at = Instant::now();
     redis.freeze();
-    breaks_within(LOSS_NOTICED_WITHIN, &bus, &mut subscription).await;
-    // Whoever wants a subscription now gets one once the server goes on, or learns that it does not answer.
+    check_breaks_within(LOSS_NOTICED_WITHIN, &bus, &mut subscription).await;
+    // A subscription requested now succeeds once the server resumes, or fails.
     let still_frozen = bus.subscribe(Topic::Invalidations);
     tokio::time::sleep_until((frozen_at + Duration::from_secs(5)).into()).await;
     redis.thaw();
     drop(still_frozen.await);
-    hear_again(&bus).await;
+    check_receives_again(&bus).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscribers_cut() {
+async fn subscription_cut_by_the_server_breaks_at_once_and_recovers() {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
-    let mut subscription = subscribed(&bus).await;
+    let mut subscription = subscribe_to_invalidations(&bus).await;
     redis.cut_subscribers();
-    breaks_within(AT_ONCE, &bus, &mut subscription).await;
-    hear_again(&bus).await;
+    check_breaks_within(AT_ONCE, &bus, &mut subscription).await;
+    check_receives_again(&bus).await;
 }
 
-async fn half_open(stall: Stall) {
+async fn check_half_open(stall: Stall) {
     let redis = Redis::start_new();
     let relay = Relay::to(redis.port());
     let bus = bus_at(&redis.url_through(relay.port()));
-    let mut subscription = subscribed(&bus).await;
+    let mut subscription = subscribe_to_invalidations(&bus).await;
     bus.publish(Message::Invalidation).await.unwrap();
     relay.stall(stall);
-    breaks_within(LOSS_NOTICED_WITHIN, &bus, &mut subscription).await;
+    check_breaks_within(LOSS_NOTICED_WITHIN, &bus, &mut subscription).await;
     relay.resume();
-    hear_again(&bus).await;
+    check_receives_again(&bus).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_open_in_both_directions() {
-    half_open(Stall::Both).await;
+async fn subscription_half_open_in_both_directions_breaks_in_time_and_recovers() {
+    check_half_open(Stall::Both).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_open_towards_the_server() {
-    half_open(Stall::ToServer).await;
+async fn subscription_half_open_towards_server_breaks_in_time_and_recovers() {
+    check_half_open(Stall::ToServer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_open_towards_us() {
-    half_open(Stall::ToClient).await;
+async fn subscription_half_open_towards_client_breaks_in_time_and_recovers() {
+    check_half_open(Stall::ToClient).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_broke_while_idle_loses_no_message() {
+async fn connection_broken_while_idle_loses_no_message() {
     let redis = Redis::start_new();
     let relay = Relay::to(redis.port());
     let direct = bus_at(&redis.url());
-    let mut subscription = subscribed(&direct).await;
+    let mut subscription = subscribe_to_invalidations(&direct).await;
     let bus = bus_at(&redis.url_through(relay.port()));
     bus.publish(Message::Invalidation).await.unwrap();
     subscription.next().await.unwrap();
-    // At most one attempt a second: the next one is due.
+    // At most one connection is tried a second, so the next one is due.
     tokio::time::sleep(Duration::from_millis(1050)).await;
     relay.cut();
     bus.publish(Message::Invalidation).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_connection_that_broke_while_idle_loses_no_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_most_one_attempt_to_connect_a_second() {
+async fn failing_connection_is_tried_at_most_once_a_second() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bus = bus_at(&format!("redis://{}", listener.local_addr().unwrap()));
     let hang_up = async {
@@ -169,14 +169,14 @@ async fn at_most_one_attempt_to_connect_a_second() {
         attempts = hang_up => attempts,
         () = publish => unreachable!("it publishes for ever"),
     };
-    // The accepting side sees an attempt a little later than it began.
+    // The listener sees an attempt slightly later than it began.
     let apart: Vec<_> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(apart.iter().all(|apart| *apart > Duration::from_millis(900)), "{apart:?}");
     assert!(apart.iter().all(|apart| *apart < Duration::from_millis(2000)), "{apart:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cache_that_hangs_slows_few_requests() {
+async fn hanging_cache_slows_few_requests() {
     let redis = Redis::start_new();
     let cache = cache_at(&redis.url());
     cache.put("key", b"value".to_vec(), Duration::from_secs(60)).await.unwrap();
@@ -200,7 +200,7 @@ async fn a_cache_that_hangs_slows_few_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cache_that_is_away_fails_and_comes_back() {
+async fn unavailable_cache_fails_and_recovers() {
     let mut redis = Redis::start_new();
     let cache = cache_at(&redis.url());
     cache.put("key", b"value".to_vec(), Duration::from_secs(60)).await.unwrap();
@@ -212,7 +212,7 @@ async fn a_cache_that_is_away_fails_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_refuses_to_write_still_carries_messages() {
+async fn redis_that_refuses_writes_still_carries_messages() {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();

@@ -1,4 +1,4 @@
-//! Whoever can reach the Redis can write to its channels and keys: that costs a hint, and nothing else.
+//! Forged messages and keys by a client that can reach Redis: they cost a hint, and nothing else.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,15 +8,15 @@ use tern_common::bus::{Bus, Delivery, Message, ReplicaId, Topic};
 use tern_common::store::Cursor;
 use tern_testkit::redis::Redis;
 
-use crate::support::{bus_at, cursor, prefixed, raw, subscribed, take_all};
+use crate::support::{bus_at, bus_with_prefix, connect_raw, cursor, drain_messages, subscribe_to_invalidations};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_messages_are_ignored_and_counted() {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
-    let mut invalidations = subscribed(&bus).await;
+    let mut invalidations = subscribe_to_invalidations(&bus).await;
     let mut progress = bus.subscribe(Topic::Progress).await.unwrap();
-    let mut forger = raw(&redis.url()).await;
+    let mut forger = connect_raw(&redis.url()).await;
     let left = format!("left {}", ReplicaId::random());
     let megabyte = vec![b'x'; 1 << 20];
     let forged: [(&str, &[u8]); 9] = [
@@ -27,7 +27,7 @@ async fn forged_messages_are_ignored_and_counted() {
         ("tern:v1:invalidations", left.as_bytes()),
         ("tern:v2:progress", b"applied 0123456789abcdef not-a-cursor"),
         ("tern:v2:progress", b"invalidation"),
-        // Other versions of Tern have other channels: these are not received at all.
+        // Other versions of Tern use other channels, so these two are not received.
         ("tern:v2:invalidations", b"invalidation"),
         ("tern:v1:progress", left.as_bytes()),
     ];
@@ -39,7 +39,7 @@ async fn forged_messages_are_ignored_and_counted() {
     bus.publish(goodbye.clone()).await.unwrap();
     assert_eq!(invalidations.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     assert_eq!(progress.next().await.unwrap(), Delivery::Message(goodbye));
-    assert!(take_all(&mut invalidations).await.is_empty());
+    assert!(drain_messages(&mut invalidations).await.is_empty());
     let registry = prometheus::Registry::new();
     bus.export(&registry).unwrap();
     let metrics = tern_common::telemetry::metrics_text(&registry);
@@ -49,13 +49,13 @@ async fn forged_messages_are_ignored_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forged_keys_are_no_replicas() {
+async fn forged_keys_are_not_listed_as_live_replicas() {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
     let cursor: Cursor = cursor().await;
     let replica = ReplicaId::random();
     bus.publish(Message::Progress { replica, cursor: cursor.clone() }).await.unwrap();
-    let mut forger = raw(&redis.url()).await;
+    let mut forger = connect_raw(&redis.url()).await;
     let mut forged = redis::pipe();
     for id in ["", "x", "0123456789abcdef", "fedcba9876543210"] {
         forged.cmd("SADD").arg("{tern:v2:live}").arg(id).ignore();
@@ -63,7 +63,7 @@ async fn forged_keys_are_no_replicas() {
     forged.cmd("SET").arg("{tern:v2:live}:fedcba9876543210").arg("not a cursor").ignore();
     forged.exec_async(&mut forger).await.unwrap();
     assert_eq!(bus.live().await.unwrap(), [(replica, cursor.clone())]);
-    // Not even with a cursor that is readable, or that of another replica with its seal.
+    // A readable cursor without a seal, and another replica's cursor with its seal, are ignored as well.
     let key = format!("{{tern:v2:live}}:{replica}");
     let sealed = redis.command(&["GET", &key]);
     redis.command(&["SADD", "{tern:v2:live}", "fedcba9876543210"]);
@@ -78,26 +78,26 @@ async fn forged_keys_are_no_replicas() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prefixes_are_apart() {
+async fn buses_with_different_prefixes_are_isolated() {
     let redis = Redis::start_new();
-    let (one, other) = (prefixed(&redis.url(), "one:"), prefixed(&redis.url(), "other:"));
-    let mut heard_by_other = subscribed(&other).await;
+    let (one, other) = (bus_with_prefix(&redis.url(), "one:"), bus_with_prefix(&redis.url(), "other:"));
+    let mut heard_by_other = subscribe_to_invalidations(&other).await;
     one.publish(Message::Invalidation).await.unwrap();
     one.publish(Message::Progress { replica: ReplicaId::random(), cursor: cursor().await }).await.unwrap();
     assert_eq!(other.live().await.unwrap(), []);
-    assert!(take_all(&mut heard_by_other).await.is_empty());
+    assert!(drain_messages(&mut heard_by_other).await.is_empty());
 }
 
 const FLOOD: Duration = Duration::from_secs(3);
 const PER_SECOND: usize = 100_000;
 
-/// Publishes `message` a hundred thousand times a second, and gives how many were published.
+/// Publishes `message` a hundred thousand times a second and returns how many were published.
 fn flood(port: u16, channel: &str, message: &str) -> usize {
     const BATCH: usize = 1000;
     let command =
         format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${}\r\n{message}\r\n", channel.len(), message.len());
     let batch = command.repeat(BATCH);
-    // One subscriber hears each: the answer to each command is `:1`.
+    // One subscriber receives each message, so the reply to each command is `:1`.
     let mut answers = vec![0; BATCH * ":1\r\n".len()];
     let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let began = Instant::now();
@@ -119,10 +119,10 @@ fn resident_bytes() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// Floods `channel` of a fresh server while `topic` is subscribed to and nobody takes anything;
-/// gives what is taken afterwards.
+/// Floods `channel` of a new server while a subscriber of `topic` reads nothing; returns the messages that it reads
+/// afterwards.
 #[expect(clippy::print_stdout, reason = "what was measured")]
-async fn flooded(topic: Topic, channel: &'static str, message: String) -> Vec<Delivery> {
+async fn flood_and_drain(topic: Topic, channel: &'static str, message: String) -> Vec<Delivery> {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
     let mut subscription = bus.subscribe(topic).await.unwrap();
@@ -131,8 +131,8 @@ async fn flooded(topic: Topic, channel: &'static str, message: String) -> Vec<De
     let grown = resident_bytes().saturating_sub(before);
     println!("{channel}: {published} messages in {FLOOD:?}; the process grew by {} KiB", grown / 1024);
     assert!(grown < 32 << 20, "the process grew by {grown} bytes");
-    let taken = take_all(&mut subscription).await;
-    // It goes on as if nothing had been.
+    let taken = drain_messages(&mut subscription).await;
+    // The subscription still works after the flood.
     let replica = ReplicaId::random();
     let next = if topic == Topic::Progress { Message::Departure { replica } } else { Message::Invalidation };
     bus.publish(next.clone()).await.unwrap();
@@ -141,9 +141,9 @@ async fn flooded(topic: Topic, channel: &'static str, message: String) -> Vec<De
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_hints_stays_small() {
-    let taken = flooded(Topic::Invalidations, "tern:v1:invalidations", "invalidation".to_owned()).await;
-    // One hint; a few on a machine so busy that some are still arriving.
+async fn flood_of_invalidations_uses_bounded_memory() {
+    let taken = flood_and_drain(Topic::Invalidations, "tern:v1:invalidations", "invalidation".to_owned()).await;
+    // One hint, or a few on a busy machine where messages are still arriving.
     assert!(taken.len() < 1000, "{}", taken.len());
     assert_eq!(taken[0], Delivery::Message(Message::Invalidation));
 }
@@ -151,15 +151,15 @@ async fn a_flood_of_hints_stays_small() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flood_of_forged_announcements_is_ignored() {
     let applied = format!("applied {} {}", ReplicaId::random(), cursor().await);
-    let taken = flooded(Topic::Progress, "tern:v2:progress", applied).await;
+    let taken = flood_and_drain(Topic::Progress, "tern:v2:progress", applied).await;
     assert!(taken.is_empty(), "{}", taken.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_in_a_flood_hears_on() {
+async fn subscriber_in_a_flood_still_receives_messages() {
     let redis = Redis::start_new();
     let bus = bus_at(&redis.url());
-    let mut subscription = subscribed(&bus).await;
+    let mut subscription = subscribe_to_invalidations(&bus).await;
     let port = redis.port();
     let mut flood = tokio::task::spawn_blocking(move || flood(port, "tern:v1:invalidations", "invalidation"));
     let mut heard = 0;
@@ -177,7 +177,7 @@ async fn a_subscriber_in_a_flood_hears_on() {
     };
     println!("{heard} of {published} heard apart, at most {longest_wait:?} between two");
     assert!(heard > 0 && longest_wait < Duration::from_secs(1), "{heard}, {longest_wait:?}");
-    take_all(&mut subscription).await;
+    drain_messages(&mut subscription).await;
     bus.publish(Message::Invalidation).await.unwrap();
     assert_eq!(subscription.next().await.unwrap(), Delivery::Message(Message::Invalidation));
 }

@@ -1,6 +1,6 @@
-//! The bus and the cache over Redis, where the conformance suites do not reach: faults, forgeries, kinds of addresses.
+//! Tests of the bus and the cache over Redis beyond conformance: faults, forgeries, kinds of addresses.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod addresses;
 mod faults;

@@ -1,4 +1,4 @@
-//! Buses and caches at an address, and what tests wait for.
+//! Buses and caches at an address, and waiting for their messages.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub fn config(url: &str) -> RedisConfig {
     reader.finish(config).unwrap()
 }
 
-/// Seal of each bus and cache of these tests.
+/// Returns the seal that every bus and cache of these tests uses.
 pub fn seal() -> Arc<Seal> {
     Seal::with_key(SealKey::from_bytes([7; 32]))
 }
@@ -28,13 +28,13 @@ pub fn bus_at(url: &str) -> RedisBus {
     RedisBus::new(&config(url), seal())
 }
 
-/// With the authority that vouches for a private server.
+/// Returns a configuration that trusts the authority of a private server.
 pub fn config_with_authority(redis: &Redis) -> RedisConfig {
     let authorities = Authorities::parse(&redis.authority());
     RedisConfig { authorities, ..config(&redis.url()) }
 }
 
-pub fn prefixed(url: &str, prefix: &str) -> RedisBus {
+pub fn bus_with_prefix(url: &str, prefix: &str) -> RedisBus {
     RedisBus::new(&RedisConfig { prefix: Prefix::parse(prefix).unwrap(), ..config(url) }, seal())
 }
 
@@ -42,17 +42,17 @@ pub fn cache_at(url: &str) -> RedisCache {
     RedisCache::new(&config(url), seal())
 }
 
-/// A connection to say anything on.
-pub async fn raw(url: &str) -> MultiplexedConnection {
+/// Opens a connection for arbitrary commands.
+pub async fn connect_raw(url: &str) -> MultiplexedConnection {
     redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 
-pub async fn subscribed(bus: &dyn Bus) -> Box<dyn Subscription> {
+pub async fn subscribe_to_invalidations(bus: &dyn Bus) -> Box<dyn Subscription> {
     bus.subscribe(Topic::Invalidations).await.unwrap()
 }
 
-/// Whatever has arrived and arrives within a moment.
-pub async fn take_all(subscription: &mut Box<dyn Subscription>) -> Vec<Delivery> {
+/// Returns every message that has arrived or arrives within 100 ms.
+pub async fn drain_messages(subscription: &mut Box<dyn Subscription>) -> Vec<Delivery> {
     let mut taken = Vec::new();
     while let Ok(received) = tokio::time::timeout(Duration::from_millis(100), subscription.next()).await {
         taken.push(received.unwrap());
@@ -60,21 +60,21 @@ pub async fn take_all(subscription: &mut Box<dyn Subscription>) -> Vec<Delivery>
     taken
 }
 
-/// Subscribes as soon as that can be done again, and waits until a publication is heard.
-pub async fn hear_again(bus: &dyn Bus) {
+/// Subscribes as soon as that succeeds again and checks that a publication is received.
+pub async fn check_receives_again(bus: &dyn Bus) {
     let mut subscription = eventually(async || bus.subscribe(Topic::Invalidations).await.ok()).await;
     eventually(async || bus.publish(Message::Invalidation).await.ok()).await;
     let heard = tokio::time::timeout(Duration::from_secs(1), subscription.next()).await;
     assert_eq!(heard.expect("it is heard at once").unwrap(), Delivery::Message(Message::Invalidation));
 }
 
-/// Any cursor.
+/// Returns an arbitrary cursor.
 pub async fn cursor() -> Cursor {
     let directory = tempfile::tempdir().unwrap();
     SqliteStore::open(&directory.path().join("tern.db")).await.unwrap().snapshot().await.unwrap().cursor
 }
 
-/// Waits for what is bound to happen soon.
+/// Waits until `look` returns a value, for 20 seconds at most.
 pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {

@@ -1,4 +1,4 @@
-//! How fast a backlog of clicks is drained, beside `psql \copy` of the same rows into the same table, in turns.
+//! Measures how fast a backlog of clicks is drained, in turns with `psql \copy` of the same rows into the same table.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -17,10 +17,10 @@ use tern_testkit::postgres::Postgres;
 const USERS: usize = 20;
 const URLS: usize = 2_000;
 
-/// What the shipper sends when it has a backlog.
+/// Number of clicks in a batch of a shipper that has a backlog.
 const BATCH: usize = 10_000;
 
-/// Rows a second, in each turn.
+/// Rows a second in each turn.
 #[derive(Debug, Default)]
 pub struct Rates {
     pub copied: Vec<f64>,
@@ -28,7 +28,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// How the medians compare.
+    /// Returns the ratio of the medians, shipped to copied.
     pub fn ratio(&self) -> f64 {
         median(&self.shipped) / median(&self.copied)
     }
@@ -48,7 +48,7 @@ pub async fn measure(server: &Postgres, clicks: usize, turns: usize) -> Rates {
     let clicks = backlog(&links(&store).await, clicks);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("events.tsv");
-    std::fs::write(&file, as_copied(&clicks)).unwrap();
+    std::fs::write(&file, copy_rows(&clicks)).unwrap();
 
     let mut rates = Rates::default();
     let rate = |took: Duration| clicks.len() as f64 / took.as_secs_f64();
@@ -92,14 +92,14 @@ async fn links(store: &PostgresStore) -> Vec<(Id, Id, String, String)> {
     links
 }
 
-/// Clicks of which few links have many, of a hundred hosts and five browsers.
+/// Returns clicks of a hundred hosts and five browsers, most of them on few links.
 fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> {
     let agents =
         ["Chrome/126.0 Safari/537.36", "Firefox/128.0", "Version/17.5 Safari/605.1.15", "Chrome/126 Edg/126", "x"];
     let begin = SystemTime::now() - Duration::from_secs(600);
     let step = Duration::from_secs(600) / u32::try_from(clicks).unwrap();
     let click = |n: u32| {
-        // Of no pattern, and the same each time.
+        // Pseudo-random, and the same in each run.
         let drawn = f64::from(n.wrapping_mul(2_654_435_761)) / f64::from(u32::MAX);
         let (url_id, owner_id, short_code, original_url) = links[(drawn.powi(3) * (URLS - 1) as f64) as usize].clone();
         Click {
@@ -117,8 +117,8 @@ fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> {
     (0..u32::try_from(clicks).unwrap()).map(click).collect()
 }
 
-/// The rows that the clicks become, as COPY reads them.
-fn as_copied(clicks: &[Click]) -> String {
+/// Returns the rows that the clicks become, in the format of COPY.
+fn copy_rows(clicks: &[Click]) -> String {
     let mut rows = String::new();
     for click in clicks {
         let ClickSource { browser, referrer } = ClickSource::of_click(click);

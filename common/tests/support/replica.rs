@@ -1,4 +1,4 @@
-//! A replica as a redirector would be: snapshot first, then deltas, and again from the start when told so.
+//! A replica as a redirector has it: a snapshot first, then deltas, and a new snapshot when its cursor is too old.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ pub type Links = BTreeMap<String, LinkRow>;
 pub struct Replica {
     pub links: Links,
     pub cursor: Option<Cursor>,
-    /// How many snapshots were taken.
+    /// Number of snapshots taken.
     pub snapshots: u32,
 }
 
 impl Replica {
-    /// Follows until nothing more is there.
+    /// Reads until there are no more changes.
     pub async fn catch_up(&mut self, store: &dyn AdminStore) -> Result<()> {
-        while self.take(store).await? {}
+        while self.read_next(store).await? {}
         Ok(())
     }
 
-    /// Takes one snapshot or one delta; whether more is there.
-    pub async fn take(&mut self, store: &dyn AdminStore) -> Result<bool> {
+    /// Reads one snapshot or one delta; returns whether there is more.
+    pub async fn read_next(&mut self, store: &dyn AdminStore) -> Result<bool> {
         let Some(cursor) = &self.cursor else {
             let mut snapshot = store.snapshot().await?;
             let mut links = Links::new();
