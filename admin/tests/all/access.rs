@@ -1,4 +1,4 @@
-//! Who may do what, with which token.
+//! Permissions of tokens and roles on every route.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ const WRITERS: &str = "editor admin";
 const OPERATORS: &str = "admin";
 const SCRAPERS: &str = "metrics admin";
 
-/// Each method of each route, and who may use it.
+/// Each method of each route, and the roles that may use it.
 const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/health", EVERYBODY),
     ("GET", "/ready", EVERYBODY),
@@ -54,14 +54,14 @@ const TABLE: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_route_asks_every_token_for_its_role() {
+async fn every_route_admits_only_tokens_of_its_roles() {
     let app = spawn_behind_proxy().await;
     let tokens = Tokens::make(&app).await;
     for (method, path, allowed) in TABLE {
         let path = path.replace("{id}", "4711");
         for method in [Some(*method), (*method == "GET").then_some("HEAD")].into_iter().flatten() {
             for (holder, token) in &tokens.0 {
-                let answer = app.as_holder(method, &path, token.as_deref()).await;
+                let answer = app.send_with_token(method, &path, token.as_deref()).await;
                 let is_role = Role::ALL.iter().any(|role| role.as_str() == *holder);
                 let expected = match (*allowed == EVERYBODY, is_role) {
                     (true, _) => None,
@@ -84,48 +84,50 @@ async fn every_route_asks_every_token_for_its_role() {
 }
 
 #[tokio::test]
-async fn no_route_is_missing_from_the_table_of_roles() {
+async fn table_of_roles_contains_every_route_and_method() {
     let in_table: BTreeSet<&str> = TABLE.iter().map(|(_, path, _)| *path).collect();
     assert!(tern_admin::paths().collect::<BTreeSet<_>>().iter().eq(&in_table));
-    // And no method of one: those that are allowed are told by whoever is asked for another.
+    // A request with another method lists the allowed ones.
     let app = spawn_app().await;
     for path in in_table {
         let answer = app.send("TRACE", &path.replace("{id}", "1"), None, "").await;
-        let told: BTreeSet<String> = answer.header("allow").unwrap().split(',').map(|m| m.trim().to_owned()).collect();
+        let allowed_methods: BTreeSet<String> =
+            answer.header("allow").unwrap().split(',').map(|m| m.trim().to_owned()).collect();
         let mut listed: BTreeSet<String> =
             TABLE.iter().filter(|row| row.1 == path).map(|(method, ..)| (*method).to_owned()).collect();
         if listed.contains("GET") {
             listed.insert("HEAD".to_owned());
         }
-        assert_eq!(told, listed, "{path}");
+        assert_eq!(allowed_methods, listed, "{path}");
     }
 }
 
 #[tokio::test]
-async fn without_a_token_loopback_is_open_until_the_first_is_made_and_then_until_it_is_made_again() {
+async fn loopback_without_tokens_is_open_until_the_first_token() {
     let app = spawn_app().await;
     assert_eq!(app.get("/users").await.status, 200);
     let token = app.token("create ci --role viewer").await.unwrap();
     eventually(async || (app.get("/users").await.status == 401).then_some(())).await;
-    assert_eq!(app.as_holder("GET", "/users", Some(token.trim())).await.status, 200);
-    // A new one is good at once, and an API whose last token was revoked stays closed.
+    assert_eq!(app.send_with_token("GET", "/users", Some(token.trim())).await.status, 200);
+    // A new token is valid at once, and an API whose last token was revoked stays closed.
     let second = app.token("create second --role viewer").await.unwrap();
-    assert_eq!(app.as_holder("GET", "/users", Some(second.trim())).await.status, 200);
+    assert_eq!(app.send_with_token("GET", "/users", Some(second.trim())).await.status, 200);
     app.token("revoke ci").await.unwrap();
     app.token("revoke second").await.unwrap();
-    eventually(async || (app.as_holder("GET", "/users", Some(second.trim())).await.status == 401).then_some(())).await;
+    eventually(async || (app.send_with_token("GET", "/users", Some(second.trim())).await.status == 401).then_some(()))
+        .await;
     assert_eq!(app.get("/users").await.status, 401);
 }
 
 #[tokio::test]
-async fn what_a_proxy_or_a_browser_passes_on_is_not_from_this_machine() {
+async fn forwarded_request_has_no_loopback_privilege() {
     let app = spawn_app().await;
     for header in ["x-forwarded-for", "x-real-ip", "forwarded"] {
         let answer = app.send_with("GET", "/users", &[(header, "203.0.113.7")]).await;
         assert_eq!(answer.status, 401, "{header}: {answer:?}");
         assert_eq!(app.send_with("GET", "/health", &[(header, "203.0.113.7")]).await.status, 200);
     }
-    // A name that somebody elsewhere made mean this machine.
+    // A host name that another party resolved to this machine.
     assert_eq!(app.send_with("GET", "/users", &[("host", "evil.example:8000")]).await.status, 401);
     let mut setup = Setup::default();
     setup.config.access.mode = AuthMode::Off;
@@ -136,7 +138,7 @@ async fn what_a_proxy_or_a_browser_passes_on_is_not_from_this_machine() {
 }
 
 #[tokio::test]
-async fn failed_attempts_are_limited_for_each_client_and_do_not_lock_out_the_right_token() {
+async fn failed_attempts_of_client_are_limited_without_locking_out_its_token() {
     let app = spawn_behind_proxy().await;
     let tokens = Tokens::make(&app).await;
     let attempt = async |client: &str, token: &str| {
@@ -153,14 +155,14 @@ async fn failed_attempts_are_limited_for_each_client_and_do_not_lock_out_the_rig
 }
 
 #[tokio::test]
-async fn a_token_has_a_rate_of_its_own() {
+async fn token_over_its_rate_is_limited_alone() {
     let mut setup = behind_proxy();
     setup.config.access.requests_per_second = 5;
     let app = spawn_app_with(setup).await;
     let tokens = Tokens::make(&app).await;
     let mut limited = None;
     for _ in 0..50 {
-        let answer = app.as_holder("GET", "/users", Some(tokens.of("viewer"))).await;
+        let answer = app.send_with_token("GET", "/users", Some(tokens.of("viewer"))).await;
         if answer.status == 429 {
             limited = Some(answer);
             break;
@@ -170,33 +172,33 @@ async fn a_token_has_a_rate_of_its_own() {
     let limited = limited.expect("fifty requests are over five a second");
     assert_eq!(limited.header("retry-after"), Some("1"));
     assert_eq!(limited.json()["error"], "Too Many Requests");
-    assert_eq!(app.as_holder("GET", "/users", Some(tokens.of("editor"))).await.status, 200);
+    assert_eq!(app.send_with_token("GET", "/users", Some(tokens.of("editor"))).await.status, 200);
     assert_eq!(app.get("/health").await.status, 200);
 }
 
 #[tokio::test]
-async fn a_token_has_so_many_requests_at_a_time() {
+async fn token_over_its_concurrency_is_limited_alone() {
     let mut setup = behind_proxy();
     setup.config.access.token_concurrency = 1;
     let app = spawn_app_with(setup).await;
     let tokens = Tokens::make(&app).await;
-    // A request whose body does not come is under way.
+    // A request whose body has not arrived is in progress.
     let mut slow = TcpStream::connect(app.address).await.unwrap();
     let head = format!(
         "POST /users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n",
         tokens.of("editor")
     );
     slow.write_all(head.as_bytes()).await.unwrap();
-    let editor = async || app.as_holder("GET", "/users", Some(tokens.of("editor"))).await;
+    let editor = async || app.send_with_token("GET", "/users", Some(tokens.of("editor"))).await;
     let busy = eventually(async || Some(editor().await).filter(|answer| answer.status == 429)).await;
     assert_eq!(busy.header("retry-after"), Some("2"));
-    assert_eq!(app.as_holder("GET", "/users", Some(tokens.of("viewer"))).await.status, 200);
+    assert_eq!(app.send_with_token("GET", "/users", Some(tokens.of("viewer"))).await.status, 200);
     drop(slow);
     eventually(async || (editor().await.status == 200).then_some(())).await;
 }
 
 #[tokio::test]
-async fn a_port_that_others_reach_is_not_served_without_a_token() {
+async fn public_port_without_tokens_is_refused() {
     let app = spawn_app().await;
     let mut config = AdminConfig { listen: "0.0.0.0:8000".parse().unwrap(), ..AdminConfig::default() };
     let open =
@@ -213,7 +215,7 @@ async fn a_port_that_others_reach_is_not_served_without_a_token() {
 }
 
 #[tokio::test]
-async fn the_first_start_makes_a_token_for_this_user_alone() {
+async fn first_start_writes_a_private_token_file() {
     let app = spawn_app().await;
     let directory = tempfile::tempdir().unwrap();
     let mut config = AdminConfig::default();
@@ -225,20 +227,20 @@ async fn the_first_start_makes_a_token_for_this_user_alone() {
     let token = std::fs::read_to_string(&config.access.token_file).unwrap();
     let mode = std::fs::metadata(&config.access.token_file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(app.as_holder("GET", "/logs", Some(token.trim())).await.status, 200);
+    assert_eq!(app.send_with_token("GET", "/logs", Some(token.trim())).await.status, 200);
     drop(open().await);
     assert_eq!(std::fs::read_to_string(&config.access.token_file).unwrap(), token);
     assert_eq!(app.store.list_tokens().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn the_command_line_makes_lists_and_revokes_tokens() {
+async fn token_command_creates_lists_and_revokes_tokens() {
     let app = spawn_app().await;
     let token = app.token("create ci --role editor --expires 90d").await.unwrap();
     assert!(token.starts_with("tern_") && token.lines().count() == 1, "{token}");
     let taken = app.token("create ci --role viewer").await.unwrap_err();
     assert!(taken.contains("ci already"), "{taken}");
-    assert_eq!(app.as_holder("GET", "/users", Some(token.trim())).await.status, 200);
+    assert_eq!(app.send_with_token("GET", "/users", Some(token.trim())).await.status, 200);
     let used = async || {
         let list = app.token("list").await.unwrap();
         let line = list.lines().find(|line| line.starts_with("ci ")).unwrap().to_owned();
@@ -255,7 +257,7 @@ async fn the_command_line_makes_lists_and_revokes_tokens() {
     }
 }
 
-/// One token of each kind, by what it is.
+/// One token of each role, and invalid tokens, by name.
 pub struct Tokens(Vec<(&'static str, Option<String>)>);
 
 impl Tokens {
@@ -270,8 +272,8 @@ impl Tokens {
         assert!(app.store.revoke_token(&"revoked".parse().unwrap()).await.unwrap());
         tokens.push(("revoked", Some(revoked)));
         let tokens = Tokens(tokens);
-        // A token that the server has not heard of makes it look.
-        assert_eq!(app.as_holder("GET", "/users", Some(tokens.of("viewer"))).await.status, 200);
+        // An unknown token makes the server reload its list.
+        assert_eq!(app.send_with_token("GET", "/users", Some(tokens.of("viewer"))).await.status, 200);
         tokens
     }
 
@@ -287,7 +289,7 @@ async fn insert(store: &dyn AdminStore, name: &str, role: Role, expires_at: Opti
     secret.reveal().to_owned()
 }
 
-/// Every request may come from a client of its own, so that none has failed too often.
+/// Returns a setup that trusts `X-Forwarded-For`, so that each request may come from a client of its own.
 fn behind_proxy() -> Setup {
     let mut setup = Setup::default();
     setup.config.access.trusted_proxies = Proxies::parse("127.0.0.1").unwrap();
@@ -299,8 +301,8 @@ pub async fn spawn_behind_proxy() -> App {
 }
 
 impl App {
-    /// A request with a token, from a client that nobody saw before.
-    pub async fn as_holder(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
+    /// Sends a request with a token, from a client address that no request has used before.
+    pub async fn send_with_token(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
         static CLIENTS: AtomicU32 = AtomicU32::new(0);
         let client =
             std::net::Ipv4Addr::from_bits(0x1000_0000 + 256 * CLIENTS.fetch_add(1, Ordering::Relaxed)).to_string();
@@ -310,7 +312,7 @@ impl App {
         self.send_with(method, path, &headers).await
     }
 
-    /// `token ...` on the command line: what it prints, or how it fails.
+    /// Runs `token ...` of the command line and returns its output or its error.
     async fn token(&self, arguments: &str) -> Result<String, String> {
         #[derive(clap::Parser)]
         struct Cli {
@@ -326,7 +328,7 @@ impl App {
 }
 
 #[tokio::test]
-async fn a_token_in_the_wrong_place_is_none() {
+async fn token_outside_bearer_authorization_is_ignored() {
     let app = spawn_behind_proxy().await;
     let tokens = Tokens::make(&app).await;
     let token = tokens.of("admin");

@@ -1,4 +1,4 @@
-//! What a body must be, the same for every resource.
+//! Requirements on bodies, common to every resource.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ const WRITES: [(&str, &str); 5] =
     [("POST", "/users"), ("PUT", "/users/1"), ("POST", "/urls"), ("PUT", "/urls/1"), ("POST", "/events")];
 
 #[tokio::test]
-async fn a_body_is_a_json_object() {
+async fn body_that_is_no_json_object_is_refused() {
     let app = spawn_app().await;
     for (method, path) in WRITES {
         for body in ["[]", "\"x\"", "null", "5", "true", "{", "{\"a\":1,}", "", " ", "nonsense", "{}{}", "{'a':1}"] {
@@ -22,7 +22,7 @@ async fn a_body_is_a_json_object() {
 }
 
 #[tokio::test]
-async fn a_body_declares_that_it_is_json() {
+async fn body_with_json_content_type_is_accepted() {
     let app = spawn_app().await;
     let check = async |content_type: &str, expected: u16, name: &str| {
         let body = json!({ "username": name, "email": format!("{name}@mail.example") }).to_string();
@@ -41,7 +41,7 @@ async fn a_body_declares_that_it_is_json() {
 }
 
 #[tokio::test]
-async fn body_of_another_content_type_is_refused_with_400_that_names_the_type() {
+async fn body_of_other_content_type_is_refused_naming_the_type() {
     let app = spawn_app().await;
     let form = "application/x-www-form-urlencoded";
     for (method, path) in WRITES {
@@ -63,7 +63,7 @@ async fn body_of_another_content_type_is_refused_with_400_that_names_the_type() 
 }
 
 #[tokio::test]
-async fn missing_body_is_refused_with_400_that_says_so() {
+async fn missing_body_is_refused_with_a_clear_message() {
     let app = spawn_app().await;
     for (method, path) in WRITES {
         for head in ["", "Content-Length: 0\r\n", "Content-Type: application/json\r\n"] {
@@ -75,7 +75,7 @@ async fn missing_body_is_refused_with_400_that_says_so() {
 }
 
 #[tokio::test]
-async fn without_a_declaration_a_body_is_taken_if_it_can_be_read() {
+async fn body_without_content_type_is_accepted_if_valid() {
     let app = spawn_app().await;
     let check = async |body: &str, expected: u16| {
         let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
@@ -92,7 +92,7 @@ async fn without_a_declaration_a_body_is_taken_if_it_can_be_read() {
 }
 
 #[tokio::test]
-async fn json_is_nested_at_most_32_deep() {
+async fn json_nested_deeper_than_32_is_refused() {
     let app = spawn_app().await;
     let nested = |depth: usize| format!("{{\"x\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
     let send = |body: String| app.send("PUT", "/users/1", Some("application/json"), body);
@@ -103,7 +103,7 @@ async fn json_is_nested_at_most_32_deep() {
 }
 
 #[tokio::test]
-async fn a_body_of_one_mebibyte_is_taken_and_no_larger_one() {
+async fn body_over_one_mebibyte_is_refused() {
     let app = spawn_app().await;
     let object = r#"{"username":"ann","email":"ann@mail.example"}"#;
     let padded = |len: usize| format!("{object}{}", " ".repeat(len - object.len()));
@@ -116,15 +116,15 @@ async fn a_body_of_one_mebibyte_is_taken_and_no_larger_one() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_without_being_read_to_its_end() {
+async fn body_over_the_limit_is_refused_before_it_is_read() {
     let app = spawn_app().await;
     let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let began = Instant::now();
-    // Announced and never sent, with and without waiting to be told to go on.
+    // Announced and never sent, with and without `Expect: 100-continue`.
     let announced = format!("{head}Content-Length: 1099511627776\r\n");
     app.send_raw(format!("{announced}\r\n{{")).await.check_error(413, "body");
     app.send_raw(format!("{announced}Expect: 100-continue\r\n\r\n")).await.check_error(413, "body");
-    // In chunks, and without an end.
+    // Chunked, without an end.
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
     let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(17));
     app.send_raw(chunked).await.check_error(413, "body");
@@ -132,7 +132,7 @@ async fn a_body_over_the_limit_is_refused_without_being_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_on_after_it_was_refused_is_not_cut_off() {
+async fn refused_client_that_keeps_sending_receives_the_answer() {
     let app = spawn_app().await;
     let body = " ".repeat(2_500_000);
     let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
@@ -158,7 +158,7 @@ async fn a_client_that_sends_on_after_it_was_refused_is_not_cut_off() {
 }
 
 #[tokio::test]
-async fn a_large_body_of_the_wrong_type_is_answered_before_it_is_sent() {
+async fn large_body_of_wrong_type_is_refused_before_it_is_sent() {
     let app = spawn_app().await;
     let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: text/plain\r\n";
     let began = Instant::now();
@@ -168,7 +168,7 @@ async fn a_large_body_of_the_wrong_type_is_answered_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_body_in_chunks_is_a_body() {
+async fn chunked_body_is_accepted() {
     let app = spawn_app().await;
     let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n";
     let chunks = "14\r\n{\"username\":\"ann\",\"e\r\n19\r\nmail\":\"ann@mail.example\"}\r\n0\r\n\r\n";

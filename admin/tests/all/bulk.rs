@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{Setup, spawn_app, spawn_app_with};
 
-/// Uploads to a new app where ann is user 1 and bob is user 2.
+/// Uploads to a new app where ann is user 1 and bob is user 2, and checks the report.
 async fn check(csv: &str, imported: u64, skipped: u64, errors: &[(u64, &str)]) {
     let app = spawn_app().await;
     app.create_user("ann").await;
@@ -29,7 +29,7 @@ async fn check(csv: &str, imported: u64, skipped: u64, errors: &[(u64, &str)]) {
 }
 
 #[tokio::test]
-async fn good_rows_are_kept_duplicates_skipped_and_bad_rows_told() {
+async fn uploaded_rows_are_imported_skipped_or_reported() {
     check("username,email\ncid,cid@mail.example\n", 1, 0, &[]).await;
     check("username,email\n", 0, 0, &[]).await;
     check("username,email\nann,ann@mail.example\n", 0, 1, &[]).await;
@@ -48,7 +48,7 @@ async fn good_rows_are_kept_duplicates_skipped_and_bad_rows_told() {
 }
 
 #[tokio::test]
-async fn ids_and_times_may_be_given() {
+async fn uploaded_ids_and_times_are_accepted_or_refused() {
     check("id,username,email\n7,cid,cid@mail.example\n", 1, 0, &[]).await;
     check("id,username,email\n,cid,cid@mail.example\n", 1, 0, &[]).await;
     check("id,username,email\n1,ann,ann@mail.example\n", 0, 1, &[]).await;
@@ -66,7 +66,7 @@ async fn ids_and_times_may_be_given() {
 }
 
 #[tokio::test]
-async fn given_values_are_kept_and_the_sequence_moves_past_them() {
+async fn uploaded_ids_are_retained_and_advance_the_sequence() {
     let app = spawn_app().await;
     let csv = "created_at,email,id,username\n2025-09-19 22:25:05,cid@mail.example,41,cid\n";
     assert_eq!(app.upload(csv).await.json()["imported"], 1);
@@ -78,7 +78,7 @@ async fn given_values_are_kept_and_the_sequence_moves_past_them() {
 }
 
 #[tokio::test]
-async fn skipped_row_does_not_move_the_ids() {
+async fn skipped_upload_row_does_not_advance_the_sequence() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     let csv = "id,username,email\n900000,ann,ann@mail.example\n900001,x,nonsense\n5,bob,bob@mail.example\n";
@@ -88,7 +88,7 @@ async fn skipped_row_does_not_move_the_ids() {
 }
 
 #[tokio::test]
-async fn unclosed_quote_keeps_the_rows_before_it_and_swallows_none() {
+async fn upload_with_unclosed_quote_imports_the_rows_before_it() {
     let rows = |from: u32, to: u32| -> String { (from..to).map(|n| format!("w{n},w{n}@mail.example\n")).collect() };
     let never = "the quote opened in line 7 is never closed; nothing after it was read";
     check(&format!("username,email\n{}\"w5,w5@mail.example\n{}", rows(0, 5), rows(6, 3000)), 5, 0, &[(6, never)]).await;
@@ -97,7 +97,7 @@ async fn unclosed_quote_keeps_the_rows_before_it_and_swallows_none() {
 }
 
 #[tokio::test]
-async fn uploads_together_are_refused_beyond_their_room() {
+async fn concurrent_uploads_beyond_their_memory_are_refused() {
     let config = AdminConfig { bulk_body_limit: ByteSize::kib(64), ..AdminConfig::default() };
     let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
     let head = "POST /users/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n\
@@ -113,12 +113,12 @@ async fn uploads_together_are_refused_beyond_their_room() {
     }
     let large = || format!("username,email,note\ncid,cid@mail.example,{}\n", "x".repeat(8 * 1024));
     let mut refused = app.upload(large()).await;
-    // What the others sent may still be on its way.
+    // The bytes of the other uploads may still be on their way.
     for _ in 0..500 {
         if refused.status == 503 {
             break;
         }
-        // One of the others was refused, if this upload was faster.
+        // This upload may have been faster, and another one was refused.
         uploads.push(begin().await);
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         refused = app.upload(large()).await;
@@ -136,7 +136,7 @@ async fn uploads_together_are_refused_beyond_their_room() {
 }
 
 #[tokio::test]
-async fn csv_comes_in_many_forms() {
+async fn csv_dialects_are_imported() {
     check("\u{feff}username,email\ncid,cid@mail.example\n", 1, 0, &[]).await;
     check("\u{feff}\"username\",\"email\"\r\n\"cid\",\"cid@mail.example\"\r\n", 1, 0, &[]).await;
     check("username,email\r\ncid,cid@mail.example\r\n\r\ndan,dan@mail.example", 2, 0, &[]).await;
@@ -152,7 +152,7 @@ async fn csv_comes_in_many_forms() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_refused_whole() {
+async fn unreadable_upload_is_refused_whole() {
     let app = spawn_app().await;
     let check = async |csv: &[u8], message: &str| app.upload(csv).await.check_error(400, message);
     check(b"", "empty").await;
@@ -171,7 +171,7 @@ async fn a_file_that_cannot_be_read_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn an_upload_is_a_multipart_form_with_a_file() {
+async fn upload_without_one_file_part_is_refused() {
     let app = spawn_app().await;
     app.upload_form(Form::new().text("other", "x")).await.check_error(400, "file");
     for content_type in ["text/csv", "multipart/mixed; boundary=x", "application/x-www-form-urlencoded", ""] {
@@ -197,7 +197,7 @@ async fn an_upload_is_a_multipart_form_with_a_file() {
 }
 
 #[tokio::test]
-async fn array_of_users_is_imported_like_a_file() {
+async fn json_array_of_users_is_imported_like_a_file() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     let users = json!([
@@ -230,7 +230,7 @@ async fn array_of_users_is_imported_like_a_file() {
 }
 
 #[tokio::test]
-async fn array_of_users_is_bounded_like_every_json_body() {
+async fn json_array_of_users_is_bounded_like_other_bodies() {
     let app = spawn_app().await;
     let check = async |body: String, status: u16, message: &str| {
         app.send("POST", "/users/bulk", Some("application/json"), body).await.check_error(status, message);
@@ -249,7 +249,7 @@ async fn array_of_users_is_bounded_like_every_json_body() {
 }
 
 #[tokio::test]
-async fn many_rows_are_imported_in_batches_and_many_errors_counted() {
+async fn large_upload_is_imported_and_all_errors_are_counted() {
     let app = spawn_app().await;
     let row = |n: usize| {
         if n.is_multiple_of(3) { format!("user{n},nonsense\n") } else { format!("user{n},user{n}@mail.example\n") }
@@ -263,7 +263,7 @@ async fn many_rows_are_imported_in_batches_and_many_errors_counted() {
 }
 
 #[tokio::test]
-async fn an_upload_over_the_limit_is_refused_whichever_way_it_is_sent() {
+async fn upload_over_the_limit_is_refused_with_or_without_length() {
     let config = AdminConfig { bulk_body_limit: ByteSize::kib(64), ..AdminConfig::default() };
     let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
     let rows = |count: usize| -> String { (0..count).map(|n| format!("user{n},user{n}@mail.example\n")).collect() };
@@ -280,7 +280,7 @@ async fn an_upload_over_the_limit_is_refused_whichever_way_it_is_sent() {
 }
 
 #[tokio::test]
-async fn upload_refused_while_the_client_is_sending_is_answered_when_it_has_sent_all() {
+async fn upload_refused_while_sending_is_answered_after_its_end() {
     let app = spawn_app().await;
     let part = |name: &str, text: &[u8]| {
         let head = format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
@@ -308,7 +308,7 @@ async fn upload_refused_while_the_client_is_sending_is_answered_when_it_has_sent
 }
 
 #[tokio::test]
-async fn an_upload_may_be_larger_than_other_bodies() {
+async fn upload_larger_than_other_bodies_is_accepted() {
     let app = spawn_app().await;
     let note = "x".repeat(4096);
     let rows: String = (0..1000).map(|n| format!("user{n},user{n}@mail.example,{note}\n")).collect();

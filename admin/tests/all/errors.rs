@@ -1,4 +1,4 @@
-//! Errors are all alike, whatever is wrong.
+//! Errors: every failure has the same envelope.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
-/// The contract's table of routes.
+/// Routes and their methods, as in the contract's table.
 const ALLOWED: [(&str, &str); 18] = [
     ("/health", "GET,HEAD"),
     ("/ready", "GET,HEAD"),
@@ -32,7 +32,7 @@ const ALLOWED: [(&str, &str); 18] = [
     ("/events/{id}", "GET,HEAD"),
 ];
 
-/// The paths that can be asked for, each with and without its slash.
+/// Returns every path, with and without a trailing slash.
 fn paths() -> impl Iterator<Item = (String, &'static str)> {
     ALLOWED.into_iter().flat_map(|(path, allowed)| {
         let path = path.replace("{id}", "1");
@@ -45,14 +45,14 @@ async fn send_bare(app: &App, method: &str, path: &str) -> Answer {
 }
 
 #[test]
-fn the_router_has_the_routes_of_the_contract() {
+fn router_has_exactly_the_routes_of_the_contract() {
     let routes: BTreeSet<String> = tern_admin::paths().collect();
     let contract: BTreeSet<String> = ALLOWED.into_iter().map(|(path, _)| path.to_owned()).collect();
     assert_eq!(routes, contract);
 }
 
 #[tokio::test]
-async fn other_methods_are_told_which_ones_there_are() {
+async fn unsupported_method_is_refused_with_allowed_methods() {
     let app = spawn_app().await;
     for (path, allowed) in paths() {
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
@@ -72,7 +72,7 @@ async fn other_methods_are_told_which_ones_there_are() {
 }
 
 #[tokio::test]
-async fn unknown_paths_are_not_found() {
+async fn unknown_path_is_not_found() {
     let app = spawn_app().await;
     for path in
         ["/", "/nope", "/nope/", "/users/1/nope", "/Users", "/users//1", "//users", "/users/1//", "/%00", "/%zz"]
@@ -84,7 +84,7 @@ async fn unknown_paths_are_not_found() {
 }
 
 #[tokio::test]
-async fn a_trailing_slash_means_the_same_resource() {
+async fn path_with_trailing_slash_is_the_same_resource() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
@@ -100,7 +100,7 @@ async fn a_trailing_slash_means_the_same_resource() {
 }
 
 #[tokio::test]
-async fn what_is_no_positive_integer_names_nothing() {
+async fn id_that_is_no_positive_integer_is_not_found() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     let ids =
@@ -120,7 +120,7 @@ async fn what_is_no_positive_integer_names_nothing() {
 }
 
 #[tokio::test]
-async fn answers_are_not_stored_by_caches_and_files_of_the_documentation_are_asked_for_again() {
+async fn answers_have_the_cache_control_of_their_kind() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
@@ -142,7 +142,7 @@ async fn answers_are_not_stored_by_caches_and_files_of_the_documentation_are_ask
 }
 
 #[tokio::test]
-async fn names_of_header_fields_are_written_in_title_case() {
+async fn response_header_names_are_in_title_case() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     for (path, names) in [
@@ -160,9 +160,9 @@ async fn names_of_header_fields_are_written_in_title_case() {
     }
 }
 
-/// hyper refuses these before any route sees them.
+/// hyper refuses these requests before any route handles them.
 #[tokio::test]
-async fn unreadable_head_is_refused_like_every_other_error() {
+async fn unreadable_head_is_refused_with_the_error_envelope() {
     let app = spawn_app().await;
     app.send_raw("GET /users HTTP/1.1\r\nno field\r\n\r\n").await.check_error(400, "The request head is malformed");
     let large = format!("GET /users HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(20_000));
@@ -174,7 +174,7 @@ async fn unreadable_head_is_refused_like_every_other_error() {
 }
 
 #[tokio::test]
-async fn a_head_has_the_head_of_the_get_and_no_body() {
+async fn head_request_returns_the_headers_of_get_without_body() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
@@ -188,7 +188,7 @@ async fn a_head_has_the_head_of_the_get_and_no_body() {
         for answer in [&mut get, &mut head] {
             answer.headers.remove("date");
             answer.headers.remove("x-request-id");
-            // The first of the two fills the cache.
+            // The first of the two requests fills the cache.
             answer.headers.remove("x-cache");
         }
         assert_eq!((get.status, get.headers), (head.status, head.headers), "{path}");
@@ -197,7 +197,7 @@ async fn a_head_has_the_head_of_the_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn without_the_database_every_resource_says_so_and_the_process_lives_on() {
+async fn requests_without_database_fail_as_unavailable() {
     let app = spawn_app_with(Setup { without_database: true, ..Setup::default() }).await;
     for (path, allowed) in paths() {
         let stands_alone = ["/health", "/metrics", "/logs", "/openapi.json", "/docs"];
@@ -221,7 +221,7 @@ async fn without_the_database_every_resource_says_so_and_the_process_lives_on() 
 }
 
 #[tokio::test]
-async fn write_that_another_process_holds_up_is_answered_within_two_seconds_with_the_cause() {
+async fn write_blocked_by_foreign_lock_is_refused_within_two_seconds() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     let lock = app.database.lock();
@@ -239,7 +239,7 @@ async fn write_that_another_process_holds_up_is_answered_within_two_seconds_with
 }
 
 #[tokio::test]
-async fn a_panic_is_an_error_like_every_other() {
+async fn panicking_handler_answers_internal_error() {
     let app = spawn_app_with(Setup { cache: Arc::new(PanickingCache), ..Setup::default() }).await;
     let answer = app.get("/products").await;
     answer.check_error(500, "Something went wrong");
@@ -248,7 +248,7 @@ async fn a_panic_is_an_error_like_every_other() {
 }
 
 #[tokio::test]
-async fn id_beyond_every_row_is_named_as_it_was_given() {
+async fn id_beyond_integer_range_is_reported_as_given() {
     let app = spawn_app().await;
     for id in ["9223372036854775808", "18446744073709551616", "99999999999999999999999999"] {
         let expected = format!("Id {id} not found: the largest possible id is 9223372036854775807");
@@ -261,7 +261,7 @@ async fn id_beyond_every_row_is_named_as_it_was_given() {
 
 /// RFC 9112, 3.2: a request that two servers could read differently is refused, logged, and ends its connection.
 #[tokio::test]
-async fn head_without_exactly_one_valid_host_is_a_bad_request() {
+async fn head_without_exactly_one_valid_host_is_refused() {
     let app = spawn_app().await;
     let another_fallback = spawn_app_with(Setup { fallback: Some("a redirect"), ..Setup::default() }).await;
     for app in [&app, &another_fallback] {
@@ -280,7 +280,7 @@ async fn head_without_exactly_one_valid_host_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn doubled_transfer_coding_is_a_bad_request() {
+async fn repeated_or_unknown_transfer_coding_is_refused() {
     let app = spawn_app().await;
     for codings in ["chunked, chunked", "chunked\r\nTransfer-Encoding: chunked", "gzip, chunked"] {
         let head = "POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";

@@ -12,7 +12,7 @@ async fn app_with_a_link() -> (App, Value) {
 }
 
 #[tokio::test]
-async fn an_event_is_recorded_and_found() {
+async fn posted_event_is_recorded_and_found() {
     let (app, _) = app_with_a_link().await;
     let details = json!({ "a": { "b": [1, 1.5, "é", null] } });
     let body = json!({ "url_id": 1, "user_id": 1, "event_type": "viewed", "details": details });
@@ -32,7 +32,7 @@ async fn an_event_is_recorded_and_found() {
 }
 
 #[tokio::test]
-async fn details_are_an_object_and_may_be_left_out() {
+async fn event_details_that_are_no_object_are_refused() {
     let (app, _) = app_with_a_link().await;
     let with = |details: Value| json!({ "url_id": 1, "user_id": 1, "event_type": "x", "details": details });
     for details in [json!(null), json!([]), json!("{}"), json!(5), json!(true)] {
@@ -44,7 +44,7 @@ async fn details_are_an_object_and_may_be_left_out() {
 }
 
 #[tokio::test]
-async fn bad_events_are_refused() {
+async fn invalid_event_is_refused() {
     let (app, _) = app_with_a_link().await;
     let event = |url_id: Value, user_id: Value, event_type: Value| json!({ "url_id": url_id, "user_id": user_id, "event_type": event_type });
     for id in [json!(null), json!(true), json!(1.0), json!("1"), json!(0), json!(-1)] {
@@ -61,7 +61,7 @@ async fn bad_events_are_refused() {
 }
 
 #[tokio::test]
-async fn event_without_user_id_is_recorded_under_the_owner_of_the_link() {
+async fn event_without_user_id_belongs_to_link_owner() {
     let (app, _) = app_with_a_link().await;
     let bob = app.create_user("bob").await;
     let bobs = app.shorten(&bob, "https://example.com/bob").await;
@@ -72,7 +72,7 @@ async fn event_without_user_id_is_recorded_under_the_owner_of_the_link() {
 }
 
 #[tokio::test]
-async fn making_and_changing_a_link_are_events() {
+async fn created_and_updated_link_has_events() {
     let (app, link) = app_with_a_link().await;
     app.put("/urls/1", json!({ "original_url": "https://else.example/" })).await;
     let events = app.get("/events").await.json();
@@ -87,7 +87,7 @@ async fn making_and_changing_a_link_are_events() {
 }
 
 #[tokio::test]
-async fn events_are_filtered() {
+async fn event_filters_select_matching_events() {
     let (app, first) = app_with_a_link().await;
     let bob = app.create_user("bob").await;
     let second = app.shorten(&bob, "https://example.com/2").await;

@@ -1,11 +1,11 @@
-//! Files as spreadsheets, careless tools and hostile users make them: the answer to each, by `load` and by upload.
+//! Files from spreadsheets, careless tools and hostile users: the result of `load` and of an upload for each.
 
 use serde_json::json;
 use tern_admin::load::OnError;
 
 use crate::support::{App, spawn_app};
 
-/// Three users and a link, with the ids that the files below refer to.
+/// Returns an app with three users and a link, whose ids the files below refer to.
 async fn app_with_rows() -> App {
     let app = spawn_app().await;
     let users = "id,username,email\n1,ann,ann@mail.example\n3,bob,bob@mail.example\n4,eve,eve@mail.example\n";
@@ -15,7 +15,7 @@ async fn app_with_rows() -> App {
     app
 }
 
-/// Loads a file, alone on a new app; checks what is printed or how it fails.
+/// Loads a file into a new app and checks the output or the error.
 async fn check_load(text: &str, expected: Result<&str, &str>) {
     let app = app_with_rows().await;
     let loaded = app.load(&[("x.csv", text)]).await;
@@ -23,7 +23,7 @@ async fn check_load(text: &str, expected: Result<&str, &str>) {
     assert_eq!(loaded, expected, "{text:?}");
 }
 
-/// Uploads a file of users, alone on a new app; checks how many were imported, and each error.
+/// Uploads a file of users to a new app and checks the number imported and each error.
 async fn check_upload(text: &str, imported: u64, errors: &[(u64, &str)]) {
     let report = app_with_rows().await.upload(text).await.json();
     let errors: Vec<_> = errors.iter().map(|(row, reason)| json!({ "row": row, "reason": reason })).collect();
@@ -32,7 +32,7 @@ async fn check_upload(text: &str, imported: u64, errors: &[(u64, &str)]) {
 }
 
 #[tokio::test]
-async fn file_of_users_as_spreadsheets_write_it_is_taken() {
+async fn spreadsheet_file_of_users_is_accepted() {
     for text in [
         "username,email\nnew,new@mail.example\n,\n,\n",
         "username,email\rnew,new@mail.example\r",
@@ -45,7 +45,7 @@ async fn file_of_users_as_spreadsheets_write_it_is_taken() {
 }
 
 #[tokio::test]
-async fn link_with_a_truth_value_of_a_spreadsheet_is_loaded() {
+async fn spreadsheet_booleans_of_links_are_loaded() {
     for (word, expected) in [("TRUE", true), ("FALSE", false), ("t", true), ("f", false)] {
         let app = app_with_rows().await;
         let urls = format!("short_code,user_id,original_url,is_active\nother1,1,https://example.com/,{word}\n");
@@ -55,7 +55,7 @@ async fn link_with_a_truth_value_of_a_spreadsheet_is_loaded() {
 }
 
 #[tokio::test]
-async fn file_with_a_column_twice_is_refused_with_both_places() {
+async fn file_with_repeated_column_is_refused_with_both_places() {
     let text = "username,email,email\nnew,first@mail.example,second@mail.example\n";
     check_load(text, Err("has the column email twice, in places 2 and 3 of its header")).await;
     let answer = app_with_rows().await.upload(text).await;
@@ -63,7 +63,7 @@ async fn file_with_a_column_twice_is_refused_with_both_places() {
 }
 
 #[tokio::test]
-async fn file_with_an_unclosed_quote_is_refused_with_the_line_of_the_quote() {
+async fn file_with_unclosed_quote_is_refused_with_its_line() {
     let rows = |from: u32, to: u32| -> String { (from..to).map(|n| format!("w{n},w{n}@mail.example\n")).collect() };
     let stray = format!("username,email\n{}\"w5,w5@mail.example\n{}", rows(0, 5), rows(6, 1000));
     let reason = "the quote opened in line 7 is never closed";
@@ -78,7 +78,7 @@ async fn file_with_an_unclosed_quote_is_refused_with_the_line_of_the_quote() {
 }
 
 #[tokio::test]
-async fn file_whose_ids_are_taken_by_strangers_loads_nothing_and_neither_does_what_follows() {
+async fn file_with_ids_of_other_rows_and_files_after_it_load_nothing() {
     let users = "id,username,email\n3,someone-else,else@mail.example\n4,another-one,another@mail.example\n";
     let urls = "short_code,user_id,original_url,title\naaaaa1,3,https://example.org/payroll,for someone-else\n";
     let taken = "id 3 belongs to another user: bob";
@@ -96,7 +96,7 @@ async fn file_whose_ids_are_taken_by_strangers_loads_nothing_and_neither_does_wh
 }
 
 #[tokio::test]
-async fn file_with_equal_rows_is_refused_with_the_line_of_the_first() {
+async fn file_with_equal_rows_is_refused_with_line_of_the_first() {
     let repeats = Err("line 3: this row repeats line 2 of this file");
     let event = |second: u32| format!("clicked,1,1,2025-02-01T10:00:0{second},{{}}\n");
     let events = format!("event_type,url_id,user_id,timestamp,details\n{}{}{}", event(0), event(0), event(1));
@@ -109,7 +109,7 @@ async fn file_with_equal_rows_is_refused_with_the_line_of_the_first() {
 }
 
 #[tokio::test]
-async fn second_run_of_events_without_ids_and_times_loads_none() {
+async fn second_load_of_events_without_ids_loads_none() {
     let app = app_with_rows().await;
     let file = [("x.csv", "event_type,url_id,user_id,details\nshared,1,1,{}\n")];
     assert_eq!(app.load(&file).await.unwrap(), "Loaded 1 rows into Event from x.csv\n");
@@ -117,7 +117,7 @@ async fn second_run_of_events_without_ids_and_times_loads_none() {
 }
 
 #[tokio::test]
-async fn details_with_half_a_surrogate_pair_are_refused_by_file_and_by_body() {
+async fn details_with_lone_surrogate_are_refused_in_file_and_body() {
     let event = r#"{""n"":""\ud83d""}"#;
     let text = format!("event_type,url_id,user_id,timestamp,details\nshared,1,1,2025-01-01T00:00:00,\"{event}\"\n");
     check_load(&text, Err("line 2: details must be a JSON object")).await;
@@ -127,7 +127,7 @@ async fn details_with_half_a_surrogate_pair_are_refused_by_file_and_by_body() {
 }
 
 #[tokio::test]
-async fn details_come_back_as_they_were_given_by_file_and_by_body() {
+async fn details_in_file_and_body_are_returned_unchanged() {
     let app = app_with_rows().await;
     let details = r#"{"z":12345678901234567890123,"a":1.10}"#;
     let body = format!(r#"{{"url_id":1,"user_id":1,"event_type":"t","details":{details}}}"#);
@@ -140,7 +140,7 @@ async fn details_come_back_as_they_were_given_by_file_and_by_body() {
 }
 
 #[tokio::test]
-async fn id_beyond_all_integers_is_refused_with_the_largest_that_is_taken() {
+async fn file_with_id_beyond_integer_range_is_refused_with_the_limit() {
     for id in ["9223372036854775808", "18446744073709551616", "99999999999999999999999999"] {
         let reason = |column: &str| format!("{column} must be a positive integer of at most 4503599627370496");
         let users = format!("id,username,email\n{id},new,new@mail.example\n");

@@ -9,7 +9,7 @@ use tern_serving::Hosts;
 use crate::support::{Setup, spawn_app, spawn_app_with};
 
 #[tokio::test]
-async fn health_is_of_the_process_and_readiness_of_the_database() {
+async fn health_without_database_is_ok_and_readiness_fails() {
     let app = spawn_app().await;
     let health = app.get("/health").await;
     assert_eq!((health.status, health.json()), (200, json!({ "status": "ok" })));
@@ -22,7 +22,7 @@ async fn health_is_of_the_process_and_readiness_of_the_database() {
 }
 
 #[tokio::test]
-async fn operators_port_answers_probes_and_monitors_without_a_token() {
+async fn operators_port_without_token_answers_probes_and_monitors() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = AdminConfig::default();
     config.access.token_file = directory.path().join("admin.token");

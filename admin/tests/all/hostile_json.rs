@@ -1,4 +1,4 @@
-//! Bodies, files and rows that are made to mislead a reader of JSON: none has a meaning that its text does not show.
+//! Bodies, files and rows made to mislead a JSON reader: none means anything but its text.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::{App, spawn_app};
 const WRITES: [(&str, &str); 5] =
     [("POST", "/users"), ("PUT", "/users/1"), ("POST", "/urls"), ("PUT", "/urls/1"), ("POST", "/events")];
 
-/// Keys by which libraries smuggle values past their own interfaces.
+/// Keys by which libraries pass values around their own interfaces.
 const PRIVATE_KEYS: [&str; 4] = [
     "$serde_json::private::RawValue",
     "$serde_json::private::Number",
@@ -15,7 +15,8 @@ const PRIVATE_KEYS: [&str; 4] = [
     "$__toml_private_datetime",
 ];
 
-/// A text that nests 120 arrays, and in a string below the private key the next such text, `levels` times.
+/// Returns a text of 120 nested arrays that contains the next such text, as a string below the private key, `levels`
+/// times.
 fn texts_within_texts(key: &str, levels: usize) -> String {
     let (open, close) = ("[".repeat(120), "]".repeat(120));
     (0..levels).fold(format!("{open}{close}"), |inner, _| {
@@ -24,7 +25,7 @@ fn texts_within_texts(key: &str, levels: usize) -> String {
     })
 }
 
-/// The member of an object whose key is private and whose value is a text of that depth.
+/// Returns an object's member with the private key and a text of that depth.
 fn private_member(key: &str, levels: usize) -> String {
     let escaped = texts_within_texts(key, levels).replace('\\', "\\u005c").replace('"', "\\u0022");
     format!("\"{key}\":\"{escaped}\"")
@@ -38,14 +39,14 @@ async fn app_with_a_link() -> App {
 }
 
 #[tokio::test]
-async fn body_with_a_private_key_is_read_like_any_other_on_every_route() {
+async fn body_with_private_key_is_read_as_plain_json() {
     let app = app_with_a_link().await;
     for key in PRIVATE_KEYS {
         for levels in [0, 1, 60] {
             let body = format!("{{{}}}", private_member(key, levels));
             for (method, path) in WRITES {
                 let answer = app.send(method, path, Some("application/json"), body.clone()).await;
-                // An unknown field: what is needed is missing, and a change changes nothing.
+                // The key is an unknown field: required fields are missing, and a change changes nothing.
                 let expected = if method == "PUT" { 200 } else { 400 };
                 assert_eq!(answer.status, expected, "{method} {path} {key} {levels}: {answer:?}");
             }
@@ -55,7 +56,7 @@ async fn body_with_a_private_key_is_read_like_any_other_on_every_route() {
 }
 
 #[tokio::test]
-async fn details_with_a_private_key_come_back_as_they_were_sent() {
+async fn details_with_private_key_are_returned_unchanged() {
     let app = app_with_a_link().await;
     for key in PRIVATE_KEYS {
         for details in [
@@ -77,7 +78,7 @@ async fn details_with_a_private_key_come_back_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn details_keep_their_numbers_and_the_order_of_their_keys() {
+async fn details_retain_number_texts_and_key_order() {
     let app = app_with_a_link().await;
     let details = r#"{"z":12345678901234567890123, "a":1.10,"m":1e400,"z":[-0.0, 0.1000]}"#;
     let body = format!(r#"{{"url_id":1,"user_id":1,"event_type":"t","details":{details}}}"#);
@@ -89,7 +90,7 @@ async fn details_keep_their_numbers_and_the_order_of_their_keys() {
 }
 
 #[tokio::test]
-async fn loaded_details_obey_the_rules_of_a_body() {
+async fn loaded_details_obey_the_limits_of_bodies() {
     let app = app_with_a_link().await;
     let load = async |details: &str| {
         let quoted = details.replace('"', "\"\"");
@@ -130,7 +131,7 @@ async fn details_over_16_kib_are_refused() {
 }
 
 #[tokio::test]
-async fn details_written_past_tern_do_not_break_the_page_that_shows_them() {
+async fn unreadable_details_by_direct_sql_do_not_break_lists() {
     let app = app_with_a_link().await;
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(900), "]".repeat(900));
     let lone = r#"{"a":"\ud800"}"#;
@@ -141,18 +142,18 @@ async fn details_written_past_tern_do_not_break_the_page_that_shows_them() {
     }
     let page = app.get("/events").await;
     assert_eq!(page.status, 200, "{page:?}");
-    let shown: Vec<_> = page.json().as_array().unwrap().iter().map(|event| event["details"].clone()).collect();
-    assert_eq!(shown.len(), 5);
-    assert_eq!(shown[1], json!({ "unreadable": "nested more than 31 deep" }));
-    assert_eq!(shown[2], json!({ "unreadable": "not JSON" }));
+    let listed_details: Vec<_> = page.json().as_array().unwrap().iter().map(|event| event["details"].clone()).collect();
+    assert_eq!(listed_details.len(), 5);
+    assert_eq!(listed_details[1], json!({ "unreadable": "nested more than 31 deep" }));
+    assert_eq!(listed_details[2], json!({ "unreadable": "not JSON" }));
     assert!(page.body.contains(&large) && page.body.contains(&private));
     for id in 2..=5 {
-        assert_eq!(app.get(&format!("/events/{id}")).await.json()["details"], shown[id - 1]);
+        assert_eq!(app.get(&format!("/events/{id}")).await.json()["details"], listed_details[id - 1]);
     }
 }
 
 #[tokio::test]
-async fn log_line_with_a_private_key_is_shown_as_it_stands() {
+async fn log_line_with_private_key_is_returned_unchanged() {
     let app = spawn_app().await;
     let member = private_member(PRIVATE_KEYS[0], 60);
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));

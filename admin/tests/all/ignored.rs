@@ -1,4 +1,4 @@
-//! Names that an operation does not know are ignored, and the answer says which.
+//! Unknown names are ignored, and the answer lists them.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ fn ignored(answer: &Answer) -> Option<&str> {
     answer.header("tern-ignored")
 }
 
-async fn with_a_link() -> App {
+async fn app_with_a_link() -> App {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
@@ -16,8 +16,8 @@ async fn with_a_link() -> App {
 }
 
 #[tokio::test]
-async fn unknown_fields_and_parameters_are_ignored_and_named_on_the_answer() {
-    let app = with_a_link().await;
+async fn unknown_fields_and_parameters_are_ignored_and_listed() {
+    let app = app_with_a_link().await;
     let url = json!({ "user_id": 1, "original_url": "https://example.com/", "short_code": "mine", "colour": null });
     let created = app.post("/urls", url).await;
     assert_eq!((created.status, ignored(&created)), (201, Some("colour, short_code")), "{created:?}");
@@ -35,8 +35,8 @@ async fn unknown_fields_and_parameters_are_ignored_and_named_on_the_answer() {
 }
 
 #[tokio::test]
-async fn answer_to_a_request_without_unknown_names_has_no_list() {
-    let app = with_a_link().await;
+async fn request_without_unknown_names_has_no_ignored_header() {
+    let app = app_with_a_link().await;
     for path in ["/urls?page=1&per_page=5&user_id=1&is_active=true&short_code=x", "/users", "/logs?lines=5", "/health?"]
     {
         assert_eq!(ignored(&app.get(path).await), None, "{path}");
@@ -47,8 +47,8 @@ async fn answer_to_a_request_without_unknown_names_has_no_list() {
 }
 
 #[tokio::test]
-async fn error_answers_name_what_was_ignored_too() {
-    let app = with_a_link().await;
+async fn error_answer_lists_ignored_names() {
+    let app = app_with_a_link().await;
     for (answer, status, names) in [
         (app.get("/urls?page=x&sort=y").await, 400, "sort"),
         (app.get("/users/99?expand=urls").await, 404, "expand"),
@@ -61,8 +61,8 @@ async fn error_answers_name_what_was_ignored_too() {
 }
 
 #[tokio::test]
-async fn every_route_names_unknown_parameters_with_and_without_its_slash() {
-    let app = with_a_link().await;
+async fn every_route_lists_ignored_parameters() {
+    let app = app_with_a_link().await;
     app.post("/events", json!({ "url_id": 1, "event_type": "x" })).await;
     for path in tern_admin::paths().filter(|path| *path != "/users/bulk") {
         let path = path.replace("{id}", "1");
@@ -76,8 +76,8 @@ async fn every_route_names_unknown_parameters_with_and_without_its_slash() {
 }
 
 #[tokio::test]
-async fn list_of_ignored_names_is_bounded_and_safe_in_a_header_and_holds_no_value() {
-    let app = with_a_link().await;
+async fn ignored_header_is_bounded_escaped_and_without_values() {
+    let app = app_with_a_link().await;
     let answer = app.get("/urls?token=secret&a%0d%0aX-Evil:%20y=1&b,c=2&%C3%A9&=empty&tern_0123456789abcdef").await;
     let expected = "token, a%0D%0AX-Evil%3A+y, b%2Cc, %C3%A9, \"\", tern_...";
     assert_eq!((answer.status, ignored(&answer)), (200, Some(expected)), "{answer:?}");

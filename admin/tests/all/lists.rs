@@ -1,4 +1,4 @@
-//! Pages and totals, the same for every list.
+//! Pages and totals, common to every list.
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ async fn app_with_users(count: usize) -> App {
     app
 }
 
-/// Returns where a link of the `Link` header leads.
+/// Returns the target of a link of the `Link` header.
 fn link(answer: &Answer, rel: &str) -> Option<String> {
     let links = answer.header("link")?.split(", ");
     let target = |link: &str| link.strip_suffix(&format!(">; rel=\"{rel}\""))?.strip_prefix('<').map(str::to_owned);
@@ -24,7 +24,7 @@ fn link(answer: &Answer, rel: &str) -> Option<String> {
 }
 
 /// Follows links from a page on, and returns the ids of every page.
-async fn walk(app: &App, from: &str, rel: &str) -> Vec<Vec<i64>> {
+async fn follow_links(app: &App, from: &str, rel: &str) -> Vec<Vec<i64>> {
     let mut pages = Vec::new();
     let mut next = Some(from.to_owned());
     while let Some(path) = next {
@@ -36,22 +36,22 @@ async fn walk(app: &App, from: &str, rel: &str) -> Vec<Vec<i64>> {
 }
 
 #[tokio::test]
-async fn walk_by_links_shows_each_row_once_in_both_directions() {
+async fn following_page_links_shows_each_row_once_in_both_directions() {
     let app = app_with_users(45).await;
     let pages: Vec<Vec<i64>> = [1..=20, 21..=40, 41..=45].map(Iterator::collect).into();
-    assert_eq!(walk(&app, "/users", "next").await, pages);
-    assert_eq!(walk(&app, "/users?page=2", "next").await, pages[1..]);
+    assert_eq!(follow_links(&app, "/users", "next").await, pages);
+    assert_eq!(follow_links(&app, "/users?page=2", "next").await, pages[1..]);
     let mut back = pages.clone();
     back.reverse();
-    assert_eq!(walk(&app, "/users?page=3", "prev").await, back);
-    // A row at a cursor that is gone marks its place all the same.
+    assert_eq!(follow_links(&app, "/users?page=3", "prev").await, back);
+    // A cursor at a deleted row retains its place.
     let second = link(&app.get("/users").await, "next").unwrap();
     assert_eq!(app.delete("/users/20").await.status, 204);
     assert_eq!(app.get(&second).await.ids(), pages[1]);
 }
 
 #[tokio::test]
-async fn a_list_is_cut_into_pages_by_id() {
+async fn list_pages_follow_ids_and_link_to_neighbours() {
     let app = app_with_users(45).await;
     let check = async |query: &str, expected: std::ops::RangeInclusive<i64>, link: Option<&str>| {
         let answer = app.get(&format!("/users?{query}")).await;
@@ -68,7 +68,7 @@ async fn a_list_is_cut_into_pages_by_id() {
     .await;
     check("page=3", 41..=45, Some(r#"</users?before=41&per_page=20>; rel="prev""#)).await;
     check("page=3&per_page=15", 31..=45, Some(r#"</users?before=31&per_page=15>; rel="prev""#)).await;
-    // Longer than proxies take: left out.
+    // A link longer than proxies accept is omitted.
     check(&format!("page=2&x={}", "y".repeat(3000)), 21..=40, None).await;
     check("per_page=100", 1..=45, None).await;
     check("per_page=1000", 1..=45, None).await;
@@ -78,7 +78,7 @@ async fn a_list_is_cut_into_pages_by_id() {
 }
 
 #[tokio::test]
-async fn past_the_end_there_is_nothing_however_far() {
+async fn page_past_the_end_is_empty_and_links_back() {
     let app = app_with_users(45).await;
     for path in ["/users", "/urls", "/events", "/users/1/urls"] {
         for page in ["4", "1000000000", "9223372036854775807", "9223372036854775808", "99999999999999999999999999999"] {
@@ -93,7 +93,7 @@ async fn past_the_end_there_is_nothing_however_far() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_no_number_is_refused() {
+async fn page_parameter_that_is_no_number_is_refused() {
     let app = spawn_app().await;
     for path in ["/users", "/urls", "/events", "/users/1/urls"] {
         for wrong in ["abc", "", "1.5", "1e3", "true"] {
@@ -109,7 +109,7 @@ async fn a_page_that_is_no_number_is_refused() {
 }
 
 #[tokio::test]
-async fn links_keep_the_filters() {
+async fn page_links_retain_the_filters() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     for _ in 0..3 {
@@ -129,7 +129,7 @@ async fn links_keep_the_filters() {
 }
 
 #[tokio::test]
-async fn totals_are_exact_but_for_many_matches_of_combined_filters() {
+async fn total_is_exact_except_for_many_matches_of_combined_filters() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     let link = app.shorten(&ann, "https://example.com/").await;

@@ -1,4 +1,4 @@
-//! What `load` makes of files.
+//! The `load` command: files, their kinds and their errors.
 
 use serde_json::{Value, json};
 use tern_admin::AdminConfig;
@@ -22,14 +22,14 @@ const EVENTS: &str = "id,url_id,user_id,event_type,timestamp,details
 ";
 const PRODUCTS: &str = "id,name,category,price,stock\n4,Tea,Drinks,3.5,12\n";
 
-async fn loaded() -> App {
+async fn app_with_loaded_rows() -> App {
     let app = spawn_app().await;
     app.load(&[("users.csv", USERS), ("urls.csv", URLS)]).await.unwrap();
     app
 }
 
 #[tokio::test]
-async fn files_are_told_apart_and_loaded_with_what_they_give() {
+async fn files_are_recognised_by_header_and_loaded() {
     let app = spawn_app().await;
     let files = [("u.csv", USERS), ("l.csv", URLS), ("e.csv", EVENTS), ("p.csv", PRODUCTS)];
     assert_eq!(
@@ -61,7 +61,7 @@ async fn files_are_told_apart_and_loaded_with_what_they_give() {
 }
 
 #[tokio::test]
-async fn a_second_run_says_what_is_there_and_changes_nothing() {
+async fn second_load_reports_existing_rows_and_changes_nothing() {
     let app = spawn_app().await;
     let files = [("users.csv", USERS), ("urls.csv", URLS), ("events.csv", EVENTS), ("products.csv", PRODUCTS)];
     app.load(&files).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_second_run_says_what_is_there_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_is_loaded_whole_or_not_at_all() {
+async fn file_with_faulty_row_is_loaded_not_at_all() {
     let app = spawn_app().await;
     let mut users: String = (1..=2500).map(|n| format!("user{n},user{n}@mail.example\n")).collect();
     users.insert_str(0, "username,email\n");
@@ -93,8 +93,8 @@ async fn a_file_is_loaded_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn the_first_bad_row_is_named_by_its_line() {
-    let app = loaded().await;
+async fn faulty_row_is_reported_with_its_line() {
+    let app = app_with_loaded_rows().await;
     let check = async |text: &str, expected: &str| {
         let error = app.load(&[("x.csv", text)]).await.unwrap_err();
         assert!(error.starts_with("x.csv: "), "{error}");
@@ -142,10 +142,10 @@ async fn the_first_bad_row_is_named_by_its_line() {
     check(&product("Tea", "1", "-1"), "line 2: stock").await;
 }
 
-/// The users of this file would be strangers to those who load their links.
+/// Links loaded afterwards would belong to the wrong users.
 #[tokio::test]
-async fn file_whose_ids_belong_to_others_is_refused() {
-    let app = loaded().await;
+async fn file_with_ids_of_other_rows_is_refused() {
+    let app = app_with_loaded_rows().await;
     let check = async |text: &str, expected: &str| {
         assert_eq!(app.load(&[("x.csv", text)]).await.unwrap_err(), expected, "{text:?}");
     };
@@ -168,14 +168,14 @@ async fn file_whose_ids_belong_to_others_is_refused() {
 
 #[tokio::test]
 async fn events_without_ids_and_times_are_loaded_once() {
-    let app = loaded().await;
+    let app = app_with_loaded_rows().await;
     let events = [("e.csv", "event_type,url_id,user_id,details\nshared,1,7,{}\n")];
     assert_eq!(app.load(&events).await.unwrap(), "Loaded 1 rows into Event from e.csv\n");
     assert_eq!(app.load(&events).await.unwrap(), "Loaded 0 rows into Event from e.csv: all 1 are there already\n");
 }
 
 #[tokio::test]
-async fn a_file_that_is_none_of_ours_is_refused() {
+async fn file_of_unknown_kind_is_refused() {
     let app = spawn_app().await;
     let check = async |text: &str, expected: &str| {
         assert_eq!(app.load(&[("x.csv", text)]).await.unwrap_err(), expected, "{text:?}");
@@ -209,8 +209,8 @@ async fn a_file_that_is_none_of_ours_is_refused() {
 }
 
 #[tokio::test]
-async fn states_are_written_in_several_ways() {
-    let app = loaded().await;
+async fn is_active_in_several_spellings_is_loaded() {
+    let app = app_with_loaded_rows().await;
     let states = ["True", "False", "true", "false", "1", "0", "TRUE", "FALSE", "t", "f", "yes", "no"];
     let rows: String =
         states.iter().enumerate().map(|(n, state)| format!("7,code{n},https://e.example/,{state}\n")).collect();
@@ -222,9 +222,9 @@ async fn states_are_written_in_several_ways() {
     assert!(active.into_iter().eq(&expected.collect::<Vec<_>>()), "{listed}");
 }
 
-/// The samples are what spreadsheets of several countries and systems write.
+/// Samples of spreadsheets from several countries and systems.
 #[tokio::test]
-async fn files_of_spreadsheets_are_loaded() {
+async fn spreadsheet_files_are_loaded() {
     let app = spawn_app().await;
     let check = async |name: &str, text: &str| {
         let expected = format!("Loaded 1 rows into User from {name}\n");
@@ -243,7 +243,7 @@ async fn files_of_spreadsheets_are_loaded() {
 }
 
 #[tokio::test]
-async fn row_whose_target_is_tern_itself_is_refused_with_its_line() {
+async fn row_with_target_at_own_address_is_refused_with_its_line() {
     let own_addresses = OwnAddresses::parse("https://go.example").unwrap();
     let config = AdminConfig { own_addresses, ..AdminConfig::default() };
     let app = spawn_app_with(Setup { config, ..Setup::default() }).await;

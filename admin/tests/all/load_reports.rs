@@ -7,7 +7,7 @@ use tern_admin::load::OnError;
 use crate::support::{App, spawn_app};
 
 /// Opens a device that is always full.
-fn full() -> File {
+fn open_full_device() -> File {
     File::options().write(true).open("/dev/full").unwrap()
 }
 
@@ -15,7 +15,7 @@ fn full() -> File {
 async fn load_unreported(app: &App, files: &[(&str, &str)]) -> (String, String) {
     let command = app.load_command(OnError::Skip, files);
     let mut printed = Vec::new();
-    let error = app.run_load_into(&command, &mut printed, &mut full()).await.unwrap_err();
+    let error = app.run_load_into(&command, &mut printed, &mut open_full_device()).await.unwrap_err();
     (String::from_utf8(printed).unwrap(), error)
 }
 
@@ -23,7 +23,7 @@ const USERS: &str = "id,username,email\n1,ann,ann@mail.example\n2,ann,ann2@mail.
 const URLS: &str = "id,user_id,short_code,original_url\n1,1,aaaaa1,https://a.example/\n2,2,aaaaa2,https://a.example/\n";
 
 #[tokio::test]
-async fn loads_whose_report_cannot_be_written_are_said_to_be_loaded() {
+async fn load_with_unwritable_report_still_reports_loaded_files() {
     let app = spawn_app().await;
     app.load(&[("first.csv", "id,username,email\n2,eve,eve@mail.example\n")]).await.unwrap();
     let (printed, error) = load_unreported(&app, &[("users.csv", USERS), ("urls.csv", URLS)]).await;
@@ -44,7 +44,7 @@ async fn loads_whose_report_cannot_be_written_are_said_to_be_loaded() {
 }
 
 #[tokio::test]
-async fn unwritten_report_of_any_length_does_not_end_the_load() {
+async fn long_unwritable_report_does_not_end_the_load() {
     let app = spawn_app().await;
     let rows: String = (0..3000).map(|n| format!("u{n},nonsense\n")).collect();
     let users = format!("username,email\n{rows}ann,ann@mail.example\n");
@@ -54,7 +54,7 @@ async fn unwritten_report_of_any_length_does_not_end_the_load() {
 }
 
 #[tokio::test]
-async fn file_that_cannot_be_loaded_is_not_said_to_be_loaded_without_a_report() {
+async fn faulty_file_with_unwritable_report_is_not_reported_as_loaded() {
     let app = spawn_app().await;
     let unclosed = "username,email\nann,nonsense\nbob,\"bob@mail.example\n";
     let (printed, error) = load_unreported(&app, &[("users.csv", unclosed)]).await;
@@ -66,10 +66,10 @@ async fn file_that_cannot_be_loaded_is_not_said_to_be_loaded_without_a_report() 
 }
 
 #[tokio::test]
-async fn load_that_cannot_print_its_line_names_the_file_that_was_loaded() {
+async fn load_with_unwritable_output_names_the_loaded_file() {
     let app = spawn_app().await;
     let command = app.load_command(OnError::Fail, &[("users.csv", "username,email\nann,ann@mail.example\n")]);
-    let error = app.run_load_into(&command, &mut full(), &mut Vec::new()).await.unwrap_err();
+    let error = app.run_load_into(&command, &mut open_full_device(), &mut Vec::new()).await.unwrap_err();
     let expected = "users.csv: was loaded, but standard output cannot be written (No space left on device (os error \
                     28)); no later file is loaded";
     assert_eq!(error, expected);

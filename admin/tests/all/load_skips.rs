@@ -4,12 +4,12 @@ use tern_admin::load::{LoadCommand, OnError};
 
 use crate::support::{App, spawn_app};
 
-/// Loads files, skipping what cannot be loaded; returns what was printed and what was reported.
-async fn skip(app: &App, files: &[(&str, &str)]) -> (String, String) {
+/// Loads files and skips faulty rows; returns the output and the report.
+async fn load_skipping(app: &App, files: &[(&str, &str)]) -> (String, String) {
     app.load_with(OnError::Skip, files).await.unwrap()
 }
 
-/// User names repeat, as they do in made-up data, and one row makes no sense.
+/// User names repeat, as they do in made-up data, and one row is malformed.
 const USERS: &str = "id,username,email
 1,ann,ann@mail.example
 2,bob,bob@mail.example
@@ -38,10 +38,10 @@ const EVENTS: &str = "id,url_id,user_id,event_type,timestamp,details
 ";
 
 #[tokio::test]
-async fn rows_that_cannot_be_loaded_are_reported_and_all_others_loaded() {
+async fn faulty_rows_are_reported_and_all_others_loaded() {
     let app = spawn_app().await;
     let files = [("users.csv", USERS), ("urls.csv", URLS), ("events.csv", EVENTS)];
-    let (printed, reported) = skip(&app, &files).await;
+    let (printed, reported) = load_skipping(&app, &files).await;
     assert_eq!(
         printed,
         "Loaded 3 rows into User from users.csv: 3 skipped\n\
@@ -49,7 +49,7 @@ async fn rows_that_cannot_be_loaded_are_reported_and_all_others_loaded() {
          Loaded 2 rows into Event from events.csv: 5 skipped\n"
     );
     let mut reported: Vec<&str> = reported.lines().collect();
-    // Rows that make no sense are found before the others.
+    // Malformed rows are found before the others.
     reported.sort_unstable();
     assert_eq!(
         reported,
@@ -73,7 +73,7 @@ async fn rows_that_cannot_be_loaded_are_reported_and_all_others_loaded() {
     assert_eq!(app.get("/urls").await.ids(), [1, 7]);
     assert_eq!(app.get("/events").await.ids(), [1, 7]);
 
-    let (printed, reported) = skip(&app, &files).await;
+    let (printed, reported) = load_skipping(&app, &files).await;
     assert_eq!(
         printed,
         "Loaded 0 rows into User from users.csv: 3 skipped, 3 are there already\n\
@@ -85,9 +85,9 @@ async fn rows_that_cannot_be_loaded_are_reported_and_all_others_loaded() {
     assert_eq!(error, "users.csv: line 5: email must look like name@example.com", "skipping has to be asked for");
 }
 
-/// The links of a skipped user would go to the stranger who has its id.
+/// The links of a skipped user must not belong to another user with the same id.
 #[tokio::test]
-async fn links_of_skipped_user_do_not_go_to_the_stranger_with_its_id() {
+async fn links_of_skipped_user_are_not_given_to_another_user() {
     let app = spawn_app().await;
     app.load(&[(
         "first.csv",
@@ -115,14 +115,14 @@ async fn links_of_skipped_user_do_not_go_to_the_stranger_with_its_id() {
     assert_eq!(app.get("/urls").await.ids(), [0_i64; 0]);
 }
 
-/// A row that an earlier one excludes is loaded if that one is skipped itself.
+/// A row that an earlier one excludes is loaded if that earlier one is skipped.
 #[tokio::test]
-async fn row_is_not_skipped_for_the_sake_of_a_skipped_row() {
+async fn row_in_conflict_with_skipped_row_is_loaded() {
     let app = spawn_app().await;
     app.load(&[("first.csv", "id,username,email\n1,ann,ann@mail.example\n")]).await.unwrap();
     let users = "username,email\nbob,ann@mail.example\nbob,bob@mail.example\nbob,cid@mail.example\n\
                  cid,cid@mail.example\ncid,dan@mail.example\ndan,dan@mail.example\n";
-    let (printed, reported) = skip(&app, &[("users.csv", users)]).await;
+    let (printed, reported) = load_skipping(&app, &[("users.csv", users)]).await;
     assert_eq!(printed, "Loaded 3 rows into User from users.csv: 3 skipped\n");
     assert_eq!(
         reported,
@@ -135,14 +135,15 @@ async fn row_is_not_skipped_for_the_sake_of_a_skipped_row() {
     assert_eq!(names, ["ann", "bob", "cid", "dan"]);
 }
 
-/// A file that was put together from two exports has its rows twice.
+/// A file joined from two exports has its rows twice.
 #[tokio::test]
-async fn repeated_row_is_skipped_and_what_belongs_to_it_is_loaded() {
+async fn repeated_row_is_skipped_and_its_dependents_are_loaded() {
     let app = spawn_app().await;
     let users = "id,username,email\n5,ann,ann@mail.example\n5,ann,ann@mail.example\n";
     let urls = "id,user_id,short_code,original_url\n1,5,aaaaa1,https://e.example/\n";
     let events = "url_id,user_id,event_type,timestamp\n".to_owned() + &"1,5,clicked,2025-01-01 10:00:00\n".repeat(3);
-    let (printed, reported) = skip(&app, &[("users.csv", users), ("urls.csv", urls), ("events.csv", &events)]).await;
+    let (printed, reported) =
+        load_skipping(&app, &[("users.csv", users), ("urls.csv", urls), ("events.csv", &events)]).await;
     assert_eq!(
         printed,
         "Loaded 1 rows into User from users.csv: 1 skipped\nLoaded 1 rows into Url from urls.csv\n\
@@ -157,17 +158,17 @@ async fn repeated_row_is_skipped_and_what_belongs_to_it_is_loaded() {
 }
 
 #[tokio::test]
-async fn chain_of_rows_that_exclude_each_other_ends() {
+async fn chain_of_conflicting_rows_terminates() {
     let app = spawn_app().await;
     let rows: String = (0..400_u32).map(|n| format!("user{},mail{}@mail.example\n", n / 2, n.div_ceil(2))).collect();
-    let (printed, reported) = skip(&app, &[("users.csv", &format!("username,email\n{rows}"))]).await;
+    let (printed, reported) = load_skipping(&app, &[("users.csv", &format!("username,email\n{rows}"))]).await;
     let lines = reported.lines().count();
     assert_eq!(printed, format!("Loaded {} rows into User from users.csv: {lines} skipped\n", 400 - lines));
     assert!((200..=400).contains(&lines), "{lines}");
 }
 
 #[tokio::test]
-async fn file_that_cannot_be_read_to_its_end_is_not_loaded_in_part() {
+async fn file_unreadable_to_its_end_is_not_loaded_in_part() {
     let app = spawn_app().await;
     let unclosed = "username,email\nann,ann@mail.example\nbob,\"bob@mail.example\ncid,cid@mail.example\n";
     let error = app.load_with(OnError::Skip, &[("users.csv", unclosed)]).await.unwrap_err();
@@ -183,16 +184,16 @@ async fn many_skipped_rows_are_all_reported() {
     let app = spawn_app().await;
     let row = |n: u32| if n.is_multiple_of(3) { format!("u{n},nonsense\n") } else { format!("u{},u{n}@y.z\n", n / 2) };
     let text: String = std::iter::once("username,email\n".to_owned()).chain((0..6000).map(row)).collect();
-    let (printed, reported) = skip(&app, &[("users.csv", &text)]).await;
+    let (printed, reported) = load_skipping(&app, &[("users.csv", &text)]).await;
     let lines = reported.lines().count();
     assert_eq!(printed, format!("Loaded {} rows into User from users.csv: {lines} skipped\n", 6000 - lines));
     assert_eq!(lines, 3000, "2000 without a shape, and 1000 whose name is taken");
 }
 
-/// Judging rows in sets must come to what inserting them one after another comes to.
+/// The set-based load must have the result of inserting rows in order.
 #[tokio::test]
-async fn rows_are_loaded_as_if_they_were_inserted_one_after_another() {
-    let mut draw = draws();
+async fn loaded_users_match_inserting_them_in_order() {
+    let mut draw = number_generator();
     for round in 0..8 {
         let app = spawn_app().await;
         app.load(&[("first.csv", "id,username,email\n1,n1,m1@y.z\n2,n2,m2@y.z\n3,n3,m3@y.z\n")]).await.unwrap();
@@ -209,7 +210,7 @@ async fn rows_are_loaded_as_if_they_were_inserted_one_after_another() {
                 ids.extend(id.checked_sub(9).filter(|id| *id > 0));
             }
         }
-        skip(&app, &[("users.csv", &text)]).await;
+        load_skipping(&app, &[("users.csv", &text)]).await;
         let listed = app.get("/users?per_page=100").await.json();
         let text_of = |user: &serde_json::Value| (user["username"].to_string(), user["email"].to_string());
         let mut loaded: Vec<_> = listed.as_array().unwrap().iter().map(text_of).collect();
@@ -221,8 +222,8 @@ async fn rows_are_loaded_as_if_they_were_inserted_one_after_another() {
     }
 }
 
-/// Draws numbers below a bound, the same ones in each run of a test.
-fn draws() -> impl FnMut(u64) -> u64 {
+/// Returns a generator of numbers below a bound, the same ones in each run.
+fn number_generator() -> impl FnMut(u64) -> u64 {
     let mut state = 1_u64;
     move |bound| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -260,7 +261,7 @@ async fn check_order(
     expected.sort_unstable();
     let text = text_of(rows);
     for run in 1..=3 {
-        let (printed, reported) = skip(app, &[("rows.csv", &text)]).await;
+        let (printed, reported) = load_skipping(app, &[("rows.csv", &text)]).await;
         let listed = app.get(path).await.json();
         let content = |row: &serde_json::Value| row[field].to_string().replace(['"', 't'], "");
         let mut listed: Vec<String> = listed.as_array().unwrap().iter().map(content).collect();
@@ -270,8 +271,8 @@ async fn check_order(
 }
 
 #[tokio::test]
-async fn products_and_events_with_and_without_ids_are_loaded_as_if_one_after_another() {
-    let mut draw = draws();
+async fn loaded_products_and_events_match_inserting_them_in_order() {
+    let mut draw = number_generator();
     let mut rows = || (0..40).map(|_| (draw(12).saturating_sub(4), draw(12))).collect::<Vec<_>>();
     for _ in 0..6 {
         let app = spawn_app().await;
@@ -285,39 +286,39 @@ async fn products_and_events_with_and_without_ids_are_loaded_as_if_one_after_ano
 }
 
 #[tokio::test]
-async fn row_without_id_that_the_store_has_is_there_whatever_becomes_of_the_line_it_repeats() {
+async fn stored_row_without_id_is_already_there_even_if_repeated() {
     let app = spawn_app().await;
     let mugs = "id,name,category,price,stock\n1,Mug,Kitchen,9.99,5\n,Mug,Kitchen,9.99,5\n";
-    let (printed, _) = skip(&app, &[("products.csv", mugs)]).await;
+    let (printed, _) = load_skipping(&app, &[("products.csv", mugs)]).await;
     assert_eq!(printed, "Loaded 1 rows into Product from products.csv: 1 skipped\n");
     for _ in 0..2 {
-        let (printed, reported) = skip(&app, &[("products.csv", mugs)]).await;
+        let (printed, reported) = load_skipping(&app, &[("products.csv", mugs)]).await;
         assert_eq!(printed, "Loaded 0 rows into Product from products.csv: all 2 are there already\n", "{reported}");
     }
     let cups = "id,name,category,price,stock\n1,Cup,Kitchen,9.99,5\n,Cup,Kitchen,9.99,5\n";
-    let (printed, _) = skip(&app, &[("products.csv", cups)]).await;
+    let (printed, _) = load_skipping(&app, &[("products.csv", cups)]).await;
     assert_eq!(printed, "Loaded 1 rows into Product from products.csv: 1 skipped\n", "the id is that of the mug");
-    let (printed, reported) = skip(&app, &[("products.csv", cups)]).await;
+    let (printed, reported) = load_skipping(&app, &[("products.csv", cups)]).await;
     assert_eq!(printed, "Loaded 0 rows into Product from products.csv: 1 skipped, 1 are there already\n");
     assert_eq!(reported, "products.csv: line 2 skipped: id 1 belongs to another product: Mug\n");
 }
 
 #[tokio::test]
-async fn user_and_link_without_id_that_repeat_a_refused_row_are_there_already() {
+async fn user_and_link_that_repeat_a_refused_row_are_already_there() {
     let app = spawn_app().await;
     let users = "id,username,email\n1,ann,a@b.c\n2,bob,b@b.c\n";
     let urls = "id,user_id,short_code,original_url\n1,1,aaaaa1,http://a.example/\n2,1,aaaaa2,http://a.example/\n";
     app.load(&[("users.csv", users), ("urls.csv", urls)]).await.unwrap();
     let users = "id,username,email\n1,bob,b@b.c\n,bob,b@b.c\n";
-    let (printed, reported) = skip(&app, &[("users.csv", users)]).await;
+    let (printed, reported) = load_skipping(&app, &[("users.csv", users)]).await;
     assert_eq!(printed, "Loaded 0 rows into User from users.csv: 1 skipped, 1 are there already\n", "{reported}");
     let urls = "id,user_id,short_code,original_url\n1,1,aaaaa2,http://a.example/\n,1,aaaaa2,http://a.example/\n";
-    let (printed, reported) = skip(&app, &[("urls.csv", urls)]).await;
+    let (printed, reported) = load_skipping(&app, &[("urls.csv", urls)]).await;
     assert_eq!(printed, "Loaded 0 rows into Url from urls.csv: 1 skipped, 1 are there already\n", "{reported}");
 }
 
 #[tokio::test]
-async fn whole_file_with_and_without_ids_changes_nothing_when_it_is_loaded_again() {
+async fn second_load_of_file_with_and_without_ids_changes_nothing() {
     let app = spawn_app().await;
     let urls = "id,user_id,short_code,original_url\n1,1,aaaaa1,https://e.example/\n";
     app.load(&[("users.csv", "id,username,email\n1,ann,a@b.c\n"), ("urls.csv", urls)]).await.unwrap();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::spawn_app;
 
 #[tokio::test]
-async fn the_last_entries_are_listed_oldest_first() {
+async fn last_log_entries_are_listed_oldest_first() {
     let app = spawn_app().await;
     let lines: String = (1..=1200).map(|n| format!("{{\"message\":\"entry {n}\",\"a\":1}}\n")).collect();
     app.write_log(&lines);
@@ -30,7 +30,7 @@ async fn the_last_entries_are_listed_oldest_first() {
 }
 
 #[tokio::test]
-async fn what_is_no_entry_is_shown_as_a_message() {
+async fn log_line_that_is_no_object_is_shown_as_a_message() {
     let app = spawn_app().await;
     assert_eq!(app.get("/logs").await.json(), json!([]), "no file, no entries");
     app.write_log("plain \"text\"\n\n[1]\n{\"level\":\"INFO\"}\n{broken\n");
@@ -44,7 +44,7 @@ async fn what_is_no_entry_is_shown_as_a_message() {
 }
 
 #[tokio::test]
-async fn log_that_is_no_regular_file_has_no_entries_and_is_not_waited_for() {
+async fn log_that_is_no_regular_file_is_empty_without_waiting() {
     let app = spawn_app().await;
     let check = async |what: &str| {
         let answer = tokio::time::timeout(std::time::Duration::from_secs(5), app.get("/logs?lines=10")).await;

@@ -1,6 +1,6 @@
 //! The contract of the admin API (`docs/CONTRACT.md`), line by line, over real sockets and a database for each test.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod access;
 mod bodies;

@@ -1,11 +1,11 @@
-//! An API without a token: open to programs on its own machine, and to nothing that may come from elsewhere.
+//! An API without tokens is open to programs on its machine, and closed to requests that may come from elsewhere.
 
 use tern_admin::{Access, TokenCommand, token_command};
 use tern_common::token::Role;
 
 use crate::support::{App, Setup, eventually, spawn_app, spawn_app_with};
 
-/// Sends a request for the users with these lines in its head.
+/// Requests the users with the given head and returns the status.
 async fn status(app: &App, request_line: &str, fields: &[&str]) -> u16 {
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     let answer = app.send_raw(format!("{request_line}\r\nConnection: close\r\n{fields}\r\n")).await;
@@ -17,7 +17,7 @@ async fn status(app: &App, request_line: &str, fields: &[&str]) -> u16 {
 }
 
 #[tokio::test]
-async fn request_with_a_hint_of_a_proxy_needs_a_token() {
+async fn request_with_a_sign_of_a_proxy_needs_a_token() {
     let app = spawn_app().await;
     let check = async |request_line: &str, fields: &[&str], expected: u16| {
         assert_eq!(status(&app, request_line, fields).await, expected, "{request_line} {fields:?}");
@@ -56,7 +56,7 @@ async fn request_with_a_hint_of_a_proxy_needs_a_token() {
 }
 
 #[tokio::test]
-async fn api_that_required_a_token_stays_closed_over_a_backup_from_before_it() {
+async fn api_closed_once_stays_closed_over_an_older_backup() {
     let directory = tempfile::tempdir().unwrap();
     let setup = || {
         let mut setup = Setup::default();
@@ -70,7 +70,7 @@ async fn api_that_required_a_token_stays_closed_over_a_backup_from_before_it() {
     eventually(async || (app.get("/users").await.status == 401).then_some(())).await;
     drop(app);
 
-    // A database of before.
+    // A database from before the first token.
     let app = spawn_app_with(setup()).await;
     app.get("/users").await;
     assert_eq!(app.get("/users").await.status, 401);

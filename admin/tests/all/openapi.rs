@@ -1,4 +1,4 @@
-//! The description of the API says all there is, and nothing else.
+//! The description of the API is complete and contains nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ async fn description(app: &App) -> Value {
     answer.json()
 }
 
-/// Each operation, with its method and path.
+/// Returns each operation with its method and path.
 fn operations(description: &Value) -> impl Iterator<Item = (String, &Value)> {
     let paths = description["paths"].as_object().unwrap();
     paths.iter().flat_map(|(path, item)| {
@@ -24,7 +24,7 @@ fn operations(description: &Value) -> impl Iterator<Item = (String, &Value)> {
     })
 }
 
-/// Every object below a value.
+/// Collects every object within a value.
 fn objects<'a>(value: &'a Value, found: &mut Vec<&'a serde_json::Map<String, Value>>) {
     match value {
         Value::Object(object) => {
@@ -37,7 +37,7 @@ fn objects<'a>(value: &'a Value, found: &mut Vec<&'a serde_json::Map<String, Val
 }
 
 #[tokio::test]
-async fn each_route_and_method_is_described_and_nothing_else_is() {
+async fn description_contains_exactly_the_routes_and_methods() {
     let app = spawn_app().await;
     let description = description(&app).await;
     let described: BTreeMap<&String, BTreeSet<String>> = description["paths"]
@@ -51,7 +51,7 @@ async fn each_route_and_method_is_described_and_nothing_else_is() {
     for path in &paths {
         let answer = app.send("BREW", &path.replace("{id}", "1"), None, "").await;
         let allowed = answer.header("allow").unwrap_or_else(|| panic!("{path}: {answer:?}"));
-        // Each GET answers a HEAD as well, which the description says once for all.
+        // Each GET also answers HEAD, which the description states once for all.
         let methods = allowed.split(',').filter(|method| *method != "HEAD").map(str::to_owned);
         routed.insert(path, methods.collect::<BTreeSet<String>>());
     }
@@ -61,7 +61,7 @@ async fn each_route_and_method_is_described_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn each_operation_is_told_in_full() {
+async fn each_operation_is_described_in_full() {
     let app = spawn_app().await;
     let description = description(&app).await;
     assert_eq!(description["openapi"], "3.1.0");
@@ -92,7 +92,7 @@ async fn each_operation_is_told_in_full() {
 }
 
 #[tokio::test]
-async fn cursor_of_a_page_past_the_end_is_of_the_described_form() {
+async fn cursor_past_the_end_matches_its_described_pattern() {
     let app = spawn_app().await;
     app.post("/users", json!({ "username": "ada", "email": "ada@mail.example" })).await;
     let answer = app.get("/users?page=9").await;
@@ -107,7 +107,7 @@ async fn cursor_of_a_page_past_the_end_is_of_the_described_form() {
 }
 
 #[tokio::test]
-async fn description_names_its_server_and_what_a_short_code_does() {
+async fn description_contains_its_server_and_the_redirect() {
     let app = spawn_app().await;
     let description = description(&app).await;
     assert_eq!(description["servers"][0]["url"], "/");
@@ -120,9 +120,9 @@ async fn description_names_its_server_and_what_a_short_code_does() {
     assert!(follow["responses"]["401"].is_null(), "a redirect needs no token");
 }
 
-/// A program that makes links by the description must not be refused for a target that the pattern admits.
+/// A program that follows the description must not be refused for a target that the pattern admits.
 #[tokio::test]
-async fn pattern_of_targets_admits_no_target_without_a_host() {
+async fn described_target_pattern_requires_a_host() {
     let app = spawn_app().await;
     let description = description(&app).await;
     for name in ["CreateUrl", "UpdateUrl"] {
@@ -138,7 +138,7 @@ async fn pattern_of_targets_admits_no_target_without_a_host() {
 }
 
 #[tokio::test]
-async fn each_reference_leads_somewhere_and_each_error_has_an_example() {
+async fn references_resolve_and_errors_have_examples() {
     let app = spawn_app().await;
     let description = description(&app).await;
     let mut found = Vec::new();
@@ -158,7 +158,7 @@ async fn each_reference_leads_somewhere_and_each_error_has_an_example() {
     assert_eq!(description["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
 }
 
-/// A value of a schema, made of the examples of its parts.
+/// Returns a value of a schema, composed of the examples of its parts.
 fn example(description: &Value, schema: &Value) -> Option<Value> {
     if let Some(example) = schema.get("example").or_else(|| schema["examples"].get(0)) {
         return Some(example.clone());
@@ -180,7 +180,7 @@ fn example(description: &Value, schema: &Value) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn each_body_and_each_answer_has_an_example() {
+async fn each_body_and_answer_has_an_example() {
     let app = spawn_app().await;
     let description = description(&app).await;
     for (name, operation) in operations(&description) {
@@ -194,9 +194,9 @@ async fn each_body_and_each_answer_has_an_example() {
     }
 }
 
-/// What a schema calls for is there, and what is there is in the schema.
+/// Each schema lists exactly the fields of the answers.
 #[tokio::test]
-async fn rows_have_the_fields_of_their_schemas() {
+async fn answers_have_exactly_the_fields_of_their_schemas() {
     let app = spawn_app().await;
     let description = description(&app).await;
     let ann = app.create_user("ann").await;
@@ -218,7 +218,7 @@ async fn rows_have_the_fields_of_their_schemas() {
 }
 
 #[tokio::test]
-async fn the_page_is_whole_in_itself_and_lets_nothing_else_in() {
+async fn documentation_page_is_self_contained_and_restricted() {
     let app = spawn_app().await;
     let page = app.get("/docs").await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -248,7 +248,7 @@ async fn the_page_is_whole_in_itself_and_lets_nothing_else_in() {
 }
 
 #[tokio::test]
-async fn the_examples_of_bodies_are_taken() {
+async fn examples_of_bodies_are_accepted() {
     let app = spawn_app().await;
     let description = description(&app).await;
     let example = |name: &str| example(&description, &description["components"]["schemas"][name]).unwrap();
@@ -270,7 +270,7 @@ async fn the_examples_of_bodies_are_taken() {
 }
 
 #[tokio::test]
-async fn contract_has_each_described_operation_and_reserved_word() {
+async fn contract_contains_each_described_operation_and_reserved_word() {
     let contract = include_str!("../../../docs/CONTRACT.md");
     let app = spawn_app().await;
     for (operation, _) in operations(&description(&app).await) {

@@ -12,7 +12,7 @@ async fn post(app: &App, headers: &[(&str, &str)]) -> u16 {
 async fn write_from_foreign_origin_is_forbidden() {
     let app = spawn_app().await;
     let check = async |headers: &[(&str, &str)], is_foreign: bool| {
-        // What is not foreign is refused for want of a body.
+        // A write that is not foreign fails for its missing body.
         assert_eq!(post(&app, headers).await, if is_foreign { 403 } else { 400 }, "{headers:?}");
     };
     check(&[], false).await;
@@ -28,7 +28,7 @@ async fn write_from_foreign_origin_is_forbidden() {
 }
 
 #[tokio::test]
-async fn read_from_foreign_origin_is_answered_and_refused_write_says_why() {
+async fn foreign_origin_may_read_and_its_write_is_refused_with_a_reason() {
     let app = spawn_app().await;
     let foreign = [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")];
     assert_eq!(app.send_with("GET", "/users", &foreign).await.status, 200);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::json;
 use tern_common::cache::{Cache, LocalCache};
 
-use crate::support::{AbsentCache, Setup, spawn_app, spawn_app_with};
+use crate::support::{Setup, UnavailableCache, spawn_app, spawn_app_with};
 
 const PRODUCTS: &str = "name,category,price,stock\nTea,Drinks,3.5,12\n\"Pot, \"\"blue\"\"\",Kitchen,19.90,0\n";
 
 #[tokio::test]
-async fn products_are_listed_and_kept_for_a_while() {
+async fn products_are_listed_and_cached() {
     let app = spawn_app().await;
     let empty = app.get("/products").await;
     assert_eq!((empty.status, empty.body.as_str(), empty.header("x-cache")), (200, "[]", Some("MISS")));
@@ -33,7 +33,7 @@ async fn products_are_listed_and_kept_for_a_while() {
 }
 
 #[tokio::test]
-async fn products_are_served_from_the_cache_without_the_database() {
+async fn cached_products_without_database_are_served() {
     let cache: Arc<dyn Cache> = Arc::new(LocalCache::new());
     let app = spawn_app_with(Setup { cache: Arc::clone(&cache), ..Setup::default() }).await;
     let without = spawn_app_with(Setup { cache, without_database: true, ..Setup::default() }).await;
@@ -46,8 +46,8 @@ async fn products_are_served_from_the_cache_without_the_database() {
 }
 
 #[tokio::test]
-async fn a_cache_that_is_away_is_a_miss() {
-    let app = spawn_app_with(Setup { cache: Arc::new(AbsentCache), ..Setup::default() }).await;
+async fn unavailable_cache_is_a_miss() {
+    let app = spawn_app_with(Setup { cache: Arc::new(UnavailableCache), ..Setup::default() }).await;
     for _ in 0..2 {
         let answer = app.get("/products").await;
         assert_eq!((answer.status, answer.header("x-cache")), (200, Some("MISS")));

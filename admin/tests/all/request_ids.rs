@@ -1,4 +1,4 @@
-//! Each answer says what its request is called, whatever came of it.
+//! The request id of each answer, whatever its status.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ async fn send(app: &App, method: &str, path: &str, headers: &[&str]) -> Answer {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_id_of_its_request() {
+async fn every_answer_has_the_id_of_its_request() {
     let app = spawn_app_with(Setup { cache: Arc::new(PanickingCache), ..Setup::default() }).await;
     let mut seen = BTreeSet::new();
     for (method, path, headers, status) in [
@@ -42,7 +42,7 @@ async fn every_answer_carries_the_id_of_its_request() {
 }
 
 #[tokio::test]
-async fn an_id_that_does_not_fit_is_replaced() {
+async fn invalid_request_id_is_replaced() {
     let app = spawn_app().await;
     let long = format!("X-Request-Id: {}", "a".repeat(129));
     let cases: [&[&str]; 5] = [

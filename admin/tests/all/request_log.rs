@@ -1,4 +1,4 @@
-//! The log is one for all tests of the process: each looks for its own paths.
+//! The request log. All tests of the process share one log, so each looks for its own paths.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,7 +69,7 @@ fn entries_of(path: &str) -> Vec<Entry> {
 }
 
 #[tokio::test]
-async fn each_request_is_logged_when_it_starts_and_when_it_finishes() {
+async fn request_is_logged_at_its_start_and_its_end() {
     let app = spawn_recorded(Setup::default()).await;
     let check = async |method: &str, path: &str, status: &str, level: Level| {
         app.send(method, &format!("{path}?token=secret"), None, "").await;
@@ -91,7 +91,7 @@ async fn each_request_is_logged_when_it_starts_and_when_it_finishes() {
 }
 
 #[tokio::test]
-async fn names_that_a_request_has_in_vain_are_in_its_last_entry_and_values_are_not() {
+async fn ignored_names_are_logged_without_their_values() {
     let app = spawn_recorded(Setup::default()).await;
     app.send("PUT", "/users/775001?dry_run=secret", Some("application/json"), r#"{"short_code":"secret"}"#).await;
     let entries = entries_of("/users/775001");
@@ -102,7 +102,7 @@ async fn names_that_a_request_has_in_vain_are_in_its_last_entry_and_values_are_n
 }
 
 #[tokio::test]
-async fn a_failure_of_ours_is_logged_once_with_its_cause() {
+async fn internal_failure_is_logged_once_with_its_cause() {
     let app = spawn_recorded(Setup { without_database: true, ..Setup::default() }).await;
     app.get("/users/772001").await.check_error(503, "Database is unavailable");
     let entries = entries_of("/users/772001");
@@ -113,7 +113,7 @@ async fn a_failure_of_ours_is_logged_once_with_its_cause() {
 }
 
 #[tokio::test]
-async fn a_request_whose_client_goes_away_is_logged_too() {
+async fn request_of_a_disconnected_client_is_logged_at_its_end() {
     let app = spawn_recorded(Setup::default()).await;
     let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
     let head = "PUT /users/773001 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
@@ -125,23 +125,23 @@ async fn a_request_whose_client_goes_away_is_logged_too() {
 }
 
 #[tokio::test]
-async fn flood_without_a_token_is_counted_and_leaves_the_log_to_the_others() {
+async fn flood_without_token_is_counted_and_bounded_in_the_log() {
     const FLOOD: usize = 600;
     START.call_once(start_recorder);
     let app = spawn_behind_proxy().await;
     let tokens = Tokens::make(&app).await;
     let unlogged = async || -> usize {
-        let metrics = app.as_holder("GET", "/metrics", Some(tokens.of("metrics"))).await.body;
+        let metrics = app.send_with_token("GET", "/metrics", Some(tokens.of("metrics"))).await.body;
         let line = metrics.lines().find_map(|line| line.strip_prefix("tern_admin_requests_unlogged_total "));
         line.unwrap().parse().unwrap()
     };
     assert_eq!(unlogged().await, 0);
     for _ in 0..FLOOD / 2 {
-        // One client, with a path of its own, and clients that were not seen before.
+        // One client with a path of its own, and clients that were not seen before.
         let headers = [("x-forwarded-for", "203.0.113.7"), ("authorization", "Bearer wrong")];
         let status = app.send_with("GET", "/users/774001", &headers).await.status;
         assert!([401, 429].contains(&status), "{status}");
-        assert_eq!(app.as_holder("GET", "/users/774002", None).await.status, 401);
+        assert_eq!(app.send_with_token("GET", "/users/774002", None).await.status, 401);
     }
     let (of_one, of_many) = (entries_of("/users/774001").len() / 2, entries_of("/users/774002").len() / 2);
     assert!((1..=80).contains(&of_one), "{of_one}");
@@ -150,8 +150,8 @@ async fn flood_without_a_token_is_counted_and_leaves_the_log_to_the_others() {
     let finished = &entries_of("/users/774001")[1];
     assert!(finished.is(Level::WARN, "request finished", &[("client", "203.0.113.0/24")]), "{finished:?}");
 
-    // The holder of a token is logged as ever, and the flood has one line.
-    assert_eq!(app.as_holder("GET", "/users/774003", Some(tokens.of("viewer"))).await.status, 404);
+    // Requests with a token are logged as before, and the flood is summed up in one line.
+    assert_eq!(app.send_with_token("GET", "/users/774003", Some(tokens.of("viewer"))).await.status, 404);
     assert_eq!(entries_of("/users/774003").len(), 2);
     let counted = || -> usize {
         let entries = ENTRIES.lock().unwrap();
@@ -166,7 +166,7 @@ async fn flood_without_a_token_is_counted_and_leaves_the_log_to_the_others() {
     assert_eq!(counted(), unlogged().await);
 }
 
-/// A binary that serves both planes puts the redirector behind the router.
+/// A binary that serves both planes has the redirector behind the router.
 #[tokio::test]
 async fn request_to_another_fallback_is_logged_and_counted_as_unmatched() {
     let app = spawn_recorded(Setup { fallback: Some("a redirect"), ..Setup::default() }).await;

@@ -1,10 +1,10 @@
-//! Counts of clicks over HTTP.
+//! Click statistics over HTTP.
 
 use serde_json::{Value, json};
 
 use crate::support::{App, spawn_app};
 
-/// An app with a link, and clicks on it from a file.
+/// Returns an app with a link and clicks on it that were loaded from a file.
 async fn app_with_clicks() -> App {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
@@ -20,7 +20,7 @@ async fn app_with_clicks() -> App {
 }
 
 #[tokio::test]
-async fn clicks_are_told_by_time_referrer_and_browser() {
+async fn stats_contain_clicks_by_time_referrer_and_browser() {
     let app = app_with_clicks().await;
     let answer = app.get("/urls/1/stats?from=2026-01-01T12:00:00&to=2026-01-03T12:00:00").await;
     assert_eq!(answer.status, 200);
@@ -47,7 +47,7 @@ async fn clicks_are_told_by_time_referrer_and_browser() {
 }
 
 #[tokio::test]
-async fn the_last_thirty_days_are_told_unless_others_are_wanted() {
+async fn stats_without_range_cover_thirty_days() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     let link = app.shorten(&ann, "https://example.com/").await;
@@ -59,7 +59,7 @@ async fn the_last_thirty_days_are_told_unless_others_are_wanted() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_is_refused() {
+async fn stats_of_invalid_range_are_refused() {
     let app = app_with_clicks().await;
     app.get("/urls/99/stats").await.check_error(404, "URL 99 not found");
     app.get("/urls/abc/stats").await.check_error(404, "positive integer");
@@ -73,14 +73,14 @@ async fn what_cannot_be_told_is_refused() {
 }
 
 #[tokio::test]
-async fn a_deleted_link_takes_its_counts_with_it() {
+async fn stats_of_deleted_link_are_not_found() {
     let app = app_with_clicks().await;
     assert_eq!(app.delete("/urls/1").await.status, 204);
     app.get("/urls/1/stats").await.check_error(404, "URL 1 not found");
 }
 
 #[tokio::test]
-async fn time_with_a_zone_is_refused_with_the_time_to_write_instead() {
+async fn time_with_zone_is_refused_with_its_utc_form() {
     let app = spawn_app().await;
     let check = async |given: &str, expected: &str| {
         for name in ["from", "to"] {

@@ -7,11 +7,11 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::{Answer, App, Setup, eventually, spawn_app, spawn_app_with};
 
-/// More than the kernel takes on behalf of a client that does not read.
+/// Size of an answer beyond what the kernel buffers for a client that does not read.
 const LONG_ROWS: usize = 90;
 const LONG_ROW: usize = 120_000;
 
-/// Adds events with details longer than any that Tern takes.
+/// Inserts events with details longer than Tern accepts.
 async fn write_long_events(app: &App) {
     let details = json!({ "x": "x".repeat(LONG_ROW) }).to_string();
     for _ in 0..LONG_ROWS {
@@ -26,7 +26,7 @@ async fn app_with_a_link(setup: Setup) -> App {
     app
 }
 
-/// Asks for all events and reads only where the answer begins.
+/// Requests all events and reads only the status.
 async fn ask_without_reading(app: &App, token: Option<&str>) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -42,7 +42,7 @@ async fn ask_without_reading(app: &App, token: Option<&str>) -> TcpStream {
 }
 
 #[tokio::test]
-async fn unread_list_occupies_its_token_until_the_client_is_gone() {
+async fn unread_list_occupies_its_token_until_the_client_disconnects() {
     let mut setup = Setup::default();
     setup.config.access.token_concurrency = 1;
     let app = app_with_a_link(setup).await;
@@ -77,7 +77,7 @@ async fn long_page_has_every_row_once_and_its_headers() {
     assert_eq!(app.get("/events?per_page=25&page=2").await.ids(), (26..=31).collect::<Vec<_>>());
     let filtered = app.get("/events?per_page=25&event_type=t&url_id=1&page=2").await;
     assert_eq!(filtered.ids(), (27..=31).collect::<Vec<_>>());
-    // A list of links is cut alike.
+    // A list of links is sent in parts as well.
     for n in 0..20 {
         let target = format!("https://example.com/{n}/{}", "x".repeat(8_000));
         assert_eq!(app.post("/urls", json!({ "user_id": 1, "original_url": target })).await.status, 201);
@@ -88,7 +88,7 @@ async fn long_page_has_every_row_once_and_its_headers() {
 }
 
 #[tokio::test]
-async fn row_deleted_while_a_long_page_is_read_is_left_out() {
+async fn row_deleted_while_a_long_page_is_read_is_omitted() {
     let app = app_with_a_link(Setup::default()).await;
     write_long_events(&app).await;
     let mut stream = ask_without_reading(&app, None).await;
@@ -104,14 +104,14 @@ async fn row_deleted_while_a_long_page_is_read_is_left_out() {
 }
 
 #[tokio::test]
-async fn short_list_has_a_length() {
+async fn short_list_has_a_content_length() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     let answer: Answer = app.get("/users").await;
     assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
 }
 
-/// Returns the content of chunks, whose sizes stand on lines of their own.
+/// Returns the content of a chunked body.
 fn unchunk(mut chunks: &str) -> String {
     let mut content = String::new();
     loop {

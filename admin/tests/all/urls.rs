@@ -14,7 +14,7 @@ fn url(user_id: Value, original_url: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_link_is_created_found_changed_and_deleted() {
+async fn link_is_created_found_updated_and_deleted() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     let body = json!({ "user_id": 1, "original_url": "HTTPS://Example.com/ü?a=b#c", "title": "A title" });
@@ -54,7 +54,7 @@ async fn a_link_is_created_found_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_empty_change_changes_nothing() {
+async fn empty_change_of_link_changes_nothing() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
@@ -68,7 +68,7 @@ async fn an_empty_change_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_unknown_link_is_not_found() {
+async fn unknown_link_is_not_found() {
     let app = spawn_app().await;
     app.get("/urls/99").await.check_error(404, "URL 99 not found");
     app.put("/urls/99", json!({ "title": "x" })).await.check_error(404, "URL 99 not found");
@@ -77,7 +77,7 @@ async fn an_unknown_link_is_not_found() {
 }
 
 #[tokio::test]
-async fn only_absolute_http_urls_are_targets() {
+async fn target_that_is_no_absolute_http_url_is_refused() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
@@ -109,7 +109,7 @@ async fn only_absolute_http_urls_are_targets() {
 }
 
 #[tokio::test]
-async fn an_owner_is_a_positive_integer_of_a_user() {
+async fn owner_that_is_no_existing_user_is_refused() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     for id in [json!(null), json!(true), json!(1.0), json!("1"), json!(0), json!(-1), json!([1]), json!({})] {
@@ -122,7 +122,7 @@ async fn an_owner_is_a_positive_integer_of_a_user() {
 }
 
 #[tokio::test]
-async fn end_of_a_link_is_a_time_in_any_zone_or_null() {
+async fn expires_at_in_any_zone_or_null_is_accepted() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     let new = |end: Value| json!({ "user_id": 1, "original_url": "https://example.com/", "expires_at": end });
@@ -149,7 +149,7 @@ async fn end_of_a_link_is_a_time_in_any_zone_or_null() {
 }
 
 #[tokio::test]
-async fn titles_and_states_have_their_types() {
+async fn title_or_state_of_wrong_type_is_refused() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
@@ -167,7 +167,7 @@ async fn titles_and_states_have_their_types() {
 }
 
 #[tokio::test]
-async fn the_same_target_twice_makes_two_links() {
+async fn repeated_target_creates_two_links() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     let first = app.shorten(&ann, "https://example.com/").await;
@@ -177,7 +177,7 @@ async fn the_same_target_twice_makes_two_links() {
 }
 
 #[tokio::test]
-async fn links_are_filtered() {
+async fn link_filters_select_matching_links() {
     let app = spawn_app().await;
     let (ann, bob) = (app.create_user("ann").await, app.create_user("bob").await);
     let first = app.shorten(&ann, "https://example.com/1").await;
@@ -211,7 +211,7 @@ async fn links_are_filtered() {
 }
 
 #[tokio::test]
-async fn codes_are_as_long_as_configured() {
+async fn generated_code_has_the_configured_length() {
     let config = AdminConfig { short_code_length: 32, ..AdminConfig::default() };
     let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
     let ann = app.create_user("ann").await;
@@ -219,8 +219,8 @@ async fn codes_are_as_long_as_configured() {
 }
 
 #[tokio::test]
-async fn a_taken_code_is_drawn_again_and_with_no_code_left_there_is_an_end() {
-    // Sixty-two codes in all. With twenty of them taken, ten draws in a row all fail once in 80,000 runs.
+async fn taken_code_is_drawn_again_until_all_are_taken() {
+    // There are 62 codes. With twenty of them taken, ten draws in a row all fail once in 80,000 runs.
     let config = AdminConfig { short_code_length: 1, ..AdminConfig::default() };
     let app = spawn_app_with(Setup { config, ..Setup::default() }).await;
     let ann = app.create_user("ann").await;
@@ -237,7 +237,7 @@ async fn a_taken_code_is_drawn_again_and_with_no_code_left_there_is_an_end() {
 }
 
 #[tokio::test]
-async fn target_that_is_tern_itself_is_refused_and_the_link_stays_as_it_was() {
+async fn target_at_own_address_is_refused_and_changes_nothing() {
     let own_addresses = OwnAddresses::parse("https://go.example").unwrap();
     let config = AdminConfig { own_addresses, ..AdminConfig::default() };
     let app = spawn_app_with(Setup { config, ..Setup::default() }).await;

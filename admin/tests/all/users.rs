@@ -9,7 +9,7 @@ fn user(username: Value, email: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_user_is_created_found_changed_and_deleted() {
+async fn user_is_created_found_updated_and_deleted() {
     let app = spawn_app().await;
     let created = app.post("/users", user(json!("ann"), json!("ann@mail.example"))).await;
     assert_eq!(created.status, 201);
@@ -39,7 +39,7 @@ async fn a_user_is_created_found_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_is_not_found() {
+async fn unknown_user_is_not_found() {
     let app = spawn_app().await;
     app.get("/users/99").await.check_error(404, "User 99 not found");
     app.put("/users/99", json!({ "username": "x" })).await.check_error(404, "User 99 not found");
@@ -50,7 +50,7 @@ async fn an_unknown_user_is_not_found() {
 }
 
 #[tokio::test]
-async fn bad_users_are_refused() {
+async fn invalid_user_is_refused() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     let bad_usernames = [
@@ -67,7 +67,7 @@ async fn bad_users_are_refused() {
     for username in bad_usernames {
         app.post("/users", user(username.clone(), json!("x@y.z"))).await.check_error(400, "username");
         app.put("/users/1", json!({ "username": username })).await.check_error(400, "username");
-        // What is sent is judged before anybody asks whether there is such a user.
+        // The body is validated before the user is looked up.
         app.put("/users/99", json!({ "username": username })).await.check_error(400, "username");
     }
     let bad_emails =
@@ -83,14 +83,14 @@ async fn bad_users_are_refused() {
 }
 
 #[tokio::test]
-async fn lengths_are_counted_in_characters() {
+async fn length_limits_count_characters() {
     let app = spawn_app().await;
     let longest = json!("é".repeat(255));
     assert_eq!(app.post("/users", user(longest, json!("é@bücher.example"))).await.status, 201);
 }
 
 #[tokio::test]
-async fn taken_names_are_conflicts() {
+async fn taken_username_or_email_is_a_conflict() {
     let app = spawn_app().await;
     app.create_user("ann").await;
     app.create_user("bob").await;
@@ -110,7 +110,7 @@ async fn unknown_fields_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_user_who_owns_links_is_deleted_only_with_them() {
+async fn user_who_owns_links_is_deleted_only_with_cascade() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/1").await;
@@ -128,7 +128,7 @@ async fn a_user_who_owns_links_is_deleted_only_with_them() {
 }
 
 #[tokio::test]
-async fn the_links_of_a_user_are_listed() {
+async fn links_of_user_are_listed() {
     let app = spawn_app().await;
     let (ann, bob) = (app.create_user("ann").await, app.create_user("bob").await);
     assert_eq!(app.get("/users/1/urls").await.json(), json!([]));

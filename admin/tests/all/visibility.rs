@@ -1,4 +1,4 @@
-//! A change is answered when the redirectors serve it.
+//! Changes are answered once the redirectors serve them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use tern_common::user::{Email, NewUser, Username};
 use tern_common::{ShortCode, TargetUrl};
 
 use crate::database::Database;
-use crate::support::{AbsentBus, App, FragileBus, HangingBus, Setup, eventually, spawn_app_with};
+use crate::support::{App, BreakingBus, HangingBus, Setup, UnavailableBus, eventually, spawn_app_with};
 
-/// Serves every change as soon as it is told of one, as a redirector would.
-async fn pretend_replica(bus: Arc<LocalBus>, store: Arc<dyn AdminStore>) {
+/// Announces each change at once, as a redirector would.
+async fn run_fake_replica(bus: Arc<LocalBus>, store: Arc<dyn AdminStore>) {
     let replica = ReplicaId::random();
     let mut hints = bus.subscribe(Topic::Invalidations).await.unwrap();
     loop {
@@ -30,8 +30,8 @@ async fn app_on(bus: &Arc<LocalBus>, visible_wait: Duration) -> App {
     spawn_app_with(Setup { bus: Arc::clone(bus) as Arc<dyn Bus>, config, ..Setup::default() }).await
 }
 
-/// Waits until the app has heard of `live` replicas.
-async fn settle(app: &App, live: usize) {
+/// Waits until the app knows of `live` replicas.
+async fn wait_for_live_replicas(app: &App, live: usize) {
     let user = app.create_user("settler").await;
     app.shorten(&user, "https://settle.example/").await;
     eventually(async || {
@@ -42,13 +42,13 @@ async fn settle(app: &App, live: usize) {
 }
 
 #[tokio::test]
-async fn every_change_to_a_link_waits_for_the_live_replicas() {
+async fn change_to_a_link_waits_for_all_live_replicas() {
     let bus = Arc::new(LocalBus::new());
     let app = app_on(&bus, Duration::from_secs(5)).await;
     for _ in 0..2 {
-        tokio::spawn(pretend_replica(Arc::clone(&bus), Arc::clone(&app.store)));
+        tokio::spawn(run_fake_replica(Arc::clone(&bus), Arc::clone(&app.store)));
     }
-    settle(&app, 2).await;
+    wait_for_live_replicas(&app, 2).await;
     let began = Instant::now();
     let url = json!({ "user_id": 1, "original_url": "https://example.com/" });
     let changes = [
@@ -69,11 +69,11 @@ async fn every_change_to_a_link_waits_for_the_live_replicas() {
 }
 
 #[tokio::test]
-async fn a_replica_that_lags_behind_is_waited_for_until_the_time_is_over() {
+async fn lagging_replica_is_awaited_until_the_timeout() {
     let bus = Arc::new(LocalBus::new());
     let app = app_on(&bus, Duration::from_millis(100)).await;
-    tokio::spawn(pretend_replica(Arc::clone(&bus), Arc::clone(&app.store)));
-    settle(&app, 1).await;
+    tokio::spawn(run_fake_replica(Arc::clone(&bus), Arc::clone(&app.store)));
+    wait_for_live_replicas(&app, 1).await;
     let replica = ReplicaId::random();
     let cursor = app.store.snapshot().await.unwrap().cursor;
     bus.publish(Message::Progress { replica, cursor }).await.unwrap();
@@ -88,20 +88,20 @@ async fn a_replica_that_lags_behind_is_waited_for_until_the_time_is_over() {
 }
 
 #[tokio::test]
-async fn waiting_can_be_turned_off() {
+async fn visible_wait_of_zero_does_not_wait() {
     let bus = Arc::new(LocalBus::new());
     let app = app_on(&bus, Duration::ZERO).await;
     let replica = ReplicaId::random();
     let cursor = app.store.snapshot().await.unwrap().cursor;
     bus.publish(Message::Progress { replica, cursor }).await.unwrap();
-    settle(&app, 1).await;
+    wait_for_live_replicas(&app, 1).await;
     let answer = app.put("/urls/1", json!({ "title": "x" })).await;
     assert_eq!(answer.header("tern-visible"), Some("0/1"));
 }
 
 #[tokio::test]
-async fn without_a_bus_changes_are_made_all_the_same() {
-    let app = spawn_app_with(Setup { bus: Arc::new(AbsentBus), ..Setup::default() }).await;
+async fn changes_without_bus_succeed_with_unknown_visibility() {
+    let app = spawn_app_with(Setup { bus: Arc::new(UnavailableBus), ..Setup::default() }).await;
     app.create_user("ann").await;
     let url = json!({ "user_id": 1, "original_url": "https://example.com/" });
     for answer in [
@@ -116,8 +116,8 @@ async fn without_a_bus_changes_are_made_all_the_same() {
     assert_eq!((answer.status, answer.header("tern-visible")), (204, Some("?")));
 }
 
-/// A change, and the cursors just before and after it.
-async fn a_change() -> (Cursor, Mark, Cursor) {
+/// Returns a change, and the cursors just before and after it.
+async fn insert_one_change() -> (Cursor, Mark, Cursor) {
     let directory = tempfile::tempdir().unwrap();
     let store = Database::create(directory.path()).await.store;
     let user = NewUser { username: Username::parse("ann").unwrap(), email: Email::parse("a@b.c").unwrap() };
@@ -134,7 +134,7 @@ async fn a_change() -> (Cursor, Mark, Cursor) {
     (before, mark, after)
 }
 
-/// Tells of a replica until `visibility` has heard of it.
+/// Announces a replica until `visibility` knows of it.
 async fn announce(bus: &dyn Bus, visibility: &Visibility, mark: &Mark, replica: ReplicaId, cursor: &Cursor) {
     let live = async || match visibility.confirm(mark, Duration::ZERO).await {
         Visible::Counted { live, .. } => live,
@@ -150,8 +150,8 @@ async fn announce(bus: &dyn Bus, visibility: &Visibility, mark: &Mark, replica: 
 }
 
 #[tokio::test]
-async fn a_silent_replica_is_not_waited_for_any_longer() {
-    let (before, mark, after) = a_change().await;
+async fn silent_replica_is_no_longer_awaited() {
+    let (before, mark, after) = insert_one_change().await;
     tokio::time::pause();
     let bus = Arc::new(LocalBus::new());
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
@@ -160,7 +160,7 @@ async fn a_silent_replica_is_not_waited_for_any_longer() {
     tokio::time::advance(Duration::from_secs(2)).await;
     announce(&*bus, &visibility, &mark, swift, &after).await;
     assert_eq!(visibility.confirm(&mark, Duration::ZERO).await, Visible::Counted { confirmed: 1, live: 2 });
-    // The slow one says no more; a second later it counts as gone, without any message.
+    // The slow replica sends nothing more, and a second later it counts as gone.
     let began = tokio::time::Instant::now();
     let visible = visibility.confirm(&mark, Duration::from_secs(60)).await;
     assert_eq!(visible, Visible::Counted { confirmed: 1, live: 1 });
@@ -168,8 +168,8 @@ async fn a_silent_replica_is_not_waited_for_any_longer() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_with_the_message_that_was_missing() {
-    let (before, mark, after) = a_change().await;
+async fn wait_ends_with_the_missing_announcement() {
+    let (before, mark, after) = insert_one_change().await;
     tokio::time::pause();
     let bus = Arc::new(LocalBus::new());
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
@@ -188,8 +188,8 @@ async fn a_wait_ends_with_the_message_that_was_missing() {
 }
 
 #[tokio::test]
-async fn replicas_that_spoke_before_we_listened_are_waited_for() {
-    let (before, mark, after) = a_change().await;
+async fn replicas_announced_before_subscription_are_awaited() {
+    let (before, mark, after) = insert_one_change().await;
     tokio::time::pause();
     let bus = Arc::new(LocalBus::new());
     let (swift, slow, gone) = (ReplicaId::random(), ReplicaId::random(), ReplicaId::random());
@@ -204,10 +204,10 @@ async fn replicas_that_spoke_before_we_listened_are_waited_for() {
 }
 
 #[tokio::test]
-async fn a_broken_subscription_is_taken_up_again() {
-    let (_, mark, after) = a_change().await;
+async fn broken_subscription_is_renewed() {
+    let (_, mark, after) = insert_one_change().await;
     tokio::time::pause();
-    let bus = Arc::new(FragileBus::default());
+    let bus = Arc::new(BreakingBus::default());
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
     for live in 1..=2 {
         bus.publish(Message::Progress { replica: ReplicaId::random(), cursor: after.clone() }).await.unwrap();
@@ -216,16 +216,16 @@ async fn a_broken_subscription_is_taken_up_again() {
     }
 }
 
-/// Far replicas, or those of a busy machine.
+/// Replicas may be far away, or on a busy machine.
 #[tokio::test]
-async fn answers_wait_for_replicas_that_need_longer_than_the_shortest_wait() {
+async fn wait_adapts_to_slow_replicas_up_to_its_bound() {
     const BOUNDS: VisibleWait = VisibleWait { least: Duration::from_millis(100), most: Duration::from_secs(1) };
-    let (before, mark, after) = a_change().await;
+    let (before, mark, after) = insert_one_change().await;
     tokio::time::pause();
     let bus = Arc::new(LocalBus::new());
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
     let replica = ReplicaId::random();
-    // What each of several changes is answered, and after how long, if the replica needs this time for it.
+    // Returns the visibility and the wait of a change that the replica applies after `needed`.
     let change = async |needed: Duration| {
         bus.publish(Message::Progress { replica, cursor: before.clone() }).await.unwrap();
         eventually(async || match visibility.confirm(&mark, Duration::ZERO).await {
@@ -254,17 +254,17 @@ async fn answers_wait_for_replicas_that_need_longer_than_the_shortest_wait() {
     };
     check(change(ms(20)).await, "1/1", ms(20), ms(40));
     check(change(ms(240)).await, "0/1", ms(100), ms(120));
-    // From then on it is known how long it takes.
+    // From then on the wait is adapted to the replica.
     check(change(ms(240)).await, "1/1", ms(240), ms(260));
     check(change(ms(800)).await, "1/1", ms(800), ms(820));
-    // One that hangs holds up no answer for longer than the bound.
+    // A replica that hangs delays an answer by the upper bound at most.
     check(change(ms(2500)).await, "0/1", ms(1000), ms(1020));
 }
 
-/// Its messages stop, and its subscriptions do not notice for a while.
+/// Messages stop arriving, and the subscriptions do not notice for a while.
 #[tokio::test]
-async fn replicas_behind_a_bus_that_hangs_are_unknown_and_never_none() {
-    let (before, mark, _) = a_change().await;
+async fn replicas_behind_a_hanging_bus_are_unknown() {
+    let (before, mark, _) = insert_one_change().await;
     tokio::time::pause();
     let bus = Arc::new(HangingBus::default());
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
@@ -282,8 +282,8 @@ async fn replicas_behind_a_bus_that_hangs_are_unknown_and_never_none() {
 }
 
 #[tokio::test]
-async fn last_replica_that_leaves_is_none_of_none() {
-    let (before, mark, _) = a_change().await;
+async fn visibility_after_last_replica_left_is_none_of_none() {
+    let (before, mark, _) = insert_one_change().await;
     let bus = Arc::new(LocalBus::new());
     let visibility = Visibility::start(Arc::clone(&bus) as Arc<dyn Bus>);
     let replica = ReplicaId::random();

@@ -5,7 +5,7 @@ use tern_testkit::postgres::Postgres;
 
 use crate::support::spawn_app;
 
-/// The tables of a system whose times have fractions, in both kinds of columns, with NULL wherever it may be.
+/// Tables whose times have fractions, with and without zones, and NULL wherever it is allowed.
 const TABLES: &str = r#"
     CREATE TABLE "user" (id serial PRIMARY KEY, username varchar(255) NOT NULL, email varchar(255) NOT NULL,
         created_at timestamp NOT NULL);
@@ -32,12 +32,12 @@ const TABLES: &str = r#"
 "#;
 
 #[tokio::test]
-async fn tables_of_another_system_are_loaded_as_copy_writes_them() {
+async fn tables_copied_by_psql_from_another_system_are_loaded() {
     let server = Postgres::shared();
     let url = server.create_database();
     let database = url.rsplit('/').next().unwrap();
     server.psql(database, TABLES);
-    // The zone of whoever copies shows in columns with a zone.
+    // The client's time zone shows in columns with a zone.
     server.psql(database, &format!("ALTER DATABASE {database} SET timezone = 'Europe/Berlin'"));
     let copy = |table: &str| server.psql(database, &format!("\\copy {table} TO STDOUT CSV HEADER"));
     let files = [

@@ -1,4 +1,4 @@
-//! PostgreSQL under the contract: a database for each app, on a server for all.
+//! PostgreSQL below the contract's tests: a database for each app, on one server.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,13 +15,13 @@ pub struct Database {
     name: String,
 }
 
-/// Holds a lock until it is dropped.
+/// Table lock that is released on drop.
 #[derive(Debug)]
 pub struct Lock(Child);
 
 impl Database {
-    /// The answer to a write that [`Database::lock`] holds up.
-    /// No load locks tables, so other causes are more likely.
+    /// Message of a write that [`Database::lock`] blocks.
+    /// A load locks no tables, so other causes are more likely.
     pub const LOCKED: &str = "Database is unavailable";
     pub const RETRY_AFTER: Option<&str> = None;
 
@@ -33,22 +33,22 @@ impl Database {
         Database { store: Arc::new(store), name }
     }
 
-    /// Another handle, which what happens to the first one does not touch.
+    /// Opens another store, independent of the first one.
     pub async fn another_store(&self) -> Arc<dyn AdminStore> {
         Arc::new(PostgresStore::new(&PostgresConfig::new(Postgres::shared().url(&self.name))).unwrap())
     }
 
-    /// Before its first use: nobody can connect from then on.
-    pub fn take_away(&self) {
+    /// Drops the database before its first use, so that no connection can be opened.
+    pub fn destroy(&self) {
         Postgres::shared().psql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
 
-    /// Somebody else locks out all writers until the value is dropped.
+    /// Locks out all writers by another session until the value is dropped.
     pub fn lock(&self) -> Lock {
         self.lock_tables("users, urls, events", "urls", "EXCLUSIVE", "ExclusiveLock")
     }
 
-    /// Somebody else locks out those who read the tokens.
+    /// Locks out readers of the tokens by another session.
     pub fn lock_tokens(&self) -> Lock {
         self.lock_tables("tokens", "tokens", "ACCESS EXCLUSIVE", "AccessExclusiveLock")
     }
@@ -68,13 +68,13 @@ impl Database {
         Lock(psql)
     }
 
-    /// Somebody works on it past Tern.
+    /// Sets the times of all urls to 1970, by direct SQL.
     pub fn make_urls_old(&self) {
         let update = "UPDATE urls SET created_at = 'epoch', updated_at = 'epoch'";
         Postgres::shared().psql(&self.name, update);
     }
 
-    /// Inserts an event of the first link past Tern, with details that no check of Tern's has seen.
+    /// Inserts an event of the first link by direct SQL, without Tern's checks of its details.
     pub async fn write_event(&self, details: &str) {
         let values = format!("(1, 1, 't', now(), '{details}')");
         let insert = format!("INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES {values}");
@@ -84,7 +84,7 @@ impl Database {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The end of its input ends psql, and with it the transaction.
+        // Closing its standard input ends psql, and with it the transaction.
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }

@@ -1,6 +1,6 @@
-//! The same contract, with PostgreSQL under it.
+//! The contract's tests over PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 #[path = "../all/access.rs"]
 mod access;

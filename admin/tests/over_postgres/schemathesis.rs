@@ -1,5 +1,5 @@
-//! Thousands of requests made from the description of the API, to `tern-admin` as it is run: a process over PostgreSQL
-//! and Redis.
+//! Thousands of requests generated from the API's description, sent to a `tern-admin` process over PostgreSQL and
+//! Redis.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tern_testkit::redis::Redis;
 
 use crate::support::check_by_description;
 
-/// Killed when dropped.
+/// Process of `tern-admin`, killed on drop.
 struct TernAdmin {
     process: Child,
     address: SocketAddr,
@@ -29,7 +29,7 @@ impl TernAdmin {
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
         let line = lines.find(|line| line.contains("http://")).expect("tern-admin tells where it listens");
         let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
-        // The pipe is kept open, so that saying more is no error.
+        // The pipe is read to its end, so that the process can go on logging.
         std::thread::spawn(move || lines.for_each(drop));
         TernAdmin { process, address }
     }
@@ -37,14 +37,14 @@ impl TernAdmin {
 
 impl Drop for TernAdmin {
     fn drop(&mut self) {
-        // Either call fails only when the process has ended already.
+        // Either call fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn every_answer_of_the_process_is_described_and_none_is_a_failure_of_ours() {
+async fn generated_requests_to_the_process_get_only_described_answers() {
     let database = PostgresConfig::new(Postgres::shared().create_database());
     migrate(&database).await.unwrap();
     let (redis, directory) = (Redis::start_new(), tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! Answers, whichever client they came through.
+//! Answers, whichever client received them.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub status: u16,
-    /// By lower-case name.
+    /// Header values by lower-case name.
     pub headers: BTreeMap<String, String>,
     pub body: String,
 }
@@ -53,7 +53,7 @@ impl Answer {
         self.json().as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
     }
 
-    /// This is an error in the envelope, whose message holds `message`.
+    /// Checks that this is an error in the envelope whose message contains `message`.
     #[track_caller]
     pub fn check_error(&self, status: u16, message: &str) {
         assert_eq!(self.status, status, "{self:?}");

@@ -8,12 +8,12 @@ use tern_common::bus::{Bus, BusError, Delivery, LocalBus, Message, ReplicaId, Su
 use tern_common::cache::{Cache, CacheError};
 use tern_common::store::Cursor;
 
-/// Nobody can reach it.
+/// Bus that cannot be reached.
 #[derive(Debug)]
-pub struct AbsentBus;
+pub struct UnavailableBus;
 
 #[async_trait]
-impl Bus for AbsentBus {
+impl Bus for UnavailableBus {
     async fn publish(&self, _: Message) -> Result<(), BusError> {
         Err(BusError(anyhow::anyhow!("gone")))
     }
@@ -27,21 +27,21 @@ impl Bus for AbsentBus {
     }
 }
 
-/// Each of its subscriptions breaks after one message.
+/// Bus whose subscriptions break after one message.
 #[derive(Debug, Default)]
-pub struct FragileBus(pub LocalBus);
+pub struct BreakingBus(pub LocalBus);
 
 #[derive(Debug)]
-struct FragileSubscription(Option<Box<dyn Subscription>>);
+struct BreakingSubscription(Option<Box<dyn Subscription>>);
 
 #[async_trait]
-impl Bus for FragileBus {
+impl Bus for BreakingBus {
     async fn publish(&self, message: Message) -> Result<(), BusError> {
         self.0.publish(message).await
     }
 
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BusError> {
-        Ok(Box::new(FragileSubscription(Some(self.0.subscribe(topic).await?))))
+        Ok(Box::new(BreakingSubscription(Some(self.0.subscribe(topic).await?))))
     }
 
     async fn live(&self) -> Result<Vec<(ReplicaId, Cursor)>, BusError> {
@@ -50,7 +50,7 @@ impl Bus for FragileBus {
 }
 
 #[async_trait]
-impl Subscription for FragileSubscription {
+impl Subscription for BreakingSubscription {
     async fn next(&mut self) -> Result<Delivery, BusError> {
         let Some(subscription) = &mut self.0 else {
             return Err(BusError(anyhow::anyhow!("broken")));
@@ -61,7 +61,7 @@ impl Subscription for FragileSubscription {
     }
 }
 
-/// Works until it is told to hang: then nothing arrives, and no question is answered.
+/// Bus that works until [`HangingBus::hang`]; then no message arrives and no call returns.
 #[derive(Debug, Default)]
 pub struct HangingBus {
     bus: LocalBus,
@@ -97,12 +97,12 @@ impl Bus for HangingBus {
     }
 }
 
-/// Fails to take anything, and hangs when asked for anything.
+/// Cache whose writes fail and whose reads hang.
 #[derive(Debug)]
-pub struct AbsentCache;
+pub struct UnavailableCache;
 
 #[async_trait]
-impl Cache for AbsentCache {
+impl Cache for UnavailableCache {
     async fn get(&self, _: &str) -> Result<Option<Vec<u8>>, CacheError> {
         std::future::pending().await
     }
@@ -112,7 +112,7 @@ impl Cache for AbsentCache {
     }
 }
 
-/// Stands for a defect of ours.
+/// Cache that panics, in place of a defect.
 #[derive(Debug)]
 pub struct PanickingCache;
 

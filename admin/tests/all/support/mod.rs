@@ -1,4 +1,4 @@
-//! An admin plane of its own for each test, and what its users do.
+//! An admin plane for each test, and requests to it.
 
 mod answer;
 mod doubles;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use answer::Answer;
-pub use doubles::{AbsentBus, AbsentCache, FragileBus, HangingBus, PanickingCache};
+pub use doubles::{BreakingBus, HangingBus, PanickingCache, UnavailableBus, UnavailableCache};
 pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
 use tern_admin::load::{LoadCommand, OnError, load_files};
@@ -26,15 +26,15 @@ use tokio::net::TcpStream;
 
 use crate::database::Database;
 
-/// What a test may want to be other than usual.
+/// Variations of an app.
 #[derive(Debug)]
 pub struct Setup {
     pub config: AdminConfig,
     pub bus: Arc<dyn Bus>,
     pub cache: Arc<dyn Cache>,
-    /// The directory of the database vanishes before the first request.
+    /// Whether the database is deleted before the first request.
     pub without_database: bool,
-    /// What answers on unknown paths in place of the router's own 404.
+    /// Answer to unknown paths in place of the router's own 404.
     pub fallback: Option<&'static str>,
 }
 
@@ -57,7 +57,7 @@ pub struct App {
     pub database: Database,
     pub log_file: PathBuf,
     own_addresses: OwnAddresses,
-    /// The port for probes and monitors.
+    /// Address of the port for probes and monitors.
     pub ops_address: SocketAddr,
     _operators: Serving,
     client: reqwest::Client,
@@ -77,7 +77,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     let registry = prometheus::Registry::new();
     let access = Access::open(database.another_store().await, &setup.config, &registry).await.unwrap();
     if setup.without_database {
-        database.take_away();
+        database.destroy();
     }
     export_pools(store.clone(), &registry).unwrap();
     let own_addresses = setup.config.own_addresses.clone();
@@ -163,13 +163,13 @@ impl App {
         Answer::read(request.send().await.unwrap()).await
     }
 
-    /// Asks the port for probes and monitors.
+    /// Sends a request to the port for probes and monitors.
     pub async fn get_ops(&self, path: &str, host: &str) -> Answer {
         let request = self.client.get(format!("http://{}{path}", self.ops_address)).header("host", host);
         Answer::read(request.send().await.unwrap()).await
     }
 
-    /// Sends bytes as they are and reads until the server closes.
+    /// Sends bytes unchanged and reads until the server closes the connection.
     pub async fn send_raw(&self, bytes: impl AsRef<[u8]>) -> Answer {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         socket.write_all(bytes.as_ref()).await.unwrap();
@@ -208,7 +208,7 @@ impl App {
         Answer::read(request.send().await.unwrap()).await
     }
 
-    /// What `load` prints, or how it fails.
+    /// Returns the output of `load`, or its error.
     pub async fn load(&self, files: &[(&str, impl AsRef<[u8]>)]) -> Result<String, String> {
         let (printed, reported) = self.load_with(OnError::Fail, files).await?;
         assert_eq!(reported, "");
@@ -256,7 +256,7 @@ impl App {
     }
 }
 
-/// Waits for what is bound to happen soon.
+/// Waits until `look` returns a value, for five seconds at most.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(mut look: impl FnMut() -> F) -> T {
     for _ in 0..1000 {
         if let Some(seen) = look().await {
