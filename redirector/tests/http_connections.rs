@@ -1,4 +1,4 @@
-//! How connections live and end: time, limits, and what must not go wrong meanwhile. Real sockets, short limits.
+//! Connections: their timeouts, limits and ends, over real sockets with short limits.
 
 mod support;
 
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use support::client::{Client, GET};
-use support::{Codes, LONG, MOMENT, eventually, patient, read, serve};
+use support::{Codes, LONG, MOMENT, eventually, generous_limits, read, serve};
 use tern_redirector::http::{Drained, Limits, Server, StatusCode};
 
 #[test]
-fn a_browser_behind_a_proxy_is_served() {
-    let (server, _) = serve(patient());
+fn browser_behind_a_proxy_is_served() {
+    let (server, _) = serve(generous_limits());
     let fields: String = (0..20).map(|n| format!("X-Field-{n}: value of {n}\r\n")).collect();
     let request = format!("GET /CODE12 HTTP/1.1\r\nHost: t.example\r\n{fields}Cookie: {}\r\n\r\n", "c".repeat(4096));
     let mut client = Client::connect(server.local_addr());
@@ -25,8 +25,8 @@ fn a_browser_behind_a_proxy_is_served() {
 }
 
 #[test]
-fn answers_say_when_the_connection_closes() {
-    let (server, _) = serve(patient());
+fn answer_before_a_close_announces_it() {
+    let (server, _) = serve(generous_limits());
     for request in [
         "GET /CODE12 HTTP/1.0\r\n\r\n",
         "GET /CODE12 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
@@ -41,14 +41,14 @@ fn answers_say_when_the_connection_closes() {
 }
 
 #[test]
-fn a_body_is_never_a_request() {
-    let (server, codes) = serve(patient());
+fn body_is_never_read_as_a_request() {
+    let (server, codes) = serve(generous_limits());
     let inner = "GET /GONE12 HTTP/1.1\r\nHost: t.example\r\n\r\n";
     for framing in [format!("Content-Length: {}", inner.len()), "Transfer-Encoding: chunked".to_owned()] {
         let mut client = Client::connect(server.local_addr());
         client.send(format!("GET /CODE12 HTTP/1.1\r\nHost: t.example\r\n{framing}\r\n\r\n").as_bytes());
         assert_eq!(client.answer(false).unwrap().unwrap().status, 302);
-        // Sent only after the answer, when the server lingers: still no request, and no reset.
+        // The body is sent after the answer, while the server lingers: still no request, and no reset.
         client.send(inner.as_bytes());
         client.ends();
     }
@@ -56,8 +56,8 @@ fn a_body_is_never_a_request() {
 }
 
 #[test]
-fn refusals_are_counted() {
-    let (server, codes) = serve(patient());
+fn refused_requests_are_counted_by_status() {
+    let (server, codes) = serve(generous_limits());
     for (request, status) in [
         ("GET /CODE12 HTTP/1.1\r\n\r\n", StatusCode::BAD_REQUEST),
         ("GET /CODE12\n", StatusCode::BAD_REQUEST),
@@ -73,8 +73,8 @@ fn refusals_are_counted() {
 }
 
 #[test]
-fn a_service_that_does_not_answer_is_answered_for() {
-    let (server, _) = serve(patient());
+fn service_without_reply_is_answered_500() {
+    let (server, _) = serve(generous_limits());
     let mut client = Client::connect(server.local_addr());
     assert_eq!(client.ask(b"GET /MUTE12 HTTP/1.1\r\nHost: h\r\n\r\n").status, 500);
     assert_eq!(client.ask(b"HEAD /MUTE12 HTTP/1.1\r\nHost: h\r\n\r\n").status, 500);
@@ -82,8 +82,8 @@ fn a_service_that_does_not_answer_is_answered_for() {
 }
 
 #[test]
-fn a_panic_ends_one_connection() {
-    let (server, _) = serve(patient());
+fn panicking_service_ends_its_connection_alone() {
+    let (server, _) = serve(generous_limits());
     let mut other = Client::connect(server.local_addr());
     assert_eq!(other.ask(GET).status, 302);
     let mut client = Client::connect(server.local_addr());
@@ -95,16 +95,16 @@ fn a_panic_ends_one_connection() {
 }
 
 #[test]
-fn a_slow_head_is_cut_in_all() {
-    let (server, _) = serve(Limits { header_timeout: MOMENT, ..patient() });
+fn slow_head_is_answered_408_after_its_timeout() {
+    let (server, _) = serve(Limits { header_timeout: MOMENT, ..generous_limits() });
     let mut client = Client::connect(server.local_addr());
-    // The time runs from the first byte of each head, not from the connection's start.
+    // The timeout runs from the first byte of each head, not from the connection's start.
     assert_eq!(client.ask(GET).status, 302);
     let started = Instant::now();
     let byte_at_a_time = GET.iter().cycle().map(|byte| if *byte == b'\n' { &b'x' } else { byte });
     for byte in byte_at_a_time {
         client.send(&[*byte]);
-        if client.hears_within(Duration::from_millis(20)) {
+        if client.receives_within(Duration::from_millis(20)) {
             break;
         }
         assert!(started.elapsed() < LONG, "never cut");
@@ -118,8 +118,8 @@ fn a_slow_head_is_cut_in_all() {
 }
 
 #[test]
-fn silence_is_closed_without_an_answer() {
-    let (server, _) = serve(Limits { header_timeout: MOMENT, ..patient() });
+fn silent_connection_is_closed_without_an_answer() {
+    let (server, _) = serve(Limits { header_timeout: MOMENT, ..generous_limits() });
     let started = Instant::now();
     Client::connect(server.local_addr()).ends();
     assert!(started.elapsed() >= MOMENT);
@@ -127,15 +127,15 @@ fn silence_is_closed_without_an_answer() {
 }
 
 #[test]
-fn idle_connections_are_closed_and_busy_ones_are_not() {
-    let (server, _) = serve(Limits { idle_timeout: MOMENT, header_timeout: MOMENT, ..patient() });
+fn idle_connection_is_closed_and_a_busy_one_is_not() {
+    let (server, _) = serve(Limits { idle_timeout: MOMENT, header_timeout: MOMENT, ..generous_limits() });
     let mut client = Client::connect(server.local_addr());
     let started = Instant::now();
     let mut last = started;
     while started.elapsed() < 4 * MOMENT {
         last = Instant::now();
         assert_eq!(client.ask(GET).status, 302);
-        assert!(!client.hears_within(MOMENT / 3), "closed while in use");
+        assert!(!client.receives_within(MOMENT / 3), "closed while in use");
     }
     client.ends();
     assert!(last.elapsed() >= MOMENT);
@@ -143,13 +143,13 @@ fn idle_connections_are_closed_and_busy_ones_are_not() {
 }
 
 #[test]
-fn big_buffers_are_given_back_and_the_connection_goes_on() {
-    let (server, _) = serve(Limits { idle_timeout: Duration::from_millis(2500), ..patient() });
+fn idle_connection_releases_large_buffers_and_stays_open() {
+    let (server, _) = serve(Limits { idle_timeout: Duration::from_millis(2500), ..generous_limits() });
     let mut client = Client::connect(server.local_addr());
     let big = format!("GET /CODE12 HTTP/1.1\r\nHost: h\r\nCookie: {}\r\n\r\n", "c".repeat(9000));
     assert_eq!(client.ask(big.as_bytes()).status, 302);
-    // Longer than the time after which buffers go, shorter than what an idle connection has.
-    assert!(!client.hears_within(Duration::from_millis(1500)));
+    // Longer than the time after which buffers are released, shorter than the idle timeout.
+    assert!(!client.receives_within(Duration::from_millis(1500)));
     let started = Instant::now();
     assert_eq!(client.ask(big.as_bytes()).status, 302);
     client.ends();
@@ -157,8 +157,8 @@ fn big_buffers_are_given_back_and_the_connection_goes_on() {
 }
 
 #[test]
-fn who_never_reads_is_held_and_cut() {
-    let (server, codes) = serve(Limits { write_timeout: MOMENT, ..patient() });
+fn client_that_never_reads_is_bounded_and_cut() {
+    let (server, codes) = serve(Limits { write_timeout: MOMENT, ..generous_limits() });
     let mut client = Client::connect(server.local_addr());
     client.stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     let requests = GET.repeat(500);
@@ -173,13 +173,13 @@ fn who_never_reads_is_held_and_cut() {
     assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     assert_eq!(read(&server.stats().write_timeouts), 1);
     eventually("an empty registry", || server.registered() == 0);
-    // What was answered waits in the kernel's buffers, but for one write: some megabytes and no more.
+    // Answers wait in the kernel's buffers, except for one write: some megabytes at most.
     assert!(read(&codes.calls) < 100_000, "{} were answered", read(&codes.calls));
 }
 
 #[test]
-fn a_slow_reader_gets_everything_in_order() {
-    let (server, _) = serve(patient());
+fn slow_reader_receives_every_answer_in_order() {
+    let (server, _) = serve(generous_limits());
     let mut client = Client::connect(server.local_addr());
     let mut sender = client.stream.try_clone().unwrap();
     const ROUNDS: usize = 20_000;
@@ -198,14 +198,14 @@ fn a_slow_reader_gets_everything_in_order() {
 }
 
 #[test]
-fn an_endless_sender_is_not_lingered_for() {
-    let (server, _) = serve(Limits { linger_timeout: MOMENT, ..patient() });
+fn endless_sender_is_cut_after_the_linger_limits() {
+    let (server, _) = serve(Limits { linger_timeout: MOMENT, ..generous_limits() });
     let mut client = Client::connect(server.local_addr());
-    // Never closes, never sends: the time ends it.
+    // A client that neither sends nor closes is ended by the timeout.
     client.send(b"GET / HTTP/1.1\r\n\r\n");
     eventually("closed by the server", || server.registered() == 0);
-    // Sends for ever: the bytes end it.
-    let (server, _) = serve(patient());
+    // A client that sends for ever is ended by the byte limit.
+    let (server, _) = serve(generous_limits());
     client = Client::connect(server.local_addr());
     client.send(b"GET / HTTP/1.1\r\n\r\n");
     while client.stream.write_all(&[b'x'; 4096]).is_ok() {}
@@ -214,10 +214,10 @@ fn an_endless_sender_is_not_lingered_for() {
 
 #[test]
 fn full_port_ends_the_longest_idle_connection_for_a_newcomer() {
-    let (server, _) = serve(Limits { connections: 3, ..patient() });
+    let (server, _) = serve(Limits { connections: 3, ..generous_limits() });
     let ask = |client: &mut Client| {
         assert_eq!(client.ask(GET).status, 302);
-        assert!(!client.hears_within(5 * patient().tick));
+        assert!(!client.receives_within(5 * generous_limits().tick));
     };
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect(server.local_addr())).collect();
     clients.iter_mut().for_each(ask);
@@ -234,7 +234,7 @@ fn full_port_ends_the_longest_idle_connection_for_a_newcomer() {
 
 #[test]
 fn full_port_ends_slow_clients_before_one_that_has_just_been_served() {
-    let (server, _) = serve(Limits { connections: 3, ..patient() });
+    let (server, _) = serve(Limits { connections: 3, ..generous_limits() });
     let mut slow_head = Client::connect(server.local_addr());
     slow_head.send(&GET[..10]);
     let mut slow_reader = Client::connect(server.local_addr());
@@ -253,9 +253,9 @@ fn full_port_ends_slow_clients_before_one_that_has_just_been_served() {
 #[test]
 fn full_share_ends_connections_of_its_client() {
     let service = Arc::new(Codes { has_shares: true, ..Codes::default() });
-    let (server, _) = serve(patient());
+    let (server, _) = serve(generous_limits());
     drop(server);
-    let limits = Limits { connections: 100, share: 3, ..patient() };
+    let limits = Limits { connections: 100, share: 3, ..generous_limits() };
     let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), limits, service).unwrap();
     let clients: Vec<_> = (0..20)
         .map(|_| {
@@ -271,10 +271,10 @@ fn full_share_ends_connections_of_its_client() {
     assert_eq!(Client::connect(server.local_addr()).ask(GET).status, 302);
 }
 
-/// Newcomers that come faster than others end are answered 503, so that the connections stay bounded.
+/// New connections that arrive faster than others end are answered 503, so that their number stays bounded.
 #[test]
 fn flood_of_connections_stays_within_the_limit_and_its_slack() {
-    let (server, _) = serve(Limits { connections: 16, ..patient() });
+    let (server, _) = serve(Limits { connections: 16, ..generous_limits() });
     let mut crowd = Vec::new();
     for _ in 0..2_000 {
         crowd.push(Client::connect(server.local_addr()));
@@ -287,8 +287,8 @@ fn flood_of_connections_stays_within_the_limit_and_its_slack() {
 }
 
 #[test]
-fn connections_leave_nothing_behind() {
-    let (server, _) = serve(patient());
+fn ended_connections_leave_no_registration() {
+    let (server, _) = serve(generous_limits());
     let addr = server.local_addr();
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -309,7 +309,7 @@ fn connections_leave_nothing_behind() {
             });
         }
     });
-    // The last ones may still wait to be accepted when nobody is open.
+    // The last connections may still be in the accept queue when none is open.
     eventually("all have come", || read(&server.stats().accepted) == 2000);
     eventually("all have ended", || read(&server.stats().open) == 0);
     assert_eq!(server.registered(), 0);

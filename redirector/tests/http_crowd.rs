@@ -1,5 +1,5 @@
-//! Ten thousand connections that say nothing, slow heads and malformed traffic beside honest clients. In a process of its
-//! own, because it counts this process's memory.
+//! Ten thousand idle connections, slow heads and malformed requests beside honest clients. The test has a process of
+//! its own because it measures the process's memory.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in a function of its own")]
 #![expect(clippy::print_stdout, reason = "it tells its figures")]
@@ -19,29 +19,29 @@ use tern_redirector::http::{Limits, STACK_WORDS};
 
 const CROWD: usize = 10_000;
 
-/// Of each of the two processes.
+/// Descriptor limit of each of the two processes.
 const DESCRIPTORS: u64 = CROWD as u64 + 500;
 
-/// Where the crowd goes, for the process that is the crowd: this test once more, since the descriptors of one process
-/// may not be enough for both ends.
+/// Variable with the server's address for the child process that opens the crowd's connections. The descriptors of one
+/// process may not suffice for both ends.
 const CROWD_FOR: &str = "TERN_TEST_CROWD_FOR";
 
-/// What the crowd says once its half heads are on their way.
+/// Line that the crowd prints once its half heads are sent.
 const SENT: &str = "sent";
 
 #[test]
-fn honest_clients_are_served_beside_a_crowd() {
+fn honest_clients_beside_a_crowd_are_served_in_time() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     assert!(hard >= DESCRIPTORS, "this test needs {DESCRIPTORS} descriptors: ulimit -Hn {DESCRIPTORS}");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     match std::env::var_os(CROWD_FOR) {
-        Some(addr) => be_the_crowd(addr.to_str().unwrap().parse().unwrap()),
+        Some(addr) => run_crowd(addr.to_str().unwrap().parse().unwrap()),
         None => serve_beside_a_crowd(),
     }
 }
 
-/// Connects, and when it is told to sends half a head on each connection; says when that is done.
-fn be_the_crowd(addr: SocketAddr) {
+/// Opens the connections and, after a line on standard input, sends half a head on each and prints [`SENT`].
+fn run_crowd(addr: SocketAddr) {
     let mut lines = std::io::stdin().lines();
     let crowd: Vec<TcpStream> = (0..CROWD).map(|_| TcpStream::connect(addr).unwrap()).collect();
     if lines.next().is_some() {
@@ -62,17 +62,17 @@ fn serve_beside_a_crowd() {
     let memory = resident_kib();
     let itself = std::env::current_exe().unwrap();
     let mut crowd = Command::new(itself);
-    crowd.args(["--exact", "honest_clients_are_served_beside_a_crowd"]).env(CROWD_FOR, addr.to_string());
+    crowd.args(["--exact", "honest_clients_beside_a_crowd_are_served_in_time"]).env(CROWD_FOR, addr.to_string());
     crowd.arg("--nocapture").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut crowd = crowd.spawn().unwrap();
-    let mut said = BufReader::new(crowd.stdout.take().unwrap()).lines();
-    let mut told = crowd.stdin.take().unwrap();
+    let mut crowd_output = BufReader::new(crowd.stdout.take().unwrap()).lines();
+    let mut crowd_input = crowd.stdin.take().unwrap();
     eventually("all are accepted", || server.stats().open.load(Ordering::Relaxed) >= CROWD as u64);
     let each = (resident_kib() - memory) as f64 / CROWD as f64;
     let beside_idle = p99(&honest_times(addr));
 
-    told.write_all(b"\n").unwrap();
-    assert!(said.any(|line| line.unwrap().ends_with(SENT)), "the crowd ended");
+    crowd_input.write_all(b"\n").unwrap();
+    assert!(crowd_output.any(|line| line.unwrap().ends_with(SENT)), "the crowd ended");
     let beside_slow = p99(&honest_times(addr));
 
     let over = AtomicBool::new(false);
@@ -95,17 +95,17 @@ fn serve_beside_a_crowd() {
          of {} KiB",
         STACK_WORDS * 8 / 1024
     );
-    // What of a stack is touched, and eight KiB beside it.
+    // The touched part of a stack, and eight KiB beside it.
     assert!(each < 8.0 + 12.0, "{each} KiB");
     for (what, p99) in [("idle", beside_idle), ("slow", beside_slow), ("malformed", beside_malformed)] {
         assert!(p99 < alone * 10 + Duration::from_millis(100), "{what}: {p99:?} against {alone:?}");
     }
-    drop(told);
+    drop(crowd_input);
     assert!(crowd.wait().unwrap().success());
     eventually("all are gone", || server.stats().open.load(Ordering::Relaxed) < 100);
 }
 
-/// How long requests take on connections that are kept, and on new ones.
+/// Measures requests on a persistent connection and on new ones.
 fn honest_times(addr: SocketAddr) -> Vec<Duration> {
     let mut kept = Client::connect(addr);
     let mut times = Vec::new();
@@ -124,7 +124,7 @@ fn p99(times: &[Duration]) -> Duration {
     sorted[sorted.len() * 99 / 100]
 }
 
-/// What this process holds of memory.
+/// Returns the resident memory of this process.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());

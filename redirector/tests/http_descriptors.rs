@@ -1,4 +1,4 @@
-//! Out of file descriptors: the listener waits, does not spin, and goes on. In a process of its own, because the limit
+//! Exhausted file descriptors: the listener backs off and recovers. The test has a process of its own because the limit
 //! is the process's.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in a function of its own")]
@@ -18,13 +18,16 @@ use tern_redirector::http::Limits;
 const CHILD: &str = "TERN_TEST_FEW_DESCRIPTORS";
 
 #[test]
-fn the_listener_outlives_a_lack_of_descriptors() {
+fn listener_without_descriptors_backs_off_and_recovers() {
     if std::env::var_os(CHILD).is_some() {
         return with_few_descriptors();
     }
     let itself = std::env::current_exe().unwrap();
     let mut few = Command::new("sh");
-    few.args(["-c", "ulimit -n 128; exec \"$0\" --exact the_listener_outlives_a_lack_of_descriptors --nocapture"]);
+    few.args([
+        "-c",
+        "ulimit -n 128; exec \"$0\" --exact listener_without_descriptors_backs_off_and_recovers --nocapture",
+    ]);
     let output = few.arg(itself).env(CHILD, "1").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -34,7 +37,7 @@ fn with_few_descriptors() {
     let mut kept = Client::connect(server.local_addr());
     assert_eq!(kept.ask(GET).status, 302);
 
-    // The clients' sockets first, then every other descriptor: the queue fills and nothing can be accepted.
+    // The clients' sockets first, then every other descriptor: the accept queue fills.
     let sockets: Vec<_> = (0..10).map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).collect();
     let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     for socket in &sockets {
@@ -46,7 +49,7 @@ fn with_few_descriptors() {
     assert!(started.elapsed() >= Duration::from_millis(5 + 10 + 20 + 40), "it backs off");
     assert_eq!(kept.ask(GET).status, 302, "who is connected is served");
     let before = errors();
-    assert!(!kept.hears_within(Duration::from_secs(1)));
+    assert!(!kept.receives_within(Duration::from_secs(1)));
     assert!(errors() - before <= 10, "{} tries in a second", errors() - before);
 
     drop(taken);

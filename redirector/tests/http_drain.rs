@@ -1,4 +1,4 @@
-//! How a server begins and ends: sockets that are adopted and passed on, and drains. Real sockets, short limits.
+//! Start and end of a server: adopted listening sockets and drains, over real sockets with short limits.
 
 mod support;
 
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use support::client::{Client, GET};
-use support::{Codes, LONG, MOMENT, eventually, patient, read, serve};
+use support::{Codes, LONG, MOMENT, eventually, generous_limits, read, serve};
 use tern_redirector::http::{Drained, Server};
 
 #[test]
-fn a_drain_finishes_what_is_under_way() {
-    let (server, _) = serve(patient());
+fn drain_finishes_requests_in_progress() {
+    let (server, _) = serve(generous_limits());
     let addr = server.local_addr();
     let (mut idle, mut within) = (Client::connect(addr), Client::connect(addr));
     assert_eq!(idle.ask(GET).status, 302);
@@ -25,7 +25,7 @@ fn a_drain_finishes_what_is_under_way() {
         let started = Instant::now();
         let draining = scope.spawn(|| server.drain(LONG, LONG));
         eventually("the port is free", || TcpListener::bind(addr).is_ok());
-        // All of them are asked for after the drain began.
+        // All three requests are completed after the drain began.
         for (mut client, rest) in [(within, &GET[20..]), (idle, GET), (fresh, GET)] {
             client.send(rest);
             let answer = client.answer(false).unwrap().unwrap();
@@ -36,13 +36,13 @@ fn a_drain_finishes_what_is_under_way() {
         assert!(started.elapsed() < LONG / 4);
     });
     assert_eq!(server.registered(), 0);
-    // The port is free for the process after this one.
-    Server::bind(addr, patient(), Arc::new(Codes::default())).unwrap();
+    // The port is free for the next process.
+    Server::bind(addr, generous_limits(), Arc::new(Codes::default())).unwrap();
 }
 
 #[test]
-fn a_drain_waits_for_who_is_silent_and_not_for_ever() {
-    let (server, _) = serve(patient());
+fn drain_closes_silent_connections_after_its_grace() {
+    let (server, _) = serve(generous_limits());
     let (mut idle, mut fresh) = (Client::connect(server.local_addr()), Client::connect(server.local_addr()));
     assert_eq!(idle.ask(GET).status, 302);
     eventually("both", || server.registered() == 2);
@@ -55,8 +55,8 @@ fn a_drain_waits_for_who_is_silent_and_not_for_ever() {
 }
 
 #[test]
-fn who_leaves_goes_on_and_says_so() {
-    let (server, _) = serve(patient());
+fn leaving_server_answers_and_closes_each_connection() {
+    let (server, _) = serve(generous_limits());
     let mut kept = Client::connect(server.local_addr());
     assert!(!kept.ask(GET).closes());
     server.leave();
@@ -67,12 +67,12 @@ fn who_leaves_goes_on_and_says_so() {
     }
 }
 
-/// Two servers on one socket, as during a hand-over: the first drains, and nobody notices.
+/// Two servers share a socket, as during a hand-over, while the first drains.
 #[test]
-fn a_socket_that_was_passed_on_loses_nobody() {
+fn hand_over_of_the_listening_socket_loses_no_client() {
     let listener = Server::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let addr = listener.local_addr().unwrap();
-    let adopt = |listener| Server::adopt(listener, patient(), Arc::new(Codes::default())).unwrap();
+    let adopt = |listener| Server::adopt(listener, generous_limits(), Arc::new(Codes::default())).unwrap();
     let mut server = adopt(listener.try_clone().unwrap());
     for _ in 0..20 {
         let next = adopt(listener.try_clone().unwrap());
@@ -91,8 +91,8 @@ fn a_socket_that_was_passed_on_loses_nobody() {
 }
 
 #[test]
-fn a_drain_answers_what_is_pipelined() {
-    let (server, _) = serve(patient());
+fn drain_answers_pipelined_requests() {
+    let (server, _) = serve(generous_limits());
     let mut client = Client::connect(server.local_addr());
     client.send(&GET[..20]);
     eventually("it stands", || server.registered() == 1);
@@ -103,15 +103,15 @@ fn a_drain_answers_what_is_pipelined() {
         let closes: Vec<_> = (0..3).map(|_| client.answer(false).unwrap().unwrap().closes()).collect();
         assert_eq!(closes, [false, false, true]);
         client.ends();
-        // Who lingers waits for the client to close.
+        // A lingering connection waits for the client's close.
         drop(client);
         assert_eq!(draining.join().unwrap(), Drained { finished: 1, cut: 0 });
     });
 }
 
 #[test]
-fn a_drain_cuts_at_its_deadline() {
-    let (server, _) = serve(patient());
+fn drain_cuts_connections_at_its_deadline() {
+    let (server, _) = serve(generous_limits());
     let mut within = Client::connect(server.local_addr());
     within.send(&GET[..20]);
     let mut stuck = Client::connect(server.local_addr());
@@ -129,9 +129,9 @@ fn a_drain_cuts_at_its_deadline() {
 }
 
 #[test]
-fn who_was_queued_at_a_drain_is_served() {
+fn connections_queued_at_a_drain_are_served() {
     for _ in 0..20 {
-        let (server, _) = serve(patient());
+        let (server, _) = serve(generous_limits());
         let clients: Vec<_> = (0..50).map(|_| Client::connect(server.local_addr())).collect();
         std::thread::scope(|scope| {
             scope.spawn(|| server.drain(LONG, MOMENT));
@@ -143,23 +143,23 @@ fn who_was_queued_at_a_drain_is_served() {
 }
 
 #[test]
-fn a_port_in_use_is_an_error() {
-    let (server, _) = serve(patient());
-    let error = Server::bind(server.local_addr(), patient(), Arc::new(Codes::default())).unwrap_err();
+fn port_in_use_is_an_error() {
+    let (server, _) = serve(generous_limits());
+    let error = Server::bind(server.local_addr(), generous_limits(), Arc::new(Codes::default())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
 }
 
 #[test]
-fn a_listening_socket_is_adopted() {
-    drop(serve(patient()));
+fn adopted_listening_socket_outlives_the_first_server() {
+    drop(serve(generous_limits()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let passed_on = listener.try_clone().unwrap();
     let addr = listener.local_addr().unwrap();
-    let first = Server::adopt(listener, patient(), Arc::new(Codes::default())).unwrap();
+    let first = Server::adopt(listener, generous_limits(), Arc::new(Codes::default())).unwrap();
     assert_eq!(Client::connect(addr).ask(GET).status, 302);
     drop(first);
-    // The drain closed its own descriptor and did not shut the socket down: whoever connects meanwhile waits.
+    // The drain closes its own descriptor without shutting the socket down, so new connections wait in the queue.
     let mut waiting = Client::connect(addr);
-    let _second = Server::adopt(passed_on, patient(), Arc::new(Codes::default())).unwrap();
+    let _second = Server::adopt(passed_on, generous_limits(), Arc::new(Codes::default())).unwrap();
     assert_eq!(waiting.ask(GET).status, 302);
 }

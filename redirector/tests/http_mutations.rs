@@ -1,4 +1,4 @@
-//! Mutated requests against the loop, in this process. `make soak` tries ten million.
+//! Mutated requests to the exchange, in this process. `make soak` tries ten million.
 
 #![expect(clippy::print_stdout, reason = "the seed is told")]
 
@@ -6,7 +6,7 @@
 mod mutations;
 
 #[test]
-fn whatever_is_sent_the_answers_are_answers() {
+fn mutated_requests_get_well_formed_answers() {
     let run = mutations::run(150_000, rand::random());
     println!("{run:?}");
     assert!(run.redirects > run.inputs / 10, "too few of them are requests still");

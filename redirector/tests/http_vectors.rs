@@ -1,15 +1,15 @@
-//! The vectors against the loop with a small service behind it.
+//! The HTTP vectors against the server with a small service.
 
 mod support;
 
 use std::time::Duration;
 
-use support::conformance::{Judge, run_all};
+use support::conformance::{Differences, run_all};
 use tern_redirector::http::Limits;
 
 #[test]
-fn every_vector_is_answered_right() {
+fn vectors_are_answered_as_expected() {
     let limits = Limits { header_timeout: Duration::from_secs(3), ..Limits::default() };
     let (server, _) = support::serve(limits);
-    run_all(server.local_addr(), support::TARGET, &Judge::default());
+    run_all(server.local_addr(), support::TARGET, &Differences::default());
 }

@@ -1,6 +1,6 @@
-//! A start of `tern-redirector` that cannot succeed says why in a sentence, with neither PostgreSQL nor Redis in reach.
+//! Failing starts of `tern-redirector`: the error is one clear sentence, with neither PostgreSQL nor Redis reachable.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,21 +15,24 @@ fn redirector(directory: &Path) -> Command {
     command
 }
 
-/// Returns the exit code and what was said, which is one line.
-fn told(output: &Output) -> (Option<i32>, String) {
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(said.lines().count(), 1, "{said}");
-    (output.status.code(), said)
+/// Returns the exit code and the error, which is one line.
+fn code_and_error(output: &Output) -> (Option<i32>, String) {
+    let error_output = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(error_output.lines().count(), 1, "{error_output}");
+    (output.status.code(), error_output)
 }
 
 #[test]
-fn data_directory_that_cannot_be_written_stops_the_start() {
+fn unwritable_data_directory_stops_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let check = || {
-        let (code, said) = told(&redirector(directory.path()).output().unwrap());
-        assert!(code == Some(1) && said.contains("TERN_DATA_DIR"), "{said}");
-        assert!(said.starts_with(&format!("tern-redirector: cannot write to {}", data.display())), "{said}");
+        let (code, error_output) = code_and_error(&redirector(directory.path()).output().unwrap());
+        assert!(code == Some(1) && error_output.contains("TERN_DATA_DIR"), "{error_output}");
+        assert!(
+            error_output.starts_with(&format!("tern-redirector: cannot write to {}", data.display())),
+            "{error_output}"
+        );
     };
     fs::write(&data, "a file").unwrap();
     check();
@@ -40,16 +43,24 @@ fn data_directory_that_cannot_be_written_stops_the_start() {
 }
 
 #[test]
-fn port_in_use_mentions_the_take_over_only_where_it_can_help() {
+fn port_in_use_suggests_take_over_only_where_possible() {
     let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     for variable in ["REDIRECTOR_LISTEN", "REDIRECTOR_OPS_LISTEN"] {
-        let (code, said) = told(&redirector(directory.path()).env(variable, &address).output().unwrap());
-        assert!(code == Some(1) && said.contains(variable) && said.contains("in use"), "{said}");
-        assert!(!said.contains("--take-over"), "{said}");
+        let (code, error_output) =
+            code_and_error(&redirector(directory.path()).env(variable, &address).output().unwrap());
+        assert!(
+            code == Some(1) && error_output.contains(variable) && error_output.contains("in use"),
+            "{error_output}"
+        );
+        assert!(!error_output.contains("--take-over"), "{error_output}");
     }
     fs::write(directory.path().join("data/hand-over.socket"), "").unwrap();
-    let (_, said) = told(&redirector(directory.path()).env("REDIRECTOR_LISTEN", &address).output().unwrap());
-    assert!(said.contains("tern-redirector serve --take-over") && said.contains("in use"), "{said}");
+    let (_, error_output) =
+        code_and_error(&redirector(directory.path()).env("REDIRECTOR_LISTEN", &address).output().unwrap());
+    assert!(
+        error_output.contains("tern-redirector serve --take-over") && error_output.contains("in use"),
+        "{error_output}"
+    );
 }

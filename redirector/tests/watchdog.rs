@@ -1,7 +1,7 @@
-//! Behaviour of a process whose workers stand still or meet page faults. Each case runs in a process of its own, this
-//! program once more, since it ends there or changes what all threads share.
+//! Processes whose workers are blocked or meet page faults. Each case runs this program once more as a child process,
+//! since the child ends or changes state shared by all threads.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 #[path = "support/links.rs"]
 mod links;
@@ -23,15 +23,15 @@ use tern_redirector::config::RedirectorConfig;
 
 use crate::links::{eventually, insert_link, new_store};
 
-/// Names the part that this program plays as a child.
+/// Variable that names the part of a child process.
 const PART: &str = "TERN_TEST_PART";
 
-/// Whether this process is a child with this part.
-fn plays(part: &str) -> bool {
+/// Returns whether this process is the child with this part.
+fn is_child(part: &str) -> bool {
     std::env::var_os(PART).is_some_and(|value| value == part)
 }
 
-/// Starts the test of this name as a process of its own.
+/// Starts the test of this name as a child process.
 fn start(test: &str, part: &str) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(PART, part).stdout(Stdio::null()).stderr(Stdio::null());
@@ -39,30 +39,30 @@ fn start(test: &str, part: &str) -> Child {
     command.env("RUST_BACKTRACE", "0").spawn().unwrap()
 }
 
-/// Waits for the end of a child, and kills it when it does not end by itself.
-fn end(mut child: Child, patience: Duration) -> ExitStatus {
+/// Waits for the end of a child, and kills it after `wait_limit`.
+fn wait_for_end(mut child: Child, wait_limit: Duration) -> ExitStatus {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if started.elapsed() > patience {
+        if started.elapsed() > wait_limit {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("it did not end within {patience:?}");
+            panic!("it did not end within {wait_limit:?}");
         }
-        pause(Duration::from_millis(20));
+        park_for(Duration::from_millis(20));
     }
 }
 
-fn pause(time: Duration) {
+fn park_for(time: Duration) {
     let started = Instant::now();
     while started.elapsed() < time {
         std::thread::park_timeout(time);
     }
 }
 
-/// A redirector with two workers and a link, over a store in `directory`.
+/// Starts a redirector with two workers and a link, over a store in `directory`.
 async fn redirector(directory: &std::path::Path) -> Redirector {
     let (store, owner) = new_store(&directory.join("tern.db")).await;
     insert_link(&store, owner, "CODE12").await;
@@ -80,34 +80,34 @@ async fn redirector(directory: &std::path::Path) -> Redirector {
     redirector
 }
 
-/// The status and the body of `/live`.
+/// Returns the status and the body of `/live`.
 async fn live(redirector: &Redirector) -> (u16, serde_json::Value) {
     let answer = reqwest::get(format!("http://{}/live", redirector.ops_addr())).await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-/// Keeps the second worker from running anything else.
-fn block_a_worker() -> Arc<AtomicBool> {
+/// Blocks the second worker for a minute.
+fn block_second_worker() -> Arc<AtomicBool> {
     let blocked = Arc::<AtomicBool>::default();
     let set = Arc::clone(&blocked);
     may::go!(Builder::new().id(1), move || {
         set.store(true, Ordering::Release);
-        pause(Duration::from_secs(60));
+        park_for(Duration::from_secs(60));
     })
     .unwrap();
     blocked
 }
 
 #[test]
-fn worker_that_stands_still_turns_live_to_503_and_ends_the_process() {
+fn blocked_worker_turns_live_to_503_and_ends_the_process() {
     const STUCK: &str = "stuck";
-    if plays(STUCK) {
+    if is_child(STUCK) {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let redirector = redirector(directory.path()).await;
             assert_eq!(live(&redirector).await, (200, serde_json::json!({"status": "ok"})));
-            let blocked = block_a_worker();
+            let blocked = block_second_worker();
             eventually("the worker is blocked", async || blocked.load(Ordering::Acquire)).await;
             let since = Instant::now();
             let answer = loop {
@@ -117,13 +117,13 @@ fn worker_that_stands_still_turns_live_to_503_and_ends_the_process() {
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             };
-            // A busy machine may make a tick late; the promise is five seconds.
+            // The promise is five seconds; the rest is for a busy machine.
             let is_right = since.elapsed() < Duration::from_secs(7)
                 && answer.0 == 503
                 && answer.1["workers"][0]["worker"] == 1
                 && answer.1["workers"][0]["silent_seconds"].as_f64().unwrap() >= 4.0;
             if !is_right {
-                // Not the watchdog's way to end.
+                // The watchdog ends the process in another way.
                 std::process::exit(3);
             }
             let ready = reqwest::get(format!("http://{}/ready", redirector.ops_addr())).await.unwrap();
@@ -134,20 +134,20 @@ fn worker_that_stands_still_turns_live_to_503_and_ends_the_process() {
         });
         return;
     }
-    let child = start("worker_that_stands_still_turns_live_to_503_and_ends_the_process", STUCK);
-    let status = end(child, Duration::from_secs(40));
+    let child = start("blocked_worker_turns_live_to_503_and_ends_the_process", STUCK);
+    let status = wait_for_end(child, Duration::from_secs(40));
     assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{status}");
 }
 
 #[test]
-fn process_that_was_frozen_goes_on() {
+fn frozen_process_resumes_without_watchdog_abort() {
     const FROZEN: &str = "frozen";
-    if plays(FROZEN) {
+    if is_child(FROZEN) {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let redirector = redirector(directory.path()).await;
-            // The time that passes while the process is frozen is noticed here, and nowhere else.
+            // The child notices by its clock that it was frozen.
             let mut last = Instant::now();
             loop {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -165,27 +165,27 @@ fn process_that_was_frozen_goes_on() {
         });
         return;
     }
-    let child = start("process_that_was_frozen_goes_on", FROZEN);
+    let child = start("frozen_process_resumes_without_watchdog_abort", FROZEN);
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    // Longer than a worker may stand still.
-    pause(Duration::from_secs(3));
+    // Longer than a worker may be blocked.
+    park_for(Duration::from_secs(3));
     kill(pid, Signal::SIGSTOP).unwrap();
-    pause(Duration::from_secs(13));
+    park_for(Duration::from_secs(13));
     kill(pid, Signal::SIGCONT).unwrap();
-    let status = end(child, Duration::from_secs(30));
+    let status = wait_for_end(child, Duration::from_secs(30));
     assert!(status.success(), "{status}");
 }
 
-/// Recurses until the stack is used up.
+/// Recurses until the stack overflows.
 fn overflow(depth: u64) -> u64 {
     let piece = std::hint::black_box([depth; 64]);
     if depth == u64::MAX { 0 } else { overflow(depth + 1) + std::hint::black_box(piece)[7] }
 }
 
 #[test]
-fn stack_overflow_ends_its_coroutine_alone_and_other_faults_end_the_process_at_once() {
+fn stack_overflow_ends_its_coroutine_and_other_faults_the_process() {
     const FAULT: &str = "fault";
-    if plays(FAULT) {
+    if is_child(FAULT) {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -203,12 +203,12 @@ fn stack_overflow_ends_its_coroutine_alone_and_other_faults_end_the_process_at_o
         fault_on_many_threads();
         return;
     }
-    let child = start("stack_overflow_ends_its_coroutine_alone_and_other_faults_end_the_process_at_once", FAULT);
-    let status = end(child, Duration::from_secs(20));
+    let child = start("stack_overflow_ends_its_coroutine_and_other_faults_the_process", FAULT);
+    let status = wait_for_end(child, Duration::from_secs(20));
     assert_eq!(status.signal(), Some(Signal::SIGSEGV as i32), "{status}");
 }
 
-/// Writes to a page that is not there, on eight threads at a time.
+/// Writes to an unmapped page on eight threads at once.
 #[expect(unsafe_code, reason = "a fault is what the test is about")]
 fn fault_on_many_threads() {
     let start = std::sync::Barrier::new(8);

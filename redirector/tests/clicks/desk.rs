@@ -1,4 +1,4 @@
-//! A store with links, and processes' worth of journals over it.
+//! A store with links, and the journals of processes that record clicks on them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,18 +17,18 @@ use tokio::task::JoinHandle;
 
 use crate::links::{eventually, insert_link, new_store};
 
-/// Small, so that a few hundred clicks fill some.
+/// Small segments, so that a few hundred clicks fill some.
 pub const SEGMENT: usize = 64 << 10;
 
-/// The store, a link, and the directory of the journals.
-pub struct Desk {
+/// A store, a link, and the directory of the journals.
+pub struct Fixture {
     pub store: Arc<SqliteStore>,
     pub url_id: Id,
     pub owner: Id,
     pub directory: tempfile::TempDir,
 }
 
-/// What a process has of journals.
+/// The journals of one process.
 pub struct Journals {
     pub recorder: Recorder,
     pub registry: Registry,
@@ -36,12 +36,12 @@ pub struct Journals {
     shipping: Option<(JoinHandle<u64>, watch::Sender<Option<tokio::time::Instant>>)>,
 }
 
-impl Desk {
-    pub async fn set() -> Desk {
+impl Fixture {
+    pub async fn create() -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let (store, owner) = new_store(&directory.path().join("tern.db")).await;
         let url_id = insert_link(&store, owner, "CODE12").await;
-        Desk { store: Arc::new(store), url_id, owner, directory }
+        Fixture { store: Arc::new(store), url_id, owner, directory }
     }
 
     pub async fn insert_url(&self, code: &str) -> Id {
@@ -64,7 +64,7 @@ impl Desk {
         }
     }
 
-    /// Journals that nobody ships, as with the store away.
+    /// Opens journals that no shipper ships, as if the store were unavailable.
     pub fn open_unshipped(&self, config: &JournalConfig) -> Journals {
         self.open_over(config, None)
     }
@@ -84,7 +84,7 @@ impl Desk {
         Journals { recorder, registry, journal_threads, shipping }
     }
 
-    /// A click that is told from others by its referrer.
+    /// Returns a click whose referrer is `name`.
     pub fn click<'a>(&self, name: &'a str) -> NewClick<'a> {
         NewClick {
             url_id: self.url_id,
@@ -98,7 +98,7 @@ impl Desk {
         }
     }
 
-    /// Records clicks named by these numbers, each until it is in a journal.
+    /// Records clicks named by `numbers`, each until it is in a journal.
     pub fn record(&self, journals: &Journals, numbers: impl Iterator<Item = usize>) {
         for number in numbers {
             while !journals.recorder.record(&self.click(&number.to_string()), number) {
@@ -107,12 +107,12 @@ impl Desk {
         }
     }
 
-    /// Tries to record a click.
+    /// Tries to record a click and returns whether it was recorded.
     pub fn try_record(&self, journals: &Journals, number: usize) -> bool {
         journals.recorder.record(&self.click(&number.to_string()), number)
     }
 
-    /// How often the store has a click under each name.
+    /// Returns the number of clicks in the store by name.
     pub async fn names(&self) -> BTreeMap<String, usize> {
         let clicked = EventFilter { event_type: Some(EventType::CLICKED.to_owned()), ..EventFilter::default() };
         let mut names = BTreeMap::new();
@@ -121,7 +121,7 @@ impl Desk {
             let listing = self.store.list_events(clicked.clone(), page).await.unwrap();
             for event in &listing.rows {
                 let details: serde_json::Value = serde_json::from_str(event.details.as_str()).unwrap();
-                // A click is on the link that was followed, whatever ids a database gives again.
+                // The event must belong to the link that was followed, even if the database reuses ids.
                 let link = self.store.find_url(event.url_id).await.unwrap().unwrap();
                 assert_eq!(details["short_code"], link.short_code, "an event of another link");
                 *names.entry(details["referrer"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
@@ -133,8 +133,8 @@ impl Desk {
         names
     }
 
-    /// Fails unless the store has each of the numbers once, and nothing else.
-    pub async fn assert_exactly(&self, numbers: impl Iterator<Item = usize>) {
+    /// Checks that the store has a click for each of `numbers` once, and no others.
+    pub async fn check_exactly(&self, numbers: impl Iterator<Item = usize>) {
         let names = self.names().await;
         let expected: BTreeMap<String, usize> = numbers.map(|number| (number.to_string(), 1)).collect();
         let lost: Vec<_> = expected.keys().filter(|name| !names.contains_key(*name)).take(5).collect();
@@ -156,8 +156,8 @@ impl Journals {
         text.lines().filter_map(of).sum()
     }
 
-    /// Waits until every click is in the store, and checks that the sums are right.
-    pub async fn all_shipped(&self) {
+    /// Waits until every click is in the store and the counters add up.
+    pub async fn check_all_shipped(&self) {
         eventually("every click is shipped, and all are accounted for", async || {
             let came = self.recorder.accepted() as f64
                 + self.metric("tern_clicks_taken_over_total")
@@ -169,7 +169,7 @@ impl Journals {
         .await;
     }
 
-    /// Ends as a process does in order; how many clicks are left in the journals.
+    /// Ends as a process does on shutdown; returns how many clicks are left in the journals.
     pub async fn close(self) -> u64 {
         let left = match self.shipping {
             Some((shipping, stop)) => {
@@ -187,9 +187,9 @@ impl Journals {
         left
     }
 
-    /// Ends as a killed process does, but for its locks and its tails: nothing is sealed, but everything is in segments.
-    /// Whatever is under way in the store is not waited for.
-    pub async fn abandon(self) {
+    /// Ends as a killed process does, except that its locks are released and its tails written to segments. Nothing is
+    /// sealed, and running calls to the store are aborted.
+    pub async fn end_as_if_killed(self) {
         if let Some((shipping, _stop)) = self.shipping {
             shipping.abort();
             let _ = shipping.await;

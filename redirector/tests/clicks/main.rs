@@ -1,6 +1,6 @@
 //! Journals and their shipper over a real store: each recorded click becomes exactly one event.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 #[path = "../support/links.rs"]
 mod links;

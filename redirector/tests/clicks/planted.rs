@@ -1,18 +1,18 @@
-//! The suite notices progress that is kept apart from the clicks.
+//! A planted bug: the suite detects progress that is stored apart from the clicks.
 
 use rusqlite::{Connection, params};
 
-use crate::desk::Desk;
+use crate::desk::Fixture;
 use crate::links::eventually;
 
-/// Progress in a file of its own, or in a transaction of its own, is behind the clicks after a crash between the two.
+/// Progress in a file or a transaction of its own lags behind the clicks after a crash between the two.
 #[tokio::test(flavor = "multi_thread")]
-async fn progress_outside_the_transaction_is_found_out() {
-    let desk = Desk::set().await;
-    let journals = desk.open(&desk.config());
-    desk.record(&journals, 0..1_000);
-    journals.all_shipped().await;
-    let database = Connection::open(desk.database()).unwrap();
+async fn progress_outside_the_transaction_is_detected() {
+    let fixture = Fixture::create().await;
+    let journals = fixture.open(&fixture.config());
+    fixture.record(&journals, 0..1_000);
+    journals.check_all_shipped().await;
+    let database = Connection::open(fixture.database()).unwrap();
     let before: Vec<(String, i64, i64, i64)> = database
         .prepare("SELECT journal, segment, \"offset\", sequence FROM click_journals")
         .unwrap()
@@ -20,22 +20,22 @@ async fn progress_outside_the_transaction_is_found_out() {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    desk.record(&journals, 1_000..2_000);
-    journals.all_shipped().await;
+    fixture.record(&journals, 1_000..2_000);
+    journals.check_all_shipped().await;
     journals.close().await;
-    desk.assert_exactly(0..2_000).await;
+    fixture.check_exactly(0..2_000).await;
 
-    // What was written of the progress last is lost, and the clicks are not.
+    // The last write of the progress is lost, and the clicks are not.
     database.execute("DELETE FROM click_journals", []).unwrap();
     for (journal, segment, offset, sequence) in before {
         let sql = "INSERT INTO click_journals (journal, segment, \"offset\", sequence, recorded, orphaned, parked,
                    shipped_at) VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0)";
         database.execute(sql, params![journal, segment, offset, sequence]).unwrap();
     }
-    let journals = desk.open(&desk.config());
+    let journals = fixture.open(&fixture.config());
     eventually("some are stored twice", async || journals.metric("tern_clicks_committed_total") > 0.0).await;
-    journals.all_shipped().await;
-    let names = desk.names().await;
+    journals.check_all_shipped().await;
+    let names = fixture.names().await;
     assert_eq!(names.len(), 2_000, "none is lost");
     assert!(names.values().any(|count| *count == 2), "and the suite sees those that are there twice");
 }

@@ -1,4 +1,4 @@
-//! A client that knows as little HTTP as will do, so that it shares no mistakes with the server.
+//! A minimal HTTP client that shares no code, and so no mistakes, with the server.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 pub(crate) const GET: &[u8] = b"GET /CODE12 HTTP/1.1\r\nHost: t.example\r\n\r\n";
 
-/// Nothing on loopback takes this long.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for anything on loopback.
+const WAIT_LIMIT: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -38,11 +38,11 @@ impl Client {
         Self::over(TcpStream::connect(addr).unwrap())
     }
 
-    /// A client on a connected socket.
+    /// Returns a client on a connected socket.
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
+        stream.set_write_timeout(Some(WAIT_LIMIT)).unwrap();
         Self { stream, pending: Vec::new() }
     }
 
@@ -50,13 +50,13 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Sends and expects one answer.
+    /// Sends bytes and returns the one answer.
     pub(crate) fn ask(&mut self, bytes: &[u8]) -> Answer {
         self.send(bytes);
         self.answer(bytes.starts_with(b"HEAD ")).unwrap().expect("an answer")
     }
 
-    /// The next answer; `None` at the end of the stream.
+    /// Returns the next answer, or `None` at the end of the stream.
     pub(crate) fn answer(&mut self, to_head: bool) -> io::Result<Option<Answer>> {
         let end = loop {
             if let Some(end) = self.pending.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -91,17 +91,17 @@ impl Client {
         Ok(Some(answer))
     }
 
-    /// Expects the end of the stream: no further byte, and no reset.
+    /// Checks that the stream ends without a further byte or a reset.
     #[track_caller]
     pub(crate) fn ends(&mut self) {
         assert_eq!(self.answer(false).unwrap(), None);
     }
 
-    /// Whether something (or the end) comes within this time.
-    pub(crate) fn hears_within(&mut self, time: Duration) -> bool {
+    /// Returns whether bytes or the stream's end arrive within `time`.
+    pub(crate) fn receives_within(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).unwrap();
         let heard = self.stream.peek(&mut [0]).is_ok();
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         heard
     }
 

@@ -1,22 +1,22 @@
-//! Sends the vectors over sockets and holds what comes back to what is right.
+//! Sends the vectors over sockets and checks the answers.
 //!
-//! They run against whatever listens: the loop alone, the whole redirector, or a proxy before it.
+//! The server may be the HTTP loop alone, the whole redirector, or a proxy in front of it.
 
 use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Mutex;
 
 use super::client::{Answer, Client, GET};
-use super::vectors::{How, Vector, vectors};
+use super::vectors::{Delivery, Vector, vectors};
 
-/// One right answer: the statuses in order, and whether the connection ends.
+/// One accepted result: the statuses in order, and whether the connection ends.
 #[derive(Debug, PartialEq, Eq)]
-struct Right {
+struct Expectation {
     statuses: Vec<u16>,
     close: bool,
 }
 
-fn rights(text: &str) -> Vec<Right> {
+fn parse_expectations(text: &str) -> Vec<Expectation> {
     let one = |text: &str| {
         let (statuses, close) = match text.strip_suffix("close") {
             Some(rest) => (rest.trim_end_matches(", then "), true),
@@ -26,22 +26,22 @@ fn rights(text: &str) -> Vec<Right> {
             Some((status, times)) => vec![status.parse().unwrap(); times.parse().unwrap()],
             None => vec![word.parse().unwrap()],
         };
-        Right { statuses: statuses.split_whitespace().flat_map(repeated).collect(), close }
+        Expectation { statuses: statuses.split_whitespace().flat_map(repeated).collect(), close }
     };
     text.split("; or ").map(one).collect()
 }
 
-/// What is right of somebody who stands before the redirector.
+/// Deviations of a proxy in front of the redirector.
 #[derive(Debug, Default)]
-pub(crate) struct Judge {
-    /// What is right of the vectors with these names instead.
-    pub(crate) otherwise: &'static [(&'static str, &'static str)],
-    /// Whether its reason phrases are its own.
+pub(crate) struct Differences {
+    /// Expectations for the vectors with these names, in place of their own.
+    pub(crate) expected_instead: &'static [(&'static str, &'static str)],
+    /// Whether the proxy has reason phrases of its own.
     pub(crate) has_own_phrases: bool,
 }
 
-/// Runs every vector, eight at a time, and panics with a line for each that was answered wrong.
-pub(crate) fn run_all(addr: SocketAddr, expected_location: &str, judge: &Judge) {
+/// Runs every vector, eight at a time; panics with a line for each wrong answer.
+pub(crate) fn run_all(addr: SocketAddr, expected_location: &str, differences: &Differences) {
     let all = vectors();
     assert!(all.len() > 200, "the table is all there");
     let (queue, wrong) = (Mutex::new(all.iter()), Mutex::new(Vec::new()));
@@ -50,11 +50,11 @@ pub(crate) fn run_all(addr: SocketAddr, expected_location: &str, judge: &Judge) 
             scope.spawn(|| {
                 loop {
                     let Some(vector) = queue.lock().unwrap().next() else { return };
-                    if let Err(error) = run(vector, addr, expected_location, judge) {
+                    if let Err(error) = run(vector, addr, expected_location, differences) {
                         wrong.lock().unwrap().push(format!(
-                            "{}: {error}; right is {}",
+                            "{}: {error}; expected {}",
                             vector.name,
-                            judge.right_of(vector)
+                            differences.expected_of(vector)
                         ));
                     }
                 }
@@ -65,33 +65,35 @@ pub(crate) fn run_all(addr: SocketAddr, expected_location: &str, judge: &Judge) 
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), all.len(), wrong.join("\n"));
 }
 
-impl Judge {
-    fn right_of(&self, vector: &Vector) -> &'static str {
-        let otherwise = self.otherwise.iter().find(|(name, _)| *name == vector.name);
-        otherwise.map_or(vector.right, |(_, right)| right)
+impl Differences {
+    fn expected_of(&self, vector: &Vector) -> &'static str {
+        let expected_instead = self.expected_instead.iter().find(|(name, _)| *name == vector.name);
+        expected_instead.map_or(vector.expected, |(_, expected)| expected)
     }
 }
 
-fn run(vector: &Vector, addr: SocketAddr, expected_location: &str, judge: &Judge) -> Result<(), String> {
+fn run(vector: &Vector, addr: SocketAddr, expected_location: &str, differences: &Differences) -> Result<(), String> {
     let mut client = Client::connect(addr);
     let flood = send(&mut client, vector);
     let to_head = vector.sent.starts_with(b"HEAD ");
-    let rights = rights(judge.right_of(vector));
+    let expectations = parse_expectations(differences.expected_of(vector));
     let mut statuses = Vec::new();
     loop {
-        let done = |right: &Right| right.statuses == statuses;
-        let longer = |right: &Right| right.statuses.len() > statuses.len() && right.statuses.starts_with(&statuses);
-        let may_stay = rights.iter().any(|right| done(right) && !right.close);
-        let may_end = rights.iter().any(|right| done(right) && right.close);
-        // Only where nothing else can follow is it known that the next answer is the probe's.
-        if may_stay && !rights.iter().any(longer) {
-            return probe(&mut client, may_end, expected_location, judge);
+        let done = |expected: &Expectation| expected.statuses == statuses;
+        let longer = |expected: &Expectation| {
+            expected.statuses.len() > statuses.len() && expected.statuses.starts_with(&statuses)
+        };
+        let may_stay = expectations.iter().any(|expected| done(expected) && !expected.close);
+        let may_end = expectations.iter().any(|expected| done(expected) && expected.close);
+        // If nothing else can follow, the next answer is that to the probe.
+        if may_stay && !expectations.iter().any(longer) {
+            return probe(&mut client, may_end, expected_location, differences);
         }
         match client.answer(to_head) {
             Ok(Some(answer)) => {
-                check(&answer, to_head, expected_location, judge)?;
+                check(&answer, to_head, expected_location, differences)?;
                 statuses.push(answer.status);
-                if !rights.iter().any(|right| right.statuses.starts_with(&statuses)) {
+                if !expectations.iter().any(|expected| expected.statuses.starts_with(&statuses)) {
                     return Err(format!("answered {statuses:?}"));
                 }
                 if to_head {
@@ -99,7 +101,7 @@ fn run(vector: &Vector, addr: SocketAddr, expected_location: &str, judge: &Judge
                 }
             }
             Ok(None) if may_end => break,
-            // Whoever floods and is cut off may miss the answer; the kernel throws its buffers away.
+            // A flooding client that is cut off may miss the answer, since the kernel discards its buffers.
             Err(error) if flood && error.kind() == io::ErrorKind::ConnectionReset => break,
             Ok(None) => return Err(format!("closed after {statuses:?}")),
             Err(error) => return Err(format!("after {statuses:?}: {error}")),
@@ -108,22 +110,22 @@ fn run(vector: &Vector, addr: SocketAddr, expected_location: &str, judge: &Judge
     Ok(())
 }
 
-/// Sends what the vector says; true if it may have met a closed connection doing so.
+/// Sends the vector; returns true if the connection may have been closed meanwhile.
 fn send(client: &mut Client, vector: &Vector) -> bool {
-    match vector.how {
-        How::Whole => client.send(&vector.sent),
-        How::ByteWise => vector.sent.chunks(1).for_each(|byte| client.send(byte)),
-        How::CutAfter(at) => {
+    match vector.delivery {
+        Delivery::Whole => client.send(&vector.sent),
+        Delivery::ByteWise => vector.sent.chunks(1).for_each(|byte| client.send(byte)),
+        Delivery::CutAfter(at) => {
             client.send(&vector.sent[..at]);
-            // Long enough for the server to read the first part, most of the time.
-            client.hears_within(std::time::Duration::from_millis(2));
+            // Usually long enough for the server to read the first part.
+            client.receives_within(std::time::Duration::from_millis(2));
             client.send(&vector.sent[at..]);
         }
-        How::HalfClose => {
+        Delivery::HalfClose => {
             client.send(&vector.sent);
             client.stream.shutdown(Shutdown::Write).unwrap();
         }
-        How::Flood(bytes) => {
+        Delivery::Flood(bytes) => {
             client.send(&vector.sent);
             let chunk = [b'v'; 64 * 1024];
             let taken = (0..bytes / chunk.len()).take_while(|_| client.stream.write_all(&chunk).is_ok()).count();
@@ -133,12 +135,12 @@ fn send(client: &mut Client, vector: &Vector) -> bool {
     false
 }
 
-/// Both sides are in step: a valid GET is answered 302, unless the connection ended and may.
-fn probe(client: &mut Client, may_end: bool, expected_location: &str, judge: &Judge) -> Result<(), String> {
+/// Checks that both sides are in step: a valid GET is answered 302, unless the connection ended as allowed.
+fn probe(client: &mut Client, may_end: bool, expected_location: &str, differences: &Differences) -> Result<(), String> {
     let sent = client.stream.write_all(GET);
     let ended = |error: &io::Error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
     match sent.and_then(|()| client.answer(false)) {
-        Ok(Some(answer)) if answer.status == 302 => check(&answer, false, expected_location, judge),
+        Ok(Some(answer)) if answer.status == 302 => check(&answer, false, expected_location, differences),
         Ok(Some(answer)) => Err(format!("out of step: a GET was answered {answer:?}")),
         Ok(None) if may_end => Ok(()),
         Err(error) if may_end && ended(&error) => Ok(()),
@@ -146,8 +148,8 @@ fn probe(client: &mut Client, may_end: bool, expected_location: &str, judge: &Ju
     }
 }
 
-/// What holds for every answer.
-fn check(answer: &Answer, to_head: bool, expected_location: &str, judge: &Judge) -> Result<(), String> {
+/// Checks the properties that every answer has.
+fn check(answer: &Answer, to_head: bool, expected_location: &str, differences: &Differences) -> Result<(), String> {
     let ensure = |holds: bool, what: &str| if holds { Ok(()) } else { Err(format!("{what}: {answer:?}")) };
     if matches!(answer.status, 302 | 404 | 410) {
         ensure(answer.field("Cache-Control") == Some("no-store"), "may be cached")?;
@@ -167,7 +169,7 @@ fn check(answer: &Answer, to_head: bool, expected_location: &str, judge: &Judge)
         ensure(answer.field("Content-Type").is_some_and(|kind| kind.starts_with("application/json")), "not JSON")?;
         if !to_head {
             let body: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
-            let is_phrase = judge.has_own_phrases || body["error"] == *answer.reason;
+            let is_phrase = differences.has_own_phrases || body["error"] == *answer.reason;
             ensure(is_phrase, "another error than the reason phrase")?;
             ensure(body["message"].as_str().is_some_and(|message| !message.is_empty()), "no message")?;
         }
@@ -181,7 +183,7 @@ fn check(answer: &Answer, to_head: bool, expected_location: &str, judge: &Judge)
     Ok(())
 }
 
-/// The answer to a HEAD has the head of the GET's.
+/// Checks that the answer to a HEAD has the head of the GET's.
 fn check_like_get(answer: &Answer, vector: &Vector, addr: SocketAddr) -> Result<(), String> {
     let get = [b"GET", &vector.sent[4..]].concat();
     let same = |answer: Answer| {

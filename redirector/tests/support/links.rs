@@ -1,4 +1,4 @@
-//! A store with links in it, for suites that run over a real one.
+//! A store with links, for suites over a real one.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
 
-/// A new store, and a user in it who may own links.
+/// Creates a store and a user who owns links.
 pub async fn new_store(path: &Path) -> (SqliteStore, Id) {
     let store = SqliteStore::open(path).await.unwrap();
     let user = NewUser { username: Username::parse("ada").unwrap(), email: Email::parse("a@b.example").unwrap() };
@@ -27,7 +27,7 @@ pub async fn insert_link(store: &dyn AdminStore, owner: Id, code: &str) -> Id {
     store.insert_url(url).await.unwrap().value.id
 }
 
-/// Waits until `holds` does, and fails when it never does.
+/// Waits until `holds` returns true, for 30 seconds at most.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {

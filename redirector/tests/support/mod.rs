@@ -1,4 +1,4 @@
-//! What the socket tests share: a server with a small service, a client that reads answers, and the vectors.
+//! Shared by the socket tests: a server with a small service, a client, and the vectors.
 
 #![expect(dead_code, reason = "each test binary uses a part")]
 #![expect(clippy::unwrap_used, reason = "a test helper fails the test that calls it")]
@@ -20,8 +20,8 @@ pub(crate) const TARGET: &str = "https://target.example/path?q=1&r=%20#part";
 pub(crate) const MOMENT: Duration = Duration::from_millis(300);
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// Ticks fast, so that times can be short; nothing runs out unless a test says so.
-pub(crate) fn patient() -> Limits {
+/// Returns limits that expire nothing unless a test changes them, with fast ticks so that such timeouts can be short.
+pub(crate) fn generous_limits() -> Limits {
     Limits {
         header_timeout: LONG,
         idle_timeout: LONG,
@@ -36,11 +36,11 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// CODE12 redirects, GONE12 is gone, BUG12 panics, MUTE12 is not answered; nothing else exists.
+/// Service where CODE12 redirects, GONE12 is gone, BUG12 panics, MUTE12 is not answered, and nothing else exists.
 #[derive(Debug, Default)]
 pub(crate) struct Codes {
     pub(crate) calls: AtomicU64,
-    /// Whether loopback, where all clients of these tests are, is one client with a share.
+    /// Whether loopback, the address of all these clients, is one client with a share.
     pub(crate) has_shares: bool,
 }
 
@@ -75,7 +75,7 @@ impl Service for Codes {
     }
 }
 
-/// A server on a port of its own.
+/// Starts a server on a port of its own.
 pub(crate) fn serve(limits: Limits) -> (Server, Arc<Codes>) {
     static RUNTIME: Once = Once::new();
     RUNTIME.call_once(|| http::configure_runtime(2));
@@ -84,7 +84,7 @@ pub(crate) fn serve(limits: Limits) -> (Server, Arc<Codes>) {
     (server, service)
 }
 
-/// Waits for a condition that other threads bring about.
+/// Waits until other threads make `condition` true, for ten seconds at most.
 #[track_caller]
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(10);

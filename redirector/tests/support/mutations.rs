@@ -1,7 +1,7 @@
-//! Requests that were right until something happened to them: millions of them, in this process, without sockets.
+//! Millions of mutated requests to the exchange, in this process and without sockets.
 //!
-//! Each is given to the loop in one piece and again in several, and both must be answered alike, byte for byte but for
-//! the date; what is answered must be answers, whole and well-formed, and no more of them than there were heads.
+//! Each input is given to the exchange whole and in pieces, and the answers must be equal but for the date. Answers
+//! must be well formed, and no more than there were heads.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,7 +11,7 @@ use tern_redirector::http::{
     Answer, Content, Exchange, Limits, Method, Reply, Request, Service, Stats, StatusCode, Terms,
 };
 
-/// What mutations start from, `|` for CR LF.
+/// Requests to mutate, with `|` for CR LF.
 const SEEDS: &[&str] = &[
     "GET /CODE12 HTTP/1.1|Host: t.example||",
     "HEAD /CODE12 HTTP/1.1|Host: t.example||",
@@ -29,7 +29,7 @@ const SEEDS: &[&str] = &[
     "GET /CODE12 HTTP/1.1|Host: t.example|Cookie: a=b; c=d|User-Agent: Mozilla/5.0|Accept: */*|Referer: https://n.example/||",
 ];
 
-/// What parsers trip over.
+/// Byte sequences that parsers get wrong.
 const TOKENS: &[&[u8]] = &[
     b"\r\n",
     b"\n",
@@ -69,7 +69,7 @@ const TOKENS: &[&[u8]] = &[
     b"X: a\r\n b\r\n",
 ];
 
-/// What came of a run.
+/// Counts of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run {
     pub(crate) inputs: u64,
@@ -98,10 +98,10 @@ impl Service for Codes {
     }
 }
 
-/// How much more memory a process may hold after any number of inputs, in KiB: what its allocator keeps.
+/// Largest growth of the process's memory in KiB over any number of inputs, for the allocator's caches.
 const GROWTH: u64 = 16 * 1024;
 
-/// Tries `count` inputs. The seed is told first, since a panic or a hang tells nothing.
+/// Tries `count` inputs. Prints the seed first, because a panic or a hang would not.
 pub(crate) fn run(count: u64, seed: u64) -> Run {
     println!("mutations of seed {seed}");
     let before = resident_kib();
@@ -142,7 +142,7 @@ pub(crate) fn run(count: u64, seed: u64) -> Run {
     total
 }
 
-/// What this process holds of memory.
+/// Returns the resident memory of this process.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
@@ -191,7 +191,7 @@ fn mutated(seeds: &[Vec<u8>], random: &mut SmallRng) -> Vec<u8> {
     bytes
 }
 
-/// The two runs may lie in different seconds.
+/// Masks dates, since the two runs may fall into different seconds.
 fn mask_dates(answers: &mut [u8]) {
     const NAME: &[u8] = b"\r\nDate: ";
     let mut at = 0;
@@ -202,7 +202,7 @@ fn mask_dates(answers: &mut [u8]) {
     }
 }
 
-/// How many answers these are, and how many of them redirects; `None` if they are anything else.
+/// Returns the number of answers and of redirects among them, or `None` if there are other bytes.
 fn count_answers(mut bytes: &[u8]) -> Option<(u64, u64)> {
     let (mut answers, mut redirects) = (0, 0);
     while !bytes.is_empty() {
@@ -220,7 +220,7 @@ fn count_answers(mut bytes: &[u8]) -> Option<(u64, u64)> {
                 serde_json::from_slice::<serde_json::Value>(bytes.get(..length)?).ok()?;
                 bytes = &bytes[length..];
             }
-            // To a HEAD: the head alone.
+            // The answer to a HEAD is its head alone.
             400..=599 if bytes.is_empty() || bytes.starts_with(b"HTTP/1.1 ") => {}
             _ => return None,
         }

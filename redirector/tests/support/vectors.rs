@@ -1,31 +1,32 @@
-//! The HTTP/1.1 vectors of the redirect port: what is sent, and what is right. [`super::conformance`] sends them.
+//! The HTTP/1.1 vectors of the redirect port: bytes to send and the expected results. [`super::conformance`] sends
+//! them.
 //!
-//! `CODE12` must redirect, `GONE12` be deactivated, nothing else exist.
+//! `CODE12` redirects, `GONE12` is deactivated, nothing else exists.
 
-/// How the bytes are sent.
-pub(crate) enum How {
+/// Way to send the bytes.
+pub(crate) enum Delivery {
     Whole,
     ByteWise,
     CutAfter(usize),
     HalfClose,
-    /// Then so many bytes more, whether they are taken or not.
+    /// Sends this many bytes more, until the peer closes.
     Flood(usize),
 }
 
 pub(crate) struct Vector {
     pub(crate) name: String,
-    pub(crate) how: How,
+    pub(crate) delivery: Delivery,
     pub(crate) sent: Vec<u8>,
     /// `302 404, then close; or close`: alternatives, each a sequence of statuses and how it ends.
-    pub(crate) right: &'static str,
+    pub(crate) expected: &'static str,
 }
 
-/// `|` stands for CR LF.
+/// Returns the bytes of `text`, with `|` for CR LF.
 fn sent(text: &str) -> Vec<u8> {
     text.replace('|', "\r\n").into_bytes()
 }
 
-/// A GET of CODE12 with further fields.
+/// Returns a GET of CODE12 with further fields.
 fn with(fields: &str) -> String {
     format!("GET /CODE12 HTTP/1.1|Host: t.example|{fields}|")
 }
@@ -37,7 +38,7 @@ fn to(target: &str) -> String {
 const CODE: &str = "GET /CODE12 HTTP/1.1|Host: t.example||";
 const GONE: &str = "GET /GONE12 HTTP/1.1|Host: t.example||";
 
-/// The alternatives that occur more than once.
+/// Alternatives that occur more than once.
 const REFUSED: &str = "400, then close";
 const NOT_FOUND: &str = "404; or 400, then close; or 400";
 const NOT_ALLOWED: &str = "405; or 405, then close";
@@ -51,12 +52,12 @@ const TOO_LARGE: &str = "431, then close; or 400, then close";
 
 pub(crate) fn vectors() -> Vec<Vector> {
     let mut all = Vec::new();
-    let mut add = |name: &str, how: How, sent: Vec<u8>, right: &'static str| {
-        all.push(Vector { name: name.to_owned(), how, sent, right });
+    let mut add = |name: &str, delivery: Delivery, sent: Vec<u8>, expected: &'static str| {
+        all.push(Vector { name: name.to_owned(), delivery, sent, expected });
     };
 
     let fields = |count: usize| with(&(0..count).map(|n| format!("X-{n}: v|")).collect::<String>());
-    for (name, text, right) in [
+    for (name, text, expected) in [
         ("plain", CODE.to_owned(), "302"),
         ("unknown", to("/no-such-code-here"), "404"),
         ("inactive", GONE.to_owned(), "410"),
@@ -188,29 +189,29 @@ pub(crate) fn vectors() -> Vec<Vector> {
         ("upgrade-websocket", with("Connection: Upgrade|Upgrade: websocket|Sec-WebSocket-Version: 13|"), "302"),
         ("underscore", with("Content_Length: 5|Transfer_Encoding: chunked|"), "302"),
     ] {
-        add(name, How::Whole, sent(&text), right);
+        add(name, Delivery::Whole, sent(&text), expected);
     }
     for (number, host) in ["a@b", "a/b", "a b", "a,b", "a:80x", "a:b:c", "[::1", "http://a"].into_iter().enumerate() {
         let text = format!("GET /CODE12 HTTP/1.1|Host: {host}||");
-        add(&format!("host-bad-{number}"), How::Whole, sent(&text), REFUSED);
+        add(&format!("host-bad-{number}"), Delivery::Whole, sent(&text), REFUSED);
     }
     let versions = ["HTTP/2.0", "HTTP/0.9", "HTTP/1.11", "HTTP/1", "http/1.1", "HTTP1.1", "HTT/1.1", "HTTP/1.x"];
     for (number, version) in versions.into_iter().enumerate() {
         let text = format!("GET /CODE12 {version}|Host: t.example||");
-        add(&format!("version-{number}"), How::Whole, sent(&text), VERSION);
+        add(&format!("version-{number}"), Delivery::Whole, sent(&text), VERSION);
     }
     let codings = ["identity", "gzip", "chunked, gzip", "gzip, chunked", "chunked;x", "xchunked", "\"chunked\""];
     for (number, coding) in codings.into_iter().enumerate() {
         let text = with(&format!("Transfer-Encoding: {coding}|")) + "0||";
-        add(&format!("te-{number}"), How::Whole, sent(&text), CODING);
+        add(&format!("te-{number}"), Delivery::Whole, sent(&text), CODING);
     }
     let huge = format!("1{}", "0".repeat(40));
     let lengths = ["+5", "-5", "0x5", "5 5", "5_0", "5,5", "", "5a", &huge, "5.0"];
     for (number, length) in lengths.into_iter().enumerate() {
         let text = with(&format!("Content-Length: {length}|")) + "hello";
-        add(&format!("cl-bad-{number}"), How::Whole, sent(&text), LENGTH);
+        add(&format!("cl-bad-{number}"), Delivery::Whole, sent(&text), LENGTH);
     }
-    for (name, bytes, right) in [
+    for (name, bytes, expected) in [
         ("raw-byte", &b"GET /\xff\xfe HTTP/1.1|Host: t.example||"[..], "404; or 400, then close"),
         ("raw-utf-8", "GET /\u{e9} HTTP/1.1|Host: t.example||".as_bytes(), "404; or 400, then close"),
         ("bare-lf", b"GET /CODE12 HTTP/1.1\nHost: t.example\n\n", "400, then close; or 302"),
@@ -223,25 +224,25 @@ pub(crate) fn vectors() -> Vec<Vector> {
     ] {
         let text: Vec<u8> =
             bytes.iter().flat_map(|&byte| if byte == b'|' { vec![13, 10] } else { vec![byte] }).collect();
-        add(name, How::Whole, text, right);
+        add(name, Delivery::Whole, text, expected);
     }
-    add("byte-wise", How::ByteWise, sent(CODE), "302");
-    add("byte-wise-2", How::ByteWise, sent(&format!("|{CODE}{GONE}")), "302 410");
+    add("byte-wise", Delivery::ByteWise, sent(CODE), "302");
+    add("byte-wise-2", Delivery::ByteWise, sent(&format!("|{CODE}{GONE}")), "302 410");
     let two = format!("{CODE}{GONE}");
     for at in 1..two.len() {
-        add(&format!("cut-{at}"), How::CutAfter(at), sent(&two), "302 410");
+        add(&format!("cut-{at}"), Delivery::CutAfter(at), sent(&two), "302 410");
     }
-    add("half-close", How::HalfClose, sent(CODE), "302, then close");
-    add("half-close-2", How::HalfClose, sent(&two), "302 410, then close");
-    add("half-close-within", How::HalfClose, sent("GET /CODE12 HT"), "400, then close; or close");
+    add("half-close", Delivery::HalfClose, sent(CODE), "302, then close");
+    add("half-close-2", Delivery::HalfClose, sent(&two), "302 410, then close");
+    add("half-close-within", Delivery::HalfClose, sent("GET /CODE12 HT"), "400, then close; or close");
     let endless = sent("GET /CODE12 HTTP/1.1|Host: t.example|X: ");
-    add("endless-header", How::Flood(10 << 20), endless, "431, then close; or 400, then close; or close");
+    add("endless-header", Delivery::Flood(10 << 20), endless, "431, then close; or 400, then close; or close");
     add(
         "endless-line",
-        How::Flood(10 << 20),
+        Delivery::Flood(10 << 20),
         sent("GET /"),
         "414, then close; or 431, then close; or 400, then close; or close",
     );
-    add("silent", How::Whole, Vec::new(), "close; or 408, then close");
+    add("silent", Delivery::Whole, Vec::new(), "close; or 408, then close");
     all
 }

@@ -1,6 +1,6 @@
 //! The redirector as a whole, over a real store and sockets.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 #[path = "../support/links.rs"]
 mod links;

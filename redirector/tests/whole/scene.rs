@@ -1,4 +1,4 @@
-//! Redirectors over a real store, and what tests do to them.
+//! Redirectors over a real store, and requests to them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tern_redirector::config::RedirectorConfig;
 
 use crate::links::{insert_link, new_store};
 
-pub struct Scene {
+pub struct Fixture {
     pub store: Arc<SqliteStore>,
     pub bus: Arc<LocalBus>,
     pub owner: Id,
@@ -23,12 +23,12 @@ pub struct Scene {
     pub directory: tempfile::TempDir,
 }
 
-impl Scene {
-    pub async fn set() -> Scene {
+impl Fixture {
+    pub async fn create() -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let (store, owner) = new_store(&directory.path().join("tern.db")).await;
         let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
-        Scene { store: Arc::new(store), bus: Arc::new(LocalBus::new()), owner, client, directory }
+        Fixture { store: Arc::new(store), bus: Arc::new(LocalBus::new()), owner, client, directory }
     }
 
     pub fn database(&self) -> PathBuf {
@@ -43,7 +43,7 @@ impl Scene {
         self.start_with(&[]).await
     }
 
-    /// A redirector that keeps its snapshot file in the scene's directory.
+    /// Starts a redirector whose snapshot file is in the fixture's directory.
     pub async fn start_with(&self, settings: &[(&str, &str)]) -> Redirector {
         let addresses = [("REDIRECTOR_LISTEN", "127.0.0.1:0"), ("REDIRECTOR_OPS_LISTEN", "127.0.0.1:0")];
         let variables: Variables =
@@ -81,20 +81,20 @@ impl Scene {
     }
 }
 
-/// Ends a redirector in order; how many clicks wait for the next one.
+/// Drains and ends a redirector; returns how many clicks wait in its journals.
 pub async fn drain(redirector: Redirector) -> u64 {
     let deadline = redirector.drain_deadline();
     redirector.drain_connections(deadline).await;
     redirector.finish(deadline).await
 }
 
-/// No cursor from before reaches the log of changes any more.
+/// Makes every earlier cursor too old.
 pub fn forget_changes(database: &Path) {
     let connection = rusqlite::Connection::open(database).unwrap();
     connection.execute("UPDATE replica_meta SET floor = (SELECT max(sequence) FROM url_changes)", []).unwrap();
 }
 
-/// Takes the database away from everybody else, until the connection is dropped.
+/// Locks the database against everything else until the connection is dropped.
 pub fn lock_out(database: &Path) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(database).unwrap();
     connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();

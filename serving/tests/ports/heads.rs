@@ -1,10 +1,10 @@
-//! Heads that hyper refuses by itself, and the body that their refusal has.
+//! Heads that hyper refuses itself, and the bodies of these refusals.
 
 use super::*;
 
 #[tokio::test]
 async fn large_head_is_answered_431() {
-    let port = serve(patient()).await;
+    let port = serve(generous_limits()).await;
     let head = |bytes: usize| format!("GET / HTTP/1.1\r\nhost: tern\r\nx: {}\r\n\r\n", "v".repeat(bytes));
     assert!(ask(&mut port.connect().await, &head(15 * 1024)).await.starts_with("HTTP/1.1 200 "));
     assert!(ask(&mut port.connect().await, &head(17 * 1024)).await.starts_with("HTTP/1.1 431 "));
@@ -12,7 +12,7 @@ async fn large_head_is_answered_431() {
 
 #[tokio::test]
 async fn unreadable_head_is_refused_with_a_json_body_and_counted() {
-    let port = serve(patient()).await;
+    let port = serve(generous_limits()).await;
     let check = async |request: &str, status: &str, message: &str| {
         let mut stream = port.connect().await;
         let answer = ask(&mut stream, request).await;
@@ -47,8 +47,8 @@ async fn unreadable_head_is_refused_with_a_json_body_and_counted() {
 }
 
 #[tokio::test]
-async fn unreadable_head_of_a_head_is_refused_without_a_body_however_it_arrives() {
-    let port = serve(patient()).await;
+async fn unreadable_head_request_is_refused_without_a_body() {
+    let port = serve(generous_limits()).await;
     let refused = async |first: &[&str]| {
         let (mut stream, mut answer) = (port.connect().await, String::new());
         for piece in first.iter().chain(&["/ HTTP/1.1\r\nno field\r\n\r\n"]) {

@@ -1,6 +1,6 @@
 //! A served port, over real sockets with short limits.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod heads;
 
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 const MOMENT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
-/// An answer that fills the buffers of both ends many times over.
+/// Size of an answer that fills the buffers of both ends many times.
 const BIG: usize = 16 << 20;
 
 struct Port {
@@ -30,8 +30,8 @@ struct Port {
     serving: Serving,
 }
 
-/// Nothing runs out unless a test says so.
-fn patient() -> Limits {
+/// Returns limits that expire nothing unless a test changes them.
+fn generous_limits() -> Limits {
     let mut limits = Limits::api(&Proxies::default(), usize::MAX);
     (limits.header_timeout, limits.idle_timeout, limits.write_timeout, limits.body_stall) = (LONG, LONG, LONG, LONG);
     limits.tick = Duration::from_millis(20);
@@ -62,7 +62,7 @@ impl Port {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Connects from another address of loopback, which is another client where loopback has shares.
+    /// Connects from another loopback address, which is another client where loopback has shares.
     async fn connect_from(&self, from: &str) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
@@ -78,7 +78,7 @@ impl Port {
     }
 }
 
-/// Asks on a connection. Returns the answer, or what came of it before the connection ended.
+/// Sends a request and returns the answer, or the part received before the connection ended.
 async fn ask(stream: &mut TcpStream, request: &str) -> String {
     let _ = stream.write_all(request.as_bytes()).await;
     let mut answer = String::new();
@@ -108,11 +108,11 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
     timeout(Duration::from_secs(20), async { matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_)) }).await.unwrap()
 }
 
-/// The runtime's only thread makes the connections, so the port cannot accept one before it drains.
+/// The runtime's only thread opens the connections, so the port cannot accept one before it drains.
 #[tokio::test]
-async fn draining_port_answers_connections_that_were_not_accepted_yet() {
+async fn drain_answers_connections_not_yet_accepted() {
     for _ in 0..10 {
-        let port = serve(patient()).await;
+        let port = serve(generous_limits()).await;
         let mut queue = Vec::new();
         for _ in 0..8 {
             let stream = std::net::TcpStream::connect(port.address).unwrap();
@@ -128,8 +128,8 @@ async fn draining_port_answers_connections_that_were_not_accepted_yet() {
 }
 
 #[tokio::test]
-async fn leaving_port_answers_on_and_closes_each_connection() {
-    let port = serve(patient()).await;
+async fn leaving_port_answers_and_closes_each_connection() {
+    let port = serve(generous_limits()).await;
     let mut stream = port.connect().await;
     assert!(is_served(&mut stream).await);
     port.serving.leave();
@@ -141,8 +141,8 @@ async fn leaving_port_answers_on_and_closes_each_connection() {
 }
 
 #[tokio::test]
-async fn drain_answers_a_request_that_is_on_its_way() {
-    let port = serve(patient()).await;
+async fn drain_answers_a_request_sent_after_its_begin() {
+    let port = serve(generous_limits()).await;
     let (mut busy, mut idle) = (port.connect().await, port.connect().await);
     assert!(is_served(&mut busy).await && is_served(&mut idle).await);
     let began = Instant::now();
@@ -157,8 +157,8 @@ async fn drain_answers_a_request_that_is_on_its_way() {
 }
 
 #[tokio::test]
-async fn drain_cuts_what_works_at_the_deadline() {
-    let port = serve(patient()).await;
+async fn drain_cuts_running_requests_at_its_deadline() {
+    let port = serve(generous_limits()).await;
     let mut stream = port.connect().await;
     stream.write_all(b"GET /work HTTP/1.1\r\nhost: tern\r\n\r\n").await.unwrap();
     sleep(MOMENT).await;
@@ -168,7 +168,7 @@ async fn drain_cuts_what_works_at_the_deadline() {
 
 #[tokio::test]
 async fn full_port_ends_the_longest_idle_connection_for_a_newcomer() {
-    let port = serve(Limits { connections: 3, ..patient() }).await;
+    let port = serve(Limits { connections: 3, ..generous_limits() }).await;
     let mut streams = Vec::new();
     for _ in 0..3 {
         streams.push(port.connect().await);
@@ -184,8 +184,8 @@ async fn full_port_ends_the_longest_idle_connection_for_a_newcomer() {
 }
 
 #[tokio::test]
-async fn full_port_ends_a_slow_reader_and_refuses_when_all_work() {
-    let port = serve(Limits { connections: 2, ..patient() }).await;
+async fn full_port_ends_a_slow_reader_and_refuses_when_all_are_busy() {
+    let port = serve(Limits { connections: 2, ..generous_limits() }).await;
     let mut reader = port.connect().await;
     reader.write_all(b"GET /big HTTP/1.1\r\nhost: tern\r\n\r\n").await.unwrap();
     let mut worker = port.connect().await;
@@ -203,11 +203,10 @@ async fn full_port_ends_a_slow_reader_and_refuses_when_all_work() {
     assert_eq!(port.count("over_limit"), 1);
 }
 
-/// One client opens four times as many connections as the port has, and another one has its requests answered on a
-/// connection that it keeps.
+/// One client opens four times as many connections as the port has, while another uses one persistent connection.
 #[tokio::test]
-async fn client_with_a_full_share_takes_nothing_of_another_client() {
-    let mut limits = Limits { connections: 64, ..patient() };
+async fn client_with_a_full_share_evicts_no_other_client() {
+    let mut limits = Limits { connections: 64, ..generous_limits() };
     (limits.shares.connections, limits.shares.loopback_is_exempt) = (32, false);
     let port = serve(limits).await;
     let mut other = port.connect_from("127.9.9.9").await;
@@ -219,14 +218,14 @@ async fn client_with_a_full_share_takes_nothing_of_another_client() {
         assert!(is_served(&mut stream).await);
         crowd.push(stream);
     }
-    // Idle for the longest time of all, and still there: its client has a share of its own.
+    // The longest idle connection of all stays open, since its client has a share of its own.
     assert!(is_served(&mut other).await);
     assert_eq!(port.count("evicted_idle"), 256 - 32);
 }
 
 #[tokio::test]
 async fn slow_reader_is_cut_unless_it_makes_progress() {
-    let port = serve(Limits { write_timeout: MOMENT, ..patient() }).await;
+    let port = serve(Limits { write_timeout: MOMENT, ..generous_limits() }).await;
     let mut stuck = port.connect().await;
     stuck.write_all(b"GET /big HTTP/1.1\r\nhost: tern\r\n\r\n").await.unwrap();
     let mut slow = port.connect().await;
@@ -251,7 +250,7 @@ async fn slow_reader_is_cut_unless_it_makes_progress() {
 
 #[tokio::test]
 async fn idle_connection_is_closed_and_a_busy_one_is_not() {
-    let port = serve(Limits { idle_timeout: MOMENT, ..patient() }).await;
+    let port = serve(Limits { idle_timeout: MOMENT, ..generous_limits() }).await;
     let mut stream = port.connect().await;
     let mut last = Instant::now();
     let began = last;
@@ -267,7 +266,7 @@ async fn idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[tokio::test]
 async fn slow_head_is_answered_408_and_silence_is_closed() {
-    let port = serve(Limits { header_timeout: MOMENT, ..patient() }).await;
+    let port = serve(Limits { header_timeout: MOMENT, ..generous_limits() }).await;
     let mut silent = port.connect().await;
     let mut slow = port.connect().await;
     slow.write_all(b"GET / HTTP/1.1\r\nhost: t").await.unwrap();
@@ -279,10 +278,10 @@ async fn slow_head_is_answered_408_and_silence_is_closed() {
     assert_eq!(port.count("header_timeout"), 2);
 }
 
-/// A body that never pauses, and would take an hour.
+/// A body that never pauses and would take an hour.
 #[tokio::test]
 async fn dripping_body_is_cut_and_a_slow_one_is_not() {
-    let port = serve(Limits { body_stall: MOMENT, body_bytes_per_second: 1_000, ..patient() }).await;
+    let port = serve(Limits { body_stall: MOMENT, body_bytes_per_second: 1_000, ..generous_limits() }).await;
     let send = async |bytes_at_a_time: usize| {
         let mut stream = port.connect().await;
         let head = "POST /length HTTP/1.1\r\nhost: tern\r\ncontent-length: 3000\r\n\r\n";
