@@ -1,16 +1,16 @@
-//! Records of decisions: each has a status, a date and three parts, and the table in `README.md` lists it.
+//! Decision records: each has a status, a date and three parts, and the table in `README.md` lists it.
 
 use std::fs;
 use std::path::Path;
 
 const PARTS: [&str; 3] = ["## Context", "## Decision", "## Consequences"];
 
-/// Reads the rest of the first line that begins with `start`.
+/// Returns the rest of the first line that begins with `start`.
 fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(start))
 }
 
-/// Returns the name of a status without the record that it refers to.
+/// Returns the kind of a status without the record that it refers to.
 fn kind(status: &str) -> Option<&'static str> {
     ["accepted", "superseded in part by", "superseded by"].into_iter().find(|kind| status.starts_with(kind))
 }
@@ -21,7 +21,7 @@ fn is_date(text: &str) -> bool {
     matches!(parts[..], [year, month, day] if digits(year, 4) && digits(month, 2) && digits(day, 2))
 }
 
-/// Lists what is wrong with one record and its row in the table `index`.
+/// Lists the faults of one record and of its row in the table `index`.
 fn faults(file: &str, record: &str, index: &str) -> Vec<String> {
     let mut found = Vec::new();
     let status = line(record, "Status: ").and_then(kind);
@@ -67,7 +67,7 @@ fn decision_records_are_complete_and_listed() {
 }
 
 #[test]
-fn incomplete_record_is_reported_with_its_faults() {
+fn incomplete_decision_record_is_reported_with_its_faults() {
     let record = "# One\n\nStatus: accepted; adds to another\nDate: 2026-11-28\n\n## Context\n\n## Decision\n\n\
                   ## Consequences\n";
     let row = "| 0001 | [One](0001-one.md) | accepted | 2026-11-28 |";

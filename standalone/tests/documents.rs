@@ -1,4 +1,4 @@
-//! Links between the documents of the repository: each has its file, and each anchor its heading.
+//! Links between the repository's documents: each file and each anchor exists.
 
 #![expect(clippy::unwrap_used, reason = "a document that cannot be read is a failed test")]
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-/// Directories that hold no documents of the repository.
+/// Directories that contain no documents of the repository.
 const SKIPPED: [&str; 5] = [".git", "target", "data", "logs", "node_modules"];
 
 /// Finds every document below `root`.
@@ -30,7 +30,7 @@ fn documents(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Reads the targets of all links and images of a document, each with the number of its line.
+/// Returns the targets of all links and images of a document, each with its line number.
 fn links(text: &str) -> Vec<(usize, String)> {
     let parser = Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter();
     let targets = parser.filter_map(|(event, range)| match event {
@@ -42,7 +42,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
     targets.collect()
 }
 
-/// Reads the anchors that GitHub gives to the headings of a document.
+/// Returns the anchors that GitHub gives to the headings of a document.
 fn anchors(text: &str) -> HashSet<String> {
     let mut found = HashSet::new();
     let mut used: HashMap<String, usize> = HashMap::new();
@@ -72,7 +72,7 @@ fn anchor(heading: &str) -> String {
     kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// Returns why a link of `document` leads nowhere. Links to other sites are not followed.
+/// Returns why a link of `document` is dead, if it is. Links to other sites are not checked.
 fn fault(root: &Path, document: &Path, link: &str) -> Option<String> {
     if link.contains("://") || link.starts_with("mailto:") {
         return None;
@@ -91,7 +91,7 @@ fn fault(root: &Path, document: &Path, link: &str) -> Option<String> {
     (!is_there).then(|| format!("there is no heading with the anchor {wanted}"))
 }
 
-/// Lists every dead link below `root` with its document, its line and what is wrong.
+/// Lists every dead link below `root` with its document, its line and its fault.
 fn dead_links(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for document in documents(root) {

@@ -1,4 +1,4 @@
-//! Processes that end with the test process, however that ends.
+//! Child processes that end with the test process, however it ends.
 
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
@@ -6,13 +6,13 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::server::Process;
 
-type Errand = Box<dyn FnOnce() + Send>;
+type Task = Box<dyn FnOnce() + Send>;
 
-/// The kernel ends a leashed process with the thread that started it, and a test's thread ends with the test.
-/// This thread lives as long as the process.
-static STARTER: LazyLock<Mutex<Sender<Errand>>> = LazyLock::new(|| {
-    let (sender, errands) = channel::<Errand>();
-    std::thread::spawn(move || errands.into_iter().for_each(|errand| errand()));
+/// Thread that starts the child processes and lives as long as this process. The kernel ends a child with the thread
+/// that started it, and a test's own thread ends with the test.
+static STARTER: LazyLock<Mutex<Sender<Task>>> = LazyLock::new(|| {
+    let (sender, tasks) = channel::<Task>();
+    std::thread::spawn(move || tasks.into_iter().for_each(|task| task()));
     Mutex::new(sender)
 });
 
@@ -21,7 +21,7 @@ pub fn start(program: &str, arguments: &[String]) -> Process {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", program]).args(arguments);
     let (started, process) = channel();
-    let errand = Box::new(move || started.send(Process::start(&mut command)).unwrap());
-    STARTER.lock().unwrap_or_else(PoisonError::into_inner).send(errand).unwrap();
+    let task = Box::new(move || started.send(Process::start(&mut command)).unwrap());
+    STARTER.lock().unwrap_or_else(PoisonError::into_inner).send(task).unwrap();
     process.recv().unwrap()
 }

@@ -1,9 +1,9 @@
-//! Real servers for tests: started from Debian's packages, on ports and in directories of their own, ended with the test.
+//! Real servers for tests, from Debian's packages: each has ports and a directory of its own and ends with the test.
 //!
-//! A server can be stopped, frozen, killed and started again, as a test of faults wants.
-//! If a package is missing the test fails with the command that brings it.
+//! A server can be stopped, frozen, killed and restarted, for tests of faults. If a package is missing, the test fails
+//! with the command that installs it.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 pub mod leash;
 pub mod monitoring;

@@ -1,6 +1,6 @@
-//! Prometheus, Alertmanager and the exporters, each on a port and in a directory of its own. Killed when dropped.
+//! Prometheus, Alertmanager and the exporters, each on a port and in a directory of its own, killed on drop.
 //!
-//! They run the project's configuration. What a test changes of it is where its servers are, and how long one waits.
+//! They run the project's configuration, with other addresses and shorter times.
 
 use std::fs;
 use std::net::TcpStream;
@@ -10,9 +10,9 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::leash;
-use crate::server::{Process, free_port, program, until};
+use crate::server::{Process, free_port, program, wait_until};
 
-/// One of them.
+/// Running monitoring process.
 #[derive(Debug)]
 pub struct Monitor {
     port: u16,
@@ -20,7 +20,7 @@ pub struct Monitor {
     _directory: TempDir,
 }
 
-/// Whom Prometheus asks: the name of a file in `targets/`, without its extension, and addresses.
+/// Targets that Prometheus scrapes: the name of a file in `targets/`, without its extension, and addresses.
 pub type Targets<'a> = [(&'a str, Vec<String>)];
 
 impl Monitor {
@@ -28,7 +28,7 @@ impl Monitor {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// A Prometheus with the configuration in `configuration`, which looks, and raises alerts, five times as soon.
+    /// Starts a Prometheus with the files in `configuration`, with a fifth of the scrape intervals and alert delays.
     pub fn prometheus(configuration: &Path, targets: &Targets<'_>) -> Monitor {
         let directory = prometheus_directory(configuration, targets);
         let path = directory.path().to_owned();
@@ -41,7 +41,8 @@ impl Monitor {
         })
     }
 
-    /// An Alertmanager with the configuration in `configuration`, which tells `webhook` at once and links to the runbook.
+    /// Starts an Alertmanager with the files in `configuration`, which notifies `webhook` at once and links to the
+    /// runbook.
     pub fn alertmanager(configuration: &Path, webhook: &str, runbook: Option<&str>) -> Monitor {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("webhook");
@@ -58,13 +59,13 @@ impl Monitor {
                 format!("--config.file={}", path.join("alertmanager.yml").display()),
                 format!("--storage.path={}", path.join("data").display()),
                 format!("--web.listen-address=127.0.0.1:{port}"),
-                // It is alone.
+                // No cluster of Alertmanagers.
                 "--cluster.listen-address=".to_owned(),
             ]
         })
     }
 
-    /// The exporter of the nginx whose `/stub_status` is at this address.
+    /// Starts the exporter of the nginx whose `/stub_status` is at this address.
     pub fn nginx_exporter(status_address: &str) -> Monitor {
         Monitor::exporter("prometheus-nginx-exporter", |port| {
             vec![
@@ -76,13 +77,13 @@ impl Monitor {
 
     pub fn redis_exporter(url: &str) -> Monitor {
         Monitor::exporter("prometheus-redis-exporter", |port| {
-            // The machine's memory counts where Redis has no limit of its own.
+            // The machine's memory is the limit if Redis has none of its own.
             let system = "--include-system-metrics".to_owned();
             vec![format!("--redis.addr={url}"), system, format!("--web.listen-address=127.0.0.1:{port}")]
         })
     }
 
-    /// The exporter of a PostgreSQL that speaks no TLS.
+    /// Starts the exporter of a PostgreSQL without TLS.
     pub fn postgres_exporter(url: &str) -> Monitor {
         let exporter = installed("prometheus-postgres-exporter", "prometheus-postgres-exporter");
         let start = |port: u16| {
@@ -90,7 +91,7 @@ impl Monitor {
             let exporter = exporter.display().to_string();
             vec![variable, exporter, format!("--web.listen-address=127.0.0.1:{port}")]
         };
-        // It is told by its environment.
+        // The exporter reads its settings from the environment.
         Monitor::start("env", "coreutils", tempfile::tempdir().unwrap(), start)
     }
 
@@ -105,7 +106,7 @@ impl Monitor {
             let port = free_port();
             let mut process = leash::start(program.to_str().unwrap(), &arguments(port));
             let mut listens = false;
-            until(&format!("{name} listens, or gives up"), || {
+            wait_until(&format!("{name} listens, or gives up"), || {
                 listens = TcpStream::connect(("127.0.0.1", port)).is_ok();
                 listens || process.has_ended()
             });
@@ -116,10 +117,10 @@ impl Monitor {
     }
 }
 
-/// A copy of a configuration of Prometheus, with other targets and shorter times.
+/// Copies a configuration of Prometheus, with other targets and shorter times.
 ///
 /// # Panics
-/// If a target belongs into a file that is not there.
+/// If a target belongs to a missing file.
 pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut copy = Command::new("cp");
@@ -130,8 +131,8 @@ pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>) -> Temp
         let text = fs::read_to_string(path(name)).unwrap();
         fs::write(path(name), text.lines().map(edit).map(|line| line + "\n").collect::<String>()).unwrap();
     };
-    // All of them by the same measure: an alert still takes as many failed looks in a row, and a look may take as long
-    // as one interval, which a busy machine needs.
+    // All times are divided by the same factor: an alert still needs as many failed scrapes in a row, and a scrape may
+    // take as long as one interval, which a busy machine needs.
     let sooner = |line: &str, name: &str| match line.split_once(name) {
         Some((before, time)) => format!("{before}{name}{}s", seconds(time) / 5),
         None => line.to_owned(),
@@ -146,7 +147,7 @@ pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>) -> Temp
     directory
 }
 
-/// Of a time that is given in minutes or in seconds.
+/// Returns the seconds of a time in minutes or seconds.
 fn seconds(time: &str) -> u32 {
     match time.strip_suffix('m') {
         Some(minutes) => minutes.parse::<u32>().unwrap() * 60,

@@ -1,4 +1,4 @@
-//! An nginx of the test's own, with the project's configuration and a site that the test writes.
+//! An nginx for each test, with the project's configuration and a site written by the test.
 
 use std::fs;
 use std::io::{PipeWriter, pipe};
@@ -9,23 +9,23 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
 
-use crate::server::{certify, free_port, program, until};
+use crate::server::{certify, free_port, program, wait_until};
 
-/// An nginx on loopback. Ended when dropped.
+/// nginx on loopback, ended on drop.
 #[derive(Debug)]
 pub struct Nginx {
     port: u16,
     tls_port: u16,
     status_port: u16,
-    _process: Leashed,
+    _process: GuardedNginx,
     directory: TempDir,
 }
 
-/// A shell that ends nginx when this process ends or lets go. Killing nginx itself would leave its workers behind.
+/// Shell that ends nginx with this process or on drop. Killing nginx itself would leave its workers running.
 #[derive(Debug)]
-struct Leashed {
+struct GuardedNginx {
     shell: Child,
-    leash: Option<PipeWriter>,
+    lifeline: Option<PipeWriter>,
 }
 
 const SHELL: &str = r#"
@@ -36,19 +36,19 @@ nginx=$!
 wait "$nginx"
 "#;
 
-/// Who stands behind it, and what differs from place to place.
+/// Upstream servers, and settings that differ between installations.
 #[derive(Clone, Debug, Default)]
 pub struct Site {
-    /// Addresses.
+    /// Addresses of the redirectors.
     pub redirectors: Vec<String>,
     pub admins: Vec<String>,
-    /// Whether loopback is a proxy whose `X-Forwarded-For` names the client, so that a test can be many clients, and
-    /// limits hold for them.
+    /// Whether loopback is a trusted proxy, so that a test can pose as many clients by `X-Forwarded-For`, each with
+    /// limits of its own.
     pub is_behind_proxy: bool,
 }
 
 impl Nginx {
-    /// Starts it with the configuration in `configuration`, whose `site/` is replaced.
+    /// Starts nginx with the files in `configuration`, whose `site/` is replaced.
     pub fn start(configuration: &Path, site: &Site) -> Nginx {
         let directory = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(configuration).unwrap() {
@@ -73,22 +73,22 @@ impl Nginx {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The same server by TLS; [`Nginx::authority`] vouches for it.
+    /// Returns the address of the same server with TLS, whose certificate is [`Nginx::authority`].
     pub fn tls_address(&self) -> String {
         format!("127.0.0.1:{}", self.tls_port)
     }
 
-    /// The PEM file of whom to trust.
+    /// Returns the PEM file of the authority to trust.
     pub fn authority(&self) -> PathBuf {
         self.directory.path().join("certificate.pem")
     }
 
-    /// Where `/stub_status` is.
+    /// Returns the address of `/stub_status`.
     pub fn status_address(&self) -> String {
         format!("127.0.0.1:{}", self.status_port)
     }
 
-    /// What was logged so far: one JSON object a line.
+    /// Returns the access log so far: one JSON object a line.
     pub fn access_log(&self) -> String {
         fs::read_to_string(self.access_log_file()).unwrap_or_default()
     }
@@ -97,15 +97,15 @@ impl Nginx {
         self.directory.path().join("access.json")
     }
 
-    /// Takes another site, as `nginx -s reload` does: new workers begin, and old ones finish what they have.
+    /// Replaces the site as `nginx -s reload` does: new workers start, and old ones finish their requests.
     pub fn reload(&self, site: &Site) {
         let before = self.workers();
         write_site(self.directory.path(), site, [self.port, self.tls_port, self.status_port]);
         kill(self.master(), Signal::SIGHUP).unwrap();
-        until("new workers", || self.workers().iter().any(|worker| !before.contains(worker)));
+        wait_until("new workers", || self.workers().iter().any(|worker| !before.contains(worker)));
     }
 
-    /// The process ids of its workers, those that are ending among them.
+    /// Returns the process ids of the workers, including those that are ending.
     pub fn workers(&self) -> Vec<u32> {
         let id = self.master();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
@@ -118,13 +118,13 @@ impl Nginx {
     }
 }
 
-impl Leashed {
-    fn start(program: &Path, arguments: &[&str]) -> Leashed {
-        let (stdin, leash) = pipe().unwrap();
+impl GuardedNginx {
+    fn start(program: &Path, arguments: &[&str]) -> GuardedNginx {
+        let (stdin, lifeline) = pipe().unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", SHELL, "nginx"]).arg(program).args(arguments);
         shell.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
-        Leashed { shell: shell.spawn().unwrap(), leash: Some(leash) }
+        GuardedNginx { shell: shell.spawn().unwrap(), lifeline: Some(lifeline) }
     }
 
     fn has_ended(&mut self) -> bool {
@@ -132,16 +132,16 @@ impl Leashed {
     }
 }
 
-impl Drop for Leashed {
+impl Drop for GuardedNginx {
     fn drop(&mut self) {
-        drop(self.leash.take());
-        // Fails only when it was waited for already.
+        drop(self.lifeline.take());
+        // Fails only if the shell was waited for already.
         let _ = self.shell.wait();
     }
 }
 
 fn write_site(directory: &Path, site: &Site, [port, tls_port, status_port]: [u16; 3]) {
-    // Twice each, as nginx/README.md tells.
+    // Each server twice, as nginx/README.md explains.
     let lines = |address: &String| {
         format!("server {address} max_fails=3 fail_timeout=1s;\nserver {address} backup max_fails=0;\n")
     };
@@ -167,15 +167,15 @@ fn write_site(directory: &Path, site: &Site, [port, tls_port, status_port]: [u16
     write("admins.conf", &servers(&site.admins));
 }
 
-/// The process, once it listens; `None` if one of its ports was taken.
-fn try_start(directory: &Path) -> Option<Leashed> {
+/// Returns the process once it listens, or `None` if one of its ports was taken.
+fn try_start(directory: &Path) -> Option<GuardedNginx> {
     let nginx = program(&["/usr/sbin/nginx", "/usr/local/sbin/nginx"], "nginx-light");
     let arguments = ["-p", directory.to_str().unwrap(), "-c", "nginx.conf", "-e", "error.log"];
-    let mut process = Leashed::start(&nginx, &arguments);
+    let mut process = GuardedNginx::start(&nginx, &arguments);
     let (mut listens, mut has_ended) = (false, false);
-    until("nginx listens, or gives up", || {
+    wait_until("nginx listens, or gives up", || {
         has_ended = process.has_ended();
-        // Written once its ports are its own.
+        // nginx writes the file once it has bound its ports.
         listens = fs::read_to_string(directory.join("nginx.pid")).is_ok_and(|id| id.ends_with('\n'));
         listens || has_ended
     });

@@ -1,7 +1,7 @@
 //! Private PostgreSQL servers.
 //!
-//! Each process that tests has one directory for all its servers, and a janitor: a shell that waits for the process
-//! to end, in whatever way, then ends the servers and removes the directory.
+//! Each test process has one directory for all its servers, and a janitor: a shell that waits for the process to end in
+//! any way, then ends the servers and removes the directory.
 
 use std::fs;
 use std::io::{PipeWriter, pipe};
@@ -16,7 +16,7 @@ use nix::unistd::{Pid, Uid};
 
 use crate::server::free_port;
 
-/// A PostgreSQL server on loopback, with a superuser `tern` whom it trusts. Stopped when dropped.
+/// PostgreSQL server on loopback, with a superuser `tern` without a password; stopped on drop.
 #[derive(Debug)]
 pub struct Postgres {
     data: PathBuf,
@@ -24,13 +24,13 @@ pub struct Postgres {
     databases: AtomicU32,
 }
 
-/// What a test may want otherwise.
+/// Variations of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Off, unless the test is about what survives a power cut.
+    /// Whether the server syncs to disk: only for tests of power cuts.
     pub fsync: bool,
     pub max_connections: u32,
-    /// Offers TLS, under the certificate at [`Postgres::certificate`].
+    /// Whether the server offers TLS, with the certificate at [`Postgres::certificate`].
     pub tls: bool,
     /// Further settings, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
@@ -51,20 +51,24 @@ impl Options {
 }
 
 impl Postgres {
-    /// The server that the tests of this process share. They must not stop it.
+    /// Returns the server that the tests of this process share. They must not stop it.
     pub fn shared() -> &'static Postgres {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| Postgres::start_new(&Options::default()))
     }
 
-    /// A server of the test's own.
+    /// Starts a server for one test.
     pub fn start_new(options: &Options) -> Postgres {
-        let site = Site::get();
-        let server = Postgres { data: site.new_directory(), port: free_port(), databases: AtomicU32::new(0) };
-        run(Command::new("cp").arg("-a").arg(site.template.join(".")).arg(&server.data), "copying a new cluster");
+        let server_directory = ServerDirectory::get();
+        let server =
+            Postgres { data: server_directory.new_directory(), port: free_port(), databases: AtomicU32::new(0) };
+        run(
+            Command::new("cp").arg("-a").arg(server_directory.template.join(".")).arg(&server.data),
+            "copying a new cluster",
+        );
         if options.tls {
             let certify = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tern"];
-            // The certificate vouches for itself: it is the root and the leaf.
+            // The certificate is its own root.
             let extend = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
             let mut openssl = as_owner(Path::new("openssl"));
             openssl.args(certify).args(extend).arg("-keyout").arg(server.data.join("server.key"));
@@ -75,7 +79,7 @@ impl Postgres {
         server
     }
 
-    /// The certificate to be trusted, if the server offers TLS.
+    /// Returns the certificate to trust, if the server offers TLS.
     pub fn certificate(&self) -> PathBuf {
         self.data.join("server.crt")
     }
@@ -95,7 +99,7 @@ impl Postgres {
         for (name, value) in &options.settings {
             settings.push_str(&format!("{name} = '{value}'\n"));
         }
-        // The last word on a setting counts: this file is included at the end of the main one.
+        // The last value of a setting counts, and this file is included at the end of the main one.
         fs::write(self.data.join("tern.conf"), settings).unwrap();
     }
 
@@ -107,19 +111,19 @@ impl Postgres {
         format!("postgres://tern@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Makes an empty database and gives its url.
+    /// Creates an empty database and returns its URL.
     pub fn create_database(&self) -> String {
         self.create_database_from("template1")
     }
 
-    /// Makes a copy of the database `template`, to which nobody may be connected, and gives its url.
+    /// Creates a copy of the database `template`, to which no client may be connected, and returns its URL.
     pub fn create_database_from(&self, template: &str) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
         self.url(&name)
     }
 
-    /// Runs SQL as somebody beside Tern would, and gives what it prints.
+    /// Runs SQL in psql and returns its output.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         let mut psql = Command::new(program("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-c", sql]);
@@ -131,27 +135,27 @@ impl Postgres {
         self.control("stop", &["-m", "fast"]);
     }
 
-    /// Starts the server, and waits until it answers.
+    /// Starts the server and waits wait_until it answers.
     pub fn start(&self) {
         self.control("start", &["-l", &self.data.join("log").display().to_string()]);
     }
 
-    /// Kills every process of the server, as if its machine went away, but for what the disk has.
+    /// Kills every process of the server, as a crash of its machine would, except that written files survive.
     pub fn kill9(&self) {
         self.signal(Signal::SIGKILL);
-        // Not only dead but waited for: a server does not start while it finds a zombie of its predecessor.
+        // The processes must also be reaped: a server does not start while it finds a zombie of its predecessor.
         let gone = |pid: &Pid| !PathBuf::from(format!("/proc/{pid}")).exists();
         while !self.processes().iter().all(gone) {
             std::thread::yield_now();
         }
     }
 
-    /// Stops every process of the server where it is: connections stay, and nothing answers.
+    /// Freezes every process of the server: connections stay open, and nothing answers.
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Freezes the process that accepts connections. The connections that stand are served.
+    /// Freezes the process that accepts connections; open connections are still served.
     pub fn freeze_postmaster(&self) {
         kill(self.processes()[0], Signal::SIGSTOP).unwrap();
     }
@@ -160,10 +164,13 @@ impl Postgres {
         self.signal(Signal::SIGCONT);
     }
 
-    /// An asynchronous standby that follows this server.
+    /// Starts an asynchronous standby of this server.
     pub fn standby(&self) -> Postgres {
-        let standby =
-            Postgres { data: Site::get().new_directory(), port: free_port(), databases: AtomicU32::new(1000) };
+        let standby = Postgres {
+            data: ServerDirectory::get().new_directory(),
+            port: free_port(),
+            databases: AtomicU32::new(1000),
+        };
         let mut backup = as_owner(&program("pg_basebackup"));
         backup.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", &self.url("postgres"), "-D"]);
         run(backup.arg(&standby.data), "pg_basebackup");
@@ -172,7 +179,7 @@ impl Postgres {
         standby
     }
 
-    /// Makes a standby a primary.
+    /// Promotes a standby to primary.
     pub fn promote(&self) {
         self.control("promote", &[]);
     }
@@ -184,12 +191,12 @@ impl Postgres {
 
     fn signal(&self, signal: Signal) {
         for process in self.processes() {
-            // One that has ended needs no signal.
+            // A process that has ended needs no signal.
             let _ = kill(process, signal);
         }
     }
 
-    /// The postmaster, first, and its children.
+    /// Returns the postmaster, first, and its children.
     fn processes(&self) -> Vec<Pid> {
         let Ok(file) = fs::read_to_string(self.data.join("postmaster.pid")) else { return Vec::new() };
         let postmaster = file.lines().next().unwrap();
@@ -205,21 +212,21 @@ impl Drop for Postgres {
         self.thaw();
         if !self.processes().is_empty() {
             let mut control = as_owner(&program("pg_ctl"));
-            // A server that was killed is no longer there to be stopped.
+            // A killed server cannot be stopped.
             let _ = control.arg("-D").arg(&self.data).args(["-w", "-s", "-m", "immediate", "stop"]).output();
         }
     }
 }
 
-/// Where the servers of this process live.
-struct Site {
+/// Directory of all servers of this process.
+struct ServerDirectory {
     directory: PathBuf,
-    /// A fresh cluster to be copied, which is faster than making one.
+    /// Empty cluster to copy, which is faster than running initdb.
     template: PathBuf,
     count: AtomicU32,
-    /// Never written to: that it closes is what the janitor waits for.
+    /// Pipe that is never written to; the janitor waits for its end.
     _alive: PipeWriter,
-    /// Outlives this process.
+    /// Shell that outlives this process.
     _janitor: Child,
 }
 
@@ -236,10 +243,10 @@ while kill -0 $(head -q -n 1 "$1"/*/postmaster.pid); do sleep 0.1; done
 rm -rf "$1"
 "#;
 
-impl Site {
-    fn get() -> &'static Site {
-        static SITE: OnceLock<Site> = OnceLock::new();
-        SITE.get_or_init(|| {
+impl ServerDirectory {
+    fn get() -> &'static ServerDirectory {
+        static DIRECTORY: OnceLock<ServerDirectory> = OnceLock::new();
+        DIRECTORY.get_or_init(|| {
             let directory = tempfile::Builder::new().prefix("tern-postgres-").tempdir().unwrap().keep();
             let (stdin, alive) = pipe().unwrap();
             let mut janitor = Command::new("sh");
@@ -256,20 +263,20 @@ impl Site {
             let main = template.join("postgresql.conf");
             let included = fs::read_to_string(&main).unwrap() + "\ninclude 'tern.conf'\n";
             fs::write(&main, included).unwrap();
-            Site { directory, template, count: AtomicU32::new(0), _alive: alive, _janitor: janitor }
+            ServerDirectory { directory, template, count: AtomicU32::new(0), _alive: alive, _janitor: janitor }
         })
     }
 
-    /// The path of a directory that is still to be made.
+    /// Returns the path of a directory that does not exist yet.
     fn new_directory(&self) -> PathBuf {
         self.directory.join(self.count.fetch_add(1, Ordering::Relaxed).to_string())
     }
 }
 
-/// The directory of the newest server programs that are installed.
+/// Returns the directory of the newest installed server programs.
 ///
 /// # Panics
-/// With the command that installs them when there are none.
+/// With the command that installs them if there are none.
 fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
@@ -288,7 +295,7 @@ fn program(name: &str) -> PathBuf {
     programs().join(name)
 }
 
-/// A program run by somebody whom it does not refuse: it refuses root.
+/// Returns a command that does not run as root, which PostgreSQL's programs refuse.
 fn as_owner(program: &Path) -> Command {
     if Uid::effective().is_root() {
         let mut command = Command::new("setpriv");
@@ -299,12 +306,12 @@ fn as_owner(program: &Path) -> Command {
     }
 }
 
-/// Runs `command` to its end, and gives what it printed.
+/// Runs `command` to its end and returns its output.
 ///
 /// # Panics
 /// If it fails.
 fn run(command: &mut Command, what: &str) -> String {
-    // Into files: a server that `pg_ctl` starts would keep a pipe open for as long as it runs.
+    // Output goes to files, because a server started by `pg_ctl` would keep a pipe open.
     let (printed, complained) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     command.current_dir("/").stdin(Stdio::null());
     command.stdout(printed.try_clone().unwrap()).stderr(complained.try_clone().unwrap());

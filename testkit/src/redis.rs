@@ -1,6 +1,6 @@
-//! A Redis of the test's own: nothing is kept on disk, nothing outlives the test process.
+//! Private Redis servers: nothing is stored on disk, and nothing outlives the test process.
 //!
-//! The Redis that Debian's package may have started on port 6379 is never touched.
+//! The Redis that Debian's package may run on port 6379 is never used.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -10,15 +10,15 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::leash;
-use crate::server::{PATIENCE, Process, certify, free_port, pause, program, until};
+use crate::server::{Process, WAIT_LIMIT, certify, free_port, pause, program, wait_until};
 
-/// A redis-server on loopback. Killed when dropped.
+/// redis-server on loopback, killed on drop.
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
     options: Options,
     process: Option<Process>,
-    /// For those that write files. A server that lives as long as the process never removes its own.
+    /// Directory for servers that write files. A server that outlives its test never removes its own.
     directory: Option<TempDir>,
 }
 
@@ -30,7 +30,7 @@ struct Options {
     extra: Vec<String>,
 }
 
-/// A master, a replica of it, and a sentinel that lets the replica take over.
+/// A master, its replica, and a sentinel that promotes the replica.
 #[derive(Debug)]
 pub struct RedisSentinel {
     pub master: Redis,
@@ -38,7 +38,7 @@ pub struct RedisSentinel {
     sentinel: Redis,
 }
 
-/// Two nodes that share the keys between them.
+/// Two nodes that share the keys.
 #[derive(Debug)]
 pub struct RedisCluster(pub [Redis; 2]);
 
@@ -51,7 +51,7 @@ impl Redis {
         Redis::start_with(&Options { password: Some(password.to_owned()), ..Options::default() })
     }
 
-    /// One that speaks TLS only; [`Redis::authority`] vouches for it.
+    /// Starts a server that accepts TLS only, with the certificate at [`Redis::authority`].
     pub fn start_with_tls() -> Redis {
         Redis::start_with(&Options { tls: true, ..Options::default() })
     }
@@ -74,33 +74,33 @@ impl Redis {
         self.port
     }
 
-    /// What `REDIS_URL` is set to.
+    /// Returns the server's `REDIS_URL`.
     pub fn url(&self) -> String {
         self.url_through(self.port)
     }
 
-    /// The same, by way of a relay.
+    /// Returns the server's URL with the port of a relay.
     pub fn url_through(&self, port: u16) -> String {
         let scheme = if self.options.tls { "rediss" } else { "redis" };
         let credentials = self.options.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
         format!("{scheme}://{credentials}127.0.0.1:{port}/0")
     }
 
-    /// The PEM file of whom to trust.
+    /// Returns the PEM file of the authority to trust.
     pub fn authority(&self) -> String {
         self.file("certificate.pem")
     }
 
-    /// Starts it again, on the same port and empty.
+    /// Starts the server again, on the same port and empty.
     pub fn start(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        // The port may be in use for a moment by a connection of somebody else.
+        let deadline = Instant::now() + WAIT_LIMIT;
+        // Another process's connection may use the port for a moment.
         while !self.try_start() {
             assert!(Instant::now() < deadline, "redis-server does not start on port {}", self.port);
         }
     }
 
-    /// Ends it in order: it tells its clients.
+    /// Shuts the server down; it notifies its clients.
     pub fn stop(&mut self) {
         self.end(Signal::SIGTERM);
     }
@@ -109,7 +109,7 @@ impl Redis {
         self.end(Signal::SIGKILL);
     }
 
-    /// It answers nothing any more and closes nothing.
+    /// Freezes the server: it answers nothing and closes nothing.
     pub fn freeze(&self) {
         self.process().signal(Signal::SIGSTOP);
     }
@@ -127,10 +127,10 @@ impl Redis {
         self.command(&["FLUSHALL"]);
     }
 
-    /// What the server answers to a command.
+    /// Returns the server's reply to a command.
     ///
     /// # Panics
-    /// If it does not.
+    /// If the server replies with an error.
     pub fn command(&self, command: &[&str]) -> String {
         let output = self.redis_cli(command);
         let answer = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
@@ -168,9 +168,9 @@ impl Redis {
         process.wait();
     }
 
-    /// Whether it listens on its port now; if not, somebody else does.
+    /// Starts the process and returns whether it listens on its port; if not, another process has the port.
     fn try_start(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         let server = program(&["/usr/bin/redis-server", "/usr/local/bin/redis-server"], "redis-server");
         let mut process = leash::start(server.to_str().unwrap(), &self.arguments());
         let process_id = format!("process_id:{}", process.id());
@@ -190,7 +190,7 @@ impl Redis {
         let mut arguments = Vec::new();
         let mut set = |name: &str, value: &str| arguments.extend([format!("--{name}"), value.to_owned()]);
         if self.options.is_sentinel {
-            // It writes what it learns into its configuration, so that must be a file.
+            // A sentinel writes its state into its configuration file.
             let file = self.file("sentinel.conf");
             std::fs::write(&file, "").unwrap();
             return [file, "--sentinel".into(), "--port".into(), self.port.to_string()].into();
@@ -227,12 +227,14 @@ impl RedisSentinel {
             "0".into(),
         ];
         let replica = Redis::start_with(&Options { extra: extra.into(), ..Options::default() });
-        until("the replica is in step", || replica.command(&["INFO", "replication"]).contains("master_link_status:up"));
+        wait_until("the replica is in step", || {
+            replica.command(&["INFO", "replication"]).contains("master_link_status:up")
+        });
         let sentinel = Redis::start_with(&Options { is_sentinel: true, ..Options::default() });
         sentinel.command(&["SENTINEL", "MONITOR", "tern", "127.0.0.1", &master.port.to_string(), "1"]);
         sentinel.command(&["SENTINEL", "SET", "tern", "down-after-milliseconds", "500"]);
         sentinel.command(&["SENTINEL", "SET", "tern", "failover-timeout", "3000"]);
-        until("the sentinel knows the replica", || {
+        wait_until("the sentinel knows the replica", || {
             sentinel.command(&["SENTINEL", "REPLICAS", "tern"]).contains("slave")
         });
         RedisSentinel { master, replica, sentinel }
@@ -242,11 +244,11 @@ impl RedisSentinel {
         format!("redis+sentinel://127.0.0.1:{}/tern", self.sentinel.port)
     }
 
-    /// The master dies. Returns once the replica has taken over.
+    /// Kills the master and returns once the replica is promoted.
     pub fn fail_over(&mut self) {
         self.master.kill9();
-        // The sentinel cuts its clients off meanwhile, ours among them.
-        until("the replica takes over", || self.replica.redis_cli(&["ROLE"]).stdout.starts_with(b"master"));
+        // The sentinel closes its clients' connections meanwhile.
+        wait_until("the replica takes over", || self.replica.redis_cli(&["ROLE"]).stdout.starts_with(b"master"));
     }
 }
 
@@ -265,7 +267,7 @@ impl RedisCluster {
         one.command(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string(), &bus_port]);
         let cluster = RedisCluster([one, other]);
         for node in &cluster.0 {
-            until("the nodes have met", || {
+            wait_until("the nodes have met", || {
                 let info = node.command(&["CLUSTER", "INFO"]);
                 info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:2")
             });

@@ -1,20 +1,20 @@
-//! A TCP relay on loopback that can fall silent without closing, as a cut cable does, and change where it leads.
+//! A TCP relay on loopback that can stall without closing, as a cut cable does, and can change its destination.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Which bytes are held back.
+/// Direction whose bytes are withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
-    /// What clients send does not arrive.
+    /// From clients to the server.
     ToServer,
-    /// What the server sends does not arrive.
+    /// From the server to clients.
     ToClient,
     Both,
 }
 
-/// Forwards every connection until it is dropped.
+/// Relay that forwards every connection wait_until it is dropped.
 #[derive(Debug)]
 pub struct Relay {
     port: u16,
@@ -29,9 +29,9 @@ struct RelayState {
 
 #[derive(Debug)]
 struct State {
-    /// Where connections are forwarded to.
+    /// Port to which connections are forwarded.
     server: u16,
-    stalled: Option<Stall>,
+    stall: Option<Stall>,
     ended: bool,
     accepted: usize,
     /// Both ends of each connection, to cut them.
@@ -39,10 +39,10 @@ struct State {
 }
 
 impl Relay {
-    /// A relay to `port` on this machine.
+    /// Starts a relay to `port` on this machine.
     pub fn to(port: u16) -> Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let state = State { server: port, stalled: None, ended: false, accepted: 0, sockets: Vec::new() };
+        let state = State { server: port, stall: None, ended: false, accepted: 0, sockets: Vec::new() };
         let shared = Arc::new(RelayState { state: Mutex::new(state), changed: Condvar::new() });
         let relay = Relay { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
@@ -54,7 +54,7 @@ impl Relay {
                     }
                     SocketAddr::from((Ipv4Addr::LOCALHOST, state.server))
                 };
-                // A client that is gone already, or a server that is away: the connection closes.
+                // If the client is gone or the server is down, the connection closes.
                 if let (Ok(client), Ok(server)) = (client, TcpStream::connect(server)) {
                     forward(&shared, client, server);
                 }
@@ -67,33 +67,34 @@ impl Relay {
         self.port
     }
 
-    /// Holds bytes back from now on, on connections to come as well. Nothing is closed.
+    /// Withholds bytes from now on, also on new connections. Nothing is closed.
     pub fn stall(&self, stall: Stall) {
-        self.shared.lock().stalled = Some(stall);
+        self.shared.lock().stall = Some(stall);
     }
 
-    /// Lets bytes go on, those held back first.
+    /// Forwards bytes again, the withheld ones first.
     pub fn resume(&self) {
-        self.shared.lock().stalled = None;
+        self.shared.lock().stall = None;
         self.shared.changed.notify_all();
     }
 
-    /// Leads to another port from now on, as an address does that moves to another machine: what stands is closed.
-    pub fn lead_to(&self, port: u16) {
+    /// Forwards to another port from now on, as an address that moves to another machine does. Open connections are
+    /// closed.
+    pub fn forward_to(&self, port: u16) {
         self.shared.lock().server = port;
         self.cut();
     }
 
-    /// Closes every connection; new ones are welcome.
+    /// Closes every connection; new ones are accepted.
     pub fn cut(&self) {
         for socket in self.shared.lock().sockets.drain(..) {
-            // Fails only when it is closed already.
+            // Fails only if the socket is already closed.
             let _ = socket.shutdown(Shutdown::Both);
         }
         self.shared.changed.notify_all();
     }
 
-    /// How many connections were forwarded so far.
+    /// Returns the number of connections forwarded so far.
     pub fn accepted(&self) -> usize {
         self.shared.lock().accepted
     }
@@ -113,16 +114,16 @@ impl RelayState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while bytes in the direction of `to` are held back.
+    /// Waits while bytes in the direction `to` are withheld.
     fn wait_to_send(&self, to: Stall) {
-        let held = |state: &mut State| !state.ended && state.stalled.is_some_and(|s| s == Stall::Both || s == to);
-        drop(self.changed.wait_while(self.lock(), held).unwrap_or_else(PoisonError::into_inner));
+        let is_withheld = |state: &mut State| !state.ended && state.stall.is_some_and(|s| s == Stall::Both || s == to);
+        drop(self.changed.wait_while(self.lock(), is_withheld).unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 fn forward(shared: &Arc<RelayState>, client: TcpStream, server: TcpStream) {
     for socket in [&client, &server] {
-        // One that is closed already has no options, and is found out by its pump.
+        // A closed socket has no options; its pump notices the end.
         let _ = socket.set_nodelay(true);
     }
     {
@@ -141,12 +142,12 @@ fn pump(shared: &RelayState, mut from: TcpStream, mut to: TcpStream, direction: 
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).unwrap_or(0);
-        // The news that one end has closed is held back as well.
+        // The end of a stream is withheld as well.
         shared.wait_to_send(direction);
         if read == 0 || to.write_all(&buffer[..read]).is_err() {
             break;
         }
     }
-    // Fail only when they are closed already.
+    // Fails only if they are already closed.
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }

@@ -1,4 +1,4 @@
-//! A process that serves on loopback, and what tests do to it.
+//! A server process on loopback, and waiting for it.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long anything that is bound to happen may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for any condition.
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// A running server process. Killed when dropped.
+/// Running server process, killed on drop.
 #[derive(Debug)]
 pub struct Process(Child);
 
@@ -30,12 +30,12 @@ impl Process {
         kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }
 
-    /// Waits until it has ended.
+    /// Waits wait_until the process has ended.
     pub fn wait(&mut self) {
         self.0.wait().unwrap();
     }
@@ -43,35 +43,35 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Either call fails only when the process has ended already.
+        // Either call fails only if the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A port that was free a moment ago, and that nobody's outgoing connection is given: those begin at 32768, and take
-/// the port of a server that is down for a moment.
+/// Returns a port that was free a moment ago. It is below 32768, where ports of outgoing connections begin, since such
+/// a connection could take the port of a server that is briefly down.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const PORTS: u32 = 20_000;
     static TAKEN: AtomicU32 = AtomicU32::new(0);
-    // Processes that test at the same time begin apart from each other.
+    // Concurrent test processes start their search at different ports.
     let begin = std::process::id().wrapping_mul(7_919);
     let candidates = (0..PORTS).map(|_| FIRST + begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS);
     let mut candidates = candidates.filter_map(|port| u16::try_from(port).ok());
     candidates.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
 }
 
-/// The program at the first of `paths` that exists.
+/// Returns the first of `paths` that exists.
 ///
 /// # Panics
-/// With the command that installs `package` when there is none.
+/// With the command that installs `package` if none exists.
 pub fn program(paths: &[&str], package: &str) -> PathBuf {
     let found = paths.iter().map(PathBuf::from).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("none of {paths:?} is there; install it with: apt-get install {package}"))
 }
 
-/// Makes `certificate.pem`, which vouches for itself and for 127.0.0.1, and its `key.pem`.
+/// Writes `certificate.pem`, which is its own root and is valid for 127.0.0.1, and its `key.pem`.
 pub(crate) fn certify(directory: &Path) {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
@@ -81,13 +81,13 @@ pub(crate) fn certify(directory: &Path) {
     assert!(made.status.success(), "{made:?}");
 }
 
-/// Waits for what another process is about to do.
+/// Waits for a condition that another process brings about.
 ///
 /// # Panics
-/// When it does not.
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
+/// If the condition does not hold in time.
+pub(crate) fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT_LIMIT;
+    while !is_met() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         pause();
     }

@@ -1,4 +1,4 @@
-//! A start that cannot succeed says why in a sentence, and touches nothing.
+//! Starts that cannot succeed: each reports its cause in one sentence and changes nothing.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::support::{Tern, run, tern, text};
 
 #[test]
-fn every_bad_setting_is_told_at_once_with_exit_code_64() {
+fn start_with_bad_settings_reports_each_and_exits_64() {
     let directory = tempfile::tempdir().unwrap();
     let output = run(tern(directory.path(), &["serve"]).envs([
         ("APP_PORT", "eighty"),
@@ -21,8 +21,8 @@ fn every_bad_setting_is_told_at_once_with_exit_code_64() {
         ("TRUSTED_PROXIES", "everybody"),
         ("REDIRECTOR_WORKERS", "0"),
     ]));
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(64), "{said}");
+    let error_output = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{error_output}");
     for variable in [
         "APP_PORT",
         "REDIRECTOR_LISTEN",
@@ -33,13 +33,17 @@ fn every_bad_setting_is_told_at_once_with_exit_code_64() {
         "TRUSTED_PROXIES",
         "REDIRECTOR_WORKERS",
     ] {
-        assert_eq!(said.lines().filter(|line| line.contains(variable)).count(), 1, "{variable} in\n{said}");
+        assert_eq!(
+            error_output.lines().filter(|line| line.contains(variable)).count(),
+            1,
+            "{variable} in\n{error_output}"
+        );
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "something was written");
 }
 
 #[test]
-fn a_port_in_use_is_one_sentence_and_exit_code_1() {
+fn start_with_port_in_use_reports_it_and_exits_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, port) = (taken.local_addr().unwrap().to_string(), taken.local_addr().unwrap().port().to_string());
     for (variable, value) in
@@ -47,15 +51,18 @@ fn a_port_in_use_is_one_sentence_and_exit_code_1() {
     {
         let directory = tempfile::tempdir().unwrap();
         let output = run(tern(directory.path(), &["serve"]).env(variable, value));
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(&address) && said.contains(variable) && said.contains("in use"), "{said}");
+        let error_output = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error_output}");
+        assert_eq!(error_output.lines().count(), 1, "{error_output}");
+        assert!(
+            error_output.contains(&address) && error_output.contains(variable) && error_output.contains("in use"),
+            "{error_output}"
+        );
     }
 }
 
 #[test]
-fn a_foreign_database_is_one_sentence_exit_code_1_and_untouched() {
+fn start_with_foreign_database_exits_1_and_leaves_it_unchanged() {
     let check = |content: &[u8], expected: &str| {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("data")).unwrap();
@@ -64,9 +71,9 @@ fn a_foreign_database_is_one_sentence_exit_code_1_and_untouched() {
         for command in [&["serve"][..], &["serve", "--sample"], &["load", "users.csv"]] {
             fs::write(directory.path().join("users.csv"), "username,email\nada,ada@mail.example\n").unwrap();
             let output = run(&mut tern(directory.path(), command));
-            let said = text(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{said}");
-            assert_eq!(said, format!("tern: data/tern.db {expected}\n"));
+            let error_output = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{error_output}");
+            assert_eq!(error_output, format!("tern: data/tern.db {expected}\n"));
             assert!(fs::read(&database).unwrap() == content, "the file was touched");
         }
     };
@@ -77,42 +84,43 @@ fn a_foreign_database_is_one_sentence_exit_code_1_and_untouched() {
 }
 
 #[test]
-fn an_unwritable_log_is_one_sentence_and_exit_code_1() {
+fn start_with_unwritable_log_reports_it_and_exits_1() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("logs"), "a file where a directory should be").unwrap();
     let output = run(&mut tern(directory.path(), &["serve"]));
-    let said = text(&output.stderr);
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.contains("logs/app.log (LOG_FILE; `none` writes no file)"), "{said}");
+    let error_output = text(&output.stderr);
+    assert_eq!((output.status.code(), error_output.lines().count()), (Some(1), 1), "{error_output}");
+    assert!(error_output.contains("logs/app.log (LOG_FILE; `none` writes no file)"), "{error_output}");
 }
 
-/// A file where a directory should be, since root may write to any other directory.
+/// A file in place of a directory, since root may write to every other directory.
 #[test]
-fn data_directory_that_cannot_be_written_is_one_sentence_and_exit_code_1() {
+fn start_with_unwritable_data_directory_reports_it_and_exits_1() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let check = || {
         let output = run(&mut tern(directory.path(), &["serve"]));
-        let said = text(&output.stderr);
-        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        let error_output = text(&output.stderr);
+        assert_eq!((output.status.code(), error_output.lines().count()), (Some(1), 1), "{error_output}");
         assert!(
-            said.contains(&format!("cannot write to {}", data.display())) && said.contains("TERN_DATA_DIR"),
-            "{said}"
+            error_output.contains(&format!("cannot write to {}", data.display()))
+                && error_output.contains("TERN_DATA_DIR"),
+            "{error_output}"
         );
     };
     fs::write(&data, "a file").unwrap();
     check();
     fs::remove_file(&data).unwrap();
     fs::create_dir(&data).unwrap();
-    // What an earlier start as another user left.
+    // A file that an earlier start as another user may have left.
     fs::write(data.join("clicks"), "a file").unwrap();
     check();
     assert!(!data.join("tern.db").exists());
 }
 
-/// A mount that is read-only stops root, too.
+/// A read-only mount stops root as well.
 #[test]
-fn data_directory_on_a_read_only_disk_stops_the_start() {
+fn start_with_read_only_data_directory_reports_it_and_exits_1() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("data")).unwrap();
     let ours = tern(directory.path(), &[]);
@@ -121,13 +129,16 @@ fn data_directory_on_a_read_only_disk_stops_the_start() {
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(ours.get_program());
     command.current_dir(directory.path()).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
     let output = run(command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?)))));
-    let said = text(&output.stderr);
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.contains("cannot write to ") && said.contains("Read-only file system"), "{said}");
+    let error_output = text(&output.stderr);
+    assert_eq!((output.status.code(), error_output.lines().count()), (Some(1), 1), "{error_output}");
+    assert!(
+        error_output.contains("cannot write to ") && error_output.contains("Read-only file system"),
+        "{error_output}"
+    );
 }
 
 #[test]
-fn wrong_usage_is_told_with_the_right_one() {
+fn wrong_usage_prints_usage_and_exits_2() {
     let directory = tempfile::tempdir().unwrap();
     for arguments in [&[][..], &["load"], &["sample"], &["fly"], &["serve", "--fast"]] {
         let output = run(&mut tern(directory.path(), arguments));
@@ -138,28 +149,28 @@ fn wrong_usage_is_told_with_the_right_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn second_server_on_a_directory_is_refused_with_its_name() {
+async fn second_server_on_a_data_directory_is_refused() {
     let first = Tern::start(&[]);
     let output = run(&mut tern(first.directory.path(), &["serve"]));
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains("another `tern serve` runs on data (TERN_DATA_DIR)"), "{said}");
+    let error_output = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error_output}");
+    assert_eq!(error_output.lines().count(), 1, "{error_output}");
+    assert!(error_output.contains("another `tern serve` runs on data (TERN_DATA_DIR)"), "{error_output}");
     assert_eq!(first.get(&first.api, "/health").await.status(), 200);
 }
 
-/// Every file below a directory, and the directories themselves.
-fn below(directory: &Path) -> Vec<PathBuf> {
+/// Returns every file and directory below `directory`.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries
-        .flat_map(|path| if path.is_dir() { [vec![path.clone()], below(&path)].concat() } else { vec![path] })
+        .flat_map(|path| if path.is_dir() { [vec![path.clone()], files_below(&path)].concat() } else { vec![path] })
         .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_a_server_are_its_users_alone_and_earlier_ones_become_so() {
+async fn files_of_server_are_private_including_earlier_ones() {
     let directory = tempfile::tempdir().unwrap();
-    // As an earlier build left them, under the usual umask.
+    // The permissions that an earlier build left under the usual umask.
     let journals = directory.path().join("data/clicks");
     fs::create_dir_all(&journals).unwrap();
     fs::write(directory.path().join("data/tern.db"), "").unwrap();
@@ -168,7 +179,7 @@ async fn files_of_a_server_are_its_users_alone_and_earlier_ones_become_so() {
     }
     fs::set_permissions(directory.path().join("data"), fs::Permissions::from_mode(0o755)).unwrap();
     let server = Tern::start_in(directory, &["--sample"], &[]);
-    let found = below(server.directory.path());
+    let found = files_below(server.directory.path());
     assert!(found.len() > 8, "{found:?}");
     for path in found.iter().filter(|path| !path.ends_with("data")) {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -1,4 +1,4 @@
-//! The embedded database while a crowd asks for the dearest lists.
+//! SQLite while many clients request the most costly lists.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::support::{Tern, run, tern, text};
 
 const CLIENTS: usize = 64;
 
-/// A page that is found by a walk over most of the events: two filters, and deep.
-const DEAR: &str = "/events?user_id=1&event_type=viewed&page=900&per_page=100";
+/// Page that requires a scan of most events: two filters, and far from the start.
+const COSTLY_LIST: &str = "/events?user_id=1&event_type=viewed&page=900&per_page=100";
 
-/// Two users and so many events that the list takes a tenth of a second and more.
+/// Inserts so many events of two users that the list takes a tenth of a second or more.
 fn fill(database: &Path) {
     let db = rusqlite::Connection::open(database).unwrap();
     db.busy_timeout(Duration::from_secs(10)).unwrap();
-    // Their totals are no matter here.
+    // The totals of these events do not matter.
     db.execute_batch(
         "BEGIN IMMEDIATE;
          DROP TRIGGER events_counted_insert;
@@ -32,7 +32,7 @@ fn fill(database: &Path) {
     .unwrap();
 }
 
-/// Clients that ask for the dear list, one request after another.
+/// Clients that request the costly list, one request after another.
 struct Crowd {
     is_over: Arc<AtomicBool>,
     found: Arc<AtomicU64>,
@@ -40,11 +40,11 @@ struct Crowd {
 }
 
 impl Crowd {
-    async fn gather(server: &Tern, token: Option<&str>) -> Crowd {
+    async fn start(server: &Tern, token: Option<&str>) -> Crowd {
         let (is_over, found) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let clients = (0..CLIENTS).map(|_| {
             let (is_over, found) = (Arc::clone(&is_over), Arc::clone(&found));
-            let (url, token) = (format!("http://{}{DEAR}", server.api), token.map(str::to_owned));
+            let (url, token) = (format!("http://{}{COSTLY_LIST}", server.api), token.map(str::to_owned));
             tokio::spawn(async move {
                 let client = Client::new();
                 while !is_over.load(Ordering::Relaxed) {
@@ -63,7 +63,7 @@ impl Crowd {
         crowd
     }
 
-    async fn disperse(self) -> u64 {
+    async fn stop(self) -> u64 {
         self.is_over.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.await.unwrap();
@@ -73,14 +73,14 @@ impl Crowd {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn link_switched_off_beside_dear_lists_is_gone_within_a_second() {
+async fn link_deactivated_beside_costly_lists_is_gone_within_a_second() {
     let server = Tern::start(&[]);
     let owner = server.create_user("ada").await;
     server.create_user("bob").await;
     let link = server.create_link(owner, "https://example.com/").await;
     let code = link["short_code"].as_str().unwrap().to_owned();
     fill(&server.directory.path().join("data/tern.db"));
-    let crowd = Crowd::gather(&server, None).await;
+    let crowd = Crowd::start(&server, None).await;
     let mut slowest = Duration::ZERO;
     for n in 0..8 {
         let is_active = n % 2 == 1;
@@ -95,11 +95,11 @@ async fn link_switched_off_beside_dear_lists_is_gone_within_a_second() {
         slowest = slowest.max(began.elapsed());
         assert!(server.get(&server.api, "/ready").await.status().is_success());
     }
-    println!("the slowest of 8 changes was served after {slowest:?}; {} lists were found", crowd.disperse().await);
+    println!("the slowest of 8 changes was served after {slowest:?}; {} lists were found", crowd.stop().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn token_revoked_beside_dear_lists_is_refused_within_two_seconds() {
+async fn token_revoked_beside_costly_lists_is_refused_within_two_seconds() {
     let server = Tern::start(&[]);
     let owner = server.create_user("ada").await;
     server.create_user("bob").await;
@@ -108,7 +108,7 @@ async fn token_revoked_beside_dear_lists_is_refused_within_two_seconds() {
     fill(&directory.join("data/tern.db"));
     let made = run(&mut tern(&directory, &["token", "create", "crowd", "--role", "viewer"]));
     let token = text(&made.stdout).trim().to_owned();
-    let crowd = Crowd::gather(&server, Some(&token)).await;
+    let crowd = Crowd::start(&server, Some(&token)).await;
     let revoked = run(&mut tern(&directory, &["token", "revoke", "crowd"]));
     assert!(revoked.status.success(), "{}", text(&revoked.stderr));
     let began = Instant::now();
@@ -118,11 +118,11 @@ async fn token_revoked_beside_dear_lists_is_refused_within_two_seconds() {
     {
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
-    println!("refused after {:?}; {} lists were found", began.elapsed(), crowd.disperse().await);
+    println!("refused after {:?}; {} lists were found", began.elapsed(), crowd.stop().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_hang_up_on_dear_lists_fail_no_other_request() {
+async fn clients_that_cancel_costly_lists_fail_no_other_request() {
     let server = Tern::start(&[]);
     let owner = server.create_user("ada").await;
     server.create_user("bob").await;
@@ -131,7 +131,7 @@ async fn clients_that_hang_up_on_dear_lists_fail_no_other_request() {
     let is_over = Arc::new(AtomicBool::new(false));
     let hanging_up: Vec<_> = (0..200u64)
         .map(|client| {
-            let (is_over, url) = (Arc::clone(&is_over), format!("http://{}{DEAR}", server.api));
+            let (is_over, url) = (Arc::clone(&is_over), format!("http://{}{COSTLY_LIST}", server.api));
             tokio::spawn(async move {
                 let http = Client::new();
                 for n in client.. {
@@ -139,7 +139,7 @@ async fn clients_that_hang_up_on_dear_lists_fail_no_other_request() {
                         break;
                     }
                     let time = Duration::from_millis(n * 7919 % 100);
-                    // An answer that came in time is no matter.
+                    // An answer that arrives in time does not matter.
                     drop(tokio::time::timeout(time, http.get(&url).send()).await);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }

@@ -1,4 +1,4 @@
-//! One client that holds every connection it can get, on each of the three ports, beside clients that make requests.
+//! One client that occupies every connection it can get, on each of the three ports, beside clients that make requests.
 
 #![expect(clippy::disallowed_methods, reason = "its threads are its own, and it paces requests")]
 
@@ -13,18 +13,18 @@ use socket2::{Domain, Socket, Type};
 use crate::client::Client;
 use crate::support::Tern;
 
-/// The limit of the API's port, and of the redirect port in these tests.
+/// Connection limit of the API's port and, in these tests, of the redirect port.
 const CROWD: usize = 1_024;
 
-/// Threads that make requests beside the crowd, and the requests of each in a second.
+/// Number of threads that make requests beside the crowd, and the requests of each in a second.
 const CLIENTS: u64 = 8;
 const RATE: u64 = 125;
 
-/// How long requests are made beside the crowd.
+/// Duration of the requests beside the crowd.
 const DRILL: Duration = Duration::from_secs(4);
 
-/// How long a client waits for an answer before its request has failed.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Time after which a request without an answer has failed.
+const WAIT_LIMIT: Duration = Duration::from_secs(3);
 
 fn raise_descriptor_limit() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -35,11 +35,11 @@ fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes()
 }
 
-/// Holds connections and sends a request on each every other second. Connections that the server ends are opened again.
+/// Opens connections and sends a request on each every other second. Connections that the server ends are opened again.
 fn hold_connections(address: SocketAddr, path: &str, over: &AtomicBool, full: &AtomicBool) {
     let request = get(path);
     let open = || {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+        let mut stream = TcpStream::connect_timeout(&address, WAIT_LIMIT).ok()?;
         stream.write_all(&request).ok()?;
         stream.set_nonblocking(true).ok()?;
         Some(stream)
@@ -63,15 +63,15 @@ fn hold_connections(address: SocketAddr, path: &str, over: &AtomicBool, full: &A
     }
 }
 
-/// Opens connections, sends a hundred requests on each and reads no answer.
+/// Opens connections, sends a hundred requests on each, and reads no answer.
 fn never_read(address: SocketAddr, path: &str, over: &AtomicBool, full: &AtomicBool) {
     let requests = get(path).repeat(100);
     let open = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
         socket.set_recv_buffer_size(4096).ok()?;
-        socket.connect_timeout(&address.into(), PATIENCE).ok()?;
+        socket.connect_timeout(&address.into(), WAIT_LIMIT).ok()?;
         let mut stream = TcpStream::from(socket);
-        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        stream.set_write_timeout(Some(WAIT_LIMIT)).ok()?;
         stream.write_all(&requests).ok()?;
         Some(stream)
     };
@@ -83,10 +83,10 @@ fn never_read(address: SocketAddr, path: &str, over: &AtomicBool, full: &AtomicB
     drop(crowd);
 }
 
-/// Makes requests, one of four on a connection of its own. Returns how many were made and the first failures.
+/// Makes requests, one in four on a connection of its own. Returns the number made and the first failures.
 fn make_requests(address: SocketAddr, path: &str, status: u16, time: Duration) -> (u64, Vec<String>) {
     let (request, began) = (get(path), Instant::now());
-    let connect = || TcpStream::connect_timeout(&address, PATIENCE).map(Client::over);
+    let connect = || TcpStream::connect_timeout(&address, WAIT_LIMIT).map(Client::over);
     let (mut kept, mut made, mut failures) = (None, 0, Vec::new());
     while began.elapsed() < time && failures.len() < 3 {
         let reuses = made % 4 != 0;
@@ -95,7 +95,7 @@ fn make_requests(address: SocketAddr, path: &str, status: u16, time: Duration) -
             _ => connect(),
         };
         let asked = client.and_then(|mut client| {
-            client.stream.set_read_timeout(Some(PATIENCE))?;
+            client.stream.set_read_timeout(Some(WAIT_LIMIT))?;
             client.stream.write_all(&request)?;
             client.answer(false).map(|answer| (answer.map(|answer| answer.status), client))
         });
@@ -113,7 +113,7 @@ fn make_requests(address: SocketAddr, path: &str, status: u16, time: Duration) -
 
 type Crowd = fn(SocketAddr, &str, &AtomicBool, &AtomicBool);
 
-/// Has a crowd on one port and clients on another; none of the clients' requests may fail.
+/// Runs a crowd on one port and clients on another; checks that no request of the clients fails.
 #[track_caller]
 fn drill(crowd: Crowd, crowd_at: (&str, &str), clients_at: (&str, &str), status: u16) {
     drill_for(DRILL, crowd, crowd_at, clients_at, status);
@@ -132,7 +132,7 @@ fn drill_for(time: Duration, crowd: Crowd, crowd_at: (&str, &str), clients_at: (
         }
         // The kernel's queue may be as full as the port when the last of the crowd has connected.
         let is_served = || {
-            let asked = TcpStream::connect_timeout(&crowded, PATIENCE).map(Client::over).and_then(|mut client| {
+            let asked = TcpStream::connect_timeout(&crowded, WAIT_LIMIT).map(Client::over).and_then(|mut client| {
                 client.stream.write_all(&get("/live"))?;
                 client.answer(false)
             });
@@ -145,7 +145,7 @@ fn drill_for(time: Duration, crowd: Crowd, crowd_at: (&str, &str), clients_at: (
             }
             served
         });
-        // The scope waits for the crowd, also where the test fails.
+        // The scope waits for the crowd even if the test fails.
         over.store(!served, Ordering::Relaxed);
         assert!(served, "the crowded port serves no other client");
         let clients: Vec<_> =
@@ -198,7 +198,7 @@ fn operators_port_full_of_idle_connections_serves_other_clients() {
     drill(hold_connections, (&tern.ops, "/ready"), (&tern.ops, "/ready"), 200);
 }
 
-/// With 1,000 descriptors, a crowd of 1,024 on any port would leave none for new connections of another.
+/// With 1,000 descriptors, a crowd of 1,024 on one port would otherwise leave none for the other ports.
 #[test]
 fn ports_full_of_idle_connections_leave_descriptors_to_each_other() {
     let tern = Tern::start_with_descriptors(1_000, &["--sample"]);

@@ -1,4 +1,4 @@
-//! First starts that are cut short: by a kill at any moment, by a disk that is full at any size.
+//! First starts that are interrupted: by a kill at any moment, or by a disk that is full at any size.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -11,18 +11,18 @@ fn write_users(directory: &Path) {
     std::fs::write(directory.join("users.csv"), "username,email\nada,ada@mail.example\n").unwrap();
 }
 
-/// Loads a file within a limit on the size of files. Beyond the limit a write fails, or the process is killed at it.
+/// Loads a file within a limit on file sizes. Beyond the limit a write fails, or the process is killed.
 fn load_within(directory: &Path, kib: u32, is_killed: bool) -> Output {
     let ours = tern(directory, &[]);
     let trap = if is_killed { "" } else { "trap '' XFSZ;" };
     let mut shell = Command::new("sh");
-    // The unit of the limit is 512 bytes.
+    // The unit of `ulimit -f` is 512 bytes.
     let limited = format!("{trap} ulimit -c 0; ulimit -f {}; exec \"$0\" load users.csv", 2 * kib);
     shell.arg("-c").arg(limited).arg(ours.get_program()).current_dir(directory).env_clear();
     run(&mut shell)
 }
 
-/// A start with room has every table, and the row that was reported as loaded.
+/// Checks that a start with room has every table, and the row if it was reported as loaded.
 fn check_heals(directory: &Path, first: &Output, what: &str) {
     let again = run(&mut tern(directory, &["load", "users.csv"]));
     assert!(again.status.success(), "{what}: first {}, then {}", text(&first.stderr), text(&again.stderr));
@@ -35,7 +35,7 @@ fn check_heals(directory: &Path, first: &Output, what: &str) {
 }
 
 #[test]
-fn first_start_on_a_disk_that_is_full_at_any_size_is_completed_once_there_is_room() {
+fn first_start_failed_at_any_file_size_is_completed_by_the_next() {
     for is_killed in [false, true] {
         let mut failures = 0;
         for kib in (0..).step_by(3) {
@@ -53,7 +53,7 @@ fn first_start_on_a_disk_that_is_full_at_any_size_is_completed_once_there_is_roo
 }
 
 #[test]
-fn first_start_that_is_killed_at_any_moment_is_completed_by_the_next_one() {
+fn first_start_killed_at_any_moment_is_completed_by_the_next() {
     let start = |directory: &Path| {
         write_users(directory);
         let mut command = tern(directory, &["load", "users.csv"]);

@@ -1,4 +1,4 @@
-//! A database of which a page is damaged: redirects go on, also after a restart.
+//! A damaged page in the database: redirects continue, also after a restart.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::support::{Tern, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn links_on_a_damaged_page_are_served_after_a_restart() {
+async fn links_on_damaged_database_page_are_served_after_a_restart() {
     let tern = Tern::start(&[]);
     let owner = tern.create_user("ada").await;
     let mut codes = Vec::new();

@@ -1,4 +1,4 @@
-//! What a newcomer does first.
+//! First steps of a new user.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::support::{Tern, eventually, run, tern, text};
 
 #[tokio::test]
-async fn a_sample_link_is_followed_on_both_ports_and_both_clicks_are_events() {
+async fn sample_link_redirects_on_both_ports_and_clicks_become_events() {
     let tern = Tern::start(&["--sample"]);
     let code = tern.announced_code.clone().unwrap();
     let link = &tern.get_json(&format!("/urls?short_code={code}")).await[0];
@@ -28,7 +28,7 @@ async fn a_sample_link_is_followed_on_both_ports_and_both_clicks_are_events() {
 }
 
 #[tokio::test]
-async fn a_second_start_finds_everything_and_loads_no_second_sample() {
+async fn second_start_with_sample_loads_no_second_sample() {
     let first = Tern::start(&["--sample"]);
     let code = first.announced_code.clone().unwrap();
     let (status, directory) = first.end(nix::sys::signal::Signal::SIGTERM);
@@ -39,9 +39,9 @@ async fn a_second_start_finds_everything_and_loads_no_second_sample() {
     assert_eq!(second.follow(&second.fast, &code).await.0, 302);
 }
 
-/// Every link of a sample, on both ports, against the file it came from.
+/// Checks every link of a sample, on both ports, against the file it was loaded from.
 #[tokio::test]
-async fn every_link_answers_as_its_row_says_and_ids_go_on_after_the_files() {
+async fn loaded_sample_links_answer_by_their_rows_and_ids_continue() {
     let directory = tempfile::tempdir().unwrap();
     let written = run(&mut tern(directory.path(), &["sample", "files"]));
     assert!(written.status.success(), "{}", text(&written.stderr));
@@ -79,7 +79,7 @@ async fn every_link_answers_as_its_row_says_and_ids_go_on_after_the_files() {
 }
 
 #[tokio::test]
-async fn a_sample_is_the_same_each_time_and_overwrites_nothing() {
+async fn sample_files_are_deterministic_and_never_overwritten() {
     let directory = tempfile::tempdir().unwrap();
     let written = |name: &str| {
         let output = run(&mut tern(directory.path(), &["sample", name]));
@@ -97,7 +97,7 @@ async fn a_sample_is_the_same_each_time_and_overwrites_nothing() {
 
 /// Twenty headers and four KiB of cookies, as a browser behind a proxy sends them.
 #[tokio::test]
-async fn a_browsers_request_is_answered_on_both_ports() {
+async fn browser_request_is_answered_on_both_ports() {
     let tern = Tern::start(&["--sample"]);
     let code = tern.announced_code.clone().unwrap();
     let mut head = format!("GET /{code} HTTP/1.1\r\nHost: tern.example\r\nConnection: keep-alive\r\n");
@@ -137,7 +137,7 @@ async fn a_browsers_request_is_answered_on_both_ports() {
 }
 
 #[tokio::test]
-async fn the_operations_port_tells_how_it_fares() {
+async fn operators_port_reports_readiness_and_metrics() {
     let tern = Tern::start(&["--sample"]);
     assert_eq!(tern.get(&tern.ops, "/live").await.status(), 200);
     assert_eq!(tern.get(&tern.ops, "/ready").await.status(), 200);
@@ -151,9 +151,9 @@ async fn the_operations_port_tells_how_it_fares() {
     eventually("the click is committed", async || tern.metric("tern_clicks_committed_total").await == accepted).await;
 }
 
-/// What a container runtime asks.
+/// The health check that container runtimes run.
 #[tokio::test]
-async fn a_health_check_tells_whether_the_server_is_ready() {
+async fn healthcheck_command_reports_readiness() {
     let server = Tern::start(&[]);
     let check = |ops: &str| {
         let output = run(tern(server.directory.path(), &["healthcheck"]).env("REDIRECTOR_OPS_LISTEN", ops));
@@ -161,8 +161,8 @@ async fn a_health_check_tells_whether_the_server_is_ready() {
     };
     eventually("it is ready", async || check(&server.ops) == (Some(0), String::new())).await;
     let ops = server.ops.clone();
-    let (code, said) = check(&server.fast);
-    assert!(code == Some(1) && said.contains("/ready answered \"HTTP/1.1 404"), "{said}");
+    let (code, error_output) = check(&server.fast);
+    assert!(code == Some(1) && error_output.contains("/ready answered \"HTTP/1.1 404"), "{error_output}");
     let (status, directory) = server.end(nix::sys::signal::Signal::SIGTERM);
     assert!(status.success());
     let gone = run(tern(directory.path(), &["healthcheck"]).env("REDIRECTOR_OPS_LISTEN", &ops));
@@ -173,7 +173,7 @@ async fn a_health_check_tells_whether_the_server_is_ready() {
 }
 
 #[tokio::test]
-async fn metrics_have_sentences_and_tell_of_the_process_and_its_version_once() {
+async fn metrics_contain_process_and_version_once_with_help_sentences() {
     let tern = Tern::start(&["--sample"]);
     let of_operators = tern.get(&tern.ops, "/metrics").await.text().await.unwrap();
     let of_api = tern.get(&tern.api, "/metrics").await.text().await.unwrap();
@@ -205,26 +205,28 @@ async fn metrics_have_sentences_and_tell_of_the_process_and_its_version_once() {
 }
 
 #[test]
-fn serve_without_room_for_clicks_says_so_at_the_start() {
+fn start_without_room_for_clicks_warns_on_standard_error() {
     let directory = tempfile::tempdir().unwrap();
     let mut serving = tern(directory.path(), &["serve"]);
     let mut serving =
         serving.env("CLICK_DISK_FLOOR", "1PiB").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(serving.stderr.take().unwrap()).lines();
-    let said = lines.find_map(|line| line.unwrap().strip_prefix("tern: no room to record clicks").map(str::to_owned));
+    let error_output =
+        lines.find_map(|line| line.unwrap().strip_prefix("tern: no room to record clicks").map(str::to_owned));
     serving.kill().unwrap();
     serving.wait().unwrap();
-    let said = said.expect("it is told");
+    let error_output = error_output.expect("it is told");
     assert!(
-        said.contains("the disk of data/clicks has ") && said.contains("CLICK_DISK_FLOOR reserves 1.0 PiB"),
-        "{said}"
+        error_output.contains("the disk of data/clicks has ")
+            && error_output.contains("CLICK_DISK_FLOOR reserves 1.0 PiB"),
+        "{error_output}"
     );
     let log = fs::read_to_string(directory.path().join("logs/app.log")).unwrap();
     assert!(log.contains("no room to record clicks; they are dropped") && log.contains("CLICK_DISK_FLOOR"), "{log}");
 }
 
 #[tokio::test]
-async fn help_of_each_metric_is_a_sentence() {
+async fn metric_help_texts_are_sentences() {
     let tern = Tern::start(&["--sample"]);
     let metrics = tern.get(&tern.api, "/metrics").await.text().await.unwrap();
     let helps: Vec<(&str, &str)> =

@@ -1,14 +1,14 @@
-//! The redirect part of the contract, on both ports that follow codes.
+//! The redirect part of the contract, on both ports that serve short codes.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::conformance::{Judge, run_all};
+use crate::conformance::{Differences, run_all};
 use crate::support::{Tern, eventually, run, tern, text};
 
-/// A Tern with one link that leads somewhere and one that is deactivated.
-async fn with_links() -> (Tern, String, String) {
+/// Starts Tern with an active and a deactivated link; returns their codes.
+async fn start_with_links() -> (Tern, String, String) {
     let tern = Tern::start(&[]);
     let owner = tern.create_user("ada").await;
     let active = tern.create_link(owner, "https://example.com/a?b=c#d").await;
@@ -20,8 +20,8 @@ async fn with_links() -> (Tern, String, String) {
 }
 
 #[tokio::test]
-async fn each_outcome_has_its_status_and_its_words() {
-    let (tern, active, gone) = with_links().await;
+async fn redirect_outcomes_have_their_status_and_message() {
+    let (tern, active, gone) = start_with_links().await;
     for address in [&tern.api, &tern.fast] {
         let check = async |method: Method, path: &str, status: u16, expected: Option<(&str, &str)>| {
             let response = tern.send(method.clone(), address, path).await;
@@ -68,8 +68,8 @@ async fn each_outcome_has_its_status_and_its_words() {
 }
 
 #[tokio::test]
-async fn method_other_than_get_is_405_at_a_link_and_404_where_nothing_is() {
-    let (tern, active, gone) = with_links().await;
+async fn other_method_is_405_on_a_link_and_404_elsewhere() {
+    let (tern, active, gone) = start_with_links().await;
     let other = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
     for (address, method) in [&tern.api, &tern.fast].into_iter().flat_map(|port| other.iter().map(move |it| (port, it)))
     {
@@ -95,8 +95,8 @@ async fn method_other_than_get_is_405_at_a_link_and_404_where_nothing_is() {
 }
 
 #[tokio::test]
-async fn codes_are_case_sensitive() {
-    let (tern, active, _) = with_links().await;
+async fn short_codes_are_case_sensitive() {
+    let (tern, active, _) = start_with_links().await;
     let swapped: String = active
         .chars()
         .map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
@@ -109,8 +109,8 @@ async fn codes_are_case_sensitive() {
 }
 
 #[tokio::test]
-async fn only_a_get_answered_302_is_a_click() {
-    let (tern, active, gone) = with_links().await;
+async fn only_a_get_answered_302_counts_as_a_click() {
+    let (tern, active, gone) = start_with_links().await;
     for address in [&tern.api, &tern.fast] {
         tern.send(Method::HEAD, address, &format!("/{active}")).await;
         tern.send(Method::POST, address, &format!("/{active}")).await;
@@ -124,7 +124,7 @@ async fn only_a_get_answered_302_is_a_click() {
 }
 
 #[tokio::test]
-async fn a_location_is_visible_ascii_and_otherwise_untouched() {
+async fn location_is_visible_ascii_and_otherwise_unchanged() {
     let tern = Tern::start(&[]);
     let owner = tern.create_user("ada").await;
     let check = async |target: &str, location: &str| {
@@ -143,7 +143,7 @@ async fn a_location_is_visible_ascii_and_otherwise_untouched() {
 }
 
 #[tokio::test]
-async fn misses_are_budgeted_per_client_and_hits_never() {
+async fn misses_are_limited_per_client_and_hits_are_not() {
     let tern = Tern::start_with(
         &["--sample"],
         &[("TRUSTED_PROXIES", "127.0.0.1"), ("MISS_BURST", "20"), ("MISSES_PER_SECOND", "1")],
@@ -168,12 +168,12 @@ async fn misses_are_budgeted_per_client_and_hits_never() {
             assert_eq!(tern.follow(address, "nope").await.0, 404, "loopback is exempt");
         }
         let forwarded = "X-Forwarded-For: 203.0.113.99\r\n";
-        assert!(is_refused(address, "POST /nope HTTP/1.1", forwarded).await, "no method finds codes by trying");
+        assert!(is_any_refused(address, "POST /nope HTTP/1.1", forwarded).await, "no method finds codes by trying");
     }
 }
 
-/// Whether one of some requests for a code that does not exist is refused.
-async fn is_refused(address: &str, request_line: &str, field: &str) -> bool {
+/// Returns whether any of 25 requests for an unknown code is refused.
+async fn is_any_refused(address: &str, request_line: &str, field: &str) -> bool {
     let request = format!("{request_line}\r\nHost: localhost\r\nConnection: close\r\n{field}\r\n");
     for _ in 0..25 {
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -189,24 +189,24 @@ async fn is_refused(address: &str, request_line: &str, field: &str) -> bool {
 }
 
 #[tokio::test]
-async fn misses_that_a_proxy_on_this_machine_forwards_are_budgeted() {
+async fn misses_forwarded_by_a_local_proxy_are_limited() {
     let tern = Tern::start_with(
         &["--sample"],
         &[("TRUSTED_PROXIES", "127.0.0.2"), ("MISS_BURST", "20"), ("MISSES_PER_SECOND", "1")],
     );
     for address in [&tern.api, &tern.fast] {
         const GET: &str = "GET /nope HTTP/1.1";
-        assert!(!is_refused(address, GET, "").await, "a program on this machine");
+        assert!(!is_any_refused(address, GET, "").await, "a program on this machine");
         for field in ["X-Forwarded-For: 127.0.0.1", "X-Forwarded-For: 203.0.113.7", "Via: 1.1 x", "X-Real-IP: ::1"] {
-            assert!(is_refused(address, GET, &format!("{field}\r\n")).await, "{field}");
+            assert!(is_any_refused(address, GET, &format!("{field}\r\n")).await, "{field}");
         }
-        assert!(is_refused(address, "GET /nope HTTP/1.0", "").await, "a proxy that adds nothing");
-        assert!(!is_refused(address, GET, "").await, "a program on this machine, later");
+        assert!(is_any_refused(address, "GET /nope HTTP/1.0", "").await, "a proxy that adds nothing");
+        assert!(!is_any_refused(address, GET, "").await, "a program on this machine, later");
     }
 }
 
 #[tokio::test]
-async fn misses_of_clients_that_a_trusted_proxy_names_are_budgeted_by_their_networks() {
+async fn misses_behind_a_trusted_proxy_are_limited_by_network() {
     let tern = Tern::start_with(
         &["--sample"],
         &[("TRUSTED_PROXIES", "127.0.0.1"), ("MISS_BURST", "20"), ("MISSES_PER_SECOND", "1")],
@@ -218,7 +218,7 @@ async fn misses_of_clients_that_a_trusted_proxy_names_are_budgeted_by_their_netw
             assert!([404, 429].contains(&status), "{status}");
             passed += usize::from(status == 404);
         }
-        // Both ports have one budget, which refills while the test runs.
+        // Both ports share one budget, which refills while the test runs.
         assert!(passed < 20 * 16 + 200, "{passed} of one /48");
     }
     let mut statuses = Vec::new();
@@ -229,7 +229,7 @@ async fn misses_of_clients_that_a_trusted_proxy_names_are_budgeted_by_their_netw
 }
 
 #[tokio::test]
-async fn each_request_of_the_api_port_leaves_two_lines_in_the_log_and_a_redirect_port_none() {
+async fn api_requests_are_logged_twice_and_redirects_never() {
     let tern = Tern::start(&["--sample"]);
     let code = tern.announced_code.clone().unwrap();
     for path in [code.as_str(), "nope", "no/such/path"] {
@@ -247,9 +247,9 @@ async fn each_request_of_the_api_port_leaves_two_lines_in_the_log_and_a_redirect
     .await;
 }
 
-/// The vectors are about the loop; here everything that stands behind it is the real thing.
+/// The HTTP vectors against the whole redirector, in place of the small service of the redirector's own tests.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_http_vector_is_answered_right_by_the_whole_redirector() {
+async fn vectors_are_answered_as_expected_by_the_whole_redirector() {
     let target = "https://target.example/path?q=1&r=%20#part";
     let directory = tempfile::tempdir().unwrap();
     let users = "username,email\nada,ada@mail.example\n";
@@ -260,7 +260,7 @@ async fn every_http_vector_is_answered_right_by_the_whole_redirector() {
     assert!(loaded.status.success(), "{}", text(&loaded.stderr));
     let tern = Tern::start_in(directory, &[], &[("HEADER_TIMEOUT", "3s")]);
     let address = tern.fast.parse().unwrap();
-    tokio::task::spawn_blocking(move || run_all(address, target, &Judge::default())).await.unwrap();
+    tokio::task::spawn_blocking(move || run_all(address, target, &Differences::default())).await.unwrap();
 
     let redirects = tern.metric("tern_redirects_total{outcome=\"redirect\"}").await;
     assert!(redirects > 300.0, "{redirects}");
@@ -269,7 +269,7 @@ async fn every_http_vector_is_answered_right_by_the_whole_redirector() {
 }
 
 #[tokio::test]
-async fn client_in_any_form_that_proxies_write_has_a_budget_of_its_own() {
+async fn client_in_any_forwarded_form_has_a_budget_of_its_own() {
     let settings = [("TRUSTED_PROXIES", "127.0.0.1"), ("MISS_BURST", "1"), ("MISSES_PER_SECOND", "1")];
     let tern = Tern::start_with(&[], &settings);
     for (address, n) in [(&tern.api, 1), (&tern.fast, 2)] {
@@ -284,7 +284,7 @@ async fn client_in_any_form_that_proxies_write_has_a_budget_of_its_own() {
             assert_eq!(tern.get_as(&client, address, "/nope").await.status(), 404, "{client}");
         }
     }
-    // Nobody knows how many they are.
+    // Clients without a known address share a larger budget.
     let mut misses = 0;
     while tern.get_as("unknown", &tern.fast, "/nope").await.status() == 404 {
         misses += 1;

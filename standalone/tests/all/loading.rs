@@ -1,4 +1,4 @@
-//! `tern load`, beside a running server and with files that are not as they should be.
+//! `tern load` beside a running server, and with faulty files.
 
 use std::fs;
 use std::io::Write;
@@ -15,7 +15,7 @@ const URLS: &str = "id,user_id,short_code,original_url,title,is_active,created_a
                     9,7,CODE12,https://example.com/,A title,True,2025-01-01 00:00:00,2025-01-02 00:00:00\n\
                     10,7,GONE12,https://example.com/,,False,2025-01-01 00:00:00,2025-01-02 00:00:00\n";
 
-/// Runs `tern load` on files of the given names and contents; its exit code and what it said.
+/// Runs `tern load` on files of the given names and contents; returns its exit code and its output.
 fn load(directory: &Path, files: &[(&str, &str)]) -> (Option<i32>, String) {
     for (name, content) in files {
         fs::write(directory.join(name), content).unwrap();
@@ -26,7 +26,7 @@ fn load(directory: &Path, files: &[(&str, &str)]) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn a_load_beside_a_running_server_reaches_it() {
+async fn load_beside_a_running_server_is_served() {
     let tern = Tern::start(&[]);
     assert_eq!(tern.follow(&tern.fast, "CODE12").await.0, 404);
     let loaded = load(tern.directory.path(), &[("users.csv", USERS), ("urls.csv", URLS)]);
@@ -49,14 +49,17 @@ async fn a_load_beside_a_running_server_reaches_it() {
 }
 
 #[test]
-fn a_broken_file_is_named_with_line_and_reason_and_nothing_of_it_is_kept() {
+fn faulty_file_is_reported_with_its_line_and_loads_nothing() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(load(directory.path(), &[("users.csv", USERS)]).0, Some(0));
     let check = |name: &str, content: &str, expected: &str| {
-        let (code, said) = load(directory.path(), &[(name, content)]);
-        assert_eq!(code, Some(1), "{name}: {said}");
-        assert!(said.starts_with(&format!("tern: {name}: ")) && said.contains(expected), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let (code, error_output) = load(directory.path(), &[(name, content)]);
+        assert_eq!(code, Some(1), "{name}: {error_output}");
+        assert!(
+            error_output.starts_with(&format!("tern: {name}: ")) && error_output.contains(expected),
+            "{error_output}"
+        );
+        assert_eq!(error_output.lines().count(), 1, "{error_output}");
     };
     let urls = URLS.replace("https://example.com/,,", "javascript:alert(1),,");
     check("urls.csv", &urls, "line 3: ");
@@ -81,7 +84,7 @@ fn a_broken_file_is_named_with_line_and_reason_and_nothing_of_it_is_kept() {
 }
 
 #[test]
-fn load_that_skips_rows_exits_with_0_and_reports_them_on_standard_error() {
+fn load_with_skipped_rows_exits_0_and_reports_them_on_standard_error() {
     let directory = tempfile::tempdir().unwrap();
     let users = USERS.to_owned() + "8,ada,other@mail.example,\n9,bob,nonsense,\n";
     let urls = URLS.replace("10,7,", "10,8,");
@@ -109,7 +112,7 @@ fn load_that_skips_rows_exits_with_0_and_reports_them_on_standard_error() {
 }
 
 #[tokio::test]
-async fn products_are_shown_once_they_are_loaded() {
+async fn loaded_products_are_listed() {
     let tern = Tern::start(&[]);
     let products = "name,category,price,stock\nLamp,home,19.90,3\n";
     assert_eq!(load(tern.directory.path(), &[("products.csv", products)]).0, Some(0));
@@ -120,7 +123,7 @@ async fn products_are_shown_once_they_are_loaded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn load_from_a_slow_pipe_holds_up_no_writer_of_a_running_server() {
+async fn load_from_a_slow_pipe_blocks_no_writer_of_a_running_server() {
     let server = Tern::start(&[]);
     let pipe = server.directory.path().join("users.csv");
     mkfifo(&pipe, Mode::S_IRWXU).unwrap();
@@ -129,7 +132,7 @@ async fn load_from_a_slow_pipe_holds_up_no_writer_of_a_running_server() {
     let mut source = tokio::task::block_in_place(|| fs::File::create(&pipe)).unwrap();
     source.write_all(b"username,email\n").unwrap();
     for n in 0..10 {
-        // More than the reader's buffer and two batches ahead: some of the rows are staged.
+        // More than the reader's buffer and two batches, so some of the rows are staged.
         let rows: String = (0..1000).map(|m| format!("loaded{n}-{m},loaded{n}-{m}@mail.example\n")).collect();
         source.write_all(rows.as_bytes()).unwrap();
         server.create_user(&format!("posted{n}")).await;
@@ -142,7 +145,7 @@ async fn load_from_a_slow_pipe_holds_up_no_writer_of_a_running_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn load_that_is_killed_leaves_nothing_and_its_next_run_loads_all() {
+async fn killed_load_inserts_nothing_and_its_next_run_loads_all() {
     let server = Tern::start(&[]);
     let pipe = server.directory.path().join("users.csv");
     mkfifo(&pipe, Mode::S_IRWXU).unwrap();

@@ -1,8 +1,8 @@
-//! The `tern` binary as its users meet it: started as a process, spoken to over sockets.
+//! The `tern` binary as its users run it: a process with sockets.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
-/// The vectors of the redirect port, what sends them, and the raw client that it needs.
+/// The redirect port's HTTP vectors, their runner, and its raw client.
 #[expect(dead_code, reason = "the redirector's own tests use the rest")]
 #[path = "../../../redirector/tests/support/client.rs"]
 mod client;

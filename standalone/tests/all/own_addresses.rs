@@ -1,4 +1,4 @@
-//! A link that leads to Tern itself: none is made, and one that is there already is served.
+//! Targets at Tern's own addresses: new ones are refused, and stored ones are served.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Tern, eventually, run, tern, text};
 
 #[tokio::test]
-async fn link_to_either_port_of_tern_is_refused() {
+async fn target_at_either_port_of_tern_is_refused() {
     let tern = Tern::start_with(&[], &[("PUBLIC_URL", "https://go.example")]);
     let owner = tern.create_user("ada").await;
     let link = tern.create_link(owner, "https://example.com/").await;
@@ -29,13 +29,13 @@ async fn link_to_either_port_of_tern_is_refused() {
     for address in [&tern.api, &tern.fast] {
         assert_eq!(tern.follow(address, code).await, (302, Some("https://example.com/".to_owned())));
     }
-    // The operators' port answers no short code.
+    // The operators' port serves no short code.
     let other = json!({"original_url": format!("http://{}/ready", tern.ops)});
     assert_eq!(tern.change_link(&link["id"], other).await.status(), 200);
 }
 
 #[tokio::test]
-async fn stored_link_to_tern_itself_redirects_and_takes_other_changes() {
+async fn stored_target_at_own_address_redirects_and_allows_other_changes() {
     let tern = Tern::start(&[]);
     let owner = tern.create_user("ada").await;
     let link = tern.create_link(owner, "https://example.com/").await;
@@ -50,7 +50,7 @@ async fn stored_link_to_tern_itself_redirects_and_takes_other_changes() {
 }
 
 #[test]
-fn load_refuses_a_link_to_a_port_that_the_settings_name() {
+fn load_of_target_at_a_configured_port_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let load = |target: &str| {
         fs::write(directory.path().join("users.csv"), "id,username,email\n1,ada,ada@mail.example\n").unwrap();
@@ -61,9 +61,12 @@ fn load_refuses_a_link_to_a_port_that_the_settings_name() {
         (output.status.code(), text(&output.stderr))
     };
     for target in ["http://localhost:8000/CODE12", "http://127.0.0.1:8080/CODE12"] {
-        let (code, said) = load(target);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.starts_with("tern: urls.csv: line 2: original_url points at this Tern itself ("), "{said}");
+        let (code, error_output) = load(target);
+        assert_eq!(code, Some(1), "{error_output}");
+        assert!(
+            error_output.starts_with("tern: urls.csv: line 2: original_url points at this Tern itself ("),
+            "{error_output}"
+        );
     }
     assert_eq!(load("http://localhost:8001/CODE12"), (Some(0), String::new()));
 }

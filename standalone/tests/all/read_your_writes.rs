@@ -1,11 +1,11 @@
-//! A change through the API is served by the time it is answered.
+//! Changes through the API are served by the time they are answered.
 
 use serde_json::json;
 
 use crate::support::Tern;
 
 #[tokio::test]
-async fn a_thousand_links_live_and_die_without_one_stale_answer() {
+async fn changed_links_are_never_answered_stale() {
     let tern = Tern::start(&[]);
     let owner = tern.create_user("ada").await;
     for n in 0..1_000 {
@@ -29,7 +29,7 @@ async fn a_thousand_links_live_and_die_without_one_stale_answer() {
 }
 
 #[tokio::test]
-async fn a_new_target_and_a_cascade_are_served_at_once() {
+async fn new_target_and_cascading_deletion_are_served_at_once() {
     let tern = Tern::start(&[]);
     let owner = tern.create_user("ada").await;
     let link = tern.create_link(owner, "https://example.com/old").await;
@@ -43,7 +43,7 @@ async fn a_new_target_and_a_cascade_are_served_at_once() {
 }
 
 #[tokio::test]
-async fn link_whose_end_is_past_is_answered_410_on_both_ports() {
+async fn expired_link_is_answered_410_on_both_ports() {
     let tern = Tern::start(&[]);
     let owner = tern.create_user("ada").await;
     let link = tern.create_link(owner, "https://example.com/").await;
@@ -57,15 +57,15 @@ async fn link_whose_end_is_past_is_answered_410_on_both_ports() {
     }
 }
 
-/// A change made by another process reaches the map by the poll.
+/// A change by another process reaches the map by polling.
 #[tokio::test]
-async fn a_change_in_the_database_itself_is_served_soon() {
+async fn change_by_direct_sql_is_served_soon() {
     let tern = Tern::start(&["--sample"]);
     let code = tern.announced_code.clone().unwrap();
     let database = rusqlite::Connection::open(tern.directory.path().join("data/tern.db")).unwrap();
     database.execute("UPDATE urls SET is_active = 0 WHERE short_code = ?1", [&code]).unwrap();
     crate::support::eventually("the link is gone", async || tern.follow(&tern.fast, &code).await.0 == 410).await;
-    // What somebody wrote past Tern and cannot be served is refused, and what was served before is kept.
+    // A row written by direct SQL that cannot be served is rejected, and the link's previous state stays.
     database.execute("UPDATE urls SET is_active = 1 WHERE short_code = ?1", [&code]).unwrap();
     crate::support::eventually("the link is back", async || tern.follow(&tern.fast, &code).await.0 == 302).await;
     database.execute("UPDATE urls SET original_url = 'javascript:alert(1)' WHERE short_code = ?1", [&code]).unwrap();
@@ -74,9 +74,9 @@ async fn a_change_in_the_database_itself_is_served_soon() {
     assert!(tern.follow(&tern.fast, &code).await.1.unwrap().starts_with("https://"));
 }
 
-/// One row that nobody can serve costs that row, and not the map.
+/// Rows that cannot be served cost themselves, and not the map.
 #[tokio::test]
-async fn a_row_past_all_checks_harms_no_other() {
+async fn unservable_rows_affect_no_other_link() {
     let tern = Tern::start(&["--sample"]);
     let code = tern.announced_code.clone().unwrap();
     let database = rusqlite::Connection::open(tern.directory.path().join("data/tern.db")).unwrap();

@@ -1,4 +1,4 @@
-//! In the log, everything that belongs to a request says so.
+//! Log entries of a request carry its ids.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::support::{Tern, eventually};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// The entries of the request of that id, once there are so many.
+/// Returns the log entries of a request, once there are at least `count`.
 async fn entries_of(tern: &Tern, request_id: &str, count: usize) -> Vec<Value> {
     let mut found = Vec::new();
     eventually("the entries are in the log", async || {
@@ -29,8 +29,8 @@ async fn ask(tern: &Tern, request_id: &str, traceparent: &str) {
 }
 
 #[tokio::test]
-async fn a_slow_query_is_told_with_the_names_of_its_request_and_without_values() {
-    // Anything takes this long.
+async fn slow_query_is_logged_with_its_request_ids_and_without_values() {
+    // Every query takes longer than the threshold.
     let tern = Tern::start_with(&[], &[("SLOW_QUERY", "1ns")]);
     ask(&tern, "order-1", &format!("00-{TRACE_ID}-00f067aa0ba902b7-01")).await;
     let entries = entries_of(&tern, "order-1", 3).await;
@@ -44,28 +44,28 @@ async fn a_slow_query_is_told_with_the_names_of_its_request_and_without_values()
     assert!(entries[1]["duration_ms"].as_f64().unwrap() > 0.0);
     assert!(!entries[1].to_string().contains("Secret7"), "{}", entries[1]);
 
-    // One that cannot be followed begins a trace of its own.
+    // An invalid `traceparent` starts a new trace.
     ask(&tern, "order-2", &format!("00-{TRACE_ID}-0000000000000000-01")).await;
     let own = entries_of(&tern, "order-2", 3).await[0]["trace_id"].as_str().unwrap().to_owned();
     assert!(own.len() == 32 && own != TRACE_ID, "{own}");
 }
 
 #[tokio::test]
-async fn a_log_of_warnings_names_the_request_too() {
+async fn slow_query_at_level_warning_has_its_request_id() {
     let tern = Tern::start_with(&[], &[("SLOW_QUERY", "1ns"), ("LOG_LEVEL", "warn")]);
     ask(&tern, "order-3", "nonsense").await;
     assert_eq!(messages(&entries_of(&tern, "order-3", 1).await), ["slow query"]);
 }
 
 #[tokio::test]
-async fn queries_are_not_told_of_if_nobody_wants_to_know() {
+async fn slow_query_of_zero_logs_no_query() {
     let tern = Tern::start_with(&[], &[("SLOW_QUERY", "0")]);
     ask(&tern, "order-4", "").await;
     assert_eq!(messages(&entries_of(&tern, "order-4", 2).await), ["request started", "request finished"]);
 }
 
 #[tokio::test]
-async fn the_pools_of_the_database_are_among_the_metrics() {
+async fn metrics_contain_the_database_pools() {
     let tern = Tern::start(&[]);
     assert_eq!(tern.metric(r#"tern_store_pool_max{pool="writer"}"#).await, 1.0);
     assert!(tern.metric(r#"tern_store_pool_max{pool="lists"}"#).await > 1.0);

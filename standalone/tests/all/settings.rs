@@ -1,18 +1,18 @@
-//! Settings as a person gives them: in the environment, in `.env`, in files, and with slips.
+//! Settings in the environment, in `.env` and in files, with and without mistakes.
 
 use std::fs;
 use std::path::Path;
 
 use crate::support::{Tern, run_whole, tern, text};
 
-/// Runs a command that ends by itself, and returns its exit code and what it says.
-fn said(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+/// Runs a command to its end and returns its exit code and its standard error.
+fn code_and_error(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let output = run_whole(tern(directory, arguments).envs(variables.iter().copied()));
     (output.status.code(), text(&output.stderr))
 }
 
 #[tokio::test]
-async fn env_file_in_the_working_directory_is_read_and_the_environment_goes_before_it() {
+async fn env_file_is_read_and_overridden_by_the_environment() {
     let directory = tempfile::tempdir().unwrap();
     let lines = "# mine\nTERN_DATA_DIR='my data'\nexport LOG_FILE=\"my.log\"\nAPP_PORT=1\nPATH=/nowhere\n";
     fs::write(directory.path().join(".env"), lines).unwrap();
@@ -21,76 +21,82 @@ async fn env_file_in_the_working_directory_is_read_and_the_environment_goes_befo
     let directory = server.directory.path();
     assert!(directory.join("my data/tern.db").exists() && directory.join("my.log").exists());
     assert!(!directory.join("data").exists() && !directory.join("logs").exists());
-    // Commands find the same store.
-    let (code, said) = said(directory, &["token", "list"], &[]);
-    assert!(code == Some(0) && said.contains("my data/tern.db"), "{said}");
+    // Other commands use the same store.
+    let (code, error_output) = code_and_error(directory, &["token", "list"], &[]);
+    assert!(code == Some(0) && error_output.contains("my data/tern.db"), "{error_output}");
 }
 
 #[test]
-fn env_file_that_is_wrong_stops_every_command_with_its_line_and_exit_code_64() {
+fn faulty_env_file_stops_every_command_with_its_line_and_exit_64() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(".env");
     fs::write(&file, "APP_PORT=0\nDATABASE_PASSWORD=correct horse\n").unwrap();
     for command in [&["serve"][..], &["token", "list"], &["load", "x.csv"], &["healthcheck"], &["sample", "files"]] {
-        let (code, said) = said(directory.path(), command, &[]);
-        assert_eq!((code, said.lines().count()), (Some(64), 1), "{said}");
-        assert!(said.starts_with("tern: .env: line 2 is not") && !said.contains("horse"), "{said}");
-        assert!(said.contains(&file.canonicalize().unwrap().display().to_string()), "{said}");
+        let (code, error_output) = code_and_error(directory.path(), command, &[]);
+        assert_eq!((code, error_output.lines().count()), (Some(64), 1), "{error_output}");
+        assert!(
+            error_output.starts_with("tern: .env: line 2 is not") && !error_output.contains("horse"),
+            "{error_output}"
+        );
+        assert!(error_output.contains(&file.canonicalize().unwrap().display().to_string()), "{error_output}");
     }
     fs::write(&file, "LOG_LEVEL=loud\n").unwrap();
-    let (code, line) = said(directory.path(), &["serve"], &[]);
+    let (code, line) = code_and_error(directory.path(), &["serve"], &[]);
     assert!(code == Some(64) && line.starts_with("tern: LOG_LEVEL: ") && line.ends_with(" (in .env)\n"), "{line}");
-    // A folder of this name is a Python environment.
+    // A directory named `.env` is a Python environment.
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
-    assert_eq!(said(directory.path(), &["sample", "files"], &[]), (Some(0), String::new()));
+    assert_eq!(code_and_error(directory.path(), &["sample", "files"], &[]), (Some(0), String::new()));
 }
 
 #[test]
-fn misspelt_setting_is_reported_with_the_right_one_and_what_is_of_others_is_not() {
+fn misspelt_setting_is_reported_and_foreign_variables_are_not() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(".env"), "LOG_LEVLE=debug\n").unwrap();
     let variables = [("APP_PROT", "9000"), ("APP_ENV", "x"), ("REDIS_PORT", "tcp://10.0.0.1:6379"), ("HOME", "/root")];
-    let (code, said) = said(directory.path(), &["sample", "files"], &variables);
+    let (code, error_output) = code_and_error(directory.path(), &["sample", "files"], &variables);
     assert_eq!(code, Some(0));
-    assert_eq!(said.lines().count(), 3, "{said}");
+    assert_eq!(error_output.lines().count(), 3, "{error_output}");
     for line in [
         "tern: unknown setting LOG_LEVLE is ignored; did you mean LOG_LEVEL?",
         "tern: unknown setting APP_PROT is ignored; did you mean APP_PORT?",
         "tern: REDIS_PORT=tcp://10.0.0.1:6379 names a Service of Kubernetes and no port",
     ] {
-        assert!(said.lines().any(|said| said.starts_with(line)), "{line} in\n{said}");
+        assert!(error_output.lines().any(|error_output| error_output.starts_with(line)), "{line} in\n{error_output}");
     }
 }
 
-/// Every setting and its default: a start with all of them at their defaults does what one without any does.
+/// `.env.example` lists every setting with its default, so a start with it behaves like one without settings.
 #[tokio::test]
-async fn copy_of_the_example_is_a_file_of_settings() {
+async fn env_example_is_a_valid_env_file() {
     let directory = tempfile::tempdir().unwrap();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.env.example");
     fs::copy(example, directory.path().join(".env")).unwrap();
-    let (code, said) = said(directory.path(), &["sample", "files"], &[]);
-    assert_eq!((code, said), (Some(0), String::new()));
+    let (code, error_output) = code_and_error(directory.path(), &["sample", "files"], &[]);
+    assert_eq!((code, error_output), (Some(0), String::new()));
     let server = Tern::start_in(directory, &[], &[]);
     assert_eq!(server.get(&server.api, "/ready").await.status(), 200);
 }
 
 #[test]
-fn log_level_that_is_none_is_refused_with_those_that_are() {
+fn unknown_log_level_is_refused_with_the_known_ones() {
     let directory = tempfile::tempdir().unwrap();
     for level in ["verbose", "fatal", "9", "info,tern_redirectr=debug", "info,tern_redirector=debgu"] {
-        let (code, said) = said(directory.path(), &["serve"], &[("LOG_LEVEL", level)]);
-        assert_eq!((code, said.lines().count()), (Some(64), 1), "{said}");
+        let (code, error_output) = code_and_error(directory.path(), &["serve"], &[("LOG_LEVEL", level)]);
+        assert_eq!((code, error_output.lines().count()), (Some(64), 1), "{error_output}");
         let allowed = "tern: LOG_LEVEL: expected error, warning, info, debug, trace or off";
-        assert!(said.starts_with(allowed) && said.contains(level), "{said}");
+        assert!(error_output.starts_with(allowed) && error_output.contains(level), "{error_output}");
     }
-    let (code, said) = said(directory.path(), &["serve"], &[("LOG_FORMAT", "xml")]);
-    assert!(code == Some(64) && said.contains("LOG_FORMAT: expected json or text, got \"xml\""), "{said}");
+    let (code, error_output) = code_and_error(directory.path(), &["serve"], &[("LOG_FORMAT", "xml")]);
+    assert!(
+        code == Some(64) && error_output.contains("LOG_FORMAT: expected json or text, got \"xml\""),
+        "{error_output}"
+    );
 }
 
-/// `WARNING` was once taken for a part of the program, and silenced the log.
+/// `WARNING` was once read as a part of the program, and silenced the log.
 #[tokio::test]
-async fn log_level_as_the_log_prints_it_logs_warnings_and_nothing_less() {
+async fn log_level_in_printed_spelling_is_accepted() {
     let server = Tern::start_with(&[], &[("LOG_LEVEL", "WARNING")]);
     assert_eq!(server.get(&server.api, "/health").await.status(), 200);
     assert_eq!(server.get(&server.api, "/users/7").await.status(), 404);
@@ -103,7 +109,7 @@ async fn log_level_as_the_log_prints_it_logs_warnings_and_nothing_less() {
 }
 
 #[tokio::test]
-async fn log_file_that_is_set_to_none_is_not_written() {
+async fn log_file_set_to_none_is_not_written() {
     for off in ["none", "-"] {
         let server = Tern::start_with(&[], &[("LOG_FILE", off)]);
         assert_eq!(server.get_json("/logs").await, serde_json::json!([]));
@@ -113,7 +119,7 @@ async fn log_file_that_is_set_to_none_is_not_written() {
 }
 
 #[test]
-fn secret_in_a_file_is_used_and_one_that_cannot_be_is_reported_without_it() {
+fn secret_file_is_used_and_never_printed() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
     let path = secret.to_str().unwrap();
@@ -125,12 +131,18 @@ fn secret_in_a_file_is_used_and_one_that_cannot_be_is_reported_without_it() {
         &[("DATABASE_PASSWORD_FILE", path), ("DATABASE_PASSWORD", "hunter2")],
         &[("DATABASE_PASSWORD_FILE", "/nowhere")],
     ] {
-        let (code, said) = said(directory.path(), &["serve"], variables);
-        assert_eq!((code, said.lines().count()), (Some(64), 1), "{said}");
-        assert!(said.contains(&format!("tern: {}: ", variables[0].0)) && !said.contains("hunter2"), "{said}");
+        let (code, error_output) = code_and_error(directory.path(), &["serve"], variables);
+        assert_eq!((code, error_output.lines().count()), (Some(64), 1), "{error_output}");
+        assert!(
+            error_output.contains(&format!("tern: {}: ", variables[0].0)) && !error_output.contains("hunter2"),
+            "{error_output}"
+        );
     }
-    // The database of the file is the one that is asked.
+    // The command connects to the database named in the file.
     fs::write(&secret, "postgres://u:hunter2@127.0.0.1:1/of_the_file\n").unwrap();
-    let (code, said) = said(directory.path(), &["token", "list"], &[("DATABASE_URL_FILE", path)]);
-    assert!(code == Some(1) && said.contains("of_the_file on 127.0.0.1:1") && !said.contains("hunter2"), "{said}");
+    let (code, error_output) = code_and_error(directory.path(), &["token", "list"], &[("DATABASE_URL_FILE", path)]);
+    assert!(
+        code == Some(1) && error_output.contains("of_the_file on 127.0.0.1:1") && !error_output.contains("hunter2"),
+        "{error_output}"
+    );
 }

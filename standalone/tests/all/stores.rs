@@ -1,4 +1,4 @@
-//! Which store a command works on: it says so, and makes none where it cannot be meant.
+//! The store of a command: each command names it, and creates one only where that can be meant.
 
 use std::fs;
 use std::path::Path;
@@ -12,22 +12,22 @@ fn store_of(directory: &Path) -> String {
 }
 
 #[test]
-fn token_command_without_a_store_fails_with_where_it_looked_and_makes_none() {
+fn token_command_without_store_fails_and_creates_none() {
     let directory = tempfile::tempdir().unwrap();
     for command in [&["create", "ops", "--role", "admin"][..], &["list"], &["revoke", "ops"]] {
         let output = run_whole(&mut tern(directory.path(), &[&["token"], command].concat()));
-        let said = text(&output.stderr);
-        assert_eq!((output.status.code(), text(&output.stdout)), (Some(66), String::new()), "{said}");
+        let error_output = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(66), String::new()), "{error_output}");
         for words in [&store_of(directory.path()), "TERN_DATA_DIR", "DATABASE_URL", "tern serve", "nothing was changed"]
         {
-            assert!(said.contains(words), "{words} in\n{said}");
+            assert!(error_output.contains(words), "{words} in\n{error_output}");
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "something was written");
     }
 }
 
 #[tokio::test]
-async fn token_command_says_which_store_it_changed_and_prints_the_token_alone() {
+async fn token_command_names_its_store_and_prints_only_the_token() {
     let (status, directory) = Tern::start(&[]).end(Signal::SIGTERM);
     assert!(status.success());
     let made = run_whole(&mut tern(directory.path(), &["token", "create", "ops", "--role", "admin"]));
@@ -37,13 +37,16 @@ async fn token_command_says_which_store_it_changed_and_prints_the_token_alone() 
     assert_eq!(text(&revoked.stdout), "Revoked ops.\n");
 }
 
-/// The way to a first token where the API is to be reached from outside.
+/// An operator creates the first token before a public API starts.
 #[tokio::test]
-async fn start_that_wants_a_token_leaves_a_store_to_make_it_in() {
+async fn start_refused_for_lack_of_tokens_creates_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let refused = run_whole(tern(directory.path(), &["serve"]).env("ADMIN_LISTEN", "0.0.0.0:0"));
-    let said = text(&refused.stderr);
-    assert!(refused.status.code() == Some(1) && said.contains("token create NAME --role admin"), "{said}");
+    let error_output = text(&refused.stderr);
+    assert!(
+        refused.status.code() == Some(1) && error_output.contains("token create NAME --role admin"),
+        "{error_output}"
+    );
     let made = run_whole(&mut tern(directory.path(), &["token", "create", "ops", "--role", "admin"]));
     assert!(made.status.success(), "{}", text(&made.stderr));
     let server = Tern::start_in(directory, &[], &[("ADMIN_LISTEN", "0.0.0.0:0")]);
@@ -53,7 +56,7 @@ async fn start_that_wants_a_token_leaves_a_store_to_make_it_in() {
 }
 
 #[test]
-fn load_says_where_it_loads_and_that_it_made_the_store() {
+fn load_names_its_store_and_reports_a_new_one() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("users.csv"), "username,email\nada,ada@mail.example\n").unwrap();
     let absent = run_whole(&mut tern(directory.path(), &["load", "users.csv", "absent.csv"]));

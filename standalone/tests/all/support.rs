@@ -1,4 +1,4 @@
-//! A Tern of its own for each test: the real binary, in a directory of its own, on ports that were free.
+//! A Tern process for each test: the real binary, in a directory and on ports of its own.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
@@ -11,23 +11,23 @@ use reqwest::{Client, Method, Response, redirect};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Long enough for a machine that does ten other things; nothing waits so long unless it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for any condition, for a machine that runs ten other things.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
-/// A running `tern serve`. It is killed when dropped.
+/// Running `tern serve`, killed on drop.
 pub struct Tern {
     pub directory: TempDir,
-    /// The first words of each announced line, and its address.
+    /// Address from each announced line.
     pub api: String,
     pub fast: String,
     pub ops: String,
-    /// A link that can be followed, if there is one.
+    /// Short code of the announced sample link, if there is one.
     pub announced_code: Option<String>,
     process: Child,
     client: Client,
 }
 
-/// `tern` in `directory`, with nothing of this process's environment and with ports of its own.
+/// Returns a `tern` command in `directory`, with an empty environment and ports of its own.
 pub fn tern(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tern"));
     command.args(arguments).current_dir(directory).env_clear();
@@ -35,12 +35,12 @@ pub fn tern(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end, and leaves out the line that names the store.
+/// Runs a command to its end; the returned standard error lacks the line that names the store.
 pub fn run(command: &mut Command) -> Output {
     let mut output = run_whole(command);
-    let said = text(&output.stderr);
+    let error_output = text(&output.stderr);
     output.stderr =
-        said.split_inclusive('\n').filter(|line| !line.starts_with("tern: store: ")).collect::<String>().into();
+        error_output.split_inclusive('\n').filter(|line| !line.starts_with("tern: store: ")).collect::<String>().into();
     output
 }
 
@@ -64,13 +64,13 @@ impl Tern {
 
     pub fn start_in(directory: TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Tern {
         let (tern, lines) = Tern::launch(directory, arguments, variables);
-        // What follows is not read; the pipe is kept open, so that saying more is no error.
+        // The rest is discarded; the pipe is read to its end, so that the process can go on logging.
         std::thread::spawn(move || lines.for_each(drop));
         tern
     }
 
-    /// One whose standard error is closed once it is up, as when a pipe's other end has gone away.
-    pub fn start_unheard(arguments: &[&str]) -> Tern {
+    /// Starts a process whose standard error is closed once it is up.
+    pub fn start_with_closed_stderr(arguments: &[&str]) -> Tern {
         Tern::launch(tempfile::tempdir().unwrap(), arguments, &[]).0
     }
 
@@ -143,7 +143,7 @@ impl Tern {
         fields.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
     }
 
-    /// What following a code gives on one of the ports: the status, and where it leads.
+    /// Follows a short code on one of the ports; returns the status and the location.
     pub async fn follow(&self, address: &str, code: &str) -> (u16, Option<String>) {
         let response = self.get(address, &format!("/{code}")).await;
         let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
@@ -157,7 +157,7 @@ impl Tern {
         response.json::<Value>().await.unwrap()["id"].as_i64().unwrap()
     }
 
-    /// Creates a link; its whole row.
+    /// Creates a link and returns its row.
     pub async fn create_link(&self, owner: i64, target: &str) -> Value {
         let body = json!({"user_id": owner, "original_url": target});
         let response = self.client.post(format!("http://{}/urls", self.api)).json(&body).send().await.unwrap();
@@ -174,7 +174,7 @@ impl Tern {
         self.send(Method::DELETE, &self.api, &format!("/urls/{id}")).await
     }
 
-    /// How many events of a type there are, by the total of the list.
+    /// Returns the number of events of a type, from the list's total.
     pub async fn count_events(&self, event_type: &str) -> u64 {
         let response = self.get(&self.api, &format!("/events?event_type={event_type}&per_page=1")).await;
         response.headers()["x-total-count"].to_str().unwrap().parse().unwrap()
@@ -190,7 +190,7 @@ impl Tern {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
     }
 
-    /// Ends it with `signal` and gives back its directory.
+    /// Ends the process with `signal`; returns its status and its directory.
     pub fn end(mut self, signal: Signal) -> (ExitStatus, TempDir) {
         self.signal(signal);
         let status = self.process.wait().unwrap();
@@ -200,17 +200,17 @@ impl Tern {
 
 impl Drop for Tern {
     fn drop(&mut self) {
-        // Either call fails only when the process has ended already.
+        // Either call fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Waits until `holds` does, and fails when it never does.
+/// Waits until `holds` returns true, for [`WAIT_LIMIT`] at most.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "never came true: {what}");
+        assert!(started.elapsed() < WAIT_LIMIT, "never came true: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The output of Tern for a person who starts it on a terminal, which `script` makes.
+//! Output on a terminal, which `script` provides.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::tern;
 
-/// `tern serve` on a terminal of its own. It is ended with Ctrl-C, and killed with its terminal when dropped.
+/// `tern serve` on a terminal of its own, killed on drop.
 struct Terminal {
     script: Child,
     shown: Arc<Mutex<Vec<u8>>>,
@@ -49,14 +49,14 @@ impl Terminal {
         self.shown()
     }
 
-    /// Returns the address in the line of an announcement.
+    /// Returns the address in the announced line of `what`.
     async fn address(&self, what: &str) -> String {
         let shown = self.wait_for("short links ").await;
         let line = shown.lines().find(|line| line.trim_start().starts_with(what)).unwrap_or_else(|| panic!("{shown}"));
         line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned()
     }
 
-    /// Presses Ctrl-C and returns everything that was shown.
+    /// Presses Ctrl-C and returns the whole output.
     fn interrupt(mut self) -> String {
         self.script.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
         assert!(self.script.wait().unwrap().success(), "{}", self.shown());
@@ -67,14 +67,14 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Either call fails only when the process has ended already.
+        // Either call fails only if the process has already ended.
         let _ = self.script.kill();
         let _ = self.script.wait();
     }
 }
 
 #[tokio::test]
-async fn terminal_shows_addresses_and_one_short_line_for_each_request() {
+async fn terminal_shows_addresses_and_one_line_for_each_request() {
     let directory = tempfile::tempdir().unwrap();
     let terminal = Terminal::start(directory.path(), &[("NO_COLOR", "1")], "exec tern serve");
     let api = terminal.address("API").await;
@@ -105,7 +105,7 @@ async fn terminal_shows_addresses_and_one_short_line_for_each_request() {
 }
 
 #[tokio::test]
-async fn log_has_colours_on_a_terminal_and_another_form_where_it_is_asked_for() {
+async fn log_on_a_terminal_is_coloured_unless_configured_otherwise() {
     let directory = tempfile::tempdir().unwrap();
     let shown = async |variables: &[(&str, &str)], command: &str| {
         let terminal = Terminal::start(directory.path(), variables, command);

@@ -1,11 +1,11 @@
-//! Tokens as an operator meets them: made and revoked on the command line beside a running server.
+//! Tokens that an operator creates and revokes on the command line beside a running server.
 
 use reqwest::StatusCode;
 
 use crate::support::{Tern, run, tern, text};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_others_reach_is_closed_from_the_first_start_and_short_codes_stay_open() {
+async fn public_port_requires_tokens_and_short_codes_stay_open() {
     let settings = [("ADMIN_LISTEN", "0.0.0.0:0"), ("ADMIN_AUTH", "tokens"), ("LOG_FILE", "app.log")];
     let server = Tern::start_with(&["--sample"], &settings);
     let address = server.api.replace("0.0.0.0", "127.0.0.1");
@@ -34,7 +34,7 @@ async fn a_port_that_others_reach_is_closed_from_the_first_start_and_short_codes
     })
     .await;
 
-    // Each entry of a request names its token.
+    // Each log entry of a request has its token's name.
     let entries: serde_json::Value = serde_json::from_str(
         &server
             .get_with(&[("authorization", &format!("Bearer {}", first.trim()))], &address, "/logs?lines=1000")
@@ -51,22 +51,24 @@ async fn a_port_that_others_reach_is_closed_from_the_first_start_and_short_codes
         assert!(named(name, "request started") && named(name, "request finished"), "{name}: {entries}");
     }
 
-    // Neither in the log nor in what anybody is told of it.
+    // The tokens themselves appear neither in the log nor in any answer.
     let log = std::fs::read_to_string(directory.join("app.log")).unwrap();
     let bearer = format!("Bearer {}", first.trim());
-    let shown =
-        server.get_with(&[("authorization", &bearer)], &address, "/logs?lines=1000").await.text().await.unwrap();
+    let logs = server.get_with(&[("authorization", &bearer)], &address, "/logs?lines=1000").await.text().await.unwrap();
     for token in [first.trim(), made.trim()] {
-        assert!(!log.contains(token) && !shown.contains(token) && !listed.contains(token));
+        assert!(!log.contains(token) && !logs.contains(token) && !listed.contains(token));
     }
     assert!(log.contains("/users"));
 }
 
 #[test]
-fn without_a_token_a_port_that_others_reach_is_one_sentence_and_exit_code_1() {
+fn start_on_public_port_without_tokens_reports_it_and_exits_1() {
     let directory = tempfile::tempdir().unwrap();
     let output = run(tern(directory.path(), &["serve"]).env("ADMIN_LISTEN", "0.0.0.0:0"));
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("can be reached from outside") && said.lines().count() == 1, "{said}");
+    let error_output = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error_output}");
+    assert!(
+        error_output.contains("can be reached from outside") && error_output.lines().count() == 1,
+        "{error_output}"
+    );
 }
