@@ -1,5 +1,5 @@
-//! Faults that no other drill is about. Each prints what it found, holds what clients were answered to what is demanded,
-//! and goes the same way again with the same seed.
+//! Drills for faults that no other file covers. Each prints its findings, checks the clients' answers, and takes the
+//! same course again with the same seed.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,28 +17,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
-use crate::clicks::{CLIENTS, Verdict, told, verdict};
+use crate::clicks::{CLIENTS, Verdict, print_verdict, verdict};
 use crate::followers::{Connections, Followers, History};
-use crate::{Fleet, PATIENCE, eventually, percentile};
+use crate::{Fleet, WAIT_LIMIT, eventually, percentile};
 
-fn random(seed: u64) -> SmallRng {
+fn seeded_random(seed: u64) -> SmallRng {
     println!("seed {seed}");
     SmallRng::seed_from_u64(seed)
 }
 
-fn nobody_failed(history: &History) {
+fn check_none_failed(history: &History) {
     let failed = (history.unconnected, history.unanswered.len(), &history.refused[..]);
     assert_eq!(failed, (0, 0, &[][..]), "connections, answers, other answers");
 }
 
-/// Kills the admin after it has committed a change and before it can tell anybody; the slowest that such a change was
-/// served by both redirectors.
+/// Kills the admin after it has committed a change and before it can announce it. Returns the longest time after which
+/// both redirectors served such a change.
 pub async fn admin_killed(rounds: usize) -> Duration {
     let mut fleet = Fleet::start(1, &[]).await;
     let code = fleet.code(1).await;
     let mut slowest = Duration::ZERO;
     for round in 0..rounds {
-        // Its way to Redis leads nowhere, and what it says there is gone with the way.
+        // The admin's messages go to a stalled relay and are lost with it.
         let relay = Relay::to(fleet.redis.port());
         let redis = fleet.redis.url_through(relay.port());
         fleet.restart_admin(&[("REDIS_URL", &redis)]);
@@ -53,22 +53,22 @@ pub async fn admin_killed(rounds: usize) -> Duration {
         fleet.admin.signal(Signal::SIGKILL);
         drop(relay);
         for redirector in 0..fleet.redirectors.len() {
-            eventually("it is served", async || fleet.served(redirector, &code).await == (302, Some(target.clone())))
+            eventually("it is served", async || fleet.look_up(redirector, &code).await == (302, Some(target.clone())))
                 .await;
         }
         slowest = slowest.max(committed.elapsed());
-        // The client may have had its answer, or not.
+        // The client may or may not have received an answer.
         drop(asking.await);
     }
     println!("{rounds} times, the change was served within {slowest:?} of its commit");
     fleet.restart_admin(&[]);
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(fleet.count_differing_codes().await, 0);
     slowest
 }
 
-/// Kills loads of `rows` urls at any moment: each is there, or nothing of it is.
+/// Kills loads of `rows` urls at random moments; checks that each load inserted all of its rows or none.
 pub async fn load_killed(rounds: usize, rows: usize, seed: u64) {
-    let mut random = random(seed);
+    let mut random = seeded_random(seed);
     let fleet = Fleet::start(1, &[]).await;
     let file = fleet.redirector_directory(0).join("urls.csv");
     let write = |round: usize| {
@@ -91,7 +91,7 @@ pub async fn load_killed(rounds: usize, rows: usize, seed: u64) {
         write(round);
         let mut load = fleet.load(&file);
         sleep(whole.mul_f64(random.random_range(0.0..1.1))).await;
-        // It may have ended by itself.
+        // The load may already have ended.
         drop(load.kill());
         let ended = load.wait().unwrap().success();
         let others = "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid()
@@ -115,23 +115,23 @@ pub async fn load_killed(rounds: usize, rows: usize, seed: u64) {
     }
 }
 
-/// Has something at PostgreSQL's address that hangs up for `time`, then lets no redirector connect for as long: redirects go
-/// on, and how often a redirector tried to connect, a second.
+/// Makes PostgreSQL's address close every connection for `time`, then refuses redirectors for as long. Checks that
+/// redirects continue and returns the highest number of connections tried a second.
 pub async fn database_refuses(time: Duration) -> f64 {
     let fleet = Fleet::start_behind_relays(1, &[]).await;
     let code = fleet.code(1).await;
-    // The others would be counted with it.
+    // Other processes' connections would be counted as well.
     fleet.admin.signal(Signal::SIGSTOP);
     fleet.redirectors[1].signal(Signal::SIGSTOP);
     let relay = &fleet.relays.as_ref().unwrap().postgres;
     let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, Some(500));
     let mut rates = Vec::new();
     let hangs_up = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = hangs_up.local_addr().unwrap().port();
+    let refusing_port = hangs_up.local_addr().unwrap().port();
     let hanging_up = tokio::spawn(async move { while hangs_up.accept().await.is_ok() {} });
     for what in ["is away", "has no connection left"] {
         match what {
-            "is away" => relay.lead_to(nobody),
+            "is away" => relay.forward_to(refusing_port),
             _ => {
                 fleet.psql("ALTER ROLE tern_redirector CONNECTION LIMIT 0");
                 fleet.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tern_redirector'");
@@ -139,16 +139,16 @@ pub async fn database_refuses(time: Duration) -> f64 {
         }
         let before = relay.accepted();
         sleep(time).await;
-        // The first try is at once.
+        // The first attempt is immediate.
         rates.push((relay.accepted() - before).saturating_sub(1) as f64 / time.as_secs_f64());
         match what {
-            "is away" => relay.lead_to(fleet.postgres.port()),
+            "is away" => relay.forward_to(fleet.postgres.port()),
             _ => drop(fleet.psql("ALTER ROLE tern_redirector CONNECTION LIMIT -1")),
         }
         let target = format!("https://example.com/{}", rates.len());
         fleet.psql(&format!("UPDATE urls SET original_url = '{target}'"));
         let back = Instant::now();
-        eventually("changes are served", async || fleet.served(0, &code).await == (302, Some(target.clone()))).await;
+        eventually("changes are served", async || fleet.look_up(0, &code).await == (302, Some(target.clone()))).await;
         println!(
             "PostgreSQL {what} for {time:?}: {:.1} connections tried a second; changes served {:?} after its return",
             rates.last().unwrap(),
@@ -159,20 +159,20 @@ pub async fn database_refuses(time: Duration) -> f64 {
     fleet.redirectors[1].signal(Signal::SIGCONT);
     fleet.admin.signal(Signal::SIGCONT);
     let history = followers.finish().await;
-    nobody_failed(&history);
+    check_none_failed(&history);
     let verdict = verdict(&fleet, &history).await;
-    told("PostgreSQL refused", &history, verdict);
+    print_verdict("PostgreSQL refused", &history, verdict);
     assert_eq!(verdict, Verdict::default());
     rates.into_iter().fold(0.0, f64::max)
 }
 
-/// Sets a redirector's clock an hour on, then two back, under load.
+/// Sets a redirector's clock an hour ahead, then two hours back, under load.
 pub async fn clock_steps() -> Verdict {
     let mut fleet = Fleet::start(1, &[]).await;
     let code = fleet.code(1).await;
     let clock = fleet.redirector_directory(0).join("clock");
     let set = |offset: &str| {
-        // In one step: it is read at each look at the clock.
+        // The file is replaced atomically, because every look at the clock reads it.
         let next = clock.with_extension("next");
         fs::write(&next, offset).unwrap();
         fs::rename(&next, &clock).unwrap();
@@ -189,12 +189,12 @@ pub async fn clock_steps() -> Verdict {
         ("LD_PRELOAD", library.to_str().unwrap()),
         ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
         ("FAKETIME_NO_CACHE", "1"),
-        // The clock that deadlines are kept by does not step.
+        // Deadlines use the monotonic clock, which must not step.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ("DONT_FAKE_MONOTONIC", "1"),
     ];
     fleet.redirectors[0] = fleet.start_redirector_with(0, &settings);
-    fleet.all_loaded().await;
+    fleet.wait_until_ready().await;
     let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, Some(500));
     for offset in ["+0", "+3600", "-3600", "+3600", "+0"] {
         set(offset);
@@ -204,9 +204,9 @@ pub async fn clock_steps() -> Verdict {
         fleet.change(1, &code, &target).await;
     }
     let history = followers.finish().await;
-    nobody_failed(&history);
+    check_none_failed(&history);
     let verdict = verdict(&fleet, &history).await;
-    told("clock stepped by an hour and two", &history, verdict);
+    print_verdict("clock stepped by an hour and two", &history, verdict);
     let hours = fleet.psql("SELECT count(DISTINCT date_trunc('hour', timestamp)) > 2 FROM events");
     assert_eq!(hours.trim(), "t", "the clock did step");
     let log = fs::read_to_string(fleet.redirector_directory(0).join("app.log")).unwrap();
@@ -214,13 +214,13 @@ pub async fn clock_steps() -> Verdict {
     verdict
 }
 
-/// What a client of the crowd was answered, and when it was connected.
+/// Answer to one client of the crowd, and the time of its connection.
 struct Answer {
     status: Option<u16>,
     connected_at: Instant,
 }
 
-/// Kills a redirector and starts it again without a snapshot file, while `clients` connect within a second.
+/// Kills a redirector and restarts it without its snapshot file, while `clients` connect within a second.
 pub async fn crowd_after_restart(clients: usize, links: usize) {
     let mut fleet = Fleet::start(1, &[]).await;
     fleet.psql(&format!(
@@ -230,8 +230,8 @@ pub async fn crowd_after_restart(clients: usize, links: usize) {
     eventually("all are served", async || fleet.metric(0, "tern_replica_links").await == (links + 1) as f64).await;
     let address: SocketAddr = fleet.redirectors[0].addresses[0].parse().unwrap();
     fleet.redirectors[0].signal(Signal::SIGKILL);
-    assert!(!fleet.redirectors[0].ends());
-    // What is not there before the first load has to come from the database, which takes longer.
+    assert!(!fleet.redirectors[0].wait_for_success());
+    // Without the file, the redirector must load from the database, which takes longer.
     drop(fs::remove_file(fleet.redirector_directory(0).join("data/links.snapshot")));
     let started = Instant::now();
     let mut crowd = JoinSet::new();
@@ -240,14 +240,14 @@ pub async fn crowd_after_restart(clients: usize, links: usize) {
         let at = started + Duration::from_secs(1) * u32::try_from(n).unwrap() / u32::try_from(clients).unwrap();
         crowd.spawn(async move {
             tokio::time::sleep_until(at.into()).await;
-            one_of_the_crowd(address, n % links + 1).await
+            connect_and_ask(address, n % links + 1).await
         });
     }
     let settings = [("REDIRECTOR_LISTEN", address.to_string())];
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     fleet.redirectors[0] = fleet.start_redirector_with(0, &settings);
     let up = started.elapsed();
-    fleet.all_loaded().await;
+    fleet.wait_until_ready().await;
     let ready = Instant::now();
     let mut counts = std::collections::BTreeMap::new();
     for answer in crowd.join_all().await {
@@ -262,11 +262,11 @@ pub async fn crowd_after_restart(clients: usize, links: usize) {
     assert!(counts.keys().all(|status| matches!(status, Some(302 | 503))), "{counts:?}");
 }
 
-/// Connects as often as it takes, and asks once.
-async fn one_of_the_crowd(address: SocketAddr, n: usize) -> Answer {
+/// Connects, as often as it takes, and sends one request.
+async fn connect_and_ask(address: SocketAddr, n: usize) -> Answer {
     let started = Instant::now();
     loop {
-        assert!(started.elapsed() < PATIENCE, "nobody listens");
+        assert!(started.elapsed() < WAIT_LIMIT, "refusing_port listens");
         let connected_at = Instant::now();
         let Ok(mut stream) = TcpStream::connect(address).await else {
             sleep(Duration::from_millis(20)).await;
@@ -279,13 +279,13 @@ async fn one_of_the_crowd(address: SocketAddr, n: usize) -> Answer {
             stream.read_to_end(&mut answer).await?;
             std::io::Result::Ok(answer)
         };
-        let answer = timeout(PATIENCE, ask).await.ok().and_then(Result::ok).unwrap_or_default();
+        let answer = timeout(WAIT_LIMIT, ask).await.ok().and_then(Result::ok).unwrap_or_default();
         let status = answer.get(9..12).and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
         return Answer { status, connected_at };
     }
 }
 
-/// What no client should send, `|` for CR LF.
+/// Malformed requests, with `|` for CR LF.
 const MALFORMED: [&str; 12] = [
     "GET /x|||",
     "BREW /x HTTP/1.1|Host: h||",
@@ -301,17 +301,17 @@ const MALFORMED: [&str; 12] = [
     "POST /x HTTP/1.1|Host: h|Expect: 100-continue|Content-Length: 9||",
 ];
 
-/// A tenth of `rate` requests a second make no sense, for `time`; the others are to notice nothing.
+/// Sends malformed requests at a tenth of `rate` for `time`; checks that other clients are not affected.
 pub async fn malformed_traffic(rate: u32, time: Duration, seed: u64) {
-    let mut random = random(seed);
+    let mut random = seeded_random(seed);
     let mut fleet = Fleet::start(1, &[]).await;
     fleet.redirectors[0] = fleet.start_redirector_with(0, &[("LOG_LEVEL", "info")]);
-    fleet.all_loaded().await;
+    fleet.wait_until_ready().await;
     let code = fleet.code(1).await;
     let address = fleet.redirectors[0].addresses[0].clone();
     let log = fleet.redirector_directory(0).join("app.log");
     let honest = async || {
-        let followers = Followers::start_on(Connections::Kept, CLIENTS, &address, &code, Some(rate * 9 / 10));
+        let followers = Followers::start_on(Connections::Persistent, CLIENTS, &address, &code, Some(rate * 9 / 10));
         sleep(time).await;
         followers.finish().await
     };
@@ -319,7 +319,7 @@ pub async fn malformed_traffic(rate: u32, time: Duration, seed: u64) {
     let before = percentile(&history.times, 0.99);
     let lines_before = fs::read_to_string(&log).unwrap().lines().count();
     let stop = Arc::new(AtomicBool::new(false));
-    let mischief = tokio::spawn({
+    let malformed_requests = tokio::spawn({
         let (address, stop) = (address.clone(), Arc::clone(&stop));
         async move {
             let mut pace = interval(Duration::from_secs(10) / rate);
@@ -329,7 +329,7 @@ pub async fn malformed_traffic(rate: u32, time: Duration, seed: u64) {
                 let request = MALFORMED[random.random_range(0..MALFORMED.len())].replace('|', "\r\n");
                 let cut = random.random_range(1..=request.len());
                 let mut stream = TcpStream::connect(&address).await.unwrap();
-                // Some break off in the middle; all of them leave without reading.
+                // Some requests are cut short, and no client reads an answer.
                 drop(stream.write_all(&request.as_bytes()[..if random.random() { cut } else { request.len() }]).await);
                 sent += 1;
             }
@@ -338,7 +338,7 @@ pub async fn malformed_traffic(rate: u32, time: Duration, seed: u64) {
     });
     let beside = honest().await;
     stop.store(true, Ordering::Relaxed);
-    let sent = mischief.await.unwrap();
+    let sent = malformed_requests.await.unwrap();
     let lines = fs::read_to_string(&log).unwrap().lines().count() - lines_before;
     let p99 = percentile(&beside.times, 0.99);
     let lines = lines as f64 / time.as_secs_f64();
@@ -346,32 +346,32 @@ pub async fn malformed_traffic(rate: u32, time: Duration, seed: u64) {
         "beside {sent} malformed requests in {time:?}: honest p99 {p99:?}, and {before:?} before; {lines:.1} log lines a second"
     );
     history.add(beside);
-    nobody_failed(&history);
+    check_none_failed(&history);
     assert!(lines <= 10.0, "{lines} log lines a second");
     let verdict = verdict(&fleet, &history).await;
-    told("beside malformed traffic", &history, verdict);
+    print_verdict("beside malformed traffic", &history, verdict);
     assert_eq!(verdict, Verdict::default());
 }
 
-/// Kills a redirector while its database and its bus are away, and starts it again: the slowest that it served from its
-/// file, from the moment that the process was started.
+/// Kills and restarts a redirector without its database and bus. Returns the longest time from a start until the
+/// redirector served from its file.
 pub async fn killed_and_restarted(rounds: usize) -> Duration {
     let mut fleet = Fleet::start(100, &[]).await;
     let code = fleet.code(1).await;
-    // Ended in order, it writes what it knows.
+    // On shutdown, the redirector writes its snapshot file.
     fleet.redirectors[0].signal(Signal::SIGTERM);
-    assert!(fleet.redirectors[0].ends());
+    assert!(fleet.redirectors[0].wait_for_success());
     fleet.restart_redirector(0);
-    fleet.all_loaded().await;
+    fleet.wait_until_ready().await;
     fleet.postgres.stop();
     fleet.redis.stop();
     let mut slowest = Duration::ZERO;
     for _ in 0..rounds {
         fleet.redirectors[0].signal(Signal::SIGKILL);
-        fleet.redirectors[0].ends();
+        fleet.redirectors[0].wait_for_success();
         let started = Instant::now();
         fleet.restart_redirector(0);
-        eventually("it serves", async || fleet.served(0, &code).await.0 == 302).await;
+        eventually("it serves", async || fleet.look_up(0, &code).await.0 == 302).await;
         slowest = slowest.max(started.elapsed());
     }
     println!("killed {rounds} times with everybody else away, it served from its file within {slowest:?} of its start");

@@ -1,7 +1,7 @@
-//! A random checker of coherence: what redirectors answer, beside the history of what was true when.
+//! A random checker of coherence: it compares the redirectors' answers with the history of the links.
 //!
-//! Writers change links past Tern and through its API, each its own, and note for each code from when to when its state
-//! may have changed. Samplers ask the redirectors meanwhile. Afterwards each answer is compared with that history.
+//! Writers change links of their own by direct SQL and through the API, and note the time span of each change. Samplers
+//! request codes from the redirectors meanwhile. Afterwards each answer is compared with the history of its code.
 
 mod world;
 mod writer;
@@ -28,24 +28,24 @@ struct Sample {
     state: Result<State, u16>,
 }
 
-/// The result of a check.
+/// Result of a check.
 #[derive(Debug, Default)]
 pub struct Findings {
     pub changes: usize,
     pub samples: usize,
     pub restores: usize,
-    /// Answers that were true no more when they were asked for, by how long.
+    /// Ages of answers that were no longer true when they were requested.
     pub stale: Vec<Duration>,
-    /// Ages of stale answers for which a restore was under way after they were last true.
+    /// Ages of stale answers for which a restore was in progress after they were last true.
     pub stale_beside_restores: Vec<Duration>,
-    /// Answers that never were true, or not yet.
+    /// Answers that were never true, or not yet.
     pub wrong: Vec<String>,
-    /// Codes that any redirector answers otherwise than the table, after two quiet seconds.
-    pub differing: usize,
+    /// Number of codes that a redirector answers differently from the table, after two quiet seconds.
+    pub differing_codes: usize,
 }
 
 impl Findings {
-    /// The longest time that an answer had been untrue because of a change.
+    /// Returns the longest time for which an answer had been untrue because of a change.
     pub fn stalest(&self) -> Duration {
         longest(&self.stale)
     }
@@ -57,21 +57,21 @@ fn longest(times: &[Duration]) -> Duration {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Findings { changes, samples, restores, stale, stale_beside_restores, wrong, differing } = self;
+        let Findings { changes, samples, restores, stale, stale_beside_restores, wrong, differing_codes } = self;
         writeln!(f, "{changes} changes, {restores} restores of a backup, {samples} samples: {} stale,", stale.len())?;
         let (changed, restored) = (self.stalest(), longest(stale_beside_restores));
         writeln!(f, "by {changed:?} at most, and by {restored:?} beside a restore;")?;
-        writeln!(f, "{} wrong; {differing} codes differ", wrong.len())?;
+        writeln!(f, "{} wrong; {differing_codes} codes differ", wrong.len())?;
         wrong.iter().take(5).try_for_each(|wrong| writeln!(f, "{wrong}"))
     }
 }
 
-/// A fleet that takes a backup for the truth, however many links it lacks.
+/// Starts a fleet that accepts a backup as the truth, however many links it lacks.
 pub async fn fleet_to_check() -> Arc<Fleet> {
     Arc::new(Fleet::start(0, &[("VISIBLE_WAIT", "0"), ("REPLICA_ALLOW_SHRINK", "true")]).await)
 }
 
-/// Checks the fleet for `time` with what `seed` draws; `disturb` is called a few times a second.
+/// Checks the fleet for `time` with random changes by `seed`; calls `disturb` a few times a second.
 pub async fn check(fleet: &Arc<Fleet>, seed: u64, time: Duration, mut disturb: impl FnMut(&Fleet)) -> Findings {
     println!("the seed is {seed}");
     let began = Instant::now();
@@ -124,19 +124,19 @@ pub async fn check(fleet: &Arc<Fleet>, seed: u64, time: Duration, mut disturb: i
     }
     let mut findings = judge(&world, &samples);
     findings.restores = restores;
-    // Each of what was loaded would have to be asked for.
+    // Each loaded link would otherwise have to be requested.
     fleet.run_sql("DELETE FROM urls WHERE short_code LIKE 'load%'");
-    findings.differing = fleet.differing().await;
+    findings.differing_codes = fleet.count_differing_codes().await;
     findings
 }
 
-/// Asks for codes until the world is over.
+/// Requests random codes until the check is over.
 async fn sample(fleet: Arc<Fleet>, world: Arc<World>, redirector: usize, mut random: SmallRng) -> Vec<Sample> {
     let mut samples = Vec::new();
     while !world.is_over.load(Ordering::Relaxed) {
         let code = code(random.random_range(0..WRITERS), random.random_range(0..CODES_EACH));
         let asked = Instant::now();
-        let state = match fleet.served(redirector, &code).await {
+        let state = match fleet.look_up(redirector, &code).await {
             (302, Some(target)) => Ok(State::Target(target)),
             (404, _) => Ok(State::Absent),
             (410, _) => Ok(State::Off),
@@ -168,8 +168,8 @@ fn judge(world: &World, samples: &[Sample]) -> Findings {
 }
 
 impl Sample {
-    /// Finds how long the answer had been true no more when it was asked for, and whether a restore was under way since;
-    /// `None` if it had never been true.
+    /// Returns for how long the answer had been untrue when it was requested, and whether a restore was in progress
+    /// since. Returns `None` if the answer had never been true.
     fn staleness(&self, history: &[Step]) -> Option<(Duration, bool)> {
         let state = self.state.as_ref().ok()?;
         let was_true =
@@ -178,7 +178,7 @@ impl Sample {
         was_true
             .map(|(n, _)| match history.get(n + 1) {
                 Some(next) => {
-                    // No delta gets past the locks of a restore.
+                    // No delta passes the locks of a restore.
                     let is_beside = |step: &Step| step.began <= self.asked && step.ended >= next.ended;
                     let is_restored = history.iter().any(|step| step.is_restore && is_beside(step));
                     (self.asked.saturating_duration_since(next.ended), is_restored)

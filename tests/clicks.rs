@@ -1,5 +1,5 @@
-//! What happens to clicks when processes, databases and disks fail under load. Each drill holds the events to what the
-//! clients were answered, and prints its figures; how long it goes on is the caller's choice.
+//! Drills for clicks while processes, databases and disks fail under load. Each compares the events with the clients'
+//! answers and prints its figures; the caller chooses its length.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,20 +9,20 @@ use nix::sys::signal::Signal;
 use crate::follower::Follower;
 pub use crate::followers::Verdict;
 use crate::followers::{self, Followers, History};
-use crate::{Fleet, PATIENCE, eventually, percentile};
+use crate::{Fleet, WAIT_LIMIT, eventually, percentile};
 
-/// Clients at a time: enough for batches, and few enough for a machine of two cores.
+/// Number of concurrent clients: enough for batches, and few enough for two cores.
 pub(crate) const CLIENTS: usize = 8;
 
-/// Clicks a second that any PostgreSQL of a test can store, unoptimised code beside it.
+/// Clicks a second that any test's PostgreSQL can store beside debug builds.
 const STORABLE: u32 = 3_000;
 
-/// A little longer than a shipper waits before it asks the store again where its journals stand.
+/// Slightly longer than the interval at which a shipper checks its journals' positions in the store.
 const LOOK_AROUND: Duration = Duration::from_secs(6);
 
-/// How often each click is in the events, by the name that it carries.
+/// Returns the number of events for each click, by the click's name.
 ///
-/// Fails if an event stands with another link than the one that was followed.
+/// Panics if an event belongs to another link than the one that was followed.
 pub(crate) fn events(fleet: &Fleet) -> HashMap<u64, usize> {
     let misplaced = "SELECT count(*) FROM events JOIN urls ON urls.id = events.url_id
                      WHERE event_type = 'clicked' AND details->>'short_code' <> short_code";
@@ -33,8 +33,8 @@ pub(crate) fn events(fleet: &Fleet) -> HashMap<u64, usize> {
     rows.lines().filter_map(count).collect()
 }
 
-/// Waits until no redirector has anything to ship, for as long as something moves.
-async fn all_shipped(fleet: &Fleet) {
+/// Waits until no redirector has clicks to ship, as long as there is progress.
+async fn wait_until_shipped(fleet: &Fleet) {
     let (mut committed, mut moved) = (0.0, Instant::now());
     loop {
         let (mut pending, mut now) = (0.0, 0.0);
@@ -48,15 +48,15 @@ async fn all_shipped(fleet: &Fleet) {
         if now > committed {
             (committed, moved) = (now, Instant::now());
         }
-        assert!(moved.elapsed() < PATIENCE, "{pending} clicks wait, and none is shipped");
+        assert!(moved.elapsed() < WAIT_LIMIT, "{pending} clicks wait, and none is shipped");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Waits until no redirector has anything to ship, and judges.
+/// Waits until no redirector has clicks to ship, and returns the verdict.
 pub(crate) async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
-    all_shipped(fleet).await;
-    // Those of a process that has just been killed are pending once they are taken over, and there may be many of those.
+    wait_until_shipped(fleet).await;
+    // Clicks of a process that was just killed are pending only after their adoption, which may take a while.
     let (mut least, mut moved) = (usize::MAX, Instant::now());
     loop {
         let lost = history.judge(&events(fleet)).lost;
@@ -66,15 +66,15 @@ pub(crate) async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
         if lost < least {
             (least, moved) = (lost, Instant::now());
         }
-        assert!(moved.elapsed() < PATIENCE, "{lost} clicks are no events");
+        assert!(moved.elapsed() < WAIT_LIMIT, "{lost} clicks are no events");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // Once more after the shippers have looked around: what is shipped twice by mistake would come then.
+    // Waits once more for the shippers' check of their positions, since clicks shipped twice would appear then.
     tokio::time::sleep(LOOK_AROUND).await;
     history.judge(&events(fleet))
 }
 
-pub(crate) fn told(what: &str, history: &History, verdict: Verdict) {
+pub(crate) fn print_verdict(what: &str, history: &History, verdict: Verdict) {
     println!(
         "{what}: {} answered, {} broken off; {} lost, {} twice, {} unknown",
         history.answered.len(),
@@ -85,7 +85,7 @@ pub(crate) fn told(what: &str, history: &History, verdict: Verdict) {
     );
 }
 
-/// Kills a redirector again and again while clients follow a link on it.
+/// Kills a redirector repeatedly while clients follow a link on it.
 pub async fn kill_redirector(times: usize) -> Verdict {
     let mut fleet = Fleet::start(1, &[]).await;
     let code = fleet.code(1).await;
@@ -94,15 +94,15 @@ pub async fn kill_redirector(times: usize) -> Verdict {
         eventually("clicks are taken", async || fleet.metric(0, "tern_clicks_accepted_total").await > 100.0).await;
         fleet.redirectors[0].signal(Signal::SIGKILL);
         fleet.restart_redirector(0);
-        followers.turn_to(&fleet.redirectors[0].addresses[0]);
+        followers.switch_to(&fleet.redirectors[0].addresses[0]);
     }
     let history = followers.finish().await;
     let verdict = verdict(&fleet, &history).await;
-    told(&format!("redirector killed {times} times"), &history, verdict);
+    print_verdict(&format!("redirector killed {times} times"), &history, verdict);
     verdict
 }
 
-/// Kills PostgreSQL again and again while batches are under way.
+/// Kills PostgreSQL repeatedly while batches are in progress.
 pub async fn kill_database(times: usize) -> Verdict {
     let fleet = Fleet::start(1, &[]).await;
     let code = fleet.code(1).await;
@@ -118,13 +118,13 @@ pub async fn kill_database(times: usize) -> Verdict {
     }
     let history = followers.finish().await;
     let verdict = verdict(&fleet, &history).await;
-    told(&format!("PostgreSQL killed {times} times"), &history, verdict);
+    print_verdict(&format!("PostgreSQL killed {times} times"), &history, verdict);
     assert!(history.refused.is_empty(), "redirects went on: {:?}", history.refused.first());
     verdict
 }
 
-/// Stops PostgreSQL for `time` at `rate` clicks a second: what redirects take before and meanwhile, and memory.
-pub async fn database_away(time: Duration, rate: u32) -> Verdict {
+/// Stops PostgreSQL for `time` at `rate` clicks a second; prints redirect times and memory, before and meanwhile.
+pub async fn database_unavailable(time: Duration, rate: u32) -> Verdict {
     let fleet = Fleet::start(1, &[]).await;
     let code = fleet.code(1).await;
     let redirector = &fleet.redirectors[0];
@@ -141,7 +141,7 @@ pub async fn database_away(time: Duration, rate: u32) -> Verdict {
     let pending = fleet.metric(0, "tern_clicks_pending").await;
     fleet.postgres.start();
     let back = Instant::now();
-    all_shipped(&fleet).await;
+    wait_until_shipped(&fleet).await;
     let drained = back.elapsed();
     let [p99_before, p99_away] = [&before, &away].map(|part| percentile(&part.times, 0.99));
     println!(
@@ -154,17 +154,17 @@ pub async fn database_away(time: Duration, rate: u32) -> Verdict {
     let mut history = before;
     history.add(away);
     let verdict = verdict(&fleet, &history).await;
-    told("with PostgreSQL away", &history, verdict);
+    print_verdict("with PostgreSQL away", &history, verdict);
     verdict
 }
 
-/// Fills the disk of the journals under load, and makes room again. With this limit a tail and a segment take 1 MiB each:
-/// the tail and two segments fit beside the ballast, and three segments without.
+/// Fills the disk of the journals under load, and makes room again. With this limit a tail and a segment take 1 MiB
+/// each: a tail and two segments fit beside the ballast, and three segments without it.
 pub async fn disk_full() {
     let mut fleet = Fleet::start(1, &[("CLICK_JOURNAL_LIMIT", "5MiB"), ("CLICK_DISK_FLOOR", "0")]).await;
     let code = fleet.code(1).await;
     fleet.redirectors[0] = fleet.start_redirector_on_small_disk(0, "4300k");
-    fleet.all_loaded().await;
+    fleet.wait_until_ready().await;
     let ballast = fleet.redirectors[0].own_file(&fleet.redirector_directory(0).join("data/ballast"));
     std::fs::write(&ballast, vec![1; 1 << 20]).unwrap();
     fleet.postgres.stop();
@@ -180,9 +180,9 @@ pub async fn disk_full() {
     let lost = fleet.metric(0, dropped).await;
     let pending = fleet.metric(0, "tern_clicks_pending").await;
     fleet.postgres.start();
-    all_shipped(&fleet).await;
+    wait_until_shipped(&fleet).await;
     let verdict = history.judge(&events(&fleet));
-    told("disk full", &history, verdict);
+    print_verdict("disk full", &history, verdict);
     println!("{lost} counted as dropped, {pending} waited; recorded again {recovered:?} after there was room");
     assert!(history.refused.is_empty() && history.unanswered.is_empty(), "redirects went on");
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
@@ -209,14 +209,14 @@ pub async fn fail_over() -> Verdict {
     eventually("the loss is seen", async || fleet.metric(0, again).await > 0.0).await;
     let history = followers.finish().await;
     let verdict = verdict(&fleet, &history).await;
-    told("failed over", &history, verdict);
+    print_verdict("failed over", &history, verdict);
     println!("{} clicks were lost with the primary's last commits, and shipped again", fleet.metric(0, again).await);
     assert!(history.refused.is_empty() && history.unanswered.is_empty(), "redirects went on");
     verdict
 }
 
-/// Fails over to a standby that lacks some links, and gives their ids to others. No click of the former may be counted
-/// on the latter.
+/// Fails over to a standby that lacks some links and reuses their ids. Checks that no click on a lost link is counted
+/// on a new one.
 pub async fn fail_over_without_links() {
     const LINKS: usize = 100;
     let mut fleet = Fleet::start_behind_relays(1, &[]).await;
@@ -250,11 +250,11 @@ pub async fn fail_over_without_links() {
     assert!(ids[1] - ids[0] < 32, "ids are given again: {ids:?}");
     let gone = "tern_clicks_dropped_total{reason=\"link_gone\"}";
     eventually("the clicks are counted as dropped", async || fleet.metric(0, gone).await >= LINKS as f64).await;
-    all_shipped(&fleet).await;
+    wait_until_shipped(&fleet).await;
     assert!(events(&fleet).is_empty());
 }
 
-/// How long single clicks take to be events, beside `rate` others a second or none: p50 and p99.
+/// Returns p50 and p99 of the time until a click is an event, beside `rate` other clicks a second.
 pub async fn lag(probes: usize, rate: Option<u32>) -> [Duration; 2] {
     let fleet = Fleet::start(1, &[]).await;
     let code = fleet.code(1).await;

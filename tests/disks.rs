@@ -1,6 +1,7 @@
-//! Disks that fill, fail or are cut under load. A page fault in a mapped tail must cost clicks, counted, and no redirect.
+//! Disks that fill, fail or lose pages under load. A page fault in a mapped tail must cost counted clicks, and no
+//! redirect.
 //!
-//! The drills with a disk of their own need root and loop devices; the disk is among mounts of the redirector's own.
+//! Drills with a disk of their own need root and loop devices; only the redirector has the disk mounted.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,38 +9,38 @@ use std::time::{Duration, Instant};
 use crate::clicks::{CLIENTS, events};
 use crate::fleet::{Filesystem, Fleet};
 use crate::followers::{Followers, History};
-use crate::{PATIENCE, Plane, eventually, limit};
+use crate::{Plane, WAIT_LIMIT, eventually, limit};
 
-/// Time under load with the fault: tails go round several times, and what was written to them goes to the disk.
+/// Time under load with the fault: tails wrap several times, and their pages are written to the disk.
 const UNDER_FAULT: Duration = Duration::from_secs(6);
 
 /// Clicks a second.
 const RATE: u32 = 1_500;
 
-/// Small journals, so that a tail is written over and over: a tail and a segment take 256 KiB each.
+/// Small journals, so that a tail wraps often: a tail and a segment take 256 KiB each.
 const SETTINGS: &[(&str, &str)] = &[("CLICK_JOURNAL_LIMIT", "2MiB"), ("CLICK_DISK_FLOOR", "0")];
 
-/// Returns how soon clicks are recorded again once the disk is back.
-fn recovery() -> Duration {
+/// Returns the longest time until clicks are recorded again once the disk is usable.
+fn recovery_limit() -> Duration {
     limit(Duration::from_secs(5), Duration::from_secs(10))
 }
 
-/// The clicks of a redirector that are no events, as it counts them.
+/// A redirector's counters of its clicks.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Books {
+struct ClickCounts {
     accepted: f64,
     committed: f64,
     dropped: f64,
     pending: f64,
 }
 
-impl Books {
-    async fn read(fleet: &Fleet) -> Books {
+impl ClickCounts {
+    async fn read(fleet: &Fleet) -> ClickCounts {
         let mut dropped = 0.0;
         for reason in ["disk", "busy", "journal_full", "missing", "link_gone"] {
             dropped += fleet.metric(0, &format!("tern_clicks_dropped_total{{reason=\"{reason}\"}}")).await;
         }
-        Books {
+        ClickCounts {
             accepted: fleet.metric(0, "tern_clicks_accepted_total").await,
             committed: fleet.metric(0, "tern_clicks_committed_total").await,
             dropped,
@@ -47,26 +48,26 @@ impl Books {
         }
     }
 
-    /// Waits until the sums are right and nothing moves any more.
-    async fn close(fleet: &Fleet) -> Books {
-        let (mut last, mut since) = (Books::read(fleet).await, Instant::now());
+    /// Waits until the counters add up and stay unchanged for three seconds.
+    async fn settle(fleet: &Fleet) -> ClickCounts {
+        let (mut last, mut since) = (ClickCounts::read(fleet).await, Instant::now());
         let started = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let books = Books::read(fleet).await;
-            if books != last {
-                (last, since) = (books, Instant::now());
+            let counts = ClickCounts::read(fleet).await;
+            if counts != last {
+                (last, since) = (counts, Instant::now());
             }
-            let is_closed = (books.accepted - books.committed - books.dropped - books.pending).abs() < 0.5;
-            if is_closed && since.elapsed() > Duration::from_secs(3) {
-                return books;
+            let is_balanced = (counts.accepted - counts.committed - counts.dropped - counts.pending).abs() < 0.5;
+            if is_balanced && since.elapsed() > Duration::from_secs(3) {
+                return counts;
             }
-            assert!(started.elapsed() < PATIENCE, "the books do not close: {books:?}");
+            assert!(started.elapsed() < WAIT_LIMIT, "the counters do not add up: {counts:?}");
         }
     }
 }
 
-/// A redirector on a disk, under load.
+/// Redirector on a disk, under load.
 struct Drill {
     fleet: Fleet,
     data: PathBuf,
@@ -81,12 +82,12 @@ impl Drill {
             Some(filesystem) => fleet.start_redirector_on_disk(0, filesystem, SETTINGS),
             None => fleet.start_redirector_with(0, SETTINGS),
         };
-        fleet.all_loaded().await;
+        fleet.wait_until_ready().await;
         let data = fleet.redirector_directory(0).join("data");
         let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, Some(RATE));
         let drill = Drill { fleet, data, followers };
-        drill.clicks_are_recorded("before the fault").await;
-        // What the tail holds goes to the disk, and its pages are to be asked for again.
+        drill.wait_for_clicks("before the fault").await;
+        // Written pages of the tail are released, so that they must be requested from the disk again.
         drill.run("sync", &["-f", drill.data.to_str().unwrap()]);
         drill
     }
@@ -100,98 +101,98 @@ impl Drill {
         assert!(done.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
-    fn own(&self, path: &str) -> PathBuf {
+    fn file(&self, path: &str) -> PathBuf {
         self.redirector().own_file(&self.data.join(path))
     }
 
-    async fn clicks_are_recorded(&self, when: &str) -> Duration {
-        let (started, before) = (Instant::now(), Books::read(&self.fleet).await.committed);
+    async fn wait_for_clicks(&self, when: &str) -> Duration {
+        let (started, before) = (Instant::now(), ClickCounts::read(&self.fleet).await.committed);
         eventually(&format!("clicks are recorded {when}"), async || {
-            Books::read(&self.fleet).await.committed > before + 1_000.0
+            ClickCounts::read(&self.fleet).await.committed > before + 1_000.0
         })
         .await;
         started.elapsed()
     }
 
-    /// Goes on under the fault.
-    async fn endure(&self) {
+    /// Keeps the load running under the fault.
+    async fn run_under_fault(&self) {
         let before = self.followers.answered();
         tokio::time::sleep(UNDER_FAULT).await;
         let answered = self.followers.answered() - before;
         assert!(answered > u64::from(RATE), "{answered} redirects in {UNDER_FAULT:?}");
     }
 
-    /// Ends the load; holds what was answered to the events and to what the redirector counted.
-    async fn judge(self, what: &str) -> Books {
+    /// Ends the load and compares the answers with the events and the redirector's counters.
+    async fn judge(self, what: &str) -> ClickCounts {
         let history: History = self.followers.finish().await;
-        let books = Books::close(&self.fleet).await;
+        let counts = ClickCounts::settle(&self.fleet).await;
         let verdict = history.judge(&events(&self.fleet));
         println!(
             "{what}: {} answered, {} failed; {} are no events, {} counted as dropped, {} pending; {} twice, {} unknown",
             history.answered.len(),
             history.failed(),
             verdict.lost,
-            books.dropped,
-            books.pending,
+            counts.dropped,
+            counts.pending,
             verdict.twice,
             verdict.unknown
         );
         assert_eq!(history.failed(), 0, "redirects went on");
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-        let counted = (books.dropped + books.pending) as usize;
-        assert_eq!((verdict.lost, verdict.twice, verdict.unknown), (counted, 0, 0), "{books:?}");
-        books
+        let counted = (counts.dropped + counts.pending) as usize;
+        assert_eq!((verdict.lost, verdict.twice, verdict.unknown), (counted, 0, 0), "{counts:?}");
+        counts
     }
 }
 
-/// Fills a file until the disk takes no more.
+/// Fills a file until the disk is full.
 fn fill(path: &Path) {
     use std::io::Write;
     let mut file = std::fs::File::create(path).unwrap();
     for size in [1 << 20, 64 << 10, 4 << 10] {
         while file.write_all(&vec![0xa5; size]).is_ok() {}
     }
-    // It may say only now that there is no room.
+    // The error may appear only at the sync.
     let _ = file.sync_all();
 }
 
 /// Fills the disk under load and makes room again.
-pub async fn disk_filled(filesystem: Filesystem) {
+pub async fn fill_disk(filesystem: Filesystem) {
     let drill = Drill::start(Some(filesystem)).await;
-    let ballast = drill.own("ballast");
+    let ballast = drill.file("ballast");
     let filled = ballast.clone();
     tokio::task::spawn_blocking(move || fill(&filled)).await.unwrap();
-    drill.endure().await;
+    drill.run_under_fault().await;
     std::fs::remove_file(&ballast).unwrap();
     drill.run("sync", &["-f", drill.data.to_str().unwrap()]);
-    let recovered = drill.clicks_are_recorded("after there is room").await;
+    let recovered = drill.wait_for_clicks("after there is room").await;
     println!("recorded again after {recovered:?}");
-    assert!(recovered < recovery(), "{recovered:?}");
-    let books = drill.judge(&format!("{filesystem:?} filled")).await;
-    assert!(books.pending < 0.5, "{books:?}");
+    assert!(recovered < recovery_limit(), "{recovered:?}");
+    let counts = drill.judge(&format!("{filesystem:?} filled")).await;
+    assert!(counts.pending < 0.5, "{counts:?}");
 }
 
-/// Takes the disk away under load, for good.
-pub async fn disk_failed(filesystem: Filesystem) {
+/// Makes the disk fail under load, permanently.
+pub async fn fail_disk(filesystem: Filesystem) {
     let drill = Drill::start(Some(filesystem)).await;
     let data = drill.data.to_str().unwrap();
     match filesystem {
         Filesystem::Xfs => drill.run("xfs_io", &["-x", "-c", "shutdown", data]),
         _ => drill.run("mount", &["-o", "remount,abort", data]),
     }
-    // Whatever is written now fails.
-    let _ = std::fs::write(drill.own("touched"), "x");
-    drill.endure().await;
-    let books = drill.judge(&format!("{filesystem:?} failed")).await;
-    assert!(books.dropped > 0.0, "{books:?}");
+    // Every write fails from now on.
+    let _ = std::fs::write(drill.file("touched"), "x");
+    drill.run_under_fault().await;
+    let counts = drill.judge(&format!("{filesystem:?} failed")).await;
+    assert!(counts.dropped > 0.0, "{counts:?}");
 }
 
-/// Cuts the files of all tails under load, several times.
-pub async fn tails_cut() {
+/// Truncates the files of all tails under load, several times.
+pub async fn truncate_tails() {
     let drill = Drill::start(None).await;
     for len in [0, 4096, 20_000] {
         let mut cut = 0;
-        for journal in std::fs::read_dir(drill.own("clicks")).unwrap() {
+        for journal in std::fs::read_dir(drill.file("clicks")).unwrap() {
             let tail = journal.unwrap().path().join("tail");
             if let Ok(tail) = std::fs::OpenOptions::new().write(true).open(tail) {
                 tail.set_len(len).unwrap();
@@ -199,10 +200,10 @@ pub async fn tails_cut() {
             }
         }
         assert!(cut > 0, "no tail was cut");
-        let recovered = drill.clicks_are_recorded("with another tail").await;
+        let recovered = drill.wait_for_clicks("with another tail").await;
         println!("cut to {len} bytes: recorded again after {recovered:?}");
-        assert!(recovered < recovery(), "{recovered:?}");
+        assert!(recovered < recovery_limit(), "{recovered:?}");
     }
-    let books = drill.judge("tails cut").await;
-    assert!(books.pending < 0.5 && books.dropped > 0.0, "{books:?}");
+    let counts = drill.judge("tails cut").await;
+    assert!(counts.pending < 0.5 && counts.dropped > 0.0, "{counts:?}");
 }

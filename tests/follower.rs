@@ -1,12 +1,11 @@
-//! Follows links over one connection, as cheaply as can be: what it takes of the machine, it takes from those whom it
-//! measures.
+//! A cheap client that follows links over one connection. The machine's power is shared with the measured processes.
 
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A connection to one redirector, and what was read from it.
+/// Connection to one redirector, with its last answer.
 #[derive(Debug)]
 pub struct Follower {
     stream: TcpStream,
@@ -20,13 +19,13 @@ impl Follower {
         Ok(Follower { stream, answer: Vec::new() })
     }
 
-    /// Where the code leads now. A HEAD, so that looking leaves no click.
+    /// Returns the target of a code. The request is a HEAD, which is no click.
     pub async fn target(&mut self, code: &str) -> io::Result<Option<String>> {
         self.ask(&format!("HEAD /{code} HTTP/1.1\r\nHost: fleet.example\r\n\r\n"), false).await?;
         Ok(self.field("location").map(str::to_owned))
     }
 
-    /// Follows the code and leaves a click that carries this name as its referrer; the status.
+    /// Follows a code, with `name` as the click's referrer; returns the status.
     pub async fn follow(&mut self, code: &str, name: u64) -> io::Result<u16> {
         let request =
             format!("GET /{code} HTTP/1.1\r\nHost: fleet.example\r\nUser-Agent: follower\r\nReferer: {name}\r\n\r\n");
@@ -35,13 +34,13 @@ impl Follower {
         status.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Whether nothing came in answer to the last request.
-    pub fn heard_nothing(&self) -> bool {
+    /// Returns whether no byte answered the last request.
+    pub fn has_no_answer(&self) -> bool {
         self.answer.is_empty()
     }
 
-    /// Whether the last answer said that no other comes.
-    pub fn is_told_to_leave(&self) -> bool {
+    /// Returns whether the last answer announced the connection's close.
+    pub fn is_closing(&self) -> bool {
         self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 

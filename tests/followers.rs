@@ -1,4 +1,4 @@
-//! Clients that follow links and keep their own history: what they were answered is the truth that events are held to.
+//! Clients that follow links and record their answers, as the truth with which events are compared.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,14 +11,13 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::follower::Follower;
 
-/// No server that lives takes so long to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest answer time of any running server.
+const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
-/// The name of the next request, of all clients of this process: each has one of its own, which its event carries as
-/// its referrer, and none is sent twice.
+/// Name of the next request of this process. Each request has a name of its own, which its event has as its referrer.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// A name that no other request has.
+/// Returns a name that no other request has.
 pub fn name() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -32,49 +31,49 @@ pub struct Followers {
     clients: Vec<JoinHandle<History>>,
 }
 
-/// What clients do with a connection after an answer.
+/// Use of connections after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connections {
-    /// They keep it, unless the answer says that it was the last.
-    Kept,
-    /// They make another.
-    Fresh,
+    /// Connections are reused until an answer announces the close.
+    Persistent,
+    /// Each request has a connection of its own.
+    New,
 }
 
-/// What clients know.
+/// Recorded results of clients.
 #[derive(Debug, Default)]
 pub struct History {
     /// Names of requests that were answered 302.
     pub answered: Vec<u64>,
     /// Names of requests that were sent, wholly or in part, and not answered.
     pub unanswered: Vec<u64>,
-    /// Any other answer.
+    /// Statuses of other answers.
     pub refused: Vec<u16>,
-    /// Connections that could not be made.
+    /// Number of failed connection attempts.
     pub unconnected: usize,
-    /// How long each answer took.
+    /// Time of each answer.
     pub times: Vec<Duration>,
 }
 
-/// What is wrong with the events.
+/// Differences between events and answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Answered, and no event.
+    /// Number of answered requests without an event.
     pub lost: usize,
-    /// More than one event.
+    /// Number of names with more than one event.
     pub twice: usize,
-    /// An event that nobody asked for.
+    /// Number of events without a request.
     pub unknown: usize,
 }
 
 impl Followers {
-    /// `clients` that follow `code` over connections that they keep, at `rate` requests a second in all, or as fast as
-    /// they are answered.
+    /// Starts `clients` that follow `code` over persistent connections, at `rate` requests a second in all, or as fast
+    /// as they are answered.
     pub fn start(clients: usize, address: &str, code: &str, rate: Option<u32>) -> Followers {
-        Followers::start_on(Connections::Kept, clients, address, code, rate)
+        Followers::start_on(Connections::Persistent, clients, address, code, rate)
     }
 
-    /// The same over connections of either kind.
+    /// Starts clients that use connections as given.
     pub fn start_on(
         connections: Connections,
         clients: usize,
@@ -101,13 +100,13 @@ impl Followers {
         Followers { address, stop, answered, clients }
     }
 
-    /// How many requests were answered 302 by now.
+    /// Returns the number of requests answered 302 so far.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Where the clients turn to from now on.
-    pub fn turn_to(&self, address: &str) {
+    /// Directs the clients to another address from now on.
+    pub fn switch_to(&self, address: &str) {
         self.address.send_replace(address.to_owned());
     }
 
@@ -130,12 +129,12 @@ impl History {
         self.times.extend(other.times);
     }
 
-    /// What a client would call a failure: no connection, no answer, or another answer than the link's.
+    /// Returns the number of failures: no connection, no answer, or another answer than the link's.
     pub fn failed(&self) -> usize {
         self.unconnected + self.unanswered.len() + self.refused.len()
     }
 
-    /// Holds events, by the name that each carries, to what was answered.
+    /// Compares the events, by name, with the answers.
     pub fn judge(&self, events: &HashMap<u64, usize>) -> Verdict {
         let lost = self.answered.iter().filter(|name| !events.contains_key(name)).count();
         let twice = events.values().filter(|count| **count > 1).count();
@@ -151,7 +150,7 @@ struct Client {
     code: String,
     pace: Option<Duration>,
     connections: Connections,
-    /// Of all clients.
+    /// Counter shared by all clients.
     answered: Arc<AtomicU64>,
     history: History,
 }
@@ -170,9 +169,9 @@ impl Client {
             }
             let Some(follower) = &mut connection else {
                 let address = self.addresses.borrow_and_update().clone();
-                match timeout(PATIENCE, Follower::connect(&address)).await {
+                match timeout(WAIT_LIMIT, Follower::connect(&address)).await {
                     Ok(Ok(follower)) => connection = Some(follower),
-                    // Nobody listens: wait until somebody is said to, or a moment.
+                    // No process listens: wait for a new address, or briefly.
                     _ => {
                         self.history.unconnected += 1;
                         drop(timeout(Duration::from_millis(5), self.addresses.changed()).await);
@@ -182,12 +181,12 @@ impl Client {
             };
             let name = name();
             let sent = Instant::now();
-            match timeout(PATIENCE, follower.follow(&self.code, name)).await {
+            match timeout(WAIT_LIMIT, follower.follow(&self.code, name)).await {
                 Ok(Ok(302)) => {
                     self.history.answered.push(name);
                     self.history.times.push(sent.elapsed());
                     self.answered.fetch_add(1, Ordering::Relaxed);
-                    if self.connections == Connections::Fresh || follower.is_told_to_leave() {
+                    if self.connections == Connections::New || follower.is_closing() {
                         connection = None;
                     }
                 }

@@ -1,4 +1,4 @@
-//! Somebody who writes to Tern's channels and is no part of it.
+//! A client that publishes on Tern's channels without being a part of Tern.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use tern_testkit::redis::Redis;
 
-/// The channels of the bus.
+/// Channels of the bus.
 pub const CHANNELS: [&str; 2] = ["tern:v1:invalidations", "tern:v2:progress"];
 
-/// Messages are sent in batches, and a batch is answered before the next one is sent.
+/// Number of messages in a batch; the replies to a batch are read before the next one is sent.
 const BATCH: usize = 5000;
 
-/// A connection to Redis that publishes what it likes.
+/// Connection to Redis that publishes forged messages.
 #[derive(Debug)]
 pub struct Forger(TcpStream);
 
-/// Messages that are being published.
+/// Repeated publication of messages in the background.
 #[derive(Debug)]
 pub struct Forgery {
     ended: Arc<AtomicBool>,
@@ -27,17 +27,17 @@ pub struct Forgery {
 }
 
 impl Forgery {
-    /// How many there were.
+    /// Ends the publication and returns the number of messages.
     pub fn end(self) -> usize {
         self.ended.store(true, Ordering::Relaxed);
         self.published.join().unwrap()
     }
 }
 
-/// What a flood came to.
+/// Result of a flood.
 #[derive(Clone, Copy, Debug)]
 pub struct Flood {
-    /// Messages that Redis took.
+    /// Number of messages that Redis accepted.
     pub messages: usize,
     pub time: Duration,
 }
@@ -54,14 +54,14 @@ impl Forger {
         Forger(TcpStream::connect(("127.0.0.1", redis.port())).unwrap())
     }
 
-    /// Publishes these messages over and over until it is told to end.
+    /// Publishes messages repeatedly is_over the returned value is ended.
     pub fn repeat(mut self, messages: Vec<(&'static str, Vec<u8>)>) -> Forgery {
         let commands: Vec<u8> = messages.iter().flat_map(|(channel, message)| publication(channel, message)).collect();
         let ended = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&ended);
+        let is_over = Arc::clone(&ended);
         let published = std::thread::spawn(move || {
             let mut published = 0;
-            while !until.load(Ordering::Relaxed) {
+            while !is_over.load(Ordering::Relaxed) {
                 self.send(&commands, messages.len());
                 published += messages.len();
             }
@@ -70,7 +70,7 @@ impl Forger {
         Forgery { ended, published }
     }
 
-    /// Publishes nonsense, hints and announcements for a while, as fast as Redis takes them.
+    /// Publishes nonsense, hints and announcements for `time`, as fast as Redis accepts them.
     pub fn flood(mut self, time: Duration) -> JoinHandle<Flood> {
         let forged = ["invalidation", "", "nonsense", "applied x y", "\u{0}\u{1}"];
         let one_each = forged.map(|message| publication(CHANNELS[0], message.as_bytes())).concat();
@@ -94,7 +94,7 @@ impl Forger {
             while missing > 0 {
                 let read = input.read(&mut buffer).unwrap();
                 assert!(read > 0, "Redis closed the connection");
-                // Each answer is a line, the number of those who heard the message.
+                // Each reply is a line with the number of receivers.
                 missing -= buffer[..read].iter().filter(|&&byte| byte == b'\n').count();
             }
         });
@@ -106,35 +106,35 @@ fn publication(channel: &str, message: &[u8]) -> Vec<u8> {
     [head.as_bytes(), message, b"\r\n"].concat()
 }
 
-/// Everything that the planes say on the bus until it is told to end.
+/// Recorder of every message on the bus.
 #[derive(Debug)]
-pub struct Eavesdropper {
+pub struct BusListener {
     stream: TcpStream,
-    heard: JoinHandle<Vec<u8>>,
+    received: JoinHandle<Vec<u8>>,
 }
 
-impl Eavesdropper {
-    pub fn new(redis: &Redis) -> Eavesdropper {
+impl BusListener {
+    pub fn new(redis: &Redis) -> BusListener {
         let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
         stream.write_all(b"PSUBSCRIBE tern:v*\r\n").unwrap();
         let mut input = stream.try_clone().unwrap();
-        // The confirmation.
+        // The confirmation of the subscription.
         let mut confirmation = [0; "*3\r\n$10\r\npsubscribe\r\n$7\r\ntern:v*\r\n:1\r\n".len()];
         input.read_exact(&mut confirmation).unwrap();
-        let heard = std::thread::spawn(move || {
-            let mut heard = Vec::new();
-            // Ends with an error when the other side was closed in the middle of something.
-            let _ = input.read_to_end(&mut heard);
-            heard
+        let received = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            // The read ends with an error if the connection was closed within a message.
+            let _ = input.read_to_end(&mut received);
+            received
         });
-        Eavesdropper { stream, heard }
+        BusListener { stream, received }
     }
 
-    /// The messages, in the order in which they were sent, each with its channel.
+    /// Ends the recording; returns the messages in their order, each with its channel.
     pub fn end(self) -> Vec<(&'static str, Vec<u8>)> {
         self.stream.shutdown(std::net::Shutdown::Both).unwrap();
-        let heard = String::from_utf8(self.heard.join().unwrap()).unwrap();
-        let lines: Vec<&str> = heard.split("\r\n").collect();
+        let received = String::from_utf8(self.received.join().unwrap()).unwrap();
+        let lines: Vec<&str> = received.split("\r\n").collect();
         // Of each nine lines the seventh is the channel and the ninth the message.
         let messages = lines.chunks_exact(9).map(|lines| {
             let channel = CHANNELS.into_iter().find(|channel| *channel == lines[6]).unwrap();

@@ -1,6 +1,6 @@
-//! A fleet of Tern's processes over a PostgreSQL and a Redis of its own.
+//! Fleets of Tern's processes over a PostgreSQL and a Redis of their own.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 #![expect(clippy::print_stdout, reason = "what differs is shown")]
 
 pub mod chaos;
@@ -19,32 +19,32 @@ mod visitors;
 
 use std::time::{Duration, Instant};
 
-pub use fleet::{Filesystem, Fleet, Held, Relays, Scene, Visible};
-pub use forger::{CHANNELS, Eavesdropper, Flood, Forger, Forgery};
+pub use fleet::{Filesystem, Fleet, FleetOptions, OpenTransaction, Relays, Visible};
+pub use forger::{BusListener, CHANNELS, Flood, Forger, Forgery};
 pub use plane::Plane;
 pub use visitors::{Visitors, Visits};
 
-/// Long enough for a machine that does ten other things; nothing waits so long unless it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for any condition, for a machine that runs ten other things.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Waits until `holds` does, and fails when it never does.
+/// Waits until `holds` returns true, for [`WAIT_LIMIT`] at most.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "never came true: {what}");
+        assert!(started.elapsed() < WAIT_LIMIT, "never came true: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Set for a test that `make chaos` runs, which has the machine to itself.
+/// Variable that `make chaos` sets for a test that has the machine to itself.
 pub const ALONE: &str = "TERN_TEST_ALONE";
 
-/// Returns the longest that something may take: `demanded` of a test that runs alone, and `beside_others` otherwise.
+/// Returns `demanded` for a test that runs alone, and `beside_others` otherwise.
 pub fn limit(demanded: Duration, beside_others: Duration) -> Duration {
     if std::env::var_os(ALONE).is_some() { demanded } else { beside_others }
 }
 
-/// The value below which `share` of the measured times lie.
+/// Returns the time below which `share` of the measured times lie.
 pub fn percentile(times: &[Duration], share: f64) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();

@@ -1,4 +1,4 @@
-//! `tern-measure`: what takes too long, or needs an optimised build, to be a test.
+//! `tern-measure`: measurements that take too long for a test, or need an optimised build.
 
 #![expect(clippy::print_stdout, reason = "its figures are what it is for")]
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tern_testkit::postgres::Options;
 use tern_tests::checker::{check, fleet_to_check};
-use tern_tests::propagation::{fleet_that_knows_its_commits, measure};
-use tern_tests::{Fleet, Forger, Scene, eventually};
+use tern_tests::propagation::{fleet_with_commit_times, measure};
+use tern_tests::{Fleet, FleetOptions, Forger, eventually};
 
 const USAGE: &str = "usage: tern-measure propagation|open-transaction|flood|coherence SECONDS
        tern-measure load-test K6 [SETTING=VALUE...] [ARGUMENT...]";
@@ -42,35 +42,35 @@ fn usage() -> ExitCode {
 }
 
 async fn propagation(time: Duration) {
-    let fleet = Arc::new(fleet_that_knows_its_commits().await);
+    let fleet = Arc::new(fleet_with_commit_times().await);
     print!("{}", measure(&fleet, CHANGES_PER_SECOND, time).await);
-    agree(&fleet).await;
+    print_differences(&fleet).await;
 }
 
-/// Beside a transaction that has written and does not end.
+/// Measures propagation beside a transaction that has written and stays open.
 async fn open_transaction(time: Duration) {
-    let fleet = Arc::new(fleet_that_knows_its_commits().await);
-    // A link that nobody else changes.
+    let fleet = Arc::new(fleet_with_commit_times().await);
+    // A link that nothing else changes.
     let target = "https://example.com/late";
     fleet.psql(&format!(
         "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
          VALUES (1, 'late', '{target}', true, now(), now())"
     ));
-    eventually("the link is served", async || fleet.served(0, "late").await.0 == 302).await;
-    let held = fleet.hold("UPDATE urls SET is_active = false WHERE short_code = 'late'");
+    eventually("the link is served", async || fleet.look_up(0, "late").await.0 == 302).await;
+    let transaction = fleet.begin("UPDATE urls SET is_active = false WHERE short_code = 'late'");
     print!("{}", measure(&fleet, CHANGES_PER_SECOND, time).await);
-    let still = fleet.served(0, "late").await;
-    held.commit();
+    let before_commit = fleet.look_up(0, "late").await;
+    transaction.commit();
     for redirector in 0..fleet.redirectors.len() {
-        eventually("what it changed is served", async || fleet.served(redirector, "late").await.0 == 410).await;
+        eventually("what it changed is served", async || fleet.look_up(redirector, "late").await.0 == 410).await;
     }
-    println!("open all the time: its change was answered {} before its commit, and 410 after it", still.0);
-    agree(&fleet).await;
+    println!("open all the time: its change was answered {} before its commit, and 410 after it", before_commit.0);
+    print_differences(&fleet).await;
 }
 
-/// Changes beside more messages on the bus than anybody could mean.
+/// Measures propagation beside a flood of messages on the bus.
 async fn flood(time: Duration) {
-    let fleet = Arc::new(fleet_that_knows_its_commits().await);
+    let fleet = Arc::new(fleet_with_commit_times().await);
     let deltas = "tern_replica_deltas_total";
     let before = fleet.metric(0, deltas).await;
     let flood = Forger::new(&fleet.redis).flood(time);
@@ -78,26 +78,27 @@ async fn flood(time: Duration) {
     let flood = flood.join().expect("the flood ended badly");
     let deltas = (fleet.metric(0, deltas).await - before) / flood.time.as_secs_f64();
     println!("flooded with {:.0} messages a second: {deltas:.0} deltas a second", flood.per_second());
-    agree(&fleet).await;
+    print_differences(&fleet).await;
 }
 
-/// Random changes, loads, cascades and restores, beside what is served all the time.
+/// Checks random changes, loads, cascades and restores with continuous samples.
 async fn coherence(time: Duration) {
     let fleet = fleet_to_check().await;
     print!("{}", check(&fleet, rand::random(), time, |_| {}).await);
 }
 
-/// The k6 scenario against one process of each plane, on a database that keeps what it has committed.
+/// Runs the k6 scenario against one process of each plane, on a database with durable commits.
 async fn load_test(k6: &str, arguments: &[&str]) -> ExitCode {
-    // As PostgreSQL comes, where tests have it smaller and idler.
+    // PostgreSQL's defaults, in place of the smaller settings of tests.
     let postgres = Options { fsync: true, ..Options::default() }.set("autovacuum", "on").set("shared_buffers", "128MB");
-    // As a fleet is run: each request is logged.
+    // Each request is logged, as in production.
     let mut settings = vec![("LOG_LEVEL", "info"), ("REDIRECTOR_WORKERS", "1")];
     let given = arguments.iter().map_while(|argument| argument.split_once('=').filter(|_| !argument.starts_with('-')));
     let given: Vec<_> = given.collect();
     let arguments = &arguments[given.len()..];
     settings.extend(given);
-    let mut fleet = Fleet::set(Scene { links: 100, settings: &settings, postgres, ..Scene::default() }).await;
+    let mut fleet =
+        Fleet::start_with(FleetOptions { links: 100, settings: &settings, postgres, ..FleetOptions::default() }).await;
     fleet.redirectors.truncate(1);
     let api = format!("BASE_URL=http://{}", fleet.admin.addresses[0]);
     let redirector = format!("REDIRECT_URL=http://{}", fleet.redirectors[0].addresses[0]);
@@ -107,6 +108,6 @@ async fn load_test(k6: &str, arguments: &[&str]) -> ExitCode {
     ExitCode::from(u8::from(!done.is_ok_and(|status| status.success())))
 }
 
-async fn agree(fleet: &Fleet) {
-    println!("codes that differ from the table: {}", fleet.differing().await);
+async fn print_differences(fleet: &Fleet) {
+    println!("codes that differ from the table: {}", fleet.count_differing_codes().await);
 }

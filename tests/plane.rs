@@ -7,18 +7,18 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Where programs are that make, mount and break disks.
+/// Directories of programs that create, mount and break disks.
 pub(crate) const PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 
-/// A running plane. Killed when dropped.
+/// Running plane, killed on drop.
 #[derive(Debug)]
 pub struct Plane {
     process: Child,
-    /// Its announced addresses, in the order in which they were announced.
+    /// Announced addresses, in order.
     pub addresses: Vec<String>,
 }
 
-/// A binary of this workspace, from the directory in which this program was built; tests are one level below.
+/// Returns a binary of this workspace, from the directory of this program; tests are one level below.
 pub(crate) fn binary(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let directory = this.ancestors().skip(1).find(|directory| !directory.ends_with("deps")).unwrap();
@@ -27,7 +27,7 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// `name arguments...`, with these settings and nothing of this process's environment.
+/// Returns the command `name arguments...` with these settings as its whole environment.
 pub(crate) fn command(name: &str, arguments: &[&str], directory: &Path, settings: &[(String, String)]) -> Command {
     let mut command = Command::new(binary(name));
     command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_clear();
@@ -36,25 +36,25 @@ pub(crate) fn command(name: &str, arguments: &[&str], directory: &Path, settings
 }
 
 impl Plane {
-    /// Starts it and waits until it has announced so many addresses.
+    /// Starts the process and waits until it has announced `addresses` addresses.
     pub(crate) fn start(command: &mut Command, addresses: usize) -> Plane {
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         let mut announced = Vec::new();
         while announced.len() < addresses {
-            let line = lines.next().unwrap_or_else(|| panic!("it ended before it was up: {said:?}")).unwrap();
+            let line = lines.next().unwrap_or_else(|| panic!("it ended before it was up: {output:?}")).unwrap();
             if let Some((_, rest)) = line.split_once("http://") {
                 announced.push(rest.split('/').next().unwrap().to_owned());
             }
-            said.push(line);
+            output.push(line);
         }
-        // What follows is not read; the pipe is kept open, so that saying more is no error.
+        // The rest is discarded; the pipe is read to its end, so that the process can go on logging.
         std::thread::spawn(move || lines.for_each(drop));
         Plane { process, addresses: announced }
     }
 
-    /// Starts an admin, which announces the API's address, and then that of its operators' port if it has one.
+    /// Starts an admin, which announces the API's address and then, if it has one, its operators' port.
     pub(crate) fn start_admin(directory: &Path, settings: &[(String, String)]) -> Plane {
         let has_ops = settings.iter().any(|(name, _)| name == "ADMIN_OPS_LISTEN");
         Plane::start(&mut command("tern-admin", &["serve"], directory, settings), 1 + usize::from(has_ops))
@@ -64,7 +64,7 @@ impl Plane {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
     }
 
-    /// A file as this process sees it, which may have mounts of its own.
+    /// Returns the path of a file as this process sees it, which may have mounts of its own.
     pub fn own_file(&self, path: &Path) -> PathBuf {
         Path::new("/proc").join(self.process.id().to_string()).join("root").join(path.strip_prefix("/").unwrap())
     }
@@ -72,7 +72,7 @@ impl Plane {
     /// Runs a program among the mounts of this process.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn run_beside(&self, program: &str, arguments: &[&str]) -> std::process::Output {
         let pid = self.process.id().to_string();
         let mut command = Command::new("nsenter");
@@ -80,33 +80,33 @@ impl Plane {
         command.output().unwrap()
     }
 
-    /// What it holds of memory, in KiB: its own and what it maps of files.
+    /// Returns the resident memory in KiB, including mapped files.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
         resident.unwrap().parse().unwrap()
     }
 
-    /// Ends it with `signal`; whether it ended well.
+    /// Ends the process with `signal`; returns whether it succeeded.
     pub fn end(mut self, signal: Signal) -> bool {
         self.signal(signal);
-        self.ends()
+        self.wait_for_success()
     }
 
-    /// Whether it has ended.
+    /// Returns whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.process.try_wait().unwrap().is_some()
     }
 
-    /// Waits until it has ended; whether it ended well.
-    pub fn ends(&mut self) -> bool {
+    /// Waits for the end of the process; returns whether it succeeded.
+    pub fn wait_for_success(&mut self) -> bool {
         self.process.wait().unwrap().success()
     }
 }
 
 impl Drop for Plane {
     fn drop(&mut self) {
-        // Either call fails only when the process has ended already.
+        // Either call fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,7 +1,8 @@
-//! How long it takes from a commit until every redirector serves the change.
+//! Measures the time from a commit until every redirector serves the change.
 //!
-//! Changes are made through the API at a steady pace, whatever becomes of those before. PostgreSQL keeps the time of each
-//! commit, and a follower at each redirector notes when it is first given the new target: on one machine that is one
+//! Changes are made through the API at a steady pace, independent of earlier ones. PostgreSQL records the time of each
+//! commit, and a follower at each redirector records when it first gets the new target, by the same clock. The
+//! redirectors' own histograms are read as well.
 //! clock. What the redirectors say of themselves is read beside it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,38 +18,39 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::follower::Follower;
-use crate::{Fleet, PATIENCE, Scene, eventually, percentile};
+use crate::{Fleet, FleetOptions, WAIT_LIMIT, eventually, percentile};
 
-/// Far apart in time are two changes to one link: what is measured is changes, not what is left of several.
+/// Number of links, so many that two changes to one link are far apart in time.
 const LINKS: usize = 200;
 
-/// Between two looks of a follower. Looking more often would take from the redirector what is to be measured.
-const LOOK_EVERY: Duration = Duration::from_micros(500);
+/// Interval between two requests of a follower. More requests would slow the measured redirector.
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
 
-/// The redirectors' own histogram.
+/// Name of the redirectors' own histogram.
 const HISTOGRAM: &str = "tern_replica_propagation_seconds_bucket";
 
-/// A fleet whose PostgreSQL keeps the times of commits.
-pub async fn fleet_that_knows_its_commits() -> Fleet {
+/// Starts a fleet whose PostgreSQL records commit times.
+pub async fn fleet_with_commit_times() -> Fleet {
     let postgres = Options::default().set("track_commit_timestamp", "on");
-    Fleet::set(Scene { links: LINKS, settings: &[("VISIBLE_WAIT", "0")], postgres, is_relayed: false }).await
+    Fleet::start_with(FleetOptions { links: LINKS, settings: &[("VISIBLE_WAIT", "0")], postgres, is_relayed: false })
+        .await
 }
 
-/// What was measured. The times are of each change at each redirector.
+/// Measured times, of each change at each redirector.
 #[derive(Debug)]
 pub struct Propagation {
-    /// From the commit to the first redirect to the new target that a client got.
+    /// Times from the commit to the first redirect to the new target.
     pub since_commit: Vec<Duration>,
-    /// From the request that made the change.
+    /// Times from the request that made the change.
     pub since_request: Vec<Duration>,
-    /// How often followers asked.
-    pub looks: usize,
-    /// Of each redirector: how many changes its histogram has up to each bound, in seconds.
-    pub own: Vec<BTreeMap<String, f64>>,
+    /// Number of requests of the followers.
+    pub polls: usize,
+    /// Cumulative counts of each redirector's histogram, by upper bound in seconds.
+    pub histograms: Vec<BTreeMap<String, f64>>,
     pub took: Duration,
 }
 
-/// One change that a follower is to look out for.
+/// Change that a follower awaits.
 #[derive(Clone, Debug)]
 struct Change {
     n: usize,
@@ -57,38 +59,38 @@ struct Change {
 }
 
 impl Change {
-    /// Where the link leads from then on.
+    /// Returns the target of the `n`th change.
     fn target(n: usize) -> String {
         format!("https://example.com/changed/{n}")
     }
 
-    /// Which change made a link lead there.
-    fn behind(target: &str) -> Option<usize> {
+    /// Returns the number of the change that set `target`.
+    fn of_target(target: &str) -> Option<usize> {
         target.strip_prefix("https://example.com/changed/")?.parse().ok()
     }
 }
 
-/// Makes `per_second` changes a second for so long.
+/// Makes `per_second` changes a second for `time`.
 ///
 /// # Panics
-/// If one of them fails, or neither it nor a later one of its link is served within half a minute.
+/// If a change fails, or neither it nor a later change of its link is served within half a minute.
 pub async fn measure(fleet: &Arc<Fleet>, per_second: u32, time: Duration) -> Propagation {
     let mut codes = Vec::new();
     for id in 1..=LINKS {
         codes.push(fleet.code(id).await);
     }
-    // What made the links is no change to be measured.
+    // The creation of the links is not measured.
     for code in &codes {
         for redirector in 0..fleet.redirectors.len() {
-            eventually("the link is served", async || fleet.served(redirector, code).await.0 == 302).await;
+            eventually("the link is served", async || fleet.look_up(redirector, code).await.0 == 302).await;
         }
     }
-    let before = own(fleet).await;
+    let before = histograms(fleet).await;
     let mut followers = JoinSet::new();
-    let mut look_out = Vec::new();
+    let mut senders = Vec::new();
     for redirector in &fleet.redirectors {
         let (sender, changes) = mpsc::unbounded_channel();
-        look_out.push(sender);
+        senders.push(sender);
         followers.spawn(follow(Follower::connect(&redirector.addresses[0]).await.unwrap(), changes));
     }
 
@@ -104,12 +106,12 @@ pub async fn measure(fleet: &Arc<Fleet>, per_second: u32, time: Duration) -> Pro
         let change = Change { n, code, since: Instant::now() };
         let (fleet, body) = (Arc::clone(fleet), json!({"original_url": Change::target(n)}));
         sent.push((change.code.clone(), SystemTime::now()));
-        for sender in &look_out {
+        for sender in &senders {
             sender.send(change.clone()).unwrap();
         }
         requests.spawn(async move {
             let path = format!("/urls/{id}");
-            // A busy machine may have no answer within the time that a request has: then it is made again.
+            // A request that times out on a busy machine is repeated.
             loop {
                 let status = fleet.call(Method::PUT, &path, &body).await.0;
                 if status != 503 {
@@ -119,7 +121,7 @@ pub async fn measure(fleet: &Arc<Fleet>, per_second: u32, time: Duration) -> Pro
         });
     }
     let took = began.elapsed().unwrap();
-    drop(look_out);
+    drop(senders);
     assert!(requests.join_all().await.iter().all(|status| *status == 200), "a change was refused");
     let seen = followers.join_all().await;
 
@@ -129,46 +131,46 @@ pub async fn measure(fleet: &Arc<Fleet>, per_second: u32, time: Duration) -> Pro
         served.map(|(n, at)| at.duration_since(since(*n)).unwrap_or_default()).collect::<Vec<_>>()
     };
     let (since_commit, since_request) = (of_each(&|n| committed[n]), of_each(&|n| sent[n].1));
-    let looks = seen.iter().map(|(_, looks)| looks).sum();
-    let mut own = own(fleet).await;
+    let polls = seen.iter().map(|(_, polls)| polls).sum();
+    let mut own = histograms(fleet).await;
     for (own, before) in own.iter_mut().zip(&before) {
         own.iter_mut().for_each(|(bound, count)| *count -= before[bound]);
     }
-    Propagation { since_commit, since_request, looks, own, took }
+    Propagation { since_commit, since_request, polls, histograms: own, took }
 }
 
-/// When each of the changes was first seen, and how often that was looked for.
+/// Returns when each change was first seen, and the number of requests.
 async fn follow(
     mut follower: Follower,
     mut changes: mpsc::UnboundedReceiver<Change>,
 ) -> (Vec<(usize, SystemTime)>, usize) {
-    let (mut seen, mut looks, mut awaited) = (Vec::new(), 0, Vec::<Change>::new());
+    let (mut seen, mut polls, mut awaited) = (Vec::new(), 0, Vec::<Change>::new());
     loop {
         if awaited.is_empty() {
             match changes.recv().await {
                 Some(change) => awaited.push(change),
-                None => return (seen, looks),
+                None => return (seen, polls),
             }
         }
         while let Ok(change) = changes.try_recv() {
             awaited.push(change);
         }
         for change in std::mem::take(&mut awaited) {
-            looks += 1;
+            polls += 1;
             let target = follower.target(&change.code).await.unwrap();
-            // A later change of the same link may have come over it: then this one was served at the latest now.
-            if target.as_deref().and_then(Change::behind).is_some_and(|n| n >= change.n) {
+            // A later change of the same link proves that this one was served by now at the latest.
+            if target.as_deref().and_then(Change::of_target).is_some_and(|n| n >= change.n) {
                 seen.push((change.n, SystemTime::now()));
             } else {
-                assert!(change.since.elapsed() < PATIENCE, "change {} was not served", change.n);
+                assert!(change.since.elapsed() < WAIT_LIMIT, "change {} was not served", change.n);
                 awaited.push(change);
             }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// When each of the changes was committed, by PostgreSQL's account: those of one link are told apart by their order.
+/// Returns PostgreSQL's commit time of each change; changes of one link are told apart by their order.
 fn commits(fleet: &Fleet, began: SystemTime, sent: &[(String, SystemTime)]) -> Vec<SystemTime> {
     let began = began.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     let mut of_code: HashMap<&str, Vec<SystemTime>> = HashMap::new();
@@ -185,7 +187,7 @@ fn commits(fleet: &Fleet, began: SystemTime, sent: &[(String, SystemTime)]) -> V
     sent.iter().map(|(code, _)| of_code.get_mut(code.as_str()).unwrap().next().unwrap()).collect()
 }
 
-async fn own(fleet: &Fleet) -> Vec<BTreeMap<String, f64>> {
+async fn histograms(fleet: &Fleet) -> Vec<BTreeMap<String, f64>> {
     let mut own = Vec::new();
     for n in 0..fleet.redirectors.len() {
         own.push(fleet.buckets(n, HISTOGRAM).await);
@@ -193,7 +195,7 @@ async fn own(fleet: &Fleet) -> Vec<BTreeMap<String, f64>> {
     own
 }
 
-/// The lowest bound of a histogram below which `share` of what it counted lies.
+/// Returns the lowest upper bound of a histogram below which `share` of its counts lie.
 fn bound(histogram: &BTreeMap<String, f64>, share: f64) -> String {
     let wanted = histogram["+Inf"] * share;
     let mut bounds: Vec<(f64, f64)> =
@@ -205,19 +207,19 @@ fn bound(histogram: &BTreeMap<String, f64>, share: f64) -> String {
 
 impl fmt::Display for Propagation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let redirectors = self.own.len();
+        let redirectors = self.histograms.len();
         let changes = self.since_commit.len() / redirectors;
-        let looks = self.looks as u128 * 1000 / self.took.as_millis().max(1);
+        let polls = self.polls as u128 * 1000 / self.took.as_millis().max(1);
         writeln!(
             f,
-            "{changes} changes in {:.1?}, each at {redirectors} redirectors; {looks} looks a second",
+            "{changes} changes in {:.1?}, each at {redirectors} redirectors; {polls} polls a second",
             self.took
         )?;
         for (since, times) in [("the commit", &self.since_commit), ("the request", &self.since_request)] {
             let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| percentile(times, share));
             writeln!(f, "from {since} to a client's redirect: p50 {p50:.2?}, p99 {p99:.2?}, at most {most:.2?}")?;
         }
-        for (n, own) in self.own.iter().enumerate() {
+        for (n, own) in self.histograms.iter().enumerate() {
             let [p50, p99] = [0.5, 0.99].map(|share| bound(own, share));
             writeln!(f, "redirector {n}, its own histogram of {} changes: p50 {p50}, p99 {p99}", own["+Inf"])?;
         }

@@ -1,9 +1,9 @@
-//! A connection to the fleet's database, past Tern: what one statement begins, the next one finds.
+//! A connection to the fleet's database for direct SQL, with state between statements.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// A psql that is asked one statement after another.
+/// psql process that runs one statement after another.
 #[derive(Debug)]
 pub struct Session {
     psql: Child,
@@ -20,7 +20,7 @@ impl Session {
         Session { psql, input, output }
     }
 
-    /// Runs statements of which the last, and no other, gives one row of one column.
+    /// Runs statements of which only the last returns a row, of one column; returns its value.
     pub fn ask(&mut self, sql: &str) -> String {
         writeln!(self.input, "{sql};").unwrap();
         let mut row = String::new();
@@ -29,7 +29,7 @@ impl Session {
         row.trim_end().to_owned()
     }
 
-    /// Runs the last statements, and ends.
+    /// Runs the last statements and ends the session.
     pub fn finish(mut self, sql: &str) {
         writeln!(self.input, "{sql};").unwrap();
         drop(self.input);

@@ -1,5 +1,5 @@
-//! `make soak`: the drills of the test suite for as long as it takes to believe them, or those that are named. An hour at
-//! most; it stops by itself, and with the first thing that is lost.
+//! `make soak`: longer runs of the test suite's drills, all or those that are named. It takes an hour at most, and
+//! stops at the first loss.
 
 #![expect(clippy::print_stdout, reason = "it tells its figures")]
 
@@ -9,7 +9,7 @@ mod mutations;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tern_tests::clicks::{Verdict, database_away, fail_over, kill_database, kill_redirector, lag};
+use tern_tests::clicks::{Verdict, database_unavailable, fail_over, kill_database, kill_redirector, lag};
 use tern_tests::roll::{restart_behind_nginx, take_over};
 
 const DRILLS: [&str; 7] = ["requests", "redirector", "roll", "database", "failover", "lag", "away"];
@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
                     assert!(p99 < Duration::from_millis(most), "{p99:?}");
                 }
             }
-            _ => assert_eq!(database_away(Duration::from_secs(600), 10_000).await, Verdict::default()),
+            _ => assert_eq!(database_unavailable(Duration::from_secs(600), 10_000).await, Verdict::default()),
         }
     }
     println!("nothing was lost, and nothing is there twice");

@@ -1,6 +1,6 @@
-//! Visitors of the edge: half of them keep their connection, half come by a new one each time.
+//! Clients behind nginx: half of them have persistent connections, half open one for each request.
 //!
-//! They come at their own rate, whatever became of those before them, and write down what each was answered.
+//! They send requests at their own rate, independent of earlier ones, and record the answers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::followers::name;
 
 const VISITORS: u32 = 16;
 
-/// As long as a browser's user may wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait of a browser's user.
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Visitors on their way.
+/// Running visitors.
 #[derive(Debug)]
 pub struct Visitors {
     stop: watch::Sender<bool>,
@@ -27,23 +27,23 @@ pub struct Visitors {
     visitors: Vec<JoinHandle<Visits>>,
 }
 
-/// What visitors know.
+/// Recorded results of visitors.
 #[derive(Clone, Debug, Default)]
 pub struct Visits {
-    /// Answered 302.
+    /// Number of answers 302.
     pub answered: u64,
-    /// Asked again on another connection, because the kept one was closed before a byte of an answer came. A client may
-    /// do that with a GET, and every browser does.
-    pub asked_again: u64,
-    /// Any other answer.
+    /// Number of requests repeated on another connection, because a persistent one was closed before any byte of an
+    /// answer. Browsers do that with every GET.
+    pub retried: u64,
+    /// Statuses of other answers.
     pub refused: Vec<u16>,
-    /// What went wrong where there was no answer.
+    /// Errors of requests without an answer.
     pub unanswered: Vec<String>,
     pub slowest: Duration,
 }
 
 impl Visitors {
-    /// Visitors of `code` at `address`, `rate` a second in all.
+    /// Starts visitors of `code` at `address`, `rate` requests a second in all.
     pub fn start(address: &str, code: &str, rate: u32) -> Visitors {
         let (stop, stops) = watch::channel(false);
         let answered = Arc::new(AtomicU64::new(0));
@@ -51,8 +51,8 @@ impl Visitors {
             let visitor = Visitor {
                 address: address.to_owned(),
                 code: code.to_owned(),
-                keeps: n.is_multiple_of(2),
-                kept: None,
+                is_persistent: n.is_multiple_of(2),
+                connection: None,
                 visits: Visits::default(),
             };
             let pace = Duration::from_secs(1) * VISITORS / rate;
@@ -62,8 +62,8 @@ impl Visitors {
         Visitors { stop, answered, visitors }
     }
 
-    /// Waits until so many more have been answered.
-    pub async fn have_been_answered(&self, visits: u64) {
+    /// Waits for `visits` further answers.
+    pub async fn wait_for_answers(&self, visits: u64) {
         let wanted = self.answered.load(Ordering::Relaxed) + visits;
         crate::eventually("visitors are answered", async || self.answered.load(Ordering::Relaxed) >= wanted).await;
     }
@@ -74,7 +74,7 @@ impl Visitors {
         for visitor in self.visitors {
             let visits = visitor.await.unwrap();
             all.answered += visits.answered;
-            all.asked_again += visits.asked_again;
+            all.retried += visits.retried;
             all.refused.extend(visits.refused);
             all.unanswered.extend(visits.unanswered);
             all.slowest = all.slowest.max(visits.slowest);
@@ -92,16 +92,16 @@ impl Visits {
 impl fmt::Display for Visits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (answered, failed) = (self.answered, self.failed());
-        let (asked_again, slowest) = (self.asked_again, self.slowest);
-        write!(f, "{answered} answered, {failed} failed, {asked_again} asked again, the slowest {slowest:?}")
+        let (retried, slowest) = (self.retried, self.slowest);
+        write!(f, "{answered} answered, {failed} failed, {retried} asked again, the slowest {slowest:?}")
     }
 }
 
 struct Visitor {
     address: String,
     code: String,
-    keeps: bool,
-    kept: Option<Follower>,
+    is_persistent: bool,
+    connection: Option<Follower>,
     visits: Visits,
 }
 
@@ -111,7 +111,7 @@ impl Visitor {
         while !*stop.borrow() {
             pace.tick().await;
             let asked = Instant::now();
-            match timeout(PATIENCE, self.visit()).await {
+            match timeout(WAIT_LIMIT, self.visit()).await {
                 Ok(Ok(302)) => {
                     self.visits.answered += 1;
                     answered.fetch_add(1, Ordering::Relaxed);
@@ -126,13 +126,13 @@ impl Visitor {
     }
 
     async fn visit(&mut self) -> std::io::Result<u16> {
-        if let Some(mut follower) = self.kept.take() {
+        if let Some(mut follower) = self.connection.take() {
             match follower.follow(&self.code, name()).await {
                 Ok(status) => {
                     self.keep(follower);
                     return Ok(status);
                 }
-                Err(_) if follower.heard_nothing() => self.visits.asked_again += 1,
+                Err(_) if follower.has_no_answer() => self.visits.retried += 1,
                 Err(error) => return Err(error),
             }
         }
@@ -143,7 +143,7 @@ impl Visitor {
     }
 
     fn keep(&mut self, follower: Follower) {
-        // What was answered with `Connection: close` is at its end.
-        self.kept = Some(follower).filter(|follower| self.keeps && !follower.is_told_to_leave());
+        // A connection whose answer had `Connection: close` is not reused.
+        self.connection = Some(follower).filter(|follower| self.is_persistent && !follower.is_closing());
     }
 }

@@ -1,4 +1,4 @@
-//! The API over PostgreSQL while a crowd asks for the dearest lists, or hangs up.
+//! The API over PostgreSQL while many clients request the most costly lists, or cancel them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 
 const CLIENTS: u64 = 32;
 
-/// A page that is found by a walk over most of the events: two filters, and deep.
-const DEAR: &str = "/events?user_id=1&event_type=viewed&page=2400&per_page=100";
+/// Page that requires a scan of most events: two filters, and far from the start.
+const COSTLY_LIST: &str = "/events?user_id=1&event_type=viewed&page=2400&per_page=100";
 
-/// A second user, and so many events that the list takes a tenth of a second and more.
+/// Inserts a second user, and so many events that the list takes a tenth of a second or more.
 async fn fill(fleet: &Fleet) {
     let user = json!({"username": "bob", "email": "bob@mail.example"});
     assert_eq!(fleet.call(Method::POST, "/users", &user).await.0, 201);
@@ -26,7 +26,8 @@ async fn fill(fleet: &Fleet) {
     fleet.psql("ANALYZE events");
 }
 
-/// Clients that ask for the dear list, one request after another, and hang up where `patience` says when.
+/// Clients that request the costly list, one request after another, and cancel each after `cancel_after` if that is
+/// given.
 struct Crowd {
     is_over: Arc<AtomicBool>,
     found: Arc<AtomicU64>,
@@ -34,11 +35,11 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn gather(fleet: &Fleet, clients: u64, token: Option<&str>, patience: Option<fn(u64) -> Duration>) -> Crowd {
+    fn start(fleet: &Fleet, clients: u64, token: Option<&str>, cancel_after: Option<fn(u64) -> Duration>) -> Crowd {
         let (is_over, found) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let client = |client| {
             let (is_over, found) = (Arc::clone(&is_over), Arc::clone(&found));
-            let (url, token) = (format!("http://{}{DEAR}", fleet.admin.addresses[0]), token.map(str::to_owned));
+            let (url, token) = (format!("http://{}{COSTLY_LIST}", fleet.admin.addresses[0]), token.map(str::to_owned));
             tokio::spawn(async move {
                 let http = Client::new();
                 for n in client.. {
@@ -46,13 +47,13 @@ impl Crowd {
                         break;
                     }
                     let request = token.iter().fold(http.get(&url), |request, token| request.bearer_auth(token));
-                    let Some(patience) = patience else {
+                    let Some(cancel_after) = cancel_after else {
                         let status = request.send().await.unwrap().status();
                         found.fetch_add(u64::from(status == StatusCode::OK), Ordering::Relaxed);
                         continue;
                     };
-                    // An answer that came in time is no matter.
-                    drop(tokio::time::timeout(patience(n), request.send()).await);
+                    // An answer that arrives in time does not matter.
+                    drop(tokio::time::timeout(cancel_after(n), request.send()).await);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             })
@@ -61,7 +62,7 @@ impl Crowd {
         Crowd { is_over, found, clients }
     }
 
-    async fn disperse(self) -> u64 {
+    async fn stop(self) -> u64 {
         self.is_over.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.await.unwrap();
@@ -71,11 +72,11 @@ impl Crowd {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn link_switched_off_beside_dear_lists_is_gone_within_a_second() {
+async fn link_deactivated_beside_costly_lists_is_gone_within_a_second() {
     let fleet = Fleet::start(1, &[]).await;
     fill(&fleet).await;
     let code = fleet.code(1).await;
-    let crowd = Crowd::gather(&fleet, CLIENTS, None, None);
+    let crowd = Crowd::start(&fleet, CLIENTS, None, None);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut slowest = Duration::ZERO;
     for n in 0..8 {
@@ -85,7 +86,7 @@ async fn link_switched_off_beside_dear_lists_is_gone_within_a_second() {
         assert_eq!(status, 200, "change {n} after {:?}", began.elapsed());
         let expected = if is_active { 302 } else { 410 };
         for redirector in 0..2 {
-            while fleet.served(redirector, &code).await.0 != expected {
+            while fleet.look_up(redirector, &code).await.0 != expected {
                 assert!(began.elapsed() < Duration::from_secs(1), "change {n}: {:?}", began.elapsed());
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -93,16 +94,16 @@ async fn link_switched_off_beside_dear_lists_is_gone_within_a_second() {
         slowest = slowest.max(began.elapsed());
         assert_eq!(fleet.call(Method::GET, "/ready", &Value::Null).await.0, 200);
     }
-    println!("the slowest of 8 changes was served after {slowest:?}; {} lists were found", crowd.disperse().await);
+    println!("the slowest of 8 changes was served after {slowest:?}; {} lists were found", crowd.stop().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn token_revoked_beside_dear_lists_is_refused_within_two_seconds() {
+async fn token_revoked_beside_costly_lists_is_refused_within_two_seconds() {
     let mut fleet = Fleet::start(1, &[]).await;
     fill(&fleet).await;
     let admin = fleet.close_api();
     let viewer = fleet.make_token("viewer");
-    let crowd = Crowd::gather(&fleet, CLIENTS, Some(&viewer), None);
+    let crowd = Crowd::start(&fleet, CLIENTS, Some(&viewer), None);
     tokio::time::sleep(Duration::from_secs(2)).await;
     fleet.psql("UPDATE tokens SET revoked_at = now() WHERE name = 'viewer'");
     let began = Instant::now();
@@ -113,14 +114,14 @@ async fn token_revoked_beside_dear_lists_is_refused_within_two_seconds() {
     }
     let took = began.elapsed();
     assert_eq!(status(&admin).await, StatusCode::OK);
-    println!("refused after {took:?}; {} lists were found", crowd.disperse().await);
+    println!("refused after {took:?}; {} lists were found", crowd.stop().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_clients_that_hang_up_fail_no_other_request() {
+async fn clients_that_cancel_costly_lists_fail_no_other_request() {
     let fleet = Fleet::start(1, &[]).await;
     fill(&fleet).await;
-    let crowd = Crowd::gather(&fleet, 200, None, Some(|n| Duration::from_millis(n * 7919 % 100)));
+    let crowd = Crowd::start(&fleet, 200, None, Some(|n| Duration::from_millis(n * 7919 % 100)));
     let until = Instant::now() + Duration::from_secs(8);
     let mut served = 0;
     while Instant::now() < until {
@@ -132,6 +133,6 @@ async fn two_hundred_clients_that_hang_up_fail_no_other_request() {
         let (status, _, answer) = fleet.call(Method::PUT, "/urls/1", &json!({ "title": format!("{served}") })).await;
         assert_eq!(status, 200, "a change after {served}: {answer}");
     }
-    crowd.disperse().await;
+    crowd.stop().await;
     println!("{served} served beside them");
 }

@@ -1,6 +1,6 @@
-//! The admin plane under load while what it depends on goes away and comes back.
+//! The admin plane under load while PostgreSQL or Redis fails and recovers.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod crowded;
 mod processes;
@@ -15,17 +15,17 @@ use serde_json::{Value, json};
 use tern_testkit::postgres::Postgres;
 use tern_tests::{Fleet, eventually};
 
-/// The contract gives 2 s; the test leaves room for a machine that does other things.
+/// The contract promises 2 s; the rest is for a busy machine.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 const CLIENTS: u64 = 40;
 
-/// How often each status was answered, and what took longest.
+/// Number of answers by status, and the slowest answer.
 #[derive(Debug, Default)]
 struct Answers {
     statuses: BTreeMap<u16, u64>,
     slowest: Duration,
-    /// When the last 503 was answered.
+    /// Time of the last 503.
     last_unavailable: Option<Instant>,
 }
 
@@ -48,7 +48,7 @@ impl Answers {
     }
 }
 
-/// Clients that read and write, one request after another, until told to stop.
+/// Clients that read and write, one request after another, until they are stopped.
 struct Load {
     is_over: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -56,17 +56,18 @@ struct Load {
 }
 
 impl Load {
-    /// `name` makes what they create differ from what others do.
+    /// Starts the clients; `name` makes the names that they create unique.
     fn start(api: &str, name: &str) -> Load {
         let (is_over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let run =
-            |client| work(api.to_owned(), format!("{name}-{client}"), Arc::clone(&is_over), Arc::clone(&answered));
+        let run = |client| {
+            run_client(api.to_owned(), format!("{name}-{client}"), Arc::clone(&is_over), Arc::clone(&answered))
+        };
         let clients = (0..CLIENTS).map(|client| tokio::spawn(run(client))).collect();
         Load { is_over, answered, clients }
     }
 
-    /// Waits until so many more requests were answered.
-    async fn answers(&self, more: u64) {
+    /// Waits for `more` further answers.
+    async fn wait_for_answers(&self, more: u64) {
         let until = self.answered.load(Ordering::Relaxed) + more;
         eventually("requests are answered", async || self.answered.load(Ordering::Relaxed) >= until).await;
     }
@@ -81,7 +82,7 @@ impl Load {
     }
 }
 
-async fn work(api: String, client: String, is_over: Arc<AtomicBool>, answered: Arc<AtomicU64>) -> Answers {
+async fn run_client(api: String, client: String, is_over: Arc<AtomicBool>, answered: Arc<AtomicU64>) -> Answers {
     let http = Client::new();
     let mut answers = Answers::default();
     for n in 0u64.. {
@@ -109,7 +110,7 @@ async fn work(api: String, client: String, is_over: Arc<AtomicBool>, answered: A
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_postgres_stopped_in_the_middle_each_request_is_answered_503_in_time_and_all_recovers() {
+async fn requests_beside_postgres_faults_are_answered_in_time_and_recover() {
     let fleet = Fleet::start(10, &[]).await;
     type Act = fn(&Postgres);
     let faults: [(&str, Act, Act); 3] = [
@@ -119,16 +120,16 @@ async fn with_postgres_stopped_in_the_middle_each_request_is_answered_503_in_tim
     ];
     for (how, stop, start) in faults {
         let load = Load::start(&fleet.admin.addresses[0], how);
-        load.answers(500).await;
+        load.wait_for_answers(500).await;
         stop(&fleet.postgres);
-        load.answers(3 * CLIENTS).await;
+        load.wait_for_answers(3 * CLIENTS).await;
         start(&fleet.postgres);
         let back = Instant::now();
         eventually("requests are served again", async || {
             fleet.call(Method::GET, "/users/1", &Value::Null).await.0 == 200
         })
         .await;
-        load.answers(500).await;
+        load.wait_for_answers(500).await;
         let answers = load.stop().await;
         let recovered = answers.last_unavailable.map(|last| last.saturating_duration_since(back));
         println!(
@@ -142,20 +143,20 @@ async fn with_postgres_stopped_in_the_middle_each_request_is_answered_503_in_tim
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_redis_stopped_in_the_middle_nothing_fails() {
+async fn requests_beside_redis_faults_succeed() {
     let mut fleet = Fleet::start(10, &[]).await;
     let load = Load::start(&fleet.admin.addresses[0], "user");
-    load.answers(500).await;
+    load.wait_for_answers(500).await;
     fleet.redis.stop();
-    load.answers(500).await;
+    load.wait_for_answers(500).await;
     fleet.redis.start();
-    load.answers(500).await;
+    load.wait_for_answers(500).await;
     fleet.redis.freeze();
-    load.answers(100).await;
+    load.wait_for_answers(100).await;
     fleet.redis.thaw();
-    load.answers(500).await;
+    load.wait_for_answers(500).await;
     fleet.redis.kill9();
-    load.answers(500).await;
+    load.wait_for_answers(500).await;
     let answers = load.stop().await;
     println!("Redis stopped, frozen and killed: {:?}, the slowest took {:?}", answers.statuses, answers.slowest);
     assert!(answers.statuses.keys().all(|status| [200, 201].contains(status)), "{answers:?}");

@@ -1,11 +1,11 @@
-//! Processes of a fleet: each reports on itself, and the admin knows the addresses that it is told.
+//! Processes of a fleet: their metrics, and the admin's own addresses.
 
 use reqwest::Method;
 use serde_json::json;
 use tern_tests::Fleet;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_process_of_a_fleet_reports_its_resources_and_its_version_once() {
+async fn fleet_process_reports_its_resources_and_version_once() {
     let fleet = Fleet::start(0, &[]).await;
     for address in [&fleet.admin.addresses[0], &fleet.redirectors[0].addresses[1]] {
         let answer = fleet.client().get(format!("http://{address}/metrics")).send().await.unwrap();
@@ -19,7 +19,7 @@ async fn each_process_of_a_fleet_reports_its_resources_and_its_version_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn link_to_the_public_url_of_a_fleet_is_refused() {
+async fn target_at_public_url_of_a_fleet_is_refused() {
     let fleet = Fleet::start(1, &[("PUBLIC_URL", "https://go.example,http://10.9.8.7:8080")]).await;
     for own in ["http://go.example/abc123", "http://10.9.8.7:8080/"] {
         let body = json!({"user_id": 1, "original_url": own});

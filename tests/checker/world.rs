@@ -1,4 +1,4 @@
-//! The world of the random checker: the links of each writer, and what was true of each code when.
+//! Shared state of the random checker: the links of each writer, and the history of each code.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -14,11 +14,11 @@ use crate::Fleet;
 pub(super) const WRITERS: usize = 5;
 pub(super) const CODES_EACH: usize = 8;
 
-/// Links of one load, and of all loads of a writer at one time.
+/// Number of links of one load, and of all loads of a writer at one time.
 pub(super) const LOADED: usize = 2_000;
 pub(super) const LOADED_AT_MOST: usize = 12_000;
 
-/// The answer to a code.
+/// Answer to a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Absent,
@@ -26,7 +26,7 @@ pub(super) enum State {
     Target(String),
 }
 
-/// A change of a code's state, made at some time between two moments.
+/// Change of a code's state at some time between two moments.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) began: Instant,
@@ -35,10 +35,10 @@ pub(super) struct Step {
     pub(super) is_restore: bool,
 }
 
-/// The history of one code, the oldest first.
+/// History of one code, oldest first.
 pub(super) type History = Vec<Step>;
 
-/// The links of one writer, as the database has them.
+/// Links of one writer, as the database has them.
 #[derive(Clone, Debug)]
 pub(super) struct Links {
     pub(super) user: i64,
@@ -46,11 +46,11 @@ pub(super) struct Links {
     pub(super) loaded: usize,
 }
 
-/// The state that writers, samplers and backups share.
+/// State that writers, samplers and backups share.
 pub(super) struct World {
     pub(super) histories: Mutex<HashMap<String, History>>,
     pub(super) links: Vec<Mutex<Links>>,
-    /// Read by each change, written by a backup and its restore.
+    /// Lock that each change reads, and that a backup and its restore write.
     pub(super) gate: RwLock<()>,
     pub(super) is_over: AtomicBool,
     pub(super) changes: AtomicUsize,
@@ -68,7 +68,7 @@ pub(super) async fn new_user(fleet: &Fleet, name: &str) -> i64 {
 }
 
 impl World {
-    /// Notes that states may have changed since `began`.
+    /// Records that states may have changed since `began`.
     pub(super) fn note(&self, began: Instant, is_restore: bool, states: impl IntoIterator<Item = (String, State)>) {
         let ended = Instant::now();
         let mut histories = self.histories.lock().unwrap();
@@ -77,7 +77,7 @@ impl World {
         }
     }
 
-    /// Dumps the database; gives the links that the dump holds.
+    /// Dumps the database and returns the links in the dump.
     pub(super) fn back_up(&self, fleet: &Fleet) -> Vec<Links> {
         let _alone = self.gate.write().unwrap();
         let dumped = Command::new("pg_dump").arg("-f").arg(fleet.dump()).arg(fleet.database_url()).status();
@@ -94,8 +94,8 @@ impl World {
         let mut restore = Command::new("psql");
         restore.args(["-qXAt1", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", fleet.database_url(), "-c", anew]);
         restore.arg("-f").arg(fleet.dump());
-        // Dropping a schema locks its tables in another order than those who read them, and PostgreSQL may end it to
-        // break a deadlock. Nothing was changed then, and an operator repeats it.
+        // Dropping a schema locks its tables in another order than readers do, so PostgreSQL may abort it to break a
+        // deadlock. Then nothing was changed, and the restore is repeated, as an operator would.
         assert!((0..5).any(|_| restore.status().unwrap().success()), "the dump was not restored");
         for (writer, links) in backup.into_iter().enumerate() {
             self.note(began, true, links.states.iter().cloned().enumerate().map(|(n, state)| (code(writer, n), state)));

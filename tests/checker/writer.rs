@@ -14,7 +14,7 @@ use super::world::{CODES_EACH, LOADED, LOADED_AT_MOST, Links, State, World, code
 use crate::Fleet;
 use crate::session::Session;
 
-/// Changes links of its own, past Tern and through its API.
+/// Writer that changes links of its own, by direct SQL and through the API.
 pub(super) struct Writer {
     fleet: Arc<Fleet>,
     world: Arc<World>,
@@ -52,7 +52,7 @@ impl Writer {
         }
     }
 
-    /// Makes a change; gives the codes that it changed.
+    /// Makes a random change and returns the codes that it changed.
     fn change(&mut self, links: &mut Links) -> Vec<(usize, State)> {
         let n = self.random.random_range(0..CODES_EACH);
         let (own, user) = (code(self.writer, n), links.user);
@@ -79,7 +79,7 @@ impl Writer {
                 self.run_sql(&delete);
                 return vec![(n, State::Absent)];
             }
-            // Under another id, in a transaction that others overtake.
+            // The link gets another id, in a transaction that other changes overtake.
             54..66 => {
                 let pause = [0.0, 0.05, 0.4][self.random.random_range(0..3)];
                 self.run_sql(&format!("BEGIN; {delete}; {insert}; SELECT pg_sleep({pause}) \\g /dev/null\nCOMMIT"));
@@ -104,7 +104,7 @@ impl Writer {
                 ));
                 links.loaded += LOADED;
             }
-            // With everything that was loaded, at once or through the API.
+            // Deletes all links, including loaded ones, by SQL or through the API.
             _ => {
                 links.loaded = 0;
                 if self.random.random_range(0..2) == 0 {
@@ -118,7 +118,7 @@ impl Writer {
         vec![(n, becomes)]
     }
 
-    /// Gives two rows each other's code.
+    /// Exchanges the codes of two rows.
     fn swap(&mut self, links: &Links, n: usize) -> Vec<(usize, State)> {
         let other = self.random.random_range(0..CODES_EACH);
         if other == n || links.states[other] == State::Absent {
@@ -131,7 +131,7 @@ impl Writer {
         vec![(n, links.states[other].clone()), (other, links.states[n].clone())]
     }
 
-    /// Deletes a user with its links through the API, and makes another.
+    /// Deletes a user with its links through the API and creates another.
     fn delete_user(&mut self, user: i64) -> i64 {
         let (fleet, name) = (Arc::clone(&self.fleet), format!("writer{}x{}", self.writer, self.made));
         self.handle.block_on(async {

@@ -1,4 +1,4 @@
-//! PostgreSQL restarted, killed, frozen, failed over and away: redirects go on, and nothing is skipped.
+//! PostgreSQL restarted, killed, frozen, failed over or stopped: redirects continue, and no change is skipped.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tern_tests::{Fleet, eventually, limit};
 
-/// Returns how soon after the database's return changes are taken and served.
-fn recovery() -> Duration {
+/// Returns the longest time after the database's return until changes are accepted and served.
+fn recovery_limit() -> Duration {
     limit(Duration::from_secs(2), Duration::from_secs(4))
 }
 
-/// Changes made through the API until one succeeds; how long that took.
-async fn until_a_change_succeeds(fleet: &Fleet, target: &str) -> Duration {
+/// Changes a link through the API until that succeeds; returns how long it took.
+async fn wait_for_successful_change(fleet: &Fleet, target: &str) -> Duration {
     let started = Instant::now();
     eventually("the API takes changes again", async || {
         fleet.call(Method::PUT, "/urls/1", &json!({"original_url": target})).await.0 == 200
@@ -23,7 +23,7 @@ async fn until_a_change_succeeds(fleet: &Fleet, target: &str) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restarted_killed_or_frozen_it_is_caught_up_with() {
+async fn database_restarted_killed_or_frozen_is_caught_up_with() {
     let fleet = Fleet::start(10, &[]).await;
     let code = fleet.code(1).await;
     for (n, what) in ["restarted", "killed", "frozen"].into_iter().enumerate() {
@@ -32,7 +32,7 @@ async fn restarted_killed_or_frozen_it_is_caught_up_with() {
             "frozen" => fleet.postgres.freeze(),
             _ => fleet.postgres.stop(),
         }
-        assert_eq!(fleet.served(0, &code).await.0, 302, "redirects go on");
+        assert_eq!(fleet.look_up(0, &code).await.0, 302, "redirects go on");
         let asked = Instant::now();
         let (status, _, body) = fleet.call(Method::PUT, "/urls/1", &json!({"is_active": true})).await;
         assert_eq!((status, &body["message"]), (503, &json!("Database is unavailable")));
@@ -45,23 +45,23 @@ async fn restarted_killed_or_frozen_it_is_caught_up_with() {
         }
         let back = Instant::now();
         let target = format!("https://example.com/after/{n}");
-        let taken = until_a_change_succeeds(&fleet, &target).await;
+        let taken = wait_for_successful_change(&fleet, &target).await;
         for redirector in 0..2 {
             eventually("the change is served", async || {
-                fleet.served(redirector, &code).await == (302, Some(target.clone()))
+                fleet.look_up(redirector, &code).await == (302, Some(target.clone()))
             })
             .await;
         }
         let served = back.elapsed();
         println!("{what}: changes were taken after {taken:?} and served after {served:?}");
-        assert!(served < recovery(), "{served:?}");
-        assert_eq!(fleet.differing().await, 0);
+        assert!(served < recovery_limit(), "{served:?}");
+        assert_eq!(fleet.count_differing_codes().await, 0);
     }
 }
 
-/// The standby had fallen behind when the primary died: what was answered, and served, has never been.
+/// The standby lags when the primary dies, so some answered and served changes are lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failover_that_loses_commits_takes_them_out_of_the_maps() {
+async fn failover_that_loses_commits_removes_them_from_the_maps() {
     let mut fleet = Fleet::start_behind_relays(20, &[]).await;
     let standby = fleet.postgres.standby();
     let mut codes = Vec::new();
@@ -78,51 +78,51 @@ async fn a_failover_that_loses_commits_takes_them_out_of_the_maps() {
     let new = new["short_code"].as_str().unwrap();
     for redirector in 0..2 {
         for (code, status) in [(&*codes[1], 410), (&codes[2], 404), (new, 302)] {
-            eventually("what is lost is served", async || fleet.served(redirector, code).await.0 == status).await;
+            eventually("what is lost is served", async || fleet.look_up(redirector, code).await.0 == status).await;
         }
     }
     let rows = fleet.psql("SELECT count(*) FROM url_changes");
 
     fleet.postgres.kill9();
-    assert_eq!(fleet.served(0, new).await.0, 302, "redirects go on");
+    assert_eq!(fleet.look_up(0, new).await.0, 302, "redirects go on");
     standby.start();
     standby.promote();
     fleet.fail_over_to(standby);
     let back = Instant::now();
     assert_ne!(fleet.psql("SELECT count(*) FROM url_changes"), rows, "nothing was lost: the scene is not set");
     let target = "https://example.com/after";
-    let taken = until_a_change_succeeds(&fleet, target).await;
+    let taken = wait_for_successful_change(&fleet, target).await;
     for redirector in 0..2 {
         eventually("the change is served", async || {
-            fleet.served(redirector, &codes[0]).await == (302, Some(target.to_owned()))
+            fleet.look_up(redirector, &codes[0]).await == (302, Some(target.to_owned()))
         })
         .await;
     }
     let served = back.elapsed();
     println!("failed over: changes were taken after {taken:?} and served after {served:?}");
-    assert!(served < recovery(), "{served:?}");
+    assert!(served < recovery_limit(), "{served:?}");
     for redirector in 0..2 {
-        assert_eq!(fleet.served(redirector, new).await.0, 404, "a link that was lost");
+        assert_eq!(fleet.look_up(redirector, new).await.0, 404, "a link that was lost");
     }
-    assert_eq!(fleet.differing().await, 0);
-    // The codes and the ids of transactions that were lost are given again.
+    assert_eq!(fleet.count_differing_codes().await, 0);
+    // Lost short codes and transaction ids are reused.
     for n in 0..20 {
         fleet.change(1, &codes[0], &format!("https://example.com/again/{n}")).await;
     }
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_both_away_redirects_go_on_and_a_redirector_restarts_from_its_file() {
+async fn redirector_without_database_and_redis_restarts_from_its_file() {
     let mut fleet = Fleet::start(30, &[]).await;
     let code = fleet.code(30).await;
     let file = fleet.redirector_directory(0).join("data/links.snapshot");
     eventually("the snapshot file is written", async || file.exists()).await;
-    // Ended in order, it writes what it knows.
+    // On shutdown, the redirector writes its snapshot file.
     assert!(fleet.redirectors.remove(0).end(Signal::SIGTERM));
     let restarted = fleet.start_redirector(0);
     fleet.redirectors.insert(0, restarted);
-    fleet.all_loaded().await;
+    fleet.wait_until_ready().await;
 
     fleet.postgres.stop();
     fleet.redis.stop();
@@ -130,21 +130,21 @@ async fn with_both_away_redirects_go_on_and_a_redirector_restarts_from_its_file(
     let mut redirects = 0;
     while started.elapsed() < Duration::from_secs(2) {
         for redirector in 0..2 {
-            assert_eq!(fleet.served(redirector, &code).await.0, 302);
+            assert_eq!(fleet.look_up(redirector, &code).await.0, 302);
             redirects += 1;
         }
     }
     fleet.redirectors[0].signal(Signal::SIGKILL);
     let killed = Instant::now();
     fleet.restart_redirector(0);
-    fleet.all_loaded().await;
+    fleet.wait_until_ready().await;
     let served = killed.elapsed();
     println!("{redirects} redirects with both away; killed, it served from its file after {served:?}");
     assert!(served < limit(Duration::from_secs(1), Duration::from_secs(10)), "{served:?}");
-    assert_eq!(fleet.served(0, &code).await.0, 302);
+    assert_eq!(fleet.look_up(0, &code).await.0, 302);
 
     fleet.postgres.start();
     fleet.redis.start();
-    until_a_change_succeeds(&fleet, "https://example.com/after").await;
-    assert_eq!(fleet.differing().await, 0);
+    wait_for_successful_change(&fleet, "https://example.com/after").await;
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }

@@ -1,4 +1,4 @@
-//! With everything up: how fast, and never stale.
+//! A healthy fleet: propagation times, and answers that are never stale.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,41 +6,41 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tern_testkit::postgres::Options;
-use tern_tests::propagation::{fleet_that_knows_its_commits, measure};
-use tern_tests::{Fleet, Scene, limit, percentile};
+use tern_tests::propagation::{fleet_with_commit_times, measure};
+use tern_tests::{Fleet, FleetOptions, limit, percentile};
 
-/// `make bench-propagation` does the same for a minute, with an optimised build and nobody else on the machine.
+/// `make bench-propagation` does the same for a minute, with an optimised build on an idle machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_are_served_within_milliseconds() {
-    let fleet = Arc::new(fleet_that_knows_its_commits().await);
+async fn changes_in_a_healthy_fleet_are_served_soon() {
+    let fleet = Arc::new(fleet_with_commit_times().await);
     let propagation = measure(&fleet, 100, Duration::from_secs(5)).await;
     print!("{propagation}");
-    // What a busy machine makes of it: each change was found at the hint or by the poll.
+    // Bound for a busy machine: the change was found by its hint or by the poll.
     assert!(percentile(&propagation.since_commit, 0.99) < Duration::from_secs(3));
     let changes = propagation.since_commit.len() / 2;
-    for own in &propagation.own {
+    for own in &propagation.histograms {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
         let counted = own["+Inf"] as usize;
         assert_eq!(counted, changes, "each change is counted once");
     }
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }
 
 const ROUNDS: usize = 1000;
 
-/// So many clients at once, each with links of its own.
+/// Number of concurrent clients, each with links of its own.
 const CLIENTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_says_two_of_two_is_never_stale() {
-    // Time enough for a machine that does other things: what is tested is that no answer is stale.
+async fn change_confirmed_by_two_of_two_is_never_stale() {
+    // A long wait for a busy machine; the subject is staleness, not time.
     let fleet = Arc::new(Fleet::start(0, &[("VISIBLE_WAIT", "5s")]).await);
     let clients = (0..CLIENTS).map(|client| {
         let fleet = Arc::clone(&fleet);
         tokio::spawn(async move {
             let mut confirmed = 0;
             for round in (client..ROUNDS).step_by(CLIENTS) {
-                confirmed += live_and_die(&fleet, &format!("https://example.com/{round}")).await;
+                confirmed += change_and_check(&fleet, &format!("https://example.com/{round}")).await;
             }
             confirmed
         })
@@ -54,12 +54,11 @@ async fn an_answer_that_says_two_of_two_is_never_stale() {
         3 * ROUNDS
     );
     assert!(confirmed > 2 * ROUNDS, "{confirmed} of {}", 3 * ROUNDS);
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }
 
-/// Makes a link, switches it off and deletes it, and follows it whenever the answer said that both redirectors serve the
-/// change; how often it did.
-async fn live_and_die(fleet: &Fleet, target: &str) -> usize {
+/// Creates, deactivates and deletes a link, and follows it whenever an answer is `2/2`. Returns how often that was.
+async fn change_and_check(fleet: &Fleet, target: &str) -> usize {
     let body = json!({"user_id": 1, "original_url": target});
     let (status, visible, link) = fleet.call(Method::POST, "/urls", &body).await;
     assert_eq!(status, 201);
@@ -68,7 +67,7 @@ async fn live_and_die(fleet: &Fleet, target: &str) -> usize {
     let check = async |visible: Option<String>, expected: (u16, Option<String>)| {
         if visible.as_deref() == Some("2/2") {
             for redirector in 0..2 {
-                assert_eq!(fleet.served(redirector, code).await, expected, "{target}");
+                assert_eq!(fleet.look_up(redirector, code).await, expected, "{target}");
             }
             return 1;
         }
@@ -82,12 +81,18 @@ async fn live_and_die(fleet: &Fleet, target: &str) -> usize {
     confirmed + check(visible, (404, None)).await
 }
 
-/// A cursor names every transaction that is open: with many of them it is long, and still heard.
+/// A cursor lists every open transaction; with many of them it is long, and must still be read.
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_thousand_open_transactions_both_redirectors_are_waited_for() {
+async fn change_beside_many_open_transactions_awaits_both_redirectors() {
     let postgres = Options::default().set("max_prepared_transactions", "1200");
-    let fleet = Fleet::set(Scene { links: 1, postgres, settings: &[("VISIBLE_WAIT", "5s")], ..Scene::default() }).await;
-    // Prepared transactions are open without a connection each. They are named once a later one has ended.
+    let fleet = Fleet::start_with(FleetOptions {
+        links: 1,
+        postgres,
+        settings: &[("VISIBLE_WAIT", "5s")],
+        ..FleetOptions::default()
+    })
+    .await;
+    // Prepared transactions stay open without a connection. A snapshot lists them once a later one has ended.
     let open: String =
         (0..1200).map(|n| format!("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'open{n}';")).collect();
     fleet.run_sql(&(open + "SELECT pg_current_xact_id();"));
@@ -100,7 +105,7 @@ async fn beside_a_thousand_open_transactions_both_redirectors_are_waited_for() {
         assert_eq!(status, 200);
         if visible.as_deref() == Some("2/2") {
             confirmed += 1;
-            assert_eq!(fleet.served(0, &code).await, (302, Some(target(n))));
+            assert_eq!(fleet.look_up(0, &code).await, (302, Some(target(n))));
         }
     }
     println!(
@@ -108,15 +113,15 @@ async fn beside_a_thousand_open_transactions_both_redirectors_are_waited_for() {
         snapshot.len()
     );
     assert!(confirmed > 10, "{confirmed}");
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }
 
 /// `make soak-coherence` leaves it open for ten minutes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_transaction_holds_up_no_other_change() {
+async fn long_transaction_delays_no_other_change() {
     let fleet = Fleet::start(5, &[("VISIBLE_WAIT", "0")]).await;
     let code = fleet.code(1).await;
-    let held = fleet.hold("UPDATE urls SET is_active = false WHERE id = 2");
+    let open = fleet.begin("UPDATE urls SET is_active = false WHERE id = 2");
     let mut times = Vec::new();
     for n in 0..100 {
         times.push(fleet.change(1, &code, &format!("https://example.com/{n}")).await.since_sent);
@@ -125,11 +130,11 @@ async fn a_long_transaction_holds_up_no_other_change() {
     println!("beside an open transaction: p50 {:?}, p99 {p99:?}", percentile(&times, 0.5));
     assert!(p99 < limit(Duration::from_millis(50), Duration::from_secs(1)), "{p99:?}");
     let second = fleet.code(2).await;
-    assert_eq!(fleet.served(0, &second).await.0, 302, "not committed yet");
-    held.commit();
+    assert_eq!(fleet.look_up(0, &second).await.0, 302, "not committed yet");
+    open.commit();
     for redirector in 0..2 {
-        tern_tests::eventually("what it changed is served", async || fleet.served(redirector, &second).await.0 == 410)
+        tern_tests::eventually("what it changed is served", async || fleet.look_up(redirector, &second).await.0 == 410)
             .await;
     }
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }

@@ -1,4 +1,4 @@
-//! A long log of changes is followed as it is: no deletion, cut or restart makes a redirector load every link.
+//! A long log of changes is followed by deltas: no deletion, cut or restart makes a redirector load every link.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tern_tests::{Fleet, eventually};
 
-/// Makes `links` links of the second user past Tern, in one transaction.
+/// Inserts `links` links of the second user by direct SQL, in one transaction.
 fn insert(fleet: &Fleet, links: u32) {
     fleet.run_sql(&format!(
         "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
@@ -21,10 +21,10 @@ async fn start(links: usize) -> Fleet {
     fleet
 }
 
-/// Waits until every redirector has so many links; gives how long that took.
+/// Waits until every redirector has `links` links; returns how long that took.
 ///
-/// Two seconds are promised, and the tests print the time; builds that are not optimised on a busy machine take longer.
-async fn until_links_are(fleet: &Fleet, links: u32) -> Duration {
+/// The promise is two seconds, and the tests print the time; debug builds on a busy machine take longer.
+async fn wait_for_links(fleet: &Fleet, links: u32) -> Duration {
     let started = Instant::now();
     for redirector in 0..fleet.redirectors.len() {
         eventually("the redirector has all links", async || {
@@ -35,7 +35,7 @@ async fn until_links_are(fleet: &Fleet, links: u32) -> Duration {
     started.elapsed()
 }
 
-async fn loads(fleet: &Fleet) -> f64 {
+async fn count_loads(fleet: &Fleet) -> f64 {
     let mut loads = 0.0;
     for redirector in 0..fleet.redirectors.len() {
         loads += fleet.metric(redirector, "tern_replica_snapshots_total").await;
@@ -45,16 +45,16 @@ async fn loads(fleet: &Fleet) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cascade_of_200_000_links_is_served_within_seconds() {
+async fn cascade_of_200_000_links_is_served_by_deltas() {
     const LINKS: u32 = 200_000;
     let fleet = start(20).await;
-    let (code, before) = (fleet.code(1).await, loads(&fleet).await);
+    let (code, before) = (fleet.code(1).await, count_loads(&fleet).await);
     for how in ["in one transaction past Tern", "through the API"] {
         insert(&fleet, LINKS);
-        println!("{LINKS} links were served after {:?}", until_links_are(&fleet, LINKS + 20).await);
+        println!("{LINKS} links were served after {:?}", wait_for_links(&fleet, LINKS + 20).await);
         let started = Instant::now();
         if how.ends_with("API") {
-            // A busy machine may cut a call short; repeated, it goes on.
+            // A busy machine may time a call out; the next call continues.
             eventually("the user is deleted", async || {
                 fleet.call(Method::DELETE, "/users/2?cascade=true", &Value::Null).await.0 == 204
             })
@@ -63,15 +63,15 @@ async fn cascade_of_200_000_links_is_served_within_seconds() {
             fleet.run_sql("DELETE FROM urls WHERE user_id = 2");
         }
         let deleted = started.elapsed();
-        let served = until_links_are(&fleet, 20).await;
+        let served = wait_for_links(&fleet, 20).await;
         println!("deleted {how} within {deleted:?}, they were gone {served:?} later");
         fleet.change(1, &code, &format!("https://example.com/{}", how.len())).await;
     }
-    assert_eq!(loads(&fleet).await, before, "deltas have to do");
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(count_loads(&fleet).await, before, "deltas have to do");
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }
 
-/// A transaction of many links does not make those wait that come after it.
+/// Changes after a transaction of many links do not wait for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn change_beside_a_large_transaction_does_not_wait_for_its_end() {
     const LINKS: u32 = 200_000;
@@ -86,13 +86,13 @@ async fn change_beside_a_large_transaction_does_not_wait_for_its_end() {
         (slowest, changes) = (slowest.max(visible.since_sent), changes + 1);
     }
     println!("beside a transaction of {LINKS} links the slowest of {changes} changes was served after {slowest:?}");
-    // Read one transaction after another it would have waited for all of that.
+    // Read in order, the change would have waited for the whole transaction.
     assert!(changes > 3 && slowest < started.elapsed() / 2, "{slowest:?} of {:?}", started.elapsed());
     assert_eq!(fleet.metric(0, "tern_replica_snapshots_total").await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cut_feeds_and_restarts_beside_a_long_log_load_nothing() {
+async fn cut_feeds_and_restarts_beside_a_long_log_load_no_snapshot() {
     const LINKS: u32 = 20_000;
     let mut fleet = start(10).await;
     let code = fleet.code(1).await;
@@ -100,8 +100,8 @@ async fn cut_feeds_and_restarts_beside_a_long_log_load_nothing() {
     for _ in 0..3 {
         fleet.run_sql("UPDATE urls SET is_active = NOT is_active WHERE user_id = 2");
     }
-    until_links_are(&fleet, LINKS + 10).await;
-    let before = loads(&fleet).await;
+    wait_for_links(&fleet, LINKS + 10).await;
+    let before = count_loads(&fleet).await;
     for n in 0..20 {
         fleet.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tern_redirector'");
         eventually("the change is taken", async || {
@@ -111,15 +111,15 @@ async fn cut_feeds_and_restarts_beside_a_long_log_load_nothing() {
         .await;
     }
     fleet.change(1, &code, "https://example.com/after/cuts").await;
-    assert_eq!(loads(&fleet).await, before, "after a cut deltas have to do");
+    assert_eq!(count_loads(&fleet).await, before, "after a cut deltas have to do");
     for n in 0..5 {
         let signal = if n % 2 == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
         fleet.restart_redirector_in_place(0, signal).await;
         fleet.change(1, &code, &format!("https://example.com/restart/{n}")).await;
         assert_eq!(fleet.metric(0, "tern_replica_snapshots_total").await, 0.0, "it started from its file");
     }
-    // Each of these would have to be asked for.
+    // Each of these links would otherwise have to be requested.
     fleet.run_sql("DELETE FROM urls WHERE user_id = 2");
-    until_links_are(&fleet, 10).await;
-    assert_eq!(fleet.differing().await, 0);
+    wait_for_links(&fleet, 10).await;
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }

@@ -1,4 +1,4 @@
-//! The map in every redirector equals the table, whatever happens to the bus and to the database.
+//! The map of every redirector equals the table, whatever happens to the bus and the database.
 
 #![expect(clippy::print_stdout, reason = "each test prints its figures")]
 

@@ -1,19 +1,19 @@
-//! Whatever Redis does costs time, never correctness: every change is served within a second.
+//! Faults of Redis cost time, never correctness: every change is served within a second.
 
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
 use tern_testkit::relay::Stall;
-use tern_tests::{CHANNELS, Eavesdropper, Fleet, Forger, Visible, eventually, limit};
+use tern_tests::{BusListener, CHANNELS, Fleet, Forger, Visible, eventually, limit};
 
-/// Returns the longest that a change may take: a poll of half a second, give or take a fifth, and the delta after it.
-fn longest() -> Duration {
+/// Returns the longest time of a change: a poll of half a second, plus or minus a fifth, and its delta.
+fn longest_change() -> Duration {
     limit(Duration::from_secs(1), Duration::from_secs(3))
 }
 
-/// Makes changes one after another; the slowest of them.
-async fn slowest_of(fleet: &Fleet, what: &str, changes: usize) -> Duration {
+/// Makes changes one after another, checks how soon each is served, and returns the slowest.
+async fn check_changes(fleet: &Fleet, what: &str, changes: usize) -> Duration {
     let code = fleet.code(1).await;
     let mut slowest = Duration::ZERO;
     for n in 0..changes {
@@ -22,38 +22,38 @@ async fn slowest_of(fleet: &Fleet, what: &str, changes: usize) -> Duration {
         slowest = slowest.max(since_answered);
     }
     println!("{what}: the slowest of {changes} changes was served {slowest:?} after its answer");
-    assert!(slowest < longest(), "{what}: {slowest:?}");
+    assert!(slowest < longest_change(), "{what}: {slowest:?}");
     slowest
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_emptied_frozen_and_cut_off_it_delays_no_change_for_long() {
+async fn redis_killed_flushed_frozen_or_cut_off_delays_no_change_for_long() {
     let mut fleet = Fleet::start(10, &[("VISIBLE_WAIT", "0")]).await;
-    slowest_of(&fleet, "healthy", 5).await;
+    check_changes(&fleet, "healthy", 5).await;
 
     fleet.redis.cut_subscribers();
-    slowest_of(&fleet, "subscribers cut", 5).await;
-    assert_eq!(fleet.differing().await, 0);
+    check_changes(&fleet, "subscribers cut", 5).await;
+    assert_eq!(fleet.count_differing_codes().await, 0);
 
     fleet.redis.flush_all();
-    slowest_of(&fleet, "emptied", 5).await;
-    assert_eq!(fleet.differing().await, 0);
+    check_changes(&fleet, "emptied", 5).await;
+    assert_eq!(fleet.count_differing_codes().await, 0);
 
     fleet.redis.freeze();
-    slowest_of(&fleet, "frozen", 5).await;
+    check_changes(&fleet, "frozen", 5).await;
     fleet.redis.thaw();
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(fleet.count_differing_codes().await, 0);
 
     fleet.redis.kill9();
-    slowest_of(&fleet, "killed", 5).await;
+    check_changes(&fleet, "killed", 5).await;
     fleet.redis.start();
-    slowest_of(&fleet, "back", 5).await;
-    assert_eq!(fleet.differing().await, 0);
+    check_changes(&fleet, "back", 5).await;
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }
 
-/// What is sent arrives nowhere and nothing is closed, in one direction or in both.
+/// Messages are lost and nothing is closed, in one direction or in both.
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_it_delays_no_change_for_long() {
+async fn redis_half_open_delays_no_change_for_long() {
     let fleet = Fleet::start_behind_relays(10, &[("VISIBLE_WAIT", "0")]).await;
     let redis = &fleet.relays.as_ref().unwrap().redis;
     for (what, stall) in [
@@ -62,24 +62,24 @@ async fn half_open_it_delays_no_change_for_long() {
         ("half-open both ways", Stall::Both),
     ] {
         redis.stall(stall);
-        slowest_of(&fleet, what, 5).await;
+        check_changes(&fleet, what, 5).await;
         redis.resume();
-        assert_eq!(fleet.differing().await, 0);
+        assert_eq!(fleet.count_differing_codes().await, 0);
     }
 }
 
-/// The planes' own messages, many times over and the last one first, lies in their form, and messages of a megabyte.
+/// The planes' own messages repeated and reversed, forged messages in their form, and messages of a megabyte.
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_repeated_reordered_forged_and_huge_make_no_wrong_redirect() {
+async fn repeated_reordered_forged_and_huge_messages_cause_no_wrong_redirect() {
     let fleet = Fleet::start(10, &[]).await;
-    let eavesdropper = Eavesdropper::new(&fleet.redis);
-    slowest_of(&fleet, "before", 20).await;
-    let heard = eavesdropper.end();
+    let bus_listener = BusListener::new(&fleet.redis);
+    check_changes(&fleet, "before", 20).await;
+    let heard = bus_listener.end();
     assert!(CHANNELS.iter().all(|channel| heard.iter().any(|(on, _)| on == channel)), "{heard:?}");
 
     let mut replay = heard.clone();
     replay.reverse();
-    // What was said of one replica is said of another, which was never there.
+    // An announcement of one replica is sent for another, which never existed.
     let replica_of = |message: &[u8]| String::from_utf8_lossy(message).split(' ').nth(1).map(str::to_owned);
     let replicas: Vec<String> = heard.iter().filter_map(|(_, message)| replica_of(message)).collect();
     let forged = heard.iter().map(|(channel, message)| {
@@ -89,7 +89,7 @@ async fn messages_repeated_reordered_forged_and_huge_make_no_wrong_redirect() {
             replica_of(message.as_bytes()).map_or_else(Vec::new, |id| message.replace(&id, "0123456789abcdef").into()),
         )
     });
-    // They are told to have left, and to have come further than anybody can.
+    // Announcements that a replica has left, and cursors beyond every possible one.
     let left = replicas.iter().map(|id| (CHANNELS[1], format!("left {id}").into_bytes()));
     let future = heard.iter().filter_map(|(channel, message)| {
         let (head, _) = std::str::from_utf8(message).ok()?.rsplit_once('/')?;
@@ -100,37 +100,37 @@ async fn messages_repeated_reordered_forged_and_huge_make_no_wrong_redirect() {
 
     for (what, messages) in [("repeated and reordered", replay), ("forged", lies), ("huge", megabytes.to_vec())] {
         let forgery = Forger::new(&fleet.redis).repeat(messages);
-        slowest_of(&fleet, what, 10).await;
+        check_changes(&fleet, what, 10).await;
         println!("beside {} messages, {what}", forgery.end());
-        assert_eq!(fleet.differing().await, 0);
+        assert_eq!(fleet.count_differing_codes().await, 0);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_forged_messages_costs_fifty_deltas_a_second_and_no_wrong_redirect() {
+async fn flood_of_forged_messages_costs_few_deltas_and_no_wrong_redirect() {
     let fleet = Fleet::start(10, &[("VISIBLE_WAIT", "0")]).await;
     let before = fleet.metric(0, "tern_replica_deltas_total").await;
     let started = Instant::now();
     let flood = Forger::new(&fleet.redis).flood(Duration::from_secs(3));
-    slowest_of(&fleet, "flooded", 10).await;
+    check_changes(&fleet, "flooded", 10).await;
     let flood = flood.join().unwrap();
     let seconds = started.elapsed().as_secs_f64();
     let deltas = fleet.metric(0, "tern_replica_deltas_total").await - before;
     println!("{:.0} forged messages a second: {:.0} deltas a second", flood.per_second(), deltas / seconds);
-    // Fifty a second, the polls, and one for each true change.
+    // Fifty a second, the polls, and one for each real change.
     assert!(deltas <= 60.0 * seconds + 20.0, "{deltas} deltas in {seconds} s");
-    assert_eq!(fleet.differing().await, 0);
+    assert_eq!(fleet.count_differing_codes().await, 0);
 }
 
-/// A frozen redirector serves nothing, whatever its announcements say, and the cache holds what admins put there.
+/// A frozen redirector serves nothing, whatever its announcements claim, and only admins fill the cache.
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_progress_and_forged_products_are_taken_for_absent() {
+async fn forged_progress_and_forged_products_are_ignored() {
     let fleet = Fleet::start(10, &[("VISIBLE_WAIT", "300ms")]).await;
-    let eavesdropper = Eavesdropper::new(&fleet.redis);
+    let bus_listener = BusListener::new(&fleet.redis);
     let code = fleet.code(1).await;
     fleet.change(1, &code, "https://example.com/before").await;
-    let heard = eavesdropper.end();
-    // Each replica, in the future: with its own seal, with that of nobody, and with none.
+    let heard = bus_listener.end();
+    // A future cursor of each replica: with its old seal, with a wrong seal, and without one.
     let applied = heard.iter().filter(|(_, message)| message.starts_with(b"applied "));
     let forged: Vec<_> = applied
         .flat_map(|(channel, message)| {
@@ -163,9 +163,9 @@ async fn forged_progress_and_forged_products_are_taken_for_absent() {
     assert_eq!(products.text().await.unwrap(), "[]");
 }
 
-/// How many redirectors serve a change is unknown while Redis is away: they live, and serve the link as it was.
+/// Without Redis the number of redirectors that serve a change is unknown: they keep serving the old link.
 #[tokio::test(flavor = "multi_thread")]
-async fn change_while_redis_is_away_is_visible_to_an_unknown_number() {
+async fn change_without_redis_has_unknown_visibility() {
     let mut fleet = Fleet::start(3, &[]).await;
     let change = async |fleet: &Fleet, method: Method, path: &str| {
         let body = json!({"user_id": 1, "original_url": "https://example.com/changed"});

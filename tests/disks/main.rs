@@ -1,29 +1,29 @@
-//! Redirects go on over disks that fill, fail or lose a file, and each click that is lost is counted.
+//! Redirects continue on disks that fill, fail or lose a file, and each lost click is counted.
 
 use tern_tests::Filesystem;
-use tern_tests::disks::{disk_failed, disk_filled, tails_cut};
+use tern_tests::disks::{fail_disk, fill_disk, truncate_tails};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn full_btrfs_costs_clicks_that_are_counted_and_no_redirect() {
-    disk_filled(Filesystem::Btrfs).await;
+async fn full_btrfs_costs_counted_clicks_and_no_redirect() {
+    fill_disk(Filesystem::Btrfs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn full_xfs_costs_clicks_that_are_counted_and_no_redirect() {
-    disk_filled(Filesystem::Xfs).await;
+async fn full_xfs_costs_counted_clicks_and_no_redirect() {
+    fill_disk(Filesystem::Xfs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn xfs_that_shuts_down_costs_clicks_that_are_counted_and_no_redirect() {
-    disk_failed(Filesystem::Xfs).await;
+async fn shut_down_xfs_costs_counted_clicks_and_no_redirect() {
+    fail_disk(Filesystem::Xfs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aborted_ext4_costs_clicks_that_are_counted_and_no_redirect() {
-    disk_failed(Filesystem::Ext4).await;
+async fn aborted_ext4_costs_counted_clicks_and_no_redirect() {
+    fail_disk(Filesystem::Ext4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cut_tails_cost_clicks_that_are_counted_and_no_redirect() {
-    tails_cut().await;
+async fn truncated_tails_cost_counted_clicks_and_no_redirect() {
+    truncate_tails().await;
 }

@@ -1,4 +1,5 @@
-//! What clients see while redirectors are killed, admins hang up, and nginx takes another configuration: nothing.
+//! Failures behind nginx: redirectors are killed, admins drop requests, and nginx reloads, while clients see no
+//! failure.
 
 use std::time::{Duration, Instant};
 
@@ -8,30 +9,30 @@ use tern_testkit::nginx::{Nginx, Site};
 use tern_tests::{Visitors, eventually};
 
 use crate::listener::Listener;
-use crate::{configuration, set, site_of};
+use crate::{configuration, site_of, start_fleet_behind_nginx};
 
-/// Requests a second, of all clients together.
+/// Requests a second of all clients.
 const RATE: u32 = 1_000;
 
-/// What a redirector answered with a redirect.
+/// Counter of redirects of a redirector.
 const FOLLOWED: &str = r#"tern_redirects_total{outcome="redirect"}"#;
 
-/// How soon after its start a killed redirector is ready, and asked again by nginx, which leaves it alone for a second.
-/// Two seconds are demanded; a debug build on a busy machine is given more.
+/// Longest time from a killed redirector's start until it is ready and nginx uses it again, after a pause of a second.
+/// The demand is two seconds; a debug build on a busy machine needs more.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// The link is newer than the files from which the killed ones start again.
+/// The link is newer than the snapshot files of the killed redirectors.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirector_killed_under_load_fails_no_request() {
-    let (mut fleet, nginx) = set(1).await;
+async fn redirector_killed_under_load_fails_no_request() {
+    let (mut fleet, nginx) = start_fleet_behind_nginx(1).await;
     let code = fleet.code(1).await;
     let visitors = Visitors::start(&nginx.address(), &code, RATE);
     let mut slowest = Duration::ZERO;
     for round in 0..4 {
         let killed = round % 2;
-        visitors.have_been_answered(500).await;
+        visitors.wait_for_answers(500).await;
         fleet.redirectors[killed].signal(Signal::SIGKILL);
-        visitors.have_been_answered(500).await;
+        visitors.wait_for_answers(500).await;
         let started = Instant::now();
         fleet.restart_redirector_in_place(killed, Signal::SIGKILL).await;
         let ready = started.elapsed();
@@ -40,7 +41,7 @@ async fn a_redirector_killed_under_load_fails_no_request() {
         println!("redirector {killed} is ready {ready:?} after its start, and back after {back:?}");
         slowest = slowest.max(back);
     }
-    visitors.have_been_answered(500).await;
+    visitors.wait_for_answers(500).await;
     let history = visitors.finish().await;
     println!("a redirector killed 4 times: {history}");
     assert!(history.failed() == 0, "{history:?}");
@@ -48,17 +49,17 @@ async fn a_redirector_killed_under_load_fails_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_under_load_fails_no_request() {
-    let (fleet, nginx) = set(1).await;
+async fn nginx_reloaded_under_load_fails_no_request() {
+    let (fleet, nginx) = start_fleet_behind_nginx(1).await;
     let code = fleet.code(1).await;
     let visitors = Visitors::start(&nginx.address(), &code, RATE);
     let both = site_of(&fleet);
     let one = Site { redirectors: both.redirectors[..1].to_vec(), ..both.clone() };
     for site in [&one, &both, &one, &both, &both] {
-        visitors.have_been_answered(300).await;
+        visitors.wait_for_answers(300).await;
         nginx.reload(site);
     }
-    visitors.have_been_answered(500).await;
+    visitors.wait_for_answers(500).await;
     let history = visitors.finish().await;
     println!("nginx reloaded 5 times: {history}");
     assert!(history.failed() == 0, "{history:?}");
@@ -69,10 +70,10 @@ fn cores() -> usize {
     std::thread::available_parallelism().unwrap().get()
 }
 
-/// With nobody there the answer is an error of Tern's form, and says when to come again.
+/// Without redirectors the answer is an error in Tern's form with `Retry-After`.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_redirector_the_api_goes_on() {
-    let (fleet, nginx) = set(1).await;
+async fn nginx_without_redirectors_still_serves_the_api() {
+    let (fleet, nginx) = start_fleet_behind_nginx(1).await;
     for redirector in &fleet.redirectors {
         redirector.signal(Signal::SIGKILL);
     }
@@ -85,14 +86,14 @@ async fn without_a_redirector_the_api_goes_on() {
     assert_eq!(client.get(format!("http://{}/urls", nginx.address())).send().await.unwrap().status(), 200);
 }
 
-/// Each of two admins takes the request and hangs up.
+/// Both admins read the request and close the connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn request_that_an_admin_dropped_is_repeated_if_its_method_is_idempotent() {
+async fn request_dropped_by_an_admin_is_repeated_if_idempotent() {
     for (method, times) in [
         (Method::GET, 2),
         (Method::HEAD, 2),
         (Method::POST, 1),
-        // Each admin twice: it also is its own stand-in.
+        // Each admin twice, since each is also its own backup.
         (Method::PUT, 4),
         (Method::DELETE, 4),
         (Method::PATCH, 1),
@@ -103,19 +104,19 @@ async fn request_that_an_admin_dropped_is_repeated_if_its_method_is_idempotent()
         let nginx = Nginx::start(&configuration(), &site);
         let answer = Client::new().request(method.clone(), format!("http://{}/urls/7", nginx.address())).send().await;
         assert_eq!(answer.unwrap().status(), 502, "{method}");
-        let heard: usize = admins.iter().map(|admin| admin.heard().len()).sum();
-        assert_eq!(heard, times, "{method}");
-        // The log has the client's method, although nginx answers the error as if it were a GET.
+        let requests: usize = admins.iter().map(|admin| admin.requests().len()).sum();
+        assert_eq!(requests, times, "{method}");
+        // The log has the client's method, although nginx answers the error as for a GET.
         eventually("the request is in the log", async || !nginx.access_log().is_empty()).await;
         let entry: serde_json::Value = serde_json::from_str(nginx.access_log().lines().next().unwrap()).unwrap();
         assert_eq!(entry["method"], method.as_str());
     }
 }
 
-/// A redirector that stands still is left alone after two seconds, and its requests are answered by the other one.
+/// nginx gives up a frozen redirector after two seconds, and the other one answers.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirector_that_stands_still_delays_and_fails_nothing() {
-    let (fleet, nginx) = set(1).await;
+async fn frozen_redirector_behind_nginx_fails_no_request() {
+    let (fleet, nginx) = start_fleet_behind_nginx(1).await;
     let code = fleet.code(1).await;
     let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     fleet.redirectors[0].signal(Signal::SIGSTOP);

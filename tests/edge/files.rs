@@ -1,4 +1,4 @@
-//! The configuration as it lies in the tree: nothing but `site/` knows a place, and a site has what nginx wants of it.
+//! The configuration files: only `site/` names addresses and paths, and it has every file that nginx includes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,14 +12,14 @@ fn files_in(directory: &Path) -> BTreeSet<String> {
     files.map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-/// The directives of a file, without its comments.
+/// Returns the directives of a file, without comments.
 fn directives(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
 #[test]
-fn only_the_site_knows_a_place() {
+fn nginx_files_outside_the_site_name_no_address() {
     for name in files_in(&configuration()) {
         for line in directives(&configuration().join(&name)) {
             let is_place = ["listen ", "server 1", "user ", "pid ", "access_log /", "error_log ", "127.0.0.1", "/var/"];
@@ -29,7 +29,7 @@ fn only_the_site_knows_a_place() {
 }
 
 #[test]
-fn the_site_has_each_file_that_is_included_from_it() {
+fn site_contains_each_included_file() {
     let includes = directives(&configuration().join("nginx.conf"));
     let wanted = includes.iter().filter_map(|line| line.strip_prefix("include site/")?.strip_suffix(';'));
     assert_eq!(files_in(&configuration().join("site")), wanted.map(str::to_owned).collect());
@@ -37,7 +37,7 @@ fn the_site_has_each_file_that_is_included_from_it() {
 
 /// Debian's /etc/logrotate.d/nginx rotates /var/log/nginx/*.log.
 #[test]
-fn access_log_of_the_site_has_a_name_that_debian_rotates() {
+fn site_access_log_is_rotated_by_debian() {
     let lines = directives(&configuration().join("site/http.conf"));
     let path = lines.iter().find_map(|line| line.strip_prefix("access_log ")?.split(' ').next()).unwrap();
     let name = path.strip_prefix("/var/log/nginx/").unwrap_or_else(|| panic!("{path} is elsewhere"));
@@ -45,7 +45,7 @@ fn access_log_of_the_site_has_a_name_that_debian_rotates() {
 }
 
 #[test]
-fn each_process_is_its_own_stand_in() {
+fn each_upstream_server_is_its_own_backup() {
     for name in ["redirectors.conf", "admins.conf"] {
         let lines = directives(&configuration().join("site").join(name));
         for pair in lines.chunks(2) {
@@ -56,7 +56,7 @@ fn each_process_is_its_own_stand_in() {
 }
 
 #[test]
-fn compose_believes_the_single_address_of_its_nginx() {
+fn compose_trusts_only_the_address_of_its_nginx() {
     let compose = fs::read_to_string(configuration().parent().unwrap().join("deploy/compose.yaml")).unwrap();
     let (_, nginx) = compose.split_once("\n  nginx:\n").unwrap();
     let (_, address) = nginx.split_once("ipv4_address: ").unwrap();

@@ -1,4 +1,4 @@
-//! Limits, the log, TLS, and what operators see.
+//! Limits, the access log, TLS and the status page.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use tern_testkit::nginx::{Nginx, Site};
 use crate::configuration;
 use crate::listener::{Listener, REDIRECT};
 
-fn nginx_before(redirector: &Listener, is_behind_proxy: bool) -> Nginx {
+fn nginx_in_front_of(redirector: &Listener, is_behind_proxy: bool) -> Nginx {
     let redirectors = vec![redirector.address.clone()];
     Nginx::start(&configuration(), &Site { redirectors, admins: vec!["127.0.0.1:9".into()], is_behind_proxy })
 }
@@ -18,11 +18,11 @@ fn client() -> Client {
     Client::builder().redirect(redirect::Policy::none()).build().unwrap()
 }
 
-/// One client's flood is refused, and another client notices nothing of it.
+/// The flood of one client is refused, and another client is not affected.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_is_refused_and_only_whose_it_is() {
+async fn flood_of_one_client_is_refused_and_others_are_served() {
     let redirector = Listener::start(Some(REDIRECT));
-    let nginx = nginx_before(&redirector, true);
+    let nginx = nginx_in_front_of(&redirector, true);
     let client = client();
     let ask = async |from: &str, path: &str| {
         let request = client.get(format!("http://{}{path}", nginx.address())).header("X-Forwarded-For", from);
@@ -35,22 +35,22 @@ async fn a_flood_is_refused_and_only_whose_it_is() {
             refused = Some(answer);
             break;
         }
-        // There is no admin; what counts is that it was asked for.
+        // There is no admin, so a forwarded request is answered 502.
         assert_eq!(answer.status(), 502);
     }
     let refused = refused.expect("a flood is refused");
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(refused.json::<Value>().await.unwrap()["error"], "Too Many Requests");
     assert_eq!(ask("198.51.100.8", "/health").await.status(), 502);
-    // Codes have a limit of their own, further up.
+    // Short codes have a higher limit of their own.
     assert_eq!(ask("198.51.100.7", "/CODE12").await.status(), 302);
 }
 
-/// All addresses of a /64 are one client to the limits.
+/// All addresses of a /64 count as one client.
 #[tokio::test(flavor = "multi_thread")]
-async fn flood_from_a_whole_ipv6_network_is_refused_and_its_neighbour_is_not() {
+async fn flood_from_an_ipv6_network_is_refused_and_its_neighbour_is_not() {
     let redirector = Listener::start(Some(REDIRECT));
-    let nginx = nginx_before(&redirector, true);
+    let nginx = nginx_in_front_of(&redirector, true);
     let client = client();
     let ask = async |from: &str| {
         let request = client.get(format!("http://{}/health", nginx.address())).header("X-Forwarded-For", from);
@@ -67,11 +67,11 @@ async fn flood_from_a_whole_ipv6_network_is_refused_and_its_neighbour_is_not() {
     assert_eq!(ask("2001:db8:a:a0b::1").await, 502);
 }
 
-/// The log tells of each request, and of no client's address, and of nothing that stood in a query.
+/// The log has each request, without client addresses and queries.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_is_json_and_tells_no_whole_address_and_no_query() {
+async fn access_log_is_json_without_whole_addresses_and_queries() {
     let redirector = Listener::start(Some(REDIRECT));
-    let nginx = nginx_before(&redirector, true);
+    let nginx = nginx_in_front_of(&redirector, true);
     for (before, (from, network)) in [
         ("198.51.100.7", "198.51.100.0/24"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
@@ -98,7 +98,7 @@ async fn the_log_is_json_and_tells_no_whole_address_and_no_query() {
     for secret in ["secret", "198.51.100.7", "::7", "5:6"] {
         assert!(!log.contains(secret), "{log}");
     }
-    // Paths are what clients make of them.
+    // Clients choose the paths.
     let weird = client().get(format!("http://{}/%22%0a%5c%00", nginx.address())).send().await.unwrap();
     assert_ne!(weird.status(), 500);
     tern_tests::eventually("each line is JSON", async || {
@@ -107,11 +107,11 @@ async fn the_log_is_json_and_tells_no_whole_address_and_no_query() {
     .await;
 }
 
-/// TLS with HTTP/2 and HTTP/1.1; an old version is refused. curl, since a client of another make is the point.
+/// TLS with HTTP/2 and HTTP/1.1; old versions are refused. The client is curl, for an independent implementation.
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_is_ready() {
+async fn tls_serves_http_1_and_2_and_refuses_old_versions() {
     let redirector = Listener::start(Some(REDIRECT));
-    let nginx = nginx_before(&redirector, false);
+    let nginx = nginx_in_front_of(&redirector, false);
     let url = format!("https://{}/CODE12", nginx.tls_address());
     let curl = |arguments: &[&str]| {
         let mut curl = Command::new("curl");
@@ -129,9 +129,9 @@ async fn tls_is_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn its_own_figures_are_on_a_port_of_their_own() {
+async fn stub_status_is_on_its_own_port_only() {
     let redirector = Listener::start(Some(REDIRECT));
-    let nginx = nginx_before(&redirector, false);
+    let nginx = nginx_in_front_of(&redirector, false);
     let figures = client().get(format!("http://{}/stub_status", nginx.status_address())).send().await.unwrap();
     assert!(figures.text().await.unwrap().starts_with("Active connections: "));
     assert_eq!(client().get(format!("http://{}/", nginx.status_address())).send().await.unwrap().status(), 404);
@@ -139,11 +139,11 @@ async fn its_own_figures_are_on_a_port_of_their_own() {
     assert_eq!(client().get(format!("http://{}/stub_status", nginx.address())).send().await.unwrap().status(), 302);
 }
 
-/// Heads that nginx accepts are accepted by a redirector as well; a larger one has a status that says so.
+/// A redirector accepts every head that nginx accepts; larger ones have a status of their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn head_that_is_too_large_is_answered_414_or_431() {
+async fn too_large_head_is_answered_414_or_431() {
     let redirector = Listener::start(Some(REDIRECT));
-    let nginx = nginx_before(&redirector, false);
+    let nginx = nginx_in_front_of(&redirector, false);
     let check = async |path: usize, fields: &[usize], status: u16| {
         let url = format!("http://{}/{}", nginx.address(), "c".repeat(path));
         let request = fields.iter().enumerate().fold(client().get(url), |request, (number, length)| {
@@ -162,7 +162,7 @@ async fn head_that_is_too_large_is_answered_414_or_431() {
     check(6, &[20 * 1024], 431).await;
     check(6, &[12 * 1024, 12 * 1024], 431).await;
     check(6, &[3 * 1024; 20], 431).await;
-    for head in redirector.heard() {
+    for head in redirector.requests() {
         assert!(head.len() <= 16 * 1024, "{}", head.len());
     }
 }

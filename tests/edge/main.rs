@@ -1,8 +1,8 @@
-//! The project's nginx before a fleet: what reaches whom, and what clients see while things fail behind it.
+//! The project's nginx in front of a fleet: routing, limits, and failures behind it.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
-// The vectors of the redirect port, and what sends them.
+// The redirect port's HTTP vectors and their runner.
 #[expect(dead_code, reason = "the redirector's own tests use more of it")]
 #[path = "../../redirector/tests/support/client.rs"]
 mod client;
@@ -25,19 +25,19 @@ use std::path::{Path, PathBuf};
 use tern_testkit::nginx::{Nginx, Site};
 use tern_tests::Fleet;
 
-/// Where the project's configuration is.
+/// Returns the directory of the project's nginx configuration.
 fn configuration() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("nginx")
 }
 
-/// Who is behind nginx in a fleet.
+/// Returns the site with a fleet's addresses.
 fn site_of(fleet: &Fleet) -> Site {
     let redirectors = fleet.redirectors.iter().map(|redirector| redirector.addresses[0].clone()).collect();
     Site { redirectors, admins: vec![fleet.admin.addresses[0].clone()], is_behind_proxy: false }
 }
 
-/// A fleet that believes its nginx, and whose API asks for a token.
-async fn set(links: usize) -> (Fleet, Nginx) {
+/// Starts a fleet that trusts its nginx, and whose API requires a token.
+async fn start_fleet_behind_nginx(links: usize) -> (Fleet, Nginx) {
     let mut fleet = Fleet::start(links, &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
     fleet.close_api();
     let nginx = Nginx::start(&configuration(), &site_of(&fleet));

@@ -1,4 +1,4 @@
-//! A proxy that was told nothing but where requests go.
+//! A plain proxy in front of the API, without any special configuration.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use tern_tests::Fleet;
 
 use crate::configuration;
 
-/// Starts an nginx that passes everything on to one address, and adds no field.
-fn nginx_before(address: &str, directory: &Path) -> Nginx {
+/// Starts an nginx that forwards everything to one address and adds no header field.
+fn nginx_in_front_of(address: &str, directory: &Path) -> Nginx {
     for name in ["log.conf", "tls.conf"] {
         fs::copy(configuration().join(name), directory.join(name)).unwrap();
     }
@@ -22,11 +22,11 @@ fn nginx_before(address: &str, directory: &Path) -> Nginx {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_api_behind_a_proxy_that_adds_no_field_needs_a_token() {
+async fn open_api_behind_a_proxy_without_fields_needs_a_token() {
     let fleet = Fleet::start(0, &[]).await;
     let admin = &fleet.admin.addresses[0];
     let directory = tempfile::tempdir().unwrap();
-    let nginx = nginx_before(admin, directory.path());
+    let nginx = nginx_in_front_of(admin, directory.path());
     let get = async |address: &str, path: &str| reqwest::get(format!("http://{address}{path}")).await.unwrap();
     assert_eq!(get(admin, "/users").await.status(), 200);
     assert_eq!(get(&nginx.address(), "/health").await.status(), 200);

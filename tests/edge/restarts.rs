@@ -10,17 +10,17 @@ use serde_json::json;
 use tern_testkit::nginx::{Nginx, Site};
 use tern_tests::eventually;
 
-use crate::{configuration, set, site_of};
+use crate::{configuration, site_of, start_fleet_behind_nginx};
 
 const CLIENTS: usize = 8;
 
-/// Restarts of the test, over two admins in turn.
+/// Number of restarts, over two admins in turn.
 const RESTARTS: usize = 8;
 
-/// Changes that are answered between two restarts.
+/// Number of changes between two restarts.
 const CHANGES: u64 = 150;
 
-/// How often each answer came, such as `PUT 200`.
+/// Number of answers by method and status, such as `PUT 200`.
 type Answers = BTreeMap<String, u64>;
 
 /// Clients that create, change and delete links, one request after another.
@@ -41,7 +41,7 @@ impl Changes {
         Changes { is_over, answered, clients }
     }
 
-    async fn answers(&self, more: u64) {
+    async fn wait_for_answers(&self, more: u64) {
         let until = self.answered.load(Ordering::Relaxed) + more;
         eventually("changes are answered", async || self.answered.load(Ordering::Relaxed) >= until).await;
     }
@@ -85,18 +85,18 @@ async fn change(http: Client, urls: String, is_over: Arc<AtomicBool>, answered: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn admins_restarted_in_turn_behind_nginx_fail_no_change() {
-    let (fleet, _) = set(0).await;
+    let (fleet, _) = start_fleet_behind_nginx(0).await;
     let mut admins = vec![fleet.start_admin_with(&[]), fleet.start_admin_with(&[])];
     let addresses: Vec<String> = admins.iter().map(|admin| admin.addresses[0].clone()).collect();
     let nginx = Nginx::start(&configuration(), &Site { admins: addresses.clone(), ..site_of(&fleet) });
 
     let changes = Changes::start(fleet.client(), &nginx.address());
     for address in addresses.iter().cycle().take(RESTARTS) {
-        changes.answers(CHANGES).await;
+        changes.wait_for_answers(CHANGES).await;
         assert!(admins.remove(0).end(Signal::SIGTERM), "an admin ends well");
         admins.push(fleet.start_admin_with(&[("ADMIN_LISTEN", address)]));
     }
-    changes.answers(CHANGES).await;
+    changes.wait_for_answers(CHANGES).await;
     let answers = changes.stop().await;
     println!("admins restarted {RESTARTS} times: {answers:?}");
     let is_well = |answer: &str| ["POST 201", "PUT 200", "DELETE 204"].contains(&answer);

@@ -1,4 +1,4 @@
-//! What reaches whom, and what of it.
+//! Routing of paths, methods and header fields to the two planes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,33 +9,33 @@ use tern_testkit::nginx::{Nginx, Site};
 use tern_tests::Fleet;
 
 use crate::listener::{Listener, REDIRECT};
-use crate::{configuration, set, site_of};
+use crate::{configuration, site_of, start_fleet_behind_nginx};
 
 fn client() -> Client {
     Client::builder().redirect(redirect::Policy::none()).build().unwrap()
 }
 
-/// The API's paths that nginx knows, in the router's words.
-fn paths_of_nginx() -> BTreeSet<String> {
+/// Returns the API's paths in nginx's configuration, in the router's syntax.
+fn nginx_paths() -> BTreeSet<String> {
     let text = fs::read_to_string(configuration().join("admin-paths.conf")).unwrap();
     let patterns = text.lines().filter_map(|line| line.strip_prefix("location ~ ^")?.split_once("/?$ "));
     patterns.map(|(pattern, _)| pattern.replace("[^/]+", "{id}").replace("\\.", ".")).collect()
 }
 
 #[test]
-fn nginx_knows_the_paths_of_the_api_and_no_others() {
+fn nginx_has_exactly_the_paths_of_the_api() {
     let router: BTreeSet<String> = tern_admin::paths().collect();
-    assert_eq!(paths_of_nginx(), router);
+    assert_eq!(nginx_paths(), router);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_path_reaches_its_plane() {
-    let (fleet, nginx) = set(2).await;
+async fn nginx_routes_each_path_to_its_plane() {
+    let (fleet, nginx) = start_fleet_behind_nginx(2).await;
     let client = fleet.client();
     let code = fleet.code(1).await;
 
-    // What an admin says is what nginx says, with and without the slash.
-    for path in paths_of_nginx().iter().flat_map(|path| [path.clone(), format!("{path}/")]) {
+    // nginx returns an admin's answers unchanged, with and without a trailing slash.
+    for path in nginx_paths().iter().flat_map(|path| [path.clone(), format!("{path}/")]) {
         let path = path.replace("{id}", "1");
         let direct = client.get(format!("http://{}{path}", fleet.admin.addresses[0])).send().await.unwrap();
         let answer = client.get(format!("http://{}{path}", nginx.address())).send().await.unwrap();
@@ -48,7 +48,7 @@ async fn each_path_reaches_its_plane() {
         }
     }
 
-    // What a redirector says is what nginx says. None of the operations port's paths is there.
+    // nginx returns a redirector's answers unchanged. The paths of the operators' port do not exist there.
     let get = async |address: &str, path: &str| {
         let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
         let location = answer.headers().get("location").cloned();
@@ -64,8 +64,8 @@ async fn each_path_reaches_its_plane() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_and_uploads_reach_an_admin() {
-    let (fleet, nginx) = set(1).await;
+async fn nginx_forwards_changes_and_uploads_to_an_admin() {
+    let (fleet, nginx) = start_fleet_behind_nginx(1).await;
     let client = fleet.client();
     let call = async |method: Method, path: &str, body: &Value| {
         let answer = client.request(method, format!("http://{}{path}", nginx.address())).json(body).send().await;
@@ -84,7 +84,7 @@ async fn changes_and_uploads_reach_an_admin() {
     assert_eq!(call(Method::DELETE, &path, &Value::Null).await.0, 204);
     assert_eq!(call(Method::PATCH, "/urls", &Value::Null).await.0, 405);
 
-    // A page of our own origin may write, since the admin is told which host was asked.
+    // A page of the site's own origin may write, since nginx forwards the requested host.
     let from_page = |origin: String| {
         let request = client.post(format!("http://{}/urls", nginx.address())).header("Origin", origin);
         request.json(&body).send()
@@ -92,7 +92,7 @@ async fn changes_and_uploads_reach_an_admin() {
     assert_eq!(from_page(format!("http://{}", nginx.address())).await.unwrap().status(), 201);
     assert_eq!(from_page("http://evil.example".into()).await.unwrap().status(), 403);
 
-    // More than a request may have otherwise, and more than that.
+    // An upload larger than other bodies may be, and a body over that limit.
     let rows: String = (0..6_000).map(|n| format!("{n:0>200},user{n}@mail.example\n")).collect();
     assert!(rows.len() > 1 << 20);
     let file = reqwest::multipart::Part::text(format!("username,email\n{rows}")).file_name("users.csv");
@@ -105,16 +105,16 @@ async fn changes_and_uploads_reach_an_admin() {
     assert_eq!(answer.status(), 413);
     assert_eq!(answer.json::<Value>().await.unwrap()["error"], "Payload Too Large");
 
-    // Whoever comes through nginx is somebody from elsewhere, and needs a token.
+    // Requests through nginx come from elsewhere and need a token.
     let stranger = Client::new().get(format!("http://{}/urls", nginx.address())).send().await.unwrap();
     assert_eq!(stranger.status(), 401);
     assert!(stranger.headers().contains_key("www-authenticate"));
 }
 
-/// The longest target there may be, three times as long once it is percent-encoded.
+/// The longest possible target, three times as long once it is percent-encoded.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_longest_target_comes_through() {
-    let (fleet, nginx) = set(0).await;
+async fn longest_target_passes_nginx() {
+    let (fleet, nginx) = start_fleet_behind_nginx(0).await;
     let longest = format!("https://example.com/{}", "\u{e9}".repeat(4_086));
     let url = json!({"user_id": 1, "original_url": longest});
     let (status, _, url) = fleet.call(Method::POST, "/urls", &url).await;
@@ -124,10 +124,10 @@ async fn the_longest_target_comes_through() {
     assert_eq!((answer.status().as_u16(), answer.headers()["location"].len()), (302, 20 + 6 * 4_086));
 }
 
-/// A query as long as nginx takes it: the links of a list would repeat it twice.
+/// The links of a list would repeat a long query twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn list_with_a_long_query_comes_through() {
-    let (fleet, nginx) = set(25).await;
+async fn list_with_a_long_query_passes_nginx() {
+    let (fleet, nginx) = start_fleet_behind_nginx(25).await;
     let get = async |query: String| {
         fleet.client().get(format!("http://{}/urls?{query}", nginx.address())).send().await.unwrap()
     };
@@ -139,9 +139,9 @@ async fn list_with_a_long_query_comes_through() {
     }
 }
 
-/// To a redirector goes what it uses, and nothing that a client says of itself is believed.
+/// nginx forwards only the fields that a redirector uses, and no claim of the client.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_request_for_a_code_only_what_a_redirector_uses_goes_on() {
+async fn request_for_a_code_is_forwarded_with_needed_fields_only() {
     let redirector = Listener::start(Some(REDIRECT));
     let site =
         Site { redirectors: vec![redirector.address.clone()], admins: vec!["127.0.0.1:9".into()], ..Site::default() };
@@ -151,39 +151,40 @@ async fn of_a_request_for_a_code_only_what_a_redirector_uses_goes_on() {
     let request = request.header("Cookie", "a=b").header("Authorization", "Bearer secret").header("Accept", "*/*");
     let request = request.header("X-Forwarded-For", "198.51.100.7").header("Content-Length", "5").body("hello");
     assert_eq!(request.send().await.unwrap().status(), 302);
-    let heard = redirector.heard().join("");
-    let mut lines: Vec<&str> = heard.lines().collect();
+    let requests = redirector.requests().join("");
+    let mut lines: Vec<&str> = requests.lines().collect();
     assert_eq!(lines.remove(0), "GET /CODE12?x=y HTTP/1.1");
     lines.sort_unstable();
     let host = format!("Host: {}", nginx.address());
     assert_eq!(lines, ["", &host, "Referer: https://from.example/", "User-Agent: me", "X-Forwarded-For: 127.0.0.1"]);
 
-    // Another method goes on without its body: only a redirector knows whether there is a link to refuse it.
+    // Other methods are forwarded without their body, because only a redirector knows whether there is a link to refuse
+    // them.
     assert_eq!(client().post(&url).body("hello").send().await.unwrap().status(), 302);
-    let heard = redirector.heard().pop().unwrap();
-    assert!(heard.starts_with("POST /CODE12?x=y HTTP/1.1\r\n"), "{heard}");
-    assert!(heard.ends_with("\r\n\r\n") && !heard.to_lowercase().contains("content-length"), "{heard}");
+    let request = redirector.requests().pop().unwrap();
+    assert!(request.starts_with("POST /CODE12?x=y HTTP/1.1\r\n"), "{request}");
+    assert!(request.ends_with("\r\n\r\n") && !request.to_lowercase().contains("content-length"), "{request}");
 
-    // nginx refuses a large body, and a client that waits to be asked for one, by itself.
+    // nginx itself refuses a large body, and a client that waits for `100 Continue`.
     let send = async |method: Method, bytes: usize, expect: Option<&str>| {
         let request = client().request(method, &url).body("x".repeat(bytes));
         let request = expect.into_iter().fold(request, |request, expect| request.header("Expect", expect));
         request.send().await.unwrap().status().as_u16()
     };
-    let (count, waits) = (redirector.heard().len(), Some("100-continue"));
+    let (count, waits) = (redirector.requests().len(), Some("100-continue"));
     for method in [Method::GET, Method::POST, Method::DELETE] {
         assert_eq!(send(method, 1_025, None).await, 413);
     }
     for method in [Method::POST, Method::DELETE] {
         assert_eq!(send(method, 5, waits).await, 405);
     }
-    assert_eq!(redirector.heard().len(), count);
+    assert_eq!(redirector.requests().len(), count);
     assert_eq!([send(Method::POST, 1_024, None).await, send(Method::GET, 5, waits).await], [302, 302]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn method_other_than_get_is_405_at_a_link_and_404_where_nothing_is() {
-    let (fleet, nginx) = set(1).await;
+async fn other_method_is_405_on_a_link_and_404_elsewhere() {
+    let (fleet, nginx) = start_fleet_behind_nginx(1).await;
     let code = fleet.code(1).await;
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         for (path, status) in [(&*format!("/{code}"), 405), ("/nope", 404), ("/a/b", 404), ("/api/v1/urls", 404)] {
@@ -196,9 +197,9 @@ async fn method_other_than_get_is_405_at_a_link_and_404_where_nothing_is() {
     }
 }
 
-/// A client that misses too often is refused by the redirectors, which learn from nginx which client it is.
+/// The redirectors limit misses by the client address that nginx forwards.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_cannot_say_that_it_is_another() {
+async fn client_cannot_forge_its_address() {
     let settings = [("TRUSTED_PROXIES", "127.0.0.1"), ("MISS_BURST", "2"), ("MISSES_PER_SECOND", "1")];
     let fleet = Fleet::start(1, &settings).await;
     let site = site_of(&fleet);
@@ -215,7 +216,7 @@ async fn a_client_cannot_say_that_it_is_another() {
     for forged in ["198.51.100.7", "198.51.100.7, 127.0.0.1", "unknown"] {
         assert!(misses(&nginx, forged).await.contains(&429), "{forged}");
     }
-    // Behind a proxy that nginx was told to believe, the client is whom the proxy names, and not whom the client does.
+    // Behind a proxy that nginx trusts, the client is the one that the proxy names.
     let nginx = Nginx::start(&configuration(), &Site { is_behind_proxy: true, ..site });
     assert!(misses(&nginx, "198.51.100.7").await.contains(&429));
     assert!(misses(&nginx, "198.51.100.7, 127.0.0.9").await.contains(&429));

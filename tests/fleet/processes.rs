@@ -1,4 +1,4 @@
-//! How the processes of a fleet are started, replaced and restarted.
+//! Starting, replacing and restarting the processes of a fleet.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use tern_testkit::server::Process;
 use crate::fleet::Fleet;
 use crate::plane::{PATH, Plane, command};
 
-/// File system of a disk that a test makes.
+/// File system of a disk that a test creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filesystem {
     Btrfs,
@@ -21,7 +21,7 @@ pub enum Filesystem {
 }
 
 impl Filesystem {
-    /// The program that makes it, its options, and the smallest size in megabytes.
+    /// Returns the mkfs program, its options, and the smallest size in megabytes.
     fn make(self) -> (&'static str, &'static [&'static str], u64) {
         match self {
             Filesystem::Btrfs => ("mkfs.btrfs", &["--quiet", "--mixed"], 128),
@@ -32,48 +32,48 @@ impl Filesystem {
 }
 
 impl Fleet {
-    /// Starts the `n`th redirector, with a data directory that it finds again at its next start.
+    /// Starts the `n`th redirector, with a data directory that persists across its restarts.
     pub fn start_redirector(&self, n: usize) -> Plane {
         Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &self.redirector_settings(n)), 2)
     }
 
-    /// The same with settings that come after all others.
+    /// Starts the `n`th redirector with settings that override the others.
     pub fn start_redirector_with(&self, n: usize, settings: &[(&str, &str)]) -> Plane {
         let mut all = self.redirector_settings(n);
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &all), 2)
     }
 
-    /// Replaces the admin, with settings that come after all others.
+    /// Replaces the admin, with settings that override the others.
     pub fn restart_admin(&mut self, settings: &[(&str, &str)]) {
         self.admin = self.start_admin_with(settings);
     }
 
-    /// Starts an admin beside the fleet's own, with settings that come after all others.
+    /// Starts an admin beside the fleet's own, with settings that override the others.
     pub fn start_admin_with(&self, settings: &[(&str, &str)]) -> Plane {
         let mut all = self.settings.clone();
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Plane::start_admin(self.directory.path(), &all)
     }
 
-    /// Starts to load a file.
+    /// Starts a load of a file.
     pub fn load(&self, file: &Path) -> Child {
         let mut load = command("tern-admin", &["load", file.to_str().unwrap()], self.directory.path(), &self.settings);
         load.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Starts another process in place of the `n`th redirector, which goes on until that one serves; gives the old one.
-    pub fn succeed_redirector(&mut self, n: usize) -> Plane {
-        let follower = Plane::start(&mut self.follower(n), 2);
-        std::mem::replace(&mut self.redirectors[n], follower)
+    /// Starts a successor of the `n`th redirector, waits until it serves, and returns the predecessor.
+    pub fn replace_redirector(&mut self, n: usize) -> Plane {
+        let successor = Plane::start(&mut self.successor_command(n), 2);
+        std::mem::replace(&mut self.redirectors[n], successor)
     }
 
-    /// Starts the process without waiting for it.
-    pub fn begin_to_succeed_redirector(&self, n: usize) -> Process {
-        Process::start(&mut self.follower(n))
+    /// Starts a successor of the `n`th redirector without waiting for it.
+    pub fn begin_to_replace_redirector(&self, n: usize) -> Process {
+        Process::start(&mut self.successor_command(n))
     }
 
-    /// Whether a process says that the one at this address is well, for a container runtime.
+    /// Runs the health check of container runtimes against `address`; returns its result.
     pub fn is_healthy(&self, program: &str, setting: &str, address: &str) -> bool {
         let mut settings = self.redirector_settings(0);
         settings.push((setting.to_owned(), address.to_owned()));
@@ -85,12 +85,12 @@ impl Fleet {
         }
     }
 
-    fn follower(&self, n: usize) -> Command {
+    fn successor_command(&self, n: usize) -> Command {
         let arguments = &["serve", "--take-over"];
         command("tern-redirector", arguments, self.directory.path(), &self.redirector_settings(n))
     }
 
-    /// The same as [`Fleet::start_redirector`] on a socket that listens already and outlives it, as systemd passes it on.
+    /// Starts the `n`th redirector on a listening socket that outlives it, passed as systemd does.
     pub fn start_redirector_on(&self, n: usize, socket: &TcpListener) -> Plane {
         let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=redirects exec \"$0\"";
         let mut command = Command::new("sh");
@@ -99,7 +99,8 @@ impl Fleet {
         Plane::start(command.stdin(OwnedFd::from(socket.try_clone().unwrap())), 2)
     }
 
-    /// What the `n`th redirector is told: those of the fleet, its directory, and the role that is made for redirectors.
+    /// Returns the settings of the `n`th redirector: those of the fleet, its directory, and the redirectors' database
+    /// role.
     fn redirector_settings(&self, n: usize) -> Vec<(String, String)> {
         let mut settings = self.settings.clone();
         for (name, path) in [("TERN_DATA_DIR", "data"), ("LOG_FILE", "app.log")] {
@@ -113,7 +114,8 @@ impl Fleet {
         settings
     }
 
-    /// The same, with its data on a disk of its own of this size. Other processes see it through [`Plane::own_file`] alone.
+    /// Starts the `n`th redirector with its data on a tmpfs of `size`. Other processes see its files through
+    /// [`Plane::own_file`] only.
     pub fn start_redirector_on_small_disk(&self, n: usize, size: &str) -> Plane {
         let data = self.redirector_directory(n).join("data");
         std::fs::create_dir_all(&data).unwrap();
@@ -127,10 +129,10 @@ impl Fleet {
         Plane::start(command.stdin(Stdio::null()), 2)
     }
 
-    /// Starts the `n`th redirector with its data on a new disk of a megabytes' size, which it alone has mounted.
+    /// Starts the `n`th redirector with its data on a new disk that it alone has mounted.
     ///
     /// # Panics
-    /// Where this process may not mount: it must be root, with loop devices.
+    /// If this process may not mount: it must be root, with loop devices.
     pub fn start_redirector_on_disk(&self, n: usize, filesystem: Filesystem, settings: &[(&str, &str)]) -> Plane {
         let data = self.redirector_directory(n).join("data");
         std::fs::create_dir_all(&data).unwrap();
@@ -163,13 +165,13 @@ impl Fleet {
         self.redirectors[n] = self.start_redirector(n);
     }
 
-    /// Ends a redirector with `signal` and starts it again at its addresses; waits until it is ready.
+    /// Ends a redirector with `signal`, restarts it at its addresses, and waits until it is ready.
     pub async fn restart_redirector_in_place(&mut self, n: usize, signal: Signal) {
         let ended = self.redirectors.remove(n);
         let addresses = ended.addresses.clone();
         ended.end(signal);
         let listen = [("REDIRECTOR_LISTEN", &*addresses[0]), ("REDIRECTOR_OPS_LISTEN", &*addresses[1])];
         self.redirectors.insert(n, self.start_redirector_with(n, &listen));
-        self.all_loaded().await;
+        self.wait_until_ready().await;
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::root;
 
-/// Each panel of each dashboard.
+/// Returns each panel of each dashboard.
 pub fn panels() -> Vec<Value> {
     dashboards().into_iter().flat_map(|(_, dashboard)| dashboard["panels"].as_array().unwrap().clone()).collect()
 }
@@ -20,13 +20,13 @@ fn dashboards() -> Vec<(String, Value)> {
         .collect()
 }
 
-/// The queries of a panel.
+/// Returns the queries of a panel.
 pub fn queries(panel: &Value) -> impl Iterator<Item = &str> {
     panel["targets"].as_array().unwrap().iter().map(|target| target["expr"].as_str().unwrap())
 }
 
 #[test]
-fn dashboards_have_what_grafana_needs() {
+fn dashboards_have_the_structure_that_grafana_needs() {
     let datasource = json!({"type": "prometheus", "uid": "prometheus"});
     let provisioned = fs::read_to_string(root().join("monitoring/grafana/provisioning/datasources/prometheus.yml"));
     assert!(provisioned.unwrap().contains("uid: prometheus\n"));
@@ -37,7 +37,7 @@ fn dashboards_have_what_grafana_needs() {
         }
         let uid = dashboard["uid"].as_str().unwrap().to_owned();
         assert!(uid.len() <= 40 && uids.insert(uid), "{path}: a uid is short, and nobody else's");
-        // Of Grafana 9.3; later ones bring it up to theirs.
+        // Version of Grafana 9.3; later ones migrate it.
         assert_eq!(dashboard["schemaVersion"], 37, "{path}");
         assert!(dashboard["time"]["from"].is_string() && dashboard["time"]["to"].is_string(), "{path}");
         assert!(dashboard["templating"]["list"].is_array() && dashboard["annotations"]["list"].is_array(), "{path}");
@@ -68,9 +68,9 @@ fn dashboards_have_what_grafana_needs() {
     }
 }
 
-/// The original's ten.
+/// Checks the ten panels that the first dashboard must have.
 #[test]
-fn the_first_dashboard_has_the_panels_that_the_original_had() {
+fn first_dashboard_has_the_required_panels() {
     let (_, tern) = dashboards().into_iter().find(|(path, _)| path.ends_with("/tern.json")).unwrap();
     let has = |kind: &str, words: &[&str]| {
         let panels = tern["panels"].as_array().unwrap();

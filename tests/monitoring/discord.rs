@@ -1,4 +1,4 @@
-//! What alerts reach in place of Discord: a listener on loopback that takes each message.
+//! A listener on loopback in place of Discord, which receives the messages.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-/// Listens until the test process ends.
+/// Stand-in for Discord that listens until the test process ends.
 #[derive(Debug)]
 pub struct Discord {
     pub webhook: String,
@@ -18,12 +18,12 @@ impl Discord {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let webhook = format!("http://{}/api/webhooks/1234/secret", listener.local_addr().unwrap());
         let messages = Arc::new(Mutex::new(Vec::new()));
-        let taken = Arc::clone(&messages);
-        std::thread::spawn(move || listener.incoming().for_each(|stream| take(stream.unwrap(), &taken)));
+        let received = Arc::clone(&messages);
+        std::thread::spawn(move || listener.incoming().for_each(|stream| receive(stream.unwrap(), &received)));
         Discord { webhook, messages }
     }
 
-    /// The messages that hold each of these texts.
+    /// Returns the messages that contain all of `texts`.
     pub fn messages_with(&self, texts: &[&str]) -> Vec<Value> {
         let messages = self.messages.lock().unwrap();
         let holds = |message: &&Value| texts.iter().all(|text| message.to_string().contains(text));
@@ -31,8 +31,8 @@ impl Discord {
     }
 }
 
-/// One message on one connection. Discord answers 204.
-fn take(mut stream: TcpStream, messages: &Mutex<Vec<Value>>) {
+/// Receives one message on one connection. Discord answers 204.
+fn receive(mut stream: TcpStream, messages: &Mutex<Vec<Value>>) {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
     let message = loop {
@@ -46,6 +46,6 @@ fn take(mut stream: TcpStream, messages: &Mutex<Vec<Value>>) {
         }
     };
     messages.lock().unwrap().push(message);
-    // Alertmanager may have gone.
+    // Alertmanager may have closed the connection.
     let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
 }

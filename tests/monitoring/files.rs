@@ -1,4 +1,4 @@
-//! Configuration, rules and runbook, as `promtool` and `amtool` see them.
+//! Configuration, rules and runbook, checked by `promtool` and `amtool`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,23 +9,23 @@ use tern_testkit::monitoring::{prometheus_directory, tool};
 
 use crate::{alertmanager, alerts, prometheus, root};
 
-fn passes(name: &str, arguments: &[&str], directory: &Path) {
+fn check_passes(name: &str, arguments: &[&str], directory: &Path) {
     let output = tool(name, arguments, directory);
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{name} {arguments:?}: {said}");
+    let output_text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{name} {arguments:?}: {output_text}");
 }
 
 #[test]
-fn promtool_finds_no_fault() {
+fn promtool_accepts_configuration_and_rules() {
     let directory = prometheus_directory(&prometheus(), &[]);
-    passes("promtool", &["check", "config", "prometheus.yml"], directory.path());
-    // The rules as they are, with their own times.
-    passes("promtool", &["check", "rules", "rules/tern.yml"], &prometheus());
-    passes("promtool", &["test", "rules", "rules_test.yml"], &prometheus());
+    check_passes("promtool", &["check", "config", "prometheus.yml"], directory.path());
+    // The rules with their own times.
+    check_passes("promtool", &["check", "rules", "rules/tern.yml"], &prometheus());
+    check_passes("promtool", &["test", "rules", "rules_test.yml"], &prometheus());
 }
 
 #[test]
-fn each_alert_is_tested_firing_and_silent() {
+fn each_alert_has_a_firing_and_a_silent_test() {
     let tests = fs::read_to_string(prometheus().join("rules_test.yml")).unwrap();
     for (alert, _) in alerts() {
         let cases: Vec<&str> = tests.split(&format!("alertname: {alert}\n")).skip(1).collect();
@@ -36,7 +36,7 @@ fn each_alert_is_tested_firing_and_silent() {
 }
 
 #[test]
-fn each_alert_says_how_bad_it_is_and_what_to_do() {
+fn each_alert_has_severity_texts_and_a_runbook_section() {
     let runbook = fs::read_to_string(root().join("docs/RUNBOOK.md")).unwrap();
     let headings: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     for (alert, rule) in alerts() {
@@ -48,7 +48,7 @@ fn each_alert_says_how_bad_it_is_and_what_to_do() {
         assert!(rule.contains(&format!("runbook_url: docs/RUNBOOK.md#{anchor}\n")), "{alert}");
         assert!(headings.contains(&*alert), "the runbook says nothing of {alert}");
     }
-    // And of nothing that is no alert any more.
+    // The runbook has no section of an alert that does not exist.
     let alerts = alerts();
     for heading in headings.iter().filter(|heading| heading.starts_with("Tern")) {
         assert!(alerts.iter().any(|(alert, _)| alert == heading), "{heading} is no alert");
@@ -56,8 +56,8 @@ fn each_alert_says_how_bad_it_is_and_what_to_do() {
 }
 
 #[test]
-fn amtool_finds_no_fault_with_or_without_a_webhook() {
-    passes("amtool", &["check-config", "alertmanager.yml"], &alertmanager());
+fn amtool_accepts_configuration_with_and_without_webhook() {
+    check_passes("amtool", &["check-config", "alertmanager.yml"], &alertmanager());
     let directory = tempfile::tempdir().unwrap();
     let configure = |webhook: &str| {
         fs::write(directory.path().join("webhook"), webhook).unwrap();
@@ -71,9 +71,9 @@ fn amtool_finds_no_fault_with_or_without_a_webhook() {
         assert_eq!(text.matches("discord_configs").count(), discords);
         assert_eq!(text.matches(&format!("webhook_url: {webhook}\n")).count(), discords, "{text}");
         fs::write(directory.path().join("configured.yml"), text).unwrap();
-        passes("amtool", &["check-config", "configured.yml"], directory.path());
+        check_passes("amtool", &["check-config", "configured.yml"], directory.path());
     }
-    // With the address of the runbook, a message has a link in place of a path.
+    // With the runbook's address, a message has a link in place of a path.
     fs::write(directory.path().join("webhook"), webhook).unwrap();
     let linked = |runbook: &str| {
         let mut configure = Command::new(alertmanager().join("configure"));
@@ -84,10 +84,10 @@ fn amtool_finds_no_fault_with_or_without_a_webhook() {
     let text = String::from_utf8(configured.stdout).unwrap();
     assert!(text.contains(": https://git.example/RUNBOOK.md?a=1&b=2{{ reReplaceAll "), "{text}");
     fs::write(directory.path().join("configured.yml"), text).unwrap();
-    passes("amtool", &["check-config", "configured.yml"], directory.path());
+    check_passes("amtool", &["check-config", "configured.yml"], directory.path());
     let refused = linked("docs/RUNBOOK.md");
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(64), 0), "{refused:?}");
-    // What is no address is refused before it becomes a configuration.
+    // An invalid address is refused before it becomes a configuration.
     for given in
         ["discord", "ftp://discord.com/", "https://discord.com/a\"b", "https://discord.com/a|b", "http://else/"]
     {

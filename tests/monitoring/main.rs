@@ -1,6 +1,6 @@
-//! The project's monitoring: the files as their own tools see them, and the whole of it over a fleet.
+//! The project's monitoring: its files as their tools check them, and the whole stack over a fleet.
 
-#![expect(clippy::unwrap_used, reason = "a scene that cannot be set is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod dashboards;
 mod discord;
@@ -23,7 +23,7 @@ fn alertmanager() -> PathBuf {
     root().join("monitoring/alertmanager")
 }
 
-/// The alerts of the rules, each with the lines that belong to it.
+/// Returns the alerts of the rules, each with the lines of its rule.
 fn alerts() -> Vec<(String, String)> {
     let rules = fs::read_to_string(prometheus().join("rules/tern.yml")).unwrap();
     let rules = rules.split("\n      - ").filter_map(|rule| {

@@ -1,4 +1,4 @@
-//! What Alertmanager makes of alerts that it is given: what is told, and what is kept back.
+//! Alertmanager's notifications: messages that it sends, and alerts that it inhibits.
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -8,41 +8,41 @@ use tern_tests::eventually;
 use crate::alertmanager;
 use crate::discord::Discord;
 
-struct Desk {
+struct Alerting {
     alertmanager: Monitor,
     discord: Discord,
     client: Client,
 }
 
-impl Desk {
-    fn start() -> Desk {
-        Desk::start_with_runbook_at(None)
+impl Alerting {
+    fn start() -> Alerting {
+        Alerting::start_with_runbook_at(None)
     }
 
-    fn start_with_runbook_at(runbook: Option<&str>) -> Desk {
+    fn start_with_runbook_at(runbook: Option<&str>) -> Alerting {
         let discord = Discord::start();
         let alertmanager = Monitor::alertmanager(&alertmanager(), &discord.webhook, runbook);
-        Desk { alertmanager, discord, client: Client::new() }
+        Alerting { alertmanager, discord, client: Client::new() }
     }
 
-    /// Hands in alerts, as Prometheus does.
-    async fn take(&self, alerts: &[Value]) {
+    /// Sends alerts, as Prometheus does.
+    async fn send(&self, alerts: &[Value]) {
         let url = format!("http://{}/api/v2/alerts", self.alertmanager.address());
-        // It answers 503 until it is ready.
+        // Alertmanager answers 503 until it is ready.
         eventually("the alerts are taken", async || {
             self.client.post(&url).json(alerts).send().await.unwrap().status() == 200
         })
         .await;
     }
 
-    async fn title_and_text(&self, texts: &[&str]) -> (String, String) {
-        eventually("Discord is told", async || !self.discord.messages_with(texts).is_empty()).await;
+    async fn wait_for_message(&self, texts: &[&str]) -> (String, String) {
+        eventually("Discord has the message", async || !self.discord.messages_with(texts).is_empty()).await;
         let embed = self.discord.messages_with(texts).pop().unwrap()["embeds"][0].take();
         (embed["title"].as_str().unwrap().to_owned(), embed["description"].as_str().unwrap().to_owned())
     }
 }
 
-/// One that fires, of a redirector unless the labels say otherwise, and is described by its name and instance.
+/// Returns a firing alert of a redirector, unless the labels differ, described by its name and instance.
 fn alert(name: &str, instance: &str, labels: &Value) -> Value {
     let mut all = json!({"alertname": name, "severity": "critical", "job": "redirector", "instance": instance});
     all.as_object_mut().unwrap().extend(labels.as_object().unwrap().clone());
@@ -51,53 +51,53 @@ fn alert(name: &str, instance: &str, labels: &Value) -> Value {
     json!({"labels": all, "annotations": annotations})
 }
 
-fn over(mut alert: Value) -> Value {
+fn resolved(mut alert: Value) -> Value {
     alert["startsAt"] = json!("2020-01-01T00:00:00Z");
     alert["endsAt"] = json!("2020-01-01T00:01:00Z");
     alert
 }
 
 #[tokio::test]
-async fn of_two_the_one_that_is_over_is_told_as_over() {
-    let desk = Desk::start();
+async fn resolved_alert_of_two_is_reported_as_over() {
+    let alerting = Alerting::start();
     let both = ["r1", "r2"].map(|instance| alert("TernReplicaStale", instance, &json!({})));
-    desk.take(&both).await;
-    let (title, text) = desk.title_and_text(&["at r1.", "at r2."]).await;
+    alerting.send(&both).await;
+    let (title, text) = alerting.wait_for_message(&["at r1.", "at r2."]).await;
     assert_eq!(title, "CRITICAL: It is bad");
     assert_eq!(text, "TernReplicaStale at r1.\nTernReplicaStale at r2.\nTernReplicaStale: docs/RUNBOOK.md");
 
-    let [first, second] = both.map(over);
-    desk.take(&[first]).await;
-    let (title, text) = desk.title_and_text(&["Over: "]).await;
+    let [first, second] = both.map(resolved);
+    alerting.send(&[first]).await;
+    let (title, text) = alerting.wait_for_message(&["Over: "]).await;
     assert_eq!(title, "CRITICAL: It is bad");
     assert_eq!(text, "TernReplicaStale at r2.\nOver: TernReplicaStale at r1.\nTernReplicaStale: docs/RUNBOOK.md");
 
-    desk.take(&[second]).await;
-    let (title, text) = desk.title_and_text(&["OVER: "]).await;
+    alerting.send(&[second]).await;
+    let (title, text) = alerting.wait_for_message(&["OVER: "]).await;
     assert_eq!(title, "OVER: It is bad");
     assert_eq!(text, "Over: TernReplicaStale at r2.\nTernReplicaStale: docs/RUNBOOK.md");
 }
 
 #[tokio::test]
-async fn message_with_a_runbook_address_links_to_the_section_of_its_alert() {
-    let desk = Desk::start_with_runbook_at(Some("https://git.example/tern/RUNBOOK.md"));
+async fn message_with_runbook_address_links_to_the_section_of_its_alert() {
+    let alerting = Alerting::start_with_runbook_at(Some("https://git.example/tern/RUNBOOK.md"));
     let mut stale = alert("TernReplicaStale", "r1", &json!({}));
     stale["annotations"]["runbook_url"] = json!("docs/RUNBOOK.md#ternreplicastale");
-    desk.take(&[stale]).await;
-    let (_, text) = desk.title_and_text(&["at r1."]).await;
+    alerting.send(&[stale]).await;
+    let (_, text) = alerting.wait_for_message(&["at r1."]).await;
     let link = "TernReplicaStale: https://git.example/tern/RUNBOOK.md#ternreplicastale";
     assert_eq!(text, format!("TernReplicaStale at r1.\n{link}"));
 }
 
-/// Alerts that follow from a database that is away.
+/// Returns alerts that an unavailable database causes.
 fn consequences() -> [Value; 2] {
     [alert("TernReplicaStale", "r1", &json!({})), alert("TernClicksWaiting", "r1", &json!({}))]
 }
 
-/// The names of what Alertmanager keeps back.
-async fn kept_back(desk: &Desk) -> Vec<String> {
-    let url = format!("http://{}/api/v2/alerts?active=false&inhibited=true", desk.alertmanager.address());
-    let alerts: Value = desk.client.get(url).send().await.unwrap().json().await.unwrap();
+/// Returns the names of the alerts that Alertmanager inhibits.
+async fn inhibited_alerts(alerting: &Alerting) -> Vec<String> {
+    let url = format!("http://{}/api/v2/alerts?active=false&inhibited=true", alerting.alertmanager.address());
+    let alerts: Value = alerting.client.get(url).send().await.unwrap().json().await.unwrap();
     let names =
         alerts.as_array().unwrap().iter().map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned());
     let mut names: Vec<String> = names.collect();
@@ -106,37 +106,39 @@ async fn kept_back(desk: &Desk) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_follows_from_a_database_that_is_away_is_kept_back() {
-    let desk = Desk::start();
-    desk.take(&[alert("TernServiceUnreachable", "p1", &json!({"job": "postgres", "away": "service"}))]).await;
-    desk.title_and_text(&["TernServiceUnreachable at p1."]).await;
-    desk.take(&consequences()).await;
+async fn alerts_caused_by_an_unavailable_database_are_inhibited() {
+    let alerting = Alerting::start();
+    alerting.send(&[alert("TernServiceUnreachable", "p1", &json!({"job": "postgres", "away": "service"}))]).await;
+    alerting.wait_for_message(&["TernServiceUnreachable at p1."]).await;
+    alerting.send(&consequences()).await;
     let redirectors = alert("TernErrorsHigh", "r1", &json!({}));
-    desk.take(&[redirectors]).await;
-    // A redirector that fails does not fail for want of a database.
-    desk.title_and_text(&["TernErrorsHigh at r1."]).await;
-    eventually("the rest is kept back", async || kept_back(&desk).await == ["TernClicksWaiting", "TernReplicaStale"])
-        .await;
-    assert!(desk.discord.messages_with(&["at r1.", "TernReplicaStale"]).is_empty());
-    assert!(desk.discord.messages_with(&["at r1.", "TernClicksWaiting"]).is_empty());
+    alerting.send(&[redirectors]).await;
+    // Errors of a redirector are not caused by the database.
+    alerting.wait_for_message(&["TernErrorsHigh at r1."]).await;
+    eventually("the rest is kept back", async || {
+        inhibited_alerts(&alerting).await == ["TernClicksWaiting", "TernReplicaStale"]
+    })
+    .await;
+    assert!(alerting.discord.messages_with(&["at r1.", "TernReplicaStale"]).is_empty());
+    assert!(alerting.discord.messages_with(&["at r1.", "TernClicksWaiting"]).is_empty());
 }
 
-/// Its exporter says nothing of the database, and neither does the exporter of another service.
+/// An unavailable exporter proves nothing about the database, nor does another service's exporter.
 #[tokio::test]
-async fn nothing_is_kept_back_while_only_an_exporter_is_away() {
-    let desk = Desk::start();
+async fn unavailable_exporter_inhibits_no_alert() {
+    let alerting = Alerting::start();
     let labels = [json!({"job": "postgres", "away": "exporter"}), json!({"job": "redis", "away": "service"})];
-    desk.take(&labels.map(|labels| alert("TernServiceUnreachable", "x1", &labels))).await;
-    desk.title_and_text(&["TernServiceUnreachable at x1."]).await;
-    desk.take(&consequences()).await;
-    for told in ["TernReplicaStale at r1.", "TernClicksWaiting at r1."] {
-        desk.title_and_text(&[told]).await;
+    alerting.send(&labels.map(|labels| alert("TernServiceUnreachable", "x1", &labels))).await;
+    alerting.wait_for_message(&["TernServiceUnreachable at x1."]).await;
+    alerting.send(&consequences()).await;
+    for text in ["TernReplicaStale at r1.", "TernClicksWaiting at r1."] {
+        alerting.wait_for_message(&[text]).await;
     }
 }
 
-/// The labels by which Alertmanager keeps back are those that the rules give.
+/// Alertmanager inhibits by the labels that the rules set.
 #[test]
-fn the_rules_say_who_is_away() {
+fn unreachable_alert_labels_service_and_exporter() {
     let rules = crate::alerts();
     let of_services: Vec<_> = rules.iter().filter(|(name, _)| name == "TernServiceUnreachable").collect();
     let tells = |expression: &str, label: &str| {

@@ -1,5 +1,5 @@
-//! A fleet behind nginx, exporters, Prometheus and Alertmanager, under load: every panel has something to show, and the
-//! alert of a killed redirector reaches Discord.
+//! A fleet behind nginx, with exporters, Prometheus and Alertmanager, under load. Every panel has data, and the alert
+//! of a killed redirector reaches Discord.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,7 @@ struct Stack {
     prometheus: Monitor,
     discord: Discord,
     client: Client,
-    /// With the role `admin`.
+    /// Token with the role `admin`.
     token: String,
     others: [Monitor; 4],
 }
@@ -61,12 +61,12 @@ impl Stack {
         let url = format!("http://{}/api/v1/{path}", self.prometheus.address());
         let mut url = reqwest::Url::parse(&url).unwrap();
         url.query_pairs_mut().extend_pairs(query);
-        // It answers 503 until it has read its own files.
+        // Prometheus answers 503 until it has read its files.
         let answer = self.client.get(url).send().await.unwrap();
         answer.json().await.unwrap_or(Value::Null)
     }
 
-    /// The values that a query has now.
+    /// Returns the current values of a query.
     async fn values(&self, query: &str) -> Vec<f64> {
         let answer = self.ask("query", &[("query", query)]).await;
         assert_ne!(answer["status"], "error", "{query}: {answer}");
@@ -74,8 +74,8 @@ impl Stack {
         result.iter().map(|series| series["value"][1].as_str().unwrap().parse().unwrap()).collect()
     }
 
-    /// Each command that the runbook sets off, but for those that tell where things are, which are told here.
-    fn commands_of_the_runbook_run(&self) {
+    /// Checks that each command of the runbook runs, with the addresses that its `export` lines name set here.
+    fn check_runbook_commands(&self) {
         let runbook = fs::read_to_string(root().join("docs/RUNBOOK.md")).unwrap();
         let commands = runbook.lines().filter_map(|line| line.strip_prefix("    "));
         let commands: Vec<&str> = commands.filter(|command| !command.starts_with("export ")).collect();
@@ -95,21 +95,21 @@ impl Stack {
         }
     }
 
-    /// Reads and changes, as administrators do.
+    /// Reads and changes as administrators do.
     async fn administer(&self, round: usize) {
         let url = json!({"user_id": 1, "original_url": format!("https://example.com/{round}")});
         assert_eq!(self.fleet.call(Method::PUT, "/urls/1", &url).await.0, 200);
         let through_nginx =
             |path: &str| self.fleet.client().get(format!("http://{}{path}", self.nginx.address())).send();
         assert_eq!(through_nginx("/products").await.unwrap().status(), 200);
-        // Half of a line makes a request that a redirector refuses by itself.
+        // An invalid Host makes a request that the redirector refuses.
         let refused = self.client.get(format!("http://{}/x", self.fleet.redirectors[0].addresses[0]));
         assert_eq!(refused.header("host", "a@b").send().await.unwrap().status(), 400);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_panel_shows_something_and_an_alert_reaches_discord() {
+async fn every_panel_has_data_and_an_alert_reaches_discord() {
     let started = Instant::now();
     let mut stack = Stack::start().await;
     let code = stack.fleet.code(2).await;
@@ -123,15 +123,15 @@ async fn every_panel_shows_something_and_an_alert_reaches_discord() {
     eventually("every panel shows something", async || {
         stack.administer(round).await;
         round += 1;
-        let mut still = Vec::new();
+        let mut without_data = Vec::new();
         for query in &missing {
             let values = stack.values(&query.replace("$__rate_interval", "12s")).await;
-            // A quantile of nothing is no number.
+            // A quantile without samples is NaN.
             if values.is_empty() || values.iter().any(|value| value.is_nan()) {
-                still.push(*query);
+                without_data.push(*query);
             }
         }
-        missing = still;
+        missing = without_data;
         tokio::time::sleep(Duration::from_millis(200)).await;
         if started.elapsed() > Duration::from_secs(20) {
             println!("nothing to show for {missing:#?}");
@@ -144,14 +144,14 @@ async fn every_panel_shows_something_and_an_alert_reaches_discord() {
     let names = stack.ask("label/__name__/values", &[]).await;
     let names: BTreeSet<&str> = names["data"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let rules = fs::read_to_string(prometheus().join("rules/tern.yml")).unwrap();
-    let spoken_of = metrics_of(&rules).chain(wanted.iter().flat_map(|query| metrics_of(query)));
-    for metric in spoken_of {
+    let mentioned = metrics_of(&rules).chain(wanted.iter().flat_map(|query| metrics_of(query)));
+    for metric in mentioned {
         assert!(names.contains(metric), "nobody tells {metric}");
     }
 
-    stack.commands_of_the_runbook_run();
+    stack.check_runbook_commands();
 
-    // Nothing is wrong yet, whatever the rules look at.
+    // No alert fires yet.
     let firing = stack.ask("query", &[("query", r#"ALERTS{alertstate="firing"}"#)]).await;
     assert_eq!(firing["data"]["result"], json!([]), "{firing}");
 
@@ -170,13 +170,13 @@ async fn every_panel_shows_something_and_an_alert_reaches_discord() {
     eventually("Discord hears that it is over", async || !stack.discord.messages_with(&[address, "OVER: "]).is_empty())
         .await;
 
-    // Nobody outside noticed.
+    // No client outside noticed anything.
     let visits = visitors.finish().await;
     println!("{visits}");
     assert_eq!(visits.failed(), 0, "{visits:?}");
 }
 
-/// What the text speaks of that looks like a metric.
+/// Returns the words of a text that look like metric names.
 fn metrics_of(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#') && !line.contains("record:"));
     let words = lines.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':'));
