@@ -55,7 +55,7 @@ impl Lifecycle {
 
     /// Reports on the console that the process begins to shut down.
     pub fn report_end(&self, reason: &str) {
-        write_line(self.name, &format!("{reason}: finishing what is under way."));
+        write_line(self.name, &format!("{reason}: finishing requests in progress."));
     }
 
     /// Waits until `notice` is over or a second signal arrives.

@@ -93,7 +93,7 @@ impl Cache for RedisCache {
         };
         let sealed = &[&seal[..], &content].concat();
         if sealed.len() > MAX_LEN {
-            return Err(CacheError(anyhow::anyhow!("a value of {} bytes is longer than {MAX_LEN} bytes", value.len())));
+            return Err(CacheError(anyhow::anyhow!("a value of {} bytes is too long for the cache", value.len())));
         }
         let set = |mut connection| async move {
             cmd("SET").arg(name).arg(sealed).arg("PX").arg(ttl_ms).exec_async(&mut connection).await

@@ -125,7 +125,7 @@ async fn ask_for_master(sentinel: &Endpoint, master: &str) -> anyhow::Result<End
     let mut query = cmd("SENTINEL");
     query.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
     let answer: Option<(String, u16)> = query.query_async(&mut connection).await?;
-    let (host, port) = answer.with_context(|| format!("the sentinel knows no master {master}"))?;
+    let (host, port) = answer.with_context(|| format!("the sentinels know no master {master}"))?;
     Ok(Endpoint { host, port })
 }
 

@@ -94,7 +94,7 @@ async fn terminal_shows_addresses_and_one_line_for_each_request() {
         assert!(lines.len() == 1 && lines[0].contains(level) && lines[0].ends_with(" ms"), "{lines:?}");
     }
     assert!(!shown.contains(['\x1b', '{']), "{shown:?}");
-    assert!(shown.contains("^C\ntern: SIGINT: finishing what is under way.\n"), "{shown:?}");
+    assert!(shown.contains("^C\ntern: SIGINT: finishing requests in progress.\n"), "{shown:?}");
     assert_eq!(shown.matches("open to every program on this machine").count(), 1, "{shown}");
     assert_eq!(shown.to_lowercase().matches("drained").count(), 1, "{shown}");
     // The file has both entries of each request, as JSON.
