@@ -60,7 +60,7 @@ fn misspelt_setting_is_reported_and_foreign_variables_are_not() {
     for line in [
         "tern: unknown setting LOG_LEVLE is ignored; did you mean LOG_LEVEL?",
         "tern: unknown setting APP_PROT is ignored; did you mean APP_PORT?",
-        "tern: REDIS_PORT=tcp://10.0.0.1:6379 names a Service of Kubernetes and no port",
+        "tern: REDIS_PORT=tcp://10.0.0.1:6379 names a Service of Kubernetes, not a port",
     ] {
         assert!(error_output.lines().any(|error_output| error_output.starts_with(line)), "{line} in\n{error_output}");
     }
