@@ -20,6 +20,15 @@ const CONTROL: usize = 2;
 /// Connections for what may take long: clicks, snapshots, upkeep, the forgetting of old rows, a load.
 const BACKGROUND: usize = 4;
 
+/// How long a request waits for a connection.
+const POOL_WAIT: Duration = Duration::from_millis(1400);
+
+/// The time for a batch of clicks: many times what the largest one takes. Only the journal waits for it.
+const SHIPPING_TIME: Duration = Duration::from_secs(10);
+
+/// The time after which the server gives up on a statement of a load, a snapshot or the upkeep.
+const LONG_STATEMENT_TIME: Duration = Duration::from_secs(60 * 60);
+
 /// The plan of a delta must not change with what the planner believes of a log that grows and shrinks all the time.
 const FEED_SETUP: &str = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
 
@@ -36,15 +45,13 @@ pub(super) struct Connections {
     feed: Pool,
     background: Pool,
     request_timeout: Duration,
-    shipping_timeout: Duration,
-    long_statement_timeout: Duration,
 }
 
 impl Connections {
     pub(super) fn new(config: &PostgresConfig) -> Result<Connections, OpenError> {
-        let connector = Arc::new(config.connector()?);
-        let control = Pool::new("control", CONTROL, config.pool_wait, "", &connector, None);
-        let pool = |name, max, setup| Pool::new(name, max, config.pool_wait, setup, &connector, Some(&control));
+        let connector = Arc::new(config.connector(config.statement_timeout)?);
+        let control = Pool::new("control", CONTROL, POOL_WAIT, "", &connector, None);
+        let pool = |name, max, setup| Pool::new(name, max, POOL_WAIT, setup, &connector, Some(&control));
         let lists = (config.pool_size / 2).max(1);
         Ok(Connections {
             requests: pool("requests", config.pool_size.saturating_sub(lists).max(1), ""),
@@ -54,8 +61,6 @@ impl Connections {
             control,
             connector,
             request_timeout: config.request_timeout,
-            shipping_timeout: config.shipping_timeout,
-            long_statement_timeout: config.long_statement_timeout,
         })
     }
 
@@ -141,29 +146,35 @@ impl Connections {
         }
     }
 
-    /// Gives up on `work` some time after the server should itself have given up: for what may take long.
+    /// Gives up on `work` that may take long some time after the server should itself have given up.
     pub(super) async fn patiently<T, E: From<StoreError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        within(self.long_statement_timeout + Duration::from_secs(1), work).await
+        within(LONG_STATEMENT_TIME + Duration::from_secs(1), work).await
     }
 
-    /// Does `work` in a transaction of its own, and gives up on it after the time that a batch of clicks has.
+    /// Does `work` in a transaction of its own, in the time that a batch of clicks has.
     pub(super) async fn ship<T>(&self, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<T> {
-        let mut lease = self.begin(&format!("BEGIN; {}", take_at_most(self.shipping_timeout))).await?;
-        let shipping = async {
-            let shipped = work(lease.client()?).await?;
-            lease.commit().await?;
-            Ok(shipped)
-        };
-        within(self.shipping_timeout, shipping).await
+        within(SHIPPING_TIME, self.transaction(SHIPPING_TIME, work)).await
     }
 
-    /// Takes a connection and begins a transaction whose statements may take long, in the time that a request has.
-    /// Unless it is committed, it is rolled back.
-    pub(super) async fn begin_long(&self) -> Result<Lease> {
-        self.begin(&format!("BEGIN; {}", self.take_longer())).await
+    /// Does `work` in a transaction of its own, whose statements may take long.
+    pub(super) async fn upkeep<T>(&self, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<T> {
+        self.patiently(self.transaction(LONG_STATEMENT_TIME, work)).await
+    }
+
+    /// Takes a connection in the time that a request has, and commits `work` on it unless it fails.
+    async fn transaction<T>(
+        &self,
+        statement_time: Duration,
+        work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>,
+    ) -> Result<T> {
+        let begin = format!("BEGIN; SET LOCAL statement_timeout = {}", statement_time.as_millis());
+        let mut lease = self.begin(&begin, async |_| Ok(())).await?.1;
+        let done = work(lease.client()?).await?;
+        lease.commit().await?;
+        Ok(done)
     }
 
     /// Begins a transaction that sees one moment, and whose statements may take long; `look` is the first to see it.
@@ -171,32 +182,29 @@ impl Connections {
         &self,
         look: impl AsyncFnOnce(&ClientWrapper) -> Result<T>,
     ) -> Result<(T, Lease)> {
-        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.take_longer());
-        self.in_time(&self.background, async {
-            let mut lease = self.background.lease().await?;
-            lease.begin(&begin).await?;
-            let seen = look(lease.client()?).await?;
-            Ok((seen, lease))
-        })
-        .await
-    }
-
-    fn take_longer(&self) -> String {
-        take_at_most(self.long_statement_timeout)
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout =";
+        self.begin(&format!("{begin} {}", LONG_STATEMENT_TIME.as_millis()), look).await
     }
 
     /// Makes a connection beside the pools, whose statements may take long.
     pub(super) async fn connect_for_long(&self) -> Result<ClientWrapper> {
-        let setup = format!("SET statement_timeout = {}", self.long_statement_timeout.as_millis());
+        let setup = format!("SET statement_timeout = {}", LONG_STATEMENT_TIME.as_millis());
         Ok(self.connector.connect(&setup).await?.client)
     }
 
-    async fn begin(&self, statements: &str) -> Result<Lease> {
+    /// Takes a connection and begins a transaction, in the time that a request has. Unless it is committed, it is rolled
+    /// back.
+    async fn begin<T>(
+        &self,
+        statements: &str,
+        look: impl AsyncFnOnce(&ClientWrapper) -> Result<T>,
+    ) -> Result<(T, Lease)> {
         self.in_time(&self.background, async {
             let mut lease = self.background.lease().await?;
             lease.begin(statements).await?;
             self.connector.note_answer();
-            Ok(lease)
+            let seen = look(lease.client()?).await?;
+            Ok((seen, lease))
         })
         .await
     }
@@ -222,10 +230,6 @@ fn is_usable_after<T>(done: &Result<T>) -> bool {
 
 fn sql_state(cause: &anyhow::Error) -> Option<&SqlState> {
     cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code)
-}
-
-fn take_at_most(statement_timeout: Duration) -> String {
-    format!("SET LOCAL statement_timeout = {}", statement_timeout.as_millis())
 }
 
 async fn within<T, E: From<StoreError>>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {

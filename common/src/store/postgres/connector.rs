@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Config, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::backoff::Backoff;
@@ -33,7 +33,7 @@ pub(super) struct Connection {
 /// Makes the connections of all pools of a store.
 pub(super) struct Connector {
     config: Config,
-    tls: Option<MakeRustlsConnect>,
+    tls: MakeRustlsConnect,
     /// The statement that begins each session.
     session: String,
     retry: Mutex<Retry>,
@@ -56,7 +56,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(super) fn new(config: Config, tls: Option<MakeRustlsConnect>, session: String) -> Connector {
+    pub(super) fn new(config: Config, tls: MakeRustlsConnect, session: String) -> Connector {
         Connector {
             config,
             tls,
@@ -71,7 +71,8 @@ impl Connector {
         let connected = timeout(CONNECT_TIME, async {
             let client = self.client().await?;
             let begin = format!("{}; {setup}; SELECT pg_backend_pid()", self.session);
-            let backend = client.simple_query(&begin).await?.iter().find_map(|message| match message {
+            // The process is in the last row; the statements before it return rows, too.
+            let backend = client.simple_query(&begin).await?.iter().rev().find_map(|message| match message {
                 SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
                 _ => None,
             });
@@ -89,24 +90,11 @@ impl Connector {
         connected
     }
 
-    async fn client(&self) -> Result<ClientWrapper, Error> {
-        fn wrap<C>(client: Client, connection: C) -> ClientWrapper
-        where
-            C: Future<Output = Result<(), Error>> + Send + 'static,
-        {
-            // The statement that the connection breaks under reports the error.
-            ClientWrapper::new(client, tokio::spawn(async { drop(connection.await) }))
-        }
-        Ok(match &self.tls {
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await?;
-                wrap(client, connection)
-            }
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await?;
-                wrap(client, connection)
-            }
-        })
+    /// Makes a connection, without a time limit and before its session begins.
+    pub(super) async fn client(&self) -> Result<ClientWrapper, Error> {
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        // The statement that the connection breaks under reports the error.
+        Ok(ClientWrapper::new(client, tokio::spawn(async { drop(connection.await) })))
     }
 
     /// Whether an attempt may begin now. After a failure one attempt speaks for all: the others wait for its outcome.

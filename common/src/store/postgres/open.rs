@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connector::Connector;
@@ -25,6 +25,9 @@ mod embedded {
 /// The lock under which one process migrates: "TERN" twice.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"TERNTERN");
 
+/// How long one of the server's addresses has to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Which database, and how long to wait for what.
 #[derive(Clone)]
 pub struct PostgresConfig {
@@ -37,18 +40,10 @@ pub struct PostgresConfig {
     pub root_certificates: Option<PathBuf>,
     /// Connections for requests and for lists, half each. Up to seven more serve what must not wait for those.
     pub pool_size: usize,
-    /// How long to wait for a connection that is free.
-    pub pool_wait: Duration,
-    /// How long one of the server's addresses has to accept a connection.
-    pub connect_timeout: Duration,
     /// After which the server gives up on a statement.
     pub statement_timeout: Duration,
     /// After which a request is answered, whatever the server does.
     pub request_timeout: Duration,
-    /// After which a batch of clicks is given up.
-    pub shipping_timeout: Duration,
-    /// After which the server gives up on a statement of a load, a snapshot or a pruning.
-    pub long_statement_timeout: Duration,
     /// Entries of the log of changes in one delta; half as many more are of a transaction that is read in parts.
     pub delta_entries: usize,
 }
@@ -56,29 +51,17 @@ pub struct PostgresConfig {
 impl PostgresConfig {
     /// Two for each core of a usual database server; more would only queue there.
     pub const POOL_SIZE: usize = 16;
-    pub const POOL_WAIT: Duration = Duration::from_millis(1400);
-    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-    pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1500);
-    /// The contract wants an answer within two seconds, and a busy machine needs some of them.
-    pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(1800);
-    /// Many times what the largest batch takes. Nobody waits for it but the journal.
-    pub const SHIPPING_TIMEOUT: Duration = Duration::from_secs(10);
-    pub const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-    /// Three times as many did not always fit, on a busy machine, into the second and a half that a statement has.
-    pub const DELTA_ENTRIES: usize = 20_000;
 
     pub fn new(url: impl Into<String>) -> PostgresConfig {
         PostgresConfig {
             url: url.into(),
             root_certificates: None,
             pool_size: PostgresConfig::POOL_SIZE,
-            pool_wait: PostgresConfig::POOL_WAIT,
-            connect_timeout: PostgresConfig::CONNECT_TIMEOUT,
-            statement_timeout: PostgresConfig::STATEMENT_TIMEOUT,
-            request_timeout: PostgresConfig::REQUEST_TIMEOUT,
-            shipping_timeout: PostgresConfig::SHIPPING_TIMEOUT,
-            long_statement_timeout: PostgresConfig::LONG_STATEMENT_TIMEOUT,
-            delta_entries: PostgresConfig::DELTA_ENTRIES,
+            statement_timeout: Duration::from_millis(1500),
+            // The contract wants an answer within two seconds, and a busy machine needs some of them.
+            request_timeout: Duration::from_millis(1800),
+            // Three times as many did not always fit, on a busy machine, into the time of a statement.
+            delta_entries: 20_000,
         }
     }
 
@@ -96,11 +79,11 @@ impl PostgresConfig {
         format!("PostgreSQL database {name} on {}:{port}", hosts.join(","))
     }
 
-    /// Returns how the driver connects.
-    fn driver(&self) -> Result<Config, OpenError> {
+    /// Returns what makes connections whose statements may each take `statement_timeout`; 0 is without a limit.
+    pub(super) fn connector(&self, statement_timeout: Duration) -> Result<Connector, OpenError> {
         let mut config: Config = self.url.parse().map_err(|error| OpenError::Url(anyhow::Error::new(error)))?;
         config
-            .connect_timeout(self.connect_timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
             .keepalives(true)
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(3))
@@ -109,75 +92,39 @@ impl PostgresConfig {
         if config.get_application_name().is_none() {
             config.application_name("tern");
         }
-        Ok(config)
-    }
-
-    pub(super) fn connector(&self) -> Result<Connector, OpenError> {
-        let config = self.driver()?;
-        let tls = self.tls(&config)?;
-        Ok(Connector::new(config, tls, session::begin(self.statement_timeout)))
-    }
-
-    fn tls(&self, config: &Config) -> Result<Option<MakeRustlsConnect>, OpenError> {
-        if config.get_ssl_mode() != SslMode::Require {
-            return Ok(None);
-        }
         let mut roots = RootCertStore::empty();
-        match &self.root_certificates {
-            Some(path) => {
-                let unreadable = |error| OpenError::Certificates { path: path.clone(), error };
-                for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(error.into()))? {
-                    let certificate = certificate.map_err(|error| unreadable(error.into()))?;
-                    roots.add(certificate).map_err(|error| unreadable(error.into()))?;
-                }
-            }
-            // What the system has and cannot read is no more trusted than what it has not.
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        if config.get_ssl_mode() == SslMode::Require {
+            self.add_roots(&mut roots)?;
+        } else {
+            config.ssl_mode(SslMode::Disable);
         }
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| OpenError::Url(error.into()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Some(MakeRustlsConnect::new(tls)))
+        Ok(Connector::new(config, MakeRustlsConnect::new(tls), session::begin(statement_timeout)))
     }
 
-    /// A connection of its own, on which statements take as long as they take.
-    async fn connect(&self) -> Result<Client, OpenError> {
-        let config = self.driver()?;
-        let unreachable = |error: tokio_postgres::Error| OpenError::Unavailable(error.into());
-        // The task ends with the client, and what it has to tell the client tells, too.
-        let client = match self.tls(&config)? {
-            Some(tls) => {
-                let (client, connection) = config.connect(tls).await.map_err(unreachable)?;
-                tokio::spawn(connection);
-                client
-            }
-            None => {
-                let (client, connection) = config.connect(NoTls).await.map_err(unreachable)?;
-                tokio::spawn(connection);
-                client
-            }
+    fn add_roots(&self, roots: &mut RootCertStore) -> Result<(), OpenError> {
+        let Some(path) = &self.root_certificates else {
+            // A certificate of the system that cannot be read is not trusted.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            return Ok(());
         };
-        client.batch_execute(&session::begin(Duration::ZERO)).await.map_err(unreachable)?;
-        Ok(client)
+        let unreadable = |error| OpenError::Certificates { path: path.clone(), error };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(error.into()))? {
+            let certificate = certificate.map_err(|error| unreadable(error.into()))?;
+            roots.add(certificate).map_err(|error| unreadable(error.into()))?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for PostgresConfig {
-    /// Without the url, which holds the password.
+    /// Leaves out the URL, which holds the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresConfig")
-            .field("root_certificates", &self.root_certificates)
-            .field("pool_size", &self.pool_size)
-            .field("pool_wait", &self.pool_wait)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("statement_timeout", &self.statement_timeout)
-            .field("request_timeout", &self.request_timeout)
-            .field("shipping_timeout", &self.shipping_timeout)
-            .field("long_statement_timeout", &self.long_statement_timeout)
-            .field("delta_entries", &self.delta_entries)
-            .finish_non_exhaustive()
+        f.debug_struct("PostgresConfig").field("place", &self.place()).finish_non_exhaustive()
     }
 }
 
@@ -217,7 +164,10 @@ impl From<StoreError> for OpenError {
 /// Brings the schema up to date, one process at a time, and leaves one alone that is newer than this build.
 pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     let failed = |error: tokio_postgres::Error| OpenError::from(StoreError::from(error));
-    let mut client = config.connect().await?;
+    let unreachable = |error: tokio_postgres::Error| OpenError::Unavailable(error.into());
+    let mut client = config.connector(Duration::ZERO)?.client().await.map_err(unreachable)?;
+    // A migration takes as long as it takes.
+    client.batch_execute(&session::begin(Duration::ZERO)).await.map_err(unreachable)?;
     let encoding: String = client.query_one("SHOW server_encoding", &[]).await.map_err(failed)?.get(0);
     if encoding != "UTF8" {
         return Err(OpenError::Encoding(encoding));
@@ -225,8 +175,8 @@ pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     // Of the session: it ends with the connection, however this function ends.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
     use refinery::error::Kind;
-    match embedded::migrations::runner().run_async(&mut client).await {
-        Ok(_) => Ok(close_functions(&client).await?),
+    match embedded::migrations::runner().run_async(&mut *client).await {
+        Ok(_) => Ok(close_functions(&*client).await?),
         Err(error) => Err(match error.kind() {
             Kind::MissingVersion(_) => OpenError::Newer,
             Kind::DivergentVersion(..) => OpenError::Unreleased,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::ClientWrapper;
 
 use super::connections::Connections;
+use super::pruning::alone;
 use crate::store::{Forgotten, Result};
 use crate::{Id, Timestamp};
 
@@ -124,21 +125,4 @@ async fn forget_some(db: &ClientWrapper, from: Id, to: Id, horizon: Timestamp) -
     db.execute(sql, &[&from, &last, &horizon]).await?;
     let sql = "DELETE FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3";
     Ok(Some((last, db.execute(sql, &[&from, &last, &horizon]).await?)))
-}
-
-/// Does `work` in a transaction of its own, unless another process has the lock.
-async fn alone<T>(
-    connections: &Connections,
-    lock: i64,
-    work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>,
-) -> Result<Option<T>> {
-    let mut lease = connections.begin_long().await?;
-    let working = async {
-        let db = &*lease.client()?;
-        let locked = db.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&lock]).await?;
-        let done = if locked.try_get(0)? { Some(work(db).await?) } else { None };
-        lease.commit().await?;
-        Ok(done)
-    };
-    connections.patiently(working).await
 }

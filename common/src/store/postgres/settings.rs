@@ -65,28 +65,14 @@ impl Setting for DatabaseUrl {
         if refuses(&"sslrootcert") {
             return Some("sslrootcert is not read; set DATABASE_CA_FILE to that file".to_owned());
         }
-        let option = UNSUPPORTED.iter().find(|option| refuses(option))?;
+        let option = UNSUPPORTED.split(' ').find(refuses)?;
         Some(format!("the option {option} of libpq is not supported; leave it out"))
     }
 }
 
 /// Options that libpq has and the driver has not. Another unknown word may be a part of a password.
-const UNSUPPORTED: [&str; 14] = [
-    "sslcert",
-    "sslkey",
-    "sslpassword",
-    "sslcrl",
-    "sslcompression",
-    "sslsni",
-    "requiressl",
-    "requirepeer",
-    "passfile",
-    "service",
-    "gssencmode",
-    "krbsrvname",
-    "client_encoding",
-    "fallback_application_name",
-];
+const UNSUPPORTED: &str = "sslcert sslkey sslpassword sslcrl sslcompression sslsni requiressl requirepeer passfile \
+    service gssencmode krbsrvname client_encoding fallback_application_name";
 
 /// Puts `sslmode=require` where libpq has `verify-ca` or `verify-full`: Tern's `require` verifies the certificate and the
 /// name of the server, as `verify-full` does, and `verify-ca` does less.
