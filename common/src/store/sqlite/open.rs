@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::connections::{LOCK_WAIT, existing};
+use super::connections::LOCK_WAIT;
 use super::error::OpenError;
 use super::schema::{self, SchemaError};
 use crate::private_files::FileLock;
@@ -96,18 +96,8 @@ fn check_owner(path: &Path) -> Result<(), OpenError> {
     if header.len() < 100 || !header.starts_with(MAGIC) {
         return Err(OpenError::NotADatabase(path.to_owned()));
     }
-    let mark = &header[APPLICATION_ID_AT];
-    if mark == APPLICATION_ID.to_be_bytes() || mark == [0; 4] && is_unmarked_tern(path) {
-        return Ok(());
+    if header[APPLICATION_ID_AT] != APPLICATION_ID.to_be_bytes() {
+        return Err(OpenError::Foreign(path.to_owned()));
     }
-    Err(OpenError::Foreign(path.to_owned()))
-}
-
-/// Whether a file without a mark is Tern's: an earlier build lost the mark when its first start was killed.
-///
-/// An immutable file is read without locks and without a file beside it.
-fn is_unmarked_tern(path: &Path) -> bool {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let uri = format!("{}&immutable=1", existing(path).replace("mode=rw", "mode=ro"));
-    Connection::open_with_flags(uri, flags).is_ok_and(|db| schema::is_history_of_tern(&db))
+    Ok(())
 }

@@ -37,15 +37,6 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// Whether a file that bears no owner's mark holds the history of Tern's migrations.
-pub(super) fn is_history_of_tern(db: &Connection) -> bool {
-    let first =
-        embedded::migrations::runner().get_migrations().iter().find(|migration| migration.version() == 1).cloned();
-    let recorded: Result<String, _> =
-        db.query_row("SELECT checksum FROM refinery_schema_history WHERE version = 1", [], |row| row.get(0));
-    matches!((first, recorded), (Some(first), Ok(recorded)) if first.checksum().to_string() == recorded)
-}
-
 fn versions() -> Vec<i32> {
     let mut versions: Vec<i32> =
         embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).collect();

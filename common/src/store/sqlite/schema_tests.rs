@@ -186,16 +186,3 @@ fn schema_from_before_the_first_release_is_refused_with_advice() {
     let refused = prepare(&path).unwrap_err().to_string();
     assert!(refused.contains("before its first release") && refused.contains("TERN_DATA_DIR"), "{refused}");
 }
-
-#[test]
-fn file_whose_mark_a_killed_first_start_took_back_is_recognised_as_ours() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("tern.db");
-    let db = database_of(&path, latest());
-    db.pragma_update(None, "application_id", 0).unwrap();
-    drop(db);
-    check_heals(&path, latest(), "without the mark");
-    let db = Connection::open(&path).unwrap();
-    let mark: u32 = db.pragma_query_value(None, "application_id", |row| row.get(0)).unwrap();
-    assert_eq!(mark, super::super::open::APPLICATION_ID);
-}
