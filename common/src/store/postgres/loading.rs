@@ -52,8 +52,7 @@ async fn load_rows<T: Stageable>(
     let create = format!("CREATE TEMPORARY TABLE staged (line bigint, {})", T::COLUMNS);
     connections.patiently(batch::<StoreError>(&db, &create)).await?;
     match (stage(connections, &db, batches, skipped.as_ref()).await, skipped) {
-        (Ok(()), None) => connections.patiently(insert::<T>(&db)).await,
-        (Ok(()), Some(skipped)) => connections.patiently(insert_sifted::<T>(&db, &skipped)).await,
+        (Ok(()), skipped) => connections.patiently(insert::<T>(&db, skipped.as_ref())).await,
         // A row before the end that was read is reported first, as if rows were inserted one after another.
         (Err(error @ (LoadError::Row { .. } | LoadError::File(_))), None) => {
             connections.patiently(mark::<T>(&db)).await?;
@@ -115,21 +114,32 @@ async fn stage_batch<T: Stageable>(db: &ClientWrapper, rows: &[Numbered<T>]) -> 
     Ok(())
 }
 
-/// Inserts what is staged.
-async fn insert<T: Stageable>(db: &ClientWrapper) -> Result<Loaded, LoadError> {
+/// Inserts the staged rows: all of them, or with `skipped` those that can be inserted.
+async fn insert<T: Stageable>(db: &ClientWrapper, skipped: Option<&SkippedRows>) -> Result<Loaded, LoadError> {
     mark::<T>(db).await?;
-    batch::<StoreError>(db, FORGET_STAGED).await?;
-    lock_out_loads(db).await?;
-    let mut refused = None;
+    if skipped.is_none() {
+        batch::<StoreError>(db, FORGET_STAGED).await?;
+    }
+    // No other load judges or inserts until the connection ends.
+    db.execute("SELECT pg_advisory_lock($1)", &[&LOAD_LOCK]).await.map_err(StoreError::from)?;
+    let (mut there, mut refused) = (0, None);
     for _ in 0..ATTEMPTS {
-        let judged = judge::<T>(db).await?;
-        judged.verdict()?;
-        if judged.is_nothing_new() {
-            return Ok(Loaded::AlreadyThere(judged.there));
+        if let Some(skipped) = skipped {
+            there += sifting::sift::<T>(db, skipped).await?;
+            if sifting::is_empty(db).await? {
+                return Ok(Loaded::Partly { inserted: 0, there });
+            }
+        } else {
+            let judged = judge::<T>(db).await?;
+            judged.verdict()?;
+            if judged.is_nothing_new() {
+                return Ok(Loaded::AlreadyThere(judged.there));
+            }
         }
         // Before the transaction: a sequence that is moved far is locked until the transaction ends.
         move_past::<T>(db).await?;
         match insert_marked::<T>(db).await {
+            Ok(inserted) if skipped.is_some() => return Ok(Loaded::Partly { inserted, there }),
             Ok(inserted) => return Ok(Loaded::Inserted(inserted)),
             Err(error) if error::violates_any(&error) => {
                 batch::<StoreError>(db, "ROLLBACK").await?;
@@ -138,42 +148,8 @@ async fn insert<T: Stageable>(db: &ClientWrapper) -> Result<Loaded, LoadError> {
             Err(error) => return Err(StoreError::from(error).into()),
         }
     }
-    Err(overtaken(refused))
-}
-
-/// Inserts what can be inserted of what is staged, and reports the rest.
-async fn insert_sifted<T: Stageable>(db: &ClientWrapper, skipped: &SkippedRows) -> Result<Loaded, LoadError> {
-    mark::<T>(db).await?;
-    lock_out_loads(db).await?;
-    let (mut there, mut refused) = (0, None);
-    for _ in 0..ATTEMPTS {
-        there += sifting::sift::<T>(db, skipped).await?;
-        if sifting::is_empty(db).await? {
-            return Ok(Loaded::Partly { inserted: 0, there });
-        }
-        move_past::<T>(db).await?;
-        match insert_marked::<T>(db).await {
-            Ok(inserted) => return Ok(Loaded::Partly { inserted, there }),
-            Err(error) if error::violates_any(&error) => {
-                batch::<StoreError>(db, "ROLLBACK").await?;
-                refused = Some(error);
-            }
-            Err(error) => return Err(StoreError::from(error).into()),
-        }
-    }
-    Err(overtaken(refused))
-}
-
-/// Lets no other load judge or insert until the connection ends.
-async fn lock_out_loads(db: &ClientWrapper) -> Result<()> {
-    db.execute("SELECT pg_advisory_lock($1)", &[&LOAD_LOCK]).await?;
-    Ok(())
-}
-
-/// The end of a load that was judged again and again; `refused` is what met its last attempt.
-fn overtaken(refused: Option<tokio_postgres::Error>) -> LoadError {
     let refused = refused.map_or_else(|| anyhow!("no attempt was made"), anyhow::Error::new);
-    StoreError::Unavailable(refused.context("other rows came each time before the file could be inserted")).into()
+    Err(StoreError::Unavailable(refused.context("other rows came each time before the file could be inserted")).into())
 }
 
 async fn insert_marked<T: Stageable>(db: &ClientWrapper) -> Result<u64, tokio_postgres::Error> {

@@ -54,75 +54,43 @@ fn load_rows<T: Stageable>(
     batches: Batches<T>,
     skipped: Option<&SkippedRows>,
 ) -> Result<Loaded, LoadError> {
-    if let Some(skipped) = skipped {
-        return load_sifted(connection, batches, skipped);
-    }
     connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
-    match stage(connection, batches) {
-        Ok(()) => {}
-        // A row before the end that was read is reported first, as if rows were inserted one after another.
-        Err(error @ (LoadError::Row { .. } | LoadError::File(_))) => {
+    if let Err(error) = stage(connection, batches) {
+        if skipped.is_none() && !matches!(error, LoadError::Store(_)) {
+            // A row before the end that was read is reported first, as if rows were inserted one after another.
             mark::<T>(connection)?;
-            forget_staged(connection)?;
             judge::<T>(connection)?.verdict()?;
-            return Err(error);
         }
-        Err(error) => return Err(error),
+        return Err(error);
     }
     mark::<T>(connection)?;
-    forget_staged(connection)?;
-    let now = Timestamp::now();
-    let mut summed_up = false;
-    for _ in 0..ATTEMPTS {
-        let loads = count_loads(connection)?;
-        let judged = judge::<T>(connection)?;
-        judged.verdict()?;
-        if judged.is_nothing_new() {
-            return Ok(Loaded::AlreadyThere(judged.there));
-        }
-        if !summed_up {
-            counting::sum_up::<T>(connection, now)?;
-            summed_up = true;
-        }
-        if let Some(inserted) = insert::<T>(connection, loads, now)? {
-            return Ok(Loaded::Inserted(inserted));
-        }
+    if skipped.is_none() {
+        connection.execute_batch(FORGET_STAGED).map_err(StoreError::from)?;
     }
-    Err(overtaken())
-}
-
-/// Loads what can be loaded of a file, and reports each row that cannot.
-fn load_sifted<T: Stageable>(
-    connection: &mut Connection,
-    batches: Batches<T>,
-    skipped: &SkippedRows,
-) -> Result<Loaded, LoadError> {
-    connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
-    stage(connection, batches)?;
-    mark::<T>(connection)?;
     let now = Timestamp::now();
     let mut there = 0;
     for _ in 0..ATTEMPTS {
         let loads = count_loads(connection)?;
-        there += sifting::sift::<T>(connection, skipped)?;
-        if sifting::is_empty(connection)? {
-            return Ok(Loaded::Partly { inserted: 0, there });
+        if let Some(skipped) = skipped {
+            there += sifting::sift::<T>(connection, skipped)?;
+            if sifting::is_empty(connection)? {
+                return Ok(Loaded::Partly { inserted: 0, there });
+            }
+        } else {
+            let judged = judge::<T>(connection)?;
+            judged.verdict()?;
+            if judged.is_nothing_new() {
+                return Ok(Loaded::AlreadyThere(judged.there));
+            }
         }
         counting::sum_up::<T>(connection, now)?;
-        if let Some(inserted) = insert::<T>(connection, loads, now)? {
-            return Ok(Loaded::Partly { inserted, there });
+        match insert::<T>(connection, loads, now)? {
+            Some(inserted) if skipped.is_some() => return Ok(Loaded::Partly { inserted, there }),
+            Some(inserted) => return Ok(Loaded::Inserted(inserted)),
+            None => {}
         }
     }
-    Err(overtaken())
-}
-
-/// The end of a load that was judged again and again.
-fn overtaken() -> LoadError {
-    StoreError::Unavailable(anyhow!("other rows came each time before the file could be inserted")).into()
-}
-
-fn forget_staged(connection: &Connection) -> Result<()> {
-    Ok(connection.execute_batch(FORGET_STAGED)?)
+    Err(StoreError::Unavailable(anyhow!("other rows came each time before the file could be inserted")).into())
 }
 
 fn create<T: Stageable>() -> String {
