@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
-use tokio_postgres::binary_copy::BinaryCopyOutStream;
-use tokio_postgres::types::Type;
-use tokio_postgres::{Column, Error, Row};
+use tokio::time::timeout;
+use tokio_postgres::{Error, Row};
 
-use super::columns::CopiedRow;
 use super::connections::Connections;
 use super::paging::{Entry, Reach, latest, part_of};
 use super::pool::Lease;
@@ -239,26 +237,18 @@ fn link_change(row: &Row) -> Result<LinkChange, Error> {
 
 /// Hands over every row, within the transaction that was begun.
 async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<()> {
-    let db = lease.client()?;
     let links = format!("SELECT {} FROM served_links", FIELDS.join(", "));
-    let types: Vec<Type> = db.prepare(&links).await?.columns().iter().map(Column::type_).cloned().collect();
-    let copy = format!("COPY ({links}) TO STDOUT (FORMAT BINARY)");
-    let stream = BinaryCopyOutStream::new(db.copy_out(&copy).await?, &types);
-    let mut stream = std::pin::pin!(stream);
+    let mut links = std::pin::pin!(lease.client()?.query_raw(&links, [0_i64; 0]).await?);
+    let silent = |_| StoreError::Unavailable(anyhow!("no row within {SNAPSHOT_SILENCE:?}"));
     let mut batch = Vec::with_capacity(SNAPSHOT_BATCH);
-    loop {
-        let silent = |_| StoreError::Unavailable(anyhow!("no row within {SNAPSHOT_SILENCE:?}"));
-        let row = tokio::time::timeout(SNAPSHOT_SILENCE, stream.next()).await.map_err(silent)?;
-        let is_last = row.is_none();
-        let copied = row.transpose()?.map(|row| CopiedRow { names: FIELDS, row });
-        batch.extend(copied.as_ref().map(urls::link_row).transpose()?);
-        let is_full = batch.len() == SNAPSHOT_BATCH || (is_last && !batch.is_empty());
-        if is_full && rows.send(Ok(std::mem::take(&mut batch))).await.is_err() {
+    while let Some(row) = timeout(SNAPSHOT_SILENCE, links.try_next()).await.map_err(silent)?? {
+        batch.push(urls::link_row(&row)?);
+        if batch.len() == SNAPSHOT_BATCH && rows.send(Ok(std::mem::take(&mut batch))).await.is_err() {
             return Ok(());
         }
-        if is_last {
-            break;
-        }
+    }
+    if !batch.is_empty() && rows.send(Ok(batch)).await.is_err() {
+        return Ok(());
     }
     lease.commit().await
 }

@@ -4,8 +4,6 @@ use std::error::Error;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tokio_postgres::Row;
-use tokio_postgres::binary_copy::BinaryCopyOutRow;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
@@ -20,31 +18,6 @@ const EPOCH: i64 = 946_684_800;
 const MICROSECONDS: i64 = 1_000_000;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Sync + Send>>;
-
-/// A row whose columns are read by name, be it of a query or of a copy.
-pub(super) trait NamedColumns {
-    fn column<'a, T: FromSql<'a>>(&'a self, name: &str) -> std::result::Result<T, tokio_postgres::Error>;
-}
-
-impl NamedColumns for Row {
-    fn column<'a, T: FromSql<'a>>(&'a self, name: &str) -> std::result::Result<T, tokio_postgres::Error> {
-        self.try_get(name)
-    }
-}
-
-/// A row of a copy, which itself has no names.
-pub(super) struct CopiedRow<'n> {
-    pub(super) names: &'n [&'n str],
-    pub(super) row: BinaryCopyOutRow,
-}
-
-impl NamedColumns for CopiedRow<'_> {
-    fn column<'a, T: FromSql<'a>>(&'a self, name: &str) -> std::result::Result<T, tokio_postgres::Error> {
-        // A position behind the last column is refused.
-        let position = self.names.iter().position(|other| *other == name).unwrap_or(self.names.len());
-        self.row.try_get(position)
-    }
-}
 
 impl ToSql for Id {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {

@@ -3,7 +3,6 @@
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
-use super::columns::NamedColumns;
 use super::listing::{Filter, List, Listed};
 use super::query::MARK;
 use super::{error, query};
@@ -50,16 +49,12 @@ pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Url>> {
 }
 
 pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> Result<Listed<Url>> {
-    let mut filters = Vec::new();
-    if let Some(code) = filter.short_code {
-        filters.push(Filter::uncounted("short_code", code));
-    }
-    if let Some(id) = filter.user_id {
-        filters.push(Filter::counted("user_id", id));
-    }
-    if let Some(is_active) = filter.is_active {
-        filters.push(Filter::counted("is_active", is_active));
-    }
+    let filters = [
+        filter.short_code.map(|code| Filter::uncounted("short_code", code)),
+        filter.user_id.map(|id| Filter::counted("user_id", id)),
+        filter.is_active.map(|is_active| Filter::counted("is_active", is_active)),
+    ];
+    let filters = filters.into_iter().flatten().collect();
     List { table: "urls", columns: Url::COLUMNS, filters }.page(db, page, from_row).await
 }
 
@@ -129,13 +124,13 @@ fn from_row(row: &Row) -> Result<Url, Error> {
 }
 
 /// Reads a row of the view `served_links`.
-pub(super) fn link_row(row: &impl NamedColumns) -> Result<LinkRow, Error> {
+pub(super) fn link_row(row: &Row) -> Result<LinkRow, Error> {
     Ok(LinkRow {
-        short_code: row.column("short_code")?,
-        url_id: row.column("url_id")?,
-        owner_id: row.column("owner_id")?,
-        original_url: row.column("original_url")?,
-        is_active: row.column("is_active")?,
-        expires_at: row.column("expires_at")?,
+        short_code: row.try_get("short_code")?,
+        url_id: row.try_get("url_id")?,
+        owner_id: row.try_get("owner_id")?,
+        original_url: row.try_get("original_url")?,
+        is_active: row.try_get("is_active")?,
+        expires_at: row.try_get("expires_at")?,
     })
 }
