@@ -39,16 +39,12 @@ pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Event>> {
 }
 
 pub(super) async fn list(db: &ClientWrapper, filter: EventFilter, page: Page) -> Result<Listed<Event>> {
-    let mut filters = Vec::new();
-    if let Some(id) = filter.url_id {
-        filters.push(Filter::counted("url_id", id));
-    }
-    if let Some(id) = filter.user_id {
-        filters.push(Filter::counted("user_id", id));
-    }
-    if let Some(event_type) = filter.event_type {
-        filters.push(Filter::counted("event_type", event_type));
-    }
+    let filters = [
+        filter.url_id.map(|id| Filter::counted("url_id", id)),
+        filter.user_id.map(|id| Filter::counted("user_id", id)),
+        filter.event_type.map(|event_type| Filter::counted("event_type", event_type)),
+    ];
+    let filters = filters.into_iter().flatten().collect();
     List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row).await
 }
 

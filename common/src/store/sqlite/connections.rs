@@ -34,7 +34,7 @@ const READ_TIME: Duration = Duration::from_millis(1800);
 const STEPS: std::ffi::c_int = 1_000;
 
 /// Kind of work that a connection reads for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Rows by their ids.
     Requests,
@@ -50,24 +50,12 @@ impl Lane {
     const ALL: [Lane; 4] = [Lane::Requests, Lane::Lists, Lane::Control, Lane::Background];
 
     fn name(self) -> &'static str {
-        match self {
-            Lane::Requests => "requests",
-            Lane::Lists => "lists",
-            Lane::Control => "control",
-            Lane::Background => "background",
-        }
+        ["requests", "lists", "control", "background"][self as usize]
     }
 
     fn connections(self) -> usize {
-        match self {
-            // Beside the writer and each other; more than cores would only queue elsewhere.
-            Lane::Lists => 4,
-            Lane::Requests | Lane::Control | Lane::Background => 2,
-        }
-    }
-
-    fn is_limited(self) -> bool {
-        !matches!(self, Lane::Background)
+        // Lists read beside the writer and each other; more than cores would only queue elsewhere.
+        if self == Lane::Lists { 4 } else { 2 }
     }
 }
 
@@ -126,8 +114,8 @@ impl Connections {
         let is_given_up = Arc::clone(&interest.0);
         let done = interact(connection, move |connection| {
             let transaction = connection.transaction()?;
-            let is_over =
-                move || is_given_up.load(Ordering::Relaxed) || lane.is_limited() && began.elapsed() >= READ_TIME;
+            let limit = if lane == Lane::Background { Duration::MAX } else { READ_TIME };
+            let is_over = move || is_given_up.load(Ordering::Relaxed) || began.elapsed() >= limit;
             transaction.progress_handler(STEPS, Some(is_over))?;
             let done = work(&transaction);
             // Before the transaction ends: its end must not be interrupted.
@@ -144,7 +132,7 @@ impl Connections {
 
     /// A connection to read with, for as long as it takes.
     pub(super) async fn reader(&self, lane: Lane) -> Result<Object> {
-        connection(self.readers(lane)).await
+        self.readers(lane).get().await.map_err(refused)
     }
 
     /// Runs `work` in the write transaction and commits it, unless it fails.
@@ -207,10 +195,6 @@ impl Connections {
 fn is_interrupted(cause: &anyhow::Error) -> bool {
     let failure = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
     failure == Some(rusqlite::ErrorCode::OperationInterrupted)
-}
-
-async fn connection(pool: &Pool) -> Result<Object> {
-    pool.get().await.map_err(refused)
 }
 
 /// Tells why a pool had no connection to give.

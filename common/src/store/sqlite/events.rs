@@ -1,6 +1,5 @@
 //! Events in SQLite.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::error;
@@ -60,16 +59,12 @@ pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Event>> {
 }
 
 pub(super) fn list(db: &Connection, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
-    let mut filters = Vec::new();
-    if let Some(id) = filter.url_id {
-        filters.push(Filter { column: "url_id", value: Value::Integer(id.get()), counted: true });
-    }
-    if let Some(id) = filter.user_id {
-        filters.push(Filter { column: "user_id", value: Value::Integer(id.get()), counted: true });
-    }
-    if let Some(event_type) = filter.event_type {
-        filters.push(Filter { column: "event_type", value: Value::Text(event_type), counted: true });
-    }
+    let filters = [
+        filter.url_id.map(|id| Filter::counted("url_id", id.get())),
+        filter.user_id.map(|id| Filter::counted("user_id", id.get())),
+        filter.event_type.map(|event_type| Filter::counted("event_type", event_type)),
+    ];
+    let filters = filters.into_iter().flatten().collect();
     List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row)
 }
 

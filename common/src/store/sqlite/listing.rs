@@ -25,6 +25,12 @@ pub(super) struct Filter {
     pub(super) counted: bool,
 }
 
+impl Filter {
+    pub(super) fn counted(column: &'static str, value: impl Into<Value>) -> Filter {
+        Filter { column, value: value.into(), counted: true }
+    }
+}
+
 impl List {
     pub(super) fn page<T>(
         self,
@@ -113,7 +119,7 @@ mod tests {
     fn page_under_two_filters_is_read_by_the_index_of_the_first() {
         let mut db = Connection::open_in_memory().unwrap();
         migrate(&mut db).unwrap();
-        let filter = |column| Filter { column, value: Value::Integer(1), counted: true };
+        let filter = |column| Filter::counted(column, 1);
         let check = |table, columns: [&'static str; 2], expected: &str| {
             let list = List { table, columns: "id", filters: columns.map(filter).into() };
             let conditions = list.conditions(&["id > 1"]);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Transaction};
 
 mod changes;
 mod clicks;
@@ -70,35 +69,20 @@ impl SqliteStore {
         Ok(SqliteStore { connections, uri, seal_key, referrers: Arc::default() })
     }
 
-    async fn read<T: Send + 'static>(
-        &self,
-        lane: Lane,
-        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        self.connections.read(lane, work).await
-    }
-
     /// Deletes most of the events of a url or a user that is about to go, in parts, if they are so many that all other
     /// writers would have to wait for long.
     async fn thin_out(&self, column: &'static str, id: Id) -> Result<()> {
-        if self.read(Lane::Requests, move |db| events::are_many(db, column, id)).await? {
-            while self.write(move |db| events::delete_part(db, column, id)).await? {}
+        if self.connections.read(Lane::Requests, move |db| events::are_many(db, column, id)).await? {
+            while self.connections.write(move |db| events::delete_part(db, column, id)).await? {}
         }
         Ok(())
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        self.connections.write(work).await
     }
 }
 
 #[async_trait]
 impl LinkFeed for SqliteStore {
     async fn ping(&self) -> Result<()> {
-        self.read(Lane::Control, |db| Ok(db.query_row("SELECT 1 FROM replica_meta", [], |_| Ok(()))?)).await
+        self.connections.read(Lane::Control, |db| Ok(db.query_row("SELECT 1 FROM replica_meta", [], |_| Ok(()))?)).await
     }
 
     async fn seal_key(&self) -> Result<SealKey> {
@@ -111,7 +95,7 @@ impl LinkFeed for SqliteStore {
 
     async fn delta(&self, since: &Cursor) -> Result<Delta> {
         let (since, commits) = (since.clone(), self.connections.commits());
-        self.read(Lane::Control, move |db| changes::delta(db, &since, &commits)).await
+        self.connections.read(Lane::Control, move |db| changes::delta(db, &since, &commits)).await
     }
 
     fn last_answer(&self) -> Option<Instant> {
@@ -128,126 +112,132 @@ impl ClickSink for SqliteStore {
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome> {
         let ClickBatch { journal, from, to, parked, .. } = batch;
         let (clicks, referrers) = (batch.clicks.to_vec(), Arc::clone(&self.referrers));
-        self.write(move |db| clicks::ship(db, &referrers, ClickBatch { journal, from, to, clicks: &clicks, parked }))
+        self.connections
+            .write(move |db| clicks::ship(db, &referrers, ClickBatch { journal, from, to, clicks: &clicks, parked }))
             .await
     }
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
         let ids = ids.to_vec();
-        self.read(Lane::Control, move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect()).await
+        self.connections
+            .read(Lane::Control, move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect())
+            .await
     }
 }
 
 #[async_trait]
 impl AdminStore for SqliteStore {
     async fn insert_user(&self, user: NewUser) -> Result<User> {
-        self.write(move |db| users::insert(db, &user)).await
+        self.connections.write(move |db| users::insert(db, &user)).await
     }
 
     async fn find_user(&self, id: Id) -> Result<Option<User>> {
-        self.read(Lane::Requests, move |db| users::find(db, id)).await
+        self.connections.read(Lane::Requests, move |db| users::find(db, id)).await
     }
 
     async fn list_users(&self, page: Page) -> Result<Listing<User>> {
-        self.read(Lane::Lists, move |db| users::list(db, page)).await
+        self.connections.read(Lane::Lists, move |db| users::list(db, page)).await
     }
 
     async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>> {
-        self.write(move |db| users::update(db, id, &change)).await
+        self.connections.write(move |db| users::update(db, id, &change)).await
     }
 
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
         if cascade {
             self.thin_out("user_id", id).await?;
-            if self.read(Lane::Requests, move |db| users::is_large(db, id)).await? {
-                while self.write(move |db| users::delete_part(db, id)).await? {}
+            if self.connections.read(Lane::Requests, move |db| users::is_large(db, id)).await? {
+                while self.connections.write(move |db| users::delete_part(db, id)).await? {}
             }
         }
-        self.write(move |db| users::delete(db, id, cascade)).await
+        self.connections.write(move |db| users::delete(db, id, cascade)).await
     }
 
     async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<Imported>> {
-        self.write(move |db| rows.iter().map(|row| users::import(db, row)).collect()).await
+        self.connections.write(move |db| rows.iter().map(|row| users::import(db, row)).collect()).await
     }
 
     async fn insert_url(&self, url: NewUrl) -> Result<Changed<Url>> {
-        self.write(move |db| urls::insert(db, &url)).await
+        self.connections.write(move |db| urls::insert(db, &url)).await
     }
 
     async fn find_url(&self, id: Id) -> Result<Option<Url>> {
-        self.read(Lane::Requests, move |db| urls::find(db, id)).await
+        self.connections.read(Lane::Requests, move |db| urls::find(db, id)).await
     }
 
     async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
-        self.read(Lane::Lists, move |db| urls::list(db, filter, page)).await
+        self.connections.read(Lane::Lists, move |db| urls::list(db, filter, page)).await
     }
 
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>> {
-        self.write(move |db| urls::update(db, id, &change)).await
+        self.connections.write(move |db| urls::update(db, id, &change)).await
     }
 
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
         self.thin_out("url_id", id).await?;
-        self.write(move |db| urls::delete(db, id)).await
+        self.connections.write(move |db| urls::delete(db, id)).await
     }
 
     async fn insert_event(&self, event: NewEvent) -> Result<Event> {
-        self.write(move |db| events::insert(db, &event)).await
+        self.connections.write(move |db| events::insert(db, &event)).await
     }
 
     async fn find_event(&self, id: Id) -> Result<Option<Event>> {
-        self.read(Lane::Requests, move |db| events::find(db, id)).await
+        self.connections.read(Lane::Requests, move |db| events::find(db, id)).await
     }
 
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
-        self.read(Lane::Lists, move |db| events::list(db, filter, page)).await
+        self.connections.read(Lane::Lists, move |db| events::list(db, filter, page)).await
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {
-        self.read(Lane::Lists, products::list).await
+        self.connections.read(Lane::Lists, products::list).await
     }
 
     async fn insert_token(&self, token: NewToken) -> Result<Token> {
-        self.write(move |db| tokens::insert(db, &token)).await
+        self.connections.write(move |db| tokens::insert(db, &token)).await
     }
 
     async fn insert_first_token(&self, token: NewToken) -> Result<bool> {
-        self.write(move |db| tokens::insert_first(db, &token)).await
+        self.connections.write(move |db| tokens::insert_first(db, &token)).await
     }
 
     async fn list_tokens(&self) -> Result<Vec<Token>> {
-        self.read(Lane::Control, tokens::list).await
+        self.connections.read(Lane::Control, tokens::list).await
     }
 
     async fn revoke_token(&self, name: &TokenName) -> Result<bool> {
         let name = name.clone();
-        self.write(move |db| tokens::revoke(db, &name)).await
+        self.connections.write(move |db| tokens::revoke(db, &name)).await
     }
 
     async fn note_token_uses(&self, uses: Vec<(Id, Timestamp)>) -> Result<()> {
-        self.write(move |db| tokens::note_uses(db, &uses)).await
+        self.connections.write(move |db| tokens::note_uses(db, &uses)).await
     }
 
     async fn forget_journals(&self, keep: Duration) -> Result<u64> {
-        self.write(move |db| clicks::forget_journals(db, keep)).await
+        self.connections.write(move |db| clicks::forget_journals(db, keep)).await
     }
 
     async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
-        self.read(Lane::Lists, move |db| stats::find(db, url, range)).await
+        self.connections.read(Lane::Lists, move |db| stats::find(db, url, range)).await
     }
 
     async fn forget_events(&self, keep: Duration) -> Result<Forgotten> {
         let horizon = Timestamp::ago(keep);
         let mut forgotten = 0;
         // A reader does this, so no writer waits.
-        if !self.read(Lane::Background, move |db| events::is_credible(db, horizon)).await? {
+        if !self.connections.read(Lane::Background, move |db| events::is_credible(db, horizon)).await? {
             return Ok(Forgotten::Refused);
         }
-        self.write(move |db| clicks::forget_counts(db, horizon)).await?;
-        let Some((mut from, to)) = self.read(Lane::Background, move |db| events::find_old(db, horizon)).await? else {
+        self.connections.write(move |db| clicks::forget_counts(db, horizon)).await?;
+        let Some((mut from, to)) =
+            self.connections.read(Lane::Background, move |db| events::find_old(db, horizon)).await?
+        else {
             return Ok(Forgotten::Events(0));
         };
-        while let Some((last, events)) = self.write(move |db| events::forget(db, from, to, horizon)).await? {
+        while let Some((last, events)) = self.connections.write(move |db| events::forget(db, from, to, horizon)).await?
+        {
             forgotten += events;
             let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
             from = next;
@@ -260,7 +250,7 @@ impl AdminStore for SqliteStore {
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {
-        self.write(move |db| changes::prune(db, keep)).await
+        self.connections.write(move |db| changes::prune(db, keep)).await
     }
 
     async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError> {

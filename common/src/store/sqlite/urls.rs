@@ -1,6 +1,5 @@
 //! Urls in SQLite.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::listing::{Filter, List};
@@ -33,16 +32,12 @@ pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Url>> {
 }
 
 pub(super) fn list(db: &Connection, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
-    let mut filters = Vec::new();
-    if let Some(code) = filter.short_code {
-        filters.push(Filter { column: "short_code", value: Value::Text(code), counted: false });
-    }
-    if let Some(id) = filter.user_id {
-        filters.push(Filter { column: "user_id", value: Value::Integer(id.get()), counted: true });
-    }
-    if let Some(is_active) = filter.is_active {
-        filters.push(Filter { column: "is_active", value: Value::Integer(is_active.into()), counted: true });
-    }
+    let filters = [
+        filter.short_code.map(|code| Filter { column: "short_code", value: code.into(), counted: false }),
+        filter.user_id.map(|id| Filter::counted("user_id", id.get())),
+        filter.is_active.map(|is_active| Filter::counted("is_active", is_active)),
+    ];
+    let filters = filters.into_iter().flatten().collect();
     List { table: "urls", columns: Url::COLUMNS, filters }.page(db, page, from_row)
 }
 
