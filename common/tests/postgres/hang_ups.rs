@@ -75,7 +75,9 @@ async fn cancelled_requests_cost_no_connection_and_fail_no_other() {
 
 #[tokio::test]
 async fn cancelled_statement_ends_and_its_connection_is_reused() {
-    let config = PostgresConfig { pool_size: 2, ..config(Postgres::shared()).await };
+    // No statement ends by itself.
+    let statement_timeout = Duration::from_secs(60);
+    let config = PostgresConfig { pool_size: 2, statement_timeout, ..config(Postgres::shared()).await };
     let store = PostgresStore::open(&config).await.unwrap();
     let other = connect(&config).await;
     let ada = user(&store, "ada").await;
