@@ -1,7 +1,7 @@
--- Users, their urls, and what happened to them; the totals of the lists; the feed that redirectors follow.
+-- Users, urls and events, the totals of the lists, and the feed of changes that redirectors follow.
 --
 -- Times are whole seconds since the Unix epoch.
--- AUTOINCREMENT: an id is never given twice, so a click on a deleted link cannot land on another one.
+-- AUTOINCREMENT never reuses an id, so a click on a deleted link is never counted for another one.
 
 CREATE TABLE users (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id > 0),
@@ -14,14 +14,14 @@ CREATE UNIQUE INDEX users_email_key ON users (email);
 
 CREATE TABLE urls (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id > 0),
-    -- No cascade: deleting a user with links is a decision that the caller has to state.
-    -- The check holds for writers that leave foreign keys unchecked, as the sqlite3 shell does.
+    -- No cascade, so that the caller has to request the deletion of a user with links explicitly.
+    -- The check also applies to writers without foreign keys, such as the sqlite3 shell.
     user_id INTEGER NOT NULL CHECK (user_id > 0) REFERENCES users (id),
     short_code TEXT NOT NULL,
     original_url TEXT NOT NULL,
     title TEXT,
     is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
-    -- From this time on the link is answered as expired; null is never.
+    -- The time from which the link is expired; NULL is never.
     expires_at INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
@@ -30,12 +30,11 @@ CREATE UNIQUE INDEX urls_short_code_key ON urls (short_code);
 CREATE INDEX urls_user_id ON urls (user_id);
 CREATE INDEX urls_is_active ON urls (is_active);
 
--- What redirectors serve of a url. The feed of changes reads no more of it.
+-- The columns of a url that redirectors serve. The feed of changes reads no others.
 CREATE VIEW served_links AS
 SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at FROM urls;
 
--- Codes that a url had before it was renamed with the sqlite3 shell. A click that was answered under such a code is
--- still the url's.
+-- Codes that a url had before it was renamed with the sqlite3 shell. A click under such a code still belongs to the url.
 CREATE TABLE former_codes (
     url_id INTEGER NOT NULL,
     short_code TEXT NOT NULL,
@@ -49,22 +48,23 @@ CREATE TABLE events (
     event_type TEXT NOT NULL,
     timestamp INTEGER NOT NULL,
     details TEXT NOT NULL CHECK (json_type(details) = 'object'),
-    -- A click's browser and the host that referred it, as they were told apart when it came: the counts of clicks lose with
-    -- the event what they gained with it, whoever tells browsers apart by then.
+    -- The browser and the referring host under which the click was counted. Deleting the event subtracts it from the same
+    -- counts, even if a later version recognises browsers differently.
     browser TEXT,
     referrer TEXT,
-    -- The full hour; it stands for before 1970, too, where % rounds up.
+    -- The full hour. The formula is also right before 1970, where % rounds up.
     hour INTEGER AS (timestamp - (timestamp % 3600 + 3600) % 3600) VIRTUAL,
-    -- The network that a click came from, never an address.
+    -- The network of the client, never its address.
     client TEXT
 ) STRICT;
 CREATE INDEX events_url_id ON events (url_id);
 CREATE INDEX events_user_id ON events (user_id);
 CREATE INDEX events_event_type ON events (event_type);
 
--- Clicks of each link by the hour. A click has one browser, so the clicks of an hour are the sum of its browsers;
--- it has a referrer only if it names one. Clicks beyond the budget of their network have no event: they are kinds 'B' and
--- 'R', so that kinds 'b' and 'r' are the sums of the events.
+-- Clicks of each link by the hour. A click has one browser, so the clicks of an hour are the sum of its browsers.
+-- A click without a referrer is counted only by its browser.
+-- Kinds 'b' and 'r' are the sums of the events. Kinds 'B' and 'R' are clicks beyond the budget of their network, which
+-- have no event.
 CREATE TABLE click_counts (
     url_id INTEGER NOT NULL,
     -- 'b' and 'B': the value is a browser; 'r' and 'R': the host of a referrer.
@@ -74,20 +74,21 @@ CREATE TABLE click_counts (
     clicks INTEGER NOT NULL,
     PRIMARY KEY (url_id, kind, hour, value)
 ) STRICT, WITHOUT ROWID;
--- The retention finds those that are old; the others go with their events.
+-- For the retention of counts without events. Other counts are deleted with their events.
 CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('B', 'R');
 
--- How far the journals of clicks are in the store. A row moves in the transaction that brings the clicks, so the two
--- agree whatever crashes or is restored.
+-- The progress of the journals of clicks. One transaction writes the clicks and this row, so they agree after a crash or a
+-- restore.
 CREATE TABLE click_journals (
-    -- 32 hexadecimal digits, as they stand in the journal's files.
+    -- 32 hexadecimal digits, as in the journal's files.
     journal TEXT PRIMARY KEY,
-    -- Everything before this place is here, nothing from it on.
+    -- The store has all clicks before this position, and none from it on.
     segment INTEGER NOT NULL,
     "offset" INTEGER NOT NULL,
-    -- Clicks that were written to the journal before this place.
+    -- The number of clicks in the journal before this position.
     sequence INTEGER NOT NULL,
-    -- Those of them that became events, whose link was gone, that were put aside, and that were only counted.
+    -- Clicks that were recorded, whose link did not exist, and that were parked. `without_event` counts recorded clicks
+    -- without an event.
     recorded INTEGER NOT NULL,
     orphaned INTEGER NOT NULL,
     parked INTEGER NOT NULL,
@@ -103,27 +104,27 @@ CREATE TABLE products (
     stock INTEGER NOT NULL CHECK (stock >= 0)
 ) STRICT;
 
--- Who may use the API. Of a token only its hash is kept; a revoked one stays, so that an API that was closed once is not
--- open because its last token went.
+-- Tokens of the API. Only the hash of a token is stored. Revoked tokens remain, so that revoking the last token does not
+-- open the API.
 CREATE TABLE tokens (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     role TEXT NOT NULL CHECK (role IN ('viewer', 'editor', 'admin', 'metrics')),
-    -- SHA-256 of the token as it is sent.
+    -- The SHA-256 of the token as clients send it.
     hash BLOB NOT NULL CHECK (length(hash) = 32),
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     last_used_at INTEGER,
     revoked_at INTEGER
 ) STRICT;
--- The name of a revoked token is free again.
+-- The name of a revoked token can be used again.
 CREATE UNIQUE INDEX tokens_name_key ON tokens (name) WHERE revoked_at IS NULL;
 
 
--- Totals of the lists, whole and by a single filter, so that no page counts rows.
+-- Totals of the whole lists and of single filters, so that no page counts rows.
 CREATE TABLE row_counts (
     list TEXT NOT NULL,
-    -- '' for the whole list, else 'column=value'.
+    -- '' for the whole list, otherwise 'column=value'.
     filter TEXT NOT NULL,
     n INTEGER NOT NULL,
     PRIMARY KEY (list, filter)
@@ -171,7 +172,7 @@ CREATE TRIGGER events_counted_insert AFTER INSERT ON events BEGIN
     ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 
--- Events that go with their url or their user were counted out before those went, all at once.
+-- Events of a deleted url or user are already subtracted, all at once, before the deletion.
 CREATE TRIGGER events_counted_delete AFTER DELETE ON events
 WHEN EXISTS (SELECT 1 FROM urls WHERE id = OLD.url_id) AND EXISTS (SELECT 1 FROM users WHERE id = OLD.user_id) BEGIN
     UPDATE row_counts SET n = n - 1
@@ -191,7 +192,7 @@ CREATE TRIGGER events_clicks_counted_insert AFTER INSERT ON events WHEN NEW.even
     ON CONFLICT DO UPDATE SET clicks = clicks + 1;
 END;
 
--- Each count is found by its whole key: a link may have many others.
+-- Each count is found by its whole key, since a link may have many others.
 CREATE TRIGGER events_clicks_counted_delete AFTER DELETE ON events
 WHEN OLD.event_type = 'clicked'
     AND EXISTS (SELECT 1 FROM urls WHERE id = OLD.url_id) AND EXISTS (SELECT 1 FROM users WHERE id = OLD.user_id)
@@ -255,7 +256,7 @@ CREATE TRIGGER users_events_go BEFORE DELETE ON users BEGIN
     WHERE clicks = 0 AND url_id IN (SELECT url_id FROM events WHERE user_id = OLD.id);
 END;
 
--- What foreign keys do, for writers that leave them unchecked, as the sqlite3 shell does.
+-- Do the work of foreign keys for writers without them, such as the sqlite3 shell.
 CREATE TRIGGER urls_events_gone AFTER DELETE ON urls BEGIN
     DELETE FROM events WHERE url_id = OLD.id;
 END;
@@ -279,17 +280,17 @@ CREATE TRIGGER urls_renamed AFTER UPDATE OF short_code ON urls WHEN OLD.short_co
     INSERT OR IGNORE INTO former_codes VALUES (OLD.id, OLD.short_code);
 END;
 
--- A later url may be loaded under the same id.
+-- A load may insert another url with the same id.
 CREATE TRIGGER urls_former_codes_go AFTER DELETE ON urls BEGIN
     DELETE FROM former_codes WHERE url_id = OLD.id;
 END;
 
 
--- The feed of changes that replicas follow. SQLite has one writer, so sequence order is commit order.
--- Filled by triggers: a change made with the sqlite3 shell is seen too.
+-- The feed of changes that replicas follow. SQLite has one writer, so the order of sequences is the order of commits.
+-- Triggers fill it, so it includes changes by the sqlite3 shell.
 CREATE TABLE url_changes (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- A code that is here and not in urls was removed.
+    -- A code that is not in `urls` was removed.
     short_code TEXT NOT NULL,
     changed_at INTEGER NOT NULL DEFAULT (unixepoch())
 ) STRICT;
@@ -301,7 +302,7 @@ END;
 CREATE TRIGGER urls_changed_delete AFTER DELETE ON urls BEGIN
     INSERT INTO url_changes (short_code) VALUES (OLD.short_code);
 END;
--- Every update is logged, whatever is served: a redirector then looks at a link that may be as it was.
+-- Every update is logged, even if no served column changes. Then a redirector looks the link up needlessly.
 CREATE TRIGGER urls_changed_update AFTER UPDATE ON urls BEGIN
     INSERT INTO url_changes (short_code) VALUES (NEW.short_code);
     INSERT INTO url_changes (short_code) SELECT OLD.short_code WHERE OLD.short_code <> NEW.short_code;
@@ -309,9 +310,9 @@ END;
 
 CREATE TABLE replica_meta (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    -- Changes up to and including this sequence have been forgotten.
+    -- Changes up to and including this sequence were pruned.
     floor INTEGER NOT NULL,
-    -- Tells this history from that of any other database.
+    -- Identifies the history of this database.
     epoch INTEGER NOT NULL
 ) STRICT;
 INSERT INTO replica_meta VALUES (1, 0, random());

@@ -1,19 +1,19 @@
-//! Clicks that are counted and have no event, summed before they are written.
+//! Sums of clicks that are counted without an event.
 
 use std::collections::HashMap;
 
 use crate::{Click, ClickSource, Id, Per, Timestamp};
 
-/// Clicks that a batch brought.
+/// The numbers of clicks that a batch brought.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Recorded {
     /// Clicks whose link exists.
     pub(super) recorded: u64,
-    /// Recorded clicks that have no event.
+    /// Recorded clicks without an event.
     pub(super) without_event: u64,
 }
 
-/// Clicks by url, full hour and source.
+/// The number of clicks for each url, full hour and source.
 #[derive(Debug, Default)]
 pub(super) struct ClickCounts(HashMap<(Id, Timestamp, ClickSource), i64>);
 

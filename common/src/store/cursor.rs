@@ -1,13 +1,13 @@
-//! Positions in the feed of changes: opaque to everything outside the store.
+//! Positions in the feed of changes. Only the store interprets them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::postgres::position as postgres;
 
-/// How far a replica has come in the feed of changes of one database.
+/// The position of a replica in one database's feed of changes.
 ///
-/// Its text form travels on the bus and stands in files.
+/// Its text form is sent over the bus and written to snapshot files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub(super) Position);
 
@@ -17,7 +17,7 @@ pub(super) enum Position {
     Postgres(Box<postgres::Position>),
 }
 
-/// Where in the feed one committed change stands.
+/// The position of one committed change in the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(pub(super) MarkedAt);
 
@@ -28,21 +28,21 @@ pub(super) enum MarkedAt {
     Postgres(postgres::Transaction),
 }
 
-/// A place in SQLite's change log, where sequence order is commit order.
+/// A position in SQLite's change log, where the order of sequences is the order of commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sequence {
-    /// Which history the position belongs to; a database that was replaced or restored begins another.
+    /// Identifies the history of the database. A database that was replaced or created anew has another.
     pub(super) epoch: u64,
     pub(super) number: u64,
 }
 
-/// The text is not a cursor.
+/// Error for a text that is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor")]
 pub struct InvalidCursor;
 
 impl Cursor {
-    /// Whether a replica at this cursor has seen the change at `mark`.
+    /// Returns whether a replica at this cursor has applied the change at `mark`.
     pub fn covers(&self, mark: &Mark) -> bool {
         match (&self.0, &mark.0) {
             #[cfg(feature = "sqlite")]
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_covers_what_came_before_it_in_its_own_history() {
+    fn cursor_covers_earlier_marks_of_its_own_history_only() {
         let mark = |epoch, number| Mark(MarkedAt::Sqlite(Sequence { epoch, number }));
         let cursor: Cursor = "00000000000000ff:7".parse().unwrap();
         assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_one_kind_of_store_covers_no_mark_of_the_other() {
+    fn cursor_of_one_kind_of_store_covers_no_mark_of_the_other() {
         let sqlite: Cursor = "00000000000000ff:7".parse().unwrap();
         let postgres: Cursor = "ff-00000001-5-4000-0123456789abcdef0123456789abcdef/1f/9/7:9:8".parse().unwrap();
         let marked = Mark(MarkedAt::Postgres(

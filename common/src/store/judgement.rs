@@ -1,10 +1,11 @@
-//! The judgement of a file's rows before any of them is inserted, in SQL that both databases understand.
+//! Checks of a file's rows before any of them is inserted, in SQL that both databases understand.
 //!
 //! A store copies the rows into a temporary table `staged`, whose first columns are `line` and `id`.
-//! The statements here derive two more: `marked` adds which lines of the file repeat each other, and `twins` lists the
-//! rows without an id that the store has already.
+//! The statements here derive two more tables from it.
+//! `marked` adds which lines of the file repeat each other.
+//! `twins` lists the rows without an id that the store already has.
 //! Rows are judged in the order of the file, as if they were inserted one after another.
-//! Nothing here locks a row or a table that other writers need.
+//! No statement here locks a row or a table that other writers need.
 
 use super::LoadError;
 use crate::Id;
@@ -18,32 +19,32 @@ use crate::user::UserRow;
 pub(super) trait Judged: Send + 'static {
     const TABLE: &'static str;
 
-    /// The columns by which rows of the file are alike.
+    /// The columns in which two rows must agree to be alike.
     const ALIKE: &'static str;
 
-    /// The first lines of the file that bring a value that must be its own, as columns `first_...`.
+    /// Columns `first_...`: for each unique value, the first line of the file with the same value.
     const FIRSTS: &'static [&'static str] = &[];
 
-    /// Whether a row without an id that repeats an earlier line is refused.
+    /// The condition under which a row without an id that repeats an earlier line is refused.
     const REPEATS: &'static str = "true";
 
-    /// Whether the row `t` with the id of `s` is a different one.
+    /// The condition under which the row `t` with the id of `s` is another row.
     const IS_OTHER: &'static str;
 
-    /// The reason to refuse a row whose id belongs to a different one.
+    /// The reason to refuse a row whose id belongs to another row.
     const OTHER: &'static str;
 
-    /// The lines of rows without an id that the table has.
+    /// The query for the lines of rows without an id that the table already has.
     /// Among alike rows it may find only the first one without an id, `first_without_id`.
     const TWINS: &'static str;
 
-    /// The reason to refuse a row since an earlier line of the file has a value that must be its own, or NULL.
+    /// The reason to refuse a row because an earlier line of the file has the same unique value, or NULL.
     const CLASH: &'static str = "CAST(NULL AS text)";
 
     /// The earlier line that `CLASH` names, or NULL.
     const CLASH_LINE: &'static str = "CAST(NULL AS bigint)";
 
-    /// The reason to refuse a row that is new, by what the store has, or NULL.
+    /// The reason to refuse a new row because of rows in the store, or NULL.
     const REFUSAL: &'static str;
 }
 
@@ -94,7 +95,7 @@ impl Judged for UrlRow {
 impl Judged for EventRow {
     const TABLE: &'static str = "events";
     const ALIKE: &'static str = "url_id, user_id, event_type, timestamp, details, id IS NULL OR timestamp IS NOT NULL";
-    /// Each row without a time is one more event that happens now.
+    /// Each row without a time is a separate event that happens now.
     const REPEATS: &'static str = "s.timestamp IS NOT NULL";
     const IS_OTHER: &'static str = "t.url_id <> s.url_id OR t.user_id <> s.user_id OR t.event_type <> s.event_type
         OR t.timestamp <> s.timestamp OR CAST(t.details AS text) <> s.details";
@@ -131,7 +132,7 @@ impl Judged for ProductRow {
     const REFUSAL: &'static str = "CAST(NULL AS text)";
 }
 
-/// Makes `marked` from `staged`: ids that were given come first, in their order.
+/// Returns the statements that create `marked` from `staged`, rows with an id first, and an empty `twins`.
 pub(super) fn mark<T: Judged>() -> String {
     let alike = T::ALIKE;
     let firsts: String = T::FIRSTS.iter().flat_map(|first| [", ", first]).collect();
@@ -146,22 +147,22 @@ pub(super) fn mark<T: Judged>() -> String {
     )
 }
 
-/// Drops what nothing needs once [`mark`] has run.
+/// Drops `staged`, which is not needed after [`mark`].
 pub(super) const FORGET_STAGED: &str = "DROP TABLE staged";
 
-/// Drops what [`mark`] made.
+/// Drops the tables that [`mark`] creates.
 pub(super) const UNMARK: &str = "DROP TABLE marked; DROP TABLE twins";
 
 /// Empties `twins`, for [`find_twins`].
 pub(super) const FORGET_TWINS: &str = "DELETE FROM twins";
 
-/// Fills `twins`.
+/// Returns the statement that fills `twins`.
 pub(super) fn find_twins<T: Judged>() -> String {
     format!("INSERT INTO twins SELECT DISTINCT line FROM ({}) AS found", T::TWINS)
 }
 
-/// The query whose one row is the five columns that [`Judgement::new`] takes.
-/// The largest id that the table ever had is `last_id`.
+/// Returns the query for the five values that [`Judgement::new`] takes.
+/// `last_id` is the largest id that the table ever had.
 pub(super) fn judge<T: Judged>(last_id: i64) -> String {
     let (repeats, clash, from) = (repeats::<T>(), T::CLASH, judged_from::<T>());
     let refusal = refusal::<T>(last_id, &format!("coalesce({clash}, {})", T::REFUSAL));
@@ -182,7 +183,7 @@ pub(super) fn judge<T: Judged>(last_id: i64) -> String {
     )
 }
 
-/// Returns the branches of a CASE that refuse a row which gives again what an earlier line of the file has given.
+/// Returns the branches of a CASE that refuse a row that repeats an earlier line of the file.
 fn repeats<T: Judged>() -> String {
     let repeats = T::REPEATS;
     format!(
@@ -193,7 +194,7 @@ fn repeats<T: Judged>() -> String {
     )
 }
 
-/// Returns the branches of a CASE that refuse a row by what the store has, and `otherwise` for a row that is new.
+/// Returns the branches of a CASE that refuse a row because of rows in the store, with `otherwise` for a new row.
 fn refusal<T: Judged>(last_id: i64, otherwise: &str) -> String {
     let (is_other, other, ahead) = (T::IS_OTHER, T::OTHER, Id::MAX_AHEAD);
     let farthest = Id::farthest_given(last_id).get();
@@ -205,7 +206,7 @@ fn refusal<T: Judged>(last_id: i64, otherwise: &str) -> String {
     )
 }
 
-/// Returns the rows of the file, each with the row of its id and whether it is a twin.
+/// Returns the FROM clause that joins each row of the file with the stored row of its id and with its twin.
 fn judged_from<T: Judged>() -> String {
     let table = T::TABLE;
     format!(
@@ -214,8 +215,8 @@ fn judged_from<T: Judged>() -> String {
     )
 }
 
-/// Makes `sifted` of the rows that the store has already, with NULL for a reason, and of those that it refuses.
-/// Rows are compared with the store here, and with no other row of the file.
+/// Returns the statement that creates `sifted` from the rows that the store refuses or already has.
+/// The reason is NULL for a row that the store already has. Rows of the file are not compared with each other.
 pub(super) fn sift_by_store<T: Judged>(last_id: i64) -> String {
     let (refusal, from) = (refusal::<T>(last_id, T::REFUSAL), judged_from::<T>());
     format!(
@@ -227,10 +228,10 @@ pub(super) fn sift_by_store<T: Judged>(last_id: i64) -> String {
     )
 }
 
-/// Makes `sifted` of the rows that an earlier line of the file excludes.
+/// Returns the statement that creates `sifted` from the rows that an earlier line of the file excludes.
 /// An earlier line excludes a later one by the same id, the same content or a value that must be unique.
-/// A row stays for now if its earlier line is itself excluded, since that line may be taken out first.
-/// Chains of rows that exclude each other need several rounds; with `ends_chains` no excluded row stays.
+/// A row remains for now if its earlier line is itself excluded, since that line may be removed first.
+/// Chains of rows that exclude each other need several rounds. With `ends_chains` no excluded row remains.
 /// A row that repeats both the id and the content of an earlier line has NULL for its id.
 pub(super) fn sift_by_file<T: Judged>(ends_chains: bool) -> String {
     let (repeats, alike, clash, clash_line) = (repeats::<T>(), T::REPEATS, T::CLASH, T::CLASH_LINE);
@@ -249,19 +250,19 @@ pub(super) fn sift_by_file<T: Judged>(ends_chains: bool) -> String {
     )
 }
 
-/// The refused rows of `sifted`: line, id and reason.
+/// Lists the refused rows of `sifted`: line, id and reason.
 pub(super) const LIST_SIFTED: &str = "SELECT line, id, reason FROM sifted WHERE reason IS NOT NULL ORDER BY line";
 
-/// The number of rows of `sifted`, and of those among them that the store has already.
+/// Counts the rows of `sifted`, and those among them that the store already has.
 pub(super) const COUNT_SIFTED: &str = "SELECT count(*), count(*) FILTER (WHERE reason IS NULL) FROM sifted";
 
-/// Takes the rows of `sifted` out of the file.
+/// Removes the rows of `sifted` from `staged`.
 pub(super) const DROP_SIFTED: &str = "DELETE FROM staged WHERE line IN (SELECT line FROM sifted); DROP TABLE sifted";
 
-/// The rounds after which chains of rows that exclude each other end with all of them refused.
+/// The number of rounds after which all remaining rows of a chain are refused.
 pub(super) const MAX_ROUNDS: usize = 50;
 
-/// The answers to the questions of [`judge`].
+/// The result of the query [`judge`].
 #[derive(Debug)]
 pub(super) struct Judgement {
     pub(super) there: u64,
@@ -285,9 +286,9 @@ impl Judgement {
         }
     }
 
-    /// Returns the error that inserting row after row meets first.
+    /// Returns the first error that an insert of one row after another would meet.
     pub(super) fn verdict(&self) -> Result<(), LoadError> {
-        // Where the first of either kind was seen after the other.
+        // The first line at which the file is known to mix existing and new rows.
         let mixed = self.first_there.zip(self.first_new).map(|(there, new)| there.max(new));
         match (&self.first_refused, mixed, self.first_there) {
             (Some((line, reason)), mixed, _) if mixed.is_none_or(|mixed| *line <= mixed) => {
@@ -301,7 +302,7 @@ impl Judgement {
         }
     }
 
-    /// Whether nothing is left to insert.
+    /// Returns whether no row is left to insert.
     pub(super) fn is_nothing_new(&self) -> bool {
         self.there > 0 && self.first_new.is_none()
     }

@@ -1,4 +1,4 @@
-//! What a file brings to the store, and what comes of it.
+//! Loads of files: their input and their results.
 
 use tokio::sync::mpsc;
 
@@ -9,17 +9,16 @@ use crate::product::ProductRow;
 use crate::url::UrlRow;
 use crate::user::UserRow;
 
-/// A row and the line of the file it came from.
+/// A row with its line number in the file.
 #[derive(Clone, Debug)]
 pub struct Numbered<T> {
     pub line: u64,
     pub row: T,
 }
 
-/// The rows of a file, batch after batch; an empty batch is the end of the file.
+/// The rows of a file in batches. An empty batch marks the end of the file.
 ///
-/// An error ends the load, and so does a channel that closes before the end: whoever read the file has died,
-/// and nothing of it is kept.
+/// An error ends the load. A channel that closes before the end of the file does too, and nothing is stored.
 pub type Batches<T> = mpsc::Receiver<Result<Vec<Numbered<T>>, LoadError>>;
 
 /// A file to be loaded.
@@ -31,31 +30,31 @@ pub enum Load {
     Products(Batches<ProductRow>),
 }
 
-/// A row that is skipped where rows that cannot be loaded do not end the load.
+/// A row that a load skipped because it cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedRow {
     pub line: u64,
-    /// The id that the row gave, unless an earlier row of the file has the same id and name.
+    /// The id in the row. `None` if an earlier row of the file has the same id and the same name.
     pub id: Option<Id>,
     pub reason: String,
 }
 
-/// The channel into which a load sends the rows it skips.
-/// A load fails at the first row that it cannot send; one that has sent its last row can still succeed.
+/// The channel into which a load sends the rows that it skips.
+/// A load fails at the first row that it cannot send. It can still succeed after its last skipped row.
 pub type SkippedRows = mpsc::Sender<SkippedRow>;
 
-/// A file was loaded.
+/// The result of a load that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
     /// The number of rows, all of them new.
     Inserted(u64),
-    /// The number of rows, all of them there already: nothing was changed.
+    /// The number of rows, all of which already exist. Nothing was changed.
     AlreadyThere(u64),
-    /// The numbers of new rows and of rows that were there already; other rows may have been skipped.
+    /// The numbers of new rows and of rows that already exist. Other rows may have been skipped.
     Partly { inserted: u64, there: u64 },
 }
 
-/// A file was not loaded: nothing of it is in the store.
+/// The reason why a file was not loaded. Nothing of it is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("line {line}: {reason}")]
@@ -67,7 +66,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// The end of a load whose skipped rows nothing takes.
+    /// Returns the error of a load whose skipped rows have no receiver any more.
     pub(super) fn unreported() -> LoadError {
         LoadError::File("was not loaded, since rows that are skipped could not be reported".to_owned())
     }

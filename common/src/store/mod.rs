@@ -1,7 +1,7 @@
-//! The store: the truth about users, urls, events and products, and the feed of changes that replicas follow.
+//! The store: users, urls, events, products and tokens, and the feed of changes that replicas follow.
 //!
-//! SQL lives below this module and nowhere else.
-//! Every implementation passes the one suite in `common/tests/conformance`.
+//! All SQL is below this module.
+//! The test suite in `common/tests/conformance` runs against each implementation.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub use watched::WatchedStore;
 use crate::Id;
 use crate::served_link::LinkRow;
 
-/// Why the store did not do what it was asked.
+/// The reason why the store did not carry out a call.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("Username is already taken")]
@@ -48,52 +48,52 @@ pub enum StoreError {
     UnknownUrl(Id),
     #[error("User {user} still owns {urls} links")]
     UserOwnsUrls { user: Id, urls: u64 },
-    /// The database cannot be reached, is overloaded, or its files are damaged: a later try may succeed.
+    /// The database cannot be reached, is overloaded, or its files are damaged. A later attempt may succeed.
     #[error("the database is unavailable: {0:#}")]
     Unavailable(anyhow::Error),
-    /// Another writer, such as a load of a large file, uses the database all the time that a request may wait.
-    /// Nothing was changed, and a later try may succeed.
+    /// Another writer, such as the load of a large file, used the database for as long as a request may wait.
+    /// Nothing was changed, and a later attempt may succeed.
     #[error("the database is busy: {0:#}")]
     Busy(anyhow::Error),
-    /// A list took longer than a request may: an earlier page, or other filters, may not.
+    /// A list took longer than a request may. A page nearer to the start, or other filters, may be faster.
     #[error("the database took too long: {0:#}")]
     TookTooLong(anyhow::Error),
-    /// The database refuses a value for what it is, and always will.
+    /// The database refuses a value. No later attempt can succeed.
     #[error("the database refuses a value: {0:#}")]
     Unfit(anyhow::Error),
-    /// A defect of ours.
+    /// A defect of Tern.
     #[error("the store failed: {0:#}")]
     Internal(anyhow::Error),
 }
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// What came of a write that redirectors have to notice.
+/// A committed change that redirectors have to serve, and its result.
 #[derive(Debug)]
 pub struct Changed<T> {
     pub value: T,
-    /// A replica whose cursor covers this mark serves the change.
+    /// The position of the change in the feed: a replica whose cursor covers it serves the change.
     pub mark: Mark,
 }
 
-/// What became of one row of a bulk import.
+/// The outcome for one row of a bulk import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Imported {
     Inserted,
-    /// The user is there already.
+    /// The user already exists.
     Duplicate,
-    /// The row's id belongs to somebody else.
+    /// The row's id belongs to another user.
     IdTaken(Id),
-    /// The row's id is beyond [`Id::farthest_given`]; the largest so far is the second.
+    /// The row's id is beyond [`Id::farthest_given`]. The second value is the largest id so far.
     IdTooFar(Id, i64),
 }
 
-/// Every link at one moment. The rows come in batches, as fast as they are taken.
+/// All links at one moment. The rows arrive in batches, as fast as the receiver takes them.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Where [`LinkFeed::delta`] goes on from.
+    /// The position from which [`LinkFeed::delta`] continues.
     pub cursor: Cursor,
-    /// Ends without an error only when every row was given.
+    /// Ends without an error only after the last row.
     pub rows: tokio::sync::mpsc::Receiver<Result<Vec<LinkRow>>>,
 }
 
@@ -101,7 +101,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkChange {
     Put(LinkRow),
-    /// The tombstone: the code is in the change log and not in the table.
+    /// The code is in the change log and not in the table.
     Removed {
         short_code: String,
     },
@@ -116,49 +116,49 @@ impl LinkChange {
     }
 }
 
-/// A change, and how long ago it was made.
+/// A change to one link, with its age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgedChange {
     pub change: LinkChange,
-    /// By the store's own clock, when it read the change: no more than the time since the commit and the time that the
-    /// transaction took. `None` where the store cannot tell, or has given the change before.
+    /// The age by the store's clock when it read the change: at most the time since the commit, plus the duration of the
+    /// transaction. `None` if the store does not know it, or has returned the change before.
     pub age: Option<Duration>,
 }
 
-/// A pool of connections at one moment.
+/// The state of one pool of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// Its name, among the pools of the store.
+    /// The name of the pool, unique in its store.
     pub pool: &'static str,
-    /// Connections that there are, in use or not.
+    /// Open connections, in use or idle.
     pub size: usize,
     /// Idle connections.
     pub available: usize,
     /// Tasks that wait for a connection.
     pub waiting: usize,
-    /// Connections that there may be.
+    /// The largest number of connections.
     pub max: usize,
 }
 
-/// Outcome of a run of the retention.
+/// The outcome of one run of the event retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
     /// The number of events that were deleted.
     Events(u64),
-    /// Nothing was deleted: even the newest event is older than the retention, as if the clock of the database were wrong.
+    /// Nothing was deleted: even the newest event is older than the retention, so the database's clock may be wrong.
     Refused,
 }
 
-/// What changed since a cursor.
+/// The changes since a cursor.
 #[derive(Debug)]
 pub enum Delta {
     Changes {
-        /// In no particular order; each code once, in its latest state, as old as the oldest change to it.
+        /// Each code once, in its latest state, with the age of its oldest change. In no particular order.
         changes: Vec<AgedChange>,
         cursor: Cursor,
-        /// Whether changes that were there already are left for the next call.
+        /// Whether older changes remain for the next call.
         more: bool,
     },
-    /// The log does not reach back to the cursor, or belongs to another database: take a snapshot.
+    /// The log does not reach back to the cursor, or belongs to another database. The replica needs a snapshot.
     TooOld,
 }

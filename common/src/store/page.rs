@@ -1,4 +1,4 @@
-//! Pages of lists: which one a request asks for, and what the store returns.
+//! Pages of lists: the one that a request asks for, and the one that the store returns.
 
 use std::fmt;
 
@@ -8,36 +8,36 @@ use crate::Id;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     pub start: PageStart,
-    /// The number of rows at most, from 1 to [`Page::MAX_SIZE`].
+    /// The largest number of rows, from 1 to [`Page::MAX_SIZE`].
     pub size: u32,
 }
 
-/// Where a page lies in its list.
+/// The position of a page in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageStart {
-    /// The page of this number, from 1. The store steps over every row before it.
+    /// The page of this number, from 1. The store skips every row before it.
     Number(u64),
-    /// The first rows behind a cursor.
+    /// The first rows after a cursor.
     After(ListCursor),
-    /// The last rows in front of a cursor.
+    /// The last rows before a cursor.
     Before(ListCursor),
 }
 
-/// A place in a list, right at a row of it or at one of its ends. A row that was deleted meanwhile still marks its place.
+/// A position in a list: at a row, or at one of the ends. The position of a deleted row stays valid.
 ///
 /// Clients receive the text form and must not interpret it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListCursor(i64);
 
-/// The text is not a cursor of a list.
+/// Error for a text that is not a cursor of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of a list")]
 pub struct InvalidListCursor;
 
 impl ListCursor {
-    /// In front of every row.
+    /// The position before the first row.
     pub const START: ListCursor = ListCursor(0);
-    /// Behind every row.
+    /// The position after the last row.
     pub const END: ListCursor = ListCursor(i64::MAX);
 
     /// Returns the cursor at the row of this id.
@@ -74,7 +74,7 @@ impl Page {
         Page { start: PageStart::Number(1), size }
     }
 
-    /// The number of rows that the store steps over before the page.
+    /// Returns the number of rows that the store skips before the page.
     pub(super) fn offset(self) -> u64 {
         match self.start {
             PageStart::Number(number) => number.saturating_sub(1).saturating_mul(u64::from(self.size)),
@@ -83,16 +83,16 @@ impl Page {
     }
 }
 
-/// How many rows a whole list has.
+/// The number of rows of a whole list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Total {
     Exactly(u64),
-    /// More than [`Total::COUNTED`]: combined filters are not counted further.
+    /// More than [`Total::COUNTED`], the limit up to which combined filters are counted.
     Many,
 }
 
 impl Total {
-    /// How far the matches of combined filters are counted.
+    /// The limit up to which the matches of combined filters are counted.
     pub const COUNTED: u64 = 10_000;
 }
 
@@ -110,9 +110,9 @@ impl fmt::Display for Total {
 pub struct Listing<T> {
     pub rows: Vec<T>,
     pub total: Total,
-    /// Whether rows follow the page.
+    /// Whether rows follow this page.
     pub has_next: bool,
-    /// Whether rows lie in front of the page. A page behind a cursor assumes that the row at the cursor still exists.
+    /// Whether rows precede this page. A page after a cursor assumes that the row at the cursor still exists.
     pub has_previous: bool,
 }
 
@@ -121,8 +121,8 @@ impl<T> Listing<T> {
         Listing { rows: Vec::new(), total: Total::Exactly(0), has_next: false, has_previous: false }
     }
 
-    /// Cuts a page out of the rows that were found for it. They are ordered by id, and if the list goes on beyond the
-    /// page they are more than it holds.
+    /// Makes a page of the rows that were found for it, ordered by id.
+    /// If the list continues beyond the page, they are more than its size.
     pub(super) fn cut(page: Page, mut rows: Vec<T>, total: Total) -> Listing<T> {
         let size = page.size as usize;
         let surplus = rows.len().saturating_sub(size);
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cursor_text_that_is_no_number_of_an_id_is_refused() {
+    fn list_cursor_that_is_no_natural_number_is_refused() {
         for text in ["0", "7", "9223372036854775807"] {
             assert_eq!(text.parse::<ListCursor>().unwrap().to_string(), text);
         }

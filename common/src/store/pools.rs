@@ -1,4 +1,4 @@
-//! How full the pools of connections are, as metrics.
+//! Metrics of the pools of connections.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::LinkFeed;
 
-/// Shows in `registry` how full the pools of `store` are.
+/// Registers the metrics of the pools of `store`.
 ///
 /// # Errors
-/// When the registry shows the pools of a store already.
+/// If the registry already has the pools of a store.
 pub fn export_pools(store: Arc<dyn LinkFeed>, registry: &Registry) -> prometheus::Result<()> {
     let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["pool"]);
     registry.register(Box::new(Pools {
         store,
-        size: gauge("tern_store_pool_size", "Connections to the database, in use or not.")?,
-        available: gauge("tern_store_pool_available", "Connections to the database that nobody uses.")?,
+        size: gauge("tern_store_pool_size", "Open connections to the database, in use or idle.")?,
+        available: gauge("tern_store_pool_available", "Idle connections to the database.")?,
         waiting: gauge("tern_store_pool_waiting", "Tasks that wait for a connection to the database.")?,
-        max: gauge("tern_store_pool_max", "Connections to the database that there may be.")?,
+        max: gauge("tern_store_pool_max", "Largest number of connections to the database.")?,
     }))
 }
 
-/// Reads the pools when somebody asks.
+/// The collector of these metrics, which reads the pools at each scrape.
 #[derive(Debug)]
 struct Pools {
     store: Arc<dyn LinkFeed>,

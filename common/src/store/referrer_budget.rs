@@ -1,7 +1,7 @@
-//! How many hosts of referrers are counted apart for one link in a day.
+//! A limit on the referring hosts that are counted separately for one link in a day.
 //!
-//! Whoever clicks chooses them, and each is a row that is kept as long as the link's clicks. Must not touch what else a
-//! click holds: its details keep the referrer as it was sent.
+//! Clients choose these hosts, and each one is a row that is stored as long as the link's clicks.
+//! The limit changes no other part of a click: its details contain the referrer as the client sent it.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -10,36 +10,35 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{Click, ClickSource, Id, Timestamp};
 
-/// Hosts of one link in a day; a list shows the 20 most frequent.
+/// The limit of hosts for one link in a day. Statistics show the 20 most frequent.
 const HOSTS: u8 = 100;
 
-/// Hosts of all links together: some 30 MB of memory at worst.
+/// The limit of hosts for all links together: at most 30 MB of memory.
 const HOSTS_IN_ALL: usize = 500_000;
 
-/// Stands for the hosts above the budget. No host has a capital letter.
+/// The name under which hosts above the budget are counted. No host contains a capital letter.
 const OTHER: &str = "Other";
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// The budget of one process: each process, and each start of one, begins with a new one, as does each day.
+/// The budget of one process. It begins anew at each start and on each day.
 #[derive(Debug, Default)]
 pub(super) struct ReferrerBudget {
     hasher: RandomState,
-    /// Written by whoever ships.
     today: Mutex<Today>,
 }
 
 #[derive(Debug, Default)]
 struct Today {
-    /// Of UTC, since 1970.
+    /// Days since 1970, in UTC.
     day: i64,
-    /// Hashes of a link with one of its hosts.
+    /// Hashes of pairs of a link and a host.
     seen: HashSet<u64>,
     hosts: HashMap<Id, u8>,
 }
 
 impl ReferrerBudget {
-    /// What a click is counted by: its own host, if the link has not had too many.
+    /// Returns the source under which a click is counted: with its own host if the budget admits it.
     pub(super) fn source_of(&self, click: &Click) -> ClickSource {
         let ClickSource { browser, referrer } = ClickSource::of_click(click);
         let referrer = referrer.map(|host| if self.admits(click, &host) { host } else { OTHER.to_owned() });
@@ -48,11 +47,11 @@ impl ReferrerBudget {
 
     fn admits(&self, click: &Click, host: &str) -> bool {
         let pair = self.hasher.hash_one((click.url_id, host));
-        // A redirector whose clock is ahead must not end all days that are to come.
+        // A redirector whose clock is ahead must not use up the budget of future days.
         let at = Timestamp::from(click.at).min(Timestamp::now());
         let day = at.unix_seconds().div_euclid(DAY_SECONDS);
         let mut today = self.today.lock().unwrap_or_else(PoisonError::into_inner);
-        // What comes late from a day before is of today.
+        // A late click of an earlier day counts for today.
         if day > today.day {
             *today = Today { day, ..Today::default() };
         }
@@ -89,20 +88,20 @@ mod tests {
     }
 
     #[test]
-    fn a_link_has_its_hosts_anew_each_day() {
+    fn referrer_budget_of_a_link_starts_anew_each_day() {
         let budget = ReferrerBudget::default();
-        let told = |click: &Click| budget.source_of(click).referrer.unwrap();
+        let counted_as = |click: &Click| budget.source_of(click).referrer.unwrap();
         let most = usize::from(HOSTS);
         for host in 0..most {
-            assert_eq!(told(&click(1, 7, host)), format!("site{host}.example"));
+            assert_eq!(counted_as(&click(1, 7, host)), format!("site{host}.example"));
         }
-        assert_eq!(told(&click(1, 7, most)), OTHER);
-        assert_eq!(told(&click(1, 6, most)), OTHER, "a click that comes late");
-        assert_eq!(told(&click(1, 7, 3)), "site3.example", "one that was there already");
-        assert_eq!(told(&click(2, 7, most)), "site100.example", "of another link");
-        assert_eq!(told(&click(1, 8, most)), "site100.example", "on another day");
+        assert_eq!(counted_as(&click(1, 7, most)), OTHER);
+        assert_eq!(counted_as(&click(1, 6, most)), OTHER, "a late click");
+        assert_eq!(counted_as(&click(1, 7, 3)), "site3.example", "a host that is already counted");
+        assert_eq!(counted_as(&click(2, 7, most)), "site100.example", "another link");
+        assert_eq!(counted_as(&click(1, 8, most)), "site100.example", "another day");
         let today = Timestamp::now().unix_seconds().unsigned_abs() / DAY_SECONDS.unsigned_abs();
-        told(&click(1, 1 << 20, most));
-        assert!(budget.today.lock().unwrap().day.unsigned_abs() <= today + 1, "no click is of a day to come");
+        counted_as(&click(1, 1 << 20, most));
+        assert!(budget.today.lock().unwrap().day.unsigned_abs() <= today + 1, "no click counts for a future day");
     }
 }

@@ -1,4 +1,4 @@
-//! A store that tells the log of what took long: the function and the time, and never a value.
+//! A store that logs slow calls: the function and the duration, and never a value.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,15 +17,15 @@ use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
 
-/// Another store, watched. What it does and answers is that store's.
+/// A wrapper around another store that logs its slow calls and changes nothing else.
 #[derive(Debug)]
 pub struct WatchedStore {
     store: Arc<dyn AdminStore>,
-    /// `None` tells of nothing.
+    /// The duration from which a call is logged. `None` disables the log.
     slow: Option<Duration>,
 }
 
-/// A call that is under way. It is told of when it ends, also when nobody waits for it any more.
+/// A call that is running. It is logged when it ends, even if its caller gave up.
 struct Call {
     function: &'static str,
     began: Instant,
@@ -33,7 +33,7 @@ struct Call {
 }
 
 impl WatchedStore {
-    /// Tells of what takes `slow` or longer; 0 tells of nothing.
+    /// Logs calls that take `slow` or longer; 0 disables the slow-query log.
     pub fn new(store: Arc<dyn AdminStore>, slow: Duration) -> WatchedStore {
         WatchedStore { store, slow: (!slow.is_zero()).then_some(slow) }
     }
@@ -53,7 +53,8 @@ impl Drop for Call {
     }
 }
 
-/// Implements a trait by these functions of the other store, each of them watched, and by the rest as it is.
+/// Implements a trait by calling the same functions of the other store, each of them timed.
+/// The functions after the braces are added unchanged.
 macro_rules! watch {
     ($seam:ident { $($function:ident($($value:ident: $kind:ty),*) -> $answer:ty;)* } $($rest:tt)*) => {
         #[async_trait]

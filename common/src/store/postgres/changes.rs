@@ -1,7 +1,9 @@
-//! The feed of changes in PostgreSQL, whose transactions do not commit in the order of anything they wrote.
+//! The feed of changes in PostgreSQL.
 //!
-//! A position is a snapshot of the transactions that had ended, and a delta is what the difference of two snapshots
-//! brought: nothing is skipped, and nothing waits for a transaction that stays open.
+//! The order of commits differs from the order of transaction ids and of any value that transactions write.
+//! A position is therefore a PostgreSQL snapshot, which names the transactions that have ended.
+//! A delta contains the changes of all transactions in the difference of two snapshots.
+//! Deltas skip no change, and do not wait for open transactions.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,26 +24,25 @@ use crate::served_link::{FIELDS, LinkRow};
 use crate::store::cursor;
 use crate::store::{AgedChange, Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
 
-/// Rows handed over at a time in a snapshot.
+/// The number of rows in one batch of a snapshot.
 const SNAPSHOT_BATCH: usize = 1_000;
 
-/// How long a snapshot waits for the server's next row.
+/// The time for which a snapshot waits for the server's next row.
 const SNAPSHOT_SILENCE: Duration = Duration::from_secs(10);
 
-/// Where the feed stands, in one row. PostgreSQL gives its snapshot as the transaction has it.
+/// The query for the state of the feed, in one row. `pg_current_snapshot()` is the snapshot of this transaction.
 const HEAD: &str = "SELECT look_at_server(), floor::text, pg_current_snapshot()::text,
            to_hex('url_changes'::regclass::oid::bigint) || '-' || salt, next_xid
     FROM replica_meta, pg_control_checkpoint()";
 
-/// The log's entries of transactions that have ended and that a position does not see, in the order of transactions and
-/// codes: those from its xmax on, those that were in progress, and those of the transaction that is read in parts.
+/// The query for the log entries of ended transactions that a position does not see, ordered by transaction and code.
 ///
-/// The gaps between open transactions are read, each by the index. So a transaction that stays open, or is read in parts,
-/// costs no walk over its entries or over those that came after it began.
+/// Such transactions start from its xmax, were in progress, or are read in parts.
+/// The query reads each gap between open transactions by the index.
+/// A transaction that remains open or is read in parts causes no scan of its entries or of later ones.
 ///
-/// A transaction stamps its changes when it begins, and those that the snapshot `given` sees were given before.
-///
-/// The lateral LIMIT has the links looked up one by one, whatever the planner thinks of the number of changes.
+/// A change has the time at which its transaction began. The snapshot `given` sees changes that were returned before.
+/// The lateral LIMIT makes PostgreSQL look up links one by one, whatever number of changes the planner expects.
 static CHANGES: LazyLock<String> = LazyLock::new(|| {
     let link: Vec<String> = FIELDS.iter().map(|field| format!("link.{field}")).collect();
     format!(
@@ -81,18 +82,18 @@ static CHANGES: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Follows the feed over its connection.
+/// The feed of changes over its own connection.
 #[derive(Debug)]
 pub(super) struct Feed {
     connections: Connections,
-    /// Entries of the log in one delta.
+    /// The number of log entries in one delta.
     entries_each: usize,
-    /// Transactions whose changes were given before a position was rewound, until they were given once more, and the
-    /// connection on which that is under way. Only the ages of changes depend on it.
+    /// A connection, and the snapshot of the changes that were returned before its position was rewound.
+    /// `None` once they have been returned again. Only the ages of changes depend on this value.
     rewound: Mutex<Option<(u64, Seen)>>,
 }
 
-/// Where the feed stood when a transaction began.
+/// The state of the feed when a transaction began.
 struct Head {
     epoch: Epoch,
     floor: u64,
@@ -111,7 +112,7 @@ impl Feed {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot> {
-        // Known before the snapshot is taken: if the server crashes in between, this life is over.
+        // The connection is read before the snapshot: if the server crashes in between, the connection has ended too.
         let life = self.connections.feed(async |_, life| Ok(life)).await?;
         let begun = self.connections.begin_snapshot(async |db| head(&query::rows(db, HEAD, &[]).await?));
         let (Head { epoch, checkpoint, seen, .. }, lease) = begun.await?;
@@ -119,14 +120,14 @@ impl Feed {
         let (sender, rows) = mpsc::channel(4);
         tokio::spawn(async move {
             if let Err(error) = read_all(lease, &sender).await {
-                // The receiver may have lost interest, which is its right.
+                // The receiver may have been dropped.
                 let _ = sender.send(Err(error)).await;
             }
         });
         Ok(Snapshot { cursor, rows })
     }
 
-    /// Reads a delta. Positions that were taken on the connection `life` are told from all others.
+    /// Reads a delta over the connection `life`.
     async fn delta_within(&self, db: &ClientWrapper, life: u64, since: &Position) -> Result<Delta> {
         let mut since = since.clone();
         let mut given = since.seen.clone();
@@ -136,14 +137,14 @@ impl Feed {
         }
         if since.life != life {
             let head = head(&query::rows(db, HEAD, &[]).await?)?;
-            // A server that crashed forgets which ids it gave to transactions that left no trace, and gives them again.
-            // Only those since the checkpoint that it recovered from, and each recovery ends with a checkpoint.
+            // A server that crashed may give the ids of transactions without a trace again.
+            // Ids from before the checkpoint it recovered from are safe, and each recovery ends with a checkpoint.
             if since.checkpoint.place != head.checkpoint.place {
                 since.rewind();
             }
         }
         let (head, entries) = read(db, &since, &given, self.entries_each).await?;
-        // A position from the future belongs to a copy of this database that went on elsewhere.
+        // A position from the future belongs to a copy of this database with later changes.
         let is_of_future = since.seen.xmax > head.seen.xmax || since.checkpoint.place > head.checkpoint.place;
         if since.epoch != head.epoch || since.seen.xmin < head.floor || is_of_future {
             return Ok(Delta::TooOld);
@@ -159,8 +160,8 @@ impl Feed {
     }
 }
 
-/// Reads where the feed stands, and what came since, in one transaction and one round trip.
-/// What `given` sees is no news, even if it has to be given once more.
+/// Reads the state of the feed and the entries since a position, in one transaction and one round trip.
+/// Changes that `given` sees have no age.
 async fn read(
     client: &ClientWrapper,
     since: &Position,
@@ -177,7 +178,7 @@ async fn read(
     let (part_xid, after) = (part.map(|part| part.xid.to_string()), part.map(|part| part.after.as_str()));
     let (at_most, of_part) = (entries_each as i64, part_of(entries_each) as i64);
     let unseen: query::Values<'_> = &[&xmax, &open, &at_most, &given.to_string(), &part_xid, &after, &of_part];
-    // The futures send when they are first polled, which `join!` does in this order.
+    // Each future sends its statement when it is first polled, and `join!` polls them in this order.
     let (begun, head_rows, entries, ended) = tokio::join!(
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
@@ -194,7 +195,7 @@ async fn read(
 
 fn head(rows: &[Row]) -> Result<Head> {
     let row = rows.first().ok_or_else(|| error::unexpected("silence"))?;
-    // What a standby says of transactions in progress is not what its primary would say.
+    // A standby does not know its primary's transactions in progress.
     let server: &str = row
         .try_get::<_, Option<&str>>(0)?
         .ok_or_else(|| StoreError::Unavailable(anyhow!("the database is a standby, which cannot feed replicas")))?;
@@ -210,7 +211,7 @@ fn head(rows: &[Row]) -> Result<Head> {
     })
 }
 
-/// Reads a transaction id as the control file has it: how often ids began anew, and the id within that.
+/// Parses a transaction id of the control file: the number of wraparounds, and the id since the last one.
 fn full_xid(text: &str) -> Option<u64> {
     let (epoch, xid) = text.split_once(':')?;
     Some((u64::from(epoch.parse::<u32>().ok()?) << 32) | u64::from(xid.parse::<u32>().ok()?))
@@ -222,7 +223,7 @@ fn cursor(position: Position) -> Cursor {
 
 fn entry(row: &Row) -> Result<Entry, Error> {
     let age: Option<f64> = row.try_get("age")?;
-    // A clock that was set back makes a change of the future: it is new.
+    // After the clock was set back, a change may be in the future. Its age is zero.
     let age = age.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let change = AgedChange { change: link_change(row)?, age };
     Ok(Entry { change, xid: row.try_get::<_, i64>("xid")?.cast_unsigned(), in_part: row.try_get("in_part")? })
@@ -235,7 +236,7 @@ fn link_change(row: &Row) -> Result<LinkChange, Error> {
     })
 }
 
-/// Hands over every row, within the transaction that was begun.
+/// Sends all rows to the receiver, within the transaction of `lease`.
 async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<()> {
     let links = format!("SELECT {} FROM served_links", FIELDS.join(", "));
     let mut links = std::pin::pin!(lease.client()?.query_raw(&links, [0_i64; 0]).await?);

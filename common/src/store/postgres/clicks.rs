@@ -1,4 +1,4 @@
-//! Clicks on their way into PostgreSQL: the place of their journal and their events change in one transaction.
+//! Shipping clicks into PostgreSQL. The journal's position and the events change in one transaction.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) async fn ship(
 ) -> Result<ShipOutcome> {
     connections
         .ship(async |db| {
-            if !moved(db, batch).await? {
+            if !advance_journal(db, batch).await? {
                 return Ok(ShipOutcome::Mismatch(
                     find_journals(db, &[batch.journal]).await?.into_iter().flatten().next(),
                 ));
@@ -47,11 +47,10 @@ pub(super) async fn ship(
         .await
 }
 
-/// Moves the journal from where the batch begins to where it ends, if that is where it stands.
+/// Advances the journal from the begin of the batch to its end, and returns false if its position is not that begin.
 ///
-/// Whoever else moves the journal has its row locked, or its key, until they are done: then the row is not found
-/// where it was, or is there already.
-async fn moved(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
+/// A concurrent shipper locks the row, or its key, until it commits. Then this statement finds another position.
+async fn advance_journal(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
     let journal = batch.journal.to_string();
     let place = |at: JournalPosition| [at.segment, at.offset, at.sequence].map(u64::cast_signed);
     let [segment, offset, sequence] = place(batch.to);
@@ -72,7 +71,7 @@ async fn moved(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
     Ok(moved == 1)
 }
 
-/// Stores the clicks whose links exist: as events, or counted alone.
+/// Stores the clicks whose links exist, as events or only in the counts.
 async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Recorded> {
     let links = Links::lock(db, batch.clicks).await?;
     let owned = |click| links.owner_of(click).map(|owner| (click, owner));
@@ -89,7 +88,7 @@ async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatc
     Ok(Recorded { recorded: (events.len() + counted.len()) as u64, without_event: counted.len() as u64 })
 }
 
-/// Inserts clicks and the owners of their links as events.
+/// Inserts clicks as events of the owners of their links.
 async fn insert(db: &ClientWrapper, referrers: &ReferrerBudget, clicks: &[(&Click, Id)]) -> Result<()> {
     let sql = "COPY events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
                FROM STDIN (FORMAT BINARY)";
@@ -123,11 +122,11 @@ async fn count(db: &ClientWrapper, counts: &ClickCounts) -> Result<()> {
     Ok(())
 }
 
-/// The links of a batch that exist. They are locked, so none can go before its clicks are stored.
+/// The existing links of a batch. They are locked, so none is deleted before its clicks are stored.
 struct Links {
     /// The owner and the code of each url.
     by_id: HashMap<Id, (Id, String)>,
-    /// Codes of the batch that a url had before it was renamed.
+    /// Codes in the batch that a url had before it was renamed.
     former_codes: HashSet<(Id, String)>,
 }
 
@@ -140,7 +139,7 @@ impl Links {
         let link = |row: &Row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)));
         let by_id = rows.iter().map(link).collect::<Result<_, Error>>()?;
         let mut links = Links { by_id, former_codes: HashSet::new() };
-        // PostgreSQL has no text with U+0000, and refuses the query.
+        // PostgreSQL refuses a text with U+0000.
         let is_unmatched = |click: &&Click| {
             links.by_id.contains_key(&click.url_id)
                 && links.owner_of(click).is_none()
@@ -149,7 +148,7 @@ impl Links {
         let (ids, codes): (Vec<Id>, Vec<&str>) =
             clicks.iter().filter(is_unmatched).map(|click| (click.url_id, click.short_code.as_str())).unzip();
         if !ids.is_empty() {
-            // A statement of its own, after the lock: it sees the rename that the lock waited for.
+            // A separate statement after the lock sees a rename for which the lock waited.
             let sql = "SELECT url_id, short_code FROM find_former_codes($1, $2)";
             let rows = query::rows(db, sql, &[&ids, &codes]).await?;
             let pair = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
@@ -158,9 +157,9 @@ impl Links {
         Ok(links)
     }
 
-    /// Returns the owner of the link that a click followed; `None` if the link is gone.
+    /// Returns the owner of the link of a click. `None` if the link does not exist.
     ///
-    /// The id alone does not name a link: a standby that lacks the last commits gives the same id to another.
+    /// The id alone does not identify a link: a standby without the last commits gives the same id to another link.
     fn owner_of(&self, click: &Click) -> Option<Id> {
         let (owner, code) = self.by_id.get(&click.url_id)?;
         let is_link = *code == click.short_code

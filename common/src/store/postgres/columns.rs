@@ -1,4 +1,4 @@
-//! How our types stand in PostgreSQL's columns, in the binary form of its protocol, and how columns are read by name.
+//! Conversions between Tern's types and PostgreSQL's columns, in the binary format of its protocol.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -40,7 +40,7 @@ impl FromSql<'_> for Id {
 impl ToSql for Timestamp {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull> {
         let since = self.unix_seconds().checked_sub(EPOCH).and_then(|seconds| seconds.checked_mul(MICROSECONDS));
-        since.ok_or("a time beyond what PostgreSQL holds")?.to_sql(&Type::INT8, out)
+        since.ok_or("a time beyond the range of PostgreSQL")?.to_sql(&Type::INT8, out)
     }
 
     accepts!(TIMESTAMPTZ);
@@ -73,7 +73,9 @@ impl FromSql<'_> for Price {
     accepts!(INT8);
 }
 
-/// A network, as `cidr`. Its binary form is not in the manual: `network_send` in PostgreSQL's `network.c`.
+/// A network as a `cidr`.
+///
+/// The manual does not describe the binary format; `network_send` in PostgreSQL's `network.c` writes it.
 #[derive(Debug)]
 pub(super) struct Network(pub(super) IpNet);
 
@@ -84,7 +86,7 @@ impl ToSql for Network {
             out.extend_from_slice(&[family, self.0.prefix_len(), IS_CIDR, address.len() as u8]);
             out.extend_from_slice(address);
         };
-        // PostgreSQL numbers the families itself, and refuses bits behind the prefix.
+        // PostgreSQL has its own numbers for address families, and refuses bits after the prefix.
         match self.0.network() {
             IpAddr::V4(address) => put(2, &address.octets()),
             IpAddr::V6(address) => put(3, &address.octets()),
@@ -96,7 +98,7 @@ impl ToSql for Network {
     to_sql_checked!();
 }
 
-/// Texts that are checked before they come here.
+/// Implements `ToSql` for types that are checked texts.
 macro_rules! text {
     ($($ty:ty: $as_str:ident),+ $(,)?) => { $(
         impl ToSql for $ty {
@@ -117,7 +119,7 @@ impl ToSql for Details {
         self.as_str().to_sql(&Type::TEXT, out)
     }
 
-    // The binary form of `json` is its text.
+    // The binary format of `json` is its text.
     accepts!(JSON, TEXT);
     to_sql_checked!();
 }

@@ -1,6 +1,6 @@
-//! Handing out connections, and answering in time whatever the server does.
+//! Connections for each kind of work, and time limits that do not depend on the server.
 //!
-//! Each kind of work has connections of its own, so that none waits behind another kind.
+//! Each kind of work has its own pool, so that none waits for another kind.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,34 +14,34 @@ use super::open::{OpenError, PostgresConfig};
 use super::pool::{Lease, Pool};
 use crate::store::{PoolStatus, Result, StoreError};
 
-/// Connections for what must never wait long: tokens, readiness, positions of journals, cancelled statements.
+/// The number of connections for tokens, readiness, journal positions and cancellations, which must never wait long.
 const CONTROL: usize = 2;
 
-/// Connections for what may take long: clicks, snapshots, upkeep, the forgetting of old rows, a load.
+/// The number of connections for work that may take long: clicks, snapshots, upkeep, retention.
 const BACKGROUND: usize = 4;
 
-/// How long a request waits for a connection.
+/// The time for which a request waits for a connection.
 const POOL_WAIT: Duration = Duration::from_millis(1400);
 
-/// The time for a batch of clicks: many times what the largest one takes. Only the journal waits for it.
+/// The time for a batch of clicks: many times as long as the largest one takes. Only its shipper waits for it.
 const SHIPPING_TIME: Duration = Duration::from_secs(10);
 
-/// The time after which the server gives up on a statement of a load, a snapshot or the upkeep.
+/// The time after which the server cancels a statement of a load, a snapshot or the upkeep.
 const LONG_STATEMENT_TIME: Duration = Duration::from_secs(60 * 60);
 
-/// The plan of a delta must not change with what the planner believes of a log that grows and shrinks all the time.
+/// The settings for deltas. Their plan must not depend on the planner's statistics of a log that grows and shrinks.
 const FEED_SETUP: &str = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
 
-/// The pools of a store, and how long to wait for what. Clones share them.
+/// The pools of a store. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     connector: Arc<Connector>,
-    /// Rows by their ids, and all that is written for a request.
+    /// Connections for rows by their ids, and for all writes of requests.
     requests: Pool,
-    /// Pages of lists, and counts of clicks.
+    /// Connections for pages of lists and counts of clicks.
     lists: Pool,
     control: Pool,
-    /// One connection: deltas follow each other.
+    /// One connection, since deltas are read one after another.
     feed: Pool,
     background: Pool,
     request_timeout: Duration,
@@ -72,17 +72,17 @@ impl Connections {
         self.pools().map(Pool::status).into()
     }
 
-    /// When the server last answered a request, on any connection.
+    /// Returns when the server last answered a request, on any connection.
     pub(super) fn last_answer(&self) -> Option<Instant> {
         self.connector.last_answer()
     }
 
-    /// Does `work` for a request, and answers in time.
+    /// Does `work` for a request, within the request timeout.
     pub(super) async fn request<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
         self.work_on(&self.requests, work).await
     }
 
-    /// Finds a page of a list. A page that takes too long is told from a database that is away.
+    /// Finds a page of a list. A statement timeout is [`StoreError::TookTooLong`] instead of unavailable.
     pub(super) async fn list<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
         self.work_on(&self.lists, work).await.map_err(|error| match error {
             StoreError::Unavailable(cause) if sql_state(&cause) == Some(&SqlState::QUERY_CANCELED) => {
@@ -92,22 +92,22 @@ impl Connections {
         })
     }
 
-    /// Does `work` that must not wait behind requests.
+    /// Does `work` that must not wait for requests.
     pub(super) async fn control<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
         self.work_on(&self.control, work).await
     }
 
-    /// Does short `work` that no request waits for.
+    /// Does short `work` for which no request waits.
     pub(super) async fn background<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
         self.work_on(&self.background, work).await
     }
 
-    /// Does `work` on the connection of the feed, and tells it which connection that is.
+    /// Does `work` on the connection of the feed, and passes it the connection's number.
     pub(super) async fn feed<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper, u64) -> Result<T>) -> Result<T> {
         let lease = async || self.feed.lease().await;
         self.in_time(&self.feed, async {
             let lease = lease().await?;
-            let id = lease.id().ok_or_else(|| StoreError::Internal(anyhow!("the connection was given back")))?;
+            let id = lease.id().ok_or_else(|| StoreError::Internal(anyhow!("the connection is already released")))?;
             self.finish(lease, async |db| work(db, id).await).await
         })
         .await
@@ -117,27 +117,27 @@ impl Connections {
         self.in_time(pool, async { self.finish(pool.lease().await?, work).await }).await
     }
 
-    /// Does `work`, and gives the connection back if it is good for the next request.
+    /// Does `work`, and releases the connection if the next request can use it.
     async fn finish<T>(&self, mut lease: Lease, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
         let done = work(lease.client()?).await;
         if has_answered(&done) {
             self.connector.note_answer();
         }
         if is_usable_after(&done) {
-            lease.done();
+            lease.release();
         } else {
             lease.close();
         }
         done
     }
 
-    /// Gives up on `work` after the time that a request has. The connection that it had is rescued by its pool.
+    /// Ends `work` at the request timeout. The pool rescues its connection.
     async fn in_time<T>(&self, pool: &Pool, work: impl Future<Output = Result<T>>) -> Result<T> {
         let began = Instant::now();
         match tokio::time::timeout(self.request_timeout, work).await {
             Ok(done) => done,
             Err(_) => {
-                // A server that answered nobody meanwhile is silent on idle connections, too: those are made anew.
+                // If the server answered no request meanwhile, idle connections are likely broken too.
                 if self.last_answer().is_none_or(|answered| answered < began) {
                     pool.close_idle();
                 }
@@ -146,25 +146,25 @@ impl Connections {
         }
     }
 
-    /// Gives up on `work` that may take long some time after the server should itself have given up.
-    pub(super) async fn patiently<T, E: From<StoreError>>(
+    /// Ends `work` that may take long, a second after the server should have cancelled its statement.
+    pub(super) async fn limit_long<T, E: From<StoreError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         within(LONG_STATEMENT_TIME + Duration::from_secs(1), work).await
     }
 
-    /// Does `work` in a transaction of its own, in the time that a batch of clicks has.
+    /// Does `work` in its own transaction, within the time for a batch of clicks.
     pub(super) async fn ship<T>(&self, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<T> {
         within(SHIPPING_TIME, self.transaction(SHIPPING_TIME, work)).await
     }
 
-    /// Does `work` in a transaction of its own, whose statements may take long.
+    /// Does `work` in its own transaction, whose statements may take long.
     pub(super) async fn upkeep<T>(&self, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<T> {
-        self.patiently(self.transaction(LONG_STATEMENT_TIME, work)).await
+        self.limit_long(self.transaction(LONG_STATEMENT_TIME, work)).await
     }
 
-    /// Takes a connection in the time that a request has, and commits `work` on it unless it fails.
+    /// Takes a connection within the request timeout, and commits `work` unless it fails.
     async fn transaction<T>(
         &self,
         statement_time: Duration,
@@ -177,7 +177,8 @@ impl Connections {
         Ok(done)
     }
 
-    /// Begins a transaction that sees one moment, and whose statements may take long; `look` is the first to see it.
+    /// Begins a transaction that sees the database at one moment, and whose statements may take long.
+    /// Returns the result of `look`, which runs first in it.
     pub(super) async fn begin_snapshot<T>(
         &self,
         look: impl AsyncFnOnce(&ClientWrapper) -> Result<T>,
@@ -186,14 +187,14 @@ impl Connections {
         self.begin(&format!("{begin} {}", LONG_STATEMENT_TIME.as_millis()), look).await
     }
 
-    /// Makes a connection beside the pools, whose statements may take long.
+    /// Makes a connection outside the pools, whose statements may take long.
     pub(super) async fn connect_for_long(&self) -> Result<ClientWrapper> {
         let setup = format!("SET statement_timeout = {}", LONG_STATEMENT_TIME.as_millis());
         Ok(self.connector.connect(&setup).await?.client)
     }
 
-    /// Takes a connection and begins a transaction, in the time that a request has. Unless it is committed, it is rolled
-    /// back.
+    /// Takes a connection and begins a transaction within the request timeout.
+    /// The transaction is rolled back unless it is committed.
     async fn begin<T>(
         &self,
         statements: &str,
@@ -210,7 +211,7 @@ impl Connections {
     }
 }
 
-/// Whether the server answered, if only with a refusal.
+/// Returns whether the server answered, even with a refusal.
 fn has_answered<T>(done: &Result<T>) -> bool {
     match done {
         Err(StoreError::Unavailable(cause)) => sql_state(cause).is_some(),
@@ -218,12 +219,12 @@ fn has_answered<T>(done: &Result<T>) -> bool {
     }
 }
 
-/// Whether the connection is good for the next request: the server refused a statement at most, and not the session.
+/// Returns whether the next request can use the connection: the server ended at most a statement, not the session.
 fn is_usable_after<T>(done: &Result<T>) -> bool {
     let Err(StoreError::Unavailable(cause)) = done else { return true };
     let refused = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error);
     refused.is_some_and(|refused| {
-        // A migration changed a table under a cached statement, which is made anew with the connection.
+        // A migration changed a table of a cached statement. A new connection prepares the statement anew.
         refused.parsed_severity() == Some(Severity::Error) && *refused.code() != SqlState::FEATURE_NOT_SUPPORTED
     })
 }

@@ -1,4 +1,4 @@
-//! Connections to the server: how one is made, and when the next attempt may begin.
+//! Connecting to the server, and the pause after an attempt that failed.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -13,43 +13,41 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::backoff::Backoff;
 use crate::store::{Result, StoreError};
 
-/// Time for a whole connection: TCP, TLS, the password and the settings are up to eight round trips, of 280 ms to the
-/// other side of the world.
+/// The time for a whole connection. TCP, TLS, password and settings need up to eight round trips of at most 280 ms.
 const CONNECT_TIME: Duration = Duration::from_secs(4);
 
-/// Time without a new attempt after a connection that failed: a server that comes back meets one attempt a second from
-/// each process.
+/// The pause after an attempt that failed. A server that restarts gets one attempt a second from each process.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection to the server, and which one it is.
+/// A connection to the server, with its identity.
 pub(super) struct Connection {
     pub(super) client: ClientWrapper,
-    /// A random number that tells it from every other connection.
+    /// A random number that identifies the connection.
     pub(super) id: u64,
-    /// The process of the server that serves the connection.
+    /// The id of the server process that serves the connection.
     pub(super) backend: i32,
 }
 
-/// Makes the connections of all pools of a store.
+/// The maker of the connections of all pools of a store.
 pub(super) struct Connector {
     config: Config,
     tls: MakeRustlsConnect,
     /// The statement that begins each session.
     session: String,
     retry: Mutex<Retry>,
-    /// When the server last answered a request, on any connection.
+    /// The time of the server's last answer, on any connection.
     answered_at: Mutex<Option<Instant>>,
 }
 
-/// The state of attempts after one that failed.
+/// The state of attempts to connect.
 struct Retry {
     backoff: Backoff,
-    /// When the next attempt may begin; `None` while attempts succeed.
+    /// The time from which the next attempt may begin. `None` while attempts succeed.
     from: Option<Instant>,
 }
 
 impl fmt::Debug for Connector {
-    /// Leaves out the settings, which hold the password.
+    /// Leaves out the settings, which contain the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").finish_non_exhaustive()
     }
@@ -71,7 +69,7 @@ impl Connector {
         let connected = timeout(CONNECT_TIME, async {
             let client = self.client().await?;
             let begin = format!("{}; {setup}; SELECT pg_backend_pid()", self.session);
-            // The process is in the last row; the statements before it return rows, too.
+            // The last row has the process. The statements before it return rows too.
             let backend = client.simple_query(&begin).await?.iter().rev().find_map(|message| match message {
                 SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
                 _ => None,
@@ -90,14 +88,14 @@ impl Connector {
         connected
     }
 
-    /// Makes a connection, without a time limit and before its session begins.
+    /// Makes a connection, without a time limit and without beginning its session.
     pub(super) async fn client(&self) -> Result<ClientWrapper, Error> {
         let (client, connection) = self.config.connect(self.tls.clone()).await?;
         // The statement that the connection breaks under reports the error.
         Ok(ClientWrapper::new(client, tokio::spawn(async { drop(connection.await) })))
     }
 
-    /// Whether an attempt may begin now. After a failure one attempt speaks for all: the others wait for its outcome.
+    /// Returns whether an attempt may begin now. After a failure one attempt begins, and all others wait for its result.
     pub(super) fn may_connect(&self) -> bool {
         let mut retry = self.retry.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -115,7 +113,7 @@ impl Connector {
         *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// When the server last answered a request.
+    /// Returns when the server last answered a request.
     pub(super) fn last_answer(&self) -> Option<Instant> {
         *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner)
     }

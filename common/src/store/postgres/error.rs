@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean to the callers of the store.
+//! The translation of PostgreSQL's errors into errors of the store.
 
 use std::error::Error as _;
 
@@ -10,7 +10,7 @@ use crate::store::StoreError;
 impl From<Error> for StoreError {
     fn from(error: Error) -> StoreError {
         let Some(refused) = error.as_db_error() else {
-            // Without an answer of the server the connection is at fault, unless what it brought was not understood.
+            // Without an answer of the server the connection failed, unless the driver could not decode the answer.
             let is_transport = error.is_closed() || error.source().is_none_or(|source| source.is::<std::io::Error>());
             return if is_transport {
                 StoreError::Unavailable(error.into())
@@ -23,7 +23,7 @@ impl From<Error> for StoreError {
             Some("users_email_key") => StoreError::EmailTaken,
             Some("urls_short_code_key") => StoreError::ShortCodeTaken,
             Some("tokens_name_key") => StoreError::TokenNameTaken,
-            _ if may_pass(refused) => StoreError::Unavailable(error.into()),
+            _ if is_temporary(refused) => StoreError::Unavailable(error.into()),
             // Data exceptions and violated constraints.
             _ if matches!(&refused.code().code()[..2], "22" | "23") => StoreError::Unfit(error.into()),
             _ => StoreError::Internal(error.into()),
@@ -31,9 +31,9 @@ impl From<Error> for StoreError {
     }
 }
 
-/// Whether a later try may succeed.
-fn may_pass(refused: &DbError) -> bool {
-    // An id that is drawn while a file with that id is loaded: the next one drawn is past the file.
+/// Returns whether a later attempt may succeed.
+fn is_temporary(refused: &DbError) -> bool {
+    // The sequence returned an id that a load inserts at the same time. The next id is beyond the file.
     let is_drawn_id = *refused.code() == SqlState::UNIQUE_VIOLATION
         && refused.constraint().is_some_and(|constraint| constraint.ends_with("_pkey"));
     // By class, from "PostgreSQL Error Codes" in the manual.
@@ -50,24 +50,24 @@ fn may_pass(refused: &DbError) -> bool {
         &SqlState::READ_ONLY_SQL_TRANSACTION,
         &SqlState::LOCK_NOT_AVAILABLE,
         &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        // A migration changed a table under a cached statement; the connection is thrown away, and the statement.
+        // A migration changed a table of a cached statement. The statement is dropped with its connection.
         &SqlState::FEATURE_NOT_SUPPORTED,
     ]
     .contains(&refused.code());
     is_drawn_id || class || code
 }
 
-/// Whether `error` is a violation of the named foreign key.
+/// Returns whether `error` is a violation of the named constraint.
 pub(super) fn violates(error: &Error, constraint: &str) -> bool {
     error.as_db_error().is_some_and(|refused| refused.constraint() == Some(constraint))
 }
 
-/// Whether `error` is a violation of any constraint.
+/// Returns whether `error` is a violation of any constraint.
 pub(super) fn violates_any(error: &Error) -> bool {
     error.as_db_error().is_some_and(|refused| refused.code().code().starts_with("23"))
 }
 
-/// A row that our own statement must return did not come, or is not what we write.
+/// Returns the error for a result that no statement of Tern should have.
 pub(super) fn unexpected(what: &str) -> StoreError {
     StoreError::Internal(anyhow::anyhow!("the database answered with an unexpected {what}"))
 }

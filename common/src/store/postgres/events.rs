@@ -4,7 +4,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Error, Row};
 
-use super::listing::{Filter, List, Listed};
+use super::listing::{Filter, List, SummedListing};
 use super::{error, query};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::store::{Page, Result, StoreError};
@@ -26,7 +26,7 @@ pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event
         Err(error) if error::violates(&error, "events_url_id_fkey") => Err(StoreError::UnknownUrl(url_id)),
         Err(error) => match user_id {
             Some(user_id) if error::violates(&error, "events_user_id_fkey") => Err(StoreError::UnknownUser(user_id)),
-            // Only a link that is not there has no owner.
+            // Only a link that does not exist has no owner.
             None if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => Err(StoreError::UnknownUrl(url_id)),
             _ => Err(error.into()),
         },
@@ -38,7 +38,7 @@ pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Event>> {
     Ok(query::row(db, sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
 }
 
-pub(super) async fn list(db: &ClientWrapper, filter: EventFilter, page: Page) -> Result<Listed<Event>> {
+pub(super) async fn list(db: &ClientWrapper, filter: EventFilter, page: Page) -> Result<SummedListing<Event>> {
     let filters = [
         filter.url_id.map(|id| Filter::counted("url_id", id)),
         filter.user_id.map(|id| Filter::counted("user_id", id)),
@@ -48,17 +48,17 @@ pub(super) async fn list(db: &ClientWrapper, filter: EventFilter, page: Page) ->
     List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row).await
 }
 
-/// More events than these are deleted in parts: of 300,000 a second a sixth.
+/// The number of events above which they are deleted in parts, which takes a sixth of a second.
 const MANY: i64 = 50_000;
 
-/// Whether a url or a user has many events.
+/// Returns whether a url or a user has many events.
 pub(super) async fn are_many(db: &ClientWrapper, column: &'static str, id: Id) -> Result<bool> {
     let sql = "SELECT row_total('events', $1)";
     let row = query::row(db, sql, &[&format!("{column}={id}")]).await?.ok_or_else(|| error::unexpected("silence"))?;
     Ok(row.try_get::<_, i64>(0)? > MANY)
 }
 
-/// Deletes the first events of a url or a user; false if there were fewer than make up a part.
+/// Deletes the first events of a url or a user. Returns false if fewer remain than one part.
 pub(super) async fn delete_part(db: &mut ClientWrapper, column: &'static str, id: Id) -> Result<bool> {
     let part = MANY / 2;
     let transaction = db.transaction().await?;
@@ -66,13 +66,13 @@ pub(super) async fn delete_part(db: &mut ClientWrapper, column: &'static str, id
     let last = transaction.query_opt(&transaction.prepare_cached(&last).await?, &[&id, &part]).await?;
     let Some(last) = last else { return Ok(false) };
     let last: Id = last.try_get(0)?;
-    // Their urls first, in the order of ids, as whoever deletes one does.
+    // First lock their urls in the order of ids, as each deletion of a url does.
     let lock = format!(
         "SELECT FROM urls WHERE id IN (SELECT url_id FROM events WHERE {column} = $1 AND id <= $2)
          ORDER BY id FOR KEY SHARE"
     );
     transaction.execute(&transaction.prepare_cached(&lock).await?, &[&id, &last]).await?;
-    // By a bound, so that partitions beyond it are not looked at.
+    // The bound keeps PostgreSQL from reading the partitions beyond it.
     let delete = format!("DELETE FROM events WHERE {column} = $1 AND id <= $2");
     transaction.execute(&transaction.prepare_cached(&delete).await?, &[&id, &last]).await?;
     transaction.commit().await?;

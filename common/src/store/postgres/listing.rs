@@ -1,7 +1,7 @@
-//! One page of a table, by id, and how many rows there are in all: one statement, so of one moment.
+//! One page of a table, ordered by id, and the total number of rows, in one statement and so of one moment.
 //!
-//! A page at a cursor costs the same wherever it lies, since an index leads to its first row: that of the ids, or that of
-//! a filter and the ids. A page by its number costs what the rows before it do.
+//! The cost of a page at a cursor does not depend on its position, since an index leads to its first row.
+//! The cost of a page by its number grows with the number of rows before it.
 
 use std::fmt;
 
@@ -12,20 +12,20 @@ use tokio_postgres::{Error, Row};
 use super::{error, query};
 use crate::store::{ListCursor, Listing, Page, PageStart, Result, Total};
 
-/// What to list. All names are our own; only values come from outside, and are bound.
+/// A list to read. Only the filters' values come from outside, and they are bound as parameters.
 pub(super) struct List {
     pub(super) table: &'static str,
     pub(super) columns: &'static str,
     pub(super) filters: Vec<Filter>,
 }
 
-/// `column = value`.
+/// The condition `column = value`.
 pub(super) struct Filter {
     column: &'static str,
     value: Box<dyn ToSql + Send + Sync>,
-    /// Under which name `row_counts` keeps the number of rows with this value, if it does.
+    /// The name under which `row_counts` has the number of rows with this value, if it does.
     counted_as: Option<String>,
-    /// Whether no row can have the value: PostgreSQL's texts do not hold U+0000, and it refuses to compare with it.
+    /// Whether no row can have the value, since it contains U+0000. PostgreSQL refuses it even in a comparison.
     is_impossible: bool,
 }
 
@@ -40,8 +40,8 @@ impl Filter {
     }
 }
 
-/// A page, and how many deltas its total was summed from.
-pub(super) struct Listed<T> {
+/// A page, with the number of deltas in its total.
+pub(super) struct SummedListing<T> {
     pub(super) listing: Listing<T>,
     pub(super) deltas: u64,
 }
@@ -52,9 +52,9 @@ impl List {
         db: &ClientWrapper,
         page: Page,
         row: impl Fn(&Row) -> Result<T, Error>,
-    ) -> Result<Listed<T>> {
+    ) -> Result<SummedListing<T>> {
         if self.filters.iter().any(|filter| filter.is_impossible) {
-            return Ok(Listed { listing: Listing::empty(), deltas: 0 });
+            return Ok(SummedListing { listing: Listing::empty(), deltas: 0 });
         }
         let bound = match page.start {
             PageStart::Number(1) => ListCursor::START.id(),
@@ -73,13 +73,13 @@ impl List {
         let (total, deltas): (i64, i64) = (first.try_get("total")?, first.try_get("deltas")?);
         let total = total.unsigned_abs();
         let total = if name.is_none() && total > Total::COUNTED { Total::Many } else { Total::Exactly(total) };
-        // Beside the total stands a row of nulls when the page is empty.
+        // An empty page has one row: the total, and nulls.
         let is_empty = first.try_get::<_, Option<i64>>(0)?.is_none();
         let found = if is_empty { Vec::new() } else { rows.iter().map(row).collect::<Result<Vec<T>, _>>()? };
-        Ok(Listed { listing: Listing::cut(page, found, total), deltas: deltas.unsigned_abs() })
+        Ok(SummedListing { listing: Listing::cut(page, found, total), deltas: deltas.unsigned_abs() })
     }
 
-    /// Under which name `row_counts` keeps the total.
+    /// Returns the name under which `row_counts` has the total.
     fn counted_as(&self) -> Option<String> {
         match self.filters.as_slice() {
             [] => Some(String::new()),
@@ -88,7 +88,7 @@ impl List {
         }
     }
 
-    /// Returns the statement, whose `$1` is the place where the page begins.
+    /// Returns the statement, whose `$1` is the position at which the page begins.
     fn sql(&self, page: Page, is_counted: bool) -> String {
         let (table, columns) = (self.table, self.columns);
         let total = if is_counted {
@@ -106,12 +106,12 @@ impl List {
                  FROM (SELECT FROM {table} WHERE {conditions} LIMIT {counted}) AS counted"
             )
         };
-        // A number in the statement, and one of two: a plan that is kept needs to know it.
+        // The limit is one of two numbers in the statement, since the plan of a prepared statement depends on it.
         let limit = 1 + if page.size <= Page::DEFAULT_SIZE { Page::DEFAULT_SIZE } else { Page::MAX_SIZE };
         let rows = match page.start {
             PageStart::Number(1) | PageStart::After(_) => format!("{} LIMIT {limit}", self.rows_beyond("$1", false)),
             PageStart::Before(_) => format!("{} LIMIT {limit}", self.rows_beyond("$1", true)),
-            // A page past an exact total is empty without a look at the rows before it.
+            // A page beyond an exact total is empty without reading the rows before it.
             PageStart::Number(_) => format!(
                 "{} OFFSET $1 LIMIT (SELECT CASE WHEN $1 < total OR total > {} THEN {limit} ELSE 0 END FROM total)",
                 self.rows_beyond("0", false),
@@ -124,19 +124,18 @@ impl List {
         )
     }
 
-    /// Returns the conditions and the order of the rows behind a place among the ids, or of those in front of it.
+    /// Returns the conditions and the order of the rows after an id, or before it.
     ///
-    /// A counted filter that comes first takes the form of its index, whose second column is the id.
-    /// For `column = value` PostgreSQL may read the index of ids instead, in the hope to meet the value soon: a rare
-    /// value would cost the whole table.
-    fn rows_beyond(&self, place: &str, is_in_front: bool) -> String {
-        let (beyond, up_to, direction) = if is_in_front { ("<", ">=", "DESC") } else { (">", "<=", "ASC") };
-        let mut conditions = vec![format!("id {beyond} {place}")];
+    /// The condition of a counted first filter has the form of its index, whose second column is the id.
+    /// With `column = value`, PostgreSQL may read the index of ids instead, and for a rare value the whole table.
+    fn rows_beyond(&self, id: &str, is_before: bool) -> String {
+        let (beyond, up_to, direction) = if is_before { ("<", ">=", "DESC") } else { (">", "<=", "ASC") };
+        let mut conditions = vec![format!("id {beyond} {id}")];
         let mut order = format!("id {direction}");
         for (filter, n) in self.filters.iter().zip(2..) {
             let column = filter.column;
             if n == 2 && filter.counted_as.is_some() {
-                conditions.push(format!("({column}, id) {beyond} (${n}, {place}) AND {column} {up_to} ${n}"));
+                conditions.push(format!("({column}, id) {beyond} (${n}, {id}) AND {column} {up_to} ${n}"));
                 order = format!("{column} {direction}, {order}");
             } else {
                 conditions.push(format!("{column} = ${n}"));

@@ -1,8 +1,7 @@
-//! Loading a file into PostgreSQL: one transaction, all of it or nothing.
+//! Loads a file into PostgreSQL in one transaction.
 //!
-//! The rows go by COPY into a temporary table of a connection that ends with the load, and from there in one statement
-//! to where they belong.
-//! No transaction is open while the source of the rows is waited for, so a slow one holds up nothing.
+//! COPY stages the rows in a temporary table of the load's own connection. One statement inserts them from there.
+//! No transaction is open while the load waits for rows, so a slow source delays no other client.
 
 use std::time::Duration;
 
@@ -19,14 +18,14 @@ use crate::Timestamp;
 use crate::store::judgement::{self, FORGET_STAGED, Judgement};
 use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, SkippedRow, SkippedRows, StoreError};
 
-/// The lock under which one file is judged and inserted: "TERNLOAD".
-/// Products and events without ids have no constraint that would refuse the same rows of another load.
+/// The advisory lock under which one file is judged and inserted: "TERNLOAD".
+/// No constraint would refuse products and events without ids that another load inserts too.
 const LOAD_LOCK: i64 = i64::from_be_bytes(*b"TERNLOAD");
 
-/// How often a load is judged again because other rows came before it could insert.
+/// The number of attempts to judge and insert, since other clients may insert rows in between.
 const ATTEMPTS: usize = 5;
 
-/// How often a load asks for a sequence that is in use, and how long it lets others write in between.
+/// The number of attempts to lock a sequence that other clients use, with a pause after each.
 const SEQUENCE_ATTEMPTS: usize = 30;
 const SEQUENCE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,20 +49,20 @@ async fn load_rows<T: Stageable>(
 ) -> Result<Loaded, LoadError> {
     let db = connections.connect_for_long().await?;
     let create = format!("CREATE TEMPORARY TABLE staged (line bigint, {})", T::COLUMNS);
-    connections.patiently(batch::<StoreError>(&db, &create)).await?;
+    connections.limit_long(batch::<StoreError>(&db, &create)).await?;
     match (stage(connections, &db, batches, skipped.as_ref()).await, skipped) {
-        (Ok(()), skipped) => connections.patiently(insert::<T>(&db, skipped.as_ref())).await,
-        // A row before the end that was read is reported first, as if rows were inserted one after another.
+        (Ok(()), skipped) => connections.limit_long(insert::<T>(&db, skipped.as_ref())).await,
+        // An earlier refused row is reported first, as if rows were inserted one after another.
         (Err(error @ (LoadError::Row { .. } | LoadError::File(_))), None) => {
-            connections.patiently(mark::<T>(&db)).await?;
-            connections.patiently(judge::<T>(&db)).await?.verdict()?;
+            connections.limit_long(mark::<T>(&db)).await?;
+            connections.limit_long(judge::<T>(&db)).await?.verdict()?;
             Err(error)
         }
         (Err(error), _) => Err(error),
     }
 }
 
-/// Copies the rows into `staged`, batch by batch, as they come. What was staged before an error stays.
+/// Copies the rows into `staged` as they arrive. Rows before an error remain staged.
 async fn stage<T: Stageable>(
     connections: &Connections,
     db: &ClientWrapper,
@@ -91,7 +90,7 @@ async fn stage<T: Stageable>(
                 }
             }
         }
-        connections.patiently(stage_batch(db, &fit)).await?;
+        connections.limit_long(stage_batch(db, &fit)).await?;
         if let Some(refused) = refused {
             return Err(refused);
         }
@@ -120,7 +119,7 @@ async fn insert<T: Stageable>(db: &ClientWrapper, skipped: Option<&SkippedRows>)
     if skipped.is_none() {
         batch::<StoreError>(db, FORGET_STAGED).await?;
     }
-    // No other load judges or inserts until the connection ends.
+    // No other load judges or inserts until this connection ends.
     db.execute("SELECT pg_advisory_lock($1)", &[&LOAD_LOCK]).await.map_err(StoreError::from)?;
     let (mut there, mut refused) = (0, None);
     for _ in 0..ATTEMPTS {
@@ -136,7 +135,7 @@ async fn insert<T: Stageable>(db: &ClientWrapper, skipped: Option<&SkippedRows>)
                 return Ok(Loaded::AlreadyThere(judged.there));
             }
         }
-        // Before the transaction: a sequence that is moved far is locked until the transaction ends.
+        // Outside the transaction, since a sequence that moves far is locked until the transaction ends.
         move_past::<T>(db).await?;
         match insert_marked::<T>(db).await {
             Ok(inserted) if skipped.is_some() => return Ok(Loaded::Partly { inserted, there }),
@@ -149,7 +148,8 @@ async fn insert<T: Stageable>(db: &ClientWrapper, skipped: Option<&SkippedRows>)
         }
     }
     let refused = refused.map_or_else(|| anyhow!("no attempt was made"), anyhow::Error::new);
-    Err(StoreError::Unavailable(refused.context("other rows came each time before the file could be inserted")).into())
+    Err(StoreError::Unavailable(refused.context("in each attempt, other clients inserted conflicting rows first"))
+        .into())
 }
 
 async fn insert_marked<T: Stageable>(db: &ClientWrapper) -> Result<u64, tokio_postgres::Error> {
@@ -167,7 +167,7 @@ async fn judge<T: Stageable>(db: &ClientWrapper) -> Result<Judgement> {
     Ok(Judgement::new(row.try_get(0)?, [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?], row.try_get(4)?))
 }
 
-/// Moves the sequence past the ids that the file gives.
+/// Moves the sequence past the ids in the file.
 async fn move_past<T: Stageable>(db: &ClientWrapper) -> Result<()> {
     let sql = format!("SELECT move_past('{}_id_seq', max(id)) FROM marked HAVING max(id) IS NOT NULL", T::TABLE);
     for _ in 1..SEQUENCE_ATTEMPTS {

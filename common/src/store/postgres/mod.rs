@@ -1,6 +1,6 @@
-//! The shared store: PostgreSQL 13 or newer, from any number of processes.
+//! The store in PostgreSQL 13 or newer, which any number of processes share.
 //!
-//! Each file here is one resource and its SQL; `connections` hands out connections, `changes` is the feed.
+//! Each resource and its SQL have a file. `connections` provides connections, and `changes` is the feed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ mod users;
 pub use open::{OpenError, PostgresConfig, migrate};
 
 use self::connections::Connections;
-use self::listing::Listed;
+use self::listing::SummedListing;
 use super::referrer_budget::ReferrerBudget;
 use super::{
     AdminStore, Changed, ClickSink, Cursor, Delta, Forgotten, Imported, LinkFeed, Listing, Load, LoadError, Loaded,
@@ -52,7 +52,7 @@ use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
 
-/// A total that was summed from more deltas than this is worth folding them.
+/// The number of deltas in one total from which they are folded at once.
 const MANY_DELTAS: u64 = 100;
 
 /// A PostgreSQL database.
@@ -61,12 +61,12 @@ pub struct PostgresStore {
     connections: Connections,
     feed: changes::Feed,
     referrers: ReferrerBudget,
-    /// Whether a task of ours folds deltas into totals: set by whoever starts it, cleared by itself.
+    /// Whether a task folds deltas into totals. The task itself clears it at its end.
     folding: Arc<AtomicBool>,
 }
 
 impl PostgresStore {
-    /// Makes a store without a look at the database, which may be away now and come later.
+    /// Makes a store without connecting to the database, which may be unavailable.
     ///
     /// # Errors
     /// [`OpenError::Url`] and [`OpenError::Certificates`].
@@ -80,39 +80,38 @@ impl PostgresStore {
         })
     }
 
-    /// Makes a store over a database that is there, with the schema of this build.
+    /// Makes a store over a database that answers and has the schema of this build.
     pub async fn open(config: &PostgresConfig) -> Result<PostgresStore, OpenError> {
         let store = PostgresStore::new(config)?;
         store.check_schema().await?;
         Ok(store)
     }
 
-    /// Whether the database has the schema of this build.
+    /// Checks that the database has the schema of this build.
     pub async fn check_schema(&self) -> Result<(), OpenError> {
         self.connections.request(async |db| Ok(open::check_schema(db).await)).await?
     }
 
-    /// Deletes most of the events of a url or a user that is about to go, in parts, if they are more than a request has
-    /// the time to delete.
-    async fn thin_out(&self, column: &'static str, id: Id) -> Result<()> {
+    /// Deletes most events of a url or a user in parts, if they are too many to delete within one request.
+    async fn delete_most_events(&self, column: &'static str, id: Id) -> Result<()> {
         if self.connections.request(async |db| events::are_many(db, column, id).await).await? {
             while self.connections.request(async |db| events::delete_part(db, column, id).await).await? {}
         }
         Ok(())
     }
 
-    /// Takes the rows of a page, and has deltas folded once they make its total slow to sum.
-    fn listed<T>(&self, listed: Listed<T>) -> Listing<T> {
-        if listed.deltas > MANY_DELTAS && !self.folding.swap(true, Ordering::AcqRel) {
+    /// Returns a page, and starts folding deltas if its total was summed from many.
+    fn finish_list<T>(&self, page: SummedListing<T>) -> Listing<T> {
+        if page.deltas > MANY_DELTAS && !self.folding.swap(true, Ordering::AcqRel) {
             let (connections, folding) = (self.connections.clone(), Arc::clone(&self.folding));
             tokio::spawn(async move {
                 if let Err(error) = pruning::fold(&connections).await {
-                    tracing::warn!(%error, "totals could not be folded");
+                    tracing::warn!(%error, "totals could not be folded; lists become slower; the next upkeep tries again");
                 }
                 folding.store(false, Ordering::Release);
             });
         }
-        listed.listing
+        page.listing
     }
 }
 
@@ -171,7 +170,7 @@ impl AdminStore for PostgresStore {
     }
 
     async fn list_users(&self, page: Page) -> Result<Listing<User>> {
-        Ok(self.listed(self.connections.list(async |db| users::list(db, page).await).await?))
+        Ok(self.finish_list(self.connections.list(async |db| users::list(db, page).await).await?))
     }
 
     async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>> {
@@ -180,7 +179,7 @@ impl AdminStore for PostgresStore {
 
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
         if cascade {
-            self.thin_out("user_id", id).await?;
+            self.delete_most_events("user_id", id).await?;
             if self.connections.request(async |db| users::is_large(db, id).await).await? {
                 while self.connections.request(async |db| users::delete_part(db, id).await).await? {}
             }
@@ -201,7 +200,7 @@ impl AdminStore for PostgresStore {
     }
 
     async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
-        Ok(self.listed(self.connections.list(async |db| urls::list(db, filter, page).await).await?))
+        Ok(self.finish_list(self.connections.list(async |db| urls::list(db, filter, page).await).await?))
     }
 
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>> {
@@ -209,7 +208,7 @@ impl AdminStore for PostgresStore {
     }
 
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
-        self.thin_out("url_id", id).await?;
+        self.delete_most_events("url_id", id).await?;
         self.connections.request(async |db| urls::delete(db, id).await).await
     }
 
@@ -222,7 +221,7 @@ impl AdminStore for PostgresStore {
     }
 
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
-        Ok(self.listed(self.connections.list(async |db| events::list(db, filter, page).await).await?))
+        Ok(self.finish_list(self.connections.list(async |db| events::list(db, filter, page).await).await?))
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {
@@ -258,14 +257,14 @@ impl AdminStore for PostgresStore {
     }
 
     async fn forget_events(&self, keep: Duration) -> Result<Forgotten> {
-        retention::forget(&self.connections, keep).await
+        retention::delete_old_events(&self.connections, keep).await
     }
 
     async fn keep_up(&self) -> Result<()> {
         pruning::fold(&self.connections).await?;
         self.connections.background(async |db| privileges::close_functions(&**db).await).await?;
-        // It gives up when events are written or forgotten all the time; the next minute does.
-        retention::make_room(&self.connections).await
+        // The lock is refused while events are written or deleted all the time. The next upkeep tries again.
+        retention::create_partitions(&self.connections).await
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {

@@ -1,4 +1,4 @@
-//! How the database is reached, and whether its schema is ours.
+//! The configuration of the connection to PostgreSQL, migrations, and the check of the schema.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,34 +22,34 @@ mod embedded {
     refinery::embed_migrations!("../migrations/postgres");
 }
 
-/// The lock under which one process migrates: "TERN" twice.
+/// The advisory lock under which one process migrates: "TERN" twice.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"TERNTERN");
 
-/// How long one of the server's addresses has to accept a connection.
+/// The time for one of the server's addresses to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Which database, and how long to wait for what.
+/// The address of a database, and the limits for work on it.
 #[derive(Clone)]
 pub struct PostgresConfig {
-    /// `postgres://user:password@host:port/database?sslmode=require`, or the words of libpq.
+    /// A URL `postgres://user:password@host:port/database?sslmode=require`, or a connection string of libpq.
     ///
-    /// `sslmode=require` encrypts, and verifies the server; anything else is plain text.
-    /// The connection has to be a session of its own: a session pooler may stand between, and no transaction pooler.
+    /// `sslmode=require` encrypts and verifies the server. Any other mode is plain text.
+    /// Each connection needs its own session: a session pooler may be between, but no transaction pooler.
     pub url: String,
-    /// Trusts these certificates (a PEM file) in place of the system's.
+    /// A PEM file of certificates to trust in place of the system's.
     pub root_certificates: Option<PathBuf>,
-    /// Connections for requests and for lists, half each. Up to seven more serve what must not wait for those.
+    /// The number of connections for requests and lists, half each. Up to seven more serve other kinds of work.
     pub pool_size: usize,
-    /// After which the server gives up on a statement.
+    /// The time after which the server cancels a statement.
     pub statement_timeout: Duration,
-    /// After which a request is answered, whatever the server does.
+    /// The time after which a request ends, even if the server does not answer.
     pub request_timeout: Duration,
-    /// Entries of the log of changes in one delta; half as many more are of a transaction that is read in parts.
+    /// The number of entries of the change log in one delta. Half as many more may belong to a transaction read in parts.
     pub delta_entries: usize,
 }
 
 impl PostgresConfig {
-    /// Two for each core of a usual database server; more would only queue there.
+    /// The default pool size: two for each core of a usual database server. More would only queue there.
     pub const POOL_SIZE: usize = 16;
 
     pub fn new(url: impl Into<String>) -> PostgresConfig {
@@ -58,14 +58,14 @@ impl PostgresConfig {
             root_certificates: None,
             pool_size: PostgresConfig::POOL_SIZE,
             statement_timeout: Duration::from_millis(1500),
-            // The contract wants an answer within two seconds, and a busy machine needs some of them.
+            // The contract promises an answer within two seconds, and a busy machine needs a part of them.
             request_timeout: Duration::from_millis(1800),
-            // Three times as many did not always fit, on a busy machine, into the time of a statement.
+            // On a busy machine, three times as many sometimes exceed the statement timeout.
             delta_entries: 20_000,
         }
     }
 
-    /// Names the database and its server, without the password.
+    /// Returns the names of the database and its server, without the password.
     pub fn place(&self) -> String {
         let Ok(config) = self.url.parse::<Config>() else { return "the database".to_owned() };
         let hosts = config.get_hosts().iter().map(|host| match host {
@@ -79,7 +79,7 @@ impl PostgresConfig {
         format!("PostgreSQL database {name} on {}:{port}", hosts.join(","))
     }
 
-    /// Returns what makes connections whose statements may each take `statement_timeout`; 0 is without a limit.
+    /// Returns a connector whose sessions have this statement timeout; 0 disables it.
     pub(super) fn connector(&self, statement_timeout: Duration) -> Result<Connector, OpenError> {
         let mut config: Config = self.url.parse().map_err(|error| OpenError::Url(anyhow::Error::new(error)))?;
         config
@@ -108,7 +108,7 @@ impl PostgresConfig {
 
     fn add_roots(&self, roots: &mut RootCertStore) -> Result<(), OpenError> {
         let Some(path) = &self.root_certificates else {
-            // A certificate of the system that cannot be read is not trusted.
+            // A system certificate that cannot be read is not trusted.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             return Ok(());
         };
@@ -122,26 +122,26 @@ impl PostgresConfig {
 }
 
 impl fmt::Debug for PostgresConfig {
-    /// Leaves out the URL, which holds the password.
+    /// Leaves out the URL, which contains the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresConfig").field("place", &self.place()).finish_non_exhaustive()
     }
 }
 
-/// Why a database cannot be used.
+/// The reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the database url cannot be used: {0:#}")]
     Url(anyhow::Error),
     #[error("{}: {error:#}", .path.display())]
     Certificates { path: PathBuf, error: anyhow::Error },
-    #[error("the database has not the schema of this version of Tern: run `tern-admin migrate`")]
+    #[error("the database does not have the schema of this version of Tern: run `tern-admin migrate`")]
     Older,
     #[error("the database was made by a newer version of Tern")]
     Newer,
     #[error(
-        "a build of Tern from before its first release made the schema; nothing was changed; \
-         begin with an empty database, and load the rows into it"
+        "the schema is from a build of Tern before its first release; nothing was changed; \
+         create an empty database, and load the rows into it"
     )]
     Unreleased,
     #[error("the database has the encoding {0}, and Tern needs UTF8")]
@@ -161,18 +161,18 @@ impl From<StoreError> for OpenError {
     }
 }
 
-/// Brings the schema up to date, one process at a time, and leaves one alone that is newer than this build.
+/// Brings the schema up to date, one process at a time. A schema newer than this build is not changed.
 pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     let failed = |error: tokio_postgres::Error| OpenError::from(StoreError::from(error));
     let unreachable = |error: tokio_postgres::Error| OpenError::Unavailable(error.into());
     let mut client = config.connector(Duration::ZERO)?.client().await.map_err(unreachable)?;
-    // A migration takes as long as it takes.
+    // A migration has no time limit.
     client.batch_execute(&session::begin(Duration::ZERO)).await.map_err(unreachable)?;
     let encoding: String = client.query_one("SHOW server_encoding", &[]).await.map_err(failed)?.get(0);
     if encoding != "UTF8" {
         return Err(OpenError::Encoding(encoding));
     }
-    // Of the session: it ends with the connection, however this function ends.
+    // A lock of the session: it ends with the connection, however this function ends.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
     use refinery::error::Kind;
     match embedded::migrations::runner().run_async(&mut *client).await {
@@ -185,7 +185,7 @@ pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     }
 }
 
-/// Whether the schema is the one of this build.
+/// Checks that the schema is the one of this build.
 pub(super) async fn check_schema(client: &Client) -> Result<(), OpenError> {
     let history = "SELECT max(version), max(checksum) FILTER (WHERE version = 1) FROM refinery_schema_history";
     let (found, first): (Option<i32>, Option<String>) = match client.query_one(history, &[]).await {

@@ -1,37 +1,37 @@
-//! Cuts the log of changes into parts: a long one is read in several deltas, and so is a transaction of many changes.
+//! Deltas of a limited size: a long log, or a transaction with many changes, is read in several of them.
 
 use std::collections::HashMap;
 
 use super::position::Part;
 use crate::store::AgedChange;
 
-/// Transactions that are read in parts at one time: a position names each of them.
+/// The number of transactions that are read in parts at a time. A position contains each of them.
 const MAX_PARTS: usize = 8;
 
-/// An entry of the log, and the link that is under its code by now.
+/// An entry of the log, with the current link of its code.
 pub(super) struct Entry {
     pub(super) change: AgedChange,
     pub(super) xid: u64,
-    /// Whether it is of the transaction that is read in parts.
+    /// Whether it belongs to the transaction that is read in parts.
     pub(super) in_part: bool,
 }
 
-/// How far the entries of a delta reach.
+/// The end of the entries of a delta.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reach {
-    /// Entries of this transaction and of later ones were not read.
+    /// The first transaction of which no entry was read.
     pub(super) end: u64,
-    /// Transactions of which some entries were read. The first goes on with the next delta, the others wait for its end.
+    /// Transactions of which some entries were read. The next delta continues the first; the others wait for its end.
     pub(super) parts: Vec<Part>,
 }
 
-/// Entries of a transaction that is read in parts, in a delta of so many other entries.
+/// Returns the number of entries that a delta reads of the transaction in parts, besides `entries_each` others.
 pub(super) fn part_of(entries_each: usize) -> usize {
     (entries_each / 2).max(1)
 }
 
 impl Reach {
-    /// Finds how far `entries` reach: up to `entries_each` in the order of transactions, and one part of the first of
+    /// Returns the end of `entries`: up to `entries_each` in the order of transactions, and one part of the first of
     /// `parts`.
     pub(super) fn of(entries: &[Entry], mut parts: Vec<Part>, entries_each: usize) -> Reach {
         let part = part_of(entries_each);
@@ -47,7 +47,7 @@ impl Reach {
         }
         let last = fresh.clone().map(|entry| entry.xid).max().unwrap_or_default();
         let of_last = fresh.filter(|entry| entry.xid == last);
-        // A transaction that fills half of a delta is read in parts, so that later ones do not wait for its end.
+        // A transaction that fills half a delta is read in parts, so that later ones do not wait for its end.
         if of_last.clone().count() < part || parts.len() == MAX_PARTS {
             return Reach { end: last, parts };
         }
@@ -60,7 +60,7 @@ fn last_code<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<String> {
     entries.map(|entry| entry.change.change.short_code()).max().map(str::to_owned)
 }
 
-/// Gives each code once, as old as the oldest change to it.
+/// Returns one change for each code, with the age of its oldest one.
 pub(super) fn latest(changes: impl Iterator<Item = AgedChange>) -> Vec<AgedChange> {
     let mut latest: HashMap<String, AgedChange> = HashMap::new();
     for change in changes {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn reach_of_a_delta_ends_where_its_entries_do() {
+    fn reach_is_cut_at_a_transaction_or_within_a_large_one() {
         let check =
             |fresh: &[(u64, &str)], in_part: &[&str], before: &[(u64, &str)], end: u64, after: &[(u64, &str)]| {
                 let fresh = fresh.iter().map(|&(xid, code)| entry(xid, code, false));
@@ -98,7 +98,7 @@ mod tests {
         check(&[(7, "a"), (7, "b"), (7, "c"), (8, "a")], &[], &[], 8, &[]);
         check(&[(7, "a"), (7, "b"), (8, "a"), (8, "b")], &[], &[], 9, &[(8, "b")]);
         check(&[(8, "a"), (8, "b"), (8, "c"), (8, "d")], &[], &[], 9, &[(8, "d")]);
-        // One in parts goes on, and ends, beside others.
+        // A transaction in parts continues, and ends, beside others.
         check(&[(7, "a")], &["c", "b"], &[(5, "a"), (6, "x")], u64::MAX, &[(5, "c"), (6, "x")]);
         check(&[(7, "a")], &["d"], &[(5, "c"), (6, "x")], u64::MAX, &[(6, "x")]);
         let all: Vec<(u64, &str)> = (0..8).map(|n| (n + 5, "x")).collect();

@@ -1,7 +1,7 @@
-//! A pool of connections that clients cannot empty.
+//! A pool of connections that abandoned requests do not drain.
 //!
-//! Making a connection is a task, and so is the rescue of one whose request was given up half-way: a request that ends
-//! early, however it ends, interrupts neither.
+//! Separate tasks make connections, and rescue the connection of a request that was abandoned half-way.
+//! The end of a request interrupts neither.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,28 +17,28 @@ use tokio_postgres::error::SqlState;
 use super::connector::{Connection, Connector};
 use crate::store::{PoolStatus, Result, StoreError};
 
-/// Connections of one pool that are being made at a time.
+/// The number of connections that one pool makes at a time.
 const CONNECTING: usize = 2;
 
-/// Time for a statement whose request was given up, before the server is asked to end it. Most end within it.
+/// The time for the statement of an abandoned request before it is cancelled. Most statements end within it.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// Time for a connection to answer after its request was given up. After that it is closed.
+/// The time for a connection to answer after its request was abandoned. Then it is closed.
 const RESCUE_TIME: Duration = Duration::from_secs(2);
 
-/// A pool. Clones share it.
+/// A pool of connections. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Pool(Arc<Shared>);
 
 struct Shared {
     name: &'static str,
     max: usize,
-    /// How long a request waits for a connection.
+    /// The time for which a request waits for a connection.
     wait: Duration,
-    /// Statements that are run on each new connection.
+    /// The statements to run on each new connection.
     setup: &'static str,
     connector: Arc<Connector>,
-    /// The pool whose connections cancel statements of this one. Without it, statements run to their end.
+    /// The pool whose connections cancel the statements of this one. `None` lets them run to their end.
     control: Option<Pool>,
     state: Mutex<State>,
 }
@@ -51,13 +51,13 @@ impl std::fmt::Debug for Shared {
 
 #[derive(Default)]
 struct State {
-    /// The connection that was used last is the next one used.
+    /// Idle connections. The one that was used last is used next.
     idle: Vec<Connection>,
-    /// Connections that exist: idle, in use, or being rescued.
+    /// The number of open connections: idle, in use, or being rescued.
     open: usize,
-    /// Connections that are being made.
+    /// The number of connections that are being made.
     connecting: usize,
-    /// Requests that wait, the first one first. There are none while a connection is idle.
+    /// Waiting requests, the oldest first. Empty while a connection is idle.
     waiting: VecDeque<oneshot::Sender<Result<Lease>>>,
 }
 
@@ -85,7 +85,7 @@ impl Pool {
         }
     }
 
-    /// Takes a connection, or waits for the first one that is given back or made.
+    /// Takes an idle connection, or waits for the first one that is released or made.
     pub(super) async fn lease(&self) -> Result<Lease> {
         let handed = {
             let mut state = self.0.lock();
@@ -106,15 +106,15 @@ impl Pool {
         }
     }
 
-    /// Asks the server to end the statement that one of its processes runs.
+    /// Asks the server to cancel the statement of one of its processes.
     async fn cancel(&self, backend: i32) -> Result<()> {
         let mut lease = self.lease().await?;
         lease.client()?.batch_execute(&format!("SELECT pg_cancel_backend({backend})")).await?;
-        lease.done();
+        lease.release();
         Ok(())
     }
 
-    /// Closes the connections that no request uses.
+    /// Closes the idle connections.
     pub(super) fn close_idle(&self) {
         let closed = {
             let mut state = self.0.lock();
@@ -127,11 +127,11 @@ impl Pool {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock can leave the state half changed.
+        // No code under the lock can panic and leave the state inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to make connections for the requests that wait, or refuses them where there is nothing to wait for.
+    /// Starts connections for the waiting requests, or refuses them if no connection exists and none may be started.
     fn provide(self: &Arc<Self>, state: &mut State) {
         state.waiting.retain(|waiter| !waiter.is_closed());
         while state.connecting < CONNECTING.min(state.waiting.len())
@@ -148,7 +148,7 @@ impl Shared {
 
     fn refuse(&self, state: &mut State, reason: &str) {
         for waiter in state.waiting.drain(..) {
-            // A request that was given up meanwhile needs no answer.
+            // The request may have been abandoned meanwhile.
             let _ = waiter.send(Err(StoreError::Unavailable(anyhow!("{reason}"))));
         }
     }
@@ -164,7 +164,7 @@ impl Shared {
                     connection
                 }
                 Err(error) => {
-                    // Where there are connections, requests wait for those.
+                    // While connections exist, requests wait for those.
                     if state.open == 0 {
                         self.refuse(&mut state, &format!("{error:#}"));
                     }
@@ -172,12 +172,12 @@ impl Shared {
                 }
             }
         };
-        self.give_back(connection);
+        self.release(connection);
         self.provide(&mut self.lock());
     }
 
-    /// Gives a connection to the first request that waits.
-    fn give_back(self: &Arc<Self>, mut connection: Connection) {
+    /// Gives a connection to the oldest waiting request, or adds it to the idle ones.
+    fn release(self: &Arc<Self>, mut connection: Connection) {
         loop {
             let waiter = {
                 let mut state = self.lock();
@@ -203,12 +203,12 @@ impl Shared {
         self.provide(&mut state);
     }
 
-    /// Waits until a connection has done with the statement that was given up on it, and gives it back.
+    /// Waits until the abandoned statement of a connection has ended, and releases the connection.
     async fn rescue(self: Arc<Self>, connection: Connection, is_in_transaction: bool) {
-        // It answers after everything that was sent before it.
+        // The server answers this statement after all earlier ones.
         let last = if is_in_transaction { "ROLLBACK" } else { "" };
         match timeout(RESCUE_TIME, self.end(&connection, last)).await {
-            Ok(Ok(())) => self.give_back(connection),
+            Ok(Ok(())) => self.release(connection),
             _ => self.close(connection),
         }
     }
@@ -218,8 +218,8 @@ impl Shared {
         if let Ok(ended) = timeout(GRACE, &mut ended).await {
             return Ok(ended?);
         }
-        // The answer says that the signal was sent. The protocol's own request to cancel has no answer: one that arrived
-        // late would end the next statement of the connection.
+        // The answer confirms that the signal was sent. The protocol's own request to cancel has no answer, and a late one
+        // would end the next statement of the connection.
         if let Some(control) = &self.control {
             control.cancel(connection.backend).await?;
         }
@@ -234,7 +234,7 @@ impl Shared {
 
 /// A connection in use.
 ///
-/// Dropped before [`Lease::done`], it is rescued: what its statement would answer next belongs to no request.
+/// If it is dropped before [`Lease::release`], it is rescued, since an abandoned statement may still run on it.
 #[derive(Debug)]
 pub(super) struct Lease {
     connection: Option<Connection>,
@@ -259,31 +259,31 @@ impl Lease {
         let connection = self.connection.as_mut();
         connection
             .map(|connection| &mut connection.client)
-            .ok_or_else(|| StoreError::Internal(anyhow!("the connection was given back")))
+            .ok_or_else(|| StoreError::Internal(anyhow!("the connection is already released")))
     }
 
-    /// The random number of the connection.
+    /// Returns the random number of the connection.
     pub(super) fn id(&self) -> Option<u64> {
         self.connection.as_ref().map(|connection| connection.id)
     }
 
-    /// Runs the statements that begin a transaction. Unless it is committed, it is rolled back.
+    /// Runs the statements that begin a transaction. It is rolled back unless it is committed.
     pub(super) async fn begin(&mut self, statements: &str) -> Result<()> {
         self.is_in_transaction = true;
         Ok(self.client()?.batch_execute(statements).await?)
     }
 
-    /// Commits the transaction that was begun on it, and gives the connection back.
+    /// Commits the transaction, and releases the connection.
     pub(super) async fn commit(mut self) -> Result<()> {
         self.client()?.batch_execute("COMMIT").await?;
-        self.done();
+        self.release();
         Ok(())
     }
 
-    /// Gives the connection back to the pool.
-    pub(super) fn done(mut self) {
+    /// Releases the connection to the pool.
+    pub(super) fn release(mut self) {
         if let Some(connection) = self.connection.take() {
-            self.pool.give_back(connection);
+            self.pool.release(connection);
         }
     }
 
@@ -300,7 +300,7 @@ impl Drop for Lease {
         let Some(connection) = self.connection.take() else { return };
         let pool = Arc::clone(&self.pool);
         match Handle::try_current() {
-            _ if !self.is_used && !connection.client.is_closed() => pool.give_back(connection),
+            _ if !self.is_used && !connection.client.is_closed() => pool.release(connection),
             Ok(runtime) if !connection.client.is_closed() => {
                 runtime.spawn(pool.rescue(connection, self.is_in_transaction));
             }

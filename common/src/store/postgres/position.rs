@@ -1,35 +1,35 @@
-//! Where a replica stands among PostgreSQL's transactions, which commit out of order: not a number, but a snapshot.
+//! The position of a replica among PostgreSQL's transactions: a snapshot, since they do not commit in the order of ids.
 
 use std::fmt;
 
-/// What has been seen of one history, and over which connection.
+/// The transactions of one history that a replica has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Position {
     pub(super) epoch: Epoch,
     pub(super) checkpoint: Checkpoint,
-    /// The connection of the feed under which the position was taken, a random number.
+    /// The random number of the feed's connection over which the position was read.
     ///
-    /// While it stands the server cannot have crashed.
+    /// While this connection is open, the server has not crashed.
     pub(super) life: u64,
     pub(super) seen: Snapshot,
-    /// Transactions of which some changes were read. `seen` counts them as in progress, so none is seen before its end.
+    /// Transactions that are read in parts. `seen` lists them as in progress until they are read to their end.
     pub(super) parts: Vec<Part>,
 }
 
 /// A checkpoint of the server, from which it recovers after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Checkpoint {
-    /// The place in the write-ahead log. A crash is followed by a new checkpoint before any client may connect.
+    /// The position in the write-ahead log. After a crash, the server makes a new checkpoint before clients connect.
     pub(super) place: u64,
-    /// No transaction id below this one is ever given again. 0 where the text of a position does not say.
+    /// The lower bound of ids that the server may give again. 0 if the text of a position does not have it.
     pub(super) next_xid: u64,
 }
 
-/// How far a transaction with many changes was read.
+/// The progress within a transaction that is read in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) xid: u64,
-    /// Changes to codes up to this one, in the order of bytes, were read.
+    /// The last code that was read, in the order of bytes.
     pub(super) after: String,
 }
 
@@ -37,35 +37,35 @@ pub(super) struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Transaction {
     pub(super) epoch: Epoch,
-    /// A checkpoint since the server last recovered. A crash is followed by a new one before any client may connect,
-    /// so a position from before the crash does not pass for one that has seen a transaction after it,
-    /// whose id may have been given before.
+    /// A checkpoint since the server last recovered.
+    /// After a crash, the server may give ids again, but makes a new checkpoint before clients connect.
+    /// A position from before the crash thus does not cover a transaction after it with the same id.
     pub(super) checkpoint: u64,
     pub(super) xid: u64,
 }
 
-/// The history that transaction ids belong to.
+/// The history to which transaction ids belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch {
-    /// The identifier of the cluster, which a copy of its files shares.
+    /// The system identifier of the cluster. A copy of its files has the same one.
     system: u64,
-    /// A failover begins another.
+    /// The timeline. A failover begins another one.
     timeline: u32,
-    /// The database, which a clone of it within the cluster does not share.
+    /// The oid of the database. A clone within the cluster has another one.
     database: u32,
-    /// The change log, which a restore makes anew.
+    /// The oid of the change log. A restore creates another one.
     log: u32,
     salt: u128,
 }
 
-/// A `pg_snapshot`: which transactions had ended at one moment.
+/// A `pg_snapshot`: the transactions that had ended at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// All below had ended.
+    /// The id below which all transactions had ended.
     pub(super) xmin: u64,
-    /// None from here on had.
+    /// The id from which on none had ended.
     pub(super) xmax: u64,
-    /// Those between that had not, in order.
+    /// The ids between them that had not ended, in order.
     pub(super) in_progress: Vec<u64>,
 }
 
@@ -87,7 +87,7 @@ impl Position {
         self.epoch == marked.epoch && self.checkpoint.place >= marked.checkpoint && self.seen.sees(marked.xid)
     }
 
-    /// Forgets what was seen of transactions whose ids a crash since then may have made the server give again.
+    /// Removes transactions from the position whose ids the server may have given again after a crash.
     pub(super) fn rewind(&mut self) {
         let next_xid = self.checkpoint.next_xid;
         self.seen = self.seen.below(next_xid);
@@ -128,7 +128,7 @@ impl Part {
 }
 
 impl Transaction {
-    /// Reads what [`Epoch::read`] does, and the id of a transaction.
+    /// Parses the texts of a server and a log, as [`Epoch::read`] does, and the id of a transaction.
     pub(in crate::store) fn parse(server: &str, log: &str, xid: &str) -> Option<Transaction> {
         let (epoch, checkpoint) = Epoch::read(server, log)?;
         Some(Transaction { epoch, checkpoint, xid: xid.parse().ok()? })
@@ -136,8 +136,9 @@ impl Transaction {
 }
 
 impl Epoch {
-    /// Reads the epoch and the checkpoint of a server, as its function `look_at_server` writes them, and of its change
-    /// log: the oid and the salt.
+    /// Parses an epoch and a checkpoint.
+    ///
+    /// `server` is the result of the SQL function `look_at_server`; `log` is the oid of the change log and the salt.
     pub(super) fn read(server: &str, log: &str) -> Option<(Epoch, u64)> {
         let (server, checkpoint) = server.split_once('/')?;
         let (log, salt) = log.split_once('-')?;
@@ -165,13 +166,13 @@ impl fmt::Display for Epoch {
 }
 
 impl Snapshot {
-    /// Returns the snapshot that sees the same below `xid`, and nothing from there on.
+    /// Returns the snapshot that sees the same transactions below `xid`, and none from there on.
     pub(super) fn below(&self, xid: u64) -> Snapshot {
         let in_progress = self.in_progress.iter().copied().filter(|open| *open < xid).collect();
         Snapshot::new(self.xmax.min(xid.max(1)), in_progress)
     }
 
-    /// Returns the snapshot that also sees what `later` sees below `end`, without the transactions of `parts`.
+    /// Returns the snapshot that also sees the transactions below `end` that `later` sees, without those of `parts`.
     pub(super) fn extended(&self, later: &Snapshot, end: u64, parts: &[Part]) -> Snapshot {
         let xmax = self.xmax.max(later.xmax.min(end));
         let is_unread = |xid: u64| xid >= end || !later.sees(xid) || parts.iter().any(|part| part.xid == xid);
@@ -201,7 +202,7 @@ impl Snapshot {
         valid.then_some(Snapshot { xmin, xmax, in_progress })
     }
 
-    /// Whether the transaction had ended.
+    /// Returns whether the transaction had ended.
     pub(super) fn sees(&self, xid: u64) -> bool {
         xid < self.xmin || (xid < self.xmax && self.in_progress.binary_search(&xid).is_err())
     }
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn snapshots_are_read_as_postgresql_reads_them() {
+    fn snapshot_text_is_valid_if_postgresql_accepts_it() {
         let check = |text: &str, valid: bool| {
             let parsed = Snapshot::parse(text);
             assert_eq!(parsed.is_some(), valid, "{text:?}");
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_had_ended_is_seen() {
+    fn snapshot_sees_ended_transactions_only() {
         let snapshot = Snapshot::parse("10:20:10,14").unwrap();
         let seen: Vec<u64> = (8..23).filter(|&xid| snapshot.sees(xid)).collect();
         assert_eq!(seen, [8, 9, 11, 12, 13, 15, 16, 17, 18, 19]);
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn extended_snapshot_sees_what_either_saw_but_unread_transactions() {
+    fn extended_snapshot_sees_transactions_of_both_except_unread_ones() {
         let check = |earlier: &str, later: &str, end: u64, parts: &[u64], expected: &str| {
             let parse = |text| Snapshot::parse(text).unwrap();
             let parts: Vec<Part> = parts.iter().map(|&xid| Part { xid, after: String::new() }).collect();
@@ -271,18 +272,18 @@ mod tests {
             }
         };
         check("10:20:10,14", "14:30:14,25", u64::MAX, &[], "14:30:14,25");
-        // The log was read up to the transaction 22, and no change of that one.
+        // The log was read up to transaction 22, exclusive.
         check("10:20:10,14", "14:30:14,25", 22, &[], "14:22:14");
-        // Of the transaction 22 some changes were read.
+        // Some changes of transaction 22 were read.
         check("10:20:10,14", "14:30:14,25", 23, &[22], "14:23:14,22");
-        // An older one that has ended was not read to its end, nor was what came later.
+        // An older ended transaction was not read to its end, and no later one was.
         check("10:20:10,14", "25:30:25", 14, &[], "14:20:14");
         check("10:20:10,14", "25:30:25", 15, &[14], "14:20:14");
         check("14:23:14,22", "25:30:25", u64::MAX, &[22], "22:30:22,25");
     }
 
     #[test]
-    fn rewound_position_sees_nothing_that_a_crash_may_have_undone() {
+    fn rewound_position_sees_no_transaction_that_a_crash_may_have_undone() {
         let epoch = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff";
         let mut position = Position::parse(&format!("{epoch}/1e-10/1f/10:30:10,12,25/12:61,25:62")).unwrap();
         position.rewind();
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_before_a_checkpoint_is_not_what_came_after_it() {
+    fn position_before_a_checkpoint_covers_no_transaction_after_it() {
         let epoch = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff";
         let covers = |position_at: u64, marked_at: u64| {
             let position = Position::parse(&format!("{epoch}/{position_at:x}/1f/10:20:")).unwrap();
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_written_and_read() {
+    fn position_is_parsed_from_its_own_text() {
         let old = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/16b3d80/1f/10:20:14";
         assert_eq!(Position::parse(old).unwrap().checkpoint.next_xid, 0, "as an older build wrote it");
         let text = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/16b3d80-3e8/1f/10:20:14";

@@ -1,4 +1,4 @@
-//! Statements over one connection, prepared once on it.
+//! Statements that are prepared once on each connection, and marks of transactions.
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::ToSql;
@@ -28,20 +28,20 @@ pub(super) async fn execute(db: &ClientWrapper, sql: &str, values: Values<'_>) -
 
 /// The columns from which [`mark`] reads the mark of this transaction.
 ///
-/// The server is the one that the session remembers: looking costs a tenth of what a change costs.
+/// The session remembers the server, since `look_at_server` takes a tenth of the time of a change.
 pub(super) const MARK: &str = "coalesce(nullif(current_setting('tern.server', true), ''), look_at_server()) AS server,
     (SELECT to_hex('url_changes'::regclass::oid::bigint) || '-' || salt FROM replica_meta) AS log, pg_current_xact_id_if_assigned()::text AS xid";
 
 /// Reads the mark of this transaction from the columns of [`MARK`].
 ///
-/// A transaction that changed nothing has no id, and its mark is one that every position of its history covers.
+/// A transaction without changes has no id. Every position of its history covers its mark.
 pub(super) fn mark(row: &Row) -> Result<Mark> {
     let xid: Option<&str> = row.try_get("xid")?;
     let transaction = Transaction::parse(row.try_get("server")?, row.try_get("log")?, xid.unwrap_or("0"));
     transaction.map(|transaction| Mark(MarkedAt::Postgres(transaction))).ok_or_else(|| error::unexpected("epoch"))
 }
 
-/// Returns the query for the largest id that a table ever had; 0 before the first row.
+/// Returns the query for the largest id that a table ever had. Its result is 0 before the first row.
 pub(super) fn last_id(table: &str) -> String {
     format!("SELECT coalesce(pg_sequence_last_value('{table}_id_seq'), 0)")
 }

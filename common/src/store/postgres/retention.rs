@@ -1,33 +1,33 @@
-//! Room for the events to come, and the end of those that were kept long enough.
+//! Partitions for future events, and the deletion of old events.
 
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 
 use super::connections::Connections;
-use super::pruning::alone;
+use super::pruning::with_lock;
 use crate::store::{Forgotten, Result};
 use crate::{Id, Timestamp};
 
-/// So that one process at a time makes or drops partitions.
+/// The advisory lock under which one process creates or drops partitions.
 const PARTITIONS_LOCK: i64 = i64::from_be_bytes(*b"TERNPART");
 
-/// So that one process at a time forgets events. Another lock, since that may take hours, and ids go on meanwhile.
-const FORGETTING_LOCK: i64 = i64::from_be_bytes(*b"TERNFRGT");
+/// The advisory lock under which one process deletes old events. That may take hours, during which partitions are created.
+const DELETION_LOCK: i64 = i64::from_be_bytes(*b"TERNFRGT");
 
-/// How far ahead of the ids drawn the last partition begins: five minutes of 50,000 clicks a second, and this is called
-/// every minute. Whoever is late makes nothing fail.
+/// The distance from the last id to the begin of the last partition: five minutes of 50,000 clicks a second.
+/// The upkeep runs every minute. If it is late, inserts still succeed.
 const IDS_AHEAD: i64 = 1 << 24;
 
-/// Events forgotten in one transaction: a fraction of a second.
-const FORGOTTEN_AT_ONCE: i64 = 20_000;
+/// The number of events that one transaction deletes, in a fraction of a second.
+const EVENTS_AT_ONCE: i64 = 20_000;
 
-/// How long others wait for a lock that a partition's coming or going waits for. Whoever gives up tries again.
+/// The limit on the wait for the lock of a partition change, since other clients wait behind it. The next upkeep retries.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '500ms'";
 
-/// Makes partitions ahead of the ids.
-pub(super) async fn make_room(connections: &Connections) -> Result<()> {
-    alone(connections, PARTITIONS_LOCK, async |db| {
+/// Creates partitions for future ids.
+pub(super) async fn create_partitions(connections: &Connections) -> Result<()> {
+    with_lock(connections, PARTITIONS_LOCK, async |db| {
         db.batch_execute(LOCK_TIMEOUT).await?;
         db.execute("SELECT make_event_partitions($1)", &[&IDS_AHEAD]).await?;
         Ok(())
@@ -36,57 +36,57 @@ pub(super) async fn make_room(connections: &Connections) -> Result<()> {
     .map(|_| ())
 }
 
-/// Forgets events that are older than `keep`, and drops the partitions that this leaves empty.
+/// Deletes events that are older than `keep`, and drops the partitions that are then empty.
 ///
-/// The events are deleted and not just dropped with their partitions, since totals and counts have to lose them.
-pub(super) async fn forget(connections: &Connections, keep: Duration) -> Result<Forgotten> {
+/// Dropping a partition with its events would leave them in the totals and counts.
+pub(super) async fn delete_old_events(connections: &Connections, keep: Duration) -> Result<Forgotten> {
     let Some((horizon, is_credible)) =
-        alone(connections, FORGETTING_LOCK, async |db| find_horizon(db, keep).await).await?
+        with_lock(connections, DELETION_LOCK, async |db| find_horizon(db, keep).await).await?
     else {
         return Ok(Forgotten::Events(0));
     };
     if !is_credible {
         return Ok(Forgotten::Refused);
     }
-    let tables = alone(connections, FORGETTING_LOCK, async |db| {
+    let tables = with_lock(connections, DELETION_LOCK, async |db| {
         let rows = db.query("SELECT 'events_' || first_id FROM event_partitions ORDER BY first_id", &[]).await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?)
     })
     .await?;
-    let mut forgotten = 0;
+    let mut deleted = 0;
     for table in tables.unwrap_or_default() {
         let sql = format!("SELECT min(id), max(id) FROM {table} WHERE timestamp < $1");
-        let old = alone(connections, FORGETTING_LOCK, async |db| {
+        let old = with_lock(connections, DELETION_LOCK, async |db| {
             let row = db.query_one(&sql, &[&horizon]).await?;
             Ok(row.try_get::<_, Option<Id>>(0)?.zip(row.try_get::<_, Option<Id>>(1)?))
         });
         let Some(Some((mut from, to))) = old.await? else { continue };
         while let Some(Some((last, events))) =
-            alone(connections, FORGETTING_LOCK, async |db| forget_some(db, from, to, horizon).await).await?
+            with_lock(connections, DELETION_LOCK, async |db| delete_part(db, from, to, horizon).await).await?
         {
-            forgotten += events;
+            deleted += events;
             let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
             from = next;
         }
     }
-    alone(connections, FORGETTING_LOCK, async |db| forget_counts(db, horizon).await).await?;
-    alone(connections, PARTITIONS_LOCK, async |db| {
+    with_lock(connections, DELETION_LOCK, async |db| delete_old_counts(db, horizon).await).await?;
+    with_lock(connections, PARTITIONS_LOCK, async |db| {
         db.batch_execute(LOCK_TIMEOUT).await?;
         Ok(db.execute("SELECT drop_empty_event_partitions()", &[]).await?)
     })
     .await?;
-    Ok(Forgotten::Events(forgotten))
+    Ok(Forgotten::Events(deleted))
 }
 
-/// Returns the time before which events are forgotten, and whether it can be believed: some event is newer, if there are
-/// events at all.
+/// Returns the time before which events are deleted, and whether it is credible.
+/// A time after all existing events is not credible.
 async fn find_horizon(db: &ClientWrapper, keep: Duration) -> Result<(Timestamp, bool)> {
     let now: Timestamp = db.query_one("SELECT now()", &[]).await?.try_get(0)?;
     let horizon = now.minus(keep);
     let newest = "SELECT timestamp FROM events ORDER BY id DESC LIMIT 1";
     match db.query_opt(newest, &[]).await?.map(|row| row.try_get::<_, Timestamp>(0)).transpose()? {
         Some(newest) if newest < horizon => {
-            // A file may have brought old events last.
+            // A load may have inserted old events last.
             let sql = "SELECT EXISTS (SELECT FROM events WHERE timestamp >= $1)";
             Ok((horizon, db.query_one(sql, &[&horizon]).await?.try_get(0)?))
         }
@@ -94,9 +94,9 @@ async fn find_horizon(db: &ClientWrapper, keep: Duration) -> Result<(Timestamp, 
     }
 }
 
-/// Forgets the counts of clicks that have no event, once their whole hour is old.
-async fn forget_counts(db: &ClientWrapper, horizon: Timestamp) -> Result<()> {
-    // In the order in which others lock counts.
+/// Deletes the counts of clicks without an event whose whole hour is old.
+async fn delete_old_counts(db: &ClientWrapper, horizon: Timestamp) -> Result<()> {
+    // All transactions lock counts in this order.
     let sql = "WITH old AS MATERIALIZED (
                    SELECT url_id, kind, hour, value FROM click_counts
                    WHERE kind IN ('B', 'R') AND hour <= $1::timestamptz - interval '1 hour'
@@ -109,17 +109,16 @@ async fn forget_counts(db: &ClientWrapper, horizon: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Forgets the first of the events between two ids; tells the last id and how many there were.
-async fn forget_some(db: &ClientWrapper, from: Id, to: Id, horizon: Timestamp) -> Result<Option<(Id, u64)>> {
+/// Deletes the first old events between two ids. Returns the last id of them and their number.
+async fn delete_part(db: &ClientWrapper, from: Id, to: Id, horizon: Timestamp) -> Result<Option<(Id, u64)>> {
     let sql = "SELECT max(id) FROM (
                    SELECT id FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3 ORDER BY id LIMIT $4
                ) AS first";
-    let Some(last) =
-        db.query_one(sql, &[&from, &to, &horizon, &FORGOTTEN_AT_ONCE]).await?.try_get::<_, Option<Id>>(0)?
+    let Some(last) = db.query_one(sql, &[&from, &to, &horizon, &EVENTS_AT_ONCE]).await?.try_get::<_, Option<Id>>(0)?
     else {
         return Ok(None);
     };
-    // Their urls first, as whoever deletes one does: each would have what the other waits for.
+    // Each deletion of a url locks the url first too. Another order would cause deadlocks.
     let sql = "SELECT FROM urls WHERE id IN (SELECT url_id FROM events WHERE id BETWEEN $1 AND $2 AND timestamp < $3)
                ORDER BY id FOR KEY SHARE";
     db.execute(sql, &[&from, &last, &horizon]).await?;

@@ -1,24 +1,23 @@
-//! Settings of each session, whatever the database, the role or a pooler has.
+//! Settings of each session, which override those of the database, the role or a pooler.
 //!
-//! They are set by a statement and not by startup options, which poolers drop or refuse.
+//! A statement sets them instead of startup options, which poolers drop or refuse.
 
 use std::time::Duration;
 
-/// Settings that change an answer, or refuse work that would succeed, if an administrator chose others for the database
-/// or the role.
+/// Settings that would change a result or make work fail if an administrator chose other values.
 ///
-/// `default_transaction_read_only` is not among them: it says that the database must not change.
+/// `default_transaction_read_only` is not overridden: an administrator sets it so that the database does not change.
 const SETTINGS: [(&str, &str); 13] = [
-    // Each change is one statement, or takes its locks in a fixed order. A stricter level would only refuse some.
+    // Each change is one statement, or takes its locks in a fixed order. A stricter level would only refuse changes.
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_deferrable", "off"),
-    // A statement that waits for a lock is bounded by its own time.
+    // The statement timeout limits the wait for a lock.
     ("lock_timeout", "0"),
-    // A process that stopped in the middle of a transaction must not hold its locks for ever.
+    // The server releases the locks of a process that stopped within a transaction.
     ("idle_in_transaction_session_timeout", "60s"),
     ("idle_session_timeout", "0"),
     ("transaction_timeout", "0"),
-    // Compiling a statement costs more than any of ours takes.
+    // Compiling a statement takes longer than running any of Tern's.
     ("jit", "off"),
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO"),
@@ -28,7 +27,7 @@ const SETTINGS: [(&str, &str); 13] = [
     ("array_nulls", "on"),
 ];
 
-/// Returns the statement that begins a session. Settings that the server does not know are left out.
+/// Returns the statement that begins a session. It skips settings that the server does not know.
 pub(super) fn begin(statement_timeout: Duration) -> String {
     let timeout = statement_timeout.as_millis();
     let values: String = SETTINGS.iter().map(|(name, value)| format!(", ('{name}', '{value}')")).collect();

@@ -1,4 +1,4 @@
-//! The settings of PostgreSQL: one URL, or the original's variables.
+//! The settings of PostgreSQL: one URL, or separate variables for host, port, user, password and name.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -6,17 +6,20 @@ use std::path::PathBuf;
 use super::PostgresConfig;
 use crate::config::{Reader, Setting};
 
-/// The original's defaults.
+/// The default port. The defaults here are those of the original service.
 const PORT: u16 = 5432;
 const NAME: &str = "hackathon_db";
 const USER: &str = "postgres";
 const PASSWORD: &str = "postgres";
 
 impl PostgresConfig {
-    /// `None` unless a database is named. `DATABASE_URL` goes before `DATABASE_HOST`, which goes with `DATABASE_PORT`,
-    /// `DATABASE_USER`, `DATABASE_PASSWORD` and `DATABASE_NAME`. `DATABASE_CA_FILE` is whom to trust with
-    /// `sslmode=require`, instead of whom the system trusts; `DATABASE_POOL` the number of connections.
-    /// The URL and the password can be in files, which `DATABASE_URL_FILE` and `DATABASE_PASSWORD_FILE` name.
+    /// Reads the settings. `None` if neither `DATABASE_URL` nor `DATABASE_HOST` is set.
+    ///
+    /// `DATABASE_URL` has precedence over `DATABASE_HOST`, `DATABASE_PORT`, `DATABASE_USER`, `DATABASE_PASSWORD` and
+    /// `DATABASE_NAME`.
+    /// `DATABASE_CA_FILE` replaces the system's certificates for `sslmode=require`.
+    /// `DATABASE_POOL` is the number of connections.
+    /// `DATABASE_URL_FILE` and `DATABASE_PASSWORD_FILE` name files with the URL and the password.
     pub fn read(reader: &mut Reader<'_>) -> Option<PostgresConfig> {
         let url: Option<DatabaseUrl> = reader.find_secret("DATABASE_URL", "DATABASE_URL_FILE");
         let host: Option<String> = reader.find("DATABASE_HOST");
@@ -36,7 +39,7 @@ impl PostgresConfig {
     }
 }
 
-/// A word of a connection string, whatever is in it.
+/// Returns a value quoted for a connection string.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\\', r"\\").replace('\'', r"\'"))
 }
@@ -48,12 +51,12 @@ impl Setting for DatabaseUrl {
     const SECRET: bool = true;
 
     fn parse(text: &str) -> Option<DatabaseUrl> {
-        let text = in_words_of_the_driver(text);
+        let text = translate_sslmode(text);
         text.parse::<tokio_postgres::Config>().is_ok().then_some(DatabaseUrl(text))
     }
 
     fn explain(text: &str) -> Option<String> {
-        let error = in_words_of_the_driver(text).parse::<tokio_postgres::Config>().err()?;
+        let error = translate_sslmode(text).parse::<tokio_postgres::Config>().err()?;
         let cause = error.source()?.to_string();
         let refuses = |option: &&str| cause.contains(&format!("`{option}`"));
         if refuses(&"sslmode") {
@@ -70,13 +73,14 @@ impl Setting for DatabaseUrl {
     }
 }
 
-/// Options that libpq has and the driver has not. Another unknown word may be a part of a password.
+/// Options of libpq that the driver does not support. Any other unknown word may be a part of a password.
 const UNSUPPORTED: &str = "sslcert sslkey sslpassword sslcrl sslcompression sslsni requiressl requirepeer passfile \
     service gssencmode krbsrvname client_encoding fallback_application_name";
 
-/// Puts `sslmode=require` where libpq has `verify-ca` or `verify-full`: Tern's `require` verifies the certificate and the
-/// name of the server, as `verify-full` does, and `verify-ca` does less.
-fn in_words_of_the_driver(text: &str) -> String {
+/// Replaces libpq's `sslmode` values `verify-ca` and `verify-full` by `require`.
+///
+/// Tern's `require` verifies the certificate and the name of the server, as `verify-full` does. `verify-ca` verifies less.
+fn translate_sslmode(text: &str) -> String {
     const OPTION: &str = "sslmode";
     let replaced = || {
         let (before, after) = text.split_at(text.rfind(OPTION)? + OPTION.len());
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_named_by_its_url_or_its_host() {
+    fn database_url_has_precedence_over_host_and_other_variables() {
         let check = |pairs: &[(&str, &str)], host: &str, name: &str, password: &str| {
             let config: tokio_postgres::Config = read(pairs).unwrap().unwrap().url.parse().unwrap();
             assert_eq!(config.get_hosts(), [Host::Tcp(host.to_owned())]);
@@ -123,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_url_is_told_without_its_password() {
+    fn bad_database_url_is_reported_without_its_password() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "postgres://u:secret@host:port/n\n").unwrap();
         let problem = read(&[("DATABASE_URL_FILE", file.path().to_str().unwrap())]).unwrap_err();
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn password_in_a_file_is_taken_whatever_is_in_it() {
+    fn password_file_may_contain_any_character() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "it's \\ x\n").unwrap();
         let path = file.path().to_str().unwrap();
@@ -144,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn sslmode_of_libpq_that_verifies_is_taken_and_never_weakened() {
+    fn verifying_sslmode_of_libpq_becomes_require() {
         use tokio_postgres::config::SslMode;
         let mode = |url: &str| {
             let config: tokio_postgres::Config = read(&[("DATABASE_URL", url)]).unwrap().unwrap().url.parse().unwrap();
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn option_of_libpq_that_is_not_read_is_refused_with_what_to_do() {
+    fn unsupported_option_of_libpq_is_refused_with_advice() {
         let check = |option: &str, expected: &str| {
             let problem = read(&[("DATABASE_URL", &format!("postgres://u:hunter2@h/n?{option}"))]).unwrap_err();
             assert!(problem.contains(expected) && !problem.contains("hunter2"), "{problem}");

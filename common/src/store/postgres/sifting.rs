@@ -1,6 +1,6 @@
-//! The rows of a file that cannot be loaded, where the others are loaded without them.
+//! Removal of the rows that cannot be loaded from a file whose other rows are loaded.
 //!
-//! The rows that are refused are reported one after another, as they come from the database, and taken out of the file.
+//! Each refused row is reported as soon as the database returns it.
 
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt;
@@ -11,20 +11,20 @@ use crate::store::judgement::{
 };
 use crate::store::{LoadError, Result, SkippedRow, SkippedRows, StoreError};
 
-/// Takes out of the file what cannot be inserted, reports it, and returns how many rows the store has already.
+/// Removes the rows that cannot be inserted, reports them, and returns how many rows the store already has.
 pub(super) async fn sift<T: Stageable>(db: &ClientWrapper, skipped: &SkippedRows) -> Result<u64, LoadError> {
     let last_id = find_twins::<T>(db).await?;
-    let (_, there) = take_out::<T>(db, &sift_by_store::<T>(last_id), skipped).await?;
+    let (_, there) = remove_rows::<T>(db, &sift_by_store::<T>(last_id), skipped).await?;
     for round in 1.. {
-        if let (0, _) = take_out::<T>(db, &sift_by_file::<T>(round >= MAX_ROUNDS), skipped).await? {
+        if let (0, _) = remove_rows::<T>(db, &sift_by_file::<T>(round >= MAX_ROUNDS), skipped).await? {
             break;
         }
     }
     Ok(there)
 }
 
-/// Takes the rows that `sift` finds out of the file. Returns how many those are, and how many of them are there.
-async fn take_out<T: Stageable>(
+/// Removes the rows that `sift` finds from the file. Returns their number, and how many of them the store already has.
+async fn remove_rows<T: Stageable>(
     db: &ClientWrapper,
     sift: &str,
     skipped: &SkippedRows,

@@ -14,38 +14,38 @@ use crate::user::UserRow;
 
 /// A row that a file can bring.
 pub(super) trait Stageable: Judged {
-    /// The columns of `staged` behind `line`.
+    /// The columns of `staged` after `line`.
     const COLUMNS: &'static str;
     const TYPES: &'static [Type];
 
-    /// Inserts the rows of `marked`; `$1` is the present time, and `{id}` stands for the id, given or drawn.
+    /// The statement that inserts the rows of `marked`. `$1` is the present time, and `{id}` the id, given or generated.
     const INSERT: &'static str;
 
-    /// Why PostgreSQL could not even hold the row.
+    /// Returns the reason why PostgreSQL cannot store the row.
     fn unfit(&self) -> Option<String> {
         None
     }
 
     fn values(&self) -> Vec<&(dyn ToSql + Sync)>;
 
-    /// What is told from the values, in the columns behind theirs.
+    /// Returns the values that are derived from the others, for the columns after theirs.
     fn derived(&self) -> Vec<Option<String>> {
         Vec::new()
     }
 }
 
-/// Makes `marked` from `staged`.
+/// Creates `marked` from `staged`.
 pub(super) async fn mark<T: Stageable>(db: &ClientWrapper) -> Result<()> {
     batch(db, &format!("{}; ANALYZE marked", judgement::mark::<T>())).await
 }
 
-/// Finds the twins anew, and returns the largest id that the table ever had.
+/// Fills `twins` anew, and returns the largest id that the table ever had.
 pub(super) async fn find_twins<T: Stageable>(db: &ClientWrapper) -> Result<i64> {
     batch::<StoreError>(db, &format!("{FORGET_TWINS}; {}; ANALYZE twins", judgement::find_twins::<T>())).await?;
     Ok(db.query_one(&last_id(T::TABLE), &[]).await?.try_get(0)?)
 }
 
-/// Runs statements that return nothing.
+/// Runs statements without results.
 pub(super) async fn batch<E: From<StoreError>>(db: &ClientWrapper, sql: &str) -> Result<(), E> {
     db.batch_execute(sql).await.map_err(|error| StoreError::from(error).into())
 }

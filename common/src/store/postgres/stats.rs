@@ -8,7 +8,7 @@ use crate::store::Result;
 use crate::{Id, Timestamp};
 
 pub(super) async fn find(db: &ClientWrapper, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
-    // One statement, so of one moment.
+    // One statement sees one moment.
     let sql = "WITH counted AS MATERIALIZED (
                    SELECT kind, hour, value, clicks FROM click_counts
                    WHERE url_id = $1 AND kind IN ('b', 'r', 'B', 'R') AND hour >= $2 AND hour < $3

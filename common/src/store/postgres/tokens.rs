@@ -22,7 +22,7 @@ pub(super) async fn insert(db: &ClientWrapper, token: &NewToken) -> Result<Token
 }
 
 pub(super) async fn insert_first(db: &ClientWrapper, token: &NewToken) -> Result<bool> {
-    // Of two that start at once both may see no token; they bring one name, which one of them finds taken.
+    // Two concurrent calls may both see no token. They insert the same name, so the second insert conflicts.
     let sql = "INSERT INTO tokens (name, role, hash, created_at, expires_at)
                SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM tokens) ON CONFLICT DO NOTHING";
     let NewToken { name, role, hash, expires_at } = token;

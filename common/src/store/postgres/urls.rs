@@ -1,9 +1,9 @@
-//! Urls in PostgreSQL. Each change is one statement: the row, its event and its mark.
+//! Urls in PostgreSQL. Each change is one statement that writes the row and its event, and returns the mark.
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
-use super::listing::{Filter, List, Listed};
+use super::listing::{Filter, List, SummedListing};
 use super::query::MARK;
 use super::{error, query};
 use crate::event::EventType;
@@ -13,7 +13,7 @@ use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use crate::{Id, TargetUrl, Timestamp};
 
 pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<Url>> {
-    // Asked for first, the user costs no id when it is not there.
+    // The user is selected first, so that an unknown user uses up no id.
     let sql = format!(
         "WITH url AS (
              INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at)
@@ -33,7 +33,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<U
     match query::row(db, &sql, values).await {
         Ok(Some(row)) => changed(&row),
         Ok(None) => Err(StoreError::UnknownUser(url.user_id)),
-        // The user went while the statement ran.
+        // The user was deleted while the statement ran.
         Err(error) if is_reference(&error) => Err(StoreError::UnknownUser(url.user_id)),
         Err(error) => Err(error.into()),
     }
@@ -48,7 +48,7 @@ pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Url>> {
     Ok(query::row(db, &sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
 }
 
-pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> Result<Listed<Url>> {
+pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> Result<SummedListing<Url>> {
     let filters = [
         filter.short_code.map(|code| Filter::uncounted("short_code", code)),
         filter.user_id.map(|id| Filter::counted("user_id", id)),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
-use super::listing::{List, Listed};
+use super::listing::{List, SummedListing};
 use super::query::MARK;
 use super::{error, query};
 use crate::store::{Changed, Imported, Page, Result, StoreError};
@@ -26,7 +26,7 @@ pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<User>> {
     Ok(query::row(db, sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
 }
 
-pub(super) async fn list(db: &ClientWrapper, page: Page) -> Result<Listed<User>> {
+pub(super) async fn list(db: &ClientWrapper, page: Page) -> Result<SummedListing<User>> {
     List { table: "users", columns: COLUMNS, filters: Vec::new() }.page(db, page, from_row).await
 }
 
@@ -43,19 +43,19 @@ pub(super) async fn delete(db: &mut ClientWrapper, id: Id, cascade: bool) -> Res
         Ok(row) if row.try_get::<_, i64>("gone")? > 0 => Ok(Some(Changed { value: (), mark: query::mark(&row)? })),
         Ok(_) if cascade => Ok(None),
         Ok(_) => refuse(db, id).await,
-        // A url came while the statement ran.
+        // A url was inserted while the statement ran.
         Err(error) if error::violates(&error, "urls_user_id_fkey") => refuse(db, id).await,
         Err(error) => Err(error.into()),
     }
 }
 
-/// Links of a user that are deleted in one transaction: an eighth of a second.
+/// The number of a user's links that one transaction deletes, in an eighth of a second.
 const LINKS_AT_ONCE: i64 = 5_000;
 
-/// Events on a user's links that are deleted in one transaction.
+/// The number of events on a user's links that one transaction deletes.
 const EVENTS_AT_ONCE: i64 = 25_000;
 
-/// Reports whether a user has more links, or events on them, than a request has the time to delete at once.
+/// Returns whether a user has more links, or events on them, than one request can delete at once.
 pub(super) async fn is_large(db: &ClientWrapper, id: Id) -> Result<bool> {
     let sql = "SELECT row_total('urls', 'user_id=' || $1::bigint) > $2 OR $3 = (
                    SELECT count(*) FROM (
@@ -66,7 +66,7 @@ pub(super) async fn is_large(db: &ClientWrapper, id: Id) -> Result<bool> {
     Ok(row.ok_or_else(|| error::unexpected("silence"))?.try_get(0)?)
 }
 
-/// Deletes the first links of a user, or the first events of those links if they are many; false if there are no links.
+/// Deletes the first links of a user, or if those have many events, the first of these. Returns false without links.
 pub(super) async fn delete_part(db: &mut ClientWrapper, id: Id) -> Result<bool> {
     let transaction = db.transaction().await?;
     let lock = "SELECT id FROM urls WHERE user_id = $1 ORDER BY id LIMIT $2 FOR UPDATE";
@@ -86,13 +86,13 @@ pub(super) async fn delete_part(db: &mut ClientWrapper, id: Id) -> Result<bool> 
 async fn delete_within(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<Row, Error> {
     let transaction = db.transaction().await?;
     if cascade {
-        // All at once and in the order of ids: two users may have events on each other's links.
+        // Two users may have events on each other's links, so all urls are locked at once in the order of ids.
         let lock = "SELECT FROM urls WHERE id IN (
                         SELECT id FROM urls WHERE user_id = $1 UNION SELECT url_id FROM events WHERE user_id = $1
                     ) ORDER BY id FOR UPDATE";
         transaction.execute(&transaction.prepare_cached(lock).await?, &[&id]).await?;
     }
-    // Foreign keys are checked when the whole statement is done.
+    // Foreign keys are checked at the end of the whole statement.
     let sql = format!(
         "WITH urls_gone AS (DELETE FROM urls WHERE user_id = $1 AND $2 RETURNING id),
          gone AS (
@@ -107,7 +107,7 @@ async fn delete_within(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<
     Ok(row)
 }
 
-/// Why a user was not deleted: it owns urls, or is not there.
+/// Returns why a user was not deleted: it owns urls, or does not exist.
 async fn refuse(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
     let sql = "SELECT row_total('urls', 'user_id=' || id) FROM users WHERE id = $1";
     match query::row(db, sql, &[&id]).await? {
@@ -119,7 +119,7 @@ async fn refuse(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
     }
 }
 
-/// Imports rows in the order given; of rows that exclude each other the first is kept.
+/// Imports rows in their order. Of rows that exclude each other, the first is inserted.
 pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<Vec<Imported>> {
     let transaction = db.transaction().await?;
     let last_id = transaction.prepare_cached(&query::last_id("users")).await?;
@@ -132,7 +132,7 @@ pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<V
     let emails: Vec<&str> = near.iter().map(|row| row.email.as_str()).collect();
     let times: Vec<Timestamp> = near.iter().map(|row| row.created_at.unwrap_or(now)).collect();
 
-    // The sequence moves past rows that are inserted, before they are: an id is not drawn while it is being inserted.
+    // The sequence moves past the new ids before they are inserted, so that it generates none of them meanwhile.
     let sql = "SELECT move_past('users_id_seq', max(id)) FROM (
                    SELECT id, n, username, email,
                           min(n) OVER (PARTITION BY id) AS first_id, min(n) OVER (PARTITION BY username) AS first_username,
@@ -158,7 +158,7 @@ pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<V
     let statement = transaction.prepare_cached(sql).await?;
     let inserted = transaction.query(&statement, &[&ids, &usernames, &emails, &times]).await?;
     let inserted = inserted.iter().map(from_row).collect::<Result<Vec<User>, _>>()?;
-    // A row that others of the file seemed to exclude may be in, too.
+    // A row that other rows seemed to exclude may be inserted too.
     if let Some(last) = inserted.iter().map(|user| user.id).filter(|id| ids.contains(&Some(*id))).max() {
         let statement = transaction.prepare_cached("SELECT move_past('users_id_seq', $1)").await?;
         transaction.execute(&statement, &[&last]).await?;
@@ -177,7 +177,7 @@ pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<V
     Ok(rows.iter().map(&mut answer_one).collect())
 }
 
-/// What became of `row`, given who was inserted, by name, and who holds the ids that were asked for.
+/// Returns the outcome for `row`, given the inserted users by name and the users of the ids in the file.
 fn answer(row: &UserRow, inserted: &mut HashMap<&str, &User>, holders: &HashMap<Id, &str>) -> Imported {
     let is_this = |user: &&User| user.email == row.email.as_str() && row.id.is_none_or(|id| id == user.id);
     if inserted.get(row.username.as_str()).is_some_and(is_this) {

@@ -1,4 +1,4 @@
-//! The feed of changes in SQLite. With one writer, the sequence of the change log is the order of commits.
+//! The feed of changes in SQLite. With one writer, the order of sequences in the change log is the order of commits.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::served_link::LinkRow;
 use crate::store::cursor::{Position, Sequence};
 use crate::store::{AgedChange, Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
 
-/// Rows handed over at a time in a snapshot.
+/// The number of rows in one batch of a snapshot.
 const SNAPSHOT_BATCH: usize = 1_000;
 
-/// Changes in one delta; more are left for the next.
+/// The largest number of log entries in one delta.
 const DELTA_CHANGES: i64 = 10_000;
 
 fn cursor(at: Sequence) -> Cursor {
@@ -32,7 +32,7 @@ pub(super) async fn snapshot(connection: Object) -> Result<Snapshot> {
             read_all(connection, cursor_sender, &rows_sender)
         });
         if let Err(error) = read.await {
-            // The receiver may have lost interest, which is its right.
+            // The receiver may have been dropped.
             let _ = sender.send(Err(error)).await;
         }
     });
@@ -47,7 +47,7 @@ fn read_all(
     rows: &mpsc::Sender<Result<Vec<LinkRow>>>,
 ) -> Result<()> {
     let transaction = connection.transaction()?;
-    // Receivers that are gone have lost interest; the next send tells.
+    // If the receiver was dropped, the next send fails.
     let _ = at.send(cursor(head(&transaction)?));
     let mut statement = transaction.prepare_cached("SELECT * FROM served_links")?;
     let mut links = statement.query_map([], urls::link_row)?;
@@ -63,7 +63,7 @@ pub(super) fn delta(db: &Connection, since: &Cursor, commits: &Commits) -> Resul
     let Position::Sqlite(since) = since.0 else { return Ok(Delta::TooOld) };
     let head = head(db)?;
     let floor: i64 = db.prepare_cached("SELECT floor FROM replica_meta")?.query_row([], |row| row.get(0))?;
-    // A cursor from the future belongs to a copy of this database that went on elsewhere.
+    // A cursor from the future belongs to a copy of this database with later changes.
     if since.epoch != head.epoch || since.number < floor.unsigned_abs() || since.number > head.number {
         return Ok(Delta::TooOld);
     }
@@ -98,7 +98,7 @@ pub(super) fn delta(db: &Connection, since: &Cursor, commits: &Commits) -> Resul
 
 pub(super) fn prune(db: &Transaction<'_>, keep: Duration) -> Result<u64> {
     let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
-    // By sequence, not by time: a clock that went back must not leave a hole below the floor.
+    // The limit is a sequence and not a time, so that a clock set back leaves no gap below the floor.
     let floor: Option<i64> =
         db.query_row("SELECT max(sequence) FROM url_changes WHERE changed_at < unixepoch() - ?1", [keep], |row| {
             row.get(0)

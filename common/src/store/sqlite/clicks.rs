@@ -1,4 +1,4 @@
-//! Clicks on their way into SQLite: the place of their journal and their events change in one transaction.
+//! Shipping clicks into SQLite. The journal's position and the events change in one transaction.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +14,7 @@ use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
 pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<ShipOutcome> {
-    // The transaction is the only one that writes, so what is read here stands until it ends.
+    // No other transaction writes meanwhile, so the state remains valid until this one ends.
     let found = find_journal(db, batch.journal)?;
     if found.map(|state| state.position) != batch.from {
         return Ok(ShipOutcome::Mismatch(found));
@@ -46,7 +46,7 @@ pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: Clic
     Ok(ShipOutcome::Committed(state))
 }
 
-/// Stores the clicks whose links exist: as events, or counted alone.
+/// Stores the clicks whose links exist, as events or only in the counts.
 fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Recorded> {
     let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -91,9 +91,9 @@ fn count(db: &Transaction<'_>, counts: &ClickCounts) -> Result<()> {
     Ok(())
 }
 
-/// Returns the owner of the link that a click followed; `None` if the link is gone.
+/// Returns the owner of the link of a click. `None` if the link does not exist.
 ///
-/// The id alone does not name a link: a restored backup gives the same id to another.
+/// The id alone does not identify a link: a restored backup gives the same id to another link.
 fn find_owner(db: &Transaction<'_>, click: &Click) -> Result<Option<Id>> {
     let sql = "SELECT user_id FROM urls WHERE id = ?1 AND (short_code = ?2 OR EXISTS (
                    SELECT 1 FROM former_codes WHERE url_id = ?1 AND short_code = ?2
@@ -108,14 +108,14 @@ pub(super) fn find_journal(db: &Connection, id: JournalId) -> Result<Option<Jour
     Ok(db.prepare_cached(sql)?.query_row([id.to_string()], state).optional()?)
 }
 
-pub(super) fn forget_journals(db: &Transaction<'_>, keep: Duration) -> Result<u64> {
+pub(super) fn delete_old_journals(db: &Transaction<'_>, keep: Duration) -> Result<u64> {
     let sql = "DELETE FROM click_journals WHERE shipped_at < ?1
                    AND EXISTS (SELECT 1 FROM click_journals WHERE shipped_at >= ?1)";
     Ok(db.execute(sql, [Timestamp::ago(keep)])? as u64)
 }
 
-/// Forgets the counts of clicks that have no event, once their whole hour is old.
-pub(super) fn forget_counts(db: &Transaction<'_>, horizon: Timestamp) -> Result<()> {
+/// Deletes the counts of clicks without an event whose whole hour is old.
+pub(super) fn delete_old_counts(db: &Transaction<'_>, horizon: Timestamp) -> Result<()> {
     db.execute("DELETE FROM click_counts WHERE kind IN ('B', 'R') AND hour <= ?1 - 3600", [horizon])?;
     Ok(())
 }

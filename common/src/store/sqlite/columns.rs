@@ -1,4 +1,4 @@
-//! How our types stand in SQLite's columns.
+//! Conversions between Tern's types and SQLite's columns.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 

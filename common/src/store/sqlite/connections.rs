@@ -1,4 +1,4 @@
-//! Connections to the file: one writes, and each kind of reading has its own, so that none waits behind another kind.
+//! Connections to the database file. One writes, and each kind of read has its own, so that none waits for another kind.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -17,32 +17,32 @@ use super::error::OpenError;
 use super::position;
 use crate::store::{PoolStatus, Result, StoreError};
 
-/// The longest wait for a connection that reads.
+/// The longest wait for a read connection.
 const POOL_WAIT: Duration = Duration::from_millis(1200);
 
-/// The longest wait for a lock of another process, where a connection is opened and where it reads.
+/// The longest wait for a lock of another process when a connection opens or reads.
 pub(super) const LOCK_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait of a write, for the connection that writes and for the write lock together.
-/// It leaves some time of the two seconds within which the contract wants an answer.
+/// The longest wait of a write, for the write connection and the write lock together.
+/// The contract promises an answer within two seconds, of which some time remains for the write.
 const WRITE_WAIT: Duration = Duration::from_millis(1700);
 
-/// How long a request may wait and read in all.
+/// The time for which a request may wait and read in total.
 const READ_TIME: Duration = Duration::from_millis(1800);
 
-/// Steps of SQLite's machine between two looks at the clock: some microseconds.
+/// The number of steps of SQLite's virtual machine between two checks of the clock: some microseconds.
 const STEPS: std::ffi::c_int = 1_000;
 
-/// Kind of work that a connection reads for.
+/// A kind of work that reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Rows by their ids.
+    /// Reads of rows by their ids.
     Requests,
     /// Pages of lists, and counts of clicks.
     Lists,
-    /// Tokens, readiness, places of journals, the feed of changes: must never wait long.
+    /// Tokens, readiness, journal positions and the feed of changes, which must never wait long.
     Control,
-    /// Snapshots, and the search for old rows: may take as long as it takes.
+    /// Snapshots and the search for old rows, without a time limit.
     Background,
 }
 
@@ -54,7 +54,7 @@ impl Lane {
     }
 
     fn connections(self) -> usize {
-        // Lists read beside the writer and each other; more than cores would only queue elsewhere.
+        // Lists are read in parallel. More connections than cores would only queue elsewhere.
         if self == Lane::Lists { 4 } else { 2 }
     }
 }
@@ -65,15 +65,15 @@ pub(super) struct Connections {
     writer: Pool,
     readers: [Pool; Lane::ALL.len()],
     commits: Arc<Commits>,
-    /// When the database last answered.
+    /// The time of the last answer of the database.
     answered_at: Mutex<Option<Instant>>,
 }
 
-/// Ends the statement of a call that nothing waits for any more.
+/// A flag that is set when a call is dropped, so that its statement ends.
 #[derive(Default)]
-struct Interest(Arc<AtomicBool>);
+struct DropFlag(Arc<AtomicBool>);
 
-impl Drop for Interest {
+impl Drop for DropFlag {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -84,7 +84,7 @@ impl Connections {
         let reader = |lane: Lane| pool(path, lane.connections(), "PRAGMA query_only = ON;");
         let [requests, lists, control, background] = Lane::ALL.map(reader);
         Ok(Connections {
-            // A commit that was answered survives a power cut.
+            // An acknowledged commit survives a power cut.
             writer: pool(path, 1, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?,
             readers: [requests?, lists?, control?, background?],
             commits: Arc::default(),
@@ -92,7 +92,7 @@ impl Connections {
         })
     }
 
-    /// The commits of this process.
+    /// Returns the last commits of this process.
     pub(super) fn commits(&self) -> Arc<Commits> {
         Arc::clone(&self.commits)
     }
@@ -101,8 +101,8 @@ impl Connections {
         &self.readers[lane as usize]
     }
 
-    /// Runs `work` in a read transaction: all it sees is of one moment. It ends early when its time is over, and when
-    /// nothing waits for it any more.
+    /// Runs `work` in a read transaction, which sees the database at one moment.
+    /// Its statement ends early at the time limit, or when the caller drops the call.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         lane: Lane,
@@ -110,15 +110,15 @@ impl Connections {
     ) -> Result<T> {
         let began = Instant::now();
         let connection = self.reader(lane).await?;
-        let interest = Interest::default();
-        let is_given_up = Arc::clone(&interest.0);
+        let drop_flag = DropFlag::default();
+        let is_dropped = Arc::clone(&drop_flag.0);
         let done = interact(connection, move |connection| {
             let transaction = connection.transaction()?;
             let limit = if lane == Lane::Background { Duration::MAX } else { READ_TIME };
-            let is_over = move || is_given_up.load(Ordering::Relaxed) || began.elapsed() >= limit;
+            let is_over = move || is_dropped.load(Ordering::Relaxed) || began.elapsed() >= limit;
             transaction.progress_handler(STEPS, Some(is_over))?;
             let done = work(&transaction);
-            // Before the transaction ends: its end must not be interrupted.
+            // The end of the transaction must not be interrupted.
             transaction.progress_handler(0, None::<fn() -> bool>)?;
             done
         })
@@ -130,16 +130,16 @@ impl Connections {
         })
     }
 
-    /// A connection to read with, for as long as it takes.
+    /// Returns a read connection without a time limit.
     pub(super) async fn reader(&self, lane: Lane) -> Result<Object> {
         self.readers(lane).get().await.map_err(refused)
     }
 
-    /// Runs `work` in the write transaction and commits it, unless it fails.
-    /// It is not cut short: what was begun is committed or rolled back.
+    /// Runs `work` in the write transaction, and commits it unless it fails.
+    /// The transaction is not interrupted, even if the caller drops the call.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when other writers, in this process or another, leave it no turn in time.
+    /// [`StoreError::Busy`] if other writers, in this process or another, occupy the database for too long.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
@@ -147,7 +147,7 @@ impl Connections {
         let began = Instant::now();
         let commits = self.commits();
         let written = interact(self.writer().await?, move |connection| {
-            // A load of another process holds the lock for as long as it inserts a file.
+            // A load of another process has the lock while it inserts a file.
             connection.busy_timeout(WRITE_WAIT.saturating_sub(began.elapsed()))?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let before = position::last_sequence(&transaction)?;
@@ -197,7 +197,7 @@ fn is_interrupted(cause: &anyhow::Error) -> bool {
     failure == Some(rusqlite::ErrorCode::OperationInterrupted)
 }
 
-/// Tells why a pool had no connection to give.
+/// Translates an error of a pool.
 fn refused(error: PoolError) -> StoreError {
     match error {
         PoolError::Timeout(TimeoutType::Wait) => StoreError::Busy(error.into()),
@@ -214,11 +214,12 @@ pub(super) async fn interact<T: Send + 'static, E: From<StoreError> + Send + 'st
     })
 }
 
-/// The file as a URI that opens it and never makes it: if somebody deletes it, an empty one in its place would look as if
-/// nothing had ever been stored.
+/// Returns a URI that opens an existing file.
+///
+/// If the file was deleted, opening must fail: an empty database in its place would hide the loss.
 pub(super) fn existing(path: &Path) -> String {
-    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
-    format!("file:{}?mode=rw", percent_encode(path.as_os_str().as_bytes(), &KEPT))
+    const UNESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+    format!("file:{}?mode=rw", percent_encode(path.as_os_str().as_bytes(), &UNESCAPED))
 }
 
 fn pool(path: &Path, size: usize, pragmas: &'static str) -> Result<Pool, OpenError> {

@@ -1,4 +1,4 @@
-//! Reads that never end by themselves, and the work beside them.
+//! Tests of reads that never end by themselves, and of other work at the same time.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::store::{AdminStore, ClickSink, LinkFeed, SqliteStore};
 use crate::user::{Email, NewUser, Username};
 use crate::{Id, JournalId};
 
-/// Far less than a read waits in a queue, and enough for a busy machine.
+/// Far less than the longest wait for a connection, and enough for a busy machine.
 const SOON: Duration = Duration::from_secs(1);
 
 async fn store() -> (Arc<SqliteStore>, TempDir) {
@@ -19,7 +19,7 @@ async fn store() -> (Arc<SqliteStore>, TempDir) {
     (Arc::new(store), directory)
 }
 
-/// Counts for ever.
+/// Runs a query that never ends.
 async fn endless(store: &SqliteStore) -> Result<i64> {
     let sql = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     store.connections.read(Lane::Lists, move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await
@@ -31,7 +31,7 @@ async fn list(store: &SqliteStore) {
 }
 
 #[tokio::test]
-async fn read_that_takes_too_long_ends_in_time_and_its_connection_serves_the_next() {
+async fn read_beyond_its_time_limit_ends_and_releases_its_connection() {
     let (store, _directory) = store().await;
     let began = Instant::now();
     let (ended, ..) = tokio::join!(endless(&store), endless(&store), endless(&store), endless(&store));
@@ -41,7 +41,7 @@ async fn read_that_takes_too_long_ends_in_time_and_its_connection_serves_the_nex
 }
 
 #[tokio::test]
-async fn read_that_is_given_up_ends_at_once() {
+async fn dropped_read_ends_at_once() {
     let (store, _directory) = store().await;
     for _ in 0..20 {
         assert!(timeout(Duration::from_millis(20), endless(&store)).await.is_err());
@@ -52,7 +52,7 @@ async fn read_that_is_given_up_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_that_never_end_delay_no_other_kind_of_work() {
+async fn endless_lists_delay_no_other_kind_of_work() {
     let (store, _directory) = store().await;
     let snapshot = store.snapshot().await.unwrap();
     let crowd: Vec<_> = (0..32)

@@ -1,8 +1,7 @@
-//! The counts that triggers keep row by row, taken for a whole file at once.
+//! Counts of a loaded file, in place of the triggers of an insert.
 //!
-//! The connection of a load runs no triggers: with them, the rows of a large file would lock out other writers five
-//! times as long.
-//! Counts the rows of a load, as the triggers of an insert would; a test compares the two.
+//! The connection of a load runs no triggers. With them, a large file would block other writers five times as long.
+//! A test compares the counts with those of the triggers.
 
 use rusqlite::{Connection, Transaction};
 
@@ -10,7 +9,7 @@ use super::staging::Stageable;
 use crate::Timestamp;
 use crate::store::Result;
 
-/// Sums up what the rows of `marked` add to the counts, before anything is locked. `now` is the time of rows without one.
+/// Sums what the rows of `marked` add to the counts, without any lock. `now` is the time of rows without a time.
 pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> Result<()> {
     connection.execute_batch(
         "DROP TABLE IF EXISTS temp.sums;

@@ -1,4 +1,4 @@
-//! Why a database cannot be opened, and what SQLite's errors mean to the callers of the store.
+//! Errors of opening a database, and the translation of SQLite's errors into errors of the store.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use rusqlite::{Error, ErrorCode};
 
 use crate::store::StoreError;
 
-/// Why a database file cannot be used.
+/// The reason why a database file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("{} is not a SQLite database", .0.display())]
@@ -67,7 +67,7 @@ impl From<Error> for StoreError {
     }
 }
 
-/// Whether a row was refused because it points to a row that is not there.
+/// Returns whether a row was refused because it refers to a row that does not exist.
 pub(super) fn is_foreign_key(error: &Error) -> bool {
     error.sqlite_error().is_some_and(|failure| failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
 }

@@ -18,7 +18,7 @@ pub(super) fn insert(db: &Transaction<'_>, event: &NewEvent) -> Result<Event> {
     append(db, event.url_id, user_id, event.event_type.as_str(), Timestamp::now(), &event.details)
 }
 
-/// Appends an event and gives it back as a row.
+/// Inserts an event and returns its row.
 pub(super) fn append(
     db: &Transaction<'_>,
     url_id: Id,
@@ -45,7 +45,7 @@ fn find_owner(db: &Connection, url_id: Id) -> Result<Option<Id>> {
     Ok(db.prepare_cached(sql)?.query_row([url_id], |row| row.get(0)).optional()?)
 }
 
-/// Which of the two rows that an event points to is not there.
+/// Returns which of the two rows that an event refers to does not exist.
 pub(super) fn unknown_reference(db: &Transaction<'_>, url_id: Id, user_id: Id) -> Result<StoreError> {
     Ok(match find_owner(db, url_id)? {
         None => StoreError::UnknownUrl(url_id),
@@ -68,35 +68,35 @@ pub(super) fn list(db: &Connection, filter: EventFilter, page: Page) -> Result<L
     List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row)
 }
 
-/// More events than these are deleted in parts: at once they take a quarter of a second.
+/// The number of events above which they are deleted in parts, which takes a quarter of a second.
 const MANY: i64 = 50_000;
 
-/// Whether a url or a user has many events.
+/// Returns whether a url or a user has many events.
 pub(super) fn are_many(db: &Connection, column: &'static str, id: Id) -> Result<bool> {
     let sql = "SELECT coalesce(max(n), 0) FROM row_counts WHERE list = 'events' AND filter = ?1";
     let n: i64 = db.prepare_cached(sql)?.query_row([format!("{column}={id}")], |row| row.get(0))?;
     Ok(n > MANY)
 }
 
-/// Deletes the first events of a url or a user; false if there are fewer than make up a part.
+/// Deletes the first events of a url or a user. Returns false if fewer remain than one part.
 pub(super) fn delete_part(db: &Transaction<'_>, column: &'static str, id: Id) -> Result<bool> {
     let last = format!("SELECT id FROM events WHERE {column} = ?1 ORDER BY id LIMIT 1 OFFSET ?2");
-    let last: Option<Id> = db.prepare_cached(&last)?.query_row((id, FORGOTTEN_AT_ONCE), |row| row.get(0)).optional()?;
+    let last: Option<Id> = db.prepare_cached(&last)?.query_row((id, EVENTS_AT_ONCE), |row| row.get(0)).optional()?;
     let Some(last) = last else { return Ok(false) };
     let delete = format!("DELETE FROM events WHERE {column} = ?1 AND id <= ?2");
     db.prepare_cached(&delete)?.execute((id, last))?;
     Ok(true)
 }
 
-/// Events forgotten in one transaction, for which other writers wait.
-const FORGOTTEN_AT_ONCE: i64 = 5_000;
+/// The number of events that one transaction deletes while other writers wait.
+const EVENTS_AT_ONCE: i64 = 5_000;
 
-/// Returns whether a time before which events are forgotten can be believed: some event is newer, if there are events at
-/// all.
+/// Returns whether a time before which events are deleted is credible.
+/// A time after all existing events is not credible.
 pub(super) fn is_credible(db: &Connection, horizon: Timestamp) -> Result<bool> {
     let newest = "SELECT timestamp >= ?1 FROM events ORDER BY id DESC LIMIT 1";
     match db.prepare_cached(newest)?.query_row([horizon], |row| row.get(0)).optional()? {
-        // A file may have brought old events last.
+        // A load may have inserted old events last.
         Some(false) => {
             Ok(db.prepare_cached("SELECT 1 FROM events WHERE timestamp >= ?1 LIMIT 1")?.exists([horizon])?)
         }
@@ -104,19 +104,19 @@ pub(super) fn is_credible(db: &Connection, horizon: Timestamp) -> Result<bool> {
     }
 }
 
-/// Between which ids the events from before `horizon` are.
+/// Returns the first and the last id of the events before `horizon`.
 pub(super) fn find_old(db: &Connection, horizon: Timestamp) -> Result<Option<(Id, Id)>> {
     let sql = "SELECT min(id), max(id) FROM events WHERE timestamp < ?1";
     let old = |row: &Row<'_>| Ok(row.get::<_, Option<Id>>(0)?.zip(row.get::<_, Option<Id>>(1)?));
     Ok(db.prepare_cached(sql)?.query_row([horizon], old)?)
 }
 
-/// Forgets the first of the events between two ids; tells the last id and how many there were.
-pub(super) fn forget(db: &Transaction<'_>, from: Id, to: Id, horizon: Timestamp) -> Result<Option<(Id, u64)>> {
+/// Deletes the first old events between two ids. Returns the last id of them and their number.
+pub(super) fn delete_old_part(db: &Transaction<'_>, from: Id, to: Id, horizon: Timestamp) -> Result<Option<(Id, u64)>> {
     let sql = "SELECT max(id) FROM (
                    SELECT id FROM events WHERE id BETWEEN ?1 AND ?2 AND timestamp < ?3 ORDER BY id LIMIT ?4
                )";
-    let values = (from, to, horizon, FORGOTTEN_AT_ONCE);
+    let values = (from, to, horizon, EVENTS_AT_ONCE);
     let last: Option<Id> = db.prepare_cached(sql)?.query_row(values, |row| row.get(0))?;
     let Some(last) = last else { return Ok(None) };
     let sql = "DELETE FROM events WHERE id BETWEEN ?1 AND ?2 AND timestamp < ?3";

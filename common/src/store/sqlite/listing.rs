@@ -1,7 +1,7 @@
-//! One page of a table, by id, and how many rows there are in all.
+//! One page of a table, ordered by id, and the total number of rows.
 //!
-//! A page at a cursor costs the same wherever it lies, since an index leads to its first row: that of the ids, or that of
-//! a filter, which ends with the ids. A page by its number costs what the rows before it do.
+//! The cost of a page at a cursor does not depend on its position, since an index leads to its first row.
+//! The cost of a page by its number grows with the number of rows before it.
 
 use std::iter;
 
@@ -10,18 +10,18 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use crate::store::{ListCursor, Listing, Page, PageStart, Result, Total};
 
-/// What to list. All names are our own; only values come from outside, and are bound.
+/// A list to read. Only the filters' values come from outside, and they are bound as parameters.
 pub(super) struct List {
     pub(super) table: &'static str,
     pub(super) columns: &'static str,
     pub(super) filters: Vec<Filter>,
 }
 
-/// `column = value`.
+/// The condition `column = value`.
 pub(super) struct Filter {
     pub(super) column: &'static str,
     pub(super) value: Value,
-    /// Whether `row_counts` keeps the number of rows with this value.
+    /// Whether `row_counts` has the number of rows with this value.
     pub(super) counted: bool,
 }
 
@@ -82,7 +82,7 @@ impl List {
         Ok(Total::Exactly(n.unwrap_or(0).unsigned_abs()))
     }
 
-    /// Counts the matches of filters, up to a bound.
+    /// Counts the matches of filters, up to [`Total::COUNTED`].
     fn count(&self, db: &Connection) -> Result<Total> {
         let sql = format!(
             "SELECT count(*) FROM (SELECT 1 FROM {} WHERE {} LIMIT {})",
@@ -95,10 +95,10 @@ impl List {
         Ok(if n > Total::COUNTED { Total::Many } else { Total::Exactly(n) })
     }
 
-    /// Returns the conditions of the filters and the others.
+    /// Returns the conditions of the filters, and the others.
     ///
-    /// A `+` takes a column out of the choice of an index: the first filter comes nearest to one row, and without
-    /// statistics SQLite would take the index that was created last.
+    /// A `+` keeps SQLite from using the index of a column. The first filter matches the fewest rows, but without
+    /// statistics SQLite would use the index that was created last.
     fn conditions(&self, others: &[&str]) -> String {
         let signs = iter::once("").chain(iter::repeat("+"));
         let filters = self.filters.iter().zip(signs).map(|(filter, sign)| format!("{sign}{} = ?", filter.column));
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn page_under_two_filters_is_read_by_the_index_of_the_first() {
+    fn page_under_two_filters_uses_the_index_of_the_first() {
         let mut db = Connection::open_in_memory().unwrap();
         migrate(&mut db).unwrap();
         let filter = |column| Filter::counted(column, 1);

@@ -1,8 +1,7 @@
-//! Loading a file into SQLite: one transaction, all of it or nothing.
+//! Loads a file into SQLite in one transaction.
 //!
-//! The rows are staged and judged on a connection of their own without any lock on the database, however slow their
-//! source is.
-//! Other writers wait only while the rows that passed are inserted.
+//! The load has its own connection, and stages and judges the rows without any lock on the database.
+//! Other writers wait only while the rows are inserted.
 
 use std::time::Duration;
 
@@ -16,21 +15,21 @@ use crate::Timestamp;
 use crate::store::judgement::{self, FORGET_STAGED, Judgement};
 use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, SkippedRows, StoreError};
 
-/// How long a load waits for its turn to write: many times what other writers take.
+/// The time for which a load waits for the write lock: many times as long as other writers have it.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
-/// How often a load is judged again because other rows came before it could write.
+/// The number of attempts to judge and insert, since other clients may insert rows in between.
 const ATTEMPTS: usize = 5;
 
-/// The cache holds the pages that a load of some 100,000 rows changes, so that each is written once.
+/// The settings of the connection. The cache has room for the pages that some 100,000 rows change, so each is written once.
 const SETUP: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = FILE;
     PRAGMA cache_size = -65536; PRAGMA temp.cache_size = -16384;";
 
-/// Opens a connection for one load, which ends with it.
+/// Opens a connection for one load.
 pub(super) fn connect(path: &str) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(LOCK_WAIT)?;
-    // `counting` stands in for those of an insert.
+    // `counting` replaces the triggers of an insert.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.execute_batch(SETUP)?;
     Ok(connection)
@@ -57,7 +56,7 @@ fn load_rows<T: Stageable>(
     connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
     if let Err(error) = stage(connection, batches) {
         if skipped.is_none() && !matches!(error, LoadError::Store(_)) {
-            // A row before the end that was read is reported first, as if rows were inserted one after another.
+            // An earlier refused row is reported first, as if rows were inserted one after another.
             mark::<T>(connection)?;
             judge::<T>(connection)?.verdict()?;
         }
@@ -90,14 +89,14 @@ fn load_rows<T: Stageable>(
             None => {}
         }
     }
-    Err(StoreError::Unavailable(anyhow!("other rows came each time before the file could be inserted")).into())
+    Err(StoreError::Unavailable(anyhow!("in each attempt, other clients inserted conflicting rows first")).into())
 }
 
 fn create<T: Stageable>() -> String {
     format!("CREATE TEMPORARY TABLE staged (line INTEGER, id INTEGER, {})", T::COLUMNS)
 }
 
-/// Stages the rows as they come. What was staged before an error stays.
+/// Stages the rows as they arrive. Rows before an error remain staged.
 fn stage<T: Stageable>(connection: &mut Connection, mut batches: Batches<T>) -> Result<(), LoadError> {
     loop {
         let cut_short = || Err(LoadError::File("was not read to its end".to_owned()));
@@ -110,7 +109,7 @@ fn stage<T: Stageable>(connection: &mut Connection, mut batches: Batches<T>) -> 
 }
 
 fn stage_batch<T: Stageable>(connection: &mut Connection, batch: &[Numbered<T>]) -> Result<(), Error> {
-    // It writes the temporary database alone, so it locks nothing that others see.
+    // The transaction writes only the temporary database, so it locks no other connection out.
     let transaction = connection.transaction()?;
     let mut stage = transaction.prepare_cached(T::STAGE)?;
     for numbered in batch {
@@ -127,11 +126,11 @@ fn judge<T: Stageable>(connection: &Connection) -> Result<Judgement> {
     })?)
 }
 
-/// Inserts what is marked.
-/// `None` if the judgement is out of date: another file was loaded, or rows came that exclude some of these.
+/// Inserts the rows of `marked`.
+/// Returns `None` if another file was loaded since the judgement, or other rows exclude some of these.
 fn insert<T: Stageable>(connection: &mut Connection, loads: i64, now: Timestamp) -> Result<Option<u64>, LoadError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-    // Products and events without ids have no constraint that would refuse the same rows of another load.
+    // No constraint would refuse products and events without ids that another load inserted too.
     if count_loads(&transaction)? != loads {
         return Ok(None);
     }
@@ -148,7 +147,7 @@ fn insert<T: Stageable>(connection: &mut Connection, loads: i64, now: Timestamp)
     Ok(Some(inserted))
 }
 
-/// Returns how many files were loaded so far, which the header of the database counts as its user version.
+/// Returns the number of files loaded so far, which is the user version in the header of the database.
 fn count_loads(connection: &Connection) -> Result<i64> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }

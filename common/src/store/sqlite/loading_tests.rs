@@ -1,4 +1,4 @@
-//! Loads whose work, and whose counts, are looked at from within.
+//! Tests of the cost of a load and of its counts.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::url::UrlRow;
 use crate::user::{Email, UserRow, Username};
 use crate::{Id, ShortCode, TargetUrl};
 
-/// Events of one link in one second, as many clicks of a popular link are.
+/// Returns events of one link in one second, like the clicks of a popular link.
 fn events(count: u64) -> Batches<EventRow> {
     let (sender, batches) = mpsc::channel(2);
     let id = Id::new(1).unwrap();
@@ -31,7 +31,7 @@ fn events(count: u64) -> Batches<EventRow> {
     batches
 }
 
-/// Loads events twice and returns the steps that the judgement of the second load took.
+/// Loads events twice, and returns the number of steps of the second load's judgement.
 fn steps_to_judge(connection: &mut Connection, count: u64) -> i64 {
     assert_eq!(load_rows(connection, events(count), None).unwrap(), Loaded::Inserted(count));
     connection.execute_batch("DROP TABLE marked; DROP TABLE twins").unwrap();
@@ -45,7 +45,7 @@ fn steps_to_judge(connection: &mut Connection, count: u64) -> i64 {
     steps(&twins) + steps(&judge)
 }
 
-/// The rows of every table that is counted or logged by triggers, without the times of the log.
+/// Returns the rows of every table that triggers write, without the times of the log.
 fn counts(connection: &Connection) -> Vec<String> {
     let tables = [
         ("row_counts", "list, filter, n"),
@@ -67,7 +67,7 @@ fn counts(connection: &Connection) -> Vec<String> {
     rows
 }
 
-/// Loads rows twice, counted as a whole and by triggers, and compares what was counted.
+/// Loads rows into two databases, counted as a whole and by triggers, and compares the counts.
 fn check_counts<T: Stageable>([whole, by_rows]: [&Path; 2], rows: impl Fn() -> Vec<T>) {
     let batches = || {
         let (sender, batches) = mpsc::channel(2);
@@ -86,7 +86,7 @@ fn check_counts<T: Stageable>([whole, by_rows]: [&Path; 2], rows: impl Fn() -> V
     assert_eq!(counts(&summed_up), counts(&counted), "{}", T::TABLE);
 }
 
-/// Every third row has no id, and the ids of the others come in no order.
+/// Returns an id, in no order, or `None` for every third row.
 fn given(round: i64, n: i64) -> Option<Id> {
     if n % 3 == 0 { None } else { Id::new(1 + round * 100_000 + n * 7919 % 1000 * 60) }
 }
@@ -129,7 +129,7 @@ fn clicks(round: i64) -> Vec<EventRow> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_after_a_load_are_those_of_the_triggers() {
+async fn load_counts_rows_as_triggers_do() {
     let directory = tempfile::tempdir().unwrap();
     let paths = ["whole.db", "rows.db"].map(|name| directory.path().join(name));
     for path in &paths {
@@ -146,7 +146,7 @@ async fn counts_after_a_load_are_those_of_the_triggers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn judging_events_of_one_link_takes_steps_in_proportion_to_them() {
+async fn judging_events_of_one_link_takes_a_linear_number_of_steps() {
     let mut steps = Vec::new();
     for count in [2_000, 8_000] {
         let directory = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! The embedded store: one SQLite file in WAL mode, one writer, many readers.
+//! The embedded store: one SQLite file in WAL mode with one writer and many readers.
 //!
-//! Each file here is one resource and its SQL; `connections` hands out connections.
+//! Each resource and its SQL have a file. `connections` provides connections.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -50,17 +50,17 @@ use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, St
 #[derive(Debug)]
 pub struct SqliteStore {
     connections: Connections,
-    /// Opens the database for a load: [`existing`].
+    /// The URI that opens the database for a load, from [`existing`].
     uri: String,
-    /// One process at a time uses the file, so no other one has to know it.
+    /// A random key, since no other process uses the file at the same time.
     seal_key: SealKey,
     referrers: Arc<ReferrerBudget>,
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, making it and its directory if there is none, and migrates it.
+    /// Opens and migrates the database at `path`. Creates it and its directory if they do not exist.
     ///
-    /// A file that is not Tern's is refused and left as it is.
+    /// Refuses a file of another program and does not change it.
     pub async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
         let owned = path.to_owned();
         tokio::task::spawn_blocking(move || open::prepare(&owned)).await.map_err(OpenError::other)??;
@@ -69,9 +69,8 @@ impl SqliteStore {
         Ok(SqliteStore { connections, uri, seal_key, referrers: Arc::default() })
     }
 
-    /// Deletes most of the events of a url or a user that is about to go, in parts, if they are so many that all other
-    /// writers would have to wait for long.
-    async fn thin_out(&self, column: &'static str, id: Id) -> Result<()> {
+    /// Deletes most events of a url or a user in parts, if a single deletion would delay other writers for long.
+    async fn delete_most_events(&self, column: &'static str, id: Id) -> Result<()> {
         if self.connections.read(Lane::Requests, move |db| events::are_many(db, column, id)).await? {
             while self.connections.write(move |db| events::delete_part(db, column, id)).await? {}
         }
@@ -145,7 +144,7 @@ impl AdminStore for SqliteStore {
 
     async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
         if cascade {
-            self.thin_out("user_id", id).await?;
+            self.delete_most_events("user_id", id).await?;
             if self.connections.read(Lane::Requests, move |db| users::is_large(db, id)).await? {
                 while self.connections.write(move |db| users::delete_part(db, id)).await? {}
             }
@@ -174,7 +173,7 @@ impl AdminStore for SqliteStore {
     }
 
     async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
-        self.thin_out("url_id", id).await?;
+        self.delete_most_events("url_id", id).await?;
         self.connections.write(move |db| urls::delete(db, id)).await
     }
 
@@ -216,7 +215,7 @@ impl AdminStore for SqliteStore {
     }
 
     async fn forget_journals(&self, keep: Duration) -> Result<u64> {
-        self.connections.write(move |db| clicks::forget_journals(db, keep)).await
+        self.connections.write(move |db| clicks::delete_old_journals(db, keep)).await
     }
 
     async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
@@ -225,24 +224,25 @@ impl AdminStore for SqliteStore {
 
     async fn forget_events(&self, keep: Duration) -> Result<Forgotten> {
         let horizon = Timestamp::ago(keep);
-        let mut forgotten = 0;
-        // A reader does this, so no writer waits.
+        let mut deleted = 0;
+        // A read connection does this, so no writer waits.
         if !self.connections.read(Lane::Background, move |db| events::is_credible(db, horizon)).await? {
             return Ok(Forgotten::Refused);
         }
-        self.connections.write(move |db| clicks::forget_counts(db, horizon)).await?;
+        self.connections.write(move |db| clicks::delete_old_counts(db, horizon)).await?;
         let Some((mut from, to)) =
             self.connections.read(Lane::Background, move |db| events::find_old(db, horizon)).await?
         else {
             return Ok(Forgotten::Events(0));
         };
-        while let Some((last, events)) = self.connections.write(move |db| events::forget(db, from, to, horizon)).await?
+        while let Some((last, events)) =
+            self.connections.write(move |db| events::delete_old_part(db, from, to, horizon)).await?
         {
-            forgotten += events;
+            deleted += events;
             let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
             from = next;
         }
-        Ok(Forgotten::Events(forgotten))
+        Ok(Forgotten::Events(deleted))
     }
 
     async fn keep_up(&self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Where the log of changes ends. With one writer, its sequence is the order of commits.
+//! The end of the change log. With one writer, the order of sequences is the order of commits.
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
@@ -15,7 +15,7 @@ pub(super) fn head(db: &Connection) -> Result<Sequence> {
     Ok(Sequence { epoch: epoch.cast_unsigned(), number: last_sequence(db)?.unsigned_abs() })
 }
 
-/// Returns the sequence of the last change that was logged; 0 before the first.
+/// Returns the sequence of the last change in the log, or 0 before the first.
 pub(super) fn last_sequence(db: &Connection) -> Result<i64> {
     // Not max(sequence): pruning may have emptied the log.
     let sequence: Option<i64> = db

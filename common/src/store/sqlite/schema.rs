@@ -1,6 +1,6 @@
-//! The schema of a database file, brought up to date one migration at a time.
+//! Migrations of the schema of a database file.
 //!
-//! A migration and its row in the history are one transaction: a process that ends in between leaves neither.
+//! One transaction contains a migration and its row in the history, so a process that is killed leaves both or neither.
 
 use refinery::Target;
 use rusqlite::Connection;
@@ -9,10 +9,10 @@ mod embedded {
     refinery::embed_migrations!("../migrations/sqlite");
 }
 
-/// Why a schema is not the one of this build.
+/// The reason why a schema is not the one of this build.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SchemaError {
-    #[error("a newer version of Tern made the schema")]
+    #[error("the schema is from a newer version of Tern")]
     Newer,
     #[error("{0}")]
     Migration(refinery::Error),
@@ -29,7 +29,7 @@ impl From<refinery::Error> for SchemaError {
     }
 }
 
-/// Applies the migrations that the history lacks. A migration that fails leaves the schema of the one before it.
+/// Applies the missing migrations one by one. If one fails, the schema of the previous one remains.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
     for version in versions() {
         embedded::migrations::runner().set_grouped(true).set_target(Target::Version(version)).run(db)?;

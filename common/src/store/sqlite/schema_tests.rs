@@ -1,4 +1,4 @@
-//! Migrations that are cut short: at each step, at each page, between a migration and its row in the history.
+//! Tests of interrupted migrations: at each step, at each page, and before the row in the history.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn latest() -> i32 {
     versions().into_iter().max().unwrap()
 }
 
-/// The last version in the history, 0 if that is empty; `None` without a history.
+/// Returns the last version in the history, or 0 if it is empty. `None` without a history.
 fn last_recorded(db: &Connection) -> Result<Option<i32>, rusqlite::Error> {
     let exists = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
     if db.query_row(exists, [], |_| Ok(())).optional()?.is_none() {
@@ -23,14 +23,14 @@ fn last_recorded(db: &Connection) -> Result<Option<i32>, rusqlite::Error> {
     db.query_row("SELECT coalesce(max(version), 0) FROM refinery_schema_history", [], |row| row.get(0)).map(Some)
 }
 
-/// The schema after a version, as the migrations make it in memory.
+/// Returns the schema after a version, from a database in memory.
 fn schema_of(version: i32) -> Result<Vec<[Option<String>; 4]>, SchemaError> {
     let mut db = Connection::open_in_memory()?;
     embedded::migrations::runner().set_target(Target::Version(version)).run(&mut db)?;
     Ok(schema(&db)?)
 }
 
-/// Every table, index and trigger but the history's, with the statement that makes it.
+/// Returns every table, index and trigger except the history's, with its statement.
 fn schema(db: &Connection) -> Result<Vec<[Option<String>; 4]>, rusqlite::Error> {
     let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema
                WHERE tbl_name <> 'refinery_schema_history' ORDER BY type, name";
@@ -39,7 +39,7 @@ fn schema(db: &Connection) -> Result<Vec<[Option<String>; 4]>, rusqlite::Error> 
     rows.collect()
 }
 
-/// A database with the schema of `version` and some rows, as an earlier build left it.
+/// Creates a database with the schema of `version` and some rows.
 fn database_of(path: &Path, version: i32) -> Connection {
     let mut db = open(path);
     if version > 0 {
@@ -55,7 +55,7 @@ fn database_of(path: &Path, version: i32) -> Connection {
     db
 }
 
-/// A connection as `prepare` makes one.
+/// Opens a connection as `prepare` does.
 fn open(path: &Path) -> Connection {
     let db = Connection::open(path).unwrap();
     db.pragma_update(None, "application_id", super::super::open::APPLICATION_ID).unwrap();
@@ -63,7 +63,7 @@ fn open(path: &Path) -> Connection {
     db
 }
 
-/// A start with room makes of the file what a start on an untouched one makes.
+/// Checks that the next start completes the migration, and that no row is lost.
 fn check_heals(path: &Path, version: i32, what: &str) {
     prepare(path).unwrap_or_else(|error| panic!("from version {version}, {what}: {error}"));
     let db = Connection::open(path).unwrap();
@@ -77,7 +77,7 @@ fn check_heals(path: &Path, version: i32, what: &str) {
     }
 }
 
-/// Calls `at_step` at each `operations` of the migrations from `version` on; true ends them there.
+/// Migrates, and calls `at_step` every `operations` steps; true interrupts the migration. Returns whether it succeeded.
 fn migrate_in_steps(db: &mut Connection, operations: i32, at_step: impl FnMut() -> bool + Send + 'static) -> bool {
     db.progress_handler(operations, Some(at_step)).unwrap();
     let migrated = migrate(db);
@@ -93,12 +93,12 @@ fn migration_killed_at_any_step_is_completed_by_the_next_start() {
         let mut db = database_of(&path, version);
         let copies = Arc::new(AtomicU32::new(0));
         let (from, count) = (directory.path().to_owned(), Arc::clone(&copies));
-        // A process that is killed leaves its files as they are at that moment.
+        // A killed process leaves its files as they are at that moment.
         let copy = move || {
             let to = from.join(format!("killed{}", count.fetch_add(1, Ordering::Relaxed)));
             fs::create_dir(&to).unwrap();
             for name in ["tern.db", "tern.db-wal"] {
-                // There is no log of writes before the first one.
+                // The WAL file does not exist before the first write.
                 if from.join(name).exists() {
                     fs::copy(from.join(name), to.join(name)).unwrap();
                 }
@@ -118,7 +118,7 @@ fn migration_killed_at_any_step_is_completed_by_the_next_start() {
 }
 
 #[test]
-fn migration_that_fails_at_any_step_leaves_the_schema_of_a_version_and_is_repeated() {
+fn migration_failing_at_any_step_leaves_the_previous_schema_and_is_repeated() {
     for version in 0..latest() {
         for n in 0.. {
             let directory = tempfile::tempdir().unwrap();
@@ -142,14 +142,14 @@ fn migration_that_fails_at_any_step_leaves_the_schema_of_a_version_and_is_repeat
 }
 
 #[test]
-fn migration_on_a_disk_that_is_full_at_any_page_is_completed_once_there_is_room() {
+fn migration_on_a_full_disk_is_completed_once_there_is_room() {
     for version in 0..latest() {
         let mut failures = 0;
         for pages in 1.. {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("tern.db");
             let mut db = database_of(&path, version);
-            // A limit below what is there already is one of what is there.
+            // SQLite raises a limit below the current size to the current size.
             db.pragma_update(None, "max_page_count", pages).unwrap();
             let is_done = migrate(&mut db).is_ok();
             drop(db);
@@ -164,7 +164,7 @@ fn migration_on_a_disk_that_is_full_at_any_page_is_completed_once_there_is_room(
 }
 
 #[test]
-fn schema_that_no_migration_makes_is_refused_and_left_alone() {
+fn schema_of_no_migration_is_refused_and_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tern.db");
     let db = database_of(&path, 0);

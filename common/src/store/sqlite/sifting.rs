@@ -1,6 +1,6 @@
-//! The rows of a file that cannot be loaded, where the others are loaded without them.
+//! Removal of the rows that cannot be loaded from a file whose other rows are loaded.
 //!
-//! The rows that are refused are reported one after another, as they come from the database, and taken out of the file.
+//! Each refused row is reported as soon as the database returns it.
 
 use rusqlite::Connection;
 
@@ -10,20 +10,24 @@ use crate::store::judgement::{
 };
 use crate::store::{LoadError, Result, SkippedRow, SkippedRows, StoreError};
 
-/// Takes out of the file what cannot be inserted, reports it, and returns how many rows the store has already.
+/// Removes the rows that cannot be inserted, reports them, and returns how many rows the store already has.
 pub(super) fn sift<T: Stageable>(connection: &Connection, skipped: &SkippedRows) -> Result<u64, LoadError> {
     let last_id = find_twins::<T>(connection)?;
-    let (_, there) = take_out::<T>(connection, &sift_by_store::<T>(last_id), skipped)?;
+    let (_, there) = remove_rows::<T>(connection, &sift_by_store::<T>(last_id), skipped)?;
     for round in 1.. {
-        if let (0, _) = take_out::<T>(connection, &sift_by_file::<T>(round >= MAX_ROUNDS), skipped)? {
+        if let (0, _) = remove_rows::<T>(connection, &sift_by_file::<T>(round >= MAX_ROUNDS), skipped)? {
             break;
         }
     }
     Ok(there)
 }
 
-/// Takes the rows that `sift` finds out of the file. Returns how many those are, and how many of them are there.
-fn take_out<T: Stageable>(connection: &Connection, sift: &str, skipped: &SkippedRows) -> Result<(u64, u64), LoadError> {
+/// Removes the rows that `sift` finds from the file. Returns their number, and how many of them the store already has.
+fn remove_rows<T: Stageable>(
+    connection: &Connection,
+    sift: &str,
+    skipped: &SkippedRows,
+) -> Result<(u64, u64), LoadError> {
     connection.execute_batch(sift).map_err(StoreError::from)?;
     let count = connection.query_row(COUNT_SIFTED, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
     let (all, there) = count.map_err(StoreError::from)?;

@@ -1,6 +1,6 @@
 //! The rows of a file in a temporary table of SQLite, and the statement that inserts them.
 //!
-//! A temporary table is a file of its own, which SQLite unlinks as it makes it: nothing is left after a kill.
+//! A temporary table has its own file, which SQLite unlinks when it creates it. So a kill leaves no file.
 
 use rusqlite::{Connection, Error, Statement};
 
@@ -15,31 +15,31 @@ use crate::user::UserRow;
 
 /// A row that a file can bring.
 pub(super) trait Stageable: Judged {
-    /// The columns of `staged` behind `line` and `id`.
+    /// The columns of `staged` after `line` and `id`.
     const COLUMNS: &'static str;
 
-    /// Stages a row; the parameters are `line`, `id` and the columns.
+    /// The statement that stages a row. Its parameters are `line`, `id` and the columns.
     const STAGE: &'static str;
 
-    /// Inserts the rows of `marked` in their order; `?1` is the present time.
+    /// The statement that inserts the rows of `marked` in their order. `?1` is the present time.
     const INSERT: &'static str;
 
-    /// The columns by which `TWINS` looks up `marked`, where it does not look up the table by an index.
+    /// The columns by which `TWINS` looks up `marked`, if it does not look up the table by an index.
     const TWIN_KEYS: Option<&'static str> = None;
 
-    /// The columns whose values are counted in `row_counts`; `None` if the table is not counted.
+    /// The columns whose values `row_counts` counts. `None` if the table is not counted.
     const COUNTED_BY: Option<&'static [&'static str]>;
 
-    /// Whether the rows of type `clicked` are counted by the hour.
+    /// Whether rows of type `clicked` are counted by the hour.
     const BRINGS_CLICKS: bool = false;
 
-    /// Whether the rows belong into the feed of changes.
+    /// Whether the feed of changes gets the rows.
     const CHANGES_LINKS: bool = false;
 
     fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error>;
 }
 
-/// Makes `marked` from `staged`.
+/// Creates `marked` from `staged`.
 pub(super) fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
     connection.execute_batch(&judgement::mark::<T>())?;
     if let Some(keys) = T::TWIN_KEYS {
@@ -49,7 +49,7 @@ pub(super) fn mark<T: Stageable>(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Finds the twins anew, and returns the largest id that the table ever had.
+/// Fills `twins` anew, and returns the largest id that the table ever had.
 pub(super) fn find_twins<T: Stageable>(connection: &Connection) -> Result<i64> {
     connection.execute(FORGET_TWINS, [])?;
     connection.execute(&judgement::find_twins::<T>(), [])?;

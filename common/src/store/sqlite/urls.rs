@@ -102,8 +102,7 @@ pub(super) fn link_row(row: &Row<'_>) -> rusqlite::Result<LinkRow> {
     })
 }
 
-/// Reads a text of a served link. A text that is no UTF-8 is no code and no target either: it becomes empty, so that it is
-/// refused alone and not with all the others.
+/// Reads a text of a served link. A text that is not UTF-8 becomes empty, so that only its own link is refused.
 pub(super) fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
     Ok(row.get_ref(column)?.as_str().unwrap_or_default().to_owned())
 }

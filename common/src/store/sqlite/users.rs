@@ -47,13 +47,13 @@ pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Opti
     Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: position::mark(db)? }) })
 }
 
-/// Links of a user that are deleted in one transaction, for which other writers wait.
+/// The number of a user's links that one transaction deletes while other writers wait.
 const LINKS_AT_ONCE: i64 = 1_000;
 
-/// Events on a user's links that are deleted in one transaction.
+/// The number of events on a user's links that one transaction deletes.
 const EVENTS_AT_ONCE: i64 = 5_000;
 
-/// Reports whether a user has more links, or events on them, than other writers may wait for.
+/// Returns whether deleting a user's links, or events on them, at once would delay other writers for too long.
 pub(super) fn is_large(db: &Connection, id: Id) -> Result<bool> {
     let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM urls WHERE user_id = ?1 LIMIT ?2 + 1)) > ?2
                    OR (SELECT count(*) FROM (
@@ -62,7 +62,7 @@ pub(super) fn is_large(db: &Connection, id: Id) -> Result<bool> {
     Ok(db.prepare_cached(sql)?.query_row((id, LINKS_AT_ONCE, EVENTS_AT_ONCE), |row| row.get(0))?)
 }
 
-/// Deletes the first links of a user, or the first events of those links if they are many; false if there are no links.
+/// Deletes the first links of a user, or if those have many events, the first of these. Returns false without links.
 pub(super) fn delete_part(db: &Transaction<'_>, id: Id) -> Result<bool> {
     let sql = "SELECT max(id) FROM (SELECT id FROM urls WHERE user_id = ?1 ORDER BY id LIMIT ?2)";
     let last: Option<Id> = db.prepare_cached(sql)?.query_row((id, LINKS_AT_ONCE), |row| row.get(0))?;
@@ -78,7 +78,7 @@ pub(super) fn delete_part(db: &Transaction<'_>, id: Id) -> Result<bool> {
     Ok(true)
 }
 
-/// Imports a row, unless one that is there excludes it: an insert that is refused would move the sequence.
+/// Imports a row unless an existing one excludes it. The check comes first, since a refused insert would use up an id.
 pub(super) fn import(db: &Transaction<'_>, row: &UserRow) -> Result<Imported> {
     if let Some(id) = row.id {
         let last_id = query::last_id(db, "users")?;
