@@ -1,7 +1,7 @@
--- Asks for random codes of a list: wrk -s codes.lua URL -- CODES_FILE
+-- Requests random codes of a list: wrk -s codes.lua URL -- CODES_FILE
 local threads = 0
 
--- Each thread draws in an order of its own, which is the same in every run.
+-- Each thread has a random order of its own, which is the same in every run.
 function setup(thread)
     threads = threads + 1
     thread:set("seed", threads)

@@ -1,6 +1,6 @@
 //! Clients behind nginx: half of them have persistent connections, half open one for each request.
 //!
-//! They send requests at their own rate, independent of earlier ones, and record the answers.
+//! Visitors send requests at their own rate, independent of earlier ones, and record the answers.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The little of HTTP/1.1 that a client on loopback needs.
+//! Minimal HTTP/1.1 parsing for clients on loopback.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// An answer at the beginning of some bytes.
+/// Answer at the beginning of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
-    /// Bytes of the head.
+    /// Length of the head in bytes.
     pub head: usize,
-    /// Bytes of head and body.
+    /// Length of head and body in bytes.
     pub length: usize,
 }
 
-/// The answer that `bytes` begin with; `None` as long as it is not whole. Bodies have a `Content-Length` or are empty.
+/// Parses the answer at the beginning of `bytes`; returns `None` while it is incomplete. Bodies have a `Content-Length`
+/// or are empty.
 ///
 /// # Errors
-/// What is no HTTP.
+/// If the bytes are not HTTP.
 pub fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
     let Some(head) = bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
     let text = std::str::from_utf8(&bytes[..head]).context("a head that is not text")?;
@@ -31,13 +32,13 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
     Ok((bytes.len() >= length).then_some(Answer { status, head, length }))
 }
 
-/// The value of a field of a head.
+/// Returns the value of a header field.
 pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let fields = head.split("\r\n").filter_map(|line| line.split_once(':'));
     fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
 }
 
-/// Asks a server on loopback for `path`: status, head and body.
+/// Sends a GET for `path` to a server on loopback; returns status, head and body.
 pub fn get(port: u16, path: &str) -> Result<(u16, String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_end_where_they_say() {
+    fn answer_ends_after_its_content_length() {
         let empty = "HTTP/1.1 302 Found\r\nLocation: /x\r\ncontent-length:0\r\n\r\n";
         let with_body = "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nabc";
         let whole = |text: &str| parse(text.as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! What a click costs where it is recorded: a record appended to a mapped ring, with the segments and syncs that come
-//! with that, and nobody who ships.
+//! Measures the cost of recording a click: appending a record to a mapped ring, with its segments and syncs, and
+//! without shipping.
 
 use std::time::{Duration, Instant};
 
@@ -12,22 +12,22 @@ use tern_redirector::metrics::ClickMetrics;
 
 use crate::figures::Figure;
 
-/// Clicks that come one after another before a server does something else again.
+/// Number of clicks in a row before a pause.
 const BURST: u32 = 64;
 
-/// Bursts in all: some 80 MiB of clicks.
+/// Number of bursts: some 80 MiB of clicks.
 const BURSTS: u32 = 5_000;
 
-/// A journal of its own in a directory of its own.
+/// A journal in a directory of its own.
 #[derive(Debug)]
-struct Desk {
+struct JournalFixture {
     recorder: Recorder,
     journal_threads: JournalThreads,
     _directory: tempfile::TempDir,
 }
 
-impl Desk {
-    fn set() -> Result<Desk> {
+impl JournalFixture {
+    fn create() -> Result<JournalFixture> {
         let directory = tempfile::tempdir()?;
         let config = JournalConfig {
             root: directory.path().join("clicks"),
@@ -39,10 +39,10 @@ impl Desk {
             events_per_network: 0,
         };
         let (recorder, journal_threads, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new()))?;
-        Ok(Desk { recorder, journal_threads, _directory: directory })
+        Ok(JournalFixture { recorder, journal_threads, _directory: directory })
     }
 
-    /// Time of so many clicks, in bursts at a pace that a server can reach, whatever it does in between.
+    /// Records `clicks` in bursts, at a pace that a server can reach; returns the time spent recording.
     fn record(&self, clicks: u64) -> Duration {
         let click = click();
         let (mut spent, mut left) = (Duration::ZERO, clicks);
@@ -68,16 +68,16 @@ impl Desk {
     }
 }
 
-/// Nanoseconds for a click: the median of bursts, with the least and the most.
+/// Returns the nanoseconds of a click: the median over bursts, with minimum and maximum.
 pub fn measure() -> Result<Figure> {
-    let desk = Desk::set()?;
-    let burst = || desk.record(BURST.into()).as_secs_f64() * 1e9 / f64::from(BURST);
+    let fixture = JournalFixture::create()?;
+    let burst = || fixture.record(BURST.into()).as_secs_f64() * 1e9 / f64::from(BURST);
     let figure = Figure::of((0..BURSTS).map(|_| burst()));
-    desk.close();
+    fixture.close();
     figure.context("nothing was measured")
 }
 
-/// A browser's click on a link of ordinary length.
+/// Returns a browser's click on a link of ordinary length.
 fn click() -> NewClick<'static> {
     NewClick {
         url_id: Id::new(123_456).expect("it is positive"),

@@ -1,4 +1,4 @@
-//! Charts as SVG, on no ground and in middling colours, so that they can be read on a light page and on a dark one.
+//! SVG charts without a background, in colours that are readable on light and dark pages.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ const OURS: RGBColor = RGBColor(0x2f, 0x8f, 0xd0);
 const FONT: &str = "sans-serif";
 const WIDTH: u32 = 760;
 
-/// A server has the same colour in every chart.
+/// Returns the colour of a server, the same in every chart.
 fn colour(kind: Kind) -> RGBColor {
     match kind {
         Kind::Floor => RGBColor(0x8a, 0x8a, 0x8a),
@@ -24,17 +24,17 @@ fn colour(kind: Kind) -> RGBColor {
         Kind::NginxLog => RGBColor(0x8f, 0xb0, 0x30),
         Kind::HaProxy => RGBColor(0xe0, 0x7b, 0x39),
         Kind::Tern => OURS,
-        Kind::TernSilent => RGBColor(0x40, 0xb8, 0xb8),
+        Kind::TernWithoutClicks => RGBColor(0x40, 0xb8, 0xb8),
     }
 }
 
-/// A bar for each value, with a line from the least to the most.
+/// Bar chart, with a line from minimum to maximum for each value.
 #[derive(Clone, Debug)]
 pub struct Bars<'a> {
     pub title: &'a str,
-    /// Digits behind the point.
+    /// Number of decimals.
     pub digits: usize,
-    /// Ours are of another colour.
+    /// Names and figures; Tern's bars have a colour of their own.
     pub bars: Vec<(String, Figure)>,
 }
 
@@ -66,14 +66,14 @@ impl Bars<'_> {
     }
 }
 
-/// A line for each server over some points.
+/// Line chart with one line for each server.
 #[derive(Clone, Debug)]
 pub struct Lines<'a> {
     pub title: &'a str,
     pub points: Vec<String>,
-    /// A value for each point from the first on, as far as there are some.
+    /// Values from the first point on, as many as there are.
     pub lines: Vec<(Kind, Vec<f64>)>,
-    /// By powers of ten, not from zero.
+    /// Whether the scale is logarithmic.
     pub log: bool,
 }
 
@@ -92,7 +92,7 @@ impl Lines<'_> {
         let (across, up) = (-0.1..last + 0.1, least..most);
         let mut builder = ChartBuilder::on(&root);
         builder.margin(10).margin_top(36).margin_right(190).x_label_area_size(30).y_label_area_size(70);
-        // Two scales are two types.
+        // The two scales have different types.
         if self.log {
             let mut chart = builder.build_cartesian_2d(across, up.log_scale())?;
             self.mesh(&mut chart)?;
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn charts_are_drawn_and_have_no_ground() {
+    fn charts_are_drawn_without_background() {
         let directory = tempfile::tempdir().unwrap();
         let figure = Figure::of([8.0, 9.0, 10.0]).unwrap();
         let bars = vec![("floor".to_owned(), figure), ("Tern, clicks on".to_owned(), figure)];

@@ -1,4 +1,4 @@
-//! What a running server has cost so far: CPU time and memory, from `/proc`.
+//! CPU time and memory of a running server, from `/proc`.
 
 use std::fs;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// The threads of Tern that store clicks and follow the store. Every other thread serves.
+/// Name of Tern's threads that store clicks and follow the store. Every other thread serves requests.
 const CONTROL: &str = "tern-control";
 
 /// CPU time, user and system, of a process and its children.
@@ -17,7 +17,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// What the process `pid` and its children have used.
+    /// Returns the CPU time of the process `pid` and its children so far.
     pub fn of(pid: u32) -> Result<Cpu> {
         let hertz = sysconf(SysconfVar::CLK_TCK)?.context("the clock does not tick")?;
         let mut ticks = [0; 2];
@@ -41,7 +41,7 @@ impl Cpu {
     }
 }
 
-/// Bytes of a process and its children that are in memory, pages of files included.
+/// Returns the resident bytes of a process and its children, including file pages.
 pub fn resident(pid: u32) -> Result<u64> {
     let mut total = 0;
     for pid in family(pid)? {
@@ -50,14 +50,15 @@ pub fn resident(pid: u32) -> Result<u64> {
     Ok(total)
 }
 
-/// The process and its children.
+/// Returns the process and its children.
 pub fn family(pid: u32) -> Result<Vec<u32>> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     let children = children.split_whitespace().map(str::parse::<u32>);
     Ok([Ok(pid)].into_iter().chain(children).collect::<Result<_, _>>()?)
 }
 
-/// Name and clock ticks, user and system, of a line of `stat`. The name may hold anything, so the last `)` ends it.
+/// Returns name and clock ticks, user and system, of a line of `stat`. The name may contain anything, so the last `)`
+/// ends it.
 fn thread_ticks(line: &str) -> Option<(&str, u64)> {
     let (head, tail) = line.rsplit_once(") ")?;
     let (_, name) = head.split_once('(')?;
@@ -77,20 +78,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_stat() {
+    fn line_of_stat_yields_name_and_ticks() {
         let line = "12 (a) (b c) S 1 12 12 0 -1 4194560 100 0 0 0 250 150 0 0 20 0 4 0 900 1 2";
         assert_eq!(thread_ticks(line), Some(("a) (b c", 400)));
         assert_eq!(thread_ticks("12 (x) S 1"), None);
     }
 
     #[test]
-    fn memory() {
+    fn resident_bytes_are_read_from_status() {
         assert_eq!(resident_of("Name:\tx\nVmRSS:\t    12 kB\nVmHWM: 13 kB\n"), Some(12 << 10));
         assert_eq!(resident_of("Name:\tx\n"), None);
     }
 
     #[test]
-    fn this_process_costs_something() {
+    fn cost_of_this_process_is_positive() {
         let pid = std::process::id();
         assert!(resident(pid).unwrap() > 0);
         assert_eq!(Cpu::of(pid).unwrap().control, Duration::ZERO);

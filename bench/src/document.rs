@@ -1,4 +1,4 @@
-//! A run as a document: what was measured, how, on what, and what of the goals was reached.
+//! Writes a run as a document: results, method, machine, and goals.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,13 +8,13 @@ use anyhow::Result;
 use crate::charts::{Bars, Lines};
 use crate::figures::{Figure, thousands};
 use crate::goals;
-use crate::measured::{Case, Measured, Size, Turns, find};
+use crate::measured::{Case, Measurements, Size, Turns, find};
 use crate::servers::Kind;
 use crate::turns::{CONNECTIONS, Latencies, Peak};
 use crate::workload::mean_payload;
 
 /// Writes `PERFORMANCE_REPORT.md` and its charts into `directory`.
-pub fn write(run: &Measured, directory: &Path) -> Result<()> {
+pub fn write(run: &Measurements, directory: &Path) -> Result<()> {
     let charts = directory.join("performance");
     std::fs::create_dir_all(&charts)?;
     draw(run, &charts)?;
@@ -22,11 +22,11 @@ pub fn write(run: &Measured, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn has_sizes(run: &Measured) -> bool {
+fn has_sizes(run: &Measurements) -> bool {
     run.plan.sizes.len() > 1
 }
 
-fn draw(run: &Measured, directory: &Path) -> Result<()> {
+fn draw(run: &Measurements, directory: &Path) -> Result<()> {
     let bars = |turns: &[Turns<Peak>], of: fn(Peak) -> f64| {
         let bar = |turns: &Turns<Peak>| Some((turns.case.name(), turns.figure(of)?));
         turns.iter().filter_map(bar).collect::<Vec<_>>()
@@ -55,7 +55,7 @@ fn draw(run: &Measured, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn draw_sizes(run: &Measured, directory: &Path) -> Result<()> {
+fn draw_sizes(run: &Measurements, directory: &Path) -> Result<()> {
     let kinds = [Kind::NginxLog, Kind::HaProxy, Kind::Tern];
     let line = |kind: Kind| {
         let sizes = run.sizes.iter().filter(move |size| size.kind == kind);
@@ -85,7 +85,7 @@ fn short(kind: Kind) -> &'static str {
     kind.name().split(',').next().unwrap_or_default()
 }
 
-fn document(run: &Measured) -> String {
+fn document(run: &Measurements) -> String {
     let mut text = String::from("# Performance report\n\n");
     text += &format!(
         "`{}` wrote this file; do not edit it.\n\
@@ -150,7 +150,7 @@ fn document(run: &Measured) -> String {
     text
 }
 
-fn method(run: &Measured) -> String {
+fn method(run: &Measurements) -> String {
     let machine = &run.machine;
     let versions: Vec<_> = run.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     format!(
@@ -185,11 +185,11 @@ fn method(run: &Measured) -> String {
     )
 }
 
-fn goals_table(run: &Measured) -> String {
+fn goals_table(run: &Measurements) -> String {
     let mut text = String::from("## Goals\n\n| what | goal | yardstick | result | met |\n|---|---|---|---|---|\n");
     for row in goals::rows(run) {
-        let goals::Row { what, goal, yardstick, result, met } = row;
-        text += &format!("| {what} | {goal} | {yardstick} | {result} | {} |\n", met.word());
+        let goals::Row { what, goal, yardstick, result, verdict } = row;
+        text += &format!("| {what} | {goal} | {yardstick} | {result} | {} |\n", verdict.word());
     }
     text + "\n[0036-what-limits-redirect-throughput](decisions/0036-what-limits-redirect-throughput.md) \
             explains missed goals and lists the attempted improvements.\n\n"
@@ -233,7 +233,7 @@ fn latency_table(turns: &[Turns<Latencies>]) -> String {
     text
 }
 
-fn scaling(run: &Measured) -> String {
+fn scaling(run: &Measurements) -> String {
     let mut text =
         String::from("| server | CPU per request, two workers to one | requests/s, two to one |\n|---|---|---|\n");
     for two in &run.two {
@@ -246,7 +246,7 @@ fn scaling(run: &Measured) -> String {
     text
 }
 
-fn sizes_section(run: &Measured) -> String {
+fn sizes_section(run: &Measurements) -> String {
     let mut text = format!(
         "## From {} to {} links\n\n\
          One worker, {} rounds of {} s, all of these servers in turns.\n\
@@ -278,7 +278,7 @@ fn sizes_section(run: &Measured) -> String {
     text
 }
 
-fn loads_section(run: &Measured) -> String {
+fn loads_section(run: &Measurements) -> String {
     let mut text = String::from(
         "## Load times of Tern\n\n\
          Three commands run in turns: `psql -c \"\\copy (SELECT ... FROM urls) to /dev/null\"`, a start that loads the \
@@ -303,7 +303,7 @@ fn loads_section(run: &Measured) -> String {
     text + "\n"
 }
 
-fn idle_section(run: &Measured) -> String {
+fn idle_section(run: &Measurements) -> String {
     let idle = run.idle;
     format!(
         "## Idle connections\n\n\

@@ -1,10 +1,10 @@
-//! A figure and its spread. Pure.
+//! Figures with their spread.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What was measured several times: median, least and most.
+/// Median, minimum and maximum of repeated measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     pub median: f64,
@@ -13,7 +13,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// `None` without a value.
+    /// Returns the figure of some values, or `None` without any.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Figure> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -23,18 +23,18 @@ impl Figure {
         Some(Figure { median, least, most })
     }
 
-    /// What was measured once.
+    /// Returns the figure of a single measurement.
     pub fn once(value: f64) -> Figure {
         Figure { median: value, least: value, most: value }
     }
 
-    /// The ratio of what was measured in turns: of the first to the second of each round.
+    /// Returns the ratios of measurements in turns, of the first to the second in each round.
     pub fn ratio(of: &[f64], to: &[f64]) -> Option<Figure> {
         Figure::of(of.iter().zip(to).map(|(of, to)| of / to))
     }
 }
 
-/// With as many digits as the precision asks for: `8.31 (8.12 to 8.60)`.
+/// Formats as many decimals as the precision asks for: `8.31 (8.12 to 8.60)`.
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(2);
@@ -43,7 +43,7 @@ impl fmt::Display for Figure {
     }
 }
 
-/// `1234567.8` as `1,234,568` with no digits behind the point.
+/// Formats `1234567.8` as `1,234,568` without decimals.
 pub fn thousands(value: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", value.abs());
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(w, f)| (w, Some(f)));
@@ -63,16 +63,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn median_and_spread() {
+    fn figure_has_median_minimum_and_maximum() {
         assert_eq!(Figure::of([]), None);
         assert_eq!(Figure::of([3.0, 1.0, 2.0]), Some(Figure { median: 2.0, least: 1.0, most: 3.0 }));
         assert_eq!(Figure::of([4.0, 1.0]), Some(Figure { median: 2.5, least: 1.0, most: 4.0 }));
-        // The rounds are compared, not the medians.
+        // Rounds are compared, not medians.
         assert_eq!(Figure::ratio(&[2.0, 9.0, 3.0], &[1.0, 3.0, 3.0]).unwrap().median, 2.0);
     }
 
     #[test]
-    fn numbers_as_they_are_read() {
+    fn numbers_are_formatted_with_separators() {
         for (value, digits, expected) in
             [(0.0, 0, "0"), (999.6, 0, "1,000"), (1_234_567.8, 1, "1,234,567.8"), (-12_345.0, 0, "-12,345")]
         {

@@ -1,4 +1,4 @@
-//! What a connection takes that is kept alive and does nothing.
+//! Measures the memory of an idle connection.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,13 +11,13 @@ use crate::measured::Idle;
 use crate::servers::Server;
 use crate::workload;
 
-/// Fewer than a process may have descriptors on most machines.
+/// Number of connections, below the descriptor limit of most machines.
 const CONNECTIONS: usize = 800;
 
-/// Stacks of coroutines are the anonymous mappings that are small; no allocator asks for so little.
+/// Largest stack of a coroutine. Stacks are the small anonymous mappings; no allocator maps so little.
 const LARGEST_STACK: u64 = 64 << 10;
 
-/// Opens connections, follows a link on each, and looks at the memory of the server.
+/// Opens connections, follows a link on each, and measures the server's memory.
 pub fn measure(server: &Server) -> Result<Idle> {
     let pid = server.pid();
     let (resident_before, stack_before) = (resident(pid)?, stacks(pid)?);
@@ -39,13 +39,13 @@ fn stacks(pid: u32) -> Result<u64> {
     Ok(stacks_in(&fs::read_to_string(format!("/proc/{pid}/smaps"))?))
 }
 
-/// Resident bytes of the small anonymous mappings of a file `smaps`.
+/// Returns the resident bytes of the small anonymous mappings in a file `smaps`.
 fn stacks_in(smaps: &str) -> u64 {
     let (mut total, mut is_stack) = (0, false);
     for line in smaps.lines() {
         let Some((name, value)) = line.split_once(':').filter(|(name, _)| name.starts_with(|c: char| c.is_uppercase()))
         else {
-            // The first line of a mapping; five fields, and a sixth if it is of a file or has a name.
+            // The first line of a mapping has five fields, and a sixth if it maps a file or has a name.
             is_stack = line.split_whitespace().count() == 5;
             continue;
         };
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stacks_are_small_and_anonymous() {
+    fn small_anonymous_mappings_count_as_stacks() {
         let smaps = "7f00-7f08 rw-p 00000000 00:00 0 \nSize:                 32 kB\nRss:                   8 kB\nPss: 8 kB\n\
                      7f10-8f10 rw-p 00000000 00:00 0 \nSize:             262144 kB\nRss:                 100 kB\n\
                      7fa0-7fa8 rw-p 00000000 fe:00 12 /usr/lib/x.so\nSize:                 32 kB\nRss: 4 kB\n\

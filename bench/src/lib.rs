@@ -1,4 +1,4 @@
-//! What the benchmarks share.
+//! Modules shared by the benchmark programs.
 
 pub mod answer;
 pub mod append;

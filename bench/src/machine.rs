@@ -1,4 +1,4 @@
-//! What a report says of the machine it was made on: enough to judge it, and nothing that names it.
+//! Description of the machine in a report, without anything that identifies it.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-/// Cores, kernel, memory; no host name, no paths.
+/// Cores, kernel and memory; no host name and no paths.
 #[derive(Clone, Debug)]
 pub struct Machine {
     pub cores: usize,
@@ -21,7 +21,7 @@ impl Machine {
         let memory = fs::read_to_string("/proc/meminfo")?;
         let memory = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-        // What a vendor appends says where, not what.
+        // Vendors append their name to the version.
         let kernel = kernel.trim().split('-').next().unwrap_or_default().to_owned();
         Ok(Machine {
             cores: std::thread::available_parallelism()?.get(),
@@ -36,7 +36,7 @@ fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':').map(|(_, value)| value.trim()))
 }
 
-/// How many cores are busy with something, watched for a fifth of a second; what a hypervisor takes counts, too.
+/// Returns how many cores are busy, measured for a fifth of a second, including time stolen by the hypervisor.
 pub fn busy_cores() -> f64 {
     let read = || fs::read_to_string("/proc/stat").ok().and_then(|text| busy_and_all(&text));
     let before = read();
@@ -50,27 +50,27 @@ pub fn busy_cores() -> f64 {
     }
 }
 
-/// Clock ticks of all cores since the start of the machine: those that were used, and all.
+/// Returns the clock ticks of all cores since boot: the busy ones, and all.
 fn busy_and_all(stat: &str) -> Option<(u64, u64)> {
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    // User, nice, system, idle, waiting for disks, interrupts, soft interrupts, stolen; guests are in user already.
+    // User, nice, system, idle, I/O wait, interrupts, soft interrupts, stolen; guests are in user already.
     let ticks: Vec<u64> = line.split_whitespace().take(8).map_while(|ticks| ticks.parse().ok()).collect();
     let all: u64 = ticks.iter().sum();
     Some((all - ticks.get(3)? - ticks.get(4)?, all))
 }
 
-/// Waits a moment before something outside is asked again.
+/// Waits before another process is checked again.
 pub fn pause(duration: Duration) {
     #[expect(clippy::disallowed_methods, reason = "one thread that has nothing else to do")]
     std::thread::sleep(duration);
 }
 
-/// The time, in UTC.
+/// Returns the time in UTC.
 pub fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// What a program calls its version: the first number with a point in what it prints.
+/// Returns a program's version: the first number with a point in its output.
 pub fn version(program: &str, argument: &str) -> String {
     let Ok(output) = Command::new(program).arg(argument).output() else { return "?".to_owned() };
     let text = [output.stdout, output.stderr].concat();
@@ -88,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_of_all_cores() {
+    fn first_line_of_stat_yields_ticks_of_all_cores() {
         let stat = "cpu  10 1 20 300 4 5 6 7 3 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
         assert_eq!(busy_and_all(stat), Some((49, 353)));
         assert_eq!(busy_and_all("intr 1"), None);
     }
 
     #[test]
-    fn versions() {
+    fn version_is_found_in_output() {
         assert_eq!(version_in("nginx version: nginx/1.22.1"), Some("1.22.1"));
         assert_eq!(version_in("HAProxy version 2.6.12-1+deb12u4 2026/10/17"), Some("2.6.12"));
         assert_eq!(version_in("wrk debian/4.1.0-3+b2 [epoll]"), Some("4.1.0"));

@@ -1,4 +1,4 @@
-//! What a run has measured, before anybody judges it. Pure.
+//! Measurements of a run.
 
 use std::time::Duration;
 
@@ -6,49 +6,49 @@ use crate::figures::Figure;
 use crate::machine::Machine;
 use crate::servers::Kind;
 use crate::turns::{Latencies, Peak};
-use crate::workload::Asks;
+use crate::workload::RequestKind;
 
-/// How much is measured.
+/// Extent of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// As it was asked for.
+    /// Command that started the run.
     pub command: String,
-    /// Turns of each server under wrk, and of how many seconds.
+    /// Turns of each server under wrk, and seconds of each turn.
     pub rounds: usize,
     pub seconds: u32,
-    /// Turns of each with two workers, and with more links.
+    /// Turns of each server with two workers, and with more links.
     pub fewer_rounds: usize,
-    /// Turns of each under the generator, and of how many seconds.
+    /// Turns of each server under the generator, and seconds of each turn.
     pub steady_rounds: usize,
     pub steady_seconds: u32,
-    /// Numbers of links, the smallest first: all servers are compared at that.
+    /// Numbers of links, smallest first; all servers are compared at the smallest.
     pub sizes: Vec<u64>,
-    /// Full loads and starts of each number.
+    /// Number of full loads and starts at each number of links.
     pub loads: usize,
 }
 
-/// A server and what it is asked for.
+/// A server and a kind of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
     pub kind: Kind,
-    pub asks: Asks,
+    pub request_kind: RequestKind,
 }
 
 impl Case {
     pub const fn hits(kind: Kind) -> Case {
-        Case { kind, asks: Asks::Hits }
+        Case { kind, request_kind: RequestKind::Hits }
     }
 
     pub fn name(self) -> String {
-        match self.asks {
-            Asks::Hits => self.kind.name().to_owned(),
-            Asks::Misses => "Tern, a miss (404)".to_owned(),
-            Asks::Gone => "Tern, inactive (410)".to_owned(),
+        match self.request_kind {
+            RequestKind::Hits => self.kind.name().to_owned(),
+            RequestKind::Misses => "Tern, a miss (404)".to_owned(),
+            RequestKind::Gone => "Tern, inactive (410)".to_owned(),
         }
     }
 }
 
-/// The turns of a case, a value for each round.
+/// Turns of a case, with one value for each round.
 #[derive(Clone, Debug)]
 pub struct Turns<T> {
     pub case: Case,
@@ -69,12 +69,12 @@ impl<T: Copy> Turns<T> {
     }
 }
 
-/// The turns of `case`.
+/// Returns the turns of `case`.
 pub fn find<T>(turns: &[Turns<T>], case: Case) -> Option<&Turns<T>> {
     turns.iter().find(|turns| turns.case == case)
 }
 
-/// The ratio of two cases, round by round.
+/// Returns the ratio of two cases, round by round.
 pub fn ratio<T: Copy>(turns: &[Turns<T>], of: Case, to: Case, value: impl Fn(T) -> f64 + Copy) -> Option<Figure> {
     Figure::ratio(&find(turns, of)?.each(value), &find(turns, to)?.each(value))
 }
@@ -84,13 +84,13 @@ pub fn ratio<T: Copy>(turns: &[Turns<T>], of: Case, to: Case, value: impl Fn(T) 
 pub struct Size {
     pub kind: Kind,
     pub links: u64,
-    /// From the start of the process until it could answer; of Tern, by a full load from PostgreSQL.
+    /// Times from the start of the process to its first answer; Tern loads all links from PostgreSQL.
     pub starts: Vec<Duration>,
-    /// Of Tern, the same from its snapshot file.
+    /// Start times of Tern from its snapshot file.
     pub restarts: Vec<Duration>,
-    /// How long psql took to read as much, in turns with the full loads.
+    /// Times of psql for reading the same rows, in turns with the full loads.
     pub psql: Vec<Duration>,
-    /// Bytes in memory, after the start and after a start from the file.
+    /// Resident bytes, after a full load and after a start from the file.
     pub resident: u64,
     pub resident_restarted: Option<u64>,
     pub peaks: Vec<Peak>,
@@ -115,24 +115,24 @@ impl Size {
     }
 }
 
-/// Kept-alive connections on which nothing happens: bytes of memory for each.
+/// Bytes of memory for each idle connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
     pub connections: usize,
     pub resident: f64,
-    /// What of that are pages of stacks.
+    /// Bytes of stack pages among them.
     pub stack: f64,
 }
 
-/// Everything.
+/// All measurements.
 #[derive(Clone, Debug)]
-pub struct Measured {
+pub struct Measurements {
     pub plan: Plan,
     pub machine: Machine,
     pub versions: Vec<(&'static str, String)>,
     pub began: String,
     pub ended: String,
-    /// Cores that were busy with something else when turns began.
+    /// Number of cores that other programs used when turns began.
     pub others: Option<Figure>,
     pub one: Vec<Turns<Peak>>,
     pub two: Vec<Turns<Peak>>,
@@ -141,16 +141,16 @@ pub struct Measured {
     pub steady: Vec<Turns<Latencies>>,
     pub sizes: Vec<Size>,
     pub idle: Idle,
-    /// Nanoseconds for a click where it is recorded.
+    /// Nanoseconds of recording a click.
     pub append: Figure,
 }
 
-impl Measured {
+impl Measurements {
     pub fn size(&self, kind: Kind, links: u64) -> Option<&Size> {
         self.sizes.iter().find(|size| size.kind == kind && size.links == links)
     }
 
-    /// Bytes for each link beyond those of a server with the fewest links.
+    /// Returns the bytes for each link beyond those of the server with the fewest links.
     pub fn bytes_per_link(&self, size: &Size, resident: u64) -> Option<f64> {
         let base = self.size(size.kind, *self.plan.sizes.first()?)?;
         let links = size.links.checked_sub(base.links).filter(|links| *links > 0)?;

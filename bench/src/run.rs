@@ -1,6 +1,6 @@
-//! The run: which servers stand beside each other, and who is asked when.
+//! The course of a run.
 //!
-//! A machine changes its mind about how fast it is, so no server has its turns in a row: each round asks every one.
+//! The machine's speed varies, so servers take turns: each round measures every one.
 
 use std::path::Path;
 
@@ -10,39 +10,39 @@ use crate::append;
 use crate::cost::resident;
 use crate::idle;
 use crate::machine::{Machine, now, version};
-use crate::measured::{Case, Measured, Plan, Size, Turns, find};
-use crate::scene::{Links, Scene};
+use crate::measured::{Case, Measurements, Plan, Size, Turns, find};
+use crate::scene::{Environment, Links};
 use crate::servers::{Kind, Server, data};
 use crate::turns::{Latencies, Peak, peak, steady};
-use crate::workload::Asks;
+use crate::workload::RequestKind;
 
-/// What each server is asked at the smallest number of links.
+/// Returns the cases at the smallest number of links.
 fn cases() -> Vec<Case> {
-    let others = [Asks::Misses, Asks::Gone].map(|asks| Case { kind: Kind::Tern, asks });
+    let others = [RequestKind::Misses, RequestKind::Gone].map(|request_kind| Case { kind: Kind::Tern, request_kind });
     Kind::ALL.map(Case::hits).into_iter().chain(others).collect()
 }
 
-/// Measures everything that the plan asks for.
-pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
+/// Measures everything in the plan.
+pub fn run(plan: Plan, binaries: &Path) -> Result<Measurements> {
     let began = now();
-    let scene = Scene::set(binaries)?;
+    let environment = Environment::create(binaries)?;
     let smallest = *plan.sizes.first().context("no links to measure with")?;
-    let links = scene.links(smallest)?;
-    say(&format!("{smallest} links, one worker: {} rounds of {} s", plan.rounds, plan.seconds));
-    let servers = Fleet::start(&scene, &links, 1)?;
+    let links = environment.links(smallest)?;
+    print_progress(&format!("{smallest} links, one worker: {} rounds of {} s", plan.rounds, plan.seconds));
+    let servers = Fleet::start(&environment, &links, 1)?;
     let one = servers.peaks(&cases(), plan.rounds, plan.seconds)?;
     let rate = rate(&one)?;
-    say(&format!("the same at {rate:.0} requests a second: {} rounds", plan.steady_rounds));
-    let steady = servers.steadies(&plan, rate)?;
-    // Without clicks, so that nothing but connections comes and goes.
-    let idle = idle::measure(servers.of_kind(Kind::TernSilent)?)?;
+    print_progress(&format!("the same at {rate:.0} requests a second: {} rounds", plan.steady_rounds));
+    let steady = servers.measure_latencies(&plan, rate)?;
+    // Without clicks, so that only connections change the memory.
+    let idle = idle::measure(servers.of_kind(Kind::TernWithoutClicks)?)?;
     drop(servers);
-    say("two workers");
-    let servers = Fleet::start(&scene, &links, 2)?;
+    print_progress("two workers");
+    let servers = Fleet::start(&environment, &links, 2)?;
     let two = servers.peaks(&Kind::ALL.map(Case::hits), plan.fewer_rounds, plan.seconds)?;
     drop(servers);
-    let sizes = sizes(&scene, links, &plan)?;
-    Ok(Measured {
+    let sizes = sizes(&environment, links, &plan)?;
+    Ok(Measurements {
         plan,
         machine: Machine::this()?,
         versions: [("nginx", "-v"), ("haproxy", "-v"), ("wrk", "-v"), ("psql", "-V"), ("redis-server", "-v")]
@@ -50,7 +50,7 @@ pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
             .into(),
         began,
         ended: now(),
-        others: scene.others(),
+        others: environment.others(),
         one,
         two,
         rate,
@@ -61,57 +61,64 @@ pub fn run(plan: Plan, binaries: &Path) -> Result<Measured> {
     })
 }
 
-/// Half of what Tern does at most, for everybody: latencies at different rates say nothing about each other.
+/// Returns half of Tern's highest rate, for every server: latencies at different rates are not comparable.
 fn rate(one: &[Turns<Peak>]) -> Result<f64> {
     let tern = find(one, Case::hits(Kind::Tern)).and_then(|turns| turns.figure(|peak| peak.per_second));
     Ok((tern.context("Tern was not measured")?.median / 2.0).round())
 }
 
-/// One server of each kind, with the same links and as many workers.
+/// One server of each kind, with the same links and number of workers.
 struct Fleet<'a> {
-    scene: &'a Scene,
+    environment: &'a Environment,
     links: &'a Links,
     workers: usize,
     servers: Vec<Server>,
 }
 
 impl<'a> Fleet<'a> {
-    fn start(scene: &'a Scene, links: &'a Links, workers: usize) -> Result<Fleet<'a>> {
-        let place = |kind| data(scene, kind, &format!("{workers}-workers"));
-        let start = |kind| Server::start(scene, links, kind, workers, &place(kind));
+    fn start(environment: &'a Environment, links: &'a Links, workers: usize) -> Result<Fleet<'a>> {
+        let place = |kind| data(environment, kind, &format!("{workers}-workers"));
+        let start = |kind| Server::start(environment, links, kind, workers, &place(kind));
         let servers = Kind::ALL.into_iter().map(start).collect::<Result<_>>()?;
-        Ok(Fleet { scene, links, workers, servers })
+        Ok(Fleet { environment, links, workers, servers })
     }
 
     fn of_kind(&self, kind: Kind) -> Result<&Server> {
         self.servers.iter().find(|server| server.kind == kind).context("a server that was not started")
     }
 
-    /// Under wrk, with a thread for each worker.
+    /// Measures peaks under wrk, with a thread for each worker.
     fn peaks(&self, cases: &[Case], rounds: usize, seconds: u32) -> Result<Vec<Turns<Peak>>> {
         let mut turns: Vec<Turns<Peak>> = cases.iter().copied().map(Turns::new).collect();
         for _ in 0..rounds {
             for turns in &mut turns {
-                let Case { kind, asks } = turns.case;
-                let peak = peak(self.scene, self.of_kind(kind)?, asks, &self.links.codes(asks), seconds, self.workers)?;
-                say_peak(&turns.case.name(), peak);
+                let Case { kind, request_kind } = turns.case;
+                let peak = peak(
+                    self.environment,
+                    self.of_kind(kind)?,
+                    request_kind,
+                    &self.links.codes(request_kind),
+                    seconds,
+                    self.workers,
+                )?;
+                print_peak(&turns.case.name(), peak);
                 turns.rounds.push(peak);
             }
         }
         Ok(turns)
     }
 
-    /// Under the generator.
-    fn steadies(&self, plan: &Plan, rate: f64) -> Result<Vec<Turns<Latencies>>> {
+    /// Measures latencies under the generator.
+    fn measure_latencies(&self, plan: &Plan, rate: f64) -> Result<Vec<Turns<Latencies>>> {
         let mut turns: Vec<Turns<Latencies>> = Kind::ALL.map(Case::hits).map(Turns::new).into();
         for round in 0..plan.steady_rounds {
             for turns in &mut turns {
-                let Case { kind, asks } = turns.case;
-                let (server, codes, seed) = (self.of_kind(kind)?, self.links.codes(asks), round as u64 + 1);
-                let seen = steady(self.scene, server, asks, &codes, plan.steady_seconds, rate, seed)?;
+                let Case { kind, request_kind } = turns.case;
+                let (server, codes, seed) = (self.of_kind(kind)?, self.links.codes(request_kind), round as u64 + 1);
+                let seen = steady(self.environment, server, request_kind, &codes, plan.steady_seconds, rate, seed)?;
                 let Latencies { p50, p99, p999, .. } = seen;
                 let name = server.name();
-                say(&format!("  {name:<26} p50 {p50:>7.0} us, p99 {p99:>7.0} us, p99.9 {p999:>7.0} us"));
+                print_progress(&format!("  {name:<26} p50 {p50:>7.0} us, p99 {p99:>7.0} us, p99.9 {p999:>7.0} us"));
                 turns.rounds.push(seen);
             }
         }
@@ -119,55 +126,55 @@ impl<'a> Fleet<'a> {
     }
 }
 
-/// Which servers are measured with more links. nginx prepares its map for minutes beyond its number, and HAProxy takes
+/// Servers that are measured with more links. Beyond these numbers nginx needs minutes to prepare its map, and HAProxy
 /// gigabytes.
 const SCALING: [(Kind, u64); 3] = [(Kind::Tern, u64::MAX), (Kind::NginxLog, 100_000), (Kind::HaProxy, 1_000_000)];
 
-/// Loads of each number of links; then all of them are asked in turns.
-fn sizes(scene: &Scene, smallest: Links, plan: &Plan) -> Result<Vec<Size>> {
+/// Loads each number of links, then measures all of these servers in turns.
+fn sizes(environment: &Environment, smallest: Links, plan: &Plan) -> Result<Vec<Size>> {
     let mut measured = Vec::new();
     let mut smallest = Some(smallest);
     for count in plan.sizes.iter().copied() {
-        say(&format!("{count} links: loading"));
-        let links = smallest.take().map_or_else(|| scene.links(count), Ok)?;
+        print_progress(&format!("{count} links: loading"));
+        let links = smallest.take().map_or_else(|| environment.links(count), Ok)?;
         for (kind, _) in SCALING.into_iter().filter(|(_, most)| count <= *most) {
             let mut size = Size::new(kind, count);
-            let server = load(scene, &links, plan, &mut size)?;
-            measured.push((size, server, links.codes(Asks::Hits)));
+            let server = load(environment, &links, plan, &mut size)?;
+            measured.push((size, server, links.codes(RequestKind::Hits)));
         }
     }
     for _ in 0..if plan.sizes.len() > 1 { plan.fewer_rounds } else { 0 } {
         for (size, server, codes) in &mut measured {
-            let peak = peak(scene, server, Asks::Hits, codes, plan.seconds, 1)?;
-            say_peak(&format!("{}, {} links", server.name(), size.links), peak);
+            let peak = peak(environment, server, RequestKind::Hits, codes, plan.seconds, 1)?;
+            print_peak(&format!("{}, {} links", server.name(), size.links), peak);
             size.peaks.push(peak);
         }
     }
     Ok(measured.into_iter().map(|(size, ..)| size).collect())
 }
 
-/// Starts a server as often as the plan says, and gives the last one, which has loaded everything anew.
-fn load(scene: &Scene, links: &Links, plan: &Plan, size: &mut Size) -> Result<Server> {
+/// Starts a server as often as planned; returns the last one, which has made a full load.
+fn load(environment: &Environment, links: &Links, plan: &Plan, size: &mut Size) -> Result<Server> {
     let (kind, loads) = (size.kind, if size.kind == Kind::Tern { plan.loads } else { 1 });
     for n in 1..=loads {
         if kind == Kind::Tern {
-            size.psql.push(scene.time_psql(links)?);
+            size.psql.push(environment.time_psql(links)?);
         }
-        let place = data(scene, kind, &format!("{}-links-{n}", links.count));
-        let server = Server::start(scene, links, kind, 1, &place)?;
+        let place = data(environment, kind, &format!("{}-links-{n}", links.count));
+        let server = Server::start(environment, links, kind, 1, &place)?;
         size.starts.push(server.started_in);
         size.resident = resident(server.pid())?;
         if n == loads {
             return Ok(server);
         }
-        // Its end writes the file, if it is not written yet.
+        // The end of the process writes the snapshot file, if it is not written yet.
         server.stop()?;
-        let server = Server::start(scene, links, kind, 1, &place)?;
+        let server = Server::start(environment, links, kind, 1, &place)?;
         size.restarts.push(server.started_in);
         size.resident_restarted = Some(resident(server.pid())?);
         server.stop()?;
         let seconds = |all: &[std::time::Duration]| all.last().map_or(0.0, std::time::Duration::as_secs_f64);
-        say(&format!(
+        print_progress(&format!(
             "  psql {:.2} s, full load {:.2} s, from the file {:.2} s",
             seconds(&size.psql),
             seconds(&size.starts),
@@ -177,11 +184,11 @@ fn load(scene: &Scene, links: &Links, plan: &Plan, size: &mut Size) -> Result<Se
     anyhow::bail!("a plan without loads")
 }
 
-fn say_peak(name: &str, peak: Peak) {
+fn print_peak(name: &str, peak: Peak) {
     let Peak { per_second, serving, control } = peak;
-    say(&format!("  {name:<26} {per_second:>8.0}/s, {serving:>6.2} us serving, {control:>6.2} us control"));
+    print_progress(&format!("  {name:<26} {per_second:>8.0}/s, {serving:>6.2} us serving, {control:>6.2} us control"));
 }
 
-fn say(line: &str) {
+fn print_progress(line: &str) {
     println!("{} {line}", now());
 }

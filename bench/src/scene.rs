@@ -1,4 +1,4 @@
-//! What the servers stand on: the same links in every form, a PostgreSQL and a Redis of the run's own.
+//! Environment of the servers: the same links in every form, and a PostgreSQL and a Redis of the run's own.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -15,35 +15,35 @@ use tern_testkit::redis::Redis;
 use crate::cost;
 use crate::figures::Figure;
 use crate::machine::{busy_cores, pause};
-use crate::workload::{self, Asks, OWNERS, is_active};
+use crate::workload::{self, OWNERS, RequestKind, is_active};
 
 const LOWEST: i32 = 19;
 
-/// Everything that is there before the first server.
+/// Services and directories that exist before the first server.
 #[derive(Debug)]
-pub struct Scene {
+pub struct Environment {
     pub directory: TempDir,
     pub postgres: Postgres,
     postmaster: u32,
     pub redis: Redis,
-    /// Before each turn: cores that were busy with something else.
+    /// Number of cores that other programs used before each turn.
     others: RefCell<Vec<f64>>,
-    /// Where `tern-redirector` and `tern-admin` are.
+    /// Directory of `tern-redirector` and `tern-admin`.
     binaries: PathBuf,
 }
 
-/// A number of links, as each server wants them.
+/// A number of links, in the form that each server needs.
 #[derive(Debug)]
 pub struct Links {
     pub count: u64,
     pub database: String,
     pub database_url: String,
-    /// Holds the lists of codes and the maps of nginx and HAProxy.
+    /// Directory of the code lists and of the maps of nginx and HAProxy.
     directory: PathBuf,
 }
 
-impl Scene {
-    pub fn set(binaries: &Path) -> Result<Scene> {
+impl Environment {
+    pub fn create(binaries: &Path) -> Result<Environment> {
         let options = Options::default()
             .set("shared_buffers", "1GB")
             .set("max_wal_size", "8GB")
@@ -51,7 +51,7 @@ impl Scene {
             .set("maintenance_work_mem", "512MB");
         let postgres = Postgres::start_new(&options);
         let postmaster = postmaster(&postgres)?;
-        Ok(Scene {
+        Ok(Environment {
             directory: tempfile::Builder::new().prefix("tern-bench-").tempdir()?,
             postgres,
             postmaster,
@@ -61,8 +61,7 @@ impl Scene {
         })
     }
 
-    /// Does `work` while PostgreSQL, which stands for a machine of its own, runs only when nobody who is measured wants
-    /// the core.
+    /// Runs `work` while PostgreSQL has the lowest priority, because it represents a machine of its own.
     pub fn beside_postgres<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.others.borrow_mut().push(busy_cores());
         self.prioritise_postgres(LOWEST)?;
@@ -71,14 +70,14 @@ impl Scene {
         done
     }
 
-    /// Cores that were busy with something else when turns began.
+    /// Returns how many cores other programs used when turns began.
     pub fn others(&self) -> Option<Figure> {
         Figure::of(self.others.take())
     }
 
     fn prioritise_postgres(&self, nice: i32) -> Result<()> {
         for pid in cost::family(self.postmaster)? {
-            // One that ends meanwhile is in nobody's way.
+            // A process that ends meanwhile uses no CPU.
             if let Err(error) = set_priority(pid, nice)
                 && Path::new(&format!("/proc/{pid}")).exists()
             {
@@ -94,22 +93,22 @@ impl Scene {
         Ok(path)
     }
 
-    /// The program of wrk.
+    /// Returns wrk's script.
     pub fn script() -> Result<PathBuf> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("codes.lua");
         ensure!(path.exists(), "codes.lua is not there any more");
         Ok(path)
     }
 
-    /// A database with `count` links, and the lists of codes.
+    /// Creates a database with `count` links, and the lists of codes.
     pub fn links(&self, count: u64) -> Result<Links> {
         let database_url = self.postgres.create_database();
         let database = database_url.rsplit('/').next().unwrap_or_default().to_owned();
         let directory = self.directory.path().join(format!("links-{count}"));
         fs::create_dir_all(&directory)?;
         let links = Links { count, database, database_url, directory };
-        for asks in Asks::ALL {
-            workload::write_codes(&links.codes(asks), asks, count)?;
+        for request_kind in RequestKind::ALL {
+            workload::write_codes(&links.codes(request_kind), request_kind, count)?;
         }
         self.migrate(&links)?;
         self.fill(&links)?;
@@ -124,7 +123,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Without the triggers that count and announce rows: nobody lists them, and nobody follows them yet.
+    /// Inserts the links without the triggers that count and announce rows.
     fn fill(&self, links: &Links) -> Result<()> {
         let owners = format!(
             "INSERT INTO users (username, email, created_at)
@@ -145,7 +144,7 @@ impl Scene {
         Ok(())
     }
 
-    /// How long psql takes to read what a redirector loads, and to throw it away.
+    /// Measures how long psql takes to read and discard what a redirector loads.
     pub fn time_psql(&self, links: &Links) -> Result<Duration> {
         let started = Instant::now();
         let copy = "\\copy (SELECT short_code, id, user_id, original_url, is_active FROM urls) to /dev/null";
@@ -155,25 +154,25 @@ impl Scene {
     }
 }
 
-/// The first process of the server.
+/// Returns the first process of the server.
 fn postmaster(postgres: &Postgres) -> Result<u32> {
     let data = postgres.psql("postgres", "SHOW data_directory");
     let file = fs::read_to_string(Path::new(data.trim()).join("postmaster.pid"))?;
     Ok(file.lines().next().context("PostgreSQL has no process")?.parse()?)
 }
 
-/// A priority both for a process and, where the kernel makes a group of each session, for its group: of the groups, each
-/// has as much as any other, whatever is in it.
+/// Sets the priority of a process and of its group, where the kernel groups sessions, since such groups share the CPU
+/// equally.
 fn set_priority(pid: u32, nice: i32) -> Result<()> {
     let nice = nice.to_string();
     let output = Command::new("renice").args(["-n", &nice, "-p", &pid.to_string()]).output()?;
-    // Up again, only root may go.
+    // Only root may raise a priority again.
     let is_refused = !output.status.success() && nice == LOWEST.to_string();
     ensure!(!is_refused, "renice: {}", String::from_utf8_lossy(&output.stderr));
     let group = format!("/proc/{pid}/autogroup");
     while fs::read_to_string(&group).is_ok_and(|text| !text.trim_end().ends_with(&format!(" {nice}"))) {
         match fs::write(&group, &nice) {
-            // It may not be asked often.
+            // The kernel limits how often it may be set.
             Err(error) if error.kind() == ErrorKind::WouldBlock => pause(Duration::from_millis(100)),
             other => other?,
         }
@@ -188,13 +187,13 @@ fn psql(url: &str) -> Command {
 }
 
 impl Links {
-    /// The list of codes to ask for.
-    pub fn codes(&self, asks: Asks) -> PathBuf {
-        self.directory.join(asks.file_name())
+    /// Returns the list of codes to request.
+    pub fn codes(&self, request_kind: RequestKind) -> PathBuf {
+        self.directory.join(request_kind.file_name())
     }
 
-    /// The links as a file of lines, of which `line` makes one of a code and a target. Those switched off are left out:
-    /// nobody else has a word for them.
+    /// Writes the active links to a file, one line for each, formatted by `line`. Inactive links are omitted, because
+    /// only Tern has a 410.
     pub fn map_file(&self, name: &str, line: impl Fn(&str, &str) -> String) -> Result<PathBuf> {
         let path = self.directory.join(name);
         let mut file = BufWriter::new(File::create(&path)?);
@@ -206,8 +205,8 @@ impl Links {
     }
 }
 
-/// Another program of this package.
-pub fn beside(name: &str) -> Result<PathBuf> {
+/// Returns the path of another program of this package.
+pub fn sibling_program(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     ensure!(path.exists(), "{name} is not there: cargo build --release --bins");
     Ok(path)

@@ -1,4 +1,4 @@
-//! The servers that are compared, each started on loopback with the same links.
+//! The compared servers, each started on loopback with the same links.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use tern_testkit::server::{Process, free_port};
 
 use crate::answer;
 use crate::machine::pause;
-use crate::scene::{Links, Scene, beside};
+use crate::scene::{Environment, Links, sibling_program};
 use crate::workload;
 
-/// How long a server may take to begin, to end, and to store the clicks of one turn.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Longest wait for a server's start, its end, and the storage of a turn's clicks.
+const WAIT_LIMIT: Duration = Duration::from_secs(180);
 
-/// Where a server's standard error goes.
-const COMPLAINTS: &str = "stderr";
+/// File of a server's standard error.
+const STDERR_FILE: &str = "stderr";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -28,12 +28,12 @@ pub enum Kind {
     NginxLog,
     HaProxy,
     Tern,
-    TernSilent,
+    TernWithoutClicks,
 }
 
 impl Kind {
     pub const ALL: [Kind; 7] =
-        [Kind::Floor, Kind::MiniHttp, Kind::Nginx, Kind::NginxLog, Kind::HaProxy, Kind::Tern, Kind::TernSilent];
+        [Kind::Floor, Kind::MiniHttp, Kind::Nginx, Kind::NginxLog, Kind::HaProxy, Kind::Tern, Kind::TernWithoutClicks];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -43,38 +43,39 @@ impl Kind {
             Kind::NginxLog => "nginx, log",
             Kind::HaProxy => "HAProxy",
             Kind::Tern => "Tern, clicks on",
-            Kind::TernSilent => "Tern, clicks off",
+            Kind::TernWithoutClicks => "Tern, clicks off",
         }
     }
 
-    /// Whether it looks links up at all.
+    /// Returns whether the server looks up links at all.
     pub fn has_links(self) -> bool {
         !matches!(self, Kind::Floor | Kind::MiniHttp)
     }
 }
 
-/// A running server. Ended in order when dropped.
+/// Running server, shut down on drop.
 #[derive(Debug)]
 pub struct Server {
     pub kind: Kind,
     pub port: u16,
-    /// Of Tern: where it tells how it is.
+    /// Tern's operations port.
     ops_port: Option<u16>,
-    /// From the start of the process until it could answer.
+    /// Time from the start of the process to its first answer.
     pub started_in: Duration,
     process: Process,
 }
 
 impl Server {
-    /// Starts one with `workers` threads or processes that serve. Everything it keeps lies in `data`, a directory that
-    /// is made if need be; a redirector that finds a snapshot file there starts from it.
-    pub fn start(scene: &Scene, links: &Links, kind: Kind, workers: usize, data: &Path) -> Result<Server> {
+    /// Starts a server with `workers` serving threads or processes. Its files are in `data`, which is created if
+    /// needed; a redirector starts from a snapshot file there.
+    pub fn start(environment: &Environment, links: &Links, kind: Kind, workers: usize, data: &Path) -> Result<Server> {
         fs::create_dir_all(data)?;
         let (port, ops_port) = (free_port(), free_port());
-        let mut command = vec![path(beside("floor")?), format!("--port={port}"), format!("--workers={workers}")];
+        let mut command =
+            vec![path(sibling_program("floor")?), format!("--port={port}"), format!("--workers={workers}")];
         match kind {
             Kind::Floor => {}
-            Kind::MiniHttp => command[0] = path(beside("minihttp")?),
+            Kind::MiniHttp => command[0] = path(sibling_program("minihttp")?),
             Kind::Nginx | Kind::NginxLog => {
                 let map = links.map_file("nginx.map", |code, target| format!("/{code} {target};"))?;
                 let file = data.join("nginx.conf");
@@ -87,12 +88,12 @@ impl Server {
                 fs::write(&file, haproxy(port, workers, &map))?;
                 command = ["haproxy", "-db", "-q", "-f", &path(file)].map(str::to_owned).into();
             }
-            Kind::Tern | Kind::TernSilent => {
+            Kind::Tern | Kind::TernWithoutClicks => {
                 command = vec!["env".to_owned(), "-i".to_owned()];
                 command.extend([
                     format!("DATABASE_URL={}", links.database_url),
-                    format!("REDIS_URL={}", scene.redis.url()),
-                    // Followers of different databases are strangers to each other.
+                    format!("REDIS_URL={}", environment.redis.url()),
+                    // Replicas of different databases must not share a bus.
                     format!("REDIS_PREFIX=bench{}", links.count),
                     format!("REDIRECTOR_LISTEN=127.0.0.1:{port}"),
                     format!("REDIRECTOR_OPS_LISTEN=127.0.0.1:{ops_port}"),
@@ -100,26 +101,26 @@ impl Server {
                     format!("RECORD_CLICKS={}", kind == Kind::Tern),
                     format!("TERN_DATA_DIR={}", data.display()),
                     format!("LOG_FILE={}", data.join("app.log").display()),
-                    // One client that asks for nothing but unknown codes is what is measured.
+                    // A single client requests unknown codes only.
                     "MISSES_PER_SECOND=0".to_owned(),
-                    // One client makes all clicks, and each is to cost the database its event.
+                    // A single client makes all clicks, and each must cost the database its event.
                     "CLICK_EVENTS_PER_NETWORK=0".to_owned(),
-                    // It would fall into some turn and not into others.
+                    // An audit would fall into some turns only.
                     "AUDIT_INTERVAL=0".to_owned(),
-                    path(scene.binary("tern-redirector")?),
+                    path(environment.binary("tern-redirector")?),
                 ]);
             }
         }
         let started = Instant::now();
-        let complaints = data.join(COMPLAINTS);
-        // `exec` keeps the process that is measured the one that was started.
-        let mut shell = vec!["-c".to_owned(), "exec \"$@\" 2>\"$0\"".to_owned(), path(&complaints)];
+        let stderr_file = data.join(STDERR_FILE);
+        // `exec` keeps the measured process the started one.
+        let mut shell = vec!["-c".to_owned(), "exec \"$@\" 2>\"$0\"".to_owned(), path(&stderr_file)];
         shell.append(&mut command);
         let process = leash::start("sh", &shell);
-        let is_tern = matches!(kind, Kind::Tern | Kind::TernSilent);
+        let is_tern = matches!(kind, Kind::Tern | Kind::TernWithoutClicks);
         let mut server =
             Server { kind, port, ops_port: is_tern.then_some(ops_port), started_in: Duration::ZERO, process };
-        server.wait_until_it_answers(&complaints)?;
+        server.wait_until_ready(&stderr_file)?;
         server.started_in = started.elapsed();
         server.check(links)?;
         Ok(server)
@@ -133,18 +134,18 @@ impl Server {
         self.process.id()
     }
 
-    fn wait_until_it_answers(&mut self, complaints: &Path) -> Result<()> {
+    fn wait_until_ready(&mut self, stderr_file: &Path) -> Result<()> {
         let (port, path) = self.ops_port.map_or((self.port, "/"), |port| (port, "/ready"));
         eventually(self.name(), Duration::from_millis(5), || {
             if self.process.has_ended() {
-                bail!("it has ended, and said: {}", last_lines(complaints));
+                bail!("it has ended, and said: {}", last_lines(stderr_file));
             }
             let answered = answer::get(port, path);
             Ok(answered.is_ok_and(|(status, ..)| path == "/" || status == 200))
         })
     }
 
-    /// That it gives the answers it is compared by.
+    /// Checks that the server gives the compared answers.
     fn check(&self, links: &Links) -> Result<()> {
         let (status, head, _) = answer::get(self.port, &format!("/{}", workload::code(0)))?;
         let location = answer::field(&head, "location").unwrap_or_default();
@@ -157,10 +158,10 @@ impl Server {
         Ok(())
     }
 
-    /// What a turn left to be stored must not be paid for in another server's turn.
+    /// Waits until the clicks of a turn are stored, so that they do not burden another server's turn.
     pub fn wait_until_clicks_are_stored(&self) -> Result<()> {
         let Some(port) = self.ops_port else { return Ok(()) };
-        // To be asked costs the server CPU, too.
+        // Scrapes cost the server CPU as well, so they are rare.
         eventually("an empty journal", Duration::from_millis(50), || {
             let (_, _, metrics) = answer::get(port, "/metrics")?;
             let dropped = || metrics.lines().filter(|line| line.starts_with("tern_clicks_dropped_total"));
@@ -173,7 +174,7 @@ impl Server {
         })
     }
 
-    /// Ends it as its operator would, and waits until it has.
+    /// Shuts the server down and waits for its end.
     pub fn stop(mut self) -> Result<()> {
         self.process.signal(Signal::SIGTERM);
         eventually("the end of a server", Duration::from_millis(5), || Ok(self.process.has_ended()))
@@ -182,10 +183,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // nginx ends its workers only when it is asked to end.
+        // nginx ends its workers only on a shutdown.
         if !self.process.has_ended() {
             self.process.signal(Signal::SIGTERM);
-            // What does not end is killed by the drop of the process.
+            // The drop of the process kills a server that does not end.
             let _ = eventually("the end of a server", Duration::from_millis(5), || Ok(self.process.has_ended()));
         }
     }
@@ -195,11 +196,11 @@ fn path(path: impl AsRef<Path>) -> String {
     path.as_ref().display().to_string()
 }
 
-fn eventually(what: &str, again: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+fn eventually(what: &str, again: Duration, mut is_met: impl FnMut() -> Result<bool>) -> Result<()> {
     let started = Instant::now();
-    while !is_so().with_context(|| format!("waiting for {what}"))? {
-        if started.elapsed() > PATIENCE {
-            bail!("{what}: not within {PATIENCE:?}");
+    while !is_met().with_context(|| format!("waiting for {what}"))? {
+        if started.elapsed() > WAIT_LIMIT {
+            bail!("{what}: not within {WAIT_LIMIT:?}");
         }
         pause(again);
     }
@@ -212,14 +213,14 @@ fn last_lines(file: &Path) -> String {
     lines[lines.len().saturating_sub(5)..].join("\n")
 }
 
-/// The sum of a metric over its labels.
+/// Returns the sum of a metric over its labels.
 fn sum(metrics: &str, name: &str) -> f64 {
     let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
     let values = lines.filter(|rest| rest.starts_with([' ', '{'])).filter_map(|rest| rest.rsplit(' ').next());
     values.filter_map(|value| value.parse::<f64>().ok()).sum()
 }
 
-/// The links in a `map`. With the log, it records each request as Tern records a click, and writes in batches.
+/// Returns a configuration with the links in a `map`. Its log records each request in batches, as Tern records a click.
 fn nginx(port: u16, workers: usize, log: bool, map: &Path, links: u64) -> String {
     let log = if log { "access.log combined buffer=64k" } else { "off" };
     let map = map.display();
@@ -236,7 +237,7 @@ fn nginx(port: u16, workers: usize, log: bool, map: &Path, links: u64) -> String
     )
 }
 
-/// The links in a map file, looked up once for each request.
+/// Returns a configuration with the links in a map file, looked up once for each request.
 fn haproxy(port: u16, workers: usize, map: &Path) -> String {
     let map = map.display();
     format!(
@@ -250,9 +251,9 @@ fn haproxy(port: u16, workers: usize, map: &Path) -> String {
     )
 }
 
-/// Where a server of this kind keeps its things: a new place for each.
-pub fn data(scene: &Scene, kind: Kind, what: &str) -> PathBuf {
-    scene.directory.path().join(format!("{kind:?}-{what}"))
+/// Returns a new directory for a server of this kind.
+pub fn data(environment: &Environment, kind: Kind, what: &str) -> PathBuf {
+    environment.directory.path().join(format!("{kind:?}-{what}"))
 }
 
 #[cfg(test)]
@@ -260,13 +261,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_is_summed_over_its_labels() {
+    fn metric_is_summed_over_its_labels() {
         let metrics = "# HELP a_total x\na_total{reason=\"x\"} 2\na_total{reason=\"y\"} 3\na_total_of 9\nb 7\n";
         assert_eq!((sum(metrics, "a_total"), sum(metrics, "b"), sum(metrics, "c")), (5.0, 7.0, 0.0));
     }
 
     #[test]
-    fn configurations_say_what_is_compared() {
+    fn server_configurations_contain_the_compared_settings() {
         let (with, without) = (nginx(80, 2, true, Path::new("/m"), 2_000), nginx(80, 1, false, Path::new("/m"), 2_000));
         assert!(with.contains("worker_processes 2;") && with.contains("access_log access.log combined buffer=64k;"));
         assert!(without.contains("access_log off;") && without.contains("listen 127.0.0.1:80 "));

@@ -1,4 +1,4 @@
-//! One turn of load on one server: wrk for as much as it takes, the generator for a steady rate.
+//! One turn of load on one server: wrk for the highest rate, the generator for a steady rate.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -9,28 +9,28 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cpu;
-use crate::scene::{Scene, beside};
+use crate::scene::{Environment, sibling_program};
 use crate::servers::Server;
-use crate::workload::Asks;
+use crate::workload::RequestKind;
 
-/// Kept-alive connections of either load.
+/// Number of persistent connections of either load.
 pub const CONNECTIONS: usize = 64;
 
-/// What a server did under wrk, which asks as fast as it is answered.
+/// Result of a turn under wrk, which sends requests as fast as they are answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Peak {
     pub per_second: f64,
-    /// Microseconds of CPU for each request, of the threads that serve.
+    /// Microseconds of CPU for each request in serving threads.
     pub serving: f64,
-    /// The same of the threads that store clicks, until all of the turn's were stored.
+    /// Microseconds of CPU for each request in control threads, until all of the turn's clicks are stored.
     pub control: f64,
 }
 
-/// What the generator saw, in microseconds.
+/// Result of a turn under the generator, in microseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Latencies {
     pub requests: u64,
-    /// Answers that were wrong, and those that did not come.
+    /// Number of wrong and missing answers.
     pub errors: u64,
     /// Answers a second.
     pub rate: f64,
@@ -40,22 +40,29 @@ pub struct Latencies {
     pub p99: f64,
     pub p999: f64,
     pub most: f64,
-    /// How late requests were sent: because the generator was, or because no connection was free.
+    /// Delay of requests after their due time, caused by the generator or by a lack of free connections.
     pub sent_late_p99: f64,
 }
 
-/// wrk asks for `codes` until `seconds` are over.
-pub fn peak(scene: &Scene, server: &Server, asks: Asks, codes: &Path, seconds: u32, threads: usize) -> Result<Peak> {
+/// Runs wrk on `codes` for `seconds`.
+pub fn peak(
+    environment: &Environment,
+    server: &Server,
+    request_kind: RequestKind,
+    codes: &Path,
+    seconds: u32,
+    threads: usize,
+) -> Result<Peak> {
     let before = Cpu::of(server.pid())?;
     let mut wrk = Command::new("wrk");
     wrk.arg(format!("-t{threads}")).arg(format!("-c{CONNECTIONS}")).arg(format!("-d{seconds}s"));
-    wrk.arg("-s").arg(Scene::script()?).arg(format!("http://127.0.0.1:{}", server.port));
+    wrk.arg("-s").arg(Environment::script()?).arg(format!("http://127.0.0.1:{}", server.port));
     wrk.arg("--").arg(codes);
-    let output = scene.beside_postgres(|| wrk.output().context("wrk is not there"))?;
+    let output = environment.beside_postgres(|| wrk.output().context("wrk is not there"))?;
     ensure!(output.status.success(), "wrk: {}", String::from_utf8_lossy(&output.stderr));
     let served = Cpu::of(server.pid())?.since(before);
     let seen = parse_wrk(&String::from_utf8_lossy(&output.stdout)).context("wrk speaks otherwise")?;
-    let wrong = if asks == Asks::Hits { seen.refused } else { seen.requests - seen.refused };
+    let wrong = if request_kind == RequestKind::Hits { seen.refused } else { seen.requests - seen.refused };
     ensure!(seen.socket_errors == 0 && wrong == 0, "{}: wrong answers: {seen:?}", server.name());
     server.wait_until_clicks_are_stored()?;
     let stored = Cpu::of(server.pid())?.since(before);
@@ -63,23 +70,23 @@ pub fn peak(scene: &Scene, server: &Server, asks: Asks, codes: &Path, seconds: u
     Ok(Peak { per_second: seen.per_second, serving: per_request(served.serving), control: per_request(stored.control) })
 }
 
-/// The generator asks for `codes` at `rate` requests a second.
+/// Runs the generator on `codes` at `rate` requests a second.
 pub fn steady(
-    scene: &Scene,
+    environment: &Environment,
     server: &Server,
-    asks: Asks,
+    request_kind: RequestKind,
     codes: &Path,
     seconds: u32,
     rate: f64,
     seed: u64,
 ) -> Result<Latencies> {
-    let mut generator = Command::new(beside("generator")?);
+    let mut generator = Command::new(sibling_program("generator")?);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
     generator.arg("--address").arg(address.to_string()).arg("--codes").arg(codes);
     generator.arg("--rate").arg(rate.to_string()).arg("--seconds").arg(seconds.to_string());
     generator.arg("--connections").arg(CONNECTIONS.to_string());
-    generator.arg("--seed").arg(seed.to_string()).arg("--expect").arg(asks.status().to_string());
-    let output = scene.beside_postgres(|| Ok(generator.output()?))?;
+    generator.arg("--seed").arg(seed.to_string()).arg("--expect").arg(request_kind.status().to_string());
+    let output = environment.beside_postgres(|| Ok(generator.output()?))?;
     ensure!(output.status.success(), "{}: {}", server.name(), String::from_utf8_lossy(&output.stderr));
     let latencies: Latencies = serde_json::from_slice(&output.stdout)?;
     ensure!(latencies.errors == 0, "{}: {} errors", server.name(), latencies.errors);
@@ -88,22 +95,22 @@ pub fn steady(
 }
 
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct WrkResult {
     requests: u64,
     per_second: f64,
     socket_errors: u64,
-    /// Answers of 400 and above.
+    /// Number of answers of 400 and above.
     refused: u64,
 }
 
-fn parse_wrk(text: &str) -> Option<Seen> {
+fn parse_wrk(text: &str) -> Option<WrkResult> {
     let line = |mark: &str| text.lines().map(str::trim).find(|line| line.contains(mark));
     let last = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
     let errors = line("Socket errors:").map_or(0, |line| {
         let words = line.split([' ', ',']).filter_map(|word| word.parse::<u64>().ok());
         words.sum()
     });
-    Some(Seen {
+    Some(WrkResult {
         requests: line("requests in")?.split(' ').next()?.parse().ok()?,
         per_second: last(line("Requests/sec:")?)?,
         socket_errors: errors,
@@ -119,14 +126,14 @@ mod tests {
                         91234 requests in 2.10s, 15.31MB read\nRequests/sec:  43444.76\nTransfer/sec:      7.29MB\n";
 
     #[test]
-    fn what_wrk_prints() {
-        let seen = Seen { requests: 91_234, per_second: 43_444.76, socket_errors: 0, refused: 0 };
+    fn wrk_output_is_parsed() {
+        let seen = WrkResult { requests: 91_234, per_second: 43_444.76, socket_errors: 0, refused: 0 };
         assert_eq!(parse_wrk(FINE), Some(seen));
         let bad = FINE.replace(
             "Requests/sec",
             "  Socket errors: connect 1, read 20, write 3, timeout 4\n  Non-2xx or 3xx responses: 12\nRequests/sec",
         );
-        let seen = Seen { requests: 91_234, per_second: 43_444.76, socket_errors: 28, refused: 12 };
+        let seen = WrkResult { requests: 91_234, per_second: 43_444.76, socket_errors: 28, refused: 12 };
         assert_eq!(parse_wrk(&bad), Some(seen));
         assert_eq!(parse_wrk("unable to connect"), None);
     }

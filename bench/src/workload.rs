@@ -1,4 +1,4 @@
-//! The links that are loaded into every server, and the codes that it is asked for: always the same.
+//! The links that every server loads, and the requested codes: the same in every run.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -7,15 +7,15 @@ use std::path::Path;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CODES: u64 = 62u64.pow(6);
 
-/// Owners of the links; each has as many.
+/// Number of owners; each owns the same number of links.
 pub const OWNERS: u64 = 400;
 
-/// The most codes that a load generator draws from: more than any cache holds of what they lead to.
+/// Largest number of codes that a load generator draws from, whose links exceed every CPU cache.
 const MOST_CODES: u64 = 500_000;
 
 /// Returns the code of the `n`th link: six characters in no visible order, different for each `n` below 62^6.
 pub fn code(n: u64) -> String {
-    // Odd and no multiple of 31, so a permutation.
+    // The factor is odd and no multiple of 31, so the map is a permutation.
     let mut mixed = ((u128::from(n) * 34_359_738_337) % u128::from(CODES)) as u64;
     let mut digit = || {
         let digit = BASE62[(mixed % 62) as usize];
@@ -30,68 +30,68 @@ pub fn is_active(n: u64) -> bool {
     n % 8 != 7
 }
 
-/// Where the `n`th link leads: 36 to 75 bytes, 55.5 on average.
+/// Returns the target of the `n`th link: 36 to 75 bytes, 55.5 on average.
 pub fn target(n: u64) -> String {
     format!("https://www.example.com/{n:08}/{}", "x".repeat((3 + n * 7 % 40) as usize))
 }
 
-/// The mean length of a code and a target together, which is what a map of links has to hold, in bytes.
+/// Returns the mean length of a code and its target in bytes, which any map of links must store.
 pub fn mean_payload(links: u64) -> f64 {
     let bytes: u64 = (0..links).map(|n| 6 + 36 + n * 7 % 40).sum();
     bytes as f64 / links as f64
 }
 
-/// What a load generator asks for.
+/// Kind of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
-    /// Links that lead somewhere.
+pub enum RequestKind {
+    /// Codes of active links.
     Hits,
-    /// Codes that no link has.
+    /// Codes of no link.
     Misses,
-    /// Links that are switched off.
+    /// Codes of inactive links.
     Gone,
 }
 
-impl Asks {
-    pub const ALL: [Asks; 3] = [Asks::Hits, Asks::Misses, Asks::Gone];
+impl RequestKind {
+    pub const ALL: [RequestKind; 3] = [RequestKind::Hits, RequestKind::Misses, RequestKind::Gone];
 
-    /// What is answered if all is well.
+    /// Returns the expected status.
     pub fn status(self) -> u16 {
         match self {
-            Asks::Hits => 302,
-            Asks::Misses => 404,
-            Asks::Gone => 410,
+            RequestKind::Hits => 302,
+            RequestKind::Misses => 404,
+            RequestKind::Gone => 410,
         }
     }
 
     pub fn file_name(self) -> &'static str {
         match self {
-            Asks::Hits => "hits",
-            Asks::Misses => "misses",
-            Asks::Gone => "gone",
+            RequestKind::Hits => "hits",
+            RequestKind::Misses => "misses",
+            RequestKind::Gone => "gone",
         }
     }
 
     fn accepts(self, n: u64, links: u64) -> bool {
         match self {
-            Asks::Hits => n < links && is_active(n),
-            Asks::Misses => n >= links,
-            Asks::Gone => n < links && !is_active(n),
+            RequestKind::Hits => n < links && is_active(n),
+            RequestKind::Misses => n >= links,
+            RequestKind::Gone => n < links && !is_active(n),
         }
     }
 
     fn codes(self, links: u64) -> impl Iterator<Item = String> {
-        let range = if self == Asks::Misses { links..2 * links } else { 0..links };
-        // Evenly spread over the range, with a step that does not keep to the eighths.
+        let range = if self == RequestKind::Misses { links..2 * links } else { 0..links };
+        // Evenly spread over the range, with an odd step, so that it does not stay on the eighths.
         let step = ((range.end - range.start) / MOST_CODES).max(1) | 1;
         range.step_by(step as usize).filter(move |n| self.accepts(*n, links)).map(code)
     }
 }
 
-/// Writes the codes to ask for, one a line.
-pub fn write_codes(path: &Path, asks: Asks, links: u64) -> io::Result<()> {
+/// Writes the codes to request, one a line.
+pub fn write_codes(path: &Path, request_kind: RequestKind, links: u64) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    asks.codes(links).try_for_each(|code| writeln!(file, "{code}"))?;
+    request_kind.codes(links).try_for_each(|code| writeln!(file, "{code}"))?;
     file.flush()
 }
 
@@ -112,28 +112,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_differ_and_have_six_characters() {
+    fn codes_are_unique_and_six_characters_long() {
         let codes: HashSet<_> = (0..50_000).map(code).collect();
         assert_eq!(codes.len(), 50_000);
         assert!(codes.iter().all(|code| code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_alphanumeric())));
     }
 
     #[test]
-    fn the_payload_is_what_code_and_target_take() {
+    fn mean_payload_equals_lengths_of_codes_and_targets() {
         let bytes: usize = (0..2_000).map(|n| code(n).len() + target(n).len()).sum();
         assert_eq!(mean_payload(2_000), bytes as f64 / 2_000.0);
         assert!((0..100).all(|n| (36..=75).contains(&target(n).len())));
     }
 
     #[test]
-    fn each_list_asks_for_what_it_says() {
+    fn each_list_contains_codes_of_its_kind() {
         let links: HashSet<_> = (0..2_000).map(code).collect();
         let off: HashSet<_> = (0..2_000).filter(|n| !is_active(*n)).map(code).collect();
-        let codes = |asks: Asks| asks.codes(2_000).collect::<Vec<_>>();
-        assert_eq!((codes(Asks::Hits).len(), codes(Asks::Gone).len(), codes(Asks::Misses).len()), (1_750, 250, 2_000));
-        assert!(codes(Asks::Hits).iter().all(|code| links.contains(code) && !off.contains(code)));
-        assert!(codes(Asks::Gone).iter().all(|code| off.contains(code)));
-        assert!(!codes(Asks::Misses).iter().any(|code| links.contains(code)));
-        assert!((400_000..=500_000).contains(&Asks::Hits.codes(10_000_000).count()));
+        let codes = |request_kind: RequestKind| request_kind.codes(2_000).collect::<Vec<_>>();
+        assert_eq!(
+            (codes(RequestKind::Hits).len(), codes(RequestKind::Gone).len(), codes(RequestKind::Misses).len()),
+            (1_750, 250, 2_000)
+        );
+        assert!(codes(RequestKind::Hits).iter().all(|code| links.contains(code) && !off.contains(code)));
+        assert!(codes(RequestKind::Gone).iter().all(|code| off.contains(code)));
+        assert!(!codes(RequestKind::Misses).iter().any(|code| links.contains(code)));
+        assert!((400_000..=500_000).contains(&RequestKind::Hits.codes(10_000_000).count()));
     }
 }

@@ -1,4 +1,4 @@
-//! What the yardsticks are told.
+//! Arguments of the yardsticks.
 
 use clap::Parser;
 
@@ -8,7 +8,7 @@ pub struct Arguments {
     pub port: u16,
     #[arg(long, default_value_t = 1)]
     pub workers: usize,
-    /// Bytes of the `Location`.
+    /// Length of the `Location` in bytes.
     #[arg(long, default_value_t = 56)]
     pub location: usize,
 }

@@ -1,6 +1,6 @@
 //! Prometheus, Alertmanager and the exporters, each on a port and in a directory of its own, killed on drop.
 //!
-//! They run the project's configuration, with other addresses and shorter times.
+//! The programs run the project's configuration, with other addresses and shorter times.
 
 use std::fs;
 use std::net::TcpStream;

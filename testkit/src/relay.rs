@@ -34,7 +34,7 @@ struct State {
     stall: Option<Stall>,
     ended: bool,
     accepted: usize,
-    /// Both ends of each connection, to cut them.
+    /// Sockets of both ends of each connection, to cut them.
     sockets: Vec<TcpStream>,
 }
 

@@ -86,7 +86,7 @@ async fn nginx_without_redirectors_still_serves_the_api() {
     assert_eq!(client.get(format!("http://{}/urls", nginx.address())).send().await.unwrap().status(), 200);
 }
 
-/// Both admins read the request and close the connection.
+/// Each of two admins reads the request and closes the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn request_dropped_by_an_admin_is_repeated_if_idempotent() {
     for (method, times) in [

@@ -1,5 +1,5 @@
-//! The floor: the least that a server on sockets can do. A bare epoll loop that finds the ends of heads and answers a
-//! constant 302; it parses nothing, looks nothing up and records nothing.
+//! The floor: the least work that a socket server can do. A bare epoll loop finds the ends of heads and answers a
+//! constant 302, without parsing, lookup or recording.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,10 +13,10 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::EventFd;
 use tern_bench::yardstick::Arguments;
 
-/// Where a worker hears of new connections; connections themselves are numbered from 0.
-const NEWS: u64 = u64::MAX;
+/// Event number of new connections; connections are numbered from 0.
+const NEW_CONNECTIONS: u64 = u64::MAX;
 
-/// What stands at the end of a head.
+/// End of a head.
 const END: &[u8; 4] = b"\r\n\r\n";
 
 fn main() -> Result<()> {
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
         std::thread::spawn(move || work(&receiver, &their_news, &answer));
         workers.push((sender, news));
     }
-    // Handed out in turns, as Tern does: with a listener for each worker, chance would load them unevenly.
+    // Connections are distributed in turns, as Tern does; a listener for each worker would distribute them randomly.
     for (stream, (sender, news)) in listener.incoming().zip(workers.iter().cycle()) {
         let stream = stream?;
         stream.set_nonblocking(true)?;
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// As long as Tern's with such a location.
+/// Returns an answer as long as Tern's with such a location.
 fn constant_answer(location: usize) -> String {
     let location = format!("https://www.example.com/{}", "x".repeat(location.saturating_sub(24)));
     format!(
@@ -53,13 +53,13 @@ fn constant_answer(location: usize) -> String {
 
 struct Connection {
     stream: TcpStream,
-    /// How much of [`END`] stands at the end of what was read.
+    /// Number of bytes of [`END`] at the end of the bytes read so far.
     seen: usize,
 }
 
 fn work(new: &Receiver<TcpStream>, news: &EventFd, answer: &[u8]) -> Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
-    epoll.add(news.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, NEWS))?;
+    epoll.add(news.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, NEW_CONNECTIONS))?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut events = vec![EpollEvent::empty(); 256];
     let mut buffer = [0; 4096];
@@ -67,7 +67,7 @@ fn work(new: &Receiver<TcpStream>, news: &EventFd, answer: &[u8]) -> Result<()> 
     loop {
         let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in &events[..ready] {
-            if event.data() == NEWS {
+            if event.data() == NEW_CONNECTIONS {
                 news.read()?;
                 for stream in new.try_iter() {
                     let event = EpollEvent::new(EpollFlags::EPOLLIN, connections.len() as u64);
@@ -84,7 +84,7 @@ fn work(new: &Receiver<TcpStream>, news: &EventFd, answer: &[u8]) -> Result<()> 
                     let heads = ends(&buffer[..read], &mut connection.seen);
                     replies.clear();
                     (0..heads).for_each(|_| replies.extend_from_slice(answer));
-                    // A client of a benchmark takes its answers; one that does not is let go.
+                    // A client that does not read its answers is disconnected.
                     if connection.stream.write_all(&replies).is_err() {
                         *slot = None;
                     }
@@ -96,7 +96,7 @@ fn work(new: &Receiver<TcpStream>, news: &EventFd, answer: &[u8]) -> Result<()> 
     }
 }
 
-/// How many heads end in `bytes`.
+/// Returns how many heads end in `bytes`.
 fn ends(bytes: &[u8], seen: &mut usize) -> usize {
     let mut count = 0;
     for byte in bytes {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_are_counted_however_they_are_cut() {
+    fn heads_cut_anywhere_are_counted() {
         let bytes = b"GET / HTTP/1.1\r\nA: b\r\n\r\nGET /\r\r\n\r\n";
         for cut in 0..=bytes.len() {
             let mut seen = 0;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_has_the_length_of_terns() {
+    fn constant_answer_has_the_length_of_terns_answer() {
         let tern = "HTTP/1.1 302 Found\r\nLocation: https://a.example/?q=%20#x\r\nCache-Control: no-store\r\n\
                     Content-Length: 0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
         assert_eq!(constant_answer(26).len(), tern.len());

@@ -1,7 +1,7 @@
-//! An open-loop load generator: requests are due at a constant rate, whether or not the server keeps up, and a latency
-//! counts from when the request was due, so nothing that a slow server holds back is left out of its histogram.
+//! An open-loop load generator. Requests are due at a constant rate, whether or not the server keeps up, and a latency
+//! counts from the time when the request was due. The histogram therefore includes every delay caused by a slow server.
 //!
-//! It asks servers on loopback only, and ends by itself.
+//! The generator sends requests to servers on loopback only, and ends by itself.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -21,10 +21,10 @@ use tern_bench::turns::Latencies;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// On loopback.
+    /// Address of the server, on loopback.
     #[arg(long)]
     address: SocketAddr,
-    /// Codes to ask for, one a line.
+    /// File of short codes to request, one a line.
     #[arg(long)]
     codes: PathBuf,
     /// Requests a second.
@@ -32,23 +32,23 @@ struct Arguments {
     rate: f64,
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Seconds that count, after one that does not.
+    /// Measured seconds, after a warm-up of one second.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The status that is right.
+    /// Expected status.
     #[arg(long, default_value_t = 302)]
     expect: u16,
 }
 
-/// Until the server has warm caches and the connections stand.
+/// Duration of the warm-up, for the server's caches and the connections.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// What is not answered this long after the last request was due is an error.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time after the last due request beyond which missing answers are errors.
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Nearer than this, the timer would be late.
+/// Shortest wait for which the timer is precise enough.
 const NEAR: Duration = Duration::from_micros(5);
 
 const TIMER: u64 = u64::MAX;
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A load that is bounded, and on nobody but this machine.
+/// Checks that the load is bounded and directed at this machine.
 fn check(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.address.ip().is_loopback(), "only servers on loopback are asked");
     ensure!((1.0..=1e6).contains(&arguments.rate), "the rate is out of bounds");
@@ -76,7 +76,7 @@ fn check(arguments: &Arguments) -> Result<()> {
 struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
-    /// The number of the request that waits for its answer.
+    /// Number of the request that awaits its answer.
     asked: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ struct Generator {
     epoll: Epoll,
     timer: TimerFd,
     connections: Vec<Connection>,
-    /// Used in turns, so that all are.
+    /// Idle connections, used in turns.
     idle: VecDeque<usize>,
     latencies: Histogram<u64>,
     delays: Histogram<u64>,
@@ -124,7 +124,7 @@ impl Generator {
         let total = first_counted + (arguments.seconds * arguments.rate) as u64;
         let start = Instant::now();
         let due = |n: u64| start + Duration::from_secs_f64(n as f64 / arguments.rate);
-        let deadline = due(total) + PATIENCE;
+        let deadline = due(total) + WAIT_LIMIT;
         let (mut next, mut request) = (0, Vec::new());
         let mut events = vec![EpollEvent::empty(); arguments.connections + 1];
         while self.answered < total {
@@ -172,7 +172,7 @@ impl Generator {
         })
     }
 
-    /// Sets the timer to when the next request is due, if one is to be sent at all.
+    /// Sets the timer to the due time of the next request, if there is one to send.
     fn wait_until(&self, left: Option<Duration>) -> Result<EpollTimeout> {
         Ok(match left {
             Some(left) if left < NEAR => EpollTimeout::ZERO,
@@ -228,23 +228,23 @@ mod tests {
     }
 
     #[test]
-    fn loads_are_bounded_and_stay_on_this_machine() {
-        let is_fine = |more: &[&str]| check(&arguments(more)).is_ok();
-        assert!(is_fine(&["--address=127.0.0.1:80", "--rate=1000"]));
-        assert!(is_fine(&["--address=[::1]:80", "--rate=1000"]));
-        assert!(!is_fine(&["--address=192.0.2.1:80", "--rate=1000"]));
-        assert!(!is_fine(&["--address=0.0.0.0:80", "--rate=1000"]));
+    fn load_off_this_machine_or_unbounded_is_refused() {
+        let is_accepted = |more: &[&str]| check(&arguments(more)).is_ok();
+        assert!(is_accepted(&["--address=127.0.0.1:80", "--rate=1000"]));
+        assert!(is_accepted(&["--address=[::1]:80", "--rate=1000"]));
+        assert!(!is_accepted(&["--address=192.0.2.1:80", "--rate=1000"]));
+        assert!(!is_accepted(&["--address=0.0.0.0:80", "--rate=1000"]));
         for excess in ["--rate=1e9", "--rate=NaN", "--seconds=1e6", "--connections=0"] {
             let mut all = vec!["--address=127.0.0.1:80"];
             all.extend((!excess.starts_with("--rate")).then_some("--rate=1000"));
-            assert!(!is_fine(&[all, vec![excess]].concat()), "{excess}");
+            assert!(!is_accepted(&[all, vec![excess]].concat()), "{excess}");
         }
     }
 
-    /// What was due while a server stood still has waited, although it could not be sent.
+    /// Requests that were due while the server paused have waited, although they could not be sent.
     #[test]
-    fn a_pause_counts_for_all_that_were_due_in_it() {
-        const STILL: Duration = Duration::from_millis(300);
+    fn pause_of_server_delays_all_requests_due_in_it() {
+        const PAUSE: Duration = Duration::from_millis(300);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("--address={}", listener.local_addr().unwrap());
         let server = std::thread::spawn(move || {
@@ -255,7 +255,7 @@ mod tests {
                     break;
                 }
                 if n == 1_500 {
-                    pause(STILL);
+                    pause(PAUSE);
                 }
                 stream.write_all(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n").unwrap();
             }
@@ -264,7 +264,7 @@ mod tests {
         let seen = Generator::connect(&arguments).unwrap().run(&arguments, &["code"]).unwrap();
         server.join().unwrap();
         assert_eq!((seen.requests, seen.errors), (1_000, 0));
-        // One request has met the pause; some 300 were due in it, a hundred of them in its first third.
+        // One request met the pause; some 300 were due in it, a hundred of them in its first third.
         assert!(seen.most >= 300_000.0 && seen.p90 >= 150_000.0, "{seen:?}");
     }
 }

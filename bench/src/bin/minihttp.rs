@@ -1,4 +1,4 @@
-//! may_minihttp with a constant 302: a yardstick, used as its own examples use it.
+//! may_minihttp with a constant 302: a yardstick, used as in its own examples.
 
 use std::io;
 
@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Clone, Debug)]
 struct Constant {
-    /// It takes fields that live for ever, and no others.
+    /// Header line; may_minihttp accepts static fields only.
     location: &'static str,
 }
 
@@ -25,7 +25,7 @@ impl HttpService for Constant {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    // Pinned, a worker would wait for the load generator on its core while another core is free.
+    // A pinned worker would wait for the load generator on its core while another core is free.
     may::config().set_workers(arguments.workers).set_worker_pin(false);
     let target = "x".repeat(arguments.location.saturating_sub(24));
     let location = format!("Location: https://www.example.com/{target}");

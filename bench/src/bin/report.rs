@@ -1,4 +1,4 @@
-//! Measures Tern beside the yardsticks and writes the report: `make bench`, `make bench-quick`.
+//! Measures Tern and the yardsticks and writes the report: `make bench`, `make bench-quick`.
 
 use std::path::PathBuf;
 
@@ -12,24 +12,24 @@ struct Arguments {
     /// Two thousand links and few rounds: less than two minutes.
     #[arg(long)]
     quick: bool,
-    /// Turns of each server.
+    /// Number of turns of each server.
     #[arg(long)]
     rounds: Option<usize>,
     /// Seconds of each turn.
     #[arg(long)]
     seconds: Option<u32>,
-    /// The most links to load.
+    /// Largest number of links.
     #[arg(long, default_value_t = 10_000_000)]
     most_links: u64,
-    /// Where the release build of the workspace is.
+    /// Directory of the workspace's release build.
     #[arg(long, default_value = "../target/release")]
     binaries: PathBuf,
-    /// Where the report goes.
+    /// Directory of the report.
     #[arg(long, default_value = "../docs")]
     output: PathBuf,
 }
 
-/// What makes such a report again.
+/// Returns the command that makes such a report.
 fn command(arguments: &Arguments) -> String {
     let mut changed = Vec::new();
     changed.extend(arguments.rounds.map(|rounds| format!(" --rounds {rounds}")));
