@@ -9,7 +9,7 @@ use crate::Id;
 
 /// An answered redirect. The store counts it exactly once.
 ///
-/// It becomes one event of type `clicked`, unless its network exceeded its budget of events.
+/// A click becomes one event of type `clicked`, unless its network exceeded its budget of events.
 /// The texts have a bounded length and no control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {

@@ -55,7 +55,6 @@ const USER_AGENT_BYTES: usize = 512;
 const HOST_BYTES: usize = 253;
 
 impl ClickSource {
-    /// Returns the source of a click.
     pub fn of_click(click: &Click) -> ClickSource {
         ClickSource::of_headers(click.user_agent.as_deref(), click.referrer.as_deref())
     }

@@ -20,7 +20,6 @@ impl Setting for Proxies {
 }
 
 impl Proxies {
-    /// Returns whether an address is that of a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }

@@ -20,7 +20,6 @@ pub fn announce<'a>(name: &str, addresses: &[(&str, String)], warnings: impl Int
     let (prefix, frame) = if io::stderr().is_terminal() { (" ".to_owned(), "\n") } else { (format!("{name}:"), "") };
     let lines = addresses.iter().map(|(label, address)| format!("{prefix} {label:<12} {address}\n"));
     let text = format!("{frame}{}{frame}", lines.collect::<String>());
-    // A closed pipe must not stop the process.
     let _ = io::stderr().write_all(text.as_bytes());
     warnings.into_iter().for_each(|warning| write_line(name, warning));
 }

@@ -38,11 +38,8 @@ pub struct EventType(String);
 deserialize_by_parse!(EventType);
 
 impl EventType {
-    /// The creation of a url.
     pub const CREATED: &str = "created";
-    /// A change of a url.
     pub const UPDATED: &str = "updated";
-    /// A redirect of a link.
     pub const CLICKED: &str = "clicked";
 
     pub fn parse(text: &str) -> Result<EventType, InvalidText> {
@@ -115,7 +112,7 @@ impl Details {
 
     /// Wraps details from the database, where another program may have written them.
     ///
-    /// They may have any length. Details that are no JSON object of allowed depth are replaced by the reason.
+    /// The text may have any length. A text that is no JSON object of allowed depth is replaced by the reason.
     pub fn stored(text: &str) -> Details {
         let unreadable = |reason: &str| Details(format!(r#"{{"unreadable":"{reason}"}}"#).into());
         match JsonText::parse(text.as_bytes(), Details::MAX_DEPTH) {
@@ -178,7 +175,6 @@ impl fmt::Display for Details {
     }
 }
 
-/// An event to be recorded.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub url_id: Id,

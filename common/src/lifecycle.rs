@@ -37,7 +37,6 @@ impl Lifecycle {
         Ok(Lifecycle { name, registry, terminate, interrupt, _log: log })
     }
 
-    /// Returns the registry of `/metrics`.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }

@@ -1,6 +1,6 @@
 //! The health check of containers, whose images contain no other program.
 //!
-//! It is no general HTTP client: it reads the status line of one answer, and follows no redirect.
+//! The check is no general HTTP client: it reads the status line of one answer, and follows no redirect.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};

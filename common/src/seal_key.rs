@@ -14,8 +14,6 @@ impl SealKey {
         SealKey(bytes)
     }
 
-    /// Returns a random key.
-    ///
     /// # Panics
     /// If the operating system has no random bytes.
     pub fn random() -> SealKey {

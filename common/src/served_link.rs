@@ -213,7 +213,6 @@ impl LinkEncoder {
         check(row, &mut self.extension)
     }
 
-    /// Checks a row and encodes it.
     pub fn encode(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<EncodedLink<'_>, InvalidLink> {
         Ok(encode(check(row, &mut self.extension)?, &mut self.link))
     }

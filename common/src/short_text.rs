@@ -16,7 +16,6 @@ pub enum InvalidText {
     NoEmail(&'static str),
 }
 
-/// Checks the length of a text.
 pub(crate) fn check_length(field: &'static str, text: &str) -> Result<(), InvalidText> {
     if text.chars().count() > MAX_TEXT_LEN { Err(InvalidText::TooLong(field)) } else { Ok(()) }
 }

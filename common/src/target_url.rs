@@ -130,8 +130,8 @@ fn is_plain(text: &str) -> bool {
 
 /// Refuses an authority whose host is ambiguous to people or clients.
 ///
-/// Browsers treat `\` as `/`; other clients treat it as a part of the user name.
-/// They disagree about the host of `https://good.example\@evil.example/`.
+/// Browsers treat `\` as `/`, and other clients treat it as a part of the user name.
+/// Therefore clients disagree about the host of `https://good.example\@evil.example/`.
 fn check_authority(authority: &str) -> Result<(), InvalidTarget> {
     if authority.contains('\\') {
         return Err(InvalidTarget::Backslash);

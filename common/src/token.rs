@@ -141,7 +141,6 @@ impl TokenHash {
     }
 }
 
-/// A token to be created.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     pub name: TokenName,

@@ -77,7 +77,6 @@ impl Email {
     }
 }
 
-/// A user to be created.
 #[derive(Clone, Debug)]
 pub struct NewUser {
     pub username: Username,

@@ -17,7 +17,7 @@ use tern_redirector::config::RedirectorConfig;
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let names =
         include_str!("../../.env.example").lines().filter_map(|line| line.trim_start_matches("# ").split_once('='));
-    // These variables name a file that is opened, which may be a pipe or a device.
+    // Variables of secrets name a file that is opened, which may be a pipe or a device.
     let opens = |name: &str| name.ends_with("_URL_FILE") || name.ends_with("_PASSWORD_FILE");
     let is_name = |name: &&str| !opens(name) && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     names.map(|(name, _)| name).filter(is_name).collect()

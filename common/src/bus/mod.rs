@@ -56,8 +56,6 @@ impl Message {
 pub struct ReplicaId(u64);
 
 impl ReplicaId {
-    /// Returns a random id.
-    ///
     /// # Panics
     /// If the operating system has no random bytes.
     pub fn random() -> ReplicaId {

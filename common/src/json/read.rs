@@ -15,7 +15,7 @@ use super::{JsonText, Kind};
 
 /// The unchanged text of a value: JSON in a body, or a parameter of a query.
 ///
-/// It serves types for which the digits or the layout matter.
+/// Types for which the digits or the layout matter are read from this text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceText<'a>(pub &'a str);
 

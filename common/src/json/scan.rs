@@ -173,7 +173,6 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Reads one or more digits.
     fn digits(&mut self) -> Result<()> {
         let begin = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
