@@ -1,4 +1,4 @@
-//! The settings of the admin plane, as plain data.
+//! The settings of the admin.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,66 +12,67 @@ use tern_serving::Hosts;
 
 use crate::visible_wait::VisibleWait;
 
-/// The original's port.
+/// Default of `APP_PORT`.
 const APP_PORT: u16 = 8000;
 
-/// The answer to any honest request fits many times over.
+/// Default of `BODY_LIMIT`, many times the size of any useful request.
 const BODY_LIMIT: ByteSize = ByteSize::mib(1);
 
-/// About a million users; the upload goes to a file, not to memory.
+/// Default of `BULK_BODY_LIMIT`: about a million users. The upload is written to a file, not to memory.
 const BULK_BODY_LIMIT: ByteSize = ByteSize::mib(64);
 
-/// Redirectors in good health confirm within 50 ms, near and idle ones; one that hangs must not hold up the admin for long.
+/// Default of `VISIBLE_WAIT`. Healthy redirectors confirm within 50 ms, and one that hangs must not delay answers for long.
 pub const VISIBLE_WAIT: VisibleWait = VisibleWait { least: Duration::from_millis(100), most: Duration::from_secs(1) };
 
-/// A request takes about a millisecond: what takes this long was in somebody's way.
+/// Default of `SLOW_QUERY`. A query normally takes about a millisecond.
 const SLOW_QUERY: Duration = Duration::from_millis(200);
 
-/// Below four characters codes can be guessed and soon run out.
+/// The shortest `SHORT_CODE_LENGTH`. Shorter codes can be guessed and soon run out.
 const SHORTEST_CODES: usize = 4;
 
-/// Old events are looked for once an hour. Less, zero above all, is more likely a slip than a wish to lose them all.
+/// The shortest `EVENT_RETENTION`. A shorter one is more likely a mistake, and events are deleted once an hour anyway.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(60 * 60);
 
-/// Half of the connections that the port takes: one holder cannot keep out all others.
+/// Default of `TOKEN_CONCURRENCY`: half of the port's connections, so that one token cannot occupy all of them.
 const TOKEN_CONCURRENCY: usize = 512;
 
-/// What one core answers at most.
+/// Default of `TOKEN_REQUESTS_PER_SECOND`: the most that one core answers.
 const TOKEN_REQUESTS_PER_SECOND: u32 = 10_000;
 
+/// The settings of the admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
-    /// `ADMIN_LISTEN`; or `APP_PORT`, on loopback.
+    /// `ADMIN_LISTEN`: the address of the API port; `APP_PORT` on loopback unless set.
     pub listen: SocketAddr,
-    /// `ADMIN_OPS_LISTEN`: a port of its own for `/live`, `/ready` and `/metrics`; never public. `None` opens none.
+    /// `ADMIN_OPS_LISTEN`: the address of the operations port; `None` opens none.
     pub ops_listen: Option<SocketAddr>,
-    /// `OPS_HOSTS`: names that the operators' port answers to, beside addresses and `localhost`.
+    /// `OPS_HOSTS`: host names that the operations port accepts beside addresses and `localhost`.
     pub ops_hosts: Hosts,
     pub access: AccessConfig,
-    /// `PUBLIC_URL`, and the sockets that serve short codes, as far as the caller adds them.
+    /// `PUBLIC_URL`, and the addresses of the ports that serve short codes, as the caller adds them.
     pub own_addresses: OwnAddresses,
-    /// `SHORT_CODE_LENGTH`: of generated codes, in characters.
+    /// `SHORT_CODE_LENGTH`: the length of generated codes in characters.
     pub short_code_length: usize,
-    /// `BODY_LIMIT`: of any body but a bulk upload's.
+    /// `BODY_LIMIT`: the largest body except that of a bulk upload.
     pub body_limit: ByteSize,
-    /// `BULK_BODY_LIMIT`: of a bulk upload, its multipart framing included.
+    /// `BULK_BODY_LIMIT`: the largest body of a bulk upload, with its multipart framing.
     pub bulk_body_limit: ByteSize,
-    /// `VISIBLE_WAIT`: how long the answer to a change waits for the redirectors to serve it; 0 is not at all.
+    /// `VISIBLE_WAIT`: the longest wait of an answer to a change for redirectors to serve it; 0 disables the wait.
     pub visible_wait: VisibleWait,
-    /// `SLOW_QUERY`: what the store may take for a request before the log tells of it; 0 is for ever.
+    /// `SLOW_QUERY`: the time after which the log reports a query of the store; 0 disables the report.
     pub slow_query: Duration,
-    /// `EVENT_RETENTION`: after which events are forgotten; `None` keeps them for ever.
+    /// `EVENT_RETENTION`: the age at which events are deleted; `None` deletes none.
     pub event_retention: Option<Duration>,
 }
 
-/// `ADMIN_AUTH`: when a token is asked for.
+/// `ADMIN_AUTH`: when a request needs a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
-    /// Always, once there is a token; never, on loopback, until then. Another address does not start without one.
+    /// A request needs a token once there is one. Until then the API is open on loopback, and does not start elsewhere.
     Auto,
-    /// Always. The first start makes a token, if there is none.
+    /// Each request needs a token. The first start creates one if there is none.
     Tokens,
-    /// Never: whoever reaches the API may do everything.
+    /// No request needs a token.
     Off,
 }
 
@@ -88,20 +89,20 @@ impl Setting for AuthMode {
     }
 }
 
-/// Who may use the API, and how much.
+/// The settings of access to the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessConfig {
     /// `ADMIN_AUTH`.
     pub mode: AuthMode,
-    /// `ADMIN_TOKEN_FILE`: where the first token goes, if this process makes it; in `TERN_DATA_DIR` unless told otherwise.
+    /// `ADMIN_TOKEN_FILE`: the file of the first token, if this process creates it; in `TERN_DATA_DIR` unless set.
     pub token_file: PathBuf,
-    /// The file that says that the API required a token once; `None` remembers that only while the process runs.
-    pub closed_note: Option<PathBuf>,
-    /// `TOKEN_CONCURRENCY`: requests at a time with one token.
+    /// The file that records that the API required a token; with `None` only the running process remembers it.
+    pub requirement_file: Option<PathBuf>,
+    /// `TOKEN_CONCURRENCY`: the most requests under way with one token.
     pub token_concurrency: usize,
-    /// `TOKEN_REQUESTS_PER_SECOND`: with one token, or of one client where no token is needed; 0 is no limit.
+    /// `TOKEN_REQUESTS_PER_SECOND`: the rate for one token, or for one client if no token is needed; 0 is no limit.
     pub requests_per_second: u32,
-    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    /// `TRUSTED_PROXIES`: the networks of proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Proxies,
 }
 
@@ -111,7 +112,7 @@ impl AccessConfig {
         AccessConfig {
             mode: reader.get("ADMIN_AUTH", AuthMode::Auto),
             token_file: reader.get("ADMIN_TOKEN_FILE", data_dir.join("admin.token")),
-            closed_note: Some(data_dir.join("tokens-required")),
+            requirement_file: Some(data_dir.join("tokens-required")),
             token_concurrency: reader.get_within("TOKEN_CONCURRENCY", TOKEN_CONCURRENCY, 1..=100_000),
             requests_per_second: reader.get_within(
                 "TOKEN_REQUESTS_PER_SECOND",
@@ -124,7 +125,7 @@ impl AccessConfig {
 }
 
 impl AdminConfig {
-    /// `visible_wait` is the default of `VISIBLE_WAIT`: it depends on how far away the redirectors are.
+    /// Reads the settings. `visible_wait` is the default of `VISIBLE_WAIT`, which depends on where the redirectors run.
     pub fn read(reader: &mut Reader<'_>, visible_wait: VisibleWait) -> AdminConfig {
         let app_port = reader.get("APP_PORT", APP_PORT);
         AdminConfig {
@@ -151,7 +152,7 @@ impl Default for AdminConfig {
     /// Returns the default of each setting, without a file that says that the API required a token.
     fn default() -> AdminConfig {
         let mut config = AdminConfig::read(&mut Reader::new(&Variables::default()), VISIBLE_WAIT);
-        config.access.closed_note = None;
+        config.access.requirement_file = None;
         config
     }
 }
@@ -159,7 +160,7 @@ impl Default for AdminConfig {
 fn read_retention(reader: &mut Reader<'_>) -> Option<Duration> {
     let retention = reader.find("EVENT_RETENTION");
     if retention.is_some_and(|retention| retention < SHORTEST_RETENTION) {
-        reader.reject("EVENT_RETENTION", "expected at least 1h, or nothing to keep events for ever".to_owned());
+        reader.reject("EVENT_RETENTION", "expected at least 1h, or an empty value to delete no events".to_owned());
     }
     retention
 }
@@ -176,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn unset_variables_give_the_defaults() {
+    fn unset_variables_result_in_the_defaults() {
         let mut expected = AdminConfig::default();
-        expected.access.closed_note = Some(PathBuf::from("data/tokens-required"));
+        expected.access.requirement_file = Some(PathBuf::from("data/tokens-required"));
         assert_eq!(read(&[]), Ok(expected));
     }
 
     #[test]
-    fn settings_are_read_and_bounded() {
+    fn settings_outside_their_bounds_are_refused() {
         let config = read(&[("SHORT_CODE_LENGTH", "64"), ("BODY_LIMIT", "64KiB"), ("VISIBLE_WAIT", "0")]).unwrap();
         assert_eq!(read(&[("EVENT_RETENTION", "30d")]).unwrap().event_retention, Some(30 * 24 * SHORTEST_RETENTION));
         assert_eq!(config.short_code_length, 64);

@@ -1,8 +1,7 @@
-//! The control plane: everything a person or a program manages.
+//! The admin API: users, links, events, products, logs and metrics.
 //!
-//! Handlers validate, change rows through the store's seam, and announce what changed.
-//! There is no SQL here, and nothing of redirects: an unknown path is a 404 unless [`router_over`] is given another
-//! answer to it.
+//! Handlers validate requests, change rows through the store's seam, and announce changes.
+//! The crate contains no SQL and answers no redirects. An unknown path is a 404 unless [`router_over`] gets a router for it.
 
 pub mod access;
 pub mod config;
@@ -20,7 +19,7 @@ mod request_log;
 mod resources;
 mod router;
 mod row;
-mod shared_look;
+mod shared_call;
 mod state;
 pub mod token_command;
 mod visibility;
@@ -28,7 +27,7 @@ mod visible_wait;
 
 pub use access::Access;
 pub use config::AdminConfig;
-pub use maintenance::keep_in_order;
+pub use maintenance::maintain_store;
 pub use metrics::Metrics;
 pub use operators::operators_router;
 pub use readiness::Readiness;

@@ -1,4 +1,4 @@
-//! The parameters of a list, and the headers of its answer.
+//! The parameters of a list, and the headers of its answers.
 
 use std::sync::Arc;
 
@@ -17,23 +17,23 @@ use crate::http::error::{Error, Result, bad_request};
 use crate::http::query::{Clamped, read_query};
 use crate::row::{self, Row};
 
-/// The longest `Link`, in bytes. The links repeat the query twice, and proxies refuse a head of more than some KiB.
+/// The longest `Link` header in bytes. It contains the query twice, and proxies refuse heads of more than some KiB.
 const MAX_LINK_LEN: usize = 2048;
 
 /// The parameters of every list
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParameters {
-    /// Which page; past the end it is empty. A number that is too small is taken for the smallest.
+    /// The number of the page; a page past the end is empty. A number below 1 is read as 1.
     #[param(value_type = Option<u64>, minimum = 1, default = 1, example = 1)]
     page: Option<Clamped<{ u64::MAX }>>,
-    /// How many rows a page has. A number outside of the bounds is taken for the nearest within.
+    /// The number of rows of a page. A number outside the bounds is read as the nearest within them.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 20, example = 20)]
     per_page: Option<Clamped<{ Page::MAX_SIZE as u64 }>>,
-    /// The rows behind this cursor, which is from a `Link` with `rel="next"`. Not together with `page` or `before`.
+    /// The rows after this cursor, from a `Link` with `rel="next"`. Excludes `page` and `before`.
     #[param(value_type = Option<String>, pattern = "^([0-9]{1,18}|9223372036854775807)$")]
     after: Option<Cursor>,
-    /// The rows in front of this cursor, which is from a `Link` with `rel="prev"`. Not together with `page` or `after`.
+    /// The rows before this cursor, from a `Link` with `rel="prev"`. Excludes `page` and `after`.
     #[param(value_type = Option<String>, pattern = "^([0-9]{1,18}|9223372036854775807)$")]
     before: Option<Cursor>,
 }
@@ -42,11 +42,11 @@ pub(crate) struct PageParameters {
 #[derive(Debug)]
 struct Cursor(ListCursor);
 
-/// A request for a list: its page, and what its links repeat.
+/// A request for a list: its page, and the path and query that its links repeat.
 #[derive(Debug)]
 pub(crate) struct ListQuery {
     path: String,
-    given: Vec<(String, String)>,
+    pairs: Vec<(String, String)>,
     pub(crate) page: Page,
 }
 
@@ -56,8 +56,8 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ListQuery> {
         let query = parts.uri.query().unwrap_or_default();
         let page = read_query::<PageParameters>(query).map_err(bad_request)?.page()?;
-        let given = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Ok(ListQuery { path: parts.uri.path().to_owned(), given, page })
+        let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Ok(ListQuery { path: parts.uri.path().to_owned(), pairs, page })
     }
 }
 
@@ -83,8 +83,8 @@ impl<'de> Deserialize<'de> for Cursor {
 }
 
 impl ListQuery {
-    /// Answers with the rows, and with their total and the pages around them in headers.
-    /// Links that would be too long are left out.
+    /// Answers with the rows, and with headers for their total and the neighbouring pages.
+    /// Links that would be too long are omitted.
     pub(crate) fn answer<T: Row>(&self, listing: Listing<T>, store: &Arc<dyn AdminStore>) -> Response {
         let links = self.links(&listing);
         let mut response =
@@ -97,7 +97,7 @@ impl ListQuery {
         response
     }
 
-    /// Returns the links to the pages around this one. An empty page leads to the ends of the list.
+    /// Returns the links to the neighbouring pages. From an empty page they lead to the ends of the list.
     fn links<T: Row>(&self, listing: &Listing<T>) -> String {
         let last = listing.rows.last().map_or(ListCursor::START, |row| ListCursor::at(row.id()));
         let first = listing.rows.first().map_or(ListCursor::END, |row| ListCursor::at(row.id()));
@@ -108,7 +108,7 @@ impl ListQuery {
 
     fn link(&self, parameter: &str, cursor: ListCursor, rel: &str) -> String {
         let is_ours = |name: &str| ["page", "per_page", "after", "before"].contains(&name);
-        let others = self.given.iter().filter(|(name, _)| !is_ours(name));
+        let others = self.pairs.iter().filter(|(name, _)| !is_ours(name));
         let query = Serializer::new(String::new())
             .append_pair(parameter, &cursor.to_string())
             .append_pair("per_page", &self.page.size.to_string())
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_are_clamped_and_what_is_no_number_is_refused() {
+    async fn page_outside_the_bounds_is_clamped_and_text_is_refused() {
         async fn check(query: &str, expected: Option<(u64, u32)>) {
             let page = list_query(&format!("/users?{query}")).await.ok().map(|query| query.page);
             let expected = expected.map(|(number, size)| Page { start: PageStart::Number(number), size });
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn page_that_begins_at_two_places_is_refused() {
+    async fn page_with_two_starts_is_refused() {
         for query in ["page=1&after=7", "page=2&before=7", "after=7&before=9"] {
             assert!(list_query(&format!("/users?{query}")).await.is_err(), "{query}");
         }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn links_lead_to_the_pages_around_and_keep_the_other_parameters() {
+    async fn links_lead_to_neighbouring_pages_and_repeat_the_other_parameters() {
         async fn check(uri: &str, listing: Listing<User>, expected: &str) {
             assert_eq!(list_query(uri).await.unwrap().links(&listing), expected, "{uri}");
         }

@@ -1,4 +1,4 @@
-//! `tern-admin`: serve the API, migrate the database, load files.
+//! The program `tern-admin`: serves the API, migrates the database, loads files, changes tokens.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use tern_admin::config::VISIBLE_WAIT;
 use tern_admin::load::{LoadCommand, load_files};
 use tern_admin::ports::Sockets;
-use tern_admin::{AdminConfig, AppState, Seams, TokenCommand, keep_in_order, token_command};
+use tern_admin::{AdminConfig, AppState, Seams, TokenCommand, maintain_store, token_command};
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::console::{CONSOLE_TARGET, announce, write_line};
@@ -21,17 +21,16 @@ use tern_common::telemetry::LogConfig;
 use tern_common::{probe, process};
 use tokio::time::Instant;
 
-/// How the process calls itself.
+/// The name of the process, before each line on standard error.
 const NAME: &str = "tern-admin";
 
-/// How long requests that are under way have when the process is told to end:
-/// less than the 10 s after which container runtimes lose patience.
+/// The longest time of a drain, less than the 10 s after which container runtimes kill a process.
 const DRAIN: Duration = Duration::from_secs(8);
 
-/// Only where somebody looks at `/ready` is it worth the wait.
+/// Default of `DRAIN_NOTICE`, which helps only where a load balancer polls `/ready`.
 const NOTICE: Duration = Duration::ZERO;
 
-const WITHOUT_PUBLIC_URL: &str = "PUBLIC_URL is not set: links to the addresses of this Tern itself are not refused.";
+const WITHOUT_PUBLIC_URL: &str = "PUBLIC_URL is not set: links to this service's own addresses are not refused.";
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,27 +45,27 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the API until told to stop
+    /// Serve the API until SIGTERM or SIGINT
     Serve,
-    /// Bring the database to the schema of this version
+    /// Migrate the database to the schema of this version
     Migrate,
-    /// Load CSV files of users, urls, events or products, told apart by their headers
+    /// Load CSV files of users, urls, events or products, recognised by their headers
     Load(LoadCommand),
-    /// Make, list and revoke the tokens that the API is used with
+    /// Create, list and revoke tokens for the API
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Ask the admin plane that runs with these settings whether it is up; if not, the exit code is 1
+    /// Check that the admin with these settings answers; exit with 1 if it does not
     Healthcheck,
 }
 
-/// Everything the process is told from outside.
+/// The settings of the process.
 #[derive(Clone, Debug)]
 struct Config {
     database: PostgresConfig,
     redis: RedisConfig,
     log: LogConfig,
     admin: AdminConfig,
-    /// `DRAIN_NOTICE`: how long `/ready` says 503 before the port closes.
+    /// `DRAIN_NOTICE`: the time in which `/ready` answers 503 before the drain; 0 drains at once.
     notice: Duration,
 }
 
@@ -90,14 +89,14 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     process::run(NAME, Config::read, |config, runtime| match cli.command {
         Command::Serve => runtime.block_on(serve(config)),
-        Command::Migrate => runtime.block_on(bring_up_to_date(&config)),
+        Command::Migrate => runtime.block_on(migrate_store(&config)),
         Command::Load(command) => runtime.block_on(load(&config, &command)),
-        Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
+        Command::Token(command) => runtime.block_on(run_token_command(&config, command)),
         Command::Healthcheck => probe::ask(config.admin.ops_listen.unwrap_or(config.admin.listen), "/health"),
     })
 }
 
-/// Serves until SIGTERM or SIGINT, then finishes the requests under way.
+/// Serves until SIGTERM or SIGINT, then drains.
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut lifecycle = Lifecycle::begin(NAME, &config.log)?;
     let sockets = Sockets::bind(&config.admin).await?;
@@ -106,7 +105,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let seams = Seams::over_redis(Arc::clone(&store), &config.redis, lifecycle.registry())?;
     let state = AppState::build(seams, config.admin.clone(), config.log.file.clone(), lifecycle.registry()).await?;
     let state = Arc::new(state);
-    let upkeep = tokio::spawn(keep_in_order(store, config.admin.event_retention, state.metrics.clone()));
+    let upkeep = tokio::spawn(maintain_store(store, config.admin.event_retention, state.metrics.clone()));
     let mut addresses = sockets.addresses();
     addresses.push(("store", config.database.place()));
     let mut ports = sockets.serve(&state, lifecycle.registry())?;
@@ -118,7 +117,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         error = ports.ended() => return Err(error),
     };
     lifecycle.report_end(signal);
-    state.readiness.leave();
+    state.readiness.end();
     ports.leave();
     lifecycle.give_notice(tokio::time::sleep(config.notice)).await;
     let is_drained = ports.drain(Instant::now() + DRAIN).await;
@@ -131,19 +130,19 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
+async fn migrate_store(config: &Config) -> anyhow::Result<()> {
     let place = config.database.place();
     migrate(&config.database).await.with_context(|| place.clone())?;
     write_line(NAME, &format!("{place} has the schema of this version."));
     Ok(())
 }
 
-/// Opens the store; an error names its place.
+/// Opens the store. An error names its place.
 async fn open_store(config: &Config) -> anyhow::Result<PostgresStore> {
     PostgresStore::open(&config.database).await.with_context(|| config.database.place())
 }
 
-/// Opens the store for a command, and says where it is.
+/// Opens the store for a command, and reports its place.
 async fn open_for_command(config: &Config) -> anyhow::Result<PostgresStore> {
     write_line(NAME, &format!("store: {}", config.database.place()));
     open_store(config).await
@@ -153,14 +152,17 @@ async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     let store = open_for_command(config).await?;
     let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
     load_files(&store, command, &config.admin.own_addresses, out, report).await?;
-    // The poll finds it too, half a second later.
+    // Without the hint, redirectors find the rows when they poll.
     if let Err(error) = RedisBus::new(&config.redis, Arc::default()).publish(Message::Invalidation).await {
-        write_line(NAME, &format!("the redirectors were not told ({error}); they will notice by themselves"));
+        write_line(
+            NAME,
+            &format!("publishing a hint to the redirectors failed ({error}); they find the new links when they poll"),
+        );
     }
     Ok(())
 }
 
-async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
+async fn run_token_command(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     let store = open_for_command(config).await?;
     token_command::run(&store, command, &mut std::io::stdout()).await
 }

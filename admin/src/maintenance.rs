@@ -1,6 +1,5 @@
-//! What has to be done to the store now and then.
+//! Regular maintenance of the store.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,40 +7,40 @@ use tern_common::store::{AdminStore, Forgotten, Result};
 
 use crate::metrics::Metrics;
 
-/// How long the change log reaches back: a redirector that was away for a day loads everything anew, and may.
-const CHANGES_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Age at which entries of the change log are pruned. A redirector that was stopped for longer loads a snapshot.
+const CHANGE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long the place of a journal is remembered that moves no more. A living one moves every day; a copy of a dead one,
-/// out of a backup, would be shipped again without it.
-const JOURNALS_KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Age at which the position of a journal that no longer moves is forgotten. A journal in use moves every day.
+/// Without its position, a copy from a backup would be shipped again.
+const JOURNAL_RETENTION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How often what cannot wait is done.
+/// Interval of the upkeep without which the store slows down.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How often old rows are forgotten.
+/// Interval at which old rows are deleted.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Keeps the store in order, for ever: every minute what cannot wait, and every hour what is old is forgotten, events
-/// among it if they are not kept for ever. Neither waits for the other: forgetting may take longer than a minute.
+/// Runs the store's upkeep every minute and deletes old rows every hour, for as long as the future is polled.
+/// The upkeep does not wait for a deletion, which may take longer than a minute.
 ///
-/// The retention of events and journals first runs after an hour: a clock that is wrong at the start of the machine has
-/// been set by then.
-pub async fn keep_in_order(store: Arc<dyn AdminStore>, event_retention: Option<Duration>, metrics: Metrics) {
-    tokio::join!(keep_up(&*store), forget(&*store, event_retention, &metrics));
+/// Events are deleted only with an `event_retention`. Events and journals are first deleted after an hour, so that a clock
+/// that is wrong at the start of the machine has been set.
+pub async fn maintain_store(store: Arc<dyn AdminStore>, event_retention: Option<Duration>, metrics: Metrics) {
+    tokio::join!(keep_up(&*store), prune(&*store, event_retention, &metrics));
 }
 
 async fn keep_up(store: &dyn AdminStore) {
     loop {
-        log_result("minute's upkeep done", store.keep_up().await.map(|()| 0));
+        log_result("upkeep of the store", store.keep_up().await.map(|()| 0));
         tokio::time::sleep(MINUTE).await;
     }
 }
 
-async fn forget(store: &dyn AdminStore, event_retention: Option<Duration>, metrics: &Metrics) {
+async fn prune(store: &dyn AdminStore, event_retention: Option<Duration>, metrics: &Metrics) {
     loop {
-        log_result("old changes forgotten", store.prune_changes(CHANGES_KEPT).await);
+        log_result("deletion of old changes", store.prune_changes(CHANGE_RETENTION).await);
         tokio::time::sleep(HOUR).await;
-        log_result("old journals forgotten", store.forget_journals(JOURNALS_KEPT).await);
+        log_result("deletion of old journal positions", store.forget_journals(JOURNAL_RETENTION).await);
         if let Some(keep) = event_retention {
             forget_events(store, keep, metrics).await;
         }
@@ -52,26 +51,26 @@ async fn forget_events(store: &dyn AdminStore, keep: Duration, metrics: &Metrics
     match store.forget_events(keep).await {
         Ok(Forgotten::Events(events)) => {
             metrics.retention_refused.set(0);
-            log_result("old events forgotten", Ok(events));
+            log_result("deletion of old events", Ok(events));
         }
         Ok(Forgotten::Refused) => {
             metrics.retention_refused.set(1);
             tracing::error!(
                 retention = ?keep,
                 "even the newest event is older than EVENT_RETENTION; no event is deleted; check the clock of the \
-                 database; the next try is in an hour"
+                 database; the next attempt is in an hour"
             );
         }
-        // Nothing is known of the clock.
-        Err(error) => log_result("old events forgotten", Err(error)),
+        // An error tells nothing about the clock, so the metric stays.
+        Err(error) => log_result("deletion of old events", Err(error)),
     }
 }
 
-fn log_result(what: impl Display, done: Result<u64>) {
-    match done {
+fn log_result(task: &str, result: Result<u64>) {
+    match result {
         Ok(0) => {}
-        Ok(rows) => tracing::info!(rows, "{what}"),
-        Err(error) => tracing::warn!(%error, "not {what}"),
+        Ok(rows) => tracing::info!(task, rows, "maintenance of the store done"),
+        Err(error) => tracing::warn!(task, %error, "maintenance of the store failed; it runs again later"),
     }
 }
 
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn retention_that_is_refused_deletes_nothing_and_is_shown() {
+    async fn retention_that_would_delete_every_event_deletes_none_and_sets_its_metric() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("tern.db")).await.unwrap();
         let metrics = Metrics::register(&Registry::new()).unwrap();

@@ -1,4 +1,4 @@
-//! What the admin plane counts of itself.
+//! Metrics of the admin API.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use prometheus::{
 };
 use tern_common::telemetry;
 
-/// Reads take about a millisecond, a write waits for its commit and the redirectors, a bulk import takes seconds.
+/// Buckets for reads of about a millisecond, writes that wait for redirectors, and imports that take seconds.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// The metrics of one admin plane, and the registry that shows them.
+/// The metrics of one admin, and the registry that exports them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -22,25 +22,27 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Registers the metrics.
+    ///
     /// # Errors
-    /// When the registry has metrics of an admin plane already.
+    /// When the registry has the metrics of an admin already.
     pub fn register(registry: &Registry) -> prometheus::Result<Metrics> {
         let requests = register_int_counter_vec_with_registry!(
             "tern_admin_http_requests_total",
-            "Requests to the admin API, by matched route.",
+            "Requests to the admin API by matched route, method and status.",
             &["route", "method", "status"],
             registry
         )?;
         let seconds = register_histogram_vec_with_registry!(
             "tern_admin_http_request_duration_seconds",
-            "Time in seconds until the answer of the admin API was ready.",
+            "Seconds until the answer of the admin API was ready.",
             &["route"],
             SECONDS.to_vec(),
             registry
         )?;
         let retention_refused = register_int_gauge_with_registry!(
             "tern_admin_retention_refused",
-            "1 while EVENT_RETENTION deletes nothing, since even the newest event is older; else 0.",
+            "1 while EVENT_RETENTION deletes nothing because even the newest event is older, else 0.",
             registry
         )?;
         Ok(Metrics { registry: registry.clone(), requests, seconds, retention_refused })
@@ -51,14 +53,14 @@ impl Metrics {
         telemetry::metrics_text(&self.registry)
     }
 
-    /// `route` is the matched one, never the path: every label value makes a time series for ever.
+    /// Counts an answer. `route` is the matched route and not the path, since each label value creates a time series.
     pub(crate) fn observe(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
         self.requests.with_label_values(&[route, method_label(method), status.as_str()]).inc();
         self.seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 }
 
-/// Clients can invent methods.
+/// Returns the label of a method. Methods that clients invent share one.
 fn method_label(method: &Method) -> &str {
     match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS") => known,
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_registration_is_an_error_and_no_panic() {
+    fn second_registration_is_an_error() {
         let registry = Registry::new();
         assert!(Metrics::register(&registry).is_ok());
         assert!(Metrics::register(&registry).is_err());

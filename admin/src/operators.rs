@@ -1,4 +1,4 @@
-//! The admin's port for probes and monitors.
+//! The operations port of an admin.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tern_serving::with_operator_layers;
 use crate::resources::operations;
 use crate::state::AppState;
 
-/// The port for probes and monitors: it answers however many connections the API's port has, and asks for no token.
+/// Builds the routes of the operations port. They need no token, and answer while the API port is full.
 pub fn operators_router(state: Arc<AppState>) -> Router {
     let hosts = state.config.ops_hosts.clone();
     let routes = Router::new()

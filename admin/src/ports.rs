@@ -1,4 +1,4 @@
-//! The two ports of an admin process: the API's, and that of operators if one is configured.
+//! The two ports of an admin process: the API port, and the operations port if one is configured.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::operators::operators_router;
 use crate::router::router;
 use crate::state::AppState;
 
-/// Operators' port: at most one descriptor of eight.
+/// The operations port gets at most one descriptor of eight.
 const OPERATORS_PART: usize = 8;
 
-/// Sockets that listen and are not served yet.
+/// Listening sockets before they are served.
 #[derive(Debug)]
 pub struct Sockets {
     api: (TcpListener, SocketAddr),
     operators: Option<(TcpListener, SocketAddr)>,
 }
 
-/// Ports that are served.
+/// Ports while they are served.
 #[derive(Debug)]
 pub struct Ports {
     api: Serving,
@@ -36,7 +36,7 @@ impl Sockets {
     /// Binds the addresses of the configuration.
     ///
     /// # Errors
-    /// With a sentence for the operator that names the setting.
+    /// When an address cannot be bound. The message names the setting.
     pub async fn bind(config: &AdminConfig) -> anyhow::Result<Sockets> {
         let api = listen(config.listen, "ADMIN_LISTEN, APP_PORT").await?;
         let operators = match config.ops_listen {
@@ -46,7 +46,7 @@ impl Sockets {
         Ok(Sockets { api, operators })
     }
 
-    /// Returns where the ports are reached, by label.
+    /// Returns the addresses of the ports, each with a label.
     pub fn addresses(&self) -> Vec<(&'static str, String)> {
         let api = self.api.1;
         let mut addresses = vec![("API", format!("http://{api}/urls"))];
@@ -55,10 +55,10 @@ impl Sockets {
         addresses
     }
 
-    /// Serves the admin plane on both ports, which divide the descriptors of the process.
+    /// Serves the admin plane on both ports, which share the descriptors of the process.
     ///
     /// # Errors
-    /// When the registry has metrics of such ports already.
+    /// When the registry has metrics of these ports already.
     pub fn serve(self, state: &Arc<AppState>, registry: &Registry) -> prometheus::Result<Ports> {
         let all = descriptors::for_ports();
         let of_operators = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, OPERATORS_PART);
@@ -75,7 +75,7 @@ impl Sockets {
 }
 
 impl Ports {
-    /// Waits for an end of either port that nothing asked for, which would be a defect.
+    /// Waits until a port ends without a request to end, which would be a defect.
     pub async fn ended(&mut self) -> anyhow::Error {
         let Some(operators) = &mut self.operators else { return self.api.ended().await };
         tokio::select! {
@@ -84,12 +84,12 @@ impl Ports {
         }
     }
 
-    /// Goes on serving, but closes each connection of the API with its next answer.
+    /// Closes each connection of the API with its next answer, and continues to serve.
     pub fn leave(&self) {
         self.api.leave();
     }
 
-    /// Finishes the requests of the API until the deadline, then closes both ports. Returns false if any was cut.
+    /// Finishes the requests of the API until the deadline, then closes both ports. Returns whether all were finished.
     pub async fn drain(self, deadline: Instant) -> bool {
         let is_drained = self.api.drain(deadline).await;
         if let Some(operators) = &self.operators {

@@ -1,6 +1,6 @@
-//! The whole surface of the admin plane on one screen.
+//! Every route of the admin API on one screen, with the area that decides which roles may use it.
 //!
-//! Path, method and description of a route are beside its handler; the list says whose it is.
+//! Path, method and description of a route stand beside its handler.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -21,30 +21,30 @@ use utoipa_axum::routes;
 use crate::access::Area;
 use crate::access::guard::{Guard, authorise};
 use crate::description::{self, docs};
-use crate::http::body::leave_unread;
+use crate::http::body::discard_body;
 use crate::http::error::{Error, answer_panic, bad_request, forbidden, not_found};
 use crate::http::ignored::KnownParameters;
-use crate::http::upload_room::UploadRoom;
+use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
 use crate::resources::{bulk, events, logs, operations, products, stats, urls, users};
 use crate::state::AppState;
 
 type Methods = MethodRouter<Arc<AppState>>;
 
-/// The description of the API as JSON. It is the same as long as the process lives.
+/// The description of the API as JSON.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let (_, description) = assemble(|_, methods| methods);
     description.to_pretty_json().expect("a description is plain data")
 });
 
-/// Lists the handlers of each path, and who may use it.
+/// Lists the handlers of each path with the area of the path.
 fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 18] {
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url)),
         (Area::Data, routes!(urls::find_url, urls::update_url, urls::delete_url)),
         (Area::Data, routes!(stats::show_stats)),
         (Area::Data, routes!(users::list_users, users::create_user)),
-        (Area::Data, routes!(bulk::import_users).layer(Extension(UploadRoom::default()))),
+        (Area::Data, routes!(bulk::import_users).layer(Extension(UploadQuota::default()))),
         (Area::Data, routes!(users::find_user, users::update_user, users::delete_user)),
         (Area::Data, routes!(users::list_urls_of_user)),
         (Area::Data, routes!(events::list_events, events::create_event)),
@@ -61,7 +61,7 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 18] {
     ]
 }
 
-/// Builds the routes, each with and without a slash at its end, and their description.
+/// Builds the description and the routes, each with and without a trailing slash.
 fn assemble(guarded: impl Fn(Area, Methods) -> Methods) -> (Router<Arc<AppState>>, OpenApi) {
     let mut areas = HashMap::new();
     let mut api = OpenApiRouter::with_openapi(description::base());
@@ -78,17 +78,17 @@ fn assemble(guarded: impl Fn(Area, Methods) -> Methods) -> (Router<Arc<AppState>
     (router, description)
 }
 
-/// The description of the API, in JSON.
+/// Returns the description of the API in JSON.
 pub fn document() -> &'static str {
     &DOCUMENT
 }
 
-/// Every path of the router, without the trailing slash that each may have.
+/// Returns every path of the router, without the trailing slash that each may have.
 pub fn paths() -> impl Iterator<Item = String> {
     routes().into_iter().flat_map(|(_, (_, paths, _))| paths.paths.into_keys())
 }
 
-/// This description, in OpenAPI 3.1
+/// The description in OpenAPI 3.1
 #[utoipa::path(
     get,
     path = "/openapi.json",
@@ -99,48 +99,49 @@ async fn show_openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], document())
 }
 
-/// The admin API, with a 404 for every other path.
+/// Builds the admin API, with a 404 for every other path.
 pub fn router(state: Arc<AppState>) -> Router {
     router_over(Router::new().fallback(async || not_found("There is nothing at this path")), state)
 }
 
-/// The admin API over `unknown_paths`, which answers what no route knows. The layers of the API are around both.
+/// Builds the admin API, whose layers also wrap `unknown_paths`, the router for every path without a route.
 pub fn router_over(unknown_paths: Router, state: Arc<AppState>) -> Router {
     let (routes, description) = assemble(|area, methods| {
         let guard = Guard { access: Arc::clone(&state.access), area };
         methods.route_layer(from_fn_with_state(guard, authorise))
     });
     let log_state = LogState { app: Arc::clone(&state), known: KnownParameters::of(&description.paths) };
-    let around = (
+    let layers = (
         from_fn_with_state(log_state, log_request),
         map_response(forbid_sniffing_and_storing),
         from_fn(refuse_malformed_heads),
         CatchPanicLayer::custom(answer_panic),
         CsrfLayer::new().with_rejection_response(refuse_foreign_page),
     );
-    let unknown_paths = unknown_paths.layer(around.clone());
+    let unknown_paths = unknown_paths.layer(layers.clone());
     routes
         .method_not_allowed_fallback(async || {
             // The router adds `Allow`.
             Error::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here")
         })
-        .route_layer(around)
+        .route_layer(layers)
         .fallback_service(unknown_paths)
         .with_state(state)
 }
 
-/// Answers a write that a page of another origin makes a browser send. The API may be open to this machine, and a
-/// browser on it reaches the API from inside.
+/// Refuses a write that a page of another origin makes a browser send.
+/// A browser on this machine could otherwise write to an API that is open to this machine.
 fn refuse_foreign_page(_: ProtectionError) -> Response {
     forbidden("A page of another origin may not change anything here").into_response()
 }
 
-/// Refuses what two servers could read differently. The connection ends, since both may be out of step on it already.
+/// Refuses a head that two servers could read differently.
+/// The connection ends, because a proxy may see other request boundaries on it already.
 async fn refuse_malformed_heads(request: Request, next: Next) -> Response {
     match check_head(&request) {
         Ok(()) => next.run(request).await,
         Err(message) => {
-            leave_unread(request);
+            discard_body(request);
             let mut response = bad_request(message).into_response();
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             response
@@ -148,8 +149,8 @@ async fn refuse_malformed_heads(request: Request, next: Next) -> Response {
     }
 }
 
-/// Answers hold text of users: a browser must not take any of it for a page, and no cache may show it to another client
-/// or after a change. An answer that says itself how long it is good for is left as it is.
+/// Forbids browsers to guess the type of an answer, and caches to store it.
+/// Answers contain users' texts, which are no pages and can change. An answer with a `Cache-Control` retains it.
 async fn forbid_sniffing_and_storing<B>(mut response: Response<B>) -> Response<B> {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_short_code_can_hide_behind_a_route() {
+    fn first_segment_of_each_route_is_a_reserved_short_code() {
         for path in paths() {
             let first = path.split('/').nth(1).unwrap();
             assert!(RESERVED.contains(&first), "{path}: {first:?} is missing from RESERVED");

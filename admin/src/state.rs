@@ -1,4 +1,4 @@
-//! What every handler can reach.
+//! The parts of an admin plane, and the announcement of a change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::visibility::Visibility;
 
-/// How long a hint may take. The redirectors poll anyway: a bus that hangs must not hold up the answer.
+/// The longest time that publishing a hint may take. Redirectors poll anyway, so a bus that hangs must not delay answers.
 const PUBLISH_LIMIT: Duration = Duration::from_millis(250);
 
-/// The header of an answer that says how many of the live redirectors serve a change.
+/// The header `Tern-Visible`: how many of the live redirectors serve a change.
 pub(crate) type VisibleHeader = [(&'static str, String); 1];
 
-/// The three seams that an admin plane works over.
+/// The three seams of an admin plane.
 #[derive(Clone, Debug)]
 pub struct Seams {
     pub store: Arc<dyn AdminStore>,
@@ -35,15 +35,15 @@ pub struct Seams {
 }
 
 impl Seams {
-    /// Returns a bus and a cache within this process, beside `store`.
+    /// Builds a bus and a cache within this process.
     pub fn in_process(store: Arc<dyn AdminStore>) -> Seams {
         Seams { store, bus: Arc::new(LocalBus::new()), cache: Arc::new(LocalCache::new()) }
     }
 
-    /// Returns a bus and a cache in the Redis that all processes over `store` share, and registers their metrics.
+    /// Builds a bus and a cache on the Redis that all processes over `store` share, and registers their metrics.
     ///
     /// # Errors
-    /// When the registry has those of a bus or a cache already.
+    /// When the registry has the metrics of a bus or a cache already.
     pub fn over_redis(
         store: Arc<dyn AdminStore>,
         redis: &RedisConfig,
@@ -68,16 +68,16 @@ pub struct AppState {
     pub config: AdminConfig,
     pub access: Arc<Access>,
     pub readiness: Readiness,
-    /// The file of `LogConfig`, which `GET /logs` reads; `None` if there is none.
+    /// The log file, which `GET /logs` reads; `None` if the log goes to a stream.
     pub log_file: Option<PathBuf>,
     pub metrics: Metrics,
 }
 
 impl AppState {
-    /// Builds an admin plane over its seams: reads the tokens, follows the replicas, and registers the metrics.
+    /// Builds an admin plane: reads the tokens, follows the replicas, and registers the metrics.
     ///
     /// # Errors
-    /// When `ADMIN_AUTH` and the tokens of the store do not fit, with a sentence for the operator.
+    /// When `ADMIN_AUTH` needs a token that the store does not have. The message tells the operator how to create one.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -102,14 +102,16 @@ impl AppState {
         })
     }
 
-    /// Tells the redirectors of a committed change and waits a while for them to serve it.
-    /// The change stands whatever the bus does, so a failure of the bus is none of the request.
+    /// Publishes a hint about a committed change, and waits for the redirectors to serve the change.
+    /// An error of the bus does not fail the request, whose change is committed.
     pub(crate) async fn announce(&self, mark: &Mark) -> VisibleHeader {
         let began = Instant::now();
         match tokio::time::timeout(PUBLISH_LIMIT, self.bus.publish(Message::Invalidation)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the redirectors were not told of a change"),
-            Err(_) => tracing::warn!("the bus took too long to tell the redirectors of a change"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "publishing a hint failed; redirectors find the change when they poll")
+            }
+            Err(_) => tracing::warn!("publishing a hint took too long; redirectors find the change when they poll"),
         }
         let visible = self.visibility.confirm_since(began, mark, self.config.visible_wait).await;
         [("tern-visible", visible.to_string())]

@@ -1,4 +1,4 @@
-//! `token create | list | revoke`: who may use the API, from the command line, with the server running or not.
+//! The command `token create | list | revoke`, which changes the tokens of the store, also while a server runs.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,22 +10,23 @@ use tern_common::config::Setting;
 use tern_common::store::{AdminStore, StoreError};
 use tern_common::token::{NewToken, Role, Secret, Token, TokenName};
 
+/// The arguments of the command `token`.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token and print it; it is shown this once
+    /// Create a token and print it; it cannot be shown again
     Create {
-        /// What to call it: letters, digits, '.', '_', '-'
+        /// Name of the token: letters, digits, '.', '_', '-'
         name: TokenName,
-        /// viewer (reads), editor (changes users, links, events), admin (everything) or metrics (/metrics alone)
+        /// viewer (reads), editor (changes users, links, events), admin (everything) or metrics (only /metrics)
         #[arg(long)]
         role: Role,
-        /// How long it is good, such as 90d; for ever unless given
+        /// Lifetime of the token, such as 90d; without it the token does not expire
         #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
         expires: Option<Duration>,
     },
-    /// List the tokens there are and were
+    /// List all tokens, with those that are expired or revoked
     List,
-    /// Make a token good for nothing; servers notice within two seconds
+    /// Revoke a token; servers refuse it within two seconds
     Revoke { name: TokenName },
 }
 
@@ -34,17 +35,17 @@ fn parse_lifetime(text: &str) -> Result<Duration, String> {
     lifetime.ok_or_else(|| format!("expected {}", <Duration as Setting>::EXPECTED))
 }
 
-/// Does what was asked and writes what there is to say to `out`.
+/// Runs the command and writes its result to `out`.
 ///
 /// # Errors
-/// When the store does not do it, or there is nothing to do it to.
+/// When the store fails, the name of a new token is taken, or there is no token to revoke.
 pub async fn run(store: &dyn AdminStore, command: TokenCommand, out: &mut dyn Write) -> anyhow::Result<()> {
     match command {
         TokenCommand::Create { name, role, expires } => create(store, name, role, expires, out).await,
         TokenCommand::List => list(&store.list_tokens().await?, out),
         TokenCommand::Revoke { name } => {
             if !store.revoke_token(&name).await? {
-                bail!("there is no token {} that is good for anything", name.as_str());
+                bail!("there is no token {} to revoke", name.as_str());
             }
             Ok(writeln!(out, "Revoked {}.", name.as_str())?)
         }
@@ -65,9 +66,11 @@ async fn create(
     });
     let token = NewToken { name: name.clone(), role, hash: secret.hash(), expires_at };
     match store.insert_token(token).await {
-        Ok(_) => writeln!(out, "{}", secret.reveal()).context("the token was made and could not be shown; revoke it"),
+        Ok(_) => {
+            writeln!(out, "{}", secret.reveal()).context("the token was created, but printing it failed; revoke it")
+        }
         Err(StoreError::TokenNameTaken) => {
-            bail!("there is a token {} already; revoke it first, or take another name", name.as_str())
+            bail!("there is a token {} already; revoke it first, or use another name", name.as_str())
         }
         Err(error) => Err(error.into()),
     }
@@ -79,7 +82,7 @@ fn list(tokens: &[Token], out: &mut dyn Write) -> anyhow::Result<()> {
     for token in tokens {
         let time = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |time| time.to_string());
         let state = match token.refusal(now) {
-            None => "good",
+            None => "valid",
             Some(_) if token.revoked_at.is_some() => "revoked",
             Some(_) => "expired",
         };

@@ -1,4 +1,4 @@
-//! Which redirectors live and how far they have come, so that a change is answered when they serve it.
+//! The progress of the live redirectors, so that the answer to a change waits until they serve it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,38 +13,38 @@ use tokio::time::Instant;
 
 use crate::visible_wait::{Pace, VisibleWait};
 
-/// Between two attempts to subscribe.
+/// Time between two attempts to subscribe.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
 
-/// How long the bus may take to say that no replica is there.
+/// The longest time for the bus to list the live replicas.
 const ASK_LIMIT: Duration = Duration::from_millis(250);
 
-/// Knowledge of the replicas, from the bus.
+/// The state of the replicas as the bus reports it.
 #[derive(Debug)]
 struct Progress {
     replicas: HashMap<ReplicaId, Sighting>,
     bus: BusState,
 }
 
-/// State of the subscription: whether every live replica has been heard of.
+/// State of the subscription, which tells whether every live replica is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BusState {
     /// The first subscription is under way.
-    Joining,
-    /// Messages are missed.
-    Away,
-    /// Each replica that lives has been heard of from this time on.
-    FollowedFrom(Instant),
+    Subscribing,
+    /// There is no subscription, so messages are missed.
+    Unavailable,
+    /// Every live replica is known from this time on.
+    CompleteFrom(Instant),
 }
 
-/// The last that was heard of a replica.
+/// The last announcement of a replica, and when it came.
 #[derive(Debug)]
 struct Sighting {
     cursor: Cursor,
     at: Instant,
 }
 
-/// Follows the progress of the replicas. Written by one task, read by every request that changes a link.
+/// The progress of the replicas. One task writes it, and each request that changes a link reads it.
 #[derive(Clone, Debug)]
 pub struct Visibility {
     progress: watch::Receiver<Progress>,
@@ -52,14 +52,14 @@ pub struct Visibility {
     pace: Arc<Pace>,
 }
 
-/// How many of the live replicas serve a change: `2/2` or `?` in the header `Tern-Visible`.
+/// The number of live replicas that serve a change: `2/2` or `?` in the header `Tern-Visible`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visible {
     Counted {
         confirmed: usize,
         live: usize,
     },
-    /// The bus cannot tell which replicas live: there may be any number of them.
+    /// The bus is unavailable, so the number of live replicas is unknown.
     Unknown,
 }
 
@@ -75,25 +75,25 @@ impl Visibility {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(bus: Arc<dyn Bus>) -> Visibility {
-        let (sender, progress) = watch::channel(Progress { replicas: HashMap::new(), bus: BusState::Joining });
+        let (sender, progress) = watch::channel(Progress { replicas: HashMap::new(), bus: BusState::Subscribing });
         tokio::spawn(follow(Arc::clone(&bus), sender));
         Visibility { progress, bus, pace: Arc::default() }
     }
 
-    /// Waits until any replica was heard of, so that changes are waited for from then on.
+    /// Waits until a replica is known, from when on answers to changes wait for replicas.
     pub async fn first_replica(&self) {
-        // A task that ended will hear of none; whoever waits has nothing to wait for.
+        // An error means that the task has ended, so that no replica will ever be known.
         let _ = self.progress.clone().wait_for(|progress| !progress.replicas.is_empty()).await;
     }
 
-    /// Waits until every live replica serves the change at `mark`, which was announced at `began`, for as long as replicas
-    /// have needed lately.
+    /// Waits until every live replica serves the change at `mark`, whose hint was sent at `began`.
+    /// The longest wait follows from the time that replicas needed lately.
     pub async fn confirm_since(&self, began: Instant, mark: &Mark, bounds: VisibleWait) -> Visible {
         let visible = self.confirm(mark, self.pace.wait(bounds)).await;
         if visible.is_by_all() {
             self.pace.observe(began.elapsed());
         } else if bounds.least < bounds.most && visible != Visible::Unknown && self.pace.begin() {
-            // What they need is not known while every answer gives up before.
+            // Without this measurement the wait could not grow while every answer ends before its confirmation.
             let (this, mark) = (self.clone(), *mark);
             tokio::spawn(async move {
                 if this.confirm(&mark, bounds.most.saturating_sub(began.elapsed())).await.is_by_all() {
@@ -106,14 +106,14 @@ impl Visibility {
     }
 
     /// Waits until every live replica serves the change at `mark`, or the time is over.
-    /// Does not wait while the bus is away.
+    /// Returns at once while the bus is unavailable.
     pub async fn confirm(&self, mark: &Mark, at_most: Duration) -> Visible {
         let mut progress = self.progress.clone();
         let deadline = Instant::now() + at_most;
         loop {
             let (visible, wake_at) = count(&progress.borrow_and_update(), mark);
             match visible {
-                Visible::Counted { live: 0, .. } => return self.ask(mark).await,
+                Visible::Counted { live: 0, .. } => return self.query_bus(mark).await,
                 Visible::Counted { confirmed, live } if confirmed == live => return visible,
                 Visible::Unknown if wake_at.is_none() => return visible,
                 _ if Instant::now() >= deadline => return visible,
@@ -127,8 +127,8 @@ impl Visibility {
         }
     }
 
-    /// Asks the bus itself, when no replica is known: a bus that hangs brings no messages, and no error for a while.
-    async fn ask(&self, mark: &Mark) -> Visible {
+    /// Queries the bus when no replica is known, because a bus that hangs reports no error for a while.
+    async fn query_bus(&self, mark: &Mark) -> Visible {
         match tokio::time::timeout(ASK_LIMIT, self.bus.live()).await {
             Ok(Ok(live)) => {
                 let confirmed = live.iter().filter(|(_, cursor)| cursor.covers(mark)).count();
@@ -140,18 +140,18 @@ impl Visibility {
 }
 
 /// Counts the replicas that serve the change at `mark`.
-/// Returns also when to look again though no message has come, if there is anything to wait for.
+/// The second value is the time to count again without a message, or `None` if a wait would not help.
 fn count(progress: &Progress, mark: &Mark) -> (Visible, Option<Instant>) {
     match progress.bus {
-        BusState::Joining => return (Visible::Unknown, Some(Instant::now() + RESUBSCRIBE_AFTER)),
-        BusState::Away => return (Visible::Unknown, None),
-        BusState::FollowedFrom(at) if Instant::now() < at => return (Visible::Unknown, None),
-        BusState::FollowedFrom(_) => {}
+        BusState::Subscribing => return (Visible::Unknown, Some(Instant::now() + RESUBSCRIBE_AFTER)),
+        BusState::Unavailable => return (Visible::Unknown, None),
+        BusState::CompleteFrom(at) if Instant::now() < at => return (Visible::Unknown, None),
+        BusState::CompleteFrom(_) => {}
     }
     let live = || progress.replicas.values().filter(|sighting| !sighting.is_silent());
     let behind = || live().filter(|sighting| !sighting.cursor.covers(mark));
     let visible = Visible::Counted { confirmed: live().count() - behind().count(), live: live().count() };
-    // A replica that falls silent sends no message to wake us with.
+    // A replica that falls silent sends no message that could wake the waiting request.
     (visible, behind().map(|sighting| sighting.at + SILENT_AFTER).min())
 }
 
@@ -162,25 +162,28 @@ impl Sighting {
 }
 
 async fn follow(bus: Arc<dyn Bus>, progress: watch::Sender<Progress>) {
-    let mut bus_is_away = false;
+    let mut is_reported = false;
     let mut backoff = Backoff::new(RESUBSCRIBE_AFTER, RESUBSCRIBE_AFTER);
     loop {
         let error = match bus.subscribe(Topic::Progress).await {
             Ok(subscription) => {
-                bus_is_away = false;
-                greet(&*bus, &progress).await;
-                match listen(subscription, &progress).await {
+                is_reported = false;
+                note_live_replicas(&*bus, &progress).await;
+                match receive(subscription, &progress).await {
                     Ok(()) => return,
                     Err(error) => error,
                 }
             }
             Err(error) => error,
         };
-        progress.send_modify(|progress| progress.bus = BusState::Away);
-        // One entry each time the bus goes away, not one for each attempt.
-        if !bus_is_away {
-            tracing::warn!(%error, "the progress of the redirectors cannot be followed");
-            bus_is_away = true;
+        progress.send_modify(|progress| progress.bus = BusState::Unavailable);
+        // One entry for each outage, not one for each attempt.
+        if !is_reported {
+            tracing::warn!(
+                %error,
+                "following the progress of redirectors failed; answers to changes do not wait; subscribing again"
+            );
+            is_reported = true;
         }
         tokio::select! {
             () = tokio::time::sleep(backoff.pause()) => {}
@@ -189,14 +192,14 @@ async fn follow(bus: Arc<dyn Bus>, progress: watch::Sender<Progress>) {
     }
 }
 
-/// Notes the replicas that told of themselves before we listened, so that the first change waits for all of them.
-/// What they told since is still to be received, so nothing newer is overwritten.
-async fn greet(bus: &dyn Bus, progress: &watch::Sender<Progress>) {
-    let (live, heard_of_all) = match bus.live().await {
+/// Notes the replicas that announced themselves before the subscription, so that the first change waits for all of them.
+/// Later announcements are received afterwards, so none is overwritten by an older one.
+async fn note_live_replicas(bus: &dyn Bus, progress: &watch::Sender<Progress>) {
+    let (live, complete_from) = match bus.live().await {
         Ok(live) => (live, Instant::now()),
-        // Each of them tells of itself within a second.
+        // Each live replica announces itself before this time has passed.
         Err(error) => {
-            tracing::debug!(%error, "the live redirectors are not known yet");
+            tracing::debug!(%error, "listing the live redirectors failed; waiting for their announcements");
             (Vec::new(), Instant::now() + SILENT_AFTER)
         }
     };
@@ -204,18 +207,18 @@ async fn greet(bus: &dyn Bus, progress: &watch::Sender<Progress>) {
         for (replica, cursor) in live {
             note(&mut progress.replicas, Message::Progress { replica, cursor });
         }
-        progress.bus = BusState::FollowedFrom(heard_of_all);
+        progress.bus = BusState::CompleteFrom(complete_from);
     });
 }
 
-/// Ends without an error when nobody wants to know any more.
-async fn listen(mut subscription: Box<dyn Subscription>, progress: &watch::Sender<Progress>) -> Result<(), BusError> {
+/// Notes announcements until the last [`Visibility`] is dropped.
+async fn receive(mut subscription: Box<dyn Subscription>, progress: &watch::Sender<Progress>) -> Result<(), BusError> {
     loop {
         let received = tokio::select! {
             received = subscription.next() => received?,
             () = progress.closed() => return Ok(()),
         };
-        // Of what was lost the next message of each replica makes up.
+        // The next announcement of each replica makes up for lost messages.
         if let Delivery::Message(message) = received {
             progress.send_modify(|progress| note(&mut progress.replicas, message));
         }

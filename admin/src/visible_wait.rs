@@ -1,15 +1,15 @@
-//! How long the answer to a change waits for the redirectors: a multiple of what they have needed lately, within bounds.
+//! The longest wait of an answer to a change: a multiple of the time that redirectors needed lately, within bounds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How many times the longest confirmation of late an answer waits. Only a redirector that lags makes it wait so long.
+/// The longest wait as a multiple of the longest recent confirmation. Only a redirector that lags causes it.
 const FACTOR: u32 = 4;
 
-/// The part by which each confirmation lets the longest one of late fade: 180 of them halve it.
+/// The divisor of the part that each confirmation takes from the longest recent one: 180 confirmations halve it.
 const FADING: u64 = 256;
 
-/// Bounds of the time that an answer waits.
+/// Bounds of the longest wait of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VisibleWait {
     pub least: Duration,
@@ -17,7 +17,7 @@ pub struct VisibleWait {
 }
 
 impl VisibleWait {
-    /// Waits for this time, whatever the redirectors have needed.
+    /// Returns bounds that allow this time alone.
     pub const fn exactly(time: Duration) -> VisibleWait {
         VisibleWait { least: time, most: time }
     }
@@ -31,25 +31,26 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Returns how long the next answer waits at most.
+    /// Returns the longest wait of the next answer.
     pub(crate) fn wait(&self, bounds: VisibleWait) -> Duration {
         let longest = Duration::from_nanos(self.longest_nanos.load(Ordering::Relaxed));
         longest.saturating_mul(FACTOR).clamp(bounds.least, bounds.most)
     }
 
-    /// Takes note that every live redirector has confirmed a change after this time.
+    /// Records the time after which every live redirector had confirmed a change.
     pub(crate) fn observe(&self, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let update = |longest: u64| Some(took.max(longest - longest / FADING));
-        // An update that always gives a value cannot fail.
+        // An update that always returns a value cannot fail.
         let _ = self.longest_nanos.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
     }
 
-    /// Begins to measure a change that its answer did not wait for. Returns false while another is measured.
+    /// Begins to measure the confirmation of a change after its answer. Returns false while another is measured.
     pub(crate) fn begin(&self) -> bool {
         !self.is_measuring.swap(true, Ordering::Relaxed)
     }
 
+    /// Ends the measurement.
     pub(crate) fn end(&self) {
         self.is_measuring.store(false, Ordering::Relaxed);
     }
@@ -62,7 +63,7 @@ mod tests {
     const BOUNDS: VisibleWait = VisibleWait { least: Duration::from_millis(100), most: Duration::from_secs(1) };
 
     #[test]
-    fn wait_follows_the_slowest_confirmation_of_late_within_bounds() {
+    fn wait_after_slow_confirmation_grows_within_bounds_and_shrinks_again() {
         let pace = Pace::default();
         assert_eq!(pace.wait(BOUNDS), BOUNDS.least);
         pace.observe(Duration::from_millis(3));

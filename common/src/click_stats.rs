@@ -1,9 +1,13 @@
 //! Statistics of clicks by time and source. They are counted when clicks are stored, not computed from events.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Timestamp;
 
-/// The interval of one point of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The time that each point of a series covers
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(example = "day"))]
 pub enum Per {
     Hour,
     /// A day in UTC.
@@ -15,6 +19,13 @@ impl Per {
         match self {
             Per::Hour => 60 * 60,
             Per::Day => 24 * 60 * 60,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Per::Hour => "hour",
+            Per::Day => "day",
         }
     }
 }

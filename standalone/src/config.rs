@@ -1,4 +1,4 @@
-//! How the standalone process is configured.
+//! The settings of the program `tern`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,26 +18,27 @@ use tern_redirector::config::RedirectorConfig;
 /// The name of the process, before each line on standard error.
 pub const NAME: &str = "tern";
 
-/// The redirector is in this process and serves a change within milliseconds: on a machine that is too busy for that,
-/// a late answer is better than one that is not true yet.
+/// Default of `VISIBLE_WAIT`. The redirector in this process normally serves a change within milliseconds.
+/// On a busy machine a late answer is better than one that is not true yet.
 const VISIBLE_WAIT: VisibleWait = VisibleWait::exactly(Duration::from_secs(5));
 
-/// Everything the process is told from outside.
+/// The settings of the process.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `TERN_DATA_DIR`: where the embedded database is, the snapshot file of its links, and the journals of clicks.
+    /// `TERN_DATA_DIR`: the directory of the embedded database, the snapshot file and the journals of clicks.
     pub data_dir: PathBuf,
-    /// The shared database, in place of the embedded one.
+    /// The shared database; with `None` the embedded one is used.
     pub database: Option<PostgresConfig>,
-    /// The shared bus and cache, in place of those in this process.
+    /// The shared bus and cache; with `None` they are in this process.
     pub redis: Option<RedisConfig>,
     pub log: LogConfig,
-    /// Its port serves short codes, too, on every path that the API does not know.
+    /// The settings of the API, whose port also serves short codes.
     pub admin: AdminConfig,
     pub redirector: RedirectorConfig,
 }
 
 impl Config {
+    /// Reads the settings and reports all problems at once.
     pub fn read(variables: &Variables) -> Result<Config, InvalidConfig> {
         let mut reader = Reader::new(variables);
         let data_dir = reader.get("TERN_DATA_DIR", PathBuf::from("data"));
@@ -45,14 +46,14 @@ impl Config {
         let redis = RedisConfig::read(&mut reader);
         let visible_wait = if redis.is_none() { VISIBLE_WAIT } else { tern_admin::config::VISIBLE_WAIT };
         let mut redirector = RedirectorConfig::read(&mut reader);
-        // The embedded database may be damaged as well as a shared one may be away.
+        // The embedded database needs a snapshot file, too, because it may be damaged.
         redirector.replica.file = Some(data_dir.join("links.snapshot"));
         redirector.journal.root = data_dir.join("clicks");
         redirector.notifier = Notifier::read(variables);
-        // The API's port is served by the control threads, of which there is one a core.
+        // The API port is served by the control threads, one for each core.
         redirector.other_recorders = available_parallelism().map_or(1, usize::from);
         let mut admin = AdminConfig::read(&mut reader, visible_wait);
-        // Both ports serve short codes.
+        // Short codes are served on both ports.
         admin.own_addresses = admin.own_addresses.with_listener(admin.listen).with_listener(redirector.listen);
         let config = Config { data_dir, database, redis, log: LogConfig::read(&mut reader), admin, redirector };
         reader.finish(config)
@@ -64,7 +65,7 @@ impl Config {
         self.redirector.private_files().chain(database).chain(self.log.file.clone())
     }
 
-    /// Opens the store that the settings name. One in a file is made if it is not there.
+    /// Opens the store that the settings name. Creates an embedded one if there is none.
     pub async fn open_store(&self) -> anyhow::Result<Arc<dyn AdminStore>> {
         Ok(match &self.database {
             Some(database) => Arc::new(PostgresStore::open(database).await.with_context(|| database.place())?),
@@ -72,7 +73,7 @@ impl Config {
         })
     }
 
-    /// Opens the store for a command that makes none.
+    /// Opens the store for a command that creates none.
     ///
     /// # Errors
     /// [`MissingInput`] where no store is in the data directory.
@@ -89,13 +90,13 @@ impl Config {
         self.open_store().await
     }
 
-    /// Whether the next [`Config::open_store`] makes a new store in the data directory.
+    /// Returns whether [`Config::open_store`] would create a store in the data directory.
     pub fn lacks_store(&self) -> anyhow::Result<bool> {
         let is_there = || self.store_file().try_exists().with_context(|| format!("cannot look for {}", self.place()));
         Ok(self.database.is_none() && !is_there()?)
     }
 
-    /// Names the store: the absolute path of its file, or the database and its server.
+    /// Returns the place of the store: the absolute path of its file, or the database and its server.
     pub fn place(&self) -> String {
         match &self.database {
             Some(database) => database.place(),

@@ -1,4 +1,4 @@
-//! The one thing this process adds to its planes: on the API's port, a path that no route knows is a short code.
+//! Short codes on the API port: a path without a route is a short code.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tern_redirector::http::{self, Answer, Content};
 use tern_redirector::link_map::MapPin;
 use tern_redirector::redirect::{Visit, code_of_path};
 
-/// Answers as the redirect port does: same map, same outcome, same click.
+/// Answers a short code as the redirect port does, with the same map, outcomes and clicks.
 pub async fn follow_code(
     State(engine): State<Arc<Engine>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -37,6 +37,7 @@ pub async fn follow_code(
     MapPin::scope(|pin| respond(&engine.follow(pin, &visit, &HeaderFields(request.headers())).answer()))
 }
 
+/// The header fields of a request, as the redirector reads them.
 struct HeaderFields<'a>(&'a HeaderMap);
 
 impl<'a> Fields<'a> for HeaderFields<'a> {
@@ -49,7 +50,7 @@ impl<'a> Fields<'a> for HeaderFields<'a> {
     }
 }
 
-/// Translates an answer of the redirector.
+/// Converts an answer of the redirector.
 fn respond(answer: &Answer<'_>) -> Response {
     let mut headers = HeaderMap::new();
     let fields = [(header::ALLOW, answer.allow), (header::CACHE_CONTROL, answer.cache_control)];
@@ -63,7 +64,7 @@ fn respond(answer: &Answer<'_>) -> Response {
                 headers.insert(header::LOCATION, location);
                 (answer.status, headers).into_response()
             }
-            // A TargetUrl's location is visible ASCII, so this is a defect of ours.
+            // The location of a `TargetUrl` is visible ASCII, so this is unreachable without a defect.
             Err(_) => respond(&Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side")),
         },
         Content::Message(message) => {

@@ -1,4 +1,4 @@
-//! `tern`: both planes in one process, with nothing installed.
+//! The program `tern`: both planes in one process, with no other service to install.
 
 mod config;
 mod follow;
@@ -31,22 +31,22 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the API and the redirects until told to stop
+    /// Serve the API and the redirects until SIGTERM or SIGINT
     Serve {
         /// Load sample users, links and events if the store has none
         #[arg(long)]
         sample: bool,
     },
-    /// Load CSV files of users, urls, events or products, told apart by their headers
+    /// Load CSV files of users, urls, events or products, recognised by their headers
     Load(LoadCommand),
-    /// Ask the server that runs with these settings whether it is ready; if not, the exit code is 1
+    /// Check that the server with these settings is ready; exit with 1 if it is not
     Healthcheck,
     /// Write sample CSV files: 400 users, 2000 links, 3422 events
     Sample {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
-    /// Make, list and revoke the tokens that the API is used with
+    /// Create, list and revoke tokens for the API
     #[command(subcommand)]
     Token(TokenCommand),
 }
@@ -58,26 +58,26 @@ fn main() -> ExitCode {
         Command::Load(command) => runtime.block_on(load(&config, &command)),
         Command::Healthcheck => probe::ask(config.redirector.ops_listen, "/ready"),
         Command::Sample { directory } => sample::write(&directory),
-        Command::Token(command) => runtime.block_on(change_tokens(&config, command)),
+        Command::Token(command) => runtime.block_on(run_token_command(&config, command)),
     })
 }
 
 async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     let is_new = config.lacks_store()?;
     if is_new {
-        // A slip in a name, or in the directory, makes no store.
+        // A mistyped file name or directory must not create a store.
         for file in &command.files {
             fs::metadata(file).with_context(|| format!("{}: cannot be read", file.display()))?;
         }
     }
     let store = config.open_store().await?;
-    let note = if is_new { " (new; it is made in TERN_DATA_DIR)" } else { "" };
+    let note = if is_new { " (new; created in TERN_DATA_DIR)" } else { "" };
     write_line(NAME, &format!("store: {}{note}", config.place()));
     let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
     load_files(&*store, command, &config.admin.own_addresses, out, report).await
 }
 
-async fn change_tokens(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
+async fn run_token_command(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     let store = config.open_existing_store().await?;
     write_line(NAME, &format!("store: {}", config.place()));
     token_command::run(&*store, command, &mut std::io::stdout()).await

@@ -1,4 +1,4 @@
-//! Sample data: made from a seed, so that every sample is the same, and of the shape that real data has.
+//! Sample data in the form of real data. A fixed seed makes every sample equal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ const URLS: usize = 2000;
 const UPDATES: usize = 1206;
 const DELETIONS: usize = 216;
 
-/// Of a hundred links so many are active.
+/// Percentage of active links.
 const ACTIVE_PERCENT: u32 = 82;
 
-/// 2025-01-01, and the year and two months from then on in which everything happens.
+/// The first second of the sample, 2025-01-01, and its length of 420 days.
 const FIRST_SECOND: i64 = 1_735_689_600;
 const SECONDS: i64 = 420 * 24 * 60 * 60;
 
@@ -35,10 +35,10 @@ const NOUNS: [&str; 20] = [
 ];
 const TITLES: [&str; 8] = ["Campaign", "Changelog", "Guide", "Invitation", "Launch", "Offer", "Report", "Status"];
 
-/// Names that belong to nobody (RFC 2606): following a sample link must trouble no one.
+/// Host names that are reserved for examples (RFC 2606), so that sample links load no real site.
 const HOSTS: [&str; 5] = ["example.com", "example.net", "example.org", "www.example.com", "docs.example.org"];
 
-/// Writes `users.csv`, `urls.csv` and `events.csv` into `directory`, which must not hold any of them.
+/// Writes `users.csv`, `urls.csv` and `events.csv` into `directory`, which must contain none of them.
 pub fn write(directory: &Path) -> anyhow::Result<()> {
     let paths = write_files(directory)?;
     for path in &paths {
@@ -47,13 +47,13 @@ pub fn write(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Loads a sample into a store that has neither users nor links; true if it did.
+/// Loads a sample into a store without users and links. Returns whether it did.
 pub async fn load_if_empty(store: &dyn AdminStore) -> anyhow::Result<bool> {
     let first = Page::first(1);
     let is_empty = store.list_users(first).await?.rows.is_empty()
         && store.list_urls(Default::default(), first).await?.rows.is_empty();
     if is_empty {
-        let directory = tempfile::tempdir().context("cannot make a directory for the sample")?;
+        let directory = tempfile::tempdir().context("cannot create a directory for the sample")?;
         let paths = write_files(directory.path())?;
         let command = LoadCommand { files: paths.to_vec(), on_error: OnError::Fail };
         let (out, report) = (&mut std::io::sink(), &mut std::io::sink());
@@ -63,7 +63,7 @@ pub async fn load_if_empty(store: &dyn AdminStore) -> anyhow::Result<bool> {
 }
 
 fn write_files(directory: &Path) -> anyhow::Result<[PathBuf; 3]> {
-    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let paths = ["users.csv", "urls.csv", "events.csv"].map(|name| directory.join(name));
     for path in &paths {
         ensure!(!path.exists(), "{} is there already", path.display());
@@ -115,7 +115,7 @@ fn urls(random: &mut ChaCha8Rng) -> Vec<SampleUrl> {
                 short_code,
                 original_url: format!("https://{}/{adjective}/{noun}/{id}", pick(random, &HOSTS)),
                 title: format!("{} {adjective} {noun}", pick(random, &TITLES)),
-                // The first can always be followed: it is the one to click.
+                // The first link is active, because `tern serve` prints it.
                 is_active: id == 1 || random.random_ratio(ACTIVE_PERCENT, 100),
                 created_at,
                 updated_at: moment(random, created_at),
@@ -172,11 +172,11 @@ fn events_table(random: &mut ChaCha8Rng, urls: &[SampleUrl]) -> Table {
 fn code(random: &mut ChaCha8Rng) -> String {
     let characters = rand::distr::Alphanumeric;
     let code: String = (0..ShortCode::DEFAULT_LEN).map(|_| char::from(random.sample(characters))).collect();
-    // A reserved word comes up once in millions of samples; the seed is fixed, and a test loads this one.
+    // The fixed seed generates no reserved word: a test loads the sample.
     code
 }
 
-/// A second between `from` and the end of the sample's time.
+/// Returns a second between `from` and the end of the sample.
 fn moment(random: &mut ChaCha8Rng, from: i64) -> i64 {
     random.random_range(from..FIRST_SECOND + SECONDS)
 }

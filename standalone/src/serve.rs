@@ -1,4 +1,4 @@
-//! The life of the process, from the first port to the last click.
+//! The command `tern serve`, from the first port to the last click.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use axum::Router;
-use tern_admin::{AppState, Seams, keep_in_order};
+use tern_admin::{AppState, Seams, maintain_store};
 use tern_common::console::{CONSOLE_TARGET, announce, write_line};
 use tern_common::descriptors;
 use tern_common::lifecycle::Lifecycle;
@@ -25,8 +25,8 @@ use crate::config::{Config, NAME};
 use crate::follow::follow_code;
 use crate::sample;
 
-/// How long a server that was told to end may still have the directory.
-const LAST_SERVER: Duration = Duration::from_secs(2);
+/// The longest time to wait for a server that ends and still locks the directory.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
@@ -36,7 +36,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let (listener, api_addr) = listen(config.admin.listen, "ADMIN_LISTEN, APP_PORT").await?;
     make_private(config.private_files());
     let is_new = config.lacks_store()?;
-    // The migration of a large database takes as long as it takes.
+    // Migrating a large database may take longer than the service manager waits without a message.
     let store = config.redirector.notifier.alive_during(config.open_store()).await?;
     if with_sample && sample::load_if_empty(&*store).await? {
         write_line(NAME, "Loaded a sample: 400 users, 2000 links, 3422 events.");
@@ -53,10 +53,10 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let redirector = RedirectorConfig { other_descriptors: api_descriptors, ..config.redirector.clone() };
     let mut redirector = Redirector::start(redirector, store.clone(), store.clone(), bus, &registry).await?;
     let (fast, ops) = (redirector.local_addr(), redirector.ops_addr());
-    // Only now each port is known, even one that was asked for as 0.
+    // A port that was configured as 0 is known only after it was bound.
     state.config.own_addresses = state.config.own_addresses.clone().with_listener(api_addr).with_listener(fast);
     let state = Arc::new(state);
-    let upkeep = tokio::spawn(keep_in_order(Arc::clone(&store), config.admin.event_retention, state.metrics.clone()));
+    let upkeep = tokio::spawn(maintain_store(Arc::clone(&store), config.admin.event_retention, state.metrics.clone()));
 
     let codes = Router::new().fallback(follow_code).with_state(Arc::clone(redirector.engine()));
     let limits = Limits::api(&config.admin.access.trusted_proxies, api_descriptors);
@@ -64,8 +64,8 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let mut api = Serving::start(listener, tern_admin::router_over(codes, Arc::clone(&state)), limits, stats);
 
     let (loaded, warning) = (redirector.loaded(), redirector.warning());
-    let come_up = async {
-        // From here on the answer to a change waits until the change is served.
+    let report_start = async {
+        // The addresses are reported once answers to changes wait until this redirector serves them.
         loaded.await;
         state.visibility.first_replica().await;
         let place = config.place() + if is_new { " (new)" } else { "" };
@@ -77,11 +77,11 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         signal = lifecycle.stop_signal() => signal,
         error = api.ended() => return Err(error),
         error = redirector.ended() => return Err(error),
-        never = come_up => never,
+        never = report_start => never,
     };
     lifecycle.report_end(signal);
     upkeep.abort();
-    state.readiness.leave();
+    state.readiness.end();
     api.leave();
     lifecycle.give_notice(redirector.give_notice()).await;
     let deadline = redirector.drain_deadline();
@@ -97,11 +97,11 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes sure that no other server runs on the same directory. The lock ends with the process.
+/// Locks the data directory against a second server. The lock ends with the process.
 fn lock_directory(directory: &Path) -> anyhow::Result<FileLock> {
     let shown = directory.display();
-    fs::create_dir_all(directory).with_context(|| format!("cannot make {shown} (TERN_DATA_DIR)"))?;
-    FileLock::take(&directory.join("serve.lock"), LAST_SERVER).map_err(|error| match error.kind() {
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {shown} (TERN_DATA_DIR)"))?;
+    FileLock::take(&directory.join("serve.lock"), LOCK_WAIT).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => anyhow!(
             "another `tern serve` runs on {shown} (TERN_DATA_DIR); stop it first, or give this one a directory of its own"
         ),
@@ -109,7 +109,7 @@ fn lock_directory(directory: &Path) -> anyhow::Result<FileLock> {
     })
 }
 
-/// Lists where the process is reached, with the first active link of the store if there is one.
+/// Returns the addresses of the process, with the first active link of the store if there is one.
 async fn addresses(
     store: &dyn AdminStore,
     place: String,

@@ -1,4 +1,4 @@
-//! The layer around each route: who may use it, and how much.
+//! The layer around each route, which checks token, role and budget.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,33 +16,33 @@ use tern_common::budget::prefix;
 use tern_common::token::{Role, TokenHash};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::occupied::occupy;
+use super::permit_body::hold_permit;
 use super::tokens::{Access, Bearer};
-use crate::http::body::leave_unread;
+use crate::http::body::discard_body;
 use crate::http::error::{Error, Result, forbidden, too_many_requests, unavailable};
 use crate::request_log::request::LoggedRequest;
 use crate::request_log::trace::name_token;
 
 const WITHOUT_TOKEN: &str = "An Authorization header with a bearer token is needed";
 
-/// The answer to a request from elsewhere, where only this machine needs no token.
+/// The answer to a request without a token that was forwarded to an API on loopback.
 const FORWARDED_WITHOUT_TOKEN: &str = "Without a token this API answers only programs on its own machine that ask for localhost, \
-     and this request was forwarded or asks for another host; make a token there (token create NAME --role admin) and send \
-     it as Authorization: Bearer TOKEN";
+     and this request was forwarded or asks for another host; create a token there (token create NAME --role admin) and \
+     send it as Authorization: Bearer TOKEN";
 
 /// The part of the API that a route belongs to; it decides which roles may use the route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// Whether the process lives, and how it is used: for everybody.
+    /// Health, readiness and documentation, which need no token.
     Public,
     /// Users, links, events, products.
     Data,
     Metrics,
-    /// Other pages for operators, such as the log.
+    /// The log, which only admins may read.
     Operations,
 }
 
-/// The table of roles.
+/// Returns whether a role may use the routes of an area: the table of roles.
 pub fn may(role: Role, area: Area, method: &Method) -> bool {
     let only_reads = matches!(*method, Method::GET | Method::HEAD);
     match (area, role) {
@@ -59,7 +59,7 @@ pub(crate) struct Guard {
     pub(crate) area: Area,
 }
 
-/// The layer around each route.
+/// Admits a request to its route, or refuses it.
 pub(crate) async fn authorise(
     State(guard): State<Guard>,
     Extension(logged): Extension<Arc<LoggedRequest>>,
@@ -73,23 +73,23 @@ pub(crate) async fn authorise(
     let admitted = admit(&guard, &head, &logged).await;
     let request = Request::from_parts(head, body);
     match admitted {
-        Ok(place) => {
+        Ok(permit) => {
             logged.log_start();
-            occupy(next.run(request).await, place)
+            hold_permit(next.run(request).await, permit)
         }
         Err(refusal) => {
-            leave_unread(request);
+            discard_body(request);
             refusal.into_response()
         }
     }
 }
 
-/// Admits a request, or says why not. The permit is the place that the request and its answer occupy.
+/// Checks a request. Returns the permit that the request and its answer hold, if a token admits them.
 async fn admit(guard: &Guard, request: &Parts, logged: &LoggedRequest) -> Result<Option<OwnedSemaphorePermit>> {
     let Guard { access, area } = guard;
     let now = Instant::now();
     let client = logged.client;
-    if access.is_disbelieved() {
+    if access.is_stale() {
         return Err(unavailable("Tokens cannot be checked", anyhow!("the list of tokens is too old")));
     }
     let (role, in_flight) = if logged.is_open {
@@ -107,8 +107,7 @@ async fn admit(guard: &Guard, request: &Parts, logged: &LoggedRequest) -> Result
     Ok(in_flight)
 }
 
-/// Whose token it is. Failed attempts are few for each client: with the budget spent, it is told to wait, and a right
-/// token is taken all the same.
+/// Finds the token of a request. Each client has a budget of failed attempts; a valid token is accepted without it.
 async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Instant) -> Result<Arc<Bearer>> {
     let spend = || access.failures.spend(prefix(client), now).map_err(too_many_requests);
     let refused = |message: &'static str| {
@@ -137,7 +136,7 @@ async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Ins
     Ok(bearer)
 }
 
-/// Returns the token behind the scheme, whose case does not matter (RFC 9110, 11.1).
+/// Returns the token after the scheme, whose case does not matter (RFC 9110, 11.1).
 fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     let token = token.trim_ascii();
@@ -149,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bearer_token_is_what_follows_the_scheme() {
+    fn authorization_with_bearer_scheme_contains_the_token() {
         let check = |value: &str, expected: Option<&str>| {
             assert_eq!(bearer_token(value.as_bytes()), expected.map(str::as_bytes), "{value:?}");
         };

@@ -1,13 +1,13 @@
-//! Who may do what: tokens, roles, and how much of the API one holder may use.
+//! Access to the API: tokens, roles and budgets.
 //!
-//! Closed by default. An API that only this machine reaches is open until its first token is made; one that others
-//! reach does not start without a token, unless somebody said `ADMIN_AUTH=none`.
-//! `tokens` knows the tokens of the store, and `guard` decides with them; nothing here knows a resource.
+//! The API is closed by default. On loopback it is open until its first token is created. On another address it does not
+//! start without a token, unless `ADMIN_AUTH=none` is set.
+//! `tokens` holds the tokens of the store, and `guard` decides with them. No module of it knows a resource.
 
-mod closed;
 pub(crate) mod guard;
 mod local;
-mod occupied;
+mod permit_body;
+mod requirement;
 mod tokens;
 
 pub use self::guard::{Area, may};

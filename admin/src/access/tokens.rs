@@ -1,8 +1,8 @@
-//! The tokens of the store, as they were a moment ago: a request waits for no database to be let in.
+//! The tokens of the store in memory, so that no request waits for the database to be admitted.
 //!
-//! The list is read again every second, and when somebody sends a token that is not on it. While the database is away
-//! the last one counts: nobody is locked out, and nobody comes in who could not before. A list that cannot be read for
-//! some seconds while the database answers other calls does not count: a token on it may have been revoked.
+//! The list is read every second, and when a client sends a token that is not on it. While the database is unavailable,
+//! the last list remains valid. A list that cannot be read for some seconds while the database answers other calls is not
+//! valid, because a token on it may have been revoked.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -28,56 +28,56 @@ use tern_common::token::{NewToken, Role, Secret, Token, TokenHash};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::closed::Closed;
-use super::local::is_from_here;
+use super::local::is_from_this_machine;
+use super::requirement::TokenRequirement;
 use crate::config::{AccessConfig, AdminConfig, AuthMode};
 use crate::request_log::quota::LogQuota;
-use crate::shared_look::SharedLook;
+use crate::shared_call::SharedCall;
 
-/// Time between two readings of the list. With the reading itself, a revoked token is refused within two seconds.
+/// Time between two reads of the list. With the time of a read, a revoked token is refused within two seconds.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Age of a list that is still believed while the database answers other calls.
-const BELIEVED: Duration = Duration::from_secs(6);
+/// The greatest age of a valid list while the database answers other calls.
+const MAX_AGE: Duration = Duration::from_secs(6);
 
-/// Readings that fail while the database answers other calls, one after the other, before the list is not believed. The
-/// first one may have begun while the database was away.
+/// Consecutive reads that fail while the database answers other calls, before the list is stale.
+/// The first of them may have begun while the database was unavailable.
 const FAILURES: u32 = 2;
 
-/// Time between two notes of when tokens were used.
+/// Time between two writes of the times when tokens were used.
 const NOTE_USES: Duration = Duration::from_secs(2);
 
-/// How much later a token has to be used for that to be written down again, in seconds.
+/// Seconds after which the use of a token is written again.
 const USES_APART: i64 = 60;
 
-/// Readings of the list between two warnings of an API that is open to everybody: a minute.
+/// Reads of the list between two warnings about an API that is open to every client: a minute.
 const WARN_EVERY: u32 = 60;
 
-/// Readings of the list between two reports of requests that have no log entry of their own: ten seconds.
+/// Reads of the list between two reports of requests without log entries: ten seconds.
 const REPORT_EVERY: u32 = 10;
 
-/// Of attempts without a right token, for each client: somebody who mistyped needs few, and a log should not drown.
+/// Budget of each client for requests without a valid token: enough for mistyped tokens, too few to fill the log.
 const FAILURES_AT_ONCE: u32 = 30;
 const FAILURES_PER_SECOND: u32 = 1;
 
-/// Who may use the API.
+/// The tokens of the API, the budgets of their requests, and the state that opens or closes the API.
 #[derive(Debug)]
 pub struct Access {
     store: Arc<dyn AdminStore>,
     mode: AuthMode,
-    /// Whether nobody but this machine reaches the port.
+    /// Whether the API port listens on loopback.
     is_local: bool,
     token_concurrency: usize,
-    closed: Closed,
-    /// Read by every request, replaced by whoever has `reading`.
+    requirement: TokenRequirement,
+    /// The list of tokens, which each request reads and `reading` replaces.
     bearers: RwLock<Arc<[Arc<Bearer>]>>,
-    reading: SharedLook,
-    /// When the reading that brought the list began.
+    reading: SharedCall,
+    /// The start of the last successful read of the list.
     read_at: Mutex<Instant>,
-    /// Whether the list is too old to be believed.
-    is_disbelieved: AtomicBool,
+    /// Whether the list is too old to be valid.
+    is_stale: AtomicBool,
     proxies: Proxies,
-    /// Of each token, or of each client where none is asked for.
+    /// Requests of each token, or of each client where no token is needed.
     pub(super) requests: Budget,
     pub(super) failures: Budget,
     pub(super) refused: IntCounter,
@@ -85,18 +85,21 @@ pub struct Access {
     pub(crate) log_quota: LogQuota,
 }
 
-/// A token, and what its holder is doing.
+/// A token, its last use and its requests under way.
 #[derive(Debug)]
 pub(super) struct Bearer {
     pub(super) token: Token,
-    /// Seconds since the epoch; moved by every request.
+    /// Seconds since the epoch at which a request last used the token.
     used_at: Arc<AtomicI64>,
     /// Permits of requests that the token may have under way.
     pub(super) in_flight: Arc<Semaphore>,
 }
 
 impl Bearer {
-    /// Takes the token as used now, unless it is good for nothing, and says why.
+    /// Records a use of the token now.
+    ///
+    /// # Errors
+    /// The message for the client, if the token is expired or revoked.
     pub(super) fn use_now(&self) -> Result<(), &'static str> {
         let now = Timestamp::now();
         match self.token.refusal(now) {
@@ -110,10 +113,10 @@ impl Bearer {
 }
 
 impl Access {
-    /// Reads the tokens, makes the first one where that is asked for, and follows the store until the value is dropped.
+    /// Reads the tokens, creates the first one if the settings say so, and follows the store until the value is dropped.
     ///
     /// # Errors
-    /// When the API could be reached from outside without a token.
+    /// When other machines could reach the API without a token.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -128,17 +131,17 @@ impl Access {
             mode,
             is_local: config.listen.ip().is_loopback(),
             token_concurrency,
-            closed: Closed::read(config.access.closed_note.clone()),
+            requirement: TokenRequirement::read(config.access.requirement_file.clone()),
             bearers: RwLock::new(Arc::new([])),
-            reading: SharedLook::default(),
+            reading: SharedCall::default(),
             read_at: Mutex::new(Instant::now()),
-            is_disbelieved: AtomicBool::new(false),
+            is_stale: AtomicBool::new(false),
             proxies: config.access.trusted_proxies.clone(),
             requests: Budget::new(requests_per_second, requests_per_second),
             failures: Budget::new(FAILURES_AT_ONCE, FAILURES_PER_SECOND),
             refused: register_int_counter_with_registry!(
                 "tern_admin_authentication_failures_total",
-                "Requests that were refused for want of a valid token.",
+                "Requests refused because they had no valid token.",
                 registry
             )?,
             is_off: register_int_gauge_with_registry!(
@@ -149,13 +152,13 @@ impl Access {
             log_quota: LogQuota::register(registry)?,
         });
         access.read().await?;
-        access.closed.ensure_kept()?;
+        access.requirement.ensure_recorded()?;
         if access.bearers().is_empty() {
             match mode {
-                AuthMode::Tokens => access.make_first(&config.access.token_file).await?,
+                AuthMode::Tokens => access.create_first_token(&config.access.token_file).await?,
                 AuthMode::Auto if !access.is_local => bail!(
-                    "{} can be reached from outside, and there is no token yet: make one (token create NAME --role admin), \
-                     or set ADMIN_AUTH=tokens to have one made, or ADMIN_AUTH=none to let everybody in",
+                    "other machines can reach {}, and there is no token yet: create one (token create NAME --role admin), \
+                     or set ADMIN_AUTH=tokens to have one created, or ADMIN_AUTH=none to admit every client",
                     config.listen
                 ),
                 AuthMode::Auto | AuthMode::Off => {}
@@ -169,57 +172,59 @@ impl Access {
         Ok(access)
     }
 
-    /// Makes the first token, and leaves it in a file that only this user can read, as temporary files are made.
-    async fn make_first(&self, file: &Path) -> anyhow::Result<()> {
+    /// Creates the first token, and writes it to a file that only this user can read.
+    async fn create_first_token(&self, file: &Path) -> anyhow::Result<()> {
         let secret = Secret::generate();
         let in_file = || format!("cannot write the first token to {} (ADMIN_TOKEN_FILE)", file.display());
-        // Before it counts: a token that is in the store alone would be lost. One beside it, since another process may
-        // be first after all.
+        // The token is written before it is valid, since one that is in the store alone would be lost.
+        // A temporary file receives it, since another process may create the first token meanwhile.
         let directory = file.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(directory).with_context(in_file)?;
-        let mut unsure = NamedTempFile::new_in(directory).with_context(in_file)?;
-        writeln!(unsure, "{}", secret.reveal()).and_then(|()| unsure.as_file().sync_all()).with_context(in_file)?;
+        let mut temporary = NamedTempFile::new_in(directory).with_context(in_file)?;
+        writeln!(temporary, "{}", secret.reveal())
+            .and_then(|()| temporary.as_file().sync_all())
+            .with_context(in_file)?;
         let name = "first".parse()?;
         let token = NewToken { name, role: Role::Admin, hash: secret.hash(), expires_at: None };
         if self.store.insert_first_token(token).await? {
-            unsure.persist(file).with_context(in_file)?;
-            tracing::warn!(file = %file.display(), "the first token was made; it is in the file");
+            temporary.persist(file).with_context(in_file)?;
+            tracing::warn!(file = %file.display(), "the first token was created; read it from the file");
         }
         Ok(self.read().await?)
     }
 
-    /// Whether this request needs no token.
+    /// Returns whether this request needs no token.
     ///
-    /// A proxy or a browser on this machine is no reason to let in whoever is behind it.
+    /// A proxy or a browser on this machine must not admit the clients or pages behind it.
     pub(crate) fn is_open_to(&self, request: &Parts) -> bool {
-        self.mode == AuthMode::Off || self.is_open() && is_from_here(request)
+        self.mode == AuthMode::Off || self.is_open() && is_from_this_machine(request)
     }
 
-    /// The address that a request came from, as far as it is known.
+    /// Returns the address of the client that sent a request, or `UNKNOWN`.
     pub(crate) fn client(&self, request: &Parts) -> IpAddr {
         let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map_or(UNKNOWN, |ConnectInfo(peer)| peer.ip());
         let forwarded_for = request.headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
         self.proxies.client(peer, forwarded_for)
     }
 
-    /// Whether programs on this machine, at least, need no token.
+    /// Returns whether programs on this machine need no token.
     pub fn is_open(&self) -> bool {
-        let never_closed = self.bearers().is_empty() && !self.closed.is_noted();
+        let never_closed = self.bearers().is_empty() && !self.requirement.was_seen();
         self.mode == AuthMode::Off || self.mode == AuthMode::Auto && self.is_local && never_closed
     }
 
-    /// Whether no request may be admitted by the list of tokens, because it is too old.
-    pub(super) fn is_disbelieved(&self) -> bool {
-        self.mode != AuthMode::Off && self.is_disbelieved.load(Ordering::Acquire)
+    /// Returns whether the list of tokens is too old to admit requests.
+    pub(super) fn is_stale(&self) -> bool {
+        self.mode != AuthMode::Off && self.is_stale.load(Ordering::Acquire)
     }
 
     fn is_old(&self) -> bool {
-        self.read_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > BELIEVED
+        self.read_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > MAX_AGE
     }
 
-    /// Whose token it is, as far as is known.
+    /// Finds the token with this hash on the list.
     pub(super) fn find(&self, hash: &TokenHash) -> Option<Arc<Bearer>> {
-        // All of them, so that the time tells nothing.
+        // Each token is compared, so that the time does not tell which of them was nearly matched.
         self.bearers()
             .iter()
             .fold(None, |found, bearer| if bearer.token.hash.is(hash) { Some(bearer) } else { found })
@@ -230,21 +235,21 @@ impl Access {
         Arc::clone(&self.bearers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the list, or finds that somebody else did since this was called.
+    /// Reads the list, or waits for another caller who reads it.
     pub(super) async fn read(&self) -> tern_common::store::Result<()> {
         let read = async || {
             let began = Instant::now();
-            self.keep(self.store.list_tokens().await?);
+            self.replace_bearers(self.store.list_tokens().await?);
             *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = began;
-            self.is_disbelieved.store(false, Ordering::Release);
+            self.is_stale.store(false, Ordering::Release);
             Ok(())
         };
-        self.reading.look(read).await
+        self.reading.run(read).await
     }
 
-    fn keep(&self, tokens: Vec<Token>) {
+    fn replace_bearers(&self, tokens: Vec<Token>) {
         if !tokens.is_empty() && self.mode == AuthMode::Auto && self.is_local {
-            self.closed.note();
+            self.requirement.record();
         }
         let known = self.bearers();
         let bearers = tokens.into_iter().map(|token| {
@@ -264,30 +269,30 @@ impl Access {
         self.is_off.set(self.is_open().into());
     }
 
-    /// Writes down when tokens were used.
+    /// Writes to the store when tokens were last used.
     async fn note_uses(&self) -> tern_common::store::Result<()> {
         let bearers = self.bearers();
         let uses = bearers.iter().filter_map(|bearer| {
             let used_at = bearer.used_at.load(Ordering::Relaxed);
             let written = bearer.token.last_used_at.map_or(i64::MIN, Timestamp::unix_seconds);
-            let is_news = used_at > written.saturating_add(USES_APART);
-            is_news.then_some((bearer.token.id, Timestamp::from_unix_seconds(used_at)))
+            let is_newer = used_at > written.saturating_add(USES_APART);
+            is_newer.then_some((bearer.token.id, Timestamp::from_unix_seconds(used_at)))
         });
         let uses: Vec<_> = uses.collect();
         if uses.is_empty() { Ok(()) } else { self.store.note_token_uses(uses).await }
     }
 
-    /// A sentence for the operator who starts an API that needs no token.
+    /// Returns a warning for the operator if the API needs no token, or stays closed without one.
     pub fn warning(&self) -> Option<&'static str> {
         match self.mode {
             AuthMode::Off => Some("ADMIN_AUTH=none: every client that reaches the API may do everything."),
             AuthMode::Auto if self.bearers().is_empty() && !self.is_open() => Some(
                 "The database has no token, but the API required one before (tokens-required in TERN_DATA_DIR), so it stays \
-                 closed. Make a token: token create NAME --role admin",
+                 closed. Create a token: token create NAME --role admin",
             ),
             AuthMode::Auto | AuthMode::Tokens => self.is_open().then_some(
                 "The API is open to every program on this machine; do not forward its port. \
-                 To close it, make a token: token create NAME --role admin",
+                 To close it, create a token: token create NAME --role admin",
             ),
         }
     }
@@ -311,18 +316,18 @@ async fn follow(access: Weak<Access>) {
         let read = access.read().await;
         match &read {
             Err(error) if is_read => {
-                tracing::warn!(%error, "the tokens could not be read; the last list counts; reading again");
+                tracing::warn!(%error, "reading the tokens failed; the last list remains valid; trying again");
             }
-            Ok(()) if !is_read => tracing::info!("the tokens are read again"),
+            Ok(()) if !is_read => tracing::info!("reading the tokens succeeds again"),
             _ => {}
         }
         is_read = read.is_ok();
         let answers_others = access.store.last_answer().is_some_and(|answered| answered >= began);
         failures = if read.is_err() && answers_others { failures + 1 } else { 0 };
-        if failures >= FAILURES && access.is_old() && !access.is_disbelieved.swap(true, Ordering::AcqRel) {
+        if failures >= FAILURES && access.is_old() && !access.is_stale.swap(true, Ordering::AcqRel) {
             tracing::error!(
-                "the tokens cannot be read while the database answers other calls; requests with a token are answered \
-                 503; reading again"
+                "reading the tokens fails while the database answers other calls; requests with a token are answered \
+                 503; trying again"
             );
         }
     }
@@ -337,7 +342,7 @@ async fn note_uses(access: Weak<Access>) {
         if let Err(error) = &noted
             && is_noted
         {
-            tracing::warn!(%error, "the uses of tokens could not be noted; trying again");
+            tracing::warn!(%error, "writing the last uses of tokens failed; trying again");
         }
         is_noted = noted.is_ok();
     }

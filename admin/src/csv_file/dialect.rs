@@ -1,4 +1,4 @@
-//! The form of a CSV file, told from its header: the separator of its fields and the end of its lines.
+//! The dialect of a CSV file: the separator of fields and the end of lines, found by the header.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ const UTF_16: &str = "is in UTF-16 (Excel calls it \"Unicode Text\") and not in 
                       save it as \"CSV UTF-8\", or convert it with iconv -f UTF-16 -t UTF-8";
 const BINARY: &str = "is not a text: save the spreadsheet as \"CSV UTF-8\"";
 
-/// The form of a file.
+/// The dialect of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dialect {
     pub(crate) separator: u8,
@@ -17,10 +17,10 @@ pub(crate) struct Dialect {
     pub(crate) has_cr_lines: bool,
 }
 
-/// Reads `source` until its header has ended, and returns its form with all that was read.
+/// Reads `source` until its header has ended, and returns its dialect with all bytes that were read.
 ///
 /// # Errors
-/// The end of a sentence about a file that is no CSV in UTF-8.
+/// When the file is no CSV in UTF-8. The message is the end of a sentence about the file.
 pub(crate) fn read_head(source: &mut impl Read) -> Result<(Dialect, Vec<u8>), String> {
     let mut head = Vec::new();
     let mut piece = [0; 4096];
@@ -37,7 +37,7 @@ pub(crate) fn read_head(source: &mut impl Read) -> Result<(Dialect, Vec<u8>), St
     }
 }
 
-/// Finds the first line that is not blank, and its form; `None` if more has to be read.
+/// Finds the first line that is not blank, and its dialect; `None` if more bytes are needed.
 fn find(head: &[u8], is_whole: bool) -> Option<(Dialect, &[u8])> {
     let (mut begin, mut is_quoted, mut is_blank) = (0, false, true);
     let (mut has_comma, mut has_semicolon, mut has_tab) = (false, false, false);
@@ -80,10 +80,10 @@ mod tests {
 
     use super::*;
 
-    /// A source that gives one byte at a time.
-    struct Slowly<'a>(&'a [u8]);
+    /// A source that returns one byte for each read.
+    struct SlowSource<'a>(&'a [u8]);
 
-    impl Read for Slowly<'_> {
+    impl Read for SlowSource<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let one = buffer.len().min(1);
             self.0.read(&mut buffer[..one])
@@ -91,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn form_of_file_is_told_from_its_header() {
+    fn dialect_is_found_by_the_header() {
         let check = |text: &[u8], separator: u8, has_cr_lines: bool| {
             let expected = Dialect { separator, has_cr_lines };
             assert_eq!(read_head(&mut &*text).unwrap(), (expected, text.to_vec()), "{text:?}");
-            let (slowly, head) = read_head(&mut Slowly(text)).unwrap();
-            assert!(slowly == expected && text.starts_with(&head), "{text:?} byte by byte: {slowly:?}, {head:?}");
+            let (found, head) = read_head(&mut SlowSource(text)).unwrap();
+            assert!(found == expected && text.starts_with(&head), "{text:?} byte by byte: {found:?}, {head:?}");
         };
         check(b"", b',', false);
         check(b"a,b\n1;2;3,4\n", b',', false);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_is_no_text_in_utf8_is_refused_with_advice() {
+    fn file_that_is_no_utf_8_is_refused_with_advice() {
         let check = |text: &[u8], advice: &str| {
             assert!(read_head(&mut &*text).unwrap_err().contains(advice), "{text:?}");
         };

@@ -1,4 +1,4 @@
-//! CSV files: their dialects, their quotes, and the rows that they hold.
+//! CSV files: dialects, quotes and rows.
 
 mod dialect;
 mod quotes;

@@ -1,4 +1,4 @@
-//! The quotes of a CSV file, followed byte by byte, so that an open one does not pass for a field of many lines.
+//! The check of a CSV file's quotes, so that an unclosed quote is not read as a field of many lines.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ enum Place {
     FieldStart,
     Plain,
     Quoted,
-    /// Behind a quote within a quoted field: the field ends, or the quote is doubled.
+    /// After a quote within a quoted field, which ends the field or is the first of two.
     QuoteSeen,
 }
 
-/// Follows the quotes of a file.
+/// The state of the check.
 #[derive(Debug)]
 pub(crate) struct Quotes {
     separator: u8,
@@ -21,11 +21,11 @@ pub(crate) struct Quotes {
     /// The line in which the row of the next byte begins.
     row_line: u64,
     opened_in: u64,
-    /// The bytes of a byte order mark that may still come.
+    /// The bytes of a byte order mark that may still follow.
     mark_left: &'static [u8],
 }
 
-/// A quote without its partner.
+/// A quote that is not closed, or closed within text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadQuote {
     NeverClosed { opened_in: u64 },
@@ -33,15 +33,15 @@ pub(crate) enum BadQuote {
 }
 
 impl Quotes {
-    /// Begins a file whose fields are separated by `separator`.
+    /// Starts at the beginning of a file whose fields are separated by `separator`.
     pub(crate) fn new(separator: u8) -> Quotes {
         Quotes { separator, place: Place::FieldStart, line: 1, row_line: 1, opened_in: 0, mark_left: b"\xef\xbb\xbf" }
     }
 
-    /// Follows `bytes`, up to the first that cannot be where it is.
+    /// Checks `bytes` up to the first that is not allowed.
     ///
     /// # Errors
-    /// With the number of bytes before it.
+    /// With the number of bytes before the one that is not allowed.
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, BadQuote)> {
         for (at, &byte) in bytes.iter().enumerate() {
             if let Some((&mark, rest)) = self.mark_left.split_first() {
@@ -81,7 +81,7 @@ impl Quotes {
         self.row_line
     }
 
-    /// Whether the file may end here.
+    /// Checks that the file may end here.
     pub(crate) fn end(&self) -> Result<(), BadQuote> {
         match self.place {
             Place::Quoted => Err(BadQuote::NeverClosed { opened_in: self.opened_in }),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_with_their_partners_are_accepted() {
+    fn closed_quotes_are_accepted() {
         check("", Ok(()));
         check("a,b\n1,\"2\n2\"\r\n\"3\" ,\"\"\n", Ok(()));
         check("\u{feff}\"a\",\"b\"\n\"ci\"\"d\",5\" wide\n", Ok(()));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn quote_without_partner_is_reported_with_its_line() {
+    fn unclosed_quote_is_reported_with_its_line() {
         check("a,b\n1,2\n\"3,4\n5,6\n", Err(BadQuote::NeverClosed { opened_in: 3 }));
         check("a,b\n1,\"2\"\"\n3,4", Err(BadQuote::NeverClosed { opened_in: 2 }));
         check("\u{feff}\"a,b\n", Err(BadQuote::NeverClosed { opened_in: 1 }));

@@ -1,4 +1,4 @@
-//! The rows of the CSV files: text in, the types of common out. What is wrong is told as the reason of a bad row.
+//! The conversion of rows of CSV files into typed rows, with a reason for each row that is not valid.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use tern_common::{Id, OwnAddresses, ShortCode, Timestamp};
 
 use crate::csv_file::table::Row;
 
-/// The columns that a file of users must have; the others may be missing.
+/// The columns that a file of users must have.
 pub(crate) const USER_COLUMNS: &[&str] = &["username", "email"];
 pub(crate) const URL_COLUMNS: &[&str] = &["short_code", "user_id", "original_url"];
 pub(crate) const EVENT_COLUMNS: &[&str] = &["event_type", "url_id", "user_id"];
@@ -34,7 +34,7 @@ pub(crate) fn url_row(row: Row<'_>, own: &OwnAddresses) -> Result<UrlRow> {
         user_id: foreign_id(row, "user_id")?,
         short_code: parse(row, "short_code", ShortCode::parse)?,
         original_url: parse(row, "original_url", |text| own.parse_target(text))?,
-        // A CSV file has no null.
+        // A CSV file has no null, so a blank title is none.
         title: row.given("title").map(Title::parse).transpose().map_err(reason)?,
         is_active: row.field("is_active").map_or(Ok(true), flag)?,
         created_at: time(row, "created_at")?,
@@ -75,7 +75,7 @@ fn required<'a>(row: Row<'a>, column: &str) -> Result<&'a str> {
     row.field(column).ok_or_else(|| format!("{column} is missing"))
 }
 
-/// Reads an id of at most [`Id::MAX_GIVEN`]: larger ones would leave the sequence no room.
+/// Reads an id of at most [`Id::MAX_GIVEN`], above which the sequence of ids could not continue.
 fn id(text: &str, column: &str) -> Result<Id> {
     let id = Id::parse(text).filter(|&id| id <= Id::MAX_GIVEN);
     id.ok_or_else(|| format!("{column} must be a positive integer of at most {}", Id::MAX_GIVEN))
@@ -103,7 +103,7 @@ fn stock(text: &str) -> Result<i64> {
     stock.ok_or_else(|| "stock must be a whole number, not negative".to_owned())
 }
 
-/// Reads a truth value in the words that PostgreSQL takes, in any case: spreadsheets write `TRUE`, and COPY writes `t`.
+/// Reads a truth value in the words of PostgreSQL, in any case. Spreadsheets write `TRUE`, and COPY writes `t`.
 fn flag(text: &str) -> Result<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),

@@ -1,4 +1,4 @@
-//! CSV files with a header: rows looked up by the names of their columns, in bounded memory.
+//! CSV files with a header, read row by row in bounded memory.
 
 use std::io::{self, Chain, Cursor, Read};
 
@@ -7,10 +7,10 @@ use csv::{ErrorKind, StringRecord, Terminator};
 use crate::csv_file::dialect::read_head;
 use crate::csv_file::quotes::{BadQuote, Quotes};
 
-/// The longest row in bytes. Without a bound one quote that is never closed would take the whole file into memory.
+/// The longest row in bytes. Without this bound an unclosed quote would read the whole file into memory.
 const MAX_ROW_LEN: usize = 2 * 1024 * 1024;
 
-/// How many columns of a file are listed, at most.
+/// The most columns that a message lists.
 const MAX_LISTED: usize = 20;
 
 const NOT_UTF_8: &str = "the row is not UTF-8: save the file as \"CSV UTF-8\"";
@@ -27,7 +27,7 @@ pub(crate) struct CsvTable<R> {
 /// One row with as many fields as there are columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row<'a> {
-    /// Of the file, from 1; where the row begins.
+    /// The line of the file in which the row begins, from 1.
     pub(crate) line: u64,
     trim: bool,
     columns: &'a [String],
@@ -39,31 +39,31 @@ pub(crate) struct Row<'a> {
 pub(crate) struct BadRow {
     pub(crate) line: u64,
     pub(crate) reason: String,
-    /// Nothing can be read after it.
+    /// Whether no row can be read after this one.
     pub(crate) is_last: bool,
 }
 
 impl<R: Read> CsvTable<R> {
-    /// Reads the header. Blanks around the names of columns are dropped, those around fields if `trim` says so.
+    /// Reads the header. Trims the names of columns, and with `trim` also the fields.
     ///
     /// # Errors
-    /// What is wrong with the file, as the end of a sentence: it "is empty".
+    /// When the file has no valid header. The message is the end of a sentence, such as "is empty".
     pub(crate) fn open(mut source: R, trim: bool) -> Result<CsvTable<R>, String> {
         let (dialect, head) = read_head(&mut source)?;
         let source = Source {
             source: Cursor::new(head).chain(source),
             has_cr_lines: dialect.has_cr_lines,
-            left: MAX_ROW_LEN,
+            remaining: MAX_ROW_LEN,
             ended: false,
             quotes: Quotes::new(dialect.separator),
             bad: None,
         };
         let reader = csv::ReaderBuilder::new()
             .delimiter(dialect.separator)
-            // `next_row` tells of rows of the wrong length, in words of our own.
+            // `next_row` reports rows of another length with its own message.
             .flexible(true)
             .has_headers(false)
-            // With the default the line of a row is not known in a file with CRLF: see `line`.
+            // The default terminator would make `line` count wrongly in files with CRLF.
             .terminator(Terminator::Any(b'\n'))
             .from_reader(source);
         let mut table = CsvTable { reader, trim, columns: Vec::new(), record: StringRecord::new() };
@@ -72,14 +72,14 @@ impl<R: Read> CsvTable<R> {
             Some(Err(bad)) => Err(format!("cannot be read: {}", bad.reason)),
             Some(Ok(_)) => {
                 table.columns = table.record.iter().map(|name| name.trim().to_owned()).collect();
-                table.refuse_twice()?;
+                table.refuse_repeated_column()?;
                 Ok(table)
             }
         }
     }
 
-    /// Refuses a header that names a column twice, since either may hold the values that are meant.
-    fn refuse_twice(&self) -> Result<(), String> {
+    /// Refuses a header that names a column twice, because either column may have the intended values.
+    fn refuse_repeated_column(&self) -> Result<(), String> {
         for (second, name) in self.columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if let Some(first) = self.columns[..second].iter().position(|other| other == name) {
                 let (first, second) = (first + 1, second + 1);
@@ -89,7 +89,7 @@ impl<R: Read> CsvTable<R> {
         Ok(())
     }
 
-    /// The names of all columns, as the end of a sentence about them.
+    /// Returns the names of all columns for a message.
     pub(crate) fn columns(&self) -> String {
         let named: Vec<&str> = self.columns.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         let mut listed = named[..named.len().min(MAX_LISTED)].join(", ");
@@ -103,17 +103,17 @@ impl<R: Read> CsvTable<R> {
         self.columns.iter().any(|name| name == column)
     }
 
-    /// Which of `columns` are not there.
+    /// Returns those of `columns` that the file lacks.
     pub(crate) fn missing(&self, columns: &[&'static str]) -> Vec<&'static str> {
         columns.iter().copied().filter(|column| !self.has(column)).collect()
     }
 
-    /// How many bytes of the file were read.
+    /// Returns the number of bytes that were read.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.reader.position().byte()
     }
 
-    /// The next row that is not blank.
+    /// Reads the next row that is not blank.
     pub(crate) fn next_row(&mut self) -> Option<Result<Row<'_>, BadRow>> {
         let line = match self.read_record()? {
             Ok(line) => line,
@@ -127,15 +127,15 @@ impl<R: Read> CsvTable<R> {
         Some(Ok(Row { line, trim: self.trim, columns: &self.columns, fields: &self.record }))
     }
 
-    /// Returns a field of the row that was read last, also of a bad one, as far as it can be told.
+    /// Returns a field of the row that was read last, if a bad row has it, too.
     pub(crate) fn last_field(&self, column: &str) -> Option<&str> {
         Row { line: 0, trim: true, columns: &self.columns, fields: &self.record }.field(column)
     }
 
-    /// Reads until `record` is not blank; gives its line.
+    /// Reads until `record` is not blank, and returns its line.
     fn read_record(&mut self) -> Option<Result<u64, BadRow>> {
         loop {
-            self.reader.get_mut().left = MAX_ROW_LEN;
+            self.reader.get_mut().remaining = MAX_ROW_LEN;
             let before = self.reader.position().line();
             let mut bytes = std::mem::take(&mut self.record).into_byte_record();
             let read = self.reader.read_byte_record(&mut bytes);
@@ -151,7 +151,7 @@ impl<R: Read> CsvTable<R> {
             };
             match read {
                 Ok(false) => return None,
-                // Spreadsheets write empty rows as commas.
+                // Spreadsheets write blank rows as commas.
                 Ok(true) if self.record.iter().all(|field| field.trim().is_empty()) => {}
                 Ok(true) if is_utf8 => return Some(Ok(self.line(before))),
                 Ok(true) => {
@@ -170,9 +170,9 @@ impl<R: Read> CsvTable<R> {
         }
     }
 
-    /// The line of the record that was just read. The reader's own position is taken before it skips empty lines,
-    /// so this counts back from the end of the record. A record that the end of the file cut short inside a quote
-    /// has no line end of its own: hence `before`.
+    /// Returns the line of the record that was read last, counted back from the end of the record.
+    /// The reader's position of a record cannot be used, because the reader takes it before it skips blank lines.
+    /// `before` is the lower bound for a record that the end of the file cuts within a quote.
     fn line(&self, before: u64) -> u64 {
         let inside: usize = self.record.iter().map(|field| field.bytes().filter(|&byte| byte == b'\n').count()).sum();
         before.max(self.reader.position().line() - 1 - inside as u64)
@@ -180,17 +180,17 @@ impl<R: Read> CsvTable<R> {
 }
 
 impl<'a> Row<'a> {
-    /// The field of a column; `None` if there is no such column.
+    /// Returns the field of a column; `None` if there is no such column.
     pub(crate) fn field(&self, column: &str) -> Option<&'a str> {
         let index = self.columns.iter().position(|name| name == column)?;
         let field = self.fields.get(index)?;
-        // The reader takes CR before LF for a part of the last field.
+        // The reader includes a CR before LF in the last field.
         let is_last = index + 1 == self.columns.len();
         let field = if is_last { field.strip_suffix('\r').unwrap_or(field) } else { field };
         Some(if self.trim { field.trim() } else { field })
     }
 
-    /// The field of a column; `None` also if it is blank.
+    /// Returns the field of a column; `None` if there is no such column or the field is blank.
     pub(crate) fn given(&self, column: &str) -> Option<&'a str> {
         self.field(column).filter(|field| !field.trim().is_empty())
     }
@@ -200,12 +200,13 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A source that gives only so many bytes at a time, a line end after the last one, and none behind a bad quote.
+/// A source of bytes that ends a row that is too long, stops at a bad quote, and adds a line end at the end.
 #[derive(Debug)]
 struct Source<R> {
     source: Chain<Cursor<Vec<u8>>, R>,
     has_cr_lines: bool,
-    left: usize,
+    /// The bytes that the current row may still have.
+    remaining: usize,
     ended: bool,
     quotes: Quotes,
     bad: Option<BadQuote>,
@@ -216,7 +217,7 @@ impl<R: Read> Read for Source<R> {
         if let Some(bad) = self.bad {
             return Err(io::Error::other(bad.to_string()));
         }
-        if self.left == 0 {
+        if self.remaining == 0 {
             let mebibytes = MAX_ROW_LEN / (1024 * 1024);
             return Err(io::Error::other(format!("the row has over {mebibytes} MiB: is a quote not closed?")));
         }
@@ -224,7 +225,7 @@ impl<R: Read> Read for Source<R> {
         if self.has_cr_lines {
             buffer[..read].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
         }
-        self.left = self.left.saturating_sub(read);
+        self.remaining = self.remaining.saturating_sub(read);
         if read == 0 {
             self.quotes.end().map_err(|bad| io::Error::other(bad.to_string()))?;
         }
@@ -236,7 +237,7 @@ impl<R: Read> Read for Source<R> {
             }
             _ => match self.quotes.follow(&buffer[..read]) {
                 Ok(()) => Ok(read),
-                // What comes before it is given first.
+                // The bytes before the bad quote are returned first.
                 Err((0, bad)) => Err(io::Error::other(bad.to_string())),
                 Err((good, bad)) => {
                     self.bad = Some(bad);
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_know_their_line_whatever_came_before() {
+    fn row_after_blank_or_quoted_lines_has_its_line() {
         let check = |text: &str, expected: &[(u64, &str)]| {
             let read: Vec<(u64, String)> = rows(text.as_bytes()).into_iter().map(Result::unwrap).collect();
             let read: Vec<(u64, &str)> = read.iter().map(|(line, b)| (*line, b.as_str())).collect();
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_row_does_not_harm_the_others() {
+    fn bad_row_is_reported_and_later_rows_are_read() {
         let read = rows(b"a,b\n1\n\xff,2\n3,4\n5,6,7\n");
         assert_eq!(read[0].as_ref().unwrap_err().reason, "the row has 1 fields and not 2");
         assert_eq!(read[1].as_ref().unwrap_err().line, 3);
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn row_that_is_not_utf_8_knows_its_line_whatever_came_before() {
+    fn row_that_is_not_utf_8_has_its_line() {
         let check = |text: &[u8], line: u64| {
             let read = rows(text);
             assert_eq!(read, [Err(BadRow { line, reason: NOT_UTF_8.to_owned(), is_last: false })], "{text:?}");
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_never_closed_does_not_take_the_file_into_memory() {
+    fn row_beyond_its_bound_ends_the_file() {
         let text = format!("a,b\n1,2\n\"{}", "x".repeat(3 * MAX_ROW_LEN));
         let read = rows(text.as_bytes());
         let last = read[1].as_ref().unwrap_err();
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn unclosed_quote_swallows_no_rows_and_harms_none_before_it() {
+    fn unclosed_quote_is_reported_after_the_rows_before_it() {
         let check = |text: &str, reason: &str| {
             let read = rows(text.as_bytes());
             assert_eq!(read[0], Ok((2, "2".to_owned())), "{text:?}");
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn row_that_cannot_be_read_knows_its_line_whatever_came_before() {
+    fn row_that_cannot_be_read_has_its_line() {
         let check = |text: &str, line: u64, reason: &str| {
             let last = rows(text.as_bytes()).pop().unwrap().unwrap_err();
             assert!(last.is_last && last.reason.contains(reason), "{last:?}");
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_spreadsheets_are_read_with_their_separators_and_line_ends() {
+    fn file_of_a_spreadsheet_is_read_with_its_separator_and_line_ends() {
         let check = |text: &str, expected: &[(u64, &str)]| {
             let read: Vec<(u64, String)> = rows(text.as_bytes()).into_iter().map(Result::unwrap).collect();
             let read: Vec<(u64, &str)> = read.iter().map(|(line, b)| (*line, b.as_str())).collect();
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn column_that_is_there_twice_is_refused_with_both_places() {
+    fn repeated_column_is_refused_with_both_places() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(CsvTable::open(text.as_bytes(), true).err().as_deref(), expected, "{text:?}");
         };
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_header_is_empty() {
+    fn file_without_a_header_is_empty() {
         for text in ["", "\n\n", "\u{feff}", " \n"] {
             assert_eq!(CsvTable::open(text.as_bytes(), true).unwrap_err(), "is empty", "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! The description of the API: what handlers do not say beside themselves, in [`shared`], and the page that shows it.
+//! The description of the API as a whole; [`shared`] describes what operations have in common, [`docs`] is its page.
 
 pub(crate) mod docs;
 mod redirect;
@@ -9,27 +9,28 @@ use utoipa::OpenApi;
 pub(crate) use self::shared::complete;
 use crate::http::error::Envelope;
 
+/// The description of the API as a whole.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Tern",
-        description = "Short links: who owns them, where they lead, and what happened to them.\n\n\
+        description = "Short links with their owners, targets and events.\n\n\
             Bodies are JSON in UTF-8, nested at most 32 deep; unknown fields and query parameters are ignored, \
             and named in the header `Tern-Ignored` of the answer. \
             Times are in UTC, to the second. Lists are ordered by id. \
             Each path also works with a slash at its end, and each `GET` as a `HEAD`. \
             Every error is an object with `error` and `message`; \
-            another method than those listed is answered 405 with `Allow`. \
-            Every request may carry `X-Request-Id` and `traceparent`, which its entries in the log repeat."
+            a method that is not listed is answered 405 with `Allow`. \
+            A request may have `X-Request-Id` and `traceparent`, which its log entries repeat."
     ),
     servers((url = "/", description = "The origin of this description")),
     tags(
         (name = "redirects", description = "Where short codes lead"),
         (name = "links", description = "Short codes and where they lead"),
-        (name = "users", description = "Those who own links"),
-        (name = "events", description = "What happened to links"),
-        (name = "products", description = "A list to look at"),
-        (name = "operations", description = "How the service is doing"),
+        (name = "users", description = "The owners of links"),
+        (name = "events", description = "Records of clicks and changes"),
+        (name = "products", description = "A list to read"),
+        (name = "operations", description = "Health, metrics and log of the service"),
         (name = "documentation", description = "This description"),
     ),
     paths(redirect::follow_short_code),
@@ -37,7 +38,7 @@ use crate::http::error::Envelope;
 )]
 struct Description;
 
-/// Returns what is described beside the routes: the API as a whole, and redirects.
+/// Returns the description of the API as a whole and of redirects, without the routes.
 pub(crate) fn base() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }

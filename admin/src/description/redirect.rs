@@ -1,12 +1,12 @@
-//! The description of redirects, which redirectors answer, and `tern serve` on the API's port.
+//! The description of redirects, which redirectors answer, and `tern serve` on the API port, too.
 
-/// Path of the operation, which no route of the API has.
+/// The path of the operation, which is no route of the API.
 pub(super) const PATH: &str = "/{short_code}";
 
 /// Follow a short code
 ///
-/// The query is ignored. A `GET` that redirects is a click, and a `HEAD` is none.
-/// Behind nginx and on the port of `tern serve` this is on the origin of the API; a redirector has a port of its own.
+/// The query is ignored. A `GET` that redirects is counted as a click; a `HEAD` is not.
+/// Behind nginx and with `tern serve` the path is on the origin of the API. A redirector has another port.
 #[utoipa::path(
     get,
     path = "/{short_code}",
@@ -14,7 +14,7 @@ pub(super) const PATH: &str = "/{short_code}";
     params((
         "short_code" = String,
         Path,
-        description = "The code, in the case in which it was given",
+        description = "The code, with upper and lower case as issued",
         min_length = 1,
         max_length = 64,
         pattern = "^[0-9A-Za-z_-]+$",
@@ -28,5 +28,5 @@ pub(super) const PATH: &str = "/{short_code}";
         (status = 503),
     )
 )]
-#[expect(dead_code, reason = "redirectors answer; this is the description of their answers")]
+#[expect(dead_code, reason = "redirectors answer; this function describes their answers")]
 pub(super) fn follow_short_code() {}

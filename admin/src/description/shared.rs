@@ -1,7 +1,7 @@
-//! What handlers have in common, described once for each kind: errors, headers, tokens.
+//! The descriptions that operations have in common: errors, headers, tokens.
 //!
-//! A handler names a header of its answer and an error that only it gives; this adds the errors that follow from what
-//! an operation takes, and puts a reference to the one description in place of each name.
+//! A handler names the headers of its answer and the errors of its own. This module adds the errors that follow from the
+//! request, and replaces each name by a reference to its description.
 
 use std::collections::HashMap;
 
@@ -68,39 +68,39 @@ const KINDS: [Kind; 12] = [
     ),
 ];
 
-/// Each header of an answer: its name, what it says, its type, and an example.
+/// Returns each header of an answer: its name, description, schema and an example.
 fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 10] {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     [
-        ("Allow", "The methods that the path knows", text(), json!("GET,HEAD,POST")),
+        ("Allow", "The methods of the path", text(), json!("GET,HEAD,POST")),
         (
             "Link",
-            "Where the next page (`rel=\"next\"`) and the one before (`rel=\"prev\"`) are, if there are any",
+            "The addresses of the next page (`rel=\"next\"`) and the previous page (`rel=\"prev\"`), if they exist",
             text(),
             json!("</urls?after=40&per_page=20>; rel=\"next\", </urls?before=21&per_page=20>; rel=\"prev\""),
         ),
         ("Location", "The target of the link, in visible ASCII", text(), json!("https://example.com/hello")),
         (
             "Retry-After",
-            "After how many seconds to try again",
+            "The seconds after which the client may try again",
             ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)),
             json!(1),
         ),
         (
             IGNORED,
-            "Query parameters and fields of the body that the operation does not know, and ignored",
+            "Query parameters and fields of the body that the operation does not know and ignored",
             text(),
             json!("short_code, sort"),
         ),
         (
             "Tern-Visible",
-            "How many of how many live redirectors serve the change already; `?` where that cannot be known, since Redis \
-             is away: any number of them may serve the link as it was",
+            "How many of the live redirectors serve the change; `?` while Redis is unavailable: any number of them may \
+             serve the previous link",
             text().pattern(Some("^([0-9]+/[0-9]+|[?])$")),
             json!("2/2"),
         ),
-        ("WWW-Authenticate", "Which scheme is asked for", text(), json!("Bearer")),
-        ("X-Cache", "Whether the answer comes from the cache", text().enum_values(Some(["HIT", "MISS"])), json!("HIT")),
+        ("WWW-Authenticate", "The scheme of authentication", text(), json!("Bearer")),
+        ("X-Cache", "Whether the answer is from the cache", text().enum_values(Some(["HIT", "MISS"])), json!("HIT")),
         (
             REQUEST_ID,
             "The `X-Request-Id` of the request if it has 1 to 128 visible ASCII characters, and a new one otherwise",
@@ -109,18 +109,18 @@ fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 10] {
         ),
         (
             "X-Total-Count",
-            "How many rows the whole list has; `10000+` for more than that under several filters",
+            "The number of rows of the whole list; `10000+` for more than that with several filters",
             text().pattern(Some("^[0-9]+[+]?$")),
             json!("2000"),
         ),
     ]
 }
 
-/// Adds what operations have in common to a description whose paths belong to `areas`.
+/// Adds the common parts to a description whose paths belong to `areas`.
 pub(crate) fn complete(openapi: &mut OpenApi, areas: &HashMap<String, Area>) {
     let components = openapi.components.get_or_insert_default();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-    let bearer = bearer.description(Some("Not needed where the API is open to whoever reaches it"));
+    let bearer = bearer.description(Some("Not needed while the API is open"));
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
     for (name, description, schema, example) in headers() {
         let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description));
@@ -138,7 +138,7 @@ pub(crate) fn complete(openapi: &mut OpenApi, areas: &HashMap<String, Area>) {
     }
 }
 
-/// Adds the errors that follow from what an operation takes, and refers to the one description of what it names.
+/// Adds the errors that follow from the request of an operation, and replaces names by references.
 fn complete_operation(operation: &mut Operation, path: &str, is_public: bool) {
     for status in errors(operation, path, is_public) {
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| Response::default().into());
@@ -147,15 +147,15 @@ fn complete_operation(operation: &mut Operation, path: &str, is_public: bool) {
         if let Some((_, reason, ..)) = KINDS.iter().find(|(code, ..)| code == status) {
             *response = Ref::from_response_name(component(reason)).into();
         } else if let RefOr::T(response) = response {
-            // The query of a short code is of no operation.
-            let of_all = if path == redirect::PATH { &[REQUEST_ID][..] } else { &[REQUEST_ID, IGNORED] };
-            let named = response.headers.keys().cloned().chain(of_all.iter().map(ToString::to_string));
+            // The query of a short code is ignored without a header.
+            let common = if path == redirect::PATH { &[REQUEST_ID][..] } else { &[REQUEST_ID, IGNORED] };
+            let named = response.headers.keys().cloned().chain(common.iter().map(ToString::to_string));
             response.headers = named.map(|name| (name.clone(), RefOr::Ref(header(&name)))).collect();
         }
     }
 }
 
-/// What can go wrong with an operation, as far as it follows from what the operation takes.
+/// Returns the errors that follow from the request of an operation.
 fn errors(operation: &Operation, path: &str, is_public: bool) -> Vec<&'static str> {
     let takes = |place: ParameterIn| {
         let mut parameters = operation.parameters.iter().flatten();
@@ -163,7 +163,7 @@ fn errors(operation: &Operation, path: &str, is_public: bool) -> Vec<&'static st
     };
     let has_body = operation.request_body.is_some();
     let is_static = path == "/health" || path == "/openapi.json" || path.starts_with("/docs");
-    // Whatever is not a number of lines is a hundred.
+    // `/logs` accepts any value of its parameter.
     let checks_query = takes(ParameterIn::Query) && path != "/logs";
     let all = [
         (has_body || checks_query, "400"),
@@ -176,7 +176,7 @@ fn errors(operation: &Operation, path: &str, is_public: bool) -> Vec<&'static st
         (!is_static, "500"),
         (!is_static && path != "/metrics" && path != "/logs", "503"),
     ];
-    all.into_iter().filter(|(can_be, _)| *can_be).map(|(_, status)| status).collect()
+    all.into_iter().filter(|(is_possible, _)| *is_possible).map(|(_, status)| status).collect()
 }
 
 /// Returns `NotFound` for "Not Found".

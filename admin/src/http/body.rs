@@ -1,4 +1,4 @@
-//! Bodies: bounded in size and depth, and read by their types.
+//! Bodies of requests, bounded in size and depth, and read by their types.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -16,11 +16,11 @@ use serde::de::DeserializeOwned;
 use tern_common::json::{InvalidJson, JsonReader, JsonText, Kind, MAX_DEPTH, read};
 
 use crate::http::error::{Error, Result, bad_request, body_too_large};
-use crate::http::ignored::Ignored;
+use crate::http::ignored::IgnoredNames;
 
-/// How much and how long a client that sends too much is listened to, so that it comes to read the answer.
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
-const LINGER_TIME: Duration = Duration::from_secs(1);
+/// Limits on reading a body that is discarded, so that its client comes to read the answer.
+const DISCARD_BYTES: usize = 4 * 1024 * 1024;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// The longest part of a `Content-Type` that a message repeats.
 const SHOWN_TYPE_LEN: usize = 100;
@@ -43,11 +43,11 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>> {
         if let Err(refusal) = refuse_other_types(request.headers(), "application/json") {
-            leave_unread(request);
+            discard_body(request);
             return Err(refusal);
         }
         let BodyLimit(limit) = BodyLimit::from_ref(state);
-        let ignored = request.extensions().get::<Ignored>().cloned();
+        let ignored = request.extensions().get::<IgnoredNames>().cloned();
         let bytes = read_whole(request, limit).await?;
         if bytes.trim_ascii().is_empty() {
             return Err(bad_request("The body is missing; send a JSON object"));
@@ -63,8 +63,8 @@ where
 /// Reads checked JSON by its type, and notes the fields that the type does not know.
 ///
 /// # Errors
-/// A sentence that names the field.
-pub(crate) fn read_json<T: DeserializeOwned>(text: JsonText<'_>, ignored: Option<&Ignored>) -> Result<T, String> {
+/// With a message that names the field.
+pub(crate) fn read_json<T: DeserializeOwned>(text: JsonText<'_>, ignored: Option<&IgnoredNames>) -> Result<T, String> {
     let on_unknown = |name: &str| ignored.into_iter().for_each(|ignored| ignored.note_field(name));
     read(JsonReader::new(text, &on_unknown))
 }
@@ -72,7 +72,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(text: JsonText<'_>, ignored: Option
 /// Reads a body of at most `limit` into memory.
 ///
 /// # Errors
-/// When the body is larger, coded or cut short.
+/// When the body is larger, compressed or incomplete.
 pub(crate) async fn read_whole(request: Request, limit: ByteSize) -> Result<Vec<u8>> {
     let mut body = BoundedBody::new(refuse_coding(request)?, limit)?;
     let mut bytes = Vec::new();
@@ -91,10 +91,10 @@ pub(crate) fn parse_json(body: &[u8]) -> Result<JsonText<'_>> {
     })
 }
 
-/// Checks that a body is not declared to be anything but JSON. One without a declaration is read, and judged by that.
+/// Refuses a body that is declared to be of another type than JSON. A body without a declaration is accepted.
 ///
 /// # Errors
-/// A sentence that names the declared type and the types that are `wanted`.
+/// With a message that names the declared type and the types that are `wanted`.
 pub(crate) fn refuse_other_types(headers: &HeaderMap, wanted: &str) -> Result<()> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let Some(value) = values.next() else { return Ok(()) };
@@ -112,7 +112,7 @@ pub(crate) fn refuse_other_types(headers: &HeaderMap, wanted: &str) -> Result<()
     Err(bad_request(format!("The Content-Type must be {wanted}, and it is '{shown}'")))
 }
 
-/// Gives a request back unless its body is compressed or coded otherwise.
+/// Returns a request unless its body is compressed.
 ///
 /// # Errors
 /// When a `Content-Encoding` other than `identity` is declared.
@@ -121,44 +121,46 @@ pub(crate) fn refuse_coding(request: Request) -> Result<Request> {
     if codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
         return Ok(request);
     }
-    leave_unread(request);
+    discard_body(request);
     let message = "The body must not be compressed: no Content-Encoding is supported";
     Err(Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
 }
 
-/// A body that ends with an error as soon as it is over its limit, whichever way it is sent.
+/// A body that ends with an error as soon as it exceeds its limit, with or without a `Content-Length`.
 #[derive(Debug)]
 pub(crate) struct BoundedBody {
-    /// Taken when the limit is reached, and when reading fails.
+    /// The body; `None` after an error.
     inner: Option<body::Body>,
-    left: u64,
+    remaining: u64,
     /// Whether the client waits for `100 Continue`, which the first read sends.
-    is_awaited: bool,
+    awaits_continue: bool,
 }
 
-/// There is more of the body than the limit allows.
+/// The error that a body exceeds its limit.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is over its limit")]
 struct TooLarge;
 
 impl BoundedBody {
+    /// Wraps the body of a request.
+    ///
     /// # Errors
-    /// When the headers already tell that the body is too large: it is not read then.
+    /// When the `Content-Length` exceeds the limit. The body is not read then.
     pub(crate) fn new(request: Request, limit: ByteSize) -> Result<BoundedBody> {
-        // Not the body's own hint, which is lost behind its timeout.
+        // The size hint of the body is lost in the wrapper that enforces its minimum rate.
         let length =
             request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if length.is_some_and(|length: u64| length > limit.as_u64()) {
-            leave_unread(request);
+            discard_body(request);
             return Err(body_too_large(limit));
         }
-        let is_awaited = request.headers().contains_key(header::EXPECT);
-        Ok(BoundedBody { inner: Some(request.into_body()), left: limit.as_u64(), is_awaited })
+        let awaits_continue = request.headers().contains_key(header::EXPECT);
+        Ok(BoundedBody { inner: Some(request.into_body()), remaining: limit.as_u64(), awaits_continue })
     }
 
-    /// Whether the client is sending the body, or has sent it.
+    /// Returns whether the client sends the body without waiting for `100 Continue`.
     pub(crate) fn is_sent(&self) -> bool {
-        !self.is_awaited
+        !self.awaits_continue
     }
 }
 
@@ -171,17 +173,17 @@ impl HttpBody for BoundedBody {
             return Poll::Ready(None);
         };
         let read = Pin::new(inner).poll_frame(context);
-        self.is_awaited = false;
+        self.awaits_continue = false;
         match ready!(read) {
             Some(Ok(frame)) => {
                 let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-                let Some(left) = self.left.checked_sub(len) else {
+                let Some(remaining) = self.remaining.checked_sub(len) else {
                     if let Some(body) = self.inner.take() {
-                        linger(body);
+                        read_and_discard(body);
                     }
                     return Poll::Ready(Some(Err(TooLarge.into())));
                 };
-                self.left = left;
+                self.remaining = remaining;
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
@@ -193,7 +195,7 @@ impl HttpBody for BoundedBody {
     }
 }
 
-/// What to answer when reading a [`BoundedBody`] failed.
+/// Returns the answer to a request whose [`BoundedBody`] could not be read.
 pub(crate) fn read_error(error: &(dyn StdError + 'static), limit: ByteSize) -> Error {
     let mut causes = std::iter::successors(Some(error), |&error| error.source());
     if causes.any(|cause| cause.is::<TooLarge>()) {
@@ -203,22 +205,22 @@ pub(crate) fn read_error(error: &(dyn StdError + 'static), limit: ByteSize) -> E
     }
 }
 
-/// Gives up a request whose body nobody will read.
-pub(crate) fn leave_unread(request: Request) {
-    // Whoever waits to be told to go on has sent nothing yet, and reading would tell it just that.
+/// Discards the body of a request that is refused.
+pub(crate) fn discard_body(request: Request) {
+    // A client that waits for `100 Continue` has sent nothing yet, and reading would make it send the body.
     if !request.headers().contains_key(header::EXPECT) {
-        linger(request.into_body());
+        read_and_discard(request.into_body());
     }
 }
 
-/// Reads on for a moment what nobody wants. A socket that is closed over unread bytes is reset, and the answer that
-/// was just written may be lost with it.
-fn linger(mut body: body::Body) {
-    tokio::spawn(tokio::time::timeout(LINGER_TIME, async move {
-        let mut left = LINGER_BYTES;
+/// Reads the rest of a body for a moment.
+/// A socket that is closed with unread bytes is reset, which may lose the answer that was just written.
+fn read_and_discard(mut body: body::Body) {
+    tokio::spawn(tokio::time::timeout(DISCARD_TIME, async move {
+        let mut remaining = DISCARD_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
+            remaining = remaining.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if remaining == 0 {
                 break;
             }
         }

@@ -83,7 +83,7 @@ pub(crate) fn busy(message: String) -> Error {
 #[derive(Clone, Debug)]
 pub(crate) struct Cause(pub(crate) Arc<str>);
 
-/// What every error looks like
+/// The body of every error
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(crate) struct Envelope {

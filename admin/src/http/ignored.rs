@@ -1,8 +1,7 @@
-//! Names in a request that nothing reads: query parameters and fields of a body that its operation does not know.
+//! Ignored names: query parameters and fields of a body that the operation of a request does not know.
 //!
-//! The type that reads a query describes its parameters too, and so the description has the names that an operation
-//! knows. The type that reads a body knows its fields, and its reader notes the others.
-//! A name is repeated bounded and in the form of a query string; a value is never repeated.
+//! The description of the API has the query parameters of each operation. The reader of a body notes the fields that its
+//! type does not know. A name is repeated in the form of a query string and up to a length. No value is repeated.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +16,10 @@ use utoipa::openapi::{Paths, RefOr};
 /// The header of an answer that lists the ignored names of its request.
 pub(crate) const TERN_IGNORED: HeaderName = HeaderName::from_static("tern-ignored");
 
-/// Names that an answer lists; `...` stands for the others.
+/// The most names that an answer lists; `...` stands for the others.
 const MOST_NAMES: usize = 20;
 
-/// The longest name in bytes, as it is listed; `...` stands for its rest.
+/// The most bytes of a name in the list; `...` stands for its rest.
 const LONGEST_NAME: usize = 40;
 
 /// The query parameters that each operation knows, by path and method.
@@ -29,7 +28,7 @@ pub(crate) struct KnownParameters(Arc<HashMap<String, HashMap<Method, Vec<String
 
 /// The ignored names of one request, query parameters first. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Ignored(Arc<Mutex<Vec<String>>>);
+pub(crate) struct IgnoredNames(Arc<Mutex<Vec<String>>>);
 
 impl KnownParameters {
     /// Collects the parameters of every operation.
@@ -37,8 +36,8 @@ impl KnownParameters {
         KnownParameters(Arc::new(paths.paths.iter().map(|(path, item)| (path.clone(), by_method(item))).collect()))
     }
 
-    /// Looks at the query of a request to a known path and method; `None` for every other request.
-    pub(crate) fn ignored_of(&self, request: &Parts) -> Option<Ignored> {
+    /// Finds the ignored parameters of a request; `None` if its path or method is unknown.
+    pub(crate) fn find_ignored(&self, request: &Parts) -> Option<IgnoredNames> {
         let route = request.extensions.get::<MatchedPath>()?.as_str();
         let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
         let known = self.0.get(route.strip_suffix('/').unwrap_or(route))?.get(method)?;
@@ -48,7 +47,7 @@ impl KnownParameters {
                 note(&mut parameters, &name);
             }
         }
-        Some(Ignored(Arc::new(Mutex::new(parameters))))
+        Some(IgnoredNames(Arc::new(Mutex::new(parameters))))
     }
 }
 
@@ -71,7 +70,7 @@ fn parameters(operation: &Operation) -> Vec<String> {
     parameters.collect()
 }
 
-impl Ignored {
+impl IgnoredNames {
     /// Notes the name of a field that the type of the body does not know.
     pub(crate) fn note_field(&self, name: &str) {
         note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), name);
@@ -86,18 +85,18 @@ impl Ignored {
     }
 }
 
-/// Adds a name once and as it is listed. One more than are listed tells that there are more.
+/// Adds a name in its listed form, unless it is there. One name more than are listed is enough for the `...`.
 fn note(names: &mut Vec<String>, name: &str) {
     if names.len() <= MOST_NAMES {
-        let shown = shown(name);
+        let shown = escape(name);
         if !names.contains(&shown) {
             names.push(shown);
         }
     }
 }
 
-/// Writes a name as a query string does, cut where it is long. A token that was sent as a name is cut to its prefix.
-fn shown(name: &str) -> String {
+/// Escapes a name as a query string does, and cuts a long one. A token that was sent as a name is cut to its prefix.
+fn escape(name: &str) -> String {
     if name.is_empty() {
         return "\"\"".to_owned();
     }
@@ -122,8 +121,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_is_shown_as_a_query_string_writes_it() {
-        let check = |name: &str, expected: &str| assert_eq!(shown(name), expected, "{name:?}");
+    fn name_is_escaped_and_cut() {
+        let check = |name: &str, expected: &str| assert_eq!(escape(name), expected, "{name:?}");
         check("short_code", "short_code");
         check("page[size]", "page%5Bsize%5D");
         check("a,b c\r\nX: y", "a%2Cb+c%0D%0AX%3A+y");
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_noted_once_each_and_not_without_bound() {
+    fn repeated_and_excess_names_are_not_noted() {
         let mut names = Vec::new();
         ["a", "b", "a", "Page"].iter().for_each(|name| note(&mut names, name));
         assert_eq!(names, ["a", "b", "Page"]);

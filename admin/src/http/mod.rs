@@ -1,4 +1,4 @@
-//! Requests and answers in HTTP: bodies, queries, errors. No resource is known here.
+//! Requests and answers in HTTP: bodies, queries, errors. No module of it knows a resource.
 
 pub(crate) mod answer;
 pub(crate) mod body;
@@ -6,4 +6,4 @@ pub(crate) mod error;
 pub(crate) mod ignored;
 pub(crate) mod query;
 pub(crate) mod upload;
-pub(crate) mod upload_room;
+pub(crate) mod upload_quota;

@@ -1,4 +1,4 @@
-//! Types that read themselves from the query of a request, and ids of rows in requests.
+//! Queries of requests, read by their types, and the ids of rows in requests.
 
 use std::collections::HashSet;
 
@@ -12,27 +12,27 @@ use tern_common::{Id, Timestamp};
 
 use crate::http::error::{Error, Result, bad_request, not_found};
 
-/// The parameters of a query, read by their type. Of one that is given twice the first counts.
+/// The parameters of a query, read by their type. The first value of a repeated parameter counts.
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
-/// The id of a row in a request: a positive integer of any length. One too large for any row names none.
+/// The id of a row in a request: a positive integer of any length. No row has an id above the largest `i64`.
 #[derive(Debug)]
 pub(crate) struct RowId(std::result::Result<Id, TooLarge>);
 
-/// The most digits of an id that a message repeats.
+/// The first digits of an id that is too large for any row.
 #[derive(Debug)]
 struct TooLarge(String);
 
-/// The id in a path. What cannot be one names nothing, which is a 404.
+/// The id in a path. A text that is no id is answered 404.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathId(pub(crate) Id);
 
-/// An integer of any length, which is taken for the nearest one from 1 to `MAX`.
+/// An integer of any length, clamped to the range from 1 to `MAX`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clamped<const MAX: u64>(pub(crate) u64);
 
-/// A time of a query, in the contract's form.
+/// A time in a query, in the form that the contract defines.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueryTime(pub(crate) Timestamp);
 
@@ -47,7 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 /// Reads the parameters that the type knows.
 ///
 /// # Errors
-/// A sentence that names the parameter.
+/// With a message that names the parameter.
 pub(crate) fn read_query<T: DeserializeOwned>(query: &str) -> std::result::Result<T, String> {
     let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     let mut seen = HashSet::new();
@@ -73,6 +73,8 @@ impl RowId {
         Some(RowId(if is_too_large { Err(TooLarge(text.chars().take(40).collect())) } else { Ok(id) }))
     }
 
+    /// Returns the id.
+    ///
     /// # Errors
     /// A 404 for an integer that is too large for any row.
     pub(crate) fn get(self) -> Result<Id> {
@@ -118,14 +120,14 @@ fn parse_clamped(text: &str, max: u64) -> Option<u64> {
     Some(number.clamp(1, max))
 }
 
-/// Reads a time with a zone or a fraction, for the advice how to write it. A `+` that was not encoded came as a space.
+/// Reads a time with a zone or a fraction, to advise how to write it. A `+` that was not encoded arrives as a space.
 fn in_another_form(text: &str) -> Option<Timestamp> {
     let with_plus =
         || text.rsplit_once(' ').and_then(|(time, zone)| Timestamp::parse_any_zone(&format!("{time}+{zone}")).ok());
     Timestamp::parse_any_zone(text).ok().or_else(with_plus)
 }
 
-/// `true` and `false` as JSON, Python and databases write them.
+/// Reads a truth value as JSON, Python and databases write it.
 fn parse_flag(text: &str) -> Option<bool> {
     match text {
         "true" | "True" | "1" => Some(true),

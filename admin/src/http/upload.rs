@@ -1,7 +1,7 @@
 //! Uploads of a file in a multipart form.
 //!
-//! The upload goes to a file first: a slow client holds nothing in the database, and a file that is not text is
-//! refused before any of it is kept.
+//! An upload is written to a temporary file first, so that a slow client occupies no connection to the database.
+//! A file that is not text is refused before any row is stored.
 //!
 //! A refused upload is read to its end, within its limit, since many clients read no answer before they have sent all.
 
@@ -22,11 +22,11 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use crate::http::body::{BoundedBody, read_error, refuse_coding};
 use crate::http::error::{Result, bad_request, busy, internal};
-use crate::http::upload_room::{NoRoom, UploadBytes};
+use crate::http::upload_quota::{QuotaExceeded, UploadShare};
 
 const NOT_UTF_8: &str = "The file is not UTF-8: save it as \"CSV UTF-8\", or convert it with iconv";
 
-/// The body of an upload, which can be read on when its form is given up. Clones share it.
+/// The body of an upload, which can be read to its end after its form was refused. Clones share it.
 #[derive(Clone, Debug)]
 struct SharedBody(Arc<Mutex<BoundedBody>>);
 
@@ -50,7 +50,7 @@ impl HttpBody for SharedBody {
 }
 
 /// Returns the part named `file`, checked to be UTF-8, in a file without a name.
-pub(crate) async fn receive_file(request: Request, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
+pub(crate) async fn receive_file(request: Request, limit: ByteSize, bytes: &mut UploadShare) -> Result<File> {
     let request = refuse_coding(request)?;
     let headers = request.headers().clone();
     let body = SharedBody(Arc::new(Mutex::new(BoundedBody::new(request, limit)?)));
@@ -64,15 +64,15 @@ pub(crate) async fn receive_file(request: Request, limit: ByteSize, bytes: &mut 
 }
 
 /// Returns the part named `file`, and leaves the rest of the body unread on an error.
-async fn find_file(mut bounded: Request, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
-    // Its own limit is not ours.
+async fn find_file(mut bounded: Request, limit: ByteSize, bytes: &mut UploadShare) -> Result<File> {
+    // `BoundedBody` limits the body in place of axum.
     DefaultBodyLimit::disable().apply(&mut bounded);
     let mut parts = Multipart::from_request(bounded, &())
         .await
         .map_err(|_| bad_request("The Content-Type must name the boundary of the parts"))?;
     let mut file = None;
     while let Some(part) = parts.next_field().await.map_err(|error| read_error(&error, limit))? {
-        // Other parts are read to their end, and dropped.
+        // The next call reads an ignored part to its end.
         if part.name() != Some("file") {
             continue;
         }
@@ -84,20 +84,20 @@ async fn find_file(mut bounded: Request, limit: ByteSize, bytes: &mut UploadByte
     file.ok_or_else(|| bad_request("A part named file is required"))
 }
 
-/// Whether the headers declare a multipart form.
+/// Returns whether the headers declare a multipart form.
 pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("multipart/form-data"))
 }
 
-async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadBytes) -> Result<File> {
+async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadShare) -> Result<File> {
     let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(internal)?);
     let mut text = Utf8Check::default();
     while let Some(chunk) = part.chunk().await.map_err(|error| read_error(&error, limit))? {
         if !text.accepts(&chunk) {
             return Err(bad_request(NOT_UTF_8));
         }
-        if let Err(NoRoom { most }) = bytes.take(chunk.len() as u64) {
+        if let Err(QuotaExceeded { most }) = bytes.take(chunk.len() as u64) {
             let message = format!("All uploads under way together may have at most {most}; try again in a moment");
             return Err(busy(message));
         }
@@ -140,13 +140,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_in_pieces_is_checked_like_the_whole() {
+    fn text_in_pieces_has_the_result_of_the_whole() {
         let check = |bytes: &[u8]| {
             let expected = std::str::from_utf8(bytes).is_ok();
             for size in 1..=bytes.len().max(1) {
                 let mut text = Utf8Check::default();
-                let taken = bytes.chunks(size).all(|piece| text.accepts(piece)) && text.is_complete();
-                assert_eq!(taken, expected, "{bytes:?} in pieces of {size}");
+                let is_accepted = bytes.chunks(size).all(|piece| text.accepts(piece)) && text.is_complete();
+                assert_eq!(is_accepted, expected, "{bytes:?} in pieces of {size}");
             }
         };
         check(b"");

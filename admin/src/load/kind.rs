@@ -1,4 +1,4 @@
-//! The kinds of rows that a file may have.
+//! The kinds of rows in a CSV file.
 
 use std::fmt;
 use std::fs::File;
@@ -6,7 +6,7 @@ use std::fs::File;
 use crate::csv_file::rows::{EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS};
 use crate::csv_file::table::CsvTable;
 
-/// The kind of a file's rows, named as the original's loader named it.
+/// The kind of a file's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     User,
@@ -18,9 +18,9 @@ pub enum Kind {
 impl Kind {
     pub(super) const ALL: [Kind; 4] = [Kind::User, Kind::Url, Kind::Event, Kind::Product];
 
-    /// Tells the kind by a column that only its files have; `None` if there is none of those.
+    /// Finds the kind by a column that only its files have; `None` if there is no such column.
     pub(super) fn of(table: &CsvTable<File>) -> Option<Kind> {
-        // Urls also have users, and events have both.
+        // Files of urls also have `user_id`, and files of events have `user_id` and `url_id`.
         if table.has("event_type") {
             Some(Kind::Event)
         } else if table.has("short_code") {

@@ -1,4 +1,4 @@
-//! Loading CSV files from the command line: one file, one transaction.
+//! The command `load`: CSV files, each in one transaction.
 
 mod kind;
 mod skips;
@@ -22,13 +22,13 @@ use crate::csv_file::table::{BadRow, CsvTable, Row};
 use crate::load::kind::Kind;
 use crate::load::skips::{Report, SkippedIds, Skips};
 
-/// How many rows are handed over at once.
+/// The rows of one batch from the reader to the store.
 const BATCH_ROWS: usize = 1000;
 
-/// How many batches may wait while the database works on one: memory stays constant however long the file.
+/// The batches that may wait while the store inserts one, which bounds the memory.
 const BATCHES_AHEAD: usize = 2;
 
-/// A file whose header was read and understood.
+/// A file whose header was read, so that its kind is known.
 #[derive(Debug)]
 pub struct LoadFile {
     kind: Kind,
@@ -36,14 +36,14 @@ pub struct LoadFile {
     progress: ProgressBar,
 }
 
-/// Where the reader of a file sends rows that it skips, and what was skipped of earlier files.
+/// The receiver of rows that the reader of a file skips, and the ids that were skipped in earlier files.
 #[derive(Debug)]
-struct Skipping {
+struct SkipSink {
     rows: SkippedRows,
     earlier: Arc<SkippedIds>,
 }
 
-/// The files to load, and what becomes of rows that cannot be loaded.
+/// The arguments of the command `load`.
 #[derive(Clone, Debug, Args)]
 pub struct LoadCommand {
     #[arg(required = true, value_name = "FILE")]
@@ -53,7 +53,7 @@ pub struct LoadCommand {
     pub on_error: OnError,
 }
 
-/// The choice of what becomes of a row that cannot be loaded.
+/// The treatment of a row that cannot be loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
     /// Load nothing of its file
@@ -64,11 +64,11 @@ pub enum OnError {
 }
 
 /// Loads the files one after another and writes a line for each to `out`.
-/// Each row that is skipped is a line in `report`.
+/// Writes a line to `report` for each row that is skipped.
 ///
 /// # Errors
 /// At the first file that cannot be loaded, with its name. The files before it stay loaded.
-/// After the last file, if skipped rows of a loaded one could not be reported.
+/// After the last file, if skipped rows of a loaded file could not be reported.
 pub async fn load_files(
     store: &dyn AdminStore,
     command: &LoadCommand,
@@ -81,8 +81,8 @@ pub async fn load_files(
     for path in &command.files {
         let name = name_of(path);
         let done = match command.on_error {
-            OnError::Fail => load_whole(store, path, own).await,
-            OnError::Skip => load_rest(store, path, own, &mut skipped, report).await,
+            OnError::Fail => load_all_rows(store, path, own).await,
+            OnError::Skip => load_valid_rows(store, path, own, &mut skipped, report).await,
         };
         let outcome = done.map_err(|error| anyhow!("{name}: {error}"))?;
         writeln!(out, "{}", outcome.line(&name)).map_err(|error| {
@@ -101,7 +101,7 @@ pub async fn load_files(
     ))
 }
 
-/// Opens a file and tells from its header what it holds.
+/// Opens a file and finds the kind of its rows by its header.
 ///
 /// # Errors
 /// When the file cannot be read, or has none of the known headers.
@@ -113,7 +113,7 @@ pub fn open(path: &Path) -> Result<LoadFile, LoadError> {
     let columns = table.columns();
     let Some(kind) = Kind::of(&table) else {
         let needs = Kind::ALL.map(|kind| format!("{kind} rows need {}", kind.columns().join(", "))).join("; ");
-        return Err(LoadError::File(format!("has the columns {columns}, which tell of no kind of rows: {needs}")));
+        return Err(LoadError::File(format!("has the columns {columns}, which fit no kind of rows: {needs}")));
     };
     let missing = table.missing(kind.columns());
     if missing.is_empty() {
@@ -124,7 +124,7 @@ pub fn open(path: &Path) -> Result<LoadFile, LoadError> {
 }
 
 impl LoadFile {
-    /// Starts a thread that reads the rows as fast as they are taken, up to the first bad one.
+    /// Starts a thread that reads the rows as fast as the store receives them, up to the first bad one.
     /// A link to one of the addresses in `own` is a bad row.
     ///
     /// # Panics
@@ -133,39 +133,39 @@ impl LoadFile {
         self.read(own, None)
     }
 
-    /// Starts the thread of [`LoadFile::into_load`], which reads on behind a bad row if there is `skipping`.
-    fn read(self, own: &OwnAddresses, skipping: Option<Skipping>) -> Load {
-        let earlier = skipping.as_ref().map(|skipping| Arc::clone(&skipping.earlier)).unwrap_or_default();
+    /// Starts the thread of [`LoadFile::into_load`]. With a `sink` it continues after a bad row.
+    fn read(self, own: &OwnAddresses, sink: Option<SkipSink>) -> Load {
+        let earlier = sink.as_ref().map(|sink| Arc::clone(&sink.earlier)).unwrap_or_default();
         match self.kind {
-            Kind::User => Load::Users(self.batches(user_row, skipping)),
+            Kind::User => Load::Users(self.batches(user_row, sink)),
             Kind::Url => {
                 let own = own.clone();
                 let parse = move |row: Row<'_>| {
                     let url = url_row(row, &own)?;
                     earlier.check_user(url.user_id).map(|()| url)
                 };
-                Load::Urls(self.batches(parse, skipping))
+                Load::Urls(self.batches(parse, sink))
             }
             Kind::Event => {
                 let parse = move |row: Row<'_>| {
                     let event = event_row(row)?;
                     earlier.check_url(event.url_id).and_then(|()| earlier.check_user(event.user_id)).map(|()| event)
                 };
-                Load::Events(self.batches(parse, skipping))
+                Load::Events(self.batches(parse, sink))
             }
-            Kind::Product => Load::Products(self.batches(product_row, skipping)),
+            Kind::Product => Load::Products(self.batches(product_row, sink)),
         }
     }
 
     fn batches<T: Send + 'static>(
         self,
         parse: impl Fn(Row<'_>) -> Result<T, String> + Send + 'static,
-        skipping: Option<Skipping>,
+        sink: Option<SkipSink>,
     ) -> Batches<T> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         spawn_blocking(move || {
-            if let Err(error) = self.send_rows(parse, &sender, skipping) {
-                // Nobody takes the error only when nobody takes the rows.
+            if let Err(error) = self.send_rows(parse, &sender, sink) {
+                // Without a receiver of rows the error is not needed.
                 let _ = sender.blocking_send(Err(error));
             }
         });
@@ -176,7 +176,7 @@ impl LoadFile {
         mut self,
         parse: impl Fn(Row<'_>) -> Result<T, String>,
         batches: &mpsc::Sender<Result<Vec<Numbered<T>>, LoadError>>,
-        skipping: Option<Skipping>,
+        sink: Option<SkipSink>,
     ) -> Result<(), LoadError> {
         let mut batch = Vec::with_capacity(BATCH_ROWS);
         while let Some(read) = self.table.next_row() {
@@ -185,11 +185,11 @@ impl LoadFile {
                 let parsed = parse(row).map_err(|reason| BadRow { line, reason, is_last: false });
                 parsed.map(|row| Numbered { line, row })
             });
-            match (read, &skipping) {
+            match (read, &sink) {
                 (Ok(row), _) => batch.push(row),
-                (Err(BadRow { line, reason, is_last: false }), Some(skipping)) => {
+                (Err(BadRow { line, reason, is_last: false }), Some(sink)) => {
                     let id = self.table.last_field("id").and_then(Id::parse);
-                    if skipping.rows.blocking_send(SkippedRow { line, id, reason }).is_err() {
+                    if sink.rows.blocking_send(SkippedRow { line, id, reason }).is_err() {
                         return Ok(());
                     }
                 }
@@ -213,11 +213,11 @@ impl LoadFile {
     }
 }
 
-/// The numbers of a file's rows by what became of them.
+/// The numbers of a file's rows by their outcome.
 struct Outcome {
     kind: Kind,
     inserted: u64,
-    there: u64,
+    existing: u64,
     skipped: u64,
     /// The error at the first skipped row that could not be reported.
     unreported: Option<io::Error>,
@@ -225,24 +225,24 @@ struct Outcome {
 
 impl Outcome {
     fn new(kind: Kind, loaded: Loaded, skipped: u64, unreported: Option<io::Error>) -> Outcome {
-        let (inserted, there) = match loaded {
+        let (inserted, existing) = match loaded {
             Loaded::Inserted(rows) => (rows, 0),
             Loaded::AlreadyThere(rows) => (0, rows),
             Loaded::Partly { inserted, there } => (inserted, there),
         };
-        Outcome { kind, inserted, there, skipped, unreported }
+        Outcome { kind, inserted, existing, skipped, unreported }
     }
 
     /// Returns the line on standard output for the file of this name.
     fn line(&self, name: &str) -> String {
-        let Outcome { kind, inserted, there, skipped, unreported } = self;
+        let Outcome { kind, inserted, existing, skipped, unreported } = self;
         let mut line = format!("Loaded {inserted} rows into {kind} from {name}");
-        line += &match (inserted, there, skipped) {
+        line += &match (inserted, existing, skipped) {
             (_, 0, 0) => String::new(),
-            (0, there, 0) => format!(": all {there} are there already"),
-            (_, there, 0) => format!(": {there} are there already"),
+            (0, existing, 0) => format!(": all {existing} are there already"),
+            (_, existing, 0) => format!(": {existing} are there already"),
             (_, 0, skipped) => format!(": {skipped} skipped"),
-            (_, there, skipped) => format!(": {skipped} skipped, {there} are there already"),
+            (_, existing, skipped) => format!(": {skipped} skipped, {existing} are there already"),
         };
         if let Some(error) = unreported {
             line += &format!("; the report of skipped rows cannot be written: {error}");
@@ -251,14 +251,14 @@ impl Outcome {
     }
 }
 
-async fn load_whole(store: &dyn AdminStore, path: &Path, own: &OwnAddresses) -> anyhow::Result<Outcome> {
+async fn load_all_rows(store: &dyn AdminStore, path: &Path, own: &OwnAddresses) -> anyhow::Result<Outcome> {
     let file = open(path)?;
     let kind = file.kind;
     Ok(Outcome::new(kind, store.load(file.into_load(own), None).await?, 0, None))
 }
 
-/// Loads the rows of a file that can be loaded, reports the others, and adds their ids to `skipped`.
-async fn load_rest(
+/// Loads the valid rows of a file, reports the other rows, and adds their ids to `skipped`.
+async fn load_valid_rows(
     store: &dyn AdminStore,
     path: &Path,
     own: &OwnAddresses,
@@ -269,11 +269,11 @@ async fn load_rest(
     let kind = file.kind;
     let mut report = Report { name: &name_of(path), out: report, progress: file.progress.clone() };
     let (sender, rows) = mpsc::channel(BATCH_ROWS);
-    let load = file.read(own, Some(Skipping { rows: sender.clone(), earlier: Arc::clone(skipped) }));
+    let load = file.read(own, Some(SkipSink { rows: sender.clone(), earlier: Arc::clone(skipped) }));
     let (loaded, skips) = tokio::join!(store.load(load, Some(sender)), report.follow(rows, kind));
     let (loaded, Skips { count, ids, unreported }) = match (loaded, skips) {
         (Ok(loaded), Ok(skips)) => (loaded, skips),
-        // The load had sent its last skipped row before nothing took them.
+        // The load had sent its last skipped row before the report ended.
         (Ok(_), Err(error)) => return Err(anyhow!("was loaded, and no later file is: it {error}")),
         (Err(error), Ok(_)) => return Err(error.into()),
         (Err(_), Err(error)) => return Err(error),
@@ -286,7 +286,7 @@ fn name_of(path: &Path) -> Cow<'_, str> {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
 }
 
-/// Shows nothing unless standard error is a terminal.
+/// Returns a progress bar, which is shown only if standard error is a terminal.
 fn progress_bar(bytes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}");
     let bar = ProgressBar::new(bytes).with_finish(ProgressFinish::AndClear);

@@ -1,4 +1,4 @@
-//! Rows that a load skips: the report of each, and the ids that rows of later files must not refer to.
+//! The report of rows that a load skips, and their ids, to which rows of later files must not refer.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 
 use crate::load::kind::Kind;
 
-/// The most ids of skipped users and links that one run remembers, some 64 MiB of memory.
+/// The most ids of skipped users or links of one run, some 64 MiB of memory.
 const MAX_IDS: usize = 4_000_000;
 
 /// The ids of users and links that were skipped.
 ///
-/// The database may have strangers with these ids, who must not get what belongs to the skipped rows.
+/// The database may have other users and links with these ids, which must not get rows of the skipped ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SkippedIds {
     users: HashSet<Id>,
@@ -50,12 +50,12 @@ impl SkippedIds {
         if self.urls.contains(&id) { Err(format!("URL {id} was skipped")) } else { Ok(()) }
     }
 
-    pub(crate) fn extend(&mut self, others: SkippedIds) {
-        self.users.extend(others.users);
-        self.urls.extend(others.urls);
+    pub(crate) fn extend(&mut self, later: SkippedIds) {
+        self.users.extend(later.users);
+        self.urls.extend(later.urls);
     }
 
-    /// Returns the ids of a kind that rows of other kinds refer to.
+    /// Returns the ids of this kind, if rows of other kinds can refer to them.
     fn of(&mut self, kind: Kind) -> Option<&mut HashSet<Id>> {
         match kind {
             Kind::User => Some(&mut self.users),
@@ -66,11 +66,11 @@ impl SkippedIds {
 }
 
 impl Report<'_> {
-    /// Writes a line for each row until the load has ended.
-    /// An error of the writer does not end the load, whose rows are counted to the end.
+    /// Writes a line for each row until the load ends.
+    /// An error of the writer does not end the load, and all rows are counted.
     ///
     /// # Errors
-    /// When there are too many ids. A load that has more rows to skip fails then.
+    /// When there are too many ids. The load fails then at its next skipped row.
     pub(crate) async fn follow(&mut self, mut rows: mpsc::Receiver<SkippedRow>, kind: Kind) -> anyhow::Result<Skips> {
         let mut skips = Skips::default();
         while let Some(SkippedRow { line, id, reason }) = rows.recv().await {

@@ -18,7 +18,7 @@ use tern_common::client::network_of;
 use tracing::Instrument;
 
 use crate::http::error::Cause;
-use crate::http::ignored::{Ignored, KnownParameters, TERN_IGNORED};
+use crate::http::ignored::{IgnoredNames, KnownParameters, TERN_IGNORED};
 use crate::request_log::request::LoggedRequest;
 use crate::request_log::trace::{REQUEST_ID, RequestTrace};
 use crate::state::AppState;
@@ -57,7 +57,7 @@ struct Exchange {
     unadmitted: Option<String>,
     is_suppressed: bool,
     /// Names in the request that its operation does not read; `None` where there is no operation.
-    ignored: Option<Ignored>,
+    ignored: Option<IgnoredNames>,
     /// The list of those names, once the handler has answered.
     ignored_names: Option<String>,
     started: Instant,
@@ -79,7 +79,7 @@ impl Exchange {
             route: head.extensions.get().cloned(),
             unadmitted: None,
             is_suppressed: false,
-            ignored: known.ignored_of(head),
+            ignored: known.find_ignored(head),
             ignored_names: None,
             started: Instant::now(),
             status: StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT),

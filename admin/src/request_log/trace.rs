@@ -1,7 +1,7 @@
-//! The names of a request: the one that its client gave it or ours, and those of the trace it is a part of.
+//! The ids of a request: its request id, from the client or generated, and the ids of its trace.
 //!
-//! The form of `traceparent` is that of the [W3C](https://www.w3.org/TR/trace-context/).
-//! What has not exactly that form is no trace, and the request begins one of its own.
+//! A `traceparent` has the form of the [W3C](https://www.w3.org/TR/trace-context/).
+//! A request with a `traceparent` of another form begins a trace.
 
 use std::fmt::Write as _;
 
@@ -12,18 +12,18 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Any scheme of ids that is in use fits; each log entry of the request repeats it.
+/// The longest request id that is accepted, in bytes. Each log entry of the request contains it.
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// `00-`, 32 digits of the trace, `-`, 16 of the parent, `-`, 2 of flags.
+/// The length of `00-`, 32 digits of the trace, `-`, 16 of the parent, `-`, 2 of flags.
 const TRACEPARENT_LEN: usize = 55;
 
-/// What a request is called in the log.
+/// The ids of a request in the log.
 #[derive(Debug)]
 pub(crate) struct RequestTrace {
     request_id: HeaderValue,
     trace_id: String,
-    /// Of this request within its trace.
+    /// The id of this request within its trace.
     span_id: String,
 }
 
@@ -42,26 +42,26 @@ impl RequestTrace {
         }
     }
 
-    /// What the header `X-Request-Id` of the answer says.
+    /// Returns the value of `X-Request-Id` for the answer.
     pub(crate) fn request_id(&self) -> HeaderValue {
         self.request_id.clone()
     }
 
-    /// Everything that is logged within says what it belongs to.
+    /// Returns the span that adds the ids to each log entry within it.
     pub(crate) fn span(&self) -> Span {
         let request_id = self.request_id.to_str().unwrap_or_default();
-        // At the highest level: a log of nothing but errors names their requests too.
+        // The span has the highest level, so that a log of errors alone has the ids, too.
         let (trace_id, span_id) = (self.trace_id.as_str(), self.span_id.as_str());
         tracing::error_span!("request", request_id, trace_id, span_id, token = tracing::field::Empty)
     }
 }
 
-/// Adds the name of the token that a request came with to each of its log entries from here on.
+/// Adds the name of a request's token to its further log entries.
 pub(crate) fn name_token(name: &str) {
     Span::current().record("token", name);
 }
 
-/// The value of a header that is there once.
+/// Returns the value of a header that occurs exactly once.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
@@ -71,7 +71,7 @@ fn is_request_id(id: &[u8]) -> bool {
     (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// The id of the trace that a `traceparent` names.
+/// Returns the trace id of a `traceparent`.
 fn trace_id(traceparent: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(traceparent).ok()?;
     let (first, rest) = text.split_at_checked(TRACEPARENT_LEN)?;
@@ -79,7 +79,7 @@ fn trace_id(traceparent: &[u8]) -> Option<&str> {
     let [version, trace_id, parent_id, flags] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
     let is_hex = |part: &str, len| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let is_id = |part: &str, len| is_hex(part, len) && part.bytes().any(|b| b != b'0');
-    // A later version may say more, behind another dash.
+    // A later version may have more fields after another dash.
     let ends_well = rest.is_empty() || (version != "00" && rest.starts_with('-'));
     let is_valid = is_hex(version, 2) && version != "ff" && is_id(trace_id, 32) && is_id(parent_id, 16);
     (is_valid && is_hex(flags, 2) && ends_well).then_some(trace_id)
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_has_one_form() {
+    fn traceparent_of_another_form_is_ignored() {
         const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
         let check = |text: String, expected: bool| {
             assert_eq!(trace_id(text.as_bytes()), expected.then_some(TRACE), "{text:?}");
@@ -122,14 +122,15 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_taken_if_it_is_visible_and_short() {
-        let taken = |id: &str| is_request_id(id.as_bytes());
-        assert!(taken("a") && taken("0b9f-42/x=\"~!") && taken(&"a".repeat(128)));
-        assert!(!taken("") && !taken("a b") && !taken("a\tb") && !taken("é") && !taken(&"a".repeat(129)));
+    fn request_id_is_accepted_if_it_is_visible_and_short() {
+        let is_accepted = |id: &str| is_request_id(id.as_bytes());
+        let is_refused = |id: &str| !is_accepted(id);
+        assert!(is_accepted("a") && is_accepted("0b9f-42/x=\"~!") && is_accepted(&"a".repeat(128)));
+        assert!(["", "a b", "a\tb", "é"].into_iter().all(is_refused) && is_refused(&"a".repeat(129)));
     }
 
     #[test]
-    fn what_is_not_given_is_made_and_what_is_given_twice_is_not_taken() {
+    fn absent_or_repeated_request_id_is_generated() {
         let mut headers = HeaderMap::new();
         let [one, other] = [RequestTrace::of(&headers), RequestTrace::of(&headers)];
         assert_eq!((one.request_id.len(), one.trace_id.len(), one.span_id.len()), (32, 32, 16));

@@ -1,4 +1,4 @@
-//! Importing users from an uploaded CSV file or from a JSON array.
+//! The import of users from an uploaded CSV file or a JSON array.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -18,33 +18,33 @@ use utoipa::ToSchema;
 use crate::csv_file::rows::{USER_COLUMNS, user_row};
 use crate::csv_file::table::CsvTable;
 use crate::http::answer::Json;
-use crate::http::body::{leave_unread, parse_json, read_json, read_whole, refuse_other_types};
+use crate::http::body::{discard_body, parse_json, read_json, read_whole, refuse_other_types};
 use crate::http::error::{Result, bad_request, internal};
-use crate::http::ignored::Ignored;
+use crate::http::ignored::IgnoredNames;
 use crate::http::upload::{is_multipart, receive_file};
-use crate::http::upload_room::UploadRoom;
+use crate::http::upload_quota::UploadQuota;
 use crate::resources::users::CreateUser;
 use crate::state::AppState;
 
-/// Rows of one transaction: others get to write between two.
+/// The rows of one transaction. Other clients can write between two transactions.
 const BATCH_ROWS: usize = 1000;
 
-/// How many errors are listed; the rest are counted.
+/// The most errors of a report; further errors are only counted.
 const MAX_ERRORS: usize = 1000;
 
-/// The longest field in bytes, also of columns that are ignored.
+/// The longest field in bytes, in columns that are ignored, too.
 const MAX_FIELD_LEN: usize = 8 * 1024;
 
-/// The forms of users that an import takes, as the end of a sentence.
+/// The bodies that an import accepts, as the end of a sentence.
 const FORMS: &str = "multipart/form-data with a CSV file in the part named file, \
                      or application/json with an array of users";
 
-/// What became of the rows
+/// The outcomes of the rows
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct ImportReport {
     #[schema(example = 398)]
     imported: u64,
-    /// Rows of users who are there already.
+    /// Rows of users that exist already.
     #[schema(example = 1)]
     skipped: u64,
     #[schema(example = 1)]
@@ -55,7 +55,7 @@ pub(crate) struct ImportReport {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct RowError {
-    /// Of the data rows, from 1.
+    /// The number of the row among the data rows, from 1.
     #[schema(example = 7)]
     row: u64,
     #[schema(example = "email must look like name@example.com")]
@@ -64,7 +64,7 @@ struct RowError {
 
 /// A file of users to import
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the upload is read part by part; this is its form")]
+#[expect(dead_code, reason = "the upload is read part by part; this type describes its form")]
 pub(crate) struct ImportUsers {
     /// CSV in UTF-8 with the columns `username` and `email`, and optionally `id` and `created_at`, in any order.
     #[schema(
@@ -79,7 +79,7 @@ pub(crate) struct ImportUsers {
 /// Users to import
 #[derive(ToSchema)]
 #[schema(
-    description = "Users, as `POST /users` takes them; an item that is none is a row that failed",
+    description = "Users in the form of `POST /users`; an item of another form is a row that failed",
     example = json!([{ "username": "emberorbit96", "email": "emberorbit96@mail.example" }])
 )]
 #[expect(dead_code, reason = "the array is read item by item, so that a bad item is a row that failed")]
@@ -87,37 +87,37 @@ pub(crate) struct ImportArray(Vec<CreateUser>);
 
 /// Import users from a CSV file or a JSON array
 ///
-/// Good rows are kept whatever is wrong with others.
+/// Valid rows are imported even if other rows fail.
 /// A file has at most 64 MiB, and an array at most 1 MiB, unless configured otherwise.
 #[utoipa::path(
     post,
     path = "/users/bulk",
     tag = "users",
     request_body(content((ImportUsers = "multipart/form-data"), (ImportArray = "application/json"))),
-    responses((status = 201, body = ImportReport, description = "What became of each row"))
+    responses((status = 201, body = ImportReport, description = "The outcomes of the rows"))
 )]
 pub(crate) async fn import_users(
     State(state): State<Arc<AppState>>,
-    Extension(room): Extension<UploadRoom>,
+    Extension(quota): Extension<UploadQuota>,
     request: Request,
 ) -> Result<(StatusCode, Json<ImportReport>)> {
     let (sender, mut batches) = mpsc::channel(1);
     let reading = if is_multipart(request.headers()) {
         let limit = state.config.bulk_body_limit;
-        let mut bytes = room.begin(limit);
+        let mut bytes = quota.begin(limit);
         let file = receive_file(request, limit, &mut bytes).await?;
         spawn_blocking(move || {
             let read = read_file(file, &sender);
-            // The file is gone by now.
+            // The file was deleted when it was read, so its bytes no longer count.
             drop(bytes);
             read
         })
     } else {
         if let Err(refusal) = refuse_other_types(request.headers(), FORMS) {
-            leave_unread(request);
+            discard_body(request);
             return Err(refusal);
         }
-        let ignored = request.extensions().get::<Ignored>().cloned();
+        let ignored = request.extensions().get::<IgnoredNames>().cloned();
         let body = read_whole(request, state.config.body_limit).await?;
         spawn_blocking(move || read_array(&body, ignored.as_ref(), &sender))
     };
@@ -153,7 +153,7 @@ impl ImportReport {
     }
 }
 
-/// Rows that are good so far, the number of each, and those that are not.
+/// Valid rows with their numbers, and the errors of other rows.
 #[derive(Debug, Default)]
 struct Batch {
     numbers: Vec<u64>,
@@ -209,7 +209,7 @@ fn read_file(file: File, batches: &mpsc::Sender<Batch>) -> Result<()> {
 }
 
 /// Reads a JSON array and sends its items as rows.
-fn read_array(body: &[u8], ignored: Option<&Ignored>, batches: &mpsc::Sender<Batch>) -> Result<()> {
+fn read_array(body: &[u8], ignored: Option<&IgnoredNames>, batches: &mpsc::Sender<Batch>) -> Result<()> {
     if body.trim_ascii().is_empty() {
         return Err(bad_request(format!("The body is missing; send {FORMS}")));
     }
@@ -221,7 +221,7 @@ fn read_array(body: &[u8], ignored: Option<&Ignored>, batches: &mpsc::Sender<Bat
     Ok(())
 }
 
-fn user_of_item(item: JsonText<'_>, ignored: Option<&Ignored>) -> Result<UserRow, String> {
+fn user_of_item(item: JsonText<'_>, ignored: Option<&IgnoredNames>) -> Result<UserRow, String> {
     if item.kind() != Kind::Object {
         return Err("a user must be an object with username and email".to_owned());
     }

@@ -21,10 +21,10 @@ use crate::state::AppState;
 /// An event to be recorded
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateEvent {
-    /// The link that it happened to.
+    /// The link of the event.
     #[schema(value_type = Id)]
     url_id: RowId,
-    /// The user whom it is recorded under; the owner of the link unless given.
+    /// The user under whom the event is recorded; the owner of the link unless given.
     #[schema(value_type = Id, required = false)]
     user_id: Option<RowId>,
     /// Not blank.

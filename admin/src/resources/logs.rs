@@ -1,4 +1,4 @@
-//! The end of the log, for people without a shell.
+//! The end of the log, for operators without a shell.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ const MAX_LINES: usize = 1000;
 
 /// An entry of the log
 ///
-/// Entries have more fields than these, by what they tell of.
+/// An entry may have further fields, according to its message.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "entries are given as they stand in the file; this is their form")]
+#[expect(dead_code, reason = "entries are sent as they stand in the file; this type describes their form")]
 pub(crate) struct LogEntry {
-    /// In UTC.
+    /// The time in UTC.
     #[schema(example = "2026-04-04 22:43:09,858")]
     timestamp: Option<String>,
     /// `DEBUG`, `INFO`, `WARNING` or `ERROR`.
@@ -31,32 +31,32 @@ pub(crate) struct LogEntry {
     level: Option<String>,
     #[schema(example = "app")]
     logger: Option<String>,
-    /// All that there is of a line that is no entry.
+    /// The message, or the whole line if it is no entry.
     #[schema(example = "request finished")]
     message: String,
-    /// Of the request that was being answered.
+    /// The id of the request that was being answered.
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     request_id: Option<String>,
-    /// The trace that the request is a part of.
+    /// The trace of the request.
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     trace_id: Option<String>,
-    /// Of the request within its trace.
+    /// The id of the request within its trace.
     #[schema(example = "00f067aa0ba902b7")]
     span_id: Option<String>,
 }
 
-/// How much of the log to show
+/// The part of the log to show
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LogParameters {
-    /// How many entries at most; 100 if it is no number
+    /// The most entries of the answer; 100 if the value is no number
     #[param(value_type = Option<u64>, minimum = 0, maximum = 1000, example = 100)]
     lines: Option<String>,
 }
 
 /// The end of the log, oldest entry first
 ///
-/// `[]` where there is no log file that can be read, as with a pipe.
+/// `[]` if there is no log file that can be read, such as with a pipe.
 #[utoipa::path(
     get,
     path = "/logs",
@@ -68,30 +68,31 @@ pub(crate) async fn list_logs(
     State(state): State<Arc<AppState>>,
     Query(LogParameters { lines }): Query<LogParameters>,
 ) -> Result<JsonBody<Entries>> {
-    let count = lines.as_deref().map_or(DEFAULT_LINES, wanted_lines);
+    let count = lines.as_deref().map_or(DEFAULT_LINES, parse_line_count);
     let lines = spawn_blocking(move || {
         let Some(file) = &state.log_file else { return Vec::new() };
         telemetry::tail(file, count).unwrap_or_else(|error| {
             let file = file.display();
-            tracing::warn!(%file, %error, "log file cannot be read; GET /logs shows no entries; check LOG_FILE");
+            tracing::warn!(%file, %error, "reading the log file failed; GET /logs shows no entries; check LOG_FILE");
             Vec::new()
         })
     });
     Ok(JsonBody(Entries(lines.await.map_err(internal)?.into_iter().map(Line).collect())))
 }
 
-/// Somebody who looks at the log has trouble enough: whatever is asked for is answered.
-fn wanted_lines(text: &str) -> usize {
+/// Returns the number of lines for any text, so that an operator gets an answer to a mistyped number, too.
+fn parse_line_count(text: &str) -> usize {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return DEFAULT_LINES;
     }
     text.parse().unwrap_or(usize::MAX).min(MAX_LINES)
 }
 
+/// The entries of an answer.
 #[derive(Debug)]
 pub(crate) struct Entries(Vec<Line>);
 
-/// A line of the log: written as it stands if it is a JSON object, and as a message otherwise.
+/// A line of the log. It is sent unchanged if it is a JSON object, and as a message otherwise.
 #[derive(Debug)]
 struct Line(String);
 
@@ -115,8 +116,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_cannot_be_counted_are_a_hundred() {
-        let check = |text: &str, expected: usize| assert_eq!(wanted_lines(text), expected, "{text:?}");
+    fn line_count_that_is_no_number_is_a_hundred() {
+        let check = |text: &str, expected: usize| assert_eq!(parse_line_count(text), expected, "{text:?}");
         check("5", 5);
         check("0", 0);
         check("1000", 1000);
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_becomes_a_message() {
+    fn line_that_is_no_object_becomes_a_message() {
         let check = |line: &str, expected: &str| {
             let mut out = Vec::new();
             Line(line.to_owned()).write_json(&mut out);

@@ -1,4 +1,4 @@
-//! A file for each resource: the types of its requests, its handlers, and their description.
+//! The resources of the API, one file for each: types of requests, handlers, and their descriptions.
 
 pub(crate) mod bulk;
 pub(crate) mod events;

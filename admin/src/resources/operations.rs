@@ -1,4 +1,4 @@
-//! Whether the process lives, whether it can do its work, and its metrics.
+//! Health, readiness and metrics of the process.
 
 use std::sync::Arc;
 
@@ -13,27 +13,27 @@ use crate::http::answer::Json;
 use crate::http::error::{DATABASE_IS_UNAVAILABLE, Result, unavailable};
 use crate::state::AppState;
 
-/// How the process is.
+/// The state of the process
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// `ok` while the process runs, `ready` when it can do its work.
+    /// `ok` while the process runs, `ready` while it can answer requests.
     #[schema(example = "ok")]
     status: &'static str,
 }
 
 /// Whether the process runs
 ///
-/// Also with the database away: restarting this process would not bring it back.
-#[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = Health, description = "It runs")))]
+/// The answer does not depend on the database, which a restart of this process would not repair.
+#[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = Health, description = "The process runs")))]
 pub(crate) async fn show_health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether it can do its work
-#[utoipa::path(get, path = "/ready", tag = "operations", responses((status = 200, body = Health, description = "It can")))]
+/// Whether the process can answer requests
+#[utoipa::path(get, path = "/ready", tag = "operations", responses((status = 200, body = Health, description = "The process is ready")))]
 pub(crate) async fn show_readiness(State(state): State<Arc<AppState>>) -> Result<Json<Health>> {
-    if state.readiness.is_leaving() {
-        return Err(unavailable("Server is about to end", anyhow!("it was told to end")));
+    if state.readiness.is_ending() {
+        return Err(unavailable("Server is about to end", anyhow!("the process received a signal to end")));
     }
     let checked = state.readiness.check(&*state.store).await;
     checked.map_err(|error| unavailable(DATABASE_IS_UNAVAILABLE, error))?;

@@ -1,4 +1,4 @@
-//! How often a link was followed, when and from where: read from counts, and never by looking at events.
+//! The clicks of a link by time, referrer and browser, read from counts and never from events.
 
 use std::iter::successors;
 use std::sync::Arc;
@@ -15,35 +15,35 @@ use crate::http::query::{PathId, Query, QueryTime};
 use crate::row::Row as _;
 use crate::state::AppState;
 
-/// What a chart can show, and 41 days by the hour.
+/// The most points of a series, enough for a chart and for 41 days by the hour.
 const MOST_POINTS: i64 = 1_000;
 
-/// Unless `from` says otherwise.
+/// The length of the range unless `from` is given.
 const DEFAULT_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-/// How often a link was followed
+/// The clicks of a link
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Stats {
     from: Timestamp,
     to: Timestamp,
-    per: PerName,
+    per: Per,
     /// The sum of the series.
     #[schema(example = 42)]
     total: u64,
-    /// Clicks of the total that have no event: those beyond the events that one client network gets in an hour.
+    /// Clicks of the total that have no event because their client network had reached its hourly limit of events.
     #[schema(example = 0)]
     without_event: u64,
-    /// A point for each hour or day, also for those without a click.
+    /// One point for each hour or day of the range.
     series: Vec<Point>,
-    /// The 20 hosts from which most came. A click that tells none is in no row.
+    /// The 20 most frequent hosts of referrers. A click without a referrer is in no row.
     referrers: Vec<Referrer>,
-    /// The 20 families of browsers with which most came. Every click is in one of them.
+    /// The 20 most frequent families of browsers. Every click belongs to a family.
     browsers: Vec<Browser>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Point {
-    /// When the hour or the day begins.
+    /// The start of the hour or day.
     at: Timestamp,
     #[schema(example = 42)]
     clicks: u64,
@@ -65,22 +65,12 @@ struct Browser {
     clicks: u64,
 }
 
-/// What one point of a series stands for
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = Per, example = "day")]
-pub(crate) enum PerName {
-    Hour,
-    /// Of UTC.
-    Day,
-}
-
-/// Which clicks to count, and how finely
+/// The clicks to count, and the time that each point covers
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StatsParameters {
     /// The time that each point of the series covers; `day` unless given
-    per: Option<PerName>,
+    per: Option<Per>,
     /// Widened to the whole hour or day; 30 days before `to` unless given, and at most 1000 points
     #[param(value_type = Option<Timestamp>)]
     from: Option<QueryTime>,
@@ -89,7 +79,7 @@ pub(crate) struct StatsParameters {
     to: Option<QueryTime>,
 }
 
-/// How often a link was followed, when, from where and with what
+/// The clicks of a link by time, referrer and browser
 #[utoipa::path(
     get,
     path = "/urls/{id}/stats",
@@ -98,35 +88,31 @@ pub(crate) struct StatsParameters {
         ("id" = Id, Path, description = "The link's id"),
         StatsParameters,
     ),
-    responses((status = 200, body = Stats, description = "Its clicks within the range"))
+    responses((status = 200, body = Stats, description = "The clicks within the range"))
 )]
 pub(crate) async fn show_stats(
     State(state): State<Arc<AppState>>,
     PathId(id): PathId,
     Query(parameters): Query<StatsParameters>,
 ) -> Result<Json<Stats>> {
-    let per = parameters.per.unwrap_or(PerName::Day);
     let range = range(&parameters, Timestamp::now())?;
     let stats = state.store.click_stats(id, range).await?.ok_or_else(|| Url::missing(id))?;
     let ClickStats { series, without_event, referrers, browsers } = stats;
     Ok(Json(Stats {
         from: range.from,
         to: range.to,
-        per,
+        per: range.per,
         total: series.iter().map(|(_, clicks)| clicks).sum(),
         without_event,
-        series: filled(range, series),
+        series: fill_gaps(range, series),
         referrers: referrers.into_iter().map(|(referrer, clicks)| Referrer { referrer, clicks }).collect(),
         browsers: browsers.into_iter().map(|(browser, clicks)| Browser { browser, clicks }).collect(),
     }))
 }
 
-/// What `from`, `to` and `per` ask for, widened to whole hours or days.
+/// Returns the range of a request, widened to whole hours or days.
 fn range(parameters: &StatsParameters, now: Timestamp) -> Result<StatsRange> {
-    let per = match parameters.per {
-        None | Some(PerName::Day) => Per::Day,
-        Some(PerName::Hour) => Per::Hour,
-    };
+    let per = parameters.per.unwrap_or(Per::Day);
     let step = per.seconds();
     let to = match parameters.to {
         Some(QueryTime(to)) => floor(to.unix_seconds() + step - 1, step),
@@ -138,21 +124,21 @@ fn range(parameters: &StatsParameters, now: Timestamp) -> Result<StatsRange> {
     }
     let points = (to - from) / step;
     if points > MOST_POINTS {
-        let per = name(per);
+        let per = per.name();
         return Err(bad_request(format!(
             "from and to must be at most {MOST_POINTS} {per}s apart with per={per}, and are {points}"
         )));
     }
     let [from, to] = [from, to].map(Timestamp::from_unix_seconds);
-    // Widened, a time at either end of the calendar may be beyond it.
+    // Widening can move a time beyond either end of the calendar.
     if !from.can_be_written() || !to.can_be_written() {
         return Err(bad_request(format!("from and to must be within {} and {}", Timestamp::FIRST, Timestamp::LAST)));
     }
     Ok(StatsRange { from, to, per })
 }
 
-/// A point for each hour or day, also for those without a click.
-fn filled(range: StatsRange, counted: Vec<(Timestamp, u64)>) -> Vec<Point> {
+/// Returns one point for each hour or day of the range, with 0 where no click was counted.
+fn fill_gaps(range: StatsRange, counted: Vec<(Timestamp, u64)>) -> Vec<Point> {
     let mut counted = counted.into_iter().peekable();
     let next = |at: &Timestamp| Some(Timestamp::from_unix_seconds(at.unix_seconds() + range.per.seconds()));
     let times = successors(Some(range.from), next).take_while(|at| *at < range.to);
@@ -161,13 +147,6 @@ fn filled(range: StatsRange, counted: Vec<(Timestamp, u64)>) -> Vec<Point> {
 
 fn floor(seconds: i64, step: i64) -> i64 {
     seconds - seconds.rem_euclid(step)
-}
-
-fn name(per: Per) -> &'static str {
-    match per {
-        Per::Hour => "hour",
-        Per::Day => "day",
-    }
 }
 
 #[cfg(test)]
@@ -185,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_widened_to_whole_hours_or_days() {
+    fn range_is_widened_to_whole_hours_or_days() {
         let check = |query: &str, from: &str, to: &str, per: Per| {
             assert_eq!(read(query).unwrap(), StatsRange { from: time(from), to: time(to), per }, "{query}");
         };
@@ -205,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
+    fn range_that_is_empty_or_too_long_is_refused() {
         for query in [
             "per=week",
             "per=",
@@ -224,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn a_series_has_no_gaps() {
+    fn series_with_gaps_is_filled_with_zeros() {
         let range = StatsRange { from: time("2026-01-01T00:00:00"), to: time("2026-01-04T00:00:00"), per: Per::Day };
         let point = |at: &str, clicks| Point { at: time(at), clicks };
         let expected =
             |n| vec![point("2026-01-01T00:00:00", 0), point("2026-01-02T00:00:00", n), point("2026-01-03T00:00:00", 0)];
-        assert_eq!(filled(range, vec![]), expected(0));
-        assert_eq!(filled(range, vec![(time("2026-01-02T00:00:00"), 7)]), expected(7));
+        assert_eq!(fill_gaps(range, vec![]), expected(0));
+        assert_eq!(fill_gaps(range, vec![(time("2026-01-02T00:00:00"), 7)]), expected(7));
     }
 }

@@ -1,4 +1,4 @@
-//! Urls: every change to one is announced, and answered when the redirectors serve it.
+//! Urls. A change is announced, and answered when the redirectors serve it.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use crate::list::{ListQuery, PageParameters};
 use crate::row::{self, Row as _};
 use crate::state::{AppState, VisibleHeader};
 
-/// With so many codes taken in a row, either the codes are too short or the generator is broken.
-const DRAWS: usize = 10;
+/// The most codes that are tried for a link. If all exist already, the codes are too short.
+const ATTEMPTS: usize = 10;
 
-/// A link to be made
+/// A link to create
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateUrl {
-    /// Whom it belongs to.
+    /// The owner of the link.
     #[schema(value_type = Id)]
     user_id: RowId,
     original_url: TargetUrl,
@@ -36,18 +36,18 @@ pub(crate) struct CreateUrl {
     expires_at: Option<Option<Timestamp>>,
 }
 
-/// What of a link is to change
+/// The changes to a link
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct UpdateUrl {
-    /// `null` takes it away.
+    /// `null` removes the title.
     title: Option<Option<Title>>,
-    /// Whether it redirects; if not, following it is answered 410.
+    /// Whether the link redirects; a request for an inactive link is answered 410.
     #[schema(nullable = false, example = false)]
     is_active: Option<bool>,
-    /// As when a link is made.
+    /// The new target, with the rules for a new link.
     #[schema(nullable = false)]
     original_url: Option<TargetUrl>,
-    /// The end of the link; a past time ends it now, and `null` takes the end away.
+    /// The end of the link; a past time ends it now, and `null` removes the end.
     #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
     expires_at: Option<Option<Timestamp>>,
 }
@@ -71,7 +71,7 @@ pub(crate) async fn list_urls(
     Ok(query.answer(state.store.list_urls(filter, query.page).await?, &state.store))
 }
 
-/// Make a link, under a new short code
+/// Create a link under a new short code
 #[utoipa::path(
     post,
     path = "/urls",
@@ -119,7 +119,7 @@ pub(crate) async fn find_url(State(state): State<Arc<AppState>>, PathId(id): Pat
 
 /// Change a link
 ///
-/// Fields that are not given stay as they are.
+/// Fields that are not given do not change.
 #[utoipa::path(
     put,
     path = "/urls/{id}",
@@ -143,7 +143,7 @@ pub(crate) async fn update_url(
 
 /// Delete a link
 ///
-/// Its short code stops redirecting, and its events go with it.
+/// Its short code no longer redirects, and its events are deleted.
 #[utoipa::path(
     delete,
     path = "/urls/{id}",
@@ -159,13 +159,13 @@ pub(crate) async fn delete_url(
     Ok((StatusCode::NO_CONTENT, state.announce(&deleted.mark).await, ()))
 }
 
-/// Refuses a target at an address of this Tern.
+/// Refuses a target at an address where short codes are answered.
 fn check_target(state: &AppState, target: TargetUrl) -> Result<TargetUrl> {
     state.config.own_addresses.check_target(target).map_err(bad_request)
 }
 
 async fn insert_under_new_code(state: &AppState, url: impl Fn(ShortCode) -> NewUrl) -> Result<Changed<Url>> {
-    for _ in 0..DRAWS {
+    for _ in 0..ATTEMPTS {
         let short_code = ShortCode::generate(state.config.short_code_length);
         match state.store.insert_url(url(short_code)).await {
             Err(StoreError::ShortCodeTaken) => {}
@@ -173,5 +173,5 @@ async fn insert_under_new_code(state: &AppState, url: impl Fn(ShortCode) -> NewU
         }
     }
     let length = state.config.short_code_length;
-    Err(unavailable("No free short code was found", anyhow!("{DRAWS} codes of {length} characters were all taken")))
+    Err(unavailable("No free short code was found", anyhow!("{ATTEMPTS} codes of {length} characters exist already")))
 }

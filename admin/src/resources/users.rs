@@ -19,27 +19,27 @@ use crate::list::{ListQuery, PageParameters};
 use crate::row::{self, Row as _};
 use crate::state::AppState;
 
-/// A user to be made
+/// A user to create
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateUser {
-    /// Not blank, and nobody else's.
+    /// Not blank, and unique.
     pub(crate) username: Username,
-    /// Nobody else's.
+    /// Unique.
     pub(crate) email: Email,
 }
 
-/// What of a user is to change
+/// The changes to a user
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct UpdateUser {
-    /// Not blank, and nobody else's.
+    /// Not blank, and unique.
     #[schema(nullable = false)]
     username: Option<Username>,
-    /// Nobody else's.
+    /// Unique.
     #[schema(nullable = false)]
     email: Option<Email>,
 }
 
-/// How to delete a user
+/// The options of deleting a user
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeleteUser {
@@ -48,7 +48,7 @@ pub(crate) struct DeleteUser {
     cascade: Option<Cascade>,
 }
 
-/// Whether what belongs to a row is deleted with it: not to be mistaken, so only these two words say so.
+/// The choice to delete a user's links. Only these two words are accepted, so that a typing error deletes nothing.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Cascade {
@@ -68,7 +68,7 @@ pub(crate) async fn list_users(State(state): State<Arc<AppState>>, query: ListQu
     Ok(query.answer(state.store.list_users(query.page).await?, &state.store))
 }
 
-/// Make a user
+/// Create a user
 #[utoipa::path(
     post,
     path = "/users",
@@ -98,7 +98,7 @@ pub(crate) async fn find_user(State(state): State<Arc<AppState>>, PathId(id): Pa
 
 /// Change a user
 ///
-/// Fields that are not given stay as they are.
+/// Fields that are not given do not change.
 #[utoipa::path(
     put,
     path = "/users/{id}",
@@ -118,7 +118,7 @@ pub(crate) async fn update_user(
 
 /// Delete a user
 ///
-/// A user who owns links is deleted only with them; their short codes stop redirecting.
+/// A user who owns links is deleted only with the links, whose short codes then no longer redirect.
 #[utoipa::path(
     delete,
     path = "/users/{id}",
@@ -128,7 +128,7 @@ pub(crate) async fn update_user(
         DeleteUser,
     ),
     responses(
-        (status = 204, description = "Deleted; `Tern-Visible` is there with `cascade`", headers(("Tern-Visible"))),
+        (status = 204, description = "Deleted; with `cascade` the answer has `Tern-Visible`", headers(("Tern-Visible"))),
         (status = 409),
     )
 )]

@@ -247,7 +247,7 @@ async fn token_command_creates_lists_and_revokes_tokens() {
         Some(line).filter(|line| !line.contains("never"))
     };
     let line = eventually(used).await;
-    assert!(line.contains(" editor ") && line.ends_with(" good"), "{line}");
+    assert!(line.contains(" editor ") && line.ends_with(" valid"), "{line}");
     assert_eq!(app.token("revoke ci").await.unwrap(), "Revoked ci.\n");
     assert!(app.token("revoke ci").await.is_err());
     assert!(app.token("create ci --role viewer").await.is_ok(), "the name of a revoked token is free");

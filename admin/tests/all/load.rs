@@ -181,7 +181,7 @@ async fn file_of_unknown_kind_is_refused() {
         assert_eq!(app.load(&[("x.csv", text)]).await.unwrap_err(), expected, "{text:?}");
     };
     check("", "x.csv: is empty").await;
-    let needs = "which tell of no kind of rows: User rows need username, email; \
+    let needs = "which fit no kind of rows: User rows need username, email; \
                  Url rows need short_code, user_id, original_url; Event rows need event_type, url_id, user_id; \
                  Product rows need name, category, price, stock";
     check("a,b\n1,2\n", &format!("x.csv: has the columns a, b, {needs}")).await;

@@ -60,7 +60,7 @@ async fn api_closed_once_stays_closed_over_an_older_backup() {
     let directory = tempfile::tempdir().unwrap();
     let setup = || {
         let mut setup = Setup::default();
-        setup.config.access.closed_note = Some(directory.path().join("data/tokens-required"));
+        setup.config.access.requirement_file = Some(directory.path().join("data/tokens-required"));
         setup
     };
     let app = spawn_app_with(setup()).await;

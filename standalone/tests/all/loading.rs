@@ -68,7 +68,7 @@ fn faulty_file_is_reported_with_its_line_and_loads_nothing() {
     check("urls.csv", &URLS.replace("10,7,", "10,8,"), "line 3: User 8 not found");
     check("users.csv", "username,email\nbob,bob@mail.example\ncarol,nonsense\n", "line 3: ");
     check("users.csv", "username,email\nbob,bob@mail.example\ncarol\n", "line 3: ");
-    check("what.csv", "colour,taste\nred,sweet\n", "has the columns colour, taste, which tell of no kind of rows");
+    check("what.csv", "colour,taste\nred,sweet\n", "has the columns colour, taste, which fit no kind of rows");
     check("empty.csv", "", "");
     check("absent-header.csv", "\n", "");
     let database = rusqlite::Connection::open(directory.path().join("data/tern.db")).unwrap();

@@ -65,6 +65,6 @@ fn load_names_its_store_and_reports_a_new_one() {
     assert!(!directory.path().join("data").exists(), "a store was made");
     let load = || text(&run_whole(&mut tern(directory.path(), &["load", "users.csv"])).stderr);
     let store = store_of(directory.path());
-    assert_eq!(load(), format!("tern: store: {store} (new; it is made in TERN_DATA_DIR)\n"));
+    assert_eq!(load(), format!("tern: store: {store} (new; created in TERN_DATA_DIR)\n"));
     assert_eq!(load().lines().next(), Some(&*format!("tern: store: {store}")));
 }

@@ -25,7 +25,7 @@ async function main() {
   const groups = grouped();
   document.getElementById('navigation').replaceChildren(...navigation(groups));
   content.replaceChildren(introduction(), ...groups.map(groupSection), schemasSection());
-  // What the address names was not there yet when the browser looked for it.
+  // The browser looked for the element of the address before it existed.
   if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 }
 

@@ -1,15 +1,15 @@
-//! `GET /docs`: a page that shows the description of the API and tries its requests out.
+//! `GET /docs`: a page that shows `/openapi.json` and can send its requests.
 //!
-//! It is whole in this binary and loads nothing from elsewhere. What it shows it reads from `/openapi.json`.
+//! The page is a part of the binary and loads nothing from another host.
 
 use axum::http::header;
 use axum::response::IntoResponse;
 
-/// Nothing runs or is loaded that is not of this origin, and nobody puts the page into a frame.
+/// Content security policy of the page: it loads and runs only content of this origin, and no page may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// This description, to look at
+/// The description as a page
 #[utoipa::path(
     get,
     path = "/docs",
@@ -20,7 +20,7 @@ pub(crate) async fn show_docs() -> impl IntoResponse {
     show("text/html; charset=utf-8", include_str!("docs.html"))
 }
 
-/// The look of that page
+/// The style sheet of the page
 #[utoipa::path(
     get,
     path = "/docs/docs.css",
@@ -31,7 +31,7 @@ pub(crate) async fn show_style() -> impl IntoResponse {
     show("text/css; charset=utf-8", include_str!("docs.css"))
 }
 
-/// The script of that page
+/// The script of the page
 #[utoipa::path(
     get,
     path = "/docs/docs.js",
@@ -42,14 +42,14 @@ pub(crate) async fn show_script() -> impl IntoResponse {
     show("text/javascript; charset=utf-8", include_str!("docs.js"))
 }
 
-/// The router adds `nosniff`.
+/// Answers with a file of the page. The router adds `nosniff`.
 fn show(content_type: &'static str, text: &'static str) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
-        // The next version of the binary has another page under the same name.
+        // The next version of the program may have another page at this address.
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (headers, text)

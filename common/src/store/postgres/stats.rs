@@ -3,7 +3,7 @@
 use deadpool_postgres::ClientWrapper;
 
 use super::query;
-use crate::click_stats::{ClickStats, Per, StatsRange};
+use crate::click_stats::{ClickStats, StatsRange};
 use crate::store::Result;
 use crate::{Id, Timestamp};
 
@@ -27,10 +27,7 @@ pub(super) async fn find(db: &ClientWrapper, url: Id, range: StatsRange) -> Resu
                    SELECT 'b', NULL, value, sum(clicks)::bigint AS n FROM counted
                    WHERE kind IN ('b', 'B') GROUP BY value ORDER BY n DESC, value LIMIT $5
                )";
-    let per = match range.per {
-        Per::Hour => "hour",
-        Per::Day => "day",
-    };
+    let per = range.per.name();
     let most = StatsRange::MOST as i64;
     let rows = query::rows(db, sql, &[&url, &range.from, &range.to, &per, &most]).await?;
     let mut is_there = false;
