@@ -54,7 +54,7 @@ impl Plane {
         Plane { process, addresses: announced }
     }
 
-    /// Starts an admin, which announces the API's address and then, if it has one, its operators' port.
+    /// Starts an admin, which announces the API's address and then, if it has one, its operations port.
     pub(crate) fn start_admin(directory: &Path, settings: &[(String, String)]) -> Plane {
         let has_ops = settings.iter().any(|(name, _)| name == "ADMIN_OPS_LISTEN");
         Plane::start(&mut command("tern-admin", &["serve"], directory, settings), 1 + usize::from(has_ops))

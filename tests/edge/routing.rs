@@ -48,7 +48,7 @@ async fn nginx_routes_each_path_to_its_plane() {
         }
     }
 
-    // nginx returns a redirector's answers unchanged. The paths of the operators' port do not exist there.
+    // nginx returns a redirector's answers unchanged. The paths of the operations port do not exist there.
     let get = async |address: &str, path: &str| {
         let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
         let location = answer.headers().get("location").cloned();

@@ -29,7 +29,7 @@ async fn target_at_either_port_of_tern_is_refused() {
     for address in [&tern.api, &tern.fast] {
         assert_eq!(tern.follow(address, code).await, (302, Some("https://example.com/".to_owned())));
     }
-    // The operators' port serves no short code.
+    // The operations port serves no short code.
     let other = json!({"original_url": format!("http://{}/ready", tern.ops)});
     assert_eq!(tern.change_link(&link["id"], other).await.status(), 200);
 }
