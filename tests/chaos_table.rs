@@ -203,7 +203,7 @@ const PLANTED: Drill = drill(
     0,
     "planted: progress kept beside the clicks",
     "it is caught",
-    Test("tern-redirector", "clicks", "planted::progress_outside_the_transaction_is_detected"),
+    Test("tern-redirector", "clicks", "planted_bug::progress_outside_the_transaction_is_detected"),
 );
 
 fn main() -> ExitCode {

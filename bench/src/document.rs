@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::charts::{Bars, Lines};
 use crate::figures::{Figure, thousands};
 use crate::goals;
-use crate::measured::{Case, Measurements, Size, Turns, find};
+use crate::measurements::{Case, Measurements, Size, Turns, find};
 use crate::servers::Kind;
 use crate::turns::{CONNECTIONS, Latencies, Peak};
 use crate::workload::mean_payload;

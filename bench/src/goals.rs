@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::figures::{Figure, thousands};
-use crate::measured::{Case, Measurements, find, ratio};
+use crate::measurements::{Case, Measurements, find, ratio};
 use crate::servers::Kind;
 use crate::turns::{Latencies, Peak};
 use crate::workload::{RequestKind, mean_payload};

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use anyhow::{Result, ensure};
 
 use crate::cost::resident;
-use crate::measured::Idle;
+use crate::measurements::Idle;
 use crate::servers::Server;
 use crate::workload;
 

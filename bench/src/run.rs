@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 
 use crate::append;
 use crate::cost::resident;
+use crate::environment::{Environment, Links};
 use crate::idle;
 use crate::machine::{Machine, now, version};
-use crate::measured::{Case, Measurements, Plan, Size, Turns, find};
-use crate::scene::{Environment, Links};
+use crate::measurements::{Case, Measurements, Plan, Size, Turns, find};
 use crate::servers::{Kind, Server, data};
 use crate::turns::{Latencies, Peak, peak, steady};
 use crate::workload::RequestKind;

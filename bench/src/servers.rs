@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
-use tern_testkit::leash;
+use tern_testkit::child;
 use tern_testkit::server::{Process, free_port};
 
 use crate::answer;
+use crate::environment::{Environment, Links, sibling_program};
 use crate::machine::pause;
-use crate::scene::{Environment, Links, sibling_program};
 use crate::workload;
 
 /// Longest wait for a server's start, its end, and the storage of a turn's clicks.
@@ -116,7 +116,7 @@ impl Server {
         // `exec` keeps the measured process the started one.
         let mut shell = vec!["-c".to_owned(), "exec \"$@\" 2>\"$0\"".to_owned(), path(&stderr_file)];
         shell.append(&mut command);
-        let process = leash::start("sh", &shell);
+        let process = child::start("sh", &shell);
         let is_tern = matches!(kind, Kind::Tern | Kind::TernWithoutClicks);
         let mut server =
             Server { kind, port, ops_port: is_tern.then_some(ops_port), started_in: Duration::ZERO, process };

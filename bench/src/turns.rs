@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cpu;
-use crate::scene::{Environment, sibling_program};
+use crate::environment::{Environment, sibling_program};
 use crate::servers::Server;
 use crate::workload::RequestKind;
 

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
-pub mod leash;
+pub mod child;
 pub mod monitoring;
 pub mod nginx;
 pub mod postgres;

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::leash;
+use crate::child;
 use crate::server::{Process, free_port, program, wait_until};
 
 /// Running monitoring process.
@@ -104,7 +104,7 @@ impl Monitor {
         // A port that was free a moment ago may be taken now.
         loop {
             let port = free_port();
-            let mut process = leash::start(program.to_str().unwrap(), &arguments(port));
+            let mut process = child::start(program.to_str().unwrap(), &arguments(port));
             let mut listens = false;
             wait_until(&format!("{name} listens, or gives up"), || {
                 listens = TcpStream::connect(("127.0.0.1", port)).is_ok();

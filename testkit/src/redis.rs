@@ -9,7 +9,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::leash;
+use crate::child;
 use crate::server::{Process, WAIT_LIMIT, certify, free_port, pause, program, wait_until};
 
 /// redis-server on loopback, killed on drop.
@@ -172,7 +172,7 @@ impl Redis {
     fn try_start(&mut self) -> bool {
         let deadline = Instant::now() + WAIT_LIMIT;
         let server = program(&["/usr/bin/redis-server", "/usr/local/bin/redis-server"], "redis-server");
-        let mut process = leash::start(server.to_str().unwrap(), &self.arguments());
+        let mut process = child::start(server.to_str().unwrap(), &self.arguments());
         let process_id = format!("process_id:{}", process.id());
         while !process.has_ended() {
             let info = self.redis_cli(&["INFO", "server"]);

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
-mod crowded;
+mod costly_lists;
 mod processes;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ mod files;
 mod limits;
 mod listener;
 mod malformed;
-mod naive;
+mod plain_proxy;
 mod restarts;
 mod routing;
 

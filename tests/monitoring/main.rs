@@ -5,8 +5,8 @@
 mod dashboards;
 mod discord;
 mod files;
-mod told;
-mod whole;
+mod notifications;
+mod stack;
 
 use std::fs;
 use std::path::{Path, PathBuf};

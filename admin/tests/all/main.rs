@@ -12,7 +12,7 @@ mod events;
 mod faulty_files;
 mod health;
 mod hostile_json;
-mod ignored;
+mod ignored_names;
 mod lists;
 mod load;
 mod load_reports;

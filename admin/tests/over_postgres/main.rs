@@ -8,7 +8,6 @@ mod access;
 mod bodies;
 #[path = "../all/bulk.rs"]
 mod bulk;
-mod copied;
 mod database;
 #[path = "../all/errors.rs"]
 mod errors;
@@ -34,8 +33,9 @@ mod logs;
 mod pools;
 #[path = "../all/products.rs"]
 mod products;
+mod psql_copies;
 mod schemathesis;
-mod silent;
+mod silent_database;
 #[path = "../all/stats.rs"]
 mod stats;
 #[path = "../all/support/mod.rs"]

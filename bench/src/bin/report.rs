@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use tern_bench::measured::Plan;
+use tern_bench::measurements::Plan;
 use tern_bench::{document, run};
 
 #[derive(Debug, Parser)]

@@ -18,18 +18,18 @@ use tokio_postgres::{Client, NoTls};
 mod replica;
 
 mod backlog;
+mod cancelled_requests;
 mod clicks;
-mod cut_off;
+mod events_table;
 mod faults;
 mod feed;
-mod hang_ups;
+mod interrupted_migration;
 mod loading;
 mod opening;
 mod pages;
 mod roles;
 mod session;
 mod totals;
-mod volume;
 
 async fn config(server: &Postgres) -> PostgresConfig {
     let config = PostgresConfig::new(server.create_database());

@@ -13,7 +13,7 @@ use tern_redirector::clicks::JournalConfig;
 use tern_redirector::clicks::journal::directory::journals;
 use tern_redirector::clicks::journal::{NewClick, segments};
 
-use crate::desk::{Fixture, Journals};
+use crate::fixture::{Fixture, Journals};
 use crate::links::eventually;
 
 /// Returns the segments of all journals.

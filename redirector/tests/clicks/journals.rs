@@ -8,7 +8,7 @@ use tern_common::{Per, StatsRange, Timestamp};
 use tern_redirector::clicks::journal::NewClick;
 use tern_redirector::clicks::{JournalConfig, Network};
 
-use crate::desk::{Fixture, SEGMENT};
+use crate::fixture::{Fixture, SEGMENT};
 use crate::links::eventually;
 
 #[tokio::test(flavor = "multi_thread")]

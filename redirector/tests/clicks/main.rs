@@ -5,7 +5,7 @@
 #[path = "../support/links.rs"]
 mod links;
 
-mod desk;
 mod faults;
+mod fixture;
 mod journals;
-mod planted;
+mod planted_bug;

@@ -8,8 +8,8 @@ use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::{NewUrl, UrlChange};
 use tern_common::{ShortCode, TargetUrl, Timestamp};
 
+use crate::fixture::{Fixture, drain, lock_out};
 use crate::links::eventually;
-use crate::scene::{Fixture, drain, lock_out};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redirector_before_its_first_load_answers_503() {

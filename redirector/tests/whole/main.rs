@@ -5,6 +5,6 @@
 #[path = "../support/links.rs"]
 mod links;
 
-mod kept;
+mod fixture;
 mod life;
-mod scene;
+mod replica;

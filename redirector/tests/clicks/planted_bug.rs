@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::desk::Fixture;
+use crate::fixture::Fixture;
 use crate::links::eventually;
 
 /// Progress in a file or a transaction of its own lags behind the clicks after a crash between the two.

@@ -10,8 +10,8 @@ use tern_common::Timestamp;
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::UrlChange;
 
+use crate::fixture::{Fixture, drain, forget_changes, lock_out};
 use crate::links::eventually;
-use crate::scene::{Fixture, drain, forget_changes, lock_out};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restart_without_store_serves_from_the_snapshot_file() {
