@@ -234,8 +234,8 @@ impl LaneSupply {
         Ok(())
     }
 
-    /// Makes the next segment. The first time, it makes the journal's directory before and the tail after that, so that a
-    /// build that knows no tails recognises the journal by the version of a segment.
+    /// Makes the next segment. The first time, it makes the journal's directory before and the tail after that, so that
+    /// every journal with clicks has a segment.
     fn make(&mut self, config: &JournalConfig, space: &Space) -> Result<(), Shortage> {
         if self.lane.lock.get().is_none() {
             let lock = directory::create(&config.root, self.lane.journal).map_err(|error| space.refusal(&error))?;

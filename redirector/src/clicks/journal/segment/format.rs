@@ -264,7 +264,7 @@ mod tests {
         bytes[starts[9] + 70..].fill(0);
         let read = |bytes: &[u8]| RecordIter::new(bytes, seed(), false, 0).count();
         assert_eq!((read(&bytes), read_unchecked(&bytes).len()), (9, 10));
-        assert_ne!(read_unchecked(&bytes)[9], targets[9], "a click that nobody made");
+        assert_ne!(read_unchecked(&bytes)[9], targets[9], "a click that no client made");
         // Bytes of another journal, in a file that is used again.
         let (foreign, _) = records(&targets, Seed::new(JournalId(1)));
         assert_eq!((read(&foreign), read_unchecked(&foreign).len()), (0, 10));

@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | 0 | 8 | `TERNTAI` and the version |
 //! | 8 | 16 | the journal's id |
-//! | 24 | 8 | bytes of the ring; 0 in files of earlier builds, where it is the rest of the file |
+//! | 24 | 8 | bytes of the ring; if damaged, the rest of the file counts |
 //! | 64 | 8 | bytes of all records that are in segments |
 //! | 128 | 8 | bytes of all records that are complete |
 //! | 4096 | | the ring: records as in a segment, one after another; a record that meets the end continues at the start |
