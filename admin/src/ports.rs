@@ -11,25 +11,25 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::config::AdminConfig;
-use crate::operators::operators_router;
+use crate::operations_port::operations_router;
 use crate::router::router;
 use crate::state::AppState;
 
 /// The operations port gets at most one descriptor of eight.
-const OPERATORS_PART: usize = 8;
+const OPERATIONS_PART: usize = 8;
 
 /// Listening sockets before they are served.
 #[derive(Debug)]
 pub struct Sockets {
     api: (TcpListener, SocketAddr),
-    operators: Option<(TcpListener, SocketAddr)>,
+    operations: Option<(TcpListener, SocketAddr)>,
 }
 
 /// Ports while they are served.
 #[derive(Debug)]
 pub struct Ports {
     api: Serving,
-    operators: Option<Serving>,
+    operations: Option<Serving>,
 }
 
 impl Sockets {
@@ -39,18 +39,18 @@ impl Sockets {
     /// When an address cannot be bound. The message names the setting.
     pub async fn bind(config: &AdminConfig) -> anyhow::Result<Sockets> {
         let api = listen(config.listen, "ADMIN_LISTEN, APP_PORT").await?;
-        let operators = match config.ops_listen {
+        let operations = match config.ops_listen {
             Some(address) => Some(listen(address, "ADMIN_OPS_LISTEN").await?),
             None => None,
         };
-        Ok(Sockets { api, operators })
+        Ok(Sockets { api, operations })
     }
 
     /// Returns the addresses of the ports, each with a label.
     pub fn addresses(&self) -> Vec<(&'static str, String)> {
         let api = self.api.1;
         let mut addresses = vec![("API", format!("http://{api}/urls"))];
-        addresses.extend(self.operators.iter().map(|(_, address)| ("metrics", format!("http://{address}/metrics"))));
+        addresses.extend(self.operations.iter().map(|(_, address)| ("metrics", format!("http://{address}/metrics"))));
         addresses.push(("docs", format!("http://{api}/docs")));
         addresses
     }
@@ -61,26 +61,26 @@ impl Sockets {
     /// When the registry has metrics of these ports already.
     pub fn serve(self, state: &Arc<AppState>, registry: &Registry) -> prometheus::Result<Ports> {
         let all = descriptors::for_ports();
-        let of_operators = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, OPERATORS_PART);
-        let mut operators = None;
-        if let Some((listener, _)) = self.operators {
-            let routes = operators_router(Arc::clone(state));
+        let for_operations = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, OPERATIONS_PART);
+        let mut operations = None;
+        if let Some((listener, _)) = self.operations {
+            let routes = operations_router(Arc::clone(state));
             let stats = PortStats::register(registry, "ops")?;
-            operators = Some(Serving::start(listener, routes, Limits::operators(of_operators), stats));
+            operations = Some(Serving::start(listener, routes, Limits::operators(for_operations), stats));
         }
-        let limits = Limits::api(&state.config.access.trusted_proxies, all.saturating_sub(of_operators));
+        let limits = Limits::api(&state.config.access.trusted_proxies, all.saturating_sub(for_operations));
         let stats = PortStats::register(registry, "api")?;
-        Ok(Ports { api: Serving::start(self.api.0, router(Arc::clone(state)), limits, stats), operators })
+        Ok(Ports { api: Serving::start(self.api.0, router(Arc::clone(state)), limits, stats), operations })
     }
 }
 
 impl Ports {
     /// Waits until a port ends without a request to end, which would be a defect.
     pub async fn ended(&mut self) -> anyhow::Error {
-        let Some(operators) = &mut self.operators else { return self.api.ended().await };
+        let Some(operations) = &mut self.operations else { return self.api.ended().await };
         tokio::select! {
             error = self.api.ended() => error,
-            error = operators.ended() => error,
+            error = operations.ended() => error,
         }
     }
 
@@ -92,8 +92,8 @@ impl Ports {
     /// Finishes the requests of the API until the deadline, then closes both ports. Returns whether all were finished.
     pub async fn drain(self, deadline: Instant) -> bool {
         let is_drained = self.api.drain(deadline).await;
-        if let Some(operators) = &self.operators {
-            operators.abort();
+        if let Some(operations) = &self.operations {
+            operations.abort();
         }
         is_drained
     }

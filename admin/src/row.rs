@@ -1,4 +1,4 @@
-//! Rows of the store: answers with one of them, and with pages of them.
+//! Answers with one row of the store, and with pages of rows.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ pub(crate) async fn find<T: Row>(store: &dyn AdminStore, id: Id) -> Result<JsonB
 /// Answers with rows in an array. Only the first part of a long list is in memory.
 /// Its other rows are read again, part by part, as the client takes them.
 ///
-/// A row that is deleted meanwhile is left out. If the store fails meanwhile, the connection ends before the array does.
+/// A row that is deleted meanwhile is omitted. If the store fails meanwhile, the connection ends before the array does.
 pub(crate) fn answer<T: Row>(rows: Vec<T>, store: &Arc<dyn AdminStore>) -> Response {
     let mut first = vec![b'['];
     let mut rows = rows.into_iter();

@@ -82,7 +82,7 @@ impl Config {
             return Err(MissingInput(format!(
                 "there is no store at {} (TERN_DATA_DIR), and nothing was changed.\n\
                  Run the command where `tern serve` runs, or set TERN_DATA_DIR to its data directory or DATABASE_URL to its \
-                 database. A new store is made by `tern serve` and by `tern load`.",
+                 database. `tern serve` and `tern load` create a new store.",
                 self.place()
             ))
             .into());

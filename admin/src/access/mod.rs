@@ -2,7 +2,7 @@
 //!
 //! The API is closed by default. On loopback it is open until its first token is created. On another address it does not
 //! start without a token, unless `ADMIN_AUTH=none` is set.
-//! `tokens` holds the tokens of the store, and `guard` decides with them. No module of it knows a resource.
+//! `tokens` holds the tokens of the store, and `guard` decides with them. The modules know no resource.
 
 pub(crate) mod guard;
 mod local;

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// A body whose bytes hold the permit of their request.
 ///
-/// The body itself could not: the server drops it with its last part in a buffer that the client may never read.
+/// The body itself cannot hold it: the server drops a body whose last part is in a buffer that the client may never read.
 struct PermitBody {
     body: Body,
     permit: Arc<OwnedSemaphorePermit>,

@@ -50,7 +50,7 @@ impl TokenRequirement {
         let written = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(file, TEXT));
         if let Err(error) = written {
             let file = file.display();
-            tracing::warn!(%file, %error, "writing the file failed; a backup without a token will open the API again");
+            tracing::warn!(%file, %error, "recording that the API requires a token failed; a backup without a token will open the API again; check the directory");
         }
     }
 }

@@ -25,8 +25,8 @@ use crate::http::error::Envelope;
     ),
     servers((url = "/", description = "The origin of this description")),
     tags(
-        (name = "redirects", description = "Where short codes lead"),
-        (name = "links", description = "Short codes and where they lead"),
+        (name = "redirects", description = "Answers to short codes"),
+        (name = "links", description = "Short codes and their targets"),
         (name = "users", description = "The owners of links"),
         (name = "events", description = "Records of clicks and changes"),
         (name = "products", description = "A list to read"),

@@ -1,4 +1,4 @@
-//! Requests and answers in HTTP: bodies, queries, errors. No module of it knows a resource.
+//! Requests and answers in HTTP: bodies, queries, errors. The modules know no resource.
 
 pub(crate) mod answer;
 pub(crate) mod body;

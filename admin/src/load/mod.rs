@@ -56,10 +56,10 @@ pub struct LoadCommand {
 /// The treatment of a row that cannot be loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
-    /// Load nothing of its file
+    /// Load no row of its file
     #[default]
     Fail,
-    /// Report it on standard error, and load the others; rows of later files that belong to it are skipped, too
+    /// Report it on standard error, and load the other rows; rows of later files that belong to it are skipped, too
     Skip,
 }
 
@@ -219,7 +219,7 @@ struct Outcome {
     inserted: u64,
     existing: u64,
     skipped: u64,
-    /// The error at the first skipped row that could not be reported.
+    /// The error of the first report of a skipped row that failed.
     unreported: Option<io::Error>,
 }
 

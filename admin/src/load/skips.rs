@@ -28,7 +28,7 @@ pub(crate) struct SkippedIds {
 pub(crate) struct Skips {
     pub(crate) count: u64,
     pub(crate) ids: SkippedIds,
-    /// The error at the first row that could not be reported. No later row of the file is reported.
+    /// The error of the first report that failed. No later row of the file is reported.
     pub(crate) unreported: Option<io::Error>,
 }
 

@@ -65,7 +65,7 @@ impl LogQuota {
         let total = self.unlogged.get();
         let requests = total - self.reported.swap(total, Ordering::Relaxed);
         if requests > 0 {
-            tracing::warn!(target: "app", requests, "too many requests without a valid token; their log entries are omitted; this entry has their number");
+            tracing::warn!(target: "app", requests, "too many requests without a valid token; their log entries are omitted");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::list::{ListQuery, PageParameters};
 use crate::row;
 use crate::state::AppState;
 
-/// An event to be recorded
+/// An event to record
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateEvent {
     /// The link of the event.

@@ -99,7 +99,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     let ops_address = ops_listener.local_addr().unwrap();
     let operators = Serving::start(
         ops_listener,
-        tern_admin::operators_router(Arc::clone(&state)),
+        tern_admin::operations_router(Arc::clone(&state)),
         Limits::operators(Limits::OPERATORS_DESCRIPTORS),
         PortStats::register(&registry, "ops").unwrap(),
     );

@@ -10,7 +10,7 @@ use crate::resources::operations;
 use crate::state::AppState;
 
 /// Builds the routes of the operations port. They need no token, and answer while the API port is full.
-pub fn operators_router(state: Arc<AppState>) -> Router {
+pub fn operations_router(state: Arc<AppState>) -> Router {
     let hosts = state.config.ops_hosts.clone();
     let routes = Router::new()
         .route("/live", get(operations::show_health))
