@@ -50,7 +50,7 @@ impl LinkMap {
 
     /// Calls `look` with every link until it returns an error. Nothing is pinned during a call, so it may wait for a disk.
     ///
-    /// This walks the log and not the table. A change or a compaction appends a record behind the one that it replaces, so a
+    /// The call walks the log and not the table. A change or a compaction appends a record behind the one that it replaces, so a
     /// walk visits every link that exists throughout. A link that changes meanwhile may be visited twice.
     pub fn for_each<E>(&self, mut look: impl FnMut(ServedLink<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut chunk = self.shared.chunk_after(None);

@@ -1,7 +1,7 @@
 //! Journals: files in which each click is recorded before its redirect is answered.
 //!
 //! A click is first in the tail of its journal, a ring in a mapped file, and then in a segment, a file that only grows.
-//! Both files survive the end of the process, `kill -9` included. A power cut costs the clicks that were not synced yet.
+//! The files survive the end of the process, `kill -9` included. A power cut costs the clicks that were not synced yet.
 //! A process writes several journals of its own, so that no worker waits for another, and makes new ones at each start.
 //! The first process that finds the journal of an ended process adopts it.
 //!
