@@ -8,6 +8,7 @@ use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::runtime::Runtime;
+use tracing::Level;
 
 use crate::config::{Environment, InvalidConfig, Variables};
 use crate::console::write_line;
@@ -48,7 +49,7 @@ pub fn run<C>(
     };
     log_panics();
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    raise_file_limit();
+    raise_file_limit(name);
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tern-control").enable_all().build();
     let ended = runtime.context("cannot start threads").and_then(|runtime| {
         let ended = main(config, &runtime);
@@ -71,18 +72,54 @@ fn fail(name: &str, code: u8, error: &dyn fmt::Display) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Reports panics in the log in place of standard error.
+/// Reports panics in the log. Commands have no log, so their panics appear on standard error.
 fn log_panics() {
-    std::panic::set_hook(Box::new(
-        |panic| tracing::error!(%panic, "a part of the process panicked, which is a bug in Tern; please report it"),
-    ));
+    let report_on_stderr = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if tracing::enabled!(Level::ERROR) {
+            tracing::error!(%panic, "a part of the process panicked, which is a bug in Tern; please report it");
+        } else {
+            report_on_stderr(panic);
+        }
+    }));
 }
 
 /// Raises the soft limit of open files to the hard limit. The usual soft limit of 1,024 is too small for connections.
-fn raise_file_limit() {
+fn raise_file_limit(name: &str) {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::warn!(%error, "limit of open files could not be raised; the process continues with the soft limit");
+        // The log does not run yet.
+        write_line(name, &format!("limit of open files could not be raised: {error}; continuing with the soft limit"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn panic_without_a_log_is_reported_on_standard_error() {
+        let reports = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&reports);
+        let report_of_test = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.payload().downcast_ref() == Some(&"expected") {
+                counter.fetch_add(1, Ordering::Relaxed);
+            } else {
+                report_of_test(panic);
+            }
+        }));
+        log_panics();
+        let expected_panic = || std::panic::catch_unwind(|| panic!("expected")).unwrap_err();
+        tracing::subscriber::with_default(tracing_subscriber::fmt().with_writer(io::sink).finish(), expected_panic);
+        assert_eq!(reports.load(Ordering::Relaxed), 0, "a panic with a log is reported there");
+        expected_panic();
+        drop(std::panic::take_hook());
+        assert_eq!(reports.load(Ordering::Relaxed), 1);
     }
 }
