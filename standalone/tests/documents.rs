@@ -112,6 +112,29 @@ fn documents_of_the_repository_have_no_dead_link() {
     assert_eq!(dead_links(root), [""; 0]);
 }
 
+/// Lists the files and directories that a guide names in code spans and that do not exist.
+///
+/// A name with a slash is below `root` or below the sources of a crate. One that begins with a slash is a path of the API.
+fn missing_files(root: &Path, guide: &str) -> Vec<String> {
+    let bases = ["", "common/src", "redirector/src", "admin/src"].map(|base| root.join(base));
+    let names = Parser::new_ext(guide, Options::ENABLE_TABLES).filter_map(|event| match event {
+        Event::Code(name) => Some(name.into_string()),
+        _ => None,
+    });
+    let is_file = |name: &String| name.contains('/') && !name.starts_with('/') && !name.contains([' ', '*', ':']);
+    names.filter(is_file).filter(|name| !bases.iter().any(|base| base.join(name).exists())).collect()
+}
+
+#[test]
+fn guides_for_maintainers_name_only_existing_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for guide in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        assert_eq!(missing_files(root, &fs::read_to_string(root.join(guide)).unwrap()), [""; 0], "{guide}");
+    }
+    let text = "`docs/` `link_map/gone.rs` `/urls` `tests/gone/` `a / b` `mod.rs`";
+    assert_eq!(missing_files(root, text), ["link_map/gone.rs", "tests/gone/"]);
+}
+
 #[test]
 fn dead_link_is_reported_with_document_line_and_fault() {
     let root = tempfile::tempdir().unwrap();
