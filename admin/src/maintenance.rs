@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tern_common::store::{AdminStore, Forgotten, Result};
+use tern_common::store::{AdminStore, Result, RetentionOutcome};
 
 use crate::metrics::Metrics;
 
@@ -26,12 +26,12 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Events are deleted only with an `event_retention`. Events and journals are first deleted after an hour, so that a clock
 /// that is wrong at the start of the machine has been set.
 pub async fn maintain_store(store: Arc<dyn AdminStore>, event_retention: Option<Duration>, metrics: Metrics) {
-    tokio::join!(keep_up(&*store), prune(&*store, event_retention, &metrics));
+    tokio::join!(run_upkeep(&*store), prune(&*store, event_retention, &metrics));
 }
 
-async fn keep_up(store: &dyn AdminStore) {
+async fn run_upkeep(store: &dyn AdminStore) {
     loop {
-        log_result("upkeep of the store", store.keep_up().await.map(|()| 0));
+        log_result("upkeep of the store", store.run_upkeep().await.map(|()| 0));
         tokio::time::sleep(MINUTE).await;
     }
 }
@@ -40,20 +40,20 @@ async fn prune(store: &dyn AdminStore, event_retention: Option<Duration>, metric
     loop {
         log_result("deletion of old changes", store.prune_changes(CHANGE_RETENTION).await);
         tokio::time::sleep(HOUR).await;
-        log_result("deletion of old journal positions", store.forget_journals(JOURNAL_RETENTION).await);
+        log_result("deletion of old journal positions", store.delete_old_journals(JOURNAL_RETENTION).await);
         if let Some(keep) = event_retention {
-            forget_events(store, keep, metrics).await;
+            delete_old_events(store, keep, metrics).await;
         }
     }
 }
 
-async fn forget_events(store: &dyn AdminStore, keep: Duration, metrics: &Metrics) {
-    match store.forget_events(keep).await {
-        Ok(Forgotten::Events(events)) => {
+async fn delete_old_events(store: &dyn AdminStore, keep: Duration, metrics: &Metrics) {
+    match store.delete_old_events(keep).await {
+        Ok(RetentionOutcome::Deleted(events)) => {
             metrics.retention_refused.set(0);
             log_result("deletion of old events", Ok(events));
         }
-        Ok(Forgotten::Refused) => {
+        Ok(RetentionOutcome::Refused) => {
             metrics.retention_refused.set(1);
             tracing::error!(
                 retention = ?keep,
@@ -78,7 +78,7 @@ fn log_result(task: &str, result: Result<u64>) {
 mod tests {
     use prometheus::Registry;
     use tern_common::event::{EventFilter, EventRow, EventType};
-    use tern_common::store::{Load, Numbered, Page, SqliteStore, Total};
+    use tern_common::store::{Load, NumberedRow, Page, SqliteStore, Total};
     use tern_common::url::UrlRow;
     use tern_common::user::{Email, UserRow, Username};
     use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
@@ -87,7 +87,7 @@ mod tests {
 
     async fn load<T>(store: &SqliteStore, row: T, of: impl FnOnce(tern_common::store::Batches<T>) -> Load) {
         let (batches, receiver) = tokio::sync::mpsc::channel(2);
-        batches.send(Ok(vec![Numbered { line: 2, row }])).await.unwrap();
+        batches.send(Ok(vec![NumberedRow { line: 2, row }])).await.unwrap();
         batches.send(Ok(Vec::new())).await.unwrap();
         store.load(of(receiver), None).await.unwrap();
     }
@@ -128,10 +128,10 @@ mod tests {
             let page = Page::first(1);
             store.list_events(EventFilter::default(), page).await.unwrap().total
         };
-        forget_events(&store, HOUR, &metrics).await;
+        delete_old_events(&store, HOUR, &metrics).await;
         assert_eq!((total().await, metrics.retention_refused.get()), (Total::Exactly(1), 1));
         load(&store, event(id, Timestamp::now()), Load::Events).await;
-        forget_events(&store, HOUR, &metrics).await;
+        delete_old_events(&store, HOUR, &metrics).await;
         assert_eq!((total().await, metrics.retention_refused.get()), (Total::Exactly(1), 0));
     }
 }

@@ -245,24 +245,24 @@ $$;
 -- Counts inserted events, and checks their urls and users.
 -- Each statement here is planned once for each connection. None joins the inserted events with a table, since a plan for
 -- one event would join a million of them in nested loops.
-CREATE FUNCTION events_came() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION count_inserted_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-    the_only record;
+    one_event record;
     url_is_missing boolean;
     other_users bigint[];
     users_found bigint[];
 BEGIN
     -- A faster path for one event of the link's owner that is not a click, as each change of a link inserts.
     SELECT count(*) AS n, min(url_id) AS url_id, min(user_id) AS user_id, min(event_type) AS event_type
-    INTO the_only FROM came;
-    IF the_only.n = 1 AND the_only.event_type <> 'clicked' THEN
-        PERFORM FROM urls WHERE id = the_only.url_id AND user_id = the_only.user_id FOR KEY SHARE;
+    INTO one_event FROM inserted;
+    IF one_event.n = 1 AND one_event.event_type <> 'clicked' THEN
+        PERFORM FROM urls WHERE id = one_event.url_id AND user_id = one_event.user_id FOR KEY SHARE;
         IF FOUND THEN
             INSERT INTO row_count_deltas VALUES
                 ('events', '', 1),
-                ('events', 'url_id=' || the_only.url_id, 1),
-                ('events', 'user_id=' || the_only.user_id, 1),
-                ('events', 'event_type=' || the_only.event_type, 1);
+                ('events', 'url_id=' || one_event.url_id, 1),
+                ('events', 'user_id=' || one_event.user_id, 1),
+                ('events', 'event_type=' || one_event.event_type, 1);
             RETURN NULL;
         END IF;
     END IF;
@@ -270,14 +270,14 @@ BEGIN
     -- Replaces foreign keys, which check the url and the user of each row; this checks each url once.
     -- A locked url is not deleted, nor is its owner. The order of ids prevents deadlocks.
     WITH locked AS MATERIALIZED (
-        SELECT id, user_id FROM urls WHERE id = ANY (ARRAY(SELECT DISTINCT url_id FROM came)) ORDER BY id FOR KEY SHARE
+        SELECT id, user_id FROM urls WHERE id = ANY (ARRAY(SELECT DISTINCT url_id FROM inserted)) ORDER BY id FOR KEY SHARE
     )
     SELECT bool_or(is_missing), array_agg(DISTINCT user_id) FILTER (WHERE NOT is_owner) INTO url_is_missing, other_users
     FROM (
         SELECT user_id, bool_or(is_owner) AS is_owner, NOT bool_or(bool_or(is_owner)) OVER (PARTITION BY url_id) AS is_missing
         FROM (
             SELECT id AS url_id, user_id, true AS is_owner FROM locked
-            UNION ALL SELECT DISTINCT url_id, user_id, false FROM came
+            UNION ALL SELECT DISTINCT url_id, user_id, false FROM inserted
         ) AS named
         GROUP BY url_id, user_id
     ) AS pairs;
@@ -294,16 +294,16 @@ BEGIN
     END IF;
 
     INSERT INTO row_count_deltas
-    SELECT 'events', '', count(*) FROM came HAVING count(*) > 0
-    UNION ALL SELECT 'events', 'url_id=' || url_id, count(*) FROM came GROUP BY url_id
-    UNION ALL SELECT 'events', 'user_id=' || user_id, count(*) FROM came GROUP BY user_id
-    UNION ALL SELECT 'events', 'event_type=' || event_type, count(*) FROM came GROUP BY event_type;
+    SELECT 'events', '', count(*) FROM inserted HAVING count(*) > 0
+    UNION ALL SELECT 'events', 'url_id=' || url_id, count(*) FROM inserted GROUP BY url_id
+    UNION ALL SELECT 'events', 'user_id=' || user_id, count(*) FROM inserted GROUP BY user_id
+    UNION ALL SELECT 'events', 'event_type=' || event_type, count(*) FROM inserted GROUP BY event_type;
 
     INSERT INTO click_counts AS counted
     SELECT url_id, key.kind, hour, key.value, sum(n)
     FROM (
         SELECT url_id, date_trunc('hour', timestamp, 'UTC') AS hour, browser, referrer, count(*) AS n
-        FROM came WHERE event_type = 'clicked' GROUP BY 1, 2, 3, 4
+        FROM inserted WHERE event_type = 'clicked' GROUP BY 1, 2, 3, 4
     ) AS clicks CROSS JOIN LATERAL
         (VALUES ('b'::"char", coalesce(browser, 'Unknown')), ('r'::"char", referrer)) AS key (kind, value)
     WHERE key.value IS NOT NULL
@@ -316,49 +316,50 @@ END $$;
 
 -- Subtracts deleted events from the counts. A generic plan looks up each count by its key, thanks to the ROWS of
 -- `clicks_of`.
-CREATE FUNCTION events_went() RETURNS trigger LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+CREATE FUNCTION count_deleted_events() RETURNS trigger LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     groups CONSTANT event_group[] := ARRAY(
         SELECT (url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), browser, referrer, -count(*))::event_group
-        FROM went GROUP BY url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), browser, referrer
+        FROM deleted GROUP BY url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), browser, referrer
     );
 BEGIN
     INSERT INTO row_count_deltas
-    SELECT 'events', '', -count(*) FROM went HAVING count(*) > 0
-    UNION ALL SELECT 'events', 'url_id=' || url_id, -count(*) FROM went GROUP BY url_id
-    UNION ALL SELECT 'events', 'user_id=' || user_id, -count(*) FROM went GROUP BY user_id
-    UNION ALL SELECT 'events', 'event_type=' || event_type, -count(*) FROM went GROUP BY event_type;
+    SELECT 'events', '', -count(*) FROM deleted HAVING count(*) > 0
+    UNION ALL SELECT 'events', 'url_id=' || url_id, -count(*) FROM deleted GROUP BY url_id
+    UNION ALL SELECT 'events', 'user_id=' || user_id, -count(*) FROM deleted GROUP BY user_id
+    UNION ALL SELECT 'events', 'event_type=' || event_type, -count(*) FROM deleted GROUP BY event_type;
     -- If the link was deleted too, so were its counts, and these statements find no row.
     WITH locked AS MATERIALIZED (
-        SELECT counted.url_id, counted.kind, counted.hour, counted.value, gone.clicks
-        FROM click_counts AS counted JOIN clicks_of(groups) AS gone USING (url_id, kind, hour, value)
+        SELECT counted.url_id, counted.kind, counted.hour, counted.value, subtracted.clicks
+        FROM click_counts AS counted JOIN clicks_of(groups) AS subtracted USING (url_id, kind, hour, value)
         ORDER BY url_id, kind, hour, value FOR UPDATE OF counted
     )
     UPDATE click_counts AS counted SET clicks = counted.clicks + locked.clicks FROM locked
     WHERE (counted.url_id, counted.kind, counted.hour, counted.value)
         = (locked.url_id, locked.kind, locked.hour, locked.value);
-    DELETE FROM click_counts AS counted USING clicks_of(groups) AS gone
-    WHERE (counted.url_id, counted.kind, counted.hour, counted.value) = (gone.url_id, gone.kind, gone.hour, gone.value)
+    DELETE FROM click_counts AS counted USING clicks_of(groups) AS subtracted
+    WHERE (counted.url_id, counted.kind, counted.hour, counted.value)
+        = (subtracted.url_id, subtracted.kind, subtracted.hour, subtracted.value)
         AND counted.clicks = 0;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER events_came AFTER INSERT ON events
-REFERENCING NEW TABLE AS came FOR EACH STATEMENT EXECUTE FUNCTION events_came();
-CREATE TRIGGER events_went AFTER DELETE ON events
-REFERENCING OLD TABLE AS went FOR EACH STATEMENT EXECUTE FUNCTION events_went();
+CREATE TRIGGER events_counted_insert AFTER INSERT ON events
+REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION count_inserted_events();
+CREATE TRIGGER events_counted_delete AFTER DELETE ON events
+REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_events();
 -- Tern never updates an event. Triggers run in the order of their names, so old rows are subtracted before new ones are
 -- added.
 CREATE TRIGGER events_updated_2 AFTER UPDATE ON events
-REFERENCING NEW TABLE AS came FOR EACH STATEMENT EXECUTE FUNCTION events_came();
+REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION count_inserted_events();
 CREATE TRIGGER events_updated_1 AFTER UPDATE ON events
-REFERENCING OLD TABLE AS went FOR EACH STATEMENT EXECUTE FUNCTION events_went();
+REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_events();
 
 -- Deletes the events and counts of deleted urls.
 -- The deletion of a url waits for transactions that have locked it, and sees their events.
-CREATE FUNCTION events_of_urls_go() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION delete_events_of_urls() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    ids CONSTANT bigint[] := ARRAY(SELECT id FROM gone);
+    ids CONSTANT bigint[] := ARRAY(SELECT id FROM deleted);
 BEGIN
     -- All transactions lock counts in this order.
     PERFORM FROM click_counts WHERE url_id = ANY (ids) ORDER BY url_id, kind, hour, value FOR UPDATE;
@@ -366,22 +367,22 @@ BEGIN
     DELETE FROM events WHERE url_id = ANY (ids);
     RETURN NULL;
 END $$;
-CREATE TRIGGER urls_events_go AFTER DELETE ON urls
-REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION events_of_urls_go();
+CREATE TRIGGER urls_delete_events AFTER DELETE ON urls
+REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION delete_events_of_urls();
 
 -- Deletes the events of deleted users.
 -- Each transaction that inserts or deletes events locks their urls in the order of ids, then the events, then the counts.
 -- The deletion of a url thus waits before it has a lock for which another transaction waits.
-CREATE FUNCTION events_of_users_go() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION delete_events_of_users() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    ids CONSTANT bigint[] := ARRAY(SELECT id FROM gone);
+    ids CONSTANT bigint[] := ARRAY(SELECT id FROM deleted);
 BEGIN
     PERFORM FROM urls WHERE id IN (SELECT url_id FROM events WHERE user_id = ANY (ids)) ORDER BY id FOR KEY SHARE;
     DELETE FROM events WHERE user_id = ANY (ids);
     RETURN NULL;
 END $$;
-CREATE TRIGGER users_events_go AFTER DELETE ON users
-REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION events_of_users_go();
+CREATE TRIGGER users_delete_events AFTER DELETE ON users
+REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION delete_events_of_users();
 
 -- Gives the last partition an end and creates another, until the last one begins `ids_ahead` after the last id.
 --
@@ -478,9 +479,9 @@ CREATE FUNCTION refuse_id_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE foreign_key_violation USING TABLE = TG_TABLE_NAME, MESSAGE = 'an id is never changed';
 END $$;
-CREATE TRIGGER users_id_kept BEFORE UPDATE OF id ON users
+CREATE TRIGGER users_id_fixed BEFORE UPDATE OF id ON users
 FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION refuse_id_change();
-CREATE TRIGGER urls_id_kept BEFORE UPDATE OF id ON urls
+CREATE TRIGGER urls_id_fixed BEFORE UPDATE OF id ON urls
 FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION refuse_id_change();
 
 CREATE FUNCTION record_former_code() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -497,12 +498,12 @@ BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM former_codes;
     ELSE
-        DELETE FROM former_codes WHERE url_id = ANY (ARRAY(SELECT id FROM gone));
+        DELETE FROM former_codes WHERE url_id = ANY (ARRAY(SELECT id FROM deleted));
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER urls_former_codes_go AFTER DELETE ON urls
-REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION remove_former_codes();
+CREATE TRIGGER urls_delete_former_codes AFTER DELETE ON urls
+REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION remove_former_codes();
 CREATE TRIGGER urls_former_codes_truncated AFTER TRUNCATE ON urls
 FOR EACH STATEMENT EXECUTE FUNCTION remove_former_codes();
 
@@ -671,7 +672,7 @@ BEGIN
         SELECT callable.oid FROM pg_proc AS callable
         WHERE callable.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'urls'::regclass)
             AND callable.proname IN
-                ('lock_links', 'find_former_codes', 'count_clicks', 'events_came')
+                ('lock_links', 'find_former_codes', 'count_clicks', 'count_inserted_events')
             AND callable.prosecdef
             AND pg_has_role(callable.proowner, 'USAGE')
             AND EXISTS (

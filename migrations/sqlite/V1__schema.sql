@@ -208,15 +208,15 @@ BEGIN
     WHERE url_id = OLD.url_id AND kind = 'r' AND hour = OLD.hour AND value = OLD.referrer AND clicks = 0;
 END;
 
-CREATE TRIGGER urls_events_go BEFORE DELETE ON urls BEGIN
-    UPDATE row_counts SET n = row_counts.n - gone.n FROM (
+CREATE TRIGGER urls_subtract_events BEFORE DELETE ON urls BEGIN
+    UPDATE row_counts SET n = row_counts.n - deleted.n FROM (
         SELECT '' AS filter, count(*) AS n FROM events WHERE url_id = OLD.id
         UNION ALL
         SELECT 'user_id=' || user_id, count(*) FROM events WHERE url_id = OLD.id GROUP BY user_id
         UNION ALL
         SELECT 'event_type=' || event_type, count(*) FROM events WHERE url_id = OLD.id GROUP BY event_type
-    ) AS gone
-    WHERE row_counts.list = 'events' AND row_counts.filter = gone.filter;
+    ) AS deleted
+    WHERE row_counts.list = 'events' AND row_counts.filter = deleted.filter;
     DELETE FROM row_counts WHERE list = 'events' AND filter = 'url_id=' || OLD.id;
     DELETE FROM row_counts
     WHERE list = 'events' AND n = 0 AND filter IN (
@@ -227,15 +227,15 @@ CREATE TRIGGER urls_events_go BEFORE DELETE ON urls BEGIN
     DELETE FROM click_counts WHERE url_id = OLD.id;
 END;
 
-CREATE TRIGGER users_events_go BEFORE DELETE ON users BEGIN
-    UPDATE row_counts SET n = row_counts.n - gone.n FROM (
+CREATE TRIGGER users_subtract_events BEFORE DELETE ON users BEGIN
+    UPDATE row_counts SET n = row_counts.n - deleted.n FROM (
         SELECT '' AS filter, count(*) AS n FROM events WHERE user_id = OLD.id
         UNION ALL
         SELECT 'url_id=' || url_id, count(*) FROM events WHERE user_id = OLD.id GROUP BY url_id
         UNION ALL
         SELECT 'event_type=' || event_type, count(*) FROM events WHERE user_id = OLD.id GROUP BY event_type
-    ) AS gone
-    WHERE row_counts.list = 'events' AND row_counts.filter = gone.filter;
+    ) AS deleted
+    WHERE row_counts.list = 'events' AND row_counts.filter = deleted.filter;
     DELETE FROM row_counts WHERE list = 'events' AND filter = 'user_id=' || OLD.id;
     DELETE FROM row_counts
     WHERE list = 'events' AND n = 0 AND filter IN (
@@ -243,36 +243,36 @@ CREATE TRIGGER users_events_go BEFORE DELETE ON users BEGIN
         UNION
         SELECT 'event_type=' || event_type FROM events WHERE user_id = OLD.id
     );
-    UPDATE click_counts SET clicks = click_counts.clicks - gone.n FROM (
+    UPDATE click_counts SET clicks = click_counts.clicks - deleted.n FROM (
         SELECT url_id, 'b' AS kind, hour, coalesce(browser, 'Unknown') AS value, count(*) AS n
         FROM events WHERE user_id = OLD.id AND event_type = 'clicked' GROUP BY 1, 2, 3, 4
         UNION ALL
         SELECT url_id, 'r', hour, referrer, count(*)
         FROM events WHERE user_id = OLD.id AND event_type = 'clicked' AND referrer IS NOT NULL GROUP BY 1, 2, 3, 4
-    ) AS gone
-    WHERE click_counts.url_id = gone.url_id AND click_counts.kind = gone.kind
-        AND click_counts.hour = gone.hour AND click_counts.value = gone.value;
+    ) AS deleted
+    WHERE click_counts.url_id = deleted.url_id AND click_counts.kind = deleted.kind
+        AND click_counts.hour = deleted.hour AND click_counts.value = deleted.value;
     DELETE FROM click_counts
     WHERE clicks = 0 AND url_id IN (SELECT url_id FROM events WHERE user_id = OLD.id);
 END;
 
 -- Do the work of foreign keys for writers without them, such as the sqlite3 shell.
-CREATE TRIGGER urls_events_gone AFTER DELETE ON urls BEGIN
+CREATE TRIGGER urls_delete_events AFTER DELETE ON urls BEGIN
     DELETE FROM events WHERE url_id = OLD.id;
 END;
-CREATE TRIGGER users_events_gone AFTER DELETE ON users BEGIN
+CREATE TRIGGER users_delete_events AFTER DELETE ON users BEGIN
     DELETE FROM events WHERE user_id = OLD.id;
 END;
 
-CREATE TRIGGER users_id_kept BEFORE UPDATE OF id ON users WHEN OLD.id <> NEW.id BEGIN
+CREATE TRIGGER users_id_fixed BEFORE UPDATE OF id ON users WHEN OLD.id <> NEW.id BEGIN
     SELECT RAISE(ABORT, 'an id is never changed');
 END;
 
-CREATE TRIGGER urls_id_kept BEFORE UPDATE OF id ON urls WHEN OLD.id <> NEW.id BEGIN
+CREATE TRIGGER urls_id_fixed BEFORE UPDATE OF id ON urls WHEN OLD.id <> NEW.id BEGIN
     SELECT RAISE(ABORT, 'an id is never changed');
 END;
 
-CREATE TRIGGER events_id_kept BEFORE UPDATE OF id ON events WHEN OLD.id <> NEW.id BEGIN
+CREATE TRIGGER events_id_fixed BEFORE UPDATE OF id ON events WHEN OLD.id <> NEW.id BEGIN
     SELECT RAISE(ABORT, 'an id is never changed');
 END;
 
@@ -281,7 +281,7 @@ CREATE TRIGGER urls_renamed AFTER UPDATE OF short_code ON urls WHEN OLD.short_co
 END;
 
 -- A load may insert another url with the same id.
-CREATE TRIGGER urls_former_codes_go AFTER DELETE ON urls BEGIN
+CREATE TRIGGER urls_delete_former_codes AFTER DELETE ON urls BEGIN
     DELETE FROM former_codes WHERE url_id = OLD.id;
 END;
 

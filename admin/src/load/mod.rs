@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use tern_common::store::{AdminStore, Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRows};
+use tern_common::store::{AdminStore, Batches, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, SkippedRows};
 use tern_common::{Id, OwnAddresses};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -175,7 +175,7 @@ impl LoadFile {
     fn send_rows<T>(
         mut self,
         parse: impl Fn(Row<'_>) -> Result<T, String>,
-        batches: &mpsc::Sender<Result<Vec<Numbered<T>>, LoadError>>,
+        batches: &mpsc::Sender<Result<Vec<NumberedRow<T>>, LoadError>>,
         sink: Option<SkipSink>,
     ) -> Result<(), LoadError> {
         let mut batch = Vec::with_capacity(BATCH_ROWS);
@@ -183,7 +183,7 @@ impl LoadFile {
             let read = read.and_then(|row| {
                 let line = row.line;
                 let parsed = parse(row).map_err(|reason| BadRow { line, reason, is_last: false });
-                parsed.map(|row| Numbered { line, row })
+                parsed.map(|row| NumberedRow { line, row })
             });
             match (read, &sink) {
                 (Ok(row), _) => batch.push(row),
@@ -224,11 +224,11 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn new(kind: Kind, loaded: Loaded, skipped: u64, unreported: Option<io::Error>) -> Outcome {
+    fn new(kind: Kind, loaded: LoadOutcome, skipped: u64, unreported: Option<io::Error>) -> Outcome {
         let (inserted, existing) = match loaded {
-            Loaded::Inserted(rows) => (rows, 0),
-            Loaded::AlreadyThere(rows) => (0, rows),
-            Loaded::Partly { inserted, there } => (inserted, there),
+            LoadOutcome::Inserted(rows) => (rows, 0),
+            LoadOutcome::AlreadyThere(rows) => (0, rows),
+            LoadOutcome::Partly { inserted, there } => (inserted, there),
         };
         Outcome { kind, inserted, existing, skipped, unreported }
     }

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tern_common::Id;
 use tern_common::json::{JsonText, Kind};
-use tern_common::store::Imported;
+use tern_common::store::ImportOutcome;
 use tern_common::user::UserRow;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -131,15 +131,15 @@ pub(crate) async fn import_users(
 }
 
 impl ImportReport {
-    fn add(&mut self, numbers: &[u64], outcomes: Vec<Imported>, mut errors: Vec<RowError>) {
+    fn add(&mut self, numbers: &[u64], outcomes: Vec<ImportOutcome>, mut errors: Vec<RowError>) {
         for (&row, outcome) in numbers.iter().zip(outcomes) {
             match outcome {
-                Imported::Inserted => self.imported += 1,
-                Imported::Duplicate => self.skipped += 1,
-                Imported::IdTaken(id) => {
+                ImportOutcome::Inserted => self.imported += 1,
+                ImportOutcome::Duplicate => self.skipped += 1,
+                ImportOutcome::IdTaken(id) => {
                     errors.push(RowError { row, reason: format!("id {id} belongs to another user") });
                 }
-                Imported::IdTooFar(id, last) => {
+                ImportOutcome::IdTooFar(id, last) => {
                     let ahead = Id::MAX_AHEAD;
                     let reason = format!("id {id} is more than {ahead} beyond the largest id so far, {last}");
                     errors.push(RowError { row, reason });

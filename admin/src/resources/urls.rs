@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use tern_common::store::{Changed, StoreError};
+use tern_common::store::{Change, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
 use utoipa::ToSchema;
@@ -164,7 +164,7 @@ fn check_target(state: &AppState, target: TargetUrl) -> Result<TargetUrl> {
     state.config.own_addresses.check_target(target).map_err(bad_request)
 }
 
-async fn insert_under_new_code(state: &AppState, url: impl Fn(ShortCode) -> NewUrl) -> Result<Changed<Url>> {
+async fn insert_under_new_code(state: &AppState, url: impl Fn(ShortCode) -> NewUrl) -> Result<Change<Url>> {
     for _ in 0..ATTEMPTS {
         let short_code = ShortCode::generate(state.config.short_code_length);
         match state.store.insert_url(url(short_code)).await {

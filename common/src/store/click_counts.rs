@@ -6,7 +6,7 @@ use crate::{Click, ClickSource, Id, Per, Timestamp};
 
 /// The numbers of clicks that a batch brought.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Recorded {
+pub(super) struct RecordedClicks {
     /// Clicks whose link exists.
     pub(super) recorded: u64,
     /// Recorded clicks without an event.

@@ -19,10 +19,10 @@ pub(super) enum Position {
 
 /// The position of one committed change in the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(pub(super) MarkedAt);
+pub struct Mark(pub(super) MarkPosition);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MarkedAt {
+pub(super) enum MarkPosition {
     #[cfg(feature = "sqlite")]
     Sqlite(Sequence),
     Postgres(postgres::Transaction),
@@ -46,10 +46,10 @@ impl Cursor {
     pub fn covers(&self, mark: &Mark) -> bool {
         match (&self.0, &mark.0) {
             #[cfg(feature = "sqlite")]
-            (Position::Sqlite(seen), MarkedAt::Sqlite(marked)) => {
+            (Position::Sqlite(seen), MarkPosition::Sqlite(marked)) => {
                 seen.epoch == marked.epoch && seen.number >= marked.number
             }
-            (Position::Postgres(seen), MarkedAt::Postgres(marked)) => seen.covers(marked),
+            (Position::Postgres(seen), MarkPosition::Postgres(marked)) => seen.covers(marked),
             _ => false,
         }
     }
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn cursor_covers_earlier_marks_of_its_own_history_only() {
-        let mark = |epoch, number| Mark(MarkedAt::Sqlite(Sequence { epoch, number }));
+        let mark = |epoch, number| Mark(MarkPosition::Sqlite(Sequence { epoch, number }));
         let cursor: Cursor = "00000000000000ff:7".parse().unwrap();
         assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
         assert!(cursor.covers(&mark(255, 7)));
@@ -98,12 +98,12 @@ mod tests {
     fn cursor_of_one_kind_of_store_covers_no_mark_of_the_other() {
         let sqlite: Cursor = "00000000000000ff:7".parse().unwrap();
         let postgres: Cursor = "ff-00000001-5-4000-0123456789abcdef0123456789abcdef/1f/9/7:9:8".parse().unwrap();
-        let marked = Mark(MarkedAt::Postgres(
+        let marked = Mark(MarkPosition::Postgres(
             postgres::Transaction::parse("ff-00000001-5/31", "4000-0123456789abcdef0123456789abcdef", "7").unwrap(),
         ));
         assert_eq!(postgres.to_string().parse(), Ok(postgres.clone()));
         assert!(postgres.covers(&marked));
         assert!(!sqlite.covers(&marked));
-        assert!(!postgres.covers(&Mark(MarkedAt::Sqlite(Sequence { epoch: 255, number: 7 }))));
+        assert!(!postgres.covers(&Mark(MarkPosition::Sqlite(Sequence { epoch: 255, number: 7 }))));
     }
 }

@@ -16,7 +16,7 @@ use crate::user::UserRow;
 
 /// A kind of row that a file can bring.
 /// In its SQL, `s` is a row of the file (a row of `marked`), and `t` is a row of the table.
-pub(super) trait Judged: Send + 'static {
+pub(super) trait FileRow: Send + 'static {
     const TABLE: &'static str;
 
     /// The columns in which two rows must agree to be alike.
@@ -48,7 +48,7 @@ pub(super) trait Judged: Send + 'static {
     const REFUSAL: &'static str;
 }
 
-impl Judged for UserRow {
+impl FileRow for UserRow {
     const TABLE: &'static str = "users";
     const ALIKE: &'static str = "username, email";
     const FIRSTS: &'static [&'static str] = &[
@@ -73,7 +73,7 @@ impl Judged for UserRow {
         END";
 }
 
-impl Judged for UrlRow {
+impl FileRow for UrlRow {
     const TABLE: &'static str = "urls";
     const ALIKE: &'static str = "short_code, original_url";
     const FIRSTS: &'static [&'static str] = &["min(line) OVER (PARTITION BY short_code) AS first_short_code"];
@@ -92,7 +92,7 @@ impl Judged for UrlRow {
         END";
 }
 
-impl Judged for EventRow {
+impl FileRow for EventRow {
     const TABLE: &'static str = "events";
     const ALIKE: &'static str = "url_id, user_id, event_type, timestamp, details, id IS NULL OR timestamp IS NOT NULL";
     /// Each row without a time is a separate event that happens now.
@@ -121,7 +121,7 @@ impl Judged for EventRow {
         END";
 }
 
-impl Judged for ProductRow {
+impl FileRow for ProductRow {
     const TABLE: &'static str = "products";
     const ALIKE: &'static str = "name, category, price_hundredths, stock";
     const IS_OTHER: &'static str = "t.name <> s.name";
@@ -133,7 +133,7 @@ impl Judged for ProductRow {
 }
 
 /// Returns the statements that create `marked` from `staged`, rows with an id first, and an empty `twins`.
-pub(super) fn mark<T: Judged>() -> String {
+pub(super) fn mark<T: FileRow>() -> String {
     let alike = T::ALIKE;
     let firsts: String = T::FIRSTS.iter().flat_map(|first| [", ", first]).collect();
     format!(
@@ -157,13 +157,13 @@ pub(super) const UNMARK: &str = "DROP TABLE marked; DROP TABLE twins";
 pub(super) const FORGET_TWINS: &str = "DELETE FROM twins";
 
 /// Returns the statement that fills `twins`.
-pub(super) fn find_twins<T: Judged>() -> String {
+pub(super) fn find_twins<T: FileRow>() -> String {
     format!("INSERT INTO twins SELECT DISTINCT line FROM ({}) AS found", T::TWINS)
 }
 
 /// Returns the query for the five values that [`Judgement::new`] takes.
 /// `last_id` is the largest id that the table ever had.
-pub(super) fn judge<T: Judged>(last_id: i64) -> String {
+pub(super) fn judge<T: FileRow>(last_id: i64) -> String {
     let (repeats, clash, from) = (repeats::<T>(), T::CLASH, judged_from::<T>());
     let refusal = refusal::<T>(last_id, &format!("coalesce({clash}, {})", T::REFUSAL));
     format!(
@@ -184,7 +184,7 @@ pub(super) fn judge<T: Judged>(last_id: i64) -> String {
 }
 
 /// Returns the branches of a CASE that refuse a row that repeats an earlier line of the file.
-fn repeats<T: Judged>() -> String {
+fn repeats<T: FileRow>() -> String {
     let repeats = T::REPEATS;
     format!(
         "WHEN s.id IS NOT NULL AND s.line > s.first_id
@@ -195,7 +195,7 @@ fn repeats<T: Judged>() -> String {
 }
 
 /// Returns the branches of a CASE that refuse a row because of rows in the store, with `otherwise` for a new row.
-fn refusal<T: Judged>(last_id: i64, otherwise: &str) -> String {
+fn refusal<T: FileRow>(last_id: i64, otherwise: &str) -> String {
     let (is_other, other, ahead) = (T::IS_OTHER, T::OTHER, Id::MAX_AHEAD);
     let farthest = Id::farthest_given(last_id).get();
     format!(
@@ -207,7 +207,7 @@ fn refusal<T: Judged>(last_id: i64, otherwise: &str) -> String {
 }
 
 /// Returns the FROM clause that joins each row of the file with the stored row of its id and with its twin.
-fn judged_from<T: Judged>() -> String {
+fn judged_from<T: FileRow>() -> String {
     let table = T::TABLE;
     format!(
         "marked AS s LEFT JOIN {table} AS t ON t.id = s.id
@@ -217,7 +217,7 @@ fn judged_from<T: Judged>() -> String {
 
 /// Returns the statement that creates `sifted` from the rows that the store refuses or already has.
 /// The reason is NULL for a row that the store already has. Rows of the file are not compared with each other.
-pub(super) fn sift_by_store<T: Judged>(last_id: i64) -> String {
+pub(super) fn sift_by_store<T: FileRow>(last_id: i64) -> String {
     let (refusal, from) = (refusal::<T>(last_id, T::REFUSAL), judged_from::<T>());
     format!(
         "CREATE TEMPORARY TABLE sifted AS
@@ -233,7 +233,7 @@ pub(super) fn sift_by_store<T: Judged>(last_id: i64) -> String {
 /// A row remains for now if its earlier line is itself excluded, since that line may be removed first.
 /// Chains of rows that exclude each other need several rounds. With `ends_chains` no excluded row remains.
 /// A row that repeats both the id and the content of an earlier line has NULL for its id.
-pub(super) fn sift_by_file<T: Judged>(ends_chains: bool) -> String {
+pub(super) fn sift_by_file<T: FileRow>(ends_chains: bool) -> String {
     let (repeats, alike, clash, clash_line) = (repeats::<T>(), T::REPEATS, T::CLASH, T::CLASH_LINE);
     format!(
         "CREATE TEMPORARY TABLE sifted AS

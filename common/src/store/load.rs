@@ -11,7 +11,7 @@ use crate::user::UserRow;
 
 /// A row with its line number in the file.
 #[derive(Clone, Debug)]
-pub struct Numbered<T> {
+pub struct NumberedRow<T> {
     pub line: u64,
     pub row: T,
 }
@@ -19,7 +19,7 @@ pub struct Numbered<T> {
 /// The rows of a file in batches. An empty batch marks the end of the file.
 ///
 /// An error ends the load. A channel that closes before the end of the file does too, and nothing is stored.
-pub type Batches<T> = mpsc::Receiver<Result<Vec<Numbered<T>>, LoadError>>;
+pub type Batches<T> = mpsc::Receiver<Result<Vec<NumberedRow<T>>, LoadError>>;
 
 /// A file to be loaded.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub type SkippedRows = mpsc::Sender<SkippedRow>;
 
 /// The result of a load that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loaded {
+pub enum LoadOutcome {
     /// The number of rows, all of them new.
     Inserted(u64),
     /// The number of rows, all of which already exist. Nothing was changed.

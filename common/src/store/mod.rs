@@ -19,7 +19,7 @@ pub mod sqlite;
 mod watched;
 
 pub use cursor::{Cursor, InvalidCursor, Mark};
-pub use load::{Batches, Load, LoadError, Loaded, Numbered, SkippedRow, SkippedRows};
+pub use load::{Batches, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, SkippedRows};
 pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageStart, Total};
 pub use pools::export_pools;
 pub use postgres::{PostgresConfig, PostgresStore};
@@ -70,7 +70,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A committed change that redirectors have to serve, and its result.
 #[derive(Debug)]
-pub struct Changed<T> {
+pub struct Change<T> {
     pub value: T,
     /// The position of the change in the feed: a replica whose cursor covers it serves the change.
     pub mark: Mark,
@@ -78,7 +78,7 @@ pub struct Changed<T> {
 
 /// The outcome for one row of a bulk import.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Imported {
+pub enum ImportOutcome {
     Inserted,
     /// The user already exists.
     Duplicate,
@@ -142,9 +142,9 @@ pub struct PoolStatus {
 
 /// The outcome of one run of the event retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forgotten {
+pub enum RetentionOutcome {
     /// The number of events that were deleted.
-    Events(u64),
+    Deleted(u64),
     /// Nothing was deleted: even the newest event is older than the retention, so the database's clock may be wrong.
     Refused,
 }

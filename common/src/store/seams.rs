@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    Changed, Cursor, Delta, Forgotten, Imported, Listing, Load, LoadError, Loaded, Page, PoolStatus, Result,
-    SkippedRows, Snapshot,
+    Change, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, Page, PoolStatus, Result,
+    RetentionOutcome, SkippedRows, Snapshot,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -69,25 +69,25 @@ pub trait AdminStore: LinkFeed + ClickSink {
     ///
     /// # Errors
     /// [`StoreError::UserOwnsUrls`](super::StoreError::UserOwnsUrls) without `cascade`.
-    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>>;
+    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Change<()>>>;
     /// Imports users in one transaction, and returns an outcome for each row. A refused row does not affect the others.
-    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<Imported>>;
+    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<ImportOutcome>>;
 
     /// Inserts the url and its `created` event.
     ///
     /// # Errors
     /// [`StoreError::ShortCodeTaken`](super::StoreError::ShortCodeTaken), [`StoreError::UnknownUser`](super::StoreError::UnknownUser).
-    async fn insert_url(&self, url: NewUrl) -> Result<Changed<Url>>;
+    async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>>;
     async fn find_url(&self, id: Id) -> Result<Option<Url>>;
     async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
     /// Changes the url and inserts its `updated` event. An empty change does neither.
-    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>>;
+    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;
     /// Deletes the url and its events in one transaction.
     ///
     /// More than 50,000 events are first deleted in parts that are each committed, some tens of thousands a second.
     /// The call may then take longer than two seconds, and redirectors serve the link until the last part.
     /// A repeated call continues where an interrupted one ended.
-    async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>>;
+    async fn delete_url(&self, id: Id) -> Result<Option<Change<()>>>;
 
     /// Inserts an event. Without a user it belongs to the owner of its link.
     ///
@@ -114,19 +114,19 @@ pub trait AdminStore: LinkFeed + ClickSink {
 
     /// Deletes the states of journals that last advanced longer than `keep` ago, and not their clicks.
     /// Deletes nothing if no journal advanced since: active journals advance every day, so the clock must be wrong.
-    async fn forget_journals(&self, keep: Duration) -> Result<u64>;
+    async fn delete_old_journals(&self, keep: Duration) -> Result<u64>;
 
     /// Returns the clicks of a url, from counts that each event updates. `None` if the url does not exist.
     async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
     /// Deletes events of all types that are older than `keep` by the database's clock, unless all of them are.
-    async fn forget_events(&self, keep: Duration) -> Result<Forgotten>;
+    async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome>;
     /// Runs the upkeep that is due every minute, such as creating partitions. Without it the store becomes slower.
-    async fn keep_up(&self) -> Result<()>;
+    async fn run_upkeep(&self) -> Result<()>;
 
     /// Deletes changes older than `keep` from the feed. Cursors from before then become too old.
     async fn prune_changes(&self, keep: Duration) -> Result<u64>;
 
     /// Loads the rows of one file in one transaction: all of them or none. This may take hours.
     /// With `skipped`, reports rows that cannot be loaded to it, and loads all others in one transaction.
-    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError>;
+    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<LoadOutcome, LoadError>;
 }

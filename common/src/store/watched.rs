@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    AdminStore, Changed, ClickSink, Cursor, Delta, Forgotten, Imported, LinkFeed, Listing, Load, LoadError, Loaded,
-    Page, PoolStatus, Result, SkippedRows, Snapshot,
+    AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
+    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -99,13 +99,13 @@ watch! {
         find_user(id: Id) -> Result<Option<User>>;
         list_users(page: Page) -> Result<Listing<User>>;
         update_user(id: Id, change: UserChange) -> Result<Option<User>>;
-        delete_user(id: Id, cascade: bool) -> Result<Option<Changed<()>>>;
-        import_users(rows: Vec<UserRow>) -> Result<Vec<Imported>>;
-        insert_url(url: NewUrl) -> Result<Changed<Url>>;
+        delete_user(id: Id, cascade: bool) -> Result<Option<Change<()>>>;
+        import_users(rows: Vec<UserRow>) -> Result<Vec<ImportOutcome>>;
+        insert_url(url: NewUrl) -> Result<Change<Url>>;
         find_url(id: Id) -> Result<Option<Url>>;
         list_urls(filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
-        update_url(id: Id, change: UrlChange) -> Result<Option<Changed<Url>>>;
-        delete_url(id: Id) -> Result<Option<Changed<()>>>;
+        update_url(id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;
+        delete_url(id: Id) -> Result<Option<Change<()>>>;
         insert_event(event: NewEvent) -> Result<Event>;
         find_event(id: Id) -> Result<Option<Event>>;
         list_events(filter: EventFilter, page: Page) -> Result<Listing<Event>>;
@@ -115,11 +115,11 @@ watch! {
         list_tokens() -> Result<Vec<Token>>;
         revoke_token(name: &TokenName) -> Result<bool>;
         note_token_uses(uses: Vec<(Id, Timestamp)>) -> Result<()>;
-        forget_journals(keep: Duration) -> Result<u64>;
+        delete_old_journals(keep: Duration) -> Result<u64>;
         click_stats(url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
-        forget_events(keep: Duration) -> Result<Forgotten>;
-        keep_up() -> Result<()>;
+        delete_old_events(keep: Duration) -> Result<RetentionOutcome>;
+        run_upkeep() -> Result<()>;
         prune_changes(keep: Duration) -> Result<u64>;
-        load(load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError>;
+        load(load: Load, skipped: Option<SkippedRows>) -> Result<LoadOutcome, LoadError>;
     }
 }

@@ -2,7 +2,7 @@
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::json::write_array;
-use tern_common::store::{AdminStore, Imported, LinkChange, Load, Loaded, StoreError, Total};
+use tern_common::store::{AdminStore, ImportOutcome, LinkChange, Load, LoadOutcome, StoreError, Total};
 use tern_common::url::{NewUrl, Title, UrlChange, UrlFilter};
 use tern_common::user::{Email, UserChange, UserRow, Username};
 use tern_common::{TargetUrl, Timestamp};
@@ -88,7 +88,7 @@ pub async fn import_returns_a_result_for_each_row(store: &dyn AdminStore) {
         ])
         .await
         .unwrap();
-    use Imported::{Duplicate, IdTaken, Inserted};
+    use ImportOutcome::{Duplicate, IdTaken, Inserted};
     assert_eq!(imported, [Inserted, Duplicate, Duplicate, Duplicate, IdTaken(id(400)), Inserted, Duplicate]);
     let bob = store.find_user(id(400)).await.unwrap().unwrap();
     assert_eq!((bob.username.as_str(), bob.created_at.to_string().as_str()), ("bob", "2024-03-10T12:15:09"));
@@ -296,7 +296,7 @@ pub async fn total_of_combined_filters_is_bounded(store: &dyn AdminStore) {
         details: Details::empty(),
     };
     let rows = numbered(vec![row.clone(); 10_000]);
-    assert_eq!(load(store, Load::Events, rows).await.unwrap(), Loaded::Inserted(10_000));
+    assert_eq!(load(store, Load::Events, rows).await.unwrap(), LoadOutcome::Inserted(10_000));
     let filter = EventFilter { url_id: Some(url_id), event_type: Some("noted".to_owned()), ..EventFilter::default() };
     let total = async || store.list_events(filter.clone(), page(1, 1)).await.unwrap().total;
     assert_eq!(total().await, Total::Exactly(10_000));

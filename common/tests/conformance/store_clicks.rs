@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use tern_common::event::{Details, EventFilter};
-use tern_common::store::{AdminStore, Listing, Load, Loaded, Total};
+use tern_common::store::{AdminStore, Listing, Load, LoadOutcome, Total};
 use tern_common::url::{Url, UrlRow};
 use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, ShipOutcome, ShortCode, TargetUrl};
 
@@ -101,7 +101,7 @@ pub async fn click_on_reused_link_id_is_an_orphan(store: &dyn AdminStore) {
         created_at: None,
         updated_at: None,
     };
-    assert_eq!(load(store, Load::Urls, numbered(vec![row("NEW123")])).await.unwrap(), Loaded::Inserted(1));
+    assert_eq!(load(store, Load::Urls, numbered(vec![row("NEW123")])).await.unwrap(), LoadOutcome::Inserted(1));
     let other = Click { short_code: "NEW123".to_owned(), ..lost.clone() };
     let clicks = [lost.clone(), other.clone(), Click { short_code: "new123".to_owned(), ..lost.clone() }];
     assert_eq!(ship(store, None, at(0, 1), &clicks).await, ShipOutcome::Committed(state(at(0, 1), 1, 2)));
@@ -208,6 +208,6 @@ pub async fn journals_are_returned_in_requested_order(store: &dyn AdminStore) {
     let asked = [ids[2], JournalId(4), ids[0], ids[1], ids[0]];
     let known = |n| Some(JournalState { parked: n, ..state(at(n, n), 0, 0) });
     assert_eq!(store.find_journals(&asked).await.unwrap(), [known(3), None, known(1), known(2), known(1)]);
-    assert_eq!(store.forget_journals(Duration::from_secs(3600)).await.unwrap(), 0);
+    assert_eq!(store.delete_old_journals(Duration::from_secs(3600)).await.unwrap(), 0);
     assert_eq!(store.find_journals(&ids).await.unwrap(), [known(1), known(2), known(3)]);
 }

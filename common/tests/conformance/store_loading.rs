@@ -2,7 +2,7 @@
 
 use tern_common::event::{Details, EventRow, EventType};
 use tern_common::product::{Price, ProductRow};
-use tern_common::store::{AdminStore, Batches, Load, LoadError, Loaded, Numbered};
+use tern_common::store::{AdminStore, Batches, Load, LoadError, LoadOutcome, NumberedRow};
 use tern_common::url::UrlRow;
 use tern_common::user::{Email, UserRow, Username};
 use tern_common::{ShortCode, TargetUrl, Timestamp};
@@ -11,15 +11,15 @@ use tokio::sync::mpsc;
 use crate::fixture::{changes_since, id, page, snapshot, url, user};
 
 /// Numbers rows by their lines below a header.
-pub fn numbered<T>(rows: Vec<T>) -> Vec<Numbered<T>> {
-    (2..).zip(rows).map(|(line, row)| Numbered { line, row }).collect()
+pub fn numbered<T>(rows: Vec<T>) -> Vec<NumberedRow<T>> {
+    (2..).zip(rows).map(|(line, row)| NumberedRow { line, row }).collect()
 }
 
 pub async fn load<T>(
     store: &dyn AdminStore,
     kind: impl FnOnce(Batches<T>) -> Load,
-    rows: Vec<Numbered<T>>,
-) -> Result<Loaded, LoadError> {
+    rows: Vec<NumberedRow<T>>,
+) -> Result<LoadOutcome, LoadError> {
     let (sender, batches) = mpsc::channel(2);
     for batch in [rows, Vec::new()] {
         sender.send(Ok(batch)).await.unwrap();
@@ -74,11 +74,11 @@ pub fn product_row(given: Option<i64>, name: &str, price: &str) -> ProductRow {
 pub async fn loaded_rows_keep_their_ids_and_advance_the_sequence(store: &dyn AdminStore) {
     let (_, cursor) = snapshot(store).await;
     let users = numbered(vec![user_row(Some(400), "ada"), user_row(Some(7), "bob")]);
-    assert_eq!(load(store, Load::Users, users).await.unwrap(), Loaded::Inserted(2));
+    assert_eq!(load(store, Load::Users, users).await.unwrap(), LoadOutcome::Inserted(2));
     let urls = numbered(vec![url_row(Some(2000), 400, "AAAAAA"), url_row(Some(5), 7, "BBBBBB")]);
-    assert_eq!(load(store, Load::Urls, urls).await.unwrap(), Loaded::Inserted(2));
+    assert_eq!(load(store, Load::Urls, urls).await.unwrap(), LoadOutcome::Inserted(2));
     let events = numbered(vec![event_row(Some(3422), 2000, 7)]);
-    assert_eq!(load(store, Load::Events, events).await.unwrap(), Loaded::Inserted(1));
+    assert_eq!(load(store, Load::Events, events).await.unwrap(), LoadOutcome::Inserted(1));
 
     let loaded = store.find_url(id(2000)).await.unwrap().unwrap();
     assert_eq!((loaded.user_id, loaded.short_code.as_str(), loaded.is_active), (id(400), "AAAAAA", false));
@@ -99,7 +99,7 @@ pub async fn second_load_of_a_file_changes_nothing(store: &dyn AdminStore) {
     let urls = || numbered(vec![url_row(Some(1), 1, "AAAAAA"), url_row(None, 1, "BBBBBB")]);
     let events = || numbered(vec![event_row(Some(1), 1, 1), event_row(None, 2, 1)]);
     let products = || numbered(vec![product_row(Some(1), "Lamp", "1"), product_row(None, "Desk", "2")]);
-    for expected in [Loaded::Inserted(2), Loaded::AlreadyThere(2), Loaded::AlreadyThere(2)] {
+    for expected in [LoadOutcome::Inserted(2), LoadOutcome::AlreadyThere(2), LoadOutcome::AlreadyThere(2)] {
         assert_eq!(load(store, Load::Users, users()).await.unwrap(), expected);
         assert_eq!(load(store, Load::Urls, urls()).await.unwrap(), expected);
         assert_eq!(load(store, Load::Events, events()).await.unwrap(), expected);

@@ -2,7 +2,7 @@
 
 use tern_common::Id;
 use tern_common::event::{Details, EventRow};
-use tern_common::store::{AdminStore, Imported, Load, Loaded};
+use tern_common::store::{AdminStore, ImportOutcome, Load, LoadOutcome};
 use tern_common::user::Email;
 use tokio::sync::mpsc;
 
@@ -34,7 +34,7 @@ pub async fn reloaded_user_with_edited_email_is_already_there(store: &dyn AdminS
     let mut edited = user_row(Some(7), "ada");
     load(store, Load::Users, numbered(vec![user_row(Some(7), "ada")])).await.unwrap();
     edited.email = Email::parse("new@mail.example").unwrap();
-    assert_eq!(load(store, Load::Users, numbered(vec![edited])).await.unwrap(), Loaded::AlreadyThere(1));
+    assert_eq!(load(store, Load::Users, numbered(vec![edited])).await.unwrap(), LoadOutcome::AlreadyThere(1));
 }
 
 pub async fn reloaded_events_without_ids_are_already_there(store: &dyn AdminStore) {
@@ -47,11 +47,11 @@ pub async fn reloaded_events_without_ids_are_already_there(store: &dyn AdminStor
     };
     let time = event_row(None, 1, 1).timestamp;
     let rows = || numbered(vec![row("{\"n\":1}", None), row("{\"n\":2}", None), row("{\"n\":1}", time)]);
-    assert_eq!(load(store, Load::Events, rows()).await.unwrap(), Loaded::Inserted(3));
-    assert_eq!(load(store, Load::Events, rows()).await.unwrap(), Loaded::AlreadyThere(3));
+    assert_eq!(load(store, Load::Events, rows()).await.unwrap(), LoadOutcome::Inserted(3));
+    assert_eq!(load(store, Load::Events, rows()).await.unwrap(), LoadOutcome::AlreadyThere(3));
     let alike = || numbered(vec![row("{}", None), row("{}", None)]);
-    assert_eq!(load(store, Load::Events, alike()).await.unwrap(), Loaded::Inserted(2));
-    assert_eq!(load(store, Load::Events, alike()).await.unwrap(), Loaded::AlreadyThere(2));
+    assert_eq!(load(store, Load::Events, alike()).await.unwrap(), LoadOutcome::Inserted(2));
+    assert_eq!(load(store, Load::Events, alike()).await.unwrap(), LoadOutcome::AlreadyThere(2));
     let there = "this row is there already, while others of the file are not";
     check(store, Load::Events, vec![row("{\"n\":3}", None), row("{\"n\":2}", None)], 3, there).await;
 }
@@ -62,10 +62,10 @@ pub async fn id_far_beyond_largest_is_refused(store: &dyn AdminStore) {
     let reason = format!("id {} is more than {} beyond the largest id so far, 1", farthest + 1, Id::MAX_AHEAD);
     check(store, Load::Users, vec![user_row(None, "bob"), user_row(Some(farthest + 1), "cid")], 3, &reason).await;
     let imported = store.import_users(vec![user_row(Some(farthest + 1), "cid"), user_row(None, "bob")]).await.unwrap();
-    assert_eq!(imported, [Imported::IdTooFar(id(farthest + 1), 1), Imported::Inserted]);
+    assert_eq!(imported, [ImportOutcome::IdTooFar(id(farthest + 1), 1), ImportOutcome::Inserted]);
     assert_eq!(
         load(store, Load::Users, numbered(vec![user_row(Some(farthest), "dan")])).await.unwrap(),
-        Loaded::Inserted(1)
+        LoadOutcome::Inserted(1)
     );
     assert_eq!(user(store, "next").await.id, id(farthest + 1));
 }
@@ -75,9 +75,9 @@ pub async fn skipped_import_row_does_not_advance_the_sequence(store: &dyn AdminS
     let mut namesake = user_row(Some(900_000), "other");
     namesake.email = Email::parse("ada@mail.example").unwrap();
     let rows = vec![user_row(Some(900_000), "ada"), namesake, user_row(Some(5), "bob"), user_row(Some(800_000), "bob")];
-    let skipped = Imported::Duplicate;
+    let skipped = ImportOutcome::Duplicate;
     let imported = store.import_users(rows).await.unwrap();
-    assert_eq!(imported, [skipped.clone(), skipped.clone(), Imported::Inserted, skipped]);
+    assert_eq!(imported, [skipped.clone(), skipped.clone(), ImportOutcome::Inserted, skipped]);
     assert_eq!(user(store, "next").await.id, id(6));
 }
 
@@ -94,7 +94,7 @@ pub async fn load_from_slow_source_blocks_no_writer(store: &dyn AdminStore) {
         sender.send(Ok(Vec::new())).await.unwrap();
     };
     let (loaded, ()) = tokio::join!(store.load(Load::Users(batches), None), source);
-    assert_eq!(loaded.unwrap(), Loaded::Inserted(20));
+    assert_eq!(loaded.unwrap(), LoadOutcome::Inserted(20));
     let users = store.list_users(page(1, 100)).await.unwrap().rows;
     let ids: Vec<i64> = users.iter().map(|user| user.id.get()).collect();
     assert_eq!(ids, (1..=40).collect::<Vec<_>>());
@@ -115,6 +115,6 @@ pub async fn concurrent_loads_of_one_file_insert_it_once(store: &dyn AdminStore)
     };
     let loads = (0..4).map(|_| load(store, Load::Events, rows()));
     let loaded: Vec<_> = futures_util::future::join_all(loads).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(loaded.iter().filter(|loaded| **loaded == Loaded::Inserted(200)).count(), 1, "{loaded:?}");
-    assert_eq!(loaded.iter().filter(|loaded| **loaded == Loaded::AlreadyThere(200)).count(), 3, "{loaded:?}");
+    assert_eq!(loaded.iter().filter(|loaded| **loaded == LoadOutcome::Inserted(200)).count(), 1, "{loaded:?}");
+    assert_eq!(loaded.iter().filter(|loaded| **loaded == LoadOutcome::AlreadyThere(200)).count(), 3, "{loaded:?}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType};
-use tern_common::store::{AdminStore, ListCursor, Listing, Load, Loaded, Page, PageStart, Total};
+use tern_common::store::{AdminStore, ListCursor, Listing, Load, LoadOutcome, Page, PageStart, Total};
 use tern_common::url::{UrlFilter, UrlRow};
 use tern_common::user::{Email, UserRow, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
@@ -103,7 +103,7 @@ pub async fn pages_of_users_match_a_sorted_set_after_random_changes(store: &dyn 
             store.delete_user(id(gone), false).await.unwrap().unwrap();
             ids.remove(&gone);
         }
-        store.keep_up().await.unwrap();
+        store.run_upkeep().await.unwrap();
         check(&mut random, &ids, users).await;
     }
 }
@@ -131,7 +131,7 @@ pub async fn pages_of_links_and_events_match_after_user_deletion(store: &dyn Adm
         timestamp: None,
         details: Details::empty(),
     };
-    let inserted = Loaded::Inserted(ids.len() as u64);
+    let inserted = LoadOutcome::Inserted(ids.len() as u64);
     let urls = numbered(ids.iter().map(|id| url(*id)).collect());
     assert_eq!(load(store, Load::Urls, urls).await.unwrap(), inserted);
     let events = numbered(ids.iter().map(|id| event(*id)).collect());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
-use tern_common::store::{AdminStore, Forgotten, Load, Loaded, Total};
+use tern_common::store::{AdminStore, Load, LoadOutcome, RetentionOutcome, Total};
 use tern_common::url::UrlRow;
 use tern_common::{
     Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, JournalState, Per, ShipOutcome, ShortCode,
@@ -75,7 +75,7 @@ pub async fn click_counts_whichever_way_it_was_inserted(store: &dyn AdminStore) 
         event_row(followed, owner, "clicked", "1969-12-31T23:59:59", "{}"),
         event_row(followed, owner, "noted", "2023-11-14T22:00:00", details),
     ];
-    assert_eq!(load(store, Load::Events, numbered(rows)).await.unwrap(), Loaded::Inserted(3));
+    assert_eq!(load(store, Load::Events, numbered(rows)).await.unwrap(), LoadOutcome::Inserted(3));
     check_total(store, followed, 6).await;
     let stats = stats(store, followed, ALWAYS).await;
     assert_eq!(stats.series, [(time("1969-12-31T23:00:00"), 1), (time("2023-11-14T22:00:00"), 5)]);
@@ -186,8 +186,8 @@ pub async fn referrers_beyond_daily_limit_are_counted_as_other(store: &dyn Admin
     let stats_after = stats(store, followed, ALWAYS).await;
     assert_eq!(values(&stats_after.referrers)[..2], [("Other", 250), ("site000.example", 1)]);
     check_total(store, followed, 350).await;
-    // Forgotten clicks are subtracted from the row that counted them.
-    assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), Forgotten::Events(350));
+    // RetentionOutcome clicks are subtracted from the row that counted them.
+    assert_eq!(store.delete_old_events(Duration::from_secs(3600)).await.unwrap(), RetentionOutcome::Deleted(350));
     assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
 }
 
@@ -195,17 +195,17 @@ pub async fn forget_events_deletes_only_old_events(store: &dyn AdminStore) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
-    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(0));
+    assert_eq!(store.delete_old_events(DAY).await.unwrap(), RetentionOutcome::Deleted(0));
     let mut rows = vec![event_row(followed, owner, "clicked", "2023-11-14T22:13:20", "{}"); 3];
     rows[1].timestamp = Some(Timestamp::ago(DAY / 2));
     rows[2].id = Some(id(1 << 31));
     load(store, Load::Events, numbered(rows)).await.unwrap();
-    store.keep_up().await.unwrap();
+    store.run_upkeep().await.unwrap();
     check_total(store, followed, 3).await;
-    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(2));
-    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(0));
+    assert_eq!(store.delete_old_events(DAY).await.unwrap(), RetentionOutcome::Deleted(2));
+    assert_eq!(store.delete_old_events(DAY).await.unwrap(), RetentionOutcome::Deleted(0));
     check_total(store, followed, 1).await;
-    assert_eq!(store.forget_events(Duration::MAX).await.unwrap(), Forgotten::Events(0));
+    assert_eq!(store.delete_old_events(Duration::MAX).await.unwrap(), RetentionOutcome::Deleted(0));
     let total = store.list_events(EventFilter::default(), page(1, 1)).await.unwrap().total;
     assert_eq!(total, Total::Exactly(2), "the click and `created` are left");
 }
@@ -219,7 +219,7 @@ pub async fn forget_events_deletes_many_events_in_parts(store: &dyn AdminStore) 
     for journal in 0..3 {
         ship(store, journal, &old).await;
     }
-    assert_eq!(store.forget_events(Duration::from_secs(3600)).await.unwrap(), Forgotten::Events(30_000));
+    assert_eq!(store.delete_old_events(Duration::from_secs(3600)).await.unwrap(), RetentionOutcome::Deleted(30_000));
     check_total(store, followed, 10).await;
 }
 
@@ -240,7 +240,7 @@ pub async fn forget_events_that_would_delete_all_is_refused(store: &dyn AdminSto
     load(store, Load::Urls, numbered(vec![row])).await.unwrap();
     let followed = id(7);
     ship(store, 1, &vec![click(followed, owner); 10]).await;
-    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Refused);
+    assert_eq!(store.delete_old_events(DAY).await.unwrap(), RetentionOutcome::Refused);
     check_total(store, followed, 10).await;
     // A newer event whose id is not the last.
     let newer = EventRow {
@@ -250,7 +250,7 @@ pub async fn forget_events_that_would_delete_all_is_refused(store: &dyn AdminSto
     };
     load(store, Load::Events, numbered(vec![newer])).await.unwrap();
     ship(store, 2, &vec![click(followed, owner); 10]).await;
-    assert_eq!(store.forget_events(DAY).await.unwrap(), Forgotten::Events(20));
+    assert_eq!(store.delete_old_events(DAY).await.unwrap(), RetentionOutcome::Deleted(20));
     check_total(store, followed, 0).await;
 }
 
@@ -288,10 +288,10 @@ pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn A
     let since =
         |at: &str| Duration::from_secs((Timestamp::now().unix_seconds() - time(at).unix_seconds()).unsigned_abs());
     // The counts of an hour that is not over stay.
-    assert_eq!(store.forget_events(since("2023-11-14T23:30:00")).await.unwrap(), Forgotten::Events(1));
+    assert_eq!(store.delete_old_events(since("2023-11-14T23:30:00")).await.unwrap(), RetentionOutcome::Deleted(1));
     let stats_after = stats(store, followed.id, ALWAYS).await;
     assert_eq!((stats_after.series, stats_after.without_event), (vec![hours[1]], 1));
-    store.forget_events(since("2023-11-15T01:00:00")).await.unwrap();
+    store.delete_old_events(since("2023-11-15T01:00:00")).await.unwrap();
     assert_eq!(stats(store, followed.id, ALWAYS).await, ClickStats::default());
     ship(store, 4, std::slice::from_ref(&counted)).await;
     store.delete_url(followed.id).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::event::EventFilter;
-use tern_common::store::{AdminStore, Forgotten, Page, Total};
+use tern_common::store::{AdminStore, Page, RetentionOutcome, Total};
 use tern_common::{Id, Per, StatsRange, Timestamp};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::Client;
@@ -42,8 +42,8 @@ async fn every_event_id_has_a_partition_and_empty_partitions_are_dropped() {
     let owner = user(&store, "ada").await.id;
     assert_eq!(partitions(&db).await, [(0, 0), (EACH, 0)]);
     url(&store, owner, "AAAAAA").await;
-    store.keep_up().await.unwrap();
-    store.keep_up().await.unwrap();
+    store.run_upkeep().await.unwrap();
+    store.run_upkeep().await.unwrap();
     assert_eq!(partitions(&db).await, [(0, 1), (EACH, 0), (2 * EACH, 0)]);
 
     let old = |id: i64| {
@@ -56,7 +56,7 @@ async fn every_event_id_has_a_partition_and_empty_partitions_are_dropped() {
     db.batch_execute(&[old(1000), old(EACH + 1), old(FAR)].concat()).await.unwrap();
     url(&store, owner, "BBBBBB").await;
     assert_eq!(partitions(&db).await, [(0, 2), (EACH, 1), (2 * EACH, 2)], "the last has no end");
-    store.keep_up().await.unwrap();
+    store.run_upkeep().await.unwrap();
     let next = FAR + 1 + EACH;
     assert_eq!(partitions(&db).await, [(0, 2), (EACH, 1), (2 * EACH, 2), (next, 0)]);
     db.batch_execute(&format!("SELECT setval('events_id_seq', {next})")).await.unwrap();
@@ -67,13 +67,13 @@ async fn every_event_id_has_a_partition_and_empty_partitions_are_dropped() {
     let ids: Vec<i64> = listing.rows.iter().map(|event| event.id.get()).collect();
     assert_eq!(ids, [1, 1000, EACH + 1, FAR, FAR + 1, next + 1]);
 
-    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), Forgotten::Events(3));
+    assert_eq!(store.delete_old_events(Duration::from_secs(86_400)).await.unwrap(), RetentionOutcome::Deleted(3));
     assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(3));
     assert_eq!(partitions(&db).await, [(0, 1), (2 * EACH, 1), (next, 1)], "the empty one is gone");
     db.batch_execute(&old(EACH + 1)).await.unwrap();
     assert_eq!(partitions(&db).await[0], (0, 2), "and its ids are not");
     db.batch_execute("DELETE FROM urls").await.unwrap();
-    store.forget_events(Duration::from_secs(86_400)).await.unwrap();
+    store.delete_old_events(Duration::from_secs(86_400)).await.unwrap();
     assert_eq!(partitions(&db).await, [(0, 0), (next, 0)]);
     assert_eq!(query_number(&db, "SELECT pg_relation_size('events_0')").await, 0);
 }
@@ -88,8 +88,12 @@ async fn partitions_are_created_while_another_process_forgets_events() {
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "AAAAAA").await;
     db.batch_execute("UPDATE events SET timestamp = now() - interval '9 days'").await.unwrap();
-    assert_eq!(store.forget_events(Duration::from_secs(86_400)).await.unwrap(), Forgotten::Events(0), "the other does");
-    store.keep_up().await.unwrap();
+    assert_eq!(
+        store.delete_old_events(Duration::from_secs(86_400)).await.unwrap(),
+        RetentionOutcome::Deleted(0),
+        "the other does"
+    );
+    store.run_upkeep().await.unwrap();
     assert_eq!(partitions(&db).await.len(), 3);
 }
 
@@ -208,14 +212,14 @@ async fn forget_events_beside_deletion_of_link_does_not_deadlock() {
     wait_for_lock_waiters(&other, 1).await;
     let forgetting = tokio::spawn({
         let store = Arc::clone(&store);
-        async move { store.forget_events(Duration::from_secs(86_400)).await }
+        async move { store.delete_old_events(Duration::from_secs(86_400)).await }
     });
     wait_for_lock_waiters(&other, 2).await;
     db.batch_execute("COMMIT").await.unwrap();
     assert!(deleting.await.unwrap().unwrap().is_some());
     // The other link's events, and this link's if retention came first.
     let forgotten = forgetting.await.unwrap().unwrap();
-    assert!([50, 100].map(Forgotten::Events).contains(&forgotten), "{forgotten:?}");
+    assert!([50, 100].map(RetentionOutcome::Deleted).contains(&forgotten), "{forgotten:?}");
     assert_eq!(query_number(&other, "SELECT count(*) FROM click_counts").await, 0);
     assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(1));
 }
@@ -232,7 +236,7 @@ async fn user_with_200_000_links_is_deleted_within_statement_timeouts() {
     )
     .await
     .unwrap();
-    store.keep_up().await.unwrap();
+    store.run_upkeep().await.unwrap();
     // A call that timed out on a busy machine is continued by the next one.
     eventually(async || store.delete_user(owner, true).await).await.unwrap();
     assert_eq!(query_number(&db, "SELECT count(*) FROM urls").await, 0);
@@ -246,7 +250,7 @@ async fn event_pages_are_read_from_indexes() {
     let db = connect(&config).await;
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "AAAAAA").await;
-    store.keep_up().await.unwrap();
+    store.run_upkeep().await.unwrap();
     db.batch_execute(
         "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details)
          SELECT n * 4000, 1, 1, 'clicked', now(), '{}' FROM generate_series(1, 15000) AS n;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tern_common::Id;
-use tern_common::store::{AdminStore, Load, Loaded, Numbered, StoreError};
+use tern_common::store::{AdminStore, Load, LoadOutcome, NumberedRow, StoreError};
 use tern_common::user::{Email, UserRow, Username};
 use tern_testkit::postgres::Postgres;
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ async fn load_waiting_for_its_source_has_no_open_transaction() {
     let (sender, batches) = mpsc::channel(1);
     let source = async {
         for n in 0..3 {
-            sender.send(Ok(vec![Numbered { line: n + 2, row: row(None, &format!("user{n}")) }])).await.unwrap();
+            sender.send(Ok(vec![NumberedRow { line: n + 2, row: row(None, &format!("user{n}")) }])).await.unwrap();
         }
         // The channel has room for one batch, so at least one is staged.
         let sql = "SELECT count(*) FROM pg_stat_activity
@@ -45,7 +45,7 @@ async fn load_waiting_for_its_source_has_no_open_transaction() {
         sender.send(Ok(Vec::new())).await.unwrap();
     };
     let (loaded, ()) = tokio::join!(store.load(Load::Users(batches), None), source);
-    assert_eq!(loaded.unwrap(), Loaded::Inserted(3));
+    assert_eq!(loaded.unwrap(), LoadOutcome::Inserted(3));
 }
 
 /// Ids are assigned, given and given far ahead concurrently, and half of the assigned rows are deleted at once.

@@ -95,7 +95,7 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "UPDATE row_counts SET n = 0",
         "DROP TABLE click_journals",
         "CREATE TABLE mine (id bigint)",
-        "ALTER FUNCTION events_came() RESET ALL",
+        "ALTER FUNCTION count_inserted_events() RESET ALL",
         "SET ROLE tern",
     ] {
         let refused = redirector.batch_execute(forbidden).await.err();
@@ -135,7 +135,7 @@ async fn owner_functions_after_restore_without_privileges_are_revoked_again() {
     for by_command in [true, false] {
         let restored = PostgresConfig::new(restore_without_privileges(server, &config.url));
         let owner = connect(&restored).await;
-        let all = ["count_clicks", "events_came", "find_former_codes", "lock_links"];
+        let all = ["count_clicks", "count_inserted_events", "find_former_codes", "lock_links"];
         assert_eq!(public_functions(&owner).await, all, "as pg_restore leaves them");
         owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
         let mut of_stranger = restored.clone();
@@ -145,13 +145,13 @@ async fn owner_functions_after_restore_without_privileges_are_revoked_again() {
         if by_command {
             migrate(&restored).await.unwrap();
         } else {
-            PostgresStore::open(&restored).await.unwrap().keep_up().await.unwrap();
+            PostgresStore::open(&restored).await.unwrap().run_upkeep().await.unwrap();
         }
         assert_eq!(public_functions(&owner).await, Vec::<String>::new());
         let refused = stranger.query("SELECT lock_links('{1}')", &[]).await.unwrap_err();
         assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{refused}");
         owner.batch_execute(ROLE).await.unwrap();
-        PostgresStore::open(&restored).await.unwrap().keep_up().await.unwrap();
+        PostgresStore::open(&restored).await.unwrap().run_upkeep().await.unwrap();
         let granted = "SELECT has_function_privilege('tern_redirector', 'lock_links(bigint[])', 'EXECUTE')";
         assert!(owner.query_one(granted, &[]).await.unwrap().get::<_, bool>(0), "a grant stays");
     }

@@ -100,7 +100,7 @@ async fn answers_despite_database_settings_are_unchanged() {
     assert_eq!(store.seal_key().await.unwrap(), PostgresStore::open(&config).await.unwrap().seal_key().await.unwrap());
     let mut rows = store.snapshot().await.unwrap().rows;
     assert_eq!(rows.recv().await.unwrap().unwrap()[0].short_code, "AAAAAA");
-    store.keep_up().await.unwrap();
+    store.run_upkeep().await.unwrap();
 }
 
 /// Managed services set it when the disk is full, and administrators while they move a database.

@@ -44,7 +44,7 @@ pub async fn measure(server: &Postgres, clicks: usize, turns: usize) -> Rates {
     let config = PostgresConfig::new(server.create_database());
     migrate(&config).await.unwrap();
     let store = PostgresStore::open(&config).await.unwrap();
-    store.keep_up().await.unwrap();
+    store.run_upkeep().await.unwrap();
     let clicks = backlog(&links(&store).await, clicks);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("events.tsv");

@@ -194,7 +194,7 @@ async fn read(
 }
 
 fn head(rows: &[Row]) -> Result<Head> {
-    let row = rows.first().ok_or_else(|| error::unexpected("silence"))?;
+    let row = rows.first().ok_or_else(|| error::unexpected("empty result"))?;
     // A standby does not know its primary's transactions in progress.
     let server: &str = row
         .try_get::<_, Option<&str>>(0)?

@@ -14,7 +14,7 @@ use super::{error, query};
 use crate::click_source::UNKNOWN_BROWSER;
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::store::click_counts::{ClickCounts, Recorded};
+use crate::store::click_counts::{ClickCounts, RecordedClicks};
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
@@ -30,8 +30,8 @@ pub(super) async fn ship(
                     find_journals(db, &[batch.journal]).await?.into_iter().flatten().next(),
                 ));
             }
-            let Recorded { recorded, without_event } =
-                if batch.clicks.is_empty() { Recorded::default() } else { record(db, referrers, batch).await? };
+            let RecordedClicks { recorded, without_event } =
+                if batch.clicks.is_empty() { RecordedClicks::default() } else { record(db, referrers, batch).await? };
             let orphaned = batch.clicks.len() as u64 - recorded;
             let sql = "UPDATE click_journals
                        SET recorded = recorded + $2, orphaned = orphaned + $3, parked = parked + $4,
@@ -42,7 +42,7 @@ pub(super) async fn ship(
             let values: query::Values<'_> =
                 &[&batch.journal.to_string(), &recorded, &orphaned, &parked, &without_event];
             let row = query::row(db, sql, values).await?;
-            Ok(ShipOutcome::Committed(state(&row.ok_or_else(|| error::unexpected("silence"))?)?))
+            Ok(ShipOutcome::Committed(state(&row.ok_or_else(|| error::unexpected("empty result"))?)?))
         })
         .await
 }
@@ -72,7 +72,7 @@ async fn advance_journal(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bo
 }
 
 /// Stores the clicks whose links exist, as events or only in the counts.
-async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Recorded> {
+async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<RecordedClicks> {
     let links = Links::lock(db, batch.clicks).await?;
     let owned = |click| links.owner_of(click).map(|owner| (click, owner));
     let (counted, events): (Vec<_>, Vec<_>) =
@@ -85,7 +85,7 @@ async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatc
     if !counted.is_empty() {
         count(db, &counts).await?;
     }
-    Ok(Recorded { recorded: (events.len() + counted.len()) as u64, without_event: counted.len() as u64 })
+    Ok(RecordedClicks { recorded: (events.len() + counted.len()) as u64, without_event: counted.len() as u64 })
 }
 
 /// Inserts clicks as events of the owners of their links.
@@ -178,7 +178,7 @@ pub(super) async fn find_journals(db: &ClientWrapper, ids: &[JournalId]) -> Resu
     Ok(names.iter().map(|name| states.get(name.as_str()).copied()).collect())
 }
 
-pub(super) async fn forget_journals(db: &ClientWrapper, keep: Duration) -> Result<u64> {
+pub(super) async fn delete_old_journals(db: &ClientWrapper, keep: Duration) -> Result<u64> {
     let sql = "WITH horizon AS MATERIALIZED (SELECT now() - make_interval(secs => $1) AS at)
                DELETE FROM click_journals WHERE shipped_at < (SELECT at FROM horizon)
                    AND EXISTS (SELECT FROM click_journals WHERE shipped_at >= (SELECT at FROM horizon))";

@@ -22,7 +22,7 @@ pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event
     let values: query::Values<'_> = &[&url_id, &user_id, &event_type, &now, &event.details, &browser, &referrer];
     match query::row(db, sql, values).await {
         Ok(Some(row)) => Ok(from_row(&row)?),
-        Ok(None) => Err(error::unexpected("silence")),
+        Ok(None) => Err(error::unexpected("empty result")),
         Err(error) if error::violates(&error, "events_url_id_fkey") => Err(StoreError::UnknownUrl(url_id)),
         Err(error) => match user_id {
             Some(user_id) if error::violates(&error, "events_user_id_fkey") => Err(StoreError::UnknownUser(user_id)),
@@ -54,7 +54,8 @@ const MANY: i64 = 50_000;
 /// Returns whether a url or a user has many events.
 pub(super) async fn are_many(db: &ClientWrapper, column: &'static str, id: Id) -> Result<bool> {
     let sql = "SELECT row_total('events', $1)";
-    let row = query::row(db, sql, &[&format!("{column}={id}")]).await?.ok_or_else(|| error::unexpected("silence"))?;
+    let row =
+        query::row(db, sql, &[&format!("{column}={id}")]).await?.ok_or_else(|| error::unexpected("empty result"))?;
     Ok(row.try_get::<_, i64>(0)? > MANY)
 }
 

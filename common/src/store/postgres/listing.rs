@@ -69,7 +69,7 @@ impl List {
             values.push(name);
         }
         let rows = query::rows(db, &self.sql(page, name.is_some()), &values).await?;
-        let first = rows.first().ok_or_else(|| error::unexpected("silence"))?;
+        let first = rows.first().ok_or_else(|| error::unexpected("empty result"))?;
         let (total, deltas): (i64, i64) = (first.try_get("total")?, first.try_get("deltas")?);
         let total = total.unsigned_abs();
         let total = if name.is_none() && total > Total::COUNTED { Total::Many } else { Total::Exactly(total) };

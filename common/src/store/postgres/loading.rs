@@ -16,7 +16,7 @@ use super::staging::{Stageable, batch, find_twins, mark};
 use super::{error, sifting};
 use crate::Timestamp;
 use crate::store::judgement::{self, FORGET_STAGED, Judgement};
-use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, SkippedRow, SkippedRows, StoreError};
+use crate::store::{Batches, Load, LoadError, LoadOutcome, NumberedRow, Result, SkippedRow, SkippedRows, StoreError};
 
 /// The advisory lock under which one file is judged and inserted: "TERNLOAD".
 /// No constraint would refuse products and events without ids that another load inserts too.
@@ -33,7 +33,7 @@ pub(super) async fn load(
     connections: &Connections,
     load: Load,
     skipped: Option<SkippedRows>,
-) -> Result<Loaded, LoadError> {
+) -> Result<LoadOutcome, LoadError> {
     match load {
         Load::Users(batches) => load_rows(connections, batches, skipped).await,
         Load::Urls(batches) => load_rows(connections, batches, skipped).await,
@@ -46,7 +46,7 @@ async fn load_rows<T: Stageable>(
     connections: &Connections,
     batches: Batches<T>,
     skipped: Option<SkippedRows>,
-) -> Result<Loaded, LoadError> {
+) -> Result<LoadOutcome, LoadError> {
     let db = connections.connect_for_long().await?;
     let create = format!("CREATE TEMPORARY TABLE staged (line bigint, {})", T::COLUMNS);
     connections.limit_long(batch::<StoreError>(&db, &create)).await?;
@@ -97,7 +97,7 @@ async fn stage<T: Stageable>(
     }
 }
 
-async fn stage_batch<T: Stageable>(db: &ClientWrapper, rows: &[Numbered<T>]) -> Result<(), StoreError> {
+async fn stage_batch<T: Stageable>(db: &ClientWrapper, rows: &[NumberedRow<T>]) -> Result<(), StoreError> {
     let copy = db.copy_in("COPY staged FROM STDIN (FORMAT BINARY)").await?;
     let types: Vec<Type> = [Type::INT8].iter().chain(T::TYPES).cloned().collect();
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
@@ -114,7 +114,7 @@ async fn stage_batch<T: Stageable>(db: &ClientWrapper, rows: &[Numbered<T>]) -> 
 }
 
 /// Inserts the staged rows: all of them, or with `skipped` those that can be inserted.
-async fn insert<T: Stageable>(db: &ClientWrapper, skipped: Option<&SkippedRows>) -> Result<Loaded, LoadError> {
+async fn insert<T: Stageable>(db: &ClientWrapper, skipped: Option<&SkippedRows>) -> Result<LoadOutcome, LoadError> {
     mark::<T>(db).await?;
     if skipped.is_none() {
         batch::<StoreError>(db, FORGET_STAGED).await?;
@@ -126,20 +126,20 @@ async fn insert<T: Stageable>(db: &ClientWrapper, skipped: Option<&SkippedRows>)
         if let Some(skipped) = skipped {
             there += sifting::sift::<T>(db, skipped).await?;
             if sifting::is_empty(db).await? {
-                return Ok(Loaded::Partly { inserted: 0, there });
+                return Ok(LoadOutcome::Partly { inserted: 0, there });
             }
         } else {
             let judged = judge::<T>(db).await?;
             judged.verdict()?;
             if judged.is_nothing_new() {
-                return Ok(Loaded::AlreadyThere(judged.there));
+                return Ok(LoadOutcome::AlreadyThere(judged.there));
             }
         }
         // Outside the transaction, since a sequence that moves far is locked until the transaction ends.
         move_past::<T>(db).await?;
         match insert_marked::<T>(db).await {
-            Ok(inserted) if skipped.is_some() => return Ok(Loaded::Partly { inserted, there }),
-            Ok(inserted) => return Ok(Loaded::Inserted(inserted)),
+            Ok(inserted) if skipped.is_some() => return Ok(LoadOutcome::Partly { inserted, there }),
+            Ok(inserted) => return Ok(LoadOutcome::Inserted(inserted)),
             Err(error) if error::violates_any(&error) => {
                 batch::<StoreError>(db, "ROLLBACK").await?;
                 refused = Some(error);

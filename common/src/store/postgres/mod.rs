@@ -41,8 +41,8 @@ use self::connections::Connections;
 use self::listing::SummedListing;
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    AdminStore, Changed, ClickSink, Cursor, Delta, Forgotten, Imported, LinkFeed, Listing, Load, LoadError, Loaded,
-    Page, PoolStatus, Result, SkippedRows, Snapshot,
+    AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
+    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -126,7 +126,7 @@ impl LinkFeed for PostgresStore {
     async fn seal_key(&self) -> Result<SealKey> {
         let key =
             self.connections.control(async |db| Ok(query::row(db, "SELECT seal_key FROM replica_meta", &[]).await?));
-        let row = key.await?.ok_or_else(|| error::unexpected("silence"))?;
+        let row = key.await?.ok_or_else(|| error::unexpected("empty result"))?;
         let bytes: Vec<u8> = row.try_get(0)?;
         Ok(SealKey::from_bytes(bytes.try_into().map_err(|_| error::unexpected("seal key"))?))
     }
@@ -177,7 +177,7 @@ impl AdminStore for PostgresStore {
         self.connections.request(async |db| users::update(db, id, &change).await).await
     }
 
-    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Change<()>>> {
         if cascade {
             self.delete_most_events("user_id", id).await?;
             if self.connections.request(async |db| users::is_large(db, id).await).await? {
@@ -187,11 +187,11 @@ impl AdminStore for PostgresStore {
         self.connections.request(async |db| users::delete(db, id, cascade).await).await
     }
 
-    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<Imported>> {
+    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<ImportOutcome>> {
         self.connections.request(async |db| users::import(db, &rows).await).await
     }
 
-    async fn insert_url(&self, url: NewUrl) -> Result<Changed<Url>> {
+    async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>> {
         self.connections.request(async |db| urls::insert(db, &url).await).await
     }
 
@@ -203,11 +203,11 @@ impl AdminStore for PostgresStore {
         Ok(self.finish_list(self.connections.list(async |db| urls::list(db, filter, page).await).await?))
     }
 
-    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>> {
+    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Change<Url>>> {
         self.connections.request(async |db| urls::update(db, id, &change).await).await
     }
 
-    async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
+    async fn delete_url(&self, id: Id) -> Result<Option<Change<()>>> {
         self.delete_most_events("url_id", id).await?;
         self.connections.request(async |db| urls::delete(db, id).await).await
     }
@@ -248,19 +248,19 @@ impl AdminStore for PostgresStore {
         self.connections.control(async |db| tokens::note_uses(db, &uses).await).await
     }
 
-    async fn forget_journals(&self, keep: Duration) -> Result<u64> {
-        self.connections.background(async |db| clicks::forget_journals(db, keep).await).await
+    async fn delete_old_journals(&self, keep: Duration) -> Result<u64> {
+        self.connections.background(async |db| clicks::delete_old_journals(db, keep).await).await
     }
 
     async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
         self.connections.list(async |db| stats::find(db, url, range).await).await
     }
 
-    async fn forget_events(&self, keep: Duration) -> Result<Forgotten> {
+    async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome> {
         retention::delete_old_events(&self.connections, keep).await
     }
 
-    async fn keep_up(&self) -> Result<()> {
+    async fn run_upkeep(&self) -> Result<()> {
         pruning::fold(&self.connections).await?;
         self.connections.background(async |db| privileges::close_functions(&**db).await).await?;
         // The lock is refused while events are written or deleted all the time. The next upkeep tries again.
@@ -272,7 +272,7 @@ impl AdminStore for PostgresStore {
         pruning::prune(&self.connections, keep).await
     }
 
-    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError> {
+    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<LoadOutcome, LoadError> {
         loading::load(&self.connections, load, skipped).await
     }
 }

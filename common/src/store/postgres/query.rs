@@ -5,7 +5,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::error;
-use crate::store::cursor::MarkedAt;
+use crate::store::cursor::MarkPosition;
 use crate::store::postgres::position::Transaction;
 use crate::store::{Mark, Result};
 
@@ -38,7 +38,7 @@ pub(super) const MARK: &str = "coalesce(nullif(current_setting('tern.server', tr
 pub(super) fn mark(row: &Row) -> Result<Mark> {
     let xid: Option<&str> = row.try_get("xid")?;
     let transaction = Transaction::parse(row.try_get("server")?, row.try_get("log")?, xid.unwrap_or("0"));
-    transaction.map(|transaction| Mark(MarkedAt::Postgres(transaction))).ok_or_else(|| error::unexpected("epoch"))
+    transaction.map(|transaction| Mark(MarkPosition::Postgres(transaction))).ok_or_else(|| error::unexpected("epoch"))
 }
 
 /// Returns the query for the largest id that a table ever had. Its result is 0 before the first row.

@@ -6,7 +6,7 @@ use deadpool_postgres::ClientWrapper;
 
 use super::connections::Connections;
 use super::pruning::with_lock;
-use crate::store::{Forgotten, Result};
+use crate::store::{Result, RetentionOutcome};
 use crate::{Id, Timestamp};
 
 /// The advisory lock under which one process creates or drops partitions.
@@ -39,14 +39,14 @@ pub(super) async fn create_partitions(connections: &Connections) -> Result<()> {
 /// Deletes events that are older than `keep`, and drops the partitions that are then empty.
 ///
 /// Dropping a partition with its events would leave them in the totals and counts.
-pub(super) async fn delete_old_events(connections: &Connections, keep: Duration) -> Result<Forgotten> {
+pub(super) async fn delete_old_events(connections: &Connections, keep: Duration) -> Result<RetentionOutcome> {
     let Some((horizon, is_credible)) =
         with_lock(connections, DELETION_LOCK, async |db| find_horizon(db, keep).await).await?
     else {
-        return Ok(Forgotten::Events(0));
+        return Ok(RetentionOutcome::Deleted(0));
     };
     if !is_credible {
-        return Ok(Forgotten::Refused);
+        return Ok(RetentionOutcome::Refused);
     }
     let tables = with_lock(connections, DELETION_LOCK, async |db| {
         let rows = db.query("SELECT 'events_' || first_id FROM event_partitions ORDER BY first_id", &[]).await?;
@@ -75,7 +75,7 @@ pub(super) async fn delete_old_events(connections: &Connections, keep: Duration)
         Ok(db.execute("SELECT drop_empty_event_partitions()", &[]).await?)
     })
     .await?;
-    Ok(Forgotten::Events(deleted))
+    Ok(RetentionOutcome::Deleted(deleted))
 }
 
 /// Returns the time before which events are deleted, and whether it is credible.

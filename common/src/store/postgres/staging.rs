@@ -7,13 +7,13 @@ use super::query::last_id;
 use crate::ClickSource;
 use crate::event::EventRow;
 use crate::product::ProductRow;
-use crate::store::judgement::{self, FORGET_TWINS, Judged};
+use crate::store::judgement::{self, FORGET_TWINS, FileRow};
 use crate::store::{Result, StoreError};
 use crate::url::UrlRow;
 use crate::user::UserRow;
 
 /// A row that a file can bring.
-pub(super) trait Stageable: Judged {
+pub(super) trait Stageable: FileRow {
     /// The columns of `staged` after `line`.
     const COLUMNS: &'static str;
     const TYPES: &'static [Type];

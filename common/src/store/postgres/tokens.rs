@@ -18,7 +18,7 @@ pub(super) async fn insert(db: &ClientWrapper, token: &NewToken) -> Result<Token
     let values: query::Values<'_> =
         &[&name.as_str(), &role.as_str(), &hash.as_bytes().as_slice(), &Timestamp::now(), expires_at];
     let inserted = query::row(db, &sql, values).await?;
-    from_row(&inserted.ok_or_else(|| error::unexpected("silence"))?)
+    from_row(&inserted.ok_or_else(|| error::unexpected("empty result"))?)
 }
 
 pub(super) async fn insert_first(db: &ClientWrapper, token: &NewToken) -> Result<bool> {

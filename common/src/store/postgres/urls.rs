@@ -8,11 +8,11 @@ use super::query::MARK;
 use super::{error, query};
 use crate::event::EventType;
 use crate::served_link::LinkRow;
-use crate::store::{Changed, Page, Result, StoreError};
+use crate::store::{Change, Page, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use crate::{Id, TargetUrl, Timestamp};
 
-pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<Url>> {
+pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Url>> {
     // The user is selected first, so that an unknown user uses up no id.
     let sql = format!(
         "WITH url AS (
@@ -31,7 +31,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Changed<U
     let now = Timestamp::now();
     let values: query::Values<'_> = &[&url.user_id, &code, &target, &title, &now, &EventType::CREATED, &url.expires_at];
     match query::row(db, &sql, values).await {
-        Ok(Some(row)) => changed(&row),
+        Ok(Some(row)) => read_change(&row),
         Ok(None) => Err(StoreError::UnknownUser(url.user_id)),
         // The user was deleted while the statement ran.
         Err(error) if is_reference(&error) => Err(StoreError::UnknownUser(url.user_id)),
@@ -58,10 +58,10 @@ pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> R
     List { table: "urls", columns: Url::COLUMNS, filters }.page(db, page, from_row).await
 }
 
-pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Result<Option<Changed<Url>>> {
+pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
     if change.is_empty() {
         let sql = format!("SELECT {}, {MARK} FROM urls WHERE id = $1", Url::COLUMNS);
-        return query::row(db, &sql, &[&id]).await?.as_ref().map(changed).transpose();
+        return query::row(db, &sql, &[&id]).await?.as_ref().map(read_change).transpose();
     }
     let sql = format!(
         "WITH url AS (
@@ -95,17 +95,17 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
         &ends,
         &expires_at,
     ];
-    query::row(db, &sql, values).await?.as_ref().map(changed).transpose()
+    query::row(db, &sql, values).await?.as_ref().map(read_change).transpose()
 }
 
-pub(super) async fn delete(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
+pub(super) async fn delete(db: &ClientWrapper, id: Id) -> Result<Option<Change<()>>> {
     let sql = format!("WITH gone AS (DELETE FROM urls WHERE id = $1 RETURNING id) SELECT {MARK} FROM gone");
     let gone = query::row(db, &sql, &[&id]).await?;
-    gone.map(|row| Ok(Changed { value: (), mark: query::mark(&row)? })).transpose()
+    gone.map(|row| Ok(Change { value: (), mark: query::mark(&row)? })).transpose()
 }
 
-fn changed(row: &Row) -> Result<Changed<Url>> {
-    Ok(Changed { value: from_row(row)?, mark: query::mark(row)? })
+fn read_change(row: &Row) -> Result<Change<Url>> {
+    Ok(Change { value: from_row(row)?, mark: query::mark(row)? })
 }
 
 /// Reads a row with [`Url::COLUMNS`].

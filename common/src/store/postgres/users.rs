@@ -8,7 +8,7 @@ use tokio_postgres::{Error, Row};
 use super::listing::{List, SummedListing};
 use super::query::MARK;
 use super::{error, query};
-use crate::store::{Changed, Imported, Page, Result, StoreError};
+use crate::store::{Change, ImportOutcome, Page, Result, StoreError};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{Id, Timestamp};
 
@@ -18,7 +18,7 @@ pub(super) async fn insert(db: &ClientWrapper, user: &NewUser) -> Result<User> {
     let sql = "INSERT INTO users (username, email, created_at) VALUES ($1, $2, $3)
                RETURNING id, username, email, created_at";
     let inserted = query::row(db, sql, &[&user.username.as_str(), &user.email.as_str(), &Timestamp::now()]).await?;
-    Ok(from_row(&inserted.ok_or_else(|| error::unexpected("silence"))?)?)
+    Ok(from_row(&inserted.ok_or_else(|| error::unexpected("empty result"))?)?)
 }
 
 pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<User>> {
@@ -38,9 +38,9 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UserChange) -> R
     Ok(query::row(db, sql, &[&id, &username, &email]).await?.as_ref().map(from_row).transpose()?)
 }
 
-pub(super) async fn delete(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+pub(super) async fn delete(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<Option<Change<()>>> {
     match delete_within(db, id, cascade).await {
-        Ok(row) if row.try_get::<_, i64>("gone")? > 0 => Ok(Some(Changed { value: (), mark: query::mark(&row)? })),
+        Ok(row) if row.try_get::<_, i64>("gone")? > 0 => Ok(Some(Change { value: (), mark: query::mark(&row)? })),
         Ok(_) if cascade => Ok(None),
         Ok(_) => refuse(db, id).await,
         // A url was inserted while the statement ran.
@@ -63,7 +63,7 @@ pub(super) async fn is_large(db: &ClientWrapper, id: Id) -> Result<bool> {
                    ) AS counted
                )";
     let row = query::row(db, sql, &[&id, &LINKS_AT_ONCE, &EVENTS_AT_ONCE]).await?;
-    Ok(row.ok_or_else(|| error::unexpected("silence"))?.try_get(0)?)
+    Ok(row.ok_or_else(|| error::unexpected("empty result"))?.try_get(0)?)
 }
 
 /// Deletes the first links of a user, or if those have many events, the first of these. Returns false without links.
@@ -108,7 +108,7 @@ async fn delete_within(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<
 }
 
 /// Returns why a user was not deleted: it owns urls, or does not exist.
-async fn refuse(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
+async fn refuse(db: &ClientWrapper, id: Id) -> Result<Option<Change<()>>> {
     let sql = "SELECT row_total('urls', 'user_id=' || id) FROM users WHERE id = $1";
     match query::row(db, sql, &[&id]).await? {
         Some(row) => {
@@ -120,7 +120,7 @@ async fn refuse(db: &ClientWrapper, id: Id) -> Result<Option<Changed<()>>> {
 }
 
 /// Imports rows in their order. Of rows that exclude each other, the first is inserted.
-pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<Vec<Imported>> {
+pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<Vec<ImportOutcome>> {
     let transaction = db.transaction().await?;
     let last_id = transaction.prepare_cached(&query::last_id("users")).await?;
     let last_id: i64 = transaction.query_one(&last_id, &[]).await?.try_get(0)?;
@@ -171,22 +171,24 @@ pub(super) async fn import(db: &mut ClientWrapper, rows: &[UserRow]) -> Result<V
     let holders: HashMap<Id, &str> =
         holders.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?;
     let mut answer_one = |row: &UserRow| match row.id {
-        Some(id) if id > farthest => Imported::IdTooFar(id, last_id),
+        Some(id) if id > farthest => ImportOutcome::IdTooFar(id, last_id),
         _ => answer(row, &mut inserted, &holders),
     };
     Ok(rows.iter().map(&mut answer_one).collect())
 }
 
 /// Returns the outcome for `row`, given the inserted users by name and the users of the ids in the file.
-fn answer(row: &UserRow, inserted: &mut HashMap<&str, &User>, holders: &HashMap<Id, &str>) -> Imported {
+fn answer(row: &UserRow, inserted: &mut HashMap<&str, &User>, holders: &HashMap<Id, &str>) -> ImportOutcome {
     let is_this = |user: &&User| user.email == row.email.as_str() && row.id.is_none_or(|id| id == user.id);
     if inserted.get(row.username.as_str()).is_some_and(is_this) {
         inserted.remove(row.username.as_str());
-        return Imported::Inserted;
+        return ImportOutcome::Inserted;
     }
     match row.id {
-        Some(id) if holders.get(&id).is_some_and(|holder| *holder != row.username.as_str()) => Imported::IdTaken(id),
-        _ => Imported::Duplicate,
+        Some(id) if holders.get(&id).is_some_and(|holder| *holder != row.username.as_str()) => {
+            ImportOutcome::IdTaken(id)
+        }
+        _ => ImportOutcome::Duplicate,
     }
 }
 

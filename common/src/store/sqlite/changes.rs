@@ -36,8 +36,7 @@ pub(super) async fn snapshot(connection: Object) -> Result<Snapshot> {
             let _ = sender.send(Err(error)).await;
         }
     });
-    let cursor =
-        cursor.await.map_err(|_| StoreError::Unavailable(anyhow::anyhow!("the snapshot could not be begun")))?;
+    let cursor = cursor.await.map_err(|_| StoreError::Unavailable(anyhow::anyhow!("the snapshot could not start")))?;
     Ok(Snapshot { cursor, rows })
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use crate::click_source::UNKNOWN_BROWSER;
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::store::click_counts::{ClickCounts, Recorded};
+use crate::store::click_counts::{ClickCounts, RecordedClicks};
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
@@ -19,7 +19,7 @@ pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: Clic
     if found.map(|state| state.position) != batch.from {
         return Ok(ShipOutcome::Mismatch(found));
     }
-    let Recorded { recorded, without_event } = record(db, referrers, batch)?;
+    let RecordedClicks { recorded, without_event } = record(db, referrers, batch)?;
     let orphaned = batch.clicks.len() as u64 - recorded;
     let nothing = JournalState { position: batch.to, recorded: 0, without_event: 0, orphaned: 0, parked: 0 };
     let before = found.unwrap_or(nothing);
@@ -47,13 +47,13 @@ pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: Clic
 }
 
 /// Stores the clicks whose links exist, as events or only in the counts.
-fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<Recorded> {
+fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<RecordedClicks> {
     let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut statement = db.prepare_cached(sql)?;
     let mut owners = HashMap::new();
     let mut counts = ClickCounts::default();
-    let mut done = Recorded::default();
+    let mut done = RecordedClicks::default();
     for click in batch.clicks {
         let owner = match owners.entry((click.url_id, click.short_code.as_str())) {
             Entry::Occupied(found) => *found.get(),

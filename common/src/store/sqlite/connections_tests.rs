@@ -78,7 +78,7 @@ async fn endless_lists_delay_no_other_kind_of_work() {
         store.find_journals(&[JournalId(1)]).await.unwrap();
         store.delta(&snapshot.cursor).await.unwrap();
         drop(store.snapshot().await.unwrap());
-        store.keep_up().await.unwrap();
+        store.run_upkeep().await.unwrap();
         assert!(began.elapsed() < SOON, "round {n}: {:?}", began.elapsed());
     }
     for client in crowd {

@@ -13,7 +13,7 @@ use super::staging::{Stageable, find_twins, mark};
 use super::{counting, sifting};
 use crate::Timestamp;
 use crate::store::judgement::{self, FORGET_STAGED, Judgement};
-use crate::store::{Batches, Load, LoadError, Loaded, Numbered, Result, SkippedRows, StoreError};
+use crate::store::{Batches, Load, LoadError, LoadOutcome, NumberedRow, Result, SkippedRows, StoreError};
 
 /// The time for which a load waits for the write lock: many times as long as other writers have it.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub(super) fn load(
     connection: &mut Connection,
     load: Load,
     skipped: Option<&SkippedRows>,
-) -> Result<Loaded, LoadError> {
+) -> Result<LoadOutcome, LoadError> {
     match load {
         Load::Users(batches) => load_rows(connection, batches, skipped),
         Load::Urls(batches) => load_rows(connection, batches, skipped),
@@ -52,7 +52,7 @@ fn load_rows<T: Stageable>(
     connection: &mut Connection,
     batches: Batches<T>,
     skipped: Option<&SkippedRows>,
-) -> Result<Loaded, LoadError> {
+) -> Result<LoadOutcome, LoadError> {
     connection.execute_batch(&create::<T>()).map_err(StoreError::from)?;
     if let Err(error) = stage(connection, batches) {
         if skipped.is_none() && !matches!(error, LoadError::Store(_)) {
@@ -73,19 +73,19 @@ fn load_rows<T: Stageable>(
         if let Some(skipped) = skipped {
             there += sifting::sift::<T>(connection, skipped)?;
             if sifting::is_empty(connection)? {
-                return Ok(Loaded::Partly { inserted: 0, there });
+                return Ok(LoadOutcome::Partly { inserted: 0, there });
             }
         } else {
             let judged = judge::<T>(connection)?;
             judged.verdict()?;
             if judged.is_nothing_new() {
-                return Ok(Loaded::AlreadyThere(judged.there));
+                return Ok(LoadOutcome::AlreadyThere(judged.there));
             }
         }
         counting::sum_up::<T>(connection, now)?;
         match insert::<T>(connection, loads, now)? {
-            Some(inserted) if skipped.is_some() => return Ok(Loaded::Partly { inserted, there }),
-            Some(inserted) => return Ok(Loaded::Inserted(inserted)),
+            Some(inserted) if skipped.is_some() => return Ok(LoadOutcome::Partly { inserted, there }),
+            Some(inserted) => return Ok(LoadOutcome::Inserted(inserted)),
             None => {}
         }
     }
@@ -108,7 +108,7 @@ fn stage<T: Stageable>(connection: &mut Connection, mut batches: Batches<T>) -> 
     }
 }
 
-fn stage_batch<T: Stageable>(connection: &mut Connection, batch: &[Numbered<T>]) -> Result<(), Error> {
+fn stage_batch<T: Stageable>(connection: &mut Connection, batch: &[NumberedRow<T>]) -> Result<(), Error> {
     // The transaction writes only the temporary database, so it locks no other connection out.
     let transaction = connection.transaction()?;
     let mut stage = transaction.prepare_cached(T::STAGE)?;

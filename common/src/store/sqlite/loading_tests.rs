@@ -25,7 +25,7 @@ fn events(count: u64) -> Batches<EventRow> {
         timestamp: Some(Timestamp::from_unix_seconds(1_700_000_000)),
         details: Details::parse(&format!("{{\"n\":{n}}}")).unwrap(),
     };
-    let rows = (0..count).map(|n| Numbered { line: n + 2, row: row(n) }).collect();
+    let rows = (0..count).map(|n| NumberedRow { line: n + 2, row: row(n) }).collect();
     sender.try_send(Ok(rows)).unwrap();
     sender.try_send(Ok(Vec::new())).unwrap();
     batches
@@ -33,9 +33,9 @@ fn events(count: u64) -> Batches<EventRow> {
 
 /// Loads events twice, and returns the number of steps of the second load's judgement.
 fn steps_to_judge(connection: &mut Connection, count: u64) -> i64 {
-    assert_eq!(load_rows(connection, events(count), None).unwrap(), Loaded::Inserted(count));
+    assert_eq!(load_rows(connection, events(count), None).unwrap(), LoadOutcome::Inserted(count));
     connection.execute_batch("DROP TABLE marked; DROP TABLE twins").unwrap();
-    assert_eq!(load_rows(connection, events(count), None).unwrap(), Loaded::AlreadyThere(count));
+    assert_eq!(load_rows(connection, events(count), None).unwrap(), LoadOutcome::AlreadyThere(count));
     connection.execute_batch(FORGET_TWINS).unwrap();
     let mut twins = connection.prepare(&judgement::find_twins::<EventRow>()).unwrap();
     assert_eq!(twins.execute([]).unwrap() as u64, count);
@@ -71,7 +71,7 @@ fn counts(connection: &Connection) -> Vec<String> {
 fn check_counts<T: Stageable>([whole, by_rows]: [&Path; 2], rows: impl Fn() -> Vec<T>) {
     let batches = || {
         let (sender, batches) = mpsc::channel(2);
-        sender.try_send(Ok((2..).zip(rows()).map(|(line, row)| Numbered { line, row }).collect())).unwrap();
+        sender.try_send(Ok((2..).zip(rows()).map(|(line, row)| NumberedRow { line, row }).collect())).unwrap();
         sender.try_send(Ok(Vec::new())).unwrap();
         batches
     };

@@ -35,8 +35,8 @@ pub use error::OpenError;
 use self::connections::{Connections, Lane, existing};
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    AdminStore, Changed, ClickSink, Cursor, Delta, Forgotten, Imported, LinkFeed, Listing, Load, LoadError, Loaded,
-    Page, PoolStatus, Result, SkippedRows, Snapshot, StoreError,
+    AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
+    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, StoreError,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
@@ -142,7 +142,7 @@ impl AdminStore for SqliteStore {
         self.connections.write(move |db| users::update(db, id, &change)).await
     }
 
-    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+    async fn delete_user(&self, id: Id, cascade: bool) -> Result<Option<Change<()>>> {
         if cascade {
             self.delete_most_events("user_id", id).await?;
             if self.connections.read(Lane::Requests, move |db| users::is_large(db, id)).await? {
@@ -152,11 +152,11 @@ impl AdminStore for SqliteStore {
         self.connections.write(move |db| users::delete(db, id, cascade)).await
     }
 
-    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<Imported>> {
+    async fn import_users(&self, rows: Vec<UserRow>) -> Result<Vec<ImportOutcome>> {
         self.connections.write(move |db| rows.iter().map(|row| users::import(db, row)).collect()).await
     }
 
-    async fn insert_url(&self, url: NewUrl) -> Result<Changed<Url>> {
+    async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>> {
         self.connections.write(move |db| urls::insert(db, &url)).await
     }
 
@@ -168,11 +168,11 @@ impl AdminStore for SqliteStore {
         self.connections.read(Lane::Lists, move |db| urls::list(db, filter, page)).await
     }
 
-    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Changed<Url>>> {
+    async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Change<Url>>> {
         self.connections.write(move |db| urls::update(db, id, &change)).await
     }
 
-    async fn delete_url(&self, id: Id) -> Result<Option<Changed<()>>> {
+    async fn delete_url(&self, id: Id) -> Result<Option<Change<()>>> {
         self.delete_most_events("url_id", id).await?;
         self.connections.write(move |db| urls::delete(db, id)).await
     }
@@ -214,7 +214,7 @@ impl AdminStore for SqliteStore {
         self.connections.write(move |db| tokens::note_uses(db, &uses)).await
     }
 
-    async fn forget_journals(&self, keep: Duration) -> Result<u64> {
+    async fn delete_old_journals(&self, keep: Duration) -> Result<u64> {
         self.connections.write(move |db| clicks::delete_old_journals(db, keep)).await
     }
 
@@ -222,18 +222,18 @@ impl AdminStore for SqliteStore {
         self.connections.read(Lane::Lists, move |db| stats::find(db, url, range)).await
     }
 
-    async fn forget_events(&self, keep: Duration) -> Result<Forgotten> {
+    async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome> {
         let horizon = Timestamp::ago(keep);
         let mut deleted = 0;
         // A read connection does this, so no writer waits.
         if !self.connections.read(Lane::Background, move |db| events::is_credible(db, horizon)).await? {
-            return Ok(Forgotten::Refused);
+            return Ok(RetentionOutcome::Refused);
         }
         self.connections.write(move |db| clicks::delete_old_counts(db, horizon)).await?;
         let Some((mut from, to)) =
             self.connections.read(Lane::Background, move |db| events::find_old(db, horizon)).await?
         else {
-            return Ok(Forgotten::Events(0));
+            return Ok(RetentionOutcome::Deleted(0));
         };
         while let Some((last, events)) =
             self.connections.write(move |db| events::delete_old_part(db, from, to, horizon)).await?
@@ -242,10 +242,10 @@ impl AdminStore for SqliteStore {
             let Some(next) = Id::new(last.get().saturating_add(1)).filter(|next| *next <= to) else { break };
             from = next;
         }
-        Ok(Forgotten::Events(deleted))
+        Ok(RetentionOutcome::Deleted(deleted))
     }
 
-    async fn keep_up(&self) -> Result<()> {
+    async fn run_upkeep(&self) -> Result<()> {
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl AdminStore for SqliteStore {
         self.connections.write(move |db| changes::prune(db, keep)).await
     }
 
-    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<Loaded, LoadError> {
+    async fn load(&self, load: Load, skipped: Option<SkippedRows>) -> Result<LoadOutcome, LoadError> {
         let uri = self.uri.clone();
         let loading =
             tokio::task::spawn_blocking(move || loading::load(&mut loading::connect(&uri)?, load, skipped.as_ref()));

@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
-use crate::store::cursor::{MarkedAt, Sequence};
+use crate::store::cursor::{MarkPosition, Sequence};
 use crate::store::{Mark, Result};
 
 /// Returns the mark of the last change of this transaction, or of the last one before it.
 pub(super) fn mark(db: &Transaction<'_>) -> Result<Mark> {
-    Ok(Mark(MarkedAt::Sqlite(head(db)?)))
+    Ok(Mark(MarkPosition::Sqlite(head(db)?)))
 }
 
 pub(super) fn head(db: &Connection) -> Result<Sequence> {

@@ -9,12 +9,12 @@ use crate::ClickSource;
 use crate::event::EventRow;
 use crate::product::ProductRow;
 use crate::store::Result;
-use crate::store::judgement::{self, FORGET_TWINS, Judged};
+use crate::store::judgement::{self, FORGET_TWINS, FileRow};
 use crate::url::{Title, UrlRow};
 use crate::user::UserRow;
 
 /// A row that a file can bring.
-pub(super) trait Stageable: Judged {
+pub(super) trait Stageable: FileRow {
     /// The columns of `staged` after `line` and `id`.
     const COLUMNS: &'static str;
 

@@ -6,11 +6,11 @@ use super::listing::{Filter, List};
 use super::{error, events, position};
 use crate::event::{Details, EventType};
 use crate::served_link::LinkRow;
-use crate::store::{Changed, Listing, Page, Result, StoreError};
+use crate::store::{Change, Listing, Page, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use crate::{Id, TargetUrl, Timestamp};
 
-pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Changed<Url>> {
+pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> {
     let sql = format!(
         "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at)
          VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6) RETURNING {}",
@@ -23,7 +23,7 @@ pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Changed<Url>>
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
     })?;
     record(db, &inserted, EventType::CREATED)?;
-    Ok(Changed { value: inserted, mark: position::mark(db)? })
+    Ok(Change { value: inserted, mark: position::mark(db)? })
 }
 
 pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Url>> {
@@ -41,10 +41,10 @@ pub(super) fn list(db: &Connection, filter: UrlFilter, page: Page) -> Result<Lis
     List { table: "urls", columns: Url::COLUMNS, filters }.page(db, page, from_row)
 }
 
-pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result<Option<Changed<Url>>> {
+pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
     let Some(before) = find(db, id)? else { return Ok(None) };
     if change.is_empty() {
-        return Ok(Some(Changed { value: before, mark: position::mark(db)? }));
+        return Ok(Some(Change { value: before, mark: position::mark(db)? }));
     }
     let sql = format!(
         "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, expires_at = ?6
@@ -61,12 +61,12 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     let values = (id, title, is_active, original_url, Timestamp::now(), expires_at);
     let updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
     record(db, &updated, EventType::UPDATED)?;
-    Ok(Some(Changed { value: updated, mark: position::mark(db)? }))
+    Ok(Some(Change { value: updated, mark: position::mark(db)? }))
 }
 
-pub(super) fn delete(db: &Transaction<'_>, id: Id) -> Result<Option<Changed<()>>> {
+pub(super) fn delete(db: &Transaction<'_>, id: Id) -> Result<Option<Change<()>>> {
     let deleted = db.prepare_cached("DELETE FROM urls WHERE id = ?1")?.execute([id])?;
-    Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: position::mark(db)? }) })
+    Ok(if deleted == 0 { None } else { Some(Change { value: (), mark: position::mark(db)? }) })
 }
 
 fn record(db: &Transaction<'_>, url: &Url, event_type: &str) -> Result<()> {

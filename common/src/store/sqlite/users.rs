@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::listing::List;
 use super::{position, query};
-use crate::store::{Changed, Imported, Listing, Page, Result, StoreError};
+use crate::store::{Change, ImportOutcome, Listing, Page, Result, StoreError};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{Id, Timestamp};
 
@@ -33,7 +33,7 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UserChange) -> Resul
     Ok(db.prepare_cached(sql)?.query_row((id, username, email), from_row).optional()?)
 }
 
-pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Option<Changed<()>>> {
+pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Option<Change<()>>> {
     if cascade {
         db.execute("DELETE FROM urls WHERE user_id = ?1", [id])?;
     } else {
@@ -44,7 +44,7 @@ pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Opti
         }
     }
     let deleted = db.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id])?;
-    Ok(if deleted == 0 { None } else { Some(Changed { value: (), mark: position::mark(db)? }) })
+    Ok(if deleted == 0 { None } else { Some(Change { value: (), mark: position::mark(db)? }) })
 }
 
 /// The number of a user's links that one transaction deletes while other writers wait.
@@ -79,25 +79,25 @@ pub(super) fn delete_part(db: &Transaction<'_>, id: Id) -> Result<bool> {
 }
 
 /// Imports a row unless an existing one excludes it. The check comes first, since a refused insert would use up an id.
-pub(super) fn import(db: &Transaction<'_>, row: &UserRow) -> Result<Imported> {
+pub(super) fn import(db: &Transaction<'_>, row: &UserRow) -> Result<ImportOutcome> {
     if let Some(id) = row.id {
         let last_id = query::last_id(db, "users")?;
         if id > Id::farthest_given(last_id) {
-            return Ok(Imported::IdTooFar(id, last_id));
+            return Ok(ImportOutcome::IdTooFar(id, last_id));
         }
         if let Some(holder) = find(db, id)? {
             let is_same = holder.username == row.username.as_str();
-            return Ok(if is_same { Imported::Duplicate } else { Imported::IdTaken(id) });
+            return Ok(if is_same { ImportOutcome::Duplicate } else { ImportOutcome::IdTaken(id) });
         }
     }
     let taken = "SELECT 1 FROM users WHERE username = ?1 OR email = ?2";
     if db.prepare_cached(taken)?.exists((row.username.as_str(), row.email.as_str()))? {
-        return Ok(Imported::Duplicate);
+        return Ok(ImportOutcome::Duplicate);
     }
     let sql = "INSERT INTO users (id, username, email, created_at) VALUES (?1, ?2, ?3, ?4)";
     let created_at = row.created_at.unwrap_or_else(Timestamp::now);
     db.prepare_cached(sql)?.execute((row.id, row.username.as_str(), row.email.as_str(), created_at))?;
-    Ok(Imported::Inserted)
+    Ok(ImportOutcome::Inserted)
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<User> {
