@@ -16,6 +16,8 @@ const DEFAULT_PORTS: [u16; 2] = [80, 443];
 /// Hosts are compared in their canonical form, as [`TargetUrl`] is parsed. The scheme does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnAddresses {
+    /// The first origin of `PUBLIC_URL`, such as `https://go.example`.
+    public_origin: Option<String>,
     origins: Vec<Origin>,
     /// Ports of sockets that listen on every address of the machine.
     wildcard_ports: Vec<u16>,
@@ -51,7 +53,9 @@ impl Setting for OwnAddresses {
     fn parse(text: &str) -> Option<OwnAddresses> {
         let mut own = OwnAddresses::default();
         for part in text.split(',') {
-            own.add_public(&Url::parse(part.trim()).ok()?)?;
+            let url = Url::parse(part.trim()).ok()?;
+            own.add_public(&url)?;
+            own.public_origin.get_or_insert_with(|| url.origin().ascii_serialization());
         }
         Some(own)
     }
@@ -61,6 +65,13 @@ impl OwnAddresses {
     /// Returns whether no address is known, so that no target is refused.
     pub fn is_empty(&self) -> bool {
         self.origins.is_empty()
+    }
+
+    /// Returns the origin under which clients follow short links: scheme, host and port, without a final slash.
+    ///
+    /// `PUBLIC_URL` names it first. `None` if the setting is empty.
+    pub fn public_origin(&self) -> Option<&str> {
+        self.public_origin.as_deref()
     }
 
     /// Parses a target, and refuses one at an own address.
@@ -272,6 +283,20 @@ mod tests {
         check(&OwnAddresses::default(), "http://127.0.0.1:8080/", None);
         let unopened = OwnAddresses::default().with_listener("127.0.0.1:0".parse().unwrap());
         assert_eq!(unopened, OwnAddresses::default());
+    }
+
+    #[test]
+    fn public_origin_is_the_first_of_the_setting() {
+        for (text, expected) in [
+            ("https://go.example", "https://go.example"),
+            (" HTTPS://GO.Example:443/ , http://10.0.0.7:8080", "https://go.example"),
+            ("http://m\u{fc}nchen.example:8080/", "http://xn--mnchen-3ya.example:8080"),
+            ("http://[2001:DB8::7]:80", "http://[2001:db8::7]"),
+        ] {
+            assert_eq!(OwnAddresses::parse(text).unwrap().public_origin(), Some(expected), "{text}");
+        }
+        let without = OwnAddresses::default().with_listener("127.0.0.1:8080".parse().unwrap());
+        assert_eq!(without.public_origin(), None);
     }
 
     #[test]
