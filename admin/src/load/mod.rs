@@ -80,11 +80,8 @@ pub async fn load_files(
     let mut unreported = Vec::new();
     for path in &command.files {
         let name = name_of(path);
-        let done = match command.on_error {
-            OnError::Fail => load_all_rows(store, path, own).await,
-            OnError::Skip => load_valid_rows(store, path, own, &mut skipped, report).await,
-        };
-        let outcome = done.map_err(|error| anyhow!("{name}: {error}"))?;
+        let skipped = (command.on_error == OnError::Skip).then_some(&mut skipped);
+        let outcome = load_file(store, path, own, skipped, report).await.map_err(|error| anyhow!("{name}: {error}"))?;
         writeln!(out, "{}", outcome.line(&name)).map_err(|error| {
             anyhow!("{name}: was loaded, but standard output cannot be written ({error}); no later file is loaded")
         })?;
@@ -203,11 +200,9 @@ impl LoadFile {
                 self.progress.set_position(self.table.bytes_read());
             }
         }
-        let rest = if batch.is_empty() { None } else { Some(batch) };
-        for last in rest.into_iter().chain([Vec::new()]) {
-            if batches.blocking_send(Ok(last)).is_err() {
-                return Ok(());
-            }
+        if batch.is_empty() || batches.blocking_send(Ok(batch)).is_ok() {
+            // An empty batch ends the rows of a whole file.
+            let _ = batches.blocking_send(Ok(Vec::new()));
         }
         Ok(())
     }
@@ -224,7 +219,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn new(kind: Kind, loaded: LoadOutcome, skipped: u64, unreported: Option<io::Error>) -> Outcome {
+    fn new(kind: Kind, loaded: LoadOutcome, Skips { count: skipped, unreported, .. }: Skips) -> Outcome {
         let (inserted, existing) = match loaded {
             LoadOutcome::Inserted(rows) => (rows, 0),
             LoadOutcome::AlreadyThere(rows) => (0, rows),
@@ -251,35 +246,32 @@ impl Outcome {
     }
 }
 
-async fn load_all_rows(store: &dyn AdminStore, path: &Path, own: &OwnAddresses) -> anyhow::Result<Outcome> {
-    let file = open(path)?;
-    let kind = file.kind;
-    Ok(Outcome::new(kind, store.load(file.into_load(own), None).await?, 0, None))
-}
-
-/// Loads the valid rows of a file, reports the other rows, and adds their ids to `skipped`.
-async fn load_valid_rows(
+/// Loads a file. With `skipped`, loads its valid rows, reports the other rows, and adds their ids to `skipped`.
+async fn load_file(
     store: &dyn AdminStore,
     path: &Path,
     own: &OwnAddresses,
-    skipped: &mut Arc<SkippedIds>,
+    skipped: Option<&mut Arc<SkippedIds>>,
     report: &mut (dyn Write + Send),
 ) -> anyhow::Result<Outcome> {
     let file = open(path)?;
     let kind = file.kind;
+    let Some(skipped) = skipped else {
+        return Ok(Outcome::new(kind, store.load(file.into_load(own), None).await?, Skips::default()));
+    };
     let mut report = Report { name: &name_of(path), out: report, progress: file.progress.clone() };
     let (sender, rows) = mpsc::channel(BATCH_ROWS);
     let load = file.read(own, Some(SkipSink { rows: sender.clone(), earlier: Arc::clone(skipped) }));
     let (loaded, skips) = tokio::join!(store.load(load, Some(sender)), report.follow(rows, kind));
-    let (loaded, Skips { count, ids, unreported }) = match (loaded, skips) {
+    let (loaded, mut skips) = match (loaded, skips) {
         (Ok(loaded), Ok(skips)) => (loaded, skips),
         // The load had sent its last skipped row before the report ended.
         (Ok(_), Err(error)) => return Err(anyhow!("was loaded, and no later file is: it {error}")),
         (Err(error), Ok(_)) => return Err(error.into()),
         (Err(_), Err(error)) => return Err(error),
     };
-    Arc::make_mut(skipped).extend(ids);
-    Ok(Outcome::new(kind, loaded, count, unreported))
+    Arc::make_mut(skipped).extend(std::mem::take(&mut skips.ids));
+    Ok(Outcome::new(kind, loaded, skips))
 }
 
 fn name_of(path: &Path) -> Cow<'_, str> {
