@@ -17,7 +17,7 @@ const SETTINGS: [(&str, &str); 13] = [
     ("lock_timeout", "1ms"),
     ("statement_timeout", "150ms"),
     ("idle_in_transaction_session_timeout", "1ms"),
-    ("idle_session_timeout", "20ms"),
+    ("idle_session_timeout", "80ms"),
     ("TimeZone", "Asia/Kolkata"),
     ("DateStyle", "German"),
     ("IntervalStyle", "sql_standard"),
@@ -48,7 +48,7 @@ async fn concurrent_changes_despite_database_settings_succeed() {
         url(&*store, owner, code).await;
     }
     // Longer than `idle_session_timeout` of this database.
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     let changes: Vec<_> = (0..24)
         .map(|n| {
             let store = std::sync::Arc::clone(&store);
