@@ -1,8 +1,8 @@
 //! `make chaos`: runs a drill for every fault that Tern must survive, and prints a table of the demands and the
 //! findings. It ends by itself, with a failure if any demand was missed.
 
-#![expect(clippy::print_stdout, reason = "its table is what it is for")]
-#![expect(clippy::unwrap_used, reason = "a drill that cannot be started is a failed one")]
+#![expect(clippy::print_stdout, reason = "the table is this program's output")]
+#![expect(clippy::unwrap_used, reason = "a drill that cannot start has failed")]
 
 use std::path::Path;
 use std::process::{Command, ExitCode};

@@ -1,7 +1,7 @@
 //! Fleets of Tern's processes over a PostgreSQL and a Redis of their own.
 
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
-#![expect(clippy::print_stdout, reason = "what differs is shown")]
+#![expect(clippy::print_stdout, reason = "the differences are printed")]
 
 pub mod chaos;
 pub mod checker;
@@ -49,7 +49,7 @@ pub fn percentile(times: &[Duration], share: f64) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
-    #[expect(clippy::cast_precision_loss, reason = "nobody measures so often")]
+    #[expect(clippy::cast_precision_loss, reason = "the number of samples is small")]
     let index = ((sorted.len() - 1) as f64 * share).round() as usize;
     sorted[index]
 }

@@ -1,6 +1,6 @@
 //! `tern-measure`: measurements that take too long for a test, or need an optimised build.
 
-#![expect(clippy::print_stdout, reason = "its figures are what it is for")]
+#![expect(clippy::print_stdout, reason = "the figures are this program's output")]
 
 use std::process::{Command, ExitCode};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `make soak`: longer runs of the test suite's drills, all or those that are named. It takes an hour at most, and
 //! stops at the first loss.
 
-#![expect(clippy::print_stdout, reason = "it tells its figures")]
+#![expect(clippy::print_stdout, reason = "the program prints what it measured")]
 
 #[path = "../redirector/tests/support/mutations.rs"]
 mod mutations;

@@ -61,7 +61,7 @@ fn busy_and_all(stat: &str) -> Option<(u64, u64)> {
 
 /// Waits before another process is checked again.
 pub fn pause(duration: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "one thread that has nothing else to do")]
+    #[expect(clippy::disallowed_methods, reason = "the only thread has nothing else to do")]
     std::thread::sleep(duration);
 }
 

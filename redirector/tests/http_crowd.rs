@@ -1,8 +1,8 @@
 //! Ten thousand idle connections, slow heads and malformed requests beside honest clients. The test has a process of
 //! its own because it measures the process's memory.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in a function of its own")]
-#![expect(clippy::print_stdout, reason = "it tells its figures")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
+#![expect(clippy::print_stdout, reason = "the test prints what it measured")]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! Exhausted file descriptors: the listener backs off and recovers. The test has a process of its own because the limit
 //! is the process's.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands, also in a function of its own")]
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod support;
 

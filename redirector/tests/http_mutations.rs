@@ -1,6 +1,6 @@
 //! Mutated requests to the exchange, in this process. `make soak` tries ten million.
 
-#![expect(clippy::print_stdout, reason = "the seed is told")]
+#![expect(clippy::print_stdout, reason = "the test prints its seed")]
 
 #[path = "support/mutations.rs"]
 mod mutations;

@@ -131,7 +131,7 @@ pub fn prometheus_directory(configuration: &Path, targets: &Targets<'_>) -> Temp
         let text = fs::read_to_string(path(name)).unwrap();
         fs::write(path(name), text.lines().map(edit).map(|line| line + "\n").collect::<String>()).unwrap();
     };
-    // All times are divided by the same factor: an alert still needs as many failed scrapes in a row, and a scrape may
+    // All times are divided by the same factor. An alert still needs as many failed scrapes in a row. A scrape may
     // take as long as one interval, which a busy machine needs.
     let sooner = |line: &str, name: &str| match line.split_once(name) {
         Some((before, time)) => format!("{before}{name}{}s", seconds(time) / 5),

@@ -93,7 +93,7 @@ pub(crate) fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "no runtime and no may worker here, and another process to wait for")]
+#[expect(clippy::disallowed_methods, reason = "the sleep waits for another process, outside of any runtime")]
 pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }

@@ -32,7 +32,7 @@ impl Writer {
         Writer { fleet, world, handle, writer, random, session, made: 0 }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a thread that waits for psql, and serves nothing")]
+    #[expect(clippy::disallowed_methods, reason = "the sleep blocks only a thread that waits for psql")]
     pub(super) fn run(mut self) {
         while !self.world.is_over.load(Ordering::Relaxed) {
             {

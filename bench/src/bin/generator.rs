@@ -1,4 +1,4 @@
-//! An open-loop load generator. Requests are due at a constant rate, whether or not the server keeps up, and a latency
+//! An open-loop load generator. Requests are due at a constant rate, whether or not the server keeps up. A latency
 //! counts from the time when the request was due. The histogram therefore includes every delay caused by a slow server.
 //!
 //! The generator sends requests to servers on loopback only, and ends by itself.

@@ -146,8 +146,8 @@ async fn preallocated_files_of_ended_processes_are_removed() {
     let files = |directory: fs::DirEntry| fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap());
     let directories = fs::read_dir(fixture.config().root).unwrap().map(|directory| directory.unwrap());
     let bytes: u64 = directories.flat_map(files).map(|file| file.metadata().unwrap().len()).sum();
-    // A tail and three segments for each of the two lanes of the running process, and a few hundred bytes for each of
-    // the ended ones.
+    // The running process has two lanes, each with a tail and three segments. An ended process leaves a few hundred
+    // bytes.
     assert!(bytes < 9 * SEGMENT as u64 + 20 * 1024, "{bytes}");
 }
 

@@ -1,6 +1,6 @@
 //! One client that occupies every connection it can get, on each of the three ports, beside clients that make requests.
 
-#![expect(clippy::disallowed_methods, reason = "its threads are its own, and it paces requests")]
+#![expect(clippy::disallowed_methods, reason = "the sleep blocks only the test's own thread")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
