@@ -47,14 +47,18 @@ pub async fn admin_killed(rounds: usize) -> Duration {
         let change = reqwest::Client::new().put(format!("http://{}/urls/1", fleet.admin.addresses[0]));
         let asking = tokio::spawn(change.json(&json!({"original_url": target})).send());
         let mut session = fleet.session();
-        eventually("it is committed", async || session.ask("SELECT original_url FROM urls WHERE id = 1") == target)
-            .await;
+        eventually("the change is committed", async || {
+            session.ask("SELECT original_url FROM urls WHERE id = 1") == target
+        })
+        .await;
         let committed = Instant::now();
         fleet.admin.signal(Signal::SIGKILL);
         drop(relay);
         for redirector in 0..fleet.redirectors.len() {
-            eventually("it is served", async || fleet.look_up(redirector, &code).await == (302, Some(target.clone())))
-                .await;
+            eventually("the change is served", async || {
+                fleet.look_up(redirector, &code).await == (302, Some(target.clone()))
+            })
+            .await;
         }
         slowest = slowest.max(committed.elapsed());
         // The client may or may not have received an answer.
@@ -371,7 +375,7 @@ pub async fn killed_and_restarted(rounds: usize) -> Duration {
         fleet.redirectors[0].wait_for_success();
         let started = Instant::now();
         fleet.restart_redirector(0);
-        eventually("it serves", async || fleet.look_up(0, &code).await.0 == 302).await;
+        eventually("the redirector serves", async || fleet.look_up(0, &code).await.0 == 302).await;
         slowest = slowest.max(started.elapsed());
     }
     println!("killed {rounds} times with everybody else away, it served from its file within {slowest:?} of its start");

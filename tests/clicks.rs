@@ -26,7 +26,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(6);
 pub(crate) fn events(fleet: &Fleet) -> HashMap<u64, usize> {
     let misplaced = "SELECT count(*) FROM events JOIN urls ON urls.id = events.url_id
                      WHERE event_type = 'clicked' AND details->>'short_code' <> short_code";
-    assert_eq!(fleet.psql(misplaced).trim(), "0", "clicks of another link");
+    assert_eq!(fleet.psql(misplaced).trim(), "0", "the clicks belong to another link");
     let sql = "SELECT details->>'referrer', count(*) FROM events WHERE event_type = 'clicked' GROUP BY 1";
     let rows = fleet.psql(sql);
     let count = |row: &str| row.split_once('|').map(|(name, count)| (name.parse().unwrap(), count.parse().unwrap()));
@@ -48,7 +48,7 @@ async fn wait_until_shipped(fleet: &Fleet) {
         if now > committed {
             (committed, moved) = (now, Instant::now());
         }
-        assert!(moved.elapsed() < WAIT_LIMIT, "{pending} clicks wait, and none is shipped");
+        assert!(moved.elapsed() < WAIT_LIMIT, "{pending} clicks are pending, and none is shipped");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -66,7 +66,7 @@ pub(crate) async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
         if lost < least {
             (least, moved) = (lost, Instant::now());
         }
-        assert!(moved.elapsed() < WAIT_LIMIT, "{lost} clicks are no events");
+        assert!(moved.elapsed() < WAIT_LIMIT, "{lost} clicks have no event");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // Waits once more for the shippers' check of their positions, since clicks shipped twice would appear then.
@@ -119,7 +119,7 @@ pub async fn kill_database(times: usize) -> Verdict {
     let history = followers.finish().await;
     let verdict = verdict(&fleet, &history).await;
     print_verdict(&format!("PostgreSQL killed {times} times"), &history, verdict);
-    assert!(history.refused.is_empty(), "redirects went on: {:?}", history.refused.first());
+    assert!(history.refused.is_empty(), "a redirect failed: {:?}", history.refused.first());
     verdict
 }
 
@@ -149,7 +149,7 @@ pub async fn database_unavailable(time: Duration, rate: u32) -> Verdict {
          its return; redirects took p99 {p99_before:?} before, {p99_away:?} meanwhile; memory {memory_before} KiB \
          before, {memory_away} KiB at its end"
     );
-    assert!(away.refused.is_empty() && away.unanswered.is_empty(), "redirects went on");
+    assert!(away.refused.is_empty() && away.unanswered.is_empty(), "a redirect failed");
     assert!(memory_away < memory_before + 64 * 1024, "{memory_before} KiB, then {memory_away} KiB");
     let mut history = before;
     history.add(away);
@@ -184,7 +184,7 @@ pub async fn disk_full() {
     let verdict = history.judge(&events(&fleet));
     print_verdict("disk full", &history, verdict);
     println!("{lost} counted as dropped, {pending} waited; recorded again {recovered:?} after there was room");
-    assert!(history.refused.is_empty() && history.unanswered.is_empty(), "redirects went on");
+    assert!(history.refused.is_empty() && history.unanswered.is_empty(), "a redirect failed");
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let counted = lost as usize;
     assert_eq!(verdict, Verdict { lost: counted, ..Verdict::default() });
@@ -211,7 +211,7 @@ pub async fn fail_over() -> Verdict {
     let verdict = verdict(&fleet, &history).await;
     print_verdict("failed over", &history, verdict);
     println!("{} clicks were lost with the primary's last commits, and shipped again", fleet.metric(0, again).await);
-    assert!(history.refused.is_empty() && history.unanswered.is_empty(), "redirects went on");
+    assert!(history.refused.is_empty() && history.unanswered.is_empty(), "a redirect failed");
     verdict
 }
 
@@ -247,7 +247,7 @@ pub async fn fail_over_without_links() {
     fleet.psql(&insert("new"));
     let again = fleet.psql("SELECT max(id) FROM urls");
     let ids = [&before, &again].map(|id| id.trim().parse::<i64>().unwrap());
-    assert!(ids[1] - ids[0] < 32, "ids are given again: {ids:?}");
+    assert!(ids[1] - ids[0] < 32, "ids were given twice: {ids:?}");
     let gone = "tern_clicks_dropped_total{reason=\"link_gone\"}";
     eventually("the clicks are counted as dropped", async || fleet.metric(0, gone).await >= LINKS as f64).await;
     wait_until_shipped(&fleet).await;

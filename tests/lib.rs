@@ -31,7 +31,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(30);
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < WAIT_LIMIT, "never came true: {what}");
+        assert!(started.elapsed() < WAIT_LIMIT, "condition not met in time: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -75,7 +75,7 @@ async fn flood(time: Duration) {
     let before = fleet.metric(0, deltas).await;
     let flood = Forger::new(&fleet.redis).flood(time);
     print!("{}", measure(&fleet, 10, time).await);
-    let flood = flood.join().expect("the flood ended badly");
+    let flood = flood.join().expect("the flood panicked");
     let deltas = (fleet.metric(0, deltas).await - before) / flood.time.as_secs_f64();
     println!("flooded with {:.0} messages a second: {deltas:.0} deltas a second", flood.per_second());
     print_differences(&fleet).await;

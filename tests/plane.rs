@@ -43,7 +43,8 @@ impl Plane {
         let mut output = Vec::new();
         let mut announced = Vec::new();
         while announced.len() < addresses {
-            let line = lines.next().unwrap_or_else(|| panic!("it ended before it was up: {output:?}")).unwrap();
+            let line =
+                lines.next().unwrap_or_else(|| panic!("the process ended before it was ready: {output:?}")).unwrap();
             if let Some((_, rest)) = line.split_once("http://") {
                 announced.push(rest.split('/').next().unwrap().to_owned());
             }

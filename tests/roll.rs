@@ -215,7 +215,7 @@ pub async fn end_with_notice() {
     assert_eq!((persistent.follow(&code, name()).await.unwrap(), persistent.is_closing()), (302, false));
 
     fleet.redirectors[0].signal(Signal::SIGTERM);
-    eventually("it says that it leaves", async || !is_ready()).await;
+    eventually("the redirector is not ready", async || !is_ready()).await;
     let new = Follower::connect(fast).await.unwrap();
     for mut follower in [persistent, new] {
         assert_eq!((follower.follow(&code, name()).await.unwrap(), follower.is_closing()), (302, true));

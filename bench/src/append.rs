@@ -80,8 +80,8 @@ pub fn measure() -> Result<Figure> {
 /// Returns a browser's click on a link of ordinary length.
 fn click() -> NewClick<'static> {
     NewClick {
-        url_id: Id::new(123_456).expect("it is positive"),
-        owner_id: Id::new(42).expect("it is positive"),
+        url_id: Id::new(123_456).expect("the id is positive"),
+        owner_id: Id::new(42).expect("the id is positive"),
         short_code: "Lh1hFP",
         original_url: "https://opal.example/lantern/cobalt-7c1d/harbor?ref=newsletter",
         at_micros: 1_700_000_000_000_000,

@@ -47,13 +47,13 @@ async fn database(server: &Postgres) -> PostgresConfig {
     let config = PostgresConfig::new(server.create_database());
     migrate(&config).await.unwrap();
     let client = connect(&config.url).await;
-    let scene = "INSERT INTO users (username, email, created_at) VALUES ('ada', 'ada@mail.example', now());
+    let rows = "INSERT INTO users (username, email, created_at) VALUES ('ada', 'ada@mail.example', now());
                  -- What a table with an ascending id would log.
                  CREATE TABLE numbered_changes (id bigserial PRIMARY KEY, short_code text);
                  CREATE FUNCTION number_change() RETURNS trigger LANGUAGE plpgsql AS $$
                  BEGIN INSERT INTO numbered_changes (short_code) VALUES (NEW.short_code); RETURN NULL; END $$;
                  CREATE TRIGGER numbered AFTER INSERT ON url_changes FOR EACH ROW EXECUTE FUNCTION number_change()";
-    client.batch_execute(scene).await.unwrap();
+    client.batch_execute(rows).await.unwrap();
     config
 }
 
@@ -257,7 +257,7 @@ async fn cursor_beside_interleaved_transactions_skips_nothing() {
         assert!(run.complete, "seed {seed}: something was skipped");
     }
     let Follower::Ours { replica, .. } = &follower else { unreachable!() };
-    assert_eq!(replica.snapshots, 1, "deltas alone have to do");
+    assert_eq!(replica.snapshots, 1, "the follower needed a snapshot");
 }
 
 /// Deltas end between transactions, within small ones, and within those that are read in parts, while other
@@ -279,9 +279,9 @@ async fn cursor_within_a_long_log_skips_nothing() {
             polls += run.polls;
         }
         println!("in deltas of {entries} entries the follower had caught up {polls} times");
-        assert!(polls > 10, "{polls}: it never caught up before the end, and nothing is proved");
+        assert!(polls > 10, "{polls} polls: the follower never caught up before the end, so nothing is tested");
         let Follower::ByShortDeltas { replica, .. } = &follower else { unreachable!() };
-        assert_eq!(replica.snapshots, 1, "deltas alone have to do");
+        assert_eq!(replica.snapshots, 1, "the follower needed a snapshot");
     }
 }
 
@@ -295,7 +295,7 @@ async fn follower_by_ascending_id_skips_changes() {
             return;
         }
     }
-    panic!("no run in 20 made it skip: the test of our cursor proves nothing");
+    panic!("the naive cursor skipped nothing in 20 runs, so nothing is tested");
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn follower_by_oldest_transaction_stalls_but_skips_nothing() {
         assert!(run.complete, "seed {seed}");
         stalled += run.late.len();
     }
-    assert!(stalled > 0, "no run made it wait: the test of our cursor proves nothing");
+    assert!(stalled > 0, "the cursor never had to wait, so nothing is tested");
 }
 
 /// Writers and replicas run concurrently, as fast as they can.

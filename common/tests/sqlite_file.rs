@@ -32,7 +32,7 @@ async fn check_refused(path: &Path, reason: &str) {
     let before = listing(directory);
     let refused = SqliteStore::open(path).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("{} {reason}", path.display()));
-    assert_eq!(listing(directory), before, "a file that is not ours was touched");
+    assert_eq!(listing(directory), before, "another program's file was changed");
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ fn panicking_service_ends_its_connection_alone() {
     client.send(b"GET /BUG12 HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(!matches!(client.answer(false), Ok(Some(_))));
     eventually("the registry without it", || server.registered() == 1);
-    eventually("it is counted", || read(&server.stats().panicked) == 1);
+    eventually("the panic is counted", || read(&server.stats().panicked) == 1);
     assert_eq!(other.ask(GET).status, 302);
 }
 
@@ -168,7 +168,7 @@ fn client_that_never_reads_is_bounded_and_cut() {
             Ok(bytes) => taken += bytes,
             Err(error) => break error,
         }
-        assert!(taken < 64 << 20, "the server takes everything");
+        assert!(taken < 64 << 20, "the server stopped reading");
     };
     assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     assert_eq!(read(&server.stats().write_timeouts), 1);

@@ -46,8 +46,8 @@ fn with_few_descriptors() {
     let errors = || server.stats().accept_errors.load(Ordering::Relaxed);
     let started = Instant::now();
     eventually("five tries", || errors() >= 5);
-    assert!(started.elapsed() >= Duration::from_millis(5 + 10 + 20 + 40), "it backs off");
-    assert_eq!(kept.ask(GET).status, 302, "who is connected is served");
+    assert!(started.elapsed() >= Duration::from_millis(5 + 10 + 20 + 40), "accept does not back off");
+    assert_eq!(kept.ask(GET).status, 302, "an open connection is not served");
     let before = errors();
     assert!(!kept.receives_within(Duration::from_secs(1)));
     assert!(errors() - before <= 10, "{} tries in a second", errors() - before);
@@ -57,5 +57,5 @@ fn with_few_descriptors() {
     for socket in sockets {
         assert_eq!(Client::over(socket.into()).ask(GET).status, 302);
     }
-    assert!(freed.elapsed() < Duration::from_secs(1), "it recovers within a second");
+    assert!(freed.elapsed() < Duration::from_secs(1), "the server does not recover within a second");
 }

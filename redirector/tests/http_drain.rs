@@ -95,7 +95,7 @@ fn drain_answers_pipelined_requests() {
     let (server, _) = serve(generous_limits());
     let mut client = Client::connect(server.local_addr());
     client.send(&GET[..20]);
-    eventually("it stands", || server.registered() == 1);
+    eventually("the connection is registered", || server.registered() == 1);
     std::thread::scope(|scope| {
         let draining = scope.spawn(|| server.drain(LONG, MOMENT));
         eventually("the port is free", || TcpListener::bind(server.local_addr()).is_ok());

@@ -9,5 +9,5 @@ mod mutations;
 fn mutated_requests_get_well_formed_answers() {
     let run = mutations::run(150_000, rand::random());
     println!("{run:?}");
-    assert!(run.redirects > run.inputs / 10, "too few of them are requests still");
+    assert!(run.redirects > run.inputs / 10, "too few of the mutations are valid requests");
 }

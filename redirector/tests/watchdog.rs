@@ -49,7 +49,7 @@ fn wait_for_end(mut child: Child, wait_limit: Duration) -> ExitStatus {
         if started.elapsed() > wait_limit {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("it did not end within {wait_limit:?}");
+            panic!("the process did not end within {wait_limit:?}");
         }
         park_for(Duration::from_millis(20));
     }

@@ -134,5 +134,5 @@ async fn clients_that_cancel_costly_lists_fail_no_other_request() {
         assert_eq!(status, 200, "a change after {served}: {answer}");
     }
     crowd.stop().await;
-    println!("{served} served beside them");
+    println!("{served} other requests were served meanwhile");
 }

@@ -137,7 +137,7 @@ async fn requests_beside_postgres_faults_are_answered_in_time_and_recover() {
             answers.statuses, answers.slowest
         );
         assert!(answers.statuses.keys().all(|status| [200, 201, 503].contains(status)), "{answers:?}");
-        assert!(answers.statuses.contains_key(&503), "{how}: nothing failed, so nothing was tried");
+        assert!(answers.statuses.contains_key(&503), "{how}: no request failed, so nothing was tested");
         assert!(answers.slowest < ANSWERED_WITHIN, "{answers:?}");
     }
 }

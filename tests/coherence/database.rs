@@ -89,7 +89,7 @@ async fn failover_that_loses_commits_removes_them_from_the_maps() {
     standby.promote();
     fleet.fail_over_to(standby);
     let back = Instant::now();
-    assert_ne!(fleet.psql("SELECT count(*) FROM url_changes"), rows, "nothing was lost: the scene is not set");
+    assert_ne!(fleet.psql("SELECT count(*) FROM url_changes"), rows, "the crash lost nothing, so nothing is tested");
     let target = "https://example.com/after";
     let taken = wait_for_successful_change(&fleet, target).await;
     for redirector in 0..2 {

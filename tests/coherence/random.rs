@@ -23,7 +23,7 @@ async fn random_changes_loads_cascades_and_restores_are_served_in_time() {
     let found = check(&fleet, seed(), Duration::from_secs(20), |_| {}).await;
     print!("{found}");
     assert!(found.wrong.is_empty() && found.differing_codes == 0 && found.stalest() < longest_stale());
-    assert!(found.restores == 2 && found.samples > 1_000, "the scene is not set");
+    assert!(found.restores == 2 && found.samples > 1_000, "too few restores or samples");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -23,7 +23,7 @@ fn nginx_files_outside_the_site_name_no_address() {
     for name in files_in(&configuration()) {
         for line in directives(&configuration().join(&name)) {
             let is_place = ["listen ", "server 1", "user ", "pid ", "access_log /", "error_log ", "127.0.0.1", "/var/"];
-            assert!(!is_place.iter().any(|place| line.contains(place)), "{name} knows a place: {line}");
+            assert!(!is_place.iter().any(|place| line.contains(place)), "{name} contains a fixed address: {line}");
         }
     }
 }

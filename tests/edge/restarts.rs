@@ -93,7 +93,7 @@ async fn admins_restarted_in_turn_behind_nginx_fail_no_change() {
     let changes = Changes::start(fleet.client(), &nginx.address());
     for address in addresses.iter().cycle().take(RESTARTS) {
         changes.wait_for_answers(CHANGES).await;
-        assert!(admins.remove(0).end(Signal::SIGTERM), "an admin ends well");
+        assert!(admins.remove(0).end(Signal::SIGTERM), "an admin did not exit with success");
         admins.push(fleet.start_admin_with(&[("ADMIN_LISTEN", address)]));
     }
     changes.wait_for_answers(CHANGES).await;

@@ -93,6 +93,9 @@ fn amtool_accepts_configuration_with_and_without_webhook() {
     {
         let configured = configure(given);
         assert_eq!((configured.status.code(), configured.stdout.len()), (Some(64), 0), "{given}");
-        assert!(!String::from_utf8_lossy(&configured.stderr).contains(given), "a secret is told: {configured:?}");
+        assert!(
+            !String::from_utf8_lossy(&configured.stderr).contains(given),
+            "the output contains a secret: {configured:?}"
+        );
     }
 }

@@ -79,7 +79,7 @@ impl Stack {
         let runbook = fs::read_to_string(root().join("docs/RUNBOOK.md")).unwrap();
         let commands = runbook.lines().filter_map(|line| line.strip_prefix("    "));
         let commands: Vec<&str> = commands.filter(|command| !command.starts_with("export ")).collect();
-        assert!(commands.len() > 25, "the commands are all there: {commands:?}");
+        assert!(commands.len() > 25, "a command is missing: {commands:?}");
         let directory = self.fleet.redirector_directory(0);
         let access_log = self.nginx.access_log_file();
         for command in commands {
@@ -146,7 +146,7 @@ async fn every_panel_has_data_and_an_alert_reaches_discord() {
     let rules = fs::read_to_string(prometheus().join("rules/tern.yml")).unwrap();
     let mentioned = metrics_of(&rules).chain(wanted.iter().flat_map(|query| metrics_of(query)));
     for metric in mentioned {
-        assert!(names.contains(metric), "nobody tells {metric}");
+        assert!(names.contains(metric), "no server exports {metric}");
     }
 
     stack.check_runbook_commands();

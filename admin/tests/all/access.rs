@@ -169,7 +169,7 @@ async fn token_over_its_rate_is_limited_alone() {
         }
         assert_eq!(answer.status, 200);
     }
-    let limited = limited.expect("fifty requests are over five a second");
+    let limited = limited.expect("none of fifty requests exceeded five a second");
     assert_eq!(limited.header("retry-after"), Some("1"));
     assert_eq!(limited.json()["error"], "Too Many Requests");
     assert_eq!(app.send_with_token("GET", "/users", Some(tokens.of("editor"))).await.status, 200);
@@ -250,7 +250,7 @@ async fn token_command_creates_lists_and_revokes_tokens() {
     assert!(line.contains(" editor ") && line.ends_with(" valid"), "{line}");
     assert_eq!(app.token("revoke ci").await.unwrap(), "Revoked ci.\n");
     assert!(app.token("revoke ci").await.is_err());
-    assert!(app.token("create ci --role viewer").await.is_ok(), "the name of a revoked token is free");
+    assert!(app.token("create ci --role viewer").await.is_ok(), "the name of a revoked token counts as taken");
     for wrong in ["create", "create a/b --role viewer", "create ci --role root", "create ci --role viewer --expires 0"]
     {
         assert!(app.token(wrong).await.is_err(), "{wrong}");

@@ -132,7 +132,7 @@ async fn concurrent_uploads_beyond_their_memory_are_refused() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    panic!("uploads that ended go on taking room");
+    panic!("ended uploads still count");
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn unreadable_upload_is_refused_whole() {
     check(b"Username,Email\nann,x@y.z\n", "username").await;
     check(b"username,email\nann,ann@mail.example\nb\xff,x@y.z\n", "UTF-8").await;
     check(b"username,email\nann,ann@mail.example\nb\xc3", "UTF-8").await;
-    assert_eq!(app.get("/users").await.json(), json!([]), "no row before the bad one was kept");
+    assert_eq!(app.get("/users").await.json(), json!([]), "a row before the invalid one was kept");
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn upload_without_one_file_part_is_refused() {
 
     let file = Part::text("username,email\nann,ann@mail.example\n");
     let form = Form::new().text("before", "x").part("file", file).text("after", "y");
-    assert_eq!(app.upload_form(form).await.json()["imported"], 1, "other parts do not matter");
+    assert_eq!(app.upload_form(form).await.json()["imported"], 1, "another part changes the answer");
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn id_that_is_no_positive_integer_is_not_found() {
         app.delete(&format!("/urls/{id}")).await.check_error(404, "");
         app.get(&format!("/users/{id}/urls")).await.check_error(404, "");
     }
-    assert_eq!(app.get("/users/%31").await.status, 200, "an encoded digit is a digit");
+    assert_eq!(app.get("/users/%31").await.status, 200, "an encoded digit is not read as a digit");
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn write_blocked_by_foreign_lock_is_refused_within_two_seconds() {
     first.check_error(503, Database::LOCKED);
     second.check_error(503, Database::LOCKED);
     assert_eq!(first.header("retry-after"), Database::RETRY_AFTER);
-    assert_eq!(read.status, 200, "reading goes on");
+    assert_eq!(read.status, 200, "reads fail too");
     drop(lock);
     app.shorten(&ann, "https://example.com/").await;
 }

@@ -50,12 +50,12 @@ async fn files_are_recognised_by_header_and_loaded() {
         })
     );
     assert_eq!(app.get("/events/1").await.json()["details"], json!({ "short_code": "YUrtmo" }));
-    assert_eq!(app.get("/events/3").await.json()["details"], json!({}), "always an object");
+    assert_eq!(app.get("/events/3").await.json()["details"], json!({}), "the properties are not an object");
     assert_eq!(app.get("/urls?is_active=true").await.header("x-total-count"), Some("1"));
     assert_eq!(app.get("/products").await.json()[0]["id"], 4);
 
     let user = app.create_user("cid").await;
-    assert_eq!(user["id"], 10, "the sequences move past what was given");
+    assert_eq!(user["id"], 10, "a new id is not above the loaded ones");
     assert_eq!(app.shorten(&user, "https://example.com/").await["id"], 6);
     assert_eq!(app.get("/events?url_id=6").await.ids(), [4]);
 }
@@ -89,7 +89,7 @@ async fn file_with_faulty_row_is_loaded_not_at_all() {
     let twice = format!("{USERS}11,ann,else@mail.example,\n");
     let error = app.load(&[("users.csv", USERS), ("twice.csv", &twice)]).await.unwrap_err();
     assert!(error.starts_with("twice.csv: line 4: ") || error.starts_with("twice.csv: line 2: "), "{error}");
-    assert_eq!(app.get("/users").await.header("x-total-count"), Some("2"), "the file before it stays");
+    assert_eq!(app.get("/users").await.header("x-total-count"), Some("2"), "rows of the file before it were removed");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn load_with_unwritable_report_still_reports_loaded_files() {
         "users.csv, urls.csv: loaded, but the report of skipped rows is cut short; load again to see which rows are still refused"
     );
     assert_eq!(app.get("/users").await.ids(), [1, 2]);
-    assert_eq!(app.get("/urls").await.ids(), [1], "links of the skipped user do not go to the stranger with its id");
+    assert_eq!(app.get("/urls").await.ids(), [1], "links of the skipped user belong to another user with its id");
 }
 
 #[tokio::test]

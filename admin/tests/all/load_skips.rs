@@ -82,7 +82,10 @@ async fn faulty_rows_are_reported_and_all_others_loaded() {
     );
     assert_eq!(reported.lines().count(), 13, "{reported}");
     let error = app.load(&files).await.unwrap_err();
-    assert_eq!(error, "users.csv: line 5: email must look like name@example.com", "skipping has to be asked for");
+    assert_eq!(
+        error, "users.csv: line 5: email must look like name@example.com",
+        "rows were skipped without --skip-invalid"
+    );
 }
 
 /// The links of a skipped user must not belong to another user with the same id.
@@ -187,7 +190,7 @@ async fn many_skipped_rows_are_all_reported() {
     let (printed, reported) = load_skipping(&app, &[("users.csv", &text)]).await;
     let lines = reported.lines().count();
     assert_eq!(printed, format!("Loaded {} rows into User from users.csv: {lines} skipped\n", 6000 - lines));
-    assert_eq!(lines, 3000, "2000 without a shape, and 1000 whose name is taken");
+    assert_eq!(lines, 3000, "not 2000 malformed rows and 1000 whose name is taken");
 }
 
 /// The set-based load must have the result of inserting rows in order.
@@ -297,7 +300,7 @@ async fn stored_row_without_id_is_already_there_even_if_repeated() {
     }
     let cups = "id,name,category,price,stock\n1,Cup,Kitchen,9.99,5\n,Cup,Kitchen,9.99,5\n";
     let (printed, _) = load_skipping(&app, &[("products.csv", cups)]).await;
-    assert_eq!(printed, "Loaded 1 rows into Product from products.csv: 1 skipped\n", "the id is that of the mug");
+    assert_eq!(printed, "Loaded 1 rows into Product from products.csv: 1 skipped\n", "the id is not that of the mug");
     let (printed, reported) = load_skipping(&app, &[("products.csv", cups)]).await;
     assert_eq!(printed, "Loaded 0 rows into Product from products.csv: 1 skipped, 1 are there already\n");
     assert_eq!(reported, "products.csv: line 2 skipped: id 1 belongs to another product: Mug\n");

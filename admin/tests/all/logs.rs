@@ -26,7 +26,7 @@ async fn last_log_entries_are_listed_oldest_first() {
         check(&format!("?lines={not_a_number}"), 1101, 100).await;
     }
     assert_eq!(app.get("/logs?lines=0").await.json(), json!([]));
-    assert!(app.get("/logs?lines=1").await.body.starts_with(r#"[{"message""#), "fields keep their order");
+    assert!(app.get("/logs?lines=1").await.body.starts_with(r#"[{"message""#), "fields are out of order");
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ async fn each_operation_is_described_in_full() {
                 assert_eq!(response["content"].is_null(), status == "204" || status == "302", "{name} {status}");
             } else {
                 let reference = response["$ref"].as_str();
-                assert!(reference.is_some(), "{name} {status} is described beside the others of its kind");
+                assert!(reference.is_some(), "{name} {status} is described apart from the others of its kind");
             }
         }
     }
@@ -117,7 +117,7 @@ async fn description_contains_its_server_and_the_redirect() {
         assert!(follow["responses"][status].is_object(), "{status}: {follow}");
     }
     assert!(follow["responses"]["302"]["headers"]["Location"].is_object(), "{follow}");
-    assert!(follow["responses"]["401"].is_null(), "a redirect needs no token");
+    assert!(follow["responses"]["401"].is_null(), "a redirect requires a token");
 }
 
 /// A program that follows the description must not be refused for a target that the pattern admits.
@@ -233,7 +233,7 @@ async fn documentation_page_is_self_contained_and_restricted() {
         assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
         assert_eq!(answer.header("x-frame-options"), Some("DENY"));
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-        assert!(!answer.body.contains("http:") && !answer.body.contains("https:"), "it names another place");
+        assert!(!answer.body.contains("http:") && !answer.body.contains("https:"), "the page refers to another host");
     }
     for attribute in ["href=\"", "src=\""] {
         let named = page.body.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap());
@@ -242,9 +242,9 @@ async fn documentation_page_is_self_contained_and_restricted() {
         }
     }
     let scripts: Vec<&str> = page.body.split("<script").skip(1).collect();
-    assert!(scripts.iter().all(|script| script.contains("defer></script>")), "a script stands in the page");
-    assert!(!page.body.contains("style=") && !page.body.contains("onload"), "the policy forbids it");
-    assert!(!script.body.contains("innerHTML") && !script.body.contains("eval("), "text must stay text");
+    assert!(scripts.iter().all(|script| script.contains("defer></script>")), "the page contains a script");
+    assert!(!page.body.contains("style=") && !page.body.contains("onload"), "the policy allows scripts");
+    assert!(!script.body.contains("innerHTML") && !script.body.contains("eval("), "text was read as markup");
 }
 
 #[tokio::test]

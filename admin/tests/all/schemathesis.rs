@@ -9,5 +9,5 @@ async fn generated_requests_get_only_described_answers() {
     let url = app.shorten(&ann, "https://example.com/").await;
     app.record_event(&url, "shared").await;
     println!("{}", check_by_description(app.address).await);
-    assert_eq!(app.get("/ready").await.status, 200, "it serves on");
+    assert_eq!(app.get("/ready").await.status, 200, "the server no longer answers");
 }

@@ -50,7 +50,7 @@ async fn link_is_created_found_updated_and_deleted() {
     let deleted = app.delete("/urls/1").await;
     assert_eq!((deleted.status, deleted.body.as_str()), (204, ""));
     app.get("/urls/1").await.check_error(404, "URL 1 not found");
-    assert_eq!(app.get("/events").await.json(), json!([]), "its events go with it");
+    assert_eq!(app.get("/events").await.json(), json!([]), "events of the deleted link are left");
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn empty_change_of_link_changes_nothing() {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.json()["updated_at"], "1970-01-01T00:00:00");
     }
-    assert_eq!(app.get("/events").await.header("x-total-count"), Some("1"), "created, and no more");
+    assert_eq!(app.get("/events").await.header("x-total-count"), Some("1"), "there are more events than `created`");
 }
 
 #[tokio::test]

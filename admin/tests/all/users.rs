@@ -99,7 +99,11 @@ async fn taken_username_or_email_is_a_conflict() {
     create("new", "ann@mail.example").await.check_error(409, "Email is already taken");
     app.put("/users/2", json!({ "username": "ann" })).await.check_error(409, "Username is already taken");
     app.put("/users/2", json!({ "email": "ann@mail.example" })).await.check_error(409, "Email is already taken");
-    assert_eq!(app.put("/users/1", json!({ "username": "ann" })).await.status, 200, "one's own name is not taken");
+    assert_eq!(
+        app.put("/users/1", json!({ "username": "ann" })).await.status,
+        200,
+        "a user's own name counts as taken"
+    );
 }
 
 #[tokio::test]
@@ -122,7 +126,7 @@ async fn user_who_owns_links_is_deleted_only_with_cascade() {
     }
     let deleted = app.delete("/users/1?cascade=true").await;
     assert_eq!(deleted.status, 204);
-    assert_eq!(deleted.header("tern-visible"), Some("0/0"), "links went: the redirectors are told");
+    assert_eq!(deleted.header("tern-visible"), Some("0/0"), "links were deleted, and the redirectors received no hint");
     assert_eq!(app.get("/urls").await.json(), json!([]));
     assert_eq!(app.get("/events").await.json(), json!([]));
 }

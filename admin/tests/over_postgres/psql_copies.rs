@@ -82,7 +82,7 @@ async fn tables_copied_by_psql_from_another_system_are_loaded() {
     let details: Vec<_> = events.as_array().unwrap().iter().map(|event| &event["details"]).collect();
     assert_eq!(details[0], &json!({ "short_code": "YUrtmo", "n": 1.10 }));
     assert_eq!(details[2], &json!({ "to": ["a", "b"], "line": "1\n2" }));
-    assert_eq!((details[1], details[3]), (&json!({}), &json!({})), "NULL is the empty object");
+    assert_eq!((details[1], details[3]), (&json!({}), &json!({})), "NULL is not read as the empty object");
     assert_eq!(events[0]["timestamp"], "2025-05-22T05:19:55");
     let uploaded = spawn_app().await.upload(files[0].1).await.json();
     assert_eq!((&uploaded["imported"], &uploaded["failed"]), (&json!(2), &json!(0)), "{uploaded}");

@@ -27,7 +27,7 @@ impl TernAdmin {
         command.env("DATABASE_URL", database_url).env("REDIS_URL", redis_url).env("APP_PORT", "0");
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let line = lines.find(|line| line.contains("http://")).expect("tern-admin tells where it listens");
+        let line = lines.find(|line| line.contains("http://")).expect("tern-admin does not print its address");
         let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
         // The pipe is read to its end, so that the process can go on logging.
         std::thread::spawn(move || lines.for_each(drop));
@@ -58,5 +58,5 @@ async fn generated_requests_to_the_process_get_only_described_answers() {
     }
     println!("{}", check_by_description(admin.address).await);
     let ready = client.get(format!("http://{}/ready", admin.address)).send().await.unwrap();
-    assert_eq!(ready.status(), 200, "it serves on");
+    assert_eq!(ready.status(), 200, "the server no longer answers");
 }

@@ -40,7 +40,7 @@ async fn unreadable_token_list_beside_answered_calls_expires() {
     // The list is trusted for a while: a short outage locks out no client.
     assert_eq!(status().await, 200);
     while status().await == 200 {
-        assert!(began.elapsed() < Duration::from_secs(15), "a list of {:?} is believed", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "a count that is {:?} old is still used", began.elapsed());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(began.elapsed() > Duration::from_secs(5), "{:?}", began.elapsed());

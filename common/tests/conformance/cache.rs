@@ -13,10 +13,10 @@ pub async fn cached_value_is_returned_until_it_expires(cache: &dyn Cache) {
     cache.put("products", b"[]".to_vec(), SHORT).await.unwrap();
     assert_eq!(cache.get("products").await.unwrap(), Some(b"[]".to_vec()));
     while cache.get("products").await.unwrap().is_some() {
-        assert!(put_at.elapsed() < 3 * SHORT, "an entry outlived its time");
+        assert!(put_at.elapsed() < 3 * SHORT, "an expired entry is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(put_at.elapsed() >= SHORT, "an entry was gone before its time");
+    assert!(put_at.elapsed() >= SHORT, "an entry expired too early");
 }
 
 pub async fn second_put_replaces_value_and_lifetime(cache: &dyn Cache) {

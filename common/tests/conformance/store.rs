@@ -27,7 +27,7 @@ pub async fn user_is_inserted_found_updated_and_deleted(store: &dyn AdminStore) 
     assert!(store.delete_user(ada.id, false).await.unwrap().is_some());
     assert!(store.delete_user(ada.id, false).await.unwrap().is_none());
     assert_eq!(store.find_user(ada.id).await.unwrap(), None);
-    assert_eq!(user(store, "bob").await.id, id(2), "an id is never given twice");
+    assert_eq!(user(store, "bob").await.id, id(2), "an id was given twice");
 }
 
 pub async fn taken_username_and_taken_email_are_distinct_errors(store: &dyn AdminStore) {
@@ -65,7 +65,7 @@ pub async fn user_with_links_is_deleted_only_together_with_them(store: &dyn Admi
     assert_eq!(store.find_url(first.id).await.unwrap(), None);
     assert_eq!(store.find_url(second.id).await.unwrap(), None);
     assert_eq!(store.find_url(others.id).await.unwrap(), Some(others));
-    assert!(store.find_event(event.id).await.unwrap().is_none(), "events of a user go with the user");
+    assert!(store.find_event(event.id).await.unwrap().is_none(), "events of a deleted user are left");
 }
 
 pub async fn import_returns_a_result_for_each_row(store: &dyn AdminStore) {
@@ -139,7 +139,7 @@ pub async fn url_is_inserted_found_updated_and_deleted(store: &dyn AdminStore) {
     assert!(store.delete_url(inserted.id).await.unwrap().is_none());
     assert_eq!(store.find_url(inserted.id).await.unwrap(), None);
     let events = store.list_events(EventFilter::default(), page(1, 100)).await.unwrap();
-    assert_eq!((events.rows.len(), events.total), (0, Total::Exactly(0)), "a link's events go with it");
+    assert_eq!((events.rows.len(), events.total), (0, Total::Exactly(0)), "events of a deleted link are left");
 }
 
 pub async fn link_expiry_is_set_changed_and_removed(store: &dyn AdminStore) {

@@ -106,7 +106,7 @@ pub async fn click_on_reused_link_id_is_an_orphan(store: &dyn AdminStore) {
     let clicks = [lost.clone(), other.clone(), Click { short_code: "new123".to_owned(), ..lost.clone() }];
     assert_eq!(ship(store, None, at(0, 1), &clicks).await, ShipOutcome::Committed(state(at(0, 1), 1, 2)));
     let shipped = ship(store, Some(at(0, 1)), at(0, 2), std::slice::from_ref(&lost)).await;
-    assert_eq!(shipped, ShipOutcome::Committed(state(at(0, 2), 1, 3)), "a batch of nothing else");
+    assert_eq!(shipped, ShipOutcome::Committed(state(at(0, 2), 1, 3)), "a batch of unknown links alone");
     let listing = clicked_events(store).await;
     assert_eq!(listing.total, Total::Exactly(1));
     assert_eq!(listing.rows[0].details.as_str(), Details::of_click(&other).as_str());
@@ -190,7 +190,11 @@ pub async fn batch_with_hostile_texts_is_committed(store: &dyn AdminStore) {
         let details: serde_json::Value = serde_json::from_str(event.details.as_str()).unwrap();
         assert_eq!(details["user_agent"], text);
     }
-    assert_eq!(listing.rows.last().unwrap().user_id, listing.rows[0].user_id, "the owner is read from the url");
+    assert_eq!(
+        listing.rows.last().unwrap().user_id,
+        listing.rows[0].user_id,
+        "the event has another owner than the link"
+    );
 }
 
 pub async fn large_batch_is_committed_whole(store: &dyn AdminStore) {

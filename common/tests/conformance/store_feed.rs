@@ -85,7 +85,7 @@ pub async fn delivered_change_has_its_age(store: &dyn AdminStore) {
     let ages: Vec<Option<Duration>> = changes.iter().map(|aged| aged.age).collect();
     let [Some(older), Some(younger)] = ages[..] else { panic!("{ages:?}") };
     assert!(older <= before.elapsed() && younger <= after.elapsed(), "{older:?}, {younger:?}");
-    assert!(younger < older, "as old as the oldest change to the code");
+    assert!(younger < older, "the age is not that of the oldest change to the code");
 }
 
 pub async fn code_inserted_and_deleted_is_delivered_as_removed(store: &dyn AdminStore) {
@@ -194,14 +194,14 @@ pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn AdminStore) {
         while deletion.get() {
             store.update_url(own.id, set_active(true)).await.unwrap();
             let Total::Exactly(left) = store.list_urls(of_user(owner), page(1, 1)).await.unwrap().total else {
-                panic!("a single filter is counted");
+                panic!("a list with one filter has no exact total");
             };
             seen_between += u32::from(left > 0 && left < LINKS as u64);
         }
         seen_between
     };
     let ((), seen_between) = tokio::join!(deleting, writing);
-    assert!(seen_between > 0, "it was deleted in one transaction");
+    assert!(seen_between > 0, "the links were deleted in one transaction");
     assert_eq!(store.list_urls(UrlFilter::default(), page(1, 1)).await.unwrap().total, Total::Exactly(1));
     let events = EventFilter { url_id: Some(followed), ..EventFilter::default() };
     assert_eq!(store.list_events(events, page(1, 1)).await.unwrap().total, Total::Exactly(0));

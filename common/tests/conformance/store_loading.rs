@@ -91,7 +91,7 @@ pub async fn loaded_rows_keep_their_ids_and_advance_the_sequence(store: &dyn Adm
     assert_eq!(events.rows.last().unwrap().id, id(3423));
 
     let (changes, _) = changes_since(store, &cursor).await;
-    assert_eq!(changes.len(), 3, "what a load changes is in the feed");
+    assert_eq!(changes.len(), 3, "the feed lacks a change of the load");
 }
 
 pub async fn second_load_of_a_file_changes_nothing(store: &dyn AdminStore) {
@@ -181,12 +181,15 @@ pub async fn file_with_faulty_row_is_loaded_not_at_all(store: &dyn AdminStore) {
     let (sender, batches) = mpsc::channel(2);
     sender.send(Ok(numbered(vec![user_row(None, "bob")]))).await.unwrap();
     drop(sender);
-    assert!(matches!(store.load(Load::Users(batches), None).await, Err(LoadError::File(_))), "the reader died");
+    assert!(
+        matches!(store.load(Load::Users(batches), None).await, Err(LoadError::File(_))),
+        "the failed reader did not end the load"
+    );
 
     assert_eq!(store.list_users(page(1, 10)).await.unwrap().rows.len(), 1);
     assert_eq!(store.list_urls(Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);
     assert_eq!(store.list_events(Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);
-    assert_eq!(user(store, "next").await.id, id(2), "a load that failed moves no sequence");
+    assert_eq!(user(store, "next").await.id, id(2), "the failed load moved a sequence");
 }
 
 pub async fn loaded_rows_without_ids_get_ids(store: &dyn AdminStore) {

@@ -90,7 +90,11 @@ pub async fn load_from_slow_source_blocks_no_writer(store: &dyn AdminStore) {
             sender.send(rows(&format!("loaded{n}"))).await.unwrap();
             user(store, &format!("posted{n}")).await;
         }
-        assert_eq!(store.list_users(page(1, 100)).await.unwrap().rows.len(), 20, "nothing is loaded before the end");
+        assert_eq!(
+            store.list_users(page(1, 100)).await.unwrap().rows.len(),
+            20,
+            "rows are visible before the load ends"
+        );
         sender.send(Ok(Vec::new())).await.unwrap();
     };
     let (loaded, ()) = tokio::join!(store.load(Load::Users(batches), None), source);

@@ -49,7 +49,7 @@ pub async fn concurrent_first_tokens_create_one(store: &dyn AdminStore) {
     let made = [made.0, made.1, made.2, made.3].map(Result::unwrap);
     assert_eq!(made.iter().filter(|made| **made).count(), 1, "{made:?}");
     assert!(store.revoke_token(&"first".parse().unwrap()).await.unwrap());
-    assert!(!first().await.unwrap(), "there was one before");
+    assert!(!first().await.unwrap(), "a revoked token does not count as an earlier one");
     assert_eq!(store.list_tokens().await.unwrap().len(), 1);
 }
 

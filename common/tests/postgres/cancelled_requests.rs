@@ -29,7 +29,7 @@ async fn count_lock_waiters(other: &Client) -> i64 {
 
 /// Polls `work` for `time` and then drops it.
 async fn cancel_after<T>(time: Duration, work: impl Future<Output = T>) {
-    assert!(tokio::time::timeout(time, work).await.is_err(), "it was to be given up");
+    assert!(tokio::time::timeout(time, work).await.is_err(), "the request was not cancelled");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,8 +69,8 @@ async fn cancelled_requests_cost_no_connection_and_fail_no_other() {
         client.await.unwrap();
     }
     let after = backends(&other).await;
-    println!("{served} served beside them");
-    assert!(before.is_subset(&after), "connections were thrown away: {before:?}, then {after:?}");
+    println!("{served} other requests were served meanwhile");
+    assert!(before.is_subset(&after), "connections were closed: {before:?}, then {after:?}");
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn slow_connections_are_made_two_at_a_time_beyond_request_timeout() {
     assert_eq!(relay.accepted(), 2);
     relay.resume();
     eventually(async || store.list_products().await).await;
-    assert_eq!(relay.accepted(), 2, "the connections that were under way serve");
+    assert_eq!(relay.accepted(), 2, "the other connections do not serve");
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn every_event_id_has_a_partition_and_empty_partitions_are_dropped() {
     };
     db.batch_execute(&[old(1000), old(EACH + 1), old(FAR)].concat()).await.unwrap();
     url(&store, owner, "BBBBBB").await;
-    assert_eq!(partitions(&db).await, [(0, 2), (EACH, 1), (2 * EACH, 2)], "the last has no end");
+    assert_eq!(partitions(&db).await, [(0, 2), (EACH, 1), (2 * EACH, 2)], "the last partition has an end");
     store.run_upkeep().await.unwrap();
     let next = FAR + 1 + EACH;
     assert_eq!(partitions(&db).await, [(0, 2), (EACH, 1), (2 * EACH, 2), (next, 0)]);
@@ -69,9 +69,9 @@ async fn every_event_id_has_a_partition_and_empty_partitions_are_dropped() {
 
     assert_eq!(store.delete_old_events(Duration::from_secs(86_400)).await.unwrap(), RetentionOutcome::Deleted(3));
     assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(3));
-    assert_eq!(partitions(&db).await, [(0, 1), (2 * EACH, 1), (next, 1)], "the empty one is gone");
+    assert_eq!(partitions(&db).await, [(0, 1), (2 * EACH, 1), (next, 1)], "the empty partition is still there");
     db.batch_execute(&old(EACH + 1)).await.unwrap();
-    assert_eq!(partitions(&db).await[0], (0, 2), "and its ids are not");
+    assert_eq!(partitions(&db).await[0], (0, 2), "an id of the removed partition is not accepted");
     db.batch_execute("DELETE FROM urls").await.unwrap();
     store.delete_old_events(Duration::from_secs(86_400)).await.unwrap();
     assert_eq!(partitions(&db).await, [(0, 0), (next, 0)]);
@@ -160,7 +160,7 @@ async fn deleted_event_reads_only_its_own_counts() {
     let before = query_number(&db, read).await;
     db.batch_execute("DELETE FROM events WHERE id = 2500").await.unwrap();
     let read = query_number(&db, read).await - before;
-    assert!(read < 100, "{read} counts were read");
+    assert!(read < 100, "{read} rows of counts were read");
     assert_eq!(query_number(&db, counts).await, 9_998);
 }
 

@@ -40,7 +40,7 @@ async fn cursor_across_restarts_and_crashes_skips_nothing() {
         other.batch_execute(&past).await.unwrap();
         check_catches_up(&mut replica, &store, &other).await;
     }
-    assert_eq!(replica.snapshots, 1, "deltas have to do");
+    assert_eq!(replica.snapshots, 1, "the follower needed a snapshot");
 }
 
 /// A crashed server reuses the ids of transactions that left no trace; an earlier cursor takes these ids for seen.
@@ -64,12 +64,12 @@ async fn cursor_after_crash_with_reused_transaction_ids_skips_nothing() {
     let is_seen =
         "SELECT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM url_changes WHERE short_code = 'again'";
     let is_seen = other.query_one(is_seen, &[&seen.rsplit('/').next()]).await.unwrap();
-    assert!(is_seen.get::<_, bool>(0), "no id was given again: the scene is not set");
+    assert!(is_seen.get::<_, bool>(0), "no id was given again, so nothing is tested");
     assert!(!before.covers(&again), "a cursor from before the crash passes for one that has seen what came after it");
     // Enough ids that the cursor is no longer from the future.
     use_up_transaction_ids(&other, 300).await;
     check_catches_up(&mut replica, &store, &other).await;
-    assert_eq!(replica.snapshots, 1, "deltas have to do");
+    assert_eq!(replica.snapshots, 1, "the follower needed a snapshot");
     assert!(replica.cursor.as_ref().unwrap().covers(&again));
 }
 
@@ -239,10 +239,10 @@ async fn large_transaction_is_followed_in_parts_beside_other_changes() {
         // The first delta may still end within the large transaction.
         replica.read_next(store).await.unwrap();
         replica.read_next(store).await.unwrap();
-        assert!(replica.links.contains_key(&code), "it waited for the large transaction");
+        assert!(replica.links.contains_key(&code), "the delta waited for the large transaction");
         assert!(replica.cursor.as_ref().unwrap().covers(&mark));
     }
-    assert!(deltas >= 2, "{deltas}: the scene is not set");
+    assert!(deltas >= 2, "only {deltas} deltas, so nothing is tested");
     assert_eq!(replica.links.len() as u32, LINKS + deltas);
     other.batch_execute("DELETE FROM urls").await.unwrap();
     let started = Instant::now();
@@ -335,7 +335,7 @@ async fn cursor_after_crash_returns_to_last_checkpoint() {
     server.kill9();
     server.start();
     let (count, cursor) = eventually(async || given(&cursor).await).await;
-    assert_eq!(count, 1, "what the checkpoint had is not given again");
+    assert_eq!(count, 1, "an id from before the checkpoint was given again");
     assert_eq!(given(&cursor).await.unwrap().0, 0);
 }
 

@@ -41,7 +41,7 @@ async fn load_waiting_for_its_source_has_no_open_transaction() {
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        assert_eq!(open, 0, "transactions are open while the source is slow");
+        assert_eq!(open, 0, "a transaction stays open while the source is slow");
         sender.send(Ok(Vec::new())).await.unwrap();
     };
     let (loaded, ()) = tokio::join!(store.load(Load::Users(batches), None), source);

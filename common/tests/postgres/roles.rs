@@ -51,7 +51,7 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
     let counted =
         owner.query_one("SELECT row_total('events', 'event_type=clicked'), sum(clicks)::bigint FROM click_counts", &[]);
     let counted = counted.await.unwrap();
-    assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [2, 3], "they are counted, in the owner's name");
+    assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [2, 3], "the clicks are not counted in the owner's name");
 
     // Other roles may not call the owner's functions.
     owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
@@ -153,6 +153,6 @@ async fn owner_functions_after_restore_without_privileges_are_revoked_again() {
         owner.batch_execute(ROLE).await.unwrap();
         PostgresStore::open(&restored).await.unwrap().run_upkeep().await.unwrap();
         let granted = "SELECT has_function_privilege('tern_redirector', 'lock_links(bigint[])', 'EXECUTE')";
-        assert!(owner.query_one(granted, &[]).await.unwrap().get::<_, bool>(0), "a grant stays");
+        assert!(owner.query_one(granted, &[]).await.unwrap().get::<_, bool>(0), "a grant was removed");
     }
 }

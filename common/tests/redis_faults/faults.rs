@@ -22,14 +22,15 @@ const FAILS_WITHIN: Duration = Duration::from_millis(300);
 async fn check_breaks_within(limit: Duration, bus: &dyn Bus, subscription: &mut Box<dyn Subscription>) {
     let publishing = async {
         loop {
-            let _ = timeout(FAILS_WITHIN, bus.publish(Message::Invalidation)).await.expect("it fails fast");
+            let _ =
+                timeout(FAILS_WITHIN, bus.publish(Message::Invalidation)).await.expect("the call does not fail fast");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let breaking = async { while subscription.next().await.is_ok() {} };
     tokio::select! {
         () = publishing => {}
-        broken = timeout(limit, breaking) => broken.expect("the loss is noticed"),
+        broken = timeout(limit, breaking) => broken.expect("the lost connection is not noticed"),
     }
 }
 
@@ -72,7 +73,7 @@ async fn flushed_server_forgets_replicas_until_their_next_heartbeat() {
     bus.publish(Message::Invalidation).await.unwrap();
     assert_eq!(subscription.next().await.unwrap(), Delivery::Message(Message::Invalidation));
     bus.publish(applied).await.unwrap();
-    assert_eq!(bus.live().await.unwrap().len(), 1, "the next heartbeat brings it back");
+    assert_eq!(bus.live().await.unwrap().len(), 1, "the instance is not live after its next heartbeat");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,13 +188,13 @@ async fn hanging_cache_slows_few_requests() {
     while began.elapsed() < Duration::from_secs(3) {
         let mut answer = cache.get("key");
         if timeout(Duration::from_millis(20), &mut answer).await.is_err() {
-            timeout(FAILS_WITHIN, answer).await.expect("it fails fast").unwrap_err();
+            timeout(FAILS_WITHIN, answer).await.expect("the call does not fail fast").unwrap_err();
             slow += 1;
         }
         asked += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(asked > 20 && slow <= 3, "{slow} slow ones of {asked}");
+    assert!(asked > 20 && slow <= 3, "{slow} of {asked} requests were slow");
     redis.thaw();
     let value = eventually(async || cache.get("key").await.ok()).await;
     assert_eq!(value, Some(b"value".to_vec()));
@@ -208,7 +209,7 @@ async fn unavailable_cache_fails_and_recovers() {
     let error = cache.get("key").await.unwrap_err();
     assert!(error.to_string().starts_with("the cache is unavailable: "), "{error}");
     redis.start();
-    assert_eq!(eventually(async || cache.get("key").await.ok()).await, None, "nothing was kept");
+    assert_eq!(eventually(async || cache.get("key").await.ok()).await, None, "an entry was kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -175,7 +175,7 @@ async fn subscriber_in_a_flood_still_receives_messages() {
             published = &mut flood => break published.unwrap(),
         }
     };
-    println!("{heard} of {published} heard apart, at most {longest_wait:?} between two");
+    println!("{heard} of {published} received one by one, at most {longest_wait:?} between two");
     assert!(heard > 0 && longest_wait < Duration::from_secs(1), "{heard}, {longest_wait:?}");
     drain_messages(&mut subscription).await;
     bus.publish(Message::Invalidation).await.unwrap();

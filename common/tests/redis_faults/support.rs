@@ -65,7 +65,7 @@ pub async fn check_receives_again(bus: &dyn Bus) {
     let mut subscription = eventually(async || bus.subscribe(Topic::Invalidations).await.ok()).await;
     eventually(async || bus.publish(Message::Invalidation).await.ok()).await;
     let heard = tokio::time::timeout(Duration::from_secs(1), subscription.next()).await;
-    assert_eq!(heard.expect("it is heard at once").unwrap(), Delivery::Message(Message::Invalidation));
+    assert_eq!(heard.expect("the message does not arrive at once").unwrap(), Delivery::Message(Message::Invalidation));
 }
 
 /// Returns an arbitrary cursor.
@@ -81,7 +81,7 @@ pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
         if let Some(seen) = look().await {
             return seen;
         }
-        assert!(Instant::now() < deadline, "it did not happen within 20 seconds");
+        assert!(Instant::now() < deadline, "the condition was not met within 20 seconds");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -130,7 +130,7 @@ async fn broken_store_parks_no_click() {
     database.execute_batch("ALTER TABLE events RENAME TO hidden").unwrap();
     let journals = fixture.open(&fixture.config());
     fixture.record(&journals, 0..500);
-    eventually("it was tried", async || journals.metric("tern_clicks_oldest_pending_seconds") > 0.0).await;
+    eventually("a write was tried", async || journals.metric("tern_clicks_oldest_pending_seconds") > 0.0).await;
     assert_eq!(journals.recorder.pending(), 500);
     database.execute_batch("ALTER TABLE hidden RENAME TO events").unwrap();
     journals.check_all_shipped().await;

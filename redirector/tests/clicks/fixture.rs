@@ -123,7 +123,7 @@ impl Fixture {
                 let details: serde_json::Value = serde_json::from_str(event.details.as_str()).unwrap();
                 // The event must belong to the link that was followed, even if the database reuses ids.
                 let link = self.store.find_url(event.url_id).await.unwrap().unwrap();
-                assert_eq!(details["short_code"], link.short_code, "an event of another link");
+                assert_eq!(details["short_code"], link.short_code, "the event belongs to another link");
                 *names.entry(details["referrer"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
             }
             let last = listing.rows.last().filter(|_| listing.has_next);

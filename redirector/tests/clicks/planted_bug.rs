@@ -36,6 +36,6 @@ async fn progress_outside_the_transaction_is_detected() {
     eventually("some are stored twice", async || journals.metric("tern_clicks_committed_total") > 0.0).await;
     journals.check_all_shipped().await;
     let names = fixture.names().await;
-    assert_eq!(names.len(), 2_000, "none is lost");
-    assert!(names.values().any(|count| *count == 2), "and the suite sees those that are there twice");
+    assert_eq!(names.len(), 2_000, "a click was lost");
+    assert!(names.values().any(|count| *count == 2), "the suite does not find the clicks recorded twice");
 }

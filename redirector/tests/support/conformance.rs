@@ -43,7 +43,7 @@ pub(crate) struct Differences {
 /// Runs every vector, eight at a time; panics with a line for each wrong answer.
 pub(crate) fn run_all(addr: SocketAddr, expected_location: &str, differences: &Differences) {
     let all = vectors();
-    assert!(all.len() > 200, "the table is all there");
+    assert!(all.len() > 200, "the table is incomplete");
     let (queue, wrong) = (Mutex::new(all.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..8 {

@@ -31,7 +31,7 @@ pub async fn insert_link(store: &dyn AdminStore, owner: Id, code: &str) -> Id {
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(30), "never came true: {what}");
+        assert!(started.elapsed() < Duration::from_secs(30), "condition not met in time: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -146,7 +146,7 @@ pub(crate) fn run(count: u64, seed: u64) -> Run {
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
-    resident.expect("a line VmRSS")
+    resident.expect("there is no line VmRSS")
 }
 
 fn connection() -> Exchange {

@@ -45,9 +45,9 @@ async fn redirector_without_messages_finds_changes_by_polling() {
     eventually("the link is served", async || fixture.status(fast, "/CODE12").await.0 == 302).await;
     let off = UrlChange { is_active: Some(false), ..UrlChange::default() };
     fixture.store.update_url(id, off).await.unwrap();
-    eventually("it is gone", async || fixture.status(fast, "/CODE12").await.0 == 410).await;
+    eventually("the link is inactive", async || fixture.status(fast, "/CODE12").await.0 == 410).await;
     fixture.store.delete_url(id).await.unwrap();
-    eventually("it is unknown", async || fixture.status(fast, "/CODE12").await.0 == 404).await;
+    eventually("the link is deleted", async || fixture.status(fast, "/CODE12").await.0 == 404).await;
     let propagation =
         async |what| fixture.metric(&redirector, &format!("tern_replica_propagation_seconds_{what}")).await;
     assert_eq!(propagation("count").await, 3.0);
@@ -99,7 +99,7 @@ async fn replica_announces_its_cursor_and_its_end() {
             break replica;
         }
     };
-    assert_eq!(fixture.status(redirector.local_addr(), "/CODE12").await.0, 302, "announced, so it is served");
+    assert_eq!(fixture.status(redirector.local_addr(), "/CODE12").await.0, 302, "the announced change is not served");
     drain(redirector).await;
     loop {
         if let Delivery::Message(Message::Departure { replica }) = progress.next().await.unwrap() {
@@ -150,7 +150,8 @@ async fn redirector_without_its_store_keeps_serving() {
     assert_eq!(fixture.status(redirector.ops_addr(), "/ready").await.0, 200);
     writer.execute_batch("ALTER TABLE hidden RENAME TO replica_meta").unwrap();
     fixture.insert("CODE34").await;
-    eventually("it has caught up", async || fixture.status(redirector.local_addr(), "/CODE34").await.0 == 302).await;
+    eventually("the replica has caught up", async || fixture.status(redirector.local_addr(), "/CODE34").await.0 == 302)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,8 +36,12 @@ async fn restart_without_store_serves_from_the_snapshot_file() {
     assert_eq!(fixture.status(redirector.ops_addr(), "/ready").await.0, 200);
     drop(lock);
     fixture.insert("CODE56").await;
-    eventually("it has caught up", async || fixture.status(fast, "/CODE56").await.0 == 302).await;
-    assert_eq!(fixture.metric(&redirector, "tern_replica_snapshots_total").await, 0.0, "a delta was enough");
+    eventually("the replica has caught up", async || fixture.status(fast, "/CODE56").await.0 == 302).await;
+    assert_eq!(
+        fixture.metric(&redirector, "tern_replica_snapshots_total").await,
+        0.0,
+        "a snapshot was loaded where a delta is enough"
+    );
 }
 
 /// A snapshot file may be a minute old. Until the store has returned later changes, or for a bounded time, an absent
@@ -59,7 +63,11 @@ async fn link_newer_than_the_snapshot_file_is_never_answered_404() {
     assert_eq!(fixture.status(fast, "/CODE34").await.0, 503);
     drop(lock);
     check_served_without_404(&fixture, fast).await;
-    assert_eq!(fixture.metric(&redirector, "tern_replica_snapshots_total").await, 0.0, "a delta was enough");
+    assert_eq!(
+        fixture.metric(&redirector, "tern_replica_snapshots_total").await,
+        0.0,
+        "a snapshot was loaded where a delta is enough"
+    );
 }
 
 /// An absent code is answered 503 until every link is loaded, too, if the file is too old for a delta.
@@ -79,7 +87,7 @@ async fn link_missing_from_a_too_old_file_is_never_answered_404() {
 }
 
 async fn check_served_without_404(fixture: &Fixture, fast: SocketAddr) {
-    eventually("it is served", async || {
+    eventually("the link is served", async || {
         let status = fixture.status(fast, "/CODE34").await.0;
         assert_ne!(status, 404);
         status == 302
@@ -152,25 +160,30 @@ async fn store_that_lost_most_links_removes_none_while_changes_apply() {
     eventually("the loss is refused", async || fixture.metric(&redirector, refused).await >= 1.0).await;
     let fast = redirector.local_addr();
     assert_eq!(fixture.status(fast, "/code9").await.0, 302);
-    assert_eq!(fixture.status(fast, "/code1").await.0, 410, "what the store changed is served");
+    assert_eq!(fixture.status(fast, "/code1").await.0, 410, "a change of the store is not served");
 
     // Each kind of change after the loss.
     let id = fixture.insert("fresh1").await;
     eventually("a new link is served", async || fixture.status(fast, "/fresh1").await.0 == 302).await;
     let off = UrlChange { is_active: Some(false), ..UrlChange::default() };
     fixture.store.update_url(id, off).await.unwrap();
-    eventually("it is switched off", async || fixture.status(fast, "/fresh1").await.0 == 410).await;
+    eventually("the link is inactive", async || fixture.status(fast, "/fresh1").await.0 == 410).await;
     fixture.store.delete_url(id).await.unwrap();
-    eventually("it is deleted", async || fixture.status(fast, "/fresh1").await.0 == 404).await;
+    eventually("the link is deleted", async || fixture.status(fast, "/fresh1").await.0 == 404).await;
     eventually("audits refuse it, too", async || fixture.metric(&redirector, refused).await >= 3.0).await;
     assert_eq!(fixture.metric(&redirector, "tern_replica_refused_removals").await, 7.0);
-    assert_eq!(fixture.metric(&redirector, "tern_replica_snapshots_total").await, 2.0, "loaded once, and not again");
+    assert_eq!(
+        fixture.metric(&redirector, "tern_replica_snapshots_total").await,
+        2.0,
+        "the snapshot was loaded more than once"
+    );
     assert_eq!(fixture.status(fast, "/code9").await.0, 302);
     drain(redirector).await;
 
     let redirector = fixture.start_with(&[("REPLICA_ALLOW_SHRINK", "true")]).await;
     redirector.loaded().await;
-    eventually("it is believed", async || fixture.status(redirector.local_addr(), "/code9").await.0 == 404).await;
+    eventually("the removal is accepted", async || fixture.status(redirector.local_addr(), "/code9").await.0 == 404)
+        .await;
     assert_eq!(fixture.status(redirector.local_addr(), "/code0").await.0, 302);
     assert_eq!(fixture.metric(&redirector, "tern_replica_refused_removals").await, 0.0);
 }
@@ -273,7 +286,7 @@ async fn snapshot_file_without_a_field_is_served_then_completed() {
     let redirector = fixture.start().await;
     redirector.loaded().await;
     eventually("a delta comes", async || fixture.metric(&redirector, "tern_replica_deltas_total").await >= 2.0).await;
-    assert_eq!(fixture.metric(&redirector, "tern_replica_snapshots_total").await, 0.0, "the new file has all fields");
+    assert_eq!(fixture.metric(&redirector, "tern_replica_snapshots_total").await, 0.0, "the new file lacks a field");
 }
 
 #[tokio::test(flavor = "multi_thread")]

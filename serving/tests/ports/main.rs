@@ -94,7 +94,7 @@ async fn ask(stream: &mut TcpStream, request: &str) -> String {
             }
         }
     };
-    timeout(Duration::from_secs(20), read).await.expect("an answer, or the end of the connection");
+    timeout(Duration::from_secs(20), read).await.expect("neither an answer nor the end of the connection");
     answer
 }
 

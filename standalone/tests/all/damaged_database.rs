@@ -28,7 +28,7 @@ async fn links_on_damaged_database_page_are_served_after_a_restart() {
     file.write_all_at(&vec![0xff; size as usize], u64::from(page - 1) * u64::from(size)).unwrap();
 
     let tern = Tern::start_in(directory, &[], &[]);
-    assert_eq!(tern.get(&tern.api, "/urls").await.status(), 503, "the page is read: the scene is not set");
+    assert_eq!(tern.get(&tern.api, "/urls").await.status(), 503, "the damaged page is not read, so nothing is tested");
     for (n, code) in codes.iter().enumerate() {
         let target = format!("https://example.com/{n}");
         assert_eq!(tern.follow(&tern.fast, code).await, (302, Some(target.clone())));

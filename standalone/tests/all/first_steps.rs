@@ -215,7 +215,7 @@ fn start_without_room_for_clicks_warns_on_standard_error() {
         lines.find_map(|line| line.unwrap().strip_prefix("tern: no room to record clicks").map(str::to_owned));
     serving.kill().unwrap();
     serving.wait().unwrap();
-    let error_output = error_output.expect("it is told");
+    let error_output = error_output.expect("the program prints no such line");
     assert!(
         error_output.contains("the disk of data/clicks has ")
             && error_output.contains("CLICK_DISK_FLOOR reserves 1.0 PiB"),

@@ -210,7 +210,7 @@ impl Drop for Tern {
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < WAIT_LIMIT, "never came true: {what}");
+        assert!(started.elapsed() < WAIT_LIMIT, "condition not met in time: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -26,7 +26,7 @@ impl Answer {
 
     pub fn parse(bytes: &[u8]) -> Answer {
         let text = std::str::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
+        let (head, body) = text.split_once("\r\n\r\n").expect("the answer has no head");
         let (status_line, headers) = head.split_once("\r\n").unwrap();
         let header = |line: &str| {
             let (name, value) = line.split_once(": ").unwrap();
@@ -69,7 +69,7 @@ impl Answer {
             431 => "Request Header Fields Too Large",
             500 => "Internal Server Error",
             503 => "Service Unavailable",
-            _ => panic!("no other error is in the contract"),
+            _ => panic!("the contract has no such error"),
         };
         let body = self.json();
         assert_eq!(body["error"], json!(reason));

@@ -175,7 +175,7 @@ impl App {
         socket.write_all(bytes.as_ref()).await.unwrap();
         let mut answer = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut answer));
-        read.await.expect("the server closes the connection").unwrap();
+        read.await.expect("the server does not close the connection").unwrap();
         Answer::parse(&answer)
     }
 
@@ -264,5 +264,5 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(mut look: impl FnMut()
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("it did not happen within five seconds");
+    panic!("the condition was not met within five seconds");
 }

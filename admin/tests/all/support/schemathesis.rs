@@ -28,7 +28,7 @@ pub async fn check_by_description(address: SocketAddr) -> String {
 fn run(description: &str) -> Output {
     let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = crate_directory.join("../target/schemathesis/bin/st");
-    assert!(program.exists(), "schemathesis is not there; install it with: make schemathesis");
+    assert!(program.exists(), "schemathesis is not installed; install it with: make schemathesis");
     // Schemathesis may write files to this directory.
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new("timeout");
