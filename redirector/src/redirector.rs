@@ -24,7 +24,7 @@ use crate::http::{Limits, Server};
 use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::ops::{Observed, Ops};
-use crate::replica::{Freshness, Replica};
+use crate::replica::{self, Freshness};
 use crate::sockets::{Origin, Sockets};
 use crate::start_error::StartError;
 use crate::watchdog::Watchdog;
@@ -104,18 +104,20 @@ impl Redirector {
             other_recorders: config.other_recorders,
         });
         let freshness = Arc::new(Freshness::default());
-        let replica_config = config.replica.clone();
-        let replica_metrics = ReplicaMetrics::new(registry);
-        let replica = Replica::new(feed, bus, writer, replica_config, Arc::clone(&freshness), replica_metrics);
         let (stop_replica, replica_stops) = watch::channel(false);
         let (stop_shipper, shipper_stops) = watch::channel(None);
-        let replica = tokio::spawn(replica.run(replica_stops));
+        let (replica_config, replica_metrics) = (config.replica.clone(), ReplicaMetrics::new(registry));
+        let freshness_of_map = Arc::clone(&freshness);
+        let following =
+            replica::follow(feed, bus, writer, replica_config, freshness_of_map, replica_metrics, replica_stops);
+        let replica = tokio::spawn(following);
         let may_serve = async {
             match origin {
                 // Nobody else answers, and an honest 503 is better than silence.
                 Origin::Bound => {}
-                Origin::Activated => loaded(Arc::clone(&engine)).await,
-                Origin::TakenOver => caught_up(&freshness).await,
+                Origin::Activated => until(|| engine.is_ready()).await,
+                // The process that served before knows all of the store.
+                Origin::TakenOver => until(|| freshness.is_caught_up()).await,
             }
         };
         tokio::select! {
@@ -172,7 +174,8 @@ impl Redirector {
 
     /// Waits until the map was loaded for the first time.
     pub fn loaded(&self) -> impl Future<Output = ()> + use<> {
-        loaded(Arc::clone(&self.engine))
+        let engine = Arc::clone(&self.engine);
+        async move { until(|| engine.is_ready()).await }
     }
 
     /// Waits for what should not happen: that a control task ends by itself. Without them redirects go on,
@@ -257,16 +260,9 @@ impl Redirector {
     }
 }
 
-/// Waits until the map was loaded for the first time.
-async fn loaded(engine: Arc<Engine>) {
-    while !engine.is_ready() {
-        sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Waits until the map has equalled the store: whoever served before knew all of it.
-async fn caught_up(freshness: &Freshness) {
-    while !freshness.is_caught_up() {
+/// Waits until `is_done` returns true.
+async fn until(is_done: impl Fn() -> bool) {
+    while !is_done() {
         sleep(Duration::from_millis(2)).await;
     }
 }

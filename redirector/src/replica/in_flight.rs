@@ -65,13 +65,13 @@ impl InFlight {
             // A sender that is gone stops the replica, too.
             _ = stop.wait_for(|stop| *stop) => Completion::Stopped,
             subscribed = finished(&mut self.subscribing) => Completion::Subscribed(subscribed),
-            received = next_message(&mut self.subscription) => Completion::Delivery(received),
+            received = some(self.subscription.as_mut().map(|subscription| subscription.next())) => Completion::Delivery(received),
             (times, fetched) = finished(&mut self.fetching) => Completion::Fetched(times, fetched),
             compared = finished(&mut self.comparing) => Completion::Compared(compared),
             written = finished(&mut self.writing) => Completion::Written(written),
             _ = self.write_ticks.tick() => Completion::WriteDue,
-            () = next_tick(&mut self.audit_ticks) => Completion::AuditDue,
-            () = reached(serve_at) => Completion::ServeDue,
+            _ = some(self.audit_ticks.as_mut().map(Interval::tick)) => Completion::AuditDue,
+            () = some(serve_at.map(sleep_until)) => Completion::ServeDue,
             () = sleep_until(wake_at) => Completion::WakeUp,
         }
     }
@@ -103,36 +103,17 @@ fn interval(period: Duration) -> Interval {
     interval
 }
 
-/// Waits for the work and removes it; for ever without any. Loses nothing when it is cancelled.
+/// Waits for the work and removes it; waits forever if there is none. Cancelling it loses nothing.
 async fn finished<T>(work: &mut Option<Work<T>>) -> T {
-    match work {
-        Some(pending) => {
-            let output = pending.await;
-            *work = None;
-            output
-        }
-        None => std::future::pending().await,
-    }
+    let output = some(work.as_mut()).await;
+    *work = None;
+    output
 }
 
-async fn next_tick(interval: &mut Option<Interval>) {
-    match interval {
-        Some(interval) => drop(interval.tick().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for that time; for ever without one.
-async fn reached(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_message(subscription: &mut Option<Box<dyn Subscription>>) -> Result<Delivery, BusError> {
-    match subscription {
-        Some(subscription) => subscription.next().await,
+/// Waits for the future; waits forever if there is none.
+async fn some<F: IntoFuture>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
         None => std::future::pending().await,
     }
 }

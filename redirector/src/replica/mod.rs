@@ -22,7 +22,7 @@ mod in_flight;
 mod loss;
 mod map_updater;
 mod snapshot_schedule;
-pub mod state_machine;
+mod state_machine;
 
 use std::io;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub use self::freshness::Freshness;
 use self::in_flight::{Completion, InFlight, Work};
 use self::map_updater::MapUpdater;
 use self::snapshot_schedule::WRITE_EVERY;
-use self::state_machine::{Action, Event, Pace, Start, StateMachine};
+use self::state_machine::{Action, Event, Start, StateMachine};
 use crate::link_map::LinkMapWriter;
 use crate::metrics::ReplicaMetrics;
 
@@ -64,55 +64,29 @@ pub struct ReplicaConfig {
     pub allow_shrink: bool,
 }
 
-/// One replica of the store's links.
-#[derive(Debug)]
-pub struct Replica {
+/// Follows the store until `stop` says so, and keeps the map of `writer` equal to it.
+pub async fn follow(
     store: Arc<dyn LinkFeed>,
     bus: Arc<dyn Bus>,
+    writer: LinkMapWriter,
     config: ReplicaConfig,
-    updater: MapUpdater,
+    freshness: Arc<Freshness>,
     metrics: ReplicaMetrics,
-}
-
-impl Replica {
-    pub fn new(
-        store: Arc<dyn LinkFeed>,
-        bus: Arc<dyn Bus>,
-        writer: LinkMapWriter,
-        config: ReplicaConfig,
-        freshness: Arc<Freshness>,
-        metrics: ReplicaMetrics,
-    ) -> Replica {
-        let updater = MapUpdater::new(writer, config.allow_shrink, freshness, metrics.clone());
-        Replica { store, bus, config, updater, metrics }
-    }
-
-    /// Follows the store until `stop` says so.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut run = Run::start(self).await;
-        loop {
-            run.begin_due();
-            match run.next(&mut stop).await {
-                Completion::Stopped => break,
-                completion => run.handle(completion),
-            }
+    mut stop: watch::Receiver<bool>,
+) {
+    let updater = MapUpdater::new(writer, config.allow_shrink, freshness, metrics.clone());
+    let mut replica = Replica::start(store, Arc::clone(&bus), config, updater, metrics).await;
+    let announcer = Announcer::start(bus);
+    loop {
+        replica.begin_due();
+        match replica.next(&mut stop).await {
+            Completion::Stopped => break,
+            completion => replica.handle(completion),
         }
-        run.end().await;
+        announcer.applied(replica.updater.cursor());
     }
-
-    /// Begins to write the snapshot file, if the map has changed since that was begun last.
-    fn begin_write(&mut self) -> Option<Work<io::Result<()>>> {
-        let path = self.config.file.clone()?;
-        self.updater.take_next_file().map(|next| snapshot_schedule::write(path, next))
-    }
-
-    fn note_written(&mut self, written: io::Result<()>) {
-        if let Err(error) = written {
-            self.updater.mark_unsaved();
-            self.metrics.file_errors.inc();
-            tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
-        }
-    }
+    announcer.withdraw().await;
+    replica.write_last().await;
 }
 
 /// Links of the snapshot file that are not served yet.
@@ -123,36 +97,48 @@ struct PendingFile {
     serve_at: Option<Instant>,
 }
 
-/// A replica that runs.
-struct Run {
-    replica: Replica,
+/// A replica of the store's links.
+struct Replica {
+    store: Arc<dyn LinkFeed>,
+    bus: Arc<dyn Bus>,
+    file: Option<PathBuf>,
+    updater: MapUpdater,
+    metrics: ReplicaMetrics,
     machine: StateMachine,
     in_flight: InFlight,
-    announcer: Announcer,
     pending: Option<PendingFile>,
     /// Whether the map is compared as soon as it has caught up: a file proves its own integrity and not that of its links.
     audits_first: bool,
 }
 
-impl Run {
-    async fn start(mut replica: Replica) -> Run {
-        let stored = snapshot_schedule::read(replica.config.file.as_ref(), &replica.metrics).await;
+impl Replica {
+    async fn start(
+        store: Arc<dyn LinkFeed>,
+        bus: Arc<dyn Bus>,
+        config: ReplicaConfig,
+        mut updater: MapUpdater,
+        metrics: ReplicaMetrics,
+    ) -> Replica {
+        let stored = snapshot_schedule::read(config.file.as_ref(), &metrics).await;
         let start = match &stored {
             None => Start::Empty,
             Some(stored) if stored.has_all_fields => Start::Restored,
             Some(_) => Start::RestoredInPart,
         };
         if let Some(stored) = &stored {
-            replica.updater.go_on_from(stored.cursor.clone());
+            updater.go_on_from(stored.cursor.clone());
         }
         let serve_at = Some(Instant::now() + WAIT_FOR_STORE);
-        Run {
-            machine: StateMachine::new(Pace::default(), start, rand::random(), std::time::Instant::now()),
-            in_flight: InFlight::new(WRITE_EVERY, replica.config.audit_every),
-            announcer: Announcer::start(Arc::clone(&replica.bus)),
+        Replica {
+            machine: StateMachine::new(start, rand::random(), std::time::Instant::now()),
+            in_flight: InFlight::new(WRITE_EVERY, config.audit_every),
             pending: stored.map(|stored| PendingFile { stored: Some(stored), serve_at }),
             audits_first: start == Start::Restored,
-            replica,
+            file: config.file,
+            store,
+            bus,
+            updater,
+            metrics,
         }
     }
 
@@ -161,17 +147,17 @@ impl Run {
         while let Some(action) = self.machine.next_action(std::time::Instant::now()) {
             match action {
                 Action::Subscribe => {
-                    let bus = Arc::clone(&self.replica.bus);
+                    let bus = Arc::clone(&self.bus);
                     let subscribing = async move { bus.subscribe(Topic::Invalidations).await };
                     self.in_flight.subscribing = Some(Box::pin(subscribing));
                 }
                 Action::TakeSnapshot => {
-                    self.in_flight.fetching = Some(Box::pin(fetch(Arc::clone(&self.replica.store), None, false)));
+                    self.in_flight.fetching = Some(Box::pin(fetch(Arc::clone(&self.store), None, false)));
                 }
                 Action::TakeDelta => {
-                    let updater = &self.replica.updater;
+                    let updater = &self.updater;
                     let (cursor, ends_audit) = (updater.cursor().cloned(), updater.awaits_delta());
-                    let store = Arc::clone(&self.replica.store);
+                    let store = Arc::clone(&self.store);
                     self.in_flight.fetching = Some(Box::pin(fetch(store, cursor, ends_audit)));
                 }
             }
@@ -185,21 +171,18 @@ impl Run {
     }
 
     fn handle(&mut self, completion: Completion) {
-        let event = match completion {
-            Completion::Subscribed(subscribed) => Some(self.on_subscribed(subscribed)),
-            Completion::Delivery(received) => Some(self.on_received(received)),
-            Completion::Fetched(times, answer) => Some(self.on_fetched(times, answer)),
-            Completion::Compared(compared) => self.on_compared(compared),
-            Completion::Written(written) => {
-                self.replica.note_written(written);
-                None
-            }
-            Completion::WriteDue => self.on_write_due(),
+        let mut event = None;
+        match completion {
+            Completion::Subscribed(subscribed) => event = Some(self.on_subscribed(subscribed)),
+            Completion::Delivery(received) => event = Some(self.on_received(received)),
+            Completion::Fetched(times, answer) => event = Some(self.on_fetched(times, answer)),
+            Completion::Compared(compared) => event = self.on_compared(compared),
+            Completion::Written(written) => self.note_written(written),
+            Completion::WriteDue if self.in_flight.writing.is_none() => self.in_flight.writing = self.begin_write(),
             Completion::AuditDue => self.on_audit_due(),
             Completion::ServeDue => self.on_serve_due(),
-            Completion::Stopped | Completion::WakeUp => None,
-        };
-        self.announcer.applied(self.replica.updater.cursor());
+            Completion::Stopped | Completion::WakeUp | Completion::WriteDue => {}
+        }
         if let Some(event) = event {
             self.machine.handle(event, std::time::Instant::now());
         }
@@ -209,7 +192,7 @@ impl Run {
         match subscribed {
             Ok(subscription) => {
                 self.in_flight.subscription = Some(subscription);
-                self.replica.metrics.subscriptions.inc();
+                self.metrics.subscriptions.inc();
                 Event::Subscribed
             }
             Err(error) => {
@@ -221,7 +204,7 @@ impl Run {
 
     fn on_received(&mut self, received: Result<Delivery, BusError>) -> Event {
         match received {
-            Ok(Delivery::Message(_) | Delivery::Loss) => Event::Hint,
+            Ok(Delivery::Message(_) | Delivery::Lost) => Event::Hint,
             Err(error) => {
                 tracing::warn!(%error, "the subscription to the bus broke");
                 self.in_flight.subscription = None;
@@ -232,14 +215,14 @@ impl Run {
 
     fn on_fetched(&mut self, times: FetchTimes, answer: Result<StoreAnswer, StoreError>) -> Event {
         self.restore_pending();
-        let event = self.replica.updater.apply(times, answer);
+        let event = self.updater.apply(times, answer);
         if let Some(pending) = &mut self.pending {
             match event {
                 Event::DeltaApplied { more: true, .. } => pending.serve_at = Some(Instant::now() + WAIT_FOR_STORE),
                 Event::CursorTooOld => pending.serve_at = None,
                 _ => {
                     self.pending = None;
-                    self.replica.updater.serve(event != Event::StoreFailed);
+                    self.updater.serve(event != Event::StoreFailed);
                 }
             }
         }
@@ -254,56 +237,61 @@ impl Run {
     }
 
     /// Serves the links of the file, since the store did not answer in time: old links are better than none.
-    fn on_serve_due(&mut self) -> Option<Event> {
+    fn on_serve_due(&mut self) {
         self.restore_pending();
         self.pending = None;
-        self.replica.updater.serve(false);
-        None
+        self.updater.serve(false);
     }
 
     fn restore_pending(&mut self) {
         if let Some(stored) = self.pending.as_mut().and_then(|pending| pending.stored.take()) {
-            self.replica.updater.restore(stored);
+            self.updater.restore(stored);
         }
     }
 
-    fn on_audit_due(&mut self) -> Option<Event> {
-        if self.replica.updater.begin_audit() {
-            let map = Arc::clone(self.replica.updater.map());
+    fn on_audit_due(&mut self) {
+        if self.updater.begin_audit() {
+            let map = Arc::clone(self.updater.map());
             // A task of its own: changes are not to wait behind millions of links.
-            let task = tokio::spawn(audit::compare(Arc::clone(&self.replica.store), map));
+            let task = tokio::spawn(audit::compare(Arc::clone(&self.store), map));
             self.in_flight.comparing =
                 Some(Box::pin(async { task.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()))) }));
         }
-        None
     }
 
     fn on_compared(&mut self, compared: Result<Suspects, StoreError>) -> Option<Event> {
-        let suspects = compared.inspect_err(|error| tracing::warn!(%error, "the map was not compared with the store"));
-        let event = suspects.is_ok().then_some(Event::Hint);
-        if suspects.is_err() {
+        let suspects = compared.inspect_err(|error| {
+            tracing::warn!(%error, "the map was not compared with the store");
             self.in_flight.retry_audit();
-        }
-        self.replica.updater.take_suspects(suspects.ok());
+        });
+        let suspects = suspects.ok();
+        let event = suspects.is_some().then_some(Event::Hint);
+        self.updater.take_suspects(suspects);
         event
     }
 
-    fn on_write_due(&mut self) -> Option<Event> {
-        if self.in_flight.writing.is_none() {
-            self.in_flight.writing = self.replica.begin_write();
-        }
-        None
+    /// Begins to write the snapshot file, if the map has changed since that was begun last.
+    fn begin_write(&mut self) -> Option<Work<io::Result<()>>> {
+        let path = self.file.clone()?;
+        self.updater.take_next_file().map(|next| snapshot_schedule::write(path, next))
     }
 
-    /// Withdraws the replica from the bus and writes the file a last time.
-    async fn end(self) {
-        let Run { mut replica, in_flight, announcer, .. } = self;
-        announcer.withdraw().await;
-        if let Some(writing) = in_flight.writing {
-            replica.note_written(writing.await);
+    fn note_written(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.updater.mark_unsaved();
+            self.metrics.file_errors.inc();
+            tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
         }
-        if let Some(writing) = replica.begin_write() {
-            replica.note_written(writing.await);
+    }
+
+    /// Writes the file a last time.
+    async fn write_last(mut self) {
+        let under_way = self.in_flight.writing.take();
+        if let Some(writing) = under_way {
+            self.note_written(writing.await);
+        }
+        if let Some(writing) = self.begin_write() {
+            self.note_written(writing.await);
         }
     }
 }

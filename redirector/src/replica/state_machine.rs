@@ -8,29 +8,14 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tern_common::backoff::Backoff;
 
-/// How often things are done. Each default has its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// A delta is taken at least this often, hints or not: what every loss on the bus costs at most.
-    pub poll: Duration,
-    /// After a hint that led to nothing, the next one waits this long, so that a flood of forged hints
-    /// costs 50 deltas a second; hints that do bring changes are never held back.
-    pub fruitless_pause: Duration,
-    /// Waits between tries against a store or a bus that is away.
-    pub first_retry: Duration,
-    pub last_retry: Duration,
-}
+/// Longest time between two deltas without a hint: the delay that any loss on the bus causes.
+const POLL: Duration = Duration::from_millis(500);
 
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace {
-            poll: Duration::from_millis(500),
-            fruitless_pause: Duration::from_millis(20),
-            first_retry: Duration::from_millis(100),
-            last_retry: Duration::from_secs(1),
-        }
-    }
-}
+/// Pause after a delta that a hint asked for and that brought nothing. A flood of forged hints costs 50 deltas a second.
+const FRUITLESS_PAUSE: Duration = Duration::from_millis(20);
+
+/// First and longest pause between tries against an unavailable store or bus.
+const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +60,6 @@ pub enum Start {
 /// Decides what a replica does next.
 #[derive(Debug)]
 pub struct StateMachine {
-    pace: Pace,
     jitter: SmallRng,
     subscription: Subscription,
     work: Work,
@@ -110,9 +94,9 @@ enum Work {
 
 impl StateMachine {
     /// Creates the machine of a replica that begins now. `seed` decides the jitter.
-    pub fn new(pace: Pace, start: Start, seed: u64, now: Instant) -> StateMachine {
+    pub fn new(start: Start, seed: u64, now: Instant) -> StateMachine {
+        let backoff = |salt| Backoff::with_seed(RETRY[0], RETRY[1], seed ^ salt);
         StateMachine {
-            pace,
             jitter: SmallRng::seed_from_u64(seed),
             subscription: Subscription::Wanted { from: now },
             work: Work::Idle,
@@ -122,8 +106,8 @@ impl StateMachine {
             poll_at: now,
             hints_from: now,
             store_from: now,
-            store_backoff: Backoff::with_seed(pace.first_retry, pace.last_retry, seed ^ 1),
-            bus_backoff: Backoff::with_seed(pace.first_retry, pace.last_retry, seed ^ 2),
+            store_backoff: backoff(1),
+            bus_backoff: backoff(2),
         }
     }
 
@@ -151,8 +135,8 @@ impl StateMachine {
                 self.store_answered();
                 self.hinted |= more;
                 self.needs_snapshot |= self.lacks_fields && !more;
-                self.hints_from = if by_hint && changes == 0 { now + self.pace.fruitless_pause } else { now };
-                self.poll_at = now + self.jittered(self.pace.poll);
+                self.hints_from = if by_hint && changes == 0 { now + FRUITLESS_PAUSE } else { now };
+                self.poll_at = now + self.jittered(POLL);
             }
             Event::CursorTooOld => {
                 self.needs_snapshot = true;
@@ -230,7 +214,7 @@ mod tests {
 
     /// A machine that has loaded and is quiet.
     fn quiet(now: Instant) -> StateMachine {
-        let mut machine = StateMachine::new(Pace::default(), Start::Empty, 1, now);
+        let mut machine = StateMachine::new(Start::Empty, 1, now);
         assert_eq!(machine.next_action(now), Some(Action::Subscribe));
         assert_eq!(machine.next_action(now), Some(Action::TakeSnapshot));
         machine.handle(Event::Subscribed, now);
@@ -332,7 +316,7 @@ mod tests {
     #[test]
     fn a_replica_that_holds_links_begins_with_a_delta() {
         let now = Instant::now();
-        let mut machine = StateMachine::new(Pace::default(), Start::Restored, 1, now);
+        let mut machine = StateMachine::new(Start::Restored, 1, now);
         assert_eq!(machine.next_action(now), Some(Action::Subscribe));
         assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
         machine.handle(Event::CursorTooOld, now);
@@ -342,7 +326,7 @@ mod tests {
     #[test]
     fn restored_links_without_all_fields_are_loaded_once_deltas_have_caught_up() {
         let now = Instant::now();
-        let mut machine = StateMachine::new(Pace::default(), Start::RestoredInPart, 1, now);
+        let mut machine = StateMachine::new(Start::RestoredInPart, 1, now);
         assert_eq!(machine.next_action(now), Some(Action::Subscribe));
         for more in [true, false] {
             assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
