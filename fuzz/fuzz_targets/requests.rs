@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use libfuzzer_sys::fuzz_target;
-use tern_redirector::http::{Answer, Content, Exchange, Limits, Reply, Request, Service, Stats, StatusCode, Terms};
+use tern_redirector::http::{Answer, Exchange, Limits, Reply, Request, Service, Stats, StatusCode, Terms};
 
 struct Codes;
 
@@ -15,11 +15,11 @@ impl Service for Codes {
     }
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
-        let answer = match request.path() {
-            b"/CODE12" => Answer::redirect(StatusCode::FOUND, b"https://target.example/"),
-            path => Answer::new(StatusCode::NOT_FOUND, Content::Message([path, b"", b""])),
+        let answer = match request.path {
+            b"/CODE12" => Answer::redirect(b"https://target.example/"),
+            path => Answer::error_in_pieces(StatusCode::NOT_FOUND, [path, b"", b""]),
         };
-        reply.answer(&answer.no_store());
+        reply.answer(&answer);
     }
 }
 

@@ -146,12 +146,12 @@ impl Service for Engine {
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         let mut buffer = [0; ShortCode::MAX_LEN];
         let visit = Visit {
-            code: code_of_path(request.path(), &mut buffer),
-            method: request.method(),
-            at: UNIX_EPOCH + Duration::from_micros(request.received_at_micros()),
-            peer: request.peer(),
-            is_http_1_0: request.is_http_1_0(),
-            affinity: request.worker(),
+            code: code_of_path(request.path, &mut buffer),
+            method: request.method,
+            at: UNIX_EPOCH + Duration::from_micros(request.received_at_micros),
+            peer: request.peer,
+            is_http_1_0: request.is_http_1_0,
+            affinity: request.worker,
         };
         MapPin::scope(|pin| reply.answer(&self.follow(pin, &visit, request).answer()));
     }

@@ -59,29 +59,24 @@ macro_rules! kinds {
 
 kinds! {
     /// The link leads to its target.
-    Redirect = "redirect", Click, Answer::redirect(StatusCode::FOUND, b"").no_store();
+    Redirect = "redirect", Click, Answer::redirect(b"");
     /// The link is deactivated.
-    Gone = "gone", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has been deactivated").no_store();
+    Gone = "gone", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has been deactivated");
     /// The link's time is over.
-    Expired = "expired", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has expired").no_store();
+    Expired = "expired", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has expired");
     /// No link has the code.
-    NotFound = "not_found", Miss, quoting(StatusCode::NOT_FOUND, "Short code '", "' not found").no_store();
+    NotFound = "not_found", Miss, Answer::error_in_pieces(StatusCode::NOT_FOUND, [b"Short code '", b"", b"' not found"]);
     /// The path is not that of a short code.
-    NoCode = "not_found", Miss, Answer::error(StatusCode::NOT_FOUND, "No short code has this form").no_store();
+    NoCode = "not_found", Miss, Answer::error(StatusCode::NOT_FOUND, "No short code has this form");
     /// There is a link, and the method is neither `GET` nor `HEAD`.
     OtherMethod = "other_method", Nothing,
-        Answer::error(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here").allow("GET, HEAD").no_store();
+        Answer::error(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here");
     /// The map is not loaded, so nothing is known about any code.
     NotReady = "not_ready", Nothing,
         Answer::error(StatusCode::SERVICE_UNAVAILABLE, "The links are not loaded yet").retry_after(1);
     /// The client has used up its budget of misses. The budget says when the client may try again.
     Refused = "refused", Nothing,
         Answer::error(StatusCode::TOO_MANY_REQUESTS, "Too many requests for short codes that do not exist");
-}
-
-/// Returns an error whose message quotes the short code between two parts.
-const fn quoting(status: StatusCode, before: &'static str, after: &'static str) -> Answer<'static> {
-    Answer::new(status, Content::Message([before.as_bytes(), b"", after.as_bytes()]))
 }
 
 impl Kind {

@@ -53,9 +53,8 @@ impl<'a> Fields<'a> for HeaderFields<'a> {
 /// Converts an answer of the redirector.
 fn respond(answer: &Answer<'_>) -> Response {
     let mut headers = HeaderMap::new();
-    let fields = [(header::ALLOW, answer.allow), (header::CACHE_CONTROL, answer.cache_control)];
-    for (name, value) in fields {
-        headers.extend(value.and_then(|value| HeaderValue::from_str(value).ok()).map(|value| (name, value)));
+    for (name, value) in [(header::ALLOW, answer.allow()), (header::CACHE_CONTROL, answer.cache_control())] {
+        headers.extend(value.map(|value| (name, HeaderValue::from_static(value))));
     }
     headers.extend(answer.retry_after_seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
     match answer.content {

@@ -8,10 +8,6 @@ use ::http::StatusCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
     pub status: StatusCode,
-    /// Value of `Allow`.
-    pub allow: Option<&'a str>,
-    /// Value of `Cache-Control`.
-    pub cache_control: Option<&'a str>,
     /// Value of `Retry-After`.
     pub retry_after_seconds: Option<u32>,
     pub content: Content<'a>,
@@ -20,40 +16,50 @@ pub struct Answer<'a> {
 /// The target of a redirect, or the message of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
-    /// Value of `Location`, in visible ASCII. The body is empty.
+    /// Value of `Location`, in visible ASCII. The status is 302, and the body is empty.
     Location(&'a [u8]),
     /// Pieces of the message in the JSON error envelope. They are joined and may contain any bytes.
     Message([&'a [u8]; 3]),
 }
 
 impl<'a> Answer<'a> {
-    /// Returns an answer without optional header fields.
-    pub const fn new(status: StatusCode, content: Content<'a>) -> Answer<'a> {
-        Answer { status, allow: None, cache_control: None, retry_after_seconds: None, content }
+    /// Returns a redirect to `location`.
+    pub const fn redirect(location: &'a [u8]) -> Answer<'a> {
+        Answer { status: StatusCode::FOUND, retry_after_seconds: None, content: Content::Location(location) }
     }
 
-    /// Returns a redirect to `location`.
-    pub const fn redirect(status: StatusCode, location: &'a [u8]) -> Answer<'a> {
-        Answer::new(status, Content::Location(location))
+    /// Returns an error whose message consists of three pieces.
+    pub const fn error_in_pieces(status: StatusCode, message: [&'a [u8]; 3]) -> Answer<'a> {
+        Answer { status, retry_after_seconds: None, content: Content::Message(message) }
     }
 
     /// Returns an error whose message is one piece.
     pub const fn error(status: StatusCode, message: &'a str) -> Answer<'a> {
-        Answer::new(status, Content::Message([message.as_bytes(), b"", b""]))
-    }
-
-    /// Forbids every cache to store the answer.
-    pub const fn no_store(self) -> Answer<'a> {
-        Answer { cache_control: Some("no-store"), ..self }
-    }
-
-    /// Names the methods that the resource allows.
-    pub const fn allow(self, methods: &'a str) -> Answer<'a> {
-        Answer { allow: Some(methods), ..self }
+        Answer::error_in_pieces(status, [message.as_bytes(), b"", b""])
     }
 
     /// Asks the client to wait before its next request.
     pub const fn retry_after(self, seconds: u32) -> Answer<'a> {
         Answer { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    /// Returns the value of `Allow`, which every 405 has.
+    pub fn allow(&self) -> Option<&'static str> {
+        (self.status == StatusCode::METHOD_NOT_ALLOWED).then_some("GET, HEAD")
+    }
+
+    /// Returns the value of `Cache-Control`: `no-store` for each status that a cache may store by itself (RFC 9110, 15.1),
+    /// and for redirects.
+    pub fn cache_control(&self) -> Option<&'static str> {
+        let is_stored = matches!(
+            self.status,
+            StatusCode::FOUND
+                | StatusCode::NOT_FOUND
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::GONE
+                | StatusCode::URI_TOO_LONG
+                | StatusCode::NOT_IMPLEMENTED
+        );
+        is_stored.then_some("no-store")
     }
 }

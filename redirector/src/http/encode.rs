@@ -36,31 +36,21 @@ impl<'a> Reply<'a> {
     /// Writes the answer. A location that is not visible ASCII would be another head, and is answered with 500.
     pub fn answer(mut self, answer: &Answer<'_>) {
         self.answered = match answer.content {
-            Content::Location(location) => self.append_redirect(answer, location),
+            Content::Location(location) => self.append_redirect(location),
             Content::Message(message) => self.append_error(answer, &message),
         };
     }
 
     /// Appends a redirect, unless its location would break out of the head. Returns whether it was appended.
-    fn append_redirect(&mut self, answer: &Answer<'_>, location: &[u8]) -> bool {
+    fn append_redirect(&mut self, location: &[u8]) -> bool {
         if !location.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
             return false;
         }
         self.output.reserve(location.len() + 192);
-        let Answer { status, allow, cache_control, retry_after_seconds, .. } = *answer;
-        if let (StatusCode::FOUND, None, Some("no-store"), None) = (status, allow, cache_control, retry_after_seconds) {
-            // The plain redirect in two pieces beside its location.
-            self.put(b"HTTP/1.1 302 Found\r\nLocation: ");
-            self.put(location);
-            self.put(b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n");
-        } else {
-            self.put_status(status);
-            self.put(b"Location: ");
-            self.put(location);
-            self.put(b"\r\n");
-            self.put_fields(answer);
-            self.put(b"Content-Length: 0\r\n");
-        }
+        // The fields of every redirect, in two pieces beside its location.
+        self.put(b"HTTP/1.1 302 Found\r\nLocation: ");
+        self.put(location);
+        self.put(b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n");
         self.end_head();
         true
     }
@@ -92,10 +82,10 @@ impl<'a> Reply<'a> {
 
     /// Appends the optional header fields.
     fn put_fields(&mut self, answer: &Answer<'_>) {
-        if let Some(methods) = answer.allow {
+        if let Some(methods) = answer.allow() {
             self.put_field(b"Allow: ", methods);
         }
-        if let Some(value) = answer.cache_control {
+        if let Some(value) = answer.cache_control() {
             self.put_field(b"Cache-Control: ", value);
         }
         if let Some(seconds) = answer.retry_after_seconds {
@@ -195,20 +185,17 @@ mod tests {
     fn redirects() {
         let found =
             "HTTP/1.1 302 Found|Location: https://a.example/?q=%20#x|Cache-Control: no-store|Content-Length: 0|DATE|";
-        let answer = Answer::redirect(StatusCode::FOUND, b"https://a.example/?q=%20#x").no_store();
+        let answer = Answer::redirect(b"https://a.example/?q=%20#x");
         check(OPEN, |reply| reply.answer(&answer), &format!("{found}|"));
         check(HEAD, |reply| reply.answer(&answer), &format!("{found}|"));
         check(CLOSE, |reply| reply.answer(&answer), &format!("{found}Connection: close||"));
-        let permanent = Answer::redirect(StatusCode::MOVED_PERMANENTLY, b"https://a.example/");
-        let expected = "HTTP/1.1 301 Moved Permanently|Location: https://a.example/|Content-Length: 0|DATE||";
-        check(OPEN, |reply| reply.answer(&permanent), expected);
     }
 
     #[test]
     fn errors() {
-        let error = |status| Answer::new(status, Content::Message([b"m '", b"x", b"'"]));
-        let (gone, busy) = (error(StatusCode::GONE).no_store(), error(StatusCode::TOO_MANY_REQUESTS).retry_after(1));
-        let not_allowed = error(StatusCode::METHOD_NOT_ALLOWED).allow("GET, HEAD").no_store();
+        let error = |status| Answer::error_in_pieces(status, [b"m '", b"x", b"'"]);
+        let (gone, busy) = (error(StatusCode::GONE), error(StatusCode::TOO_MANY_REQUESTS).retry_after(1));
+        let not_allowed = error(StatusCode::METHOD_NOT_ALLOWED);
         let json = "Content-Type: application/json|Content-Length";
         for (framing, answer, head, body) in [
             (
@@ -255,7 +242,7 @@ mod tests {
         for location in
             [&b"https://a.example/\r\nX: y"[..], b"https://a.example/ ", b"https://\xc3\xa4.example/", b"\0"]
         {
-            check(OPEN, |reply| reply.answer(&Answer::redirect(StatusCode::FOUND, location)), expected);
+            check(OPEN, |reply| reply.answer(&Answer::redirect(location)), expected);
         }
     }
 

@@ -89,31 +89,22 @@ pub enum Method {
 /// A request that the service may answer. Borrows from the connection's read buffer.
 #[derive(Debug)]
 pub struct Request<'a> {
-    pub(super) method: Method,
-    pub(super) path: &'a [u8],
+    /// The method. The loop itself answers unknown ones, `CONNECT`, and `OPTIONS *`.
+    pub method: Method,
+    /// The path as it was sent, percent-encoding and all, without the query. Visible ASCII that starts with `/`.
+    pub path: &'a [u8],
     pub(super) headers: &'a [Header<'a>],
-    pub(super) is_http_1_0: bool,
-    pub(super) peer: IpAddr,
-    pub(super) received_at_micros: u64,
-    pub(super) worker: usize,
+    /// Whether the request is of HTTP/1.0, which old clients and many proxies send.
+    pub is_http_1_0: bool,
+    /// The address at the other end of the socket; an IPv4 address is never dressed as IPv6.
+    pub peer: IpAddr,
+    /// When the head was complete, in microseconds since the Unix epoch. The `Date` of the answer is this moment.
+    pub received_at_micros: u64,
+    /// Which of the workers serves the connection, from 0.
+    pub worker: usize,
 }
 
 impl<'a> Request<'a> {
-    /// The method. The loop itself answers unknown ones, `CONNECT`, and `OPTIONS *`.
-    pub fn method(&self) -> Method {
-        self.method
-    }
-
-    /// The path as it was sent, percent-encoding and all, without the query. Visible ASCII that starts with `/`.
-    pub fn path(&self) -> &'a [u8] {
-        self.path
-    }
-
-    /// The first value of a field, without the white space around it. The name's case does not matter.
-    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers(name).next()
-    }
-
     /// All values of a field in the order sent, one for each of its lines.
     pub fn headers<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
@@ -123,26 +114,6 @@ impl<'a> Request<'a> {
     /// Whether a header field has a name that `is_wanted` accepts.
     pub fn has_header(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
         self.headers.iter().any(|header| is_wanted(header.name.as_bytes()))
-    }
-
-    /// Whether the request is of HTTP/1.0, which old clients and many proxies send.
-    pub fn is_http_1_0(&self) -> bool {
-        self.is_http_1_0
-    }
-
-    /// The address at the other end of the socket; an IPv4 address is never dressed as IPv6.
-    pub fn peer(&self) -> IpAddr {
-        self.peer
-    }
-
-    /// Which of the workers serves the connection, from 0.
-    pub fn worker(&self) -> usize {
-        self.worker
-    }
-
-    /// When the head was complete, in microseconds since the Unix epoch. The `Date` of the answer is this moment.
-    pub fn received_at_micros(&self) -> u64 {
-        self.received_at_micros
     }
 }
 

@@ -35,14 +35,7 @@ pub(super) const METHOD_NOT_ALLOWED: Refusal =
     refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here");
 
 impl Refusal {
-    /// Returns the answer with the header fields that its status needs.
     pub(super) const fn answer(self) -> Answer<'static> {
-        let answer = Answer::error(self.status, self.message);
-        match self.status {
-            StatusCode::METHOD_NOT_ALLOWED => answer.allow("GET, HEAD").no_store(),
-            // A cache may store these unless it is told otherwise (RFC 9110, 15.1).
-            StatusCode::URI_TOO_LONG | StatusCode::NOT_IMPLEMENTED => answer.no_store(),
-            _ => answer,
-        }
+        Answer::error(self.status, self.message)
     }
 }

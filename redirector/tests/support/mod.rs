@@ -13,7 +13,7 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::percent_decode;
-use tern_redirector::http::{self, Answer, Content, Limits, Method, Reply, Request, Server, Service, StatusCode};
+use tern_redirector::http::{self, Answer, Limits, Method, Reply, Request, Server, Service, StatusCode};
 
 pub(crate) const TARGET: &str = "https://target.example/path?q=1&r=%20#part";
 
@@ -51,25 +51,23 @@ impl Service for Codes {
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(request.peer(), IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let received = SystemTime::UNIX_EPOCH + Duration::from_micros(request.received_at_micros());
+        assert_eq!(request.peer, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let received = SystemTime::UNIX_EPOCH + Duration::from_micros(request.received_at_micros);
         assert!(received.elapsed().is_ok_and(|age| age < Duration::from_secs(10)));
-        let mut decoded = percent_decode(&request.path()[1..]);
+        let mut decoded = percent_decode(&request.path[1..]);
         let mut code = [0; 64];
         let length = code.iter_mut().zip(&mut decoded).map(|(to, byte)| *to = byte).count();
         match &code[..length] {
-            b"CODE12" | b"GONE12" if request.method() == Method::Other => {
-                reply.answer(&Answer::error(StatusCode::METHOD_NOT_ALLOWED, "m").allow("GET, HEAD").no_store())
+            b"CODE12" | b"GONE12" if request.method == Method::Other => {
+                reply.answer(&Answer::error(StatusCode::METHOD_NOT_ALLOWED, "m"))
             }
-            b"CODE12" => reply.answer(&Answer::redirect(StatusCode::FOUND, TARGET.as_bytes()).no_store()),
-            b"GONE12" => {
-                reply.answer(&Answer::error(StatusCode::GONE, "This shortened URL has been deactivated").no_store())
-            }
+            b"CODE12" => reply.answer(&Answer::redirect(TARGET.as_bytes())),
+            b"GONE12" => reply.answer(&Answer::error(StatusCode::GONE, "This shortened URL has been deactivated")),
             b"BUG12" => panic!("a bug in the service"),
             b"MUTE12" => drop(reply),
             unknown => {
-                let message = Content::Message([b"Short code '", unknown, b"' not found"]);
-                reply.answer(&Answer::new(StatusCode::NOT_FOUND, message).no_store())
+                let message = [b"Short code '", unknown, b"' not found"];
+                reply.answer(&Answer::error_in_pieces(StatusCode::NOT_FOUND, message))
             }
         }
     }

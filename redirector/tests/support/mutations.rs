@@ -7,9 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
-use tern_redirector::http::{
-    Answer, Content, Exchange, Limits, Method, Reply, Request, Service, Stats, StatusCode, Terms,
-};
+use tern_redirector::http::{Answer, Exchange, Limits, Method, Reply, Request, Service, Stats, StatusCode, Terms};
 
 /// Requests to mutate, with `|` for CR LF.
 const SEEDS: &[&str] = &[
@@ -86,15 +84,15 @@ impl Service for Codes {
     }
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
-        let answer = match request.path() {
-            b"/CODE12" | b"/GONE12" if request.method() == Method::Other => {
-                Answer::error(StatusCode::METHOD_NOT_ALLOWED, "not allowed").allow("GET, HEAD")
+        let answer = match request.path {
+            b"/CODE12" | b"/GONE12" if request.method == Method::Other => {
+                Answer::error(StatusCode::METHOD_NOT_ALLOWED, "not allowed")
             }
-            b"/CODE12" => Answer::redirect(StatusCode::FOUND, b"https://target.example/"),
+            b"/CODE12" => Answer::redirect(b"https://target.example/"),
             b"/GONE12" => Answer::error(StatusCode::GONE, "gone"),
-            path => Answer::new(StatusCode::NOT_FOUND, Content::Message([path, b"", b""])),
+            path => Answer::error_in_pieces(StatusCode::NOT_FOUND, [path, b"", b""]),
         };
-        reply.answer(&answer.no_store());
+        reply.answer(&answer);
     }
 }
 
