@@ -10,14 +10,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
-use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, Opts, Registry};
+use prometheus::{Gauge, IntCounter, IntCounterVec, Opts, Registry};
 use serde_json::json;
 use tern_serving::{Hosts, with_operator_layers};
 
 use crate::clicks::LostLink;
 use crate::engine::Engine;
-use crate::http::{REFUSALS, Server, Stats};
-use crate::metrics::{Durations, RedirectCounters};
+use crate::http::{REFUSALS, Server};
+use crate::metrics::Durations;
 use crate::replica::Freshness;
 use crate::watchdog::{Stalled, Vitals};
 
@@ -107,29 +107,63 @@ impl Collector for Observed {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let Engine { recorder, counters, .. } = &*self.engine;
         let stats = self.server.stats();
         let staleness = self.freshness.staleness().map_or(f64::INFINITY, |staleness| staleness.as_secs_f64());
-        let recorder = &self.engine.recorder;
-        let integer = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let [used, limit, room] = recorder.room();
-        let open = i64::try_from(stats.open.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        let [used, limit, room] = recorder.room().map(float);
+        let events = [
+            ("accepted", &stats.accepted),
+            ("over_limit", &stats.over_limit),
+            ("over_share", &stats.over_share),
+            ("evicted_idle", &stats.evicted_idle),
+            ("evicted_slow", &stats.evicted_slow),
+            ("accept_error", &stats.accept_errors),
+            ("header_timeout", &stats.header_timeouts),
+            ("idle_timeout", &stats.idle_timeouts),
+            ("write_timeout", &stats.write_timeouts),
+            ("aborted", &stats.aborted),
+            ("panicked", &stats.panicked),
+            ("cut", &stats.cut),
+        ];
+        let events = events.map(|(event, count)| (event, count.load(Ordering::Relaxed)));
+        let refused = REFUSALS.each_ref().map(|status| (status.as_str(), stats.refused(*status)));
+        let open = float(stats.open.load(Ordering::Relaxed));
         [
             gauge("tern_replica_staleness_seconds", "Time since the map was known to equal the store.", staleness),
             counter("tern_clicks_accepted_total", "Redirects that were to be recorded.", recorder.accepted()),
-            int_gauge("tern_clicks_pending", "Clicks that wait for the store.", integer(recorder.pending())),
-            int_gauge("tern_clicks_journal_bytes", "Bytes of the disk that the journals of clicks take.", integer(used)),
-            int_gauge("tern_clicks_journal_limit_bytes", "Bytes of the disk that the journals of clicks may take (CLICK_JOURNAL_LIMIT).", integer(limit)),
-            int_gauge(
+            gauge("tern_clicks_pending", "Clicks that wait for the store.", float(recorder.pending())),
+            gauge("tern_clicks_journal_bytes", "Bytes of the disk that the journals of clicks take.", used),
+            gauge(
+                "tern_clicks_journal_limit_bytes",
+                "Bytes of the disk that the journals of clicks may take (CLICK_JOURNAL_LIMIT).",
+                limit,
+            ),
+            gauge(
                 "tern_clicks_journal_room_bytes",
                 "Bytes that the journals of clicks may still take before clicks are dropped, of their limit or of the disk. Shipped \
                  clicks make room.",
-                integer(room),
+                room,
             ),
-            int_gauge("tern_http_connections", "Open connections of the redirect port.", open),
-            redirects(&self.engine.counters),
-            durations(&self.engine.counters.durations()),
-            connections(stats),
-            refused(stats),
+            gauge("tern_http_connections", "Open connections of the redirect port.", open),
+            counters_by(
+                "outcome",
+                "tern_redirects_total",
+                "Requests for a short code, by what was decided.",
+                &counters.totals(),
+            ),
+            durations(&counters.durations()),
+            counters_by(
+                "event",
+                "tern_http_connection_events_total",
+                "What happened to connections of the redirect port.",
+                &events,
+            ),
+            counters_by(
+                "status",
+                "tern_http_refused_total",
+                "Requests that the HTTP loop refused by itself, by status.",
+                &refused,
+            ),
         ]
         .into_iter()
         .flatten()
@@ -137,14 +171,13 @@ impl Collector for Observed {
     }
 }
 
-fn gauge(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
-    let gauge = Gauge::new(name, help).expect("the name is a constant that is valid");
-    gauge.set(value);
-    gauge.collect()
+#[expect(clippy::cast_precision_loss, reason = "the text format knows only doubles")]
+fn float(count: u64) -> f64 {
+    count as f64
 }
 
-fn int_gauge(name: &str, help: &str, value: i64) -> Vec<MetricFamily> {
-    let gauge = IntGauge::new(name, help).expect("the name is a constant that is valid");
+fn gauge(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
+    let gauge = Gauge::new(name, help).expect("the name is a constant that is valid");
     gauge.set(value);
     gauge.collect()
 }
@@ -155,13 +188,12 @@ fn counter(name: &str, help: &str, value: u64) -> Vec<MetricFamily> {
     counter.collect()
 }
 
-fn redirects(counters: &RedirectCounters) -> Vec<MetricFamily> {
-    labelled(
-        "tern_redirects_total",
-        "Requests for a short code, by what was decided.",
-        "outcome",
-        counters.totals().map(|(label, count)| (label.to_owned(), count)),
-    )
+fn counters_by(label: &str, name: &str, help: &str, values: &[(&str, u64)]) -> Vec<MetricFamily> {
+    let counters = IntCounterVec::new(Opts::new(name, help), &[label]).expect("the name is a constant that is valid");
+    for (value, count) in values {
+        counters.with_label_values(&[value]).inc_by(*count);
+    }
+    counters.collect()
 }
 
 fn durations(durations: &Durations) -> Vec<MetricFamily> {
@@ -183,46 +215,4 @@ fn durations(durations: &Durations) -> Vec<MetricFamily> {
     family.set_field_type(MetricType::HISTOGRAM);
     family.set_metric(vec![metric]);
     vec![family]
-}
-
-fn connections(stats: &Stats) -> Vec<MetricFamily> {
-    let ended = [
-        ("accepted", &stats.accepted),
-        ("over_limit", &stats.over_limit),
-        ("over_share", &stats.over_share),
-        ("evicted_idle", &stats.evicted_idle),
-        ("evicted_slow", &stats.evicted_slow),
-        ("accept_error", &stats.accept_errors),
-        ("header_timeout", &stats.header_timeouts),
-        ("idle_timeout", &stats.idle_timeouts),
-        ("write_timeout", &stats.write_timeouts),
-        ("aborted", &stats.aborted),
-        ("panicked", &stats.panicked),
-        ("cut", &stats.cut),
-    ];
-    labelled(
-        "tern_http_connection_events_total",
-        "What happened to connections of the redirect port.",
-        "event",
-        ended.map(|(event, count)| (event.to_owned(), count.load(Ordering::Relaxed))),
-    )
-}
-
-fn refused(stats: &Stats) -> Vec<MetricFamily> {
-    labelled(
-        "tern_http_refused_total",
-        "Requests that the HTTP loop refused by itself, by status.",
-        "status",
-        REFUSALS.map(|status| (status.as_str().to_owned(), stats.refused(status))),
-    )
-}
-
-fn labelled(name: &str, help: &str, label: &str, values: impl IntoIterator<Item = (String, u64)>) -> Vec<MetricFamily> {
-    let counters = CounterVec::new(Opts::new(name, help), &[label]).expect("the name is a constant that is valid");
-    for (value, count) in values {
-        let counter: Counter = counters.with_label_values(&[value]);
-        #[expect(clippy::cast_precision_loss, reason = "the text format knows only doubles")]
-        counter.inc_by(count as f64);
-    }
-    counters.collect()
 }

@@ -204,7 +204,7 @@ impl Replica {
 
     fn on_received(&mut self, received: Result<Delivery, BusError>) -> Event {
         match received {
-            Ok(Delivery::Message(_) | Delivery::Lost) => Event::Hint,
+            Ok(Delivery::Message(_) | Delivery::Loss) => Event::Hint,
             Err(error) => {
                 tracing::warn!(%error, "the subscription to the bus broke");
                 self.in_flight.subscription = None;
