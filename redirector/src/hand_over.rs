@@ -116,14 +116,8 @@ async fn pass(mut follower: UnixStream, sockets: Arc<Sockets>, mut is_taken: wat
             SERVING => Ok(()),
             _ => Err(io::ErrorKind::InvalidData.into()),
         },
-        () = another_serves(&mut is_taken) => follower.write_u8(TAKEN).await,
+        _ = is_taken.wait_for(|is_taken| *is_taken) => follower.write_u8(TAKEN).await,
     }
-}
-
-/// Waits until one of the followers serves.
-async fn another_serves(is_taken: &mut watch::Receiver<bool>) {
-    // The sender outlives whoever waits.
-    let _ = is_taken.wait_for(|is_taken| *is_taken).await;
 }
 
 /// The process whose sockets were taken. It goes on until it is told.
@@ -191,11 +185,11 @@ fn receive(predecessor: &UnixStream) -> io::Result<Sockets> {
     if received.bytes == 0 {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before it passed its sockets on"));
     }
-    let mut passed = control.drain().filter_map(|message| match message {
+    let passed = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
     });
-    let descriptors: Vec<OwnedFd> = passed.by_ref().flatten().collect();
+    let descriptors: Vec<OwnedFd> = passed.flatten().collect();
     match <[OwnedFd; 2]>::try_from(descriptors) {
         Ok([redirects, ops]) if word == [PASSED] => {
             Ok(Sockets::taken_over(TcpListener::from(redirects), TcpListener::from(ops)))

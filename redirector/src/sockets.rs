@@ -3,7 +3,7 @@
 //! It must not accept anything, and knows nothing of what is served.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::net::sockopt::socket_acceptconn;
@@ -39,9 +39,8 @@ impl Sockets {
     /// Binds the addresses of the configuration.
     pub fn bind(config: &RedirectorConfig) -> Result<Sockets, StartError> {
         let ops = bind_ops(config)?;
-        let (variable, address) = ("REDIRECTOR_LISTEN", config.listen);
-        let failed = |error| StartError::Listen { variable, address, error };
-        Ok(Sockets { redirects: Server::listen(address).map_err(failed)?, ops, origin: Origin::Bound })
+        let redirects = listen("REDIRECTOR_LISTEN", config.listen)?;
+        Ok(Sockets { redirects, ops, origin: Origin::Bound })
     }
 
     /// Sockets that another process serves, and goes on to serve until this one does.
@@ -59,7 +58,10 @@ impl Sockets {
 }
 
 fn bind_ops(config: &RedirectorConfig) -> Result<TcpListener, StartError> {
-    let (variable, address) = ("REDIRECTOR_OPS_LISTEN", config.ops_listen);
+    listen("REDIRECTOR_OPS_LISTEN", config.ops_listen)
+}
+
+fn listen(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     Server::listen(address).map_err(|error| StartError::Listen { variable, address, error })
 }
 

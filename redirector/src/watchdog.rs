@@ -6,9 +6,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{io, process};
 
 use tern_common::console::write_line;
@@ -32,8 +33,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Watchdog {
     vitals: Arc<Vitals>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    /// The thread, and the channel that ends it when it closes.
+    running: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 /// How long each worker has not answered.
@@ -59,12 +60,12 @@ impl Watchdog {
         // The first coroutine of the process, unless another redirector ran in it.
         pulse.ask();
         let missed = (0..pulse.workers()).map(|_| AtomicU32::new(0)).collect();
-        let (vitals, stop) = (Arc::new(Vitals { pulse, missed }), Arc::<AtomicBool>::default());
+        let vitals = Arc::new(Vitals { pulse, missed });
+        let (stop, stopped) = channel();
         let watch = {
-            let (vitals, stop) = (Arc::clone(&vitals), Arc::clone(&stop));
+            let vitals = Arc::clone(&vitals);
             move || {
-                while !stop.load(Ordering::Acquire) {
-                    pause(TICK, &stop);
+                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                     vitals.tick();
                     match vitals.longest() {
                         Some(stalled) if stalled.age >= TICK * FATAL => end(stalled),
@@ -75,7 +76,7 @@ impl Watchdog {
             }
         };
         let thread = thread::Builder::new().name("tern-watchdog".to_owned()).spawn(watch)?;
-        Ok(Watchdog { vitals, stop, thread: Some(thread) })
+        Ok(Watchdog { vitals, running: Some((stop, thread)) })
     }
 
     /// Returns the findings of the watchdog, for `/live`.
@@ -86,9 +87,8 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
             // It panics nowhere, and a panic was logged.
             let _ = thread.join();
         }
@@ -123,17 +123,6 @@ impl fmt::Display for Stalled {
     }
 }
 
-/// Waits for `time`, or until `stop` is set.
-fn pause(time: Duration, stop: &AtomicBool) {
-    let started = Instant::now();
-    while let Some(rest) = time.checked_sub(started.elapsed()).filter(|rest| !rest.is_zero()) {
-        if stop.load(Ordering::Acquire) {
-            return;
-        }
-        thread::park_timeout(rest);
-    }
-}
-
 /// Ends the process at once, with SIGABRT. Clicks stand in the journals, which the next process takes over.
 fn end(stalled: Stalled) -> ! {
     // On a thread of its own: the log may be what stands still.
@@ -147,7 +136,7 @@ fn end(stalled: Stalled) -> ! {
         write_line("tern", &format!("{stalled}; the process ends."));
     });
     if log.is_ok() {
-        pause(LAST_WORDS, &AtomicBool::new(false));
+        thread::sleep(LAST_WORDS);
     }
     process::abort()
 }
