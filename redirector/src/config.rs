@@ -17,30 +17,6 @@ use crate::clicks::JournalConfig;
 use crate::http::Limits;
 use crate::replica::ReplicaConfig;
 
-/// Codes are five characters or more in practice, 916 million of them; at this pace a client needs
-/// a hundred days for as many misses, and a broken page of a customer is not cut off at once.
-const MISS_BURST: u32 = 1_000;
-const MISSES_PER_SECOND: u32 = 100;
-
-/// Some sixteen million clicks of ordinary length: at 10,000 a second the store may be away for 27 minutes.
-const JOURNAL_LIMIT: ByteSize = ByteSize::gib(4);
-
-/// What a power cut may cost. A sync takes the disk some milliseconds.
-const SYNC: Duration = Duration::from_millis(100);
-
-/// 28 a second of a /24 for a whole hour are more than an office follows; as events of the longest kind they are 110 MB.
-const EVENTS_PER_NETWORK: u32 = 100_000;
-
-/// Reads every link of the store, which for ten million takes it some seconds.
-const AUDIT: Duration = Duration::from_secs(600);
-
-/// Nobody is known to look at `/ready` unless an operator says so, and a person who ends the process waits for it.
-const NOTICE: Duration = Duration::ZERO;
-
-/// How long everything that is under way has when the process is told to end, waiting clicks included:
-/// less than the 10 s after which container runtimes lose patience.
-const DRAIN: Duration = Duration::from_secs(8);
-
 /// Everything a redirector is told from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectorConfig {
@@ -99,8 +75,10 @@ impl RedirectorConfig {
             ops_hosts: reader.get("OPS_HOSTS", Hosts::default()),
             workers: reader.get_within("REDIRECTOR_WORKERS", cores, 1..=1024),
             limits,
-            miss_burst: reader.get_within("MISS_BURST", MISS_BURST, 1..=1_000_000),
-            misses_per_second: reader.get_within("MISSES_PER_SECOND", MISSES_PER_SECOND, 0..=1_000_000),
+            // Codes of five characters or more: at this rate a client needs a hundred days to miss all 916 million.
+            // A broken page of a customer is not cut off at once.
+            miss_burst: reader.get_within("MISS_BURST", 1_000, 1..=1_000_000),
+            misses_per_second: reader.get_within("MISSES_PER_SECOND", 100, 0..=1_000_000),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
             record_clicks: reader.get("RECORD_CLICKS", true),
             journal: journal(reader),
@@ -108,11 +86,14 @@ impl RedirectorConfig {
             other_recorders: 0,
             replica: ReplicaConfig {
                 file: None,
-                audit_every: reader.get("AUDIT_INTERVAL", AUDIT),
+                // An audit reads every link of the store, which takes seconds for ten million.
+                audit_every: reader.get("AUDIT_INTERVAL", Duration::from_secs(600)),
                 allow_shrink: reader.get("REPLICA_ALLOW_SHRINK", false),
             },
-            notice: reader.get("DRAIN_NOTICE", NOTICE),
-            drain: reader.get("DRAIN_TIMEOUT", DRAIN),
+            // A notice delays each end, and helps only where a load balancer asks `/ready`.
+            notice: reader.get("DRAIN_NOTICE", Duration::ZERO),
+            // Less than the 10 s after which container runtimes kill the process.
+            drain: reader.get("DRAIN_TIMEOUT", Duration::from_secs(8)),
             notifier: Notifier::default(),
         }
     }
@@ -147,20 +128,21 @@ impl RedirectorConfig {
 }
 
 fn journal(reader: &mut Reader<'_>) -> JournalConfig {
-    /// A lane fills one in some 300 ms at full speed.
-    const SEGMENT: usize = 4 << 20;
-    /// Longer than a standby that is promoted was ever behind.
-    const KEEP_SHIPPED: Duration = Duration::from_secs(15 * 60);
-    let limit = reader.get_within("CLICK_JOURNAL_LIMIT", JOURNAL_LIMIT, ByteSize::mib(1)..=ByteSize::tib(1)).as_u64();
+    // Some sixteen million clicks of ordinary length: 27 minutes without a store at 10,000 a second.
+    let limit = reader.get_within("CLICK_JOURNAL_LIMIT", ByteSize::gib(4), ByteSize::mib(1)..=ByteSize::tib(1));
     let floor = reader.find_within("CLICK_DISK_FLOOR", ByteSize::b(0)..=ByteSize::pib(1));
     JournalConfig {
         root: PathBuf::from("clicks"),
-        segment: SEGMENT,
-        limit,
+        // A lane fills a segment in some 300 ms at full speed.
+        segment: 4 << 20,
+        limit: limit.as_u64(),
         floor: floor.map(|floor| floor.as_u64()),
-        sync_every: reader.get("CLICK_SYNC", SYNC),
-        keep_shipped: KEEP_SHIPPED,
-        events_per_network: reader.get_within("CLICK_EVENTS_PER_NETWORK", EVENTS_PER_NETWORK, 0..=1_000_000_000),
+        // A power cut costs the clicks of this time. A sync takes the disk some milliseconds.
+        sync_every: reader.get("CLICK_SYNC", Duration::from_millis(100)),
+        // Longer than a promoted standby was ever behind.
+        keep_shipped: Duration::from_secs(15 * 60),
+        // 28 a second from one /24 for an hour: more than an office follows. As events of the longest kind they are 110 MB.
+        events_per_network: reader.get_within("CLICK_EVENTS_PER_NETWORK", 100_000, 0..=1_000_000_000),
     }
 }
 

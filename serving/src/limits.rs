@@ -15,29 +15,11 @@ const OPERATORS_CONNECTIONS: usize = 64;
 /// Connections that are open beyond the limit for as long as the connections that end for them take.
 const SLACK: usize = 16;
 
-/// Time for a head, which comes in one packet. It also bounds the wait of a new connection for its first request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Time between requests on the API. nginx closes its own idle connections after 5 s.
 const API_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time between requests on an operators' port: a monitor that asks once a minute reuses its connection.
 const OPERATORS_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-
-/// Time without a byte taken by the client, after which it is gone or hostile.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Time between two parts of a body: as long as a phone may lose its network.
-const BODY_STALL: Duration = Duration::from_secs(30);
-
-/// Rate that a body has to keep on average after its first [`BODY_STALL`]: a tenth of what a 2G phone does.
-const BODY_BYTES_PER_SECOND: u64 = 1_024;
-
-/// Time in which a drain waits for a request that is on its way on an idle connection.
-const DRAIN_GRACE: Duration = Duration::from_millis(500);
-
-/// Time between two searches for overdue connections.
-const TICK: Duration = Duration::from_millis(250);
 
 /// The limits of one port.
 #[derive(Clone, Debug)]
@@ -73,13 +55,17 @@ impl Limits {
             connections,
             // Half: two clients of different networks are needed to fill a port.
             shares: Shares { connections: connections.div_ceil(2), exempt: proxies.clone(), loopback_is_exempt: true },
-            header_timeout: HEADER_TIMEOUT,
+            // A head comes in one packet. The limit also bounds the wait of a new connection for its first request.
+            header_timeout: Duration::from_secs(10),
             idle_timeout,
-            write_timeout: WRITE_TIMEOUT,
-            body_stall: BODY_STALL,
-            body_bytes_per_second: BODY_BYTES_PER_SECOND,
-            drain_grace: DRAIN_GRACE,
-            tick: TICK,
+            // A client that takes no byte for this long has gone or is hostile.
+            write_timeout: Duration::from_secs(30),
+            // As long as a phone may lose its network.
+            body_stall: Duration::from_secs(30),
+            // A tenth of the rate of a 2G phone.
+            body_bytes_per_second: 1_024,
+            drain_grace: Duration::from_millis(500),
+            tick: Duration::from_millis(250),
         }
     }
 

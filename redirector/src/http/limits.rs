@@ -6,38 +6,8 @@ use std::time::Duration;
 /// Connections the kernel completes ahead of us; `net.core.somaxconn` caps it.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// Two memory mappings a stack: 10,000 connections stay well under `vm.max_map_count` (65,530 by default).
-const CONNECTIONS: usize = 10_000;
-
-/// Cookies of every site on the domain, with room to spare; what nginx passes on by default is smaller (4 x 8 KiB
-/// buffers, of which no field may exceed one).
-const HEAD_BYTES: usize = 16 * 1024;
-
-/// A client that pipelines and never reads may hold this much of our memory, and one answer.
-const PENDING_REPLY_BYTES: usize = 64 * 1024;
-
-/// A head comes in one packet. 10 s lets a phone lose a few and takes the fun out of sending a byte a second.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Longer than nginx keeps an upstream connection idle (60 s), so that it is nginx who closes and no request meets a
-/// closing connection.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-
-/// Without a byte taken for this long, the reader is gone or hostile.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long and how much is read and thrown away after the last answer, so that the client reads it before a reset.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 64 * 1024;
-
-/// At a drain, a connection between requests may have one on its way: wait this long for it, and answer it as the last.
-const DRAIN_GRACE: Duration = Duration::from_millis(500);
-
 /// Connections over the smallest limit.
 const LEAST_SLACK: usize = 128;
-
-/// Deadlines are met this late at most. 10,000 connections cost the reaper well under a millisecond a tick.
-const TICK: Duration = Duration::from_millis(100);
 
 /// What one connection, and all together, may take. Times are kept to the next tick, never short.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,17 +55,25 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: CONNECTIONS,
-            share: CONNECTIONS / 2,
-            head_bytes: HEAD_BYTES,
-            pending_reply_bytes: PENDING_REPLY_BYTES,
-            header_timeout: HEADER_TIMEOUT,
-            idle_timeout: IDLE_TIMEOUT,
-            write_timeout: WRITE_TIMEOUT,
-            linger_timeout: LINGER_TIMEOUT,
-            linger_bytes: LINGER_BYTES,
-            drain_grace: DRAIN_GRACE,
-            tick: TICK,
+            // Two memory mappings for each stack: far below `vm.max_map_count` (65,530 by default).
+            connections: 10_000,
+            share: 5_000,
+            // The cookies of every site of the domain. nginx passes on less by default: 4 buffers of 8 KiB.
+            head_bytes: 16 * 1024,
+            // The memory that a client can occupy which pipelines requests and never reads.
+            pending_reply_bytes: 64 * 1024,
+            // A head comes in one packet. In 10 s a phone can lose a few, and a slow attack stays cheap to bear.
+            header_timeout: Duration::from_secs(10),
+            // Longer than nginx keeps an idle upstream connection (60 s), so that nginx closes first and no request meets a
+            // closing connection.
+            idle_timeout: Duration::from_secs(75),
+            // A client that takes no byte for this long has gone or is hostile.
+            write_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+            linger_bytes: 64 * 1024,
+            drain_grace: Duration::from_millis(500),
+            // With 10,000 connections, a tick costs the reaper well under a millisecond.
+            tick: Duration::from_millis(100),
         }
     }
 }
