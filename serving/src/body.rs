@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use prometheus::IntCounter;
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
@@ -21,8 +22,8 @@ use crate::limits::Limits;
 struct TooSlow;
 
 /// A request body that ends with an error when it stalls, or when it is slower than the minimum rate.
-pub(crate) struct PacedBody<B = Incoming> {
-    body: B,
+pub(crate) struct PacedBody {
+    body: Incoming,
     watched: Arc<Watched>,
     too_slow: IntCounter,
     stall: Duration,
@@ -33,8 +34,8 @@ pub(crate) struct PacedBody<B = Incoming> {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B> PacedBody<B> {
-    pub(crate) fn new(body: B, watched: Arc<Watched>, limits: &Limits, too_slow: IntCounter) -> PacedBody<B> {
+impl PacedBody {
+    pub(crate) fn new(body: Incoming, watched: Arc<Watched>, limits: &Limits, too_slow: IntCounter) -> PacedBody {
         PacedBody {
             body,
             watched,
@@ -54,7 +55,7 @@ impl<B> PacedBody<B> {
     }
 }
 
-impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for PacedBody<B> {
+impl HttpBody for PacedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -64,7 +65,7 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Pace
             Poll::Ready(frame) => {
                 this.watched.body_waits(false);
                 this.deadline = None;
-                let frame = frame.transpose().map_err(Into::into)?;
+                let frame = frame.transpose()?;
                 let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
                 this.bytes += length as u64;
                 Poll::Ready(frame.map(Ok))
@@ -95,28 +96,11 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Pace
     }
 }
 
-/// An answer's body. The exchange ends when it is dropped.
-pub(crate) struct AnswerBody {
-    pub(crate) body: Body,
-    pub(crate) _exchange: InExchange,
-}
-
-impl HttpBody for AnswerBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// Makes the exchange of an answer last until its body is dropped.
+pub(crate) fn keep_exchange(body: Body, exchange: InExchange) -> Body {
+    // The closure owns the exchange. It is what the body is wrapped for; errors stay as they are.
+    Body::new(body.map_err(move |error| {
+        let _owned = &exchange;
+        error
+    }))
 }

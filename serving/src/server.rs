@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use tower::ServiceExt;
 
-use crate::body::{AnswerBody, PacedBody};
+use crate::body::{PacedBody, keep_exchange};
 use crate::connection::{InExchange, Order, WatchedStream};
 use crate::crowd::{Crowd, Place, Refusal};
 use crate::limits::Limits;
@@ -254,7 +254,7 @@ impl Port {
         mut request: hyper::Request<Incoming>,
         peer: SocketAddr,
         place: &Place,
-    ) -> Result<hyper::Response<AnswerBody>, std::convert::Infallible> {
+    ) -> Result<hyper::Response<Body>, std::convert::Infallible> {
         let exchange = InExchange::begin(&place.watched);
         request.extensions_mut().insert(ConnectInfo(peer));
         let (limits, too_slow) = (&self.crowd.limits, self.crowd.stats.body_timeout.clone());
@@ -263,6 +263,6 @@ impl Port {
         if self.leaving.load(Ordering::Relaxed) || place.watched.is_ending() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response.map(|body| AnswerBody { body, _exchange: exchange }))
+        Ok(response.map(|body| keep_exchange(body, exchange)))
     }
 }
