@@ -190,7 +190,7 @@ pub async fn take_over_from_killed() {
     let mut follower = fleet.begin_to_replace_redirector(0);
     let log = fleet.redirector_directory(0).join("app.log");
     eventually("the follower has read the file", async || {
-        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("going on from the snapshot file"))
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("links were restored from the snapshot file"))
     })
     .await;
     fleet.redirectors[0].signal(Signal::SIGKILL);

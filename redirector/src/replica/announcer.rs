@@ -1,6 +1,6 @@
-//! Tells on the bus how far a replica has come, and that it lives.
+//! Announces the cursor of a replica on the bus, once a second at least.
 //!
-//! A task of its own: a bus that answers slowly, or not at all, must hold up no change.
+//! The announcer is a task of its own, so that a slow or unavailable bus delays no change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How often a replica tells that it lives. Those who wait for it forget it after 3 s.
+/// Interval of announcements without a change. Admins forget a silent replica after 3 s.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// The replica's end. Only the latest cursor counts: those in between that were not told yet are passed over.
+/// A handle to the announcing task. Only the latest cursor is announced.
 #[derive(Debug)]
 pub(super) struct Announcer {
     cursor: watch::Sender<Option<Cursor>>,
@@ -24,15 +24,15 @@ pub(super) struct Announcer {
 impl Announcer {
     pub(super) fn start(bus: Arc<dyn Bus>) -> Announcer {
         let (cursor, cursors) = watch::channel(None);
-        Announcer { cursor, task: tokio::spawn(announce(bus, cursors)) }
+        Announcer { cursor, task: tokio::spawn(run(bus, cursors)) }
     }
 
-    /// What is up to this cursor is served.
-    pub(super) fn applied(&self, cursor: Option<&Cursor>) {
-        self.cursor.send_if_modified(|told| {
-            let is_new = told.as_ref() != cursor;
+    /// Announces that every change up to `cursor` is served.
+    pub(super) fn announce(&self, cursor: Option<&Cursor>) {
+        self.cursor.send_if_modified(|announced| {
+            let is_new = announced.as_ref() != cursor;
             if is_new {
-                *told = cursor.cloned();
+                *announced = cursor.cloned();
             }
             is_new
         });
@@ -42,29 +42,29 @@ impl Announcer {
     pub(super) async fn withdraw(self) {
         drop(self.cursor);
         if let Err(error) = self.task.await {
-            tracing::error!(%error, "the announcer ended badly");
+            tracing::error!(%error, "announcer panicked; admins may wait for this replica for 3 s");
         }
     }
 }
 
-async fn announce(bus: Arc<dyn Bus>, mut cursors: watch::Receiver<Option<Cursor>>) {
+async fn run(bus: Arc<dyn Bus>, mut cursors: watch::Receiver<Option<Cursor>>) {
     let replica = ReplicaId::random();
     loop {
-        // Time that is over without a change is the beat of the heart; a closed channel is the end.
+        // A timeout leads to a regular announcement; a closed channel ends the task.
         if let Ok(Err(_)) = timeout(HEARTBEAT, cursors.changed()).await {
             break;
         }
         let cursor = cursors.borrow_and_update().clone();
         if let Some(cursor) = cursor {
-            tell(&*bus, Message::Progress { replica, cursor }).await;
+            publish(&*bus, Message::Progress { replica, cursor }).await;
         }
     }
-    tell(&*bus, Message::Departure { replica }).await;
+    publish(&*bus, Message::Departure { replica }).await;
 }
 
-async fn tell(bus: &dyn Bus, message: Message) {
-    // Nobody hears of our progress; they wait in vain for a moment, and go on.
+async fn publish(bus: &dyn Bus, message: Message) {
+    // Admins wait until their limit and answer without a confirmation.
     if let Err(error) = bus.publish(message).await {
-        tracing::debug!(%error, "an announcement was lost");
+        tracing::debug!(%error, "announcement was not published; the next one follows within a second");
     }
 }

@@ -1,9 +1,8 @@
-//! Anti-entropy: now and then the whole map is compared with the store, and what differs is counted and put right.
+//! Audits: the whole map is regularly compared with the store, and differences are counted and corrected.
 //!
-//! Nothing stops meanwhile. The store is read at one moment, the map over a while, so codes that change in between look
-//! different without being so. They are told apart by the feed itself: whatever changed between the start of the audit
-//! and a delta taken after its end has been in a delta. A code that looks different and was in none of them has been
-//! wrong all the time.
+//! Changes are applied meanwhile. The store is read at one moment and the map over a period, so a code that changes in
+//! between looks different. Deltas tell such codes apart: each change between the start of the audit and a delta after
+//! its end is in a delta. A code that looks different and is in none of these deltas was wrong before.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -17,34 +16,34 @@ use tern_common::store::{LinkFeed, StoreError};
 
 use crate::link_map::{LinkMap, MapPin};
 
-/// How soon an audit that failed is begun again, if the next one is not due before.
+/// Pause after a failed audit, if the next one is not due earlier.
 pub(super) const AUDIT_RETRY: Duration = Duration::from_secs(10);
 
-/// What the store has under each code that looked different; `None` where it has nothing.
+/// Codes that looked different, with the row of the store. `None` stands for no row.
 pub(super) type Suspects = HashMap<String, Option<LinkRow>>;
 
 /// One comparison of the map with the store.
 #[derive(Debug, Default)]
 pub(super) struct Audit {
-    /// Codes that deltas brought since the audit began.
+    /// Codes in the deltas since the audit began.
     touched: HashSet<String>,
     suspects: Option<Suspects>,
     is_void: bool,
 }
 
 impl Audit {
-    /// The map was replaced during the audit: whatever it finds is about a map that is no more.
+    /// Voids the audit, because the map was replaced meanwhile.
     pub(super) fn void(&mut self) {
         self.is_void = true;
     }
 
-    /// A delta brought this code.
+    /// Notes that a delta contained this code.
     pub(super) fn touch(&mut self, code: &str) {
         self.touched.insert(code.to_owned());
     }
 
-    /// The comparison is done. A delta that is asked for from now on ends the audit.
-    pub(super) fn found(&mut self, suspects: Suspects) {
+    /// Sets the result of the comparison. A delta that is requested from now on concludes the audit.
+    pub(super) fn set_suspects(&mut self, suspects: Suspects) {
         self.suspects = Some(suspects);
     }
 
@@ -52,7 +51,7 @@ impl Audit {
         self.suspects.is_some()
     }
 
-    /// The codes that are wrong, and what is right.
+    /// Returns the codes that differ, with the row of the store.
     pub(super) fn conclude(self) -> Suspects {
         let mut suspects = self.suspects.filter(|_| !self.is_void).unwrap_or_default();
         suspects.retain(|code, _| !self.touched.contains(code));
@@ -64,24 +63,24 @@ impl Audit {
 pub(super) async fn compare(store: Arc<dyn LinkFeed>, map: Arc<LinkMap>) -> Result<Suspects, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut suspects = Suspects::new();
-    // Eight bytes a link, instead of every code: two codes on one hash can only hide each other from this audit,
-    // and the next one has another hash.
+    // Eight bytes for each link instead of its code. Two codes with one hash can hide each other from this audit, and the
+    // next one has another hash.
     let hasher = RandomState::default();
     let mut seen = HashSet::new();
     let mut encoder = LinkEncoder::default();
     while let Some(rows) = snapshot.rows.recv().await {
         for row in rows? {
             seen.insert(hasher.hash_one(row.short_code.as_str()));
-            // What cannot be served is left as it is served, here as in a delta.
+            // A row that cannot be served leaves the old link, as in a delta.
             let Ok(link) = encoder.check(&row) else { continue };
             if MapPin::scope(|pin| map.find(pin, link.code) != Some(link)) {
                 suspects.insert(row.short_code.clone(), Some(row));
             }
         }
     }
-    let superfluous = |held: ServedLink<'_>| {
-        if !seen.contains(&hasher.hash_one(held.code)) {
-            suspects.insert(held.code.to_owned(), None);
+    let superfluous = |link: ServedLink<'_>| {
+        if !seen.contains(&hasher.hash_one(link.code)) {
+            suspects.insert(link.code.to_owned(), None);
         }
         Ok::<_, Infallible>(())
     };

@@ -1,4 +1,4 @@
-//! Requests to the store. Links of a snapshot are checked here; nothing is put into the map.
+//! Requests to the store. The links of a snapshot are checked here, but not put into the map.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -15,19 +15,19 @@ pub(super) enum StoreAnswer {
     TooOld,
 }
 
-/// When something was asked for and answered.
+/// The times of a request to the store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FetchTimes {
-    /// At this moment at the latest, the map will equal the store.
+    /// Time of the request. The map equals the store as of this moment once the answer is applied.
     pub(super) at: SystemTime,
-    /// The same moment, by the clock that is never set.
+    /// Time of the request by the monotonic clock.
     pub(super) since: Instant,
     pub(super) answered: Instant,
-    /// The audit had its suspects when this was asked for.
+    /// Whether an audit waited for this delta.
     pub(super) ends_audit: bool,
 }
 
-/// A delta since `cursor`, or a snapshot without one.
+/// Requests a delta since `cursor`, or a snapshot without a cursor.
 pub(super) async fn fetch(
     store: Arc<dyn LinkFeed>,
     cursor: Option<Cursor>,
@@ -60,5 +60,5 @@ async fn fetch_snapshot(store: &dyn LinkFeed) -> Result<StoreAnswer, StoreError>
 }
 
 pub(super) fn log_rejected(url_id: i64, error: InvalidLink) {
-    tracing::warn!(url_id, %error, "a row cannot be served");
+    tracing::warn!(url_id, %error, "row cannot be served; the link that was served before stays");
 }

@@ -1,4 +1,4 @@
-//! Work of a replica that is under way, and the timers of work that comes regularly. Decides nothing.
+//! Work of a replica in progress, and the timers of periodic work. It makes no decisions.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use super::fetch::{FetchTimes, StoreAnswer};
 
 pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Each piece of work is under way at most once.
+/// Work in progress, at most one piece of each kind.
 pub(super) struct InFlight {
     pub(super) subscription: Option<Box<dyn Subscription>>,
     pub(super) subscribing: Option<Work<Result<Box<dyn Subscription>, BusError>>>,
@@ -25,7 +25,7 @@ pub(super) struct InFlight {
     audit_ticks: Option<Interval>,
 }
 
-/// Something for which a replica waited.
+/// A completed piece of work, a message or a timer.
 pub(super) enum Completion {
     Stopped,
     Subscribed(Result<Box<dyn Subscription>, BusError>),
@@ -40,8 +40,7 @@ pub(super) enum Completion {
 }
 
 impl InFlight {
-    /// Starts the timers: the snapshot file is written every `write_every`, and the map audited every `audit_every`,
-    /// where zero is never.
+    /// Starts the timers for writes of the snapshot file and for audits. A zero `audit_every` disables audits.
     pub(super) fn new(write_every: Duration, audit_every: Duration) -> InFlight {
         InFlight {
             subscription: None,
@@ -62,7 +61,7 @@ impl InFlight {
         stop: &mut watch::Receiver<bool>,
     ) -> Completion {
         tokio::select! {
-            // A sender that is gone stops the replica, too.
+            // A dropped sender stops the replica, too.
             _ = stop.wait_for(|stop| *stop) => Completion::Stopped,
             subscribed = finished(&mut self.subscribing) => Completion::Subscribed(subscribed),
             received = some(self.subscription.as_mut().map(|subscription| subscription.next())) => Completion::Delivery(received),
@@ -81,14 +80,14 @@ impl InFlight {
         self.write_ticks.reset_immediately();
     }
 
-    /// Makes [`Completion::AuditDue`] come next, unless audits are turned off.
+    /// Makes [`Completion::AuditDue`] come next, unless audits are disabled.
     pub(super) fn audit_soon(&mut self) {
         if let Some(ticks) = &mut self.audit_ticks {
             ticks.reset_immediately();
         }
     }
 
-    /// Makes [`Completion::AuditDue`] come before its time, since an audit failed.
+    /// Makes [`Completion::AuditDue`] come early, because an audit failed.
     pub(super) fn retry_audit(&mut self) {
         if let Some(ticks) = &mut self.audit_ticks {
             ticks.reset_after(AUDIT_RETRY.min(ticks.period()));
@@ -96,7 +95,7 @@ impl InFlight {
     }
 }
 
-/// The first tick comes after one period, not at once.
+/// Creates a timer whose first tick comes after one period.
 fn interval(period: Duration) -> Interval {
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

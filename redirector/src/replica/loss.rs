@@ -1,24 +1,24 @@
-//! Refuses the loss of most links: a store that was emptied, or is another one, must not empty the map.
+//! Refuses the loss of most links: an emptied or wrong store must not empty the map.
 //!
-//! Only removals are refused, and only those of a snapshot or an audit. What a delta removes is in the log of changes.
+//! Only removals by a snapshot or an audit are refused. The removals of a delta are in the change log.
 
 use std::convert::Infallible;
 
 use crate::link_map::{LinkMap, Replacement};
 
-/// Returns whether so few of the served links would be left that an operator has to confirm it.
+/// Returns whether so few of the served links would be left that an operator has to confirm their removal.
 pub(super) fn is_suspicious(served: usize, left: usize) -> bool {
     left < served / 2
 }
 
-/// Returns the links of the map, and `links` in place of those under the same codes.
+/// Merges the links of the map with `links`, which win under the same code.
 pub(super) fn merged(map: &LinkMap, links: Replacement) -> Replacement {
     let mut merged = Replacement::default();
     let Ok(()) = map.for_each(|link| {
         merged.put_served(link);
         Ok::<_, Infallible>(())
     });
-    // Of two links under one code the later stays.
+    // A later link replaces an earlier one with the same code.
     merged.append(links);
     merged
 }

@@ -1,4 +1,4 @@
-//! Applies the store's answers to the map. Nothing else writes the map.
+//! Applies the answers of the store to the map.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,20 +14,20 @@ use super::state_machine::Event;
 use crate::link_map::{LinkMap, LinkMapWriter, Replacement};
 use crate::metrics::ReplicaMetrics;
 
-/// The map, and how far it has followed the store.
+/// The writer of the map, with the cursor of the map.
 #[derive(Debug)]
 pub(super) struct MapUpdater {
     writer: LinkMapWriter,
-    /// Whether a loss of more than half of the served links is believed.
+    /// Whether a snapshot or an audit may remove more than half of the served links.
     allow_shrink: bool,
     cursor: Option<Cursor>,
-    /// Whether the map has changed since the snapshot file was last begun.
+    /// Whether the map has changed since the last write of the snapshot file began.
     is_unsaved: bool,
-    /// Whether links may lack fields that the store has: they are of a file whose writer did not know them.
+    /// Whether links may lack fields, because the writer of the snapshot file did not know them.
     lacks_fields: bool,
     audit: Option<Audit>,
-    /// When the last snapshot, or delta that left nothing, was asked for: it had all that was committed by then.
-    /// `None` after a start from the file.
+    /// Time of the request whose answer brought the map up to date. All changes committed before it are applied.
+    /// `None` after a start from the snapshot file.
     seen_until: Option<Instant>,
     freshness: Arc<Freshness>,
     metrics: ReplicaMetrics,
@@ -59,22 +59,28 @@ impl MapUpdater {
         self.cursor.as_ref()
     }
 
-    pub(super) fn go_on_from(&mut self, cursor: Cursor) {
+    /// Sets the cursor at which the deltas continue.
+    pub(super) fn continue_from(&mut self, cursor: Cursor) {
         self.cursor = Some(cursor);
     }
 
     /// Puts the links of the snapshot file into the map. They are not served before [`MapUpdater::serve`].
     pub(super) fn restore(&mut self, stored: FileContents) {
         let FileContents { links, rejected, equal_at, has_all_fields, .. } = stored;
-        tracing::info!(links = links.len(), rejected, has_all_fields, "going on from the snapshot file");
-        // Millions of links take their time, and this thread has other tasks.
+        tracing::info!(
+            links = links.len(),
+            rejected,
+            has_all_fields,
+            "links were restored from the snapshot file; deltas follow"
+        );
+        // Millions of links take long, and the thread has other tasks.
         tokio::task::block_in_place(|| self.writer.replace(links));
         self.lacks_fields = !has_all_fields;
         self.metrics.links.set(gauge(self.map().len()));
         self.freshness.mark_restored(equal_at);
     }
 
-    /// Serves restored links, whether or not the store has told what came since.
+    /// Serves restored links. `is_current` tells whether the changes since the file are applied.
     pub(super) fn serve(&mut self, is_current: bool) {
         if !is_current {
             let links = self.map().len();
@@ -82,7 +88,7 @@ impl MapUpdater {
             tracing::error!(
                 links,
                 staleness_seconds,
-                "the store cannot be read; links are served from the snapshot file; the store is asked again"
+                "store is unavailable; old links of the snapshot file are served; the store is asked again"
             );
         }
         self.writer.declare_loaded();
@@ -112,11 +118,11 @@ impl MapUpdater {
                 Event::DeltaApplied { changes: count, more }
             }
             Ok(StoreAnswer::TooOld) => {
-                tracing::info!("the change log does not reach back to our cursor; loading every link");
+                tracing::info!("change log does not reach back to the cursor; every link is loaded");
                 return Event::CursorTooOld;
             }
             Err(error) => {
-                tracing::warn!(%error, "the store did not answer; redirects go on from what is loaded");
+                tracing::warn!(%error, "store did not answer; redirects continue with the loaded links; the store is asked again");
                 self.metrics.store_failures.inc();
                 return Event::StoreFailed;
             }
@@ -129,16 +135,16 @@ impl MapUpdater {
         self.metrics.rejected_rows.inc_by(rejected);
         tracing::info!(links = links.len(), rejected, "every link was loaded");
         self.metrics.snapshots.inc();
-        // Millions of links take their time, and this thread has other tasks.
+        // Millions of links take long, and the thread has other tasks.
         tokio::task::block_in_place(|| self.replace_without_loss(links));
-        // An audit under way is about a map that is no more.
+        // A running audit compares a map that no longer exists.
         if let Some(audit) = &mut self.audit {
             audit.void();
         }
         (self.is_unsaved, self.lacks_fields) = (true, false);
     }
 
-    /// Makes the map hold `links`. If they are less than half of those that are served, the others stay.
+    /// Replaces the links of the map. If fewer than half of the served links would be left, none is removed.
     fn replace_without_loss(&mut self, links: Replacement) {
         let found = links.len();
         let is_loss = self.is_refused_loss(found);
@@ -146,16 +152,16 @@ impl MapUpdater {
         self.metrics.refused_removals.set(if is_loss { gauge(self.map().len().saturating_sub(found)) } else { 0 });
     }
 
-    /// Returns whether so few links would be left that none is removed; if so, it is logged and counted.
+    /// Returns whether so few links would be left that no removal is allowed. Logs and counts a refusal.
     fn is_refused_loss(&self, left: usize) -> bool {
-        let held = self.map().len();
-        let is_refused = loss::is_suspicious(held, left) && !self.allow_shrink;
+        let served = self.map().len();
+        let is_refused = loss::is_suspicious(served, left) && !self.allow_shrink;
         if is_refused {
             self.metrics.refused_snapshots.inc();
             tracing::error!(
-                held,
+                served,
                 left,
-                "the store has lost most links; they are served on, and all other changes are taken; restore the \
+                "store has lost most links; they are still served, and all other changes are applied; restore the \
                  store, or restart with REPLICA_ALLOW_SHRINK=true if they were deleted"
             );
         }
@@ -166,7 +172,7 @@ impl MapUpdater {
         self.metrics.deltas.inc();
         self.metrics.changes.inc_by(changes.len() as u64);
         self.is_unsaved |= !changes.is_empty();
-        // A change may have to make the table grow, which takes as long as a load.
+        // A change may grow the table, which takes as long as a load.
         tokio::task::block_in_place(|| {
             for AgedChange { change, age } in changes {
                 self.apply_change(change);
@@ -185,7 +191,7 @@ impl MapUpdater {
                 if let Err(error) = self.writer.put(&row) {
                     log_rejected(row.url_id, error);
                     self.metrics.rejected_rows.inc();
-                    // What cannot be served leaves what was; but switching a link off needs no target.
+                    // A row that cannot be served leaves the old link, but deactivation needs no valid target.
                     if !row.is_active {
                         self.writer.deactivate(&row.short_code);
                     }
@@ -195,16 +201,16 @@ impl MapUpdater {
         }
     }
 
-    /// Notes how long it took from a commit until now, when the change is served.
+    /// Measures the time from the commit of a change until now, when it is served.
     fn measure(&self, age: Option<Duration>, read_at: Instant) {
-        // Whatever its age, what the last delta did not bring was not committed yet when that was asked for.
+        // A change that the previous delta did not contain was committed after the request for that delta.
         if let (Some(age), Some(seen_until)) = (age, self.seen_until) {
             let took = seen_until.elapsed().min(age + read_at.elapsed());
             self.metrics.propagation_seconds.observe(took.as_secs_f64());
         }
     }
 
-    /// Begins an audit, unless one is under way, the map is not served yet, or links lack fields. Returns whether it did.
+    /// Begins an audit, unless one is running, the map is not served yet, or links lack fields. Returns whether it began.
     pub(super) fn begin_audit(&mut self) -> bool {
         let begins = self.audit.is_none() && self.map().is_loaded() && !self.lacks_fields;
         if begins {
@@ -213,20 +219,20 @@ impl MapUpdater {
         begins
     }
 
-    /// Whether the next delta that leaves nothing ends an audit.
+    /// Returns whether the next delta that catches up concludes an audit.
     pub(super) fn awaits_delta(&self) -> bool {
         self.audit.as_ref().is_some_and(Audit::awaits_delta)
     }
 
-    /// Takes what an audit found, which is judged by a delta that is yet to be asked for. Without anything, the audit failed.
+    /// Takes the suspects of an audit, which the next delta concludes. `None` ends a failed audit.
     pub(super) fn take_suspects(&mut self, suspects: Option<Suspects>) {
         match (suspects, &mut self.audit) {
-            (Some(suspects), Some(audit)) => audit.found(suspects),
+            (Some(suspects), Some(audit)) => audit.set_suspects(suspects),
             _ => self.audit = None,
         }
     }
 
-    /// Puts right what differs. A code that looked different is wrong unless a delta has brought it meanwhile.
+    /// Corrects the codes that differ. A suspect that a delta has changed meanwhile is no difference.
     fn conclude_audit(&mut self) {
         let Some(audit) = self.audit.take() else { return };
         self.metrics.audits.inc();
@@ -235,7 +241,12 @@ impl MapUpdater {
         if !wrong.is_empty() {
             self.metrics.divergent.inc_by(wrong.len() as u64);
             let example = wrong.keys().next();
-            tracing::error!(codes = wrong.len(), removals, example, "the map differed from the store");
+            tracing::error!(
+                codes = wrong.len(),
+                removals,
+                example,
+                "map differed from the store; the codes were corrected; report it as a defect"
+            );
         }
         let is_loss = self.is_refused_loss(self.map().len().saturating_sub(removals));
         self.metrics.refused_removals.set(if is_loss { gauge(removals) } else { 0 });
@@ -251,9 +262,9 @@ impl MapUpdater {
         });
     }
 
-    /// Returns what a snapshot file has to hold, if the map has changed since this was last asked.
+    /// Returns the contents of the next snapshot file, if the map has changed since the last call.
     ///
-    /// Links that may lack fields are not written: the file would claim that its writer knew them.
+    /// Links that may lack fields are not written, because the file would claim that its writer knew them.
     pub(super) fn take_next_file(&mut self) -> Option<NextFile> {
         if !self.is_unsaved || self.lacks_fields {
             return None;
@@ -263,13 +274,13 @@ impl MapUpdater {
         Some(NextFile { cursor, equal_at, map: Arc::clone(self.map()) })
     }
 
-    /// Notes that what was taken last is not in the file.
+    /// Notes that the contents taken last were not written.
     pub(super) fn mark_unsaved(&mut self) {
         self.is_unsaved = true;
     }
 }
 
-/// Returns a gauge's form of a count.
+/// Converts a count for a gauge.
 fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -1,16 +1,16 @@
-//! The replica: keeps the map equal to the store. The only writer of the map.
+//! The replica: the only writer of the map, which it keeps equal to the store.
 //!
-//! A snapshot fills the map; from then on deltas change it, at the hint of the bus or at the next poll.
+//! A snapshot fills the map. From then on deltas change it, after a hint of the bus or at the next poll.
 //!
 //! ```text
-//! mod                   the loop: starts what is due, and handles what completes
-//!   state_machine       what is due when; pure
-//!   in_flight           work under way, and timers
+//! mod                   the loop: starts due work and handles completed work
+//!   state_machine       decides which work is due; pure
+//!   in_flight           work in progress, and timers
 //!   fetch, audit        requests to the store
-//!   map_updater, loss   answers of the store into the map
-//!   snapshot_schedule   when the snapshot file is read and written
-//!     file              its format
-//!   announcer           how far the map has come, on the bus
+//!   map_updater, loss   apply the answers of the store to the map
+//!   snapshot_schedule   reads and writes the snapshot file
+//!     file              the format of the snapshot file
+//!   announcer           announces the cursor on the bus
 //! ```
 
 mod announcer;
@@ -46,25 +46,26 @@ use self::state_machine::{Action, Event, Start, StateMachine};
 use crate::link_map::LinkMapWriter;
 use crate::metrics::ReplicaMetrics;
 
-/// How long a start from the file waits for the store's next word of what came since: a code that is not in the file may
-/// exist by now, and one that is may lead elsewhere. A store that is away is not waited for any longer.
+/// Time for which a start from the snapshot file waits for each answer of the store.
+///
+/// The file may lack new codes and have old targets. After this time, its links are served as they are.
 const WAIT_FOR_STORE: Duration = Duration::from_secs(1);
 
-/// Longest time between two looks at the state machine.
+/// Longest time between two queries of the state machine.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Settings of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaConfig {
-    /// The snapshot file; without one, a restart has to wait for the store.
+    /// The snapshot file. Without one, a restart has to wait for the store.
     pub file: Option<PathBuf>,
-    /// How often the whole map is compared with the store; zero is never.
+    /// Interval of the audits; zero disables them.
     pub audit_every: Duration,
-    /// Whether to believe that more than half of the links that are served are gone.
+    /// Whether a snapshot or an audit may remove more than half of the served links.
     pub allow_shrink: bool,
 }
 
-/// Follows the store until `stop` says so, and keeps the map of `writer` equal to it.
+/// Keeps the map of `writer` equal to the store until `stop` becomes true.
 pub async fn follow(
     store: Arc<dyn LinkFeed>,
     bus: Arc<dyn Bus>,
@@ -83,7 +84,7 @@ pub async fn follow(
             Completion::Stopped => break,
             completion => replica.handle(completion),
         }
-        announcer.applied(replica.updater.cursor());
+        announcer.announce(replica.updater.cursor());
     }
     announcer.withdraw().await;
     replica.write_last().await;
@@ -93,7 +94,7 @@ pub async fn follow(
 struct PendingFile {
     /// The links, until they are in the map.
     stored: Option<FileContents>,
-    /// When they are served whatever the store has said. `None` while the store, which has answered, sends all links.
+    /// Time at which the links are served without an answer of the store. `None` while the store sends all links.
     serve_at: Option<Instant>,
 }
 
@@ -107,7 +108,7 @@ struct Replica {
     machine: StateMachine,
     in_flight: InFlight,
     pending: Option<PendingFile>,
-    /// Whether the map is compared as soon as it has caught up: a file proves its own integrity and not that of its links.
+    /// Whether an audit follows as soon as the map has caught up. A checksum does not prove who wrote the file.
     audits_first: bool,
 }
 
@@ -126,7 +127,7 @@ impl Replica {
             Some(_) => Start::RestoredInPart,
         };
         if let Some(stored) = &stored {
-            updater.go_on_from(stored.cursor.clone());
+            updater.continue_from(stored.cursor.clone());
         }
         let serve_at = Some(Instant::now() + WAIT_FOR_STORE);
         Replica {
@@ -142,7 +143,7 @@ impl Replica {
         }
     }
 
-    /// Begins what the state machine wants.
+    /// Starts the work that is due.
     fn begin_due(&mut self) {
         while let Some(action) = self.machine.next_action(std::time::Instant::now()) {
             match action {
@@ -196,7 +197,7 @@ impl Replica {
                 Event::Subscribed
             }
             Err(error) => {
-                tracing::warn!(%error, "no subscription to the bus; the poll goes on");
+                tracing::warn!(%error, "subscribing to the bus failed; polls continue, and the subscription is tried again");
                 Event::Unsubscribed
             }
         }
@@ -206,7 +207,7 @@ impl Replica {
         match received {
             Ok(Delivery::Message(_) | Delivery::Loss) => Event::Hint,
             Err(error) => {
-                tracing::warn!(%error, "the subscription to the bus broke");
+                tracing::warn!(%error, "subscription to the bus broke; polls continue, and the subscription is tried again");
                 self.in_flight.subscription = None;
                 Event::Unsubscribed
             }
@@ -236,7 +237,7 @@ impl Replica {
         event
     }
 
-    /// Serves the links of the file, since the store did not answer in time: old links are better than none.
+    /// Serves the links of the file because the store has not answered in time: old links are better than none.
     fn on_serve_due(&mut self) {
         self.restore_pending();
         self.pending = None;
@@ -252,7 +253,7 @@ impl Replica {
     fn on_audit_due(&mut self) {
         if self.updater.begin_audit() {
             let map = Arc::clone(self.updater.map());
-            // A task of its own: changes are not to wait behind millions of links.
+            // A task of its own, so that changes do not wait for the comparison of millions of links.
             let task = tokio::spawn(audit::compare(Arc::clone(&self.store), map));
             self.in_flight.comparing =
                 Some(Box::pin(async { task.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()))) }));
@@ -261,7 +262,7 @@ impl Replica {
 
     fn on_compared(&mut self, compared: Result<Suspects, StoreError>) -> Option<Event> {
         let suspects = compared.inspect_err(|error| {
-            tracing::warn!(%error, "the map was not compared with the store");
+            tracing::warn!(%error, "audit failed; trying again in 10 s or less");
             self.in_flight.retry_audit();
         });
         let suspects = suspects.ok();
@@ -270,7 +271,7 @@ impl Replica {
         event
     }
 
-    /// Begins to write the snapshot file, if the map has changed since that was begun last.
+    /// Starts to write the snapshot file if the map has changed since the last write began.
     fn begin_write(&mut self) -> Option<Work<io::Result<()>>> {
         let path = self.file.clone()?;
         self.updater.take_next_file().map(|next| snapshot_schedule::write(path, next))
@@ -280,11 +281,11 @@ impl Replica {
         if let Err(error) = written {
             self.updater.mark_unsaved();
             self.metrics.file_errors.inc();
-            tracing::error!(%error, "the snapshot file was not written; a restart would serve an older one");
+            tracing::error!(%error, "snapshot file was not written; a restart would use an older one; trying again within a minute");
         }
     }
 
-    /// Writes the file a last time.
+    /// Waits for a write in progress, and writes the snapshot file a last time.
     async fn write_last(mut self) {
         let under_way = self.in_flight.writing.take();
         if let Some(writing) = under_way {

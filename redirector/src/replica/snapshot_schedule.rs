@@ -1,4 +1,4 @@
-//! The times at which the snapshot file is read and written. The module `file` knows its format.
+//! Reads and writes the snapshot file beside other work. The module `file` knows its format.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use super::in_flight::Work;
 use super::map_updater::NextFile;
 use crate::metrics::ReplicaMetrics;
 
-/// Interval at which the snapshot file is written, if anything changed: a restart without a store is behind by as much.
+/// Interval at which a changed map is written. The links of a restart without a store are older by as much.
 pub(super) const WRITE_EVERY: Duration = Duration::from_secs(60);
 
-/// Reads the snapshot file and counts what was wrong with it. Its links are not in the map yet.
+/// Reads the snapshot file, and logs and counts an error.
 pub(super) async fn read(path: Option<&PathBuf>, metrics: &ReplicaMetrics) -> Option<FileContents> {
     let path = path?.clone();
     let reading = spawn_blocking({
@@ -25,14 +25,16 @@ pub(super) async fn read(path: Option<&PathBuf>, metrics: &ReplicaMetrics) -> Op
         Ok(Ok(stored)) => return stored.inspect(|stored| metrics.rejected_rows.inc_by(stored.rejected)),
         Ok(Err(error)) => {
             metrics.file_errors.inc();
-            tracing::error!(path = %path.display(), %error, "the snapshot file is not used");
+            tracing::error!(path = %path.display(), %error, "snapshot file cannot be used; every link is loaded from the store");
         }
-        Err(error) => tracing::error!(%error, "the snapshot file could not be read"),
+        Err(error) => {
+            tracing::error!(%error, "reading the snapshot file panicked; every link is loaded from the store")
+        }
     }
     None
 }
 
-/// Begins to write the file.
+/// Starts to write the snapshot file.
 pub(super) fn write(path: PathBuf, next: NextFile) -> Work<io::Result<()>> {
     let write = move || file::write(&path, &next.cursor, next.equal_at, &next.map);
     Box::pin(async { spawn_blocking(write).await.map_err(io::Error::other)? })

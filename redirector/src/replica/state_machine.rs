@@ -1,6 +1,6 @@
-//! The replica's decisions, as a pure state machine: events in, actions out, the clock an argument.
+//! The decisions of a replica as a pure state machine: events in, actions out, the time as an argument.
 //!
-//! It knows no store and no bus, so that lost, repeated, late and reordered messages are tested with a seed.
+//! It knows no store and no bus, so that tests can lose, repeat, delay and reorder messages by a seed.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ const FRUITLESS_PAUSE: Duration = Duration::from_millis(20);
 /// First and longest pause between tries against an unavailable store or bus.
 const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
-/// What happened.
+/// An event that the replica reports to its state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The bus said that something changed, or that it lost messages.
+    /// The bus delivered a hint, or reported lost messages.
     Hint,
     Subscribed,
-    /// The subscription broke, or could not be had.
+    /// The subscription broke, or could not be made.
     Unsubscribed,
     /// The snapshot is in the map.
     SnapshotApplied,
@@ -32,13 +32,13 @@ pub enum Event {
         changes: usize,
         more: bool,
     },
-    /// The store's change log does not reach back to our cursor.
+    /// The change log of the store does not reach back to the cursor of the replica.
     CursorTooOld,
     /// The store did not answer a snapshot or a delta.
     StoreFailed,
 }
 
-/// What is to be done. Of `TakeSnapshot` and `TakeDelta` only one is in flight at a time.
+/// An action that the replica has to start. Snapshots and deltas are never taken at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Subscribe,
@@ -46,14 +46,14 @@ pub enum Action {
     TakeDelta,
 }
 
-/// Links that a replica has when it begins.
+/// Links that a replica has when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     Empty,
-    /// Links of a snapshot file, and the cursor from which deltas go on.
+    /// Links of a snapshot file, and the cursor at which the deltas continue.
     Restored,
-    /// Links of a snapshot file whose writer did not know all fields. No delta brings the fields of a link that did not
-    /// change, so every link is loaded once the deltas have caught up.
+    /// Links of a snapshot file whose writer did not know all fields. A delta does not complete unchanged links, so a
+    /// snapshot follows once the deltas have caught up.
     RestoredInPart,
 }
 
@@ -64,15 +64,15 @@ pub struct StateMachine {
     subscription: Subscription,
     work: Work,
     needs_snapshot: bool,
-    /// A snapshot is needed as soon as a delta leaves nothing.
+    /// Whether a snapshot is needed as soon as the deltas have caught up.
     lacks_fields: bool,
-    /// Something changed since the last delta began, as far as the bus tells.
+    /// Whether a hint has arrived since the last delta began.
     hinted: bool,
-    /// The next delta that is taken without a hint.
+    /// Time of the next delta without a hint.
     poll_at: Instant,
-    /// No hint is followed before.
+    /// Earliest time of the next delta after a hint.
     hints_from: Instant,
-    /// No store work is begun before.
+    /// Earliest time of the next request to the store.
     store_from: Instant,
     store_backoff: Backoff,
     bus_backoff: Backoff,
@@ -93,7 +93,7 @@ enum Work {
 }
 
 impl StateMachine {
-    /// Creates the machine of a replica that begins now. `seed` decides the jitter.
+    /// Creates the machine of a replica that starts now. `seed` determines the jitter.
     pub fn new(start: Start, seed: u64, now: Instant) -> StateMachine {
         let backoff = |salt| Backoff::with_seed(RETRY[0], RETRY[1], seed ^ salt);
         StateMachine {
@@ -117,7 +117,7 @@ impl StateMachine {
             Event::Subscribed => {
                 self.subscription = Subscription::Active;
                 self.bus_backoff.reset();
-                // Whatever was published before the subscription stood is not coming any more.
+                // Messages from before the subscription are lost.
                 self.hinted = true;
             }
             Event::Unsubscribed => {
@@ -127,7 +127,7 @@ impl StateMachine {
             Event::SnapshotApplied => {
                 (self.needs_snapshot, self.lacks_fields) = (false, false);
                 self.store_answered();
-                // Deltas until quiet: a snapshot takes time, and things changed meanwhile.
+                // Links may have changed during the snapshot.
                 self.hinted = true;
             }
             Event::DeltaApplied { changes, more } => {
@@ -143,7 +143,7 @@ impl StateMachine {
                 self.store_answered();
             }
             Event::StoreFailed => {
-                // The failed work may have been about to answer a hint.
+                // The failed request may have been the response to a hint.
                 self.hinted = true;
                 self.work = Work::Idle;
                 self.store_from = now + self.store_backoff.pause();
@@ -151,7 +151,7 @@ impl StateMachine {
         }
     }
 
-    /// The next thing to do now, if there is one; it counts as begun.
+    /// Returns the action that is due, if there is one. It counts as started.
     pub fn next_action(&mut self, now: Instant) -> Option<Action> {
         if let Subscription::Wanted { from } = self.subscription
             && from <= now
@@ -168,7 +168,7 @@ impl StateMachine {
         }
         let by_hint = self.hinted && self.hints_from <= now;
         if by_hint || self.poll_at <= now {
-            // A hint that comes from now on may be about something that this delta no longer sees.
+            // The delta may miss a change whose hint comes from now on.
             self.hinted = false;
             self.work = Work::Delta { by_hint };
             return Some(Action::TakeDelta);
@@ -176,7 +176,7 @@ impl StateMachine {
         None
     }
 
-    /// When [`StateMachine::next_action`] may have something although nothing happened.
+    /// Returns the time at which [`StateMachine::next_action`] may have an action without any event.
     pub fn wake_at(&self) -> Option<Instant> {
         let bus = match self.subscription {
             Subscription::Wanted { from } => Some(from),
@@ -200,7 +200,7 @@ impl StateMachine {
         self.store_backoff.reset();
     }
 
-    /// Returns `time`, give or take a fifth, so that many replicas do not poll in step.
+    /// Returns `time` with up to a fifth of jitter, so that replicas do not poll at the same time.
     fn jittered(&mut self, time: Duration) -> Duration {
         time.mul_f64(self.jitter.random_range(0.8..1.2))
     }
@@ -212,7 +212,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A machine that has loaded and is quiet.
+    /// Returns a machine that has loaded all links and has no work.
     fn quiet(now: Instant) -> StateMachine {
         let mut machine = StateMachine::new(Start::Empty, 1, now);
         assert_eq!(machine.next_action(now), Some(Action::Subscribe));
@@ -226,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_leads_to_a_delta_at_once_and_hints_meanwhile_to_one_more() {
+    fn hint_leads_to_a_delta_and_hints_meanwhile_to_one_more() {
         let now = Instant::now();
         let mut machine = quiet(now);
         machine.handle(Event::Hint, now);
         assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
         machine.handle(Event::Hint, now);
         machine.handle(Event::Hint, now);
-        assert_eq!(machine.next_action(now), None, "one in flight");
+        assert_eq!(machine.next_action(now), None, "one delta at a time");
         machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
         assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
         machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_hints_cost_fifty_deltas_a_second_and_true_ones_are_not_held_back() {
+    fn forged_hints_cost_fifty_deltas_a_second_and_true_ones_are_not_delayed() {
         let mut now = Instant::now();
         let mut machine = quiet(now);
         let deltas_in_a_second = |machine: &mut StateMachine, now: &mut Instant, changes: usize| {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_single_hint_there_is_a_delta_every_poll() {
+    fn replica_without_hints_takes_a_delta_at_every_poll() {
         let mut now = Instant::now();
         let mut machine = quiet(now);
         for _ in 0..100 {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_long_delta_is_taken_at_once() {
+    fn partial_delta_is_followed_by_the_next_at_once() {
         let now = Instant::now();
         let mut machine = quiet(now);
         machine.handle(Event::Hint, now);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_subscription_is_followed_by_a_delta() {
+    fn new_subscription_is_followed_by_a_delta() {
         let now = Instant::now();
         let mut machine = quiet(now);
         machine.handle(Event::Unsubscribed, now);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_is_too_old_leads_to_a_snapshot_and_then_a_delta() {
+    fn cursor_that_is_too_old_leads_to_a_snapshot_and_a_delta() {
         let now = Instant::now();
         let mut machine = quiet(now);
         machine.handle(Event::Hint, now);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_that_holds_links_begins_with_a_delta() {
+    fn replica_with_restored_links_begins_with_a_delta() {
         let now = Instant::now();
         let mut machine = StateMachine::new(Start::Restored, 1, now);
         assert_eq!(machine.next_action(now), Some(Action::Subscribe));
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_away_is_asked_ever_more_rarely_and_the_hint_is_not_forgotten() {
+    fn unavailable_store_is_asked_ever_more_rarely_and_the_hint_is_not_forgotten() {
         let mut now = Instant::now();
         let mut machine = quiet(now);
         machine.handle(Event::Hint, now);
@@ -351,7 +351,7 @@ mod tests {
             assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
             machine.handle(Event::StoreFailed, now);
             machine.handle(Event::Hint, now);
-            assert_eq!(machine.next_action(now), None, "not before its time, hints or not");
+            assert_eq!(machine.next_action(now), None, "hints do not shorten the pause");
             let due = machine.wake_at().unwrap();
             waits.push(due - now);
             now = due;
@@ -359,6 +359,6 @@ mod tests {
         assert!(waits[0] <= 125 * MS && waits[7] >= 1000 * MS && waits[7] <= 1250 * MS, "{waits:?}");
         assert_eq!(machine.next_action(now), Some(Action::TakeDelta));
         machine.handle(Event::DeltaApplied { changes: 1, more: false }, now);
-        assert_eq!(machine.next_action(now), None, "the delta that came through saw what every hint was about");
+        assert_eq!(machine.next_action(now), None, "one delta covers all hints before it");
     }
 }

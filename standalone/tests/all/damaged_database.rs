@@ -36,7 +36,7 @@ async fn links_on_damaged_database_page_are_served_after_a_restart() {
     }
     eventually("the log says that the map could not be compared", async || {
         let log = std::fs::read_to_string(tern.directory.path().join("logs/app.log")).unwrap_or_default();
-        log.contains("the map was not compared with the store")
+        log.contains("audit failed")
     })
     .await;
 }

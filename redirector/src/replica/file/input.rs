@@ -1,27 +1,27 @@
-//! A file from which values are taken, and what a record in it looks like before anything of it is believed.
+//! Reads values from a snapshot file, before its checksum is verified.
 
 use std::io::{self, Read};
 
 use tern_common::served_link::{MAX_ENCODED_LEN, encoded_len};
 
-/// Why a file was not used.
+/// A reason why a snapshot file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("it is not a snapshot file of this version")]
+    #[error("not a snapshot file of this version")]
     Foreign,
-    #[error("it is damaged")]
+    #[error("the snapshot file is damaged")]
     Damaged,
 }
 
-/// What is read at a time.
+/// Bytes of one read.
 const BUFFER: usize = 1 << 17;
 
-/// Before each link.
+/// Mark before each link.
 pub(super) const RECORD: u8 = 1;
 
-/// Takes the encoded link that `bytes` begin with. `None` if none begins there, or not all of it is there.
+/// Takes the encoded link at the start of `bytes`. Returns `None` if there is none, or only a part of one.
 #[inline]
 pub(super) fn take_link<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, FileError> {
     let Some((&RECORD, behind)) = bytes.split_first() else { return Ok(None) };
@@ -34,13 +34,14 @@ pub(super) fn take_link<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Fi
     Ok(Some(link))
 }
 
-/// A file from which values are taken, one after another. Keeps the checksum of what was taken.
+/// A file from which values are taken one after another, with the checksum of the taken bytes.
 pub(super) struct Input<R> {
     inner: R,
-    /// What was read; `at` is where the next value begins.
+    /// Bytes that were read and not yet released.
     buffer: Vec<u8>,
+    /// Start of the next value in the buffer.
     at: usize,
-    /// Of all that was taken and is no longer in the buffer.
+    /// Checksum of the bytes that were taken and released.
     checksum: u32,
 }
 
@@ -49,7 +50,7 @@ impl<R: Read> Input<R> {
         Input { inner, buffer: Vec::new(), at: 0, checksum: 0 }
     }
 
-    /// Returns the links that come next, as many as are at hand; `None` when what comes next is none.
+    /// Returns the next links, as many as are in the buffer. Returns `None` if no link follows.
     pub(super) fn links(&mut self) -> Result<Option<Vec<u8>>, FileError> {
         loop {
             let bytes = &self.buffer[self.at..];
@@ -62,37 +63,37 @@ impl<R: Read> Input<R> {
             if rest.first().is_some_and(|mark| *mark != RECORD) {
                 return Ok(None);
             }
-            // A link, or what else comes next, is not all here.
-            self.read_on(rest.len() + 1)?;
+            // The next value is not complete.
+            self.fill(rest.len() + 1)?;
         }
     }
 
-    /// The next `len` bytes; [`FileError::Damaged`] if there are fewer.
+    /// Takes the next `len` bytes. Returns [`FileError::Damaged`] if there are fewer.
     #[inline]
     pub(super) fn take(&mut self, len: usize) -> Result<&[u8], FileError> {
         if self.buffer.len() - self.at < len {
-            self.read_on(len)?;
+            self.fill(len)?;
         }
         let taken = &self.buffer[self.at..self.at + len];
         self.at += len;
         Ok(taken)
     }
 
-    fn read_on(&mut self, len: usize) -> Result<(), FileError> {
-        self.forget_taken();
+    fn fill(&mut self, len: usize) -> Result<(), FileError> {
+        self.release_taken();
         self.inner.by_ref().take(BUFFER.max(len) as u64).read_to_end(&mut self.buffer)?;
         if self.buffer.len() < len { Err(FileError::Damaged) } else { Ok(()) }
     }
 
-    fn forget_taken(&mut self) {
+    fn release_taken(&mut self) {
         self.checksum = crc32c::crc32c_append(self.checksum, &self.buffer[..self.at]);
         self.buffer.drain(..self.at);
         self.at = 0;
     }
 
-    /// Takes the checksum, behind which nothing may follow.
+    /// Takes and verifies the checksum, which must be the end of the file.
     pub(super) fn end(&mut self) -> Result<(), FileError> {
-        self.forget_taken();
+        self.release_taken();
         let expected = self.checksum.to_le_bytes();
         let checks_out = self.array()? == expected;
         let is_end = self.at == self.buffer.len() && self.inner.read(&mut [0])? == 0;
@@ -111,7 +112,7 @@ impl<R: Read> Input<R> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A length that a sound file cannot have is damage, and nothing to make room for.
+    /// Takes a length. A length above `max` is damage, and no memory is reserved for it.
     pub(super) fn len(&mut self, max: usize) -> Result<usize, FileError> {
         let len = self.array().map(u32::from_le_bytes)? as usize;
         if len <= max { Ok(len) } else { Err(FileError::Damaged) }

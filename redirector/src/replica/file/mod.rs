@@ -1,19 +1,18 @@
-//! The snapshot file: what a replica knew when it was last written, so that a restart serves at once,
-//! whether or not anybody else is there.
+//! The snapshot file: the links and the cursor of a replica, so that a restart serves without a store or a bus.
 //!
-//! Layout, integers little-endian: magic and version; length of the cursor (u32), length of the names of fields (u32),
-//! the time at which the map equalled the store (u64, microseconds), the cursor, the names of the fields that the writer
-//! knew, with commas between them; the encoded links, each behind a 1; a 0; the number of links (u64); the CRC-32C of
-//! everything before it. A file is written beside the old one and renamed over it, so there is always a whole one;
-//! what does not check out is not believed.
+//! Layout, integers little-endian: magic and version; length of the cursor (u32), length of the field names (u32), the
+//! time at which the map equalled the store (u64, microseconds), the cursor, the names of the fields that the writer
+//! knew, separated by commas; the encoded links, each after a 1; a 0; the number of links (u64); the CRC-32C of all
+//! bytes before it. A new file is written beside the old one and renamed over it, so one of them is always whole. A file
+//! with a wrong checksum is not used.
 //!
-//! A file of a build that knew fewer fields, or more, is read; a file that lacks a field is completed from the store.
+//! A file of a build with fewer or more fields is read. If it lacks a field, the links are completed from the store.
 //!
-//! It is read once, front to back, through one buffer: a start takes the room of the map and no more. Links are checked
-//! on threads of their own meanwhile. Whether the file checks out is known at its end, and nothing of it is served before.
+//! The file is read once, from front to back, through one buffer, so a start needs memory for the map alone. Threads
+//! check the links meanwhile. No link is served before the checksum at the end is verified.
 //!
-//! The map changes while it is written. That does no harm: the cursor was taken before, and the deltas from there
-//! bring each code that changed since, in its latest state.
+//! The map may change while it is written. The cursor was taken before, and the deltas since that cursor contain each
+//! changed code in its latest state.
 
 mod input;
 
@@ -34,43 +33,43 @@ use crate::link_map::{LinkMap, Replacement};
 
 const MAGIC: &[u8; 8] = b"TERNMAP\x02";
 
-/// How long another process may take to write the file: some seconds for ten million links.
+/// Time for another process to write the file, which takes some seconds for ten million links.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// What is written at a time.
+/// Bytes of one write.
 const BUFFER: usize = 1 << 20;
 
-/// No cursor, and no list of fields, is longer.
+/// Longest cursor, and longest list of fields.
 const MAX_TEXT: usize = 1 << 16;
 
-/// Threads that check links while the file is read: with them, most of a start is no longer the checking.
+/// Threads that check links while the file is read. More do not make a start faster.
 const CHECKERS: usize = 2;
 
-/// Pieces of the file that wait for each of them.
+/// Pieces of the file that may wait for each checker.
 const PIECES: usize = 4;
 
 /// Contents of a snapshot file.
 #[derive(Debug)]
 pub struct FileContents {
     pub cursor: Cursor,
-    /// When the map equalled the store.
+    /// Time at which the map equalled the store.
     pub equal_at: SystemTime,
-    /// Whether the writer knew every field that this build serves. Otherwise links may lack what the store has of them.
+    /// Whether the writer knew every field that this build serves. Otherwise links may lack fields.
     pub has_all_fields: bool,
     pub links: Replacement,
-    /// Rows that are no links any more, by the rules of this build.
+    /// Links that this build refuses.
     pub rejected: u64,
 }
 
-/// Writes every link to `path`, replacing the file that is there only once the new one is whole and on disk.
+/// Writes every link to `path`. The new file replaces an old one when it is complete and synced.
 pub fn write(path: &Path, cursor: &Cursor, equal_at: SystemTime, links: &LinkMap) -> io::Result<()> {
     let partial = partial(path);
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    // While one process takes over from another, both write it. Held until the file has its name.
+    // During a take-over, two processes write the file. The lock lasts until the file has its name.
     let _lock = FileLock::take(&path.with_extension("lock"), LOCK_WAIT)?;
-    let mut output = Checked { inner: BufWriter::with_capacity(BUFFER, File::create(&partial)?), checksum: 0 };
+    let mut output = ChecksumWriter { inner: BufWriter::with_capacity(BUFFER, File::create(&partial)?), checksum: 0 };
     let (cursor, fields) = (cursor.to_string(), FIELDS.join(","));
     let equal_at = equal_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     output.write_all(MAGIC)?;
@@ -93,14 +92,14 @@ pub fn write(path: &Path, cursor: &Cursor, equal_at: SystemTime, links: &LinkMap
     let file = output.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     fs::rename(&partial, path)?;
-    // The rename itself is on disk once its directory is.
+    // Syncing the directory makes the rename durable.
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
-/// Reads the file at `path`; `None` if there is none.
+/// Reads the file at `path`. Returns `None` if there is none.
 ///
 /// # Errors
-/// When it cannot be read, is of another version, or does not check out.
+/// The file cannot be read, has another version, or is damaged.
 pub fn read(path: &Path) -> Result<Option<FileContents>, FileError> {
     match File::open(path) {
         Ok(file) => parse(file).map(Some),
@@ -134,22 +133,22 @@ fn parse(file: impl Read) -> Result<FileContents, FileError> {
     }
 }
 
-/// The links of some pieces of the file.
+/// Links of some pieces of the file.
 #[derive(Default)]
 struct Links {
     links: Replacement,
     rejected: u64,
 }
 
-/// A thread that checks pieces of the file, and the way to it.
+/// A thread that checks pieces of the file, with the channel to it.
 type Checker<'scope> = (SyncSender<Vec<u8>>, ScopedJoinHandle<'scope, Result<Links, FileError>>);
 
-/// Takes all links from `input`, in pieces that are checked elsewhere.
+/// Takes all links from `input`. Threads check them piece by piece.
 fn parse_links(input: &mut Input<impl Read>) -> Result<Links, FileError> {
     thread::scope(|scope| {
         let mut checkers = Vec::new();
         let fed = feed(scope, &mut checkers, input);
-        // Each thread is joined, also for a damaged file: one whose handle is dropped may still be ending after the scope.
+        // Every thread is joined, even for a damaged file: a thread without its handle may still run after the scope.
         let join = |(pieces, checker): Checker<'_>| {
             drop(pieces);
             checker.join()
@@ -158,7 +157,7 @@ fn parse_links(input: &mut Input<impl Read>) -> Result<Links, FileError> {
         fed?;
         let mut all = Links::default();
         for links in checked {
-            let links = links.map_err(|_| io::Error::other("a thread that checked it panicked"))??;
+            let links = links.map_err(|_| io::Error::other("a thread that checked links panicked"))??;
             all.links.append(links.links);
             all.rejected += links.rejected;
         }
@@ -166,7 +165,7 @@ fn parse_links(input: &mut Input<impl Read>) -> Result<Links, FileError> {
     })
 }
 
-/// Starts the checkers and gives them all links from `input` in turn.
+/// Starts the checkers and distributes all links from `input` among them.
 fn feed<'scope>(
     scope: &'scope Scope<'scope, '_>,
     checkers: &mut Vec<Checker<'scope>>,
@@ -180,7 +179,7 @@ fn feed<'scope>(
     let mut turns = (0..CHECKERS).cycle();
     while let Some(piece) = input.links()? {
         let checker = turns.next().and_then(|turn| checkers.get(turn));
-        // A checker that takes no more found damage, and returns it.
+        // A checker that accepts no more pieces has found damage and returns it.
         if checker.is_none_or(|(pieces, _)| pieces.send(piece).is_err()) {
             break;
         }
@@ -188,7 +187,7 @@ fn feed<'scope>(
     Ok(())
 }
 
-/// Checks whole links, piece by piece.
+/// Checks the links of each piece.
 fn check(pieces: &Receiver<Vec<u8>>) -> Result<Links, FileError> {
     let mut found = Links::default();
     for piece in pieces {
@@ -213,13 +212,13 @@ fn len(len: usize) -> io::Result<u32> {
     u32::try_from(len).map_err(io::Error::other)
 }
 
-/// Keeps the checksum of what was written.
-struct Checked<W> {
+/// A writer that computes the checksum of the written bytes.
+struct ChecksumWriter<W> {
     inner: W,
     checksum: u32,
 }
 
-impl<W: Write> Write for Checked<W> {
+impl<W: Write> Write for ChecksumWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.checksum = crc32c::crc32c_append(self.checksum, &bytes[..written]);
@@ -256,17 +255,17 @@ mod tests {
         map
     }
 
-    fn held(stored: FileContents) -> BTreeMap<String, (String, i64, bool)> {
+    fn links_of(stored: FileContents) -> BTreeMap<String, (String, i64, bool)> {
         let (map, mut writer) = LinkMap::new();
         writer.commit(stored.links);
-        let mut held = BTreeMap::new();
+        let mut links = BTreeMap::new();
         map.for_each(|link| {
             assert_eq!(link.owner_id.get(), 7);
-            held.insert(link.code.to_owned(), (link.original_url().to_owned(), link.url_id.get(), link.active));
+            links.insert(link.code.to_owned(), (link.original_url().to_owned(), link.url_id.get(), link.active));
             Ok::<_, Infallible>(())
         })
         .unwrap();
-        held
+        links
     }
 
     fn written(directory: &Path, links: &BTreeMap<String, (String, i64, bool)>) -> PathBuf {
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_a_later_file_takes_its_place() {
+    fn written_file_is_read_and_replaced_by_a_later_one() {
         let directory = tempfile::tempdir().unwrap();
         assert!(read(&directory.path().join("deep/links.snapshot")).unwrap().is_none());
         for count in [50_000, 0, 3] {
@@ -287,13 +286,13 @@ mod tests {
             assert_eq!(stored.cursor.to_string(), "00000000000000ff:7");
             assert_eq!(stored.equal_at, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
             assert_eq!(stored.rejected, 0);
-            assert_eq!(held(stored), links(count));
+            assert_eq!(links_of(stored), links(count));
             assert!(!partial(&path).exists());
         }
     }
 
     #[test]
-    fn file_of_another_build_tells_whether_fields_are_missing() {
+    fn file_of_another_build_shows_whether_fields_are_missing() {
         let directory = tempfile::tempdir().unwrap();
         let whole = fs::read(written(directory.path(), &links(20))).unwrap();
         let (known, header) = (FIELDS.join(","), MAGIC.len() + 16 + "00000000000000ff:7".len());
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_file_is_not_believed() {
+    fn foreign_file_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("links.snapshot");
         for content in ["", "x", "a shopping list", "TERNMAP\u{1} of before", "TERNMAP\u{3} of a later version"] {
@@ -325,7 +324,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_damaged_file_is_not_believed(at in any::<prop::sample::Index>(), bit in 0..8u32, cut in any::<bool>()) {
+        fn damaged_file_is_refused(at in any::<prop::sample::Index>(), bit in 0..8u32, cut in any::<bool>()) {
             static WHOLE: std::sync::LazyLock<Arc<[u8]>> = std::sync::LazyLock::new(|| {
                 let directory = tempfile::tempdir().unwrap();
                 fs::read(written(directory.path(), &links(20))).unwrap().into()
@@ -341,7 +340,7 @@ mod tests {
         }
 
         #[test]
-        fn any_content_behind_a_right_checksum_is_read_or_refused(content in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_content_with_a_right_checksum_is_read_or_refused(content in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut bytes = [&MAGIC[..], &content].concat();
             bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
             let _ = parse(&*bytes);
