@@ -86,7 +86,7 @@ impl Ports {
 
     /// Closes each connection of the API with its next answer, and continues to serve.
     pub fn leave(&self) {
-        self.api.leave();
+        self.api.give_notice();
     }
 
     /// Finishes the requests of the API until the deadline, then closes both ports. Returns whether all were finished.

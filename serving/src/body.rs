@@ -1,5 +1,6 @@
-//! Bodies that tell the connection how they go on: a request body that has to keep a minimum rate, and an answer's body
-//! whose end is the end of the exchange.
+//! Bodies that report their progress to the connection.
+//!
+//! A request body has to keep a minimum rate. The body of an answer ends the exchange when it is dropped.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,10 +14,10 @@ use hyper::body::Incoming;
 use prometheus::IntCounter;
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
-use crate::connection::{InExchange, Watched};
+use crate::connection::{ConnectionState, ExchangeGuard};
 use crate::limits::Limits;
 
-/// The body did not arrive at the minimum rate.
+/// The error of a body that did not arrive at the minimum rate.
 #[derive(Debug, thiserror::Error)]
 #[error("the body arrives too slowly")]
 struct TooSlow;
@@ -24,21 +25,21 @@ struct TooSlow;
 /// A request body that ends with an error when it stalls, or when it is slower than the minimum rate.
 pub(crate) struct PacedBody {
     body: Incoming,
-    watched: Arc<Watched>,
+    state: Arc<ConnectionState>,
     too_slow: IntCounter,
     stall: Duration,
     bytes_per_second: u64,
-    /// The moment at which its reader began to wait for it.
+    /// The time at which the reader first waited for the body.
     began: Option<Instant>,
     bytes: u64,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl PacedBody {
-    pub(crate) fn new(body: Incoming, watched: Arc<Watched>, limits: &Limits, too_slow: IntCounter) -> PacedBody {
+    pub(crate) fn new(body: Incoming, state: Arc<ConnectionState>, limits: &Limits, too_slow: IntCounter) -> PacedBody {
         PacedBody {
             body,
-            watched,
+            state,
             too_slow,
             stall: limits.body_stall,
             bytes_per_second: limits.body_bytes_per_second,
@@ -48,7 +49,7 @@ impl PacedBody {
         }
     }
 
-    /// The moment by which the next bytes have to be here.
+    /// Returns the time by which the next bytes have to arrive.
     fn next_deadline(&self, began: Instant, now: Instant) -> Instant {
         let earned = Duration::from_millis(self.bytes.saturating_mul(1_000) / self.bytes_per_second.max(1));
         (now + self.stall).min(began + self.stall + earned)
@@ -63,7 +64,7 @@ impl HttpBody for PacedBody {
         let this = &mut *self;
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(frame) => {
-                this.watched.body_waits(false);
+                this.state.body_waits(false);
                 this.deadline = None;
                 let frame = frame.transpose()?;
                 let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
@@ -71,7 +72,7 @@ impl HttpBody for PacedBody {
                 Poll::Ready(frame.map(Ok))
             }
             Poll::Pending => {
-                this.watched.body_waits(true);
+                this.state.body_waits(true);
                 let now = Instant::now();
                 let began = *this.began.get_or_insert(now);
                 let next = this.next_deadline(began, now);
@@ -97,10 +98,10 @@ impl HttpBody for PacedBody {
 }
 
 /// Makes the exchange of an answer last until its body is dropped.
-pub(crate) fn keep_exchange(body: Body, exchange: InExchange) -> Body {
-    // The closure owns the exchange. It is what the body is wrapped for; errors stay as they are.
+pub(crate) fn keep_exchange(body: Body, exchange: ExchangeGuard) -> Body {
+    // The closure owns the exchange, and is dropped with the body. It does not change errors.
     Body::new(body.map_err(move |error| {
-        let _owned = &exchange;
+        let _guard = &exchange;
         error
     }))
 }

@@ -1,6 +1,6 @@
-//! One connection and its phase, as hyper reads from it, works for it and writes to it.
+//! The phase of one connection while hyper reads from it, works for it and writes to it.
 //!
-//! The task of the connection writes the phase; the acceptor reads it, and orders the connection to end.
+//! The task of the connection writes the phase. The acceptor reads it, and orders the connection to end.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::limits::Limits;
 use crate::refusal::{complete, find_bare_refusal};
 
-/// State of a connection, apart from waits for a body or for its client to read.
+/// Phase of a connection. Waits for a body, or for the client to read, are noted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
@@ -31,29 +31,29 @@ enum Phase {
     Exchange,
 }
 
-/// How a connection is told to end.
+/// An order to end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Order {
-    /// After the request that it has begun, or at once if there is none.
+    /// End after the request under way, or at once if there is none.
     Finish = 1,
-    /// At once.
+    /// End at once.
     Cut = 2,
 }
 
-/// A connection at one moment, as far as the choice between connections depends on it.
+/// Properties of a connection that determine whether it ends for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) share: Option<u64>,
-    /// It has been told to end, so its place is as good as free.
+    /// Whether the connection has the order to end.
     pub(crate) is_ending: bool,
     pub(crate) is_idle: bool,
-    /// The time since it began to wait for its client, or since the request began whose answer or body is slow. `None`
-    /// while this process works for it.
+    /// Time for which the connection has waited for its client, or since the start of a request with a slow body or a slow
+    /// reader. `None` while this process works for the connection.
     pub(crate) waits: Option<Duration>,
 }
 
-/// The wait of a client that took longer than a limit allows.
+/// The kind of a wait that exceeded its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
     Idle,
@@ -61,27 +61,27 @@ pub(crate) enum Overdue {
     Write,
 }
 
-/// Value of [`Watched::write_blocked_ms`] while the client reads.
+/// Value of [`ConnectionState::write_blocked_ms`] while the client reads.
 const NOT_BLOCKED: u64 = u64::MAX;
 
-/// The acceptor's view of a connection.
+/// The state that a connection shares with the acceptor.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct ConnectionState {
     share: Option<u64>,
     started: Instant,
     phase: AtomicU8,
     /// Milliseconds from `started` to the beginning of the phase.
     since_ms: AtomicU64,
-    /// Milliseconds from `started` to the last byte that the client took, while it takes no more.
+    /// Milliseconds from `started` to the time at which the client stopped reading.
     write_blocked_ms: AtomicU64,
     body_waits: AtomicBool,
     order: AtomicU8,
     ordered: Notify,
 }
 
-impl Watched {
-    pub(crate) fn new(share: Option<u64>, started: Instant) -> Watched {
-        let watched = Watched {
+impl ConnectionState {
+    pub(crate) fn new(share: Option<u64>, started: Instant) -> ConnectionState {
+        let state = ConnectionState {
             share,
             started,
             phase: AtomicU8::new(Phase::Fresh as u8),
@@ -91,8 +91,8 @@ impl Watched {
             order: AtomicU8::new(0),
             ordered: Notify::new(),
         };
-        watched.enter(Phase::Fresh);
-        watched
+        state.enter(Phase::Fresh);
+        state
     }
 
     fn now_ms(&self) -> u64 {
@@ -117,7 +117,7 @@ impl Watched {
         (since != NOT_BLOCKED).then(|| Duration::from_millis(self.now_ms().saturating_sub(since)))
     }
 
-    /// Notes whether the body of the current request has stopped to arrive.
+    /// Notes whether the reader waits for the body of the current request.
     pub(crate) fn body_waits(&self, waits: bool) {
         self.body_waits.store(waits, Ordering::Relaxed);
     }
@@ -134,7 +134,7 @@ impl Watched {
         }
     }
 
-    /// The wait that took longer than `limits` allow. A slow body is not among them: its reader ends it.
+    /// Returns the wait that has exceeded its limit. A slow body is not checked here, because its reader ends it.
     pub(crate) fn overdue(&self, limits: &Limits) -> Option<Overdue> {
         if self.order.load(Ordering::Relaxed) == Order::Cut as u8 {
             return None;
@@ -156,62 +156,62 @@ impl Watched {
     }
 
     /// Waits for an order to end.
-    pub(crate) async fn ordered(&self) -> Order {
+    pub(crate) async fn next_order(&self) -> Order {
         self.ordered.notified().await;
         if self.order.load(Ordering::Relaxed) == Order::Cut as u8 { Order::Cut } else { Order::Finish }
     }
 
-    /// Whether the next answer is the last one of the connection.
+    /// Returns whether the next answer is the last one of the connection.
     pub(crate) fn is_ending(&self) -> bool {
         self.order.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether a part of a head has come, and the rest is to be waited for.
+    /// Returns whether a part of a head has arrived.
     pub(crate) fn is_within_head(&self) -> bool {
         self.is(Phase::Head)
     }
 }
 
-/// The time from a request's head to the end of its answer.
+/// Guard of an exchange, from the head of a request to the end of its answer.
 #[derive(Debug)]
-pub(crate) struct InExchange(Arc<Watched>);
+pub(crate) struct ExchangeGuard(Arc<ConnectionState>);
 
-impl InExchange {
-    pub(crate) fn begin(watched: &Arc<Watched>) -> InExchange {
-        watched.enter(Phase::Exchange);
-        InExchange(Arc::clone(watched))
+impl ExchangeGuard {
+    pub(crate) fn begin(state: &Arc<ConnectionState>) -> ExchangeGuard {
+        state.enter(Phase::Exchange);
+        ExchangeGuard(Arc::clone(state))
     }
 }
 
-impl Drop for InExchange {
+impl Drop for ExchangeGuard {
     fn drop(&mut self) {
         self.0.body_waits(false);
         self.0.enter(Phase::Idle);
     }
 }
 
-/// The method whose answers have no body, and the space behind it.
+/// The method whose answers have no body, with the space after it.
 const HEAD_METHOD: [u8; HEAD_METHOD_LEN] = *b"HEAD ";
 const HEAD_METHOD_LEN: usize = 5;
 
-/// A stream that notes when bytes come and when the client does not take them, and completes hyper's own refusals.
+/// A stream that notes when bytes arrive and when the client does not read, and completes the refusals of hyper.
 #[derive(Debug)]
-pub(crate) struct WatchedStream<S> {
+pub(crate) struct TrackedStream<S> {
     pub(crate) stream: S,
-    watched: Arc<Watched>,
+    state: Arc<ConnectionState>,
     malformed_head: IntCounter,
-    /// How many of the head's first bytes are those of [`HEAD_METHOD`]; `None` once one differs.
+    /// Number of first bytes of the head that match [`HEAD_METHOD`]. `None` after a mismatch.
     method_bytes: Option<usize>,
-    /// The rest of a refusal that takes the place of hyper's.
+    /// The unwritten rest of a refusal that replaces the one of hyper.
     refusal: Option<Vec<u8>>,
 }
 
-impl<S> WatchedStream<S> {
-    pub(crate) fn new(stream: S, watched: Arc<Watched>, malformed_head: IntCounter) -> WatchedStream<S> {
-        WatchedStream { stream, watched, malformed_head, method_bytes: None, refusal: None }
+impl<S> TrackedStream<S> {
+    pub(crate) fn new(stream: S, state: Arc<ConnectionState>, malformed_head: IntCounter) -> TrackedStream<S> {
+        TrackedStream { stream, state, malformed_head, method_bytes: None, refusal: None }
     }
 
-    /// Compares what came of a head with [`HEAD_METHOD`], for which it may come in parts, after empty lines.
+    /// Compares the start of a head with [`HEAD_METHOD`]. The head may arrive in parts, after empty lines.
     fn note_method(&mut self, bytes: &[u8]) {
         for byte in bytes {
             let Some(at @ ..HEAD_METHOD_LEN) = self.method_bytes else { return };
@@ -221,24 +221,24 @@ impl<S> WatchedStream<S> {
         }
     }
 
-    /// Whether a head that hyper refuses now is that of a HEAD, whose answer has no body.
+    /// Returns whether a head that hyper refuses now belongs to a HEAD, whose answer has no body.
     ///
-    /// A best effort: hyper does not tell. A head behind another one in a single read counts as no HEAD: a body too many
-    /// confuses no client, since the connection ends with it. The rest of such a head is taken for a head of its own.
+    /// This is a best effort, since hyper does not report it. A head after another one in a single read counts as no HEAD.
+    /// A superfluous body does no harm, since the connection ends with it.
     fn is_to_head(&self) -> bool {
-        self.watched.is_within_head() && self.method_bytes == Some(HEAD_METHOD_LEN)
+        self.state.is_within_head() && self.method_bytes == Some(HEAD_METHOD_LEN)
     }
 
-    /// Whether the connection ends because hyper could not read a head.
+    /// Returns whether the connection ends because hyper could not read a head.
     pub(crate) fn has_refused(&self) -> bool {
         self.refusal.is_some()
     }
 
     fn note_write(&self, written: &Poll<io::Result<usize>>) {
-        let blocked = &self.watched.write_blocked_ms;
+        let blocked = &self.state.write_blocked_ms;
         match written {
             Poll::Pending if blocked.load(Ordering::Relaxed) == NOT_BLOCKED => {
-                blocked.store(self.watched.now_ms(), Ordering::Relaxed);
+                blocked.store(self.state.now_ms(), Ordering::Relaxed);
             }
             Poll::Pending => {}
             Poll::Ready(_) => blocked.store(NOT_BLOCKED, Ordering::Relaxed),
@@ -246,7 +246,7 @@ impl<S> WatchedStream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -255,19 +255,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let arrived = &buffer.filled()[before..];
-        if !arrived.is_empty() && (self.watched.is(Phase::Fresh) || self.watched.is(Phase::Idle)) {
-            self.watched.enter(Phase::Head);
+        if !arrived.is_empty() && (self.state.is(Phase::Fresh) || self.state.is(Phase::Idle)) {
+            self.state.enter(Phase::Head);
             self.method_bytes = Some(0);
         }
-        if self.watched.is(Phase::Head) {
+        if self.state.is(Phase::Head) {
             self.note_method(arrived);
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> WatchedStream<S> {
-    /// Writes a complete refusal in place of hyper's, which `bare` is.
+impl<S: AsyncWrite + Unpin> TrackedStream<S> {
+    /// Writes a complete refusal in place of `bare`, the one of hyper.
     fn poll_write_refusal(&mut self, context: &mut Context<'_>, bare: &[u8]) -> Poll<io::Result<usize>> {
         let mut rest = self.refusal.take().unwrap_or_else(|| {
             self.malformed_head.inc();
@@ -286,7 +286,7 @@ impl<S: AsyncWrite + Unpin> WatchedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let bytes = match find_bare_refusal(bytes) {
             Some(0) => return self.poll_write_refusal(context, bytes),

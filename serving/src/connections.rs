@@ -1,4 +1,4 @@
-//! The open connections of a port: which newcomer is admitted, and which connection ends for it.
+//! The open connections of a port: admits newcomers, and chooses connections that end for them.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,108 +7,109 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use crate::connection::{Order, Overdue, View, Watched};
+use crate::connection::{ConnectionState, Order, Overdue, View};
 use crate::limits::Limits;
 use crate::stats::PortStats;
 
-/// Time after which an idle connection is one that its client may have forgotten. Such connections end first.
+/// Time after which an idle connection is ended before any other one.
 const LONG_IDLE: Duration = Duration::from_secs(1);
 
 /// The open connections of one port.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct Connections {
     pub(crate) limits: Limits,
     pub(crate) stats: PortStats,
     started: Instant,
-    open: Mutex<Slab<Arc<Watched>>>,
+    open: Mutex<Slab<Arc<ConnectionState>>>,
 }
 
-/// Why a connection is not admitted.
+/// A reason why a connection is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Connections that were told to end have not ended yet.
+    /// Too many connections with the order to end are still open.
     Ending,
-    /// The port is full, and this process works for every connection.
+    /// The port is full, and every connection is in use.
     Full,
-    /// The same, for the share of the client.
+    /// The share of the client is full, and every connection of it is in use.
     ShareFull,
 }
 
-/// The place of an admitted connection. It is free again when this is dropped.
+/// The entry of an admitted connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    crowd: Arc<Crowd>,
+pub(crate) struct Entry {
+    connections: Arc<Connections>,
     key: usize,
-    pub(crate) watched: Arc<Watched>,
+    pub(crate) state: Arc<ConnectionState>,
 }
 
-impl Crowd {
-    pub(crate) fn new(limits: Limits, stats: PortStats) -> Arc<Crowd> {
-        Arc::new(Crowd { limits, stats, started: Instant::now(), open: Mutex::default() })
+impl Connections {
+    pub(crate) fn new(limits: Limits, stats: PortStats) -> Arc<Connections> {
+        Arc::new(Connections { limits, stats, started: Instant::now(), open: Mutex::default() })
     }
 
-    /// Admits a connection. If there is no room, another one ends for it.
-    pub(crate) fn admit(self: &Arc<Crowd>, peer: IpAddr) -> Result<Place, Refusal> {
+    /// Admits a connection. On a full port, another one ends for it.
+    pub(crate) fn admit(self: &Arc<Connections>, peer: IpAddr) -> Result<Entry, Refusal> {
         let share = self.limits.shares.key(peer);
         let mut open = self.lock();
-        let views = open.iter().map(|(key, watched)| (key, watched.view()));
-        match room_for(share, views, &self.limits) {
-            Room::Free => {}
-            Room::AfterEnd(key, how) => {
+        let views = open.iter().map(|(key, state)| (key, state.view()));
+        match decide(share, views, &self.limits) {
+            Admission::Admit => {}
+            Admission::AdmitFor(key, how) => {
                 let counter = if how == Order::Finish { &self.stats.evicted_idle } else { &self.stats.evicted_slow };
                 counter.inc();
                 open[key].order(how);
             }
-            Room::None(refusal) => return Err(refusal),
+            Admission::Refuse(refusal) => return Err(refusal),
         }
-        let watched = Arc::new(Watched::new(share, self.started));
-        let key = open.insert(Arc::clone(&watched));
+        let state = Arc::new(ConnectionState::new(share, self.started));
+        let key = open.insert(Arc::clone(&state));
         self.stats.accepted.inc();
         self.stats.open.inc();
-        Ok(Place { crowd: Arc::clone(self), key, watched })
+        Ok(Entry { connections: Arc::clone(self), key, state })
     }
 
-    /// Ends the connections whose client took too long.
+    /// Ends the connections whose client exceeded a limit of time.
     pub(crate) fn end_overdue(&self) {
-        for (_, watched) in self.lock().iter() {
-            let counter = match watched.overdue(&self.limits) {
+        for (_, state) in self.lock().iter() {
+            let counter = match state.overdue(&self.limits) {
                 None => continue,
                 Some(Overdue::Idle) => &self.stats.idle_timeout,
                 Some(Overdue::Head) => &self.stats.header_timeout,
                 Some(Overdue::Write) => &self.stats.write_timeout,
             };
             counter.inc();
-            watched.order(Order::Cut);
+            state.order(Order::Cut);
         }
     }
 
-    /// Has every connection end with the request that it is about to answer, or at once if there is none.
+    /// Orders every connection to end after the request under way, or at once if there is none.
     pub(crate) fn finish_all(&self) {
-        self.lock().iter().for_each(|(_, watched)| watched.order(Order::Finish));
+        self.lock().iter().for_each(|(_, state)| state.order(Order::Finish));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slab<Arc<Watched>>> {
-        // Nothing can panic half-way through a change of the slab.
+    fn lock(&self) -> MutexGuard<'_, Slab<Arc<ConnectionState>>> {
+        // No code can panic in the middle of a change of the slab.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for Entry {
     fn drop(&mut self) {
-        self.crowd.lock().try_remove(self.key);
-        self.crowd.stats.open.dec();
+        self.connections.lock().try_remove(self.key);
+        self.connections.stats.open.dec();
     }
 }
 
+/// The decision about a newcomer.
 #[derive(Debug, PartialEq, Eq)]
-enum Room {
-    Free,
-    /// There is room once this connection has ended.
-    AfterEnd(usize, Order),
-    None(Refusal),
+enum Admission {
+    Admit,
+    /// Admit it, and give this order to the connection with this key.
+    AdmitFor(usize, Order),
+    Refuse(Refusal),
 }
 
-fn room_for(share: Option<u64>, open: impl Iterator<Item = (usize, View)>, limits: &Limits) -> Room {
+fn decide(share: Option<u64>, open: impl Iterator<Item = (usize, View)>, limits: &Limits) -> Admission {
     let (mut all, mut own) = (Group::default(), Group::default());
     for (key, view) in open {
         all.add(key, view);
@@ -116,18 +117,18 @@ fn room_for(share: Option<u64>, open: impl Iterator<Item = (usize, View)>, limit
             own.add(key, view);
         }
     }
-    let after_end = |group: &Group, otherwise| match group.victim {
-        Some((_, key, how)) => Room::AfterEnd(key, how),
-        None => Room::None(otherwise),
+    let end_one_of = |group: &Group, otherwise| match group.victim {
+        Some((_, key, how)) => Admission::AdmitFor(key, how),
+        None => Admission::Refuse(otherwise),
     };
     if all.with_ending >= limits.hard_limit() {
-        Room::None(Refusal::Ending)
+        Admission::Refuse(Refusal::Ending)
     } else if own.lasting >= limits.shares.connections {
-        after_end(&own, Refusal::ShareFull)
+        end_one_of(&own, Refusal::ShareFull)
     } else if all.lasting >= limits.connections {
-        after_end(&all, Refusal::Full)
+        end_one_of(&all, Refusal::Full)
     } else {
-        Room::Free
+        Admission::Admit
     }
 }
 
@@ -147,7 +148,7 @@ impl Group {
         }
         self.lasting += 1;
         if let Some(waits) = view.waits {
-            // To end an idle connection costs its client nothing, so a settled one goes before any other.
+            // The end of a long idle connection costs its client nothing, so it ends before any other.
             let rank = (view.is_idle && waits >= LONG_IDLE, waits);
             if self.victim.is_none_or(|(highest, ..)| rank > highest) {
                 self.victim = Some((rank, key, if view.is_idle { Order::Finish } else { Order::Cut }));
@@ -178,50 +179,53 @@ mod tests {
         View { is_idle: false, ..idle(share, millis) }
     }
 
-    fn room(share: u64, open: &[View], limits: &Limits) -> Room {
-        room_for(Some(share), open.iter().copied().enumerate(), limits)
+    fn decide_for(share: u64, open: &[View], limits: &Limits) -> Admission {
+        decide(Some(share), open.iter().copied().enumerate(), limits)
     }
 
     #[test]
     fn full_port_ends_the_longest_idle_connection_before_slower_ones() {
         let open = [WORKING, slow(2, 60_000), idle(3, 2_000), idle(4, 5_000)];
-        assert_eq!(room(9, &open, &limits(5, 5)), Room::Free);
-        assert_eq!(room(9, &open, &limits(4, 4)), Room::AfterEnd(3, Order::Finish));
+        assert_eq!(decide_for(9, &open, &limits(5, 5)), Admission::Admit);
+        assert_eq!(decide_for(9, &open, &limits(4, 4)), Admission::AdmitFor(3, Order::Finish));
     }
 
     #[test]
-    fn full_port_ends_the_slowest_connection_before_one_that_has_just_been_used() {
+    fn full_port_ends_the_slowest_connection_before_a_recently_used_one() {
         let open = [WORKING, slow(2, 5_000), slow(3, 60_000), idle(4, 10)];
-        assert_eq!(room(9, &open, &limits(4, 4)), Room::AfterEnd(2, Order::Cut));
-        assert_eq!(room(9, &[idle(1, 10), idle(2, 20)], &limits(2, 2)), Room::AfterEnd(1, Order::Finish));
+        assert_eq!(decide_for(9, &open, &limits(4, 4)), Admission::AdmitFor(2, Order::Cut));
+        assert_eq!(decide_for(9, &[idle(1, 10), idle(2, 20)], &limits(2, 2)), Admission::AdmitFor(1, Order::Finish));
     }
 
     #[test]
     fn full_port_of_working_connections_refuses_a_newcomer() {
-        assert_eq!(room(9, &[WORKING, WORKING], &limits(2, 2)), Room::None(Refusal::Full));
+        assert_eq!(decide_for(9, &[WORKING, WORKING], &limits(2, 2)), Admission::Refuse(Refusal::Full));
     }
 
     #[test]
     fn full_share_ends_a_connection_of_its_own_client_only() {
         let open = [idle(1, 9_000), idle(2, 2_000), idle(2, 3_000)];
-        assert_eq!(room(2, &open, &limits(10, 2)), Room::AfterEnd(2, Order::Finish));
-        assert_eq!(room(1, &open, &limits(10, 2)), Room::Free);
-        assert_eq!(room(1, &[WORKING, WORKING, idle(2, 9_000)], &limits(10, 2)), Room::None(Refusal::ShareFull));
+        assert_eq!(decide_for(2, &open, &limits(10, 2)), Admission::AdmitFor(2, Order::Finish));
+        assert_eq!(decide_for(1, &open, &limits(10, 2)), Admission::Admit);
+        assert_eq!(
+            decide_for(1, &[WORKING, WORKING, idle(2, 9_000)], &limits(10, 2)),
+            Admission::Refuse(Refusal::ShareFull)
+        );
     }
 
     #[test]
     fn peer_without_a_share_is_bounded_by_the_port_alone() {
         let open = [idle(1, 2_000), View { share: None, ..idle(1, 9_000) }, View { share: None, ..idle(1, 3_000) }];
-        let room = |limits| room_for(None, open.iter().copied().enumerate(), &limits);
-        assert_eq!(room(limits(10, 1)), Room::Free);
-        assert_eq!(room(limits(3, 1)), Room::AfterEnd(1, Order::Finish));
+        let decide_for = |limits| decide(None, open.iter().copied().enumerate(), &limits);
+        assert_eq!(decide_for(limits(10, 1)), Admission::Admit);
+        assert_eq!(decide_for(limits(3, 1)), Admission::AdmitFor(1, Order::Finish));
     }
 
     #[test]
     fn ending_connections_count_against_the_hard_limit_alone() {
         let ending = View { is_ending: true, ..idle(1, 9_000) };
-        assert_eq!(room(1, &[ending, idle(1, 2_000)], &limits(2, 2)), Room::Free);
-        let crowd = vec![ending; limits(2, 2).hard_limit()];
-        assert_eq!(room(1, &crowd, &limits(2, 2)), Room::None(Refusal::Ending));
+        assert_eq!(decide_for(1, &[ending, idle(1, 2_000)], &limits(2, 2)), Admission::Admit);
+        let connections = vec![ending; limits(2, 2).hard_limit()];
+        assert_eq!(decide_for(1, &connections, &limits(2, 2)), Admission::Refuse(Refusal::Ending));
     }
 }

@@ -1,4 +1,4 @@
-//! Checks of a request head beyond those of hyper, and the names that an operators' port has.
+//! Checks of a request head beyond those of hyper, and the host names of an operations port.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Request, Version};
 use tern_common::config::Setting;
 
-/// Checks what RFC 9112 demands of a head and hyper does not look at: its `Host` and its transfer coding.
+/// Checks the `Host` and the transfer coding of a head by RFC 9112, which hyper does not do.
 ///
 /// # Errors
-/// With a sentence for the client, whose request is a 400.
+/// Returns a sentence for the client, whose request is answered 400.
 pub fn check_head<B>(request: &Request<B>) -> Result<(), &'static str> {
     const HOST_RULE: &str = "There must be exactly one valid Host field";
     let headers = request.headers();
@@ -25,12 +25,13 @@ pub fn check_head<B>(request: &Request<B>) -> Result<(), &'static str> {
     match (codings.next(), codings.next()) {
         (None, None) => Ok(()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err("The only Transfer-Encoding that is taken is chunked, once"),
+        _ => Err("The only accepted Transfer-Encoding is chunked, once"),
     }
 }
 
-/// Whether a value is `uri-host [ ":" port ]`. RFC 9112 allows it to be empty. A comma is what some proxies make of two
-/// `Host` fields, so it is refused.
+/// Returns whether a value is `uri-host [ ":" port ]`. RFC 9112 allows it to be empty.
+///
+/// A comma is refused, because some proxies join two `Host` fields with it.
 fn is_host(value: &[u8]) -> bool {
     if value.is_empty() {
         return true;
@@ -47,10 +48,10 @@ fn is_host(value: &[u8]) -> bool {
         }
 }
 
-/// `OPS_HOSTS`: the names, beside addresses and `localhost`, that an operators' port answers to.
+/// `OPS_HOSTS`: host names that an operations port answers to, besides addresses and `localhost`.
 ///
-/// A page of another origin can make a browser here call this port under that page's name, and read the answer (DNS
-/// rebinding). It cannot choose an address or one of these names as its own name.
+/// A foreign page can make a browser call this port under the page's own host name and read the answer (DNS rebinding).
+/// It cannot use an address or one of these names for that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts(Vec<String>);
 
@@ -67,7 +68,7 @@ impl Setting for Hosts {
 }
 
 impl Hosts {
-    /// Whether the port answers to the `Host` of these headers. A request of HTTP/1.0 may have none.
+    /// Returns whether the port answers to the `Host` of these headers. A request of HTTP/1.0 may have none.
     pub(crate) fn include(&self, headers: &HeaderMap) -> bool {
         let Some(host) = headers.get(HOST) else { return true };
         let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_port_answers_to_addresses_localhost_and_its_own_names() {
+    fn operations_port_answers_to_addresses_localhost_and_its_own_names() {
         let hosts = Hosts::parse("tern-1, Monitor.Example").unwrap();
         let includes = |host: &'static str| hosts.include(request(Version::HTTP_11, &[("host", host)]).headers());
         for own in ["127.0.0.1:9080", "10.1.2.3", "[::1]:9080", "LOCALHOST:9080", "tern-1:9080", "monitor.example"] {

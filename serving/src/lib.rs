@@ -1,23 +1,23 @@
-//! Serves an axum router on a TCP port, bounded in connections, in memory and in time.
+//! Serves an axum router on a TCP port, with limits of connections, memory and time.
 //!
-//! The API's port and the operators' ports of both planes use it, so that a limit that one of them has is a limit of all.
-//! It knows no route, no store and no short code. The redirect port has an HTTP loop of its own.
+//! The API port and the operations ports of both planes use this crate, so all of them have the same kinds of limits. It
+//! knows no route, no store and no short code. The redirect port has an HTTP loop of its own.
 //!
 //! ```text
 //! server       accept, admit, drain
-//!   crowd        the open connections: which newcomer is admitted, and which connection ends for it
-//!   connection   one connection: its phase, as hyper reads, works and writes
+//!   connections  the open connections: admits newcomers, and chooses connections that end for them
+//!   connection   the phase of one connection while hyper reads, works and writes
 //!     body         a request body that has to arrive at a minimum rate
 //!     refusal      a body for the answers that hyper gives by itself
-//! head         what of a request head is refused (RFC 9112), and the names that an operators' port has
-//! operators    the layers around the routes of an operators' port
-//! limits       what connections may take, each constant beside its reason
-//! stats        what happened to connections, as metrics
+//! head         checks of request heads (RFC 9112), and the host names of an operations port
+//! operators    the layers around the routes of an operations port
+//! limits       limits of connections, with reasons
+//! stats        metrics of connections
 //! ```
 
 mod body;
 mod connection;
-mod crowd;
+mod connections;
 mod head;
 mod limits;
 mod operators;

@@ -1,4 +1,4 @@
-//! Limits of a port's connections: plain data, each constant beside its reason.
+//! Limits of the connections of a port, with the reason for each.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use tern_common::budget::prefix;
 use tern_common::client::Proxies;
 
-/// Connections of the API: administrators and their programs, not the public.
+/// Connections of the API port, which administrators and their programs use.
 const API_CONNECTIONS: usize = 1_024;
 
-/// Connections of an operators' port: probes, a few monitors, and a person.
+/// Connections of an operations port: probes, a few monitors, and a person.
 const OPERATORS_CONNECTIONS: usize = 64;
 
-/// Connections that are open beyond the limit for as long as the connections that end for them take.
+/// Connections that may be open beyond the limit while others end for them.
 const SLACK: usize = 16;
 
 /// Time between requests on the API. nginx closes its own idle connections after 5 s.
 const API_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time between requests on an operators' port: a monitor that asks once a minute reuses its connection.
+/// Time between requests on an operations port: a monitor that asks once a minute reuses its connection.
 const OPERATORS_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// The limits of one port.
@@ -39,12 +39,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits of the API's port. `descriptors` is the number of descriptors that the process may spend on it.
+    /// Returns the limits of the API port, which may use this number of descriptors.
     pub fn api(proxies: &Proxies, descriptors: usize) -> Limits {
         Limits::new(API_CONNECTIONS, descriptors, API_IDLE_TIMEOUT, proxies)
     }
 
-    /// Limits of a port for operators and their tools.
+    /// Returns the limits of an operations port, which may use this number of descriptors.
     pub fn operators(descriptors: usize) -> Limits {
         Limits::new(OPERATORS_CONNECTIONS, descriptors, OPERATORS_IDLE_TIMEOUT, &Proxies::default())
     }
@@ -53,7 +53,7 @@ impl Limits {
         let connections = wanted.min(descriptors.saturating_sub(SLACK)).max(1);
         Limits {
             connections,
-            // Half: two clients of different networks are needed to fill a port.
+            // Half, so that no single client can fill the port.
             shares: Shares { connections: connections.div_ceil(2), exempt: proxies.clone(), loopback_is_exempt: true },
             // A head comes in one packet. The limit also bounds the wait of a new connection for its first request.
             header_timeout: Duration::from_secs(10),
@@ -69,13 +69,13 @@ impl Limits {
         }
     }
 
-    /// Descriptors that a full API port holds.
+    /// Descriptors of a full API port.
     pub const API_DESCRIPTORS: usize = API_CONNECTIONS + SLACK;
 
-    /// Descriptors that a full operators' port holds.
+    /// Descriptors of a full operations port.
     pub const OPERATORS_DESCRIPTORS: usize = OPERATORS_CONNECTIONS + SLACK;
 
-    /// Connections that may be open for a moment, those that are about to end included.
+    /// Returns how many connections may be open, including those with the order to end.
     pub(crate) fn hard_limit(&self) -> usize {
         self.connections + SLACK
     }
@@ -87,12 +87,12 @@ pub struct Shares {
     pub connections: usize,
     /// Proxies, through which many clients come.
     pub exempt: Proxies,
-    /// Whether loopback addresses have no share: a proxy, a container runtime and every program of the machine use them.
+    /// Whether loopback addresses have no share, because proxies and all programs of the machine use them.
     pub loopback_is_exempt: bool,
 }
 
 impl Shares {
-    /// The key of the share that a connection of `peer` counts in. `None` if it counts in none.
+    /// Returns the key of the client to which a connection of `peer` is attributed. `None` if it has no share.
     pub(crate) fn key(&self, peer: IpAddr) -> Option<u64> {
         let peer = peer.to_canonical();
         let is_exempt = (self.loopback_is_exempt && peer.is_loopback()) || self.exempt.contains(peer);

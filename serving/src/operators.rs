@@ -1,4 +1,4 @@
-//! The layers around the routes of an operators' port: strict heads, names of its own, and errors in the form of the API's.
+//! The layers around the routes of an operations port: strict heads, its host names, and errors in the form of the API.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,7 +12,7 @@ use crate::head::{Hosts, check_head};
 
 const FOREIGN_HOST: &str = "This port answers to addresses, localhost and the names in OPS_HOSTS";
 
-/// Returns `routes`, which serve GET alone, with the layers that all operators' ports have.
+/// Adds the layers of an operations port to `routes`, which serve GET alone.
 pub fn with_operator_layers(routes: Router, hosts: Hosts) -> Router {
     routes
         .fallback(async || error(StatusCode::NOT_FOUND, "There is nothing at this path"))

@@ -1,11 +1,11 @@
-//! A body for the answers that hyper gives by itself to heads it cannot read.
+//! A body for the answers that hyper gives by itself to heads that it cannot read.
 //!
-//! hyper writes them without one, and has no hook for it. They are recognised as they are written, and completed.
+//! hyper writes them without a body and has no hook for it. They are recognised when they are written, and completed.
 
-/// Bytes from the end of a write in which an answer of hyper's own is looked for. Such an answer has some 150.
+/// Bytes at the end of a write that are searched for an answer of hyper. Such an answer has some 150 bytes.
 const LONGEST: usize = 512;
 
-/// The status lines of hyper's own answers, without the version, and the sentence for each.
+/// The status lines of the answers of hyper, without the version, and the sentence for each.
 const SENTENCES: [(&str, &str); 3] = [
     ("400 Bad Request", "The request head is malformed"),
     ("414 URI Too Long", "The request line is too long"),
@@ -15,9 +15,9 @@ const SENTENCES: [(&str, &str); 3] = [
 /// Line of an answer without a body.
 const NO_BODY: &str = "content-length: 0\r\n";
 
-/// Finds where an answer of hyper's own begins that ends `bytes`.
+/// Finds the start of an answer of hyper at the end of `bytes`.
 ///
-/// Each answer of a router has `X-Content-Type-Options`, and an error has a body.
+/// The answers of a router differ from it: each has `X-Content-Type-Options`, and an error has a body.
 pub(crate) fn find_bare_refusal(bytes: &[u8]) -> Option<usize> {
     if !bytes.ends_with(b"\r\n\r\n") {
         return None;
@@ -42,7 +42,7 @@ pub(crate) fn complete(answer: &[u8], to_head: bool) -> Vec<u8> {
     complete.into_bytes()
 }
 
-/// Splits an answer of hyper's own: what is before its length, its reason phrase, the sentence for it, and the rest.
+/// Splits an answer of hyper into the part before its length, its reason phrase, the sentence for it, and the rest.
 fn parts(answer: &[u8]) -> Option<(&str, &'static str, &'static str, &str)> {
     let text = std::str::from_utf8(answer).ok()?;
     let status = text.get("HTTP/1.1 ".len()..)?;
@@ -63,7 +63,7 @@ mod tests {
                         Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 
     #[test]
-    fn bare_refusal_is_found_at_the_end_of_what_is_written_and_nowhere_else() {
+    fn bare_refusal_is_found_only_at_the_end_of_a_write() {
         let check = |text: &str, expected: Option<usize>| {
             assert_eq!(find_bare_refusal(text.as_bytes()), expected, "{text}");
         };

@@ -1,4 +1,4 @@
-//! Accepts connections, gives each a task, and drains them.
+//! Accepts connections, starts a task for each, and drains them.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -23,19 +23,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout
 use tower::ServiceExt;
 
 use crate::body::{PacedBody, keep_exchange};
-use crate::connection::{InExchange, Order, WatchedStream};
-use crate::crowd::{Crowd, Place, Refusal};
+use crate::connection::{ExchangeGuard, Order, TrackedStream};
+use crate::connections::{Connections, Entry, Refusal};
 use crate::limits::Limits;
 use crate::stats::PortStats;
 
-/// Bytes of a request head. The redirect port and nginx take as much.
+/// Bytes of a request head, as on the redirect port and in nginx.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Bytes that hyper reads ahead, and bytes of answers that it makes ahead, for one connection.
+/// Bytes of requests, and of answers, that hyper buffers for one connection.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Time and bytes for which a client is read on whose head was refused.
+/// Time for which bytes of a client are discarded after its head was refused.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Bytes that are discarded meanwhile.
 const LINGER_BYTES: u64 = 256 * 1024;
 
 /// Connections that the kernel queues for a listener of tokio, at most.
@@ -44,16 +46,16 @@ const QUEUED: usize = 1024;
 /// Time between tries to accept while the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Time in which connections that were told to end have ended, before a newcomer is refused.
-const ROOM_PATIENCE: Duration = Duration::from_millis(50);
+/// Time for connections with the order to end before a newcomer is refused.
+const ADMISSION_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// The answer to a newcomer that is not admitted. Fixed, since nothing waits for its request.
+/// The answer to a newcomer that is not admitted. It is fixed, because the request is not awaited.
 const NOT_ADMITTED: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 73\r\n\
     Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n\
     {\"error\":\"Service Unavailable\",\"message\":\"Too many connections are open\"}";
 
-/// The answer to a head that does not come to its end.
+/// The answer to a head that is not complete in time.
 const HEAD_TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: 77\r\n\
     Cache-Control: no-store\r\nConnection: close\r\n\r\n\
@@ -62,7 +64,7 @@ const HEAD_TOO_SLOW: &[u8] =
 /// A router that is being served.
 #[derive(Debug)]
 pub struct Serving {
-    leaving: Arc<AtomicBool>,
+    notice: Arc<AtomicBool>,
     stop: oneshot::Sender<Instant>,
     task: JoinHandle<bool>,
 }
@@ -71,35 +73,36 @@ impl Serving {
     /// Starts to serve `router` on `listener`, within `limits`.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// It is called outside of a tokio runtime.
     pub fn start(listener: TcpListener, router: Router, limits: Limits, stats: PortStats) -> Serving {
         let (stop, stops) = oneshot::channel();
-        let leaving = Arc::new(AtomicBool::new(false));
-        let port = Port { crowd: Crowd::new(limits, stats), router, leaving: Arc::clone(&leaving), http: http() };
-        Serving { leaving, stop, task: tokio::spawn(port.serve(listener, stops)) }
+        let notice = Arc::new(AtomicBool::new(false));
+        let port = Port { open: Connections::new(limits, stats), router, notice: Arc::clone(&notice), http: http() };
+        Serving { notice, stop, task: tokio::spawn(port.serve(listener, stops)) }
     }
 
-    /// Waits for an end that nothing asked for, which would be a defect.
+    /// Waits until the port ends by itself, which is a defect.
     pub async fn ended(&mut self) -> anyhow::Error {
         let ended = (&mut self.task).await;
         anyhow::anyhow!("a port ended by itself: {ended:?}")
     }
 
-    /// Goes on serving, but closes each connection with its next answer, so that its client connects elsewhere.
-    pub fn leave(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+    /// Closes each connection with its next answer from now on, so that its client connects elsewhere.
+    pub fn give_notice(&self) {
+        self.notice.store(true, Ordering::Relaxed);
     }
 
-    /// Stops accepting and finishes the requests that are under way. An idle connection ends with one more request, or
-    /// after half a second without one: closed at once, it would meet a request that is on its way. The rest is cut at
-    /// the deadline. Returns false if any connection was cut.
+    /// Stops accepting, finishes the requests under way, and cuts the other connections at the deadline.
+    ///
+    /// An idle connection ends after one more request, or after half a second, since a request may be on its way. Returns
+    /// false if any connection was cut.
     pub async fn drain(self, deadline: Instant) -> bool {
-        self.leave();
+        self.give_notice();
         let _ = self.stop.send(deadline);
         self.task.await.unwrap_or(false)
     }
 
-    /// Stops at once: accepts nothing more and cuts every connection.
+    /// Stops accepting and cuts every connection at once.
     pub fn abort(&self) {
         self.task.abort();
     }
@@ -107,61 +110,61 @@ impl Serving {
 
 fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
-    // Timeouts are this crate's: hyper's timer does not tell an idle connection from a slow head.
-    // Clients compare names without case, and people look for `X-Cache`.
+    // This crate has its own timeouts, because the timer of hyper does not distinguish an idle connection from a slow head.
+    // Clients ignore the case of names, and people search for `X-Cache`.
     http.title_case_headers(true);
     http.header_read_timeout(None).max_header_size(HEAD_BYTES).max_buf_size(BUFFER_BYTES);
     http
 }
 
-/// Reads on for a moment after a refusal: a socket that is closed over unread bytes is reset, and the answer is lost.
+/// Discards bytes for a moment after a refusal. Closing a socket with unread bytes resets it, and the answer is lost.
 async fn linger(stream: TcpStream) {
     let _ = timeout(LINGER, tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink())).await;
 }
 
 #[derive(Clone)]
 struct Port {
-    crowd: Arc<Crowd>,
+    open: Arc<Connections>,
     router: Router,
-    leaving: Arc<AtomicBool>,
+    notice: Arc<AtomicBool>,
     http: http1::Builder,
 }
 
 impl Port {
     async fn serve(self, listener: TcpListener, mut stops: oneshot::Receiver<Instant>) -> bool {
-        let limits = &self.crowd.limits;
+        let limits = &self.open.limits;
         let mut connections = JoinSet::new();
         let mut ticks = interval(limits.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = loop {
             tokio::select! {
                 deadline = &mut stops => break deadline.unwrap_or_else(|_| Instant::now()),
-                _ = ticks.tick() => self.crowd.end_overdue(),
-                // Ended connections are forgotten as they end.
+                _ = ticks.tick() => self.open.end_overdue(),
+                // Joining frees the tasks of ended connections.
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => self.take(stream, peer, &mut connections).await,
                     Err(error) => {
-                        // Out of descriptors, or a client that went away while it waited: neither ends the port.
-                        self.crowd.stats.accept_error.inc();
-                        tracing::debug!(%error, "connection was not accepted; accepting goes on");
+                        // No free descriptor, or a queued client that disconnected. Neither ends the port.
+                        self.open.stats.accept_error.inc();
+                        tracing::debug!(%error, "connection could not be accepted; accepting continues after a pause");
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
             }
         };
         let grace = deadline.min(Instant::now() + limits.drain_grace);
-        self.take_the_queue(listener, &mut connections, grace).await;
+        self.accept_queue(listener, &mut connections, grace).await;
         let finish = async |connections: &mut JoinSet<()>, ticks: &mut tokio::time::Interval| {
             loop {
                 tokio::select! {
                     ended = connections.join_next() => if ended.is_none() { break },
-                    _ = ticks.tick() => self.crowd.end_overdue(),
+                    _ = ticks.tick() => self.open.end_overdue(),
                 }
             }
         };
         let _ = timeout_at(grace, finish(&mut connections, &mut ticks)).await;
-        self.crowd.finish_all();
+        self.open.finish_all();
         let is_drained = timeout_at(deadline, finish(&mut connections, &mut ticks)).await.is_ok();
         connections.shutdown().await;
         is_drained
@@ -169,17 +172,18 @@ impl Port {
 
     async fn take(&self, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
         match self.admit(peer.ip(), connections).await {
-            Ok(place) => {
-                connections.spawn(self.clone().run(stream, peer, place));
+            Ok(entry) => {
+                connections.spawn(self.clone().run(stream, peer, entry));
             }
             Err(refusal) => self.refuse(&stream, refusal),
         }
     }
 
-    /// Closes the listener, and before that accepts the connections in the kernel's queue, which it would reset. Ends at
-    /// `until` and after as many as the queue holds, since others come meanwhile.
-    async fn take_the_queue(&self, listener: TcpListener, connections: &mut JoinSet<()>, until: Instant) {
-        // The readiness that tokio remembers may be older than the queue, so the kernel is asked.
+    /// Accepts the connections in the queue of the kernel, then closes the listener, which would reset them.
+    ///
+    /// New connections arrive meanwhile, so it ends at `until`, and after as many connections as the queue can have.
+    async fn accept_queue(&self, listener: TcpListener, connections: &mut JoinSet<()>, until: Instant) {
+        // The cached readiness of tokio may be older than the queue, so the kernel is asked.
         let Ok(listener) = listener.into_std() else { return };
         for _ in 0..QUEUED {
             if Instant::now() >= until {
@@ -192,57 +196,58 @@ impl Port {
             match accepted {
                 Ok((stream, peer)) => self.take(stream, peer, connections).await,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // It says something of one connection, or the next call says it again.
+                // The error concerns one connection, or the next call returns it again.
                 Err(_) => {}
             }
         }
     }
 
-    /// Admits a newcomer, for which others may have to end first. Those behind it wait in the kernel's queue.
-    async fn admit(&self, peer: IpAddr, connections: &mut JoinSet<()>) -> Result<Place, Refusal> {
-        let patience = Instant::now() + ROOM_PATIENCE;
+    /// Admits a newcomer, for which others may have to end first. Further newcomers wait in the queue of the kernel.
+    async fn admit(&self, peer: IpAddr, connections: &mut JoinSet<()>) -> Result<Entry, Refusal> {
+        let give_up = Instant::now() + ADMISSION_TIMEOUT;
         loop {
-            match self.crowd.admit(peer) {
-                Err(Refusal::Ending) if timeout_at(patience, connections.join_next()).await.is_ok() => {}
+            match self.open.admit(peer) {
+                Err(Refusal::Ending) if timeout_at(give_up, connections.join_next()).await.is_ok() => {}
                 admitted => return admitted,
             }
         }
     }
 
-    /// Answers a newcomer that is not admitted. A best effort: a client whose request is here already may see a reset
-    /// instead of the answer.
+    /// Answers a newcomer that is not admitted, as a best effort.
+    ///
+    /// A client whose request has already arrived may see a reset instead of the answer.
     fn refuse(&self, stream: &TcpStream, refusal: Refusal) {
-        let stats = &self.crowd.stats;
+        let stats = &self.open.stats;
         let counter = if refusal == Refusal::ShareFull { &stats.over_share } else { &stats.over_limit };
         counter.inc();
         let _ = stream.try_write(NOT_ADMITTED);
     }
 
     /// Serves one connection to its end.
-    async fn run(self, stream: TcpStream, peer: SocketAddr, place: Place) {
-        // Answers are small and whole; without it they would wait for the acknowledgement of the last one.
+    async fn run(self, stream: TcpStream, peer: SocketAddr, entry: Entry) {
+        // Without the option, an answer would wait for the acknowledgement of the previous one.
         let _ = stream.set_nodelay(true);
-        let watched = Arc::clone(&place.watched);
-        let malformed_head = self.crowd.stats.malformed_head.clone();
-        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watched), malformed_head));
-        let service = service_fn(|request| self.answer(request, peer, &place));
+        let state = Arc::clone(&entry.state);
+        let malformed_head = self.open.stats.malformed_head.clone();
+        let stream = TokioIo::new(TrackedStream::new(stream, Arc::clone(&state), malformed_head));
+        let service = service_fn(|request| self.answer(request, peer, &entry));
         let mut connection = self.http.serve_connection(stream, service);
         let is_cut = loop {
             tokio::select! {
                 biased;
-                // A connection that broke is the client's affair; a request that failed was logged where it did.
+                // An error of the connection concerns its client alone. A failed request was logged by its handler.
                 _ = &mut connection => break false,
-                order = watched.ordered() => match order {
-                    // A request whose beginning has just come is finished, and its answer is the last.
-                    Order::Finish if watched.is_within_head() => {}
+                order = state.next_order() => match order {
+                    // A request whose head has begun to arrive is answered, and the connection closes after it.
+                    Order::Finish if state.is_within_head() => {}
                     Order::Finish => std::pin::Pin::new(&mut connection).graceful_shutdown(),
                     Order::Cut => break true,
                 },
             }
         };
         let stream = connection.into_parts().io.into_inner();
-        if is_cut && watched.is_within_head() {
-            // A best effort: the answer fits an empty send buffer.
+        if is_cut && state.is_within_head() {
+            // A best effort: the answer fits into an empty send buffer.
             let _ = stream.stream.try_write(HEAD_TOO_SLOW);
         } else if stream.has_refused() {
             linger(stream.stream).await;
@@ -253,14 +258,14 @@ impl Port {
         &self,
         mut request: hyper::Request<Incoming>,
         peer: SocketAddr,
-        place: &Place,
+        entry: &Entry,
     ) -> Result<hyper::Response<Body>, std::convert::Infallible> {
-        let exchange = InExchange::begin(&place.watched);
+        let exchange = ExchangeGuard::begin(&entry.state);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let (limits, too_slow) = (&self.crowd.limits, self.crowd.stats.body_timeout.clone());
-        let request = request.map(|body| Body::new(PacedBody::new(body, Arc::clone(&place.watched), limits, too_slow)));
+        let (limits, too_slow) = (&self.open.limits, self.open.stats.body_timeout.clone());
+        let request = request.map(|body| Body::new(PacedBody::new(body, Arc::clone(&entry.state), limits, too_slow)));
         let mut response = self.router.clone().oneshot(request).await?;
-        if self.leaving.load(Ordering::Relaxed) || place.watched.is_ending() {
+        if self.notice.load(Ordering::Relaxed) || entry.state.is_ending() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| keep_exchange(body, exchange)))

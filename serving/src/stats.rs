@@ -1,4 +1,4 @@
-//! Counters of a port. Whatever is refused or ended early is counted, by reason.
+//! Counters of a port, by the reason for which a connection was refused or ended early.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -28,12 +28,12 @@ impl PortStats {
     /// Registers the metrics of the port that the label `port` names.
     ///
     /// # Errors
-    /// If the port has been registered before.
+    /// The port has been registered before.
     pub fn register(registry: &Registry, port: &str) -> prometheus::Result<PortStats> {
-        let of_port = |name, help: &str| Opts::new(name, help).const_label("port", port);
-        let open = IntGauge::with_opts(of_port("tern_port_connections", "Open connections of a port."))?;
+        let options = |name, help: &str| Opts::new(name, help).const_label("port", port);
+        let open = IntGauge::with_opts(options("tern_port_connections", "Open connections of a port."))?;
         let events = IntCounterVec::new(
-            of_port("tern_port_connection_events_total", "What happened to connections of a port."),
+            options("tern_port_connection_events_total", "Events of the connections of a port."),
             &["event"],
         )?;
         registry.register(Box::new(open.clone()))?;

@@ -82,7 +82,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     lifecycle.report_end(signal);
     upkeep.abort();
     state.readiness.end();
-    api.leave();
+    api.give_notice();
     lifecycle.give_notice(redirector.give_notice()).await;
     let deadline = redirector.drain_deadline();
     let (api_drained, connections) =

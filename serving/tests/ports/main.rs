@@ -132,7 +132,7 @@ async fn leaving_port_answers_and_closes_each_connection() {
     let port = serve(generous_limits()).await;
     let mut stream = port.connect().await;
     assert!(is_served(&mut stream).await);
-    port.serving.leave();
+    port.serving.give_notice();
     for mut stream in [stream, port.connect().await] {
         let answer = ask(&mut stream, GET).await;
         assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
