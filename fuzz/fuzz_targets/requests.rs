@@ -26,7 +26,7 @@ impl Service for Codes {
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { head_bytes: 1024, ..Limits::default() };
     let stats = Stats::default();
-    let terms = Terms { limits: &limits, stats: &stats, draining: false };
+    let terms = Terms { limits: &limits, stats: &stats, is_last: false };
     let connection = || Exchange::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     let (mut whole, mut single) = (Vec::new(), Vec::new());
     let stays_open = connection().receive(bytes, terms, &Codes, &mut whole);

@@ -1,4 +1,4 @@
-//! How a redirector is configured.
+//! Settings of a redirector.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,39 +17,40 @@ use crate::clicks::JournalConfig;
 use crate::http::Limits;
 use crate::replica::ReplicaConfig;
 
-/// Everything a redirector is told from outside.
+/// Settings of a redirector, as `.env.example` describes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectorConfig {
-    /// `REDIRECTOR_LISTEN`: the fast port.
+    /// `REDIRECTOR_LISTEN`: address of the redirect port.
     pub listen: SocketAddr,
-    /// `REDIRECTOR_OPS_LISTEN`: `/live`, `/ready`, `/metrics`, `/dropped`; never public.
+    /// `REDIRECTOR_OPS_LISTEN`: address of the operations port, which must not be public.
     pub ops_listen: SocketAddr,
-    /// `OPS_HOSTS`: names that the operators' port answers to, beside addresses and `localhost`.
+    /// `OPS_HOSTS`: host names that the operations port answers to, besides addresses and `localhost`.
     pub ops_hosts: Hosts,
-    /// `REDIRECTOR_WORKERS`: threads that serve redirects.
+    /// `REDIRECTOR_WORKERS`: number of threads that serve redirects.
     pub workers: usize,
-    /// `MAX_CONNECTIONS`, `HEAD_LIMIT`, `HEADER_TIMEOUT`, `IDLE_TIMEOUT`, `WRITE_TIMEOUT`: what clients may take.
+    /// `MAX_CONNECTIONS`, `HEAD_LIMIT`, `HEADER_TIMEOUT`, `IDLE_TIMEOUT`, `WRITE_TIMEOUT`: limits of connections.
     pub limits: Limits,
-    /// `MISS_BURST`, `MISSES_PER_SECOND`: what a client may ask in vain; 0 a second is no limit.
+    /// `MISS_BURST`: misses that a client may have at once.
     pub miss_burst: u32,
+    /// `MISSES_PER_SECOND`: misses that a client may have in the long run; 0 disables the limit.
     pub misses_per_second: u32,
-    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    /// `TRUSTED_PROXIES`: proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Proxies,
-    /// `RECORD_CLICKS`: whether redirects leave any trace.
+    /// `RECORD_CLICKS`: whether redirects are recorded as clicks.
     pub record_clicks: bool,
-    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`; the directory is for the caller to place.
+    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`. The caller sets the directory.
     pub journal: JournalConfig,
-    /// Descriptors that another port of the process takes.
+    /// Descriptors that another port of the process uses.
     pub other_descriptors: usize,
-    /// Threads beside the workers that record clicks: those of another port that follows codes.
+    /// Threads besides the workers that record clicks: those of another port that answers short codes.
     pub other_recorders: usize,
-    /// `AUDIT_INTERVAL`, `REPLICA_ALLOW_SHRINK`; the snapshot file is for the caller to place.
+    /// `AUDIT_INTERVAL`, `REPLICA_ALLOW_SHRINK`. The caller sets the path of the snapshot file.
     pub replica: ReplicaConfig,
-    /// `DRAIN_NOTICE`: how long `/ready` says 503 before the port closes.
+    /// `DRAIN_NOTICE`: time for which `/ready` answers 503 before the port closes.
     pub notice: Duration,
-    /// `DRAIN_TIMEOUT`, which begins after that.
+    /// `DRAIN_TIMEOUT`: time after the notice in which requests are finished and clicks are shipped.
     pub drain: Duration,
-    /// The service manager, for the caller to set.
+    /// The service manager. The caller sets it.
     pub notifier: Notifier,
 }
 
@@ -61,7 +62,7 @@ impl RedirectorConfig {
         let connections: usize = reader.get_within("MAX_CONNECTIONS", limits.connections, 1..=30_000);
         let limits = Limits {
             connections,
-            // Half: clients of two networks are needed to fill the port.
+            // Half, so that no single client can fill the port.
             share: connections.div_ceil(2),
             head_bytes: head_limit(reader, limits.head_bytes),
             header_timeout: reader.get("HEADER_TIMEOUT", limits.header_timeout),
@@ -98,19 +99,19 @@ impl RedirectorConfig {
         }
     }
 
-    /// Makes sure that the directories of the snapshot file and of the journals can be written.
+    /// Checks that the directories of the snapshot file and of the journals can be written.
     ///
-    /// A start without them would lose each click and, at the next start, the links.
+    /// Without them, each click would be lost, and the next start could not serve before the store answers.
     ///
     /// # Errors
-    /// With a sentence for the operator.
+    /// Returns a sentence for the operator.
     pub fn ensure_writable(&self) -> anyhow::Result<()> {
         let data = self.replica.file.as_deref().and_then(Path::parent);
         for directory in data.into_iter().chain([self.journal.root.as_path()]) {
             ensure_writable(directory).map_err(|error| {
                 let shown = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
                 anyhow!(
-                    "cannot write to {}, which is to hold the journals of clicks and the snapshot file: {error}; give it to \
+                    "cannot write to {}, the directory of the click journals and the snapshot file: {error}; give it to \
                      this user, or set TERN_DATA_DIR to a directory that this user may write to",
                     shown.display()
                 )
@@ -119,7 +120,7 @@ impl RedirectorConfig {
         Ok(())
     }
 
-    /// The files that others may have been able to read, made by earlier builds.
+    /// Lists files that earlier builds may have left readable for other users.
     pub fn private_files(&self) -> impl Iterator<Item = PathBuf> {
         let links = self.replica.file.clone();
         let lock = links.as_ref().map(|path| path.with_extension("lock"));
@@ -146,7 +147,7 @@ fn journal(reader: &mut Reader<'_>) -> JournalConfig {
     }
 }
 
-/// Below 1 KiB no browser gets through; a head is kept in memory, for every connection.
+/// Reads `HEAD_LIMIT`. Requests of browsers need more than 1 KiB; every connection may occupy the limit in memory.
 fn head_limit(reader: &mut Reader<'_>, default: usize) -> usize {
     let default = ByteSize::b(default as u64);
     let limit = reader.get_within("HEAD_LIMIT", default, ByteSize::kib(1)..=ByteSize::kib(256));

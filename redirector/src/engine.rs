@@ -1,6 +1,6 @@
-//! Follows a short code: decides, records the click, answers.
+//! Handles a request for a short code: decides, records the click, answers.
 //!
-//! The redirect port and the API's port use one engine, so they share the map, the outcomes and the clicks.
+//! The redirect port and the API port share one engine, and with it the map, the outcomes and the clicks.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,27 +19,28 @@ use crate::metrics::RedirectCounters;
 use crate::outcome::{Effect, Outcome};
 use crate::redirect::{Visit, code_of_path, decide};
 
-/// Everything a request for a short code needs. Shared by all workers; none of them waits in it for another.
+/// The shared state for requests for short codes. No worker waits for another one here.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) map: Arc<LinkMap>,
     pub(crate) recorder: Recorder,
     pub(crate) records_clicks: bool,
-    /// Misses that clients may have, so that codes cannot be enumerated. A redirect costs nothing of it.
+    /// Budget of misses for each client, so that codes cannot be enumerated. A redirect costs nothing.
     pub(crate) misses: ClientBudget,
     pub(crate) proxies: Proxies,
     pub(crate) counters: RedirectCounters,
-    /// Threads that serve redirects, and those of another port that follows codes.
+    /// Threads that serve redirects.
     pub(crate) workers: usize,
+    /// Recorder slots for another port that answers short codes.
     pub(crate) other_recorders: usize,
 }
 
-/// The header fields that a decision or a click may need. Asked only when they matter.
+/// Header fields of a request, which are read only when a decision or a click needs them.
 pub trait Fields<'a> {
-    /// The values of a field as they came, one for each of its lines. The name is in lower case.
+    /// Returns the values of a field as received, one for each of its lines. The name is in lower case.
     fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]>;
 
-    /// Whether a field has a name that `is_wanted` accepts.
+    /// Returns whether a field has a name that `is_wanted` accepts.
     fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool;
 
     fn first(&self, name: &'static str) -> &'a [u8] {
@@ -50,17 +51,17 @@ pub trait Fields<'a> {
 impl Engine {
     /// Returns a recorder slot for a request that is not served by a `may` worker (the API port).
     ///
-    /// Concurrent requests meet less often in a slot when they differ in `n`.
+    /// Concurrent requests with different `n` share a slot less often.
     pub fn beside_workers(&self, n: usize) -> usize {
         self.workers + n % self.other_recorders.max(1)
     }
 
-    /// Whether the map was loaded, so that an absent code is known to be absent.
+    /// Returns whether the map has been loaded, so that an absent code is known to be absent.
     pub fn is_ready(&self) -> bool {
         self.map.is_loaded()
     }
 
-    /// Tells an operator why there is no room to record clicks, if there is none.
+    /// Returns why there is no room to record clicks, if there is none, as a sentence for the operator.
     pub fn warning(&self) -> Option<String> {
         let shortage = self.recorder.shortage().filter(|_| self.records_clicks)?;
         Some(format!("no room to record clicks, so they are dropped and redirects go on: {shortage}"))
@@ -68,7 +69,7 @@ impl Engine {
 
     /// Decides about a visit, records its click and counts its outcome. The caller only has to send the answer.
     ///
-    /// A click is in the journal when this returns, whatever happens to the socket.
+    /// The click is in the journal before this function returns.
     pub fn follow<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Outcome<'a> {
         let mut outcome = decide(&self.map, pin, visit);
         match (outcome.kind.effect(), outcome.link) {
@@ -82,7 +83,7 @@ impl Engine {
             }
             _ => {}
         }
-        // A clock that was set back in between yields no duration.
+        // A clock that was set back meanwhile yields no duration.
         self.counters.count(outcome.kind, visit.at.elapsed().unwrap_or_default(), visit.affinity);
         outcome
     }
@@ -99,11 +100,11 @@ impl Engine {
             user_agent: fields.first("user-agent"),
             referrer: fields.first("referer"),
         };
-        // The recorder counts a click that it cannot record. The redirect goes on.
+        // The recorder counts a click that it cannot record; the redirect is answered anyway.
         self.recorder.record(&click, visit.affinity);
     }
 
-    /// Takes a miss from the budgets of the client. A program on this machine has no limit.
+    /// Takes a miss from the budget of the client. A program on this machine has no limit.
     fn spend_miss<'f>(&self, visit: &Visit<'_>, fields: &impl Fields<'f>) -> Result<(), Duration> {
         if is_from_this_machine(visit, fields) {
             return Ok(());
@@ -113,7 +114,7 @@ impl Engine {
     }
 }
 
-/// Whether a program on this machine made the request itself: a proxy on this machine has a loopback address, too.
+/// Returns whether a program on this machine made the request itself, and not through a proxy on this machine.
 fn is_from_this_machine<'f>(visit: &Visit<'_>, fields: &impl Fields<'f>) -> bool {
     visit.peer.is_loopback()
         && !visit.is_http_1_0
@@ -121,7 +122,7 @@ fn is_from_this_machine<'f>(visit: &Visit<'_>, fields: &impl Fields<'f>) -> bool
         && !fields.any_name(is_forwarding_field)
 }
 
-/// At least as long as `wait`.
+/// Rounds up to at least one second.
 fn whole_seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
 }
@@ -138,7 +139,7 @@ impl<'a> Fields<'a> for Request<'a> {
 
 impl Service for Engine {
     fn share_of(&self, peer: IpAddr) -> Option<u64> {
-        // Through a proxy, and through what runs on this machine, many clients come.
+        // A proxy, or a program on this machine, connects for many clients.
         let is_shared = peer.is_loopback() || self.proxies.contains(peer);
         (!is_shared).then(|| prefix(peer))
     }

@@ -1,17 +1,19 @@
-//! The data plane: answers `GET /<short_code>` from memory and does nothing else.
+//! The redirect plane: answers `GET /<short_code>` from memory.
 //!
 //! ```text
-//! http        bytes and sockets; knows nothing of links
+//! http        bytes and sockets; knows no links
 //!   engine      a request for a code: decide, record the click, answer
 //!     redirect    the order of decisions: path + map -> outcome; pure
-//!       outcome     what each outcome answers, counts and records; one table
+//!       outcome     a table: answer, metric label and side effect of each outcome
 //!     link_map    code -> link; lock-free reads, one writer
 //!     clicks      answered redirects: journalled, then shipped to the store
-//! replica     the one writer of the map; follows the store
-//! ops         the second port: /live /ready /metrics /dropped
-//! watchdog    whether the workers run; ends the process when one stands still
-//! redirector  starts all of it, watches it, and ends it in order
-//! sockets     where both ports come from; hand_over: where they go to; succession: when which process serves them
+//! replica     the only writer of the map; follows the store
+//! ops         the operations port: /live /ready /metrics /dropped
+//! watchdog    finds a blocked worker and ends the process
+//! redirector  starts these parts, watches them, and ends them in order
+//! sockets     the listening sockets: bound, or received from systemd
+//! hand_over   passes the listening sockets to the successor process
+//! succession  decides when this process serves in place of its predecessor
 //! ```
 
 pub mod clicks;

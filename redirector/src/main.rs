@@ -1,4 +1,4 @@
-//! `tern-redirector`: the life of the process, top to bottom.
+//! `tern-redirector`: the process from its settings to its end.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use tern_redirector::sockets::Activation;
 use tern_redirector::succession::Succession;
 use tern_redirector::{Redirector, schema};
 
-/// How the process calls itself.
+/// Name of the process in its log and on the console.
 const NAME: &str = "tern-redirector";
 
 #[global_allocator]
@@ -37,17 +37,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until told to stop, which is what is done without a command
+    /// Serve until SIGTERM or SIGINT; the default without a command
     Serve {
         /// Take the ports over from the redirector that serves on the same TERN_DATA_DIR, if there is one
         #[arg(long)]
         take_over: bool,
     },
-    /// Ask the redirector that runs with these settings whether it is ready; if not, the exit code is 1
+    /// Ask the redirector that runs with these settings whether it is ready; exit with code 1 if it is not
     Healthcheck,
 }
 
-/// Everything the process is told from outside.
+/// Settings of the process.
 #[derive(Clone, Debug)]
 struct Config {
     database: PostgresConfig,
@@ -55,7 +55,7 @@ struct Config {
     log: LogConfig,
     redirector: RedirectorConfig,
     activation: Activation,
-    /// Where a process waits for the one that follows.
+    /// Path of the Unix socket at which a serving process waits for its successor.
     hand_over: PathBuf,
 }
 
@@ -88,8 +88,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// Serves until SIGTERM or SIGINT, or until another process serves in its place, then drains. It needs neither PostgreSQL
-/// nor Redis to go on, nor, with a snapshot file, to begin.
+/// Serves until SIGTERM or SIGINT, or until a successor process serves, then drains.
+///
+/// Redirects continue without PostgreSQL and Redis. With a snapshot file, a start needs neither.
 async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     config.redirector.ensure_writable()?;
     let mut lifecycle = Lifecycle::begin(NAME, &config.log)?;
@@ -102,12 +103,12 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     schema::refuse_foreign(&postgres).await?;
     let (sockets, succession) =
         Succession::begin(config.hand_over, takes_over, config.activation, &config.redirector).await?;
-    let patience = succession.patience();
+    let start_deadline = succession.start_deadline();
     let mut redirector = tokio::select! {
         started = Redirector::start_on(
-            sockets, patience, config.redirector, postgres.clone(), postgres.clone(), Arc::new(bus), &registry
+            sockets, start_deadline, config.redirector, postgres.clone(), postgres.clone(), Arc::new(bus), &registry
         ) => started?,
-        // No client was accepted yet.
+        // No client has been accepted yet, so there is nothing to drain.
         _ = lifecycle.stop_signal() => return Ok(()),
         error = succession.overtaken() => return Err(error),
         error = schema::foreign(&postgres) => return Err(error.into()),
@@ -123,9 +124,9 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
         error = redirector.ended() => return Err(error),
         error = schema::foreign(&postgres) => return Err(error.into()),
     };
-    // Its copies of the sockets are closed with it.
+    // Close the copies of the listening sockets.
     drop(offer);
-    lifecycle.report_end(signal.unwrap_or("Another process serves"));
+    lifecycle.report_end(signal.unwrap_or("A successor process serves"));
     if signal.is_some() {
         lifecycle.give_notice(redirector.give_notice()).await;
     }

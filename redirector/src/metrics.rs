@@ -1,4 +1,4 @@
-//! What the redirector counts. The help texts here are the documentation of each metric.
+//! Metrics of the redirector. Their help texts document them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,33 +12,34 @@ use prometheus::{
 use crate::clicks::drop_reason::DropReason;
 use crate::outcome::Kind;
 
-/// Redirects by outcome, and how long they took. Each worker counts on cache lines of its own, so that none waits for
-/// another's; whoever asks adds them up.
+/// Counts of requests by outcome, and a histogram of their durations.
+///
+/// Each worker counts on cache lines of its own. A reader adds them up.
 #[derive(Debug)]
-pub struct RedirectCounters(Box<[CachePadded<OfOneWorker>]>);
+pub struct RedirectCounters(Box<[CachePadded<WorkerCounters>]>);
 
 #[derive(Debug, Default)]
-struct OfOneWorker {
+struct WorkerCounters {
     outcomes: [AtomicU64; Kind::ALL.len()],
-    /// How many took no longer than each bound and longer than the one before; the last took longer than all.
+    /// Requests between each bound and the one before it; the last counter has those above every bound.
     durations: [AtomicU64; RedirectCounters::BOUNDS.len() + 1],
-    /// All durations together.
+    /// Sum of all durations.
     micros: AtomicU64,
 }
 
-/// How long redirects took, as a histogram has it.
+/// Durations of requests in the form of a histogram.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Durations {
-    /// Bounds in seconds, and how many took no longer.
+    /// Each bound in seconds, and the number of requests that took no longer.
     pub cumulative: [(f64, u64); RedirectCounters::BOUNDS.len()],
     pub count: u64,
     pub sum_seconds: f64,
 }
 
-/// What became of clicks.
+/// Counts of clicks on their way to the store.
 ///
-/// Always: accepted + taken over + shipped again = committed + pending + dropped + parked. What is accepted and pending
-/// is read from the journals.
+/// Always: accepted + taken over + shipped again = committed + pending + dropped + parked. The journals count accepted and
+/// pending clicks.
 #[derive(Clone, Debug)]
 pub struct ClickMetrics {
     pub committed: IntCounter,
@@ -50,11 +51,11 @@ pub struct ClickMetrics {
     pub journal_errors: IntCounter,
     oldest_pending: Gauge,
     dropped: [IntCounter; DropReason::ALL.len()],
-    /// Clicks in adopted journals that are not in the store. Written by the shipper.
+    /// Clicks of adopted journals that the store does not have. Written by the shipper.
     orphans_pending: Arc<AtomicU64>,
 }
 
-/// How the replica fares.
+/// Metrics of the replica.
 #[derive(Clone, Debug)]
 pub struct ReplicaMetrics {
     pub links: IntGauge,
@@ -84,15 +85,15 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
 }
 
 impl RedirectCounters {
-    /// In microseconds. Ten are enough unless the disk of the journal holds one up, and nobody notices ten milliseconds.
+    /// Upper bounds in microseconds. A request takes less than ten unless the disk of the journal delays it.
     const BOUNDS: [u64; 10] = [10, 25, 50, 100, 1_000, 10_000, 50_000, 100_000, 500_000, 2_500_000];
 
-    /// For `workers` that count beside each other.
+    /// Creates counters for `workers` that count concurrently.
     pub fn new(workers: usize) -> RedirectCounters {
         RedirectCounters((0..workers.max(1)).map(|_| CachePadded::default()).collect())
     }
 
-    fn of(&self, affinity: usize) -> &OfOneWorker {
+    fn of(&self, affinity: usize) -> &WorkerCounters {
         &self.0[affinity % self.0.len()]
     }
 
@@ -115,7 +116,7 @@ impl RedirectCounters {
     }
 
     pub fn durations(&self) -> Durations {
-        let sum = |counter: &dyn Fn(&OfOneWorker) -> &AtomicU64| -> u64 {
+        let sum = |counter: &dyn Fn(&WorkerCounters) -> &AtomicU64| -> u64 {
             self.0.iter().map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
         };
         let mut count = 0;
@@ -135,34 +136,34 @@ fn seconds(micros: u64) -> f64 {
 impl ClickMetrics {
     pub fn new(registry: &Registry) -> ClickMetrics {
         let counter = |name: &str, help: &str| counter(registry, name, help);
-        let opts = Opts::new("tern_clicks_dropped_total", "Clicks that will never be events, by reason.");
+        let opts = Opts::new("tern_clicks_dropped_total", "Clicks that were lost, by reason.");
         let dropped = registered(registry, IntCounterVec::new(opts, &["reason"]));
-        let oldest = "Age of the oldest click that waits for the store; 0 when none waits long.";
+        let oldest = "Age in seconds of the oldest click that the store does not have yet; 0 if there is none.";
         ClickMetrics {
-            committed: counter("tern_clicks_committed_total", "Clicks that the store took and counted."),
+            committed: counter("tern_clicks_committed_total", "Clicks that the store has counted."),
             without_event: counter(
                 "tern_clicks_without_event_total",
-                "Committed clicks that are counted and have no event, beyond CLICK_EVENTS_PER_NETWORK.",
+                "Committed clicks that are counted without an event, because their network exceeded CLICK_EVENTS_PER_NETWORK.",
             ),
             taken_over: counter(
                 "tern_clicks_taken_over_total",
-                "Clicks found waiting in journals of processes that have ended.",
+                "Clicks in adopted journals of processes that have ended.",
             ),
             shipped_again: counter(
                 "tern_clicks_shipped_again_total",
-                "Clicks that the store had and lost, as a failover may, and that wait for it again.",
+                "Clicks that the store lost, for example in a failover, and that are shipped again.",
             ),
             parked: counter(
                 "tern_clicks_parked_total",
-                "Clicks that the store refuses for what they hold; they are in parked.ndjson beside the journals.",
+                "Clicks that the store refuses for their contents. They are in parked.ndjson beside the journals.",
             ),
-            read_errors: counter("tern_clicks_read_errors_total", "Journals that could not be read or taken over."),
+            read_errors: counter("tern_clicks_read_errors_total", "Journals that could not be read or adopted."),
             journal_errors: counter(
                 "tern_clicks_sync_errors_total",
                 "Failed writes and syncs of click journals; a power cut may cost more clicks than those of the last 100 ms.",
             ),
             oldest_pending: registered(registry, Gauge::new("tern_clicks_oldest_pending_seconds", oldest)),
-            // Each with a value from the start: a series that appears with its first drop would hide it from `rate()`.
+            // Each series exists from the start: `rate()` misses the first increment of a new series.
             dropped: DropReason::ALL.map(|reason| dropped.with_label_values(&[reason.label()])),
             orphans_pending: Arc::default(),
         }
@@ -178,7 +179,7 @@ impl ClickMetrics {
         DropReason::OF_LANES.map(|reason| self.dropped[reason as usize].get()).iter().sum()
     }
 
-    /// Sets the number of clicks that adopted journals have for the store.
+    /// Sets the number of clicks of adopted journals that the store does not have.
     pub fn set_orphans_pending(&self, clicks: u64) {
         self.orphans_pending.store(clicks, Ordering::Relaxed);
     }
@@ -187,7 +188,7 @@ impl ClickMetrics {
         self.orphans_pending.load(Ordering::Relaxed)
     }
 
-    /// Sets the age of the oldest click that waits for the store, by the time at which it was answered.
+    /// Sets the age of the oldest pending click, by the time of its redirect.
     pub fn set_oldest_pending(&self, at: Option<SystemTime>) {
         let age = at.and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();
         self.oldest_pending.set(age.as_secs_f64());
@@ -197,12 +198,15 @@ impl ClickMetrics {
 impl ReplicaMetrics {
     pub fn new(registry: &Registry) -> ReplicaMetrics {
         let counter = |name: &str, help: &str| counter(registry, name, help);
-        let seconds = HistogramOpts::new("tern_replica_delta_seconds", "Time from asking for a delta to serving it.")
-            .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0]);
-        let propagation_help = "Time from the commit of a change to serving it here. It is counted from the beginning \
-            of the change's transaction, by the database's clock, or, if that is later, from the delta before the one \
-            that brought it. Not counted are a snapshot, the first delta after a start, what a delta brings once more \
-            after a reconnect, and what another process writes into an SQLite file.";
+        let seconds = HistogramOpts::new(
+            "tern_replica_delta_seconds",
+            "Seconds from the request for a delta until it is served.",
+        )
+        .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0]);
+        let propagation_help = "Seconds from the commit of a change until this redirector serves it. They start with \
+            the transaction of the change, by the database's clock, or with the previous delta, if that is later. \
+            Snapshots, the first delta after a start, changes that a delta repeats after a reconnect, and changes that \
+            another process writes into an SQLite file are not measured.";
         let propagation = HistogramOpts::new("tern_replica_propagation_seconds", propagation_help).buckets(vec![
             0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
             60.0,
@@ -210,32 +214,35 @@ impl ReplicaMetrics {
         ReplicaMetrics {
             links: registered(registry, IntGauge::new("tern_replica_links", "Links in the map, active or not.")),
             snapshots: counter("tern_replica_snapshots_total", "Full loads of the map."),
-            deltas: counter("tern_replica_deltas_total", "Deltas taken, with changes or without."),
-            changes: counter("tern_replica_changes_total", "Changes to links that deltas brought."),
+            deltas: counter("tern_replica_deltas_total", "Deltas applied, with or without changes."),
+            changes: counter("tern_replica_changes_total", "Changes of links in deltas."),
             rejected_rows: counter(
                 "tern_replica_rejected_rows_total",
-                "Rows of the store that cannot be served; what was served before is kept.",
+                "Rows of the store that cannot be served. The link that was served before stays.",
             ),
-            store_failures: counter("tern_replica_store_failures_total", "Snapshots and deltas that failed."),
+            store_failures: counter(
+                "tern_replica_store_failures_total",
+                "Requests for snapshots and deltas that failed.",
+            ),
             subscriptions: counter("tern_replica_subscriptions_total", "Subscriptions to the bus that succeeded."),
             refused_snapshots: counter(
                 "tern_replica_refused_snapshots_total",
-                "Loads and audits that would have left less than half of what is served, and whose removals were refused.",
+                "Snapshots and audits whose removals were refused, because less than half of the served links would be left.",
             ),
             refused_removals: registered(
                 registry,
                 IntGauge::new(
                     "tern_replica_refused_removals",
-                    "Links that are served although the last load or audit did not find them in the store, since they \
-                     were more than half of all.",
+                    "Links that are still served although the last snapshot or audit did not find them in the store, \
+                     because they were more than half of all links.",
                 ),
             ),
             audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
             divergent: counter(
                 "tern_replica_divergent_links_total",
-                "Codes whose served link differed from the store; an audit found and corrected each.",
+                "Codes whose link differed from the store. An audit found and corrected each.",
             ),
-            file_errors: counter("tern_replica_file_errors_total", "Snapshot files that could not be written or used."),
+            file_errors: counter("tern_replica_file_errors_total", "Snapshot files that could not be written or read."),
             delta_seconds: registered(registry, Histogram::with_opts(seconds)),
             propagation_seconds: registered(registry, Histogram::with_opts(propagation)),
         }
@@ -247,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_add_up() {
+    fn durations_of_all_workers_are_added_up() {
         let counters = RedirectCounters::new(2);
         for (micros, affinity) in [(0, 0), (10, 1), (11, 2), (700_000, 0), (9_000_000, 1)] {
             counters.count(Kind::Redirect, Duration::from_micros(micros), affinity);

@@ -1,4 +1,4 @@
-//! The second port, for operators and their tools: `/live`, `/ready`, `/metrics`, `/dropped`. Never public.
+//! The operations port, for operators and monitors: `/live`, `/ready`, `/metrics`, `/dropped`. It must not be public.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,15 +19,15 @@ use crate::engine::Engine;
 use crate::http::{REFUSALS, Server};
 use crate::metrics::Durations;
 use crate::replica::Freshness;
-use crate::watchdog::{Stalled, Vitals};
+use crate::watchdog::{BlockedWorker, WorkerHealth};
 
-/// What the port tells about.
+/// The state that the handlers report.
 #[derive(Clone, Debug)]
 pub(crate) struct Ops {
     pub(crate) engine: Arc<Engine>,
     pub(crate) server: Arc<Server>,
     pub(crate) registry: Registry,
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) health: Arc<WorkerHealth>,
 }
 
 pub(crate) fn router(ops: Ops, hosts: Hosts) -> Router {
@@ -49,24 +49,26 @@ impl IntoResponse for Json {
     }
 }
 
-/// Answers whether every worker runs. One that stands still keeps its connections waiting, and only a restart helps.
+/// Answers 503 while a worker is blocked. Its connections get no answer, and only a restart helps.
 async fn live(State(ops): State<Ops>) -> Response {
-    let stalled = ops.vitals.stalled();
-    let Some(first) = stalled.first() else { return Json(json!({"status": "ok"})).into_response() };
+    let blocked = ops.health.blocked();
+    let Some(first) = blocked.first() else { return Json(json!({"status": "ok"})).into_response() };
     let message = first.to_string();
-    let worker = |stalled: &Stalled| json!({"worker": stalled.worker, "silent_seconds": stalled.age.as_secs_f64()});
-    let workers: Vec<_> = stalled.iter().map(worker).collect();
+    let worker =
+        |blocked: &BlockedWorker| json!({"worker": blocked.worker, "silent_seconds": blocked.age.as_secs_f64()});
+    let workers: Vec<_> = blocked.iter().map(worker).collect();
     let envelope = json!({"error": "Service Unavailable", "message": message, "workers": workers});
     (StatusCode::SERVICE_UNAVAILABLE, Json(envelope)).into_response()
 }
 
-/// Ready once the map was loaded, and until the process is about to end or a worker stands still: redirects outlive the
-/// database. A redirector that drops clicks is ready, and tells why it is degraded.
+/// Answers 200 from the first load of the map until the process is about to end, unless a worker is blocked.
+///
+/// An unavailable store does not matter. A redirector that drops clicks is ready, and reports why it is degraded.
 async fn ready(State(ops): State<Ops>) -> Response {
-    let obstacle = match (ops.server.is_leaving(), ops.engine.is_ready()) {
+    let obstacle = match (ops.server.gives_notice(), ops.engine.is_ready()) {
         (true, _) => "This redirector is about to end",
         (false, false) => "The links are not loaded yet",
-        (false, true) if !ops.vitals.stalled().is_empty() => "A worker stands still",
+        (false, true) if !ops.health.blocked().is_empty() => "A worker is blocked",
         (false, true) => {
             let ready = match ops.engine.warning() {
                 None => json!({"status": "ready"}),
@@ -84,7 +86,7 @@ async fn metrics(State(ops): State<Ops>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-/// Answers which links lost clicks that could not be recorded, most first, and why clicks are dropped now, if they are.
+/// Lists the links with dropped clicks, most clicks first, and the reason if clicks are dropped now.
 async fn dropped(State(ops): State<Ops>) -> Response {
     let (totals, others) = ops.engine.recorder.lost_clicks().totals();
     let of = |loss: &LostLink| json!({"url_id": loss.url_id, "short_code": loss.short_code, "clicks": loss.clicks});
@@ -92,17 +94,17 @@ async fn dropped(State(ops): State<Ops>) -> Response {
     Json(json!({"urls": urls, "others": others, "obstacle": ops.engine.warning()})).into_response()
 }
 
-/// Metrics that are read where they stand when somebody asks, so that the redirect path keeps no second copy.
+/// Reads metrics from the parts of the redirector when a monitor asks, so that the redirect path updates no second copy.
 #[derive(Debug)]
-pub(crate) struct Observed {
+pub(crate) struct OpsCollector {
     pub(crate) engine: Arc<Engine>,
     pub(crate) server: Arc<Server>,
     pub(crate) freshness: Arc<Freshness>,
 }
 
-impl Collector for Observed {
+impl Collector for OpsCollector {
     fn desc(&self) -> Vec<&Desc> {
-        // Unchecked by the registry, as for any collector that describes nothing: the names are constants below.
+        // The registry checks only described names; these are constants below.
         Vec::new()
     }
 
@@ -129,39 +131,39 @@ impl Collector for Observed {
         let refused = REFUSALS.each_ref().map(|status| (status.as_str(), stats.refused(*status)));
         let open = float(stats.open.load(Ordering::Relaxed));
         [
-            gauge("tern_replica_staleness_seconds", "Time since the map was known to equal the store.", staleness),
-            counter("tern_clicks_accepted_total", "Redirects that were to be recorded.", recorder.accepted()),
-            gauge("tern_clicks_pending", "Clicks that wait for the store.", float(recorder.pending())),
-            gauge("tern_clicks_journal_bytes", "Bytes of the disk that the journals of clicks take.", used),
+            gauge("tern_replica_staleness_seconds", "Seconds since the map was last known to equal the store.", staleness),
+            counter("tern_clicks_accepted_total", "Clicks that redirects were to record.", recorder.accepted()),
+            gauge("tern_clicks_pending", "Clicks in the journals that the store does not have yet.", float(recorder.pending())),
+            gauge("tern_clicks_journal_bytes", "Bytes on disk that the click journals use.", used),
             gauge(
                 "tern_clicks_journal_limit_bytes",
-                "Bytes of the disk that the journals of clicks may take (CLICK_JOURNAL_LIMIT).",
+                "Bytes on disk that the click journals may use (CLICK_JOURNAL_LIMIT).",
                 limit,
             ),
             gauge(
                 "tern_clicks_journal_room_bytes",
-                "Bytes that the journals of clicks may still take before clicks are dropped, of their limit or of the disk. Shipped \
-                 clicks make room.",
+                "Bytes that the click journals may still use before clicks are dropped, by their limit or by the free space of \
+                 the disk. Shipping clicks makes room.",
                 room,
             ),
             gauge("tern_http_connections", "Open connections of the redirect port.", open),
             counters_by(
                 "outcome",
                 "tern_redirects_total",
-                "Requests for a short code, by what was decided.",
+                "Requests for a short code, by outcome.",
                 &counters.totals(),
             ),
             durations(&counters.durations()),
             counters_by(
                 "event",
                 "tern_http_connection_events_total",
-                "What happened to connections of the redirect port.",
+                "Events of the connections of the redirect port.",
                 &events,
             ),
             counters_by(
                 "status",
                 "tern_http_refused_total",
-                "Requests that the HTTP loop refused by itself, by status.",
+                "Requests that the redirect port refused as malformed or unsupported, by status.",
                 &refused,
             ),
         ]
@@ -211,7 +213,9 @@ fn durations(durations: &Durations) -> Vec<MetricFamily> {
     metric.set_histogram(histogram);
     let mut family = MetricFamily::default();
     family.set_name("tern_redirect_duration_seconds".to_owned());
-    family.set_help("Time to decide and record a request for a short code, without the network.".to_owned());
+    family.set_help(
+        "Seconds to decide about a request for a short code and to record it, without the network.".to_owned(),
+    );
     family.set_field_type(MetricType::HISTOGRAM);
     family.set_metric(vec![metric]);
     vec![family]

@@ -23,18 +23,18 @@ pub struct Outcome<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     Nothing,
-    /// A `GET` is recorded as a click of the link.
+    /// A `GET` is recorded as a click on the link.
     Click,
-    /// The request is taken from the client's budget of misses.
+    /// The request uses up one miss of the client's budget.
     Miss,
 }
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     label: &'static str,
     effect: Effect,
-    /// The answer without the location of a redirect and without the code that a message quotes.
+    /// The answer, in which the location of a redirect or the quoted code is still missing.
     answer: Answer<'static>,
 }
 
@@ -62,7 +62,7 @@ kinds! {
     Redirect = "redirect", Click, Answer::redirect(b"");
     /// The link is deactivated.
     Gone = "gone", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has been deactivated");
-    /// The link's time is over.
+    /// The link has expired.
     Expired = "expired", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has expired");
     /// No link has the code.
     NotFound = "not_found", Miss, Answer::error_in_pieces(StatusCode::NOT_FOUND, [b"Short code '", b"", b"' not found"]);
@@ -116,7 +116,7 @@ impl<'a> Outcome<'a> {
         Outcome { retry_after_seconds: Some(retry_after_seconds), ..Kind::Refused.into() }
     }
 
-    /// Returns the answer: the rule of the kind, completed with what is known of this request.
+    /// Returns the answer of the kind, completed with the location, the code or the wait of this request.
     pub fn answer(&self) -> Answer<'a> {
         let answer = self.kind.rule().answer;
         let content = match answer.content {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusal_waits_as_long_as_its_budget_and_other_kinds_as_the_table_says() {
+    fn answer_has_the_wait_of_its_budget_or_of_the_table() {
         let check = |outcome: Outcome<'_>, expected: (u16, Option<u32>, &str)| {
             let answer = outcome.answer();
             let Content::Message(message) = answer.content else { panic!("{answer:?}") };

@@ -1,4 +1,4 @@
-//! The order of decisions at a redirect. Pure: no I/O, no lock, no allocation, and no error value.
+//! The order of decisions about a request for a short code. Pure: no I/O, no lock, no allocation, no error value.
 
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -17,9 +17,9 @@ pub struct Visit<'a> {
     pub method: Method,
     pub at: SystemTime,
     pub peer: IpAddr,
-    /// HTTP/1.0 is what a proxy sends by default.
+    /// Whether the request is of HTTP/1.0, which many proxies send by default.
     pub is_http_1_0: bool,
-    /// The slot of the recorder and of the counters: the number of the worker, or of `Engine::beside_workers`.
+    /// The slot of the recorder and of the counters: a worker's number, or a result of `Engine::beside_workers`.
     pub affinity: usize,
 }
 
@@ -42,9 +42,9 @@ pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'
     if ShortCode::has_shape(code) { std::str::from_utf8(code).ok() } else { None }
 }
 
-/// Decides about one request. Every redirect, on either port, follows this order.
+/// Decides about one request. Both ports use this order of decisions.
 pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outcome<'a> {
-    // Checked before the look-up: until its first load the map proves neither that a link exists nor that it is absent.
+    // Until its first load, the map proves neither that a link exists nor that it is absent.
     if !map.is_loaded() {
         return Kind::NotReady.into();
     }
@@ -71,7 +71,7 @@ mod tests {
     use crate::link_map::Replacement;
 
     #[test]
-    fn codes_of_paths() {
+    fn code_of_path_accepts_only_the_form_of_a_short_code() {
         let check = |path: &str, expected: Option<&str>| {
             let mut buffer = [0; ShortCode::MAX_LEN];
             assert_eq!(code_of_path(path.as_bytes(), &mut buffer), expected, "{path}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn decision_follows_the_order_of_the_table() {
+    fn decision_checks_readiness_code_link_method_and_state_in_this_order() {
         use Method::{Get, Head, Other};
         let (map, mut writer) = LinkMap::new();
         let check = |code: Option<&str>, method: Method, expected: (Kind, Option<&str>)| {
@@ -123,7 +123,7 @@ mod tests {
             let expires_at = end.map(Timestamp::from_unix_seconds);
             links.put(&LinkRow { is_active, expires_at, ..LinkRow::plain(code, "https://example.com/") }).unwrap();
         }
-        // The links of a snapshot file: the store may have changed them, and may have more.
+        // The links of a snapshot file are not served yet: the store may have changed them.
         writer.replace(links);
         check(Some("CODE12"), Get, (Kind::NotReady, None));
         check(Some("GONE12"), Get, (Kind::NotReady, None));

@@ -1,4 +1,4 @@
-//! The life of a redirector: starts its parts, watches them, and ends them in order.
+//! Starts the parts of a redirector, watches them, and ends them in order.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,15 +23,16 @@ use crate::engine::Engine;
 use crate::http::{Limits, Server};
 use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
-use crate::ops::{Observed, Ops};
+use crate::ops::{Ops, OpsCollector};
 use crate::replica::{self, Freshness};
 use crate::sockets::{Origin, Sockets};
 use crate::start_error::StartError;
 use crate::watchdog::Watchdog;
 use crate::{clicks, http, ops};
 
-/// What of the time to end is kept for the clicks: in a second the slowest store takes thousands. Those that it does
-/// not take wait in their journals for the next process.
+/// Part of the drain that is reserved for shipping clicks: in a second the slowest store takes thousands.
+///
+/// Clicks that the store does not take wait in their journals for the next process.
 const SHIPPING: Duration = Duration::from_secs(1);
 
 /// A running redirector.
@@ -51,8 +52,10 @@ pub struct Redirector {
 }
 
 impl Redirector {
-    /// Starts serving on ports of its own, at first with an empty map. Its control tasks run on the current tokio
-    /// runtime, which must have more than one thread; redirects never wait for it.
+    /// Binds both ports and serves them, at first with an empty map.
+    ///
+    /// The control tasks run on the current tokio runtime, which must have more than one thread. Redirects never wait
+    /// for it.
     pub async fn start(
         config: RedirectorConfig,
         feed: Arc<dyn LinkFeed>,
@@ -64,12 +67,14 @@ impl Redirector {
         Redirector::start_on(sockets, std::future::ready(()), config, feed, sink, bus, registry).await
     }
 
-    /// The same on sockets that listen already. If their clients wait in a queue that outlives processes, nobody is
-    /// accepted before the map is loaded; if another process serves them, before it has caught up with the store. Once
-    /// `patience` is over, the map is served as it is.
+    /// Starts a redirector on sockets that already listen.
+    ///
+    /// Sockets of systemd queue clients, so none is accepted before the map is loaded. Sockets of a predecessor are served
+    /// by it, so no client is accepted here before the map has caught up with the store. When `start_deadline` completes,
+    /// clients are accepted with the map as it is.
     pub async fn start_on(
         sockets: Sockets,
-        patience: impl Future<Output = ()>,
+        start_deadline: impl Future<Output = ()>,
         config: RedirectorConfig,
         feed: Arc<dyn LinkFeed>,
         sink: Arc<dyn ClickSink>,
@@ -81,14 +86,14 @@ impl Redirector {
         let ops_listener = listen_async(sockets.ops).map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
         let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
 
-        // Before the journals: with the first coroutine comes a handler of page faults, and that of the journals has to be
-        // in front of it.
+        // The first coroutine installs a handler for page faults. The handler of the journals must be installed after it,
+        // because the last one is called first.
         http::configure_runtime(config.workers);
         let watchdog = Watchdog::start(config.notifier.clone()).map_err(StartError::Thread)?;
         let (ops_limits, limits) = divide_descriptors(&config);
         let ops_stats = PortStats::register(registry, "ops")?;
 
-        // Once nothing is in the way of serving: journals are made on disk.
+        // Journals are created on disk, so every step that can fail comes first.
         let (map, writer) = LinkMap::new();
         let lanes = config.workers + config.other_recorders;
         let started = clicks::start(&config.journal, lanes, ClickMetrics::new(registry));
@@ -113,30 +118,30 @@ impl Redirector {
         let replica = tokio::spawn(following);
         let may_serve = async {
             match origin {
-                // Nobody else answers, and an honest 503 is better than silence.
+                // No other process answers, and a 503 is better than silence.
                 Origin::Bound => {}
                 Origin::Activated => until(|| engine.is_ready()).await,
-                // The process that served before knows all of the store.
+                // The predecessor answers from an up-to-date map until then.
                 Origin::TakenOver => until(|| freshness.is_caught_up()).await,
             }
         };
         tokio::select! {
             () = may_serve => {}
-            () = patience => {}
+            () = start_deadline => {}
         }
 
         let server = Server::adopt(sockets.redirects, limits, Arc::clone(&engine))
             .map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
         let server = Arc::new(server);
-        let observed = Observed { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness };
-        registry.register(Box::new(observed)).expect("one redirector for each registry");
-        let told = Ops {
+        let collector = OpsCollector { engine: Arc::clone(&engine), server: Arc::clone(&server), freshness };
+        registry.register(Box::new(collector)).expect("one redirector for each registry");
+        let ops = Ops {
             engine: Arc::clone(&engine),
             server: Arc::clone(&server),
             registry: registry.clone(),
-            vitals: watchdog.vitals(),
+            health: watchdog.health(),
         };
-        let ops = ops::router(told, config.ops_hosts.clone());
+        let ops = ops::router(ops, config.ops_hosts.clone());
         Ok(Redirector {
             server,
             ops_addr,
@@ -152,79 +157,86 @@ impl Redirector {
         })
     }
 
-    /// Where redirects are served.
+    /// Returns the address of the redirect port.
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
     }
 
-    /// Where operators ask.
+    /// Returns the address of the operations port.
     pub fn ops_addr(&self) -> SocketAddr {
         self.ops_addr
     }
 
-    /// Returns the engine that answers requests for codes, for another port that takes them too.
+    /// Returns the engine, for another port that answers short codes.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
 
-    /// Tells an operator why there is no room to record clicks, if there is none.
+    /// Returns why there is no room to record clicks, if there is none, as a sentence for the operator.
     pub fn warning(&self) -> Option<String> {
         self.engine.warning()
     }
 
-    /// Waits until the map was loaded for the first time.
+    /// Waits until the map has been loaded for the first time.
     pub fn loaded(&self) -> impl Future<Output = ()> + use<> {
         let engine = Arc::clone(&self.engine);
         async move { until(|| engine.is_ready()).await }
     }
 
-    /// Waits for what should not happen: that a control task ends by itself. Without them redirects go on,
-    /// ever older and unrecorded, so it is better that somebody starts the process anew.
+    /// Waits until a control task ends by itself, which is a defect.
+    ///
+    /// Without its control tasks, a redirector serves ever older links and records no clicks, so the process has to be
+    /// started again.
     pub async fn ended(&mut self) -> anyhow::Error {
         tokio::select! {
             ended = &mut self.replica => anyhow!("the replica ended by itself: {ended:?}"),
             ended = &mut self.shipper => anyhow!("the shipper ended by itself: {ended:?}"),
-            () = self.journal_threads.ended() => anyhow!("the thread of the journals ended by itself"),
-            error = self.ops.ended() => error.context("the operators' port"),
+            () = self.journal_threads.ended() => anyhow!("a thread of the click journals ended by itself"),
+            error = self.ops.ended() => error.context("the operations port failed"),
         }
     }
 
-    /// Goes on for as long as others need to notice that this process is about to end: `/ready` says so to load balancers,
-    /// and each answer to whoever keeps a connection.
+    /// Gives notice of the end for `DRAIN_NOTICE` while requests are still answered.
+    ///
+    /// `/ready` answers 503 for load balancers, and each answer closes its connection.
     pub async fn give_notice(&self) {
-        self.server.leave();
+        self.server.give_notice();
         sleep(self.config.notice).await;
     }
 
-    /// When everything that is under way is to be done, if it begins to end now.
+    /// Returns the time at which a drain that starts now is over.
     pub fn drain_deadline(&self) -> Instant {
         Instant::now() + self.config.drain
     }
 
-    /// Stops accepting and answers what is under way; what is left a little before the deadline is cut.
-    /// The rest of the time is for the clicks.
-    pub async fn drain_connections(&self, deadline: Instant) -> http::Drained {
+    /// Stops accepting, answers the requests under way, and cuts the connections that are left a second before `deadline`.
+    ///
+    /// The last second is reserved for shipping clicks.
+    pub async fn drain_connections(&self, deadline: Instant) -> http::DrainReport {
         self.drain_within(deadline, self.config.limits.drain_grace).await
     }
 
-    /// The same once another process serves both ports: nobody waits for this one, so those who keep connections have
-    /// half of the time to ask once more, and to be told.
-    pub async fn drain_followed(&self, deadline: Instant) -> http::Drained {
+    /// Drains connections after a successor has taken both ports over.
+    ///
+    /// No restart waits for this process, so kept connections have half of the time for one more request, whose answer
+    /// closes them.
+    pub async fn drain_followed(&self, deadline: Instant) -> http::DrainReport {
         self.ops.abort();
         self.drain_within(deadline, deadline.saturating_duration_since(Instant::now()) / 2).await
     }
 
-    async fn drain_within(&self, deadline: Instant, grace: Duration) -> http::Drained {
+    async fn drain_within(&self, deadline: Instant, grace: Duration) -> http::DrainReport {
         let server = Arc::clone(&self.server);
         let time = connections_deadline(deadline).saturating_duration_since(Instant::now());
         spawn_blocking(move || server.drain(time, grace)).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the drain of the redirect port ended badly");
-            http::Drained { finished: 0, cut: 0 }
+            tracing::error!(%error, "drain of the redirect port panicked; its connections are cut");
+            http::DrainReport { finished: 0, cut: 0 }
         })
     }
 
-    /// Hands the clicks that wait to the store until the deadline, and ends; how many wait in the journals for the next
-    /// process. Every port that follows codes must have been drained before.
+    /// Ships waiting clicks until `deadline`, then ends the redirector. Returns how many clicks stay in the journals.
+    ///
+    /// Every port that answers short codes must have been drained before.
     pub async fn finish(self, deadline: Instant) -> u64 {
         self.stop_shipper.send_replace(Some(deadline));
         let mut shipper = self.shipper;
@@ -232,9 +244,9 @@ impl Redirector {
             Ok(Ok(kept)) => kept,
             ended => {
                 if let Ok(Err(error)) = ended {
-                    tracing::error!(%error, "the shipper ended badly");
+                    tracing::error!(%error, "shipper panicked; its clicks wait in the journals for the next start");
                 }
-                // A batch that is under way may be stored or not: the next process is told.
+                // A batch under way is stored or not; the next process asks the store.
                 shipper.abort();
                 self.engine.recorder.pending()
             }
@@ -245,14 +257,14 @@ impl Redirector {
             journal_threads.finish();
         });
         if let Err(error) = kept.await {
-            tracing::error!(%error, "the journals of clicks were not closed");
+            tracing::error!(%error, "closing the click journals panicked; the next start recovers them");
         }
         self.stop_replica.send_replace(true);
-        // Its last act is to write the snapshot file, which takes as long as the disk does.
+        // The replica ends with writing the snapshot file, which takes as long as the disk needs.
         match timeout_at(deadline.max(Instant::now() + SHIPPING), self.replica).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the replica ended badly"),
-            Err(_) => tracing::error!("the snapshot file could not be written in time"),
+            Ok(Err(error)) => tracing::error!(%error, "replica panicked; the next start uses an older snapshot file"),
+            Err(_) => tracing::error!("snapshot file was not written in time; the next start uses an older one"),
         }
         self.ops.abort();
         drop(self.watchdog);
@@ -267,12 +279,12 @@ async fn until(is_done: impl Fn() -> bool) {
     }
 }
 
-/// Limits of the operators' port and of the redirect port, so that neither takes the other's descriptors.
+/// Divides the descriptors between the operations port and the redirect port, and returns the limits of both.
 fn divide_descriptors(config: &RedirectorConfig) -> (tern_serving::Limits, Limits) {
     let all = descriptors::for_ports();
-    let of_operators = descriptors::part(all, tern_serving::Limits::OPERATORS_DESCRIPTORS, 8);
-    let of_redirects = all.saturating_sub(of_operators + config.other_descriptors);
-    let limits = config.limits.clone().within_descriptors(of_redirects);
+    let for_operations = descriptors::part(all, tern_serving::Limits::OPERATORS_DESCRIPTORS, 8);
+    let for_redirects = all.saturating_sub(for_operations + config.other_descriptors);
+    let limits = config.limits.clone().within_descriptors(for_redirects);
     let (wanted, connections) = (config.limits.connections, limits.connections);
     if connections < wanted {
         tracing::warn!(
@@ -282,16 +294,16 @@ fn divide_descriptors(config: &RedirectorConfig) -> (tern_serving::Limits, Limit
              (ulimit -n, LimitNOFILE) or lower MAX_CONNECTIONS"
         );
     }
-    (tern_serving::Limits::operators(of_operators), limits)
+    (tern_serving::Limits::operators(for_operations), limits)
 }
 
-/// A socket for the control threads.
+/// Registers a listening socket with tokio.
 fn listen_async(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }
 
-/// When connections are cut, so that their clicks can still be stored by `deadline`.
+/// Returns the time at which connections are cut, so that their clicks can still be stored by `deadline`.
 pub fn connections_deadline(deadline: Instant) -> Instant {
     deadline.checked_sub(SHIPPING).unwrap_or(deadline)
 }

@@ -1,4 +1,4 @@
-//! Whether the database of a redirector has the schema of this version.
+//! Checks that the database of a redirector has the schema of this version.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use tern_common::store::PostgresStore;
 use tern_common::store::postgres::OpenError;
 use tokio::time::{sleep, timeout};
 
-/// Time between two questions to a database that does not answer: one connection a second in each process.
+/// Pause between two checks while the database is unavailable: one connection a second in each process.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Time that a start waits for the answer before it makes journals: one that is repeated would fill the disk with them.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Time for which a start waits for the check. Journals are created after it: a restart loop would fill the disk with them.
+const START_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Refuses a database that answers at once and has another schema.
+/// Checks the schema of a database that answers at once. An unavailable database is no error.
 ///
 /// # Errors
-/// With a sentence for the operator.
+/// Returns a sentence for the operator if the schema is of another version.
 pub async fn refuse_foreign(postgres: &PostgresStore) -> Result<(), OpenError> {
-    match timeout(PATIENCE, postgres.check_schema()).await {
+    match timeout(START_TIMEOUT, postgres.check_schema()).await {
         Ok(Err(error)) if !matches!(error, OpenError::Unavailable(_)) => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Asks until the database answers. Returns only if it has another schema.
+/// Repeats the check until the database answers. Returns only if the schema is of another version.
 pub async fn foreign(postgres: &PostgresStore) -> OpenError {
     let mut backoff = Backoff::new(RETRY, RETRY);
     loop {

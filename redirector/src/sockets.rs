@@ -1,6 +1,6 @@
-//! The two listening sockets of a redirector: bound by itself, or passed on to it while clients connect.
+//! The two listening sockets of a redirector: bound by the process, or received from systemd or from a predecessor.
 //!
-//! It must not accept anything, and knows nothing of what is served.
+//! This module accepts no connection and does not know what is served.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,13 +13,13 @@ use crate::config::RedirectorConfig;
 use crate::http::Server;
 use crate::start_error::StartError;
 
-/// The first descriptor that systemd passes on (`SD_LISTEN_FDS_START`).
+/// The first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
 const FIRST_PASSED: RawFd = 3;
 
-/// What the second socket is called, by `FileDescriptorName=` of its socket unit.
+/// Name of the socket of the operations port, which `FileDescriptorName=` of its socket unit sets.
 const OPS: &str = "ops";
 
-/// Sockets that listen, and that nobody accepts from in this process yet.
+/// Listening sockets from which this process does not accept yet.
 #[derive(Debug)]
 pub struct Sockets {
     pub redirects: TcpListener,
@@ -27,7 +27,7 @@ pub struct Sockets {
     origin: Origin,
 }
 
-/// Where sockets come from.
+/// Origin of the listening sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Bound,
@@ -43,7 +43,7 @@ impl Sockets {
         Ok(Sockets { redirects, ops, origin: Origin::Bound })
     }
 
-    /// Sockets that another process serves, and goes on to serve until this one does.
+    /// Returns sockets that the predecessor serves until this process does.
     pub(crate) fn taken_over(redirects: TcpListener, ops: TcpListener) -> Sockets {
         Sockets { redirects, ops, origin: Origin::TakenOver }
     }
@@ -65,15 +65,15 @@ fn listen(variable: &'static str, address: SocketAddr) -> Result<TcpListener, St
     Server::listen(address).map_err(|error| StartError::Listen { variable, address, error })
 }
 
-/// What systemd says of the sockets that it passes on (`sd_listen_fds(3)`).
+/// Sockets that systemd passed to this process (`sd_listen_fds(3)`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Activation {
-    /// Of each descriptor, in order; empty without a name.
+    /// The name of each descriptor, in order; empty for a descriptor without a name.
     names: Vec<String>,
 }
 
 impl Activation {
-    /// Reads `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`. They are of systemd, and no settings.
+    /// Reads `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`, which systemd sets.
     pub fn read(variables: &Variables) -> Activation {
         let number = |name| variables.get(name).and_then(|text: &String| text.parse().ok());
         if number("LISTEN_PID") != Some(std::process::id()) {
@@ -86,15 +86,17 @@ impl Activation {
         }
     }
 
-    /// The sockets that were passed on, if any were. A socket called `ops` is the operators' port, which is bound where
-    /// none is; the addresses are those of the sockets. To be called once in a process.
+    /// Takes the sockets that systemd passed. Returns `None` if it passed none.
+    ///
+    /// A socket named `ops` becomes the operations port, which is bound if there is none. The sockets determine the
+    /// addresses. Call it once in a process.
     pub fn sockets(self, config: &RedirectorConfig) -> Result<Option<Sockets>, StartError> {
         let (mut redirects, mut ops) = (None, None);
         for (name, descriptor) in self.names.into_iter().zip(FIRST_PASSED..) {
             let socket = passed(descriptor).map_err(|source| StartError::Passed { descriptor, source })?;
             let place = if name == OPS { &mut ops } else { &mut redirects };
             if place.replace(socket).is_some() {
-                let source = io::Error::other("there is another one for the same port");
+                let source = io::Error::other("systemd passed another socket for the same port");
                 return Err(StartError::Passed { descriptor, source });
             }
         }
@@ -104,14 +106,14 @@ impl Activation {
     }
 }
 
-/// The listening socket that was passed on with this number.
-#[expect(unsafe_code, reason = "systemd names descriptors by number, and the standard library takes no such word")]
+/// Takes ownership of the listening socket with this number.
+#[expect(unsafe_code, reason = "systemd passes descriptors by number, which the standard library cannot check")]
 fn passed(descriptor: RawFd) -> io::Result<TcpListener> {
-    // SAFETY: LISTEN_PID says that the process was started with this descriptor for it to own; nothing of this process
-    // opened it, so nothing else closes it, and `Activation::sockets` asks for each number once.
+    // SAFETY: LISTEN_PID shows that systemd started this process with the descriptor open. No code of this process opened
+    // it, so none closes it, and `Activation::sockets` takes each number once.
     let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
     if !socket_acceptconn(&socket)? {
-        return Err(io::Error::other("it does not listen"));
+        return Err(io::Error::other("the socket does not listen"));
     }
     Ok(TcpListener::from(socket))
 }
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_meant_for_this_process_is_taken() {
+    fn activation_of_another_process_is_ignored() {
         let own = std::process::id().to_string();
         let pid = ("LISTEN_PID", own.as_str());
         assert_eq!(read(&[]), [""; 0]);

@@ -1,4 +1,4 @@
-//! A redirector among its predecessor and its successor: which sockets it serves, and when.
+//! The place of a redirector between its predecessor and its successor: which sockets it serves, and from when.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::config::RedirectorConfig;
-use crate::hand_over::{Fate, Offer, Predecessor, take_over};
+use crate::hand_over::{Offer, Predecessor, PredecessorEvent, take_over};
 use crate::sockets::{Activation, Sockets};
 use crate::start_error::StartError;
 
-/// Time without an answer after which clients that connected to a socket of systemd are better told to try again.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+/// Time after which clients in the queue of a systemd socket are answered 503 if the map is still not loaded.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The place of a starting process between the one that serves now and the one that takes over later.
+/// The state of a start between the predecessor that serves now and the successor that takes over later.
 #[derive(Debug)]
 pub struct Succession {
     /// Path of the Unix socket at which a serving process waits for its successor.
@@ -33,7 +33,7 @@ impl Succession {
     /// systemd passed on, or newly bound ones.
     ///
     /// # Errors
-    /// With a sentence for the operator.
+    /// Returns a sentence for the operator.
     pub async fn begin(
         path: PathBuf,
         takes_over: bool,
@@ -49,43 +49,44 @@ impl Succession {
                 (sockets.map_err(|error| explain(error, &path))?, None)
             }
         };
-        let copies = sockets.try_clone().context("cannot keep the sockets for the process that follows")?;
+        let copies = sockets.try_clone().context("cannot duplicate the listening sockets for a successor")?;
         Ok((sockets, Succession { path, predecessor, sockets: copies, overtaken: Notify::new() }))
     }
 
-    /// Waits until the sockets have to be served whatever is loaded: the predecessor has ended, or clients have waited
-    /// for long enough.
-    pub async fn patience(&self) {
+    /// Waits until clients must be accepted even without a current map.
+    ///
+    /// That is when the predecessor has ended, or when clients have waited for the maximum time.
+    pub async fn start_deadline(&self) {
         match &self.predecessor {
             Some(predecessor) => {
-                if predecessor.fate().await == Fate::Followed {
+                if predecessor.event().await == PredecessorEvent::Replaced {
                     self.overtaken.notify_one();
                     std::future::pending().await
                 }
             }
-            None => sleep(QUEUE_PATIENCE).await,
+            None => sleep(QUEUE_TIMEOUT).await,
         }
     }
 
-    /// Waits until another process took over first, which [`Succession::patience`] notices.
+    /// Waits until another successor has taken over first, which [`Succession::start_deadline`] notices.
     pub async fn overtaken(&self) -> anyhow::Error {
         self.overtaken.notified().await;
         anyhow!("another process took over from the redirector that waits at {} first", self.path.display())
     }
 
-    /// Waits for a successor from now on, and only then releases the predecessor: there is always one.
+    /// Starts to wait for a successor, then releases the predecessor. At each moment, one process accepts successors.
     pub async fn complete(self) -> Offer {
         let offer = Offer::at(&self.path, self.sockets);
         if let Some(predecessor) = self.predecessor
-            && let Err(error) = predecessor.follow().await
+            && let Err(error) = predecessor.release().await
         {
-            tracing::warn!(%error, "the redirector before this one ended too early");
+            tracing::warn!(%error, "predecessor ended before it was released; this process serves");
         }
         offer
     }
 }
 
-/// Adds what helps where a redirector with the same data directory may have the port.
+/// Adds advice to an error if a redirector with the same data directory may use the port.
 fn explain(error: StartError, hand_over: &Path) -> anyhow::Error {
     match &error {
         StartError::Listen { error: cause, .. } if cause.kind() == io::ErrorKind::AddrInUse && hand_over.exists() => {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use support::client::{Client, GET};
 use support::{Codes, LONG, MOMENT, eventually, generous_limits, read, serve};
-use tern_redirector::http::{Drained, Limits, Server, StatusCode};
+use tern_redirector::http::{DrainReport, Limits, Server, StatusCode};
 
 #[test]
 fn browser_behind_a_proxy_is_served() {
@@ -313,5 +313,5 @@ fn ended_connections_leave_no_registration() {
     eventually("all have come", || read(&server.stats().accepted) == 2000);
     eventually("all have ended", || read(&server.stats().open) == 0);
     assert_eq!(server.registered(), 0);
-    assert_eq!(server.drain(LONG, MOMENT), Drained { finished: 0, cut: 0 });
+    assert_eq!(server.drain(LONG, MOMENT), DrainReport { finished: 0, cut: 0 });
 }

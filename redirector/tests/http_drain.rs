@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use support::client::{Client, GET};
 use support::{Codes, LONG, MOMENT, eventually, generous_limits, read, serve};
-use tern_redirector::http::{Drained, Server};
+use tern_redirector::http::{DrainReport, Server};
 
 #[test]
 fn drain_finishes_requests_in_progress() {
@@ -32,7 +32,7 @@ fn drain_finishes_requests_in_progress() {
             assert_eq!((answer.status, answer.closes()), (302, true));
             client.ends();
         }
-        assert_eq!(draining.join().unwrap(), Drained { finished: 3, cut: 0 });
+        assert_eq!(draining.join().unwrap(), DrainReport { finished: 3, cut: 0 });
         assert!(started.elapsed() < LONG / 4);
     });
     assert_eq!(server.registered(), 0);
@@ -47,7 +47,7 @@ fn drain_closes_silent_connections_after_its_grace() {
     assert_eq!(idle.ask(GET).status, 302);
     eventually("both", || server.registered() == 2);
     let started = Instant::now();
-    assert_eq!(server.drain(LONG, MOMENT), Drained { finished: 2, cut: 0 });
+    assert_eq!(server.drain(LONG, MOMENT), DrainReport { finished: 2, cut: 0 });
     assert!(started.elapsed() >= MOMENT && started.elapsed() < LONG / 4);
     idle.ends();
     fresh.ends();
@@ -59,7 +59,7 @@ fn leaving_server_answers_and_closes_each_connection() {
     let (server, _) = serve(generous_limits());
     let mut kept = Client::connect(server.local_addr());
     assert!(!kept.ask(GET).closes());
-    server.leave();
+    server.give_notice();
     for mut client in [kept, Client::connect(server.local_addr())] {
         let answer = client.ask(GET);
         assert_eq!((answer.status, answer.closes()), (302, true));
@@ -105,7 +105,7 @@ fn drain_answers_pipelined_requests() {
         client.ends();
         // A lingering connection waits for the client's close.
         drop(client);
-        assert_eq!(draining.join().unwrap(), Drained { finished: 1, cut: 0 });
+        assert_eq!(draining.join().unwrap(), DrainReport { finished: 1, cut: 0 });
     });
 }
 
@@ -121,11 +121,11 @@ fn drain_cuts_connections_at_its_deadline() {
     while stuck.stream.write_all(&GET.repeat(500)).is_ok() {}
 
     let started = Instant::now();
-    assert_eq!(server.drain(MOMENT, MOMENT / 3), Drained { finished: 1, cut: 2 });
+    assert_eq!(server.drain(MOMENT, MOMENT / 3), DrainReport { finished: 1, cut: 2 });
     assert!(started.elapsed() >= MOMENT && started.elapsed() < MOMENT + Duration::from_secs(1));
     assert_eq!((server.registered(), read(&server.stats().cut)), (0, 2));
     assert!(within.stream.read(&mut [0]).map_or(true, |bytes| bytes == 0));
-    assert_eq!(server.drain(LONG, MOMENT), Drained { finished: 0, cut: 0 });
+    assert_eq!(server.drain(LONG, MOMENT), DrainReport { finished: 0, cut: 0 });
 }
 
 #[test]

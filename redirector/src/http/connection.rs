@@ -1,7 +1,7 @@
-//! One connection, from its first byte to its last: reads, has every complete head answered, writes once.
+//! One connection: reads, lets [`Exchange`] answer every complete head, and writes once.
 //!
-//! It keeps the times, and decides when the connection ends; what the bytes mean is [`Exchange`]'s to say. It must not hold anything of a
-//! thread (a guard, a thread-local) across [`Socket::wait`], which is the only place where it yields.
+//! This module sets the deadlines and decides when the connection ends. It yields only in [`Socket::wait`], and must not
+//! hold a guard or a thread-local there.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -10,24 +10,24 @@ use std::os::fd::AsRawFd as _;
 use ::http::StatusCode;
 
 use super::Service;
-use super::connections::{Permit, Phase, PortState, Registered, Registration};
+use super::connections::{ConnectionState, Permit, Phase, PortState, Registration};
 use super::exchange::{Exchange, Next, Terms};
 use super::limits::worker_of;
 use super::refusal::Refusal;
 use super::socket::Socket;
 use super::stats::count;
 
-/// What an idle connection may keep of the buffer for answers: 302s with ordinary targets fit.
+/// Largest output buffer of an idle connection. 302s with ordinary targets fit.
 const IDLE_OUTPUT: usize = 2 * 1024;
 
-/// Big buffers are given back after this time without a request, and not at once: a client with long cookies would
-/// have them allocated for each.
-const GIVE_BACK_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+/// Time without a request after which big buffers are freed. Freed at once, they would be allocated for each request of a
+/// client with long cookies.
+const FREE_BUFFERS_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Runs a connection to its end. The body of its coroutine.
+/// Runs a connection to its end. This is the body of its coroutine.
 pub(super) fn run(stream: TcpStream, peer: IpAddr, permit: Permit, service: &impl Service) {
     let Ok(socket) = Socket::new(stream) else {
-        // Out of memory or watches in epoll: nothing was said yet, so closing is an answer.
+        // No memory or no watch in epoll. The client has received no byte, so closing is correct.
         count(&permit.shared().stats.accept_errors);
         return;
     };
@@ -36,7 +36,7 @@ pub(super) fn run(stream: TcpStream, peer: IpAddr, permit: Permit, service: &imp
         readable: false,
         ending: false,
         drain: Drain::Unknown,
-        looked: false,
+        has_read_last: false,
         exchange: Exchange::new(peer, worker_of(socket.as_raw_fd())),
         socket,
         registration,
@@ -45,46 +45,46 @@ pub(super) fn run(stream: TcpStream, peer: IpAddr, permit: Permit, service: &imp
 }
 
 struct Connection {
-    /// A read may bring something. Cleared by a short read: the epoll is edge-triggered and tells of what comes later,
-    /// so that a second read for nothing but `EAGAIN` is saved on every request.
+    /// Whether a read may return bytes. A short read clears it: the epoll is edge-triggered and reports later bytes, so
+    /// each request saves a second read that would return `EAGAIN`.
     readable: bool,
-    /// The peer has sent its last byte, or broken; told once, so it is kept.
+    /// Whether the peer has closed or reset its side. The epoll reports it once.
     ending: bool,
     drain: Drain,
-    /// It is to end for another, and has looked once more at what may have come at this moment.
-    looked: bool,
+    /// Whether an evicted connection has made its last read.
+    has_read_last: bool,
     exchange: Exchange,
-    /// Before the registration: who waits for the registry to be empty finds the socket closed.
+    /// Dropped before the registration, so that the socket is closed when the registry is empty.
     socket: Socket<TcpStream>,
     registration: Registration,
 }
 
-/// What this connection knows of the drain of its server.
+/// State of a connection in a drain of the port.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Drain {
-    /// Nothing, or there is none.
+    /// The connection has not noticed a drain.
     Unknown,
-    /// It waits for a last request.
+    /// The connection waits for a last request.
     Waiting,
-    /// Its time is over, and it looks once more at what may have come at this moment.
-    LastLook,
+    /// The grace time is over, and the connection makes its last read.
+    LastRead,
 }
 
-/// What came of waiting for bytes.
-enum Filled {
-    /// Some came.
+/// Result of a wait for bytes.
+enum Arrival {
+    /// Bytes were read.
     Bytes,
-    /// The client will send no more.
+    /// The client sends no more bytes.
     End,
     /// The connection broke.
     Broken,
-    /// The time for it is over.
+    /// The deadline has passed.
     Overdue,
-    /// The server drains, and no request is under way.
+    /// The port drains, and no request is under way.
     Drained,
-    /// The server makes room for another connection.
+    /// The port ends the connection for another one.
     Evicted,
-    /// The server is out of patience.
+    /// The deadline of the drain has passed.
     Cut,
 }
 
@@ -92,17 +92,17 @@ impl Connection {
     fn serve(&mut self, service: &impl Service) {
         loop {
             match self.fill() {
-                Filled::Bytes => {}
-                Filled::End => {
+                Arrival::Bytes => {}
+                Arrival::End => {
                     if !self.exchange.input.is_empty() {
                         count(&self.shared().stats.aborted);
                     }
                     return;
                 }
-                Filled::Broken => return count(&self.shared().stats.aborted),
-                Filled::Overdue => return self.end_overdue(),
-                Filled::Evicted => return self.count_evicted(),
-                Filled::Drained | Filled::Cut => return,
+                Arrival::Broken => return count(&self.shared().stats.aborted),
+                Arrival::Overdue => return self.end_overdue(),
+                Arrival::Evicted => return self.count_evicted(),
+                Arrival::Drained | Arrival::Cut => return,
             }
             loop {
                 let next = self.answer(service);
@@ -124,7 +124,7 @@ impl Connection {
         self.registration.shared()
     }
 
-    fn state(&self) -> &Registered {
+    fn state(&self) -> &ConnectionState {
         &self.registration.state
     }
 
@@ -139,34 +139,34 @@ impl Connection {
     }
 
     /// Waits for bytes and reads them, once.
-    fn fill(&mut self) -> Filled {
+    fn fill(&mut self) -> Arrival {
         loop {
             if self.readable {
                 match self.read() {
-                    Ok(0) => return Filled::End,
-                    Ok(_) => return Filled::Bytes,
+                    Ok(0) => return Arrival::End,
+                    Ok(_) => return Arrival::Bytes,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => return Filled::Broken,
+                    Err(_) => return Arrival::Broken,
                 }
             }
             if self.shared().cutting() {
-                return Filled::Cut;
+                return Arrival::Cut;
             }
             if self.shared().draining() && self.drain() {
-                return Filled::Drained;
+                return Arrival::Drained;
             }
             if self.state().is_evicted() {
-                if self.looked {
-                    return Filled::Evicted;
+                if self.has_read_last {
+                    return Arrival::Evicted;
                 }
-                self.looked = true;
+                self.has_read_last = true;
                 self.readable = true;
             }
             if self.readable {
                 continue;
             }
-            if self.overdue() && !self.give_back() {
-                return Filled::Overdue;
+            if self.overdue() && !self.free_buffers() {
+                return Arrival::Overdue;
             }
             self.wait();
         }
@@ -183,7 +183,7 @@ impl Connection {
         };
         let taken = *read.as_ref().unwrap_or(&0);
         self.readable = taken == wanted || (self.ending && taken > 0);
-        self.exchange.input.filled(taken);
+        self.exchange.input.extend(taken);
         read
     }
 
@@ -193,16 +193,16 @@ impl Connection {
         let terms = Terms {
             limits: &shared.limits,
             stats: &shared.stats,
-            draining: shared.leaving() || self.registration.state.is_evicted(),
+            is_last: shared.gives_notice() || self.registration.state.is_evicted(),
         };
         self.exchange.answer(terms, self.readable, service)
     }
 
-    /// Sets the deadline of the next event: the rest of a head, or another head.
+    /// Sets the deadline for the rest of a head, or for the next head.
     fn set_deadline(&mut self) {
         let (shared, state) = (self.registration.shared(), &self.registration.state);
         if !self.exchange.input.is_empty() {
-            // The time runs from the first byte of a head. What is left after an answer starts a new one.
+            // The time runs from the first byte of a head. Bytes after an answered head start a new one.
             if !state.is(Phase::Head) || self.exchange.input.is_new() {
                 state.enter(Phase::Head, shared.now_ms(), shared.deadline_in(shared.limits.header_timeout));
             }
@@ -211,7 +211,7 @@ impl Connection {
             state.enter(
                 Phase::Idle,
                 shared.now_ms(),
-                shared.deadline_in(if self.is_big() { timeout.min(GIVE_BACK_AFTER) } else { timeout }),
+                shared.deadline_in(if self.is_big() { timeout.min(FREE_BUFFERS_AFTER) } else { timeout }),
             );
         }
         self.exchange.input.mark_seen();
@@ -221,21 +221,23 @@ impl Connection {
         self.exchange.input.is_big() || self.exchange.output.capacity() > IDLE_OUTPUT
     }
 
-    /// Gives big buffers back when the time for that has come; otherwise it is the connection's own time.
-    fn give_back(&mut self) -> bool {
+    /// Frees the buffers of an idle connection if they are big. Returns whether it did; otherwise the connection is overdue.
+    fn free_buffers(&mut self) -> bool {
         let big = self.state().is(Phase::Idle) && self.is_big();
         if big {
-            self.exchange.input.give_back();
+            self.exchange.input.free();
             self.exchange.output = Vec::new();
             let shared = self.shared();
-            let left = shared.limits.idle_timeout.saturating_sub(GIVE_BACK_AFTER);
+            let left = shared.limits.idle_timeout.saturating_sub(FREE_BUFFERS_AFTER);
             self.state().extend(shared.deadline_in(left));
         }
         big
     }
 
-    /// What a drain means to this connection: true if it can end now. A request under way is finished first. One that is
-    /// still on its way is waited for, since its client could only see the connection break.
+    /// Advances the drain of this connection. Returns whether the connection can end now.
+    ///
+    /// A request under way is finished. An idle connection waits for a request that may be on its way, since its client
+    /// would see a broken connection.
     fn drain(&mut self) -> bool {
         let shared = self.registration.shared();
         let awaits_request = self.state().is(Phase::Idle) || self.state().is(Phase::Fresh);
@@ -249,12 +251,12 @@ impl Connection {
             }
             Drain::Waiting => {
                 if awaits_request && self.overdue() {
-                    self.drain = Drain::LastLook;
+                    self.drain = Drain::LastRead;
                     self.readable = true;
                 }
                 false
             }
-            Drain::LastLook => awaits_request && !self.readable,
+            Drain::LastRead => awaits_request && !self.readable,
         }
     }
 
@@ -264,7 +266,7 @@ impl Connection {
             true => count(&stats.idle_timeouts),
             false => count(&stats.header_timeouts),
         }
-        // Who sent nothing has asked nothing.
+        // A client that sent no byte gets no answer.
         if !self.exchange.input.is_empty() {
             let (status, message) = (StatusCode::REQUEST_TIMEOUT, "The request head did not come in time");
             let refusal = Refusal { status, message };
@@ -280,7 +282,7 @@ impl Connection {
         count(if self.state().is(Phase::Idle) { &stats.evicted_idle } else { &stats.evicted_slow });
     }
 
-    /// Writes all answers; false if the connection is over. One call to write, unless the client does not read.
+    /// Writes all answers, with one call unless the client does not read. Returns false if the connection has ended.
     fn flush(&mut self) -> bool {
         let mut written = 0;
         let mut blocked = false;
@@ -296,7 +298,7 @@ impl Connection {
                     if !blocked {
                         blocked = true;
                         let deadline_ms = shared.deadline_in(shared.limits.write_timeout);
-                        // Progress moves the deadline, but a slow reader stays the slow reader that it was.
+                        // Progress moves the deadline, but not the beginning of the phase, by which slow readers are evicted.
                         if state.is(Phase::Write) {
                             state.extend(deadline_ms);
                         } else {
@@ -325,8 +327,9 @@ impl Connection {
         true
     }
 
-    /// Ends the answers, then reads and forgets until the client closes, so that bytes it is still sending do not
-    /// reset the connection under its answer. Bounded in time and bytes.
+    /// Closes the sending side, then reads and discards bytes until the client closes, within limits of time and bytes.
+    ///
+    /// Closing at once would reset the connection if the client still sends, and the client could lose the answer.
     fn linger(&mut self) {
         if self.socket.get().shutdown(Shutdown::Write).is_err() {
             return;

@@ -1,7 +1,7 @@
-//! The open connections and their deadlines: the registry and the coarse clock. The reaper reads both.
+//! The registry of open connections with their deadlines, and the coarse clock. The reaper reads both.
 //!
-//! A connection takes the registry's lock when it opens and when it closes, never in between. Everything else it
-//! shares with the reaper is an atomic of its own that only it writes. It must know nothing of HTTP.
+//! A connection locks the registry when it opens and when it closes. It shares everything else with the reaper by atomics
+//! that only the connection writes. This module knows no HTTP.
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
@@ -16,14 +16,14 @@ use super::limits::Limits;
 use super::shares::Shares;
 use super::stats::{Stats, count};
 
-/// Slots looked at under one hold of the lock: some microseconds, so that no worker waits for a whole scan.
+/// Slots that a scan visits under one lock. It lasts some microseconds, so no worker waits for a whole scan.
 const SCAN_CHUNK: usize = 128;
 
-/// Where a connection is. Written by its coroutine, read by the reaper.
+/// Phase of a connection. Written by its coroutine, read by the reaper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// Accepted, and no byte has come.
+    /// Accepted, without a byte received.
     Fresh,
     /// Between requests.
     Idle,
@@ -31,12 +31,12 @@ pub(super) enum Phase {
     Head,
     /// Waiting for the client to read.
     Write,
-    /// Answered for the last time; the client is given time to read it.
+    /// Waiting for the client to read the last answer and close.
     Linger,
 }
 
-/// What a connection shares with the reaper.
-pub(super) struct Registered {
+/// State that a connection shares with the reaper.
+pub(super) struct ConnectionState {
     pub(super) fd: RawFd,
     /// Coarse milliseconds ([`PortState::now_ms`]) at which the connection wants to be woken.
     /// Written by the coroutine, read by the reaper.
@@ -44,14 +44,14 @@ pub(super) struct Registered {
     /// Coarse milliseconds at which the phase began. Written by the coroutine, read by the reaper.
     since_ms: AtomicU64,
     phase: AtomicU8,
-    /// Set by the reaper, once: the connection ends to make room for another.
+    /// Whether the connection has to end for another one. Set once by the reaper.
     evicted: AtomicBool,
-    /// The slot of its client's share.
+    /// The slot of the client's share.
     pub(super) slot: Option<usize>,
     pub(super) waker: WaitIoWaker,
 }
 
-impl Registered {
+impl ConnectionState {
     pub(super) fn deadline_ms(&self) -> u64 {
         self.deadline_ms.load(Ordering::Relaxed)
     }
@@ -85,30 +85,30 @@ impl Registered {
     }
 }
 
-/// What the listener, the connections, the reaper and the server share.
+/// State that the listener, the connections, the reaper and the server share.
 pub(super) struct PortState {
     pub(super) limits: Limits,
     pub(super) stats: Stats,
     pub(super) started: Instant,
     /// Milliseconds since `started`, at most a tick old. Written by the reaper.
     pub(super) now_ms: AtomicU64,
-    /// Written by the server, once: each connection ends with its next answer, and others are still accepted.
-    leaving: AtomicBool,
-    /// Written by the server, once, later: no further connections, and none waits for long.
+    /// Whether each connection closes with its next answer. Set once by the server.
+    notice: AtomicBool,
+    /// Whether the port drains. Set once by the server, after `notice`.
     draining: AtomicBool,
-    /// How long a connection between requests waits for the next one, in milliseconds. Written before `draining`.
+    /// Milliseconds that an idle connection waits for a last request during a drain. Written before `draining`.
     grace_ms: AtomicU64,
-    /// Written by the server, once, later: each connection ends where it is.
+    /// Whether every connection ends at once. Set once by the server, after `draining`.
     cutting: AtomicBool,
-    /// Written by the server, once, last: the reaper ends.
+    /// Whether the reaper ends. Set last by the server.
     pub(super) stopped: AtomicBool,
-    /// The last error of accept(2), for the reaper to log: formatting has no place on a coroutine's stack.
+    /// The last error of accept(2). The reaper logs it, since formatting needs too much of a coroutine's stack.
     pub(super) last_accept_error: AtomicI32,
-    registry: Mutex<Slab<Arc<Registered>>>,
+    registry: Mutex<Slab<Arc<ConnectionState>>>,
     pub(super) shares: Shares,
-    /// Set by the listener when there are more connections than a limit allows; cleared by the reaper, which makes room.
+    /// Whether there are too many connections. Set by the listener, cleared by the reaper.
     pub(super) crowded: AtomicBool,
-    /// The thread that makes room, once it runs.
+    /// The thread of the reaper, once it runs.
     pub(super) reaper: OnceLock<Thread>,
     /// Notified, under the registry's lock, when a connection or the listener ends during a drain.
     ended: Condvar,
@@ -121,7 +121,7 @@ impl PortState {
             stats: Stats::default(),
             started: Instant::now(),
             now_ms: AtomicU64::new(0),
-            leaving: AtomicBool::new(false),
+            notice: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             grace_ms: AtomicU64::new(0),
             cutting: AtomicBool::new(false),
@@ -135,7 +135,7 @@ impl PortState {
         }
     }
 
-    /// The coarse time at which `timeout` has surely passed.
+    /// Returns the coarse time at which `timeout` has certainly passed.
     pub(super) fn deadline_in(&self, timeout: Duration) -> u64 {
         self.now_ms() + (timeout + self.limits.tick).as_millis() as u64
     }
@@ -144,15 +144,15 @@ impl PortState {
         self.now_ms.load(Ordering::Relaxed)
     }
 
-    pub(super) fn leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
+    pub(super) fn gives_notice(&self) -> bool {
+        self.notice.load(Ordering::Relaxed)
     }
 
     pub(super) fn draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// How long a connection between requests waits for the next one during a drain.
+    /// Returns the time that an idle connection waits for a last request during a drain.
     pub(super) fn grace(&self) -> Duration {
         Duration::from_millis(self.grace_ms.load(Ordering::Relaxed))
     }
@@ -161,17 +161,17 @@ impl PortState {
         self.cutting.load(Ordering::Relaxed)
     }
 
-    /// Permits that are out. Written by the listener (up) and by ending connections (down).
+    /// Returns the number of permits. The listener adds permits, and ending connections remove them.
     pub(super) fn open(&self) -> u64 {
         self.stats.open.load(Ordering::Acquire)
     }
 
-    pub(super) fn start_leaving(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+    pub(super) fn start_notice(&self) {
+        self.notice.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn start_draining(&self, grace: Duration) {
-        self.start_leaving();
+        self.start_notice();
         self.grace_ms.store(grace.as_millis() as u64, Ordering::Relaxed);
         self.draining.store(true, Ordering::Release);
     }
@@ -184,8 +184,9 @@ impl PortState {
         self.stopped.store(true, Ordering::Release);
     }
 
-    /// Blocks a plain thread until `done`, or until the deadline; says which. `done` is looked at again whenever
-    /// something [ended](Self::notify_ended).
+    /// Blocks a plain thread until `done` returns true, or until the deadline. Returns whether it is done.
+    ///
+    /// `done` is called again after each [end](Self::notify_ended).
     pub(super) fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) -> bool {
         let mut registry = self.lock();
         while !done() {
@@ -199,18 +200,18 @@ impl PortState {
 
     pub(super) fn notify_ended(&self) {
         if self.draining() {
-            // Under the lock, or it could fall between a look at `done` and the wait.
+            // Under the lock, so that the notification cannot fall between a call of `done` and the wait.
             let _registry = self.lock();
             self.ended.notify_all();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slab<Arc<Registered>>> {
-        // Nothing can panic half-way through a change of the slab.
+    fn lock(&self) -> MutexGuard<'_, Slab<Arc<ConnectionState>>> {
+        // No code can panic in the middle of a change of the slab.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the reaper end connections that have long been idle, at once.
+    /// Wakes the reaper to end connections.
     fn ask_for_room(&self) {
         if !self.crowded.swap(true, Ordering::AcqRel)
             && let Some(reaper) = self.reaper.get()
@@ -219,8 +220,8 @@ impl PortState {
         }
     }
 
-    /// Shows every connection of the registry, under the lock for some microseconds at a time.
-    pub(super) fn for_each(&self, mut look: impl FnMut(&Arc<Registered>)) {
+    /// Calls `look` with every registered connection, under the lock for some microseconds at a time.
+    pub(super) fn for_each(&self, mut look: impl FnMut(&Arc<ConnectionState>)) {
         let mut from = 0;
         loop {
             let registry = self.lock();
@@ -233,24 +234,25 @@ impl PortState {
         }
     }
 
-    /// How many connections stand in the registry.
+    /// Returns the number of registered connections.
     pub(super) fn registered(&self) -> usize {
         self.lock().len()
     }
 }
 
-/// The right to be open, counted against the limit. Taken by the listener, given back when the connection is gone.
+/// Permission of a connection to be open, counted against the limits until it is dropped.
 pub(super) struct Permit {
     shared: Arc<PortState>,
     slot: Option<usize>,
 }
 
 impl Permit {
-    /// Admits a connection of the client that has this share. Beyond a limit, others are told to end for it, and it is not
-    /// admitted while too many of them have not ended yet.
+    /// Admits a connection of the client with this share. Over a limit, the reaper ends other connections for it.
+    ///
+    /// Returns `None` while too many of them have not ended yet.
     pub(super) fn take(shared: &Arc<PortState>, share: Option<u64>) -> Option<Self> {
         let Limits { connections, share: most, .. } = shared.limits;
-        // The listener alone counts up, so what it has read cannot have grown.
+        // Only the listener adds connections, so the number cannot have grown since.
         let open = shared.open() as usize;
         let slot = share.map(|key| shared.shares.slot(key));
         let own = slot.map_or(0, |slot| shared.shares.open(slot));
@@ -276,9 +278,9 @@ impl Permit {
         &self.shared
     }
 
-    /// Enters the connection into the registry. The entry leaves it with the guard, also when a panic unwinds.
+    /// Registers the connection until the returned guard is dropped, even by a panic.
     pub(super) fn register(self, fd: RawFd, waker: WaitIoWaker) -> Registration {
-        let state = Arc::new(Registered {
+        let state = Arc::new(ConnectionState {
             fd,
             deadline_ms: self.shared.deadline_in(self.shared.limits.header_timeout).into(),
             since_ms: self.shared.now_ms().into(),
@@ -303,10 +305,10 @@ impl Drop for Permit {
     }
 }
 
-/// A connection's place in the registry.
+/// A connection's entry in the registry.
 pub(super) struct Registration {
     key: usize,
-    pub(super) state: Arc<Registered>,
+    pub(super) state: Arc<ConnectionState>,
     permit: Permit,
 }
 

@@ -1,7 +1,6 @@
 //! The `Date` line, formatted once a second for each connection.
 //!
-//! Per connection and not per process or thread: a shared one needs a lock or a seqlock, and a thread-local would
-//! live across a yield.
+//! A line for the whole process would need a lock, and a thread-local would live across a yield.
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
@@ -16,13 +15,13 @@ pub(super) struct Date {
 
 impl Default for Date {
     fn default() -> Self {
-        // A second that no clock shows, so that the first use formats.
+        // A second that no clock shows, so that the first use formats the line.
         Self { second: u64::MAX, line: [b' '; LENGTH] }
     }
 }
 
 impl Date {
-    /// `Date: <IMF-fixdate>` with its CR LF, for a moment in microseconds since the Unix epoch.
+    /// Returns `Date: <IMF-fixdate>` with CR LF, for a time in microseconds since the Unix epoch.
     pub(super) fn line(&mut self, now_micros: u64) -> &[u8] {
         let second = now_micros / 1_000_000;
         if second != self.second {
@@ -34,7 +33,7 @@ impl Date {
     #[cold]
     #[inline(never)]
     fn format(&mut self, second: u64) {
-        /// 9999-12-31T23:59:59Z: the format has four digits for the year.
+        /// 9999-12-31T23:59:59Z, since the format has four digits for the year.
         const LAST: u64 = 253_402_300_799;
         let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(second.min(LAST));
         // The line always fits: the format has a fixed width.
@@ -44,7 +43,7 @@ impl Date {
     }
 }
 
-/// Microseconds since the Unix epoch; a clock set before it reads 0.
+/// Returns the microseconds since the Unix epoch, or 0 if the clock is set before it.
 pub(super) fn now_micros() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn line_shows_the_second_of_a_time_within_four_digit_years() {
         let mut date = Date::default();
         for (micros, expected) in [
             (0, "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),

@@ -1,24 +1,24 @@
-//! Answer to bytes: heads, the JSON error envelope, the date.
+//! The encoder of answers: heads, the JSON error envelope, the date.
 //!
-//! Pure but for the buffer it appends to. It must not put a byte of the request into a head, and it allocates only
-//! when the buffer has to grow.
+//! It only appends to a buffer, and allocates only when the buffer grows. No byte of a request gets into a head.
 
 use ::http::StatusCode;
 
 use super::answer::{Answer, Content};
 use super::date::Date;
 
-/// What an answer needs to know of the connection and of the request.
+/// Properties of the request and the connection that determine the framing of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Framing {
-    /// The request was a HEAD: the same head, no body.
+    /// Whether the answer has no body, because the request is a HEAD.
     pub(super) head_only: bool,
-    /// The connection ends with this answer.
+    /// Whether the connection ends with this answer.
     pub(super) close: bool,
 }
 
-/// One answer, to be given once. Dropped without an answer, it answers 500: the next answer on the connection must
-/// never be taken for this one's.
+/// The reply to one request. Dropped without an answer, it answers 500.
+///
+/// Without that, the client would take the next answer on the connection for the answer to this request.
 #[derive(Debug)]
 pub struct Reply<'a> {
     output: &'a mut Vec<u8>,
@@ -33,7 +33,7 @@ impl<'a> Reply<'a> {
         Self { output, date, now_micros, framing, answered: false }
     }
 
-    /// Writes the answer. A location that is not visible ASCII would be another head, and is answered with 500.
+    /// Writes the answer. A location with other bytes than visible ASCII could change the head, so it becomes a 500.
     pub fn answer(mut self, answer: &Answer<'_>) {
         self.answered = match answer.content {
             Content::Location(location) => self.append_redirect(location),
@@ -41,13 +41,12 @@ impl<'a> Reply<'a> {
         };
     }
 
-    /// Appends a redirect, unless its location would break out of the head. Returns whether it was appended.
+    /// Appends a redirect if its location is visible ASCII. Returns whether it was appended.
     fn append_redirect(&mut self, location: &[u8]) -> bool {
         if !location.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
             return false;
         }
         self.output.reserve(location.len() + 192);
-        // The fields of every redirect, in two pieces beside its location.
         self.put(b"HTTP/1.1 302 Found\r\nLocation: ");
         self.put(location);
         self.put(b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n");
@@ -55,7 +54,7 @@ impl<'a> Reply<'a> {
         true
     }
 
-    /// Appends an error. Returns `true`, since nothing in it can be refused.
+    /// Appends an error. Returns true, because any message can be encoded.
     fn append_error(&mut self, answer: &Answer<'_>, message: &[&[u8]]) -> bool {
         let mut length = 0;
         envelope(answer.status, message, &mut |bytes| length += bytes.len());
@@ -118,7 +117,7 @@ impl<'a> Reply<'a> {
 
 impl Drop for Reply<'_> {
     fn drop(&mut self) {
-        // While a panic unwinds, the connection ends without an answer: nothing must be half-written.
+        // After a panic, the connection ends without an answer, since the output may be incomplete.
         if !self.answered && !std::thread::panicking() {
             const MESSAGE: &str = "The request was not answered";
             self.append_error(&Answer::error(StatusCode::INTERNAL_SERVER_ERROR, MESSAGE), &[MESSAGE.as_bytes()]);
@@ -131,7 +130,7 @@ fn reason(status: StatusCode) -> &'static [u8] {
     status.canonical_reason().unwrap_or_default().as_bytes()
 }
 
-/// `{"error":"...","message":"..."}` in pieces, so that it can be measured and written by the same code.
+/// Writes `{"error":"...","message":"..."}` in pieces, so that the same code can measure it and write it.
 fn envelope(status: StatusCode, message: &[&[u8]], put: &mut impl FnMut(&[u8])) {
     put(b"{\"error\":\"");
     put(reason(status));
@@ -147,7 +146,7 @@ fn envelope(status: StatusCode, message: &[&[u8]], put: &mut impl FnMut(&[u8])) 
     put(b"\"}");
 }
 
-/// JSON's own escapes for what JSON does not allow in a string, in runs.
+/// Writes text in runs, with escapes for the characters that JSON does not allow in a string.
 fn escape(text: &[u8], put: &mut impl FnMut(&[u8])) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut rest = text;
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects() {
+    fn redirect_has_the_same_head_for_get_and_head() {
         let found =
             "HTTP/1.1 302 Found|Location: https://a.example/?q=%20#x|Cache-Control: no-store|Content-Length: 0|DATE|";
         let answer = Answer::redirect(b"https://a.example/?q=%20#x");
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn errors() {
+    fn error_has_the_fields_of_its_status_and_a_json_body() {
         let error = |status| Answer::error_in_pieces(status, [b"m '", b"x", b"'"]);
         let (gone, busy) = (error(StatusCode::GONE), error(StatusCode::TOO_MANY_REQUESTS).retry_after(1));
         let not_allowed = error(StatusCode::METHOD_NOT_ALLOWED);
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_and_no_location_are_500() {
+    fn missing_answer_and_invalid_location_become_500() {
         let expected = "HTTP/1.1 500 Internal Server Error|Content-Type: application/json|Content-Length: 74|DATE||\
              {\"error\":\"Internal Server Error\",\"message\":\"The request was not answered\"}";
         check(OPEN, |reply| drop(reply), expected);
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_json() {
+    fn message_of_any_bytes_is_valid_json() {
         for (message, expected) in [
             (&b"plain"[..], "plain"),
             (b"\"\\/", "\\\"\\\\/"),

@@ -1,7 +1,7 @@
-//! Bytes in, answers out: a connection without its socket. It answers every complete head, and says how it goes on.
+//! A connection without its socket: bytes in, answers out.
 //!
-//! It must not wait, and knows no deadline; apart from the clock it is pure, so fuzzing and benchmarks drive it as the
-//! connection does.
+//! It answers every complete head and returns how the connection continues. It does not wait and knows no deadline. Apart
+//! from the clock it is pure, so fuzzers and benchmarks can use it in place of a connection.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use super::parse::{self, Method, Request, Scan, Scanner, Verb};
 use super::refusal::{METHOD_NOT_ALLOWED, Refusal};
 use super::stats::Stats;
 
-/// What was read of a connection, and what it was answered.
+/// Input and output of a connection.
 #[derive(Debug)]
 pub struct Exchange {
     pub(super) input: Input,
@@ -26,31 +26,31 @@ pub struct Exchange {
     worker: usize,
 }
 
-/// What the port says to each of its connections.
+/// State of the port that a connection needs to answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     pub limits: &'a Limits,
-    /// What is refused is counted there.
+    /// Counters of refused requests.
     pub stats: &'a Stats,
-    /// Heads that are here already are still answered, and the last of them ends the connection.
-    pub draining: bool,
+    /// Whether the connection ends with the last complete head in the input.
+    pub is_last: bool,
 }
 
-/// How it goes on after the heads that were complete.
+/// Next step of a connection after its complete heads were answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Read,
-    /// The output is full: write before going on with what was read.
+    /// The output is full, so it has to be written before more heads are answered.
     Write,
     /// The last answer was given.
     Close {
-        /// The client may still be sending, and would lose the answer to a reset.
+        /// Whether the client may still send bytes. A reset would make it lose the answer.
         linger: bool,
     },
 }
 
 impl Exchange {
-    /// `worker` is what [`Request::worker`] tells the service.
+    /// Creates the exchange of a connection. The service gets `worker` as [`Request::worker`].
     pub fn new(peer: IpAddr, worker: usize) -> Exchange {
         Exchange {
             input: Input::default(),
@@ -62,15 +62,15 @@ impl Exchange {
         }
     }
 
-    /// Takes bytes as if they had come in one packet, and appends what they are answered to `answers`.
-    /// Whether the connection stays open.
+    /// Takes bytes as if they had arrived in one packet, and appends the answers to `answers`. Returns whether the
+    /// connection stays open.
     pub fn receive(&mut self, bytes: &[u8], terms: Terms<'_>, service: &impl Service, answers: &mut Vec<u8>) -> bool {
         let mut rest = bytes;
         while !rest.is_empty() {
             let space = self.input.space(terms.limits.head_bytes);
             let (now, later) = rest.split_at(rest.len().min(space.len()));
             space[..now.len()].copy_from_slice(now);
-            self.input.filled(now.len());
+            self.input.extend(now.len());
             rest = later;
             loop {
                 let next = self.answer(terms, !rest.is_empty(), service);
@@ -86,7 +86,7 @@ impl Exchange {
         true
     }
 
-    /// Answers every complete head in the input. `readable` says that more may be here already.
+    /// Answers every complete head in the input. `readable` tells whether more bytes may have arrived.
     pub(super) fn answer(&mut self, terms: Terms<'_>, readable: bool, service: &impl Service) -> Next {
         loop {
             match self.scanner.advance(self.input.bytes(), terms.limits.head_bytes) {
@@ -110,8 +110,9 @@ impl Exchange {
         }
     }
 
-    /// Answers one head; says whether, and how, the connection ends with that. Not inlined: its frame holds the header
-    /// fields and must be gone before the next yield.
+    /// Answers one head. Returns whether to linger if the connection ends with the answer.
+    ///
+    /// It is not inlined, because the header fields in its frame must not stay on the stack across a yield.
     #[inline(never)]
     fn answer_one(
         &mut self,
@@ -124,13 +125,13 @@ impl Exchange {
         let Self { input, output, date, peer, worker, .. } = self;
         let received_at_micros = date::now_micros();
         let more = end < input.bytes().len();
-        let drained = terms.draining && !more;
+        let is_last = terms.is_last && !more;
         let bytes = &input.bytes()[begin..end];
         parse::with_head(bytes, |head, headers| {
             let framing = match &head {
                 Ok(head) => Framing {
                     head_only: head.verb == Verb::Served(Method::Head),
-                    close: head.close || head.body || drained || head.verb == Verb::Connect,
+                    close: head.close || head.body || is_last || head.verb == Verb::Connect,
                 },
                 Err(_) => Framing { head_only: is_head(bytes), close: true },
             };
@@ -157,15 +158,15 @@ impl Exchange {
                     refuse(METHOD_NOT_ALLOWED, reply);
                 }
             }
-            // A client that said it is done, and sent nothing after that, can be believed.
+            // A client that asked to close, and sent nothing after that, sends no more bytes.
             framing.close.then_some(!head.close || head.body || more || readable)
         })
     }
 
-    /// Answers what never became a head that can be served.
+    /// Answers a refusal before a head is complete, or in place of one.
     pub(super) fn refuse(&mut self, refusal: Refusal, stats: &Stats) {
         stats.count_refused(refusal.status);
-        // What came behind the mistake may have come by chance.
+        // Bytes after the error must not affect the answer.
         let head_only = is_head(&self.input.bytes()[..self.scanner.seen()]);
         let framing = Framing { head_only, close: true };
         let reply = Reply::new(&mut self.output, &mut self.date, date::now_micros(), framing);
@@ -173,7 +174,7 @@ impl Exchange {
     }
 }
 
-/// Whether the answer may have no body, for heads that were not, or not successfully, parsed.
+/// Returns whether bytes that were not parsed begin with a HEAD request, whose answer has no body.
 fn is_head(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"HEAD ")
 }

@@ -1,19 +1,19 @@
-//! The read buffer: starts small, grows up to one head, and is given back when the connection rests.
+//! The read buffer: starts small, grows up to one head, and is freed when the connection is idle.
 
-/// A request of a browser behind a proxy fits.
+/// Initial size. A request of a browser behind a proxy fits.
 const START: usize = 2 * 1024;
 
-/// What an idle connection may keep.
+/// Largest size for an idle connection.
 const IDLE: usize = 4 * 1024;
 
 /// Bytes that were read and not yet consumed: `buffer[start..end]`.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    /// Always initialised to its length, so that reading into it needs no unsafe code.
+    /// Memory that is initialised to its length, so that reading into it needs no unsafe code.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Something was consumed since the input was last marked as seen: what is left is the start of a new head.
+    /// Whether bytes were consumed since [`Input::mark_seen`], so that the rest starts a new head.
     consumed: bool,
 }
 
@@ -26,8 +26,9 @@ impl Input {
         self.start == self.end
     }
 
-    /// Room to read into, never empty while fewer than `limit` bytes are held. Moves what is held to the front, and
-    /// grows only when that gives no room.
+    /// Returns space to read into, which is not empty while the input has fewer than `limit` bytes.
+    ///
+    /// It moves the input to the front of the buffer, and grows the buffer only if that gives no space.
     pub(super) fn space(&mut self, limit: usize) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -40,8 +41,8 @@ impl Input {
         &mut self.buffer[self.end..]
     }
 
-    /// So many bytes of the [space](Self::space) are now input.
-    pub(super) fn filled(&mut self, bytes: usize) {
+    /// Appends the first bytes of the [space](Self::space) to the input.
+    pub(super) fn extend(&mut self, bytes: usize) {
         self.end += bytes;
     }
 
@@ -66,8 +67,8 @@ impl Input {
         self.buffer.len() > IDLE
     }
 
-    /// Back to nothing; the next read starts small.
-    pub(super) fn give_back(&mut self) {
+    /// Frees the buffer. The next read starts small.
+    pub(super) fn free(&mut self) {
         debug_assert!(self.is_empty());
         *self = Self::default();
     }
@@ -78,11 +79,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grows_to_the_limit_and_no_further() {
+    fn buffer_grows_to_the_limit_and_no_further() {
         let mut input = Input::default();
         for expected in [2048, 4096, 8192, 10_000] {
             let space = input.space(10_000).len();
-            input.filled(space);
+            input.extend(space);
             assert_eq!(input.bytes().len(), expected);
         }
         assert!(input.is_big());
@@ -90,16 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn consumed_bytes_make_room() {
+    fn consumed_bytes_make_space() {
         let mut input = Input::default();
         input.space(4096)[..4].copy_from_slice(b"abcd");
-        input.filled(4);
+        input.extend(4);
         input.consume(3);
         assert_eq!(input.bytes(), b"d");
         assert_eq!(input.space(4096).len(), START - 1);
         assert_eq!(input.bytes(), b"d");
         input.consume(1);
-        input.give_back();
+        input.free();
         assert!(input.is_empty() && !input.is_big());
     }
 }

@@ -1,49 +1,50 @@
-//! The limits of the port and the set-up of the runtime: plain data, each default beside its reason.
+//! The limits of the redirect port and the set-up of the runtime, with the reason for each default.
 
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// Connections the kernel completes ahead of us; `net.core.somaxconn` caps it.
+/// Connections that the kernel queues before they are accepted. `net.core.somaxconn` bounds it.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// Connections over the smallest limit.
+/// Smallest number of connections that may be open beyond a limit.
 const LEAST_SLACK: usize = 128;
 
-/// What one connection, and all together, may take. Times are kept to the next tick, never short.
+/// Limits of one connection and of all together. A timeout is never early, and late by a tick at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once. Beyond it the longest idle ones end; a newcomer that is faster than that is answered 503.
+    /// Connections open at once. Beyond it, the longest idle ones end; a faster newcomer is answered 503.
     pub connections: usize,
-    /// Open connections of one client, as [`Service::share_of`](super::Service::share_of) tells clients apart.
+    /// Open connections of one client, which [`Service::share_of`](super::Service::share_of) identifies.
     pub share: usize,
-    /// Bytes of a request head, empty lines before it included.
+    /// Bytes of a request head, including empty lines before it.
     pub head_bytes: usize,
-    /// Bytes of answers that wait for a pipelining client before it is made to read.
+    /// Bytes of answers that a pipelining client has to read before more are made.
     pub pending_reply_bytes: usize,
-    /// From the first byte of a head (or the start of the connection) to its end.
+    /// Time from the first byte of a head, or from the start of the connection, to the end of the head.
     pub header_timeout: Duration,
-    /// Between requests.
+    /// Time between requests.
     pub idle_timeout: Duration,
-    /// Without progress of a write.
+    /// Time without progress of a write.
     pub write_timeout: Duration,
-    /// For the client to take the last answer and close.
+    /// Time for the client to read the last answer and close.
     pub linger_timeout: Duration,
-    /// Bytes thrown away meanwhile.
+    /// Bytes that are discarded meanwhile.
     pub linger_bytes: usize,
-    /// At a drain, for the next request of a connection, if it has none under way.
+    /// Time that an idle connection waits for a last request during a drain.
     pub drain_grace: Duration,
-    /// Between two looks of the reaper.
+    /// Interval between two scans of the reaper.
     pub tick: Duration,
 }
 
 impl Limits {
-    /// Connections over a limit that are open for as long as it takes others to end: a burst of newcomers comes faster than
-    /// the reaper wakes.
+    /// Returns how many connections may be open beyond a limit while others end for them.
+    ///
+    /// A burst of newcomers is faster than the reaper.
     pub(super) fn slack(limit: usize) -> usize {
         (limit / 32).max(LEAST_SLACK)
     }
 
-    /// Bounds the connections by the descriptors that the process may spend on them. A client's share is half of them.
+    /// Bounds the connections by the descriptors that the process may use for them. A client's share is half of them.
     #[must_use]
     pub fn within_descriptors(self, descriptors: usize) -> Self {
         let fitting = (descriptors.saturating_sub(LEAST_SLACK) / 33 * 32).max(1);
@@ -78,26 +79,26 @@ impl Default for Limits {
     }
 }
 
-/// Words of stack for each connection: 32 KiB, of which the kernel backs the pages that are used.
+/// Words of stack for each connection: 32 KiB, of which the kernel backs only the used pages.
 ///
-/// Measured with an odd size, unoptimised: 6.5 KiB at most over all vectors, of which the header fields are 1.3 KiB;
-/// 10.2 KiB when the service panics, 24.8 KiB when the panic also prints a backtrace. Four times the first, and the
-/// last still fits. Even, or may would touch every page of every stack and print its use.
+/// Measured without optimisation: 6.5 KiB at most over all vectors, 1.3 KiB of it for header fields; 10.2 KiB when the
+/// service panics, and 24.8 KiB when the panic prints a backtrace. An odd number would make may touch every page and print
+/// the use of each stack.
 pub const STACK_WORDS: usize = 0x1000;
 
-/// Sets up may for the whole process. Call it before the first server is bound: later calls change nothing.
+/// Configures may for the whole process. Call it before the first server is bound: later calls have no effect.
 pub fn configure_runtime(workers: usize) {
     may::config().set_workers(workers).set_stack_size(STACK_WORDS);
-    // Pinned to the first cores, the workers would queue behind whatever else was told so.
+    // Pinned workers would share the first cores with other pinned threads.
     may::config().set_worker_pin(false);
 }
 
-/// How many workers there are.
+/// Returns the number of workers.
 pub(super) fn workers() -> usize {
     may::config().get_workers().max(1)
 }
 
-/// The worker on which may keeps a socket, and so its connection.
+/// Returns the worker to which may assigns a socket, and with it the connection.
 pub(super) fn worker_of(fd: RawFd) -> usize {
     fd.unsigned_abs() as usize % workers()
 }

@@ -1,6 +1,6 @@
 //! Accepts connections and starts one coroutine for each.
 //!
-//! It must go on for ever: whatever accept(2) says, it neither spins nor ends, and it never looks into a connection.
+//! No error of accept(2) ends the listener or makes it spin. It never reads from a connection.
 
 use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -19,25 +19,25 @@ use super::limits::BACKLOG;
 use super::socket::Socket;
 use super::stats::count;
 
-/// Out of descriptors or memory, the next try waits this long, doubling.
+/// First pause after a failed accept, such as without free descriptors. Each further pause is twice as long.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(5);
 
-/// Half of the second within which accepting must have recovered.
+/// Longest pause after a failed accept. Accepting has to recover within a second.
 const LAST_BACK_OFF: Duration = Duration::from_millis(500);
 
-/// What a connection over the limit is told. Fixed, because nobody may wait for its request.
+/// Answer to a connection over the limit. It is fixed, because the request is not awaited.
 const OVER_LIMIT: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 73\r\n\
     Retry-After: 1\r\nConnection: close\r\n\r\n\
     {\"error\":\"Service Unavailable\",\"message\":\"Too many connections are open\"}";
 
-/// The listening socket. It is closed with the last of its owners: the coroutine and the server.
+/// The listening socket. It closes when both owners, the coroutine and the server, have dropped it.
 pub(super) struct Listener {
     socket: Socket<TcpListener>,
 }
 
 impl Listener {
-    /// Starts to accept. The socket listens already.
+    /// Starts to accept on a listening socket.
     pub(super) fn start(
         listener: TcpListener,
         shared: Arc<PortState>,
@@ -55,7 +55,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Makes the coroutine look at whether it should end. From a coroutine on its own worker, as for connections.
+    /// Wakes the coroutine, so that it notices a drain. A coroutine on the same worker does it, as for connections.
     pub(super) fn wake(self: &Arc<Self>) {
         let listener = self.clone();
         let id = self.socket.as_raw_fd() as usize;
@@ -64,10 +64,10 @@ impl Listener {
 
     fn accept_until_drained(&self, shared: &Arc<PortState>, service: &Arc<impl Service>) {
         let mut back_off = FIRST_BACK_OFF;
-        // Who was queued when the drain began is still taken, and not reset by the close. Bounded, because others come.
+        // Queued connections are accepted, because closing the socket would reset them. New ones arrive, so it is bounded.
         let mut queued = BACKLOG;
         while queued > 0 {
-            // Read before accept, so that the queue is known to have been empty after the drain began.
+            // Read before accept, so that an empty queue proves that no connection from before the drain is left.
             let draining = shared.draining();
             queued -= i32::from(draining);
             match self.socket.get().accept() {
@@ -86,7 +86,7 @@ impl Listener {
                     if draining {
                         return;
                     }
-                    // These two say something of one connection; the others (descriptors, memory, the network) of us.
+                    // These two errors concern one connection. Others concern the process, so accepting pauses.
                     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
                         sleep(back_off, shared);
                         back_off = (back_off * 2).min(LAST_BACK_OFF);
@@ -105,7 +105,7 @@ fn sleep(duration: Duration, shared: &PortState) {
         coroutine::sleep(left.min(STEP));
         left = left.saturating_sub(STEP);
     }
-    // may resumes a sleeper on its timer thread; leave it for a worker.
+    // may resumes a sleeper on its timer thread. Yielding moves it back to a worker.
     coroutine::yield_now();
 }
 
@@ -123,15 +123,16 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<PortState>, service: 
     let id = stream.as_raw_fd() as usize;
     let service = service.clone();
     let run = move || connection::run(stream, peer_ip, permit, &*service);
-    // may panics when there is no memory for a stack. That is this connection's end and must not be the listener's.
+    // may panics without memory for a stack. Only this connection must end, and not the listener.
     let started = catch_unwind(AssertUnwindSafe(|| may::go!(Builder::new().id(id), run)));
     if !matches!(started, Ok(Ok(_))) {
         count_error(shared, &io::ErrorKind::OutOfMemory.into());
     }
 }
 
-/// A best effort: the answer fits an empty send buffer, and a client whose request is already here may see a reset
-/// instead. Whoever stays to read that request is no longer over the limit.
+/// Answers a connection over the limit, as a best effort.
+///
+/// The answer fits into an empty send buffer. A client whose request has already arrived may see a reset instead.
 fn refuse(mut stream: TcpStream) {
     if stream.set_nonblocking(true).is_ok() && stream.write_all(OVER_LIMIT).is_ok() {
         drop(stream.shutdown(Shutdown::Write));
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fixed_answer_has_its_length() {
+    fn fixed_answer_states_its_length() {
         let text = std::str::from_utf8(OVER_LIMIT).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());

@@ -1,28 +1,29 @@
-//! The HTTP/1.1 loop of the redirect port: bytes in, one [`Service`] call a request, bytes out.
+//! The HTTP/1.1 loop of the redirect port: bytes in, one [`Service`] call for each request, bytes out.
 //!
-//! It knows nothing of links. On a `may` worker it must not block, log, or hold a lock, a guard or a thread-local
-//! across a read or a write; once a connection stands it must not allocate for a request.
+//! It knows no links. On a `may` worker it must not block or log, and it must not hold a lock, a guard or a thread-local
+//! across a read or a write. It allocates when a connection starts, and never for a request.
 //!
 //! ```text
-//! server       bind or adopt, drain
-//!   listener     accepts, counts, backs off; one coroutine a connection
-//!     connection   reads, has every complete head answered, writes once; decides when to close
+//! server       bind or adopt a socket, serve, drain
+//!   listener     accepts; one coroutine for each connection
+//!     connection   reads, lets every complete head be answered, writes once; decides when to close
 //!       exchange     bytes in, answers out, without the socket
 //!         parse        bytes -> request   (pure)
 //!         encode       answer -> bytes    (pure; date)
-//!         refusal      what the loop refuses without asking the service
+//!         refusal      requests that the loop refuses without the service
 //!           answer       status, header fields, body as values
 //!         input        the read buffer
-//!   reaper       the thread that wakes what is overdue; which connections end when there are too many
+//!   reaper       the thread that wakes overdue connections and ends idle ones on a full port
 //!     connections  open connections and their deadlines
 //!       shares       how many connections each client has
-//! socket       a descriptor on may's epoll
-//! pulse        whether each worker still runs
-//! limits       what a connection may take, with reasons; stats: what was refused, timed out, cut
+//! socket       a descriptor on the epoll of may
+//! worker_probe finds blocked workers
+//! limits       limits of connections, with reasons
+//! stats        counters of the port
 //! ```
 //!
-//! Every wait of a connection is a wait on its socket. There are no timers on sockets: a connection writes the time
-//! it wants to be woken into its [`connections::Registered`], and the reaper wakes it.
+//! A connection waits only on its socket, which has no timer. It writes its deadline into its
+//! [`connections::ConnectionState`], and the reaper wakes it.
 
 use std::net::IpAddr;
 
@@ -36,13 +37,13 @@ mod input;
 mod limits;
 mod listener;
 mod parse;
-mod pulse;
 mod reaper;
 mod refusal;
 mod server;
 mod shares;
 mod socket;
 mod stats;
+mod worker_probe;
 
 pub use ::http::StatusCode;
 pub use answer::{Answer, Content};
@@ -50,17 +51,18 @@ pub use encode::Reply;
 pub use exchange::{Exchange, Terms};
 pub use limits::{Limits, STACK_WORDS, configure_runtime};
 pub use parse::{Method, Request};
-pub use pulse::Pulse;
 pub use refusal::REFUSALS;
-pub use server::{Drained, Server};
+pub use server::{DrainReport, Server};
 pub use stats::Stats;
+pub use worker_probe::WorkerProbe;
 
-/// What stands behind the HTTP loop. Called on a may worker: no I/O, no locks, no yields.
+/// The handler of requests. It is called on a `may` worker, so it must not do I/O, lock or yield.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one request, once, through `reply`: a GET, a HEAD, or a method that is to be refused.
+    /// Answers one request through `reply`: a GET, a HEAD, or another method, which is refused.
     fn call(&self, request: &Request<'_>, reply: Reply<'_>);
 
-    /// The client that a peer's connections count for. `None` for a peer through which many clients come, which has no
-    /// share. Called by the listener for each connection.
+    /// Returns the key of the client to which a peer's connections are attributed.
+    ///
+    /// `None` stands for a peer that connects for many clients and has no share. The listener calls it for each connection.
     fn share_of(&self, peer: IpAddr) -> Option<u64>;
 }

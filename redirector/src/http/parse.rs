@@ -1,8 +1,7 @@
-//! Bytes to request: where a head ends, and what it says.
+//! The parser: finds the end of a request head and checks it.
 //!
-//! Pure: it reads a slice and borrows from it. It must not touch a socket, a clock or a link, and it never
-//! guesses: wherever leniency has let two servers see different requests (bare LF, doubled lengths, unknown
-//! codings), it refuses.
+//! Pure: it reads a slice and borrows from it, without a socket, a clock or a link. It refuses every head that two servers
+//! could understand differently: bare LF, repeated lengths, unknown codings.
 
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
@@ -15,40 +14,42 @@ use super::refusal::{Refusal, bad, refuse};
 /// Heads with more fields than this are refused with 431.
 const MAX_HEADERS: usize = 128;
 
-/// Heads up to this many fields are parsed on the stack, 32 bytes a field. What a browser behind two proxies
-/// sends fits; for more, the array goes to the heap rather than into every coroutine's stack.
+/// Heads with up to this many fields are parsed on the stack, with 32 bytes for each field.
+///
+/// The fields of a browser behind two proxies fit. For more, the array is on the heap, which keeps stacks small.
 const STACK_HEADERS: usize = 40;
 
-/// Finds the end of a head and looks at each byte once, however the head is cut into reads.
+/// Finds the end of a head. It scans each byte once, in however many reads the head arrives.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// Where the request line starts: behind the empty lines that RFC 9112 lets a client send first.
+    /// Start of the request line, after the empty lines that RFC 9112 allows before it.
     begin: usize,
-    /// Where the line that is being read starts.
+    /// Start of the current line.
     line: usize,
-    /// Everything before this offset has been looked at.
+    /// Number of scanned bytes.
     seen: usize,
 }
 
-/// What the scanner knows after the bytes it was given.
+/// Result of a scan.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Scan {
     /// The head has not ended yet.
     Partial,
     /// The head is `bytes[begin..end]`.
     Head { begin: usize, end: usize },
-    /// Whatever follows, this is not a request that will be served.
+    /// The head is refused, whatever follows.
     Refused(Refusal),
 }
 
 impl Scanner {
-    /// How many bytes were looked at. Those behind have no part in what was found.
+    /// Returns the number of scanned bytes. Later bytes did not affect the result.
     pub(super) fn seen(&self) -> usize {
         self.seen
     }
 
-    /// Looks at the bytes that are new. `bytes` starts at the same place at every call for one head and only
-    /// grows; `limit` bounds the head, empty lines before it included.
+    /// Scans the new bytes of `bytes`, which only grows between the calls for one head.
+    ///
+    /// `limit` bounds the head, including empty lines before it.
     pub(super) fn advance(&mut self, bytes: &[u8], limit: usize) -> Scan {
         while let Some(offset) = bytes.get(self.seen..).and_then(|new| memchr::memchr(b'\n', new)) {
             let lf = self.seen + offset;
@@ -78,70 +79,70 @@ impl Scanner {
 /// The methods that reach the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Send the target.
+    /// The answer has the target.
     Get,
-    /// The same, without a body and without being counted.
+    /// The answer has no body, and no click is recorded.
     Head,
-    /// Another known method, such as `POST`: refused with 405 where there is something at the path.
+    /// Another known method, such as `POST`. It is refused with 405 if the path has a link.
     Other,
 }
 
 /// A request that the service may answer. Borrows from the connection's read buffer.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The method. The loop itself answers unknown ones, `CONNECT`, and `OPTIONS *`.
+    /// The method. The loop itself refuses unknown methods, `CONNECT` and `OPTIONS *`.
     pub method: Method,
-    /// The path as it was sent, percent-encoding and all, without the query. Visible ASCII that starts with `/`.
+    /// The path as received, with its percent-encoding and without the query. Visible ASCII that starts with `/`.
     pub path: &'a [u8],
     pub(super) headers: &'a [Header<'a>],
     /// Whether the request is of HTTP/1.0, which old clients and many proxies send.
     pub is_http_1_0: bool,
-    /// The address at the other end of the socket; an IPv4 address is never dressed as IPv6.
+    /// The address of the peer. An IPv4 address never has its IPv6-mapped form.
     pub peer: IpAddr,
-    /// When the head was complete, in microseconds since the Unix epoch. The `Date` of the answer is this moment.
+    /// Time at which the head was complete, in microseconds since the Unix epoch. The answer has it as its `Date`.
     pub received_at_micros: u64,
-    /// Which of the workers serves the connection, from 0.
+    /// Number of the worker that serves the connection, from 0.
     pub worker: usize,
 }
 
 impl<'a> Request<'a> {
-    /// All values of a field in the order sent, one for each of its lines.
+    /// Returns the values of a field in the order received, one for each of its lines. The case of `name` does not matter.
     pub fn headers<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
-    /// Whether a header field has a name that `is_wanted` accepts.
+    /// Returns whether a header field has a name that `is_wanted` accepts.
     pub fn has_header(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
         self.headers.iter().any(|header| is_wanted(header.name.as_bytes()))
     }
 }
 
-/// What a head says beyond its path: how the connection goes on after the answer.
+/// A parsed request head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head<'a> {
     pub(super) verb: Verb,
     pub(super) path: &'a [u8],
-    /// The client asked for the connection to be closed, or cannot do otherwise (HTTP/1.0).
+    /// Whether the client asked to close the connection, or uses HTTP/1.0.
     pub(super) close: bool,
-    /// A body follows. It is never read as a request, so the connection ends with the answer.
+    /// Whether a body follows. It must not be read as a request, so the connection ends with the answer.
     pub(super) body: bool,
     pub(super) is_http_1_0: bool,
 }
 
-/// Every method there is, as far as this port cares.
+/// Classes of methods that the loop distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Served(Method),
-    /// `OPTIONS *`, which asks for no path: 405.
+    /// `OPTIONS *`, which has no path: 405.
     NotAllowed,
-    /// The same, and what follows would be a tunnel: 405, then close.
+    /// `CONNECT`, after which bytes of a tunnel would follow: 405, then close.
     Connect,
 }
 
-/// Parses one whole head (as the scanner found it) and hands it to `answer` with its fields.
+/// Parses one whole head that the scanner found, and calls `answer` with it and its fields.
 ///
-/// The fields live in an array of this function's, so the caller gets them through a closure.
+/// The fields are in an array on the stack of this function, so the caller gets them in a closure.
 pub(super) fn with_head<T>(head: &[u8], answer: impl FnOnce(Result<Head<'_>, Refusal>, &[Header<'_>]) -> T) -> T {
     let mut few = [const { MaybeUninit::uninit() }; STACK_HEADERS];
     let mut request = httparse::Request::new(&mut []);
@@ -165,7 +166,7 @@ fn understand<'a>(
     parsed: httparse::Result<usize>,
 ) -> Result<Head<'a>, Refusal> {
     match parsed {
-        // The scanner saw the empty line at the very end; a parser that stops elsewhere read another message.
+        // The scanner found the end of the head. A parser that stops elsewhere has read another message.
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Ok(_) => return Err(bad("The request head is malformed")),
         Err(error) => return Err(syntax_refusal(head, error)),
@@ -193,7 +194,7 @@ fn syntax_refusal(head: &[u8], error: httparse::Error) -> Refusal {
     }
 }
 
-/// Whether the request line ends in an `HTTP/d.d` that is not served: then the version is the trouble, else the line is.
+/// Returns whether the request line ends in a well-formed version that is not served.
 fn asks_for_a_version(head: &[u8]) -> bool {
     let line = memchr::memchr(b'\r', head).map_or(head, |end| &head[..end]);
     match line.rsplit(|&byte| byte == b' ').next() {
@@ -213,7 +214,7 @@ fn verb(method: &str) -> Result<Verb, Refusal> {
     }
 }
 
-/// The path of a target, without its query and, in absolute form, without scheme and authority.
+/// Extracts the path of a target, without its query and, in absolute form, without scheme and authority.
 fn path<'a>(verb: Verb, target: &'a [u8], method: &str) -> Result<&'a [u8], Refusal> {
     const MALFORMED: Refusal = bad("The request target is malformed");
     if verb == Verb::Connect || (target == b"*" && method == "OPTIONS") {
@@ -247,7 +248,7 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// How the message is framed (RFC 9112, section 6) and whether the connection outlives it.
+/// Framing of the message (RFC 9112, section 6), and whether the connection ends after it.
 struct Framing {
     close: bool,
     body: bool,
@@ -259,7 +260,7 @@ impl Framing {
         let (mut host, mut length, mut chunked, mut close) = (false, None, false, http_1_0);
         let mut unknown_coding = false;
         for header in headers {
-            // The lengths differ, so most fields cost one comparison of a number.
+            // The names differ in length, so most fields cost one comparison of numbers.
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             match header.name.len() {
                 4 if is("host") => {
@@ -295,12 +296,12 @@ impl Framing {
     }
 }
 
-/// Whether a comma-separated list of tokens has this one.
+/// Returns whether a comma-separated list contains the token.
 fn lists(value: &[u8], token: &[u8]) -> bool {
     value.split(|&byte| byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
-/// `1*DIGIT`: no sign, no white space, no list, and nothing that a u64 cannot hold.
+/// Parses `1*DIGIT`. A sign, white space, a list and a number above `u64::MAX` are refused.
 fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -311,8 +312,9 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// `uri-host [ ":" port ]` (RFC 3986). Empty is allowed, as RFC 9112 demands. A comma is not, although a name could
-/// hold one: it is what some proxies make of two Host fields.
+/// Returns whether a value is `uri-host [ ":" port ]` (RFC 3986). RFC 9112 allows it to be empty.
+///
+/// A comma is refused, although RFC 3986 allows it: some proxies join two Host fields with it.
 fn is_host(value: &[u8]) -> bool {
     let (is_name, port) = if let [b'[', literal @ ..] = value {
         let Some(end) = memchr::memchr(b']', literal) else { return false };

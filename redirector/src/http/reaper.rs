@@ -8,28 +8,29 @@ use std::time::Duration;
 
 use may::coroutine::Builder;
 
-use super::connections::{Phase, PortState, Registered};
+use super::connections::{ConnectionState, Phase, PortState};
 use super::limits::{worker_of, workers};
 
-/// Time after which connections that were accepted when there was no room have come to the registry, and may end.
+/// Pause before the reaper looks again for connections that were accepted but not yet registered.
 const ROOM_RETRY: Duration = Duration::from_millis(2);
 
-/// Time after which an idle connection is one that its client may have forgotten. Such connections end first.
-const FORGOTTEN: Duration = Duration::from_secs(1);
+/// Time after which an idle connection is ended before any other one.
+const LONG_IDLE: Duration = Duration::from_secs(1);
 
-/// The part of the connections that end beyond those that are too many, so that not every newcomer asks for room.
+/// Fraction of a limit that ends in addition to the excess, so that not every newcomer wakes the reaper.
 const MARGIN_DIVISOR: usize = 64;
 
-/// A connection that may end for others. The greater its rank, the sooner: forgotten idle ones, then those that wait for
-/// their client the longest, and at last one that has only been accepted.
+/// A connection that may end for others, the highest rank first.
+///
+/// Long idle connections rank highest, then those that have waited longest for their client, then fresh ones.
 struct Candidate {
     rank: (bool, u64, bool),
-    connection: Arc<Registered>,
+    connection: Arc<ConnectionState>,
 }
 
-/// Runs the reaper until the port is stopped. It looks at once when its thread is unparked.
+/// Runs the reaper until the port is stopped. It scans every tick, and at once when its thread is unparked.
 pub(super) fn reap(port: &PortState) {
-    let mut overdue: Vec<Vec<Arc<Registered>>> = vec![Vec::new(); workers()];
+    let mut overdue: Vec<Vec<Arc<ConnectionState>>> = vec![Vec::new(); workers()];
     let mut log = AcceptErrorLog::default();
     port.reaper.get_or_init(std::thread::current);
     while !port.stopped.load(Ordering::Acquire) {
@@ -47,9 +48,9 @@ pub(super) fn reap(port: &PortState) {
     }
 }
 
-fn collect_overdue(port: &PortState, overdue: &mut [Vec<Arc<Registered>>]) {
+fn collect_overdue(port: &PortState, overdue: &mut [Vec<Arc<ConnectionState>>]) {
     let (now_ms, draining, cutting) = (port.now_ms(), port.draining(), port.cutting());
-    let due = |connection: &Registered| {
+    let due = |connection: &ConnectionState| {
         cutting
             || connection.is_evicted()
             || connection.deadline_ms() <= now_ms
@@ -66,9 +67,9 @@ fn collect_overdue(port: &PortState, overdue: &mut [Vec<Arc<Registered>>]) {
 ///
 /// Returns `false` if too many connections are not in the registry yet, so that it has to be called again.
 fn make_room(port: &PortState) -> bool {
-    let (now_ms, forgotten_ms) = (port.now_ms(), FORGOTTEN.as_millis() as u64);
+    let (now_ms, long_idle_ms) = (port.now_ms(), LONG_IDLE.as_millis() as u64);
     let mut candidates = Vec::with_capacity(port.limits.connections);
-    // Told to end before, and still counted as open: all, and those of each client.
+    // Connections that were evicted before and have not ended: all, and those of each client.
     let (mut ending, mut ending_of_clients) = (0, HashMap::<usize, usize>::new());
     port.for_each(|connection| {
         if connection.is_evicted() {
@@ -76,8 +77,8 @@ fn make_room(port: &PortState) -> bool {
             connection.slot.inspect(|&slot| *ending_of_clients.entry(slot).or_default() += 1);
         } else {
             let waits_ms = now_ms.saturating_sub(connection.since_ms());
-            let is_forgotten = connection.is(Phase::Idle) && waits_ms >= forgotten_ms;
-            let rank = (is_forgotten, waits_ms, !connection.is(Phase::Fresh));
+            let is_long_idle = connection.is(Phase::Idle) && waits_ms >= long_idle_ms;
+            let rank = (is_long_idle, waits_ms, !connection.is(Phase::Fresh));
             candidates.push(Candidate { rank, connection: connection.clone() });
         }
     });
@@ -86,15 +87,15 @@ fn make_room(port: &PortState) -> bool {
         0 => 0,
         excess => excess + limit / MARGIN_DIVISOR,
     };
-    let mut of_clients: HashMap<usize, usize> = HashMap::new();
+    let mut excess_of_clients: HashMap<usize, usize> = HashMap::new();
     for slot in candidates.iter().filter_map(|candidate| candidate.connection.slot) {
-        of_clients.entry(slot).or_insert_with(|| {
+        excess_of_clients.entry(slot).or_insert_with(|| {
             let ending = ending_of_clients.get(&slot).copied().unwrap_or(0);
             excess(port.shares.open(slot), ending, port.limits.share)
         });
     }
     for Candidate { connection, .. } in &candidates {
-        if let Some(left) = connection.slot.and_then(|slot| of_clients.get_mut(&slot))
+        if let Some(left) = connection.slot.and_then(|slot| excess_of_clients.get_mut(&slot))
             && *left > 0
         {
             *left -= 1;
@@ -105,16 +106,16 @@ fn make_room(port: &PortState) -> bool {
     let too_many = excess(port.open() as usize, ending, port.limits.connections);
     let lasting = candidates.iter().filter(|candidate| !candidate.connection.is_evicted());
     let ended = lasting.take(too_many).inspect(|candidate| candidate.connection.evict()).count();
-    ended == too_many && of_clients.values().all(|left| *left == 0)
+    ended == too_many && excess_of_clients.values().all(|left| *left == 0)
 }
 
 /// Wakes connections from a coroutine on the worker whose epoll holds their sockets.
 ///
-/// Woken from any other thread, a connection would run on some other worker, and could there be resumed, run to its
-/// end and be freed while the first worker is still inside its `wait_io`. On its own worker nothing overlaps.
-fn wake_on(worker: usize, connections: Vec<Arc<Registered>>) {
+/// Woken from another thread, a connection would run on another worker. It could end there and be freed while the first
+/// worker is still inside its `wait_io`. On its own worker, the two cannot overlap.
+fn wake_on(worker: usize, connections: Vec<Arc<ConnectionState>>) {
     let wake = move || connections.iter().for_each(|connection| connection.waker.wakeup());
-    // Without memory for a stack they stay overdue, and the next tick tries again.
+    // Without memory for a stack, the connections stay overdue, and the next tick tries again.
     drop(may::go!(Builder::new().id(worker), wake));
 }
 
@@ -132,7 +133,7 @@ impl AcceptErrorLog {
             return;
         }
         let error = std::io::Error::from_raw_os_error(port.last_accept_error.load(Ordering::Relaxed));
-        tracing::warn!(errors = errors - self.logged_errors, last = %error, "connections could not be accepted");
+        tracing::warn!(errors = errors - self.logged_errors, last = %error, "connections could not be accepted; accepting continues after a pause");
         self.logged_errors = errors;
         self.quiet_until_ms = now_ms + 1000;
     }

@@ -1,10 +1,10 @@
-//! Requests that the loop refuses by itself, and how each refusal is answered. Pure.
+//! Requests that the loop refuses without the service, and their answers. Pure.
 
 use ::http::StatusCode;
 
 use super::answer::Answer;
 
-/// Statuses of the requests that the loop refuses without asking the service.
+/// Statuses with which the loop refuses requests without the service.
 pub const REFUSALS: [StatusCode; 7] = [
     StatusCode::BAD_REQUEST,
     StatusCode::METHOD_NOT_ALLOWED,
@@ -15,7 +15,7 @@ pub const REFUSALS: [StatusCode; 7] = [
     StatusCode::HTTP_VERSION_NOT_SUPPORTED,
 ];
 
-/// A request that the loop refuses without asking the service.
+/// Refusal of a request without the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
@@ -30,7 +30,7 @@ pub(super) const fn bad(message: &'static str) -> Refusal {
     refuse(StatusCode::BAD_REQUEST, message)
 }
 
-/// Refusal of a method for which there is no path.
+/// Refusal of a method without a path.
 pub(super) const METHOD_NOT_ALLOWED: Refusal =
     refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here");
 

@@ -1,4 +1,4 @@
-//! The life of the port: bind (or adopt), serve, drain.
+//! The redirect port from its socket to its drain.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,26 +16,26 @@ use super::listener::Listener;
 use super::reaper::reap;
 use super::stats::Stats;
 
-/// After the cut, connections end as soon as their worker looks at them.
+/// Time for cut connections to end, which they do when their worker runs them.
 const CUT_TIME: Duration = Duration::from_secs(1);
 
-/// How often a drain asks the listener again to end.
+/// Interval at which a drain wakes the listener until it ends.
 const LISTENER_STEP: Duration = Duration::from_millis(20);
 
-/// What became of the connections at a drain.
+/// Counts of the connections at a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Drained {
-    /// Ended by themselves, with their last request answered. Those that were queued at the drain are among them.
+pub struct DrainReport {
+    /// Connections that ended by themselves with their last request answered, including queued ones.
     pub finished: u64,
-    /// Still open at the deadline, and cut.
+    /// Connections that were open at the deadline and were cut.
     pub cut: u64,
 }
 
-/// A port that is being served. Dropping it cuts what is open; [`drain`](Self::drain) first.
+/// A port that is being served. Dropping it cuts open connections, so [drain](Self::drain) it first.
 pub struct Server {
     local_addr: SocketAddr,
     shared: Arc<PortState>,
-    /// Taken by the drain.
+    /// `None` after the drain.
     running: Mutex<Option<Running>>,
 }
 
@@ -56,21 +56,22 @@ impl Server {
         Self::adopt(Self::listen(addr)?, limits, service)
     }
 
-    /// Binds the address; who connects waits until it is served. A port in use is an error: without SO_REUSEPORT two
-    /// processes cannot share one without knowing.
+    /// Binds the address. Clients that connect wait in the queue until the socket is served.
+    ///
+    /// A port in use is an error. Without SO_REUSEPORT, two processes cannot share a port by accident.
     pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        // A restart must not wait for the last connections of the one before to leave TIME_WAIT.
+        // A restart must not wait until old connections have left TIME_WAIT.
         socket.set_reuse_address(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
         Ok(socket.into())
     }
 
-    /// Serves a socket that listens already, for example one that was passed on by the process before.
+    /// Serves a socket that already listens, such as one of a predecessor.
     pub fn adopt(listener: TcpListener, limits: Limits, service: Arc<impl Service>) -> io::Result<Self> {
         let local_addr = listener.local_addr()?;
-        // Accepted sockets inherit it: one system call in all instead of one a connection.
+        // Accepted sockets inherit the option, which saves one system call for each.
         SockRef::from(&listener).set_tcp_nodelay(true)?;
         let shared = Arc::new(PortState::new(limits));
         let reaper = std::thread::Builder::new().name("tern-reaper".into()).spawn({
@@ -84,39 +85,41 @@ impl Server {
         Ok(Self { local_addr, shared, running: Mutex::new(Some(Running { listener, reaper })) })
     }
 
-    /// Where it listens; the port is the real one if 0 was asked for.
+    /// Returns the address of the socket, with the real port if the configured one is 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// The counters of this port.
+    /// Returns the counters of the port.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
     }
 
-    /// The connections that stand in the registry.
+    /// Returns the number of registered connections.
     pub fn registered(&self) -> usize {
         self.shared.registered()
     }
 
-    /// Goes on accepting and answering, and says with each answer that it is the connection's last: those who keep
-    /// connections turn elsewhere before the port closes.
-    pub fn leave(&self) {
-        self.shared.start_leaving();
+    /// Closes each connection with its next answer from now on, while new connections are still accepted.
+    ///
+    /// Clients connect elsewhere before the port closes.
+    pub fn give_notice(&self) {
+        self.shared.start_notice();
     }
 
-    /// Whether it is about to end, or ends.
-    pub fn is_leaving(&self) -> bool {
-        self.shared.leaving()
+    /// Returns whether notice of the end has been given.
+    pub fn gives_notice(&self) -> bool {
+        self.shared.gives_notice()
     }
 
-    /// Stops accepting and closes the port, lets requests under way be answered, and those that come within `grace` on
-    /// the connections that stand; cuts what is left at the deadline. Blocks its thread, which must not be a may worker.
-    /// A second call has nothing left to do.
-    pub fn drain(&self, deadline: Duration, grace: Duration) -> Drained {
+    /// Stops accepting, finishes the requests under way and those that arrive within `grace`, and cuts the other
+    /// connections after `deadline`.
+    ///
+    /// It blocks its thread, which must not be a `may` worker. A second call does nothing.
+    pub fn drain(&self, deadline: Duration, grace: Duration) -> DrainReport {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Running { listener, reaper }) = running else {
-            return Drained { finished: 0, cut: 0 };
+            return DrainReport { finished: 0, cut: 0 };
         };
         let deadline = Instant::now() + deadline;
         let shared = &self.shared;
@@ -137,13 +140,13 @@ impl Server {
         shared.stop();
         reaper.thread().unpark();
         if reaper.join().is_err() {
-            tracing::error!("the reaper thread panicked");
+            tracing::error!("reaper thread panicked; overdue connections were not ended");
         }
-        Drained { finished, cut }
+        DrainReport { finished, cut }
     }
 }
 
-/// Waits for the listener's coroutine to end, which it does once the queue is empty, and closes the socket.
+/// Waits until the listener has emptied its queue and ended, and closes the socket.
 fn close(listener: Arc<Listener>, shared: &PortState) {
     let give_up = Instant::now() + CUT_TIME;
     while Arc::strong_count(&listener) > 1 && Instant::now() < give_up {

@@ -1,13 +1,13 @@
 //! The shares of clients: how many connections each client has open.
 //!
-//! The listener counts in and a connection that has ended counts out. A request touches nothing of this.
+//! The listener adds connections, and an ended connection removes itself. Requests do not use this module.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldhash::quality::RandomState;
 
-/// Clients that fall on one slot share a share. The hash is seeded, so no client can aim at the slot of another.
+/// Number of slots. Clients with the same slot have one share together. The hash is seeded, so no client can choose a slot.
 const SLOTS: usize = 1 << 16;
 
 /// Open connections by client.

@@ -1,4 +1,4 @@
-//! A socket on may's epoll, closed in the right order.
+//! A socket on the epoll of may, which is closed in the right order.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use may::io::{CoIo, WaitIo as _, WaitIoWaker};
 
-/// What [`Socket::wait`] was woken for.
+/// Events that ended a [`Socket::wait`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ready(usize);
 
@@ -16,44 +16,46 @@ impl Ready {
     const HUP: usize = 0x10;
     const RDHUP: usize = 0x2000;
 
-    /// A read will not block, unless somebody was faster.
+    /// Returns whether a read may return bytes.
     pub(super) fn readable(self) -> bool {
         self.0 & (Self::IN | Self::ERR | Self::HUP | Self::RDHUP) != 0
     }
 
-    /// The end of the stream is among what can be read. It is announced once, so a short read does not mean that
-    /// nothing is left.
+    /// Returns whether the stream ends after the bytes that can be read.
+    ///
+    /// The epoll reports it once, so a short read does not mean that nothing is left.
     pub(super) fn ending(self) -> bool {
         self.0 & (Self::ERR | Self::HUP | Self::RDHUP) != 0
     }
 }
 
-/// The fields are dropped in this order, and that is what this type is for. `CoIo` alone closes its descriptor before
-/// it takes it off the epoll; between the two, another worker can accept a connection that gets the same number, and
-/// loses its registration to the late removal: it would never hear of its request.
+/// A socket whose fields are dropped in the right order: off the epoll first, then closed.
+///
+/// `CoIo` alone closes its descriptor before it removes it from the epoll. In between, another worker can accept a
+/// connection with the same number. The late removal would hit that connection, which would never be woken.
 pub(super) struct Socket<T: AsRawFd> {
     io: CoIo<Arc<T>>,
     inner: Arc<T>,
 }
 
 impl<T: AsRawFd> Socket<T> {
-    /// Makes the socket non-blocking and registers it, edge-triggered, for everything.
+    /// Makes the socket non-blocking and registers it for all events, edge-triggered.
     pub(super) fn new(socket: T) -> io::Result<Self> {
         let inner = Arc::new(socket);
         Ok(Self { io: CoIo::new(inner.clone())?, inner })
     }
 
-    /// The socket itself, for calls that do not block.
+    /// Returns the socket, for calls that do not block.
     pub(super) fn get(&self) -> &T {
         &self.inner
     }
 
-    /// Yields to the worker until something happened since the last wait.
+    /// Yields to the worker until an event has occurred since the last wait.
     pub(super) fn wait(&self) -> Ready {
         Ready(self.io.wait_io())
     }
 
-    /// Ends a wait from outside. To be used on the worker of the socket alone.
+    /// Returns a waker that ends a wait. Use it only on the worker of the socket.
     pub(super) fn waker(&self) -> WaitIoWaker {
         self.io.waker()
     }

@@ -1,4 +1,4 @@
-//! Counters of the port, for the operations port to export. Whatever is dropped is counted, by reason.
+//! Counters of the redirect port, which the operations port exports.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,17 +6,19 @@ use ::http::StatusCode;
 
 use super::refusal::REFUSALS;
 
-/// All but `open` only grow. Written with relaxed stores by the workers, the listener and the reaper; none of them is
-/// touched by a request that is answered by the service, so that workers do not share a cache line for it.
+/// Counters of connections and of refused requests. All but `open` only grow.
+///
+/// Workers, listener and reaper write them. A request that the service answers writes none, so workers share no cache line
+/// for it.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Connections accepted, those over the limit not among them.
+    /// Connections accepted, without those over a limit.
     pub accepted: AtomicU64,
     /// Connections that are open.
     pub open: AtomicU64,
-    /// Connections over the limit that came faster than others could end for them: answered 503 and closed.
+    /// Connections over the limit of the port, answered 503 because no other had ended for them in time.
     pub over_limit: AtomicU64,
-    /// The same, over the share of their client.
+    /// Connections over the share of their client, answered 503 because no other had ended for them in time.
     pub over_share: AtomicU64,
     /// Idle connections that ended to make room.
     pub evicted_idle: AtomicU64,
@@ -24,9 +26,9 @@ pub struct Stats {
     pub evicted_slow: AtomicU64,
     /// Errors of accept(2) and of starting a connection.
     pub accept_errors: AtomicU64,
-    /// Connections cut because a head did not come, or not to its end.
+    /// Connections cut because a head was not complete in time.
     pub header_timeouts: AtomicU64,
-    /// Connections closed because no further request came.
+    /// Connections closed because no further request arrived.
     pub idle_timeouts: AtomicU64,
     /// Connections cut because the client did not read.
     pub write_timeouts: AtomicU64,

@@ -107,7 +107,7 @@ pub(crate) fn run(count: u64, seed: u64) -> Run {
     let seeds: Vec<Vec<u8>> = SEEDS.iter().map(|seed| seed.replace('|', "\r\n").into_bytes()).collect();
     let limits = Limits { head_bytes: 2048, ..Limits::default() };
     let stats = Stats::default();
-    let terms = Terms { limits: &limits, stats: &stats, draining: false };
+    let terms = Terms { limits: &limits, stats: &stats, is_last: false };
     let mut total = Run::default();
     let (mut whole, mut pieces) = (Vec::new(), Vec::new());
     for number in 0..count {
