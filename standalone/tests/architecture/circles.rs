@@ -1,8 +1,8 @@
 //! Finds files of a crate that import each other in a circle.
 //!
-//! A file imports another one if a path in it leads to an item that the other one defines: `use` declarations and paths
-//! within code count alike. Re-exports are followed to the definition, so `mod` and `pub use` alone tie nothing.
-//! Tests do not count.
+//! A file imports another one if a path in it leads to an item that the other one defines. Paths in `use` declarations and
+//! in code count alike. Re-exports are followed to the definition, so `mod` and `pub use` alone are no imports. Tests do
+//! not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,12 +20,12 @@ struct Source {
     module: Module,
 }
 
-/// A path in a file, as it was written but for braces: `use a::{b, c}` is two.
+/// A path in a file. `use a::{b, c}` has two paths.
 struct Mention {
     segments: Vec<String>,
-    /// The name that a `use` declaration gives it.
+    /// The name that the path has in the file.
     name: String,
-    /// Whether it is of a `use` declaration that is visible outside of its module.
+    /// Whether the path is in a `use` declaration that is visible outside of its module.
     is_reexport: bool,
 }
 
@@ -42,7 +42,7 @@ pub fn find(root: &Path) -> Vec<Vec<String>> {
     circles
 }
 
-/// Takes out the files that are in no circle, and returns a circle of the rest.
+/// Removes the files that are in no circle, and returns a circle of the others.
 fn circle_within(imports: &mut BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     loop {
         let before = imports.len();
@@ -63,7 +63,7 @@ fn circle_within(imports: &mut BTreeMap<String, BTreeSet<String>>) -> Option<Vec
     }
 }
 
-/// Reads the files below `root` that are built into one crate. Programs beside a library are crates of their own.
+/// Reads the files of one crate below `root`. Programs beside a library are crates of their own.
 fn sources(root: &Path) -> BTreeMap<String, Source> {
     let mut found = BTreeMap::new();
     let mut tests = BTreeSet::new();
@@ -94,7 +94,7 @@ fn module_of(file: &Path) -> Module {
     module
 }
 
-/// Splits Rust into names and punctuation, without comments, texts and numbers' values.
+/// Splits Rust into names and punctuation. Comments, strings and the values of numbers are left out.
 fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -134,20 +134,20 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Whether a quote begins a character, and not a lifetime.
+/// Returns whether a quote begins a character, and not a lifetime.
 fn is_character(rest: &str) -> bool {
     let mut characters = rest.chars().skip(1);
     characters.next() == Some('\\') || characters.next() == Some('\'')
 }
 
-/// Leaves out each item behind `#[cfg(test)]`, and notes modules of tests that are files.
+/// Removes each item after `#[cfg(test)]`, and notes test modules that are files.
 fn without_tests(tokens: &[Token], module: &Module, tests: &mut BTreeSet<Module>) -> Vec<Token> {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
-    let mut kept = Vec::new();
+    let mut remaining = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
         if !tokens[at..].iter().map(String::as_str).take(MARK.len()).eq(MARK) {
-            kept.push(tokens[at].clone());
+            remaining.push(tokens[at].clone());
             at += 1;
             continue;
         }
@@ -163,7 +163,7 @@ fn without_tests(tokens: &[Token], module: &Module, tests: &mut BTreeSet<Module>
         }
         at += end.unwrap() + 1;
     }
-    kept
+    remaining
 }
 
 fn imports_between(sources: &BTreeMap<String, Source>) -> BTreeMap<String, BTreeSet<String>> {
@@ -175,7 +175,7 @@ fn imports_between(sources: &BTreeMap<String, Source>) -> BTreeMap<String, BTree
         let visible = mentions[file].iter().filter(|mention| mention.is_reexport);
         reexports.extend(visible.map(|mention| ((file, mention.name.as_str()), (&source.module, mention))));
     }
-    // Follows the modules that a path names as far as they are files, and then re-exports of the item behind them.
+    // A path is followed through modules that are files, and then through re-exports of its item.
     let target = |module: &Module, mention: &Mention| {
         let (mut module, mut mention, mut target) = (module, mention, None);
         for _ in 0..8 {
@@ -221,7 +221,7 @@ fn lead<'a, 'b>(
     (rest.len() < segments.len()).then(|| (files[&at], rest.first().map(String::as_str)))
 }
 
-/// Collects the paths of a file: those of `use` declarations, and every `a::b` elsewhere.
+/// Collects the paths of a file, in `use` declarations and elsewhere in code.
 fn mentions(tokens: &[Token]) -> Vec<Mention> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -239,7 +239,7 @@ fn mentions(tokens: &[Token]) -> Vec<Mention> {
     found
 }
 
-/// Reads one tree of paths that begins at `at` and returns where it ends.
+/// Reads one tree of paths that begins at `at`, and returns its end.
 fn tree(
     tokens: &[Token],
     mut at: usize,
@@ -274,7 +274,6 @@ fn tree(
     at
 }
 
-/// Writes a crate of two files that import each other, and finds the circle.
 #[test]
 fn planted_circle_is_found_and_named() {
     let root = tempfile::tempdir().unwrap();

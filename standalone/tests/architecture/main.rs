@@ -1,8 +1,9 @@
-//! Who may know whom. ARCHITECTURE.md tells why; this test reads the crates and the imports and fails on a forbidden edge.
+//! Checks the dependencies between crates and modules that ARCHITECTURE.md allows, and the first words of doc comments.
 
 #![expect(clippy::unwrap_used, reason = "a source that cannot be read is a failed test")]
 
 mod circles;
+mod doc_comments;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +16,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The Tern crates that a crate is built with, tests aside.
+/// Returns the Tern crates that a crate depends on outside of its tests.
 fn tern_dependencies(name: &str) -> BTreeSet<String> {
     let metadata = MetadataCommand::new().current_dir(workspace()).no_deps().exec().unwrap();
     let package = metadata.packages.iter().find(|package| package.name.as_str() == name);
@@ -25,7 +26,7 @@ fn tern_dependencies(name: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_planes_do_not_know_each_other_and_common_knows_neither() {
+fn planes_are_independent_and_common_depends_on_no_plane() {
     let check = |name: &str, expected: &[&str]| {
         assert_eq!(tern_dependencies(name), expected.iter().map(ToString::to_string).collect(), "{name}");
     };
@@ -37,11 +38,11 @@ fn the_planes_do_not_know_each_other_and_common_knows_neither() {
     check("tern-testkit", &[]);
 }
 
-/// The crates that a program links when it is built alone.
+/// Returns the crates that a program links when it is built alone.
 fn linked_crates(package: &str) -> BTreeSet<String> {
     let mut tree = Command::new(env!("CARGO"));
     tree.args(["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--locked"]);
-    // As a release builds it, whatever the workspace unifies here.
+    // Built as in a release, without the features of other crates of the workspace.
     let tree = tree.current_dir(workspace()).env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION").output().unwrap();
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
@@ -60,7 +61,7 @@ fn processes_over_postgresql_link_no_sqlite() {
 }
 
 #[test]
-fn files_of_a_crate_import_each_other_in_no_circle() {
+fn files_of_a_crate_have_no_circular_imports() {
     let mut circles = Vec::new();
     for package in ["common", "serving", "redirector", "admin", "standalone", "testkit", "tests", "bench"] {
         let root = workspace().join(package);
@@ -71,7 +72,7 @@ fn files_of_a_crate_import_each_other_in_no_circle() {
 }
 
 #[test]
-fn json_from_outside_has_no_keys_with_a_meaning_of_their_own() {
+fn json_parser_has_no_keys_with_special_meaning() {
     let metadata =
         MetadataCommand::new().current_dir(workspace()).other_options(["--locked".to_owned()]).exec().unwrap();
     let resolved = metadata.resolve.unwrap().nodes;
@@ -81,8 +82,8 @@ fn json_from_outside_has_no_keys_with_a_meaning_of_their_own() {
     }
 }
 
-/// Every Rust source below a folder (or the file itself), with the lines that are code.
-fn sources(below: &str) -> Vec<(String, Vec<String>)> {
+/// Reads the Rust sources below a folder, or one source file.
+fn texts(below: &str) -> Vec<(String, String)> {
     let root = workspace();
     let mut found = Vec::new();
     let mut waiting = vec![root.join(below)];
@@ -91,16 +92,21 @@ fn sources(below: &str) -> Vec<(String, Vec<String>)> {
             waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.lines().map(str::trim).filter(|line| !line.starts_with("//")).map(str::to_owned);
-            found.push((name, code.collect()));
+            found.push((name, fs::read_to_string(&path).unwrap()));
         }
     }
     assert!(!found.is_empty(), "no sources below {below}");
     found
 }
 
-/// Fails for each line below `folder` that speaks of something it must not know.
+/// Returns the lines of code of each source below a folder.
+fn sources(below: &str) -> Vec<(String, Vec<String>)> {
+    let is_code = |line: &&str| !line.starts_with("//");
+    let code = |text: String| text.lines().map(str::trim).filter(is_code).map(str::to_owned).collect();
+    texts(below).into_iter().map(|(name, text)| (name, code(text))).collect()
+}
+
+/// Panics if a line of code below `folder` contains a forbidden word.
 fn check_ignorant(folder: &str, except: &[&str], forbidden: &[&str]) {
     for (name, lines) in sources(folder) {
         if except.iter().any(|exception| name.starts_with(exception)) {
@@ -108,13 +114,13 @@ fn check_ignorant(folder: &str, except: &[&str], forbidden: &[&str]) {
         }
         for line in lines {
             for word in forbidden {
-                assert!(!line.contains(word), "{name} must know nothing of {word:?}: {line}");
+                assert!(!line.contains(word), "{name} must not know {word:?}: {line}");
             }
         }
     }
 }
 
-/// Modules of the redirector, as other modules name them.
+/// Lists the modules of the redirector by the paths that other modules use.
 fn redirector_modules() -> Vec<String> {
     let names = fs::read_dir(workspace().join("redirector/src")).unwrap().map(|entry| entry.unwrap().path());
     let stems = names.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
@@ -134,7 +140,7 @@ fn check_knows_only(module: &str, modules: &[&str], also_forbidden: &[&str]) {
 const CONTROL: [&str; 4] = ["tern_common::store", "tern_common::bus", "tern_common::cache", "tokio::"];
 
 #[test]
-fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
+fn redirect_path_knows_no_store_no_bus_and_no_runtime() {
     check_knows_only(
         "redirector/src/http",
         &["crate::http"],
@@ -149,7 +155,7 @@ fn the_redirect_path_knows_no_store_no_bus_and_no_runtime() {
 }
 
 #[test]
-fn the_redirect_path_takes_no_lock() {
+fn redirect_path_takes_no_lock() {
     let http =
         ["http/exchange.rs", "http/answer.rs", "http/refusal.rs", "http/encode.rs", "http/input.rs", "http/parse.rs"];
     let journal = ["clicks/journal/segment/format.rs", "clicks/journal/segment/record.rs", "clicks/journal/tail"];
@@ -157,12 +163,12 @@ fn the_redirect_path_takes_no_lock() {
     for path in
         ["redirect.rs", "outcome.rs", "engine.rs", "metrics.rs", "link_map"].into_iter().chain(http).chain(clicks)
     {
-        // The model is of tests only.
+        // The model is only for tests.
         let except = ["redirector/src/link_map/model"];
         check_ignorant(&format!("redirector/src/{path}"), &except, &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     }
-    // The redirect path tries the writer of a lane. Other threads wait for it when a lane begins, ends or gets a new tail.
-    // The redirect path waits for the segments only if each click is to be synced.
+    // The redirect path only tries the lock of a lane's writer. Other threads wait for it when a lane starts, ends or gets
+    // a new tail. The redirect path waits for the segments only if each click is synced.
     check_ignorant("redirector/src/clicks/journal/lane.rs", &[], &["RwLock", "Condvar", "thread_local!"]);
     let lane = sources("redirector/src/clicks/journal/lane.rs").remove(0).1;
     let waits = lane.iter().filter(|line| line.contains(".lock()")).count();
@@ -173,13 +179,13 @@ fn the_redirect_path_takes_no_lock() {
 }
 
 #[test]
-fn only_the_replica_writes_the_map() {
+fn map_is_written_by_the_replica_alone() {
     let allowed = ["redirector/src/link_map", "redirector/src/replica"];
     check_ignorant("redirector/src", &allowed, &["LinkMapWriter"]);
 }
 
 #[test]
-fn sql_lives_in_the_store_alone() {
+fn sql_is_in_the_store_alone() {
     let statements =
         ["\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE FROM", "\"CREATE ", "rusqlite", "tokio_postgres"];
     check_ignorant("common/src", &["common/src/store"], &statements);
@@ -189,7 +195,7 @@ fn sql_lives_in_the_store_alone() {
 }
 
 #[test]
-fn http_frameworks_live_where_http_is_spoken() {
+fn http_frameworks_are_used_only_by_http_modules() {
     check_ignorant("common/src", &[], &["axum", "httparse", "hyper", "may::"]);
     check_ignorant("redirector/src", &["redirector/src/ops.rs", "redirector/src/redirector.rs"], &["axum", "hyper"]);
     check_ignorant("redirector/src", &["redirector/src/http"], &["httparse", "may::"]);
@@ -198,13 +204,13 @@ fn http_frameworks_live_where_http_is_spoken() {
 }
 
 #[test]
-fn the_environment_is_read_in_one_place() {
+fn environment_is_read_in_one_place() {
     for plane in ["common/src", "redirector/src", "admin/src", "standalone/src"] {
         check_ignorant(plane, &["common/src/config/environment.rs"], &["env::var"]);
     }
 }
 
-/// The names of settings that stand in quotes on a line.
+/// Finds the names of settings between quotes on a line.
 fn settings_of(line: &str) -> impl Iterator<Item = &str> {
     let is_name = |word: &&str| {
         word.contains('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
@@ -213,7 +219,7 @@ fn settings_of(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn each_setting_is_in_the_example_and_nothing_else_is() {
+fn example_of_settings_lists_exactly_the_settings() {
     let files = [
         "common/src/telemetry/mod.rs",
         "common/src/redis/config.rs",
