@@ -55,7 +55,7 @@ impl Succession {
 
     /// Waits until clients must be accepted even without a current map.
     ///
-    /// That is when the predecessor has ended, or when clients have waited for the maximum time.
+    /// The deadline is the end of the predecessor or, without one, the longest time that clients may wait.
     pub async fn start_deadline(&self) {
         match &self.predecessor {
             Some(predecessor) => {

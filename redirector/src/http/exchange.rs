@@ -86,7 +86,7 @@ impl Exchange {
         true
     }
 
-    /// Answers every complete head in the input. `readable` tells whether more bytes may have arrived.
+    /// Answers every complete head in the input. `readable` is true if more bytes may have arrived.
     pub(super) fn answer(&mut self, terms: Terms<'_>, readable: bool, service: &impl Service) -> Next {
         loop {
             match self.scanner.advance(self.input.bytes(), terms.limits.head_bytes) {

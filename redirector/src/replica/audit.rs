@@ -1,7 +1,7 @@
 //! Audits: the whole map is regularly compared with the store, and differences are counted and corrected.
 //!
 //! Changes are applied meanwhile. The store is read at one moment and the map over a period, so a code that changes in
-//! between looks different. Deltas tell such codes apart: each change between the start of the audit and a delta after
+//! between looks different. Deltas identify such codes: each change between the start of the audit and a delta after
 //! its end is in a delta. A code that looks different and is in none of these deltas was wrong before.
 
 use std::collections::{HashMap, HashSet};

@@ -80,7 +80,7 @@ impl MapUpdater {
         self.freshness.mark_restored(equal_at);
     }
 
-    /// Serves restored links. `is_current` tells whether the changes since the file are applied.
+    /// Serves restored links. `is_current` is true if the changes since the file are applied.
     pub(super) fn serve(&mut self, is_current: bool) {
         if !is_current {
             let links = self.map().len();
