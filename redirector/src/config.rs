@@ -38,7 +38,8 @@ pub struct RedirectorConfig {
     pub trusted_proxies: Proxies,
     /// `RECORD_CLICKS`: whether redirects are recorded as clicks.
     pub record_clicks: bool,
-    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`. The caller sets the directory.
+    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`. The caller sets the
+    /// directory.
     pub journal: JournalConfig,
     /// Descriptors that another port of the process uses.
     pub other_descriptors: usize,
@@ -142,7 +143,8 @@ fn journal(reader: &mut Reader<'_>) -> JournalConfig {
         sync_every: reader.get("CLICK_SYNC", Duration::from_millis(100)),
         // Longer than a promoted standby was ever behind.
         keep_shipped: Duration::from_secs(15 * 60),
-        // 28 a second from one /24 for an hour: more than an office follows. As events of the longest kind they are 110 MB.
+        // 28 a second from one /24 for an hour: more than an office follows. As events of the longest kind they are 110
+        // MB.
         events_per_network: reader.get_within("CLICK_EVENTS_PER_NETWORK", 100_000, 0..=1_000_000_000),
     }
 }

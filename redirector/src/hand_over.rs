@@ -1,8 +1,8 @@
 //! Passes the listening sockets to a successor process, so that one of the two processes answers each client.
 //!
 //! The serving process waits at a Unix socket in its data directory. A successor receives both listening sockets there,
-//! loads its links, and reports that it serves. Only then does the predecessor drain. If the successor ends earlier, the
-//! predecessor continues to serve.
+//! loads its links, and reports that it serves. Only then does the predecessor drain. If the successor ends earlier,
+//! the predecessor continues to serve.
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -26,7 +26,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::sockets::Sockets;
 
-/// Byte that accompanies the sockets of the redirect port and of the operations port. Another protocol uses another byte.
+/// Byte that accompanies the sockets of the redirect port and of the operations port. Another protocol uses another
+/// byte.
 const PASSED: u8 = 1;
 
 /// Message of a successor that serves.

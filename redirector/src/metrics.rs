@@ -38,8 +38,8 @@ pub struct Durations {
 
 /// Counts of clicks on their way to the store.
 ///
-/// Always: accepted + taken over + shipped again = committed + pending + dropped + parked. The journals count accepted and
-/// pending clicks.
+/// Always: accepted + taken over + shipped again = committed + pending + dropped + parked. The journals count accepted
+/// and pending clicks.
 #[derive(Clone, Debug)]
 pub struct ClickMetrics {
     pub committed: IntCounter,

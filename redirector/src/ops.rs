@@ -94,7 +94,8 @@ async fn dropped(State(ops): State<Ops>) -> Response {
     Json(json!({"urls": urls, "others": others, "obstacle": ops.engine.warning()})).into_response()
 }
 
-/// Reads metrics from the parts of the redirector when a monitor asks, so that the redirect path updates no second copy.
+/// Reads metrics from the parts of the redirector when a monitor asks, so that the redirect path updates no second
+/// copy.
 #[derive(Debug)]
 pub(crate) struct OpsCollector {
     pub(crate) engine: Arc<Engine>,

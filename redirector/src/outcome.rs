@@ -1,7 +1,7 @@
 //! The outcomes of a request for a short code, and the meaning of each. Pure.
 //!
-//! The table of [`Kind`] is the one place that owns the status, the header fields, the message, the metric label and the
-//! side effect of an outcome. Both ports and the metrics read it.
+//! The table of [`Kind`] is the one place that owns the status, the header fields, the message, the metric label and
+//! the side effect of an outcome. Both ports and the metrics read it.
 
 use tern_common::served_link::ServedLink;
 

@@ -69,9 +69,9 @@ impl Redirector {
 
     /// Starts a redirector on sockets that already listen.
     ///
-    /// Sockets of systemd queue clients, so none is accepted before the map is loaded. Sockets of a predecessor are served
-    /// by it, so no client is accepted here before the map has caught up with the store. When `start_deadline` completes,
-    /// clients are accepted with the map as it is.
+    /// Sockets of systemd queue clients, so none is accepted before the map is loaded. Sockets of a predecessor are
+    /// served by it, so no client is accepted here before the map has caught up with the store. When `start_deadline`
+    /// completes, clients are accepted with the map as it is.
     pub async fn start_on(
         sockets: Sockets,
         start_deadline: impl Future<Output = ()>,
@@ -86,8 +86,8 @@ impl Redirector {
         let ops_listener = listen_async(sockets.ops).map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
         let ops_addr = ops_listener.local_addr().map_err(failed("REDIRECTOR_OPS_LISTEN", config.ops_listen))?;
 
-        // The first coroutine installs a handler for page faults. The handler of the journals must be installed after it,
-        // because the last one is called first.
+        // The first coroutine installs a handler for page faults. The handler of the journals must be installed after
+        // it, because the last one is called first.
         http::configure_runtime(config.workers);
         let watchdog = Watchdog::start(config.notifier.clone()).map_err(StartError::Thread)?;
         let (ops_limits, limits) = divide_descriptors(&config);
@@ -209,7 +209,8 @@ impl Redirector {
         Instant::now() + self.config.drain
     }
 
-    /// Stops accepting, answers the requests under way, and cuts the connections that are left a second before `deadline`.
+    /// Stops accepting, answers the requests under way, and cuts the connections that are left a second before
+    /// `deadline`.
     ///
     /// The last second is reserved for shipping clicks.
     pub async fn drain_connections(&self, deadline: Instant) -> http::DrainReport {

@@ -10,7 +10,8 @@ use tokio::time::{sleep, timeout};
 /// Pause between two checks while the database is unavailable: one connection a second in each process.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Time for which a start waits for the check. Journals are created after it: a restart loop would fill the disk with them.
+/// Time for which a start waits for the check. Journals are created after it: a restart loop would fill the disk with
+/// them.
 const START_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Checks the schema of a database that answers at once. An unavailable database is no error.

@@ -109,8 +109,8 @@ impl Activation {
 /// Takes ownership of the listening socket with this number.
 #[expect(unsafe_code, reason = "systemd passes descriptors by number, which the standard library cannot check")]
 fn passed(descriptor: RawFd) -> io::Result<TcpListener> {
-    // SAFETY: LISTEN_PID shows that systemd started this process with the descriptor open. No code of this process opened
-    // it, so none closes it, and `Activation::sockets` takes each number once.
+    // SAFETY: LISTEN_PID shows that systemd started this process with the descriptor open. No code of this process
+    // opened it, so none closes it, and `Activation::sockets` takes each number once.
     let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
     if !socket_acceptconn(&socket)? {
         return Err(io::Error::other("the socket does not listen"));

@@ -48,8 +48,8 @@ pub(crate) struct View {
     /// Whether the connection has the order to end.
     pub(crate) is_ending: bool,
     pub(crate) is_idle: bool,
-    /// Time for which the connection has waited for its client, or since the start of a request with a slow body or a slow
-    /// reader. `None` while this process works for the connection.
+    /// Time for which the connection has waited for its client, or since the start of a request with a slow body or a
+    /// slow reader. `None` while this process works for the connection.
     pub(crate) waits: Option<Duration>,
 }
 
@@ -223,8 +223,8 @@ impl<S> TrackedStream<S> {
 
     /// Returns whether a head that hyper refuses now belongs to a HEAD, whose answer has no body.
     ///
-    /// This is a best effort, since hyper does not report it. A head after another one in a single read counts as no HEAD.
-    /// A superfluous body does no harm, since the connection ends with it.
+    /// This is a best effort, since hyper does not report it. A head after another one in a single read counts as no
+    /// HEAD. A superfluous body does no harm, since the connection ends with it.
     fn is_to_head(&self) -> bool {
         self.state.is_within_head() && self.method_bytes == Some(HEAD_METHOD_LEN)
     }

@@ -1,7 +1,7 @@
 //! Serves an axum router on a TCP port, with limits of connections, memory and time.
 //!
-//! The API port and the operations ports of both planes use this crate, so all of them have the same kinds of limits. It
-//! knows no route, no store and no short code. The redirect port has an HTTP loop of its own.
+//! The API port and the operations ports of both planes use this crate, so all of them have the same kinds of limits.
+//! It knows no route, no store and no short code. The redirect port has an HTTP loop of its own.
 //!
 //! ```text
 //! server       accept, admit, drain

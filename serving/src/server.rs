@@ -94,8 +94,8 @@ impl Serving {
 
     /// Stops accepting, finishes the requests under way, and cuts the other connections at the deadline.
     ///
-    /// An idle connection ends after one more request, or after half a second, since a request may be on its way. Returns
-    /// false if any connection was cut.
+    /// An idle connection ends after one more request, or after half a second, since a request may be on its way.
+    /// Returns false if any connection was cut.
     pub async fn drain(self, deadline: Instant) -> bool {
         self.give_notice();
         let _ = self.stop.send(deadline);
@@ -110,8 +110,8 @@ impl Serving {
 
 fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
-    // This crate has its own timeouts, because the timer of hyper does not distinguish an idle connection from a slow head.
-    // Clients ignore the case of names, and people search for `X-Cache`.
+    // This crate has its own timeouts, because the timer of hyper does not distinguish an idle connection from a slow
+    // head. Clients ignore the case of names, and people search for `X-Cache`.
     http.title_case_headers(true);
     http.header_read_timeout(None).max_header_size(HEAD_BYTES).max_buf_size(BUFFER_BYTES);
     http

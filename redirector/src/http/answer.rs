@@ -48,8 +48,8 @@ impl<'a> Answer<'a> {
         (self.status == StatusCode::METHOD_NOT_ALLOWED).then_some("GET, HEAD")
     }
 
-    /// Returns the value of `Cache-Control`: `no-store` for each status that a cache may store by itself (RFC 9110, 15.1),
-    /// and for redirects.
+    /// Returns the value of `Cache-Control`: `no-store` for each status that a cache may store by itself (RFC 9110,
+    /// 15.1), and for redirects.
     pub fn cache_control(&self) -> Option<&'static str> {
         let is_stored = matches!(
             self.status,

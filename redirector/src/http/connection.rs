@@ -1,7 +1,7 @@
 //! One connection: reads, lets [`Exchange`] answer every complete head, and writes once.
 //!
-//! This module sets the deadlines and decides when the connection ends. It yields only in [`Socket::wait`], and must not
-//! hold a guard or a thread-local there.
+//! This module sets the deadlines and decides when the connection ends. It yields only in [`Socket::wait`], and must
+//! not hold a guard or a thread-local there.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -20,8 +20,8 @@ use super::stats::count;
 /// Largest output buffer of an idle connection. 302s with ordinary targets fit.
 const IDLE_OUTPUT: usize = 2 * 1024;
 
-/// Time without a request after which big buffers are freed. Freed at once, they would be allocated for each request of a
-/// client with long cookies.
+/// Time without a request after which big buffers are freed. Freed at once, they would be allocated for each request of
+/// a client with long cookies.
 const FREE_BUFFERS_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Runs a connection to its end. This is the body of its coroutine.
@@ -221,7 +221,8 @@ impl Connection {
         self.exchange.input.is_big() || self.exchange.output.capacity() > IDLE_OUTPUT
     }
 
-    /// Frees the buffers of an idle connection if they are big. Returns whether it did; otherwise the connection is overdue.
+    /// Frees the buffers of an idle connection if they are big. Returns whether it did; otherwise the connection is
+    /// overdue.
     fn free_buffers(&mut self) -> bool {
         let big = self.state().is(Phase::Idle) && self.is_big();
         if big {
@@ -298,7 +299,8 @@ impl Connection {
                     if !blocked {
                         blocked = true;
                         let deadline_ms = shared.deadline_in(shared.limits.write_timeout);
-                        // Progress moves the deadline, but not the beginning of the phase, by which slow readers are evicted.
+                        // Progress moves the deadline, but not the beginning of the phase, by which slow readers are
+                        // evicted.
                         if state.is(Phase::Write) {
                             state.extend(deadline_ms);
                         } else {

@@ -1,7 +1,7 @@
 //! The registry of open connections with their deadlines, and the coarse clock. The reaper reads both.
 //!
-//! A connection locks the registry when it opens and when it closes. It shares everything else with the reaper by atomics
-//! that only the connection writes. This module knows no HTTP.
+//! A connection locks the registry when it opens and when it closes. It shares everything else with the reaper by
+//! atomics that only the connection writes. This module knows no HTTP.
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! A connection without its socket: bytes in, answers out.
 //!
-//! It answers every complete head and returns how the connection continues. It does not wait and knows no deadline. Apart
-//! from the clock it is pure, so fuzzers and benchmarks can use it in place of a connection.
+//! It answers every complete head and returns how the connection continues. It does not wait and knows no deadline.
+//! Apart from the clock it is pure, so fuzzers and benchmarks can use it in place of a connection.
 
 use std::net::IpAddr;
 

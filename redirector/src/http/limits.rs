@@ -65,8 +65,8 @@ impl Default for Limits {
             pending_reply_bytes: 64 * 1024,
             // A head comes in one packet. In 10 s a phone can lose a few, and a slow attack stays cheap to bear.
             header_timeout: Duration::from_secs(10),
-            // Longer than nginx keeps an idle upstream connection (60 s), so that nginx closes first and no request meets a
-            // closing connection.
+            // Longer than nginx keeps an idle upstream connection (60 s), so that nginx closes first and no request
+            // meets a closing connection.
             idle_timeout: Duration::from_secs(75),
             // A client that takes no byte for this long has gone or is hostile.
             write_timeout: Duration::from_secs(30),
@@ -82,8 +82,8 @@ impl Default for Limits {
 /// Words of stack for each connection: 32 KiB, of which the kernel backs only the used pages.
 ///
 /// Measured without optimisation: 6.5 KiB at most over all vectors, 1.3 KiB of it for header fields; 10.2 KiB when the
-/// service panics, and 24.8 KiB when the panic prints a backtrace. An odd number would make may touch every page and print
-/// the use of each stack.
+/// service panics, and 24.8 KiB when the panic prints a backtrace. An odd number would make may touch every page and
+/// print the use of each stack.
 pub const STACK_WORDS: usize = 0x1000;
 
 /// Configures may for the whole process. Call it before the first server is bound: later calls have no effect.

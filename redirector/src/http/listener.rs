@@ -64,7 +64,8 @@ impl Listener {
 
     fn accept_until_drained(&self, shared: &Arc<PortState>, service: &Arc<impl Service>) {
         let mut back_off = FIRST_BACK_OFF;
-        // Queued connections are accepted, because closing the socket would reset them. New ones arrive, so it is bounded.
+        // Queued connections are accepted, because closing the socket would reset them. New ones arrive, so it is
+        // bounded.
         let mut queued = BACKLOG;
         while queued > 0 {
             // Read before accept, so that an empty queue proves that no connection from before the drain is left.

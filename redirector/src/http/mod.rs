@@ -1,7 +1,7 @@
 //! The HTTP/1.1 loop of the redirect port: bytes in, one [`Service`] call for each request, bytes out.
 //!
-//! It knows no links. On a `may` worker it must not block or log, and it must not hold a lock, a guard or a thread-local
-//! across a read or a write. It allocates when a connection starts, and never for a request.
+//! It knows no links. On a `may` worker it must not block or log, and it must not hold a lock, a guard or a
+//! thread-local across a read or a write. It allocates when a connection starts, and never for a request.
 //!
 //! ```text
 //! server       bind or adopt a socket, serve, drain
@@ -63,6 +63,7 @@ pub trait Service: Send + Sync + 'static {
 
     /// Returns the key of the client to which a peer's connections are attributed.
     ///
-    /// `None` stands for a peer that connects for many clients and has no share. The listener calls it for each connection.
+    /// `None` stands for a peer that connects for many clients and has no share. The listener calls it for each
+    /// connection.
     fn share_of(&self, peer: IpAddr) -> Option<u64>;
 }

@@ -1,7 +1,7 @@
 //! The parser: finds the end of a request head and checks it.
 //!
-//! Pure: it reads a slice and borrows from it, without a socket, a clock or a link. It refuses every head that two servers
-//! could understand differently: bare LF, repeated lengths, unknown codings.
+//! Pure: it reads a slice and borrows from it, without a socket, a clock or a link. It refuses every head that two
+//! servers could understand differently: bare LF, repeated lengths, unknown codings.
 
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
@@ -106,7 +106,8 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Returns the values of a field in the order received, one for each of its lines. The case of `name` does not matter.
+    /// Returns the values of a field in the order received, one for each of its lines. The case of `name` does not
+    /// matter.
     pub fn headers<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)

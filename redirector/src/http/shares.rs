@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldhash::quality::RandomState;
 
-/// Number of slots. Clients with the same slot have one share together. The hash is seeded, so no client can choose a slot.
+/// Number of slots. Clients with the same slot have one share together. The hash is seeded, so no client can choose a
+/// slot.
 const SLOTS: usize = 1 << 16;
 
 /// Open connections by client.

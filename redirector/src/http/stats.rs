@@ -8,8 +8,8 @@ use super::refusal::REFUSALS;
 
 /// Counters of connections and of refused requests. All but `open` only grow.
 ///
-/// Workers, listener and reaper write them. A request that the service answers writes none, so workers share no cache line
-/// for it.
+/// Workers, listener and reaper write them. A request that the service answers writes none, so workers share no cache
+/// line for it.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Connections accepted, without those over a limit.

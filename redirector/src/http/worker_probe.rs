@@ -1,6 +1,7 @@
 //! Finds out whether each worker still runs its coroutines, at no cost to the redirect path.
 //!
-//! Each worker regularly gets a coroutine that notes its run. A blocked worker gets no further one until the last has run.
+//! Each worker regularly gets a coroutine that notes its run. A blocked worker gets no further one until the last has
+//! run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

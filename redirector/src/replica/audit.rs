@@ -63,8 +63,8 @@ impl Audit {
 pub(super) async fn compare(store: Arc<dyn LinkFeed>, map: Arc<LinkMap>) -> Result<Suspects, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut suspects = Suspects::new();
-    // Eight bytes for each link instead of its code. Two codes with one hash can hide each other from this audit, and the
-    // next one has another hash.
+    // Eight bytes for each link instead of its code. Two codes with one hash can hide each other from this audit, and
+    // the next one has another hash.
     let hasher = RandomState::default();
     let mut seen = HashSet::new();
     let mut encoder = LinkEncoder::default();

@@ -210,7 +210,8 @@ impl MapUpdater {
         }
     }
 
-    /// Begins an audit, unless one is running, the map is not served yet, or links lack fields. Returns whether it began.
+    /// Begins an audit, unless one is running, the map is not served yet, or links lack fields. Returns whether it
+    /// began.
     pub(super) fn begin_audit(&mut self) -> bool {
         let begins = self.audit.is_none() && self.map().is_loaded() && !self.lacks_fields;
         if begins {

@@ -11,7 +11,8 @@ use tern_common::backoff::Backoff;
 /// Longest time between two deltas without a hint: the delay that any loss on the bus causes.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Pause after a delta that a hint asked for and that brought nothing. A flood of forged hints costs 50 deltas a second.
+/// Pause after a delta that a hint asked for and that brought nothing. A flood of forged hints costs 50 deltas a
+/// second.
 const FRUITLESS_PAUSE: Duration = Duration::from_millis(20);
 
 /// First and longest pause between tries against an unavailable store or bus.

@@ -1,8 +1,8 @@
 //! Finds files of a crate that import each other in a circle.
 //!
-//! A file imports another one if a path in it leads to an item that the other one defines. Paths in `use` declarations and
-//! in code count alike. Re-exports are followed to the definition, so `mod` and `pub use` alone are no imports. Tests do
-//! not count.
+//! A file imports another one if a path in it leads to an item that the other one defines. Paths in `use` declarations
+//! and in code count alike. Re-exports are followed to the definition, so `mod` and `pub use` alone are no imports.
+//! Tests do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -3,8 +3,8 @@
 //! Layout, integers little-endian: magic and version; length of the cursor (u32), length of the field names (u32), the
 //! time at which the map equalled the store (u64, microseconds), the cursor, the names of the fields that the writer
 //! knew, separated by commas; the encoded links, each after a 1; a 0; the number of links (u64); the CRC-32C of all
-//! bytes before it. A new file is written beside the old one and renamed over it, so one of them is always whole. A file
-//! with a wrong checksum is not used.
+//! bytes before it. A new file is written beside the old one and renamed over it, so one of them is always whole. A
+//! file with a wrong checksum is not used.
 //!
 //! A file of a build with fewer or more fields is read. If it lacks a field, the links are completed from the store.
 //!
