@@ -1,11 +1,11 @@
-// Shows the description of the API that /openapi.json gives, and sends its requests on demand.
-// Every text reaches the page as a text node: nothing of the description or of an answer is taken for markup.
+// Shows the description of the API at /openapi.json, and sends its requests on demand.
+// Each text is added to the page as a text node, so no text of the description or of an answer is read as markup.
 
 'use strict';
 
 const METHODS = ['get', 'post', 'put', 'delete'];
 
-/** Sent with each request that is tried out; kept in this page and nowhere else. */
+/** The token that is sent with each request; it is stored in this page alone. */
 let token = '';
 
 let description;
@@ -16,7 +16,7 @@ async function main() {
   const content = document.getElementById('content');
   try {
     const response = await fetch('/openapi.json');
-    if (!response.ok) throw new Error(`it was answered ${response.status}`);
+    if (!response.ok) throw new Error(`the answer has the status ${response.status}`);
     description = await response.json();
   } catch (error) {
     document.getElementById('waiting').textContent = `The description could not be read: ${error.message}.`;
@@ -29,7 +29,7 @@ async function main() {
   if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 }
 
-/** An element with attributes and children; a child is a node or a text, and what is null is left out. */
+/** Creates an element with attributes and children; a child is a node or a text, and null is omitted. */
 function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -41,7 +41,7 @@ function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Text in which `words` between backticks are code. */
+/** Creates nodes for a text in which `words` between backticks are code. */
 function prose(text, tag = 'p') {
   const parts = (text ?? '').split('`').map((part, i) => (i % 2 ? el('code', {}, part) : part));
   return text ? el(tag, {}, ...parts) : null;
@@ -51,7 +51,7 @@ function paragraphs(text) {
   return (text ?? '').split('\n\n').map((paragraph) => prose(paragraph));
 }
 
-/** What a reference, or the first of several forms, leads to, under the texts that stand beside it. */
+/** Resolves a reference, or the first of several forms, under the texts that stand beside it. */
 function resolve(value) {
   if (value?.oneOf) {
     const { oneOf, ...beside } = value;
@@ -63,7 +63,7 @@ function resolve(value) {
   return { ...resolve(path.reduce((place, key) => place[key], description)), ...beside };
 }
 
-/** The operations of each tag, in the order in which the description names the tags. */
+/** Returns the operations of each tag, in the order of the tags in the description. */
 function grouped() {
   const operations = Object.entries(description.paths).flatMap(([path, item]) =>
     METHODS.filter((method) => item[method]).map((method) => ({ path, method, ...item[method] })));
@@ -134,7 +134,7 @@ function answerBlock([status, reference]) {
     Object.entries(response.content ?? {}).map(([type, media]) => contentBlock(type, media)));
 }
 
-/** Rows of name, type and meaning. */
+/** Creates a table with rows of name, type and meaning. */
 function fieldTable(fields) {
   return el('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Fields' }, el('table', {}, el('tbody', {}, fields.map(({ name, place, required, schema, about }) =>
     el('tr', {},
@@ -149,7 +149,7 @@ function schemaTable(schema) {
   })));
 }
 
-/** The type of a schema in a few words, with a link to where it is told in full. */
+/** Describes the type of a schema in a few words, with a link to its full description. */
 function schemaName(schema) {
   if (schema.$ref) {
     const name = schema.$ref.split('/').pop();
@@ -160,13 +160,13 @@ function schemaName(schema) {
   return el('span', {}, [schema.type ?? 'anything'].flat().join(' or '));
 }
 
-/** What a value must keep to, beside its type. */
+/** Describes the constraints on a value beside its type. */
 function bounds(schema) {
-  const { minimum, maximum, minLength, maxLength, default: unlessGiven, pattern, enum: values } = resolve(schema);
+  const { minimum, maximum, minLength, maxLength, default: defaultValue, pattern, enum: values } = resolve(schema);
   const facts = [
     [minimum, 'at least ', ''], [maximum, 'at most ', ''],
     [minLength, 'at least ', minLength === 1 ? ' character' : ' characters'], [maxLength, 'at most ', ' characters'],
-    [unlessGiven, 'unless given ', ''], [pattern, 'matches ', ''], [values?.join(', '), 'one of ', ''],
+    [defaultValue, 'default ', ''], [pattern, 'matches ', ''], [values?.join(', '), 'one of ', ''],
   ].filter(([fact]) => fact !== undefined);
   if (!facts.length) return null;
   return el('span', { class: 'quiet' }, facts.map(([fact, before, after]) =>
@@ -180,7 +180,7 @@ function schemasSection() {
   return el('section', { 'aria-labelledby': 'schemas' }, el('h2', { id: 'schemas' }, 'schemas'), articles);
 }
 
-/** A value of the schema, made of the examples of its parts. */
+/** Creates a value of the schema from the examples of its parts. */
 function exampleOf(reference) {
   const schema = resolve(reference);
   if (!schema) return undefined;
@@ -198,7 +198,7 @@ function asText(value) {
   return typeof value === 'string' ? value : JSON.stringify(value, null, 2);
 }
 
-/** A form that sends the request and shows what came back. */
+/** Creates a form that sends the request and shows the answer. */
 function tryOut(operation, parameters, body) {
   const [type, media] = Object.entries(body?.content ?? {})[0] ?? [];
   const isFile = type === 'multipart/form-data';
