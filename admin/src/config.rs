@@ -39,7 +39,6 @@ const TOKEN_CONCURRENCY: usize = 512;
 /// Default of `TOKEN_REQUESTS_PER_SECOND`: the most that one core answers.
 const TOKEN_REQUESTS_PER_SECOND: u32 = 10_000;
 
-/// The settings of the admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
     /// `ADMIN_LISTEN`: the address of the API port; `APP_PORT` on loopback unless set.

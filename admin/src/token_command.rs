@@ -10,7 +10,6 @@ use tern_common::config::Setting;
 use tern_common::store::{AdminStore, StoreError};
 use tern_common::token::{NewToken, Role, Secret, Token, TokenName};
 
-/// The arguments of the command `token`.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Create a token and print it; it cannot be shown again

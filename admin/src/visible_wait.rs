@@ -50,7 +50,6 @@ impl Pace {
         !self.is_measuring.swap(true, Ordering::Relaxed)
     }
 
-    /// Ends the measurement.
     pub(crate) fn end(&self) {
         self.is_measuring.store(false, Ordering::Relaxed);
     }

@@ -38,7 +38,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings and reports all problems at once.
     pub fn read(variables: &Variables) -> Result<Config, InvalidConfig> {
         let mut reader = Reader::new(variables);
         let data_dir = reader.get("TERN_DATA_DIR", PathBuf::from("data"));

@@ -12,7 +12,6 @@ enum Place {
     QuoteSeen,
 }
 
-/// The state of the check.
 #[derive(Debug)]
 pub(crate) struct Quotes {
     separator: u8,

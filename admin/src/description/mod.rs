@@ -9,7 +9,6 @@ use utoipa::OpenApi;
 pub(crate) use self::shared::complete;
 use crate::http::error::Envelope;
 
-/// The description of the API as a whole.
 #[derive(OpenApi)]
 #[openapi(
     info(

@@ -142,8 +142,6 @@ pub(crate) struct BoundedBody {
 struct TooLarge;
 
 impl BoundedBody {
-    /// Wraps the body of a request.
-    ///
     /// # Errors
     /// When the `Content-Length` exceeds the limit. The body is not read then.
     pub(crate) fn new(request: Request, limit: ByteSize) -> Result<BoundedBody> {

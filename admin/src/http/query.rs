@@ -73,8 +73,6 @@ impl RowId {
         Some(RowId(if is_too_large { Err(TooLarge(text.chars().take(40).collect())) } else { Ok(id) }))
     }
 
-    /// Returns the id.
-    ///
     /// # Errors
     /// A 404 for an integer that is too large for any row.
     pub(crate) fn get(self) -> Result<Id> {

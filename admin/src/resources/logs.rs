@@ -88,7 +88,6 @@ fn parse_line_count(text: &str) -> usize {
     text.parse().unwrap_or(usize::MAX).min(MAX_LINES)
 }
 
-/// The entries of an answer.
 #[derive(Debug)]
 pub(crate) struct Entries(Vec<Line>);
 
