@@ -19,15 +19,15 @@ use tern_common::store::{
 use tern_common::url::UrlFilter;
 use tern_testkit::postgres::{Options, Postgres};
 
-/// What the long lists stand beside.
+/// Rows of the short lists, with which the long ones are compared.
 const FEW: u64 = 2_000;
 
 const STORES: [&str; 2] = ["sqlite", "postgres"];
 
-/// The number of pages that each walk takes, in turns: what else the machine does falls on both lists alike.
+/// Pages of each walk. The walks take turns, so that other load of the machine affects both lists alike.
 const TURNS: usize = 400;
 
-/// Every second event is of the first link.
+/// Columns and values of each table. Every second event belongs to the first link.
 const ROWS: [(&str, &str); 3] = [
     ("users (id, username, email, created_at)", "n, 'user' || n, 'user' || n || '@mail.example', {now}"),
     (
@@ -40,7 +40,7 @@ const ROWS: [(&str, &str); 3] = [
     ),
 ];
 
-/// What triggers would have counted.
+/// Statements that set the counts as the triggers would.
 const COUNTS: &str = "INSERT INTO row_counts VALUES ('users', '', {n}), ('urls', '', {n}), ('events', '', {n});
     INSERT INTO row_counts SELECT 'events', 'url_id=1', count(*) FROM events WHERE url_id = 1;";
 
