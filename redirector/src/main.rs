@@ -133,7 +133,7 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
     let deadline = redirector.drain_deadline();
     let connections = match signal {
         Some(_) => redirector.drain_connections(deadline).await,
-        None => redirector.drain_followed(deadline).await,
+        None => redirector.drain_after_take_over(deadline).await,
     };
     let clicks_kept = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);

@@ -221,7 +221,7 @@ impl Redirector {
     ///
     /// No restart waits for this process, so kept connections have half of the time for one more request, whose answer
     /// closes them.
-    pub async fn drain_followed(&self, deadline: Instant) -> http::DrainReport {
+    pub async fn drain_after_take_over(&self, deadline: Instant) -> http::DrainReport {
         self.ops.abort();
         self.drain_within(deadline, deadline.saturating_duration_since(Instant::now()) / 2).await
     }
@@ -242,7 +242,7 @@ impl Redirector {
         self.stop_shipper.send_replace(Some(deadline));
         let mut shipper = self.shipper;
         let clicks_kept = match timeout_at(deadline, &mut shipper).await {
-            Ok(Ok(kept)) => kept,
+            Ok(Ok(pending)) => pending,
             ended => {
                 if let Ok(Err(error)) = ended {
                     tracing::error!(%error, "shipper panicked; its clicks wait in the journals for the next start");
@@ -253,11 +253,11 @@ impl Redirector {
             }
         };
         let (engine, journal_threads) = (self.engine, self.journal_threads);
-        let kept = spawn_blocking(move || {
+        let closing = spawn_blocking(move || {
             engine.recorder.close();
             journal_threads.finish();
         });
-        if let Err(error) = kept.await {
+        if let Err(error) = closing.await {
             tracing::error!(%error, "closing the click journals panicked; the next start recovers them");
         }
         self.stop_replica.send_replace(true);
