@@ -99,6 +99,27 @@ fn texts(below: &str) -> Vec<(String, String)> {
     found
 }
 
+#[test]
+fn doc_comments_begin_with_words_that_are_understood_alone() {
+    let folders = [
+        "common",
+        "serving",
+        "redirector",
+        "admin",
+        "standalone",
+        "testkit",
+        "tests",
+        "bench/src",
+        "fuzz/fuzz_targets",
+    ];
+    let mut found = Vec::new();
+    for (name, text) in folders.iter().flat_map(|folder| texts(folder)) {
+        let lines = doc_comments::find_forbidden(&text).into_iter();
+        found.extend(lines.map(|(number, line)| format!("{name}:{number}: {line}")));
+    }
+    assert!(found.is_empty(), "doc comments that begin with a forbidden word:\n{}", found.join("\n"));
+}
+
 /// Returns the lines of code of each source below a folder.
 fn sources(below: &str) -> Vec<(String, Vec<String>)> {
     let is_code = |line: &&str| !line.starts_with("//");
