@@ -21,6 +21,7 @@ pub mod event;
 pub mod id;
 pub mod json;
 pub mod lifecycle;
+pub mod link_labels;
 pub mod listening;
 pub mod own_addresses;
 pub mod private_files;

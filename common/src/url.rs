@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::json::{WriteJson, deserialize_by_parse, write_plain};
+use crate::link_labels::{LinkLabels, LinkLabelsChange};
 use crate::short_text::{InvalidText, check_text};
 use crate::{Id, ShortCode, TargetUrl, Timestamp};
 
@@ -31,12 +32,30 @@ pub struct Url {
     pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    #[cfg_attr(feature = "schema", schema(example = json!(["summer", "poster"])))]
+    pub tags: Vec<String>,
+    #[cfg_attr(feature = "schema", schema(required, example = "Printed on the poster"))]
+    pub notes: Option<String>,
+    /// The name of the link in another program, unique for each owner.
+    #[cfg_attr(feature = "schema", schema(required, example = "order-1"))]
+    pub external_id: Option<String>,
+    /// A number that grows with each change of the link, and not with its clicks.
+    #[cfg_attr(feature = "schema", schema(minimum = 1, example = 1))]
+    pub revision: i64,
+    /// The number of clicks, as the statistics of all time have it.
+    #[cfg_attr(feature = "schema", schema(minimum = 0, example = 42))]
+    pub clicks: i64,
+    /// The time of the last click; `null` before the first.
+    #[cfg_attr(feature = "schema", schema(required))]
+    pub last_clicked_at: Option<Timestamp>,
 }
 
 impl Url {
-    /// Columns of the table `urls`, one for each field.
-    pub(crate) const COLUMNS: &str =
-        "id, user_id, short_code, original_url, title, is_active, expires_at, created_at, updated_at";
+    /// Columns of a query on the table `urls`, one for each field.
+    pub(crate) const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, expires_at, created_at, updated_at, \
+         tags, notes, external_id, revision, \
+         coalesce((SELECT clicks FROM link_clicks WHERE url_id = urls.id), 0) AS clicks, \
+         (SELECT last_clicked_at FROM link_clicks WHERE url_id = urls.id) AS last_clicked_at";
 }
 
 impl WriteJson for Url {
@@ -71,6 +90,7 @@ pub struct NewUrl {
     pub original_url: TargetUrl,
     pub title: Option<Title>,
     pub expires_at: Option<Timestamp>,
+    pub labels: LinkLabels,
 }
 
 /// A change of a url. `None` leaves a column unchanged.
@@ -82,12 +102,13 @@ pub struct UrlChange {
     pub original_url: Option<TargetUrl>,
     /// The new time of expiry; `Some(None)` removes it.
     pub expires_at: Option<Option<Timestamp>>,
+    pub labels: LinkLabelsChange,
 }
 
 impl UrlChange {
     pub fn is_empty(&self) -> bool {
-        let UrlChange { title, is_active, original_url, expires_at } = self;
-        title.is_none() && is_active.is_none() && original_url.is_none() && expires_at.is_none()
+        let UrlChange { title, is_active, original_url, expires_at, labels } = self;
+        title.is_none() && is_active.is_none() && original_url.is_none() && expires_at.is_none() && labels.is_empty()
     }
 }
 

@@ -25,15 +25,24 @@ CREATE TABLE urls (
     expires_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
+    -- In the order in which they were given. The table url_tags finds links by their tags.
+    tags text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    notes text,
+    -- The name of the link in another program.
+    external_id text COLLATE "C",
+    -- Grows with each change.
+    revision bigint NOT NULL DEFAULT 1,
     CONSTRAINT urls_pkey PRIMARY KEY (id),
     CONSTRAINT urls_id_check CHECK (id > 0),
     CONSTRAINT urls_short_code_key UNIQUE (short_code),
+    CONSTRAINT urls_tags_check CHECK (cardinality(tags) <= 20),
     -- No cascade, so that the caller has to request the deletion of a user with links explicitly.
     CONSTRAINT urls_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
 );
 -- The id as the second column gives the rows of a filter in the order of the lists.
 CREATE INDEX urls_user_id ON urls (user_id, id);
 CREATE INDEX urls_is_active ON urls (is_active, id);
+CREATE UNIQUE INDEX urls_external_id_key ON urls (user_id, external_id) WHERE external_id IS NOT NULL;
 
 -- The columns of a url that redirectors serve. The feed of changes and the role of redirectors read no others.
 CREATE VIEW served_links AS
@@ -45,6 +54,23 @@ CREATE TABLE former_codes (
     short_code text COLLATE "C" NOT NULL,
     CONSTRAINT former_codes_pkey PRIMARY KEY (url_id, short_code)
 );
+
+-- The tags of `urls`, for the lists of links with a tag. Triggers fill it.
+CREATE TABLE url_tags (
+    tag text COLLATE "C" NOT NULL,
+    url_id bigint NOT NULL,
+    CONSTRAINT url_tags_pkey PRIMARY KEY (tag, url_id)
+);
+CREATE INDEX url_tags_url_id ON url_tags (url_id);
+
+-- The clicks of each link, with a row for every link.
+-- They are not columns of `urls`, since each click would then write a new version of the whole row and of its indexes.
+CREATE TABLE link_clicks (
+    url_id bigint NOT NULL,
+    clicks bigint NOT NULL DEFAULT 0,
+    last_clicked_at timestamptz,
+    CONSTRAINT link_clicks_pkey PRIMARY KEY (url_id)
+) WITH (fillfactor = 80);
 
 -- Events are partitioned by id. Ids grow with time, so the oldest events are in the first partitions.
 -- An id is unique, an event is found in one partition, and a list ordered by id reads one partition after another.
@@ -198,6 +224,9 @@ BEGIN
     FROM changed CROSS JOIN LATERAL
         (VALUES (''), ('user_id=' || changed.user_id), ('is_active=' || changed.is_active)) AS key (filter)
     GROUP BY key.filter;
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO link_clicks (url_id) SELECT id FROM changed;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER urls_counted_insert AFTER INSERT ON urls
@@ -217,6 +246,27 @@ BEGIN
 END $$;
 CREATE TRIGGER urls_counted_update AFTER UPDATE ON urls
 REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION recount_urls();
+
+CREATE FUNCTION index_tags() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        DELETE FROM url_tags WHERE url_id = NEW.id AND tag <> ALL (NEW.tags);
+    END IF;
+    INSERT INTO url_tags SELECT unnest(NEW.tags), NEW.id ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER urls_tags_indexed_insert AFTER INSERT ON urls
+FOR EACH ROW WHEN (NEW.tags <> '{}') EXECUTE FUNCTION index_tags();
+CREATE TRIGGER urls_tags_indexed_update AFTER UPDATE OF tags ON urls
+FOR EACH ROW WHEN (OLD.tags <> NEW.tags) EXECUTE FUNCTION index_tags();
+
+-- A change by psql counts as a change too.
+CREATE FUNCTION raise_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.revision := OLD.revision + 1;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER urls_revised BEFORE UPDATE ON urls FOR EACH ROW EXECUTE FUNCTION raise_revision();
 
 
 -- Returns the details of events that Tern itself writes.
@@ -240,6 +290,12 @@ RETURNS TABLE (url_id bigint, kind "char", hour timestamptz, value text, clicks 
         (VALUES ('b'::"char", coalesce(each.browser, 'Unknown')), ('r'::"char", each.referrer)) AS key (kind, value)
     WHERE each.event_type = 'clicked' AND key.value IS NOT NULL
     GROUP BY each.url_id, key.kind, each.hour, key.value
+$$;
+
+-- Returns the clicks of groups by link.
+CREATE FUNCTION link_clicks_of(groups event_group[])
+RETURNS TABLE (url_id bigint, clicks bigint) LANGUAGE sql STABLE ROWS 10 AS $$
+    SELECT each.url_id, sum(each.n)::bigint FROM unnest(groups) AS each WHERE each.event_type = 'clicked' GROUP BY each.url_id
 $$;
 
 -- Counts inserted events, and checks their urls and users.
@@ -299,6 +355,13 @@ BEGIN
     UNION ALL SELECT 'events', 'user_id=' || user_id, count(*) FROM inserted GROUP BY user_id
     UNION ALL SELECT 'events', 'event_type=' || event_type, count(*) FROM inserted GROUP BY event_type;
 
+    -- The order prevents deadlocks of transactions that count the same links.
+    INSERT INTO link_clicks AS counted
+    SELECT url_id, count(*), max(timestamp) FROM inserted WHERE event_type = 'clicked' GROUP BY url_id ORDER BY url_id
+    ON CONFLICT (url_id) DO UPDATE
+    SET clicks = counted.clicks + excluded.clicks,
+        last_clicked_at = greatest(counted.last_clicked_at, excluded.last_clicked_at);
+
     INSERT INTO click_counts AS counted
     SELECT url_id, key.kind, hour, key.value, sum(n)
     FROM (
@@ -330,6 +393,13 @@ BEGIN
     UNION ALL SELECT 'events', 'event_type=' || event_type, -count(*) FROM deleted GROUP BY event_type;
     -- If the link was deleted too, so were its counts, and these statements find no row.
     WITH locked AS MATERIALIZED (
+        SELECT counted.url_id, subtracted.clicks
+        FROM link_clicks AS counted JOIN link_clicks_of(groups) AS subtracted USING (url_id)
+        ORDER BY url_id FOR UPDATE OF counted
+    )
+    UPDATE link_clicks AS counted SET clicks = counted.clicks + locked.clicks FROM locked
+    WHERE counted.url_id = locked.url_id;
+    WITH locked AS MATERIALIZED (
         SELECT counted.url_id, counted.kind, counted.hour, counted.value, subtracted.clicks
         FROM click_counts AS counted JOIN clicks_of(groups) AS subtracted USING (url_id, kind, hour, value)
         ORDER BY url_id, kind, hour, value FOR UPDATE OF counted
@@ -355,13 +425,16 @@ REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION count_inse
 CREATE TRIGGER events_updated_1 AFTER UPDATE ON events
 REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_events();
 
--- Deletes the events and counts of deleted urls.
+-- Deletes the events, counts and tags of deleted urls.
 -- The deletion of a url waits for transactions that have locked it, and sees their events.
 CREATE FUNCTION delete_events_of_urls() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     ids CONSTANT bigint[] := ARRAY(SELECT id FROM deleted);
 BEGIN
+    DELETE FROM url_tags WHERE url_id = ANY (ids);
     -- All transactions lock counts in this order.
+    PERFORM FROM link_clicks WHERE url_id = ANY (ids) ORDER BY url_id FOR UPDATE;
+    DELETE FROM link_clicks WHERE url_id = ANY (ids);
     PERFORM FROM click_counts WHERE url_id = ANY (ids) ORDER BY url_id, kind, hour, value FOR UPDATE;
     DELETE FROM click_counts WHERE url_id = ANY (ids);
     DELETE FROM events WHERE url_id = ANY (ids);
@@ -541,7 +614,8 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER urls_changed_update AFTER UPDATE ON urls FOR EACH ROW WHEN (
-    to_jsonb(OLD) - '{title, created_at, updated_at}'::text[] <> to_jsonb(NEW) - '{title, created_at, updated_at}'::text[]
+    to_jsonb(OLD) - '{title, created_at, updated_at, tags, notes, external_id, revision}'::text[]
+        <> to_jsonb(NEW) - '{title, created_at, updated_at, tags, notes, external_id, revision}'::text[]
 ) EXECUTE FUNCTION log_url_update();
 
 CREATE TABLE replica_meta (
@@ -586,9 +660,11 @@ BEGIN
     DELETE FROM row_count_deltas WHERE list = TG_TABLE_NAME;
     IF TG_TABLE_NAME = 'urls' THEN
         UPDATE replica_meta SET salt = gen_random_uuid();
+        TRUNCATE url_tags, link_clicks;
     END IF;
     IF TG_TABLE_NAME = 'events' THEN
         TRUNCATE click_counts;
+        UPDATE link_clicks SET clicks = 0;
     ELSIF EXISTS (SELECT FROM events) THEN
         TRUNCATE events;
     END IF;
@@ -627,6 +703,20 @@ LANGUAGE sql STABLE SECURITY DEFINER AS $$
     SELECT DISTINCT former.url_id, former.short_code
     FROM unnest(ids, codes) AS asked (url_id, short_code)
     JOIN former_codes AS former ON (former.url_id, former.short_code) = (asked.url_id, asked.short_code)
+$$;
+
+-- Adds clicks without an event to the clicks of their links. The caller has locked the urls.
+--
+-- Each of these transactions calls it before it inserts events, with all links of its events, so that it locks each link's
+-- clicks once and in the order of ids.
+CREATE FUNCTION add_link_clicks(url_ids bigint[], numbers bigint[], times timestamptz[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER AS $$
+    INSERT INTO link_clicks AS counted
+    SELECT added.url_id, added.n, added.at FROM unnest(url_ids, numbers, times) AS added (url_id, n, at)
+    ORDER BY added.url_id
+    ON CONFLICT (url_id) DO UPDATE
+    SET clicks = counted.clicks + excluded.clicks,
+        last_clicked_at = greatest(counted.last_clicked_at, excluded.last_clicked_at)
 $$;
 
 -- Counts clicks without an event. The caller has locked the urls.
@@ -672,7 +762,7 @@ BEGIN
         SELECT callable.oid FROM pg_proc AS callable
         WHERE callable.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'urls'::regclass)
             AND callable.proname IN
-                ('lock_links', 'find_former_codes', 'count_clicks', 'count_inserted_events')
+                ('lock_links', 'find_former_codes', 'add_link_clicks', 'count_clicks', 'count_inserted_events')
             AND callable.prosecdef
             AND pg_has_role(callable.proowner, 'USAGE')
             AND EXISTS (

@@ -24,11 +24,19 @@ CREATE TABLE urls (
     -- The time from which the link is expired; NULL is never.
     expires_at INTEGER,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL
+    updated_at INTEGER NOT NULL,
+    -- A JSON array of texts, in the order in which they were given. The table url_tags finds links by their tags.
+    tags TEXT NOT NULL DEFAULT '[]' CHECK (json_type(tags) = 'array'),
+    notes TEXT,
+    -- The name of the link in another program.
+    external_id TEXT,
+    -- Grows with each change.
+    revision INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE UNIQUE INDEX urls_short_code_key ON urls (short_code);
 CREATE INDEX urls_user_id ON urls (user_id);
 CREATE INDEX urls_is_active ON urls (is_active);
+CREATE UNIQUE INDEX urls_external_id_key ON urls (user_id, external_id) WHERE external_id IS NOT NULL;
 
 -- The columns of a url that redirectors serve. The feed of changes reads no others.
 CREATE VIEW served_links AS
@@ -40,6 +48,22 @@ CREATE TABLE former_codes (
     short_code TEXT NOT NULL,
     PRIMARY KEY (url_id, short_code)
 ) STRICT, WITHOUT ROWID;
+
+-- The tags of `urls`, for the lists of links with a tag. Triggers fill it.
+CREATE TABLE url_tags (
+    tag TEXT NOT NULL,
+    url_id INTEGER NOT NULL,
+    PRIMARY KEY (tag, url_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX url_tags_url_id ON url_tags (url_id);
+
+-- The clicks of each link, with a row for every link.
+-- They are not columns of `urls`, since each click would then write the whole row again.
+CREATE TABLE link_clicks (
+    url_id INTEGER PRIMARY KEY,
+    clicks INTEGER NOT NULL DEFAULT 0,
+    last_clicked_at INTEGER
+) STRICT;
 
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id > 0),
@@ -139,7 +163,22 @@ CREATE TRIGGER users_counted_delete AFTER DELETE ON users BEGIN
     UPDATE row_counts SET n = n - 1 WHERE list = 'users' AND filter = '';
 END;
 
+CREATE TRIGGER urls_tags_indexed_insert AFTER INSERT ON urls WHEN NEW.tags <> '[]' BEGIN
+    INSERT OR IGNORE INTO url_tags SELECT value, NEW.id FROM json_each(NEW.tags) WHERE type = 'text';
+END;
+
+CREATE TRIGGER urls_tags_indexed_update AFTER UPDATE OF tags ON urls WHEN OLD.tags <> NEW.tags BEGIN
+    DELETE FROM url_tags WHERE url_id = NEW.id;
+    INSERT OR IGNORE INTO url_tags SELECT value, NEW.id FROM json_each(NEW.tags) WHERE type = 'text';
+END;
+
+-- A change by the sqlite3 shell counts as a change too.
+CREATE TRIGGER urls_revised AFTER UPDATE ON urls WHEN NEW.revision = OLD.revision BEGIN
+    UPDATE urls SET revision = OLD.revision + 1 WHERE id = NEW.id;
+END;
+
 CREATE TRIGGER urls_counted_insert AFTER INSERT ON urls BEGIN
+    INSERT INTO link_clicks (url_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
     INSERT INTO row_counts VALUES
         ('urls', '', 1),
         ('urls', 'user_id=' || NEW.user_id, 1),
@@ -186,6 +225,8 @@ WHEN EXISTS (SELECT 1 FROM urls WHERE id = OLD.url_id) AND EXISTS (SELECT 1 FROM
 END;
 
 CREATE TRIGGER events_clicks_counted_insert AFTER INSERT ON events WHEN NEW.event_type = 'clicked' BEGIN
+    INSERT INTO link_clicks VALUES (NEW.url_id, 1, NEW.timestamp)
+    ON CONFLICT DO UPDATE SET clicks = clicks + 1, last_clicked_at = max(coalesce(last_clicked_at, NEW.timestamp), NEW.timestamp);
     INSERT INTO click_counts VALUES (NEW.url_id, 'b', NEW.hour, coalesce(NEW.browser, 'Unknown'), 1)
     ON CONFLICT DO UPDATE SET clicks = clicks + 1;
     INSERT INTO click_counts SELECT NEW.url_id, 'r', NEW.hour, NEW.referrer, 1 WHERE NEW.referrer IS NOT NULL
@@ -197,6 +238,7 @@ CREATE TRIGGER events_clicks_counted_delete AFTER DELETE ON events
 WHEN OLD.event_type = 'clicked'
     AND EXISTS (SELECT 1 FROM urls WHERE id = OLD.url_id) AND EXISTS (SELECT 1 FROM users WHERE id = OLD.user_id)
 BEGIN
+    UPDATE link_clicks SET clicks = clicks - 1 WHERE url_id = OLD.url_id;
     UPDATE click_counts SET clicks = clicks - 1
     WHERE url_id = OLD.url_id AND kind = 'b' AND hour = OLD.hour AND value = coalesce(OLD.browser, 'Unknown');
     DELETE FROM click_counts
@@ -225,6 +267,8 @@ CREATE TRIGGER urls_subtract_events BEFORE DELETE ON urls BEGIN
         SELECT 'event_type=' || event_type FROM events WHERE url_id = OLD.id
     );
     DELETE FROM click_counts WHERE url_id = OLD.id;
+    DELETE FROM link_clicks WHERE url_id = OLD.id;
+    DELETE FROM url_tags WHERE url_id = OLD.id;
 END;
 
 CREATE TRIGGER users_subtract_events BEFORE DELETE ON users BEGIN
@@ -243,6 +287,10 @@ CREATE TRIGGER users_subtract_events BEFORE DELETE ON users BEGIN
         UNION
         SELECT 'event_type=' || event_type FROM events WHERE user_id = OLD.id
     );
+    UPDATE link_clicks SET clicks = link_clicks.clicks - deleted.n FROM (
+        SELECT url_id, count(*) AS n FROM events WHERE user_id = OLD.id AND event_type = 'clicked' GROUP BY url_id
+    ) AS deleted
+    WHERE link_clicks.url_id = deleted.url_id;
     UPDATE click_counts SET clicks = click_counts.clicks - deleted.n FROM (
         SELECT url_id, 'b' AS kind, hour, coalesce(browser, 'Unknown') AS value, count(*) AS n
         FROM events WHERE user_id = OLD.id AND event_type = 'clicked' GROUP BY 1, 2, 3, 4

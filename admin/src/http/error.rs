@@ -101,8 +101,10 @@ impl From<StoreError> for Error {
             StoreError::UsernameTaken
             | StoreError::EmailTaken
             | StoreError::ShortCodeTaken
+            | StoreError::ExternalIdTaken
             | StoreError::TokenNameTaken
             | StoreError::UserOwnsUrls { .. } => Error::new(StatusCode::CONFLICT, error),
+            StoreError::TooManyTags => bad_request(error),
             StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => not_found(error),
             StoreError::Unavailable(cause) => unavailable(DATABASE_IS_UNAVAILABLE, cause),
             StoreError::Busy(cause) => {

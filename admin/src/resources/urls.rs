@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
+use tern_common::link_labels::LinkLabels;
 use tern_common::store::{Change, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
@@ -99,6 +100,7 @@ pub(crate) async fn create_url(
         original_url: original_url.clone(),
         title: title.clone(),
         expires_at,
+        labels: LinkLabels::default(),
     })
     .await?;
     let visible = state.announce(&url.mark).await;
@@ -135,7 +137,7 @@ pub(crate) async fn update_url(
 ) -> Result<(VisibleHeader, JsonBody<Url>)> {
     let UpdateUrl { title, is_active, original_url, expires_at } = body;
     let original_url = original_url.map(|target| check_target(&state, target)).transpose()?;
-    let change = UrlChange { title, is_active, original_url, expires_at };
+    let change = UrlChange { title, is_active, original_url, expires_at, ..UrlChange::default() };
     let url = state.store.update_url(id, change).await?.ok_or_else(|| Url::missing(id))?;
     let visible = state.announce(&url.mark).await;
     Ok((visible, JsonBody(url.value)))

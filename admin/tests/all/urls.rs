@@ -28,7 +28,8 @@ async fn link_is_created_found_updated_and_deleted() {
         link,
         json!({
             "id": 1, "user_id": 1, "short_code": code, "original_url": "HTTPS://Example.com/ü?a=b#c",
-            "title": "A title", "is_active": true, "expires_at": null, "created_at": created_at,
+            "title": "A title", "is_active": true, "expires_at": null, "tags": [], "notes": null, "external_id": null,
+            "revision": 1, "clicks": 0, "last_clicked_at": null, "created_at": created_at,
             "updated_at": created_at,
         }),
         "the target is returned as it was sent"

@@ -128,6 +128,7 @@ async fn insert_one_change() -> (Cursor, Mark, Cursor) {
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         expires_at: None,
+        labels: Default::default(),
     };
     let mark = store.insert_url(url).await.unwrap().mark;
     let after = store.snapshot().await.unwrap().cursor;

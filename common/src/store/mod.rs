@@ -29,6 +29,7 @@ pub use sqlite::SqliteStore;
 pub use watched::WatchedStore;
 
 use crate::Id;
+use crate::link_labels::InvalidLabel;
 use crate::served_link::LinkRow;
 
 /// The reason why the store did not carry out a call.
@@ -40,12 +41,17 @@ pub enum StoreError {
     EmailTaken,
     #[error("Short code is already taken")]
     ShortCodeTaken,
+    #[error("External id is already taken by another link of this user")]
+    ExternalIdTaken,
     #[error("Token name is already taken")]
     TokenNameTaken,
     #[error("User {0} not found")]
     UnknownUser(Id),
     #[error("URL {0} not found")]
     UnknownUrl(Id),
+    /// A change would leave a link with too many tags.
+    #[error("{}", InvalidLabel::TooManyTags)]
+    TooManyTags,
     #[error("User {user} still owns {urls} links")]
     UserOwnsUrls { user: Id, urls: u64 },
     /// The database cannot be reached, is overloaded, or its files are damaged. A later attempt may succeed.

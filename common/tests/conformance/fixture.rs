@@ -87,6 +87,7 @@ pub fn new_url(owner: Id, code: &str, target: &str) -> NewUrl {
         original_url: TargetUrl::parse(target).unwrap(),
         title: None,
         expires_at: None,
+        labels: Default::default(),
     }
 }
 

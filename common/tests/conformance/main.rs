@@ -8,6 +8,7 @@ mod fixture;
 mod store;
 mod store_clicks;
 mod store_feed;
+mod store_labels;
 mod store_loading;
 mod store_loading_ids;
 mod store_pages;
@@ -65,6 +66,14 @@ conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgre
     batch_with_hostile_texts_is_committed,
     large_batch_is_committed_whole,
     journals_are_returned_in_requested_order,
+]);
+
+conformance!(store_labels over sqlite_labels = sqlite, postgres_labels = postgres: [
+    labels_are_stored_changed_and_removed,
+    twenty_first_tag_is_refused_and_changes_nothing,
+    external_id_is_unique_for_each_owner,
+    revision_grows_with_changes_and_not_with_clicks,
+    click_is_no_change_of_the_served_link,
 ]);
 
 conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: [

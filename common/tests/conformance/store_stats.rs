@@ -29,7 +29,7 @@ fn values(rows: &[(String, u64)]) -> Vec<(&str, u64)> {
 }
 
 /// Ships clicks from a journal of their own.
-async fn ship(store: &dyn AdminStore, journal: u128, clicks: &[Click]) {
+pub async fn ship(store: &dyn AdminStore, journal: u128, clicks: &[Click]) {
     let to = JournalPosition { segment: 0, offset: 1, sequence: 1 };
     let batch = ClickBatch { journal: JournalId(journal), from: None, to, clicks, parked: 0 };
     assert!(matches!(store.ship_clicks(batch).await.unwrap(), ShipOutcome::Committed(_)));
@@ -53,6 +53,13 @@ async fn check_total(store: &dyn AdminStore, url_id: Id, expected: u64) {
     assert_eq!(store.list_events(filter, page(1, 1)).await.unwrap().total, Total::Exactly(expected));
     assert_eq!(stats.series.iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
     assert_eq!(stats.browsers.iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
+    assert_eq!(link_clicks(store, url_id).await.0, expected);
+}
+
+/// Returns the number of clicks that a link shows, and the time of the last one.
+async fn link_clicks(store: &dyn AdminStore, url_id: Id) -> (u64, Option<Timestamp>) {
+    let link = store.find_url(url_id).await.unwrap().unwrap();
+    (link.clicks.unsigned_abs(), link.last_clicked_at)
 }
 
 pub async fn click_counts_whichever_way_it_was_inserted(store: &dyn AdminStore) {
@@ -281,6 +288,9 @@ pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn A
     let stats_after = stats(store, followed.id, ALWAYS).await;
     let hours = [("2023-11-14T22:00:00", 5), ("2023-11-14T23:00:00", 1)].map(|(at, clicks)| (time(at), clicks));
     assert_eq!((stats_after.series.as_slice(), stats_after.without_event), (hours.as_slice(), 5));
+    let last = time("2023-11-14T23:13:20");
+    assert_eq!(link_clicks(store, followed.id).await, (6, Some(last)));
+    assert_eq!(link_clicks(store, other.id).await, (0, None));
     assert_eq!(values(&stats_after.browsers), [("curl", 6)]);
     assert_eq!(values(&stats_after.referrers), [("news.example", 5)]);
     assert_eq!(stats(store, other.id, ALWAYS).await, ClickStats::default());
@@ -291,7 +301,9 @@ pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn A
     assert_eq!(store.delete_old_events(since("2023-11-14T23:30:00")).await.unwrap(), RetentionOutcome::Deleted(1));
     let stats_after = stats(store, followed.id, ALWAYS).await;
     assert_eq!((stats_after.series, stats_after.without_event), (vec![hours[1]], 1));
+    assert_eq!(link_clicks(store, followed.id).await, (1, Some(last)));
     store.delete_old_events(since("2023-11-15T01:00:00")).await.unwrap();
+    assert_eq!(link_clicks(store, followed.id).await, (0, Some(last)));
     assert_eq!(stats(store, followed.id, ALWAYS).await, ClickStats::default());
     ship(store, 4, std::slice::from_ref(&counted)).await;
     store.delete_url(followed.id).await.unwrap();

@@ -71,6 +71,7 @@ async fn url(store: &dyn AdminStore, owner: Id, code: &str) -> Mark {
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         expires_at: None,
+        labels: Default::default(),
     };
     store.insert_url(url).await.unwrap().mark
 }

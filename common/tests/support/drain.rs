@@ -85,6 +85,7 @@ async fn links(store: &PostgresStore) -> Vec<(Id, Id, String, String)> {
                 original_url: TargetUrl::parse(&target).unwrap(),
                 title: None,
                 expires_at: None,
+                labels: Default::default(),
             };
             links.push((store.insert_url(url).await.unwrap().value.id, owner, code, target));
         }

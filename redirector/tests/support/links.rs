@@ -23,6 +23,7 @@ pub async fn insert_link(store: &dyn AdminStore, owner: Id, code: &str) -> Id {
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         expires_at: None,
+        labels: Default::default(),
     };
     store.insert_url(url).await.unwrap().value.id
 }

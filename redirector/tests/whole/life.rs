@@ -89,6 +89,7 @@ async fn replica_announces_its_cursor_and_its_end() {
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         expires_at: None,
+        labels: Default::default(),
     };
     let mark = fixture.store.insert_url(url).await.unwrap().mark;
     fixture.bus.publish(Message::Invalidation).await.unwrap();

@@ -14,7 +14,7 @@ use super::{error, query};
 use crate::click_source::UNKNOWN_BROWSER;
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::store::click_counts::{ClickCounts, RecordedClicks};
+use crate::store::click_counts::{ClickCounts, LinkClicks, RecordedClicks};
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
@@ -77,6 +77,12 @@ async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatc
     let owned = |click| links.owner_of(click).map(|owner| (click, owner));
     let (counted, events): (Vec<_>, Vec<_>) =
         batch.clicks.iter().filter_map(owned).partition(|(click, _)| click.is_counted_only);
+    if !counted.is_empty() {
+        let mut links = LinkClicks::default();
+        events.iter().for_each(|(click, _)| links.include(click));
+        counted.iter().for_each(|(click, _)| links.add(click));
+        add_link_clicks(db, &links).await?;
+    }
     if !events.is_empty() {
         insert(db, referrers, &events).await?;
     }
@@ -104,6 +110,19 @@ async fn insert(db: &ClientWrapper, referrers: &ReferrerBudget, clicks: &[(&Clic
         writer.as_mut().write(values).await?;
     }
     writer.finish().await?;
+    Ok(())
+}
+
+/// Adds clicks without an event to the clicks of their links, and locks those of all links of the batch.
+/// The insertion of the events locks them too, and another order would cause deadlocks.
+async fn add_link_clicks(db: &ClientWrapper, links: &LinkClicks) -> Result<()> {
+    let (mut urls, mut numbers, mut times) = (vec![], vec![], vec![]);
+    for (url_id, clicks, last) in links.iter() {
+        urls.push(url_id);
+        numbers.push(clicks);
+        times.push(last);
+    }
+    query::row(db, "SELECT add_link_clicks($1, $2, $3)", &[&urls, &numbers, &times]).await?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
 use crate::event::{Details, EventType};
+use crate::link_labels::{ExternalId, Notes};
 use crate::product::Price;
 use crate::url::Title;
 use crate::user::{Email, Username};
@@ -112,7 +113,8 @@ macro_rules! text {
     )+ };
 }
 
-text! { Username: as_str, Email: as_str, ShortCode: as_str, TargetUrl: as_given, Title: as_str, EventType: as_str }
+text! { Username: as_str, Email: as_str, ShortCode: as_str, TargetUrl: as_given, Title: as_str, EventType: as_str,
+Notes: as_str, ExternalId: as_str }
 
 impl ToSql for Details {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull> {

@@ -22,6 +22,8 @@ impl From<Error> for StoreError {
             Some("users_username_key") => StoreError::UsernameTaken,
             Some("users_email_key") => StoreError::EmailTaken,
             Some("urls_short_code_key") => StoreError::ShortCodeTaken,
+            Some("urls_external_id_key") => StoreError::ExternalIdTaken,
+            Some("urls_tags_check") => StoreError::TooManyTags,
             Some("tokens_name_key") => StoreError::TokenNameTaken,
             _ if is_temporary(refused) => StoreError::Unavailable(error.into()),
             // Data exceptions and violated constraints.

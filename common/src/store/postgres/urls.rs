@@ -7,6 +7,7 @@ use super::listing::{Filter, List, SummedListing};
 use super::query::MARK;
 use super::{error, query};
 use crate::event::EventType;
+use crate::link_labels::{LinkLabels, Tag};
 use crate::served_link::LinkRow;
 use crate::store::{Change, Page, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
@@ -16,8 +17,9 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
     // The user is selected first, so that an unknown user uses up no id.
     let sql = format!(
         "WITH url AS (
-             INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at)
-             SELECT id, $2, $3, $4, true, $5, $5, $7 FROM users WHERE id = $1
+             INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at,
+                               tags, notes, external_id)
+             SELECT id, $2, $3, $4, true, $5, $5, $7, $8, $9, $10 FROM users WHERE id = $1
              RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
@@ -29,7 +31,20 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
     let now = Timestamp::now();
-    let values: query::Values<'_> = &[&url.user_id, &code, &target, &title, &now, &EventType::CREATED, &url.expires_at];
+    let LinkLabels { tags, notes, external_id } = &url.labels;
+    let tags: Vec<&str> = tags.iter().collect();
+    let values: query::Values<'_> = &[
+        &url.user_id,
+        &code,
+        &target,
+        &title,
+        &now,
+        &EventType::CREATED,
+        &url.expires_at,
+        &tags,
+        &notes,
+        &external_id,
+    ];
     match query::row(db, &sql, values).await {
         Ok(Some(row)) => read_change(&row),
         Ok(None) => Err(StoreError::UnknownUser(url.user_id)),
@@ -70,6 +85,12 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
                  is_active = coalesce($4, is_active),
                  original_url = coalesce($5, original_url),
                  expires_at = CASE WHEN $8 THEN $9 ELSE expires_at END,
+                 notes = CASE WHEN $10 THEN $11 ELSE notes END,
+                 external_id = CASE WHEN $12 THEN $13 ELSE external_id END,
+                 tags = ARRAY(
+                     SELECT tag FROM unnest(coalesce($14, tags) || $15) WITH ORDINALITY AS given (tag, n)
+                     WHERE tag <> ALL ($16) GROUP BY tag ORDER BY min(n)
+                 ),
                  updated_at = $6
              WHERE id = $1
              RETURNING {columns}
@@ -83,6 +104,10 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
     let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
     let target = change.original_url.as_ref().map(TargetUrl::as_given);
     let now = Timestamp::now();
+    let labels = &change.labels;
+    let tags: Option<Vec<&str>> = labels.tags.as_ref().map(|tags| tags.iter().collect());
+    let [add_tags, remove_tags] =
+        [&labels.add_tags, &labels.remove_tags].map(|tags| tags.iter().map(Tag::as_str).collect::<Vec<_>>());
     let (ends, expires_at) = (change.expires_at.is_some(), change.expires_at.flatten());
     let values: query::Values<'_> = &[
         &id,
@@ -94,6 +119,13 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
         &EventType::UPDATED,
         &ends,
         &expires_at,
+        &labels.notes.is_some(),
+        &labels.notes.as_ref().and_then(Option::as_ref),
+        &labels.external_id.is_some(),
+        &labels.external_id.as_ref().and_then(Option::as_ref),
+        &tags,
+        &add_tags,
+        &remove_tags,
     ];
     query::row(db, &sql, values).await?.as_ref().map(read_change).transpose()
 }
@@ -120,6 +152,12 @@ fn from_row(row: &Row) -> Result<Url, Error> {
         expires_at: row.try_get("expires_at")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
+        tags: row.try_get("tags")?,
+        notes: row.try_get("notes")?,
+        external_id: row.try_get("external_id")?,
+        revision: row.try_get("revision")?,
+        clicks: row.try_get("clicks")?,
+        last_clicked_at: row.try_get("last_clicked_at")?,
     })
 }
 

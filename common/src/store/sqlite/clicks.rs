@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use crate::click_source::UNKNOWN_BROWSER;
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::store::click_counts::{ClickCounts, RecordedClicks};
+use crate::store::click_counts::{ClickCounts, LinkClicks, RecordedClicks};
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
@@ -53,6 +53,7 @@ fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_
     let mut statement = db.prepare_cached(sql)?;
     let mut owners = HashMap::new();
     let mut counts = ClickCounts::default();
+    let mut links = LinkClicks::default();
     let mut done = RecordedClicks::default();
     for click in batch.clicks {
         let owner = match owners.entry((click.url_id, click.short_code.as_str())) {
@@ -65,6 +66,7 @@ fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_
         if click.is_counted_only {
             done.without_event += 1;
             counts.add(click, source);
+            links.add(click);
             continue;
         }
         let details = Details::of_click(click);
@@ -75,6 +77,7 @@ fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_
         statement.execute(values)?;
     }
     count(db, &counts)?;
+    add_link_clicks(db, &links)?;
     Ok(done)
 }
 
@@ -87,6 +90,17 @@ fn count(db: &Transaction<'_>, counts: &ClickCounts) -> Result<()> {
         if let Some(referrer) = &source.referrer {
             statement.execute((url_id, "R", hour, referrer, clicks))?;
         }
+    }
+    Ok(())
+}
+
+/// Adds clicks without an event to the clicks of their links. A trigger adds the others.
+fn add_link_clicks(db: &Transaction<'_>, links: &LinkClicks) -> Result<()> {
+    let sql = "INSERT INTO link_clicks VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE
+               SET clicks = clicks + ?2, last_clicked_at = max(coalesce(last_clicked_at, ?3), ?3)";
+    let mut statement = db.prepare_cached(sql)?;
+    for (url_id, clicks, last) in links.iter() {
+        statement.execute((url_id, clicks, last))?;
     }
     Ok(())
 }
@@ -116,6 +130,12 @@ pub(super) fn delete_old_journals(db: &Transaction<'_>, keep: Duration) -> Resul
 
 /// Deletes the counts of clicks without an event whose whole hour is old.
 pub(super) fn delete_old_counts(db: &Transaction<'_>, horizon: Timestamp) -> Result<()> {
+    let subtract = "UPDATE link_clicks SET clicks = link_clicks.clicks - old.n FROM (
+                        SELECT url_id, sum(clicks) AS n FROM click_counts WHERE kind = 'B' AND hour <= ?1 - 3600
+                        GROUP BY url_id
+                    ) AS old
+                    WHERE link_clicks.url_id = old.url_id";
+    db.execute(subtract, [horizon])?;
     db.execute("DELETE FROM click_counts WHERE kind IN ('B', 'R') AND hour <= ?1 - 3600", [horizon])?;
     Ok(())
 }

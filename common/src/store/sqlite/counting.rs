@@ -14,8 +14,10 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
     connection.execute_batch(
         "DROP TABLE IF EXISTS temp.sums;
          DROP TABLE IF EXISTS temp.click_sums;
+         DROP TABLE IF EXISTS temp.link_sums;
          CREATE TEMPORARY TABLE sums (filter TEXT, n INTEGER);
-         CREATE TEMPORARY TABLE click_sums (url_id INTEGER, kind TEXT, hour INTEGER, value TEXT, n INTEGER);",
+         CREATE TEMPORARY TABLE click_sums (url_id INTEGER, kind TEXT, hour INTEGER, value TEXT, n INTEGER);
+         CREATE TEMPORARY TABLE link_sums (url_id INTEGER, n INTEGER, last INTEGER);",
     )?;
     for column in T::COUNTED_BY.unwrap_or_default() {
         let sum = format!("INSERT INTO sums SELECT '{column}=' || {column}, count(*) FROM marked GROUP BY {column}");
@@ -37,6 +39,9 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
             SELECT url_id, 'r', hour, referrer, count(*) FROM clicks WHERE referrer IS NOT NULL
             GROUP BY url_id, hour, referrer";
         connection.execute(clicks, [now])?;
+        let links = "INSERT INTO link_sums
+            SELECT url_id, count(*), max(coalesce(timestamp, ?1)) FROM marked WHERE event_type = 'clicked' GROUP BY url_id";
+        connection.execute(links, [now])?;
     }
     Ok(())
 }
@@ -51,10 +56,15 @@ pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
         "INSERT INTO row_counts SELECT '{table}', filter, n FROM sums WHERE true
          ON CONFLICT DO UPDATE SET n = n + excluded.n;
          INSERT INTO click_counts SELECT url_id, kind, hour, value, n FROM click_sums WHERE true
-         ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;"
+         ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;
+         INSERT INTO link_clicks SELECT url_id, n, last FROM link_sums WHERE true
+         ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks,
+             last_clicked_at = max(coalesce(last_clicked_at, excluded.last_clicked_at), excluded.last_clicked_at);"
     ))?;
     if T::CHANGES_LINKS {
         transaction.execute("INSERT INTO url_changes (short_code) SELECT short_code FROM marked ORDER BY rowid", [])?;
+        let links = "INSERT INTO link_clicks (url_id) SELECT urls.id FROM marked CROSS JOIN urls USING (short_code)";
+        transaction.execute(links, [])?;
     }
     Ok(())
 }

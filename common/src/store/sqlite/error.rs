@@ -46,6 +46,7 @@ impl From<Error> for StoreError {
                         ("users.username", StoreError::UsernameTaken),
                         ("users.email", StoreError::EmailTaken),
                         ("urls.short_code", StoreError::ShortCodeTaken),
+                        ("urls.external_id", StoreError::ExternalIdTaken),
                         ("tokens.name", StoreError::TokenNameTaken),
                     ] {
                         if message.ends_with(columns) {

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use super::listing::{Filter, List};
 use super::{error, events, position};
 use crate::event::{Details, EventType};
+use crate::link_labels::{ExternalId, Notes, Tags};
 use crate::served_link::LinkRow;
 use crate::store::{Change, Listing, Page, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
@@ -12,13 +13,18 @@ use crate::{Id, TargetUrl, Timestamp};
 
 pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> {
     let sql = format!(
-        "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6) RETURNING {}",
+        "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at,
+                           tags, notes, external_id)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6, ?7, ?8, ?9) RETURNING {}",
         Url::COLUMNS
     );
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
-    let values = (url.user_id, code, target, title, Timestamp::now(), url.expires_at);
+    let tags = json_of(&url.labels.tags.iter().collect::<Vec<_>>());
+    let notes = url.labels.notes.as_ref().map(Notes::as_str);
+    let external_id = url.labels.external_id.as_ref().map(ExternalId::as_str);
+    let now = Timestamp::now();
+    let values = (url.user_id, code, target, title, now, url.expires_at, tags, notes, external_id);
     let inserted = db.prepare_cached(&sql)?.query_row(values, from_row).map_err(|error| {
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
     })?;
@@ -47,7 +53,8 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         return Ok(Some(Change { value: before, mark: position::mark(db)? }));
     }
     let sql = format!(
-        "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, expires_at = ?6
+        "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, expires_at = ?6,
+             tags = ?7, notes = ?8, external_id = ?9, revision = revision + 1
          WHERE id = ?1 RETURNING {}",
         Url::COLUMNS
     );
@@ -58,7 +65,20 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     let is_active = change.is_active.unwrap_or(before.is_active);
     let original_url = change.original_url.as_ref().map_or(before.original_url.as_str(), TargetUrl::as_given);
     let expires_at = change.expires_at.unwrap_or(before.expires_at);
-    let values = (id, title, is_active, original_url, Timestamp::now(), expires_at);
+    let tags = change.labels.apply_to_tags(&before.tags);
+    if tags.len() > Tags::MAX {
+        return Err(StoreError::TooManyTags);
+    }
+    let notes = match &change.labels.notes {
+        Some(notes) => notes.as_ref().map(Notes::as_str),
+        None => before.notes.as_deref(),
+    };
+    let external_id = match &change.labels.external_id {
+        Some(external_id) => external_id.as_ref().map(ExternalId::as_str),
+        None => before.external_id.as_deref(),
+    };
+    let now = Timestamp::now();
+    let values = (id, title, is_active, original_url, now, expires_at, json_of(&tags), notes, external_id);
     let updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
     record(db, &updated, EventType::UPDATED)?;
     Ok(Some(Change { value: updated, mark: position::mark(db)? }))
@@ -87,7 +107,23 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
         expires_at: row.get("expires_at")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
+        tags: tags_of(row)?,
+        notes: row.get("notes")?,
+        external_id: row.get("external_id")?,
+        revision: row.get("revision")?,
+        clicks: row.get("clicks")?,
+        last_clicked_at: row.get("last_clicked_at")?,
     })
+}
+
+/// Returns tags as the column `tags` stores them.
+fn json_of(tags: &[&str]) -> String {
+    serde_json::to_string(tags).expect("texts can be serialised")
+}
+
+/// Reads the column `tags`. An array with other values than texts, from another program, is read as no tags.
+fn tags_of(row: &Row<'_>) -> rusqlite::Result<Vec<String>> {
+    Ok(serde_json::from_str(row.get_ref("tags")?.as_str().unwrap_or_default()).unwrap_or_default())
 }
 
 /// Reads a row of the view `served_links`.
