@@ -5,6 +5,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
+use crate::config::Setting;
 use crate::json::deserialize_by_parse;
 
 /// An absolute `http` or `https` URL with a host: the given text, and its form for a header.
@@ -99,6 +100,14 @@ impl TargetUrl {
     /// Returns the value of the `Location` header: bytes 0x21 to 0x7e only.
     pub fn location(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.given)
+    }
+}
+
+impl Setting for TargetUrl {
+    const EXPECTED: &'static str = "an http or https address such as https://www.example.com/help";
+
+    fn parse(text: &str) -> Option<TargetUrl> {
+        TargetUrl::parse(text).ok()
     }
 }
 

@@ -13,6 +13,7 @@ use tern_common::private_files::ensure_writable;
 use tern_common::systemd::Notifier;
 use tern_serving::Hosts;
 
+use crate::answers::Answers;
 use crate::clicks::JournalConfig;
 use crate::http::Limits;
 use crate::replica::ReplicaConfig;
@@ -36,6 +37,8 @@ pub struct RedirectorConfig {
     pub misses_per_second: u32,
     /// `TRUSTED_PROXIES`: proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Proxies,
+    /// `NOT_FOUND_URL`, `ROOT_URL`, `INDEXABLE`, `REFERRER_POLICY`: what short codes are answered beside their targets.
+    pub answers: Answers,
     /// `RECORD_CLICKS`: whether redirects are recorded as clicks.
     pub record_clicks: bool,
     /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`. The caller sets the
@@ -82,6 +85,7 @@ impl RedirectorConfig {
             miss_burst: reader.get_within("MISS_BURST", 1_000, 1..=1_000_000),
             misses_per_second: reader.get_within("MISSES_PER_SECOND", 100, 0..=1_000_000),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
+            answers: Answers::read(reader),
             record_clicks: reader.get("RECORD_CLICKS", true),
             journal: journal(reader),
             other_descriptors: 0,

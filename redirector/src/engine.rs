@@ -11,9 +11,11 @@ use tern_common::budget::{ClientBudget, prefix};
 use tern_common::client::{Proxies, is_forwarding_field, is_local_host};
 use tern_common::served_link::ServedLink;
 
+use crate::accept::prefers_html;
+use crate::answers::Answers;
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Network, NewClick};
-use crate::http::{Method, Reply, Request, Service};
+use crate::http::{Answer, Method, Reply, Request, Service};
 use crate::link_map::{LinkMap, MapPin};
 use crate::metrics::RedirectCounters;
 use crate::outcome::{Effect, Outcome};
@@ -25,6 +27,7 @@ pub struct Engine {
     pub(crate) map: Arc<LinkMap>,
     pub(crate) recorder: Recorder,
     pub(crate) records_clicks: bool,
+    pub(crate) answers: Answers,
     /// Budget of misses for each client, so that codes cannot be enumerated. A redirect costs nothing.
     pub(crate) misses: ClientBudget,
     pub(crate) proxies: Proxies,
@@ -70,7 +73,12 @@ impl Engine {
     /// Decides about a visit, records its click and counts its outcome. The caller only has to send the answer.
     ///
     /// The click is in the journal before this function returns.
-    pub fn follow<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Outcome<'a> {
+    pub fn answer<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Answer<'a> {
+        let outcome = self.follow(pin, visit, fields);
+        self.answers.answer(&outcome, visit, || prefers_html(fields.values("accept")))
+    }
+
+    fn follow<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Outcome<'a> {
         let mut outcome = decide(&self.map, pin, visit);
         match (outcome.kind.effect(), outcome.link) {
             (Effect::Click, Some(link)) if visit.method == Method::Get && self.records_clicks => {
@@ -145,15 +153,18 @@ impl Service for Engine {
     }
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
-        let mut buffer = [0; ShortCode::MAX_LEN];
+        let mut buffer = [0; ShortCode::MAX_LEN + 1];
+        let (code, is_preview) = code_of_path(request.path, &mut buffer);
         let visit = Visit {
-            code: code_of_path(request.path, &mut buffer),
+            path: request.path,
+            code,
+            is_preview,
             method: request.method,
             at: UNIX_EPOCH + Duration::from_micros(request.received_at_micros),
             peer: request.peer,
             is_http_1_0: request.is_http_1_0,
             affinity: request.worker,
         };
-        MapPin::scope(|pin| reply.answer(&self.follow(pin, &visit, request).answer()));
+        MapPin::scope(|pin| reply.answer(&self.answer(pin, &visit, request)));
     }
 }

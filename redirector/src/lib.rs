@@ -5,6 +5,9 @@
 //!   engine      a request for a code: decide, record the click, answer
 //!     redirect    the order of decisions: path + map -> outcome; pure
 //!       outcome     a table: answer, metric label and side effect of each outcome
+//!     answers     header fields, other addresses and pages by the settings
+//!       pages       pages for people in place of JSON
+//!     accept      whether a client prefers a page to JSON
 //!     link_map    code -> link; lock-free reads, one writer
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the only writer of the map; follows the store
@@ -16,6 +19,8 @@
 //! succession  decides when this process serves in place of its predecessor
 //! ```
 
+mod accept;
+pub mod answers;
 pub mod clicks;
 pub mod config;
 pub mod engine;
@@ -25,6 +30,7 @@ pub mod link_map;
 pub mod metrics;
 mod ops;
 pub mod outcome;
+mod pages;
 pub mod redirect;
 mod redirector;
 pub mod replica;

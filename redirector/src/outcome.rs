@@ -5,13 +5,13 @@
 
 use tern_common::served_link::ServedLink;
 
-use crate::http::{Answer, Content, StatusCode};
+use crate::http::{Answer, Content, Document, MediaType, StatusCode};
 
 /// A decision about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome<'a> {
     pub kind: Kind,
-    /// The link to which a redirect leads.
+    /// The link of a redirect or of a preview.
     pub link: Option<ServedLink<'a>>,
     /// The short code that the message quotes.
     pub code: Option<&'a str>,
@@ -57,9 +57,20 @@ macro_rules! kinds {
     };
 }
 
+/// The JSON of a preview around the code and the target.
+const PREVIEW: Document<'static> = Document {
+    media_type: MediaType::Json,
+    fixed: &["{\"short_code\":\"", "\",\"original_url\":\"", "\"}", ""],
+    pieces: [b""; 3],
+};
+
 kinds! {
     /// The link leads to its target.
     Redirect = "redirect", Click, Answer::redirect(b"");
+    /// The link would redirect, and the client asks where to.
+    Preview = "preview", Nothing, Answer::new(StatusCode::OK, Content::Document(PREVIEW));
+    /// The path is that of the start page, which is no short code.
+    Root = "root", Nothing, Answer::error(StatusCode::NOT_FOUND, "No short code has this form");
     /// The link is deactivated.
     Gone = "gone", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has been deactivated");
     /// The link has expired.
@@ -106,6 +117,11 @@ impl<'a> Outcome<'a> {
         Outcome { link: Some(link), ..Kind::Redirect.into() }
     }
 
+    /// Returns an answer that shows the target of `link`.
+    pub fn preview(link: ServedLink<'a>) -> Outcome<'a> {
+        Outcome { link: Some(link), ..Kind::Preview.into() }
+    }
+
     /// Returns the outcome for a code that no link has.
     pub fn not_found(code: &'a str) -> Outcome<'a> {
         Outcome { code: Some(code), ..Kind::NotFound.into() }
@@ -123,6 +139,10 @@ impl<'a> Outcome<'a> {
             Content::Location(_) => Content::Location(self.link.map_or("", |link| link.location()).as_bytes()),
             Content::Message([before, _, after]) => {
                 Content::Message([before, self.code.unwrap_or_default().as_bytes(), after])
+            }
+            Content::Document(document) => {
+                let (code, target) = self.link.map_or(("", ""), |link| (link.code, link.original_url()));
+                Content::Document(Document { pieces: [code.as_bytes(), target.as_bytes(), b""], ..document })
             }
         };
         Answer { content, retry_after_seconds: self.retry_after_seconds.or(answer.retry_after_seconds), ..answer }

@@ -12,8 +12,12 @@ use crate::outcome::{Kind, Outcome};
 /// A request for a short code, on either port.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
+    /// The path as it was sent, without the query.
+    pub path: &'a [u8],
     /// The short code in the path, by [`code_of_path`].
     pub code: Option<&'a str>,
+    /// Whether the path ends with the sign of a preview, by [`code_of_path`].
+    pub is_preview: bool,
     pub method: Method,
     pub at: SystemTime,
     pub peer: IpAddr,
@@ -23,23 +27,33 @@ pub struct Visit<'a> {
     pub affinity: usize,
 }
 
-/// A buffer for the code of a path.
-pub type CodeBuffer = [u8; ShortCode::MAX_LEN];
+/// A buffer for the code of a path and the sign of a preview.
+pub type CodeBuffer = [u8; ShortCode::MAX_LEN + 1];
 
-/// Returns the short code in a request path, percent-decoded once. `None` if no short code has this form.
-pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'a str> {
+/// Returns the short code in a request path, percent-decoded once, and whether `+` behind it asks for a preview.
+/// `None` if no short code has this form.
+pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> (Option<&'a str>, bool) {
+    let segment = segment_of_path(path, buffer).unwrap_or_default();
+    if ShortCode::has_shape(segment) {
+        return (std::str::from_utf8(segment).ok(), false);
+    }
+    let code = segment.strip_suffix(b"+").filter(|code| ShortCode::has_shape(code));
+    (code.and_then(|code| std::str::from_utf8(code).ok()), code.is_some())
+}
+
+/// Returns the path behind its slash, percent-decoded once. `None` if it is too long for a code.
+fn segment_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'a [u8]> {
     let segment = path.strip_prefix(b"/")?;
-    let code = if segment.contains(&b'%') {
+    if segment.contains(&b'%') {
         let mut len = 0;
         for byte in percent_encoding::percent_decode(segment) {
             *buffer.get_mut(len)? = byte;
             len += 1;
         }
-        &buffer[..len]
+        Some(&buffer[..len])
     } else {
-        segment
-    };
-    if ShortCode::has_shape(code) { std::str::from_utf8(code).ok() } else { None }
+        Some(segment)
+    }
 }
 
 /// Decides about one request. Both ports use this order of decisions.
@@ -48,7 +62,10 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outco
     if !map.is_loaded() {
         return Kind::NotReady.into();
     }
-    let Some(code) = visit.code else { return Kind::NoCode.into() };
+    let Some(code) = visit.code else {
+        let is_root = visit.path == b"/" && visit.method != Method::Other;
+        return if is_root { Kind::Root.into() } else { Kind::NoCode.into() };
+    };
     let Some(link) = map.find(pin, code) else { return Outcome::not_found(code) };
     if visit.method == Method::Other {
         return Kind::OtherMethod.into();
@@ -58,6 +75,9 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outco
     }
     if link.has_expired(visit.at) {
         return Kind::Expired.into();
+    }
+    if visit.is_preview {
+        return Outcome::preview(link);
     }
     Outcome::redirect(link)
 }
@@ -73,8 +93,8 @@ mod tests {
     #[test]
     fn code_of_path_accepts_only_the_form_of_a_short_code() {
         let check = |path: &str, expected: Option<&str>| {
-            let mut buffer = [0; ShortCode::MAX_LEN];
-            assert_eq!(code_of_path(path.as_bytes(), &mut buffer), expected, "{path}");
+            let mut buffer = [0; ShortCode::MAX_LEN + 1];
+            assert_eq!(code_of_path(path.as_bytes(), &mut buffer), (expected, false), "{path}");
         };
         check("/CODE12", Some("CODE12"));
         check("/no-such_code", Some("no-such_code"));
@@ -99,9 +119,30 @@ mod tests {
         check(&format!("/{}", "%61".repeat(65)), None);
     }
 
+    #[test]
+    fn code_of_path_with_a_plus_asks_for_a_preview() {
+        let check = |path: &str, expected: Option<&str>| {
+            let mut buffer = [0; ShortCode::MAX_LEN + 1];
+            assert_eq!(code_of_path(path.as_bytes(), &mut buffer), (expected, expected.is_some()), "{path}");
+        };
+        check("/CODE12+", Some("CODE12"));
+        check("/CODE12%2B", Some("CODE12"));
+        check("/%43ODE12+", Some("CODE12"));
+        check(&format!("/{}+", "a".repeat(64)), Some(&"a".repeat(64)));
+        check(&format!("/{}%2b", "%61".repeat(64)), Some(&"a".repeat(64)));
+        check(&format!("/{}+", "a".repeat(65)), None);
+        check("/+", None);
+        check("/CODE12++", None);
+        check("/+CODE12", None);
+        check("/CO+DE12", None);
+        check("/CODE12+/", None);
+        check("/CODE12%252B", None);
+    }
+
     fn visit(code: Option<&str>, method: Method) -> Visit<'_> {
         let peer = std::net::Ipv4Addr::LOCALHOST.into();
-        Visit { code, method, at: SystemTime::UNIX_EPOCH, peer, is_http_1_0: false, affinity: 0 }
+        let at = SystemTime::UNIX_EPOCH;
+        Visit { path: b"/path", code, is_preview: false, method, at, peer, is_http_1_0: false, affinity: 0 }
     }
 
     #[test]
@@ -142,5 +183,20 @@ mod tests {
         check(Some("ENDS12"), Get, (Kind::Redirect, Some("https://example.com/")));
         check(Some("CODE12"), Get, (Kind::Redirect, Some("https://example.com/")));
         check(Some("CODE12"), Head, (Kind::Redirect, Some("https://example.com/")));
+
+        let check_kind = |visit: Visit<'_>, expected: Kind| {
+            MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit).kind, expected, "{visit:?}"));
+        };
+        let preview = |code, method| Visit { is_preview: true, ..visit(Some(code), method) };
+        check_kind(preview("code12", Get), Kind::NotFound);
+        check_kind(preview("CODE12", Other), Kind::OtherMethod);
+        check_kind(preview("GONE12", Get), Kind::Gone);
+        check_kind(preview("ENDED1", Get), Kind::Expired);
+        check_kind(preview("CODE12", Get), Kind::Preview);
+        check_kind(preview("ENDS12", Head), Kind::Preview);
+        let root = |method| Visit { path: b"/", ..visit(None, method) };
+        check_kind(root(Get), Kind::Root);
+        check_kind(root(Head), Kind::Root);
+        check_kind(root(Other), Kind::NoCode);
     }
 }

@@ -102,6 +102,7 @@ impl Redirector {
             map,
             recorder,
             records_clicks: config.record_clicks,
+            answers: config.answers.clone(),
             misses: ClientBudget::new(config.miss_burst, config.misses_per_second),
             proxies: config.trusted_proxies.clone(),
             counters: RedirectCounters::new(lanes),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tern_common::ShortCode;
@@ -25,16 +25,20 @@ pub async fn follow_code(
         Method::HEAD => http::Method::Head,
         _ => http::Method::Other,
     };
-    let mut buffer = [0; ShortCode::MAX_LEN];
+    let path = request.uri().path().as_bytes();
+    let mut buffer = [0; ShortCode::MAX_LEN + 1];
+    let (code, is_preview) = code_of_path(path, &mut buffer);
     let visit = Visit {
-        code: code_of_path(request.uri().path().as_bytes(), &mut buffer),
+        path,
+        code,
+        is_preview,
         method,
         at: SystemTime::now(),
         peer: peer.ip().to_canonical(),
         is_http_1_0: request.version() == Version::HTTP_10,
         affinity: engine.beside_workers(peer.port().into()),
     };
-    MapPin::scope(|pin| respond(&engine.follow(pin, &visit, &HeaderFields(request.headers())).answer()))
+    MapPin::scope(|pin| respond(&engine.answer(pin, &visit, &HeaderFields(request.headers()))))
 }
 
 /// The header fields of a request, as the redirector reads them.
@@ -57,6 +61,11 @@ fn respond(answer: &Answer<'_>) -> Response {
         headers.extend(value.map(|value| (name, HeaderValue::from_static(value))));
     }
     headers.extend(answer.retry_after_seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
+    let further_fields = answer.further_fields.lines().filter_map(|line| line.split_once(": "));
+    headers.extend(
+        further_fields
+            .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value).ok()?))),
+    );
     match answer.content {
         Content::Location(location) => match HeaderValue::from_bytes(location) {
             Ok(location) => {
@@ -71,6 +80,12 @@ fn respond(answer: &Answer<'_>) -> Response {
             let message = String::from_utf8_lossy(&message.concat()).into_owned();
             let envelope = json!({"error": answer.status.canonical_reason(), "message": message});
             (answer.status, headers, envelope.to_string()).into_response()
+        }
+        Content::Document(document) => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(document.media_type.name()));
+            let mut body = Vec::new();
+            document.write(&mut |bytes| body.extend_from_slice(bytes));
+            (answer.status, headers, body).into_response()
         }
     }
 }

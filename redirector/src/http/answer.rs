@@ -4,33 +4,43 @@
 
 use ::http::StatusCode;
 
+use super::document::Document;
+
 /// An answer without what the connection adds to it: framing and date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
     pub status: StatusCode,
     /// Value of `Retry-After`.
     pub retry_after_seconds: Option<u32>,
+    /// Further lines of the head, each with its CR LF.
+    pub further_fields: &'a str,
     pub content: Content<'a>,
 }
 
-/// The target of a redirect, or the message of an error.
+/// The target of a redirect, the message of an error, or a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
     /// Value of `Location`, in visible ASCII. The status is 302, and the body is empty.
     Location(&'a [u8]),
     /// Pieces of the message in the JSON error envelope. They are joined and may contain any bytes.
     Message([&'a [u8]; 3]),
+    Document(Document<'a>),
 }
 
 impl<'a> Answer<'a> {
+    /// Returns an answer without optional header fields.
+    pub const fn new(status: StatusCode, content: Content<'a>) -> Answer<'a> {
+        Answer { status, retry_after_seconds: None, further_fields: "", content }
+    }
+
     /// Returns a redirect to `location`.
     pub const fn redirect(location: &'a [u8]) -> Answer<'a> {
-        Answer { status: StatusCode::FOUND, retry_after_seconds: None, content: Content::Location(location) }
+        Answer::new(StatusCode::FOUND, Content::Location(location))
     }
 
     /// Returns an error whose message consists of three pieces.
     pub const fn error_in_pieces(status: StatusCode, message: [&'a [u8]; 3]) -> Answer<'a> {
-        Answer { status, retry_after_seconds: None, content: Content::Message(message) }
+        Answer::new(status, Content::Message(message))
     }
 
     /// Returns an error whose message is one piece.
@@ -49,11 +59,12 @@ impl<'a> Answer<'a> {
     }
 
     /// Returns the value of `Cache-Control`: `no-store` for each status that a cache may store by itself (RFC 9110,
-    /// 15.1), and for redirects.
+    /// 15.1), and for redirects and previews.
     pub fn cache_control(&self) -> Option<&'static str> {
         let is_stored = matches!(
             self.status,
-            StatusCode::FOUND
+            StatusCode::OK
+                | StatusCode::FOUND
                 | StatusCode::NOT_FOUND
                 | StatusCode::METHOD_NOT_ALLOWED
                 | StatusCode::GONE

@@ -6,6 +6,10 @@ use ::http::StatusCode;
 
 use super::answer::{Answer, Content};
 use super::date::Date;
+use super::document::{MediaType, put_escaped};
+
+/// A function that passes a body on in parts.
+type WriteBody<'a> = dyn Fn(&mut dyn FnMut(&[u8])) + 'a;
 
 /// Properties of the request and the connection that determine the framing of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,37 +40,47 @@ impl<'a> Reply<'a> {
     /// Writes the answer. A location with other bytes than visible ASCII could change the head, so it becomes a 500.
     pub fn answer(mut self, answer: &Answer<'_>) {
         self.answered = match answer.content {
-            Content::Location(location) => self.append_redirect(location),
+            Content::Location(location) => self.append_redirect(answer, location),
             Content::Message(message) => self.append_error(answer, &message),
+            Content::Document(document) => self.append_body(answer, document.media_type, &|put| document.write(put)),
         };
     }
 
     /// Appends a redirect if its location is visible ASCII. Returns whether it was appended.
-    fn append_redirect(&mut self, location: &[u8]) -> bool {
+    fn append_redirect(&mut self, answer: &Answer<'_>, location: &[u8]) -> bool {
         if !location.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
             return false;
         }
-        self.output.reserve(location.len() + 192);
+        self.output.reserve(location.len() + answer.further_fields.len() + 192);
         self.put(b"HTTP/1.1 302 Found\r\nLocation: ");
         self.put(location);
         self.put(b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n");
+        self.put(answer.further_fields.as_bytes());
         self.end_head();
         true
     }
 
     /// Appends an error. Returns true, because any message can be encoded.
     fn append_error(&mut self, answer: &Answer<'_>, message: &[&[u8]]) -> bool {
+        self.append_body(answer, MediaType::Json, &|put| envelope(answer.status, message, put))
+    }
+
+    /// Appends an answer with a body. `write` passes the body on in parts: once to measure it, once to append it.
+    ///
+    /// Returns true, because any body can be encoded.
+    fn append_body(&mut self, answer: &Answer<'_>, media_type: MediaType, write: &WriteBody<'_>) -> bool {
         let mut length = 0;
-        envelope(answer.status, message, &mut |bytes| length += bytes.len());
-        self.output.reserve(length + 256);
+        write(&mut |bytes| length += bytes.len());
+        self.output.reserve(length + answer.further_fields.len() + 256);
         self.put_status(answer.status);
-        self.put(b"Content-Type: application/json\r\nContent-Length: ");
+        self.put_field(b"Content-Type: ", media_type.name());
+        self.put(b"Content-Length: ");
         self.put_number(length as u64);
         self.put(b"\r\n");
         self.put_fields(answer);
         self.end_head();
         if !self.framing.head_only {
-            envelope(answer.status, message, &mut |bytes| self.output.extend_from_slice(bytes));
+            write(&mut |bytes| self.output.extend_from_slice(bytes));
         }
         true
     }
@@ -92,6 +106,7 @@ impl<'a> Reply<'a> {
             self.put_number(u64::from(seconds));
             self.put(b"\r\n");
         }
+        self.put(answer.further_fields.as_bytes());
     }
 
     fn put_field(&mut self, name: &[u8], value: &str) {
@@ -131,39 +146,19 @@ fn reason(status: StatusCode) -> &'static [u8] {
 }
 
 /// Writes `{"error":"...","message":"..."}` in pieces, so that the same code can measure it and write it.
-fn envelope(status: StatusCode, message: &[&[u8]], put: &mut impl FnMut(&[u8])) {
+fn envelope(status: StatusCode, message: &[&[u8]], put: &mut dyn FnMut(&[u8])) {
     put(b"{\"error\":\"");
     put(reason(status));
     put(b"\",\"message\":\"");
     for piece in message {
-        for chunk in piece.utf8_chunks() {
-            escape(chunk.valid().as_bytes(), put);
-            if !chunk.invalid().is_empty() {
-                put("\u{fffd}".as_bytes());
-            }
-        }
+        put_escaped(MediaType::Json, piece, put);
     }
     put(b"\"}");
 }
 
-/// Writes text in runs, with escapes for the characters that JSON does not allow in a string.
-fn escape(text: &[u8], put: &mut impl FnMut(&[u8])) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f | 0x7f)) {
-        let byte = rest[at];
-        put(&rest[..at]);
-        match byte {
-            b'"' | b'\\' => put(&[b'\\', byte]),
-            _ => put(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
-        }
-        rest = &rest[at + 1..];
-    }
-    put(rest);
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::document::Document;
     use super::*;
 
     const OPEN: Framing = Framing { head_only: false, close: false };
@@ -231,6 +226,23 @@ mod tests {
             |reply| reply.answer(&Answer::error(StatusCode::SERVICE_UNAVAILABLE, "").retry_after(30)),
             "HTTP/1.1 503 Service Unavailable|Content-Type: application/json|Content-Length: 44|Retry-After: 30|DATE||",
         );
+    }
+
+    #[test]
+    fn further_fields_are_lines_of_every_head() {
+        let further_fields = "X-Robots-Tag: noindex|".replace('|', "\r\n");
+        let with = |answer| Answer { further_fields: &further_fields, ..answer };
+        let document =
+            Document { media_type: MediaType::Html, fixed: &["<p>", "</p>", "", ""], pieces: [b"<a>", b"", b""] };
+        let head = "HTTP/1.1 200 OK|Content-Type: text/html; charset=utf-8|Content-Length: 16|Cache-Control: no-store|\
+             X-Robots-Tag: noindex|DATE||";
+        let answer = with(Answer::new(StatusCode::OK, Content::Document(document)));
+        check(OPEN, |reply| reply.answer(&answer), &format!("{head}<p>&lt;a&gt;</p>"));
+        check(HEAD, |reply| reply.answer(&answer), head);
+        let redirect = with(Answer::redirect(b"https://a.example/"));
+        let head = "HTTP/1.1 302 Found|Location: https://a.example/|Cache-Control: no-store|Content-Length: 0|\
+             X-Robots-Tag: noindex|DATE||";
+        check(OPEN, |reply| reply.answer(&redirect), head);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //!         encode       answer -> bytes    (pure; date)
 //!         refusal      requests that the loop refuses without the service
 //!           answer       status, header fields, body as values
+//!             document     bodies: fixed text around escaped pieces
 //!         input        the read buffer
 //!   reaper       the thread that wakes overdue connections and ends idle ones on a full port
 //!     connections  open connections and their deadlines
@@ -31,6 +32,7 @@ mod answer;
 mod connection;
 mod connections;
 mod date;
+mod document;
 mod encode;
 mod exchange;
 mod input;
@@ -47,6 +49,7 @@ mod worker_probe;
 
 pub use ::http::StatusCode;
 pub use answer::{Answer, Content};
+pub use document::{Document, MediaType, html_reference};
 pub use encode::Reply;
 pub use exchange::{Exchange, Terms};
 pub use limits::{Limits, STACK_WORDS, configure_runtime};

@@ -20,6 +20,7 @@ mod full_ports;
 mod interrupted_start;
 mod loading;
 mod own_addresses;
+mod pages;
 mod read_your_writes;
 mod redirects;
 mod request_ids;

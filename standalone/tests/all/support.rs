@@ -139,7 +139,11 @@ impl Tern {
     }
 
     pub async fn get_with(&self, fields: &[(&str, &str)], address: &str, path: &str) -> Response {
-        let request = self.client.get(format!("http://{address}{path}"));
+        self.send_with(Method::GET, fields, address, path).await
+    }
+
+    pub async fn send_with(&self, method: Method, fields: &[(&str, &str)], address: &str, path: &str) -> Response {
+        let request = self.client.request(method, format!("http://{address}{path}"));
         fields.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
     }
 
