@@ -119,6 +119,7 @@ mod tests {
             original_url: TargetUrl::parse("https://example.com/").unwrap(),
             title: None,
             is_active: true,
+            options: Default::default(),
             created_at,
             updated_at: created_at,
         };

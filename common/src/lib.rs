@@ -22,6 +22,7 @@ pub mod id;
 pub mod json;
 pub mod lifecycle;
 pub mod link_labels;
+pub mod link_options;
 pub mod listening;
 pub mod own_addresses;
 pub mod private_files;
@@ -47,6 +48,7 @@ pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, Shi
 pub use click_source::ClickSource;
 pub use click_stats::{ClickStats, Per, StatsRange};
 pub use id::Id;
+pub use link_options::{LinkOptions, LinkOptionsChange, RedirectStatus};
 pub use own_addresses::OwnAddresses;
 pub use short_code::ShortCode;
 pub use target_url::TargetUrl;

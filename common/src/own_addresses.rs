@@ -37,12 +37,12 @@ enum OwnHost {
     Address(IpAddr),
 }
 
-/// The reason to refuse the target of a new or changed link.
+/// The reason to refuse the target of a new or changed link. Each message continues the name of its field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedTarget {
     #[error(transparent)]
     Invalid(#[from] InvalidTarget),
-    #[error("original_url points at this Tern itself ({0}); a short link cannot lead to another")]
+    #[error("points at this Tern itself ({0}); a short link cannot lead to another")]
     Own(String),
 }
 

@@ -17,12 +17,24 @@
 use std::ops::Range;
 use std::time::SystemTime;
 
+use crate::link_options::InvalidRedirectStatus;
 use crate::short_code::InvalidShortCode;
 use crate::target_url::InvalidTarget;
-use crate::{Id, ShortCode, TargetUrl, Timestamp};
+use crate::{Id, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 /// Columns of the view `served_links`. A snapshot file lists them as the fields that its writer knew.
-pub const FIELDS: &[&str] = &["short_code", "url_id", "owner_id", "original_url", "is_active", "expires_at"];
+pub const FIELDS: &[&str] = &[
+    "short_code",
+    "url_id",
+    "owner_id",
+    "original_url",
+    "is_active",
+    "expires_at",
+    "starts_at",
+    "expired_url",
+    "redirect_status",
+    "forward_query",
+];
 
 /// An unchecked row of the view `served_links`. Another program may have written it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +46,14 @@ pub struct LinkRow<S = String> {
     pub is_active: bool,
     /// The time from which the link is expired.
     pub expires_at: Option<Timestamp>,
+    /// The time from which the link redirects.
+    pub starts_at: Option<Timestamp>,
+    /// The address to which the expired link leads.
+    pub expired_url: Option<S>,
+    /// The status of the redirect, as in [`RedirectStatus`].
+    pub redirect_status: Option<i16>,
+    /// Whether the query of a request is merged into the target.
+    pub forward_query: Option<bool>,
 }
 
 /// The reason why a row cannot be served.
@@ -43,14 +63,29 @@ pub enum InvalidLink {
     Id,
     #[error(transparent)]
     ShortCode(#[from] InvalidShortCode),
+    #[error("original_url {0}")]
+    Target(InvalidTarget),
+    #[error("expired_url {0}")]
+    ExpiredUrl(InvalidTarget),
     #[error(transparent)]
-    Target(#[from] InvalidTarget),
+    RedirectStatus(#[from] InvalidRedirectStatus),
 }
 
 impl<S> LinkRow<S> {
     /// Returns an active link without optional fields: url 1 of user 1.
     pub fn plain(short_code: S, original_url: S) -> LinkRow<S> {
-        LinkRow { short_code, url_id: 1, owner_id: 1, original_url, is_active: true, expires_at: None }
+        LinkRow {
+            short_code,
+            url_id: 1,
+            owner_id: 1,
+            original_url,
+            is_active: true,
+            expires_at: None,
+            starts_at: None,
+            expired_url: None,
+            redirect_status: None,
+            forward_query: None,
+        }
     }
 }
 
@@ -59,14 +94,18 @@ impl<'a> LinkRow<&'a str> {
     pub fn decode(link: &'a [u8]) -> Option<LinkRow<&'a str>> {
         let text = std::str::from_utf8(link.get(text_range(link.first_chunk()?))?).ok()?;
         let link = ServedLink::try_decode(link, text)?;
-        let Extension { expires_at, .. } = Extension::decode(link.extension)?;
+        let extension = Extension::decode(link.extension)?;
         Some(LinkRow {
             short_code: link.code,
             url_id: link.url_id.get(),
             owner_id: link.owner_id.get(),
             original_url: link.target,
             is_active: link.active,
-            expires_at,
+            expires_at: extension.expires_at,
+            starts_at: extension.starts_at,
+            expired_url: extension.expired_url,
+            redirect_status: extension.redirect_status.map(RedirectStatus::code),
+            forward_query: extension.forward_query,
         })
     }
 }
@@ -90,6 +129,12 @@ pub struct Extension<'a> {
     /// The header form of the target, if it differs from the given text.
     location: Option<&'a str>,
     expires_at: Option<Timestamp>,
+    starts_at: Option<Timestamp>,
+    expired_url: Option<&'a str>,
+    /// The header form of the expired url, if it differs from the given text.
+    expired_location: Option<&'a str>,
+    redirect_status: Option<RedirectStatus>,
+    forward_query: Option<bool>,
 }
 
 impl<'a> ServedLink<'a> {
@@ -102,13 +147,6 @@ impl<'a> ServedLink<'a> {
     #[inline]
     pub fn location(&self) -> &'a str {
         self.extension().and_then(|extension| extension.location).unwrap_or(self.target)
-    }
-
-    /// Returns whether the link is expired at a time.
-    #[inline]
-    pub fn has_expired(&self, at: SystemTime) -> bool {
-        let expires_at = self.extension().and_then(|extension| extension.expires_at);
-        expires_at.is_some_and(|end| Timestamp::from(at) >= end)
     }
 
     /// Returns the fields that few links have; `None` for a plain link.
@@ -154,9 +192,45 @@ impl<'a> ServedLink<'a> {
 mod tag {
     pub(super) const LOCATION: u8 = 1;
     pub(super) const EXPIRES_AT: u8 = 2;
+    pub(super) const STARTS_AT: u8 = 3;
+    pub(super) const EXPIRED_URL: u8 = 4;
+    pub(super) const EXPIRED_LOCATION: u8 = 5;
+    pub(super) const REDIRECT_STATUS: u8 = 6;
+    pub(super) const FORWARD_QUERY: u8 = 7;
 }
 
 impl<'a> Extension<'a> {
+    /// Returns the header form of the target, if it differs from the given text.
+    pub fn location(&self) -> Option<&'a str> {
+        self.location
+    }
+
+    /// Returns whether the link has not started at a time.
+    pub fn is_scheduled(&self, at: SystemTime) -> bool {
+        self.starts_at.is_some_and(|start| Timestamp::from(at) < start)
+    }
+
+    /// Returns whether the link is expired at a time.
+    pub fn has_expired(&self, at: SystemTime) -> bool {
+        self.expires_at.is_some_and(|end| Timestamp::from(at) >= end)
+    }
+
+    /// Returns the value of the `Location` header of the expired link: bytes 0x21 to 0x7e only.
+    pub fn expired_location(&self) -> Option<&'a str> {
+        self.expired_location.or(self.expired_url)
+    }
+
+    /// Returns the status of the redirect. A link with an end never has a permanent one.
+    pub fn redirect_status(&self, default: RedirectStatus) -> RedirectStatus {
+        let status = self.redirect_status.unwrap_or(default);
+        if status.is_permanent() && self.expires_at.is_some() { RedirectStatus::FOUND } else { status }
+    }
+
+    /// Returns whether the query of a request is merged into the target, if the link decides it.
+    pub fn forward_query(&self) -> Option<bool> {
+        self.forward_query
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         let mut put = |tag: u8, value: &[u8]| {
             out.push(tag);
@@ -169,6 +243,21 @@ impl<'a> Extension<'a> {
         if let Some(end) = self.expires_at {
             put(tag::EXPIRES_AT, &end.unix_seconds().to_le_bytes());
         }
+        if let Some(start) = self.starts_at {
+            put(tag::STARTS_AT, &start.unix_seconds().to_le_bytes());
+        }
+        if let Some(target) = self.expired_url {
+            put(tag::EXPIRED_URL, target.as_bytes());
+        }
+        if let Some(location) = self.expired_location {
+            put(tag::EXPIRED_LOCATION, location.as_bytes());
+        }
+        if let Some(status) = self.redirect_status {
+            put(tag::REDIRECT_STATUS, &status.code().to_le_bytes());
+        }
+        if let Some(forward) = self.forward_query {
+            put(tag::FORWARD_QUERY, &[u8::from(forward)]);
+        }
     }
 
     fn decode(mut entries: &'a [u8]) -> Option<Extension<'a>> {
@@ -178,16 +267,25 @@ impl<'a> Extension<'a> {
             let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
             match tag {
                 tag::LOCATION => extension.location = Some(std::str::from_utf8(value).ok()?),
-                tag::EXPIRES_AT => {
-                    let seconds = i64::from_le_bytes(value.try_into().ok()?);
-                    extension.expires_at = Some(Timestamp::from_unix_seconds(seconds));
+                tag::EXPIRES_AT => extension.expires_at = Some(decode_time(value)?),
+                tag::STARTS_AT => extension.starts_at = Some(decode_time(value)?),
+                tag::EXPIRED_URL => extension.expired_url = Some(std::str::from_utf8(value).ok()?),
+                tag::EXPIRED_LOCATION => extension.expired_location = Some(std::str::from_utf8(value).ok()?),
+                tag::REDIRECT_STATUS => {
+                    let code = i16::from_le_bytes(value.try_into().ok()?);
+                    extension.redirect_status = Some(RedirectStatus::try_from(i64::from(code)).ok()?);
                 }
+                tag::FORWARD_QUERY => extension.forward_query = Some(value == [1]),
                 _ => {}
             }
             entries = rest;
         }
         Some(extension)
     }
+}
+
+fn decode_time(value: &[u8]) -> Option<Timestamp> {
+    Some(Timestamp::from_unix_seconds(i64::from_le_bytes(value.try_into().ok()?)))
 }
 
 /// The bytes of a checked link. Only [`LinkEncoder`] creates them.
@@ -226,9 +324,24 @@ impl LinkEncoder {
 fn check<'a>(row: &'a LinkRow<impl AsRef<str>>, extension: &'a mut Vec<u8>) -> Result<ServedLink<'a>, InvalidLink> {
     let (code, given) = (row.short_code.as_ref(), row.original_url.as_ref());
     ShortCode::check(code)?;
-    let location = TargetUrl::check(given)?;
+    let location = TargetUrl::check(given).map_err(InvalidLink::Target)?;
+    let expired_url = row.expired_url.as_ref().map(AsRef::as_ref);
+    let expired_location = match expired_url {
+        Some(target) => TargetUrl::check(target).map_err(InvalidLink::ExpiredUrl)?,
+        None => None,
+    };
+    let redirect_status = row.redirect_status.map(|code| RedirectStatus::try_from(i64::from(code))).transpose()?;
     extension.clear();
-    Extension { location: location.as_deref(), expires_at: row.expires_at }.encode(extension);
+    Extension {
+        location: location.as_deref(),
+        expires_at: row.expires_at,
+        starts_at: row.starts_at,
+        expired_url,
+        expired_location: expired_location.as_deref(),
+        redirect_status,
+        forward_query: row.forward_query,
+    }
+    .encode(extension);
     let id = |id| Id::new(id).ok_or(InvalidLink::Id);
     let (url_id, owner_id) = (id(row.url_id)?, id(row.owner_id)?);
     Ok(ServedLink { code, url_id, owner_id, active: row.is_active, target: given, extension })

@@ -35,20 +35,20 @@ impl utoipa::PartialSchema for TargetUrl {
 #[cfg(feature = "schema")]
 impl utoipa::ToSchema for TargetUrl {}
 
-/// The reason to refuse a text as a target.
+/// The reason to refuse a text as a target. Each message continues the name of its field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
-    #[error("original_url must have at most {} bytes", TargetUrl::MAX_LEN)]
+    #[error("must have at most {} bytes", TargetUrl::MAX_LEN)]
     TooLong,
-    #[error("original_url must not hold white space or control characters")]
+    #[error("must not hold white space or control characters")]
     Whitespace,
-    #[error("original_url must be an absolute http or https URL")]
+    #[error("must be an absolute http or https URL")]
     NotHttp,
-    #[error("original_url must be a valid URL with a host")]
+    #[error("must be a valid URL with a host")]
     Malformed,
-    #[error("original_url must not hold a backslash before its path: clients differ in what the host is then")]
+    #[error("must not hold a backslash before its path: clients differ in what the host is then")]
     Backslash,
-    #[error("original_url must not have a user name that looks like a host, nor more than one @ before its path")]
+    #[error("must not have a user name that looks like a host, nor more than one @ before its path")]
     UserInfo,
 }
 

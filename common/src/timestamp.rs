@@ -50,6 +50,12 @@ impl Timestamp {
         Timestamp((self.0.saturating_sub(age)).max(Timestamp::FIRST.0))
     }
 
+    /// Returns the time that is `age` later; `None` if it cannot be written.
+    pub fn plus(self, age: std::time::Duration) -> Option<Timestamp> {
+        let seconds = self.0.checked_add(i64::try_from(age.as_secs()).ok()?)?;
+        Some(Timestamp(seconds)).filter(|time| time.can_be_written())
+    }
+
     pub const fn from_unix_seconds(seconds: i64) -> Timestamp {
         Timestamp(seconds)
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::json::{WriteJson, deserialize_by_parse, write_plain};
 use crate::link_labels::{LinkLabels, LinkLabelsChange};
 use crate::short_text::{InvalidText, check_text};
-use crate::{Id, ShortCode, TargetUrl, Timestamp};
+use crate::{Id, LinkOptions, LinkOptionsChange, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 /// A row of `urls`.
 ///
@@ -27,9 +27,21 @@ pub struct Url {
     /// Whether the link redirects; if not, following it is answered 410.
     #[cfg_attr(feature = "schema", schema(example = true))]
     pub is_active: bool,
-    /// The time from which following the link is answered 410; `null` is never.
+    /// The time before which following the link is answered 404; `null` is no start.
+    #[cfg_attr(feature = "schema", schema(required))]
+    pub starts_at: Option<Timestamp>,
+    /// The time from which following the link leads to `expired_url`, or is answered 410; `null` is never.
     #[cfg_attr(feature = "schema", schema(required))]
     pub expires_at: Option<Timestamp>,
+    /// The address to which the expired link leads.
+    #[cfg_attr(feature = "schema", schema(required, example = "https://example.com/over"))]
+    pub expired_url: Option<String>,
+    /// The status of the redirect; `null` is the default of the installation.
+    #[cfg_attr(feature = "schema", schema(required))]
+    pub redirect_status: Option<RedirectStatus>,
+    /// Whether the query of a request is merged into the target; `null` is the default of the installation.
+    #[cfg_attr(feature = "schema", schema(required, example = true))]
+    pub forward_query: Option<bool>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     #[cfg_attr(feature = "schema", schema(example = json!(["summer", "poster"])))]
@@ -52,7 +64,8 @@ pub struct Url {
 
 impl Url {
     /// Columns of a query on the table `urls`, one for each field.
-    pub(crate) const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, expires_at, created_at, updated_at, \
+    pub(crate) const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, \
+         redirect_status, forward_query, created_at, updated_at, \
          tags, notes, external_id, revision, \
          coalesce((SELECT clicks FROM link_clicks WHERE url_id = urls.id), 0) AS clicks, \
          (SELECT last_clicked_at FROM link_clicks WHERE url_id = urls.id) AS last_clicked_at";
@@ -89,7 +102,7 @@ pub struct NewUrl {
     pub short_code: ShortCode,
     pub original_url: TargetUrl,
     pub title: Option<Title>,
-    pub expires_at: Option<Timestamp>,
+    pub options: LinkOptions,
     pub labels: LinkLabels,
 }
 
@@ -100,15 +113,14 @@ pub struct UrlChange {
     pub title: Option<Option<Title>>,
     pub is_active: Option<bool>,
     pub original_url: Option<TargetUrl>,
-    /// The new time of expiry; `Some(None)` removes it.
-    pub expires_at: Option<Option<Timestamp>>,
+    pub options: LinkOptionsChange,
     pub labels: LinkLabelsChange,
 }
 
 impl UrlChange {
     pub fn is_empty(&self) -> bool {
-        let UrlChange { title, is_active, original_url, expires_at, labels } = self;
-        title.is_none() && is_active.is_none() && original_url.is_none() && expires_at.is_none() && labels.is_empty()
+        let UrlChange { title, is_active, original_url, options, labels } = self;
+        title.is_none() && is_active.is_none() && original_url.is_none() && options.is_empty() && labels.is_empty()
     }
 }
 
@@ -134,6 +146,7 @@ pub struct UrlRow {
     pub original_url: TargetUrl,
     pub title: Option<Title>,
     pub is_active: bool,
+    pub options: LinkOptions,
     pub created_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
 }

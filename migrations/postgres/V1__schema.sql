@@ -21,8 +21,15 @@ CREATE TABLE urls (
     original_url text NOT NULL,
     title text,
     is_active boolean NOT NULL,
+    -- The time from which the link redirects; NULL is no start.
+    starts_at timestamptz,
     -- The time from which the link is expired; NULL is never.
     expires_at timestamptz,
+    -- The address to which the expired link leads.
+    expired_url text,
+    -- NULL in these two is the default of the redirector.
+    redirect_status smallint,
+    forward_query boolean,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     -- In the order in which they were given. The table url_tags finds links by their tags.
@@ -34,6 +41,10 @@ CREATE TABLE urls (
     revision bigint NOT NULL DEFAULT 1,
     CONSTRAINT urls_pkey PRIMARY KEY (id),
     CONSTRAINT urls_id_check CHECK (id > 0),
+    CONSTRAINT urls_redirect_status_check CHECK (redirect_status IN (301, 302, 307, 308)),
+    CONSTRAINT urls_times_check CHECK (starts_at < expires_at),
+    -- Browsers store a permanent redirect beyond the end of its link.
+    CONSTRAINT urls_status_of_end_check CHECK (expires_at IS NULL OR redirect_status IN (302, 307)),
     CONSTRAINT urls_short_code_key UNIQUE (short_code),
     CONSTRAINT urls_tags_check CHECK (cardinality(tags) <= 20),
     -- No cascade, so that the caller has to request the deletion of a user with links explicitly.
@@ -46,7 +57,9 @@ CREATE UNIQUE INDEX urls_external_id_key ON urls (user_id, external_id) WHERE ex
 
 -- The columns of a url that redirectors serve. The feed of changes and the role of redirectors read no others.
 CREATE VIEW served_links AS
-SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at FROM urls;
+SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at, starts_at, expired_url,
+    redirect_status, forward_query
+FROM urls;
 
 -- Codes that a url had before it was renamed with psql. A click under such a code still belongs to the url.
 CREATE TABLE former_codes (

@@ -21,8 +21,15 @@ CREATE TABLE urls (
     original_url TEXT NOT NULL,
     title TEXT,
     is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    -- The time from which the link redirects; NULL is no start.
+    starts_at INTEGER,
     -- The time from which the link is expired; NULL is never.
     expires_at INTEGER,
+    -- The address to which the expired link leads.
+    expired_url TEXT,
+    -- NULL in these two is the default of the redirector.
+    redirect_status INTEGER,
+    forward_query INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     -- A JSON array of texts, in the order in which they were given. The table url_tags finds links by their tags.
@@ -31,7 +38,12 @@ CREATE TABLE urls (
     -- The name of the link in another program.
     external_id TEXT,
     -- Grows with each change.
-    revision INTEGER NOT NULL DEFAULT 1
+    revision INTEGER NOT NULL DEFAULT 1,
+    CONSTRAINT urls_redirect_status_check CHECK (redirect_status IN (301, 302, 307, 308)),
+    CONSTRAINT urls_forward_query_check CHECK (forward_query IN (0, 1)),
+    CONSTRAINT urls_times_check CHECK (starts_at < expires_at),
+    -- Browsers store a permanent redirect beyond the end of its link.
+    CONSTRAINT urls_status_of_end_check CHECK (expires_at IS NULL OR redirect_status IN (302, 307))
 ) STRICT;
 CREATE UNIQUE INDEX urls_short_code_key ON urls (short_code);
 CREATE INDEX urls_user_id ON urls (user_id);
@@ -40,7 +52,9 @@ CREATE UNIQUE INDEX urls_external_id_key ON urls (user_id, external_id) WHERE ex
 
 -- The columns of a url that redirectors serve. The feed of changes reads no others.
 CREATE VIEW served_links AS
-SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at FROM urls;
+SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at, starts_at, expired_url,
+    redirect_status, forward_query
+FROM urls;
 
 -- Codes that a url had before it was renamed with the sqlite3 shell. A click under such a code still belongs to the url.
 CREATE TABLE former_codes (

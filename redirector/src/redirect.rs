@@ -73,7 +73,7 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outco
     if !link.active {
         return Kind::Gone.into();
     }
-    if link.has_expired(visit.at) {
+    if link.extension().is_some_and(|extension| extension.has_expired(visit.at)) {
         return Kind::Expired.into();
     }
     if visit.is_preview {

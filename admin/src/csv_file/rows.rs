@@ -7,7 +7,7 @@ use tern_common::product::{Price, ProductRow};
 use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, UserRow, Username};
-use tern_common::{Id, OwnAddresses, ShortCode, Timestamp};
+use tern_common::{Id, LinkOptions, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 use crate::csv_file::table::Row;
 
@@ -33,13 +33,31 @@ pub(crate) fn url_row(row: Row<'_>, own: &OwnAddresses) -> Result<UrlRow> {
         id: own_id(row)?,
         user_id: foreign_id(row, "user_id")?,
         short_code: parse(row, "short_code", ShortCode::parse)?,
-        original_url: parse(row, "original_url", |text| own.parse_target(text))?,
+        original_url: target(row.field("original_url"), "original_url", own)?.ok_or("original_url is missing")?,
         // A CSV file has no null, so a blank title is none.
         title: row.given("title").map(Title::parse).transpose().map_err(reason)?,
-        is_active: row.field("is_active").map_or(Ok(true), flag)?,
+        is_active: row.field("is_active").map_or(Ok(true), |text| flag(text, "is_active"))?,
+        options: link_options(row, own)?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
+}
+
+/// Reads the optional served fields. A file may hold links that have ended.
+fn link_options(row: Row<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
+    let options = LinkOptions {
+        starts_at: time(row, "starts_at")?,
+        expires_at: time(row, "expires_at")?,
+        expired_url: target(row.given("expired_url"), "expired_url", own)?,
+        redirect_status: row.given("redirect_status").map(RedirectStatus::parse).transpose().map_err(reason)?,
+        forward_query: row.given("forward_query").map(|text| flag(text, "forward_query")).transpose()?,
+    };
+    options.check().map_err(reason)?;
+    Ok(options)
+}
+
+fn target(text: Option<&str>, column: &str, own: &OwnAddresses) -> Result<Option<TargetUrl>> {
+    text.map(|text| own.parse_target(text)).transpose().map_err(|error| format!("{column} {error}"))
 }
 
 pub(crate) fn event_row(row: Row<'_>) -> Result<EventRow> {
@@ -104,11 +122,11 @@ fn stock(text: &str) -> Result<i64> {
 }
 
 /// Reads a truth value in the words of PostgreSQL, in any case. Spreadsheets write `TRUE`, and COPY writes `t`.
-fn flag(text: &str) -> Result<bool> {
+fn flag(text: &str, column: &str) -> Result<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
         "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
-        _ => Err("is_active must be true or false (or t, f, yes, no, 1, 0)".to_owned()),
+        _ => Err(format!("{column} must be true or false (or t, f, yes, no, 1, 0)")),
     }
 }
 

@@ -105,6 +105,7 @@ impl From<StoreError> for Error {
             | StoreError::TokenNameTaken
             | StoreError::UserOwnsUrls { .. } => Error::new(StatusCode::CONFLICT, error),
             StoreError::TooManyTags => bad_request(error),
+            StoreError::OptionConflict(conflict) => bad_request(conflict),
             StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => not_found(error),
             StoreError::Unavailable(cause) => unavailable(DATABASE_IS_UNAVAILABLE, cause),
             StoreError::Busy(cause) => {

@@ -2,6 +2,7 @@
 
 pub(crate) mod bulk;
 pub(crate) mod events;
+mod link_options;
 pub(crate) mod logs;
 pub(crate) mod operations;
 pub(crate) mod products;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tern_common::link_labels::LinkLabels;
 use tern_common::store::{Change, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
-use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
+use tern_common::{Id, LinkOptions, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 use utoipa::ToSchema;
 
 use crate::http::answer::JsonBody;
@@ -18,6 +18,7 @@ use crate::http::body::Body;
 use crate::http::error::{Result, bad_request, unavailable};
 use crate::http::query::{PathId, Query, RowId};
 use crate::list::{ListQuery, PageParameters};
+use crate::resources::link_options::{GivenOptions, Lifetime, check_target};
 use crate::row::{self, Row as _};
 use crate::state::{AppState, VisibleHeader};
 
@@ -32,9 +33,24 @@ pub(crate) struct CreateUrl {
     user_id: RowId,
     original_url: TargetUrl,
     title: Option<Option<Title>>,
-    /// The end of the link, in any zone; UTC where none is given. It must be in the future.
+    /// The start of the link, in any zone; UTC where none is given. Until then it is answered 404.
+    #[schema(value_type = Option<String>, example = "2026-01-31T08:00:00")]
+    starts_at: Option<Option<Timestamp>>,
+    /// The end of the link, in any zone; UTC where none is given. It must be in the future and after `starts_at`.
     #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
     expires_at: Option<Option<Timestamp>>,
+    /// The time from now to the end of the link, such as `90m`, `8h` or `42d`, in place of `expires_at`.
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,8}[smhdw]$", example = json!(null))]
+    expires_in: Option<Option<Lifetime>>,
+    /// The address to which the link leads once it is expired; the rules are those of `original_url`.
+    #[schema(value_type = Option<TargetUrl>, nullable)]
+    expired_url: Option<Option<TargetUrl>>,
+    /// The status of the redirect. A link with an end may only have 302 or 307.
+    #[schema(value_type = Option<RedirectStatus>, nullable)]
+    redirect_status: Option<Option<RedirectStatus>>,
+    /// Whether the query of a request is merged into the target.
+    #[schema(value_type = Option<bool>, example = true)]
+    forward_query: Option<Option<bool>>,
 }
 
 /// The changes to a link
@@ -48,9 +64,24 @@ pub(crate) struct UpdateUrl {
     /// The new target, with the rules for a new link.
     #[schema(nullable = false)]
     original_url: Option<TargetUrl>,
-    /// The end of the link; a past time ends it now, and `null` removes the end.
+    /// The start of the link, in any zone; UTC where none is given. Until then it is answered 404.
+    #[schema(value_type = Option<String>, example = "2026-01-31T08:00:00")]
+    starts_at: Option<Option<Timestamp>>,
+    /// The end of the link, after `starts_at`; a past time ends it now, and `null` removes the end.
     #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
     expires_at: Option<Option<Timestamp>>,
+    /// The time from now to the end of the link, such as `90m`, `8h` or `42d`, in place of `expires_at`.
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,8}[smhdw]$", example = json!(null))]
+    expires_in: Option<Option<Lifetime>>,
+    /// The address to which the link leads once it is expired; the rules are those of `original_url`.
+    #[schema(value_type = Option<TargetUrl>, nullable)]
+    expired_url: Option<Option<TargetUrl>>,
+    /// The status of the redirect. A link with an end may only have 302 or 307.
+    #[schema(value_type = Option<RedirectStatus>, nullable)]
+    redirect_status: Option<Option<RedirectStatus>>,
+    /// Whether the query of a request is merged into the target.
+    #[schema(value_type = Option<bool>, example = true)]
+    forward_query: Option<Option<bool>>,
 }
 
 /// Links, by id
@@ -88,18 +119,28 @@ pub(crate) async fn create_url(
     Body(body): Body<CreateUrl>,
 ) -> Result<(StatusCode, VisibleHeader, JsonBody<Url>)> {
     let user_id = body.user_id.get()?;
-    let original_url = check_target(&state, body.original_url)?;
-    let expires_at = body.expires_at.flatten();
-    if expires_at.is_some_and(|end| end <= Timestamp::now()) {
+    let original_url = check_target(&state.config.own_addresses, "original_url", body.original_url)?;
+    let title = body.title.flatten();
+    let now = Timestamp::now();
+    let given = GivenOptions {
+        starts_at: body.starts_at,
+        expires_at: body.expires_at,
+        expires_in: body.expires_in,
+        expired_url: body.expired_url,
+        redirect_status: body.redirect_status,
+        forward_query: body.forward_query,
+    };
+    let options = LinkOptions::from(given.check(&state.config.own_addresses, now)?);
+    if options.expires_at.is_some_and(|end| end <= now) {
         return Err(bad_request("expires_at must be in the future"));
     }
-    let title = body.title.flatten();
+    options.check().map_err(bad_request)?;
     let url = insert_under_new_code(&state, |short_code| NewUrl {
         user_id,
         short_code,
         original_url: original_url.clone(),
         title: title.clone(),
-        expires_at,
+        options: options.clone(),
         labels: LinkLabels::default(),
     })
     .await?;
@@ -135,9 +176,19 @@ pub(crate) async fn update_url(
     PathId(id): PathId,
     Body(body): Body<UpdateUrl>,
 ) -> Result<(VisibleHeader, JsonBody<Url>)> {
-    let UpdateUrl { title, is_active, original_url, expires_at } = body;
-    let original_url = original_url.map(|target| check_target(&state, target)).transpose()?;
-    let change = UrlChange { title, is_active, original_url, expires_at, ..UrlChange::default() };
+    let own = &state.config.own_addresses;
+    let original_url = body.original_url.map(|target| check_target(own, "original_url", target)).transpose()?;
+    let given = GivenOptions {
+        starts_at: body.starts_at,
+        expires_at: body.expires_at,
+        expires_in: body.expires_in,
+        expired_url: body.expired_url,
+        redirect_status: body.redirect_status,
+        forward_query: body.forward_query,
+    };
+    let options = given.check(own, Timestamp::now())?;
+    let change =
+        UrlChange { title: body.title, is_active: body.is_active, original_url, options, ..UrlChange::default() };
     let url = state.store.update_url(id, change).await?.ok_or_else(|| Url::missing(id))?;
     let visible = state.announce(&url.mark).await;
     Ok((visible, JsonBody(url.value)))
@@ -159,11 +210,6 @@ pub(crate) async fn delete_url(
 ) -> Result<(StatusCode, VisibleHeader, ())> {
     let deleted = state.store.delete_url(id).await?.ok_or_else(|| Url::missing(id))?;
     Ok((StatusCode::NO_CONTENT, state.announce(&deleted.mark).await, ()))
-}
-
-/// Refuses a target at an address where short codes are answered.
-fn check_target(state: &AppState, target: TargetUrl) -> Result<TargetUrl> {
-    state.config.own_addresses.check_target(target).map_err(bad_request)
 }
 
 async fn insert_under_new_code(state: &AppState, url: impl Fn(ShortCode) -> NewUrl) -> Result<Change<Url>> {

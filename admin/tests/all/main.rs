@@ -13,6 +13,7 @@ mod faulty_files;
 mod health;
 mod hostile_json;
 mod ignored_names;
+mod link_options;
 mod lists;
 mod load;
 mod load_reports;

@@ -127,7 +127,7 @@ async fn insert_one_change() -> (Cursor, Mark, Cursor) {
         short_code: ShortCode::generate(6),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
-        expires_at: None,
+        options: Default::default(),
         labels: Default::default(),
     };
     let mark = store.insert_url(url).await.unwrap().mark;

@@ -35,7 +35,19 @@ fn encoded_link_has_each_field_of_its_row() {
     check(LinkRow { expires_at, ..plain.clone() }, "https://example.com/", 16 + 6 + 20 + 5 + 8);
     let len = 16 + 6 + foreign.len() + 5 + location.len();
     check(LinkRow { original_url: foreign, ..plain.clone() }, location, len);
-    check(LinkRow { original_url: foreign, expires_at, ..plain }, location, len + 5 + 8);
+    check(LinkRow { original_url: foreign, expires_at, ..plain.clone() }, location, len + 5 + 8);
+    let start = LinkRow { starts_at: expires_at, ..plain.clone() };
+    check(start, "https://example.com/", 16 + 6 + 20 + 5 + 8);
+    let fallback = LinkRow { expired_url: Some("https://a.example/"), ..plain.clone() };
+    check(fallback, "https://example.com/", 16 + 6 + 20 + 5 + 18);
+    let fallback = LinkRow { expired_url: Some(foreign), ..plain.clone() };
+    check(fallback, "https://example.com/", 16 + 6 + 20 + 5 + foreign.len() + 5 + location.len());
+    let status = LinkRow { redirect_status: Some(308), ..plain.clone() };
+    check(status, "https://example.com/", 16 + 6 + 20 + 5 + 2);
+    for forward in [true, false] {
+        let query = LinkRow { forward_query: Some(forward), ..plain.clone() };
+        check(query, "https://example.com/", 16 + 6 + 20 + 5 + 1);
+    }
 }
 
 #[test]
@@ -46,18 +58,48 @@ fn invalid_row_is_refused_with_its_reason() {
     check(LinkRow { url_id: 0, ..plain.clone() }, InvalidLink::Id);
     check(LinkRow { owner_id: -1, ..plain.clone() }, InvalidLink::Id);
     check(LinkRow { original_url: "ftp://a", ..plain.clone() }, InvalidLink::Target(InvalidTarget::NotHttp));
+    let expired_url = LinkRow { expired_url: Some("javascript:x"), ..plain.clone() };
+    check(expired_url, InvalidLink::ExpiredUrl(InvalidTarget::NotHttp));
+    check(LinkRow { redirect_status: Some(303), ..plain.clone() }, InvalidLink::RedirectStatus(InvalidRedirectStatus));
     let code = ShortCode::check("a b").unwrap_err();
     check(LinkRow { short_code: "a b", ..plain }, InvalidLink::ShortCode(code));
 }
 
 #[test]
-fn link_is_expired_from_its_expiry_on() {
+fn link_redirects_from_its_start_to_its_end() {
     let mut encoder = LinkEncoder::default();
-    let end = Timestamp::from_unix_seconds(1_000);
-    let row = LinkRow { expires_at: Some(end), ..LinkRow::plain("CODE12", "https://example.com/") };
-    let link = encoder.check(&row).unwrap();
-    let expired_after = |millis| link.has_expired(SystemTime::UNIX_EPOCH + Duration::from_millis(millis));
-    assert_eq!([0, 999_999, 1_000_000, 2_000_000].map(expired_after), [false, false, true, true]);
+    let [start, end] = [1_000, 2_000].map(|seconds| Some(Timestamp::from_unix_seconds(seconds)));
+    let row = LinkRow { starts_at: start, expires_at: end, ..LinkRow::plain("CODE12", "https://example.com/") };
+    let extension = encoder.check(&row).unwrap().extension().unwrap();
+    let state_after = |millis| {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        (extension.is_scheduled(at), extension.has_expired(at))
+    };
+    let (scheduled, active, expired) = ((true, false), (false, false), (false, true));
+    let states = [0, 999_999, 1_000_000, 1_999_999, 2_000_000, 3_000_000].map(state_after);
+    assert_eq!(states, [scheduled, scheduled, active, active, expired, expired]);
+}
+
+#[test]
+fn link_with_an_end_is_never_redirected_permanently() {
+    let mut encoder = LinkEncoder::default();
+    let mut status = |redirect_status, expires_at: Option<i64>, default: i64| {
+        let expires_at = expires_at.map(Timestamp::from_unix_seconds);
+        // The start makes the extension exist in each case.
+        let starts_at = Some(Timestamp::from_unix_seconds(0));
+        let plain = LinkRow::plain("CODE12", "https://example.com/");
+        let row = LinkRow { redirect_status, expires_at, starts_at, ..plain };
+        let extension = encoder.check(&row).unwrap().extension().unwrap();
+        extension.redirect_status(default.try_into().unwrap()).code()
+    };
+    assert_eq!(status(None, None, 302), 302);
+    assert_eq!(status(None, None, 301), 301);
+    assert_eq!(status(Some(308), None, 302), 308);
+    assert_eq!(status(None, Some(9), 301), 302);
+    assert_eq!(status(None, Some(9), 308), 302);
+    assert_eq!(status(None, Some(9), 307), 307);
+    assert_eq!(status(Some(307), Some(9), 301), 307);
+    assert_eq!(status(Some(301), Some(9), 301), 302);
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub use watched::WatchedStore;
 
 use crate::Id;
 use crate::link_labels::InvalidLabel;
+use crate::link_options::OptionConflict;
 use crate::served_link::LinkRow;
 
 /// The reason why the store did not carry out a call.
@@ -52,6 +53,9 @@ pub enum StoreError {
     /// A change would leave a link with too many tags.
     #[error("{}", InvalidLabel::TooManyTags)]
     TooManyTags,
+    /// A change would combine options of a link that exclude each other.
+    #[error(transparent)]
+    OptionConflict(#[from] OptionConflict),
     #[error("User {user} still owns {urls} links")]
     UserOwnsUrls { user: Id, urls: u64 },
     /// The database cannot be reached, is overloaded, or its files are damaged. A later attempt may succeed.

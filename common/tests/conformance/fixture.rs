@@ -86,7 +86,7 @@ pub fn new_url(owner: Id, code: &str, target: &str) -> NewUrl {
         short_code: ShortCode::parse(code).unwrap(),
         original_url: TargetUrl::parse(target).unwrap(),
         title: None,
-        expires_at: None,
+        options: Default::default(),
         labels: Default::default(),
     }
 }

@@ -11,6 +11,7 @@ mod store_feed;
 mod store_labels;
 mod store_loading;
 mod store_loading_ids;
+mod store_options;
 mod store_pages;
 mod store_stats;
 mod store_tokens;
@@ -40,7 +41,6 @@ conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
     user_with_links_is_deleted_only_together_with_them,
     import_returns_a_result_for_each_row,
     url_is_inserted_found_updated_and_deleted,
-    link_expiry_is_set_changed_and_removed,
     reference_to_missing_row_is_refused_with_its_id,
     inserted_event_is_found_with_its_details,
     event_without_user_belongs_to_link_owner,
@@ -49,6 +49,12 @@ conformance!(store over sqlite_rows = sqlite, postgres_rows = postgres: [
     total_of_combined_filters_is_bounded,
     filter_with_nul_character_matches_nothing,
     products_are_listed_by_id,
+]);
+
+conformance!(store_options over sqlite_options = sqlite, postgres_options = postgres: [
+    options_of_link_are_set_changed_and_removed_one_by_one,
+    change_that_conflicts_with_the_stored_options_is_refused,
+    loaded_links_have_the_options_of_their_rows,
 ]);
 
 conformance!(store_pages over sqlite_pages = sqlite, postgres_pages = postgres: [

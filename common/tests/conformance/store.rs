@@ -2,12 +2,12 @@
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::json::write_array;
-use tern_common::store::{AdminStore, ImportOutcome, LinkChange, Load, LoadOutcome, StoreError, Total};
-use tern_common::url::{NewUrl, Title, UrlChange, UrlFilter};
+use tern_common::store::{AdminStore, ImportOutcome, Load, LoadOutcome, StoreError, Total};
+use tern_common::url::{Title, UrlChange, UrlFilter};
 use tern_common::user::{Email, UserChange, UserRow, Username};
 use tern_common::{TargetUrl, Timestamp};
 
-use crate::fixture::{changes_since, id, new_url, new_user, page, snapshot, url, user};
+use crate::fixture::{id, new_url, new_user, page, url, user};
 use crate::store_loading::{load, numbered, product_row};
 
 pub async fn user_is_inserted_found_updated_and_deleted(store: &dyn AdminStore) {
@@ -140,27 +140,6 @@ pub async fn url_is_inserted_found_updated_and_deleted(store: &dyn AdminStore) {
     assert_eq!(store.find_url(inserted.id).await.unwrap(), None);
     let events = store.list_events(EventFilter::default(), page(1, 100)).await.unwrap();
     assert_eq!((events.rows.len(), events.total), (0, Total::Exactly(0)), "events of a deleted link are left");
-}
-
-pub async fn link_expiry_is_set_changed_and_removed(store: &dyn AdminStore) {
-    let owner = user(store, "ada").await.id;
-    let (soon, later) = (Timestamp::from_unix_seconds(1_900_000_000), Timestamp::from_unix_seconds(1_950_000_000));
-    let new = NewUrl { expires_at: Some(soon), ..new_url(owner, "ends", "https://example.com/") };
-    let inserted = store.insert_url(new).await.unwrap().value;
-    assert_eq!(inserted.expires_at, Some(soon));
-    let (links, mut cursor) = snapshot(store).await;
-    assert_eq!(links["ends"].expires_at, Some(soon));
-    let update = |change| store.update_url(inserted.id, change);
-    let other = update(UrlChange { is_active: Some(true), ..UrlChange::default() }).await.unwrap().unwrap().value;
-    assert_eq!(other.expires_at, Some(soon));
-    for end in [Some(later), None, Some(soon)] {
-        let change = UrlChange { expires_at: Some(end), ..UrlChange::default() };
-        assert_eq!(update(change).await.unwrap().unwrap().value.expires_at, end);
-        let (changes, next) = changes_since(store, &cursor).await;
-        let [LinkChange::Put(row)] = &changes[..] else { panic!("{changes:?}") };
-        assert_eq!(row.expires_at, end);
-        cursor = next;
-    }
 }
 
 pub async fn reference_to_missing_row_is_refused_with_its_id(store: &dyn AdminStore) {

@@ -98,6 +98,7 @@ pub async fn click_on_reused_link_id_is_an_orphan(store: &dyn AdminStore) {
         original_url: TargetUrl::parse("https://another.example/").unwrap(),
         title: None,
         is_active: true,
+        options: Default::default(),
         created_at: None,
         updated_at: None,
     };

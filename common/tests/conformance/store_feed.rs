@@ -222,6 +222,7 @@ fn link_row(owner: Id, code: &str) -> UrlRow {
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         is_active: true,
+        options: Default::default(),
         created_at: None,
         updated_at: None,
     }

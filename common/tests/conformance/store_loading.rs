@@ -45,6 +45,7 @@ pub fn url_row(given: Option<i64>, owner: i64, code: &str) -> UrlRow {
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         is_active: false,
+        options: Default::default(),
         created_at: Some(created_at),
         updated_at: None,
     }

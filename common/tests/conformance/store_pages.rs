@@ -120,6 +120,7 @@ pub async fn pages_of_links_and_events_match_after_user_deletion(store: &dyn Adm
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         is_active: true,
+        options: Default::default(),
         created_at: None,
         updated_at: None,
     };

@@ -241,6 +241,7 @@ pub async fn forget_events_that_would_delete_all_is_refused(store: &dyn AdminSto
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         is_active: true,
+        options: Default::default(),
         created_at: None,
         updated_at: None,
     };

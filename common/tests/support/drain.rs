@@ -84,7 +84,7 @@ async fn links(store: &PostgresStore) -> Vec<(Id, Id, String, String)> {
                 short_code: ShortCode::parse(&code).unwrap(),
                 original_url: TargetUrl::parse(&target).unwrap(),
                 title: None,
-                expires_at: None,
+                options: Default::default(),
                 labels: Default::default(),
             };
             links.push((store.insert_url(url).await.unwrap().value.id, owner, code, target));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tern_common::bus::{Bus, Delivery, Message, Topic};
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::{NewUrl, UrlChange};
-use tern_common::{ShortCode, TargetUrl, Timestamp};
+use tern_common::{LinkOptionsChange, ShortCode, TargetUrl, Timestamp};
 
 use crate::fixture::{Fixture, drain, lock_out};
 use crate::links::eventually;
@@ -64,7 +64,10 @@ async fn link_expires_by_the_clock_of_the_redirector() {
     let fast = redirector.local_addr();
     let status = async || fixture.status(fast, "/CODE12").await.0;
     let set_end = async |end| {
-        let change = UrlChange { expires_at: Some(end), ..UrlChange::default() };
+        let change = UrlChange {
+            options: LinkOptionsChange { expires_at: Some(end), ..Default::default() },
+            ..UrlChange::default()
+        };
         fixture.store.update_url(id, change).await.unwrap();
     };
     set_end(Some(Timestamp::from_unix_seconds(Timestamp::now().unix_seconds() + 4))).await;
@@ -88,7 +91,7 @@ async fn replica_announces_its_cursor_and_its_end() {
         short_code: ShortCode::parse("CODE12").unwrap(),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
-        expires_at: None,
+        options: Default::default(),
         labels: Default::default(),
     };
     let mark = fixture.store.insert_url(url).await.unwrap().mark;

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tern_common::Timestamp;
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::UrlChange;
+use tern_common::{LinkOptionsChange, Timestamp};
 
 use crate::fixture::{Fixture, drain, forget_changes, lock_out};
 use crate::links::eventually;
@@ -127,7 +127,9 @@ async fn expiry_of_link_is_read_from_the_snapshot_file() {
     let mut fixture = Fixture::create().await;
     for (code, end) in [("ended", 0), ("ends", Timestamp::now().unix_seconds() + 3600)] {
         let id = fixture.insert(code).await;
-        let change = UrlChange { expires_at: Some(Some(Timestamp::from_unix_seconds(end))), ..UrlChange::default() };
+        let options =
+            LinkOptionsChange { expires_at: Some(Some(Timestamp::from_unix_seconds(end))), ..Default::default() };
+        let change = UrlChange { options, ..UrlChange::default() };
         fixture.store.update_url(id, change).await.unwrap();
     }
     let redirector = fixture.start().await;

@@ -12,7 +12,7 @@ use crate::link_labels::{ExternalId, Notes};
 use crate::product::Price;
 use crate::url::Title;
 use crate::user::{Email, Username};
-use crate::{Id, ShortCode, TargetUrl, Timestamp};
+use crate::{Id, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 /// Seconds from the Unix epoch to PostgreSQL's, the first of January 2000.
 const EPOCH: i64 = 946_684_800;
@@ -55,6 +55,23 @@ impl FromSql<'_> for Timestamp {
     }
 
     accepts!(TIMESTAMPTZ);
+}
+
+impl ToSql for RedirectStatus {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        self.code().to_sql(ty, out)
+    }
+
+    accepts!(INT2);
+    to_sql_checked!();
+}
+
+impl FromSql<'_> for RedirectStatus {
+    fn from_sql(ty: &Type, raw: &[u8]) -> Result<RedirectStatus> {
+        Ok(i64::from(i16::from_sql(ty, raw)?).try_into()?)
+    }
+
+    accepts!(INT2);
 }
 
 impl ToSql for Price {

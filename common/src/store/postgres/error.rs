@@ -5,6 +5,7 @@ use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::link_options::OptionConflict;
 use crate::store::StoreError;
 
 impl From<Error> for StoreError {
@@ -18,6 +19,9 @@ impl From<Error> for StoreError {
                 StoreError::Internal(error.into())
             };
         };
+        if let Some(conflict) = refused.constraint().and_then(OptionConflict::of_constraint) {
+            return StoreError::OptionConflict(conflict);
+        }
         match refused.constraint() {
             Some("users_username_key") => StoreError::UsernameTaken,
             Some("users_email_key") => StoreError::EmailTaken,

@@ -63,12 +63,27 @@ impl Stageable for UserRow {
 
 impl Stageable for UrlRow {
     const COLUMNS: &'static str = "id bigint, user_id bigint, short_code text COLLATE \"C\", original_url text,
-        title text, is_active boolean, created_at timestamptz, updated_at timestamptz";
-    const TYPES: &'static [Type] =
-        &[Type::INT8, Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT, Type::BOOL, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ];
-    const INSERT: &'static str = "INSERT INTO urls
-        (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+        title text, is_active boolean, created_at timestamptz, updated_at timestamptz, starts_at timestamptz,
+        expires_at timestamptz, expired_url text, redirect_status smallint, forward_query boolean";
+    const TYPES: &'static [Type] = &[
+        Type::INT8,
+        Type::INT8,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::BOOL,
+        Type::TIMESTAMPTZ,
+        Type::TIMESTAMPTZ,
+        Type::TIMESTAMPTZ,
+        Type::TIMESTAMPTZ,
+        Type::TEXT,
+        Type::INT2,
+        Type::BOOL,
+    ];
+    const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
+            starts_at, expires_at, expired_url, redirect_status, forward_query, created_at, updated_at)
         SELECT {id}, user_id, short_code, original_url, title, is_active,
+               starts_at, expires_at, expired_url, redirect_status, forward_query,
                coalesce(created_at, $1::timestamptz), coalesce(updated_at, created_at, $1::timestamptz)
         FROM marked AS s";
 
@@ -82,6 +97,11 @@ impl Stageable for UrlRow {
             &self.is_active,
             &self.created_at,
             &self.updated_at,
+            &self.options.starts_at,
+            &self.options.expires_at,
+            &self.options.expired_url,
+            &self.options.redirect_status,
+            &self.options.forward_query,
         ]
     }
 }

@@ -11,15 +11,16 @@ use crate::link_labels::{LinkLabels, Tag};
 use crate::served_link::LinkRow;
 use crate::store::{Change, Page, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
-use crate::{Id, TargetUrl, Timestamp};
+use crate::{Id, LinkOptions, LinkOptionsChange, TargetUrl, Timestamp};
 
 pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Url>> {
     // The user is selected first, so that an unknown user uses up no id.
     let sql = format!(
         "WITH url AS (
-             INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at,
+             INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
+                               starts_at, expires_at, expired_url, redirect_status, forward_query,
                                tags, notes, external_id)
-             SELECT id, $2, $3, $4, true, $5, $5, $7, $8, $9, $10 FROM users WHERE id = $1
+             SELECT id, $2, $3, $4, true, $5, $5, $7, $8, $9, $10, $11, $12, $13, $14 FROM users WHERE id = $1
              RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
@@ -31,6 +32,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
     let now = Timestamp::now();
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query } = &url.options;
     let LinkLabels { tags, notes, external_id } = &url.labels;
     let tags: Vec<&str> = tags.iter().collect();
     let values: query::Values<'_> = &[
@@ -40,7 +42,11 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
         &title,
         &now,
         &EventType::CREATED,
-        &url.expires_at,
+        starts_at,
+        expires_at,
+        expired_url,
+        redirect_status,
+        forward_query,
         &tags,
         &notes,
         &external_id,
@@ -84,12 +90,16 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
                  title = CASE WHEN $2 THEN $3 ELSE title END,
                  is_active = coalesce($4, is_active),
                  original_url = coalesce($5, original_url),
-                 expires_at = CASE WHEN $8 THEN $9 ELSE expires_at END,
-                 notes = CASE WHEN $10 THEN $11 ELSE notes END,
-                 external_id = CASE WHEN $12 THEN $13 ELSE external_id END,
+                 starts_at = CASE WHEN $8 THEN $9 ELSE starts_at END,
+                 expires_at = CASE WHEN $10 THEN $11 ELSE expires_at END,
+                 expired_url = CASE WHEN $12 THEN $13 ELSE expired_url END,
+                 redirect_status = CASE WHEN $14 THEN $15 ELSE redirect_status END,
+                 forward_query = CASE WHEN $16 THEN $17 ELSE forward_query END,
+                 notes = CASE WHEN $18 THEN $19 ELSE notes END,
+                 external_id = CASE WHEN $20 THEN $21 ELSE external_id END,
                  tags = ARRAY(
-                     SELECT tag FROM unnest(coalesce($14, tags) || $15) WITH ORDINALITY AS given (tag, n)
-                     WHERE tag <> ALL ($16) GROUP BY tag ORDER BY min(n)
+                     SELECT tag FROM unnest(coalesce($22, tags) || $23) WITH ORDINALITY AS given (tag, n)
+                     WHERE tag <> ALL ($24) GROUP BY tag ORDER BY min(n)
                  ),
                  updated_at = $6
              WHERE id = $1
@@ -104,11 +114,11 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
     let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
     let target = change.original_url.as_ref().map(TargetUrl::as_given);
     let now = Timestamp::now();
+    let LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query } = &change.options;
     let labels = &change.labels;
     let tags: Option<Vec<&str>> = labels.tags.as_ref().map(|tags| tags.iter().collect());
     let [add_tags, remove_tags] =
         [&labels.add_tags, &labels.remove_tags].map(|tags| tags.iter().map(Tag::as_str).collect::<Vec<_>>());
-    let (ends, expires_at) = (change.expires_at.is_some(), change.expires_at.flatten());
     let values: query::Values<'_> = &[
         &id,
         &change.title.is_some(),
@@ -117,8 +127,16 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
         &target,
         &now,
         &EventType::UPDATED,
-        &ends,
-        &expires_at,
+        &starts_at.is_some(),
+        &starts_at.flatten(),
+        &expires_at.is_some(),
+        &expires_at.flatten(),
+        &expired_url.is_some(),
+        &expired_url.as_ref().and_then(Option::as_ref),
+        &redirect_status.is_some(),
+        &redirect_status.flatten(),
+        &forward_query.is_some(),
+        &forward_query.flatten(),
         &labels.notes.is_some(),
         &labels.notes.as_ref().and_then(Option::as_ref),
         &labels.external_id.is_some(),
@@ -149,7 +167,11 @@ fn from_row(row: &Row) -> Result<Url, Error> {
         original_url: row.try_get("original_url")?,
         title: row.try_get("title")?,
         is_active: row.try_get("is_active")?,
+        starts_at: row.try_get("starts_at")?,
         expires_at: row.try_get("expires_at")?,
+        expired_url: row.try_get("expired_url")?,
+        redirect_status: row.try_get("redirect_status")?,
+        forward_query: row.try_get("forward_query")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
         tags: row.try_get("tags")?,
@@ -169,6 +191,10 @@ pub(super) fn link_row(row: &Row) -> Result<LinkRow, Error> {
         owner_id: row.try_get("owner_id")?,
         original_url: row.try_get("original_url")?,
         is_active: row.try_get("is_active")?,
+        starts_at: row.try_get("starts_at")?,
         expires_at: row.try_get("expires_at")?,
+        expired_url: row.try_get("expired_url")?,
+        redirect_status: row.try_get("redirect_status")?,
+        forward_query: row.try_get("forward_query")?,
     })
 }

@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::event::Details;
 use crate::product::Price;
-use crate::{Id, Timestamp};
+use crate::{Id, RedirectStatus, TargetUrl, Timestamp};
 
 impl ToSql for Id {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -28,6 +28,25 @@ impl ToSql for Timestamp {
 impl FromSql for Timestamp {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Timestamp> {
         value.as_i64().map(Timestamp::from_unix_seconds)
+    }
+}
+
+impl ToSql for TargetUrl {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_given().into())
+    }
+}
+
+impl ToSql for RedirectStatus {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.code().into())
+    }
+}
+
+impl FromSql for RedirectStatus {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<RedirectStatus> {
+        let code = value.as_i64()?;
+        code.try_into().map_err(|_| FromSqlError::OutOfRange(code))
     }
 }
 

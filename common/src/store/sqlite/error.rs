@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Error, ErrorCode};
 
+use crate::link_options::OptionConflict;
 use crate::store::StoreError;
 
 /// The reason why a database file cannot be used.
@@ -53,7 +54,9 @@ impl From<Error> for StoreError {
                             return taken;
                         }
                     }
-                    return StoreError::Unfit(error.into());
+                    // The name of the constraint is the last word.
+                    let conflict = message.rsplit(' ').next().and_then(OptionConflict::of_constraint);
+                    return conflict.map_or_else(|| StoreError::Unfit(error.into()), StoreError::OptionConflict);
                 }
                 DatabaseBusy => return StoreError::Busy(error.into()),
                 ErrorCode::TooBig => return StoreError::Unfit(error.into()),

@@ -111,6 +111,7 @@ fn urls(round: i64) -> Vec<UrlRow> {
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         is_active: n % 4 > 0,
+        options: Default::default(),
         created_at: None,
         updated_at: None,
     };

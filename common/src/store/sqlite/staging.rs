@@ -70,11 +70,14 @@ impl Stageable for UserRow {
 
 impl Stageable for UrlRow {
     const COLUMNS: &'static str = "user_id INTEGER, short_code TEXT, original_url TEXT, title TEXT, is_active INTEGER,
-        created_at INTEGER, updated_at INTEGER";
-    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    const INSERT: &'static str =
-        "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
+        created_at INTEGER, updated_at INTEGER, starts_at INTEGER, expires_at INTEGER, expired_url TEXT,
+        redirect_status INTEGER, forward_query INTEGER";
+    const STAGE: &'static str =
+        "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
+            starts_at, expires_at, expired_url, redirect_status, forward_query, created_at, updated_at)
         SELECT id, user_id, short_code, original_url, title, is_active,
+               starts_at, expires_at, expired_url, redirect_status, forward_query,
                coalesce(created_at, ?1), coalesce(updated_at, created_at, ?1)
         FROM marked ORDER BY rowid";
     const COUNTED_BY: Option<&'static [&'static str]> = Some(&["user_id", "is_active"]);
@@ -91,6 +94,11 @@ impl Stageable for UrlRow {
             self.is_active,
             self.created_at,
             self.updated_at,
+            self.options.starts_at,
+            self.options.expires_at,
+            &self.options.expired_url,
+            self.options.redirect_status,
+            self.options.forward_query,
         ))
     }
 }

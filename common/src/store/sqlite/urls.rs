@@ -9,13 +9,14 @@ use crate::link_labels::{ExternalId, Notes, Tags};
 use crate::served_link::LinkRow;
 use crate::store::{Change, Listing, Page, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
-use crate::{Id, TargetUrl, Timestamp};
+use crate::{Id, LinkOptions, TargetUrl, Timestamp};
 
 pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> {
     let sql = format!(
-        "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, expires_at,
+        "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
+                           starts_at, expires_at, expired_url, redirect_status, forward_query,
                            tags, notes, external_id)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6, ?7, ?8, ?9) RETURNING {}",
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING {}",
         Url::COLUMNS
     );
     let title = url.title.as_ref().map(Title::as_str);
@@ -23,8 +24,23 @@ pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> 
     let tags = json_of(&url.labels.tags.iter().collect::<Vec<_>>());
     let notes = url.labels.notes.as_ref().map(Notes::as_str);
     let external_id = url.labels.external_id.as_ref().map(ExternalId::as_str);
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query } = &url.options;
     let now = Timestamp::now();
-    let values = (url.user_id, code, target, title, now, url.expires_at, tags, notes, external_id);
+    let values = rusqlite::params![
+        url.user_id,
+        code,
+        target,
+        title,
+        now,
+        starts_at,
+        expires_at,
+        expired_url,
+        redirect_status,
+        forward_query,
+        tags,
+        notes,
+        external_id
+    ];
     let inserted = db.prepare_cached(&sql)?.query_row(values, from_row).map_err(|error| {
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
     })?;
@@ -53,8 +69,9 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         return Ok(Some(Change { value: before, mark: position::mark(db)? }));
     }
     let sql = format!(
-        "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, expires_at = ?6,
-             tags = ?7, notes = ?8, external_id = ?9, revision = revision + 1
+        "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, starts_at = ?6,
+             expires_at = ?7, expired_url = ?8, redirect_status = ?9, forward_query = ?10,
+             tags = ?11, notes = ?12, external_id = ?13, revision = revision + 1
          WHERE id = ?1 RETURNING {}",
         Url::COLUMNS
     );
@@ -64,7 +81,6 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     };
     let is_active = change.is_active.unwrap_or(before.is_active);
     let original_url = change.original_url.as_ref().map_or(before.original_url.as_str(), TargetUrl::as_given);
-    let expires_at = change.expires_at.unwrap_or(before.expires_at);
     let tags = change.labels.apply_to_tags(&before.tags);
     if tags.len() > Tags::MAX {
         return Err(StoreError::TooManyTags);
@@ -77,8 +93,31 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         Some(external_id) => external_id.as_ref().map(ExternalId::as_str),
         None => before.external_id.as_deref(),
     };
+    let starts_at = change.options.starts_at.unwrap_or(before.starts_at);
+    let expires_at = change.options.expires_at.unwrap_or(before.expires_at);
+    let expired_url = match &change.options.expired_url {
+        Some(target) => target.as_ref().map(TargetUrl::as_given),
+        None => before.expired_url.as_deref(),
+    };
+    let status = change.options.redirect_status.unwrap_or(before.redirect_status);
+    let forward_query = change.options.forward_query.unwrap_or(before.forward_query);
     let now = Timestamp::now();
-    let values = (id, title, is_active, original_url, now, expires_at, json_of(&tags), notes, external_id);
+    let tags = json_of(&tags);
+    let values = rusqlite::params![
+        id,
+        title,
+        is_active,
+        original_url,
+        now,
+        starts_at,
+        expires_at,
+        expired_url,
+        status,
+        forward_query,
+        tags,
+        notes,
+        external_id
+    ];
     let updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
     record(db, &updated, EventType::UPDATED)?;
     Ok(Some(Change { value: updated, mark: position::mark(db)? }))
@@ -104,7 +143,11 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
         original_url: row.get("original_url")?,
         title: row.get("title")?,
         is_active: row.get("is_active")?,
+        starts_at: row.get("starts_at")?,
         expires_at: row.get("expires_at")?,
+        expired_url: row.get("expired_url")?,
+        redirect_status: row.get("redirect_status")?,
+        forward_query: row.get("forward_query")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
         tags: tags_of(row)?,
@@ -134,11 +177,19 @@ pub(super) fn link_row(row: &Row<'_>) -> rusqlite::Result<LinkRow> {
         owner_id: row.get("owner_id")?,
         original_url: text(row, "original_url")?,
         is_active: row.get("is_active")?,
+        starts_at: row.get("starts_at")?,
         expires_at: row.get("expires_at")?,
+        expired_url: optional_text(row, "expired_url")?,
+        redirect_status: row.get("redirect_status")?,
+        forward_query: row.get("forward_query")?,
     })
 }
 
 /// Reads a text of a served link. A text that is not UTF-8 becomes empty, so that only its own link is refused.
 pub(super) fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
-    Ok(row.get_ref(column)?.as_str().unwrap_or_default().to_owned())
+    Ok(optional_text(row, column)?.unwrap_or_default())
+}
+
+fn optional_text(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<String>> {
+    Ok(row.get_ref(column)?.as_str_or_null().unwrap_or(Some("")).map(str::to_owned))
 }
