@@ -12,6 +12,7 @@ use tern_common::store::{self, AdminStore};
 use tern_common::url::Url;
 use tern_common::user::User;
 
+use crate::access::Caller;
 use crate::http::answer::{JsonBody, json};
 use crate::http::error::{Error, Result, not_found};
 
@@ -25,6 +26,9 @@ pub(crate) trait Row: WriteJson + Sized + Send + 'static {
 
     fn id(&self) -> Id;
 
+    /// Returns the user to whom the row belongs.
+    fn user_id(&self) -> Id;
+
     fn find(store: &dyn AdminStore, id: Id) -> impl Future<Output = store::Result<Option<Self>>> + Send;
 
     /// Returns the 404 for an id that no row has.
@@ -34,12 +38,16 @@ pub(crate) trait Row: WriteJson + Sized + Send + 'static {
 }
 
 macro_rules! rows {
-    ($($row:ident, $name:literal, $find:ident;)*) => {$(
+    ($($row:ident, $name:literal, $find:ident, $user_id:ident;)*) => {$(
         impl Row for $row {
             const NAME: &'static str = $name;
 
             fn id(&self) -> Id {
                 self.id
+            }
+
+            fn user_id(&self) -> Id {
+                self.$user_id
             }
 
             async fn find(store: &dyn AdminStore, id: Id) -> store::Result<Option<$row>> {
@@ -50,14 +58,19 @@ macro_rules! rows {
 }
 
 rows! {
-    Event, "Event", find_event;
-    Url, "URL", find_url;
-    User, "User", find_user;
+    Event, "Event", find_event, user_id;
+    Url, "URL", find_url, user_id;
+    User, "User", find_user, id;
 }
 
-/// Answers with the row of this id, or with a 404.
-pub(crate) async fn find<T: Row>(store: &dyn AdminStore, id: Id) -> Result<JsonBody<T>> {
-    T::find(store, id).await?.map(JsonBody).ok_or_else(|| T::missing(id))
+/// Answers with the row of this id, or with a 404 if there is none that the caller may see.
+pub(crate) async fn find<T: Row>(store: &dyn AdminStore, id: Id, caller: &Caller) -> Result<JsonBody<T>> {
+    own(T::find(store, id).await?, id, caller).map(JsonBody)
+}
+
+/// Returns the row, or a 404 if there is none that the caller may see.
+pub(crate) fn own<T: Row>(row: Option<T>, id: Id, caller: &Caller) -> Result<T> {
+    row.filter(|row| caller.sees(row.user_id())).ok_or_else(|| T::missing(id))
 }
 
 /// Answers with rows in an array. Only the first part of a long list is in memory.

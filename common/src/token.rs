@@ -33,6 +33,11 @@ pub struct UnknownRole;
 impl Role {
     pub const ALL: [Role; 4] = [Role::Viewer, Role::Editor, Role::Admin, Role::Metrics];
 
+    /// Returns whether a token with this role may be limited to a user. The other roles read data of all users.
+    pub fn fits_a_user(self) -> bool {
+        matches!(self, Role::Viewer | Role::Editor)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Viewer => "viewer",
@@ -147,6 +152,8 @@ pub struct NewToken {
     pub role: Role,
     pub hash: TokenHash,
     pub expires_at: Option<Timestamp>,
+    /// The user to whose rows the token is limited; `None` for a token without limits.
+    pub user_id: Option<Id>,
 }
 
 /// A row of `tokens`.
@@ -161,6 +168,8 @@ pub struct Token {
     /// The time of the last use, to the minute.
     pub last_used_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
+    /// The user to whose rows the token is limited; `None` for a token without limits.
+    pub user_id: Option<Id>,
 }
 
 impl Token {
@@ -212,6 +221,7 @@ mod tests {
             expires_at,
             last_used_at: None,
             revoked_at,
+            user_id: None,
         };
         assert_eq!(token(None, None).refusal(at(100)), None);
         assert_eq!(token(Some(at(101)), None).refusal(at(100)), None);

@@ -182,12 +182,29 @@ CREATE TABLE tokens (
     expires_at timestamptz,
     last_used_at timestamptz,
     revoked_at timestamptz,
+    -- The user to whose rows the token is limited; NULL is no limit. No foreign key, since revoked tokens outlive the user.
+    user_id bigint,
+    CONSTRAINT tokens_user_role_check CHECK (user_id IS NULL OR role IN ('viewer', 'editor')),
     CONSTRAINT tokens_pkey PRIMARY KEY (id),
     CONSTRAINT tokens_role_check CHECK (role IN ('viewer', 'editor', 'admin', 'metrics')),
     CONSTRAINT tokens_hash_check CHECK (length(hash) = 32)
 );
 -- The name of a revoked token can be used again.
 CREATE UNIQUE INDEX tokens_name_key ON tokens (name) WHERE revoked_at IS NULL;
+
+CREATE FUNCTION revoke_tokens_of_users() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE tokens SET revoked_at = now() WHERE user_id IS NOT NULL AND revoked_at IS NULL;
+    ELSE
+        UPDATE tokens SET revoked_at = now() WHERE user_id = ANY (ARRAY(SELECT id FROM deleted)) AND revoked_at IS NULL;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER users_revoke_tokens AFTER DELETE ON users
+REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION revoke_tokens_of_users();
+CREATE TRIGGER users_tokens_truncated AFTER TRUNCATE ON users
+FOR EACH STATEMENT EXECUTE FUNCTION revoke_tokens_of_users();
 
 
 -- Totals of the whole lists and of single filters, so that no page counts rows.

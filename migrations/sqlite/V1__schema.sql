@@ -153,10 +153,17 @@ CREATE TABLE tokens (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     last_used_at INTEGER,
-    revoked_at INTEGER
+    revoked_at INTEGER,
+    -- The user to whose rows the token is limited; NULL is no limit. No foreign key, since revoked tokens outlive the user.
+    user_id INTEGER CHECK (user_id > 0),
+    CHECK (user_id IS NULL OR role IN ('viewer', 'editor'))
 ) STRICT;
 -- The name of a revoked token can be used again.
 CREATE UNIQUE INDEX tokens_name_key ON tokens (name) WHERE revoked_at IS NULL;
+
+CREATE TRIGGER users_revoke_tokens AFTER DELETE ON users BEGIN
+    UPDATE tokens SET revoked_at = unixepoch() WHERE user_id = OLD.id AND revoked_at IS NULL;
+END;
 
 
 -- Totals of the whole lists and of single filters, so that no page counts rows.

@@ -16,6 +16,7 @@ use tern_common::budget::prefix;
 use tern_common::token::{Role, TokenHash};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::caller::Caller;
 use super::permit_body::hold_permit;
 use super::tokens::{Access, Bearer};
 use crate::http::body::discard_body;
@@ -71,9 +72,10 @@ pub(crate) async fn authorise(
     }
     let (head, body) = request.into_parts();
     let admitted = admit(&guard, &head, &logged).await;
-    let request = Request::from_parts(head, body);
+    let mut request = Request::from_parts(head, body);
     match admitted {
-        Ok(permit) => {
+        Ok((caller, permit)) => {
+            request.extensions_mut().insert(caller);
             logged.log_start();
             hold_permit(next.run(request).await, permit)
         }
@@ -84,27 +86,34 @@ pub(crate) async fn authorise(
     }
 }
 
-/// Checks a request. Returns the permit that the request and its answer hold, if a token admits them.
-async fn admit(guard: &Guard, request: &Parts, logged: &LoggedRequest) -> Result<Option<OwnedSemaphorePermit>> {
+/// Checks a request. Returns its caller, and the permit that the request and its answer hold, if a token admits them.
+async fn admit(
+    guard: &Guard,
+    request: &Parts,
+    logged: &LoggedRequest,
+) -> Result<(Caller, Option<OwnedSemaphorePermit>)> {
     let Guard { access, area } = guard;
     let now = Instant::now();
     let client = logged.client;
     if access.is_stale() {
         return Err(unavailable("Tokens cannot be checked", anyhow!("the list of tokens is too old")));
     }
-    let (role, in_flight) = if logged.is_open {
+    let (role, caller, in_flight) = if logged.is_open {
         access.requests.spend(prefix(client), now).map_err(too_many_requests)?;
-        (Role::Admin, None)
+        (Role::Admin, Caller::default(), None)
     } else {
         let bearer = identify(access, &request.headers, client, now).await?;
         access.requests.spend(bearer.token.id, now).map_err(too_many_requests)?;
         let in_flight = Arc::clone(&bearer.in_flight).try_acquire_owned();
-        (bearer.token.role, Some(in_flight.map_err(|_| too_many_requests(Duration::from_secs(1)))?))
+        let in_flight = in_flight.map_err(|_| too_many_requests(Duration::from_secs(1)))?;
+        let caller = Caller { owner: bearer.token.user_id };
+        (bearer.token.role, caller, Some(in_flight))
     };
     if !may(role, *area, &request.method) {
         return Err(forbidden("The role of this token does not allow this"));
     }
-    Ok(in_flight)
+    caller.check_operation(request)?;
+    Ok((caller, in_flight))
 }
 
 /// Finds the token of a request. Each client has a budget of failed attempts; a valid token is accepted without it.

@@ -185,7 +185,7 @@ impl Access {
             .and_then(|()| temporary.as_file().sync_all())
             .with_context(in_file)?;
         let name = "first".parse()?;
-        let token = NewToken { name, role: Role::Admin, hash: secret.hash(), expires_at: None };
+        let token = NewToken { name, role: Role::Admin, hash: secret.hash(), expires_at: None, user_id: None };
         if self.store.insert_first_token(token).await? {
             temporary.persist(file).with_context(in_file)?;
             tracing::warn!(file = %file.display(), "the first token was created; read it from the file");

@@ -8,13 +8,16 @@ use axum::response::Response;
 use serde::Deserialize;
 use tern_common::Id;
 use tern_common::event::{Details, Event, EventFilter, EventType, NewEvent};
+use tern_common::store::Listing;
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::http::answer::JsonBody;
 use crate::http::body::Body;
 use crate::http::error::Result;
 use crate::http::query::{PathId, Query, RowId};
 use crate::list::{ListQuery, PageParameters};
+use crate::resources::urls::check_owner;
 use crate::row;
 use crate::state::AppState;
 
@@ -47,9 +50,13 @@ pub(crate) struct CreateEvent {
 )]
 pub(crate) async fn list_events(
     State(state): State<Arc<AppState>>,
+    caller: Caller,
     query: ListQuery,
-    Query(filter): Query<EventFilter>,
+    Query(mut filter): Query<EventFilter>,
 ) -> Result<Response> {
+    if !caller.limit(&mut filter.user_id) {
+        return Ok(query.answer(Listing::<Event>::empty(), &state.store));
+    }
     Ok(query.answer(state.store.list_events(filter, query.page).await?, &state.store))
 }
 
@@ -63,14 +70,17 @@ pub(crate) async fn list_events(
 )]
 pub(crate) async fn create_event(
     State(state): State<Arc<AppState>>,
+    caller: Caller,
     Body(body): Body<CreateEvent>,
 ) -> Result<(StatusCode, JsonBody<Event>)> {
-    let event = NewEvent {
-        url_id: body.url_id.get()?,
-        user_id: body.user_id.map(RowId::get).transpose()?,
-        event_type: body.event_type,
-        details: body.details.unwrap_or_else(Details::empty),
-    };
+    let url_id = body.url_id.get()?;
+    let mut user_id = body.user_id.map(RowId::get).transpose()?;
+    if caller.owner().is_some() {
+        user_id = Some(caller.user_for(user_id)?);
+        check_owner(&state, &caller, url_id).await?;
+    }
+    let event =
+        NewEvent { url_id, user_id, event_type: body.event_type, details: body.details.unwrap_or_else(Details::empty) };
     Ok((StatusCode::CREATED, JsonBody(state.store.insert_event(event).await?)))
 }
 
@@ -82,6 +92,10 @@ pub(crate) async fn create_event(
     params(("id" = Id, Path, description = "The event's id")),
     responses((status = 200, body = Event, description = "The event"))
 )]
-pub(crate) async fn find_event(State(state): State<Arc<AppState>>, PathId(id): PathId) -> Result<JsonBody<Event>> {
-    row::find(&*state.store, id).await
+pub(crate) async fn find_event(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<JsonBody<Event>> {
+    row::find(&*state.store, id, &caller).await
 }

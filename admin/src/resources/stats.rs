@@ -9,9 +9,11 @@ use tern_common::url::Url;
 use tern_common::{ClickStats, Id, Per, StatsRange, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::access::Caller;
 use crate::http::answer::Json;
 use crate::http::error::{Result, bad_request};
 use crate::http::query::{PathId, Query, QueryTime};
+use crate::resources::urls::check_owner;
 use crate::row::Row as _;
 use crate::state::AppState;
 
@@ -92,10 +94,12 @@ pub(crate) struct StatsParameters {
 )]
 pub(crate) async fn show_stats(
     State(state): State<Arc<AppState>>,
+    caller: Caller,
     PathId(id): PathId,
     Query(parameters): Query<StatsParameters>,
 ) -> Result<Json<Stats>> {
     let range = range(&parameters, Timestamp::now())?;
+    check_owner(&state, &caller, id).await?;
     let stats = state.store.click_stats(id, range).await?.ok_or_else(|| Url::missing(id))?;
     let ClickStats { series, without_event, referrers, browsers } = stats;
     Ok(Json(Stats {

@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use tern_common::link_labels::LinkLabels;
-use tern_common::store::{Change, StoreError};
+use tern_common::store::{Change, Listing, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, LinkOptions, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::http::answer::JsonBody;
 use crate::http::body::Body;
 use crate::http::error::{Result, bad_request, unavailable};
@@ -28,9 +29,9 @@ const ATTEMPTS: usize = 10;
 /// A link to create
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateUrl {
-    /// The owner of the link.
-    #[schema(value_type = Id)]
-    user_id: RowId,
+    /// The owner of the link. The token of a user may leave it out, and may name no other user.
+    #[schema(value_type = Id, required = false)]
+    user_id: Option<RowId>,
     original_url: TargetUrl,
     title: Option<Option<Title>>,
     /// The start of the link, in any zone; UTC where none is given. Until then it is answered 404.
@@ -97,9 +98,13 @@ pub(crate) struct UpdateUrl {
 )]
 pub(crate) async fn list_urls(
     State(state): State<Arc<AppState>>,
+    caller: Caller,
     query: ListQuery,
-    Query(filter): Query<UrlFilter>,
+    Query(mut filter): Query<UrlFilter>,
 ) -> Result<Response> {
+    if !caller.limit(&mut filter.user_id) {
+        return Ok(query.answer(Listing::<Url>::empty(), &state.store));
+    }
     Ok(query.answer(state.store.list_urls(filter, query.page).await?, &state.store))
 }
 
@@ -116,9 +121,10 @@ pub(crate) async fn list_urls(
 )]
 pub(crate) async fn create_url(
     State(state): State<Arc<AppState>>,
+    caller: Caller,
     Body(body): Body<CreateUrl>,
 ) -> Result<(StatusCode, VisibleHeader, JsonBody<Url>)> {
-    let user_id = body.user_id.get()?;
+    let user_id = caller.user_for(body.user_id.map(RowId::get).transpose()?)?;
     let original_url = check_target(&state.config.own_addresses, "original_url", body.original_url)?;
     let title = body.title.flatten();
     let now = Timestamp::now();
@@ -156,8 +162,12 @@ pub(crate) async fn create_url(
     params(("id" = Id, Path, description = "The link's id")),
     responses((status = 200, body = Url, description = "The link"))
 )]
-pub(crate) async fn find_url(State(state): State<Arc<AppState>>, PathId(id): PathId) -> Result<JsonBody<Url>> {
-    row::find(&*state.store, id).await
+pub(crate) async fn find_url(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<JsonBody<Url>> {
+    row::find(&*state.store, id, &caller).await
 }
 
 /// Change a link
@@ -173,9 +183,11 @@ pub(crate) async fn find_url(State(state): State<Arc<AppState>>, PathId(id): Pat
 )]
 pub(crate) async fn update_url(
     State(state): State<Arc<AppState>>,
+    caller: Caller,
     PathId(id): PathId,
     Body(body): Body<UpdateUrl>,
 ) -> Result<(VisibleHeader, JsonBody<Url>)> {
+    check_owner(&state, &caller, id).await?;
     let own = &state.config.own_addresses;
     let original_url = body.original_url.map(|target| check_target(own, "original_url", target)).transpose()?;
     let given = GivenOptions {
@@ -206,10 +218,20 @@ pub(crate) async fn update_url(
 )]
 pub(crate) async fn delete_url(
     State(state): State<Arc<AppState>>,
+    caller: Caller,
     PathId(id): PathId,
 ) -> Result<(StatusCode, VisibleHeader, ())> {
+    check_owner(&state, &caller, id).await?;
     let deleted = state.store.delete_url(id).await?.ok_or_else(|| Url::missing(id))?;
     Ok((StatusCode::NO_CONTENT, state.announce(&deleted.mark).await, ()))
+}
+
+/// Answers 404 for a link that the caller may not see. The owner of a link does not change, so a later change is safe.
+pub(crate) async fn check_owner(state: &AppState, caller: &Caller, id: Id) -> Result<()> {
+    if caller.owner().is_some() {
+        row::own(state.store.find_url(id).await?, id, caller)?;
+    }
+    Ok(())
 }
 
 async fn insert_under_new_code(state: &AppState, url: impl Fn(ShortCode) -> NewUrl) -> Result<Change<Url>> {

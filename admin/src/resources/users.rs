@@ -7,10 +7,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tern_common::Id;
+use tern_common::store::Listing;
 use tern_common::url::{Url, UrlFilter};
 use tern_common::user::{Email, NewUser, User, UserChange, Username};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::access::Caller;
 use crate::http::answer::JsonBody;
 use crate::http::body::Body;
 use crate::http::error::Result;
@@ -64,7 +66,16 @@ enum Cascade {
     params(PageParameters),
     responses((status = 200, body = [User], description = "A page of users", headers(("X-Total-Count"), ("Link"))))
 )]
-pub(crate) async fn list_users(State(state): State<Arc<AppState>>, query: ListQuery) -> Result<Response> {
+pub(crate) async fn list_users(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response> {
+    if let Some(owner) = caller.owner() {
+        let user = state.store.find_user(owner).await?;
+        let listing = user.map_or_else(Listing::empty, |user| Listing::of_one(query.page, owner, user));
+        return Ok(query.answer(listing, &state.store));
+    }
     Ok(query.answer(state.store.list_users(query.page).await?, &state.store))
 }
 
@@ -92,8 +103,12 @@ pub(crate) async fn create_user(
     params(("id" = Id, Path, description = "The user's id")),
     responses((status = 200, body = User, description = "The user"))
 )]
-pub(crate) async fn find_user(State(state): State<Arc<AppState>>, PathId(id): PathId) -> Result<JsonBody<User>> {
-    row::find(&*state.store, id).await
+pub(crate) async fn find_user(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<JsonBody<User>> {
+    row::find(&*state.store, id, &caller).await
 }
 
 /// Change a user
@@ -156,10 +171,11 @@ pub(crate) async fn delete_user(
 )]
 pub(crate) async fn list_urls_of_user(
     State(state): State<Arc<AppState>>,
+    caller: Caller,
     PathId(id): PathId,
     query: ListQuery,
 ) -> Result<Response> {
-    state.store.find_user(id).await?.ok_or_else(|| User::missing(id))?;
+    row::own(state.store.find_user(id).await?, id, &caller)?;
     let filter = UrlFilter { user_id: Some(id), ..UrlFilter::default() };
     Ok(query.answer(state.store.list_urls(filter, query.page).await?, &state.store))
 }

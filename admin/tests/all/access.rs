@@ -284,7 +284,7 @@ impl Tokens {
 
 async fn insert(store: &dyn AdminStore, name: &str, role: Role, expires_at: Option<Timestamp>) -> String {
     let secret = Secret::generate();
-    let token = NewToken { name: name.parse().unwrap(), role, hash: secret.hash(), expires_at };
+    let token = NewToken { name: name.parse().unwrap(), role, hash: secret.hash(), expires_at, user_id: None };
     store.insert_token(token).await.unwrap();
     secret.reveal().to_owned()
 }
@@ -313,7 +313,7 @@ impl App {
     }
 
     /// Runs `token ...` of the command line and returns its output or its error.
-    async fn token(&self, arguments: &str) -> Result<String, String> {
+    pub async fn token(&self, arguments: &str) -> Result<String, String> {
         #[derive(clap::Parser)]
         struct Cli {
             #[command(subcommand)]

@@ -22,6 +22,7 @@ mod logs;
 mod open_loopback;
 mod openapi;
 mod origins;
+mod owners;
 mod pools;
 mod products;
 mod request_ids;

@@ -65,7 +65,7 @@ async fn api_closed_once_stays_closed_over_an_older_backup() {
     };
     let app = spawn_app_with(setup()).await;
     assert_eq!(app.get("/users").await.status, 200);
-    let command = TokenCommand::Create { name: "ops".parse().unwrap(), role: Role::Admin, expires: None };
+    let command = TokenCommand::Create { name: "ops".parse().unwrap(), role: Role::Admin, expires: None, user: None };
     token_command::run(&*app.store, command, &mut Vec::new()).await.unwrap();
     eventually(async || (app.get("/users").await.status == 401).then_some(())).await;
     drop(app);

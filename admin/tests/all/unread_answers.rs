@@ -49,7 +49,10 @@ async fn unread_list_occupies_its_token_until_the_client_disconnects() {
     write_long_events(&app).await;
     let secret = Secret::generate();
     let name = "reader".parse().unwrap();
-    app.store.insert_token(NewToken { name, role: Role::Viewer, hash: secret.hash(), expires_at: None }).await.unwrap();
+    app.store
+        .insert_token(NewToken { name, role: Role::Viewer, hash: secret.hash(), expires_at: None, user_id: None })
+        .await
+        .unwrap();
     eventually(async || (app.get("/users").await.status == 401).then_some(())).await;
     let unread = ask_without_reading(&app, Some(secret.reveal())).await;
     let authorization = format!("Bearer {}", secret.reveal());

@@ -29,6 +29,8 @@ mod load_reports;
 mod load_skips;
 #[path = "../all/logs.rs"]
 mod logs;
+#[path = "../all/owners.rs"]
+mod owners;
 #[path = "../all/pools.rs"]
 mod pools;
 #[path = "../all/products.rs"]

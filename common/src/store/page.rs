@@ -117,8 +117,19 @@ pub struct Listing<T> {
 }
 
 impl<T> Listing<T> {
-    pub(super) fn empty() -> Listing<T> {
+    /// Returns a page of a list without rows.
+    pub fn empty() -> Listing<T> {
         Listing { rows: Vec::new(), total: Total::Exactly(0), has_next: false, has_previous: false }
+    }
+
+    /// Returns a page of a list whose only row has this id.
+    pub fn of_one(page: Page, id: Id, row: T) -> Listing<T> {
+        let is_on_page = match page.start {
+            PageStart::Number(number) => number == 1,
+            PageStart::After(cursor) => cursor.0 < id.get(),
+            PageStart::Before(cursor) => id.get() < cursor.0,
+        };
+        Listing::cut(page, is_on_page.then_some(row).into_iter().collect(), Total::Exactly(1))
     }
 
     /// Makes a page of the rows that were found for it, ordered by id.

@@ -99,6 +99,7 @@ conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgre
     token_is_stored_with_its_hash_and_revoked_by_name,
     concurrent_first_tokens_create_one,
     token_last_use_only_moves_forwards,
+    token_of_a_user_is_revoked_with_the_user,
 ]);
 
 conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [

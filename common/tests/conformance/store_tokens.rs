@@ -4,10 +4,10 @@ use tern_common::store::{AdminStore, StoreError};
 use tern_common::token::{NewToken, Role, Secret};
 use tern_common::{Id, Timestamp};
 
-use crate::fixture::id;
+use crate::fixture::{id, user};
 
 fn new_token(name: &str, role: Role) -> NewToken {
-    NewToken { name: name.parse().unwrap(), role, hash: Secret::generate().hash(), expires_at: None }
+    NewToken { name: name.parse().unwrap(), role, hash: Secret::generate().hash(), expires_at: None, user_id: None }
 }
 
 pub async fn token_is_stored_with_its_hash_and_revoked_by_name(store: &dyn AdminStore) {
@@ -64,4 +64,23 @@ pub async fn token_last_use_only_moves_forwards(store: &dyn AdminStore) {
     };
     assert_eq!(uses(&[(one.id, 100)]).await, [Some(at(100)), None]);
     assert_eq!(uses(&[(one.id, 50), (other.id, 70), (id(4711), 1)]).await, [Some(at(100)), Some(at(70))]);
+}
+
+pub async fn token_of_a_user_is_revoked_with_the_user(store: &dyn AdminStore) {
+    let (ann, bob) = (user(store, "ann").await.id, user(store, "bob").await.id);
+    let of = |name: &str, user_id| NewToken { user_id, ..new_token(name, Role::Editor) };
+    for (name, user_id) in [("ann", Some(ann)), ("bob", Some(bob)), ("all", None)] {
+        assert_eq!(store.insert_token(of(name, user_id)).await.unwrap().user_id, user_id);
+    }
+    let unknown = store.insert_token(of("nobody", Some(id(4711)))).await;
+    assert!(matches!(unknown, Err(StoreError::UnknownUser(user)) if user == id(4711)), "{unknown:?}");
+    // Only a viewer or an editor fits a user.
+    let admin = NewToken { role: Role::Admin, ..of("admin", Some(bob)) };
+    assert!(store.insert_token(admin).await.is_err());
+
+    store.delete_user(ann, false).await.unwrap().unwrap();
+    let tokens = store.list_tokens().await.unwrap();
+    let listed: Vec<_> =
+        tokens.iter().map(|token| (token.name.as_str(), token.user_id, token.revoked_at.is_some())).collect();
+    assert_eq!(listed, [("ann", Some(ann), true), ("bob", Some(bob), false), ("all", None, false)]);
 }

@@ -163,6 +163,16 @@ impl App {
         Answer::read(request.send().await.unwrap()).await
     }
 
+    /// Sends a request with a token, and with a body unless it is empty.
+    pub async fn send_as(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address)).bearer_auth(token);
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json").body(body.to_owned());
+        }
+        Answer::read(request.send().await.unwrap()).await
+    }
+
     /// Sends a request to the port for probes and monitors.
     pub async fn get_ops(&self, path: &str, host: &str) -> Answer {
         let request = self.client.get(format!("http://{}{path}", self.ops_address)).header("host", host);

@@ -4,28 +4,35 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 
 use super::{error, query};
-use crate::store::Result;
+use crate::store::{Result, StoreError};
 use crate::token::{NewToken, Token, TokenHash, TokenName};
 use crate::{Id, Timestamp};
 
-const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at";
+const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, user_id";
 
 pub(super) async fn insert(db: &ClientWrapper, token: &NewToken) -> Result<Token> {
+    // A locked user is not deleted meanwhile, so that the deletion finds the token and revokes it.
     let sql = format!(
-        "INSERT INTO tokens (name, role, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) RETURNING {COLUMNS}"
+        "WITH owner AS MATERIALIZED (SELECT id FROM users WHERE id = $6 FOR KEY SHARE)
+         INSERT INTO tokens (name, role, hash, created_at, expires_at, user_id)
+         SELECT $1, $2, $3, $4, $5, $6 WHERE $6::bigint IS NULL OR EXISTS (SELECT FROM owner)
+         RETURNING {COLUMNS}"
     );
-    let NewToken { name, role, hash, expires_at } = token;
+    let NewToken { name, role, hash, expires_at, user_id } = token;
     let values: query::Values<'_> =
-        &[&name.as_str(), &role.as_str(), &hash.as_bytes().as_slice(), &Timestamp::now(), expires_at];
-    let inserted = query::row(db, &sql, values).await?;
-    from_row(&inserted.ok_or_else(|| error::unexpected("empty result"))?)
+        &[&name.as_str(), &role.as_str(), &hash.as_bytes().as_slice(), &Timestamp::now(), expires_at, user_id];
+    match (query::row(db, &sql, values).await?, user_id) {
+        (Some(inserted), _) => from_row(&inserted),
+        (None, Some(user_id)) => Err(StoreError::UnknownUser(*user_id)),
+        (None, None) => Err(error::unexpected("empty result")),
+    }
 }
 
 pub(super) async fn insert_first(db: &ClientWrapper, token: &NewToken) -> Result<bool> {
     // Two concurrent calls may both see no token. They insert the same name, so the second insert conflicts.
     let sql = "INSERT INTO tokens (name, role, hash, created_at, expires_at)
                SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM tokens) ON CONFLICT DO NOTHING";
-    let NewToken { name, role, hash, expires_at } = token;
+    let NewToken { name, role, hash, expires_at, user_id: _ } = token;
     let values: query::Values<'_> =
         &[&name.as_str(), &role.as_str(), &hash.as_bytes().as_slice(), &Timestamp::now(), expires_at];
     Ok(query::execute(db, sql, values).await? > 0)
@@ -61,5 +68,6 @@ fn from_row(row: &Row) -> Result<Token> {
         expires_at: row.try_get(5)?,
         last_used_at: row.try_get(6)?,
         revoked_at: row.try_get(7)?,
+        user_id: row.try_get(8)?,
     })
 }

@@ -3,18 +3,25 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Row, Transaction};
 
-use crate::store::Result;
+use super::users;
+use crate::store::{Result, StoreError};
 use crate::token::{NewToken, Token, TokenHash, TokenName};
 use crate::{Id, Timestamp};
 
-const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at";
+const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, user_id";
 
 pub(super) fn insert(db: &Transaction<'_>, token: &NewToken) -> Result<Token> {
+    let NewToken { name, role, hash, expires_at, user_id } = token;
+    if let Some(user_id) = *user_id
+        && users::find(db, user_id)?.is_none()
+    {
+        return Err(StoreError::UnknownUser(user_id));
+    }
     let sql = format!(
-        "INSERT INTO tokens (name, role, hash, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING {COLUMNS}"
+        "INSERT INTO tokens (name, role, hash, created_at, expires_at, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         RETURNING {COLUMNS}"
     );
-    let NewToken { name, role, hash, expires_at } = token;
-    let values = (name.as_str(), role.as_str(), hash.as_bytes(), Timestamp::now(), expires_at);
+    let values = (name.as_str(), role.as_str(), hash.as_bytes(), Timestamp::now(), expires_at, user_id);
     Ok(db.prepare_cached(&sql)?.query_row(values, from_row)?)
 }
 
@@ -56,5 +63,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Token> {
         expires_at: row.get(5)?,
         last_used_at: row.get(6)?,
         revoked_at: row.get(7)?,
+        user_id: row.get(8)?,
     })
 }
