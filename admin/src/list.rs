@@ -86,9 +86,19 @@ impl ListQuery {
     /// Answers with the rows, and with headers for their total and the neighbouring pages.
     /// Links that would be too long are omitted.
     pub(crate) fn answer<T: Row>(&self, listing: Listing<T>, store: &Arc<dyn AdminStore>) -> Response {
+        self.answer_written(listing, store, |row, out| row.write_json(out))
+    }
+
+    /// Answers as [`ListQuery::answer`] does, with rows as `write` writes each of them.
+    pub(crate) fn answer_written<T: Row>(
+        &self,
+        listing: Listing<T>,
+        store: &Arc<dyn AdminStore>,
+        write: impl Fn(T, &mut Vec<u8>) + Send + 'static,
+    ) -> Response {
         let links = self.links(&listing);
         let mut response =
-            ([("x-total-count", listing.total.to_string())], row::answer(listing.rows, store)).into_response();
+            ([("x-total-count", listing.total.to_string())], row::answer(listing.rows, store, write)).into_response();
         if let Ok(value) = HeaderValue::try_from(links)
             && (1..=MAX_LINK_LEN).contains(&value.len())
         {

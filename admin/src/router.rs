@@ -41,7 +41,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 18] {
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url)),
-        (Area::Data, routes!(urls::find_url, urls::update_url, urls::delete_url)),
+        (Area::Data, routes!(urls::find_url, urls::update_url, urls::patch_url, urls::delete_url)),
         (Area::Data, routes!(stats::show_stats)),
         (Area::Data, routes!(users::list_users, users::create_user)),
         (Area::Data, routes!(bulk::import_users).layer(Extension(UploadQuota::default()))),

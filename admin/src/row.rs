@@ -73,11 +73,15 @@ pub(crate) fn own<T: Row>(row: Option<T>, id: Id, caller: &Caller) -> Result<T> 
     row.filter(|row| caller.sees(row.user_id())).ok_or_else(|| T::missing(id))
 }
 
-/// Answers with rows in an array. Only the first part of a long list is in memory.
+/// Answers with rows in an array, as `write` writes each of them. Only the first part of a long list is in memory.
 /// Its other rows are read again, part by part, as the client takes them.
 ///
 /// A row that is deleted meanwhile is omitted. If the store fails meanwhile, the connection ends before the array does.
-pub(crate) fn answer<T: Row>(rows: Vec<T>, store: &Arc<dyn AdminStore>) -> Response {
+pub(crate) fn answer<T: Row>(
+    rows: Vec<T>,
+    store: &Arc<dyn AdminStore>,
+    write: impl Fn(T, &mut Vec<u8>) + Send + 'static,
+) -> Response {
     let mut first = vec![b'['];
     let mut rows = rows.into_iter();
     while first.len() < PART_LEN
@@ -86,15 +90,15 @@ pub(crate) fn answer<T: Row>(rows: Vec<T>, store: &Arc<dyn AdminStore>) -> Respo
         if first.len() > 1 {
             first.push(b',');
         }
-        row.write_json(&mut first);
+        write(row, &mut first);
     }
     let rest: Vec<Id> = rows.map(|row| row.id()).collect();
     if rest.is_empty() {
         first.push(b']');
         return json(first);
     }
-    let rest = stream::try_unfold(Some((rest.into_iter(), Arc::clone(store))), |rest| async move {
-        let Some((mut ids, store)) = rest else { return Ok(None) };
+    let rest = stream::try_unfold(Some((rest.into_iter(), Arc::clone(store), write)), |rest| async move {
+        let Some((mut ids, store, write)) = rest else { return Ok(None) };
         let mut part = Vec::new();
         while part.len() < PART_LEN {
             let Some(id) = ids.next() else {
@@ -104,7 +108,7 @@ pub(crate) fn answer<T: Row>(rows: Vec<T>, store: &Arc<dyn AdminStore>) -> Respo
             match T::find(&*store, id).await {
                 Ok(Some(row)) => {
                     part.push(b',');
-                    row.write_json(&mut part);
+                    write(row, &mut part);
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -113,7 +117,7 @@ pub(crate) fn answer<T: Row>(rows: Vec<T>, store: &Arc<dyn AdminStore>) -> Respo
                 }
             }
         }
-        Ok(Some((part, Some((ids, store)))))
+        Ok(Some((part, Some((ids, store, write)))))
     });
     json(Body::from_stream(stream::iter([Ok(first)]).chain(rest)))
 }

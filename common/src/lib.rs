@@ -23,6 +23,7 @@ pub mod json;
 pub mod lifecycle;
 pub mod link_labels;
 pub mod link_options;
+pub mod link_state;
 pub mod listening;
 pub mod own_addresses;
 pub mod private_files;

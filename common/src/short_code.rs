@@ -5,10 +5,19 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::json::deserialize_by_parse;
+
 /// A short code: 1 to 64 characters of `0-9 A-Z a-z - _`, case-sensitive, and not a reserved word.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[0-9A-Za-z_-]+$", example = "summer-sale")
+)]
 pub struct ShortCode(Box<str>);
+
+deserialize_by_parse!(ShortCode);
 
 /// The reason to refuse a text as a short code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +36,10 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 ///
 /// A link with such a code could not be followed on the port that serves API and redirects.
 /// A test of the admin plane compares this list with its router.
-pub const RESERVED: [&str; 17] = [
+pub const RESERVED: [&str; 21] = [
     "admin",
     "api",
+    "audit",
     "docs",
     "events",
     "favicon.ico",
@@ -41,8 +51,11 @@ pub const RESERVED: [&str; 17] = [
     "openapi.json",
     "products",
     "ready",
+    "rest",
     "robots.txt",
     "static",
+    "stats",
+    "tags",
     "urls",
     "users",
 ];

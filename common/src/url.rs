@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::json::{WriteJson, deserialize_by_parse, write_plain};
 use crate::link_labels::{LinkLabels, LinkLabelsChange};
 use crate::short_text::{InvalidText, check_text};
+use crate::store::StoreError;
 use crate::{Id, LinkOptions, LinkOptionsChange, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 /// A row of `urls`.
@@ -115,12 +116,23 @@ pub struct UrlChange {
     pub original_url: Option<TargetUrl>,
     pub options: LinkOptionsChange,
     pub labels: LinkLabelsChange,
+    /// The revisions that the url may have before the change; any if `None`.
+    pub if_revision: Option<Vec<i64>>,
 }
 
 impl UrlChange {
+    /// Returns whether the change leaves the url as it is.
     pub fn is_empty(&self) -> bool {
-        let UrlChange { title, is_active, original_url, options, labels } = self;
+        let UrlChange { title, is_active, original_url, options, labels, if_revision: _ } = self;
         title.is_none() && is_active.is_none() && original_url.is_none() && options.is_empty() && labels.is_empty()
+    }
+
+    /// Refuses the change of a url with another revision than it is for.
+    pub(crate) fn check_revision(&self, revision: i64) -> Result<(), StoreError> {
+        match &self.if_revision {
+            Some(revisions) if !revisions.contains(&revision) => Err(StoreError::OtherRevision(revision)),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::POST, "/urls"),
     (Method::GET, "/urls/{id}"),
     (Method::PUT, "/urls/{id}"),
+    (Method::PATCH, "/urls/{id}"),
     (Method::DELETE, "/urls/{id}"),
     (Method::GET, "/urls/{id}/stats"),
     (Method::GET, "/users"),

@@ -23,7 +23,7 @@ const IGNORED: &str = "Tern-Ignored";
 /// One kind of error: its status and reason phrase, a description, a message as an example, and headers of its own.
 type Kind = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     ("400", "Bad Request", "The request is not valid; the message names the fault", "username is required", &[]),
     (
         "401",
@@ -37,6 +37,13 @@ const KINDS: [Kind; 12] = [
     ("405", "Method Not Allowed", "The path has other methods", "This method is not allowed here", &["Allow"]),
     ("409", "Conflict", "The change conflicts with an existing row", "Username is already taken", &[]),
     ("410", "Gone", "The link is deactivated", "This shortened URL has been deactivated", &[]),
+    (
+        "412",
+        "Precondition Failed",
+        "The link has another revision than `If-Match` names",
+        "The link has changed since: its revision is 3",
+        &[],
+    ),
     ("413", "Payload Too Large", "The body is over its limit", "The body must have at most 1.0 MiB", &[]),
     (
         "415",
@@ -69,10 +76,11 @@ const KINDS: [Kind; 12] = [
 ];
 
 /// Returns each header of an answer: its name, description, schema and an example.
-fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 10] {
+fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 11] {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     [
         ("Allow", "The methods of the path", text(), json!("GET,HEAD,POST")),
+        ("ETag", "The revision of the link, for `If-Match` and `If-None-Match`", text(), json!("\"3\"")),
         (
             "Link",
             "The addresses of the next page (`rel=\"next\"`) and the previous page (`rel=\"prev\"`), if they exist",
@@ -132,7 +140,9 @@ pub(crate) fn complete(openapi: &mut OpenApi, areas: &HashMap<String, Area>) {
     openapi.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", [""; 0])]);
     for (path, item) in &mut openapi.paths.paths {
         let is_public = areas.get(path).is_none_or(|area| *area == Area::Public);
-        for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten() {
+        for operation in
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+        {
             complete_operation(operation, path, is_public);
         }
     }

@@ -104,6 +104,7 @@ impl From<StoreError> for Error {
             | StoreError::ExternalIdTaken
             | StoreError::TokenNameTaken
             | StoreError::UserOwnsUrls { .. } => Error::new(StatusCode::CONFLICT, error),
+            StoreError::OtherRevision(_) => Error::new(StatusCode::PRECONDITION_FAILED, error),
             StoreError::TooManyTags => bad_request(error),
             StoreError::OptionConflict(conflict) => bad_request(conflict),
             StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => not_found(error),

@@ -76,6 +76,11 @@ impl IgnoredNames {
         note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), name);
     }
 
+    /// Forgets names that the operation knows and may ignore, such as read-only fields.
+    pub(crate) fn forgive(&self, known: &[&str]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| !known.contains(&name.as_str()));
+    }
+
     /// Returns the list of ignored names for the header and the log; `None` if nothing was ignored.
     pub(crate) fn list(&self) -> Option<String> {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);

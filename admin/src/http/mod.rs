@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod body;
+pub(crate) mod conditions;
 pub(crate) mod error;
 pub(crate) mod ignored;
 pub(crate) mod query;

@@ -6,6 +6,7 @@ mod link_options;
 pub(crate) mod logs;
 pub(crate) mod operations;
 pub(crate) mod products;
+pub(crate) mod shown_url;
 pub(crate) mod stats;
 pub(crate) mod urls;
 pub(crate) mod users;

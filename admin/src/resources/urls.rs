@@ -3,28 +3,43 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tern_common::link_labels::LinkLabels;
+use tern_common::link_labels::{ExternalId, LinkLabels, LinkLabelsChange, Notes, Tag, Tags};
 use tern_common::store::{Change, Listing, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, LinkOptions, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 use utoipa::ToSchema;
 
 use crate::access::Caller;
-use crate::http::answer::JsonBody;
+use crate::http::answer::Json;
 use crate::http::body::Body;
+use crate::http::conditions::{Conditions, etag};
 use crate::http::error::{Result, bad_request, unavailable};
+use crate::http::ignored::IgnoredNames;
 use crate::http::query::{PathId, Query, RowId};
 use crate::list::{ListQuery, PageParameters};
 use crate::resources::link_options::{GivenOptions, Lifetime, check_target};
+use crate::resources::shown_url::{ShortOrigin, ShownUrl};
 use crate::row::{self, Row as _};
 use crate::state::{AppState, VisibleHeader};
 
 /// The most codes that are tried for a link. If all exist already, the codes are too short.
 const ATTEMPTS: usize = 10;
+
+/// Fields of a link that its clients read and cannot write. A write ignores them, so that an answer can be sent back.
+const READ_ONLY: [&str; 8] =
+    ["id", "short_url", "state", "revision", "clicks", "last_clicked_at", "created_at", "updated_at"];
+
+/// A link in an answer, with its revision in `ETag`.
+type LinkAnswer = ([(HeaderName, HeaderValue); 1], Json<ShownUrl>);
+
+fn answer_link(link: ShownUrl) -> LinkAnswer {
+    ([etag(link.revision())], Json(link))
+}
 
 /// A link to create
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,7 +48,18 @@ pub(crate) struct CreateUrl {
     #[schema(value_type = Id, required = false)]
     user_id: Option<RowId>,
     original_url: TargetUrl,
+    /// The code of the link; a new one if it is absent or `null`.
+    #[schema(value_type = Option<ShortCode>)]
+    short_code: Option<Option<ShortCode>>,
     title: Option<Option<Title>>,
+    /// At most 20 tags. They are trimmed and lower-cased.
+    #[schema(value_type = Option<Vec<Tag>>, max_items = 20, example = json!(["summer"]))]
+    tags: Option<Option<Tags>>,
+    #[schema(value_type = Option<Notes>, nullable)]
+    notes: Option<Option<Notes>>,
+    /// The name of the link in another program, unique for each owner.
+    #[schema(value_type = Option<ExternalId>, nullable)]
+    external_id: Option<Option<ExternalId>>,
     /// The start of the link, in any zone; UTC where none is given. Until then it is answered 404.
     #[schema(value_type = Option<String>, example = "2026-01-31T08:00:00")]
     starts_at: Option<Option<Timestamp>>,
@@ -57,8 +83,26 @@ pub(crate) struct CreateUrl {
 /// The changes to a link
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct UpdateUrl {
+    /// The code of the link, which cannot be changed: another one is refused.
+    #[schema(nullable = false)]
+    short_code: Option<ShortCode>,
     /// `null` removes the title.
     title: Option<Option<Title>>,
+    /// At most 20 tags in place of the present ones; `null` removes all.
+    #[schema(value_type = Option<Vec<Tag>>, max_items = 20, example = json!(["summer"]))]
+    tags: Option<Option<Tags>>,
+    /// Tags to add to the others.
+    #[schema(nullable = false)]
+    add_tags: Option<Vec<Tag>>,
+    /// Tags to remove.
+    #[schema(nullable = false)]
+    remove_tags: Option<Vec<Tag>>,
+    /// `null` removes the notes.
+    #[schema(value_type = Option<Notes>, nullable)]
+    notes: Option<Option<Notes>>,
+    /// The name of the link in another program, unique for each owner; `null` removes it.
+    #[schema(value_type = Option<ExternalId>, nullable)]
+    external_id: Option<Option<ExternalId>>,
     /// Whether the link redirects; a request for an inactive link is answered 410.
     #[schema(nullable = false, example = false)]
     is_active: Option<bool>,
@@ -94,36 +138,42 @@ pub(crate) struct UpdateUrl {
         PageParameters,
         UrlFilter,
     ),
-    responses((status = 200, body = [Url], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
+    responses((status = 200, body = [ShownUrl], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
 )]
 pub(crate) async fn list_urls(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     query: ListQuery,
     Query(mut filter): Query<UrlFilter>,
+    origin: ShortOrigin,
 ) -> Result<Response> {
     if !caller.limit(&mut filter.user_id) {
         return Ok(query.answer(Listing::<Url>::empty(), &state.store));
     }
-    Ok(query.answer(state.store.list_urls(filter, query.page).await?, &state.store))
+    let listing = state.store.list_urls(filter, query.page).await?;
+    Ok(query.answer_written(listing, &state.store, origin.writer()))
 }
 
-/// Create a link under a new short code
+/// Create a link
 #[utoipa::path(
     post,
     path = "/urls",
     tag = "links",
     request_body = CreateUrl,
     responses(
-        (status = 201, body = Url, description = "The new link", headers(("Tern-Visible"))),
+        (status = 201, body = ShownUrl, description = "The new link", headers(("Tern-Visible"), ("ETag"))),
         (status = 404),
+        (status = 409),
     )
 )]
 pub(crate) async fn create_url(
     State(state): State<Arc<AppState>>,
     caller: Caller,
+    origin: ShortOrigin,
+    ignored: Option<Extension<IgnoredNames>>,
     Body(body): Body<CreateUrl>,
-) -> Result<(StatusCode, VisibleHeader, JsonBody<Url>)> {
+) -> Result<(StatusCode, VisibleHeader, LinkAnswer)> {
+    forgive_read_only(ignored, &[]);
     let user_id = caller.user_for(body.user_id.map(RowId::get).transpose()?)?;
     let original_url = check_target(&state.config.own_addresses, "original_url", body.original_url)?;
     let title = body.title.flatten();
@@ -141,17 +191,25 @@ pub(crate) async fn create_url(
         return Err(bad_request("expires_at must be in the future"));
     }
     options.check().map_err(bad_request)?;
-    let url = insert_under_new_code(&state, |short_code| NewUrl {
+    let labels = LinkLabels {
+        tags: body.tags.flatten().unwrap_or_default(),
+        notes: body.notes.flatten(),
+        external_id: body.external_id.flatten(),
+    };
+    let new = |short_code| NewUrl {
         user_id,
         short_code,
         original_url: original_url.clone(),
         title: title.clone(),
         options: options.clone(),
-        labels: LinkLabels::default(),
-    })
-    .await?;
+        labels: labels.clone(),
+    };
+    let url = match body.short_code.flatten() {
+        Some(short_code) => state.store.insert_url(new(short_code)).await?,
+        None => insert_under_new_code(&state, new).await?,
+    };
     let visible = state.announce(&url.mark).await;
-    Ok((StatusCode::CREATED, visible, JsonBody(url.value)))
+    Ok((StatusCode::CREATED, visible, answer_link(origin.show(url.value))))
 }
 
 /// One link
@@ -160,14 +218,23 @@ pub(crate) async fn create_url(
     path = "/urls/{id}",
     tag = "links",
     params(("id" = Id, Path, description = "The link's id")),
-    responses((status = 200, body = Url, description = "The link"))
+    responses(
+        (status = 200, body = ShownUrl, description = "The link", headers(("ETag"))),
+        (status = 304, description = "The revision is one of `If-None-Match`", headers(("ETag"))),
+    )
 )]
 pub(crate) async fn find_url(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     PathId(id): PathId,
-) -> Result<JsonBody<Url>> {
-    row::find(&*state.store, id, &caller).await
+    conditions: Conditions,
+    origin: ShortOrigin,
+) -> Result<Response> {
+    let link = row::own(state.store.find_url(id).await?, id, &caller)?;
+    if conditions.is_known(link.revision) {
+        return Ok((StatusCode::NOT_MODIFIED, [etag(link.revision)]).into_response());
+    }
+    Ok(answer_link(origin.show(link)).into_response())
 }
 
 /// Change a link
@@ -179,15 +246,31 @@ pub(crate) async fn find_url(
     tag = "links",
     params(("id" = Id, Path, description = "The link's id")),
     request_body = UpdateUrl,
-    responses((status = 200, body = Url, description = "The whole link, changed", headers(("Tern-Visible"))))
+    responses(
+        (status = 200, body = ShownUrl, description = "The whole link, changed", headers(("Tern-Visible"), ("ETag"))),
+        (status = 409),
+        (status = 412),
+    )
 )]
 pub(crate) async fn update_url(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     PathId(id): PathId,
+    conditions: Conditions,
+    origin: ShortOrigin,
+    ignored: Option<Extension<IgnoredNames>>,
     Body(body): Body<UpdateUrl>,
-) -> Result<(VisibleHeader, JsonBody<Url>)> {
+) -> Result<(VisibleHeader, LinkAnswer)> {
+    forgive_read_only(ignored, &["user_id"]);
     check_owner(&state, &caller, id).await?;
+    if let Some(code) = &body.short_code {
+        let present = state.store.find_url(id).await?.ok_or_else(|| Url::missing(id))?.short_code;
+        if code.as_str() != present {
+            let message =
+                format!("short_code cannot be changed: the link is {present}, and printed links must not break");
+            return Err(bad_request(message));
+        }
+    }
     let own = &state.config.own_addresses;
     let original_url = body.original_url.map(|target| check_target(own, "original_url", target)).transpose()?;
     let given = GivenOptions {
@@ -199,11 +282,53 @@ pub(crate) async fn update_url(
         forward_query: body.forward_query,
     };
     let options = given.check(own, Timestamp::now())?;
-    let change =
-        UrlChange { title: body.title, is_active: body.is_active, original_url, options, ..UrlChange::default() };
+    let labels = LinkLabelsChange {
+        tags: body.tags.map(Option::unwrap_or_default),
+        add_tags: body.add_tags.unwrap_or_default(),
+        remove_tags: body.remove_tags.unwrap_or_default(),
+        notes: body.notes,
+        external_id: body.external_id,
+    };
+    let if_revision = conditions.if_match;
+    let change = UrlChange { title: body.title, is_active: body.is_active, original_url, options, labels, if_revision };
     let url = state.store.update_url(id, change).await?.ok_or_else(|| Url::missing(id))?;
     let visible = state.announce(&url.mark).await;
-    Ok((visible, JsonBody(url.value)))
+    Ok((visible, answer_link(origin.show(url.value))))
+}
+
+/// Change a link
+///
+/// The same as `PUT`: fields that are not given do not change.
+#[utoipa::path(
+    patch,
+    path = "/urls/{id}",
+    tag = "links",
+    params(("id" = Id, Path, description = "The link's id")),
+    request_body = UpdateUrl,
+    responses(
+        (status = 200, body = ShownUrl, description = "The whole link, changed", headers(("Tern-Visible"), ("ETag"))),
+        (status = 409),
+        (status = 412),
+    )
+)]
+pub(crate) async fn patch_url(
+    state: State<Arc<AppState>>,
+    caller: Caller,
+    id: PathId,
+    conditions: Conditions,
+    origin: ShortOrigin,
+    ignored: Option<Extension<IgnoredNames>>,
+    body: Body<UpdateUrl>,
+) -> Result<(VisibleHeader, LinkAnswer)> {
+    update_url(state, caller, id, conditions, origin, ignored, body).await
+}
+
+/// Leaves fields that an answer has and a write ignores out of `Tern-Ignored`.
+fn forgive_read_only(ignored: Option<Extension<IgnoredNames>>, others: &[&str]) {
+    if let Some(Extension(ignored)) = ignored {
+        ignored.forgive(&READ_ONLY);
+        ignored.forgive(others);
+    }
 }
 
 /// Delete a link

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tern_common::Id;
 use tern_common::store::Listing;
-use tern_common::url::{Url, UrlFilter};
+use tern_common::url::UrlFilter;
 use tern_common::user::{Email, NewUser, User, UserChange, Username};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,6 +18,7 @@ use crate::http::body::Body;
 use crate::http::error::Result;
 use crate::http::query::{PathId, Query};
 use crate::list::{ListQuery, PageParameters};
+use crate::resources::shown_url::{ShortOrigin, ShownUrl};
 use crate::row::{self, Row as _};
 use crate::state::AppState;
 
@@ -167,15 +168,17 @@ pub(crate) async fn delete_user(
     path = "/users/{id}/urls",
     tag = "users",
     params(("id" = Id, Path, description = "The user's id"), PageParameters),
-    responses((status = 200, body = [Url], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
+    responses((status = 200, body = [ShownUrl], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
 )]
 pub(crate) async fn list_urls_of_user(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     PathId(id): PathId,
     query: ListQuery,
+    origin: ShortOrigin,
 ) -> Result<Response> {
     row::own(state.store.find_user(id).await?, id, &caller)?;
     let filter = UrlFilter { user_id: Some(id), ..UrlFilter::default() };
-    Ok(query.answer(state.store.list_urls(filter, query.page).await?, &state.store))
+    let listing = state.store.list_urls(filter, query.page).await?;
+    Ok(query.answer_written(listing, &state.store, origin.writer()))
 }

@@ -46,6 +46,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/urls", WRITERS),
     ("GET", "/urls/{id}", READERS),
     ("PUT", "/urls/{id}", WRITERS),
+    ("PATCH", "/urls/{id}", WRITERS),
     ("DELETE", "/urls/{id}", WRITERS),
     ("GET", "/urls/{id}/stats", READERS),
     ("GET", "/events", READERS),

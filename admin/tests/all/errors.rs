@@ -26,7 +26,7 @@ const ALLOWED: [(&str, &str); 18] = [
     ("/users/{id}", "GET,HEAD,PUT,DELETE"),
     ("/users/{id}/urls", "GET,HEAD"),
     ("/urls", "GET,HEAD,POST"),
-    ("/urls/{id}", "GET,HEAD,PUT,DELETE"),
+    ("/urls/{id}", "GET,HEAD,PUT,PATCH,DELETE"),
     ("/urls/{id}/stats", "GET,HEAD"),
     ("/events", "GET,HEAD,POST"),
     ("/events/{id}", "GET,HEAD"),

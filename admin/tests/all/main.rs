@@ -31,6 +31,7 @@ mod schemathesis;
 mod stats;
 mod support;
 mod unread_answers;
+mod url_identity;
 mod urls;
 mod users;
 mod visibility;

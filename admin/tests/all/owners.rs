@@ -33,6 +33,7 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
     ("get /urls/{id}", "/urls/{url}", "", 404),
     ("put /urls/{id}", "/urls/{url}", r#"{"title": "taken"}"#, 404),
     ("put /urls/{id}", "/urls/{url}", "{}", 404),
+    ("patch /urls/{id}", "/urls/{url}", r#"{"title": "taken"}"#, 404),
     ("delete /urls/{id}", "/urls/{url}", "", 404),
     ("get /urls/{id}/stats", "/urls/{url}/stats", "", 404),
     ("get /users", "/users", "", 200),

@@ -30,6 +30,7 @@ async fn link_is_created_found_updated_and_deleted() {
             "id": 1, "user_id": 1, "short_code": code, "original_url": "HTTPS://Example.com/ü?a=b#c",
             "title": "A title", "is_active": true, "starts_at": null, "expires_at": null,
             "expired_url": null, "redirect_status": null, "forward_query": null, "tags": [], "notes": null, "external_id": null,
+            "short_url": format!("http://{}/{code}", app.address), "state": "active",
             "revision": 1, "clicks": 0, "last_clicked_at": null, "created_at": created_at,
             "updated_at": created_at,
         }),
@@ -61,7 +62,7 @@ async fn empty_change_of_link_changes_nothing() {
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
     app.database.make_urls_old();
-    for nothing in [json!({}), json!({ "short_code": "mine", "user_id": 5 })] {
+    for nothing in [json!({}), json!({ "id": 7, "user_id": 5 })] {
         let answer = app.put("/urls/1", nothing).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.json()["updated_at"], "1970-01-01T00:00:00");

@@ -63,6 +63,7 @@ async fn tables_copied_by_psql_from_another_system_are_loaded() {
             { "id": 9, "username": "quote \" and, comma", "email": "bob@mail.example", "created_at": "2025-01-01T10:00:00" },
         ])
     );
+    let short_url = |code: &str| format!("http://{}/{code}", app.address);
     assert_eq!(
         app.get("/urls").await.json(),
         json!([
@@ -71,6 +72,7 @@ async fn tables_copied_by_psql_from_another_system_are_loaded() {
                 "title": "Notes", "is_active": true, "starts_at": null, "expires_at": null,
             "expired_url": null, "redirect_status": null, "forward_query": null, "tags": [], "notes": null, "external_id": null,
             "revision": 1, "clicks": 0, "last_clicked_at": null,
+            "short_url": short_url("YUrtmo"), "state": "active",
                 "created_at": "2025-07-01T10:00:00", "updated_at": "2025-12-01T12:00:00",
             },
             {
@@ -78,6 +80,7 @@ async fn tables_copied_by_psql_from_another_system_are_loaded() {
                 "title": null, "is_active": false, "starts_at": null, "expires_at": null,
             "expired_url": null, "redirect_status": null, "forward_query": null, "tags": [], "notes": null, "external_id": null,
             "revision": 1, "clicks": 0, "last_clicked_at": null,
+            "short_url": short_url("Xn7LQo"), "state": "inactive",
                 "created_at": "2024-12-31T23:30:00", "updated_at": "2024-12-31T23:30:00",
             },
         ])

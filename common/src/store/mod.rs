@@ -56,6 +56,9 @@ pub enum StoreError {
     /// A change would combine options of a link that exclude each other.
     #[error(transparent)]
     OptionConflict(#[from] OptionConflict),
+    /// A conditional change found another revision of the url.
+    #[error("The link has changed since: its revision is {0}")]
+    OtherRevision(i64),
     #[error("User {user} still owns {urls} links")]
     UserOwnsUrls { user: Id, urls: u64 },
     /// The database cannot be reached, is overloaded, or its files are damaged. A later attempt may succeed.

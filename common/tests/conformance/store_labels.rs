@@ -104,6 +104,21 @@ pub async fn revision_grows_with_changes_and_not_with_clicks(store: &dyn AdminSt
     }
 }
 
+pub async fn change_for_another_revision_is_refused(store: &dyn AdminStore) {
+    let owner = user(store, "ada").await.id;
+    let made = url(store, owner, "CODE12").await;
+    let off = UrlChange { is_active: Some(false), ..UrlChange::default() };
+    for change in [off.clone(), UrlChange::default()] {
+        let change = UrlChange { if_revision: Some(vec![2, 3]), ..change };
+        let refused = store.update_url(made.id, change.clone()).await;
+        assert!(matches!(refused, Err(StoreError::OtherRevision(1))), "{refused:?}");
+        assert!(store.update_url(Id::new(99).unwrap(), change).await.unwrap().is_none());
+    }
+    assert_eq!(store.find_url(made.id).await.unwrap().unwrap(), made);
+    let change = UrlChange { if_revision: Some(vec![2, 1]), ..off };
+    assert_eq!(store.update_url(made.id, change).await.unwrap().unwrap().value.revision, 2);
+}
+
 /// A click would otherwise make every redirector look the link up.
 pub async fn click_is_no_change_of_the_served_link(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;

@@ -3,7 +3,7 @@
 
 'use strict';
 
-const METHODS = ['get', 'post', 'put', 'delete'];
+const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
 
 /** The token that is sent with each request; it is stored in this page alone. */
 let token = '';

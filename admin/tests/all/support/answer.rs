@@ -63,6 +63,7 @@ impl Answer {
             404 => "Not Found",
             405 => "Method Not Allowed",
             409 => "Conflict",
+            412 => "Precondition Failed",
             413 => "Payload Too Large",
             414 => "URI Too Long",
             415 => "Unsupported Media Type",

@@ -136,7 +136,7 @@ impl App {
     }
 
     pub async fn put(&self, path: &str, body: Value) -> Answer {
-        self.send("PUT", path, Some("application/json"), body.to_string()).await
+        self.send_json("PUT", path, &[], body).await
     }
 
     pub async fn send(
@@ -150,6 +150,15 @@ impl App {
         let mut request = self.client.request(method, format!("http://{}{path}", self.address)).body(body);
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
+        }
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    pub async fn send_json(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address)).json(&body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         Answer::read(request.send().await.unwrap()).await
     }

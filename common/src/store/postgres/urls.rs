@@ -82,7 +82,12 @@ pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> R
 pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
     if change.is_empty() {
         let sql = format!("SELECT {}, {MARK} FROM urls WHERE id = $1", Url::COLUMNS);
-        return query::row(db, &sql, &[&id]).await?.as_ref().map(read_change).transpose();
+        let found: Option<Change<Url>> = query::row(db, &sql, &[&id]).await?.as_ref().map(read_change).transpose()?;
+        return match &found {
+            Some(found) => change.check_revision(found.value.revision),
+            None => Ok(()),
+        }
+        .map(|()| found);
     }
     let sql = format!(
         "WITH url AS (
@@ -102,7 +107,7 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
                      WHERE tag <> ALL ($24) GROUP BY tag ORDER BY min(n)
                  ),
                  updated_at = $6
-             WHERE id = $1
+             WHERE id = $1 AND ($25::bigint[] IS NULL OR revision = ANY ($25))
              RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
@@ -144,8 +149,16 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
         &tags,
         &add_tags,
         &remove_tags,
+        &change.if_revision,
     ];
-    query::row(db, &sql, values).await?.as_ref().map(read_change).transpose()
+    let changed = query::row(db, &sql, values).await?.as_ref().map(read_change).transpose()?;
+    if changed.is_none()
+        && change.if_revision.is_some()
+        && let Some(other) = find(db, id).await?
+    {
+        return Err(StoreError::OtherRevision(other.revision));
+    }
+    Ok(changed)
 }
 
 pub(super) async fn delete(db: &ClientWrapper, id: Id) -> Result<Option<Change<()>>> {

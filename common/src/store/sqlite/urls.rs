@@ -65,6 +65,7 @@ pub(super) fn list(db: &Connection, filter: UrlFilter, page: Page) -> Result<Lis
 
 pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
     let Some(before) = find(db, id)? else { return Ok(None) };
+    change.check_revision(before.revision)?;
     if change.is_empty() {
         return Ok(Some(Change { value: before, mark: position::mark(db)? }));
     }
