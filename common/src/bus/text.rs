@@ -20,7 +20,7 @@ pub(super) fn write(message: &Message) -> String {
     }
 }
 
-/// Parses a message; returns `None` for a text that [`write`] does not produce.
+/// Parses a message; returns `None` for a text that [`write`](fn@write) does not produce.
 pub(super) fn read(text: &[u8]) -> Option<Message> {
     let mut words = str::from_utf8(text).ok()?.split(' ');
     let message = match words.next()? {
