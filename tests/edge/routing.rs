@@ -156,7 +156,9 @@ async fn request_for_a_code_is_forwarded_with_needed_fields_only() {
     assert_eq!(lines.remove(0), "GET /CODE12?x=y HTTP/1.1");
     lines.sort_unstable();
     let host = format!("Host: {}", nginx.address());
-    assert_eq!(lines, ["", &host, "Referer: https://from.example/", "User-Agent: me", "X-Forwarded-For: 127.0.0.1"]);
+    let expected =
+        ["", "Accept: */*", &host, "Referer: https://from.example/", "User-Agent: me", "X-Forwarded-For: 127.0.0.1"];
+    assert_eq!(lines, expected);
 
     // Other methods are forwarded without their body, because only a redirector knows whether there is a link to refuse
     // them.
@@ -180,6 +182,24 @@ async fn request_for_a_code_is_forwarded_with_needed_fields_only() {
     }
     assert_eq!(redirector.requests().len(), count);
     assert_eq!([send(Method::POST, 1_024, None).await, send(Method::GET, 5, waits).await], [302, 302]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browser_behind_nginx_gets_pages_and_previews() {
+    let (fleet, nginx) = start_fleet_behind_nginx(1).await;
+    let code = fleet.code(1).await;
+    for (path, status) in [("/nope", 404), (&*format!("/{code}+"), 200)] {
+        let url = format!("http://{}{path}", nginx.address());
+        for (accept, content_type) in [("text/html,*/*;q=0.8", "text/html; charset=utf-8"), ("*/*", "application/json")]
+        {
+            let answer = client().get(&url).header("Accept", accept).send().await.unwrap();
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["content-type"]),
+                (status, &content_type.parse().unwrap())
+            );
+            assert_eq!(answer.headers().contains_key("content-security-policy"), status == 200 || accept != "*/*");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
