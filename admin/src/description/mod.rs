@@ -32,7 +32,7 @@ use crate::http::error::Envelope;
         (name = "operations", description = "Health, metrics and log of the service"),
         (name = "documentation", description = "This description"),
     ),
-    paths(redirect::follow_short_code),
+    paths(redirect::follow_short_code, redirect::preview_short_code),
     components(schemas(Envelope))
 )]
 struct Description;

@@ -1,11 +1,25 @@
 //! The description of redirects, which redirectors answer, and `tern serve` on the API port, too.
 
-/// The path of the operation, which is no route of the API.
-pub(super) const PATH: &str = "/{short_code}";
+use utoipa::ToSchema;
+
+/// The paths of the operations, which are no routes of the API.
+pub(super) const PATHS: [&str; 2] = ["/{short_code}", "/{short_code}+"];
+
+/// The target of a link
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "redirectors answer; this type describes their answers")]
+pub(super) struct Preview {
+    #[schema(example = "Lh1hFP")]
+    short_code: String,
+    /// The target as it was given.
+    #[schema(example = "https://example.com/hello")]
+    original_url: String,
+}
 
 /// Follow a short code
 ///
 /// The query is ignored. A `GET` that redirects is counted as a click; a `HEAD` is not.
+/// A client whose `Accept` names `text/html`, and no JSON before it, gets each error but 405 as a page.
 /// Behind nginx and with `tern serve` the path is on the origin of the API. A redirector has another port.
 #[utoipa::path(
     get,
@@ -30,3 +44,31 @@ pub(super) const PATH: &str = "/{short_code}";
 )]
 #[expect(dead_code, reason = "redirectors answer; this function describes their answers")]
 pub(super) fn follow_short_code() {}
+
+/// Show where a short code leads
+///
+/// A link that would not redirect is answered as without the `+`. A preview is no click.
+/// A client whose `Accept` names `text/html`, and no JSON before it, gets a page.
+#[utoipa::path(
+    get,
+    path = "/{short_code}+",
+    tag = "redirects",
+    params((
+        "short_code" = String,
+        Path,
+        description = "The code, with upper and lower case as issued",
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[0-9A-Za-z_-]+$",
+        example = "Lh1hFP"
+    )),
+    responses(
+        (status = 200, description = "The target of the link", body = Preview),
+        (status = 404),
+        (status = 410),
+        (status = 429),
+        (status = 503),
+    )
+)]
+#[expect(dead_code, reason = "redirectors answer; this function describes their answers")]
+pub(super) fn preview_short_code() {}

@@ -158,7 +158,7 @@ fn complete_operation(operation: &mut Operation, path: &str, is_public: bool) {
             *response = Ref::from_response_name(component(reason)).into();
         } else if let RefOr::T(response) = response {
             // The query of a short code is ignored without a header.
-            let common = if path == redirect::PATH { &[REQUEST_ID][..] } else { &[REQUEST_ID, IGNORED] };
+            let common = if redirect::PATHS.contains(&path) { &[REQUEST_ID][..] } else { &[REQUEST_ID, IGNORED] };
             let named = response.headers.keys().cloned().chain(common.iter().map(ToString::to_string));
             response.headers = named.map(|name| (name.clone(), RefOr::Ref(header(&name)))).collect();
         }

@@ -55,8 +55,10 @@ async fn description_contains_exactly_the_routes_and_methods() {
         let methods = allowed.split(',').filter(|method| *method != "HEAD").map(str::to_owned);
         routed.insert(path, methods.collect::<BTreeSet<String>>());
     }
-    let redirect = "/{short_code}".to_owned();
-    routed.insert(&redirect, BTreeSet::from(["GET".to_owned()]));
+    let redirects = ["/{short_code}", "/{short_code}+"].map(str::to_owned);
+    for path in &redirects {
+        routed.insert(path, BTreeSet::from(["GET".to_owned()]));
+    }
     assert_eq!(described, routed);
 }
 
