@@ -23,6 +23,9 @@ async fn redirector_before_its_first_load_answers_503() {
     for path in ["/CODE12", "/nope", "/no/such/form"] {
         assert_eq!(fixture.status(fast, path).await, (503, Some("1".to_owned())), "{path}");
     }
+    let page = fixture.client.get(format!("http://{fast}/CODE12")).header("accept", "text/html").send().await.unwrap();
+    assert_eq!((page.status().as_u16(), &page.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    assert!(page.text().await.unwrap().contains("<h1>One moment, please</h1><p>The links are not loaded yet.</p>"));
     assert_eq!(fixture.status(ops, "/ready").await.0, 503);
     assert_eq!(fixture.status(ops, "/live").await.0, 200);
 
