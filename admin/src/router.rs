@@ -150,11 +150,15 @@ async fn refuse_malformed_heads(request: Request, next: Next) -> Response {
 }
 
 /// Forbids browsers to guess the type of an answer, and caches to store it.
-/// Answers contain users' texts, which are no pages and can change. An answer with a `Cache-Control` retains it.
+/// Answers contain users' texts, which are no pages and can change. An answer with a `Cache-Control` retains it, and a
+/// permanent redirect of a short code may deliberately have none.
 async fn forbid_sniffing_and_storing<B>(mut response: Response<B>) -> Response<B> {
+    let is_permanent = matches!(response.status(), StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT);
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if !is_permanent {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
     response
 }
 

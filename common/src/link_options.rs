@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Setting;
 use crate::{TargetUrl, Timestamp};
 
 /// The optional served fields of a url. The default is a plain link.
@@ -127,6 +128,14 @@ impl TryFrom<i64> for RedirectStatus {
 
     fn try_from(code: i64) -> Result<RedirectStatus, InvalidRedirectStatus> {
         RedirectStatus::ALL.into_iter().find(|status| i64::from(status.0) == code).ok_or(InvalidRedirectStatus)
+    }
+}
+
+impl Setting for RedirectStatus {
+    const EXPECTED: &'static str = "301, 302, 307 or 308";
+
+    fn parse(text: &str) -> Option<RedirectStatus> {
+        RedirectStatus::parse(text).ok()
     }
 }
 

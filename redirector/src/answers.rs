@@ -77,7 +77,7 @@ impl Answers {
     ) -> Answer<'a> {
         let answer = outcome.answer();
         match answer.content {
-            Content::Location(_) => Answer { further_fields: &self.redirect_fields, ..answer },
+            Content::Redirect(..) => Answer { further_fields: &self.redirect_fields, ..answer },
             _ => self.answer_without_target(answer, outcome, visit, prefers_html),
         }
     }

@@ -16,6 +16,7 @@ use tern_serving::Hosts;
 use crate::answers::Answers;
 use crate::clicks::JournalConfig;
 use crate::http::Limits;
+use crate::link_defaults::LinkDefaults;
 use crate::replica::ReplicaConfig;
 
 /// Settings of a redirector, as `.env.example` describes them.
@@ -39,6 +40,8 @@ pub struct RedirectorConfig {
     pub trusted_proxies: Proxies,
     /// `NOT_FOUND_URL`, `ROOT_URL`, `INDEXABLE`, `REFERRER_POLICY`: what short codes are answered beside their targets.
     pub answers: Answers,
+    /// `REDIRECT_STATUS`, `FORWARD_QUERY`, `REDIRECT_CACHE`: how links without options of their own redirect.
+    pub defaults: LinkDefaults,
     /// `RECORD_CLICKS`: whether redirects are recorded as clicks.
     pub record_clicks: bool,
     /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`. The caller sets the
@@ -86,6 +89,7 @@ impl RedirectorConfig {
             misses_per_second: reader.get_within("MISSES_PER_SECOND", 100, 0..=1_000_000),
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
             answers: Answers::read(reader),
+            defaults: LinkDefaults::read(reader),
             record_clicks: reader.get("RECORD_CLICKS", true),
             journal: journal(reader),
             other_descriptors: 0,

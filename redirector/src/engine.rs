@@ -16,6 +16,7 @@ use crate::answers::Answers;
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Network, NewClick};
 use crate::http::{Answer, Method, Reply, Request, Service};
+use crate::link_defaults::LinkDefaults;
 use crate::link_map::{LinkMap, MapPin};
 use crate::metrics::RedirectCounters;
 use crate::outcome::{Effect, Outcome};
@@ -25,6 +26,7 @@ use crate::redirect::{Visit, code_of_path, decide};
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) map: Arc<LinkMap>,
+    pub(crate) defaults: LinkDefaults,
     pub(crate) recorder: Recorder,
     pub(crate) records_clicks: bool,
     pub(crate) answers: Answers,
@@ -79,7 +81,7 @@ impl Engine {
     }
 
     fn follow<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Outcome<'a> {
-        let mut outcome = decide(&self.map, pin, visit);
+        let mut outcome = decide(&self.map, pin, visit, &self.defaults);
         match (outcome.kind.effect(), outcome.link) {
             (Effect::Click, Some(link)) if visit.method == Method::Get && self.records_clicks => {
                 self.record(&link, visit, fields);
@@ -90,6 +92,9 @@ impl Engine {
                 }
             }
             _ => {}
+        }
+        if outcome.drops_query {
+            self.counters.count_dropped_query(visit.affinity);
         }
         // A clock that was set back meanwhile yields no duration.
         self.counters.count(outcome.kind, visit.at.elapsed().unwrap_or_default(), visit.affinity);
@@ -157,6 +162,7 @@ impl Service for Engine {
         let (code, is_preview) = code_of_path(request.path, &mut buffer);
         let visit = Visit {
             path: request.path,
+            query: request.query,
             code,
             is_preview,
             method: request.method,

@@ -26,6 +26,7 @@ pub mod config;
 pub mod engine;
 pub mod hand_over;
 pub mod http;
+mod link_defaults;
 pub mod link_map;
 pub mod metrics;
 mod ops;
@@ -40,5 +41,6 @@ mod start_error;
 pub mod succession;
 pub mod watchdog;
 
+pub use crate::link_defaults::LinkDefaults;
 pub use crate::redirector::{Redirector, connections_deadline};
 pub use crate::start_error::StartError;

@@ -25,6 +25,7 @@ struct WorkerCounters {
     durations: [AtomicU64; RedirectCounters::BOUNDS.len() + 1],
     /// Sum of all durations.
     micros: AtomicU64,
+    dropped_queries: AtomicU64,
 }
 
 /// Durations of requests in the form of a histogram.
@@ -105,6 +106,15 @@ impl RedirectCounters {
         counters.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
         counters.durations[index].fetch_add(1, Ordering::Relaxed);
         counters.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Counts one query that could not be merged into the target of a link.
+    pub fn count_dropped_query(&self, affinity: usize) {
+        self.of(affinity).dropped_queries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn dropped_queries(&self) -> u64 {
+        self.0.iter().map(|counters| counters.dropped_queries.load(Ordering::Relaxed)).sum()
     }
 
     /// Returns the label and the number of requests of each kind of outcome. Kinds may share a label.

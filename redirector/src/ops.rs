@@ -154,6 +154,12 @@ impl Collector for OpsCollector {
                 "Requests for a short code, by outcome.",
                 &counters.totals(),
             ),
+            counter(
+                "tern_redirect_queries_dropped_total",
+                "Queries that could not be merged into the target of a link that forwards them: too long, too many \
+                 parameters, or other bytes than visible ASCII. The redirect led to the target alone.",
+                counters.dropped_queries(),
+            ),
             durations(&counters.durations()),
             counters_by(
                 "event",

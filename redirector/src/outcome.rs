@@ -13,6 +13,10 @@ pub struct Outcome<'a> {
     pub kind: Kind,
     /// The link of a redirect or of a preview.
     pub link: Option<ServedLink<'a>>,
+    /// The answer of a redirect, which depends on the link.
+    pub redirect: Option<Answer<'a>>,
+    /// Whether the link forwards queries, and that of the request could not be merged into the target.
+    pub drops_query: bool,
     /// The short code that the message quotes.
     pub code: Option<&'a str>,
     /// Value of `Retry-After`, where the table does not have it.
@@ -73,6 +77,11 @@ kinds! {
     Root = "root", Nothing, Answer::error(StatusCode::NOT_FOUND, "No short code has this form");
     /// The link is deactivated.
     Gone = "gone", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has been deactivated");
+    /// The link has not started. Its answer is that for a code that no link has.
+    Scheduled = "scheduled", Nothing,
+        Answer::error_in_pieces(StatusCode::NOT_FOUND, [b"Short code '", b"", b"' not found"]);
+    /// The link has expired, and now leads to another address.
+    ExpiredElsewhere = "expired", Nothing, Answer::redirect(b"");
     /// The link has expired.
     Expired = "expired", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has expired");
     /// No link has the code.
@@ -107,14 +116,19 @@ impl Kind {
 
 impl From<Kind> for Outcome<'_> {
     fn from(kind: Kind) -> Self {
-        Outcome { kind, link: None, code: None, retry_after_seconds: None }
+        Outcome { kind, link: None, redirect: None, drops_query: false, code: None, retry_after_seconds: None }
     }
 }
 
 impl<'a> Outcome<'a> {
-    /// Returns a redirect to the target of `link`.
-    pub fn redirect(link: ServedLink<'a>) -> Outcome<'a> {
-        Outcome { link: Some(link), ..Kind::Redirect.into() }
+    /// Returns a redirect to the address of an expired link.
+    pub fn expired_elsewhere(location: &'a str) -> Outcome<'a> {
+        Outcome { redirect: Some(Answer::redirect(location.as_bytes())), ..Kind::ExpiredElsewhere.into() }
+    }
+
+    /// Returns the outcome for a link that has not started.
+    pub fn scheduled(code: &'a str) -> Outcome<'a> {
+        Outcome { code: Some(code), ..Kind::Scheduled.into() }
     }
 
     /// Returns an answer that shows the target of `link`.
@@ -134,9 +148,12 @@ impl<'a> Outcome<'a> {
 
     /// Returns the answer of the kind, completed with the location, the code or the wait of this request.
     pub fn answer(&self) -> Answer<'a> {
+        if let Some(redirect) = self.redirect {
+            return redirect;
+        }
         let answer = self.kind.rule().answer;
         let content = match answer.content {
-            Content::Location(_) => Content::Location(self.link.map_or("", |link| link.location()).as_bytes()),
+            Content::Redirect(..) => answer.content,
             Content::Message([before, _, after]) => {
                 Content::Message([before, self.code.unwrap_or_default().as_bytes(), after])
             }
@@ -163,9 +180,23 @@ mod tests {
         };
         check(Kind::Gone.into(), (410, None, "This shortened URL has been deactivated"));
         check(Outcome::not_found("nope"), (404, None, "Short code 'nope' not found"));
+        check(Outcome::scheduled("soon"), (404, None, "Short code 'soon' not found"));
+        check(Kind::Expired.into(), (410, None, "This shortened URL has expired"));
         check(Kind::NoCode.into(), (404, None, "No short code has this form"));
         check(Kind::OtherMethod.into(), (405, None, "Only GET and HEAD are served here"));
         check(Kind::NotReady.into(), (503, Some(1), "The links are not loaded yet"));
         check(Outcome::refused(7), (429, Some(7), "Too many requests for short codes that do not exist"));
+    }
+
+    #[test]
+    fn only_a_redirect_to_the_target_is_a_click_and_only_a_missing_link_a_miss() {
+        for kind in Kind::ALL {
+            let expected = match kind {
+                Kind::Redirect => Effect::Click,
+                Kind::NotFound | Kind::NoCode => Effect::Miss,
+                _ => Effect::Nothing,
+            };
+            assert_eq!(kind.effect(), expected, "{kind:?}");
+        }
     }
 }

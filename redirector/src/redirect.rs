@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use tern_common::ShortCode;
+use tern_common::served_link::ServedLink;
+use tern_common::{RedirectStatus, ShortCode};
 
-use crate::http::Method;
+use crate::http::{Answer, Content, Location, MergedUrl, Method, StatusCode};
+use crate::link_defaults::LinkDefaults;
 use crate::link_map::{LinkMap, MapPin};
 use crate::outcome::{Kind, Outcome};
 
@@ -14,6 +16,8 @@ use crate::outcome::{Kind, Outcome};
 pub struct Visit<'a> {
     /// The path as it was sent, without the query.
     pub path: &'a [u8],
+    /// The query as it was sent, without its `?`; empty if there is none.
+    pub query: &'a [u8],
     /// The short code in the path, by [`code_of_path`].
     pub code: Option<&'a str>,
     /// Whether the path ends with the sign of a preview, by [`code_of_path`].
@@ -57,7 +61,7 @@ fn segment_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'a
 }
 
 /// Decides about one request. Both ports use this order of decisions.
-pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outcome<'a> {
+pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>, defaults: &'a LinkDefaults) -> Outcome<'a> {
     // Until its first load, the map proves neither that a link exists nor that it is absent.
     if !map.is_loaded() {
         return Kind::NotReady.into();
@@ -73,13 +77,58 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>) -> Outco
     if !link.active {
         return Kind::Gone.into();
     }
-    if link.extension().is_some_and(|extension| extension.has_expired(visit.at)) {
-        return Kind::Expired.into();
+    // Most links have no options.
+    let options = link.extension();
+    if let Some(options) = options {
+        if options.is_scheduled(visit.at) {
+            return Outcome::scheduled(code);
+        }
+        if options.has_expired(visit.at) {
+            return options.expired_location().map_or(Kind::Expired.into(), Outcome::expired_elsewhere);
+        }
     }
     if visit.is_preview {
         return Outcome::preview(link);
     }
-    Outcome::redirect(link)
+    let Some(options) = options else {
+        return redirect(link, link.original_url(), visit, defaults.status, defaults.forward_query, defaults);
+    };
+    let target = options.location().unwrap_or(link.original_url());
+    let forwards_query = options.forward_query().unwrap_or(defaults.forward_query);
+    redirect(link, target, visit, options.redirect_status(defaults.status), forwards_query, defaults)
+}
+
+/// Returns a redirect to the target of a link, with the query of the request if the link forwards it.
+#[inline]
+fn redirect<'a>(
+    link: ServedLink<'a>,
+    target: &'a str,
+    visit: &Visit<'a>,
+    status: RedirectStatus,
+    forwards_query: bool,
+    defaults: &'a LinkDefaults,
+) -> Outcome<'a> {
+    let target = target.as_bytes();
+    let (location, drops_query) = if forwards_query && !visit.query.is_empty() {
+        match MergedUrl::new(target, visit.query) {
+            Some(merged) => (Location::Merged(merged), false),
+            None => (Location::Url(target), true),
+        }
+    } else {
+        (Location::Url(target), false)
+    };
+    let content = Content::Redirect(location, defaults.cache_control(status));
+    let answer = Answer::new(status_code(status), content);
+    Outcome { link: Some(link), redirect: Some(answer), drops_query, ..Kind::Redirect.into() }
+}
+
+fn status_code(status: RedirectStatus) -> StatusCode {
+    match status.code() {
+        301 => StatusCode::MOVED_PERMANENTLY,
+        307 => StatusCode::TEMPORARY_REDIRECT,
+        308 => StatusCode::PERMANENT_REDIRECT,
+        _ => StatusCode::FOUND,
+    }
 }
 
 #[cfg(test)]
@@ -141,62 +190,167 @@ mod tests {
 
     fn visit(code: Option<&str>, method: Method) -> Visit<'_> {
         let peer = std::net::Ipv4Addr::LOCALHOST.into();
-        let at = SystemTime::UNIX_EPOCH;
-        Visit { path: b"/path", code, is_preview: false, method, at, peer, is_http_1_0: false, affinity: 0 }
+        let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(5);
+        Visit { path: b"/path", query: b"", code, is_preview: false, method, at, peer, is_http_1_0: false, affinity: 0 }
+    }
+
+    fn at(seconds: i64) -> Option<Timestamp> {
+        Some(Timestamp::from_unix_seconds(seconds))
+    }
+
+    fn links(rows: &[LinkRow<&str>]) -> Replacement {
+        let mut links = Replacement::default();
+        rows.iter().for_each(|row| links.put(row).unwrap());
+        links
     }
 
     #[test]
     fn decision_checks_readiness_code_link_method_and_state_in_this_order() {
         use Method::{Get, Head, Other};
-        let (map, mut writer) = LinkMap::new();
-        let check = |code: Option<&str>, method: Method, expected: (Kind, Option<&str>)| {
+        let ((map, mut writer), defaults) = (LinkMap::new(), LinkDefaults::default());
+        let check = |code: Option<&str>, method: Method, expected: Kind| {
             MapPin::scope(|pin| {
-                let outcome = decide(&map, pin, &visit(code, method));
-                assert_eq!((outcome.kind, outcome.link.map(|link| link.location())), expected, "{method:?} {code:?}");
+                let outcome = decide(&map, pin, &visit(code, method), &defaults);
+                assert_eq!(outcome.kind, expected, "{method:?} {code:?}");
+                assert_eq!(outcome.link.is_some(), expected == Kind::Redirect, "{method:?} {code:?}");
             });
         };
-        check(Some("CODE12"), Get, (Kind::NotReady, None));
-        check(None, Get, (Kind::NotReady, None));
-        let mut links = Replacement::default();
-        for (code, is_active, end) in
-            [("CODE12", true, None), ("GONE12", false, None), ("ENDED1", true, Some(0)), ("ENDS12", true, Some(1))]
-        {
-            let expires_at = end.map(Timestamp::from_unix_seconds);
-            links.put(&LinkRow { is_active, expires_at, ..LinkRow::plain(code, "https://example.com/") }).unwrap();
-        }
+        check(Some("CODE12"), Get, Kind::NotReady);
+        check(None, Get, Kind::NotReady);
+        let plain = |code| LinkRow::plain(code, "https://example.com/");
+        let fallback = Some("https://example.com/over");
         // The links of a snapshot file are not served yet: the store may have changed them.
-        writer.replace(links);
-        check(Some("CODE12"), Get, (Kind::NotReady, None));
-        check(Some("GONE12"), Get, (Kind::NotReady, None));
-        check(Some("code12"), Get, (Kind::NotReady, None));
+        writer.replace(links(&[
+            plain("CODE12"),
+            LinkRow { is_active: false, ..plain("GONE12") },
+            LinkRow { is_active: false, starts_at: at(6), ..plain("GONE13") },
+            LinkRow { is_active: false, expires_at: at(5), expired_url: fallback, ..plain("GONE14") },
+            LinkRow { starts_at: at(6), expires_at: at(7), expired_url: fallback, ..plain("SOON12") },
+            LinkRow { starts_at: at(5), expires_at: at(6), ..plain("OPEN12") },
+            LinkRow { expires_at: at(5), ..plain("ENDED1") },
+            LinkRow { expires_at: at(5), expired_url: fallback, ..plain("ENDED2") },
+        ]));
+        check(Some("CODE12"), Get, Kind::NotReady);
+        check(Some("GONE12"), Get, Kind::NotReady);
+        check(Some("SOON12"), Get, Kind::NotReady);
+        check(Some("code12"), Get, Kind::NotReady);
         writer.declare_loaded();
-        check(None, Get, (Kind::NoCode, None));
-        check(None, Other, (Kind::NoCode, None));
-        check(Some("code12"), Get, (Kind::NotFound, None));
-        check(Some("code12"), Other, (Kind::NotFound, None));
-        check(Some("CODE12"), Other, (Kind::OtherMethod, None));
-        check(Some("GONE12"), Other, (Kind::OtherMethod, None));
-        check(Some("GONE12"), Get, (Kind::Gone, None));
-        check(Some("GONE12"), Head, (Kind::Gone, None));
-        check(Some("ENDED1"), Get, (Kind::Expired, None));
-        check(Some("ENDED1"), Other, (Kind::OtherMethod, None));
-        check(Some("ENDS12"), Get, (Kind::Redirect, Some("https://example.com/")));
-        check(Some("CODE12"), Get, (Kind::Redirect, Some("https://example.com/")));
-        check(Some("CODE12"), Head, (Kind::Redirect, Some("https://example.com/")));
+        check(None, Get, Kind::NoCode);
+        check(None, Other, Kind::NoCode);
+        check(Some("code12"), Get, Kind::NotFound);
+        check(Some("code12"), Other, Kind::NotFound);
+        for code in ["CODE12", "GONE12", "SOON12", "ENDED1", "ENDED2"] {
+            check(Some(code), Other, Kind::OtherMethod);
+        }
+        for method in [Get, Head] {
+            check(Some("GONE12"), method, Kind::Gone);
+            check(Some("GONE13"), method, Kind::Gone);
+            check(Some("GONE14"), method, Kind::Gone);
+            check(Some("SOON12"), method, Kind::Scheduled);
+            check(Some("ENDED1"), method, Kind::Expired);
+            check(Some("ENDED2"), method, Kind::ExpiredElsewhere);
+            check(Some("OPEN12"), method, Kind::Redirect);
+            check(Some("CODE12"), method, Kind::Redirect);
+        }
 
         let check_kind = |visit: Visit<'_>, expected: Kind| {
-            MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit).kind, expected, "{visit:?}"));
+            MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit, &defaults).kind, expected, "{visit:?}"));
         };
         let preview = |code, method| Visit { is_preview: true, ..visit(Some(code), method) };
         check_kind(preview("code12", Get), Kind::NotFound);
         check_kind(preview("CODE12", Other), Kind::OtherMethod);
         check_kind(preview("GONE12", Get), Kind::Gone);
+        check_kind(preview("SOON12", Get), Kind::Scheduled);
         check_kind(preview("ENDED1", Get), Kind::Expired);
+        check_kind(preview("ENDED2", Get), Kind::ExpiredElsewhere);
         check_kind(preview("CODE12", Get), Kind::Preview);
-        check_kind(preview("ENDS12", Head), Kind::Preview);
+        check_kind(preview("OPEN12", Head), Kind::Preview);
         let root = |method| Visit { path: b"/", ..visit(None, method) };
         check_kind(root(Get), Kind::Root);
         check_kind(root(Head), Kind::Root);
         check_kind(root(Other), Kind::NoCode);
+    }
+
+    /// Returns the status, the location and the `Cache-Control` that a link answers.
+    fn answer(row: &LinkRow<&str>, query: &str, defaults: &LinkDefaults) -> (u16, String, Option<String>) {
+        let (map, mut writer) = LinkMap::new();
+        writer.replace(links(std::slice::from_ref(row)));
+        writer.declare_loaded();
+        MapPin::scope(|pin| {
+            let visit = Visit { query: query.as_bytes(), ..visit(Some(row.short_code), Method::Get) };
+            let outcome = decide(&map, pin, &visit, defaults);
+            let answer = outcome.answer();
+            let Content::Redirect(location, cache_control) = answer.content else { panic!("{answer:?}") };
+            let mut written = Vec::new();
+            location.write(|bytes| written.extend_from_slice(bytes));
+            (answer.status.as_u16(), String::from_utf8(written).unwrap(), cache_control.map(str::to_owned))
+        })
+    }
+
+    #[test]
+    fn expired_link_redirects_to_its_other_address_without_being_stored() {
+        let plain = LinkRow::plain("CODE12", "https://example.com/");
+        let expired_url = Some("https://example.com/ü?a=1");
+        let row = LinkRow { expires_at: at(5), expired_url, forward_query: Some(true), ..plain };
+        let defaults = LinkDefaults { status: 301.try_into().unwrap(), ..LinkDefaults::default() };
+        let expected = (302, "https://example.com/%C3%BC?a=1".to_owned(), Some("no-store".to_owned()));
+        assert_eq!(answer(&row, "x=1", &defaults), expected);
+    }
+
+    #[test]
+    fn status_of_a_redirect_is_that_of_the_link_or_the_default() {
+        let plain = || LinkRow::plain("CODE12", "https://example.com/");
+        let check = |default: i64, row: LinkRow<&str>, expected: u16| {
+            let defaults = LinkDefaults { status: default.try_into().unwrap(), ..LinkDefaults::default() };
+            let cache = if [301, 308].contains(&expected) { "private, max-age=30" } else { "no-store" };
+            let expected = (expected, "https://example.com/".to_owned(), Some(cache.to_owned()));
+            assert_eq!(answer(&row, "x=1", &defaults), expected, "{default} {row:?}");
+        };
+        for status in [301, 302, 307, 308] {
+            check(i64::from(status), plain(), status);
+            check(302, LinkRow { redirect_status: i16::try_from(status).ok(), ..plain() }, status);
+            check(301, LinkRow { redirect_status: i16::try_from(status).ok(), ..plain() }, status);
+        }
+        check(301, LinkRow { starts_at: at(1), ..plain() }, 301);
+        check(301, LinkRow { expires_at: at(9), ..plain() }, 302);
+        check(308, LinkRow { expires_at: at(9), ..plain() }, 302);
+        check(307, LinkRow { expires_at: at(9), ..plain() }, 307);
+        check(301, LinkRow { expires_at: at(9), redirect_status: Some(307), ..plain() }, 307);
+    }
+
+    #[test]
+    fn query_is_merged_where_the_link_or_the_default_says_so() {
+        let row =
+            |forward_query| LinkRow { forward_query, ..LinkRow::plain("CODE12", "https://example.com/ü?a=1&x=0") };
+        let (alone, merged) = ("https://example.com/%C3%BC?a=1&x=0", "https://example.com/%C3%BC?a=1&x=1");
+        let check = |default: bool, link: Option<bool>, query: &str, expected: &str| {
+            let defaults = LinkDefaults { forward_query: default, ..LinkDefaults::default() };
+            assert_eq!(answer(&row(link), query, &defaults).1, expected, "{default} {link:?}");
+        };
+        check(false, None, "x=1", alone);
+        check(true, None, "x=1", merged);
+        check(false, Some(true), "x=1", merged);
+        check(true, Some(false), "x=1", alone);
+        check(true, Some(true), "", alone);
+        check(true, Some(true), &"x".repeat(9000), alone);
+        let plain = LinkRow::plain("CODE12", "https://example.com/");
+        let defaults = LinkDefaults { forward_query: true, ..LinkDefaults::default() };
+        assert_eq!(answer(&plain, "x=1", &defaults).1, "https://example.com/?x=1");
+    }
+
+    #[test]
+    fn query_that_cannot_be_merged_is_reported() {
+        let (map, mut writer) = LinkMap::new();
+        writer.replace(links(&[LinkRow::plain("CODE12", "https://example.com/")]));
+        writer.declare_loaded();
+        for (forward_query, query, drops) in
+            [(true, "x".repeat(9000), true), (true, "x".to_owned(), false), (false, "x".repeat(9000), false)]
+        {
+            let defaults = LinkDefaults { forward_query, ..LinkDefaults::default() };
+            MapPin::scope(|pin| {
+                let visit = Visit { query: query.as_bytes(), ..visit(Some("CODE12"), Method::Get) };
+                assert_eq!(decide(&map, pin, &visit, &defaults).drops_query, drops);
+            });
+        }
     }
 }

@@ -100,6 +100,7 @@ impl Redirector {
         let (recorder, journal_threads, shipper) = started.map_err(StartError::Thread)?;
         let engine = Arc::new(Engine {
             map,
+            defaults: config.defaults.clone(),
             recorder,
             records_clicks: config.record_clicks,
             answers: config.answers.clone(),

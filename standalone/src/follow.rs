@@ -30,6 +30,7 @@ pub async fn follow_code(
     let (code, is_preview) = code_of_path(path, &mut buffer);
     let visit = Visit {
         path,
+        query: request.uri().query().unwrap_or_default().as_bytes(),
         code,
         is_preview,
         method,
@@ -58,7 +59,7 @@ impl<'a> Fields<'a> for HeaderFields<'a> {
 fn respond(answer: &Answer<'_>) -> Response {
     let mut headers = HeaderMap::new();
     for (name, value) in [(header::ALLOW, answer.allow()), (header::CACHE_CONTROL, answer.cache_control())] {
-        headers.extend(value.map(|value| (name, HeaderValue::from_static(value))));
+        headers.extend(value.and_then(|value| HeaderValue::from_str(value).ok()).map(|value| (name, value)));
     }
     headers.extend(answer.retry_after_seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
     let further_fields = answer.further_fields.lines().filter_map(|line| line.split_once(": "));
@@ -67,14 +68,20 @@ fn respond(answer: &Answer<'_>) -> Response {
             .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value).ok()?))),
     );
     match answer.content {
-        Content::Location(location) => match HeaderValue::from_bytes(location) {
-            Ok(location) => {
-                headers.insert(header::LOCATION, location);
-                (answer.status, headers).into_response()
+        Content::Redirect(location, _) => {
+            let mut value = Vec::new();
+            location.write(|bytes| value.extend_from_slice(bytes));
+            match HeaderValue::try_from(value) {
+                Ok(location) => {
+                    headers.insert(header::LOCATION, location);
+                    (answer.status, headers).into_response()
+                }
+                // A location is visible ASCII, so this is unreachable without a defect.
+                Err(_) => {
+                    respond(&Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"))
+                }
             }
-            // The location of a `TargetUrl` is visible ASCII, so this is unreachable without a defect.
-            Err(_) => respond(&Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side")),
-        },
+        }
         Content::Message(message) => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             let message = String::from_utf8_lossy(&message.concat()).into_owned();

@@ -5,6 +5,7 @@
 use ::http::StatusCode;
 
 use super::document::Document;
+use super::merged_url::MergedUrl;
 
 /// An answer without what the connection adds to it: framing and date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +18,39 @@ pub struct Answer<'a> {
     pub content: Content<'a>,
 }
 
-/// The target of a redirect, the message of an error, or a body.
+/// The location of a redirect, the message of an error, or a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
-    /// Value of `Location`, in visible ASCII. The status is 302, and the body is empty.
-    Location(&'a [u8]),
+    /// Values of `Location` and of `Cache-Control`. The body is empty.
+    Redirect(Location<'a>, Option<&'a str>),
     /// Pieces of the message in the JSON error envelope. They are joined and may contain any bytes.
     Message([&'a [u8]; 3]),
     Document(Document<'a>),
+}
+
+/// The value of `Location`, in visible ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location<'a> {
+    Url(&'a [u8]),
+    Merged(MergedUrl<'a>),
+}
+
+impl Location<'_> {
+    /// Returns an upper bound of the length.
+    pub(super) fn max_len(&self) -> usize {
+        match self {
+            Location::Url(url) => url.len(),
+            Location::Merged(merged) => merged.max_len(),
+        }
+    }
+
+    /// Writes the value in pieces.
+    pub fn write(&self, mut put: impl FnMut(&[u8])) {
+        match self {
+            Location::Url(url) => put(url),
+            Location::Merged(merged) => merged.write(put),
+        }
+    }
 }
 
 impl<'a> Answer<'a> {
@@ -33,9 +59,9 @@ impl<'a> Answer<'a> {
         Answer { status, retry_after_seconds: None, further_fields: "", content }
     }
 
-    /// Returns a redirect to `location`.
-    pub const fn redirect(location: &'a [u8]) -> Answer<'a> {
-        Answer::new(StatusCode::FOUND, Content::Location(location))
+    /// Returns a redirect to `url` with the status 302, which no cache stores.
+    pub const fn redirect(url: &'a [u8]) -> Answer<'a> {
+        Answer::new(StatusCode::FOUND, Content::Redirect(Location::Url(url), Some("no-store")))
     }
 
     /// Returns an error whose message consists of three pieces.
@@ -58,13 +84,15 @@ impl<'a> Answer<'a> {
         (self.status == StatusCode::METHOD_NOT_ALLOWED).then_some("GET, HEAD")
     }
 
-    /// Returns the value of `Cache-Control`: `no-store` for each status that a cache may store by itself (RFC 9110,
-    /// 15.1), and for redirects and previews.
-    pub fn cache_control(&self) -> Option<&'static str> {
+    /// Returns the value of `Cache-Control`. A redirect has its own. Another answer has `no-store` if a cache may store its
+    /// status by itself (RFC 9110, 15.1).
+    pub fn cache_control(&self) -> Option<&'a str> {
+        if let Content::Redirect(_, cache_control) = self.content {
+            return cache_control;
+        }
         let is_stored = matches!(
             self.status,
             StatusCode::OK
-                | StatusCode::FOUND
                 | StatusCode::NOT_FOUND
                 | StatusCode::METHOD_NOT_ALLOWED
                 | StatusCode::GONE

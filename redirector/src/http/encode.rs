@@ -4,7 +4,7 @@
 
 use ::http::StatusCode;
 
-use super::answer::{Answer, Content};
+use super::answer::{Answer, Content, Location};
 use super::date::Date;
 use super::document::{MediaType, put_escaped};
 
@@ -40,21 +40,35 @@ impl<'a> Reply<'a> {
     /// Writes the answer. A location with other bytes than visible ASCII could change the head, so it becomes a 500.
     pub fn answer(mut self, answer: &Answer<'_>) {
         self.answered = match answer.content {
-            Content::Location(location) => self.append_redirect(answer, location),
+            Content::Redirect(location, cache_control) => self.append_redirect(answer, &location, cache_control),
             Content::Message(message) => self.append_error(answer, &message),
             Content::Document(document) => self.append_body(answer, document.media_type, &|put| document.write(put)),
         };
     }
 
     /// Appends a redirect if its location is visible ASCII. Returns whether it was appended.
-    fn append_redirect(&mut self, answer: &Answer<'_>, location: &[u8]) -> bool {
-        if !location.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
+    fn append_redirect(&mut self, answer: &Answer<'_>, location: &Location<'_>, cache_control: Option<&str>) -> bool {
+        let answer_start = self.output.len();
+        self.output.reserve(location.max_len() + answer.further_fields.len() + 224);
+        if answer.status == StatusCode::FOUND {
+            self.put(b"HTTP/1.1 302 Found\r\nLocation: ");
+        } else {
+            self.put_status(answer.status);
+            self.put(b"Location: ");
+        }
+        let start = self.output.len();
+        location.write(|bytes| self.output.extend_from_slice(bytes));
+        if !self.output[start..].iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
+            self.output.truncate(answer_start);
             return false;
         }
-        self.output.reserve(location.len() + answer.further_fields.len() + 192);
-        self.put(b"HTTP/1.1 302 Found\r\nLocation: ");
-        self.put(location);
-        self.put(b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n");
+        if cache_control == Some("no-store") {
+            self.put(b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n");
+        } else {
+            self.put(b"\r\n");
+            cache_control.into_iter().for_each(|value| self.put_field(b"Cache-Control: ", value));
+            self.put(b"Content-Length: 0\r\n");
+        }
         self.put(answer.further_fields.as_bytes());
         self.end_head();
         true
@@ -159,6 +173,7 @@ fn envelope(status: StatusCode, message: &[&[u8]], put: &mut dyn FnMut(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::super::document::Document;
+    use super::super::merged_url::MergedUrl;
     use super::*;
 
     const OPEN: Framing = Framing { head_only: false, close: false };
@@ -183,6 +198,34 @@ mod tests {
         check(OPEN, |reply| reply.answer(&answer), &format!("{found}|"));
         check(HEAD, |reply| reply.answer(&answer), &format!("{found}|"));
         check(CLOSE, |reply| reply.answer(&answer), &format!("{found}Connection: close||"));
+    }
+
+    #[test]
+    fn redirect_of_another_status_has_its_cache_control() {
+        let redirect = |status, cache_control| {
+            let content = Content::Redirect(Location::Url(b"https://a.example/"), cache_control);
+            Answer::new(status, content)
+        };
+        for (status, line, cache_control) in [
+            (StatusCode::MOVED_PERMANENTLY, "301 Moved Permanently", None),
+            (StatusCode::FOUND, "302 Found", Some("private")),
+            (StatusCode::TEMPORARY_REDIRECT, "307 Temporary Redirect", Some("no-store")),
+            (StatusCode::PERMANENT_REDIRECT, "308 Permanent Redirect", Some("private, max-age=30")),
+        ] {
+            let cache = cache_control.map_or(String::new(), |value| format!("Cache-Control: {value}|"));
+            let expected = format!("HTTP/1.1 {line}|Location: https://a.example/|{cache}Content-Length: 0|DATE||");
+            check(OPEN, |reply| reply.answer(&redirect(status, cache_control)), &expected);
+        }
+    }
+
+    #[test]
+    fn merged_location_is_written_in_pieces() {
+        let merged = MergedUrl::new(b"https://a.example/?a=1#f", b"x=1").unwrap();
+        let content = Content::Redirect(Location::Merged(merged), Some("no-store"));
+        let answer = Answer::new(StatusCode::FOUND, content);
+        let expected = "HTTP/1.1 302 Found|Location: https://a.example/?a=1&x=1#f|Cache-Control: no-store|\
+             Content-Length: 0|DATE||";
+        check(OPEN, |reply| reply.answer(&answer), expected);
     }
 
     #[test]

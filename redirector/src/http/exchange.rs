@@ -150,8 +150,9 @@ impl Exchange {
             match head.verb {
                 Verb::Served(method) => {
                     let (peer, worker) = (*peer, *worker);
-                    let parse::Head { path, is_http_1_0, .. } = head;
-                    let request = Request { method, path, headers, is_http_1_0, peer, received_at_micros, worker };
+                    let parse::Head { path, query, is_http_1_0, .. } = head;
+                    let request =
+                        Request { method, path, query, headers, is_http_1_0, peer, received_at_micros, worker };
                     service.call(&request, reply);
                 }
                 Verb::NotAllowed | Verb::Connect => {

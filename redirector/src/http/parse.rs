@@ -94,6 +94,8 @@ pub struct Request<'a> {
     pub method: Method,
     /// The path as received, with its percent-encoding and without the query. Visible ASCII that starts with `/`.
     pub path: &'a [u8],
+    /// The query as received, without its `?`; empty if there is none. Visible ASCII.
+    pub query: &'a [u8],
     pub(super) headers: &'a [Header<'a>],
     /// Whether the request is of HTTP/1.0, which old clients and many proxies send.
     pub is_http_1_0: bool,
@@ -124,6 +126,7 @@ impl<'a> Request<'a> {
 pub(super) struct Head<'a> {
     pub(super) verb: Verb,
     pub(super) path: &'a [u8],
+    pub(super) query: &'a [u8],
     /// Whether the client asked to close the connection, or uses HTTP/1.0.
     pub(super) close: bool,
     /// Whether a body follows. It must not be read as a request, so the connection ends with the answer.
@@ -177,9 +180,9 @@ fn understand<'a>(
     };
     let framing = Framing::of(request.headers, version)?;
     let verb = verb(method)?;
-    let path = path(verb, target.as_bytes(), method)?;
+    let (path, query) = path_and_query(verb, target.as_bytes(), method)?;
     let verb = if path == b"*" && verb != Verb::Connect { Verb::NotAllowed } else { verb };
-    Ok(Head { verb, path, close: framing.close, body: framing.body, is_http_1_0: version == 0 })
+    Ok(Head { verb, path, query, close: framing.close, body: framing.body, is_http_1_0: version == 0 })
 }
 
 fn syntax_refusal(head: &[u8], error: httparse::Error) -> Refusal {
@@ -215,11 +218,11 @@ fn verb(method: &str) -> Result<Verb, Refusal> {
     }
 }
 
-/// Extracts the path of a target, without its query and, in absolute form, without scheme and authority.
-fn path<'a>(verb: Verb, target: &'a [u8], method: &str) -> Result<&'a [u8], Refusal> {
+/// Extracts the path and the query of a target, in absolute form without scheme and authority.
+fn path_and_query<'a>(verb: Verb, target: &'a [u8], method: &str) -> Result<(&'a [u8], &'a [u8]), Refusal> {
     const MALFORMED: Refusal = bad("The request target is malformed");
     if verb == Verb::Connect || (target == b"*" && method == "OPTIONS") {
-        return Ok(b"*");
+        return Ok((b"*", b""));
     }
     if !target.is_ascii() {
         return Err(MALFORMED);
@@ -234,10 +237,15 @@ fn path<'a>(verb: Verb, target: &'a [u8], method: &str) -> Result<&'a [u8], Refu
         }
         &rest[end..]
     };
-    let path = memchr::memchr(b'?', rest).map_or(rest, |query| &rest[..query]);
+    let (path, query) = match memchr::memchr(b'?', rest) {
+        Some(mark) => (&rest[..mark], &rest[mark + 1..]),
+        None => (rest, &b""[..]),
+    };
+    // Clients send no fragment. One that comes nevertheless is no part of the query.
+    let query = &query[..memchr::memchr(b'#', query).unwrap_or(query.len())];
     match path {
-        [b'/', ..] => Ok(path),
-        [] => Ok(b"/"),
+        [b'/', ..] => Ok((path, query)),
+        [] => Ok((b"/", query)),
         _ => Err(MALFORMED),
     }
 }

@@ -35,6 +35,22 @@ fn check_refused(text: &str, code: u16) {
 }
 
 #[test]
+fn query_is_what_follows_the_first_question_mark_without_a_fragment() {
+    for (target, expected) in [
+        ("/abc", ""),
+        ("/abc?", ""),
+        ("/abc?x=/y?z&%41", "x=/y?z&%41"),
+        ("/abc?x#y", "x"),
+        ("/abc#x?y", "y"),
+        ("http://t.example/abc?q", "q"),
+        ("http://t.example?q", "q"),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: t.example\r\n\r\n");
+        with_head(head.as_bytes(), |parsed, _| assert_eq!(parsed.unwrap().query, expected.as_bytes(), "{target}"));
+    }
+}
+
+#[test]
 fn targets() {
     check_path("GET /abc", "/abc");
     check_path("GET /", "/");
@@ -195,9 +211,17 @@ fn fields() {
 fn values_are_found_by_name() {
     let head = b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: a\r\nY: z\r\nx-forwarded-for:  b \r\n\r\n";
     with_head(head, |parsed, headers| {
-        let (path, peer) = (parsed.unwrap().path, IpAddr::from([127, 0, 0, 1]));
-        let request =
-            Request { method: Method::Get, path, headers, is_http_1_0: false, peer, received_at_micros: 7, worker: 0 };
+        let (Head { path, query, .. }, peer) = (parsed.unwrap(), IpAddr::from([127, 0, 0, 1]));
+        let request = Request {
+            method: Method::Get,
+            path,
+            query,
+            headers,
+            is_http_1_0: false,
+            peer,
+            received_at_micros: 7,
+            worker: 0,
+        };
         assert_eq!(request.headers("hOST").collect::<Vec<_>>(), [b"h"]);
         assert_eq!(request.headers("missing").next(), None);
         assert_eq!(request.headers("X-Forwarded-For").collect::<Vec<_>>(), [b"a", b"b"]);

@@ -79,6 +79,13 @@ impl Fixture {
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         (response.status().as_u16(), retry_after)
     }
+
+    /// Requests a path; returns the status and the location.
+    pub async fn follow(&self, address: SocketAddr, path: &str) -> (u16, Option<String>) {
+        let response = self.client.get(format!("http://{address}{path}")).send().await.unwrap();
+        let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), location)
+    }
 }
 
 /// Drains and ends a redirector; returns how many clicks wait in its journals.

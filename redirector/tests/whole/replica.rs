@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::UrlChange;
-use tern_common::{LinkOptionsChange, Timestamp};
+use tern_common::{LinkOptionsChange, RedirectStatus, TargetUrl, Timestamp};
 
 use crate::fixture::{Fixture, drain, forget_changes, lock_out};
 use crate::links::eventually;
@@ -123,14 +123,22 @@ async fn damaged_snapshot_file_is_counted_and_replaced_by_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expiry_of_link_is_read_from_the_snapshot_file() {
+async fn options_of_links_are_read_from_the_snapshot_file() {
     let mut fixture = Fixture::create().await;
-    for (code, end) in [("ended", 0), ("ends", Timestamp::now().unix_seconds() + 3600)] {
+    let at = |seconds| Some(Some(Timestamp::from_unix_seconds(Timestamp::now().unix_seconds() + seconds)));
+    let over = TargetUrl::parse("https://example.com/over").unwrap();
+    let none = LinkOptionsChange::default;
+    let permanent = RedirectStatus::parse("308").unwrap();
+    for (code, options) in [
+        ("ended", LinkOptionsChange { expires_at: at(-3600), ..none() }),
+        ("moved", LinkOptionsChange { expires_at: at(-3600), expired_url: Some(Some(over)), ..none() }),
+        ("ends", LinkOptionsChange { starts_at: at(-3600), expires_at: at(3600), ..none() }),
+        ("starts", LinkOptionsChange { starts_at: at(3600), ..none() }),
+        ("status", LinkOptionsChange { redirect_status: Some(Some(permanent)), ..none() }),
+        ("query", LinkOptionsChange { forward_query: Some(Some(true)), ..none() }),
+    ] {
         let id = fixture.insert(code).await;
-        let options =
-            LinkOptionsChange { expires_at: Some(Some(Timestamp::from_unix_seconds(end))), ..Default::default() };
-        let change = UrlChange { options, ..UrlChange::default() };
-        fixture.store.update_url(id, change).await.unwrap();
+        fixture.store.update_url(id, UrlChange { options, ..UrlChange::default() }).await.unwrap();
     }
     let redirector = fixture.start().await;
     redirector.loaded().await;
@@ -140,7 +148,16 @@ async fn expiry_of_link_is_read_from_the_snapshot_file() {
     let redirector = fixture.start().await;
     let fast = redirector.local_addr();
     eventually("the file is served", async || fixture.status(fast, "/ends").await.0 == 302).await;
-    assert_eq!(fixture.status(fast, "/ended").await.0, 410);
+    let target = fixture.follow(fast, "/ends").await.1;
+    for (path, expected) in [
+        ("/ended", (410, None)),
+        ("/moved", (302, Some("https://example.com/over".to_owned()))),
+        ("/starts", (404, None)),
+        ("/status", (308, target.clone())),
+        ("/query?x=1", (302, target.map(|target| format!("{target}?x=1")))),
+    ] {
+        assert_eq!(fixture.follow(fast, path).await, expected, "{path}");
+    }
     assert_eq!(fixture.metric(&redirector, "tern_replica_snapshots_total").await, 0.0);
     drop(lock);
 }

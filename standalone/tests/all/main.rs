@@ -18,6 +18,7 @@ mod damaged_database;
 mod first_steps;
 mod full_ports;
 mod interrupted_start;
+mod link_options;
 mod loading;
 mod own_addresses;
 mod pages;

@@ -42,21 +42,6 @@ async fn new_target_and_cascading_deletion_are_served_at_once() {
     assert_eq!(tern.follow(&tern.fast, code).await.0, 404);
 }
 
-#[tokio::test]
-async fn expired_link_is_answered_410_on_both_ports() {
-    let tern = Tern::start(&[]);
-    let owner = tern.create_user("ada").await;
-    let link = tern.create_link(owner, "https://example.com/").await;
-    let code = link["short_code"].as_str().unwrap();
-    for (end, expected) in [("2090-01-01T00:00:00", 302), ("2020-01-01T00:00:00", 410)] {
-        let changed = tern.change_link(&link["id"], json!({ "expires_at": end })).await;
-        assert_eq!(changed.headers()["tern-visible"], "1/1");
-        for address in [&tern.api, &tern.fast] {
-            assert_eq!(tern.follow(address, code).await.0, expected, "{end}");
-        }
-    }
-}
-
 /// A change by another process reaches the map by polling.
 #[tokio::test]
 async fn change_by_direct_sql_is_served_soon() {

@@ -168,7 +168,7 @@ fn redirect_path_knows_no_store_no_bus_and_no_runtime() {
         &[&CONTROL[..], &["tern_common", "tern_serving", "axum"]].concat(),
     );
     check_knows_only("redirector/src/link_map", &["crate::link_map"], &[&CONTROL[..], &["axum", "may::"]].concat());
-    let decision = ["crate::http", "crate::link_map", "crate::outcome", "crate::redirect"];
+    let decision = ["crate::http", "crate::link_map", "crate::outcome", "crate::redirect", "crate::link_defaults"];
     check_knows_only("redirector/src/redirect.rs", &decision, &CONTROL);
     check_knows_only("redirector/src/outcome.rs", &decision[..3], &CONTROL);
     check_knows_only("redirector/src/pages.rs", &["crate::http"], &CONTROL);
@@ -252,6 +252,7 @@ fn example_of_settings_lists_exactly_the_settings() {
         "admin/src/main.rs",
         "redirector/src/answers.rs",
         "redirector/src/config.rs",
+        "redirector/src/link_defaults.rs",
         "redirector/src/main.rs",
         "standalone/src/config.rs",
     ];
