@@ -226,13 +226,22 @@ impl Fleet {
     /// Returns the number of codes that a redirector answers differently from the table, after two quiet seconds.
     pub async fn count_differing_codes(&self) -> usize {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let table = self.psql("SELECT short_code, is_active, original_url FROM urls");
+        let table = self.psql(
+            "SELECT short_code,
+                 CASE WHEN NOT is_active THEN 410
+                      WHEN starts_at > now() THEN 404
+                      WHEN expires_at <= now() AND expired_url IS NULL THEN 410
+                      WHEN expires_at <= now() THEN 302
+                      ELSE coalesce(redirect_status, 302) END,
+                 CASE WHEN expires_at <= now() THEN expired_url ELSE original_url END
+             FROM urls",
+        );
         let mut count_differing_codes = 0;
         for row in table.lines() {
             let mut columns = row.splitn(3, '|');
-            let (code, is_active) = (columns.next().unwrap(), columns.next().unwrap() == "t");
-            let target = columns.next().unwrap().to_owned();
-            let expected = if is_active { (302, Some(target)) } else { (410, None) };
+            let (code, status) = (columns.next().unwrap(), columns.next().unwrap().parse().unwrap());
+            let location = columns.next().unwrap().to_owned();
+            let expected = (status, (status < 400).then_some(location));
             for redirector in 0..self.redirectors.len() {
                 let answer = self.look_up(redirector, code).await;
                 if answer != expected {

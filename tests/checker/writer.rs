@@ -14,6 +14,19 @@ use super::world::{CODES_EACH, LOADED, LOADED_AT_MOST, Links, State, World, code
 use crate::Fleet;
 use crate::session::Session;
 
+/// Options with which a link redirects to its target.
+const LIVE_OPTIONS: [&str; 3] = [
+    "starts_at = NULL, expires_at = NULL, expired_url = NULL, redirect_status = NULL, forward_query = NULL",
+    "starts_at = now() - interval '1 day', expires_at = now() + interval '1 day',
+     expired_url = 'https://over.example/', redirect_status = NULL, forward_query = true",
+    "starts_at = now() - interval '1 day', expires_at = NULL, expired_url = NULL, redirect_status = 302,
+     forward_query = false",
+];
+
+/// Changes after which a link is answered 410.
+const OFF: [&str; 2] =
+    ["is_active = false", "starts_at = NULL, expires_at = now() - interval '1 day', expired_url = NULL"];
+
 /// Writer that changes links of its own, by direct SQL and through the API.
 pub(super) struct Writer {
     fleet: Arc<Fleet>,
@@ -63,7 +76,10 @@ impl Writer {
             "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
              VALUES ({user}, '{own}', '{target}', true, now(), now())"
         );
-        let update = format!("UPDATE urls SET original_url = '{target}', is_active = true WHERE short_code = '{own}'");
+        let options = LIVE_OPTIONS[self.random.random_range(0..LIVE_OPTIONS.len())];
+        let update = format!(
+            "UPDATE urls SET original_url = '{target}', is_active = true, {options} WHERE short_code = '{own}'"
+        );
         let delete = format!("DELETE FROM urls WHERE short_code = '{own}'");
         if links.states[n] == State::Absent {
             self.run_sql(&insert);
@@ -72,7 +88,8 @@ impl Writer {
         match self.random.random_range(0..100) {
             0..30 => self.run_sql(&update),
             30..42 => {
-                self.run_sql(&format!("UPDATE urls SET is_active = false WHERE short_code = '{own}'"));
+                let off = OFF[self.random.random_range(0..OFF.len())];
+                self.run_sql(&format!("UPDATE urls SET {off} WHERE short_code = '{own}'"));
                 return vec![(n, State::Off)];
             }
             42..54 => {
