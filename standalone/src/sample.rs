@@ -25,6 +25,9 @@ const ACTIVE_PERCENT: u32 = 82;
 const FIRST_SECOND: i64 = 1_735_689_600;
 const SECONDS: i64 = 420 * 24 * 60 * 60;
 
+/// The first second of starts and ends that lie ahead, 2090-01-01.
+const FAR_FUTURE: i64 = 3_786_912_000;
+
 const ADJECTIVES: [&str; 20] = [
     "amber", "brisk", "calm", "coastal", "crisp", "distant", "early", "gentle", "grey", "keen", "light", "long",
     "narrow", "northern", "quiet", "rapid", "silver", "steady", "tidal", "wide",
@@ -86,8 +89,19 @@ struct SampleUrl {
     original_url: String,
     title: String,
     is_active: bool,
+    options: Options,
     created_at: i64,
     updated_at: i64,
+}
+
+/// Cells of the optional columns. An empty cell is no value.
+#[derive(Default)]
+struct Options {
+    starts_at: String,
+    expires_at: String,
+    expired_url: String,
+    redirect_status: String,
+    forward_query: String,
 }
 
 fn users(random: &mut ChaCha8Rng) -> Table {
@@ -102,6 +116,8 @@ fn users(random: &mut ChaCha8Rng) -> Table {
 
 fn urls(random: &mut ChaCha8Rng) -> Vec<SampleUrl> {
     let mut taken = std::collections::HashSet::new();
+    // Numbers of their own leave all other columns as they are.
+    let mut random_options = ChaCha8Rng::seed_from_u64(SEED + 1);
     (1..=URLS)
         .map(|id| {
             let short_code = std::iter::repeat_with(|| code(random))
@@ -117,6 +133,7 @@ fn urls(random: &mut ChaCha8Rng) -> Vec<SampleUrl> {
                 title: format!("{} {adjective} {noun}", pick(random, &TITLES)),
                 // The first link is active, because `tern serve` prints it.
                 is_active: id == 1 || random.random_ratio(ACTIVE_PERCENT, 100),
+                options: if id == 1 { Options::default() } else { options(&mut random_options, created_at) },
                 created_at,
                 updated_at: moment(random, created_at),
             }
@@ -124,8 +141,41 @@ fn urls(random: &mut ChaCha8Rng) -> Vec<SampleUrl> {
         .collect()
 }
 
+/// Draws the options of a link: one of seven has some.
+fn options(random: &mut ChaCha8Rng, created_at: i64) -> Options {
+    let over = format!("https://{}/over", pick(random, &HOSTS));
+    let past = time(moment(random, created_at));
+    let future = time(random.random_range(FAR_FUTURE..FAR_FUTURE + SECONDS));
+    let none = Options::default();
+    match random.random_range(0..100) {
+        0..2 => Options { expires_at: past, ..none },
+        2..4 => Options { expires_at: past, expired_url: over, ..none },
+        4..6 => Options { starts_at: past, expires_at: future, expired_url: over, ..none },
+        6 => Options { starts_at: future, ..none },
+        7 => Options { redirect_status: "301".to_owned(), ..none },
+        8 => Options { redirect_status: "307".to_owned(), expires_at: future, ..none },
+        9 => Options { redirect_status: "308".to_owned(), ..none },
+        10..14 => Options { forward_query: "True".to_owned(), ..none },
+        _ => none,
+    }
+}
+
 fn urls_table(urls: &[SampleUrl]) -> Table {
-    let header = ["id", "user_id", "short_code", "original_url", "title", "is_active", "created_at", "updated_at"];
+    let header = [
+        "id",
+        "user_id",
+        "short_code",
+        "original_url",
+        "title",
+        "is_active",
+        "created_at",
+        "updated_at",
+        "starts_at",
+        "expires_at",
+        "expired_url",
+        "redirect_status",
+        "forward_query",
+    ];
     let rows = urls.iter().map(|url| {
         row([
             url.id.to_string(),
@@ -136,6 +186,11 @@ fn urls_table(urls: &[SampleUrl]) -> Table {
             if url.is_active { "True" } else { "False" }.to_owned(),
             time(url.created_at),
             time(url.updated_at),
+            url.options.starts_at.clone(),
+            url.options.expires_at.clone(),
+            url.options.expired_url.clone(),
+            url.options.redirect_status.clone(),
+            url.options.forward_query.clone(),
         ])
     });
     std::iter::once(row(header)).chain(rows).collect()

@@ -1,5 +1,6 @@
 //! First steps of a new user.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -58,17 +59,32 @@ async fn loaded_sample_links_answer_by_their_rows_and_ids_continue() {
     for list in [("/users", "400"), ("/urls", "2000"), ("/events", "3422")] {
         assert_eq!(tern.get(&tern.api, list.0).await.headers()["x-total-count"], list.1);
     }
-    let mut active = 0;
+    let (mut active, mut kinds) = (0_u64, BTreeSet::new());
     for row in urls.lines().skip(1) {
         let cells: Vec<&str> = row.split(',').collect();
         let (code, target, is_active) = (cells[2], cells[3], cells[5] == "True");
-        active += u64::from(is_active);
-        let expected = if is_active { (302, Some(target.to_owned())) } else { (410, None) };
+        let &[starts_at, expires_at, expired_url, status, forward_query] = &cells[8..] else { panic!("{row}") };
+        let lies_ahead = |time: &str| time > "2080";
+        let expected = if !is_active {
+            (410, None)
+        } else if lies_ahead(starts_at) {
+            (404, None)
+        } else if !expires_at.is_empty() && !lies_ahead(expires_at) {
+            if expired_url.is_empty() { (410, None) } else { (302, Some(expired_url.to_owned())) }
+        } else {
+            active += 1;
+            let query = if forward_query == "True" { "?q" } else { "" };
+            (if status.is_empty() { 302 } else { status.parse().unwrap() }, Some(format!("{target}{query}")))
+        };
+        kinds.insert((expected.0, expected.1.is_some(), forward_query));
         for address in [&tern.api, &tern.fast] {
-            assert_eq!(tern.follow(address, code).await, expected, "{row}");
+            assert_eq!(tern.follow(address, &format!("{code}?q")).await, expected, "{row}");
         }
     }
-    assert!((1_500..1_900).contains(&active), "{active}");
+    assert!((1_400..1_900).contains(&active), "{active}");
+    let statuses: BTreeSet<u16> = kinds.iter().map(|(status, _, _)| *status).collect();
+    assert_eq!(statuses, BTreeSet::from([301, 302, 307, 308, 404, 410]), "the sample has links of every kind");
+    assert!(kinds.contains(&(302, true, "True")), "a link forwards queries");
     eventually("every click is an event", async || tern.count_events("clicked").await == 2 * active).await;
 
     assert_eq!(tern.create_user("next").await, 401);
