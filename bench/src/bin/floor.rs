@@ -47,7 +47,7 @@ fn constant_answer(location: usize) -> String {
     let location = format!("https://www.example.com/{}", "x".repeat(location.saturating_sub(24)));
     format!(
         "HTTP/1.1 302 Found\r\nLocation: {location}\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\
-         Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+         X-Robots-Tag: noindex\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
     )
 }
 
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn constant_answer_has_the_length_of_terns_answer() {
         let tern = "HTTP/1.1 302 Found\r\nLocation: https://a.example/?q=%20#x\r\nCache-Control: no-store\r\n\
-                    Content-Length: 0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+                    Content-Length: 0\r\nX-Robots-Tag: noindex\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
         assert_eq!(constant_answer(26).len(), tern.len());
     }
 }
