@@ -9,7 +9,8 @@ use prometheus::{
 };
 use tern_common::telemetry;
 
-/// Buckets for reads of about a millisecond, writes that wait for redirectors, and imports that take seconds.
+/// Upper bounds of the buckets of request durations, in seconds. Reads take about a millisecond, writes wait for
+/// redirectors, and imports take seconds.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// The metrics of one admin, and the registry that exports them.
@@ -22,10 +23,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers the metrics.
+    /// Registers the metrics of the admin API in `registry`.
     ///
     /// # Errors
-    /// When the registry has the metrics of an admin already.
+    /// When the registry already has the metrics of an admin.
     pub fn register(registry: &Registry) -> prometheus::Result<Metrics> {
         let requests = register_int_counter_vec_with_registry!(
             "tern_admin_http_requests_total",
@@ -35,7 +36,7 @@ impl Metrics {
         )?;
         let seconds = register_histogram_vec_with_registry!(
             "tern_admin_http_request_duration_seconds",
-            "Seconds until the answer of the admin API was ready.",
+            "Seconds from the start of a request until the answer of the admin API was ready.",
             &["route"],
             SECONDS.to_vec(),
             registry
@@ -53,14 +54,15 @@ impl Metrics {
         telemetry::metrics_text(&self.registry)
     }
 
-    /// Counts an answer. `route` is the matched route and not the path, since each label value creates a time series.
+    /// Counts a request and its duration. `route` is the matched route and not the path, since each label value creates
+    /// a time series.
     pub(crate) fn observe(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
         self.requests.with_label_values(&[route, method_label(method), status.as_str()]).inc();
         self.seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 }
 
-/// Returns the label of a method. Methods that clients invent share one.
+/// Returns the value of the label `method`. Unknown methods share one value, since each value creates a time series.
 fn method_label(method: &Method) -> &str {
     match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS") => known,
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn second_registration_is_an_error() {
+    fn metrics_registered_twice_in_one_registry_are_an_error() {
         let registry = Registry::new();
         assert!(Metrics::register(&registry).is_ok());
         assert!(Metrics::register(&registry).is_err());

@@ -89,14 +89,14 @@ impl Environment {
 
     pub fn binary(&self, name: &str) -> Result<PathBuf> {
         let path = self.binaries.join(name);
-        ensure!(path.exists(), "{name} is not there: cargo build --release --workspace");
+        ensure!(path.exists(), "{name} does not exist; build it with: cargo build --release --workspace");
         Ok(path)
     }
 
     /// Returns wrk's script.
     pub fn script() -> Result<PathBuf> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("codes.lua");
-        ensure!(path.exists(), "codes.lua is not there any more");
+        ensure!(path.exists(), "{} does not exist", path.display());
         Ok(path)
     }
 
@@ -208,6 +208,6 @@ impl Links {
 /// Returns the path of another program of this package.
 pub fn sibling_program(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
-    ensure!(path.exists(), "{name} is not there: cargo build --release --bins");
+    ensure!(path.exists(), "{name} does not exist; build it with: cargo build --release --bins");
     Ok(path)
 }

@@ -13,12 +13,13 @@ use crate::environment::{Environment, sibling_program};
 use crate::servers::Server;
 use crate::workload::RequestKind;
 
-/// Number of persistent connections of either load.
+/// Number of persistent connections that wrk, or the generator, opens to the server.
 pub const CONNECTIONS: usize = 64;
 
 /// Result of a turn under wrk, which sends requests as fast as they are answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Peak {
+    /// Requests a second.
     pub per_second: f64,
     /// Microseconds of CPU for each request in serving threads.
     pub serving: f64,
@@ -26,7 +27,7 @@ pub struct Peak {
     pub control: f64,
 }
 
-/// Result of a turn under the generator, in microseconds.
+/// Result of a turn under the generator. Latencies and delays are in microseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Latencies {
     pub requests: u64,
@@ -39,12 +40,14 @@ pub struct Latencies {
     pub p90: f64,
     pub p99: f64,
     pub p999: f64,
+    /// The longest latency.
     pub most: f64,
-    /// Delay of requests after their due time, caused by the generator or by a lack of free connections.
+    /// The 99th percentile of the time from the due time of a request to its sending.
+    /// The generator or a lack of free connections causes this delay.
     pub sent_late_p99: f64,
 }
 
-/// Runs wrk on `codes` for `seconds`.
+/// Runs wrk for `seconds` against `server`, with requests for the codes in the file `codes`.
 pub fn peak(
     environment: &Environment,
     server: &Server,
@@ -58,19 +61,23 @@ pub fn peak(
     wrk.arg(format!("-t{threads}")).arg(format!("-c{CONNECTIONS}")).arg(format!("-d{seconds}s"));
     wrk.arg("-s").arg(Environment::script()?).arg(format!("http://127.0.0.1:{}", server.port));
     wrk.arg("--").arg(codes);
-    let output = environment.beside_postgres(|| wrk.output().context("wrk is not there"))?;
-    ensure!(output.status.success(), "wrk: {}", String::from_utf8_lossy(&output.stderr));
+    let output = environment.beside_postgres(|| wrk.output().context("wrk did not start; is it installed?"))?;
+    ensure!(output.status.success(), "wrk failed: {}", String::from_utf8_lossy(&output.stderr));
     let served = Cpu::of(server.pid())?.since(before);
-    let seen = parse_wrk(&String::from_utf8_lossy(&output.stdout)).context("wrk speaks otherwise")?;
+    let seen = parse_wrk(&String::from_utf8_lossy(&output.stdout)).context("the output of wrk has an unknown form")?;
     let wrong = if request_kind == RequestKind::Hits { seen.refused } else { seen.requests - seen.refused };
-    ensure!(seen.socket_errors == 0 && wrong == 0, "{}: wrong answers: {seen:?}", server.name());
+    ensure!(
+        seen.socket_errors == 0 && wrong == 0,
+        "{}: wrk received wrong answers or connections failed: {seen:?}",
+        server.name()
+    );
     server.wait_until_clicks_are_stored()?;
     let stored = Cpu::of(server.pid())?.since(before);
     let per_request = |cpu: Duration| cpu.as_secs_f64() * 1e6 / seen.requests as f64;
     Ok(Peak { per_second: seen.per_second, serving: per_request(served.serving), control: per_request(stored.control) })
 }
 
-/// Runs the generator on `codes` at `rate` requests a second.
+/// Runs the generator against `server` at `rate` requests a second, for the codes in the file `codes`.
 pub fn steady(
     environment: &Environment,
     server: &Server,
@@ -87,9 +94,14 @@ pub fn steady(
     generator.arg("--connections").arg(CONNECTIONS.to_string());
     generator.arg("--seed").arg(seed.to_string()).arg("--expect").arg(request_kind.status().to_string());
     let output = environment.beside_postgres(|| Ok(generator.output()?))?;
-    ensure!(output.status.success(), "{}: {}", server.name(), String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{}: the generator failed: {}",
+        server.name(),
+        String::from_utf8_lossy(&output.stderr)
+    );
     let latencies: Latencies = serde_json::from_slice(&output.stdout)?;
-    ensure!(latencies.errors == 0, "{}: {} errors", server.name(), latencies.errors);
+    ensure!(latencies.errors == 0, "{}: {} answers were wrong or missing", server.name(), latencies.errors);
     server.wait_until_clicks_are_stored()?;
     Ok(latencies)
 }
@@ -99,7 +111,7 @@ struct WrkResult {
     requests: u64,
     per_second: f64,
     socket_errors: u64,
-    /// Number of answers of 400 and above.
+    /// Number of answers with a status of 400 or above.
     refused: u64,
 }
 

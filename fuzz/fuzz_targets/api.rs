@@ -39,15 +39,16 @@ const ROUTES: [(&str, &str); 19] = [
     ("POST", "/users/bulk"),
 ];
 
-/// The index of the route whose body is put into a multipart form.
+/// The index in `ROUTES` of the import whose body the target wraps in a multipart form.
 const FORM: usize = 5;
 
-/// The index of the route whose body is an array of users.
+/// The index in `ROUTES` of the import whose body is sent as JSON, which can be an array of users.
 const ARRAY: usize = 18;
 
-/// The number of requests that share a database.
+/// The number of requests after which the target replaces the database by a new one.
 const REQUESTS: u32 = 10_000;
 
+/// An admin API over an SQLite database that begins with one user and one url.
 struct World {
     runtime: Runtime,
     router: Router,
@@ -57,17 +58,18 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let directory = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
+        let directory = tempfile::tempdir_in("/dev/shm").expect("/dev/shm accepts a directory");
         let mut config = AdminConfig::default();
         config.access.requests_per_second = u32::MAX;
         config.visible_wait = tern_admin::VisibleWait::exactly(std::time::Duration::ZERO);
         let router = runtime.block_on(async {
-            let store = Arc::new(SqliteStore::open(&directory.path().join("tern.db")).await.expect("a database"));
+            let store =
+                Arc::new(SqliteStore::open(&directory.path().join("tern.db")).await.expect("the database opens"));
             let registry = prometheus::Registry::new();
             let bus = Arc::new(LocalBus::new());
             let state = AppState {
-                access: Access::open(store.clone(), &config, &registry).await.expect("an open API"),
+                access: Access::open(store.clone(), &config, &registry).await.expect("the access control starts"),
                 visibility: Visibility::start(bus.clone()),
                 store,
                 bus,
@@ -75,7 +77,7 @@ impl World {
                 config,
                 readiness: Readiness::default(),
                 log_file: Some(directory.path().join("app.log").into()),
-                metrics: Metrics::register(&registry).expect("metrics"),
+                metrics: Metrics::register(&registry).expect("a new registry accepts the metrics"),
             };
             router(Arc::new(state))
         });
@@ -90,22 +92,26 @@ impl World {
         let request = Request::builder().method(method).uri(uri).header("content-type", content_type);
         let request = request.header("host", "localhost").body(Body::from(body)).ok()?;
         self.runtime.block_on(async {
-            let response = self.router.clone().oneshot(request).await.expect("a router answers");
+            let response = self.router.clone().oneshot(request).await.expect("the router cannot fail");
             let status = response.status().as_u16();
-            Some((status, response.into_body().collect().await.expect("a whole body").to_bytes().to_vec()))
+            Some((
+                status,
+                response.into_body().collect().await.expect("an answer has a whole body").to_bytes().to_vec(),
+            ))
         })
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        // The connections of the database need the runtime to close.
+        // The database can close its connections only while a runtime is entered.
         let _guard = self.runtime.enter();
         self.router = Router::new();
     }
 }
 
-/// The shared world. A thread-local value would be dropped after the thread-local state of tokio.
+/// The API that consecutive inputs share. It is a static, since a thread-local value would be dropped after tokio's
+/// thread-local state.
 static WORLD: Mutex<Option<World>> = Mutex::new(None);
 
 fuzz_target!(|bytes: &[u8]| {
@@ -129,15 +135,19 @@ fuzz_target!(|bytes: &[u8]| {
     if world.as_ref().is_none_or(|world| world.requests_left == 0) {
         *world = Some(World::new());
     }
-    let world = world.as_mut().expect("it was just made");
+    let world = world.as_mut().expect("a missing world was created above");
     world.requests_left -= 1;
     let Some((status, answer)) = world.ask(method, &uri, content_type, sent) else { return };
-    assert!((200..500).contains(&status), "{status} {}", String::from_utf8_lossy(&answer));
+    assert!(
+        (200..500).contains(&status),
+        "the API answered with status {status}: {}",
+        String::from_utf8_lossy(&answer)
+    );
     if !answer.is_empty() {
-        // The array around an event adds a level to its details.
-        let text = JsonText::parse(&answer, MAX_DEPTH + 1).expect("an answer is JSON");
+        // A list of events is an array, so details lie one level deeper than in the request that stored them.
+        let text = JsonText::parse(&answer, MAX_DEPTH + 1).expect("an answer of the API is JSON");
         if status == 201 && path == "/events" {
-            let given = JsonText::parse(body, MAX_DEPTH).expect("an accepted body is JSON").field("details");
+            let given = JsonText::parse(body, MAX_DEPTH).expect("an accepted request is JSON").field("details");
             let details = text.field("details").map(JsonText::as_str);
             assert_eq!(details, Some(given.map_or("{}", JsonText::as_str)));
         }

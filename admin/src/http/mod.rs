@@ -1,4 +1,6 @@
-//! Requests and answers in HTTP: bodies, queries, errors. The modules know no resource.
+//! HTTP requests and answers of the admin API: bodies, queries, uploads, errors.
+//!
+//! No module here depends on a resource, such as users or urls.
 
 pub(crate) mod answer;
 pub(crate) mod body;

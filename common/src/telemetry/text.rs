@@ -1,4 +1,4 @@
-//! The text form of log entries, for terminals: a short line for each entry, and one line for each request.
+//! The text form of log entries, for terminals. Each entry is one line, but the entries of a request share one line.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use tracing_subscriber::registry::LookupSpan;
 use super::json::MAX_VALUE_LEN;
 use crate::console::CONSOLE_TARGET;
 
-/// The separator before each stored field of a span. Values are escaped, so none contains it.
+/// The separator before each stored field of a span. Values are escaped, so no value contains the separator.
 const FIELD_SEPARATOR: char = '\u{1f}';
 
-/// Fields that correlate entries, with each other and with other systems. The text form has them only in errors.
+/// Fields that correlate log entries with each other and with other systems. The text form prints them only for errors.
 const CORRELATION_FIELDS: [&str; 3] = ["request_id", "trace_id", "span_id"];
 
 /// A formatter that writes an entry as one line of text: time in UTC, level, request or message, and fields.
@@ -29,7 +29,7 @@ pub(super) struct TextFormat {
 }
 
 impl TextFormat {
-    /// Returns `text` in a style if colours are enabled.
+    /// Returns `text` in the style `style` if colours are enabled, else `text` alone.
     fn styled(&self, style: Style, text: impl fmt::Display) -> String {
         if self.has_colours { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
@@ -76,7 +76,7 @@ where
         let is_failure = fields.get("status").is_some_and(|status| status.starts_with('5'));
         let request = match fields.message.as_str() {
             "request started" if is_of_request => return Ok(()),
-            // The entry "request failed" reports the same request, with the cause.
+            // A request that failed has an entry "request failed" with the cause, so "request finished" is not printed.
             "request finished" if is_of_request && is_failure => return Ok(()),
             "request finished" | "request failed" if is_of_request => self.request(&fields),
             _ => None,
@@ -94,7 +94,7 @@ where
             .filter_map(|span| span.extensions().get::<FormattedFields<N>>().map(|fields| fields.fields.clone()))
             .collect();
         let of_spans = stored.iter().flat_map(|fields| fields.split(FIELD_SEPARATOR)).filter_map(|f| f.split_once('='));
-        // An operator looks up only errors in the log file.
+        // Correlation fields are printed only for errors, since an operator looks up only errors in the log file.
         let of_spans = of_spans.filter(|(name, _)| level == Level::ERROR || !CORRELATION_FIELDS.contains(name));
         for (name, value) in own.chain(of_spans) {
             let name = self.styled(Style::new().dimmed(), format_args!("{name}="));
@@ -152,7 +152,7 @@ impl Visit for Fields {
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        // Direction marks make a line look like a different one.
+        // A direction mark reorders the text on the screen, so a line could look like another one.
         let is_direction = matches!(
             c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
@@ -173,7 +173,7 @@ mod tests {
     use super::super::json::tests::Buffer;
     use super::*;
 
-    /// Logs `entries` and returns the lines without their times.
+    /// Runs `entries`, and returns the lines that it logs without their times.
     fn logged(has_colours: bool, entries: impl FnOnce()) -> Vec<String> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn direction_mark_or_line_separator_is_escaped() {
-        // Every character with Bidi_Control, and those of the categories Zl and Zp.
+        // Every Unicode character with the property Bidi_Control, and those of the categories Zl and Zp.
         let escapes = ['\u{61c}', '\u{200e}', '\u{200f}']
             .into_iter()
             .chain('\u{2028}'..='\u{202e}')

@@ -1,4 +1,4 @@
-//! The format of a segment, version 2: a header, then records. Pure code that knows no file.
+//! The format of a segment, version 2: a header, then records. The module does no I/O.
 //!
 //! A journal is a directory named by its id, and its segments are numbered from 1 in the order in which they were
 //! filled. Integers are little-endian:
@@ -12,6 +12,8 @@
 //! | 36 | 4 | CRC-32C of the next 8 bytes, once the segment is sealed; 0 before |
 //! | 40 | 8 | the offset behind the records, once the segment is sealed; 0 before |
 //! | 64 | | records, see [`super::record`] |
+//!
+//! A segment is sealed after its last record: the header gets the offset behind the records, and no record follows.
 
 use std::ops::Range;
 
@@ -27,11 +29,13 @@ const VERSION: u8 = 2;
 /// The offset of the first record.
 pub const HEADER_LEN: usize = 64;
 
-/// Bytes of the largest segment.
+/// The size of the largest segment, in bytes.
 pub const MAX_SEGMENT: usize = 1 << 30;
 
-/// The places of the seal and its checksum in the header.
+/// The bytes of the header with the seal: the offset behind the records.
 const SEAL: Range<usize> = 40..48;
+
+/// The bytes of the header with the checksum of the seal.
 const SEAL_CHECKSUM: Range<usize> = 36..40;
 
 /// Returns the header of an open segment.
@@ -55,7 +59,8 @@ pub fn sealed_header(journal: JournalId, number: u64, end: usize) -> [u8; HEADER
     header
 }
 
-/// Returns whether a segment has another version of the format. Only a build that knows the version may change the segment.
+/// Returns whether `bytes` begin with an intact header of a version other than `VERSION`. Only a build that knows that
+/// version may change the segment.
 pub fn has_other_version(bytes: &[u8]) -> bool {
     let is_whole = bytes.get(..36).is_some_and(|header| crc32c::crc32c(&header[..32]).to_le_bytes() == header[32..]);
     is_whole && bytes.starts_with(NAME) && bytes[7] != VERSION
@@ -68,7 +73,8 @@ pub struct Header {
     pub sealed_at: Option<u64>,
 }
 
-/// Reads the header of a segment. `None` if `bytes` do not begin with it. `file_len` is the length of the whole file.
+/// Reads the header of a segment. Returns `None` unless `bytes` begin with the header of segment `number` of `journal`.
+/// `file_len` is the length of the whole file.
 pub fn read_header(bytes: &[u8], file_len: u64, journal: JournalId, number: u64) -> Option<Header> {
     let header = bytes.get(..HEADER_LEN)?;
     let expected = self::header(journal, number);
@@ -81,37 +87,38 @@ pub fn read_header(bytes: &[u8], file_len: u64, journal: JournalId, number: u64)
     Some(Header { sealed_at })
 }
 
-/// An iterator over records.
+/// An iterator over the records in a part of a segment or of a tail.
 #[derive(Clone, Debug)]
 pub struct RecordIter<'a> {
     bytes: &'a [u8],
     seed: Seed,
-    /// Whether all of `bytes` was published. Then a place without a record is damage, and records continue behind it.
-    /// Otherwise records end at the first place without one.
+    /// Whether a place without a record is damage, which the iterator skips. Otherwise the iterator ends at the first
+    /// place without a record.
     is_whole: bool,
-    /// The offset from which on no record is read, since it may be cut off.
+    /// The offset at which the iterator ends, since a record that begins there or later may be cut off.
     until: usize,
     offset: usize,
     sequence: u64,
 }
 
 impl<'a> RecordIter<'a> {
-    /// Reads records from `bytes`, which begin where a record may. Skips records up to number `sequence`.
+    /// Returns an iterator over `bytes`, which begin at an offset where a record can begin. A record whose number is at
+    /// most `sequence` counts as a place without a record.
     pub fn new(bytes: &'a [u8], seed: Seed, is_whole: bool, sequence: u64) -> RecordIter<'a> {
         RecordIter { bytes, seed, is_whole, until: bytes.len(), offset: 0, sequence }
     }
 
-    /// Limits the iterator to records that are surely whole, for `bytes` that may end within a record.
+    /// Ends the iterator before each record that may be cut off, for `bytes` that may end within a record.
     pub fn partial(self) -> RecordIter<'a> {
         RecordIter { until: self.bytes.len().saturating_sub(record::MAX_LEN - 1), ..self }
     }
 
-    /// Returns the offset of the next record.
+    /// Returns the offset at which the iterator looks for the next record.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// Returns the number of the last record that was read, or the initial one.
+    /// Returns the number of the last record that was read. Before the first, it is the number that `new` received.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -146,7 +153,7 @@ mod tests {
 
     const JOURNAL: JournalId = JournalId(0xc0ffee);
 
-    /// Returns records with these targets, one after another, and the offset of each.
+    /// Returns the bytes of one record for each target, and the offset of each record.
     fn records(targets: &[String], seed: Seed) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut starts) = (Vec::new(), Vec::new());
         for (target, sequence) in targets.iter().zip(1..) {
@@ -176,10 +183,10 @@ mod tests {
         assert_eq!(read(&header, JOURNAL, 8), None);
         assert_eq!(read(&header, JournalId(1), 7), None);
         assert_eq!(read_end(&sealed_at(128)), Some(128));
-        assert_eq!(read_end(&sealed_at(201)), None, "beyond the file");
+        assert_eq!(read_end(&sealed_at(201)), None, "a seal beyond the end of the file is ignored");
         let mut half = sealed_at(128);
         half[41] ^= 1;
-        assert_eq!(read_end(&half), None, "half a seal");
+        assert_eq!(read_end(&half), None, "a seal that does not match its checksum is ignored");
         assert_eq!(read(&header[..63], JOURNAL, 7), None);
     }
 
@@ -188,7 +195,7 @@ mod tests {
         for version in [VERSION - 1, VERSION + 1] {
             let mut other = header(JOURNAL, 7);
             other[7] = version;
-            assert!(!has_other_version(&other), "damaged");
+            assert!(!has_other_version(&other), "a header with a wrong checksum has no version");
             let checksum = crc32c::crc32c(&other[..32]);
             other[32..36].copy_from_slice(&checksum.to_le_bytes());
             assert!(has_other_version(&other) && read_header(&other, 200, JOURNAL, 7).is_none());
@@ -204,8 +211,11 @@ mod tests {
             torn.resize(bytes.len(), 0);
             let mut iter = RecordIter::new(&torn, seed(), false, 0);
             let read = iter.by_ref().count();
-            // The last record is whole without its padding.
-            assert!(starts[read..].first().is_none_or(|start| end < start + 200), "{read} records of {end} bytes");
+            // A record whose padding is cut off is still whole.
+            assert!(
+                starts[read..].first().is_none_or(|start| end < start + 200),
+                "{read} records were read from {end} bytes"
+            );
             assert_eq!(iter.sequence(), read as u64);
             assert!(read >= starts.iter().filter(|start| **start < end).count().saturating_sub(1));
         }
@@ -221,11 +231,11 @@ mod tests {
         assert_eq!(read, [1, 2, 3, 5, 6, 8, 9, 10]);
         assert_eq!(iter.offset(), bytes.len());
         let open = RecordIter::new(&bytes, seed(), false, 0).count();
-        assert_eq!(open, 3, "an open segment ends at the damage");
+        assert_eq!(open, 3, "the iterator over an open segment ends at the damage");
     }
 
     #[test]
-    fn segment_read_in_parts_has_the_same_records() {
+    fn segment_read_in_parts_yields_each_record_once() {
         let (bytes, _) = records(&targets(500), seed());
         for window in [record::MAX_LEN, record::MAX_LEN + 8, 3 * record::MAX_LEN] {
             let (mut offset, mut sequence) = (0, 0);
@@ -243,7 +253,7 @@ mod tests {
         }
     }
 
-    /// Reads targets without checking a checksum.
+    /// Reads the targets of records and ignores the checksums.
     fn read_unchecked(bytes: &[u8]) -> Vec<String> {
         let (mut targets, mut offset) = (Vec::new(), 0);
         let number = |at: usize, len: usize| bytes[at..at + len].iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
@@ -256,22 +266,26 @@ mod tests {
     }
 
     #[test]
-    fn torn_record_is_read_only_without_checksums() {
+    fn torn_or_foreign_record_is_rejected_by_its_checksum() {
         let targets = targets(10);
         let (mut bytes, starts) = records(&targets, seed());
         assert_eq!(read_unchecked(&bytes), targets);
-        // The page with its length reached the disk, the one with its texts did not.
+        // The page with the length of the record reached the disk, the page with its texts did not.
         bytes[starts[9] + 70..].fill(0);
         let read = |bytes: &[u8]| RecordIter::new(bytes, seed(), false, 0).count();
         assert_eq!((read(&bytes), read_unchecked(&bytes).len()), (9, 10));
-        assert_ne!(read_unchecked(&bytes)[9], targets[9], "a click that no client made");
-        // Bytes of another journal, in a file that is used again.
+        assert_ne!(
+            read_unchecked(&bytes)[9],
+            targets[9],
+            "without checksums, a torn record becomes a click that no client made"
+        );
+        // A file that is used again can contain records of another journal.
         let (foreign, _) = records(&targets, Seed::new(JournalId(1)));
         assert_eq!((read(&foreign), read_unchecked(&foreign).len()), (0, 10));
     }
 
     proptest! {
-        /// Whatever happens to the bytes, every record that is read was written, and each is read once and in order.
+        /// Checks that each record read from damaged bytes was written, and that records are read once and in order.
         #[test]
         fn damaged_bytes_yield_only_written_records_in_order(
             damage in proptest::collection::vec((0usize..4000, any::<u8>()), 0..20),
@@ -295,7 +309,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_have_no_record(
+        fn arbitrary_bytes_have_no_header_and_no_record(
             bytes in proptest::collection::vec(any::<u8>(), 0..3000),
             is_whole: bool,
         ) {

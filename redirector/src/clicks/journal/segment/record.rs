@@ -1,4 +1,4 @@
-//! The record of the journal's format: one click as bytes. Pure code that knows no file.
+//! The record of the journal's format: one click as bytes. The module does no I/O.
 //!
 //! Integers are little-endian. A record begins at a multiple of 8:
 //!
