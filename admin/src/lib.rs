@@ -7,6 +7,7 @@ pub mod access;
 pub mod config;
 mod csv_file;
 mod description;
+mod hidden_links;
 mod http;
 mod list;
 pub mod load;
@@ -27,6 +28,7 @@ mod visible_wait;
 
 pub use access::Access;
 pub use config::AdminConfig;
+pub use hidden_links::find_hidden_links;
 pub use maintenance::maintain_store;
 pub use metrics::Metrics;
 pub use operations_port::operations_router;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use tern_admin::config::VISIBLE_WAIT;
 use tern_admin::load::{LoadCommand, load_files};
 use tern_admin::ports::Sockets;
-use tern_admin::{AdminConfig, AppState, Seams, TokenCommand, maintain_store, token_command};
+use tern_admin::{AdminConfig, AppState, Seams, TokenCommand, find_hidden_links, maintain_store, token_command};
 use tern_common::bus::{Bus, Message, RedisBus};
 use tern_common::config::{InvalidConfig, Reader, Variables};
 use tern_common::console::{CONSOLE_TARGET, announce, write_line};
@@ -109,8 +109,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut addresses = sockets.addresses();
     addresses.push(("store", config.database.place()));
     let mut ports = sockets.serve(&state, lifecycle.registry())?;
+    let hidden = find_hidden_links(&*state.store).await.unwrap_or_default();
     let without_own_addresses = config.admin.own_addresses.is_empty().then_some(WITHOUT_PUBLIC_URL);
-    announce(NAME, &addresses, state.access.warning().into_iter().chain(without_own_addresses));
+    announce(
+        NAME,
+        &addresses,
+        state.access.warning().into_iter().chain(without_own_addresses).chain(hidden.as_deref()),
+    );
 
     let signal = tokio::select! {
         signal = lifecycle.stop_signal() => signal,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use axum::Router;
-use tern_admin::{AppState, Seams, maintain_store};
+use tern_admin::{AppState, Seams, find_hidden_links, maintain_store};
 use tern_common::console::{CONSOLE_TARGET, announce, write_line};
 use tern_common::descriptors;
 use tern_common::lifecycle::Lifecycle;
@@ -70,7 +70,9 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         state.visibility.first_replica().await;
         let place = config.place() + if is_new { " (new)" } else { "" };
         let addresses = addresses(&*store, place, api_addr, fast, ops).await;
-        announce(NAME, &addresses, warning.as_deref().into_iter().chain(state.access.warning()));
+        let hidden = find_hidden_links(&*store).await.unwrap_or_default();
+        let warnings = warning.as_deref().into_iter().chain(state.access.warning()).chain(hidden.as_deref());
+        announce(NAME, &addresses, warnings);
         std::future::pending().await
     };
     let signal = tokio::select! {

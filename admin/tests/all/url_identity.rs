@@ -1,7 +1,7 @@
 //! Short codes of one's own, whole short addresses, labels, partial updates, and revisions of links.
 
 use serde_json::{Value, json};
-use tern_admin::AdminConfig;
+use tern_admin::{AdminConfig, find_hidden_links};
 use tern_common::OwnAddresses;
 use tern_common::config::Setting;
 use tern_common::short_code::RESERVED;
@@ -53,6 +53,17 @@ async fn short_code_with_a_fault_is_refused_with_the_reason() {
         create(&app, json!({ "short_code": word })).await.check_error(400, "reserved");
     }
     assert_eq!(app.get("/urls").await.json(), json!([]));
+}
+
+/// A newer version may reserve a word that is a code already.
+#[tokio::test]
+async fn link_under_a_reserved_word_is_named_at_the_start() {
+    let app = app_with_user().await;
+    create(&app, json!({ "short_code": "mine" })).await;
+    assert_eq!(find_hidden_links(&*app.store).await.unwrap(), None);
+    app.database.lock().execute_batch("UPDATE urls SET short_code = 'stats'; COMMIT").unwrap();
+    let warning = find_hidden_links(&*app.store).await.unwrap().unwrap();
+    assert!(warning.contains("reserved words: stats (link 1)"), "{warning}");
 }
 
 #[tokio::test]
