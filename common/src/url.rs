@@ -127,6 +127,29 @@ impl UrlChange {
         title.is_none() && is_active.is_none() && original_url.is_none() && options.is_empty() && labels.is_empty()
     }
 
+    /// Returns whether a url has every value that the change would set. It considers no target and no added or removed tags.
+    pub fn is_fulfilled_by(&self, url: &Url) -> bool {
+        fn is_kept<T: PartialEq>(change: Option<T>, present: T) -> bool {
+            change.is_none_or(|value| value == present)
+        }
+        let LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query } = &self.options;
+        let LinkLabelsChange { tags, notes, external_id, .. } = &self.labels;
+        let text = |title: &Option<Title>| title.as_ref().map(|title| title.0.clone());
+        let target = |target: &Option<TargetUrl>| target.as_ref().map(|target| target.as_given().to_owned());
+        let notes = notes.as_ref().map(|notes| notes.as_ref().map(|notes| notes.as_str().to_owned()));
+        let external_id = external_id.as_ref().map(|id| id.as_ref().map(|id| id.as_str().to_owned()));
+        is_kept(self.title.as_ref().map(text), url.title.clone())
+            && is_kept(self.is_active, url.is_active)
+            && is_kept(*starts_at, url.starts_at)
+            && is_kept(*expires_at, url.expires_at)
+            && is_kept(expired_url.as_ref().map(target), url.expired_url.clone())
+            && is_kept(*redirect_status, url.redirect_status)
+            && is_kept(*forward_query, url.forward_query)
+            && is_kept(notes, url.notes.clone())
+            && is_kept(external_id, url.external_id.clone())
+            && tags.as_ref().is_none_or(|tags| tags.iter().eq(url.tags.iter().map(String::as_str)))
+    }
+
     /// Refuses the change of a url with another revision than it is for.
     pub(crate) fn check_revision(&self, revision: i64) -> Result<(), StoreError> {
         match &self.if_revision {

@@ -53,6 +53,8 @@ CREATE TABLE urls (
 -- The id as the second column gives the rows of a filter in the order of the lists.
 CREATE INDEX urls_user_id ON urls (user_id, id);
 CREATE INDEX urls_is_active ON urls (is_active, id);
+-- Finds the links of a user with a target. A whole target may be too long for an index, and its end differs most.
+CREATE INDEX urls_user_id_target ON urls (user_id, right(original_url, 64), id);
 CREATE UNIQUE INDEX urls_external_id_key ON urls (user_id, external_id) WHERE external_id IS NOT NULL;
 
 -- The columns of a url that redirectors serve. The feed of changes and the role of redirectors read no others.

@@ -48,6 +48,8 @@ CREATE TABLE urls (
 CREATE UNIQUE INDEX urls_short_code_key ON urls (short_code);
 CREATE INDEX urls_user_id ON urls (user_id);
 CREATE INDEX urls_is_active ON urls (is_active);
+-- Finds the links of a user with a target. The end of a target differs most.
+CREATE INDEX urls_user_id_target ON urls (user_id, substr(original_url, -64));
 CREATE UNIQUE INDEX urls_external_id_key ON urls (user_id, external_id) WHERE external_id IS NOT NULL;
 
 -- The columns of a url that redirectors serve. The feed of changes reads no others.

@@ -12,7 +12,7 @@ use tern_common::link_labels::{ExternalId, LinkLabels, LinkLabelsChange, Notes, 
 use tern_common::store::{Change, Listing, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, LinkOptions, RedirectStatus, ShortCode, TargetUrl, Timestamp};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Caller;
 use crate::http::answer::Json;
@@ -78,6 +78,14 @@ pub(crate) struct CreateUrl {
     /// Whether the query of a request is merged into the target.
     #[schema(value_type = Option<bool>, example = true)]
     forward_query: Option<Option<bool>>,
+}
+
+/// The options of creating a link
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CreateOptions {
+    /// Whether to answer the oldest active link of the user to this target, if every other given field equals its own
+    reuse: Option<bool>,
 }
 
 /// The changes to a link
@@ -159,8 +167,10 @@ pub(crate) async fn list_urls(
     post,
     path = "/urls",
     tag = "links",
+    params(CreateOptions),
     request_body = CreateUrl,
     responses(
+        (status = 200, body = ShownUrl, description = "An existing link, with `reuse`", headers(("ETag"))),
         (status = 201, body = ShownUrl, description = "The new link", headers(("Tern-Visible"), ("ETag"))),
         (status = 404),
         (status = 409),
@@ -171,12 +181,12 @@ pub(crate) async fn create_url(
     caller: Caller,
     origin: ShortOrigin,
     ignored: Option<Extension<IgnoredNames>>,
+    Query(CreateOptions { reuse }): Query<CreateOptions>,
     Body(body): Body<CreateUrl>,
-) -> Result<(StatusCode, VisibleHeader, LinkAnswer)> {
+) -> Result<Response> {
     forgive_read_only(ignored, &[]);
     let user_id = caller.user_for(body.user_id.map(RowId::get).transpose()?)?;
     let original_url = check_target(&state.config.own_addresses, "original_url", body.original_url)?;
-    let title = body.title.flatten();
     let now = Timestamp::now();
     let given = GivenOptions {
         starts_at: body.starts_at,
@@ -186,30 +196,47 @@ pub(crate) async fn create_url(
         redirect_status: body.redirect_status,
         forward_query: body.forward_query,
     };
-    let options = LinkOptions::from(given.check(&state.config.own_addresses, now)?);
+    let given = UrlChange {
+        title: body.title,
+        options: given.check(&state.config.own_addresses, now)?,
+        labels: LinkLabelsChange {
+            tags: body.tags.map(Option::unwrap_or_default),
+            notes: body.notes,
+            external_id: body.external_id,
+            ..LinkLabelsChange::default()
+        },
+        ..UrlChange::default()
+    };
+    let short_code = body.short_code.flatten();
+    if reuse == Some(true)
+        && let Some(link) = state.store.find_active_url(user_id, original_url.clone()).await?
+        && given.is_fulfilled_by(&link)
+        && short_code.as_ref().is_none_or(|code| code.as_str() == link.short_code)
+    {
+        return Ok(answer_link(origin.show(link)).into_response());
+    }
+    let options = LinkOptions::from(given.options);
     if options.expires_at.is_some_and(|end| end <= now) {
         return Err(bad_request("expires_at must be in the future"));
     }
     options.check().map_err(bad_request)?;
-    let labels = LinkLabels {
-        tags: body.tags.flatten().unwrap_or_default(),
-        notes: body.notes.flatten(),
-        external_id: body.external_id.flatten(),
-    };
+    let LinkLabelsChange { tags, notes, external_id, .. } = given.labels;
+    let labels =
+        LinkLabels { tags: tags.unwrap_or_default(), notes: notes.flatten(), external_id: external_id.flatten() };
     let new = |short_code| NewUrl {
         user_id,
         short_code,
         original_url: original_url.clone(),
-        title: title.clone(),
+        title: given.title.clone().flatten(),
         options: options.clone(),
         labels: labels.clone(),
     };
-    let url = match body.short_code.flatten() {
+    let url = match short_code {
         Some(short_code) => state.store.insert_url(new(short_code)).await?,
         None => insert_under_new_code(&state, new).await?,
     };
     let visible = state.announce(&url.mark).await;
-    Ok((StatusCode::CREATED, visible, answer_link(origin.show(url.value))))
+    Ok((StatusCode::CREATED, visible, answer_link(origin.show(url.value))).into_response())
 }
 
 /// One link

@@ -246,3 +246,33 @@ async fn change_for_another_revision_is_refused() {
         assert_eq!((changed.status, &changed.json()["revision"]), (200, &json!(n)), "{same}");
     }
 }
+
+#[tokio::test]
+async fn existing_link_is_reused_on_request() {
+    let app = app_with_user().await;
+    app.create_user("bob").await;
+    let reuse = async |user: i64, target: &str, fields: Value| {
+        let mut body = json!({ "user_id": user, "original_url": target });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let answer = app.post("/urls?reuse=true", body).await;
+        (answer.status, answer.json()["id"].as_i64().unwrap())
+    };
+    let target = "https://example.com/";
+    let first = json!({ "title": "a", "tags": ["x"], "external_id": "7", "expires_at": "2099-01-01T00:00:00" });
+    assert_eq!(reuse(1, target, first.clone()).await, (201, 1), "a first link is new");
+    assert_eq!(reuse(1, target, json!({})).await, (200, 1));
+    assert_eq!(reuse(1, target, first).await, (200, 1));
+    assert_eq!(reuse(2, target, json!({})).await, (201, 2), "another owner has another link");
+    assert_eq!(reuse(1, "https://example.com/?", json!({})).await, (201, 3), "another target has another link");
+    for (id, other) in [(4, json!({ "title": "b" })), (5, json!({ "tags": [] })), (6, json!({ "short_code": "mine" }))]
+    {
+        assert_eq!(reuse(1, target, other).await, (201, id), "a field that differs makes a new link");
+    }
+    let code = app.get("/urls/1").await.json()["short_code"].clone();
+    assert_eq!(reuse(1, target, json!({ "short_code": code, "notes": null })).await, (200, 1));
+    app.put("/urls/1", json!({ "is_active": false })).await;
+    assert_eq!(reuse(1, target, json!({})).await, (200, 4), "the oldest active link is reused");
+    assert_eq!(app.get("/events?event_type=created").await.ids().len(), 6);
+    assert_eq!(create(&app, json!({})).await.json()["id"], 7, "without `reuse` each link is new");
+    app.post("/urls?reuse=maybe", json!({ "user_id": 1, "original_url": target })).await.check_error(400, "reuse");
+}

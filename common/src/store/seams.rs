@@ -19,7 +19,7 @@ use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
 
 /// Read access to the links that redirectors serve, and to the state of the database.
 #[async_trait]
@@ -79,6 +79,8 @@ pub trait AdminStore: LinkFeed + ClickSink {
     /// [`StoreError::ShortCodeTaken`](super::StoreError::ShortCodeTaken), [`StoreError::UnknownUser`](super::StoreError::UnknownUser).
     async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>>;
     async fn find_url(&self, id: Id) -> Result<Option<Url>>;
+    /// Returns the oldest url of a user with a target that redirects now.
+    async fn find_active_url(&self, user_id: Id, target: TargetUrl) -> Result<Option<Url>>;
     async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
     /// Changes the url and inserts its `updated` event. An empty change does neither.
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;

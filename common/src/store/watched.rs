@@ -15,7 +15,7 @@ use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
 
 /// A wrapper around another store that logs its slow calls and changes nothing else.
 #[derive(Debug)]
@@ -103,6 +103,7 @@ watch! {
         import_users(rows: Vec<UserRow>) -> Result<Vec<ImportOutcome>>;
         insert_url(url: NewUrl) -> Result<Change<Url>>;
         find_url(id: Id) -> Result<Option<Url>>;
+        find_active_url(user_id: Id, target: TargetUrl) -> Result<Option<Url>>;
         list_urls(filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
         update_url(id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;
         delete_url(id: Id) -> Result<Option<Change<()>>>;

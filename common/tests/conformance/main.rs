@@ -79,6 +79,7 @@ conformance!(store_labels over sqlite_labels = sqlite, postgres_labels = postgre
     twenty_first_tag_is_refused_and_changes_nothing,
     external_id_is_unique_for_each_owner,
     revision_grows_with_changes_and_not_with_clicks,
+    active_link_is_found_by_owner_and_target,
     change_for_another_revision_is_refused,
     click_is_no_change_of_the_served_link,
 ]);

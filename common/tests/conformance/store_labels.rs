@@ -1,9 +1,9 @@
 //! Conformance tests of tags, notes, external ids and revisions of links.
 
-use tern_common::Id;
 use tern_common::link_labels::{ExternalId, LinkLabels, LinkLabelsChange, Notes, Tag, Tags};
 use tern_common::store::{AdminStore, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange};
+use tern_common::{Id, LinkOptionsChange, TargetUrl, Timestamp};
 
 use crate::fixture::{changes_since, new_url, snapshot, url, user};
 use crate::store_clicks::click_on;
@@ -117,6 +117,43 @@ pub async fn change_for_another_revision_is_refused(store: &dyn AdminStore) {
     assert_eq!(store.find_url(made.id).await.unwrap().unwrap(), made);
     let change = UrlChange { if_revision: Some(vec![2, 1]), ..off };
     assert_eq!(store.update_url(made.id, change).await.unwrap().unwrap().value.revision, 2);
+}
+
+pub async fn active_link_is_found_by_owner_and_target(store: &dyn AdminStore) {
+    let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
+    let long = format!("https://a.example/é?{}", "x".repeat(5000));
+    let find = async |owner, text: &str| {
+        let found = store.find_active_url(owner, TargetUrl::parse(text).unwrap()).await.unwrap();
+        found.map(|url| url.short_code)
+    };
+    assert_eq!(find(ada, &long).await, None);
+    let insert = |code, target: &str| store.insert_url(new_url(ada, code, target));
+    let first = insert("CODE12", &long).await.unwrap().value;
+    insert("CODE13", &long).await.unwrap();
+    insert("CODE14", &long.replace("a.ex", "b.ex")).await.unwrap();
+    insert("CODE15", "https://a.b/").await.unwrap();
+    assert_eq!(find(ada, &long).await.as_deref(), Some("CODE12"));
+    assert_eq!(find(ada, "https://a.b/").await.as_deref(), Some("CODE15"));
+    assert_eq!(find(bob, &long).await, None);
+    assert_eq!(find(ada, "https://a.b/x").await, None);
+    let second = Some("CODE13");
+    let future = Timestamp::from_unix_seconds(4_000_000_000);
+    let past = Timestamp::from_unix_seconds(1_000_000_000);
+    let options = |starts_at, expires_at| LinkOptionsChange {
+        starts_at: Some(starts_at),
+        expires_at: Some(expires_at),
+        ..LinkOptionsChange::default()
+    };
+    for (options, expected) in [
+        (options(Some(future), None), second),
+        (options(None, Some(past)), second),
+        (options(Some(past), Some(future)), Some("CODE12")),
+    ] {
+        store.update_url(first.id, UrlChange { options, ..UrlChange::default() }).await.unwrap();
+        assert_eq!(find(ada, &long).await.as_deref(), expected);
+    }
+    store.update_url(first.id, UrlChange { is_active: Some(false), ..UrlChange::default() }).await.unwrap();
+    assert_eq!(find(ada, &long).await.as_deref(), second);
 }
 
 /// A click would otherwise make every redirector look the link up.

@@ -50,7 +50,7 @@ use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
 
 /// The number of deltas in one total from which they are folded at once.
 const MANY_DELTAS: u64 = 100;
@@ -197,6 +197,10 @@ impl AdminStore for PostgresStore {
 
     async fn find_url(&self, id: Id) -> Result<Option<Url>> {
         self.connections.request(async |db| urls::find(db, id).await).await
+    }
+
+    async fn find_active_url(&self, user_id: Id, target: TargetUrl) -> Result<Option<Url>> {
+        self.connections.request(async |db| urls::find_active(db, user_id, &target).await).await
     }
 
     async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {

@@ -69,6 +69,18 @@ pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Url>> {
     Ok(query::row(db, &sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
 }
 
+pub(super) async fn find_active(db: &ClientWrapper, user_id: Id, target: &TargetUrl) -> Result<Option<Url>> {
+    let sql = format!(
+        "SELECT {} FROM urls
+         WHERE user_id = $1 AND right(original_url, 64) = right($2, 64) AND original_url = $2
+             AND is_active AND (starts_at IS NULL OR starts_at <= $3) AND (expires_at IS NULL OR expires_at > $3)
+         ORDER BY id LIMIT 1",
+        Url::COLUMNS
+    );
+    let found = query::row(db, &sql, &[&user_id, &target.as_given(), &Timestamp::now()]).await?;
+    Ok(found.as_ref().map(from_row).transpose()?)
+}
+
 pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> Result<SummedListing<Url>> {
     let filters = [
         filter.short_code.map(|code| Filter::uncounted("short_code", code)),

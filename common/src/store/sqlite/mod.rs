@@ -44,7 +44,7 @@ use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, Timestamp};
+use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
 
 /// A SQLite database.
 #[derive(Debug)]
@@ -162,6 +162,10 @@ impl AdminStore for SqliteStore {
 
     async fn find_url(&self, id: Id) -> Result<Option<Url>> {
         self.connections.read(Lane::Requests, move |db| urls::find(db, id)).await
+    }
+
+    async fn find_active_url(&self, user_id: Id, target: TargetUrl) -> Result<Option<Url>> {
+        self.connections.read(Lane::Requests, move |db| urls::find_active(db, user_id, &target)).await
     }
 
     async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {

@@ -53,6 +53,18 @@ pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Url>> {
     Ok(db.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
 }
 
+pub(super) fn find_active(db: &Connection, user_id: Id, target: &TargetUrl) -> Result<Option<Url>> {
+    let sql = format!(
+        "SELECT {} FROM urls INDEXED BY urls_user_id_target
+         WHERE user_id = ?1 AND substr(original_url, -64) = substr(?2, -64) AND original_url = ?2
+             AND is_active AND (starts_at IS NULL OR starts_at <= ?3) AND (expires_at IS NULL OR expires_at > ?3)
+         ORDER BY id LIMIT 1",
+        Url::COLUMNS
+    );
+    let values = (user_id, target.as_given(), Timestamp::now());
+    Ok(db.prepare_cached(&sql)?.query_row(values, from_row).optional()?)
+}
+
 pub(super) fn list(db: &Connection, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
     let filters = [
         filter.short_code.map(|code| Filter { column: "short_code", value: code.into(), counted: false }),
