@@ -157,14 +157,22 @@ async fn preview_shows_the_target_without_a_click() {
         assert_eq!(send(&tern, Method::POST, address, &path, BROWSER).await.status(), 405);
     }
     let ended = "2001-01-01T00:00:00";
-    for (change, status) in [(json!({"is_active": false}), 410), (json!({"is_active": true, "expires_at": ended}), 410)]
-    {
+    let elsewhere = json!({"expires_at": ended, "expired_url": "https://www.example.com/over"});
+    for (change, status) in [
+        (json!({"is_active": false}), 410),
+        (json!({"is_active": true, "expires_at": ended}), 410),
+        (elsewhere, 302),
+        (json!({"expires_at": null, "starts_at": "2999-01-01T00:00:00"}), 404),
+    ] {
         assert_eq!(tern.change_link(&id, change).await.status(), 200);
         for address in [&tern.api, &tern.fast] {
-            let link = send(&tern, Method::GET, address, &format!("/{code}"), "*/*").await;
-            let preview = send(&tern, Method::GET, address, &format!("/{code}+"), "*/*").await;
-            assert_eq!((link.status().as_u16(), fields(link.headers())), (status, fields(preview.headers())));
-            assert_eq!(link.text().await.unwrap(), preview.text().await.unwrap());
+            for accept in ["*/*", BROWSER] {
+                let link = send(&tern, Method::GET, address, &format!("/{code}"), accept).await;
+                let preview = send(&tern, Method::GET, address, &format!("/{code}+"), accept).await;
+                assert_eq!((link.status().as_u16(), preview.status().as_u16()), (status, status));
+                assert_eq!(fields(link.headers()), fields(preview.headers()));
+                assert_eq!(link.text().await.unwrap(), preview.text().await.unwrap());
+            }
             let unknown = send(&tern, Method::GET, address, "/nope+", "*/*").await;
             assert_eq!(unknown.status(), 404);
             assert_eq!(unknown.json::<Value>().await.unwrap()["message"], "Short code 'nope' not found");
