@@ -1,6 +1,6 @@
 //! Tests of the encoding.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
