@@ -18,7 +18,8 @@ pub(super) struct Preview {
 
 /// Follow a short code
 ///
-/// The query is ignored. A `GET` that redirects is counted as a click; a `HEAD` is not.
+/// The query is ignored, unless the link forwards it to its target.
+/// A `GET` that redirects to the target is counted as a click; a `HEAD` is not.
 /// A client whose `Accept` names `text/html`, and no JSON before it, gets each error but 405 as a page.
 /// Behind nginx and with `tern serve` the path is on the origin of the API. A redirector has another port.
 #[utoipa::path(
@@ -35,7 +36,10 @@ pub(super) struct Preview {
         example = "Lh1hFP"
     )),
     responses(
-        (status = 302, description = "The target of the link", headers(("Location"))),
+        (status = 301, description = "The target of the link", headers(("Location"))),
+        (status = 302, description = "The target of the link, or the address of an expired link", headers(("Location"))),
+        (status = 307, description = "The target of the link", headers(("Location"))),
+        (status = 308, description = "The target of the link", headers(("Location"))),
         (status = 404),
         (status = 410),
         (status = 429),

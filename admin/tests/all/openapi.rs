@@ -85,7 +85,7 @@ async fn each_operation_is_described_in_full() {
                 assert!(!response["headers"]["X-Request-Id"].is_null(), "{name} {status}");
                 assert_eq!(
                     response["content"].is_null(),
-                    ["204", "302", "304"].contains(&status.as_str()),
+                    ["204", "301", "302", "304", "307", "308"].contains(&status.as_str()),
                     "{name} {status}"
                 );
             } else {
@@ -119,7 +119,7 @@ async fn description_contains_its_server_and_the_redirect() {
     assert_eq!(description["servers"][0]["url"], "/");
     let follow = &description["paths"]["/{short_code}"]["get"];
     assert_eq!(follow["parameters"][0]["schema"]["pattern"], "^[0-9A-Za-z_-]+$");
-    for status in ["302", "404", "410", "429", "503"] {
+    for status in ["301", "302", "307", "308", "404", "410", "429", "503"] {
         assert!(follow["responses"][status].is_object(), "{status}: {follow}");
     }
     assert!(follow["responses"]["302"]["headers"]["Location"].is_object(), "{follow}");
