@@ -4,7 +4,7 @@
 
 use tern_common::short_code::RESERVED;
 use tern_common::store::{AdminStore, Page, Result};
-use tern_common::url::UrlFilter;
+use tern_common::url::{UrlFilter, UrlSort};
 
 /// Returns a warning for the operator that names the hidden links; `None` if there are none.
 ///
@@ -14,7 +14,7 @@ pub async fn find_hidden_links(store: &dyn AdminStore) -> Result<Option<String>>
     let mut hidden = Vec::new();
     for word in RESERVED {
         let filter = UrlFilter { short_code: Some(word.to_owned()), ..UrlFilter::default() };
-        let found = store.list_urls(filter, Page::first(1)).await?;
+        let found = store.list_urls(filter, UrlSort::default(), Page::first(1)).await?;
         hidden.extend(found.rows.iter().map(|link| format!("{word} (link {})", link.id)));
     }
     if hidden.is_empty() {

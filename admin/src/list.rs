@@ -1,5 +1,6 @@
 //! The parameters of a list, and the headers of its answers.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -8,9 +9,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
-use tern_common::json::SourceText;
-use tern_common::store::{AdminStore, ListCursor, Listing, Page, PageStart};
+use tern_common::store::{AdminStore, ListCursor, Listing, Page, PageCursor, PageStart, UrlCursor};
+use tern_common::url::UrlSort;
 use utoipa::IntoParams;
 
 use crate::http::error::{Error, Result, bad_request};
@@ -18,7 +18,7 @@ use crate::http::query::{Clamped, read_query};
 use crate::row::{self, Row};
 
 /// The longest `Link` header in bytes. It contains the query twice, and proxies refuse heads of more than some KiB.
-const MAX_LINK_LEN: usize = 2048;
+const MAX_LINK_LEN: usize = 3072;
 
 /// The parameters of every list
 #[derive(Debug, Deserialize, IntoParams)]
@@ -31,29 +31,34 @@ pub(crate) struct PageParameters {
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 20, example = 20)]
     per_page: Option<Clamped<{ Page::MAX_SIZE as u64 }>>,
     /// The rows after this cursor, from a `Link` with `rel="next"`. Excludes `page` and `before`.
-    #[param(value_type = Option<String>, pattern = "^([0-9]{1,18}|9223372036854775807)$")]
-    after: Option<Cursor>,
+    #[param(value_type = Option<String>, pattern = "^([0-9]{1,18}|9223372036854775807|[a-z_]+[.][-0-9A-Za-z_~]*[.][0-9]{1,18})$")]
+    after: Option<String>,
     /// The rows before this cursor, from a `Link` with `rel="prev"`. Excludes `page` and `after`.
-    #[param(value_type = Option<String>, pattern = "^([0-9]{1,18}|9223372036854775807)$")]
-    before: Option<Cursor>,
+    #[param(value_type = Option<String>, pattern = "^([0-9]{1,18}|9223372036854775807|[a-z_]+[.][-0-9A-Za-z_~]*[.][0-9]{1,18})$")]
+    before: Option<String>,
 }
 
-/// A cursor in a query.
-#[derive(Debug)]
-struct Cursor(ListCursor);
+/// The order of a list of links
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SortParameter {
+    /// The column of the order; `-` in front is descending. Rows without a value are last both ways.
+    #[param(value_type = Option<String>, pattern = "^-?(id|created_at|updated_at|clicks|last_clicked_at|title|short_code)$", default = "id", example = "-created_at")]
+    sort: Option<UrlSort>,
+}
 
-/// A request for a list: its page, and the path and query that its links repeat.
+/// A request for a list: its page, and the path and query that its links repeat. `C` is the type of the list's cursors.
 #[derive(Debug)]
-pub(crate) struct ListQuery {
+pub(crate) struct ListQuery<C = ListCursor> {
     path: String,
     pairs: Vec<(String, String)>,
-    pub(crate) page: Page,
+    pub(crate) page: Page<C>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
+impl<S: Send + Sync, C: PageCursor + FromStr> FromRequestParts<S> for ListQuery<C> {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ListQuery> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ListQuery<C>> {
         let query = parts.uri.query().unwrap_or_default();
         let page = read_query::<PageParameters>(query).map_err(bad_request)?.page()?;
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -62,11 +67,11 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
 }
 
 impl PageParameters {
-    fn page(self) -> Result<Page> {
+    fn page<C: FromStr>(self) -> Result<Page<C>> {
         let start = match (self.page, self.after, self.before) {
             (number, None, None) => PageStart::Number(number.map_or(1, |Clamped(number)| number)),
-            (None, Some(Cursor(cursor)), None) => PageStart::After(cursor),
-            (None, None, Some(Cursor(cursor))) => PageStart::Before(cursor),
+            (None, Some(cursor), None) => PageStart::After(read_cursor("after", &cursor)?),
+            (None, None, Some(cursor)) => PageStart::Before(read_cursor("before", &cursor)?),
             _ => return Err(bad_request("page, after and before each say where the page begins: give one of them")),
         };
         let size = self.per_page.and_then(|Clamped(size)| size.try_into().ok()).unwrap_or(Page::DEFAULT_SIZE);
@@ -74,25 +79,36 @@ impl PageParameters {
     }
 }
 
-impl<'de> Deserialize<'de> for Cursor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Cursor, D::Error> {
-        let SourceText(text) = SourceText::deserialize(deserializer)?;
-        let reason = "must be a cursor: follow the Link header of another page of the list";
-        text.parse().map(Cursor).map_err(|_| D::Error::custom(reason))
+fn read_cursor<C: FromStr>(name: &str, text: &str) -> Result<C> {
+    let refuse =
+        |_| bad_request(format!("{name} must be a cursor: follow the Link header of another page of the list"));
+    text.parse().map_err(refuse)
+}
+
+impl SortParameter {
+    /// Returns the order, under which the page's cursor has to be a position.
+    pub(crate) fn of(self, query: &ListQuery<UrlCursor>) -> Result<UrlSort> {
+        let sort = self.sort.unwrap_or_default();
+        match &query.page.start {
+            PageStart::After(cursor) | PageStart::Before(cursor) if !cursor.fits(sort.key) => {
+                Err(bad_request("the cursor is of a list in another order: repeat its sort, or begin without a cursor"))
+            }
+            _ => Ok(sort),
+        }
     }
 }
 
-impl ListQuery {
+impl<C: PageCursor> ListQuery<C> {
     /// Answers with the rows, and with headers for their total and the neighbouring pages.
-    /// Links that would be too long are omitted.
-    pub(crate) fn answer<T: Row>(&self, listing: Listing<T>, store: &Arc<dyn AdminStore>) -> Response {
+    /// Links that would be too long are omitted, the one to the previous page first.
+    pub(crate) fn answer<T: Row>(&self, listing: Listing<T, C>, store: &Arc<dyn AdminStore>) -> Response {
         self.answer_written(listing, store, |row, out| row.write_json(out))
     }
 
     /// Answers as [`ListQuery::answer`] does, with rows as `write` writes each of them.
     pub(crate) fn answer_written<T: Row>(
         &self,
-        listing: Listing<T>,
+        listing: Listing<T, C>,
         store: &Arc<dyn AdminStore>,
         write: impl Fn(T, &mut Vec<u8>) + Send + 'static,
     ) -> Response {
@@ -108,15 +124,14 @@ impl ListQuery {
     }
 
     /// Returns the links to the neighbouring pages. From an empty page they lead to the ends of the list.
-    fn links<T: Row>(&self, listing: &Listing<T>) -> String {
-        let last = listing.rows.last().map_or(ListCursor::START, |row| ListCursor::at(row.id()));
-        let first = listing.rows.first().map_or(ListCursor::END, |row| ListCursor::at(row.id()));
-        let next = listing.has_next.then(|| self.link("after", last, "next"));
-        let prev = listing.has_previous.then(|| self.link("before", first, "prev"));
-        next.into_iter().chain(prev).collect::<Vec<_>>().join(", ")
+    fn links<T>(&self, listing: &Listing<T, C>) -> String {
+        let next = listing.has_next.then(|| self.link("after", &listing.last, "next"));
+        let prev = listing.has_previous.then(|| self.link("before", &listing.first, "prev"));
+        let both = next.iter().chain(&prev).cloned().collect::<Vec<_>>().join(", ");
+        if both.len() <= MAX_LINK_LEN { both } else { next.or(prev).unwrap_or_default() }
     }
 
-    fn link(&self, parameter: &str, cursor: ListCursor, rel: &str) -> String {
+    fn link(&self, parameter: &str, cursor: &C, rel: &str) -> String {
         let is_ours = |name: &str| ["page", "per_page", "after", "before"].contains(&name);
         let others = self.pairs.iter().filter(|(name, _)| !is_ours(name));
         let query = Serializer::new(String::new())
@@ -181,7 +196,12 @@ mod tests {
             email: "ada@mail.example".to_owned(),
             created_at: Timestamp::from_unix_seconds(0),
         };
-        Listing { rows: ids.map(user).collect(), total: Total::Many, has_next, has_previous }
+        let (first, last) = if ids.is_empty() {
+            (ListCursor::END, ListCursor::START)
+        } else {
+            (ListCursor::at(user(ids.start).id), ListCursor::at(user(ids.end - 1).id))
+        };
+        Listing { rows: ids.map(user).collect(), total: Total::Many, has_next, has_previous, first, last }
     }
 
     #[tokio::test]

@@ -14,9 +14,10 @@ use tern_common::Id;
 use tern_common::event::EventFilter;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{
-    AdminStore, ListCursor, Listing, Page, PageStart, PostgresConfig, PostgresStore, SqliteStore, Total,
+    AdminStore, ListCursor, Listing, Page, PageCursor as _, PageStart, PostgresConfig, PostgresStore, SqliteStore,
+    Total,
 };
-use tern_common::url::UrlFilter;
+use tern_common::url::{UrlFilter, UrlSort};
 use tern_testkit::postgres::{Options, Postgres};
 
 /// Rows of the short lists, with which the long ones are compared.
@@ -96,10 +97,16 @@ impl Walk<'_> {
     async fn step(&mut self) -> Duration {
         let page = Page { start: PageStart::After(self.next), size: Page::MAX_SIZE };
         let of_first = EventFilter { url_id: Id::new(1), ..EventFilter::default() };
+        let cursor = self.next.to_string().parse().unwrap();
+        let of_urls = Page { start: PageStart::After(cursor), size: Page::MAX_SIZE };
         let started = Instant::now();
         let (last, has_next) = match self.list {
             "users" => end(self.store.list_users(page).await.unwrap(), |user| user.id),
-            "urls" => end(self.store.list_urls(UrlFilter::default(), page).await.unwrap(), |url| url.id),
+            "urls" => {
+                end(self.store.list_urls(UrlFilter::default(), UrlSort::default(), of_urls).await.unwrap(), |url| {
+                    url.id
+                })
+            }
             "events" => end(self.store.list_events(EventFilter::default(), page).await.unwrap(), |event| event.id),
             _ => end(self.store.list_events(of_first, page).await.unwrap(), |event| event.id),
         };
@@ -110,7 +117,7 @@ impl Walk<'_> {
 }
 
 /// Returns the id of the last row, and whether a page follows.
-fn end<T>(listing: Listing<T>, id: impl Fn(&T) -> Id) -> (Id, bool) {
+fn end<T, C>(listing: Listing<T, C>, id: impl Fn(&T) -> Id) -> (Id, bool) {
     (id(listing.rows.last().unwrap()), listing.has_next)
 }
 

@@ -43,6 +43,7 @@ pub mod telemetry;
 pub mod timestamp;
 pub mod token;
 pub mod url;
+mod url_filter;
 pub mod user;
 
 pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};

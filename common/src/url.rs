@@ -1,11 +1,12 @@
 //! Urls: the rows of `urls`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::json::{WriteJson, deserialize_by_parse, write_plain};
 use crate::link_labels::{LinkLabels, LinkLabelsChange};
 use crate::short_text::{InvalidText, check_text};
 use crate::store::StoreError;
+pub use crate::url_filter::{FilterTime, SearchTerm, SortKey, TagMode, UrlFilter, UrlSort};
 use crate::{Id, LinkOptions, LinkOptionsChange, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 /// A row of `urls`.
@@ -157,19 +158,6 @@ impl UrlChange {
             _ => Ok(()),
         }
     }
-}
-
-/// A filter of urls. A url must match every given column.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
-pub struct UrlFilter {
-    /// Only the links of this user
-    pub user_id: Option<Id>,
-    /// Only those that redirect, or that do not
-    pub is_active: Option<bool>,
-    /// Only the link with this code
-    #[cfg_attr(feature = "schema", param(example = "Lh1hFP"))]
-    pub short_code: Option<String>,
 }
 
 /// A url from a file. The store chooses each absent value.

@@ -39,6 +39,16 @@ CREATE TABLE urls (
     external_id TEXT,
     -- Grows with each change.
     revision INTEGER NOT NULL DEFAULT 1,
+    -- The host of the target in lower case, in steps: the target from its authority on, the authority, the authority without
+    -- a user, and that without a port.
+    target_rest TEXT AS (substr(original_url, instr(original_url, '://') + 3)) VIRTUAL,
+    target_authority TEXT AS (substr(target_rest, 1, min(
+        instr(target_rest || '/', '/'), instr(target_rest || '?', '?'), instr(target_rest || '#', '#')
+    ) - 1)) VIRTUAL,
+    target_place TEXT AS (substr(target_authority, instr(target_authority, '@') + 1)) VIRTUAL,
+    target_host TEXT AS (lower(substr(target_place, 1, CASE
+        WHEN substr(target_place, 1, 1) = '[' THEN instr(target_place, ']') ELSE instr(target_place || ':', ':') - 1
+    END))) VIRTUAL,
     CONSTRAINT urls_redirect_status_check CHECK (redirect_status IN (301, 302, 307, 308)),
     CONSTRAINT urls_forward_query_check CHECK (forward_query IN (0, 1)),
     CONSTRAINT urls_times_check CHECK (starts_at < expires_at),
@@ -51,6 +61,46 @@ CREATE INDEX urls_is_active ON urls (is_active);
 -- Finds the links of a user with a target. The end of a target differs most.
 CREATE INDEX urls_user_id_target ON urls (user_id, substr(original_url, -64));
 CREATE UNIQUE INDEX urls_external_id_key ON urls (user_id, external_id) WHERE external_id IS NOT NULL;
+-- Indexes for the orders and filters of lists. The store names each in its statements.
+CREATE INDEX urls_created_at ON urls (created_at);
+CREATE INDEX urls_updated_at ON urls (updated_at);
+CREATE INDEX urls_title ON urls (title);
+CREATE INDEX urls_target_host ON urls (target_host);
+CREATE INDEX urls_starts_at ON urls (starts_at) WHERE starts_at IS NOT NULL;
+CREATE INDEX urls_expires_at ON urls (expires_at) WHERE expires_at IS NOT NULL;
+
+-- The texts of urls that a search finds, by sequences of three characters in any case.
+-- The table has no copy of the texts, so a deletion has to repeat them: `searched_texts` is their only definition.
+CREATE VIRTUAL TABLE urls_search USING fts5 (text, content = '', tokenize = 'trigram');
+-- A line break ends the text, so that a sequence of three characters begins with each of its last two.
+CREATE VIEW searched_texts AS
+SELECT
+    id AS url_id,
+    short_code || char(10) || original_url || char(10) || coalesce(title || char(10), '') || coalesce(notes || char(10), '')
+    || coalesce((SELECT group_concat(value || char(10), '') FROM json_each(tags)), '') AS text
+FROM urls;
+CREATE VIRTUAL TABLE urls_search_terms USING fts5vocab ('urls_search', 'row');
+
+CREATE TRIGGER urls_search_insert AFTER INSERT ON urls BEGIN
+    INSERT INTO urls_search (rowid, text) SELECT url_id, text FROM searched_texts WHERE url_id = NEW.id;
+END;
+CREATE TRIGGER urls_search_delete BEFORE DELETE ON urls BEGIN
+    INSERT INTO urls_search (urls_search, rowid, text)
+    SELECT 'delete', url_id, text FROM searched_texts WHERE url_id = OLD.id;
+END;
+CREATE TRIGGER urls_search_update_before BEFORE UPDATE OF short_code, original_url, title, tags, notes ON urls
+WHEN (OLD.short_code, OLD.original_url, OLD.title, OLD.tags, OLD.notes)
+    IS NOT (NEW.short_code, NEW.original_url, NEW.title, NEW.tags, NEW.notes)
+BEGIN
+    INSERT INTO urls_search (urls_search, rowid, text)
+    SELECT 'delete', url_id, text FROM searched_texts WHERE url_id = OLD.id;
+END;
+CREATE TRIGGER urls_search_update_after AFTER UPDATE OF short_code, original_url, title, tags, notes ON urls
+WHEN (OLD.short_code, OLD.original_url, OLD.title, OLD.tags, OLD.notes)
+    IS NOT (NEW.short_code, NEW.original_url, NEW.title, NEW.tags, NEW.notes)
+BEGIN
+    INSERT INTO urls_search (rowid, text) SELECT url_id, text FROM searched_texts WHERE url_id = NEW.id;
+END;
 
 -- The columns of a url that redirectors serve. The feed of changes reads no others.
 CREATE VIEW served_links AS
@@ -80,6 +130,8 @@ CREATE TABLE link_clicks (
     clicks INTEGER NOT NULL DEFAULT 0,
     last_clicked_at INTEGER
 ) STRICT;
+CREATE INDEX link_clicks_clicks ON link_clicks (clicks);
+CREATE INDEX link_clicks_last_clicked_at ON link_clicks (last_clicked_at);
 
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id > 0),

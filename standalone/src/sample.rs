@@ -54,7 +54,7 @@ pub fn write(directory: &Path) -> anyhow::Result<()> {
 pub async fn load_if_empty(store: &dyn AdminStore) -> anyhow::Result<bool> {
     let first = Page::first(1);
     let is_empty = store.list_users(first).await?.rows.is_empty()
-        && store.list_urls(Default::default(), first).await?.rows.is_empty();
+        && store.list_urls(Default::default(), Default::default(), Page::first(1)).await?.rows.is_empty();
     if is_empty {
         let directory = tempfile::tempdir().context("cannot create a directory for the sample")?;
         let paths = write_files(directory.path())?;

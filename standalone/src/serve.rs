@@ -128,7 +128,11 @@ async fn addresses(
         ("short links", format!("http://{fast}/<short_code>")),
     ];
     let active = UrlFilter { is_active: Some(true), ..UrlFilter::default() };
-    let first = store.list_urls(active, Page::first(1)).await.ok().and_then(|urls| urls.rows.into_iter().next());
+    let first = store
+        .list_urls(active, Default::default(), Page::first(1))
+        .await
+        .ok()
+        .and_then(|urls| urls.rows.into_iter().next());
     if let Some(url) = first {
         addresses.push(("try a link", format!("http://{fast}/{0}  or  http://{api}/{0}", url.short_code)));
     }

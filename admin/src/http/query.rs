@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use serde::de::value::MapDeserializer;
+use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 use tern_common::json::{Mismatch, SourceText, read};
@@ -12,7 +12,9 @@ use tern_common::{Id, Timestamp};
 
 use crate::http::error::{Error, Result, bad_request, not_found};
 
-/// The parameters of a query, read by their type. The first value of a repeated parameter counts.
+/// The parameters of a query, read by their type.
+///
+/// A list has all values of a repeated parameter; for another type the first value counts.
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
@@ -51,8 +53,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 pub(crate) fn read_query<T: DeserializeOwned>(query: &str) -> std::result::Result<T, String> {
     let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     let mut seen = HashSet::new();
-    let first = pairs.iter().filter(|(name, _)| seen.insert(name)).map(|(name, value)| (&**name, Parameter(value)));
-    read(MapDeserializer::new(first))
+    let names = pairs.iter().map(|(name, _)| &**name).filter(|name| seen.insert(*name));
+    let values = |name| pairs.iter().filter(|(other, _)| *other == name).map(|(_, value)| &**value).collect();
+    read(MapDeserializer::new(names.map(|name| (name, Parameter(values(name))))))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
@@ -134,21 +137,32 @@ fn parse_flag(text: &str) -> Option<bool> {
     }
 }
 
-/// A deserializer of one parameter.
-struct Parameter<'de>(&'de str);
+/// A deserializer of one parameter, with its values.
+struct Parameter<'de>(Vec<&'de str>);
+
+impl<'de> Parameter<'de> {
+    fn first(&self) -> &'de str {
+        self.0.first().copied().unwrap_or_default()
+    }
+}
 
 impl<'de> Deserializer<'de> for Parameter<'de> {
     type Error = Mismatch;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        visitor.visit_borrowed_str(self.0)
+        visitor.visit_borrowed_str(self.first())
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match parse_flag(self.0) {
+        match parse_flag(self.first()) {
             Some(flag) => visitor.visit_bool(flag),
             None => self.deserialize_any(visitor),
         }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        let values = self.0.into_iter().map(|value| Parameter(vec![value]));
+        visitor.visit_seq(SeqDeserializer::new(values))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
@@ -165,11 +179,11 @@ impl<'de> Deserializer<'de> for Parameter<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
-        visitor.visit_enum(self.0.into_deserializer())
+        visitor.visit_enum(self.first().into_deserializer())
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple
         tuple_struct map struct identifier ignored_any
     }
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tern_common::link_labels::{ExternalId, LinkLabels, LinkLabelsChange, Notes, Tag, Tags};
-use tern_common::store::{Change, Listing, StoreError};
+use tern_common::store::{Change, Listing, StoreError, UrlCursor};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
 use tern_common::{Id, LinkOptions, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +21,7 @@ use crate::http::conditions::{Conditions, etag};
 use crate::http::error::{Result, bad_request, unavailable};
 use crate::http::ignored::IgnoredNames;
 use crate::http::query::{PathId, Query, RowId};
-use crate::list::{ListQuery, PageParameters};
+use crate::list::{ListQuery, PageParameters, SortParameter};
 use crate::resources::link_options::{GivenOptions, Lifetime, check_target};
 use crate::resources::shown_url::{ShortOrigin, ShownUrl};
 use crate::row::{self, Row as _};
@@ -137,7 +137,7 @@ pub(crate) struct UpdateUrl {
     forward_query: Option<Option<bool>>,
 }
 
-/// Links, by id
+/// Links, by id unless `sort` names another order
 #[utoipa::path(
     get,
     path = "/urls",
@@ -145,20 +145,23 @@ pub(crate) struct UpdateUrl {
     params(
         PageParameters,
         UrlFilter,
+        SortParameter,
     ),
     responses((status = 200, body = [ShownUrl], description = "A page of links", headers(("X-Total-Count"), ("Link"))))
 )]
 pub(crate) async fn list_urls(
     State(state): State<Arc<AppState>>,
     caller: Caller,
-    query: ListQuery,
+    query: ListQuery<UrlCursor>,
     Query(mut filter): Query<UrlFilter>,
+    Query(sort): Query<SortParameter>,
     origin: ShortOrigin,
 ) -> Result<Response> {
+    let sort = sort.of(&query)?;
     if !caller.limit(&mut filter.user_id) {
-        return Ok(query.answer(Listing::<Url>::empty(), &state.store));
+        return Ok(query.answer(Listing::<Url, _>::empty(), &state.store));
     }
-    let listing = state.store.list_urls(filter, query.page).await?;
+    let listing = state.store.list_urls(filter, sort, query.page.clone()).await?;
     Ok(query.answer_written(listing, &state.store, origin.writer()))
 }
 

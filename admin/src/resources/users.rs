@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tern_common::Id;
-use tern_common::store::Listing;
+use tern_common::store::{Listing, UrlCursor};
 use tern_common::url::UrlFilter;
 use tern_common::user::{Email, NewUser, User, UserChange, Username};
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +17,7 @@ use crate::http::answer::JsonBody;
 use crate::http::body::Body;
 use crate::http::error::Result;
 use crate::http::query::{PathId, Query};
-use crate::list::{ListQuery, PageParameters};
+use crate::list::{ListQuery, PageParameters, SortParameter};
 use crate::resources::shown_url::{ShortOrigin, ShownUrl};
 use crate::row::{self, Row as _};
 use crate::state::AppState;
@@ -174,11 +174,12 @@ pub(crate) async fn list_urls_of_user(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     PathId(id): PathId,
-    query: ListQuery,
+    query: ListQuery<UrlCursor>,
     origin: ShortOrigin,
 ) -> Result<Response> {
+    let sort = SortParameter::default().of(&query)?;
     row::own(state.store.find_user(id).await?, id, &caller)?;
     let filter = UrlFilter { user_id: Some(id), ..UrlFilter::default() };
-    let listing = state.store.list_urls(filter, query.page).await?;
+    let listing = state.store.list_urls(filter, sort, query.page.clone()).await?;
     Ok(query.answer_written(listing, &state.store, origin.writer()))
 }

@@ -27,8 +27,8 @@ async fn unknown_fields_and_parameters_are_ignored_and_listed() {
     let event = json!({ "url_id": 1, "event_type": "x", "details": { "anything": 1 }, "Details": {} });
     assert_eq!(ignored(&app.post("/events", event).await), Some("Details"));
     assert_eq!(ignored(&app.put("/urls/1", json!({ "title": "x", "code": "y" })).await), Some("code"));
-    let list = app.get("/urls?search=a&page=1&is_active=true&sort=title").await;
-    assert_eq!((list.status, ignored(&list)), (200, Some("search, sort")));
+    let list = app.get("/urls?colour=a&page=1&is_active=true&order=title").await;
+    assert_eq!((list.status, ignored(&list)), (200, Some("colour, order")));
     assert_eq!(ignored(&app.get("/urls/1/stats?per=day&from=2026-01-01T00:00:00&unit=x").await), Some("unit"));
     assert_eq!(ignored(&app.delete("/users/2?cascade=true&force=true").await), Some("force"));
 }
@@ -49,7 +49,7 @@ async fn request_without_unknown_names_has_no_ignored_header() {
 async fn error_answer_lists_ignored_names() {
     let app = app_with_a_link().await;
     for (answer, status, names) in [
-        (app.get("/urls?page=x&sort=y").await, 400, "sort"),
+        (app.get("/urls?page=x&order=y").await, 400, "order"),
         (app.get("/users/99?expand=urls").await, 404, "expand"),
         (app.post("/urls", json!({ "url": "https://example.com/" })).await, 400, "url"),
         (app.put("/users/99", json!({ "name": "x" })).await, 404, "name"),

@@ -69,7 +69,7 @@ async fn list_pages_follow_ids_and_link_to_neighbours() {
     check("page=3", 41..=45, Some(r#"</users?before=41&per_page=20>; rel="prev""#)).await;
     check("page=3&per_page=15", 31..=45, Some(r#"</users?before=31&per_page=15>; rel="prev""#)).await;
     // A link longer than proxies accept is omitted.
-    check(&format!("page=2&x={}", "y".repeat(3000)), 21..=40, None).await;
+    check(&format!("page=2&x={}", "y".repeat(4000)), 21..=40, None).await;
     check("per_page=100", 1..=45, None).await;
     check("per_page=1000", 1..=45, None).await;
     check("per_page=0", 1..=1, Some(r#"</users?after=1&per_page=1>; rel="next""#)).await;
@@ -154,4 +154,83 @@ async fn total_is_exact_except_for_many_matches_of_combined_filters() {
     check("url_id=1&user_id=1&event_type=created", "1").await;
     let last = app.get("/events?url_id=1&event_type=viewed&page=101&per_page=100").await;
     assert_eq!(last.ids(), [10_002], "rows beyond the counted ones are not listed");
+}
+
+#[tokio::test]
+async fn links_are_walked_under_each_order_by_their_link_headers() {
+    let app = spawn_app().await;
+    let csv = (0..50).fold("short_code,user_id,original_url,title\n".to_owned(), |csv, n| {
+        let title = ["", "Zebra", "apple", "Äpfel"][n % 4];
+        format!("{csv}code{n},1,https://example.com/{n},{title}\n")
+    });
+    app.create_user("ann").await;
+    app.load(&[("urls.csv", &csv)]).await.unwrap();
+    for key in ["id", "created_at", "updated_at", "clicks", "last_clicked_at", "title", "short_code"] {
+        for sort in [key.to_owned(), format!("-{key}")] {
+            let path = format!("/urls?sort={sort}&per_page=7&search=EXAMPLE.com");
+            let walked = follow_links(&app, &path, "next").await.concat();
+            let mut sorted = walked.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (1..=50).collect::<Vec<_>>(), "{sort}");
+            let mut pages = follow_links(&app, &format!("{path}&page=8"), "prev").await;
+            pages.reverse();
+            assert_eq!(pages.concat(), walked, "{sort}");
+        }
+    }
+    let titles = app.get("/urls?sort=-title&per_page=100").await.json();
+    let titles: Vec<&str> = titles.as_array().unwrap().iter().filter_map(|url| url["title"].as_str()).collect();
+    assert_eq!((titles[0], titles.last()), ("Äpfel", Some(&"Zebra")));
+}
+
+#[tokio::test]
+async fn link_list_with_malformed_filter_or_foreign_cursor_is_refused() {
+    let app = spawn_app().await;
+    for (query, part) in [
+        ("search=", "search must have 2 to 100 characters"),
+        ("search=a", "search must have 2 to 100 characters"),
+        ("search=a%0Ab", "control character"),
+        ("sort=owner", "sort must be one of id, created_at"),
+        ("state=lost", "state"),
+        ("tag=", "tag"),
+        ("tag=a%7Cb", "tag"),
+        ("tag_mode=some", "tag_mode"),
+        ("created_from=yesterday", "created_from must be a time"),
+        ("never_clicked=maybe", "never_clicked"),
+        ("sort=title&after=7", "in another order"),
+        ("after=title.~.7", "in another order"),
+        ("sort=title&page=2&after=title.~.7", "give one of them"),
+        ("sort=title&after=title.7", "must be a cursor"),
+    ] {
+        app.get(&format!("/urls?{query}")).await.check_error(400, part);
+    }
+    app.get("/users?after=title.~.7").await.check_error(400, "must be a cursor");
+    app.get("/users/1/urls?after=title.~.7").await.check_error(400, "");
+}
+
+#[tokio::test]
+async fn link_filters_of_a_query_are_combined() {
+    let app = spawn_app().await;
+    let ann = app.create_user("ann").await;
+    for (target, tags) in [
+        ("https://a.example/", json!(["red", "sea"])),
+        ("https://b.example/", json!(["red"])),
+        ("https://a.example/x", json!([])),
+    ] {
+        let body = json!({"user_id": ann["id"], "original_url": target, "tags": tags});
+        assert_eq!(app.post("/urls", body).await.status, 201);
+    }
+    let check = async |query: &str, expected: &[i64]| {
+        let answer = app.get(&format!("/urls?{query}")).await;
+        assert_eq!(answer.ids(), expected, "{query}");
+        assert_eq!(answer.header("x-total-count"), Some(&*expected.len().to_string()), "{query}");
+        assert_eq!(answer.header("tern-ignored"), None, "{query}");
+    };
+    check("host=a.example", &[1, 3]).await;
+    check("tag=red&tag=sea", &[1, 2]).await;
+    check("tag=red&tag=SEA&tag_mode=all", &[1]).await;
+    check("tag=red&not_tag=sea", &[2]).await;
+    check("host=a.example&never_clicked=true&state=active&sort=-id", &[3, 1]).await;
+    check("created_from=2026-01-01T00:00:00%2B02:00&created_to=2026-01-01", &[]).await;
+    check("created_from=2026-01-01", &[1, 2, 3]).await;
+    check("search=b.Ex&user_id=1", &[2]).await;
 }

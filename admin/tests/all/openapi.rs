@@ -108,7 +108,8 @@ async fn cursor_past_the_end_matches_its_described_pattern() {
     let parameters = description["paths"]["/users"]["get"]["parameters"].as_array().unwrap();
     for name in ["after", "before"] {
         let parameter = parameters.iter().find(|parameter| parameter["name"] == name).unwrap();
-        assert_eq!(parameter["schema"]["pattern"], format!("^([0-9]{{1,18}}|{cursor})$"), "{name}");
+        let pattern = parameter["schema"]["pattern"].as_str().unwrap();
+        assert!(pattern.starts_with(&format!("^([0-9]{{1,18}}|{cursor}|")), "{name}: {pattern}");
     }
 }
 

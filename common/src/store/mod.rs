@@ -16,16 +16,19 @@ mod referrer_budget;
 mod seams;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod url_cursor;
+mod url_list;
 mod watched;
 
 pub use cursor::{Cursor, InvalidCursor, Mark};
 pub use load::{Batches, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, SkippedRows};
-pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageStart, Total};
+pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageCursor, PageStart, Total};
 pub use pools::export_pools;
 pub use postgres::{PostgresConfig, PostgresStore};
 pub use seams::{AdminStore, ClickSink, LinkFeed};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+pub use url_cursor::{InvalidUrlCursor, SortValue, UrlCursor};
 pub use watched::WatchedStore;
 
 use crate::Id;

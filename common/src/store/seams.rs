@@ -11,13 +11,13 @@ use async_trait::async_trait;
 
 use super::{
     Change, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, Page, PoolStatus, Result,
-    RetentionOutcome, SkippedRows, Snapshot,
+    RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
-use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
 
@@ -81,7 +81,12 @@ pub trait AdminStore: LinkFeed + ClickSink {
     async fn find_url(&self, id: Id) -> Result<Option<Url>>;
     /// Returns the oldest url of a user with a target that redirects now.
     async fn find_active_url(&self, user_id: Id, target: TargetUrl) -> Result<Option<Url>>;
-    async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
+    async fn list_urls(
+        &self,
+        filter: UrlFilter,
+        sort: UrlSort,
+        page: Page<UrlCursor>,
+    ) -> Result<Listing<Url, UrlCursor>>;
     /// Changes the url and inserts its `updated` event. An empty change does neither.
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;
     /// Deletes the url and its events in one transaction.

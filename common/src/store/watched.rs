@@ -7,13 +7,13 @@ use async_trait::async_trait;
 
 use super::{
     AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
-    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot,
+    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
-use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
 
@@ -104,7 +104,7 @@ watch! {
         insert_url(url: NewUrl) -> Result<Change<Url>>;
         find_url(id: Id) -> Result<Option<Url>>;
         find_active_url(user_id: Id, target: TargetUrl) -> Result<Option<Url>>;
-        list_urls(filter: UrlFilter, page: Page) -> Result<Listing<Url>>;
+        list_urls(filter: UrlFilter, sort: UrlSort, page: Page<UrlCursor>) -> Result<Listing<Url, UrlCursor>>;
         update_url(id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;
         delete_url(id: Id) -> Result<Option<Change<()>>>;
         insert_event(event: NewEvent) -> Result<Event>;

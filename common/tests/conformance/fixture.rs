@@ -72,7 +72,7 @@ pub fn id(value: i64) -> Id {
     Id::new(value).unwrap()
 }
 
-pub fn page(number: u64, size: u32) -> Page {
+pub fn page<C>(number: u64, size: u32) -> Page<C> {
     Page { start: PageStart::Number(number), size }
 }
 

@@ -9,6 +9,7 @@ mod store;
 mod store_clicks;
 mod store_feed;
 mod store_labels;
+mod store_lists;
 mod store_loading;
 mod store_loading_ids;
 mod store_options;
@@ -60,6 +61,19 @@ conformance!(store_options over sqlite_options = sqlite, postgres_options = post
 conformance!(store_pages over sqlite_pages = sqlite, postgres_pages = postgres: [
     pages_of_users_match_a_sorted_set_after_random_changes,
     pages_of_links_and_events_match_after_user_deletion,
+]);
+
+conformance!(store_lists over sqlite_lists = sqlite, postgres_lists = postgres: [
+    walk_under_every_order_and_filter_visits_each_link_once,
+    walk_beside_changes_visits_each_unchanged_link_once,
+    search_finds_substrings_in_any_case,
+    search_follows_changes_loads_and_deletions,
+    search_with_many_matches_has_a_bounded_total_and_walks_in_order,
+    host_filter_matches_exact_name_without_port,
+    state_and_creation_filters_match_their_links,
+    tag_filters_match_any_all_or_none_of_their_tags,
+    search_finds_tags_and_notes_until_they_change,
+    links_are_ordered_and_filtered_by_their_clicks,
 ]);
 
 conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgres: [

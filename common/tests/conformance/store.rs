@@ -3,7 +3,7 @@
 use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::json::write_array;
 use tern_common::store::{AdminStore, ImportOutcome, Load, LoadOutcome, StoreError, Total};
-use tern_common::url::{Title, UrlChange, UrlFilter};
+use tern_common::url::{Title, UrlChange, UrlFilter, UrlSort};
 use tern_common::user::{Email, UserChange, UserRow, Username};
 use tern_common::{TargetUrl, Timestamp};
 
@@ -214,7 +214,7 @@ pub async fn list_pages_are_ordered_by_id(store: &dyn AdminStore) {
 }
 
 async fn urls_matching(store: &dyn AdminStore, filter: UrlFilter) -> (Vec<String>, Total) {
-    let listing = store.list_urls(filter, page(1, 100)).await.unwrap();
+    let listing = store.list_urls(filter, UrlSort::default(), page(1, 100)).await.unwrap();
     (listing.rows.into_iter().map(|url| url.short_code).collect(), listing.total)
 }
 
@@ -227,7 +227,7 @@ pub async fn totals_match_rows_after_every_change(store: &dyn AdminStore) {
     store.update_url(first, off).await.unwrap();
 
     let check = async |user_id, is_active, code: Option<&str>, expected: &[&str]| {
-        let filter = UrlFilter { user_id, is_active, short_code: code.map(str::to_owned) };
+        let filter = UrlFilter { user_id, is_active, short_code: code.map(str::to_owned), ..UrlFilter::default() };
         let (codes, total) = urls_matching(store, filter.clone()).await;
         assert_eq!(codes, expected, "{filter:?}");
         assert_eq!(total, Total::Exactly(expected.len() as u64), "{filter:?}");
@@ -293,7 +293,7 @@ pub async fn filter_with_nul_character_matches_nothing(store: &dyn AdminStore) {
     url(store, owner, "CODE12").await;
     for user_id in [None, Some(owner)] {
         let filter = UrlFilter { user_id, short_code: Some("CODE12\0".to_owned()), ..UrlFilter::default() };
-        let listing = store.list_urls(filter, page(1, 10)).await.unwrap();
+        let listing = store.list_urls(filter, UrlSort::default(), page(1, 10)).await.unwrap();
         assert_eq!((listing.rows.len(), listing.total, listing.has_next), (0, Total::Exactly(0), false));
         let filter = EventFilter { user_id, event_type: Some("\0".to_owned()), ..EventFilter::default() };
         let listing = store.list_events(filter, page(1, 10)).await.unwrap();

@@ -173,7 +173,7 @@ pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn AdminStore) {
     let row = |n: usize| link_row(owner, &format!("code{n}"));
     load(store, Load::Urls, numbered((0..LINKS).map(row).collect())).await.unwrap();
     // More events by another user on one of the links than one part deletes.
-    let followed = store.list_urls(of_user(owner), page(1, 1)).await.unwrap().rows[0].id;
+    let followed = store.list_urls(of_user(owner), Default::default(), page(1, 1)).await.unwrap().rows[0].id;
     let event = EventRow {
         id: None,
         url_id: followed,
@@ -193,7 +193,9 @@ pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn AdminStore) {
         let mut seen_between = 0;
         while deletion.get() {
             store.update_url(own.id, set_active(true)).await.unwrap();
-            let Total::Exactly(left) = store.list_urls(of_user(owner), page(1, 1)).await.unwrap().total else {
+            let Total::Exactly(left) =
+                store.list_urls(of_user(owner), Default::default(), page(1, 1)).await.unwrap().total
+            else {
                 panic!("a list with one filter has no exact total");
             };
             seen_between += u32::from(left > 0 && left < LINKS as u64);
@@ -202,7 +204,10 @@ pub async fn user_with_many_links_is_deleted_in_parts(store: &dyn AdminStore) {
     };
     let ((), seen_between) = tokio::join!(deleting, writing);
     assert!(seen_between > 0, "the links were deleted in one transaction");
-    assert_eq!(store.list_urls(UrlFilter::default(), page(1, 1)).await.unwrap().total, Total::Exactly(1));
+    assert_eq!(
+        store.list_urls(UrlFilter::default(), Default::default(), page(1, 1)).await.unwrap().total,
+        Total::Exactly(1)
+    );
     let events = EventFilter { url_id: Some(followed), ..EventFilter::default() };
     assert_eq!(store.list_events(events, page(1, 1)).await.unwrap().total, Total::Exactly(0));
     assert!(store.find_user(owner).await.unwrap().is_none());

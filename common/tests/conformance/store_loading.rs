@@ -188,7 +188,7 @@ pub async fn file_with_faulty_row_is_loaded_not_at_all(store: &dyn AdminStore) {
     );
 
     assert_eq!(store.list_users(page(1, 10)).await.unwrap().rows.len(), 1);
-    assert_eq!(store.list_urls(Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);
+    assert_eq!(store.list_urls(Default::default(), Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);
     assert_eq!(store.list_events(Default::default(), page(1, 10)).await.unwrap().rows.len(), 1);
     assert_eq!(user(store, "next").await.id, id(2), "the failed load moved a sequence");
 }

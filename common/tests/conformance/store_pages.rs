@@ -3,19 +3,21 @@
 use std::collections::BTreeSet;
 
 use tern_common::event::{Details, EventFilter, EventRow, EventType};
-use tern_common::store::{AdminStore, ListCursor, Listing, Load, LoadOutcome, Page, PageStart, Total};
-use tern_common::url::{UrlFilter, UrlRow};
+use tern_common::store::{
+    AdminStore, ListCursor, Listing, Load, LoadOutcome, Page, PageCursor as _, PageStart, Total, UrlCursor,
+};
+use tern_common::url::{UrlFilter, UrlRow, UrlSort};
 use tern_common::user::{Email, UserRow, Username};
 use tern_common::{Id, ShortCode, TargetUrl};
 
 use crate::fixture::{id, page, user};
 use crate::store_loading::{load, numbered};
 
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     /// SplitMix64 with a fixed seed, so that a failure can be repeated.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -44,9 +46,19 @@ impl Random {
 /// Ids of a page, the total, and whether there are rows after it and before it.
 type ListedPage = (Vec<i64>, Total, bool, bool);
 
-fn listed_page<T>(listing: Listing<T>, id_of: impl Fn(&T) -> Id) -> ListedPage {
+fn listed_page<T, C>(listing: Listing<T, C>, id_of: impl Fn(&T) -> Id) -> ListedPage {
     let ids = listing.rows.iter().map(|row| id_of(row).get()).collect();
     (ids, listing.total, listing.has_next, listing.has_previous)
+}
+
+/// Returns the same page of a list of urls, which is ordered by id too.
+fn page_of_urls(page: Page) -> Page<UrlCursor> {
+    let start = match page.start {
+        PageStart::Number(number) => PageStart::Number(number),
+        PageStart::After(cursor) => PageStart::After(cursor.to_string().parse().unwrap()),
+        PageStart::Before(cursor) => PageStart::Before(cursor.to_string().parse().unwrap()),
+    };
+    Page { start, size: page.size }
 }
 
 /// Checks that pages anywhere, at the end and past it, by number and by cursor, equal those of `ids`.
@@ -137,7 +149,12 @@ pub async fn pages_of_links_and_events_match_after_user_deletion(store: &dyn Adm
     assert_eq!(load(store, Load::Urls, urls).await.unwrap(), inserted);
     let events = numbered(ids.iter().map(|id| event(*id)).collect());
     assert_eq!(load(store, Load::Events, events).await.unwrap(), inserted);
-    let urls = async |page| listed_page(store.list_urls(UrlFilter::default(), page).await.unwrap(), |url| url.id);
+    let urls = async |page| {
+        listed_page(
+            store.list_urls(UrlFilter::default(), UrlSort::default(), page_of_urls(page)).await.unwrap(),
+            |url| url.id,
+        )
+    };
     let events =
         async |page| listed_page(store.list_events(EventFilter::default(), page).await.unwrap(), |event| event.id);
     check(&mut random, &ids, urls).await;
@@ -158,7 +175,11 @@ pub async fn pages_of_links_and_events_match_after_user_deletion(store: &dyn Adm
         UrlFilter { is_active, ..UrlFilter::default() },
         UrlFilter { user_id: owner, is_active, ..UrlFilter::default() },
     ] {
-        let urls = async |page| listed_page(store.list_urls(filter.clone(), page).await.unwrap(), |url| url.id);
+        let urls = async |page| {
+            listed_page(store.list_urls(filter.clone(), UrlSort::default(), page_of_urls(page)).await.unwrap(), |url| {
+                url.id
+            })
+        };
         check(&mut random, &left, urls).await;
     }
 }

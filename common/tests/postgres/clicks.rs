@@ -26,7 +26,7 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
 
 async fn urls(store: &dyn AdminStore) -> Vec<Url> {
     let page = tern_common::store::Page::first(100);
-    store.list_urls(UrlFilter::default(), page).await.unwrap().rows
+    store.list_urls(UrlFilter::default(), Default::default(), page).await.unwrap().rows
 }
 
 /// Ships the same clicks `batches` times and returns how many became events and how many were orphans.

@@ -103,3 +103,21 @@ async fn tls_when_required_encrypts_and_verifies_the_server() {
     let nowhere = PostgresConfig { root_certificates: Some("/nowhere.pem".into()), ..trusting };
     assert!(matches!(PostgresStore::open(&nowhere).await, Err(OpenError::Certificates { .. })));
 }
+
+#[tokio::test]
+async fn owner_of_the_database_creates_the_extension_and_another_role_needs_it_first() {
+    let server = Postgres::shared();
+    server.psql("postgres", "CREATE ROLE tern_owner LOGIN; CREATE ROLE tern_guest LOGIN");
+    server.psql("postgres", "CREATE DATABASE owned OWNER tern_owner");
+    server.psql("postgres", "CREATE DATABASE visited");
+    let as_role = |role: &str, database| server.url(database).replace("//tern@", &format!("//{role}@"));
+    migrate(&PostgresConfig::new(as_role("tern_owner", "owned"))).await.unwrap();
+    // A role with a schema of its own, but without the right to create objects in the database.
+    server.psql("visited", "GRANT ALL ON SCHEMA public TO tern_guest");
+    let guest = PostgresConfig::new(as_role("tern_guest", "visited"));
+    let refused = migrate(&guest).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Extension(_)), "{refused}");
+    assert!(refused.to_string().contains("CREATE EXTENSION pg_trgm"), "{refused}");
+    server.psql("visited", "CREATE EXTENSION pg_trgm");
+    migrate(&guest).await.unwrap();
+}

@@ -1,7 +1,7 @@
 //! The cost of a page of a list.
 
 use tern_common::event::EventFilter;
-use tern_common::store::{AdminStore, ListCursor, Page, PageStart, Total};
+use tern_common::store::{AdminStore, ListCursor, Page, PageCursor as _, PageStart, Total};
 use tern_testkit::postgres::Postgres;
 
 use crate::{connect, eventually, store, url, user};

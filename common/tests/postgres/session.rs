@@ -114,7 +114,14 @@ async fn read_only_database_serves_reads_and_refuses_changes() {
     let store = PostgresStore::open(&config).await.unwrap();
     let page = Page::first(10);
     assert_eq!(store.list_users(page).await.unwrap().rows.len(), 1);
-    assert!(store.list_urls(UrlFilter::default(), page).await.unwrap().rows.is_empty());
+    assert!(
+        store
+            .list_urls(UrlFilter::default(), Default::default(), Page::first(page.size))
+            .await
+            .unwrap()
+            .rows
+            .is_empty()
+    );
     assert!(store.list_events(EventFilter::default(), page).await.unwrap().rows.is_empty());
     store.ping().await.unwrap();
     let refused = store.insert_user(new_user("bob")).await;

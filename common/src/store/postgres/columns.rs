@@ -150,3 +150,24 @@ impl FromSql<'_> for Details {
 
     accepts!(JSON);
 }
+
+/// A `timestamptz` as the server has it: microseconds since [`EPOCH`].
+#[derive(Debug)]
+pub(super) struct StoredTime(pub(super) i64);
+
+impl ToSql for StoredTime {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        self.0.to_sql(&Type::INT8, out)
+    }
+
+    accepts!(TIMESTAMPTZ);
+    to_sql_checked!();
+}
+
+impl FromSql<'_> for StoredTime {
+    fn from_sql(_: &Type, raw: &[u8]) -> Result<StoredTime> {
+        i64::from_sql(&Type::INT8, raw).map(StoredTime)
+    }
+
+    accepts!(TIMESTAMPTZ);
+}

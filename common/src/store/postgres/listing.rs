@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::{error, query};
-use crate::store::{ListCursor, Listing, Page, PageStart, Result, Total};
+use crate::store::{ListCursor, Listing, Page, PageCursor as _, PageStart, Result, Total};
 
 /// A list to read. Only the filters' values come from outside, and they are bound as parameters.
 pub(super) struct List {
@@ -23,8 +23,8 @@ pub(super) struct List {
 pub(super) struct Filter {
     column: &'static str,
     value: Box<dyn ToSql + Send + Sync>,
-    /// The name under which `row_counts` has the number of rows with this value, if it does.
-    counted_as: Option<String>,
+    /// The name under which `row_counts` has the number of rows with this value.
+    counted_as: String,
     /// Whether no row can have the value, since it contains U+0000. PostgreSQL refuses it even in a comparison.
     is_impossible: bool,
 }
@@ -32,17 +32,13 @@ pub(super) struct Filter {
 impl Filter {
     pub(super) fn counted(column: &'static str, value: impl ToSql + fmt::Display + Send + Sync + 'static) -> Filter {
         let name = format!("{column}={value}");
-        Filter { is_impossible: name.contains('\0'), column, value: Box::new(value), counted_as: Some(name) }
-    }
-
-    pub(super) fn uncounted(column: &'static str, value: String) -> Filter {
-        Filter { is_impossible: value.contains('\0'), column, value: Box::new(value), counted_as: None }
+        Filter { is_impossible: name.contains('\0'), column, value: Box::new(value), counted_as: name }
     }
 }
 
 /// A page, with the number of deltas in its total.
-pub(super) struct SummedListing<T> {
-    pub(super) listing: Listing<T>,
+pub(super) struct SummedListing<T, C = ListCursor> {
+    pub(super) listing: Listing<T, C>,
     pub(super) deltas: u64,
 }
 
@@ -75,15 +71,16 @@ impl List {
         let total = if name.is_none() && total > Total::COUNTED { Total::Many } else { Total::Exactly(total) };
         // An empty page has one row: the total, and nulls.
         let is_empty = first.try_get::<_, Option<i64>>(0)?.is_none();
-        let found = if is_empty { Vec::new() } else { rows.iter().map(row).collect::<Result<Vec<T>, _>>()? };
-        Ok(SummedListing { listing: Listing::cut(page, found, total), deltas: deltas.unsigned_abs() })
+        let with_cursor = |found: &Row| Ok((row(found)?, ListCursor::at(found.try_get(0)?)));
+        let found = if is_empty { Ok(Vec::new()) } else { rows.iter().map(with_cursor).collect::<Result<_, Error>>() }?;
+        Ok(SummedListing { listing: Listing::cut(&page, found, total), deltas: deltas.unsigned_abs() })
     }
 
     /// Returns the name under which `row_counts` has the total.
     fn counted_as(&self) -> Option<String> {
         match self.filters.as_slice() {
             [] => Some(String::new()),
-            [only] => only.counted_as.clone(),
+            [only] => Some(only.counted_as.clone()),
             _ => None,
         }
     }
@@ -126,7 +123,7 @@ impl List {
 
     /// Returns the conditions and the order of the rows after an id, or before it.
     ///
-    /// The condition of a counted first filter has the form of its index, whose second column is the id.
+    /// The condition of the first filter has the form of its index, whose second column is the id.
     /// With `column = value`, PostgreSQL may read the index of ids instead, and for a rare value the whole table.
     fn rows_beyond(&self, id: &str, is_before: bool) -> String {
         let (beyond, up_to, direction) = if is_before { ("<", ">=", "DESC") } else { (">", "<=", "ASC") };
@@ -134,7 +131,7 @@ impl List {
         let mut order = format!("id {direction}");
         for (filter, n) in self.filters.iter().zip(2..) {
             let column = filter.column;
-            if n == 2 && filter.counted_as.is_some() {
+            if n == 2 {
                 conditions.push(format!("({column}, id) {beyond} (${n}, {id}) AND {column} {up_to} ${n}"));
                 order = format!("{column} {direction}, {order}");
             } else {

@@ -26,12 +26,14 @@ mod products;
 mod pruning;
 mod query;
 mod retention;
+mod search;
 mod session;
 mod settings;
 mod sifting;
 mod staging;
 mod stats;
 mod tokens;
+mod url_lists;
 mod urls;
 mod users;
 
@@ -42,13 +44,13 @@ use self::listing::SummedListing;
 use super::referrer_budget::ReferrerBudget;
 use super::{
     AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
-    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot,
+    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
-use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
 
@@ -101,7 +103,7 @@ impl PostgresStore {
     }
 
     /// Returns a page, and starts folding deltas if its total was summed from many.
-    fn finish_list<T>(&self, page: SummedListing<T>) -> Listing<T> {
+    fn finish_list<T, C>(&self, page: SummedListing<T, C>) -> Listing<T, C> {
         if page.deltas > MANY_DELTAS && !self.folding.swap(true, Ordering::AcqRel) {
             let (connections, folding) = (self.connections.clone(), Arc::clone(&self.folding));
             tokio::spawn(async move {
@@ -203,8 +205,13 @@ impl AdminStore for PostgresStore {
         self.connections.request(async |db| urls::find_active(db, user_id, &target).await).await
     }
 
-    async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
-        Ok(self.finish_list(self.connections.list(async |db| urls::list(db, filter, page).await).await?))
+    async fn list_urls(
+        &self,
+        filter: UrlFilter,
+        sort: UrlSort,
+        page: Page<UrlCursor>,
+    ) -> Result<Listing<Url, UrlCursor>> {
+        Ok(self.finish_list(self.connections.list(async |db| url_lists::list(db, filter, sort, &page).await).await?))
     }
 
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Change<Url>>> {

@@ -146,6 +146,11 @@ pub enum OpenError {
     Unreleased,
     #[error("the database has the encoding {0}, and Tern needs UTF8")]
     Encoding(String),
+    #[error(
+        "the extension pg_trgm could not be created: {0:#}; nothing was changed; install the package of PostgreSQL's additional \
+         modules (postgresql-contrib) on the server, and run `CREATE EXTENSION pg_trgm` in this database as a role that may"
+    )]
+    Extension(anyhow::Error),
     #[error("the database is unavailable: {0:#}")]
     Unavailable(anyhow::Error),
     #[error("the schema could not be brought up to date: {0:#}")]
@@ -174,6 +179,14 @@ pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     }
     // A lock of the session: it ends with the connection, however this function ends.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
+    // A role that may create objects in the database may create it, since PostgreSQL 13 trusts it.
+    if let Err(error) = client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_trgm").await {
+        return Err(if error.as_db_error().is_some() {
+            OpenError::Extension(error.into())
+        } else {
+            unreachable(error)
+        });
+    }
     use refinery::error::Kind;
     match embedded::migrations::runner().run_async(&mut *client).await {
         Ok(_) => Ok(close_functions(&*client).await?),

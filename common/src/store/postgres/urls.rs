@@ -3,14 +3,13 @@
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
-use super::listing::{Filter, List, SummedListing};
 use super::query::MARK;
 use super::{error, query};
 use crate::event::EventType;
 use crate::link_labels::{LinkLabels, Tag};
 use crate::served_link::LinkRow;
-use crate::store::{Change, Page, Result, StoreError};
-use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
+use crate::store::{Change, Result, StoreError};
+use crate::url::{NewUrl, Title, Url, UrlChange};
 use crate::{Id, LinkOptions, LinkOptionsChange, TargetUrl, Timestamp};
 
 pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Url>> {
@@ -79,16 +78,6 @@ pub(super) async fn find_active(db: &ClientWrapper, user_id: Id, target: &Target
     );
     let found = query::row(db, &sql, &[&user_id, &target.as_given(), &Timestamp::now()]).await?;
     Ok(found.as_ref().map(from_row).transpose()?)
-}
-
-pub(super) async fn list(db: &ClientWrapper, filter: UrlFilter, page: Page) -> Result<SummedListing<Url>> {
-    let filters = [
-        filter.short_code.map(|code| Filter::uncounted("short_code", code)),
-        filter.user_id.map(|id| Filter::counted("user_id", id)),
-        filter.is_active.map(|is_active| Filter::counted("is_active", is_active)),
-    ];
-    let filters = filters.into_iter().flatten().collect();
-    List { table: "urls", columns: Url::COLUMNS, filters }.page(db, page, from_row).await
 }
 
 pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
@@ -184,7 +173,7 @@ fn read_change(row: &Row) -> Result<Change<Url>> {
 }
 
 /// Reads a row with [`Url::COLUMNS`].
-fn from_row(row: &Row) -> Result<Url, Error> {
+pub(super) fn from_row(row: &Row) -> Result<Url, Error> {
     Ok(Url {
         id: row.try_get("id")?,
         user_id: row.try_get("user_id")?,

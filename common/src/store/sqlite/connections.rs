@@ -14,7 +14,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::commits::Commits;
 use super::error::OpenError;
-use super::position;
+use super::{position, search};
 use crate::store::{PoolStatus, Result, StoreError};
 
 /// The longest wait for a read connection.
@@ -230,6 +230,7 @@ fn pool(path: &Path, size: usize, pragmas: &'static str) -> Result<Pool, OpenErr
                 .interact(move |connection| {
                     connection.busy_timeout(LOCK_WAIT)?;
                     connection.set_prepared_statement_cache_capacity(64);
+                    search::register(connection)?;
                     connection.execute_batch(pragmas)
                 })
                 .await

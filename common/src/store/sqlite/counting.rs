@@ -65,6 +65,10 @@ pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
         transaction.execute("INSERT INTO url_changes (short_code) SELECT short_code FROM marked ORDER BY rowid", [])?;
         let links = "INSERT INTO link_clicks (url_id) SELECT urls.id FROM marked CROSS JOIN urls USING (short_code)";
         transaction.execute(links, [])?;
+        let search = "INSERT INTO urls_search (rowid, text)
+            SELECT url_id, text FROM searched_texts
+            WHERE url_id IN (SELECT urls.id FROM marked CROSS JOIN urls ON urls.short_code = marked.short_code)";
+        transaction.execute(search, [])?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::iter;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-use crate::store::{ListCursor, Listing, Page, PageStart, Result, Total};
+use crate::store::{ListCursor, Listing, Page, PageCursor as _, PageStart, Result, Total};
 
 /// A list to read. Only the filters' values come from outside, and they are bound as parameters.
 pub(super) struct List {
@@ -17,17 +17,15 @@ pub(super) struct List {
     pub(super) filters: Vec<Filter>,
 }
 
-/// The condition `column = value`.
+/// The condition `column = value`, for which `row_counts` has the number of rows.
 pub(super) struct Filter {
     pub(super) column: &'static str,
     pub(super) value: Value,
-    /// Whether `row_counts` has the number of rows with this value.
-    pub(super) counted: bool,
 }
 
 impl Filter {
     pub(super) fn counted(column: &'static str, value: impl Into<Value>) -> Filter {
-        Filter { column, value: value.into(), counted: true }
+        Filter { column, value: value.into() }
     }
 }
 
@@ -36,11 +34,11 @@ impl List {
         self,
         db: &Connection,
         page: Page,
-        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        mut row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Listing<T>> {
         let total = self.total(db)?;
         if matches!(total, Total::Exactly(n) if page.offset() >= n) {
-            return Ok(Listing::cut(page, Vec::new(), total));
+            return Ok(Listing::cut(&page, Vec::new(), total));
         }
         let (bound, order, cursor) = match page.start {
             PageStart::Number(_) => ("id > ?", "ASC", ListCursor::START),
@@ -56,18 +54,20 @@ impl List {
         let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
         let bounds = [cursor.id(), i64::from(page.size) + 1, offset].map(Value::Integer);
         let mut statement = db.prepare_cached(&sql)?;
-        let rows = statement.query_map(params_from_iter(self.values().chain(&bounds)), row)?;
-        let mut rows: Vec<T> = rows.collect::<Result<_, _>>()?;
+        let rows = statement.query_map(params_from_iter(self.values().chain(&bounds)), |found| {
+            Ok((row(found)?, ListCursor::at(found.get(0)?)))
+        })?;
+        let mut rows: Vec<(T, ListCursor)> = rows.collect::<Result<_, _>>()?;
         if order == "DESC" {
             rows.reverse();
         }
-        Ok(Listing::cut(page, rows, total))
+        Ok(Listing::cut(&page, rows, total))
     }
 
     fn total(&self, db: &Connection) -> Result<Total> {
         let key = match self.filters.as_slice() {
             [] => Some(String::new()),
-            [only] if only.counted => Some(match &only.value {
+            [only] => Some(match &only.value {
                 Value::Integer(value) => format!("{}={value}", only.column),
                 Value::Text(value) => format!("{}={value}", only.column),
                 other => unreachable!("a counted column holds {other:?}"),

@@ -53,9 +53,11 @@ fn counts(connection: &Connection) -> Vec<String> {
         ("link_clicks", "url_id, clicks, last_clicked_at"),
         ("url_tags", "tag, url_id"),
         ("url_changes", "sequence, short_code"),
+        ("urls_search_terms", "term, doc, cnt"),
     ];
     let written = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN (
-        'users', 'urls', 'events', 'products', 'row_counts', 'click_counts', 'link_clicks', 'url_tags', 'url_changes')
+        'users', 'urls', 'events', 'products', 'row_counts', 'click_counts', 'link_clicks', 'url_tags', 'url_changes',
+        'urls_search')
         AND EXISTS (SELECT 1 FROM sqlite_schema AS t WHERE t.type = 'trigger' AND t.sql LIKE '%AFTER INSERT ON%'
                     AND t.sql LIKE '%INTO ' || sqlite_schema.name || ' %')";
     let unknown: i64 = connection.query_row(written, [], |row| row.get(0)).unwrap();

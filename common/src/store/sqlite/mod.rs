@@ -23,10 +23,12 @@ mod position;
 mod products;
 mod query;
 mod schema;
+mod search;
 mod sifting;
 mod staging;
 mod stats;
 mod tokens;
+mod url_lists;
 mod urls;
 mod users;
 
@@ -36,13 +38,13 @@ use self::connections::{Connections, Lane, existing};
 use super::referrer_budget::ReferrerBudget;
 use super::{
     AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
-    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, StoreError,
+    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, StoreError, UrlCursor,
 };
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::token::{NewToken, Token, TokenName};
-use crate::url::{NewUrl, Url, UrlChange, UrlFilter};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
 
@@ -168,8 +170,13 @@ impl AdminStore for SqliteStore {
         self.connections.read(Lane::Requests, move |db| urls::find_active(db, user_id, &target)).await
     }
 
-    async fn list_urls(&self, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
-        self.connections.read(Lane::Lists, move |db| urls::list(db, filter, page)).await
+    async fn list_urls(
+        &self,
+        filter: UrlFilter,
+        sort: UrlSort,
+        page: Page<UrlCursor>,
+    ) -> Result<Listing<Url, UrlCursor>> {
+        self.connections.read(Lane::Lists, move |db| url_lists::list(db, filter, sort, &page)).await
     }
 
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Change<Url>>> {

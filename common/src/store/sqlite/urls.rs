@@ -2,13 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
-use super::listing::{Filter, List};
 use super::{error, events, position};
 use crate::event::{Details, EventType};
 use crate::link_labels::{ExternalId, Notes, Tags};
 use crate::served_link::LinkRow;
-use crate::store::{Change, Listing, Page, Result, StoreError};
-use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
+use crate::store::{Change, Result, StoreError};
+use crate::url::{NewUrl, Title, Url, UrlChange};
 use crate::{Id, LinkOptions, TargetUrl, Timestamp};
 
 pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> {
@@ -63,16 +62,6 @@ pub(super) fn find_active(db: &Connection, user_id: Id, target: &TargetUrl) -> R
     );
     let values = (user_id, target.as_given(), Timestamp::now());
     Ok(db.prepare_cached(&sql)?.query_row(values, from_row).optional()?)
-}
-
-pub(super) fn list(db: &Connection, filter: UrlFilter, page: Page) -> Result<Listing<Url>> {
-    let filters = [
-        filter.short_code.map(|code| Filter { column: "short_code", value: code.into(), counted: false }),
-        filter.user_id.map(|id| Filter::counted("user_id", id.get())),
-        filter.is_active.map(|is_active| Filter::counted("is_active", is_active)),
-    ];
-    let filters = filters.into_iter().flatten().collect();
-    List { table: "urls", columns: Url::COLUMNS, filters }.page(db, page, from_row)
 }
 
 pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
@@ -148,7 +137,7 @@ fn record(db: &Transaction<'_>, url: &Url, event_type: &str) -> Result<()> {
 }
 
 /// Reads a row with [`Url::COLUMNS`].
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
+pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
     Ok(Url {
         id: row.get("id")?,
         user_id: row.get("user_id")?,

@@ -1,0 +1,142 @@
+//! Pages of urls under every filter and order, each in one statement and so of one moment.
+//!
+//! The statements are not prepared, so that PostgreSQL plans each with its values: the best index depends on them.
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, Row};
+
+use super::columns::StoredTime;
+use super::listing::SummedListing;
+use super::urls::from_row;
+use super::{error, search};
+use crate::Timestamp;
+use crate::store::url_cursor::{SortValue, UrlCursor};
+use crate::store::url_list::{Bound, Source, Sql, conditions, is_reverse};
+use crate::store::{Listing, Page, PageStart, Result, Total};
+use crate::url::{SortKey, Url, UrlFilter, UrlSort};
+
+pub(super) async fn list(
+    db: &ClientWrapper,
+    filter: UrlFilter,
+    sort: UrlSort,
+    page: &Page<UrlCursor>,
+) -> Result<SummedListing<Url, UrlCursor>> {
+    let mut conditions: Vec<Sql> =
+        conditions(&filter, Timestamp::now()).into_iter().map(|condition| condition.sql).collect();
+    conditions.extend(filter.search.as_ref().map(search::condition));
+    let is_impossible = |value: &Bound| matches!(value, Bound::Text(text) if text.contains('\0'));
+    if conditions.iter().flat_map(|condition| &condition.values).any(is_impossible) {
+        return Ok(SummedListing { listing: Listing::empty(), deltas: 0 });
+    }
+    let name = counted_as(&filter);
+    let statement = statement(&conditions, name.as_deref(), sort, page);
+    let values: Vec<(Box<dyn ToSql + Send + Sync>, Type)> = statement.values.into_iter().map(typed).collect();
+    let values: Vec<(&(dyn ToSql + Sync), Type)> =
+        values.iter().map(|(value, ty)| (&**value as &(dyn ToSql + Sync), ty.clone())).collect();
+    let rows = db.query_typed(&numbered(&statement.text), &values).await?;
+    let first = rows.first().ok_or_else(|| error::unexpected("empty result"))?;
+    let (total, deltas): (i64, i64) = (first.try_get("total")?, first.try_get("deltas")?);
+    let total = total.unsigned_abs();
+    let total = if name.is_none() && total > Total::COUNTED { Total::Many } else { Total::Exactly(total) };
+    // An empty page has one row: the total, and nulls.
+    let is_empty = first.try_get::<_, Option<i64>>("id")?.is_none();
+    let found = rows.iter().filter(|_| !is_empty).map(|row| Ok((from_row(row)?, cursor(row, sort)?)));
+    let mut found: Vec<(Url, UrlCursor)> = found.collect::<Result<_, Error>>()?;
+    if is_reverse(page) {
+        found.reverse();
+    }
+    Ok(SummedListing { listing: Listing::cut(page, found, total), deltas: deltas.unsigned_abs() })
+}
+
+fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<UrlCursor>) -> Sql {
+    let mut statement = Sql::new("WITH total AS MATERIALIZED (", []);
+    if let Some(name) = name {
+        let name = || Bound::Text(name.to_owned());
+        statement.push(
+            "SELECT coalesce((SELECT n FROM row_counts WHERE list = 'urls' AND filter = ?), 0)
+                 + coalesce(sum(n), 0)::bigint AS total, count(*) AS deltas
+             FROM row_count_deltas WHERE list = 'urls' AND filter = ?",
+            [name(), name()],
+        );
+    } else {
+        let all = Sql::all(conditions);
+        statement.push("SELECT count(*) AS total, 0::bigint AS deltas FROM (SELECT FROM urls WHERE ", []);
+        statement.push(&all.text, all.values);
+        statement.push(&format!(" LIMIT {}) AS counted", Total::COUNTED + 1), []);
+    }
+    // A page beyond an exact total is empty without reading the rows before it.
+    let limit = match page.start {
+        PageStart::Number(number) if number > 1 => {
+            let is_open = if name.is_some() { "false".to_owned() } else { format!("total > {}", Total::COUNTED) };
+            let (offset, size) = (page.offset().min(i64::MAX.unsigned_abs()), u64::from(page.size) + 1);
+            Some(format!("(SELECT CASE WHEN total > {offset} OR {is_open} THEN {size} ELSE 0 END FROM total)"))
+        }
+        _ => None,
+    };
+    let (from, id) = if sort.key.is_of_clicks() {
+        ("urls JOIN link_clicks AS counted ON counted.url_id = urls.id", "counted.url_id")
+    } else {
+        ("urls", "urls.id")
+    };
+    let source = Source { columns: Url::COLUMNS, from, conditions, id };
+    let rows = source.rows(sort, page, limit.as_deref());
+    let direction = if sort.is_descending == is_reverse(page) { "ASC" } else { "DESC" };
+    let part = if is_reverse(page) { "DESC" } else { "ASC" };
+    statement.push("), page AS (", []);
+    statement.push(&rows.text, rows.values);
+    statement.push(
+        &format!(
+            ") SELECT page.*, total, deltas FROM total LEFT JOIN page ON true
+             ORDER BY page.part {part}, page.sort_value {direction}, page.id {direction}"
+        ),
+        [],
+    );
+    statement
+}
+
+/// Replaces each `?` by the number of its parameter.
+fn numbered(sql: &str) -> String {
+    let mut pieces = sql.split('?');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.zip(1..).fold(first, |sql, (piece, n)| format!("{sql}${n}{piece}"))
+}
+
+fn typed(value: Bound) -> (Box<dyn ToSql + Send + Sync>, Type) {
+    match value {
+        Bound::Integer(value) => (Box::new(value), Type::INT8),
+        Bound::Text(text) => (Box::new(text), Type::TEXT),
+        Bound::Flag(flag) => (Box::new(flag), Type::BOOL),
+        Bound::Time(time) => (Box::new(time), Type::TIMESTAMPTZ),
+        Bound::StoredTime(time) => (Box::new(StoredTime(time)), Type::TIMESTAMPTZ),
+    }
+}
+
+fn cursor(row: &Row, sort: UrlSort) -> Result<UrlCursor, Error> {
+    let value = match sort.key {
+        SortKey::Id => SortValue::Absent,
+        key if key.is_text() => {
+            row.try_get::<_, Option<String>>("sort_value")?.map_or(SortValue::Absent, SortValue::Text)
+        }
+        key if key.is_time() => {
+            let time: Option<StoredTime> = row.try_get("sort_value")?;
+            time.map_or(SortValue::Absent, |StoredTime(time)| SortValue::Integer(time))
+        }
+        _ => SortValue::Integer(row.try_get("sort_value")?),
+    };
+    Ok(UrlCursor::At { key: sort.key, value, id: row.try_get("id")? })
+}
+
+/// Returns the name under which `row_counts` has the total.
+fn counted_as(filter: &UrlFilter) -> Option<String> {
+    let only = |filter: UrlFilter, name: String| (filter == UrlFilter::default()).then_some(name);
+    match filter {
+        UrlFilter { user_id: Some(id), .. } => {
+            only(UrlFilter { user_id: None, ..filter.clone() }, format!("user_id={id}"))
+        }
+        UrlFilter { is_active: Some(is_active), .. } => {
+            only(UrlFilter { is_active: None, ..filter.clone() }, format!("is_active={is_active}"))
+        }
+        _ => only(filter.clone(), String::new()),
+    }
+}

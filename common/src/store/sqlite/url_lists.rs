@@ -1,0 +1,257 @@
+//! Pages of urls under every filter and order.
+//!
+//! SQLite has no statistics of the values, so it cannot choose the best index. This module counts the matches of each
+//! filter up to a limit, and names the index to use.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::search;
+use super::urls::from_row;
+use crate::Timestamp;
+use crate::link_state::LinkState;
+use crate::store::url_cursor::{SortValue, UrlCursor};
+use crate::store::url_list::{Bound, Condition, Field, Source, Sql, conditions, is_reverse, marks};
+use crate::store::{Listing, Page, Result, Total};
+use crate::url::{SearchTerm, SortKey, Url, UrlFilter, UrlSort};
+
+/// An index from which the rows of one condition are read.
+struct Driver {
+    /// The position of the condition among those of the filter.
+    at: usize,
+    from: &'static str,
+    condition: Sql,
+    id: &'static str,
+    /// Whether the index orders the rows of the condition by id.
+    is_by_id: bool,
+    /// The table of the index alone.
+    index: &'static str,
+    /// The condition for the table of the index alone. It may count a row several times.
+    index_condition: Sql,
+    counts_once: bool,
+}
+
+pub(super) fn list(
+    db: &Connection,
+    filter: UrlFilter,
+    sort: UrlSort,
+    page: &Page<UrlCursor>,
+) -> Result<Listing<Url, UrlCursor>> {
+    let mut conditions = conditions(&filter, Timestamp::now());
+    if let Some(term) = &filter.search {
+        conditions.push(Condition { field: Field::Search, sql: search_rows(term) });
+    }
+    let (driver, matches) = match find_driver(db, &filter, &conditions)? {
+        Some((driver, matches)) => (Some(driver), matches),
+        None => (None, Total::Many),
+    };
+    let total = match counted_as(&filter) {
+        Some(name) => counted(db, &name)?,
+        None if conditions.len() == 1 && driver.as_ref().is_some_and(|driver| driver.counts_once) => matches,
+        None => count(db, driver.as_ref(), &conditions)?,
+    };
+    if matches!(total, Total::Exactly(n) if page.offset() >= n) {
+        return Ok(Listing::cut(page, Vec::new(), total));
+    }
+    // All rows of the index are sorted if they are few, or if no order of another index leads to the matches soon.
+    let drives = |driver: &Driver| {
+        (sort.key == SortKey::Id && driver.is_by_id)
+            || matches != Total::Many
+            || (total != Total::Many && conditions.len() > 1)
+    };
+    let driver = driver.filter(drives);
+    let (from, id) = match &driver {
+        Some(driver) if sort.key.is_of_clicks() => (format!("{} {WITH_CLICKS}", driver.from), driver.id),
+        Some(driver) => (driver.from.to_owned(), driver.id),
+        None if sort.key.is_of_clicks() => (walk(sort.key).to_owned(), "counted.url_id"),
+        None => (walk(sort.key).to_owned(), "urls.id"),
+    };
+    let conditions = resolve(driver.as_ref(), &conditions);
+    let rows = Source { columns: Url::COLUMNS, from: &from, conditions: &conditions, id }.rows(sort, page, None);
+    let mut statement = db.prepare_cached(&rows.text)?;
+    let found = statement.query_map(params_from_iter(values(&rows)), |row| Ok((from_row(row)?, cursor(row, sort)?)))?;
+    let mut found: Vec<(Url, UrlCursor)> = found.collect::<Result<_, _>>()?;
+    if is_reverse(page) {
+        found.reverse();
+    }
+    Ok(Listing::cut(page, found, total))
+}
+
+/// The table of clicks, for an order by its columns.
+const WITH_CLICKS: &str = "CROSS JOIN link_clicks AS counted ON counted.url_id = urls.id";
+
+/// Returns the table with the index that has the order.
+fn walk(key: SortKey) -> &'static str {
+    match key {
+        SortKey::Id => "urls NOT INDEXED",
+        SortKey::CreatedAt => "urls INDEXED BY urls_created_at",
+        SortKey::UpdatedAt => "urls INDEXED BY urls_updated_at",
+        SortKey::Title => "urls INDEXED BY urls_title",
+        SortKey::ShortCode => "urls INDEXED BY urls_short_code_key",
+        SortKey::Clicks => {
+            "link_clicks AS counted INDEXED BY link_clicks_clicks CROSS JOIN urls ON urls.id = counted.url_id"
+        }
+        SortKey::LastClickedAt => {
+            "link_clicks AS counted INDEXED BY link_clicks_last_clicked_at CROSS JOIN urls ON urls.id = counted.url_id"
+        }
+    }
+}
+
+fn cursor(row: &Row<'_>, sort: UrlSort) -> rusqlite::Result<UrlCursor> {
+    let value = match sort.key {
+        SortKey::Id => SortValue::Absent,
+        key if key.is_text() => row.get::<_, Option<String>>("sort_value")?.map_or(SortValue::Absent, SortValue::Text),
+        _ => row.get::<_, Option<i64>>("sort_value")?.map_or(SortValue::Absent, SortValue::Integer),
+    };
+    Ok(UrlCursor::At { key: sort.key, value, id: row.get("id")? })
+}
+
+/// Returns the condition that compares each row with a text.
+fn search_rows(term: &SearchTerm) -> Sql {
+    let columns = "urls.short_code, urls.original_url, urls.title, urls.notes,
+        (SELECT group_concat(value, char(10)) FROM json_each(urls.tags))";
+    Sql::new(format!("{}(?, {columns})", search::CONTAINS), [Bound::Text(term.folded())])
+}
+
+/// Finds the filter with the fewest matches among those that have an index, and their number up to a limit.
+fn find_driver(db: &Connection, filter: &UrlFilter, conditions: &[Condition]) -> Result<Option<(Driver, Total)>> {
+    let mut least: Option<(Driver, Total)> = None;
+    for (at, condition) in conditions.iter().enumerate() {
+        let Some(driver) = driver(db, filter, at, condition)? else { continue };
+        let matches = count_in(db, driver.index, &driver.index_condition)?;
+        if !driver.counts_once && matches == Total::Many {
+            continue;
+        }
+        let is_less = match (&least, matches) {
+            (None, _) => true,
+            (Some((_, Total::Exactly(least))), Total::Exactly(n)) => n < *least,
+            (Some((_, Total::Many)), Total::Exactly(_)) => true,
+            (Some((_, _)), Total::Many) => false,
+        };
+        if is_less {
+            least = Some((driver, matches));
+        }
+    }
+    Ok(least)
+}
+
+fn driver(db: &Connection, filter: &UrlFilter, at: usize, condition: &Condition) -> Result<Option<Driver>> {
+    let own = condition.sql.clone();
+    let (from, is_by_id) = match condition.field {
+        Field::ShortCode => ("urls INDEXED BY urls_short_code_key", true),
+        Field::UserId => ("urls INDEXED BY urls_user_id", true),
+        Field::IsActive => ("urls INDEXED BY urls_is_active", true),
+        Field::Host => ("urls INDEXED BY urls_target_host", false),
+        Field::Created => ("urls INDEXED BY urls_created_at", false),
+        Field::State => match filter.state {
+            Some(LinkState::Inactive) => ("urls INDEXED BY urls_is_active", true),
+            Some(LinkState::Scheduled) => ("urls INDEXED BY urls_starts_at", false),
+            Some(LinkState::Expired) => ("urls INDEXED BY urls_expires_at", false),
+            _ => return Ok(None),
+        },
+        Field::Search => {
+            let Some(term) = &filter.search else { return Ok(None) };
+            let query = search::query(db, term)?;
+            let condition = Sql::new("urls_search MATCH ?", [Bound::Text(query)]);
+            return Ok(Some(Driver {
+                at,
+                from: "urls_search CROSS JOIN urls ON urls.id = urls_search.rowid",
+                condition: condition.clone(),
+                id: "urls_search.rowid",
+                is_by_id: true,
+                index: "urls_search",
+                index_condition: condition,
+                counts_once: true,
+            }));
+        }
+        Field::Tag => return Ok(Some(tag_driver(at, own))),
+        Field::Clicks => {
+            let is_never = filter.never_clicked == Some(true);
+            let condition = Sql::new(if is_never { "idle.clicks = 0" } else { "idle.clicks > 0" }, []);
+            return Ok(Some(Driver {
+                at,
+                from: "link_clicks AS idle INDEXED BY link_clicks_clicks CROSS JOIN urls ON urls.id = idle.url_id",
+                condition: condition.clone(),
+                id: "idle.url_id",
+                is_by_id: is_never,
+                index: "link_clicks AS idle INDEXED BY link_clicks_clicks",
+                index_condition: condition,
+                counts_once: true,
+            }));
+        }
+        Field::NotTag => return Ok(None),
+    };
+    let (condition, index_condition, id) = (own.clone(), own, "urls.id");
+    Ok(Some(Driver { at, from, condition, id, is_by_id, index: from, index_condition, counts_once: true }))
+}
+
+/// Returns the index of a condition with these tags.
+fn tag_driver(at: usize, own: Sql) -> Driver {
+    let index = "url_tags AS tagged";
+    let is_single = own.values.len() == 1;
+    let (from, id) = if is_single {
+        ("url_tags AS tagged CROSS JOIN urls ON urls.id = tagged.url_id", "tagged.url_id")
+    } else {
+        ("urls NOT INDEXED", "urls.id")
+    };
+    let marks = marks(own.values.len());
+    let index_condition = Sql::new(format!("tagged.tag IN ({marks})"), own.values.clone());
+    let condition = if is_single {
+        index_condition.clone()
+    } else {
+        Sql::new(format!("urls.id IN (SELECT url_id FROM url_tags WHERE tag IN ({marks}))"), own.values)
+    };
+    Driver { at, from, condition, id, is_by_id: is_single, index, index_condition, counts_once: is_single }
+}
+
+/// Returns the conditions, with that of the driver first and in the form for its index.
+fn resolve(driver: Option<&Driver>, conditions: &[Condition]) -> Vec<Sql> {
+    let others = conditions.iter().enumerate().filter(|(at, _)| driver.is_none_or(|driver| driver.at != *at));
+    let first = driver.map(|driver| driver.condition.clone());
+    first.into_iter().chain(others.map(|(_, condition)| condition.sql.clone())).collect()
+}
+
+/// Returns the name under which `row_counts` has the total.
+fn counted_as(filter: &UrlFilter) -> Option<String> {
+    let only = |filter: UrlFilter, name: String| (filter == UrlFilter::default()).then_some(name);
+    match filter {
+        UrlFilter { user_id: Some(id), .. } => {
+            only(UrlFilter { user_id: None, ..filter.clone() }, format!("user_id={id}"))
+        }
+        UrlFilter { is_active: Some(is_active), .. } => {
+            only(UrlFilter { is_active: None, ..filter.clone() }, format!("is_active={}", i64::from(*is_active)))
+        }
+        _ => only(filter.clone(), String::new()),
+    }
+}
+
+fn counted(db: &Connection, name: &str) -> Result<Total> {
+    let n: Option<i64> = db
+        .prepare_cached("SELECT n FROM row_counts WHERE list = 'urls' AND filter = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    Ok(Total::Exactly(n.unwrap_or(0).unsigned_abs()))
+}
+
+/// Counts the matches of all conditions, up to [`Total::COUNTED`].
+fn count(db: &Connection, driver: Option<&Driver>, conditions: &[Condition]) -> Result<Total> {
+    let from = driver.map_or("urls NOT INDEXED", |driver| driver.from);
+    count_in(db, from, &Sql::all(&resolve(driver, conditions)))
+}
+
+fn count_in(db: &Connection, from: &str, condition: &Sql) -> Result<Total> {
+    let most = Total::COUNTED + 1;
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {} LIMIT {most})", condition.text);
+    let n: i64 = db.prepare_cached(&sql)?.query_row(params_from_iter(values(condition)), |row| row.get(0))?;
+    let n = n.unsigned_abs();
+    Ok(if n > Total::COUNTED { Total::Many } else { Total::Exactly(n) })
+}
+
+fn values(sql: &Sql) -> impl Iterator<Item = Value> {
+    sql.values.iter().map(|value| match value {
+        Bound::Integer(value) | Bound::StoredTime(value) => Value::Integer(*value),
+        Bound::Text(text) => Value::Text(text.clone()),
+        Bound::Flag(flag) => Value::Integer(i64::from(*flag)),
+        Bound::Time(time) => Value::Integer(time.unix_seconds()),
+    })
+}
