@@ -8,5 +8,6 @@ pub(crate) mod operations;
 pub(crate) mod products;
 pub(crate) mod shown_url;
 pub(crate) mod stats;
+mod url_requests;
 pub(crate) mod urls;
 pub(crate) mod users;

@@ -7,12 +7,10 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use tern_common::link_labels::{ExternalId, LinkLabels, LinkLabelsChange, Notes, Tag, Tags};
+use tern_common::link_labels::{LinkLabels, LinkLabelsChange};
 use tern_common::store::{Change, Listing, StoreError, UrlCursor};
-use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter};
-use tern_common::{Id, LinkOptions, RedirectStatus, ShortCode, TargetUrl, Timestamp};
-use utoipa::{IntoParams, ToSchema};
+use tern_common::url::{NewUrl, Url, UrlChange, UrlFilter};
+use tern_common::{Id, LinkOptions, ShortCode, Timestamp};
 
 use crate::access::Caller;
 use crate::http::answer::Json;
@@ -22,8 +20,9 @@ use crate::http::error::{Result, bad_request, unavailable};
 use crate::http::ignored::IgnoredNames;
 use crate::http::query::{PathId, Query, RowId};
 use crate::list::{ListQuery, PageParameters, SortParameter};
-use crate::resources::link_options::{GivenOptions, Lifetime, check_target};
+use crate::resources::link_options::{GivenOptions, check_target};
 use crate::resources::shown_url::{ShortOrigin, ShownUrl};
+use crate::resources::url_requests::{CreateOptions, CreateUrl, UpdateUrl};
 use crate::row::{self, Row as _};
 use crate::state::{AppState, VisibleHeader};
 
@@ -39,102 +38,6 @@ type LinkAnswer = ([(HeaderName, HeaderValue); 1], Json<ShownUrl>);
 
 fn answer_link(link: ShownUrl) -> LinkAnswer {
     ([etag(link.revision())], Json(link))
-}
-
-/// A link to create
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct CreateUrl {
-    /// The owner of the link. The token of a user may leave it out, and may name no other user.
-    #[schema(value_type = Id, required = false)]
-    user_id: Option<RowId>,
-    original_url: TargetUrl,
-    /// The code of the link; a new one if it is absent or `null`.
-    #[schema(value_type = Option<ShortCode>)]
-    short_code: Option<Option<ShortCode>>,
-    title: Option<Option<Title>>,
-    /// At most 20 tags. They are trimmed and lower-cased.
-    #[schema(value_type = Option<Vec<Tag>>, max_items = 20, example = json!(["summer"]))]
-    tags: Option<Option<Tags>>,
-    #[schema(value_type = Option<Notes>, nullable)]
-    notes: Option<Option<Notes>>,
-    /// The name of the link in another program, unique for each owner.
-    #[schema(value_type = Option<ExternalId>, nullable)]
-    external_id: Option<Option<ExternalId>>,
-    /// The start of the link, in any zone; UTC where none is given. Until then it is answered 404.
-    #[schema(value_type = Option<String>, example = "2026-01-31T08:00:00")]
-    starts_at: Option<Option<Timestamp>>,
-    /// The end of the link, in any zone; UTC where none is given. It must be in the future and after `starts_at`.
-    #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
-    expires_at: Option<Option<Timestamp>>,
-    /// The time from now to the end of the link, such as `90m`, `8h` or `42d`, in place of `expires_at`.
-    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,8}[smhdw]$", example = json!(null))]
-    expires_in: Option<Option<Lifetime>>,
-    /// The address to which the link leads once it is expired; the rules are those of `original_url`.
-    #[schema(value_type = Option<TargetUrl>, nullable)]
-    expired_url: Option<Option<TargetUrl>>,
-    /// The status of the redirect. A link with an end may only have 302 or 307.
-    #[schema(value_type = Option<RedirectStatus>, nullable)]
-    redirect_status: Option<Option<RedirectStatus>>,
-    /// Whether the query of a request is merged into the target.
-    #[schema(value_type = Option<bool>, example = true)]
-    forward_query: Option<Option<bool>>,
-}
-
-/// The options of creating a link
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct CreateOptions {
-    /// Whether to answer the oldest active link of the user to this target, if every other given field equals its own
-    reuse: Option<bool>,
-}
-
-/// The changes to a link
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct UpdateUrl {
-    /// The code of the link, which cannot be changed: another one is refused.
-    #[schema(nullable = false)]
-    short_code: Option<ShortCode>,
-    /// `null` removes the title.
-    title: Option<Option<Title>>,
-    /// At most 20 tags in place of the present ones; `null` removes all.
-    #[schema(value_type = Option<Vec<Tag>>, max_items = 20, example = json!(["summer"]))]
-    tags: Option<Option<Tags>>,
-    /// Tags to add to the others.
-    #[schema(nullable = false)]
-    add_tags: Option<Vec<Tag>>,
-    /// Tags to remove.
-    #[schema(nullable = false)]
-    remove_tags: Option<Vec<Tag>>,
-    /// `null` removes the notes.
-    #[schema(value_type = Option<Notes>, nullable)]
-    notes: Option<Option<Notes>>,
-    /// The name of the link in another program, unique for each owner; `null` removes it.
-    #[schema(value_type = Option<ExternalId>, nullable)]
-    external_id: Option<Option<ExternalId>>,
-    /// Whether the link redirects; a request for an inactive link is answered 410.
-    #[schema(nullable = false, example = false)]
-    is_active: Option<bool>,
-    /// The new target, with the rules for a new link.
-    #[schema(nullable = false)]
-    original_url: Option<TargetUrl>,
-    /// The start of the link, in any zone; UTC where none is given. Until then it is answered 404.
-    #[schema(value_type = Option<String>, example = "2026-01-31T08:00:00")]
-    starts_at: Option<Option<Timestamp>>,
-    /// The end of the link, after `starts_at`; a past time ends it now, and `null` removes the end.
-    #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
-    expires_at: Option<Option<Timestamp>>,
-    /// The time from now to the end of the link, such as `90m`, `8h` or `42d`, in place of `expires_at`.
-    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,8}[smhdw]$", example = json!(null))]
-    expires_in: Option<Option<Lifetime>>,
-    /// The address to which the link leads once it is expired; the rules are those of `original_url`.
-    #[schema(value_type = Option<TargetUrl>, nullable)]
-    expired_url: Option<Option<TargetUrl>>,
-    /// The status of the redirect. A link with an end may only have 302 or 307.
-    #[schema(value_type = Option<RedirectStatus>, nullable)]
-    redirect_status: Option<Option<RedirectStatus>>,
-    /// Whether the query of a request is merged into the target.
-    #[schema(value_type = Option<bool>, example = true)]
-    forward_query: Option<Option<bool>>,
 }
 
 /// Links, by id unless `sort` names another order
