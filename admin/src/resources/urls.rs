@@ -272,14 +272,21 @@ fn forgive_read_only(ignored: Option<Extension<IgnoredNames>>, others: &[&str]) 
     path = "/urls/{id}",
     tag = "links",
     params(("id" = Id, Path, description = "The link's id")),
-    responses((status = 204, description = "Deleted", headers(("Tern-Visible"))))
+    responses((status = 204, description = "Deleted", headers(("Tern-Visible"))), (status = 412))
 )]
 pub(crate) async fn delete_url(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     PathId(id): PathId,
+    conditions: Conditions,
 ) -> Result<(StatusCode, VisibleHeader, ())> {
     check_owner(&state, &caller, id).await?;
+    if let Some(revisions) = conditions.if_match {
+        let present = state.store.find_url(id).await?.ok_or_else(|| Url::missing(id))?.revision;
+        if !revisions.contains(&present) {
+            return Err(StoreError::OtherRevision(present).into());
+        }
+    }
     let deleted = state.store.delete_url(id).await?.ok_or_else(|| Url::missing(id))?;
     Ok((StatusCode::NO_CONTENT, state.announce(&deleted.mark).await, ()))
 }

@@ -19,6 +19,7 @@ const PUBLIC: &[&str] = &[
     "get /docs/docs.css",
     "get /docs/docs.js",
     "get /{short_code}",
+    "get /{short_code}+",
 ];
 
 /// Requests of the token of a user for something of another user, by operation: path, body, and the status of the answer.

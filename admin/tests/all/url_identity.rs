@@ -241,10 +241,13 @@ async fn change_for_another_revision_is_refused() {
             .check_error(404, "URL 9");
     }
     assert_eq!(app.get("/urls/1").await.json()["title"], "a");
+    app.send_with("DELETE", "/urls/1", &[("if-match", "\"1\"")]).await.check_error(412, "its revision is 2");
     for (n, same) in [(3, "\"2\""), (4, "*"), (5, "\"1\", \"4\"")] {
         let changed = app.send_json("PUT", "/urls/1", &[("if-match", same)], json!({ "title": same })).await;
         assert_eq!((changed.status, &changed.json()["revision"]), (200, &json!(n)), "{same}");
     }
+    assert_eq!(app.send_with("DELETE", "/urls/1", &[("if-match", "\"5\"")]).await.status, 204);
+    app.send_with("DELETE", "/urls/1", &[("if-match", "\"5\"")]).await.check_error(404, "URL 1");
 }
 
 #[tokio::test]
