@@ -30,6 +30,9 @@ const SLOW_QUERY: Duration = Duration::from_millis(200);
 /// The shortest `SHORT_CODE_LENGTH`. Shorter codes can be guessed and soon run out.
 const SHORTEST_CODES: usize = 4;
 
+/// The default of `AUDIT_RETENTION`: a year.
+const AUDIT_RETENTION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The shortest `EVENT_RETENTION`. A shorter one is more likely a mistake, and events are deleted once an hour anyway.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(60 * 60);
 
@@ -62,6 +65,8 @@ pub struct AdminConfig {
     pub slow_query: Duration,
     /// `EVENT_RETENTION`: the age at which events are deleted; `None` deletes none.
     pub event_retention: Option<Duration>,
+    /// `AUDIT_RETENTION`: the age at which audit entries are deleted; `None` keeps them for ever.
+    pub audit_retention: Option<Duration>,
 }
 
 /// `ADMIN_AUTH`: when a request needs a token.
@@ -143,6 +148,7 @@ impl AdminConfig {
             visible_wait: reader.find("VISIBLE_WAIT").map_or(visible_wait, VisibleWait::exactly),
             slow_query: reader.get("SLOW_QUERY", SLOW_QUERY),
             event_retention: read_retention(reader),
+            audit_retention: read_audit_retention(reader),
         }
     }
 }
@@ -160,6 +166,14 @@ fn read_retention(reader: &mut Reader<'_>) -> Option<Duration> {
     let retention = reader.find("EVENT_RETENTION");
     if retention.is_some_and(|retention| retention < SHORTEST_RETENTION) {
         reader.reject("EVENT_RETENTION", "expected at least 1h, or an empty value to delete no events".to_owned());
+    }
+    retention
+}
+
+fn read_audit_retention(reader: &mut Reader<'_>) -> Option<Duration> {
+    let retention = Some(reader.get("AUDIT_RETENTION", AUDIT_RETENTION)).filter(|retention| !retention.is_zero());
+    if retention.is_some_and(|retention| retention < SHORTEST_RETENTION) {
+        reader.reject("AUDIT_RETENTION", "expected at least 1h, or 0 to delete no audit entries".to_owned());
     }
     retention
 }
@@ -186,6 +200,8 @@ mod tests {
     fn settings_outside_their_bounds_are_refused() {
         let config = read(&[("SHORT_CODE_LENGTH", "64"), ("BODY_LIMIT", "64KiB"), ("VISIBLE_WAIT", "0")]).unwrap();
         assert_eq!(read(&[("EVENT_RETENTION", "30d")]).unwrap().event_retention, Some(30 * 24 * SHORTEST_RETENTION));
+        assert_eq!(read(&[]).unwrap().audit_retention, Some(AUDIT_RETENTION));
+        assert_eq!(read(&[("AUDIT_RETENTION", "0")]).unwrap().audit_retention, None);
         assert_eq!(config.short_code_length, 64);
         assert_eq!(config.body_limit, ByteSize::kib(64));
         assert_eq!(config.visible_wait, VisibleWait::exactly(Duration::ZERO));
@@ -194,6 +210,7 @@ mod tests {
             ("BODY_LIMIT", "0"),
             ("VISIBLE_WAIT", "soon"),
             ("EVENT_RETENTION", "0"),
+            ("AUDIT_RETENTION", "1m"),
             ("ADMIN_LISTEN", "localhost"),
             ("ADMIN_AUTH", "never"),
             ("PUBLIC_URL", "go.example"),
@@ -201,6 +218,6 @@ mod tests {
             ("TOKEN_REQUESTS_PER_SECOND", "-1"),
         ])
         .unwrap_err();
-        assert_eq!(problems.lines().count(), 9, "{problems}");
+        assert_eq!(problems.lines().count(), 10, "{problems}");
     }
 }

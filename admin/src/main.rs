@@ -105,7 +105,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let seams = Seams::over_redis(Arc::clone(&store), &config.redis, lifecycle.registry())?;
     let state = AppState::build(seams, config.admin.clone(), config.log.file.clone(), lifecycle.registry()).await?;
     let state = Arc::new(state);
-    let upkeep = tokio::spawn(maintain_store(store, config.admin.event_retention, state.metrics.clone()));
+    let upkeep = tokio::spawn(maintain_store(store, config.admin.clone(), state.metrics.clone()));
     let mut addresses = sockets.addresses();
     addresses.push(("store", config.database.place()));
     let mut ports = sockets.serve(&state, lifecycle.registry())?;

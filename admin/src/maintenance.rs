@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tern_common::store::{AdminStore, Result, RetentionOutcome};
 
+use crate::config::AdminConfig;
 use crate::metrics::Metrics;
 
 /// Age at which entries of the change log are pruned. A redirector that was stopped for longer loads a snapshot.
@@ -23,10 +24,10 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Runs the store's upkeep every minute and deletes old rows every hour, for as long as the future is polled.
 /// The upkeep does not wait for a deletion, which may take longer than a minute.
 ///
-/// Events are deleted only with an `event_retention`. Events and journals are first deleted after an hour, so that a clock
+/// Events are deleted only with an `event_retention`. Events, journals and audit entries are first deleted after an hour, so that a clock
 /// that is wrong at the start of the machine has been set.
-pub async fn maintain_store(store: Arc<dyn AdminStore>, event_retention: Option<Duration>, metrics: Metrics) {
-    tokio::join!(run_upkeep(&*store), prune(&*store, event_retention, &metrics));
+pub async fn maintain_store(store: Arc<dyn AdminStore>, config: AdminConfig, metrics: Metrics) {
+    tokio::join!(run_upkeep(&*store), prune(&*store, &config, &metrics));
 }
 
 async fn run_upkeep(store: &dyn AdminStore) {
@@ -36,12 +37,15 @@ async fn run_upkeep(store: &dyn AdminStore) {
     }
 }
 
-async fn prune(store: &dyn AdminStore, event_retention: Option<Duration>, metrics: &Metrics) {
+async fn prune(store: &dyn AdminStore, config: &AdminConfig, metrics: &Metrics) {
     loop {
         log_result("deletion of old changes", store.prune_changes(CHANGE_RETENTION).await);
         tokio::time::sleep(HOUR).await;
         log_result("deletion of old journal positions", store.delete_old_journals(JOURNAL_RETENTION).await);
-        if let Some(keep) = event_retention {
+        if let Some(keep) = config.audit_retention {
+            log_result("deletion of old audit entries", store.delete_old_audit(keep).await);
+        }
+        if let Some(keep) = config.event_retention {
             delete_old_events(store, keep, metrics).await;
         }
     }

@@ -26,7 +26,7 @@ use crate::http::error::{Error, answer_panic, bad_request, forbidden, not_found}
 use crate::http::ignored::KnownParameters;
 use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
-use crate::resources::{bulk, events, logs, operations, products, stats, urls, users};
+use crate::resources::{audit, bulk, events, logs, operations, products, stats, urls, users};
 use crate::state::AppState;
 
 type Methods = MethodRouter<Arc<AppState>>;
@@ -38,7 +38,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 18] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 19] {
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url)),
         (Area::Data, routes!(urls::find_url, urls::update_url, urls::patch_url, urls::delete_url)),
@@ -47,6 +47,7 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 18] {
         (Area::Data, routes!(bulk::import_users).layer(Extension(UploadQuota::default()))),
         (Area::Data, routes!(users::find_user, users::update_user, users::delete_user)),
         (Area::Data, routes!(users::list_urls_of_user)),
+        (Area::Data, routes!(audit::list_audit)),
         (Area::Data, routes!(events::list_events, events::create_event)),
         (Area::Data, routes!(events::find_event)),
         (Area::Data, routes!(products::list_products)),

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use tern_common::Id;
+use tern_common::audit::AuditEntry;
 use tern_common::event::Event;
 use tern_common::json::WriteJson;
 use tern_common::store::{self, AdminStore};
@@ -58,6 +59,7 @@ macro_rules! rows {
 }
 
 rows! {
+    AuditEntry, "Audit entry", find_audit_entry, user_id;
     Event, "Event", find_event, user_id;
     Url, "URL", find_url, user_id;
     User, "User", find_user, id;

@@ -248,6 +248,71 @@ CREATE TRIGGER urls_tags_indexed_update AFTER UPDATE OF tags ON urls WHEN OLD.ta
 END;
 
 -- A change by the sqlite3 shell counts as a change too.
+-- The creations, changes and deletions of links. Entries outlive their link and its owner.
+-- Triggers write them, so that each change has one, by whichever statement. The connection of a load runs no triggers.
+CREATE TABLE audit_entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id > 0),
+    url_id INTEGER NOT NULL,
+    -- The owner of the link after the change, or at its deletion.
+    user_id INTEGER NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('created', 'updated', 'deleted')),
+    -- The link in the form of the API.
+    before TEXT,
+    after TEXT,
+    at INTEGER NOT NULL,
+    -- The name of the token. The store adds it before it commits; it is NULL for changes by other programs.
+    token TEXT
+) STRICT;
+CREATE INDEX audit_entries_url_id ON audit_entries (url_id);
+CREATE INDEX audit_entries_user_id ON audit_entries (user_id);
+CREATE INDEX audit_entries_token ON audit_entries (token) WHERE token IS NOT NULL;
+
+-- Links in the form of the API, without their clicks.
+CREATE VIEW audited_links AS
+SELECT id AS url_id, user_id, json_object(
+    'id', id,
+    'user_id', user_id,
+    'short_code', short_code,
+    'original_url', original_url,
+    'title', title,
+    'is_active', json(iif(is_active, 'true', 'false')),
+    'starts_at', strftime('%Y-%m-%dT%H:%M:%S', starts_at, 'unixepoch'),
+    'expires_at', strftime('%Y-%m-%dT%H:%M:%S', expires_at, 'unixepoch'),
+    'expired_url', expired_url,
+    'redirect_status', redirect_status,
+    'forward_query', json(CASE forward_query WHEN 1 THEN 'true' WHEN 0 THEN 'false' END),
+    'created_at', strftime('%Y-%m-%dT%H:%M:%S', created_at, 'unixepoch'),
+    'updated_at', strftime('%Y-%m-%dT%H:%M:%S', updated_at, 'unixepoch'),
+    'tags', json(tags),
+    'notes', notes,
+    'external_id', external_id,
+    'revision', revision
+) AS link FROM urls;
+
+CREATE TRIGGER urls_audited_insert AFTER INSERT ON urls BEGIN
+    INSERT INTO audit_entries (url_id, user_id, action, after, at)
+    SELECT url_id, user_id, 'created', link, unixepoch() FROM audited_links WHERE url_id = NEW.id;
+END;
+CREATE TRIGGER urls_audited_delete BEFORE DELETE ON urls BEGIN
+    INSERT INTO audit_entries (url_id, user_id, action, before, at)
+    SELECT url_id, user_id, 'deleted', link, unixepoch() FROM audited_links WHERE url_id = OLD.id;
+END;
+-- Every column but the revision, which the trigger urls_revised raises by an update of its own.
+CREATE TRIGGER urls_audited_update_before
+BEFORE UPDATE OF user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, redirect_status,
+    forward_query, created_at, updated_at, tags, notes, external_id ON urls
+BEGIN
+    INSERT INTO audit_entries (url_id, user_id, action, before, at)
+    SELECT url_id, NEW.user_id, 'updated', link, unixepoch() FROM audited_links WHERE url_id = OLD.id;
+END;
+CREATE TRIGGER urls_audited_update_after
+AFTER UPDATE OF user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, redirect_status,
+    forward_query, created_at, updated_at, tags, notes, external_id ON urls
+BEGIN
+    UPDATE audit_entries SET after = (SELECT link FROM audited_links WHERE url_id = NEW.id)
+    WHERE id = (SELECT max(id) FROM audit_entries WHERE url_id = NEW.id);
+END;
+
 CREATE TRIGGER urls_revised AFTER UPDATE ON urls WHEN NEW.revision = OLD.revision BEGIN
     UPDATE urls SET revision = OLD.revision + 1 WHERE id = NEW.id;
 END;

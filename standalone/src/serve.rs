@@ -56,7 +56,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     // A port that was configured as 0 is known only after it was bound.
     state.config.own_addresses = state.config.own_addresses.clone().with_listener(api_addr).with_listener(fast);
     let state = Arc::new(state);
-    let upkeep = tokio::spawn(maintain_store(Arc::clone(&store), config.admin.event_retention, state.metrics.clone()));
+    let upkeep = tokio::spawn(maintain_store(Arc::clone(&store), config.admin.clone(), state.metrics.clone()));
 
     let codes = Router::new().fallback(follow_code).with_state(Arc::clone(redirector.engine()));
     let limits = Limits::api(&config.admin.access.trusted_proxies, api_descriptors);

@@ -3,6 +3,8 @@
 //! A token without a user is not limited. A token of a user reaches only the operations of [`FOR_OWNERS`], and their handlers
 //! limit it to the rows of its user with the functions of [`Caller`]. An operation that is not listed is forbidden to it.
 
+use std::sync::Arc;
+
 use anyhow::anyhow;
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::Method;
@@ -20,6 +22,7 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::PATCH, "/urls/{id}"),
     (Method::DELETE, "/urls/{id}"),
     (Method::GET, "/urls/{id}/stats"),
+    (Method::GET, "/audit"),
     (Method::GET, "/users"),
     (Method::GET, "/users/{id}"),
     (Method::GET, "/users/{id}/urls"),
@@ -31,6 +34,8 @@ const FOR_OWNERS: &[(Method, &str)] = &[
 /// The caller of a request that was admitted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
+    /// The name of the token; `None` where the API is open.
+    pub(super) token: Option<Arc<str>>,
     /// The user to whose rows the token is limited.
     pub(super) owner: Option<Id>,
 }

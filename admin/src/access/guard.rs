@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tern_common::budget::prefix;
+use tern_common::store::signed;
 use tern_common::token::{Role, TokenHash};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -75,9 +76,10 @@ pub(crate) async fn authorise(
     let mut request = Request::from_parts(head, body);
     match admitted {
         Ok((caller, permit)) => {
+            let token = caller.token.clone();
             request.extensions_mut().insert(caller);
             logged.log_start();
-            hold_permit(next.run(request).await, permit)
+            hold_permit(signed(token, next.run(request)).await, permit)
         }
         Err(refusal) => {
             discard_body(request);
@@ -106,7 +108,7 @@ async fn admit(
         access.requests.spend(bearer.token.id, now).map_err(too_many_requests)?;
         let in_flight = Arc::clone(&bearer.in_flight).try_acquire_owned();
         let in_flight = in_flight.map_err(|_| too_many_requests(Duration::from_secs(1)))?;
-        let caller = Caller { owner: bearer.token.user_id };
+        let caller = Caller { token: Some(bearer.token.name.as_str().into()), owner: bearer.token.user_id };
         (bearer.token.role, caller, Some(in_flight))
     };
     if !may(role, *area, &request.method) {

@@ -1,5 +1,6 @@
 //! The resources of the API, one file for each: types of requests, handlers, and their descriptions.
 
+pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod events;
 mod link_options;

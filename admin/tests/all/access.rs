@@ -34,6 +34,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/docs", EVERYBODY),
     ("GET", "/docs/docs.css", EVERYBODY),
     ("GET", "/docs/docs.js", EVERYBODY),
+    ("GET", "/audit", READERS),
     ("GET", "/products", READERS),
     ("GET", "/users", READERS),
     ("POST", "/users", WRITERS),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod access;
+mod audit;
 mod bodies;
 mod bulk;
 mod commands;

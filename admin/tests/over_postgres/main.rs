@@ -4,6 +4,8 @@
 
 #[path = "../all/access.rs"]
 mod access;
+#[path = "../all/audit.rs"]
+mod audit;
 #[path = "../all/bodies.rs"]
 mod bodies;
 #[path = "../all/bulk.rs"]

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+mod author;
 mod click_counts;
 mod cursor;
 mod judgement;
@@ -20,6 +21,7 @@ mod url_cursor;
 mod url_list;
 mod watched;
 
+pub use author::signed;
 pub use cursor::{Cursor, InvalidCursor, Mark};
 pub use load::{Batches, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, SkippedRows};
 pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageCursor, PageStart, Total};

@@ -13,6 +13,7 @@ use super::{
     Change, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, Page, PoolStatus, Result,
     RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
 };
+use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
@@ -103,6 +104,12 @@ pub trait AdminStore: LinkFeed + ClickSink {
     async fn insert_event(&self, event: NewEvent) -> Result<Event>;
     async fn find_event(&self, id: Id) -> Result<Option<Event>>;
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>>;
+
+    /// Returns the creations, changes and deletions of links. The token of a change is that of [`signed`](super::signed).
+    async fn list_audit(&self, filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>>;
+    async fn find_audit_entry(&self, id: Id) -> Result<Option<AuditEntry>>;
+    /// Deletes audit entries that are older than `keep`, unless all of them are. Returns their number.
+    async fn delete_old_audit(&self, keep: Duration) -> Result<u64>;
 
     async fn list_products(&self) -> Result<Vec<Product>>;
 

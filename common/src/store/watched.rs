@@ -9,6 +9,7 @@ use super::{
     AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
     PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
 };
+use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
@@ -110,6 +111,9 @@ watch! {
         insert_event(event: NewEvent) -> Result<Event>;
         find_event(id: Id) -> Result<Option<Event>>;
         list_events(filter: EventFilter, page: Page) -> Result<Listing<Event>>;
+        list_audit(filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>>;
+        find_audit_entry(id: Id) -> Result<Option<AuditEntry>>;
+        delete_old_audit(keep: Duration) -> Result<u64>;
         list_products() -> Result<Vec<Product>>;
         insert_token(token: NewToken) -> Result<Token>;
         insert_first_token(token: NewToken) -> Result<bool>;

@@ -6,6 +6,7 @@ mod bus;
 mod cache;
 mod fixture;
 mod store;
+mod store_audit;
 mod store_clicks;
 mod store_feed;
 mod store_labels;
@@ -116,6 +117,15 @@ conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgre
     concurrent_first_tokens_create_one,
     token_last_use_only_moves_forwards,
     token_of_a_user_is_revoked_with_the_user,
+]);
+
+conformance!(store_audit over sqlite_audit = sqlite, postgres_audit = postgres: [
+    each_change_of_a_link_has_an_audit_entry,
+    audit_entry_has_the_token_of_its_task,
+    audit_is_filtered_by_link_user_and_token,
+    loaded_link_has_no_audit_entry_until_it_changes,
+    old_audit_entries_are_deleted_unless_all_are_old,
+    link_with_every_field_is_audited_with_each_of_them,
 ]);
 
 conformance!(store_feed over sqlite_feed = sqlite, postgres_feed = postgres: [

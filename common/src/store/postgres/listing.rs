@@ -10,6 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::{error, query};
+use crate::store::page::UNCOUNTED;
 use crate::store::{ListCursor, Listing, Page, PageCursor as _, PageStart, Result, Total};
 
 /// A list to read. Only the filters' values come from outside, and they are bound as parameters.
@@ -79,6 +80,7 @@ impl List {
     /// Returns the name under which `row_counts` has the total.
     fn counted_as(&self) -> Option<String> {
         match self.filters.as_slice() {
+            _ if UNCOUNTED.contains(&self.table) => None,
             [] => Some(String::new()),
             [only] => Some(only.counted_as.clone()),
             _ => None,
@@ -97,7 +99,8 @@ impl List {
             )
         } else {
             let filters = self.filters.iter().zip(2..).map(|(filter, n)| format!("{} = ${n}", filter.column));
-            let (counted, conditions) = (Total::COUNTED + 1, filters.collect::<Vec<_>>().join(" AND "));
+            let conditions = ["true".to_owned()].into_iter().chain(filters).collect::<Vec<_>>().join(" AND ");
+            let counted = Total::COUNTED + 1;
             format!(
                 "SELECT count(*) AS total, 0::bigint AS deltas
                  FROM (SELECT FROM {table} WHERE {conditions} LIMIT {counted}) AS counted"

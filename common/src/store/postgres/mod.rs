@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+mod audit;
 mod changes;
 mod clicks;
 mod columns;
@@ -46,6 +47,7 @@ use super::{
     AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
     PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
 };
+use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
@@ -233,6 +235,18 @@ impl AdminStore for PostgresStore {
 
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
         Ok(self.finish_list(self.connections.list(async |db| events::list(db, filter, page).await).await?))
+    }
+
+    async fn list_audit(&self, filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>> {
+        Ok(self.finish_list(self.connections.list(async |db| audit::list(db, filter, page).await).await?))
+    }
+
+    async fn find_audit_entry(&self, id: Id) -> Result<Option<AuditEntry>> {
+        self.connections.request(async |db| audit::find(db, id).await).await
+    }
+
+    async fn delete_old_audit(&self, keep: Duration) -> Result<u64> {
+        audit::delete_old(&self.connections, keep).await
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {

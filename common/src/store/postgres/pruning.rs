@@ -11,7 +11,7 @@ use crate::store::Result;
 const FOLD_LOCK: i64 = i64::from_be_bytes(*b"TERNFOLD");
 
 /// The longest duration that pruning passes to PostgreSQL, whose intervals have a limit.
-const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+pub(super) const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Folds deltas into the totals, unless another process does so.
 pub(super) async fn fold(connections: &Connections) -> Result<()> {

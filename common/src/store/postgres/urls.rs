@@ -4,10 +4,11 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
 use super::query::MARK;
-use super::{error, query};
+use super::{audit, error, query};
 use crate::event::EventType;
 use crate::link_labels::{LinkLabels, Tag};
 use crate::served_link::LinkRow;
+use crate::store::author::author;
 use crate::store::{Change, Result, StoreError};
 use crate::url::{NewUrl, Title, Url, UrlChange};
 use crate::{Id, LinkOptions, LinkOptionsChange, TargetUrl, Timestamp};
@@ -25,8 +26,9 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
              SELECT id, user_id, $6, $5, url_details(short_code, original_url) FROM url
          )
-         SELECT url.*, {MARK} FROM url",
-        columns = Url::COLUMNS
+         SELECT url.*, {MARK}, {signed} FROM url",
+        columns = Url::COLUMNS,
+        signed = audit::signed_by("$15")
     );
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
@@ -34,6 +36,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
     let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query } = &url.options;
     let LinkLabels { tags, notes, external_id } = &url.labels;
     let tags: Vec<&str> = tags.iter().collect();
+    let author = author();
     let values: query::Values<'_> = &[
         &url.user_id,
         &code,
@@ -49,6 +52,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
         &tags,
         &notes,
         &external_id,
+        &author.as_deref(),
     ];
     match query::row(db, &sql, values).await {
         Ok(Some(row)) => read_change(&row),
@@ -114,8 +118,9 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
              SELECT id, user_id, $7, $6, url_details(short_code, original_url) FROM url
          )
-         SELECT url.*, {MARK} FROM url",
-        columns = Url::COLUMNS
+         SELECT url.*, {MARK}, {signed} FROM url",
+        columns = Url::COLUMNS,
+        signed = audit::signed_by("$26")
     );
     let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
     let target = change.original_url.as_ref().map(TargetUrl::as_given);
@@ -125,6 +130,7 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
     let tags: Option<Vec<&str>> = labels.tags.as_ref().map(|tags| tags.iter().collect());
     let [add_tags, remove_tags] =
         [&labels.add_tags, &labels.remove_tags].map(|tags| tags.iter().map(Tag::as_str).collect::<Vec<_>>());
+    let author = author();
     let values: query::Values<'_> = &[
         &id,
         &change.title.is_some(),
@@ -151,6 +157,7 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
         &add_tags,
         &remove_tags,
         &change.if_revision,
+        &author.as_deref(),
     ];
     let changed = query::row(db, &sql, values).await?.as_ref().map(read_change).transpose()?;
     if changed.is_none()
@@ -163,8 +170,11 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
 }
 
 pub(super) async fn delete(db: &ClientWrapper, id: Id) -> Result<Option<Change<()>>> {
-    let sql = format!("WITH gone AS (DELETE FROM urls WHERE id = $1 RETURNING id) SELECT {MARK} FROM gone");
-    let gone = query::row(db, &sql, &[&id]).await?;
+    let sql = format!(
+        "WITH gone AS (DELETE FROM urls WHERE id = $1 RETURNING id) SELECT {MARK}, {signed} FROM gone",
+        signed = audit::signed_by("$2")
+    );
+    let gone = query::row(db, &sql, &[&id, &author().as_deref()]).await?;
     gone.map(|row| Ok(Change { value: (), mark: query::mark(&row)? })).transpose()
 }
 

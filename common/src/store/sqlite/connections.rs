@@ -14,7 +14,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::commits::Commits;
 use super::error::OpenError;
-use super::{position, search};
+use super::{audit, position, search};
+use crate::store::author::author;
 use crate::store::{PoolStatus, Result, StoreError};
 
 /// The longest wait for a read connection.
@@ -146,12 +147,17 @@ impl Connections {
     ) -> Result<T> {
         let began = Instant::now();
         let commits = self.commits();
+        let author = author();
         let written = interact(self.writer().await?, move |connection| {
             // A load of another process has the lock while it inserts a file.
             connection.busy_timeout(WRITE_WAIT.saturating_sub(began.elapsed()))?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let before = position::last_sequence(&transaction)?;
+            let last_entry = author.is_some().then(|| audit::last_id(&transaction)).transpose()?;
             let value = work(&transaction)?;
+            if let (Some(author), Some(last_entry)) = (author, last_entry) {
+                audit::sign(&transaction, last_entry, &author)?;
+            }
             let last = position::last_sequence(&transaction)?;
             if last > before {
                 commits.note(before + 1..=last);

@@ -8,6 +8,7 @@ use std::iter;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
+use crate::store::page::UNCOUNTED;
 use crate::store::{ListCursor, Listing, Page, PageCursor as _, PageStart, Result, Total};
 
 /// A list to read. Only the filters' values come from outside, and they are bound as parameters.
@@ -66,6 +67,7 @@ impl List {
 
     fn total(&self, db: &Connection) -> Result<Total> {
         let key = match self.filters.as_slice() {
+            _ if UNCOUNTED.contains(&self.table) => None,
             [] => Some(String::new()),
             [only] => Some(match &only.value {
                 Value::Integer(value) => format!("{}={value}", only.column),
@@ -102,7 +104,8 @@ impl List {
     fn conditions(&self, others: &[&str]) -> String {
         let signs = iter::once("").chain(iter::repeat("+"));
         let filters = self.filters.iter().zip(signs).map(|(filter, sign)| format!("{sign}{} = ?", filter.column));
-        filters.chain(others.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" AND ")
+        let conditions = filters.chain(others.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" AND ");
+        if conditions.is_empty() { "true".to_owned() } else { conditions }
     }
 
     fn values(&self) -> impl Iterator<Item = &Value> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+mod audit;
 mod changes;
 mod clicks;
 mod columns;
@@ -40,6 +41,7 @@ use super::{
     AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
     PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, StoreError, UrlCursor,
 };
+use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
@@ -198,6 +200,26 @@ impl AdminStore for SqliteStore {
 
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
         self.connections.read(Lane::Lists, move |db| events::list(db, filter, page)).await
+    }
+
+    async fn list_audit(&self, filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>> {
+        self.connections.read(Lane::Lists, move |db| audit::list(db, filter, page)).await
+    }
+
+    async fn find_audit_entry(&self, id: Id) -> Result<Option<AuditEntry>> {
+        self.connections.read(Lane::Requests, move |db| audit::find(db, id)).await
+    }
+
+    async fn delete_old_audit(&self, keep: Duration) -> Result<u64> {
+        let horizon = Timestamp::ago(keep);
+        let mut deleted = 0;
+        loop {
+            let part = self.connections.write(move |db| audit::delete_part(db, horizon)).await?;
+            deleted += part;
+            if part == 0 {
+                return Ok(deleted);
+            }
+        }
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {
