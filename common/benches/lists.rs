@@ -28,7 +28,7 @@ const WORDS: u64 = 2_000;
 /// Returns a word that occurs in one of some hundred links.
 fn word(n: u64) -> String {
     const SYLLABLES: [&str; 16] =
-        ["ba", "lo", "mi", "ter", "ku", "san", "ve", "ro", "ti", "pel", "go", "na", "dri", "fu", "cho", "ze"];
+        ["bo", "lo", "mi", "ter", "ku", "san", "ve", "ro", "ti", "pel", "go", "na", "dri", "fu", "cho", "ze"];
     let n = n % WORDS * 37 % 4_096;
     [n / 256, n / 16 % 16, n % 16].map(|at| SYLLABLES[at as usize]).concat()
 }

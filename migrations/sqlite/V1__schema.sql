@@ -275,7 +275,7 @@ SELECT id AS url_id, user_id, json_object(
     'short_code', short_code,
     'original_url', original_url,
     'title', title,
-    'is_active', json(iif(is_active, 'true', 'false')),
+    'is_active', json(CASE WHEN is_active THEN 'true' ELSE 'false' END),
     'starts_at', strftime('%Y-%m-%dT%H:%M:%S', starts_at, 'unixepoch'),
     'expires_at', strftime('%Y-%m-%dT%H:%M:%S', expires_at, 'unixepoch'),
     'expired_url', expired_url,

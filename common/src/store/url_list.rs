@@ -29,6 +29,7 @@ pub(super) enum Bound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     ShortCode,
+    #[cfg(feature = "sqlite")]
     Search,
     Host,
     UserId,
@@ -43,6 +44,7 @@ pub(super) enum Field {
 /// A condition of a filter.
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "only SQLite chooses an index by the parameter"))]
     pub(super) field: Field,
     pub(super) sql: Sql,
 }
