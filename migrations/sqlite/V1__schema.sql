@@ -247,7 +247,6 @@ CREATE TRIGGER urls_tags_indexed_update AFTER UPDATE OF tags ON urls WHEN OLD.ta
     INSERT OR IGNORE INTO url_tags SELECT value, NEW.id FROM json_each(NEW.tags) WHERE type = 'text';
 END;
 
--- A change by the sqlite3 shell counts as a change too.
 -- The creations, changes and deletions of links. Entries outlive their link and its owner.
 -- Triggers write them, so that each change has one, by whichever statement. The connection of a load runs no triggers.
 CREATE TABLE audit_entries (
@@ -313,6 +312,7 @@ BEGIN
     WHERE id = (SELECT max(id) FROM audit_entries WHERE url_id = NEW.id);
 END;
 
+-- A change by the sqlite3 shell counts as a change too.
 CREATE TRIGGER urls_revised AFTER UPDATE ON urls WHEN NEW.revision = OLD.revision BEGIN
     UPDATE urls SET revision = OLD.revision + 1 WHERE id = NEW.id;
 END;
