@@ -146,5 +146,13 @@ async fn redirector_without_database_and_redis_restarts_from_its_file() {
     fleet.postgres.start();
     fleet.redis.start();
     wait_for_successful_change(&fleet, "https://example.com/after").await;
+    // A redirector connects a second or two after the admin does, so the change may not have waited for it.
+    let changed = fleet.code(1).await;
+    for redirector in 0..2 {
+        eventually("redirectors follow the database again", async || {
+            fleet.look_up(redirector, &changed).await.1.as_deref() == Some("https://example.com/after")
+        })
+        .await;
+    }
     assert_eq!(fleet.count_differing_codes().await, 0);
 }
