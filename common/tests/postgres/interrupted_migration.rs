@@ -48,7 +48,9 @@ async fn migration_interrupted_at_any_statement_is_completed_by_the_next() {
         let before = recorded().await;
         match migrate(&config).await {
             Ok(()) => break,
-            Err(error) => assert!(matches!(error, OpenError::Migration(_)), "step {step}: {error}"),
+            // The statements before the migration create an extension.
+            Err(OpenError::Unavailable(_) | OpenError::Migration(_)) => {}
+            Err(error) => panic!("step {step}: {error}"),
         }
         cuts += 1;
         // A complete version is not run again, so the steps of the next one are counted from its beginning.

@@ -180,13 +180,13 @@ pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     // A lock of the session: it ends with the connection, however this function ends.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
     // A role that may create objects in the database may create it, since PostgreSQL 13 trusts it.
-    if let Err(error) = client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_trgm").await {
-        return Err(if error.as_db_error().is_some() {
+    client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_trgm").await.map_err(|error| match error.code() {
+        // The role may not, or the server has no such extension.
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE | &SqlState::FEATURE_NOT_SUPPORTED | &SqlState::UNDEFINED_FILE) => {
             OpenError::Extension(error.into())
-        } else {
-            unreachable(error)
-        });
-    }
+        }
+        _ => failed(error),
+    })?;
     use refinery::error::Kind;
     match embedded::migrations::runner().run_async(&mut *client).await {
         Ok(_) => Ok(close_functions(&*client).await?),
