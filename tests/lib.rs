@@ -25,7 +25,7 @@ pub use plane::Plane;
 pub use visitors::{Visitors, Visits};
 
 /// Longest wait for any condition, for a machine that runs ten other things.
-const WAIT_LIMIT: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(90);
 
 /// Waits until `holds` returns true, for [`WAIT_LIMIT`] at most.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
