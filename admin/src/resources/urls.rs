@@ -231,7 +231,7 @@ pub(crate) async fn update_url(
 
 /// Change a link
 ///
-/// The same as `PUT`: fields that are not given do not change.
+/// `PATCH` changes a link as `PUT` does: fields that are not given stay.
 #[utoipa::path(
     patch,
     path = "/urls/{id}",
