@@ -9,6 +9,7 @@ mod store;
 mod store_audit;
 mod store_clicks;
 mod store_feed;
+mod store_filters;
 mod store_labels;
 mod store_lists;
 mod store_loading;
@@ -67,9 +68,12 @@ conformance!(store_pages over sqlite_pages = sqlite, postgres_pages = postgres: 
 conformance!(store_lists over sqlite_lists = sqlite, postgres_lists = postgres: [
     walk_under_every_order_and_filter_visits_each_link_once,
     walk_beside_changes_visits_each_unchanged_link_once,
+    search_with_many_matches_has_a_bounded_total_and_walks_in_order,
+]);
+
+conformance!(store_filters over sqlite_filters = sqlite, postgres_filters = postgres: [
     search_finds_substrings_in_any_case,
     search_follows_changes_loads_and_deletions,
-    search_with_many_matches_has_a_bounded_total_and_walks_in_order,
     host_filter_matches_exact_name_without_port,
     state_and_creation_filters_match_their_links,
     tag_filters_match_any_all_or_none_of_their_tags,
