@@ -1,0 +1,101 @@
+//! Statistics of clicks: of one link, or of all links that a filter matches.
+//!
+//! They come from counts that are kept in the transactions of the clicks, and never from events.
+
+use std::collections::HashMap;
+
+use crate::link_labels::Tag;
+use crate::{Id, Timestamp};
+
+/// The links whose clicks are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatsScope {
+    Link(Id),
+    /// All links, or those that match every filter that is set.
+    All {
+        tag: Option<Tag>,
+        owner: Option<Id>,
+    },
+}
+
+/// A request for statistics. The range is from `from` to before `to`, both at a full hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsQuery {
+    pub scope: StatsScope,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// Whether the breakdowns include the clicks of bots.
+    pub bots: bool,
+}
+
+/// The clicks of one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourClicks {
+    /// The start of the hour.
+    pub at: Timestamp,
+    pub humans: u64,
+    pub bots: u64,
+}
+
+/// A property by which clicks are divided. Each click has exactly one value of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Breakdown {
+    /// The host of the referrer; [`NO_REFERRER`] for a click without one.
+    Referrers,
+    Browsers,
+    Systems,
+    Devices,
+    Languages,
+    Countries,
+    /// The `utm_source` of the target, or `qr`; [`NO_SOURCE`] for a click without one.
+    Sources,
+}
+
+/// The value of [`Breakdown::Referrers`] of clicks without a referrer. No host contains a capital letter.
+pub const NO_REFERRER: &str = "Direct";
+
+/// The value of [`Breakdown::Sources`] of clicks without a source.
+pub const NO_SOURCE: &str = "None";
+
+/// The value of clicks beyond a bound: of the values counted in a day, or of the rows of a breakdown.
+pub const OTHER_VALUE: &str = "Other";
+
+impl Breakdown {
+    pub const ALL: [Breakdown; 7] = [
+        Breakdown::Referrers,
+        Breakdown::Browsers,
+        Breakdown::Systems,
+        Breakdown::Devices,
+        Breakdown::Languages,
+        Breakdown::Countries,
+        Breakdown::Sources,
+    ];
+
+    /// The number of named values in a breakdown. Clicks of other values are its last row, [`OTHER_VALUE`].
+    pub const MOST: usize = 20;
+}
+
+/// The clicks within the range of a [`StatsQuery`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Each hour with a click, in chronological order. The sums are `humans` and `bots`.
+    pub hours: Vec<HourClicks>,
+    pub humans: u64,
+    pub bots: u64,
+    /// Clicks without an event, since they were beyond the budget of their network. They are part of the other numbers.
+    pub without_event: u64,
+    /// The rows of each breakdown, by their clicks. They add up to `humans`, or with `bots` of the query to all clicks.
+    pub breakdowns: HashMap<Breakdown, Vec<(String, u64)>>,
+    /// The short codes of the links with the most clicks of people of all time, with these clicks. Empty for one link.
+    pub top: Vec<(String, u64)>,
+}
+
+impl Statistics {
+    /// The number of links in [`Statistics::top`].
+    pub const TOP: usize = 10;
+
+    /// Returns the rows of a breakdown, the most frequent value first and [`OTHER_VALUE`] last.
+    pub fn breakdown(&self, breakdown: Breakdown) -> &[(String, u64)] {
+        self.breakdowns.get(&breakdown).map_or(&[], Vec::as_slice)
+    }
+}
