@@ -105,7 +105,7 @@ measure: tools
 FUZZ_SECONDS ?= 60
 fuzz: tools ## Fuzz each parser of external text, a minute each (FUZZ_SECONDS=60)
 	cargo install --quiet --locked --root target/fuzz-tools cargo-fuzz@0.13.2
-	for target in requests records api csv forwarded json settings snapshots words; do \
+	for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
 		mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
 		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/fuzz-tools/bin:$$PATH" \
 		cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
