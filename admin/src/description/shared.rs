@@ -3,13 +3,13 @@
 //! A handler names the headers of its answer and the errors of its own. This module adds the errors that follow from the
 //! request, and replaces each name by a reference to its description.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr};
 
@@ -137,6 +137,7 @@ pub(crate) fn complete(openapi: &mut OpenApi, areas: &HashMap<String, Area>) {
     for kind in KINDS {
         components.responses.insert(component(kind.1), described(kind).into());
     }
+    merge_parts(&mut components.schemas);
     openapi.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", [""; 0])]);
     for (path, item) in &mut openapi.paths.paths {
         let is_public = areas.get(path).is_none_or(|area| *area == Area::Public);
@@ -145,6 +146,26 @@ pub(crate) fn complete(openapi: &mut OpenApi, areas: &HashMap<String, Area>) {
         {
             complete_operation(operation, path, is_public);
         }
+    }
+}
+
+/// Describes each type with flattened parts as one object with the fields of all parts.
+fn merge_parts(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    let parts = schemas.clone();
+    for schema in schemas.values_mut() {
+        let RefOr::T(Schema::AllOf(all_of)) = schema else { continue };
+        let mut merged = ObjectBuilder::new().description(all_of.description.take()).build();
+        for part in &all_of.items {
+            let part = match part {
+                RefOr::Ref(part) => part.ref_location.rsplit('/').next().and_then(|name| parts.get(name)),
+                part @ RefOr::T(_) => Some(part),
+            };
+            if let Some(RefOr::T(Schema::Object(part))) = part {
+                merged.properties.extend(part.properties.clone());
+                merged.required.extend(part.required.clone());
+            }
+        }
+        *schema = Schema::Object(merged).into();
     }
 }
 

@@ -7,8 +7,8 @@ use axum::http::request::Parts;
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
+use tern_common::Id;
 use tern_common::json::{Mismatch, SourceText, read};
-use tern_common::{Id, Timestamp};
 
 use crate::http::error::{Error, Result, bad_request, not_found};
 
@@ -33,10 +33,6 @@ pub(crate) struct PathId(pub(crate) Id);
 /// An integer of any length, clamped to the range from 1 to `MAX`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clamped<const MAX: u64>(pub(crate) u64);
-
-/// A time in a query, in the form that the contract defines.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QueryTime(pub(crate) Timestamp);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
@@ -99,18 +95,6 @@ impl<'de, const MAX: u64> Deserialize<'de> for Clamped<MAX> {
     }
 }
 
-impl<'de> Deserialize<'de> for QueryTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<QueryTime, D::Error> {
-        let SourceText(text) = SourceText::deserialize(deserializer)?;
-        Timestamp::parse(text).map(QueryTime).map_err(|_| match in_another_form(text) {
-            Some(time) => {
-                D::Error::custom(format!("must be in UTC, in whole seconds and without a zone: write {time}"))
-            }
-            None => D::Error::custom("must be a time in UTC such as 2025-09-19T22:25:05"),
-        })
-    }
-}
-
 /// Reads an integer of any length.
 fn parse_clamped(text: &str, max: u64) -> Option<u64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -119,13 +103,6 @@ fn parse_clamped(text: &str, max: u64) -> Option<u64> {
     }
     let number = if text.starts_with('-') { 0 } else { digits.parse().unwrap_or(u64::MAX) };
     Some(number.clamp(1, max))
-}
-
-/// Reads a time with a zone or a fraction, to advise how to write it. A `+` that was not encoded arrives as a space.
-fn in_another_form(text: &str) -> Option<Timestamp> {
-    let with_plus =
-        || text.rsplit_once(' ').and_then(|(time, zone)| Timestamp::parse_any_zone(&format!("{time}+{zone}")).ok());
-    Timestamp::parse_any_zone(text).ok().or_else(with_plus)
 }
 
 /// Reads a truth value as JSON, Python and databases write it.

@@ -170,8 +170,8 @@ fn example(description: &Value, schema: &Value) -> Option<Value> {
     if let Some(example) = schema.get("example").or_else(|| schema["examples"].get(0)) {
         return Some(example.clone());
     }
-    if let Some(form) = schema["oneOf"].get(0) {
-        return example(description, form);
+    if let Some(forms) = schema["oneOf"].as_array() {
+        return forms.iter().find_map(|form| example(description, form));
     }
     if let Some(reference) = schema["$ref"].as_str() {
         return example(description, description.pointer(reference.trim_start_matches('#'))?);
