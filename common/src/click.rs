@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
-use crate::Id;
+use crate::{Id, Visitor};
 
 /// An answered redirect. The store counts it exactly once.
 ///
@@ -26,6 +26,10 @@ pub struct Click {
     pub client: Option<IpNet>,
     pub user_agent: Option<String>,
     pub referrer: Option<String>,
+    /// The client by families, worked out before its click is shipped.
+    pub visitor: Visitor,
+    /// A source that the target does not have: [`crate::click_source::QR`], or the `utm_source` of a forwarded query.
+    pub source: Option<String>,
     /// Whether the click is beyond the budget of its network. If so, it is counted and has no event.
     pub is_counted_only: bool,
 }

@@ -1,85 +1,64 @@
-//! Sources of clicks: the browser family and the referring host, by which clicks are counted.
+//! Sources of clicks: the visitor, the referring host and the named source, by which clicks are counted.
 
 use crate::Click;
 use crate::event::{Details, EventType};
+use crate::visitor::Visitor;
 
 /// The source of a click. It contains no whole header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct ClickSource {
-    /// The browser family; `None` for an event that is no click.
-    pub browser: Option<&'static str>,
+    /// The visitor; `None` for an event that is no click.
+    pub visitor: Option<Visitor>,
     /// The host of the referrer, if the referrer has one.
     pub referrer: Option<String>,
+    /// [`QR`], or the `utm_source` of the target to which the visitor was redirected.
+    pub source: Option<String>,
 }
 
-/// The browser family of a click without a user agent.
-pub const UNKNOWN_BROWSER: &str = "Unknown";
+/// The source of a click on a link in a QR code.
+pub const QR: &str = "qr";
 
-/// The browser family of a user agent that matches none of [`BROWSERS`].
-const OTHER_BROWSER: &str = "Other";
+/// The parameter of a target that names its source.
+const UTM_SOURCE: &str = "utm_source";
 
-/// Parts of user agents in lower case, each with its browser family. The first match counts.
-///
-/// The order matters, since most browsers also claim to be Chrome, and Chrome claims to be Safari.
-const BROWSERS: [(&str, &str); 24] = [
-    ("bot", "Bot"),
-    ("spider", "Bot"),
-    ("crawl", "Bot"),
-    ("slurp", "Bot"),
-    ("facebookexternalhit", "Bot"),
-    ("headless", "Bot"),
-    ("edg/", "Edge"),
-    ("edga/", "Edge"),
-    ("edgios/", "Edge"),
-    ("edge/", "Edge"),
-    ("opr/", "Opera"),
-    ("opera", "Opera"),
-    ("samsungbrowser/", "Samsung Internet"),
-    ("yabrowser/", "Yandex Browser"),
-    ("firefox/", "Firefox"),
-    ("fxios/", "Firefox"),
-    ("chrome/", "Chrome"),
-    ("crios/", "Chrome"),
-    ("chromium/", "Chrome"),
-    ("safari/", "Safari"),
-    ("msie ", "Internet Explorer"),
-    ("trident/", "Internet Explorer"),
-    ("curl/", "curl"),
-    ("wget/", "Wget"),
-];
-
-/// The number of bytes of a user agent that are searched. The matching parts are near the beginning.
-const USER_AGENT_BYTES: usize = 512;
+/// The length of the longest source that is counted, in bytes.
+const SOURCE_BYTES: usize = 64;
 
 /// The length of the longest DNS name.
 const HOST_BYTES: usize = 253;
 
 impl ClickSource {
     pub fn of_click(click: &Click) -> ClickSource {
-        ClickSource::of_headers(click.user_agent.as_deref(), click.referrer.as_deref())
+        ClickSource {
+            visitor: Some(click.visitor),
+            referrer: click.referrer.as_deref().and_then(host),
+            source: click.source.clone().or_else(|| source_of_target(&click.original_url)),
+        }
     }
 
     /// Returns the source in the details of an event that a client or a file gave, if it is a click.
+    ///
+    /// Such a click is a person's, unless its details have a field `bot` or the user agent of a bot.
     pub fn of_event(event_type: &str, details: &Details) -> ClickSource {
         if event_type != EventType::CLICKED {
             return ClickSource::default();
         }
-        // The fields are read separately, so that an invalid one does not hide the other.
+        // The fields are read separately, so that an invalid one does not hide the others.
         let text = |name| details.field(name)?.text().filter(|text| !text.is_empty());
-        ClickSource::of_headers(text("user_agent").as_deref(), text("referrer").as_deref())
+        let visitor = Visitor::of_user_agent(text("user_agent").unwrap_or_default().as_bytes());
+        let is_true = || details.field("bot").is_some_and(|bot| bot.as_str() == "true");
+        let visitor = match text("bot") {
+            Some(family) => visitor.as_bot(&family),
+            None if is_true() && visitor.bot.is_none() => visitor.as_bot(crate::visitor::BOT),
+            None => visitor,
+        };
+        let source = text("source").and_then(|text| clean_source(&text));
+        ClickSource {
+            visitor: Some(visitor),
+            referrer: text("referrer").as_deref().and_then(host),
+            source: source.or_else(|| source_of_target(&text("original_url")?)),
+        }
     }
-
-    fn of_headers(user_agent: Option<&str>, referrer: Option<&str>) -> ClickSource {
-        ClickSource { browser: Some(browser(user_agent)), referrer: referrer.and_then(host) }
-    }
-}
-
-fn browser(user_agent: Option<&str>) -> &'static str {
-    let Some(user_agent) = user_agent else { return UNKNOWN_BROWSER };
-    let bytes = user_agent.as_bytes();
-    let lower = bytes[..bytes.len().min(USER_AGENT_BYTES)].to_ascii_lowercase();
-    let found = BROWSERS.iter().find(|(part, _)| memchr::memmem::find(&lower, part.as_bytes()).is_some());
-    found.map_or(OTHER_BROWSER, |(_, family)| family)
 }
 
 fn host(referrer: &str) -> Option<String> {
@@ -87,30 +66,29 @@ fn host(referrer: &str) -> Option<String> {
     url.host_str().filter(|host| !host.is_empty() && host.len() <= HOST_BYTES).map(str::to_owned)
 }
 
+/// Returns the `utm_source` of a target.
+fn source_of_target(target: &str) -> Option<String> {
+    let page = target.split_once('#').map_or(target, |(page, _)| page);
+    let query = page.split_once('?')?.1;
+    // Most targets have no source, and need no decoding.
+    memchr::memmem::find(query.as_bytes(), b"utm")?;
+    url::form_urlencoded::parse(query.as_bytes())
+        .find(|(name, value)| name == UTM_SOURCE && !value.is_empty())
+        .and_then(|(_, value)| clean_source(&value))
+}
+
+/// Returns a source without control characters, of bounded length; `None` if nothing is left.
+pub fn clean_source(sent: &str) -> Option<String> {
+    let text: String = sent.chars().filter(|char| !char.is_control()).collect();
+    let text = text.trim();
+    let text = text[..text.floor_char_boundary(SOURCE_BYTES)].trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn user_agent_has_the_family_of_its_browser() {
-        let check =
-            |user_agent: Option<&str>, expected: &str| assert_eq!(browser(user_agent), expected, "{user_agent:?}");
-        let like = "Mozilla/5.0 (X) AppleWebKit/537.36 (KHTML, like Gecko)";
-        check(None, "Unknown");
-        check(Some(""), "Other");
-        check(Some("Mozilla/5.0 (X; rv:128.0) Gecko/20100101 Firefox/128.0"), "Firefox");
-        check(Some(&format!("{like} Chrome/126.0.0.0 Safari/537.36")), "Chrome");
-        check(Some(&format!("{like} Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0")), "Edge");
-        check(Some(&format!("{like} Chrome/126.0.0.0 Safari/537.36 OPR/112.0")), "Opera");
-        check(Some(&format!("{like} SamsungBrowser/25.0 Chrome/121.0 Mobile Safari/537.36")), "Samsung Internet");
-        check(Some("Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 CriOS/126.0 Mobile/15E148 Safari/604.1"), "Chrome");
-        check(Some("Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 Version/17.5 Safari/605.1.15"), "Safari");
-        check(Some("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"), "Bot");
-        check(Some("Mozilla/5.0 (Windows NT 10.0; Trident/7.0; rv:11.0) like Gecko"), "Internet Explorer");
-        check(Some("curl/8.5.0"), "curl");
-        check(Some("\u{fffd}\u{10ffff}"), "Other");
-        check(Some(&format!("{}Firefox/1", "é".repeat(400))), "Other");
-    }
+    use crate::visitor::UNKNOWN;
 
     #[test]
     fn referrer_is_reduced_to_its_host() {
@@ -129,17 +107,59 @@ mod tests {
     }
 
     #[test]
+    fn source_of_a_target_is_its_utm_source() {
+        let check = |target: &str, expected: Option<&str>| {
+            assert_eq!(source_of_target(target).as_deref(), expected, "{target:?}");
+        };
+        check("https://example.com/?utm_source=news", Some("news"));
+        check("https://example.com/?a=1&utm_source=News+Letter%20%C3%BC&b=2#c", Some("News Letter ü"));
+        check("https://example.com/?utm%5Fsource=news", Some("news"));
+        check("https://example.com/?utm_source=&utm_source=late", Some("late"));
+        check("https://example.com/?utm_source=%0D%0Ax%00y%09", Some("xy"));
+        check(&format!("https://example.com/?utm_source={}", "ü".repeat(50)), Some(&"ü".repeat(32)));
+        check("https://example.com/?utm_source=%FF", Some("\u{fffd}"));
+        check("https://example.com/", None);
+        check("https://example.com/?utm_source", None);
+        check("https://example.com/?utm_source=+", None);
+        check("https://example.com/?xutm_source=a&utm_sources=b&UTM_SOURCE=c", None);
+        check("https://example.com/utm_source=a", None);
+        check("https://example.com/#?utm_source=a", None);
+    }
+
+    #[test]
     fn details_of_a_click_have_its_source_and_others_have_none() {
         let of = |event_type: &str, details: &str| ClickSource::of_event(event_type, &Details::parse(details).unwrap());
-        let complete = r#"{"short_code":"a","user_agent":"curl\u002f8","referrer":"https://news.example/"}"#;
-        let source = ClickSource { browser: Some("curl"), referrer: Some("news.example".to_owned()) };
+        let complete =
+            r#"{"short_code":"a","user_agent":"curl\u002f8","referrer":"https://news.example/","source":"qr"}"#;
+        let source = ClickSource {
+            visitor: Some(Visitor::of_user_agent(b"curl/8")),
+            referrer: Some("news.example".to_owned()),
+            source: Some(QR.to_owned()),
+        };
         assert_eq!(of("clicked", complete), source);
         assert_eq!(of("created", complete), ClickSource::default());
-        let unknown = ClickSource { browser: Some("Unknown"), referrer: None };
+        let unknown = ClickSource { visitor: Some(Visitor::UNKNOWN), ..ClickSource::default() };
         for details in ["{}", r#"{"user_agent":7}"#, r#"{"user_agent":null,"referrer":[]}"#, r#"{"user_agent":""}"#] {
             assert_eq!(of("clicked", details), unknown, "{details}");
         }
         let half_valid = r#"{"user_agent":7,"referrer":"https://news.example/"}"#;
         assert_eq!(of("clicked", half_valid), ClickSource { referrer: source.referrer, ..unknown });
+        let tagged = r#"{"original_url":"https://example.com/?utm_source=mail"}"#;
+        assert_eq!(of("clicked", tagged).source.as_deref(), Some("mail"));
+    }
+
+    #[test]
+    fn event_from_outside_is_a_persons_unless_its_details_say_otherwise() {
+        let of = |details: &str| ClickSource::of_event("clicked", &Details::parse(details).unwrap()).visitor.unwrap();
+        assert_eq!(of("{}").bot, None);
+        assert_eq!(of(r#"{"user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0"}"#).bot, None);
+        assert_eq!(of(r#"{"user_agent":"curl/8"}"#).bot, Some("curl"));
+        assert_eq!(of(r#"{"bot":"Slack"}"#), Visitor { bot: Some("Slack"), browser: UNKNOWN, ..Visitor::UNKNOWN });
+        assert_eq!(of(r#"{"bot":"of another program"}"#).bot, Some("Other"));
+        assert_eq!(of(r#"{"bot":true}"#).bot, Some("Bot"));
+        assert_eq!(of(r#"{"bot":true,"user_agent":"curl/8"}"#).bot, Some("curl"));
+        for details in [r#"{"bot":false}"#, r#"{"bot":""}"#, r#"{"bot":null}"#, r#"{"bot":[]}"#] {
+            assert_eq!(of(details).bot, None, "{details}");
+        }
     }
 }

@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Details {
 }
 
 /// The details of an event that Tern itself writes.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct OwnDetails<'a> {
     short_code: &'a str,
     original_url: &'a str,
@@ -74,6 +74,11 @@ struct OwnDetails<'a> {
     referrer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
+    /// The family of the bot that followed the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
 }
 
 /// The reason to refuse a text as the details of an event.
@@ -129,7 +134,7 @@ impl Details {
 
     /// Returns the details of a `created` or `updated` event.
     pub fn of_url(short_code: &str, original_url: &str) -> Details {
-        Details::serialise(&OwnDetails { short_code, original_url, referrer: None, user_agent: None })
+        Details::serialise(&OwnDetails { short_code, original_url, ..OwnDetails::default() })
     }
 
     /// Returns the details of a `clicked` event.
@@ -139,6 +144,8 @@ impl Details {
             original_url: &click.original_url,
             referrer: click.referrer.as_deref(),
             user_agent: click.user_agent.as_deref(),
+            bot: click.visitor.bot,
+            source: click.source.as_deref(),
         })
     }
 

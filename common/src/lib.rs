@@ -47,6 +47,7 @@ pub mod token;
 pub mod url;
 mod url_filter;
 pub mod user;
+pub mod visitor;
 
 pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};
 pub use click_source::ClickSource;
@@ -58,3 +59,4 @@ pub use short_code::ShortCode;
 pub use statistics::{Breakdown, HourClicks, Statistics, StatsQuery, StatsScope};
 pub use target_url::TargetUrl;
 pub use timestamp::Timestamp;
+pub use visitor::Visitor;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, StatementStatus};
 use tern_common::event::EventFilter;
 use tern_common::store::{AdminStore, ClickSink, LinkFeed, Page, PageStart, SqliteStore, StoreError, Total};
 use tern_common::user::{Email, NewUser, Username};
-use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, ShipOutcome};
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, ShipOutcome, Visitor};
 
 fn new_user(name: &str) -> NewUser {
     NewUser { username: Username::parse(name).unwrap(), email: Email::parse(&format!("{name}@mail.example")).unwrap() }
@@ -166,6 +166,8 @@ fn click() -> Click {
         client: None,
         user_agent: None,
         referrer: None,
+        visitor: Visitor::UNKNOWN,
+        source: None,
         is_counted_only: false,
     }
 }

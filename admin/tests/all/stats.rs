@@ -41,7 +41,7 @@ async fn stats_contain_clicks_by_time_referrer_and_browser() {
                 { "at": "2026-01-03T00:00:00", "clicks": 1 },
             ],
             "referrers": [{ "referrer": "news.example", "clicks": 2 }],
-            "browsers": [{ "browser": "curl", "clicks": 2 }, { "browser": "Unknown", "clicks": 1 }],
+            "browsers": [{ "browser": "Bot", "clicks": 2 }, { "browser": "Unknown", "clicks": 1 }],
         })
     );
     let hours = app.get("/urls/1/stats/?per=hour&from=2026-01-02T03:00:00&to=2026-01-02T05:00:00").await.json();

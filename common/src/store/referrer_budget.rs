@@ -40,9 +40,9 @@ struct Today {
 impl ReferrerBudget {
     /// Returns the source under which a click is counted: with its own host if the budget admits it.
     pub(super) fn source_of(&self, click: &Click) -> ClickSource {
-        let ClickSource { browser, referrer } = ClickSource::of_click(click);
-        let referrer = referrer.map(|host| if self.admits(click, &host) { host } else { OTHER.to_owned() });
-        ClickSource { browser, referrer }
+        let source = ClickSource::of_click(click);
+        let host = |host: String| if self.admits(click, &host) { host } else { OTHER.to_owned() };
+        ClickSource { referrer: source.referrer.map(host), ..source }
     }
 
     fn admits(&self, click: &Click, host: &str) -> bool {
@@ -72,6 +72,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+    use crate::Visitor;
 
     fn click(url: i64, day: u64, host: usize) -> Click {
         Click {
@@ -83,6 +84,8 @@ mod tests {
             client: None,
             user_agent: None,
             referrer: Some(format!("https://site{host}.example/")),
+            visitor: Visitor::UNKNOWN,
+            source: None,
             is_counted_only: false,
         }
     }

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use tern_common::event::{Details, EventFilter};
 use tern_common::store::{AdminStore, Listing, Load, LoadOutcome, Total};
 use tern_common::url::{Url, UrlRow};
-use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, ShipOutcome, ShortCode, TargetUrl};
+use tern_common::{
+    Click, ClickBatch, Id, JournalId, JournalPosition, JournalState, ShipOutcome, ShortCode, TargetUrl, Visitor,
+};
 
 use crate::fixture::{id, page, url, user};
 use crate::store_loading::{load, numbered};
@@ -22,6 +24,8 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
         client: None,
         user_agent: None,
         referrer: None,
+        visitor: Visitor::UNKNOWN,
+        source: None,
         is_counted_only: false,
     }
 }

@@ -7,7 +7,7 @@ use tern_common::store::{AdminStore, Load, LoadOutcome, RetentionOutcome, Total}
 use tern_common::url::UrlRow;
 use tern_common::{
     Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, JournalState, Per, ShipOutcome, ShortCode,
-    StatsRange, TargetUrl, Timestamp,
+    StatsRange, TargetUrl, Timestamp, Visitor,
 };
 
 use crate::fixture::{id, page, url, user};
@@ -70,6 +70,7 @@ pub async fn click_counts_whichever_way_it_was_inserted(store: &dyn AdminStore) 
 
     let plain = click(followed, owner);
     let by_curl = Click {
+        visitor: Visitor::of_user_agent(b"curl/8.5.0"),
         user_agent: Some("curl/8.5.0".to_owned()),
         referrer: Some("https://News.example/a".to_owned()),
         ..plain.clone()
@@ -87,7 +88,7 @@ pub async fn click_counts_whichever_way_it_was_inserted(store: &dyn AdminStore) 
     let stats = stats(store, followed, ALWAYS).await;
     assert_eq!(stats.series, [(time("1969-12-31T23:00:00"), 1), (time("2023-11-14T22:00:00"), 5)]);
     assert_eq!(values(&stats.referrers), [("news.example", 4)]);
-    assert_eq!(values(&stats.browsers), [("curl", 4), ("Unknown", 2)]);
+    assert_eq!(values(&stats.browsers), [("Bot", 4), ("Unknown", 2)]);
     for kind in ["clicked", "noted"] {
         let event_type = EventType::parse(kind).unwrap();
         let event = NewEvent { url_id: followed, user_id: Some(owner), event_type, details: Details::empty() };
@@ -267,6 +268,7 @@ pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn A
     let owner = user(store, "ada").await.id;
     let (followed, other) = (url(store, owner, "CODE12").await, url(store, owner, "CODE13").await);
     let by_curl = Click {
+        visitor: Visitor::of_user_agent(b"curl/8.5.0"),
         user_agent: Some("curl/8.5.0".to_owned()),
         referrer: Some("https://news.example/a".to_owned()),
         ..click_on(&followed)
@@ -292,7 +294,7 @@ pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn A
     let last = time("2023-11-14T23:13:20");
     assert_eq!(link_clicks(store, followed.id).await, (6, Some(last)));
     assert_eq!(link_clicks(store, other.id).await, (0, None));
-    assert_eq!(values(&stats_after.browsers), [("curl", 6)]);
+    assert_eq!(values(&stats_after.browsers), [("Bot", 6)]);
     assert_eq!(values(&stats_after.referrers), [("news.example", 5)]);
     assert_eq!(stats(store, other.id, ALWAYS).await, ClickStats::default());
 

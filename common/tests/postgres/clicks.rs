@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use tern_common::store::{AdminStore, ClickSink, LinkFeed, PostgresStore};
 use tern_common::url::{Url, UrlFilter};
-use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, ShipOutcome};
+use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, ShipOutcome, Visitor};
 use tern_testkit::postgres::{Options, Postgres};
 
 use crate::{connect, eventually, store, url, user};
@@ -20,6 +20,8 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
         client: None,
         user_agent: None,
         referrer: None,
+        visitor: Visitor::UNKNOWN,
+        source: None,
         is_counted_only: false,
     }
 }

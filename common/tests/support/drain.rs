@@ -11,6 +11,7 @@ use tern_common::url::NewUrl;
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{
     Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, ShipOutcome, ShortCode, TargetUrl, Timestamp,
+    Visitor,
 };
 use tern_testkit::postgres::Postgres;
 
@@ -103,6 +104,7 @@ fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> {
         // Pseudo-random, and the same in each run.
         let drawn = f64::from(n.wrapping_mul(2_654_435_761)) / f64::from(u32::MAX);
         let (url_id, owner_id, short_code, original_url) = links[(drawn.powi(3) * (URLS - 1) as f64) as usize].clone();
+        let agent = format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 {}", agents[n as usize % 5]);
         Click {
             url_id,
             owner_id,
@@ -110,8 +112,10 @@ fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> {
             original_url,
             at: begin + step * n,
             client: None,
-            user_agent: Some(format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 {}", agents[n as usize % 5])),
             referrer: n.is_multiple_of(2).then(|| format!("https://site{}.example/some/page", n % 100)),
+            visitor: Visitor::of_user_agent(agent.as_bytes()),
+            user_agent: Some(agent),
+            source: None,
             is_counted_only: false,
         }
     };
@@ -122,7 +126,8 @@ fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> {
 fn copy_rows(clicks: &[Click]) -> String {
     let mut rows = String::new();
     for click in clicks {
-        let ClickSource { browser, referrer } = ClickSource::of_click(click);
+        let ClickSource { visitor, referrer, .. } = ClickSource::of_click(click);
+        let browser = visitor.map(|visitor| visitor.browser);
         let details = Details::of_click(click).as_str().replace('\\', r"\\");
         let (url, user, at) = (click.url_id, click.owner_id, Timestamp::from(click.at));
         let (browser, referrer) = (browser.unwrap_or(r"\N"), referrer.as_deref().unwrap_or(r"\N"));

@@ -44,7 +44,7 @@ async fn click_is_stored_with_its_headers_and_without_client_address() {
     for address in [&tern.fast, &tern.api] {
         let fields = [
             ("x-forwarded-for", "203.0.113.77"),
-            ("user-agent", "a\tbrowser/1"),
+            ("user-agent", "Mozilla/5.0 a\tbrowser/1"),
             ("referer", "https://news.example/a?b=c"),
         ];
         let answer = tern.get_with(&fields, address, &format!("/{code}?utm=x")).await;
@@ -55,7 +55,7 @@ async fn click_is_stored_with_its_headers_and_without_client_address() {
         let details = &event["details"];
         assert_eq!(details["short_code"], code);
         assert_eq!(details["referrer"], "https://news.example/a");
-        assert_eq!(details["user_agent"], "abrowser/1");
+        assert_eq!(details["user_agent"], "Mozilla/5.0 abrowser/1");
         assert_eq!(details.as_object().unwrap().len(), 4, "{details}");
     }
     let (_, directory) = tern.end(Signal::SIGTERM);

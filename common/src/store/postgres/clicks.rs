@@ -11,7 +11,6 @@ use tokio_postgres::{Error, Row};
 use super::columns::Network;
 use super::connections::Connections;
 use super::{error, query};
-use crate::click_source::UNKNOWN_BROWSER;
 use crate::event::{Details, EventType};
 use crate::store::Result;
 use crate::store::click_counts::{ClickCounts, LinkClicks, RecordedClicks};
@@ -103,7 +102,8 @@ async fn insert(db: &ClientWrapper, referrers: &ReferrerBudget, clicks: &[(&Clic
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
     for (click, owner) in clicks {
         let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
-        let ClickSource { browser, referrer } = referrers.source_of(click);
+        let ClickSource { visitor, referrer, .. } = referrers.source_of(click);
+        let browser = visitor.map(|visitor| visitor.browser);
         let client = click.client.map(Network);
         let values: query::Values<'_> =
             &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &browser, &referrer, &client];
@@ -132,7 +132,7 @@ async fn count(db: &ClientWrapper, counts: &ClickCounts) -> Result<()> {
     for ((url_id, hour, source), clicks) in counts.iter() {
         urls.push(*url_id);
         hours.push(*hour);
-        browsers.push(source.browser.unwrap_or(UNKNOWN_BROWSER));
+        browsers.push(source.visitor.unwrap_or_default().browser);
         referrers.push(source.referrer.as_deref());
         numbers.push(*clicks);
     }

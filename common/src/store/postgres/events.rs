@@ -17,7 +17,8 @@ pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event
                VALUES ($1, coalesce($2, (SELECT user_id FROM urls WHERE id = $1)), $3, $4, $5, $6, $7)
                RETURNING id, url_id, user_id, event_type, timestamp, details";
     let event_type = event.event_type.as_str();
-    let ClickSource { browser, referrer } = ClickSource::of_event(event_type, &event.details);
+    let ClickSource { visitor, referrer, .. } = ClickSource::of_event(event_type, &event.details);
+    let browser = visitor.map(|visitor| visitor.browser);
     let (url_id, user_id, now) = (event.url_id, event.user_id, Timestamp::now());
     let values: query::Values<'_> = &[&url_id, &user_id, &event_type, &now, &event.details, &browser, &referrer];
     match query::row(db, sql, values).await {

@@ -121,7 +121,8 @@ impl Stageable for EventRow {
     }
 
     fn derived(&self) -> Vec<Option<String>> {
-        let ClickSource { browser, referrer } = ClickSource::of_event(self.event_type.as_str(), &self.details);
+        let ClickSource { visitor, referrer, .. } = ClickSource::of_event(self.event_type.as_str(), &self.details);
+        let browser = visitor.map(|visitor| visitor.browser);
         vec![browser.map(str::to_owned), referrer]
     }
 }

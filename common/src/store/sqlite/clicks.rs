@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
-use crate::click_source::UNKNOWN_BROWSER;
 use crate::event::{Details, EventType};
 use crate::store::Result;
 use crate::store::click_counts::{ClickCounts, LinkClicks, RecordedClicks};
@@ -72,7 +71,8 @@ fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_
         let details = Details::of_click(click);
         let at = Timestamp::from(click.at);
         let client = click.client.map(|network| network.trunc().to_string());
-        let ClickSource { browser, referrer } = source;
+        let ClickSource { visitor, referrer, .. } = source;
+        let browser = visitor.map(|visitor| visitor.browser);
         let values = (click.url_id, owner, EventType::CLICKED, at, details.as_str(), browser, referrer, client);
         statement.execute(values)?;
     }
@@ -86,7 +86,7 @@ fn count(db: &Transaction<'_>, counts: &ClickCounts) -> Result<()> {
     let sql = "INSERT INTO click_counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET clicks = clicks + ?5";
     let mut statement = db.prepare_cached(sql)?;
     for ((url_id, hour, source), clicks) in counts.iter() {
-        statement.execute((url_id, "B", hour, source.browser.unwrap_or(UNKNOWN_BROWSER), clicks))?;
+        statement.execute((url_id, "B", hour, source.visitor.unwrap_or_default().browser, clicks))?;
         if let Some(referrer) = &source.referrer {
             statement.execute((url_id, "R", hour, referrer, clicks))?;
         }

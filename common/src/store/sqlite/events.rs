@@ -30,7 +30,8 @@ pub(super) fn append(
     let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                RETURNING id, url_id, user_id, event_type, timestamp, details";
-    let ClickSource { browser, referrer } = ClickSource::of_event(event_type, details);
+    let ClickSource { visitor, referrer, .. } = ClickSource::of_event(event_type, details);
+    let browser = visitor.map(|visitor| visitor.browser);
     let values = (url_id, user_id, event_type, timestamp, details.as_str(), browser, referrer);
     match db.prepare_cached(sql)?.query_row(values, from_row) {
         Ok(event) => Ok(event),

@@ -117,7 +117,8 @@ impl Stageable for EventRow {
 
     fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
         let event_type = self.event_type.as_str();
-        let ClickSource { browser, referrer } = ClickSource::of_event(event_type, &self.details);
+        let ClickSource { visitor, referrer, .. } = ClickSource::of_event(event_type, &self.details);
+        let browser = visitor.map(|visitor| visitor.browser);
         let details = self.details.as_str();
         let (url_id, user_id) = (self.url_id, self.user_id);
         stage.execute((line, self.id, url_id, user_id, event_type, self.timestamp, details, browser, referrer))

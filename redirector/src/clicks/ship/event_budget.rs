@@ -100,7 +100,7 @@ fn places(key: u64) -> [usize; DEPTH] {
 mod tests {
     use std::time::Duration;
 
-    use tern_common::Id;
+    use tern_common::{Id, Visitor};
 
     use super::*;
 
@@ -114,6 +114,8 @@ mod tests {
             client: format!("203.0.{network}.0/24").parse().ok(),
             user_agent: None,
             referrer: None,
+            visitor: Visitor::UNKNOWN,
+            source: None,
             is_counted_only: false,
         }
     }

@@ -26,7 +26,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tern_common::click::JournalId;
-use tern_common::{Click, Id, ShortCode, TargetUrl};
+use tern_common::visitor::Signs;
+use tern_common::{Click, Id, ShortCode, TargetUrl, Visitor};
 
 use super::client_text;
 
@@ -204,6 +205,8 @@ impl Record<'_> {
             client: Network { kind: *bytes.get(41)?, prefix: array_at(bytes, 48)? }.to_net(),
             user_agent: client_text::clean(user_agent),
             referrer: client_text::clean(referrer).map(client_text::without_user),
+            visitor: Visitor::of_request(&Signs { user_agent, ..Signs::default() }),
+            source: None,
             is_counted_only: false,
         })
     }
@@ -282,6 +285,8 @@ mod tests {
             client: Some("203.0.113.0/24".parse().unwrap()),
             user_agent: Some("Mozilla/5.0".to_owned()),
             referrer: Some("https://news.example/".to_owned()),
+            visitor: Visitor::of_user_agent(b"Mozilla/5.0"),
+            source: None,
             is_counted_only: false,
         };
         assert_eq!(record.to_click(), Some(expected));
