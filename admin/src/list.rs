@@ -8,11 +8,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
-use serde::Deserialize;
-use tern_common::store::{AdminStore, ListCursor, Listing, Page, PageCursor, PageStart, UrlCursor};
+use serde::{Deserialize, Serialize};
+use tern_common::store::{AdminStore, ListCursor, Listing, Page, PageCursor, PageStart, Total, UrlCursor};
 use tern_common::url::UrlSort;
 use utoipa::IntoParams;
 
+use crate::http::answer::Json;
 use crate::http::error::{Error, Result, bad_request};
 use crate::http::query::{Clamped, read_query};
 use crate::row::{self, Row};
@@ -112,15 +113,13 @@ impl<C: PageCursor> ListQuery<C> {
         store: &Arc<dyn AdminStore>,
         write: impl Fn(T, &mut Vec<u8>) + Send + 'static,
     ) -> Response {
-        let links = self.links(&listing);
-        let mut response =
-            ([("x-total-count", listing.total.to_string())], row::answer(listing.rows, store, write)).into_response();
-        if let Ok(value) = HeaderValue::try_from(links)
-            && (1..=MAX_LINK_LEN).contains(&value.len())
-        {
-            response.headers_mut().insert(header::LINK, value);
-        }
-        response
+        let (links, total) = (self.links(&listing), listing.total);
+        with_headers(row::answer(listing.rows, store, write), total, links)
+    }
+
+    /// Answers with short rows, all of which are in memory.
+    pub(crate) fn answer_whole<T: Serialize>(&self, listing: &Listing<T, C>) -> Response {
+        with_headers(Json(&listing.rows), listing.total, self.links(listing))
     }
 
     /// Returns the links to the neighbouring pages. From an empty page they lead to the ends of the list.
@@ -143,10 +142,19 @@ impl<C: PageCursor> ListQuery<C> {
     }
 }
 
+fn with_headers(rows: impl IntoResponse, total: Total, links: String) -> Response {
+    let mut response = ([("x-total-count", total.to_string())], rows).into_response();
+    if let Ok(value) = HeaderValue::try_from(links)
+        && (1..=MAX_LINK_LEN).contains(&value.len())
+    {
+        response.headers_mut().insert(header::LINK, value);
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
-    use tern_common::store::Total;
     use tern_common::user::User;
     use tern_common::{Id, Timestamp};
 

@@ -26,7 +26,7 @@ use crate::http::error::{Error, answer_panic, bad_request, forbidden, not_found}
 use crate::http::ignored::KnownParameters;
 use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
-use crate::resources::{audit, bulk, events, logs, operations, products, stats, urls, users};
+use crate::resources::{audit, bulk, events, logs, operations, products, stats, tags, urls, users};
 use crate::state::AppState;
 
 type Methods = MethodRouter<Arc<AppState>>;
@@ -38,11 +38,12 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 19] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 20] {
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url)),
         (Area::Data, routes!(urls::find_url, urls::update_url, urls::patch_url, urls::delete_url)),
         (Area::Data, routes!(stats::show_stats)),
+        (Area::Data, routes!(tags::list_tags)),
         (Area::Data, routes!(users::list_users, users::create_user)),
         (Area::Data, routes!(bulk::import_users).layer(Extension(UploadQuota::default()))),
         (Area::Data, routes!(users::find_user, users::update_user, users::delete_user)),

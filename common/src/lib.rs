@@ -40,6 +40,7 @@ pub mod short_text;
 pub mod statistics;
 pub mod store;
 pub mod systemd;
+pub mod tag_count;
 pub mod target_url;
 pub mod telemetry;
 pub mod timestamp;

@@ -22,6 +22,7 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::PATCH, "/urls/{id}"),
     (Method::DELETE, "/urls/{id}"),
     (Method::GET, "/urls/{id}/stats"),
+    (Method::GET, "/tags"),
     (Method::GET, "/audit"),
     (Method::GET, "/users"),
     (Method::GET, "/users/{id}"),

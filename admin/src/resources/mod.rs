@@ -9,6 +9,7 @@ pub(crate) mod operations;
 pub(crate) mod products;
 pub(crate) mod shown_url;
 pub(crate) mod stats;
+pub(crate) mod tags;
 mod url_requests;
 pub(crate) mod urls;
 pub(crate) mod users;

@@ -35,6 +35,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/docs/docs.css", EVERYBODY),
     ("GET", "/docs/docs.js", EVERYBODY),
     ("GET", "/audit", READERS),
+    ("GET", "/tags", READERS),
     ("GET", "/products", READERS),
     ("GET", "/users", READERS),
     ("POST", "/users", WRITERS),

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// Routes and their methods, as in the contract's table.
-const ALLOWED: [(&str, &str); 19] = [
+const ALLOWED: [(&str, &str); 20] = [
     ("/health", "GET,HEAD"),
     ("/ready", "GET,HEAD"),
     ("/metrics", "GET,HEAD"),
@@ -29,6 +29,7 @@ const ALLOWED: [(&str, &str); 19] = [
     ("/urls/{id}", "GET,HEAD,PUT,PATCH,DELETE"),
     ("/urls/{id}/stats", "GET,HEAD"),
     ("/audit", "GET,HEAD"),
+    ("/tags", "GET,HEAD"),
     ("/events", "GET,HEAD,POST"),
     ("/events/{id}", "GET,HEAD"),
 ];

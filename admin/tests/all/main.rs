@@ -31,6 +31,7 @@ mod request_log;
 mod schemathesis;
 mod stats;
 mod support;
+mod tags;
 mod unread_answers;
 mod url_identity;
 mod urls;

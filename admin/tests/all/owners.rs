@@ -54,6 +54,8 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
     ("get /audit", "/audit", "", 200),
     ("get /audit", "/audit?url_id={url}", "", 200),
     ("get /audit", "/audit?user_id={user}", "", 200),
+    ("get /tags", "/tags", "", 200),
+    ("get /tags", "/tags?user_id={user}", "", 200),
     ("get /products", "/products", "", 403),
     ("get /metrics", "/metrics", "", 403),
     ("get /logs", "/logs", "", 403),

@@ -17,6 +17,7 @@ use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
+use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -110,6 +111,9 @@ pub trait AdminStore: LinkFeed + ClickSink {
     async fn find_audit_entry(&self, id: Id) -> Result<Option<AuditEntry>>;
     /// Deletes audit entries that are older than `keep`, unless all of them are. Returns their number.
     async fn delete_old_audit(&self, keep: Duration) -> Result<u64>;
+
+    /// Returns the tags of links by code point, with the numbers of their links.
+    async fn list_tags(&self, filter: TagFilter, page: Page<TagCursor>) -> Result<Listing<TagCount, TagCursor>>;
 
     async fn list_products(&self) -> Result<Vec<Product>>;
 

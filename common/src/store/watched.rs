@@ -13,6 +13,7 @@ use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
+use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -114,6 +115,7 @@ watch! {
         list_audit(filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>>;
         find_audit_entry(id: Id) -> Result<Option<AuditEntry>>;
         delete_old_audit(keep: Duration) -> Result<u64>;
+        list_tags(filter: TagFilter, page: Page<TagCursor>) -> Result<Listing<TagCount, TagCursor>>;
         list_products() -> Result<Vec<Product>>;
         insert_token(token: NewToken) -> Result<Token>;
         insert_first_token(token: NewToken) -> Result<bool>;

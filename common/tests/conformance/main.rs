@@ -17,6 +17,7 @@ mod store_loading_ids;
 mod store_options;
 mod store_pages;
 mod store_stats;
+mod store_tags;
 mod store_tokens;
 
 /// Runs each test of a list over a new instance of each implementation. `fixture::$open` returns the instance and a
@@ -114,6 +115,11 @@ conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: 
     forget_events_deletes_many_events_in_parts,
     forget_events_that_would_delete_all_is_refused,
     clicks_without_event_are_counted_until_retention_ends,
+]);
+
+conformance!(store_tags over sqlite_tags = sqlite, postgres_tags = postgres: [
+    tags_are_counted_by_their_links_and_owners,
+    pages_of_tags_are_walked_in_both_directions,
 ]);
 
 conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgres: [

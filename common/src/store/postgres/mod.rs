@@ -33,6 +33,7 @@ mod settings;
 mod sifting;
 mod staging;
 mod stats;
+mod tags;
 mod tokens;
 mod url_lists;
 mod urls;
@@ -51,6 +52,7 @@ use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
+use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -247,6 +249,10 @@ impl AdminStore for PostgresStore {
 
     async fn delete_old_audit(&self, keep: Duration) -> Result<u64> {
         audit::delete_old(&self.connections, keep).await
+    }
+
+    async fn list_tags(&self, filter: TagFilter, page: Page<TagCursor>) -> Result<Listing<TagCount, TagCursor>> {
+        Ok(self.finish_list(self.connections.list(async |db| tags::list(db, filter, &page).await).await?))
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {

@@ -28,6 +28,7 @@ mod search;
 mod sifting;
 mod staging;
 mod stats;
+mod tags;
 mod tokens;
 mod url_lists;
 mod urls;
@@ -45,6 +46,7 @@ use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
 use crate::product::Product;
 use crate::seal_key::SealKey;
+use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
@@ -220,6 +222,10 @@ impl AdminStore for SqliteStore {
                 return Ok(deleted);
             }
         }
+    }
+
+    async fn list_tags(&self, filter: TagFilter, page: Page<TagCursor>) -> Result<Listing<TagCount, TagCursor>> {
+        self.connections.read(Lane::Lists, move |db| tags::list(db, filter, &page)).await
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {
