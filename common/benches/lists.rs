@@ -1,7 +1,7 @@
 //! Measures lists of links under searches, filters and orders, and what their indexes cost a write:
 //! `cargo bench -p tern-common --bench lists -- 1000000`.
 //!
-//! A last argument, `sqlite` or `postgres`, leaves out the other store. The rows need 3 GB of the temporary directory.
+//! A last argument, `sqlite` or `postgres`, leaves out the other store. The rows need 5 GB of the temporary directory.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
@@ -20,8 +20,8 @@ use tern_testkit::postgres::{Options, Postgres};
 /// The number of lists of each kind.
 const LISTS: usize = 200;
 
-/// The number of links of each measurement of writes.
-const WRITES: usize = 1_000;
+/// The number of links that are written to each store.
+const WRITES: usize = 2_000;
 
 const WORDS: u64 = 2_000;
 
@@ -62,7 +62,7 @@ fn sql(numbers: &str, time: &str, yes: &str, tags: &str, n: u64) -> String {
     )
 }
 
-async fn postgres(server: &Postgres, n: u64) -> (PostgresStore, String) {
+async fn postgres(server: &Postgres, n: u64) -> (PostgresConfig, String) {
     let config = PostgresConfig::new(server.create_database());
     migrate(&config).await.unwrap();
     let database = config.url.rsplit('/').next().unwrap().to_owned();
@@ -79,7 +79,7 @@ async fn postgres(server: &Postgres, n: u64) -> (PostgresStore, String) {
         SELECT setval('urls_id_seq', (SELECT max(id) FROM urls)), setval('users_id_seq', 1000);";
     server.psql(&database, &format!("{begin} {fill} {end}"));
     server.psql(&database, "VACUUM ANALYZE");
-    (PostgresStore::open(&config).await.unwrap(), database)
+    (config, database)
 }
 
 async fn sqlite(path: &Path, n: u64) -> SqliteStore {
@@ -165,36 +165,47 @@ async fn measure(store: &dyn AdminStore) {
     }
 }
 
-/// Returns the median time of an insert.
-async fn write(store: &dyn AdminStore, prefix: &str) -> Duration {
-    let mut times = Vec::new();
-    for n in 0..WRITES {
-        let at = n as u64;
-        let labels = LinkLabels {
-            tags: Tags::new([Tag::parse(&format!("tag{n}")).unwrap()]).unwrap(),
-            notes: Some(Notes::parse(&format!("printed by {}", word(at * 31))).unwrap()),
-            external_id: None,
-        };
-        let target = format!("https://{}.example/{}/{n}?source={}", word(at), word(at * 3), word(at * 5));
-        let url = NewUrl {
-            user_id: Id::new(1 + n as i64 % 1000).unwrap(),
-            short_code: ShortCode::parse(&format!("{prefix}{n}")).unwrap(),
-            original_url: TargetUrl::parse(&target).unwrap(),
-            title: Some(Title::parse(&format!("{} {}", word(at * 17), word(at * 19))).unwrap()),
-            options: Default::default(),
-            labels,
-        };
-        let started = Instant::now();
-        store.insert_url(url).await.unwrap();
-        times.push(started.elapsed());
-    }
-    times.sort_unstable();
-    times[times.len() / 2]
+/// Inserts a link, and returns the time that this took.
+async fn write(store: &dyn AdminStore, n: usize) -> Duration {
+    let at = n as u64;
+    let labels = LinkLabels {
+        tags: Tags::new([Tag::parse(&format!("tag{n}")).unwrap()]).unwrap(),
+        notes: Some(Notes::parse(&format!("printed by {}", word(at * 31))).unwrap()),
+        external_id: None,
+    };
+    let target = format!("https://{}.example/{}/{n}?source={}", word(at), word(at * 3), word(at * 5));
+    let url = NewUrl {
+        user_id: Id::new(1 + n as i64 % 1000).unwrap(),
+        short_code: ShortCode::parse(&format!("new{n}")).unwrap(),
+        original_url: TargetUrl::parse(&target).unwrap(),
+        title: Some(Title::parse(&format!("{} {}", word(at * 17), word(at * 19))).unwrap()),
+        options: Default::default(),
+        labels,
+    };
+    let started = Instant::now();
+    store.insert_url(url).await.unwrap();
+    started.elapsed()
 }
 
-fn print_writes(with: Duration, without: Duration) {
-    let ratio = with.as_secs_f64() / without.as_secs_f64();
-    println!("\nA write of a link: {with:.0?} with the indexes of lists, {without:.0?} without: {ratio:.2} x\n");
+/// Prints what a write costs with the indexes of lists and without them, measured in turns.
+async fn compare_writes(with: &dyn AdminStore, without: &dyn AdminStore) {
+    let mut times = [Vec::new(), Vec::new()];
+    for n in 0..WRITES {
+        for at in [n % 2, 1 - n % 2] {
+            times[at].push(write([with, without][at], n).await);
+        }
+    }
+    let [with, without] = times.map(|mut times| {
+        times.sort_unstable();
+        let mean = times.iter().sum::<Duration>() / times.len() as u32;
+        [times[times.len() / 2], mean, times[times.len() * 99 / 100]]
+    });
+    println!("\n| write of a link | with the indexes of lists, us | without | ratio |\n|---|---|---|---|");
+    for (at, name) in ["p50", "mean", "p99"].into_iter().enumerate() {
+        let ratio = with[at].as_secs_f64() / without[at].as_secs_f64();
+        println!("| {name} | {} | {} | {ratio:.2} |", with[at].as_micros(), without[at].as_micros());
+    }
+    println!();
 }
 
 const INDEXES: &str = "DROP INDEX urls_created_at; DROP INDEX urls_updated_at; DROP INDEX urls_title;
@@ -214,17 +225,25 @@ async fn main() {
         let store = sqlite(&path, n).await;
         println!("SQLite, {n} links\n\n{HEAD}");
         measure(&store).await;
-        let with = write(&store, "with").await;
-        Connection::open(&path).unwrap().execute_batch(&format!("{INDEXES} DROP TRIGGER urls_search_insert")).unwrap();
-        print_writes(with, write(&store, "without").await);
+        drop(store);
+        let copy = directory.path().join("copy.db");
+        Connection::open(&path).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        std::fs::copy(&path, &copy).unwrap();
+        Connection::open(&copy).unwrap().execute_batch(&format!("{INDEXES} DROP TRIGGER urls_search_insert")).unwrap();
+        compare_writes(&SqliteStore::open(&path).await.unwrap(), &SqliteStore::open(&copy).await.unwrap()).await;
     }
     if wants("postgres") {
         let server = Postgres::start_new(&Options { fsync: true, ..Options::default() });
-        let (store, database) = postgres(&server, n).await;
+        let (config, database) = postgres(&server, n).await;
+        let copy = server.create_database();
+        let copied = copy.rsplit('/').next().unwrap();
+        server.psql("postgres", &format!("DROP DATABASE {copied}"));
+        server.psql("postgres", &format!("CREATE DATABASE {copied} TEMPLATE {database}"));
+        server.psql(copied, &format!("{INDEXES} ALTER TABLE urls DROP COLUMN search_text, DROP COLUMN target_host"));
+        let store = PostgresStore::open(&config).await.unwrap();
         println!("PostgreSQL, {n} links\n\n{HEAD}");
         measure(&store).await;
-        let with = write(&store, "with").await;
-        server.psql(&database, &format!("{INDEXES} ALTER TABLE urls DROP COLUMN search_text, DROP COLUMN target_host"));
-        print_writes(with, write(&store, "without").await);
+        let without = PostgresStore::open(&PostgresConfig::new(copy)).await.unwrap();
+        compare_writes(&store, &without).await;
     }
 }

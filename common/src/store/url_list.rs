@@ -50,12 +50,12 @@ pub(super) struct Condition {
 }
 
 /// The source of the rows of a list, and the names of the columns that order them.
-pub(super) struct Source<'a> {
-    pub(super) columns: &'a str,
-    pub(super) from: &'a str,
-    pub(super) conditions: &'a [Sql],
+pub(super) struct Source {
+    pub(super) columns: &'static str,
+    pub(super) from: String,
+    pub(super) conditions: Vec<Sql>,
     /// The column of ids, from the table whose index gives the order.
-    pub(super) id: &'a str,
+    pub(super) id: &'static str,
 }
 
 impl Sql {
@@ -169,17 +169,47 @@ fn state_condition(state: LinkState, now: Timestamp) -> (&'static str, Vec<Bound
     }
 }
 
-impl Source<'_> {
-    /// Returns the statement for the rows of a page, and one more. The columns `part` and `sort_value` follow their own.
+/// Returns the statement for the rows of a page, and one more. The columns `part` and `sort_value` follow those of a
+/// source. A row is in one of the sources.
+///
+/// The rows before a cursor come in reverse. `limit` replaces the number of rows of a numbered page.
+pub(super) fn rows(sources: &[Source], sort: UrlSort, page: &Page<UrlCursor>, limit: Option<&str>) -> Sql {
+    let size = u64::from(page.size) + 1;
+    let outer = limit.map_or_else(|| size.to_string(), str::to_owned);
+    let outer = format!(" LIMIT {outer} OFFSET {}", page.offset().min(i64::MAX.unsigned_abs()));
+    let parts: Vec<Sql> = sources.iter().flat_map(|source| source.parts(sort, page)).collect();
+    if let [only] = parts.as_slice() {
+        let mut rows = only.clone();
+        rows.push(&outer, []);
+        return rows;
+    }
+    // A part needs as many rows as the page and those before it.
+    let reach = page.offset().saturating_add(size).min(i64::MAX.unsigned_abs());
+    let mut rows = Sql::new("SELECT * FROM (", []);
+    for (n, part) in parts.into_iter().enumerate() {
+        let name = if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" };
+        rows.push(&format!("{name}{} LIMIT {reach}) AS part_{n}", part.text), part.values);
+    }
+    let order = if is_reverse(page) { "DESC" } else { "ASC" };
+    let direction = direction(sort, page);
+    rows.push(&format!(") AS parts ORDER BY part {order}, sort_value {direction}, id {direction}{outer}"), []);
+    rows
+}
+
+/// Returns the direction in which the rows of a page are read.
+fn direction(sort: UrlSort, page: &Page<UrlCursor>) -> &'static str {
+    if sort.is_descending == is_reverse(page) { "ASC" } else { "DESC" }
+}
+
+impl Source {
+    /// Returns the statements for the rows of a page, without a limit.
     ///
     /// Rows without a value are a part of their own, after the rows with one, so that an index orders each part.
-    /// The rows before a cursor come in reverse. `limit` replaces the number of rows of a numbered page.
-    pub(super) fn rows(&self, sort: UrlSort, page: &Page<UrlCursor>, limit: Option<&str>) -> Sql {
+    fn parts(&self, sort: UrlSort, page: &Page<UrlCursor>) -> Vec<Sql> {
         let is_reverse = is_reverse(page);
-        let is_descending = sort.is_descending != is_reverse;
-        let (beyond, direction) = if is_descending { ("<", "DESC") } else { (">", "ASC") };
-        let key = column(sort.key);
-        let (id, size) = (self.id, u64::from(page.size) + 1);
+        let direction = direction(sort, page);
+        let beyond = if direction == "DESC" { "<" } else { ">" };
+        let (key, id) = (column(sort.key), self.id);
         let cursor = match &page.start {
             PageStart::Number(_) => None,
             PageStart::After(cursor) | PageStart::Before(cursor) => Some(cursor),
@@ -191,8 +221,6 @@ impl Source<'_> {
         let is_past_the_end =
             matches!(page.start, PageStart::After(UrlCursor::End) | PageStart::Before(UrlCursor::Start));
         let end = || is_past_the_end.then(|| Sql::new("1 = 0", []));
-        // A part needs as many rows as the page and those before it.
-        let reach = page.offset().saturating_add(size).min(i64::MAX.unsigned_abs());
         let part = |number: u8, own: Vec<Sql>, order: String| {
             let all: Vec<Sql> = self.conditions.iter().cloned().chain(own).chain(end()).collect();
             let conditions = Sql::all(&all);
@@ -209,12 +237,8 @@ impl Source<'_> {
                 .into_iter()
                 .collect::<Vec<_>>()
         };
-        let outer = limit.map_or_else(|| size.to_string(), str::to_owned);
-        let outer = format!(" LIMIT {outer} OFFSET {}", page.offset().min(i64::MAX.unsigned_abs()));
         if sort.key == SortKey::Id {
-            let mut rows = part(0, by_id(position.map(|(_, id)| id)), format!("{id} {direction}"));
-            rows.push(&outer, []);
-            return rows;
+            return vec![part(0, by_id(position.map(|(_, id)| id)), format!("{id} {direction}"))];
         }
 
         let present = |position: Option<(Bound, i64)>| {
@@ -230,30 +254,14 @@ impl Source<'_> {
         };
         let at_absent = matches!(position, Some((SortValue::Absent, _)));
         let with_value = position.and_then(|(value, id)| Some((bound(sort.key, value)?, id)));
-        let parts = match (sort.key.is_optional(), at_absent, position.is_some(), is_reverse) {
+        match (sort.key.is_optional(), at_absent, position.is_some(), is_reverse) {
             (false, ..) => vec![present(with_value)],
             (true, true, _, false) => vec![absent(position.map(|(_, id)| id))],
             (true, true, _, true) => vec![absent(position.map(|(_, id)| id)), present(None)],
             (true, false, true, true) => vec![present(with_value)],
             (true, false, _, false) => vec![present(with_value), absent(None)],
             (true, false, false, true) => vec![absent(None), present(None)],
-        };
-        if let [only] = parts.as_slice() {
-            let mut rows = only.clone();
-            rows.push(&outer, []);
-            return rows;
         }
-        let mut rows = Sql::new("SELECT * FROM (", []);
-        for (n, part) in parts.into_iter().enumerate() {
-            rows.push(if n == 0 { "SELECT * FROM (" } else { ") AS first_part UNION ALL SELECT * FROM (" }, []);
-            rows.push(&format!("{} LIMIT {reach}", part.text), part.values);
-        }
-        let order = if is_reverse { "DESC" } else { "ASC" };
-        rows.push(
-            &format!(") AS last_part) AS parts ORDER BY part {order}, sort_value {direction}, id {direction}{outer}"),
-            [],
-        );
-        rows
     }
 }
 

@@ -16,6 +16,7 @@ mod store_loading;
 mod store_loading_ids;
 mod store_options;
 mod store_pages;
+mod store_search;
 mod store_stats;
 mod store_tags;
 mod store_tokens;
@@ -70,6 +71,11 @@ conformance!(store_lists over sqlite_lists = sqlite, postgres_lists = postgres: 
     walk_under_every_order_and_filter_visits_each_link_once,
     walk_beside_changes_visits_each_unchanged_link_once,
     search_with_many_matches_has_a_bounded_total_and_walks_in_order,
+]);
+
+conformance!(store_search over sqlite_search = sqlite, postgres_search = postgres: [
+    search_agrees_with_the_links_after_many_changes,
+    loaded_link_with_the_id_of_a_deleted_one_is_found_by_its_own_text,
 ]);
 
 conformance!(store_filters over sqlite_filters = sqlite, postgres_filters = postgres: [

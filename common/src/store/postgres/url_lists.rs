@@ -12,7 +12,7 @@ use super::urls::from_row;
 use super::{error, search};
 use crate::Timestamp;
 use crate::store::url_cursor::{SortValue, UrlCursor};
-use crate::store::url_list::{Bound, Source, Sql, conditions, is_reverse};
+use crate::store::url_list::{self, Bound, Source, Sql, conditions, is_reverse};
 use crate::store::{Listing, Page, PageStart, Result, Total};
 use crate::url::{SortKey, Url, UrlFilter, UrlSort};
 
@@ -79,8 +79,8 @@ fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<
     } else {
         ("urls", "urls.id")
     };
-    let source = Source { columns: Url::COLUMNS, from, conditions, id };
-    let rows = source.rows(sort, page, limit.as_deref());
+    let source = Source { columns: Url::COLUMNS, from: from.to_owned(), conditions: conditions.to_vec(), id };
+    let rows = url_list::rows(&[source], sort, page, limit.as_deref());
     let direction = if sort.is_descending == is_reverse(page) { "ASC" } else { "DESC" };
     let part = if is_reverse(page) { "DESC" } else { "ASC" };
     statement.push("), page AS (", []);

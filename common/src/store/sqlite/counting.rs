@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, Transaction};
 
+use super::search;
 use super::staging::Stageable;
 use crate::Timestamp;
 use crate::store::Result;
@@ -65,6 +66,8 @@ pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
         transaction.execute("INSERT INTO url_changes (short_code) SELECT short_code FROM marked ORDER BY rowid", [])?;
         let links = "INSERT INTO link_clicks (url_id) SELECT urls.id FROM marked CROSS JOIN urls USING (short_code)";
         transaction.execute(links, [])?;
+        // A pending row may belong to a deleted url whose id the file uses again.
+        transaction.execute_batch(search::FLUSH)?;
         let search = "INSERT INTO urls_search (rowid, text)
             SELECT url_id, text FROM searched_texts
             WHERE url_id IN (SELECT urls.id FROM marked CROSS JOIN urls ON urls.short_code = marked.short_code)";

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::event::{Details, EventRow, EventType};
 use crate::store::judgement::FORGET_TWINS;
+use crate::store::sqlite::search;
 use crate::store::{LinkFeed, SqliteStore};
 use crate::url::UrlRow;
 use crate::user::{Email, UserRow, Username};
@@ -54,11 +55,12 @@ fn counts(connection: &Connection) -> Vec<String> {
         ("link_clicks", "url_id, clicks, last_clicked_at"),
         ("url_tags", "tag, url_id"),
         ("url_changes", "sequence, short_code"),
+        ("urls_search_pending", "url_id, indexed_text"),
         ("urls_search_terms", "term, doc, cnt"),
     ];
     let written = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN (
         'users', 'urls', 'events', 'products', 'row_counts', 'click_counts', 'link_clicks', 'url_tags', 'url_changes',
-        'urls_search', 'audit_entries')
+        'urls_search', 'urls_search_pending', 'audit_entries')
         AND EXISTS (SELECT 1 FROM sqlite_schema AS t WHERE t.type = 'trigger' AND t.sql LIKE '%AFTER INSERT ON%'
                     AND t.sql LIKE '%INTO ' || sqlite_schema.name || ' %')";
     let unknown: i64 = connection.query_row(written, [], |row| row.get(0)).unwrap();
@@ -88,6 +90,7 @@ fn check_counts<T: Stageable>([whole, by_rows]: [&Path; 2], rows: impl Fn() -> V
     mark::<T>(&counted).unwrap();
     counted.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true).unwrap();
     counted.execute(T::INSERT, [Timestamp::now()]).unwrap();
+    counted.execute_batch(search::FLUSH).unwrap();
     assert_eq!(counts(&summed_up), counts(&counted), "{}", T::TABLE);
 }
 

@@ -1,4 +1,6 @@
 //! Search for a text in urls, by the FTS5 table `urls_search` or in each row.
+//!
+//! Changed urls are in `urls_search_pending` until `urls_search` contains their changes.
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, Error};
@@ -9,6 +11,14 @@ use crate::url::SearchTerm;
 /// The name of the function that [`register`] adds: whether any of the arguments after the first contains the first,
 /// which is in lower case.
 pub(super) const CONTAINS: &str = "tern_contains";
+
+/// Writes the pending changes of urls to `urls_search`, for a connection without triggers.
+pub(super) const FLUSH: &str = "
+    INSERT INTO urls_search (urls_search, rowid, text)
+    SELECT 'delete', url_id, indexed_text FROM urls_search_pending WHERE indexed_text IS NOT NULL;
+    INSERT INTO urls_search (rowid, text)
+    SELECT url_id, text FROM urls_search_pending CROSS JOIN searched_texts USING (url_id);
+    DELETE FROM urls_search_pending;";
 
 /// Adds the function [`CONTAINS`] to a connection.
 pub(super) fn register(db: &Connection) -> Result<(), Error> {

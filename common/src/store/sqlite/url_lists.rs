@@ -11,24 +11,29 @@ use super::urls::from_row;
 use crate::Timestamp;
 use crate::link_state::LinkState;
 use crate::store::url_cursor::{SortValue, UrlCursor};
-use crate::store::url_list::{Bound, Condition, Field, Source, Sql, conditions, is_reverse, marks};
+use crate::store::url_list::{self, Bound, Condition, Field, Source, Sql, conditions, is_reverse, marks};
 use crate::store::{Listing, Page, Result, Total};
 use crate::url::{SearchTerm, SortKey, Url, UrlFilter, UrlSort};
 
-/// An index from which the rows of one condition are read.
+/// The indexes from which the rows of one condition are read. Each row is in one of them.
 struct Driver {
     /// The position of the condition among those of the filter.
     at: usize,
+    places: Vec<Place>,
+    /// Whether each index orders the rows of the condition by id.
+    is_by_id: bool,
+    counts_once: bool,
+}
+
+/// An index with rows of a condition.
+struct Place {
     from: &'static str,
     condition: Sql,
     id: &'static str,
-    /// Whether the index orders the rows of the condition by id.
-    is_by_id: bool,
     /// The table of the index alone.
     index: &'static str,
     /// The condition for the table of the index alone. It may count a row several times.
     index_condition: Sql,
-    counts_once: bool,
 }
 
 pub(super) fn list(
@@ -60,14 +65,22 @@ pub(super) fn list(
             || (total != Total::Many && conditions.len() > 1)
     };
     let driver = driver.filter(drives);
-    let (from, id) = match &driver {
-        Some(driver) if sort.key.is_of_clicks() => (format!("{} {WITH_CLICKS}", driver.from), driver.id),
-        Some(driver) => (driver.from.to_owned(), driver.id),
-        None if sort.key.is_of_clicks() => (walk(sort.key).to_owned(), "counted.url_id"),
-        None => (walk(sort.key).to_owned(), "urls.id"),
+    let is_of_clicks = sort.key.is_of_clicks();
+    let source = |from, id, conditions| Source { columns: Url::COLUMNS, from, conditions, id };
+    let sources: Vec<Source> = match &driver {
+        Some(driver) => {
+            let beside = if is_of_clicks { WITH_CLICKS } else { "" };
+            let at = |place: &Place| {
+                source(format!("{} {beside}", place.from), place.id, resolve(Some((driver, place)), &conditions))
+            };
+            driver.places.iter().map(at).collect()
+        }
+        None => {
+            let id = if is_of_clicks { "counted.url_id" } else { "urls.id" };
+            vec![source(walk(sort.key).to_owned(), id, resolve(None, &conditions))]
+        }
     };
-    let conditions = resolve(driver.as_ref(), &conditions);
-    let rows = Source { columns: Url::COLUMNS, from: &from, conditions: &conditions, id }.rows(sort, page, None);
+    let rows = url_list::rows(&sources, sort, page, None);
     let mut statement = db.prepare_cached(&rows.text)?;
     let found = statement.query_map(params_from_iter(values(&rows)), |row| Ok((from_row(row)?, cursor(row, sort)?)))?;
     let mut found: Vec<(Url, UrlCursor)> = found.collect::<Result<_, _>>()?;
@@ -118,7 +131,7 @@ fn find_driver(db: &Connection, filter: &UrlFilter, conditions: &[Condition]) ->
     let mut least: Option<(Driver, Total)> = None;
     for (at, condition) in conditions.iter().enumerate() {
         let Some(driver) = driver(db, filter, at, condition)? else { continue };
-        let matches = count_in(db, driver.index, &driver.index_condition)?;
+        let matches = sum(&driver.places, |place| count_in(db, place.index, &place.index_condition))?;
         if !driver.counts_once && matches == Total::Many {
             continue;
         }
@@ -151,38 +164,43 @@ fn driver(db: &Connection, filter: &UrlFilter, at: usize, condition: &Condition)
         },
         Field::Search => {
             let Some(term) = &filter.search else { return Ok(None) };
-            let query = search::query(db, term)?;
-            let condition = Sql::new("urls_search MATCH ?", [Bound::Text(query)]);
-            return Ok(Some(Driver {
-                at,
-                from: "urls_search CROSS JOIN urls ON urls.id = urls_search.rowid",
-                condition: condition.clone(),
-                id: "urls_search.rowid",
-                is_by_id: true,
-                index: "urls_search",
-                index_condition: condition,
-                counts_once: true,
-            }));
+            return Ok(Some(Driver { at, places: search_places(db, term, own)?, is_by_id: true, counts_once: true }));
         }
         Field::Tag => return Ok(Some(tag_driver(at, own))),
         Field::Clicks => {
             let is_never = filter.never_clicked == Some(true);
             let condition = Sql::new(if is_never { "idle.clicks = 0" } else { "idle.clicks > 0" }, []);
-            return Ok(Some(Driver {
-                at,
+            let place = Place {
                 from: "link_clicks AS idle INDEXED BY link_clicks_clicks CROSS JOIN urls ON urls.id = idle.url_id",
                 condition: condition.clone(),
                 id: "idle.url_id",
-                is_by_id: is_never,
                 index: "link_clicks AS idle INDEXED BY link_clicks_clicks",
                 index_condition: condition,
-                counts_once: true,
-            }));
+            };
+            return Ok(Some(Driver { at, places: vec![place], is_by_id: is_never, counts_once: true }));
         }
         Field::NotTag => return Ok(None),
     };
-    let (condition, index_condition, id) = (own.clone(), own, "urls.id");
-    Ok(Some(Driver { at, from, condition, id, is_by_id, index: from, index_condition, counts_once: true }))
+    let place = Place { from, condition: own.clone(), id: "urls.id", index: from, index_condition: own };
+    Ok(Some(Driver { at, places: vec![place], is_by_id, counts_once: true }))
+}
+
+/// Returns the places of urls that contain a text: the index, and the urls whose changes it does not contain yet.
+fn search_places(db: &Connection, term: &SearchTerm, own: Sql) -> Result<Vec<Place>> {
+    let is_indexed = "urls_search MATCH ? AND urls_search.rowid NOT IN (SELECT url_id FROM urls_search_pending)";
+    let condition = Sql::new(is_indexed, [Bound::Text(search::query(db, term)?)]);
+    let indexed = Place {
+        from: "urls_search CROSS JOIN urls ON urls.id = urls_search.rowid",
+        condition: condition.clone(),
+        id: "urls_search.rowid",
+        index: "urls_search",
+        index_condition: condition,
+    };
+    let from = "urls_search_pending CROSS JOIN urls ON urls.id = urls_search_pending.url_id";
+    let pending =
+        Place { from, condition: own.clone(), id: "urls_search_pending.url_id", index: from, index_condition: own };
+    let has_pending = count_in(db, from, &pending.condition)? != Total::Exactly(0);
+    Ok(if has_pending { vec![indexed, pending] } else { vec![indexed] })
 }
 
 /// Returns the index of a condition with these tags.
@@ -201,13 +219,15 @@ fn tag_driver(at: usize, own: Sql) -> Driver {
     } else {
         Sql::new(format!("urls.id IN (SELECT url_id FROM url_tags WHERE tag IN ({marks}))"), own.values)
     };
-    Driver { at, from, condition, id, is_by_id: is_single, index, index_condition, counts_once: is_single }
+    let place = Place { from, condition, id, index, index_condition };
+    Driver { at, places: vec![place], is_by_id: is_single, counts_once: is_single }
 }
 
-/// Returns the conditions, with that of the driver first and in the form for its index.
-fn resolve(driver: Option<&Driver>, conditions: &[Condition]) -> Vec<Sql> {
-    let others = conditions.iter().enumerate().filter(|(at, _)| driver.is_none_or(|driver| driver.at != *at));
-    let first = driver.map(|driver| driver.condition.clone());
+/// Returns the conditions, with that of the driver first and in the form for its place.
+fn resolve(place: Option<(&Driver, &Place)>, conditions: &[Condition]) -> Vec<Sql> {
+    let is_other = |at: usize| place.is_none_or(|(driver, _)| driver.at != at);
+    let others = conditions.iter().enumerate().filter(|(at, _)| is_other(*at));
+    let first = place.map(|(_, place)| place.condition.clone());
     first.into_iter().chain(others.map(|(_, condition)| condition.sql.clone())).collect()
 }
 
@@ -235,8 +255,23 @@ fn counted(db: &Connection, name: &str) -> Result<Total> {
 
 /// Counts the matches of all conditions, up to [`Total::COUNTED`].
 fn count(db: &Connection, driver: Option<&Driver>, conditions: &[Condition]) -> Result<Total> {
-    let from = driver.map_or("urls NOT INDEXED", |driver| driver.from);
-    count_in(db, from, &Sql::all(&resolve(driver, conditions)))
+    match driver {
+        None => count_in(db, "urls NOT INDEXED", &Sql::all(&resolve(None, conditions))),
+        Some(driver) => sum(&driver.places, |place| {
+            count_in(db, place.from, &Sql::all(&resolve(Some((driver, place)), conditions)))
+        }),
+    }
+}
+
+/// Adds up the matches of several places.
+fn sum(places: &[Place], count: impl Fn(&Place) -> Result<Total>) -> Result<Total> {
+    places.iter().try_fold(Total::Exactly(0), |total, place| {
+        let Total::Exactly(n) = total else { return Ok(total) };
+        Ok(match count(place)? {
+            Total::Exactly(more) if n + more <= Total::COUNTED => Total::Exactly(n + more),
+            _ => Total::Many,
+        })
+    })
 }
 
 fn count_in(db: &Connection, from: &str, condition: &Sql) -> Result<Total> {
