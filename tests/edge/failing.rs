@@ -86,6 +86,59 @@ async fn nginx_without_redirectors_still_serves_the_api() {
     assert_eq!(client.get(format!("http://{}/urls", nginx.address())).send().await.unwrap().status(), 200);
 }
 
+/// The rules and the words are those of a redirector's pages (`redirector/src/accept.rs`, `redirector/src/pages.rs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn short_code_that_nginx_cannot_serve_is_answered_to_browsers_with_a_page() {
+    let nobody = || vec!["127.0.0.1:9".to_owned()];
+    let site = Site { redirectors: nobody(), admins: nobody(), is_behind_proxy: false };
+    let nginx = Nginx::start(&configuration(), &site);
+    let ask = async |path: &str, accept: &str| {
+        let request = Client::new().get(format!("http://{}{path}", nginx.address())).header("Accept", accept);
+        let answer = request.send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (502, &"1".parse().unwrap()));
+        let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        let policy = answer.headers().get("content-security-policy").map(|value| value.to_str().unwrap().to_owned());
+        (media_type, policy, answer.text().await.unwrap())
+    };
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for accept in [
+        BROWSER,
+        "text/html",
+        "TEXT/HTML",
+        "text/html ; charset=utf-8 ; q=0.1",
+        "text/html;q=1.000",
+        "application/xml, text/html;q=0.001, application/json",
+        "application/jsonp, text/html",
+        "text/html;q=0, text/html",
+    ] {
+        let (media_type, policy, page) = ask("/CODE12", accept).await;
+        assert_eq!(media_type, "text/html; charset=utf-8", "{accept}");
+        assert!(policy.is_some_and(|policy| policy.starts_with("default-src 'none'; ")));
+        assert!(page.contains("<h1>One moment, please</h1><p>No server of this service is available.</p>"), "{page}");
+        assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"), "{page}");
+    }
+    for accept in [
+        "",
+        "*/*",
+        "text/*",
+        "text/htmlx, xtext/html, text/plain",
+        "application/xhtml+xml",
+        "application/json, text/html",
+        "application/json;q=0.1, text/html;q=0.9",
+        "application/problem+JSON, text/html",
+        "text/html;q=0",
+        "text/html; q=0.0, application/json",
+        "text/html; charset=utf-8 ;q=0.000",
+    ] {
+        let (media_type, _, body) = ask("/CODE12", accept).await;
+        assert_eq!(media_type, "application/json", "{accept}");
+        assert!(body.starts_with("{\"error\":\"Bad Gateway\""), "{body}");
+    }
+    assert_eq!(ask("/urls", BROWSER).await.0, "application/json");
+    let changed = Client::new().post(format!("http://{}/urls", nginx.address())).header("Accept", BROWSER).send().await;
+    assert_eq!(changed.unwrap().headers()["content-type"], "application/json");
+}
+
 /// Each of two admins reads the request and closes the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn request_dropped_by_an_admin_is_repeated_if_idempotent() {
