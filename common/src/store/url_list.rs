@@ -54,6 +54,8 @@ pub(super) struct Source {
     pub(super) columns: &'static str,
     pub(super) from: String,
     pub(super) conditions: Vec<Sql>,
+    /// The column of the order.
+    pub(super) key: &'static str,
     /// The column of ids, from the table whose index gives the order.
     pub(super) id: &'static str,
 }
@@ -209,7 +211,7 @@ impl Source {
         let is_reverse = is_reverse(page);
         let direction = direction(sort, page);
         let beyond = if direction == "DESC" { "<" } else { ">" };
-        let (key, id) = (column(sort.key), self.id);
+        let (key, id) = (self.key, self.id);
         let cursor = match &page.start {
             PageStart::Number(_) => None,
             PageStart::After(cursor) | PageStart::Before(cursor) => Some(cursor),

@@ -49,42 +49,76 @@ pub(super) async fn list(
     Ok(SummedListing { listing: Listing::cut(page, found, total), deltas: deltas.unsigned_abs() })
 }
 
+/// Returns the statement for a total and a page.
+///
+/// A total that triggers count costs nothing, and the page is read in its order.
+/// For other filters the first 10,001 matches are read once. If that is all of them, the page is sorted from them;
+/// otherwise matches are frequent, and the page is read in its order until it is full.
 fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<UrlCursor>) -> Sql {
-    let mut statement = Sql::new("WITH total AS MATERIALIZED (", []);
-    if let Some(name) = name {
-        let name = || Bound::Text(name.to_owned());
-        statement.push(
-            "SELECT coalesce((SELECT n FROM row_counts WHERE list = 'urls' AND filter = ?), 0)
-                 + coalesce(sum(n), 0)::bigint AS total, count(*) AS deltas
-             FROM row_count_deltas WHERE list = 'urls' AND filter = ?",
-            [name(), name()],
-        );
-    } else {
-        let all = Sql::all(conditions);
-        statement.push("SELECT count(*) AS total, 0::bigint AS deltas FROM (SELECT FROM urls WHERE ", []);
-        statement.push(&all.text, all.values);
-        statement.push(&format!(" LIMIT {}) AS counted", Total::COUNTED + 1), []);
-    }
-    // A page beyond an exact total is empty without reading the rows before it.
-    let limit = match page.start {
-        PageStart::Number(number) if number > 1 => {
-            let is_open = if name.is_some() { "false".to_owned() } else { format!("total > {}", Total::COUNTED) };
-            let (offset, size) = (page.offset().min(i64::MAX.unsigned_abs()), u64::from(page.size) + 1);
-            Some(format!("(SELECT CASE WHEN total > {offset} OR {is_open} THEN {size} ELSE 0 END FROM total)"))
-        }
-        _ => None,
-    };
     let (from, id) = if sort.key.is_of_clicks() {
         ("urls JOIN link_clicks AS counted ON counted.url_id = urls.id", "counted.url_id")
     } else {
         ("urls", "urls.id")
     };
-    let source = Source { columns: Url::COLUMNS, from: from.to_owned(), conditions: conditions.to_vec(), id };
-    let rows = url_list::rows(&[source], sort, page, limit.as_deref());
+    let key = url_list::column(sort.key);
+    let walk = |columns, conditions: &[Sql]| Source {
+        columns,
+        from: from.to_owned(),
+        conditions: conditions.to_vec(),
+        key,
+        id,
+    };
+    let limit = limit(page, name.is_some());
+    let mut statement = Sql::new("WITH ", []);
+    if let Some(name) = name {
+        let name = || Bound::Text(name.to_owned());
+        statement.push(
+            "total AS MATERIALIZED (
+                 SELECT coalesce((SELECT n FROM row_counts WHERE list = 'urls' AND filter = ?), 0)
+                     + coalesce(sum(n), 0)::bigint AS total, count(*) AS deltas
+                 FROM row_count_deltas WHERE list = 'urls' AND filter = ?
+             ), page AS (",
+            [name(), name()],
+        );
+        let rows = url_list::rows(&[walk(Url::COLUMNS, conditions)], sort, page, limit.as_deref());
+        statement.push(&rows.text, rows.values);
+    } else {
+        let all = Sql::all(conditions);
+        let most = Total::COUNTED;
+        statement.push(&format!("found AS MATERIALIZED (SELECT {id} AS id, {key} AS value FROM {from} WHERE "), []);
+        statement.push(&all.text, all.values);
+        statement.push(
+            &format!(
+                " LIMIT {}),
+                 total AS MATERIALIZED (SELECT count(*) AS total, 0::bigint AS deltas FROM found), picked AS (",
+                most + 1
+            ),
+            [],
+        );
+        let is_all = |than: &str| Sql::new(format!("(SELECT total FROM total) {than} {most}"), []);
+        let found = Source {
+            columns: "found.id",
+            from: "found".to_owned(),
+            conditions: vec![is_all("<=")],
+            key: "found.value",
+            id: "found.id",
+        };
+        let walk = walk("urls.id", &[conditions, &[is_all(">")]].concat());
+        let rows = url_list::rows(&[found, walk], sort, page, limit.as_deref());
+        statement.push(&rows.text, rows.values);
+        // OFFSET 0 makes PostgreSQL look up each row by its id.
+        statement.push(
+            &format!(
+                "), page AS (
+                     SELECT link.*, part, sort_value FROM picked
+                     CROSS JOIN LATERAL (SELECT {} FROM urls WHERE urls.id = picked.id OFFSET 0) AS link",
+                Url::COLUMNS
+            ),
+            [],
+        );
+    }
     let direction = if sort.is_descending == is_reverse(page) { "ASC" } else { "DESC" };
     let part = if is_reverse(page) { "DESC" } else { "ASC" };
-    statement.push("), page AS (", []);
-    statement.push(&rows.text, rows.values);
     statement.push(
         &format!(
             ") SELECT page.*, total, deltas FROM total LEFT JOIN page ON true
@@ -93,6 +127,15 @@ fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<
         [],
     );
     statement
+}
+
+/// Returns the number of rows of a numbered page. A page beyond an exact total is empty without reading the rows before
+/// it.
+fn limit(page: &Page<UrlCursor>, is_exact: bool) -> Option<String> {
+    let PageStart::Number(2..) = page.start else { return None };
+    let is_open = if is_exact { "false".to_owned() } else { format!("total > {}", Total::COUNTED) };
+    let (offset, size) = (page.offset().min(i64::MAX.unsigned_abs()), u64::from(page.size) + 1);
+    Some(format!("(SELECT CASE WHEN total > {offset} OR {is_open} THEN {size} ELSE 0 END FROM total)"))
 }
 
 /// Replaces each `?` by the number of its parameter.

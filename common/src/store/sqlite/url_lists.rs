@@ -66,7 +66,10 @@ pub(super) fn list(
     };
     let driver = driver.filter(drives);
     let is_of_clicks = sort.key.is_of_clicks();
-    let source = |from, id, conditions| Source { columns: Url::COLUMNS, from, conditions, id };
+    let source = |from, id, conditions| {
+        let key = url_list::column(sort.key);
+        Source { columns: Url::COLUMNS, from, conditions, key, id }
+    };
     let sources: Vec<Source> = match &driver {
         Some(driver) => {
             let beside = if is_of_clicks { WITH_CLICKS } else { "" };
