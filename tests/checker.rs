@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use self::world::{CODES_EACH, Links, State, Step, WRITERS, World, code, new_user};
+use self::world::{Answer, CODES_EACH, Links, QUERY, State, Step, WRITERS, World, code, new_user};
 use self::writer::Writer;
 use crate::Fleet;
 
@@ -25,7 +25,7 @@ struct Sample {
     code: String,
     asked: Instant,
     answered: Instant,
-    state: Result<State, u16>,
+    answer: Answer,
 }
 
 /// Result of a check.
@@ -136,13 +136,8 @@ async fn sample(fleet: Arc<Fleet>, world: Arc<World>, redirector: usize, mut ran
     while !world.is_over.load(Ordering::Relaxed) {
         let code = code(random.random_range(0..WRITERS), random.random_range(0..CODES_EACH));
         let asked = Instant::now();
-        let state = match fleet.look_up(redirector, &code).await {
-            (302, Some(target)) => Ok(State::Target(target)),
-            (404, _) => Ok(State::Absent),
-            (410, _) => Ok(State::Off),
-            (status, _) => Err(status),
-        };
-        samples.push(Sample { redirector, code, asked, answered: Instant::now(), state });
+        let (status, location) = fleet.look_up(redirector, &format!("{code}{QUERY}")).await;
+        samples.push(Sample { redirector, code, asked, answered: Instant::now(), answer: Answer { status, location } });
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     samples
@@ -160,7 +155,7 @@ fn judge(world: &World, samples: &[Sample]) -> Findings {
             Some((stale, false)) => findings.stale.push(stale),
             None => findings.wrong.push(format!(
                 "redirector {} answered {} with {:?}, which it never was",
-                sample.redirector, sample.code, sample.state
+                sample.redirector, sample.code, sample.answer
             )),
         }
     }
@@ -171,9 +166,8 @@ impl Sample {
     /// Returns for how long the answer had been untrue when it was requested, and whether a restore was in progress
     /// since. Returns `None` if the answer had never been true.
     fn staleness(&self, history: &[Step]) -> Option<(Duration, bool)> {
-        let state = self.state.as_ref().ok()?;
-        let was_true =
-            history.iter().enumerate().filter(|(_, step)| step.state == *state && step.began <= self.answered);
+        let is_true = |step: &Step| step.state.answer() == self.answer && step.began <= self.answered;
+        let was_true = history.iter().enumerate().filter(|(_, step)| is_true(step));
         // A state may be seen until the change after it has ended.
         was_true
             .map(|(n, _)| match history.get(n + 1) {

@@ -18,12 +18,40 @@ pub(super) const CODES_EACH: usize = 8;
 pub(super) const LOADED: usize = 2_000;
 pub(super) const LOADED_AT_MOST: usize = 12_000;
 
-/// Answer to a code.
+/// State of a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// No link has the code.
     Absent,
-    Off,
-    Target(String),
+    /// A link has the code.
+    Link(Answer),
+}
+
+/// Answer to a code: its status and location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) location: Option<String>,
+}
+
+impl State {
+    /// Returns the state of a link that is answered without a location.
+    pub(super) fn without_location(status: u16) -> State {
+        State::Link(Answer { status, location: None })
+    }
+
+    /// Returns the state of a link that is answered with a redirect.
+    pub(super) fn redirect(status: u16, location: String) -> State {
+        State::Link(Answer { status, location: Some(location) })
+    }
+
+    /// Returns the answer to requests with the query [`QUERY`].
+    pub(super) fn answer(&self) -> Answer {
+        match self {
+            State::Absent => Answer { status: 404, location: None },
+            State::Link(answer) => answer.clone(),
+        }
+    }
 }
 
 /// Change of a code's state at some time between two moments.
@@ -55,6 +83,9 @@ pub(super) struct World {
     pub(super) is_over: AtomicBool,
     pub(super) changes: AtomicUsize,
 }
+
+/// Query of every sampled request. Some links forward it.
+pub(super) const QUERY: &str = "?sampled=1";
 
 pub(super) fn code(writer: usize, n: usize) -> String {
     format!("ck{writer}x{n}")

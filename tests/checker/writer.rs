@@ -10,22 +10,58 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::world::{CODES_EACH, LOADED, LOADED_AT_MOST, Links, State, World, code, new_user};
+use super::world::{CODES_EACH, LOADED, LOADED_AT_MOST, Links, QUERY, State, World, code, new_user};
 use crate::Fleet;
 use crate::session::Session;
 
-/// Options with which a link redirects to its target.
-const LIVE_OPTIONS: [&str; 3] = [
-    "starts_at = NULL, expires_at = NULL, expired_url = NULL, redirect_status = NULL, forward_query = NULL",
-    "starts_at = now() - interval '1 day', expires_at = now() + interval '1 day',
-     expired_url = 'https://over.example/', redirect_status = NULL, forward_query = true",
-    "starts_at = now() - interval '1 day', expires_at = NULL, expired_url = NULL, redirect_status = 302,
-     forward_query = false",
+/// Options with which a link redirects to its target, the status, and whether it forwards queries.
+const LIVE: [(&str, u16, bool); 6] = [
+    (
+        "starts_at = NULL, expires_at = NULL, expired_url = NULL, redirect_status = NULL, forward_query = NULL",
+        302,
+        false,
+    ),
+    (
+        "starts_at = now() - interval '1 day', expires_at = now() + interval '1 day',
+         expired_url = 'https://over.example/', redirect_status = NULL, forward_query = true",
+        302,
+        true,
+    ),
+    (
+        "starts_at = now() - interval '1 day', expires_at = NULL, expired_url = NULL, redirect_status = 302,
+         forward_query = false, tags = '{summer,poster}', notes = 'printed'",
+        302,
+        false,
+    ),
+    ("starts_at = NULL, expires_at = NULL, redirect_status = 301, forward_query = NULL", 301, false),
+    (
+        "starts_at = NULL, expires_at = NULL, redirect_status = 308, forward_query = true, tags = '{}', notes = NULL",
+        308,
+        true,
+    ),
+    (
+        "starts_at = NULL, expires_at = now() + interval '1 day', redirect_status = 307, forward_query = false",
+        307,
+        false,
+    ),
 ];
 
-/// Changes after which a link is answered 410.
-const OFF: [&str; 2] =
-    ["is_active = false", "starts_at = NULL, expires_at = now() - interval '1 day', expired_url = NULL"];
+/// Changes after which a link is answered without a location, and the status.
+const CLOSED: [(&str, u16); 4] = [
+    ("is_active = false", 410),
+    (
+        "is_active = false, expires_at = now() - interval '1 day', expired_url = 'https://off.example/', redirect_status = NULL",
+        410,
+    ),
+    (
+        "is_active = true, starts_at = NULL, expires_at = now() - interval '1 day', expired_url = NULL, redirect_status = NULL",
+        410,
+    ),
+    ("is_active = true, starts_at = now() + interval '1 day', expires_at = NULL, redirect_status = 301", 404),
+];
+
+/// Change that redirectors do not serve.
+const LABELS: &str = "tags = array_append(tags[:5], 'more'), notes = 'changed', title = 'Changed'";
 
 /// Writer that changes links of its own, by direct SQL and through the API.
 pub(super) struct Writer {
@@ -71,26 +107,38 @@ impl Writer {
         let (own, user) = (code(self.writer, n), links.user);
         self.made += 1;
         let target = format!("https://{}.example/{}", own, self.made);
-        let becomes = State::Target(target.clone());
         let insert = format!(
             "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
              VALUES ({user}, '{own}', '{target}', true, now(), now())"
         );
-        let options = LIVE_OPTIONS[self.random.random_range(0..LIVE_OPTIONS.len())];
+        let (options, status, forwards) = LIVE[self.random.random_range(0..LIVE.len())];
         let update = format!(
             "UPDATE urls SET original_url = '{target}', is_active = true, {options} WHERE short_code = '{own}'"
         );
         let delete = format!("DELETE FROM urls WHERE short_code = '{own}'");
+        let plain = State::redirect(302, target.clone());
         if links.states[n] == State::Absent {
             self.run_sql(&insert);
-            return vec![(n, becomes)];
+            return vec![(n, plain)];
         }
+        let becomes = State::redirect(status, if forwards { format!("{target}{QUERY}") } else { target.clone() });
         match self.random.random_range(0..100) {
-            0..30 => self.run_sql(&update),
-            30..42 => {
-                let off = OFF[self.random.random_range(0..OFF.len())];
-                self.run_sql(&format!("UPDATE urls SET {off} WHERE short_code = '{own}'"));
-                return vec![(n, State::Off)];
+            0..25 => self.run_sql(&update),
+            25..28 => {
+                self.run_sql(&format!("UPDATE urls SET {LABELS} WHERE short_code = '{own}'"));
+                return Vec::new();
+            }
+            28..38 => {
+                let (closed, status) = CLOSED[self.random.random_range(0..CLOSED.len())];
+                self.run_sql(&format!("UPDATE urls SET {closed} WHERE short_code = '{own}'"));
+                return vec![(n, State::without_location(status))];
+            }
+            38..42 => {
+                self.run_sql(&format!(
+                    "UPDATE urls SET is_active = true, starts_at = NULL, expires_at = now() - interval '1 day',
+                     expired_url = '{target}', redirect_status = 307, forward_query = true WHERE short_code = '{own}'"
+                ));
+                return vec![(n, plain)];
             }
             42..54 => {
                 self.run_sql(&delete);
@@ -100,6 +148,7 @@ impl Writer {
             54..66 => {
                 let pause = [0.0, 0.05, 0.4][self.random.random_range(0..3)];
                 self.run_sql(&format!("BEGIN; {delete}; {insert}; SELECT pg_sleep({pause}) \\g /dev/null\nCOMMIT"));
+                return vec![(n, plain)];
             }
             66..74 => return self.swap(links, n),
             74..80 => {

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "each test prints its figures")]
 
 mod database;
+mod ends;
 mod healthy;
 mod long_log;
 mod random;
