@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::follower::Follower;
 pub use crate::followers::Verdict;
-use crate::followers::{self, Followers, History};
+use crate::followers::{self, FollowedLink, Followers, History};
 use crate::{Fleet, WAIT_LIMIT, eventually, percentile};
 
 /// Number of concurrent clients: enough for batches, and few enough for two cores.
@@ -19,6 +19,50 @@ const STORABLE: u32 = 3_000;
 
 /// Slightly longer than the interval at which a shipper checks its journals' positions in the store.
 const LOOK_AROUND: Duration = Duration::from_secs(6);
+
+/// Links with each option: the code, a query, the columns that differ from a plain link, the status, and whether each
+/// answer is a click.
+const KINDS: [(&str, &str, &str, u16, bool); 11] = [
+    ("plain", "", "title = NULL", 302, true),
+    ("opened", "", "starts_at = now() - interval '1 day', expires_at = now() + interval '1 day'", 302, true),
+    ("later", "", "starts_at = now() + interval '1 day'", 404, false),
+    ("ended", "", "expires_at = now() - interval '1 day'", 410, false),
+    ("moved", "", "expires_at = now() - interval '1 day', expired_url = 'https://over.example/'", 302, false),
+    ("off", "", "is_active = false", 410, false),
+    ("stored", "", "redirect_status = 301", 301, true),
+    ("repeats", "", "redirect_status = 307", 307, true),
+    ("kept", "", "redirect_status = 308", 308, true),
+    ("forwards", "?from=poster", "forward_query = true", 302, true),
+    ("labelled", "", "tags = '{summer}', notes = 'printed', external_id = 'x1'", 302, true),
+];
+
+/// Starts a fleet with a link of each kind, and waits until each redirector serves them.
+async fn fleet_with_all_kinds(is_relayed: bool) -> (Fleet, Vec<FollowedLink>) {
+    let fleet = if is_relayed { Fleet::start_behind_relays(1, &[]).await } else { Fleet::start(1, &[]).await };
+    let mut links = Vec::new();
+    for (code, query, columns, status, is_click) in KINDS {
+        fleet.psql(&format!(
+            "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
+             SELECT min(id), '{code}', 'https://{code}.example/', true, now(), now() FROM users;
+             UPDATE urls SET {columns} WHERE short_code = '{code}'"
+        ));
+        for redirector in 0..fleet.redirectors.len() {
+            eventually("the link is served", async || fleet.look_up(redirector, code).await.0 == status).await;
+        }
+        links.push(FollowedLink { code: format!("{code}{query}"), status, is_click });
+    }
+    (fleet, links)
+}
+
+/// Checks that each kind whose answers are clicks has events, and no other kind.
+fn check_kinds(fleet: &Fleet) {
+    let followed = fleet.psql("SELECT DISTINCT details->>'short_code' FROM events WHERE event_type = 'clicked'");
+    let mut followed: Vec<&str> = followed.lines().collect();
+    let mut expected: Vec<&str> = KINDS.iter().filter(|kind| kind.4).map(|kind| kind.0).collect();
+    followed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(followed, expected);
+}
 
 /// Returns the number of events for each click, by the click's name.
 ///
@@ -76,8 +120,9 @@ pub(crate) async fn verdict(fleet: &Fleet, history: &History) -> Verdict {
 
 pub(crate) fn print_verdict(what: &str, history: &History, verdict: Verdict) {
     println!(
-        "{what}: {} answered, {} broken off; {} lost, {} twice, {} unknown",
+        "{what}: {} clicks, {} other answers, {} broken off; {} lost, {} twice, {} unknown",
         history.answered.len(),
+        history.uncounted.len(),
         history.unanswered.len(),
         verdict.lost,
         verdict.twice,
@@ -87,9 +132,8 @@ pub(crate) fn print_verdict(what: &str, history: &History, verdict: Verdict) {
 
 /// Kills a redirector repeatedly while clients follow a link on it.
 pub async fn kill_redirector(times: usize) -> Verdict {
-    let mut fleet = Fleet::start(1, &[]).await;
-    let code = fleet.code(1).await;
-    let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, None);
+    let (mut fleet, links) = fleet_with_all_kinds(false).await;
+    let followers = Followers::start_in_turns(CLIENTS, &fleet.redirectors[0].addresses[0], &links, None);
     for _ in 0..times {
         eventually("clicks are taken", async || fleet.metric(0, "tern_clicks_accepted_total").await > 100.0).await;
         fleet.redirectors[0].signal(Signal::SIGKILL);
@@ -99,14 +143,16 @@ pub async fn kill_redirector(times: usize) -> Verdict {
     let history = followers.finish().await;
     let verdict = verdict(&fleet, &history).await;
     print_verdict(&format!("redirector killed {times} times"), &history, verdict);
+    check_kinds(&fleet);
+    // A restarted process answers 503 before it has loaded its links.
+    assert!(history.refused.iter().all(|status| *status == 503), "another answer: {:?}", history.refused);
     verdict
 }
 
 /// Kills PostgreSQL repeatedly while batches are in progress.
 pub async fn kill_database(times: usize) -> Verdict {
-    let fleet = Fleet::start(1, &[]).await;
-    let code = fleet.code(1).await;
-    let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, Some(STORABLE));
+    let (fleet, links) = fleet_with_all_kinds(false).await;
+    let followers = Followers::start_in_turns(CLIENTS, &fleet.redirectors[0].addresses[0], &links, Some(STORABLE));
     for _ in 0..times {
         let committed = fleet.metric(0, "tern_clicks_committed_total").await;
         eventually("clicks are stored", async || {
@@ -119,17 +165,17 @@ pub async fn kill_database(times: usize) -> Verdict {
     let history = followers.finish().await;
     let verdict = verdict(&fleet, &history).await;
     print_verdict(&format!("PostgreSQL killed {times} times"), &history, verdict);
+    check_kinds(&fleet);
     assert!(history.refused.is_empty(), "a redirect failed: {:?}", history.refused.first());
     verdict
 }
 
 /// Stops PostgreSQL for `time` at `rate` clicks a second; prints redirect times and memory, before and meanwhile.
 pub async fn database_unavailable(time: Duration, rate: u32) -> Verdict {
-    let fleet = Fleet::start(1, &[]).await;
-    let code = fleet.code(1).await;
+    let (fleet, links) = fleet_with_all_kinds(false).await;
     let redirector = &fleet.redirectors[0];
     let measure = async |time: Duration| {
-        let followers = Followers::start(CLIENTS, &redirector.addresses[0], &code, Some(rate));
+        let followers = Followers::start_in_turns(CLIENTS, &redirector.addresses[0], &links, Some(rate));
         tokio::time::sleep(time).await;
         followers.finish().await
     };
@@ -155,6 +201,7 @@ pub async fn database_unavailable(time: Duration, rate: u32) -> Verdict {
     history.add(away);
     let verdict = verdict(&fleet, &history).await;
     print_verdict("with PostgreSQL away", &history, verdict);
+    check_kinds(&fleet);
     verdict
 }
 
@@ -193,10 +240,9 @@ pub async fn disk_full() {
 
 /// Fails over to a standby that lacks the last commits, while clients follow a link.
 pub async fn fail_over() -> Verdict {
-    let mut fleet = Fleet::start_behind_relays(1, &[]).await;
-    let code = fleet.code(1).await;
+    let (mut fleet, links) = fleet_with_all_kinds(true).await;
     let committed = async |fleet: &Fleet| fleet.metric(0, "tern_clicks_committed_total").await;
-    let followers = Followers::start(CLIENTS, &fleet.redirectors[0].addresses[0], &code, Some(STORABLE));
+    let followers = Followers::start_in_turns(CLIENTS, &fleet.redirectors[0].addresses[0], &links, Some(STORABLE));
     let standby = fleet.postgres.standby();
     standby.stop();
     let before = committed(&fleet).await;
@@ -210,6 +256,7 @@ pub async fn fail_over() -> Verdict {
     let history = followers.finish().await;
     let verdict = verdict(&fleet, &history).await;
     print_verdict("failed over", &history, verdict);
+    check_kinds(&fleet);
     println!("{} clicks were lost with the primary's last commits, and shipped again", fleet.metric(0, again).await);
     assert!(history.refused.is_empty() && history.unanswered.is_empty(), "a redirect failed");
     verdict

@@ -22,7 +22,25 @@ pub fn name() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Clients that follow one link.
+/// A link that clients follow.
+#[derive(Clone, Debug)]
+pub struct FollowedLink {
+    /// The code, and a query if the clients send one.
+    pub code: String,
+    /// The expected status.
+    pub status: u16,
+    /// Whether each answer is a click.
+    pub is_click: bool,
+}
+
+impl FollowedLink {
+    /// Returns a link without options.
+    pub fn plain(code: &str) -> FollowedLink {
+        FollowedLink { code: code.to_owned(), status: 302, is_click: true }
+    }
+}
+
+/// Clients that follow links.
 #[derive(Debug)]
 pub struct Followers {
     address: watch::Sender<String>,
@@ -43,10 +61,12 @@ pub enum Connections {
 /// Recorded results of clients.
 #[derive(Debug, Default)]
 pub struct History {
-    /// Names of requests that were answered 302.
+    /// Names of requests that were answered with a redirect to the target of the link.
     pub answered: Vec<u64>,
     /// Names of requests that were sent, wholly or in part, and not answered.
     pub unanswered: Vec<u64>,
+    /// Names of requests that were answered as expected, and are no clicks.
+    pub uncounted: Vec<u64>,
     /// Statuses of other answers.
     pub refused: Vec<u16>,
     /// Number of failed connection attempts.
@@ -62,7 +82,7 @@ pub struct Verdict {
     pub lost: usize,
     /// Number of names with more than one event.
     pub twice: usize,
-    /// Number of events without a request.
+    /// Number of events without a request, or of a request that is no click.
     pub unknown: usize,
 }
 
@@ -73,12 +93,27 @@ impl Followers {
         Followers::start_on(Connections::Persistent, clients, address, code, rate)
     }
 
+    /// Starts clients that follow several links in turns.
+    pub fn start_in_turns(clients: usize, address: &str, links: &[FollowedLink], rate: Option<u32>) -> Followers {
+        Followers::start_all(Connections::Persistent, clients, address, links, rate)
+    }
+
     /// Starts clients that use connections as given.
     pub fn start_on(
         connections: Connections,
         clients: usize,
         address: &str,
         code: &str,
+        rate: Option<u32>,
+    ) -> Followers {
+        Followers::start_all(connections, clients, address, &[FollowedLink::plain(code)], rate)
+    }
+
+    fn start_all(
+        connections: Connections,
+        clients: usize,
+        address: &str,
+        links: &[FollowedLink],
         rate: Option<u32>,
     ) -> Followers {
         let (address, addresses) = watch::channel(address.to_owned());
@@ -88,7 +123,7 @@ impl Followers {
             let client = Client {
                 addresses: addresses.clone(),
                 stop: stops.clone(),
-                code: code.to_owned(),
+                links: links.to_vec(),
                 pace: rate.map(|rate| Duration::from_secs(1) * u32::try_from(clients).unwrap() / rate),
                 connections,
                 answered: Arc::clone(&answered),
@@ -100,7 +135,7 @@ impl Followers {
         Followers { address, stop, answered, clients }
     }
 
-    /// Returns the number of requests answered 302 so far.
+    /// Returns the number of clicks so far.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
@@ -124,6 +159,7 @@ impl History {
     pub fn add(&mut self, other: History) {
         self.answered.extend(other.answered);
         self.unanswered.extend(other.unanswered);
+        self.uncounted.extend(other.uncounted);
         self.refused.extend(other.refused);
         self.unconnected += other.unconnected;
         self.times.extend(other.times);
@@ -147,7 +183,7 @@ impl History {
 struct Client {
     addresses: watch::Receiver<String>,
     stop: watch::Receiver<bool>,
-    code: String,
+    links: Vec<FollowedLink>,
     pace: Option<Duration>,
     connections: Connections,
     /// Counter shared by all clients.
@@ -163,6 +199,7 @@ impl Client {
             pace
         });
         let mut connection: Option<Follower> = None;
+        let mut links = self.links.clone().into_iter().cycle();
         while !*self.stop.borrow() {
             if let Some(pace) = &mut pace {
                 pace.tick().await;
@@ -179,13 +216,18 @@ impl Client {
                 }
                 continue;
             };
+            let Some(link) = links.next() else { break };
             let name = name();
             let sent = Instant::now();
-            match timeout(WAIT_LIMIT, follower.follow(&self.code, name)).await {
-                Ok(Ok(302)) => {
-                    self.history.answered.push(name);
-                    self.history.times.push(sent.elapsed());
-                    self.answered.fetch_add(1, Ordering::Relaxed);
+            match timeout(WAIT_LIMIT, follower.follow(&link.code, name)).await {
+                Ok(Ok(status)) if status == link.status => {
+                    if link.is_click {
+                        self.history.answered.push(name);
+                        self.history.times.push(sent.elapsed());
+                        self.answered.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        self.history.uncounted.push(name);
+                    }
                     if self.connections == Connections::New || follower.is_closing() {
                         connection = None;
                     }
