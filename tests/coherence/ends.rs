@@ -4,9 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tern_tests::{Fleet, eventually};
 
+/// The status and the location of an answer; an empty text is no location.
+type Expected = (u16, &'static str);
+
 /// Links that change by themselves: the code, the time that is set, the columns beside it, and the answers before and
 /// after that time.
-const LINKS: [(&str, &str, &str, (u16, &str), (u16, &str)); 4] = [
+const LINKS: [(&str, &str, &str, Expected, Expected); 4] = [
     ("ends", "expires_at", "title = NULL", (302, "https://ends.example/"), (410, "")),
     (
         "moves",
@@ -59,6 +62,6 @@ async fn link_ends_exactly_at_its_time_on_every_redirector_without_database_and_
     assert!(early.into_iter().chain(late).all(|answers| answers > 20), "{early:?} {late:?}");
 }
 
-fn expected((status, location): (u16, &str)) -> (u16, Option<String>) {
+fn expected((status, location): Expected) -> (u16, Option<String>) {
     (status, (!location.is_empty()).then(|| location.to_owned()))
 }
