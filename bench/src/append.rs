@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use tern_common::Id;
-use tern_redirector::clicks::journal::{JournalThreads, NewClick};
+use tern_redirector::clicks::journal::{JournalThreads, NewClick, Sent};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
 
@@ -37,6 +37,7 @@ impl JournalFixture {
             sync_every: Duration::from_millis(100),
             keep_shipped: Duration::from_secs(900),
             events_per_network: 0,
+            geoip_file: None,
         };
         let (recorder, journal_threads, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new()))?;
         Ok(JournalFixture { recorder, journal_threads, _directory: directory })
@@ -86,8 +87,12 @@ fn click() -> NewClick<'static> {
         original_url: "https://opal.example/lantern/cobalt-7c1d/harbor?ref=newsletter",
         at_micros: 1_700_000_000_000_000,
         client: Network::of([203, 0, 113, 7].into()),
-        user_agent:
-            b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
-        referrer: b"https://news.example/",
+        sent: Sent {
+            user_agent:
+                b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
+            referrer: b"https://news.example/",
+            language: *b"en\0",
+            ..Sent::default()
+        },
     }
 }

@@ -98,7 +98,7 @@ impl Server {
                     format!("REDIRECTOR_LISTEN=127.0.0.1:{port}"),
                     format!("REDIRECTOR_OPS_LISTEN=127.0.0.1:{ops_port}"),
                     format!("REDIRECTOR_WORKERS={workers}"),
-                    format!("RECORD_CLICKS={}", kind == Kind::Tern),
+                    format!("TRACKING={}", if kind == Kind::Tern { "full" } else { "off" }),
                     format!("TERN_DATA_DIR={}", data.display()),
                     format!("LOG_FILE={}", data.join("app.log").display()),
                     // A single client requests unknown codes only.

@@ -30,6 +30,8 @@ pub struct Click {
     pub visitor: Visitor,
     /// A source that the target does not have: [`crate::click_source::QR`], or the `utm_source` of a forwarded query.
     pub source: Option<String>,
+    /// Whether the request asked not to be tracked, or the operator tracks nobody: its network is not stored.
+    pub is_minimal: bool,
     /// Whether the click is beyond the budget of its network. If so, it is counted and has no event.
     pub is_counted_only: bool,
 }

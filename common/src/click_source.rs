@@ -77,6 +77,12 @@ fn source_of_target(target: &str) -> Option<String> {
         .and_then(|(_, value)| clean_source(&value))
 }
 
+/// Decodes the value of a `utm_source` in a query; `None` if nothing is left.
+pub fn decoded_source(value: &[u8]) -> Option<String> {
+    let value: Vec<u8> = value.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    clean_source(&percent_encoding::percent_decode(&value).decode_utf8_lossy())
+}
+
 /// Returns a source without control characters, of bounded length; `None` if nothing is left.
 pub fn clean_source(sent: &str) -> Option<String> {
     let text: String = sent.chars().filter(|char| !char.is_control()).collect();

@@ -6,22 +6,40 @@ use ipnet::IpNet;
 
 use crate::config::Setting;
 
-/// `TRUSTED_PROXIES`: the networks whose `X-Forwarded-For` is trusted.
+/// A list of networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proxies(Vec<IpNet>);
+pub struct Networks(Vec<IpNet>);
 
-impl Setting for Proxies {
+impl Setting for Networks {
     const EXPECTED: &'static str = "addresses or networks such as 10.0.0.0/8,192.0.2.1";
 
-    fn parse(text: &str) -> Option<Proxies> {
+    fn parse(text: &str) -> Option<Networks> {
         let network = |part: &str| part.parse().ok().or_else(|| part.parse::<IpAddr>().ok().map(IpNet::from));
-        text.split(',').map(|part| network(part.trim())).collect::<Option<_>>().map(Proxies)
+        text.split(',').map(|part| network(part.trim())).collect::<Option<_>>().map(Networks)
+    }
+}
+
+impl Networks {
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// `TRUSTED_PROXIES`: the networks whose `X-Forwarded-For` is trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies(Networks);
+
+impl Setting for Proxies {
+    const EXPECTED: &'static str = Networks::EXPECTED;
+
+    fn parse(text: &str) -> Option<Proxies> {
+        Networks::parse(text).map(Proxies)
     }
 }
 
 impl Proxies {
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
+        self.0.contains(address)
     }
 
     /// Returns the right-most address that is no trusted proxy, among the `X-Forwarded-For` values and the peer.

@@ -168,6 +168,7 @@ fn click() -> Click {
         referrer: None,
         visitor: Visitor::UNKNOWN,
         source: None,
+        is_minimal: false,
         is_counted_only: false,
     }
 }

@@ -18,6 +18,7 @@ use crate::clicks::JournalConfig;
 use crate::http::Limits;
 use crate::link_defaults::LinkDefaults;
 use crate::replica::ReplicaConfig;
+use crate::tracking::Tracking;
 
 /// Settings of a redirector, as `.env.example` describes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +43,10 @@ pub struct RedirectorConfig {
     pub answers: Answers,
     /// `REDIRECT_STATUS`, `FORWARD_QUERY`, `REDIRECT_CACHE`: how links without options of their own redirect.
     pub defaults: LinkDefaults,
-    /// `RECORD_CLICKS`: whether redirects are recorded as clicks.
-    pub record_clicks: bool,
-    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`. The caller sets the
-    /// directory.
+    /// `TRACKING`, `HONOUR_GPC`, `IGNORE_CLICKS_FROM`, `COUNTRY_HEADER`: the part of a request that its click stores.
+    pub tracking: Tracking,
+    /// `CLICK_JOURNAL_LIMIT`, `CLICK_DISK_FLOOR`, `CLICK_SYNC`, `CLICK_EVENTS_PER_NETWORK`, `GEOIP_FILE`. The
+    /// caller sets the directory.
     pub journal: JournalConfig,
     /// Descriptors that another port of the process uses.
     pub other_descriptors: usize,
@@ -90,7 +91,7 @@ impl RedirectorConfig {
             trusted_proxies: reader.get("TRUSTED_PROXIES", Proxies::default()),
             answers: Answers::read(reader),
             defaults: LinkDefaults::read(reader),
-            record_clicks: reader.get("RECORD_CLICKS", true),
+            tracking: Tracking::read(reader),
             journal: journal(reader),
             other_descriptors: 0,
             other_recorders: 0,
@@ -154,6 +155,7 @@ fn journal(reader: &mut Reader<'_>) -> JournalConfig {
         // 28 a second from one /24 for an hour: more than an office follows. As events of the longest kind they are 110
         // MB.
         events_per_network: reader.get_within("CLICK_EVENTS_PER_NETWORK", 100_000, 0..=1_000_000_000),
+        geoip_file: reader.find("GEOIP_FILE"),
     }
 }
 

@@ -10,6 +10,7 @@ use tern_common::ShortCode;
 use tern_common::budget::{ClientBudget, prefix};
 use tern_common::client::{Proxies, is_forwarding_field, is_local_host};
 use tern_common::served_link::ServedLink;
+use tern_common::visitor::MAX_TEXT;
 
 use crate::accept::prefers_html;
 use crate::answers::Answers;
@@ -20,7 +21,8 @@ use crate::link_defaults::LinkDefaults;
 use crate::link_map::{LinkMap, MapPin};
 use crate::metrics::RedirectCounters;
 use crate::outcome::{Effect, Outcome};
-use crate::redirect::{Visit, code_of_path, decide};
+use crate::redirect::{Visit, code_of_path, decide, without_qr_mark};
+use crate::tracking::Tracking;
 
 /// The shared state for requests for short codes. No worker waits for another one here.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ pub struct Engine {
     pub(crate) map: Arc<LinkMap>,
     pub(crate) defaults: LinkDefaults,
     pub(crate) recorder: Recorder,
-    pub(crate) records_clicks: bool,
+    pub(crate) tracking: Tracking,
     pub(crate) answers: Answers,
     /// Budget of misses for each client, so that codes cannot be enumerated. A redirect costs nothing.
     pub(crate) misses: ClientBudget,
@@ -45,8 +47,15 @@ pub trait Fields<'a> {
     /// Returns the values of a field as received, one for each of its lines. The name is in lower case.
     fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]>;
 
+    /// Visits the name and the value of each field. Names may be in any case.
+    fn for_each(&self, visit: impl FnMut(&[u8], &'a [u8]));
+
     /// Returns whether a field has a name that `is_wanted` accepts.
-    fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool;
+    fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+        let mut has_any = false;
+        self.for_each(|name, _| has_any |= is_wanted(name));
+        has_any
+    }
 
     fn first(&self, name: &'static str) -> &'a [u8] {
         self.values(name).next().unwrap_or_default()
@@ -68,7 +77,7 @@ impl Engine {
 
     /// Returns why there is no room to record clicks, if there is none, as a sentence for the operator.
     pub fn warning(&self) -> Option<String> {
-        let shortage = self.recorder.shortage().filter(|_| self.records_clicks)?;
+        let shortage = self.recorder.shortage().filter(|_| self.tracking.records())?;
         Some(format!("no room to record clicks, so they are dropped and redirects go on: {shortage}"))
     }
 
@@ -83,8 +92,8 @@ impl Engine {
     fn follow<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Outcome<'a> {
         let mut outcome = decide(&self.map, pin, visit, &self.defaults);
         match (outcome.kind.effect(), outcome.link) {
-            (Effect::Click, Some(link)) if visit.method == Method::Get && self.records_clicks => {
-                self.record(&link, visit, fields);
+            (Effect::Click, Some(link)) if visit.method == Method::Get && self.tracking.records() => {
+                self.record(&link, outcome.forwarded_query(), visit, fields);
             }
             (Effect::Miss, _) => {
                 if let Err(wait) = self.spend_miss(visit, fields) {
@@ -101,7 +110,15 @@ impl Engine {
         outcome
     }
 
-    fn record<'f>(&self, link: &ServedLink<'_>, visit: &Visit<'_>, fields: &impl Fields<'f>) {
+    fn record<'f>(&self, link: &ServedLink<'_>, forwarded_query: &[u8], visit: &Visit<'_>, fields: &impl Fields<'f>) {
+        let client = self.proxies.client(visit.peer, fields.values("x-forwarded-for"));
+        if self.tracking.ignored.contains(client) {
+            self.counters.count_ignored_click(visit.affinity);
+            return;
+        }
+        let mut text = [0; MAX_TEXT];
+        let is_from_proxy = self.proxies.contains(visit.peer);
+        let source = source_of_query(forwarded_query);
         let at_micros = visit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let click = NewClick {
             url_id: link.url_id,
@@ -109,9 +126,8 @@ impl Engine {
             short_code: link.code,
             original_url: link.original_url(),
             at_micros: u64::try_from(at_micros).unwrap_or(u64::MAX),
-            client: Network::of(self.proxies.client(visit.peer, fields.values("x-forwarded-for"))),
-            user_agent: fields.first("user-agent"),
-            referrer: fields.first("referer"),
+            client: Network::of(client),
+            sent: self.tracking.sent(fields, is_from_proxy, visit.is_from_qr, source, &mut text),
         };
         // The recorder counts a click that it cannot record; the redirect is answered anyway.
         self.recorder.record(&click, visit.affinity);
@@ -135,6 +151,12 @@ fn is_from_this_machine<'f>(visit: &Visit<'_>, fields: &impl Fields<'f>) -> bool
         && !fields.any_name(is_forwarding_field)
 }
 
+/// Returns the encoded value of `utm_source` in the query that a link forwards.
+fn source_of_query(query: &[u8]) -> &[u8] {
+    let mut pairs = query.split(|byte| *byte == b'&');
+    pairs.find_map(|pair| pair.strip_prefix(b"utm_source=")).unwrap_or_default()
+}
+
 /// Rounds up to at least one second.
 fn whole_seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
@@ -145,8 +167,8 @@ impl<'a> Fields<'a> for Request<'a> {
         self.headers(name)
     }
 
-    fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
-        self.has_header(is_wanted)
+    fn for_each(&self, visit: impl FnMut(&[u8], &'a [u8])) {
+        self.for_each_header(visit);
     }
 }
 
@@ -160,9 +182,11 @@ impl Service for Engine {
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         let mut buffer = [0; ShortCode::MAX_LEN + 1];
         let (code, is_preview) = code_of_path(request.path, &mut buffer);
+        let (query, is_from_qr) = without_qr_mark(request.query);
         let visit = Visit {
             path: request.path,
-            query: request.query,
+            query,
+            is_from_qr,
             code,
             is_preview,
             method: request.method,

@@ -9,6 +9,7 @@
 //!       pages       pages for people in place of JSON
 //!     accept      whether a client prefers a page to JSON
 //!     link_map    code -> link; lock-free reads, one writer
+//!     tracking    the part of a request that its click stores, by the settings
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the only writer of the map; follows the store
 //! ops         the operations port: /live /ready /metrics /dropped
@@ -39,6 +40,7 @@ pub mod schema;
 pub mod sockets;
 mod start_error;
 pub mod succession;
+pub mod tracking;
 pub mod watchdog;
 
 pub use crate::link_defaults::LinkDefaults;

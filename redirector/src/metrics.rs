@@ -26,6 +26,7 @@ struct WorkerCounters {
     /// Sum of all durations.
     micros: AtomicU64,
     dropped_queries: AtomicU64,
+    ignored_clicks: AtomicU64,
 }
 
 /// Durations of requests in the form of a histogram.
@@ -111,6 +112,15 @@ impl RedirectCounters {
     /// Counts one query that could not be merged into the target of a link.
     pub fn count_dropped_query(&self, affinity: usize) {
         self.of(affinity).dropped_queries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one click that is not recorded, because of the network of its client.
+    pub fn count_ignored_click(&self, affinity: usize) {
+        self.of(affinity).ignored_clicks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn ignored_clicks(&self) -> u64 {
+        self.0.iter().map(|counters| counters.ignored_clicks.load(Ordering::Relaxed)).sum()
     }
 
     pub fn dropped_queries(&self) -> u64 {

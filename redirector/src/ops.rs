@@ -160,6 +160,11 @@ impl Collector for OpsCollector {
                  parameters, or other bytes than visible ASCII. The redirect led to the target alone.",
                 counters.dropped_queries(),
             ),
+            counter(
+                "tern_clicks_ignored_total",
+                "Clicks that are not recorded, because their clients are in IGNORE_CLICKS_FROM.",
+                counters.ignored_clicks(),
+            ),
             durations(&counters.durations()),
             counters_by(
                 "event",

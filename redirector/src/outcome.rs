@@ -5,7 +5,7 @@
 
 use tern_common::served_link::ServedLink;
 
-use crate::http::{Answer, Content, Document, MediaType, StatusCode};
+use crate::http::{Answer, Content, Document, Location, MediaType, StatusCode};
 
 /// A decision about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,14 @@ impl<'a> Outcome<'a> {
     /// Returns the outcome for a client that has to wait before it may miss again.
     pub fn refused(retry_after_seconds: u32) -> Outcome<'a> {
         Outcome { retry_after_seconds: Some(retry_after_seconds), ..Kind::Refused.into() }
+    }
+
+    /// Returns the query that was merged into the location; empty if there is none.
+    pub fn forwarded_query(&self) -> &'a [u8] {
+        match self.redirect.map(|answer| answer.content) {
+            Some(Content::Redirect(Location::Merged(merged), _)) => merged.query(),
+            _ => b"",
+        }
     }
 
     /// Returns the answer of the kind, completed with the location, the code or the wait of this request.

@@ -16,8 +16,10 @@ use crate::outcome::{Kind, Outcome};
 pub struct Visit<'a> {
     /// The path as it was sent, without the query.
     pub path: &'a [u8],
-    /// The query as it was sent, without its `?`; empty if there is none.
+    /// The query as it was sent, without its `?` and the mark of a QR code; empty if there is none.
     pub query: &'a [u8],
+    /// Whether the query had the mark of a QR code, by [`without_qr_mark`].
+    pub is_from_qr: bool,
     /// The short code in the path, by [`code_of_path`].
     pub code: Option<&'a str>,
     /// Whether the path ends with the sign of a preview, by [`code_of_path`].
@@ -29,6 +31,17 @@ pub struct Visit<'a> {
     pub is_http_1_0: bool,
     /// The slot of the recorder and of the counters: a worker's number, or a result of `Engine::beside_workers`.
     pub affinity: usize,
+}
+
+/// Returns a query without the mark of a QR code at its start, and whether it had the mark: `qr` without a value.
+///
+/// Parameters that an app appends to the address in the code follow the mark.
+pub fn without_qr_mark(query: &[u8]) -> (&[u8], bool) {
+    match query {
+        b"qr" => (b"", true),
+        [b'q', b'r', b'&', rest @ ..] => (rest, true),
+        _ => (query, false),
+    }
 }
 
 /// A buffer for the code of a path and the sign of a preview.
@@ -169,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn only_the_mark_of_a_qr_code_is_taken_off_a_query() {
+        let check = |query: &str, rest: &str, is_from_qr: bool| {
+            assert_eq!(without_qr_mark(query.as_bytes()), (rest.as_bytes(), is_from_qr), "{query}");
+        };
+        check("qr", "", true);
+        check("qr&", "", true);
+        check("qr&a=1", "a=1", true);
+        check("qr&qr", "qr", true);
+        for other in ["", "q", "qr=", "qr=1", "qrs", "QR", "a=qr", "a=1&qr", "&qr"] {
+            check(other, other, false);
+        }
+    }
+
+    #[test]
     fn code_of_path_with_a_plus_asks_for_a_preview() {
         let check = |path: &str, expected: Option<&str>| {
             let mut buffer = [0; ShortCode::MAX_LEN + 1];
@@ -191,7 +218,18 @@ mod tests {
     fn visit(code: Option<&str>, method: Method) -> Visit<'_> {
         let peer = std::net::Ipv4Addr::LOCALHOST.into();
         let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(5);
-        Visit { path: b"/path", query: b"", code, is_preview: false, method, at, peer, is_http_1_0: false, affinity: 0 }
+        Visit {
+            path: b"/path",
+            query: b"",
+            is_from_qr: false,
+            code,
+            is_preview: false,
+            method,
+            at,
+            peer,
+            is_http_1_0: false,
+            affinity: 0,
+        }
     }
 
     fn at(seconds: i64) -> Option<Timestamp> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use prometheus::Registry;
+use tern_common::Visitor;
 use tern_common::budget::ClientBudget;
 use tern_common::bus::Bus;
 use tern_common::descriptors;
@@ -93,6 +94,8 @@ impl Redirector {
         let (ops_limits, limits) = divide_descriptors(&config);
         let ops_stats = PortStats::register(registry, "ops")?;
 
+        Visitor::prepare();
+
         // Journals are created on disk, so every step that can fail comes first.
         let (map, writer) = LinkMap::new();
         let lanes = config.workers + config.other_recorders;
@@ -102,7 +105,7 @@ impl Redirector {
             map,
             defaults: config.defaults.clone(),
             recorder,
-            records_clicks: config.record_clicks,
+            tracking: config.tracking.clone(),
             answers: config.answers.clone(),
             misses: ClientBudget::new(config.miss_burst, config.misses_per_second),
             proxies: config.trusted_proxies.clone(),

@@ -12,7 +12,7 @@ use tern_common::ShortCode;
 use tern_redirector::engine::{Engine, Fields};
 use tern_redirector::http::{self, Answer, Content};
 use tern_redirector::link_map::MapPin;
-use tern_redirector::redirect::{Visit, code_of_path};
+use tern_redirector::redirect::{Visit, code_of_path, without_qr_mark};
 
 /// Answers a short code as the redirect port does, with the same map, outcomes and clicks.
 pub async fn follow_code(
@@ -28,9 +28,11 @@ pub async fn follow_code(
     let path = request.uri().path().as_bytes();
     let mut buffer = [0; ShortCode::MAX_LEN + 1];
     let (code, is_preview) = code_of_path(path, &mut buffer);
+    let (query, is_from_qr) = without_qr_mark(request.uri().query().unwrap_or_default().as_bytes());
     let visit = Visit {
         path,
-        query: request.uri().query().unwrap_or_default().as_bytes(),
+        query,
+        is_from_qr,
         code,
         is_preview,
         method,
@@ -50,8 +52,8 @@ impl<'a> Fields<'a> for HeaderFields<'a> {
         self.0.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 
-    fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
-        self.0.keys().any(|name| is_wanted(name.as_str().as_bytes()))
+    fn for_each(&self, mut visit: impl FnMut(&[u8], &'a [u8])) {
+        self.0.iter().for_each(|(name, value)| visit(name.as_str().as_bytes(), value.as_bytes()));
     }
 }
 

@@ -86,6 +86,7 @@ mod tests {
             referrer: Some(format!("https://site{host}.example/")),
             visitor: Visitor::UNKNOWN,
             source: None,
+            is_minimal: false,
             is_counted_only: false,
         }
     }

@@ -80,6 +80,11 @@ impl Visitor {
     pub const UNKNOWN: Visitor =
         Visitor { bot: None, browser: UNKNOWN, system: UNKNOWN, device: UNKNOWN, language: UNKNOWN, country: UNKNOWN };
 
+    /// Builds what the search of user agents needs, so that no redirect does.
+    pub fn prepare() {
+        user_agent::prepare();
+    }
+
     /// Returns the visitor of a request that Tern answered. Without a user agent it is a bot.
     pub fn of_request(signs: &Signs<'_>) -> Visitor {
         let language = language_of(&signs.language);

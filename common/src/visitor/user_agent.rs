@@ -54,7 +54,12 @@ static SEARCHER: LazyLock<Searcher> = LazyLock::new(|| {
     Searcher { automaton, places }
 });
 
-/// Returns the families of a user agent, which is not empty. Allocates nothing after the first call.
+/// Builds the automaton.
+pub(super) fn prepare() {
+    LazyLock::force(&SEARCHER);
+}
+
+/// Returns the families of a user agent, which is not empty. Allocates nothing after [`prepare`].
 pub(super) fn families(user_agent: &[u8]) -> Families {
     let bytes = &user_agent[..user_agent.len().min(SEARCHED)];
     let [named_bot, any_bot, browser, system, device] = find(bytes);

@@ -8,6 +8,7 @@
 //!   shipper     batches, retries, the store's answers
 //!   upkeep      adopts journals, compares all of them with the store, removes finished ones
 //!   backlog     records of one journal that are not in the store yet
+//!   countries   the country of a client's network
 //!   event_budget clicks that are counted and get no event
 //!   parked      clicks that the store refuses
 //! journal     files that outlive the process

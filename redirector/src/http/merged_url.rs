@@ -49,6 +49,11 @@ impl<'a> MergedUrl<'a> {
         fits.then_some(merged)
     }
 
+    /// Returns the query that is merged into the URL.
+    pub fn query(&self) -> &'a [u8] {
+        self.query
+    }
+
     /// Returns an upper bound of the length.
     pub fn max_len(&self) -> usize {
         self.url.len() + self.query.len() + 2

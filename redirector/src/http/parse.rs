@@ -115,9 +115,9 @@ impl<'a> Request<'a> {
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
-    /// Returns whether a header field has a name that `is_wanted` accepts.
-    pub fn has_header(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
-        self.headers.iter().any(|header| is_wanted(header.name.as_bytes()))
+    /// Visits the name and the value of each header field.
+    pub fn for_each_header(&self, mut visit: impl FnMut(&[u8], &'a [u8])) {
+        self.headers.iter().for_each(|header| visit(header.name.as_bytes(), header.value));
     }
 }
 

@@ -9,7 +9,7 @@ use prometheus::Registry;
 use tern_common::Id;
 use tern_common::event::{EventFilter, EventType};
 use tern_common::store::{AdminStore, ListCursor, Page, PageStart, SqliteStore};
-use tern_redirector::clicks::journal::{JournalThreads, NewClick};
+use tern_redirector::clicks::journal::{JournalThreads, NewClick, Sent};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
 use tokio::sync::watch;
@@ -61,6 +61,7 @@ impl Fixture {
             sync_every: Duration::from_millis(20),
             keep_shipped: Duration::from_secs(900),
             events_per_network: 0,
+            geoip_file: None,
         }
     }
 
@@ -93,8 +94,11 @@ impl Fixture {
             original_url: "https://example.com/",
             at_micros: 1_700_000_000_000_000,
             client: Network::of([203, 0, 113, 7].into()),
-            user_agent: b"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0",
-            referrer: name.as_bytes(),
+            sent: Sent {
+                user_agent: b"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0",
+                referrer: name.as_bytes(),
+                ..Sent::default()
+            },
         }
     }
 

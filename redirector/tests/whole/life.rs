@@ -179,7 +179,7 @@ async fn redirector_without_room_for_clicks_is_ready_and_degraded() {
     assert_eq!((&dropped["obstacle"], &dropped["urls"][0]["clicks"]), (&message.into(), &1.into()));
     assert_eq!(drain(redirector).await, 0);
 
-    let redirector = fixture.start_with(&[("CLICK_DISK_FLOOR", "1PiB"), ("RECORD_CLICKS", "false")]).await;
+    let redirector = fixture.start_with(&[("CLICK_DISK_FLOOR", "1PiB"), ("TRACKING", "off")]).await;
     redirector.loaded().await;
     assert_eq!(fixture.json(redirector.ops_addr(), "/ready").await, serde_json::json!({"status": "ready"}));
 }

@@ -30,3 +30,4 @@ mod stores;
 mod support;
 mod terminal;
 mod tokens;
+mod tracking;

@@ -20,4 +20,6 @@ pub struct JournalConfig {
     pub keep_shipped: Duration,
     /// Clicks of one client network that become events in an hour; clicks beyond are only counted. 0 disables the limit.
     pub events_per_network: u32,
+    /// `GEOIP_FILE`: a file with the countries of networks.
+    pub geoip_file: Option<PathBuf>,
 }

@@ -17,7 +17,7 @@ const FILE: &str = "parked.ndjson";
 ///
 /// Journal and sequence identify the click: after a crash it may be parked twice.
 pub(super) fn park(root: &Path, journal: JournalId, sequence: u64, click: &Click, reason: &str) -> io::Result<()> {
-    let Click { url_id, owner_id, short_code, original_url, at, user_agent, referrer, .. } = click;
+    let Click { url_id, owner_id, short_code, original_url, at, user_agent, referrer, visitor, source, .. } = click;
     let line = json!({
         "journal": journal.to_string(),
         "sequence": sequence,
@@ -28,6 +28,8 @@ pub(super) fn park(root: &Path, journal: JournalId, sequence: u64, click: &Click
         "at_micros": at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_micros()) as u64,
         "user_agent": user_agent,
         "referrer": referrer,
+        "visitor": visitor.to_string(),
+        "source": source,
         "reason": reason,
     });
     let mut file = OpenOptions::new().append(true).create(true).open(root.join(FILE))?;

@@ -15,6 +15,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backlog::{Backlog, Batch, ClickCounts};
+use super::countries::Countries;
 use super::event_budget::EventBudget;
 use super::parked::park;
 use crate::clicks::drop_reason::DropReason;
@@ -64,6 +65,7 @@ pub struct Shipper {
     pub(super) space: Arc<Space>,
     pub(super) journals: Vec<Journal>,
     event_budget: EventBudget,
+    pub(super) countries: Countries,
     pub(super) metrics: ClickMetrics,
     parked_in_a_row: u32,
     pub(super) upkeep_at: Instant,
@@ -124,6 +126,7 @@ impl Shipper {
             journals: lanes.iter().map(own).collect(),
             space,
             event_budget: EventBudget::new(config.events_per_network),
+            countries: Countries::new(config.geoip_file.clone()),
             metrics,
             parked_in_a_row: 0,
             upkeep_at: Instant::now(),
@@ -202,6 +205,7 @@ impl Shipper {
             return Progress::Idle;
         };
         let planned = self.event_budget.plan(&mut batch.clicks);
+        batch.clicks.iter_mut().for_each(|click| self.countries.complete(click));
         let started = Instant::now();
         let answer = self.send(index, store, to, &batch, 0).await;
         let took = started.elapsed();

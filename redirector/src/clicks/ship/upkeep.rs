@@ -14,6 +14,7 @@ use crate::clicks::journal::{self, directory};
 impl Shipper {
     /// Adopts an orphan, compares each journal with the store, and removes files that are not needed any more.
     pub(super) async fn upkeep(&mut self, store: &dyn ClickSink) -> Progress {
+        block_in_place(|| self.countries.refresh());
         if block_in_place(|| self.adopt()) {
             // There may be more orphans. One is adopted at a time, so that others are shipped meanwhile.
             self.upkeep_at = Instant::now();

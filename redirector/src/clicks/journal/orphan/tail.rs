@@ -9,7 +9,7 @@ use tern_common::click::JournalId;
 use super::super::directory::NEW;
 use super::super::segment::format::RecordIter;
 use super::super::segment::record::Seed;
-use super::super::tail::{END, HEADER_LEN, MAX_RING, NAME, RING_LEN, TAKEN, VERSION, header, path};
+use super::super::tail::{END, HEADER_LEN, MAX_RING, NAME, READABLE, RING_LEN, TAKEN, header, path};
 
 /// The content of an orphan's tail.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,9 @@ pub fn read(directory: &Path, journal: JournalId) -> io::Result<OrphanTail> {
         return Ok(OrphanTail::Absent);
     }
     let count = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-    let counts = count(TAKEN).zip(count(END)).filter(|_| bytes.starts_with(&header(journal)));
+    let counts = count(TAKEN)
+        .zip(count(END))
+        .filter(|_| READABLE.into_iter().any(|version| bytes.starts_with(&header(version, journal))));
     let rest = bytes.len().saturating_sub(HEADER_LEN) as u64;
     // A truncated file still has the records before its end.
     let ring = count(RING_LEN).filter(|len| (rest..=MAX_RING).contains(len)).unwrap_or(rest);
@@ -48,13 +50,13 @@ pub fn read(directory: &Path, journal: JournalId) -> io::Result<OrphanTail> {
     Ok(OrphanTail::Records(bytes))
 }
 
-/// Returns whether the tail has another version of the format. Only a build that knows the version may change the tail.
+/// Returns whether the tail has a version that this build cannot read. Only a build that knows the version may change the tail.
 pub fn has_other_version(directory: &Path) -> io::Result<bool> {
     let mut start = [0; 8];
     match File::open(path(directory)).and_then(|mut file| file.read_exact(&mut start)) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(false),
         Err(error) => Err(error),
-        Ok(()) => Ok(start.starts_with(NAME) && start[7] != VERSION),
+        Ok(()) => Ok(start.starts_with(NAME) && !READABLE.contains(&start[7])),
     }
 }
 

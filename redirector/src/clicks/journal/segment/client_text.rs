@@ -12,6 +12,15 @@ pub fn without_query(referrer: &[u8]) -> &[u8] {
     &referrer[..memchr::memchr2(b'?', b'#', referrer).unwrap_or(referrer.len())]
 }
 
+/// Returns the scheme and the host of a referrer; nothing if it has no host, or has a user before it.
+pub fn origin(referrer: &[u8]) -> &[u8] {
+    let Some(scheme) = memchr::memmem::find(referrer, b"://") else { return b"" };
+    let host = scheme + b"://".len();
+    let end = referrer[host..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\'));
+    let origin = &referrer[..end.map_or(referrer.len(), |end| host + end)];
+    if origin.contains(&b'@') { b"" } else { origin }
+}
+
 /// Returns a referrer without the user and the password before its host.
 pub fn without_user(mut referrer: String) -> String {
     if let Some((scheme, rest)) = referrer.split_once("://") {
@@ -27,6 +36,21 @@ pub fn without_user(mut referrer: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn origin_of_a_referrer_has_no_path_and_no_user() {
+        let check = |sent: &str, expected: &str| assert_eq!(origin(sent.as_bytes()), expected.as_bytes(), "{sent:?}");
+        check("https://news.example:8443/a/b?c#d", "https://news.example:8443");
+        check("https://news.example", "https://news.example");
+        check("https://news.example?secret", "https://news.example");
+        check("https://news.example#secret", "https://news.example");
+        check("https://news.example\\secret", "https://news.example");
+        check("android-app://com.mail/secret", "android-app://com.mail");
+        check("https://ada:secret@news.example/", "");
+        check("mailto:ada@mail.example", "");
+        check("/secret", "");
+        check("", "");
+    }
 
     #[test]
     fn cleaned_referrer_has_scheme_host_and_path_only() {

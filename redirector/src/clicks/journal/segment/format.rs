@@ -1,4 +1,4 @@
-//! The format of a segment, version 2: a header, then records. The module does no I/O.
+//! The format of a segment, version 3: a header, then records. The module does no I/O.
 //!
 //! A journal is a directory named by its id, and its segments are numbered from 1 in the order in which they were
 //! filled. Integers are little-endian:
@@ -15,7 +15,7 @@
 //!
 //! A segment is sealed after its last record: the header gets the offset behind the records, and no record follows.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use tern_common::click::JournalId;
 
@@ -23,8 +23,11 @@ use super::record::{self, ALIGNMENT, Record, Seed};
 
 const NAME: &[u8; 7] = b"TERNCLK";
 
-/// The version of the format that this build writes and reads.
-const VERSION: u8 = 2;
+/// The version of the format that this build writes.
+const VERSION: u8 = 3;
+
+/// The versions that this build reads. Their records differ, and each record shows its own form.
+const READABLE: RangeInclusive<u8> = 2..=VERSION;
 
 /// The offset of the first record.
 pub const HEADER_LEN: usize = 64;
@@ -40,9 +43,13 @@ const SEAL_CHECKSUM: Range<usize> = 36..40;
 
 /// Returns the header of an open segment.
 pub fn header(journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
+    header_of(VERSION, journal, number)
+}
+
+fn header_of(version: u8, journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
     header[..7].copy_from_slice(NAME);
-    header[7] = VERSION;
+    header[7] = version;
     header[8..24].copy_from_slice(&journal.0.to_le_bytes());
     header[24..32].copy_from_slice(&number.to_le_bytes());
     let checksum = crc32c::crc32c(&header[..32]);
@@ -59,11 +66,11 @@ pub fn sealed_header(journal: JournalId, number: u64, end: usize) -> [u8; HEADER
     header
 }
 
-/// Returns whether `bytes` begin with an intact header of a version other than `VERSION`. Only a build that knows that
-/// version may change the segment.
+/// Returns whether `bytes` begin with an intact header of a version that this build cannot read. Only a build that knows
+/// that version may change the segment.
 pub fn has_other_version(bytes: &[u8]) -> bool {
     let is_whole = bytes.get(..36).is_some_and(|header| crc32c::crc32c(&header[..32]).to_le_bytes() == header[32..]);
-    is_whole && bytes.starts_with(NAME) && bytes[7] != VERSION
+    is_whole && bytes.starts_with(NAME) && !READABLE.contains(&bytes[7])
 }
 
 /// The content of a header.
@@ -77,8 +84,9 @@ pub struct Header {
 /// `file_len` is the length of the whole file.
 pub fn read_header(bytes: &[u8], file_len: u64, journal: JournalId, number: u64) -> Option<Header> {
     let header = bytes.get(..HEADER_LEN)?;
-    let expected = self::header(journal, number);
-    if header[..SEAL_CHECKSUM.start] != expected[..SEAL_CHECKSUM.start] {
+    let is_expected =
+        |version| header[..SEAL_CHECKSUM.start] == header_of(version, journal, number)[..SEAL_CHECKSUM.start];
+    if !READABLE.into_iter().any(is_expected) {
         return None;
     }
     let is_sealed = header[SEAL_CHECKSUM] == crc32c::crc32c(&header[SEAL]).to_le_bytes();
@@ -192,7 +200,7 @@ mod tests {
 
     #[test]
     fn header_of_another_version_is_recognised_and_not_read() {
-        for version in [VERSION - 1, VERSION + 1] {
+        for version in [READABLE.start() - 1, VERSION + 1] {
             let mut other = header(JOURNAL, 7);
             other[7] = version;
             assert!(!has_other_version(&other), "a header with a wrong checksum has no version");
@@ -200,7 +208,10 @@ mod tests {
             other[32..36].copy_from_slice(&checksum.to_le_bytes());
             assert!(has_other_version(&other) && read_header(&other, 200, JOURNAL, 7).is_none());
         }
-        assert!(!has_other_version(&header(JOURNAL, 7)));
+        for version in READABLE {
+            let readable = header_of(version, JOURNAL, 7);
+            assert!(!has_other_version(&readable) && read_header(&readable, 200, JOURNAL, 7).is_some());
+        }
     }
 
     #[test]
@@ -257,8 +268,8 @@ mod tests {
     fn read_unchecked(bytes: &[u8]) -> Vec<String> {
         let (mut targets, mut offset) = (Vec::new(), 0);
         let number = |at: usize, len: usize| bytes[at..at + len].iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
-        while offset + 56 <= bytes.len() && number(offset, 4) > 0 && offset + number(offset, 4) <= bytes.len() {
-            let start = offset + 56 + number(offset + 40, 1);
+        while offset + 64 <= bytes.len() && number(offset, 4) > 0 && offset + number(offset, 4) <= bytes.len() {
+            let start = offset + 64 + number(offset + 40, 1);
             targets.push(String::from_utf8_lossy(&bytes[start..start + number(offset + 42, 2)]).into_owned());
             offset += number(offset, 4).next_multiple_of(ALIGNMENT);
         }

@@ -11,12 +11,20 @@
 //! | 24 | 8 | id of the url |
 //! | 32 | 8 | id of its owner |
 //! | 40 | 1 | length of the short code |
-//! | 41 | 1 | the client's network: 0 unknown, 4, or 6 |
+//! | 41 | 1 | the client's network: 0 unknown, 4, or 6; plus 128 if the record has the bytes from 56 to 63 |
 //! | 42 | 2 | length of the target |
 //! | 44 | 2 | length of the user agent |
 //! | 46 | 2 | length of the referrer |
 //! | 48 | 8 | the network: 3 bytes of an IPv4 address, or 6 of an IPv6 address, then zeros |
-//! | 56 | | short code, target, user agent, referrer |
+//! | 56 | 1 | marks: 1 prefetch, 2 QR code, 4 minimal |
+//! | 57 | 3 | primary subtag of the first preferred language, then zeros |
+//! | 60 | 2 | country that a proxy named; zeros if none did |
+//! | 62 | 1 | length of the `utm_source` of a forwarded query |
+//! | 63 | 1 | 0 |
+//! | 64 | | short code, target, user agent, referrer, `utm_source` |
+//!
+//! A minimal record has the text form of the visitor in place of the user agent, and an origin in place of the referrer.
+//! Records of the previous version lack the bytes from 56 to 63 and the `utm_source`, so their texts begin at 56.
 //!
 //! The checksum covers the journal's id, so that bytes of another journal never pass. Older bytes of the same journal have
 //! a lower sequence.
@@ -26,22 +34,36 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tern_common::click::JournalId;
+use tern_common::click_source::{QR, decoded_source};
 use tern_common::visitor::Signs;
 use tern_common::{Click, Id, ShortCode, TargetUrl, Visitor};
 
 use super::client_text;
 
 /// Bytes before the texts.
-const FIXED: usize = 56;
+const FIXED: usize = 64;
+
+/// Bytes before the texts of a record of the previous version.
+const FORMER_FIXED: usize = 56;
+
+/// The bit of the network's byte that records of the previous version lack.
+const HAS_FIELDS: u8 = 128;
+
+const PREFETCH: u8 = 1;
+const FROM_QR: u8 = 2;
+const MINIMAL: u8 = 4;
 
 /// The most bytes of a user agent that are stored. More bytes do not distinguish browsers any better.
 pub const MAX_USER_AGENT: usize = 256;
 /// The most bytes of a referrer that are stored.
 pub const MAX_REFERRER: usize = 512;
+/// The most bytes of the `utm_source` of a forwarded query that are stored, as the client sent it.
+pub const MAX_SOURCE: usize = 192;
 
 /// Bytes of the longest record, with padding.
 pub const MAX_LEN: usize =
-    (FIXED + ShortCode::MAX_LEN + TargetUrl::MAX_LEN + MAX_USER_AGENT + MAX_REFERRER).next_multiple_of(ALIGNMENT);
+    (FIXED + ShortCode::MAX_LEN + TargetUrl::MAX_LEN + MAX_USER_AGENT + MAX_REFERRER + MAX_SOURCE)
+        .next_multiple_of(ALIGNMENT);
 
 /// The alignment of records: each begins at a multiple of this offset.
 pub const ALIGNMENT: usize = 8;
@@ -57,9 +79,28 @@ pub struct NewClick<'a> {
     /// Microseconds since the Unix epoch.
     pub at_micros: u64,
     pub client: Network,
-    /// The header fields as the client sent them.
+    pub sent: Sent<'a>,
+}
+
+/// The part of a request that its click stores, as the client sent it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent<'a> {
+    /// The user agent, or the text form of the visitor if the click is minimal.
     pub user_agent: &'a [u8],
+    /// The referrer, or its origin if the click is minimal.
     pub referrer: &'a [u8],
+    /// The `utm_source` of a forwarded query, still encoded.
+    pub source: &'a [u8],
+    /// The primary subtag of the first preferred language.
+    pub language: [u8; 3],
+    /// The country that a trusted proxy named.
+    pub country: [u8; 2],
+    /// Whether a browser loaded the page in advance.
+    pub is_prefetch: bool,
+    /// Whether the request has the mark of a QR code.
+    pub is_from_qr: bool,
+    /// Whether no user agent, path of a referrer or network may be stored.
+    pub is_minimal: bool,
 }
 
 /// The network of a client: /24 of IPv4, /48 of IPv6. The rest of the address is not stored.
@@ -110,13 +151,14 @@ impl Seed {
 }
 
 impl<'a> NewClick<'a> {
-    fn texts(&self) -> [&'a [u8]; 4] {
+    fn texts(&self) -> [&'a [u8]; 5] {
         let cut = |text: &'a [u8], max: usize| &text[..text.len().min(max)];
         [
             cut(self.short_code.as_bytes(), ShortCode::MAX_LEN),
             cut(self.original_url.as_bytes(), TargetUrl::MAX_LEN),
-            cut(self.user_agent, MAX_USER_AGENT),
-            cut(client_text::without_query(self.referrer), MAX_REFERRER),
+            cut(self.sent.user_agent, MAX_USER_AGENT),
+            cut(client_text::without_query(self.sent.referrer), MAX_REFERRER),
+            cut(self.sent.source, MAX_SOURCE),
         ]
     }
 
@@ -133,17 +175,24 @@ impl<'a> NewClick<'a> {
             bytes[end..end + text.len()].copy_from_slice(text);
             end += text.len();
         }
-        let [code, target, user_agent, referrer] = texts.map(|text| text.len());
+        let [code, target, user_agent, referrer, source] = texts.map(|text| text.len());
+        let Sent { language, country, is_prefetch, is_from_qr, is_minimal, .. } = self.sent;
+        let mark = |is_set, mark| if is_set { mark } else { 0 };
         bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.at_micros.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.url_id.get().to_le_bytes());
         bytes[32..40].copy_from_slice(&self.owner_id.get().to_le_bytes());
         bytes[40] = narrow(code);
-        bytes[41] = self.client.kind;
+        bytes[41] = self.client.kind | HAS_FIELDS;
         bytes[42..44].copy_from_slice(&narrow::<u16>(target).to_le_bytes());
         bytes[44..46].copy_from_slice(&narrow::<u16>(user_agent).to_le_bytes());
         bytes[46..48].copy_from_slice(&narrow::<u16>(referrer).to_le_bytes());
         bytes[48..56].copy_from_slice(&self.client.prefix);
+        bytes[56] = mark(is_prefetch, PREFETCH) | mark(is_from_qr, FROM_QR) | mark(is_minimal, MINIMAL);
+        bytes[57..60].copy_from_slice(&language);
+        bytes[60..62].copy_from_slice(&country);
+        bytes[62] = narrow(source);
+        bytes[63] = 0;
         let checksum = crc32c::crc32c_append(seed.0, &bytes[8..end]);
         bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
         bytes[..4].copy_from_slice(&narrow::<u32>(end).to_le_bytes());
@@ -168,7 +217,7 @@ pub struct Record<'a> {
 /// record begins.
 pub fn length(bytes: &[u8]) -> Option<(usize, u64)> {
     let len = u32_at(bytes, 0)? as usize;
-    let is_record = (FIXED..=MAX_LEN).contains(&len);
+    let is_record = (FORMER_FIXED..=MAX_LEN).contains(&len);
     u64_at(bytes, 8).filter(|_| is_record).map(|sequence| (len.next_multiple_of(ALIGNMENT), sequence))
 }
 
@@ -186,7 +235,11 @@ impl Record<'_> {
         let bytes = self.content;
         let id = |offset| Id::new(u64_at(bytes, offset)?.cast_signed());
         let length = |offset| Some(usize::from(u16::from_le_bytes(array_at(bytes, offset)?)));
-        let mut rest = bytes.get(FIXED..)?;
+        let network = *bytes.get(41)?;
+        let has_fields = network & HAS_FIELDS != 0;
+        let fields = if has_fields { array_at(bytes, FORMER_FIXED)? } else { [0; FIXED - FORMER_FIXED] };
+        let [marks, a, b, c, d, e, source_len, _] = fields;
+        let mut rest = bytes.get(if has_fields { FIXED } else { FORMER_FIXED }..)?;
         let mut cut = |len: usize| {
             let (text, after) = rest.split_at_checked(len)?;
             rest = after;
@@ -196,17 +249,26 @@ impl Record<'_> {
         let original_url = cut(length(42)?)?;
         let user_agent = cut(length(44)?)?;
         let referrer = cut(length(46)?)?;
+        let source = cut(usize::from(source_len))?;
+        let is_minimal = marks & MINIMAL != 0;
+        let is_prefetch = marks & PREFETCH != 0;
+        let visitor = if is_minimal {
+            Visitor::parse(std::str::from_utf8(user_agent).ok()?)
+        } else {
+            Visitor::of_request(&Signs { user_agent, is_prefetch, language: [a, b, c], country: [d, e] })
+        };
         Some(Click {
             url_id: id(24)?,
             owner_id: id(32)?,
             short_code: std::str::from_utf8(short_code).ok()?.to_owned(),
             original_url: std::str::from_utf8(original_url).ok()?.to_owned(),
             at: UNIX_EPOCH.checked_add(Duration::from_micros(u64_at(bytes, 16)?))?,
-            client: Network { kind: *bytes.get(41)?, prefix: array_at(bytes, 48)? }.to_net(),
-            user_agent: client_text::clean(user_agent),
+            client: Network { kind: network & !HAS_FIELDS, prefix: array_at(bytes, 48)? }.to_net(),
+            user_agent: client_text::clean(user_agent).filter(|_| !is_minimal),
             referrer: client_text::clean(referrer).map(client_text::without_user),
-            visitor: Visitor::of_request(&Signs { user_agent, ..Signs::default() }),
-            source: None,
+            visitor,
+            source: if marks & FROM_QR != 0 { Some(QR.to_owned()) } else { decoded_source(source) },
+            is_minimal,
             is_counted_only: false,
         })
     }
@@ -234,127 +296,10 @@ pub fn click_on(target: &str) -> NewClick<'_> {
         original_url: target,
         at_micros: 0,
         client: Network::default(),
-        user_agent: b"curl/8",
-        referrer: b"",
+        sent: Sent { user_agent: b"curl/8", ..Sent::default() },
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SEED: Seed = Seed(7);
-
-    fn answered<'a>(target: &'a str, user_agent: &'a [u8], referrer: &'a [u8]) -> NewClick<'a> {
-        NewClick {
-            url_id: Id::new(7).unwrap(),
-            owner_id: Id::new(3).unwrap(),
-            short_code: "CODE12",
-            original_url: target,
-            at_micros: 1_700_000_000_123_456,
-            client: Network::of("203.0.113.77".parse().unwrap()),
-            user_agent,
-            referrer,
-        }
-    }
-
-    fn written(click: &NewClick<'_>, sequence: u64) -> Vec<u8> {
-        let mut bytes = vec![0; click.record_len()];
-        click.write(&mut bytes, SEED, sequence);
-        bytes
-    }
-
-    fn click_in(bytes: &[u8]) -> Click {
-        read(bytes, SEED).unwrap().to_click().unwrap()
-    }
-
-    #[test]
-    fn written_record_is_read_unchanged() {
-        let click = answered("https://example.com/ä", b"Mozilla/5.0", b"https://news.example/");
-        let bytes = written(&click, 41);
-        let record = read(&bytes, SEED).unwrap();
-        assert_eq!((record.sequence, record.len), (41, bytes.len()));
-        let expected = Click {
-            url_id: click.url_id,
-            owner_id: click.owner_id,
-            short_code: "CODE12".to_owned(),
-            original_url: "https://example.com/ä".to_owned(),
-            at: UNIX_EPOCH + Duration::from_micros(click.at_micros),
-            client: Some("203.0.113.0/24".parse().unwrap()),
-            user_agent: Some("Mozilla/5.0".to_owned()),
-            referrer: Some("https://news.example/".to_owned()),
-            visitor: Visitor::of_user_agent(b"Mozilla/5.0"),
-            source: None,
-            is_counted_only: false,
-        };
-        assert_eq!(record.to_click(), Some(expected));
-    }
-
-    #[test]
-    fn journalled_referrer_has_no_query_and_no_fragment() {
-        let check = |sent: &str, stored: Option<&str>| {
-            let bytes = written(&answered("https://example.com/", b"", sent.as_bytes()), 1);
-            assert_eq!(click_in(&bytes).referrer.as_deref(), stored, "{sent:?}");
-            assert!(!String::from_utf8_lossy(&bytes).contains("secret"), "not even in the journal: {sent:?}");
-        };
-        check("https://news.example:8443/a/b?token=secret#there", Some("https://news.example:8443/a/b"));
-        check("https://news.example/a#secret?b", Some("https://news.example/a"));
-        // The query does not count towards the bound.
-        let long = format!("https://news.example/{}", "a".repeat(480));
-        check(&format!("{long}?{}", "secret".repeat(100)), Some(&long));
-    }
-
-    #[test]
-    fn client_address_is_reduced_to_its_network() {
-        let check = |client: &str, stored: Option<&str>| {
-            let network = Network::of(client.parse().unwrap());
-            assert_eq!(network.to_net().map(|net| net.to_string()).as_deref(), stored, "{client}");
-        };
-        check("203.0.113.77", Some("203.0.113.0/24"));
-        check("2001:db8:1:2:3:4:5:6", Some("2001:db8:1::/48"));
-        check("0.0.0.0", None);
-    }
-
-    #[test]
-    fn texts_of_the_client_are_bounded_and_cleaned() {
-        let click = click_in(&written(&answered("https://example.com/", &[b'a'; 9000], b"\xff\t ok\x7f "), 1));
-        assert_eq!(click.user_agent.unwrap().len(), MAX_USER_AGENT);
-        assert_eq!(click.referrer.as_deref(), Some("\u{fffd} ok"));
-        let click = click_in(&written(&answered("https://example.com/", b" \t", b""), 1));
-        assert_eq!((click.user_agent, click.referrer), (None, None));
-        let longest = "a".repeat(TargetUrl::MAX_LEN);
-        let click = NewClick { short_code: &"c".repeat(64), ..answered(&longest, &[b'a'; 300], &[b'b'; 600]) };
-        assert_eq!(click.record_len(), MAX_LEN);
-        assert_eq!(click_in(&written(&click, 1)).original_url, longest);
-    }
-
-    #[test]
-    fn record_of_another_journal_is_not_read() {
-        let bytes = written(&answered("https://example.com/", b"", b""), 1);
-        for journal in [JournalId(1), JournalId(2)] {
-            assert_eq!(read(&bytes, Seed::new(journal)), None);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_are_not_read_as_a_record(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert_eq!(read(&bytes, SEED), None);
-        }
-
-        #[test]
-        fn record_with_a_flipped_bit_is_not_read(bit in 0usize..8 * 100, sequence: u64) {
-            let mut bytes = written(&answered("https://example.com/a/b/c", b"curl/8", b""), sequence);
-            let bit = bit % (8 * bytes.len());
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            // The checksum does not cover the padding.
-            let intact = read(&bytes, SEED).is_some_and(|record| {
-                record.sequence == sequence && record.to_click().unwrap().original_url == "https://example.com/a/b/c"
-            });
-            let padding = bit / 8 >= FIXED + "CODE12https://example.com/a/b/ccurl/8".len();
-            prop_assert_eq!(intact, padding);
-        }
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

@@ -23,6 +23,7 @@ pub mod fault;
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +39,11 @@ use super::segment::format::{MAX_SEGMENT, RecordIter};
 use super::segment::record::{self, MAX_LEN, NewClick, Seed};
 
 pub(super) const NAME: &[u8; 7] = b"TERNTAI";
-pub(super) const VERSION: u8 = 1;
+/// The version of the format that this build writes.
+pub(super) const VERSION: u8 = 2;
+
+/// The versions that this build reads. Their records differ, and each record shows its own form.
+pub(super) const READABLE: RangeInclusive<u8> = 1..=VERSION;
 
 /// Bytes of the header: a page, so that the ring begins on a page.
 pub(super) const HEADER_LEN: usize = 4096;
@@ -130,7 +135,7 @@ pub fn create(directory: &Path, journal: JournalId, len: usize) -> io::Result<(W
 fn make(path: &Path, journal: JournalId, len: usize) -> io::Result<(File, MmapRaw, Region)> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
     posix_fallocate(&file, 0, i64::try_from(HEADER_LEN + len).map_err(io::Error::other)?)?;
-    file.write_all_at(&header(journal), 0)?;
+    file.write_all_at(&header(VERSION, journal), 0)?;
     file.write_all_at(&(len as u64).to_le_bytes(), RING_LEN as u64)?;
     let map = MmapOptions::new().map_raw(&file)?;
     let region = Region::register(map.as_ptr(), map.len().next_multiple_of(HEADER_LEN))?;
@@ -143,10 +148,10 @@ fn make(path: &Path, journal: JournalId, len: usize) -> io::Result<(File, MmapRa
 }
 
 /// Returns the start of a tail's header.
-pub(super) fn header(journal: JournalId) -> [u8; 24] {
+pub(super) fn header(version: u8, journal: JournalId) -> [u8; 24] {
     let mut header = [0; 24];
     header[..7].copy_from_slice(NAME);
-    header[7] = VERSION;
+    header[7] = version;
     header[8..].copy_from_slice(&journal.0.to_le_bytes());
     header
 }

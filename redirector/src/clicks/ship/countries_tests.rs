@@ -1,0 +1,166 @@
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use tern_common::{Id, Visitor};
+
+use super::*;
+
+/// A string in a file of countries.
+fn string(text: &str) -> Vec<u8> {
+    [&[0x40 | u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+}
+
+/// A map in a file of countries.
+fn map(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let pairs_of_bytes = pairs.iter().flat_map(|(name, value)| [string(name), value.clone()].concat());
+    [0xe0 | u8::try_from(pairs.len()).unwrap()].into_iter().chain(pairs_of_bytes).collect()
+}
+
+/// Returns a file in which the networks of one length have values.
+fn file(networks: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    #[derive(Clone, Copy)]
+    enum To {
+        Nothing,
+        Node(usize),
+        Data(usize),
+    }
+    let (mut nodes, mut data) = (vec![[To::Nothing; 2]], Vec::new());
+    for (network, value) in networks {
+        let network: IpNet = network.parse().unwrap();
+        // IPv4 is the network ::/96.
+        let (bits, len) = match network {
+            IpNet::V4(v4) => (u128::from(v4.network().to_bits()), 96 + v4.prefix_len()),
+            IpNet::V6(v6) => (v6.network().to_bits(), v6.prefix_len()),
+        };
+        let mut node = 0;
+        for depth in 0..len {
+            let side = usize::from(bits >> (127 - depth) & 1 == 1);
+            if depth + 1 == len {
+                nodes[node][side] = To::Data(data.len());
+            } else if let To::Node(next) = nodes[node][side] {
+                node = next;
+            } else {
+                nodes.push([To::Nothing; 2]);
+                nodes[node][side] = To::Node(nodes.len() - 1);
+                node = nodes.len() - 1;
+            }
+        }
+        data.extend(value);
+    }
+    let count = nodes.len();
+    let number = |to| match to {
+        To::Nothing => count,
+        To::Node(node) => node,
+        To::Data(offset) => count + 16 + offset,
+    };
+    let tree = nodes.iter().flatten().flat_map(|to| number(*to).to_be_bytes()[5..].to_vec());
+    let metadata = map(&[
+        ("binary_format_major_version", vec![0xa1, 2]),
+        ("binary_format_minor_version", vec![0xa1, 0]),
+        ("record_size", vec![0xa1, 24]),
+        ("ip_version", vec![0xa1, 6]),
+        ("node_count", [&[0xc4], &u32::try_from(count).unwrap().to_be_bytes()[..]].concat()),
+        ("database_type", string("Test")),
+        ("languages", vec![0, 4]),
+        ("build_epoch", vec![1, 2, 1]),
+        ("description", map(&[])),
+    ]);
+    tree.chain([0; 16]).chain(data).chain(*b"\xab\xcd\xefMaxMind.com").chain(metadata).collect()
+}
+
+fn iso(code: &str) -> Vec<u8> {
+    map(&[("iso_code", string(code))])
+}
+
+/// Writes a file with a time of its own, since a file system may not distinguish two quick changes.
+fn write(path: &Path, content: &[u8], second: u64) {
+    fs::write(path, content).unwrap();
+    let changed = UNIX_EPOCH + Duration::from_secs(1_000_000_000 + second);
+    fs::File::options().write(true).open(path).unwrap().set_modified(changed).unwrap();
+}
+
+fn country(countries: &Countries, network: &str) -> &'static str {
+    countries.country(network.parse().unwrap())
+}
+
+#[test]
+fn country_is_found_in_each_form_of_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("countries.mmdb");
+    let content = file(&[
+        ("203.0.113.0/24", map(&[("country", iso("FR")), ("registered_country", iso("GB"))])),
+        ("198.51.100.0/24", map(&[("registered_country", iso("GB"))])),
+        ("192.0.2.0/24", map(&[("country_code", string("at")), ("country", string("Austria"))])),
+        ("2001:db8:1::/48", map(&[("country", string("JP"))])),
+        ("2001:db8:2::/48", map(&[("country", string("Nowhere"))])),
+    ]);
+    write(&path, &content, 0);
+    let mut countries = Countries::new(Some(path));
+    assert_eq!(country(&countries, "203.0.113.0/24"), UNKNOWN);
+    countries.refresh();
+    assert_eq!(country(&countries, "203.0.113.0/24"), "FR");
+    assert_eq!(country(&countries, "198.51.100.0/24"), "GB");
+    assert_eq!(country(&countries, "192.0.2.0/24"), "AT");
+    assert_eq!(country(&countries, "2001:db8:1::/48"), "JP");
+    assert_eq!(country(&countries, "2001:db8:2::/48"), UNKNOWN);
+    assert_eq!(country(&countries, "2001:db8:3::/48"), UNKNOWN);
+    assert_eq!(country(&countries, "8.8.8.0/24"), "US", "the table of the registries has what the file lacks");
+}
+
+#[test]
+fn changed_file_is_read_again_and_a_damaged_one_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("countries.mmdb");
+    let mut countries = Countries::new(Some(path.clone()));
+    countries.refresh();
+    assert!(countries.has_failed);
+    let content = |code| file(&[("203.0.113.0/24", map(&[("country", iso(code))]))]);
+    write(&path, &content("FR"), 0);
+    countries.refresh();
+    assert_eq!((country(&countries, "203.0.113.0/24"), countries.has_failed), ("FR", false));
+    write(&path, &content("DE"), 1);
+    countries.refresh();
+    assert_eq!(country(&countries, "203.0.113.0/24"), "DE");
+    write(&path, b"damaged", 2);
+    countries.refresh();
+    assert_eq!((country(&countries, "203.0.113.0/24"), countries.has_failed), ("DE", true));
+    fs::remove_file(&path).unwrap();
+    countries.refresh();
+    assert_eq!(country(&countries, "203.0.113.0/24"), "DE");
+}
+
+#[test]
+fn country_without_a_file_is_that_of_the_registries() {
+    let countries = Countries::new(None);
+    assert_eq!(country(&countries, "8.8.8.0/24"), "US");
+    assert_eq!(country(&countries, "2001:4860:4860::/48"), "US");
+    assert_eq!(country(&countries, "10.0.0.0/24"), UNKNOWN);
+}
+
+#[test]
+fn minimal_click_loses_its_network_and_gets_its_country() {
+    let click = Click {
+        url_id: Id::new(1).unwrap(),
+        owner_id: Id::new(1).unwrap(),
+        short_code: "CODE12".to_owned(),
+        original_url: "https://example.com/".to_owned(),
+        at: UNIX_EPOCH,
+        client: Some("8.8.8.0/24".parse().unwrap()),
+        user_agent: None,
+        referrer: None,
+        visitor: Visitor::UNKNOWN,
+        source: None,
+        is_minimal: true,
+        is_counted_only: false,
+    };
+    let complete = |click: &Click| {
+        let mut click = click.clone();
+        Countries::new(None).complete(&mut click);
+        (click.visitor.country, click.client)
+    };
+    assert_eq!(complete(&click), ("US", None));
+    assert_eq!(complete(&Click { is_minimal: false, ..click.clone() }), ("US", click.client));
+    let visitor = Visitor { country: "FR", ..Visitor::UNKNOWN };
+    assert_eq!(complete(&Click { visitor, ..click }).0, "FR", "a proxy named the country");
+}
