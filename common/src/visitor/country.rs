@@ -1,6 +1,6 @@
 //! Countries: the codes of ISO 3166-1, and `XK` for Kosovo.
 
-use super::UNKNOWN;
+use super::names::UNKNOWN;
 
 /// Codes in ascending order, each followed by a space.
 const CODES: &str = "\

@@ -1,6 +1,6 @@
 //! Languages: the primary subtag of the language that a client names first.
 
-use super::{OTHER, UNKNOWN};
+use super::names::{OTHER, UNKNOWN};
 
 /// Primary subtags: those of two letters in ISO 639-1, and frequent ones of three letters.
 const SUBTAGS: &str = "\

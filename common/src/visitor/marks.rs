@@ -3,7 +3,7 @@
 //! A mark is in lower case. Unless it is in [`BOTS_ANYWHERE`], a mark that begins with a letter or digit counts only at the
 //! start of a word.
 
-use super::{BOT, NO_USER_AGENT, OTHER, PREFETCH, UNKNOWN};
+use super::names::{BOT, NO_USER_AGENT, OTHER, PREFETCH, UNKNOWN};
 
 /// The family of programs that request pages through a library and announce nothing else.
 pub(super) const HTTP_LIBRARY: &str = "HTTP library";

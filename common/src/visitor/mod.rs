@@ -7,33 +7,21 @@
 //!   marks       the parts of user agents that distinguish them
 //! language    the first language that a client prefers
 //! country     countries by their code
+//! names       names that several lists have
 //! ```
 
 mod country;
 mod language;
 mod marks;
+mod names;
 mod user_agent;
 
 use std::fmt;
 
 pub use self::country::country_of;
 pub use self::language::{language_of, primary_subtag};
+pub use self::names::{BOT, NO_USER_AGENT, OTHER, PREFETCH, UNKNOWN};
 use self::user_agent::Families;
-
-/// The name of a value that the request does not tell.
-pub const UNKNOWN: &str = "Unknown";
-
-/// The name of a value that belongs to none of the listed families.
-pub const OTHER: &str = "Other";
-
-/// The browser, the system and the device of a bot.
-pub const BOT: &str = "Bot";
-
-/// The family of browsers that load a page before a person asks for it.
-pub const PREFETCH: &str = "Prefetch";
-
-/// The family of clients that send no user agent.
-pub const NO_USER_AGENT: &str = "No user agent";
 
 /// The client of a click. Each value is from a closed list.
 ///

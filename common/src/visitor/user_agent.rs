@@ -8,12 +8,12 @@ use super::marks::{
     ANDROID, ANDROID_BROWSER, ANY_BOT, BOTS, BOTS_ANYWHERE, BROWSERS, DESKTOP, DEVICES, HTTP_LIBRARY, IOS, MOBILE,
     Mark, SAFARI, SYSTEMS, TABLET, WEB_VIEW,
 };
-use super::{BOT, OTHER};
+use super::names::{BOT, OTHER};
 
 /// Bytes of a user agent that are searched. The marks are near the beginning.
 const SEARCHED: usize = 512;
 
-/// What a user agent says of its client.
+/// The families of a client, by its user agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Families {
     pub bot: Option<&'static str>,
