@@ -16,6 +16,7 @@ use crate::accept::prefers_html;
 use crate::answers::Answers;
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Network, NewClick};
+use crate::fields::Fields;
 use crate::http::{Answer, Method, Reply, Request, Service};
 use crate::link_defaults::LinkDefaults;
 use crate::link_map::{LinkMap, MapPin};
@@ -40,26 +41,6 @@ pub struct Engine {
     pub(crate) workers: usize,
     /// Recorder slots for another port that answers short codes.
     pub(crate) other_recorders: usize,
-}
-
-/// Header fields of a request, which are read only when a decision or a click needs them.
-pub trait Fields<'a> {
-    /// Returns the values of a field as received, one for each of its lines. The name is in lower case.
-    fn values(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]>;
-
-    /// Visits the name and the value of each field. Names may be in any case.
-    fn for_each(&self, visit: impl FnMut(&[u8], &'a [u8]));
-
-    /// Returns whether a field has a name that `is_wanted` accepts.
-    fn any_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
-        let mut has_any = false;
-        self.for_each(|name, _| has_any |= is_wanted(name));
-        has_any
-    }
-
-    fn first(&self, name: &'static str) -> &'a [u8] {
-        self.values(name).next().unwrap_or_default()
-    }
 }
 
 impl Engine {

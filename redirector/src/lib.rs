@@ -9,6 +9,7 @@
 //!       pages       pages for people in place of JSON
 //!     accept      whether a client prefers a page to JSON
 //!     link_map    code -> link; lock-free reads, one writer
+//!     fields      header fields of a request, on either port
 //!     tracking    the part of a request that its click stores, by the settings
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the only writer of the map; follows the store
@@ -25,6 +26,7 @@ pub mod answers;
 pub mod clicks;
 pub mod config;
 pub mod engine;
+pub mod fields;
 pub mod hand_over;
 pub mod http;
 mod link_defaults;

@@ -6,7 +6,7 @@ use tern_common::config::{Reader, Setting};
 use tern_common::visitor::{MAX_TEXT, Signs, Visitor, primary_subtag};
 
 use crate::clicks::journal::{Sent, origin};
-use crate::engine::Fields;
+use crate::fields::Fields;
 
 /// The settings of tracking.
 #[derive(Clone, Debug, PartialEq, Eq)]
