@@ -13,7 +13,6 @@ pub mod bus;
 pub mod cache;
 pub mod click;
 pub mod click_source;
-pub mod click_stats;
 pub mod client;
 pub mod config;
 pub mod console;
@@ -52,7 +51,6 @@ pub mod visitor;
 
 pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};
 pub use click_source::ClickSource;
-pub use click_stats::{ClickStats, Per, StatsRange};
 pub use id::Id;
 pub use link_options::{LinkOptions, LinkOptionsChange, RedirectStatus};
 pub use own_addresses::OwnAddresses;

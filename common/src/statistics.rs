@@ -28,6 +28,13 @@ pub struct StatsQuery {
     pub bots: bool,
 }
 
+impl StatsQuery {
+    /// Requests the statistics of people and bots of all time.
+    pub const fn of_all_time(scope: StatsScope) -> StatsQuery {
+        StatsQuery { scope, from: Timestamp::FIRST, to: Timestamp::LAST, bots: true }
+    }
+}
+
 /// The clicks of one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HourClicks {
@@ -93,6 +100,11 @@ pub struct Statistics {
 impl Statistics {
     /// The number of links in [`Statistics::top`].
     pub const TOP: usize = 10;
+
+    /// Returns the number of clicks of people and bots.
+    pub const fn total(&self) -> u64 {
+        self.humans + self.bots
+    }
 
     /// Returns the rows of a breakdown, the most frequent value first and [`OTHER_VALUE`] last.
     pub fn breakdown(&self, breakdown: Breakdown) -> &[(String, u64)] {

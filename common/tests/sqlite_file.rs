@@ -148,7 +148,7 @@ async fn store_with_hourly_clicks(directory: &Path, hours: u32) -> (SqliteStore,
          INSERT INTO urls (id, user_id, short_code, original_url, title, is_active, created_at, updated_at)
                      VALUES (1, 1, 'CODE12', 'https://example.com/', NULL, 1, 0, 0);
          WITH RECURSIVE hours (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM hours WHERE n < {hours})
-         INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+         INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer)
          SELECT 1, 1, 'clicked', n * 3600, '{{}}', 'Firefox', 'news.example' FROM hours"
     ))
     .unwrap();
@@ -244,7 +244,7 @@ async fn events_without_foreign_key_checks_are_deleted_with_their_link_or_user()
     assert_eq!((rows("events"), left().await), (299, (99, Total::Exactly(299))));
     db.execute_batch("DELETE FROM urls").unwrap();
     assert_eq!(left().await, (0, Total::Exactly(0)));
-    assert_eq!((rows("events"), rows("click_counts")), (0, 0));
+    assert_eq!((rows("events"), rows("click_counts"), rows("click_totals")), (0, 0, 0));
 }
 
 #[tokio::test]

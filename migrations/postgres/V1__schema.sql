@@ -141,10 +141,11 @@ CREATE TABLE events (
     timestamp timestamptz NOT NULL,
     -- json instead of jsonb, which refuses U+0000 and reorders keys.
     details json NOT NULL,
-    -- The browser and the referring host under which the click was counted. Deleting the event subtracts it from the same
-    -- counts, even if a later version recognises browsers differently.
-    browser text COLLATE "C",
+    -- The visitor, the referring host and the source under which the click was counted. Deleting the event subtracts it from
+    -- the same counts, even if a later version recognises visitors differently.
+    visitor text COLLATE "C",
     referrer text COLLATE "C",
+    source text COLLATE "C",
     -- The network of the client, never its address.
     client cidr,
     CONSTRAINT events_pkey PRIMARY KEY (id),
@@ -167,21 +168,111 @@ CREATE TABLE events_0 PARTITION OF events FOR VALUES FROM (0) TO (16777216);
 CREATE TABLE events_16777216 PARTITION OF events FOR VALUES FROM (16777216) TO (MAXVALUE);
 INSERT INTO event_partitions VALUES (0, 16777216), (16777216, NULL);
 
--- Clicks of each link by the hour. A click has one browser, so the clicks of an hour are the sum of its browsers.
--- A click without a referrer is counted only by its browser.
--- Kinds 'b' and 'r' are the sums of the events. Kinds 'B' and 'R' are clicks beyond the budget of their network, which
+-- Clicks of each link by the hour. A click has one visitor, so the clicks of an hour are the sum of its visitors.
+-- A click without a referrer or a source has no count of it.
+-- Kinds in lower case are the sums of the events. Kinds in upper case are clicks beyond the budget of their network, which
 -- have no event.
 CREATE TABLE click_counts (
     url_id bigint NOT NULL,
-    -- 'b' and 'B': the value is a browser; 'r' and 'R': the host of a referrer.
-    kind "char" NOT NULL,
     hour timestamptz NOT NULL,
+    -- 'v': the value is a visitor, browser|system|device|language|country|bot, where a person has no bot.
+    -- 'r': the host of the referrer of people, 'q': of bots; 's': the source of people, 't': of bots.
+    kind "char" NOT NULL,
     value text COLLATE "C" NOT NULL,
     clicks bigint NOT NULL,
-    CONSTRAINT click_counts_pkey PRIMARY KEY (url_id, kind, hour, value)
+    CONSTRAINT click_counts_pkey PRIMARY KEY (url_id, hour, kind, value)
 ) WITH (fillfactor = 80);
 -- For the retention of counts without events. Other counts are deleted with their events.
-CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('B', 'R');
+CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('V', 'R', 'Q', 'S', 'T');
+
+-- The sums of `click_counts` over all links. Triggers keep them.
+--
+-- If transactions updated one row, they would wait for each other's commit. So each connection adds to one of four parts,
+-- and the upkeep moves past hours to part 0. A count in one part may be negative; the sum over the parts is exact.
+CREATE TABLE click_totals (
+    part smallint NOT NULL,
+    hour timestamptz NOT NULL,
+    kind "char" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    clicks bigint NOT NULL,
+    CONSTRAINT click_totals_pkey PRIMARY KEY (part, hour, kind, value)
+) WITH (fillfactor = 80);
+
+-- The counts of a past hour or day of one link, or with the id 0 of all links, folded into one text.
+-- They are a cache of counts with many rows. The upkeep writes them.
+CREATE TABLE click_summaries (
+    url_id bigint NOT NULL,
+    -- 1, or 24 for a day in UTC.
+    hours smallint NOT NULL,
+    start timestamptz NOT NULL,
+    counts text NOT NULL,
+    CONSTRAINT click_summaries_pkey PRIMARY KEY (url_id, hours, start)
+);
+
+-- Past hours whose counts changed since their summaries were written. A summary of such an hour, and of its day, is not
+-- used. Writers only append, so none waits for another or for the upkeep.
+CREATE TABLE late_click_counts (
+    url_id bigint NOT NULL,
+    hour timestamptz NOT NULL
+);
+CREATE INDEX late_click_counts_url_id_hour ON late_click_counts (url_id, hour);
+
+CREATE TABLE click_summary_state (
+    only_row boolean NOT NULL DEFAULT true,
+    -- Hours before this one are past. Each later change of their counts is recorded as late.
+    past timestamptz NOT NULL DEFAULT date_trunc('hour', now(), 'UTC'),
+    -- Transactions that knew an earlier `past` are older than this one; NULL until it is known.
+    settled xid8,
+    CONSTRAINT click_summary_state_pkey PRIMARY KEY (only_row),
+    CONSTRAINT click_summary_state_only_row_check CHECK (only_row)
+);
+INSERT INTO click_summary_state DEFAULT VALUES;
+
+-- Adds changes of the counts of links to the totals, and records those of past hours as late.
+CREATE FUNCTION follow_click_counts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO click_totals AS counted
+        SELECT 1 + pg_backend_pid() % 4, hour, kind, value, sum(clicks) FROM after
+        GROUP BY hour, kind, value
+        -- The order prevents deadlocks.
+        ORDER BY hour, kind, value
+        ON CONFLICT (part, hour, kind, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks;
+        INSERT INTO late_click_counts
+        SELECT DISTINCT counted.url_id, after.hour
+        FROM after CROSS JOIN LATERAL (VALUES (after.url_id), (0)) AS counted (url_id)
+        WHERE after.hour < (SELECT past FROM click_summary_state);
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        INSERT INTO click_totals AS counted
+        SELECT 1 + pg_backend_pid() % 4, hour, kind, value, sum(n)
+        FROM (
+            SELECT hour, kind, value, clicks AS n FROM after
+            UNION ALL SELECT hour, kind, value, -clicks FROM before
+        ) AS changed
+        GROUP BY hour, kind, value HAVING sum(n) <> 0
+        ORDER BY hour, kind, value
+        ON CONFLICT (part, hour, kind, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks;
+    ELSE
+        INSERT INTO click_totals AS counted
+        SELECT 1 + pg_backend_pid() % 4, hour, kind, value, -sum(clicks) FROM before
+        GROUP BY hour, kind, value HAVING sum(clicks) <> 0
+        ORDER BY hour, kind, value
+        ON CONFLICT (part, hour, kind, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks;
+    END IF;
+    INSERT INTO late_click_counts
+    SELECT DISTINCT counted.url_id, before.hour
+    FROM before CROSS JOIN LATERAL (VALUES (before.url_id), (0)) AS counted (url_id)
+    WHERE before.hour < (SELECT past FROM click_summary_state);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER click_counts_followed_insert AFTER INSERT ON click_counts
+REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION follow_click_counts();
+CREATE TRIGGER click_counts_followed_update AFTER UPDATE ON click_counts
+REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION follow_click_counts();
+CREATE TRIGGER click_counts_followed_delete AFTER DELETE ON click_counts
+REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION follow_click_counts();
 
 -- The progress of the journals of clicks. One transaction writes the clicks and this row, so they agree after a crash, a
 -- failover or a restore.
@@ -424,24 +515,44 @@ $$;
 
 -- A group of events that are counted under the same keys, and their number.
 CREATE TYPE event_group AS (
-    url_id bigint, user_id bigint, event_type text, hour timestamptz, browser text, referrer text, n bigint
+    url_id bigint, user_id bigint, event_type text, hour timestamptz, visitor text, referrer text, source text, n bigint
 );
+
+-- Returns the visitor of a click, which an event of another program may lack.
+CREATE FUNCTION visitor_of(visitor text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(visitor, 'Unknown|Unknown|Unknown|Unknown|Unknown|')
+$$;
+
+-- Returns whether a visitor is a person.
+CREATE FUNCTION is_person(visitor text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT visitor LIKE '%|' $$;
+
+-- Returns the keys under which a click is counted in its hour.
+CREATE FUNCTION count_keys(visitor text, referrer text, source text)
+RETURNS TABLE (kind "char", value text) LANGUAGE sql IMMUTABLE ROWS 2 AS $$
+    SELECT key.kind::"char", key.value FROM (VALUES
+        ('v', visitor),
+        (CASE WHEN is_person(visitor) THEN 'r' ELSE 'q' END, referrer),
+        (CASE WHEN is_person(visitor) THEN 's' ELSE 't' END, source)
+    ) AS key (kind, value)
+    WHERE key.value IS NOT NULL
+$$;
 
 -- Returns the clicks of groups by the key of their count. ROWS makes PostgreSQL look up each count by its key instead of
 -- reading the whole table.
 CREATE FUNCTION clicks_of(groups event_group[])
-RETURNS TABLE (url_id bigint, kind "char", hour timestamptz, value text, clicks bigint) LANGUAGE sql STABLE ROWS 10 AS $$
-    SELECT each.url_id, key.kind, each.hour, key.value, sum(each.n)::bigint
-    FROM unnest(groups) AS each CROSS JOIN LATERAL
-        (VALUES ('b'::"char", coalesce(each.browser, 'Unknown')), ('r'::"char", each.referrer)) AS key (kind, value)
-    WHERE each.event_type = 'clicked' AND key.value IS NOT NULL
-    GROUP BY each.url_id, key.kind, each.hour, key.value
+RETURNS TABLE (url_id bigint, hour timestamptz, kind "char", value text, clicks bigint) LANGUAGE sql STABLE ROWS 10 AS $$
+    SELECT each.url_id, each.hour, key.kind, key.value, sum(each.n)::bigint
+    FROM unnest(groups) AS each
+    CROSS JOIN LATERAL count_keys(visitor_of(each.visitor), each.referrer, each.source) AS key
+    WHERE each.event_type = 'clicked'
+    GROUP BY each.url_id, each.hour, key.kind, key.value
 $$;
 
--- Returns the clicks of groups by link.
+-- Returns the clicks of people of groups by link.
 CREATE FUNCTION link_clicks_of(groups event_group[])
 RETURNS TABLE (url_id bigint, clicks bigint) LANGUAGE sql STABLE ROWS 10 AS $$
-    SELECT each.url_id, sum(each.n)::bigint FROM unnest(groups) AS each WHERE each.event_type = 'clicked' GROUP BY each.url_id
+    SELECT each.url_id, sum(each.n)::bigint FROM unnest(groups) AS each
+    WHERE each.event_type = 'clicked' AND is_person(visitor_of(each.visitor)) GROUP BY each.url_id
 $$;
 
 -- Counts inserted events, and checks their urls and users.
@@ -503,23 +614,23 @@ BEGIN
 
     -- The order prevents deadlocks of transactions that count the same links.
     INSERT INTO link_clicks AS counted
-    SELECT url_id, count(*), max(timestamp) FROM inserted WHERE event_type = 'clicked' GROUP BY url_id ORDER BY url_id
+    SELECT url_id, count(*), max(timestamp) FROM inserted
+    WHERE event_type = 'clicked' AND is_person(visitor_of(visitor)) GROUP BY url_id ORDER BY url_id
     ON CONFLICT (url_id) DO UPDATE
     SET clicks = counted.clicks + excluded.clicks,
         last_clicked_at = greatest(counted.last_clicked_at, excluded.last_clicked_at);
 
     INSERT INTO click_counts AS counted
-    SELECT url_id, key.kind, hour, key.value, sum(n)
+    SELECT url_id, hour, key.kind, key.value, sum(n)
     FROM (
-        SELECT url_id, date_trunc('hour', timestamp, 'UTC') AS hour, browser, referrer, count(*) AS n
-        FROM inserted WHERE event_type = 'clicked' GROUP BY 1, 2, 3, 4
-    ) AS clicks CROSS JOIN LATERAL
-        (VALUES ('b'::"char", coalesce(browser, 'Unknown')), ('r'::"char", referrer)) AS key (kind, value)
-    WHERE key.value IS NOT NULL
-    GROUP BY url_id, key.kind, hour, key.value
+        SELECT url_id, date_trunc('hour', timestamp, 'UTC') AS hour, visitor_of(visitor) AS visitor, referrer, source,
+            count(*) AS n
+        FROM inserted WHERE event_type = 'clicked' GROUP BY 1, 2, 3, 4, 5
+    ) AS clicks CROSS JOIN LATERAL count_keys(visitor, referrer, source) AS key
+    GROUP BY url_id, hour, key.kind, key.value
     -- The order prevents deadlocks of transactions that count the same links.
-    ORDER BY url_id, key.kind, hour, key.value
-    ON CONFLICT (url_id, kind, hour, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks;
+    ORDER BY url_id, hour, key.kind, key.value
+    ON CONFLICT (url_id, hour, kind, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks;
     RETURN NULL;
 END $$;
 
@@ -528,8 +639,11 @@ END $$;
 CREATE FUNCTION count_deleted_events() RETURNS trigger LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     groups CONSTANT event_group[] := ARRAY(
-        SELECT (url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), browser, referrer, -count(*))::event_group
-        FROM deleted GROUP BY url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), browser, referrer
+        SELECT (
+            url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), visitor, referrer, source, -count(*)
+        )::event_group
+        FROM deleted
+        GROUP BY url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), visitor, referrer, source
     );
 BEGIN
     INSERT INTO row_count_deltas
@@ -546,16 +660,16 @@ BEGIN
     UPDATE link_clicks AS counted SET clicks = counted.clicks + locked.clicks FROM locked
     WHERE counted.url_id = locked.url_id;
     WITH locked AS MATERIALIZED (
-        SELECT counted.url_id, counted.kind, counted.hour, counted.value, subtracted.clicks
-        FROM click_counts AS counted JOIN clicks_of(groups) AS subtracted USING (url_id, kind, hour, value)
-        ORDER BY url_id, kind, hour, value FOR UPDATE OF counted
+        SELECT counted.url_id, counted.hour, counted.kind, counted.value, subtracted.clicks
+        FROM click_counts AS counted JOIN clicks_of(groups) AS subtracted USING (url_id, hour, kind, value)
+        ORDER BY url_id, hour, kind, value FOR UPDATE OF counted
     )
     UPDATE click_counts AS counted SET clicks = counted.clicks + locked.clicks FROM locked
-    WHERE (counted.url_id, counted.kind, counted.hour, counted.value)
-        = (locked.url_id, locked.kind, locked.hour, locked.value);
+    WHERE (counted.url_id, counted.hour, counted.kind, counted.value)
+        = (locked.url_id, locked.hour, locked.kind, locked.value);
     DELETE FROM click_counts AS counted USING clicks_of(groups) AS subtracted
-    WHERE (counted.url_id, counted.kind, counted.hour, counted.value)
-        = (subtracted.url_id, subtracted.kind, subtracted.hour, subtracted.value)
+    WHERE (counted.url_id, counted.hour, counted.kind, counted.value)
+        = (subtracted.url_id, subtracted.hour, subtracted.kind, subtracted.value)
         AND counted.clicks = 0;
     RETURN NULL;
 END $$;
@@ -581,8 +695,10 @@ BEGIN
     -- All transactions lock counts in this order.
     PERFORM FROM link_clicks WHERE url_id = ANY (ids) ORDER BY url_id FOR UPDATE;
     DELETE FROM link_clicks WHERE url_id = ANY (ids);
-    PERFORM FROM click_counts WHERE url_id = ANY (ids) ORDER BY url_id, kind, hour, value FOR UPDATE;
+    PERFORM FROM click_counts WHERE url_id = ANY (ids) ORDER BY url_id, hour, kind, value FOR UPDATE;
     DELETE FROM click_counts WHERE url_id = ANY (ids);
+    DELETE FROM click_summaries WHERE url_id = ANY (ids);
+    DELETE FROM late_click_counts WHERE url_id = ANY (ids);
     DELETE FROM events WHERE url_id = ANY (ids);
     RETURN NULL;
 END $$;
@@ -809,7 +925,7 @@ BEGIN
         TRUNCATE url_tags, link_clicks;
     END IF;
     IF TG_TABLE_NAME = 'events' THEN
-        TRUNCATE click_counts;
+        TRUNCATE click_counts, click_totals, click_summaries, late_click_counts;
         UPDATE link_clicks SET clicks = 0;
     ELSIF EXISTS (SELECT FROM events) THEN
         TRUNCATE events;
@@ -827,7 +943,8 @@ DECLARE
 BEGIN
     FOR fired IN
         SELECT tgrelid::regclass AS of_table, tgname AS name FROM pg_trigger
-        WHERE NOT tgisinternal AND tgrelid IN ('users'::regclass, 'urls'::regclass, 'events'::regclass)
+        WHERE NOT tgisinternal
+            AND tgrelid IN ('users'::regclass, 'urls'::regclass, 'events'::regclass, 'click_counts'::regclass)
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', fired.of_table, fired.name);
     END LOOP;
@@ -866,17 +983,18 @@ LANGUAGE sql SECURITY DEFINER AS $$
 $$;
 
 -- Counts clicks without an event. The caller has locked the urls.
-CREATE FUNCTION count_clicks(url_ids bigint[], hours timestamptz[], browsers text[], referrers text[], numbers bigint[])
-RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+CREATE FUNCTION count_clicks(
+    url_ids bigint[], hours timestamptz[], visitors text[], referrers text[], sources text[], numbers bigint[]
+) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     INSERT INTO click_counts AS counted
-    SELECT clicks.url_id, key.kind, clicks.hour, key.value, sum(clicks.n)::bigint
-    FROM unnest(url_ids, hours, browsers, referrers, numbers) AS clicks (url_id, hour, browser, referrer, n)
-    CROSS JOIN LATERAL (VALUES ('B'::"char", clicks.browser), ('R'::"char", clicks.referrer)) AS key (kind, value)
-    WHERE key.value IS NOT NULL
-    GROUP BY clicks.url_id, key.kind, clicks.hour, key.value
+    SELECT clicks.url_id, clicks.hour, upper(key.kind::text)::"char", key.value, sum(clicks.n)::bigint
+    FROM unnest(url_ids, hours, visitors, referrers, sources, numbers)
+        AS clicks (url_id, hour, visitor, referrer, source, n)
+    CROSS JOIN LATERAL count_keys(clicks.visitor, clicks.referrer, clicks.source) AS key
+    GROUP BY clicks.url_id, clicks.hour, key.kind, key.value
     -- The order prevents deadlocks.
-    ORDER BY clicks.url_id, key.kind, clicks.hour, key.value
-    ON CONFLICT (url_id, kind, hour, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks
+    ORDER BY clicks.url_id, clicks.hour, key.kind, key.value
+    ON CONFLICT (url_id, hour, kind, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks
 $$;
 
 -- Sets a fixed search path, which a caller cannot manipulate.

@@ -150,12 +150,16 @@ CREATE TABLE events (
     event_type TEXT NOT NULL,
     timestamp INTEGER NOT NULL,
     details TEXT NOT NULL CHECK (json_type(details) = 'object'),
-    -- The browser and the referring host under which the click was counted. Deleting the event subtracts it from the same
-    -- counts, even if a later version recognises browsers differently.
-    browser TEXT,
+    -- The visitor, the referring host and the source under which the click was counted. Deleting the event subtracts it from
+    -- the same counts, even if a later version recognises visitors differently.
+    visitor TEXT,
     referrer TEXT,
+    source TEXT,
     -- The full hour. The formula is also right before 1970, where % rounds up.
     hour INTEGER AS (timestamp - (timestamp % 3600 + 3600) % 3600) VIRTUAL,
+    -- An event of another program may lack its visitor. The bot is the last part of a visitor, and a person has none.
+    counted_visitor TEXT AS (coalesce(visitor, 'Unknown|Unknown|Unknown|Unknown|Unknown|')) VIRTUAL,
+    is_person INTEGER AS (substr(counted_visitor, -1) = '|') VIRTUAL,
     -- The network of the client, never its address.
     client TEXT
 ) STRICT;
@@ -163,21 +167,77 @@ CREATE INDEX events_url_id ON events (url_id);
 CREATE INDEX events_user_id ON events (user_id);
 CREATE INDEX events_event_type ON events (event_type);
 
--- Clicks of each link by the hour. A click has one browser, so the clicks of an hour are the sum of its browsers.
--- A click without a referrer is counted only by its browser.
--- Kinds 'b' and 'r' are the sums of the events. Kinds 'B' and 'R' are clicks beyond the budget of their network, which
+-- Clicks of each link by the hour. A click has one visitor, so the clicks of an hour are the sum of its visitors.
+-- A click without a referrer or a source has no count of it.
+-- Kinds in lower case are the sums of the events. Kinds in upper case are clicks beyond the budget of their network, which
 -- have no event.
 CREATE TABLE click_counts (
     url_id INTEGER NOT NULL,
-    -- 'b' and 'B': the value is a browser; 'r' and 'R': the host of a referrer.
-    kind TEXT NOT NULL,
     hour INTEGER NOT NULL,
+    -- 'v': the value is a visitor, browser|system|device|language|country|bot, where a person has no bot.
+    -- 'r': the host of the referrer of people, 'q': of bots; 's': the source of people, 't': of bots.
+    kind TEXT NOT NULL,
     value TEXT NOT NULL,
     clicks INTEGER NOT NULL,
-    PRIMARY KEY (url_id, kind, hour, value)
+    PRIMARY KEY (url_id, hour, kind, value)
 ) STRICT, WITHOUT ROWID;
 -- For the retention of counts without events. Other counts are deleted with their events.
-CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('B', 'R');
+CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('V', 'R', 'Q', 'S', 'T');
+
+-- The sums of `click_counts` over all links. Triggers keep them.
+CREATE TABLE click_totals (
+    hour INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    clicks INTEGER NOT NULL,
+    PRIMARY KEY (hour, kind, value)
+) STRICT, WITHOUT ROWID;
+
+-- The counts of a past hour or day of one link, or with the id 0 of all links, folded into one text.
+-- They are a cache of counts with many rows. The upkeep writes them.
+CREATE TABLE click_summaries (
+    url_id INTEGER NOT NULL,
+    -- 1, or 24 for a day in UTC.
+    hours INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    counts TEXT NOT NULL,
+    PRIMARY KEY (url_id, hours, start)
+) STRICT;
+
+-- Past hours whose counts changed since their summaries were written. A summary of such an hour, and of its day, is not
+-- used.
+CREATE TABLE late_click_counts (
+    url_id INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    PRIMARY KEY (url_id, hour)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE click_summary_state (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    -- Hours before this one are past. Each later change of their counts is recorded as late.
+    past INTEGER NOT NULL
+) STRICT;
+INSERT INTO click_summary_state VALUES (1, unixepoch() - unixepoch() % 3600);
+
+CREATE TRIGGER click_counts_followed_insert AFTER INSERT ON click_counts BEGIN
+    INSERT INTO click_totals VALUES (NEW.hour, NEW.kind, NEW.value, NEW.clicks)
+    ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;
+    INSERT INTO late_click_counts SELECT id, NEW.hour FROM (SELECT NEW.url_id AS id UNION ALL SELECT 0)
+    WHERE NEW.hour < (SELECT past FROM click_summary_state) ON CONFLICT DO NOTHING;
+END;
+CREATE TRIGGER click_counts_followed_update AFTER UPDATE ON click_counts BEGIN
+    UPDATE click_totals SET clicks = clicks + NEW.clicks - OLD.clicks
+    WHERE hour = NEW.hour AND kind = NEW.kind AND value = NEW.value;
+    INSERT INTO late_click_counts SELECT id, NEW.hour FROM (SELECT NEW.url_id AS id UNION ALL SELECT 0)
+    WHERE NEW.hour < (SELECT past FROM click_summary_state) ON CONFLICT DO NOTHING;
+END;
+CREATE TRIGGER click_counts_followed_delete AFTER DELETE ON click_counts BEGIN
+    UPDATE click_totals SET clicks = clicks - OLD.clicks
+    WHERE hour = OLD.hour AND kind = OLD.kind AND value = OLD.value;
+    DELETE FROM click_totals WHERE hour = OLD.hour AND kind = OLD.kind AND value = OLD.value AND clicks = 0;
+    INSERT INTO late_click_counts SELECT id, OLD.hour FROM (SELECT OLD.url_id AS id UNION ALL SELECT 0)
+    WHERE OLD.hour < (SELECT past FROM click_summary_state) ON CONFLICT DO NOTHING;
+END;
 
 -- The progress of the journals of clicks. One transaction writes the clicks and this row, so they agree after a crash or a
 -- restore.
@@ -375,11 +435,15 @@ WHEN EXISTS (SELECT 1 FROM urls WHERE id = OLD.url_id) AND EXISTS (SELECT 1 FROM
 END;
 
 CREATE TRIGGER events_clicks_counted_insert AFTER INSERT ON events WHEN NEW.event_type = 'clicked' BEGIN
-    INSERT INTO link_clicks VALUES (NEW.url_id, 1, NEW.timestamp)
+    INSERT INTO link_clicks SELECT NEW.url_id, 1, NEW.timestamp WHERE NEW.is_person
     ON CONFLICT DO UPDATE SET clicks = clicks + 1, last_clicked_at = max(coalesce(last_clicked_at, NEW.timestamp), NEW.timestamp);
-    INSERT INTO click_counts VALUES (NEW.url_id, 'b', NEW.hour, coalesce(NEW.browser, 'Unknown'), 1)
+    INSERT INTO click_counts VALUES (NEW.url_id, NEW.hour, 'v', NEW.counted_visitor, 1)
     ON CONFLICT DO UPDATE SET clicks = clicks + 1;
-    INSERT INTO click_counts SELECT NEW.url_id, 'r', NEW.hour, NEW.referrer, 1 WHERE NEW.referrer IS NOT NULL
+    INSERT INTO click_counts
+    SELECT NEW.url_id, NEW.hour, iif(NEW.is_person, 'r', 'q'), NEW.referrer, 1 WHERE NEW.referrer IS NOT NULL
+    ON CONFLICT DO UPDATE SET clicks = clicks + 1;
+    INSERT INTO click_counts
+    SELECT NEW.url_id, NEW.hour, iif(NEW.is_person, 's', 't'), NEW.source, 1 WHERE NEW.source IS NOT NULL
     ON CONFLICT DO UPDATE SET clicks = clicks + 1;
 END;
 
@@ -388,16 +452,21 @@ CREATE TRIGGER events_clicks_counted_delete AFTER DELETE ON events
 WHEN OLD.event_type = 'clicked'
     AND EXISTS (SELECT 1 FROM urls WHERE id = OLD.url_id) AND EXISTS (SELECT 1 FROM users WHERE id = OLD.user_id)
 BEGIN
-    UPDATE link_clicks SET clicks = clicks - 1 WHERE url_id = OLD.url_id;
+    UPDATE link_clicks SET clicks = clicks - 1 WHERE url_id = OLD.url_id AND OLD.is_person;
     UPDATE click_counts SET clicks = clicks - 1
-    WHERE url_id = OLD.url_id AND kind = 'b' AND hour = OLD.hour AND value = coalesce(OLD.browser, 'Unknown');
+    WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = 'v' AND value = OLD.counted_visitor;
     DELETE FROM click_counts
-    WHERE url_id = OLD.url_id AND kind = 'b' AND hour = OLD.hour AND value = coalesce(OLD.browser, 'Unknown')
+    WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = 'v' AND value = OLD.counted_visitor AND clicks = 0;
+    UPDATE click_counts SET clicks = clicks - 1
+    WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = iif(OLD.is_person, 'r', 'q') AND value = OLD.referrer;
+    DELETE FROM click_counts
+    WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = iif(OLD.is_person, 'r', 'q') AND value = OLD.referrer
         AND clicks = 0;
     UPDATE click_counts SET clicks = clicks - 1
-    WHERE url_id = OLD.url_id AND kind = 'r' AND hour = OLD.hour AND value = OLD.referrer;
+    WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = iif(OLD.is_person, 's', 't') AND value = OLD.source;
     DELETE FROM click_counts
-    WHERE url_id = OLD.url_id AND kind = 'r' AND hour = OLD.hour AND value = OLD.referrer AND clicks = 0;
+    WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = iif(OLD.is_person, 's', 't') AND value = OLD.source
+        AND clicks = 0;
 END;
 
 CREATE TRIGGER urls_subtract_events BEFORE DELETE ON urls BEGIN
@@ -417,6 +486,8 @@ CREATE TRIGGER urls_subtract_events BEFORE DELETE ON urls BEGIN
         SELECT 'event_type=' || event_type FROM events WHERE url_id = OLD.id
     );
     DELETE FROM click_counts WHERE url_id = OLD.id;
+    DELETE FROM click_summaries WHERE url_id = OLD.id;
+    DELETE FROM late_click_counts WHERE url_id = OLD.id;
     DELETE FROM link_clicks WHERE url_id = OLD.id;
     DELETE FROM url_tags WHERE url_id = OLD.id;
 END;
@@ -438,18 +509,22 @@ CREATE TRIGGER users_subtract_events BEFORE DELETE ON users BEGIN
         SELECT 'event_type=' || event_type FROM events WHERE user_id = OLD.id
     );
     UPDATE link_clicks SET clicks = link_clicks.clicks - deleted.n FROM (
-        SELECT url_id, count(*) AS n FROM events WHERE user_id = OLD.id AND event_type = 'clicked' GROUP BY url_id
+        SELECT url_id, count(*) AS n FROM events WHERE user_id = OLD.id AND event_type = 'clicked' AND is_person
+        GROUP BY url_id
     ) AS deleted
     WHERE link_clicks.url_id = deleted.url_id;
     UPDATE click_counts SET clicks = click_counts.clicks - deleted.n FROM (
-        SELECT url_id, 'b' AS kind, hour, coalesce(browser, 'Unknown') AS value, count(*) AS n
+        SELECT url_id, hour, 'v' AS kind, counted_visitor AS value, count(*) AS n
         FROM events WHERE user_id = OLD.id AND event_type = 'clicked' GROUP BY 1, 2, 3, 4
         UNION ALL
-        SELECT url_id, 'r', hour, referrer, count(*)
+        SELECT url_id, hour, iif(is_person, 'r', 'q'), referrer, count(*)
         FROM events WHERE user_id = OLD.id AND event_type = 'clicked' AND referrer IS NOT NULL GROUP BY 1, 2, 3, 4
+        UNION ALL
+        SELECT url_id, hour, iif(is_person, 's', 't'), source, count(*)
+        FROM events WHERE user_id = OLD.id AND event_type = 'clicked' AND source IS NOT NULL GROUP BY 1, 2, 3, 4
     ) AS deleted
-    WHERE click_counts.url_id = deleted.url_id AND click_counts.kind = deleted.kind
-        AND click_counts.hour = deleted.hour AND click_counts.value = deleted.value;
+    WHERE click_counts.url_id = deleted.url_id AND click_counts.hour = deleted.hour
+        AND click_counts.kind = deleted.kind AND click_counts.value = deleted.value;
     DELETE FROM click_counts
     WHERE clicks = 0 AND url_id IN (SELECT url_id FROM events WHERE user_id = OLD.id);
 END;

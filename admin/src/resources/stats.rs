@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Serialize;
 use tern_common::url::Url;
-use tern_common::{ClickStats, Id, StatsRange, Timestamp};
+use tern_common::{Breakdown, Id, StatsQuery, StatsScope, Timestamp};
 use utoipa::ToSchema;
 
 use crate::access::Caller;
@@ -34,9 +34,9 @@ pub(crate) struct Stats {
     without_event: u64,
     /// One point for each hour, day, week or month of the range.
     series: Vec<Point>,
-    /// The 20 most frequent hosts of referrers. A click without a referrer is in no row.
+    /// The 20 most frequent hosts of referrers, then `Other`. Clicks without a referrer are `Direct`.
     referrers: Vec<Referrer>,
-    /// The 20 most frequent families of browsers. Every click belongs to a family.
+    /// The 20 most frequent families of browsers, then `Other`. Every click belongs to a family.
     browsers: Vec<Browser>,
 }
 
@@ -118,13 +118,15 @@ pub(crate) async fn show_stats(
     let range = parameters.range(Timestamp::now(), MOST_POINTS)?;
     check_owner(&state, &caller, id).await?;
     let (from, to) = range.hours();
-    let hours = StatsRange { from, to, per: tern_common::Per::Hour };
-    let stats = state.store.click_stats(id, hours).await?.ok_or_else(|| Url::missing(id))?;
-    let ClickStats { series, without_event, referrers, browsers } = stats;
+    let query = StatsQuery { scope: StatsScope::Link(id), from, to, bots: true };
+    let mut stats = state.store.statistics(query).await?.ok_or_else(|| Url::missing(id))?;
+    let series: Vec<_> = stats.hours.iter().map(|hour| (hour.at, hour.humans + hour.bots)).collect();
+    let referrers = stats.breakdowns.remove(&Breakdown::Referrers).unwrap_or_default();
+    let browsers = stats.breakdowns.remove(&Breakdown::Browsers).unwrap_or_default();
     Ok(Json(Stats {
         range: Range::of(&range),
-        total: series.iter().map(|(_, clicks)| clicks).sum(),
-        without_event,
+        total: stats.total(),
+        without_event: stats.without_event,
         series: range.starts().zip(range.fold(series)).map(|(at, clicks)| Point { at, clicks }).collect(),
         referrers: referrers.into_iter().map(|(referrer, clicks)| Referrer { referrer, clicks }).collect(),
         browsers: browsers.into_iter().map(|(browser, clicks)| Browser { browser, clicks }).collect(),

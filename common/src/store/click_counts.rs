@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Click, ClickSource, Id, Per, Timestamp};
+use super::folded_clicks::HOUR_SECONDS;
+use crate::{Click, ClickSource, Id, Timestamp};
 
 /// The numbers of clicks that a batch brought.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +21,7 @@ pub(super) struct ClickCounts(HashMap<(Id, Timestamp, ClickSource), i64>);
 impl ClickCounts {
     pub(super) fn add(&mut self, click: &Click, source: ClickSource) {
         let at = Timestamp::from(click.at).unix_seconds();
-        let hour = Timestamp::from_unix_seconds(at - at.rem_euclid(Per::Hour.seconds()));
+        let hour = Timestamp::from_unix_seconds(at - at.rem_euclid(HOUR_SECONDS));
         *self.0.entry((click.url_id, hour, source)).or_default() += 1;
     }
 
@@ -29,28 +30,25 @@ impl ClickCounts {
     }
 }
 
-/// The number of clicks and the time of the last one, for each url by its id.
+/// The clicks of people and the time of the last one, for each url by its id.
 #[derive(Debug, Default)]
-pub(super) struct LinkClicks(BTreeMap<Id, (i64, Timestamp)>);
+pub(super) struct LinkClicks(BTreeMap<Id, (i64, Option<Timestamp>)>);
 
 impl LinkClicks {
-    pub(super) fn add(&mut self, click: &Click) {
-        self.entry(click).0 += 1;
+    pub(super) fn add(&mut self, click: &Click, source: &ClickSource) {
+        let link = self.0.entry(click.url_id).or_default();
+        if source.visitor.is_none_or(|visitor| visitor.bot.is_none()) {
+            link.0 += 1;
+            link.1 = link.1.max(Some(Timestamp::from(click.at)));
+        }
     }
 
-    /// Includes the url and the time of a click that is counted elsewhere.
+    /// Includes the url of a click that is counted elsewhere.
     pub(super) fn include(&mut self, click: &Click) {
-        self.entry(click);
+        self.0.entry(click.url_id).or_default();
     }
 
-    fn entry(&mut self, click: &Click) -> &mut (i64, Timestamp) {
-        let at = Timestamp::from(click.at);
-        let link = self.0.entry(click.url_id).or_insert((0, at));
-        link.1 = link.1.max(at);
-        link
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Id, i64, Timestamp)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Id, i64, Option<Timestamp>)> {
         self.0.iter().map(|(id, (clicks, last))| (*id, *clicks, *last))
     }
 }

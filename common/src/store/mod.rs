@@ -8,6 +8,7 @@ use std::time::Duration;
 mod author;
 mod click_counts;
 mod cursor;
+mod folded_clicks;
 mod judgement;
 mod load;
 mod page;

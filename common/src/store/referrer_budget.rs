@@ -1,6 +1,6 @@
-//! A limit on the referring hosts that are counted separately for one link in a day.
+//! A limit on the referring hosts, and on the sources, that are counted separately for one link in a day.
 //!
-//! Clients choose these hosts, and each one is a row that is stored as long as the link's clicks.
+//! Clients choose the hosts, and targets the sources. Each one is a row that is stored as long as the link's clicks.
 //! The limit changes no other part of a click: its details contain the referrer as the client sent it.
 
 use std::collections::hash_map::RandomState;
@@ -8,16 +8,14 @@ use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
+use crate::statistics::OTHER_VALUE;
 use crate::{Click, ClickSource, Id, Timestamp};
 
-/// The limit of hosts for one link in a day. Statistics show the 20 most frequent.
-const HOSTS: u8 = 100;
+/// The limit of hosts, and of sources, for one link in a day. Statistics show the 20 most frequent.
+const VALUES: u8 = 100;
 
-/// The limit of hosts for all links together: at most 30 MB of memory.
-const HOSTS_IN_ALL: usize = 500_000;
-
-/// The name under which hosts above the budget are counted. No host contains a capital letter.
-const OTHER: &str = "Other";
+/// The limit of values for all links together: at most 30 MB of memory.
+const VALUES_IN_ALL: usize = 500_000;
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
@@ -32,21 +30,32 @@ pub(super) struct ReferrerBudget {
 struct Today {
     /// Days since 1970, in UTC.
     day: i64,
-    /// Hashes of pairs of a link and a host.
+    /// Hashes of a link, a kind and a value.
     seen: HashSet<u64>,
-    hosts: HashMap<Id, u8>,
+    values: HashMap<(Id, Kind), u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Referrer,
+    Source,
 }
 
 impl ReferrerBudget {
-    /// Returns the source under which a click is counted: with its own host if the budget admits it.
+    /// Returns the source under which a click is counted: with its own values if the budget admits them.
     pub(super) fn source_of(&self, click: &Click) -> ClickSource {
-        let source = ClickSource::of_click(click);
-        let host = |host: String| if self.admits(click, &host) { host } else { OTHER.to_owned() };
-        ClickSource { referrer: source.referrer.map(host), ..source }
+        let ClickSource { visitor, referrer, source } = ClickSource::of_click(click);
+        let counted =
+            |kind, value: String| if self.admits(click, kind, &value) { value } else { OTHER_VALUE.to_owned() };
+        ClickSource {
+            visitor,
+            referrer: referrer.map(|host| counted(Kind::Referrer, host)),
+            source: source.map(|source| counted(Kind::Source, source)),
+        }
     }
 
-    fn admits(&self, click: &Click, host: &str) -> bool {
-        let pair = self.hasher.hash_one((click.url_id, host));
+    fn admits(&self, click: &Click, kind: Kind, value: &str) -> bool {
+        let key = self.hasher.hash_one((click.url_id, kind, value));
         // A redirector whose clock is ahead must not use up the budget of future days.
         let at = Timestamp::from(click.at).min(Timestamp::now());
         let day = at.unix_seconds().div_euclid(DAY_SECONDS);
@@ -55,14 +64,15 @@ impl ReferrerBudget {
         if day > today.day {
             *today = Today { day, ..Today::default() };
         }
-        if today.seen.contains(&pair) {
+        if today.seen.contains(&key) {
             return true;
         }
-        if today.seen.len() >= HOSTS_IN_ALL || today.hosts.get(&click.url_id).is_some_and(|hosts| *hosts >= HOSTS) {
+        let counted = (click.url_id, kind);
+        if today.seen.len() >= VALUES_IN_ALL || today.values.get(&counted).is_some_and(|values| *values >= VALUES) {
             return false;
         }
-        today.seen.insert(pair);
-        *today.hosts.entry(click.url_id).or_default() += 1;
+        today.seen.insert(key);
+        *today.values.entry(counted).or_default() += 1;
         true
     }
 }
@@ -72,7 +82,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::Visitor;
+    use crate::visitor::Visitor;
 
     fn click(url: i64, day: u64, host: usize) -> Click {
         Click {
@@ -95,12 +105,12 @@ mod tests {
     fn referrer_budget_of_a_link_starts_anew_each_day() {
         let budget = ReferrerBudget::default();
         let counted_as = |click: &Click| budget.source_of(click).referrer.unwrap();
-        let most = usize::from(HOSTS);
+        let most = usize::from(VALUES);
         for host in 0..most {
             assert_eq!(counted_as(&click(1, 7, host)), format!("site{host}.example"));
         }
-        assert_eq!(counted_as(&click(1, 7, most)), OTHER);
-        assert_eq!(counted_as(&click(1, 6, most)), OTHER, "a late click");
+        assert_eq!(counted_as(&click(1, 7, most)), OTHER_VALUE);
+        assert_eq!(counted_as(&click(1, 6, most)), OTHER_VALUE, "a late click");
         assert_eq!(counted_as(&click(1, 7, 3)), "site3.example", "a host that is already counted");
         assert_eq!(counted_as(&click(2, 7, most)), "site100.example", "another link");
         assert_eq!(counted_as(&click(1, 8, most)), "site100.example", "another day");

@@ -21,7 +21,7 @@ use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
+use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, TargetUrl, Timestamp};
 
 /// Read access to the links that redirectors serve, and to the state of the database.
 #[async_trait]
@@ -134,8 +134,8 @@ pub trait AdminStore: LinkFeed + ClickSink {
     /// Deletes nothing if no journal advanced since: active journals advance every day, so the clock must be wrong.
     async fn delete_old_journals(&self, keep: Duration) -> Result<u64>;
 
-    /// Returns the clicks of a url, from counts that each event updates. `None` if the url does not exist.
-    async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
+    /// Returns the clicks of links, from counts that each click updates. `None` if the only link does not exist.
+    async fn statistics(&self, query: StatsQuery) -> Result<Option<Statistics>>;
     /// Deletes events of all types that are older than `keep` by the database's clock, unless all of them are.
     async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome>;
     /// Runs the upkeep that is due every minute, such as creating partitions. Without it the store becomes slower.

@@ -17,7 +17,7 @@ use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
+use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, TargetUrl, Timestamp};
 
 /// A wrapper around another store that logs its slow calls and changes nothing else.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ watch! {
         revoke_token(name: &TokenName) -> Result<bool>;
         note_token_uses(uses: Vec<(Id, Timestamp)>) -> Result<()>;
         delete_old_journals(keep: Duration) -> Result<u64>;
-        click_stats(url: Id, range: StatsRange) -> Result<Option<ClickStats>>;
+        statistics(query: StatsQuery) -> Result<Option<Statistics>>;
         delete_old_events(keep: Duration) -> Result<RetentionOutcome>;
         run_upkeep() -> Result<()>;
         prune_changes(keep: Duration) -> Result<u64>;

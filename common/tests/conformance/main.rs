@@ -7,6 +7,7 @@ mod cache;
 mod fixture;
 mod store;
 mod store_audit;
+mod store_books;
 mod store_clicks;
 mod store_feed;
 mod store_filters;
@@ -114,7 +115,7 @@ conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: 
     click_counts_whichever_way_it_was_inserted,
     deleted_clicks_are_subtracted_from_stats,
     link_with_many_events_is_deleted_with_all_of_them,
-    series_contains_hours_or_days_of_its_range,
+    stats_contain_the_hours_of_their_range,
     stats_list_most_frequent_referrers_first,
     referrers_beyond_daily_limit_are_counted_as_other,
     forget_events_deletes_only_old_events,
@@ -126,6 +127,10 @@ conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: 
 conformance!(store_tags over sqlite_tags = sqlite, postgres_tags = postgres: [
     tags_are_counted_by_their_links_and_owners,
     pages_of_tags_are_walked_in_both_directions,
+]);
+
+conformance!(store_books over sqlite_books = sqlite, postgres_books = postgres: [
+    books_close_after_random_changes,
 ]);
 
 conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgres: [

@@ -6,8 +6,8 @@ use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::store::{AdminStore, Load, LoadOutcome, RetentionOutcome, Total};
 use tern_common::url::UrlRow;
 use tern_common::{
-    Click, ClickBatch, ClickStats, Id, JournalId, JournalPosition, JournalState, Per, ShipOutcome, ShortCode,
-    StatsRange, TargetUrl, Timestamp, Visitor,
+    Breakdown, Click, ClickBatch, HourClicks, Id, JournalId, JournalPosition, JournalState, ShipOutcome, ShortCode,
+    Statistics, StatsQuery, StatsScope, TargetUrl, Timestamp, Visitor,
 };
 
 use crate::fixture::{id, page, url, user};
@@ -18,14 +18,29 @@ fn time(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-const ALWAYS: StatsRange = StatsRange { from: Timestamp::FIRST, to: Timestamp::LAST, per: Per::Hour };
-
-async fn stats(store: &dyn AdminStore, url: Id, range: StatsRange) -> ClickStats {
-    store.click_stats(url, range).await.unwrap().unwrap()
+/// Returns the statistics of a link of all time, with its bots.
+pub async fn stats(store: &dyn AdminStore, url: Id) -> Statistics {
+    store.statistics(StatsQuery::of_all_time(StatsScope::Link(url))).await.unwrap().unwrap()
 }
 
-fn values(rows: &[(String, u64)]) -> Vec<(&str, u64)> {
-    rows.iter().map(|(value, clicks)| (value.as_str(), *clicks)).collect()
+fn values(stats: &Statistics, breakdown: Breakdown) -> Vec<(&str, u64)> {
+    stats.breakdown(breakdown).iter().map(|(value, clicks)| (value.as_str(), *clicks)).collect()
+}
+
+/// Checks that a link without clicks has empty statistics.
+async fn check_empty(store: &dyn AdminStore, url: Id) {
+    let stats = stats(store, url).await;
+    assert_eq!((stats.total(), stats.without_event, stats.hours.len()), (0, 0, 0));
+    assert!(Breakdown::ALL.into_iter().all(|breakdown| stats.breakdown(breakdown).is_empty()), "{stats:?}");
+}
+
+async fn is_missing(store: &dyn AdminStore, url: Id) -> bool {
+    store.statistics(StatsQuery::of_all_time(StatsScope::Link(url))).await.unwrap().is_none()
+}
+
+/// Returns the start and the clicks of each hour.
+fn hours(stats: &Statistics) -> Vec<(Timestamp, u64)> {
+    stats.hours.iter().map(|HourClicks { at, humans, bots }| (*at, humans + bots)).collect()
 }
 
 /// Ships clicks from a journal of their own.
@@ -48,25 +63,29 @@ fn event_row(url_id: Id, user_id: Id, event_type: &str, at: &str, details: &str)
 
 /// Checks that the clicks of the statistics add up to those of the list.
 async fn check_total(store: &dyn AdminStore, url_id: Id, expected: u64) {
-    let stats = stats(store, url_id, ALWAYS).await;
+    let stats = stats(store, url_id).await;
     let filter = EventFilter { url_id: Some(url_id), event_type: Some("clicked".to_owned()), ..EventFilter::default() };
     assert_eq!(store.list_events(filter, page(1, 1)).await.unwrap().total, Total::Exactly(expected));
-    assert_eq!(stats.series.iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
-    assert_eq!(stats.browsers.iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
-    assert_eq!(link_clicks(store, url_id).await.0, expected);
+    assert_eq!(stats.total(), expected, "{stats:?}");
+    assert_eq!(hours(&stats).iter().map(|(_, clicks)| clicks).sum::<u64>(), expected, "{stats:?}");
+    for breakdown in Breakdown::ALL {
+        let sum = stats.breakdown(breakdown).iter().map(|(_, clicks)| clicks).sum::<u64>();
+        assert_eq!(sum, expected, "{breakdown:?}: {stats:?}");
+    }
+    assert_eq!(link_clicks(store, url_id).await.0, stats.humans);
 }
 
-/// Returns the number of clicks that a link shows, and the time of the last one.
+/// Returns the number of clicks of people that a link shows, and the time of the last one.
 async fn link_clicks(store: &dyn AdminStore, url_id: Id) -> (u64, Option<Timestamp>) {
     let link = store.find_url(url_id).await.unwrap().unwrap();
     (link.clicks.unsigned_abs(), link.last_clicked_at)
 }
 
 pub async fn click_counts_whichever_way_it_was_inserted(store: &dyn AdminStore) {
-    assert_eq!(store.click_stats(id(1), ALWAYS).await.unwrap(), None);
+    assert!(is_missing(store, id(1)).await);
     let owner = user(store, "ada").await.id;
     let (followed, other) = (url(store, owner, "CODE12").await.id, url(store, owner, "CODE13").await);
-    assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
+    check_empty(store, followed).await;
 
     let plain = click(followed, owner);
     let by_curl = Click {
@@ -85,10 +104,11 @@ pub async fn click_counts_whichever_way_it_was_inserted(store: &dyn AdminStore) 
     ];
     assert_eq!(load(store, Load::Events, numbered(rows)).await.unwrap(), LoadOutcome::Inserted(3));
     check_total(store, followed, 6).await;
-    let stats = stats(store, followed, ALWAYS).await;
-    assert_eq!(stats.series, [(time("1969-12-31T23:00:00"), 1), (time("2023-11-14T22:00:00"), 5)]);
-    assert_eq!(values(&stats.referrers), [("news.example", 4)]);
-    assert_eq!(values(&stats.browsers), [("Bot", 4), ("Unknown", 2)]);
+    let stats = stats(store, followed).await;
+    assert_eq!(hours(&stats), [(time("1969-12-31T23:00:00"), 1), (time("2023-11-14T22:00:00"), 5)]);
+    assert_eq!(values(&stats, Breakdown::Referrers), [("news.example", 4), ("Direct", 2)]);
+    assert_eq!((stats.humans, stats.bots), (2, 4));
+    assert_eq!(values(&stats, Breakdown::Browsers), [("Bot", 4), ("Unknown", 2)]);
     for kind in ["clicked", "noted"] {
         let event_type = EventType::parse(kind).unwrap();
         let event = NewEvent { url_id: followed, user_id: Some(owner), event_type, details: Details::empty() };
@@ -110,11 +130,12 @@ pub async fn deleted_clicks_are_subtracted_from_stats(store: &dyn AdminStore) {
 
     store.delete_user(bob, false).await.unwrap();
     check_total(store, kept, 1).await;
-    let stats = stats(store, kept, ALWAYS).await;
-    assert_eq!((values(&stats.referrers), values(&stats.browsers)), (vec![], vec![("Unknown", 1)]));
+    let stats = stats(store, kept).await;
+    assert_eq!(values(&stats, Breakdown::Referrers), [("Direct", 1)]);
+    assert_eq!(values(&stats, Breakdown::Browsers), [("Unknown", 1)]);
 
     store.delete_url(gone).await.unwrap();
-    assert_eq!(store.click_stats(gone, ALWAYS).await.unwrap(), None);
+    assert!(is_missing(store, gone).await);
     check_total(store, kept, 1).await;
     let total = async |filter| store.list_events(filter, page(1, 1)).await.unwrap().total;
     assert_eq!(total(EventFilter::default()).await, Total::Exactly(2));
@@ -148,28 +169,26 @@ pub async fn link_with_many_events_is_deleted_with_all_of_them(store: &dyn Admin
     assert_eq!(total().await, Total::Exactly(0));
 }
 
-pub async fn series_contains_hours_or_days_of_its_range(store: &dyn AdminStore) {
+pub async fn stats_contain_the_hours_of_their_range(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let followed = url(store, owner, "CODE12").await.id;
     let times = ["2024-02-28T23:59:59", "2024-02-29T00:00:00", "2024-02-29T00:59:59", "2024-02-29T23:00:00"];
     let rows = times.map(|at| event_row(followed, owner, "clicked", at, "{}"));
     load(store, Load::Events, numbered(rows.to_vec())).await.unwrap();
-    let check = async |from: &str, to: &str, per: Per, expected: &[(&str, u64)]| {
-        let range = StatsRange { from: time(from), to: time(to), per };
-        let stats = stats(store, followed, range).await;
+    let check = async |from: &str, to: &str, expected: &[(&str, u64)]| {
+        let always = StatsQuery::of_all_time(StatsScope::Link(followed));
+        let stats = store.statistics(StatsQuery { from: time(from), to: time(to), ..always }).await.unwrap().unwrap();
         let expected: Vec<_> = expected.iter().map(|(at, clicks)| (time(at), *clicks)).collect();
-        assert_eq!(stats.series, expected, "{range:?}");
+        assert_eq!(hours(&stats), expected, "{from} to {to}");
         let total = expected.iter().map(|(_, clicks)| clicks).sum();
         let browsers = if total > 0 { vec![("Unknown", total)] } else { Vec::new() };
-        assert_eq!(values(&stats.browsers), browsers);
+        assert_eq!((stats.total(), values(&stats, Breakdown::Browsers)), (total, browsers));
     };
     let hours = [("2024-02-28T23:00:00", 1), ("2024-02-29T00:00:00", 2), ("2024-02-29T23:00:00", 1)];
-    check("2024-02-28T00:00:00", "2024-03-01T00:00:00", Per::Hour, &hours).await;
-    check("2024-02-29T00:00:00", "2024-02-29T23:00:00", Per::Hour, &hours[1..2]).await;
-    let days = [("2024-02-28T00:00:00", 1), ("2024-02-29T00:00:00", 3)];
-    check("2024-02-28T00:00:00", "2024-03-01T00:00:00", Per::Day, &days).await;
-    check("2024-02-29T00:00:00", "2024-03-01T00:00:00", Per::Day, &days[1..]).await;
-    check("2025-02-28T00:00:00", "2025-03-01T00:00:00", Per::Day, &[]).await;
+    check("2024-02-28T00:00:00", "2024-03-01T00:00:00", &hours).await;
+    check("2024-02-29T00:00:00", "2024-02-29T23:00:00", &hours[1..2]).await;
+    check("2024-02-29T00:00:00", "2024-03-01T00:00:00", &hours[1..]).await;
+    check("2025-02-28T00:00:00", "2025-03-01T00:00:00", &[]).await;
 }
 
 pub async fn stats_list_most_frequent_referrers_first(store: &dyn AdminStore) {
@@ -178,9 +197,11 @@ pub async fn stats_list_most_frequent_referrers_first(store: &dyn AdminStore) {
     let from = |n: usize| Click { referrer: Some(format!("https://site{n:02}.example/")), ..click(followed, owner) };
     let clicks: Vec<Click> = (0..30).flat_map(|n| vec![from(n); if n == 17 { 3 } else { 1 }]).collect();
     ship(store, 1, &clicks).await;
-    let stats = stats(store, followed, ALWAYS).await;
-    assert_eq!(stats.referrers.len(), StatsRange::MOST);
-    assert_eq!(values(&stats.referrers)[..3], [("site17.example", 3), ("site00.example", 1), ("site01.example", 1)]);
+    let stats = stats(store, followed).await;
+    let referrers = values(&stats, Breakdown::Referrers);
+    assert_eq!(referrers.len(), Breakdown::MOST + 1);
+    assert_eq!(referrers[..3], [("site17.example", 3), ("site00.example", 1), ("site01.example", 1)]);
+    assert_eq!(referrers[Breakdown::MOST], ("Other", 10));
 }
 
 /// Clients choose the referrer, so the rows that they can cause are bounded.
@@ -191,12 +212,13 @@ pub async fn referrers_beyond_daily_limit_are_counted_as_other(store: &dyn Admin
     for (journal, hosts) in [(1, 0..150), (2, 100..300)] {
         ship(store, journal, &hosts.map(from).collect::<Vec<_>>()).await;
     }
-    let stats_after = stats(store, followed, ALWAYS).await;
-    assert_eq!(values(&stats_after.referrers)[..2], [("Other", 250), ("site000.example", 1)]);
+    let stats_after = stats(store, followed).await;
+    let referrers = values(&stats_after, Breakdown::Referrers);
+    assert_eq!((referrers[0], referrers[Breakdown::MOST]), (("site000.example", 1), ("Other", 330)));
     check_total(store, followed, 350).await;
     // RetentionOutcome clicks are subtracted from the row that counted them.
     assert_eq!(store.delete_old_events(Duration::from_secs(3600)).await.unwrap(), RetentionOutcome::Deleted(350));
-    assert_eq!(stats(store, followed, ALWAYS).await, ClickStats::default());
+    check_empty(store, followed).await;
 }
 
 pub async fn forget_events_deletes_only_old_events(store: &dyn AdminStore) {
@@ -267,16 +289,15 @@ pub async fn forget_events_that_would_delete_all_is_refused(store: &dyn AdminSto
 pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     let (followed, other) = (url(store, owner, "CODE12").await, url(store, owner, "CODE13").await);
-    let by_curl = Click {
-        visitor: Visitor::of_user_agent(b"curl/8.5.0"),
-        user_agent: Some("curl/8.5.0".to_owned()),
+    let plain = Click {
+        visitor: Visitor::of_user_agent(b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
         referrer: Some("https://news.example/a".to_owned()),
         ..click_on(&followed)
     };
-    let counted = Click { is_counted_only: true, ..by_curl.clone() };
+    let counted = Click { is_counted_only: true, ..plain.clone() };
     let later = Click { at: counted.at + Duration::from_secs(3600), referrer: None, ..counted.clone() };
     let gone = Click { short_code: "GONE12".to_owned(), ..counted.clone() };
-    let clicks = [by_curl.clone(), counted.clone(), counted.clone(), later, gone];
+    let clicks = [plain.clone(), counted.clone(), counted.clone(), later, gone];
     let to = JournalPosition { segment: 0, offset: 1, sequence: 5 };
     let state = JournalState { position: to, recorded: 4, without_event: 3, orphaned: 1, parked: 0 };
     let batch = ClickBatch { journal: JournalId(1), from: None, to, clicks: &clicks, parked: 0 };
@@ -288,27 +309,27 @@ pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn A
     }
     let filter = EventFilter { event_type: Some("clicked".to_owned()), ..EventFilter::default() };
     assert_eq!(store.list_events(filter, page(1, 1)).await.unwrap().total, Total::Exactly(1));
-    let stats_after = stats(store, followed.id, ALWAYS).await;
-    let hours = [("2023-11-14T22:00:00", 5), ("2023-11-14T23:00:00", 1)].map(|(at, clicks)| (time(at), clicks));
-    assert_eq!((stats_after.series.as_slice(), stats_after.without_event), (hours.as_slice(), 5));
+    let stats_after = stats(store, followed.id).await;
+    let expected = [("2023-11-14T22:00:00", 5), ("2023-11-14T23:00:00", 1)].map(|(at, clicks)| (time(at), clicks));
+    assert_eq!((hours(&stats_after), stats_after.without_event), (expected.to_vec(), 5));
     let last = time("2023-11-14T23:13:20");
     assert_eq!(link_clicks(store, followed.id).await, (6, Some(last)));
     assert_eq!(link_clicks(store, other.id).await, (0, None));
-    assert_eq!(values(&stats_after.browsers), [("Bot", 6)]);
-    assert_eq!(values(&stats_after.referrers), [("news.example", 5)]);
-    assert_eq!(stats(store, other.id, ALWAYS).await, ClickStats::default());
+    assert_eq!(values(&stats_after, Breakdown::Browsers), [("Firefox", 6)]);
+    assert_eq!(values(&stats_after, Breakdown::Referrers), [("news.example", 5), ("Direct", 1)]);
+    check_empty(store, other.id).await;
 
     let since =
         |at: &str| Duration::from_secs((Timestamp::now().unix_seconds() - time(at).unix_seconds()).unsigned_abs());
     // The counts of an hour that is not over stay.
     assert_eq!(store.delete_old_events(since("2023-11-14T23:30:00")).await.unwrap(), RetentionOutcome::Deleted(1));
-    let stats_after = stats(store, followed.id, ALWAYS).await;
-    assert_eq!((stats_after.series, stats_after.without_event), (vec![hours[1]], 1));
+    let stats_after = stats(store, followed.id).await;
+    assert_eq!((hours(&stats_after), stats_after.without_event), (vec![expected[1]], 1));
     assert_eq!(link_clicks(store, followed.id).await, (1, Some(last)));
     store.delete_old_events(since("2023-11-15T01:00:00")).await.unwrap();
     assert_eq!(link_clicks(store, followed.id).await, (0, Some(last)));
-    assert_eq!(stats(store, followed.id, ALWAYS).await, ClickStats::default());
+    check_empty(store, followed.id).await;
     ship(store, 4, std::slice::from_ref(&counted)).await;
     store.delete_url(followed.id).await.unwrap();
-    assert_eq!(store.click_stats(followed.id, ALWAYS).await.unwrap(), None);
+    assert!(is_missing(store, followed.id).await);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tern_common::event::EventFilter;
 use tern_common::store::{AdminStore, Page, RetentionOutcome, Total};
-use tern_common::{Id, Per, StatsRange, Timestamp};
+use tern_common::{Id, StatsQuery, StatsScope};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -124,7 +124,8 @@ async fn event_by_direct_sql_must_reference_existing_rows() {
 
     for truncate in ["TRUNCATE urls CASCADE", "TRUNCATE urls, events", "TRUNCATE users CASCADE"] {
         db.batch_execute(truncate).await.unwrap();
-        let rows = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM click_counts)";
+        let rows = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM click_counts)
+                        + (SELECT count(*) FROM click_totals) + (SELECT count(*) FROM late_click_counts)";
         assert_eq!(query_number(&db, rows).await, 0, "{truncate}");
         assert_eq!(query_number(&db, "SELECT row_total('events', '')").await, 0, "{truncate}");
         let user = query_number(
@@ -146,7 +147,7 @@ async fn deleted_event_reads_only_its_own_counts() {
     let owner = user(&store, "ada").await.id;
     url(&store, owner, "AAAAAA").await;
     db.batch_execute(
-        "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer)
+        "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer)
          SELECT 1, 1, 'clicked', timestamptz '2025-01-01 00:00:00Z' + n * interval '1 hour', '{}', 'Firefox', 'a.example'
          FROM generate_series(1, 5000) AS n;
          ANALYZE",
@@ -221,6 +222,7 @@ async fn forget_events_beside_deletion_of_link_does_not_deadlock() {
     let forgotten = forgetting.await.unwrap().unwrap();
     assert!([50, 100].map(RetentionOutcome::Deleted).contains(&forgotten), "{forgotten:?}");
     assert_eq!(query_number(&other, "SELECT count(*) FROM click_counts").await, 0);
+    assert_eq!(query_number(&other, "SELECT sum(clicks)::bigint FROM click_totals").await, 0);
     assert_eq!(store.list_events(EventFilter::default(), PAGE).await.unwrap().total, Total::Exactly(1));
 }
 
@@ -264,7 +266,7 @@ async fn event_pages_are_read_from_indexes() {
         let plan = plan.join("\n");
         assert!(!plan.contains("Sort") && !plan.contains("Seq Scan on events_0 "), "{condition}: {plan}");
     }
-    let range = StatsRange { from: Timestamp::ago(Duration::from_secs(7200)), to: Timestamp::LAST, per: Per::Day };
-    let stats = store.click_stats(Id::new(1).unwrap(), range).await.unwrap().unwrap();
-    assert_eq!(stats.series.iter().map(|(_, clicks)| clicks).sum::<u64>(), 15_000);
+    let scope = StatsScope::Link(Id::new(1).unwrap());
+    let stats = store.statistics(StatsQuery::of_all_time(scope)).await.unwrap().unwrap();
+    assert_eq!(stats.humans, 15_000);
 }

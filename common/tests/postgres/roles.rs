@@ -61,7 +61,7 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "SELECT lock_links('{1}')",
         "SELECT find_former_codes('{1}', '{CODE12}')",
         "SELECT add_link_clicks('{1}', '{7}', '{2026-01-01}')",
-        "SELECT count_clicks('{1}', '{2026-01-01}', '{curl}', '{news.example}', '{7}')",
+        "SELECT count_clicks('{1}', '{2026-01-01}', '{curl}', '{news.example}', '{qr}', '{7}')",
     ] {
         let refused = stranger.batch_execute(call).await.unwrap_err();
         assert!(refused.as_db_error().unwrap().message().contains("permission denied"), "{call}: {refused:?}");
@@ -77,9 +77,11 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "SELECT id FROM urls FOR UPDATE",
         "SELECT * FROM events",
         "SELECT * FROM click_counts",
+        "SELECT * FROM click_totals",
+        "SELECT * FROM click_summaries",
         "SELECT * FROM former_codes",
         "INSERT INTO former_codes VALUES (1, 'MINE12')",
-        "INSERT INTO click_counts VALUES (1, 'b', now(), 'curl', 1)",
+        "INSERT INTO click_counts VALUES (1, now(), 'v', 'curl', 1)",
         "INSERT INTO urls (user_id, short_code, original_url, is_active, created_at, updated_at)
          VALUES (1, 'MINE12', 'https://example.com/', true, now(), now())",
         "UPDATE urls SET original_url = 'https://example.org/'",

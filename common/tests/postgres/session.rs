@@ -5,7 +5,7 @@ use tern_common::store::postgres::migrate;
 use tern_common::store::{AdminStore, LinkFeed, Page, PostgresConfig, PostgresStore, StoreError};
 use tern_common::url::{Title, UrlChange, UrlFilter};
 use tern_common::user::{Email, UserRow, Username};
-use tern_common::{Id, Per, StatsRange, Timestamp};
+use tern_common::{HourClicks, Id, StatsQuery, StatsScope, Timestamp};
 use tern_testkit::postgres::Postgres;
 
 use crate::{new_user, url, user};
@@ -90,13 +90,13 @@ async fn answers_despite_database_settings_are_unchanged() {
     };
     let event = store.insert_event(event).await.unwrap();
     let hour = event.timestamp.unix_seconds().div_euclid(3600) * 3600;
-    let range = StatsRange {
+    let query = StatsQuery {
         from: Timestamp::from_unix_seconds(hour),
         to: Timestamp::from_unix_seconds(hour + 3600),
-        per: Per::Hour,
+        ..StatsQuery::of_all_time(StatsScope::Link(event.url_id))
     };
-    let stats = store.click_stats(event.url_id, range).await.unwrap().unwrap();
-    assert_eq!(stats.series, [(range.from, 1)]);
+    let stats = store.statistics(query.clone()).await.unwrap().unwrap();
+    assert_eq!(stats.hours, [HourClicks { at: query.from, humans: 1, bots: 0 }]);
     assert_eq!(store.seal_key().await.unwrap(), PostgresStore::open(&config).await.unwrap().seal_key().await.unwrap());
     let mut rows = store.snapshot().await.unwrap().rows;
     assert_eq!(rows.recv().await.unwrap().unwrap()[0].short_code, "AAAAAA");

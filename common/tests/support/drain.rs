@@ -128,17 +128,17 @@ fn copy_rows(clicks: &[Click]) -> String {
     let mut rows = String::new();
     for click in clicks {
         let ClickSource { visitor, referrer, .. } = ClickSource::of_click(click);
-        let browser = visitor.map(|visitor| visitor.browser);
+        let visitor = visitor.map(|visitor| visitor.to_string());
         let details = Details::of_click(click).as_str().replace('\\', r"\\");
         let (url, user, at) = (click.url_id, click.owner_id, Timestamp::from(click.at));
-        let (browser, referrer) = (browser.unwrap_or(r"\N"), referrer.as_deref().unwrap_or(r"\N"));
-        writeln!(rows, "{url}\t{user}\tclicked\t{at}Z\t{details}\t{browser}\t{referrer}").unwrap();
+        let (visitor, referrer) = (visitor.as_deref().unwrap_or(r"\N"), referrer.as_deref().unwrap_or(r"\N"));
+        writeln!(rows, "{url}\t{user}\tclicked\t{at}Z\t{details}\t{visitor}\t{referrer}").unwrap();
     }
     rows
 }
 
 fn copy(url: &str, file: &std::path::Path) {
-    let columns = "url_id, user_id, event_type, timestamp, details, browser, referrer";
+    let columns = "url_id, user_id, event_type, timestamp, details, visitor, referrer";
     let copy = format!("\\copy events ({columns}) FROM '{}'", file.display());
     let status = Command::new("psql").args(["-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", &copy]).status().unwrap();
     assert!(status.success(), "psql: {status}");

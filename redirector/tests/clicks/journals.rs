@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use tern_common::store::AdminStore;
-use tern_common::{Per, StatsRange, Timestamp};
+use tern_common::{StatsQuery, StatsScope};
 use tern_redirector::clicks::journal::NewClick;
 use tern_redirector::clicks::{JournalConfig, Network};
 
@@ -246,9 +246,9 @@ async fn clicks_beyond_network_budget_are_counted_without_event() {
     let clicks = |series: &str| journals.metric(series) as u64;
     assert_eq!(clicks("tern_clicks_committed_total"), 5_300);
     assert_eq!(clicks("tern_clicks_without_event_total"), 4_500, "one link gets another share than half of the budget");
-    let always = StatsRange { from: Timestamp::FIRST, to: Timestamp::LAST, per: Per::Day };
-    let stats = fixture.store.click_stats(fixture.url_id, always).await.unwrap().unwrap();
-    assert_eq!((stats.series.iter().map(|(_, clicks)| clicks).sum::<u64>(), stats.without_event), (5_300, 4_500));
+    let always = StatsQuery::of_all_time(StatsScope::Link(fixture.url_id));
+    let stats = fixture.store.statistics(always).await.unwrap().unwrap();
+    assert_eq!((stats.total(), stats.without_event), (5_300, 4_500));
     let names = fixture.names().await;
     assert_eq!((names["other"], names.len()), (300, 501), "another network does not have a budget of its own");
 }

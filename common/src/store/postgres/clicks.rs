@@ -76,17 +76,20 @@ async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatc
     let owned = |click| links.owner_of(click).map(|owner| (click, owner));
     let (counted, events): (Vec<_>, Vec<_>) =
         batch.clicks.iter().filter_map(owned).partition(|(click, _)| click.is_counted_only);
+    let mut counts = ClickCounts::default();
     if !counted.is_empty() {
         let mut links = LinkClicks::default();
         events.iter().for_each(|(click, _)| links.include(click));
-        counted.iter().for_each(|(click, _)| links.add(click));
+        for (click, _) in &counted {
+            let source = referrers.source_of(click);
+            links.add(click, &source);
+            counts.add(click, source);
+        }
         add_link_clicks(db, &links).await?;
     }
     if !events.is_empty() {
         insert(db, referrers, &events).await?;
     }
-    let mut counts = ClickCounts::default();
-    counted.iter().for_each(|(click, _)| counts.add(click, referrers.source_of(click)));
     if !counted.is_empty() {
         count(db, &counts).await?;
     }
@@ -95,18 +98,27 @@ async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatc
 
 /// Inserts clicks as events of the owners of their links.
 async fn insert(db: &ClientWrapper, referrers: &ReferrerBudget, clicks: &[(&Click, Id)]) -> Result<()> {
-    let sql = "COPY events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
+    let sql = "COPY events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
                FROM STDIN (FORMAT BINARY)";
-    let types = [Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::JSON, Type::TEXT, Type::TEXT, Type::CIDR];
+    let types = [
+        Type::INT8,
+        Type::INT8,
+        Type::TEXT,
+        Type::TIMESTAMPTZ,
+        Type::JSON,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::CIDR,
+    ];
     let copy = db.copy_in(&db.prepare_cached(sql).await?).await?;
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
     for (click, owner) in clicks {
         let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
-        let ClickSource { visitor, referrer, .. } = referrers.source_of(click);
-        let browser = visitor.map(|visitor| visitor.browser);
-        let client = click.client.map(Network);
+        let ClickSource { visitor, referrer, source } = referrers.source_of(click);
+        let (visitor, client) = (visitor.map(|visitor| visitor.to_string()), click.client.map(Network));
         let values: query::Values<'_> =
-            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &browser, &referrer, &client];
+            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &visitor, &referrer, &source, &client];
         writer.as_mut().write(values).await?;
     }
     writer.finish().await?;
@@ -128,16 +140,18 @@ async fn add_link_clicks(db: &ClientWrapper, links: &LinkClicks) -> Result<()> {
 
 /// Adds clicks to the counts of their hours.
 async fn count(db: &ClientWrapper, counts: &ClickCounts) -> Result<()> {
-    let (mut urls, mut hours, mut browsers, mut referrers, mut numbers) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut urls, mut hours, mut numbers) = (vec![], vec![], vec![]);
+    let (mut visitors, mut referrers, mut sources) = (vec![], vec![], vec![]);
     for ((url_id, hour, source), clicks) in counts.iter() {
         urls.push(*url_id);
         hours.push(*hour);
-        browsers.push(source.visitor.unwrap_or_default().browser);
+        visitors.push(source.visitor.unwrap_or_default().to_string());
         referrers.push(source.referrer.as_deref());
+        sources.push(source.source.as_deref());
         numbers.push(*clicks);
     }
-    let sql = "SELECT count_clicks($1, $2, $3, $4, $5)";
-    query::row(db, sql, &[&urls, &hours, &browsers, &referrers, &numbers]).await?;
+    let sql = "SELECT count_clicks($1, $2, $3, $4, $5, $6)";
+    query::row(db, sql, &[&urls, &hours, &visitors, &referrers, &sources, &numbers]).await?;
     Ok(())
 }
 

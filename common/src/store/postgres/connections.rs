@@ -164,6 +164,12 @@ impl Connections {
         self.limit_long(self.transaction(LONG_STATEMENT_TIME, work)).await
     }
 
+    /// Does `work` of the upkeep, which begins its own transactions.
+    pub(super) async fn maintain<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
+        let lease = self.in_time(&self.background, self.background.lease()).await?;
+        self.limit_long(self.finish(lease, work)).await
+    }
+
     /// Takes a connection within the request timeout, and commits `work` unless it fails.
     async fn transaction<T>(
         &self,

@@ -33,6 +33,7 @@ mod settings;
 mod sifting;
 mod staging;
 mod stats;
+mod summaries;
 mod tags;
 mod tokens;
 mod url_lists;
@@ -56,7 +57,7 @@ use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
+use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, TargetUrl, Timestamp};
 
 /// The number of deltas in one total from which they are folded at once.
 const MANY_DELTAS: u64 = 100;
@@ -283,8 +284,8 @@ impl AdminStore for PostgresStore {
         self.connections.background(async |db| clicks::delete_old_journals(db, keep).await).await
     }
 
-    async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
-        self.connections.list(async |db| stats::find(db, url, range).await).await
+    async fn statistics(&self, query: StatsQuery) -> Result<Option<Statistics>> {
+        self.connections.list(async |db| stats::find(db, &query).await).await
     }
 
     async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome> {
@@ -295,7 +296,9 @@ impl AdminStore for PostgresStore {
         pruning::fold(&self.connections).await?;
         self.connections.background(async |db| privileges::close_functions(&**db).await).await?;
         // The lock is refused while events are written or deleted all the time. The next upkeep tries again.
-        retention::create_partitions(&self.connections).await
+        let partitions = retention::create_partitions(&self.connections).await;
+        summaries::write(&self.connections).await?;
+        partitions
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {

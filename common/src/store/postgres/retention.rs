@@ -98,22 +98,24 @@ async fn find_horizon(db: &ClientWrapper, keep: Duration) -> Result<(Timestamp, 
 async fn delete_old_counts(db: &ClientWrapper, horizon: Timestamp) -> Result<()> {
     // All transactions lock counts in this order, and the clicks of links before them.
     let sql = "SELECT FROM link_clicks WHERE url_id IN (
-                   SELECT url_id FROM click_counts WHERE kind = 'B' AND hour <= $1::timestamptz - interval '1 hour'
+                   SELECT url_id FROM click_counts WHERE kind = 'V' AND hour <= $1::timestamptz - interval '1 hour'
                )
                ORDER BY url_id FOR UPDATE";
     db.execute(sql, &[&horizon]).await?;
     let sql = "WITH old AS MATERIALIZED (
-                   SELECT url_id, kind, hour, value FROM click_counts
-                   WHERE kind IN ('B', 'R') AND hour <= $1::timestamptz - interval '1 hour'
-                   ORDER BY url_id, kind, hour, value FOR UPDATE
+                   SELECT url_id, hour, kind, value FROM click_counts
+                   WHERE kind IN ('V', 'R', 'Q', 'S', 'T') AND hour <= $1::timestamptz - interval '1 hour'
+                   ORDER BY url_id, hour, kind, value FOR UPDATE
                ), deleted AS (
                    DELETE FROM click_counts AS counted USING old
-                   WHERE (counted.url_id, counted.kind, counted.hour, counted.value)
-                       = (old.url_id, old.kind, old.hour, old.value)
-                   RETURNING counted.url_id, counted.kind, counted.clicks
+                   WHERE (counted.url_id, counted.hour, counted.kind, counted.value)
+                       = (old.url_id, old.hour, old.kind, old.value)
+                   RETURNING counted.url_id, counted.kind, counted.value, counted.clicks
                )
                UPDATE link_clicks AS counted SET clicks = counted.clicks - subtracted.n
-               FROM (SELECT url_id, sum(clicks) AS n FROM deleted WHERE kind = 'B' GROUP BY url_id) AS subtracted
+               FROM (
+                   SELECT url_id, sum(clicks) AS n FROM deleted WHERE kind = 'V' AND is_person(value) GROUP BY url_id
+               ) AS subtracted
                WHERE counted.url_id = subtracted.url_id";
     db.execute(sql, &[&horizon]).await?;
     Ok(())

@@ -108,12 +108,22 @@ impl Stageable for UrlRow {
 
 impl Stageable for EventRow {
     const COLUMNS: &'static str = "id bigint, url_id bigint, user_id bigint, event_type text COLLATE \"C\",
-        timestamp timestamptz, details text, browser text, referrer text";
-    const TYPES: &'static [Type] =
-        &[Type::INT8, Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT, Type::TEXT];
+        timestamp timestamptz, details text, visitor text, referrer text, source text";
+    const TYPES: &'static [Type] = &[
+        Type::INT8,
+        Type::INT8,
+        Type::INT8,
+        Type::TEXT,
+        Type::TIMESTAMPTZ,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+    ];
     const INSERT: &'static str =
-        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, browser, referrer)
-        SELECT {id}, url_id, user_id, event_type, coalesce(timestamp, $1::timestamptz), details::json, browser, referrer
+        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, visitor, referrer, source)
+        SELECT {id}, url_id, user_id, event_type, coalesce(timestamp, $1::timestamptz), details::json, visitor, referrer,
+               source
         FROM marked AS s";
 
     fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
@@ -121,9 +131,8 @@ impl Stageable for EventRow {
     }
 
     fn derived(&self) -> Vec<Option<String>> {
-        let ClickSource { visitor, referrer, .. } = ClickSource::of_event(self.event_type.as_str(), &self.details);
-        let browser = visitor.map(|visitor| visitor.browser);
-        vec![browser.map(str::to_owned), referrer]
+        let ClickSource { visitor, referrer, source } = ClickSource::of_event(self.event_type.as_str(), &self.details);
+        vec![visitor.map(|visitor| visitor.to_string()), referrer, source]
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: Clic
 
 /// Stores the clicks whose links exist, as events or only in the counts.
 fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<RecordedClicks> {
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, browser, referrer, client)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let mut statement = db.prepare_cached(sql)?;
     let mut owners = HashMap::new();
     let mut counts = ClickCounts::default();
@@ -64,16 +64,17 @@ fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_
         let source = referrers.source_of(click);
         if click.is_counted_only {
             done.without_event += 1;
+            links.add(click, &source);
             counts.add(click, source);
-            links.add(click);
             continue;
         }
         let details = Details::of_click(click);
         let at = Timestamp::from(click.at);
         let client = click.client.map(|network| network.trunc().to_string());
-        let ClickSource { visitor, referrer, .. } = source;
-        let browser = visitor.map(|visitor| visitor.browser);
-        let values = (click.url_id, owner, EventType::CLICKED, at, details.as_str(), browser, referrer, client);
+        let ClickSource { visitor, referrer, source } = source;
+        let visitor = visitor.map(|visitor| visitor.to_string());
+        let clicked = EventType::CLICKED;
+        let values = (click.url_id, owner, clicked, at, details.as_str(), visitor, referrer, source, client);
         statement.execute(values)?;
     }
     count(db, &counts)?;
@@ -86,9 +87,15 @@ fn count(db: &Transaction<'_>, counts: &ClickCounts) -> Result<()> {
     let sql = "INSERT INTO click_counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET clicks = clicks + ?5";
     let mut statement = db.prepare_cached(sql)?;
     for ((url_id, hour, source), clicks) in counts.iter() {
-        statement.execute((url_id, "B", hour, source.visitor.unwrap_or_default().browser, clicks))?;
-        if let Some(referrer) = &source.referrer {
-            statement.execute((url_id, "R", hour, referrer, clicks))?;
+        let ClickSource { visitor, referrer, source } = source;
+        let visitor = visitor.unwrap_or_default();
+        let is_bot = visitor.bot.is_some();
+        statement.execute((url_id, hour, "V", visitor.to_string(), clicks))?;
+        if let Some(referrer) = referrer {
+            statement.execute((url_id, hour, if is_bot { "Q" } else { "R" }, referrer, clicks))?;
+        }
+        if let Some(source) = source {
+            statement.execute((url_id, hour, if is_bot { "T" } else { "S" }, source, clicks))?;
         }
     }
     Ok(())
@@ -97,7 +104,8 @@ fn count(db: &Transaction<'_>, counts: &ClickCounts) -> Result<()> {
 /// Adds clicks without an event to the clicks of their links. A trigger adds the others.
 fn add_link_clicks(db: &Transaction<'_>, links: &LinkClicks) -> Result<()> {
     let sql = "INSERT INTO link_clicks VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE
-               SET clicks = clicks + ?2, last_clicked_at = max(coalesce(last_clicked_at, ?3), ?3)";
+               SET clicks = clicks + ?2,
+                   last_clicked_at = coalesce(max(last_clicked_at, ?3), last_clicked_at, ?3)";
     let mut statement = db.prepare_cached(sql)?;
     for (url_id, clicks, last) in links.iter() {
         statement.execute((url_id, clicks, last))?;
@@ -131,12 +139,13 @@ pub(super) fn delete_old_journals(db: &Transaction<'_>, keep: Duration) -> Resul
 /// Deletes the counts of clicks without an event whose whole hour is old.
 pub(super) fn delete_old_counts(db: &Transaction<'_>, horizon: Timestamp) -> Result<()> {
     let subtract = "UPDATE link_clicks SET clicks = link_clicks.clicks - old.n FROM (
-                        SELECT url_id, sum(clicks) AS n FROM click_counts WHERE kind = 'B' AND hour <= ?1 - 3600
-                        GROUP BY url_id
+                        SELECT url_id, sum(clicks) AS n FROM click_counts
+                        WHERE kind = 'V' AND value LIKE '%|' AND hour <= ?1 - 3600 GROUP BY url_id
                     ) AS old
                     WHERE link_clicks.url_id = old.url_id";
     db.execute(subtract, [horizon])?;
-    db.execute("DELETE FROM click_counts WHERE kind IN ('B', 'R') AND hour <= ?1 - 3600", [horizon])?;
+    let delete = "DELETE FROM click_counts WHERE kind IN ('V', 'R', 'Q', 'S', 'T') AND hour <= ?1 - 3600";
+    db.execute(delete, [horizon])?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
          DROP TABLE IF EXISTS temp.click_sums;
          DROP TABLE IF EXISTS temp.link_sums;
          CREATE TEMPORARY TABLE sums (filter TEXT, n INTEGER);
-         CREATE TEMPORARY TABLE click_sums (url_id INTEGER, kind TEXT, hour INTEGER, value TEXT, n INTEGER);
+         CREATE TEMPORARY TABLE click_sums (url_id INTEGER, hour INTEGER, kind TEXT, value TEXT, n INTEGER);
          CREATE TEMPORARY TABLE link_sums (url_id INTEGER, n INTEGER, last INTEGER);",
     )?;
     for column in T::COUNTED_BY.unwrap_or_default() {
@@ -29,19 +29,25 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
     }
     if T::BRINGS_CLICKS {
         let clicks = "WITH clicks AS MATERIALIZED (
-                SELECT url_id, timestamp - (timestamp % 3600 + 3600) % 3600 AS hour, browser, referrer FROM (
-                    SELECT url_id, coalesce(timestamp, ?1) AS timestamp, browser, referrer
+                SELECT url_id, timestamp - (timestamp % 3600 + 3600) % 3600 AS hour, visitor,
+                    substr(visitor, -1) = '|' AS is_person, referrer, source
+                FROM (
+                    SELECT url_id, coalesce(timestamp, ?1) AS timestamp, visitor, referrer, source
                     FROM marked WHERE event_type = 'clicked'
                 )
             )
             INSERT INTO click_sums
-            SELECT url_id, 'b', hour, coalesce(browser, 'Unknown') AS value, count(*) FROM clicks GROUP BY url_id, hour, value
+            SELECT url_id, hour, 'v', visitor, count(*) FROM clicks GROUP BY url_id, hour, visitor
             UNION ALL
-            SELECT url_id, 'r', hour, referrer, count(*) FROM clicks WHERE referrer IS NOT NULL
-            GROUP BY url_id, hour, referrer";
+            SELECT url_id, hour, iif(is_person, 'r', 'q'), referrer, count(*) FROM clicks WHERE referrer IS NOT NULL
+            GROUP BY url_id, hour, is_person, referrer
+            UNION ALL
+            SELECT url_id, hour, iif(is_person, 's', 't'), source, count(*) FROM clicks WHERE source IS NOT NULL
+            GROUP BY url_id, hour, is_person, source";
         connection.execute(clicks, [now])?;
         let links = "INSERT INTO link_sums
-            SELECT url_id, count(*), max(coalesce(timestamp, ?1)) FROM marked WHERE event_type = 'clicked' GROUP BY url_id";
+            SELECT url_id, count(*), max(coalesce(timestamp, ?1)) FROM marked
+            WHERE event_type = 'clicked' AND substr(visitor, -1) = '|' GROUP BY url_id";
         connection.execute(links, [now])?;
     }
     Ok(())
@@ -56,8 +62,14 @@ pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
     transaction.execute_batch(&format!(
         "INSERT INTO row_counts SELECT '{table}', filter, n FROM sums WHERE true
          ON CONFLICT DO UPDATE SET n = n + excluded.n;
-         INSERT INTO click_counts SELECT url_id, kind, hour, value, n FROM click_sums WHERE true
+         INSERT INTO click_counts SELECT url_id, hour, kind, value, n FROM click_sums WHERE true
          ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;
+         INSERT INTO click_totals SELECT hour, kind, value, sum(n) FROM click_sums GROUP BY hour, kind, value
+         ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;
+         INSERT INTO late_click_counts
+         SELECT url_id, hour FROM click_sums WHERE hour < (SELECT past FROM click_summary_state)
+         UNION SELECT 0, hour FROM click_sums WHERE hour < (SELECT past FROM click_summary_state)
+         ON CONFLICT DO NOTHING;
          INSERT INTO link_clicks SELECT url_id, n, last FROM link_sums WHERE true
          ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks,
              last_clicked_at = max(coalesce(last_clicked_at, excluded.last_clicked_at), excluded.last_clicked_at);"

@@ -28,6 +28,7 @@ mod search;
 mod sifting;
 mod staging;
 mod stats;
+mod summaries;
 mod tags;
 mod tokens;
 mod url_lists;
@@ -50,7 +51,7 @@ use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, ClickStats, Id, JournalId, JournalState, ShipOutcome, StatsRange, TargetUrl, Timestamp};
+use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, TargetUrl, Timestamp};
 
 /// A SQLite database.
 #[derive(Debug)]
@@ -257,8 +258,8 @@ impl AdminStore for SqliteStore {
         self.connections.write(move |db| clicks::delete_old_journals(db, keep)).await
     }
 
-    async fn click_stats(&self, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
-        self.connections.read(Lane::Lists, move |db| stats::find(db, url, range)).await
+    async fn statistics(&self, query: StatsQuery) -> Result<Option<Statistics>> {
+        self.connections.read(Lane::Lists, move |db| stats::find(db, &query)).await
     }
 
     async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome> {
@@ -285,7 +286,7 @@ impl AdminStore for SqliteStore {
     }
 
     async fn run_upkeep(&self) -> Result<()> {
-        Ok(())
+        summaries::write(&self.connections).await
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {

@@ -105,11 +105,11 @@ impl Stageable for UrlRow {
 
 impl Stageable for EventRow {
     const COLUMNS: &'static str = "url_id INTEGER, user_id INTEGER, event_type TEXT, timestamp INTEGER, details TEXT,
-        browser TEXT, referrer TEXT";
-    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        visitor TEXT, referrer TEXT, source TEXT";
+    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     const INSERT: &'static str =
-        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, browser, referrer)
-        SELECT id, url_id, user_id, event_type, coalesce(timestamp, ?1), details, browser, referrer
+        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, visitor, referrer, source)
+        SELECT id, url_id, user_id, event_type, coalesce(timestamp, ?1), details, visitor, referrer, source
         FROM marked ORDER BY rowid";
     const TWIN_KEYS: Option<&'static str> = Some("url_id, timestamp, user_id, event_type, details");
     const COUNTED_BY: Option<&'static [&'static str]> = Some(&["url_id", "user_id", "event_type"]);
@@ -117,11 +117,10 @@ impl Stageable for EventRow {
 
     fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
         let event_type = self.event_type.as_str();
-        let ClickSource { visitor, referrer, .. } = ClickSource::of_event(event_type, &self.details);
-        let browser = visitor.map(|visitor| visitor.browser);
-        let details = self.details.as_str();
-        let (url_id, user_id) = (self.url_id, self.user_id);
-        stage.execute((line, self.id, url_id, user_id, event_type, self.timestamp, details, browser, referrer))
+        let ClickSource { visitor, referrer, source } = ClickSource::of_event(event_type, &self.details);
+        let (visitor, details) = (visitor.map(|visitor| visitor.to_string()), self.details.as_str());
+        let (url_id, user_id, at) = (self.url_id, self.user_id, self.timestamp);
+        stage.execute((line, self.id, url_id, user_id, event_type, at, details, visitor, referrer, source))
     }
 }
 

@@ -1,41 +1,97 @@
-//! Counts of clicks in SQLite.
+//! Statistics of clicks in SQLite, read from summaries, and from counts where there is none.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::urls;
 use crate::Id;
-use crate::click_stats::{ClickStats, StatsRange};
+use crate::link_labels::Tag;
+use crate::statistics::{Statistics, StatsQuery, StatsScope};
 use crate::store::Result;
+use crate::store::folded_clicks::{ALL_LINKS, CountRow, DAY_HOURS, FoldedClicks, Gap, HOUR_SECONDS, without_summaries};
 
-pub(super) fn find(db: &Connection, url: Id, range: StatsRange) -> Result<Option<ClickStats>> {
-    if urls::find(db, url)?.is_none() {
-        return Ok(None);
-    }
-    let series = db
-        .prepare_cached(
-            "SELECT hour - (hour % ?4 + ?4) % ?4 AS at, sum(clicks) FROM click_counts
-             WHERE url_id = ?1 AND kind IN ('b', 'B') AND hour >= ?2 AND hour < ?3 GROUP BY at ORDER BY at",
-        )?
-        .query_map((url, range.from, range.to, range.per.seconds()), |row| Ok((row.get(0)?, clicks(row)?)))?
-        .collect::<Result<_, _>>()?;
-    let most = |kind: &str| -> Result<Vec<(String, u64)>> {
-        let sql = "SELECT value, sum(clicks) AS n FROM click_counts
-                   WHERE url_id = ?1 AND kind IN (?4, upper(?4)) AND hour >= ?2 AND hour < ?3
-                   GROUP BY value ORDER BY n DESC, value LIMIT ?5";
-        let values = (url, range.from, range.to, kind, StatsRange::MOST as i64);
-        let mut statement = db.prepare_cached(sql)?;
-        let rows = statement.query_map(values, |row| Ok((row.get(0)?, clicks(row)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+pub(super) fn find(db: &Connection, query: &StatsQuery) -> Result<Option<Statistics>> {
+    let (links, top) = match &query.scope {
+        StatsScope::Link(id) => {
+            if urls::find(db, *id)?.is_none() {
+                return Ok(None);
+            }
+            (vec![id.get()], Vec::new())
+        }
+        StatsScope::All { tag: None, owner: None } => (vec![ALL_LINKS], find_top(db, None, None)?),
+        StatsScope::All { tag, owner } => {
+            let tag = tag.as_ref().map(Tag::as_str);
+            let sql = format!("SELECT id FROM urls WHERE {MATCHES} ORDER BY id");
+            let links =
+                db.prepare_cached(&sql)?.query_map((tag, owner), |row| row.get(0))?.collect::<Result<_, _>>()?;
+            (links, find_top(db, tag, *owner)?)
+        }
     };
-    let without_event = db
-        .prepare_cached(
-            "SELECT 0, coalesce(sum(clicks), 0) FROM click_counts
-             WHERE url_id = ?1 AND kind = 'B' AND hour >= ?2 AND hour < ?3",
-        )?
-        .query_row((url, range.from, range.to), clicks)?;
-    Ok(Some(ClickStats { series, without_event, referrers: most("r")?, browsers: most("b")? }))
+    let (from, to) = (query.from.unix_seconds(), query.to.unix_seconds());
+    let gaps = links.into_iter().map(|url_id| Gap { url_id, from, to }).collect();
+    Ok(Some(fold(db, gaps, &[DAY_HOURS, 1])?.into_statistics(query.bots, top)))
 }
 
-fn clicks(row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
-    row.get(1).map(i64::unsigned_abs)
+/// The condition of links with the tag `?1` and the owner `?2`, if these are given.
+const MATCHES: &str = "(?1 IS NULL OR urls.id IN (SELECT url_id FROM url_tags WHERE tag = ?1))
+    AND (?2 IS NULL OR urls.user_id = ?2)";
+
+/// Returns the links with the most clicks of people of all time.
+fn find_top(db: &Connection, tag: Option<&str>, owner: Option<Id>) -> Result<Vec<(String, u64)>> {
+    // Few links have the most clicks, so that the first of them are found in their order.
+    let sql = format!(
+        "SELECT urls.short_code, counted.clicks
+         FROM link_clicks AS counted INDEXED BY link_clicks_clicks CROSS JOIN urls ON urls.id = counted.url_id
+         WHERE counted.clicks > 0 AND {MATCHES} ORDER BY counted.clicks DESC, counted.url_id DESC LIMIT {}",
+        Statistics::TOP
+    );
+    let link = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+    Ok(db.prepare_cached(&sql)?.query_map((tag, owner), link)?.collect::<Result<_, _>>()?)
+}
+
+/// Reads the counts of gaps: from the summaries of these lengths in hours, then from the counts of each hour.
+pub(super) fn fold(db: &Connection, mut gaps: Vec<Gap>, lengths: &[i64]) -> Result<FoldedClicks> {
+    let mut folded = FoldedClicks::default();
+    let sql = "SELECT start, counts FROM click_summaries AS summary
+               WHERE url_id = ?1 AND hours = ?2 AND start >= ?3 AND start <= ?4 AND NOT EXISTS (
+                   SELECT 1 FROM late_click_counts AS late
+                   WHERE late.url_id = ?1 AND late.hour >= summary.start AND late.hour < summary.start + ?5
+               )
+               ORDER BY start";
+    let mut statement = db.prepare_cached(sql)?;
+    for hours in lengths {
+        let seconds = hours * HOUR_SECONDS;
+        let mut read = Vec::new();
+        for Gap { url_id, from, to } in &gaps {
+            let mut rows = statement.query((url_id, hours, from, to - seconds, seconds))?;
+            while let Some(row) = rows.next()? {
+                // A text of another version is as good as none.
+                if let Ok(summary) = serde_json::from_str(row.get_ref(1)?.as_str().unwrap_or_default()) {
+                    folded.merge(summary);
+                    read.push((*url_id, row.get(0)?));
+                }
+            }
+        }
+        gaps = without_summaries(&gaps, &read, *hours);
+    }
+    for gap in &gaps {
+        add_counts(db, *gap, &mut folded)?;
+    }
+    Ok(folded)
+}
+
+fn add_counts(db: &Connection, gap: Gap, folded: &mut FoldedClicks) -> Result<()> {
+    let sql = if gap.url_id == ALL_LINKS {
+        "SELECT hour, kind, value, clicks FROM click_totals WHERE ?1 = 0 AND hour >= ?2 AND hour < ?3"
+    } else {
+        "SELECT hour, kind, value, clicks FROM click_counts WHERE url_id = ?1 AND hour >= ?2 AND hour < ?3"
+    };
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query((gap.url_id, gap.from, gap.to))?;
+    while let Some(row) = rows.next()? {
+        let (kind, value) = (row.get_ref(1)?, row.get_ref(2)?);
+        let text = |column: rusqlite::types::ValueRef<'_>| column.as_str().unwrap_or_default().to_owned();
+        let (kind, value) = (text(kind), text(value));
+        folded.add(&CountRow { hour: row.get(0)?, kind: &kind, value: &value, clicks: row.get(3)? });
+    }
+    Ok(())
 }
