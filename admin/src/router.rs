@@ -26,7 +26,9 @@ use crate::http::error::{Error, answer_panic, bad_request, forbidden, not_found}
 use crate::http::ignored::KnownParameters;
 use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
-use crate::resources::{audit, bulk, events, logs, operations, products, stats, tags, urls, users};
+use crate::resources::{
+    audit, bulk, bulk_urls, events, external_urls, logs, many_urls, operations, products, stats, tags, urls, users,
+};
 use crate::state::AppState;
 
 type Methods = MethodRouter<Arc<AppState>>;
@@ -38,14 +40,17 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 20] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 22] {
+    let uploads = UploadQuota::default();
     [
-        (Area::Data, routes!(urls::list_urls, urls::create_url)),
-        (Area::Data, routes!(urls::find_url, urls::update_url, urls::patch_url, urls::delete_url)),
+        (Area::Data, routes!(urls::list_urls, urls::create_url, many_urls::change_urls, many_urls::delete_urls)),
+        (Area::Data, routes!(bulk_urls::create_urls).layer(Extension(uploads.clone()))),
+        (Area::Data, routes!(external_urls::replace_url)),
+        (Area::Data, routes!(urls::find_url, urls::update_url, urls::delete_url)),
         (Area::Data, routes!(stats::show_stats)),
         (Area::Data, routes!(tags::list_tags)),
         (Area::Data, routes!(users::list_users, users::create_user)),
-        (Area::Data, routes!(bulk::import_users).layer(Extension(UploadQuota::default()))),
+        (Area::Data, routes!(bulk::import_users).layer(Extension(uploads))),
         (Area::Data, routes!(users::find_user, users::update_user, users::delete_user)),
         (Area::Data, routes!(users::list_urls_of_user)),
         (Area::Data, routes!(audit::list_audit)),

@@ -86,6 +86,19 @@ impl From<LinkOptionsChange> for LinkOptions {
     }
 }
 
+impl From<LinkOptions> for LinkOptionsChange {
+    /// Returns the change that gives every option its value, or none.
+    fn from(options: LinkOptions) -> LinkOptionsChange {
+        LinkOptionsChange {
+            starts_at: Some(options.starts_at),
+            expires_at: Some(options.expires_at),
+            expired_url: Some(options.expired_url),
+            redirect_status: Some(options.redirect_status),
+            forward_query: Some(options.forward_query),
+        }
+    }
+}
+
 /// The status of a redirect: 301, 302, 307 or 308.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

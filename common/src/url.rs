@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::json::{WriteJson, deserialize_by_parse, write_plain};
-use crate::link_labels::{LinkLabels, LinkLabelsChange};
+use crate::link_labels::{LinkLabels, LinkLabelsChange, Tags};
 use crate::short_text::{InvalidText, check_text};
 use crate::store::StoreError;
 pub use crate::url_filter::{FilterTime, SearchTerm, SortKey, TagMode, UrlFilter, UrlSort};
@@ -117,6 +117,8 @@ pub struct UrlChange {
     pub original_url: Option<TargetUrl>,
     pub options: LinkOptionsChange,
     pub labels: LinkLabelsChange,
+    /// The code that the url must have, since no change gives it another one; any if `None`.
+    pub short_code: Option<ShortCode>,
     /// The revisions that the url may have before the change; any if `None`.
     pub if_revision: Option<Vec<i64>>,
 }
@@ -124,7 +126,7 @@ pub struct UrlChange {
 impl UrlChange {
     /// Returns whether the change leaves the url as it is.
     pub fn is_empty(&self) -> bool {
-        let UrlChange { title, is_active, original_url, options, labels, if_revision: _ } = self;
+        let UrlChange { title, is_active, original_url, options, labels, short_code: _, if_revision: _ } = self;
         title.is_none() && is_active.is_none() && original_url.is_none() && options.is_empty() && labels.is_empty()
     }
 
@@ -139,7 +141,8 @@ impl UrlChange {
         let target = |target: &Option<TargetUrl>| target.as_ref().map(|target| target.as_given().to_owned());
         let notes = notes.as_ref().map(|notes| notes.as_ref().map(|notes| notes.as_str().to_owned()));
         let external_id = external_id.as_ref().map(|id| id.as_ref().map(|id| id.as_str().to_owned()));
-        is_kept(self.title.as_ref().map(text), url.title.clone())
+        self.short_code.as_ref().is_none_or(|code| code.as_str() == url.short_code)
+            && is_kept(self.title.as_ref().map(text), url.title.clone())
             && is_kept(self.is_active, url.is_active)
             && is_kept(*starts_at, url.starts_at)
             && is_kept(*expires_at, url.expires_at)
@@ -151,12 +154,79 @@ impl UrlChange {
             && tags.as_ref().is_none_or(|tags| tags.iter().eq(url.tags.iter().map(String::as_str)))
     }
 
-    /// Refuses the change of a url with another revision than it is for.
-    pub(crate) fn check_revision(&self, revision: i64) -> Result<(), StoreError> {
-        match &self.if_revision {
-            Some(revisions) if !revisions.contains(&revision) => Err(StoreError::OtherRevision(revision)),
-            _ => Ok(()),
+    /// Refuses the change of a url with another code or revision than it is for.
+    pub(crate) fn check_identity(&self, url: &Url) -> Result<(), StoreError> {
+        if self.short_code.as_ref().is_some_and(|code| code.as_str() != url.short_code) {
+            return Err(StoreError::OtherCode(url.short_code.clone()));
         }
+        check_revision(self.if_revision.as_deref(), url.revision)
+    }
+
+    /// Refuses the change of a url that would be invalid after it, or has another code or revision than the change is for.
+    pub(crate) fn check(&self, url: &Url) -> Result<(), StoreError> {
+        self.check_identity(url)?;
+        if self.labels.apply_to_tags(&url.tags).len() > Tags::MAX {
+            return Err(StoreError::TooManyTags);
+        }
+        let LinkOptionsChange { starts_at, expires_at, redirect_status, .. } = &self.options;
+        let after = LinkOptions {
+            starts_at: starts_at.unwrap_or(url.starts_at),
+            expires_at: expires_at.unwrap_or(url.expires_at),
+            redirect_status: redirect_status.unwrap_or(url.redirect_status),
+            ..LinkOptions::default()
+        };
+        Ok(after.check()?)
+    }
+}
+
+/// Refuses a url that has none of the given revisions. `None` accepts every revision.
+pub(crate) fn check_revision(accepted: Option<&[i64]>, revision: i64) -> Result<(), StoreError> {
+    match accepted {
+        Some(accepted) if !accepted.contains(&revision) => Err(StoreError::OtherRevision(revision)),
+        _ => Ok(()),
+    }
+}
+
+/// A url under an external id: it replaces the url of its owner that has this id, or is created.
+#[derive(Clone, Debug)]
+pub struct UrlReplacement {
+    /// The url, whose labels have the external id. Its code is only for a url that is created.
+    pub url: NewUrl,
+    pub is_active: bool,
+    /// The code that the replaced url must have; any if `None`.
+    pub short_code: Option<ShortCode>,
+    /// The revisions that the replaced url may have; any if `None`.
+    pub if_revision: Option<Vec<i64>>,
+}
+
+impl UrlReplacement {
+    /// Returns the change that replaces every value of a url.
+    pub(crate) fn change(&self) -> UrlChange {
+        let NewUrl { original_url, title, options, labels, .. } = self.url.clone();
+        UrlChange {
+            title: Some(title),
+            is_active: Some(self.is_active),
+            original_url: Some(original_url),
+            options: options.into(),
+            labels: LinkLabelsChange {
+                tags: Some(labels.tags),
+                notes: Some(labels.notes),
+                ..LinkLabelsChange::default()
+            },
+            short_code: self.short_code.clone(),
+            if_revision: self.if_revision.clone(),
+        }
+    }
+
+    /// Checks that the url may be created.
+    pub(crate) fn check_creation(&self) -> Result<(), StoreError> {
+        if self.if_revision.is_some() {
+            return Err(StoreError::NoRevision);
+        }
+        if self.url.options.expires_at.is_some_and(|end| end <= Timestamp::now()) {
+            return Err(StoreError::EndsInThePast);
+        }
+        Ok(())
     }
 }
 

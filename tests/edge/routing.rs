@@ -19,7 +19,9 @@ fn client() -> Client {
 fn nginx_paths() -> BTreeSet<String> {
     let text = fs::read_to_string(configuration().join("admin-paths.conf")).unwrap();
     let patterns = text.lines().filter_map(|line| line.strip_prefix("location ~ ^")?.split_once("/?$ "));
-    patterns.map(|(pattern, _)| pattern.replace("[^/]+", "{id}").replace("\\.", ".")).collect()
+    patterns
+        .map(|(pattern, _)| pattern.replace("[^/]+", "{id}").replace(".+", "{external_id}").replace("\\.", "."))
+        .collect()
 }
 
 #[test]
@@ -78,6 +80,12 @@ async fn nginx_forwards_changes_and_uploads_to_an_admin() {
     let body = json!({"user_id": 1, "original_url": "https://example.com/new"});
     let (status, visible, url) = call(Method::POST, "/urls", &body).await;
     assert_eq!((status, visible.as_deref()), (201, Some("2/2")), "{url}");
+    let (status, visible, replaced) = call(Method::PUT, "/urls/external/a%2Fb%2F%2Fc", &body).await;
+    assert_eq!((status, visible.as_deref()), (201, Some("2/2")), "{replaced}");
+    assert_eq!(replaced["external_id"], "a/b//c");
+    let (status, visible, bulk) = call(Method::POST, "/urls/bulk", &json!([body, body])).await;
+    assert_eq!((status, visible.as_deref()), (200, Some("2/2")), "{bulk}");
+    assert_eq!((&bulk[0]["status"], &bulk[1]["status"]), (&json!(201), &json!(201)), "{bulk}");
     let path = format!("/urls/{}", url["id"]);
     let (status, _, url) = call(Method::PUT, &path, &json!({"is_active": false})).await;
     assert_eq!((status, &url["is_active"]), (200, &json!(false)));

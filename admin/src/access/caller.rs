@@ -17,6 +17,10 @@ use crate::http::error::{Error, Result, bad_request, forbidden, internal};
 const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::GET, "/urls"),
     (Method::POST, "/urls"),
+    (Method::PATCH, "/urls"),
+    (Method::DELETE, "/urls"),
+    (Method::POST, "/urls/bulk"),
+    (Method::PUT, "/urls/external/{external_id}"),
     (Method::GET, "/urls/{id}"),
     (Method::PUT, "/urls/{id}"),
     (Method::PATCH, "/urls/{id}"),

@@ -141,6 +141,10 @@ pub(crate) fn complete(openapi: &mut OpenApi, areas: &HashMap<String, Area>) {
     openapi.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", [""; 0])]);
     for (path, item) in &mut openapi.paths.paths {
         let is_public = areas.get(path).is_none_or(|area| *area == Area::Public);
+        if let (Some(put), Some(patch)) = (&item.put, &mut item.patch) {
+            // One handler answers both, and an id belongs to one operation.
+            patch.operation_id = put.operation_id.as_ref().map(|id| id.replace("update", "patch"));
+        }
         for operation in
             [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
         {

@@ -17,6 +17,7 @@ use tern_common::json::{InvalidJson, JsonReader, JsonText, Kind, MAX_DEPTH, read
 
 use crate::http::error::{Error, Result, bad_request, body_too_large};
 use crate::http::ignored::IgnoredNames;
+use crate::http::upload_quota::UploadShare;
 
 /// Limits on reading a body that is discarded, so that its client comes to read the answer.
 const DISCARD_BYTES: usize = 4 * 1024 * 1024;
@@ -52,7 +53,7 @@ where
         if bytes.trim_ascii().is_empty() {
             return Err(bad_request("The body is missing; send a JSON object"));
         }
-        let text = parse_json(&bytes)?;
+        let text = parse_json("The body", &bytes)?;
         if text.kind() != Kind::Object {
             return Err(bad_request("The body must be a JSON object"));
         }
@@ -74,21 +75,41 @@ pub(crate) fn read_json<T: DeserializeOwned>(text: JsonText<'_>, ignored: Option
 /// # Errors
 /// When the body is larger, compressed or incomplete.
 pub(crate) async fn read_whole(request: Request, limit: ByteSize) -> Result<Vec<u8>> {
+    read_counted(request, limit, |_| Ok(())).await
+}
+
+/// Reads a large body into memory, within its share of the bytes of all uploads.
+pub(crate) async fn read_shared(request: Request, limit: ByteSize, share: &mut UploadShare) -> Result<Vec<u8>> {
+    read_counted(request, limit, |bytes| Ok(share.take(bytes)?)).await
+}
+
+async fn read_counted(request: Request, limit: ByteSize, mut count: impl FnMut(u64) -> Result<()>) -> Result<Vec<u8>> {
     let mut body = BoundedBody::new(refuse_coding(request)?, limit)?;
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| read_error(error.as_ref(), limit))?;
-        bytes.extend_from_slice(frame.data_ref().map_or(&[], Bytes::as_ref));
+        let data = frame.data_ref().map_or(&[][..], Bytes::as_ref);
+        count(data.len() as u64)?;
+        bytes.extend_from_slice(data);
     }
     Ok(bytes)
 }
 
-/// Checks that a body is JSON, nested at most [`MAX_DEPTH`] deep.
-pub(crate) fn parse_json(body: &[u8]) -> Result<JsonText<'_>> {
-    JsonText::parse(body, MAX_DEPTH).map_err(|invalid| match invalid {
-        InvalidJson::Broken => bad_request("The body is not valid JSON"),
-        InvalidJson::TooDeep => bad_request(format!("The body must be nested at most {MAX_DEPTH} deep")),
+/// Checks that a body, or the part that `what` names, is JSON and nested at most [`MAX_DEPTH`] deep.
+pub(crate) fn parse_json<'a>(what: &str, text: &'a [u8]) -> Result<JsonText<'a>> {
+    JsonText::parse(text, MAX_DEPTH).map_err(|invalid| match invalid {
+        InvalidJson::Broken => bad_request(format!("{what} is not valid JSON")),
+        InvalidJson::TooDeep => bad_request(format!("{what} must be nested at most {MAX_DEPTH} deep")),
     })
+}
+
+/// Returns whether the headers declare NDJSON: a JSON text in each line.
+pub(crate) fn is_ndjson(headers: &HeaderMap) -> bool {
+    const NAMES: [&str; 4] =
+        ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    NAMES.iter().any(|name| essence.eq_ignore_ascii_case(name))
 }
 
 /// Refuses a body that is declared to be of another type than JSON. A body without a declaration is accepted.

@@ -13,6 +13,7 @@ use tern_common::store::StoreError;
 use utoipa::ToSchema;
 
 use crate::http::answer::Json;
+use crate::http::upload_quota::QuotaExceeded;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -74,7 +75,7 @@ pub(crate) fn unavailable(message: &str, cause: impl Into<anyhow::Error>) -> Err
 }
 
 /// Refuses an upload while too many others are under way.
-pub(crate) fn busy(message: String) -> Error {
+fn busy(message: String) -> Error {
     let error = Error::new(StatusCode::SERVICE_UNAVAILABLE, message);
     Error { retry_after: Some(Duration::ZERO), closes_connection: true, ..error }
 }
@@ -84,7 +85,7 @@ pub(crate) fn busy(message: String) -> Error {
 pub(crate) struct Cause(pub(crate) Arc<str>);
 
 /// The body of every error
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(crate) struct Envelope {
     /// The reason phrase of the status.
@@ -95,6 +96,25 @@ pub(crate) struct Envelope {
     message: String,
 }
 
+impl Error {
+    /// Returns the status, and the body for the client.
+    pub(crate) fn envelope(&self) -> (StatusCode, Envelope) {
+        let error = self.status.canonical_reason().unwrap_or("Error");
+        (self.status, Envelope { error, message: self.message.clone() })
+    }
+
+    /// Names the item of a body to which the error belongs.
+    pub(crate) fn of_item(self, index: usize) -> Error {
+        Error { message: format!("Item {index}: {}", self.message), ..self }
+    }
+}
+
+impl From<QuotaExceeded> for Error {
+    fn from(QuotaExceeded { most }: QuotaExceeded) -> Error {
+        busy(format!("All uploads under way together may have at most {most}; try again in a moment"))
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
         match error {
@@ -103,9 +123,14 @@ impl From<StoreError> for Error {
             | StoreError::ShortCodeTaken
             | StoreError::ExternalIdTaken
             | StoreError::TokenNameTaken
-            | StoreError::UserOwnsUrls { .. } => Error::new(StatusCode::CONFLICT, error),
-            StoreError::OtherRevision(_) => Error::new(StatusCode::PRECONDITION_FAILED, error),
-            StoreError::TooManyTags => bad_request(error),
+            | StoreError::UserOwnsUrls { .. }
+            | StoreError::OtherCount { .. } => Error::new(StatusCode::CONFLICT, error),
+            StoreError::OtherRevision(_) | StoreError::NoRevision => Error::new(StatusCode::PRECONDITION_FAILED, error),
+            StoreError::TooManyTags
+            | StoreError::OtherCode(_)
+            | StoreError::EndsInThePast
+            | StoreError::RefusedBy { .. }
+            | StoreError::TooManyEvents => bad_request(error),
             StoreError::OptionConflict(conflict) => bad_request(conflict),
             StoreError::UnknownUser(_) | StoreError::UnknownUrl(_) => not_found(error),
             StoreError::Unavailable(cause) => unavailable(DATABASE_IS_UNAVAILABLE, cause),
@@ -120,9 +145,9 @@ impl From<StoreError> for Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let Error { status, message, cause, retry_after, closes_connection } = self;
-        let error = status.canonical_reason().unwrap_or("Error");
-        let mut response = (status, Json(Envelope { error, message })).into_response();
+        let (status, envelope) = self.envelope();
+        let Error { cause, retry_after, closes_connection, .. } = self;
+        let mut response = (status, Json(envelope)).into_response();
         if let Some(cause) = cause {
             response.extensions_mut().insert(Cause(format!("{cause:#}").into()));
         }

@@ -21,8 +21,8 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use crate::http::body::{BoundedBody, read_error, refuse_coding};
-use crate::http::error::{Result, bad_request, busy, internal};
-use crate::http::upload_quota::{QuotaExceeded, UploadShare};
+use crate::http::error::{Result, bad_request, internal};
+use crate::http::upload_quota::UploadShare;
 
 const NOT_UTF_8: &str = "The file is not UTF-8: save it as \"CSV UTF-8\", or convert it with iconv";
 
@@ -97,10 +97,7 @@ async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadShare) -> 
         if !text.accepts(&chunk) {
             return Err(bad_request(NOT_UTF_8));
         }
-        if let Err(QuotaExceeded { most }) = bytes.take(chunk.len() as u64) {
-            let message = format!("All uploads under way together may have at most {most}; try again in a moment");
-            return Err(busy(message));
-        }
+        bytes.take(chunk.len() as u64)?;
         file.write_all(&chunk).await.map_err(internal)?;
     }
     if !text.is_complete() {

@@ -213,7 +213,7 @@ fn read_array(body: &[u8], ignored: Option<&IgnoredNames>, batches: &mpsc::Sende
     if body.trim_ascii().is_empty() {
         return Err(bad_request(format!("The body is missing; send {FORMS}")));
     }
-    let array = parse_json(body)?;
+    let array = parse_json("The body", body)?;
     if array.kind() != Kind::Array {
         return Err(bad_request("The body must be a JSON array of users; POST /users takes a single one"));
     }

@@ -2,9 +2,13 @@
 
 pub(crate) mod audit;
 pub(crate) mod bulk;
+pub(crate) mod bulk_urls;
 pub(crate) mod events;
+pub(crate) mod external_urls;
 mod link_options;
 pub(crate) mod logs;
+pub(crate) mod many_urls;
+mod new_link;
 pub(crate) mod operations;
 pub(crate) mod products;
 pub(crate) mod shown_url;

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// Routes and their methods, as in the contract's table.
-const ALLOWED: [(&str, &str); 20] = [
+const ALLOWED: [(&str, &str); 22] = [
     ("/health", "GET,HEAD"),
     ("/ready", "GET,HEAD"),
     ("/metrics", "GET,HEAD"),
@@ -25,7 +25,9 @@ const ALLOWED: [(&str, &str); 20] = [
     ("/users/bulk", "POST"),
     ("/users/{id}", "GET,HEAD,PUT,DELETE"),
     ("/users/{id}/urls", "GET,HEAD"),
-    ("/urls", "GET,HEAD,POST"),
+    ("/urls", "GET,HEAD,POST,PATCH,DELETE"),
+    ("/urls/bulk", "POST"),
+    ("/urls/external/{external_id}", "PUT"),
     ("/urls/{id}", "GET,HEAD,PUT,PATCH,DELETE"),
     ("/urls/{id}/stats", "GET,HEAD"),
     ("/audit", "GET,HEAD"),

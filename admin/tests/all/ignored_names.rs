@@ -63,7 +63,8 @@ async fn error_answer_lists_ignored_names() {
 async fn every_route_lists_ignored_parameters() {
     let app = app_with_a_link().await;
     app.post("/events", json!({ "url_id": 1, "event_type": "x" })).await;
-    for path in tern_admin::paths().filter(|path| *path != "/users/bulk") {
+    let only_written = ["/users/bulk", "/urls/bulk", "/urls/external/{external_id}"];
+    for path in tern_admin::paths().filter(|path| !only_written.contains(&path.as_str())) {
         let path = path.replace("{id}", "1");
         for method in ["GET", "HEAD"] {
             for slash in ["", "/"] {

@@ -94,7 +94,7 @@ async fn each_operation_is_described_in_full() {
             }
         }
     }
-    assert_eq!(ids.len(), 30);
+    assert_eq!(ids.len(), 34);
 }
 
 #[tokio::test]
@@ -270,6 +270,12 @@ async fn examples_of_bodies_are_accepted() {
     let url = app.post("/urls", with(example("CreateUrl"), &["user_id"])).await;
     assert_eq!(url.status, 201, "{url:?}");
     assert_eq!(app.put("/urls/1", example("UpdateUrl")).await.status, 200);
+    let replaced = app.put("/urls/external/order-1", with(example("ReplaceUrl"), &["user_id"])).await;
+    assert_eq!(replaced.status, 200, "{replaced:?}");
+    let bulk = app.post("/urls/bulk", json!([{ "user_id": 1, "original_url": "https://example.com/hello" }])).await;
+    assert_eq!(bulk.status, 200, "{bulk:?}");
+    app.send_json("PATCH", "/urls", &[], example("ChangeUrls")).await.check_error(404, "URL 7 not found");
+    app.send_json("DELETE", "/urls", &[], example("DeleteUrls")).await.check_error(409, "0 links match");
     let event = app.post("/events", with(example("CreateEvent"), &["user_id", "url_id"])).await;
     assert_eq!(event.status, 201, "{event:?}");
     let file = &description["components"]["schemas"]["ImportUsers"]["properties"]["file"]["example"];

@@ -32,6 +32,28 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
     ("post /urls", "/urls", r#"{"user_id": {user}, "original_url": "https://evil.example/"}"#, 403),
     ("post /urls", "/urls", r#"{"user_id": 999999, "original_url": "https://evil.example/"}"#, 403),
     ("post /urls", "/urls?reuse=true", r#"{"user_id": {user}, "original_url": "https://hush.example/"}"#, 403),
+    ("patch /urls", "/urls", r#"{"ids": [{url}], "set": {"title": "taken"}}"#, 404),
+    ("patch /urls", "/urls", r#"{"ids": [{own_url}, {url}], "set": {"title": "taken"}}"#, 404),
+    ("patch /urls", "/urls", r#"{"filter": {"user_id": {user}}, "expect": 1, "set": {"title": "taken"}}"#, 409),
+    ("patch /urls", "/urls", r#"{"filter": {"is_active": true}, "expect": 2, "set": {"title": "taken"}}"#, 409),
+    ("patch /urls", "/urls", r#"{"filter": {"user_id": {user}}, "expect": 0, "set": {"title": "taken"}}"#, 200),
+    ("delete /urls", "/urls", r#"{"ids": [{url}]}"#, 404),
+    ("delete /urls", "/urls", r#"{"ids": [{own_url}, {url}]}"#, 404),
+    ("delete /urls", "/urls", r#"{"filter": {"user_id": {user}}, "expect": 1}"#, 409),
+    ("delete /urls", "/urls", r#"{"filter": {"created_from": "2020-01-01"}, "expect": 2}"#, 409),
+    ("post /urls/bulk", "/urls/bulk", r#"[{"user_id": {user}, "original_url": "https://evil.example/"}]"#, 200),
+    (
+        "post /urls/bulk",
+        "/urls/bulk?atomic=true",
+        r#"[{"user_id": {user}, "original_url": "https://evil.example/"}]"#,
+        403,
+    ),
+    (
+        "put /urls/external/{external_id}",
+        "/urls/external/theirs",
+        r#"{"user_id": {user}, "original_url": "https://evil.example/"}"#,
+        403,
+    ),
     ("get /urls/{id}", "/urls/{url}", "", 404),
     ("put /urls/{id}", "/urls/{url}", r#"{"title": "taken"}"#, 404),
     ("put /urls/{id}", "/urls/{url}", "{}", 404),
@@ -171,6 +193,11 @@ async fn token_of_a_user_creates_links_for_that_user_without_naming_one() {
         let answer = owners.send("POST", "/urls", &body.to_string()).await;
         assert_eq!((answer.status, &answer.json()["user_id"]), (201, &owners.user["id"]), "{answer:?}");
     }
+    let item = json!({ "original_url": "https://a.example/" });
+    let bulk = owners.send("POST", "/urls/bulk", &json!([item]).to_string()).await;
+    assert_eq!((bulk.status, &bulk.json()[0]["url"]["user_id"]), (200, &owners.user["id"]), "{bulk:?}");
+    let put = owners.send("PUT", "/urls/external/mine", &item.to_string()).await;
+    assert_eq!((put.status, &put.json()["user_id"]), (201, &owners.user["id"]), "{put:?}");
     let event = json!({ "url_id": owners.url["id"], "event_type": "shared" });
     let answer = owners.send("POST", "/events", &event.to_string()).await;
     assert_eq!((answer.status, &answer.json()["user_id"]), (201, &owners.user["id"]), "{answer:?}");
@@ -213,7 +240,12 @@ async fn token_of_a_user_sees_and_changes_the_rows_of_that_user() {
     let viewer = token_of(&owners.app, "viewer", Role::Viewer, &owners.user).await;
     assert_eq!(owners.app.send_as(&viewer, "DELETE", &format!("/urls/{url}"), "").await.status, 403);
     assert_eq!(owners.app.send_as(&viewer, "HEAD", &format!("/urls/{url}"), "").await.status, 200);
-    assert_eq!(owners.send("DELETE", &format!("/urls/{url}"), "").await.status, 204);
+    let change = json!({ "filter": { "is_active": true }, "expect": 1, "set": { "is_active": false } });
+    assert_eq!(owners.send("PATCH", "/urls", &change.to_string()).await.json(), json!({ "changed": 1 }));
+    let deletion = json!({ "ids": [url] });
+    assert_eq!(owners.app.send_as(&viewer, "DELETE", "/urls", &deletion.to_string()).await.status, 403);
+    assert_eq!(owners.send("DELETE", "/urls", &deletion.to_string()).await.json(), json!({ "deleted": 1 }));
+    assert_eq!(owners.send("DELETE", &format!("/urls/{url}"), "").await.status, 404);
 }
 
 #[tokio::test]

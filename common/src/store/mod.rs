@@ -11,6 +11,7 @@ mod cursor;
 mod folded_clicks;
 mod judgement;
 mod load;
+mod many;
 mod page;
 mod pools;
 pub mod postgres;
@@ -25,6 +26,7 @@ mod watched;
 pub use author::signed;
 pub use cursor::{Cursor, InvalidCursor, Mark};
 pub use load::{Batches, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, SkippedRows};
+pub use many::{Commit, Placed, Reused, UrlSelection};
 pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageCursor, PageStart, Total};
 pub use pools::export_pools;
 pub use postgres::{PostgresConfig, PostgresStore};
@@ -65,6 +67,25 @@ pub enum StoreError {
     /// A conditional change found another revision of the url.
     #[error("The link has changed since: its revision is {0}")]
     OtherRevision(i64),
+    /// A conditional replacement found no url.
+    #[error("No link has this external id, and so none has the revision")]
+    NoRevision,
+    /// A change names another code than the url has.
+    #[error("short_code cannot be changed: the link is {0}, and printed links must not break")]
+    OtherCode(String),
+    #[error("expires_at must be in the future")]
+    EndsInThePast,
+    /// One of many urls refuses a change, so none was changed.
+    #[error("Link {url} refuses the change, so nothing was changed: {reason}")]
+    RefusedBy { url: Id, reason: Box<StoreError> },
+    /// Another number of urls than expected matches a filter, so nothing was done.
+    #[error("{found} links match the filter and not {expected}, so nothing was done")]
+    OtherCount { expected: u64, found: Total },
+    #[error(
+        "These links have more than {} events together, so nothing was deleted: delete fewer at once, or one by one",
+        UrlSelection::MAX_EVENTS
+    )]
+    TooManyEvents,
     #[error("User {user} still owns {urls} links")]
     UserOwnsUrls { user: Id, urls: u64 },
     /// The database cannot be reached, is overloaded, or its files are damaged. A later attempt may succeed.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    Change, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, Page, PoolStatus, Result,
-    RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
+    Change, Commit, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, Page, Placed, PoolStatus,
+    Result, RetentionOutcome, Reused, SkippedRows, Snapshot, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -19,9 +19,9 @@ use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
-use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, TargetUrl, Timestamp};
+use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, Timestamp};
 
 /// Read access to the links that redirectors serve, and to the state of the database.
 #[async_trait]
@@ -80,9 +80,20 @@ pub trait AdminStore: LinkFeed + ClickSink {
     /// # Errors
     /// [`StoreError::ShortCodeTaken`](super::StoreError::ShortCodeTaken), [`StoreError::UnknownUser`](super::StoreError::UnknownUser).
     async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>>;
+    /// Returns the oldest url of the owner with this target that redirects now, if it has every value of `wanted`.
+    /// Otherwise inserts the url as [`AdminStore::insert_url`] does. Of concurrent calls, one inserts.
+    async fn reuse_url(&self, url: NewUrl, wanted: UrlChange) -> Result<Reused>;
+    /// Replaces the url of the owner that has this external id, or inserts it. Of concurrent calls, one inserts.
+    ///
+    /// # Errors
+    /// The errors of [`AdminStore::insert_url`] and [`AdminStore::update_url`].
+    /// [`StoreError::EndsInThePast`](super::StoreError::EndsInThePast) and
+    /// [`StoreError::NoRevision`](super::StoreError::NoRevision) instead of an insertion.
+    async fn put_url(&self, replacement: UrlReplacement) -> Result<Placed>;
+    /// Inserts urls and their `created` events in one transaction, and returns an outcome for each in their order.
+    /// `commit` determines how a refused url affects the others. This may take half a minute.
+    async fn insert_urls(&self, urls: Vec<NewUrl>, commit: Commit) -> Result<Change<Vec<Result<Url>>>>;
     async fn find_url(&self, id: Id) -> Result<Option<Url>>;
-    /// Returns the oldest url of a user with a target that redirects now.
-    async fn find_active_url(&self, user_id: Id, target: TargetUrl) -> Result<Option<Url>>;
     async fn list_urls(
         &self,
         filter: UrlFilter,
@@ -90,13 +101,34 @@ pub trait AdminStore: LinkFeed + ClickSink {
         page: Page<UrlCursor>,
     ) -> Result<Listing<Url, UrlCursor>>;
     /// Changes the url and inserts its `updated` event. An empty change does neither.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherCode`](super::StoreError::OtherCode), [`StoreError::OtherRevision`](super::StoreError::OtherRevision),
+    /// [`StoreError::OptionConflict`](super::StoreError::OptionConflict), [`StoreError::TooManyTags`](super::StoreError::TooManyTags),
+    /// [`StoreError::ExternalIdTaken`](super::StoreError::ExternalIdTaken).
     async fn update_url(&self, id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;
-    /// Deletes the url and its events in one transaction.
+    /// Changes many urls as [`AdminStore::update_url`] does, in one transaction, and returns their number.
+    /// This may take half a minute.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownUrl`](super::StoreError::UnknownUrl), [`StoreError::OtherCount`](super::StoreError::OtherCount),
+    /// [`StoreError::RefusedBy`](super::StoreError::RefusedBy).
+    async fn update_urls(&self, selection: UrlSelection, change: UrlChange) -> Result<Change<u64>>;
+    /// Deletes many urls and their events in one transaction, and returns the number of urls. This may take half a minute.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownUrl`](super::StoreError::UnknownUrl), [`StoreError::OtherCount`](super::StoreError::OtherCount),
+    /// [`StoreError::TooManyEvents`](super::StoreError::TooManyEvents).
+    async fn delete_urls(&self, selection: UrlSelection) -> Result<Change<u64>>;
+    /// Deletes the url and its events in one transaction, if it has one of the given revisions.
     ///
     /// More than 50,000 events are first deleted in parts that are each committed, some tens of thousands a second.
     /// The call may then take longer than two seconds, and redirectors serve the link until the last part.
     /// A repeated call continues where an interrupted one ended.
-    async fn delete_url(&self, id: Id) -> Result<Option<Change<()>>>;
+    ///
+    /// # Errors
+    /// [`StoreError::OtherRevision`](super::StoreError::OtherRevision).
+    async fn delete_url(&self, id: Id, if_revision: Option<Vec<i64>>) -> Result<Option<Change<()>>>;
 
     /// Inserts an event. Without a user it belongs to the owner of its link.
     ///

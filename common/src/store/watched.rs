@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
-    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
+    AdminStore, Change, ClickSink, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
+    LoadOutcome, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, UrlCursor,
+    UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -15,9 +16,9 @@ use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
-use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, TargetUrl, Timestamp};
+use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, Timestamp};
 
 /// A wrapper around another store that logs its slow calls and changes nothing else.
 #[derive(Debug)]
@@ -104,11 +105,15 @@ watch! {
         delete_user(id: Id, cascade: bool) -> Result<Option<Change<()>>>;
         import_users(rows: Vec<UserRow>) -> Result<Vec<ImportOutcome>>;
         insert_url(url: NewUrl) -> Result<Change<Url>>;
+        reuse_url(url: NewUrl, wanted: UrlChange) -> Result<Reused>;
+        put_url(replacement: UrlReplacement) -> Result<Placed>;
+        insert_urls(urls: Vec<NewUrl>, commit: Commit) -> Result<Change<Vec<Result<Url>>>>;
         find_url(id: Id) -> Result<Option<Url>>;
-        find_active_url(user_id: Id, target: TargetUrl) -> Result<Option<Url>>;
         list_urls(filter: UrlFilter, sort: UrlSort, page: Page<UrlCursor>) -> Result<Listing<Url, UrlCursor>>;
         update_url(id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;
-        delete_url(id: Id) -> Result<Option<Change<()>>>;
+        update_urls(selection: UrlSelection, change: UrlChange) -> Result<Change<u64>>;
+        delete_urls(selection: UrlSelection) -> Result<Change<u64>>;
+        delete_url(id: Id, if_revision: Option<Vec<i64>>) -> Result<Option<Change<()>>>;
         insert_event(event: NewEvent) -> Result<Event>;
         find_event(id: Id) -> Result<Option<Event>>;
         list_events(filter: EventFilter, page: Page) -> Result<Listing<Event>>;

@@ -15,6 +15,7 @@ mod store_labels;
 mod store_lists;
 mod store_loading;
 mod store_loading_ids;
+mod store_many;
 mod store_options;
 mod store_pages;
 mod store_search;
@@ -109,6 +110,22 @@ conformance!(store_labels over sqlite_labels = sqlite, postgres_labels = postgre
     active_link_is_found_by_owner_and_target,
     change_for_another_revision_is_refused,
     click_is_no_change_of_the_served_link,
+]);
+
+conformance!(store_many over sqlite_many = sqlite, postgres_many = postgres: [
+    inserted_urls_have_an_outcome_each_and_a_refused_one_affects_no_other,
+    refused_url_undoes_an_insertion_of_all_or_none,
+    new_urls_without_commit_only_have_their_outcomes,
+    many_urls_are_inserted_with_events_and_audit_entries,
+    selected_urls_are_all_changed,
+    change_that_one_url_refuses_changes_none,
+    selection_with_another_count_or_owner_is_refused,
+    selected_urls_are_deleted_with_their_events,
+    urls_with_too_many_events_are_not_deleted_at_once,
+    concurrent_reuse_of_a_target_creates_one_url,
+    concurrent_puts_under_an_external_id_create_one_url,
+    put_url_replaces_all_but_code_creation_and_clicks,
+    deletion_for_another_revision_is_refused,
 ]);
 
 conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: [

@@ -135,8 +135,8 @@ pub async fn url_is_inserted_found_updated_and_deleted(store: &dyn AdminStore) {
     assert_eq!(kinds, ["created", "updated", "updated"]);
     assert_eq!(events.rows[2].details.as_str(), r#"{"short_code":"CODE12","original_url":"https://example.com/c"}"#);
 
-    assert!(store.delete_url(inserted.id).await.unwrap().is_some());
-    assert!(store.delete_url(inserted.id).await.unwrap().is_none());
+    assert!(store.delete_url(inserted.id, None).await.unwrap().is_some());
+    assert!(store.delete_url(inserted.id, None).await.unwrap().is_none());
     assert_eq!(store.find_url(inserted.id).await.unwrap(), None);
     let events = store.list_events(EventFilter::default(), page(1, 100)).await.unwrap();
     assert_eq!((events.rows.len(), events.total), (0, Total::Exactly(0)), "events of a deleted link are left");
@@ -252,7 +252,7 @@ pub async fn totals_match_rows_after_every_change(store: &dyn AdminStore) {
     assert_eq!(count(EventFilter { url_id: Some(first), ..EventFilter::default() }).await, Total::Exactly(2));
     assert_eq!(count(EventFilter { user_id: Some(bob), ..EventFilter::default() }).await, Total::Exactly(1));
 
-    store.delete_url(first).await.unwrap();
+    store.delete_url(first, None).await.unwrap();
     store.delete_user(bob, true).await.unwrap();
     check(None, None, None, &["BBBBBB"]).await;
     check(None, Some(false), None, &[]).await;

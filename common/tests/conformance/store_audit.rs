@@ -39,8 +39,8 @@ pub async fn each_change_of_a_link_has_an_audit_entry(store: &dyn AdminStore) {
     // Neither an empty nor a refused change is recorded.
     store.update_url(created.id, UrlChange::default()).await.unwrap().unwrap();
     assert!(store.insert_url(new_url(ann, "CODE01", "https://b.example/")).await.is_err());
-    store.delete_url(created.id).await.unwrap().unwrap();
-    assert!(store.delete_url(created.id).await.unwrap().is_none());
+    store.delete_url(created.id, None).await.unwrap().unwrap();
+    assert!(store.delete_url(created.id, None).await.unwrap().is_none());
 
     let entries = entries(store, AuditFilter::default()).await;
     let seen: Vec<_> = entries.iter().map(|entry| (entry.url_id, entry.user_id, entry.action.as_str())).collect();
@@ -61,7 +61,7 @@ pub async fn audit_entry_has_the_token_of_its_task(store: &dyn AdminStore) {
     let one = signed(in_name_of("ci"), url(store, ann, "CODE01")).await.id;
     signed(in_name_of("it's"), store.update_url(one, retitle("b"))).await.unwrap();
     store.update_url(one, retitle("c")).await.unwrap();
-    signed(in_name_of("ci"), store.delete_url(one)).await.unwrap();
+    signed(in_name_of("ci"), store.delete_url(one, None)).await.unwrap();
     url(store, ann, "CODE02").await;
     signed(in_name_of("ops"), store.delete_user(ann, true)).await.unwrap();
     let entries = entries(store, AuditFilter::default()).await;

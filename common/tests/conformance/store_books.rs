@@ -162,7 +162,7 @@ impl Books<'_> {
         }
         let at = self.random.below(self.links.len() as u64) as usize;
         let link = self.links.swap_remove(at);
-        self.store.delete_url(link.id).await.unwrap().unwrap();
+        self.store.delete_url(link.id, None).await.unwrap().unwrap();
         self.clicks.retain(|click| click.url_id != link.id);
     }
 

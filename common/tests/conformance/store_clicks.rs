@@ -86,7 +86,7 @@ pub async fn shipped_clicks_become_events_and_orphans_are_counted(store: &dyn Ad
         r#"{"short_code":"CODE12","original_url":"https://as-served.example/","referrer":"https://news.example/a?b","user_agent":"Mozilla/5.0"}"#
     );
 
-    store.delete_url(plain.url_id).await.unwrap();
+    store.delete_url(plain.url_id, None).await.unwrap();
     let shipped = ship(store, Some(at(1, 300)), at(2, 0), &[plain.clone(), plain]).await;
     assert_eq!(shipped, ShipOutcome::Committed(state(at(2, 0), 2, 3)));
     assert_eq!(clicked_events(store).await.total, Total::Exactly(0));
@@ -95,7 +95,7 @@ pub async fn shipped_clicks_become_events_and_orphans_are_counted(store: &dyn Ad
 /// A standby that lacks the last commits, or a restored backup, assigns an id a second time.
 pub async fn click_on_reused_link_id_is_an_orphan(store: &dyn AdminStore) {
     let lost = click_on_new_link(store).await;
-    store.delete_url(lost.url_id).await.unwrap();
+    store.delete_url(lost.url_id, None).await.unwrap();
     let row = |code: &str| UrlRow {
         id: Some(lost.url_id),
         user_id: lost.owner_id,

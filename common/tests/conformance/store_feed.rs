@@ -54,7 +54,7 @@ pub async fn each_kind_of_change_is_delivered_once(store: &dyn AdminStore) {
     let change = UrlChange { original_url: Some(target), ..UrlChange::default() };
     store.update_url(id(2), change).await.unwrap();
     store.update_url(id(3), set_active(false)).await.unwrap();
-    store.delete_url(id(4)).await.unwrap();
+    store.delete_url(id(4), None).await.unwrap();
     let title = UrlChange { title: Some(Title::parse("x").ok()), ..UrlChange::default() };
     store.update_url(id(5), title).await.unwrap();
     url(store, owner, "fresh").await;
@@ -92,7 +92,7 @@ pub async fn code_inserted_and_deleted_is_delivered_as_removed(store: &dyn Admin
     let owner = user(store, "ada").await.id;
     let (_, cursor) = snapshot(store).await;
     let brief = url(store, owner, "brief").await;
-    store.delete_url(brief.id).await.unwrap();
+    store.delete_url(brief.id, None).await.unwrap();
     let (changes, _) = changes_since(store, &cursor).await;
     assert_eq!(codes(&changes), [("brief", false)]);
 
@@ -124,7 +124,7 @@ pub async fn mark_is_covered_once_its_change_was_delivered(store: &dyn AdminStor
     let (_, between) = changes_since(store, &before).await;
     let second = store.update_url(first.value.id, set_active(false)).await.unwrap().unwrap();
     let (_, after) = changes_since(store, &between).await;
-    let third = store.delete_url(first.value.id).await.unwrap().unwrap();
+    let third = store.delete_url(first.value.id, None).await.unwrap().unwrap();
 
     assert!(!before.covers(&first.mark) && between.covers(&first.mark) && after.covers(&first.mark));
     assert!(!between.covers(&second.mark) && after.covers(&second.mark));
@@ -296,7 +296,7 @@ async fn write_at_random(store: &dyn AdminStore, owner: Id, seed: u64) {
     for n in 0..100 {
         let chosen = id(1 + draw(60).cast_signed());
         let done = match draw(4) {
-            0 => store.delete_url(chosen).await.map(|_| ()),
+            0 => store.delete_url(chosen, None).await.map(|_| ()),
             1 => store.update_url(chosen, set_active(draw(2) == 0)).await.map(|_| ()),
             _ => store.insert_url(new_url(owner, &format!("c{seed}-{n}"), "https://example.com/")).await.map(|_| ()),
         };

@@ -142,7 +142,7 @@ pub async fn search_follows_changes_loads_and_deletions(store: &dyn AdminStore) 
     assert_eq!(found(store, "beacon").await, [""; 0]);
     fill(store, owner, &mut Random(23), 20).await;
     assert_eq!(found(store, "example.com").await.len(), 20);
-    store.delete_url(id).await.unwrap();
+    store.delete_url(id, None).await.unwrap();
     assert_eq!(found(store, "two.ex").await, [""; 0]);
     store.delete_user(owner, true).await.unwrap();
     assert_eq!(found(store, "example").await, [""; 0]);

@@ -1,9 +1,9 @@
 //! Conformance tests of tags, notes, external ids and revisions of links.
 
 use tern_common::link_labels::{ExternalId, LinkLabels, LinkLabelsChange, Notes, Tag, Tags};
-use tern_common::store::{AdminStore, StoreError};
+use tern_common::store::{AdminStore, Reused, StoreError};
 use tern_common::url::{NewUrl, Title, Url, UrlChange};
-use tern_common::{Id, LinkOptionsChange, TargetUrl, Timestamp};
+use tern_common::{Id, LinkOptionsChange, Timestamp};
 
 use crate::fixture::{changes_since, new_url, snapshot, url, user};
 use crate::store_clicks::click_on;
@@ -85,7 +85,7 @@ pub async fn external_id_is_unique_for_each_owner(store: &dyn AdminStore) {
     let take = || LinkLabelsChange { external_id: Some(Some(external_id("7"))), ..LinkLabelsChange::default() };
     let refused = store.update_url(plain, UrlChange { labels: take(), ..UrlChange::default() }).await;
     assert!(matches!(refused, Err(StoreError::ExternalIdTaken)), "{refused:?}");
-    store.delete_url(first.id).await.unwrap();
+    store.delete_url(first.id, None).await.unwrap();
     assert_eq!(change(store, plain, take()).await.external_id.as_deref(), Some("7"));
 }
 
@@ -122,9 +122,18 @@ pub async fn change_for_another_revision_is_refused(store: &dyn AdminStore) {
 pub async fn active_link_is_found_by_owner_and_target(store: &dyn AdminStore) {
     let (ada, bob) = (user(store, "ada").await.id, user(store, "bob").await.id);
     let long = format!("https://a.example/é?{}", "x".repeat(5000));
+    let codes = std::cell::Cell::new(0);
+    // A link that was not found is created, and deleted again.
     let find = async |owner, text: &str| {
-        let found = store.find_active_url(owner, TargetUrl::parse(text).unwrap()).await.unwrap();
-        found.map(|url| url.short_code)
+        codes.set(codes.get() + 1);
+        let url = new_url(owner, &format!("NEW{}", codes.get()), text);
+        match store.reuse_url(url, UrlChange::default()).await.unwrap() {
+            Reused::Found(url) => Some(url.short_code),
+            Reused::Created(made) => {
+                store.delete_url(made.value.id, None).await.unwrap();
+                None
+            }
+        }
     };
     assert_eq!(find(ada, &long).await, None);
     let insert = |code, target: &str| store.insert_url(new_url(ada, code, target));

@@ -147,7 +147,7 @@ pub async fn walk_beside_changes_visits_each_unchanged_link_once(store: &dyn Adm
             let at = listing.rows.last().unwrap().id;
             let other = before[random.below(before.len() as u64) as usize].id;
             if walked.len() < 40 {
-                store.delete_url(at).await.unwrap();
+                store.delete_url(at, None).await.unwrap();
                 changed.push(at);
             }
             let title = Some(Some(Title::parse(&format!("t{}", random.below(9))).unwrap()));

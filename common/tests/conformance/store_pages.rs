@@ -164,7 +164,7 @@ pub async fn pages_of_links_and_events_match_after_user_deletion(store: &dyn Adm
     check(&mut random, &left, urls).await;
     check(&mut random, &left, events).await;
     let gone: Id = id(random.one_of(&left).unwrap());
-    store.delete_url(gone).await.unwrap().unwrap();
+    store.delete_url(gone, None).await.unwrap().unwrap();
     let left: BTreeSet<i64> = left.into_iter().filter(|id| *id != gone.get()).collect();
     check(&mut random, &left, urls).await;
     check(&mut random, &left, events).await;

@@ -50,7 +50,7 @@ pub async fn search_agrees_with_the_links_after_many_changes(store: &dyn AdminSt
         let some = titles.keys().nth(random.below(titles.len().max(1) as u64) as usize).copied();
         match (random.below(5), some) {
             (0, Some(id)) => {
-                store.delete_url(id).await.unwrap();
+                store.delete_url(id, None).await.unwrap();
                 titles.remove(&id);
             }
             (1 | 2, Some(id)) => {
@@ -80,7 +80,7 @@ pub async fn loaded_link_with_the_id_of_a_deleted_one_is_found_by_its_own_text(s
         titles.insert(store.insert_url(url).await.unwrap().value.id, "Lighthouse");
     }
     let first = *titles.keys().next().unwrap();
-    store.delete_url(first).await.unwrap();
+    store.delete_url(first, None).await.unwrap();
     let row = UrlRow {
         id: Some(first),
         user_id: owner,
@@ -95,7 +95,7 @@ pub async fn loaded_link_with_the_id_of_a_deleted_one_is_found_by_its_own_text(s
     assert_eq!(load(store, Load::Urls, numbered(vec![row])).await.unwrap(), LoadOutcome::Inserted(1));
     titles.insert(first, "Bulbul");
     check(store, &titles).await;
-    store.delete_url(first).await.unwrap();
+    store.delete_url(first, None).await.unwrap();
     titles.remove(&first);
     check(store, &titles).await;
     let filter = UrlFilter::default();

@@ -134,7 +134,7 @@ pub async fn deleted_clicks_are_subtracted_from_stats(store: &dyn AdminStore) {
     assert_eq!(values(&stats, Breakdown::Referrers), [("Direct", 1)]);
     assert_eq!(values(&stats, Breakdown::Browsers), [("Unknown", 1)]);
 
-    store.delete_url(gone).await.unwrap();
+    store.delete_url(gone, None).await.unwrap();
     assert!(is_missing(store, gone).await);
     check_total(store, kept, 1).await;
     let total = async |filter| store.list_events(filter, page(1, 1)).await.unwrap().total;
@@ -161,7 +161,7 @@ pub async fn link_with_many_events_is_deleted_with_all_of_them(store: &dyn Admin
     }
     let total = async || store.list_events(EventFilter::default(), page(1, 1)).await.unwrap().total;
     assert_eq!(total().await, Total::Exactly(120_002));
-    store.delete_url(of_ada.id).await.unwrap().unwrap();
+    store.delete_url(of_ada.id, None).await.unwrap().unwrap();
     assert_eq!(total().await, Total::Exactly(60_001));
     store.delete_user(bob, false).await.unwrap_err();
     assert_eq!(total().await, Total::Exactly(60_001));
@@ -330,6 +330,6 @@ pub async fn clicks_without_event_are_counted_until_retention_ends(store: &dyn A
     assert_eq!(link_clicks(store, followed.id).await, (0, Some(last)));
     check_empty(store, followed.id).await;
     ship(store, 4, std::slice::from_ref(&counted)).await;
-    store.delete_url(followed.id).await.unwrap();
+    store.delete_url(followed.id, None).await.unwrap();
     assert!(is_missing(store, followed.id).await);
 }

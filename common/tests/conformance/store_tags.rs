@@ -44,7 +44,7 @@ pub async fn tags_are_counted_by_their_links_and_owners(store: &dyn AdminStore) 
     let labels = LinkLabelsChange { remove_tags: vec![Tag::parse("zoo").unwrap()], ..LinkLabelsChange::default() };
     store.update_url(first, UrlChange { labels, ..UrlChange::default() }).await.unwrap().unwrap();
     assert_eq!(tags_of(store, Some(ada)).await, named(&[("sale", 2), ("ärger", 1)]));
-    store.delete_url(first).await.unwrap().unwrap();
+    store.delete_url(first, None).await.unwrap().unwrap();
     assert_eq!(tags_of(store, None).await, named(&[("b c", 1), ("sale", 2)]));
     store.delete_user(ben, true).await.unwrap().unwrap();
     assert_eq!(tags_of(store, None).await, named(&[("sale", 1)]));

@@ -109,7 +109,7 @@ async fn batches_beside_deleted_links_and_users_leave_no_dangling_events() {
         })
         .collect();
     for url in urls.iter().step_by(4) {
-        store.delete_url(url.id).await.unwrap();
+        store.delete_url(url.id, None).await.unwrap();
     }
     store.delete_user(bob, true).await.unwrap();
     for shipper in shippers {

@@ -208,7 +208,7 @@ async fn forget_events_beside_deletion_of_link_does_not_deadlock() {
     db.batch_execute("BEGIN; SELECT FROM click_counts FOR UPDATE").await.unwrap();
     let deleting = tokio::spawn({
         let store = Arc::clone(&store);
-        async move { store.delete_url(Id::new(1).unwrap()).await }
+        async move { store.delete_url(Id::new(1).unwrap(), None).await }
     });
     wait_for_lock_waiters(&other, 1).await;
     let forgetting = tokio::spawn({

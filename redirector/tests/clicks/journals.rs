@@ -86,7 +86,7 @@ async fn clicks_on_deleted_link_are_counted_and_affect_no_other() {
     for _ in 0..7 {
         assert!(journals.recorder.record(&NewClick { url_id: gone, short_code: "GONE12", ..fixture.click("gone") }, 0));
     }
-    fixture.store.delete_url(gone).await.unwrap();
+    fixture.store.delete_url(gone, None).await.unwrap();
     journals.close().await;
     let journals = fixture.open(&fixture.config());
     eventually("all are seen to", async || {

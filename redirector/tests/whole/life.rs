@@ -49,7 +49,7 @@ async fn redirector_without_messages_finds_changes_by_polling() {
     let off = UrlChange { is_active: Some(false), ..UrlChange::default() };
     fixture.store.update_url(id, off).await.unwrap();
     eventually("the link is inactive", async || fixture.status(fast, "/CODE12").await.0 == 410).await;
-    fixture.store.delete_url(id).await.unwrap();
+    fixture.store.delete_url(id, None).await.unwrap();
     eventually("the link is deleted", async || fixture.status(fast, "/CODE12").await.0 == 404).await;
     let propagation =
         async |what| fixture.metric(&redirector, &format!("tern_replica_propagation_seconds_{what}")).await;

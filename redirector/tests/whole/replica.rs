@@ -187,7 +187,7 @@ async fn store_that_lost_most_links_removes_none_while_changes_apply() {
     let off = UrlChange { is_active: Some(false), ..UrlChange::default() };
     fixture.store.update_url(id, off).await.unwrap();
     eventually("the link is inactive", async || fixture.status(fast, "/fresh1").await.0 == 410).await;
-    fixture.store.delete_url(id).await.unwrap();
+    fixture.store.delete_url(id, None).await.unwrap();
     eventually("the link is deleted", async || fixture.status(fast, "/fresh1").await.0 == 404).await;
     eventually("audits refuse it, too", async || fixture.metric(&redirector, refused).await >= 3.0).await;
     assert_eq!(fixture.metric(&redirector, "tern_replica_refused_removals").await, 7.0);
@@ -345,7 +345,7 @@ async fn audit_beside_changes_reports_no_divergence() {
         let off = UrlChange { is_active: Some(false), ..UrlChange::default() };
         fixture.store.update_url(id, off).await.unwrap();
         if n % 2 == 0 {
-            fixture.store.delete_url(id).await.unwrap();
+            fixture.store.delete_url(id, None).await.unwrap();
         }
         n += 1;
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
+use tokio::sync::Semaphore;
 use tokio_postgres::error::{Severity, SqlState};
 
 use super::connector::Connector;
@@ -29,6 +30,9 @@ const SHIPPING_TIME: Duration = Duration::from_secs(10);
 /// The time after which the server cancels a statement of a load, a snapshot or the upkeep.
 const LONG_STATEMENT_TIME: Duration = Duration::from_secs(60 * 60);
 
+/// The time for a change of many links, many times as long as 10,000 of them take.
+const MANY_TIME: Duration = Duration::from_secs(30);
+
 /// The settings for deltas. Their plan must not depend on the planner's statistics of a log that grows and shrinks.
 const FEED_SETUP: &str = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
 
@@ -44,6 +48,8 @@ pub(super) struct Connections {
     /// One connection, since deltas are read one after another.
     feed: Pool,
     background: Pool,
+    /// Allows one change of many links at a time, which leaves the other background connections to clicks and upkeep.
+    many: Arc<Semaphore>,
     request_timeout: Duration,
 }
 
@@ -58,6 +64,7 @@ impl Connections {
             lists: pool("lists", lists, ""),
             feed: pool("feed", 1, FEED_SETUP),
             background: pool("background", BACKGROUND, ""),
+            many: Arc::new(Semaphore::new(1)),
             control,
             connector,
             request_timeout: config.request_timeout,
@@ -152,6 +159,35 @@ impl Connections {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         within(LONG_STATEMENT_TIME + Duration::from_secs(1), work).await
+    }
+
+    /// Does `work` for a request in its own transaction, within the request timeout.
+    pub(super) async fn request_in_transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>,
+    ) -> Result<T> {
+        self.in_time(&self.requests, async {
+            let mut lease = self.requests.lease().await?;
+            lease.begin("BEGIN").await?;
+            let done = work(lease.client()?).await;
+            if has_answered(&done) {
+                self.connector.note_answer();
+            }
+            let done = done?;
+            lease.commit().await?;
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Does `work` on many links in its own transaction, after the one before it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if the one before it takes longer than a request may wait.
+    pub(super) async fn many<T>(&self, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<T> {
+        let turn = tokio::time::timeout(POOL_WAIT, self.many.acquire()).await;
+        let _turn = turn.map_err(|_| StoreError::Busy(anyhow!("another change of many links takes its time")))?;
+        within(MANY_TIME, self.transaction(MANY_TIME, work)).await
     }
 
     /// Does `work` in its own transaction, within the time for a batch of clicks.

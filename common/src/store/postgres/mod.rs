@@ -18,6 +18,7 @@ mod error;
 mod events;
 mod listing;
 mod loading;
+mod many_urls;
 mod open;
 mod paging;
 mod pool;
@@ -46,8 +47,9 @@ use self::connections::Connections;
 use self::listing::SummedListing;
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
-    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, UrlCursor,
+    AdminStore, Change, ClickSink, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
+    LoadOutcome, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, StoreError,
+    UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -55,9 +57,9 @@ use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
-use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, TargetUrl, Timestamp};
+use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, Timestamp};
 
 /// The number of deltas in one total from which they are folded at once.
 const MANY_DELTAS: u64 = 100;
@@ -199,15 +201,28 @@ impl AdminStore for PostgresStore {
     }
 
     async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>> {
-        self.connections.request(async |db| urls::insert(db, &url).await).await
+        self.connections.request(async |db| urls::insert(db, &url, true).await).await
+    }
+
+    async fn reuse_url(&self, url: NewUrl, wanted: UrlChange) -> Result<Reused> {
+        self.connections.request_in_transaction(async |db| urls::reuse(db, &url, &wanted).await).await
+    }
+
+    async fn put_url(&self, replacement: UrlReplacement) -> Result<Placed> {
+        let put = || self.connections.request_in_transaction(async |db| urls::put(db, &replacement).await);
+        match put().await {
+            // A concurrent call inserted the url, so it is there to be replaced.
+            Err(StoreError::ExternalIdTaken) => put().await,
+            done => done,
+        }
+    }
+
+    async fn insert_urls(&self, urls: Vec<NewUrl>, commit: Commit) -> Result<Change<Vec<Result<Url>>>> {
+        self.connections.many(async |db| many_urls::insert(db, &urls, commit).await).await
     }
 
     async fn find_url(&self, id: Id) -> Result<Option<Url>> {
         self.connections.request(async |db| urls::find(db, id).await).await
-    }
-
-    async fn find_active_url(&self, user_id: Id, target: TargetUrl) -> Result<Option<Url>> {
-        self.connections.request(async |db| urls::find_active(db, user_id, &target).await).await
     }
 
     async fn list_urls(
@@ -223,9 +238,19 @@ impl AdminStore for PostgresStore {
         self.connections.request(async |db| urls::update(db, id, &change).await).await
     }
 
-    async fn delete_url(&self, id: Id) -> Result<Option<Change<()>>> {
+    async fn update_urls(&self, selection: UrlSelection, change: UrlChange) -> Result<Change<u64>> {
+        self.connections.many(async |db| many_urls::update(db, &selection, &change).await).await
+    }
+
+    async fn delete_urls(&self, selection: UrlSelection) -> Result<Change<u64>> {
+        self.connections.many(async |db| many_urls::delete(db, &selection).await).await
+    }
+
+    async fn delete_url(&self, id: Id, if_revision: Option<Vec<i64>>) -> Result<Option<Change<()>>> {
+        let accepted = if_revision.as_deref();
+        self.connections.request(async |db| urls::check_revision(db, id, accepted).await).await?;
         self.delete_most_events("url_id", id).await?;
-        self.connections.request(async |db| urls::delete(db, id).await).await
+        self.connections.request(async |db| urls::delete(db, id, accepted).await).await
     }
 
     async fn insert_event(&self, event: NewEvent) -> Result<Event> {

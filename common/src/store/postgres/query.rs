@@ -32,6 +32,11 @@ pub(super) async fn execute(db: &ClientWrapper, sql: &str, values: Values<'_>) -
 pub(super) const MARK: &str = "coalesce(nullif(current_setting('tern.server', true), ''), look_at_server()) AS server,
     (SELECT to_hex('url_changes'::regclass::oid::bigint) || '-' || salt FROM replica_meta) AS log, pg_current_xact_id_if_assigned()::text AS xid";
 
+/// Returns the mark of a transaction of several statements, after the last of them.
+pub(super) async fn current_mark(db: &ClientWrapper) -> Result<Mark> {
+    mark(&row(db, &format!("SELECT {MARK}"), &[]).await?.ok_or_else(|| error::unexpected("empty result"))?)
+}
+
 /// Reads the mark of this transaction from the columns of [`MARK`].
 ///
 /// A transaction without changes has no id. Every position of its history covers its mark.

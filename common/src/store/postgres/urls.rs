@@ -1,4 +1,4 @@
-//! Urls in PostgreSQL. Each change is one statement that writes the row and its event, and returns the mark.
+//! Urls in PostgreSQL. A change is one statement that writes the row and its event, and returns the mark.
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
@@ -9,18 +9,18 @@ use crate::event::EventType;
 use crate::link_labels::{LinkLabels, Tag};
 use crate::served_link::LinkRow;
 use crate::store::author::author;
-use crate::store::{Change, Result, StoreError};
-use crate::url::{NewUrl, Title, Url, UrlChange};
+use crate::store::{Change, Placed, Result, Reused, StoreError};
+use crate::url::{self, NewUrl, Title, Url, UrlChange, UrlReplacement};
 use crate::{Id, LinkOptions, LinkOptionsChange, TargetUrl, Timestamp};
 
-pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Url>> {
+pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl, is_active: bool) -> Result<Change<Url>> {
     // The user is selected first, so that an unknown user uses up no id.
     let sql = format!(
         "WITH url AS (
              INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
                                starts_at, expires_at, expired_url, redirect_status, forward_query,
                                tags, notes, external_id)
-             SELECT id, $2, $3, $4, true, $5, $5, $7, $8, $9, $10, $11, $12, $13, $14 FROM users WHERE id = $1
+             SELECT id, $2, $3, $4, $16, $5, $5, $7, $8, $9, $10, $11, $12, $13, $14 FROM users WHERE id = $1
              RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
@@ -53,6 +53,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
         &notes,
         &external_id,
         &author.as_deref(),
+        &is_active,
     ];
     match query::row(db, &sql, values).await {
         Ok(Some(row)) => read_change(&row),
@@ -72,7 +73,7 @@ pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Url>> {
     Ok(query::row(db, &sql, &[&id]).await?.as_ref().map(from_row).transpose()?)
 }
 
-pub(super) async fn find_active(db: &ClientWrapper, user_id: Id, target: &TargetUrl) -> Result<Option<Url>> {
+async fn find_active(db: &ClientWrapper, user_id: Id, target: &TargetUrl) -> Result<Option<Url>> {
     let sql = format!(
         "SELECT {} FROM urls
          WHERE user_id = $1 AND right(original_url, 64) = right($2, 64) AND original_url = $2
@@ -84,16 +85,49 @@ pub(super) async fn find_active(db: &ClientWrapper, user_id: Id, target: &Target
     Ok(found.as_ref().map(from_row).transpose()?)
 }
 
+/// Finds or inserts a url in a transaction, under a lock for its owner and target.
+pub(super) async fn reuse(db: &ClientWrapper, url: &NewUrl, wanted: &UrlChange) -> Result<Reused> {
+    let key = format!("tern reuse {} {}", url.user_id, url.original_url.as_given());
+    query::execute(db, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&key]).await?;
+    match find_active(db, url.user_id, &url.original_url).await? {
+        Some(found) if wanted.is_fulfilled_by(&found) => Ok(Reused::Found(found)),
+        _ => Ok(Reused::Created(insert(db, url, true).await?)),
+    }
+}
+
+/// Replaces or inserts a url in a transaction.
+pub(super) async fn put(db: &ClientWrapper, replacement: &UrlReplacement) -> Result<Placed> {
+    let url = &replacement.url;
+    let sql = "SELECT id FROM urls WHERE user_id = $1 AND external_id = $2 FOR NO KEY UPDATE";
+    let Some(found) = query::row(db, sql, &[&url.user_id, &url.labels.external_id]).await? else {
+        replacement.check_creation()?;
+        return Ok(Placed::Created(insert(db, url, replacement.is_active).await?));
+    };
+    let replaced = update(db, found.try_get(0)?, &replacement.change()).await?;
+    Ok(Placed::Replaced(replaced.ok_or_else(|| error::unexpected("empty result"))?))
+}
+
 pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
     if change.is_empty() {
         let sql = format!("SELECT {}, {MARK} FROM urls WHERE id = $1", Url::COLUMNS);
         let found: Option<Change<Url>> = query::row(db, &sql, &[&id]).await?.as_ref().map(read_change).transpose()?;
         return match &found {
-            Some(found) => change.check_revision(found.value.revision),
+            Some(found) => change.check_identity(&found.value),
             None => Ok(()),
         }
         .map(|()| found);
     }
+    if let Some(row) = update_all(db, &[id], change).await?.first() {
+        return read_change(row).map(Some);
+    }
+    match find(db, id).await? {
+        Some(other) => change.check_identity(&other).map(|()| None),
+        None => Ok(None),
+    }
+}
+
+/// Changes the urls of these ids that have the code and a revision of the change, and returns a row for each.
+pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChange) -> Result<Vec<Row>> {
     let sql = format!(
         "WITH url AS (
              UPDATE urls SET
@@ -112,7 +146,8 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
                      WHERE tag <> ALL ($24) GROUP BY tag ORDER BY min(n)
                  ),
                  updated_at = $6
-             WHERE id = $1 AND ($25::bigint[] IS NULL OR revision = ANY ($25))
+             WHERE id = ANY ($1) AND ($25::bigint[] IS NULL OR revision = ANY ($25))
+                 AND short_code = coalesce($27, short_code)
              RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
@@ -132,7 +167,7 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
         [&labels.add_tags, &labels.remove_tags].map(|tags| tags.iter().map(Tag::as_str).collect::<Vec<_>>());
     let author = author();
     let values: query::Values<'_> = &[
-        &id,
+        &ids,
         &change.title.is_some(),
         &title,
         &change.is_active,
@@ -158,24 +193,34 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
         &remove_tags,
         &change.if_revision,
         &author.as_deref(),
+        &change.short_code,
     ];
-    let changed = query::row(db, &sql, values).await?.as_ref().map(read_change).transpose()?;
-    if changed.is_none()
-        && change.if_revision.is_some()
-        && let Some(other) = find(db, id).await?
-    {
-        return Err(StoreError::OtherRevision(other.revision));
-    }
-    Ok(changed)
+    Ok(query::rows(db, &sql, values).await?)
 }
 
-pub(super) async fn delete(db: &ClientWrapper, id: Id) -> Result<Option<Change<()>>> {
+pub(super) async fn delete(db: &ClientWrapper, id: Id, if_revision: Option<&[i64]>) -> Result<Option<Change<()>>> {
     let sql = format!(
-        "WITH gone AS (DELETE FROM urls WHERE id = $1 RETURNING id) SELECT {MARK}, {signed} FROM gone",
+        "WITH gone AS (
+             DELETE FROM urls WHERE id = $1 AND ($3::bigint[] IS NULL OR revision = ANY ($3)) RETURNING id
+         )
+         SELECT {MARK}, {signed} FROM gone",
         signed = audit::signed_by("$2")
     );
-    let gone = query::row(db, &sql, &[&id, &author().as_deref()]).await?;
-    gone.map(|row| Ok(Change { value: (), mark: query::mark(&row)? })).transpose()
+    match query::row(db, &sql, &[&id, &author().as_deref(), &if_revision]).await? {
+        Some(row) => Ok(Some(Change { value: (), mark: query::mark(&row)? })),
+        None => check_revision(db, id, if_revision).await.map(|()| None),
+    }
+}
+
+/// Refuses a url that exists and has none of the given revisions.
+pub(super) async fn check_revision(db: &ClientWrapper, id: Id, accepted: Option<&[i64]>) -> Result<()> {
+    if accepted.is_none() {
+        return Ok(());
+    }
+    match query::row(db, "SELECT revision FROM urls WHERE id = $1", &[&id]).await? {
+        Some(row) => url::check_revision(accepted, row.try_get(0)?),
+        None => Ok(()),
+    }
 }
 
 fn read_change(row: &Row) -> Result<Change<Url>> {

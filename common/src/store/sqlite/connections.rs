@@ -125,10 +125,7 @@ impl Connections {
         })
         .await;
         self.note_answer(&done);
-        done.map_err(|error| match error {
-            StoreError::Unavailable(cause) if is_interrupted(&cause) => StoreError::TookTooLong(cause),
-            other => other,
-        })
+        done.map_err(as_took_too_long)
     }
 
     /// Returns a read connection without a time limit.
@@ -195,6 +192,23 @@ impl Connections {
         };
         let readers = Lane::ALL.map(|lane| status(lane.name(), self.readers(lane).status()));
         [status("writer", self.writer.status())].into_iter().chain(readers).collect()
+    }
+}
+
+/// Runs `work` on the write connection within the time of a request, although the transaction itself has no time limit.
+pub(super) fn in_read_time<T>(db: &Connection, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let began = Instant::now();
+    db.progress_handler(STEPS, Some(move || began.elapsed() >= READ_TIME))?;
+    let done = work();
+    db.progress_handler(0, None::<fn() -> bool>)?;
+    done.map_err(as_took_too_long)
+}
+
+/// Translates the interruption of a read into the error for its client.
+fn as_took_too_long(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(cause) if is_interrupted(&cause) => StoreError::TookTooLong(cause),
+        other => other,
     }
 }
 

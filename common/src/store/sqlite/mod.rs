@@ -19,6 +19,7 @@ mod error;
 mod events;
 mod listing;
 mod loading;
+mod many_urls;
 mod open;
 mod position;
 mod products;
@@ -40,8 +41,9 @@ pub use error::OpenError;
 use self::connections::{Connections, Lane, existing};
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    AdminStore, Change, ClickSink, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError, LoadOutcome, Page,
-    PoolStatus, Result, RetentionOutcome, SkippedRows, Snapshot, StoreError, UrlCursor,
+    AdminStore, Change, ClickSink, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
+    LoadOutcome, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, StoreError,
+    UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -49,9 +51,9 @@ use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
-use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlSort};
+use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, TargetUrl, Timestamp};
+use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, Timestamp};
 
 /// A SQLite database.
 #[derive(Debug)]
@@ -164,15 +166,23 @@ impl AdminStore for SqliteStore {
     }
 
     async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>> {
-        self.connections.write(move |db| urls::insert(db, &url)).await
+        self.connections.write(move |db| urls::insert(db, &url, true)).await
+    }
+
+    async fn reuse_url(&self, url: NewUrl, wanted: UrlChange) -> Result<Reused> {
+        self.connections.write(move |db| urls::reuse(db, &url, &wanted)).await
+    }
+
+    async fn put_url(&self, replacement: UrlReplacement) -> Result<Placed> {
+        self.connections.write(move |db| urls::put(db, &replacement)).await
+    }
+
+    async fn insert_urls(&self, urls: Vec<NewUrl>, commit: Commit) -> Result<Change<Vec<Result<Url>>>> {
+        self.connections.write(move |db| many_urls::insert(db, &urls, commit)).await
     }
 
     async fn find_url(&self, id: Id) -> Result<Option<Url>> {
         self.connections.read(Lane::Requests, move |db| urls::find(db, id)).await
-    }
-
-    async fn find_active_url(&self, user_id: Id, target: TargetUrl) -> Result<Option<Url>> {
-        self.connections.read(Lane::Requests, move |db| urls::find_active(db, user_id, &target)).await
     }
 
     async fn list_urls(
@@ -188,9 +198,19 @@ impl AdminStore for SqliteStore {
         self.connections.write(move |db| urls::update(db, id, &change)).await
     }
 
-    async fn delete_url(&self, id: Id) -> Result<Option<Change<()>>> {
+    async fn update_urls(&self, selection: UrlSelection, change: UrlChange) -> Result<Change<u64>> {
+        self.connections.write(move |db| many_urls::update(db, &selection, &change)).await
+    }
+
+    async fn delete_urls(&self, selection: UrlSelection) -> Result<Change<u64>> {
+        self.connections.write(move |db| many_urls::delete(db, &selection)).await
+    }
+
+    async fn delete_url(&self, id: Id, if_revision: Option<Vec<i64>>) -> Result<Option<Change<()>>> {
+        let accepted = if_revision.clone();
+        self.connections.read(Lane::Requests, move |db| urls::check_revision(db, id, accepted.as_deref())).await?;
         self.delete_most_events("url_id", id).await?;
-        self.connections.write(move |db| urls::delete(db, id)).await
+        self.connections.write(move |db| urls::delete(db, id, if_revision.as_deref())).await
     }
 
     async fn insert_event(&self, event: NewEvent) -> Result<Event> {

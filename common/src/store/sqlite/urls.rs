@@ -6,16 +6,16 @@ use super::{error, events, position};
 use crate::event::{Details, EventType};
 use crate::link_labels::{ExternalId, Notes, Tags};
 use crate::served_link::LinkRow;
-use crate::store::{Change, Result, StoreError};
-use crate::url::{NewUrl, Title, Url, UrlChange};
+use crate::store::{Change, Placed, Result, Reused, StoreError};
+use crate::url::{self, NewUrl, Title, Url, UrlChange, UrlReplacement};
 use crate::{Id, LinkOptions, TargetUrl, Timestamp};
 
-pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> {
+pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl, is_active: bool) -> Result<Change<Url>> {
     let sql = format!(
         "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
                            starts_at, expires_at, expired_url, redirect_status, forward_query,
                            tags, notes, external_id)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING {}",
+         VALUES (?1, ?2, ?3, ?4, ?14, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING {}",
         Url::COLUMNS
     );
     let title = url.title.as_ref().map(Title::as_str);
@@ -38,7 +38,8 @@ pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> 
         forward_query,
         tags,
         notes,
-        external_id
+        external_id,
+        is_active
     ];
     let inserted = db.prepare_cached(&sql)?.query_row(values, from_row).map_err(|error| {
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
@@ -52,7 +53,7 @@ pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Url>> {
     Ok(db.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
 }
 
-pub(super) fn find_active(db: &Connection, user_id: Id, target: &TargetUrl) -> Result<Option<Url>> {
+fn find_active(db: &Connection, user_id: Id, target: &TargetUrl) -> Result<Option<Url>> {
     let sql = format!(
         "SELECT {} FROM urls INDEXED BY urls_user_id_target
          WHERE user_id = ?1 AND substr(original_url, -64) = substr(?2, -64) AND original_url = ?2
@@ -64,9 +65,30 @@ pub(super) fn find_active(db: &Connection, user_id: Id, target: &TargetUrl) -> R
     Ok(db.prepare_cached(&sql)?.query_row(values, from_row).optional()?)
 }
 
+pub(super) fn reuse(db: &Transaction<'_>, url: &NewUrl, wanted: &UrlChange) -> Result<Reused> {
+    match find_active(db, url.user_id, &url.original_url)? {
+        Some(found) if wanted.is_fulfilled_by(&found) => Ok(Reused::Found(found)),
+        _ => insert(db, url, true).map(Reused::Created),
+    }
+}
+
+pub(super) fn put(db: &Transaction<'_>, replacement: &UrlReplacement) -> Result<Placed> {
+    let sql = "SELECT id FROM urls WHERE user_id = ?1 AND external_id = ?2";
+    let external_id = replacement.url.labels.external_id.as_ref().map(ExternalId::as_str);
+    let found: Option<Id> =
+        db.prepare_cached(sql)?.query_row((replacement.url.user_id, external_id), |row| row.get(0)).optional()?;
+    if let Some(id) = found
+        && let Some(replaced) = update(db, id, &replacement.change())?
+    {
+        return Ok(Placed::Replaced(replaced));
+    }
+    replacement.check_creation()?;
+    insert(db, &replacement.url, replacement.is_active).map(Placed::Created)
+}
+
 pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
     let Some(before) = find(db, id)? else { return Ok(None) };
-    change.check_revision(before.revision)?;
+    change.check_identity(&before)?;
     if change.is_empty() {
         return Ok(Some(Change { value: before, mark: position::mark(db)? }));
     }
@@ -125,9 +147,20 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     Ok(Some(Change { value: updated, mark: position::mark(db)? }))
 }
 
-pub(super) fn delete(db: &Transaction<'_>, id: Id) -> Result<Option<Change<()>>> {
+pub(super) fn delete(db: &Transaction<'_>, id: Id, if_revision: Option<&[i64]>) -> Result<Option<Change<()>>> {
+    check_revision(db, id, if_revision)?;
     let deleted = db.prepare_cached("DELETE FROM urls WHERE id = ?1")?.execute([id])?;
     Ok(if deleted == 0 { None } else { Some(Change { value: (), mark: position::mark(db)? }) })
+}
+
+/// Refuses a url that exists and has none of the given revisions.
+pub(super) fn check_revision(db: &Connection, id: Id, accepted: Option<&[i64]>) -> Result<()> {
+    if accepted.is_none() {
+        return Ok(());
+    }
+    let sql = "SELECT revision FROM urls WHERE id = ?1";
+    let revision: Option<i64> = db.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
+    revision.map_or(Ok(()), |revision| url::check_revision(accepted, revision))
 }
 
 fn record(db: &Transaction<'_>, url: &Url, event_type: &str) -> Result<()> {
