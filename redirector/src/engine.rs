@@ -21,6 +21,7 @@ use crate::http::{Answer, Method, Reply, Request, Service};
 use crate::link_defaults::LinkDefaults;
 use crate::link_map::{LinkMap, MapPin};
 use crate::metrics::RedirectCounters;
+use crate::misses::Misses;
 use crate::outcome::{Effect, Outcome};
 use crate::redirect::{Visit, code_of_path, decide, without_qr_mark};
 use crate::tracking::Tracking;
@@ -34,7 +35,8 @@ pub struct Engine {
     pub(crate) tracking: Tracking,
     pub(crate) answers: Answers,
     /// Budget of misses for each client, so that codes cannot be enumerated. A redirect costs nothing.
-    pub(crate) misses: ClientBudget,
+    pub(crate) miss_budget: ClientBudget,
+    pub(crate) misses: Misses,
     pub(crate) proxies: Proxies,
     pub(crate) counters: RedirectCounters,
     /// Threads that serve redirects.
@@ -79,6 +81,8 @@ impl Engine {
             (Effect::Miss, _) => {
                 if let Err(wait) = self.spend_miss(visit, fields) {
                     outcome = Outcome::refused(whole_seconds(wait));
+                } else if let Some(code) = outcome.code {
+                    self.misses.count(code, visit.affinity);
                 }
             }
             _ => {}
@@ -120,7 +124,7 @@ impl Engine {
             return Ok(());
         }
         let client = self.proxies.client(visit.peer, fields.values("x-forwarded-for"));
-        self.misses.spend(client, Instant::now())
+        self.miss_budget.spend(client, Instant::now())
     }
 }
 

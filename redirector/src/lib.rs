@@ -10,10 +10,11 @@
 //!     accept      whether a client prefers a page to JSON
 //!     link_map    code -> link; lock-free reads, one writer
 //!     fields      header fields of a request, on either port
+//!     misses      the codes that are asked for most and that no link has
 //!     tracking    the part of a request that its click stores, by the settings
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the only writer of the map; follows the store
-//! ops         the operations port: /live /ready /metrics /dropped
+//! ops         the operations port: /live /ready /metrics /dropped /misses
 //! watchdog    finds a blocked worker and ends the process
 //! redirector  starts these parts, watches them, and ends them in order
 //! sockets     the listening sockets: bound, or received from systemd
@@ -32,6 +33,7 @@ pub mod http;
 mod link_defaults;
 pub mod link_map;
 pub mod metrics;
+pub mod misses;
 mod ops;
 pub mod outcome;
 mod pages;

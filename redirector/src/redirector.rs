@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::http::{Limits, Server};
 use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
+use crate::misses::Misses;
 use crate::ops::{Ops, OpsCollector};
 use crate::replica::{self, Freshness};
 use crate::sockets::{Origin, Sockets};
@@ -107,7 +108,8 @@ impl Redirector {
             recorder,
             tracking: config.tracking.clone(),
             answers: config.answers.clone(),
-            misses: ClientBudget::new(config.miss_burst, config.misses_per_second),
+            miss_budget: ClientBudget::new(config.miss_burst, config.misses_per_second),
+            misses: Misses::new(lanes),
             proxies: config.trusted_proxies.clone(),
             counters: RedirectCounters::new(lanes),
             workers: config.workers,

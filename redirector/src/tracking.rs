@@ -77,39 +77,26 @@ impl<'a> Headers<'a> {
     fn read(fields: &impl Fields<'a>, country_header: Option<&FieldName>) -> Headers<'a> {
         let mut headers = Headers::default();
         fields.for_each(|name, value| {
-            let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-            // Most names are distinguished by their length alone.
-            let place = match name.len() {
-                10 if is("user-agent") => Some(&mut headers.user_agent),
-                7 if is("referer") => Some(&mut headers.referrer),
-                15 if is("accept-language") => Some(&mut headers.accept_language),
-                3 if is("dnt") => {
-                    headers.opts_out |= value == b"1";
-                    None
+            // Most clients send the usual case, which is compared faster.
+            let is = |usual: &str| name == usual.as_bytes() || name.eq_ignore_ascii_case(usual.as_bytes());
+            let set = |place: &mut &'a [u8]| {
+                if place.is_empty() {
+                    *place = value;
                 }
-                7 if is("sec-gpc") => {
-                    headers.opts_out |= value == b"1";
-                    None
-                }
-                11 if is("sec-purpose") => {
-                    headers.is_prefetch |= is_prefetch(value);
-                    None
-                }
-                7 if is("purpose") => {
-                    headers.is_prefetch |= is_prefetch(value);
-                    None
-                }
-                5 if is("x-moz") => {
-                    headers.is_prefetch |= is_prefetch(value);
-                    None
-                }
-                _ => None,
             };
-            if let Some(place) = place.filter(|place| place.is_empty()) {
-                *place = value;
+            match name.len() {
+                3 if is("DNT") => headers.opts_out |= value == b"1",
+                5 if is("X-Moz") => headers.is_prefetch |= is_prefetch(value),
+                7 if is("Referer") => set(&mut headers.referrer),
+                7 if is("Sec-GPC") => headers.opts_out |= value == b"1",
+                7 if is("Purpose") => headers.is_prefetch |= is_prefetch(value),
+                10 if is("User-Agent") => set(&mut headers.user_agent),
+                11 if is("Sec-Purpose") => headers.is_prefetch |= is_prefetch(value),
+                15 if is("Accept-Language") => set(&mut headers.accept_language),
+                _ => {}
             }
-            if country_header.is_some_and(|wanted| is(&wanted.0)) && headers.country.is_empty() {
-                headers.country = value;
+            if country_header.is_some_and(|wanted| is(&wanted.0)) {
+                set(&mut headers.country);
             }
         });
         headers

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tern_common::bus::{Bus, Delivery, Message, Topic};
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::{NewUrl, UrlChange};
@@ -159,6 +160,21 @@ async fn redirector_without_its_store_keeps_serving() {
     fixture.insert("CODE34").await;
     eventually("the replica has caught up", async || fixture.status(redirector.local_addr(), "/CODE34").await.0 == 302)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_without_a_link_are_listed_most_asked_first() {
+    let fixture = Fixture::create().await;
+    fixture.insert("CODE12").await;
+    let redirector = fixture.start().await;
+    redirector.loaded().await;
+    for path in ["/once", "/often", "/CODE12", "/often", "/no/such/form", "/often+", "/"] {
+        fixture.status(redirector.local_addr(), path).await;
+    }
+    let misses = fixture.json(redirector.ops_addr(), "/misses").await;
+    let expected = [("often", 3), ("once", 1)].map(|(code, count)| json!({"short_code": code, "count": count}));
+    assert_eq!(misses, json!({"codes": expected, "uncounted": 0}));
+    assert_eq!(drain(redirector).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

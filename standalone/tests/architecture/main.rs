@@ -183,13 +183,17 @@ fn redirect_path_takes_no_lock() {
         ["http/exchange.rs", "http/answer.rs", "http/refusal.rs", "http/encode.rs", "http/input.rs", "http/parse.rs"];
     let journal = ["clicks/journal/segment/format.rs", "clicks/journal/segment/record.rs", "clicks/journal/tail"];
     let clicks = ["clicks/mod.rs", "clicks/lost.rs", "clicks/journal/flush.rs"].into_iter().chain(journal);
-    for path in
-        ["redirect.rs", "outcome.rs", "engine.rs", "metrics.rs", "link_map"].into_iter().chain(http).chain(clicks)
+    for path in ["redirect.rs", "outcome.rs", "engine.rs", "tracking.rs", "fields.rs", "metrics.rs", "link_map"]
+        .into_iter()
+        .chain(http)
+        .chain(clicks)
     {
         // The model is only for tests.
         let except = ["redirector/src/link_map/model"];
         check_ignorant(&format!("redirector/src/{path}"), &except, &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     }
+    // Minimal clicks are classified on the redirect path. The automaton is built before.
+    check_ignorant("common/src/visitor", &[], &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     // The redirect path only tries the lock of a lane's writer. Other threads wait for it when a lane starts, ends or gets
     // a new tail. The redirect path waits for the segments only if each click is synced.
     check_ignorant("redirector/src/clicks/journal/lane.rs", &[], &["RwLock", "Condvar", "thread_local!"]);

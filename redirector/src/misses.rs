@@ -1,0 +1,165 @@
+//! Codes that are asked for although no link has them, most asked first, in bounded memory.
+//!
+//! Each worker counts in a sketch of its own by the algorithm "space-saving": a code without a counter takes the smallest
+//! one, whose count becomes its error. A code that makes up more than 1/256 of a worker's misses always has a counter.
+//! Nothing about a client is stored.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, TryLockError};
+
+use crossbeam_utils::CachePadded;
+use tern_common::ShortCode;
+
+/// The number of counters of a worker. A miss reads them all, in less than a microsecond.
+const COUNTERS: usize = 256;
+
+/// A short code, padded with zeros.
+type Code = [u8; ShortCode::MAX_LEN];
+
+/// The most frequent misses since the start of the process.
+#[derive(Debug)]
+pub struct Misses {
+    hasher: RandomState,
+    sketches: Box<[CachePadded<Mutex<Sketch>>]>,
+    /// Misses that were not counted by code, because the sketch was being read.
+    uncounted: AtomicU64,
+}
+
+/// A code, and how often it was asked for at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissedCode {
+    pub short_code: String,
+    pub count: u64,
+}
+
+/// The counters of one worker. The arrays have the same order.
+#[derive(Debug)]
+struct Sketch {
+    /// The number of counters in use.
+    used: usize,
+    keys: [u64; COUNTERS],
+    counts: [u64; COUNTERS],
+    /// The part of each count that may be of other codes.
+    errors: [u64; COUNTERS],
+    codes: Box<[Code; COUNTERS]>,
+}
+
+impl Default for Sketch {
+    fn default() -> Sketch {
+        let zeros = [0; COUNTERS];
+        let codes = Box::new([[0; ShortCode::MAX_LEN]; COUNTERS]);
+        Sketch { used: 0, keys: zeros, counts: zeros, errors: zeros, codes }
+    }
+}
+
+impl Sketch {
+    fn count(&mut self, key: u64, code: &str) {
+        if let Some(place) = self.keys[..self.used].iter().position(|other| *other == key) {
+            self.counts[place] += 1;
+            return;
+        }
+        let place = if self.used < COUNTERS {
+            self.used += 1;
+            self.used - 1
+        } else {
+            let smallest = self.counts.iter().min().copied().unwrap_or_default();
+            self.counts.iter().position(|count| *count == smallest).unwrap_or_default()
+        };
+        self.errors[place] = self.counts[place];
+        self.counts[place] += 1;
+        self.keys[place] = key;
+        self.codes[place] = [0; ShortCode::MAX_LEN];
+        self.codes[place].iter_mut().zip(code.bytes()).for_each(|(place, byte)| *place = byte);
+    }
+
+    /// Returns each code with the part of its count that is certainly its own.
+    fn counts(&self) -> impl Iterator<Item = (Code, u64)> {
+        let certain = self.counts.iter().zip(&self.errors).map(|(count, error)| count - error);
+        self.codes.iter().copied().zip(certain).take(self.used)
+    }
+}
+
+impl Misses {
+    /// Returns sketches for `workers` that count concurrently.
+    pub fn new(workers: usize) -> Misses {
+        let sketches = (0..workers.max(1)).map(|_| CachePadded::default()).collect();
+        Misses { hasher: RandomState::new(), sketches, uncounted: AtomicU64::new(0) }
+    }
+
+    /// Counts a miss. It waits for nothing: a sketch that is being read counts no code.
+    pub fn count(&self, code: &str, affinity: usize) {
+        let key = self.hasher.hash_one(code);
+        match self.sketches[affinity % self.sketches.len()].try_lock() {
+            Ok(mut sketch) => sketch.count(key, code),
+            // A panic leaves a counter with a wrong count at most.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().count(key, code),
+            Err(TryLockError::WouldBlock) => {
+                self.uncounted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Returns the most frequent codes, at most `most`, and the number of misses that were not counted by code.
+    pub fn top(&self, most: usize) -> (Vec<MissedCode>, u64) {
+        let mut counts = HashMap::<Code, u64>::new();
+        for sketch in &self.sketches {
+            let sketch = sketch.lock().unwrap_or_else(PoisonError::into_inner);
+            sketch.counts().for_each(|(code, count)| *counts.entry(code).or_default() += count);
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_unstable_by(|(code, count), (other, others)| (others, code).cmp(&(count, other)));
+        let text = |code: Code| code.into_iter().take_while(|byte| *byte != 0).map(char::from).collect();
+        let codes = counts.into_iter().take(most).map(|(code, count)| MissedCode { short_code: text(code), count });
+        (codes.collect(), self.uncounted.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn top(misses: &Misses, most: usize) -> Vec<(String, u64)> {
+        misses.top(most).0.into_iter().map(|missed| (missed.short_code, missed.count)).collect()
+    }
+
+    #[test]
+    fn misses_of_all_workers_are_listed_most_asked_first() {
+        let misses = Misses::new(2);
+        for (code, affinity, times) in [("often", 0, 3), ("often", 1, 2), ("b", 3, 2), ("a", 2, 2), ("once", 0, 1)] {
+            (0..times).for_each(|_| misses.count(code, affinity));
+        }
+        let expected = [("often", 5), ("a", 2), ("b", 2), ("once", 1)].map(|(code, count)| (code.to_owned(), count));
+        assert_eq!(top(&misses, 10), expected);
+        assert_eq!(top(&misses, 1), expected[..1]);
+        let longest = "x".repeat(ShortCode::MAX_LEN);
+        (0..9).for_each(|_| misses.count(&longest, 0));
+        assert_eq!(top(&misses, 1), [(longest, 9)]);
+    }
+
+    #[test]
+    fn frequent_code_outlasts_a_flood_of_codes_that_are_asked_for_once() {
+        let misses = Misses::new(1);
+        for n in 0..100_000 {
+            misses.count(&format!("flood{n}"), 0);
+            if n % 50 == 0 {
+                misses.count("often", 0);
+            }
+        }
+        let codes = top(&misses, 1_000);
+        assert_eq!(codes.len(), COUNTERS);
+        assert!(codes[0].0 == "often" && (1_500..=2_000).contains(&codes[0].1), "{:?}", codes[0]);
+        assert!(codes[1].1 <= 10, "no code of the flood seems frequent: {:?}", codes[1]);
+    }
+
+    #[test]
+    fn miss_during_a_reading_waits_for_nothing() {
+        let misses = Misses::new(1);
+        let reading = misses.sketches[0].lock().unwrap();
+        misses.count("nope", 0);
+        drop(reading);
+        misses.count("nope", 0);
+        assert_eq!(misses.top(9), (vec![MissedCode { short_code: "nope".to_owned(), count: 1 }], 1));
+    }
+}
