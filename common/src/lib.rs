@@ -55,7 +55,9 @@ pub use id::Id;
 pub use link_options::{LinkOptions, LinkOptionsChange, RedirectStatus};
 pub use own_addresses::OwnAddresses;
 pub use short_code::ShortCode;
-pub use statistics::{Breakdown, HourClicks, Statistics, StatsQuery, StatsScope};
+pub use statistics::{
+    Breakdown, HourClicks, LinkSeries, PointClicks, SeriesQuery, Statistics, StatsQuery, StatsScope, TopLink,
+};
 pub use target_url::TargetUrl;
 pub use timestamp::Timestamp;
 pub use visitor::Visitor;

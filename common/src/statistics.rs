@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use crate::link_labels::Tag;
 use crate::{Id, Timestamp};
 
@@ -33,6 +35,54 @@ impl StatsQuery {
     pub const fn of_all_time(scope: StatsScope) -> StatsQuery {
         StatsQuery { scope, from: Timestamp::FIRST, to: Timestamp::LAST, bots: true }
     }
+}
+
+/// A request for the series of several links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesQuery {
+    /// Different links.
+    pub urls: Vec<Id>,
+    /// Only links of this user.
+    pub owner: Option<Id>,
+    /// The start of each point, and the end of the last one: full hours in chronological order.
+    pub boundaries: Vec<Timestamp>,
+}
+
+impl SeriesQuery {
+    /// Returns the number of points.
+    pub fn count(&self) -> usize {
+        self.boundaries.len().saturating_sub(1)
+    }
+}
+
+/// The series of one link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkSeries {
+    pub url_id: Id,
+    /// The clicks of each point.
+    pub points: Vec<PointClicks>,
+}
+
+/// The clicks of one point of a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PointClicks {
+    pub humans: u64,
+    pub bots: u64,
+}
+
+/// A link with many clicks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(description = "A link with many clicks"))]
+pub struct TopLink {
+    pub id: Id,
+    #[cfg_attr(feature = "schema", schema(example = "Lh1hFP"))]
+    pub short_code: String,
+    #[cfg_attr(feature = "schema", schema(required, example = "Summer sale"))]
+    pub title: Option<String>,
+    /// The clicks of people of all time.
+    #[cfg_attr(feature = "schema", schema(example = 42))]
+    pub clicks: u64,
 }
 
 /// The clicks of one hour.
@@ -93,8 +143,8 @@ pub struct Statistics {
     pub without_event: u64,
     /// The rows of each breakdown, by their clicks. They add up to `humans`, or with `bots` of the query to all clicks.
     pub breakdowns: HashMap<Breakdown, Vec<(String, u64)>>,
-    /// The short codes of the links with the most clicks of people of all time, with these clicks. Empty for one link.
-    pub top: Vec<(String, u64)>,
+    /// The links with the most clicks of people of all time. Empty for one link.
+    pub top: Vec<TopLink>,
 }
 
 impl Statistics {

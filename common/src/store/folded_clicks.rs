@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::statistics::{Breakdown, HourClicks, NO_REFERRER, NO_SOURCE, OTHER_VALUE, Statistics};
+use crate::statistics::{Breakdown, HourClicks, NO_REFERRER, NO_SOURCE, OTHER_VALUE, Statistics, TopLink};
 use crate::visitor::UNKNOWN;
 
 pub(super) const HOUR_SECONDS: i64 = 60 * 60;
@@ -93,7 +93,7 @@ impl FoldedClicks {
         self.hours.is_empty()
     }
 
-    pub(super) fn into_statistics(self, bots_included: bool, top: Vec<(String, u64)>) -> Statistics {
+    pub(super) fn into_statistics(self, bots_included: bool, top: Vec<TopLink>) -> Statistics {
         let sum = |at: usize| self.hours.values().map(|counts| counts[at]).sum::<i64>();
         let (humans, bots, without_event) = (sum(0), sum(1), sum(2));
         let mut values = self.humans;

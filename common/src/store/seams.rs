@@ -21,7 +21,9 @@ use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, Timestamp};
+use crate::{
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, Statistics, StatsQuery, Timestamp,
+};
 
 /// Read access to the links that redirectors serve, and to the state of the database.
 #[async_trait]
@@ -168,6 +170,8 @@ pub trait AdminStore: LinkFeed + ClickSink {
 
     /// Returns the clicks of links, from counts that each click updates. `None` if the only link does not exist.
     async fn statistics(&self, query: StatsQuery) -> Result<Option<Statistics>>;
+    /// Returns the clicks of those links of the query that exist, in the order of the query.
+    async fn click_series(&self, query: SeriesQuery) -> Result<Vec<LinkSeries>>;
     /// Deletes events of all types that are older than `keep` by the database's clock, unless all of them are.
     async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome>;
     /// Runs the upkeep that is due every minute, such as creating partitions. Without it the store becomes slower.

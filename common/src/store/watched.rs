@@ -18,7 +18,9 @@ use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, Timestamp};
+use crate::{
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, Statistics, StatsQuery, Timestamp,
+};
 
 /// A wrapper around another store that logs its slow calls and changes nothing else.
 #[derive(Debug)]
@@ -129,6 +131,7 @@ watch! {
         note_token_uses(uses: Vec<(Id, Timestamp)>) -> Result<()>;
         delete_old_journals(keep: Duration) -> Result<u64>;
         statistics(query: StatsQuery) -> Result<Option<Statistics>>;
+        click_series(query: SeriesQuery) -> Result<Vec<LinkSeries>>;
         delete_old_events(keep: Duration) -> Result<RetentionOutcome>;
         run_upkeep() -> Result<()>;
         prune_changes(keep: Duration) -> Result<u64>;

@@ -19,6 +19,7 @@ mod store_many;
 mod store_options;
 mod store_pages;
 mod store_search;
+mod store_series;
 mod store_stats;
 mod store_tags;
 mod store_tokens;
@@ -139,6 +140,10 @@ conformance!(store_stats over sqlite_stats = sqlite, postgres_stats = postgres: 
     forget_events_deletes_many_events_in_parts,
     forget_events_that_would_delete_all_is_refused,
     clicks_without_event_are_counted_until_retention_ends,
+]);
+
+conformance!(store_series over sqlite_series = sqlite, postgres_series = postgres: [
+    series_of_links_are_in_the_order_of_the_query,
 ]);
 
 conformance!(store_tags over sqlite_tags = sqlite, postgres_tags = postgres: [

@@ -6,8 +6,8 @@ use tern_common::event::{Details, EventFilter, EventRow, EventType, NewEvent};
 use tern_common::store::{AdminStore, Load, LoadOutcome, RetentionOutcome, Total};
 use tern_common::url::UrlRow;
 use tern_common::{
-    Breakdown, Click, ClickBatch, HourClicks, Id, JournalId, JournalPosition, JournalState, ShipOutcome, ShortCode,
-    Statistics, StatsQuery, StatsScope, TargetUrl, Timestamp, Visitor,
+    Breakdown, Click, ClickBatch, HourClicks, Id, JournalId, JournalPosition, JournalState, PointClicks, SeriesQuery,
+    ShipOutcome, ShortCode, Statistics, StatsQuery, StatsScope, TargetUrl, Timestamp, Visitor,
 };
 
 use crate::fixture::{id, page, url, user};
@@ -19,8 +19,17 @@ fn time(text: &str) -> Timestamp {
 }
 
 /// Returns the statistics of a link of all time, with its bots.
+/// Checks that its series has the same clicks in the same hours.
 pub async fn stats(store: &dyn AdminStore, url: Id) -> Statistics {
-    store.statistics(StatsQuery::of_all_time(StatsScope::Link(url))).await.unwrap().unwrap()
+    let stats = store.statistics(StatsQuery::of_all_time(StatsScope::Link(url))).await.unwrap().unwrap();
+    let hours = stats.hours.iter().flat_map(|hour| [hour.at, hour.at.plus(Duration::from_secs(3600)).unwrap()]);
+    let mut boundaries: Vec<Timestamp> = [Timestamp::FIRST].into_iter().chain(hours).chain([Timestamp::LAST]).collect();
+    boundaries.dedup();
+    let series = store.click_series(SeriesQuery { urls: vec![url], owner: None, boundaries }).await.unwrap();
+    let points = series[0].points.iter().filter(|point| **point != PointClicks::default());
+    let expected = stats.hours.iter().map(|&HourClicks { humans, bots, .. }| PointClicks { humans, bots });
+    assert!(points.copied().eq(expected), "{series:?} {:?}", stats.hours);
+    stats
 }
 
 fn values(stats: &Statistics, breakdown: Breakdown) -> Vec<(&str, u64)> {

@@ -29,6 +29,7 @@ mod pruning;
 mod query;
 mod retention;
 mod search;
+mod series;
 mod session;
 mod settings;
 mod sifting;
@@ -59,7 +60,9 @@ use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, Timestamp};
+use crate::{
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, Statistics, StatsQuery, Timestamp,
+};
 
 /// The number of deltas in one total from which they are folded at once.
 const MANY_DELTAS: u64 = 100;
@@ -311,6 +314,10 @@ impl AdminStore for PostgresStore {
 
     async fn statistics(&self, query: StatsQuery) -> Result<Option<Statistics>> {
         self.connections.list(async |db| stats::find(db, &query).await).await
+    }
+
+    async fn click_series(&self, query: SeriesQuery) -> Result<Vec<LinkSeries>> {
+        self.connections.list(async |db| series::find(db, &query).await).await
     }
 
     async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome> {

@@ -5,7 +5,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, IsolationLevel, Row};
 
 use crate::link_labels::Tag;
-use crate::statistics::{Statistics, StatsQuery, StatsScope};
+use crate::statistics::{Statistics, StatsQuery, StatsScope, TopLink};
 use crate::store::Result;
 use crate::store::folded_clicks::{ALL_LINKS, CountRow, DAY_HOURS, FoldedClicks, Gap, without_summaries};
 use crate::{Id, Timestamp};
@@ -42,15 +42,18 @@ const MATCHES: &str = "($1::text IS NULL OR urls.id IN (SELECT url_id FROM url_t
     AND ($2::bigint IS NULL OR urls.user_id = $2)";
 
 /// Returns the links with the most clicks of people of all time.
-async fn find_top(db: &Transaction<'_>, tag: Option<&str>, owner: Option<Id>) -> Result<Vec<(String, u64)>> {
+async fn find_top(db: &Transaction<'_>, tag: Option<&str>, owner: Option<Id>) -> Result<Vec<TopLink>> {
     let sql = format!(
-        "SELECT urls.short_code, counted.clicks FROM link_clicks AS counted JOIN urls ON urls.id = counted.url_id
+        "SELECT urls.id, urls.short_code, urls.title, counted.clicks FROM link_clicks AS counted JOIN urls ON urls.id = counted.url_id
          WHERE counted.clicks > 0 AND {} ORDER BY counted.clicks DESC, counted.url_id DESC LIMIT {}",
         if tag.is_none() && owner.is_none() { "$1::text IS NULL AND $2::bigint IS NULL" } else { MATCHES },
         Statistics::TOP
     );
     let found = rows(db, &sql, &[&tag, &owner]).await?;
-    let link = |row: &Row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.unsigned_abs()));
+    let link = |row: &Row| {
+        let clicks = row.try_get::<_, i64>(3)?.unsigned_abs();
+        Ok(TopLink { id: row.try_get(0)?, short_code: row.try_get(1)?, title: row.try_get(2)?, clicks })
+    };
     Ok(found.iter().map(link).collect::<Result<_, Error>>()?)
 }
 

@@ -64,6 +64,10 @@ pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
          ON CONFLICT DO UPDATE SET n = n + excluded.n;
          INSERT INTO click_counts SELECT url_id, hour, kind, value, n FROM click_sums WHERE true
          ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;
+         INSERT INTO click_hours
+         SELECT url_id, hour, sum(iif(substr(value, -1) = '|', n, 0)), sum(iif(substr(value, -1) = '|', 0, n))
+         FROM click_sums WHERE kind = 'v' GROUP BY url_id, hour
+         ON CONFLICT DO UPDATE SET humans = humans + excluded.humans, bots = bots + excluded.bots;
          INSERT INTO click_totals SELECT hour, kind, value, sum(n) FROM click_sums GROUP BY hour, kind, value
          ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;
          INSERT INTO late_click_counts

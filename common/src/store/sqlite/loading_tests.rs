@@ -54,6 +54,7 @@ fn counts(connection: &Connection) -> Vec<String> {
         ("click_counts", "url_id, hour, kind, value, clicks"),
         ("click_totals", "hour, kind, value, clicks"),
         ("late_click_counts", "url_id, hour"),
+        ("click_hours", "url_id, hour, humans, bots"),
         ("link_clicks", "url_id, clicks, last_clicked_at"),
         ("url_tags", "tag, url_id"),
         ("url_changes", "sequence, short_code"),
@@ -61,7 +62,7 @@ fn counts(connection: &Connection) -> Vec<String> {
         ("urls_search_terms", "term, doc, cnt"),
     ];
     let written = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN (
-        'users', 'urls', 'events', 'products', 'row_counts', 'click_counts', 'click_totals', 'late_click_counts',
+        'users', 'urls', 'events', 'products', 'row_counts', 'click_counts', 'click_totals', 'click_hours', 'late_click_counts',
         'link_clicks', 'url_tags', 'url_changes', 'urls_search', 'urls_search_pending', 'audit_entries')
         AND EXISTS (SELECT 1 FROM sqlite_schema AS t WHERE t.type = 'trigger' AND t.sql LIKE '%AFTER INSERT ON%'
                     AND t.sql LIKE '%INTO ' || sqlite_schema.name || ' %')";

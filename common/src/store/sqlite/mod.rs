@@ -26,6 +26,7 @@ mod products;
 mod query;
 mod schema;
 mod search;
+mod series;
 mod sifting;
 mod staging;
 mod stats;
@@ -53,7 +54,9 @@ use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
-use crate::{ClickBatch, Id, JournalId, JournalState, ShipOutcome, Statistics, StatsQuery, Timestamp};
+use crate::{
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, Statistics, StatsQuery, Timestamp,
+};
 
 /// A SQLite database.
 #[derive(Debug)]
@@ -280,6 +283,10 @@ impl AdminStore for SqliteStore {
 
     async fn statistics(&self, query: StatsQuery) -> Result<Option<Statistics>> {
         self.connections.read(Lane::Lists, move |db| stats::find(db, &query)).await
+    }
+
+    async fn click_series(&self, query: SeriesQuery) -> Result<Vec<LinkSeries>> {
+        self.connections.read(Lane::Lists, move |db| series::find(db, &query)).await
     }
 
     async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome> {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 use super::urls;
 use crate::Id;
 use crate::link_labels::Tag;
-use crate::statistics::{Statistics, StatsQuery, StatsScope};
+use crate::statistics::{Statistics, StatsQuery, StatsScope, TopLink};
 use crate::store::Result;
 use crate::store::folded_clicks::{ALL_LINKS, CountRow, DAY_HOURS, FoldedClicks, Gap, HOUR_SECONDS, without_summaries};
 
@@ -36,15 +36,18 @@ const MATCHES: &str = "(?1 IS NULL OR urls.id IN (SELECT url_id FROM url_tags WH
     AND (?2 IS NULL OR urls.user_id = ?2)";
 
 /// Returns the links with the most clicks of people of all time.
-fn find_top(db: &Connection, tag: Option<&str>, owner: Option<Id>) -> Result<Vec<(String, u64)>> {
+fn find_top(db: &Connection, tag: Option<&str>, owner: Option<Id>) -> Result<Vec<TopLink>> {
     // Few links have the most clicks, so that the first of them are found in their order.
     let sql = format!(
-        "SELECT urls.short_code, counted.clicks
+        "SELECT urls.id, urls.short_code, urls.title, counted.clicks
          FROM link_clicks AS counted INDEXED BY link_clicks_clicks CROSS JOIN urls ON urls.id = counted.url_id
          WHERE counted.clicks > 0 AND {MATCHES} ORDER BY counted.clicks DESC, counted.url_id DESC LIMIT {}",
         Statistics::TOP
     );
-    let link = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+    let link = |row: &Row<'_>| {
+        let clicks = row.get::<_, i64>(3)?.unsigned_abs();
+        Ok(TopLink { id: row.get(0)?, short_code: row.get(1)?, title: row.get(2)?, clicks })
+    };
     Ok(db.prepare_cached(&sql)?.query_map((tag, owner), link)?.collect::<Result<_, _>>()?)
 }
 
