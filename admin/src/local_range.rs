@@ -253,6 +253,11 @@ impl LocalRange {
         (hour(self.boundaries.first()), hour(self.boundaries.last()))
     }
 
+    /// Returns the first full hour of each point, and the first one behind the range.
+    pub(crate) fn boundaries(&self) -> Vec<Timestamp> {
+        self.boundaries.iter().map(|boundary| Timestamp::from_unix_seconds(boundary.hour)).collect()
+    }
+
     /// Returns the most minutes by which a point begins late, since the store counts by hours of UTC.
     pub(crate) fn off_by_minutes(&self) -> i64 {
         self.boundaries.iter().map(|boundary| boundary.late).max().map_or(0, |late| (late + 59) / 60)

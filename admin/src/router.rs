@@ -40,7 +40,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 22] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 24] {
     let uploads = UploadQuota::default();
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url, many_urls::change_urls, many_urls::delete_urls)),
@@ -48,6 +48,8 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 22] {
         (Area::Data, routes!(external_urls::replace_url)),
         (Area::Data, routes!(urls::find_url, urls::update_url, urls::delete_url)),
         (Area::Data, routes!(stats::show_stats)),
+        (Area::Data, routes!(stats::show_overall_stats)),
+        (Area::Data, routes!(stats::show_series)),
         (Area::Data, routes!(tags::list_tags)),
         (Area::Data, routes!(users::list_users, users::create_user)),
         (Area::Data, routes!(bulk::import_users).layer(Extension(uploads))),

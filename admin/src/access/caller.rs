@@ -26,6 +26,8 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::PATCH, "/urls/{id}"),
     (Method::DELETE, "/urls/{id}"),
     (Method::GET, "/urls/{id}/stats"),
+    (Method::GET, "/stats"),
+    (Method::GET, "/stats/series"),
     (Method::GET, "/tags"),
     (Method::GET, "/audit"),
     (Method::GET, "/users"),

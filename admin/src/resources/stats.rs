@@ -1,104 +1,56 @@
-//! The clicks of a link by time, referrer and browser, read from counts and never from events.
+//! The clicks of links by time and by properties of visitors, read from counts and never from events.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde::Serialize;
+use serde::Deserialize;
+use tern_common::link_labels::Tag;
 use tern_common::url::Url;
-use tern_common::{Breakdown, Id, StatsQuery, StatsScope, Timestamp};
-use utoipa::ToSchema;
+use tern_common::{Id, SeriesQuery, Statistics, StatsQuery, StatsScope, Timestamp};
+use utoipa::IntoParams;
 
 use crate::access::Caller;
 use crate::http::answer::Json;
-use crate::http::error::Result;
+use crate::http::error::{Result, bad_request};
 use crate::http::query::{PathId, Query};
-use crate::local_range::{Ends, LocalRange, Per, RangeParameters};
+use crate::local_range::{LocalRange, RangeParameters};
+use crate::resources::shown_stats::{BotsParameter, LinksSeries, OverallStats, Stats};
 use crate::resources::urls::check_owner;
 use crate::row::Row as _;
 use crate::state::AppState;
-use crate::time_zone::LocalTime;
 
 /// The most points of a series, enough for 83 days by the hour and for five years by the day.
 const MOST_POINTS: i64 = 2_000;
 
-/// The clicks of a link
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Stats {
-    #[serde(flatten)]
-    range: Range,
-    /// The sum of the series.
-    #[schema(example = 42)]
-    total: u64,
-    /// Clicks of the total that have no event because their client network had reached its hourly limit of events.
-    #[schema(example = 0)]
-    without_event: u64,
-    /// One point for each hour, day, week or month of the range.
-    series: Vec<Point>,
-    /// The 20 most frequent hosts of referrers, then `Other`. Clicks without a referrer are `Direct`.
-    referrers: Vec<Referrer>,
-    /// The 20 most frequent families of browsers, then `Other`. Every click belongs to a family.
-    browsers: Vec<Browser>,
+/// The most links of an answer with several series: a page of the list of links.
+const MOST_LINKS: usize = 100;
+
+/// The most days of an answer with several series. The store reads each hour of each link.
+const MOST_DAYS: i64 = 100;
+
+/// The links whose clicks are counted
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ScopeParameters {
+    /// Only the links with this tag
+    #[param(value_type = Option<String>, example = "summer")]
+    tag: Option<Tag>,
+    /// Only the links of this user
+    user_id: Option<Id>,
 }
 
-/// The range of an answer
-#[derive(Serialize, ToSchema)]
-struct Range {
-    /// The start, by the clocks of `timezone`.
-    from: LocalTime,
-    /// The end, which is not included.
-    to: LocalTime,
-    per: Per,
-    /// The zone of all times of the answer.
-    #[schema(example = "Europe/Berlin")]
-    timezone: String,
-    /// The minutes by which each point begins and ends late: clicks are counted by hours of UTC. 30 in `Asia/Kolkata`, and
-    /// 0 where local hours begin with those of UTC.
-    #[schema(example = 0)]
-    off_by_minutes: i64,
-    /// The range of as many points before this one: `from` and `to` of another request. `null` before the calendar.
-    #[schema(required)]
-    previous: Option<Ends>,
+/// The links whose series are shown
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LinksParameters {
+    /// The id of a link; repeated for each link, up to 100. Ids without a link are omitted from the answer
+    #[serde(default)]
+    #[param(min_items = 1, max_items = 100, example = json!([1, 2]))]
+    url_id: Vec<Id>,
 }
 
-impl Range {
-    fn of(range: &LocalRange) -> Range {
-        let Ends { from, to } = range.ends();
-        Range {
-            from,
-            to,
-            per: range.per(),
-            timezone: range.timezone().to_owned(),
-            off_by_minutes: range.off_by_minutes(),
-            previous: range.previous(),
-        }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
-struct Point {
-    /// The start of the point.
-    at: LocalTime,
-    #[schema(example = 42)]
-    clicks: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Referrer {
-    #[schema(example = "news.example")]
-    referrer: String,
-    #[schema(example = 40)]
-    clicks: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Browser {
-    #[schema(example = "Firefox")]
-    browser: String,
-    #[schema(example = 42)]
-    clicks: u64,
-}
-
-/// The clicks of a link by time, referrer and browser
+/// The clicks of a link by time and by properties of visitors
 #[utoipa::path(
     get,
     path = "/urls/{id}/stats",
@@ -106,6 +58,7 @@ struct Browser {
     params(
         ("id" = Id, Path, description = "The link's id"),
         RangeParameters,
+        BotsParameter,
     ),
     responses((status = 200, body = Stats, description = "The clicks within the range"))
 )]
@@ -114,21 +67,87 @@ pub(crate) async fn show_stats(
     caller: Caller,
     PathId(id): PathId,
     Query(parameters): Query<RangeParameters>,
+    Query(bots): Query<BotsParameter>,
 ) -> Result<Json<Stats>> {
     let range = parameters.range(Timestamp::now(), MOST_POINTS)?;
     check_owner(&state, &caller, id).await?;
+    let stats = state.store.statistics(query(StatsScope::Link(id), &range, bots)).await?;
+    let stats = stats.ok_or_else(|| Url::missing(id))?;
+    Ok(Json(Stats::new(&range, bots, stats)))
+}
+
+/// The clicks of all links by time and by properties of visitors
+///
+/// A token of a user counts only links of that user.
+#[utoipa::path(
+    get,
+    path = "/stats",
+    tag = "links",
+    params(
+        ScopeParameters,
+        RangeParameters,
+        BotsParameter,
+    ),
+    responses((status = 200, body = OverallStats, description = "The clicks within the range"))
+)]
+pub(crate) async fn show_overall_stats(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Query(ScopeParameters { tag, mut user_id }): Query<ScopeParameters>,
+    Query(parameters): Query<RangeParameters>,
+    Query(bots): Query<BotsParameter>,
+) -> Result<Json<OverallStats>> {
+    let range = parameters.range(Timestamp::now(), MOST_POINTS)?;
+    let stats = if caller.limit(&mut user_id) {
+        let scope = StatsScope::All { tag, owner: user_id };
+        state.store.statistics(query(scope, &range, bots)).await?.unwrap_or_default()
+    } else {
+        Statistics::default()
+    };
+    Ok(Json(OverallStats::new(&range, bots, stats)))
+}
+
+/// The clicks of several links by time
+///
+/// One request has the sparklines of a page of links. The range has at most 100 days.
+#[utoipa::path(
+    get,
+    path = "/stats/series",
+    tag = "links",
+    params(
+        LinksParameters,
+        RangeParameters,
+        BotsParameter,
+    ),
+    responses((status = 200, body = LinksSeries, description = "The series of the links that exist"))
+)]
+pub(crate) async fn show_series(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Query(LinksParameters { url_id: mut urls }): Query<LinksParameters>,
+    Query(parameters): Query<RangeParameters>,
+    Query(bots): Query<BotsParameter>,
+) -> Result<Json<LinksSeries>> {
+    let mut seen = HashSet::new();
+    urls.retain(|id| seen.insert(*id));
+    if urls.is_empty() {
+        return Err(bad_request("url_id is required: give the id of each link, as in url_id=1&url_id=2"));
+    }
+    if urls.len() > MOST_LINKS {
+        return Err(bad_request(format!("url_id must name at most {MOST_LINKS} links, and names {}", urls.len())));
+    }
+    let range = parameters.range(Timestamp::now(), MOST_POINTS)?;
     let (from, to) = range.hours();
-    let query = StatsQuery { scope: StatsScope::Link(id), from, to, bots: true };
-    let mut stats = state.store.statistics(query).await?.ok_or_else(|| Url::missing(id))?;
-    let series: Vec<_> = stats.hours.iter().map(|hour| (hour.at, hour.humans + hour.bots)).collect();
-    let referrers = stats.breakdowns.remove(&Breakdown::Referrers).unwrap_or_default();
-    let browsers = stats.breakdowns.remove(&Breakdown::Browsers).unwrap_or_default();
-    Ok(Json(Stats {
-        range: Range::of(&range),
-        total: stats.total(),
-        without_event: stats.without_event,
-        series: range.starts().zip(range.fold(series)).map(|(at, clicks)| Point { at, clicks }).collect(),
-        referrers: referrers.into_iter().map(|(referrer, clicks)| Referrer { referrer, clicks }).collect(),
-        browsers: browsers.into_iter().map(|(browser, clicks)| Browser { browser, clicks }).collect(),
-    }))
+    // A range in which clocks change may have an hour more.
+    if to.unix_seconds() - from.unix_seconds() > (MOST_DAYS * 24 + 1) * 60 * 60 {
+        let message = format!("from and to must be at most {MOST_DAYS} days apart for several links");
+        return Err(bad_request(message));
+    }
+    let query = SeriesQuery { urls, owner: caller.owner(), boundaries: range.boundaries() };
+    Ok(Json(LinksSeries::new(&range, bots, state.store.click_series(query).await?)))
+}
+
+fn query(scope: StatsScope, range: &LocalRange, bots: BotsParameter) -> StatsQuery {
+    let (from, to) = range.hours();
+    StatsQuery { scope, from, to, bots: bots.are_included() }
 }

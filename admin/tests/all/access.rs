@@ -35,6 +35,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/docs/docs.css", EVERYBODY),
     ("GET", "/docs/docs.js", EVERYBODY),
     ("GET", "/audit", READERS),
+    ("GET", "/stats", READERS),
+    ("GET", "/stats/series", READERS),
     ("GET", "/tags", READERS),
     ("GET", "/products", READERS),
     ("GET", "/users", READERS),

@@ -94,7 +94,7 @@ async fn each_operation_is_described_in_full() {
             }
         }
     }
-    assert_eq!(ids.len(), 34);
+    assert_eq!(ids.len(), 36);
 }
 
 #[tokio::test]
@@ -211,11 +211,20 @@ async fn answers_have_exactly_the_fields_of_their_schemas() {
     let url = app.shorten(&ann, "https://example.com/").await;
     let event = app.record_event(&url, "shared").await;
     let stats = app.get("/urls/1/stats").await.json();
+    let overall = app.get("/stats").await.json();
+    let series = app.get("/stats/series?url_id=1").await.json();
     let report = app.upload("username,email\nann,ann@mail.example\n").await.json();
     let error = app.get("/users/99").await.json();
-    for (name, row) in
-        [("User", ann), ("Url", url), ("Event", event), ("Stats", stats), ("ImportReport", report), ("Error", error)]
-    {
+    for (name, row) in [
+        ("User", ann),
+        ("Url", url),
+        ("Event", event),
+        ("Stats", stats),
+        ("OverallStats", overall),
+        ("LinksSeries", series),
+        ("ImportReport", report),
+        ("Error", error),
+    ] {
         let schema = &description["components"]["schemas"][name];
         let given: BTreeSet<&String> = row.as_object().unwrap().keys().collect();
         assert_eq!(given, schema["properties"].as_object().unwrap().keys().collect(), "{name}");
