@@ -8,6 +8,8 @@
 mod client;
 #[path = "../../../redirector/tests/support/conformance.rs"]
 mod conformance;
+#[path = "../../../redirector/tests/support/mmdb.rs"]
+mod mmdb;
 #[path = "../../../redirector/tests/support/vectors.rs"]
 mod vectors;
 

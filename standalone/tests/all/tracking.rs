@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::mmdb;
 use crate::support::{Tern, eventually};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
@@ -152,6 +153,44 @@ async fn minimal_click_leaves_no_user_agent_path_or_network_anywhere() {
         let in_journal = files_with(&directory.path().join("data/clicks"), b"Firefox|Linux|desktop|").0;
         assert!(!in_journal.is_empty(), "the journal has the families");
     }
+}
+
+/// Returns the visitors of all clicks, the newest last.
+fn visitors(tern: &Tern) -> Vec<String> {
+    let database = rusqlite::Connection::open(tern.directory.path().join("data/tern.db")).unwrap();
+    let mut statement =
+        database.prepare("SELECT visitor FROM events WHERE event_type = 'clicked' ORDER BY id").unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn visitor_has_the_language_of_the_request_and_the_country_of_proxy_file_or_registry() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("countries.mmdb");
+    let write =
+        |code| std::fs::write(&path, mmdb::file(&[("203.0.113.0/24", mmdb::map(&[("country", mmdb::iso(code))]))]));
+    write("FR").unwrap();
+    let settings = [("COUNTRY_HEADER", "X-Country"), ("GEOIP_FILE", path.to_str().unwrap())];
+    let (tern, path) = start_with(&settings).await;
+    let language = ("accept-language", "de-AT, en;q=0.5");
+    let mut clicks = 0;
+    let mut visitor = async |client: &'static str, further: &[Field]| {
+        let fields = [&[("user-agent", FIREFOX), language, ("x-forwarded-for", client)], further].concat();
+        follow(&tern, &fields, &path).await;
+        clicks += 2;
+        eventually("each click is an event", async || tern.count_events("clicked").await == clicks).await;
+        visitors(&tern).pop().unwrap()
+    };
+    assert_eq!(visitor("203.0.113.77", &[("x-country", "at")]).await, "Firefox|Linux|desktop|de|AT|");
+    assert_eq!(visitor("203.0.113.77", &[("x-country", "XX")]).await, "Firefox|Linux|desktop|de|FR|");
+    assert_eq!(visitor("8.8.8.8", &[]).await, "Firefox|Linux|desktop|de|US|");
+    assert_eq!(visitor("8.8.8.8", &[("dnt", "1")]).await, "Firefox|Linux|desktop|de|US|");
+    assert_eq!(visitor("10.1.2.3", &[]).await, "Firefox|Linux|desktop|de|Unknown|");
+    write("ES").unwrap();
+    eventually("the changed file is read", async || {
+        visitor("203.0.113.77", &[]).await == "Firefox|Linux|desktop|de|ES|"
+    })
+    .await;
 }
 
 #[tokio::test]
