@@ -1,6 +1,6 @@
 //! The description of redirects, which redirectors answer, and `tern serve` on the API port, too.
 
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// The paths of the operations, which are no routes of the API.
 pub(super) const PATHS: [&str; 2] = ["/{short_code}", "/{short_code}+"];
@@ -16,6 +16,16 @@ pub(super) struct Preview {
     original_url: String,
 }
 
+/// The code of a link, as a part of a path
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "redirectors read the path; this type describes it")]
+pub(super) struct Code {
+    /// The code, with upper and lower case as issued
+    #[param(min_length = 1, max_length = 64, pattern = "^[0-9A-Za-z_-]+$", example = "Lh1hFP")]
+    short_code: String,
+}
+
 /// Follow a short code
 ///
 /// The query is ignored, unless the link forwards it to its target.
@@ -26,15 +36,7 @@ pub(super) struct Preview {
     get,
     path = "/{short_code}",
     tag = "redirects",
-    params((
-        "short_code" = String,
-        Path,
-        description = "The code, with upper and lower case as issued",
-        min_length = 1,
-        max_length = 64,
-        pattern = "^[0-9A-Za-z_-]+$",
-        example = "Lh1hFP"
-    )),
+    params(Code),
     responses(
         (status = 301, description = "The target of the link", headers(("Location"))),
         (status = 302, description = "The target of the link, or the address of an expired link", headers(("Location"))),
@@ -57,15 +59,7 @@ pub(super) fn follow_short_code() {}
     get,
     path = "/{short_code}+",
     tag = "redirects",
-    params((
-        "short_code" = String,
-        Path,
-        description = "The code, with upper and lower case as issued",
-        min_length = 1,
-        max_length = 64,
-        pattern = "^[0-9A-Za-z_-]+$",
-        example = "Lh1hFP"
-    )),
+    params(Code),
     responses(
         (status = 200, description = "The target of the link", body = Preview),
         (status = 404),
