@@ -141,7 +141,24 @@ impl Environment {
         workload::write_rows(&mut input, links.count)?;
         drop(input.into_inner());
         ensure!(psql.wait()?.success(), "psql did not take the links");
+        self.fill_links_with_options(links);
         Ok(())
+    }
+
+    fn fill_links_with_options(&self, links: &Links) {
+        for (at, (columns, _)) in workload::OPTIONS.into_iter().enumerate() {
+            for n in 0..workload::LINKS_WITH_EACH_OPTION {
+                let (code, target) = (workload::code_with_options(at, n), workload::target(n));
+                let insert = format!(
+                    "SET session_replication_role = replica;
+                     INSERT INTO urls (id, user_id, short_code, original_url, is_active, created_at, updated_at)
+                     VALUES ({}, 1, '{code}', '{target}', true, now(), now());
+                     UPDATE urls SET {columns} WHERE short_code = '{code}'",
+                    links.count + 1 + at as u64 * workload::LINKS_WITH_EACH_OPTION + n
+                );
+                self.postgres.psql(&links.database, &insert);
+            }
+        }
     }
 
     /// Measures how long psql takes to read and discard what a redirector loads.

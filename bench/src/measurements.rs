@@ -44,6 +44,7 @@ impl Case {
             RequestKind::Hits => self.kind.name().to_owned(),
             RequestKind::Misses => "Tern, a miss (404)".to_owned(),
             RequestKind::Gone => "Tern, inactive (410)".to_owned(),
+            RequestKind::Mixed => "Tern, 5 % with options".to_owned(),
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::workload::RequestKind;
 
 /// Returns the cases at the smallest number of links.
 fn cases() -> Vec<Case> {
-    let others = [RequestKind::Misses, RequestKind::Gone].map(|request_kind| Case { kind: Kind::Tern, request_kind });
+    let others = [RequestKind::Misses, RequestKind::Gone, RequestKind::Mixed]
+        .map(|request_kind| Case { kind: Kind::Tern, request_kind });
     Kind::ALL.map(Case::hits).into_iter().chain(others).collect()
 }
 

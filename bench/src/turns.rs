@@ -65,7 +65,7 @@ pub fn peak(
     ensure!(output.status.success(), "wrk failed: {}", String::from_utf8_lossy(&output.stderr));
     let served = Cpu::of(server.pid())?.since(before);
     let seen = parse_wrk(&String::from_utf8_lossy(&output.stdout)).context("the output of wrk has an unknown form")?;
-    let wrong = if request_kind == RequestKind::Hits { seen.refused } else { seen.requests - seen.refused };
+    let wrong = if request_kind.status() < 400 { seen.refused } else { seen.requests - seen.refused };
     ensure!(
         seen.socket_errors == 0 && wrong == 0,
         "{}: wrk received wrong answers or connections failed: {seen:?}",

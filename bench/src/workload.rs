@@ -25,6 +25,27 @@ pub fn code(n: u64) -> String {
     (0..6).map(|_| digit()).collect()
 }
 
+/// Options of links beside the plain ones: the columns of `urls` that differ, and the query of the requests.
+pub const OPTIONS: [(&str, &str); 6] = [
+    ("starts_at = now() - interval '1 day'", ""),
+    ("expires_at = now() + interval '1 day'", ""),
+    ("expires_at = now() + interval '1 day', expired_url = 'https://www.example.com/over'", ""),
+    ("redirect_status = 307", ""),
+    ("redirect_status = 301", ""),
+    ("forward_query = true", "?source=poster"),
+];
+
+/// Number of links with each of the options.
+pub const LINKS_WITH_EACH_OPTION: u64 = 20;
+
+/// One in so many requests of a mix is for a link with options: 5 %.
+const MIX: usize = 20;
+
+/// Returns the code of the `n`th link with the options at `at`.
+pub fn code_with_options(at: usize, n: u64) -> String {
+    format!("option{at}n{n}")
+}
+
 /// Returns whether the `n`th link is active: every eighth is not.
 pub fn is_active(n: u64) -> bool {
     n % 8 != 7
@@ -50,15 +71,17 @@ pub enum RequestKind {
     Misses,
     /// Codes of inactive links.
     Gone,
+    /// Codes of active links, of which 5 % have options.
+    Mixed,
 }
 
 impl RequestKind {
-    pub const ALL: [RequestKind; 3] = [RequestKind::Hits, RequestKind::Misses, RequestKind::Gone];
+    pub const ALL: [RequestKind; 4] = [RequestKind::Hits, RequestKind::Misses, RequestKind::Gone, RequestKind::Mixed];
 
-    /// Returns the expected status.
+    /// Returns the expected status of most answers.
     pub fn status(self) -> u16 {
         match self {
-            RequestKind::Hits => 302,
+            RequestKind::Hits | RequestKind::Mixed => 302,
             RequestKind::Misses => 404,
             RequestKind::Gone => 410,
         }
@@ -69,12 +92,13 @@ impl RequestKind {
             RequestKind::Hits => "hits",
             RequestKind::Misses => "misses",
             RequestKind::Gone => "gone",
+            RequestKind::Mixed => "mixed",
         }
     }
 
     fn accepts(self, n: u64, links: u64) -> bool {
         match self {
-            RequestKind::Hits => n < links && is_active(n),
+            RequestKind::Hits | RequestKind::Mixed => n < links && is_active(n),
             RequestKind::Misses => n >= links,
             RequestKind::Gone => n < links && !is_active(n),
         }
@@ -84,7 +108,15 @@ impl RequestKind {
         let range = if self == RequestKind::Misses { links..2 * links } else { 0..links };
         // Evenly spread over the range, with an odd step, so that it does not stay on the eighths.
         let step = ((range.end - range.start) / MOST_CODES).max(1) | 1;
-        range.step_by(step as usize).filter(move |n| self.accepts(*n, links)).map(code)
+        let codes = range.step_by(step as usize).filter(move |n| self.accepts(*n, links)).map(code);
+        let mut others = (0..LINKS_WITH_EACH_OPTION)
+            .flat_map(|n| (0..OPTIONS.len()).map(move |at| code_with_options(at, n) + OPTIONS[at].1))
+            .cycle();
+        let is_mixed = self == RequestKind::Mixed;
+        codes.enumerate().map(move |(n, code)| match others.next() {
+            Some(other) if is_mixed && n % MIX == 0 => other,
+            _ => code,
+        })
     }
 }
 
@@ -137,6 +169,12 @@ mod tests {
         assert!(codes(RequestKind::Hits).iter().all(|code| links.contains(code) && !off.contains(code)));
         assert!(codes(RequestKind::Gone).iter().all(|code| off.contains(code)));
         assert!(!codes(RequestKind::Misses).iter().any(|code| links.contains(code)));
+        let mixed = codes(RequestKind::Mixed);
+        let with_options = mixed.iter().filter(|code| code.starts_with("option")).count();
+        assert_eq!((mixed.len(), with_options), (1_750, 88));
+        for at in 0..OPTIONS.len() {
+            assert!(mixed.iter().any(|code| code.starts_with(&format!("option{at}n"))), "{at}");
+        }
         assert!((400_000..=500_000).contains(&RequestKind::Hits.codes(10_000_000).count()));
     }
 }
