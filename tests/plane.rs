@@ -23,7 +23,7 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let directory = this.ancestors().skip(1).find(|directory| !directory.ends_with("deps")).unwrap();
     let path = directory.join(name);
-    assert!(path.exists(), "{} is not there; build it with: cargo build --workspace", path.display());
+    assert!(path.exists(), "{} does not exist; build it with: cargo build --workspace", path.display());
     path
 }
 

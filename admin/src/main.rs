@@ -123,7 +123,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     lifecycle.report_end(signal);
     state.readiness.end();
-    ports.leave();
+    ports.give_notice();
     lifecycle.give_notice(tokio::time::sleep(config.notice)).await;
     let is_drained = ports.drain(Instant::now() + DRAIN).await;
     upkeep.abort();

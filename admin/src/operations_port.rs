@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use tern_serving::with_operator_layers;
+use tern_serving::with_operations_layers;
 
 use crate::resources::operations;
 use crate::state::AppState;
@@ -18,5 +18,5 @@ pub fn operations_router(state: Arc<AppState>) -> Router {
         .route("/ready", get(operations::show_readiness))
         .route("/metrics", get(operations::show_metrics))
         .with_state(state);
-    with_operator_layers(routes, hosts)
+    with_operations_layers(routes, hosts)
 }

@@ -61,12 +61,12 @@ impl Sockets {
     /// When the registry has metrics of these ports already.
     pub fn serve(self, state: &Arc<AppState>, registry: &Registry) -> prometheus::Result<Ports> {
         let all = descriptors::for_ports();
-        let for_operations = descriptors::part(all, Limits::OPERATORS_DESCRIPTORS, OPERATIONS_PART);
+        let for_operations = descriptors::part(all, Limits::OPERATIONS_DESCRIPTORS, OPERATIONS_PART);
         let mut operations = None;
         if let Some((listener, _)) = self.operations {
             let routes = operations_router(Arc::clone(state));
             let stats = PortStats::register(registry, "ops")?;
-            operations = Some(Serving::start(listener, routes, Limits::operators(for_operations), stats));
+            operations = Some(Serving::start(listener, routes, Limits::operations(for_operations), stats));
         }
         let limits = Limits::api(&state.config.access.trusted_proxies, all.saturating_sub(for_operations));
         let stats = PortStats::register(registry, "api")?;
@@ -85,7 +85,7 @@ impl Ports {
     }
 
     /// Closes each connection of the API with its next answer, and continues to serve.
-    pub fn leave(&self) {
+    pub fn give_notice(&self) {
         self.api.give_notice();
     }
 

@@ -135,10 +135,10 @@ async fn serve(config: Config, takes_over: bool) -> anyhow::Result<()> {
         Some(_) => redirector.drain_connections(deadline).await,
         None => redirector.drain_after_take_over(deadline).await,
     };
-    let clicks_kept = redirector.finish(deadline).await;
+    let clicks_retained = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
-    tracing::info!(target: CONSOLE_TARGET, finished, cut, clicks_kept, "drained");
-    let kept = format!("{clicks_kept} clicks kept for the next start");
-    write_line(NAME, &format!("Drained: {finished} connections finished, {cut} cut; {kept}."));
+    tracing::info!(target: CONSOLE_TARGET, finished, cut, clicks_retained, "drained");
+    let retained = format!("{clicks_retained} clicks retained for the next start");
+    write_line(NAME, &format!("Drained: {finished} connections finished, {cut} cut; {retained}."));
     Ok(())
 }

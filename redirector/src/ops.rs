@@ -12,7 +12,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{Gauge, IntCounter, IntCounterVec, Opts, Registry};
 use serde_json::json;
-use tern_serving::{Hosts, with_operator_layers};
+use tern_serving::{Hosts, with_operations_layers};
 
 use crate::clicks::LostLink;
 use crate::engine::Engine;
@@ -42,7 +42,7 @@ pub(crate) fn router(ops: Ops, hosts: Hosts) -> Router {
         .route("/dropped", get(dropped))
         .route("/misses", get(misses))
         .with_state(ops);
-    with_operator_layers(routes, hosts)
+    with_operations_layers(routes, hosts)
 }
 
 /// A JSON value as the body of an answer.

@@ -248,7 +248,7 @@ impl Redirector {
     pub async fn finish(self, deadline: Instant) -> u64 {
         self.stop_shipper.send_replace(Some(deadline));
         let mut shipper = self.shipper;
-        let clicks_kept = match timeout_at(deadline, &mut shipper).await {
+        let clicks_retained = match timeout_at(deadline, &mut shipper).await {
             Ok(Ok(pending)) => pending,
             ended => {
                 if let Ok(Err(error)) = ended {
@@ -276,7 +276,7 @@ impl Redirector {
         }
         self.ops.abort();
         drop(self.watchdog);
-        clicks_kept
+        clicks_retained
     }
 }
 
@@ -290,7 +290,7 @@ async fn until(is_done: impl Fn() -> bool) {
 /// Divides the descriptors between the operations port and the redirect port, and returns the limits of both.
 fn divide_descriptors(config: &RedirectorConfig) -> (tern_serving::Limits, Limits) {
     let all = descriptors::for_ports();
-    let for_operations = descriptors::part(all, tern_serving::Limits::OPERATORS_DESCRIPTORS, 8);
+    let for_operations = descriptors::part(all, tern_serving::Limits::OPERATIONS_DESCRIPTORS, 8);
     let for_redirects = all.saturating_sub(for_operations + config.other_descriptors);
     let limits = config.limits.clone().within_descriptors(for_redirects);
     let (wanted, connections) = (config.limits.connections, limits.connections);
@@ -302,7 +302,7 @@ fn divide_descriptors(config: &RedirectorConfig) -> (tern_serving::Limits, Limit
              (ulimit -n, LimitNOFILE) or lower MAX_CONNECTIONS"
         );
     }
-    (tern_serving::Limits::operators(for_operations), limits)
+    (tern_serving::Limits::operations(for_operations), limits)
 }
 
 /// Registers a listening socket with tokio.

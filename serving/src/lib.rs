@@ -10,7 +10,7 @@
 //!     body         a request body that has to arrive at a minimum rate
 //!     refusal      a body for the answers that hyper gives by itself
 //! head         checks of request heads (RFC 9112), and the host names of an operations port
-//! operators    the layers around the routes of an operations port
+//! operations   the layers around the routes of an operations port
 //! limits       limits of connections, with reasons
 //! stats        metrics of connections
 //! ```
@@ -20,13 +20,13 @@ mod connection;
 mod connections;
 mod head;
 mod limits;
-mod operators;
+mod operations;
 mod refusal;
 mod server;
 mod stats;
 
 pub use head::{Hosts, check_head};
 pub use limits::{Limits, Shares};
-pub use operators::with_operator_layers;
+pub use operations::with_operations_layers;
 pub use server::Serving;
 pub use stats::PortStats;

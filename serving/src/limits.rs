@@ -10,7 +10,7 @@ use tern_common::client::Proxies;
 const API_CONNECTIONS: usize = 1_024;
 
 /// Connections of an operations port: probes, a few monitors, and a person.
-const OPERATORS_CONNECTIONS: usize = 64;
+const OPERATIONS_CONNECTIONS: usize = 64;
 
 /// Connections that may be open beyond the limit while others end for them.
 const SLACK: usize = 16;
@@ -19,7 +19,7 @@ const SLACK: usize = 16;
 const API_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time between requests on an operations port: a monitor that asks once a minute reuses its connection.
-const OPERATORS_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+const OPERATIONS_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// The limits of one port.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ impl Limits {
     }
 
     /// Returns the limits of an operations port, which may use this number of descriptors.
-    pub fn operators(descriptors: usize) -> Limits {
-        Limits::new(OPERATORS_CONNECTIONS, descriptors, OPERATORS_IDLE_TIMEOUT, &Proxies::default())
+    pub fn operations(descriptors: usize) -> Limits {
+        Limits::new(OPERATIONS_CONNECTIONS, descriptors, OPERATIONS_IDLE_TIMEOUT, &Proxies::default())
     }
 
     fn new(wanted: usize, descriptors: usize, idle_timeout: Duration, proxies: &Proxies) -> Limits {
@@ -73,7 +73,7 @@ impl Limits {
     pub const API_DESCRIPTORS: usize = API_CONNECTIONS + SLACK;
 
     /// Descriptors of a full operations port.
-    pub const OPERATORS_DESCRIPTORS: usize = OPERATORS_CONNECTIONS + SLACK;
+    pub const OPERATIONS_DESCRIPTORS: usize = OPERATIONS_CONNECTIONS + SLACK;
 
     /// Returns how many connections may be open, including those with the order to end.
     pub(crate) fn hard_limit(&self) -> usize {
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(connections(Limits::API_DESCRIPTORS), API_CONNECTIONS);
         assert_eq!(connections(116), 100);
         assert_eq!(connections(0), 1);
-        assert_eq!(Limits::operators(Limits::OPERATORS_DESCRIPTORS).connections, OPERATORS_CONNECTIONS);
+        assert_eq!(Limits::operations(Limits::OPERATIONS_DESCRIPTORS).connections, OPERATIONS_CONNECTIONS);
     }
 
     #[test]

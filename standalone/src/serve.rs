@@ -89,12 +89,14 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     let deadline = redirector.drain_deadline();
     let (api_drained, connections) =
         tokio::join!(api.drain(connections_deadline(deadline)), redirector.drain_connections(deadline));
-    let clicks_kept = redirector.finish(deadline).await;
+    let clicks_retained = redirector.finish(deadline).await;
     let (finished, cut) = (connections.finished, connections.cut);
-    tracing::info!(target: CONSOLE_TARGET, api_drained, finished, cut, clicks_kept, "drained");
+    tracing::info!(target: CONSOLE_TARGET, api_drained, finished, cut, clicks_retained, "drained");
     write_line(
         NAME,
-        &format!("Drained: {finished} connections finished, {cut} cut; {clicks_kept} clicks kept for the next start."),
+        &format!(
+            "Drained: {finished} connections finished, {cut} cut; {clicks_retained} clicks retained for the next start."
+        ),
     );
     Ok(())
 }

@@ -108,7 +108,9 @@ async fn inhibited_alerts(alerting: &Alerting) -> Vec<String> {
 #[tokio::test]
 async fn alerts_caused_by_an_unavailable_database_are_inhibited() {
     let alerting = Alerting::start();
-    alerting.send(&[alert("TernServiceUnreachable", "p1", &json!({"job": "postgres", "away": "service"}))]).await;
+    alerting
+        .send(&[alert("TernServiceUnreachable", "p1", &json!({"job": "postgres", "unreachable": "service"}))])
+        .await;
     alerting.wait_for_message(&["TernServiceUnreachable at p1."]).await;
     alerting.send(&consequences()).await;
     let redirectors = alert("TernErrorsHigh", "r1", &json!({}));
@@ -127,7 +129,8 @@ async fn alerts_caused_by_an_unavailable_database_are_inhibited() {
 #[tokio::test]
 async fn unavailable_exporter_inhibits_no_alert() {
     let alerting = Alerting::start();
-    let labels = [json!({"job": "postgres", "away": "exporter"}), json!({"job": "redis", "away": "service"})];
+    let labels =
+        [json!({"job": "postgres", "unreachable": "exporter"}), json!({"job": "redis", "unreachable": "service"})];
     alerting.send(&labels.map(|labels| alert("TernServiceUnreachable", "x1", &labels))).await;
     alerting.wait_for_message(&["TernServiceUnreachable at x1."]).await;
     alerting.send(&consequences()).await;
@@ -144,6 +147,6 @@ fn unreachable_alert_labels_service_and_exporter() {
     let tells = |expression: &str, label: &str| {
         of_services.iter().any(|(_, rule)| rule.contains(expression) && rule.contains(label))
     };
-    assert!(tells("pg_up == 0", "away: service}"), "{of_services:?}");
-    assert!(tells("expr: up{", "away: exporter}"), "{of_services:?}");
+    assert!(tells("pg_up == 0", "unreachable: service}"), "{of_services:?}");
+    assert!(tells("expr: up{", "unreachable: exporter}"), "{of_services:?}");
 }

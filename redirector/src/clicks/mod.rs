@@ -148,7 +148,7 @@ impl Recorder {
         self.space.shortage()
     }
 
-    /// Seals the journals. No click is recorded after that.
+    /// Finishes the journals. No click is recorded after that.
     pub fn close(&self) {
         self.lanes.iter().for_each(|lane| lane.close());
     }

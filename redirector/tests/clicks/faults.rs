@@ -152,7 +152,7 @@ async fn damaged_segment_costs_only_damaged_clicks_and_they_are_counted() {
     let journals = fixture.open_unshipped(&fixture.config());
     fixture.record(&journals, 0..4_000);
     journals.close().await;
-    // Overwrites two to four records in the middle of a sealed segment.
+    // Overwrites two to four records in the middle of a finished segment.
     let files = segment_files(&fixture);
     let file = OpenOptions::new().write(true).open(&files[0]).unwrap();
     file.write_all_at(&[0xa5; 300], 30_000).unwrap();

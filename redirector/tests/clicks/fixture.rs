@@ -192,7 +192,7 @@ impl Journals {
     }
 
     /// Ends as a killed process does, except that its locks are released and its tails written to segments. Nothing is
-    /// sealed, and running calls to the store are aborted.
+    /// finished, and running calls to the store are aborted.
     pub async fn end_as_if_killed(self) {
         if let Some((shipping, _stop)) = self.shipping {
             shipping.abort();

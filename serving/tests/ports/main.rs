@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use prometheus::Registry;
 use tern_common::client::Proxies;
 use tern_common::config::Setting;
-use tern_serving::{Hosts, Limits, PortStats, Serving, with_operator_layers};
+use tern_serving::{Hosts, Limits, PortStats, Serving, with_operations_layers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
@@ -307,8 +307,8 @@ async fn dripping_body_is_cut_and_a_slow_one_is_not() {
 #[tokio::test]
 async fn operators_port_refuses_foreign_names_and_malformed_heads() {
     let routes = Router::new().route("/ready", get(async || "ready"));
-    let router = with_operator_layers(routes, Hosts::parse("tern-1").unwrap());
-    let port = serve_router(router, Limits::operators(Limits::OPERATORS_DESCRIPTORS)).await;
+    let router = with_operations_layers(routes, Hosts::parse("tern-1").unwrap());
+    let port = serve_router(router, Limits::operations(Limits::OPERATIONS_DESCRIPTORS)).await;
     let check = async |request: &str, status: u16, says: &str| {
         let answer = ask(&mut port.connect().await, &request.replace('|', "\r\n")).await;
         assert!(

@@ -27,10 +27,7 @@ fn check_heals(directory: &Path, first: &Output, what: &str) {
     let again = run(&mut tern(directory, &["load", "users.csv"]));
     assert!(again.status.success(), "{what}: first {}, then {}", text(&first.stderr), text(&again.stderr));
     if !first.stdout.is_empty() {
-        assert!(
-            text(&again.stdout).contains("all 1 are there already"),
-            "{what}: the row that was loaded is not there"
-        );
+        assert!(text(&again.stdout).contains("all 1 are there already"), "{what}: the loaded row is missing");
     }
 }
 

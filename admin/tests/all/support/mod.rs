@@ -100,7 +100,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     let operators = Serving::start(
         ops_listener,
         tern_admin::operations_router(Arc::clone(&state)),
-        Limits::operators(Limits::OPERATORS_DESCRIPTORS),
+        Limits::operations(Limits::OPERATIONS_DESCRIPTORS),
         PortStats::register(&registry, "ops").unwrap(),
     );
     let router = match setup.fallback {

@@ -209,9 +209,9 @@ impl SegmentWriter {
         true
     }
 
-    /// Seals the segment and continues in the next one. Returns whether there was one.
+    /// Finishes the segment and continues in the next one. Returns whether there was one.
     fn rotate(&mut self, lane: &LaneState) -> bool {
-        if lane.ready.is_empty() || !self.seal(lane) {
+        if lane.ready.is_empty() || !self.finish(lane) {
             return false;
         }
         let Some(next) = lane.ready.pop() else { return false };
@@ -223,10 +223,10 @@ impl SegmentWriter {
         true
     }
 
-    /// Seals the segment. Returns whether no segment is open any more.
-    fn seal(&mut self, lane: &LaneState) -> bool {
+    /// Finishes the segment. Returns whether no segment is open any more.
+    fn finish(&mut self, lane: &LaneState) -> bool {
         let Some(segment) = &self.segment else { return true };
-        let Err(error) = segment.seal(self.end) else { return true };
+        let Err(error) = segment.finish(self.end) else { return true };
         let number = segment.number;
         self.retry_later(lane, (Some(number), error));
         false
@@ -263,11 +263,11 @@ impl SegmentWriter {
         (!segments.is_empty() || tail.is_some()).then_some(UnsyncedFiles { segments, tail })
     }
 
-    /// Flushes all records and seals the last segment. Records for which no segment has room stay in the tail.
+    /// Flushes all records and finishes the last segment. Records for which no segment has room stay in the tail.
     pub fn close(&mut self, lane: &LaneState) {
         self.retry_at = None;
         self.flush(lane);
-        if self.seal(lane) {
+        if self.finish(lane) {
             self.full.extend(self.segment.take());
         }
     }

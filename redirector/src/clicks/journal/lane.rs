@@ -151,7 +151,7 @@ impl Lane {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Flushes all records, seals the last segment and ends recording. Waits for the writer.
+    /// Flushes all records, finishes the last segment and ends recording. Waits for the writer.
     pub fn close(&self) {
         self.writer().is_closed = true;
         self.end_failed_tail();

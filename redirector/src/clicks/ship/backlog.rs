@@ -190,8 +190,8 @@ impl Backlog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(End::Final(offset))),
             header => header?,
         };
-        let Some(end) = header.and_then(|header| header.sealed_at) else {
-            return Err(io::Error::other(format!("segment {number} of journal {} is not sealed", self.journal)));
+        let Some(end) = header.and_then(|header| header.records_end) else {
+            return Err(io::Error::other(format!("segment {number} of journal {} is not finished", self.journal)));
         };
         Ok(Some(End::Final(end)))
     }

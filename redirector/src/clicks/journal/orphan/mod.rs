@@ -16,7 +16,7 @@ use super::segment::file::{self, read_header, read_start, segment_path};
 use super::segment::format::{self, HEADER_LEN, Header, RecordIter};
 use super::segment::record::Seed;
 
-/// An adopted journal. No process writes it, and all its segments are sealed.
+/// An adopted journal. No process writes it, and all its segments are finished.
 #[derive(Debug)]
 pub struct Orphan {
     pub journal: JournalId,
@@ -42,10 +42,10 @@ pub enum AdoptError {
     TailOfOtherVersion,
 }
 
-/// Adopts a journal: flushes its tail into a segment, and seals its open segments behind the last whole record. `None` if
+/// Adopts a journal: flushes its tail into a segment, and finishes its open segments after the last whole record. `None` if
 /// its process lives.
 ///
-/// Sealed segments are not read: there may be gigabytes of them, and most are in the store.
+/// Finished segments are not read: there may be gigabytes of them, and most are in the store.
 pub fn adopt(root: &Path, journal: JournalId) -> Result<Option<Orphan>, AdoptError> {
     let directory = directory::path(root, journal);
     let Some(lock) = directory::lock(&directory)? else { return Ok(None) };
@@ -68,8 +68,8 @@ pub fn adopt(root: &Path, journal: JournalId) -> Result<Option<Orphan>, AdoptErr
     orphan.last_sequence = last.unwrap_or(0);
     orphan.flush_tail(&mut segments, numbers.last().map_or(1, |last| last + 1))?;
     for mut segment in segments {
-        let sealed = orphan.seal(&mut segment);
-        orphan.bytes += orphan.or_quarantine(segment.number, sealed)?.unwrap_or(0);
+        let finished = orphan.finish(&mut segment);
+        orphan.bytes += orphan.or_quarantine(segment.number, finished)?.unwrap_or(0);
     }
     // Every record of the tail is in a segment.
     tail::remove(&orphan.directory)?;
@@ -84,7 +84,7 @@ struct OrphanSegment {
     len: usize,
     /// The offset behind its last record, or behind the header if there are no records.
     end: usize,
-    is_sealed: bool,
+    is_finished: bool,
 }
 
 impl OrphanSegment {
@@ -99,10 +99,10 @@ impl Orphan {
         let path = segment_path(&self.directory, number);
         let len = usize::try_from(fs::metadata(&path)?.len()).map_err(io::Error::other)?;
         let header = read_header(&self.directory, self.journal, number)?;
-        if let Some(Header { sealed_at: Some(end) }) = header
+        if let Some(Header { records_end: Some(end) }) = header
             && end > HEADER_LEN as u64
         {
-            return Ok(Some(OrphanSegment { number, len, end: end as usize, is_sealed: true }));
+            return Ok(Some(OrphanSegment { number, len, end: end as usize, is_finished: true }));
         }
         let bytes = fs::read(&path)?;
         // An open segment ends at the first place without a record. A segment without a header is damaged, so its end is
@@ -118,7 +118,7 @@ impl Orphan {
             directory::quarantine(&path)?;
             return Ok(None);
         }
-        Ok(Some(OrphanSegment { number, len, end, is_sealed: false }))
+        Ok(Some(OrphanSegment { number, len, end, is_finished: false }))
     }
 
     /// Flushes the records that are only in the tail. They go into a segment with room, since the disk may be full, or into
@@ -141,19 +141,20 @@ impl Orphan {
         };
         let seed = Seed::new(self.journal);
         let Some((records, last)) = tail::records_after(&records, seed, self.last_sequence) else { return Ok(()) };
-        let has_room = |segment: &&mut OrphanSegment| !segment.is_sealed && segment.end + records.len() <= segment.len;
+        let has_room =
+            |segment: &&mut OrphanSegment| !segment.is_finished && segment.end + records.len() <= segment.len;
         // The records must follow every other record of the journal.
         let from = segments.iter().rposition(|segment| !segment.is_empty()).unwrap_or(0);
         match segments[from..].iter_mut().find(has_room) {
             Some(segment) => {
                 self.open(segment)?.write_all_at(records, segment.end as u64)?;
                 segment.end += records.len();
-                self.seal(segment)?;
+                self.finish(segment)?;
             }
             None => {
                 // A full tail does not fit in one empty segment, but in the room of two. Empty segments are removed for it.
                 for mut empty in segments.extract_if(.., |segment| segment.is_empty()) {
-                    self.seal(&mut empty)?;
+                    self.finish(&mut empty)?;
                 }
                 self.bytes += file::write_segment(&self.directory, self.journal, next, records)?;
             }
@@ -162,21 +163,21 @@ impl Orphan {
         Ok(())
     }
 
-    /// Seals a segment and truncates it behind its records. Returns its bytes. A segment without records is removed.
-    fn seal(&self, segment: &mut OrphanSegment) -> io::Result<u64> {
+    /// Finishes a segment and truncates it behind its records. Returns its bytes. A segment without records is removed.
+    fn finish(&self, segment: &mut OrphanSegment) -> io::Result<u64> {
         let end = segment.end as u64;
         if segment.is_empty() {
             fs::remove_file(segment_path(&self.directory, segment.number))?;
             return Ok(0);
         }
         let file = self.open(segment)?;
-        if !segment.is_sealed {
-            file.write_all_at(&format::sealed_header(self.journal, segment.number, segment.end), 0)?;
+        if !segment.is_finished {
+            file.write_all_at(&format::finished_header(self.journal, segment.number, segment.end), 0)?;
         }
         file.set_len(end)?;
-        if !segment.is_sealed {
+        if !segment.is_finished {
             file.sync_data()?;
-            segment.is_sealed = true;
+            segment.is_finished = true;
         }
         Ok(end)
     }

@@ -1,4 +1,4 @@
-//! Files of segments: where they are, and how one is made, written, sealed and synced.
+//! Files of segments: where they are, and how one is made, written, finished and synced.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -76,8 +76,8 @@ impl Segment {
     }
 
     /// Writes into the header that the records end at `end`.
-    pub fn seal(&self, end: usize) -> io::Result<()> {
-        self.write(&format::sealed_header(self.journal, self.number, end), 0)
+    pub fn finish(&self, end: usize) -> io::Result<()> {
+        self.write(&format::finished_header(self.journal, self.number, end), 0)
     }
 
     /// Syncs the segment.
@@ -98,12 +98,12 @@ fn allocate(path: &Path, len: usize) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a sealed segment of `records`, whole or not at all. Returns the bytes of the file.
+/// Makes a finished segment of `records`, whole or not at all. Returns the bytes of the file.
 pub fn write_segment(directory: &Path, journal: JournalId, number: u64, records: &[u8]) -> io::Result<u64> {
     let end = HEADER_LEN + records.len();
     make_whole(&segment_path(directory, number), |hidden| {
         let file = File::create(hidden)?;
-        file.write_all_at(&format::sealed_header(journal, number, end), 0)?;
+        file.write_all_at(&format::finished_header(journal, number, end), 0)?;
         file.write_all_at(records, HEADER_LEN as u64)?;
         file.sync_data()
     })?;

@@ -9,11 +9,11 @@
 //! | 8 | 16 | the journal's id |
 //! | 24 | 8 | the segment's number |
 //! | 32 | 4 | CRC-32C of the bytes before this field |
-//! | 36 | 4 | CRC-32C of the next 8 bytes, once the segment is sealed; 0 before |
-//! | 40 | 8 | the offset behind the records, once the segment is sealed; 0 before |
+//! | 36 | 4 | CRC-32C of the next 8 bytes, once the segment is finished; 0 before |
+//! | 40 | 8 | the offset behind the records, once the segment is finished; 0 before |
 //! | 64 | | records, see [`super::record`] |
 //!
-//! A segment is sealed after its last record: the header gets the offset behind the records, and no record follows.
+//! A segment is finished after its last record: the header gets the offset behind the records, and no record follows.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -35,11 +35,11 @@ pub const HEADER_LEN: usize = 64;
 /// The size of the largest segment, in bytes.
 pub const MAX_SEGMENT: usize = 1 << 30;
 
-/// The bytes of the header with the seal: the offset behind the records.
-const SEAL: Range<usize> = 40..48;
+/// The bytes of the header with the offset behind the records.
+const END: Range<usize> = 40..48;
 
-/// The bytes of the header with the checksum of the seal.
-const SEAL_CHECKSUM: Range<usize> = 36..40;
+/// The bytes of the header with the checksum of that offset.
+const END_CHECKSUM: Range<usize> = 36..40;
 
 /// Returns the header of an open segment.
 pub fn header(journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
@@ -57,12 +57,12 @@ fn header_of(version: u8, journal: JournalId, number: u64) -> [u8; HEADER_LEN] {
     header
 }
 
-/// Returns the header of a sealed segment, whose records end at `end`.
-pub fn sealed_header(journal: JournalId, number: u64, end: usize) -> [u8; HEADER_LEN] {
+/// Returns the header of a finished segment, whose records end at `end`.
+pub fn finished_header(journal: JournalId, number: u64, end: usize) -> [u8; HEADER_LEN] {
     let mut header = header(journal, number);
     let end = (end as u64).to_le_bytes();
-    header[SEAL].copy_from_slice(&end);
-    header[SEAL_CHECKSUM].copy_from_slice(&crc32c::crc32c(&end).to_le_bytes());
+    header[END].copy_from_slice(&end);
+    header[END_CHECKSUM].copy_from_slice(&crc32c::crc32c(&end).to_le_bytes());
     header
 }
 
@@ -76,8 +76,8 @@ pub fn has_other_version(bytes: &[u8]) -> bool {
 /// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The offset behind the records, if the segment is sealed.
-    pub sealed_at: Option<u64>,
+    /// The offset behind the records, if the segment is finished.
+    pub records_end: Option<u64>,
 }
 
 /// Reads the header of a segment. Returns `None` unless `bytes` begin with the header of segment `number` of `journal`.
@@ -85,14 +85,14 @@ pub struct Header {
 pub fn read_header(bytes: &[u8], file_len: u64, journal: JournalId, number: u64) -> Option<Header> {
     let header = bytes.get(..HEADER_LEN)?;
     let is_expected =
-        |version| header[..SEAL_CHECKSUM.start] == header_of(version, journal, number)[..SEAL_CHECKSUM.start];
+        |version| header[..END_CHECKSUM.start] == header_of(version, journal, number)[..END_CHECKSUM.start];
     if !READABLE.into_iter().any(is_expected) {
         return None;
     }
-    let is_sealed = header[SEAL_CHECKSUM] == crc32c::crc32c(&header[SEAL]).to_le_bytes();
-    let end = u64::from_le_bytes(header[SEAL].try_into().ok()?);
-    let sealed_at = Some(end).filter(|end| is_sealed && (HEADER_LEN as u64..=file_len).contains(end));
-    Some(Header { sealed_at })
+    let is_finished = header[END_CHECKSUM] == crc32c::crc32c(&header[END]).to_le_bytes();
+    let end = u64::from_le_bytes(header[END].try_into().ok()?);
+    let records_end = Some(end).filter(|end| is_finished && (HEADER_LEN as u64..=file_len).contains(end));
+    Some(Header { records_end })
 }
 
 /// An iterator over the records in a part of a segment or of a tail.
@@ -184,17 +184,17 @@ mod tests {
     #[test]
     fn header_is_read_for_its_own_segment_only() {
         let header = header(JOURNAL, 7);
-        let sealed_at = |end| sealed_header(JOURNAL, 7, end);
+        let finished = |end| finished_header(JOURNAL, 7, end);
         let read = |bytes: &[u8], journal, number| read_header(bytes, 200, journal, number);
-        let read_end = |bytes: &[u8]| read(bytes, JOURNAL, 7).unwrap().sealed_at;
-        assert_eq!(read(&header, JOURNAL, 7), Some(Header { sealed_at: None }));
+        let read_end = |bytes: &[u8]| read(bytes, JOURNAL, 7).unwrap().records_end;
+        assert_eq!(read(&header, JOURNAL, 7), Some(Header { records_end: None }));
         assert_eq!(read(&header, JOURNAL, 8), None);
         assert_eq!(read(&header, JournalId(1), 7), None);
-        assert_eq!(read_end(&sealed_at(128)), Some(128));
-        assert_eq!(read_end(&sealed_at(201)), None, "a seal beyond the end of the file is ignored");
-        let mut half = sealed_at(128);
+        assert_eq!(read_end(&finished(128)), Some(128));
+        assert_eq!(read_end(&finished(201)), None, "an end beyond the end of the file is ignored");
+        let mut half = finished(128);
         half[41] ^= 1;
-        assert_eq!(read_end(&half), None, "a seal that does not match its checksum is ignored");
+        assert_eq!(read_end(&half), None, "an end that does not match its checksum is ignored");
         assert_eq!(read(&header[..63], JOURNAL, 7), None);
     }
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_in_a_sealed_segment_costs_only_the_damaged_records() {
+    fn damage_in_a_finished_segment_costs_only_the_damaged_records() {
         let (mut bytes, starts) = records(&targets(10), seed());
         bytes[starts[3] + 70] ^= 1;
         bytes[starts[6]..starts[7]].fill(0);

@@ -13,7 +13,7 @@ use crate::head::{Hosts, check_head};
 const FOREIGN_HOST: &str = "This port answers to addresses, localhost and the names in OPS_HOSTS";
 
 /// Adds the layers of an operations port to `routes`, which serve GET alone.
-pub fn with_operator_layers(routes: Router, hosts: Hosts) -> Router {
+pub fn with_operations_layers(routes: Router, hosts: Hosts) -> Router {
     routes
         .fallback(async || error(StatusCode::NOT_FOUND, "There is nothing at this path"))
         .method_not_allowed_fallback(async || {
