@@ -179,6 +179,7 @@ async fn write(store: &dyn AdminStore, n: usize) -> Duration {
         short_code: ShortCode::parse(&format!("new{n}")).unwrap(),
         original_url: TargetUrl::parse(&target).unwrap(),
         title: Some(Title::parse(&format!("{} {}", word(at * 17), word(at * 19))).unwrap()),
+        is_active: true,
         options: Default::default(),
         labels,
     };

@@ -104,6 +104,7 @@ pub struct NewUrl {
     pub short_code: ShortCode,
     pub original_url: TargetUrl,
     pub title: Option<Title>,
+    pub is_active: bool,
     pub options: LinkOptions,
     pub labels: LinkLabels,
 }
@@ -192,7 +193,6 @@ pub(crate) fn check_revision(accepted: Option<&[i64]>, revision: i64) -> Result<
 pub struct UrlReplacement {
     /// The url, whose labels have the external id. Its code is only for a url that is created.
     pub url: NewUrl,
-    pub is_active: bool,
     /// The code that the replaced url must have; any if `None`.
     pub short_code: Option<ShortCode>,
     /// The revisions that the replaced url may have; any if `None`.
@@ -202,10 +202,10 @@ pub struct UrlReplacement {
 impl UrlReplacement {
     /// Returns the change that replaces every value of a url.
     pub(crate) fn change(&self) -> UrlChange {
-        let NewUrl { original_url, title, options, labels, .. } = self.url.clone();
+        let NewUrl { original_url, title, is_active, options, labels, .. } = self.url.clone();
         UrlChange {
             title: Some(title),
-            is_active: Some(self.is_active),
+            is_active: Some(is_active),
             original_url: Some(original_url),
             options: options.into(),
             labels: LinkLabelsChange {

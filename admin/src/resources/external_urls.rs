@@ -69,10 +69,10 @@ pub(crate) async fn replace_url(
     }
     given.labels.external_id = Some(Some(external_id));
     let link = NewLink::new(&state, &caller, body.user_id, body.original_url, body.short_code.flatten(), given)?;
-    let (is_active, short_code) = (body.is_active.unwrap_or(true), link.given_code.clone());
+    let short_code = link.given_code.clone();
     let put = |url| {
         let if_revision = conditions.if_match.clone();
-        state.store.put_url(UrlReplacement { url, is_active, short_code: short_code.clone(), if_revision })
+        state.store.put_url(UrlReplacement { url, short_code: short_code.clone(), if_revision })
     };
     let (status, url) = match link.insert(&state, put).await? {
         Placed::Created(url) => (StatusCode::CREATED, url),

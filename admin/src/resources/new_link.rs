@@ -54,8 +54,9 @@ impl NewLink {
         let labels =
             LinkLabels { tags: tags.unwrap_or_default(), notes: notes.flatten(), external_id: external_id.flatten() };
         let short_code = given_code.clone().unwrap_or_else(|| generate_code(state));
-        let title = given.title.flatten();
-        Ok(NewLink { url: NewUrl { user_id, short_code, original_url, title, options, labels }, given_code })
+        let (title, is_active) = (given.title.flatten(), given.is_active.unwrap_or(true));
+        let url = NewUrl { user_id, short_code, original_url, title, is_active, options, labels };
+        Ok(NewLink { url, given_code })
     }
 
     /// Inserts the link, with another code for as long as a generated one is taken.

@@ -19,6 +19,9 @@ macro_rules! link_request {
             $($own)*
             /// `null` is no title.
             pub(super) title: Option<Option<Title>>,
+            /// Whether the link redirects, as a new one does by default; a request for an inactive link is answered 410.
+            #[schema(nullable = false, example = true)]
+            pub(super) is_active: Option<bool>,
             /// At most 20 tags, which are trimmed and lower-cased; `null` is none.
             #[schema(value_type = Option<Vec<Tag>>, max_items = 20, example = json!(["summer"]))]
             pub(super) tags: Option<Option<Tags>>,
@@ -70,7 +73,8 @@ macro_rules! link_request {
                     ..LinkLabelsChange::default()
                 };
                 let options = given.check(own, now)?;
-                Ok(UrlChange { title: self.title.take(), options, labels, ..UrlChange::default() })
+                let (title, is_active) = (self.title.take(), self.is_active);
+                Ok(UrlChange { title, is_active, options, labels, ..UrlChange::default() })
             }
         }
     };
@@ -103,9 +107,6 @@ link_request! {
         /// The code of the link, which cannot be changed: another one is refused.
         #[schema(nullable = false)]
         pub(super) short_code: Option<ShortCode>,
-        /// Whether the link redirects; a request for an inactive link is answered 410.
-        #[schema(nullable = false, example = false)]
-        pub(super) is_active: Option<bool>,
         /// The new target, with the rules for a new link.
         #[schema(nullable = false)]
         pub(super) original_url: Option<TargetUrl>,
@@ -124,7 +125,6 @@ impl UpdateUrl {
         let common = self.take_change(own, Timestamp::now())?;
         Ok(UrlChange {
             short_code: self.short_code,
-            is_active: self.is_active,
             original_url: self.original_url.map(|target| check_target(own, "original_url", target)).transpose()?,
             labels: LinkLabelsChange {
                 add_tags: self.add_tags.unwrap_or_default(),
@@ -146,8 +146,5 @@ link_request! {
         /// The code of a link that is created; a new one if it is absent or `null`. An existing link must have this code.
         #[schema(value_type = Option<ShortCode>)]
         pub(super) short_code: Option<Option<ShortCode>>,
-        /// Whether the link redirects, as it does by default.
-        #[schema(nullable = false, example = true)]
-        pub(super) is_active: Option<bool>,
     }
 }

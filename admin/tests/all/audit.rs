@@ -110,3 +110,21 @@ async fn deletion_of_a_user_with_links_is_audited_for_each_link() {
     let seen: Vec<&Value> = entries.iter().map(|entry| &entry["before"]["original_url"]).collect();
     assert_eq!(seen, ["https://a.example/0", "https://a.example/1", "https://a.example/2"]);
 }
+
+#[tokio::test]
+async fn deactivated_link_that_is_made_again_from_its_entry_stays_deactivated() {
+    let app = spawn_app().await;
+    app.create_user("ann").await;
+    let made = app.post("/urls", json!({"user_id": 1, "original_url": "https://a.example/", "is_active": false})).await;
+    assert_eq!(
+        (made.status, &made.json()["is_active"], &made.json()["state"]),
+        (201, &json!(false), &json!("inactive"))
+    );
+    assert_eq!(app.delete("/urls/1").await.status, 204);
+    let before = app.get("/audit?url_id=1").await.json()[1]["before"].clone();
+    let again = app.post("/urls", before).await;
+    assert_eq!((again.status, again.header("tern-ignored")), (201, None), "{again:?}");
+    assert_eq!(again.json()["is_active"], json!(false));
+    let wrong = json!({"user_id": 1, "original_url": "https://a.example/", "is_active": "no"});
+    assert_eq!(app.post("/urls", wrong).await.status, 400);
+}

@@ -127,6 +127,7 @@ async fn insert_one_change() -> (Cursor, Mark, Cursor) {
         short_code: ShortCode::generate(6),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
+        is_active: true,
         options: Default::default(),
         labels: Default::default(),
     };

@@ -86,6 +86,7 @@ pub fn new_url(owner: Id, code: &str, target: &str) -> NewUrl {
         short_code: ShortCode::parse(code).unwrap(),
         original_url: TargetUrl::parse(target).unwrap(),
         title: None,
+        is_active: true,
         options: Default::default(),
         labels: Default::default(),
     }

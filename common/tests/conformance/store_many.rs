@@ -296,7 +296,7 @@ pub async fn concurrent_reuse_of_a_target_creates_one_url(store: &dyn AdminStore
 }
 
 fn replacement(url: NewUrl) -> UrlReplacement {
-    UrlReplacement { url: with_external_id(url, "one/1"), is_active: true, short_code: None, if_revision: None }
+    UrlReplacement { url: with_external_id(url, "one/1"), short_code: None, if_revision: None }
 }
 
 pub async fn concurrent_puts_under_an_external_id_create_one_url(store: &dyn AdminStore) {
@@ -326,7 +326,7 @@ pub async fn put_url_replaces_all_but_code_creation_and_clicks(store: &dyn Admin
     let made = made.value;
     let other = replacement(new_url(bob, "CODE2", "https://a.example/"));
     assert!(matches!(store.put_url(other).await.unwrap(), Placed::Created(_)), "another owner has another link");
-    let bare = UrlReplacement { is_active: false, ..replacement(new_url(ann, "CODE3", "https://b.example/")) };
+    let bare = replacement(NewUrl { is_active: false, ..new_url(ann, "CODE3", "https://b.example/") });
     let Placed::Replaced(replaced) = store.put_url(bare.clone()).await.unwrap() else { panic!("a second link") };
     let replaced = replaced.value;
     assert_eq!((replaced.id, replaced.short_code.as_str(), replaced.created_at), (made.id, "CODE1", made.created_at));

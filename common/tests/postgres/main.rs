@@ -70,6 +70,7 @@ async fn url(store: &dyn AdminStore, owner: Id, code: &str) -> Mark {
         short_code: ShortCode::parse(code).unwrap(),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
+        is_active: true,
         options: Default::default(),
         labels: Default::default(),
     };

@@ -85,6 +85,7 @@ async fn links(store: &PostgresStore) -> Vec<(Id, Id, String, String)> {
                 short_code: ShortCode::parse(&code).unwrap(),
                 original_url: TargetUrl::parse(&target).unwrap(),
                 title: None,
+                is_active: true,
                 options: Default::default(),
                 labels: Default::default(),
             };

@@ -22,6 +22,7 @@ pub async fn insert_link(store: &dyn AdminStore, owner: Id, code: &str) -> Id {
         short_code: ShortCode::parse(code).unwrap(),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
+        is_active: true,
         options: Default::default(),
         labels: Default::default(),
     };

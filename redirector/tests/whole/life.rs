@@ -95,6 +95,7 @@ async fn replica_announces_its_cursor_and_its_end() {
         short_code: ShortCode::parse("CODE12").unwrap(),
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
+        is_active: true,
         options: Default::default(),
         labels: Default::default(),
     };

@@ -16,8 +16,8 @@ use crate::{Id, TargetUrl, Timestamp};
 
 /// The columns of new urls as [`to_json`] writes them, with `n` as their order.
 const ITEMS: &str = "json_to_recordset($1::text::json) AS item (
-    n int, user_id bigint, short_code text, original_url text, title text, starts_at bigint, expires_at bigint,
-    expired_url text, redirect_status smallint, forward_query boolean, tags text[], notes text, external_id text
+    n int, user_id bigint, short_code text, original_url text, title text, is_active boolean,
+    starts_at bigint, expires_at bigint, expired_url text, redirect_status smallint, forward_query boolean, tags text[], notes text, external_id text
 )";
 
 pub(super) async fn insert(db: &ClientWrapper, new: &[NewUrl], commit: Commit) -> Result<Change<Vec<Result<Url>>>> {
@@ -70,7 +70,7 @@ async fn insert_rows(db: &ClientWrapper, new: impl Iterator<Item = &NewUrl>) -> 
              INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
                                starts_at, expires_at, expired_url, redirect_status, forward_query,
                                tags, notes, external_id)
-             SELECT user_id, short_code, original_url, title, true, $2, $2,
+             SELECT user_id, short_code, original_url, title, is_active, $2, $2,
                     to_timestamp(starts_at), to_timestamp(expires_at), expired_url, redirect_status, forward_query,
                     tags, notes, external_id
              FROM {ITEMS} ORDER BY n
@@ -99,6 +99,7 @@ fn to_json<'a>(new: impl Iterator<Item = &'a NewUrl>) -> String {
             "short_code": url.short_code.as_str(),
             "original_url": url.original_url.as_given(),
             "title": url.title.as_ref().map(Title::as_str),
+            "is_active": url.is_active,
             "starts_at": url.options.starts_at.map(Timestamp::unix_seconds),
             "expires_at": url.options.expires_at.map(Timestamp::unix_seconds),
             "expired_url": url.options.expired_url.as_ref().map(TargetUrl::as_given),

@@ -204,7 +204,7 @@ impl AdminStore for PostgresStore {
     }
 
     async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>> {
-        self.connections.request(async |db| urls::insert(db, &url, true).await).await
+        self.connections.request(async |db| urls::insert(db, &url).await).await
     }
 
     async fn reuse_url(&self, url: NewUrl, wanted: UrlChange) -> Result<Reused> {

@@ -13,7 +13,7 @@ use crate::store::{Change, Placed, Result, Reused, StoreError};
 use crate::url::{self, NewUrl, Title, Url, UrlChange, UrlReplacement};
 use crate::{Id, LinkOptions, LinkOptionsChange, TargetUrl, Timestamp};
 
-pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl, is_active: bool) -> Result<Change<Url>> {
+pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Url>> {
     // The user is selected first, so that an unknown user uses up no id.
     let sql = format!(
         "WITH url AS (
@@ -53,7 +53,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl, is_active: bool) ->
         &notes,
         &external_id,
         &author.as_deref(),
-        &is_active,
+        &url.is_active,
     ];
     match query::row(db, &sql, values).await {
         Ok(Some(row)) => read_change(&row),
@@ -91,7 +91,7 @@ pub(super) async fn reuse(db: &ClientWrapper, url: &NewUrl, wanted: &UrlChange) 
     query::execute(db, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&key]).await?;
     match find_active(db, url.user_id, &url.original_url).await? {
         Some(found) if wanted.is_fulfilled_by(&found) => Ok(Reused::Found(found)),
-        _ => Ok(Reused::Created(insert(db, url, true).await?)),
+        _ => Ok(Reused::Created(insert(db, url).await?)),
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn put(db: &ClientWrapper, replacement: &UrlReplacement) -> Res
     let sql = "SELECT id FROM urls WHERE user_id = $1 AND external_id = $2 FOR NO KEY UPDATE";
     let Some(found) = query::row(db, sql, &[&url.user_id, &url.labels.external_id]).await? else {
         replacement.check_creation()?;
-        return Ok(Placed::Created(insert(db, url, replacement.is_active).await?));
+        return Ok(Placed::Created(insert(db, url).await?));
     };
     let replaced = update(db, found.try_get(0)?, &replacement.change()).await?;
     Ok(Placed::Replaced(replaced.ok_or_else(|| error::unexpected("empty result"))?))

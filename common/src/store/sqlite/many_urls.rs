@@ -15,7 +15,7 @@ pub(super) fn insert(db: &Transaction<'_>, new: &[NewUrl], commit: Commit) -> Re
     let mut outcomes = Vec::with_capacity(new.len());
     for url in new {
         // A refused statement changes nothing, and the transaction goes on.
-        match urls::insert(db, url, true) {
+        match urls::insert(db, url) {
             Ok(inserted) => outcomes.push(Ok(inserted.value)),
             Err(refused) if refused.is_of_one_url() => outcomes.push(Err(refused)),
             Err(error) => return Err(error),

@@ -169,7 +169,7 @@ impl AdminStore for SqliteStore {
     }
 
     async fn insert_url(&self, url: NewUrl) -> Result<Change<Url>> {
-        self.connections.write(move |db| urls::insert(db, &url, true)).await
+        self.connections.write(move |db| urls::insert(db, &url)).await
     }
 
     async fn reuse_url(&self, url: NewUrl, wanted: UrlChange) -> Result<Reused> {

@@ -10,7 +10,7 @@ use crate::store::{Change, Placed, Result, Reused, StoreError};
 use crate::url::{self, NewUrl, Title, Url, UrlChange, UrlReplacement};
 use crate::{Id, LinkOptions, TargetUrl, Timestamp};
 
-pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl, is_active: bool) -> Result<Change<Url>> {
+pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> {
     let sql = format!(
         "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
                            starts_at, expires_at, expired_url, redirect_status, forward_query,
@@ -39,7 +39,7 @@ pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl, is_active: bool) -> Res
         tags,
         notes,
         external_id,
-        is_active
+        url.is_active
     ];
     let inserted = db.prepare_cached(&sql)?.query_row(values, from_row).map_err(|error| {
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
@@ -68,7 +68,7 @@ fn find_active(db: &Connection, user_id: Id, target: &TargetUrl) -> Result<Optio
 pub(super) fn reuse(db: &Transaction<'_>, url: &NewUrl, wanted: &UrlChange) -> Result<Reused> {
     match find_active(db, url.user_id, &url.original_url)? {
         Some(found) if wanted.is_fulfilled_by(&found) => Ok(Reused::Found(found)),
-        _ => insert(db, url, true).map(Reused::Created),
+        _ => insert(db, url).map(Reused::Created),
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn put(db: &Transaction<'_>, replacement: &UrlReplacement) -> Result<
         return Ok(Placed::Replaced(replaced));
     }
     replacement.check_creation()?;
-    insert(db, &replacement.url, replacement.is_active).map(Placed::Created)
+    insert(db, &replacement.url).map(Placed::Created)
 }
 
 pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result<Option<Change<Url>>> {
