@@ -6,6 +6,7 @@
 //!
 //! The crate depends on neither plane, on no HTTP library and not on `may`.
 
+pub mod accept;
 pub mod audit;
 pub mod backoff;
 pub mod budget;

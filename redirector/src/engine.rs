@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use tern_common::ShortCode;
+use tern_common::accept::prefers_html;
 use tern_common::budget::{ClientBudget, prefix};
 use tern_common::client::{Proxies, is_forwarding_field, is_local_host};
 use tern_common::served_link::ServedLink;
 use tern_common::visitor::MAX_TEXT;
 
-use crate::accept::prefers_html;
 use crate::answers::Answers;
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Network, NewClick};

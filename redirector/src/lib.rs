@@ -22,7 +22,6 @@
 //! succession  decides when this process serves in place of its predecessor
 //! ```
 
-mod accept;
 pub mod answers;
 pub mod clicks;
 pub mod config;

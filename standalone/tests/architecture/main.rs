@@ -172,7 +172,7 @@ fn redirect_path_knows_no_store_no_bus_and_no_runtime() {
     check_knows_only("redirector/src/redirect.rs", &decision, &CONTROL);
     check_knows_only("redirector/src/outcome.rs", &decision[..3], &CONTROL);
     check_knows_only("redirector/src/pages.rs", &["crate::http"], &CONTROL);
-    check_knows_only("redirector/src/accept.rs", &[], &CONTROL);
+    check_knows_only("common/src/accept.rs", &[], &CONTROL);
     check_ignorant("redirector/src/engine.rs", &[], &[&CONTROL[..], &["crate::replica"]].concat());
     check_ignorant("common/src/budget.rs", &[], &[&CONTROL[..], &["Mutex", "RwLock"]].concat());
 }
