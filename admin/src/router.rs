@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 
 use crate::access::Area;
 use crate::access::guard::{Guard, authorise};
+use crate::dashboard::{self, session};
 use crate::description::{self, docs};
 use crate::http::body::discard_body;
 use crate::http::error::{Error, answer_panic, bad_request, forbidden, not_found};
@@ -27,7 +28,7 @@ use crate::http::ignored::KnownParameters;
 use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
 use crate::resources::{
-    audit, bulk, bulk_urls, events, external_urls, logs, many_urls, operations, products, stats, tags, urls, users,
+    audit, bulk, bulk_urls, events, external_urls, logs, many_urls, operations, products, qr, stats, tags, urls, users,
 };
 use crate::state::AppState;
 
@@ -40,7 +41,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 24] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 32] {
     let uploads = UploadQuota::default();
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url, many_urls::change_urls, many_urls::delete_urls)),
@@ -51,6 +52,7 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 24] {
         (Area::Data, routes!(stats::show_overall_stats)),
         (Area::Data, routes!(stats::show_series)),
         (Area::Data, routes!(tags::list_tags)),
+        (Area::Data, routes!(qr::show_qr)),
         (Area::Data, routes!(users::list_users, users::create_user)),
         (Area::Data, routes!(bulk::import_users).layer(Extension(uploads))),
         (Area::Data, routes!(users::find_user, users::update_user, users::delete_user)),
@@ -67,6 +69,13 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 24] {
         (Area::Public, routes!(docs::show_docs)),
         (Area::Public, routes!(docs::show_style)),
         (Area::Public, routes!(docs::show_script)),
+        (Area::Public, routes!(dashboard::show_index)),
+        (Area::Public, routes!(dashboard::show_dashboard)),
+        (Area::Public, routes!(dashboard::show_screen)),
+        (Area::Public, routes!(dashboard::show_item)),
+        (Area::Public, routes!(dashboard::show_file)),
+        (Area::Public, routes!(session::create_session, session::delete_session)),
+        (Area::Access, routes!(session::show_access)),
     ]
 }
 
@@ -78,7 +87,9 @@ fn assemble(guarded: impl Fn(Area, Methods) -> Methods) -> (Router<Arc<AppState>
         let methods = guarded(area, methods);
         for path in paths.paths.keys() {
             areas.insert(path.clone(), area);
-            api = api.route(&format!("{path}/"), methods.clone());
+            if path != "/" {
+                api = api.route(&format!("{path}/"), methods.clone());
+            }
         }
         api = api.routes((schemas, paths, methods));
     }
@@ -179,7 +190,7 @@ mod tests {
 
     #[test]
     fn first_segment_of_each_route_is_a_reserved_short_code() {
-        for path in paths() {
+        for path in paths().filter(|path| path != "/") {
             let first = path.split('/').nth(1).unwrap();
             assert!(RESERVED.contains(&first), "{path}: {first:?} is missing from RESERVED");
         }

@@ -122,6 +122,7 @@ async fn addresses(
     ops: SocketAddr,
 ) -> Vec<(&'static str, String)> {
     let mut addresses = vec![
+        ("dashboard", format!("http://{api}/admin/")),
         ("store", place),
         ("metrics", format!("http://{ops}/metrics")),
         ("events", format!("http://{api}/events?event_type=clicked")),

@@ -26,7 +26,13 @@ fn nginx_paths() -> BTreeSet<String> {
 
 #[test]
 fn nginx_has_exactly_the_paths_of_the_api() {
-    let router: BTreeSet<String> = tern_admin::paths().collect();
+    let is_parameter = |part: &str| part.starts_with('{');
+    let plain = |path: String| {
+        let parts = path.split('/').map(|part| if is_parameter(part) { "{id}" } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    // The start page of a public origin is that of the redirectors.
+    let router: BTreeSet<String> = tern_admin::paths().filter(|path| path != "/").map(plain).collect();
     assert_eq!(nginx_paths(), router);
 }
 

@@ -11,10 +11,12 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use tern_common::Id;
 
+use super::tokens::Bearer;
 use crate::http::error::{Error, Result, bad_request, forbidden, internal};
 
 /// The operations that limit themselves to the rows of the caller's user.
 const FOR_OWNERS: &[(Method, &str)] = &[
+    (Method::GET, "/admin/access"),
     (Method::GET, "/urls"),
     (Method::POST, "/urls"),
     (Method::PATCH, "/urls"),
@@ -29,6 +31,7 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::GET, "/stats"),
     (Method::GET, "/stats/series"),
     (Method::GET, "/tags"),
+    (Method::GET, "/urls/{id}/qr.svg"),
     (Method::GET, "/audit"),
     (Method::GET, "/users"),
     (Method::GET, "/users/{id}"),
@@ -56,6 +59,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 impl Caller {
+    pub(super) fn of(bearer: &Bearer) -> Caller {
+        Caller { token: Some(bearer.token.name.as_str().into()), owner: bearer.token.user_id }
+    }
+
+    /// Returns the name of the token; `None` where the API is open.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// Refuses the operations that are not limited to the rows of one user.
     pub(super) fn check_operation(&self, request: &Parts) -> Result<()> {
         let path = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);

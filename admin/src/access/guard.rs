@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::caller::Caller;
 use super::permit_body::hold_permit;
 use super::tokens::{Access, Bearer};
+use crate::dashboard::session;
 use crate::http::body::discard_body;
 use crate::http::error::{Error, Result, forbidden, too_many_requests, unavailable};
 use crate::request_log::request::LoggedRequest;
@@ -42,13 +43,18 @@ pub enum Area {
     Metrics,
     /// The log, which only admins may read.
     Operations,
+    /// The rights of the caller, which every valid token may read.
+    Access,
 }
 
 /// Returns whether a role may use the routes of an area: the table of roles.
 pub fn may(role: Role, area: Area, method: &Method) -> bool {
     let only_reads = matches!(*method, Method::GET | Method::HEAD);
     match (area, role) {
-        (Area::Public, _) | (_, Role::Admin) | (Area::Metrics, Role::Metrics) | (Area::Data, Role::Editor) => true,
+        (Area::Public | Area::Access, _)
+        | (_, Role::Admin)
+        | (Area::Metrics, Role::Metrics)
+        | (Area::Data, Role::Editor) => true,
         (Area::Data, Role::Viewer) => only_reads,
         (Area::Data | Area::Operations, Role::Metrics) | (Area::Metrics | Area::Operations, _) => false,
     }
@@ -75,8 +81,9 @@ pub(crate) async fn authorise(
     let admitted = admit(&guard, &head, &logged).await;
     let mut request = Request::from_parts(head, body);
     match admitted {
-        Ok((caller, permit)) => {
+        Ok((role, caller, permit)) => {
             let token = caller.token.clone();
+            request.extensions_mut().insert(role);
             request.extensions_mut().insert(caller);
             logged.log_start();
             hold_permit(signed(token, next.run(request)).await, permit)
@@ -88,12 +95,12 @@ pub(crate) async fn authorise(
     }
 }
 
-/// Checks a request. Returns its caller, and the permit that the request and its answer hold, if a token admits them.
+/// Checks a request. Returns its role, its caller, and the permit that the request and its answer hold, if a token admits them.
 async fn admit(
     guard: &Guard,
     request: &Parts,
     logged: &LoggedRequest,
-) -> Result<(Caller, Option<OwnedSemaphorePermit>)> {
+) -> Result<(Role, Caller, Option<OwnedSemaphorePermit>)> {
     let Guard { access, area } = guard;
     let now = Instant::now();
     let client = logged.client;
@@ -104,47 +111,73 @@ async fn admit(
         access.requests.spend(prefix(client), now).map_err(too_many_requests)?;
         (Role::Admin, Caller::default(), None)
     } else {
-        let bearer = identify(access, &request.headers, client, now).await?;
+        let bearer = find_bearer(access, &request.headers, client, now).await?;
         access.requests.spend(bearer.token.id, now).map_err(too_many_requests)?;
         let in_flight = Arc::clone(&bearer.in_flight).try_acquire_owned();
         let in_flight = in_flight.map_err(|_| too_many_requests(Duration::from_secs(1)))?;
-        let caller = Caller { token: Some(bearer.token.name.as_str().into()), owner: bearer.token.user_id };
-        (bearer.token.role, caller, Some(in_flight))
+        (bearer.token.role, Caller::of(&bearer), Some(in_flight))
     };
     if !may(role, *area, &request.method) {
         return Err(forbidden("The role of this token does not allow this"));
     }
     caller.check_operation(request)?;
-    Ok((caller, in_flight))
+    Ok((role, caller, in_flight))
 }
 
-/// Finds the token of a request. Each client has a budget of failed attempts; a valid token is accepted without it.
-async fn identify(access: &Access, headers: &HeaderMap, client: IpAddr, now: Instant) -> Result<Arc<Bearer>> {
-    let spend = || access.failures.spend(prefix(client), now).map_err(too_many_requests);
-    let refused = |message: &'static str| {
-        access.refused.inc();
-        Error::new(StatusCode::UNAUTHORIZED, message)
-    };
-    let failed = |message| spend().map_or_else(|error| error, |()| refused(message));
+/// Finds the token of a request, which is in `Authorization` or in the two halves of a session.
+async fn find_bearer(access: &Access, headers: &HeaderMap, client: IpAddr, now: Instant) -> Result<Arc<Bearer>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(failed(if access.is_open() { FORWARDED_WITHOUT_TOKEN } else { WITHOUT_TOKEN }));
+    let problem = match (values.next(), values.next()) {
+        (Some(value), None) => match bearer_token(value.as_bytes()) {
+            Some(sent) => return access.find_valid(sent, client, now).await,
+            None => "The Authorization header must be: Bearer <token>",
+        },
+        (None, _) => match session::join(headers) {
+            Some(joined) => return access.find_valid(&joined, client, now).await,
+            None if access.is_open() => FORWARDED_WITHOUT_TOKEN,
+            None => WITHOUT_TOKEN,
+        },
+        _ => WITHOUT_TOKEN,
     };
-    let Some(sent) = bearer_token(value.as_bytes()) else {
-        return Err(failed("The Authorization header must be: Bearer <token>"));
-    };
-    let hash = TokenHash::of(sent);
-    let bearer = match access.find(&hash) {
-        Some(bearer) => bearer,
-        None => {
-            spend()?;
-            access.read().await?;
-            access.find(&hash).ok_or_else(|| refused("The token is unknown"))?
-        }
-    };
-    name_token(bearer.token.name.as_str());
-    bearer.use_now().map_err(failed)?;
-    Ok(bearer)
+    Err(access.count_failure(problem, client, now))
+}
+
+impl Access {
+    /// Finds the caller and the role of a token that a client sent.
+    ///
+    /// # Errors
+    /// A 401 for an invalid token, and a 429 for a client that sent too many of them.
+    pub(crate) async fn identify(&self, sent: &[u8], client: IpAddr, now: Instant) -> Result<(Caller, Role)> {
+        let bearer = self.find_valid(sent, client, now).await?;
+        Ok((Caller::of(&bearer), bearer.token.role))
+    }
+
+    /// Finds a valid token. Each client has a budget of failed attempts; a valid token is accepted without it.
+    async fn find_valid(&self, sent: &[u8], client: IpAddr, now: Instant) -> Result<Arc<Bearer>> {
+        let hash = TokenHash::of(sent);
+        let bearer = match self.find(&hash) {
+            Some(bearer) => bearer,
+            None => {
+                self.failures.spend(prefix(client), now).map_err(too_many_requests)?;
+                self.read().await?;
+                self.find(&hash).ok_or_else(|| self.refuse("The token is unknown"))?
+            }
+        };
+        name_token(bearer.token.name.as_str());
+        bearer.use_now().map_err(|message| self.count_failure(message, client, now))?;
+        Ok(bearer)
+    }
+
+    /// Spends the client's budget of failed attempts, and returns the refusal.
+    fn count_failure(&self, message: &'static str, client: IpAddr, now: Instant) -> Error {
+        let spent = self.failures.spend(prefix(client), now).map_err(too_many_requests);
+        spent.map_or_else(|error| error, |()| self.refuse(message))
+    }
+
+    fn refuse(&self, message: &'static str) -> Error {
+        self.refused.inc();
+        Error::new(StatusCode::UNAUTHORIZED, message)
+    }
 }
 
 /// Returns the token after the scheme, whose case does not matter (RFC 9110, 11.1).

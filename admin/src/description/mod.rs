@@ -30,6 +30,7 @@ use crate::http::error::Envelope;
         (name = "events", description = "Records of clicks and changes"),
         (name = "products", description = "A list to read"),
         (name = "operations", description = "Health, metrics and log of the service"),
+        (name = "dashboard", description = "The page for people, and its session"),
         (name = "documentation", description = "This description"),
     ),
     paths(redirect::follow_short_code, redirect::preview_short_code),

@@ -197,7 +197,10 @@ fn errors(operation: &Operation, path: &str, is_public: bool) -> Vec<&'static st
         parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == place))
     };
     let has_body = operation.request_body.is_some();
-    let is_static = path == "/health" || path == "/openapi.json" || path.starts_with("/docs");
+    let is_session = path == "/admin/session" || path == "/admin/access";
+    let is_static = ["/", "/health", "/openapi.json"].contains(&path)
+        || path.starts_with("/docs")
+        || path.starts_with("/admin") && !is_session;
     // `/logs` accepts any value of its parameter.
     let checks_query = takes(ParameterIn::Query) && path != "/logs";
     let all = [

@@ -59,6 +59,12 @@ impl Conditions {
     }
 }
 
+/// Returns whether `If-None-Match` names an entity tag. A proxy that compresses makes a tag weak.
+pub(crate) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
+    let tags = tags(headers, &header::IF_NONE_MATCH).unwrap_or_default();
+    tags.into_iter().any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+}
+
 /// Returns the entity tags of a header, which may occur several times; `None` without it.
 fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Vec<&'a str>> {
     headers.contains_key(name).then(|| {

@@ -13,6 +13,8 @@ use tern_common::token::Secret;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::{Paths, RefOr};
 
+use crate::dashboard::is_page;
+
 /// The header of an answer that lists the ignored names of its request.
 pub(crate) const TERN_IGNORED: HeaderName = HeaderName::from_static("tern-ignored");
 
@@ -33,7 +35,9 @@ pub(crate) struct IgnoredNames(Arc<Mutex<Vec<String>>>);
 impl KnownParameters {
     /// Collects the parameters of every operation.
     pub(crate) fn of(paths: &Paths) -> KnownParameters {
-        KnownParameters(Arc::new(paths.paths.iter().map(|(path, item)| (path.clone(), by_method(item))).collect()))
+        // The script of a page of the dashboard reads its query.
+        let read_here = paths.paths.iter().filter(|(path, _)| !is_page(path));
+        KnownParameters(Arc::new(read_here.map(|(path, item)| (path.clone(), by_method(item))).collect()))
     }
 
     /// Finds the ignored parameters of a request; `None` if its path or method is unknown.

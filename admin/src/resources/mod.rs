@@ -11,6 +11,7 @@ pub(crate) mod many_urls;
 mod new_link;
 pub(crate) mod operations;
 pub(crate) mod products;
+pub(crate) mod qr;
 mod shown_stats;
 pub(crate) mod shown_url;
 pub(crate) mod stats;

@@ -53,8 +53,13 @@ fn own_origin(parts: &Parts) -> String {
 }
 
 impl ShortOrigin {
+    /// Returns the address of a link.
+    pub(crate) fn address(&self, url: &Url) -> String {
+        format!("{}/{}", self.0, url.short_code)
+    }
+
     pub(crate) fn show(&self, url: Url) -> ShownUrl {
-        let short_url = format!("{}/{}", self.0, url.short_code);
+        let short_url = self.address(&url);
         let state = LinkState::at(Timestamp::now(), url.is_active, url.starts_at, url.expires_at);
         ShownUrl { url, short_url, state }
     }

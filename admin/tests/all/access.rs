@@ -23,9 +23,18 @@ const READERS: &str = "viewer editor admin";
 const WRITERS: &str = "editor admin";
 const OPERATORS: &str = "admin";
 const SCRAPERS: &str = "metrics admin";
+const HOLDERS: &str = "viewer editor admin metrics";
 
 /// Each method of each route, and the roles that may use it.
 const TABLE: &[(&str, &str, &str)] = &[
+    ("GET", "/", EVERYBODY),
+    ("GET", "/admin", EVERYBODY),
+    ("GET", "/admin/{screen}", EVERYBODY),
+    ("GET", "/admin/{screen}/{item}", EVERYBODY),
+    ("GET", "/admin/assets/{version}/{file}", EVERYBODY),
+    ("POST", "/admin/session", EVERYBODY),
+    ("DELETE", "/admin/session", EVERYBODY),
+    ("GET", "/admin/access", HOLDERS),
     ("GET", "/health", EVERYBODY),
     ("GET", "/ready", EVERYBODY),
     ("GET", "/metrics", SCRAPERS),
@@ -57,6 +66,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("PATCH", "/urls/{id}", WRITERS),
     ("DELETE", "/urls/{id}", WRITERS),
     ("GET", "/urls/{id}/stats", READERS),
+    ("GET", "/urls/{id}/qr.svg", READERS),
     ("GET", "/events", READERS),
     ("POST", "/events", WRITERS),
     ("GET", "/events/{id}", READERS),

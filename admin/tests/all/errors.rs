@@ -11,7 +11,14 @@ use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// Routes and their methods, as in the contract's table.
-const ALLOWED: [(&str, &str); 24] = [
+const ALLOWED: [(&str, &str); 32] = [
+    ("/", "GET,HEAD"),
+    ("/admin", "GET,HEAD"),
+    ("/admin/{screen}", "GET,HEAD"),
+    ("/admin/{screen}/{item}", "GET,HEAD"),
+    ("/admin/assets/{version}/{file}", "GET,HEAD"),
+    ("/admin/session", "POST,DELETE"),
+    ("/admin/access", "GET,HEAD"),
     ("/health", "GET,HEAD"),
     ("/ready", "GET,HEAD"),
     ("/metrics", "GET,HEAD"),
@@ -30,6 +37,7 @@ const ALLOWED: [(&str, &str); 24] = [
     ("/urls/external/{external_id}", "PUT"),
     ("/urls/{id}", "GET,HEAD,PUT,PATCH,DELETE"),
     ("/urls/{id}/stats", "GET,HEAD"),
+    ("/urls/{id}/qr.svg", "GET,HEAD"),
     ("/audit", "GET,HEAD"),
     ("/stats", "GET,HEAD"),
     ("/stats/series", "GET,HEAD"),
@@ -38,11 +46,12 @@ const ALLOWED: [(&str, &str); 24] = [
     ("/events/{id}", "GET,HEAD"),
 ];
 
-/// Returns every path, with and without a trailing slash.
+/// Returns every path, with and without a trailing slash. The root has none beside it.
 fn paths() -> impl Iterator<Item = (String, &'static str)> {
     ALLOWED.into_iter().flat_map(|(path, allowed)| {
-        let path = path.replace("{id}", "1");
-        [(format!("{path}/"), allowed), (path, allowed)]
+        let path = path.replace("{id}", "1").replace("{file}", "app.js");
+        let slash = if path == "/" { path.clone() } else { format!("{path}/") };
+        [(slash, allowed), (path, allowed)]
     })
 }
 
@@ -80,9 +89,7 @@ async fn unsupported_method_is_refused_with_allowed_methods() {
 #[tokio::test]
 async fn unknown_path_is_not_found() {
     let app = spawn_app().await;
-    for path in
-        ["/", "/nope", "/nope/", "/users/1/nope", "/Users", "/users//1", "//users", "/users/1//", "/%00", "/%zz"]
-    {
+    for path in ["/nope", "/nope/", "/users/1/nope", "/Users", "/users//1", "//users", "/users/1//", "/%00", "/%zz"] {
         for method in ["GET", "POST", "DELETE", "BREW"] {
             send_bare(&app, method, path).await.check_error(404, "");
         }
@@ -96,7 +103,7 @@ async fn path_with_trailing_slash_is_the_same_resource() {
     app.shorten(&ann, "https://example.com/").await;
     for (path, allowed) in paths().filter(|(path, _)| !path.starts_with("/metrics")) {
         if allowed.contains("GET") {
-            let bare = app.get(path.trim_end_matches('/')).await;
+            let bare = app.get(if path == "/" { "/" } else { path.trim_end_matches('/') }).await;
             let slash = app.get(&path).await;
             assert_eq!((bare.status, bare.body), (slash.status, slash.body), "{path}");
         }
@@ -132,7 +139,10 @@ async fn answers_have_the_cache_control_of_their_kind() {
     app.shorten(&ann, "https://example.com/").await;
     app.post("/events", json!({ "url_id": 1, "event_type": "x" })).await;
     for (path, allowed) in paths() {
-        let expected = if path.starts_with("/docs") { "no-cache" } else { "no-store" };
+        let is_page = path.starts_with("/docs")
+            || path.starts_with("/admin")
+                && !["assets", "session", "access"].contains(&path.split('/').nth(2).unwrap_or_default());
+        let expected = if is_page { "no-cache" } else { "no-store" };
         for method in ["GET", "POST", "BREW"] {
             let answer = send_bare(&app, method, &path).await;
             let expected = if method == "GET" && allowed.contains("GET") { expected } else { "no-store" };

@@ -12,6 +12,13 @@ const SECRET: &str = "hush";
 
 /// The operations that need no token.
 const PUBLIC: &[&str] = &[
+    "get /",
+    "get /admin",
+    "get /admin/{screen}",
+    "get /admin/{screen}/{item}",
+    "get /admin/assets/{version}/{file}",
+    "post /admin/session",
+    "delete /admin/session",
     "get /health",
     "get /ready",
     "get /openapi.json",
@@ -60,6 +67,8 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
     ("patch /urls/{id}", "/urls/{url}", r#"{"title": "taken"}"#, 404),
     ("delete /urls/{id}", "/urls/{url}", "", 404),
     ("get /urls/{id}/stats", "/urls/{url}/stats", "", 404),
+    ("get /urls/{id}/qr.svg", "/urls/{url}/qr.svg", "", 404),
+    ("get /admin/access", "/admin/access", "", 200),
     ("get /users", "/users", "", 200),
     ("post /users", "/users", r#"{"username": "eve", "email": "eve@mail.example"}"#, 403),
     ("post /users/bulk", "/users/bulk", r#"[{"username": "eve", "email": "eve@mail.example"}]"#, 403),

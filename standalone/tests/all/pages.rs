@@ -1,6 +1,6 @@
 //! Answers of short codes for people, on both ports: pages in place of JSON, previews, and other addresses.
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -209,10 +209,13 @@ async fn start_page_and_unknown_codes_lead_to_the_configured_addresses() {
     let tern = Tern::start_with(&[], &settings);
     let not_found = "https://www.example.com/h%C3%A9lp";
     for address in [&tern.api, &tern.fast] {
+        // The start page of the API port is that of the API.
+        let (start, root, refused) =
+            if address == &tern.api { (200, None, 405) } else { (302, Some("https://www.example.com/"), 404) };
         for (method, path, status, location) in [
-            (Method::GET, "/", 302, Some("https://www.example.com/")),
-            (Method::HEAD, "/?utm_source=x", 302, Some("https://www.example.com/")),
-            (Method::POST, "/", 404, None),
+            (Method::GET, "/", start, root),
+            (Method::HEAD, "/?utm_source=x", start, root),
+            (Method::POST, "/", refused, None),
             (Method::GET, "/nope", 302, Some(not_found)),
             (Method::HEAD, "/nope+", 302, Some(not_found)),
             (Method::GET, "/a/b", 302, Some(not_found)),
@@ -224,11 +227,11 @@ async fn start_page_and_unknown_codes_lead_to_the_configured_addresses() {
             assert_eq!(answer.headers()["cache-control"], "no-store");
         }
     }
-    assert_eq!(tern.metric("tern_redirects_total{outcome=\"root\"}").await, 4.0);
+    assert_eq!(tern.metric("tern_redirects_total{outcome=\"root\"}").await, 2.0);
     assert_eq!(tern.metric("tern_clicks_accepted_total").await, 0.0);
 
     let without = Tern::start(&[]);
-    for address in [&without.api, &without.fast] {
-        assert_eq!(send(&without, Method::GET, address, "/", BROWSER).await.status(), 404);
-    }
+    assert_eq!(send(&without, Method::GET, &without.fast, "/", BROWSER).await.status(), 404);
+    let led = send(&without, Method::GET, &without.api, "/", BROWSER).await;
+    assert_eq!((led.status().as_u16(), &led.headers()["location"]), (302, &HeaderValue::from_static("/admin/")));
 }

@@ -1,0 +1,55 @@
+//! Compresses the files of the dashboard for release builds. Debug builds serve the files from the source directory.
+
+#[path = "src/dashboard/render.rs"]
+#[expect(dead_code, reason = "the program uses the other fields of the page")]
+mod render;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::{env, fs, io};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+const SOURCE: &str = "src/ui";
+
+fn main() -> io::Result<()> {
+    let directory = Path::new(&env::var("OUT_DIR").map_err(io::Error::other)?).join("ui");
+    fs::create_dir_all(&directory)?;
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/dashboard/render.rs");
+    if env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
+        return Ok(());
+    }
+    println!("cargo::rerun-if-changed={SOURCE}");
+    for entry in fs::read_dir(&directory)? {
+        fs::remove_file(entry?.path())?;
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(SOURCE)? {
+        let entry = entry?;
+        files.push((entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?));
+    }
+    files.sort();
+    let page = render::render(&files);
+    for (name, content) in &files {
+        let sent = if name == render::TEMPLATE { page.html.as_bytes() } else { content };
+        fs::write(directory.join(name), content)?;
+        fs::write(directory.join(format!("{name}.gz")), gzip(sent)?)?;
+        fs::write(directory.join(format!("{name}.br")), brotli(sent)?)?;
+    }
+    Ok(())
+}
+
+fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content)?;
+    encoder.finish()
+}
+
+fn brotli(content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compressed = Vec::new();
+    let parameters = brotli::enc::BrotliEncoderParams { size_hint: content.len(), ..Default::default() };
+    brotli::BrotliCompress(&mut &content[..], &mut compressed, &parameters)?;
+    Ok(compressed)
+}

@@ -1,0 +1,68 @@
+// The start of the dashboard: finds the caller, then follows addresses to screens. It must not draw a screen itself.
+// To add a screen, write its file and add one line to SCREENS; see docs/DASHBOARD.md.
+
+import { h, show, byId } from "./dom.js";
+import { showKeys, startKeys } from "./keys.js";
+import { linkScreen } from "./link.js";
+import { linksScreen } from "./links.js";
+import { startPaste } from "./paste.js";
+import { start, reload } from "./router.js";
+import { findAccess, askForToken, followSession, showBanners } from "./session.js";
+import { drawShell } from "./shell.js";
+
+/**
+ * The screens by the first part of their address. One with an address stands in the bar; `item` draws one thing.
+ * @type {{ name: string, title: string, address?: string, draw: import("./router.js").Screen, item?: import("./router.js").Screen }[]}
+ */
+const SCREENS = [
+  { name: "links", title: "Links", address: "/admin/", draw: linksScreen, item: linkScreen },
+];
+
+let leaving = new AbortController();
+
+/** @param {import("./router.js").Place} place */
+async function draw(place) {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const screen = SCREENS.find(({ name }) => name === place.screen);
+  const entries = SCREENS.filter(({ address }) => address);
+  drawShell(/** @type {any} */ (entries), place.screen, showKeys);
+  document.title = screen ? `${screen.title} · Tern` : "Tern";
+  const main = byId("main");
+  scrollTo(0, 0);
+  const run = place.item ? screen?.item : screen?.draw;
+  if (!run) {
+    show(main, h("div", { class: "empty" }, h("h2", {}, "There is no such page"), h("a", { class: "button", href: "/admin/" }, "All links")));
+    return;
+  }
+  try {
+    await run(main, place, signal);
+  } catch (error) {
+    if (signal.aborted || error.status === 401) return;
+    show(main, h("div", { class: "empty" }, h("h2", {}, "This cannot be shown"), h("p", { class: "muted" }, error.message),
+      h("button", { class: "button", type: "button", onclick: reload }, "Try again"), " ",
+      h("a", { class: "button", href: "/admin/" }, "All links")));
+  }
+}
+
+let hasBegun = false;
+
+/** Begins after the first login. After a later one, only a screen without an open sheet is drawn again. */
+function proceed() {
+  showBanners();
+  if (hasBegun) {
+    if (!document.querySelector("dialog.sheet")) reload();
+    return;
+  }
+  hasBegun = true;
+  startKeys();
+  startPaste();
+  start(draw);
+  reload();
+}
+
+const isKnown = await findAccess();
+followSession(proceed);
+if (isKnown) proceed();
+else askForToken(proceed, false);

@@ -1,0 +1,75 @@
+// Charts as SVG, each with its table behind it for people who do not see it. It must not know what the numbers count.
+
+import { h, s, show } from "./dom.js";
+import { count, shortCount } from "./format.js";
+
+/** @typedef {{ label: string, value: number, before?: number }} Point */
+
+const HEIGHT = 220;
+const FOOT = 22;
+const LEFT = 40;
+
+/**
+ * Draws columns over time, and the period before as a dashed line.
+ * @param {Point[]} points @param {{ title: string, unit: string }} names @param {AbortSignal} signal
+ */
+export function timeChart(points, { title, unit }, signal) {
+  const readout = h("p", { class: "readout", "aria-hidden": "true" });
+  const image = s("svg", { class: "chart", role: "img", "aria-label": title });
+  const sum = points.reduce((total, point) => total + point.value, 0);
+  const usual = () => show(readout, points.length === 0 ? "" : `Highest: ${count(Math.max(...points.map((point) => point.value)))} ${unit}`);
+  const draw = () => {
+    const width = image.clientWidth || 600;
+    image.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    const most = ceiling(Math.max(1, ...points.flatMap(({ value, before }) => [value, before ?? 0])));
+    const step = (width - LEFT) / Math.max(points.length, 1);
+    const y = (/** @type {number} */ value) => HEIGHT - FOOT - ((HEIGHT - FOOT - 8) * value) / most;
+    const lines = [0, most / 2, most].filter(Number.isInteger).map((value) => [
+      s("line", { class: "grid", x1: LEFT, x2: width, y1: y(value), y2: y(value) }), s("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, shortCount(value))]);
+    const bars = points.map(({ label, value, before }, at) => {
+      const x = LEFT + at * step;
+      const group = s("g", {}, s("rect", { class: "hit", x, y: 0, width: step, height: HEIGHT - FOOT }),
+        s("rect", { class: "bar", x: x + step * 0.12, y: y(value), width: Math.max(step * 0.76, 1), height: HEIGHT - FOOT - y(value), rx: Math.min(2, step / 4) }));
+      group.addEventListener("pointerenter", () => show(readout, `${label}: ${count(value)} ${unit}${before === undefined ? "" : `, ${count(before)} in the period before`}`));
+      return group;
+    });
+    const every = Math.max(1, Math.ceil(points.length / Math.max(1, Math.floor((width - LEFT) / 84))));
+    const labels = points.flatMap(({ label }, at) => (at % every ? [] : [s("text", { x: LEFT + (at + 0.5) * step, y: HEIGHT - 4, "text-anchor": at === 0 ? "start" : "middle" }, label)]));
+    const path = points.some(({ before }) => before) ? points.map(({ before }, at) => `${LEFT + (at + 0.5) * step} ${y(before ?? 0)}`).join("L") : "";
+    show(image, lines.flat(), bars, path ? s("path", { class: "before", d: `M${path}` }) : null, labels);
+  };
+  image.addEventListener("pointerleave", usual);
+  const size = new ResizeObserver(draw);
+  size.observe(image);
+  signal.addEventListener("abort", () => size.disconnect());
+  usual();
+  const hasBefore = points.some(({ before }) => before !== undefined);
+  const table = h("details", { class: "table" }, h("summary", {}, "Show as a table"), h("div", { tabindex: "0", role: "region", "aria-label": title }, h("table", {},
+    h("caption", { class: "visually-hidden" }, `${title}, ${count(sum)} ${unit} in all`),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), h("th", { scope: "col", class: "number" }, unit), hasBefore ? h("th", { scope: "col", class: "number" }, "before") : null)),
+    h("tbody", {}, points.map(({ label, value, before }) => h("tr", {}, h("th", { scope: "row" }, label), h("td", { class: "number" }, count(value)),
+      hasBefore ? h("td", { class: "number" }, count(before ?? 0)) : null))))));
+  return h("figure", {}, readout, image, table);
+}
+
+/** The next round number. @param {number} value */
+function ceiling(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 4, 5, 10].map((step) => step * power).find((round) => round >= value) ?? value;
+}
+
+/**
+ * Draws one bar for each name, as a table. The bars are no more than its background.
+ * @param {string} title @param {[string, number][]} rows @param {number} total
+ */
+export function barList(title, rows, total) {
+  const most = Math.max(1, ...rows.map(([, value]) => value));
+  const body = rows.map(([name, value]) => {
+    const fill = h("span", { class: "fill", "aria-hidden": "true" });
+    fill.style.width = `${(100 * value) / most}%`;
+    const share = total > 0 ? `${Math.round((100 * value) / total)} %` : "";
+    return h("tr", {}, h("th", { scope: "row" }, fill, h("span", { title: name }, name)), h("td", { class: "number" }, h("span", { title: share }, count(value))));
+  });
+  return h("section", { class: "panel" }, h("h2", {}, title), rows.length === 0 ? h("p", { class: "muted" }, "Nothing in this time.")
+    : h("table", { class: "bars" }, h("caption", { class: "visually-hidden" }, title), h("tbody", {}, body)));
+}

@@ -1,0 +1,99 @@
+// The fields of the editor: how each is shown, read and marked as wrong. It must not send anything.
+
+import { h, show } from "./dom.js";
+import { fromInput, moment, toInput } from "./format.js";
+
+/** @typedef {import("./types.js").Link} Link */
+/** @typedef {{ name: string, label: string, element: HTMLElement, input: any, read: () => any, setError: (text: string) => void }} Field */
+
+const DAY = 86_400_000;
+
+/**
+ * Builds one field with its label, its note and its place for an error.
+ * @param {string} name @param {string} label @param {any} input @param {() => any} read @param {{ note?: any, after?: any }} [more]
+ * @returns {Field}
+ */
+function field(name, label, input, read, { note, after } = {}) {
+  const id = `edit-${name}`;
+  const error = h("p", { class: "error", id: `${id}-error`, role: "alert" });
+  input.id = id;
+  input.setAttribute("aria-describedby", `${id}-error${note ? ` ${id}-note` : ""}`);
+  const element = h("div", { class: "form-field" }, h("label", { for: id }, label), input, after,
+    note ? h("p", { class: "note-line", id: `${id}-note` }, note) : null, error);
+  const setError = (/** @type {string} */ text) => {
+    show(error, text);
+    if (text) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+  };
+  input.addEventListener("input", () => setError(""));
+  return { name, label, element, input, read, setError };
+}
+
+/** @param {string} name @param {string} label @param {string | null} value @param {Record<string, any>} [properties] @param {{ note?: any, after?: any }} [more] */
+function text(name, label, value, properties = {}, more = {}) {
+  const input = h("input", { type: "text", spellcheck: "false", autocomplete: "off", value: value ?? "", ...properties });
+  return field(name, label, input, () => input.value.trim() || null, more);
+}
+
+/** @param {string} name @param {string} label @param {string | null} value @param {boolean} hasPresets */
+function when(name, label, value, hasPresets) {
+  const input = h("input", { type: "datetime-local", value: toInput(value) });
+  const set = (/** @type {number} */ days) => {
+    input.value = days ? toInput(new Date(Date.now() + days * DAY).toISOString().slice(0, 19)) : "";
+    input.dispatchEvent(new Event("input"));
+  };
+  const preset = (/** @type {string} */ label, /** @type {number} */ days) => h("button", { type: "button", class: "chip", onclick: () => set(days) }, label);
+  const presets = hasPresets ? h("div", { class: "presets" }, preset("1 day", 1), preset("1 week", 7), preset("30 days", 30), preset("none", 0)) : null;
+  // An unchanged value keeps its seconds.
+  return field(name, label, input, () => (input.value === toInput(value) ? value : fromInput(input.value)), { after: presets });
+}
+
+/** @param {string} name @param {string} label @param {[string, string][]} options @param {string} value @param {(text: string) => any} read */
+function choice(name, label, options, value, read) {
+  const input = h("select", {}, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
+  return field(name, label, input, () => read(input.value));
+}
+
+/**
+ * The fields of a link, or of a new one.
+ * @param {Link | undefined} link
+ * @param {string} target
+ * @returns {{ main: Field[], times: Field[], advanced: Field[] }}
+ */
+export function editorFields(link, target) {
+  const notes = h("textarea", { value: link?.notes ?? "", rows: 3 });
+  const area = field("notes", "Notes", notes, () => notes.value || null, { note: "Only people with access to this page see them." });
+  const main = [
+    text("original_url", "Target", link?.original_url ?? target, { inputmode: "url", required: true, placeholder: "https://example.com/page" }),
+    link ? null : text("short_code", "Short code", "", { maxlength: 64, placeholder: "made for you" }, { note: h("span", { id: "code-state" }, "Letters, digits, - and _. It cannot be changed later.") }),
+    text("title", "Title", link?.title ?? "", { maxlength: 255, spellcheck: "true" }),
+    tags(link?.tags ?? []),
+  ];
+  const times = [when("starts_at", "Start", link?.starts_at ?? null, false), when("expires_at", "End", link?.expires_at ?? null, true)];
+  const advanced = [
+    text("expired_url", "Target after the end", link?.expired_url ?? "", { inputmode: "url", placeholder: "https://example.com/over" }),
+    choice("redirect_status", "Status of the redirect", [["", "Default"], ["301", "301 Moved Permanently"], ["302", "302 Found"], ["307", "307 Temporary Redirect"], ["308", "308 Permanent Redirect"]],
+      String(link?.redirect_status ?? ""), (value) => (value ? Number(value) : null)),
+    choice("forward_query", "Query of the visitor", [["", "Default"], ["true", "Added to the target"], ["false", "Ignored"]],
+      String(link?.forward_query ?? ""), (value) => (value ? value === "true" : null)),
+    area,
+    text("external_id", "Name in another program", link?.external_id ?? "", { maxlength: 255 }),
+  ];
+  return { main: /** @type {Field[]} */ (main.filter(Boolean)), times, advanced };
+}
+
+/** @param {string[]} value */
+function tags(value) {
+  const input = h("input", { type: "text", autocomplete: "off", value: value.join(", "), placeholder: "summer, poster" });
+  const read = () => input.value.split(",").map((/** @type {string} */ tag) => tag.trim()).filter(Boolean);
+  return field("tags", "Tags", input, read, { note: "With commas between them." });
+}
+
+/** A value of a field as people read it. @param {string} name @param {any} value */
+export function shownValue(name, value) {
+  if (value === null || value === undefined || value === "" || (Array.isArray(value) && value.length === 0)) return "–";
+  if (name.endsWith("_at")) return moment(value);
+  if (Array.isArray(value)) return value.join(", ");
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return String(value);
+}

@@ -1,0 +1,26 @@
+// The user to whom new links belong. It must not create links.
+
+import { change, get } from "./api.js";
+import { access } from "./session.js";
+
+const OWNER = "tern-owner";
+
+/** Returns the owner of new links; undefined if the token has one. @returns {Promise<number | undefined>} */
+export async function findOwner() {
+  if (access().user_id !== null) return undefined;
+  const chosen = Number(localStorage.getItem(OWNER));
+  if (chosen > 0) return chosen;
+  const [first] = (await get("/users?per_page=1")).data;
+  const owner = first ?? (await change("POST", "/users", { username: "dashboard", email: "dashboard@tern.invalid" })).data;
+  rememberOwner(owner.id);
+  return owner.id;
+}
+
+/** @param {number} id */
+export function rememberOwner(id) {
+  localStorage.setItem(OWNER, String(id));
+}
+
+export function forgetOwner() {
+  localStorage.removeItem(OWNER);
+}

@@ -1,0 +1,42 @@
+// Short messages at the edge of the page, announced to screen readers. It must not decide what an action does.
+
+import { byId, h } from "./dom.js";
+import { icon } from "./icons.js";
+
+const SECONDS = 10;
+
+/**
+ * Shows a message with actions. Returns a function that removes it.
+ * @param {string} text
+ * @param {{ actions?: [string, () => void][], isError?: boolean, seconds?: number, onEnd?: () => void }} [options]
+ */
+export function toast(text, { actions = [], isError = false, seconds = SECONDS, onEnd } = {}) {
+  let isShown = true;
+  const close = () => {
+    if (!isShown) return;
+    isShown = false;
+    clearTimeout(timer);
+    box.remove();
+    onEnd?.();
+  };
+  const buttons = actions.map(([label, act]) => h("button", {
+    type: "button",
+    onclick: () => {
+      onEnd = undefined;
+      close();
+      act();
+    },
+  }, label));
+  const dismiss = h("button", { type: "button", "aria-label": "Dismiss", onclick: close }, icon("close"));
+  const box = h("div", { class: isError ? "toast bad" : "toast" }, h("p", {}, text), buttons, dismiss);
+  const timer = setTimeout(close, seconds * 1000);
+  const list = byId("toasts");
+  list.append(box);
+  while (list.children.length > 4) list.firstElementChild.querySelector("button:last-child").click();
+  return close;
+}
+
+/** Shows why something failed. @param {unknown} error @param {[string, () => void][]} [actions] */
+export function toastError(error, actions = []) {
+  toast(error instanceof Error ? error.message : String(error), { isError: true, actions });
+}
