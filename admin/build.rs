@@ -13,6 +13,7 @@ use flate2::write::GzEncoder;
 
 const SOURCE: &str = "src/ui";
 
+#[expect(clippy::disallowed_methods, reason = "cargo gives a build script its parameters as variables")]
 fn main() -> io::Result<()> {
     let directory = Path::new(&env::var("OUT_DIR").map_err(io::Error::other)?).join("ui");
     fs::create_dir_all(&directory)?;

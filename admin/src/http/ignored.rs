@@ -44,7 +44,8 @@ impl KnownParameters {
     pub(crate) fn find_ignored(&self, request: &Parts) -> Option<IgnoredNames> {
         let route = request.extensions.get::<MatchedPath>()?.as_str();
         let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
-        let known = self.0.get(route.strip_suffix('/').unwrap_or(route))?.get(method)?;
+        let known =
+            self.0.get(route.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(route))?.get(method)?;
         let mut parameters = Vec::new();
         for (name, _) in form_urlencoded::parse(request.uri.query().unwrap_or_default().as_bytes()) {
             if !known.iter().any(|known| *known == name) {

@@ -5,7 +5,7 @@ import { s } from "./dom.js";
 const PATHS = {
   copy: "M6 5.5h7v8H6zM10 5.5v-3H3v8h3",
   check: "M3 8.5 6.5 12 13 4.5",
-  more: "M3.5 8h.01M8 8h.01M12.5 8h.01",
+  more: "M3.2 8h.6M7.700 8h.6M12.200 8h.6",
   edit: "M10.5 3 13 5.5 6 12.5l-3 .5.5-3z",
   trash: "M3 4.5h10M6 4.5V3h4v1.5M4.5 4.5l.5 9h6l.5-9",
   close: "M4 4l8 8M12 4l-8 8",

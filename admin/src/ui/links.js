@@ -32,6 +32,7 @@ export async function linksScreen(main, place, signal) {
   /** @type {string | null} */
   let next = null;
   let lastPicked = 0;
+  let total = "0";
   let loading = new AbortController();
   const writes = mayWrite();
 
@@ -68,6 +69,7 @@ export async function linksScreen(main, place, signal) {
     empty.hidden = true;
     table.hidden = false;
     body.prepend(place1(link));
+    addToTotal(1);
   });
   listen("changed", (/** @type {Link} */ link) => {
     const old = shown.get(link.id)?.row;
@@ -102,7 +104,8 @@ export async function linksScreen(main, place, signal) {
       shown.clear();
       body.replaceChildren();
       add(data, headers);
-      show(tools.total, `${count(headers.get("x-total-count") ?? "")} ${headers.get("x-total-count") === "1" ? "link" : "links"}`);
+      total = headers.get("x-total-count") ?? "0";
+      drawTotal();
       if (data.length === 0) drawEmpty();
       empty.hidden = data.length > 0;
       table.hidden = data.length === 0;
@@ -129,6 +132,16 @@ export async function linksScreen(main, place, signal) {
     show(more, next ? "Loading more" : "");
     sentinel.unobserve(more);
     if (next) sentinel.observe(more);
+  }
+
+  function drawTotal() {
+    show(tools.total, `${count(total)} ${total === "1" ? "link" : "links"}`);
+  }
+
+  /** @param {number} by */
+  function addToTotal(by) {
+    if (!total.endsWith("+")) total = String(Number(total) + by);
+    drawTotal();
   }
 
   /** @param {Link} link */
@@ -170,6 +183,7 @@ export async function linksScreen(main, place, signal) {
       const entry = shown.get(id);
       if (!entry) continue;
       if (isHidden && entry.row.contains(document.activeElement)) step(1) || step(-1);
+      if (entry.row.hidden !== isHidden) addToTotal(isHidden ? -1 : 1);
       entry.row.hidden = isHidden;
       if (isHidden) picked.delete(id);
     }

@@ -63,11 +63,13 @@ async fn error_answer_lists_ignored_names() {
 async fn every_route_lists_ignored_parameters() {
     let app = app_with_a_link().await;
     app.post("/events", json!({ "url_id": 1, "event_type": "x" })).await;
-    let only_written = ["/users/bulk", "/urls/bulk", "/urls/external/{external_id}"];
-    for path in tern_admin::paths().filter(|path| !only_written.contains(&path.as_str())) {
-        let path = path.replace("{id}", "1");
+    let only_written = ["/users/bulk", "/urls/bulk", "/urls/external/{external_id}", "/admin/session"];
+    // The script of a page of the dashboard reads its query.
+    let is_page = |path: &str| path == "/admin" || path.starts_with("/admin/{");
+    for path in tern_admin::paths().filter(|path| !only_written.contains(&path.as_str()) && !is_page(path)) {
+        let path = path.replace("{id}", "1").replace("{file}", "app.js");
         for method in ["GET", "HEAD"] {
-            for slash in ["", "/"] {
+            for slash in ["", "/"].into_iter().filter(|slash| path != "/" || slash.is_empty()) {
                 let answer = app.send(method, &format!("{path}{slash}?no-such=1"), None, "").await;
                 assert_eq!((answer.status < 300, ignored(&answer)), (true, Some("no-such")), "{method} {path}{slash}");
             }
