@@ -68,6 +68,10 @@ impl Browser {
         browser
     }
 
+    pub async fn goto(&self, address: &str) {
+        self.driver.goto(address).await.unwrap();
+    }
+
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.driver.cdp().send_raw(command, parameters).await.unwrap()
     }

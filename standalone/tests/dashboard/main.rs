@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
 
 mod browser;
+mod editor;
 mod links;
 mod session;
 #[path = "../all/support.rs"]
