@@ -475,7 +475,7 @@ FOR EACH ROW WHEN (NEW.tags <> '{}') EXECUTE FUNCTION index_tags();
 CREATE TRIGGER urls_tags_indexed_update AFTER UPDATE OF tags ON urls
 FOR EACH ROW WHEN (OLD.tags <> NEW.tags) EXECUTE FUNCTION index_tags();
 
--- The creations, changes and deletions of links. Entries outlive their link and its owner.
+-- The creations, changes and deletions of links. Entries outlive their link.
 -- Triggers write them, so that each change has one, by whichever statement. A transaction with the setting
 -- tern.audit = off writes none; a load of a file sets it.
 CREATE TABLE audit_entries (

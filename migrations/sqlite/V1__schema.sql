@@ -346,7 +346,7 @@ CREATE TRIGGER urls_tags_indexed_update AFTER UPDATE OF tags ON urls WHEN OLD.ta
     INSERT OR IGNORE INTO url_tags SELECT value, NEW.id FROM json_each(NEW.tags) WHERE type = 'text';
 END;
 
--- The creations, changes and deletions of links. Entries outlive their link and its owner.
+-- The creations, changes and deletions of links. Entries outlive their link.
 -- Triggers write them, so that each change has one, by whichever statement. The connection of a load runs no triggers.
 CREATE TABLE audit_entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id > 0),

@@ -165,6 +165,7 @@ conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgre
 conformance!(store_audit over sqlite_audit = sqlite, postgres_audit = postgres: [
     each_change_of_a_link_has_an_audit_entry,
     audit_entry_has_the_token_of_its_task,
+    deleted_user_leaves_no_audit_entry,
     audit_is_filtered_by_link_user_and_token,
     loaded_link_has_no_audit_entry_until_it_changes,
     old_audit_entries_are_deleted_unless_all_are_old,

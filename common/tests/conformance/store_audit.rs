@@ -62,8 +62,8 @@ pub async fn audit_entry_has_the_token_of_its_task(store: &dyn AdminStore) {
     signed(in_name_of("it's"), store.update_url(one, retitle("b"))).await.unwrap();
     store.update_url(one, retitle("c")).await.unwrap();
     signed(in_name_of("ci"), store.delete_url(one, None)).await.unwrap();
-    url(store, ann, "CODE02").await;
-    signed(in_name_of("ops"), store.delete_user(ann, true)).await.unwrap();
+    let two = url(store, ann, "CODE02").await.id;
+    signed(in_name_of("ops"), store.delete_url(two, None)).await.unwrap();
     let entries = entries(store, AuditFilter::default()).await;
     let seen: Vec<_> = entries.iter().map(|entry| (entry.action.as_str(), entry.token.as_deref())).collect();
     let expected = [
@@ -75,6 +75,19 @@ pub async fn audit_entry_has_the_token_of_its_task(store: &dyn AdminStore) {
         ("deleted", Some("ops")),
     ];
     assert_eq!(seen, expected);
+}
+
+pub async fn deleted_user_leaves_no_audit_entry(store: &dyn AdminStore) {
+    let (ann, bob) = (user(store, "ann").await.id, user(store, "bob").await.id);
+    url(store, ann, "CODE01").await;
+    let gone = url(store, ann, "CODE02").await.id;
+    store.delete_url(gone, None).await.unwrap().unwrap();
+    let other = url(store, bob, "CODE03").await.id;
+    signed(Some("ops".into()), store.delete_user(ann, true)).await.unwrap().unwrap();
+    assert!(store.delete_user(ann, true).await.unwrap().is_none());
+    let entries = entries(store, AuditFilter::default()).await;
+    let seen: Vec<_> = entries.iter().map(|entry| (entry.url_id, entry.user_id)).collect();
+    assert_eq!(seen, [(other, bob)]);
 }
 
 pub async fn audit_is_filtered_by_link_user_and_token(store: &dyn AdminStore) {

@@ -68,6 +68,13 @@ pub(super) async fn delete_old(connections: &Connections, keep: Duration) -> Res
     }
 }
 
+/// Deletes some entries of a user's links. Returns whether more may remain.
+pub(super) async fn delete_part_of_user(db: &ClientWrapper, user: Id) -> Result<bool> {
+    let sql = "DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE user_id = $1 LIMIT $2)";
+    let deleted = query::execute(db, sql, &[&user, &ENTRIES_AT_ONCE]).await?;
+    Ok(deleted == ENTRIES_AT_ONCE.unsigned_abs())
+}
+
 fn from_row(row: &Row) -> Result<AuditEntry, Error> {
     Ok(AuditEntry {
         id: row.try_get("id")?,

@@ -195,6 +195,9 @@ impl AdminStore for PostgresStore {
             if self.connections.request(async |db| users::is_large(db, id).await).await? {
                 while self.connections.request(async |db| users::delete_part(db, id).await).await? {}
             }
+            if self.find_user(id).await?.is_some() {
+                while self.connections.request(async |db| audit::delete_part_of_user(db, id).await).await? {}
+            }
         }
         self.connections.request(async |db| users::delete(db, id, cascade).await).await
     }

@@ -105,6 +105,11 @@ async fn delete_within(db: &mut ClientWrapper, id: Id, cascade: bool) -> Result<
          FROM (SELECT count(*) FROM urls_gone) AS urls_gone"
     );
     let row = transaction.query_one(&transaction.prepare_cached(&sql).await?, &[&id, &cascade]).await?;
+    if cascade && row.try_get::<_, i64>("gone")? > 0 {
+        // Those of the links that are deleted with the user, too.
+        let sql = "DELETE FROM audit_entries WHERE user_id = $1";
+        transaction.execute(&transaction.prepare_cached(sql).await?, &[&id]).await?;
+    }
     transaction.commit().await?;
     Ok(row)
 }

@@ -44,6 +44,13 @@ pub(super) fn delete_part(db: &Transaction<'_>, horizon: Timestamp) -> Result<u6
     Ok(db.prepare_cached(sql)?.execute((horizon, ENTRIES_AT_ONCE))? as u64)
 }
 
+/// Deletes some entries of a user's links. Returns whether more may remain.
+pub(super) fn delete_part_of_user(db: &Transaction<'_>, user: Id) -> Result<bool> {
+    let sql = "DELETE FROM audit_entries
+               WHERE id IN (SELECT id FROM audit_entries WHERE user_id = ?1 LIMIT ?2)";
+    Ok(db.prepare_cached(sql)?.execute((user, ENTRIES_AT_ONCE))? as u64 == ENTRIES_AT_ONCE.unsigned_abs())
+}
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
     Ok(AuditEntry {
         id: row.get("id")?,

@@ -160,6 +160,9 @@ impl AdminStore for SqliteStore {
             if self.connections.read(Lane::Requests, move |db| users::is_large(db, id)).await? {
                 while self.connections.write(move |db| users::delete_part(db, id)).await? {}
             }
+            if self.find_user(id).await?.is_some() {
+                while self.connections.write(move |db| audit::delete_part_of_user(db, id)).await? {}
+            }
         }
         self.connections.write(move |db| users::delete(db, id, cascade)).await
     }

@@ -43,8 +43,14 @@ pub(super) fn delete(db: &Transaction<'_>, id: Id, cascade: bool) -> Result<Opti
             return Err(StoreError::UserOwnsUrls { user: id, urls: urls.unsigned_abs() });
         }
     }
-    let deleted = db.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id])?;
-    Ok(if deleted == 0 { None } else { Some(Change { value: (), mark: position::mark(db)? }) })
+    if db.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id])? == 0 {
+        return Ok(None);
+    }
+    if cascade {
+        // Those of the links that are deleted with the user, too.
+        db.execute("DELETE FROM audit_entries WHERE user_id = ?1", [id])?;
+    }
+    Ok(Some(Change { value: (), mark: position::mark(db)? }))
 }
 
 /// The number of a user's links that one transaction deletes while other writers wait.
