@@ -19,9 +19,7 @@ fn client() -> Client {
 fn nginx_paths() -> BTreeSet<String> {
     let text = fs::read_to_string(configuration().join("admin-paths.conf")).unwrap();
     let patterns = text.lines().filter_map(|line| line.strip_prefix("location ~ ^")?.split_once("/?$ "));
-    patterns
-        .map(|(pattern, _)| pattern.replace("[^/]+", "{id}").replace(".+", "{external_id}").replace("\\.", "."))
-        .collect()
+    patterns.map(|(pattern, _)| pattern.replace("[^/]+", "{id}").replace(".+", "{id}").replace("\\.", ".")).collect()
 }
 
 #[test]
