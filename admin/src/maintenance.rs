@@ -124,6 +124,8 @@ mod tests {
             title: None,
             is_active: true,
             options: Default::default(),
+            labels: Default::default(),
+            revision: None,
             created_at,
             updated_at: created_at,
         };

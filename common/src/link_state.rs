@@ -22,6 +22,17 @@ pub enum LinkState {
 }
 
 impl LinkState {
+    /// Returns the state as answers show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkState::Active => "active",
+            LinkState::Inactive => "inactive",
+            LinkState::Scheduled => "scheduled",
+            LinkState::Expired => "expired",
+            LinkState::Exhausted => "exhausted",
+        }
+    }
+
     /// Returns the state of a link at a time.
     pub fn at(
         now: Timestamp,

@@ -240,6 +240,9 @@ pub struct UrlRow {
     pub title: Option<Title>,
     pub is_active: bool,
     pub options: LinkOptions,
+    pub labels: LinkLabels,
+    /// The revision, from 1.
+    pub revision: Option<i64>,
     pub created_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
 }

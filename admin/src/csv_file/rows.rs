@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tern_common::event::{Details, EventRow, EventType};
+use tern_common::link_labels::{ExternalId, LinkLabels, Notes, Tag, Tags};
 use tern_common::product::{Price, ProductRow};
 use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
@@ -38,6 +39,8 @@ pub(crate) fn url_row(row: Row<'_>, own: &OwnAddresses) -> Result<UrlRow> {
         title: row.given("title").map(Title::parse).transpose().map_err(reason)?,
         is_active: row.field("is_active").map_or(Ok(true), |text| flag(text, "is_active"))?,
         options: link_options(row, own)?,
+        labels: link_labels(row)?,
+        revision: row.given("revision").map(revision).transpose()?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
@@ -54,6 +57,23 @@ fn link_options(row: Row<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
     };
     options.check().map_err(reason)?;
     Ok(options)
+}
+
+/// Reads the labels. A file has the tags in one field, separated by `|`.
+fn link_labels(row: Row<'_>) -> Result<LinkLabels> {
+    let present = |column| row.field(column).filter(|text| !text.is_empty());
+    let tags =
+        row.given("tags").map(|tags| tags.split('|').map(Tag::parse).collect::<std::result::Result<Vec<_>, _>>());
+    Ok(LinkLabels {
+        tags: Tags::new(tags.transpose().map_err(reason)?.unwrap_or_default()).map_err(reason)?,
+        notes: present("notes").map(Notes::parse).transpose().map_err(reason)?,
+        external_id: present("external_id").map(ExternalId::parse).transpose().map_err(reason)?,
+    })
+}
+
+fn revision(text: &str) -> Result<i64> {
+    let revision = text.trim().parse().ok().filter(|&revision| revision > 0);
+    revision.ok_or_else(|| "revision must be a positive integer".to_owned())
 }
 
 fn target(text: Option<&str>, column: &str, own: &OwnAddresses) -> Result<Option<TargetUrl>> {

@@ -76,7 +76,11 @@ impl FileRow for UserRow {
 impl FileRow for UrlRow {
     const TABLE: &'static str = "urls";
     const ALIKE: &'static str = "short_code, original_url";
-    const FIRSTS: &'static [&'static str] = &["min(line) OVER (PARTITION BY short_code) AS first_short_code"];
+    const FIRSTS: &'static [&'static str] = &[
+        "min(line) OVER (PARTITION BY short_code) AS first_short_code",
+        "CASE WHEN external_id IS NULL THEN line ELSE min(line) OVER (PARTITION BY user_id, external_id) END
+            AS first_external_id",
+    ];
     const IS_OTHER: &'static str = "t.short_code <> s.short_code";
     const OTHER: &'static str = "'id ' || s.id || ' belongs to another link: ' || t.short_code";
     const TWINS: &'static str = "SELECT s.line FROM marked AS s CROSS JOIN urls AS t
@@ -84,11 +88,18 @@ impl FileRow for UrlRow {
     const CLASH: &'static str = "CASE
         WHEN s.line > s.first_short_code
             THEN 'Short code is already taken by line ' || s.first_short_code || ' of this file'
+        WHEN s.line > s.first_external_id
+            THEN 'External id is already taken by line ' || s.first_external_id || ' of this file'
         END";
-    const CLASH_LINE: &'static str = "CASE WHEN s.line > s.first_short_code THEN s.first_short_code END";
+    const CLASH_LINE: &'static str = "CASE
+        WHEN s.line > s.first_short_code THEN s.first_short_code
+        WHEN s.line > s.first_external_id THEN s.first_external_id
+        END";
     const REFUSAL: &'static str = "CASE
         WHEN EXISTS (SELECT 1 FROM urls AS t WHERE t.short_code = s.short_code) THEN 'Short code is already taken'
         WHEN NOT EXISTS (SELECT 1 FROM users AS t WHERE t.id = s.user_id) THEN 'User ' || s.user_id || ' not found'
+        WHEN EXISTS (SELECT 1 FROM urls AS t WHERE t.user_id = s.user_id AND t.external_id = s.external_id)
+            THEN 'External id is already taken by another link of this user'
         END";
 }
 

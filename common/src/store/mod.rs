@@ -19,6 +19,7 @@ mod referrer_budget;
 mod seams;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod tail;
 mod url_cursor;
 mod url_list;
 mod watched;
@@ -33,6 +34,7 @@ pub use postgres::{PostgresConfig, PostgresStore};
 pub use seams::{AdminStore, ClickSink, LinkFeed};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+pub use tail::{ClickTail, NewClicks};
 pub use url_cursor::{InvalidUrlCursor, SortValue, UrlCursor};
 pub use watched::WatchedStore;
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    Change, Commit, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, Page, Placed, PoolStatus,
-    Result, RetentionOutcome, Reused, SkippedRows, Snapshot, UrlCursor, UrlSelection,
+    Change, ClickTail, Commit, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, NewClicks, Page,
+    Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -139,6 +139,14 @@ pub trait AdminStore: LinkFeed + ClickSink {
     async fn insert_event(&self, event: NewEvent) -> Result<Event>;
     async fn find_event(&self, id: Id) -> Result<Option<Event>>;
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>>;
+
+    /// Returns the first events after an id, by id and at most `size` of them, for walks through all of them.
+    async fn walk_events(&self, filter: EventFilter, after: i64, size: u32) -> Result<Vec<Event>>;
+    /// Returns the first urls after an id, by id and at most `size` of them, for walks through all of them.
+    async fn walk_urls(&self, filter: UrlFilter, after: i64, size: u32) -> Result<Vec<Url>>;
+    /// Returns the clicks that were stored since the last call with this position, by id and at most `limit` of them.
+    /// The first call returns none.
+    async fn follow_clicks(&self, tail: &mut ClickTail, limit: u32) -> Result<NewClicks>;
 
     /// Returns the creations, changes and deletions of links. The token of a change is that of [`signed`](super::signed).
     async fn list_audit(&self, filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>>;

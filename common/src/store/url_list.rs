@@ -198,6 +198,12 @@ pub(super) fn rows(sources: &[Source], sort: UrlSort, page: &Page<UrlCursor>, li
     rows
 }
 
+/// Returns the page of the first rows after an id, for a walk in the order of ids. A statement reads one row more.
+pub(super) fn walk_page(after: i64, size: u32) -> Page<UrlCursor> {
+    let cursor = UrlCursor::At { key: SortKey::Id, value: SortValue::Absent, id: after };
+    Page { start: PageStart::After(cursor), size: size.saturating_sub(1) }
+}
+
 /// Returns the direction in which the rows of a page are read.
 fn direction(sort: UrlSort, page: &Page<UrlCursor>) -> &'static str {
     if sort.is_descending == is_reverse(page) { "ASC" } else { "DESC" }

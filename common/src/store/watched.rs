@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    AdminStore, Change, ClickSink, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
-    LoadOutcome, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, UrlCursor,
-    UrlSelection,
+    AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
+    LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot,
+    UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -119,6 +119,9 @@ watch! {
         insert_event(event: NewEvent) -> Result<Event>;
         find_event(id: Id) -> Result<Option<Event>>;
         list_events(filter: EventFilter, page: Page) -> Result<Listing<Event>>;
+        walk_events(filter: EventFilter, after: i64, size: u32) -> Result<Vec<Event>>;
+        walk_urls(filter: UrlFilter, after: i64, size: u32) -> Result<Vec<Url>>;
+        follow_clicks(tail: &mut ClickTail, limit: u32) -> Result<NewClicks>;
         list_audit(filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>>;
         find_audit_entry(id: Id) -> Result<Option<AuditEntry>>;
         delete_old_audit(keep: Duration) -> Result<u64>;

@@ -21,6 +21,7 @@ mod store_pages;
 mod store_search;
 mod store_series;
 mod store_stats;
+mod store_streams;
 mod store_tags;
 mod store_tokens;
 
@@ -146,6 +147,12 @@ conformance!(store_series over sqlite_series = sqlite, postgres_series = postgre
     series_of_links_are_in_the_order_of_the_query,
 ]);
 
+conformance!(store_streams over sqlite_streams = sqlite, postgres_streams = postgres: [
+    tail_returns_clicks_since_it_began_once_and_in_order,
+    tail_beside_concurrent_writers_loses_and_repeats_no_click,
+    walk_visits_the_rows_of_the_list_under_every_filter,
+]);
+
 conformance!(store_tags over sqlite_tags = sqlite, postgres_tags = postgres: [
     tags_are_counted_by_their_links_and_owners,
     pages_of_tags_are_walked_in_both_directions,
@@ -196,6 +203,7 @@ conformance!(store_loading over sqlite_loading = sqlite, postgres_loading = post
     file_with_faulty_row_is_loaded_not_at_all,
     file_with_repeated_row_is_refused,
     loaded_rows_without_ids_get_ids,
+    loaded_links_have_the_labels_and_revision_of_their_rows,
 ]);
 
 conformance!(store_loading_ids over sqlite_loading_ids = sqlite, postgres_loading_ids = postgres: [

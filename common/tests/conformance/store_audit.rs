@@ -124,6 +124,8 @@ pub async fn loaded_link_has_no_audit_entry_until_it_changes(store: &dyn AdminSt
         title: None,
         is_active: true,
         options: new.options,
+        labels: Default::default(),
+        revision: None,
         created_at: None,
         updated_at: None,
     };

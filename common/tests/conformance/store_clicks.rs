@@ -104,6 +104,8 @@ pub async fn click_on_reused_link_id_is_an_orphan(store: &dyn AdminStore) {
         title: None,
         is_active: true,
         options: Default::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: None,
         updated_at: None,
     };

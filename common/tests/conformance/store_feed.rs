@@ -228,6 +228,8 @@ fn link_row(owner: Id, code: &str) -> UrlRow {
         title: None,
         is_active: true,
         options: Default::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: None,
         updated_at: None,
     }

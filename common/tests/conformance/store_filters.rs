@@ -209,6 +209,8 @@ pub async fn state_and_creation_filters_match_their_links(store: &dyn AdminStore
         title: None,
         is_active: true,
         options: LinkOptions::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: Some(time(at)),
         updated_at: None,
     };

@@ -47,6 +47,8 @@ pub async fn fill(store: &dyn AdminStore, owner: Id, random: &mut Random, number
         title: TITLES[random.below(7) as usize].map(|title| Title::parse(title).unwrap()),
         is_active: random.below(3) > 0,
         options: LinkOptions::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: Some(Timestamp::from_unix_seconds(1_700_000_000 + random.below(5).cast_signed())),
         updated_at: Some(Timestamp::from_unix_seconds(1_800_000_000 + random.below(9).cast_signed())),
     });

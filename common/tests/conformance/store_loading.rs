@@ -1,11 +1,12 @@
 //! Conformance tests of loaded files.
 
 use tern_common::event::{Details, EventRow, EventType};
+use tern_common::link_labels::{ExternalId, LinkLabels, Notes, Tag, Tags};
 use tern_common::product::{Price, ProductRow};
 use tern_common::store::{AdminStore, Batches, Load, LoadError, LoadOutcome, NumberedRow};
-use tern_common::url::UrlRow;
+use tern_common::url::{UrlFilter, UrlRow};
 use tern_common::user::{Email, UserRow, Username};
-use tern_common::{ShortCode, TargetUrl, Timestamp};
+use tern_common::{Id, ShortCode, TargetUrl, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::fixture::{changes_since, id, page, snapshot, url, user};
@@ -46,6 +47,8 @@ pub fn url_row(given: Option<i64>, owner: i64, code: &str) -> UrlRow {
         title: None,
         is_active: false,
         options: Default::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: Some(created_at),
         updated_at: None,
     }
@@ -198,4 +201,37 @@ pub async fn loaded_rows_without_ids_get_ids(store: &dyn AdminStore) {
     load(store, Load::Users, numbered(vec![user_row(None, "bob"), user_row(None, "carol")])).await.unwrap();
     let users = store.list_users(page(1, 10)).await.unwrap();
     assert_eq!(users.rows.iter().map(|user| user.id.get()).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+pub async fn loaded_links_have_the_labels_and_revision_of_their_rows(store: &dyn AdminStore) {
+    let (ada, ben) = (user(store, "ada").await.id, user(store, "ben").await.id);
+    let labelled = |id: i64, owner: Id, code: &str, external_id: Option<&str>| {
+        let tags = ["summer", "a b"].map(|tag| Tag::parse(tag).unwrap());
+        let labels = LinkLabels {
+            tags: Tags::new(if id == 3 { vec![] } else { tags.to_vec() }).unwrap(),
+            notes: Some(Notes::parse("one\ntwo|three").unwrap()),
+            external_id: external_id.map(|text| ExternalId::parse(text).unwrap()),
+        };
+        UrlRow { labels, revision: (id != 3).then_some(7), ..url_row(Some(id), owner.get(), code) }
+    };
+    let rows = vec![
+        labelled(1, ada, "CODE1", Some("order-1")),
+        labelled(2, ben, "CODE2", Some("order-1")),
+        labelled(3, ada, "CODE3", None),
+    ];
+    assert_eq!(load(store, Load::Urls, numbered(rows)).await.unwrap(), LoadOutcome::Inserted(3));
+    let link = store.find_url(Id::new(1).unwrap()).await.unwrap().unwrap();
+    assert_eq!((link.tags.join("|").as_str(), link.notes.as_deref()), ("summer|a b", Some("one\ntwo|three")));
+    assert_eq!((link.external_id.as_deref(), link.revision), (Some("order-1"), 7));
+    let plain = store.find_url(Id::new(3).unwrap()).await.unwrap().unwrap();
+    assert_eq!((plain.tags.len(), plain.external_id, plain.revision), (0, None, 1));
+    let filter = UrlFilter { tag: vec![Tag::parse("a b").unwrap()], ..UrlFilter::default() };
+    assert_eq!(store.list_urls(filter, Default::default(), page(1, 9)).await.unwrap().rows.len(), 2);
+    // An external id belongs to one link of an owner, in the store and in the file.
+    let taken = vec![labelled(4, ada, "CODE4", Some("order-1"))];
+    let error = load(store, Load::Urls, numbered(taken)).await.unwrap_err().to_string();
+    assert_eq!(error, "line 2: External id is already taken by another link of this user");
+    let twice = vec![labelled(4, ada, "CODE4", Some("x")), labelled(5, ada, "CODE5", Some("x"))];
+    let error = load(store, Load::Urls, numbered(twice)).await.unwrap_err().to_string();
+    assert_eq!(error, "line 3: External id is already taken by line 2 of this file");
 }

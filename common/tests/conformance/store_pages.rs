@@ -133,6 +133,8 @@ pub async fn pages_of_links_and_events_match_after_user_deletion(store: &dyn Adm
         title: None,
         is_active: true,
         options: Default::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: None,
         updated_at: None,
     };

@@ -89,6 +89,8 @@ pub async fn loaded_link_with_the_id_of_a_deleted_one_is_found_by_its_own_text(s
         title: Some(Title::parse("Bulbul").unwrap()),
         is_active: true,
         options: LinkOptions::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: None,
         updated_at: None,
     };

@@ -274,6 +274,8 @@ pub async fn forget_events_that_would_delete_all_is_refused(store: &dyn AdminSto
         title: None,
         is_active: true,
         options: Default::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: None,
         updated_at: None,
     };

@@ -29,6 +29,7 @@ mod opening;
 mod pages;
 mod roles;
 mod session;
+mod tail;
 mod totals;
 
 async fn config(server: &Postgres) -> PostgresConfig {

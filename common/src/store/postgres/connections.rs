@@ -21,6 +21,9 @@ const CONTROL: usize = 2;
 /// The number of connections for work that may take long: clicks, snapshots, upkeep, retention.
 const BACKGROUND: usize = 4;
 
+/// The number of connections for exports and for clicks as they are stored. Callers take turns, so each waits little.
+const STREAMS: usize = 2;
+
 /// The time for which a request waits for a connection.
 const POOL_WAIT: Duration = Duration::from_millis(1400);
 
@@ -50,6 +53,7 @@ pub(super) struct Connections {
     background: Pool,
     /// Allows one change of many links at a time, which leaves the other background connections to clicks and upkeep.
     many: Arc<Semaphore>,
+    streams: Pool,
     request_timeout: Duration,
 }
 
@@ -65,14 +69,15 @@ impl Connections {
             feed: pool("feed", 1, FEED_SETUP),
             background: pool("background", BACKGROUND, ""),
             many: Arc::new(Semaphore::new(1)),
+            streams: pool("streams", STREAMS, ""),
             control,
             connector,
             request_timeout: config.request_timeout,
         })
     }
 
-    fn pools(&self) -> [&Pool; 5] {
-        [&self.requests, &self.lists, &self.control, &self.feed, &self.background]
+    fn pools(&self) -> [&Pool; 6] {
+        [&self.requests, &self.lists, &self.control, &self.feed, &self.background, &self.streams]
     }
 
     pub(super) fn status(&self) -> Vec<PoolStatus> {
@@ -91,12 +96,12 @@ impl Connections {
 
     /// Finds a page of a list. A statement timeout is [`StoreError::TookTooLong`] instead of unavailable.
     pub(super) async fn list<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
-        self.work_on(&self.lists, work).await.map_err(|error| match error {
-            StoreError::Unavailable(cause) if sql_state(&cause) == Some(&SqlState::QUERY_CANCELED) => {
-                StoreError::TookTooLong(cause)
-            }
-            other => other,
-        })
+        self.work_on(&self.lists, work).await.map_err(took_too_long)
+    }
+
+    /// Reads a part of a long answer. A statement timeout is [`StoreError::TookTooLong`] instead of unavailable.
+    pub(super) async fn stream<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
+        self.work_on(&self.streams, work).await.map_err(took_too_long)
     }
 
     /// Does `work` that must not wait for requests.
@@ -269,6 +274,15 @@ fn is_usable_after<T>(done: &Result<T>) -> bool {
         // A migration changed a table of a cached statement. A new connection prepares the statement anew.
         refused.parsed_severity() == Some(Severity::Error) && *refused.code() != SqlState::FEATURE_NOT_SUPPORTED
     })
+}
+
+fn took_too_long(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(cause) if sql_state(&cause) == Some(&SqlState::QUERY_CANCELED) => {
+            StoreError::TookTooLong(cause)
+        }
+        other => other,
+    }
 }
 
 fn sql_state(cause: &anyhow::Error) -> Option<&SqlState> {

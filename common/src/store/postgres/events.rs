@@ -10,7 +10,7 @@ use crate::event::{Event, EventFilter, NewEvent};
 use crate::store::{Page, Result, StoreError};
 use crate::{ClickSource, Id, Timestamp};
 
-const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
+pub(super) const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 
 pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event> {
     let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source)
@@ -41,13 +41,21 @@ pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<Event>> {
 }
 
 pub(super) async fn list(db: &ClientWrapper, filter: EventFilter, page: Page) -> Result<SummedListing<Event>> {
+    list_of(filter).page(db, page, from_row).await
+}
+
+/// Returns the first events after an id, by id.
+pub(super) async fn walk(db: &ClientWrapper, filter: EventFilter, after: i64, size: u32) -> Result<Vec<Event>> {
+    list_of(filter).rows_after(db, after, size, from_row).await
+}
+
+fn list_of(filter: EventFilter) -> List {
     let filters = [
         filter.url_id.map(|id| Filter::counted("url_id", id)),
         filter.user_id.map(|id| Filter::counted("user_id", id)),
         filter.event_type.map(|event_type| Filter::counted("event_type", event_type)),
     ];
-    let filters = filters.into_iter().flatten().collect();
-    List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row).await
+    List { table: "events", columns: COLUMNS, filters: filters.into_iter().flatten().collect() }
 }
 
 /// The number of events above which they are deleted in parts, which takes a sixth of a second.
@@ -82,7 +90,7 @@ pub(super) async fn delete_part(db: &mut ClientWrapper, column: &'static str, id
     Ok(true)
 }
 
-fn from_row(row: &Row) -> Result<Event, Error> {
+pub(super) fn from_row(row: &Row) -> Result<Event, Error> {
     Ok(Event {
         id: row.try_get(0)?,
         url_id: row.try_get(1)?,

@@ -77,6 +77,24 @@ impl List {
         Ok(SummedListing { listing: Listing::cut(&page, found, total), deltas: deltas.unsigned_abs() })
     }
 
+    /// Returns the first rows after an id.
+    pub(super) async fn rows_after<T>(
+        self,
+        db: &ClientWrapper,
+        after: i64,
+        limit: u32,
+        row: impl Fn(&Row) -> Result<T, Error>,
+    ) -> Result<Vec<T>> {
+        if self.filters.iter().any(|filter| filter.is_impossible) {
+            return Ok(Vec::new());
+        }
+        let (columns, table, rows) = (self.columns, self.table, self.rows_beyond("$1", false));
+        let sql = format!("SELECT {columns} FROM {table} WHERE {rows} LIMIT {limit}");
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&after];
+        values.extend(self.filters.iter().map(|filter| &*filter.value as &(dyn ToSql + Sync)));
+        Ok(query::rows(db, &sql, &values).await?.iter().map(row).collect::<Result<_, Error>>()?)
+    }
+
     /// Returns the name under which `row_counts` has the total.
     fn counted_as(&self) -> Option<String> {
         match self.filters.as_slice() {

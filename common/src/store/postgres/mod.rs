@@ -37,6 +37,7 @@ mod staging;
 mod stats;
 mod summaries;
 mod tags;
+mod tail;
 mod tokens;
 mod url_lists;
 mod urls;
@@ -48,9 +49,9 @@ use self::connections::Connections;
 use self::listing::SummedListing;
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    AdminStore, Change, ClickSink, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
-    LoadOutcome, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, StoreError,
-    UrlCursor, UrlSelection,
+    AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
+    LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot,
+    StoreError, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -269,6 +270,18 @@ impl AdminStore for PostgresStore {
 
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
         Ok(self.finish_list(self.connections.list(async |db| events::list(db, filter, page).await).await?))
+    }
+
+    async fn walk_events(&self, filter: EventFilter, after: i64, size: u32) -> Result<Vec<Event>> {
+        self.connections.stream(async |db| events::walk(db, filter, after, size).await).await
+    }
+
+    async fn walk_urls(&self, filter: UrlFilter, after: i64, size: u32) -> Result<Vec<Url>> {
+        self.connections.stream(async |db| url_lists::walk(db, &filter, after, size).await).await
+    }
+
+    async fn follow_clicks(&self, tail: &mut ClickTail, limit: u32) -> Result<NewClicks> {
+        self.connections.stream(async |db| tail::follow(db, tail, limit).await).await
     }
 
     async fn list_audit(&self, filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>> {

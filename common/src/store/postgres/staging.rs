@@ -64,7 +64,8 @@ impl Stageable for UserRow {
 impl Stageable for UrlRow {
     const COLUMNS: &'static str = "id bigint, user_id bigint, short_code text COLLATE \"C\", original_url text,
         title text, is_active boolean, created_at timestamptz, updated_at timestamptz, starts_at timestamptz,
-        expires_at timestamptz, expired_url text, redirect_status smallint, forward_query boolean";
+        expires_at timestamptz, expired_url text, redirect_status smallint, forward_query boolean,
+        notes text, external_id text COLLATE \"C\", revision bigint, tags text";
     const TYPES: &'static [Type] = &[
         Type::INT8,
         Type::INT8,
@@ -79,11 +80,17 @@ impl Stageable for UrlRow {
         Type::TEXT,
         Type::INT2,
         Type::BOOL,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT8,
+        Type::TEXT,
     ];
     const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
-            starts_at, expires_at, expired_url, redirect_status, forward_query, created_at, updated_at)
+            starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id, revision, tags,
+            created_at, updated_at)
         SELECT {id}, user_id, short_code, original_url, title, is_active,
-               starts_at, expires_at, expired_url, redirect_status, forward_query,
+               starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id,
+               coalesce(revision, 1), coalesce(string_to_array(tags, '|'), '{}'),
                coalesce(created_at, $1::timestamptz), coalesce(updated_at, created_at, $1::timestamptz)
         FROM marked AS s";
 
@@ -102,7 +109,16 @@ impl Stageable for UrlRow {
             &self.options.expired_url,
             &self.options.redirect_status,
             &self.options.forward_query,
+            &self.labels.notes,
+            &self.labels.external_id,
+            &self.revision,
         ]
+    }
+
+    /// Returns the tags, none of which contains the separator.
+    fn derived(&self) -> Vec<Option<String>> {
+        let tags: Vec<&str> = self.labels.tags.iter().collect();
+        vec![(!tags.is_empty()).then(|| tags.join("|"))]
     }
 }
 

@@ -22,19 +22,12 @@ pub(super) async fn list(
     sort: UrlSort,
     page: &Page<UrlCursor>,
 ) -> Result<SummedListing<Url, UrlCursor>> {
-    let mut conditions: Vec<Sql> =
-        conditions(&filter, Timestamp::now()).into_iter().map(|condition| condition.sql).collect();
-    conditions.extend(filter.search.as_ref().map(search::condition));
-    let is_impossible = |value: &Bound| matches!(value, Bound::Text(text) if text.contains('\0'));
-    if conditions.iter().flat_map(|condition| &condition.values).any(is_impossible) {
+    let Some(conditions) = possible_conditions(&filter) else {
         return Ok(SummedListing { listing: Listing::empty(), deltas: 0 });
-    }
+    };
     let name = counted_as(&filter);
     let statement = statement(&conditions, name.as_deref(), sort, page);
-    let values: Vec<(Box<dyn ToSql + Send + Sync>, Type)> = statement.values.into_iter().map(typed).collect();
-    let values: Vec<(&(dyn ToSql + Sync), Type)> =
-        values.iter().map(|(value, ty)| (&**value as &(dyn ToSql + Sync), ty.clone())).collect();
-    let rows = db.query_typed(&numbered(&statement.text), &values).await?;
+    let rows = run(db, statement).await?;
     let first = rows.first().ok_or_else(|| error::unexpected("empty result"))?;
     let (total, deltas): (i64, i64) = (first.try_get("total")?, first.try_get("deltas")?);
     let total = total.unsigned_abs();
@@ -47,6 +40,32 @@ pub(super) async fn list(
         found.reverse();
     }
     Ok(SummedListing { listing: Listing::cut(page, found, total), deltas: deltas.unsigned_abs() })
+}
+
+/// Returns the first urls after an id, by id.
+pub(super) async fn walk(db: &ClientWrapper, filter: &UrlFilter, after: i64, size: u32) -> Result<Vec<Url>> {
+    let Some(conditions) = possible_conditions(filter) else { return Ok(Vec::new()) };
+    let (columns, key) = (Url::COLUMNS, url_list::column(SortKey::Id));
+    let source = Source { columns, from: "urls".to_owned(), conditions, key, id: key };
+    let rows = url_list::rows(&[source], UrlSort::default(), &url_list::walk_page(after, size), None);
+    Ok(run(db, rows).await?.iter().map(from_row).collect::<Result<_, Error>>()?)
+}
+
+/// Returns the conditions of a filter. `None` if no url can meet them, since PostgreSQL refuses a value.
+fn possible_conditions(filter: &UrlFilter) -> Option<Vec<Sql>> {
+    let mut conditions: Vec<Sql> =
+        conditions(filter, Timestamp::now()).into_iter().map(|condition| condition.sql).collect();
+    conditions.extend(filter.search.as_ref().map(search::condition));
+    let is_impossible = |value: &Bound| matches!(value, Bound::Text(text) if text.contains('\0'));
+    let is_refused = conditions.iter().flat_map(|condition| &condition.values).any(is_impossible);
+    (!is_refused).then_some(conditions)
+}
+
+async fn run(db: &ClientWrapper, statement: Sql) -> Result<Vec<Row>> {
+    let values: Vec<(Box<dyn ToSql + Send + Sync>, Type)> = statement.values.into_iter().map(typed).collect();
+    let values: Vec<(&(dyn ToSql + Sync), Type)> =
+        values.iter().map(|(value, ty)| (&**value as &(dyn ToSql + Sync), ty.clone())).collect();
+    Ok(db.query_typed(&numbered(&statement.text), &values).await?)
 }
 
 /// Returns the statement for a total and a page.

@@ -45,13 +45,15 @@ pub(super) enum Lane {
     Control,
     /// Snapshots and the search for old rows, without a time limit.
     Background,
+    /// Parts of exports, and clicks for those who follow them.
+    Streams,
 }
 
 impl Lane {
-    const ALL: [Lane; 4] = [Lane::Requests, Lane::Lists, Lane::Control, Lane::Background];
+    const ALL: [Lane; 5] = [Lane::Requests, Lane::Lists, Lane::Control, Lane::Background, Lane::Streams];
 
     fn name(self) -> &'static str {
-        ["requests", "lists", "control", "background"][self as usize]
+        ["requests", "lists", "control", "background", "streams"][self as usize]
     }
 
     fn connections(self) -> usize {
@@ -83,11 +85,11 @@ impl Drop for DropFlag {
 impl Connections {
     pub(super) fn new(path: &Path) -> Result<Connections, OpenError> {
         let reader = |lane: Lane| pool(path, lane.connections(), "PRAGMA query_only = ON;");
-        let [requests, lists, control, background] = Lane::ALL.map(reader);
+        let [requests, lists, control, background, streams] = Lane::ALL.map(reader);
         Ok(Connections {
             // An acknowledged commit survives a power cut.
             writer: pool(path, 1, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?,
-            readers: [requests?, lists?, control?, background?],
+            readers: [requests?, lists?, control?, background?, streams?],
             commits: Arc::default(),
             answered_at: Mutex::default(),
         })

@@ -84,6 +84,10 @@ pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
         transaction.execute(links, [])?;
         // A pending row may belong to a deleted url whose id the file uses again.
         transaction.execute_batch(search::FLUSH)?;
+        let tags = "INSERT OR IGNORE INTO url_tags
+            SELECT tag.value, urls.id FROM marked CROSS JOIN urls USING (short_code), json_each(marked.tags) AS tag
+            WHERE marked.tags <> '[]'";
+        transaction.execute(tags, [])?;
         let search = "INSERT INTO urls_search (rowid, text)
             SELECT url_id, text FROM searched_texts
             WHERE url_id IN (SELECT urls.id FROM marked CROSS JOIN urls ON urls.short_code = marked.short_code)";

@@ -8,7 +8,7 @@ use crate::event::{Details, Event, EventFilter, NewEvent};
 use crate::store::{Listing, Page, Result, StoreError};
 use crate::{ClickSource, Id, Timestamp};
 
-const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
+pub(super) const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 
 pub(super) fn insert(db: &Transaction<'_>, event: &NewEvent) -> Result<Event> {
     let user_id = match event.user_id {
@@ -60,13 +60,21 @@ pub(super) fn find(db: &Connection, id: Id) -> Result<Option<Event>> {
 }
 
 pub(super) fn list(db: &Connection, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
+    list_of(filter).page(db, page, from_row)
+}
+
+/// Returns the first events after an id, by id.
+pub(super) fn walk(db: &Connection, filter: EventFilter, after: i64, size: u32) -> Result<Vec<Event>> {
+    list_of(filter).rows_after(db, after, size, from_row)
+}
+
+fn list_of(filter: EventFilter) -> List {
     let filters = [
         filter.url_id.map(|id| Filter::counted("url_id", id.get())),
         filter.user_id.map(|id| Filter::counted("user_id", id.get())),
         filter.event_type.map(|event_type| Filter::counted("event_type", event_type)),
     ];
-    let filters = filters.into_iter().flatten().collect();
-    List { table: "events", columns: COLUMNS, filters }.page(db, page, from_row)
+    List { table: "events", columns: COLUMNS, filters: filters.into_iter().flatten().collect() }
 }
 
 /// The number of events above which they are deleted in parts, which takes a quarter of a second.
@@ -124,7 +132,7 @@ pub(super) fn delete_old_part(db: &Transaction<'_>, from: Id, to: Id, horizon: T
     Ok(Some((last, db.prepare_cached(sql)?.execute((from, last, horizon))? as u64)))
 }
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Event> {
+pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         id: row.get(0)?,
         url_id: row.get(1)?,

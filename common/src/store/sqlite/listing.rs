@@ -65,6 +65,22 @@ impl List {
         Ok(Listing::cut(&page, rows, total))
     }
 
+    /// Returns the first rows after an id.
+    pub(super) fn rows_after<T>(
+        self,
+        db: &Connection,
+        after: i64,
+        limit: u32,
+        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let (columns, table, conditions) = (self.columns, self.table, self.conditions(&["id > ?"]));
+        let sql = format!("SELECT {columns} FROM {table} WHERE {conditions} ORDER BY id LIMIT {limit}");
+        let after = [Value::Integer(after)];
+        let mut statement = db.prepare_cached(&sql)?;
+        let rows = statement.query_map(params_from_iter(self.values().chain(&after)), row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn total(&self, db: &Connection) -> Result<Total> {
         let key = match self.filters.as_slice() {
             _ if UNCOUNTED.contains(&self.table) => None,

@@ -121,6 +121,8 @@ fn urls(round: i64) -> Vec<UrlRow> {
         title: None,
         is_active: n % 4 > 0,
         options: Default::default(),
+        labels: Default::default(),
+        revision: None,
         created_at: None,
         updated_at: None,
     };

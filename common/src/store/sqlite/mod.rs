@@ -32,6 +32,7 @@ mod staging;
 mod stats;
 mod summaries;
 mod tags;
+mod tail;
 mod tokens;
 mod url_lists;
 mod urls;
@@ -42,9 +43,9 @@ pub use error::OpenError;
 use self::connections::{Connections, Lane, existing};
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    AdminStore, Change, ClickSink, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
-    LoadOutcome, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, StoreError,
-    UrlCursor, UrlSelection,
+    AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
+    LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot,
+    StoreError, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -229,6 +230,22 @@ impl AdminStore for SqliteStore {
 
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>> {
         self.connections.read(Lane::Lists, move |db| events::list(db, filter, page)).await
+    }
+
+    async fn walk_events(&self, filter: EventFilter, after: i64, size: u32) -> Result<Vec<Event>> {
+        self.connections.read(Lane::Streams, move |db| events::walk(db, filter, after, size)).await
+    }
+
+    async fn walk_urls(&self, filter: UrlFilter, after: i64, size: u32) -> Result<Vec<Url>> {
+        self.connections.read(Lane::Streams, move |db| url_lists::walk(db, &filter, after, size)).await
+    }
+
+    async fn follow_clicks(&self, tail: &mut ClickTail, limit: u32) -> Result<NewClicks> {
+        let mut moved = tail.clone();
+        let work = self.connections.read(Lane::Streams, move |db| Ok((tail::follow(db, &mut moved, limit)?, moved)));
+        let (new, moved) = work.await?;
+        *tail = moved;
+        Ok(new)
     }
 
     async fn list_audit(&self, filter: AuditFilter, page: Page) -> Result<Listing<AuditEntry>> {

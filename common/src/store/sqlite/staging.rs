@@ -2,11 +2,13 @@
 //!
 //! A temporary table has its own file, which SQLite unlinks when it creates it. So a kill leaves no file.
 
-use rusqlite::{Connection, Error, Statement};
+use rusqlite::{Connection, Error, Statement, params};
 
 use super::query::last_id;
+use super::urls::json_of;
 use crate::ClickSource;
 use crate::event::EventRow;
+use crate::link_labels::{ExternalId, LinkLabels, Notes};
 use crate::product::ProductRow;
 use crate::store::Result;
 use crate::store::judgement::{self, FORGET_TWINS, FileRow};
@@ -71,20 +73,23 @@ impl Stageable for UserRow {
 impl Stageable for UrlRow {
     const COLUMNS: &'static str = "user_id INTEGER, short_code TEXT, original_url TEXT, title TEXT, is_active INTEGER,
         created_at INTEGER, updated_at INTEGER, starts_at INTEGER, expires_at INTEGER, expired_url TEXT,
-        redirect_status INTEGER, forward_query INTEGER";
-    const STAGE: &'static str =
-        "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        redirect_status INTEGER, forward_query INTEGER, tags TEXT, notes TEXT, external_id TEXT, revision INTEGER";
+    const STAGE: &'static str = "INSERT INTO staged
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
     const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
-            starts_at, expires_at, expired_url, redirect_status, forward_query, created_at, updated_at)
+            starts_at, expires_at, expired_url, redirect_status, forward_query, tags, notes, external_id, revision,
+            created_at, updated_at)
         SELECT id, user_id, short_code, original_url, title, is_active,
-               starts_at, expires_at, expired_url, redirect_status, forward_query,
+               starts_at, expires_at, expired_url, redirect_status, forward_query, tags, notes, external_id,
+               coalesce(revision, 1),
                coalesce(created_at, ?1), coalesce(updated_at, created_at, ?1)
         FROM marked ORDER BY rowid";
     const COUNTED_BY: Option<&'static [&'static str]> = Some(&["user_id", "is_active"]);
     const CHANGES_LINKS: bool = true;
 
     fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
-        stage.execute((
+        let LinkLabels { tags, notes, external_id } = &self.labels;
+        stage.execute(params![
             line,
             self.id,
             self.user_id,
@@ -99,7 +104,11 @@ impl Stageable for UrlRow {
             &self.options.expired_url,
             self.options.redirect_status,
             self.options.forward_query,
-        ))
+            json_of(&tags.iter().collect::<Vec<_>>()),
+            notes.as_ref().map(Notes::as_str),
+            external_id.as_ref().map(ExternalId::as_str),
+            self.revision,
+        ])
     }
 }
 

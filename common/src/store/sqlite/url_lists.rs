@@ -42,10 +42,7 @@ pub(super) fn list(
     sort: UrlSort,
     page: &Page<UrlCursor>,
 ) -> Result<Listing<Url, UrlCursor>> {
-    let mut conditions = conditions(&filter, Timestamp::now());
-    if let Some(term) = &filter.search {
-        conditions.push(Condition { field: Field::Search, sql: search_rows(term) });
-    }
+    let conditions = all_conditions(&filter);
     let (driver, matches) = match find_driver(db, &filter, &conditions)? {
         Some((driver, matches)) => (Some(driver), matches),
         None => (None, Total::Many),
@@ -64,23 +61,54 @@ pub(super) fn list(
             || matches != Total::Many
             || (total != Total::Many && conditions.len() > 1)
     };
-    let driver = driver.filter(drives);
+    let found = find_rows(db, driver.filter(drives).as_ref(), &conditions, sort, page)?;
+    Ok(Listing::cut(page, found, total))
+}
+
+/// Returns the first urls after an id, by id.
+pub(super) fn walk(db: &Connection, filter: &UrlFilter, after: i64, size: u32) -> Result<Vec<Url>> {
+    let conditions = all_conditions(filter);
+    // An index without the order of ids is useful only if its few matches are sorted quickly.
+    let driver = find_driver(db, filter, &conditions)?
+        .filter(|(driver, matches)| driver.is_by_id || *matches != Total::Many)
+        .map(|(driver, _)| driver);
+    let page = url_list::walk_page(after, size);
+    let found = find_rows(db, driver.as_ref(), &conditions, UrlSort::default(), &page)?;
+    Ok(found.into_iter().map(|(url, _)| url).collect())
+}
+
+fn all_conditions(filter: &UrlFilter) -> Vec<Condition> {
+    let mut conditions = conditions(filter, Timestamp::now());
+    if let Some(term) = &filter.search {
+        conditions.push(Condition { field: Field::Search, sql: search_rows(term) });
+    }
+    conditions
+}
+
+/// Returns the rows of a page, and one more, from the places of a driver or in the order of an index.
+fn find_rows(
+    db: &Connection,
+    driver: Option<&Driver>,
+    conditions: &[Condition],
+    sort: UrlSort,
+    page: &Page<UrlCursor>,
+) -> Result<Vec<(Url, UrlCursor)>> {
     let is_of_clicks = sort.key.is_of_clicks();
     let source = |from, id, conditions| {
         let key = url_list::column(sort.key);
         Source { columns: Url::COLUMNS, from, conditions, key, id }
     };
-    let sources: Vec<Source> = match &driver {
+    let sources: Vec<Source> = match driver {
         Some(driver) => {
             let beside = if is_of_clicks { WITH_CLICKS } else { "" };
             let at = |place: &Place| {
-                source(format!("{} {beside}", place.from), place.id, resolve(Some((driver, place)), &conditions))
+                source(format!("{} {beside}", place.from), place.id, resolve(Some((driver, place)), conditions))
             };
             driver.places.iter().map(at).collect()
         }
         None => {
             let id = if is_of_clicks { "counted.url_id" } else { "urls.id" };
-            vec![source(walk(sort.key).to_owned(), id, resolve(None, &conditions))]
+            vec![source(table_in_order(sort.key).to_owned(), id, resolve(None, conditions))]
         }
     };
     let rows = url_list::rows(&sources, sort, page, None);
@@ -90,14 +118,14 @@ pub(super) fn list(
     if is_reverse(page) {
         found.reverse();
     }
-    Ok(Listing::cut(page, found, total))
+    Ok(found)
 }
 
 /// The table of clicks, for an order by its columns.
 const WITH_CLICKS: &str = "CROSS JOIN link_clicks AS counted ON counted.url_id = urls.id";
 
 /// Returns the table with the index that has the order.
-fn walk(key: SortKey) -> &'static str {
+fn table_in_order(key: SortKey) -> &'static str {
     match key {
         SortKey::Id => "urls NOT INDEXED",
         SortKey::CreatedAt => "urls INDEXED BY urls_created_at",

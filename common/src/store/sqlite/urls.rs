@@ -195,7 +195,7 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
 }
 
 /// Returns tags as the column `tags` stores them.
-fn json_of(tags: &[&str]) -> String {
+pub(super) fn json_of(tags: &[&str]) -> String {
     serde_json::to_string(tags).expect("texts can be serialised")
 }
 
