@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use tower::ServiceExt;
@@ -26,6 +26,7 @@ use crate::body::{PacedBody, keep_exchange};
 use crate::connection::{ExchangeGuard, Order, TrackedStream};
 use crate::connections::{Connections, Entry, Refusal};
 use crate::limits::Limits;
+use crate::port_state::PortState;
 use crate::stats::PortStats;
 
 /// Bytes of a request head, as on the redirect port and in nginx.
@@ -65,6 +66,7 @@ const HEAD_TOO_SLOW: &[u8] =
 #[derive(Debug)]
 pub struct Serving {
     notice: Arc<AtomicBool>,
+    drains: watch::Sender<bool>,
     stop: oneshot::Sender<Instant>,
     task: JoinHandle<bool>,
 }
@@ -77,8 +79,11 @@ impl Serving {
     pub fn start(listener: TcpListener, router: Router, limits: Limits, stats: PortStats) -> Serving {
         let (stop, stops) = oneshot::channel();
         let notice = Arc::new(AtomicBool::new(false));
-        let port = Port { open: Connections::new(limits, stats), router, notice: Arc::clone(&notice), http: http() };
-        Serving { notice, stop, task: tokio::spawn(port.serve(listener, stops)) }
+        let drains = watch::Sender::new(false);
+        let state = PortState { connections: limits.connections, drains: drains.subscribe() };
+        let open = Connections::new(limits, stats);
+        let port = Port { open, router, notice: Arc::clone(&notice), state, http: http() };
+        Serving { notice, drains, stop, task: tokio::spawn(port.serve(listener, stops)) }
     }
 
     /// Waits until the port ends by itself, which is a defect.
@@ -98,6 +103,7 @@ impl Serving {
     /// Returns false if any connection was cut.
     pub async fn drain(self, deadline: Instant) -> bool {
         self.give_notice();
+        self.drains.send_replace(true);
         let _ = self.stop.send(deadline);
         self.task.await.unwrap_or(false)
     }
@@ -127,6 +133,7 @@ struct Port {
     open: Arc<Connections>,
     router: Router,
     notice: Arc<AtomicBool>,
+    state: PortState,
     http: http1::Builder,
 }
 
@@ -262,6 +269,7 @@ impl Port {
     ) -> Result<hyper::Response<Body>, std::convert::Infallible> {
         let exchange = ExchangeGuard::begin(&entry.state);
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(self.state.clone());
         let (limits, too_slow) = (&self.open.limits, self.open.stats.body_timeout.clone());
         let request = request.map(|body| Body::new(PacedBody::new(body, Arc::clone(&entry.state), limits, too_slow)));
         let mut response = self.router.clone().oneshot(request).await?;
