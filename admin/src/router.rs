@@ -28,7 +28,8 @@ use crate::http::ignored::KnownParameters;
 use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
 use crate::resources::{
-    audit, bulk, bulk_urls, events, external_urls, logs, many_urls, operations, products, qr, stats, tags, urls, users,
+    audit, bulk, bulk_urls, events, exports, external_urls, live, logs, many_urls, operations, products, qr, stats,
+    tags, urls, users,
 };
 use crate::state::AppState;
 
@@ -41,7 +42,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 32] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 36] {
     let uploads = UploadQuota::default();
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url, many_urls::change_urls, many_urls::delete_urls)),
@@ -53,6 +54,8 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 32] {
         (Area::Data, routes!(stats::show_series)),
         (Area::Data, routes!(tags::list_tags)),
         (Area::Data, routes!(qr::show_qr)),
+        (Area::Data, routes!(live::follow_link)),
+        (Area::Data, routes!(exports::export_urls)),
         (Area::Data, routes!(users::list_users, users::create_user)),
         (Area::Data, routes!(bulk::import_users).layer(Extension(uploads))),
         (Area::Data, routes!(users::find_user, users::update_user, users::delete_user)),
@@ -60,6 +63,8 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 32] {
         (Area::Data, routes!(audit::list_audit)),
         (Area::Data, routes!(events::list_events, events::create_event)),
         (Area::Data, routes!(events::find_event)),
+        (Area::Data, routes!(exports::export_events)),
+        (Area::Data, routes!(live::follow_all)),
         (Area::Data, routes!(products::list_products)),
         (Area::Public, routes!(operations::show_health)),
         (Area::Public, routes!(operations::show_readiness)),

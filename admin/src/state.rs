@@ -18,6 +18,7 @@ use crate::config::AdminConfig;
 use crate::http::body::BodyLimit;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::streams::Streams;
 use crate::visibility::Visibility;
 
 /// The longest time that publishing a hint may take. Redirectors poll anyway, so a bus that hangs must not delay answers.
@@ -71,6 +72,7 @@ pub struct AppState {
     /// The log file, which `GET /logs` reads; `None` if the log goes to a stream.
     pub log_file: Option<PathBuf>,
     pub metrics: Metrics,
+    pub streams: Streams,
 }
 
 impl AppState {
@@ -89,8 +91,12 @@ impl AppState {
     ) -> anyhow::Result<AppState> {
         let Seams { store, bus, cache } = seams;
         let access = Access::open(Arc::clone(&store), &config, registry).await?;
+        let store: Arc<dyn AdminStore> = Arc::new(WatchedStore::new(store, config.slow_query));
+        let concurrency = config.access.token_concurrency;
+        let streams = Streams::new(Arc::clone(&store), Arc::clone(&access), concurrency, registry)?;
         Ok(AppState {
-            store: Arc::new(WatchedStore::new(store, config.slow_query)),
+            store,
+            streams,
             cache,
             visibility: Visibility::start(Arc::clone(&bus)),
             bus,

@@ -12,7 +12,6 @@
 //! head         checks of request heads (RFC 9112), and the host names of an operations port
 //! operations   the layers around the routes of an operations port
 //! port_state   the state of a port, for handlers whose answers last long
-//! operators    the layers around the routes of an operations port
 //! limits       limits of connections, with reasons
 //! stats        metrics of connections
 //! ```
@@ -23,7 +22,6 @@ mod connections;
 mod head;
 mod limits;
 mod operations;
-mod operators;
 mod port_state;
 mod refusal;
 mod server;
@@ -32,7 +30,6 @@ mod stats;
 pub use head::{Hosts, check_head};
 pub use limits::{Limits, Shares};
 pub use operations::with_operations_layers;
-pub use operators::with_operator_layers;
 pub use port_state::PortState;
 pub use server::Serving;
 pub use stats::PortStats;

@@ -32,12 +32,16 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::GET, "/stats/series"),
     (Method::GET, "/tags"),
     (Method::GET, "/urls/{id}/qr.svg"),
+    (Method::GET, "/urls/{id}/live"),
+    (Method::GET, "/urls/export"),
+    (Method::GET, "/live"),
     (Method::GET, "/audit"),
     (Method::GET, "/users"),
     (Method::GET, "/users/{id}"),
     (Method::GET, "/users/{id}/urls"),
     (Method::GET, "/events"),
     (Method::POST, "/events"),
+    (Method::GET, "/events/export"),
     (Method::GET, "/events/{id}"),
 ];
 
@@ -46,6 +50,7 @@ const FOR_OWNERS: &[(Method, &str)] = &[
 pub(crate) struct Caller {
     /// The name of the token; `None` where the API is open.
     pub(super) token: Option<Arc<str>>,
+    pub(super) token_id: Option<Id>,
     /// The user to whose rows the token is limited.
     pub(super) owner: Option<Id>,
 }
@@ -60,7 +65,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 impl Caller {
     pub(super) fn of(bearer: &Bearer) -> Caller {
-        Caller { token: Some(bearer.token.name.as_str().into()), owner: bearer.token.user_id }
+        let token = &bearer.token;
+        Caller { token: Some(token.name.as_str().into()), token_id: Some(token.id), owner: token.user_id }
     }
 
     /// Returns the name of the token; `None` where the API is open.
@@ -105,6 +111,11 @@ impl Caller {
         let sees_named = user.is_none_or(|user| self.sees(user));
         *user = self.owner.or(*user);
         sees_named
+    }
+
+    /// Returns the id of the caller's token; `None` where the API is open.
+    pub(crate) fn token_id(&self) -> Option<Id> {
+        self.token_id
     }
 
     pub(crate) fn owner(&self) -> Option<Id> {

@@ -9,6 +9,7 @@ pub(crate) mod guard;
 mod local;
 mod permit_body;
 mod requirement;
+mod revocation;
 mod tokens;
 
 pub(crate) use self::caller::Caller;

@@ -231,7 +231,7 @@ impl Access {
             .cloned()
     }
 
-    fn bearers(&self) -> Arc<[Arc<Bearer>]> {
+    pub(super) fn bearers(&self) -> Arc<[Arc<Bearer>]> {
         Arc::clone(&self.bearers.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -76,10 +76,16 @@ const KINDS: [Kind; 13] = [
 ];
 
 /// Returns each header of an answer: its name, description, schema and an example.
-fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 11] {
+fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 12] {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     [
         ("Allow", "The methods of the path", text(), json!("GET,HEAD,POST")),
+        (
+            "Content-Disposition",
+            "The name of the file",
+            text(),
+            json!("attachment; filename=\"tern-urls-2026-01-31.csv\""),
+        ),
         ("ETag", "The revision of the link, for `If-Match` and `If-None-Match`", text(), json!("\"3\"")),
         (
             "Link",

@@ -80,6 +80,12 @@ fn busy(message: String) -> Error {
     Error { retry_after: Some(Duration::ZERO), closes_connection: true, ..error }
 }
 
+/// Refuses an answer that lasts long while too many others do.
+pub(crate) fn too_many_streams(status: StatusCode, message: String) -> Error {
+    let cause = status.is_server_error().then(|| anyhow!("the limit of this process is reached"));
+    Error { retry_after: Some(Duration::ZERO), cause, ..Error::new(status, message) }
+}
+
 /// The cause of a 5xx, for the middleware that logs it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cause(pub(crate) Arc<str>);

@@ -71,6 +71,18 @@ impl ShortOrigin {
 }
 
 impl ShownUrl {
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(crate) fn short_url(&self) -> &str {
+        &self.short_url
+    }
+
+    pub(crate) fn state(&self) -> LinkState {
+        self.state
+    }
+
     pub(crate) fn revision(&self) -> i64 {
         self.url.revision
     }

@@ -67,9 +67,13 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("DELETE", "/urls/{id}", WRITERS),
     ("GET", "/urls/{id}/stats", READERS),
     ("GET", "/urls/{id}/qr.svg", READERS),
+    ("GET", "/urls/{id}/live", READERS),
+    ("GET", "/urls/export", READERS),
+    ("GET", "/live", READERS),
     ("GET", "/events", READERS),
     ("POST", "/events", WRITERS),
     ("GET", "/events/{id}", READERS),
+    ("GET", "/events/export", READERS),
 ];
 
 #[tokio::test]

@@ -15,6 +15,8 @@ mod database;
 mod errors;
 #[path = "../all/events.rs"]
 mod events;
+#[path = "../all/exports.rs"]
+mod exports;
 #[path = "../all/faulty_files.rs"]
 mod faulty_files;
 #[path = "../all/health.rs"]
@@ -23,6 +25,8 @@ mod health;
 mod hostile_json;
 #[path = "../all/lists.rs"]
 mod lists;
+#[path = "../all/live.rs"]
+mod live;
 #[path = "../all/load.rs"]
 mod load;
 #[path = "../all/load_reports.rs"]

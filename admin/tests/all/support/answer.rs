@@ -17,11 +17,13 @@ impl Answer {
         let header = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().iter().map(header).collect(),
-            body: response.text().await.unwrap(),
+        let (status, headers) = (response.status().as_u16(), response.headers().iter().map(header).collect());
+        let mut answer = Answer { status, headers, body: String::new() };
+        // A stream of events has no end.
+        if answer.header("content-type") != Some("text/event-stream") {
+            answer.body = response.text().await.unwrap();
         }
+        answer
     }
 
     pub fn parse(bytes: &[u8]) -> Answer {
@@ -67,6 +69,7 @@ impl Answer {
             413 => "Payload Too Large",
             414 => "URI Too Long",
             415 => "Unsupported Media Type",
+            429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
             500 => "Internal Server Error",
             503 => "Service Unavailable",

@@ -2,6 +2,7 @@
 
 mod answer;
 mod doubles;
+mod live;
 mod schemathesis;
 
 use std::io::Write;
@@ -15,7 +16,7 @@ pub use doubles::{BreakingBus, HangingBus, PanickingCache, UnavailableBus, Unava
 pub use schemathesis::check_by_description;
 use serde_json::{Value, json};
 use tern_admin::load::{LoadCommand, OnError, load_files};
-use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility};
+use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Streams, Visibility};
 use tern_common::OwnAddresses;
 use tern_common::bus::{Bus, LocalBus};
 use tern_common::cache::{Cache, LocalCache};
@@ -62,7 +63,7 @@ pub struct App {
     _operators: Serving,
     client: reqwest::Client,
     directory: tempfile::TempDir,
-    _serving: Serving,
+    pub serving: Serving,
 }
 
 pub async fn spawn_app() -> App {
@@ -81,8 +82,11 @@ pub async fn spawn_app_with(setup: Setup) -> App {
     }
     export_pools(store.clone(), &registry).unwrap();
     let own_addresses = setup.config.own_addresses.clone();
+    let watched: Arc<dyn AdminStore> = Arc::new(WatchedStore::new(Arc::clone(&store), setup.config.slow_query));
+    let concurrency = setup.config.access.token_concurrency;
     let state = Arc::new(AppState {
-        store: Arc::new(WatchedStore::new(Arc::clone(&store), setup.config.slow_query)),
+        streams: Streams::new(Arc::clone(&watched), Arc::clone(&access), concurrency, &registry).unwrap(),
+        store: watched,
         readiness: Readiness::default(),
         visibility: Visibility::start(Arc::clone(&setup.bus)),
         bus: setup.bus,
@@ -118,7 +122,7 @@ pub async fn spawn_app_with(setup: Setup) -> App {
         _operators: operators,
         client: reqwest::Client::new(),
         directory,
-        _serving: serving,
+        serving,
     }
 }
 
@@ -193,8 +197,13 @@ impl App {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         socket.write_all(bytes.as_ref()).await.unwrap();
         let mut answer = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut answer));
-        read.await.expect("the server does not close the connection").unwrap();
+        // A stream of events has no end, and its first part is a comment.
+        let is_stream = |answer: &[u8]| {
+            let text = String::from_utf8_lossy(answer);
+            text.contains("text/event-stream\r\n") && text.contains("\r\n\r\n")
+        };
+        let read = async { while !is_stream(&answer) && socket.read_buf(&mut answer).await.unwrap() > 0 {} };
+        tokio::time::timeout(Duration::from_secs(5), read).await.expect("the server does not close the connection");
         Answer::parse(&answer)
     }
 
