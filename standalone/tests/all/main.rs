@@ -17,6 +17,7 @@ mod bad_start;
 mod clicks;
 mod costly_lists;
 mod damaged_database;
+mod exports;
 mod first_steps;
 mod full_ports;
 mod interrupted_start;
