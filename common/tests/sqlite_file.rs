@@ -13,6 +13,9 @@ use tern_common::store::{AdminStore, ClickSink, LinkFeed, Page, PageStart, Sqlit
 use tern_common::user::{Email, NewUser, Username};
 use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, ShipOutcome, Visitor};
 
+#[path = "support/erasure.rs"]
+mod erasure;
+
 fn new_user(name: &str) -> NewUser {
     NewUser { username: Username::parse(name).unwrap(), email: Email::parse(&format!("{name}@mail.example")).unwrap() }
 }
@@ -256,4 +259,50 @@ async fn update_of_an_id_is_refused() {
         assert_eq!(refused.to_string(), "an id is never changed", "{table}");
         db.execute_batch(&format!("UPDATE {table} SET id = id")).unwrap();
     }
+}
+
+/// Returns each row of each table that contains a text or has the id of a user in a column for it.
+fn traces(path: &Path, text: &str, user: Id) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut traces = Vec::new();
+    // The index of the search is not a text. Its entries are the sequences of three characters.
+    for table in tables.iter().filter(|table| !table.starts_with("urls_search") && *table != erasure::CHANGE_LOG) {
+        let mut rows = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let names: Vec<String> = rows.column_names().into_iter().map(str::to_owned).collect();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for (n, name) in names.iter().enumerate() {
+                let value = format!("{:?}", row.get_ref(n).unwrap());
+                let is_id = name == "user_id" && value == format!("Integer({user})");
+                let shown = match row.get_ref(n).unwrap() {
+                    rusqlite::types::ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                    _ => value,
+                };
+                if shown.contains(text) || is_id || shown == format!("user_id={user}") {
+                    traces.push(format!("{table}.{name}: {shown}"));
+                }
+            }
+        }
+    }
+    traces
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_user_leaves_no_trace_in_any_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tern.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let (user, other) = erasure::fill(&store).await;
+    let before = traces(&path, erasure::SECRET, user);
+    for table in ["users", "urls", "url_tags", "events", "click_counts", "tokens", "audit_entries", "row_counts"] {
+        assert!(before.iter().any(|trace| trace.starts_with(table)), "{table}: {before:?}");
+    }
+    store.delete_user(user, true).await.unwrap().unwrap();
+    erasure::check_answers(&store, user, other).await;
+    assert_eq!(traces(&path, erasure::SECRET, user), [""; 0]);
+    let search = "SELECT count(*) FROM urls_search WHERE urls_search MATCH 'hush'";
+    let found: i64 = Connection::open(&path).unwrap().query_row(search, [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 0);
 }

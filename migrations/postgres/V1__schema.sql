@@ -377,13 +377,17 @@ CREATE TABLE tokens (
 -- The name of a revoked token can be used again.
 CREATE UNIQUE INDEX tokens_name_key ON tokens (name) WHERE revoked_at IS NULL;
 
+-- Revokes the tokens of deleted users, and removes what is known of the user from them.
 CREATE FUNCTION revoke_tokens_of_users() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    ids bigint[];
 BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
-        UPDATE tokens SET revoked_at = now() WHERE user_id IS NOT NULL AND revoked_at IS NULL;
-    ELSE
-        UPDATE tokens SET revoked_at = now() WHERE user_id = ANY (ARRAY(SELECT id FROM deleted)) AND revoked_at IS NULL;
+    IF TG_OP <> 'TRUNCATE' THEN
+        ids := ARRAY(SELECT id FROM deleted);
     END IF;
+    UPDATE tokens
+    SET revoked_at = coalesce(revoked_at, now()), name = 'deleted-user', user_id = NULL, last_used_at = NULL
+    WHERE user_id IS NOT NULL AND (ids IS NULL OR user_id = ANY (ids));
     RETURN NULL;
 END $$;
 CREATE TRIGGER users_revoke_tokens AFTER DELETE ON users

@@ -314,8 +314,11 @@ CREATE TABLE tokens (
 -- The name of a revoked token can be used again.
 CREATE UNIQUE INDEX tokens_name_key ON tokens (name) WHERE revoked_at IS NULL;
 
+-- Revokes the tokens of a deleted user, and removes what is known of the user from them.
 CREATE TRIGGER users_revoke_tokens AFTER DELETE ON users BEGIN
-    UPDATE tokens SET revoked_at = unixepoch() WHERE user_id = OLD.id AND revoked_at IS NULL;
+    UPDATE tokens
+    SET revoked_at = coalesce(revoked_at, unixepoch()), name = 'deleted-user', user_id = NULL, last_used_at = NULL
+    WHERE user_id = OLD.id;
 END;
 
 

@@ -68,7 +68,8 @@ pub trait AdminStore: LinkFeed + ClickSink {
     /// [`StoreError::UsernameTaken`](super::StoreError::UsernameTaken), [`StoreError::EmailTaken`](super::StoreError::EmailTaken).
     async fn update_user(&self, id: Id, change: UserChange) -> Result<Option<User>>;
     /// Deletes a user and the events recorded under it.
-    /// With `cascade`, deletes its urls too, as [`AdminStore::delete_url`] does.
+    /// With `cascade`, deletes its urls too, as [`AdminStore::delete_url`] does, and the audit entries of its urls.
+    /// Its tokens are revoked and lose their names, their last use and their user.
     /// Many urls are deleted in parts that are each committed, and the user with the last part.
     ///
     /// # Errors

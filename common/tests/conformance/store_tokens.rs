@@ -82,5 +82,5 @@ pub async fn token_of_a_user_is_revoked_with_the_user(store: &dyn AdminStore) {
     let tokens = store.list_tokens().await.unwrap();
     let listed: Vec<_> =
         tokens.iter().map(|token| (token.name.as_str(), token.user_id, token.revoked_at.is_some())).collect();
-    assert_eq!(listed, [("ann", Some(ann), true), ("bob", Some(bob), false), ("all", None, false)]);
+    assert_eq!(listed, [("deleted-user", None, true), ("bob", Some(bob), false), ("all", None, false)]);
 }

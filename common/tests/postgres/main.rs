@@ -20,6 +20,7 @@ mod replica;
 mod backlog;
 mod cancelled_requests;
 mod clicks;
+mod erasure;
 mod events_table;
 mod faults;
 mod feed;
