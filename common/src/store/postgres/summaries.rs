@@ -50,7 +50,8 @@ fn is_conflict(cause: &anyhow::Error) -> bool {
 /// Begins a transaction of one process at a time.
 async fn begin(db: &mut ClientWrapper, isolation: IsolationLevel) -> Result<Transaction<'_>> {
     let transaction = db.build_transaction().isolation_level(isolation).start().await?;
-    transaction.batch_execute(LOCK).await?;
+    // After a large load, a statement moves or reads more than the statements of requests.
+    transaction.batch_execute(&format!("SET LOCAL statement_timeout = '10min'; {LOCK}")).await?;
     Ok(transaction)
 }
 
