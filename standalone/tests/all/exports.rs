@@ -33,7 +33,7 @@ fn fill(database: &Path, rows: u64) {
 
 #[tokio::test]
 async fn export_of_many_rows_takes_constant_memory_and_delays_no_list() {
-    let rows = std::env::var("TERN_EXPORT_ROWS").map_or(ROWS, |rows| rows.parse().unwrap());
+    let rows = std::env::var_os("TERN_EXPORT_ROWS").map_or(ROWS, |rows| rows.to_str().unwrap().parse().unwrap());
     let tern = Tern::start(&[]);
     let owner = tern.create_user("ann").await;
     tern.create_link(owner, "https://example.com/").await;
