@@ -1,22 +1,37 @@
 // The start of the dashboard: finds the caller, then follows addresses to screens. It must not draw a screen itself.
 // To add a screen, write its file and add one line to SCREENS; see docs/DASHBOARD.md.
 
+import { auditScreen } from "./audit.js";
+import { commands } from "./commands.js";
 import { h, show, byId } from "./dom.js";
 import { showKeys, startKeys } from "./keys.js";
 import { linkScreen } from "./link.js";
 import { linksScreen } from "./links.js";
+import { overviewScreen } from "./overview.js";
+import { openPalette, startPalette } from "./palette.js";
 import { startPaste } from "./paste.js";
 import { start, reload } from "./router.js";
 import { findAccess, askForToken, followSession, showBanners } from "./session.js";
 import { drawShell } from "./shell.js";
+import { tagsScreen } from "./tags.js";
+import { usersScreen } from "./users.js";
 
 /**
  * The screens by the first part of their address. One with an address stands in the bar; `item` draws one thing.
- * @type {{ name: string, title: string, address?: string, draw: import("./router.js").Screen, item?: import("./router.js").Screen }[]}
+ * @type {{ name: string, title: string, icon?: string, address?: string, draw: import("./router.js").Screen, item?: import("./router.js").Screen }[]}
  */
 const SCREENS = [
-  { name: "links", title: "Links", address: "/admin/", draw: linksScreen, item: linkScreen },
+  { name: "links", title: "Links", icon: "list", address: "/admin/", draw: linksScreen, item: linkScreen },
+  { name: "overview", title: "Overview", icon: "chart", address: "/admin/overview", draw: overviewScreen },
+  { name: "tags", title: "Tags", icon: "tag", address: "/admin/tags", draw: tagsScreen },
+  { name: "users", title: "Users", icon: "user", address: "/admin/users", draw: usersScreen },
+  { name: "audit", title: "Audit", icon: "history", address: "/admin/audit", draw: auditScreen },
 ];
+
+const entries = /** @type {import("./shell.js").Entry[]} */ (SCREENS.filter(({ address }) => address));
+
+/** @param {string} text */
+const found = (text) => commands(entries, text);
 
 let leaving = new AbortController();
 
@@ -26,8 +41,7 @@ async function draw(place) {
   leaving = new AbortController();
   const { signal } = leaving;
   const screen = SCREENS.find(({ name }) => name === place.screen);
-  const entries = SCREENS.filter(({ address }) => address);
-  drawShell(/** @type {any} */ (entries), place.screen, showKeys);
+  drawShell(entries, place.screen, { showKeys, find: () => openPalette(found) });
   document.title = screen ? `${screen.title} · Tern` : "Tern";
   const main = byId("main");
   scrollTo(0, 0);
@@ -58,6 +72,7 @@ function proceed() {
   hasBegun = true;
   startKeys();
   startPaste();
+  startPalette(found);
   start(draw);
   reload();
 }

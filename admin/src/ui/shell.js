@@ -5,17 +5,18 @@ import { byId, h, s, show } from "./dom.js";
 import { icon } from "./icons.js";
 import { access, logOut } from "./session.js";
 
-/** @typedef {{ name: string, title: string, address: string }} Entry */
+/** @typedef {{ name: string, title: string, icon: string, address: string }} Entry */
 
-/** @param {Entry[]} entries @param {string} current @param {() => void} showKeys */
-export function drawShell(entries, current, showKeys) {
+/** @param {Entry[]} entries @param {string} current @param {{ showKeys: () => void, find: () => void }} actions */
+export function drawShell(entries, current, { showKeys, find }) {
   const links = entries.map(({ name, title, address }) =>
     h("a", { href: address, "aria-current": name === current ? "page" : null }, title));
   const mark = s("svg", { viewBox: "0 0 32 32", "aria-hidden": "true" },
     s("path", { d: "M2 13c7-5 11-1 14 4 3-5 7-9 14-4-6 0-9 3-12 10h-4C11 16 8 13 2 13z", fill: "currentColor" }));
   show(byId("shell"),
-    h("a", { class: "brand", href: "/admin/" }, mark, "Tern"),
+    h("a", { class: "brand", href: "/admin/", "aria-label": "Tern" }, mark, h("span", {}, "Tern")),
     h("nav", { "aria-label": "Screens" }, links),
+    h("button", { type: "button", class: "quiet", "aria-label": "Find", title: "Find (Ctrl+K)", onclick: find }, icon("search")),
     h("button", { type: "button", class: "quiet wide", "aria-label": "Keys", title: "Keys (?)", onclick: showKeys }, icon("keys")),
     themeButton(),
     menuButton({ class: "quiet", "aria-label": "Account", title: "Account" }, icon("user"), accountItems));
@@ -32,18 +33,19 @@ function accountItems() {
   return isOpen ? items : [...items, "line", [icon("power"), "Log out", logOut]];
 }
 
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return (chosen ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+}
+
 function themeButton() {
-  const root = document.documentElement;
-  const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const draw = () => show(button, icon(isDark() ? "sun" : "moon"));
-  const button = h("button", {
-    type: "button", class: "quiet", "aria-label": "Light or dark", title: "Light or dark",
-    onclick: () => {
-      root.dataset.theme = isDark() ? "light" : "dark";
-      localStorage.setItem("tern-theme", root.dataset.theme);
-      draw();
-    },
-  });
-  draw();
-  return button;
+  return h("button", { id: "theme", type: "button", class: "quiet", "aria-label": "Light or dark", title: "Light or dark", onclick: switchTheme }, icon(isDark() ? "sun" : "moon"));
+}
+
+/** Changes between light and dark. */
+export function switchTheme() {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem("tern-theme", theme);
+  show(byId("theme"), icon(isDark() ? "sun" : "moon"));
 }

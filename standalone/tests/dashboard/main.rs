@@ -7,6 +7,8 @@
 mod browser;
 mod editor;
 mod links;
+mod palette;
+mod screens;
 mod session;
 #[path = "../all/support.rs"]
 #[expect(dead_code, reason = "these tests need a part of it")]

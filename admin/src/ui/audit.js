@@ -1,0 +1,132 @@
+// The audit: who changed which link and when, the newest first, with the way back. It must not draw links.
+
+import { change, get } from "./api.js";
+import { h, show } from "./dom.js";
+import { shownValue } from "./editor-fields.js";
+import { endless, skeleton } from "./endless.js";
+import { ago, moment, plural } from "./format.js";
+import { icon } from "./icons.js";
+import { deleteLinks } from "./link-actions.js";
+import { setQuery } from "./router.js";
+import { mayWrite } from "./session.js";
+import { toast, toastError } from "./toast.js";
+
+/** @typedef {{ id: number, url_id: number, user_id: number, action: "created" | "updated" | "deleted", before: any, after: any, at: string, token: string | null }} Entry */
+
+/** The page behind every list: it is empty, and its header leads to the newest entries. */
+const BEHIND = "18446744073709551615";
+
+const PAGE_SIZE = 50;
+
+/** The filters of the API, with their names for people. */
+const FILTERS = { token: "token", url_id: "link", user_id: "user" };
+
+/** Fields that every change moves, or that no change can. */
+const FIXED = ["id", "user_id", "short_code", "updated_at", "revision", "created_at"];
+
+/** The names of fields for people; another field has that of the API. */
+const LABELS = {
+  original_url: "Target", title: "Title", is_active: "Active", starts_at: "Start", expires_at: "End", expired_url: "Target after the end", redirect_status: "Status",
+  forward_query: "Query added", tags: "Tags", notes: "Notes", external_id: "Name elsewhere",
+};
+
+const ACTIONS = { created: "Made", updated: "Changed", deleted: "Deleted" };
+
+/** @type {import("./router.js").Screen} */
+export async function auditScreen(main, place, signal) {
+  const view = place.query;
+  const filters = h("div", { class: "tools" });
+  const body = h("ol", { class: "entries", "aria-label": "Changes" });
+  const list = endless({ rel: "prev", signal, draw });
+  show(main, h("div", { class: "head" }, h("h1", {}, "Audit")), filters, body, list.end);
+  drawFilters();
+  await load();
+
+  async function load() {
+    if (body.children.length === 0) show(list.end, skeleton());
+    const query = new URLSearchParams(Object.keys(FILTERS).flatMap((name) => (view.get(name) ? [[name, view.get(name) ?? ""]] : [])));
+    await list.read(`/audit?${query}&page=${BEHIND}&per_page=${PAGE_SIZE}`);
+  }
+
+  /** @param {Entry[]} entries @param {boolean} isFirst @param {Headers} headers */
+  function draw(entries, isFirst, headers) {
+    if (isFirst) show(body);
+    body.append(...entries.map(drawEntry));
+    const isEmpty = isFirst && !headers.has("link");
+    if (isEmpty) show(body, h("li", { class: "empty" }, h("h2", {}, "No changes"), h("p", { class: "muted" },
+      [...view.keys()].length > 0 ? "No change matches these filters." : "Each creation, change and deletion of a link will be here.")));
+  }
+
+  function drawFilters() {
+    const token = h("input", { type: "search", id: "audit-token", placeholder: "Name of a token", "aria-label": "Only changes with the token of this name", value: view.get("token") ?? "" });
+    token.addEventListener("change", () => set("token", token.value.trim()));
+    show(filters, token, Object.entries(FILTERS).filter(([name]) => name !== "token" && view.get(name)).map(([name, label]) =>
+      h("button", { type: "button", class: "chip on", "aria-label": `Remove the filter ${label} ${view.get(name)}`, onclick: () => set(name, "") }, `${label} ${view.get(name)}`, icon("close"))));
+  }
+
+  /** @param {string} name @param {string} value */
+  function set(name, value) {
+    if (value) view.set(name, value);
+    else view.delete(name);
+    setQuery(view);
+    drawFilters();
+    load().catch((error) => signal.aborted || error.status === 401 || toastError(error));
+  }
+
+  /** @param {Entry} entry */
+  function drawEntry(entry) {
+    const { action, before, after, token, at } = entry;
+    const state = after ?? before;
+    const filter = (/** @type {string} */ name, /** @type {string | number} */ value, /** @type {string} */ label) =>
+      h("button", { type: "button", class: "chip", title: `Only changes: ${label}`, onclick: () => set(name, String(value)) }, label);
+    const changed = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])]
+      .filter((name) => !FIXED.includes(name) && JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]))
+      .filter((name) => action === "updated" || (name !== "is_active" && shownValue(name, state[name]) !== "–"));
+    const back = action !== "created" && mayWrite() ? h("button", { type: "button", class: "button small-button", "aria-label": `Put this back: ${state.short_code} as it was before`, onclick: () => putBack(entry, back) }, "Put this back") : null;
+    return h("li", {}, h("div", { class: "entry-head" },
+      h("span", { class: `state ${{ created: "active", updated: "inactive", deleted: "expired" }[action]}` }, ACTIONS[action]),
+      h("a", { class: "mono", href: `/admin/links/${entry.url_id}` }, state.short_code),
+      h("time", { class: "muted", title: moment(at), datetime: `${at}Z` }, ago(at)),
+      filter("url_id", entry.url_id, `link ${entry.url_id}`), filter("user_id", entry.user_id, `user ${entry.user_id}`),
+      token ? filter("token", token, `token ${token}`) : h("span", { class: "muted small" }, "without a token"), back),
+    changed.length === 0 ? h("p", { class: "muted small" }, "Saved without a new value.") : compare(entry, changed));
+  }
+
+  /** @param {Entry} entry @param {any} button */
+  async function putBack(entry, button) {
+    button.disabled = true;
+    try {
+      if (entry.action === "deleted") await makeAgain(entry.before);
+      else await restore(entry);
+      await load();
+    } catch (error) {
+      toastError(error.status === 404 ? new Error("This link is deleted. Put its deletion back first.") : error);
+    }
+    button.disabled = false;
+  }
+
+  /** @param {Entry} entry */
+  async function restore({ url_id: id, before }) {
+    const { data: present } = await get(`/urls/${id}`, signal);
+    const { data } = await change("PUT", `/urls/${id}`, before, { headers: { "if-match": `"${present.revision}"` } });
+    const undo = () => change("PUT", `/urls/${id}`, present, { headers: { "if-match": `"${data.revision}"` } }).then(load).catch(toastError);
+    toast(`Put ${data.short_code} back`, { actions: [["Undo", undo]] });
+  }
+}
+
+/** Makes a deleted link again under its code. @param {any} before */
+async function makeAgain(before) {
+  const hasEnded = before.expires_at !== null && new Date(`${before.expires_at}Z`).getTime() <= Date.now();
+  // The API makes no link that has ended, but it lets one end.
+  const { data: made } = await change("POST", "/urls", hasEnded ? { ...before, expires_at: null, is_active: false } : before);
+  const { data } = hasEnded ? await change("PUT", `/urls/${made.id}`, before) : { data: made };
+  toast(`Made ${data.short_code} again, without its old clicks`, { actions: [["Undo", () => deleteLinks([data])]] });
+}
+
+/** @param {Entry} entry @param {string[]} names */
+function compare({ action, before, after }, names) {
+  const columns = [action === "created" ? null : ["Before", before], action === "deleted" ? null : ["After", after]].filter((column) => column !== null);
+  return h("table", { class: "compare" }, h("caption", { class: "visually-hidden" }, plural(names.length, "field", "fields")),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Field"), columns.map(([label]) => h("th", { scope: "col" }, label)))),
+    h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, LABELS[name] ?? name), columns.map(([, link]) => h("td", {}, shownValue(name, link[name])))))));
+}
