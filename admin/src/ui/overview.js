@@ -36,14 +36,16 @@ export async function overviewScreen(main, _place, signal) {
 async function drawClicks(panel, breakdowns, signal) {
   const zone = encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC");
   const [{ data: now }, { headers }] = await Promise.all([get(`/stats?per=day&timezone=${zone}`, signal), get("/urls?per_page=1", signal)]);
+  const links = headers.get("x-total-count") ?? "0";
   const { previous } = now;
   const before = previous && (await get(`/stats?per=day&timezone=${zone}&from=${previous.from}&to=${previous.to}`, signal)).data;
   const points = now.series.map((point, at) => ({ label: day.format(time(point.at)), value: point.clicks, before: before?.series[at]?.clicks }));
   const figure = (/** @type {string} */ label, /** @type {string | number} */ value, /** @type {number} */ old) =>
     h("div", {}, h("dt", {}, label), h("dd", {}, count(value), old === undefined ? null : difference(Number(value), old)));
   show(panel, h("dl", { class: "figures" }, figure("People in 30 days", now.humans, before?.humans), figure("Bots", now.bots, before?.bots),
-    h("div", {}, h("dt", {}, "Links"), h("dd", {}, h("a", { href: "/admin/" }, count(headers.get("x-total-count") ?? "0"))))),
-  points.some(({ value, before: old }) => value > 0 || old) ? timeChart(points, { title: "Clicks of people on all links", unit: "clicks" }, signal) : h("p", { class: "muted" }, "No clicks of people in the last 60 days."));
+    h("div", {}, h("dt", {}, "Links"), h("dd", {}, h("a", { href: "/admin/" }, count(links))))),
+  points.some(({ value, before: old }) => value > 0 || old) ? timeChart(points, { title: "Clicks of people on all links", unit: "clicks" }, signal) : h("p", { class: "muted" }, links === "0"
+    ? "Paste an address anywhere on this page, and its short link is on your clipboard." : "No clicks of people in the last 60 days."));
   if (now.humans > 0) show(breakdowns, BREAKDOWNS.map(([list, key, title]) => barList(title, now[list].slice(0, SIZE).map((row) => [row[key], row.clicks]), now.humans)));
 }
 

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::open;
-use crate::support::{Tern, eventually};
+use crate::support::{Tern, eventually, run, text};
 
 const PERSON: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
@@ -49,6 +49,65 @@ async fn overview_without_links_says_so() {
     browser.wait_text("No links yet.").await;
     browser.wait_text("People in 30 days").await;
     browser.inspect("overview-empty").await;
+}
+
+/// A screen that reads any of these as markup fails by its policy or by an error.
+#[tokio::test]
+async fn texts_from_outside_are_shown_as_texts_on_every_screen() {
+    let (tern, browser) = open(&[], "/admin/").await;
+    let payload = "<img src=x onerror=alert(1)>";
+    let client = reqwest::Client::new();
+    let user = json!({"username": payload, "email": "a@b.example"});
+    assert_eq!(client.post(format!("http://{}/users", tern.api)).json(&user).send().await.unwrap().status(), 201);
+    let link = make_link(&tern, 1, "one", &[payload]).await;
+    let change = json!({"title": payload, "notes": payload, "original_url": "https://example.com/?\"'><script>alert(1)</script>"});
+    assert_eq!(tern.change_link(&link["id"], change).await.status(), 200);
+    for screen in ["overview", "tags", "users", "audit"] {
+        browser.goto(&format!("http://{}/admin/{screen}", tern.api)).await;
+        browser.wait_text(payload).await;
+        browser.check_faults().await;
+    }
+    browser.click("#shell button", "Find").await;
+    browser.fill(".palette input", "<img src").await;
+    browser.wait("document.querySelector('.palette [aria-label=Links] [role=option]')").await;
+    assert_eq!(
+        browser.run("return document.querySelectorAll('main img, dialog img, main script').length").await,
+        json!(0)
+    );
+    browser.check_faults().await;
+}
+
+#[tokio::test]
+async fn viewer_sees_the_screens_without_changes() {
+    let (tern, browser) = open(&[], "/admin/").await;
+    let owner = tern.create_user("ann").await;
+    let link = make_link(&tern, owner, "summer", &["sale"]).await;
+    tern.change_link(&link["id"], json!({"title": "Sale"})).await;
+    let arguments = ["token", "create", "reader", "--role", "viewer"];
+    let made = run(&mut crate::support::tern(tern.directory.path(), &arguments));
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let is_closed = async || tern.get(&tern.api, "/users").await.status() == 401;
+    eventually("the API needs a token", is_closed).await;
+    browser.run("location.reload()").await;
+    browser.fill("#token", text(&made.stdout).trim()).await;
+    browser.click("#login button", "Open the dashboard").await;
+    browser.click("#shell a", "Audit").await;
+    browser.wait("document.querySelectorAll('.entries > li').length === 2").await;
+    browser.click("#shell a", "Tags").await;
+    browser.wait("document.querySelectorAll('.rows tbody tr').length === 1").await;
+    assert_eq!(browser.run("return document.querySelector('main button')").await, json!(null));
+    browser.click("#shell a", "Users").await;
+    browser.wait_text("1 user").await;
+    browser.click(".rows button", "More for ann").await;
+    let items = "return [...document.querySelectorAll('[role=menuitem]')].map((it) => it.innerText.trim())";
+    assert_eq!(browser.run(items).await, json!(["Show the links", "Show the changes"]));
+    browser.click("[role=menuitem]", "Show the changes").await;
+    browser.wait("location.search === '?user_id=1' && document.querySelectorAll('.entries > li').length === 2").await;
+    assert_eq!(browser.run("return document.querySelectorAll('.entries .button').length").await, json!(0));
+    browser.click("#shell button", "Find").await;
+    browser.fill(".palette input", "new").await;
+    browser.wait_text("Nothing has this text").await;
+    browser.check_faults().await;
 }
 
 #[tokio::test]
