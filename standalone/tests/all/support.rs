@@ -190,10 +190,10 @@ impl Tern {
         line.unwrap_or_else(|| panic!("no series {series} in\n{text}")).parse().unwrap()
     }
 
-    /// Returns the memory of the process that is in RAM.
+    /// Returns the memory of the process that is in RAM and belongs to no file.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 
