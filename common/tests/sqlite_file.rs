@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rusqlite::{Connection, StatementStatus};
+use tern_common::audit::AuditFilter;
 use tern_common::event::EventFilter;
 use tern_common::store::{AdminStore, ClickSink, LinkFeed, Page, PageStart, SqliteStore, StoreError, Total};
 use tern_common::user::{Email, NewUser, Username};
@@ -248,6 +249,23 @@ async fn events_without_foreign_key_checks_are_deleted_with_their_link_or_user()
     db.execute_batch("DELETE FROM urls").unwrap();
     assert_eq!(left().await, (0, Total::Exactly(0)));
     assert_eq!((rows("events"), rows("click_counts"), rows("click_totals")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn page_behind_every_list_leads_to_the_newest_of_many_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, db) = store_with_hourly_clicks(directory.path(), 1).await;
+    db.execute_batch(
+        "WITH RECURSIVE entries (n) AS (VALUES (2) UNION ALL SELECT n + 1 FROM entries WHERE n < 20000)
+         INSERT INTO audit_entries (url_id, user_id, action, after, at) SELECT 1, 1, 'created', '{}', 0 FROM entries",
+    )
+    .unwrap();
+    let page = Page { start: PageStart::Number(u64::MAX), size: 50 };
+    let behind = store.list_audit(AuditFilter::default(), page).await.unwrap();
+    assert_eq!((behind.rows.len(), behind.total, behind.has_previous), (0, Total::Many, true));
+    let page = Page { start: PageStart::Before(behind.first), size: 50 };
+    let newest = store.list_audit(AuditFilter::default(), page).await.unwrap();
+    assert_eq!(newest.rows.last().unwrap().id.get(), 20_000);
 }
 
 #[tokio::test]

@@ -92,6 +92,11 @@ impl<C> Page<C> {
             PageStart::After(_) | PageStart::Before(_) => 0,
         }
     }
+
+    /// Returns whether no list has as many rows as the page skips. Such a page is empty without a look at the rows.
+    pub(super) fn is_behind_every_list(&self) -> bool {
+        self.offset() >= i64::MAX.unsigned_abs()
+    }
 }
 
 /// The number of rows of a whole list.

@@ -1,5 +1,6 @@
 //! The cost of a page of a list.
 
+use tern_common::audit::AuditFilter;
 use tern_common::event::EventFilter;
 use tern_common::store::{AdminStore, ListCursor, Page, PageCursor as _, PageStart, Total};
 use tern_testkit::postgres::Postgres;
@@ -37,4 +38,35 @@ async fn page_of_a_rare_value_reads_few_index_rows() {
     })
     .await;
     assert!(read < 10 * PAGES, "{read} rows of indexes were read for {} pages", 3 * PAGES);
+}
+
+#[tokio::test]
+async fn page_behind_every_list_leads_to_the_newest_rows_without_reading_the_others() {
+    const ENTRIES: i64 = 40_000;
+    let (store, config) = store(Postgres::shared()).await;
+    let db = connect(&config).await;
+    let entries = format!(
+        "INSERT INTO audit_entries (url_id, user_id, action, after, at)
+         SELECT 1, 1, 'created', '{{}}', now() FROM generate_series(1, {ENTRIES}) AS n;
+         ANALYZE audit_entries"
+    );
+    db.batch_execute(&entries).await.unwrap();
+    let page = Page { start: PageStart::Number(u64::MAX), size: 50 };
+    let behind = store.list_audit(AuditFilter::default(), page).await.unwrap();
+    assert_eq!((behind.rows.len(), behind.total, behind.has_previous), (0, Total::Many, true));
+    let page = Page { start: PageStart::Before(behind.first), size: 50 };
+    let newest = store.list_audit(AuditFilter::default(), page).await.unwrap();
+    assert_eq!(newest.rows.last().unwrap().id.get(), ENTRIES);
+    // A session reports its statistics when it ends.
+    drop(store);
+    let sql = "SELECT seq_tup_read + (SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'audit_entries')
+               FROM pg_stat_user_tables WHERE relname = 'audit_entries'";
+    let before_analysis = Total::COUNTED.cast_signed();
+    let read = eventually(async || {
+        let read: i64 = db.query_one(sql, &[]).await.unwrap().get(0);
+        if read >= before_analysis { Ok(read) } else { Err(read) }
+    })
+    .await;
+    // Each of the two pages counts up to its limit.
+    assert!(read < 2 * before_analysis + 1_000, "{read} rows were read");
 }

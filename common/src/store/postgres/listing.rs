@@ -129,10 +129,11 @@ impl List {
         let rows = match page.start {
             PageStart::Number(1) | PageStart::After(_) => format!("{} LIMIT {limit}", self.rows_beyond("$1", false)),
             PageStart::Before(_) => format!("{} LIMIT {limit}", self.rows_beyond("$1", true)),
-            // A page beyond an exact total is empty without reading the rows before it.
+            // A page beyond an exact total, or behind every list, is empty without reading the rows before it.
             PageStart::Number(_) => format!(
-                "{} OFFSET $1 LIMIT (SELECT CASE WHEN $1 < total OR total > {} THEN {limit} ELSE 0 END FROM total)",
+                "{} OFFSET $1 LIMIT (SELECT CASE WHEN $1 < {} AND ($1 < total OR total > {}) THEN {limit} ELSE 0 END FROM total)",
                 self.rows_beyond("0", false),
+                i64::MAX,
                 if is_counted { u64::MAX >> 1 } else { Total::COUNTED }
             ),
         };

@@ -38,7 +38,7 @@ impl List {
         mut row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Listing<T>> {
         let total = self.total(db)?;
-        if matches!(total, Total::Exactly(n) if page.offset() >= n) {
+        if page.is_behind_every_list() || matches!(total, Total::Exactly(n) if page.offset() >= n) {
             return Ok(Listing::cut(&page, Vec::new(), total));
         }
         let (bound, order, cursor) = match page.start {
