@@ -41,12 +41,12 @@ async fn token_becomes_a_session_that_ends_with_it() {
     browser.wait_text("2,000 links").await;
 
     assert!(run(&mut tern(server.directory.path(), &["token", "revoke", "ci"])).status.success());
-    eventually("the token is refused", async || {
-        browser.fill("#compose", "https://example.com/typed").await;
-        browser.run("document.querySelector('form.compose').requestSubmit()").await;
-        browser.run("return Boolean(document.querySelector('dialog #login'))").await == json!(true)
-    })
-    .await;
+    let bearer = format!("Bearer {token}");
+    let is_refused =
+        async || server.get_with(&[("authorization", &bearer)], &server.api, "/users").await.status() == 401;
+    eventually("the token is refused", is_refused).await;
+    browser.fill("#compose", "https://example.com/typed").await;
+    browser.run("document.querySelector('form.compose').requestSubmit()").await;
     browser.wait_text("The session has ended").await;
     assert_eq!(
         browser.run("return document.querySelector('#compose').value").await,
