@@ -7,17 +7,27 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use qrcode::{Color, EcLevel, QrCode};
+use serde::Deserialize;
 use tern_common::Id;
+use utoipa::IntoParams;
 
 use crate::access::Caller;
 use crate::http::error::{Result, internal};
-use crate::http::query::PathId;
+use crate::http::query::{PathId, Query};
 use crate::resources::shown_url::ShortOrigin;
 use crate::row;
 use crate::state::AppState;
 
 /// The modules of white around a code that readers need.
 const QUIET: usize = 4;
+
+/// The options of a QR code
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct QrOptions {
+    /// Whether the code contains `short_url` and `?qr`, so that its clicks have the source `qr`
+    track: Option<bool>,
+}
 
 /// The QR code of a link
 ///
@@ -26,7 +36,7 @@ const QUIET: usize = 4;
     get,
     path = "/urls/{id}/qr.svg",
     tag = "links",
-    params(("id" = Id, Path, description = "The link's id")),
+    params(("id" = Id, Path, description = "The link's id"), QrOptions),
     responses((
         status = 200,
         body = String,
@@ -39,11 +49,16 @@ pub(crate) async fn show_qr(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     PathId(id): PathId,
+    Query(options): Query<QrOptions>,
     origin: ShortOrigin,
 ) -> Result<impl IntoResponse> {
     let link = row::own(state.store.find_url(id).await?, id, &caller)?;
+    let mut address = origin.address(&link);
+    if options.track == Some(true) {
+        address.push_str("?qr");
+    }
     // An address has at most some hundred bytes, so only a defect makes it too long for a code.
-    let code = QrCode::with_error_correction_level(origin.address(&link), EcLevel::M).map_err(internal)?;
+    let code = QrCode::with_error_correction_level(address, EcLevel::M).map_err(internal)?;
     let headers = [
         (header::CONTENT_TYPE, "image/svg+xml"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
