@@ -4,7 +4,7 @@ import { h, show } from "./dom.js";
 import { box, menuButton } from "./dialog.js";
 import { fromInput, plural } from "./format.js";
 import { icon } from "./icons.js";
-import { changeAll, deleteLinks, switchLinks } from "./link-actions.js";
+import { changeAll, deleteLinks, restoreAll, switchLinks } from "./link-actions.js";
 import { toast } from "./toast.js";
 
 /** @typedef {import("./types.js").Link} Link */
@@ -53,8 +53,8 @@ function askForTags(links, clear) {
   const field = h("input", { type: "text", required: true, placeholder: "summer, poster" });
   ask(`Tag ${plural(links.length, "link", "links")}`, "Tags, with commas between them", field, "Add the tags", async () => {
     const tags = field.value.split(",").map((tag) => tag.trim()).filter(Boolean);
-    const changed = await changeAll(links, { add_tags: tags });
-    if (changed.length > 0) toast(`Tagged ${plural(changed.length, "link", "links")}`, { actions: [["Undo", () => restore(links, "tags")]] });
+    if (!(await changeAll(links, { add_tags: tags }))) return;
+    toast(`Tagged ${plural(links.length, "link", "links")}`, { actions: [["Undo", () => restoreAll(links, "tags")]] });
     clear();
   });
 }
@@ -63,15 +63,10 @@ function askForTags(links, clear) {
 function askForEnd(links, clear) {
   const field = h("input", { type: "datetime-local", required: true });
   ask(`End of ${plural(links.length, "link", "links")}`, "End, in your time", field, "Set the end", async () => {
-    const changed = await changeAll(links, { expires_at: fromInput(field.value) });
-    if (changed.length > 0) toast(`Set the end of ${plural(changed.length, "link", "links")}`, { actions: [["Undo", () => restore(links, "expires_at")]] });
+    if (!(await changeAll(links, { expires_at: fromInput(field.value) }))) return;
+    toast(`Set the end of ${plural(links.length, "link", "links")}`, { actions: [["Undo", () => restoreAll(links, "expires_at")]] });
     clear();
   });
-}
-
-/** Gives each link the value of a field that it had. @param {Link[]} links @param {"tags" | "expires_at"} field */
-async function restore(links, field) {
-  for (const link of links) await changeAll([link], { [field]: link[field] });
 }
 
 const COLUMNS = ["id", "short_code", "short_url", "original_url", "title", "state", "tags", "clicks", "last_clicked_at", "created_at", "starts_at", "expires_at", "notes"];

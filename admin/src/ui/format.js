@@ -75,3 +75,8 @@ export function toInput(text) {
 export function fromInput(value) {
   return value ? new Date(value).toISOString().slice(0, 19) : null;
 }
+
+/** The time zone of the browser. */
+export function timeZone() {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+}

@@ -11,7 +11,10 @@ import { toast, toastError } from "./toast.js";
 /** The time in which a deletion can be undone, in seconds. */
 const UNDO_SECONDS = 10;
 
-/** News of links: `created`, `changed` with a link, and `hidden`, `shown` with ids. */
+/** The links that one request may change. */
+const MOST_AT_ONCE = 10_000;
+
+/** News of links: `created`, `changed` with a link, and `stale` (to be read again), `hidden`, `shown` with ids. */
 export const news = new EventTarget();
 
 /** Links that are about to be deleted, by id. @type {Map<number, Link>} */
@@ -46,6 +49,7 @@ export async function shorten(target, edit) {
   const link = await createLink({ original_url: target });
   const isCopied = await copy(link.short_url);
   toast(isCopied ? `Copied ${link.short_url}` : `Made ${link.short_url}`, {
+    replaces: "made",
     actions: [["Undo", () => remove([link])], ["Edit", () => edit(link)]],
   });
   return link;
@@ -54,7 +58,7 @@ export async function shorten(target, edit) {
 /** Copies the address of a link. @param {Link} link */
 export async function copyLink(link) {
   const isCopied = await copy(link.short_url);
-  toast(isCopied ? `Copied ${link.short_url}` : `Copy it yourself: ${link.short_url}`, { seconds: 4 });
+  toast(isCopied ? `Copied ${link.short_url}` : `Copy it yourself: ${link.short_url}`, { seconds: 4, replaces: "copied" });
   return isCopied;
 }
 
@@ -72,26 +76,46 @@ export async function changeLink(link, fields) {
 
 /** Switches links on or off, with the way back. @param {Link[]} links @param {boolean} isActive */
 export async function switchLinks(links, isActive) {
-  const changed = await changeAll(links, { is_active: isActive });
-  if (changed.length === 0) return;
-  const what = changed.length === 1 ? changed[0].short_code : plural(changed.length, "link", "links");
-  toast(isActive ? `Switched ${what} on` : `Switched ${what} off`, { actions: [["Undo", () => changeAll(changed, { is_active: !isActive })]] });
+  const others = links.filter((link) => link.is_active !== isActive);
+  const what = links.length === 1 ? links[0].short_code : plural(links.length, "link", "links");
+  if (!(await changeAll(others, { is_active: isActive }))) return;
+  toast(isActive ? `Switched ${what} on` : `Switched ${what} off`, { actions: [["Undo", () => changeAll(others, { is_active: !isActive })]] });
 }
 
-/** Makes the same change to several links; returns those that changed. @param {Link[]} links @param {Record<string, any>} fields */
+/**
+ * Makes the same change to several links, to all of them or to none. Returns whether it was made.
+ * @param {Link[]} links @param {Record<string, any>} fields
+ */
 export async function changeAll(links, fields) {
-  const changed = [];
-  for (const link of links) {
-    try {
-      const { data } = await change("PATCH", `/urls/${link.id}`, fields);
-      tell("changed", data);
-      changed.push(data);
-    } catch (error) {
-      toastError(new Error(`${link.short_code}: ${error.message}`));
-      if (error.status === 0 || error.status === 401) break;
+  try {
+    if (links.length === 1) {
+      tell("changed", (await change("PATCH", `/urls/${links[0].id}`, fields)).data);
+    } else if (links.length > 1) {
+      const ids = links.map((link) => link.id);
+      for (const some of slices(ids)) await change("PATCH", "/urls", { ids: some, set: fields });
+      tell("stale", ids);
     }
+    return true;
+  } catch (error) {
+    toastError(error);
+    return false;
   }
-  return changed;
+}
+
+/** Gives links the values of a field that they had, with one request for each value. @param {Link[]} links @param {string} field */
+export async function restoreAll(links, field) {
+  /** @type {Map<string, Link[]>} */
+  const groups = new Map();
+  for (const link of links) {
+    const value = JSON.stringify(link[field]);
+    groups.set(value, [...(groups.get(value) ?? []), link]);
+  }
+  for (const group of groups.values()) await changeAll(group, { [field]: group[0][field] });
+}
+
+/** Ids in parts that one request may name. @param {number[]} ids */
+function slices(ids) {
+  return Array.from({ length: Math.ceil(ids.length / MOST_AT_ONCE) }, (_, at) => ids.slice(at * MOST_AT_ONCE, (at + 1) * MOST_AT_ONCE));
 }
 
 /** Deletes links after a time in which the user can undo it. @param {Link[]} links */
@@ -116,24 +140,49 @@ function keep(ids) {
 
 /** Deletes links now. @param {Link[]} links */
 async function remove(links) {
-  const failed = [];
-  tell("hidden", links.map((link) => link.id));
-  for (const link of links) {
+  const ids = links.map((link) => link.id);
+  links.forEach((link) => leaving.set(link.id, link));
+  tell("hidden", ids);
+  const forget = (/** @type {number[]} */ gone) => gone.forEach((id) => leaving.delete(id));
+  try {
+    for (const some of slices(ids)) {
+      if (some.length > 1) await change("DELETE", "/urls", { ids: some });
+      else await removeOne(some[0]);
+      forget(some);
+    }
+  } catch (error) {
+    // The API deletes many links or none: one that is gone, or has too many events, needs a request of its own.
+    const isOneByOne = links.length > 1 && (error.status === 400 || error.status === 404);
+    const failed = isOneByOne ? await removeEach(ids.filter(isLeaving)) : error;
+    if (!failed) return;
+    keep(ids.filter(isLeaving));
+    toastError(failed);
+  }
+}
+
+/** Deletes links with a request for each; returns an error, if there is one. @param {number[]} ids */
+async function removeEach(ids) {
+  let failure = null;
+  for (const id of ids) {
     try {
-      await change("DELETE", `/urls/${link.id}`);
-      leaving.delete(link.id);
+      await removeOne(id);
+      leaving.delete(id);
     } catch (error) {
-      if (error.status === 404) leaving.delete(link.id);
-      else failed.push([link.id, error]);
+      failure = error;
     }
   }
-  if (failed.length > 0) {
-    keep(failed.map(([id]) => id));
-    toastError(failed[0][1]);
-  }
+  return failure;
+}
+
+/** Deletes a link that may be gone already. @param {number} id */
+async function removeOne(id) {
+  await change("DELETE", `/urls/${id}`).catch((error) => {
+    if (error.status !== 404) throw error;
+  });
 }
 
 // A page that is closed does not wait any longer.
 addEventListener("pagehide", () => {
-  for (const link of leaving.values()) change("DELETE", `/urls/${link.id}`, undefined, { keepalive: true }).catch(() => {});
+  const ids = [...leaving.keys()];
+  if (ids.length > 0) change("DELETE", "/urls", { ids }, { keepalive: true }).catch(() => {});
 });

@@ -8,6 +8,7 @@ import { count } from "./format.js";
 import { icon } from "./icons.js";
 import { addKeys } from "./keys.js";
 import { copyLink, deleteLinks, isLeaving, news, shorten, switchLinks } from "./link-actions.js";
+import { linkPages } from "./link-pages.js";
 import { linkRow } from "./link-row.js";
 import { composeField, isFiltered, request, viewTools } from "./links-view.js";
 import { openQr } from "./qr.js";
@@ -25,12 +26,12 @@ let draft = "";
 /** @type {import("./router.js").Screen} */
 export async function linksScreen(main, place, signal) {
   const view = place.query;
-  /** @type {Map<number, { link: Link, row: HTMLTableRowElement }>} */
-  const shown = new Map();
   /** @type {Map<number, Link>} */
   const picked = new Map();
   /** @type {string | null} */
   let next = null;
+  /** The ids of links that are being deleted. @type {Set<number>} */
+  const away = new Set();
   let lastPicked = 0;
   let total = "0";
   let loading = new AbortController();
@@ -38,12 +39,11 @@ export async function linksScreen(main, place, signal) {
 
   const compose = composeField({ view, mayWrite: writes, draft, changed, make, write: (text) => (draft = text) });
   const tools = viewTools(view, changed);
-  const body = h("tbody");
   const all = h("input", { type: "checkbox", "aria-label": "Select all links that are shown", onclick: () => pickAll(all.checked) });
   const table = h("table", { class: "links" }, h("caption", { class: "visually-hidden" }, "Links"), h("thead", {}, h("tr", {},
     h("th", { class: "pick", scope: "col" }, h("label", {}, all)), h("th", { scope: "col" }, "Link"), h("th", { class: "tags", scope: "col" }, "Tags"),
     h("th", { class: "spark", scope: "col" }, "30 days"), h("th", { class: "clicks number", scope: "col" }, "Clicks"),
-    h("th", { class: "menu", scope: "col" }, h("span", { class: "visually-hidden" }, "Actions")))), body);
+    h("th", { class: "menu", scope: "col" }, h("span", { class: "visually-hidden" }, "Actions")))));
   const more = h("div", { class: "more" });
   const empty = h("div", { class: "empty", hidden: true });
   const bulk = h("div", { class: "bulk", role: "region", "aria-label": "Selected links", hidden: true });
@@ -58,6 +58,8 @@ export async function linksScreen(main, place, signal) {
       changed();
     },
   };
+  const pages = linkPages(table, draw, signal);
+  const shown = pages.entries;
   const sentinel = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && loadNext(), { rootMargin: "600px" });
   sentinel.observe(more);
   signal.addEventListener("abort", () => {
@@ -68,16 +70,11 @@ export async function linksScreen(main, place, signal) {
     if (isFiltered(view) || view.has("sort")) return;
     empty.hidden = true;
     table.hidden = false;
-    body.prepend(place1(link));
+    pages.prepend(link);
     addToTotal(1);
   });
-  listen("changed", (/** @type {Link} */ link) => {
-    const old = shown.get(link.id)?.row;
-    if (!old) return;
-    const hadFocus = old.contains(document.activeElement);
-    old.replaceWith(place1(link));
-    if (hadFocus) shown.get(link.id)?.row.querySelector("a")?.focus();
-  });
+  listen("changed", pages.replace);
+  listen("stale", (/** @type {number[]} */ ids) => readAgain(ids).catch(() => {}));
   listen("hidden", (/** @type {number[]} */ ids) => hide(ids, true));
   listen("shown", (/** @type {number[]} */ ids) => hide(ids, false));
   addKeys(keys(), signal);
@@ -100,10 +97,10 @@ export async function linksScreen(main, place, signal) {
     sentinel.unobserve(more);
     waiting.hidden = shown.size > 0;
     try {
-      const { data, headers } = await get(request(view, PAGE_SIZE), loading.signal);
-      shown.clear();
-      body.replaceChildren();
-      add(data, headers);
+      const path = request(view, PAGE_SIZE);
+      const { data, headers } = await get(path, loading.signal);
+      pages.clear();
+      add(path, data, headers);
       total = headers.get("x-total-count") ?? "0";
       drawTotal();
       if (data.length === 0) drawEmpty();
@@ -121,14 +118,27 @@ export async function linksScreen(main, place, signal) {
     const path = next;
     next = null;
     const { data, headers } = await get(path, loading.signal);
-    add(data, headers);
+    add(path, data, headers);
   }
 
-  /** @param {Link[]} links @param {Headers} headers */
-  function add(links, headers) {
+  /** Reads the pages of links that were changed together. If one left its page, the list begins again. @param {number[]} ids */
+  async function readAgain(ids) {
+    const gone = new Set(ids);
+    for (const path of pages.paths(ids) ?? []) {
+      for (const link of (await get(path, loading.signal)).data) {
+        pages.replace(link);
+        gone.delete(link.id);
+      }
+    }
+    if (gone.size > 0) await load();
+    picked.forEach((old, id) => picked.set(id, shown.get(id)?.link ?? old));
+  }
+
+  /** @param {string} path @param {Link[]} links @param {Headers} headers */
+  function add(path, links, headers) {
     waiting.hidden = true;
     next = nextPage(headers);
-    body.append(...links.map(place1));
+    pages.append(path, links);
     show(more, next ? "Loading more" : "");
     sentinel.unobserve(more);
     if (next) sentinel.observe(more);
@@ -145,10 +155,9 @@ export async function linksScreen(main, place, signal) {
   }
 
   /** @param {Link} link */
-  function place1(link) {
+  function draw(link) {
     const row = linkRow(link, picked.has(link.id), actions);
-    row.hidden = isLeaving(link.id);
-    shown.set(link.id, { link, row });
+    row.hidden = isLeaving(link.id) || away.has(link.id);
     return row;
   }
 
@@ -182,9 +191,11 @@ export async function linksScreen(main, place, signal) {
     for (const id of ids) {
       const entry = shown.get(id);
       if (!entry) continue;
-      if (isHidden && entry.row.contains(document.activeElement)) step(1) || step(-1);
-      if (entry.row.hidden !== isHidden) addToTotal(isHidden ? -1 : 1);
-      entry.row.hidden = isHidden;
+      if (isHidden && entry.row?.contains(document.activeElement)) step(1) || step(-1);
+      if (isHidden !== away.has(id)) addToTotal(isHidden ? -1 : 1);
+      if (isHidden) away.add(id);
+      else away.delete(id);
+      if (entry.row) entry.row.hidden = isHidden;
       if (isHidden) picked.delete(id);
     }
     drawPicked();
@@ -192,7 +203,7 @@ export async function linksScreen(main, place, signal) {
 
   /** @param {Link} link @param {boolean} isPicked @param {boolean} isRange */
   function pick(link, isPicked, isRange) {
-    const ids = [...body.rows].filter((row) => !row.hidden).map((row) => Number(row.dataset.id));
+    const ids = pages.ids().filter((id) => !away.has(id));
     const [from, to] = [ids.indexOf(lastPicked), ids.indexOf(link.id)].sort((a, b) => a - b);
     const range = isRange && from >= 0 ? ids.slice(from, to + 1) : [link.id];
     for (const id of range) {
@@ -207,12 +218,13 @@ export async function linksScreen(main, place, signal) {
   /** @param {boolean} isPicked */
   function pickAll(isPicked) {
     picked.clear();
-    if (isPicked) shown.forEach(({ link, row }, id) => row.hidden || picked.set(id, link));
+    if (isPicked) shown.forEach(({ link }, id) => away.has(id) || picked.set(id, link));
     drawPicked();
   }
 
   function drawPicked() {
     for (const [id, { row }] of shown) {
+      if (!row) continue;
       row.setAttribute("aria-selected", String(picked.has(id)));
       /** @type {HTMLInputElement} */ (row.querySelector(".pick input")).checked = picked.has(id);
     }
@@ -232,7 +244,7 @@ export async function linksScreen(main, place, signal) {
 
   /** Moves the focus by rows; the row with the focus is the present one. @param {number} by */
   function step(by) {
-    const rows = [...body.rows].filter((row) => !row.hidden);
+    const rows = [...table.rows].filter((row) => row.dataset.id && !row.hidden);
     const at = rows.findIndex((row) => row.contains(document.activeElement));
     const row = rows[at < 0 ? 0 : at + by];
     row?.querySelector("a")?.focus();

@@ -1,65 +1,49 @@
-// Sparklines of 30 days, fetched when their row is seen. It must not fetch many at once.
+// Sparklines of 30 days, one request for all rows that are drawn together. It must not know the list.
 
 import { get } from "./api.js";
 import { h, s, show } from "./dom.js";
+import { timeZone } from "./format.js";
 
-const AT_ONCE = 3;
+/** The links that one request may name. */
+const MOST_AT_ONCE = 100;
 
 /** Series by link and number of clicks, so that a row that is drawn again fetches nothing. @type {Map<string, number[]>} */
 const known = new Map();
 
-/** @typedef {{ cell: Element, link: import("./types.js").Link }} Wanted */
-
 /** Returns a function that makes the cell of a row. @param {AbortSignal} signal */
 export function sparklines(signal) {
-  /** @type {Wanted[]} */
-  const queue = [];
-  let running = 0;
-  const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries.filter((entry) => entry.isIntersecting)) {
-      observer.unobserve(entry.target);
-      const wanted = cells.get(entry.target);
-      if (wanted) queue.push(wanted);
-    }
-    next();
-  }, { rootMargin: "100px" });
-  /** @type {WeakMap<Element, Wanted>} */
-  const cells = new WeakMap();
-  signal.addEventListener("abort", () => observer.disconnect());
+  /** The cells that wait for their series. @type {Map<string, { id: number, cell: Element }>} */
+  const waiting = new Map();
 
-  async function next() {
-    if (running >= AT_ONCE || signal.aborted) return;
-    const wanted = queue.shift();
-    if (!wanted) return;
-    running++;
-    next();
+  async function read() {
+    const wanted = [...waiting].slice(0, MOST_AT_ONCE);
+    if (wanted.length === 0 || signal.aborted) return;
+    wanted.forEach(([name]) => waiting.delete(name));
+    if (waiting.size > 0) setTimeout(read);
+    const ids = wanted.map(([, { id }]) => `url_id=${id}`).join("&");
     try {
-      const { data } = await get(`/urls/${wanted.link.id}/stats?per=day`, signal);
-      const series = data.series.map((point) => point.clicks);
-      known.set(key(wanted.link), series);
-      draw(wanted.cell, series);
+      const { data } = await get(`/stats/series?${ids}&timezone=${encodeURIComponent(timeZone())}`, signal);
+      const series = new Map(data.links.map((link) => [link.url_id, link.clicks]));
+      for (const [name, { id, cell }] of wanted) {
+        known.set(name, series.get(id) ?? []);
+        draw(cell, known.get(name) ?? []);
+      }
     } catch {
       // A row without a sparkline is still a row.
     }
-    running--;
-    next();
   }
 
   return (/** @type {import("./types.js").Link} */ link) => {
     const cell = h("div", { class: "sparkline" });
-    const series = link.clicks === 0 ? [] : known.get(key(link));
+    const name = `${link.id} ${link.clicks}`;
+    const series = link.clicks === 0 ? [] : known.get(name);
     if (series) draw(cell, series);
     else {
-      cells.set(cell, { cell, link });
-      observer.observe(cell);
+      if (waiting.size === 0) setTimeout(read);
+      waiting.set(name, { id: link.id, cell });
     }
     return cell;
   };
-}
-
-/** @param {import("./types.js").Link} link */
-function key(link) {
-  return `${link.id} ${link.clicks}`;
 }
 
 /** @param {Element} cell @param {number[]} series */

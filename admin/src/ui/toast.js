@@ -5,18 +5,22 @@ import { icon } from "./icons.js";
 
 const SECONDS = 10;
 
+/** The messages that a later one of the same kind replaces, each with what closes it. @type {Map<string, () => void>} */
+const named = new Map();
+
 /**
- * Shows a message with actions. Returns a function that removes it.
+ * Shows a message with actions, in the place of one that it replaces. Returns a function that removes it.
  * @param {string} text
- * @param {{ actions?: [string, () => void][], isError?: boolean, seconds?: number, onEnd?: () => void }} [options]
+ * @param {{ actions?: [string, () => void][], isError?: boolean, seconds?: number, onEnd?: () => void, replaces?: string }} [options]
  */
-export function toast(text, { actions = [], isError = false, seconds = SECONDS, onEnd } = {}) {
+export function toast(text, { actions = [], isError = false, seconds = SECONDS, onEnd, replaces } = {}) {
   let isShown = true;
   const close = () => {
     if (!isShown) return;
     isShown = false;
     clearTimeout(timer);
     box.remove();
+    if (replaces && named.get(replaces) === close) named.delete(replaces);
     onEnd?.();
   };
   const buttons = actions.map(([label, act]) => h("button", {
@@ -31,6 +35,10 @@ export function toast(text, { actions = [], isError = false, seconds = SECONDS, 
   const box = h("div", { class: isError ? "toast bad" : "toast" }, h("p", {}, text), buttons, dismiss);
   const timer = setTimeout(close, seconds * 1000);
   const list = byId("toasts");
+  if (replaces) {
+    named.get(replaces)?.();
+    named.set(replaces, close);
+  }
   list.append(box);
   while (list.children.length > 4) list.firstElementChild.querySelector("button:last-child").click();
   return close;

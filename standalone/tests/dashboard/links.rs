@@ -54,6 +54,129 @@ async fn link_deleted_by_key_comes_back_by_undo() {
     browser.inspect("keys").await;
 }
 
+/// Counts the requests of the page to addresses that match an expression.
+fn requests(pattern: &str) -> String {
+    format!(
+        "performance.getEntriesByType('resource').filter((it) => /{pattern}/.test(it.name.slice(location.origin.length))).length"
+    )
+}
+
+#[tokio::test]
+async fn selected_links_change_with_one_request_and_come_back_by_undo() {
+    let (tern, browser) = open(&["--sample"], "/admin/").await;
+    let person = [("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")];
+    let path = format!("/{}", tern.announced_code.as_ref().unwrap());
+    assert_eq!(tern.get_with(&person, &tern.fast, &path).await.status(), 302);
+    let is_stored = async || {
+        tern.get_json("/urls?sort=-last_clicked_at&per_page=1").await[0]["short_code"].as_str() == Some(&path[1..])
+    };
+    eventually("the click is stored", is_stored).await;
+    browser.goto(&format!("http://{}/admin/?sort=-last_clicked_at", tern.api)).await;
+    browser.wait("document.querySelectorAll('.links tbody tr').length === 50").await;
+    browser.wait("document.querySelector('.links tbody tr svg.sparkline')").await;
+    assert_eq!(browser.run(&format!("return {}", requests(r"\/stats"))).await, json!(1));
+    let inactive = tern.get_json("/urls?sort=-last_clicked_at&per_page=50").await;
+    let inactive = inactive.as_array().unwrap().iter().filter(|link| link["is_active"] == false).count();
+    browser.click(".links thead input", "").await;
+    browser.wait_text("50 selected").await;
+    browser.click(".bulk button", "Change").await;
+    browser.click("[role=menuitem]", "Switch off").await;
+    browser.wait_text("Switched 50 links off").await;
+    browser.wait("document.querySelectorAll('.links .state.inactive').length === 50").await;
+    browser.inspect("links-switched").await;
+    browser.click(".toast button", "Undo").await;
+    browser.wait(&format!("document.querySelectorAll('.links .state.inactive').length === {inactive}")).await;
+    // Of two links that another one had tags, each has its own again.
+    let before = tern.get_json("/urls?sort=-last_clicked_at&per_page=2").await;
+    for key in ["j", "x", "j", "x"] {
+        browser.press(key).await;
+    }
+    browser.wait_text("2 selected").await;
+    browser.click(".bulk button", "Tag").await;
+    browser.fill("#asked", "Both").await;
+    browser.click("dialog button", "Add the tags").await;
+    browser.wait_text("Tagged 2 links").await;
+    assert_eq!(tern.get_json("/urls?tag=both").await.as_array().unwrap().len(), 2);
+    browser.wait("[...document.querySelectorAll('.chip')].filter((it) => it.innerText === 'both').length === 2").await;
+    browser.run("[...document.querySelectorAll('.toast')].find((it) => it.innerText.includes('Tagged')).querySelector('button').click()").await;
+    eventually("the tags are as before", async || {
+        let now = tern.get_json("/urls?sort=-last_clicked_at&per_page=2").await;
+        (0..2).all(|at| now[at]["tags"] == before[at]["tags"])
+    })
+    .await;
+    assert_eq!(browser.run(&format!("return {}", requests(r"^\/urls\/[0-9]+$"))).await, json!(0));
+}
+
+#[tokio::test]
+async fn selected_links_are_deleted_with_one_request() {
+    let (tern, browser) = open(&["--sample"], "/admin/").await;
+    browser.wait_text("2,000 links").await;
+    browser.click(".links thead input", "").await;
+    browser.press("Delete").await;
+    browser.wait_text("1,950 links").await;
+    // A link that is gone meanwhile does not keep the others.
+    let newest = tern.get_json("/urls?sort=-id&per_page=1").await;
+    assert_eq!(tern.delete_link(&newest[0]["id"]).await.status(), 204);
+    browser.click(".toast button", "Dismiss").await;
+    eventually("the links are gone", async || {
+        let rest = tern.get(&tern.api, "/urls?per_page=1").await;
+        rest.headers()["x-total-count"] == "1950"
+    })
+    .await;
+    browser.run("location.reload()").await;
+    browser.wait("document.querySelectorAll('.links tbody tr:not([hidden])').length === 50").await;
+    browser.click(".links thead input", "").await;
+    browser.press("Delete").await;
+    browser.click(".toast button", "Dismiss").await;
+    eventually("more links are gone", async || {
+        let rest = tern.get(&tern.api, "/urls?per_page=1").await;
+        rest.headers()["x-total-count"] == "1900"
+    })
+    .await;
+    assert_eq!(browser.run(&format!("return {}", requests(r"^\/urls\/[0-9]+$"))).await, json!(0));
+    browser.check_faults().await;
+}
+
+#[tokio::test]
+async fn long_list_has_each_link_once_and_few_rows_in_the_document() {
+    let (_tern, browser) = open(&["--sample"], "/admin/").await;
+    browser.wait("document.querySelectorAll('.links tbody tr').length === 50").await;
+    let walk = "window.walk = async (by, isDone) => { \
+            const seen = new Set(); let most = 0; let doubles = 0; \
+            for (let still = 0; still < 40 && !isDone(seen);) { \
+                const rows = [...document.querySelectorAll('.links tbody tr[data-id]')].map((row) => row.dataset.id); \
+                doubles += rows.length - new Set(rows).size; most = Math.max(most, rows.length); \
+                rows.forEach((id) => seen.add(id)); \
+                const at = scrollY; scrollBy(0, by); still = scrollY === at ? still + 1 : 0; \
+                await new Promise((done) => setTimeout(done, 50)); \
+            } \
+            return [seen.size, doubles, most]; }; \
+        window.down = null; walk(800, (seen) => seen.size === 2000).then((found) => (window.down = found))";
+    browser.run(walk).await;
+    let down = browser.wait("window.down").await;
+    assert_eq!((&down[0], &down[1]), (&json!(2000), &json!(0)));
+    assert!(down[2].as_u64().unwrap() < 400, "{down}");
+    browser
+        .run("window.up = null; walk(-800, (seen) => seen.size === 2000).then((found) => (window.up = found))")
+        .await;
+    let up = browser.wait("window.up").await;
+    assert_eq!((&up[0], &up[1]), (&json!(2000), &json!(0)));
+    browser.inspect("links-walked").await;
+}
+
+#[tokio::test]
+async fn repeated_pastes_have_one_toast() {
+    let (tern, browser) = open(&[], "/admin/").await;
+    browser.wait_text("No links yet").await;
+    for page in ["one", "two", "three"] {
+        browser.paste(&format!("https://example.com/{page}")).await;
+    }
+    browser.wait("document.querySelectorAll('.links tbody tr').length === 3").await;
+    browser.wait("document.querySelectorAll('.toast').length === 1").await;
+    browser.click(".toast button", "Undo").await;
+    eventually("the last link is gone", async || tern.get_json("/urls").await.as_array().unwrap().len() == 2).await;
+}
+
 #[tokio::test]
 async fn search_lives_in_the_address_and_survives_a_reload() {
     let (_tern, browser) = open(&["--sample"], "/admin/").await;
