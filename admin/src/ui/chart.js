@@ -9,6 +9,9 @@ const HEIGHT = 220;
 const FOOT = 22;
 const LEFT = 40;
 
+/** The bars of a list that are shown before the user asks for more. */
+const FIRST_BARS = 7;
+
 /**
  * Draws columns over time, and the period before as a dashed line.
  * @param {Point[]} points @param {{ title: string, unit: string }} names @param {AbortSignal} signal
@@ -17,7 +20,7 @@ export function timeChart(points, { title, unit }, signal) {
   const readout = h("p", { class: "readout", "aria-hidden": "true" });
   const image = s("svg", { class: "chart", role: "img", "aria-label": title });
   const sum = points.reduce((total, point) => total + point.value, 0);
-  const usual = () => show(readout, points.length === 0 ? "" : `Highest: ${count(Math.max(...points.map((point) => point.value)))} ${unit}`);
+  const usual = () => show(readout, sum === 0 ? "" : `Highest: ${count(Math.max(...points.map((point) => point.value)))} ${unit}`);
   const draw = () => {
     const width = image.clientWidth || 600;
     image.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
@@ -34,7 +37,7 @@ export function timeChart(points, { title, unit }, signal) {
       return group;
     });
     const every = Math.max(1, Math.ceil(points.length / Math.max(1, Math.floor((width - LEFT) / 84))));
-    const labels = points.flatMap(({ label }, at) => (at % every ? [] : [s("text", { x: LEFT + (at + 0.5) * step, y: HEIGHT - 4, "text-anchor": at === 0 ? "start" : "middle" }, label)]));
+    const labels = points.flatMap(({ label }, at) => (at % every ? [] : [s("text", { x: LEFT + (at + 0.5) * step, y: HEIGHT - 4, "text-anchor": "middle" }, label)]));
     const path = points.some(({ before }) => before) ? points.map(({ before }, at) => `${LEFT + (at + 0.5) * step} ${y(before ?? 0)}`).join("L") : "";
     show(image, lines.flat(), bars, path ? s("path", { class: "before", d: `M${path}` }) : null, labels);
   };
@@ -64,12 +67,26 @@ function ceiling(value) {
  */
 export function barList(title, rows, total) {
   const most = Math.max(1, ...rows.map(([, value]) => value));
-  const body = rows.map(([name, value]) => {
+  const body = rows.map(([name, value], at) => {
     const fill = h("span", { class: "fill", "aria-hidden": "true" });
     fill.style.width = `${(100 * value) / most}%`;
-    const share = total > 0 ? `${Math.round((100 * value) / total)} %` : "";
-    return h("tr", {}, h("th", { scope: "row" }, fill, h("span", { title: name }, name)), h("td", { class: "number" }, h("span", { title: share }, count(value))));
+    return h("tr", { hidden: at >= FIRST_BARS }, h("th", { scope: "row" }, fill, h("span", { title: name }, name)),
+      h("td", { class: "number" }, h("span", {}, count(value), " ", h("small", {}, share(value, total)))));
   });
-  return h("section", { class: "panel" }, h("h2", {}, title), rows.length === 0 ? h("p", { class: "muted" }, "Nothing in this time.")
-    : h("table", { class: "bars" }, h("caption", { class: "visually-hidden" }, title), h("tbody", {}, body)));
+  const more = rows.length > FIRST_BARS ? h("button", {
+    type: "button", class: "quiet",
+    onclick: () => {
+      body.forEach((row) => (row.hidden = false));
+      more.remove();
+    },
+  }, `Show ${rows.length - FIRST_BARS} more`) : null;
+  return h("section", { class: "panel" }, h("h2", {}, title), rows.length === 0 ? h("p", { class: "muted" }, "No clicks in this time.")
+    : h("table", { class: "bars" }, h("caption", { class: "visually-hidden" }, title),
+      h("thead", { class: "visually-hidden" }, h("tr", {}, h("th", { scope: "col" }, title), h("th", { scope: "col" }, "Clicks"))), h("tbody", {}, body)), more);
+}
+
+/** A part of a whole in percent. @param {number} value @param {number} total */
+function share(value, total) {
+  const percent = total > 0 ? (100 * value) / total : 0;
+  return percent > 0 && percent < 1 ? "<1 %" : `${Math.round(percent)} %`;
 }

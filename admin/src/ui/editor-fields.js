@@ -18,7 +18,8 @@ function field(name, label, input, read, { note, after } = {}) {
   const error = h("p", { class: "error", id: `${id}-error`, role: "alert" });
   input.id = id;
   input.setAttribute("aria-describedby", `${id}-error${note ? ` ${id}-note` : ""}`);
-  const element = h("div", { class: "form-field" }, h("label", { for: id }, label), input, after,
+  const isSwitch = input.type === "checkbox";
+  const element = h("div", { class: "form-field" }, isSwitch ? h("label", { class: "check", for: id }, input, label) : [h("label", { for: id }, label), input], after,
     note ? h("p", { class: "note-line", id: `${id}-note` }, note) : null, error);
   const setError = (/** @type {string} */ text) => {
     show(error, text);
@@ -68,6 +69,7 @@ export function editorFields(link, target) {
     link ? null : text("short_code", "Short code", "", { maxlength: 64, placeholder: "made for you" }, { note: h("span", { id: "code-state" }, "Letters, digits, - and _. It cannot be changed later.") }),
     text("title", "Title", link?.title ?? "", { maxlength: 255, spellcheck: "true" }),
     tags(link?.tags ?? []),
+    active(link?.is_active ?? true),
   ];
   const times = [when("starts_at", "Start", link?.starts_at ?? null, false), when("expires_at", "End", link?.expires_at ?? null, true)];
   const advanced = [
@@ -87,6 +89,12 @@ function tags(value) {
   const input = h("input", { type: "text", autocomplete: "off", value: value.join(", "), placeholder: "summer, poster" });
   const read = () => input.value.split(",").map((/** @type {string} */ tag) => tag.trim()).filter(Boolean);
   return field("tags", "Tags", input, read, { note: "With commas between them." });
+}
+
+/** @param {boolean} value */
+function active(value) {
+  const input = h("input", { type: "checkbox", role: "switch", checked: value });
+  return field("is_active", "Active", input, () => input.checked, { note: "A link that is off answers 410 Gone." });
 }
 
 /** A value of a field as people read it. @param {string} name @param {any} value */

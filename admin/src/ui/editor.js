@@ -90,7 +90,7 @@ export function openEditor(link, target = "") {
     if (user) rememberOwner(user);
     const made = await createLink({ ...given, ...(user ? { user_id: user } : {}) });
     const isCopied = await copy(made.short_url);
-    toast(`${isCopied ? "Copied" : "Made"} ${made.short_url}`, { actions: [["Edit", () => openEditor(made)]] });
+    toast(`${isCopied ? "Copied" : "Made"} ${made.short_url}`, { replaces: "made", actions: [["Edit", () => openEditor(made)]] });
   }
 
   async function change() {
@@ -151,8 +151,10 @@ export function openEditor(link, target = "") {
 /** Gives a field the value of a link. @param {Field} field @param {Link} link */
 function setValue(field, link) {
   const fresh = Object.values(editorFields(link, "")).flat().find(({ name }) => name === field.name);
-  if (fresh) field.input.value = fresh.input.value;
-  if (fresh) field.read = fresh.read;
+  if (!fresh) return;
+  if (field.input.type === "checkbox") field.input.checked = fresh.input.checked;
+  else field.input.value = fresh.input.value;
+  field.read = fresh.read;
 }
 
 /** Says while the user types whether a code is free. @param {Field | undefined} field */

@@ -1,17 +1,19 @@
 // The page of one link: where it leads, its figures and its statistics. It must not change the link itself.
 
 import { get } from "./api.js";
-import { h, show } from "./dom.js";
+import { debounce, h, show } from "./dom.js";
 import { openEditor } from "./editor.js";
 import { ago, moment } from "./format.js";
 import { icon } from "./icons.js";
 import { addKeys } from "./keys.js";
 import { copyLink, deleteLinks, news, switchLinks } from "./link-actions.js";
+import { drawHistory } from "./link-history.js";
 import { codeButton, stateBadge, targetText } from "./link-row.js";
+import { followClicks } from "./live.js";
 import { openQr } from "./qr.js";
 import { go, place as presentPlace, setQuery } from "./router.js";
 import { mayWrite } from "./session.js";
-import { drawStatistics, RANGES } from "./statistics.js";
+import { drawStatistics } from "./statistics.js";
 
 /** @typedef {import("./types.js").Link} Link */
 
@@ -23,20 +25,16 @@ export async function linkScreen(main, place, signal) {
   const head = h("div", { class: "head" });
   const facts = h("section", { class: "panel" });
   const statistics = h("div", { class: "statistics" });
-  show(main, h("nav", { class: "crumbs", "aria-label": "Place" }, h("a", { href: "/admin/", class: "line" }, icon("back"), "All links")), head, statistics, h("div", { class: "panels" }, facts));
+  const history = h("section", { class: "panel" });
+  const live = h("section", { class: "panel" });
+  show(main, h("nav", { class: "crumbs", "aria-label": "Place" }, h("a", { href: "/admin/", class: "line" }, icon("back"), "All links")), head, statistics, h("div", { class: "panels" }, live, facts, history));
   drawLink();
-  const range = () => presentPlace().query.get("range") ?? "30d";
-  const setRange = (/** @type {string} */ name) => {
-    const query = presentPlace().query;
-    query.set("range", name);
-    setQuery(query);
-    drawStatistics(statistics, link, name, setRange, signal);
-  };
   news.addEventListener("changed", (event) => {
     const changed = /** @type {CustomEvent} */ (event).detail;
     if (changed.id !== link.id) return;
     link = changed;
     drawLink();
+    drawHistory(history, link, signal);
   }, { signal });
   news.addEventListener("shown", (event) => {
     if (/** @type {CustomEvent} */ (event).detail.includes(link.id)) go(`/admin/links/${link.id}`);
@@ -47,7 +45,10 @@ export async function linkScreen(main, place, signal) {
     ...(mayWrite() ? [{ key: "e", label: "Edit the link", run: (/** @type {KeyboardEvent} */ event) => { event.preventDefault(); openEditor(link); } },
       { key: "Delete", label: "Delete the link", run: remove }] : []),
   ], signal);
-  await drawStatistics(statistics, link, range() in RANGES ? range() : "30d", setRange, signal);
+  drawHistory(history, link, signal);
+  const shown = await drawStatistics(statistics, link, { query: () => presentPlace().query, setQuery }, signal);
+  // A burst of clicks draws the figures once.
+  followClicks(live, link.id, debounce(shown.draw, 500), signal);
 
   function remove() {
     deleteLinks([link]);

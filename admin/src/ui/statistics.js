@@ -1,60 +1,139 @@
 // The statistics of a link: a range, its series with the period before, and what the clicks have in common.
-// It must not know which breakdowns the API has: it shows each list of the answer that it can name.
+// It must not count anything: figure, series and breakdowns are of one answer, of people or of all clicks.
 
 import { get } from "./api.js";
 import { barList, timeChart } from "./chart.js";
-import { h, show } from "./dom.js";
-import { count, time } from "./format.js";
+import { debounce, h, show } from "./dom.js";
+import { count, time, timeZone } from "./format.js";
+import { addDays, date, pointName, rangeName, rangeOf, RANGES } from "./ranges.js";
 
 /** @typedef {import("./types.js").Link} Link */
 
-/** The ranges by name: their length in seconds, and the time of a point. @type {Record<string, { label: string, days: number, per: string }>} */
-export const RANGES = {
-  "24h": { label: "24 hours", days: 1, per: "hour" },
-  "7d": { label: "7 days", days: 7, per: "day" },
-  "30d": { label: "30 days", days: 30, per: "day" },
-  "90d": { label: "90 days", days: 90, per: "day" },
-};
+const region = new Intl.DisplayNames(undefined, { type: "region" });
+const language = new Intl.DisplayNames(undefined, { type: "language" });
 
-/** The breakdowns of an answer: the list, the name in each of its rows, and a title. */
+/** The breakdowns of an answer: the list, the name in each of its rows, a title, and how a name is shown. @type {[string, string, string, ((name: string) => string)?][]} */
 const BREAKDOWNS = [
-  ["referrers", "referrer", "Referrers"], ["countries", "country", "Countries"], ["devices", "device", "Devices"], ["systems", "system", "Systems"],
-  ["browsers", "browser", "Browsers"], ["languages", "language", "Languages"], ["targets", "target", "Targets"], ["sources", "source", "Sources"],
+  ["referrers", "referrer", "Referrers"], ["countries", "country", "Countries", (name) => (/^[A-Z]{2}$/.test(name) ? (region.of(name) ?? name) : name)],
+  ["devices", "device", "Devices", (name) => name[0].toUpperCase() + name.slice(1)], ["systems", "system", "Systems"], ["browsers", "browser", "Browsers"],
+  ["languages", "language", "Languages", (name) => (/^[a-z]{2,3}(-[A-Za-z]{2,4})?$/.test(name) ? (language.of(name) ?? name) : name)],
+  ["sources", "source", "Sources"], ["targets", "target", "Targets"],
 ];
 
-const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
-
 /**
- * @param {HTMLElement} place @param {Link} link @param {string} name @param {(name: string) => void} setRange @param {AbortSignal} signal
+ * Draws the statistics of the view in the address.
+ * @param {HTMLElement} place @param {Link} link @param {{ query: () => URLSearchParams, setQuery: (query: URLSearchParams) => void }} view @param {AbortSignal} signal
  */
-export async function drawStatistics(place, link, name, setRange, signal) {
-  const { days, per } = RANGES[name];
-  const buttons = h("div", { class: "segments", role: "group", "aria-label": "Range" }, Object.entries(RANGES).map(([key, { label }]) =>
-    h("button", { type: "button", "aria-pressed": String(key === name), onclick: () => setRange(key) }, label)));
-  if (place.children.length === 0) show(place, h("div", { class: "bar-tools" }, buttons), h("div", { class: "skeleton", "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i")));
-  else place.firstElementChild?.replaceChildren(buttons);
-  const stamp = (/** @type {number} */ seconds) => new Date(seconds * 1000).toISOString().slice(0, 19);
-  const length = days * 86400;
-  const step = per === "hour" ? 3600 : 86400;
-  const end = (Math.floor(Date.now() / 1000 / step) + 1) * step;
-  const read = (/** @type {number} */ to) => get(`/urls/${link.id}/stats?per=${per}&from=${stamp(to - length)}&to=${stamp(to)}`, signal);
-  const [{ data: now }, { data: before }] = await Promise.all([read(end), read(end - length)]);
-  const format = per === "hour" ? hour : day;
-  const points = now.series.map((point, at) => ({ label: format.format(time(point.at)), value: point.clicks, before: before.series[at]?.clicks }));
-  const people = now.humans ?? null;
-  const figure = (/** @type {string} */ label, /** @type {number} */ value, /** @type {any} */ more) => h("div", {}, h("dt", {}, label), h("dd", {}, count(value), more));
-  show(place, h("div", { class: "bar-tools" }, buttons), h("section", { class: "panel", "aria-label": "Clicks" },
-    h("dl", { class: "figures" }, figure("Clicks", now.total, difference(now.total, before.total)),
-      people === null ? null : [figure("People", people, null), figure("Bots", now.bots, null)], figure("In all", link.clicks, null)),
-    timeChart(points, { title: `Clicks of ${link.short_code}`, unit: "clicks" }, signal)),
-  h("div", { class: "panels" }, BREAKDOWNS.filter(([list]) => Array.isArray(now[list])).map(([list, key, title]) =>
-    barList(title, now[list].slice(0, 10).map((row) => [String(row[key] ?? row.name ?? "Unknown"), row.clicks]), now.total))));
+export async function drawStatistics(place, link, view, signal) {
+  let reading = new AbortController();
+  signal.addEventListener("abort", () => reading.abort());
+  const tools = h("div", { class: "bar-tools" });
+  const error = h("p", { class: "error", role: "alert" });
+  const body = h("div", {}, h("div", { class: "skeleton", "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i")));
+  show(place, tools, error, body);
+  drawTools();
+  await draw();
+  return { draw: () => draw() };
+
+  /** @param {Record<string, string | null>} values */
+  function set(values) {
+    const query = view.query();
+    for (const [name, value] of Object.entries(values)) {
+      if (value === null) query.delete(name);
+      else query.set(name, value);
+    }
+    view.setQuery(query);
+  }
+
+  function drawTools() {
+    const query = view.query();
+    const present = query.get("range") ?? "30d";
+    const hasBots = query.get("bots") === "include";
+    const choice = (/** @type {string} */ label, /** @type {[string, string][]} */ options, /** @type {string} */ chosen, /** @type {(key: string) => void} */ act) =>
+      h("div", { class: "segments", role: "group", "aria-label": label }, options.map(([key, text]) =>
+        h("button", { type: "button", "aria-pressed": String(key === chosen), "data-key": key, onclick: () => again(key, act) }, text)));
+    const again = (/** @type {string} */ key, /** @type {(key: string) => void} */ act) => {
+      act(key);
+      drawTools();
+      tools.querySelector(`[data-key="${key}"]`)?.focus();
+      draw();
+    };
+    show(tools, choice("Range", Object.entries(RANGES), present, chooseRange), present === "custom" ? dates(query) : null,
+      choice("Clicks that count", [["people", "People"], ["all", "People and bots"]], hasBots ? "all" : "people", (key) => set({ bots: key === "all" ? "include" : null })));
+  }
+
+  /** @param {string} name */
+  function chooseRange(name) {
+    const today = date(new Date());
+    if (name === "custom") set({ range: name, from: view.query().get("from") ?? addDays(today, -13), to: view.query().get("to") ?? today });
+    else set({ range: name, from: null, to: null });
+  }
+
+  /** @param {URLSearchParams} query */
+  function dates(query) {
+    const later = debounce(draw, 300);
+    const field = (/** @type {string} */ name, /** @type {string} */ label) => {
+      const input = h("input", { type: "date", "aria-label": label, value: query.get(name) ?? "" });
+      input.addEventListener("input", () => {
+        set({ [name]: input.value });
+        later();
+      });
+      return input;
+    };
+    return h("div", { class: "dates" }, field("from", "First day"), h("span", { "aria-hidden": "true" }, "–"), field("to", "Last day"));
+  }
+
+  async function draw() {
+    reading.abort();
+    reading = new AbortController();
+    const present = reading.signal;
+    const query = view.query();
+    const range = rangeOf(query, time(link.created_at));
+    show(error, range ? "" : "The last day is before the first one, or one of them is missing.");
+    if (!range) return;
+    try {
+      const bots = query.get("bots") === "include" ? "&bots=include" : "";
+      const read = async (/** @type {string} */ from, /** @type {string | undefined} */ to) =>
+        (await get(`/urls/${link.id}/stats?per=${range.per}&from=${from}${to ? `&to=${to}` : ""}&timezone=${encodeURIComponent(timeZone())}${bots}`, present)).data;
+      const now = await read(range.from, range.to);
+      const isWhole = query.get("range") === "all" || now.previous === null;
+      const before = isWhole ? null : await read(now.previous.from, now.previous.to);
+      if (!present.aborted) drawAnswer(now, before, Boolean(bots));
+    } catch (failure) {
+      if (present.aborted || failure.status === 401) return;
+      show(error, failure.message);
+      body.querySelector(".skeleton")?.remove();
+    }
+  }
+
+  /** @param {any} now @param {any} before @param {boolean} hasBots */
+  function drawAnswer(now, before, hasBots) {
+    const unit = hasBots ? "clicks" : "clicks of people";
+    const counted = (/** @type {any} */ data) => (hasBots ? data.total : data.humans);
+    const points = now.series.map((point, at) => ({ label: pointName(point.at, now.per), value: point.clicks, before: before?.series[at]?.clicks }));
+    const figure = (/** @type {string} */ label, /** @type {number} */ value, /** @type {any} */ more = null, isChosen = false) =>
+      h("div", { class: isChosen ? "chosen" : null }, h("dt", {}, label), h("dd", {}, count(value), more));
+    const change = before ? h("small", { class: "change" }, difference(counted(now), counted(before))) : null;
+    show(body, h("section", { class: "panel", "aria-label": "Clicks" },
+      h("dl", { class: "figures" },
+        figure("People", now.humans, hasBots ? null : change, !hasBots), figure("Bots", now.bots),
+        figure("People and bots", now.total, hasBots ? change : null, hasBots),
+        before ? figure("Period before", counted(before), h("small", {}, rangeName(now.previous, now.per))) : null),
+      timeChart(points, { title: `Clicks of ${link.short_code}`, unit }, present()),
+      now.off_by_minutes > 0 ? h("p", { class: "small" }, `Clicks are counted by hours of UTC, so each point begins ${now.off_by_minutes} minutes late here.`) : null),
+    h("div", { class: "panels" }, BREAKDOWNS.filter(([list]) => Array.isArray(now[list]) && (list !== "targets" || now[list].length > 0)).map(([list, key, title, name = String]) =>
+      barList(title, now[list].filter((row) => row.clicks > 0).map((row) => [name(row[key]), row.clicks]), counted(now)))));
+  }
+
+  /** The signal of the answer that is shown. */
+  function present() {
+    return reading.signal;
+  }
 }
 
 /** The change since the period before, in words. @param {number} now @param {number} before */
 function difference(now, before) {
-  if (before === 0) return h("small", {}, "none in the period before");
+  if (before === 0) return now === 0 ? "as before" : "new";
   const percent = Math.round((100 * (now - before)) / before);
-  return h("small", {}, `${percent >= 0 ? "+" : "−"}${Math.abs(percent)} % against ${count(before)} before`);
+  return percent === 0 ? "±0 %" : `${percent > 0 ? "+" : "−"}${count(Math.abs(percent))} %`;
 }

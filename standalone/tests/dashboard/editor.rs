@@ -1,4 +1,4 @@
-//! The editor of a link, and the page of one link.
+//! The editor of a link.
 
 use serde_json::json;
 
@@ -58,20 +58,20 @@ async fn editor_shows_both_versions_after_another_change() {
 }
 
 #[tokio::test]
-async fn page_of_a_link_shows_its_clicks_and_its_qr_code() {
+async fn editor_switches_a_link_off() {
     let (tern, browser) = open(&[], "/admin/").await;
     let owner = tern.create_user("ann").await;
     let link = tern.create_link(owner, "https://example.com/first").await;
-    let code = link["short_code"].as_str().unwrap();
-    for _ in 0..3 {
-        assert_eq!(tern.follow(&tern.fast, code).await.0, 302);
-    }
-    eventually("the clicks are events", async || tern.count_events("clicked").await == 3).await;
-    browser.goto(&format!("http://{}/admin/links/{}?range=7d", tern.api, link["id"])).await;
-    browser.wait("document.querySelector('.figures dd')?.innerText.startsWith('3')").await;
-    browser.wait("document.querySelectorAll('.chart .bar').length === 7").await;
-    browser.inspect("link-clicks").await;
-    browser.press("q").await;
-    browser.wait("document.querySelector('.qr img')?.naturalWidth > 0").await;
-    browser.inspect("qr").await;
+    browser.goto(&format!("http://{}/admin/links/{}", tern.api, link["id"])).await;
+    browser.wait_text("About this link").await;
+    browser.press("e").await;
+    browser.click("#edit-is_active", "").await;
+    browser.inspect("editor").await;
+    browser.click("dialog button", "Save").await;
+    browser.wait_text("Saved").await;
+    browser.wait("document.querySelector('.head .state.inactive')").await;
+    let saved = tern.get_json(&format!("/urls/{}", link["id"])).await;
+    assert_eq!((&saved["is_active"], &saved["revision"]), (&json!(false), &json!(2)));
+    browser.click(".toast button", "Undo").await;
+    browser.wait("document.querySelector('.head .state.active')").await;
 }

@@ -6,6 +6,7 @@
 
 mod browser;
 mod editor;
+mod link;
 mod links;
 mod palette;
 mod screens;

@@ -1,0 +1,85 @@
+// The history of a link: what each change changed, with the way back. It must not change the link itself.
+
+import { get } from "./api.js";
+import { h, show } from "./dom.js";
+import { shownValue } from "./editor-fields.js";
+import { ago, moment } from "./format.js";
+import { changeLink } from "./link-actions.js";
+import { mayWrite } from "./session.js";
+import { toast, toastError } from "./toast.js";
+
+/** @typedef {import("./types.js").Link} Link */
+/** @typedef {{ id: number, action: string, before: any, after: any, at: string, token: string | null }} Entry */
+
+const PAGE_SIZE = 100;
+
+/** The entries that are shown before the user asks for more. */
+const FIRST = 5;
+
+/** The fields that can be put back, by their names for people. */
+const FIELDS = {
+  original_url: "Target", title: "Title", is_active: "Active", tags: "Tags", starts_at: "Start", expires_at: "End", expired_url: "Target after the end",
+  redirect_status: "Status", forward_query: "Query to the target", notes: "Notes", external_id: "Name elsewhere",
+};
+
+const ACTIONS = { created: "Made", updated: "Changed", deleted: "Deleted" };
+
+/** Draws the last changes of a link, newest first. @param {HTMLElement} place @param {Link} link @param {AbortSignal} signal */
+export async function drawHistory(place, link, signal) {
+  const path = `/audit?url_id=${link.id}&per_page=${PAGE_SIZE}`;
+  try {
+    const first = await get(path, signal);
+    const pages = Math.ceil((Number.parseInt(first.headers.get("x-total-count") ?? "", 10) || 0) / PAGE_SIZE);
+    /** @type {Entry[]} */
+    const entries = first.data;
+    // Entries are listed from the first one, and the last ones are of interest.
+    for (let page = Math.max(2, pages - 1); page <= pages; page++) entries.push(...(await get(`${path}&page=${page}`, signal)).data);
+    drawEntries(place, link, entries.reverse());
+  } catch (error) {
+    if (signal.aborted || error.status === 401) return;
+    show(place, h("h2", {}, "History"), h("p", { class: "error" }, error.message));
+  }
+}
+
+/** @param {HTMLElement} place @param {Link} link @param {Entry[]} entries */
+function drawEntries(place, link, entries) {
+  const rows = entries.map((entry) => row(link, entry));
+  rows.slice(FIRST).forEach((hidden) => (hidden.hidden = true));
+  const more = rows.length > FIRST ? h("button", {
+    type: "button", class: "button",
+    onclick: () => {
+      rows.forEach((hidden) => (hidden.hidden = false));
+      more.remove();
+      rows[FIRST].focus();
+    },
+  }, `Show ${rows.length - FIRST} earlier`) : null;
+  show(place, h("h2", {}, "History"), rows.length === 0 ? h("p", { class: "muted" }, "No change is recorded: the link is as it was loaded.")
+    : h("ol", { class: "history" }, rows), more);
+}
+
+/** @param {Link} link @param {Entry} entry */
+function row(link, entry) {
+  const { before, after } = entry;
+  const names = before && after ? Object.keys(FIELDS).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name])) : [];
+  const changes = names.map((name) => h("div", {}, h("dt", {}, FIELDS[name]),
+    h("dd", {}, h("del", {}, shownValue(name, before[name])), h("span", { "aria-hidden": "true" }, " → "), h("ins", {}, shownValue(name, after[name])))));
+  const isBack = before && Object.keys(FIELDS).every((name) => JSON.stringify(before[name]) === JSON.stringify(link[name]));
+  const back = before && after && names.length > 0 && mayWrite()
+    ? isBack ? h("p", { class: "small" }, "The link is as before this change.")
+      : h("button", { type: "button", class: "button", onclick: () => putBack(link, before), "aria-label": `Put this back: the link as it was before ${moment(entry.at)}` }, "Put this back")
+    : null;
+  return h("li", { tabindex: "-1" }, h("div", { class: "line" }, h("b", {}, ACTIONS[entry.action] ?? entry.action),
+    h("span", { class: "small", title: moment(entry.at) }, ago(entry.at)), entry.token ? h("span", { class: "small" }, `by ${entry.token}`) : null),
+  changes.length > 0 ? h("dl", {}, changes) : null, back);
+}
+
+/** Gives a link the fields of an earlier time. @param {Link} link @param {any} before */
+async function putBack(link, before) {
+  const of = (/** @type {any} */ source) => Object.fromEntries(Object.keys(FIELDS).map((name) => [name, source[name] ?? null]));
+  try {
+    const saved = await changeLink(link, of(before));
+    toast(`Put ${link.short_code} back`, { actions: [["Undo", () => changeLink(saved, of(link)).catch(toastError)]] });
+  } catch (error) {
+    toastError(error.status === 412 ? new Error("The link was changed meanwhile. Load the page again to see the change.") : error);
+  }
+}
