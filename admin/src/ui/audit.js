@@ -85,7 +85,7 @@ export async function auditScreen(main, place, signal) {
     const back = action !== "created" && mayWrite() ? h("button", { type: "button", class: "button small-button", "aria-label": `Put this back: ${state.short_code} as it was before`, onclick: () => putBack(entry, back) }, "Put this back") : null;
     return h("li", {}, h("div", { class: "entry-head" },
       h("span", { class: `state ${{ created: "active", updated: "inactive", deleted: "expired" }[action]}` }, ACTIONS[action]),
-      h("a", { class: "mono", href: `/admin/links/${entry.url_id}` }, state.short_code),
+      action === "deleted" ? h("span", { class: "mono" }, state.short_code) : h("a", { class: "mono", href: `/admin/links/${entry.url_id}` }, state.short_code),
       h("time", { class: "muted", title: moment(at), datetime: `${at}Z` }, ago(at)),
       filter("url_id", entry.url_id, `link ${entry.url_id}`), filter("user_id", entry.user_id, `user ${entry.user_id}`),
       token ? filter("token", token, `token ${token}`) : h("span", { class: "muted small" }, "without a token"), back),

@@ -10,6 +10,8 @@ import { ago, count, moment, shortCount, splitTarget, time } from "./format.js";
 
 const SIZE = 8;
 
+const BARS = 7;
+
 /** @type {{ title: string, query: string, none: string, value: (link: Link) => [string, string | null] }[]} */
 const LISTS = [
   { title: "Most clicks", query: "sort=-clicks&never_clicked=false", none: "No link has a click yet.", value: (link) => [shortCount(link.clicks), `${count(link.clicks)} clicks of people`] },
@@ -46,7 +48,7 @@ async function drawClicks(panel, breakdowns, signal) {
     h("div", {}, h("dt", {}, "Links"), h("dd", {}, h("a", { href: "/admin/" }, count(links))))),
   points.some(({ value, before: old }) => value > 0 || old) ? timeChart(points, { title: "Clicks of people on all links", unit: "clicks" }, signal) : h("p", { class: "muted" }, links === "0"
     ? "Paste an address anywhere on this page, and its short link is on your clipboard." : "No clicks of people in the last 60 days."));
-  if (now.humans > 0) show(breakdowns, BREAKDOWNS.map(([list, key, title]) => barList(title, now[list].slice(0, SIZE).map((row) => [row[key], row.clicks]), now.humans)));
+  if (now.humans > 0) show(breakdowns, BREAKDOWNS.map(([list, key, title]) => barList(title, now[list].slice(0, BARS).map((row) => [row[key], row.clicks]), now.humans)));
 }
 
 /** The change since the period before. @param {number} now @param {number} before */

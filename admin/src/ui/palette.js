@@ -1,24 +1,26 @@
 // The command palette on Ctrl+K: links, screens and actions by what is typed. It must not know how an action works.
 
 import { get } from "./api.js";
-import { copy } from "./clipboard.js";
 import { debounce, h, show } from "./dom.js";
 import { asTarget, splitTarget } from "./format.js";
 import { icon } from "./icons.js";
 import { addKeys } from "./keys.js";
+import { copyLink } from "./link-actions.js";
 import { go } from "./router.js";
-import { toast } from "./toast.js";
 
-/** @typedef {{ group: string, label: string, note?: string, image: any, run: () => void, copy?: string }} Command */
+/** @typedef {{ group: string, label: string, note?: string, image: any, run: () => void, link?: import("./types.js").Link }} Command */
 
 const LINKS = 8;
+
+/** The name of the key that opens the palette. */
+export const KEY = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘K" : "Ctrl+K";
 
 /** @type {HTMLDialogElement | null} */
 let palette = null;
 
 /** Starts to listen for the keys. @param {(text: string) => Command[]} commands those that do not depend on links */
 export function startPalette(commands) {
-  addKeys([{ key: "Ctrl+K", label: "Find links, screens and actions", run: () => {} }]);
+  addKeys([{ key: KEY, label: "Find links, screens and actions", run: () => {} }]);
   document.addEventListener("keydown", (event) => {
     const isKey = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
     if (!isKey || (!palette && document.querySelector("dialog[open], #login"))) return;
@@ -88,7 +90,7 @@ export function openPalette(commands) {
       if (signal.aborted) return;
       links = data.map((/** @type {import("./types.js").Link} */ link) => {
         const { host, rest } = splitTarget(link.original_url);
-        return { group: "Links", label: link.title ? `${link.short_code} · ${link.title}` : link.short_code, note: `${host}${rest}`, image: "list", copy: link.short_url, run: () => go(`/admin/links/${link.id}`) };
+        return { group: "Links", label: link.title ? `${link.short_code} · ${link.title}` : link.short_code, note: `${host}${rest}`, image: "list", link, run: () => go(`/admin/links/${link.id}`) };
       });
       draw();
     } catch (error) {
@@ -128,15 +130,10 @@ export function openPalette(commands) {
   }
 
   /** @param {Command | undefined} command @param {boolean} copies */
-  async function act(command, copies) {
+  function act(command, copies) {
     if (!command) return;
-    if (copies && command.copy) {
-      const isCopied = await copy(command.copy);
-      toast(isCopied ? `Copied ${command.copy}` : `Copy it yourself: ${command.copy}`, { seconds: 4 });
-      dialog.close();
-      return;
-    }
     dialog.close();
-    command.run();
+    if (copies && command.link) copyLink(command.link);
+    else command.run();
   }
 }

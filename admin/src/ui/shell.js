@@ -3,6 +3,7 @@
 import { box, menuButton } from "./dialog.js";
 import { byId, h, s, show } from "./dom.js";
 import { icon } from "./icons.js";
+import { KEY } from "./palette.js";
 import { access, logOut } from "./session.js";
 
 /** @typedef {{ name: string, title: string, icon: string, address: string }} Entry */
@@ -16,7 +17,7 @@ export function drawShell(entries, current, { showKeys, find }) {
   show(byId("shell"),
     h("a", { class: "brand", href: "/admin/", "aria-label": "Tern" }, mark, h("span", {}, "Tern")),
     h("nav", { "aria-label": "Screens" }, links),
-    h("button", { type: "button", class: "quiet", "aria-label": "Find", title: "Find (Ctrl+K)", onclick: find }, icon("search")),
+    h("button", { type: "button", class: "quiet", "aria-label": "Find", title: `Find (${KEY})`, onclick: find }, icon("search")),
     h("button", { type: "button", class: "quiet wide", "aria-label": "Keys", title: "Keys (?)", onclick: showKeys }, icon("keys")),
     themeButton(),
     menuButton({ class: "quiet", "aria-label": "Account", title: "Account" }, icon("user"), accountItems));

@@ -31,6 +31,13 @@ async fn palette_finds_links_screens_and_actions_by_keyboard_alone() {
     browser.wait("document.querySelector('.palette [aria-label=Links] [role=option]')").await;
     browser.inspect("palette-search").await;
     let link = &tern.get_json("/urls?search=lagoon/1952").await[0];
+    let enter = "{key: 'Enter', shiftKey: true, bubbles: true, cancelable: true}";
+    browser.run(&format!("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {enter}))")).await;
+    browser.wait_text("Copied http://").await;
+    assert_eq!(browser.clipboard().await, link["short_url"].as_str().unwrap());
+    press_ctrl_k(&browser).await;
+    browser.fill(".palette input", "lagoon/1952").await;
+    browser.wait("document.querySelector('.palette [aria-label=Links] [role=option]')").await;
     browser.press("Enter").await;
     browser.wait(&format!("location.pathname === '/admin/links/{}'", link["id"])).await;
     assert_eq!(browser.run("return document.querySelector('.palette')").await, json!(null));
