@@ -7,6 +7,7 @@ import { endless, skeleton } from "./endless.js";
 import { ago, moment, plural } from "./format.js";
 import { icon } from "./icons.js";
 import { deleteLinks } from "./link-actions.js";
+import { ACTIONS, FIELDS } from "./link-history.js";
 import { setQuery } from "./router.js";
 import { mayWrite } from "./session.js";
 import { toast, toastError } from "./toast.js";
@@ -23,14 +24,6 @@ const FILTERS = { token: "token", url_id: "link", user_id: "user" };
 
 /** Fields that every change moves, or that no change can. */
 const FIXED = ["id", "user_id", "short_code", "updated_at", "revision", "created_at"];
-
-/** The names of fields for people; another field has that of the API. */
-const LABELS = {
-  original_url: "Target", title: "Title", is_active: "Active", starts_at: "Start", expires_at: "End", expired_url: "Target after the end", redirect_status: "Status",
-  forward_query: "Query added", tags: "Tags", notes: "Notes", external_id: "Name elsewhere",
-};
-
-const ACTIONS = { created: "Made", updated: "Changed", deleted: "Deleted" };
 
 /** @type {import("./router.js").Screen} */
 export async function auditScreen(main, place, signal) {
@@ -128,5 +121,5 @@ function compare({ action, before, after }, names) {
   const columns = [action === "created" ? null : ["Before", before], action === "deleted" ? null : ["After", after]].filter((column) => column !== null);
   return h("table", { class: "compare" }, h("caption", { class: "visually-hidden" }, plural(names.length, "field", "fields")),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Field"), columns.map(([label]) => h("th", { scope: "col" }, label)))),
-    h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, LABELS[name] ?? name), columns.map(([, link]) => h("td", {}, shownValue(name, link[name])))))));
+    h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, FIELDS[name] ?? name), columns.map(([, link]) => h("td", {}, shownValue(name, link[name])))))));
 }

@@ -17,12 +17,12 @@ const PAGE_SIZE = 100;
 const FIRST = 5;
 
 /** The fields that can be put back, by their names for people. */
-const FIELDS = {
+export const FIELDS = {
   original_url: "Target", title: "Title", is_active: "Active", tags: "Tags", starts_at: "Start", expires_at: "End", expired_url: "Target after the end",
   redirect_status: "Status", forward_query: "Query to the target", notes: "Notes", external_id: "Name elsewhere",
 };
 
-const ACTIONS = { created: "Made", updated: "Changed", deleted: "Deleted" };
+export const ACTIONS = { created: "Made", updated: "Changed", deleted: "Deleted" };
 
 /** Draws the last changes of a link, newest first. @param {HTMLElement} place @param {Link} link @param {AbortSignal} signal */
 export async function drawHistory(place, link, signal) {
