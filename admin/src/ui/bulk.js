@@ -1,10 +1,11 @@
 // The bar for selected links. It must not know the list.
 
+import { ask } from "./ask.js";
+import { menuButton } from "./dialog.js";
 import { h, show } from "./dom.js";
-import { box, menuButton } from "./dialog.js";
 import { fromInput, plural } from "./format.js";
 import { icon } from "./icons.js";
-import { changeAll, deleteLinks, restoreAll, switchLinks } from "./link-actions.js";
+import { changeMany, deleteLinks, restoreAll, switchLinks } from "./link-actions.js";
 import { toast } from "./toast.js";
 
 /** @typedef {import("./types.js").Link} Link */
@@ -31,40 +32,25 @@ export function drawBulk(bar, links, { clear, mayWrite }) {
     h("button", { type: "button", class: "quiet", "aria-label": "Clear the selection", onclick: clear }, icon("close")));
 }
 
-/**
- * Asks for one value in a box.
- * @param {string} title @param {string} label @param {any} field @param {string} action @param {() => Promise<void>} run
- */
-function ask(title, label, field, action, run) {
-  field.id = "asked";
-  const form = h("form", {}, h("div", { class: "form-field" }, h("label", { for: "asked" }, label), field),
-    h("p", {}, h("button", { class: "button primary", type: "submit" }, action)));
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    dialog.close();
-    await run();
-  });
-  const dialog = box(title, form);
-  field.focus();
-}
-
 /** @param {Link[]} links @param {() => void} clear */
 function askForTags(links, clear) {
-  const field = h("input", { type: "text", required: true, placeholder: "summer, poster" });
-  ask(`Tag ${plural(links.length, "link", "links")}`, "Tags, with commas between them", field, "Add the tags", async () => {
-    const tags = field.value.split(",").map((tag) => tag.trim()).filter(Boolean);
-    if (!(await changeAll(links, { add_tags: tags }))) return;
-    toast(`Tagged ${plural(links.length, "link", "links")}`, { actions: [["Undo", () => restoreAll(links, "tags")]] });
+  const what = plural(links.length, "link", "links");
+  ask(`Tag ${what}`, [{ name: "tags", label: "Tags", note: "With commas between them." }], "Add the tags", async (values) => {
+    const tags = values.tags.split(",").map((tag) => tag.trim()).filter(Boolean);
+    if (tags.length === 0) throw new Error("Type a tag first.");
+    await changeMany(links, { add_tags: tags });
+    toast(`Tagged ${what}`, { actions: [["Undo", () => restoreAll(links, "tags")]] });
     clear();
   });
 }
 
 /** @param {Link[]} links @param {() => void} clear */
 function askForEnd(links, clear) {
-  const field = h("input", { type: "datetime-local", required: true });
-  ask(`End of ${plural(links.length, "link", "links")}`, "End, in your time", field, "Set the end", async () => {
-    if (!(await changeAll(links, { expires_at: fromInput(field.value) }))) return;
-    toast(`Set the end of ${plural(links.length, "link", "links")}`, { actions: [["Undo", () => restoreAll(links, "expires_at")]] });
+  const what = plural(links.length, "link", "links");
+  ask(`End of ${what}`, [{ name: "end", label: "End", type: "datetime-local", note: "In your time." }], "Set the end", async ({ end }) => {
+    if (!end) throw new Error("Choose a day and a time first.");
+    await changeMany(links, { expires_at: fromInput(end) });
+    toast(`Set the end of ${what}`, { actions: [["Undo", () => restoreAll(links, "expires_at")]] });
     clear();
   });
 }

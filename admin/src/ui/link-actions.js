@@ -82,19 +82,21 @@ export async function switchLinks(links, isActive) {
   toast(isActive ? `Switched ${what} on` : `Switched ${what} off`, { actions: [["Undo", () => changeAll(others, { is_active: !isActive })]] });
 }
 
-/**
- * Makes the same change to several links, to all of them or to none. Returns whether it was made.
- * @param {Link[]} links @param {Record<string, any>} fields
- */
-export async function changeAll(links, fields) {
+/** Makes the same change to several links, to all of them or to none. @param {Link[]} links @param {Record<string, any>} fields */
+export async function changeMany(links, fields) {
+  if (links.length === 1) {
+    tell("changed", (await change("PATCH", `/urls/${links[0].id}`, fields)).data);
+  } else if (links.length > 1) {
+    const ids = links.map((link) => link.id);
+    for (const some of slices(ids)) await change("PATCH", "/urls", { ids: some, set: fields });
+    tell("stale", ids);
+  }
+}
+
+/** Makes the same change to several links, or shows why it failed. Returns whether it was made. @param {Link[]} links @param {Record<string, any>} fields */
+async function changeAll(links, fields) {
   try {
-    if (links.length === 1) {
-      tell("changed", (await change("PATCH", `/urls/${links[0].id}`, fields)).data);
-    } else if (links.length > 1) {
-      const ids = links.map((link) => link.id);
-      for (const some of slices(ids)) await change("PATCH", "/urls", { ids: some, set: fields });
-      tell("stale", ids);
-    }
+    await changeMany(links, fields);
     return true;
   } catch (error) {
     toastError(error);

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { h, show } from "./dom.js";
 import { shownValue } from "./editor-fields.js";
+import { neighbour } from "./endless.js";
 import { ago, moment } from "./format.js";
 import { changeLink } from "./link-actions.js";
 import { mayWrite } from "./session.js";
@@ -11,10 +12,8 @@ import { toast, toastError } from "./toast.js";
 /** @typedef {import("./types.js").Link} Link */
 /** @typedef {{ id: number, action: string, before: any, after: any, at: string, token: string | null }} Entry */
 
-const PAGE_SIZE = 100;
-
-/** The entries that are shown before the user asks for more. */
-const FIRST = 5;
+/** The changes that are shown here; the audit has all. */
+const MOST = 5;
 
 /** The fields that can be put back, by their names for people. */
 export const FIELDS = {
@@ -26,35 +25,19 @@ export const ACTIONS = { created: "Made", updated: "Changed", deleted: "Deleted"
 
 /** Draws the last changes of a link, newest first. @param {HTMLElement} place @param {Link} link @param {AbortSignal} signal */
 export async function drawHistory(place, link, signal) {
-  const path = `/audit?url_id=${link.id}&per_page=${PAGE_SIZE}`;
   try {
-    const first = await get(path, signal);
-    const pages = Math.ceil((Number.parseInt(first.headers.get("x-total-count") ?? "", 10) || 0) / PAGE_SIZE);
-    /** @type {Entry[]} */
-    const entries = first.data;
-    // Entries are listed from the first one, and the last ones are of interest.
-    for (let page = Math.max(2, pages - 1); page <= pages; page++) entries.push(...(await get(`${path}&page=${page}`, signal)).data);
-    drawEntries(place, link, entries.reverse());
+    // The page behind every list is empty, and its header leads to the newest entries.
+    const { headers } = await get(`/audit?url_id=${link.id}&page=18446744073709551615&per_page=${MOST}`, signal);
+    const newest = neighbour(headers, "prev");
+    const last = newest ? await get(newest, signal) : null;
+    const entries = last?.data.reverse() ?? [];
+    show(place, h("h2", {}, "History"), entries.length === 0 ? h("p", { class: "muted" }, "No change is recorded: the link is as it was loaded.")
+      : h("ol", { class: "history" }, entries.map((entry) => row(link, entry))),
+    last && neighbour(last.headers, "prev") ? h("a", { class: "button", href: `/admin/audit?url_id=${link.id}` }, "All changes") : null);
   } catch (error) {
     if (signal.aborted || error.status === 401) return;
     show(place, h("h2", {}, "History"), h("p", { class: "error" }, error.message));
   }
-}
-
-/** @param {HTMLElement} place @param {Link} link @param {Entry[]} entries */
-function drawEntries(place, link, entries) {
-  const rows = entries.map((entry) => row(link, entry));
-  rows.slice(FIRST).forEach((hidden) => (hidden.hidden = true));
-  const more = rows.length > FIRST ? h("button", {
-    type: "button", class: "button",
-    onclick: () => {
-      rows.forEach((hidden) => (hidden.hidden = false));
-      more.remove();
-      rows[FIRST].focus();
-    },
-  }, `Show ${rows.length - FIRST} earlier`) : null;
-  show(place, h("h2", {}, "History"), rows.length === 0 ? h("p", { class: "muted" }, "No change is recorded: the link is as it was loaded.")
-    : h("ol", { class: "history" }, rows), more);
 }
 
 /** @param {Link} link @param {Entry} entry */
@@ -68,7 +51,7 @@ function row(link, entry) {
     ? isBack ? h("p", { class: "small" }, "The link is as before this change.")
       : h("button", { type: "button", class: "button", onclick: () => putBack(link, before), "aria-label": `Put this back: the link as it was before ${moment(entry.at)}` }, "Put this back")
     : null;
-  return h("li", { tabindex: "-1" }, h("div", { class: "line" }, h("b", {}, ACTIONS[entry.action] ?? entry.action),
+  return h("li", {}, h("div", { class: "line" }, h("b", {}, ACTIONS[entry.action] ?? entry.action),
     h("span", { class: "small", title: moment(entry.at) }, ago(entry.at)), entry.token ? h("span", { class: "small" }, `by ${entry.token}`) : null),
   changes.length > 0 ? h("dl", {}, changes) : null, back);
 }

@@ -25,9 +25,9 @@ export async function linkScreen(main, place, signal) {
   const head = h("div", { class: "head" });
   const facts = h("section", { class: "panel" });
   const statistics = h("div", { class: "statistics" });
-  const history = h("section", { class: "panel" });
+  const history = h("section", { class: "panel wide-panel" });
   const live = h("section", { class: "panel" });
-  show(main, h("nav", { class: "crumbs", "aria-label": "Place" }, h("a", { href: "/admin/", class: "line" }, icon("back"), "All links")), head, statistics, h("div", { class: "panels" }, live, facts, history));
+  show(main, h("nav", { class: "crumbs", "aria-label": "Place" }, h("a", { href: "/admin/", class: "line" }, icon("back"), "All links")), head, statistics, h("div", { class: "panels link-panels" }, live, facts, history));
   drawLink();
   news.addEventListener("changed", (event) => {
     const changed = /** @type {CustomEvent} */ (event).detail;

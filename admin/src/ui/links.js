@@ -73,7 +73,10 @@ export async function linksScreen(main, place, signal) {
     pages.prepend(link);
     addToTotal(1);
   });
-  listen("changed", pages.replace);
+  listen("changed", (/** @type {Link} */ link) => {
+    pages.replace(link);
+    if (picked.has(link.id)) picked.set(link.id, link);
+  });
   listen("stale", (/** @type {number[]} */ ids) => readAgain(ids).catch(() => {}));
   listen("hidden", (/** @type {number[]} */ ids) => hide(ids, true));
   listen("shown", (/** @type {number[]} */ ids) => hide(ids, false));

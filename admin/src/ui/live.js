@@ -12,7 +12,7 @@ const PAUSES = [1000, 2000, 5000, 10_000, 30_000];
 
 /**
  * Follows the clicks of a link until the signal is aborted.
- * @param {HTMLElement} place @param {number} id @param {(clicks: number) => void} onClicks @param {AbortSignal} signal
+ * @param {HTMLElement} place @param {number} id @param {() => void} onClicks is called after clicks that may have come @param {AbortSignal} signal
  */
 export async function followClicks(place, id, onClicks, signal) {
   const state = h("span", { class: "live-state", role: "status" }, "Connecting");
@@ -24,12 +24,22 @@ export async function followClicks(place, id, onClicks, signal) {
   signal.addEventListener("abort", () => clearInterval(clock));
   let last = "";
   for (let attempt = 0; !signal.aborted; attempt++) {
+    // A browser has few connections to one origin, so a tab that nobody sees gives its one back, and begins anew.
+    if (document.hidden) {
+      last = "";
+      attempt = 0;
+      await untilSeen(signal);
+    }
+    const stop = new AbortController();
+    const ends = AbortSignal.any([signal, stop.signal]);
+    document.addEventListener("visibilitychange", () => document.hidden && stop.abort(), { signal: ends });
     try {
-      const response = await send("GET", `/urls/${id}/live`, { signal, headers: { accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) } });
+      const response = await send("GET", `/urls/${id}/live`, { signal: ends, headers: { accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) } });
       if (response.status === 401 || response.status === 404) return show(state, "Ended");
       if (response.ok && response.body) {
         show(state, "Connected");
         state.classList.add("on");
+        if (!last) onClicks();
         for await (const message of messages(response.body)) {
           attempt = 0;
           if (message.id) last = message.id;
@@ -41,7 +51,8 @@ export async function followClicks(place, id, onClicks, signal) {
     }
     state.classList.remove("on");
     show(state, "Connecting again");
-    await new Promise((resolve) => setTimeout(resolve, PAUSES[Math.min(attempt, PAUSES.length - 1)]));
+    if (!document.hidden) await new Promise((resolve) => setTimeout(resolve, PAUSES[Math.min(attempt, PAUSES.length - 1)]));
+    stop.abort();
   }
 
   /** @param {any} event */
@@ -51,8 +62,16 @@ export async function followClicks(place, id, onClicks, signal) {
     list.prepend(h("li", {}, h("span", { class: details.bot ? "muted" : null }, what), details.source ? h("span", { class: "chip" }, details.source) : null,
       h("time", { class: "small", datetime: timestamp }, ago(timestamp))));
     while (list.children.length > MOST) list.lastElementChild.remove();
-    onClicks(1);
+    onClicks();
   }
+}
+
+/** Waits until the tab is seen. @param {AbortSignal} signal */
+function untilSeen(signal) {
+  return new Promise((resolve) => {
+    document.addEventListener("visibilitychange", () => document.hidden || resolve(undefined), { signal });
+    signal.addEventListener("abort", resolve);
+  });
 }
 
 /** @param {string} referrer */

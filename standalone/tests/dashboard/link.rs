@@ -145,6 +145,10 @@ async fn change_in_the_history_can_be_put_back() {
     browser.click(".history > li:nth-child(2) button, .history > li:nth-child(3) button", "").await;
     browser.wait_text("was changed meanwhile").await;
     assert_eq!(tern.get_json(&path).await["notes"], "new");
+    browser.run("location.reload()").await;
+    browser.wait("document.querySelectorAll('.history > li').length === 5").await;
+    browser.click("a.button", "All changes").await;
+    browser.wait("document.querySelectorAll('.entries > li').length === 6").await;
 }
 
 #[tokio::test]
@@ -174,4 +178,20 @@ async fn live_click_appears_and_moves_the_figures() {
     browser.wait_text("Bot: curl").await;
     browser.wait(&format!("{FIGURES}.startsWith('2 1 3')")).await;
     browser.inspect("link-live").await;
+    // A tab that nobody sees gives its connection back.
+    let hide = |is_hidden: bool| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{configurable: true, get: () => {is_hidden}}}); document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    };
+    browser.run(&hide(true)).await;
+    browser.wait("document.querySelector('.live-state:not(.on)')").await;
+    click(&tern, &link, 1, 0).await;
+    assert_eq!(browser.run("return document.querySelectorAll('.live li').length").await, json!(3));
+    browser.run(&hide(false)).await;
+    browser.wait("document.querySelector('.live-state.on')").await;
+    browser.wait(&format!("{FIGURES}.startsWith('3 1 4')")).await;
+    click(&tern, &link, 1, 0).await;
+    browser.wait("document.querySelectorAll('.live li').length === 4").await;
+    browser.check_faults().await;
 }

@@ -93,7 +93,11 @@ async fn selected_links_change_with_one_request_and_come_back_by_undo() {
     }
     browser.wait_text("2 selected").await;
     browser.click(".bulk button", "Tag").await;
-    browser.fill("#asked", "Both").await;
+    browser.fill("#ask-tags", &"x".repeat(51)).await;
+    browser.click("dialog button", "Add the tags").await;
+    browser.wait("document.querySelector('dialog .error').innerText.includes('50')").await;
+    browser.inspect("links-tag-error").await;
+    browser.fill("#ask-tags", "Both").await;
     browser.click("dialog button", "Add the tags").await;
     browser.wait_text("Tagged 2 links").await;
     assert_eq!(tern.get_json("/urls?tag=both").await.as_array().unwrap().len(), 2);
