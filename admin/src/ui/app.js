@@ -35,6 +35,8 @@ const found = (text) => commands(entries, text);
 
 let leaving = new AbortController();
 
+let hasDrawn = false;
+
 /** @param {import("./router.js").Place} place */
 async function draw(place) {
   leaving.abort();
@@ -44,6 +46,9 @@ async function draw(place) {
   drawShell(entries, place.screen, { showKeys, find: () => openPalette(found) });
   document.title = screen ? `${screen.title} · Tern` : "Tern";
   const main = byId("main");
+  // The element that had the focus is gone with its screen.
+  if (hasDrawn) main.focus({ preventScroll: true });
+  hasDrawn = true;
   scrollTo(0, 0);
   const run = place.item ? screen?.item : screen?.draw;
   if (!run) {

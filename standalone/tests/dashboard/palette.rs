@@ -46,6 +46,7 @@ async fn palette_finds_links_screens_and_actions_by_keyboard_alone() {
     browser.fill(".palette input", "audi").await;
     browser.press("Enter").await;
     browser.wait("location.pathname === '/admin/audit'").await;
+    assert_eq!(browser.run("return document.activeElement.id").await, json!("main"));
     press_ctrl_k(&browser).await;
     browser.fill(".palette input", "new li").await;
     browser.press("Enter").await;
