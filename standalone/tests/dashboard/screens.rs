@@ -124,6 +124,11 @@ async fn audit_compares_fields_and_puts_a_change_back() {
     let rows = browser.run(&format!("return {row}.sort()")).await;
     assert_eq!(rows, json!(["Target\thttps://example.com/summer\thttps://example.com/new", "Title\t–\tSale"]));
     browser.inspect("audit").await;
+    browser.resize(320, 640).await;
+    let hidden =
+        "const nav = document.querySelector('.shell nav'); return Math.max(0, nav.scrollWidth - nav.clientWidth)";
+    assert_eq!(browser.run(hidden).await, json!(0), "a screen in the bar is cut off");
+    browser.resize(1400, 900).await;
     browser.click(".entries button", "Put this back: summer as it was before").await;
     browser.wait_text("Put summer back").await;
     let path = format!("/urls/{}", link["id"]);
