@@ -94,6 +94,15 @@ impl Browser {
 
     /// Waits until an expression of JavaScript is true; returns its value.
     pub async fn wait(&self, expression: &str) -> Value {
+        self.wait_for(expression, WAIT_LIMIT).await
+    }
+
+    /// Waits for something that takes a while by itself.
+    pub async fn wait_long(&self, expression: &str) -> Value {
+        self.wait_for(expression, 4 * WAIT_LIMIT).await
+    }
+
+    async fn wait_for(&self, expression: &str, limit: Duration) -> Value {
         let started = Instant::now();
         let script = format!("return ({expression}) ?? null");
         loop {
@@ -101,7 +110,7 @@ impl Browser {
             if !matches!(value, Value::Null | Value::Bool(false)) && value != json!("") && value != json!(0) {
                 return value;
             }
-            if started.elapsed() > WAIT_LIMIT {
+            if started.elapsed() > limit {
                 self.screenshot("failed").await;
                 let page = self.run("return document.body.innerText").await;
                 panic!("not in time: {expression}\n{}", page.as_str().unwrap());
