@@ -148,13 +148,14 @@ export function openEditor(link, target = "") {
   }
 }
 
-/** Gives a field the value of a link. @param {Field} field @param {Link} link */
+/** Gives a field the value of a link, which it has until the user changes it. @param {Field} field @param {Link} link */
 function setValue(field, link) {
   const fresh = Object.values(editorFields(link, "")).flat().find(({ name }) => name === field.name);
   if (!fresh) return;
-  if (field.input.type === "checkbox") field.input.checked = fresh.input.checked;
-  else field.input.value = fresh.input.value;
-  field.read = fresh.read;
+  const property = field.input.type === "checkbox" ? "checked" : "value";
+  field.input[property] = fresh.input[property];
+  const { read } = field;
+  field.read = () => (field.input[property] === fresh.input[property] ? link[field.name] : read());
 }
 
 /** Says while the user types whether a code is free. @param {Field | undefined} field */

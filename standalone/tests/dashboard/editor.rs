@@ -42,19 +42,28 @@ async fn editor_shows_both_versions_after_another_change() {
     browser.inspect("link").await;
     browser.press("e").await;
     browser.fill("#edit-title", "Mine").await;
-    assert_eq!(tern.change_link(&link["id"], json!({"title": "Theirs", "notes": "new"})).await.status(), 200);
+    browser.fill("#edit-redirect_status", "301").await;
+    let theirs = json!({"title": "Theirs", "notes": "new", "expires_at": "2090-01-01T00:00:07"});
+    assert_eq!(tern.change_link(&link["id"], theirs).await.status(), 200);
     browser.click("dialog button", "Save").await;
     browser.wait_text("This link was changed meanwhile").await;
     browser.wait_text("Theirs").await;
     browser.inspect("conflict").await;
+    // What one change set and what the other set may be refused together; every field can still be changed then.
     browser.click("dialog button", "Save mine over it").await;
+    browser.wait("[...document.querySelectorAll('dialog.sheet .error')].some((it) => it.textContent)").await;
+    assert_eq!(browser.run("return document.querySelector('#edit-notes').value").await, json!("new"));
+    browser.fill("#edit-notes", "newer").await;
+    browser.fill("#edit-redirect_status", "307").await;
+    browser.click("dialog button", "Save").await;
     browser.wait_text("Saved").await;
     let path = format!("/urls/{}", link["id"]);
     let is_saved = async || {
         let saved = tern.get_json(&path).await;
-        (&saved["title"], &saved["notes"]) == (&json!("Mine"), &json!("new"))
+        (&saved["title"], &saved["notes"], &saved["expires_at"])
+            == (&json!("Mine"), &json!("newer"), &json!("2090-01-01T00:00:07"))
     };
-    eventually("the field of the user is saved, and the other one is retained", is_saved).await;
+    eventually("the fields of the user are saved", is_saved).await;
 }
 
 #[tokio::test]
