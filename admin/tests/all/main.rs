@@ -31,6 +31,7 @@ mod origins;
 mod owners;
 mod pools;
 mod products;
+mod qr;
 mod request_ids;
 mod request_log;
 mod schemathesis;
