@@ -157,7 +157,9 @@ async fn hundred_pages_have_each_link_once_and_few_rows_in_the_document() {
                 const rows = [...document.querySelectorAll('.links tbody tr[data-id]')]; \
                 doubles += rows.length - new Set(rows.map((row) => row.dataset.id)).size; most = Math.max(most, rows.length); \
                 rows.forEach((row) => seen.add(row.dataset.id)); \
-                gaps += Number(document.elementFromPoint(700, 500)?.classList.contains('gap') ?? false); \
+                const isGap = () => document.elementFromPoint(700, 500)?.classList.contains('gap') ?? false; \
+                if (isGap()) await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100))); \
+                gaps += Number(isGap()); \
                 const at = scrollY; scrollBy(0, by); still = scrollY === at ? still + 1 : 0; \
                 await new Promise((done) => setTimeout(done, 30)); \
             } \
