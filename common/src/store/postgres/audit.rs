@@ -11,7 +11,6 @@ use super::pruning::{LONGEST_RETENTION, with_lock};
 use super::query;
 use crate::Id;
 use crate::audit::{AuditEntry, AuditFilter};
-use crate::store::author::author;
 use crate::store::{Page, Result};
 
 /// The advisory lock under which one process deletes old entries.
@@ -25,13 +24,9 @@ pub(super) fn signed_by(parameter: &str) -> String {
     format!("set_config('tern.token', {parameter}, true)")
 }
 
-/// Signs the audit entries of a transaction of several statements.
-pub(super) async fn sign(transaction: &Transaction<'_>) -> Result<(), Error> {
-    if let Some(author) = author() {
-        let statement = transaction.prepare_cached(&format!("SELECT {}", signed_by("$1"))).await?;
-        transaction.execute(&statement, &[&&*author]).await?;
-    }
-    Ok(())
+/// Makes a transaction write no audit entries, for the deletion of a user: its entries are deleted, too.
+pub(super) async fn omit(transaction: &Transaction<'_>) -> Result<(), Error> {
+    transaction.batch_execute("SET LOCAL tern.audit = 'off'").await
 }
 
 pub(super) async fn find(db: &ClientWrapper, id: Id) -> Result<Option<AuditEntry>> {
