@@ -93,11 +93,16 @@ impl Walk for Events {
     params(ExportParameters, UrlFilter),
     responses((
         status = 200,
-        content_type = "text/csv",
-        body = String,
-        description = "The links: CSV, `application/x-ndjson` or `application/json`",
+        description = "The links in the format of the request",
         headers(("Content-Disposition")),
-        example = "id,user_id,short_code,original_url\r\n1,1,Lh1hFP,https://example.com/hello\r\n"
+        content(
+            (
+                String = "text/csv",
+                example = "id,user_id,short_code,original_url\r\n1,1,Lh1hFP,https://example.com/hello\r\n"
+            ),
+            (String = "application/x-ndjson", example = "{\"id\":1,\"user_id\":1,\"short_code\":\"Lh1hFP\"}\n"),
+            (Vec<ShownUrl> = "application/json"),
+        )
     ))
 )]
 pub(crate) async fn export_urls(
@@ -122,11 +127,16 @@ pub(crate) async fn export_urls(
     params(ExportParameters, EventFilter),
     responses((
         status = 200,
-        content_type = "text/csv",
-        body = String,
-        description = "The events: CSV, `application/x-ndjson` or `application/json`",
+        description = "The events in the format of the request",
         headers(("Content-Disposition")),
-        example = "id,url_id,user_id,event_type,timestamp,details\r\n1,1,1,clicked,2026-01-31T12:00:00,{}\r\n"
+        content(
+            (
+                String = "text/csv",
+                example = "id,url_id,user_id,event_type,timestamp,details\r\n1,1,1,clicked,2026-01-31T12:00:00,{}\r\n"
+            ),
+            (String = "application/x-ndjson", example = "{\"id\":1,\"url_id\":1,\"event_type\":\"clicked\"}\n"),
+            (Vec<Event> = "application/json"),
+        )
     ))
 )]
 pub(crate) async fn export_events(
