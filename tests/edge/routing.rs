@@ -63,7 +63,7 @@ async fn nginx_routes_each_path_to_its_plane() {
         (answer.status().as_u16(), location, answer.text().await.unwrap())
     };
     let others =
-        ["/nope", "/", "/live", "/dropped", "/stub_status", "/users/1/nope", "//users", "/users//1", "/health.x"];
+        ["/nope", "/", "/misses", "/dropped", "/stub_status", "/users/1/nope", "//users", "/users//1", "/health.x"];
     for path in others.into_iter().chain([&*format!("/{code}"), &*format!("/{code}?x=y")]) {
         let answer = get(&nginx.address(), path).await;
         assert_eq!(answer, get(&fleet.redirectors[0].addresses[0], path).await, "{path}");

@@ -133,7 +133,7 @@ fn drill_for(time: Duration, crowd: Crowd, crowd_at: (&str, &str), clients_at: (
         // The kernel's queue may be as full as the port when the last of the crowd has connected.
         let is_served = || {
             let asked = TcpStream::connect_timeout(&crowded, WAIT_LIMIT).map(Client::over).and_then(|mut client| {
-                client.stream.write_all(&get("/live"))?;
+                client.stream.write_all(&get("/no-such-code"))?;
                 client.answer(false)
             });
             matches!(asked, Ok(Some(answer)) if answer.status != 503)
