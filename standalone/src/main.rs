@@ -41,7 +41,7 @@ enum Command {
     Load(LoadCommand),
     /// Check that the server with these settings is ready; exit with 1 if it is not
     Healthcheck,
-    /// Write sample CSV files: 400 users, 2000 links, 3422 events
+    /// Write sample CSV files: 400 users, 2000 links, 3422 changes, 6000 clicks
     Sample {
         #[arg(value_name = "DIR")]
         directory: PathBuf,

@@ -1,4 +1,4 @@
-//! Sample data in the form of real data. A fixed seed makes every sample equal.
+//! Sample data in the form of real data. A fixed seed makes samples of the same hour equal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,20 @@ const USERS: usize = 400;
 const URLS: usize = 2000;
 const UPDATES: usize = 1206;
 const DELETIONS: usize = 216;
+const CLICKS: usize = 6000;
 
 /// Percentage of active links.
 const ACTIVE_PERCENT: u32 = 82;
 
-/// The first second of the sample, 2025-01-01, and its length of 420 days.
-const FIRST_SECOND: i64 = 1_735_689_600;
-const SECONDS: i64 = 420 * 24 * 60 * 60;
+const HOUR: i64 = 60 * 60;
+const DAY: i64 = 24 * HOUR;
 
-/// The first second of starts and ends that lie ahead, 2090-01-01.
-const FAR_FUTURE: i64 = 3_786_912_000;
+/// The days over which the links were created, and those of the clicks.
+const DAYS: i64 = 420;
+const CLICK_DAYS: i64 = 30;
+
+/// The days within which links start or end that have not yet.
+const DAYS_AHEAD: i64 = 90;
 
 const ADJECTIVES: [&str; 20] = [
     "amber", "brisk", "calm", "coastal", "crisp", "distant", "early", "gentle", "grey", "keen", "light", "long",
@@ -36,12 +40,58 @@ const NOUNS: [&str; 20] = [
     "bay", "beacon", "breeze", "channel", "cliff", "colony", "current", "dune", "feather", "harbour", "island",
     "lagoon", "marsh", "meadow", "reef", "ridge", "shore", "strait", "tide", "wing",
 ];
+const TAGS: [&str; 8] = ["autumn", "docs", "event", "newsletter", "partner", "print", "social", "support"];
 const TITLES: [&str; 8] = ["Campaign", "Changelog", "Guide", "Invitation", "Launch", "Offer", "Report", "Status"];
 
 /// Host names that are reserved for examples (RFC 2606), so that sample links load no real site.
 const HOSTS: [&str; 5] = ["example.com", "example.net", "example.org", "www.example.com", "docs.example.org"];
 
-/// Writes `users.csv`, `urls.csv` and `events.csv` into `directory`, which must contain none of them.
+/// User agents of the sample's clicks, people's first.
+const USER_AGENTS: [&str; 9] = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+    "curl/8.14.1",
+];
+const REFERRERS: [&str; 5] = [
+    "https://news.example/today",
+    "https://www.example.org/",
+    "https://search.example/?q=tern",
+    "https://forum.example.net/thread/7",
+    "https://mail.example.com/",
+];
+
+/// The hours of a sample.
+#[derive(Clone, Copy)]
+struct Span {
+    first: i64,
+    end: i64,
+}
+
+impl Span {
+    /// Returns the span that ends with the present hour.
+    fn until_now() -> Span {
+        let now = Timestamp::now().unix_seconds();
+        let end = now - now.rem_euclid(HOUR);
+        Span { first: end - DAYS * DAY, end }
+    }
+
+    /// Returns a second between `from` and the end.
+    fn moment(self, random: &mut ChaCha8Rng, from: i64) -> i64 {
+        random.random_range(from..self.end)
+    }
+
+    fn moment_ahead(self, random: &mut ChaCha8Rng) -> i64 {
+        self.end + random.random_range(DAY..DAYS_AHEAD * DAY)
+    }
+}
+
+/// Writes `users.csv`, `urls.csv`, `events.csv` and `clicks.csv` into `directory`, which must contain none of them.
 pub fn write(directory: &Path) -> anyhow::Result<()> {
     let paths = write_files(directory)?;
     for path in &paths {
@@ -65,15 +115,17 @@ pub async fn load_if_empty(store: &dyn AdminStore) -> anyhow::Result<bool> {
     Ok(is_empty)
 }
 
-fn write_files(directory: &Path) -> anyhow::Result<[PathBuf; 3]> {
+fn write_files(directory: &Path) -> anyhow::Result<[PathBuf; 4]> {
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let paths = ["users.csv", "urls.csv", "events.csv"].map(|name| directory.join(name));
+    let paths = ["users.csv", "urls.csv", "events.csv", "clicks.csv"].map(|name| directory.join(name));
     for path in &paths {
         ensure!(!path.exists(), "{} is there already", path.display());
     }
+    let span = Span::until_now();
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
-    let urls = urls(&mut random);
-    let tables = [users(&mut random), urls_table(&urls), events_table(&mut random, &urls)];
+    let urls = urls(&mut random, span);
+    let (users, events) = (users(&mut random, span), events_table(&mut random, &urls, span));
+    let tables = [users, urls_table(&urls), events, clicks_table(&urls, span)];
     for (path, table) in paths.iter().zip(tables) {
         write_csv(path, &table).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -90,6 +142,7 @@ struct SampleUrl {
     title: String,
     is_active: bool,
     options: Options,
+    tags: String,
     created_at: i64,
     updated_at: i64,
 }
@@ -102,19 +155,21 @@ struct Options {
     expired_url: String,
     redirect_status: String,
     forward_query: String,
+    /// Whether the link does not redirect at every time.
+    is_limited: bool,
 }
 
-fn users(random: &mut ChaCha8Rng) -> Table {
+fn users(random: &mut ChaCha8Rng, span: Span) -> Table {
     let mut rows = vec![row(["id", "username", "email", "created_at"])];
     for id in 1..=USERS {
         let name = format!("{}{}{id}", pick(random, &ADJECTIVES), pick(random, &NOUNS));
         let email = format!("{name}@{}", pick(random, &HOSTS));
-        rows.push(row([id.to_string(), name, email, time(moment(random, FIRST_SECOND))]));
+        rows.push(row([id.to_string(), name, email, time(span.moment(random, span.first))]));
     }
     rows
 }
 
-fn urls(random: &mut ChaCha8Rng) -> Vec<SampleUrl> {
+fn urls(random: &mut ChaCha8Rng, span: Span) -> Vec<SampleUrl> {
     let mut taken = std::collections::HashSet::new();
     // Numbers of their own leave all other columns as they are.
     let mut random_options = ChaCha8Rng::seed_from_u64(SEED + 1);
@@ -123,7 +178,7 @@ fn urls(random: &mut ChaCha8Rng) -> Vec<SampleUrl> {
             let short_code = std::iter::repeat_with(|| code(random))
                 .find(|code| taken.insert(code.clone()))
                 .expect("there are far more codes than links");
-            let created_at = moment(random, FIRST_SECOND);
+            let created_at = span.moment(random, span.first);
             let (adjective, noun) = (pick(random, &ADJECTIVES), pick(random, &NOUNS));
             SampleUrl {
                 id,
@@ -133,30 +188,41 @@ fn urls(random: &mut ChaCha8Rng) -> Vec<SampleUrl> {
                 title: format!("{} {adjective} {noun}", pick(random, &TITLES)),
                 // The first link is active, because `tern serve` prints it.
                 is_active: id == 1 || random.random_ratio(ACTIVE_PERCENT, 100),
-                options: if id == 1 { Options::default() } else { options(&mut random_options, created_at) },
+                options: if id == 1 { Options::default() } else { options(&mut random_options, created_at, span) },
+                tags: tags(&mut random_options),
                 created_at,
-                updated_at: moment(random, created_at),
+                updated_at: span.moment(random, created_at),
             }
         })
         .collect()
 }
 
 /// Draws the options of a link: one of seven has some.
-fn options(random: &mut ChaCha8Rng, created_at: i64) -> Options {
+fn options(random: &mut ChaCha8Rng, created_at: i64, span: Span) -> Options {
     let over = format!("https://{}/over", pick(random, &HOSTS));
-    let past = time(moment(random, created_at));
-    let future = time(random.random_range(FAR_FUTURE..FAR_FUTURE + SECONDS));
+    let past = time(span.moment(random, created_at));
+    let ahead = time(span.moment_ahead(random));
     let none = Options::default();
     match random.random_range(0..100) {
-        0..2 => Options { expires_at: past, ..none },
-        2..4 => Options { expires_at: past, expired_url: over, ..none },
-        4..6 => Options { starts_at: past, expires_at: future, expired_url: over, ..none },
-        6 => Options { starts_at: future, ..none },
+        0..2 => Options { expires_at: past, is_limited: true, ..none },
+        2..4 => Options { expires_at: past, expired_url: over, is_limited: true, ..none },
+        4..6 => Options { starts_at: past, expires_at: ahead, expired_url: over, is_limited: true, ..none },
+        6 => Options { starts_at: ahead, is_limited: true, ..none },
         7 => Options { redirect_status: "301".to_owned(), ..none },
-        8 => Options { redirect_status: "307".to_owned(), expires_at: future, ..none },
+        8 => Options { redirect_status: "307".to_owned(), expires_at: ahead, ..none },
         9 => Options { redirect_status: "308".to_owned(), ..none },
         10..14 => Options { forward_query: "True".to_owned(), ..none },
         _ => none,
+    }
+}
+
+/// Draws the tags of a link: half of the links have one or two.
+fn tags(random: &mut ChaCha8Rng) -> String {
+    let [first, second] = [pick(random, &TAGS), pick(random, &TAGS)];
+    match random.random_range(0..8) {
+        0..3 => first.to_owned(),
+        3 if first != second => format!("{first}|{second}"),
+        _ => String::new(),
     }
 }
 
@@ -175,6 +241,7 @@ fn urls_table(urls: &[SampleUrl]) -> Table {
         "expired_url",
         "redirect_status",
         "forward_query",
+        "tags",
     ];
     let rows = urls.iter().map(|url| {
         row([
@@ -191,12 +258,13 @@ fn urls_table(urls: &[SampleUrl]) -> Table {
             url.options.expired_url.clone(),
             url.options.redirect_status.clone(),
             url.options.forward_query.clone(),
+            url.tags.clone(),
         ])
     });
     std::iter::once(row(header)).chain(rows).collect()
 }
 
-fn events_table(random: &mut ChaCha8Rng, urls: &[SampleUrl]) -> Table {
+fn events_table(random: &mut ChaCha8Rng, urls: &[SampleUrl], span: Span) -> Table {
     let mut rows = vec![row(["id", "url_id", "user_id", "event_type", "timestamp", "details"])];
     let mut add = |url: &SampleUrl, event_type: &str, at: i64, details: serde_json::Value| {
         let id = rows.len().to_string();
@@ -214,14 +282,59 @@ fn events_table(random: &mut ChaCha8Rng, urls: &[SampleUrl]) -> Table {
             1 => ("is_active", url.is_active.to_string()),
             _ => ("original_url", url.original_url.clone()),
         };
-        add(url, "updated", moment(random, url.created_at), json!({"field": field, "new_value": value}));
+        add(url, "updated", span.moment(random, url.created_at), json!({"field": field, "new_value": value}));
     }
     for _ in 0..DELETIONS {
         let url = pick_url(random, urls);
         let reason = pick(random, &["duplicate", "expired", "user_requested"]);
-        add(url, "deleted", moment(random, url.created_at), json!({"reason": reason}));
+        add(url, "deleted", span.moment(random, url.created_at), json!({"reason": reason}));
     }
     rows
+}
+
+/// Returns clicks of the last days on links that redirected all the time. Few links have most of the clicks, and the first
+/// one has none.
+fn clicks_table(urls: &[SampleUrl], span: Span) -> Table {
+    let first = span.end - CLICK_DAYS * DAY;
+    let urls: Vec<&SampleUrl> =
+        urls.iter().skip(1).filter(|url| url.is_active && !url.options.is_limited && url.created_at < first).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(SEED + 2);
+    let mut times: Vec<_> = (0..CLICKS).map(|_| click_time(&mut random, first, span)).collect();
+    times.sort_unstable();
+    let rows = times.into_iter().map(|at| {
+        let url = urls[skewed(&mut random, urls.len())];
+        let mut details = json!({
+            "short_code": url.short_code,
+            "original_url": url.original_url,
+            "user_agent": USER_AGENTS[skewed(&mut random, USER_AGENTS.len())],
+        });
+        if random.random_ratio(3, 5) {
+            details["referrer"] = REFERRERS[skewed(&mut random, REFERRERS.len())].into();
+        }
+        row([url.id.to_string(), url.user_id.to_string(), "clicked".to_owned(), time(at), details.to_string()])
+    });
+    std::iter::once(row(["url_id", "user_id", "event_type", "timestamp", "details"])).chain(rows).collect()
+}
+
+/// Returns the time of a click: rarely at night, and rarely on a Saturday or a Sunday.
+fn click_time(random: &mut ChaCha8Rng, first: i64, span: Span) -> i64 {
+    loop {
+        let at = span.moment(random, first);
+        let hour = at.rem_euclid(DAY) / HOUR;
+        // 1970-01-01 was a Thursday.
+        let is_weekend = matches!(at.div_euclid(DAY).rem_euclid(7), 2 | 3);
+        let quarters = if (7..22).contains(&hour) { 4 } else { 1 };
+        if random.random_ratio(if is_weekend { quarters } else { 2 * quarters }, 8) {
+            return at;
+        }
+    }
+}
+
+/// Returns an index below `len`. Low ones are far more frequent.
+fn skewed(random: &mut ChaCha8Rng, len: usize) -> usize {
+    let below = random.random_range(0..len);
+    let below = random.random_range(0..=below);
+    random.random_range(0..=below)
 }
 
 fn code(random: &mut ChaCha8Rng) -> String {
@@ -229,11 +342,6 @@ fn code(random: &mut ChaCha8Rng) -> String {
     let code: String = (0..ShortCode::DEFAULT_LEN).map(|_| char::from(random.sample(characters))).collect();
     // The fixed seed generates no reserved word: a test loads the sample.
     code
-}
-
-/// Returns a second between `from` and the end of the sample.
-fn moment(random: &mut ChaCha8Rng, from: i64) -> i64 {
-    random.random_range(from..FIRST_SECOND + SECONDS)
 }
 
 fn time(second: i64) -> String {

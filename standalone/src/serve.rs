@@ -39,7 +39,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
     // Migrating a large database may take longer than the service manager waits without a message.
     let store = config.redirector.notifier.alive_during(config.open_store()).await?;
     if with_sample && sample::load_if_empty(&*store).await? {
-        write_line(NAME, "Loaded a sample: 400 users, 2000 links, 3422 events.");
+        write_line(NAME, "Loaded a sample: 400 users, 2000 links, 3422 changes, 6000 clicks.");
     }
     let registry = lifecycle.registry().clone();
     export_pools(store.clone(), &registry)?;

@@ -20,7 +20,7 @@ async fn sigterm_loses_no_click() {
     let (status, directory) = tern.end(Signal::SIGTERM);
     assert!(status.success());
     let tern = Tern::start_in(directory, &[], &[]);
-    assert_eq!(tern.count_events("clicked").await, 1_000);
+    assert_eq!(tern.count_clicks(1).await, 1_000);
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn sigkill_loses_no_click() {
         let (_, directory) = tern.end(Signal::SIGKILL);
         tern = Tern::start_in(directory, &[], &[]);
     }
-    eventually("every click is an event", async || tern.count_events("clicked").await == 1_000).await;
+    eventually("every click is an event", async || tern.count_clicks(1).await == 1_000).await;
 }
 
 #[tokio::test]
@@ -51,8 +51,8 @@ async fn click_is_stored_with_its_headers_and_without_client_address() {
         let answer = tern.get_with(&fields, address, &format!("/{code}?utm=x")).await;
         assert_eq!(answer.status(), 302);
     }
-    eventually("both are events", async || tern.count_events("clicked").await == 2).await;
-    for event in tern.get_json("/events?event_type=clicked").await.as_array().unwrap() {
+    eventually("both are events", async || tern.count_clicks(1).await == 2).await;
+    for event in tern.get_json("/events?event_type=clicked&url_id=1").await.as_array().unwrap() {
         let details = &event["details"];
         assert_eq!(details["short_code"], code);
         assert_eq!(details["referrer"], "https://news.example/a");
@@ -75,7 +75,7 @@ async fn click_becomes_an_event_soon() {
     for n in 1..=21 {
         let clicked = Instant::now();
         tern.follow(&tern.fast, &code).await;
-        eventually("the click is an event", async || tern.count_events("clicked").await == n).await;
+        eventually("the click is an event", async || tern.count_clicks(1).await == n).await;
         lags.push(clicked.elapsed());
     }
     lags.sort();
@@ -104,7 +104,7 @@ async fn redirects_with_locked_database_continue_and_clicks_wait() {
     let waiting = async || tern.metric("tern_clicks_pending").await;
     eventually("each click is pending", async || waiting().await == 100.0).await;
     database.execute_batch("ROLLBACK").unwrap();
-    eventually("every click is an event", async || tern.count_events("clicked").await == 100).await;
+    eventually("every click is an event", async || tern.count_clicks(1).await == 100).await;
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn server_with_closed_standard_error_loses_no_click() {
     let (status, directory) = tern.end(Signal::SIGTERM);
     assert!(status.success(), "{status}");
     let tern = Tern::start_in(directory, &[], &[]);
-    assert_eq!(tern.count_events("clicked").await, 200);
+    assert_eq!(tern.count_clicks(1).await, 200);
 }
 
 #[tokio::test]

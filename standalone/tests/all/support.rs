@@ -184,6 +184,13 @@ impl Tern {
         response.headers()["x-total-count"].to_str().unwrap().parse().unwrap()
     }
 
+    /// Counts the clicks of one link.
+    pub async fn count_clicks(&self, link: u64) -> u64 {
+        let path = format!("/events?event_type=clicked&url_id={link}&per_page=1");
+        let response = self.get(&self.api, &path).await;
+        response.headers()["x-total-count"].to_str().unwrap().parse().unwrap()
+    }
+
     pub async fn metric(&self, series: &str) -> f64 {
         let text = self.get(&self.ops, "/metrics").await.text().await.unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
