@@ -50,8 +50,13 @@ async fn nginx_routes_each_path_to_its_plane() {
         assert_eq!(answer.status(), direct.status(), "{path}");
         assert_eq!(answer.headers().get("content-type"), direct.headers().get("content-type"), "{path}");
         assert_eq!(answer.headers().get("x-total-count"), direct.headers().get("x-total-count"), "{path}");
+        // A stream of clicks has no end.
+        if path.trim_end_matches('/').ends_with("/live") {
+            continue;
+        }
         let (answer, direct) = (answer.text().await.unwrap(), direct.text().await.unwrap());
-        if !path.starts_with("/metrics") && !path.starts_with("/logs") {
+        // A request past nginx comes from this machine and needs no token.
+        if !["/metrics", "/logs", "/admin/access"].iter().any(|other| path.starts_with(other)) {
             assert_eq!(answer, direct, "{path}");
         }
     }
@@ -96,7 +101,7 @@ async fn nginx_forwards_changes_and_uploads_to_an_admin() {
     let code = url["short_code"].as_str().unwrap();
     assert_eq!(client.get(format!("http://{}/{code}", nginx.address())).send().await.unwrap().status(), 410);
     assert_eq!(call(Method::DELETE, &path, &Value::Null).await.0, 204);
-    assert_eq!(call(Method::PATCH, "/urls", &Value::Null).await.0, 405);
+    assert_eq!(call(Method::PUT, "/urls", &Value::Null).await.0, 405);
 
     // A page of the site's own origin may write, since nginx forwards the requested host.
     let from_page = |origin: String| {
