@@ -50,7 +50,8 @@ const LIVE: [(&str, u16, bool); 6] = [
 const CLOSED: [(&str, u16); 4] = [
     ("is_active = false", 410),
     (
-        "is_active = false, expires_at = now() - interval '1 day', expired_url = 'https://off.example/', redirect_status = NULL",
+        "is_active = false, starts_at = NULL, expires_at = now() - interval '1 day', expired_url = 'https://off.example/',
+         redirect_status = NULL",
         410,
     ),
     (
