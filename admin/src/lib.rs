@@ -5,7 +5,7 @@
 
 pub mod access;
 pub mod config;
-mod csv_file;
+mod csv_rows;
 mod dashboard;
 mod description;
 mod hidden_links;

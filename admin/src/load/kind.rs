@@ -3,8 +3,9 @@
 use std::fmt;
 use std::fs::File;
 
-use crate::csv_file::rows::{EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS};
-use crate::csv_file::table::CsvTable;
+use tern_import::csv_file::CsvTable;
+
+use crate::csv_rows::{EVENT_COLUMNS, PRODUCT_COLUMNS, URL_COLUMNS, USER_COLUMNS};
 
 /// The kind of a file's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,11 +14,11 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use tern_common::store::{AdminStore, Batches, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, SkippedRows};
 use tern_common::{Id, OwnAddresses};
+use tern_import::csv_file::{BadRow, CsvRow, CsvTable};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::csv_file::rows::{event_row, product_row, url_row, user_row};
-use crate::csv_file::table::{BadRow, CsvTable, Row};
+use crate::csv_rows::{event_row, product_row, url_row, user_row};
 use crate::load::kind::Kind;
 use crate::load::skips::{Report, SkippedIds, Skips};
 
@@ -137,14 +137,14 @@ impl LoadFile {
             Kind::User => Load::Users(self.batches(user_row, sink)),
             Kind::Url => {
                 let own = own.clone();
-                let parse = move |row: Row<'_>| {
+                let parse = move |row: CsvRow<'_>| {
                     let url = url_row(row, &own)?;
                     earlier.check_user(url.user_id).map(|()| url)
                 };
                 Load::Urls(self.batches(parse, sink))
             }
             Kind::Event => {
-                let parse = move |row: Row<'_>| {
+                let parse = move |row: CsvRow<'_>| {
                     let event = event_row(row)?;
                     earlier.check_url(event.url_id).and_then(|()| earlier.check_user(event.user_id)).map(|()| event)
                 };
@@ -156,7 +156,7 @@ impl LoadFile {
 
     fn batches<T: Send + 'static>(
         self,
-        parse: impl Fn(Row<'_>) -> Result<T, String> + Send + 'static,
+        parse: impl Fn(CsvRow<'_>) -> Result<T, String> + Send + 'static,
         sink: Option<SkipSink>,
     ) -> Batches<T> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
@@ -171,7 +171,7 @@ impl LoadFile {
 
     fn send_rows<T>(
         mut self,
-        parse: impl Fn(Row<'_>) -> Result<T, String>,
+        parse: impl Fn(CsvRow<'_>) -> Result<T, String>,
         batches: &mpsc::Sender<Result<Vec<NumberedRow<T>>, LoadError>>,
         sink: Option<SkipSink>,
     ) -> Result<(), LoadError> {

@@ -11,12 +11,12 @@ use tern_common::Id;
 use tern_common::json::{JsonText, Kind};
 use tern_common::store::ImportOutcome;
 use tern_common::user::UserRow;
+use tern_import::csv_file::CsvTable;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use crate::csv_file::rows::{USER_COLUMNS, user_row};
-use crate::csv_file::table::CsvTable;
+use crate::csv_rows::{USER_COLUMNS, user_row};
 use crate::http::answer::Json;
 use crate::http::body::{discard_body, parse_json, read_json, read_whole, refuse_other_types};
 use crate::http::error::{Result, bad_request, internal};

@@ -31,9 +31,10 @@ fn planes_are_independent_and_common_depends_on_no_plane() {
         assert_eq!(tern_dependencies(name), expected.iter().map(ToString::to_string).collect(), "{name}");
     };
     check("tern-common", &[]);
+    check("tern-import", &[]);
     check("tern-serving", &["tern-common"]);
     check("tern-redirector", &["tern-common", "tern-serving"]);
-    check("tern-admin", &["tern-common", "tern-serving"]);
+    check("tern-admin", &["tern-common", "tern-import", "tern-serving"]);
     check("tern", &["tern-admin", "tern-common", "tern-redirector", "tern-serving"]);
     check("tern-testkit", &[]);
 }
@@ -63,7 +64,7 @@ fn processes_over_postgresql_link_no_sqlite() {
 #[test]
 fn files_of_a_crate_have_no_circular_imports() {
     let mut circles = Vec::new();
-    for package in ["common", "serving", "redirector", "admin", "standalone", "testkit", "tests", "bench"] {
+    for package in ["common", "import", "serving", "redirector", "admin", "standalone", "testkit", "tests", "bench"] {
         let root = workspace().join(package);
         let root = if package == "tests" { root } else { root.join("src") };
         circles.extend(circles::find(&root).into_iter().map(|circle| format!("{package}: {}", circle.join(" -> "))));
@@ -103,6 +104,7 @@ fn texts(below: &str) -> Vec<(String, String)> {
 fn doc_comments_begin_with_words_that_are_understood_alone() {
     let folders = [
         "common",
+        "import",
         "serving",
         "redirector",
         "admin",

@@ -4,8 +4,8 @@ use std::io::{self, Chain, Cursor, Read};
 
 use csv::{ErrorKind, StringRecord, Terminator};
 
-use crate::csv_file::dialect::read_head;
-use crate::csv_file::quotes::{BadQuote, Quotes};
+use super::dialect::read_head;
+use super::quotes::{BadQuote, Quotes};
 
 /// The longest row in bytes. Without this bound an unclosed quote would read the whole file into memory.
 const MAX_ROW_LEN: usize = 2 * 1024 * 1024;
@@ -17,18 +17,20 @@ const NOT_UTF_8: &str = "the row is not UTF-8: save the file as \"CSV UTF-8\"";
 
 /// A table that is being read.
 #[derive(Debug)]
-pub(crate) struct CsvTable<R> {
+pub struct CsvTable<R> {
     reader: csv::Reader<Source<R>>,
     trim: bool,
     columns: Vec<String>,
+    /// The number of fields that a row must have at least.
+    min_fields: usize,
     record: StringRecord,
 }
 
 /// One row with as many fields as there are columns.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Row<'a> {
+pub struct CsvRow<'a> {
     /// The line of the file in which the row begins, from 1.
-    pub(crate) line: u64,
+    pub line: u64,
     trim: bool,
     columns: &'a [String],
     fields: &'a StringRecord,
@@ -36,11 +38,11 @@ pub(crate) struct Row<'a> {
 
 /// A row that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct BadRow {
-    pub(crate) line: u64,
-    pub(crate) reason: String,
+pub struct BadRow {
+    pub line: u64,
+    pub reason: String,
     /// Whether no row can be read after this one.
-    pub(crate) is_last: bool,
+    pub is_last: bool,
 }
 
 impl<R: Read> CsvTable<R> {
@@ -48,7 +50,31 @@ impl<R: Read> CsvTable<R> {
     ///
     /// # Errors
     /// When the file has no valid header. The message is the end of a sentence, such as "is empty".
-    pub(crate) fn open(mut source: R, trim: bool) -> Result<CsvTable<R>, String> {
+    pub fn open(source: R, trim: bool) -> Result<CsvTable<R>, String> {
+        let mut table = CsvTable::begin(source, trim)?;
+        match table.read_record() {
+            None => Err("is empty".to_owned()),
+            Some(Err(bad)) => Err(format!("cannot be read: {}", bad.reason)),
+            Some(Ok(_)) => {
+                table.columns = table.record.iter().map(|name| name.trim().to_owned()).collect();
+                table.min_fields = table.columns.len();
+                table.refuse_repeated_column()?;
+                Ok(table)
+            }
+        }
+    }
+
+    /// Begins a file without a header, whose rows have one field or more of `columns`, from the first.
+    ///
+    /// # Errors
+    /// When the file is no text in UTF-8.
+    pub fn open_headerless(source: R, columns: &[&str]) -> Result<CsvTable<R>, String> {
+        let mut table = CsvTable::begin(source, false)?;
+        table.columns = columns.iter().map(|&name| name.to_owned()).collect();
+        Ok(table)
+    }
+
+    fn begin(mut source: R, trim: bool) -> Result<CsvTable<R>, String> {
         let (dialect, head) = read_head(&mut source)?;
         let source = Source {
             source: Cursor::new(head).chain(source),
@@ -66,16 +92,7 @@ impl<R: Read> CsvTable<R> {
             // The default terminator would make `line` count wrongly in files with CRLF.
             .terminator(Terminator::Any(b'\n'))
             .from_reader(source);
-        let mut table = CsvTable { reader, trim, columns: Vec::new(), record: StringRecord::new() };
-        match table.read_record() {
-            None => Err("is empty".to_owned()),
-            Some(Err(bad)) => Err(format!("cannot be read: {}", bad.reason)),
-            Some(Ok(_)) => {
-                table.columns = table.record.iter().map(|name| name.trim().to_owned()).collect();
-                table.refuse_repeated_column()?;
-                Ok(table)
-            }
-        }
+        Ok(CsvTable { reader, trim, columns: Vec::new(), min_fields: 1, record: StringRecord::new() })
     }
 
     /// Refuses a header that names a column twice, because either column may have the intended values.
@@ -89,8 +106,18 @@ impl<R: Read> CsvTable<R> {
         Ok(())
     }
 
+    /// Returns the names of all columns, in their order.
+    pub fn names(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Returns the source, whose position has to be restored before the next row is read.
+    pub fn source_mut(&mut self) -> &mut R {
+        self.reader.get_mut().source.get_mut().1
+    }
+
     /// Returns the names of all columns for a message.
-    pub(crate) fn columns(&self) -> String {
+    pub fn columns(&self) -> String {
         let named: Vec<&str> = self.columns.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         let mut listed = named[..named.len().min(MAX_LISTED)].join(", ");
         if named.len() > MAX_LISTED {
@@ -99,37 +126,42 @@ impl<R: Read> CsvTable<R> {
         listed
     }
 
-    pub(crate) fn has(&self, column: &str) -> bool {
+    pub fn has(&self, column: &str) -> bool {
         self.columns.iter().any(|name| name == column)
     }
 
     /// Returns those of `columns` that the file lacks.
-    pub(crate) fn missing(&self, columns: &[&'static str]) -> Vec<&'static str> {
+    pub fn missing(&self, columns: &[&'static str]) -> Vec<&'static str> {
         columns.iter().copied().filter(|column| !self.has(column)).collect()
     }
 
     /// Returns the number of bytes that were read.
-    pub(crate) fn bytes_read(&self) -> u64 {
+    pub fn bytes_read(&self) -> u64 {
         self.reader.position().byte()
     }
 
     /// Reads the next row that is not blank.
-    pub(crate) fn next_row(&mut self) -> Option<Result<Row<'_>, BadRow>> {
+    pub fn next_row(&mut self) -> Option<Result<CsvRow<'_>, BadRow>> {
         let line = match self.read_record()? {
             Ok(line) => line,
             Err(bad) => return Some(Err(bad)),
         };
         let (fields, columns) = (self.record.len(), self.columns.len());
-        if fields != columns {
+        if fields > columns || fields < self.min_fields {
             let reason = format!("the row has {fields} fields and not {columns}");
             return Some(Err(BadRow { line, reason, is_last: false }));
         }
-        Some(Ok(Row { line, trim: self.trim, columns: &self.columns, fields: &self.record }))
+        Some(Ok(self.last_row(line)))
+    }
+
+    /// Returns the row that was read last, which begins in `line`.
+    pub fn last_row(&self, line: u64) -> CsvRow<'_> {
+        CsvRow { line, trim: self.trim, columns: &self.columns, fields: &self.record }
     }
 
     /// Returns a field of the row that was read last, if a bad row has it, too.
-    pub(crate) fn last_field(&self, column: &str) -> Option<&str> {
-        Row { line: 0, trim: true, columns: &self.columns, fields: &self.record }.field(column)
+    pub fn last_field(&self, column: &str) -> Option<&str> {
+        CsvRow { line: 0, trim: true, columns: &self.columns, fields: &self.record }.field(column)
     }
 
     /// Reads until `record` is not blank, and returns its line.
@@ -179,23 +211,27 @@ impl<R: Read> CsvTable<R> {
     }
 }
 
-impl<'a> Row<'a> {
+impl<'a> CsvRow<'a> {
     /// Returns the field of a column; `None` if there is no such column.
-    pub(crate) fn field(&self, column: &str) -> Option<&'a str> {
-        let index = self.columns.iter().position(|name| name == column)?;
+    pub fn field(&self, column: &str) -> Option<&'a str> {
+        self.cell(self.columns.iter().position(|name| name == column)?)
+    }
+
+    /// Returns the field of the column with an index; `None` if the row ends before it.
+    pub fn cell(&self, index: usize) -> Option<&'a str> {
         let field = self.fields.get(index)?;
         // The reader includes a CR before LF in the last field.
-        let is_last = index + 1 == self.columns.len();
+        let is_last = index + 1 == self.fields.len();
         let field = if is_last { field.strip_suffix('\r').unwrap_or(field) } else { field };
         Some(if self.trim { field.trim() } else { field })
     }
 
     /// Returns the field of a column; `None` if there is no such column or the field is blank.
-    pub(crate) fn given(&self, column: &str) -> Option<&'a str> {
+    pub fn given(&self, column: &str) -> Option<&'a str> {
         self.field(column).filter(|field| !field.trim().is_empty())
     }
 
-    pub(crate) fn longest_field(&self) -> usize {
+    pub fn longest_field(&self) -> usize {
         self.fields.iter().map(str::len).max().unwrap_or(0)
     }
 }

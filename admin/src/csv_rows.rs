@@ -9,8 +9,7 @@ use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, UserRow, Username};
 use tern_common::{Id, LinkOptions, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
-
-use crate::csv_file::table::Row;
+use tern_import::csv_file::CsvRow;
 
 /// The columns that a file of users must have.
 pub(crate) const USER_COLUMNS: &[&str] = &["username", "email"];
@@ -20,7 +19,7 @@ pub(crate) const PRODUCT_COLUMNS: &[&str] = &["name", "category", "price", "stoc
 
 type Result<T> = std::result::Result<T, String>;
 
-pub(crate) fn user_row(row: Row<'_>) -> Result<UserRow> {
+pub(crate) fn user_row(row: CsvRow<'_>) -> Result<UserRow> {
     Ok(UserRow {
         id: own_id(row)?,
         username: parse(row, "username", Username::parse)?,
@@ -29,7 +28,7 @@ pub(crate) fn user_row(row: Row<'_>) -> Result<UserRow> {
     })
 }
 
-pub(crate) fn url_row(row: Row<'_>, own: &OwnAddresses) -> Result<UrlRow> {
+pub(crate) fn url_row(row: CsvRow<'_>, own: &OwnAddresses) -> Result<UrlRow> {
     Ok(UrlRow {
         id: own_id(row)?,
         user_id: foreign_id(row, "user_id")?,
@@ -47,7 +46,7 @@ pub(crate) fn url_row(row: Row<'_>, own: &OwnAddresses) -> Result<UrlRow> {
 }
 
 /// Reads the optional served fields. A file may hold links that have ended.
-fn link_options(row: Row<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
+fn link_options(row: CsvRow<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
     let options = LinkOptions {
         starts_at: time(row, "starts_at")?,
         expires_at: time(row, "expires_at")?,
@@ -60,7 +59,7 @@ fn link_options(row: Row<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
 }
 
 /// Reads the labels. A file has the tags in one field, separated by `|`.
-fn link_labels(row: Row<'_>) -> Result<LinkLabels> {
+fn link_labels(row: CsvRow<'_>) -> Result<LinkLabels> {
     let present = |column| row.field(column).filter(|text| !text.is_empty());
     let tags =
         row.given("tags").map(|tags| tags.split('|').map(Tag::parse).collect::<std::result::Result<Vec<_>, _>>());
@@ -80,7 +79,7 @@ fn target(text: Option<&str>, column: &str, own: &OwnAddresses) -> Result<Option
     text.map(|text| own.parse_target(text)).transpose().map_err(|error| format!("{column} {error}"))
 }
 
-pub(crate) fn event_row(row: Row<'_>) -> Result<EventRow> {
+pub(crate) fn event_row(row: CsvRow<'_>) -> Result<EventRow> {
     Ok(EventRow {
         id: own_id(row)?,
         url_id: foreign_id(row, "url_id")?,
@@ -91,7 +90,7 @@ pub(crate) fn event_row(row: Row<'_>) -> Result<EventRow> {
     })
 }
 
-pub(crate) fn product_row(row: Row<'_>) -> Result<ProductRow> {
+pub(crate) fn product_row(row: CsvRow<'_>) -> Result<ProductRow> {
     Ok(ProductRow {
         id: own_id(row)?,
         name: short_text(row, "name")?,
@@ -102,14 +101,14 @@ pub(crate) fn product_row(row: Row<'_>) -> Result<ProductRow> {
 }
 
 fn parse<T, E: fmt::Display>(
-    row: Row<'_>,
+    row: CsvRow<'_>,
     column: &str,
     parse: impl FnOnce(&str) -> std::result::Result<T, E>,
 ) -> Result<T> {
     parse(required(row, column)?).map_err(reason)
 }
 
-fn required<'a>(row: Row<'a>, column: &str) -> Result<&'a str> {
+fn required<'a>(row: CsvRow<'a>, column: &str) -> Result<&'a str> {
     row.field(column).ok_or_else(|| format!("{column} is missing"))
 }
 
@@ -119,20 +118,20 @@ fn id(text: &str, column: &str) -> Result<Id> {
     id.ok_or_else(|| format!("{column} must be a positive integer of at most {}", Id::MAX_GIVEN))
 }
 
-fn own_id(row: Row<'_>) -> Result<Option<Id>> {
+fn own_id(row: CsvRow<'_>) -> Result<Option<Id>> {
     row.given("id").map(|text| id(text, "id")).transpose()
 }
 
-fn foreign_id(row: Row<'_>, column: &str) -> Result<Id> {
+fn foreign_id(row: CsvRow<'_>, column: &str) -> Result<Id> {
     id(required(row, column)?, column)
 }
 
-fn time(row: Row<'_>, column: &str) -> Result<Option<Timestamp>> {
+fn time(row: CsvRow<'_>, column: &str) -> Result<Option<Timestamp>> {
     let time = row.given(column).map(|text| Timestamp::parse_any_zone(text.trim())).transpose();
     time.map_err(|error| format!("{column} is not a time: {error}, and may have a fraction and a zone (Z, +02:00)"))
 }
 
-fn details(row: Row<'_>) -> Result<Details> {
+fn details(row: CsvRow<'_>) -> Result<Details> {
     Details::parse(row.field("details").unwrap_or_default()).map_err(reason)
 }
 
@@ -150,7 +149,7 @@ fn flag(text: &str, column: &str) -> Result<bool> {
     }
 }
 
-fn short_text(row: Row<'_>, column: &str) -> Result<String> {
+fn short_text(row: CsvRow<'_>, column: &str) -> Result<String> {
     let text = required(row, column)?;
     if text.trim().is_empty() || text.chars().count() > MAX_TEXT_LEN || text.contains('\0') {
         return Err(format!("{column} must have 1 to {MAX_TEXT_LEN} characters, none of them U+0000"));

@@ -1,0 +1,270 @@
+//! Rows of a CSV file.
+
+use std::collections::VecDeque;
+use std::io::{Cursor, Read, Seek, SeekFrom};
+
+use crate::address;
+use crate::build::Builder;
+use crate::cells::Cells;
+use crate::csv_file::{BadRow, CsvRow, CsvTable};
+use crate::dates;
+use crate::error::FileError;
+use crate::field::Field;
+use crate::options::{ColumnMap, DateOrder, Options};
+use crate::recognise::{self, Recognised};
+use crate::row::Row;
+use crate::shapes::{HEADERLESS, Role, Shape, list, normalise, shorten};
+use crate::source::Source;
+
+/// The rows of a file without a header that are looked at.
+const FIRST_ROWS: usize = 10;
+
+/// The characters before which spreadsheets, and exports for them, put a `'`.
+const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+const BOM: char = '\u{feff}';
+
+/// A CSV file that is being read.
+pub(crate) struct CsvSource<R> {
+    table: CsvTable<R>,
+    roles: Vec<Role>,
+    is_headerless: bool,
+    has_null_words: bool,
+    builder: Builder,
+    ready: VecDeque<Row>,
+    has_ended: bool,
+}
+
+impl<R: Read + Seek> CsvSource<R> {
+    /// Recognises a file by its header. `head` is its beginning.
+    pub(crate) fn open(
+        input: R,
+        head: &[u8],
+        from: Option<Source>,
+        options: &Options,
+    ) -> Result<(Recognised, CsvSource<R>), FileError> {
+        let may_be_headerless = from.is_none_or(|from| from == Source::Yourls) && options.columns.is_empty();
+        let is_headerless = may_be_headerless && has_no_header(head);
+        let table = open_table(input, is_headerless)?;
+        let names = table.names();
+        let from = if is_headerless { Some(Source::Yourls) } else { from };
+        let shape = recognise::find(names, from, &options.columns, true)?;
+        let roles = roles(shape, names, &options.columns)?;
+        require(&roles, names, options)?;
+        let mut builder = Builder::new(shape.source, options);
+        // An export for spreadsheets has a byte order mark, and its texts are escaped.
+        builder.set_verbatim(shape.source == Source::Tern && !head.starts_with(b"\xef\xbb\xbf"));
+        let recognised = Recognised::new(shape, names);
+        let has_null_words = shape.source == Source::Yourls;
+        let ready = VecDeque::new();
+        Ok((recognised, CsvSource { table, roles, is_headerless, has_null_words, builder, ready, has_ended: false }))
+    }
+
+    /// Reads one row, and makes its links ready.
+    fn read_row(&mut self) -> Result<(), FileError> {
+        let line = match self.table.next_row() {
+            None => {
+                self.has_ended = true;
+                return Ok(());
+            }
+            Some(Err(BadRow { line, reason, is_last: true })) => return Err(FileError::in_line(line, reason)),
+            Some(Err(BadRow { line, reason, is_last: false })) => {
+                self.ready.push_back(Row::Invalid { row: line, short_code: None, reason });
+                return Ok(());
+            }
+            Some(Ok(row)) => row.line,
+        };
+        self.decide_orders(line)?;
+        let row = self.table.last_row(line);
+        let mut cells = Cells::new(line, self.builder.is_verbatim());
+        for (at, role) in self.roles.iter().enumerate() {
+            let text = self.text(row, at);
+            if !text.is_empty() {
+                cells.set_text(role, &self.table.names()[at], text);
+            }
+        }
+        self.builder.build(&cells, &mut self.ready);
+        Ok(())
+    }
+
+    /// Returns a field, as it was before a spreadsheet changed it.
+    fn text<'a>(&self, row: CsvRow<'a>, at: usize) -> &'a str {
+        let text = row.cell(at).unwrap_or_default();
+        if self.builder.is_verbatim() {
+            return text;
+        }
+        let text = text.trim_start_matches(BOM).trim();
+        match text.strip_prefix('\'') {
+            Some(rest) if rest.starts_with(FORMULAS) => rest,
+            None if self.has_null_words && matches!(text, "NULL" | "\\N") => "",
+            _ => text,
+        }
+    }
+
+    /// Decides the order of day and month in each column of times whose first date with slashes is in this row.
+    fn decide_orders(&mut self, line: u64) -> Result<(), FileError> {
+        for (time, field) in Field::TIMES.into_iter().enumerate() {
+            if self.builder.order(time).is_some() {
+                continue;
+            }
+            let columns = self.roles.iter().enumerate().filter(|(_, role)| **role == Role::Field(field));
+            for at in columns.map(|(at, _)| at).collect::<Vec<_>>() {
+                let text = self.text(self.table.last_row(line), at);
+                if dates::needs_order(text) {
+                    let text = text.to_owned();
+                    *self.builder.order(time) = Some(self.survey(at, line, &text)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the whole file for the order of day and month in a column, and returns to the present row.
+    fn survey(&mut self, column: usize, line: u64, text: &str) -> Result<DateOrder, FileError> {
+        let (is_headerless, name) = (self.is_headerless, self.table.names()[column].clone());
+        let input = self.table.source_mut();
+        let position = input.stream_position()?;
+        input.rewind()?;
+        let mut table = open_table(&mut *input, is_headerless)?;
+        let mut proofs = [None, None];
+        while let Some(row) = table.next_row() {
+            match row {
+                Ok(row) => {
+                    let text = row.cell(column).unwrap_or_default();
+                    if let Some(order) = dates::proven_order(text.trim_start_matches([BOM, '\''])) {
+                        proofs[order as usize].get_or_insert(row.line);
+                    }
+                }
+                Err(bad) if bad.is_last => break,
+                Err(_) => {}
+            }
+        }
+        input.seek(SeekFrom::Start(position))?;
+        let advice = "choose day-first or month-first, or write the dates as 2026-03-31";
+        match proofs {
+            [Some(_), None] => Ok(DateOrder::DayFirst),
+            [None, Some(_)] => Ok(DateOrder::MonthFirst),
+            [None, None] => Err(FileError::in_line(
+                line,
+                format!(
+                    "{:?} in the column {} may begin with the day or the month, and no date of the column decides it: {advice}",
+                    shorten(text),
+                    shorten(&name)
+                ),
+            )),
+            [Some(day_first), Some(month_first)] => Err(FileError::in_line(
+                line,
+                format!(
+                    "the dates of the column {} begin with the day in line {day_first} and with the month in line {month_first}: {advice}",
+                    shorten(&name)
+                ),
+            )),
+        }
+    }
+}
+
+impl<R: Read + Seek> Iterator for CsvSource<R> {
+    type Item = Result<Row, FileError>;
+
+    fn next(&mut self) -> Option<Result<Row, FileError>> {
+        loop {
+            if let Some(row) = self.ready.pop_front() {
+                return Some(Ok(row));
+            }
+            if self.has_ended {
+                return None;
+            }
+            if let Err(error) = self.read_row() {
+                self.has_ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+fn open_table<R: Read>(input: R, is_headerless: bool) -> Result<CsvTable<R>, FileError> {
+    let table =
+        if is_headerless { CsvTable::open_headerless(input, &HEADERLESS) } else { CsvTable::open(input, false) };
+    table.map_err(FileError::of_file)
+}
+
+/// Returns whether each of the first rows begins with an address and has at most three cells.
+fn has_no_header(head: &[u8]) -> bool {
+    let Ok(mut table) = CsvTable::open_headerless(Cursor::new(head), &HEADERLESS) else { return false };
+    let mut rows = 0;
+    while rows < FIRST_ROWS {
+        match table.next_row() {
+            Some(Ok(row)) if row.cell(0).is_some_and(|text| address::is_http(text.trim_start_matches(BOM).trim())) => {}
+            // The head of a long file may end within a row.
+            Some(Err(bad)) if bad.is_last => break,
+            None => break,
+            Some(_) => return false,
+        }
+        rows += 1;
+    }
+    rows > 0
+}
+
+/// Finds the meaning of each column.
+fn roles(shape: &Shape, names: &[String], columns: &ColumnMap) -> Result<Vec<Role>, FileError> {
+    refuse_repeated(names)?;
+    let mut roles: Vec<Role> = names.iter().map(|name| shape.role(name)).collect();
+    for (field, column) in columns.iter() {
+        let exact = names.iter().position(|name| name == column);
+        let similar = || names.iter().position(|name| normalise(name) == normalise(column));
+        let at = exact.or_else(similar).ok_or_else(|| {
+            FileError::of_file(format!("has no column {}; its columns are {}", shorten(column), list(names)))
+        })?;
+        for (other, role) in roles.iter_mut().enumerate() {
+            if *role == Role::Field(field) {
+                *role = Role::Dropped(names[other].as_str().into());
+            }
+        }
+        roles[at] = Role::Field(field);
+    }
+    if shape.source == Source::Csv {
+        refuse_two_columns(&roles, names)?;
+    }
+    Ok(roles)
+}
+
+/// Refuses names that differ only in case, spaces, `_` and `-`, since either column may have the intended values.
+fn refuse_repeated(names: &[String]) -> Result<(), FileError> {
+    let normal: Vec<String> = names.iter().map(|name| normalise(name)).collect();
+    for (second, name) in normal.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+        if let Some(first) = normal[..second].iter().position(|other| other == name) {
+            let (a, b) = (shorten(&names[first]), shorten(&names[second]));
+            return Err(FileError::of_file(format!("has two columns of one name, {a} and {b}: rename or remove one")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a spreadsheet in which two columns may have the same field.
+fn refuse_two_columns(roles: &[Role], names: &[String]) -> Result<(), FileError> {
+    for (second, role) in roles.iter().enumerate().filter(|(_, role)| matches!(role, Role::Field(_))) {
+        if let Some(first) = roles[..second].iter().position(|other| other == role) {
+            let (a, b) = (shorten(&names[first]), shorten(&names[second]));
+            return Err(FileError::of_file(format!(
+                "has two columns of one meaning, {a} and {b}: map the right one, such as target={a}, or remove one"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file without a column of targets, and a choice of a domain among links without one.
+fn require(roles: &[Role], names: &[String], options: &Options) -> Result<(), FileError> {
+    let has = |field| roles.contains(&Role::Field(field));
+    if !has(Field::Target) {
+        let names = list(names);
+        return Err(FileError::of_file(format!(
+            "has no column of targets: map one, such as target=URL; its columns are {names}"
+        )));
+    }
+    let has_domain = has(Field::Domain) || has(Field::ShortUrl) || has(Field::BackHalves);
+    if options.domain.is_some() && !has_domain {
+        return Err(FileError::of_file("has no column of domains, so no domain can be chosen: leave the domain out"));
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Files of other link services, and of Tern's own exports, read as links.
+//!
+//! [`read`] recognises a file by several of its columns at once, and returns its rows one by one.
+//! Rows of CSV, NDJSON, JSON and SQL are read as they are asked for, in constant memory.
+//! The crate knows no store: it does not check codes and targets by Tern's rules.
+
+mod address;
+mod build;
+mod cells;
+mod count;
+pub mod csv_file;
+mod csv_source;
+mod dates;
+mod error;
+mod field;
+mod options;
+mod reader;
+mod recognise;
+mod row;
+mod shapes;
+mod source;
+mod switch;
+
+pub use error::{FileError, Place};
+pub use field::{Field, UnknownField};
+pub use options::{ColumnMap, DateOrder, InvalidColumnMap, Options, UnknownDateOrder};
+pub use reader::{Import, Rows, read};
+pub use recognise::Recognised;
+pub use row::{ImportedClick, ImportedLink, Row};
+pub use source::{Source, UnknownSource};

@@ -1,0 +1,67 @@
+//! Exports of Tern.
+
+use tern_import::{ImportedLink, Source};
+
+use crate::reading::{at, links};
+
+const HEADER: &str = "id,user_id,short_code,original_url,title,is_active,starts_at,expires_at,expired_url,redirect_status,\
+    forward_query,created_at,updated_at,tags,notes,external_id,revision,clicks,last_clicked_at,short_url,state";
+
+/// Returns the link of the row below.
+fn full() -> ImportedLink {
+    ImportedLink {
+        row: 2,
+        short_code: Some("Lh1hFP".to_owned()),
+        domain: Some("go.example.com".to_owned()),
+        target: "https://example.com/hello?a=1,2".to_owned(),
+        title: Some(" =Hello, \"you\" ".to_owned()),
+        notes: Some("two\nlines ".to_owned()),
+        tags: vec!["poster".to_owned(), "two words".to_owned()],
+        is_active: false,
+        created_at: at("2026-01-02T03:04:05Z"),
+        updated_at: at("2026-02-03T04:05:06Z"),
+        starts_at: at("2026-01-03T00:00:00Z"),
+        expires_at: at("2027-01-03T00:00:00Z"),
+        expired_url: Some("https://example.com/over".to_owned()),
+        redirect_status: Some(307),
+        forward_query: Some(false),
+        clicks: 42,
+        external_id: Some("'=order-1".to_owned()),
+        ..ImportedLink::default()
+    }
+}
+
+const FULL: &str = "7,1,Lh1hFP,\"https://example.com/hello?a=1,2\",\" =Hello, \"\"you\"\" \",false,2026-01-03T00:00:00,\
+    2027-01-03T00:00:00,https://example.com/over,307,false,2026-01-02T03:04:05,2026-02-03T04:05:06,poster|two words,\
+    \"two\nlines \",'=order-1,3,42,2026-02-02T00:00:00,https://go.example.com/Lh1hFP,inactive";
+
+#[test]
+fn plain_export_is_read_without_a_loss() {
+    let links = links(format!("{HEADER}\r\n{FULL}\r\n"), Source::Tern);
+    assert_eq!(links, [full()]);
+}
+
+#[test]
+fn row_with_few_fields_is_a_plain_link() {
+    let row = "8,1,plain,https://example.com/,,true,,,,,,2026-01-02T03:04:05,2026-01-02T03:04:05,,,,1,0,,https://go.example.com/plain,active";
+    let links = links(format!("{HEADER}\r\n{row}\r\n"), Source::Tern);
+    let expected = ImportedLink {
+        row: 2,
+        short_code: Some("plain".to_owned()),
+        domain: Some("go.example.com".to_owned()),
+        target: "https://example.com/".to_owned(),
+        is_active: true,
+        created_at: at("2026-01-02T03:04:05Z"),
+        updated_at: at("2026-01-02T03:04:05Z"),
+        ..ImportedLink::default()
+    };
+    assert_eq!(links, [expected]);
+}
+
+#[test]
+fn export_for_spreadsheets_is_read_without_its_escapes() {
+    let row = FULL.replace("\" =Hello", "\"'=Hello").replace("'=order-1", "'+order-1");
+    let links = links(format!("\u{feff}{HEADER}\r\n{row}\r\n"), Source::Tern);
+    assert_eq!(links[0].title.as_deref(), Some("=Hello, \"you\""));
+    assert_eq!(links[0].external_id.as_deref(), Some("+order-1"));
+}
