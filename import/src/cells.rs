@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::field::Field;
-use crate::shapes::Role;
+use crate::roles::Role;
 
 /// The value of a field in a row.
 #[derive(Clone, Debug, Default)]

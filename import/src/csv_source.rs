@@ -10,10 +10,12 @@ use crate::csv_file::{BadRow, CsvRow, CsvTable};
 use crate::dates;
 use crate::error::FileError;
 use crate::field::Field;
-use crate::options::{ColumnMap, DateOrder, Options};
+use crate::options::{DateOrder, Options};
+use crate::queue::Records;
 use crate::recognise::{self, Recognised};
+use crate::roles::{Role, Roles};
 use crate::row::Row;
-use crate::shapes::{HEADERLESS, Role, Shape, list, normalise, shorten};
+use crate::shapes::{HEADERLESS, list, shorten};
 use crate::source::Source;
 
 /// The rows of a file without a header that are looked at.
@@ -25,14 +27,13 @@ const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 const BOM: char = '\u{feff}';
 
 /// A CSV file that is being read.
+#[derive(Debug)]
 pub(crate) struct CsvSource<R> {
     table: CsvTable<R>,
     roles: Vec<Role>,
     is_headerless: bool,
     has_null_words: bool,
     builder: Builder,
-    ready: VecDeque<Row>,
-    has_ended: bool,
 }
 
 impl<R: Read + Seek> CsvSource<R> {
@@ -49,42 +50,14 @@ impl<R: Read + Seek> CsvSource<R> {
         let names = table.names();
         let from = if is_headerless { Some(Source::Yourls) } else { from };
         let shape = recognise::find(names, from, &options.columns, true)?;
-        let roles = roles(shape, names, &options.columns)?;
+        let roles = Roles::new(shape, &options.columns).of_header(names)?;
         require(&roles, names, options)?;
         let mut builder = Builder::new(shape.source, options);
         // An export for spreadsheets has a byte order mark, and its texts are escaped.
         builder.set_verbatim(shape.source == Source::Tern && !head.starts_with(b"\xef\xbb\xbf"));
         let recognised = Recognised::new(shape, names);
         let has_null_words = shape.source == Source::Yourls;
-        let ready = VecDeque::new();
-        Ok((recognised, CsvSource { table, roles, is_headerless, has_null_words, builder, ready, has_ended: false }))
-    }
-
-    /// Reads one row, and makes its links ready.
-    fn read_row(&mut self) -> Result<(), FileError> {
-        let line = match self.table.next_row() {
-            None => {
-                self.has_ended = true;
-                return Ok(());
-            }
-            Some(Err(BadRow { line, reason, is_last: true })) => return Err(FileError::in_line(line, reason)),
-            Some(Err(BadRow { line, reason, is_last: false })) => {
-                self.ready.push_back(Row::Invalid { row: line, short_code: None, reason });
-                return Ok(());
-            }
-            Some(Ok(row)) => row.line,
-        };
-        self.decide_orders(line)?;
-        let row = self.table.last_row(line);
-        let mut cells = Cells::new(line, self.builder.is_verbatim());
-        for (at, role) in self.roles.iter().enumerate() {
-            let text = self.text(row, at);
-            if !text.is_empty() {
-                cells.set_text(role, &self.table.names()[at], text);
-            }
-        }
-        self.builder.build(&cells, &mut self.ready);
-        Ok(())
+        Ok((recognised, CsvSource { table, roles, is_headerless, has_null_words, builder }))
     }
 
     /// Returns a field, as it was before a spreadsheet changed it.
@@ -163,22 +136,28 @@ impl<R: Read + Seek> CsvSource<R> {
     }
 }
 
-impl<R: Read + Seek> Iterator for CsvSource<R> {
-    type Item = Result<Row, FileError>;
-
-    fn next(&mut self) -> Option<Result<Row, FileError>> {
-        loop {
-            if let Some(row) = self.ready.pop_front() {
-                return Some(Ok(row));
+impl<R: Read + Seek> Records for CsvSource<R> {
+    fn read_record(&mut self, rows: &mut VecDeque<Row>) -> Result<bool, FileError> {
+        let line = match self.table.next_row() {
+            None => return Ok(false),
+            Some(Err(BadRow { line, reason, is_last: true })) => return Err(FileError::in_line(line, reason)),
+            Some(Err(BadRow { line, reason, is_last: false })) => {
+                rows.push_back(Row::Invalid { row: line, short_code: None, reason });
+                return Ok(true);
             }
-            if self.has_ended {
-                return None;
-            }
-            if let Err(error) = self.read_row() {
-                self.has_ended = true;
-                return Some(Err(error));
+            Some(Ok(row)) => row.line,
+        };
+        self.decide_orders(line)?;
+        let row = self.table.last_row(line);
+        let mut cells = Cells::new(line, self.builder.is_verbatim());
+        for (at, role) in self.roles.iter().enumerate() {
+            let text = self.text(row, at);
+            if !text.is_empty() {
+                cells.set_text(role, &self.table.names()[at], text);
             }
         }
+        self.builder.build(&cells, rows);
+        Ok(true)
     }
 }
 
@@ -203,54 +182,6 @@ fn has_no_header(head: &[u8]) -> bool {
         rows += 1;
     }
     rows > 0
-}
-
-/// Finds the meaning of each column.
-fn roles(shape: &Shape, names: &[String], columns: &ColumnMap) -> Result<Vec<Role>, FileError> {
-    refuse_repeated(names)?;
-    let mut roles: Vec<Role> = names.iter().map(|name| shape.role(name)).collect();
-    for (field, column) in columns.iter() {
-        let exact = names.iter().position(|name| name == column);
-        let similar = || names.iter().position(|name| normalise(name) == normalise(column));
-        let at = exact.or_else(similar).ok_or_else(|| {
-            FileError::of_file(format!("has no column {}; its columns are {}", shorten(column), list(names)))
-        })?;
-        for (other, role) in roles.iter_mut().enumerate() {
-            if *role == Role::Field(field) {
-                *role = Role::Dropped(names[other].as_str().into());
-            }
-        }
-        roles[at] = Role::Field(field);
-    }
-    if shape.source == Source::Csv {
-        refuse_two_columns(&roles, names)?;
-    }
-    Ok(roles)
-}
-
-/// Refuses names that differ only in case, spaces, `_` and `-`, since either column may have the intended values.
-fn refuse_repeated(names: &[String]) -> Result<(), FileError> {
-    let normal: Vec<String> = names.iter().map(|name| normalise(name)).collect();
-    for (second, name) in normal.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-        if let Some(first) = normal[..second].iter().position(|other| other == name) {
-            let (a, b) = (shorten(&names[first]), shorten(&names[second]));
-            return Err(FileError::of_file(format!("has two columns of one name, {a} and {b}: rename or remove one")));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a spreadsheet in which two columns may have the same field.
-fn refuse_two_columns(roles: &[Role], names: &[String]) -> Result<(), FileError> {
-    for (second, role) in roles.iter().enumerate().filter(|(_, role)| matches!(role, Role::Field(_))) {
-        if let Some(first) = roles[..second].iter().position(|other| other == role) {
-            let (a, b) = (shorten(&names[first]), shorten(&names[second]));
-            return Err(FileError::of_file(format!(
-                "has two columns of one meaning, {a} and {b}: map the right one, such as target={a}, or remove one"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Refuses a file without a column of targets, and a choice of a domain among links without one.

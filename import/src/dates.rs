@@ -80,10 +80,9 @@ fn epoch(text: &str) -> Result<Option<i64>, NoTime> {
 
 /// Splits a text into its date and the rest.
 fn split_date(text: &str) -> Option<(Date, &str)> {
-    if !text.starts_with(|c: char| c.is_ascii_digit()) || text.chars().take(5).any(char::is_alphabetic) {
-        if let Some(found) = split_words(text) {
-            return Some(found);
-        }
+    let has_word = !text.starts_with(|c: char| c.is_ascii_digit()) || text.chars().take(5).any(char::is_alphabetic);
+    if has_word {
+        return split_words(text);
     }
     let (first, rest) = number(text)?;
     let separator = rest.chars().next().filter(|c| matches!(c, '-' | '/' | '.'))?;

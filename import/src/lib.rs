@@ -6,16 +6,21 @@
 
 mod address;
 mod build;
+mod bytes;
 mod cells;
+mod container;
 mod count;
 pub mod csv_file;
 mod csv_source;
 mod dates;
 mod error;
 mod field;
+mod json;
 mod options;
+mod queue;
 mod reader;
 mod recognise;
+mod roles;
 mod row;
 mod shapes;
 mod source;

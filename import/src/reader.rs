@@ -3,9 +3,12 @@
 use std::fmt;
 use std::io::{Read, Seek};
 
+use crate::container::{self, Container};
 use crate::csv_source::CsvSource;
 use crate::error::FileError;
+use crate::json::JsonSource;
 use crate::options::Options;
+use crate::queue::{Queue, Records};
 use crate::recognise::Recognised;
 use crate::row::Row;
 use crate::source::Source;
@@ -52,6 +55,12 @@ pub fn read<R: Read + Seek + Send + 'static>(
     let mut head = Vec::new();
     input.by_ref().take(HEAD_LEN as u64).read_to_end(&mut head)?;
     input.rewind()?;
-    let (recognised, rows) = CsvSource::open(input, &head, from, options)?;
-    Ok(Import { recognised, rows: Rows(Box::new(rows)) })
+    match container::of(&head)? {
+        Container::Csv => CsvSource::open(input, &head, from, options).map(import),
+        Container::Json => JsonSource::open(input, from, options).map(import),
+    }
+}
+
+fn import<S: Records + Send + 'static>((recognised, records): (Recognised, S)) -> Import {
+    Import { recognised, rows: Rows(Box::new(Queue::new(records))) }
 }

@@ -26,7 +26,7 @@ impl fmt::Display for Recognised {
 
 impl Recognised {
     pub(crate) fn new(shape: &Shape, names: &[String]) -> Recognised {
-        let known = names.iter().filter(|name| matches!(shape.role(name), crate::shapes::Role::Field(_)));
+        let known = names.iter().filter(|name| shape.field(&normalise(name)).is_some());
         Recognised { source: shape.source, kind: shape.name, columns: known.cloned().collect() }
     }
 }
@@ -70,6 +70,11 @@ pub(crate) fn find(
             seen(names)
         ))),
     }
+}
+
+/// Returns the first shape of a source, for a file without rows.
+pub(crate) fn first(from: Option<Source>) -> &'static Shape {
+    SHAPES.iter().find(|shape| from.is_none_or(|from| shape.source == from)).unwrap_or(&SPREADSHEET)
 }
 
 fn seen(names: &[String]) -> String {

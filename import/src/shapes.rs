@@ -3,8 +3,6 @@
 //! Names are compared without case, spaces, `_` and `-`, so one shape reads the CSV, the JSON and the table of a service.
 //! A name with a dot is a key of a nested object.
 
-use std::sync::Arc;
-
 use crate::field::Field;
 use crate::source::Source;
 
@@ -19,15 +17,6 @@ pub(crate) struct Shape {
     pub(crate) fields: &'static [(&'static str, Field)],
     /// Columns that repeat others, or that mean nothing outside of the service.
     pub(crate) redundant: &'static [&'static str],
-}
-
-/// The meaning of one column of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Field(Field),
-    Redundant,
-    /// A column for which Tern has no place, by its name in the file.
-    Dropped(Arc<str>),
 }
 
 /// The most columns of a message.
@@ -430,20 +419,14 @@ pub(crate) fn normalise(name: &str) -> String {
 }
 
 impl Shape {
-    /// Returns the meaning of a column.
-    pub(crate) fn role(&self, name: &str) -> Role {
-        let normal = normalise(name);
-        match self.fields.iter().find(|(known, _)| *known == normal) {
-            Some((_, field)) => Role::Field(*field),
-            None if self.redundant.contains(&normal.as_str()) => Role::Redundant,
-            None => Role::Dropped(name.trim().into()),
-        }
+    /// Returns the field of a column by its normalised name.
+    pub(crate) fn field(&self, normal: &str) -> Option<Field> {
+        self.fields.iter().find(|(known, _)| *known == normal).map(|&(_, field)| field)
     }
 
-    /// Returns whether keys of a nested object under this name have a meaning.
-    pub(crate) fn is_nested(&self, name: &str) -> bool {
-        let normal = normalise(name);
-        let begins = |known: &str| known.strip_prefix(&normal).is_some_and(|rest| rest.starts_with('.'));
+    /// Returns whether keys of a nested object under a normalised name have a meaning.
+    pub(crate) fn is_nested(&self, normal: &str) -> bool {
+        let begins = |known: &str| known.strip_prefix(normal).is_some_and(|rest| rest.starts_with('.'));
         self.fields.iter().any(|(known, _)| begins(known)) || self.redundant.iter().any(|known| begins(known))
     }
 
@@ -458,7 +441,7 @@ impl Shape {
     }
 
     pub(crate) fn has(&self, field: Field, names: &[String]) -> bool {
-        names.iter().any(|name| self.role(name) == Role::Field(field))
+        names.iter().any(|name| self.field(&normalise(name)) == Some(field))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tern_import::{Options, Row, Source};
 
-use crate::reading::{at, codes, links, links_with, rows, rows_with};
+use crate::reading::{at, codes, dropped, invalid, links, links_with, rows, rows_with};
 
 const DASHBOARD: &str = "Link,Custom Link,Date created,Title,Destination URL,Engagements,Status\n\
     https://bit.ly/1aBcDe,https://go.example.com/Autumn,2026-02-01T10:00:00Z,\"Autumn, \"\"late\"\"\",https://example.com/a?utm_source=x&b=1,\"12,345\",Active\n\
@@ -56,17 +56,12 @@ fn row_without_a_target_is_invalid_and_a_count_of_words_is_none() {
         https://bit.ly/2aBcDe,,some day,\"Two\r\nlines\",not a url,n/a,Active\r\n\
         https://bit.ly/3aBcDe,,2026-02-01T10:00:00Z,,https://example.com/,1.5,Lost\r\n";
     let rows = rows(text, Source::Bitly);
-    let invalid = |row, code: &str, reason: &str| Row::Invalid {
-        row,
-        short_code: Some(code.to_owned()),
-        reason: reason.to_owned(),
-    };
-    assert_eq!(rows[0], invalid(2, "1aBcDe", "has no target"));
+    assert_eq!(rows[0], invalid(2, Some("1aBcDe"), "has no target"));
     let Row::Link(odd) = &rows[1] else { panic!("{rows:?}") };
     assert_eq!((odd.target.as_str(), odd.clicks, odd.created_at), ("not a url", 0, None));
     assert_eq!(odd.title.as_deref(), Some("Two\r\nlines"));
     assert_eq!(odd.remarks, ["the time \"some day\" cannot be read and is left out"]);
-    assert_eq!(rows[2], invalid(5, "3aBcDe", "has the unknown status \"Lost\""));
+    assert_eq!(rows[2], invalid(5, Some("3aBcDe"), "has the unknown status \"Lost\""));
 }
 
 #[test]
@@ -79,7 +74,43 @@ fn other_dashboard_export_is_read_with_tags_and_its_archived_links_stay_active()
     assert_eq!(codes(&links), ["4aBcDe", "5aBcDe"]);
     assert_eq!((links[0].tags.as_slice(), links[0].clicks), (&["spring".to_owned(), "email".to_owned()][..], 1234));
     assert_eq!(links[0].created_at, at("2026-02-28T23:00:00Z"));
-    assert_eq!(links[0].dropped.iter().map(|name| &**name).collect::<Vec<_>>(), ["Campaign"]);
+    assert_eq!(dropped(&links[0]), ["Campaign"]);
     assert!(links[1].is_active && links[1].dropped.is_empty());
     assert_eq!(links[1].tags, ["archived"]);
+}
+
+const API: &str = r#"{"links":[
+ {"created_at":"2026-04-01T08:00:00+0000","id":"bit.ly/6aBcDe","link":"https://bit.ly/6aBcDe","custom_bitlinks":
+  ["https://go.example.com/Promo","http://bit.ly/promo2/","https://other.example.com/Promo"],"long_url":"https://example.com/p?a=[1]",
+  "title":"Say \"hi\"","archived":false,"tags":["one","two, three"],"references":{"group":"https://api.example.com/g"}},
+ {"created_at":"2025-04-01T08:00:00+0000","id":"bit.ly/7aBcDe","link":"https://bit.ly/7aBcDe","custom_bitlinks":[],
+  "long_url":"https://example.com/q","archived":true,"tags":[],"launchpad_ids":["x"]},
+ {"created_at":"2025-04-01T08:00:00+0000","id":"bit.ly/8aBcDe","link":"https://bit.ly/8aBcDe","custom_bitlinks":[],"archived":false,"tags":[]}
+],"pagination":{"next":"","size":50}}
+"#;
+
+#[test]
+fn pages_of_the_api_are_read_with_every_back_half() {
+    let rows = rows(API.to_owned() + &API.replace("aBcDe", "zBcDe"), Source::Bitly);
+    let Row::Link(first) = &rows[0] else { panic!("{rows:?}") };
+    assert_eq!((first.row, first.short_code.as_deref()), (1, Some("6aBcDe")));
+    assert_eq!((first.target.as_str(), first.title.as_deref()), ("https://example.com/p?a=[1]", Some("Say \"hi\"")));
+    assert_eq!(first.created_at, at("2026-04-01T08:00:00Z"));
+    assert_eq!(first.tags, ["one", "two, three"]);
+    assert!(first.dropped.is_empty(), "{first:?}");
+    let names = |rows: &[Row]| -> Vec<String> {
+        let name = |row: &Row| match row {
+            Row::Link(link) => format!("{} {}", link.row, link.short_code.as_deref().unwrap()),
+            other => format!("{other:?}"),
+        };
+        rows.iter().map(name).collect()
+    };
+    // The same code on a third domain is the same code here.
+    assert_eq!(names(&rows[..4]), ["1 6aBcDe", "1 Promo", "1 promo2", "2 7aBcDe"]);
+    let Row::Link(archived) = &rows[3] else { panic!("{rows:?}") };
+    assert!(archived.is_active);
+    assert_eq!((archived.tags.as_slice(), dropped(archived)), (&["archived".to_owned()][..], vec!["launchpad_ids"]));
+    assert_eq!(rows[4], invalid(3, Some("8aBcDe"), "has no target"));
+    assert_eq!(names(&rows[5..9]), ["4 6zBcDe", "4 Promo", "4 promo2", "5 7zBcDe"]);
+    assert_eq!(rows.len(), 10);
 }

@@ -52,3 +52,13 @@ pub fn at(time: &str) -> Option<i64> {
 pub fn codes(links: &[ImportedLink]) -> Vec<&str> {
     links.iter().map(|link| link.short_code.as_deref().unwrap_or("(new)")).collect()
 }
+
+/// Returns the names of the fields of a link that Tern has no place for.
+pub fn dropped(link: &ImportedLink) -> Vec<&str> {
+    link.dropped.iter().map(|name| &**name).collect()
+}
+
+/// Returns the row of a link that cannot be read.
+pub fn invalid(row: u64, short_code: Option<&str>, reason: &str) -> Row {
+    Row::Invalid { row, short_code: short_code.map(str::to_owned), reason: reason.to_owned() }
+}

@@ -2,7 +2,7 @@
 
 use tern_import::{ImportedLink, Source};
 
-use crate::reading::{at, links};
+use crate::reading::{at, dropped, links};
 
 const HEADER: &str = "id,user_id,short_code,original_url,title,is_active,starts_at,expires_at,expired_url,redirect_status,\
     forward_query,created_at,updated_at,tags,notes,external_id,revision,clicks,last_clicked_at,short_url,state";
@@ -64,4 +64,34 @@ fn export_for_spreadsheets_is_read_without_its_escapes() {
     let links = links(format!("\u{feff}{HEADER}\r\n{row}\r\n"), Source::Tern);
     assert_eq!(links[0].title.as_deref(), Some("=Hello, \"you\""));
     assert_eq!(links[0].external_id.as_deref(), Some("+order-1"));
+}
+
+const OBJECT: &str = r#"{"id":7,"user_id":1,"short_code":"Lh1hFP","original_url":"https://example.com/hello?a=1,2",
+ "title":" =Hello, \"you\" ","is_active":false,"starts_at":"2026-01-03T00:00:00","expires_at":"2027-01-03T00:00:00",
+ "expired_url":"https://example.com/over","redirect_status":307,"forward_query":false,"created_at":"2026-01-02T03:04:05",
+ "updated_at":"2026-02-03T04:05:06","tags":["poster","two words"],"notes":"two\nlines ","external_id":"'=order-1","revision":3,
+ "clicks":42,"last_clicked_at":"2026-02-02T00:00:00","short_url":"https://go.example.com/Lh1hFP","state":"inactive"}"#;
+
+#[test]
+fn list_and_lines_of_json_are_read_without_a_loss() {
+    let line = OBJECT.replace('\n', "");
+    let plain = r#"{"user_id":1,"short_code":"b","original_url":"https://example.com/","title":"","is_active":true,"notes":null}"#;
+    for text in [format!("{line}\n{plain}\n"), format!("[{line},\n{plain}]")] {
+        let links = links(text, Source::Tern);
+        assert_eq!(links[0], ImportedLink { row: 1, ..full() });
+        assert_eq!((links[1].row, links[1].title.as_deref(), links[1].notes.as_deref()), (2, Some(""), None));
+    }
+}
+
+#[test]
+fn earlier_imported_clicks_are_added_to_the_clicks() {
+    let text =
+        r#"{"user_id":1,"short_code":"b","original_url":"https://example.com/","clicks":2,"imported_clicks":40}"#;
+    assert_eq!(links(text, Source::Tern)[0].clicks, 42);
+}
+
+#[test]
+fn field_of_a_later_release_is_named() {
+    let text = r#"{"user_id":1,"short_code":"b","original_url":"https://example.com/","colour":"red","rules":[]}"#;
+    assert_eq!(dropped(&links(text, Source::Tern)[0]), ["colour"]);
 }
