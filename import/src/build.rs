@@ -162,13 +162,7 @@ impl Builder {
     fn set_times(&self, cells: &Cells<'_>, link: &mut ImportedLink) -> Result<(), String> {
         for (at, field) in Field::TIMES.into_iter().enumerate() {
             let Some(text) = cells.text(field) else { continue };
-            let read = dates::parse(text, &self.zone, self.orders[at]).map_err(|error| {
-                let shown = shorten(text);
-                match error {
-                    NoTime::UnknownOrder => format!("the time {shown:?} may begin with the day or the month"),
-                    NoTime::Unreadable => format!("the time {shown:?} cannot be read"),
-                }
-            });
+            let read = self.time(text, self.orders[at]);
             match (field, read) {
                 (Field::CreatedAt, Ok(time)) => link.created_at = time,
                 (Field::UpdatedAt, Ok(time)) => link.updated_at = time,
@@ -183,6 +177,21 @@ impl Builder {
             }
         }
         Ok(())
+    }
+
+    /// Reads a time that no column decides, or the reason why it cannot be read.
+    pub(crate) fn moment(&self, text: &str) -> Result<Option<i64>, String> {
+        self.time(text, self.orders[0])
+    }
+
+    fn time(&self, text: &str, order: Option<DateOrder>) -> Result<Option<i64>, String> {
+        dates::parse(text, &self.zone, order).map_err(|error| {
+            let shown = shorten(text);
+            match error {
+                NoTime::UnknownOrder => format!("the time {shown:?} may begin with the day or the month"),
+                NoTime::Unreadable => format!("the time {shown:?} cannot be read"),
+            }
+        })
     }
 
     fn set_counts(&self, cells: &Cells<'_>, link: &mut ImportedLink) {

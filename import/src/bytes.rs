@@ -35,6 +35,10 @@ impl<R: Read> Bytes<R> {
         Ok(bytes)
     }
 
+    pub(crate) fn into_input(self) -> R {
+        self.input
+    }
+
     /// Returns the bytes that are read and not consumed; none at the end of the file.
     pub(crate) fn buffered(&mut self) -> io::Result<&[u8]> {
         while self.begin == self.end {

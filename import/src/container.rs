@@ -1,12 +1,14 @@
 //! The encoding of a file, by its first bytes.
 
 use crate::error::FileError;
+use crate::sql::Dialect;
 
 /// The encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Container {
     Csv,
     Json,
+    Sql(Dialect),
 }
 
 /// The first bytes of files that have to be changed before, and what to do.
@@ -18,6 +20,22 @@ const OTHERS: [(&[u8], &str); 5] = [
     (b"\xd0\xcf\x11\xe0", "is an old workbook: save the sheet as \"CSV UTF-8\""),
 ];
 
+/// The beginnings of statements in dumps.
+const STATEMENTS: [&str; 12] = [
+    "CREATE TABLE ",
+    "CREATE DATABASE ",
+    "DROP TABLE ",
+    "INSERT INTO ",
+    "INSERT IGNORE ",
+    "REPLACE INTO ",
+    "LOCK TABLES ",
+    "SET ",
+    "USE ",
+    "PRAGMA ",
+    "BEGIN TRANSACTION",
+    "START TRANSACTION",
+];
+
 /// Finds the encoding of a file by its beginning.
 pub(crate) fn of(head: &[u8]) -> Result<Container, FileError> {
     if let Some((_, advice)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
@@ -27,6 +45,23 @@ pub(crate) fn of(head: &[u8]) -> Result<Container, FileError> {
     match text.first() {
         Some(b'{' | b'[') => Ok(Container::Json),
         Some(b'<') => Err(FileError::of_file("is a web page or XML, and not an export: download it again")),
+        _ if is_sql(text) => Ok(Container::Sql(dialect(text))),
         _ => Ok(Container::Csv),
     }
+}
+
+/// Returns whether a text begins with a comment or a statement of SQL.
+fn is_sql(text: &[u8]) -> bool {
+    text.starts_with(b"--") || text.starts_with(b"/*") || begins_with(text, &STATEMENTS)
+}
+
+/// Finds the dialect by the lines with which dumps of SQLite begin.
+fn dialect(text: &[u8]) -> Dialect {
+    let is_sqlite = |line: &[u8]| begins_with(line, &["PRAGMA ", "BEGIN TRANSACTION;"]);
+    if text.split(|&byte| byte == b'\n').any(is_sqlite) { Dialect::Sqlite } else { Dialect::MySql }
+}
+
+fn begins_with(text: &[u8], words: &[&str]) -> bool {
+    let has = |word: &&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()));
+    words.iter().any(|word| has(word))
 }

@@ -13,9 +13,9 @@ use crate::field::Field;
 use crate::options::{DateOrder, Options};
 use crate::queue::Records;
 use crate::recognise::{self, Recognised};
-use crate::roles::{Role, Roles};
+use crate::roles::{Role, Roles, require};
 use crate::row::Row;
-use crate::shapes::{HEADERLESS, list, shorten};
+use crate::shapes::{HEADERLESS, shorten};
 use crate::source::Source;
 
 /// The rows of a file without a header that are looked at.
@@ -182,20 +182,4 @@ fn has_no_header(head: &[u8]) -> bool {
         rows += 1;
     }
     rows > 0
-}
-
-/// Refuses a file without a column of targets, and a choice of a domain among links without one.
-fn require(roles: &[Role], names: &[String], options: &Options) -> Result<(), FileError> {
-    let has = |field| roles.contains(&Role::Field(field));
-    if !has(Field::Target) {
-        let names = list(names);
-        return Err(FileError::of_file(format!(
-            "has no column of targets: map one, such as target=URL; its columns are {names}"
-        )));
-    }
-    let has_domain = has(Field::Domain) || has(Field::ShortUrl) || has(Field::BackHalves);
-    if options.domain.is_some() && !has_domain {
-        return Err(FileError::of_file("has no column of domains, so no domain can be chosen: leave the domain out"));
-    }
-    Ok(())
 }

@@ -24,6 +24,7 @@ mod roles;
 mod row;
 mod shapes;
 mod source;
+mod sql;
 mod switch;
 
 pub use error::{FileError, Place};

@@ -12,6 +12,7 @@ use crate::queue::{Queue, Records};
 use crate::recognise::Recognised;
 use crate::row::Row;
 use crate::source::Source;
+use crate::sql::SqlSource;
 
 /// The number of bytes by which the kind of a file is found.
 const HEAD_LEN: usize = 64 * 1024;
@@ -57,6 +58,7 @@ pub fn read<R: Read + Seek + Send + 'static>(
     input.rewind()?;
     match container::of(&head)? {
         Container::Csv => CsvSource::open(input, &head, from, options).map(import),
+        Container::Sql(dialect) => SqlSource::open(input, dialect, from, options).map(import),
         Container::Json => JsonSource::open(input, from, options).map(import),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::FileError;
 use crate::field::Field;
-use crate::options::ColumnMap;
+use crate::options::{ColumnMap, Options};
 use crate::shapes::{Shape, list, normalise, shorten};
 use crate::source::Source;
 
@@ -77,6 +77,22 @@ impl Roles {
         }
         Ok(roles)
     }
+}
+
+/// Refuses a file without a column of targets, and a choice of a domain among links without one.
+pub(crate) fn require(roles: &[Role], names: &[String], options: &Options) -> Result<(), FileError> {
+    let has = |field| roles.contains(&Role::Field(field));
+    if !has(Field::Target) {
+        let names = list(names);
+        return Err(FileError::of_file(format!(
+            "has no column of targets: map one, such as target=URL; its columns are {names}"
+        )));
+    }
+    let has_domain = has(Field::Domain) || has(Field::ShortUrl) || has(Field::BackHalves);
+    if options.domain.is_some() && !has_domain {
+        return Err(FileError::of_file("has no column of domains, so no domain can be chosen: leave the domain out"));
+    }
+    Ok(())
 }
 
 /// Returns the first two numbers below `count` that are alike.

@@ -7,6 +7,7 @@ mod chhoto;
 mod dub;
 mod hostile;
 mod kutt;
+mod polr;
 mod reading;
 mod rebrandly;
 mod shlink;
