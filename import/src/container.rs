@@ -9,6 +9,7 @@ pub(crate) enum Container {
     Csv,
     Json,
     Sql(Dialect),
+    Sqlite,
 }
 
 /// The first bytes of files that have to be changed before, and what to do.
@@ -41,6 +42,9 @@ pub(crate) fn of(head: &[u8]) -> Result<Container, FileError> {
     if let Some((_, advice)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Err(FileError::of_file(*advice));
     }
+    if head.starts_with(b"SQLite format 3\0") {
+        return Ok(Container::Sqlite);
+    }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     match text.first() {
         Some(b'{' | b'[') => Ok(Container::Json),
@@ -63,5 +67,5 @@ fn dialect(text: &[u8]) -> Dialect {
 
 fn begins_with(text: &[u8], words: &[&str]) -> bool {
     let has = |word: &&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()));
-    words.iter().any(|word| has(word))
+    words.iter().any(has)
 }

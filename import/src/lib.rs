@@ -1,6 +1,6 @@
 //! Files of other link services, and of Tern's own exports, read as links.
 //!
-//! [`read`] recognises a file by several of its columns at once, and returns its rows one by one.
+//! [`open`] and [`read`] recognise a file by several of its columns at once, and return its rows one by one.
 //! Rows of CSV, NDJSON, JSON and SQL are read as they are asked for, in constant memory.
 //! The crate knows no store: it does not check codes and targets by Tern's rules.
 
@@ -25,12 +25,14 @@ mod row;
 mod shapes;
 mod source;
 mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod switch;
 
 pub use error::{FileError, Place};
 pub use field::{Field, UnknownField};
 pub use options::{ColumnMap, DateOrder, InvalidColumnMap, Options, UnknownDateOrder};
-pub use reader::{Import, Rows, read};
+pub use reader::{Import, Rows, open, read};
 pub use recognise::Recognised;
 pub use row::{ImportedClick, ImportedLink, Row};
 pub use source::{Source, UnknownSource};

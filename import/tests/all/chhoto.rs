@@ -1,8 +1,11 @@
 //! Files of chhoto-url.
 
-use tern_import::Source;
+use std::path::Path;
 
-use crate::reading::{at, codes, links};
+use rusqlite::Connection;
+use tern_import::{ImportedLink, Options, Row, Source};
+
+use crate::reading::{at, codes, error, invalid, links, rows};
 
 #[test]
 fn answer_of_the_api_is_read_with_an_end_in_seconds() {
@@ -14,7 +17,7 @@ fn answer_of_the_api_is_read_with_an_end_in_seconds() {
     assert_eq!((links[1].notes.as_deref(), links[1].expires_at), (Some("on the poster"), at("2030-01-01T00:00:00Z")));
 }
 
-pub const DUMP: &str = r"PRAGMA foreign_keys=OFF;
+const DUMP: &str = r"PRAGMA foreign_keys=OFF;
 BEGIN TRANSACTION;
 CREATE TABLE urls (id INTEGER PRIMARY KEY, short_url TEXT NOT NULL, long_url TEXT NOT NULL, hits INTEGER NOT NULL, expiry_time INTEGER, notes TEXT);
 INSERT INTO urls VALUES(1,'calm-turing','https://example.com/a\b',42,NULL,NULL);
@@ -38,4 +41,86 @@ fn dump_is_read_with_the_texts_of_sqlite() {
         assert_eq!((links[2].expires_at, links[2].notes.as_deref()), (Some(1_600_000_000), Some(r"C:\")));
         assert!(links[2].is_active && links[2].dropped.is_empty());
     }
+}
+
+/// Writes a database.
+fn database(path: &Path, sql: &str) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(sql).unwrap();
+    connection
+}
+
+fn links_of(path: &Path) -> Vec<ImportedLink> {
+    let import = tern_import::open(path, None, &Options::default()).unwrap();
+    assert_eq!(import.recognised.source, Source::Chhoto);
+    let link = |row| match row {
+        Ok(Row::Link(link)) => *link,
+        other => panic!("{other:?}"),
+    };
+    import.rows.map(link).collect()
+}
+
+#[test]
+fn database_is_read_by_its_path_and_by_its_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("urls ?#%.sqlite");
+    drop(database(&path, DUMP));
+    let expected = links(DUMP, Source::Chhoto);
+    assert_eq!(links_of(&path), expected);
+    assert_eq!(links(std::fs::read(&path).unwrap(), Source::Chhoto), expected);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is created beside it");
+}
+
+#[test]
+fn database_of_a_running_server_is_read_with_its_log_of_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("urls.sqlite");
+    let server = database(&path, &format!("PRAGMA journal_mode = wal; {DUMP}"));
+    server.execute("INSERT INTO urls VALUES (4, 'new', 'https://example.com/new', 0, 0, NULL)", []).unwrap();
+    assert_eq!(codes(&links_of(&path)), ["calm-turing", "sale", "over", "new"]);
+}
+
+#[test]
+fn old_database_without_notes_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("urls.sqlite");
+    drop(database(
+        &path,
+        "CREATE TABLE urls (id INTEGER PRIMARY KEY, long_url TEXT, short_url TEXT, hits INTEGER);
+         INSERT INTO urls VALUES (1, 'https://example.com/', 'a', 3);",
+    ));
+    assert_eq!((codes(&links_of(&path)), links_of(&path)[0].clicks), (vec!["a"], 3));
+}
+
+#[test]
+fn hostile_databases_are_refused_or_read_within_bounds() {
+    let directory = tempfile::tempdir().unwrap();
+    let read = |name: &str, sql: &str| {
+        let path = directory.path().join(name);
+        drop(database(&path, sql));
+        std::fs::read(path).unwrap()
+    };
+    let columns = "id INTEGER PRIMARY KEY, short_url, long_url, hits, expiry_time, notes";
+    let long = read(
+        "long",
+        &format!(
+            "CREATE TABLE urls ({columns});
+             INSERT INTO urls VALUES (1, 'a', 'https://example.com/', 0, 0, zeroblob(5000000));
+             INSERT INTO urls VALUES (2, 'b', 'https://example.com/', 0, 0, x'ff');
+             INSERT INTO urls VALUES (3, 'c', 'https://example.com/', 1.5, '', x'41');"
+        ),
+    );
+    let rows = rows(&long, Source::Chhoto);
+    assert_eq!(rows[0], invalid(1, None, "the row has over 1 MiB"));
+    assert_eq!(rows[1], invalid(2, None, "the column notes is not UTF-8"));
+    assert!(matches!(&rows[2], Row::Link(link) if link.notes.as_deref() == Some("A")), "{rows:?}");
+    let view = read(
+        "view",
+        "CREATE VIEW urls AS SELECT 1 AS id, 'a' AS short_url, 'https://example.com/' AS long_url, 1 AS hits",
+    );
+    assert!(error(view, None, &Options::default()).contains("without a table urls"));
+    let other = read("other", "CREATE TABLE urls (a, b)");
+    assert!(error(other, None, &Options::default()).contains("it has the columns a, b"));
+    let cut = error(&long[..6000], None, &Options::default());
+    assert!(cut.contains("is a database of SQLite that cannot be read"), "{cut}");
 }

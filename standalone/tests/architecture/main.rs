@@ -35,7 +35,7 @@ fn planes_are_independent_and_common_depends_on_no_plane() {
     check("tern-serving", &["tern-common"]);
     check("tern-redirector", &["tern-common", "tern-serving"]);
     check("tern-admin", &["tern-common", "tern-import", "tern-serving"]);
-    check("tern", &["tern-admin", "tern-common", "tern-redirector", "tern-serving"]);
+    check("tern", &["tern-admin", "tern-common", "tern-import", "tern-redirector", "tern-serving"]);
     check("tern-testkit", &[]);
 }
 
