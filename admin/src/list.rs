@@ -209,7 +209,7 @@ mod tests {
         } else {
             (ListCursor::at(user(ids.start).id), ListCursor::at(user(ids.end - 1).id))
         };
-        Listing { rows: ids.map(user).collect(), total: Total::Many, has_next, has_previous, first, last }
+        Listing { rows: ids.map(user).collect(), total: Total::MANY, has_next, has_previous, first, last }
     }
 
     #[tokio::test]

@@ -66,7 +66,7 @@ async fn postgres(server: &Postgres, n: u64) -> (PostgresConfig, String) {
     let config = PostgresConfig::new(server.create_database());
     migrate(&config).await.unwrap();
     let database = config.url.rsplit('/').next().unwrap().to_owned();
-    let numbers = format!("numbers AS (SELECT generate_series(1, {n}) AS n)");
+    let numbers = format!("numbers AS (SELECT generate_series(1::bigint, {n}) AS n)");
     let fill = sql(&numbers, "to_timestamp(1700000000 + n)", "true", "ARRAY['tag' || n % 500]", n);
     // The index is built at once, as a restore does.
     let begin = "SET session_replication_role = replica; SET maintenance_work_mem = '256MB';

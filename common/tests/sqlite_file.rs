@@ -262,7 +262,7 @@ async fn page_behind_every_list_leads_to_the_newest_of_many_rows() {
     .unwrap();
     let page = Page { start: PageStart::Number(u64::MAX), size: 50 };
     let behind = store.list_audit(AuditFilter::default(), page).await.unwrap();
-    assert_eq!((behind.rows.len(), behind.total, behind.has_previous), (0, Total::Many, true));
+    assert_eq!((behind.rows.len(), behind.total, behind.has_previous), (0, Total::MANY, true));
     let page = Page { start: PageStart::Before(behind.first), size: 50 };
     let newest = store.list_audit(AuditFilter::default(), page).await.unwrap();
     assert_eq!(newest.rows.last().unwrap().id.get(), 20_000);

@@ -103,20 +103,23 @@ impl<C> Page<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Total {
     Exactly(u64),
-    /// More than [`Total::COUNTED`], the limit up to which combined filters are counted.
-    Many,
+    /// More than the limit up to which they are counted.
+    Above(u64),
 }
 
 impl Total {
     /// The limit up to which the matches of combined filters are counted.
     pub const COUNTED: u64 = 10_000;
+
+    /// More than [`Total::COUNTED`].
+    pub const MANY: Total = Total::Above(Total::COUNTED);
 }
 
 impl fmt::Display for Total {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Total::Exactly(n) => n.fmt(f),
-            Total::Many => write!(f, "{}+", Total::COUNTED),
+            Total::Above(n) => write!(f, "{n}+"),
         }
     }
 }

@@ -205,7 +205,7 @@ pub(super) fn walk_page(after: i64, size: u32) -> Page<UrlCursor> {
 }
 
 /// Returns the direction in which the rows of a page are read.
-fn direction(sort: UrlSort, page: &Page<UrlCursor>) -> &'static str {
+pub(super) fn direction(sort: UrlSort, page: &Page<UrlCursor>) -> &'static str {
     if sort.is_descending == is_reverse(page) { "ASC" } else { "DESC" }
 }
 

@@ -7,7 +7,7 @@ use tern_common::store::{AdminStore, Load, LoadOutcome, Page, PageStart, Total, 
 use tern_common::url::{SearchTerm, SortKey, Title, Url, UrlChange, UrlFilter, UrlRow, UrlSort};
 use tern_common::{Id, LinkOptions, ShortCode, TargetUrl, Timestamp};
 
-use crate::fixture::{page, url, user};
+use crate::fixture::{url, user};
 use crate::store_loading::{load, numbered};
 use crate::store_pages::Random;
 
@@ -167,17 +167,18 @@ pub async fn walk_beside_changes_visits_each_unchanged_link_once(store: &dyn Adm
 pub async fn search_with_many_matches_has_a_bounded_total_and_walks_in_order(store: &dyn AdminStore) {
     let owner = user(store, "ada").await.id;
     fill(store, owner, &mut Random(24), 10_001).await;
-    let filter = UrlFilter { search: Some(SearchTerm::parse("EXAMPLE").unwrap()), ..UrlFilter::default() };
-    for sort in orders() {
-        let list = async |start| store.list_urls(filter.clone(), sort, Page { start, size: 50 }).await.unwrap();
-        let first = list(PageStart::Number(1)).await;
-        assert_eq!((first.total, first.has_next), (Total::Many, true));
-        let second = list(PageStart::After(first.last)).await;
-        let walked = [first.rows, second.rows].concat();
-        assert!(walked.is_sorted_by(|a, b| compare(sort, a, b).is_lt()), "{sort:?}");
-        assert_eq!(walked.len(), 100);
-        assert_eq!(ids(&list(PageStart::Number(2)).await.rows), ids(&walked[50..]), "{sort:?}");
+    // A store may count two characters, which are in more rows, to a lower limit.
+    for (term, counted) in [("EXAMPLE", 10_000..=10_000), ("LE", 1_000..=10_000)] {
+        let filter = UrlFilter { search: Some(SearchTerm::parse(term).unwrap()), ..UrlFilter::default() };
+        for sort in orders() {
+            let list = async |start| store.list_urls(filter.clone(), sort, Page { start, size: 50 }).await.unwrap();
+            let first = list(PageStart::Number(1)).await;
+            assert!(first.has_next && matches!(first.total, Total::Above(n) if counted.contains(&n)), "{sort:?}");
+            let second = list(PageStart::After(first.last)).await;
+            let walked = [first.rows, second.rows].concat();
+            assert!(walked.is_sorted_by(|a, b| compare(sort, a, b).is_lt()), "{sort:?}");
+            assert_eq!(walked.len(), 100);
+            assert_eq!(ids(&list(PageStart::Number(2)).await.rows), ids(&walked[50..]), "{sort:?}");
+        }
     }
-    let two = UrlFilter { search: Some(SearchTerm::parse("LE").unwrap()), ..UrlFilter::default() };
-    assert_eq!(store.list_urls(two, UrlSort::default(), page(1, 5)).await.unwrap().total, Total::Many);
 }

@@ -69,7 +69,7 @@ impl List {
         let first = rows.first().ok_or_else(|| error::unexpected("empty result"))?;
         let (total, deltas): (i64, i64) = (first.try_get("total")?, first.try_get("deltas")?);
         let total = total.unsigned_abs();
-        let total = if name.is_none() && total > Total::COUNTED { Total::Many } else { Total::Exactly(total) };
+        let total = if name.is_none() && total > Total::COUNTED { Total::MANY } else { Total::Exactly(total) };
         // An empty page has one row: the total, and nulls.
         let is_empty = first.try_get::<_, Option<i64>>(0)?.is_none();
         let with_cursor = |found: &Row| Ok((row(found)?, ListCursor::at(found.try_get(0)?)));

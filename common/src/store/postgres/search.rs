@@ -8,7 +8,20 @@ use std::fmt::Write as _;
 use crate::store::url_list::{Bound, Sql};
 use crate::url::SearchTerm;
 
-/// Returns the condition that finds a text.
+/// The limit up to which rows with two characters are counted: no index leads to frequent ones.
+pub(super) const COUNTED_PAIRS: u64 = 1_000;
+
+/// Returns whether a text has two characters, so that it is in many rows, and the index has no trigram of it.
+pub(super) fn is_pair(term: &SearchTerm) -> bool {
+    encode(&term.folded()).len() == 2
+}
+
+/// Returns the condition for rows that are read one after the other. It costs a third of [`condition`].
+pub(super) fn scanned(term: &SearchTerm) -> Sql {
+    Sql::new("strpos(search_text, ?) > 0", [Bound::Text(encode(&term.folded()))])
+}
+
+/// Returns the condition that finds a text by the index.
 pub(super) fn condition(term: &SearchTerm) -> Sql {
     let needle = encode(&term.folded());
     match *needle.as_bytes() {

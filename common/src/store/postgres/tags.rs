@@ -51,7 +51,7 @@ pub(super) async fn list(
     let rows = query::rows(db, &sql, &values).await?;
     let first = rows.first().ok_or_else(|| error::unexpected("empty result"))?;
     let total = first.try_get::<_, i64>("total")?.unsigned_abs();
-    let total = if total > Total::COUNTED { Total::Many } else { Total::Exactly(total) };
+    let total = if total > Total::COUNTED { Total::MANY } else { Total::Exactly(total) };
     let found = rows.iter().filter_map(|row| tag_count(row).transpose()).collect::<Result<_, _>>()?;
     Ok(SummedListing { listing: Listing::cut(page, found, total), deltas: 0 })
 }

@@ -14,7 +14,7 @@ use crate::Timestamp;
 use crate::store::url_cursor::{SortValue, UrlCursor};
 use crate::store::url_list::{self, Bound, Source, Sql, conditions, is_reverse};
 use crate::store::{Listing, Page, PageStart, Result, Total};
-use crate::url::{SortKey, Url, UrlFilter, UrlSort};
+use crate::url::{SearchTerm, SortKey, Url, UrlFilter, UrlSort};
 
 pub(super) async fn list(
     db: &ClientWrapper,
@@ -22,16 +22,17 @@ pub(super) async fn list(
     sort: UrlSort,
     page: &Page<UrlCursor>,
 ) -> Result<SummedListing<Url, UrlCursor>> {
-    let Some(conditions) = possible_conditions(&filter) else {
+    let Some(matches) = Matches::of(&filter) else {
         return Ok(SummedListing { listing: Listing::empty(), deltas: 0 });
     };
     let name = counted_as(&filter);
-    let statement = statement(&conditions, name.as_deref(), sort, page);
+    let statement = statement(&matches, name.as_deref(), sort, page);
     let rows = run(db, statement).await?;
     let first = rows.first().ok_or_else(|| error::unexpected("empty result"))?;
     let (total, deltas): (i64, i64) = (first.try_get("total")?, first.try_get("deltas")?);
     let total = total.unsigned_abs();
-    let total = if name.is_none() && total > Total::COUNTED { Total::Many } else { Total::Exactly(total) };
+    let is_above = name.is_none() && total > matches.counted;
+    let total = if is_above { Total::Above(matches.counted) } else { Total::Exactly(total) };
     // An empty page has one row: the total, and nulls.
     let is_empty = first.try_get::<_, Option<i64>>("id")?.is_none();
     let found = rows.iter().filter(|_| !is_empty).map(|row| Ok((from_row(row)?, cursor(row, sort)?)));
@@ -44,21 +45,44 @@ pub(super) async fn list(
 
 /// Returns the first urls after an id, by id.
 pub(super) async fn walk(db: &ClientWrapper, filter: &UrlFilter, after: i64, size: u32) -> Result<Vec<Url>> {
-    let Some(conditions) = possible_conditions(filter) else { return Ok(Vec::new()) };
+    let Some(Matches { conditions, .. }) = Matches::of(filter) else { return Ok(Vec::new()) };
     let (columns, key) = (Url::COLUMNS, url_list::column(SortKey::Id));
     let source = Source { columns, from: "urls".to_owned(), conditions, key, id: key };
     let rows = url_list::rows(&[source], UrlSort::default(), &url_list::walk_page(after, size), None);
     Ok(run(db, rows).await?.iter().map(from_row).collect::<Result<_, Error>>()?)
 }
 
-/// Returns the conditions of a filter. `None` if no url can meet them, since PostgreSQL refuses a value.
-fn possible_conditions(filter: &UrlFilter) -> Option<Vec<Sql>> {
-    let mut conditions: Vec<Sql> =
-        conditions(filter, Timestamp::now()).into_iter().map(|condition| condition.sql).collect();
-    conditions.extend(filter.search.as_ref().map(search::condition));
-    let is_impossible = |value: &Bound| matches!(value, Bound::Text(text) if text.contains('\0'));
-    let is_refused = conditions.iter().flat_map(|condition| &condition.values).any(is_impossible);
-    (!is_refused).then_some(conditions)
+/// The rows of a filter.
+struct Matches {
+    conditions: Vec<Sql>,
+    /// The conditions for rows that are read in the order of the list.
+    walked: Vec<Sql>,
+    /// The number up to which the rows are counted.
+    counted: u64,
+}
+
+impl Matches {
+    /// Returns `None` if no url can match, since PostgreSQL refuses a value.
+    fn of(filter: &UrlFilter) -> Option<Matches> {
+        let others: Vec<Sql> =
+            conditions(filter, Timestamp::now()).into_iter().map(|condition| condition.sql).collect();
+        let with = |condition: fn(&SearchTerm) -> Sql| {
+            others.iter().cloned().chain(filter.search.as_ref().map(condition)).collect::<Vec<Sql>>()
+        };
+        let matches = if filter.search.as_ref().is_some_and(search::is_pair) {
+            Matches {
+                conditions: with(search::condition),
+                walked: with(search::scanned),
+                counted: search::COUNTED_PAIRS,
+            }
+        } else {
+            let conditions = with(search::condition);
+            Matches { walked: conditions.clone(), conditions, counted: Total::COUNTED }
+        };
+        let is_impossible = |value: &Bound| matches!(value, Bound::Text(text) if text.contains('\0'));
+        let is_refused = matches.conditions.iter().flat_map(|condition| &condition.values).any(is_impossible);
+        (!is_refused).then_some(matches)
+    }
 }
 
 async fn run(db: &ClientWrapper, statement: Sql) -> Result<Vec<Row>> {
@@ -71,9 +95,9 @@ async fn run(db: &ClientWrapper, statement: Sql) -> Result<Vec<Row>> {
 /// Returns the statement for a total and a page.
 ///
 /// A total that triggers count costs nothing, and the page is read in its order.
-/// For other filters the first 10,001 matches are read once. If that is all of them, the page is sorted from them;
+/// For other filters the first 10,001 matches (1,001 of two characters) are read once. If that is all of them, the page is sorted from them;
 /// otherwise matches are frequent, and the page is read in its order until it is full.
-fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<UrlCursor>) -> Sql {
+fn statement(matches: &Matches, name: Option<&str>, sort: UrlSort, page: &Page<UrlCursor>) -> Sql {
     let (from, id) = if sort.key.is_of_clicks() {
         ("urls JOIN link_clicks AS counted ON counted.url_id = urls.id", "counted.url_id")
     } else {
@@ -87,7 +111,7 @@ fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<
         key,
         id,
     };
-    let limit = limit(page, name.is_some());
+    let limit = limit(page, name.is_none().then_some(matches.counted));
     let mut statement = Sql::new("WITH ", []);
     if let Some(name) = name {
         let name = || Bound::Text(name.to_owned());
@@ -99,11 +123,11 @@ fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<
              ), page AS (",
             [name(), name()],
         );
-        let rows = url_list::rows(&[walk(Url::COLUMNS, conditions)], sort, page, limit.as_deref());
+        let rows = url_list::rows(&[walk(Url::COLUMNS, &matches.walked)], sort, page, limit.as_deref());
         statement.push(&rows.text, rows.values);
     } else {
-        let all = Sql::all(conditions);
-        let most = Total::COUNTED;
+        let all = Sql::all(&matches.conditions);
+        let most = matches.counted;
         statement.push(&format!("found AS MATERIALIZED (SELECT {id} AS id, {key} AS value FROM {from} WHERE "), []);
         statement.push(&all.text, all.values);
         statement.push(
@@ -122,7 +146,7 @@ fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<
             key: "found.value",
             id: "found.id",
         };
-        let walk = walk("urls.id", &[conditions, &[is_all(">")]].concat());
+        let walk = walk("urls.id", &[&matches.walked[..], &[is_all(">")]].concat());
         let rows = url_list::rows(&[found, walk], sort, page, limit.as_deref());
         statement.push(&rows.text, rows.values);
         // OFFSET 0 makes PostgreSQL look up each row by its id.
@@ -136,7 +160,7 @@ fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<
             [],
         );
     }
-    let direction = if sort.is_descending == is_reverse(page) { "ASC" } else { "DESC" };
+    let direction = url_list::direction(sort, page);
     let part = if is_reverse(page) { "DESC" } else { "ASC" };
     statement.push(
         &format!(
@@ -149,10 +173,10 @@ fn statement(conditions: &[Sql], name: Option<&str>, sort: UrlSort, page: &Page<
 }
 
 /// Returns the number of rows of a numbered page. A page beyond an exact total is empty without reading the rows before
-/// it.
-fn limit(page: &Page<UrlCursor>, is_exact: bool) -> Option<String> {
+/// it. A total above `counted` is not exact.
+fn limit(page: &Page<UrlCursor>, counted: Option<u64>) -> Option<String> {
     let PageStart::Number(2..) = page.start else { return None };
-    let is_open = if is_exact { "false".to_owned() } else { format!("total > {}", Total::COUNTED) };
+    let is_open = counted.map_or_else(|| "false".to_owned(), |counted| format!("total > {counted}"));
     let (offset, size) = (page.offset().min(i64::MAX.unsigned_abs()), u64::from(page.size) + 1);
     Some(format!("(SELECT CASE WHEN total > {offset} OR {is_open} THEN {size} ELSE 0 END FROM total)"))
 }

@@ -110,7 +110,7 @@ impl List {
         );
         let n: i64 = db.prepare_cached(&sql)?.query_row(params_from_iter(self.values()), |row| row.get(0))?;
         let n = n.unsigned_abs();
-        Ok(if n > Total::COUNTED { Total::Many } else { Total::Exactly(n) })
+        Ok(if n > Total::COUNTED { Total::MANY } else { Total::Exactly(n) })
     }
 
     /// Returns the conditions of the filters, and the others.

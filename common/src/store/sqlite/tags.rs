@@ -52,7 +52,7 @@ fn total(db: &Connection, filter: TagFilter) -> Result<Total> {
     };
     let n: i64 = db.prepare_cached(&sql)?.query_row(params_from_iter(owner(filter)), |row| row.get(0))?;
     let n = n.unsigned_abs();
-    Ok(if n > Total::COUNTED { Total::Many } else { Total::Exactly(n) })
+    Ok(if n > Total::COUNTED { Total::MANY } else { Total::Exactly(n) })
 }
 
 /// Returns the tables and the condition of tagged links. [`owner`] has the values.

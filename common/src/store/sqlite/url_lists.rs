@@ -23,6 +23,8 @@ struct Driver {
     /// Whether each index orders the rows of the condition by id.
     is_by_id: bool,
     counts_once: bool,
+    /// The number of rows, if the driver was made from them.
+    counted: Option<Total>,
 }
 
 /// An index with rows of a condition.
@@ -45,7 +47,7 @@ pub(super) fn list(
     let conditions = all_conditions(&filter);
     let (driver, matches) = match find_driver(db, &filter, &conditions)? {
         Some((driver, matches)) => (Some(driver), matches),
-        None => (None, Total::Many),
+        None => (None, Total::MANY),
     };
     let total = match counted_as(&filter) {
         Some(name) => counted(db, &name)?,
@@ -58,8 +60,8 @@ pub(super) fn list(
     // All rows of the index are sorted if they are few, or if no order of another index leads to the matches soon.
     let drives = |driver: &Driver| {
         (sort.key == SortKey::Id && driver.is_by_id)
-            || matches != Total::Many
-            || (total != Total::Many && conditions.len() > 1)
+            || matches != Total::MANY
+            || (total != Total::MANY && conditions.len() > 1)
     };
     let found = find_rows(db, driver.filter(drives).as_ref(), &conditions, sort, page)?;
     Ok(Listing::cut(page, found, total))
@@ -70,7 +72,7 @@ pub(super) fn walk(db: &Connection, filter: &UrlFilter, after: i64, size: u32) -
     let conditions = all_conditions(filter);
     // An index without the order of ids is useful only if its few matches are sorted quickly.
     let driver = find_driver(db, filter, &conditions)?
-        .filter(|(driver, matches)| driver.is_by_id || *matches != Total::Many)
+        .filter(|(driver, matches)| driver.is_by_id || *matches != Total::MANY)
         .map(|(driver, _)| driver);
     let page = url_list::walk_page(after, size);
     let found = find_rows(db, driver.as_ref(), &conditions, UrlSort::default(), &page)?;
@@ -94,24 +96,30 @@ fn find_rows(
     page: &Page<UrlCursor>,
 ) -> Result<Vec<(Url, UrlCursor)>> {
     let is_of_clicks = sort.key.is_of_clicks();
-    let source = |from, id, conditions| {
-        let key = url_list::column(sort.key);
-        Source { columns: Url::COLUMNS, from, conditions, key, id }
-    };
-    let sources: Vec<Source> = match driver {
+    let key = url_list::column(sort.key);
+    let rows = match driver {
         Some(driver) => {
             let beside = if is_of_clicks { WITH_CLICKS } else { "" };
-            let at = |place: &Place| {
-                source(format!("{} {beside}", place.from), place.id, resolve(Some((driver, place)), conditions))
-            };
-            driver.places.iter().map(at).collect()
+            let places = driver.places.iter().map(|place| Source {
+                columns: Url::COLUMNS,
+                from: format!("{} {beside}", place.from),
+                conditions: resolve(Some((driver, place)), conditions),
+                key,
+                id: place.id,
+            });
+            let places: Vec<Source> = places.collect();
+            if driver.is_by_id && sort.key == SortKey::Id {
+                url_list::rows(&places, sort, page, None)
+            } else {
+                sorted(&places, sort, page)
+            }
         }
         None => {
             let id = if is_of_clicks { "counted.url_id" } else { "urls.id" };
-            vec![source(table_in_order(sort.key).to_owned(), id, resolve(None, conditions))]
+            let (from, conditions) = (table_in_order(sort.key).to_owned(), resolve(None, conditions));
+            url_list::rows(&[Source { columns: Url::COLUMNS, from, conditions, key, id }], sort, page, None)
         }
     };
-    let rows = url_list::rows(&sources, sort, page, None);
     let mut statement = db.prepare_cached(&rows.text)?;
     let found = statement.query_map(params_from_iter(values(&rows)), |row| Ok((from_row(row)?, cursor(row, sort)?)))?;
     let mut found: Vec<(Url, UrlCursor)> = found.collect::<Result<_, _>>()?;
@@ -119,6 +127,45 @@ fn find_rows(
         found.reverse();
     }
     Ok(found)
+}
+
+/// Returns the statement for a page that is sorted from all matches, which are read once.
+///
+/// It sorts ids and values of the order, and looks up only the rows of the page.
+fn sorted(places: &[Source], sort: UrlSort, page: &Page<UrlCursor>) -> Sql {
+    let mut statement = Sql::new("WITH found AS MATERIALIZED (", []);
+    for (n, place) in places.iter().enumerate() {
+        let conditions = Sql::all(&place.conditions);
+        let union = if n == 0 { "" } else { " UNION ALL " };
+        let (id, key, from) = (place.id, place.key, &place.from);
+        statement.push(
+            &format!("{union}SELECT {id} AS id, {key} AS value FROM {from} WHERE {}", conditions.text),
+            conditions.values,
+        );
+    }
+    let found = Source {
+        columns: "found.id AS id",
+        from: "found".to_owned(),
+        conditions: Vec::new(),
+        key: "found.value",
+        id: "found.id",
+    };
+    let picked = url_list::rows(&[found], sort, page, None);
+    statement.push("), picked AS (", []);
+    statement.push(&picked.text, picked.values);
+    let part = if is_reverse(page) { "DESC" } else { "ASC" };
+    let direction = url_list::direction(sort, page);
+    // A subquery has the columns of a link, so that their names are those of one table.
+    statement.push(
+        &format!(
+            ") SELECT link.*, part, sort_value FROM picked
+             CROSS JOIN (SELECT {} FROM urls) AS link ON link.id = picked.id
+             ORDER BY part {part}, sort_value {direction}, picked.id {direction}",
+            Url::COLUMNS
+        ),
+        [],
+    );
+    statement
 }
 
 /// The table of clicks, for an order by its columns.
@@ -162,15 +209,18 @@ fn find_driver(db: &Connection, filter: &UrlFilter, conditions: &[Condition]) ->
     let mut least: Option<(Driver, Total)> = None;
     for (at, condition) in conditions.iter().enumerate() {
         let Some(driver) = driver(db, filter, at, condition)? else { continue };
-        let matches = sum(&driver.places, |place| count_in(db, place.index, &place.index_condition))?;
-        if !driver.counts_once && matches == Total::Many {
+        let matches = match driver.counted {
+            Some(counted) => counted,
+            None => sum(&driver.places, |place| count_in(db, place.index, &place.index_condition))?,
+        };
+        if !driver.counts_once && matches == Total::MANY {
             continue;
         }
         let is_less = match (&least, matches) {
             (None, _) => true,
             (Some((_, Total::Exactly(least))), Total::Exactly(n)) => n < *least,
-            (Some((_, Total::Many)), Total::Exactly(_)) => true,
-            (Some((_, _)), Total::Many) => false,
+            (Some((_, Total::Above(_))), Total::Exactly(_)) => true,
+            (Some((_, _)), Total::Above(_)) => false,
         };
         if is_less {
             least = Some((driver, matches));
@@ -195,7 +245,9 @@ fn driver(db: &Connection, filter: &UrlFilter, at: usize, condition: &Condition)
         },
         Field::Search => {
             let Some(term) = &filter.search else { return Ok(None) };
-            return Ok(Some(Driver { at, places: search_places(db, term, own)?, is_by_id: true, counts_once: true }));
+            let places = search_places(db, term, own)?;
+            let all = |places| Driver { at, places, is_by_id: true, counts_once: true, counted: Some(Total::MANY) };
+            return Ok(Some(few_ids(db, at, &places)?.unwrap_or_else(|| all(places))));
         }
         Field::Tag => return Ok(Some(tag_driver(at, own))),
         Field::Clicks => {
@@ -208,15 +260,39 @@ fn driver(db: &Connection, filter: &UrlFilter, at: usize, condition: &Condition)
                 index: "link_clicks AS idle INDEXED BY link_clicks_clicks",
                 index_condition: condition,
             };
-            return Ok(Some(Driver { at, places: vec![place], is_by_id: is_never, counts_once: true }));
+            return Ok(Some(Driver { at, places: vec![place], is_by_id: is_never, counts_once: true, counted: None }));
         }
         Field::NotTag => return Ok(None),
     };
     let place = Place { from, condition: own.clone(), id: "urls.id", index: from, index_condition: own };
-    Ok(Some(Driver { at, places: vec![place], is_by_id, counts_once: true }))
+    Ok(Some(Driver { at, places: vec![place], is_by_id, counts_once: true, counted: None }))
 }
 
 /// Returns the places of urls that contain a text: the index, and the urls whose changes it does not contain yet.
+/// Returns a driver with the ids that an index finds, unless they are more than are counted. So a list searches the index
+/// once.
+fn few_ids(db: &Connection, at: usize, places: &[Place]) -> Result<Option<Driver>> {
+    let (mut ids, mut n): (Vec<i64>, u64) = (Vec::new(), 0);
+    for place in places {
+        let (id, index, condition) = (place.id, place.index, &place.index_condition);
+        let most = Total::COUNTED + 1;
+        let sql = format!("SELECT {id} FROM {index} WHERE {} LIMIT {most}", condition.text);
+        let mut statement = db.prepare_cached(&sql)?;
+        for id in statement.query_map(params_from_iter(values(condition)), |row| row.get(0))? {
+            ids.push(id?);
+            n += 1;
+        }
+    }
+    let ids = Bound::Text(format!("{ids:?}"));
+    Ok((n <= Total::COUNTED).then(|| {
+        let condition = Sql::new("urls.id IN (SELECT value FROM json_each(?))", [ids]);
+        let from = "urls NOT INDEXED";
+        let place =
+            Place { from, condition: condition.clone(), id: "urls.id", index: from, index_condition: condition };
+        Driver { at, places: vec![place], is_by_id: false, counts_once: true, counted: Some(Total::Exactly(n)) }
+    }))
+}
+
 fn search_places(db: &Connection, term: &SearchTerm, own: Sql) -> Result<Vec<Place>> {
     let is_indexed = "urls_search MATCH ? AND urls_search.rowid NOT IN (SELECT url_id FROM urls_search_pending)";
     let condition = Sql::new(is_indexed, [Bound::Text(search::query(db, term)?)]);
@@ -251,7 +327,7 @@ fn tag_driver(at: usize, own: Sql) -> Driver {
         Sql::new(format!("urls.id IN (SELECT url_id FROM url_tags WHERE tag IN ({marks}))"), own.values)
     };
     let place = Place { from, condition, id, index, index_condition };
-    Driver { at, places: vec![place], is_by_id: is_single, counts_once: is_single }
+    Driver { at, places: vec![place], is_by_id: is_single, counts_once: is_single, counted: None }
 }
 
 /// Returns the conditions, with that of the driver first and in the form for its place.
@@ -300,7 +376,7 @@ fn sum(places: &[Place], count: impl Fn(&Place) -> Result<Total>) -> Result<Tota
         let Total::Exactly(n) = total else { return Ok(total) };
         Ok(match count(place)? {
             Total::Exactly(more) if n + more <= Total::COUNTED => Total::Exactly(n + more),
-            _ => Total::Many,
+            _ => Total::MANY,
         })
     })
 }
@@ -310,7 +386,7 @@ fn count_in(db: &Connection, from: &str, condition: &Sql) -> Result<Total> {
     let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {} LIMIT {most})", condition.text);
     let n: i64 = db.prepare_cached(&sql)?.query_row(params_from_iter(values(condition)), |row| row.get(0))?;
     let n = n.unsigned_abs();
-    Ok(if n > Total::COUNTED { Total::Many } else { Total::Exactly(n) })
+    Ok(if n > Total::COUNTED { Total::MANY } else { Total::Exactly(n) })
 }
 
 fn values(sql: &Sql) -> impl Iterator<Item = Value> {
