@@ -40,6 +40,9 @@ pub(crate) fn url_row(row: CsvRow<'_>, own: &OwnAddresses) -> Result<UrlRow> {
         options: link_options(row, own)?,
         labels: link_labels(row)?,
         revision: row.given("revision").map(revision).transpose()?,
+        imported_clicks: row
+            .given("imported_clicks")
+            .map_or(Ok(0), |text| whole_number(text.trim(), "imported_clicks"))?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
@@ -96,7 +99,7 @@ pub(crate) fn product_row(row: CsvRow<'_>) -> Result<ProductRow> {
         name: short_text(row, "name")?,
         category: short_text(row, "category")?,
         price: parse(row, "price", Price::parse)?,
-        stock: parse(row, "stock", stock)?,
+        stock: whole_number(required(row, "stock")?, "stock")?,
     })
 }
 
@@ -135,9 +138,9 @@ fn details(row: CsvRow<'_>) -> Result<Details> {
     Details::parse(row.field("details").unwrap_or_default()).map_err(reason)
 }
 
-fn stock(text: &str) -> Result<i64> {
-    let stock = text.parse().ok().filter(|&stock| stock >= 0);
-    stock.ok_or_else(|| "stock must be a whole number, not negative".to_owned())
+fn whole_number(text: &str, column: &str) -> Result<i64> {
+    let number = text.parse().ok().filter(|&number| number >= 0);
+    number.ok_or_else(|| format!("{column} must be a whole number, not negative"))
 }
 
 /// Reads a truth value in the words of PostgreSQL, in any case. Spreadsheets write `TRUE`, and COPY writes `t`.

@@ -126,6 +126,7 @@ mod tests {
             options: Default::default(),
             labels: Default::default(),
             revision: None,
+            imported_clicks: 0,
             created_at,
             updated_at: created_at,
         };

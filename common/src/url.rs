@@ -62,13 +62,16 @@ pub struct Url {
     /// The time of the last click; `null` before the first.
     #[cfg_attr(feature = "schema", schema(required))]
     pub last_clicked_at: Option<Timestamp>,
+    /// The clicks that another service counted before the link was imported. They are not part of `clicks`.
+    #[cfg_attr(feature = "schema", schema(minimum = 0, example = 0))]
+    pub imported_clicks: i64,
 }
 
 impl Url {
     /// Columns of a query on the table `urls`, one for each field.
     pub(crate) const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, \
          redirect_status, forward_query, created_at, updated_at, \
-         tags, notes, external_id, revision, \
+         tags, notes, external_id, revision, imported_clicks, \
          coalesce((SELECT clicks FROM link_clicks WHERE url_id = urls.id), 0) AS clicks, \
          (SELECT last_clicked_at FROM link_clicks WHERE url_id = urls.id) AS last_clicked_at";
 }
@@ -118,6 +121,8 @@ pub struct UrlChange {
     pub original_url: Option<TargetUrl>,
     pub options: LinkOptionsChange,
     pub labels: LinkLabelsChange,
+    /// The new number of clicks that another service counted.
+    pub imported_clicks: Option<i64>,
     /// The code that the url must have, since no change gives it another one; any if `None`.
     pub short_code: Option<ShortCode>,
     /// The revisions that the url may have before the change; any if `None`.
@@ -127,8 +132,22 @@ pub struct UrlChange {
 impl UrlChange {
     /// Returns whether the change leaves the url as it is.
     pub fn is_empty(&self) -> bool {
-        let UrlChange { title, is_active, original_url, options, labels, short_code: _, if_revision: _ } = self;
-        title.is_none() && is_active.is_none() && original_url.is_none() && options.is_empty() && labels.is_empty()
+        let UrlChange {
+            title,
+            is_active,
+            original_url,
+            options,
+            labels,
+            imported_clicks,
+            short_code: _,
+            if_revision: _,
+        } = self;
+        title.is_none()
+            && is_active.is_none()
+            && original_url.is_none()
+            && options.is_empty()
+            && labels.is_empty()
+            && imported_clicks.is_none()
     }
 
     /// Returns whether a url has every value that the change would set. It considers no target and no added or removed tags.
@@ -145,6 +164,7 @@ impl UrlChange {
         self.short_code.as_ref().is_none_or(|code| code.as_str() == url.short_code)
             && is_kept(self.title.as_ref().map(text), url.title.clone())
             && is_kept(self.is_active, url.is_active)
+            && is_kept(self.imported_clicks, url.imported_clicks)
             && is_kept(*starts_at, url.starts_at)
             && is_kept(*expires_at, url.expires_at)
             && is_kept(expired_url.as_ref().map(target), url.expired_url.clone())
@@ -213,6 +233,7 @@ impl UrlReplacement {
                 notes: Some(labels.notes),
                 ..LinkLabelsChange::default()
             },
+            imported_clicks: None,
             short_code: self.short_code.clone(),
             if_revision: self.if_revision.clone(),
         }
@@ -243,6 +264,8 @@ pub struct UrlRow {
     pub labels: LinkLabels,
     /// The revision, from 1.
     pub revision: Option<i64>,
+    /// The clicks that another service counted, from 0.
+    pub imported_clicks: i64,
     pub created_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
 }

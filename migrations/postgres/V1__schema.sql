@@ -70,6 +70,8 @@ CREATE TABLE urls (
     external_id text COLLATE "C",
     -- Grows with each change.
     revision bigint NOT NULL DEFAULT 1,
+    -- The clicks that another service counted before the link was imported. They have no events here.
+    imported_clicks bigint NOT NULL DEFAULT 0,
     target_host text COLLATE "C" GENERATED ALWAYS AS (host_of(original_url)) STORED,
     search_text text COLLATE "C" GENERATED ALWAYS AS (searched_text(short_code, original_url, title, tags, notes)) STORED,
     CONSTRAINT urls_pkey PRIMARY KEY (id),
@@ -79,6 +81,7 @@ CREATE TABLE urls (
     -- Browsers store a permanent redirect beyond the end of its link.
     CONSTRAINT urls_status_of_end_check CHECK (expires_at IS NULL OR redirect_status IN (302, 307)),
     CONSTRAINT urls_short_code_key UNIQUE (short_code),
+    CONSTRAINT urls_imported_clicks_check CHECK (imported_clicks >= 0),
     CONSTRAINT urls_tags_check CHECK (cardinality(tags) <= 20),
     -- No cascade, so that the caller has to request the deletion of a user with links explicitly.
     CONSTRAINT urls_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
@@ -507,7 +510,7 @@ CREATE FUNCTION api_time(at timestamptz) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
 $$;
 
--- Returns a link in the form of the API, without its clicks.
+-- Returns a link in the form of the API, without the clicks that Tern counts.
 CREATE FUNCTION audited_link(link urls) RETURNS json LANGUAGE sql STABLE AS $$
     SELECT json_build_object(
         'id', link.id,
@@ -526,7 +529,8 @@ CREATE FUNCTION audited_link(link urls) RETURNS json LANGUAGE sql STABLE AS $$
         'tags', link.tags,
         'notes', link.notes,
         'external_id', link.external_id,
-        'revision', link.revision
+        'revision', link.revision,
+        'imported_clicks', link.imported_clicks
     )
 $$;
 
@@ -550,13 +554,16 @@ END $$;
 CREATE TRIGGER urls_audited AFTER INSERT OR UPDATE OR DELETE ON urls
 FOR EACH ROW WHEN (current_setting('tern.audit', true) IS DISTINCT FROM 'off') EXECUTE FUNCTION audit_url();
 
--- A change by psql counts as a change too.
+-- A change by psql counts as a change too. A change of imported_clicks alone is that of a count.
 CREATE FUNCTION raise_revision() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.revision := OLD.revision + 1;
     RETURN NEW;
 END $$;
-CREATE TRIGGER urls_revised BEFORE UPDATE ON urls FOR EACH ROW EXECUTE FUNCTION raise_revision();
+CREATE TRIGGER urls_revised
+BEFORE UPDATE OF id, user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url,
+    redirect_status, forward_query, created_at, updated_at, tags, notes, external_id, revision ON urls
+FOR EACH ROW EXECUTE FUNCTION raise_revision();
 
 
 -- Returns the details of events that Tern itself writes.
@@ -929,8 +936,10 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER urls_changed_update AFTER UPDATE ON urls FOR EACH ROW WHEN (
-    to_jsonb(OLD) - '{title, created_at, updated_at, tags, notes, external_id, revision, target_host, search_text}'::text[]
-        <> to_jsonb(NEW) - '{title, created_at, updated_at, tags, notes, external_id, revision, target_host, search_text}'::text[]
+    to_jsonb(OLD)
+        - '{title, created_at, updated_at, tags, notes, external_id, revision, imported_clicks, target_host, search_text}'::text[]
+    <> to_jsonb(NEW)
+        - '{title, created_at, updated_at, tags, notes, external_id, revision, imported_clicks, target_host, search_text}'::text[]
 ) EXECUTE FUNCTION log_url_update();
 
 CREATE TABLE replica_meta (

@@ -39,6 +39,8 @@ CREATE TABLE urls (
     external_id TEXT,
     -- Grows with each change.
     revision INTEGER NOT NULL DEFAULT 1,
+    -- The clicks that another service counted before the link was imported. They have no events here.
+    imported_clicks INTEGER NOT NULL DEFAULT 0 CHECK (imported_clicks >= 0),
     -- The host of the target in lower case, in steps: the target from its authority on, the authority, the authority without
     -- a user, and that without a port.
     target_rest TEXT AS (substr(original_url, instr(original_url, '://') + 3)) VIRTUAL,
@@ -368,7 +370,7 @@ CREATE INDEX audit_entries_url_id ON audit_entries (url_id);
 CREATE INDEX audit_entries_user_id ON audit_entries (user_id);
 CREATE INDEX audit_entries_token ON audit_entries (token) WHERE token IS NOT NULL;
 
--- Links in the form of the API, without their clicks.
+-- Links in the form of the API, without the clicks that Tern counts.
 CREATE VIEW audited_links AS
 SELECT id AS url_id, user_id, json_object(
     'id', id,
@@ -387,7 +389,8 @@ SELECT id AS url_id, user_id, json_object(
     'tags', json(tags),
     'notes', notes,
     'external_id', external_id,
-    'revision', revision
+    'revision', revision,
+    'imported_clicks', imported_clicks
 ) AS link FROM urls;
 
 CREATE TRIGGER urls_audited_insert AFTER INSERT ON urls BEGIN

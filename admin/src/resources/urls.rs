@@ -25,8 +25,17 @@ use crate::row::{self, Row as _};
 use crate::state::{AppState, VisibleHeader};
 
 /// Fields of a link that its clients read and cannot write. A write ignores them, so that an answer can be sent back.
-const READ_ONLY: [&str; 8] =
-    ["id", "short_url", "state", "revision", "clicks", "last_clicked_at", "created_at", "updated_at"];
+const READ_ONLY: [&str; 9] = [
+    "id",
+    "short_url",
+    "state",
+    "revision",
+    "clicks",
+    "last_clicked_at",
+    "imported_clicks",
+    "created_at",
+    "updated_at",
+];
 
 /// A link in an answer, with its revision in `ETag`.
 pub(super) type LinkAnswer = ([(HeaderName, HeaderValue); 1], Json<ShownUrl>);

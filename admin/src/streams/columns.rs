@@ -52,6 +52,7 @@ impl Record for ShownUrl {
         "revision",
         "clicks",
         "last_clicked_at",
+        "imported_clicks",
         "short_url",
         "state",
     ];
@@ -78,6 +79,7 @@ impl Record for ShownUrl {
             url.revision.to_string(),
             url.clicks.to_string(),
             text(url.last_clicked_at),
+            url.imported_clicks.to_string(),
             self.short_url().to_owned(),
             self.state().as_str().to_owned(),
         ]

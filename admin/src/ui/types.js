@@ -22,6 +22,7 @@
  * @property {number} revision
  * @property {number} clicks
  * @property {string | null} last_clicked_at
+ * @property {number} imported_clicks
  * @property {"active" | "inactive" | "scheduled" | "expired" | "exhausted"} state
  */
 

@@ -48,7 +48,7 @@ async fn files_are_recognised_by_header_and_loaded() {
             "title": null, "is_active": false, "starts_at": null, "expires_at": null,
             "expired_url": null, "redirect_status": null, "forward_query": null, "tags": [], "notes": null, "external_id": null,
             "short_url": format!("http://{}/Xn7LQo", app.address), "state": "inactive",
-            "revision": 1, "clicks": 0, "last_clicked_at": null,
+            "revision": 1, "clicks": 0, "last_clicked_at": null, "imported_clicks": 0,
             "created_at": "2025-04-15T01:48:04", "updated_at": "2025-11-04T00:48:17",
         })
     );

@@ -31,7 +31,7 @@ async fn link_is_created_found_updated_and_deleted() {
             "title": "A title", "is_active": true, "starts_at": null, "expires_at": null,
             "expired_url": null, "redirect_status": null, "forward_query": null, "tags": [], "notes": null, "external_id": null,
             "short_url": format!("http://{}/{code}", app.address), "state": "active",
-            "revision": 1, "clicks": 0, "last_clicked_at": null, "created_at": created_at,
+            "revision": 1, "clicks": 0, "last_clicked_at": null, "imported_clicks": 0, "created_at": created_at,
             "updated_at": created_at,
         }),
         "the target is returned as it was sent"

@@ -7,7 +7,7 @@
 //! Rows are judged in the order of the file, as if they were inserted one after another.
 //! No statement here locks a row or a table that other writers need.
 
-use super::LoadError;
+use super::{ImportedClick, LoadError};
 use crate::Id;
 use crate::event::EventRow;
 use crate::product::ProductRow;
@@ -130,6 +130,16 @@ impl FileRow for EventRow {
         WHEN NOT EXISTS (SELECT 1 FROM urls AS t WHERE t.id = s.url_id) THEN 'URL ' || s.url_id || ' not found'
         WHEN NOT EXISTS (SELECT 1 FROM users AS t WHERE t.id = s.user_id) THEN 'User ' || s.user_id || ' not found'
         END";
+}
+
+impl FileRow for ImportedClick {
+    const TABLE: &'static str = EventRow::TABLE;
+    const ALIKE: &'static str = EventRow::ALIKE;
+    const REPEATS: &'static str = EventRow::REPEATS;
+    const IS_OTHER: &'static str = EventRow::IS_OTHER;
+    const OTHER: &'static str = EventRow::OTHER;
+    const TWINS: &'static str = EventRow::TWINS;
+    const REFUSAL: &'static str = EventRow::REFUSAL;
 }
 
 impl FileRow for ProductRow {

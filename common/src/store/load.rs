@@ -28,7 +28,13 @@ pub enum Load {
     Urls(Batches<UrlRow>),
     Events(Batches<EventRow>),
     Products(Batches<ProductRow>),
+    /// Clicks that another service counted. Each becomes an event, and its link has one imported click less.
+    ImportedClicks(Batches<ImportedClick>),
 }
+
+/// A click of another service on a link that exists.
+#[derive(Clone, Debug)]
+pub struct ImportedClick(pub EventRow);
 
 /// A row that a load skipped because it cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -60,14 +60,19 @@ pub enum Placed {
 impl StoreError {
     /// Names the url that refused a change of many. Other errors remain as they are.
     pub(super) fn by(self, url: Id) -> StoreError {
-        match self {
+        if self.is_of_one_change() { StoreError::RefusedBy { url, reason: Box::new(self) } } else { self }
+    }
+
+    /// Returns whether the store refused one of many changes and can make the others.
+    pub(super) fn is_of_one_change(&self) -> bool {
+        matches!(
+            self,
             StoreError::OptionConflict(_)
-            | StoreError::TooManyTags
-            | StoreError::ExternalIdTaken
-            | StoreError::OtherCode(_)
-            | StoreError::OtherRevision(_) => StoreError::RefusedBy { url, reason: Box::new(self) },
-            other => other,
-        }
+                | StoreError::TooManyTags
+                | StoreError::ExternalIdTaken
+                | StoreError::OtherCode(_)
+                | StoreError::OtherRevision(_)
+        )
     }
 
     /// Returns whether the store refused one of many new urls and can insert the others.

@@ -26,7 +26,7 @@ mod watched;
 
 pub use author::signed;
 pub use cursor::{Cursor, InvalidCursor, Mark};
-pub use load::{Batches, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, SkippedRows};
+pub use load::{Batches, ImportedClick, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, SkippedRows};
 pub use many::{Commit, Placed, Reused, UrlSelection};
 pub use page::{InvalidListCursor, ListCursor, Listing, Page, PageCursor, PageStart, Total};
 pub use pools::export_pools;

@@ -22,7 +22,8 @@ use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, Statistics, StatsQuery, Timestamp,
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, ShortCode, Statistics, StatsQuery,
+    Timestamp,
 };
 
 /// Read access to the links that redirectors serve, and to the state of the database.
@@ -97,6 +98,8 @@ pub trait AdminStore: LinkFeed + ClickSink {
     /// `commit` determines how a refused url affects the others. This may take half a minute.
     async fn insert_urls(&self, urls: Vec<NewUrl>, commit: Commit) -> Result<Change<Vec<Result<Url>>>>;
     async fn find_url(&self, id: Id) -> Result<Option<Url>>;
+    /// Returns the urls that have one of these codes, in no particular order.
+    async fn find_urls_by_codes(&self, codes: Vec<ShortCode>) -> Result<Vec<Url>>;
     async fn list_urls(
         &self,
         filter: UrlFilter,
@@ -117,6 +120,10 @@ pub trait AdminStore: LinkFeed + ClickSink {
     /// [`StoreError::UnknownUrl`](super::StoreError::UnknownUrl), [`StoreError::OtherCount`](super::StoreError::OtherCount),
     /// [`StoreError::RefusedBy`](super::StoreError::RefusedBy).
     async fn update_urls(&self, selection: UrlSelection, change: UrlChange) -> Result<Change<u64>>;
+    /// Changes each url as [`AdminStore::update_url`] does, all in one transaction.
+    /// Returns an outcome for each in their order. A refused change does not affect the others.
+    /// This may take half a minute.
+    async fn change_urls(&self, changes: Vec<(Id, UrlChange)>) -> Result<Change<Vec<Result<Url>>>>;
     /// Deletes many urls and their events in one transaction, and returns the number of urls. This may take half a minute.
     ///
     /// # Errors

@@ -19,7 +19,8 @@ use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, Statistics, StatsQuery, Timestamp,
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, ShortCode, Statistics, StatsQuery,
+    Timestamp,
 };
 
 /// A wrapper around another store that logs its slow calls and changes nothing else.
@@ -111,9 +112,11 @@ watch! {
         put_url(replacement: UrlReplacement) -> Result<Placed>;
         insert_urls(urls: Vec<NewUrl>, commit: Commit) -> Result<Change<Vec<Result<Url>>>>;
         find_url(id: Id) -> Result<Option<Url>>;
+        find_urls_by_codes(codes: Vec<ShortCode>) -> Result<Vec<Url>>;
         list_urls(filter: UrlFilter, sort: UrlSort, page: Page<UrlCursor>) -> Result<Listing<Url, UrlCursor>>;
         update_url(id: Id, change: UrlChange) -> Result<Option<Change<Url>>>;
         update_urls(selection: UrlSelection, change: UrlChange) -> Result<Change<u64>>;
+        change_urls(changes: Vec<(Id, UrlChange)>) -> Result<Change<Vec<Result<Url>>>>;
         delete_urls(selection: UrlSelection) -> Result<Change<u64>>;
         delete_url(id: Id, if_revision: Option<Vec<i64>>) -> Result<Option<Change<()>>>;
         insert_event(event: NewEvent) -> Result<Event>;

@@ -11,6 +11,7 @@ mod store_books;
 mod store_clicks;
 mod store_feed;
 mod store_filters;
+mod store_imports;
 mod store_labels;
 mod store_lists;
 mod store_loading;
@@ -102,6 +103,13 @@ conformance!(store_clicks over sqlite_clicks = sqlite, postgres_clicks = postgre
     batch_with_hostile_texts_is_committed,
     large_batch_is_committed_whole,
     journals_are_returned_in_requested_order,
+]);
+
+conformance!(store_imports over sqlite_imports = sqlite, postgres_imports = postgres: [
+    imported_clicks_are_a_field_beside_the_clicks,
+    imported_click_is_an_event_and_one_imported_click_less,
+    urls_are_found_by_their_codes,
+    each_url_gets_its_own_change_or_refusal,
 ]);
 
 conformance!(store_labels over sqlite_labels = sqlite, postgres_labels = postgres: [

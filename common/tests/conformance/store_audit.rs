@@ -126,6 +126,7 @@ pub async fn loaded_link_has_no_audit_entry_until_it_changes(store: &dyn AdminSt
         options: new.options,
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: None,
         updated_at: None,
     };

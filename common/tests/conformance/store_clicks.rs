@@ -106,6 +106,7 @@ pub async fn click_on_reused_link_id_is_an_orphan(store: &dyn AdminStore) {
         options: Default::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: None,
         updated_at: None,
     };

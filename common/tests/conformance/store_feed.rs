@@ -230,6 +230,7 @@ fn link_row(owner: Id, code: &str) -> UrlRow {
         options: Default::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: None,
         updated_at: None,
     }

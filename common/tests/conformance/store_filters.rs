@@ -211,6 +211,7 @@ pub async fn state_and_creation_filters_match_their_links(store: &dyn AdminStore
         options: LinkOptions::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: Some(time(at)),
         updated_at: None,
     };

@@ -49,6 +49,7 @@ pub async fn fill(store: &dyn AdminStore, owner: Id, random: &mut Random, number
         options: LinkOptions::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: Some(Timestamp::from_unix_seconds(1_700_000_000 + random.below(5).cast_signed())),
         updated_at: Some(Timestamp::from_unix_seconds(1_800_000_000 + random.below(9).cast_signed())),
     });

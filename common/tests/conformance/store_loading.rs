@@ -49,6 +49,7 @@ pub fn url_row(given: Option<i64>, owner: i64, code: &str) -> UrlRow {
         options: Default::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: Some(created_at),
         updated_at: None,
     }

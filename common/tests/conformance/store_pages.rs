@@ -135,6 +135,7 @@ pub async fn pages_of_links_and_events_match_after_user_deletion(store: &dyn Adm
         options: Default::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: None,
         updated_at: None,
     };

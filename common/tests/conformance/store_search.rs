@@ -91,6 +91,7 @@ pub async fn loaded_link_with_the_id_of_a_deleted_one_is_found_by_its_own_text(s
         options: LinkOptions::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: None,
         updated_at: None,
     };

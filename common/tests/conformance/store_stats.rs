@@ -276,6 +276,7 @@ pub async fn forget_events_that_would_delete_all_is_refused(store: &dyn AdminSto
         options: Default::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: None,
         updated_at: None,
     };

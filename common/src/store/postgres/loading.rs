@@ -39,6 +39,7 @@ pub(super) async fn load(
         Load::Urls(batches) => load_rows(connections, batches, skipped).await,
         Load::Events(batches) => load_rows(connections, batches, skipped).await,
         Load::Products(batches) => load_rows(connections, batches, skipped).await,
+        Load::ImportedClicks(batches) => load_rows(connections, batches, skipped).await,
     }
 }
 
@@ -160,6 +161,9 @@ async fn insert_marked<T: Stageable>(db: &ClientWrapper) -> Result<u64, tokio_po
     let sql = T::INSERT.replace("{id}", &id) + " ORDER BY s.line";
     db.batch_execute(BEGIN).await?;
     let inserted = db.execute(&sql, &[&Timestamp::now()]).await?;
+    if let Some(after) = T::AFTER_INSERT {
+        db.batch_execute(after).await?;
+    }
     db.batch_execute("COMMIT").await?;
     Ok(inserted)
 }

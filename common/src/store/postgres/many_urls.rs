@@ -6,13 +6,13 @@ use deadpool_postgres::ClientWrapper;
 use serde_json::json;
 
 use super::urls::{from_row, update_all};
-use super::{audit, error, query, url_lists};
+use super::{audit, error, query, url_lists, urls};
 use crate::event::EventType;
 use crate::link_labels::{ExternalId, Notes};
 use crate::store::author::author;
 use crate::store::{Change, Commit, Page, Result, StoreError, Total, UrlSelection};
 use crate::url::{NewUrl, Title, Url, UrlChange, UrlFilter, UrlSort};
-use crate::{Id, TargetUrl, Timestamp};
+use crate::{Id, ShortCode, TargetUrl, Timestamp};
 
 /// The columns of new urls as [`to_json`] writes them, with `n` as their order.
 const ITEMS: &str = "json_to_recordset($1::text::json) AS item (
@@ -145,6 +145,31 @@ async fn reasons(
         Ok((n, reason))
     };
     refused.into_iter().zip(&rows).map(reason).collect()
+}
+
+pub(super) async fn find_by_codes(db: &ClientWrapper, codes: &[ShortCode]) -> Result<Vec<Url>> {
+    let sql = format!("SELECT {} FROM urls WHERE short_code = ANY ($1)", Url::COLUMNS);
+    let codes: Vec<&str> = codes.iter().map(ShortCode::as_str).collect();
+    Ok(query::rows(db, &sql, &[&codes]).await?.iter().map(from_row).collect::<Result<_, _>>()?)
+}
+
+pub(super) async fn change(db: &ClientWrapper, changes: &[(Id, UrlChange)]) -> Result<Change<Vec<Result<Url>>>> {
+    let mut outcomes = Vec::with_capacity(changes.len());
+    for (id, change) in changes {
+        // A refused statement would end the transaction.
+        db.batch_execute("SAVEPOINT one_url").await?;
+        match urls::update(db, *id, change).await {
+            Ok(Some(changed)) => outcomes.push(Ok(changed.value)),
+            Ok(None) => outcomes.push(Err(StoreError::UnknownUrl(*id))),
+            Err(refused) if refused.is_of_one_change() => {
+                db.batch_execute("ROLLBACK TO SAVEPOINT one_url").await?;
+                outcomes.push(Err(refused));
+            }
+            Err(error) => return Err(error),
+        }
+        db.batch_execute("RELEASE SAVEPOINT one_url").await?;
+    }
+    Ok(Change { value: outcomes, mark: query::current_mark(db).await? })
 }
 
 pub(super) async fn update(db: &ClientWrapper, selection: &UrlSelection, change: &UrlChange) -> Result<Change<u64>> {

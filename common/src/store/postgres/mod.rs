@@ -62,7 +62,8 @@ use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, Statistics, StatsQuery, Timestamp,
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, ShortCode, Statistics, StatsQuery,
+    Timestamp,
 };
 
 /// The number of deltas in one total from which they are folded at once.
@@ -232,6 +233,10 @@ impl AdminStore for PostgresStore {
         self.connections.request(async |db| urls::find(db, id).await).await
     }
 
+    async fn find_urls_by_codes(&self, codes: Vec<ShortCode>) -> Result<Vec<Url>> {
+        self.connections.stream(async |db| many_urls::find_by_codes(db, &codes).await).await
+    }
+
     async fn list_urls(
         &self,
         filter: UrlFilter,
@@ -247,6 +252,10 @@ impl AdminStore for PostgresStore {
 
     async fn update_urls(&self, selection: UrlSelection, change: UrlChange) -> Result<Change<u64>> {
         self.connections.many(async |db| many_urls::update(db, &selection, &change).await).await
+    }
+
+    async fn change_urls(&self, changes: Vec<(Id, UrlChange)>) -> Result<Change<Vec<Result<Url>>>> {
+        self.connections.many(async |db| many_urls::change(db, &changes).await).await
     }
 
     async fn delete_urls(&self, selection: UrlSelection) -> Result<Change<u64>> {

@@ -8,7 +8,7 @@ use crate::ClickSource;
 use crate::event::EventRow;
 use crate::product::ProductRow;
 use crate::store::judgement::{self, FORGET_TWINS, FileRow};
-use crate::store::{Result, StoreError};
+use crate::store::{ImportedClick, Result, StoreError};
 use crate::url::UrlRow;
 use crate::user::UserRow;
 
@@ -20,6 +20,9 @@ pub(super) trait Stageable: FileRow {
 
     /// The statement that inserts the rows of `marked`. `$1` is the present time, and `{id}` the id, given or generated.
     const INSERT: &'static str;
+
+    /// The statement that runs in the transaction of the insert, after it.
+    const AFTER_INSERT: Option<&'static str> = None;
 
     /// Returns the reason why PostgreSQL cannot store the row.
     fn unfit(&self) -> Option<String> {
@@ -65,7 +68,7 @@ impl Stageable for UrlRow {
     const COLUMNS: &'static str = "id bigint, user_id bigint, short_code text COLLATE \"C\", original_url text,
         title text, is_active boolean, created_at timestamptz, updated_at timestamptz, starts_at timestamptz,
         expires_at timestamptz, expired_url text, redirect_status smallint, forward_query boolean,
-        notes text, external_id text COLLATE \"C\", revision bigint, tags text";
+        notes text, external_id text COLLATE \"C\", revision bigint, imported_clicks bigint, tags text";
     const TYPES: &'static [Type] = &[
         Type::INT8,
         Type::INT8,
@@ -83,14 +86,15 @@ impl Stageable for UrlRow {
         Type::TEXT,
         Type::TEXT,
         Type::INT8,
+        Type::INT8,
         Type::TEXT,
     ];
     const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
-            starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id, revision, tags,
-            created_at, updated_at)
+            starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id, revision,
+            imported_clicks, tags, created_at, updated_at)
         SELECT {id}, user_id, short_code, original_url, title, is_active,
                starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id,
-               coalesce(revision, 1), coalesce(string_to_array(tags, '|'), '{}'),
+               coalesce(revision, 1), imported_clicks, coalesce(string_to_array(tags, '|'), '{}'),
                coalesce(created_at, $1::timestamptz), coalesce(updated_at, created_at, $1::timestamptz)
         FROM marked AS s";
 
@@ -112,6 +116,7 @@ impl Stageable for UrlRow {
             &self.labels.notes,
             &self.labels.external_id,
             &self.revision,
+            &self.imported_clicks,
         ]
     }
 
@@ -149,6 +154,24 @@ impl Stageable for EventRow {
     fn derived(&self) -> Vec<Option<String>> {
         let ClickSource { visitor, referrer, source } = ClickSource::of_event(self.event_type.as_str(), &self.details);
         vec![visitor.map(|visitor| visitor.to_string()), referrer, source]
+    }
+}
+
+impl Stageable for ImportedClick {
+    const COLUMNS: &'static str = EventRow::COLUMNS;
+    const TYPES: &'static [Type] = EventRow::TYPES;
+    const INSERT: &'static str = EventRow::INSERT;
+    const AFTER_INSERT: Option<&'static str> = Some(
+        "UPDATE urls SET imported_clicks = greatest(imported_clicks - clicked.n, 0)
+         FROM (SELECT url_id, count(*) AS n FROM marked GROUP BY url_id) AS clicked WHERE urls.id = clicked.url_id",
+    );
+
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.values()
+    }
+
+    fn derived(&self) -> Vec<Option<String>> {
+        self.0.derived()
     }
 }
 

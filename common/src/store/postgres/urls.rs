@@ -145,6 +145,7 @@ pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChang
                      SELECT tag FROM unnest(coalesce($22, tags) || $23) WITH ORDINALITY AS given (tag, n)
                      WHERE tag <> ALL ($24) GROUP BY tag ORDER BY min(n)
                  ),
+                 imported_clicks = coalesce($28, imported_clicks),
                  updated_at = $6
              WHERE id = ANY ($1) AND ($25::bigint[] IS NULL OR revision = ANY ($25))
                  AND short_code = coalesce($27, short_code)
@@ -194,6 +195,7 @@ pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChang
         &change.if_revision,
         &author.as_deref(),
         &change.short_code,
+        &change.imported_clicks,
     ];
     Ok(query::rows(db, &sql, values).await?)
 }
@@ -249,6 +251,7 @@ pub(super) fn from_row(row: &Row) -> Result<Url, Error> {
         revision: row.try_get("revision")?,
         clicks: row.try_get("clicks")?,
         last_clicked_at: row.try_get("last_clicked_at")?,
+        imported_clicks: row.try_get("imported_clicks")?,
     })
 }
 

@@ -45,6 +45,7 @@ pub(super) fn load(
         Load::Urls(batches) => load_rows(connection, batches, skipped),
         Load::Events(batches) => load_rows(connection, batches, skipped),
         Load::Products(batches) => load_rows(connection, batches, skipped),
+        Load::ImportedClicks(batches) => load_rows(connection, batches, skipped),
     }
 }
 
@@ -140,6 +141,9 @@ fn insert<T: Stageable>(connection: &mut Connection, loads: i64, now: Timestamp)
         Err(error) => return Err(StoreError::from(error).into()),
     };
     counting::add::<T>(&transaction)?;
+    if let Some(after) = T::AFTER_INSERT {
+        transaction.execute_batch(after).map_err(StoreError::from)?;
+    }
     transaction
         .pragma_update(None, "user_version", loads.wrapping_add(1) & i64::from(i32::MAX))
         .map_err(StoreError::from)?;

@@ -123,6 +123,7 @@ fn urls(round: i64) -> Vec<UrlRow> {
         options: Default::default(),
         labels: Default::default(),
         revision: None,
+        imported_clicks: 0,
         created_at: None,
         updated_at: None,
     };

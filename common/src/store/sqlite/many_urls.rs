@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::Transaction;
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::connections::in_read_time;
 use super::{position, url_lists, urls};
-use crate::Id;
 use crate::store::{Change, Commit, Page, Result, StoreError, Total, UrlSelection};
 use crate::url::{NewUrl, Url, UrlChange, UrlSort};
+use crate::{Id, ShortCode};
 
 pub(super) fn insert(db: &Transaction<'_>, new: &[NewUrl], commit: Commit) -> Result<Change<Vec<Result<Url>>>> {
     db.execute_batch("SAVEPOINT no_url")?;
@@ -22,6 +22,26 @@ pub(super) fn insert(db: &Transaction<'_>, new: &[NewUrl], commit: Commit) -> Re
         }
     }
     db.execute_batch(if commit.undoes(&outcomes) { "ROLLBACK TO no_url; RELEASE no_url" } else { "RELEASE no_url" })?;
+    Ok(Change { value: outcomes, mark: position::mark(db)? })
+}
+
+pub(super) fn find_by_codes(db: &Connection, codes: &[ShortCode]) -> Result<Vec<Url>> {
+    let sql = format!("SELECT {} FROM urls WHERE short_code = ?1", Url::COLUMNS);
+    let mut find = db.prepare_cached(&sql)?;
+    let found = codes.iter().map(|code| find.query_row([code.as_str()], urls::from_row).optional());
+    Ok(found.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+}
+
+pub(super) fn change(db: &Transaction<'_>, changes: &[(Id, UrlChange)]) -> Result<Change<Vec<Result<Url>>>> {
+    let mut outcomes = Vec::with_capacity(changes.len());
+    for (id, change) in changes {
+        match urls::update(db, *id, change) {
+            Ok(Some(changed)) => outcomes.push(Ok(changed.value)),
+            Ok(None) => outcomes.push(Err(StoreError::UnknownUrl(*id))),
+            Err(refused) if refused.is_of_one_change() => outcomes.push(Err(refused)),
+            Err(error) => return Err(error),
+        }
+    }
     Ok(Change { value: outcomes, mark: position::mark(db)? })
 }
 

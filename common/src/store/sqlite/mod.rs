@@ -56,7 +56,8 @@ use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, Statistics, StatsQuery, Timestamp,
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, ShortCode, Statistics, StatsQuery,
+    Timestamp,
 };
 
 /// A SQLite database.
@@ -192,6 +193,10 @@ impl AdminStore for SqliteStore {
         self.connections.read(Lane::Requests, move |db| urls::find(db, id)).await
     }
 
+    async fn find_urls_by_codes(&self, codes: Vec<ShortCode>) -> Result<Vec<Url>> {
+        self.connections.read(Lane::Streams, move |db| many_urls::find_by_codes(db, &codes)).await
+    }
+
     async fn list_urls(
         &self,
         filter: UrlFilter,
@@ -207,6 +212,10 @@ impl AdminStore for SqliteStore {
 
     async fn update_urls(&self, selection: UrlSelection, change: UrlChange) -> Result<Change<u64>> {
         self.connections.write(move |db| many_urls::update(db, &selection, &change)).await
+    }
+
+    async fn change_urls(&self, changes: Vec<(Id, UrlChange)>) -> Result<Change<Vec<Result<Url>>>> {
+        self.connections.write(move |db| many_urls::change(db, &changes)).await
     }
 
     async fn delete_urls(&self, selection: UrlSelection) -> Result<Change<u64>> {

@@ -10,8 +10,8 @@ use crate::ClickSource;
 use crate::event::EventRow;
 use crate::link_labels::{ExternalId, LinkLabels, Notes};
 use crate::product::ProductRow;
-use crate::store::Result;
 use crate::store::judgement::{self, FORGET_TWINS, FileRow};
+use crate::store::{ImportedClick, Result};
 use crate::url::{Title, UrlRow};
 use crate::user::UserRow;
 
@@ -25,6 +25,9 @@ pub(super) trait Stageable: FileRow {
 
     /// The statement that inserts the rows of `marked` in their order. `?1` is the present time.
     const INSERT: &'static str;
+
+    /// The statement that runs in the transaction of the insert, after it.
+    const AFTER_INSERT: Option<&'static str> = None;
 
     /// The columns by which `TWINS` looks up `marked`, if it does not look up the table by an index.
     const TWIN_KEYS: Option<&'static str> = None;
@@ -73,15 +76,16 @@ impl Stageable for UserRow {
 impl Stageable for UrlRow {
     const COLUMNS: &'static str = "user_id INTEGER, short_code TEXT, original_url TEXT, title TEXT, is_active INTEGER,
         created_at INTEGER, updated_at INTEGER, starts_at INTEGER, expires_at INTEGER, expired_url TEXT,
-        redirect_status INTEGER, forward_query INTEGER, tags TEXT, notes TEXT, external_id TEXT, revision INTEGER";
+        redirect_status INTEGER, forward_query INTEGER, tags TEXT, notes TEXT, external_id TEXT, revision INTEGER,
+        imported_clicks INTEGER";
     const STAGE: &'static str = "INSERT INTO staged
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
     const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
             starts_at, expires_at, expired_url, redirect_status, forward_query, tags, notes, external_id, revision,
-            created_at, updated_at)
+            imported_clicks, created_at, updated_at)
         SELECT id, user_id, short_code, original_url, title, is_active,
                starts_at, expires_at, expired_url, redirect_status, forward_query, tags, notes, external_id,
-               coalesce(revision, 1),
+               coalesce(revision, 1), imported_clicks,
                coalesce(created_at, ?1), coalesce(updated_at, created_at, ?1)
         FROM marked ORDER BY rowid";
     const COUNTED_BY: Option<&'static [&'static str]> = Some(&["user_id", "is_active"]);
@@ -108,6 +112,7 @@ impl Stageable for UrlRow {
             notes.as_ref().map(Notes::as_str),
             external_id.as_ref().map(ExternalId::as_str),
             self.revision,
+            self.imported_clicks,
         ])
     }
 }
@@ -130,6 +135,23 @@ impl Stageable for EventRow {
         let (visitor, details) = (visitor.map(|visitor| visitor.to_string()), self.details.as_str());
         let (url_id, user_id, at) = (self.url_id, self.user_id, self.timestamp);
         stage.execute((line, self.id, url_id, user_id, event_type, at, details, visitor, referrer, source))
+    }
+}
+
+impl Stageable for ImportedClick {
+    const COLUMNS: &'static str = EventRow::COLUMNS;
+    const STAGE: &'static str = EventRow::STAGE;
+    const INSERT: &'static str = EventRow::INSERT;
+    const AFTER_INSERT: Option<&'static str> = Some(
+        "UPDATE urls SET imported_clicks = max(imported_clicks - clicked.n, 0)
+         FROM (SELECT url_id, count(*) AS n FROM marked GROUP BY url_id) AS clicked WHERE urls.id = clicked.url_id",
+    );
+    const TWIN_KEYS: Option<&'static str> = EventRow::TWIN_KEYS;
+    const COUNTED_BY: Option<&'static [&'static str]> = EventRow::COUNTED_BY;
+    const BRINGS_CLICKS: bool = EventRow::BRINGS_CLICKS;
+
+    fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
+        self.0.stage(line, stage)
     }
 }
 

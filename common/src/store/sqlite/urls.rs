@@ -95,7 +95,8 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     let sql = format!(
         "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, starts_at = ?6,
              expires_at = ?7, expired_url = ?8, redirect_status = ?9, forward_query = ?10,
-             tags = ?11, notes = ?12, external_id = ?13, revision = revision + 1
+             tags = ?11, notes = ?12, external_id = ?13, imported_clicks = coalesce(?14, imported_clicks),
+             revision = revision + 1
          WHERE id = ?1 RETURNING {}",
         Url::COLUMNS
     );
@@ -140,7 +141,8 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         forward_query,
         tags,
         notes,
-        external_id
+        external_id,
+        change.imported_clicks
     ];
     let updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
     record(db, &updated, EventType::UPDATED)?;
@@ -191,6 +193,7 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
         revision: row.get("revision")?,
         clicks: row.get("clicks")?,
         last_clicked_at: row.get("last_clicked_at")?,
+        imported_clicks: row.get("imported_clicks")?,
     })
 }
 
