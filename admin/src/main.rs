@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tern_admin::config::VISIBLE_WAIT;
+use tern_admin::export_command::{self, ExportCommand};
+use tern_admin::import::{ImportCommand, ImportSettings};
 use tern_admin::load::{LoadCommand, load_files};
 use tern_admin::ports::Sockets;
 use tern_admin::{AdminConfig, AppState, Seams, TokenCommand, find_hidden_links, maintain_store, token_command};
@@ -51,6 +53,10 @@ enum Command {
     Migrate,
     /// Load CSV files of users, urls, events or products, recognised by their headers
     Load(LoadCommand),
+    /// Import files of other link services, or undo an import
+    Import(ImportCommand),
+    /// Write all links that the filters match to standard output
+    Export(ExportCommand),
     /// Create, list and revoke tokens for the API
     #[command(subcommand)]
     Token(TokenCommand),
@@ -91,6 +97,8 @@ fn main() -> ExitCode {
         Command::Serve => runtime.block_on(serve(config)),
         Command::Migrate => runtime.block_on(migrate_store(&config)),
         Command::Load(command) => runtime.block_on(load(&config, &command)),
+        Command::Import(command) => runtime.block_on(import(&config, &command)),
+        Command::Export(command) => runtime.block_on(export(&config, &command)),
         Command::Token(command) => runtime.block_on(run_token_command(&config, command)),
         Command::Healthcheck => probe::ask(config.admin.ops_listen.unwrap_or(config.admin.listen), "/health"),
     })
@@ -157,14 +165,32 @@ async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     let store = open_for_command(config).await?;
     let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
     load_files(&store, command, &config.admin.own_addresses, out, report).await?;
-    // Without the hint, redirectors find the rows when they poll.
+    publish_hint(config).await;
+    Ok(())
+}
+
+async fn import(config: &Config, command: &ImportCommand) -> anyhow::Result<()> {
+    let store = open_for_command(config).await?;
+    let settings = ImportSettings::of(&config.admin, NAME);
+    let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
+    let imported = tern_admin::import::run(&store, command, &settings, out, report).await;
+    publish_hint(config).await;
+    imported
+}
+
+async fn export(config: &Config, command: &ExportCommand) -> anyhow::Result<()> {
+    let store = Arc::new(open_for_command(config).await?);
+    export_command::run(store, command, &config.admin.own_addresses, &mut std::io::stdout()).await
+}
+
+/// Tells the redirectors about new links. Without the hint, they find them when they poll.
+async fn publish_hint(config: &Config) {
     if let Err(error) = RedisBus::new(&config.redis, Arc::default()).publish(Message::Invalidation).await {
         write_line(
             NAME,
             &format!("publishing a hint to the redirectors failed ({error}); they find the new links when they poll"),
         );
     }
-    Ok(())
 }
 
 async fn run_token_command(config: &Config, command: TokenCommand) -> anyhow::Result<()> {

@@ -24,6 +24,14 @@ const EXIT_NO_INPUT: u8 = 66;
 #[error("{0}")]
 pub struct MissingInput(pub String);
 
+/// The error of a command that ends with an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Exit {
+    pub code: u8,
+    pub message: String,
+}
+
 /// The time limit for blocked threads when a process ends.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
@@ -31,8 +39,8 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 ///
 /// Only the user of the process can read the files that it creates. A blocked thread does not delay the end.
 ///
-/// The exit code is 64 for invalid settings, all of which are reported. It is 66 for [`MissingInput`], and 1 for any other
-/// error.
+/// The exit code is 64 for invalid settings, all of which are reported. It is 66 for [`MissingInput`], that of an [`Exit`],
+/// and 1 for any other error.
 pub fn run<C>(
     name: &str,
     read: impl FnOnce(&Variables) -> Result<C, InvalidConfig>,
@@ -59,7 +67,8 @@ pub fn run<C>(
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = if error.is::<MissingInput>() { EXIT_NO_INPUT } else { 1 };
+            let own = error.downcast_ref::<Exit>().map(|exit| exit.code);
+            let code = own.unwrap_or(if error.is::<MissingInput>() { EXIT_NO_INPUT } else { 1 });
             fail(name, code, &format_args!("{error:#}"))
         }
     }

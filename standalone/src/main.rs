@@ -11,6 +11,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tern_admin::export_command::{self, ExportCommand};
+use tern_admin::import::{ImportCommand, ImportSettings};
 use tern_admin::load::{LoadCommand, load_files};
 use tern_admin::{TokenCommand, token_command};
 use tern_common::console::write_line;
@@ -39,6 +41,10 @@ enum Command {
     },
     /// Load CSV files of users, urls, events or products, recognised by their headers
     Load(LoadCommand),
+    /// Import files of other link services, or undo an import
+    Import(ImportCommand),
+    /// Write all links that the filters match to standard output
+    Export(ExportCommand),
     /// Check that the server with these settings is ready; exit with 1 if it is not
     Healthcheck,
     /// Write sample CSV files: 400 users, 2000 links, 3422 changes, 6000 clicks
@@ -56,6 +62,8 @@ fn main() -> ExitCode {
     process::run(NAME, Config::read, |config, runtime| match cli.command {
         Command::Serve { sample } => runtime.block_on(serve::serve(config, sample)),
         Command::Load(command) => runtime.block_on(load(&config, &command)),
+        Command::Import(command) => runtime.block_on(import(&config, &command)),
+        Command::Export(command) => runtime.block_on(export(&config, &command)),
         Command::Healthcheck => probe::ask(config.redirector.ops_listen, "/ready"),
         Command::Sample { directory } => sample::write(&directory),
         Command::Token(command) => runtime.block_on(run_token_command(&config, command)),
@@ -75,6 +83,21 @@ async fn load(config: &Config, command: &LoadCommand) -> anyhow::Result<()> {
     write_line(NAME, &format!("store: {}{note}", config.place()));
     let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
     load_files(&*store, command, &config.admin.own_addresses, out, report).await
+}
+
+async fn import(config: &Config, command: &ImportCommand) -> anyhow::Result<()> {
+    // A link needs a user, so an import never creates the store.
+    let store = config.open_existing_store().await?;
+    write_line(NAME, &format!("store: {}", config.place()));
+    let settings = ImportSettings::of(&config.admin, NAME);
+    let (out, report) = (&mut std::io::stdout(), &mut std::io::stderr());
+    tern_admin::import::run(&*store, command, &settings, out, report).await
+}
+
+async fn export(config: &Config, command: &ExportCommand) -> anyhow::Result<()> {
+    let store = config.open_existing_store().await?;
+    write_line(NAME, &format!("store: {}", config.place()));
+    export_command::run(store, command, &config.admin.own_addresses, &mut std::io::stdout()).await
 }
 
 async fn run_token_command(config: &Config, command: TokenCommand) -> anyhow::Result<()> {

@@ -37,9 +37,9 @@ pub(crate) struct ExportParameters {
 }
 
 /// The links of an export.
-struct Urls {
-    filter: Option<UrlFilter>,
-    origin: ShortOrigin,
+pub(crate) struct Urls {
+    pub(crate) filter: Option<UrlFilter>,
+    pub(crate) origin: ShortOrigin,
 }
 
 /// The events of an export; `None` matches no row.

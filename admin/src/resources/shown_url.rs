@@ -8,9 +8,9 @@ use axum::http::header;
 use axum::http::request::Parts;
 use serde::Serialize;
 use serde_json::json;
-use tern_common::Timestamp;
 use tern_common::link_state::LinkState;
 use tern_common::url::Url;
+use tern_common::{OwnAddresses, Timestamp};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -53,6 +53,11 @@ fn own_origin(parts: &Parts) -> String {
 }
 
 impl ShortOrigin {
+    /// Returns the origin for a command, which has no client: the public one, or an example.
+    pub(crate) fn of_command(own: &OwnAddresses) -> ShortOrigin {
+        ShortOrigin(own.public_origin().unwrap_or("http://localhost").into())
+    }
+
     /// Returns the address of a link.
     pub(crate) fn address(&self, url: &Url) -> String {
         format!("{}/{}", self.0, url.short_code)

@@ -2,11 +2,13 @@
 //!
 //! An export whose rows cannot all be read ends without the end of its encoding, so that a client does not take it for whole.
 
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use axum::BoxError;
 use axum::body::{Body, Bytes};
+use clap::ValueEnum;
 use csv::{Terminator, WriterBuilder};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -28,10 +30,11 @@ const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The encoding of an export
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Format {
-    /// Comma-separated values with a header, which `load` takes.
+pub enum Format {
+    /// Comma-separated values with a header, which `load` and `import` take.
+    #[default]
     Csv,
     /// One object a line.
     Ndjson,
@@ -78,17 +81,7 @@ pub(crate) async fn export<W: Walk>(
     format: Format,
     is_for_spreadsheets: bool,
 ) -> Result<Body> {
-    let mut export = Export {
-        walk,
-        pass,
-        format,
-        is_for_spreadsheets,
-        after: 0,
-        has_begun: false,
-        rows: Vec::new().into_iter(),
-        is_last: false,
-        has_ended: false,
-    };
+    let mut export = Export::new(walk, pass, format, is_for_spreadsheets);
     let first = export.read_once().await?;
     export.take(first);
     let first = export.next_part().await.map_err(|error| internal(anyhow!(error)))?.unwrap_or_default();
@@ -102,7 +95,36 @@ pub(crate) async fn export<W: Walk>(
     Ok(Body::from_stream(stream::iter([Ok(first)]).chain(rest)))
 }
 
+/// Writes an export to `out`.
+pub(crate) async fn export_to<W: Walk>(
+    walk: W,
+    pass: ExportPass,
+    format: Format,
+    is_for_spreadsheets: bool,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let mut export = Export::new(walk, pass, format, is_for_spreadsheets);
+    while let Some(part) = export.next_part().await.map_err(|error| anyhow!(error))? {
+        out.write_all(&part)?;
+    }
+    Ok(out.flush()?)
+}
+
 impl<W: Walk> Export<W> {
+    fn new(walk: W, pass: ExportPass, format: Format, is_for_spreadsheets: bool) -> Export<W> {
+        Export {
+            walk,
+            pass,
+            format,
+            is_for_spreadsheets,
+            after: 0,
+            has_begun: false,
+            rows: Vec::new().into_iter(),
+            is_last: false,
+            has_ended: false,
+        }
+    }
+
     async fn read_once(&self) -> store::Result<Vec<W::Row>> {
         self.walk.read(&self.pass, self.after, ROWS).await
     }

@@ -52,9 +52,16 @@ pub struct Streams {
 #[derive(Debug)]
 pub(crate) struct ExportPass {
     pub(crate) store: Arc<dyn AdminStore>,
+    turn: Arc<Semaphore>,
+    /// The admission of a request; `None` for a command.
+    admission: Option<Admission>,
+}
+
+/// The admission of the request that exports.
+#[derive(Debug)]
+struct Admission {
     access: Arc<Access>,
     caller: Caller,
-    turn: Arc<Semaphore>,
     metrics: StreamMetrics,
     _permit: StreamPermit,
 }
@@ -109,16 +116,23 @@ impl Streams {
         let permit = self.limits.admit(Kind::Export, caller.token_id(), EXPORTS, EXPORTS_OF_TOKEN)?;
         Ok(ExportPass {
             store: Arc::clone(&self.store),
-            access: Arc::clone(&self.access),
-            caller,
             turn: Arc::clone(&self.turn),
-            metrics: self.metrics.clone(),
-            _permit: permit,
+            admission: Some(Admission {
+                access: Arc::clone(&self.access),
+                caller,
+                metrics: self.metrics.clone(),
+                _permit: permit,
+            }),
         })
     }
 }
 
 impl ExportPass {
+    /// Admits the export of a command, which is alone in its process.
+    pub(crate) fn of_command(store: Arc<dyn AdminStore>) -> ExportPass {
+        ExportPass { store, turn: Arc::new(Semaphore::new(1)), admission: None }
+    }
+
     /// Waits for this export's turn to read a part.
     pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
         self.turn.acquire().await.expect("the semaphore is never closed")
@@ -126,11 +140,13 @@ impl ExportPass {
 
     /// Returns whether the caller's token is still valid.
     pub(crate) fn is_valid(&self) -> bool {
-        self.access.still_admits(&self.caller)
+        self.admission.as_ref().is_none_or(|admission| admission.access.still_admits(&admission.caller))
     }
 
     /// Counts an export that ends before its last row.
     pub(crate) fn note_failure(&self) {
-        self.metrics.failed_exports.inc();
+        if let Some(admission) = &self.admission {
+            admission.metrics.failed_exports.inc();
+        }
     }
 }

@@ -20,6 +20,7 @@ mod damaged_database;
 mod exports;
 mod first_steps;
 mod full_ports;
+mod importing;
 mod interrupted_start;
 mod link_options;
 mod loading;
