@@ -27,9 +27,10 @@ use crate::http::error::{Error, answer_panic, bad_request, forbidden, not_found}
 use crate::http::ignored::KnownParameters;
 use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
+use crate::resources::imports::ImportTurn;
 use crate::resources::{
-    audit, bulk, bulk_urls, events, exports, external_urls, live, logs, many_urls, operations, products, qr, stats,
-    tags, urls, users,
+    audit, bulk, bulk_urls, events, exports, external_urls, imports, live, logs, many_urls, operations, products, qr,
+    stats, tags, urls, users,
 };
 use crate::state::AppState;
 
@@ -42,11 +43,16 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 36] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 37] {
     let uploads = UploadQuota::default();
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url, many_urls::change_urls, many_urls::delete_urls)),
         (Area::Data, routes!(bulk_urls::create_urls).layer(Extension(uploads.clone()))),
+        (
+            Area::Data,
+            routes!(imports::import_urls, imports::undo_import)
+                .layer((Extension(uploads.clone()), Extension(ImportTurn::default()))),
+        ),
         (Area::Data, routes!(external_urls::replace_url)),
         (Area::Data, routes!(urls::find_url, urls::update_url, urls::delete_url)),
         (Area::Data, routes!(stats::show_stats)),

@@ -37,6 +37,10 @@ impl Zone {
         &self.name
     }
 
+    pub(crate) fn rules(&self) -> &TimeZone {
+        &self.rules
+    }
+
     /// Finds a zone by its name, in any case.
     fn find(name: &str) -> Option<Zone> {
         let rules = TimeZone::get(name).ok().filter(|rules| !rules.is_unknown())?;

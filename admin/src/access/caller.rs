@@ -22,6 +22,8 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::PATCH, "/urls"),
     (Method::DELETE, "/urls"),
     (Method::POST, "/urls/bulk"),
+    (Method::POST, "/urls/import"),
+    (Method::DELETE, "/urls/import"),
     (Method::PUT, "/urls/external/{external_id}"),
     (Method::GET, "/urls/{id}"),
     (Method::PUT, "/urls/{id}"),

@@ -75,7 +75,13 @@ impl RowId {
     /// # Errors
     /// A 404 for an integer that is too large for any row.
     pub(crate) fn get(self) -> Result<Id> {
-        self.0.map_err(|TooLarge(digits)| {
+        self.id()
+    }
+
+    /// # Errors
+    /// The error of [`RowId::get`].
+    pub(crate) fn id(&self) -> Result<Id> {
+        self.0.as_ref().copied().map_err(|TooLarge(digits)| {
             not_found(format!("Id {digits} not found: the largest possible id is {}", i64::MAX))
         })
     }

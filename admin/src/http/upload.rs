@@ -49,14 +49,26 @@ impl HttpBody for SharedBody {
     }
 }
 
-/// Returns the part named `file`, checked to be UTF-8, in a file without a name.
-pub(crate) async fn receive_file(request: Request, limit: ByteSize, bytes: &mut UploadShare) -> Result<File> {
+/// The bytes that an uploaded file may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Utf8,
+    Any,
+}
+
+/// Returns the part named `file`, in a file without a name.
+pub(crate) async fn receive_file(
+    request: Request,
+    limit: ByteSize,
+    content: Content,
+    bytes: &mut UploadShare,
+) -> Result<File> {
     let request = refuse_coding(request)?;
     let headers = request.headers().clone();
     let body = SharedBody(Arc::new(Mutex::new(BoundedBody::new(request, limit)?)));
     let mut bounded = Request::new(Body::new(body.clone()));
     *bounded.headers_mut() = headers;
-    let received = find_file(bounded, limit, bytes).await;
+    let received = find_file(bounded, limit, content, bytes).await;
     if received.is_err() {
         body.read_rest().await;
     }
@@ -64,7 +76,7 @@ pub(crate) async fn receive_file(request: Request, limit: ByteSize, bytes: &mut 
 }
 
 /// Returns the part named `file`, and leaves the rest of the body unread on an error.
-async fn find_file(mut bounded: Request, limit: ByteSize, bytes: &mut UploadShare) -> Result<File> {
+async fn find_file(mut bounded: Request, limit: ByteSize, content: Content, bytes: &mut UploadShare) -> Result<File> {
     // `BoundedBody` limits the body in place of axum.
     DefaultBodyLimit::disable().apply(&mut bounded);
     let mut parts = Multipart::from_request(bounded, &())
@@ -79,7 +91,7 @@ async fn find_file(mut bounded: Request, limit: ByteSize, bytes: &mut UploadShar
         if file.is_some() {
             return Err(bad_request("The form has two parts named file: send one file in each request"));
         }
-        file = Some(save(part, limit, bytes).await?);
+        file = Some(save(part, limit, content, bytes).await?);
     }
     file.ok_or_else(|| bad_request("A part named file is required"))
 }
@@ -90,11 +102,11 @@ pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
     value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("multipart/form-data"))
 }
 
-async fn save(mut part: Field<'_>, limit: ByteSize, bytes: &mut UploadShare) -> Result<File> {
+async fn save(mut part: Field<'_>, limit: ByteSize, content: Content, bytes: &mut UploadShare) -> Result<File> {
     let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(internal)?);
     let mut text = Utf8Check::default();
     while let Some(chunk) = part.chunk().await.map_err(|error| read_error(&error, limit))? {
-        if !text.accepts(&chunk) {
+        if content == Content::Utf8 && !text.accepts(&chunk) {
             return Err(bad_request(NOT_UTF_8));
         }
         bytes.take(chunk.len() as u64)?;

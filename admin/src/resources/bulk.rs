@@ -21,7 +21,7 @@ use crate::http::answer::Json;
 use crate::http::body::{discard_body, parse_json, read_json, read_whole, refuse_other_types};
 use crate::http::error::{Result, bad_request, internal};
 use crate::http::ignored::IgnoredNames;
-use crate::http::upload::{is_multipart, receive_file};
+use crate::http::upload::{Content, is_multipart, receive_file};
 use crate::http::upload_quota::UploadQuota;
 use crate::resources::users::CreateUser;
 use crate::state::AppState;
@@ -105,7 +105,7 @@ pub(crate) async fn import_users(
     let reading = if is_multipart(request.headers()) {
         let limit = state.config.bulk_body_limit;
         let mut bytes = quota.begin(limit);
-        let file = receive_file(request, limit, &mut bytes).await?;
+        let file = receive_file(request, limit, Content::Utf8, &mut bytes).await?;
         spawn_blocking(move || {
             let read = read_file(file, &sender);
             // The file was deleted when it was read, so its bytes no longer count.

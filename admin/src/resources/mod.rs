@@ -6,6 +6,7 @@ pub(crate) mod bulk_urls;
 pub(crate) mod events;
 pub(crate) mod exports;
 pub(crate) mod external_urls;
+pub(crate) mod imports;
 mod link_options;
 pub(crate) mod live;
 pub(crate) mod logs;

@@ -60,6 +60,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("PATCH", "/urls", WRITERS),
     ("DELETE", "/urls", WRITERS),
     ("POST", "/urls/bulk", WRITERS),
+    ("POST", "/urls/import", WRITERS),
+    ("DELETE", "/urls/import", WRITERS),
     ("PUT", "/urls/external/{external_id}", WRITERS),
     ("GET", "/urls/{id}", READERS),
     ("PUT", "/urls/{id}", WRITERS),

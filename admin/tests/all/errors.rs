@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// Routes and their methods, as in the contract's table.
-const ALLOWED: [(&str, &str); 36] = [
+const ALLOWED: [(&str, &str); 37] = [
     ("/", "GET,HEAD"),
     ("/admin", "GET,HEAD"),
     ("/admin/{screen}", "GET,HEAD"),
@@ -34,6 +34,7 @@ const ALLOWED: [(&str, &str); 36] = [
     ("/users/{id}/urls", "GET,HEAD"),
     ("/urls", "GET,HEAD,POST,PATCH,DELETE"),
     ("/urls/bulk", "POST"),
+    ("/urls/import", "POST,DELETE"),
     ("/urls/external/{external_id}", "PUT"),
     ("/urls/{id}", "GET,HEAD,PUT,PATCH,DELETE"),
     ("/urls/{id}/stats", "GET,HEAD"),

@@ -17,6 +17,8 @@ mod faulty_files;
 mod health;
 mod hostile_json;
 mod ignored_names;
+mod import_properties;
+mod imports;
 mod link_options;
 mod lists;
 mod live;

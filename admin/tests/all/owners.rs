@@ -55,6 +55,8 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
         r#"[{"user_id": {user}, "original_url": "https://evil.example/"}]"#,
         403,
     ),
+    ("post /urls/import", "/urls/import?user_id={user}", "", 403),
+    ("delete /urls/import", "/urls/import?tag=import:tern-2020-01-01", "", 404),
     (
         "put /urls/external/{external_id}",
         "/urls/external/theirs",

@@ -23,6 +23,10 @@ mod faulty_files;
 mod health;
 #[path = "../all/hostile_json.rs"]
 mod hostile_json;
+#[path = "../all/import_properties.rs"]
+mod import_properties;
+#[path = "../all/imports.rs"]
+mod imports;
 #[path = "../all/lists.rs"]
 mod lists;
 #[path = "../all/live.rs"]
