@@ -56,9 +56,11 @@ export async function send(method, path, { body, headers = {}, signal, keepalive
   const session = half();
   const sent = { accept: "application/json", ...headers };
   if (session) sent[HALF] = session;
-  if (body !== undefined) sent["content-type"] = "application/json";
-  const text = body === undefined ? undefined : JSON.stringify(body);
-  return fetch(path, { method, headers: sent, body: text, signal, keepalive, cache: "no-store" });
+  // The browser names the boundary of a form itself.
+  const isForm = body instanceof FormData;
+  if (body !== undefined && !isForm) sent["content-type"] = "application/json";
+  const content = body === undefined || isForm ? body : JSON.stringify(body);
+  return fetch(path, { method, headers: sent, body: content, signal, keepalive, cache: "no-store" });
 }
 
 /** @param {Response} response @returns {Promise<Answer>} */

@@ -4,6 +4,7 @@
 import { auditScreen } from "./audit.js";
 import { commands } from "./commands.js";
 import { h, show, byId } from "./dom.js";
+import { importScreen } from "./import.js";
 import { showKeys, startKeys } from "./keys.js";
 import { linkScreen } from "./link.js";
 import { linksScreen } from "./links.js";
@@ -25,6 +26,7 @@ const SCREENS = [
   { name: "overview", title: "Overview", icon: "chart", address: "/admin/overview", draw: overviewScreen },
   { name: "tags", title: "Tags", icon: "tag", address: "/admin/tags", draw: tagsScreen },
   { name: "users", title: "Users", icon: "user", address: "/admin/users", draw: usersScreen },
+  { name: "import", title: "Import", icon: "download", address: "/admin/import", draw: importScreen },
   { name: "audit", title: "Audit", icon: "history", address: "/admin/audit", draw: auditScreen },
 ];
 

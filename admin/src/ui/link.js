@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { debounce, h, show } from "./dom.js";
 import { openEditor } from "./editor.js";
-import { ago, moment } from "./format.js";
+import { ago, count, moment } from "./format.js";
 import { icon } from "./icons.js";
 import { addKeys } from "./keys.js";
 import { copyLink, deleteLinks, news, switchLinks } from "./link-actions.js";
@@ -69,6 +69,7 @@ export async function linkScreen(main, place, signal) {
     const at = (/** @type {string | null} */ time) => (time ? h("span", { title: ago(time) }, moment(time)) : null);
     show(facts, h("h2", {}, "About this link"), h("dl", { class: "facts" },
       fact("Made", at(link.created_at)), fact("Changed", link.revision > 1 ? at(link.updated_at) : null), fact("Last click", at(link.last_clicked_at)),
+      fact("Clicks before the import", link.imported_clicks > 0 ? count(link.imported_clicks) : null),
       fact("Start", at(link.starts_at)), fact("End", at(link.expires_at)), fact("After the end", link.expired_url),
       fact("Status", link.redirect_status), fact("Query", link.forward_query === null ? null : link.forward_query ? "added to the target" : "ignored"),
       fact("Tags", link.tags.length > 0 ? h("span", { class: "presets" }, link.tags.map((tag) => h("a", { class: "chip", href: `/admin/?tag=${encodeURIComponent(tag)}` }, tag))) : null),

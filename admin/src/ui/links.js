@@ -171,6 +171,7 @@ export async function linksScreen(main, place, signal) {
     } else {
       show(empty, h("h2", {}, "No links yet"), h("p", { class: "muted" }, "Paste an address anywhere on this page, and its short link is on your clipboard."),
         writes ? h("button", { type: "button", class: "button primary", onclick: () => openEditor() }, icon("plus"), "New link") : null,
+        writes ? h("a", { class: "button", href: "/admin/import" }, icon("download"), "Import links") : null,
         h("a", { class: "button", href: "/docs" }, "Use the API"));
     }
   }

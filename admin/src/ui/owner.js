@@ -25,6 +25,11 @@ async function firstUser() {
   return owner.id;
 }
 
+/** Returns the owner that was chosen before, or null. @returns {number | null} */
+export function rememberedOwner() {
+  return Number(localStorage.getItem(OWNER)) || null;
+}
+
 /** @param {number} id */
 export function rememberOwner(id) {
   localStorage.setItem(OWNER, String(id));
