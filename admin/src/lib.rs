@@ -19,6 +19,7 @@ mod maintenance;
 mod metrics;
 mod operations_port;
 pub mod ports;
+mod qr_image;
 mod readiness;
 mod request_log;
 mod resources;

@@ -33,7 +33,7 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::GET, "/stats"),
     (Method::GET, "/stats/series"),
     (Method::GET, "/tags"),
-    (Method::GET, "/urls/{id}/qr.svg"),
+    (Method::GET, "/urls/{id}/qr"),
     (Method::GET, "/urls/{id}/live"),
     (Method::GET, "/urls/export"),
     (Method::GET, "/live"),

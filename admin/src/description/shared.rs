@@ -86,7 +86,12 @@ fn headers() -> [(&'static str, &'static str, ObjectBuilder, Value); 12] {
             text(),
             json!("attachment; filename=\"tern-urls-2026-01-31.csv\""),
         ),
-        ("ETag", "The revision of the link, for `If-Match` and `If-None-Match`", text(), json!("\"3\"")),
+        (
+            "ETag",
+            "The revision of the link, for `If-Match` and `If-None-Match`; for an image, its hash",
+            text(),
+            json!("\"3\""),
+        ),
         (
             "Link",
             "The addresses of the next page (`rel=\"next\"`) and the previous page (`rel=\"prev\"`), if they exist",

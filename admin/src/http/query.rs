@@ -34,6 +34,10 @@ pub(crate) struct PathId(pub(crate) Id);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clamped<const MAX: u64>(pub(crate) u64);
 
+/// An integer from `MIN` to `MAX`. Any other one is refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Within<const MIN: u32, const MAX: u32>(pub(crate) u32);
+
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
@@ -98,6 +102,15 @@ impl<'de, const MAX: u64> Deserialize<'de> for Clamped<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Clamped<MAX>, D::Error> {
         let SourceText(text) = SourceText::deserialize(deserializer)?;
         parse_clamped(text, MAX).map(Clamped).ok_or_else(|| D::Error::custom("must be an integer"))
+    }
+}
+
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Within<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Within<MIN, MAX>, D::Error> {
+        let SourceText(text) = SourceText::deserialize(deserializer)?;
+        let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        let number = number.filter(|number| (MIN..=MAX).contains(number)).map(Within);
+        number.ok_or_else(|| D::Error::custom(format!("must be an integer from {MIN} to {MAX}")))
     }
 }
 

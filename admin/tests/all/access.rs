@@ -68,7 +68,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("PATCH", "/urls/{id}", WRITERS),
     ("DELETE", "/urls/{id}", WRITERS),
     ("GET", "/urls/{id}/stats", READERS),
-    ("GET", "/urls/{id}/qr.svg", READERS),
+    ("GET", "/urls/{id}/qr", READERS),
     ("GET", "/urls/{id}/live", READERS),
     ("GET", "/urls/export", READERS),
     ("GET", "/live", READERS),

@@ -38,7 +38,7 @@ const ALLOWED: [(&str, &str); 37] = [
     ("/urls/external/{external_id}", "PUT"),
     ("/urls/{id}", "GET,HEAD,PUT,PATCH,DELETE"),
     ("/urls/{id}/stats", "GET,HEAD"),
-    ("/urls/{id}/qr.svg", "GET,HEAD"),
+    ("/urls/{id}/qr", "GET,HEAD"),
     ("/urls/{id}/live", "GET,HEAD"),
     ("/urls/export", "GET,HEAD"),
     ("/live", "GET,HEAD"),
@@ -147,7 +147,11 @@ async fn answers_have_the_cache_control_of_their_kind() {
         let is_page = path.starts_with("/docs")
             || path.starts_with("/admin")
                 && !["assets", "session", "access"].contains(&path.split('/').nth(2).unwrap_or_default());
-        let expected = if is_page { "no-cache" } else { "no-store" };
+        let expected = match &*path {
+            "/urls/1/qr" | "/urls/1/qr/" => "private, no-cache",
+            _ if is_page => "no-cache",
+            _ => "no-store",
+        };
         for method in ["GET", "POST", "BREW"] {
             let answer = send_bare(&app, method, &path).await;
             let expected = if method == "GET" && allowed.contains("GET") { expected } else { "no-store" };

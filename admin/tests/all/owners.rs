@@ -69,7 +69,7 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
     ("patch /urls/{id}", "/urls/{url}", r#"{"title": "taken"}"#, 404),
     ("delete /urls/{id}", "/urls/{url}", "", 404),
     ("get /urls/{id}/stats", "/urls/{url}/stats", "", 404),
-    ("get /urls/{id}/qr.svg", "/urls/{url}/qr.svg", "", 404),
+    ("get /urls/{id}/qr", "/urls/{url}/qr", "", 404),
     ("get /admin/access", "/admin/access", "", 200),
     ("get /urls/{id}/live", "/urls/{url}/live", "", 404),
     ("get /urls/{id}/live", "/urls/{url}/live?last_event_id=0", "", 404),

@@ -162,10 +162,47 @@ async fn qr_code_counts_scans_apart_if_asked() {
     browser.inspect("qr").await;
     browser.click(".qr input", "").await;
     browser.wait("!document.querySelector('.qr .mono').innerText.endsWith('?qr')").await;
-    let path = format!("/urls/{}/qr.svg", link["id"]);
+    let path = format!("/urls/{}/qr", link["id"]);
     let [plain, tracked] = [path.clone(), format!("{path}?track=1")]
         .map(async |path| tern.get(&tern.api, &path).await.text().await.unwrap());
     assert_ne!(plain.await, tracked.await);
+}
+
+#[tokio::test]
+async fn qr_code_has_the_chosen_colours_and_is_saved_as_svg_and_png() {
+    let (tern, browser, link) = start().await;
+    browser.goto(&format!("http://{}/admin/links/{}", tern.api, link["id"])).await;
+    browser.wait_text("About this link").await;
+    browser.press("q").await;
+    browser.wait("document.querySelector('.qr img')?.naturalWidth === 1024").await;
+    // Files are caught in the page, since a browser without a window stores none.
+    let catch = "window.saved = []; HTMLAnchorElement.prototype.click = function () { \
+                 saved.push(`${this.download} ${this.href.startsWith('blob:')}`); }";
+    browser.run(catch).await;
+    browser.click(".qr summary", "").await;
+    let choose = |selector: &str, value: &str| {
+        format!(
+            "const input = document.querySelector('{selector}'); input.value = '{value}'; \
+             input.dispatchEvent(new Event('input', {{bubbles: true}}))"
+        )
+    };
+    browser.run(&choose(".qr .option select", "256")).await;
+    browser.wait("document.querySelector('.qr img').naturalWidth === 256").await;
+    browser.run(&choose(".qr .option input", "#1a2b3c")).await;
+    browser.inspect("qr-options").await;
+    browser.click(".qr .actions button", "Save as SVG").await;
+    browser.wait("saved.length === 1").await;
+    browser.click(".qr .actions button", "Save as PNG").await;
+    browser.wait("saved.length === 2").await;
+    let code = link["short_code"].as_str().unwrap();
+    let saved = browser.run("return saved").await;
+    assert_eq!(saved, json!([format!("{code}.svg true"), format!("{code}.png true")]));
+    // A pale colour is refused with the reason, and nothing can be saved.
+    browser.run(&choose(".qr .option input", "#eeeeee")).await;
+    browser.wait_text("has a contrast of 1.1:1").await;
+    browser.wait("[...document.querySelectorAll('.qr .actions button')].every((button) => button.disabled)").await;
+    browser.run(&choose(".qr .option input", "#000000")).await;
+    browser.wait("[...document.querySelectorAll('.qr .actions button')].every((button) => !button.disabled)").await;
 }
 
 #[tokio::test]
