@@ -2,6 +2,7 @@
 
 mod dialect;
 mod quotes;
+mod row_bytes;
 mod table;
 
 pub use table::{BadRow, CsvRow, CsvTable};

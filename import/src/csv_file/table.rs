@@ -1,14 +1,11 @@
 //! CSV files with a header, read row by row in bounded memory.
 
-use std::io::{self, Chain, Cursor, Read};
+use std::io::Read;
 
 use csv::{ErrorKind, StringRecord, Terminator};
 
 use super::dialect::read_head;
-use super::quotes::{BadQuote, Quotes};
-
-/// The longest row in bytes. Without this bound an unclosed quote would read the whole file into memory.
-const MAX_ROW_LEN: usize = 2 * 1024 * 1024;
+use super::row_bytes::RowBytes;
 
 /// The most columns that a message lists.
 const MAX_LISTED: usize = 20;
@@ -18,7 +15,7 @@ const NOT_UTF_8: &str = "the row is not UTF-8: save the file as \"CSV UTF-8\"";
 /// A table that is being read.
 #[derive(Debug)]
 pub struct CsvTable<R> {
-    reader: csv::Reader<Source<R>>,
+    reader: csv::Reader<RowBytes<R>>,
     trim: bool,
     columns: Vec<String>,
     /// The number of fields that a row must have at least.
@@ -76,14 +73,7 @@ impl<R: Read> CsvTable<R> {
 
     fn begin(mut source: R, trim: bool) -> Result<CsvTable<R>, String> {
         let (dialect, head) = read_head(&mut source)?;
-        let source = Source {
-            source: Cursor::new(head).chain(source),
-            has_cr_lines: dialect.has_cr_lines,
-            remaining: MAX_ROW_LEN,
-            ended: false,
-            quotes: Quotes::new(dialect.separator),
-            bad: None,
-        };
+        let source = RowBytes::new(head, source, dialect);
         let reader = csv::ReaderBuilder::new()
             .delimiter(dialect.separator)
             // `next_row` reports rows of another length with its own message.
@@ -113,7 +103,7 @@ impl<R: Read> CsvTable<R> {
 
     /// Returns the source, whose position has to be restored before the next row is read.
     pub fn source_mut(&mut self) -> &mut R {
-        self.reader.get_mut().source.get_mut().1
+        self.reader.get_mut().inner_mut()
     }
 
     /// Returns the names of all columns for a message.
@@ -167,7 +157,7 @@ impl<R: Read> CsvTable<R> {
     /// Reads until `record` is not blank, and returns its line.
     fn read_record(&mut self) -> Option<Result<u64, BadRow>> {
         loop {
-            self.reader.get_mut().remaining = MAX_ROW_LEN;
+            self.reader.get_mut().begin_row();
             let before = self.reader.position().line();
             let mut bytes = std::mem::take(&mut self.record).into_byte_record();
             let read = self.reader.read_byte_record(&mut bytes);
@@ -195,7 +185,7 @@ impl<R: Read> CsvTable<R> {
                         ErrorKind::Io(error) => error.to_string(),
                         _ => error.to_string(),
                     };
-                    let line = self.reader.get_ref().quotes.row_line();
+                    let line = self.reader.get_ref().row_line();
                     return Some(Err(BadRow { line, reason, is_last: true }));
                 }
             }
@@ -236,56 +226,9 @@ impl<'a> CsvRow<'a> {
     }
 }
 
-/// A source of bytes that ends a row that is too long, stops at a bad quote, and adds a line end at the end.
-#[derive(Debug)]
-struct Source<R> {
-    source: Chain<Cursor<Vec<u8>>, R>,
-    has_cr_lines: bool,
-    /// The bytes that the current row may still have.
-    remaining: usize,
-    ended: bool,
-    quotes: Quotes,
-    bad: Option<BadQuote>,
-}
-
-impl<R: Read> Read for Source<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(bad) = self.bad {
-            return Err(io::Error::other(bad.to_string()));
-        }
-        if self.remaining == 0 {
-            let mebibytes = MAX_ROW_LEN / (1024 * 1024);
-            return Err(io::Error::other(format!("the row has over {mebibytes} MiB: is a quote not closed?")));
-        }
-        let read = self.source.read(buffer)?;
-        if self.has_cr_lines {
-            buffer[..read].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
-        }
-        self.remaining = self.remaining.saturating_sub(read);
-        if read == 0 {
-            self.quotes.end().map_err(|bad| io::Error::other(bad.to_string()))?;
-        }
-        match buffer.first_mut() {
-            Some(first) if read == 0 && !self.ended => {
-                self.ended = true;
-                *first = b'\n';
-                Ok(1)
-            }
-            _ => match self.quotes.follow(&buffer[..read]) {
-                Ok(()) => Ok(read),
-                // The bytes before the bad quote are returned first.
-                Err((0, bad)) => Err(io::Error::other(bad.to_string())),
-                Err((good, bad)) => {
-                    self.bad = Some(bad);
-                    Ok(good)
-                }
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::row_bytes::MAX_ROW_LEN;
     use super::*;
 
     fn rows(text: &[u8]) -> Vec<Result<(u64, String), BadRow>> {

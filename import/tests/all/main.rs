@@ -5,6 +5,7 @@
 mod bitly;
 mod chhoto;
 mod dub;
+mod generated;
 mod hostile;
 mod kutt;
 mod polr;
