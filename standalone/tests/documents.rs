@@ -116,7 +116,7 @@ fn documents_of_the_repository_have_no_dead_link() {
 ///
 /// A name with a slash is below `root` or below the sources of a crate. One that begins with a slash is a path of the API.
 fn missing_files(root: &Path, guide: &str) -> Vec<String> {
-    let bases = ["", "common/src", "redirector/src", "admin/src"].map(|base| root.join(base));
+    let bases = ["", "common/src", "import/src", "redirector/src", "admin/src"].map(|base| root.join(base));
     let names = Parser::new_ext(guide, Options::ENABLE_TABLES).filter_map(|event| match event {
         Event::Code(name) => Some(name.into_string()),
         _ => None,
