@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 mod audit;
+mod backup;
 mod changes;
 mod clicks;
 mod columns;
@@ -38,6 +39,7 @@ mod url_lists;
 mod urls;
 mod users;
 
+pub use backup::{Contents, check_database, copy_database};
 pub use error::OpenError;
 
 use self::connections::{Connections, Lane, existing};

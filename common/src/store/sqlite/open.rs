@@ -81,7 +81,7 @@ fn explain(error: &refinery::Error) -> String {
 /// Refuses the file of another program.
 ///
 /// Reads the header without SQLite, which might write to the file.
-fn check_owner(path: &Path) -> Result<(), OpenError> {
+pub(super) fn check_owner(path: &Path) -> Result<(), OpenError> {
     // Offsets and texts from the "Database File Format" page of SQLite's documentation.
     const MAGIC: &[u8; 16] = b"SQLite format 3\0";
     const APPLICATION_ID_AT: std::ops::Range<usize> = 68..72;
