@@ -14,7 +14,7 @@ BROWSER := chromium:chromium chromedriver:chromium-driver
 # Further programs for the tests of faults.
 FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
 	/usr/sbin/mkfs.ext4:e2fsprogs
-.PHONY: help run test schemathesis dashboard-tools lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools
+.PHONY: help run test schemathesis dashboard-tools lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools manual
 
 # Creates a Python environment with the packages of the first prerequisite, each verified by its hash.
 define environment
@@ -49,6 +49,10 @@ target/dashboard-tools/installed: scripts/dashboard-tools/package-lock.json targ
 	touch $@
 target/node/installed: scripts/dashboard-tools/node-requirements.txt | python
 	$(call environment,target/node)
+
+manual: tools ## Write manual pages and completions of shells to target/manual
+	cargo build --locked --package tern
+	scripts/write-manual target/debug/tern target/manual
 
 lint: tools lint-tools dashboard-tools ## Check format, code, spelling and deploy/; warnings are errors
 	cargo fmt --all --check

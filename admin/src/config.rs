@@ -129,11 +129,16 @@ impl AccessConfig {
 }
 
 impl AdminConfig {
+    /// Reads the address of the API port alone.
+    pub fn read_listen(reader: &mut Reader<'_>) -> SocketAddr {
+        let app_port = reader.get("APP_PORT", APP_PORT);
+        reader.get("ADMIN_LISTEN", SocketAddr::from((Ipv4Addr::LOCALHOST, app_port)))
+    }
+
     /// Reads the settings. `visible_wait` is the default of `VISIBLE_WAIT`, which depends on where the redirectors run.
     pub fn read(reader: &mut Reader<'_>, visible_wait: VisibleWait) -> AdminConfig {
-        let app_port = reader.get("APP_PORT", APP_PORT);
         AdminConfig {
-            listen: reader.get("ADMIN_LISTEN", SocketAddr::from((Ipv4Addr::LOCALHOST, app_port))),
+            listen: AdminConfig::read_listen(reader),
             ops_listen: reader.find("ADMIN_OPS_LISTEN"),
             ops_hosts: reader.get("OPS_HOSTS", Hosts::default()),
             access: AccessConfig::read(reader),

@@ -22,7 +22,7 @@ pub fn ask(listener: SocketAddr, path: &str) -> anyhow::Result<()> {
 }
 
 /// Returns an address at which the listener is reachable: loopback for the unspecified address.
-fn reachable(listener: SocketAddr) -> SocketAddr {
+pub fn reachable(listener: SocketAddr) -> SocketAddr {
     let address = match listener.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

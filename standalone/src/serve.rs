@@ -25,6 +25,9 @@ use crate::config::{Config, NAME};
 use crate::follow::follow_code;
 use crate::sample;
 
+/// The file in the data directory that a server locks.
+pub const SERVE_LOCK: &str = "serve.lock";
+
 /// The longest time to wait for a server that ends and still locks the directory.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
@@ -105,7 +108,7 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
 fn lock_directory(directory: &Path) -> anyhow::Result<FileLock> {
     let shown = directory.display();
     fs::create_dir_all(directory).with_context(|| format!("cannot create {shown} (TERN_DATA_DIR)"))?;
-    FileLock::take(&directory.join("serve.lock"), LOCK_WAIT).map_err(|error| match error.kind() {
+    FileLock::take(&directory.join(SERVE_LOCK), LOCK_WAIT).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => anyhow!(
             "another `tern serve` runs on {shown} (TERN_DATA_DIR); stop it first, or give this one a directory of its own"
         ),

@@ -13,6 +13,7 @@ mod mmdb;
 #[path = "../../../redirector/tests/support/vectors.rs"]
 mod vectors;
 
+mod backup;
 mod bad_start;
 mod clicks;
 mod costly_lists;
@@ -22,6 +23,7 @@ mod first_steps;
 mod full_ports;
 mod importing;
 mod interrupted_start;
+mod link_command;
 mod link_options;
 mod loading;
 mod own_addresses;

@@ -35,7 +35,8 @@ fn planes_are_independent_and_common_depends_on_no_plane() {
     check("tern-serving", &["tern-common"]);
     check("tern-redirector", &["tern-common", "tern-serving"]);
     check("tern-admin", &["tern-common", "tern-import", "tern-serving"]);
-    check("tern", &["tern-admin", "tern-common", "tern-import", "tern-redirector", "tern-serving"]);
+    check("tern-client", &[]);
+    check("tern", &["tern-admin", "tern-client", "tern-common", "tern-import", "tern-redirector", "tern-serving"]);
     check("tern-testkit", &[]);
 }
 
@@ -64,7 +65,9 @@ fn processes_over_postgresql_link_no_sqlite() {
 #[test]
 fn files_of_a_crate_have_no_circular_imports() {
     let mut circles = Vec::new();
-    for package in ["common", "import", "serving", "redirector", "admin", "standalone", "testkit", "tests", "bench"] {
+    for package in
+        ["common", "import", "serving", "redirector", "admin", "client", "standalone", "testkit", "tests", "bench"]
+    {
         let root = workspace().join(package);
         let root = if package == "tests" { root } else { root.join("src") };
         circles.extend(circles::find(&root).into_iter().map(|circle| format!("{package}: {}", circle.join(" -> "))));
@@ -108,6 +111,7 @@ fn doc_comments_begin_with_words_that_are_understood_alone() {
         "serving",
         "redirector",
         "admin",
+        "client",
         "standalone",
         "testkit",
         "tests",
@@ -262,6 +266,7 @@ fn example_of_settings_lists_exactly_the_settings() {
         "redirector/src/main.rs",
         "redirector/src/tracking.rs",
         "standalone/src/config.rs",
+        "standalone/src/link_settings.rs",
     ];
     let lines = files.iter().flat_map(|file| sources(file)).flat_map(|(_, lines)| lines).collect::<Vec<_>>();
     let read: BTreeSet<&str> = lines.iter().flat_map(|line| settings_of(line)).collect();
