@@ -99,7 +99,37 @@ fn marks_are_in_lower_case_and_names_have_no_separator() {
     }
 }
 
+/// Builds user agents of marks and of what stands between them.
+fn user_agents_of_marks() -> impl Strategy<Value = String> {
+    let tables = [marks::BOTS, marks::BOTS_ANYWHERE, marks::BROWSERS, marks::SYSTEMS, marks::DEVICES];
+    let marks: Vec<&str> = tables.into_iter().flatten().map(|(mark, _)| *mark).collect();
+    let part = prop_oneof![
+        4 => proptest::sample::select(marks),
+        2 => proptest::sample::select(vec![" ", "/", "; ", "(", ")", ".", "1", "x", "cu", "ab", "m ", "s", "Mozilla/5.0 "]),
+        1 => Just("\u{e9}"),
+    ];
+    proptest::collection::vec(part, 1..12).prop_map(|parts| parts.concat())
+}
+
 proptest! {
+    #[test]
+    fn families_of_marks_do_not_depend_on_case_and_a_bot_has_no_browser(agent in user_agents_of_marks()) {
+        let visitor = Visitor::of_user_agent(agent.as_bytes());
+        prop_assert_eq!(Visitor::of_user_agent(agent.to_ascii_uppercase().as_bytes()), visitor);
+        prop_assert_eq!(Visitor::of_user_agent(agent.to_ascii_lowercase().as_bytes()), visitor);
+        let Visitor { browser, system, device, .. } = visitor;
+        let families = [browser, system, device];
+        prop_assert_eq!(visitor.bot.is_some(), families == [BOT; 3], "{}", visitor);
+        prop_assert!(visitor.bot.is_some() || !families.contains(&BOT), "{}", visitor);
+    }
+
+    #[test]
+    fn bytes_behind_the_searched_ones_change_no_family(agent in user_agents_of_marks(), more in user_agents_of_marks()) {
+        let long = format!("{agent}{}", " ".repeat(512));
+        let longer = format!("{long}{more}");
+        prop_assert_eq!(Visitor::of_user_agent(longer.as_bytes()), Visitor::of_user_agent(long.as_bytes()));
+    }
+
     #[test]
     fn visitor_of_any_bytes_has_a_text_that_is_read_unchanged(
         user_agent in proptest::collection::vec(any::<u8>(), 0..700),
