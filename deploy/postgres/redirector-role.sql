@@ -24,7 +24,12 @@ GRANT SELECT ON refinery_schema_history, replica_meta, url_changes, served_links
 GRANT INSERT (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client) ON events TO tern_redirector;
 GRANT SELECT, INSERT, UPDATE ON click_journals TO tern_redirector;
 GRANT EXECUTE ON FUNCTION lock_links(bigint[]), find_former_codes(bigint[], text[]) TO tern_redirector;
-GRANT EXECUTE ON FUNCTION add_link_clicks(bigint[], bigint[], timestamptz[]) TO tern_redirector;
-GRANT EXECUTE ON FUNCTION count_clicks(bigint[], timestamptz[], text[], text[], text[], bigint[]) TO tern_redirector;
+GRANT EXECUTE ON FUNCTION count_batch(
+    bigint[], bigint[], bigint[], timestamptz[],
+    bigint[], bigint[],
+    bigint[], timestamptz[], "char"[], text[], bigint[],
+    timestamptz[], "char"[], text[], bigint[],
+    bigint[], timestamptz[], bigint[], bigint[]
+) TO tern_redirector;
 
 COMMIT;

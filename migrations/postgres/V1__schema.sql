@@ -188,7 +188,7 @@ CREATE TABLE click_counts (
 -- For the retention of counts without events. Other counts are deleted with their events.
 CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('V', 'R', 'Q', 'S', 'T');
 
--- The sums of `click_counts` over all links. Triggers keep them.
+-- The sums of `click_counts` over all links. Triggers keep them, and `count_batch` for the batches of shippers.
 --
 -- If transactions updated one row, they would wait for each other's commit. So each connection adds to one of four parts,
 -- and the upkeep moves past hours to part 0. A count in one part may be negative; the sum over the parts is exact.
@@ -271,13 +271,16 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER click_counts_followed_insert AFTER INSERT ON click_counts
-REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION follow_click_counts();
+REFERENCING NEW TABLE AS after FOR EACH STATEMENT
+WHEN (current_setting('tern.counts', true) IS DISTINCT FROM 'batch') EXECUTE FUNCTION follow_click_counts();
 CREATE TRIGGER click_counts_followed_update AFTER UPDATE ON click_counts
-REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION follow_click_counts();
+REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT
+WHEN (current_setting('tern.counts', true) IS DISTINCT FROM 'batch') EXECUTE FUNCTION follow_click_counts();
 CREATE TRIGGER click_counts_followed_delete AFTER DELETE ON click_counts
 REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION follow_click_counts();
 
--- The clicks of each link by the hour, so that the series of a hundred links are read at once. Triggers keep them.
+-- The clicks of each link by the hour, so that the series of a hundred links are read at once. Kept as the totals
+-- are.
 CREATE TABLE click_hours (
     url_id bigint NOT NULL,
     hour timestamptz NOT NULL,
@@ -320,9 +323,11 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER click_hours_counted_insert AFTER INSERT ON click_counts
-REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_click_hours();
+REFERENCING NEW TABLE AS after FOR EACH STATEMENT
+WHEN (current_setting('tern.counts', true) IS DISTINCT FROM 'batch') EXECUTE FUNCTION count_click_hours();
 CREATE TRIGGER click_hours_counted_update AFTER UPDATE ON click_counts
-REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION count_click_hours();
+REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT
+WHEN (current_setting('tern.counts', true) IS DISTINCT FROM 'batch') EXECUTE FUNCTION count_click_hours();
 CREATE TRIGGER click_hours_counted_delete AFTER DELETE ON click_counts
 REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION count_click_hours();
 
@@ -735,7 +740,8 @@ BEGIN
 END $$;
 
 CREATE TRIGGER events_counted_insert AFTER INSERT ON events
-REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION count_inserted_events();
+REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT
+WHEN (current_setting('tern.counts', true) IS DISTINCT FROM 'batch') EXECUTE FUNCTION count_inserted_events();
 CREATE TRIGGER events_counted_delete AFTER DELETE ON events
 REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_events();
 -- Tern never updates an event. Triggers run in the order of their names, so old rows are subtracted before new ones are
@@ -1030,34 +1036,52 @@ LANGUAGE sql STABLE SECURITY DEFINER AS $$
     JOIN former_codes AS former ON (former.url_id, former.short_code) = (asked.url_id, asked.short_code)
 $$;
 
--- Adds clicks without an event to the clicks of their links. The caller has locked the urls.
+-- Adds a batch of clicks to every count. The caller has locked the urls, and inserts the events of the clicks afterwards.
 --
--- Each of these transactions calls it before it inserts events, with all links of its events, so that it locks each link's
--- clicks once and in the order of ids.
-CREATE FUNCTION add_link_clicks(url_ids bigint[], numbers bigint[], times timestamptz[]) RETURNS void
-LANGUAGE sql SECURITY DEFINER AS $$
+-- The triggers of the transaction count no click from here on. They would scan the batch for each count, and sum what the
+-- shipper has summed already. Each array is in the order of its keys, which prevents deadlocks.
+CREATE FUNCTION count_batch(
+    links bigint[], events bigint[], people bigint[], times timestamptz[],
+    owners bigint[], events_of_owners bigint[],
+    count_links bigint[], count_hours timestamptz[], count_kinds "char"[], count_values text[], count_clicks bigint[],
+    total_hours timestamptz[], total_kinds "char"[], total_values text[], total_clicks bigint[],
+    hour_links bigint[], hour_starts timestamptz[], humans bigint[], bots bigint[]
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    PERFORM set_config('tern.counts', 'batch', true);
+
+    INSERT INTO row_count_deltas
+    SELECT 'events', key.filter, sum(each.n) FROM unnest(events) AS each (n)
+    CROSS JOIN (VALUES (''), ('event_type=clicked')) AS key (filter)
+    GROUP BY key.filter HAVING sum(each.n) > 0
+    UNION ALL SELECT 'events', 'url_id=' || each.id, each.n FROM unnest(links, events) AS each (id, n) WHERE each.n > 0
+    UNION ALL SELECT 'events', 'user_id=' || each.id, each.n FROM unnest(owners, events_of_owners) AS each (id, n);
+
     INSERT INTO link_clicks AS counted
-    SELECT added.url_id, added.n, added.at FROM unnest(url_ids, numbers, times) AS added (url_id, n, at)
-    ORDER BY added.url_id
+    SELECT each.id, each.n, each.at FROM unnest(links, people, times) AS each (id, n, at) WHERE each.n > 0
     ON CONFLICT (url_id) DO UPDATE
     SET clicks = counted.clicks + excluded.clicks,
-        last_clicked_at = greatest(counted.last_clicked_at, excluded.last_clicked_at)
-$$;
+        last_clicked_at = greatest(counted.last_clicked_at, excluded.last_clicked_at);
 
--- Counts clicks without an event. The caller has locked the urls.
-CREATE FUNCTION count_clicks(
-    url_ids bigint[], hours timestamptz[], visitors text[], referrers text[], sources text[], numbers bigint[]
-) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     INSERT INTO click_counts AS counted
-    SELECT clicks.url_id, clicks.hour, upper(key.kind::text)::"char", key.value, sum(clicks.n)::bigint
-    FROM unnest(url_ids, hours, visitors, referrers, sources, numbers)
-        AS clicks (url_id, hour, visitor, referrer, source, n)
-    CROSS JOIN LATERAL count_keys(clicks.visitor, clicks.referrer, clicks.source) AS key
-    GROUP BY clicks.url_id, clicks.hour, key.kind, key.value
-    -- The order prevents deadlocks.
-    ORDER BY clicks.url_id, clicks.hour, key.kind, key.value
-    ON CONFLICT (url_id, hour, kind, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks
-$$;
+    SELECT * FROM unnest(count_links, count_hours, count_kinds, count_values, count_clicks)
+    ON CONFLICT (url_id, hour, kind, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks;
+
+    INSERT INTO click_totals AS counted
+    SELECT 1 + pg_backend_pid() % 4, each.* FROM unnest(total_hours, total_kinds, total_values, total_clicks) AS each
+    ON CONFLICT (part, hour, kind, value) DO UPDATE SET clicks = counted.clicks + excluded.clicks;
+
+    INSERT INTO click_hours AS counted
+    SELECT * FROM unnest(hour_links, hour_starts, humans, bots)
+    ON CONFLICT (url_id, hour) DO UPDATE
+    SET humans = counted.humans + excluded.humans, bots = counted.bots + excluded.bots;
+
+    INSERT INTO late_click_counts
+    SELECT DISTINCT counted.url_id, each.hour
+    FROM unnest(hour_links, hour_starts) AS each (url_id, hour)
+    CROSS JOIN LATERAL (VALUES (each.url_id), (0)) AS counted (url_id)
+    WHERE each.hour < (SELECT past FROM click_summary_state);
+END $$;
 
 -- Sets a fixed search path, which a caller cannot manipulate.
 DO $$
@@ -1088,7 +1112,7 @@ BEGIN
         SELECT callable.oid FROM pg_proc AS callable
         WHERE callable.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'urls'::regclass)
             AND callable.proname IN
-                ('lock_links', 'find_former_codes', 'add_link_clicks', 'count_clicks', 'count_inserted_events')
+                ('lock_links', 'find_former_codes', 'count_batch', 'count_inserted_events')
             AND callable.prosecdef
             AND pg_has_role(callable.proowner, 'USAGE')
             AND EXISTS (

@@ -186,7 +186,7 @@ CREATE TABLE click_counts (
 -- For the retention of counts without events. Other counts are deleted with their events.
 CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('V', 'R', 'Q', 'S', 'T');
 
--- The sums of `click_counts` over all links. Triggers keep them.
+-- The sums of `click_counts` over all links. Triggers keep them, and shippers for their batches.
 CREATE TABLE click_totals (
     hour INTEGER NOT NULL,
     kind TEXT NOT NULL,
@@ -221,13 +221,20 @@ CREATE TABLE click_summary_state (
 ) STRICT;
 INSERT INTO click_summary_state VALUES (1, unixepoch() - unixepoch() % 3600);
 
-CREATE TRIGGER click_counts_followed_insert AFTER INSERT ON click_counts BEGIN
+-- Has a row while a transaction adds a whole batch of clicks to every count itself. No trigger counts a click meanwhile.
+CREATE TABLE batch_counting (
+    only_row INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_row = 1)
+) STRICT;
+
+CREATE TRIGGER click_counts_followed_insert AFTER INSERT ON click_counts
+WHEN NOT EXISTS (SELECT 1 FROM batch_counting) BEGIN
     INSERT INTO click_totals VALUES (NEW.hour, NEW.kind, NEW.value, NEW.clicks)
     ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks;
     INSERT INTO late_click_counts SELECT id, NEW.hour FROM (SELECT NEW.url_id AS id UNION ALL SELECT 0)
     WHERE NEW.hour < (SELECT past FROM click_summary_state) ON CONFLICT DO NOTHING;
 END;
-CREATE TRIGGER click_counts_followed_update AFTER UPDATE ON click_counts BEGIN
+CREATE TRIGGER click_counts_followed_update AFTER UPDATE ON click_counts
+WHEN NOT EXISTS (SELECT 1 FROM batch_counting) BEGIN
     UPDATE click_totals SET clicks = clicks + NEW.clicks - OLD.clicks
     WHERE hour = NEW.hour AND kind = NEW.kind AND value = NEW.value;
     INSERT INTO late_click_counts SELECT id, NEW.hour FROM (SELECT NEW.url_id AS id UNION ALL SELECT 0)
@@ -241,7 +248,8 @@ CREATE TRIGGER click_counts_followed_delete AFTER DELETE ON click_counts BEGIN
     WHERE OLD.hour < (SELECT past FROM click_summary_state) ON CONFLICT DO NOTHING;
 END;
 
--- The clicks of each link by the hour, so that the series of a hundred links are read at once. Triggers keep them.
+-- The clicks of each link by the hour, so that the series of a hundred links are read at once. Kept as the totals
+-- are.
 CREATE TABLE click_hours (
     url_id INTEGER NOT NULL,
     hour INTEGER NOT NULL,
@@ -250,13 +258,15 @@ CREATE TABLE click_hours (
     PRIMARY KEY (url_id, hour)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER click_hours_counted_insert AFTER INSERT ON click_counts WHEN NEW.kind IN ('v', 'V') BEGIN
+CREATE TRIGGER click_hours_counted_insert AFTER INSERT ON click_counts
+WHEN NEW.kind IN ('v', 'V') AND NOT EXISTS (SELECT 1 FROM batch_counting) BEGIN
     INSERT INTO click_hours
     SELECT NEW.url_id, NEW.hour, NEW.clicks * is_person, NEW.clicks * (1 - is_person)
     FROM (SELECT substr(NEW.value, -1) = '|' AS is_person) WHERE true
     ON CONFLICT DO UPDATE SET humans = humans + excluded.humans, bots = bots + excluded.bots;
 END;
-CREATE TRIGGER click_hours_counted_update AFTER UPDATE ON click_counts WHEN NEW.kind IN ('v', 'V') BEGIN
+CREATE TRIGGER click_hours_counted_update AFTER UPDATE ON click_counts
+WHEN NEW.kind IN ('v', 'V') AND NOT EXISTS (SELECT 1 FROM batch_counting) BEGIN
     UPDATE click_hours
     SET humans = humans + iif(substr(NEW.value, -1) = '|', NEW.clicks - OLD.clicks, 0),
         bots = bots + iif(substr(NEW.value, -1) = '|', 0, NEW.clicks - OLD.clicks)
@@ -447,7 +457,7 @@ WHEN OLD.user_id <> NEW.user_id OR OLD.is_active <> NEW.is_active BEGIN
     ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 
-CREATE TRIGGER events_counted_insert AFTER INSERT ON events BEGIN
+CREATE TRIGGER events_counted_insert AFTER INSERT ON events WHEN NOT EXISTS (SELECT 1 FROM batch_counting) BEGIN
     INSERT INTO row_counts VALUES
         ('events', '', 1),
         ('events', 'url_id=' || NEW.url_id, 1),
@@ -469,7 +479,8 @@ WHEN EXISTS (SELECT 1 FROM urls WHERE id = OLD.url_id) AND EXISTS (SELECT 1 FROM
     );
 END;
 
-CREATE TRIGGER events_clicks_counted_insert AFTER INSERT ON events WHEN NEW.event_type = 'clicked' BEGIN
+CREATE TRIGGER events_clicks_counted_insert AFTER INSERT ON events
+WHEN NEW.event_type = 'clicked' AND NOT EXISTS (SELECT 1 FROM batch_counting) BEGIN
     INSERT INTO link_clicks SELECT NEW.url_id, 1, NEW.timestamp WHERE NEW.is_person
     ON CONFLICT DO UPDATE SET clicks = clicks + 1, last_clicked_at = max(coalesce(last_clicked_at, NEW.timestamp), NEW.timestamp);
     INSERT INTO click_counts VALUES (NEW.url_id, NEW.hour, 'v', NEW.counted_visitor, 1)

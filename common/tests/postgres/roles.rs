@@ -60,8 +60,8 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
     for call in [
         "SELECT lock_links('{1}')",
         "SELECT find_former_codes('{1}', '{CODE12}')",
-        "SELECT add_link_clicks('{1}', '{7}', '{2026-01-01}')",
-        "SELECT count_clicks('{1}', '{2026-01-01}', '{curl}', '{news.example}', '{qr}', '{7}')",
+        "SELECT count_batch('{1}', '{7}', '{7}', '{2026-01-01}', '{1}', '{7}', '{1}', '{2026-01-01}', '{v}', '{curl}', '{7}',
+                            '{2026-01-01}', '{v}', '{curl}', '{7}', '{1}', '{2026-01-01}', '{7}', '{0}')",
     ] {
         let refused = stranger.batch_execute(call).await.unwrap_err();
         assert!(refused.as_db_error().unwrap().message().contains("permission denied"), "{call}: {refused:?}");
@@ -138,7 +138,7 @@ async fn owner_functions_after_restore_without_privileges_are_revoked_again() {
     for by_command in [true, false] {
         let restored = PostgresConfig::new(restore_without_privileges(server, &config.url));
         let owner = connect(&restored).await;
-        let all = ["add_link_clicks", "count_clicks", "count_inserted_events", "find_former_codes", "lock_links"];
+        let all = ["count_batch", "count_inserted_events", "find_former_codes", "lock_links"];
         assert_eq!(public_functions(&owner).await, all, "as pg_restore leaves them");
         owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
         let mut of_stranger = restored.clone();

@@ -13,7 +13,7 @@ use super::connections::Connections;
 use super::{error, query};
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::store::click_counts::{ClickCounts, LinkClicks, RecordedClicks};
+use crate::store::click_counts::{BatchCounts, CountKind, LinkClicks, LinkedClick, RecordedClicks};
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
@@ -73,31 +73,24 @@ async fn advance_journal(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bo
 /// Stores the clicks whose links exist, as events or only in the counts.
 async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<RecordedClicks> {
     let links = Links::lock(db, batch.clicks).await?;
-    let owned = |click| links.owner_of(click).map(|owner| (click, owner));
-    let (counted, events): (Vec<_>, Vec<_>) =
-        batch.clicks.iter().filter_map(owned).partition(|(click, _)| click.is_counted_only);
-    let mut counts = ClickCounts::default();
-    if !counted.is_empty() {
-        let mut links = LinkClicks::default();
-        events.iter().for_each(|(click, _)| links.include(click));
-        for (click, _) in &counted {
-            let source = referrers.source_of(click);
-            links.add(click, &source);
-            counts.add(click, source);
-        }
-        add_link_clicks(db, &links).await?;
+    let linked = |click| Some(LinkedClick::new(click, links.owner_of(click)?, referrers));
+    let clicks: Vec<_> = batch.clicks.iter().filter_map(linked).collect();
+    if !clicks.is_empty() {
+        // From here on, the triggers of this transaction count no click again.
+        count(db, &BatchCounts::of(&clicks)).await?;
     }
-    if !events.is_empty() {
-        insert(db, referrers, &events).await?;
+    if clicks.iter().any(has_event) {
+        insert(db, &clicks).await?;
     }
-    if !counted.is_empty() {
-        count(db, &counts).await?;
-    }
-    Ok(RecordedClicks { recorded: (events.len() + counted.len()) as u64, without_event: counted.len() as u64 })
+    Ok(RecordedClicks::of(&clicks))
+}
+
+fn has_event(linked: &LinkedClick<'_>) -> bool {
+    !linked.click.is_counted_only
 }
 
 /// Inserts clicks as events of the owners of their links.
-async fn insert(db: &ClientWrapper, referrers: &ReferrerBudget, clicks: &[(&Click, Id)]) -> Result<()> {
+async fn insert(db: &ClientWrapper, clicks: &[LinkedClick<'_>]) -> Result<()> {
     let sql = "COPY events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
                FROM STDIN (FORMAT BINARY)";
     let types = [
@@ -113,45 +106,61 @@ async fn insert(db: &ClientWrapper, referrers: &ReferrerBudget, clicks: &[(&Clic
     ];
     let copy = db.copy_in(&db.prepare_cached(sql).await?).await?;
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
-    for (click, owner) in clicks {
+    for LinkedClick { click, owner, source } in clicks.iter().filter(|linked| has_event(linked)) {
         let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
-        let ClickSource { visitor, referrer, source } = referrers.source_of(click);
+        let ClickSource { visitor, referrer, source } = source;
         let (visitor, client) = (visitor.map(|visitor| visitor.to_string()), click.client.map(Network));
         let values: query::Values<'_> =
-            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &visitor, &referrer, &source, &client];
+            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &visitor, referrer, source, &client];
         writer.as_mut().write(values).await?;
     }
     writer.finish().await?;
     Ok(())
 }
 
-/// Adds clicks without an event to the clicks of their links, and locks those of all links of the batch.
-/// The insertion of the events locks them too, and another order would cause deadlocks.
-async fn add_link_clicks(db: &ClientWrapper, links: &LinkClicks) -> Result<()> {
-    let (mut urls, mut numbers, mut times) = (vec![], vec![], vec![]);
-    for (url_id, clicks, last) in links.iter() {
-        urls.push(url_id);
-        numbers.push(clicks);
-        times.push(last);
-    }
-    query::row(db, "SELECT add_link_clicks($1, $2, $3)", &[&urls, &numbers, &times]).await?;
-    Ok(())
-}
-
-/// Adds clicks to the counts of their hours.
-async fn count(db: &ClientWrapper, counts: &ClickCounts) -> Result<()> {
-    let (mut urls, mut hours, mut numbers) = (vec![], vec![], vec![]);
-    let (mut visitors, mut referrers, mut sources) = (vec![], vec![], vec![]);
-    for ((url_id, hour, source), clicks) in counts.iter() {
-        urls.push(*url_id);
-        hours.push(*hour);
-        visitors.push(source.visitor.unwrap_or_default().to_string());
-        referrers.push(source.referrer.as_deref());
-        sources.push(source.source.as_deref());
-        numbers.push(*clicks);
-    }
-    let sql = "SELECT count_clicks($1, $2, $3, $4, $5, $6)";
-    query::row(db, sql, &[&urls, &hours, &visitors, &referrers, &sources, &numbers]).await?;
+/// Adds a batch to every count. The order of the arrays is that in which all shippers lock counts.
+async fn count(db: &ClientWrapper, sums: &BatchCounts) -> Result<()> {
+    let BatchCounts { links, owners, hours, counts, totals } = sums;
+    let kind_of = |kind: CountKind| kind as i8;
+    let (urls, of_urls): (Vec<Id>, Vec<LinkClicks>) = links.iter().unzip();
+    let events: Vec<i64> = of_urls.iter().map(|link| link.events).collect();
+    let people: Vec<i64> = of_urls.iter().map(|link| link.people).collect();
+    let last: Vec<Option<Timestamp>> = of_urls.iter().map(|link| link.last).collect();
+    let (users, of_users): (Vec<Id>, Vec<i64>) = owners.iter().unzip();
+    let (count_urls, count_hours): (Vec<Id>, Vec<Timestamp>) = counts.keys().map(|key| (key.0, key.1)).unzip();
+    let (count_kinds, count_values): (Vec<i8>, Vec<&str>) =
+        counts.keys().map(|key| (kind_of(key.2), key.3.as_str())).unzip();
+    let count_clicks: Vec<i64> = counts.values().copied().collect();
+    let total_hours: Vec<Timestamp> = totals.keys().map(|key| key.0).collect();
+    let (total_kinds, total_values): (Vec<i8>, Vec<&str>) =
+        totals.keys().map(|key| (kind_of(key.1), key.2.as_str())).unzip();
+    let total_clicks: Vec<i64> = totals.values().copied().collect();
+    let (hour_urls, hour_starts): (Vec<Id>, Vec<Timestamp>) = hours.keys().copied().unzip();
+    let (humans, bots): (Vec<i64>, Vec<i64>) = hours.values().map(|clicks| (clicks[0], clicks[1])).unzip();
+    let sql =
+        "SELECT count_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+    let values: query::Values<'_> = &[
+        &urls,
+        &events,
+        &people,
+        &last,
+        &users,
+        &of_users,
+        &count_urls,
+        &count_hours,
+        &count_kinds,
+        &count_values,
+        &count_clicks,
+        &total_hours,
+        &total_kinds,
+        &total_values,
+        &total_clicks,
+        &hour_urls,
+        &hour_starts,
+        &humans,
+        &bots,
+    ];
+    query::row(db, sql, values).await?;
     Ok(())
 }
 

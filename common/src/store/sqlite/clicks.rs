@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
+use super::counting;
 use crate::event::{Details, EventType};
 use crate::store::Result;
-use crate::store::click_counts::{ClickCounts, LinkClicks, RecordedClicks};
+use crate::store::click_counts::{BatchCounts, LinkedClick, RecordedClicks};
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
@@ -47,27 +48,32 @@ pub(super) fn ship(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: Clic
 
 /// Stores the clicks whose links exist, as events or only in the counts.
 fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<RecordedClicks> {
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let mut statement = db.prepare_cached(sql)?;
     let mut owners = HashMap::new();
-    let mut counts = ClickCounts::default();
-    let mut links = LinkClicks::default();
-    let mut done = RecordedClicks::default();
+    let mut clicks = Vec::with_capacity(batch.clicks.len());
     for click in batch.clicks {
         let owner = match owners.entry((click.url_id, click.short_code.as_str())) {
             Entry::Occupied(found) => *found.get(),
             Entry::Vacant(asked) => *asked.insert(find_owner(db, click)?),
         };
-        let Some(owner) = owner else { continue };
-        done.recorded += 1;
-        let source = referrers.source_of(click);
-        if click.is_counted_only {
-            done.without_event += 1;
-            links.add(click, &source);
-            counts.add(click, source);
-            continue;
-        }
+        clicks.extend(owner.map(|owner| LinkedClick::new(click, owner, referrers)));
+    }
+    if clicks.is_empty() {
+        return Ok(RecordedClicks::default());
+    }
+    // While this row exists, no trigger counts a click.
+    db.prepare_cached("INSERT INTO batch_counting DEFAULT VALUES")?.execute([])?;
+    insert(db, &clicks)?;
+    counting::count_batch(db, &BatchCounts::of(&clicks))?;
+    db.prepare_cached("DELETE FROM batch_counting")?.execute([])?;
+    Ok(RecordedClicks::of(&clicks))
+}
+
+/// Inserts clicks as events of the owners of their links.
+fn insert(db: &Transaction<'_>, clicks: &[LinkedClick<'_>]) -> Result<()> {
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let mut statement = db.prepare_cached(sql)?;
+    for LinkedClick { click, owner, source } in clicks.iter().filter(|linked| !linked.click.is_counted_only) {
         let details = Details::of_click(click);
         let at = Timestamp::from(click.at);
         let client = click.client.map(|network| network.trunc().to_string());
@@ -76,39 +82,6 @@ fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_
         let clicked = EventType::CLICKED;
         let values = (click.url_id, owner, clicked, at, details.as_str(), visitor, referrer, source, client);
         statement.execute(values)?;
-    }
-    count(db, &counts)?;
-    add_link_clicks(db, &links)?;
-    Ok(done)
-}
-
-/// Adds clicks to the counts of their hours.
-fn count(db: &Transaction<'_>, counts: &ClickCounts) -> Result<()> {
-    let sql = "INSERT INTO click_counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET clicks = clicks + ?5";
-    let mut statement = db.prepare_cached(sql)?;
-    for ((url_id, hour, source), clicks) in counts.iter() {
-        let ClickSource { visitor, referrer, source } = source;
-        let visitor = visitor.unwrap_or_default();
-        let is_bot = visitor.bot.is_some();
-        statement.execute((url_id, hour, "V", visitor.to_string(), clicks))?;
-        if let Some(referrer) = referrer {
-            statement.execute((url_id, hour, if is_bot { "Q" } else { "R" }, referrer, clicks))?;
-        }
-        if let Some(source) = source {
-            statement.execute((url_id, hour, if is_bot { "T" } else { "S" }, source, clicks))?;
-        }
-    }
-    Ok(())
-}
-
-/// Adds clicks without an event to the clicks of their links. A trigger adds the others.
-fn add_link_clicks(db: &Transaction<'_>, links: &LinkClicks) -> Result<()> {
-    let sql = "INSERT INTO link_clicks VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE
-               SET clicks = clicks + ?2,
-                   last_clicked_at = coalesce(max(last_clicked_at, ?3), last_clicked_at, ?3)";
-    let mut statement = db.prepare_cached(sql)?;
-    for (url_id, clicks, last) in links.iter() {
-        statement.execute((url_id, clicks, last))?;
     }
     Ok(())
 }

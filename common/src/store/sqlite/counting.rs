@@ -1,14 +1,66 @@
-//! Counts of a loaded file, in place of the triggers of an insert.
+//! Counts of a batch of clicks and of a loaded file, in place of the triggers of an insert.
 //!
+//! A batch changes each count once, where triggers would change it with each click.
 //! The connection of a load runs no triggers. With them, a large file would block other writers five times as long.
-//! A test compares the counts with those of the triggers.
+//! Tests compare the counts with those of the triggers.
 
 use rusqlite::{Connection, Transaction};
 
 use super::search;
 use super::staging::Stageable;
 use crate::Timestamp;
+use crate::event::EventType;
 use crate::store::Result;
+use crate::store::click_counts::BatchCounts;
+use crate::store::folded_clicks::ALL_LINKS;
+
+/// Adds a batch of clicks to every count.
+pub(super) fn count_batch(db: &Transaction<'_>, sums: &BatchCounts) -> Result<()> {
+    let BatchCounts { links, owners, hours, counts, totals } = sums;
+    let sql = "INSERT INTO row_counts VALUES ('events', ?1, ?2) ON CONFLICT DO UPDATE SET n = n + excluded.n";
+    let mut rows = db.prepare_cached(sql)?;
+    let mut all = 0;
+    for (url_id, link) in links.iter().filter(|(_, link)| link.events > 0) {
+        all += link.events;
+        rows.execute((format!("url_id={url_id}"), link.events))?;
+    }
+    for (user_id, events) in owners {
+        rows.execute((format!("user_id={user_id}"), events))?;
+    }
+    if all > 0 {
+        rows.execute(("", all))?;
+        rows.execute((format!("event_type={}", EventType::CLICKED), all))?;
+    }
+    let sql = "INSERT INTO link_clicks VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE
+               SET clicks = clicks + ?2, last_clicked_at = max(coalesce(last_clicked_at, ?3), ?3)";
+    let mut clicks = db.prepare_cached(sql)?;
+    for (url_id, link) in links.iter().filter(|(_, link)| link.people > 0) {
+        clicks.execute((url_id, link.people, link.last))?;
+    }
+    let sql = "INSERT INTO click_counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET clicks = clicks + ?5";
+    let mut count = db.prepare_cached(sql)?;
+    for ((url_id, hour, kind, value), n) in counts {
+        count.execute((url_id, hour, kind.to_string(), value, n))?;
+    }
+    let sql = "INSERT INTO click_totals VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET clicks = clicks + ?4";
+    let mut total = db.prepare_cached(sql)?;
+    for ((hour, kind, value), n) in totals {
+        total.execute((hour, kind.to_string(), value, n))?;
+    }
+    let sql = "INSERT INTO click_hours VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT DO UPDATE SET humans = humans + ?3, bots = bots + ?4";
+    let mut of_hour = db.prepare_cached(sql)?;
+    let past: Timestamp = db.query_row("SELECT past FROM click_summary_state", [], |row| row.get(0))?;
+    let mut late = db.prepare_cached("INSERT INTO late_click_counts VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    for ((url_id, hour), [humans, bots]) in hours {
+        of_hour.execute((url_id, hour, humans, bots))?;
+        if *hour < past {
+            late.execute((url_id, hour))?;
+            late.execute((ALL_LINKS, hour))?;
+        }
+    }
+    Ok(())
+}
 
 /// Sums what the rows of `marked` add to the counts, without any lock. `now` is the time of rows without a time.
 pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> Result<()> {
