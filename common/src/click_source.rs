@@ -2,7 +2,7 @@
 
 use crate::Click;
 use crate::event::{Details, EventType};
-use crate::visitor::Visitor;
+use crate::visitor::{UNKNOWN, Visitor, country_of, language_of, primary_subtag};
 
 /// The source of a click. It contains no whole header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -39,13 +39,18 @@ impl ClickSource {
     /// Returns the source in the details of an event that a client or a file gave, if it is a click.
     ///
     /// Such a click is a person's, unless its details have a field `bot` or the user agent of a bot.
+    /// Its language and country are those of its details.
     pub fn of_event(event_type: &str, details: &Details) -> ClickSource {
         if event_type != EventType::CLICKED {
             return ClickSource::default();
         }
         // The fields are read separately, so that an invalid one does not hide the others.
         let text = |name| details.field(name)?.text().filter(|text| !text.is_empty());
-        let visitor = Visitor::of_user_agent(text("user_agent").unwrap_or_default().as_bytes());
+        let visitor = Visitor {
+            language: text("language").map_or(UNKNOWN, |sent| language_of(&primary_subtag(sent.as_bytes()))),
+            country: text("country").map_or(UNKNOWN, |code| country_of(code.as_bytes())),
+            ..Visitor::of_user_agent(text("user_agent").unwrap_or_default().as_bytes())
+        };
         let is_true = || details.field("bot").is_some_and(|bot| bot.as_str() == "true");
         let visitor = match text("bot") {
             Some(family) => visitor.as_bot(&family),
@@ -94,7 +99,6 @@ pub fn clean_source(sent: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::visitor::UNKNOWN;
 
     #[test]
     fn referrer_is_reduced_to_its_host() {
@@ -152,6 +156,23 @@ mod tests {
         assert_eq!(of("clicked", half_valid), ClickSource { referrer: source.referrer, ..unknown });
         let tagged = r#"{"original_url":"https://example.com/?utm_source=mail"}"#;
         assert_eq!(of("clicked", tagged).source.as_deref(), Some("mail"));
+    }
+
+    #[test]
+    fn event_from_outside_has_the_language_and_country_of_its_details() {
+        let of = |details: &str| {
+            let details = Details::parse(details).unwrap();
+            ClickSource::of_event("clicked", &details).visitor.unwrap().to_string()
+        };
+        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+        let complete = format!(r#"{{"user_agent":"{firefox}","language":"de","country":"DE"}}"#);
+        assert_eq!(of(&complete), "Firefox|Linux|desktop|de|DE|");
+        assert_eq!(of(r#"{"language":"en-GB,en;q=0.9","country":"gb"}"#), "Unknown|Unknown|Unknown|en|GB|");
+        assert_eq!(of(r#"{"language":"Klingon","country":"Narnia"}"#), "Unknown|Unknown|Unknown|Other|Unknown|");
+        assert_eq!(
+            of(r#"{"language":7,"country":null,"bot":"Slack"}"#),
+            "Unknown|Unknown|Unknown|Unknown|Unknown|Slack"
+        );
     }
 
     #[test]
