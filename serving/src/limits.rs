@@ -6,8 +6,9 @@ use std::time::Duration;
 use tern_common::budget::prefix;
 use tern_common::client::Proxies;
 
-/// Connections of the API port, which administrators and their programs use.
-const API_CONNECTIONS: usize = 1_024;
+/// Connections of the API port, which administrators and their programs use. Half of them may follow live clicks: over a
+/// thousand.
+const API_CONNECTIONS: usize = 2_048;
 
 /// Connections of an operations port: probes, a few monitors, and a person.
 const OPERATIONS_CONNECTIONS: usize = 64;

@@ -202,33 +202,80 @@ async fn streams_beyond_the_limit_of_their_token_are_refused_until_one_closes() 
     eventually(again).await;
 }
 
+/// Returns the reads of new clicks since the start.
+async fn reads(app: &App) -> u64 {
+    let metrics = app.get("/metrics").await.body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("tern_admin_live_reads_total ")).unwrap();
+    line.parse().unwrap()
+}
+
+#[tokio::test]
+async fn thousand_listeners_get_each_click_and_cost_as_many_reads_as_one() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    const LISTENERS: usize = 1_000;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let (app, url, other) = app_with_links(Setup::default()).await;
+    // Reads from the first listener on. Each pause between two of them has 50 ms.
+    let (before, began) = (reads(&app).await, Instant::now());
+    let mut listeners = Vec::new();
+    for n in 0..LISTENERS {
+        let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
+        let path = if n % 10 == 9 { "/urls/1/live" } else { "/live" };
+        socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+        listeners.push((path, socket, String::new()));
+    }
+    let until = async |listener: &mut (&str, tokio::net::TcpStream, String), end: &str| {
+        let (_, socket, text) = listener;
+        while !text.contains(end) {
+            let mut bytes = Vec::with_capacity(1 << 12);
+            assert!(socket.read_buf(&mut bytes).await.unwrap() > 0, "the stream ended: {text}");
+            text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    };
+    for listener in &mut listeners {
+        timeout(Duration::from_secs(20), until(listener, ":\n\n")).await.unwrap();
+        assert!(listener.2.starts_with("HTTP/1.1 200 OK\r\n"), "{}", listener.2);
+    }
+    assert!(app.get("/metrics").await.body.contains(&format!("\ntern_admin_streams{{kind=\"live\"}} {LISTENERS}\n")));
+    let mut clicks = Vec::new();
+    for n in 0..5 {
+        clicks.push(click(&app, if n == 2 { &other } else { &url }).await);
+    }
+    let last = format!("id: {}\n", clicks[4]);
+    for listener in &mut listeners {
+        timeout(Duration::from_secs(20), until(listener, &last)).await.unwrap();
+        let ids = listener.2.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok());
+        let expected = clicks.iter().filter(|id| listener.0 == "/live" || **id != clicks[2]);
+        assert_eq!(ids.collect::<Vec<i64>>(), expected.copied().collect::<Vec<_>>(), "{}", listener.0);
+    }
+    let (read, pauses) = (reads(&app).await - before, began.elapsed().as_millis() / 50);
+    assert!(u128::from(read) <= pauses + 2, "{read} reads within {pauses} pauses");
+}
+
 #[tokio::test]
 async fn silent_stream_sends_comments_and_reads_nothing_without_listeners() {
     let (app, _, _) = app_with_links(Setup::default()).await;
-    let reads = async || {
-        let metrics = app.get("/metrics").await.body;
-        let line = metrics.lines().find_map(|line| line.strip_prefix("tern_admin_live_reads_total ")).unwrap();
-        line.parse::<u64>().unwrap()
-    };
-    assert_eq!(reads().await, 0);
+    assert_eq!(reads(&app).await, 0);
     let mut listeners = Vec::new();
     for _ in 0..40 {
         listeners.push(app.listen("/live", &[]).await);
     }
-    let (before, began) = (reads().await, Instant::now());
+    let (before, began) = (reads(&app).await, Instant::now());
     let waits = async { listeners[0].next().await };
     assert!(timeout(Duration::from_secs(16), waits).await.is_err());
     assert_eq!(listeners[0].comments, 2);
     // One reader for all listeners: 20 reads a second.
-    let read = reads().await - before;
+    let read = reads(&app).await - before;
     assert!(read > 20 && read <= 21 * (began.elapsed().as_secs() + 1), "{read} reads");
     assert!(app.get("/metrics").await.body.contains("\ntern_admin_streams{kind=\"live\"} 40\n"));
     drop(listeners);
     eventually(async || app.get("/metrics").await.body.contains("{kind=\"live\"} 0\n").then_some(())).await;
     sleep(Duration::from_secs(6)).await;
-    let idle = reads().await;
+    let idle = reads(&app).await;
     sleep(Duration::from_millis(300)).await;
-    assert_eq!(reads().await, idle);
+    assert_eq!(reads(&app).await, idle);
 }
 
 #[tokio::test]

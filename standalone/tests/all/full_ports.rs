@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::support::Tern;
 
 /// Connection limit of the API's port and, in these tests, of the redirect port.
-const CROWD: usize = 1_024;
+const CROWD: usize = 2_048;
 
 /// Number of threads that make requests beside the crowd, and the requests of each in a second.
 const CLIENTS: u64 = 8;
@@ -198,7 +198,7 @@ fn operators_port_full_of_idle_connections_serves_other_clients() {
     drill(hold_connections, (&tern.ops, "/ready"), (&tern.ops, "/ready"), 200);
 }
 
-/// With 1,000 descriptors, a crowd of 1,024 on one port would otherwise leave none for the other ports.
+/// With 1,000 descriptors, a crowd of 2,048 on one port would otherwise leave none for the other ports.
 #[test]
 fn ports_full_of_idle_connections_leave_descriptors_to_each_other() {
     let tern = Tern::start_with_descriptors(1_000, &["--sample"]);
