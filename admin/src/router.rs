@@ -29,8 +29,8 @@ use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
 use crate::resources::imports::ImportTurn;
 use crate::resources::{
-    audit, bulk, bulk_urls, events, exports, external_urls, imports, live, logs, many_urls, operations, products, qr,
-    stats, tags, urls, users,
+    audit, bulk, bulk_urls, events, exports, external_urls, imports, live, logs, many_urls, misses, operations, products,
+    qr, stats, tags, urls, users,
 };
 use crate::state::AppState;
 
@@ -58,6 +58,7 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 37] {
         (Area::Data, routes!(stats::show_stats)),
         (Area::Data, routes!(stats::show_overall_stats)),
         (Area::Data, routes!(stats::show_series)),
+        (Area::Data, routes!(misses::list_misses)),
         (Area::Data, routes!(tags::list_tags)),
         (Area::Data, routes!(qr::show_qr)),
         (Area::Data, routes!(live::follow_link)),

@@ -31,5 +31,6 @@ GRANT EXECUTE ON FUNCTION count_batch(
     timestamptz[], "char"[], text[], bigint[],
     bigint[], timestamptz[], bigint[], bigint[]
 ) TO tern_redirector;
+GRANT EXECUTE ON FUNCTION count_misses(text[], bigint[]) TO tern_redirector;
 
 COMMIT;

@@ -299,6 +299,13 @@ CREATE TABLE click_journals (
     without_event INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
+-- Codes that were asked for although no link had them. The upkeep deletes the rarest ones beyond a bound, and old ones.
+CREATE TABLE misses (
+    short_code TEXT PRIMARY KEY,
+    count INTEGER NOT NULL,
+    last_asked_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE products (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id > 0),
     name TEXT NOT NULL,

@@ -36,7 +36,7 @@ pub struct Engine {
     pub(crate) answers: Answers,
     /// Budget of misses for each client, so that codes cannot be enumerated. A redirect costs nothing.
     pub(crate) miss_budget: ClientBudget,
-    pub(crate) misses: Misses,
+    pub(crate) misses: Arc<Misses>,
     pub(crate) proxies: Proxies,
     pub(crate) counters: RedirectCounters,
     /// Threads that serve redirects.

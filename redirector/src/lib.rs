@@ -14,7 +14,7 @@
 //!     tracking    the part of a request that its click stores, by the settings
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the only writer of the map; follows the store
-//! ops         the operations port: /live /ready /metrics /dropped /misses
+//! ops         the operations port: /live /ready /metrics /dropped
 //! watchdog    finds a blocked worker and ends the process
 //! redirector  starts these parts, watches them, and ends them in order
 //! sockets     the listening sockets: bound, or received from systemd

@@ -2,15 +2,15 @@
 //!
 //! Each worker counts in a sketch of its own by the algorithm "space-saving": a code without a counter takes the smallest
 //! one, whose count becomes its error. A code that makes up more than 1/256 of a worker's misses always has a counter.
-//! Nothing about a client is stored.
+//! The shipper takes the counts every few seconds and stores them. Nothing about a client is stored.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 use crossbeam_utils::CachePadded;
 use tern_common::ShortCode;
+use tern_common::missed_code::NewMisses;
 
 /// The number of counters of a worker. A miss reads them all, in less than a microsecond.
 const COUNTERS: usize = 256;
@@ -18,20 +18,11 @@ const COUNTERS: usize = 256;
 /// A short code, padded with zeros.
 type Code = [u8; ShortCode::MAX_LEN];
 
-/// The most frequent misses since the start of the process.
+/// The most frequent misses since they were last taken.
 #[derive(Debug)]
 pub struct Misses {
     hasher: RandomState,
     sketches: Box<[CachePadded<Mutex<Sketch>>]>,
-    /// Misses that were not counted by code, because the sketch was being read.
-    uncounted: AtomicU64,
-}
-
-/// A code, and how often it was asked for at least.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissedCode {
-    pub short_code: String,
-    pub count: u64,
 }
 
 /// The counters of one worker. The arrays have the same order.
@@ -55,12 +46,13 @@ impl Default for Sketch {
 }
 
 impl Sketch {
-    fn count(&mut self, key: u64, code: &str) {
+    fn count(&mut self, key: u64, code: &str, times: u64) {
         if let Some(place) = self.keys[..self.used].iter().position(|other| *other == key) {
-            self.counts[place] += 1;
+            self.counts[place] += times;
             return;
         }
         let place = if self.used < COUNTERS {
+            self.counts[self.used] = 0;
             self.used += 1;
             self.used - 1
         } else {
@@ -68,7 +60,7 @@ impl Sketch {
             self.counts.iter().position(|count| *count == smallest).unwrap_or_default()
         };
         self.errors[place] = self.counts[place];
-        self.counts[place] += 1;
+        self.counts[place] += times;
         self.keys[place] = key;
         self.codes[place] = [0; ShortCode::MAX_LEN];
         self.codes[place].iter_mut().zip(code.bytes()).for_each(|(place, byte)| *place = byte);
@@ -85,34 +77,42 @@ impl Misses {
     /// Returns sketches for `workers` that count concurrently.
     pub fn new(workers: usize) -> Misses {
         let sketches = (0..workers.max(1)).map(|_| CachePadded::default()).collect();
-        Misses { hasher: RandomState::new(), sketches, uncounted: AtomicU64::new(0) }
+        Misses { hasher: RandomState::new(), sketches }
     }
 
-    /// Counts a miss. It waits for nothing: a sketch that is being read counts no code.
+    /// Counts a miss. It waits for nothing: while a sketch is being read, its worker counts no code.
     pub fn count(&self, code: &str, affinity: usize) {
         let key = self.hasher.hash_one(code);
         match self.sketches[affinity % self.sketches.len()].try_lock() {
-            Ok(mut sketch) => sketch.count(key, code),
+            Ok(mut sketch) => sketch.count(key, code, 1),
             // A panic leaves a counter with a wrong count at most.
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().count(key, code),
-            Err(TryLockError::WouldBlock) => {
-                self.uncounted.fetch_add(1, Ordering::Relaxed);
-            }
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().count(key, code, 1),
+            Err(TryLockError::WouldBlock) => {}
         }
     }
 
-    /// Returns the most frequent codes, at most `most`, and the number of misses that were not counted by code.
-    pub fn top(&self, most: usize) -> (Vec<MissedCode>, u64) {
+    /// Removes all counts, and returns the most frequent codes with theirs, at most `most`.
+    pub fn take(&self, most: usize) -> Vec<NewMisses> {
         let mut counts = HashMap::<Code, u64>::new();
         for sketch in &self.sketches {
-            let sketch = sketch.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sketch = sketch.lock().unwrap_or_else(PoisonError::into_inner);
             sketch.counts().for_each(|(code, count)| *counts.entry(code).or_default() += count);
+            sketch.used = 0;
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_unstable_by(|(code, count), (other, others)| (others, code).cmp(&(count, other)));
         let text = |code: Code| code.into_iter().take_while(|byte| *byte != 0).map(char::from).collect();
-        let codes = counts.into_iter().take(most).map(|(code, count)| MissedCode { short_code: text(code), count });
-        (codes.collect(), self.uncounted.load(Ordering::Relaxed))
+        let codes = counts.into_iter().take(most);
+        codes.map(|(code, count)| NewMisses { short_code: text(code), count }).collect()
+    }
+
+    /// Adds counts again that the store did not take.
+    pub fn put_back(&self, misses: &[NewMisses]) {
+        let Some(sketch) = self.sketches.first() else { return };
+        let mut sketch = sketch.lock().unwrap_or_else(PoisonError::into_inner);
+        for NewMisses { short_code, count } in misses {
+            sketch.count(self.hasher.hash_one(short_code.as_str()), short_code, *count);
+        }
     }
 }
 
@@ -120,22 +120,38 @@ impl Misses {
 mod tests {
     use super::*;
 
-    fn top(misses: &Misses, most: usize) -> Vec<(String, u64)> {
-        misses.top(most).0.into_iter().map(|missed| (missed.short_code, missed.count)).collect()
+    fn take(misses: &Misses, most: usize) -> Vec<(String, u64)> {
+        misses.take(most).into_iter().map(|missed| (missed.short_code, missed.count)).collect()
+    }
+
+    fn pairs<const N: usize>(pairs: [(&str, u64); N]) -> Vec<(String, u64)> {
+        pairs.map(|(code, count)| (code.to_owned(), count)).into()
     }
 
     #[test]
-    fn misses_of_all_workers_are_listed_most_asked_first() {
+    fn misses_of_all_workers_are_taken_most_asked_first() {
         let misses = Misses::new(2);
         for (code, affinity, times) in [("often", 0, 3), ("often", 1, 2), ("b", 3, 2), ("a", 2, 2), ("once", 0, 1)] {
             (0..times).for_each(|_| misses.count(code, affinity));
         }
-        let expected = [("often", 5), ("a", 2), ("b", 2), ("once", 1)].map(|(code, count)| (code.to_owned(), count));
-        assert_eq!(top(&misses, 10), expected);
-        assert_eq!(top(&misses, 1), expected[..1]);
+        assert_eq!(take(&misses, 3), pairs([("often", 5), ("a", 2), ("b", 2)]));
+        assert_eq!(take(&misses, 3), [], "all counts were removed");
         let longest = "x".repeat(ShortCode::MAX_LEN);
         (0..9).for_each(|_| misses.count(&longest, 0));
-        assert_eq!(top(&misses, 1), [(longest, 9)]);
+        misses.count("often", 0);
+        assert_eq!(take(&misses, 9), pairs([(&longest, 9), ("often", 1)]));
+    }
+
+    #[test]
+    fn misses_that_the_store_did_not_take_are_counted_with_later_ones() {
+        let misses = Misses::new(2);
+        for (code, affinity) in [("often", 0), ("often", 1), ("once", 1)] {
+            misses.count(code, affinity);
+        }
+        let taken = misses.take(9);
+        misses.count("often", 1);
+        misses.put_back(&taken);
+        assert_eq!(take(&misses, 9), pairs([("often", 3), ("once", 1)]));
     }
 
     #[test]
@@ -147,7 +163,7 @@ mod tests {
                 misses.count("often", 0);
             }
         }
-        let codes = top(&misses, 1_000);
+        let codes = take(&misses, 1_000);
         assert_eq!(codes.len(), COUNTERS);
         assert!(codes[0].0 == "often" && (1_500..=2_000).contains(&codes[0].1), "{:?}", codes[0]);
         assert!(codes[1].1 <= 10, "no code of the flood seems frequent: {:?}", codes[1]);
@@ -160,6 +176,6 @@ mod tests {
         misses.count("nope", 0);
         drop(reading);
         misses.count("nope", 0);
-        assert_eq!(misses.top(9), (vec![MissedCode { short_code: "nope".to_owned(), count: 1 }], 1));
+        assert_eq!(take(&misses, 9), pairs([("nope", 1)]));
     }
 }

@@ -1,4 +1,4 @@
-//! The operations port, for operators and monitors: `/live`, `/ready`, `/metrics`, `/dropped`, `/misses`. It must not be public.
+//! The operations port, for operators and monitors: `/live`, `/ready`, `/metrics`, `/dropped`. It must not be public.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,12 +18,8 @@ use crate::clicks::LostLink;
 use crate::engine::Engine;
 use crate::http::{REFUSALS, Server};
 use crate::metrics::Durations;
-use crate::misses::MissedCode;
 use crate::replica::Freshness;
 use crate::watchdog::{BlockedWorker, WorkerHealth};
-
-/// The number of codes that `/misses` lists.
-const MOST_MISSES: usize = 100;
 
 /// The state that the handlers report.
 #[derive(Clone, Debug)]
@@ -40,7 +36,6 @@ pub(crate) fn router(ops: Ops, hosts: Hosts) -> Router {
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/dropped", get(dropped))
-        .route("/misses", get(misses))
         .with_state(ops);
     with_operations_layers(routes, hosts)
 }
@@ -97,14 +92,6 @@ async fn dropped(State(ops): State<Ops>) -> Response {
     let of = |loss: &LostLink| json!({"url_id": loss.url_id, "short_code": loss.short_code, "clicks": loss.clicks});
     let urls: Vec<_> = totals.iter().map(of).collect();
     Json(json!({"urls": urls, "others": others, "obstacle": ops.engine.warning()})).into_response()
-}
-
-/// Lists the codes that were asked for most and that no link has.
-async fn misses(State(ops): State<Ops>) -> Response {
-    let (codes, uncounted) = ops.engine.misses.top(MOST_MISSES);
-    let of = |missed: &MissedCode| json!({"short_code": missed.short_code, "count": missed.count});
-    let codes: Vec<_> = codes.iter().map(of).collect();
-    Json(json!({"codes": codes, "uncounted": uncounted})).into_response()
 }
 
 /// Reads metrics from the parts of the redirector when a monitor asks, so that the redirect path updates no second

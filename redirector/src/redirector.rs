@@ -100,7 +100,9 @@ impl Redirector {
         // Journals are created on disk, so every step that can fail comes first.
         let (map, writer) = LinkMap::new();
         let lanes = config.workers + config.other_recorders;
-        let started = clicks::start(&config.journal, lanes, ClickMetrics::new(registry));
+        let misses = Arc::new(Misses::new(lanes));
+        let metrics = ClickMetrics::new(registry);
+        let started = clicks::start(&config.journal, lanes, Arc::clone(&misses), metrics);
         let (recorder, journal_threads, shipper) = started.map_err(StartError::Thread)?;
         let engine = Arc::new(Engine {
             map,
@@ -109,7 +111,7 @@ impl Redirector {
             tracking: config.tracking.clone(),
             answers: config.answers.clone(),
             miss_budget: ClientBudget::new(config.miss_burst, config.misses_per_second),
-            misses: Misses::new(lanes),
+            misses,
             proxies: config.trusted_proxies.clone(),
             counters: RedirectCounters::new(lanes),
             workers: config.workers,

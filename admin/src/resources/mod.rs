@@ -11,6 +11,7 @@ mod link_options;
 pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod many_urls;
+pub(crate) mod misses;
 mod new_link;
 pub(crate) mod operations;
 pub(crate) mod products;

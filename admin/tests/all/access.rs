@@ -46,6 +46,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/audit", READERS),
     ("GET", "/stats", READERS),
     ("GET", "/stats/series", READERS),
+    ("GET", "/stats/misses", READERS),
     ("GET", "/tags", READERS),
     ("GET", "/products", READERS),
     ("GET", "/users", READERS),

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// Routes and their methods, as in the contract's table.
-const ALLOWED: [(&str, &str); 37] = [
+const ALLOWED: [(&str, &str); 38] = [
     ("/", "GET,HEAD"),
     ("/admin", "GET,HEAD"),
     ("/admin/{screen}", "GET,HEAD"),
@@ -45,6 +45,7 @@ const ALLOWED: [(&str, &str); 37] = [
     ("/audit", "GET,HEAD"),
     ("/stats", "GET,HEAD"),
     ("/stats/series", "GET,HEAD"),
+    ("/stats/misses", "GET,HEAD"),
     ("/tags", "GET,HEAD"),
     ("/events", "GET,HEAD,POST"),
     ("/events/{id}", "GET,HEAD"),

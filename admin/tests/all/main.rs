@@ -27,6 +27,7 @@ mod load_reports;
 mod load_skips;
 mod logs;
 mod many_urls;
+mod misses;
 mod open_loopback;
 mod openapi;
 mod origins;

@@ -101,6 +101,7 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
     ("get /stats", "/stats?tag=hush", "", 200),
     ("get /stats/series", "/stats/series?url_id={url}", "", 200),
     ("get /stats/series", "/stats/series?url_id={own_url}&url_id={url}", "", 200),
+    ("get /stats/misses", "/stats/misses", "", 403),
     ("get /tags", "/tags", "", 200),
     ("get /tags", "/tags?user_id={user}", "", 200),
     ("get /products", "/products", "", 403),

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
+use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
@@ -55,6 +56,8 @@ pub trait ClickSink: fmt::Debug + Send + Sync + 'static {
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome>;
     /// Returns the state of each journal, in the order of `ids`. `None` if nothing of a journal was shipped.
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
+    /// Adds to the numbers of times for which codes without a link were asked. No code may occur twice.
+    async fn count_misses(&self, misses: &[NewMisses]) -> Result<()>;
 }
 
 /// All data that an admin reads and changes.
@@ -164,6 +167,9 @@ pub trait AdminStore: LinkFeed + ClickSink {
 
     /// Returns the tags of links by code point, with the numbers of their links.
     async fn list_tags(&self, filter: TagFilter, page: Page<TagCursor>) -> Result<Listing<TagCount, TagCursor>>;
+
+    /// Returns the codes that were asked for most and that no link has, at most `limit` of them.
+    async fn list_misses(&self, limit: u32) -> Result<Vec<MissedCode>>;
 
     async fn list_products(&self) -> Result<Vec<Product>>;
 

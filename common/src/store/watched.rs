@@ -12,6 +12,7 @@ use super::{
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
+use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
@@ -96,6 +97,7 @@ watch! {
     ClickSink {
         ship_clicks(batch: ClickBatch<'_>) -> Result<ShipOutcome>;
         find_journals(ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
+        count_misses(misses: &[NewMisses]) -> Result<()>;
     }
 }
 
@@ -129,6 +131,7 @@ watch! {
         find_audit_entry(id: Id) -> Result<Option<AuditEntry>>;
         delete_old_audit(keep: Duration) -> Result<u64>;
         list_tags(filter: TagFilter, page: Page<TagCursor>) -> Result<Listing<TagCount, TagCursor>>;
+        list_misses(limit: u32) -> Result<Vec<MissedCode>>;
         list_products() -> Result<Vec<Product>>;
         insert_token(token: NewToken) -> Result<Token>;
         insert_first_token(token: NewToken) -> Result<bool>;

@@ -17,6 +17,7 @@ mod store_lists;
 mod store_loading;
 mod store_loading_ids;
 mod store_many;
+mod store_misses;
 mod store_options;
 mod store_pages;
 mod store_search;
@@ -168,6 +169,12 @@ conformance!(store_tags over sqlite_tags = sqlite, postgres_tags = postgres: [
 
 conformance!(store_books over sqlite_books = sqlite, postgres_books = postgres: [
     books_close_after_random_changes,
+]);
+
+conformance!(store_misses over sqlite_misses = sqlite, postgres_misses = postgres: [
+    misses_add_up_and_those_with_a_link_are_omitted,
+    misses_beyond_their_bound_are_forgotten_least_asked_first,
+    concurrent_reports_of_misses_all_count,
 ]);
 
 conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgres: [

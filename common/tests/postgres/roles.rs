@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use tern_common::missed_code::NewMisses;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{AdminStore, ClickSink, PostgresConfig, PostgresStore};
 use tern_common::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};
@@ -53,6 +54,9 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
     let counted = counted.await.unwrap();
     assert_eq!([counted.get::<_, i64>(0), counted.get(1)], [2, 3], "the clicks are not counted in the owner's name");
 
+    shipper.count_misses(&[NewMisses { short_code: "nope".to_owned(), count: 3 }]).await.unwrap();
+    assert_eq!(store.list_misses(9).await.unwrap()[0].count, 3);
+
     // Other roles may not call the owner's functions.
     owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
     config.url = config.url.replace("//tern_redirector@", "//tern_stranger@");
@@ -62,6 +66,7 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "SELECT find_former_codes('{1}', '{CODE12}')",
         "SELECT count_batch('{1}', '{7}', '{7}', '{2026-01-01}', '{1}', '{7}', '{1}', '{2026-01-01}', '{v}', '{curl}', '{7}',
                             '{2026-01-01}', '{v}', '{curl}', '{7}', '{1}', '{2026-01-01}', '{7}', '{0}')",
+        "SELECT count_misses('{CODE12}', '{7}')",
     ] {
         let refused = stranger.batch_execute(call).await.unwrap_err();
         assert!(refused.as_db_error().unwrap().message().contains("permission denied"), "{call}: {refused:?}");
@@ -79,6 +84,8 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "SELECT * FROM click_counts",
         "SELECT * FROM click_totals",
         "SELECT * FROM click_summaries",
+        "SELECT * FROM misses",
+        "DELETE FROM misses",
         "SELECT * FROM former_codes",
         "INSERT INTO former_codes VALUES (1, 'MINE12')",
         "INSERT INTO click_counts VALUES (1, now(), 'v', 'curl', 1)",
@@ -138,7 +145,7 @@ async fn owner_functions_after_restore_without_privileges_are_revoked_again() {
     for by_command in [true, false] {
         let restored = PostgresConfig::new(restore_without_privileges(server, &config.url));
         let owner = connect(&restored).await;
-        let all = ["count_batch", "count_inserted_events", "find_former_codes", "lock_links"];
+        let all = ["count_batch", "count_inserted_events", "count_misses", "find_former_codes", "lock_links"];
         assert_eq!(public_functions(&owner).await, all, "as pg_restore leaves them");
         owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
         let mut of_stranger = restored.clone();

@@ -32,6 +32,7 @@ use self::journal::{JournalThreads, Lane, MAX_SEGMENT, NewClick, Shortage, Space
 pub use self::lost::{LostClicks, LostLink};
 pub use self::ship::Shipper;
 use crate::metrics::ClickMetrics;
+use crate::misses::Misses;
 
 /// The number of times that every lane is tried before a click is dropped. With as many lanes as threads one lane is
 /// always free, but another thread may take it first.
@@ -52,6 +53,7 @@ pub struct Recorder {
 pub fn start(
     config: &JournalConfig,
     lanes: usize,
+    misses: Arc<Misses>,
     metrics: ClickMetrics,
 ) -> io::Result<(Recorder, JournalThreads, Shipper)> {
     let lanes = lanes.max(1);
@@ -74,7 +76,7 @@ pub fn start(
         }
     });
     let threads = JournalThreads::start(config.clone(), Arc::clone(&space), &lanes, on_loss)?;
-    let shipper = Shipper::new(config, Arc::clone(&space), &lanes, metrics.clone());
+    let shipper = Shipper::new(config, Arc::clone(&space), &lanes, misses, metrics.clone());
     Ok((Recorder { lanes, space, lost, metrics }, threads, shipper))
 }
 

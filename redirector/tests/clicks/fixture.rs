@@ -12,6 +12,7 @@ use tern_common::store::{AdminStore, ListCursor, Page, PageStart, SqliteStore};
 use tern_redirector::clicks::journal::{JournalThreads, NewClick, Sent};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
+use tern_redirector::misses::Misses;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -77,7 +78,8 @@ impl Fixture {
     pub fn open_over(&self, config: &JournalConfig, store: Option<Arc<dyn AdminStore>>) -> Journals {
         std::fs::create_dir_all(&config.root).unwrap();
         let registry = Registry::new();
-        let (recorder, journal_threads, shipper) = start(config, 2, ClickMetrics::new(&registry)).unwrap();
+        let misses = Arc::new(Misses::new(2));
+        let (recorder, journal_threads, shipper) = start(config, 2, misses, ClickMetrics::new(&registry)).unwrap();
         let shipping = store.map(|store| {
             let (stop, stops) = watch::channel(None);
             (tokio::spawn(shipper.run(store, stops)), stop)

@@ -19,6 +19,7 @@ mod events;
 mod listing;
 mod loading;
 mod many_urls;
+mod misses;
 mod open;
 mod paging;
 mod pool;
@@ -55,6 +56,7 @@ use super::{
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
+use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
@@ -170,6 +172,10 @@ impl ClickSink for PostgresStore {
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
         self.connections.control(async |db| clicks::find_journals(db, ids).await).await
+    }
+
+    async fn count_misses(&self, misses: &[NewMisses]) -> Result<()> {
+        self.connections.background(async |db| misses::count(db, misses).await).await
     }
 }
 
@@ -309,6 +315,10 @@ impl AdminStore for PostgresStore {
         Ok(self.finish_list(self.connections.list(async |db| tags::list(db, filter, &page).await).await?))
     }
 
+    async fn list_misses(&self, limit: u32) -> Result<Vec<MissedCode>> {
+        self.connections.list(async |db| misses::list(db, limit).await).await
+    }
+
     async fn list_products(&self) -> Result<Vec<Product>> {
         self.connections.list(async |db| products::list(db).await).await
     }
@@ -354,6 +364,7 @@ impl AdminStore for PostgresStore {
         self.connections.background(async |db| privileges::close_functions(&**db).await).await?;
         // The lock is refused while events are written or deleted all the time. The next upkeep tries again.
         let partitions = retention::create_partitions(&self.connections).await;
+        misses::prune(&self.connections).await?;
         summaries::write(&self.connections).await?;
         partitions
     }

@@ -21,6 +21,7 @@ mod events;
 mod listing;
 mod loading;
 mod many_urls;
+mod misses;
 mod open;
 mod position;
 mod products;
@@ -51,6 +52,7 @@ use super::{
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
+use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
@@ -137,6 +139,11 @@ impl ClickSink for SqliteStore {
         self.connections
             .read(Lane::Control, move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect())
             .await
+    }
+
+    async fn count_misses(&self, misses: &[NewMisses]) -> Result<()> {
+        let misses = misses.to_vec();
+        self.connections.write(move |db| misses::count(db, &misses)).await
     }
 }
 
@@ -283,6 +290,10 @@ impl AdminStore for SqliteStore {
         self.connections.read(Lane::Lists, move |db| tags::list(db, filter, &page)).await
     }
 
+    async fn list_misses(&self, limit: u32) -> Result<Vec<MissedCode>> {
+        self.connections.read(Lane::Lists, move |db| misses::list(db, limit)).await
+    }
+
     async fn list_products(&self) -> Result<Vec<Product>> {
         self.connections.read(Lane::Lists, products::list).await
     }
@@ -344,6 +355,7 @@ impl AdminStore for SqliteStore {
     }
 
     async fn run_upkeep(&self) -> Result<()> {
+        self.connections.write(misses::prune).await?;
         summaries::write(&self.connections).await
     }
 

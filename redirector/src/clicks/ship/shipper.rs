@@ -21,6 +21,7 @@ use super::parked::park;
 use crate::clicks::drop_reason::DropReason;
 use crate::clicks::journal::{JournalConfig, Lane, Space, directory};
 use crate::metrics::ClickMetrics;
+use crate::misses::Misses;
 
 /// The limit of clicks in one transaction of a slow store. With fewer clicks, a transaction costs little but its commit.
 const SMALLEST_BATCH: usize = 1_000;
@@ -66,6 +67,7 @@ pub struct Shipper {
     pub(super) journals: Vec<Journal>,
     event_budget: EventBudget,
     pub(super) countries: Countries,
+    pub(super) misses: Arc<Misses>,
     pub(super) metrics: ClickMetrics,
     parked_in_a_row: u32,
     pub(super) upkeep_at: Instant,
@@ -118,7 +120,13 @@ impl Journal {
 }
 
 impl Shipper {
-    pub fn new(config: &JournalConfig, space: Arc<Space>, lanes: &[Arc<Lane>], metrics: ClickMetrics) -> Shipper {
+    pub fn new(
+        config: &JournalConfig,
+        space: Arc<Space>,
+        lanes: &[Arc<Lane>],
+        misses: Arc<Misses>,
+        metrics: ClickMetrics,
+    ) -> Shipper {
         let own = |lane: &Arc<Lane>| Journal::new(Backlog::own(Arc::clone(lane), Arc::clone(&space)));
         Shipper {
             root: config.root.clone(),
@@ -127,6 +135,7 @@ impl Shipper {
             space,
             event_budget: EventBudget::new(config.events_per_network),
             countries: Countries::new(config.geoip_file.clone()),
+            misses,
             metrics,
             parked_in_a_row: 0,
             upkeep_at: Instant::now(),
@@ -151,8 +160,12 @@ impl Shipper {
             self.export_waiting();
             match progress {
                 Progress::Made => backoff.reset(),
+                Progress::Idle if deadline.is_some() => {
+                    self.store_misses(&*store).await;
+                    break;
+                }
                 // Clicks that an unavailable store does not take are safe in their journals, so the process need not wait.
-                Progress::Idle | Progress::StoreUnavailable if deadline.is_some() => break,
+                Progress::StoreUnavailable if deadline.is_some() => break,
                 Progress::Idle => {
                     backoff.reset();
                     pause(&mut stop, IDLE_PAUSE).await;

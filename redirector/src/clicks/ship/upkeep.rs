@@ -11,6 +11,9 @@ use super::backlog::{Backlog, Batch};
 use super::shipper::{Journal, Progress, Shipper};
 use crate::clicks::journal::{self, directory};
 
+/// The number of codes without a link that one upkeep stores. The rest, each asked for least, is forgotten.
+const MOST_MISSES: usize = 200;
+
 impl Shipper {
     /// Adopts an orphan, compares each journal with the store, and removes files that are not needed any more.
     pub(super) async fn upkeep(&mut self, store: &dyn ClickSink) -> Progress {
@@ -35,7 +38,20 @@ impl Shipper {
         }
         block_in_place(|| self.space.remove_older(self.keep_shipped));
         self.remove_finished();
+        self.store_misses(store).await;
         self.refresh(store).await
+    }
+
+    /// Stores the codes that were asked for and that no link has. Without the store, they are counted with the next ones.
+    pub(super) async fn store_misses(&self, store: &dyn ClickSink) {
+        let misses = self.misses.take(MOST_MISSES);
+        if misses.is_empty() {
+            return;
+        }
+        if let Err(error) = store.count_misses(&misses).await {
+            tracing::debug!(%error, codes = misses.len(), "codes without a link not stored; they are counted with later ones");
+            self.misses.put_back(&misses);
+        }
     }
 
     /// Adopts one journal. Returns whether there was one.
