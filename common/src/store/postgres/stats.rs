@@ -24,7 +24,7 @@ pub(super) async fn find(db: &mut ClientWrapper, query: &StatsQuery) -> Result<O
         StatsScope::All { tag: None, owner: None } => (vec![ALL_LINKS], find_top(&transaction, None, None).await?),
         StatsScope::All { tag, owner } => {
             let tag = tag.as_ref().map(Tag::as_str);
-            let sql = format!("SELECT id FROM urls WHERE {MATCHES}");
+            let sql = format!("SELECT id FROM urls WHERE {}", matches(tag, *owner));
             let found = rows(&transaction, &sql, &[&tag, owner]).await?;
             let links = found.iter().map(|row| row.try_get(0)).collect::<Result<_, Error>>()?;
             (links, find_top(&transaction, tag, *owner).await?)
@@ -37,16 +37,22 @@ pub(super) async fn find(db: &mut ClientWrapper, query: &StatsQuery) -> Result<O
     Ok(Some(folded.into_statistics(query.bots, top)))
 }
 
-/// The condition of links with the tag `$1` and the owner `$2`, if these are given.
-const MATCHES: &str = "($1::text IS NULL OR urls.id IN (SELECT url_id FROM url_tags WHERE tag = $1))
-    AND ($2::bigint IS NULL OR urls.user_id = $2)";
+/// Returns the condition of links with the tag `$1` and the owner `$2`, if these are given.
+///
+/// A condition that holds for an absent filter, too, would make the database read all links.
+fn matches(tag: Option<&str>, owner: Option<Id>) -> String {
+    let tag =
+        if tag.is_some() { "urls.id IN (SELECT url_id FROM url_tags WHERE tag = $1)" } else { "$1::text IS NULL" };
+    let owner = if owner.is_some() { "urls.user_id = $2" } else { "$2::bigint IS NULL" };
+    format!("{tag} AND {owner}")
+}
 
 /// Returns the links with the most clicks of people of all time.
 async fn find_top(db: &Transaction<'_>, tag: Option<&str>, owner: Option<Id>) -> Result<Vec<TopLink>> {
     let sql = format!(
         "SELECT urls.id, urls.short_code, urls.title, counted.clicks FROM link_clicks AS counted JOIN urls ON urls.id = counted.url_id
          WHERE counted.clicks > 0 AND {} ORDER BY counted.clicks DESC, counted.url_id DESC LIMIT {}",
-        if tag.is_none() && owner.is_none() { "$1::text IS NULL AND $2::bigint IS NULL" } else { MATCHES },
+        matches(tag, owner),
         Statistics::TOP
     );
     let found = rows(db, &sql, &[&tag, &owner]).await?;

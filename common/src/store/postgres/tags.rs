@@ -20,9 +20,13 @@ pub(super) async fn list(
         PageStart::Before(cursor) => ("<", "DESC", cursor),
     };
     let most = Total::COUNTED + 1;
-    let (links, total) = if filter.user_id.is_some() {
-        let links = "urls JOIN url_tags ON url_tags.url_id = urls.id WHERE urls.user_id = $4";
-        (links, format!("SELECT count(*) AS n FROM (SELECT DISTINCT tag FROM {links} LIMIT {most}) AS tags"))
+    let (counts, total) = if filter.user_id.is_some() {
+        // Begins with the links of the user. For the first tags alone, PostgreSQL would walk through the tags of all links.
+        let counts = "counts AS MATERIALIZED (
+                 SELECT url_tags.tag, count(*) AS links FROM urls JOIN url_tags ON url_tags.url_id = urls.id
+                 WHERE urls.user_id = $4 GROUP BY url_tags.tag
+             )";
+        (counts, format!("SELECT count(*) AS n FROM (SELECT FROM counts LIMIT {most}) AS tags"))
     } else {
         // One step of an index leads from each tag to the next.
         let total = format!(
@@ -35,12 +39,11 @@ pub(super) async fn list(
                  SELECT tag FROM tags LIMIT {most}
              ) AS tags"
         );
-        ("url_tags WHERE true", total)
+        ("counts AS NOT MATERIALIZED (SELECT tag, count(*) AS links FROM url_tags GROUP BY tag)", total)
     };
     let sql = format!(
-        "WITH total AS MATERIALIZED ({total}), page AS (
-             SELECT tag, count(*) AS links FROM {links} AND tag {beyond} $1
-             GROUP BY tag ORDER BY tag {order} LIMIT $2 OFFSET $3
+        "WITH {counts}, total AS MATERIALIZED ({total}), page AS (
+             SELECT tag, links FROM counts WHERE tag {beyond} $1 ORDER BY tag {order} LIMIT $2 OFFSET $3
          )
          SELECT page.*, total.n AS total FROM total LEFT JOIN page ON true ORDER BY tag"
     );

@@ -20,7 +20,7 @@ pub(super) fn find(db: &Connection, query: &StatsQuery) -> Result<Option<Statist
         StatsScope::All { tag: None, owner: None } => (vec![ALL_LINKS], find_top(db, None, None)?),
         StatsScope::All { tag, owner } => {
             let tag = tag.as_ref().map(Tag::as_str);
-            let sql = format!("SELECT id FROM urls WHERE {MATCHES} ORDER BY id");
+            let sql = format!("SELECT id FROM urls WHERE {} ORDER BY id", matches(tag, *owner));
             let links =
                 db.prepare_cached(&sql)?.query_map((tag, owner), |row| row.get(0))?.collect::<Result<_, _>>()?;
             (links, find_top(db, tag, *owner)?)
@@ -31,9 +31,14 @@ pub(super) fn find(db: &Connection, query: &StatsQuery) -> Result<Option<Statist
     Ok(Some(fold(db, gaps, &[DAY_HOURS, 1])?.into_statistics(query.bots, top)))
 }
 
-/// The condition of links with the tag `?1` and the owner `?2`, if these are given.
-const MATCHES: &str = "(?1 IS NULL OR urls.id IN (SELECT url_id FROM url_tags WHERE tag = ?1))
-    AND (?2 IS NULL OR urls.user_id = ?2)";
+/// Returns the condition of links with the tag `?1` and the owner `?2`, if these are given.
+///
+/// A condition that holds for an absent filter, too, would make the database read all links.
+fn matches(tag: Option<&str>, owner: Option<Id>) -> String {
+    let tag = if tag.is_some() { "urls.id IN (SELECT url_id FROM url_tags WHERE tag = ?1)" } else { "?1 IS NULL" };
+    let owner = if owner.is_some() { "urls.user_id = ?2" } else { "?2 IS NULL" };
+    format!("{tag} AND {owner}")
+}
 
 /// Returns the links with the most clicks of people of all time.
 fn find_top(db: &Connection, tag: Option<&str>, owner: Option<Id>) -> Result<Vec<TopLink>> {
@@ -41,7 +46,8 @@ fn find_top(db: &Connection, tag: Option<&str>, owner: Option<Id>) -> Result<Vec
     let sql = format!(
         "SELECT urls.id, urls.short_code, urls.title, counted.clicks
          FROM link_clicks AS counted INDEXED BY link_clicks_clicks CROSS JOIN urls ON urls.id = counted.url_id
-         WHERE counted.clicks > 0 AND {MATCHES} ORDER BY counted.clicks DESC, counted.url_id DESC LIMIT {}",
+         WHERE counted.clicks > 0 AND {} ORDER BY counted.clicks DESC, counted.url_id DESC LIMIT {}",
+        matches(tag, owner),
         Statistics::TOP
     );
     let link = |row: &Row<'_>| {

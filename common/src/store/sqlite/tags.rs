@@ -58,7 +58,11 @@ fn total(db: &Connection, filter: TagFilter) -> Result<Total> {
 /// Returns the tables and the condition of tagged links. [`owner`] has the values.
 fn tagged_links(filter: TagFilter) -> &'static str {
     match filter.user_id {
-        Some(_) => "urls JOIN url_tags ON url_tags.url_id = urls.id WHERE urls.user_id = ?",
+        // Begins with the links of the user, even if another index has the tags in order.
+        Some(_) => {
+            "urls INDEXED BY urls_user_id CROSS JOIN url_tags INDEXED BY url_tags_url_id ON url_tags.url_id = urls.id
+             WHERE urls.user_id = ?"
+        }
         None => "url_tags WHERE true",
     }
 }
