@@ -29,8 +29,8 @@ use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
 use crate::resources::imports::ImportTurn;
 use crate::resources::{
-    audit, bulk, bulk_urls, events, exports, external_urls, imports, live, logs, many_urls, misses, operations, products,
-    qr, stats, tags, urls, users,
+    audit, bulk, bulk_urls, events, exports, external_urls, imports, live, logs, many_urls, misses, operations,
+    products, qr, stats, tags, urls, users,
 };
 use crate::state::AppState;
 
@@ -43,7 +43,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 37] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 38] {
     let uploads = UploadQuota::default();
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url, many_urls::change_urls, many_urls::delete_urls)),
