@@ -27,7 +27,7 @@ use crate::http::error::{Error, answer_panic, bad_request, forbidden, not_found}
 use crate::http::ignored::KnownParameters;
 use crate::http::upload_quota::UploadQuota;
 use crate::request_log::{LogState, log_request};
-use crate::resources::imports::ImportTurn;
+use crate::resources::import_requests::ImportTurn;
 use crate::resources::{
     audit, bulk, bulk_urls, events, exports, external_urls, imports, live, logs, many_urls, misses, operations,
     products, qr, stats, tags, urls, users,

@@ -11,7 +11,7 @@ use tern_common::url::Url;
 use tern_common::{ShortCode, Timestamp};
 use tern_import::ImportedClick;
 
-use super::importer::load_batch;
+use super::batch::load_batch;
 use super::plan::{Plan, tags_of};
 use super::seen::SeenCodes;
 
@@ -25,7 +25,7 @@ const MAX_TEXT_LEN: usize = 2048;
 #[derive(Debug, Default)]
 pub(super) struct LinksOfClicks(HashMap<Box<str>, Box<str>>);
 
-/// What became of clicks.
+/// The numbers of clicks by their outcome.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AddedClicks {
     /// Clicks that are events now and were none before.

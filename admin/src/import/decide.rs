@@ -134,7 +134,7 @@ impl Batch<'_> {
                 return self.wait_for_code(link, Some(why));
             }
             GivenCode::Refused { text, reason } => {
-                let advice = "--on-conflict rename gives the link a new code";
+                let advice = "an import that renames on conflicts gives the link a new code";
                 let reason = format!("the code {text:?} is refused: {reason}; {advice}");
                 return self.decisions.push(Some(Decision::Done(outcome_of(&link, Outcome::Invalid, &reason))));
             }

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use tern_common::ShortCode;
-use tern_common::store::{AdminStore, Load, LoadError, LoadOutcome, NumberedRow, SkippedRow, StoreError};
+use tern_common::store::{AdminStore, Load, LoadError, LoadOutcome, NumberedRow, StoreError};
 use tern_common::url::UrlRow;
 use tern_import::{ImportedClick, Row};
-use tokio::sync::mpsc;
 
+use super::batch::load_batch;
 use super::check::CheckedLink;
 use super::clicks::{LinksOfClicks, add_clicks};
 use super::decide::{Decision, decide, with_remarks};
@@ -225,27 +225,4 @@ impl<'a> Importer<'a> {
         self.summary.other_clicks += all - added.of_links;
         Ok(())
     }
-}
-
-/// Loads one batch of rows in one transaction. Returns the rows that were skipped.
-pub(super) async fn load_batch<T>(
-    store: &dyn AdminStore,
-    kind: impl FnOnce(mpsc::Receiver<Result<Vec<NumberedRow<T>>, LoadError>>) -> Load,
-    rows: Vec<NumberedRow<T>>,
-) -> Result<(LoadOutcome, Vec<SkippedRow>), LoadError> {
-    let (sender, batches) = mpsc::channel(2);
-    for batch in [rows, Vec::new()] {
-        // The channel has room for both.
-        let _ = sender.try_send(Ok(batch));
-    }
-    let (report, mut reported) = mpsc::channel(64);
-    let collect = async {
-        let mut skipped = Vec::new();
-        while let Some(row) = reported.recv().await {
-            skipped.push(row);
-        }
-        skipped
-    };
-    let (loaded, skipped) = tokio::join!(store.load(kind(batches), Some(report)), collect);
-    Ok((loaded?, skipped))
 }

@@ -3,6 +3,7 @@
 //! The crate `tern-import` reads the files. This module checks their rows by the rules of the API, decides about codes that are
 //! taken, and writes the links in batches.
 
+mod batch;
 mod check;
 mod clicks;
 mod codes;

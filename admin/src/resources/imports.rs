@@ -6,102 +6,36 @@ use std::sync::atomic::AtomicU64;
 use anyhow::anyhow;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Extension};
 use futures_util::{StreamExt as _, stream};
-use serde::{Deserialize, Serialize};
-use tern_common::Id;
+use serde::Serialize;
 use tern_common::store::{Commit, signed};
-use tern_import::{ColumnMap, DateOrder, Options, Row, Source};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use utoipa::{IntoParams, ToSchema};
+use tern_import::Row;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::http::answer::Json;
 use crate::http::body::discard_body;
 use crate::http::error::{Error, Result, bad_request, internal, not_found};
-use crate::http::query::{Query, RowId};
+use crate::http::query::Query;
 use crate::http::upload::{Content, is_multipart, receive_file};
 use crate::http::upload_quota::{UploadQuota, UploadShare};
 use crate::import::{
-    Counts, ImportError, Input, OnConflict, Plan, Report, RowOutcome, Summary, UndoError, Undone, UnknownOwner,
-    find_owner, find_tag, import_file, undo,
+    Counts, ImportError, Input, Plan, Report, RowOutcome, Summary, UndoError, Undone, UnknownOwner, find_owner,
+    find_tag, import_file, undo,
 };
+use crate::resources::import_requests::{ImportParameters, ImportTurn, UndoParameters, prefers_lines, prepare};
 use crate::resources::live::UNBUFFERED;
 use crate::state::{AppState, VisibleHeader};
-use crate::time_zone::Zone;
 
 /// The most outcomes of an answer in JSON.
 const MAX_ROWS: usize = 1000;
 
 /// The parts of an answer in NDJSON that may wait for the client.
 const PARTS_AHEAD: usize = 2;
-
-/// The turn to import. Imports write much, so each process makes one at a time.
-#[derive(Clone, Debug)]
-pub(crate) struct ImportTurn(Arc<Semaphore>);
-
-impl Default for ImportTurn {
-    fn default() -> ImportTurn {
-        ImportTurn(Arc::new(Semaphore::new(1)))
-    }
-}
-
-impl ImportTurn {
-    fn take(&self) -> Result<OwnedSemaphorePermit> {
-        let busy = "Another import is under way; please try again when it has ended";
-        Arc::clone(&self.0).try_acquire_owned().map_err(|_| Error::new(StatusCode::CONFLICT, busy))
-    }
-}
-
-/// The options of an import
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ImportParameters {
-    /// The service that wrote the file; `auto` recognises it by its columns
-    #[param(default = "auto", example = "bitly")]
-    from: Option<String>,
-    /// The user who gets the links; needed if there are several users. The token of a user may name no other one
-    #[param(value_type = Option<Id>)]
-    user_id: Option<RowId>,
-    /// The zone of times without one
-    #[param(value_type = Option<String>, default = "UTC", example = "Europe/Berlin")]
-    timezone: Option<Zone>,
-    /// The order of day and month in dates such as 03/02/2026: `day-first` or `month-first`
-    #[param(example = "day-first")]
-    date_order: Option<String>,
-    /// Whether to write nothing, and only answer what would become of each row
-    #[param(default = false)]
-    dry_run: Option<bool>,
-    /// The treatment of a row whose code is taken
-    #[param(inline)]
-    on_conflict: Option<OnConflict>,
-    /// The host whose links are imported, if the file has links of several
-    #[param(example = "go.example.com")]
-    domain: Option<String>,
-    /// The names of columns that are not recognised
-    #[param(example = "code=Slug,target=URL")]
-    map: Option<String>,
-    /// The prefix of the tables in a dump of several installations
-    #[param(example = "yourls_")]
-    table_prefix: Option<String>,
-    /// Whether to import the log of clicks as events, if the file has one
-    #[param(default = false)]
-    with_clicks: Option<bool>,
-}
-
-/// The import to undo
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct UndoParameters {
-    /// The tag of the links of the import
-    #[param(example = "import:bitly-2026-11-28")]
-    tag: String,
-    /// The number of links that must have the tag; any unless given
-    #[param(value_type = Option<u64>, example = 398)]
-    expect: Option<String>,
-}
 
 /// A file to import
 #[derive(ToSchema)]
@@ -185,7 +119,7 @@ impl Report for Lines {
     }
 }
 
-/// What an import needs until its end.
+/// The parts of an import, which it needs until its end.
 struct Work {
     state: Arc<AppState>,
     input: Input,
@@ -260,34 +194,6 @@ pub(crate) async fn import_urls(
         return work.stream(&caller).await;
     }
     work.answer(recognised).await
-}
-
-/// Reads the source, the options of reading, and the user that the request or its token names.
-fn prepare(parameters: &ImportParameters, caller: &Caller) -> Result<(Option<Source>, Options, Option<Id>)> {
-    let named = parameters.user_id.as_ref().map(RowId::id).transpose()?;
-    let named = caller.owner().map_or(Ok(named), |_| caller.user_for(named).map(Some))?;
-    let source = match parameters.from.as_deref() {
-        None | Some("auto") => None,
-        Some(word) => Some(word.parse().map_err(|error| bad_request(format!("from {error}, or auto")))?),
-    };
-    let columns = parameters.map.as_deref().unwrap_or_default().parse::<ColumnMap>();
-    let order = parameters.date_order.as_deref().map(str::parse::<DateOrder>).transpose();
-    let options = Options {
-        timezone: parameters.timezone.as_ref().map(|zone| zone.rules().clone()),
-        domain: parameters.domain.clone(),
-        columns: columns.map_err(|error| bad_request(format!("map: {error}")))?,
-        table_prefix: parameters.table_prefix.clone(),
-        date_order: order.map_err(|error| bad_request(format!("date_order {error}")))?,
-        with_clicks: parameters.with_clicks == Some(true),
-    };
-    Ok((source, options, named))
-}
-
-fn prefers_lines(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|range| {
-        range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/x-ndjson"))
-    })
 }
 
 impl Work {

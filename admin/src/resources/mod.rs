@@ -6,6 +6,7 @@ pub(crate) mod bulk_urls;
 pub(crate) mod events;
 pub(crate) mod exports;
 pub(crate) mod external_urls;
+pub(crate) mod import_requests;
 pub(crate) mod imports;
 mod link_options;
 pub(crate) mod live;

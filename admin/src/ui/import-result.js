@@ -15,7 +15,7 @@ const SHOWN = 200;
 export function drawTrial(trial, run) {
   const links = trial.counts.created + trial.counts.renamed + trial.counts.overwritten;
   return [
-    h("h2", {}, `This is ${trial.recognised}.`),
+    h("h2", {}, `This is ${trial.recognised.replace(", by ", ", recognised by ")}.`),
     sample(trial.sample),
     figures(trial.counts, "would be "),
     dropped(trial.dropped),
@@ -57,7 +57,7 @@ function sample(links) {
   const rows = links.map((link) => h("tr", {}, h("td", { class: "mono" }, link.short_code ?? "a new code"), h("td", {}, link.original_url),
     h("td", {}, link.title ?? ""), h("td", {}, link.tags.join(", ")), h("td", { class: "number" }, count(link.imported_clicks)),
     h("td", {}, link.is_active ? "on" : "off")));
-  const heads = ["Code", "Target", "Title", "Tags", "Clicks so far", "State"].map((name) => h("th", { scope: "col" }, name));
+  const heads = ["Code", "Target", "Title", "Tags", "Clicks so far", "State"].map((name) => h("th", { scope: "col", class: name.startsWith("Clicks") ? "number" : null }, name));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The first rows, as Tern reads them" },
     h("table", { class: "import-rows" }, h("caption", { class: "muted" }, "The first rows, as Tern reads them"), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows)));
 }
@@ -68,7 +68,7 @@ function outcomes(rows) {
   const sorted = rows.toSorted((a, b) => plain(a) - plain(b)).slice(0, SHOWN);
   const lines = sorted.map(({ row, outcome, short_code: code, reason }) => h("tr", {}, h("td", { class: "number" }, row),
     h("td", {}, h("span", { class: `outcome ${outcome}` }, outcome)), h("td", { class: "mono" }, code ?? ""), h("td", {}, reason ?? "")));
-  const heads = ["Row", "Outcome", "Code", "Reason"].map((name) => h("th", { scope: "col" }, name));
+  const heads = ["Row", "Outcome", "Code", "Reason"].map((name) => h("th", { scope: "col", class: name === "Row" ? "number" : null }, name));
   const title = rows.length > SHOWN ? `The outcomes of ${SHOWN} of the first rows; those with a reason come first` : "The outcome of each row";
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Outcomes" },
     h("table", { class: "import-rows" }, h("caption", { class: "muted" }, title), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, lines)));

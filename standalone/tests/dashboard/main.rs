@@ -6,6 +6,7 @@
 
 mod browser;
 mod editor;
+mod import;
 mod link;
 mod links;
 mod palette;
