@@ -49,6 +49,7 @@ pub mod token;
 pub mod url;
 mod url_filter;
 pub mod user;
+pub mod visit;
 pub mod visitor;
 
 pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};
@@ -62,4 +63,5 @@ pub use statistics::{
 };
 pub use target_url::TargetUrl;
 pub use timestamp::Timestamp;
+pub use visit::{Visit, VisitQuery};
 pub use visitor::Visitor;

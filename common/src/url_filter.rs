@@ -53,6 +53,9 @@ pub struct UrlFilter {
     pub host: Option<String>,
     /// Only those without a click, or only those with one
     pub never_clicked: Option<bool>,
+    /// Only those without an end, or with an end after this time. `GET /urls` does not have this filter.
+    #[serde(skip)]
+    pub ends_after: Option<Timestamp>,
 }
 
 /// A text to search for: 2 to 100 characters.

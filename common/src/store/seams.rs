@@ -4,6 +4,7 @@
 //! Unless a function says otherwise, it returns within two seconds, possibly with
 //! [`StoreError::Unavailable`](super::StoreError::Unavailable) or [`StoreError::Busy`](super::StoreError::Busy).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 
 use super::{
     Change, ClickTail, Commit, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, NewClicks, Page,
-    Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, UrlCursor, UrlSelection,
+    Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, Total, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -23,8 +24,8 @@ use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, ShortCode, Statistics, StatsQuery,
-    Timestamp,
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode, Statistics,
+    StatsQuery, Timestamp, Visit, VisitQuery,
 };
 
 /// Read access to the links that redirectors serve, and to the state of the database.
@@ -170,6 +171,10 @@ pub trait AdminStore: LinkFeed + ClickSink {
 
     /// Returns the codes that were asked for most and that no link has, at most `limit` of them.
     async fn list_misses(&self, limit: u32) -> Result<Vec<MissedCode>>;
+    /// Returns clicks that have an event, the newest first, and the number of all that match.
+    async fn list_visits(&self, query: VisitQuery) -> Result<(Vec<Visit>, Total)>;
+    /// Returns the clicks of all time of each tag that has one.
+    async fn count_clicks_by_tag(&self, filter: TagFilter) -> Result<HashMap<String, PointClicks>>;
 
     async fn list_products(&self) -> Result<Vec<Product>>;
 

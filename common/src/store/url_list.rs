@@ -38,6 +38,7 @@ pub(super) enum Field {
     IsActive,
     Tag,
     NotTag,
+    EndsAfter,
     Clicks,
 }
 
@@ -110,6 +111,10 @@ pub(super) fn conditions(filter: &UrlFilter, now: Timestamp) -> Vec<Condition> {
     }
     if let Some(is_active) = filter.is_active {
         add(Field::IsActive, "urls.is_active = ?", vec![Bound::Flag(is_active)]);
+    }
+    if let Some(time) = filter.ends_after {
+        let text = "(urls.expires_at IS NULL OR urls.expires_at > ?)";
+        add(Field::EndsAfter, text, vec![Bound::Time(time)]);
     }
     if !filter.not_tag.is_empty() {
         let text = format!("NOT EXISTS ({OWN_TAGS} AND own.tag IN ({}))", marks(filter.not_tag.len()));

@@ -1,5 +1,6 @@
 //! A store that logs slow calls: the function and the duration, and never a value.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{
     AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
-    LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot,
+    LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, Total,
     UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
@@ -20,8 +21,8 @@ use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, ShortCode, Statistics, StatsQuery,
-    Timestamp,
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode, Statistics,
+    StatsQuery, Timestamp, Visit, VisitQuery,
 };
 
 /// A wrapper around another store that logs its slow calls and changes nothing else.
@@ -132,6 +133,8 @@ watch! {
         delete_old_audit(keep: Duration) -> Result<u64>;
         list_tags(filter: TagFilter, page: Page<TagCursor>) -> Result<Listing<TagCount, TagCursor>>;
         list_misses(limit: u32) -> Result<Vec<MissedCode>>;
+        list_visits(query: VisitQuery) -> Result<(Vec<Visit>, Total)>;
+        count_clicks_by_tag(filter: TagFilter) -> Result<HashMap<String, PointClicks>>;
         list_products() -> Result<Vec<Product>>;
         insert_token(token: NewToken) -> Result<Token>;
         insert_first_token(token: NewToken) -> Result<bool>;

@@ -26,6 +26,7 @@ mod store_stats;
 mod store_streams;
 mod store_tags;
 mod store_tokens;
+mod store_visits;
 
 /// Runs each test of a list over a new instance of each implementation. `fixture::$open` returns the instance and a
 /// guard for its server or directory. The single list ensures that every implementation runs every test.
@@ -165,6 +166,11 @@ conformance!(store_streams over sqlite_streams = sqlite, postgres_streams = post
 conformance!(store_tags over sqlite_tags = sqlite, postgres_tags = postgres: [
     tags_are_counted_by_their_links_and_owners,
     pages_of_tags_are_walked_in_both_directions,
+]);
+
+conformance!(store_visits over sqlite_visits = sqlite, postgres_visits = postgres: [
+    visits_are_listed_newest_first_within_scope_and_range,
+    clicks_of_tags_are_those_of_their_links,
 ]);
 
 conformance!(store_books over sqlite_books = sqlite, postgres_books = postgres: [

@@ -11,7 +11,7 @@ fn time(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-async fn load_clicks(store: &dyn AdminStore, clicks: &[(Id, Id, &str, &str)]) {
+pub async fn load_clicks(store: &dyn AdminStore, clicks: &[(Id, Id, &str, &str)]) {
     let row = |(url_id, user_id, at, details): &(Id, Id, &str, &str)| EventRow {
         id: None,
         url_id: *url_id,

@@ -2,6 +2,7 @@
 //!
 //! Each resource and its SQL have a file. `connections` provides connections, and `changes` is the feed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +44,7 @@ mod tokens;
 mod url_lists;
 mod urls;
 mod users;
+mod visits;
 
 pub use open::{OpenError, PostgresConfig, migrate};
 
@@ -52,7 +54,7 @@ use super::referrer_budget::ReferrerBudget;
 use super::{
     AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
     LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot,
-    StoreError, UrlCursor, UrlSelection,
+    StoreError, Total, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -64,8 +66,8 @@ use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, ShortCode, Statistics, StatsQuery,
-    Timestamp,
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode, Statistics,
+    StatsQuery, Timestamp, Visit, VisitQuery,
 };
 
 /// The number of deltas in one total from which they are folded at once.
@@ -317,6 +319,14 @@ impl AdminStore for PostgresStore {
 
     async fn list_misses(&self, limit: u32) -> Result<Vec<MissedCode>> {
         self.connections.list(async |db| misses::list(db, limit).await).await
+    }
+
+    async fn list_visits(&self, query: VisitQuery) -> Result<(Vec<Visit>, Total)> {
+        self.connections.list(async |db| visits::list(db, &query).await).await
+    }
+
+    async fn count_clicks_by_tag(&self, filter: TagFilter) -> Result<HashMap<String, PointClicks>> {
+        self.connections.list(async |db| visits::count_by_tag(db, filter).await).await
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {

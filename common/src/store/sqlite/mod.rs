@@ -2,6 +2,7 @@
 //!
 //! Each resource and its SQL have a file. `connections` provides connections.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +40,7 @@ mod tokens;
 mod url_lists;
 mod urls;
 mod users;
+mod visits;
 
 pub use backup::{Contents, check_database, copy_database};
 pub use error::OpenError;
@@ -48,7 +50,7 @@ use super::referrer_budget::ReferrerBudget;
 use super::{
     AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
     LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot,
-    StoreError, UrlCursor, UrlSelection,
+    StoreError, Total, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
@@ -60,8 +62,8 @@ use crate::token::{NewToken, Token, TokenName};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, SeriesQuery, ShipOutcome, ShortCode, Statistics, StatsQuery,
-    Timestamp,
+    ClickBatch, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode, Statistics,
+    StatsQuery, Timestamp, Visit, VisitQuery,
 };
 
 /// A SQLite database.
@@ -292,6 +294,14 @@ impl AdminStore for SqliteStore {
 
     async fn list_misses(&self, limit: u32) -> Result<Vec<MissedCode>> {
         self.connections.read(Lane::Lists, move |db| misses::list(db, limit)).await
+    }
+
+    async fn list_visits(&self, query: VisitQuery) -> Result<(Vec<Visit>, Total)> {
+        self.connections.read(Lane::Lists, move |db| visits::list(db, &query)).await
+    }
+
+    async fn count_clicks_by_tag(&self, filter: TagFilter) -> Result<HashMap<String, PointClicks>> {
+        self.connections.read(Lane::Lists, move |db| visits::count_by_tag(db, filter)).await
     }
 
     async fn list_products(&self) -> Result<Vec<Product>> {

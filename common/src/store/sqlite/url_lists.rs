@@ -262,7 +262,7 @@ fn driver(db: &Connection, filter: &UrlFilter, at: usize, condition: &Condition)
             };
             return Ok(Some(Driver { at, places: vec![place], is_by_id: is_never, counts_once: true, counted: None }));
         }
-        Field::NotTag => return Ok(None),
+        Field::NotTag | Field::EndsAfter => return Ok(None),
     };
     let place = Place { from, condition: own.clone(), id: "urls.id", index: from, index_condition: own };
     Ok(Some(Driver { at, places: vec![place], is_by_id, counts_once: true, counted: None }))
