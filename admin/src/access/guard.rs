@@ -67,6 +67,50 @@ pub(crate) struct Guard {
     pub(crate) area: Area,
 }
 
+/// A request that its token admitted.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    role: Role,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Admitted {
+    /// Admits a request that carries its token outside of `Authorization`. An open API needs the token, too.
+    ///
+    /// # Errors
+    /// A 401 without a valid token; `missing` is its message if there is none.
+    pub(crate) async fn by_token(
+        access: &Access,
+        sent: Option<&[u8]>,
+        missing: &'static str,
+        logged: &LoggedRequest,
+    ) -> Result<Admitted> {
+        let now = Instant::now();
+        access.check_age()?;
+        let bearer = match sent {
+            Some(sent) => access.find_valid(sent, logged.client, now).await?,
+            None => return Err(access.count_failure(missing, logged.client, now)),
+        };
+        let permit = access.begin_request(&bearer, now)?;
+        logged.log_start();
+        Ok(Admitted { caller: Caller::of(&bearer), role: bearer.token.role, permit })
+    }
+
+    /// Refuses what the role of the token does not allow: a request for links and events of this method.
+    pub(crate) fn check_role(&self, method: &Method) -> Result<()> {
+        if may(self.role, Area::Data, method) {
+            return Ok(());
+        }
+        Err(forbidden("The role of this token does not allow this"))
+    }
+
+    /// Answers in the name of the token. The answer holds the permit until its last byte is sent.
+    pub(crate) async fn answer(self, answer: impl Future<Output = Response>) -> Response {
+        hold_permit(signed(self.caller.token.clone(), answer).await, Some(self.permit))
+    }
+}
+
 /// Admits a request to its route, or refuses it.
 pub(crate) async fn authorise(
     State(guard): State<Guard>,
@@ -104,18 +148,13 @@ async fn admit(
     let Guard { access, area } = guard;
     let now = Instant::now();
     let client = logged.client;
-    if access.is_stale() {
-        return Err(unavailable("Tokens cannot be checked", anyhow!("the list of tokens is too old")));
-    }
+    access.check_age()?;
     let (role, caller, in_flight) = if logged.is_open {
         access.requests.spend(prefix(client), now).map_err(too_many_requests)?;
         (Role::Admin, Caller::default(), None)
     } else {
         let bearer = find_bearer(access, &request.headers, client, now).await?;
-        access.requests.spend(bearer.token.id, now).map_err(too_many_requests)?;
-        let in_flight = Arc::clone(&bearer.in_flight).try_acquire_owned();
-        let in_flight = in_flight.map_err(|_| too_many_requests(Duration::from_secs(1)))?;
-        (bearer.token.role, Caller::of(&bearer), Some(in_flight))
+        (bearer.token.role, Caller::of(&bearer), Some(access.begin_request(&bearer, now)?))
     };
     if !may(role, *area, &request.method) {
         return Err(forbidden("The role of this token does not allow this"));
@@ -150,6 +189,20 @@ impl Access {
     pub(crate) async fn identify(&self, sent: &[u8], client: IpAddr, now: Instant) -> Result<(Caller, Role)> {
         let bearer = self.find_valid(sent, client, now).await?;
         Ok((Caller::of(&bearer), bearer.token.role))
+    }
+
+    fn check_age(&self) -> Result<()> {
+        if self.is_stale() {
+            return Err(unavailable("Tokens cannot be checked", anyhow!("the list of tokens is too old")));
+        }
+        Ok(())
+    }
+
+    /// Spends the budget of a token for a request, and returns the permit that the request and its answer hold.
+    fn begin_request(&self, bearer: &Bearer, now: Instant) -> Result<OwnedSemaphorePermit> {
+        self.requests.spend(bearer.token.id, now).map_err(too_many_requests)?;
+        let in_flight = Arc::clone(&bearer.in_flight).try_acquire_owned();
+        in_flight.map_err(|_| too_many_requests(Duration::from_secs(1)))
     }
 
     /// Finds a valid token. Each client has a budget of failed attempts; a valid token is accepted without it.

@@ -109,6 +109,18 @@ impl Error {
         (self.status, Envelope { error, message: self.message.clone() })
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn with_status(self, status: StatusCode) -> Error {
+        Error { status, ..self }
+    }
+
     /// Names the item of a body to which the error belongs.
     pub(crate) fn of_item(self, index: usize) -> Error {
         Error { message: format!("Item {index}: {}", self.message), ..self }

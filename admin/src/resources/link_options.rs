@@ -50,7 +50,7 @@ pub(super) fn check_target(own: &OwnAddresses, field: &str, target: TargetUrl) -
 
 /// The time for which a link redirects from now on, such as `90m`, `8h` or `42d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lifetime(Duration);
+pub(crate) struct Lifetime(Duration);
 
 impl Lifetime {
     fn parse(text: &str) -> Option<Lifetime> {

@@ -116,12 +116,32 @@ pub(crate) async fn change_urls(
     Body(ChangeUrls { ids, filter, expect, set }): Body<ChangeUrls>,
 ) -> Result<Response> {
     forgive_read_only(ignored, &["user_id"]);
-    let change = set.into_change(&state.config.own_addresses)?;
-    let done = match select(&caller, ids, filter, expect)? {
-        Some(selection) => Some(state.store.update_urls(selection, change).await?),
-        None => None,
-    };
+    let done = change(&state, select(&caller, ids, filter, expect)?, set).await?;
     Ok(answer(&state, done, |changed| Changed { changed }).await)
+}
+
+/// Changes the selected links.
+async fn change(state: &AppState, selection: Option<UrlSelection>, set: UpdateUrl) -> Result<Option<Change<u64>>> {
+    let change = set.into_change(&state.config.own_addresses)?;
+    match selection {
+        Some(selection) => Ok(Some(state.store.update_urls(selection, change).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Changes each link that matches the filter, if their number is the expected one, and waits for redirectors to serve it.
+pub(crate) async fn change_matching(
+    state: &AppState,
+    caller: &Caller,
+    filter: UrlFilter,
+    expect: u64,
+    set: UpdateUrl,
+) -> Result<()> {
+    let done = change(state, select(caller, None, Some(filter), Some(expect))?, set).await?;
+    if let Some(Change { mark, .. }) = done {
+        state.announce(&mark).await;
+    }
+    Ok(())
 }
 
 /// Delete many links

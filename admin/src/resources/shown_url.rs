@@ -60,7 +60,17 @@ impl ShortOrigin {
 
     /// Returns the address of a link.
     pub(crate) fn address(&self, url: &Url) -> String {
-        format!("{}/{}", self.0, url.short_code)
+        self.address_of(&url.short_code)
+    }
+
+    /// Returns the address of a code.
+    pub(crate) fn address_of(&self, code: &str) -> String {
+        format!("{}/{code}", self.0)
+    }
+
+    /// Returns the host and the port of the origin.
+    pub(crate) fn authority(&self) -> &str {
+        self.0.split_once("://").map_or(&self.0, |(_, authority)| authority)
     }
 
     pub(crate) fn show(&self, url: Url) -> ShownUrl {

@@ -18,38 +18,38 @@ macro_rules! link_request {
         pub(crate) struct $name {
             $($own)*
             /// `null` is no title.
-            pub(super) title: Option<Option<Title>>,
+            pub(crate) title: Option<Option<Title>>,
             /// Whether the link redirects, as a new one does by default; a request for an inactive link is answered 410.
             #[schema(nullable = false, example = true)]
-            pub(super) is_active: Option<bool>,
+            pub(crate) is_active: Option<bool>,
             /// At most 20 tags, which are trimmed and lower-cased; `null` is none.
             #[schema(value_type = Option<Vec<Tag>>, max_items = 20, example = json!(["summer"]))]
-            pub(super) tags: Option<Option<Tags>>,
+            pub(crate) tags: Option<Option<Tags>>,
             /// `null` is no notes.
             #[schema(value_type = Option<Notes>, nullable)]
-            pub(super) notes: Option<Option<Notes>>,
+            pub(crate) notes: Option<Option<Notes>>,
             /// The name of the link in another program, unique for each owner; `null` is none.
             #[schema(value_type = Option<ExternalId>, nullable)]
-            pub(super) external_id: Option<Option<ExternalId>>,
+            pub(crate) external_id: Option<Option<ExternalId>>,
             /// The start of the link, in any zone; UTC where none is given. Until then it is answered 404.
             #[schema(value_type = Option<String>, example = "2026-01-31T08:00:00")]
-            pub(super) starts_at: Option<Option<Timestamp>>,
+            pub(crate) starts_at: Option<Option<Timestamp>>,
             /// The end of the link, after `starts_at`, in any zone; UTC where none is given; `null` is no end.
             /// A new link must end in the future; a past time ends an existing link.
             #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
-            pub(super) expires_at: Option<Option<Timestamp>>,
+            pub(crate) expires_at: Option<Option<Timestamp>>,
             /// The time from now to the end of the link, such as `90m`, `8h` or `42d`, in place of `expires_at`.
             #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,8}[smhdw]$", example = json!(null))]
-            pub(super) expires_in: Option<Option<Lifetime>>,
+            pub(crate) expires_in: Option<Option<Lifetime>>,
             /// The address to which the link leads once it is expired; the rules are those of `original_url`.
             #[schema(value_type = Option<TargetUrl>, nullable)]
-            pub(super) expired_url: Option<Option<TargetUrl>>,
+            pub(crate) expired_url: Option<Option<TargetUrl>>,
             /// The status of the redirect. A link with an end may only have 302 or 307.
             #[schema(value_type = Option<RedirectStatus>, nullable)]
-            pub(super) redirect_status: Option<Option<RedirectStatus>>,
+            pub(crate) redirect_status: Option<Option<RedirectStatus>>,
             /// Whether the query of a request is merged into the target.
             #[schema(value_type = Option<bool>, example = true)]
-            pub(super) forward_query: Option<Option<bool>>,
+            pub(crate) forward_query: Option<Option<bool>>,
         }
 
         impl $name {
@@ -85,11 +85,33 @@ link_request! {
     CreateUrl {
         /// The owner of the link. The token of a user may leave it out, and may name no other user.
         #[schema(value_type = Id, required = false)]
-        pub(super) user_id: Option<RowId>,
-        pub(super) original_url: TargetUrl,
+        pub(crate) user_id: Option<RowId>,
+        pub(crate) original_url: TargetUrl,
         /// The code of the link; a new one if it is absent or `null`.
         #[schema(value_type = Option<ShortCode>)]
-        pub(super) short_code: Option<Option<ShortCode>>,
+        pub(crate) short_code: Option<Option<ShortCode>>,
+    }
+}
+
+impl CreateUrl {
+    /// Returns a request for a link to a target, with a code and without further fields.
+    pub(crate) fn new(original_url: TargetUrl, short_code: Option<ShortCode>) -> CreateUrl {
+        CreateUrl {
+            user_id: None,
+            original_url,
+            short_code: short_code.map(Some),
+            title: None,
+            is_active: None,
+            tags: None,
+            notes: None,
+            external_id: None,
+            starts_at: None,
+            expires_at: None,
+            expires_in: None,
+            expired_url: None,
+            redirect_status: None,
+            forward_query: None,
+        }
     }
 }
 
@@ -98,24 +120,25 @@ link_request! {
 #[into_params(parameter_in = Query)]
 pub(crate) struct CreateOptions {
     /// Whether to answer the oldest active link of the user to this target, if every other given field equals its own
-    pub(super) reuse: Option<bool>,
+    pub(crate) reuse: Option<bool>,
 }
 
 link_request! {
     /// The changes to a link
+    #[derive(Default)]
     UpdateUrl {
         /// The code of the link, which cannot be changed: another one is refused.
         #[schema(nullable = false)]
-        pub(super) short_code: Option<ShortCode>,
+        pub(crate) short_code: Option<ShortCode>,
         /// The new target, with the rules for a new link.
         #[schema(nullable = false)]
-        pub(super) original_url: Option<TargetUrl>,
+        pub(crate) original_url: Option<TargetUrl>,
         /// Tags to add to the others.
         #[schema(nullable = false)]
-        pub(super) add_tags: Option<Vec<Tag>>,
+        pub(crate) add_tags: Option<Vec<Tag>>,
         /// Tags to remove.
         #[schema(nullable = false)]
-        pub(super) remove_tags: Option<Vec<Tag>>,
+        pub(crate) remove_tags: Option<Vec<Tag>>,
     }
 }
 
@@ -141,10 +164,10 @@ link_request! {
     ReplaceUrl {
         /// The owner of the link. The token of a user may leave it out, and may name no other user.
         #[schema(value_type = Id, required = false)]
-        pub(super) user_id: Option<RowId>,
-        pub(super) original_url: TargetUrl,
+        pub(crate) user_id: Option<RowId>,
+        pub(crate) original_url: TargetUrl,
         /// The code of a link that is created; a new one if it is absent or `null`. An existing link must have this code.
         #[schema(value_type = Option<ShortCode>)]
-        pub(super) short_code: Option<Option<ShortCode>>,
+        pub(crate) short_code: Option<Option<ShortCode>>,
     }
 }

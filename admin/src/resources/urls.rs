@@ -95,19 +95,30 @@ pub(crate) async fn create_url(
     Body(body): Body<CreateUrl>,
 ) -> Result<Response> {
     forgive_read_only(ignored, &[]);
-    let (link, wanted) = NewLink::of(body, &state, &caller)?;
-    let created = if reuse == Some(true) {
+    let (visible, link) = create(&state, &caller, body, reuse == Some(true)).await?;
+    let status = if visible.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, visible, answer_link(origin.show(link))).into_response())
+}
+
+/// Creates a link, or with `reuse` finds one. An existing link has no header, since nothing changed.
+pub(crate) async fn create(
+    state: &AppState,
+    caller: &Caller,
+    body: CreateUrl,
+    reuse: bool,
+) -> Result<(Option<VisibleHeader>, Url)> {
+    let (link, wanted) = NewLink::of(body, state, caller)?;
+    let created = if reuse {
         // An existing link is fulfilling only if it has the given code.
         let wanted = UrlChange { short_code: link.given_code.clone(), ..wanted };
-        match link.insert(&state, |url| state.store.reuse_url(url, wanted.clone())).await? {
-            Reused::Found(link) => return Ok(answer_link(origin.show(link)).into_response()),
+        match link.insert(state, |url| state.store.reuse_url(url, wanted.clone())).await? {
+            Reused::Found(link) => return Ok((None, link)),
             Reused::Created(created) => created,
         }
     } else {
-        link.insert(&state, |url| state.store.insert_url(url)).await?
+        link.insert(state, |url| state.store.insert_url(url)).await?
     };
-    let visible = state.announce(&created.mark).await;
-    Ok((StatusCode::CREATED, visible, answer_link(origin.show(created.value))).into_response())
+    Ok((Some(state.announce(&created.mark).await), created.value))
 }
 
 /// One link
@@ -160,11 +171,22 @@ pub(crate) async fn update_url(
     Body(body): Body<UpdateUrl>,
 ) -> Result<(VisibleHeader, LinkAnswer)> {
     forgive_read_only(ignored, &["user_id"]);
-    check_owner(&state, &caller, id).await?;
-    let change = UrlChange { if_revision: conditions.if_match, ..body.into_change(&state.config.own_addresses)? };
+    let (visible, link) = change(&state, &caller, id, body, conditions.if_match).await?;
+    Ok((visible, answer_link(origin.show(link))))
+}
+
+/// Changes a link that the caller may see and that has one of the given revisions.
+pub(crate) async fn change(
+    state: &AppState,
+    caller: &Caller,
+    id: Id,
+    body: UpdateUrl,
+    if_revision: Option<Vec<i64>>,
+) -> Result<(VisibleHeader, Url)> {
+    check_owner(state, caller, id).await?;
+    let change = UrlChange { if_revision, ..body.into_change(&state.config.own_addresses)? };
     let url = state.store.update_url(id, change).await?.ok_or_else(|| Url::missing(id))?;
-    let visible = state.announce(&url.mark).await;
-    Ok((visible, answer_link(origin.show(url.value))))
+    Ok((state.announce(&url.mark).await, url.value))
 }
 
 /// Leaves fields that an answer has and a write ignores out of `Tern-Ignored`.
@@ -191,9 +213,20 @@ pub(crate) async fn delete_url(
     PathId(id): PathId,
     conditions: Conditions,
 ) -> Result<(StatusCode, VisibleHeader, ())> {
-    check_owner(&state, &caller, id).await?;
-    let deleted = state.store.delete_url(id, conditions.if_match).await?.ok_or_else(|| Url::missing(id))?;
-    Ok((StatusCode::NO_CONTENT, state.announce(&deleted.mark).await, ()))
+    let visible = delete(&state, &caller, id, conditions.if_match).await?;
+    Ok((StatusCode::NO_CONTENT, visible, ()))
+}
+
+/// Deletes a link that the caller may see and that has one of the given revisions.
+pub(crate) async fn delete(
+    state: &AppState,
+    caller: &Caller,
+    id: Id,
+    if_revision: Option<Vec<i64>>,
+) -> Result<VisibleHeader> {
+    check_owner(state, caller, id).await?;
+    let deleted = state.store.delete_url(id, if_revision).await?.ok_or_else(|| Url::missing(id))?;
+    Ok(state.announce(&deleted.mark).await)
 }
 
 /// Answers 404 for a link that the caller may not see. The owner of a link does not change, so a later change is safe.
