@@ -67,6 +67,10 @@ pub struct AdminConfig {
     pub event_retention: Option<Duration>,
     /// `AUDIT_RETENTION`: the age at which audit entries are deleted; `None` keeps them for ever.
     pub audit_retention: Option<Duration>,
+    /// `COMPAT`: the APIs of other services that the API port also answers.
+    pub compat: Compat,
+    /// `FORWARD_QUERY`: whether redirectors forward queries for links without a choice of their own.
+    pub forward_query: bool,
 }
 
 /// `ADMIN_AUTH`: when a request needs a token.
@@ -90,6 +94,31 @@ impl Setting for AuthMode {
             "none" => Some(AuthMode::Off),
             _ => None,
         }
+    }
+}
+
+/// `COMPAT`: the APIs of other services that the API port also answers; none by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compat {
+    /// `/yourls-api.php`.
+    pub yourls: bool,
+    /// `/rest`.
+    pub shlink: bool,
+}
+
+impl Setting for Compat {
+    const EXPECTED: &'static str = "yourls, shlink or both, separated by a comma";
+
+    fn parse(text: &str) -> Option<Compat> {
+        let mut compat = Compat::default();
+        for word in text.split(',') {
+            match word.trim() {
+                "yourls" => compat.yourls = true,
+                "shlink" => compat.shlink = true,
+                _ => return None,
+            }
+        }
+        Some(compat)
     }
 }
 
@@ -154,6 +183,8 @@ impl AdminConfig {
             slow_query: reader.get("SLOW_QUERY", SLOW_QUERY),
             event_retention: read_retention(reader),
             audit_retention: read_audit_retention(reader),
+            compat: reader.get("COMPAT", Compat::default()),
+            forward_query: reader.get("FORWARD_QUERY", false),
         }
     }
 }
@@ -207,6 +238,9 @@ mod tests {
         assert_eq!(read(&[("EVENT_RETENTION", "30d")]).unwrap().event_retention, Some(30 * 24 * SHORTEST_RETENTION));
         assert_eq!(read(&[]).unwrap().audit_retention, Some(AUDIT_RETENTION));
         assert_eq!(read(&[("AUDIT_RETENTION", "0")]).unwrap().audit_retention, None);
+        assert_eq!(read(&[("COMPAT", "")]).unwrap().compat, Compat::default());
+        assert_eq!(read(&[("COMPAT", "yourls, shlink")]).unwrap().compat, Compat { yourls: true, shlink: true });
+        assert_eq!(read(&[("COMPAT", "shlink")]).unwrap().compat, Compat { yourls: false, shlink: true });
         assert_eq!(config.short_code_length, 64);
         assert_eq!(config.body_limit, ByteSize::kib(64));
         assert_eq!(config.visible_wait, VisibleWait::exactly(Duration::ZERO));
@@ -221,8 +255,9 @@ mod tests {
             ("PUBLIC_URL", "go.example"),
             ("TOKEN_CONCURRENCY", "0"),
             ("TOKEN_REQUESTS_PER_SECOND", "-1"),
+            ("COMPAT", "yourls,bitly"),
         ])
         .unwrap_err();
-        assert_eq!(problems.lines().count(), 10, "{problems}");
+        assert_eq!(problems.lines().count(), 11, "{problems}");
     }
 }

@@ -4,6 +4,7 @@
 //! The crate contains no SQL and answers no redirects. An unknown path is a 404 unless [`router_over`] gets a router for it.
 
 pub mod access;
+mod compat;
 pub mod config;
 mod csv_rows;
 mod dashboard;

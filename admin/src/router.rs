@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, any};
 use axum::{Extension, Router};
 use tern_serving::check_head;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -20,6 +20,8 @@ use utoipa_axum::routes;
 
 use crate::access::Area;
 use crate::access::guard::{Guard, authorise};
+use crate::compat;
+use crate::config::Compat;
 use crate::dashboard::{self, session};
 use crate::description::{self, docs};
 use crate::http::body::discard_body;
@@ -144,21 +146,48 @@ pub fn router_over(unknown_paths: Router, state: Arc<AppState>) -> Router {
     });
     let log_state = LogState { app: Arc::clone(&state), known: KnownParameters::of(&description.paths) };
     let layers = (
-        from_fn_with_state(log_state, log_request),
+        from_fn_with_state(log_state.clone(), log_request),
         map_response(forbid_sniffing_and_storing),
         from_fn(refuse_malformed_heads),
         CatchPanicLayer::custom(answer_panic),
         CsrfLayer::new().with_rejection_response(refuse_foreign_page),
     );
     let unknown_paths = unknown_paths.layer(layers.clone());
+    let compatible = compatible_routes(&state, &log_state);
     routes
-        .method_not_allowed_fallback(async || {
-            // The router adds `Allow`.
-            Error::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here")
-        })
+        .method_not_allowed_fallback(refuse_method)
         .route_layer(layers)
+        .merge(compatible)
         .fallback_service(unknown_paths)
         .with_state(state)
+}
+
+/// Builds the routes of other services' APIs that `COMPAT` names. Each checks its token by itself, and takes it from no
+/// cookie, so a page of another origin may use them.
+fn compatible_routes(state: &AppState, log_state: &LogState) -> Router<Arc<AppState>> {
+    let Compat { yourls, shlink } = state.config.compat;
+    let mut routes = Router::new();
+    let log = || from_fn_with_state(log_state.clone(), log_request);
+    let inner = || (from_fn(refuse_malformed_heads), CatchPanicLayer::custom(answer_panic));
+    if yourls {
+        let methods = compat::yourls::methods().fallback(refuse_method);
+        let layers = (log(), map_response(forbid_sniffing_and_storing), inner());
+        routes = routes.route(compat::yourls::PATH, methods.layer(layers));
+    }
+    if shlink {
+        let problem = map_response(compat::shlink::as_problem);
+        let layers = (log(), map_response(forbid_sniffing_and_storing), compat::shlink::cors(), problem, inner());
+        let methods = any(compat::shlink::answer_request).layer(layers);
+        for path in compat::shlink::PATHS {
+            routes = routes.route(path, methods.clone());
+        }
+    }
+    routes
+}
+
+/// Answers a method that a path does not have. The router adds `Allow`.
+async fn refuse_method() -> Error {
+    Error::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here")
 }
 
 /// Refuses a write that a page of another origin makes a browser send.

@@ -8,6 +8,8 @@ mod bodies;
 mod bulk;
 mod bulk_urls;
 mod commands;
+mod compat_shlink;
+mod compat_yourls;
 mod database;
 mod errors;
 mod events;

@@ -10,6 +10,10 @@ mod audit;
 mod bodies;
 #[path = "../all/bulk.rs"]
 mod bulk;
+#[path = "../all/compat_shlink.rs"]
+mod compat_shlink;
+#[path = "../all/compat_yourls.rs"]
+mod compat_yourls;
 mod database;
 #[path = "../all/errors.rs"]
 mod errors;

@@ -246,7 +246,7 @@ fn environment_is_read_in_one_place() {
 /// Finds the names of settings between quotes on a line.
 fn settings_of(line: &str) -> impl Iterator<Item = &str> {
     let is_name = |word: &&str| {
-        let is_long = word.contains('_') || word.len() >= 8;
+        let is_long = word.contains('_') || word.len() >= 6;
         is_long && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     };
     line.split('"').skip(1).step_by(2).filter(is_name)
