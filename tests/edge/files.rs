@@ -32,6 +32,8 @@ fn nginx_files_outside_the_site_name_no_address() {
 fn site_contains_each_included_file() {
     let includes = directives(&configuration().join("nginx.conf"));
     let wanted = includes.iter().filter_map(|line| line.strip_prefix("include site/")?.strip_suffix(';'));
+    // A pattern may match no file.
+    let wanted = wanted.filter(|name| !name.contains('*'));
     assert_eq!(files_in(&configuration().join("site")), wanted.map(str::to_owned).collect());
 }
 

@@ -11,6 +11,7 @@ mod conformance;
 #[path = "../../redirector/tests/support/vectors.rs"]
 mod vectors;
 
+mod compat;
 mod failing;
 mod files;
 mod limits;
