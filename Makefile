@@ -14,7 +14,7 @@ BROWSER := chromium:chromium chromedriver:chromium-driver
 # Further programs for the tests of faults.
 FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
 	/usr/sbin/mkfs.ext4:e2fsprogs
-.PHONY: help run test schemathesis dashboard-tools lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools manual
+.PHONY: help run test schemathesis dashboard-tools compat-clients lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools manual
 
 # Creates a Python environment with the packages of the first prerequisite, each verified by its hash.
 define environment
@@ -29,7 +29,7 @@ help: ## Show this list
 run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with Ctrl-C
 	cargo run --release --locked --package tern -- serve --sample
 
-test: tools python schemathesis dashboard-tools ## Run every test; installs what they need (Debian, as root or with sudo)
+test: tools python schemathesis dashboard-tools compat-clients ## Run every test; installs what they need (Debian, as root or with sudo)
 	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS) $(BROWSER)
 	cargo build --workspace --locked
 	scripts/run-tests
@@ -53,6 +53,15 @@ target/node/installed: scripts/dashboard-tools/node-requirements.txt | python
 manual: tools ## Write manual pages and completions of shells to target/manual
 	cargo build --locked --package tern
 	scripts/write-manual target/debug/tern target/manual
+
+# Clients of YOURLS and Shlink, each file verified by its hash; the tests run them against Tern.
+compat-clients: target/compat-clients/installed target/compat-clients/python/installed
+target/compat-clients/installed: scripts/compat-clients/package-lock.json target/node/installed
+	mkdir -p $(@D) && cp scripts/compat-clients/package.json $< $(@D)
+	node=$$(echo $(CURDIR)/$(NODE)) && cd $(@D) && PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund
+	touch $@
+target/compat-clients/python/installed: scripts/compat-clients/requirements.txt | python
+	$(call environment,target/compat-clients/python)
 
 lint: tools lint-tools dashboard-tools ## Check format, code, spelling and deploy/; warnings are errors
 	cargo fmt --all --check
