@@ -1,4 +1,4 @@
-//! What a batch of clicks adds to the counts, summed in memory, so that a store writes each count once.
+//! The changes of counts by a batch of clicks, summed in memory, so that a store writes each count once.
 //!
 //! Every sum is in the order of its key. The stores lock counts in this order, so shippers cannot deadlock.
 
