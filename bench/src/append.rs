@@ -1,6 +1,7 @@
 //! Measures the cost of recording a click: appending a record to a mapped ring, with its segments and syncs, and
 //! without shipping.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use tern_common::Id;
 use tern_redirector::clicks::journal::{JournalThreads, NewClick, Sent};
 use tern_redirector::clicks::{JournalConfig, Network, Recorder, start};
 use tern_redirector::metrics::ClickMetrics;
+use tern_redirector::misses::Misses;
 
 use crate::figures::Figure;
 
@@ -39,7 +41,8 @@ impl JournalFixture {
             events_per_network: 0,
             geoip_file: None,
         };
-        let (recorder, journal_threads, _shipper) = start(&config, 1, ClickMetrics::new(&Registry::new()))?;
+        let (misses, metrics) = (Arc::new(Misses::new(1)), ClickMetrics::new(&Registry::new()));
+        let (recorder, journal_threads, _shipper) = start(&config, 1, misses, metrics)?;
         Ok(JournalFixture { recorder, journal_threads, _directory: directory })
     }
 
