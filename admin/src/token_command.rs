@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use tern_common::config::Setting;
 use tern_common::store::{AdminStore, StoreError};
-use tern_common::token::{NewToken, Role, Secret, Token, TokenName};
+use tern_common::token::{NewToken, Role, Secret, Token, TokenKey, TokenName, TokenState};
 use tern_common::{Id, Timestamp};
 
 #[derive(Debug, Subcommand)]
@@ -58,7 +58,7 @@ pub async fn run(store: &dyn AdminStore, command: TokenCommand, out: &mut dyn Wr
         }
         TokenCommand::List => list(&store.list_tokens().await?, out),
         TokenCommand::Revoke { name } => {
-            if !store.revoke_token(&name).await? {
+            if !store.revoke_token(&TokenKey::Name(name.clone())).await? {
                 bail!("there is no token {} to revoke", name.as_str());
             }
             Ok(writeln!(out, "Revoked {}.", name.as_str())?)
@@ -96,10 +96,10 @@ fn list(tokens: &[Token], out: &mut dyn Write) -> anyhow::Result<()> {
     )?;
     for token in tokens {
         let time = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |time| time.to_string());
-        let state = match token.refusal(now) {
-            None => "valid",
-            Some(_) if token.revoked_at.is_some() => "revoked",
-            Some(_) => "expired",
+        let state = match token.state(now) {
+            TokenState::Valid => "valid",
+            TokenState::Revoked => "revoked",
+            TokenState::Expired => "expired",
         };
         writeln!(
             out,

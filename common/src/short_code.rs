@@ -36,7 +36,7 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 ///
 /// A link with such a code could not be followed on the port that serves API and redirects.
 /// A test of the admin plane compares this list with its router.
-pub const RESERVED: [&str; 21] = [
+pub const RESERVED: [&str; 23] = [
     "admin",
     "api",
     "audit",
@@ -55,7 +55,9 @@ pub const RESERVED: [&str; 21] = [
     "robots.txt",
     "static",
     "stats",
+    "system",
     "tags",
+    "tokens",
     "urls",
     "users",
 ];

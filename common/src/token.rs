@@ -7,13 +7,20 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::json::deserialize_by_parse;
 use crate::{Id, Timestamp};
 
+deserialize_by_parse!(Role, TokenName);
+
 /// The rights of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(example = "editor"))]
 pub enum Role {
     /// May read users, links, events and products.
     Viewer,
@@ -31,6 +38,10 @@ pub enum Role {
 pub struct UnknownRole;
 
 impl Role {
+    pub fn parse(text: &str) -> Result<Role, UnknownRole> {
+        text.parse()
+    }
+
     pub const ALL: [Role; 4] = [Role::Viewer, Role::Editor, Role::Admin, Role::Metrics];
 
     /// Returns whether a token with this role may be limited to a user. The other roles read data of all users.
@@ -64,6 +75,8 @@ impl fmt::Display for Role {
 
 /// The name of a token: 1 to 64 letters, digits, `.`, `_` or `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String, pattern = "^[0-9A-Za-z._-]{1,64}$", example = "ci"))]
 pub struct TokenName(String);
 
 /// The error for a text that is no name of a token.
@@ -71,8 +84,36 @@ pub struct TokenName(String);
 #[error("the name of a token has 1 to 64 letters, digits, '.', '_' or '-'")]
 pub struct InvalidTokenName;
 
+/// What names a token to revoke: its id, or the name of a token that is not revoked. Digits alone are an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenKey {
+    Id(Id),
+    Name(TokenName),
+}
+
+impl FromStr for TokenKey {
+    type Err = InvalidTokenName;
+
+    fn from_str(text: &str) -> Result<TokenKey, InvalidTokenName> {
+        Id::parse(text).map_or_else(|| text.parse().map(TokenKey::Name), |id| Ok(TokenKey::Id(id)))
+    }
+}
+
+impl fmt::Display for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenKey::Id(id) => id.fmt(f),
+            TokenKey::Name(name) => f.write_str(&name.0),
+        }
+    }
+}
+
 impl TokenName {
     const MAX_LEN: usize = 64;
+
+    pub fn parse(text: &str) -> Result<TokenName, InvalidTokenName> {
+        text.parse()
+    }
 
     pub fn as_str(&self) -> &str {
         &self.0
@@ -170,17 +211,44 @@ pub struct Token {
     pub revoked_at: Option<Timestamp>,
     /// The user to whose rows the token is limited; `None` for a token without limits.
     pub user_id: Option<Id>,
+    /// The name of the token that created this one; `None` for the command line and for an open API.
+    pub created_by: Option<String>,
+    /// The name of the token that revoked this one; `None` for the command line, an open API and the deletion of a user.
+    pub revoked_by: Option<String>,
+}
+
+/// The state of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(example = "valid"))]
+pub enum TokenState {
+    Valid,
+    Expired,
+    Revoked,
 }
 
 impl Token {
+    /// The columns of a row, in the order of the fields.
+    pub(crate) const COLUMNS: &'static str =
+        "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, user_id, created_by, revoked_by";
+
+    pub fn state(&self, now: Timestamp) -> TokenState {
+        if self.revoked_at.is_some() {
+            TokenState::Revoked
+        } else if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            TokenState::Expired
+        } else {
+            TokenState::Valid
+        }
+    }
+
     /// Returns the reason why the token is invalid at `now`; `None` if it is valid.
     pub fn refusal(&self, now: Timestamp) -> Option<&'static str> {
-        if self.revoked_at.is_some() {
-            Some("The token was revoked")
-        } else if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            Some("The token has expired")
-        } else {
-            None
+        match self.state(now) {
+            TokenState::Valid => None,
+            TokenState::Expired => Some("The token has expired"),
+            TokenState::Revoked => Some("The token was revoked"),
         }
     }
 }
@@ -210,6 +278,15 @@ mod tests {
     }
 
     #[test]
+    fn token_key_of_digits_is_an_id() {
+        let key = |text: &str| text.parse::<TokenKey>();
+        assert_eq!(key("7"), Ok(TokenKey::Id(Id::new(7).unwrap())));
+        assert_eq!(key("7a").unwrap().to_string(), "7a");
+        assert!(matches!(key("0"), Ok(TokenKey::Name(_))));
+        assert_eq!(key("a b"), Err(InvalidTokenName));
+    }
+
+    #[test]
     fn expired_or_revoked_token_is_refused() {
         let at = Timestamp::from_unix_seconds;
         let token = |expires_at, revoked_at| Token {
@@ -222,6 +299,8 @@ mod tests {
             last_used_at: None,
             revoked_at,
             user_id: None,
+            created_by: None,
+            revoked_by: None,
         };
         assert_eq!(token(None, None).refusal(at(100)), None);
         assert_eq!(token(Some(at(101)), None).refusal(at(100)), None);

@@ -385,6 +385,9 @@ CREATE TABLE tokens (
     revoked_at timestamptz,
     -- The user to whose rows the token is limited; NULL is no limit. No foreign key, since revoked tokens outlive the user.
     user_id bigint,
+    -- The names of the tokens that created and revoked this one; NULL for the command line and an open API.
+    created_by text COLLATE "C",
+    revoked_by text COLLATE "C",
     CONSTRAINT tokens_user_role_check CHECK (user_id IS NULL OR role IN ('viewer', 'editor')),
     CONSTRAINT tokens_pkey PRIMARY KEY (id),
     CONSTRAINT tokens_role_check CHECK (role IN ('viewer', 'editor', 'admin', 'metrics')),

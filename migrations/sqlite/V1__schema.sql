@@ -328,6 +328,9 @@ CREATE TABLE tokens (
     revoked_at INTEGER,
     -- The user to whose rows the token is limited; NULL is no limit. No foreign key, since revoked tokens outlive the user.
     user_id INTEGER CHECK (user_id > 0),
+    -- The names of the tokens that created and revoked this one; NULL for the command line and an open API.
+    created_by TEXT,
+    revoked_by TEXT,
     CHECK (user_id IS NULL OR role IN ('viewer', 'editor'))
 ) STRICT;
 -- The name of a revoked token can be used again.

@@ -213,6 +213,18 @@ impl Access {
         self.mode == AuthMode::Off || self.mode == AuthMode::Auto && self.is_local && never_closed
     }
 
+    /// Returns whether the API is open, and the first token closes it.
+    pub(crate) fn closes_with_a_token(&self) -> bool {
+        self.mode != AuthMode::Off && self.is_open()
+    }
+
+    /// Reads the list after a token was created or revoked. If that fails, the list is read within a second.
+    pub(crate) async fn refresh(&self) {
+        if let Err(error) = self.read().await {
+            tracing::warn!(%error, "reading the changed tokens failed; the last list remains valid; trying again");
+        }
+    }
+
     /// Returns whether the list of tokens is too old to admit requests.
     pub(super) fn is_stale(&self) -> bool {
         self.mode != AuthMode::Off && self.is_stale.load(Ordering::Acquire)

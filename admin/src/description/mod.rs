@@ -29,6 +29,7 @@ use crate::http::error::Envelope;
         (name = "users", description = "The owners of links"),
         (name = "events", description = "Records of clicks and changes"),
         (name = "products", description = "A list to read"),
+        (name = "tokens", description = "The tokens of the API, for admins"),
         (name = "operations", description = "Health, metrics and log of the service"),
         (name = "dashboard", description = "The page for people, and its session"),
         (name = "documentation", description = "This description"),

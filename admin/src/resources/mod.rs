@@ -21,6 +21,7 @@ mod shown_stats;
 pub(crate) mod shown_url;
 pub(crate) mod stats;
 pub(crate) mod tags;
+pub(crate) mod tokens;
 pub(crate) mod url_requests;
 pub(crate) mod urls;
 pub(crate) mod users;

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// Routes and their methods, as in the contract's table.
-const ALLOWED: [(&str, &str); 38] = [
+const ALLOWED: [(&str, &str); 40] = [
     ("/", "GET,HEAD"),
     ("/admin", "GET,HEAD"),
     ("/admin/{screen}", "GET,HEAD"),
@@ -23,6 +23,8 @@ const ALLOWED: [(&str, &str); 38] = [
     ("/ready", "GET,HEAD"),
     ("/metrics", "GET,HEAD"),
     ("/logs", "GET,HEAD"),
+    ("/tokens", "GET,HEAD,POST"),
+    ("/tokens/{token}", "DELETE"),
     ("/openapi.json", "GET,HEAD"),
     ("/docs", "GET,HEAD"),
     ("/docs/docs.css", "GET,HEAD"),

@@ -43,6 +43,7 @@ mod schemathesis;
 mod stats;
 mod support;
 mod tags;
+mod tokens;
 mod unread_answers;
 mod url_identity;
 mod urls;

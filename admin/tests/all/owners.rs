@@ -107,6 +107,9 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
     ("get /products", "/products", "", 403),
     ("get /metrics", "/metrics", "", 403),
     ("get /logs", "/logs", "", 403),
+    ("get /tokens", "/tokens", "", 403),
+    ("post /tokens", "/tokens", r#"{"name": "mine", "role": "admin"}"#, 403),
+    ("delete /tokens/{token}", "/tokens/ann", "", 403),
 ];
 
 /// An app with two users, each with a link and its `created` event, and an editor's token of the first one.

@@ -20,7 +20,7 @@ use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
-use crate::token::{NewToken, Token, TokenName};
+use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
@@ -178,7 +178,10 @@ pub trait AdminStore: LinkFeed + ClickSink {
 
     async fn list_products(&self) -> Result<Vec<Product>>;
 
+    /// Inserts a token. The row has the name of the token of [`signed`](super::signed), as has the row of a revoked one.
+    ///
     /// # Errors
+    /// [`StoreError::UnknownUser`](super::StoreError::UnknownUser), and
     /// [`StoreError::TokenNameTaken`](super::StoreError::TokenNameTaken) if a token with this name is not revoked.
     async fn insert_token(&self, token: NewToken) -> Result<Token>;
     /// Inserts the token if the table is empty, and returns whether it did.
@@ -186,8 +189,8 @@ pub trait AdminStore: LinkFeed + ClickSink {
     async fn insert_first_token(&self, token: NewToken) -> Result<bool>;
     /// Returns all tokens by id, including revoked and expired ones.
     async fn list_tokens(&self) -> Result<Vec<Token>>;
-    /// Revokes the token of this name. Returns false if there is none, or it is already revoked.
-    async fn revoke_token(&self, name: &TokenName) -> Result<bool>;
+    /// Revokes a token. Returns false if there is none, or it is already revoked.
+    async fn revoke_token(&self, key: &TokenKey) -> Result<bool>;
     /// Records when tokens were last used.
     async fn note_token_uses(&self, uses: Vec<(Id, Timestamp)>) -> Result<()>;
 

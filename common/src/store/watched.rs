@@ -17,7 +17,7 @@ use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
-use crate::token::{NewToken, Token, TokenName};
+use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
@@ -139,7 +139,7 @@ watch! {
         insert_token(token: NewToken) -> Result<Token>;
         insert_first_token(token: NewToken) -> Result<bool>;
         list_tokens() -> Result<Vec<Token>>;
-        revoke_token(name: &TokenName) -> Result<bool>;
+        revoke_token(key: &TokenKey) -> Result<bool>;
         note_token_uses(uses: Vec<(Id, Timestamp)>) -> Result<()>;
         delete_old_journals(keep: Duration) -> Result<u64>;
         statistics(query: StatsQuery) -> Result<Option<Statistics>>;

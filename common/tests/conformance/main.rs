@@ -185,6 +185,7 @@ conformance!(store_misses over sqlite_misses = sqlite, postgres_misses = postgre
 
 conformance!(store_tokens over sqlite_tokens = sqlite, postgres_tokens = postgres: [
     token_is_stored_with_its_hash_and_revoked_by_name,
+    token_names_the_tokens_that_created_and_revoked_it,
     concurrent_first_tokens_create_one,
     token_last_use_only_moves_forwards,
     token_of_a_user_is_revoked_with_the_user,

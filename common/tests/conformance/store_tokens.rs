@@ -1,6 +1,8 @@
 //! Conformance tests of tokens.
 
-use tern_common::store::{AdminStore, StoreError};
+use std::sync::Arc;
+
+use tern_common::store::{AdminStore, StoreError, signed};
 use tern_common::token::{NewToken, Role, Secret};
 use tern_common::{Id, Timestamp};
 
@@ -41,6 +43,23 @@ pub async fn token_is_stored_with_its_hash_and_revoked_by_name(store: &dyn Admin
     ];
     assert_eq!(listed, expected);
     assert!(tokens[0].hash.is(&new.hash));
+}
+
+pub async fn token_names_the_tokens_that_created_and_revoked_it(store: &dyn AdminStore) {
+    let by = |name: &str| Some(Arc::from(name));
+    let one = signed(by("ops"), store.insert_token(new_token("one", Role::Viewer))).await.unwrap();
+    let other = store.insert_token(new_token("other", Role::Viewer)).await.unwrap();
+    assert_eq!((one.created_by.as_deref(), &one.revoked_by, other.created_by), (Some("ops"), &None, None));
+    // The id is that of one token for ever, and revokes no other one.
+    let key = one.id.to_string().parse().unwrap();
+    assert!(signed(by("second"), store.revoke_token(&key)).await.unwrap());
+    assert!(!signed(by("third"), store.revoke_token(&key)).await.unwrap());
+    store.insert_token(new_token("one", Role::Viewer)).await.unwrap();
+    assert!(!store.revoke_token(&key).await.unwrap());
+    assert!(store.revoke_token(&"other".parse().unwrap()).await.unwrap());
+    let tokens = store.list_tokens().await.unwrap();
+    let revoked: Vec<_> = tokens.iter().map(|it| (it.revoked_at.is_some(), it.revoked_by.as_deref())).collect();
+    assert_eq!(revoked, [(true, Some("second")), (true, None), (false, None)]);
 }
 
 pub async fn concurrent_first_tokens_create_one(store: &dyn AdminStore) {

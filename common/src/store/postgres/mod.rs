@@ -62,7 +62,7 @@ use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
-use crate::token::{NewToken, Token, TokenName};
+use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
@@ -345,8 +345,8 @@ impl AdminStore for PostgresStore {
         self.connections.control(async |db| tokens::list(db).await).await
     }
 
-    async fn revoke_token(&self, name: &TokenName) -> Result<bool> {
-        self.connections.control(async |db| tokens::revoke(db, name).await).await
+    async fn revoke_token(&self, key: &TokenKey) -> Result<bool> {
+        self.connections.control(async |db| tokens::revoke(db, key).await).await
     }
 
     async fn note_token_uses(&self, uses: Vec<(Id, Timestamp)>) -> Result<()> {

@@ -4,23 +4,31 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 
 use super::{error, query};
+use crate::store::author::author;
 use crate::store::{Result, StoreError};
-use crate::token::{NewToken, Token, TokenHash, TokenName};
+use crate::token::{NewToken, Token, TokenHash, TokenKey};
 use crate::{Id, Timestamp};
-
-const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, user_id";
 
 pub(super) async fn insert(db: &ClientWrapper, token: &NewToken) -> Result<Token> {
     // A locked user is not deleted meanwhile, so that the deletion finds the token and revokes it.
     let sql = format!(
         "WITH owner AS MATERIALIZED (SELECT id FROM users WHERE id = $6 FOR KEY SHARE)
-         INSERT INTO tokens (name, role, hash, created_at, expires_at, user_id)
-         SELECT $1, $2, $3, $4, $5, $6 WHERE $6::bigint IS NULL OR EXISTS (SELECT FROM owner)
-         RETURNING {COLUMNS}"
+         INSERT INTO tokens (name, role, hash, created_at, expires_at, user_id, created_by)
+         SELECT $1, $2, $3, $4, $5, $6, $7 WHERE $6::bigint IS NULL OR EXISTS (SELECT FROM owner)
+         RETURNING {}",
+        Token::COLUMNS
     );
+    let author = author();
     let NewToken { name, role, hash, expires_at, user_id } = token;
-    let values: query::Values<'_> =
-        &[&name.as_str(), &role.as_str(), &hash.as_bytes().as_slice(), &Timestamp::now(), expires_at, user_id];
+    let values: query::Values<'_> = &[
+        &name.as_str(),
+        &role.as_str(),
+        &hash.as_bytes().as_slice(),
+        &Timestamp::now(),
+        expires_at,
+        user_id,
+        &author.as_deref(),
+    ];
     match (query::row(db, &sql, values).await?, user_id) {
         (Some(inserted), _) => from_row(&inserted),
         (None, Some(user_id)) => Err(StoreError::UnknownUser(*user_id)),
@@ -39,13 +47,18 @@ pub(super) async fn insert_first(db: &ClientWrapper, token: &NewToken) -> Result
 }
 
 pub(super) async fn list(db: &ClientWrapper) -> Result<Vec<Token>> {
-    let sql = format!("SELECT {COLUMNS} FROM tokens ORDER BY id");
+    let sql = format!("SELECT {} FROM tokens ORDER BY id", Token::COLUMNS);
     query::rows(db, &sql, &[]).await?.iter().map(from_row).collect()
 }
 
-pub(super) async fn revoke(db: &ClientWrapper, name: &TokenName) -> Result<bool> {
-    let sql = "UPDATE tokens SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL";
-    Ok(query::execute(db, sql, &[&name.as_str(), &Timestamp::now()]).await? > 0)
+pub(super) async fn revoke(db: &ClientWrapper, key: &TokenKey) -> Result<bool> {
+    let (id, name) = match key {
+        TokenKey::Id(id) => (Some(id), None),
+        TokenKey::Name(name) => (None, Some(name.as_str())),
+    };
+    let sql = "UPDATE tokens SET revoked_at = $3, revoked_by = $4
+               WHERE (id = $1 OR name = $2) AND revoked_at IS NULL";
+    Ok(query::execute(db, sql, &[&id, &name, &Timestamp::now(), &author().as_deref()]).await? > 0)
 }
 
 pub(super) async fn note_uses(db: &ClientWrapper, uses: &[(Id, Timestamp)]) -> Result<()> {
@@ -69,5 +82,7 @@ fn from_row(row: &Row) -> Result<Token> {
         last_used_at: row.try_get(6)?,
         revoked_at: row.try_get(7)?,
         user_id: row.try_get(8)?,
+        created_by: row.try_get(9)?,
+        revoked_by: row.try_get(10)?,
     })
 }

@@ -46,6 +46,7 @@ pub use backup::{Contents, check_database, copy_database};
 pub use error::OpenError;
 
 use self::connections::{Connections, Lane, existing};
+use super::author::author;
 use super::referrer_budget::ReferrerBudget;
 use super::{
     AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
@@ -58,7 +59,7 @@ use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
-use crate::token::{NewToken, Token, TokenName};
+use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
@@ -309,7 +310,8 @@ impl AdminStore for SqliteStore {
     }
 
     async fn insert_token(&self, token: NewToken) -> Result<Token> {
-        self.connections.write(move |db| tokens::insert(db, &token)).await
+        let author = author();
+        self.connections.write(move |db| tokens::insert(db, &token, author.as_deref())).await
     }
 
     async fn insert_first_token(&self, token: NewToken) -> Result<bool> {
@@ -320,9 +322,9 @@ impl AdminStore for SqliteStore {
         self.connections.read(Lane::Control, tokens::list).await
     }
 
-    async fn revoke_token(&self, name: &TokenName) -> Result<bool> {
-        let name = name.clone();
-        self.connections.write(move |db| tokens::revoke(db, &name)).await
+    async fn revoke_token(&self, key: &TokenKey) -> Result<bool> {
+        let (key, author) = (key.clone(), author());
+        self.connections.write(move |db| tokens::revoke(db, &key, author.as_deref())).await
     }
 
     async fn note_token_uses(&self, uses: Vec<(Id, Timestamp)>) -> Result<()> {

@@ -5,12 +5,11 @@ use rusqlite::{Connection, Error, Row, Transaction};
 
 use super::users;
 use crate::store::{Result, StoreError};
-use crate::token::{NewToken, Token, TokenHash, TokenName};
+use crate::token::{NewToken, Token, TokenHash, TokenKey};
 use crate::{Id, Timestamp};
 
-const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at, revoked_at, user_id";
-
-pub(super) fn insert(db: &Transaction<'_>, token: &NewToken) -> Result<Token> {
+/// Inserts a token that the token `author` created.
+pub(super) fn insert(db: &Transaction<'_>, token: &NewToken, author: Option<&str>) -> Result<Token> {
     let NewToken { name, role, hash, expires_at, user_id } = token;
     if let Some(user_id) = *user_id
         && users::find(db, user_id)?.is_none()
@@ -18,29 +17,34 @@ pub(super) fn insert(db: &Transaction<'_>, token: &NewToken) -> Result<Token> {
         return Err(StoreError::UnknownUser(user_id));
     }
     let sql = format!(
-        "INSERT INTO tokens (name, role, hash, created_at, expires_at, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         RETURNING {COLUMNS}"
+        "INSERT INTO tokens (name, role, hash, created_at, expires_at, user_id, created_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING {}",
+        Token::COLUMNS
     );
-    let values = (name.as_str(), role.as_str(), hash.as_bytes(), Timestamp::now(), expires_at, user_id);
+    let values = (name.as_str(), role.as_str(), hash.as_bytes(), Timestamp::now(), expires_at, user_id, author);
     Ok(db.prepare_cached(&sql)?.query_row(values, from_row)?)
 }
 
 pub(super) fn insert_first(db: &Transaction<'_>, token: &NewToken) -> Result<bool> {
     let is_empty = db.query_row("SELECT NOT EXISTS (SELECT 1 FROM tokens)", [], |row| row.get(0))?;
     if is_empty {
-        insert(db, token)?;
+        insert(db, token, None)?;
     }
     Ok(is_empty)
 }
 
 pub(super) fn list(db: &Connection) -> Result<Vec<Token>> {
-    let sql = format!("SELECT {COLUMNS} FROM tokens ORDER BY id");
+    let sql = format!("SELECT {} FROM tokens ORDER BY id", Token::COLUMNS);
     Ok(db.prepare_cached(&sql)?.query_map([], from_row)?.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn revoke(db: &Transaction<'_>, name: &TokenName) -> Result<bool> {
-    let sql = "UPDATE tokens SET revoked_at = ?2 WHERE name = ?1 AND revoked_at IS NULL";
-    Ok(db.prepare_cached(sql)?.execute((name.as_str(), Timestamp::now()))? > 0)
+pub(super) fn revoke(db: &Transaction<'_>, key: &TokenKey, author: Option<&str>) -> Result<bool> {
+    let (id, name) = match key {
+        TokenKey::Id(id) => (Some(id), None),
+        TokenKey::Name(name) => (None, Some(name.as_str())),
+    };
+    let sql = "UPDATE tokens SET revoked_at = ?3, revoked_by = ?4 WHERE (id = ?1 OR name = ?2) AND revoked_at IS NULL";
+    Ok(db.prepare_cached(sql)?.execute((id, name, Timestamp::now(), author))? > 0)
 }
 
 pub(super) fn note_uses(db: &Transaction<'_>, uses: &[(Id, Timestamp)]) -> Result<()> {
@@ -64,5 +68,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Token> {
         last_used_at: row.get(6)?,
         revoked_at: row.get(7)?,
         user_id: row.get(8)?,
+        created_by: row.get(9)?,
+        revoked_by: row.get(10)?,
     })
 }
