@@ -44,7 +44,7 @@ pub(crate) struct PageParameters {
 #[into_params(parameter_in = Query)]
 pub(crate) struct SortParameter {
     /// The column of the order; `-` in front is descending. Rows without a value are last both ways.
-    #[param(value_type = Option<String>, pattern = "^-?(id|created_at|updated_at|clicks|last_clicked_at|title|short_code)$", default = "id", example = "-created_at")]
+    #[param(value_type = Option<String>, pattern = "^-?(id|created_at|updated_at|clicks|last_clicked_at|title|short_code|expires_at)$", default = "id", example = "-created_at")]
     sort: Option<UrlSort>,
 }
 

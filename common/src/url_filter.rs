@@ -155,6 +155,7 @@ pub enum SortKey {
     ShortCode,
     Clicks,
     LastClickedAt,
+    ExpiresAt,
 }
 
 /// The order of a list of urls. Rows without a value are last in both directions.
@@ -170,7 +171,7 @@ pub struct UrlSort {
 pub struct InvalidSort;
 
 impl SortKey {
-    pub const ALL: [SortKey; 7] = [
+    pub const ALL: [SortKey; 8] = [
         SortKey::Id,
         SortKey::CreatedAt,
         SortKey::UpdatedAt,
@@ -178,6 +179,7 @@ impl SortKey {
         SortKey::LastClickedAt,
         SortKey::Title,
         SortKey::ShortCode,
+        SortKey::ExpiresAt,
     ];
 
     pub fn name(self) -> &'static str {
@@ -189,6 +191,7 @@ impl SortKey {
             SortKey::ShortCode => "short_code",
             SortKey::Clicks => "clicks",
             SortKey::LastClickedAt => "last_clicked_at",
+            SortKey::ExpiresAt => "expires_at",
         }
     }
 
@@ -198,7 +201,7 @@ impl SortKey {
 
     /// Returns whether rows may have no value.
     pub(crate) fn is_optional(self) -> bool {
-        matches!(self, SortKey::Title | SortKey::LastClickedAt)
+        matches!(self, SortKey::Title | SortKey::LastClickedAt | SortKey::ExpiresAt)
     }
 
     /// Returns whether the values are in the table of clicks.
@@ -213,7 +216,7 @@ impl SortKey {
 
     /// Returns whether the values are times.
     pub(crate) fn is_time(self) -> bool {
-        matches!(self, SortKey::CreatedAt | SortKey::UpdatedAt | SortKey::LastClickedAt)
+        matches!(self, SortKey::CreatedAt | SortKey::UpdatedAt | SortKey::LastClickedAt | SortKey::ExpiresAt)
     }
 
     fn names() -> String {

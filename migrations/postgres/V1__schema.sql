@@ -97,7 +97,7 @@ CREATE INDEX urls_updated_at ON urls (updated_at, id);
 CREATE INDEX urls_title ON urls (title, id);
 CREATE INDEX urls_target_host ON urls (target_host, id);
 CREATE INDEX urls_starts_at ON urls (starts_at) WHERE starts_at IS NOT NULL;
-CREATE INDEX urls_expires_at ON urls (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX urls_expires_at ON urls (expires_at, id) WHERE expires_at IS NOT NULL;
 -- Each search also reads the entries that are not merged into the index yet, so they are few.
 CREATE INDEX urls_search_text ON urls USING gin (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 512);
 

@@ -165,7 +165,7 @@ async fn links_are_walked_under_each_order_by_their_link_headers() {
     });
     app.create_user("ann").await;
     app.load(&[("urls.csv", &csv)]).await.unwrap();
-    for key in ["id", "created_at", "updated_at", "clicks", "last_clicked_at", "title", "short_code"] {
+    for key in ["id", "created_at", "updated_at", "clicks", "last_clicked_at", "title", "short_code", "expires_at"] {
         for sort in [key.to_owned(), format!("-{key}")] {
             let path = format!("/urls?sort={sort}&per_page=7&search=EXAMPLE.com");
             let walked = follow_links(&app, &path, "next").await.concat();

@@ -54,6 +54,8 @@ pub(super) struct Condition {
 pub(super) struct Source {
     pub(super) columns: &'static str,
     pub(super) from: String,
+    /// The source of the rows without a value, if the index of the order does not have them.
+    pub(super) from_absent: Option<&'static str>,
     pub(super) conditions: Vec<Sql>,
     /// The column of the order.
     pub(super) key: &'static str,
@@ -238,9 +240,10 @@ impl Source {
             let all: Vec<Sql> = self.conditions.iter().cloned().chain(own).chain(end()).collect();
             let conditions = Sql::all(&all);
             let value = if sort.key == SortKey::Id { "0" } else { key };
+            let from = self.from_absent.filter(|_| number > 0).unwrap_or(&self.from);
             let text = format!(
-                "SELECT {}, {number} AS part, {value} AS sort_value FROM {} WHERE {} ORDER BY {order}",
-                self.columns, self.from, conditions.text
+                "SELECT {}, {number} AS part, {value} AS sort_value FROM {from} WHERE {} ORDER BY {order}",
+                self.columns, conditions.text
             );
             Sql { text, values: conditions.values }
         };
@@ -293,6 +296,7 @@ pub(super) fn column(key: SortKey) -> &'static str {
         SortKey::ShortCode => "urls.short_code",
         SortKey::Clicks => "counted.clicks",
         SortKey::LastClickedAt => "counted.last_clicked_at",
+        SortKey::ExpiresAt => "urls.expires_at",
     }
 }
 

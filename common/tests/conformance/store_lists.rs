@@ -26,6 +26,11 @@ fn compare(sort: UrlSort, a: &Url, b: &Url) -> Ordering {
             return a.last_clicked_at.is_none().cmp(&b.last_clicked_at.is_none());
         }
         SortKey::LastClickedAt => a.last_clicked_at.cmp(&b.last_clicked_at),
+        SortKey::ExpiresAt => match (a.expires_at, b.expires_at) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            (a, b) if a.is_some() != b.is_some() => return a.is_none().cmp(&b.is_none()),
+            _ => Ordering::Equal,
+        },
     };
     let ascending = values.then(a.id.get().cmp(&b.id.get()));
     if sort.is_descending { ascending.reverse() } else { ascending }
@@ -46,7 +51,13 @@ pub async fn fill(store: &dyn AdminStore, owner: Id, random: &mut Random, number
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: TITLES[random.below(7) as usize].map(|title| Title::parse(title).unwrap()),
         is_active: random.below(3) > 0,
-        options: LinkOptions::default(),
+        options: LinkOptions {
+            // Some have ended, and most have no end.
+            expires_at: [None, None, Some(1_800_000_000), Some(4_000_000_000), Some(4_000_000_007)]
+                [random.below(5) as usize]
+                .map(Timestamp::from_unix_seconds),
+            ..LinkOptions::default()
+        },
         labels: Default::default(),
         revision: None,
         imported_clicks: 0,
@@ -125,6 +136,8 @@ pub async fn walk_under_every_order_and_filter_visits_each_link_once(store: &dyn
         UrlFilter { search: search("ÄPF"), ..UrlFilter::default() },
         UrlFilter { search: search("X1"), is_active: Some(true), ..UrlFilter::default() },
         UrlFilter { host: Some("example.com".to_owned()), state: Some(LinkState::Inactive), ..UrlFilter::default() },
+        UrlFilter { state: Some(LinkState::Active), ..UrlFilter::default() },
+        UrlFilter { state: Some(LinkState::Expired), ..UrlFilter::default() },
         UrlFilter { search: search("no such text"), ..UrlFilter::default() },
     ] {
         check_walks(store, &filter, 7).await;

@@ -47,7 +47,7 @@ pub(super) async fn list(
 pub(super) async fn walk(db: &ClientWrapper, filter: &UrlFilter, after: i64, size: u32) -> Result<Vec<Url>> {
     let Some(Matches { conditions, .. }) = Matches::of(filter) else { return Ok(Vec::new()) };
     let (columns, key) = (Url::COLUMNS, url_list::column(SortKey::Id));
-    let source = Source { columns, from: "urls".to_owned(), conditions, key, id: key };
+    let source = Source { columns, from: "urls".to_owned(), from_absent: None, conditions, key, id: key };
     let rows = url_list::rows(&[source], UrlSort::default(), &url_list::walk_page(after, size), None);
     Ok(run(db, rows).await?.iter().map(from_row).collect::<Result<_, Error>>()?)
 }
@@ -107,6 +107,7 @@ fn statement(matches: &Matches, name: Option<&str>, sort: UrlSort, page: &Page<U
     let walk = |columns, conditions: &[Sql]| Source {
         columns,
         from: from.to_owned(),
+        from_absent: None,
         conditions: conditions.to_vec(),
         key,
         id,
@@ -142,6 +143,7 @@ fn statement(matches: &Matches, name: Option<&str>, sort: UrlSort, page: &Page<U
         let found = Source {
             columns: "found.id",
             from: "found".to_owned(),
+            from_absent: None,
             conditions: vec![is_all("<=")],
             key: "found.value",
             id: "found.id",

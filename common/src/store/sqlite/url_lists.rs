@@ -103,6 +103,7 @@ fn find_rows(
             let places = driver.places.iter().map(|place| Source {
                 columns: Url::COLUMNS,
                 from: format!("{} {beside}", place.from),
+                from_absent: None,
                 conditions: resolve(Some((driver, place)), conditions),
                 key,
                 id: place.id,
@@ -117,7 +118,10 @@ fn find_rows(
         None => {
             let id = if is_of_clicks { "counted.url_id" } else { "urls.id" };
             let (from, conditions) = (table_in_order(sort.key).to_owned(), resolve(None, conditions));
-            url_list::rows(&[Source { columns: Url::COLUMNS, from, conditions, key, id }], sort, page, None)
+            // The index of ends has only links with one.
+            let from_absent = (sort.key == SortKey::ExpiresAt).then_some("urls NOT INDEXED");
+            let source = Source { columns: Url::COLUMNS, from, from_absent, conditions, key, id };
+            url_list::rows(&[source], sort, page, None)
         }
     };
     let mut statement = db.prepare_cached(&rows.text)?;
@@ -146,6 +150,7 @@ fn sorted(places: &[Source], sort: UrlSort, page: &Page<UrlCursor>) -> Sql {
     let found = Source {
         columns: "found.id AS id",
         from: "found".to_owned(),
+        from_absent: None,
         conditions: Vec::new(),
         key: "found.value",
         id: "found.id",
@@ -179,6 +184,7 @@ fn table_in_order(key: SortKey) -> &'static str {
         SortKey::UpdatedAt => "urls INDEXED BY urls_updated_at",
         SortKey::Title => "urls INDEXED BY urls_title",
         SortKey::ShortCode => "urls INDEXED BY urls_short_code_key",
+        SortKey::ExpiresAt => "urls INDEXED BY urls_expires_at",
         SortKey::Clicks => {
             "link_clicks AS counted INDEXED BY link_clicks_clicks CROSS JOIN urls ON urls.id = counted.url_id"
         }
