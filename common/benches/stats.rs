@@ -9,7 +9,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{AdminStore, PostgresConfig, PostgresStore, SqliteStore};
-use tern_common::{Id, StatsQuery, StatsScope, Timestamp};
+use tern_common::{ClickFilter, Id, StatsQuery, StatsScope, Timestamp};
 use tern_testkit::postgres::{Options, Postgres};
 
 /// The number of requests of each kind with summaries.
@@ -121,7 +121,10 @@ async fn measure(store: &dyn AdminStore, summaries: &str, requests: usize) {
             let from = Timestamp::from_unix_seconds(first_hour() + later);
             let to = Timestamp::from_unix_seconds(first_hour() + DAYS.cast_signed() * 24 * HOUR + later);
             let started = Instant::now();
-            let stats = store.statistics(StatsQuery { scope: scope.clone(), from, to, bots: false }).await.unwrap();
+            let stats = store
+                .statistics(StatsQuery { scope: scope.clone(), from, to, bots: false, filter: ClickFilter::All })
+                .await
+                .unwrap();
             times.push(started.elapsed());
             clicks = clicks.max(stats.unwrap().total());
         }

@@ -59,7 +59,8 @@ pub use link_options::{LinkOptions, LinkOptionsChange, RedirectStatus};
 pub use own_addresses::OwnAddresses;
 pub use short_code::ShortCode;
 pub use statistics::{
-    Breakdown, HourClicks, LinkSeries, PointClicks, SeriesQuery, Statistics, StatsQuery, StatsScope, TopLink,
+    Breakdown, ClickFilter, HourClicks, LinkSeries, PointClicks, SeriesQuery, Statistics, StatsQuery, StatsScope,
+    TopLink,
 };
 pub use target_url::TargetUrl;
 pub use timestamp::Timestamp;

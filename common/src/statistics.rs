@@ -28,12 +28,60 @@ pub struct StatsQuery {
     pub to: Timestamp,
     /// Whether the breakdowns include the clicks of bots.
     pub bots: bool,
+    /// The clicks that are counted, of one link.
+    pub filter: ClickFilter,
+}
+
+/// A filter of clicks by values of breakdowns.
+///
+/// A click is counted by its whole visitor, and apart from that by its referrer and by its source. So the clicks of a
+/// browser in a country are known, and those of a referrer in a country are not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ClickFilter {
+    #[default]
+    All,
+    /// Clicks with each of these values of different parts of a visitor.
+    Visitors(Vec<(Breakdown, String)>),
+    /// Clicks with this referrer or this source.
+    Value(Breakdown, String),
+}
+
+/// The error for values that are not counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("referrer and source are each counted alone: give one of them without another filter")]
+pub struct CountedApart;
+
+impl ClickFilter {
+    /// Makes a filter of values of different breakdowns.
+    ///
+    /// # Errors
+    /// When the values are not counted together.
+    pub fn new(values: Vec<(Breakdown, String)>) -> Result<ClickFilter, CountedApart> {
+        let is_alone = |(breakdown, _): &(Breakdown, String)| !breakdown.is_of_visitor();
+        match values.iter().any(is_alone) {
+            _ if values.is_empty() => Ok(ClickFilter::All),
+            false => Ok(ClickFilter::Visitors(values)),
+            true if values.len() == 1 => {
+                Ok(values.into_iter().next().map_or(ClickFilter::All, |(by, value)| ClickFilter::Value(by, value)))
+            }
+            true => Err(CountedApart),
+        }
+    }
+
+    /// Returns whether the clicks of the filter are known by the values of a breakdown.
+    pub fn has(&self, breakdown: Breakdown) -> bool {
+        match self {
+            ClickFilter::All => true,
+            ClickFilter::Visitors(_) => breakdown.is_of_visitor(),
+            ClickFilter::Value(by, _) => *by == breakdown,
+        }
+    }
 }
 
 impl StatsQuery {
     /// Requests the statistics of people and bots of all time.
     pub const fn of_all_time(scope: StatsScope) -> StatsQuery {
-        StatsQuery { scope, from: Timestamp::FIRST, to: Timestamp::LAST, bots: true }
+        StatsQuery { scope, from: Timestamp::FIRST, to: Timestamp::LAST, bots: true, filter: ClickFilter::All }
     }
 }
 
@@ -128,6 +176,11 @@ impl Breakdown {
         Breakdown::Sources,
     ];
 
+    /// Returns whether the values are parts of a visitor, which are counted together.
+    pub fn is_of_visitor(self) -> bool {
+        !matches!(self, Breakdown::Referrers | Breakdown::Sources)
+    }
+
     /// The number of named values in a breakdown. Clicks of other values are its last row, [`OTHER_VALUE`].
     pub const MOST: usize = 20;
 }
@@ -141,7 +194,7 @@ pub struct Statistics {
     pub bots: u64,
     /// Clicks without an event, since they were beyond the budget of their network. They are part of the other numbers.
     pub without_event: u64,
-    /// The rows of each breakdown, by their clicks. They add up to `humans`, or with `bots` of the query to all clicks.
+    /// The rows of each breakdown that the filter has, by their clicks. They add up to `humans`, or with `bots` of the query to all clicks.
     pub breakdowns: HashMap<Breakdown, Vec<(String, u64)>>,
     /// The links with the most clicks of people of all time. Empty for one link.
     pub top: Vec<TopLink>,

@@ -1,7 +1,7 @@
 //! Statistics as answers show them.
 
 use serde::{Deserialize, Serialize};
-use tern_common::{Breakdown, Id, LinkSeries, Statistics, TopLink};
+use tern_common::{Breakdown, ClickFilter, Id, LinkSeries, Statistics, TopLink};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::local_range::{Ends, LocalRange, Per};
@@ -126,22 +126,30 @@ struct ShownClicks {
     without_event: u64,
     /// One point for each hour, day, week or month of the range. The sum is `humans`, or `total` with `bots=include`.
     series: Vec<Point>,
-    /// The hosts of referrers. Clicks without a referrer are `Direct`.
-    referrers: Vec<Referrer>,
+    /// The hosts of referrers. Clicks without a referrer are `Direct`. A breakdown is `null` where clicks of a filter are not
+    /// counted by it.
+    #[schema(required)]
+    referrers: Option<Vec<Referrer>>,
     /// The families of browsers.
-    browsers: Vec<Browser>,
+    #[schema(required)]
+    browsers: Option<Vec<Browser>>,
     /// The operating systems.
-    systems: Vec<System>,
+    #[schema(required)]
+    systems: Option<Vec<System>>,
     /// The kinds of devices.
-    devices: Vec<Device>,
+    #[schema(required)]
+    devices: Option<Vec<Device>>,
     /// The preferred languages.
-    languages: Vec<Language>,
+    #[schema(required)]
+    languages: Option<Vec<Language>>,
     /// The countries of client networks.
-    countries: Vec<Country>,
+    #[schema(required)]
+    countries: Option<Vec<Country>>,
     /// The targets of rules and splits. A link has one target, so this is empty.
     targets: Vec<Target>,
     /// The `utm_source` of the target, or `qr`. Clicks without a source are `None`.
-    sources: Vec<Source>,
+    #[schema(required)]
+    sources: Option<Vec<Source>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -183,15 +191,19 @@ rows! {
 }
 
 impl Stats {
-    pub(crate) fn new(range: &LocalRange, bots: BotsParameter, stats: Statistics) -> Stats {
-        Stats { range: ShownRange::new(range), clicks: ShownClicks::new(range, bots, stats) }
+    pub(crate) fn new(range: &LocalRange, bots: BotsParameter, filter: &ClickFilter, stats: Statistics) -> Stats {
+        Stats { range: ShownRange::new(range), clicks: ShownClicks::new(range, bots, filter, stats) }
     }
 }
 
 impl OverallStats {
     pub(crate) fn new(range: &LocalRange, bots: BotsParameter, mut stats: Statistics) -> OverallStats {
         let top = Top { top: std::mem::take(&mut stats.top) };
-        OverallStats { range: ShownRange::new(range), clicks: ShownClicks::new(range, bots, stats), top }
+        OverallStats {
+            range: ShownRange::new(range),
+            clicks: ShownClicks::new(range, bots, &ClickFilter::All, stats),
+            top,
+        }
     }
 }
 
@@ -221,7 +233,7 @@ impl ShownRange {
 }
 
 impl ShownClicks {
-    fn new(range: &LocalRange, bots: BotsParameter, mut stats: Statistics) -> ShownClicks {
+    fn new(range: &LocalRange, bots: BotsParameter, filter: &ClickFilter, mut stats: Statistics) -> ShownClicks {
         let clicks = range.fold(stats.hours.iter().map(|hour| (hour.at, bots.count(hour.humans, hour.bots))));
         ShownClicks {
             total: stats.total(),
@@ -229,18 +241,24 @@ impl ShownClicks {
             bots: stats.bots,
             without_event: stats.without_event,
             series: range.starts().zip(clicks).map(|(at, clicks)| Point { at, clicks }).collect(),
-            referrers: rows_of(&mut stats, Breakdown::Referrers),
-            browsers: rows_of(&mut stats, Breakdown::Browsers),
-            systems: rows_of(&mut stats, Breakdown::Systems),
-            devices: rows_of(&mut stats, Breakdown::Devices),
-            languages: rows_of(&mut stats, Breakdown::Languages),
-            countries: rows_of(&mut stats, Breakdown::Countries),
+            referrers: rows_of(&mut stats, filter, Breakdown::Referrers),
+            browsers: rows_of(&mut stats, filter, Breakdown::Browsers),
+            systems: rows_of(&mut stats, filter, Breakdown::Systems),
+            devices: rows_of(&mut stats, filter, Breakdown::Devices),
+            languages: rows_of(&mut stats, filter, Breakdown::Languages),
+            countries: rows_of(&mut stats, filter, Breakdown::Countries),
             targets: Vec::new(),
-            sources: rows_of(&mut stats, Breakdown::Sources),
+            sources: rows_of(&mut stats, filter, Breakdown::Sources),
         }
     }
 }
 
-fn rows_of<T: From<(String, u64)>>(stats: &mut Statistics, breakdown: Breakdown) -> Vec<T> {
-    stats.breakdowns.remove(&breakdown).unwrap_or_default().into_iter().map(T::from).collect()
+/// Returns the rows of a breakdown. A breakdown without clicks has none, and one that the filter does not have is `None`.
+fn rows_of<T: From<(String, u64)>>(
+    stats: &mut Statistics,
+    filter: &ClickFilter,
+    breakdown: Breakdown,
+) -> Option<Vec<T>> {
+    let rows = stats.breakdowns.remove(&breakdown).unwrap_or_default();
+    filter.has(breakdown).then(|| rows.into_iter().map(T::from).collect())
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use tern_common::link_labels::Tag;
 use tern_common::url::Url;
-use tern_common::{Id, SeriesQuery, Statistics, StatsQuery, StatsScope, Timestamp};
+use tern_common::{Breakdown, ClickFilter, Id, SeriesQuery, Statistics, StatsQuery, StatsScope, Timestamp};
 use utoipa::IntoParams;
 
 use crate::access::Caller;
@@ -40,6 +40,51 @@ pub(crate) struct ScopeParameters {
     user_id: Option<Id>,
 }
 
+/// The clicks that are counted
+///
+/// Parts of a visitor are counted together. A referrer and a source are each counted alone.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ClickParameters {
+    /// Only clicks of this browser, as `browsers` names it; the other names are those of their lists
+    #[param(example = "Firefox")]
+    browser: Option<String>,
+    /// Only clicks of this system
+    #[param(example = "Android")]
+    system: Option<String>,
+    /// Only clicks of this kind of device
+    #[param(example = "phone")]
+    device: Option<String>,
+    /// Only clicks with this language
+    #[param(example = "de")]
+    language: Option<String>,
+    /// Only clicks from this country
+    #[param(example = "DE")]
+    country: Option<String>,
+    /// Only clicks with this referrer; excludes every other filter
+    #[param(example = "news.example")]
+    referrer: Option<String>,
+    /// Only clicks with this source; excludes every other filter
+    #[param(example = "newsletter")]
+    source: Option<String>,
+}
+
+impl ClickParameters {
+    fn filter(self) -> Result<ClickFilter> {
+        let values = [
+            (Breakdown::Browsers, self.browser),
+            (Breakdown::Systems, self.system),
+            (Breakdown::Devices, self.device),
+            (Breakdown::Languages, self.language),
+            (Breakdown::Countries, self.country),
+            (Breakdown::Referrers, self.referrer),
+            (Breakdown::Sources, self.source),
+        ];
+        let given = values.into_iter().filter_map(|(breakdown, value)| Some((breakdown, value?))).collect();
+        ClickFilter::new(given).map_err(bad_request)
+    }
+}
+
 /// The links whose series are shown
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -59,6 +104,7 @@ pub(crate) struct LinksParameters {
         ("id" = Id, Path, description = "The link's id"),
         RangeParameters,
         BotsParameter,
+        ClickParameters,
     ),
     responses((status = 200, body = Stats, description = "The clicks within the range"))
 )]
@@ -68,12 +114,14 @@ pub(crate) async fn show_stats(
     PathId(id): PathId,
     Query(parameters): Query<RangeParameters>,
     Query(bots): Query<BotsParameter>,
+    Query(clicks): Query<ClickParameters>,
 ) -> Result<Json<Stats>> {
     let range = parameters.range(Timestamp::now(), MOST_POINTS)?;
+    let filter = clicks.filter()?;
     check_owner(&state, &caller, id).await?;
-    let stats = state.store.statistics(query(StatsScope::Link(id), &range, bots)).await?;
+    let stats = state.store.statistics(query(StatsScope::Link(id), &range, bots, filter.clone())).await?;
     let stats = stats.ok_or_else(|| Url::missing(id))?;
-    Ok(Json(Stats::new(&range, bots, stats)))
+    Ok(Json(Stats::new(&range, bots, &filter, stats)))
 }
 
 /// The clicks of all links by time and by properties of visitors
@@ -100,7 +148,7 @@ pub(crate) async fn show_overall_stats(
     let range = parameters.range(Timestamp::now(), MOST_POINTS)?;
     let stats = if caller.limit(&mut user_id) {
         let scope = StatsScope::All { tag, owner: user_id };
-        state.store.statistics(query(scope, &range, bots)).await?.unwrap_or_default()
+        state.store.statistics(query(scope, &range, bots, ClickFilter::All)).await?.unwrap_or_default()
     } else {
         Statistics::default()
     };
@@ -147,7 +195,7 @@ pub(crate) async fn show_series(
     Ok(Json(LinksSeries::new(&range, bots, state.store.click_series(query).await?)))
 }
 
-fn query(scope: StatsScope, range: &LocalRange, bots: BotsParameter) -> StatsQuery {
+fn query(scope: StatsScope, range: &LocalRange, bots: BotsParameter, filter: ClickFilter) -> StatsQuery {
     let (from, to) = range.hours();
-    StatsQuery { scope, from, to, bots: bots.are_included() }
+    StatsQuery { scope, from, to, bots: bots.are_included(), filter }
 }

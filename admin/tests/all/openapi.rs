@@ -176,7 +176,7 @@ fn example(description: &Value, schema: &Value) -> Option<Value> {
     if let Some(reference) = schema["$ref"].as_str() {
         return example(description, description.pointer(reference.trim_start_matches('#'))?);
     }
-    if schema["type"] == "array" {
+    if schema["type"] == "array" || schema["type"] == json!(["array", "null"]) {
         return Some(json!([example(description, &schema["items"])?]));
     }
     let is_object = schema["type"] == "object" || schema["type"] == json!(["object", "null"]);

@@ -81,6 +81,37 @@ async fn stats_with_bots_include_them_in_series_and_breakdowns() {
 }
 
 #[tokio::test]
+async fn stats_under_a_filter_have_the_clicks_that_are_counted_with_it() {
+    let app = app_with_clicks().await;
+    let get = async |filter: &str| {
+        let answer = app.get(&format!("/urls/1/stats?from=2026-01-01&to=2026-01-04&{filter}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let linux = get("system=Linux").await;
+    assert_eq!((&linux["humans"], &linux["bots"], &linux["total"]), (&json!(2), &json!(0), &json!(2)));
+    assert_eq!(points(&linux).iter().map(|point| point.1).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(linux["browsers"], json!([{ "browser": "Firefox", "clicks": 2 }]));
+    assert_eq!((&linux["referrers"], &linux["sources"]), (&Value::Null, &Value::Null));
+    let both = get("system=Linux&browser=Unknown").await;
+    assert_eq!((&both["total"], &both["systems"]), (&json!(0), &json!([])));
+    assert_eq!(get("system=Unknown&bots=include").await["humans"], 1);
+    let news = get("referrer=news.example").await;
+    assert_eq!(
+        (&news["humans"], &news["referrers"]),
+        (&json!(2), &json!([{ "referrer": "news.example", "clicks": 2 }]))
+    );
+    assert_eq!((&news["countries"], &news["sources"]), (&Value::Null, &Value::Null));
+    let direct = get("referrer=Direct&bots=include").await;
+    assert_eq!((&direct["humans"], &direct["bots"]), (&json!(1), &json!(1)));
+    assert_eq!(direct["referrers"], json!([{ "referrer": "Direct", "clicks": 2 }]));
+    assert_eq!(get("source=None").await["humans"], 3);
+    assert_eq!(get("source=qr").await["total"], 0);
+    let apart = app.get("/urls/1/stats?referrer=news.example&country=DE").await;
+    apart.check_error(400, "counted alone");
+}
+
+#[tokio::test]
 async fn stats_of_all_links_are_limited_by_tag_and_user() {
     let app = app_with_clicks().await;
     let ben = app.create_user("ben").await;

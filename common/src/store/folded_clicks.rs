@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::statistics::{Breakdown, HourClicks, NO_REFERRER, NO_SOURCE, OTHER_VALUE, Statistics, TopLink};
+use crate::statistics::{Breakdown, ClickFilter, HourClicks, NO_REFERRER, NO_SOURCE, OTHER_VALUE, Statistics, TopLink};
 use crate::visitor::UNKNOWN;
 
 pub(super) const HOUR_SECONDS: i64 = 60 * 60;
@@ -34,6 +34,9 @@ pub(super) struct FoldedClicks {
     hours: BTreeMap<i64, [i64; 3]>,
     humans: Values,
     bots: Values,
+    /// The rows that are added. A summary has all of them.
+    #[serde(skip)]
+    filter: ClickFilter,
 }
 
 /// A row of `click_counts`, or of the totals.
@@ -46,7 +49,26 @@ pub(super) struct CountRow<'a> {
 }
 
 impl FoldedClicks {
+    /// Returns sums without a count, to which only rows of the filter are added.
+    pub(super) fn of(filter: ClickFilter) -> FoldedClicks {
+        FoldedClicks { filter, ..FoldedClicks::default() }
+    }
+
+    /// Returns whether summaries can be merged, which have no clicks of a filter.
+    pub(super) fn takes_summaries(&self) -> bool {
+        self.filter == ClickFilter::All
+    }
+
     pub(super) fn add(&mut self, row: &CountRow<'_>) {
+        match &self.filter {
+            ClickFilter::All => {}
+            ClickFilter::Visitors(values) if !is_visitor(row, values) => return,
+            ClickFilter::Visitors(_) => {}
+            ClickFilter::Value(by, value) => {
+                let sign = sign(row, *by, value);
+                return self.add_of_value(row, sign);
+            }
+        }
         let (values, breakdown) = match row.kind {
             "v" | "V" => return self.add_visitor(row),
             "r" | "R" => (&mut self.humans, Breakdown::Referrers),
@@ -73,6 +95,19 @@ impl FoldedClicks {
         }
     }
 
+    /// Adds clicks with a referrer or a source, and subtracts those with another one.
+    fn add_of_value(&mut self, row: &CountRow<'_>, sign: i64) {
+        if sign != 0 {
+            let is_person = matches!(row.kind, "r" | "R" | "s" | "S") || row.value.ends_with(SEPARATOR);
+            let is_person = is_person && !matches!(row.kind, "q" | "Q" | "t" | "T");
+            let hour = self.hours.entry(row.hour).or_default();
+            hour[usize::from(!is_person)] += sign * row.clicks;
+            if row.kind.bytes().all(|kind| kind.is_ascii_uppercase()) {
+                hour[2] += sign * row.clicks;
+            }
+        }
+    }
+
     pub(super) fn merge(&mut self, other: FoldedClicks) {
         for (at, counts) in other.hours {
             let hour = self.hours.entry(at).or_default();
@@ -96,6 +131,13 @@ impl FoldedClicks {
     pub(super) fn into_statistics(self, bots_included: bool, top: Vec<TopLink>) -> Statistics {
         let sum = |at: usize| self.hours.values().map(|counts| counts[at]).sum::<i64>();
         let (humans, bots, without_event) = (sum(0), sum(1), sum(2));
+        let filter = self.filter;
+        let all = humans + if bots_included { bots } else { 0 };
+        if let ClickFilter::Value(by, value) = &filter {
+            let rows = vec![(value.clone(), positive(all))].into_iter().filter(|(_, clicks)| *clicks > 0).collect();
+            let breakdowns = [(*by, rows)].into_iter().collect();
+            return Statistics { breakdowns, ..totals(&self.hours, [humans, bots, without_event], top) };
+        }
         let mut values = self.humans;
         if bots_included {
             for (sums, bots) in values.iter_mut().zip(self.bots) {
@@ -104,8 +146,8 @@ impl FoldedClicks {
                 }
             }
         }
-        let all = humans + if bots_included { bots } else { 0 };
-        let breakdowns = Breakdown::ALL.into_iter().zip(values).map(|(breakdown, values)| {
+        let known = Breakdown::ALL.into_iter().zip(values).filter(|(breakdown, _)| filter.has(*breakdown));
+        let breakdowns = known.map(|(breakdown, values)| {
             let absent = match breakdown {
                 Breakdown::Referrers => Some(NO_REFERRER),
                 Breakdown::Sources => Some(NO_SOURCE),
@@ -113,19 +155,44 @@ impl FoldedClicks {
             };
             (breakdown, rank(values, all, absent))
         });
-        let hour = |(at, [humans, bots, _]): (i64, [i64; 3])| HourClicks {
-            at: Timestamp::from_unix_seconds(at),
-            humans: positive(humans),
-            bots: positive(bots),
-        };
-        Statistics {
-            breakdowns: breakdowns.collect(),
-            humans: positive(humans),
-            bots: positive(bots),
-            without_event: positive(without_event),
-            hours: self.hours.into_iter().map(hour).filter(|hour| hour.humans + hour.bots > 0).collect(),
-            top,
-        }
+        let breakdowns = breakdowns.collect();
+        Statistics { breakdowns, ..totals(&self.hours, [humans, bots, without_event], top) }
+    }
+}
+
+/// Returns statistics without breakdowns.
+fn totals(hours: &BTreeMap<i64, [i64; 3]>, sums: [i64; 3], top: Vec<TopLink>) -> Statistics {
+    let [humans, bots, without_event] = sums.map(positive);
+    let hour = |(at, [humans, bots, _]): (&i64, &[i64; 3])| HourClicks {
+        at: Timestamp::from_unix_seconds(*at),
+        humans: positive(*humans),
+        bots: positive(*bots),
+    };
+    let hours = hours.iter().map(hour).filter(|hour| hour.humans + hour.bots > 0).collect();
+    Statistics { hours, humans, bots, without_event, breakdowns: HashMap::new(), top }
+}
+
+/// Returns whether a row counts visitors with all of these values.
+fn is_visitor(row: &CountRow<'_>, values: &[(Breakdown, String)]) -> bool {
+    let parts: Vec<&str> = row.value.split(SEPARATOR).collect();
+    let has = |(breakdown, value): &(Breakdown, String)| {
+        let part = PARTS.iter().position(|part| part == breakdown).and_then(|at| parts.get(at));
+        part.is_some_and(|part| if part.is_empty() { value == UNKNOWN } else { part == value })
+    };
+    matches!(row.kind, "v" | "V") && values.iter().all(has)
+}
+
+/// Returns how a row counts for a value: once, not at all, or as clicks to subtract.
+fn sign(row: &CountRow<'_>, by: Breakdown, value: &str) -> i64 {
+    let (kinds, absent) = match by {
+        Breakdown::Referrers => (["r", "R", "q", "Q"], NO_REFERRER),
+        _ => (["s", "S", "t", "T"], NO_SOURCE),
+    };
+    match (kinds.contains(&row.kind), value == absent) {
+        (true, true) => -1,
+        (true, false) => i64::from(row.value == value),
+        (false, true) => i64::from(matches!(row.kind, "v" | "V")),
+        (false, false) => 0,
     }
 }
 

@@ -8,8 +8,8 @@ use tern_common::link_labels::{LinkLabels, Tag, Tags};
 use tern_common::store::{AdminStore, Load, RetentionOutcome};
 use tern_common::url::{NewUrl, Url};
 use tern_common::{
-    Breakdown, Click, ClickBatch, HourClicks, Id, JournalId, JournalPosition, ShipOutcome, Statistics, StatsQuery,
-    StatsScope, Timestamp, Visitor,
+    Breakdown, Click, ClickBatch, ClickFilter, HourClicks, Id, JournalId, JournalPosition, ShipOutcome, Statistics,
+    StatsQuery, StatsScope, Timestamp, Visitor,
 };
 
 use crate::fixture::{new_url, user};
@@ -31,6 +31,20 @@ struct Counted {
     referrer: Option<String>,
     source: Option<String>,
     has_event: bool,
+}
+
+impl Counted {
+    fn value(&self, breakdown: Breakdown) -> &str {
+        match breakdown {
+            Breakdown::Referrers => self.referrer.as_deref().unwrap_or("Direct"),
+            Breakdown::Sources => self.source.as_deref().unwrap_or("None"),
+            Breakdown::Browsers => self.visitor.browser,
+            Breakdown::Systems => self.visitor.system,
+            Breakdown::Devices => self.visitor.device,
+            Breakdown::Languages => self.visitor.language,
+            Breakdown::Countries => self.visitor.country,
+        }
+    }
 }
 
 /// The store and what it must contain.
@@ -209,7 +223,9 @@ impl Books<'_> {
         for scope in scopes {
             for (from, to) in ranges {
                 let bots = self.random.below(2) == 0;
-                let query = StatsQuery { scope: scope.clone(), from, to, bots };
+                let is_link = matches!(scope, StatsScope::Link(_));
+                let filter = if is_link { self.random_filter() } else { ClickFilter::All };
+                let query = StatsQuery { scope: scope.clone(), from, to, bots, filter };
                 let stats = self.store.statistics(query.clone()).await.unwrap().unwrap();
                 let found = Statistics { top: vec![], ..stats };
                 assert_eq!(found, self.expected(&query), "{query:?}");
@@ -220,6 +236,22 @@ impl Books<'_> {
             let humans = self.clicks.iter().filter(|click| click.url_id == link.id && click.visitor.bot.is_none());
             assert_eq!(shown, humans.count() as u64, "clicks of {}", link.short_code);
         }
+    }
+
+    /// Returns a filter by values of a click, or by none.
+    fn random_filter(&mut self) -> ClickFilter {
+        let Some(click) = (!self.clicks.is_empty()).then(|| self.any(&self.clicks.clone())) else {
+            return ClickFilter::All;
+        };
+        let breakdowns: &[Breakdown] = match self.random.below(5) {
+            0 => &[],
+            1 => &[Breakdown::Browsers],
+            2 => &[Breakdown::Devices, Breakdown::Countries, Breakdown::Languages],
+            3 => &[Breakdown::Referrers],
+            _ => &[Breakdown::Sources],
+        };
+        let values = breakdowns.iter().map(|breakdown| (*breakdown, click.value(*breakdown).to_owned()));
+        ClickFilter::new(values.collect()).unwrap()
     }
 
     fn expected(&self, query: &StatsQuery) -> Statistics {
@@ -233,7 +265,12 @@ impl Books<'_> {
                 }
             };
             let hour = hour_of(click.at);
-            is_in_scope && hour >= query.from.unix_seconds() && hour < query.to.unix_seconds()
+            let is_counted = match &query.filter {
+                ClickFilter::All => true,
+                ClickFilter::Visitors(values) => values.iter().all(|(by, value)| click.value(*by) == value),
+                ClickFilter::Value(by, value) => click.value(*by) == value,
+            };
+            is_counted && is_in_scope && hour >= query.from.unix_seconds() && hour < query.to.unix_seconds()
         };
         let mut stats = Statistics::default();
         let mut hours: BTreeMap<i64, HourClicks> = BTreeMap::new();
@@ -249,20 +286,13 @@ impl Books<'_> {
                 continue;
             }
             for breakdown in Breakdown::ALL {
-                let value = match breakdown {
-                    Breakdown::Referrers => click.referrer.as_deref().unwrap_or("Direct"),
-                    Breakdown::Sources => click.source.as_deref().unwrap_or("None"),
-                    Breakdown::Browsers => click.visitor.browser,
-                    Breakdown::Systems => click.visitor.system,
-                    Breakdown::Devices => click.visitor.device,
-                    Breakdown::Languages => click.visitor.language,
-                    Breakdown::Countries => click.visitor.country,
-                };
-                *values.entry(breakdown).or_default().entry(value.to_owned()).or_default() += 1;
+                *values.entry(breakdown).or_default().entry(click.value(breakdown).to_owned()).or_default() += 1;
             }
         }
         stats.hours = hours.into_values().collect();
         stats.breakdowns = Breakdown::ALL
+            .into_iter()
+            .filter(|breakdown| query.filter.has(*breakdown))
             .map(|breakdown| {
                 let mut rows: Vec<_> = values.remove(&breakdown).unwrap_or_default().into_iter().collect();
                 rows.sort_by_key(|(value, clicks)| (std::cmp::Reverse(*clicks), value.clone()));
@@ -271,7 +301,7 @@ impl Books<'_> {
                 rows.extend((other > 0).then(|| ("Other".to_owned(), other)));
                 (breakdown, rows)
             })
-            .into();
+            .collect();
         stats
     }
 }

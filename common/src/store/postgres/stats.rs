@@ -5,7 +5,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, IsolationLevel, Row};
 
 use crate::link_labels::Tag;
-use crate::statistics::{Statistics, StatsQuery, StatsScope, TopLink};
+use crate::statistics::{ClickFilter, Statistics, StatsQuery, StatsScope, TopLink};
 use crate::store::Result;
 use crate::store::folded_clicks::{ALL_LINKS, CountRow, DAY_HOURS, FoldedClicks, Gap, without_summaries};
 use crate::{Id, Timestamp};
@@ -32,7 +32,7 @@ pub(super) async fn find(db: &mut ClientWrapper, query: &StatsQuery) -> Result<O
     };
     let (from, to) = (query.from.unix_seconds(), query.to.unix_seconds());
     let gaps = links.into_iter().map(|url_id| Gap { url_id, from, to }).collect();
-    let folded = fold(&transaction, gaps, &[DAY_HOURS, 1]).await?;
+    let folded = fold(&transaction, gaps, &[DAY_HOURS, 1], query.filter.clone()).await?;
     transaction.commit().await?;
     Ok(Some(folded.into_statistics(query.bots, top)))
 }
@@ -64,9 +64,15 @@ async fn find_top(db: &Transaction<'_>, tag: Option<&str>, owner: Option<Id>) ->
 }
 
 /// Reads the counts of gaps: from the summaries of these lengths in hours, then from the counts of each hour.
-pub(super) async fn fold(db: &Transaction<'_>, mut gaps: Vec<Gap>, lengths: &[i64]) -> Result<FoldedClicks> {
-    let mut folded = FoldedClicks::default();
-    for hours in lengths {
+pub(super) async fn fold(
+    db: &Transaction<'_>,
+    mut gaps: Vec<Gap>,
+    lengths: &[i64],
+    filter: ClickFilter,
+) -> Result<FoldedClicks> {
+    let mut folded = FoldedClicks::of(filter);
+    let takes_summaries = folded.takes_summaries();
+    for hours in lengths.iter().filter(|_| takes_summaries) {
         // Each gap has few summaries, so that they are looked up by their key.
         let sql = "SELECT found.url_id, found.start, found.counts
                    FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS gap (url_id, since, until)

@@ -13,6 +13,7 @@ use tokio_postgres::{Error, IsolationLevel, Row};
 use super::connections::Connections;
 use super::stats::{self, fold};
 use crate::Timestamp;
+use crate::statistics::ClickFilter;
 use crate::store::folded_clicks::{ALL_LINKS, DAY_HOURS, Gap, HOUR_SECONDS, MANY_ROWS, day_of};
 use crate::store::{Result, StoreError};
 
@@ -164,7 +165,7 @@ async fn summarise(db: &mut ClientWrapper) -> Result<bool> {
     for (keys, hours, lengths) in [(&late, 1, [].as_slice()), (&days, DAY_HOURS, [1].as_slice())] {
         for (url_id, start) in find_many(&transaction, keys, hours).await? {
             let gap = Gap { url_id, from: start, to: start + hours * HOUR_SECONDS };
-            let folded = fold(&transaction, vec![gap], lengths).await?;
+            let folded = fold(&transaction, vec![gap], lengths, ClickFilter::All).await?;
             if folded.is_empty() {
                 continue;
             }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 use super::urls;
 use crate::Id;
 use crate::link_labels::Tag;
-use crate::statistics::{Statistics, StatsQuery, StatsScope, TopLink};
+use crate::statistics::{ClickFilter, Statistics, StatsQuery, StatsScope, TopLink};
 use crate::store::Result;
 use crate::store::folded_clicks::{ALL_LINKS, CountRow, DAY_HOURS, FoldedClicks, Gap, HOUR_SECONDS, without_summaries};
 
@@ -28,7 +28,7 @@ pub(super) fn find(db: &Connection, query: &StatsQuery) -> Result<Option<Statist
     };
     let (from, to) = (query.from.unix_seconds(), query.to.unix_seconds());
     let gaps = links.into_iter().map(|url_id| Gap { url_id, from, to }).collect();
-    Ok(Some(fold(db, gaps, &[DAY_HOURS, 1])?.into_statistics(query.bots, top)))
+    Ok(Some(fold(db, gaps, &[DAY_HOURS, 1], query.filter.clone())?.into_statistics(query.bots, top)))
 }
 
 /// Returns the condition of links with the tag `?1` and the owner `?2`, if these are given.
@@ -58,8 +58,8 @@ fn find_top(db: &Connection, tag: Option<&str>, owner: Option<Id>) -> Result<Vec
 }
 
 /// Reads the counts of gaps: from the summaries of these lengths in hours, then from the counts of each hour.
-pub(super) fn fold(db: &Connection, mut gaps: Vec<Gap>, lengths: &[i64]) -> Result<FoldedClicks> {
-    let mut folded = FoldedClicks::default();
+pub(super) fn fold(db: &Connection, mut gaps: Vec<Gap>, lengths: &[i64], filter: ClickFilter) -> Result<FoldedClicks> {
+    let mut folded = FoldedClicks::of(filter);
     let sql = "SELECT start, counts FROM click_summaries AS summary
                WHERE url_id = ?1 AND hours = ?2 AND start >= ?3 AND start <= ?4 AND NOT EXISTS (
                    SELECT 1 FROM late_click_counts AS late
@@ -67,7 +67,8 @@ pub(super) fn fold(db: &Connection, mut gaps: Vec<Gap>, lengths: &[i64]) -> Resu
                )
                ORDER BY start";
     let mut statement = db.prepare_cached(sql)?;
-    for hours in lengths {
+    let takes_summaries = folded.takes_summaries();
+    for hours in lengths.iter().filter(|_| takes_summaries) {
         let seconds = hours * HOUR_SECONDS;
         let mut read = Vec::new();
         for Gap { url_id, from, to } in &gaps {

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use super::connections::Connections;
 use super::stats::fold;
 use crate::Timestamp;
+use crate::statistics::ClickFilter;
 use crate::store::folded_clicks::{ALL_LINKS, DAY_HOURS, Gap, HOUR_SECONDS, MANY_ROWS, day_of};
 use crate::store::{Result, StoreError};
 
@@ -99,7 +100,7 @@ fn write_one(db: &Connection, url_id: i64, start: i64, hours: i64, lengths: &[i6
     let are_many: bool =
         db.prepare_cached(sql)?.query_row((url_id, gap.from, gap.to, MANY_ROWS, ALL_LINKS), |row| row.get(0))?;
     if are_many {
-        let folded = fold(db, vec![gap], lengths)?;
+        let folded = fold(db, vec![gap], lengths, ClickFilter::All)?;
         if !folded.is_empty() {
             let counts = serde_json::to_string(&folded).map_err(|error| StoreError::Internal(error.into()))?;
             let sql = "INSERT INTO click_summaries VALUES (?1, ?2, ?3, ?4)";
