@@ -10,6 +10,7 @@ mod csv_rows;
 mod dashboard;
 mod description;
 pub mod export_command;
+mod fleet;
 mod hidden_links;
 mod http;
 pub mod import;

@@ -32,7 +32,7 @@ use crate::request_log::{LogState, log_request};
 use crate::resources::import_requests::ImportTurn;
 use crate::resources::{
     audit, bulk, bulk_urls, events, exports, external_urls, imports, live, logs, many_urls, misses, operations,
-    products, qr, stats, tags, tokens, urls, users,
+    products, qr, stats, system, tags, tokens, urls, users,
 };
 use crate::state::AppState;
 
@@ -45,7 +45,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 40] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 41] {
     let uploads = UploadQuota::default();
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url, many_urls::change_urls, many_urls::delete_urls)),
@@ -79,6 +79,7 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 40] {
         (Area::Public, routes!(operations::show_readiness)),
         (Area::Metrics, routes!(operations::show_metrics)),
         (Area::Operations, routes!(logs::list_logs)),
+        (Area::Operations, routes!(system::show_system)),
         (Area::Operations, routes!(tokens::list_tokens, tokens::create_token)),
         (Area::Operations, routes!(tokens::revoke_token)),
         (Area::Public, routes!(show_openapi)),

@@ -11,6 +11,7 @@ use tern_common::store::{Cursor, Mark};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::fleet::Fleet;
 use crate::visible_wait::{Pace, VisibleWait};
 
 /// Time between two attempts to subscribe.
@@ -24,6 +25,13 @@ const ASK_LIMIT: Duration = Duration::from_millis(250);
 struct Progress {
     replicas: HashMap<ReplicaId, Sighting>,
     bus: BusState,
+    fleet: Fleet,
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress { replicas: HashMap::new(), bus: BusState::Subscribing, fleet: Fleet::default() }
+    }
 }
 
 /// State of the subscription, which tells whether every live replica is known.
@@ -75,7 +83,7 @@ impl Visibility {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(bus: Arc<dyn Bus>) -> Visibility {
-        let (sender, progress) = watch::channel(Progress { replicas: HashMap::new(), bus: BusState::Subscribing });
+        let (sender, progress) = watch::channel(Progress::default());
         tokio::spawn(follow(Arc::clone(&bus), sender));
         Visibility { progress, bus, pace: Arc::default() }
     }
@@ -84,6 +92,18 @@ impl Visibility {
     pub async fn first_replica(&self) {
         // An error means that the task has ended, so that no replica will ever be known.
         let _ = self.progress.clone().wait_for(|progress| !progress.replicas.is_empty()).await;
+    }
+
+    /// Returns what the redirectors last reported of themselves.
+    pub(crate) fn fleet(&self) -> Fleet {
+        self.progress.borrow().fleet.clone()
+    }
+
+    /// Returns whether the bus answers, and how soon.
+    pub(crate) async fn check_bus(&self) -> Option<Duration> {
+        let began = Instant::now();
+        let answered = tokio::time::timeout(ASK_LIMIT, self.bus.live()).await;
+        answered.is_ok_and(|live| live.is_ok()).then(|| began.elapsed())
     }
 
     /// Waits until every live replica serves the change at `mark`, whose hint was sent at `began`.
@@ -205,7 +225,7 @@ async fn note_live_replicas(bus: &dyn Bus, progress: &watch::Sender<Progress>) {
     };
     progress.send_modify(|progress| {
         for (replica, cursor) in live {
-            note(&mut progress.replicas, Message::Progress { replica, cursor });
+            note(progress, Message::Progress { replica, cursor });
         }
         progress.bus = BusState::CompleteFrom(complete_from);
     });
@@ -220,12 +240,12 @@ async fn receive(mut subscription: Box<dyn Subscription>, progress: &watch::Send
         };
         // The next announcement of each replica makes up for lost messages.
         if let Delivery::Message(message) = received {
-            progress.send_modify(|progress| note(&mut progress.replicas, message));
+            progress.send_modify(|progress| note(progress, message));
         }
     }
 }
 
-fn note(replicas: &mut HashMap<ReplicaId, Sighting>, message: Message) {
+fn note(Progress { replicas, fleet, .. }: &mut Progress, message: Message) {
     match message {
         Message::Progress { replica, cursor } => {
             replicas.retain(|_, sighting| !sighting.is_silent());
@@ -233,7 +253,9 @@ fn note(replicas: &mut HashMap<ReplicaId, Sighting>, message: Message) {
                 replicas.insert(replica, Sighting { cursor, at: Instant::now() });
             }
         }
+        Message::Status { replica, status } => fleet.note(replica, status),
         Message::Departure { replica } => {
+            fleet.remove(replica);
             replicas.remove(&replica);
         }
         Message::Invalidation => {}

@@ -15,6 +15,7 @@
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the only writer of the map; follows the store
 //! ops         the operations port: /live /ready /metrics /dropped
+//! status      the state of the redirector, which its replica announces
 //! watchdog    finds a blocked worker and ends the process
 //! redirector  starts these parts, watches them, and ends them in order
 //! sockets     the listening sockets: bound, or received from systemd
@@ -42,6 +43,7 @@ pub mod replica;
 pub mod schema;
 pub mod sockets;
 mod start_error;
+mod status;
 pub mod succession;
 pub mod tracking;
 pub mod watchdog;

@@ -208,6 +208,16 @@ impl ClickMetrics {
         self.orphans_pending.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of dropped clicks, over all reasons.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.iter().map(IntCounter::get).sum()
+    }
+
+    /// Returns the age of the oldest pending click; zero if none is pending.
+    pub fn oldest_pending(&self) -> Duration {
+        Duration::try_from_secs_f64(self.oldest_pending.get()).unwrap_or_default()
+    }
+
     /// Sets the age of the oldest pending click, by the time of its redirect.
     pub fn set_oldest_pending(&self, at: Option<SystemTime>) {
         let age = at.and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();

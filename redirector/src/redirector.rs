@@ -26,9 +26,10 @@ use crate::link_map::LinkMap;
 use crate::metrics::{ClickMetrics, RedirectCounters, ReplicaMetrics};
 use crate::misses::Misses;
 use crate::ops::{Ops, OpsCollector};
-use crate::replica::{self, Freshness};
+use crate::replica::{self, Freshness, ReplicaReports};
 use crate::sockets::{Origin, Sockets};
 use crate::start_error::StartError;
+use crate::status::StatusReader;
 use crate::watchdog::Watchdog;
 use crate::{clicks, http, ops};
 
@@ -120,10 +121,11 @@ impl Redirector {
         let freshness = Arc::new(Freshness::default());
         let (stop_replica, replica_stops) = watch::channel(false);
         let (stop_shipper, shipper_stops) = watch::channel(None);
-        let (replica_config, replica_metrics) = (config.replica.clone(), ReplicaMetrics::new(registry));
-        let freshness_of_map = Arc::clone(&freshness);
-        let following =
-            replica::follow(feed, bus, writer, replica_config, freshness_of_map, replica_metrics, replica_stops);
+        let address = sockets.redirects.local_addr().map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
+        let status = Arc::new(StatusReader::new(Arc::clone(&engine), Arc::clone(&freshness), address));
+        let reports =
+            ReplicaReports { freshness: Arc::clone(&freshness), metrics: ReplicaMetrics::new(registry), status };
+        let following = replica::follow(feed, bus, writer, config.replica.clone(), reports, replica_stops);
         let replica = tokio::spawn(following);
         let may_serve = async {
             match origin {

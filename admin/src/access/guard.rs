@@ -41,7 +41,7 @@ pub enum Area {
     /// Users, links, events, products.
     Data,
     Metrics,
-    /// The log and the tokens, which only admins may reach.
+    /// The log, the tokens and the state of the system, which only admins may reach.
     Operations,
     /// The rights of the caller, which every valid token may read.
     Access,

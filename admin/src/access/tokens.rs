@@ -213,6 +213,11 @@ impl Access {
         self.mode == AuthMode::Off || self.mode == AuthMode::Auto && self.is_local && never_closed
     }
 
+    /// Returns whether no client ever needs a token (`ADMIN_AUTH=none`).
+    pub(crate) fn needs_no_token(&self) -> bool {
+        self.mode == AuthMode::Off
+    }
+
     /// Returns whether the API is open, and the first token closes it.
     pub(crate) fn closes_with_a_token(&self) -> bool {
         self.mode != AuthMode::Off && self.is_open()

@@ -223,7 +223,7 @@ fn errors(operation: &Operation, path: &str, is_public: bool) -> Vec<&'static st
         (has_body, "413"),
         (has_body, "415"),
         (!is_static, "500"),
-        (!is_static && path != "/metrics" && path != "/logs", "503"),
+        (!is_static && !["/metrics", "/logs", "/system"].contains(&path), "503"),
     ];
     all.into_iter().filter(|(is_possible, _)| *is_possible).map(|(_, status)| status).collect()
 }

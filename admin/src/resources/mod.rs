@@ -20,6 +20,7 @@ pub(crate) mod qr;
 mod shown_stats;
 pub(crate) mod shown_url;
 pub(crate) mod stats;
+pub(crate) mod system;
 pub(crate) mod tags;
 pub(crate) mod tokens;
 pub(crate) mod url_requests;

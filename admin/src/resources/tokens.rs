@@ -27,10 +27,10 @@ pub(crate) struct CreateToken {
     role: Role,
     /// The user to whose rows the token is limited, for the roles `viewer` and `editor`; `null` is no limit.
     #[schema(value_type = Option<Id>)]
-    user_id: Option<RowId>,
+    user_id: Option<Option<RowId>>,
     /// The end of the token, in the future and in any zone; UTC where none is given; `null` is no end.
     #[schema(value_type = Option<String>, example = "2099-12-31T23:59:59")]
-    expires_at: Option<Timestamp>,
+    expires_at: Option<Option<Timestamp>>,
 }
 
 /// The tokens to list
@@ -127,7 +127,8 @@ pub(crate) async fn create_token(
     Body(CreateToken { name, role, user_id, expires_at }): Body<CreateToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>)> {
     let now = Timestamp::now();
-    let user_id = user_id.map(RowId::get).transpose()?;
+    let user_id = user_id.flatten().map(RowId::get).transpose()?;
+    let expires_at = expires_at.flatten();
     if user_id.is_some() && !role.fits_a_user() {
         return Err(bad_request(format!(
             "user_id must not be given with the role {role}, which reads data of all users; use viewer or editor"

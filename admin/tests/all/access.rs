@@ -39,6 +39,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/ready", EVERYBODY),
     ("GET", "/metrics", SCRAPERS),
     ("GET", "/logs", OPERATORS),
+    ("GET", "/system", OPERATORS),
     ("GET", "/tokens", OPERATORS),
     ("POST", "/tokens", OPERATORS),
     ("DELETE", "/tokens/{token}", OPERATORS),

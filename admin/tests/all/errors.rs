@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// Routes and their methods, as in the contract's table.
-const ALLOWED: [(&str, &str); 40] = [
+const ALLOWED: [(&str, &str); 41] = [
     ("/", "GET,HEAD"),
     ("/admin", "GET,HEAD"),
     ("/admin/{screen}", "GET,HEAD"),
@@ -23,6 +23,7 @@ const ALLOWED: [(&str, &str); 40] = [
     ("/ready", "GET,HEAD"),
     ("/metrics", "GET,HEAD"),
     ("/logs", "GET,HEAD"),
+    ("/system", "GET,HEAD"),
     ("/tokens", "GET,HEAD,POST"),
     ("/tokens/{token}", "DELETE"),
     ("/openapi.json", "GET,HEAD"),
@@ -109,7 +110,9 @@ async fn path_with_trailing_slash_is_the_same_resource() {
     let app = spawn_app().await;
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
-    for (path, allowed) in paths().filter(|(path, _)| !path.starts_with("/metrics")) {
+    // These two measure what they answer.
+    let varies = |path: &str| ["/metrics", "/system"].iter().any(|prefix| path.starts_with(prefix));
+    for (path, allowed) in paths().filter(|(path, _)| !varies(path)) {
         if allowed.contains("GET") {
             let bare = app.get(if path == "/" { "/" } else { path.trim_end_matches('/') }).await;
             let slash = app.get(&path).await;
@@ -207,7 +210,9 @@ async fn head_request_returns_the_headers_of_get_without_body() {
     let ann = app.create_user("ann").await;
     app.shorten(&ann, "https://example.com/").await;
     let bad = ["/users/99", "/users/x", "/users?page=x", "/nope", "/"].map(String::from);
-    let good = paths().filter(|(path, allowed)| allowed.contains("GET") && !path.starts_with("/metrics"));
+    // These two measure what they answer.
+    let varies = |path: &str| ["/metrics", "/system"].iter().any(|prefix| path.starts_with(prefix));
+    let good = paths().filter(|(path, allowed)| allowed.contains("GET") && !varies(path));
     // A stream of events has no length.
     let good = good.map(|(path, _)| path).filter(|path| !path.contains("/live"));
     for path in good.chain(bad) {
@@ -223,14 +228,16 @@ async fn head_request_returns_the_headers_of_get_without_body() {
         }
         assert_eq!((get.status, get.headers), (head.status, head.headers), "{path}");
     }
-    assert_eq!(send_bare(&app, "HEAD", "/metrics").await.body, "");
+    for path in ["/metrics", "/system"] {
+        assert_eq!(send_bare(&app, "HEAD", path).await.body, "");
+    }
 }
 
 #[tokio::test]
 async fn requests_without_database_fail_as_unavailable() {
     let app = spawn_app_with(Setup { without_database: true, ..Setup::default() }).await;
     for (path, allowed) in paths() {
-        let stands_alone = ["/health", "/metrics", "/logs", "/openapi.json", "/docs", "/admin"];
+        let stands_alone = ["/health", "/metrics", "/logs", "/system", "/openapi.json", "/docs", "/admin"];
         if allowed.contains("GET") && path != "/" && !stands_alone.iter().any(|prefix| path.starts_with(prefix)) {
             let needed = if path.starts_with("/stats/series") { "?url_id=1" } else { "" };
             let answer = app.get(&format!("{path}{needed}")).await;

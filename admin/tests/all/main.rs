@@ -42,6 +42,7 @@ mod request_log;
 mod schemathesis;
 mod stats;
 mod support;
+mod system;
 mod tags;
 mod tokens;
 mod unread_answers;

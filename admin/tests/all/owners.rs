@@ -107,6 +107,7 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
     ("get /products", "/products", "", 403),
     ("get /metrics", "/metrics", "", 403),
     ("get /logs", "/logs", "", 403),
+    ("get /system", "/system", "", 403),
     ("get /tokens", "/tokens", "", 403),
     ("post /tokens", "/tokens", r#"{"name": "mine", "role": "admin"}"#, 403),
     ("delete /tokens/{token}", "/tokens/ann", "", 403),

@@ -38,7 +38,7 @@ impl LocalBus {
 
     fn record(&self, message: &Message) {
         match message {
-            Message::Invalidation => {}
+            Message::Invalidation | Message::Status { .. } => {}
             Message::Progress { replica, cursor } => {
                 let mut live = self.live();
                 live.retain(|_, (_, at)| at.elapsed() < SILENT_AFTER);

@@ -9,10 +9,12 @@ use async_trait::async_trait;
 
 mod local;
 mod redis;
+mod status;
 mod text;
 
 pub use local::LocalBus;
 pub use redis::RedisBus;
+pub use status::ReplicaStatus;
 
 use crate::store::Cursor;
 
@@ -38,6 +40,8 @@ pub enum Message {
     Invalidation,
     /// An announcement of a live replica, with its cursor.
     Progress { replica: ReplicaId, cursor: Cursor },
+    /// A report of a replica about itself, for people. No other message depends on it.
+    Status { replica: ReplicaId, status: ReplicaStatus },
     /// An announcement that a replica ends, so that no request waits for it.
     Departure { replica: ReplicaId },
 }
@@ -46,7 +50,7 @@ impl Message {
     pub fn topic(&self) -> Topic {
         match self {
             Message::Invalidation => Topic::Invalidations,
-            Message::Progress { .. } | Message::Departure { .. } => Topic::Progress,
+            Message::Progress { .. } | Message::Status { .. } | Message::Departure { .. } => Topic::Progress,
         }
     }
 }
@@ -91,6 +95,11 @@ pub struct BusError(pub anyhow::Error);
 /// A publish-subscribe channel between processes, or within one.
 #[async_trait]
 pub trait Bus: fmt::Debug + Send + Sync + 'static {
+    /// Returns the kind of bus, as people name it.
+    fn kind(&self) -> &'static str {
+        "in process"
+    }
+
     /// Sends a message to the current subscribers. Announcements of replicas are also recorded for [`Bus::live`].
     async fn publish(&self, message: Message) -> Result<(), BusError>;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::str;
 
-use super::{Message, ReplicaId};
+use super::{Message, ReplicaId, ReplicaStatus};
 use crate::seal::{SEAL_LEN, Seal};
 
 /// The longest text that is read, in bytes.
@@ -16,6 +16,7 @@ pub(super) fn write(message: &Message) -> String {
     match message {
         Message::Invalidation => "invalidation".to_owned(),
         Message::Progress { replica, cursor } => format!("applied {replica} {cursor}"),
+        Message::Status { replica, status } => format!("status {replica} {}", status.text()),
         Message::Departure { replica } => format!("left {replica}"),
     }
 }
@@ -27,6 +28,9 @@ pub(super) fn read(text: &[u8]) -> Option<Message> {
         "invalidation" => Message::Invalidation,
         "applied" => {
             Message::Progress { replica: ReplicaId::parse(words.next()?)?, cursor: words.next()?.parse().ok()? }
+        }
+        "status" => {
+            Message::Status { replica: ReplicaId::parse(words.next()?)?, status: ReplicaStatus::read(words.next()?)? }
         }
         "left" => Message::Departure { replica: ReplicaId::parse(words.next()?)? },
         _ => return None,
@@ -65,7 +69,26 @@ mod tests {
     fn written_message_is_read_back() {
         let replica = ReplicaId::random();
         let cursor = "00000000000000ff:7".parse().unwrap();
-        for message in [Message::Invalidation, Message::Progress { replica, cursor }, Message::Departure { replica }] {
+        let status = ReplicaStatus {
+            version: "0.2.0".to_owned(),
+            host: ReplicaStatus::host_name(),
+            address: "[::1]:8080".parse().unwrap(),
+            links: 2_000,
+            stale_ms: Some(120),
+            clicks_waiting: 7,
+            oldest_click_ms: 40,
+            clicks_dropped: 0,
+            room_percent: 100,
+            has_no_room: false,
+        };
+        let report = |status: ReplicaStatus| Message::Status { replica, status };
+        for message in [
+            Message::Invalidation,
+            Message::Progress { replica, cursor },
+            report(status.clone()),
+            report(ReplicaStatus { stale_ms: None, ..status }),
+            Message::Departure { replica },
+        ] {
             assert_eq!(read(write(&message).as_bytes()), Some(message));
         }
     }
@@ -102,6 +125,9 @@ mod tests {
             b"left 0123456789abcdeg",
             b"left +123456789abcdef",
             b"left 0123456789abcdef\n",
+            b"status 0123456789abcdef",
+            b"status 0123456789abcdef {}",
+            b"status 0123456789abcdef []",
             b"\xff\xfe",
             b"invalidation\0",
         ] {

@@ -39,6 +39,8 @@ pub trait LinkFeed: fmt::Debug + Send + Sync + 'static {
     async fn delta(&self, since: &Cursor) -> Result<Delta>;
     /// Returns when the database last answered a call, even with a refusal. `None` before the first answer.
     fn last_answer(&self) -> Option<Instant>;
+    /// Returns the kind of database, as people name it.
+    fn kind(&self) -> &'static str;
     /// Returns the current state of each pool of connections.
     fn pools(&self) -> Vec<PoolStatus>;
 }

@@ -89,6 +89,10 @@ watch! {
         self.store.last_answer()
     }
 
+    fn kind(&self) -> &'static str {
+        self.store.kind()
+    }
+
     fn pools(&self) -> Vec<PoolStatus> {
         self.store.pools()
     }

@@ -23,6 +23,7 @@ mod ship;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tern_common::click::JournalId;
 
@@ -138,6 +139,16 @@ impl Recorder {
     /// Returns how many clicks are in journals and not in the store, with those of ended processes.
     pub fn pending(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.pending()).sum::<u64>() + self.metrics.orphans_pending()
+    }
+
+    /// Returns the age of the oldest click that the store does not have, as the shipper last saw it.
+    pub fn oldest_pending(&self) -> Duration {
+        self.metrics.oldest_pending()
+    }
+
+    /// Returns how many clicks were lost since the start of the process.
+    pub fn dropped(&self) -> u64 {
+        self.metrics.dropped()
     }
 
     /// Returns the bytes of the disk that the journals take, may take, and may still take.

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::announcer::Announcer;
+pub use self::announcer::StatusSource;
 use self::audit::Suspects;
 use self::fetch::{FetchTimes, StoreAnswer, fetch};
 use self::file::FileContents;
@@ -65,19 +66,27 @@ pub struct ReplicaConfig {
     pub allow_shrink: bool,
 }
 
+/// The places where a replica reports its progress, and the redirector whose state it announces.
+#[derive(Clone, Debug)]
+pub struct ReplicaReports {
+    pub freshness: Arc<Freshness>,
+    pub metrics: ReplicaMetrics,
+    pub status: Arc<dyn StatusSource>,
+}
+
 /// Keeps the map of `writer` equal to the store until `stop` becomes true.
 pub async fn follow(
     store: Arc<dyn LinkFeed>,
     bus: Arc<dyn Bus>,
     writer: LinkMapWriter,
     config: ReplicaConfig,
-    freshness: Arc<Freshness>,
-    metrics: ReplicaMetrics,
+    reports: ReplicaReports,
     mut stop: watch::Receiver<bool>,
 ) {
+    let ReplicaReports { freshness, metrics, status } = reports;
     let updater = MapUpdater::new(writer, config.allow_shrink, freshness, metrics.clone());
     let mut replica = Replica::start(store, Arc::clone(&bus), config, updater, metrics).await;
-    let announcer = Announcer::start(bus);
+    let announcer = Announcer::start(bus, status);
     loop {
         replica.begin_due();
         match replica.next(&mut stop).await {

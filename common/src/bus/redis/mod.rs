@@ -135,6 +135,10 @@ impl RedisBus {
 
 #[async_trait]
 impl Bus for RedisBus {
+    fn kind(&self) -> &'static str {
+        "Redis"
+    }
+
     async fn publish(&self, message: Message) -> Result<(), BusError> {
         let text = text::write(&message);
         let published = match &message {
@@ -143,6 +147,13 @@ impl Bus for RedisBus {
                 self.link.run(|mut connection| async move { publish.exec_async(&mut connection).await }).await
             }
             Message::Progress { replica, cursor } => self.announce(*replica, cursor, &text).await,
+            Message::Status { .. } => match self.sealed(&self.names.progress, &text) {
+                Ok(sealed) => {
+                    let publish = &publish(&self.names.progress, &sealed);
+                    self.link.run(|mut connection| async move { publish.exec_async(&mut connection).await }).await
+                }
+                Err(error) => Err(error),
+            },
             Message::Departure { replica } => self.announce_end(*replica, &text).await,
         };
         published.map_err(BusError)

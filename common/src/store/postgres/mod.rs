@@ -161,6 +161,10 @@ impl LinkFeed for PostgresStore {
         self.connections.last_answer()
     }
 
+    fn kind(&self) -> &'static str {
+        "PostgreSQL"
+    }
+
     fn pools(&self) -> Vec<PoolStatus> {
         self.connections.status()
     }

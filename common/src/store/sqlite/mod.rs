@@ -122,6 +122,10 @@ impl LinkFeed for SqliteStore {
         self.connections.last_answer()
     }
 
+    fn kind(&self) -> &'static str {
+        "SQLite"
+    }
+
     fn pools(&self) -> Vec<PoolStatus> {
         self.connections.status()
     }
