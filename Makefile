@@ -14,7 +14,7 @@ BROWSER := chromium:chromium chromedriver:chromium-driver
 # Further programs for the tests of faults.
 FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
 	/usr/sbin/mkfs.ext4:e2fsprogs
-.PHONY: help run test schemathesis dashboard-tools compat-clients lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools manual
+.PHONY: help run test schemathesis dashboard-tools screenshots compat-clients lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools manual
 
 # Creates a Python environment with the packages of the first prerequisite, each verified by its hash.
 define environment
@@ -34,6 +34,12 @@ test: tools python schemathesis dashboard-tools compat-clients ## Run every test
 	cargo build --workspace --locked
 	scripts/run-tests
 	cd bench && cargo test --locked --lib --bins
+
+screenshots: dashboard-tools ## Renew the pictures of README.md, made by the tests of the dashboard
+	cargo test -p tern --test dashboard --locked pictures
+	mkdir -p docs/images
+	cp target/screenshots/readme-links.png docs/images/links.png
+	cp target/screenshots/readme-link.png docs/images/link.png
 
 # Schemathesis sends the API thousands of requests that it generates from the API's description.
 schemathesis: target/schemathesis/installed

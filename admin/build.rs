@@ -4,12 +4,13 @@
 #[expect(dead_code, reason = "the program uses the other fields of the page")]
 mod render;
 
-use std::io::Write as _;
+#[path = "src/dashboard/compress.rs"]
+mod compress;
+
 use std::path::Path;
 use std::{env, fs, io};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use compress::{brotli, gzip};
 
 const SOURCE: &str = "src/ui";
 
@@ -19,6 +20,7 @@ fn main() -> io::Result<()> {
     fs::create_dir_all(&directory)?;
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/dashboard/render.rs");
+    println!("cargo::rerun-if-changed=src/dashboard/compress.rs");
     if env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
         return Ok(());
     }
@@ -40,17 +42,4 @@ fn main() -> io::Result<()> {
         fs::write(directory.join(format!("{name}.br")), brotli(sent)?)?;
     }
     Ok(())
-}
-
-fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(content)?;
-    encoder.finish()
-}
-
-fn brotli(content: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compressed = Vec::new();
-    let parameters = brotli::enc::BrotliEncoderParams { size_hint: content.len(), ..Default::default() };
-    brotli::BrotliCompress(&mut &content[..], &mut compressed, &parameters)?;
-    Ok(compressed)
 }

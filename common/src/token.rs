@@ -84,7 +84,7 @@ pub struct TokenName(String);
 #[error("the name of a token has 1 to 64 letters, digits, '.', '_' or '-'")]
 pub struct InvalidTokenName;
 
-/// What names a token to revoke: its id, or the name of a token that is not revoked. Digits alone are an id.
+/// The key of a token to revoke: its id, or the name of a token that is not revoked. Digits alone are an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenKey {
     Id(Id),

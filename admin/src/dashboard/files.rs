@@ -82,7 +82,33 @@ pub(super) fn media_type(name: &str) -> Option<&'static str> {
 mod tests {
     use axum::http::HeaderValue;
 
+    use super::super::compress;
     use super::*;
+
+    /// The most bytes of all files together, as a browser without a cache receives them.
+    const PAYLOAD: usize = 100_000;
+
+    /// A release build has each file in both forms, and a debug build in none; both have the same sources.
+    #[test]
+    fn compressed_files_are_below_the_payload_of_the_dashboard() {
+        let sources = || Files::iter().filter(|name| CODINGS.iter().all(|(_, end)| !name.ends_with(end)));
+        let is_sent = |name: &str| name == render::TEMPLATE || media_type(name).is_some();
+        let mut sums = [0; 2];
+        for name in sources().filter(|name| is_sent(name)) {
+            let content = match &*name {
+                render::TEMPLATE => page().html.clone().into_bytes(),
+                _ => Files::get(&name).unwrap().data.into_owned(),
+            };
+            let forms = [compress::brotli(&content).unwrap(), compress::gzip(&content).unwrap()];
+            for ((sum, form), (coding, end)) in sums.iter_mut().zip(forms).zip(CODINGS) {
+                *sum += form.len();
+                let embedded = Files::get(&format!("{name}{end}")).map(|file| file.data.into_owned());
+                assert_eq!(embedded, (!cfg!(debug_assertions)).then_some(form), "{name} as {coding}");
+            }
+        }
+        println!("brotli {} bytes, gzip {} bytes", sums[0], sums[1]);
+        assert!(sources().count() > 40 && sums.iter().all(|sum| (40_000..PAYLOAD).contains(sum)), "{sums:?}");
+    }
 
     #[test]
     fn coding_is_accepted_if_it_is_named_above_zero() {

@@ -2,6 +2,8 @@
 //!
 //! The page is static and contains no data. It requests everything that it shows from the routes of the API.
 
+#[cfg(test)]
+mod compress;
 mod files;
 pub(crate) mod render;
 pub(crate) mod session;

@@ -31,7 +31,7 @@ pub(crate) struct Installation {
     /// The version of the process that answers.
     #[schema(example = "0.2.0")]
     version: &'static str,
-    /// What is wrong; empty if nothing is.
+    /// The problems, the causes before their effects; empty if everything works.
     problems: Vec<Problem>,
     /// The redirectors that reported themselves, by machine and address.
     redirectors: Vec<ShownRedirector>,
@@ -39,7 +39,7 @@ pub(crate) struct Installation {
     bus: ShownBus,
 }
 
-/// What is wrong, and how to end it
+/// A problem, and how to end it
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Problem {
     #[schema(example = "The database does not answer: redirects go on, and nothing can be changed")]
@@ -160,7 +160,7 @@ pub(crate) async fn show_system(State(state): State<Arc<AppState>>) -> Json<Inst
     })
 }
 
-/// What this process knows beside the reports of redirectors.
+/// The facts that this process knows beside the reports of redirectors.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
     has_store: bool,

@@ -12,14 +12,17 @@ import { overviewScreen } from "./overview.js";
 import { openPalette, startPalette } from "./palette.js";
 import { startPaste } from "./paste.js";
 import { start, reload } from "./router.js";
-import { findAccess, askForToken, followSession, showBanners } from "./session.js";
+import { findAccess, askForToken, followSession, isAdmin, showBanners } from "./session.js";
 import { drawShell } from "./shell.js";
+import { systemScreen } from "./system.js";
 import { tagsScreen } from "./tags.js";
+import { tokensScreen } from "./tokens.js";
 import { usersScreen } from "./users.js";
 
 /**
  * The screens by the first part of their address. One with an address stands in the bar; `item` draws one thing.
- * @type {{ name: string, title: string, icon?: string, address?: string, draw: import("./router.js").Screen, item?: import("./router.js").Screen }[]}
+ * Those for admins also stand in the menu of the account, and only there where the bar is narrow.
+ * @type {{ name: string, title: string, icon?: string, address?: string, isForAdmins?: boolean, draw: import("./router.js").Screen, item?: import("./router.js").Screen }[]}
  */
 const SCREENS = [
   { name: "links", title: "Links", icon: "list", address: "/admin/", draw: linksScreen, item: linkScreen },
@@ -28,12 +31,15 @@ const SCREENS = [
   { name: "users", title: "Users", icon: "user", address: "/admin/users", draw: usersScreen },
   { name: "import", title: "Import", icon: "download", address: "/admin/import", draw: importScreen },
   { name: "audit", title: "Audit", icon: "history", address: "/admin/audit", draw: auditScreen },
+  { name: "tokens", title: "Tokens", icon: "key", address: "/admin/tokens", isForAdmins: true, draw: tokensScreen },
+  { name: "system", title: "System", icon: "pulse", address: "/admin/system", isForAdmins: true, draw: systemScreen },
 ];
 
-const entries = /** @type {import("./shell.js").Entry[]} */ (SCREENS.filter(({ address }) => address));
+/** The screens that the caller may see. */
+const entries = () => /** @type {import("./shell.js").Entry[]} */ (SCREENS.filter(({ address, isForAdmins }) => address && (!isForAdmins || isAdmin())));
 
 /** @param {string} text */
-const found = (text) => commands(entries, text);
+const found = (text) => commands(entries(), text);
 
 let leaving = new AbortController();
 
@@ -45,7 +51,7 @@ async function draw(place) {
   leaving = new AbortController();
   const { signal } = leaving;
   const screen = SCREENS.find(({ name }) => name === place.screen);
-  drawShell(entries, place.screen, { showKeys, find: () => openPalette(found) });
+  drawShell(entries(), place.screen, { showKeys, find: () => openPalette(found) });
   document.title = screen ? `${screen.title} · Tern` : "Tern";
   const main = byId("main");
   // The element that had the focus is gone with its screen.

@@ -3,7 +3,7 @@
 import { box } from "./dialog.js";
 import { h, show } from "./dom.js";
 
-/** @typedef {{ name: string, label: string, type?: string, value?: string, note?: string }} Question */
+/** @typedef {{ name: string, label: string, type?: string, value?: string, note?: string, isOptional?: boolean, options?: string[][] }} Question a choice, if it has options */
 
 /**
  * Asks for values. `run` throws to keep the box open with an error, and returns a text to ask once more with it.
@@ -12,8 +12,9 @@ import { h, show } from "./dom.js";
  */
 export function ask(title, questions, action, run) {
   const error = h("p", { class: "error", role: "alert" });
-  const fields = questions.map(({ name, label, type = "text", value = "", note }) => {
-    const input = h("input", { id: `ask-${name}`, name, type, value, required: true, autocomplete: "off", spellcheck: "false" });
+  const fields = questions.map(({ name, label, type = "text", value = "", note, isOptional = false, options }) => {
+    const input = options ? h("select", { id: `ask-${name}`, name }, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)))
+      : h("input", { id: `ask-${name}`, name, type, value, required: !isOptional, autocomplete: "off", spellcheck: "false" });
     input.addEventListener("input", () => (repeated = ""));
     return { name, input, element: h("div", { class: "form-field" }, h("label", { for: `ask-${name}` }, label), input, note ? h("span", { class: "note-line" }, note) : null) };
   });
@@ -38,6 +39,6 @@ export function ask(title, questions, action, run) {
     }
   });
   const dialog = box(title, form);
-  fields[0].input.select();
+  if (fields[0].input instanceof HTMLInputElement) fields[0].input.select();
   fields[0].input.focus();
 }

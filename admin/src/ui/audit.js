@@ -1,16 +1,15 @@
 // The audit: who changed which link and when, the newest first, with the way back. It must not draw links.
 
-import { change, get } from "./api.js";
+import { get } from "./api.js";
 import { h, show } from "./dom.js";
 import { shownValue } from "./editor-fields.js";
 import { endless, skeleton } from "./endless.js";
 import { ago, moment, plural } from "./format.js";
 import { icon } from "./icons.js";
-import { deleteLinks } from "./link-actions.js";
-import { ACTIONS, FIELDS } from "./link-history.js";
+import { ACTIONS, FIELDS, makeAgain, putBack } from "./put-back.js";
 import { setQuery } from "./router.js";
 import { mayWrite } from "./session.js";
-import { toast, toastError } from "./toast.js";
+import { toastError } from "./toast.js";
 
 /** @typedef {{ id: number, url_id: number, user_id: number, action: "created" | "updated" | "deleted", before: any, after: any, at: string, token: string | null }} Entry */
 
@@ -75,7 +74,7 @@ export async function auditScreen(main, place, signal) {
     const changed = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])]
       .filter((name) => !FIXED.includes(name) && JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]))
       .filter((name) => action === "updated" || (name !== "is_active" && shownValue(name, state[name]) !== "–"));
-    const back = action !== "created" && mayWrite() ? h("button", { type: "button", class: "button small-button", "aria-label": `Put this back: ${state.short_code} as it was before`, onclick: () => putBack(entry, back) }, "Put this back") : null;
+    const back = action !== "created" && mayWrite() ? h("button", { type: "button", class: "button small-button", "aria-label": `Put this back: ${state.short_code} as it was before`, onclick: () => undo(entry, back) }, "Put this back") : null;
     return h("li", {}, h("div", { class: "entry-head" },
       h("span", { class: `state ${{ created: "active", updated: "inactive", deleted: "expired" }[action]}` }, ACTIONS[action]),
       action === "deleted" ? h("span", { class: "mono" }, state.short_code) : h("a", { class: "mono", href: `/admin/links/${entry.url_id}` }, state.short_code),
@@ -86,34 +85,17 @@ export async function auditScreen(main, place, signal) {
   }
 
   /** @param {Entry} entry @param {any} button */
-  async function putBack(entry, button) {
+  async function undo(entry, button) {
     button.disabled = true;
     try {
       if (entry.action === "deleted") await makeAgain(entry.before);
-      else await restore(entry);
+      else await putBack((await get(`/urls/${entry.url_id}`, signal)).data, entry.before, load);
       await load();
     } catch (error) {
       toastError(error.status === 404 ? new Error("This link is deleted. Put its deletion back first.") : error);
     }
     button.disabled = false;
   }
-
-  /** @param {Entry} entry */
-  async function restore({ url_id: id, before }) {
-    const { data: present } = await get(`/urls/${id}`, signal);
-    const { data } = await change("PUT", `/urls/${id}`, before, { headers: { "if-match": `"${present.revision}"` } });
-    const undo = () => change("PUT", `/urls/${id}`, present, { headers: { "if-match": `"${data.revision}"` } }).then(load).catch(toastError);
-    toast(`Put ${data.short_code} back`, { actions: [["Undo", undo]] });
-  }
-}
-
-/** Makes a deleted link again under its code. @param {any} before */
-async function makeAgain(before) {
-  const hasEnded = before.expires_at !== null && new Date(`${before.expires_at}Z`).getTime() <= Date.now();
-  // The API makes no link that has ended, but it lets one end.
-  const { data: made } = await change("POST", "/urls", hasEnded ? { ...before, expires_at: null, is_active: false } : before);
-  const { data } = hasEnded ? await change("PUT", `/urls/${made.id}`, before) : { data: made };
-  toast(`Made ${data.short_code} again, without its old clicks`, { actions: [["Undo", () => deleteLinks([data])]] });
 }
 
 /** @param {Entry} entry @param {string[]} names */

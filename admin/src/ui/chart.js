@@ -58,19 +58,21 @@ export function timeChart(points, { title, unit }, signal) {
 /** The next round number. @param {number} value */
 function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 5, 10].map((step) => step * power).find((round) => round >= value) ?? value;
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((round) => round >= value) ?? value;
 }
 
 /**
  * Draws one bar for each name, as a table. The bars are no more than its background.
  * @param {string} title @param {[string, number][]} rows @param {number} total
+ * @param {{ canChoose: (at: number) => boolean, isChosen: boolean, choose: (at: number) => void }} [choice] what a click on a bar does
  */
-export function barList(title, rows, total) {
+export function barList(title, rows, total, choice) {
   const most = Math.max(1, ...rows.map(([, value]) => value));
   const body = rows.map(([name, value], at) => {
     const fill = h("span", { class: "fill", "aria-hidden": "true" });
     fill.style.width = `${(100 * value) / most}%`;
-    return h("tr", { hidden: at >= FIRST_BARS }, h("th", { scope: "row" }, fill, h("span", { title: name }, name)),
+    const label = choice?.canChoose(at) ? h("button", { type: "button", title: name, "aria-pressed": String(choice.isChosen), onclick: () => choice.choose(at) }, name) : h("span", { title: name }, name);
+    return h("tr", { hidden: at >= FIRST_BARS }, h("th", { scope: "row" }, fill, label),
       h("td", { class: "number" }, h("span", {}, count(value), " ", h("small", {}, share(value, total)))));
   });
   const more = rows.length > FIRST_BARS ? h("button", {

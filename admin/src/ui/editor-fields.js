@@ -58,15 +58,15 @@ function choice(name, label, options, value, read) {
 /**
  * The fields of a link, or of a new one.
  * @param {Link | undefined} link
- * @param {string} target
+ * @param {{ original_url?: string, short_code?: string }} given the fields of a new link
  * @returns {{ main: Field[], times: Field[], advanced: Field[] }}
  */
-export function editorFields(link, target) {
+export function editorFields(link, given) {
   const notes = h("textarea", { value: link?.notes ?? "", rows: 3 });
   const area = field("notes", "Notes", notes, () => notes.value || null, { note: "Only people with access to this page see them." });
   const main = [
-    text("original_url", "Target", link?.original_url ?? target, { inputmode: "url", required: true, placeholder: "https://example.com/page" }),
-    link ? null : text("short_code", "Short code", "", { maxlength: 64, placeholder: "made for you" }, { note: h("span", { id: "code-state" }, "Letters, digits, - and _. It cannot be changed later.") }),
+    text("original_url", "Target", link?.original_url ?? given.original_url ?? "", { inputmode: "url", required: true, placeholder: "https://example.com/page" }),
+    link ? null : text("short_code", "Short code", given.short_code ?? "", { maxlength: 64, placeholder: "made for you" }, { note: h("span", { id: "code-state" }, "Letters, digits, - and _. It cannot be changed later.") }),
     text("title", "Title", link?.title ?? "", { maxlength: 255, spellcheck: "true" }),
     tags(link?.tags ?? []),
     active(link?.is_active ?? true),

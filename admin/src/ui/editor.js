@@ -13,11 +13,11 @@ import { toast } from "./toast.js";
 /** @typedef {import("./types.js").Link} Link */
 /** @typedef {import("./editor-fields.js").Field} Field */
 
-/** Opens the editor of a link, or of a new one. @param {Link} [link] @param {string} [target] */
-export function openEditor(link, target = "") {
+/** Opens the editor of a link, or of a new one with some of its fields. @param {Link} [link] @param {{ original_url?: string, short_code?: string }} [given] */
+export function openEditor(link, given = {}) {
   if (!mayWrite()) return;
   let present = link;
-  const { main, times, advanced } = editorFields(link, target);
+  const { main, times, advanced } = editorFields(link, given);
   const fields = [...main, ...times, ...advanced];
   const owner = link || access().user_id !== null ? null : ownerField();
   const error = h("p", { class: "error", role: "alert" });
@@ -150,7 +150,7 @@ export function openEditor(link, target = "") {
 
 /** Gives a field the value of a link, which it has until the user changes it. @param {Field} field @param {Link} link */
 function setValue(field, link) {
-  const fresh = Object.values(editorFields(link, "")).flat().find(({ name }) => name === field.name);
+  const fresh = Object.values(editorFields(link, {})).flat().find(({ name }) => name === field.name);
   if (!fresh) return;
   const property = field.input.type === "checkbox" ? "checked" : "value";
   field.input[property] = fresh.input[property];

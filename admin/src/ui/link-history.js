@@ -5,23 +5,15 @@ import { h, show } from "./dom.js";
 import { shownValue } from "./editor-fields.js";
 import { neighbour } from "./endless.js";
 import { ago, moment } from "./format.js";
-import { changeLink } from "./link-actions.js";
+import { ACTIONS, FIELDS, isAlike, putBack } from "./put-back.js";
 import { mayWrite } from "./session.js";
-import { toast, toastError } from "./toast.js";
+import { toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Link} Link */
 /** @typedef {{ id: number, action: string, before: any, after: any, at: string, token: string | null }} Entry */
 
 /** The changes that are shown here; the audit has all. */
 const MOST = 5;
-
-/** The fields that can be put back, by their names for people. */
-export const FIELDS = {
-  original_url: "Target", title: "Title", is_active: "Active", tags: "Tags", starts_at: "Start", expires_at: "End", expired_url: "Target after the end",
-  redirect_status: "Status", forward_query: "Query to the target", notes: "Notes", external_id: "Name elsewhere",
-};
-
-export const ACTIONS = { created: "Made", updated: "Changed", deleted: "Deleted" };
 
 /** Draws the last changes of a link, newest first. @param {HTMLElement} place @param {Link} link @param {AbortSignal} signal */
 export async function drawHistory(place, link, signal) {
@@ -46,23 +38,12 @@ function row(link, entry) {
   const names = before && after ? Object.keys(FIELDS).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name])) : [];
   const changes = names.map((name) => h("div", {}, h("dt", {}, FIELDS[name]),
     h("dd", {}, h("del", {}, shownValue(name, before[name])), h("span", { "aria-hidden": "true" }, " → "), h("ins", {}, shownValue(name, after[name])))));
-  const isBack = before && Object.keys(FIELDS).every((name) => JSON.stringify(before[name]) === JSON.stringify(link[name]));
+  const isBack = before && isAlike(before, link);
   const back = before && after && names.length > 0 && mayWrite()
     ? isBack ? h("p", { class: "small" }, "The link is as before this change.")
-      : h("button", { type: "button", class: "button", onclick: () => putBack(link, before), "aria-label": `Put this back: the link as it was before ${moment(entry.at)}` }, "Put this back")
+      : h("button", { type: "button", class: "button", onclick: () => putBack(link, before).catch(toastError), "aria-label": `Put this back: the link as it was before ${moment(entry.at)}` }, "Put this back")
     : null;
   return h("li", {}, h("div", { class: "line" }, h("b", {}, ACTIONS[entry.action] ?? entry.action),
     h("span", { class: "small", title: moment(entry.at) }, ago(entry.at)), entry.token ? h("span", { class: "small" }, `by ${entry.token}`) : null),
   changes.length > 0 ? h("dl", {}, changes) : null, back);
-}
-
-/** Gives a link the fields of an earlier time. @param {Link} link @param {any} before */
-async function putBack(link, before) {
-  const of = (/** @type {any} */ source) => Object.fromEntries(Object.keys(FIELDS).map((name) => [name, source[name] ?? null]));
-  try {
-    const saved = await changeLink(link, of(before));
-    toast(`Put ${link.short_code} back`, { actions: [["Undo", () => changeLink(saved, of(link)).catch(toastError)]] });
-  } catch (error) {
-    toastError(error.status === 412 ? new Error("The link was changed meanwhile. Load the page again to see the change.") : error);
-  }
 }

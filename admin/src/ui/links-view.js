@@ -33,7 +33,7 @@ export function composeField({ view, mayWrite, draft, changed, make, write }) {
   const field = h("input", {
     id: "compose", type: "text", inputmode: "url", spellcheck: "false", autocomplete: "off", "aria-describedby": "compose-hint",
     "aria-label": mayWrite ? "Search links, or paste an address to shorten it" : "Search links",
-    placeholder: mayWrite ? "Search links, or paste an address to shorten it" : "Search links", value: draft || (view.get("search") ?? ""),
+    placeholder: mayWrite ? "Search, or paste an address" : "Search links", value: draft || (view.get("search") ?? ""),
   });
   const button = h("button", { type: "submit", class: "button primary", "aria-label": "Shorten" }, icon("plus"), h("span", {}, "Shorten"));
   const search = debounce(() => {

@@ -4,7 +4,7 @@ import { get, nextPage } from "./api.js";
 import { drawBulk } from "./bulk.js";
 import { h, show } from "./dom.js";
 import { openEditor } from "./editor.js";
-import { count } from "./format.js";
+import { asTarget, count } from "./format.js";
 import { icon } from "./icons.js";
 import { addKeys } from "./keys.js";
 import { copyLink, deleteLinks, isLeaving, news, shorten, switchLinks } from "./link-actions.js";
@@ -180,7 +180,8 @@ export async function linksScreen(main, place, signal) {
   async function make(target) {
     try {
       await shorten(target, openEditor);
-      compose.clear();
+      // What was typed meanwhile stays.
+      if (asTarget(compose.field.value) === target) compose.clear();
       if (view.has("search")) {
         view.delete("search");
         changed();

@@ -4,7 +4,9 @@ import { get } from "./api.js";
 import { barList, timeChart } from "./chart.js";
 import { h, show } from "./dom.js";
 import { skeleton } from "./endless.js";
-import { ago, count, moment, shortCount, splitTarget, time } from "./format.js";
+import { openEditor } from "./editor.js";
+import { ago, count, moment, plural, shortCount, splitTarget, time } from "./format.js";
+import { access, mayWrite } from "./session.js";
 
 /** @typedef {import("./types.js").Link} Link */
 
@@ -12,13 +14,16 @@ const SIZE = 8;
 
 const BARS = 7;
 
-/** @type {{ title: string, query: string, none: string, value: (link: Link) => [string, string | null] }[]} */
+/** @type {{ title: string, query: string, none: string, holds?: (link: Link) => boolean, value: (link: Link) => [string, string | null] }[]} `holds` is whether a row belongs to the list: rows without a value come last */
 const LISTS = [
   { title: "Most clicks", query: "sort=-clicks&never_clicked=false", none: "No link has a click yet.", value: (link) => [shortCount(link.clicks), `${count(link.clicks)} clicks of people`] },
-  { title: "Newest", query: "sort=-id", none: "No links yet.", value: ({ created_at: at }) => [ago(at), moment(at)] },
+  { title: "Newest", query: "sort=-created_at", none: "No links yet.", value: ({ created_at: at }) => [ago(at), moment(at)] },
   { title: "Clicked last", query: "sort=-last_clicked_at&never_clicked=false", none: "No link has a click yet.", value: ({ last_clicked_at: at }) => (at ? [ago(at), moment(at)] : ["", null]) },
+  { title: "Ending next", query: "state=active&sort=expires_at", none: "No link has an end.", holds: ({ expires_at: at }) => at !== null, value: ({ expires_at: at }) => (at ? [ago(at), moment(at)] : ["", null]) },
   { title: "Ended", query: "state=expired&sort=-updated_at", none: "No link has ended.", value: ({ expires_at: at }) => (at ? [ago(at), moment(at)] : ["", null]) },
 ];
+
+const MISSES = "Asked for, and not there";
 
 const BREAKDOWNS = [["referrers", "referrer", "Referrers"], ["countries", "country", "Countries"], ["devices", "device", "Devices"], ["browsers", "browser", "Browsers"]];
 
@@ -30,8 +35,10 @@ export async function overviewScreen(main, _place, signal) {
   const clicks = h("section", { class: "panel", "aria-label": "Clicks in 30 days" }, skeleton());
   const breakdowns = h("div", { class: "panels" });
   const lists = LISTS.map((list) => ({ list, element: h("section", { class: "panel" }, h("h2", {}, list.title), skeleton()) }));
-  show(main, h("div", { class: "head" }, h("h1", {}, "Overview")), clicks, h("div", { class: "panels two" }, lists.map(({ element }) => element)), breakdowns);
-  await Promise.all([drawClicks(clicks, breakdowns, signal), ...lists.map(({ list, element }) => drawList(element, list, signal))]);
+  const misses = h("section", { class: "panel" }, h("h2", {}, MISSES), skeleton());
+  show(main, h("div", { class: "head" }, h("h1", {}, "Overview")), clicks, h("div", { class: "panels two" }, lists.map(({ element }) => element), misses), breakdowns);
+  if (access().user_id !== null) misses.remove();
+  await Promise.all([drawClicks(clicks, breakdowns, signal), access().user_id === null ? drawMisses(misses, signal) : null, ...lists.map(({ list, element }) => drawList(element, list, signal))]);
 }
 
 /** @param {Element} panel @param {Element} breakdowns @param {AbortSignal} signal */
@@ -55,12 +62,22 @@ async function drawClicks(panel, breakdowns, signal) {
 function difference(now, before) {
   if (before === 0) return now === 0 ? null : h("small", {}, "none before");
   const percent = Math.round((100 * (now - before)) / before);
-  return h("small", { title: `${count(before)} in the 30 days before` }, `${percent >= 0 ? "+" : "−"}${Math.abs(percent)} %`);
+  return h("small", { title: `${count(before)} in the 30 days before` }, `${percent >= 0 ? "+" : "−"}${count(Math.abs(percent))} %`);
+}
+
+/** The codes that were asked for and that no link has: each can be made. @param {Element} panel @param {AbortSignal} signal */
+async function drawMisses(panel, signal) {
+  const { data } = await get(`/stats/misses?limit=${SIZE}`, signal);
+  const rows = data.map((/** @type {{ short_code: string, count: number, last_asked_at: string }} */ miss) =>
+    h("li", {}, h("span", { class: "asked" }, h("span", { class: "mono" }, miss.short_code), mayWrite()
+      ? h("button", { type: "button", class: "button small-button", "aria-label": `Make ${miss.short_code}`, onclick: () => openEditor(undefined, { short_code: miss.short_code }) }, "Make it") : null),
+    h("span", { class: "muted", title: `Last asked for ${moment(miss.last_asked_at)}` }, plural(miss.count, "time", "times"))));
+  show(panel, h("h2", {}, MISSES), rows.length === 0 ? h("p", { class: "muted" }, "Every code that was asked for has a link.") : h("ul", { class: "short-list" }, rows));
 }
 
 /** @param {Element} panel @param {LISTS[number]} list @param {AbortSignal} signal */
-async function drawList(panel, { title, query, none, value }, signal) {
-  const { data } = await get(`/urls?${query}&per_page=${SIZE}`, signal);
+async function drawList(panel, { title, query, none, holds = () => true, value }, signal) {
+  const data = (await get(`/urls?${query}&per_page=${SIZE}`, signal)).data.filter(holds);
   const rows = data.map((/** @type {Link} */ link) => {
     const [text, hint] = value(link);
     const { host, rest } = splitTarget(link.original_url);

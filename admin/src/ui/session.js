@@ -18,6 +18,18 @@ export function mayWrite() {
   return ["editor", "admin"].includes(access().role);
 }
 
+/** Returns whether the caller may reach tokens and the state of the system. */
+export function isAdmin() {
+  return access().role === "admin";
+}
+
+/** Makes a session of a token. @param {string} token */
+export async function logIn(token) {
+  const { data } = await change("POST", "/admin/session", { token });
+  setHalf(data.half);
+  state.access = data;
+}
+
 /** Asks the API who the caller is. Returns false if it needs a token first. */
 export async function findAccess() {
   try {
@@ -67,9 +79,7 @@ export function askForToken(onLogin, wasLoggedIn) {
     button.disabled = true;
     show(error);
     try {
-      const { data } = await change("POST", "/admin/session", { token: field.value.trim() });
-      setHalf(data.half);
-      state.access = data;
+      await logIn(field.value.trim());
       if (dialog) dialog.close();
       onLogin();
     } catch (failure) {
@@ -105,8 +115,8 @@ export async function logOut() {
 export function showBanners() {
   byId("open-banner")?.remove();
   if (!access().is_open) return;
-  byId("banners").prepend(h("p", { id: "open-banner" }, h("span", {}, "Every program on this machine may change everything here. To close it: ",
-    h("code", {}, "tern token create NAME --role admin"))));
+  byId("banners").prepend(h("p", { id: "open-banner" }, h("span", {}, "Every program on this machine may change everything here. ",
+    h("a", { href: "/admin/tokens" }, "Create a token"), " to close it.")));
 }
 
 /** @param {boolean} isAway */

@@ -5,6 +5,7 @@ import { get } from "./api.js";
 import { barList, timeChart } from "./chart.js";
 import { debounce, h, show } from "./dom.js";
 import { count, time, timeZone } from "./format.js";
+import { icon } from "./icons.js";
 import { addDays, date, pointName, rangeName, rangeOf, RANGES } from "./ranges.js";
 
 /** @typedef {import("./types.js").Link} Link */
@@ -19,6 +20,20 @@ const BREAKDOWNS = [
   ["languages", "language", "Languages", (name) => (/^[a-z]{2,3}(-[A-Za-z]{2,4})?$/.test(name) ? (language.of(name) ?? name) : name)],
   ["sources", "source", "Sources"], ["targets", "target", "Targets"],
 ];
+
+/** The breakdowns that are counted apart from visitors, so that no other filter goes with them. */
+const APART = ["referrer", "source"];
+
+/** The filters of the address: the name of a value, and the value. @param {URLSearchParams} query @returns {[string, string][]} */
+function filtersOf(query) {
+  return BREAKDOWNS.flatMap(([, key]) => (key !== "target" && query.get(key) ? [/** @type {[string, string]} */ ([key, query.get(key) ?? ""])] : []));
+}
+
+/** A value as people read it. @param {string} key @param {string} value */
+function shown(key, value) {
+  const [, , , name = String] = BREAKDOWNS.find(([, other]) => other === key) ?? [];
+  return (name ?? String)(value);
+}
 
 /**
  * Draws the statistics of the view in the address.
@@ -59,7 +74,18 @@ export async function drawStatistics(place, link, view, signal) {
       draw();
     };
     show(tools, choice("Range", Object.entries(RANGES), present, chooseRange), present === "custom" ? dates(query) : null,
-      choice("Clicks that count", [["people", "People"], ["all", "People and bots"]], hasBots ? "all" : "people", (key) => set({ bots: key === "all" ? "include" : null })));
+      choice("Clicks that count", [["people", "People"], ["all", "People and bots"]], hasBots ? "all" : "people", (key) => set({ bots: key === "all" ? "include" : null })),
+    filtersOf(query).map(([key, value]) => h("button", { type: "button", class: "chip on", "aria-label": `Remove the filter ${key} ${shown(key, value)}`, onclick: () => filterBy(key, null) }, `${key}: ${shown(key, value)}`, icon("close"))));
+  }
+
+  /** Filters by a value, or no longer. @param {string} key @param {string | null} value */
+  function filterBy(key, value) {
+    const others = value === null ? [] : filtersOf(view.query()).filter(([other]) => APART.includes(key) || APART.includes(other));
+    set({ ...Object.fromEntries(others.map(([other]) => [other, null])), [key]: value });
+    drawTools();
+    const first = value === null ? "[aria-pressed]" : ".chip.on:last-child";
+    /** @type {HTMLElement | null} */ (tools.querySelector(first))?.focus();
+    draw();
   }
 
   /** @param {string} name */
@@ -93,8 +119,9 @@ export async function drawStatistics(place, link, view, signal) {
     if (!range) return;
     try {
       const bots = query.get("bots") === "include" ? "&bots=include" : "";
+      const filters = filtersOf(query).map(([key, value]) => `&${key}=${encodeURIComponent(value)}`).join("");
       const read = async (/** @type {string} */ from, /** @type {string | undefined} */ to) =>
-        (await get(`/urls/${link.id}/stats?per=${range.per}&from=${from}${to ? `&to=${to}` : ""}&timezone=${encodeURIComponent(timeZone())}${bots}`, present)).data;
+        (await get(`/urls/${link.id}/stats?per=${range.per}&from=${from}${to ? `&to=${to}` : ""}&timezone=${encodeURIComponent(timeZone())}${bots}${filters}`, present)).data;
       const now = await read(range.from, range.to);
       const isWhole = query.get("range") === "all" || now.previous === null;
       const before = isWhole ? null : await read(now.previous.from, now.previous.to);
@@ -121,8 +148,19 @@ export async function drawStatistics(place, link, view, signal) {
         before ? figure("Period before", counted(before), h("small", {}, rangeName(now.previous, now.per))) : null),
       timeChart(points, { title: `Clicks of ${link.short_code}`, unit }, present()),
       now.off_by_minutes > 0 ? h("p", { class: "small" }, `Clicks are counted by hours of UTC, so each point begins ${now.off_by_minutes} minutes late here.`) : null),
-    h("div", { class: "panels" }, BREAKDOWNS.filter(([list]) => Array.isArray(now[list]) && (list !== "targets" || now[list].length > 0)).map(([list, key, title, name = String]) =>
-      barList(title, now[list].filter((row) => row.clicks > 0).map((row) => [name(row[key]), row.clicks]), counted(now)))));
+    h("div", { class: "panels" }, BREAKDOWNS.filter(([list]) => Array.isArray(now[list]) && (list !== "targets" || now[list].length > 0)).map((breakdown) => bars(breakdown, now, counted(now)))),
+    filtersOf(view.query()).length > 0 ? h("p", { class: "muted small" }, now.referrers === null && now.sources === null
+      ? "Referrers and sources are counted apart from visitors, so they are not known under this filter." : "Clicks of a referrer or a source are not counted by visitor, so nothing else is known under this filter.") : null);
+  }
+
+  /** @param {BREAKDOWNS[number]} breakdown @param {any} now @param {number} total */
+  function bars([list, key, title, name = String], now, total) {
+    const rows = now[list].filter((/** @type {any} */ row) => row.clicks > 0);
+    const isChosen = view.query().has(key);
+    return barList(title, rows.map((/** @type {any} */ row) => [name(row[key]), row.clicks]), total, key === "target" ? undefined : {
+      // `Other` is what the list does not name.
+      canChoose: (at) => rows[at][key] !== "Other", isChosen, choose: (at) => filterBy(key, isChosen ? null : rows[at][key]),
+    });
   }
 
   /** The signal of the answer that is shown. */

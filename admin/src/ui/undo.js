@@ -4,7 +4,7 @@ import { toast, toastError } from "./toast.js";
 
 const SECONDS = 10;
 
-/** @typedef {{ run: (options: { keepalive?: boolean }) => Promise<any>, undo: () => void, done?: () => void }} Deletion */
+/** @typedef {{ run: (options: { keepalive?: boolean }) => Promise<any>, undo: () => void, done?: () => void, now?: string }} Deletion `now` is the name of an action that does not wait */
 
 /** @type {Set<Deletion>} */
 const waiting = new Set();
@@ -26,7 +26,7 @@ export function deleteLater(text, deletion) {
       toastError(error);
     }
   };
-  toast(text, { seconds: SECONDS, actions: [["Undo", undo]], onEnd: run });
+  toast(text, { seconds: SECONDS, actions: [["Undo", undo], ...(deletion.now ? [/** @type {[string, () => void]} */ ([deletion.now, run])] : [])], onEnd: run });
 }
 
 // A page that is closed does not wait any longer.

@@ -10,6 +10,7 @@ mod bulk_urls;
 mod commands;
 mod compat_shlink;
 mod compat_yourls;
+mod dashboard;
 mod database;
 mod errors;
 mod events;

@@ -1,4 +1,4 @@
-//! What a redirector reports of itself, for people who look after a fleet.
+//! The report of a redirector about itself, for people who look after a fleet.
 
 use std::net::SocketAddr;
 

@@ -243,6 +243,8 @@ fn virtual_code(key: &str) -> u32 {
         "Escape" => 27,
         "Tab" => 9,
         "Delete" => 46,
+        "ArrowUp" => 38,
+        "ArrowDown" => 40,
         _ => 0,
     }
 }

@@ -234,3 +234,39 @@ async fn live_click_appears_and_moves_the_figures() {
     browser.wait(&format!("{FIGURES}.startsWith('4 1 5')")).await;
     browser.check_faults().await;
 }
+
+#[tokio::test]
+async fn click_on_a_bar_filters_figures_series_and_the_other_bars() {
+    let (tern, browser, link) = start().await;
+    click(&tern, &link, 3, 2).await;
+    let path = format!("/{}", link["short_code"].as_str().unwrap());
+    let mobile = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+    assert_eq!(tern.get_with(&[("user-agent", mobile)], &tern.fast, &path).await.status(), 302);
+    eventually("the click is an event", async || tern.count_events("clicked").await == 6).await;
+    browser.goto(&format!("http://{}/admin/links/{}?bots=include", tern.api, link["id"])).await;
+    browser.wait(&format!("{FIGURES}.startsWith('4 2 6')")).await;
+    browser.click(".bars button", "Firefox").await;
+    browser.wait("location.search.includes('browser=Firefox')").await;
+    browser.wait(&format!("{FIGURES}.startsWith('3 0 3') && {SERIES} === 3")).await;
+    browser.wait(&format!("{} === 3", breakdown("Systems"))).await;
+    browser.wait_text("Referrers and sources are counted apart from visitors").await;
+    assert_eq!(browser.run(&format!("return {}", breakdown("Referrers"))).await, json!(null));
+    browser.inspect("link-filtered").await;
+    // Parts of a visitor are counted together, and another referrer or source is not.
+    browser.click(".bars button", "Desktop").await;
+    browser.wait("location.search.includes('device=desktop') && location.search.includes('browser=Firefox')").await;
+    browser.run("location.reload()").await;
+    browser.wait(&format!("{FIGURES}.startsWith('3 0 3')")).await;
+    browser.click(".bar-tools button", "Remove the filter browser Firefox").await;
+    browser.click(".bar-tools button", "Remove the filter device Desktop").await;
+    browser.wait(&format!("{FIGURES}.startsWith('4 2 6')")).await;
+    browser.click(".bars button", "Safari").await;
+    browser.wait("location.search.includes('browser=Safari')").await;
+    browser.click(".bars button", "Safari").await;
+    browser.wait("!location.search.includes('browser=')").await;
+    browser.click(".bars button", "news.example").await;
+    browser.wait(&format!("{FIGURES}.startsWith('3 0 3')")).await;
+    browser.wait_text("are not counted by visitor").await;
+    assert_eq!(browser.run("return document.querySelectorAll('.bars').length").await, json!(1));
+    browser.check_faults().await;
+}

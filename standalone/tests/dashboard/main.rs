@@ -7,14 +7,18 @@
 mod browser;
 mod editor;
 mod import;
+mod keys;
 mod link;
 mod links;
 mod palette;
+mod pictures;
 mod screens;
 mod session;
 #[path = "../all/support.rs"]
 #[expect(dead_code, reason = "these tests need a part of it")]
 mod support;
+mod system;
+mod tokens;
 
 use browser::Browser;
 use support::Tern;

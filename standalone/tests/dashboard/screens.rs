@@ -39,6 +39,11 @@ async fn overview_shows_clicks_of_all_links_and_short_lists() {
     assert_eq!(people, json!(stats["humans"].to_string()));
     let first = browser.run("return document.querySelector('.short-list .mono').innerText").await;
     assert_eq!(first, tern.get_json("/urls?sort=-clicks&per_page=1").await[0]["short_code"]);
+    let ending = tern.get_json("/urls?state=active&sort=expires_at&per_page=8").await;
+    let ending = ending.as_array().unwrap().iter().filter(|link| !link["expires_at"].is_null()).count();
+    let panel =
+        "[...document.querySelectorAll('.panel')].find((it) => it.querySelector('h2')?.innerText === 'Ending next')";
+    browser.wait(&format!("{panel}.querySelectorAll('.short-list li').length === {ending} || {ending} === 0")).await;
     browser.inspect("overview").await;
     browser.click(".panel-head a", "All links: Most clicks").await;
     browser.wait("location.search.includes('sort=-clicks')").await;

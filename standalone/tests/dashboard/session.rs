@@ -6,7 +6,7 @@ use crate::browser::Browser;
 use crate::support::{Tern, eventually, run, tern, text};
 
 /// Starts Tern and creates a token of a role, which closes its API.
-async fn start_with_token(role: &str) -> (Tern, String) {
+pub async fn start_with_token(role: &str) -> (Tern, String) {
     let server = Tern::start(&["--sample"]);
     let made = run(&mut tern(server.directory.path(), &["token", "create", "ci", "--role", role]));
     assert!(made.status.success(), "{}", text(&made.stderr));
@@ -15,7 +15,7 @@ async fn start_with_token(role: &str) -> (Tern, String) {
     (server, text(&made.stdout).trim().to_owned())
 }
 
-async fn log_in(browser: &Browser, token: &str) {
+pub async fn log_in(browser: &Browser, token: &str) {
     browser.fill("#token", token).await;
     browser.click("#login button", "Open the dashboard").await;
 }
