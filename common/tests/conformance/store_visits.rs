@@ -45,7 +45,7 @@ async fn make_clicks(store: &dyn AdminStore) -> [Id; 5] {
 pub async fn visits_are_listed_newest_first_within_scope_and_range(store: &dyn AdminStore) {
     let [ada, ben, first, of_ben, idle] = make_clicks(store).await;
     let list = async |scope, bots, from: &str, to: &str, offset, limit| {
-        let clicks = StatsQuery { scope, from: time(from), to: time(to), bots };
+        let clicks = StatsQuery { from: time(from), to: time(to), bots, ..StatsQuery::of_all_time(scope) };
         let (visits, total) = store.list_visits(VisitQuery { clicks, offset, limit }).await.unwrap();
         let Total::Exactly(total) = total else { panic!("a few visits are counted") };
         (visits.iter().map(|visit| visit.at.to_string()[8..].to_owned()).collect::<Vec<_>>().join(" "), total)

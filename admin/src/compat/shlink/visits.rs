@@ -88,10 +88,10 @@ pub(super) fn list_orphans(query: &Query) -> Outcome<Response> {
 async fn list(state: &AppState, origin: &ShortOrigin, query: &Query, scope: StatsScope) -> Outcome<Response> {
     let asked = Asked::read(query, MOST_VISITS, MOST_VISITS)?;
     let clicks = StatsQuery {
-        scope,
         from: query.time("startDate")?.unwrap_or(Timestamp::FIRST),
         to: query.time("endDate")?.map_or(Timestamp::LAST, after),
         bots: !query.flag("excludeBots")?,
+        ..StatsQuery::of_all_time(scope)
     };
     let asked_for = VisitQuery { clicks: clicks.clone(), offset: asked.offset(), limit: asked.size };
     let (visits, total) = state.store.list_visits(asked_for).await?;
