@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn color_is_three_or_six_digits_with_or_without_a_sign() {
+    fn colour_is_three_or_six_digits_with_or_without_a_sign() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(Rgb::parse(text).map(|color| color.to_string()).as_deref(), expected, "{text:?}");
         };

@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(code, derived_code(6, id(1), "abc", "https://example.com/", 0));
         for other in [
             derived_code(6, id(2), "abc", "https://example.com/", 0),
-            derived_code(6, id(1), "abd", "https://example.com/", 0),
+            derived_code(6, id(1), "xyz", "https://example.com/", 0),
             derived_code(6, id(1), "abc", "https://example.com/x", 0),
             derived_code(6, id(1), "abc", "https://example.com/", 1),
         ] {

@@ -1,7 +1,6 @@
 //! Marks of bots: previews, monitors, crawlers, browsers without a person, libraries.
 
-use super::{ANY_BOT, HTTP_LIBRARY, Mark};
-use crate::visitor::names::BOT;
+use super::{ANY_BOT, BOT, HTTP_LIBRARY, Mark};
 
 /// Bots with a name.
 pub(in crate::visitor) const BOTS: &[Mark] = &[
