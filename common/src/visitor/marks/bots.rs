@@ -3,7 +3,7 @@
 use super::{ANY_BOT, BOT, HTTP_LIBRARY, Mark};
 
 /// Bots with a name.
-pub(in crate::visitor) const BOTS: &[Mark] = &[
+pub(crate) const BOTS: &[Mark] = &[
     // Previews in chats. Some of them name several others.
     ("line-poker", "Line"),
     ("kakaotalk-scrap", "KakaoTalk"),
@@ -185,7 +185,7 @@ pub(in crate::visitor) const BOTS: &[Mark] = &[
 ];
 
 /// Bots without a name of their own here. These marks count within a word, too.
-pub(in crate::visitor) const BOTS_ANYWHERE: &[Mark] = &[
+pub(crate) const BOTS_ANYWHERE: &[Mark] = &[
     ("headless", "Headless browser"),
     ("preview", "Preview"),
     ("imageproxy", "Preview"),

@@ -3,7 +3,7 @@
 use super::{Mark, SAFARI, WEB_VIEW};
 
 /// Most browsers also claim to be Chrome, Chrome claims to be Safari, and apps claim to be the browser that they contain.
-pub(in crate::visitor) const BROWSERS: &[Mark] = &[
+pub(crate) const BROWSERS: &[Mark] = &[
     ("fban/", "Facebook"),
     ("fbav/", "Facebook"),
     ("fb_iab/", "Facebook"),

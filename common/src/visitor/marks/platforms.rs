@@ -2,7 +2,7 @@
 
 use super::{ANDROID, CONSOLE, IOS, MOBILE, Mark, TABLET, TV};
 
-pub(in crate::visitor) const SYSTEMS: &[Mark] = &[
+pub(crate) const SYSTEMS: &[Mark] = &[
     ("playstation", "PlayStation"),
     ("xbox", "Xbox"),
     ("nintendo", "Nintendo"),
@@ -38,7 +38,7 @@ pub(in crate::visitor) const SYSTEMS: &[Mark] = &[
     ("x11", "Linux"),
 ];
 
-pub(in crate::visitor) const DEVICES: &[Mark] = &[
+pub(crate) const DEVICES: &[Mark] = &[
     ("smart-tv", TV),
     ("smarttv", TV),
     ("smart tv", TV),
