@@ -54,7 +54,7 @@ impl fmt::Debug for Rows {
 /// Opens a file by its path. A database of SQLite is read with the log of changes beside it.
 ///
 /// # Errors
-/// As of [`read`], and when the file cannot be opened.
+/// The file cannot be opened, or [`read`] refuses it.
 pub fn open(path: &Path, from: Option<Source>, options: &Options) -> Result<Import, FileError> {
     let mut input = File::open(path)?;
     if container::of(&head(&mut input)?)? == Container::Sqlite {

@@ -9,6 +9,7 @@ mod bulk;
 mod bulk_urls;
 mod commands;
 mod compat_shlink;
+mod compat_shlink_requests;
 mod compat_yourls;
 mod dashboard;
 mod database;

@@ -12,6 +12,8 @@ mod bodies;
 mod bulk;
 #[path = "../all/compat_shlink.rs"]
 mod compat_shlink;
+#[path = "../all/compat_shlink_requests.rs"]
+mod compat_shlink_requests;
 #[path = "../all/compat_yourls.rs"]
 mod compat_yourls;
 mod database;

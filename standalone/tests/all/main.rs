@@ -32,6 +32,7 @@ mod read_your_writes;
 mod redirects;
 mod request_ids;
 mod settings;
+mod shell_help;
 mod stores;
 mod support;
 mod terminal;

@@ -37,6 +37,7 @@ mod summaries;
 mod tags;
 mod tail;
 mod tokens;
+mod url_drivers;
 mod url_lists;
 mod urls;
 mod users;
