@@ -113,9 +113,9 @@ impl RequestKind {
             .flat_map(|n| (0..OPTIONS.len()).map(move |at| code_with_options(at, n) + OPTIONS[at].1))
             .cycle();
         let is_mixed = self == RequestKind::Mixed;
-        codes.enumerate().map(move |(n, code)| match others.next() {
-            Some(other) if is_mixed && n % MIX == 0 => other,
-            _ => code,
+        codes.enumerate().map(move |(n, code)| {
+            let other = if is_mixed && n % MIX == 0 { others.next() } else { None };
+            other.unwrap_or(code)
         })
     }
 }
