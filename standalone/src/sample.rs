@@ -27,7 +27,10 @@ const DAY: i64 = 24 * HOUR;
 
 /// The days over which the links were created, and those of the clicks.
 const DAYS: i64 = 420;
-const CLICK_DAYS: i64 = 30;
+const CLICK_DAYS: i64 = 60;
+
+/// The newest links at a time, which have half of the clicks.
+const NEW: usize = 400;
 
 /// The days within which links start or end that have not yet.
 const DAYS_AHEAD: i64 = 90;
@@ -65,6 +68,9 @@ const REFERRERS: [&str; 5] = [
     "https://forum.example.net/thread/7",
     "https://mail.example.com/",
 ];
+
+const LANGUAGES: [&str; 6] = ["en-US", "en-GB", "de", "fr", "es", "nl"];
+const COUNTRIES: [&str; 8] = ["US", "GB", "DE", "FR", "IN", "ES", "NL", "BR"];
 
 /// The hours of a sample.
 #[derive(Clone, Copy)]
@@ -173,12 +179,16 @@ fn urls(random: &mut ChaCha8Rng, span: Span) -> Vec<SampleUrl> {
     let mut taken = std::collections::HashSet::new();
     // Numbers of their own leave all other columns as they are.
     let mut random_options = ChaCha8Rng::seed_from_u64(SEED + 1);
+    // Few links are very new, so that those on the first screen have clicks of some weeks.
+    let mut times: Vec<i64> =
+        (0..URLS).map(|_| span.moment(random, span.first).min(span.moment(random, span.first))).collect();
+    times.sort_unstable();
     (1..=URLS)
-        .map(|id| {
+        .zip(times)
+        .map(|(id, created_at)| {
             let short_code = std::iter::repeat_with(|| code(random))
                 .find(|code| taken.insert(code.clone()))
                 .expect("there are far more codes than links");
-            let created_at = span.moment(random, span.first);
             let (adjective, noun) = (pick(random, &ADJECTIVES), pick(random, &NOUNS));
             SampleUrl {
                 id,
@@ -292,21 +302,24 @@ fn events_table(random: &mut ChaCha8Rng, urls: &[SampleUrl], span: Span) -> Tabl
     rows
 }
 
-/// Returns clicks of the last days on links that redirected all the time. Few links have most of the clicks, and the first
-/// one has none.
+/// Returns clicks of the last days on links that redirected then. Half of them are on links that were among the newest at
+/// that time, the others on few old ones. The first link has none.
 fn clicks_table(urls: &[SampleUrl], span: Span) -> Table {
     let first = span.end - CLICK_DAYS * DAY;
-    let urls: Vec<&SampleUrl> =
-        urls.iter().skip(1).filter(|url| url.is_active && !url.options.is_limited && url.created_at < first).collect();
+    // Links are in the order of their creation.
+    let urls: Vec<&SampleUrl> = urls.iter().skip(1).filter(|url| !url.options.is_limited).collect();
     let mut random = ChaCha8Rng::seed_from_u64(SEED + 2);
     let mut times: Vec<_> = (0..CLICKS).map(|_| click_time(&mut random, first, span)).collect();
     times.sort_unstable();
     let rows = times.into_iter().map(|at| {
-        let url = urls[skewed(&mut random, urls.len())];
+        let present = &urls[..urls.partition_point(|url| url.created_at < at)];
+        let url = clicked_url(&mut random, present, at);
         let mut details = json!({
             "short_code": url.short_code,
             "original_url": url.original_url,
             "user_agent": USER_AGENTS[skewed(&mut random, USER_AGENTS.len())],
+            "language": LANGUAGES[skewed(&mut random, LANGUAGES.len())],
+            "country": COUNTRIES[skewed(&mut random, COUNTRIES.len())],
         });
         if random.random_ratio(3, 5) {
             details["referrer"] = REFERRERS[skewed(&mut random, REFERRERS.len())].into();
@@ -316,7 +329,22 @@ fn clicks_table(urls: &[SampleUrl], span: Span) -> Table {
     std::iter::once(row(["url_id", "user_id", "event_type", "timestamp", "details"])).chain(rows).collect()
 }
 
-/// Returns the time of a click: rarely at night, and rarely on a Saturday or a Sunday.
+/// Draws the link of a click. Links with a high popularity are drawn more often, and links that were switched off only
+/// before their last change.
+fn clicked_url<'a>(random: &mut ChaCha8Rng, urls: &[&'a SampleUrl], at: i64) -> &'a SampleUrl {
+    loop {
+        let is_new = random.random_ratio(1, 2);
+        let index =
+            if is_new { urls.len() - 1 - skewed(random, NEW.min(urls.len())) } else { skewed(random, urls.len()) };
+        let url = urls[index];
+        let popularity = 1 + (url.id % 7) as u32;
+        if (url.is_active || at < url.updated_at) && random.random_ratio(popularity, 7) {
+            return url;
+        }
+    }
+}
+
+/// Returns the time of a click: rarely at night, rarely on a Saturday or a Sunday, and more often in the last days.
 fn click_time(random: &mut ChaCha8Rng, first: i64, span: Span) -> i64 {
     loop {
         let at = span.moment(random, first);
@@ -324,7 +352,10 @@ fn click_time(random: &mut ChaCha8Rng, first: i64, span: Span) -> i64 {
         // 1970-01-01 was a Thursday.
         let is_weekend = matches!(at.div_euclid(DAY).rem_euclid(7), 2 | 3);
         let quarters = if (7..22).contains(&hour) { 4 } else { 1 };
-        if random.random_ratio(if is_weekend { quarters } else { 2 * quarters }, 8) {
+        let day = ((at - first) / DAY) as u32;
+        if random.random_ratio(if is_weekend { quarters } else { 2 * quarters }, 8)
+            && random.random_ratio(CLICK_DAYS as u32 + day, 2 * CLICK_DAYS as u32)
+        {
             return at;
         }
     }
