@@ -27,16 +27,16 @@ async fn palette_finds_links_screens_and_actions_by_keyboard_alone() {
     let active = "document.getElementById(document.querySelector('.palette input').getAttribute('aria-activedescendant')).innerText.trim()";
     assert_eq!(browser.run(&format!("return {active}")).await, last);
 
-    browser.fill(".palette input", "lagoon/1952").await;
+    browser.fill(".palette input", "/1952").await;
     browser.wait("document.querySelector('.palette [aria-label=Links] [role=option]')").await;
     browser.inspect("palette-search").await;
-    let link = &tern.get_json("/urls?search=lagoon/1952").await[0];
+    let link = &tern.get_json("/urls?search=/1952").await[0];
     let enter = "{key: 'Enter', shiftKey: true, bubbles: true, cancelable: true}";
     browser.run(&format!("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {enter}))")).await;
     browser.wait_text("Copied http://").await;
     assert_eq!(browser.clipboard().await, link["short_url"].as_str().unwrap());
     press_ctrl_k(&browser).await;
-    browser.fill(".palette input", "lagoon/1952").await;
+    browser.fill(".palette input", "/1952").await;
     browser.wait("document.querySelector('.palette [aria-label=Links] [role=option]')").await;
     browser.press("Enter").await;
     browser.wait(&format!("location.pathname === '/admin/links/{}'", link["id"])).await;
@@ -58,6 +58,7 @@ async fn palette_finds_links_screens_and_actions_by_keyboard_alone() {
     press_ctrl_k(&browser).await;
     browser.fill(".palette input", "no link has this text").await;
     browser.wait_text("Nothing has this text").await;
+    browser.inspect("palette-nothing").await;
     press_ctrl_k(&browser).await;
     browser.wait("!document.querySelector('dialog')").await;
     browser.press("?").await;
