@@ -60,14 +60,14 @@ async function draw(place) {
   scrollTo(0, 0);
   const run = place.item ? screen?.item : screen?.draw;
   if (!run) {
-    show(main, h("div", { class: "empty" }, h("h2", {}, "There is no such page"), h("a", { class: "button", href: "/admin/" }, "All links")));
+    show(main, h("div", { class: "empty" }, h("h1", {}, "There is no such page"), h("a", { class: "button", href: "/admin/" }, "All links")));
     return;
   }
   try {
     await run(main, place, signal);
   } catch (error) {
     if (signal.aborted || error.status === 401) return;
-    show(main, h("div", { class: "empty" }, h("h2", {}, "This cannot be shown"), h("p", { class: "muted" }, error.message),
+    show(main, h("div", { class: "empty" }, h("h1", {}, "This cannot be shown"), h("p", { class: "muted" }, error.message),
       h("button", { class: "button", type: "button", onclick: reload }, "Try again"), " ",
       h("a", { class: "button", href: "/admin/" }, "All links")));
   }

@@ -24,6 +24,9 @@ const FILTERS = { token: "token", url_id: "link", user_id: "user" };
 /** Fields that every change moves, or that no change can. */
 const FIXED = ["id", "user_id", "short_code", "updated_at", "revision", "created_at"];
 
+/** @type {Record<string, string>} */
+const LABELS = { ...FIELDS, imported_clicks: "Clicks before the import" };
+
 /** @type {import("./router.js").Screen} */
 export async function auditScreen(main, place, signal) {
   const view = place.query;
@@ -73,14 +76,14 @@ export async function auditScreen(main, place, signal) {
       h("button", { type: "button", class: "chip", title: `Only changes: ${label}`, onclick: () => set(name, String(value)) }, label);
     const changed = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])]
       .filter((name) => !FIXED.includes(name) && JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]))
-      .filter((name) => action === "updated" || (name !== "is_active" && shownValue(name, state[name]) !== "–"));
+      .filter((name) => action === "updated" || (name !== "is_active" && state[name] !== 0 && shownValue(name, state[name]) !== "–"));
     const back = action !== "created" && mayWrite() ? h("button", { type: "button", class: "button small-button", "aria-label": `Put this back: ${state.short_code} as it was before`, onclick: () => undo(entry, back) }, "Put this back") : null;
     return h("li", {}, h("div", { class: "entry-head" },
       h("span", { class: `state ${{ created: "active", updated: "inactive", deleted: "expired" }[action]}` }, ACTIONS[action]),
       action === "deleted" ? h("span", { class: "mono" }, state.short_code) : h("a", { class: "mono", href: `/admin/links/${entry.url_id}` }, state.short_code),
       h("time", { class: "muted", title: moment(at), datetime: `${at}Z` }, ago(at)),
       filter("url_id", entry.url_id, `link ${entry.url_id}`), filter("user_id", entry.user_id, `user ${entry.user_id}`),
-      token ? filter("token", token, `token ${token}`) : h("span", { class: "muted small" }, "without a token"), back),
+      token ? filter("token", token, `token ${token}`) : null, back),
     changed.length === 0 ? h("p", { class: "muted small" }, "Saved without a new value.") : compare(entry, changed));
   }
 
@@ -103,5 +106,5 @@ function compare({ action, before, after }, names) {
   const columns = [action === "created" ? null : ["Before", before], action === "deleted" ? null : ["After", after]].filter((column) => column !== null);
   return h("table", { class: "compare" }, h("caption", { class: "visually-hidden" }, plural(names.length, "field", "fields")),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Field"), columns.map(([label]) => h("th", { scope: "col" }, label)))),
-    h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, FIELDS[name] ?? name), columns.map(([, link]) => h("td", {}, shownValue(name, link[name])))))));
+    h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, LABELS[name] ?? name), columns.map(([label, link]) => h("td", { "data-label": columns.length > 1 ? label : "" }, shownValue(name, link[name])))))));
 }

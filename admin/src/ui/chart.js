@@ -20,7 +20,7 @@ export function timeChart(points, { title, unit }, signal) {
   const readout = h("p", { class: "readout", "aria-hidden": "true" });
   const image = s("svg", { class: "chart", role: "img", "aria-label": title });
   const sum = points.reduce((total, point) => total + point.value, 0);
-  const usual = () => show(readout, sum === 0 ? "" : `Highest: ${count(Math.max(...points.map((point) => point.value)))} ${unit}`);
+  const usual = () => show(readout, sum === 0 ? "No clicks in this time." : `Highest: ${count(Math.max(...points.map((point) => point.value)))} ${unit}`);
   const draw = () => {
     const width = image.clientWidth || 600;
     image.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);

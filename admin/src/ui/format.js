@@ -3,6 +3,7 @@
 const number = new Intl.NumberFormat();
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+const narrow = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "narrow" });
 const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const dayOnly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
@@ -30,11 +31,11 @@ export function time(text) {
   return new Date(/[zZ]|[+-]\d\d:\d\d$/.test(text) ? text : `${text}Z`);
 }
 
-/** @param {string} text */
-export function ago(text) {
+/** @param {string} text @param {boolean} [isNarrow] whether there is little room */
+export function ago(text, isNarrow = false) {
   const seconds = (time(text).getTime() - Date.now()) / 1000;
   for (const [unit, length] of UNITS) {
-    if (Math.abs(seconds) >= length) return relative.format(Math.trunc(seconds / length), unit);
+    if (Math.abs(seconds) >= length) return (isNarrow ? narrow : relative).format(Math.trunc(seconds / length), unit);
   }
   return seconds > 0 ? "in a moment" : "just now";
 }

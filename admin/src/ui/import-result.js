@@ -14,8 +14,9 @@ const SHOWN = 200;
 /** Draws what would become of the rows. @param {any} trial @param {() => void} run */
 export function drawTrial(trial, run) {
   const links = trial.counts.created + trial.counts.renamed + trial.counts.overwritten;
+  const [kind, by] = trial.recognised.split(", by ");
   return [
-    h("h2", {}, `This is ${trial.recognised.replace(", by ", ", recognised by ")}.`),
+    h("div", {}, h("h2", {}, `This is ${kind}.`), by ? h("p", { class: "muted small" }, `Recognised by ${by}`) : null),
     sample(trial.sample),
     figures(trial.counts, "would be "),
     dropped(trial.dropped),

@@ -53,6 +53,7 @@ export async function importScreen(main, _place, signal) {
   function choose(chosen) {
     if (!chosen) return;
     file = chosen;
+    drop.classList.add("chosen");
     show(drop, icon("check"), h("b", {}, chosen.name), h("span", { class: "muted" }, "Choose or drop another file to replace it."), input);
     tryOut();
   }

@@ -66,7 +66,7 @@ export function linkRow(link, isPicked, actions) {
       h("button", { type: "button", class: "chip", title: `Only links with the tag ${tag}`, onclick: () => actions.filterTag(tag) }, tag)))),
     h("td", { class: "spark" }, actions.spark(link)),
     h("td", { class: "clicks number" }, h("strong", { title: String(link.clicks) }, shortCount(link.clicks)),
-      h("small", { title: link.last_clicked_at ? moment(link.last_clicked_at) : null }, link.last_clicked_at ? ago(link.last_clicked_at) : "never")),
+      h("small", { title: link.last_clicked_at ? moment(link.last_clicked_at) : null }, link.last_clicked_at ? ago(link.last_clicked_at, true) : "never")),
     h("td", { class: "menu" },
       actions.mayWrite ? h("button", { type: "button", class: "quiet row-edit", "aria-label": `Edit ${link.short_code}`, title: "Edit (e)", onclick: () => actions.edit(link) }, icon("edit")) : null,
       menuButton({ class: "quiet", "aria-label": `More for ${link.short_code}` }, icon("more"), () => actions.menu(link))));

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { debounce, h, show } from "./dom.js";
 import { openEditor } from "./editor.js";
+import { exportButton } from "./export.js";
 import { ago, count, moment } from "./format.js";
 import { icon } from "./icons.js";
 import { addKeys } from "./keys.js";
@@ -27,6 +28,7 @@ export async function linkScreen(main, place, signal) {
   const statistics = h("div", { class: "statistics" });
   const history = h("section", { class: "panel wide-panel" });
   const live = h("section", { class: "panel" });
+  const exported = exportButton("/events/export", () => new URLSearchParams({ url_id: String(link.id), event_type: "clicked" }), "clicks");
   show(main, h("nav", { class: "crumbs", "aria-label": "Place" }, h("a", { href: "/admin/", class: "line" }, icon("back"), "All links")), head, statistics, h("div", { class: "panels link-panels" }, live, facts, history));
   drawLink();
   news.addEventListener("changed", (event) => {
@@ -73,6 +75,6 @@ export async function linkScreen(main, place, signal) {
       fact("Start", at(link.starts_at)), fact("End", at(link.expires_at)), fact("After the end", link.expired_url),
       fact("Status", link.redirect_status), fact("Query", link.forward_query === null ? null : link.forward_query ? "added to the target" : "ignored"),
       fact("Tags", link.tags.length > 0 ? h("span", { class: "presets" }, link.tags.map((tag) => h("a", { class: "chip", href: `/admin/?tag=${encodeURIComponent(tag)}` }, tag))) : null),
-      fact("Notes", link.notes), fact("Name elsewhere", link.external_id), fact("Owner", h("a", { href: `/admin/?user_id=${link.user_id}` }, `user ${link.user_id}`))));
+      fact("Notes", link.notes), fact("Name elsewhere", link.external_id), fact("Owner", h("a", { href: `/admin/?user_id=${link.user_id}` }, `user ${link.user_id}`))), exported);
   }
 }

@@ -1,6 +1,7 @@
 // The view of the list of links: its filters and its order, which live in the address. It must not fetch.
 
 import { debounce, h, show } from "./dom.js";
+import { exportButton } from "./export.js";
 import { asTarget } from "./format.js";
 import { icon } from "./icons.js";
 
@@ -11,9 +12,21 @@ const SORTS = [["-id", "Newest"], ["id", "Oldest"], ["-clicks", "Most clicks"], 
 
 const STATES = [["", "All states"], ["active", "Active"], ["inactive", "Off"], ["scheduled", "Scheduled"], ["expired", "Expired"]];
 
+/** The parameters of a view that the API knows. @param {URLSearchParams} view */
+function known(view) {
+  return new URLSearchParams([...view].filter(([name, value]) => KNOWN.includes(name) && value !== ""));
+}
+
+/** The filters of a view. @param {URLSearchParams} view */
+function filters(view) {
+  const query = known(view);
+  query.delete("sort");
+  return query;
+}
+
 /** The request for the first page of a view. @param {URLSearchParams} view @param {number} size */
 export function request(view, size) {
-  const query = new URLSearchParams([...view].filter(([name, value]) => KNOWN.includes(name) && value !== ""));
+  const query = known(view);
   if (!query.has("sort")) query.set("sort", "-id");
   query.set("per_page", String(size));
   return `/urls?${query}`;
@@ -108,11 +121,12 @@ export function viewTools(view, changed) {
       changed();
     },
   }, label, icon("close"));
+  const save = exportButton("/urls/export", () => filters(view), "links");
   const draw = () => show(tools,
     choice("state", "State", STATES, ""), choice("sort", "Order", SORTS, "-id"),
     view.getAll("tag").map((tag) => without("tag", tag, `tag: ${tag}`)),
     view.getAll("host").map((host) => without("host", host, `host: ${host}`)),
-    view.getAll("user_id").map((user) => without("user_id", user, `user ${user}`)), total);
+    view.getAll("user_id").map((user) => without("user_id", user, `user ${user}`)), total, save);
   draw();
   return { element: tools, total, draw };
 }

@@ -70,6 +70,7 @@ export async function linksScreen(main, place, signal) {
     if (isFiltered(view) || view.has("sort")) return;
     empty.hidden = true;
     table.hidden = false;
+    tools.element.hidden = false;
     pages.prepend(link);
     addToTotal(1);
   });
@@ -109,6 +110,8 @@ export async function linksScreen(main, place, signal) {
       if (data.length === 0) drawEmpty();
       empty.hidden = data.length > 0;
       table.hidden = data.length === 0;
+      // There is nothing to choose from.
+      tools.element.hidden = data.length === 0 && !isFiltered(view);
     } catch (error) {
       if (loading.signal.aborted || signal.aborted || error.status === 401) return;
       waiting.hidden = true;

@@ -5,7 +5,9 @@ import { barList, timeChart } from "./chart.js";
 import { h, show } from "./dom.js";
 import { skeleton } from "./endless.js";
 import { openEditor } from "./editor.js";
+import { exportButton } from "./export.js";
 import { ago, count, moment, plural, shortCount, splitTarget, time } from "./format.js";
+import { news } from "./link-actions.js";
 import { access, mayWrite } from "./session.js";
 
 /** @typedef {import("./types.js").Link} Link */
@@ -36,9 +38,12 @@ export async function overviewScreen(main, _place, signal) {
   const breakdowns = h("div", { class: "panels" });
   const lists = LISTS.map((list) => ({ list, element: h("section", { class: "panel" }, h("h2", {}, list.title), skeleton()) }));
   const misses = h("section", { class: "panel" }, h("h2", {}, MISSES), skeleton());
-  show(main, h("div", { class: "head" }, h("h1", {}, "Overview")), clicks, h("div", { class: "panels two" }, lists.map(({ element }) => element), misses), breakdowns);
-  if (access().user_id !== null) misses.remove();
-  await Promise.all([drawClicks(clicks, breakdowns, signal), access().user_id === null ? drawMisses(misses, signal) : null, ...lists.map(({ list, element }) => drawList(element, list, signal))]);
+  show(main, h("div", { class: "head" }, h("h1", {}, "Overview"), h("span", { class: "push" }, exportButton("/events/export", () => new URLSearchParams({ event_type: "clicked" }), "clicks"))), clicks, h("div", { class: "panels two" }, lists.map(({ element }) => element), misses), breakdowns);
+  const hasMisses = access().user_id === null;
+  if (!hasMisses) misses.remove();
+  // A code that has a link now is no miss.
+  news.addEventListener("created", () => hasMisses && drawMisses(misses, signal).catch(() => {}), { signal });
+  await Promise.all([drawClicks(clicks, breakdowns, signal), hasMisses ? drawMisses(misses, signal) : null, ...lists.map(({ list, element }) => drawList(element, list, signal))]);
 }
 
 /** @param {Element} panel @param {Element} breakdowns @param {AbortSignal} signal */
@@ -70,7 +75,7 @@ async function drawMisses(panel, signal) {
   const { data } = await get(`/stats/misses?limit=${SIZE}`, signal);
   const rows = data.map((/** @type {{ short_code: string, count: number, last_asked_at: string }} */ miss) =>
     h("li", {}, h("span", { class: "asked" }, h("span", { class: "mono" }, miss.short_code), mayWrite()
-      ? h("button", { type: "button", class: "button small-button", "aria-label": `Make ${miss.short_code}`, onclick: () => openEditor(undefined, { short_code: miss.short_code }) }, "Make it") : null),
+      ? h("button", { type: "button", class: "button small-button", "aria-label": `Make it: ${miss.short_code}`, onclick: () => openEditor(undefined, { short_code: miss.short_code }) }, "Make it") : null),
     h("span", { class: "muted", title: `Last asked for ${moment(miss.last_asked_at)}` }, plural(miss.count, "time", "times"))));
   show(panel, h("h2", {}, MISSES), rows.length === 0 ? h("p", { class: "muted" }, "Every code that was asked for has a link.") : h("ul", { class: "short-list" }, rows));
 }

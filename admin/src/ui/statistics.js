@@ -148,8 +148,8 @@ export async function drawStatistics(place, link, view, signal) {
         before ? figure("Period before", counted(before), h("small", {}, rangeName(now.previous, now.per))) : null),
       timeChart(points, { title: `Clicks of ${link.short_code}`, unit }, present()),
       now.off_by_minutes > 0 ? h("p", { class: "small" }, `Clicks are counted by hours of UTC, so each point begins ${now.off_by_minutes} minutes late here.`) : null),
-    h("div", { class: "panels" }, BREAKDOWNS.filter(([list]) => Array.isArray(now[list]) && (list !== "targets" || now[list].length > 0)).map((breakdown) => bars(breakdown, now, counted(now)))),
-    filtersOf(view.query()).length > 0 ? h("p", { class: "muted small" }, now.referrers === null && now.sources === null
+    h("div", { class: "panels" }, BREAKDOWNS.filter(([list]) => counted(now) > 0 && Array.isArray(now[list]) && (list !== "targets" || now[list].length > 0)).map((breakdown) => bars(breakdown, now, counted(now)))),
+    filtersOf(view.query()).length > 0 ? h("p", { class: "muted small apart" }, now.referrers === null && now.sources === null
       ? "Referrers and sources are counted apart from visitors, so they are not known under this filter." : "Clicks of a referrer or a source are not counted by visitor, so nothing else is known under this filter.") : null);
   }
 

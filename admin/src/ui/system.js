@@ -16,7 +16,7 @@ const SILENT = 3;
 export async function systemScreen(main, _place, signal) {
   const state = h("section", { class: "panel", "aria-label": "State", role: "status" }, skeleton());
   const redirectors = h("section", { class: "panel" });
-  const services = h("div", { class: "panels two" });
+  const services = h("div", { class: "panels two loose" });
   const version = h("span", { class: "muted" });
   show(main, h("div", { class: "head" }, h("h1", {}, "System"), version), state, redirectors, services);
   redirectors.hidden = true;

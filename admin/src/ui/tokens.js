@@ -87,7 +87,7 @@ export async function tokensScreen(main, place, signal) {
     const isOwn = !access().is_open && access().token === name && state === "valid";
     const end = state === "revoked" ? h("span", { title: moment(token.revoked_at ?? "") }, `revoked ${ago(token.revoked_at ?? "")}${token.revoked_by ? ` by ${token.revoked_by}` : ""}`) : at(token.expires_at, "never");
     const element = h("tr", { hidden: leaving.has(token.id) },
-      h("td", {}, h("b", {}, name), isOwn ? h("span", { class: "chip own" }, "in use here") : null, h("span", { class: "narrow muted small" }, "Ends: ", state === "revoked" ? `revoked ${ago(token.revoked_at ?? "")}` : token.expires_at ? ago(token.expires_at) : "never")),
+      h("td", {}, h("b", {}, name), isOwn ? h("span", { class: "chip own" }, "in use here") : null, h("span", { class: "narrow muted small" }, token.last_used_at ? `Used ${ago(token.last_used_at)}` : "Never used", state === "revoked" ? `, revoked ${ago(token.revoked_at ?? "")}` : token.expires_at ? `, ends ${ago(token.expires_at)}` : ", no end")),
       h("td", {}, role), h("td", {}, user ? h("a", { href: `/admin/?user_id=${user}` }, `user ${user}`) : h("span", { class: "muted" }, "all")),
       h("td", { class: "wide muted" }, at(token.created_at, ""), token.created_by ? ` by ${token.created_by}` : ""),
       h("td", { class: "muted" }, at(token.last_used_at, "never")), h("td", { class: "wide muted" }, end),

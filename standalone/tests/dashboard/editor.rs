@@ -12,6 +12,8 @@ async fn editor_shows_an_error_at_its_field_and_makes_the_link() {
     tern.create_link(owner, "https://example.com/first").await;
     browser.wait("document.querySelector('#compose')").await;
     browser.press("n").await;
+    browser.wait("document.querySelector('#edit-original_url')").await;
+    browser.inspect("editor-new").await;
     browser.fill("#edit-original_url", "javascript:alert(1)").await;
     browser.click("dialog button", "Make the link").await;
     browser.wait("document.querySelector('#edit-original_url-error').innerText.startsWith('original_url')").await;
@@ -76,6 +78,9 @@ async fn editor_switches_a_link_off() {
     browser.press("e").await;
     browser.click("#edit-is_active", "").await;
     browser.inspect("editor").await;
+    browser.click("dialog summary", "More").await;
+    browser.run("document.querySelector('#edit-external_id').scrollIntoView()").await;
+    browser.inspect("editor-more").await;
     browser.click("dialog button", "Save").await;
     browser.wait_text("Saved").await;
     browser.wait("document.querySelector('.head .state.inactive')").await;

@@ -40,6 +40,7 @@ async fn dropped_file_is_tried_imported_and_undone() {
     browser.inspect("import-done").await;
     browser.click("main button", "Undo the import").await;
     browser.wait_text("The import is undone.").await;
+    browser.inspect("import-undone").await;
     assert_eq!(tern.get_json("/urls").await, json!([]));
     browser.check_faults().await;
 }
@@ -56,6 +57,7 @@ async fn owner_is_asked_for_and_an_unknown_file_says_what_to_do() {
     browser.run(choose).await;
     browser.run(&drop_file("colour,taste\nred,sweet\n")).await;
     browser.wait("document.querySelector('.import .error').innerText.includes('colour')").await;
+    browser.inspect("import-error").await;
     browser.run(&drop_file(FILE)).await;
     browser.click("main button", "Import 2 links").await;
     browser.wait_text("2 links are imported.").await;

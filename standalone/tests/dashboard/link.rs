@@ -206,6 +206,17 @@ async fn qr_code_has_the_chosen_colours_and_is_saved_as_svg_and_png() {
 }
 
 #[tokio::test]
+async fn link_that_is_not_there_says_so_with_a_way_on() {
+    let (_tern, browser, _link) = start().await;
+    browser.run("history.pushState(null, '', '/admin/links/999'); location.reload()").await;
+    browser.wait_text("This cannot be shown").await;
+    browser.inspect("link-missing").await;
+    browser.run("history.pushState(null, '', '/admin/nothing'); location.reload()").await;
+    browser.wait_text("There is no such page").await;
+    browser.inspect("no-such-page").await;
+}
+
+#[tokio::test]
 async fn live_click_appears_and_moves_the_figures() {
     let (tern, browser, link) = start().await;
     browser.goto(&format!("http://{}/admin/links/{}", tern.api, link["id"])).await;

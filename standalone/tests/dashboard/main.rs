@@ -6,6 +6,7 @@
 
 mod browser;
 mod editor;
+mod exports;
 mod import;
 mod keys;
 mod link;

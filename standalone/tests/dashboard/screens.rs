@@ -58,6 +58,33 @@ async fn overview_without_links_says_so() {
     browser.inspect("overview-empty").await;
 }
 
+#[tokio::test]
+async fn code_that_was_asked_for_in_vain_is_listed_and_made() {
+    let (tern, browser) = open(&[], "/admin/overview").await;
+    browser.wait_text("Every code that was asked for has a link.").await;
+    tern.create_user("ann").await;
+    for (code, times) in [("summer", 3), ("a-long-code-that-stands-on-a-poster", 1)] {
+        for _ in 0..times {
+            assert_eq!(tern.follow(&tern.fast, code).await.0, 404);
+        }
+    }
+    let are_counted = async || tern.get_json("/stats/misses").await.as_array().is_some_and(|misses| misses.len() == 2);
+    eventually("the misses are counted", are_counted).await;
+    browser.run("location.reload()").await;
+    browser.wait("document.querySelectorAll('.asked').length === 2").await;
+    let first = "return document.querySelector('.short-list li:has(.asked)').innerText.split(/\\s*\\n\\s*/)";
+    assert_eq!(browser.run(first).await, json!(["summer", "Make it", "3 times"]));
+    browser.run("document.querySelector('.asked').scrollIntoView({block: 'center'})").await;
+    browser.inspect("overview-misses").await;
+    browser.click(".asked button", "Make it: summer").await;
+    browser.wait("document.querySelector('#edit-short_code').value === 'summer'").await;
+    browser.fill("#edit-original_url", "https://example.com/summer").await;
+    browser.click("dialog button", "Make the link").await;
+    browser.wait("document.querySelectorAll('.asked').length === 1").await;
+    assert_eq!(tern.follow(&tern.fast, "summer").await, (302, Some("https://example.com/summer".to_owned())));
+    browser.check_faults().await;
+}
+
 /// A screen that reads any of these as markup fails by its policy or by an error.
 #[tokio::test]
 async fn texts_from_outside_are_shown_as_texts_on_every_screen() {
@@ -121,6 +148,7 @@ async fn viewer_sees_the_screens_without_changes() {
 async fn audit_compares_fields_and_puts_a_change_back() {
     let (tern, browser) = open(&[], "/admin/audit").await;
     browser.wait_text("No changes").await;
+    browser.inspect("audit-empty").await;
     let owner = tern.create_user("ann").await;
     let link = make_link(&tern, owner, "summer", &["sale"]).await;
     tern.change_link(&link["id"], json!({"title": "Sale", "original_url": "https://example.com/new"})).await;
@@ -195,6 +223,7 @@ async fn audit_is_read_page_by_page_from_the_newest_entry() {
 async fn tag_is_renamed_and_deleted_over_all_of_its_links() {
     let (tern, browser) = open(&[], "/admin/tags").await;
     browser.wait_text("No tags yet").await;
+    browser.inspect("tags-empty").await;
     let owner = tern.create_user("ann").await;
     for (code, tags) in [("one", &["summer", "sale"][..]), ("two", &["summer"]), ("three", &["poster"])] {
         make_link(&tern, owner, code, tags).await;
@@ -233,11 +262,14 @@ async fn tag_is_renamed_and_deleted_over_all_of_its_links() {
 #[tokio::test]
 async fn users_are_added_renamed_and_deleted_with_their_links() {
     let (tern, browser) = open(&[], "/admin/users").await;
+    browser.wait_text("No users yet").await;
+    browser.inspect("users-empty").await;
     browser.click("button", "Add a user").await;
     browser.fill("#ask-username", "ann").await;
     browser.fill("#ask-email", "no address").await;
     browser.click("dialog button", "Add").await;
     browser.wait("document.querySelector('dialog .error').innerText.includes('email')").await;
+    browser.inspect("users-add-error").await;
     browser.fill("#ask-email", "ann@mail.example").await;
     browser.click("dialog button", "Add").await;
     browser.wait_text("Added ann").await;

@@ -52,7 +52,7 @@ async fn token_becomes_a_session_that_ends_with_it() {
         browser.run("return document.querySelector('#compose').value").await,
         json!("https://example.com/typed")
     );
-    browser.screenshot("session-ended").await;
+    browser.inspect("session-ended").await;
 }
 
 #[tokio::test]
@@ -65,6 +65,7 @@ async fn log_out_removes_the_session_and_what_the_page_shows() {
     browser.click(".links tbody .target", "").await;
     browser.wait_text("About this link").await;
     browser.click("#shell button", "Account").await;
+    browser.screenshot("account-menu").await;
     browser.click("[role=menuitem]", "Log out").await;
     browser.wait_text("Welcome to Tern").await;
     assert_eq!(browser.run("return localStorage.getItem('tern-session')").await, json!(null));
