@@ -8,7 +8,7 @@ use tern_common::product::{Price, ProductRow};
 use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, UserRow, Username};
-use tern_common::{Id, LinkOptions, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
+use tern_common::{ClickLimit, Id, LinkOptions, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 use tern_import::csv_file::CsvRow;
 
 /// The columns that a file of users must have.
@@ -56,6 +56,7 @@ fn link_options(row: CsvRow<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
         expired_url: target(row.given("expired_url"), "expired_url", own)?,
         redirect_status: row.given("redirect_status").map(RedirectStatus::parse).transpose().map_err(reason)?,
         forward_query: row.given("forward_query").map(|text| flag(text, "forward_query")).transpose()?,
+        max_clicks: row.given("max_clicks").map(ClickLimit::parse).transpose().map_err(reason)?,
     };
     options.check().map_err(reason)?;
     Ok(options)

@@ -33,6 +33,9 @@ pub(crate) struct Fields {
     #[arg(long, value_name = "WHETHER", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = PossibleValuesParser::new(["true", "false", "default"]))]
     forward_query: Option<String>,
+    /// Number of visits after which the link is used up, since it was made; or none
+    #[arg(long, value_name = "N", value_parser = limit)]
+    max_clicks: Option<Limit>,
     /// Name of the link in another program, unique for each owner; '' is none
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
@@ -75,9 +78,24 @@ impl Fields {
         if let Some(whether) = &self.forward_query {
             body.insert("forward_query".to_owned(), json!(whether.parse::<bool>().ok()));
         }
+        if let Some(Limit(limit)) = self.max_clicks {
+            body.insert("max_clicks".to_owned(), json!(limit));
+        }
         if let Some(is_active) = self.active {
             body.insert("is_active".to_owned(), json!(is_active));
         }
+    }
+}
+
+/// A limit of clicks; `None` for none.
+#[derive(Clone, Copy, Debug)]
+struct Limit(Option<u64>);
+
+fn limit(text: &str) -> Result<Limit, &'static str> {
+    match (text, text.parse()) {
+        ("none", _) => Ok(Limit(None)),
+        (_, Ok(limit)) if limit > 0 => Ok(Limit(Some(limit))),
+        _ => Err("expected a whole number above 0, or none"),
     }
 }
 
@@ -125,6 +143,11 @@ mod tests {
         check(&["--forward-query"], json!({"forward_query": true}));
         check(&["--forward-query=false"], json!({"forward_query": false}));
         check(&["--forward-query=default"], json!({"forward_query": null}));
+        check(&["--max-clicks", "1"], json!({"max_clicks": 1}));
+        check(&["--max-clicks", "none"], json!({"max_clicks": null}));
+        for wrong in ["0", "-1", "1.5", "many", ""] {
+            assert!(Command::try_parse_from(["edit", "--max-clicks", wrong]).is_err(), "{wrong:?}");
+        }
         check(&["--active", "false"], json!({"is_active": false}));
         check(
             &["--external-id", "x", "--expired-url", "https://a.example/"],

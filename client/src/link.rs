@@ -7,7 +7,7 @@ use crate::failure::{Failure, Kind};
 use crate::output::{Output, grouped, printable};
 
 /// The fields of a link that a person sees, with their names.
-const SHOWN: [(&str, &str); 15] = [
+const SHOWN: [(&str, &str); 17] = [
     ("target", "original_url"),
     ("title", "title"),
     ("state", "state"),
@@ -20,6 +20,8 @@ const SHOWN: [(&str, &str); 15] = [
     ("then leads to", "expired_url"),
     ("status", "redirect_status"),
     ("forward query", "forward_query"),
+    ("most clicks", "max_clicks"),
+    ("clicks left", "clicks_left"),
     ("external id", "external_id"),
     ("created", "created_at"),
     ("changed", "updated_at"),

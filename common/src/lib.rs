@@ -13,6 +13,7 @@ pub mod budget;
 pub mod bus;
 pub mod cache;
 pub mod click;
+pub mod click_limit;
 pub mod click_source;
 pub mod client;
 pub mod config;
@@ -53,6 +54,7 @@ pub mod visit;
 pub mod visitor;
 
 pub use click::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};
+pub use click_limit::{ClickLimit, ClickTake, TakenClicks};
 pub use click_source::ClickSource;
 pub use id::Id;
 pub use link_options::{LinkOptions, LinkOptionsChange, RedirectStatus};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Setting;
-use crate::{TargetUrl, Timestamp};
+use crate::{ClickLimit, TargetUrl, Timestamp};
 
 /// The optional served fields of a url. The default is a plain link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct LinkOptions {
     pub redirect_status: Option<RedirectStatus>,
     /// Whether the query of a request is merged into the target; `None` is the default of the redirector.
     pub forward_query: Option<bool>,
+    /// The number of `GET` requests that are answered with a redirect.
+    pub max_clicks: Option<ClickLimit>,
 }
 
 /// A change of the optional served fields. `None` leaves a field unchanged, and `Some(None)` removes its value.
@@ -30,6 +32,7 @@ pub struct LinkOptionsChange {
     pub expired_url: Option<Option<TargetUrl>>,
     pub redirect_status: Option<Option<RedirectStatus>>,
     pub forward_query: Option<Option<bool>>,
+    pub max_clicks: Option<Option<ClickLimit>>,
 }
 
 /// The reason why options cannot be combined. The schema of each store has the same rules as constraints.
@@ -41,6 +44,10 @@ pub enum OptionConflict {
         "redirect_status must be 302, 307 or null for a link with expires_at: browsers store a 301 or 308 beyond the end"
     )]
     StatusOfEnd,
+    #[error(
+        "redirect_status must be 302, 307 or null for a link with max_clicks: browsers follow a stored 301 or 308 uncounted"
+    )]
+    StatusOfLimit,
 }
 
 impl OptionConflict {
@@ -49,6 +56,7 @@ impl OptionConflict {
         match name {
             "urls_times_check" => Some(OptionConflict::EndsBeforeStart),
             "urls_status_of_end_check" => Some(OptionConflict::StatusOfEnd),
+            "urls_status_of_limit_check" => Some(OptionConflict::StatusOfLimit),
             _ => None,
         }
     }
@@ -60,8 +68,12 @@ impl LinkOptions {
         if self.starts_at.zip(self.expires_at).is_some_and(|(start, end)| end <= start) {
             return Err(OptionConflict::EndsBeforeStart);
         }
-        if self.expires_at.is_some() && self.redirect_status.is_some_and(RedirectStatus::is_permanent) {
+        let is_permanent = self.redirect_status.is_some_and(RedirectStatus::is_permanent);
+        if self.expires_at.is_some() && is_permanent {
             return Err(OptionConflict::StatusOfEnd);
+        }
+        if self.max_clicks.is_some() && is_permanent {
+            return Err(OptionConflict::StatusOfLimit);
         }
         Ok(())
     }
@@ -82,6 +94,7 @@ impl From<LinkOptionsChange> for LinkOptions {
             expired_url: change.expired_url.flatten(),
             redirect_status: change.redirect_status.flatten(),
             forward_query: change.forward_query.flatten(),
+            max_clicks: change.max_clicks.flatten(),
         }
     }
 }
@@ -95,6 +108,7 @@ impl From<LinkOptions> for LinkOptionsChange {
             expired_url: Some(options.expired_url),
             redirect_status: Some(options.redirect_status),
             forward_query: Some(options.forward_query),
+            max_clicks: Some(options.max_clicks),
         }
     }
 }
@@ -183,12 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn link_with_an_end_may_only_have_a_temporary_status() {
+    fn link_with_an_end_or_a_limit_may_only_have_a_temporary_status() {
         for status in RedirectStatus::ALL {
             let options = LinkOptions { redirect_status: Some(status), ..LinkOptions::default() };
             assert_eq!(options.check(), Ok(()));
-            let ends = LinkOptions { expires_at: at(5), ..options }.check();
+            let ends = LinkOptions { expires_at: at(5), ..options.clone() }.check();
             assert_eq!(ends.is_ok(), [302, 307].contains(&status.code()), "{status}");
+            let limited = LinkOptions { max_clicks: ClickLimit::try_from(1).ok(), ..options }.check();
+            assert_eq!(limited.is_ok(), [302, 307].contains(&status.code()), "{status}");
         }
     }
 

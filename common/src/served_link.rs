@@ -19,10 +19,11 @@ mod extension;
 use std::ops::Range;
 
 pub use self::extension::Extension;
+use crate::click_limit::InvalidClickLimit;
 use crate::link_options::InvalidRedirectStatus;
 use crate::short_code::InvalidShortCode;
 use crate::target_url::InvalidTarget;
-use crate::{Id, RedirectStatus, ShortCode, TargetUrl, Timestamp};
+use crate::{ClickLimit, Id, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 /// Columns of the view `served_links`. A snapshot file lists them as the fields that its writer knew.
 pub const FIELDS: &[&str] = &[
@@ -36,6 +37,8 @@ pub const FIELDS: &[&str] = &[
     "expired_url",
     "redirect_status",
     "forward_query",
+    "max_clicks",
+    "is_exhausted",
 ];
 
 /// An unchecked row of the view `served_links`. Another program may have written it.
@@ -56,6 +59,10 @@ pub struct LinkRow<S = String> {
     pub redirect_status: Option<i16>,
     /// Whether the query of a request is merged into the target.
     pub forward_query: Option<bool>,
+    /// The number of clicks to which the link is limited.
+    pub max_clicks: Option<i64>,
+    /// Whether the limit is used up.
+    pub is_exhausted: bool,
 }
 
 /// The reason why a row cannot be served.
@@ -71,6 +78,8 @@ pub enum InvalidLink {
     ExpiredUrl(InvalidTarget),
     #[error(transparent)]
     RedirectStatus(#[from] InvalidRedirectStatus),
+    #[error(transparent)]
+    ClickLimit(#[from] InvalidClickLimit),
 }
 
 impl<S> LinkRow<S> {
@@ -87,6 +96,8 @@ impl<S> LinkRow<S> {
             expired_url: None,
             redirect_status: None,
             forward_query: None,
+            max_clicks: None,
+            is_exhausted: false,
         }
     }
 }
@@ -108,6 +119,8 @@ impl<'a> LinkRow<&'a str> {
             expired_url: extension.expired_url,
             redirect_status: extension.redirect_status.map(RedirectStatus::code),
             forward_query: extension.forward_query,
+            max_clicks: extension.max_clicks.map(ClickLimit::get),
+            is_exhausted: extension.is_exhausted,
         })
     }
 }
@@ -228,6 +241,8 @@ fn check<'a>(row: &'a LinkRow<impl AsRef<str>>, extension: &'a mut Vec<u8>) -> R
         expired_location: expired_location.as_deref(),
         redirect_status,
         forward_query: row.forward_query,
+        max_clicks: row.max_clicks.map(ClickLimit::try_from).transpose()?,
+        is_exhausted: row.is_exhausted,
     }
     .encode(extension);
     let id = |id| Id::new(id).ok_or(InvalidLink::Id);

@@ -7,7 +7,7 @@ use crate::link_labels::{LinkLabels, LinkLabelsChange, Tags};
 use crate::short_text::{InvalidText, check_text};
 use crate::store::StoreError;
 pub use crate::url_filter::{FilterTime, SearchTerm, SortKey, TagMode, UrlFilter, UrlSort};
-use crate::{Id, LinkOptions, LinkOptionsChange, RedirectStatus, ShortCode, TargetUrl, Timestamp};
+use crate::{ClickLimit, Id, LinkOptions, LinkOptionsChange, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 /// A row of `urls`.
 ///
@@ -44,6 +44,12 @@ pub struct Url {
     /// Whether the query of a request is merged into the target; `null` is the default of the installation.
     #[cfg_attr(feature = "schema", schema(required, example = true))]
     pub forward_query: Option<bool>,
+    /// The number of `GET` requests that are answered with a redirect, since the link was made; `null` is no limit.
+    #[cfg_attr(feature = "schema", schema(required))]
+    pub max_clicks: Option<ClickLimit>,
+    /// The part of `max_clicks` that redirectors have not taken yet; `null` without a limit.
+    #[cfg_attr(feature = "schema", schema(required, minimum = 0, example = 58))]
+    pub clicks_left: Option<i64>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     #[cfg_attr(feature = "schema", schema(example = json!(["summer", "poster"])))]
@@ -70,10 +76,16 @@ pub struct Url {
 impl Url {
     /// Columns of a query on the table `urls`, one for each field.
     pub(crate) const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, \
-         redirect_status, forward_query, created_at, updated_at, \
+         redirect_status, forward_query, max_clicks, created_at, updated_at, \
          tags, notes, external_id, revision, imported_clicks, \
          coalesce((SELECT clicks FROM link_clicks WHERE url_id = urls.id), 0) AS clicks, \
-         (SELECT last_clicked_at FROM link_clicks WHERE url_id = urls.id) AS last_clicked_at";
+         (SELECT last_clicked_at FROM link_clicks WHERE url_id = urls.id) AS last_clicked_at, \
+         (SELECT taken FROM link_limits WHERE url_id = urls.id) AS taken_clicks";
+
+    /// Returns whether the limit of clicks is used up.
+    pub fn is_exhausted(&self) -> bool {
+        self.clicks_left == Some(0)
+    }
 }
 
 impl WriteJson for Url {
@@ -155,7 +167,8 @@ impl UrlChange {
         fn is_kept<T: PartialEq>(change: Option<T>, present: T) -> bool {
             change.is_none_or(|value| value == present)
         }
-        let LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query } = &self.options;
+        let LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } =
+            &self.options;
         let LinkLabelsChange { tags, notes, external_id, .. } = &self.labels;
         let text = |title: &Option<Title>| title.as_ref().map(|title| title.0.clone());
         let target = |target: &Option<TargetUrl>| target.as_ref().map(|target| target.as_given().to_owned());
@@ -170,6 +183,7 @@ impl UrlChange {
             && is_kept(expired_url.as_ref().map(target), url.expired_url.clone())
             && is_kept(*redirect_status, url.redirect_status)
             && is_kept(*forward_query, url.forward_query)
+            && is_kept(*max_clicks, url.max_clicks)
             && is_kept(notes, url.notes.clone())
             && is_kept(external_id, url.external_id.clone())
             && tags.as_ref().is_none_or(|tags| tags.iter().eq(url.tags.iter().map(String::as_str)))
@@ -189,11 +203,12 @@ impl UrlChange {
         if self.labels.apply_to_tags(&url.tags).len() > Tags::MAX {
             return Err(StoreError::TooManyTags);
         }
-        let LinkOptionsChange { starts_at, expires_at, redirect_status, .. } = &self.options;
+        let LinkOptionsChange { starts_at, expires_at, redirect_status, max_clicks, .. } = &self.options;
         let after = LinkOptions {
             starts_at: starts_at.unwrap_or(url.starts_at),
             expires_at: expires_at.unwrap_or(url.expires_at),
             redirect_status: redirect_status.unwrap_or(url.redirect_status),
+            max_clicks: max_clicks.unwrap_or(url.max_clicks),
             ..LinkOptions::default()
         };
         Ok(after.check()?)

@@ -32,5 +32,6 @@ GRANT EXECUTE ON FUNCTION count_batch(
     bigint[], timestamptz[], bigint[], bigint[]
 ) TO tern_redirector;
 GRANT EXECUTE ON FUNCTION count_misses(text[], bigint[]) TO tern_redirector;
+GRANT EXECUTE ON FUNCTION take_clicks(bigint[], bigint[], bigint[]), return_clicks(bigint[], bigint[]) TO tern_redirector;
 
 COMMIT;

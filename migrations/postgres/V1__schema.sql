@@ -61,6 +61,8 @@ CREATE TABLE urls (
     -- NULL in these two is the default of the redirector.
     redirect_status smallint,
     forward_query boolean,
+    -- The number of GETs that are answered with a redirect; NULL is no limit. The table link_limits counts them.
+    max_clicks bigint,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     -- In the order in which they were given. The table url_tags finds links by their tags.
@@ -80,6 +82,9 @@ CREATE TABLE urls (
     CONSTRAINT urls_times_check CHECK (starts_at < expires_at),
     -- Browsers store a permanent redirect beyond the end of its link.
     CONSTRAINT urls_status_of_end_check CHECK (expires_at IS NULL OR redirect_status IN (302, 307)),
+    CONSTRAINT urls_max_clicks_check CHECK (max_clicks > 0),
+    -- Browsers follow a stored redirect without a request, so nothing counts it.
+    CONSTRAINT urls_status_of_limit_check CHECK (max_clicks IS NULL OR redirect_status IN (302, 307)),
     CONSTRAINT urls_short_code_key UNIQUE (short_code),
     CONSTRAINT urls_imported_clicks_check CHECK (imported_clicks >= 0),
     CONSTRAINT urls_tags_check CHECK (cardinality(tags) <= 20),
@@ -101,10 +106,26 @@ CREATE INDEX urls_expires_at ON urls (expires_at, id) WHERE expires_at IS NOT NU
 -- Each search also reads the entries that are not merged into the index yet, so they are few.
 CREATE INDEX urls_search_text ON urls USING gin (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 512);
 
+-- The clicks of links that have or had a limit. Triggers on `urls` fill it; redirectors take clicks by `take_clicks`.
+-- It is no part of `urls`, since each take would then write a new version of the whole row.
+CREATE TABLE link_limits (
+    url_id bigint NOT NULL,
+    -- The limit of the link; NULL while it has none, so that a later limit counts earlier clicks.
+    max_clicks bigint,
+    -- The clicks that redirectors may have answered with a redirect. The clicks that are stored are at most as many.
+    taken bigint NOT NULL,
+    is_exhausted boolean NOT NULL GENERATED ALWAYS AS (coalesce(taken >= max_clicks, false)) STORED,
+    CONSTRAINT link_limits_pkey PRIMARY KEY (url_id),
+    CONSTRAINT link_limits_taken_check CHECK (taken >= 0)
+) WITH (fillfactor = 80);
+CREATE INDEX link_limits_is_exhausted ON link_limits (is_exhausted, url_id);
+
 -- The columns of a url that redirectors serve. The feed of changes and the role of redirectors read no others.
 CREATE VIEW served_links AS
 SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at, starts_at, expired_url,
-    redirect_status, forward_query
+    redirect_status, forward_query, max_clicks,
+    max_clicks IS NOT NULL AND EXISTS (SELECT FROM link_limits WHERE url_id = urls.id AND link_limits.is_exhausted)
+        AS is_exhausted
 FROM urls;
 
 -- Codes that a url had before it was renamed with psql. A click under such a code still belongs to the url.
@@ -289,6 +310,23 @@ CREATE TABLE click_hours (
     CONSTRAINT click_hours_pkey PRIMARY KEY (url_id, hour)
 ) WITH (fillfactor = 80);
 
+-- Counts stored clicks of limited links as taken, if no redirector took them: those from before the limit, and those whose
+-- takes a failover lost.
+CREATE FUNCTION raise_taken(links bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    WITH locked AS MATERIALIZED (
+        SELECT own.url_id, stored.clicks FROM link_limits AS own
+        CROSS JOIN LATERAL (
+            SELECT sum(hours.humans + hours.bots) AS clicks FROM click_hours AS hours WHERE hours.url_id = own.url_id
+        ) AS stored
+        WHERE own.url_id = ANY (links) AND own.max_clicks IS NOT NULL AND own.taken < stored.clicks
+        -- The order prevents deadlocks.
+        ORDER BY own.url_id FOR UPDATE OF own
+    )
+    UPDATE link_limits AS own SET taken = greatest(own.taken, locked.clicks) FROM locked
+    WHERE own.url_id = locked.url_id;
+END $$;
+
 -- Adds changes of the counts of links to their hours. The orders prevent deadlocks.
 CREATE FUNCTION count_click_hours() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -299,6 +337,7 @@ BEGIN
         FROM after WHERE kind IN ('v', 'V') GROUP BY url_id, hour ORDER BY url_id, hour
         ON CONFLICT (url_id, hour) DO UPDATE
         SET humans = counted.humans + excluded.humans, bots = counted.bots + excluded.bots;
+        PERFORM raise_taken(ARRAY(SELECT DISTINCT url_id FROM after));
     ELSIF TG_OP = 'UPDATE' THEN
         INSERT INTO click_hours AS counted
         SELECT url_id, hour, sum(CASE WHEN value LIKE '%|' THEN n ELSE 0 END),
@@ -310,6 +349,7 @@ BEGIN
         GROUP BY url_id, hour ORDER BY url_id, hour
         ON CONFLICT (url_id, hour) DO UPDATE
         SET humans = counted.humans + excluded.humans, bots = counted.bots + excluded.bots;
+        PERFORM raise_taken(ARRAY(SELECT DISTINCT url_id FROM after));
     ELSE
         INSERT INTO click_hours AS counted
         SELECT url_id, hour, -sum(CASE WHEN value LIKE '%|' THEN clicks ELSE 0 END),
@@ -540,6 +580,7 @@ CREATE FUNCTION audited_link(link urls) RETURNS json LANGUAGE sql STABLE AS $$
         'expired_url', link.expired_url,
         'redirect_status', link.redirect_status,
         'forward_query', link.forward_query,
+        'max_clicks', link.max_clicks,
         'created_at', api_time(link.created_at),
         'updated_at', api_time(link.updated_at),
         'tags', link.tags,
@@ -578,7 +619,7 @@ BEGIN
 END $$;
 CREATE TRIGGER urls_revised
 BEFORE UPDATE OF id, user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url,
-    redirect_status, forward_query, created_at, updated_at, tags, notes, external_id, revision ON urls
+    redirect_status, forward_query, max_clicks, created_at, updated_at, tags, notes, external_id, revision ON urls
 FOR EACH ROW EXECUTE FUNCTION raise_revision();
 
 
@@ -769,6 +810,7 @@ DECLARE
     ids CONSTANT bigint[] := ARRAY(SELECT id FROM deleted);
 BEGIN
     DELETE FROM url_tags WHERE url_id = ANY (ids);
+    DELETE FROM link_limits WHERE url_id = ANY (ids);
     -- All transactions lock counts in this order.
     PERFORM FROM link_clicks WHERE url_id = ANY (ids) ORDER BY url_id FOR UPDATE;
     DELETE FROM link_clicks WHERE url_id = ANY (ids);
@@ -959,6 +1001,32 @@ CREATE TRIGGER urls_changed_update AFTER UPDATE ON urls FOR EACH ROW WHEN (
         - '{title, created_at, updated_at, tags, notes, external_id, revision, imported_clicks, target_host, search_text}'::text[]
 ) EXECUTE FUNCTION log_url_update();
 
+-- Gives a link its limit. The clicks that are stored already count, even those from before the limit.
+CREATE FUNCTION follow_limit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO link_limits AS own (url_id, max_clicks, taken)
+    VALUES (
+        NEW.id, NEW.max_clicks,
+        coalesce((SELECT sum(humans + bots) FROM click_hours WHERE url_id = NEW.id), 0)
+    )
+    ON CONFLICT (url_id) DO UPDATE
+    SET max_clicks = excluded.max_clicks, taken = greatest(own.taken, excluded.taken);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER urls_limited_insert AFTER INSERT ON urls
+FOR EACH ROW WHEN (NEW.max_clicks IS NOT NULL) EXECUTE FUNCTION follow_limit();
+CREATE TRIGGER urls_limited_update AFTER UPDATE ON urls
+FOR EACH ROW WHEN (OLD.max_clicks IS DISTINCT FROM NEW.max_clicks) EXECUTE FUNCTION follow_limit();
+
+-- A limit that is used up is a change of its link, and so are clicks that are returned after that.
+CREATE FUNCTION log_exhaustion() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO url_changes (short_code) SELECT short_code FROM urls WHERE id = NEW.url_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER link_limits_changed AFTER UPDATE ON link_limits
+FOR EACH ROW WHEN (OLD.is_exhausted <> NEW.is_exhausted) EXECUTE FUNCTION log_exhaustion();
+
 CREATE TABLE replica_meta (
     only_row boolean NOT NULL DEFAULT true,
     -- Changes of transactions below this one were pruned.
@@ -1001,7 +1069,7 @@ BEGIN
     DELETE FROM row_count_deltas WHERE list = TG_TABLE_NAME;
     IF TG_TABLE_NAME = 'urls' THEN
         UPDATE replica_meta SET salt = gen_random_uuid();
-        TRUNCATE url_tags, link_clicks;
+        TRUNCATE url_tags, link_clicks, link_limits;
     END IF;
     IF TG_TABLE_NAME = 'events' THEN
         TRUNCATE click_counts, click_hours, click_totals, click_summaries, late_click_counts;
@@ -1023,7 +1091,9 @@ BEGIN
     FOR fired IN
         SELECT tgrelid::regclass AS of_table, tgname AS name FROM pg_trigger
         WHERE NOT tgisinternal
-            AND tgrelid IN ('users'::regclass, 'urls'::regclass, 'events'::regclass, 'click_counts'::regclass)
+            AND tgrelid IN (
+                'users'::regclass, 'urls'::regclass, 'events'::regclass, 'click_counts'::regclass, 'link_limits'::regclass
+            )
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', fired.of_table, fired.name);
     END LOOP;
@@ -1092,6 +1162,53 @@ BEGIN
     FROM unnest(hour_links, hour_starts) AS each (url_id, hour)
     CROSS JOIN LATERAL (VALUES (each.url_id), (0)) AS counted (url_id)
     WHERE each.hour < (SELECT past FROM click_summary_state);
+
+    PERFORM raise_taken(links);
+END $$;
+
+-- Takes clicks of limited links: those that clients wait for, and at most a sixteenth of the rest ahead.
+-- Returns what was granted; NULL for a link without a limit. A link that does not exist has no row.
+--
+-- The commit waits for the disk, and for a synchronous standby if there is one: a take that is lost is granted twice.
+CREATE FUNCTION take_clicks(ids bigint[], needed bigint[], ahead bigint[])
+RETURNS TABLE (url_id bigint, granted bigint) LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    own record;
+BEGIN
+    IF current_setting('synchronous_commit') <> 'remote_apply' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    FOR own IN
+        SELECT limits.url_id, limits.max_clicks, limits.taken, asked.needed, asked.ahead
+        FROM link_limits AS limits JOIN unnest(ids, needed, ahead) AS asked (url_id, needed, ahead) USING (url_id)
+        -- The order prevents deadlocks.
+        ORDER BY limits.url_id FOR UPDATE OF limits
+    LOOP
+        url_id := own.url_id;
+        granted := NULL;
+        IF own.max_clicks IS NOT NULL THEN
+            granted := greatest(least(own.needed, own.max_clicks - own.taken), 0);
+            granted := granted + greatest(least(own.ahead, (own.max_clicks - own.taken - granted) / 16), 0);
+            IF granted > 0 THEN
+                UPDATE link_limits AS limits SET taken = own.taken + granted WHERE limits.url_id = own.url_id;
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+-- Takes back clicks that a redirector has taken and not used. Clicks that are stored remain taken.
+CREATE FUNCTION return_clicks(ids bigint[], numbers bigint[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    WITH locked AS MATERIALIZED (
+        SELECT own.url_id, returned.n,
+            coalesce((SELECT sum(humans + bots) FROM click_hours AS hours WHERE hours.url_id = own.url_id), 0) AS stored
+        FROM link_limits AS own JOIN unnest(ids, numbers) AS returned (url_id, n) USING (url_id)
+        ORDER BY own.url_id FOR UPDATE OF own
+    )
+    UPDATE link_limits AS own
+    SET taken = least(own.taken, greatest(own.taken - locked.n, locked.stored)) FROM locked
+    WHERE own.url_id = locked.url_id;
 END $$;
 
 -- Adds to the numbers of times for which codes without a link were asked.
@@ -1133,7 +1250,8 @@ BEGIN
         SELECT callable.oid FROM pg_proc AS callable
         WHERE callable.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'urls'::regclass)
             AND callable.proname IN
-                ('lock_links', 'find_former_codes', 'count_batch', 'count_misses', 'count_inserted_events')
+                ('lock_links', 'find_former_codes', 'count_batch', 'count_misses', 'count_inserted_events',
+                'take_clicks', 'return_clicks')
             AND callable.prosecdef
             AND pg_has_role(callable.proowner, 'USAGE')
             AND EXISTS (

@@ -30,6 +30,8 @@ CREATE TABLE urls (
     -- NULL in these two is the default of the redirector.
     redirect_status INTEGER,
     forward_query INTEGER,
+    -- The number of GETs that are answered with a redirect; NULL is no limit. The table link_limits counts them.
+    max_clicks INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     -- A JSON array of texts, in the order in which they were given. The table url_tags finds links by their tags.
@@ -55,7 +57,10 @@ CREATE TABLE urls (
     CONSTRAINT urls_forward_query_check CHECK (forward_query IN (0, 1)),
     CONSTRAINT urls_times_check CHECK (starts_at < expires_at),
     -- Browsers store a permanent redirect beyond the end of its link.
-    CONSTRAINT urls_status_of_end_check CHECK (expires_at IS NULL OR redirect_status IN (302, 307))
+    CONSTRAINT urls_status_of_end_check CHECK (expires_at IS NULL OR redirect_status IN (302, 307)),
+    CONSTRAINT urls_max_clicks_check CHECK (max_clicks > 0),
+    -- Browsers follow a stored redirect without a request, so nothing counts it.
+    CONSTRAINT urls_status_of_limit_check CHECK (max_clicks IS NULL OR redirect_status IN (302, 307))
 ) STRICT;
 CREATE UNIQUE INDEX urls_short_code_key ON urls (short_code);
 CREATE INDEX urls_user_id ON urls (user_id);
@@ -114,10 +119,25 @@ WHEN (SELECT count(*) FROM urls_search_pending) > 128 BEGIN
     DELETE FROM urls_search_pending WHERE url_id <> NEW.url_id;
 END;
 
+-- The clicks of links that have or had a limit. Triggers on `urls` fill it.
+-- It is no part of `urls`, since each take would then write the whole row again.
+CREATE TABLE link_limits (
+    url_id INTEGER PRIMARY KEY,
+    -- The limit of the link; NULL while it has none, so that a later limit counts earlier clicks.
+    max_clicks INTEGER,
+    -- The clicks that redirectors may have answered with a redirect. The clicks that are stored are at most as many.
+    taken INTEGER NOT NULL CHECK (taken >= 0),
+    is_exhausted INTEGER NOT NULL AS (coalesce(taken >= max_clicks, 0)) VIRTUAL
+) STRICT;
+CREATE INDEX link_limits_is_exhausted ON link_limits (is_exhausted);
+
 -- The columns of a url that redirectors serve. The feed of changes reads no others.
 CREATE VIEW served_links AS
 SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at, starts_at, expired_url,
-    redirect_status, forward_query
+    redirect_status, forward_query, max_clicks,
+    max_clicks IS NOT NULL AND EXISTS (
+        SELECT 1 FROM link_limits WHERE url_id = urls.id AND link_limits.is_exhausted
+    ) AS is_exhausted
 FROM urls;
 
 -- Codes that a url had before it was renamed with the sqlite3 shell. A click under such a code still belongs to the url.
@@ -404,6 +424,7 @@ SELECT id AS url_id, user_id, json_object(
     'expired_url', expired_url,
     'redirect_status', redirect_status,
     'forward_query', json(CASE forward_query WHEN 1 THEN 'true' WHEN 0 THEN 'false' END),
+    'max_clicks', max_clicks,
     'created_at', strftime('%Y-%m-%dT%H:%M:%S', created_at, 'unixepoch'),
     'updated_at', strftime('%Y-%m-%dT%H:%M:%S', updated_at, 'unixepoch'),
     'tags', json(tags),
@@ -424,14 +445,14 @@ END;
 -- Every column but the revision, which the trigger urls_revised raises by an update of its own.
 CREATE TRIGGER urls_audited_update_before
 BEFORE UPDATE OF user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, redirect_status,
-    forward_query, created_at, updated_at, tags, notes, external_id ON urls
+    forward_query, max_clicks, created_at, updated_at, tags, notes, external_id ON urls
 BEGIN
     INSERT INTO audit_entries (url_id, user_id, action, before, at)
     SELECT url_id, NEW.user_id, 'updated', link, unixepoch() FROM audited_links WHERE url_id = OLD.id;
 END;
 CREATE TRIGGER urls_audited_update_after
 AFTER UPDATE OF user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, redirect_status,
-    forward_query, created_at, updated_at, tags, notes, external_id ON urls
+    forward_query, max_clicks, created_at, updated_at, tags, notes, external_id ON urls
 BEGIN
     UPDATE audit_entries SET after = (SELECT link FROM audited_links WHERE url_id = NEW.id)
     WHERE id = (SELECT max(id) FROM audit_entries WHERE url_id = NEW.id);
@@ -547,6 +568,7 @@ CREATE TRIGGER urls_subtract_events BEFORE DELETE ON urls BEGIN
     DELETE FROM late_click_counts WHERE url_id = OLD.id;
     DELETE FROM link_clicks WHERE url_id = OLD.id;
     DELETE FROM url_tags WHERE url_id = OLD.id;
+    DELETE FROM link_limits WHERE url_id = OLD.id;
 END;
 
 CREATE TRIGGER users_subtract_events BEFORE DELETE ON users BEGIN
@@ -636,6 +658,38 @@ END;
 CREATE TRIGGER urls_changed_update AFTER UPDATE ON urls BEGIN
     INSERT INTO url_changes (short_code) VALUES (NEW.short_code);
     INSERT INTO url_changes (short_code) SELECT OLD.short_code WHERE OLD.short_code <> NEW.short_code;
+END;
+
+-- Give a link its limit. The clicks that are stored already count, even those from before the limit.
+CREATE TRIGGER urls_limited_insert AFTER INSERT ON urls WHEN NEW.max_clicks IS NOT NULL BEGIN
+    INSERT INTO link_limits (url_id, max_clicks, taken)
+    VALUES (NEW.id, NEW.max_clicks, coalesce((SELECT sum(humans + bots) FROM click_hours WHERE url_id = NEW.id), 0))
+    ON CONFLICT DO UPDATE SET max_clicks = excluded.max_clicks, taken = max(taken, excluded.taken);
+END;
+CREATE TRIGGER urls_limited_update AFTER UPDATE ON urls WHEN OLD.max_clicks IS NOT NEW.max_clicks BEGIN
+    INSERT INTO link_limits (url_id, max_clicks, taken)
+    VALUES (NEW.id, NEW.max_clicks, coalesce((SELECT sum(humans + bots) FROM click_hours WHERE url_id = NEW.id), 0))
+    ON CONFLICT DO UPDATE SET max_clicks = excluded.max_clicks, taken = max(taken, excluded.taken);
+END;
+
+-- Stored clicks of a limited link count as taken, even if no redirector took them: those from before the limit, and those
+-- whose takes a restored backup lacks.
+CREATE TRIGGER click_hours_taken_insert AFTER INSERT ON click_hours
+WHEN EXISTS (SELECT 1 FROM link_limits WHERE url_id = NEW.url_id AND max_clicks IS NOT NULL) BEGIN
+    UPDATE link_limits SET taken = stored.clicks
+    FROM (SELECT sum(humans + bots) AS clicks FROM click_hours WHERE url_id = NEW.url_id) AS stored
+    WHERE url_id = NEW.url_id AND taken < stored.clicks;
+END;
+CREATE TRIGGER click_hours_taken_update AFTER UPDATE ON click_hours
+WHEN EXISTS (SELECT 1 FROM link_limits WHERE url_id = NEW.url_id AND max_clicks IS NOT NULL) BEGIN
+    UPDATE link_limits SET taken = stored.clicks
+    FROM (SELECT sum(humans + bots) AS clicks FROM click_hours WHERE url_id = NEW.url_id) AS stored
+    WHERE url_id = NEW.url_id AND taken < stored.clicks;
+END;
+
+-- A limit that is used up is a change of its link, and so are clicks that are returned after that.
+CREATE TRIGGER link_limits_changed AFTER UPDATE ON link_limits WHEN OLD.is_exhausted <> NEW.is_exhausted BEGIN
+    INSERT INTO url_changes (short_code) SELECT short_code FROM urls WHERE id = NEW.url_id;
 END;
 
 CREATE TABLE replica_meta (

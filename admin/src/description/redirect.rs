@@ -30,6 +30,7 @@ pub(super) struct Code {
 ///
 /// The query is ignored, unless the link forwards it to its target.
 /// A `GET` that redirects to the target is counted as a click; a `HEAD` is not.
+/// A link with `max_clicks` gets a page without its target in answer to a `HEAD`, a prefetch or a preview agent.
 /// A client whose `Accept` names `text/html`, and no JSON before it, gets each error but 405 as a page.
 /// Behind nginx and with `tern serve` the path is on the origin of the API. A redirector has another port.
 #[utoipa::path(
@@ -39,7 +40,7 @@ pub(super) struct Code {
     params(Code),
     responses(
         (status = 301, description = "The target of the link", headers(("Location"))),
-        (status = 302, description = "The target of the link, or the address of an expired link", headers(("Location"))),
+        (status = 302, description = "The target of the link, or the address of a link that is expired or used up", headers(("Location"))),
         (status = 307, description = "The target of the link", headers(("Location"))),
         (status = 308, description = "The target of the link", headers(("Location"))),
         (status = 404),
@@ -54,6 +55,7 @@ pub(super) fn follow_short_code() {}
 /// Show where a short code leads
 ///
 /// A link that would not redirect is answered as without the `+`. A preview is no click.
+/// A link with `max_clicks` gets a page without its target.
 /// A client whose `Accept` names `text/html`, and no JSON before it, gets a page.
 #[utoipa::path(
     get,

@@ -8,7 +8,7 @@ use tern_common::link_labels::{ExternalId, LinkLabels, MAX_NOTES_LEN, Notes, Tag
 use tern_common::short_code::InvalidShortCode;
 use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
-use tern_common::{Id, LinkOptions, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
+use tern_common::{ClickLimit, Id, LinkOptions, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 use tern_import::ImportedLink;
 
 /// A row that can be a link.
@@ -133,6 +133,7 @@ fn options(link: &ImportedLink, own: &OwnAddresses, remarks: &mut Vec<String>) -
         expired_url: None,
         redirect_status: None,
         forward_query: link.forward_query,
+        max_clicks: link.clicks_left.and_then(|left| ClickLimit::try_from(i64::try_from(left).ok()?).ok()),
     };
     if let Some(text) = &link.expired_url {
         match own.parse_target(text) {

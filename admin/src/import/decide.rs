@@ -193,6 +193,7 @@ impl Batch<'_> {
         change.options.expired_url = given(options.expired_url.is_some()).then(|| options.expired_url.clone());
         change.options.redirect_status = given(options.redirect_status.is_some()).then_some(options.redirect_status);
         change.options.forward_query = given(options.forward_query.is_some()).then_some(options.forward_query);
+        change.options.max_clicks = given(options.max_clicks.is_some()).then_some(options.max_clicks);
         let own_tags = || stored.tags.iter().map(String::as_str).filter(|tag| !tag.starts_with(ALL_TAGS));
         let file_tags = || link.tags.iter().map(|tag| tag.as_str()).filter(|tag| !tag.starts_with(ALL_TAGS));
         let has_tags = (link.tags.is_empty() && !is_whole) || own_tags().eq(file_tags());

@@ -8,7 +8,7 @@ use tern_common::audit::{AuditEntry, AuditFilter};
 use tern_common::link_labels::{ExternalId, LinkLabelsChange, Notes, Tag, Tags};
 use tern_common::store::{AdminStore, ListCursor, Page, PageStart, StoreError, UrlSelection};
 use tern_common::url::{Title, Url, UrlChange, UrlFilter};
-use tern_common::{Id, LinkOptions, RedirectStatus, TargetUrl, Timestamp};
+use tern_common::{ClickLimit, Id, LinkOptions, RedirectStatus, TargetUrl, Timestamp};
 use utoipa::ToSchema;
 
 use super::plan::ALL_TAGS;
@@ -62,6 +62,7 @@ struct Before {
     expired_url: Option<TargetUrl>,
     redirect_status: Option<RedirectStatus>,
     forward_query: Option<bool>,
+    max_clicks: Option<ClickLimit>,
     tags: Vec<String>,
     notes: Option<Notes>,
     external_id: Option<ExternalId>,
@@ -229,6 +230,7 @@ fn change_back(link: &str, tag: &Tag) -> Option<UrlChange> {
         expired_url: before.expired_url,
         redirect_status: before.redirect_status,
         forward_query: before.forward_query,
+        max_clicks: before.max_clicks,
     };
     Some(UrlChange {
         title: Some(before.title),

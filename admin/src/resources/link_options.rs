@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
-use tern_common::{LinkOptionsChange, OwnAddresses, RedirectStatus, TargetUrl, Timestamp};
+use tern_common::{ClickLimit, LinkOptionsChange, OwnAddresses, RedirectStatus, TargetUrl, Timestamp};
 
 use crate::http::error::{Result, bad_request};
 
@@ -16,6 +16,7 @@ pub(super) struct GivenOptions {
     pub(super) expired_url: Option<Option<TargetUrl>>,
     pub(super) redirect_status: Option<Option<RedirectStatus>>,
     pub(super) forward_query: Option<Option<bool>>,
+    pub(super) max_clicks: Option<Option<ClickLimit>>,
 }
 
 impl GivenOptions {
@@ -38,8 +39,8 @@ impl GivenOptions {
             Some(Some(target)) => Some(Some(check_target(own, "expired_url", target)?)),
             other => other,
         };
-        let GivenOptions { starts_at, redirect_status, forward_query, .. } = self;
-        Ok(LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query })
+        let GivenOptions { starts_at, redirect_status, forward_query, max_clicks, .. } = self;
+        Ok(LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks })
     }
 }
 

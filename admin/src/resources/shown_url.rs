@@ -75,7 +75,7 @@ impl ShortOrigin {
 
     pub(crate) fn show(&self, url: Url) -> ShownUrl {
         let short_url = self.address(&url);
-        let state = LinkState::at(Timestamp::now(), url.is_active, url.starts_at, url.expires_at);
+        let state = LinkState::at(Timestamp::now(), url.is_active, url.starts_at, url.expires_at, url.is_exhausted());
         ShownUrl { url, short_url, state }
     }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tern_common::link_labels::{ExternalId, LinkLabelsChange, Notes, Tag, Tags};
 use tern_common::url::{Title, UrlChange};
-use tern_common::{Id, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
+use tern_common::{ClickLimit, Id, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::error::Result;
@@ -50,6 +50,10 @@ macro_rules! link_request {
             /// Whether the query of a request is merged into the target.
             #[schema(value_type = Option<bool>, example = true)]
             pub(crate) forward_query: Option<Option<bool>>,
+            /// The number of `GET` requests that are answered with a redirect, since the link was made; `null` is no limit.
+            /// A link with a limit may only have the status 302 or 307.
+            #[schema(value_type = Option<ClickLimit>, nullable)]
+            pub(crate) max_clicks: Option<Option<ClickLimit>>,
         }
 
         impl $name {
@@ -65,6 +69,7 @@ macro_rules! link_request {
                     expired_url: self.expired_url.take(),
                     redirect_status: self.redirect_status.take(),
                     forward_query: self.forward_query.take(),
+                    max_clicks: self.max_clicks.take(),
                 };
                 let labels = LinkLabelsChange {
                     tags: self.tags.take().map(Option::unwrap_or_default),
@@ -111,6 +116,7 @@ impl CreateUrl {
             expired_url: None,
             redirect_status: None,
             forward_query: None,
+            max_clicks: None,
         }
     }
 }

@@ -25,13 +25,14 @@ use crate::row::{self, Row as _};
 use crate::state::{AppState, VisibleHeader};
 
 /// Fields of a link that its clients read and cannot write. A write ignores them, so that an answer can be sent back.
-const READ_ONLY: [&str; 9] = [
+const READ_ONLY: [&str; 10] = [
     "id",
     "short_url",
     "state",
     "revision",
     "clicks",
     "last_clicked_at",
+    "clicks_left",
     "imported_clicks",
     "created_at",
     "updated_at",

@@ -83,6 +83,7 @@ fn row() -> impl Strategy<Value = UrlRow> {
                 expired_url: expired_url.and_then(|url| TargetUrl::parse(&url).ok()),
                 redirect_status: status,
                 forward_query,
+                max_clicks: None,
             },
             labels: LinkLabels {
                 tags: Tags::new(tags.iter().filter_map(|tag| Tag::parse(tag).ok())).unwrap(),

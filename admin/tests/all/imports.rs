@@ -259,7 +259,7 @@ async fn undo_deletes_created_links_and_puts_overwritten_ones_back() {
     let app = app_with_user().await;
     let mine = json!({
         "user_id": 1, "original_url": "https://mine.example/", "short_code": "one", "title": "Mine",
-        "tags": ["kept"], "notes": "n", "expires_at": "2099-01-01T00:00:00", "forward_query": true,
+        "tags": ["kept"], "notes": "n", "expires_at": "2099-01-01T00:00:00", "forward_query": true, "max_clicks": 9,
     });
     app.post("/urls", mine).await;
     let before = link(&app, "one").await;

@@ -184,18 +184,75 @@ async fn forward_query_is_true_false_or_null() {
 }
 
 #[tokio::test]
+async fn max_clicks_is_a_positive_integer_or_null() {
+    let app = spawn_app_with_link().await;
+    for limit in [json!(1), json!(100), json!(null)] {
+        check_field(&app, "max_clicks", limit.clone(), &limit).await;
+    }
+    for wrong in [json!(0), json!(-1)] {
+        check_refused(&app, "max_clicks", wrong, "max_clicks must be a positive integer").await;
+    }
+    for wrong in [json!("5"), json!(1.5), json!(true), json!([])] {
+        check_refused(&app, "max_clicks", wrong, "max_clicks must be an integer or null").await;
+    }
+}
+
+#[tokio::test]
+async fn link_with_a_limit_shows_the_clicks_left_and_its_state() {
+    let app = spawn_app_with_link().await;
+    let link = app.get("/urls/1").await.json();
+    assert_eq!((&link["max_clicks"], &link["clicks_left"]), (&Value::Null, &Value::Null));
+    app.record_event(&link, "clicked").await;
+    let limited = app.put("/urls/1", json!({ "max_clicks": 3 })).await.json();
+    assert_eq!((&limited["clicks_left"], &limited["state"]), (&json!(2), &json!("active")), "a stored click counts");
+    let take = tern_common::ClickTake { url_id: tern_common::Id::new(1).unwrap(), needed: 5, ahead: 0 };
+    app.store.take_clicks(&[take]).await.unwrap();
+    let used = app.get("/urls/1").await.json();
+    assert_eq!((&used["clicks_left"], &used["state"]), (&json!(0), &json!("exhausted")));
+    assert_eq!(app.get("/urls?state=exhausted").await.ids(), [1]);
+    assert_eq!(app.get("/urls?state=active").await.ids().len(), 0);
+    let ignored = app.put("/urls/1", json!({ "clicks_left": 9 })).await;
+    assert_eq!((ignored.json()["clicks_left"].clone(), ignored.header("tern-ignored")), (json!(0), None));
+    let raised = app.put("/urls/1", json!({ "max_clicks": 5 })).await.json();
+    assert_eq!((&raised["clicks_left"], &raised["state"]), (&json!(2), &json!("active")));
+    let entries = app.get("/audit?url_id=1").await.json();
+    let last = entries.as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["before"]["max_clicks"], &last["after"]["max_clicks"]), (&json!(3), &json!(5)));
+}
+
+#[tokio::test]
+async fn link_with_a_limit_and_a_permanent_status_is_refused() {
+    let app = spawn_app_with_link().await;
+    let message = "redirect_status must be 302, 307 or null for a link with max_clicks";
+    for status in [301, 308] {
+        let mut new = with("redirect_status", status);
+        new["max_clicks"] = json!(1);
+        app.post("/urls", new.clone()).await.check_error(400, message);
+        app.put("/urls/1", json!({ "max_clicks": null, "redirect_status": status })).await;
+        app.put("/urls/1", json!({ "max_clicks": 1 })).await.check_error(400, message);
+        let many = json!({ "ids": [1], "set": { "max_clicks": 1 } });
+        app.send_json("PATCH", "/urls", &[], many).await.check_error(400, message);
+        new["external_id"] = json!("x");
+        app.put("/urls/external/x", new).await.check_error(400, message);
+        assert_eq!(app.put("/urls/1", json!({ "max_clicks": 1, "redirect_status": 307 })).await.status, 200);
+        app.put("/urls/1", json!({ "redirect_status": status })).await.check_error(400, message);
+    }
+}
+
+#[tokio::test]
 async fn options_in_a_file_are_loaded_and_checked() {
     let app = spawn_app().await;
     app.create_user("ann").await;
-    let header = "user_id,short_code,original_url,starts_at,expires_at,expired_url,redirect_status,forward_query\n";
+    let header =
+        "user_id,short_code,original_url,starts_at,expires_at,expired_url,redirect_status,forward_query,max_clicks\n";
     let file = format!(
-        "{header}1,AAAAAA,https://example.com/,2020-01-01 00:00:00,2021-01-01T00:00:00+02:00,https://example.com/over,307,t\n\
-         1,BBBBBB,https://example.com/,,,,,\n1,CCCCCC,https://example.com/,,,,301,FALSE\n"
+        "{header}1,AAAAAA,https://example.com/,2020-01-01 00:00:00,2021-01-01T00:00:00+02:00,https://example.com/over,307,t,5\n\
+         1,BBBBBB,https://example.com/,,,,,,\n1,CCCCCC,https://example.com/,,,,301,FALSE,\n"
     );
     app.load(&[("urls.csv", &file)]).await.unwrap();
     let links = app.get("/urls").await.json();
     let options = |n: usize| {
-        ["starts_at", "expires_at", "expired_url", "redirect_status", "forward_query"]
+        ["starts_at", "expires_at", "expired_url", "redirect_status", "forward_query", "max_clicks"]
             .map(|name| links[n][name].clone())
     };
     let ended = [
@@ -204,18 +261,21 @@ async fn options_in_a_file_are_loaded_and_checked() {
         json!("https://example.com/over"),
         json!(307),
         json!(true),
+        json!(5),
     ];
     assert_eq!(options(0), ended, "a file may hold a link that has ended");
-    assert_eq!(options(1), [const { Value::Null }; 5]);
-    assert_eq!(options(2), [Value::Null, Value::Null, Value::Null, json!(301), json!(false)]);
+    assert_eq!(options(1), [const { Value::Null }; 6]);
+    assert_eq!(options(2), [Value::Null, Value::Null, Value::Null, json!(301), json!(false), Value::Null]);
     for (cells, message) in [
-        ("soon,,,,", "line 2: starts_at is not a time"),
-        (",soon,,,", "line 2: expires_at is not a time"),
-        ("2030-01-01 00:00:00,2030-01-01 00:00:00,,,", "line 2: expires_at must be after starts_at"),
-        (",,/over,,", "line 2: expired_url must be an absolute http or https URL"),
-        (",,,303,", "line 2: redirect_status must be 301, 302, 307 or 308"),
-        (",2030-01-01 00:00:00,,308,", "line 2: redirect_status must be 302, 307 or null for a link with expires_at"),
-        (",,,,maybe", "line 2: forward_query must be true or false"),
+        ("soon,,,,,", "line 2: starts_at is not a time"),
+        (",soon,,,,", "line 2: expires_at is not a time"),
+        ("2030-01-01 00:00:00,2030-01-01 00:00:00,,,,", "line 2: expires_at must be after starts_at"),
+        (",,/over,,,", "line 2: expired_url must be an absolute http or https URL"),
+        (",,,303,,", "line 2: redirect_status must be 301, 302, 307 or 308"),
+        (",2030-01-01 00:00:00,,308,,", "line 2: redirect_status must be 302, 307 or null for a link with expires_at"),
+        (",,,,maybe,", "line 2: forward_query must be true or false"),
+        (",,,,,0", "line 2: max_clicks must be a positive integer"),
+        (",,,301,,5", "line 2: redirect_status must be 302, 307 or null for a link with max_clicks"),
     ] {
         let file = format!("{header}1,DDDDDD,https://example.com/,{cells}\n");
         let refused = app.load(&[("urls.csv", &file)]).await.unwrap_err();

@@ -33,7 +33,7 @@ async fn links_of_ids_are_changed_with_every_field_of_patch() {
     let set = json!({
         "title": "new", "is_active": false, "original_url": "https://b.example/", "tags": ["a", "b"], "add_tags": ["c"],
         "remove_tags": ["a"], "notes": "n", "starts_at": "2020-01-01", "expires_at": "2099-01-01T00:00:00",
-        "redirect_status": 307, "forward_query": true, "expired_url": "https://over.example/", "external_id": null,
+        "redirect_status": 307, "forward_query": true, "max_clicks": 9, "expired_url": "https://over.example/", "external_id": null,
     });
     let mut wrong = set.clone();
     wrong["starts_at"] = json!("2020-01-01T00:00:00");
@@ -44,6 +44,7 @@ async fn links_of_ids_are_changed_with_every_field_of_patch() {
         let url = app.get(&format!("/urls/{id}")).await.json();
         assert_eq!((&url["title"], &url["tags"], &url["revision"]), (&json!("new"), &json!(["b", "c"]), &json!(2)));
         assert_eq!((&url["redirect_status"], &url["state"]), (&json!(307), &json!("inactive")));
+        assert_eq!(url["max_clicks"], 9);
     }
     assert_eq!(values(&app, "revision").await, [2, 2, 1, 1]);
     assert_eq!(app.get("/events?event_type=updated").await.ids().len(), 2);

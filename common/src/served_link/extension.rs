@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::{RedirectStatus, Timestamp};
+use crate::{ClickLimit, RedirectStatus, Timestamp};
 
 /// The fields that few links have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Extension<'a> {
     pub(super) expired_location: Option<&'a str>,
     pub(super) redirect_status: Option<RedirectStatus>,
     pub(super) forward_query: Option<bool>,
+    pub(super) max_clicks: Option<ClickLimit>,
+    pub(super) is_exhausted: bool,
 }
 
 /// Tags of the entries of an extension. The tag of a field is never reused for another field.
@@ -27,6 +29,8 @@ mod tag {
     pub(super) const EXPIRED_LOCATION: u8 = 5;
     pub(super) const REDIRECT_STATUS: u8 = 6;
     pub(super) const FORWARD_QUERY: u8 = 7;
+    pub(super) const MAX_CLICKS: u8 = 10;
+    pub(super) const IS_EXHAUSTED: u8 = 11;
 }
 
 impl<'a> Extension<'a> {
@@ -50,10 +54,21 @@ impl<'a> Extension<'a> {
         self.expired_location.or(self.expired_url)
     }
 
-    /// Returns the status of the redirect. A link with an end never has a permanent one.
+    /// Returns whether the number of clicks of the link is limited.
+    pub fn is_limited(&self) -> bool {
+        self.max_clicks.is_some()
+    }
+
+    /// Returns whether the limit of clicks is used up.
+    pub fn is_exhausted(&self) -> bool {
+        self.is_exhausted && self.is_limited()
+    }
+
+    /// Returns the status of the redirect. A link with an end or a limit never has a permanent one.
     pub fn redirect_status(&self, default: RedirectStatus) -> RedirectStatus {
         let status = self.redirect_status.unwrap_or(default);
-        if status.is_permanent() && self.expires_at.is_some() { RedirectStatus::FOUND } else { status }
+        let may_change = self.expires_at.is_some() || self.is_limited();
+        if status.is_permanent() && may_change { RedirectStatus::FOUND } else { status }
     }
 
     /// Returns whether the query of a request is merged into the target, if the link decides it.
@@ -88,6 +103,12 @@ impl<'a> Extension<'a> {
         if let Some(forward) = self.forward_query {
             put(tag::FORWARD_QUERY, &[u8::from(forward)]);
         }
+        if let Some(limit) = self.max_clicks {
+            put(tag::MAX_CLICKS, &limit.get().to_le_bytes());
+        }
+        if self.is_exhausted {
+            put(tag::IS_EXHAUSTED, &[]);
+        }
     }
 
     pub(super) fn decode(mut entries: &'a [u8]) -> Option<Extension<'a>> {
@@ -106,6 +127,11 @@ impl<'a> Extension<'a> {
                     extension.redirect_status = Some(RedirectStatus::try_from(i64::from(code)).ok()?);
                 }
                 tag::FORWARD_QUERY => extension.forward_query = Some(value == [1]),
+                tag::MAX_CLICKS => {
+                    let limit = i64::from_le_bytes(value.try_into().ok()?);
+                    extension.max_clicks = Some(ClickLimit::try_from(limit).ok()?);
+                }
+                tag::IS_EXHAUSTED => extension.is_exhausted = true,
                 _ => {}
             }
             entries = rest;

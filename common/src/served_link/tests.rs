@@ -48,6 +48,9 @@ fn encoded_link_has_each_field_of_its_row() {
         let query = LinkRow { forward_query: Some(forward), ..plain.clone() };
         check(query, "https://example.com/", 16 + 6 + 20 + 5 + 1);
     }
+    let limited = LinkRow { max_clicks: Some(1), ..plain.clone() };
+    check(limited.clone(), "https://example.com/", 16 + 6 + 20 + 5 + 8);
+    check(LinkRow { is_exhausted: true, ..limited }, "https://example.com/", 16 + 6 + 20 + 5 + 8 + 5);
 }
 
 #[test]
@@ -61,6 +64,7 @@ fn invalid_row_is_refused_with_its_reason() {
     let expired_url = LinkRow { expired_url: Some("javascript:x"), ..plain.clone() };
     check(expired_url, InvalidLink::ExpiredUrl(InvalidTarget::NotHttp));
     check(LinkRow { redirect_status: Some(303), ..plain.clone() }, InvalidLink::RedirectStatus(InvalidRedirectStatus));
+    check(LinkRow { max_clicks: Some(0), ..plain.clone() }, InvalidLink::ClickLimit(InvalidClickLimit));
     let code = ShortCode::check("a b").unwrap_err();
     check(LinkRow { short_code: "a b", ..plain }, InvalidLink::ShortCode(code));
 }
@@ -81,17 +85,21 @@ fn link_redirects_from_its_start_to_its_end() {
 }
 
 #[test]
-fn link_with_an_end_is_never_redirected_permanently() {
+fn link_with_an_end_or_a_limit_is_never_redirected_permanently() {
     let mut encoder = LinkEncoder::default();
-    let mut status = |redirect_status, expires_at: Option<i64>, default: i64| {
+    let mut status_of = |redirect_status, expires_at: Option<i64>, max_clicks, default: i64| {
         let expires_at = expires_at.map(Timestamp::from_unix_seconds);
         // The start makes the extension exist in each case.
         let starts_at = Some(Timestamp::from_unix_seconds(0));
         let plain = LinkRow::plain("CODE12", "https://example.com/");
-        let row = LinkRow { redirect_status, expires_at, starts_at, ..plain };
+        let row = LinkRow { redirect_status, expires_at, starts_at, max_clicks, ..plain };
         let extension = encoder.check(&row).unwrap().extension().unwrap();
         extension.redirect_status(default.try_into().unwrap()).code()
     };
+    assert_eq!(status_of(None, None, Some(5), 301), 302);
+    assert_eq!(status_of(Some(301), None, Some(5), 301), 302);
+    assert_eq!(status_of(Some(307), None, Some(5), 301), 307);
+    let mut status = |redirect_status, expires_at, default| status_of(redirect_status, expires_at, None, default);
     assert_eq!(status(None, None, 302), 302);
     assert_eq!(status(None, None, 301), 301);
     assert_eq!(status(Some(308), None, 302), 308);

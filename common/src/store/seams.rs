@@ -24,8 +24,8 @@ use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode, Statistics,
-    StatsQuery, Timestamp, Visit, VisitQuery,
+    ClickBatch, ClickTake, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode,
+    Statistics, StatsQuery, TakenClicks, Timestamp, Visit, VisitQuery,
 };
 
 /// Read access to the links that redirectors serve, and to the state of the database.
@@ -45,7 +45,7 @@ pub trait LinkFeed: fmt::Debug + Send + Sync + 'static {
     fn pools(&self) -> Vec<PoolStatus>;
 }
 
-/// The part of the store that takes clicks from journals.
+/// The part of the store that takes clicks from journals, and grants those of limited links.
 #[async_trait]
 pub trait ClickSink: fmt::Debug + Send + Sync + 'static {
     /// Stores a batch of clicks as events and advances the position of their journal, all in one transaction.
@@ -61,6 +61,18 @@ pub trait ClickSink: fmt::Debug + Send + Sync + 'static {
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
     /// Adds to the numbers of times for which codes without a link were asked. No code may occur twice.
     async fn count_misses(&self, misses: &[NewMisses]) -> Result<()>;
+    /// Takes clicks of limited links in one transaction, and returns an outcome for each in the order of `takes`.
+    /// No two calls together are granted more than the limit of a link. No link may occur twice.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](super::StoreError::Unavailable) leaves open whether clicks were taken; then they are wasted.
+    async fn take_clicks(&self, takes: &[ClickTake]) -> Result<Vec<TakenClicks>>;
+    /// Takes clicks back that were taken and not used, each a number of a link. No link may occur twice.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](super::StoreError::Unavailable) leaves open whether they are back. The caller must not repeat
+    /// the call, since clicks that are returned twice would exceed the limit.
+    async fn return_clicks(&self, unused: &[(Id, i64)]) -> Result<()>;
 }
 
 /// All data that an admin reads and changes.

@@ -170,11 +170,17 @@ fn state_condition(state: LinkState, now: Timestamp) -> (&'static str, Vec<Bound
         ),
         LinkState::Active => (
             "urls.is_active = ? AND (urls.starts_at IS NULL OR urls.starts_at <= ?)
-             AND (urls.expires_at IS NULL OR urls.expires_at > ?)",
+             AND (urls.expires_at IS NULL OR urls.expires_at > ?)
+             AND (urls.max_clicks IS NULL
+                 OR NOT EXISTS (SELECT 1 FROM link_limits AS own WHERE own.url_id = urls.id AND own.is_exhausted))",
             vec![on, now.clone(), now],
         ),
-        // No link has a limit of clicks yet.
-        LinkState::Exhausted => ("1 = 0", Vec::new()),
+        LinkState::Exhausted => (
+            "urls.is_active = ? AND (urls.starts_at IS NULL OR urls.starts_at <= ?)
+             AND (urls.expires_at IS NULL OR urls.expires_at > ?)
+             AND urls.id IN (SELECT url_id FROM link_limits WHERE is_exhausted)",
+            vec![on, now.clone(), now],
+        ),
     }
 }
 

@@ -21,8 +21,8 @@ use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode, Statistics,
-    StatsQuery, Timestamp, Visit, VisitQuery,
+    ClickBatch, ClickTake, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode,
+    Statistics, StatsQuery, TakenClicks, Timestamp, Visit, VisitQuery,
 };
 
 /// A wrapper around another store that logs its slow calls and changes nothing else.
@@ -103,6 +103,8 @@ watch! {
         ship_clicks(batch: ClickBatch<'_>) -> Result<ShipOutcome>;
         find_journals(ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
         count_misses(misses: &[NewMisses]) -> Result<()>;
+        take_clicks(takes: &[ClickTake]) -> Result<Vec<TakenClicks>>;
+        return_clicks(unused: &[(Id, i64)]) -> Result<()>;
     }
 }
 

@@ -96,6 +96,11 @@ impl Visitor {
         Visitor { bot, browser, system, device, ..Visitor::UNKNOWN }
     }
 
+    /// Returns whether the visitor loads pages in advance or shows previews of them: in chats, in mail, in social networks.
+    pub fn is_preview(&self) -> bool {
+        self.bot.is_some_and(|bot| bot == PREFETCH || marks::PREVIEWS.contains(&bot))
+    }
+
     /// Returns the visitor as a bot of the named family.
     #[must_use]
     pub fn as_bot(self, family: &str) -> Visitor {

@@ -13,6 +13,34 @@ fn user_agents() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 #[test]
+fn previews_are_prefetches_and_agents_of_chats_mail_and_social_networks() {
+    let check = |user_agent: &str, is_prefetch: bool, expected: bool| {
+        let signs = Signs { user_agent: user_agent.as_bytes(), is_prefetch, ..Signs::default() };
+        assert_eq!(Visitor::of_request(&signs).is_preview(), expected, "{user_agent} {is_prefetch}");
+    };
+    for agent in [
+        "facebookexternalhit/1.1",
+        "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+        "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
+        "WhatsApp/2.23.20.0",
+        "TelegramBot (like TwitterBot)",
+        "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+        "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0)",
+        "Mozilla/5.0 SkypeUriPreview Preview/0.5",
+    ] {
+        check(agent, false, true);
+    }
+    let person = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0";
+    check(person, true, true);
+    for other in [person, "", "curl/8.5.0", "python-requests/2.32", "Googlebot/2.1", "UptimeRobot/2.0", "GPTBot/1.2"] {
+        check(other, false, false);
+    }
+    for family in marks::PREVIEWS {
+        assert_eq!(marks::bot(family), *family, "a family that no mark has");
+    }
+}
+
+#[test]
 fn user_agent_has_the_families_of_the_table() {
     let families = |agent: &str| {
         let Visitor { bot, browser, system, device, .. } = Visitor::of_user_agent(agent.as_bytes());

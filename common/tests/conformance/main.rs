@@ -13,6 +13,7 @@ mod store_feed;
 mod store_filters;
 mod store_imports;
 mod store_labels;
+mod store_limits;
 mod store_lists;
 mod store_loading;
 mod store_loading_ids;
@@ -67,6 +68,17 @@ conformance!(store_options over sqlite_options = sqlite, postgres_options = post
     options_of_link_are_set_changed_and_removed_one_by_one,
     change_that_conflicts_with_the_stored_options_is_refused,
     loaded_links_have_the_options_of_their_rows,
+]);
+
+conformance!(store_limits over sqlite_limits = sqlite, postgres_limits = postgres: [
+    limit_is_never_exceeded_and_its_end_reaches_the_feed,
+    raised_limit_revives_the_link_and_a_lowered_one_ends_it,
+    concurrent_takes_of_many_links_share_each_limit,
+    returned_clicks_are_taken_again_unless_they_are_stored,
+    stored_clicks_count_against_a_limit_that_is_set_later,
+    state_exhausted_follows_the_order_of_decisions,
+    limit_and_a_permanent_status_exclude_each_other,
+    loaded_link_has_its_limit_and_loaded_clicks_count,
 ]);
 
 conformance!(store_pages over sqlite_pages = sqlite, postgres_pages = postgres: [

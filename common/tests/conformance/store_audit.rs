@@ -18,7 +18,7 @@ async fn entries(store: &dyn AdminStore, filter: AuditFilter) -> Vec<AuditEntry>
 /// Returns the link as the API answers it, without its clicks, which are no change of it.
 fn in_json(url: &Url) -> Option<Value> {
     let mut url = serde_json::to_value(url).unwrap();
-    for name in ["clicks", "last_clicked_at"] {
+    for name in ["clicks", "last_clicked_at", "clicks_left"] {
         assert!(url.as_object_mut().unwrap().remove(name).is_some(), "{name}");
     }
     Some(url)
@@ -171,6 +171,7 @@ pub async fn link_with_every_field_is_audited_with_each_of_them(store: &dyn Admi
     new.options.expired_url = Some(TargetUrl::parse("https://over.example/").unwrap());
     new.options.redirect_status = Some(RedirectStatus::ALL[2]);
     new.options.forward_query = Some(false);
+    new.options.max_clicks = Some(9.try_into().unwrap());
     let url = store.insert_url(new).await.unwrap().value;
     let url = store.update_url(url.id, retitle("t")).await.unwrap().unwrap().value;
     let last = entries(store, AuditFilter { url_id: Some(url.id), ..AuditFilter::default() }).await.pop().unwrap();

@@ -5,7 +5,7 @@ use tern_common::event::{EventFilter, EventType};
 use tern_common::link_labels::{ExternalId, LinkLabels, LinkLabelsChange, Notes, Tag, Tags};
 use tern_common::store::{AdminStore, Commit, Page, Placed, Result, Reused, StoreError, Total, UrlSelection, signed};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
-use tern_common::{Id, LinkOptions, LinkOptionsChange, RedirectStatus, ShortCode, TargetUrl, Timestamp};
+use tern_common::{ClickLimit, Id, LinkOptions, LinkOptionsChange, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 use crate::fixture::{changes_since, id, new_url, page, snapshot, url, user};
 use crate::store_clicks::click_on;
@@ -107,6 +107,7 @@ pub async fn many_urls_are_inserted_with_events_and_audit_entries(store: &dyn Ad
             expired_url: TargetUrl::parse("https://over.example/é").ok(),
             redirect_status: RedirectStatus::try_from(307).ok(),
             forward_query: Some(n % 2 == 0),
+            max_clicks: ClickLimit::try_from(n + 1).ok(),
         },
         labels: LinkLabels {
             tags: Tags::new(["b", "a", "ü"].map(|tag| Tag::parse(tag).unwrap())).unwrap(),

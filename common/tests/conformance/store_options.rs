@@ -4,7 +4,7 @@ use tern_common::link_options::OptionConflict;
 use tern_common::served_link::LinkRow;
 use tern_common::store::{AdminStore, LinkChange, Load, StoreError};
 use tern_common::url::{NewUrl, Url, UrlChange, UrlRow};
-use tern_common::{LinkOptions, LinkOptionsChange, RedirectStatus, TargetUrl, Timestamp};
+use tern_common::{ClickLimit, LinkOptions, LinkOptionsChange, RedirectStatus, TargetUrl, Timestamp};
 
 use crate::fixture::{changes_since, id, new_url, snapshot, user};
 use crate::store_loading::{load, numbered, url_row};
@@ -29,6 +29,7 @@ fn all_options() -> LinkOptions {
         expired_url: Some(target("over")),
         redirect_status: Some(status(307)),
         forward_query: Some(true),
+        max_clicks: ClickLimit::try_from(7).ok(),
     }
 }
 
@@ -36,21 +37,24 @@ fn all_options() -> LinkOptions {
 type OneChange = (LinkOptionsChange, fn(&mut LinkOptions));
 
 fn check_url(url: &Url, options: &LinkOptions) {
-    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query } = options.clone();
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } =
+        options.clone();
     let expired_url = expired_url.map(|target| target.as_given().to_owned());
     assert_eq!(
-        (url.starts_at, url.expires_at, &url.expired_url, url.redirect_status, url.forward_query),
-        (starts_at, expires_at, &expired_url, redirect_status, forward_query)
+        (url.starts_at, url.expires_at, &url.expired_url, url.redirect_status, url.forward_query, url.max_clicks),
+        (starts_at, expires_at, &expired_url, redirect_status, forward_query, max_clicks)
     );
 }
 
 fn check_row(row: &LinkRow, options: &LinkOptions) {
-    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query } = options.clone();
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } =
+        options.clone();
     let expired_url = expired_url.map(|target| target.as_given().to_owned());
     assert_eq!(
         (row.starts_at, row.expires_at, &row.expired_url, row.redirect_status, row.forward_query),
         (starts_at, expires_at, &expired_url, redirect_status.map(RedirectStatus::code), forward_query)
     );
+    assert_eq!((row.max_clicks, row.is_exhausted), (max_clicks.map(ClickLimit::get), false));
 }
 
 pub async fn options_of_link_are_set_changed_and_removed_one_by_one(store: &dyn AdminStore) {
@@ -63,7 +67,7 @@ pub async fn options_of_link_are_set_changed_and_removed_one_by_one(store: &dyn 
     check_row(&links["CODE12"], &all_options());
 
     let mut expected = all_options();
-    let changes: [OneChange; 10] = [
+    let changes: [OneChange; 12] = [
         (LinkOptionsChange { starts_at: Some(Some(at(1))), ..Default::default() }, |all| all.starts_at = Some(at(1))),
         (LinkOptionsChange { starts_at: Some(None), ..Default::default() }, |all| all.starts_at = None),
         (LinkOptionsChange { expires_at: Some(Some(at(2))), ..Default::default() }, |all| all.expires_at = Some(at(2))),
@@ -72,6 +76,10 @@ pub async fn options_of_link_are_set_changed_and_removed_one_by_one(store: &dyn 
             all.expired_url = Some(target("ü"));
         }),
         (LinkOptionsChange { expired_url: Some(None), ..Default::default() }, |all| all.expired_url = None),
+        (LinkOptionsChange { max_clicks: Some(ClickLimit::try_from(8).ok()), ..Default::default() }, |all| {
+            all.max_clicks = ClickLimit::try_from(8).ok();
+        }),
+        (LinkOptionsChange { max_clicks: Some(None), ..Default::default() }, |all| all.max_clicks = None),
         (LinkOptionsChange { redirect_status: Some(Some(status(308))), ..Default::default() }, |all| {
             all.redirect_status = Some(status(308));
         }),
@@ -123,7 +131,7 @@ pub async fn change_that_conflicts_with_the_stored_options_is_refused(store: &dy
     check(redirect_status(301), Err(OptionConflict::StatusOfEnd)).await;
     check(redirect_status(308), Err(OptionConflict::StatusOfEnd)).await;
     check(redirect_status(302), Ok(())).await;
-    check(LinkOptionsChange { expires_at: Some(None), ..redirect_status(308) }, Ok(())).await;
+    check(LinkOptionsChange { expires_at: Some(None), max_clicks: Some(None), ..redirect_status(308) }, Ok(())).await;
     check(end(50), Err(OptionConflict::StatusOfEnd)).await;
     check(LinkOptionsChange { redirect_status: Some(None), ..end(50) }, Ok(())).await;
 

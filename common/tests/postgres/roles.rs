@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use tern_common::missed_code::NewMisses;
 use tern_common::store::postgres::migrate;
 use tern_common::store::{AdminStore, ClickSink, PostgresConfig, PostgresStore};
-use tern_common::{Click, ClickBatch, JournalId, JournalPosition, JournalState, ShipOutcome};
+use tern_common::{Click, ClickBatch, ClickTake, JournalId, JournalPosition, JournalState, ShipOutcome, TakenClicks};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -57,6 +57,12 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
     shipper.count_misses(&[NewMisses { short_code: "nope".to_owned(), count: 3 }]).await.unwrap();
     assert_eq!(store.list_misses(9).await.unwrap()[0].count, 3);
 
+    owner.batch_execute("UPDATE urls SET max_clicks = 5").await.unwrap();
+    let take = ClickTake { url_id, needed: 5, ahead: 0 };
+    assert_eq!(shipper.take_clicks(&[take]).await.unwrap(), [TakenClicks::Granted(2)], "three clicks are stored");
+    shipper.return_clicks(&[(url_id, 1)]).await.unwrap();
+    assert_eq!(shipper.take_clicks(&[take]).await.unwrap(), [TakenClicks::Granted(1)]);
+
     // Other roles may not call the owner's functions.
     owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
     config.url = config.url.replace("//tern_redirector@", "//tern_stranger@");
@@ -67,6 +73,8 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "SELECT count_batch('{1}', '{7}', '{7}', '{2026-01-01}', '{1}', '{7}', '{1}', '{2026-01-01}', '{v}', '{curl}', '{7}',
                             '{2026-01-01}', '{v}', '{curl}', '{7}', '{1}', '{2026-01-01}', '{7}', '{0}')",
         "SELECT count_misses('{CODE12}', '{7}')",
+        "SELECT take_clicks('{1}', '{7}', '{7}')",
+        "SELECT return_clicks('{1}', '{7}')",
     ] {
         let refused = stranger.batch_execute(call).await.unwrap_err();
         assert!(refused.as_db_error().unwrap().message().contains("permission denied"), "{call}: {refused:?}");
@@ -86,6 +94,8 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "SELECT * FROM click_summaries",
         "SELECT * FROM misses",
         "DELETE FROM misses",
+        "SELECT * FROM link_limits",
+        "UPDATE link_limits SET taken = 0",
         "SELECT * FROM former_codes",
         "INSERT INTO former_codes VALUES (1, 'MINE12')",
         "INSERT INTO click_counts VALUES (1, now(), 'v', 'curl', 1)",
@@ -145,7 +155,15 @@ async fn owner_functions_after_restore_without_privileges_are_revoked_again() {
     for by_command in [true, false] {
         let restored = PostgresConfig::new(restore_without_privileges(server, &config.url));
         let owner = connect(&restored).await;
-        let all = ["count_batch", "count_inserted_events", "count_misses", "find_former_codes", "lock_links"];
+        let all = [
+            "count_batch",
+            "count_inserted_events",
+            "count_misses",
+            "find_former_codes",
+            "lock_links",
+            "return_clicks",
+            "take_clicks",
+        ];
         assert_eq!(public_functions(&owner).await, all, "as pg_restore leaves them");
         owner.batch_execute("CREATE ROLE tern_stranger LOGIN").await.ok();
         let mut of_stranger = restored.clone();

@@ -93,6 +93,8 @@ async fn new_link_is_printed_as_its_short_url_alone() {
             "--status",
             "307",
             "--forward-query",
+            "--max-clicks",
+            "9",
             "--external-id",
             "poster-1",
             "--active",
@@ -103,7 +105,7 @@ async fn new_link_is_printed_as_its_short_url_alone() {
         "short_code": "all", "original_url": "https://example.com/a", "title": "Spring sale", "tags": ["print", "b"],
         "notes": "a\nb", "starts_at": "2020-01-01T00:00:00", "expires_at": "2099-01-31T18:00:00",
         "expired_url": "https://example.com/over", "redirect_status": 307, "forward_query": true,
-        "external_id": "poster-1", "is_active": false, "user_id": ada, "state": "inactive",
+        "max_clicks": 9, "clicks_left": 9, "external_id": "poster-1", "is_active": false, "user_id": ada, "state": "inactive",
     });
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(&row[field], value, "{field}");

@@ -12,7 +12,7 @@ use crate::link_labels::{ExternalId, Notes};
 use crate::product::Price;
 use crate::url::Title;
 use crate::user::{Email, Username};
-use crate::{Id, RedirectStatus, ShortCode, TargetUrl, Timestamp};
+use crate::{ClickLimit, Id, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 
 /// Seconds from the Unix epoch to PostgreSQL's, the first of January 2000.
 const EPOCH: i64 = 946_684_800;
@@ -72,6 +72,23 @@ impl FromSql<'_> for RedirectStatus {
     }
 
     accepts!(INT2);
+}
+
+impl ToSql for ClickLimit {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull> {
+        self.get().to_sql(ty, out)
+    }
+
+    accepts!(INT8);
+    to_sql_checked!();
+}
+
+impl FromSql<'_> for ClickLimit {
+    fn from_sql(ty: &Type, raw: &[u8]) -> Result<ClickLimit> {
+        Ok(i64::from_sql(ty, raw)?.try_into()?)
+    }
+
+    accepts!(INT8);
 }
 
 impl ToSql for Price {

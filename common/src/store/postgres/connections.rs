@@ -24,6 +24,9 @@ const BACKGROUND: usize = 4;
 /// The number of connections for exports and for clicks as they are stored. Callers take turns, so each waits little.
 const STREAMS: usize = 2;
 
+/// The number of connections that take clicks of limited links, for which visitors wait. A redirector takes one at a time.
+const TAKES: usize = 2;
+
 /// The time for which a request waits for a connection.
 const POOL_WAIT: Duration = Duration::from_millis(1400);
 
@@ -54,6 +57,8 @@ pub(super) struct Connections {
     /// Allows one change of many links at a time, which leaves the other background connections to clicks and upkeep.
     many: Arc<Semaphore>,
     streams: Pool,
+    /// No connection is made before the first click of a limited link.
+    takes: Pool,
     request_timeout: Duration,
 }
 
@@ -70,14 +75,15 @@ impl Connections {
             background: pool("background", BACKGROUND, ""),
             many: Arc::new(Semaphore::new(1)),
             streams: pool("streams", STREAMS, ""),
+            takes: pool("takes", TAKES, ""),
             control,
             connector,
             request_timeout: config.request_timeout,
         })
     }
 
-    fn pools(&self) -> [&Pool; 6] {
-        [&self.requests, &self.lists, &self.control, &self.feed, &self.background, &self.streams]
+    fn pools(&self) -> [&Pool; 7] {
+        [&self.requests, &self.lists, &self.control, &self.feed, &self.background, &self.streams, &self.takes]
     }
 
     pub(super) fn status(&self) -> Vec<PoolStatus> {
@@ -107,6 +113,11 @@ impl Connections {
     /// Does `work` that must not wait for requests.
     pub(super) async fn control<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
         self.work_on(&self.control, work).await
+    }
+
+    /// Takes clicks of limited links, for which visitors wait, or returns them.
+    pub(super) async fn takes<T>(&self, work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T>) -> Result<T> {
+        self.work_on(&self.takes, work).await
     }
 
     /// Does short `work` for which no request waits.

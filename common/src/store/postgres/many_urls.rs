@@ -17,7 +17,8 @@ use crate::{Id, ShortCode, TargetUrl, Timestamp};
 /// The columns of new urls as [`to_json`] writes them, with `n` as their order.
 const ITEMS: &str = "json_to_recordset($1::text::json) AS item (
     n int, user_id bigint, short_code text, original_url text, title text, is_active boolean,
-    starts_at bigint, expires_at bigint, expired_url text, redirect_status smallint, forward_query boolean, tags text[], notes text, external_id text
+    starts_at bigint, expires_at bigint, expired_url text, redirect_status smallint, forward_query boolean,
+    max_clicks bigint, tags text[], notes text, external_id text
 )";
 
 pub(super) async fn insert(db: &ClientWrapper, new: &[NewUrl], commit: Commit) -> Result<Change<Vec<Result<Url>>>> {
@@ -68,10 +69,11 @@ async fn insert_rows(db: &ClientWrapper, new: impl Iterator<Item = &NewUrl>) -> 
     let sql = format!(
         "WITH url AS (
              INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
-                               starts_at, expires_at, expired_url, redirect_status, forward_query,
+                               starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks,
                                tags, notes, external_id)
              SELECT user_id, short_code, original_url, title, is_active, $2, $2,
                     to_timestamp(starts_at), to_timestamp(expires_at), expired_url, redirect_status, forward_query,
+                    max_clicks,
                     tags, notes, external_id
              FROM {ITEMS} ORDER BY n
              ON CONFLICT DO NOTHING
@@ -105,6 +107,7 @@ fn to_json<'a>(new: impl Iterator<Item = &'a NewUrl>) -> String {
             "expired_url": url.options.expired_url.as_ref().map(TargetUrl::as_given),
             "redirect_status": url.options.redirect_status,
             "forward_query": url.options.forward_query,
+            "max_clicks": url.options.max_clicks,
             "tags": url.labels.tags.iter().collect::<Vec<_>>(),
             "notes": url.labels.notes.as_ref().map(Notes::as_str),
             "external_id": url.labels.external_id.as_ref().map(ExternalId::as_str),

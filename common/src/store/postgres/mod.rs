@@ -17,6 +17,7 @@ mod connections;
 mod connector;
 mod error;
 mod events;
+mod limits;
 mod listing;
 mod loading;
 mod many_urls;
@@ -66,8 +67,8 @@ use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode, Statistics,
-    StatsQuery, Timestamp, Visit, VisitQuery,
+    ClickBatch, ClickTake, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode,
+    Statistics, StatsQuery, TakenClicks, Timestamp, Visit, VisitQuery,
 };
 
 /// The number of deltas in one total from which they are folded at once.
@@ -182,6 +183,14 @@ impl ClickSink for PostgresStore {
 
     async fn count_misses(&self, misses: &[NewMisses]) -> Result<()> {
         self.connections.background(async |db| misses::count(db, misses).await).await
+    }
+
+    async fn take_clicks(&self, takes: &[ClickTake]) -> Result<Vec<TakenClicks>> {
+        self.connections.takes(async |db| limits::take(db, takes).await).await
+    }
+
+    async fn return_clicks(&self, unused: &[(Id, i64)]) -> Result<()> {
+        self.connections.takes(async |db| limits::give_back(db, unused).await).await
     }
 }
 

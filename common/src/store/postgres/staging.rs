@@ -68,7 +68,7 @@ impl Stageable for UrlRow {
     const COLUMNS: &'static str = "id bigint, user_id bigint, short_code text COLLATE \"C\", original_url text,
         title text, is_active boolean, created_at timestamptz, updated_at timestamptz, starts_at timestamptz,
         expires_at timestamptz, expired_url text, redirect_status smallint, forward_query boolean,
-        notes text, external_id text COLLATE \"C\", revision bigint, imported_clicks bigint, tags text";
+        notes text, external_id text COLLATE \"C\", revision bigint, imported_clicks bigint, max_clicks bigint, tags text";
     const TYPES: &'static [Type] = &[
         Type::INT8,
         Type::INT8,
@@ -87,14 +87,15 @@ impl Stageable for UrlRow {
         Type::TEXT,
         Type::INT8,
         Type::INT8,
+        Type::INT8,
         Type::TEXT,
     ];
     const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
             starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id, revision,
-            imported_clicks, tags, created_at, updated_at)
+            imported_clicks, max_clicks, tags, created_at, updated_at)
         SELECT {id}, user_id, short_code, original_url, title, is_active,
                starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id,
-               coalesce(revision, 1), imported_clicks, coalesce(string_to_array(tags, '|'), '{}'),
+               coalesce(revision, 1), imported_clicks, max_clicks, coalesce(string_to_array(tags, '|'), '{}'),
                coalesce(created_at, $1::timestamptz), coalesce(updated_at, created_at, $1::timestamptz)
         FROM marked AS s";
 
@@ -117,6 +118,7 @@ impl Stageable for UrlRow {
             &self.labels.external_id,
             &self.revision,
             &self.imported_clicks,
+            &self.options.max_clicks,
         ]
     }
 

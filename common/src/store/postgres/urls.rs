@@ -11,16 +11,16 @@ use crate::served_link::LinkRow;
 use crate::store::author::author;
 use crate::store::{Change, Placed, Result, Reused, StoreError};
 use crate::url::{self, NewUrl, Title, Url, UrlChange, UrlReplacement};
-use crate::{Id, LinkOptions, LinkOptionsChange, TargetUrl, Timestamp};
+use crate::{ClickLimit, Id, LinkOptions, LinkOptionsChange, TargetUrl, Timestamp};
 
 pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Url>> {
     // The user is selected first, so that an unknown user uses up no id.
     let sql = format!(
         "WITH url AS (
              INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
-                               starts_at, expires_at, expired_url, redirect_status, forward_query,
+                               starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks,
                                tags, notes, external_id)
-             SELECT id, $2, $3, $4, $16, $5, $5, $7, $8, $9, $10, $11, $12, $13, $14 FROM users WHERE id = $1
+             SELECT id, $2, $3, $4, $16, $5, $5, $7, $8, $9, $10, $11, $17, $12, $13, $14 FROM users WHERE id = $1
              RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
@@ -33,7 +33,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
     let now = Timestamp::now();
-    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query } = &url.options;
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } = &url.options;
     let LinkLabels { tags, notes, external_id } = &url.labels;
     let tags: Vec<&str> = tags.iter().collect();
     let author = author();
@@ -54,6 +54,7 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
         &external_id,
         &author.as_deref(),
         &url.is_active,
+        max_clicks,
     ];
     match query::row(db, &sql, values).await {
         Ok(Some(row)) => read_change(&row),
@@ -78,6 +79,7 @@ async fn find_active(db: &ClientWrapper, user_id: Id, target: &TargetUrl) -> Res
         "SELECT {} FROM urls
          WHERE user_id = $1 AND right(original_url, 64) = right($2, 64) AND original_url = $2
              AND is_active AND (starts_at IS NULL OR starts_at <= $3) AND (expires_at IS NULL OR expires_at > $3)
+             AND NOT EXISTS (SELECT FROM link_limits WHERE url_id = urls.id AND is_exhausted)
          ORDER BY id LIMIT 1",
         Url::COLUMNS
     );
@@ -118,7 +120,14 @@ pub(super) async fn update(db: &ClientWrapper, id: Id, change: &UrlChange) -> Re
         .map(|()| found);
     }
     if let Some(row) = update_all(db, &[id], change).await?.first() {
-        return read_change(row).map(Some);
+        let mut changed = read_change(row)?;
+        // The row does not show yet which earlier clicks the new limit counts.
+        if change.options.max_clicks.flatten().is_some()
+            && let Some(found) = find(db, id).await?
+        {
+            changed.value.clicks_left = found.clicks_left;
+        }
+        return Ok(Some(changed));
     }
     match find(db, id).await? {
         Some(other) => change.check_identity(&other).map(|()| None),
@@ -139,6 +148,7 @@ pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChang
                  expired_url = CASE WHEN $12 THEN $13 ELSE expired_url END,
                  redirect_status = CASE WHEN $14 THEN $15 ELSE redirect_status END,
                  forward_query = CASE WHEN $16 THEN $17 ELSE forward_query END,
+                 max_clicks = CASE WHEN $29 THEN $30 ELSE max_clicks END,
                  notes = CASE WHEN $18 THEN $19 ELSE notes END,
                  external_id = CASE WHEN $20 THEN $21 ELSE external_id END,
                  tags = ARRAY(
@@ -161,7 +171,8 @@ pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChang
     let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
     let target = change.original_url.as_ref().map(TargetUrl::as_given);
     let now = Timestamp::now();
-    let LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query } = &change.options;
+    let LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } =
+        &change.options;
     let labels = &change.labels;
     let tags: Option<Vec<&str>> = labels.tags.as_ref().map(|tags| tags.iter().collect());
     let [add_tags, remove_tags] =
@@ -196,6 +207,8 @@ pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChang
         &author.as_deref(),
         &change.short_code,
         &change.imported_clicks,
+        &max_clicks.is_some(),
+        &max_clicks.flatten(),
     ];
     Ok(query::rows(db, &sql, values).await?)
 }
@@ -231,6 +244,8 @@ fn read_change(row: &Row) -> Result<Change<Url>> {
 
 /// Reads a row with [`Url::COLUMNS`].
 pub(super) fn from_row(row: &Row) -> Result<Url, Error> {
+    let max_clicks: Option<ClickLimit> = row.try_get("max_clicks")?;
+    let taken: Option<i64> = row.try_get("taken_clicks")?;
     Ok(Url {
         id: row.try_get("id")?,
         user_id: row.try_get("user_id")?,
@@ -243,6 +258,8 @@ pub(super) fn from_row(row: &Row) -> Result<Url, Error> {
         expired_url: row.try_get("expired_url")?,
         redirect_status: row.try_get("redirect_status")?,
         forward_query: row.try_get("forward_query")?,
+        max_clicks,
+        clicks_left: max_clicks.map(|limit| limit.left(taken.unwrap_or(0))),
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
         tags: row.try_get("tags")?,
@@ -268,5 +285,7 @@ pub(super) fn link_row(row: &Row) -> Result<LinkRow, Error> {
         expired_url: row.try_get("expired_url")?,
         redirect_status: row.try_get("redirect_status")?,
         forward_query: row.try_get("forward_query")?,
+        max_clicks: row.try_get("max_clicks")?,
+        is_exhausted: row.try_get("is_exhausted")?,
     })
 }

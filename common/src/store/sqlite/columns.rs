@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::event::Details;
 use crate::product::Price;
-use crate::{Id, RedirectStatus, TargetUrl, Timestamp};
+use crate::{ClickLimit, Id, RedirectStatus, TargetUrl, Timestamp};
 
 impl ToSql for Id {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -47,6 +47,19 @@ impl FromSql for RedirectStatus {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<RedirectStatus> {
         let code = value.as_i64()?;
         code.try_into().map_err(|_| FromSqlError::OutOfRange(code))
+    }
+}
+
+impl ToSql for ClickLimit {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.get().into())
+    }
+}
+
+impl FromSql for ClickLimit {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<ClickLimit> {
+        let value = value.as_i64()?;
+        value.try_into().map_err(|_| FromSqlError::OutOfRange(value))
     }
 }
 

@@ -105,6 +105,18 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
     Ok(())
 }
 
+/// Counts loaded clicks of limited links as taken, and logs the links whose limit they use up.
+const RAISE_TAKEN: &str = "INSERT INTO url_changes (short_code)
+        SELECT urls.short_code FROM link_limits AS own JOIN urls ON urls.id = own.url_id
+        WHERE own.url_id IN (SELECT url_id FROM click_sums) AND NOT own.is_exhausted
+            AND own.max_clicks <= (SELECT sum(humans + bots) FROM click_hours WHERE url_id = own.url_id);
+    UPDATE link_limits SET taken = stored.clicks
+    FROM (
+        SELECT url_id, sum(humans + bots) AS clicks FROM click_hours
+        WHERE url_id IN (SELECT url_id FROM click_sums) GROUP BY url_id
+    ) AS stored
+    WHERE link_limits.url_id = stored.url_id AND max_clicks IS NOT NULL AND taken < stored.clicks;";
+
 /// Adds the sums to the counts.
 pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
     if T::COUNTED_BY.is_none() {
@@ -130,10 +142,17 @@ pub(super) fn add<T: Stageable>(transaction: &Transaction<'_>) -> Result<()> {
          ON CONFLICT DO UPDATE SET clicks = clicks + excluded.clicks,
              last_clicked_at = max(coalesce(last_clicked_at, excluded.last_clicked_at), excluded.last_clicked_at);"
     ))?;
+    if T::BRINGS_CLICKS {
+        transaction.execute_batch(RAISE_TAKEN)?;
+    }
     if T::CHANGES_LINKS {
         transaction.execute("INSERT INTO url_changes (short_code) SELECT short_code FROM marked ORDER BY rowid", [])?;
         let links = "INSERT INTO link_clicks (url_id) SELECT urls.id FROM marked CROSS JOIN urls USING (short_code)";
         transaction.execute(links, [])?;
+        let limits = "INSERT INTO link_limits (url_id, max_clicks, taken)
+            SELECT urls.id, urls.max_clicks, 0 FROM marked CROSS JOIN urls USING (short_code)
+            WHERE urls.max_clicks IS NOT NULL";
+        transaction.execute(limits, [])?;
         // A pending row may belong to a deleted url whose id the file uses again.
         transaction.execute_batch(search::FLUSH)?;
         let tags = "INSERT OR IGNORE INTO url_tags

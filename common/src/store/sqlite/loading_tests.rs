@@ -12,7 +12,7 @@ use crate::store::sqlite::search;
 use crate::store::{LinkFeed, SqliteStore};
 use crate::url::UrlRow;
 use crate::user::{Email, UserRow, Username};
-use crate::{Id, ShortCode, TargetUrl};
+use crate::{ClickLimit, Id, LinkOptions, ShortCode, TargetUrl};
 
 /// Returns events of one link in one second, like the clicks of a popular link.
 fn events(count: u64) -> Batches<EventRow> {
@@ -57,13 +57,14 @@ fn counts(connection: &Connection) -> Vec<String> {
         ("click_hours", "url_id, hour, humans, bots"),
         ("link_clicks", "url_id, clicks, last_clicked_at"),
         ("url_tags", "tag, url_id"),
+        ("link_limits", "url_id, max_clicks, taken"),
         ("url_changes", "sequence, short_code"),
         ("urls_search_pending", "url_id, indexed_text"),
         ("urls_search_terms", "term, doc, cnt"),
     ];
     let written = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN (
         'users', 'urls', 'events', 'products', 'row_counts', 'click_counts', 'click_totals', 'click_hours', 'late_click_counts',
-        'link_clicks', 'url_tags', 'url_changes', 'urls_search', 'urls_search_pending', 'audit_entries')
+        'link_clicks', 'url_tags', 'link_limits', 'url_changes', 'urls_search', 'urls_search_pending', 'audit_entries')
         AND EXISTS (SELECT 1 FROM sqlite_schema AS t WHERE t.type = 'trigger' AND t.sql LIKE '%AFTER INSERT ON%'
                     AND t.sql LIKE '%INTO ' || sqlite_schema.name || ' %')";
     let unknown: i64 = connection.query_row(written, [], |row| row.get(0)).unwrap();
@@ -112,6 +113,12 @@ fn users(round: i64) -> Vec<UserRow> {
     (0..1000).map(row).collect()
 }
 
+/// Returns the limit of a link: none, one that no file uses up, or for one link a single click.
+fn limit_of(n: i64) -> Option<ClickLimit> {
+    let limits = [1_000_000, 0, 0, if n == 3 { 1 } else { 0 }, 2_000_000];
+    ClickLimit::try_from(limits[n.unsigned_abs() as usize % 5]).ok()
+}
+
 fn urls(round: i64) -> Vec<UrlRow> {
     let row = |n| UrlRow {
         id: given(round, n),
@@ -120,7 +127,7 @@ fn urls(round: i64) -> Vec<UrlRow> {
         original_url: TargetUrl::parse("https://example.com/").unwrap(),
         title: None,
         is_active: n % 4 > 0,
-        options: Default::default(),
+        options: LinkOptions { max_clicks: limit_of(n), ..LinkOptions::default() },
         labels: Default::default(),
         revision: None,
         imported_clicks: 0,

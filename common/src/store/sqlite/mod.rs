@@ -19,6 +19,7 @@ mod connections;
 mod counting;
 mod error;
 mod events;
+mod limits;
 mod listing;
 mod loading;
 mod many_urls;
@@ -64,8 +65,8 @@ use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode, Statistics,
-    StatsQuery, Timestamp, Visit, VisitQuery,
+    ClickBatch, ClickTake, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode,
+    Statistics, StatsQuery, TakenClicks, Timestamp, Visit, VisitQuery,
 };
 
 /// A SQLite database.
@@ -152,6 +153,16 @@ impl ClickSink for SqliteStore {
     async fn count_misses(&self, misses: &[NewMisses]) -> Result<()> {
         let misses = misses.to_vec();
         self.connections.write(move |db| misses::count(db, &misses)).await
+    }
+
+    async fn take_clicks(&self, takes: &[ClickTake]) -> Result<Vec<TakenClicks>> {
+        let takes = takes.to_vec();
+        self.connections.write(move |db| limits::take(db, &takes)).await
+    }
+
+    async fn return_clicks(&self, unused: &[(Id, i64)]) -> Result<()> {
+        let unused = unused.to_vec();
+        self.connections.write(move |db| limits::give_back(db, &unused)).await
     }
 }
 

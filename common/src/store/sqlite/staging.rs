@@ -77,15 +77,15 @@ impl Stageable for UrlRow {
     const COLUMNS: &'static str = "user_id INTEGER, short_code TEXT, original_url TEXT, title TEXT, is_active INTEGER,
         created_at INTEGER, updated_at INTEGER, starts_at INTEGER, expires_at INTEGER, expired_url TEXT,
         redirect_status INTEGER, forward_query INTEGER, tags TEXT, notes TEXT, external_id TEXT, revision INTEGER,
-        imported_clicks INTEGER";
+        imported_clicks INTEGER, max_clicks INTEGER";
     const STAGE: &'static str = "INSERT INTO staged
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
     const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
             starts_at, expires_at, expired_url, redirect_status, forward_query, tags, notes, external_id, revision,
-            imported_clicks, created_at, updated_at)
+            imported_clicks, max_clicks, created_at, updated_at)
         SELECT id, user_id, short_code, original_url, title, is_active,
                starts_at, expires_at, expired_url, redirect_status, forward_query, tags, notes, external_id,
-               coalesce(revision, 1), imported_clicks,
+               coalesce(revision, 1), imported_clicks, max_clicks,
                coalesce(created_at, ?1), coalesce(updated_at, created_at, ?1)
         FROM marked ORDER BY rowid";
     const COUNTED_BY: Option<&'static [&'static str]> = Some(&["user_id", "is_active"]);
@@ -113,6 +113,7 @@ impl Stageable for UrlRow {
             external_id.as_ref().map(ExternalId::as_str),
             self.revision,
             self.imported_clicks,
+            self.options.max_clicks,
         ])
     }
 }

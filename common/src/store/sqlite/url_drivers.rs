@@ -76,6 +76,7 @@ fn driver(db: &Connection, filter: &UrlFilter, at: usize, condition: &Condition)
             Some(LinkState::Inactive) => ("urls INDEXED BY urls_is_active", true),
             Some(LinkState::Scheduled) => ("urls INDEXED BY urls_starts_at", false),
             Some(LinkState::Expired) => ("urls INDEXED BY urls_expires_at", false),
+            Some(LinkState::Exhausted) => return Ok(Some(exhausted_driver(at, own))),
             _ => return Ok(None),
         },
         Field::Search => {
@@ -143,6 +144,17 @@ fn search_places(db: &Connection, term: &SearchTerm, own: Sql) -> Result<Vec<Pla
         Place { from, condition: own.clone(), id: "urls_search_pending.url_id", index: from, index_condition: own };
     let has_pending = count_in(db, from, &pending.condition)? != Total::Exactly(0);
     Ok(if has_pending { vec![indexed, pending] } else { vec![indexed] })
+}
+
+/// Returns the index of links whose limit is used up.
+fn exhausted_driver(at: usize, own: Sql) -> Driver {
+    // The subquery has no column with the name of one of `urls`.
+    let from = "(SELECT url_id, is_exhausted FROM link_limits INDEXED BY link_limits_is_exhausted) AS used
+        CROSS JOIN urls ON urls.id = used.url_id";
+    let condition = Sql::new(format!("used.is_exhausted = 1 AND {}", own.text), own.values);
+    let place =
+        Place { from, condition: condition.clone(), id: "used.url_id", index: from, index_condition: condition };
+    Driver { at, places: vec![place], is_by_id: true, counts_once: true, counted: None }
 }
 
 /// Returns the index of a condition with these tags.

@@ -8,14 +8,14 @@ use crate::link_labels::{ExternalId, Notes, Tags};
 use crate::served_link::LinkRow;
 use crate::store::{Change, Placed, Result, Reused, StoreError};
 use crate::url::{self, NewUrl, Title, Url, UrlChange, UrlReplacement};
-use crate::{Id, LinkOptions, TargetUrl, Timestamp};
+use crate::{ClickLimit, Id, LinkOptions, TargetUrl, Timestamp};
 
 pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> {
     let sql = format!(
         "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
-                           starts_at, expires_at, expired_url, redirect_status, forward_query,
+                           starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks,
                            tags, notes, external_id)
-         VALUES (?1, ?2, ?3, ?4, ?14, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING {}",
+         VALUES (?1, ?2, ?3, ?4, ?14, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?15, ?11, ?12, ?13) RETURNING {}",
         Url::COLUMNS
     );
     let title = url.title.as_ref().map(Title::as_str);
@@ -23,7 +23,7 @@ pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> 
     let tags = json_of(&url.labels.tags.iter().collect::<Vec<_>>());
     let notes = url.labels.notes.as_ref().map(Notes::as_str);
     let external_id = url.labels.external_id.as_ref().map(ExternalId::as_str);
-    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query } = &url.options;
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } = &url.options;
     let now = Timestamp::now();
     let values = rusqlite::params![
         url.user_id,
@@ -39,7 +39,8 @@ pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> 
         tags,
         notes,
         external_id,
-        url.is_active
+        url.is_active,
+        max_clicks
     ];
     let inserted = db.prepare_cached(&sql)?.query_row(values, from_row).map_err(|error| {
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
@@ -58,6 +59,7 @@ fn find_active(db: &Connection, user_id: Id, target: &TargetUrl) -> Result<Optio
         "SELECT {} FROM urls INDEXED BY urls_user_id_target
          WHERE user_id = ?1 AND substr(original_url, -64) = substr(?2, -64) AND original_url = ?2
              AND is_active AND (starts_at IS NULL OR starts_at <= ?3) AND (expires_at IS NULL OR expires_at > ?3)
+             AND NOT EXISTS (SELECT 1 FROM link_limits WHERE url_id = urls.id AND is_exhausted)
          ORDER BY id LIMIT 1",
         Url::COLUMNS
     );
@@ -96,7 +98,7 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, starts_at = ?6,
              expires_at = ?7, expired_url = ?8, redirect_status = ?9, forward_query = ?10,
              tags = ?11, notes = ?12, external_id = ?13, imported_clicks = coalesce(?14, imported_clicks),
-             revision = revision + 1
+             max_clicks = ?15, revision = revision + 1
          WHERE id = ?1 RETURNING {}",
         Url::COLUMNS
     );
@@ -126,6 +128,7 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     };
     let status = change.options.redirect_status.unwrap_or(before.redirect_status);
     let forward_query = change.options.forward_query.unwrap_or(before.forward_query);
+    let max_clicks = change.options.max_clicks.unwrap_or(before.max_clicks);
     let now = Timestamp::now();
     let tags = json_of(&tags);
     let values = rusqlite::params![
@@ -142,9 +145,16 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         tags,
         notes,
         external_id,
-        change.imported_clicks
+        change.imported_clicks,
+        max_clicks
     ];
-    let updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
+    let mut updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
+    // The row does not show yet which earlier clicks a new limit counts.
+    if change.options.max_clicks.flatten().is_some()
+        && let Some(found) = find(db, id)?
+    {
+        updated.clicks_left = found.clicks_left;
+    }
     record(db, &updated, EventType::UPDATED)?;
     Ok(Some(Change { value: updated, mark: position::mark(db)? }))
 }
@@ -173,6 +183,8 @@ fn record(db: &Transaction<'_>, url: &Url, event_type: &str) -> Result<()> {
 
 /// Reads a row with [`Url::COLUMNS`].
 pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
+    let max_clicks: Option<ClickLimit> = row.get("max_clicks")?;
+    let taken: Option<i64> = row.get("taken_clicks")?;
     Ok(Url {
         id: row.get("id")?,
         user_id: row.get("user_id")?,
@@ -185,6 +197,8 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
         expired_url: row.get("expired_url")?,
         redirect_status: row.get("redirect_status")?,
         forward_query: row.get("forward_query")?,
+        max_clicks,
+        clicks_left: max_clicks.map(|limit| limit.left(taken.unwrap_or(0))),
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
         tags: tags_of(row)?,
@@ -220,6 +234,8 @@ pub(super) fn link_row(row: &Row<'_>) -> rusqlite::Result<LinkRow> {
         expired_url: optional_text(row, "expired_url")?,
         redirect_status: row.get("redirect_status")?,
         forward_query: row.get("forward_query")?,
+        max_clicks: row.get("max_clicks")?,
+        is_exhausted: row.get("is_exhausted")?,
     })
 }
 

@@ -2,6 +2,33 @@
 
 use super::{ANY_BOT, BOT, HTTP_LIBRARY, Mark};
 
+/// The families of bots that show previews of pages: in chats and social networks, and in mail.
+pub(crate) const PREVIEWS: &[&str] = &[
+    "Line",
+    "KakaoTalk",
+    "Facebook",
+    "Telegram",
+    "Twitter",
+    "LinkedIn",
+    "Slack",
+    "Discord",
+    "WhatsApp",
+    "Skype",
+    "Microsoft",
+    "Snapchat",
+    "Pinterest",
+    "Reddit",
+    "VK",
+    "Bluesky",
+    "Mastodon",
+    "Matrix",
+    "Embedly",
+    "Iframely",
+    "Gmail",
+    "Yahoo Mail",
+    "Microsoft Office",
+];
+
 /// Bots with a name.
 pub(crate) const BOTS: &[Mark] = &[
     // Previews in chats. Some of them name several others.

@@ -13,7 +13,7 @@ mod bots;
 mod browsers;
 mod platforms;
 
-pub(super) use self::bots::{BOTS, BOTS_ANYWHERE};
+pub(super) use self::bots::{BOTS, BOTS_ANYWHERE, PREVIEWS};
 pub(super) use self::browsers::BROWSERS;
 pub(super) use self::platforms::{DEVICES, SYSTEMS};
 use super::names::{BOT, NO_USER_AGENT, OTHER, PREFETCH, UNKNOWN};
