@@ -32,7 +32,7 @@ mod switch;
 pub use error::{FileError, Place};
 pub use field::{Field, UnknownField};
 pub use options::{ColumnMap, DateOrder, InvalidColumnMap, Options, UnknownDateOrder};
-pub use reader::{Import, Rows, open, read};
+pub use reader::{Import, Rows, is_database, open, read};
 pub use recognise::Recognised;
 pub use row::{ImportedClick, ImportedLink, Row};
 pub use source::{Source, UnknownSource};

@@ -57,10 +57,18 @@ impl fmt::Debug for Rows {
 /// The file cannot be opened, or [`read`] refuses it.
 pub fn open(path: &Path, from: Option<Source>, options: &Options) -> Result<Import, FileError> {
     let mut input = File::open(path)?;
-    if container::of(&head(&mut input)?)? == Container::Sqlite {
+    if is_database(&mut input)? {
         return open_database(path, from, options);
     }
     read(input, from, options)
+}
+
+/// Returns whether a file is a database of SQLite, and goes back to its start.
+///
+/// # Errors
+/// When the file cannot be read, or is of no known kind.
+pub fn is_database(input: &mut (impl Read + Seek)) -> Result<bool, FileError> {
+    Ok(container::of(&head(input)?)? == Container::Sqlite)
 }
 
 /// Recognises a file, or takes it for one of the source `from`, and begins to read its rows.

@@ -309,6 +309,7 @@ fn open(path: &Path, command: &ImportCommand) -> anyhow::Result<Input> {
     };
     Ok(Input {
         file,
+        path: (!is_stdin).then(|| path.to_owned()),
         source: command.from,
         options: Options {
             timezone: command.timezone.clone(),

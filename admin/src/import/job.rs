@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,8 @@ const LISTED_CONFLICTS: usize = 5;
 #[derive(Debug)]
 pub struct Input {
     pub file: File,
+    /// The path of the file, if it has one: a database of SQLite has a log of changes beside it.
+    pub path: Option<PathBuf>,
     /// The source that wrote it; recognised if `None`.
     pub source: Option<Source>,
     pub options: Options,
@@ -99,9 +102,12 @@ impl Input {
         let mut file = self.file.try_clone()?;
         file.rewind()?;
         self.bytes_read.store(0, Ordering::Relaxed);
-        let reader = Counted { reader: file, bytes: Arc::clone(&self.bytes_read) };
-        let (source, options) = (self.source, self.options.clone());
-        let opened = spawn_blocking(move || tern_import::read(reader, source, &options));
+        let mut reader = Counted { reader: file, bytes: Arc::clone(&self.bytes_read) };
+        let (source, options, path) = (self.source, self.options.clone(), self.path.clone());
+        let opened = spawn_blocking(move || match path {
+            Some(path) if tern_import::is_database(&mut reader)? => tern_import::open(&path, source, &options),
+            _ => tern_import::read(reader, source, &options),
+        });
         Ok(opened.await.map_err(io::Error::other)??)
     }
 

@@ -175,7 +175,7 @@ pub(crate) async fn import_urls(
     let limit = state.config.bulk_body_limit;
     let mut share = quota.begin(limit);
     let file = receive_file(request, limit, Content::Any, &mut share).await?;
-    let input = Input { file, source, options, bytes_read: Arc::new(AtomicU64::new(0)) };
+    let input = Input { file, path: None, source, options, bytes_read: Arc::new(AtomicU64::new(0)) };
     let owner = find_owner(&*state.store, named).await?;
     let import = input.open().await?;
     let (source, recognised) = (import.recognised.source, import.recognised.to_string());

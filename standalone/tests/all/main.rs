@@ -22,6 +22,7 @@ mod exports;
 mod first_steps;
 mod full_ports;
 mod importing;
+mod importing_services;
 mod interrupted_start;
 mod link_command;
 mod link_options;
