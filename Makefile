@@ -31,7 +31,6 @@ run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with C
 
 test: tools python schemathesis dashboard-tools compat-clients ## Run every test; installs what they need (Debian, as root or with sudo)
 	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS) $(BROWSER)
-	cargo build --workspace --locked
 	scripts/run-tests
 	cd bench && cargo test --locked --lib --bins
 
