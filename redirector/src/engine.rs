@@ -16,6 +16,7 @@ use tern_common::visitor::MAX_TEXT;
 use crate::answers::Answers;
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Network, NewClick};
+use crate::code_path::{code_of_path, without_qr_mark};
 use crate::fields::Fields;
 use crate::http::{Answer, Method, Reply, Request, Service};
 use crate::link_defaults::LinkDefaults;
@@ -23,7 +24,7 @@ use crate::link_map::{LinkMap, MapPin};
 use crate::metrics::RedirectCounters;
 use crate::misses::Misses;
 use crate::outcome::{Effect, Outcome};
-use crate::redirect::{Visit, code_of_path, decide, without_qr_mark};
+use crate::redirect::{Visit, decide};
 use crate::tracking::Tracking;
 
 /// The shared state for requests for short codes. No worker waits for another one here.

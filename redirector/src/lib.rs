@@ -3,6 +3,7 @@
 //! ```text
 //! http        bytes and sockets; knows no links
 //!   engine      a request for a code: decide, record the click, answer
+//!     code_path   the short code in a path, and the mark of QR codes in a query
 //!     redirect    the order of decisions: path + map -> outcome; pure
 //!       outcome     a table: answer, metric label and side effect of each outcome
 //!     answers     header fields, other addresses and pages by the settings
@@ -25,6 +26,7 @@
 
 pub mod answers;
 pub mod clicks;
+pub mod code_path;
 pub mod config;
 pub mod engine;
 pub mod fields;

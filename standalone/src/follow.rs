@@ -9,11 +9,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tern_common::ShortCode;
+use tern_redirector::code_path::{code_of_path, without_qr_mark};
 use tern_redirector::engine::Engine;
 use tern_redirector::fields::Fields;
 use tern_redirector::http::{self, Answer, Content};
 use tern_redirector::link_map::MapPin;
-use tern_redirector::redirect::{Visit, code_of_path, without_qr_mark};
+use tern_redirector::redirect::Visit;
 
 /// Answers a short code as the redirect port does, with the same map, outcomes and clicks.
 pub async fn follow_code(
