@@ -2,6 +2,7 @@
 
 use crate::Click;
 use crate::event::{Details, EventType};
+use crate::placeholders::Template;
 use crate::visitor::{UNKNOWN, Visitor, country_of, language_of, primary_subtag};
 
 /// The source of a click. It contains no whole header.
@@ -79,6 +80,8 @@ fn source_of_target(target: &str) -> Option<String> {
     memchr::memmem::find(query.as_bytes(), b"utm")?;
     url::form_urlencoded::parse(query.as_bytes())
         .find(|(name, value)| name == UTM_SOURCE && !value.is_empty())
+        // A click that filled the source has it beside the target.
+        .filter(|(_, value)| Template::encode(value).is_none())
         .and_then(|(_, value)| clean_source(&value))
 }
 
@@ -130,6 +133,9 @@ mod tests {
         check("https://example.com/?utm_source=%FF", Some("\u{fffd}"));
         check("https://example.com/", None);
         check("https://example.com/?utm_source", None);
+        check("https://example.com/?utm_source={query:from}", None);
+        check("https://example.com/?utm_source=poster-{1}", None);
+        check("https://example.com/?utm_source={city}", Some("{city}"));
         check("https://example.com/?utm_source=+", None);
         check("https://example.com/?xutm_source=a&utm_sources=b&UTM_SOURCE=c", None);
         check("https://example.com/utm_source=a", None);

@@ -29,6 +29,7 @@ pub mod link_state;
 pub mod listening;
 pub mod missed_code;
 pub mod own_addresses;
+pub mod placeholders;
 pub mod private_files;
 pub mod probe;
 pub mod process;

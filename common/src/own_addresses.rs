@@ -79,6 +79,16 @@ impl OwnAddresses {
         self.check_target(TargetUrl::parse(text)?)
     }
 
+    /// Parses the address to which an expired link leads: a target without placeholders.
+    pub fn parse_expired_url(&self, text: &str) -> Result<TargetUrl, RefusedTarget> {
+        self.check_expired_url(TargetUrl::parse(text)?)
+    }
+
+    /// Refuses the address to which an expired link leads if it is an own one, or has placeholders.
+    pub fn check_expired_url(&self, target: TargetUrl) -> Result<TargetUrl, RefusedTarget> {
+        self.check_target(target.without_placeholders()?)
+    }
+
     /// Refuses a target at an own address.
     pub fn check_target(&self, target: TargetUrl) -> Result<TargetUrl, RefusedTarget> {
         match self.find(&target) {

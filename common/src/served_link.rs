@@ -21,6 +21,7 @@ use std::ops::Range;
 pub use self::extension::Extension;
 use crate::click_limit::InvalidClickLimit;
 use crate::link_options::InvalidRedirectStatus;
+use crate::placeholders::Template;
 use crate::short_code::InvalidShortCode;
 use crate::target_url::InvalidTarget;
 use crate::{ClickLimit, Id, RedirectStatus, ShortCode, TargetUrl, Timestamp};
@@ -144,7 +145,7 @@ impl<'a> ServedLink<'a> {
         self.target
     }
 
-    /// Returns the value of the `Location` header: bytes 0x21 to 0x7e only.
+    /// Returns the value of the `Location` header, before placeholders are filled: bytes 0x21 to 0x7e only.
     #[inline]
     pub fn location(&self) -> &'a str {
         self.extension().and_then(|extension| extension.location).unwrap_or(self.target)
@@ -228,13 +229,15 @@ fn check<'a>(row: &'a LinkRow<impl AsRef<str>>, extension: &'a mut Vec<u8>) -> R
     let location = TargetUrl::check(given).map_err(InvalidLink::Target)?;
     let expired_url = row.expired_url.as_ref().map(AsRef::as_ref);
     let expired_location = match expired_url {
-        Some(target) => TargetUrl::check(target).map_err(InvalidLink::ExpiredUrl)?,
+        Some(target) => TargetUrl::check_without_placeholders(target).map_err(InvalidLink::ExpiredUrl)?,
         None => None,
     };
     let redirect_status = row.redirect_status.map(|code| RedirectStatus::try_from(i64::from(code))).transpose()?;
+    let template = Template::encode(location.as_deref().unwrap_or(given));
     extension.clear();
     Extension {
         location: location.as_deref(),
+        template: template.as_deref().and_then(Template::decode),
         expires_at: row.expires_at,
         starts_at: row.starts_at,
         expired_url,

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use ::url::Position;
+use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::config::Setting;
 use crate::json::deserialize_by_parse;
+use crate::placeholders::{self, InvalidPlaceholder};
 
 /// An absolute `http` or `https` URL with a host: the given text, and its form for a header.
+///
+/// Behind its host it may have [`placeholders`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl {
     given: Box<str>,
@@ -24,7 +28,8 @@ impl utoipa::PartialSchema for TargetUrl {
         let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
         let described = text.description(Some(
             "An absolute `http` or `https` URL with a host, at most 8192 bytes, without white space and control \
-             characters. One at an address of Tern itself is refused.",
+             characters. One at an address of Tern itself is refused. In its path, query and fragment, `{1}` to `{9}`, \
+             `{path}` and `{query:name}` are filled from the request that is redirected, but not in `expired_url`.",
         ));
         let bounded = described.min_length(Some(8)).max_length(Some(TargetUrl::MAX_LEN));
         let pattern = bounded.pattern(Some(r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\\]\S*$"));
@@ -50,6 +55,8 @@ pub enum InvalidTarget {
     Backslash,
     #[error("must not have a user name that looks like a host, nor more than one @ before its path")]
     UserInfo,
+    #[error(transparent)]
+    Placeholder(#[from] InvalidPlaceholder),
 }
 
 impl TargetUrl {
@@ -65,6 +72,12 @@ impl TargetUrl {
         if is_plain(text) { Ok(None) } else { TargetUrl::check_fully(text) }
     }
 
+    /// Checks an address that is not filled from a request, as [`TargetUrl::check`] does.
+    pub fn check_without_placeholders(text: &str) -> Result<Option<Box<str>>, InvalidTarget> {
+        let location = TargetUrl::check(text)?;
+        if placeholders::check(text)? { Err(InvalidPlaceholder::NotHere.into()) } else { Ok(location) }
+    }
+
     fn check_fully(text: &str) -> Result<Option<Box<str>>, InvalidTarget> {
         if text.len() > TargetUrl::MAX_LEN {
             return Err(InvalidTarget::TooLong);
@@ -74,6 +87,7 @@ impl TargetUrl {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(InvalidTarget::Whitespace);
         }
+        let is_template = text.contains('{') && placeholders::check(text)?;
         // The parser also accepts `http:host` and `http:\\host`, which a client resolves against Tern's own address.
         let authority = strip_scheme(text).ok_or(InvalidTarget::NotHttp)?;
         if authority.starts_with(['/', '\\', '?', '#']) {
@@ -87,6 +101,12 @@ impl TargetUrl {
         if text.bytes().all(may_stand_in_header) {
             return Ok(None);
         }
+        if is_template {
+            // The parser would encode the braces.
+            let host = &parsed[..Position::BeforePath];
+            let behind_host = &text[placeholders::path_of(text).start..];
+            return Ok(Some(format!("{host}{}", utf8_percent_encode(behind_host, CONTROLS)).into()));
+        }
         // A serialised URL is ASCII: the host is in punycode, and the rest is percent-encoded.
         debug_assert!(parsed.as_str().bytes().all(may_stand_in_header));
         Ok(Some(String::from(parsed).into()))
@@ -97,9 +117,14 @@ impl TargetUrl {
         &self.given
     }
 
-    /// Returns the value of the `Location` header: bytes 0x21 to 0x7e only.
+    /// Returns the value of the `Location` header, before placeholders are filled: bytes 0x21 to 0x7e only.
     pub fn location(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.given)
+    }
+
+    /// Refuses an address with placeholders where no request fills them.
+    pub fn without_placeholders(self) -> Result<TargetUrl, InvalidTarget> {
+        TargetUrl::check_without_placeholders(&self.given).map(|_| self)
     }
 }
 
@@ -107,13 +132,13 @@ impl Setting for TargetUrl {
     const EXPECTED: &'static str = "an http or https address such as https://www.example.com/help";
 
     fn parse(text: &str) -> Option<TargetUrl> {
-        TargetUrl::parse(text).ok()
+        TargetUrl::parse(text).and_then(TargetUrl::without_placeholders).ok()
     }
 }
 
 /// Returns whether a text is a plain target, which the WHATWG parser always accepts.
 ///
-/// A plain target is visible ASCII. Its host has letters, digits, dots and single hyphens, and can be neither an IPv4
+/// A plain target is visible ASCII without `{`. Its host has letters, digits, dots and single hyphens, and can be neither an IPv4
 /// address nor punycode. Nearly all targets are plain, and a start checks millions of them.
 fn is_plain(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else { return false };
@@ -134,7 +159,7 @@ fn is_plain(text: &str) -> bool {
         && before.is_ascii_alphanumeric()
         && label_begins_with.is_ascii_alphabetic()
         // Without an early exit, the compiler vectorises the loop.
-        && rest.bytes().fold(true, |all, byte| all & may_stand_in_header(byte))
+        && rest.bytes().fold(true, |all, byte| all & may_stand_in_header(byte) & (byte != b'{'))
 }
 
 /// Refuses an authority whose host is ambiguous to people or clients.
@@ -247,6 +272,33 @@ mod tests {
     }
 
     #[test]
+    fn target_with_placeholders_keeps_them_in_its_header_form() {
+        let check = |text: &str, expected: Result<&str, InvalidTarget>| {
+            let parsed = TargetUrl::parse(text);
+            assert_eq!(parsed.as_ref().map(TargetUrl::location).map_err(|e| *e), expected, "{text:?}");
+        };
+        check("https://a.example/{1}/x?q={query:q}#{path}", Ok("https://a.example/{1}/x?q={query:q}#{path}"));
+        check("https://a.example/ü/{1}?q={2}", Ok("https://a.example/%C3%BC/{1}?q={2}"));
+        check("HTTPS://München.example:443?{query:ü}", Ok("https://xn--mnchen-3ya.example?{query:%C3%BC}"));
+        check("https://a.example/../ü/{1}", Ok("https://a.example/../%C3%BC/{1}"));
+        check("https://a.example/{id}?filter={\"a\":1}", Ok("https://a.example/{id}?filter={\"a\":1}"));
+        check("https://{1}.example/", Err(InvalidPlaceholder::InHost.into()));
+        check("https://a.example:{1}/", Err(InvalidPlaceholder::InHost.into()));
+        check("{1}", Err(InvalidPlaceholder::InHost.into()));
+        check("https://a.example/{0}", Err(InvalidPlaceholder::Unknown.into()));
+        check("ftp://a.example/{1}", Err(InvalidTarget::NotHttp));
+        check("https://a.example/{query:a b}", Err(InvalidTarget::Whitespace));
+    }
+
+    #[test]
+    fn address_that_is_not_filled_has_no_placeholders() {
+        let parse = |text| TargetUrl::parse(text).and_then(TargetUrl::without_placeholders).map(drop);
+        assert_eq!(parse("https://a.example/{id}"), Ok(()));
+        assert_eq!(parse("https://a.example/{1}"), Err(InvalidPlaceholder::NotHere.into()));
+        assert_eq!(<TargetUrl as Setting>::parse("https://a.example/?code={path}"), None);
+    }
+
+    #[test]
     fn plain_target_is_recognised() {
         for text in
             ["https://example.com", "http://a.b-c.example/x?y#z", "https://localhost/", "https://9gag.com/~%zz\"<"]
@@ -260,6 +312,7 @@ mod tests {
             "https://a..b/",
             "https://a:1/",
             "https:///",
+            "https://a.example/{1}",
         ] {
             assert!(!is_plain(text), "{text}");
         }

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use crate::placeholders::Template;
 use crate::{ClickLimit, RedirectStatus, Timestamp};
 
 /// The fields that few links have.
@@ -9,6 +10,8 @@ use crate::{ClickLimit, RedirectStatus, Timestamp};
 pub struct Extension<'a> {
     /// The header form of the target, if it differs from the given text.
     pub(super) location: Option<&'a str>,
+    /// The header form of the target with its placeholders, if it has any.
+    pub(super) template: Option<Template<'a>>,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) starts_at: Option<Timestamp>,
     pub(super) expired_url: Option<&'a str>,
@@ -31,12 +34,23 @@ mod tag {
     pub(super) const FORWARD_QUERY: u8 = 7;
     pub(super) const MAX_CLICKS: u8 = 10;
     pub(super) const IS_EXHAUSTED: u8 = 11;
+    pub(super) const TEMPLATE: u8 = 12;
 }
 
 impl<'a> Extension<'a> {
     /// Returns the header form of the target, if it differs from the given text.
     pub fn location(&self) -> Option<&'a str> {
         self.location
+    }
+
+    /// Returns the target with its placeholders, if it has any.
+    pub fn template(&self) -> Option<Template<'a>> {
+        self.template
+    }
+
+    /// Returns whether a target of the link has placeholders, so that it may have a path behind its code.
+    pub fn has_placeholders(&self) -> bool {
+        self.template.is_some()
     }
 
     /// Returns whether the link has not started at a time.
@@ -85,6 +99,9 @@ impl<'a> Extension<'a> {
         if let Some(location) = self.location {
             put(tag::LOCATION, location.as_bytes());
         }
+        if let Some(template) = self.template {
+            put(tag::TEMPLATE, template.as_bytes());
+        }
         if let Some(end) = self.expires_at {
             put(tag::EXPIRES_AT, &end.unix_seconds().to_le_bytes());
         }
@@ -126,6 +143,7 @@ impl<'a> Extension<'a> {
                     let code = i16::from_le_bytes(value.try_into().ok()?);
                     extension.redirect_status = Some(RedirectStatus::try_from(i64::from(code)).ok()?);
                 }
+                tag::TEMPLATE => extension.template = Some(Template::decode(value)?),
                 tag::FORWARD_QUERY => extension.forward_query = Some(value == [1]),
                 tag::MAX_CLICKS => {
                     let limit = i64::from_le_bytes(value.try_into().ok()?);

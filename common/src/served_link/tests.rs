@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
+use crate::placeholders::InvalidPlaceholder;
 
 #[test]
 fn encoded_link_has_each_field_of_its_row() {
@@ -54,6 +55,23 @@ fn encoded_link_has_each_field_of_its_row() {
 }
 
 #[test]
+fn target_with_placeholders_is_served_with_their_places() {
+    let mut encoder = LinkEncoder::default();
+    let plain = LinkRow::plain("jira", "https://münchen.example/{1}?q={query:ü}");
+    let encoded = encoder.encode(&plain).unwrap().bytes().to_vec();
+    assert_eq!(LinkRow::decode(&encoded), Some(plain.clone()));
+    let text = std::str::from_utf8(&encoded[text_range(encoded.first_chunk().unwrap())]).unwrap();
+    let link = ServedLink::decode(&encoded, text);
+    assert_eq!(link.original_url(), plain.original_url);
+    let extension = link.extension().unwrap();
+    let template = extension.template().unwrap();
+    assert_eq!(template.text(), b"https://xn--mnchen-3ya.example/{1}?q={query:%C3%BC}");
+    assert_eq!((template.placeholders().count(), extension.has_placeholders()), (2, true));
+    let braces = LinkRow::plain("CODE12", "https://a.example/{id}");
+    assert_eq!(encoder.check(&braces).unwrap().extension(), None, "other braces are text");
+}
+
+#[test]
 fn invalid_row_is_refused_with_its_reason() {
     let mut encoder = LinkEncoder::default();
     let plain = LinkRow::plain("CODE12", "https://example.com/");
@@ -63,6 +81,10 @@ fn invalid_row_is_refused_with_its_reason() {
     check(LinkRow { original_url: "ftp://a", ..plain.clone() }, InvalidLink::Target(InvalidTarget::NotHttp));
     let expired_url = LinkRow { expired_url: Some("javascript:x"), ..plain.clone() };
     check(expired_url, InvalidLink::ExpiredUrl(InvalidTarget::NotHttp));
+    let host = LinkRow { original_url: "https://{1}.example/", ..plain.clone() };
+    check(host, InvalidLink::Target(InvalidPlaceholder::InHost.into()));
+    let expired_url = LinkRow { expired_url: Some("https://a.example/{1}"), ..plain.clone() };
+    check(expired_url, InvalidLink::ExpiredUrl(InvalidPlaceholder::NotHere.into()));
     check(LinkRow { redirect_status: Some(303), ..plain.clone() }, InvalidLink::RedirectStatus(InvalidRedirectStatus));
     check(LinkRow { max_clicks: Some(0), ..plain.clone() }, InvalidLink::ClickLimit(InvalidClickLimit));
     let code = ShortCode::check("a b").unwrap_err();
