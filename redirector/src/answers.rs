@@ -101,9 +101,14 @@ impl Answers {
             return Answer { further_fields: &self.redirect_fields, ..redirect };
         }
         match (answer.content, outcome.link) {
-            (Content::Document(_), Some(link)) => {
+            (Content::Document(document), Some(link)) => {
                 let is_page = prefers_html();
-                let page = is_page.then(|| Content::Document(pages::preview(link.code, link.location())));
+                let page = is_page.then(|| {
+                    Content::Document(match document.filled {
+                        Some((url, _)) => pages::filled_preview(link.code, url),
+                        None => pages::preview(link.code, link.location()),
+                    })
+                });
                 Answer { further_fields: pages::FIELDS, content: page.unwrap_or(answer.content), ..answer }
             }
             _ if prefers_html() => pages::error(answer),

@@ -16,30 +16,51 @@ pub fn without_qr_mark(query: &[u8]) -> (&[u8], bool) {
 /// A buffer for the code of a path and the sign of a preview.
 pub type CodeBuffer = [u8; ShortCode::MAX_LEN + 1];
 
-/// Returns the short code in a request path, percent-decoded once, and whether `+` behind it asks for a preview.
-/// `None` if no short code has this form.
-pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> (Option<&'a str>, bool) {
-    let segment = segment_of_path(path, buffer).unwrap_or_default();
-    if ShortCode::has_shape(segment) {
-        return (std::str::from_utf8(segment).ok(), false);
-    }
-    let code = segment.strip_suffix(b"+").filter(|code| ShortCode::has_shape(code));
-    (code.and_then(|code| std::str::from_utf8(code).ok()), code.is_some())
+/// The parts of a request path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CodePath<'a> {
+    /// The short code, percent-decoded once. `None` if no short code has this form.
+    pub code: Option<&'a str>,
+    /// Whether the path ends with the sign of a preview, a `+`.
+    pub is_preview: bool,
+    /// The path behind the code and its slash as it was sent, without the sign of a preview; `None` if there is no slash.
+    pub rest: Option<&'a [u8]>,
 }
 
-/// Returns the path behind its slash, percent-decoded once. `None` if it is too long for a code.
-fn segment_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'a [u8]> {
-    let segment = path.strip_prefix(b"/")?;
-    if segment.contains(&b'%') {
-        let mut len = 0;
-        for byte in percent_encoding::percent_decode(segment) {
-            *buffer.get_mut(len)? = byte;
-            len += 1;
-        }
-        Some(&buffer[..len])
-    } else {
-        Some(segment)
+/// Returns the parts of a request path.
+///
+/// The sign of a preview may be percent-encoded behind a code. Behind a further segment it is a part of that then.
+pub fn code_of_path<'a>(path: &'a [u8], buffer: &'a mut CodeBuffer) -> CodePath<'a> {
+    let segments = path.strip_prefix(b"/").unwrap_or_default();
+    // Most paths are a code.
+    if ShortCode::has_shape(segments) {
+        return CodePath { code: std::str::from_utf8(segments).ok(), ..CodePath::default() };
     }
+    let (first, rest) = match memchr::memchr(b'/', segments) {
+        Some(slash) => (&segments[..slash], Some(&segments[slash + 1..])),
+        None => (segments, None),
+    };
+    let first = decode(first, buffer).unwrap_or_default();
+    let is_code = ShortCode::has_shape(first);
+    let unsigned = if rest.is_some() || is_code { None } else { first.strip_suffix(b"+") };
+    let code = unsigned.unwrap_or(first);
+    let code = if ShortCode::has_shape(code) { std::str::from_utf8(code).ok() } else { None };
+    let unsigned_rest = rest.and_then(|rest| rest.strip_suffix(b"+"));
+    let is_preview = code.is_some() && (unsigned.is_some() || unsigned_rest.is_some());
+    CodePath { code, is_preview, rest: unsigned_rest.or(rest) }
+}
+
+/// Percent-decodes a segment. `None` if it is too long for a code.
+fn decode<'a>(segment: &'a [u8], buffer: &'a mut CodeBuffer) -> Option<&'a [u8]> {
+    if !segment.contains(&b'%') {
+        return Some(segment);
+    }
+    let mut len = 0;
+    for byte in percent_encoding::percent_decode(segment) {
+        *buffer.get_mut(len)? = byte;
+        len += 1;
+    }
+    Some(&buffer[..len])
 }
 
 #[cfg(test)]
@@ -50,7 +71,9 @@ mod tests {
     fn code_of_path_accepts_only_the_form_of_a_short_code() {
         let check = |path: &str, expected: Option<&str>| {
             let mut buffer = [0; ShortCode::MAX_LEN + 1];
-            assert_eq!(code_of_path(path.as_bytes(), &mut buffer), (expected, false), "{path}");
+            let found = code_of_path(path.as_bytes(), &mut buffer);
+            let code = found.code.filter(|_| found.rest.is_none());
+            assert_eq!((code, found.is_preview), (expected, false), "{path}");
         };
         check("/CODE12", Some("CODE12"));
         check("/no-such_code", Some("no-such_code"));
@@ -93,7 +116,8 @@ mod tests {
     fn code_of_path_with_a_plus_asks_for_a_preview() {
         let check = |path: &str, expected: Option<&str>| {
             let mut buffer = [0; ShortCode::MAX_LEN + 1];
-            assert_eq!(code_of_path(path.as_bytes(), &mut buffer), (expected, expected.is_some()), "{path}");
+            let CodePath { code, is_preview, .. } = code_of_path(path.as_bytes(), &mut buffer);
+            assert_eq!((code, is_preview), (expected, expected.is_some()), "{path}");
         };
         check("/CODE12+", Some("CODE12"));
         check("/CODE12%2B", Some("CODE12"));
@@ -107,5 +131,23 @@ mod tests {
         check("/CO+DE12", None);
         check("/CODE12+/", None);
         check("/CODE12%252B", None);
+    }
+    #[test]
+    fn path_behind_a_code_is_returned_as_it_was_sent() {
+        let check = |path: &str, code: Option<&str>, rest: &str, is_preview: bool| {
+            let mut buffer = [0; ShortCode::MAX_LEN + 1];
+            let found = code_of_path(path.as_bytes(), &mut buffer);
+            assert_eq!(found, CodePath { code, is_preview, rest: Some(rest.as_bytes()) }, "{path}");
+        };
+        check("/jira/ABC-1", Some("jira"), "ABC-1", false);
+        check("/%6Aira/a%2Fb//c/", Some("jira"), "a%2Fb//c/", false);
+        check("/jira/", Some("jira"), "", false);
+        check("/jira/ABC-1+", Some("jira"), "ABC-1", true);
+        check("/jira/c++", Some("jira"), "c+", true);
+        check("/jira/c%2B%2b", Some("jira"), "c%2B%2b", false);
+        check("/jira+/ABC-1", None, "ABC-1", false);
+        check("/jira%2B/ABC-1+", None, "ABC-1", false);
+        check("//ABC-1", None, "ABC-1", false);
+        check(&format!("/{}/x", "a".repeat(65)), None, "x", false);
     }
 }

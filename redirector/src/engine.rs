@@ -16,7 +16,7 @@ use tern_common::visitor::MAX_TEXT;
 use crate::answers::Answers;
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Network, NewClick};
-use crate::code_path::{code_of_path, without_qr_mark};
+use crate::code_path::{CodePath, code_of_path, without_qr_mark};
 use crate::fields::Fields;
 use crate::http::{Answer, Method, Reply, Request, Service};
 use crate::link_defaults::LinkDefaults;
@@ -77,7 +77,7 @@ impl Engine {
         let mut outcome = decide(&self.map, pin, visit, &self.defaults);
         match (outcome.kind.effect(), outcome.link) {
             (Effect::Click, Some(link)) if visit.method == Method::Get && self.tracking.records() => {
-                self.record(&link, outcome.forwarded_query(), visit, fields);
+                self.record(&link, outcome.source(), visit, fields);
             }
             (Effect::Miss, _) => {
                 if let Err(wait) = self.spend_miss(visit, fields) {
@@ -96,7 +96,7 @@ impl Engine {
         outcome
     }
 
-    fn record<'f>(&self, link: &ServedLink<'_>, forwarded_query: &[u8], visit: &Visit<'_>, fields: &impl Fields<'f>) {
+    fn record<'f>(&self, link: &ServedLink<'_>, source: &[u8], visit: &Visit<'_>, fields: &impl Fields<'f>) {
         let client = self.proxies.client(visit.peer, fields.values("x-forwarded-for"));
         if self.tracking.ignored.contains(client) {
             self.counters.count_ignored_click(visit.affinity);
@@ -104,7 +104,6 @@ impl Engine {
         }
         let mut text = [0; MAX_TEXT];
         let is_from_proxy = self.proxies.contains(visit.peer);
-        let source = source_of_query(forwarded_query);
         let at_micros = visit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let click = NewClick {
             url_id: link.url_id,
@@ -137,12 +136,6 @@ fn is_from_this_machine<'f>(visit: &Visit<'_>, fields: &impl Fields<'f>) -> bool
         && !fields.any_name(is_forwarding_field)
 }
 
-/// Returns the encoded value of `utm_source` in the query that a link forwards.
-fn source_of_query(query: &[u8]) -> &[u8] {
-    let mut pairs = query.split(|byte| *byte == b'&');
-    pairs.find_map(|pair| pair.strip_prefix(b"utm_source=")).unwrap_or_default()
-}
-
 /// Rounds up to at least one second.
 fn whole_seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
@@ -167,7 +160,7 @@ impl Service for Engine {
 
     fn call(&self, request: &Request<'_>, reply: Reply<'_>) {
         let mut buffer = [0; ShortCode::MAX_LEN + 1];
-        let (code, is_preview) = code_of_path(request.path, &mut buffer);
+        let CodePath { code, is_preview, rest } = code_of_path(request.path, &mut buffer);
         let (query, is_from_qr) = without_qr_mark(request.query);
         let visit = Visit {
             path: request.path,
@@ -175,6 +168,7 @@ impl Service for Engine {
             is_from_qr,
             code,
             is_preview,
+            rest,
             method: request.method,
             at: UNIX_EPOCH + Duration::from_micros(request.received_at_micros),
             peer: request.peer,

@@ -5,7 +5,7 @@
 
 use tern_common::served_link::ServedLink;
 
-use crate::http::{Answer, Content, Document, Location, MediaType, StatusCode};
+use crate::http::{Answer, Content, Document, FilledUrl, Location, MediaType, StatusCode};
 
 /// A decision about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct Outcome<'a> {
     pub kind: Kind,
     /// The link of a redirect or of a preview.
     pub link: Option<ServedLink<'a>>,
-    /// The answer of a redirect, which depends on the link.
-    pub redirect: Option<Answer<'a>>,
+    /// The answer, if that of the table depends on the target of the link.
+    pub answer: Option<Answer<'a>>,
     /// Whether the link forwards queries, and that of the request could not be merged into the target.
     pub drops_query: bool,
     /// The short code that the message quotes.
@@ -66,6 +66,7 @@ const PREVIEW: Document<'static> = Document {
     media_type: MediaType::Json,
     fixed: &["{\"short_code\":\"", "\",\"original_url\":\"", "\"}", ""],
     pieces: [b""; 3],
+    filled: None,
 };
 
 kinds! {
@@ -80,6 +81,11 @@ kinds! {
     /// The link has not started. Its answer is that for a code that no link has.
     Scheduled = "scheduled", Nothing,
         Answer::error_in_pieces(StatusCode::NOT_FOUND, [b"Short code '", b"", b"' not found"]);
+    /// The link would redirect, and the request does not fill the placeholders of its target.
+    Unfilled = "unfilled", Nothing, Answer::error_in_pieces(
+        StatusCode::NOT_FOUND,
+        [b"Short code '", b"", b"' leads nowhere with this path and query: a part is missing, not allowed or one too many"],
+    );
     /// The link has expired, and now leads to another address.
     ExpiredElsewhere = "expired", Nothing, Answer::redirect(b"");
     /// The link has expired.
@@ -116,14 +122,14 @@ impl Kind {
 
 impl From<Kind> for Outcome<'_> {
     fn from(kind: Kind) -> Self {
-        Outcome { kind, link: None, redirect: None, drops_query: false, code: None, retry_after_seconds: None }
+        Outcome { kind, link: None, answer: None, drops_query: false, code: None, retry_after_seconds: None }
     }
 }
 
 impl<'a> Outcome<'a> {
     /// Returns a redirect to the address of an expired link.
     pub fn expired_elsewhere(location: &'a str) -> Outcome<'a> {
-        Outcome { redirect: Some(Answer::redirect(location.as_bytes())), ..Kind::ExpiredElsewhere.into() }
+        Outcome { answer: Some(Answer::redirect(location.as_bytes())), ..Kind::ExpiredElsewhere.into() }
     }
 
     /// Returns the outcome for a link that has not started.
@@ -131,9 +137,19 @@ impl<'a> Outcome<'a> {
         Outcome { code: Some(code), ..Kind::Scheduled.into() }
     }
 
-    /// Returns an answer that shows the target of `link`.
-    pub fn preview(link: ServedLink<'a>) -> Outcome<'a> {
-        Outcome { link: Some(link), ..Kind::Preview.into() }
+    /// Returns the outcome for a request that does not fill the placeholders of a target.
+    pub fn unfilled(code: &'a str) -> Outcome<'a> {
+        Outcome { code: Some(code), ..Kind::Unfilled.into() }
+    }
+
+    /// Returns an answer that shows the target of `link`, or the target that the request has filled.
+    pub fn preview(link: ServedLink<'a>, filled: Option<FilledUrl<'a>>) -> Outcome<'a> {
+        let answer = filled.map(|url| {
+            let pieces = [link.code.as_bytes(), b"", b""];
+            let document = Document { pieces, filled: Some((url, url.written_len())), ..PREVIEW };
+            Answer::new(StatusCode::OK, Content::Document(document))
+        });
+        Outcome { link: Some(link), answer, ..Kind::Preview.into() }
     }
 
     /// Returns the outcome for a code that no link has.
@@ -146,18 +162,24 @@ impl<'a> Outcome<'a> {
         Outcome { retry_after_seconds: Some(retry_after_seconds), ..Kind::Refused.into() }
     }
 
-    /// Returns the query that was merged into the location; empty if there is none.
-    pub fn forwarded_query(&self) -> &'a [u8] {
-        match self.redirect.map(|answer| answer.content) {
-            Some(Content::Redirect(Location::Merged(merged), _)) => merged.query(),
-            _ => b"",
-        }
+    /// Returns the encoded `utm_source` that the request gave to the location; empty if there is none.
+    pub fn source(&self) -> &'a [u8] {
+        const START: &[u8] = b"utm_source=";
+        let of_query = |query: &'a [u8]| query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(START));
+        let source = match self.answer.map(|answer| answer.content) {
+            Some(Content::Redirect(Location::Merged(merged), _)) => of_query(merged.query()),
+            Some(Content::Redirect(Location::Filled(filled), _)) => {
+                of_query(filled.merged_query()).or_else(|| filled.parameter(START))
+            }
+            _ => None,
+        };
+        source.unwrap_or_default()
     }
 
     /// Returns the answer of the kind, completed with the location, the code or the wait of this request.
     pub fn answer(&self) -> Answer<'a> {
-        if let Some(redirect) = self.redirect {
-            return redirect;
+        if let Some(answer) = self.answer {
+            return answer;
         }
         let answer = self.kind.rule().answer;
         let content = match answer.content {
@@ -189,6 +211,9 @@ mod tests {
         check(Kind::Gone.into(), (410, None, "This shortened URL has been deactivated"));
         check(Outcome::not_found("nope"), (404, None, "Short code 'nope' not found"));
         check(Outcome::scheduled("soon"), (404, None, "Short code 'soon' not found"));
+        let unfilled =
+            "Short code 'jira' leads nowhere with this path and query: a part is missing, not allowed or one too many";
+        check(Outcome::unfilled("jira"), (404, None, unfilled));
         check(Kind::Expired.into(), (410, None, "This shortened URL has expired"));
         check(Kind::NoCode.into(), (404, None, "No short code has this form"));
         check(Kind::OtherMethod.into(), (405, None, "Only GET and HEAD are served here"));

@@ -1,6 +1,6 @@
 //! Pages for people in place of JSON: errors of short codes, and previews. Pure; they load nothing and run no script.
 
-use crate::http::{Answer, Content, Document, MediaType, StatusCode, html_reference};
+use crate::http::{Answer, Content, Document, FilledUrl, MediaType, StatusCode, html_reference};
 
 /// Header lines of pages and previews. The policy allows the style below by its hash, and the empty icon.
 pub const FIELDS: &str = concat!(
@@ -75,6 +75,16 @@ const UNAVAILABLE: &[&str; 4] = error_page!("One moment, please", "Reload this p
 const PREVIEW: &[&str; 4] = preview_page!("");
 const CUT_PREVIEW: &[&str; 4] = preview_page!(" \u{2026} (the rest is not shown)");
 
+/// A preview of a filled target. It has no link to continue, since that would need the path and the query of the request.
+macro_rules! filled_page {
+    ($behind_target:literal) => {
+        &[beginning!("Where this link goes"), "</p><p><b>", concat!("</b>", $behind_target, "</p></main></html>\n"), ""]
+    };
+}
+
+const FILLED_PREVIEW: &[&str; 4] = filled_page!("");
+const CUT_FILLED_PREVIEW: &[&str; 4] = filled_page!(" \u{2026} (the rest is not shown)");
+
 /// Returns an error as a page, if its status is one that people see; otherwise the answer as it is.
 pub fn error(answer: Answer<'_>) -> Answer<'_> {
     let fixed = match answer.status {
@@ -85,7 +95,7 @@ pub fn error(answer: Answer<'_>) -> Answer<'_> {
         _ => return answer,
     };
     let Content::Message(pieces) = answer.content else { return answer };
-    let page = Document { media_type: MediaType::Html, fixed, pieces };
+    let page = Document { media_type: MediaType::Html, fixed, pieces, filled: None };
     Answer { further_fields: FIELDS, content: Content::Document(page), ..answer }
 }
 
@@ -93,21 +103,36 @@ pub fn error(answer: Answer<'_>) -> Answer<'_> {
 ///
 /// `location` is the target in visible ASCII, since other characters can hide the real host from a reader.
 pub fn preview<'a>(code: &'a str, location: &'a str) -> Document<'a> {
-    let fixed_len: usize = CUT_PREVIEW.iter().map(|text| text.len()).sum();
-    let shown = cut(location, LONGEST_PREVIEW.saturating_sub(fixed_len + 2 * code.len()));
-    let fixed = if shown.len() == location.len() { PREVIEW } else { CUT_PREVIEW };
-    Document { media_type: MediaType::Html, fixed, pieces: [code.as_bytes(), shown.as_bytes(), code.as_bytes()] }
+    let shown = shown_len(CUT_PREVIEW, 2 * code.len(), |put| put(location.as_bytes()));
+    let fixed = if shown == location.len() { PREVIEW } else { CUT_PREVIEW };
+    let pieces = [code.as_bytes(), &location.as_bytes()[..shown], code.as_bytes()];
+    Document { media_type: MediaType::Html, fixed, pieces, filled: None }
 }
 
-/// Returns the longest beginning of a text that has at most [`LONGEST_TARGET`] characters and `room` escaped bytes.
-fn cut(text: &str, mut room: usize) -> &str {
-    let end = text.char_indices().enumerate().find(|(number, (at, character))| {
-        let escaped = html_reference(text.as_bytes()[*at]).map_or(character.len_utf8(), str::len);
-        let fits = *number < LONGEST_TARGET && escaped <= room;
-        room = room.saturating_sub(escaped);
-        !fits
+/// Returns a page that shows where a link goes whose placeholders are filled.
+pub fn filled_preview<'a>(code: &'a str, url: FilledUrl<'a>) -> Document<'a> {
+    let shown = shown_len(CUT_FILLED_PREVIEW, code.len(), |put| url.write(put));
+    let fixed = if shown == url.written_len() { FILLED_PREVIEW } else { CUT_FILLED_PREVIEW };
+    Document { media_type: MediaType::Html, fixed, pieces: [code.as_bytes(), b"", b""], filled: Some((url, shown)) }
+}
+
+/// Returns how many bytes of an ASCII location are shown: at most [`LONGEST_TARGET`], and as many as fit, escaped, beside
+/// the fixed text and `others` bytes.
+fn shown_len(fixed: &[&str; 4], others: usize, write: impl FnOnce(&mut dyn FnMut(&[u8]))) -> usize {
+    let fixed_len: usize = fixed.iter().map(|text| text.len()).sum();
+    let mut room = LONGEST_PREVIEW.saturating_sub(fixed_len + others);
+    let (mut shown, mut is_full) = (0, false);
+    write(&mut |bytes| {
+        for byte in bytes {
+            let escaped = html_reference(*byte).map_or(1, str::len);
+            is_full |= shown == LONGEST_TARGET || escaped > room;
+            if !is_full {
+                shown += 1;
+                room -= escaped;
+            }
+        }
     });
-    &text[..end.map_or(text.len(), |(_, (at, _))| at)]
+    shown
 }
 
 #[cfg(test)]
@@ -134,7 +159,8 @@ mod tests {
     fn policy_allows_the_style_of_every_page_and_nothing_else_to_load() {
         let hash = BASE64_STANDARD.encode(Sha256::digest(style!()));
         assert!(FIELDS.contains(&format!("style-src 'sha256-{hash}';")), "{hash}");
-        for fixed in [NOT_FOUND, GONE, TOO_MANY_REQUESTS, UNAVAILABLE, PREVIEW, CUT_PREVIEW] {
+        let previews = [PREVIEW, CUT_PREVIEW, FILLED_PREVIEW, CUT_FILLED_PREVIEW];
+        for fixed in [NOT_FOUND, GONE, TOO_MANY_REQUESTS, UNAVAILABLE].into_iter().chain(previews) {
             let page = fixed.concat();
             assert_eq!(page.matches(&format!("<style>{}</style>", style!())).count(), 1);
             for word in ["<script", " style=", "onload=", "http:", "https:", "//", "src=", "url("] {

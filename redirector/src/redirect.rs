@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use tern_common::served_link::ServedLink;
 use tern_common::RedirectStatus;
+use tern_common::placeholders::Template;
+use tern_common::served_link::{Extension, ServedLink};
 
-use crate::http::{Answer, Content, Location, MergedUrl, Method, StatusCode};
+use crate::http::{Answer, Content, FilledUrl, Method, StatusCode};
 use crate::link_defaults::LinkDefaults;
 use crate::link_map::{LinkMap, MapPin};
+use crate::locate::{Given, Located, locate};
 use crate::outcome::{Kind, Outcome};
 
 /// A request for a short code, on either port.
@@ -24,6 +26,8 @@ pub struct Visit<'a> {
     pub code: Option<&'a str>,
     /// Whether the path ends with the sign of a preview.
     pub is_preview: bool,
+    /// The path behind the code and its slash; `None` if there is no slash.
+    pub rest: Option<&'a [u8]>,
     pub method: Method,
     pub at: SystemTime,
     pub peer: IpAddr,
@@ -43,15 +47,20 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>, defaults
         let is_root = visit.path == b"/" && visit.method != Method::Other;
         return if is_root { Kind::Root.into() } else { Kind::NoCode.into() };
     };
-    let Some(link) = map.find(pin, code) else { return Outcome::not_found(code) };
+    let Some(link) = map.find(pin, code) else {
+        return if visit.rest.is_none() { Outcome::not_found(code) } else { Kind::NoCode.into() };
+    };
+    // Most links have no options.
+    let options = link.extension();
+    if visit.rest.is_some() && !options.is_some_and(|options| options.has_placeholders()) {
+        return Kind::NoCode.into();
+    }
     if visit.method == Method::Other {
         return Kind::OtherMethod.into();
     }
     if !link.active {
         return Kind::Gone.into();
     }
-    // Most links have no options.
-    let options = link.extension();
     if let Some(options) = options {
         if options.is_scheduled(visit.at) {
             return Outcome::scheduled(code);
@@ -61,38 +70,47 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>, defaults
         }
     }
     if visit.is_preview {
-        return Outcome::preview(link);
+        return preview(link, options, visit);
     }
     let Some(options) = options else {
-        return redirect(link, link.original_url(), visit, defaults.status, defaults.forward_query, defaults);
+        return redirect(link, link.original_url(), None, visit, defaults.status, defaults.forward_query, defaults);
     };
     let target = options.location().unwrap_or(link.original_url());
     let forwards_query = options.forward_query().unwrap_or(defaults.forward_query);
-    redirect(link, target, visit, options.redirect_status(defaults.status), forwards_query, defaults)
+    let status = options.redirect_status(defaults.status);
+    redirect(link, target, options.template(), visit, status, forwards_query, defaults)
 }
 
-/// Returns a redirect to the target of a link, with the query of the request if the link forwards it.
+/// Returns a redirect to the target of a link, filled from the request, and with its query if the link forwards it.
 #[inline]
 fn redirect<'a>(
     link: ServedLink<'a>,
     target: &'a str,
+    template: Option<Template<'a>>,
     visit: &Visit<'a>,
     status: RedirectStatus,
     forwards_query: bool,
     defaults: &'a LinkDefaults,
 ) -> Outcome<'a> {
-    let target = target.as_bytes();
-    let (location, drops_query) = if forwards_query && !visit.query.is_empty() {
-        match MergedUrl::new(target, visit.query) {
-            Some(merged) => (Location::Merged(merged), false),
-            None => (Location::Url(target), true),
-        }
-    } else {
-        (Location::Url(target), false)
+    let given = Given { rest: visit.rest, query: visit.query, forwards_query };
+    let Some(Located { location, drops_query }) = locate(target, template, given) else {
+        return Outcome::unfilled(link.code);
     };
     let content = Content::Redirect(location, defaults.cache_control(status));
     let answer = Answer::new(status_code(status), content);
-    Outcome { link: Some(link), redirect: Some(answer), drops_query, ..Kind::Redirect.into() }
+    Outcome { link: Some(link), answer: Some(answer), drops_query, ..Kind::Redirect.into() }
+}
+
+/// Returns an answer that shows the target of a link, filled from the request, if the link would redirect.
+#[cold]
+fn preview<'a>(link: ServedLink<'a>, options: Option<Extension<'a>>, visit: &Visit<'a>) -> Outcome<'a> {
+    let Some(template) = options.and_then(|options| options.template()) else {
+        return if visit.rest.is_none() { Outcome::preview(link, None) } else { Outcome::unfilled(link.code) };
+    };
+    match FilledUrl::new(template, visit.rest, visit.query) {
+        Some(filled) => Outcome::preview(link, Some(filled)),
+        None => Outcome::unfilled(link.code),
+    }
 }
 
 fn status_code(status: RedirectStatus) -> StatusCode {
@@ -121,6 +139,7 @@ mod tests {
             is_from_qr: false,
             code,
             is_preview: false,
+            rest: None,
             method,
             at,
             peer,
@@ -204,6 +223,49 @@ mod tests {
         check_kind(root(Get), Kind::Root);
         check_kind(root(Head), Kind::Root);
         check_kind(root(Other), Kind::NoCode);
+    }
+
+    #[test]
+    fn path_behind_a_code_is_only_for_links_with_placeholders() {
+        let ((map, mut writer), defaults) = (LinkMap::new(), LinkDefaults::default());
+        let plain = LinkRow::plain("CODE12", "https://example.com/");
+        let filled = LinkRow { original_url: "https://example.com/{1}", ..plain.clone() };
+        let expired_url = Some("https://example.com/over");
+        writer.replace(links(&[
+            plain.clone(),
+            LinkRow { short_code: "GONE12", is_active: false, ..plain.clone() },
+            LinkRow { short_code: "ENDED1", expires_at: at(5), ..plain },
+            LinkRow { short_code: "FILL12", ..filled.clone() },
+            LinkRow { short_code: "GONE34", is_active: false, ..filled.clone() },
+            LinkRow { short_code: "SOON34", starts_at: at(6), ..filled.clone() },
+            LinkRow { short_code: "ENDED3", expires_at: at(5), ..filled.clone() },
+            LinkRow { short_code: "ENDED4", expires_at: at(5), expired_url, ..filled },
+        ]));
+        writer.declare_loaded();
+        let check = |code, rest: Option<&str>, expected: Kind| {
+            for (method, is_preview) in [(Method::Get, false), (Method::Head, false), (Method::Get, true)] {
+                let visit = Visit { rest: rest.map(str::as_bytes), is_preview, ..visit(Some(code), method) };
+                let expected = if is_preview && expected == Kind::Redirect { Kind::Preview } else { expected };
+                MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit, &defaults).kind, expected, "{visit:?}"));
+            }
+        };
+        for code in ["nope", "CODE12", "GONE12", "ENDED1"] {
+            check(code, Some("x"), Kind::NoCode);
+            check(code, Some(""), Kind::NoCode);
+        }
+        check("FILL12", Some("x"), Kind::Redirect);
+        for rest in [None, Some(""), Some("x/y"), Some("..")] {
+            check("FILL12", rest, Kind::Unfilled);
+        }
+        check("GONE34", Some("x"), Kind::Gone);
+        check("SOON34", Some("x"), Kind::Scheduled);
+        check("ENDED3", Some("x"), Kind::Expired);
+        check("ENDED4", None, Kind::ExpiredElsewhere);
+        let post = |code| Visit { rest: Some(b"x"), ..visit(Some(code), Method::Other) };
+        for (code, expected) in [("FILL12", Kind::OtherMethod), ("CODE12", Kind::NoCode)] {
+            let visit = post(code);
+            MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit, &defaults).kind, expected));
+        }
     }
 
     /// Returns the status, the location and the `Cache-Control` that a link answers.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tern_common::ShortCode;
-use tern_redirector::code_path::{code_of_path, without_qr_mark};
+use tern_redirector::code_path::{CodePath, code_of_path, without_qr_mark};
 use tern_redirector::engine::Engine;
 use tern_redirector::fields::Fields;
 use tern_redirector::http::{self, Answer, Content};
@@ -29,7 +29,7 @@ pub async fn follow_code(
     };
     let path = request.uri().path().as_bytes();
     let mut buffer = [0; ShortCode::MAX_LEN + 1];
-    let (code, is_preview) = code_of_path(path, &mut buffer);
+    let CodePath { code, is_preview, rest } = code_of_path(path, &mut buffer);
     let (query, is_from_qr) = without_qr_mark(request.uri().query().unwrap_or_default().as_bytes());
     let visit = Visit {
         path,
@@ -37,6 +37,7 @@ pub async fn follow_code(
         is_from_qr,
         code,
         is_preview,
+        rest,
         method,
         at: SystemTime::now(),
         peer: peer.ip().to_canonical(),

@@ -5,6 +5,7 @@
 use ::http::StatusCode;
 
 use super::document::Document;
+use super::filled_url::FilledUrl;
 use super::merged_url::MergedUrl;
 
 /// An answer without what the connection adds to it: framing and date.
@@ -33,6 +34,7 @@ pub enum Content<'a> {
 pub enum Location<'a> {
     Url(&'a [u8]),
     Merged(MergedUrl<'a>),
+    Filled(FilledUrl<'a>),
 }
 
 impl Location<'_> {
@@ -41,6 +43,7 @@ impl Location<'_> {
         match self {
             Location::Url(url) => url.len(),
             Location::Merged(merged) => merged.max_len(),
+            Location::Filled(filled) => filled.written_len(),
         }
     }
 
@@ -49,6 +52,7 @@ impl Location<'_> {
         match self {
             Location::Url(url) => put(url),
             Location::Merged(merged) => merged.write(put),
+            Location::Filled(filled) => filled.write(put),
         }
     }
 }

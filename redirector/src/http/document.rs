@@ -1,5 +1,7 @@
 //! Bodies of answers: fixed text around pieces, which are escaped as the media type needs. Pure; it allocates nothing.
 
+use super::filled_url::FilledUrl;
+
 /// A body in pieces. One function measures it and writes it, so it needs no memory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Document<'a> {
@@ -8,6 +10,8 @@ pub struct Document<'a> {
     pub fixed: &'a [&'a str; 4],
     /// Pieces of any bytes. They are escaped.
     pub pieces: [&'a [u8]; 3],
+    /// A URL that takes the place of the second piece, and how many of its bytes are written.
+    pub filled: Option<(FilledUrl<'a>, usize)>,
 }
 
 /// The media type of a body.
@@ -32,10 +36,22 @@ impl Document<'_> {
     pub fn write(&self, put: &mut dyn FnMut(&[u8])) {
         let [first, others @ ..] = self.fixed;
         put(first.as_bytes());
-        for (piece, fixed) in self.pieces.iter().zip(others) {
-            put_escaped(self.media_type, piece, put);
+        for (number, (piece, fixed)) in self.pieces.iter().zip(others).enumerate() {
+            match &self.filled {
+                Some((url, len)) if number == 1 => self.write_url(url, *len, put),
+                _ => put_escaped(self.media_type, piece, put),
+            }
             put(fixed.as_bytes());
         }
+    }
+
+    fn write_url(&self, url: &FilledUrl<'_>, mut len: usize, put: &mut dyn FnMut(&[u8])) {
+        // A filled URL is ASCII, so each of its parts can be escaped by itself.
+        url.write(|bytes| {
+            let shown = &bytes[..bytes.len().min(len)];
+            len -= shown.len();
+            put_escaped(self.media_type, shown, put);
+        });
     }
 }
 
@@ -98,7 +114,8 @@ mod tests {
         let pieces: [&[u8]; 3] = [b"\"><script>'&amp;", "caf\u{e9}\n\\".as_bytes(), b"\xff"];
         let check = |media_type, expected: &str| {
             let mut written = Vec::new();
-            Document { media_type, fixed: &fixed, pieces }.write(&mut |bytes| written.extend_from_slice(bytes));
+            Document { media_type, fixed: &fixed, pieces, filled: None }
+                .write(&mut |bytes| written.extend_from_slice(bytes));
             assert_eq!(String::from_utf8(written).unwrap(), expected);
         };
         let html = "<a href=\"&quot;&gt;&lt;script&gt;&#39;&amp;amp;\">caf\u{e9}\n\\</a>\u{fffd}";

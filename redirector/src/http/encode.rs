@@ -275,8 +275,12 @@ mod tests {
     fn further_fields_are_lines_of_every_head() {
         let further_fields = "X-Robots-Tag: noindex|".replace('|', "\r\n");
         let with = |answer| Answer { further_fields: &further_fields, ..answer };
-        let document =
-            Document { media_type: MediaType::Html, fixed: &["<p>", "</p>", "", ""], pieces: [b"<a>", b"", b""] };
+        let document = Document {
+            media_type: MediaType::Html,
+            fixed: &["<p>", "</p>", "", ""],
+            pieces: [b"<a>", b"", b""],
+            filled: None,
+        };
         let head = "HTTP/1.1 200 OK|Content-Type: text/html; charset=utf-8|Content-Length: 16|Cache-Control: no-store|\
              X-Robots-Tag: noindex|DATE||";
         let answer = with(Answer::new(StatusCode::OK, Content::Document(document)));

@@ -13,12 +13,12 @@ pub struct MergedUrl<'a> {
 }
 
 /// The parts of a URL.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     /// Everything before the `?`.
-    before: &'a [u8],
-    query: Option<&'a [u8]>,
+    pub(super) before: &'a [u8],
+    pub(super) query: Option<&'a [u8]>,
     /// The fragment with its `#`.
-    fragment: &'a [u8],
+    pub(super) fragment: &'a [u8],
 }
 
 impl<'a> MergedUrl<'a> {
@@ -26,7 +26,7 @@ impl<'a> MergedUrl<'a> {
     pub const MAX_GROWTH: usize = 8192;
 
     /// The most comparisons of names for one merge, which take less than a millisecond.
-    const MAX_COMPARISONS: usize = 1 << 16;
+    pub(super) const MAX_COMPARISONS: usize = 1 << 16;
 
     /// Merges a query, which is not empty, into a URL.
     ///
@@ -91,7 +91,7 @@ impl<'a> MergedUrl<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(url: &'a [u8]) -> Parts<'a> {
+    pub(super) fn of(url: &'a [u8]) -> Parts<'a> {
         let (rest, fragment) = url.split_at(memchr::memchr(b'#', url).unwrap_or(url.len()));
         match memchr::memchr(b'?', rest) {
             Some(mark) => Parts { before: &rest[..mark], query: Some(&rest[mark + 1..]), fragment },
@@ -101,16 +101,16 @@ impl<'a> Parts<'a> {
 }
 
 /// Splits a query at each `&`. An empty query has no parts.
-fn split(query: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn split(query: &[u8]) -> impl Iterator<Item = &[u8]> {
     query.split(|byte| *byte == b'&').take(if query.is_empty() { 0 } else { usize::MAX })
 }
 
 /// Returns the pairs of a query. An empty part is no pair.
-fn pairs(query: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn pairs(query: &[u8]) -> impl Iterator<Item = &[u8]> {
     split(query).filter(|pair| !pair.is_empty())
 }
 
-fn name(pair: &[u8]) -> &[u8] {
+pub(super) fn name(pair: &[u8]) -> &[u8] {
     &pair[..memchr::memchr(b'=', pair).unwrap_or(pair.len())]
 }
 

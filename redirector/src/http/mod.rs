@@ -1,6 +1,6 @@
 //! The HTTP/1.1 loop of the redirect port: bytes in, one [`Service`] call for each request, bytes out.
 //!
-//! It knows no links. On a `may` worker it must not block or log, and it must not hold a lock, a guard or a
+//! It knows no links, only placeholders of URLs. On a `may` worker it must not block or log, and it must not hold a lock, a guard or a
 //! thread-local across a read or a write. It allocates when a connection starts, and never for a request.
 //!
 //! ```text
@@ -13,6 +13,8 @@
 //!         refusal      requests that the loop refuses without the service
 //!           answer       status, header fields, body as values
 //!             document     bodies: fixed text around escaped pieces
+//!             merged_url   locations with the query of a request
+//!             filled_url   locations whose placeholders are filled
 //!         input        the read buffer
 //!   reaper       the thread that wakes overdue connections and ends idle ones on a full port
 //!     connections  open connections and their deadlines
@@ -35,6 +37,7 @@ mod date;
 mod document;
 mod encode;
 mod exchange;
+mod filled_url;
 mod input;
 mod limits;
 mod listener;
@@ -53,6 +56,7 @@ pub use answer::{Answer, Content, Location};
 pub use document::{Document, MediaType, html_reference};
 pub use encode::Reply;
 pub use exchange::{Exchange, Terms};
+pub use filled_url::FilledUrl;
 pub use limits::{Limits, STACK_WORDS, configure_runtime};
 pub use merged_url::MergedUrl;
 pub use parse::{Method, Request};

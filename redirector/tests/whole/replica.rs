@@ -140,6 +140,10 @@ async fn options_of_links_are_read_from_the_snapshot_file() {
         let id = fixture.insert(code).await;
         fixture.store.update_url(id, UrlChange { options, ..UrlChange::default() }).await.unwrap();
     }
+    let template = TargetUrl::parse("https://example.com/{1}?q={query:q}").unwrap();
+    let id = fixture.insert("jira").await;
+    let change = UrlChange { original_url: Some(template), ..UrlChange::default() };
+    fixture.store.update_url(id, change).await.unwrap();
     let redirector = fixture.start().await;
     redirector.loaded().await;
     drain(redirector).await;
@@ -154,6 +158,7 @@ async fn options_of_links_are_read_from_the_snapshot_file() {
         ("/moved", (302, Some("https://example.com/over".to_owned()))),
         ("/starts", (404, None)),
         ("/status", (308, target.clone())),
+        ("/jira/ABC-1?q=a%2Fb", (302, Some("https://example.com/ABC-1?q=a%2Fb".to_owned()))),
         ("/query?x=1", (302, target.map(|target| format!("{target}?x=1")))),
     ] {
         assert_eq!(fixture.follow(fast, path).await, expected, "{path}");

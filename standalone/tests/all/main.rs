@@ -29,6 +29,7 @@ mod link_options;
 mod loading;
 mod own_addresses;
 mod pages;
+mod placeholders;
 mod read_your_writes;
 mod redirects;
 mod request_ids;
