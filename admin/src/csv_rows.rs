@@ -53,7 +53,7 @@ fn link_options(row: CsvRow<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
     let options = LinkOptions {
         starts_at: time(row, "starts_at")?,
         expires_at: time(row, "expires_at")?,
-        expired_url: target(row.given("expired_url"), "expired_url", own)?,
+        expired_url: expired_url(row.given("expired_url"), own)?,
         redirect_status: row.given("redirect_status").map(RedirectStatus::parse).transpose().map_err(reason)?,
         forward_query: row.given("forward_query").map(|text| flag(text, "forward_query")).transpose()?,
         max_clicks: row.given("max_clicks").map(ClickLimit::parse).transpose().map_err(reason)?,
@@ -81,6 +81,10 @@ fn revision(text: &str) -> Result<i64> {
 
 fn target(text: Option<&str>, column: &str, own: &OwnAddresses) -> Result<Option<TargetUrl>> {
     text.map(|text| own.parse_target(text)).transpose().map_err(|error| format!("{column} {error}"))
+}
+
+fn expired_url(text: Option<&str>, own: &OwnAddresses) -> Result<Option<TargetUrl>> {
+    text.map(|text| own.parse_expired_url(text)).transpose().map_err(|error| format!("expired_url {error}"))
 }
 
 pub(crate) fn event_row(row: CsvRow<'_>) -> Result<EventRow> {

@@ -136,7 +136,7 @@ fn options(link: &ImportedLink, own: &OwnAddresses, remarks: &mut Vec<String>) -
         max_clicks: link.clicks_left.and_then(|left| ClickLimit::try_from(i64::try_from(left).ok()?).ok()),
     };
     if let Some(text) = &link.expired_url {
-        match own.parse_target(text) {
+        match own.parse_expired_url(text) {
             Ok(target) => options.expired_url = Some(target),
             Err(error) => remarks.push(format!("the address after the end was left out: it {error}")),
         }

@@ -23,7 +23,7 @@ impl GivenOptions {
     /// Converts the fields into a change. A lifetime begins at `now`.
     ///
     /// # Errors
-    /// When a field cannot be combined with another one, or `expired_url` is an address of Tern itself.
+    /// When a field cannot be combined with another one, or `expired_url` is an address of Tern itself or has placeholders.
     pub(super) fn check(self, own: &OwnAddresses, now: Timestamp) -> Result<LinkOptionsChange> {
         let expires_at = match (self.expires_at, self.expires_in.flatten()) {
             (Some(Some(_)), Some(_)) => {
@@ -36,7 +36,10 @@ impl GivenOptions {
             (expires_at, None) => expires_at,
         };
         let expired_url = match self.expired_url {
-            Some(Some(target)) => Some(Some(check_target(own, "expired_url", target)?)),
+            Some(Some(target)) => {
+                let checked = own.check_expired_url(target);
+                Some(Some(checked.map_err(|error| bad_request(format!("expired_url {error}")))?))
+            }
             other => other,
         };
         let GivenOptions { starts_at, redirect_status, forward_query, max_clicks, .. } = self;

@@ -36,6 +36,7 @@ mod open_loopback;
 mod openapi;
 mod origins;
 mod owners;
+mod placeholders;
 mod pools;
 mod products;
 mod qr;
