@@ -22,6 +22,9 @@ const CLICKS: usize = 6000;
 /// Percentage of active links.
 const ACTIVE_PERCENT: u32 = 82;
 
+/// The id, the code and the target of a link with a placeholder: `/jira/ABC-1` leads to a ticket.
+const GO_LINK: (usize, &str, &str) = (2, "jira", "https://jira.example.com/browse/{1}");
+
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
 
@@ -183,7 +186,7 @@ fn urls(random: &mut ChaCha8Rng, span: Span) -> Vec<SampleUrl> {
     let mut times: Vec<i64> =
         (0..URLS).map(|_| span.moment(random, span.first).min(span.moment(random, span.first))).collect();
     times.sort_unstable();
-    (1..=URLS)
+    let mut urls: Vec<_> = (1..=URLS)
         .zip(times)
         .map(|(id, created_at)| {
             let short_code = std::iter::repeat_with(|| code(random))
@@ -204,7 +207,12 @@ fn urls(random: &mut ChaCha8Rng, span: Span) -> Vec<SampleUrl> {
                 updated_at: span.moment(random, created_at),
             }
         })
-        .collect()
+        .collect();
+    let (id, code, target) = GO_LINK;
+    let go_link: &mut SampleUrl = &mut urls[id - 1];
+    (go_link.short_code, go_link.original_url) = (code.to_owned(), target.to_owned());
+    (go_link.title, go_link.is_active, go_link.options) = ("Ticket".to_owned(), true, Options::default());
+    urls
 }
 
 /// Draws the options of a link: one of seven has some.

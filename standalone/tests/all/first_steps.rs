@@ -61,11 +61,17 @@ async fn loaded_sample_links_answer_by_their_rows_and_ids_continue() {
         assert_eq!(tern.get(&tern.api, list.0).await.headers()["x-total-count"], list.1);
     }
     let now = Timestamp::now().to_string().replace('T', " ");
-    let (mut active, mut kinds) = (0_u64, BTreeSet::new());
+    let (mut active, mut kinds, mut go_links) = (0_u64, BTreeSet::new(), 0);
     for row in urls.lines().skip(1) {
         let cells: Vec<&str> = row.split(',').collect();
         let (code, target, is_active) = (cells[2], cells[3], cells[5] == "True");
         let &[starts_at, expires_at, expired_url, status, forward_query, _tags] = &cells[8..] else { panic!("{row}") };
+        let (path, target) = if target.contains("{1}") {
+            assert_eq!(tern.follow(&tern.fast, code).await, (404, None), "its placeholder is not filled");
+            (format!("{code}/ABC-1"), target.replace("{1}", "ABC-1"))
+        } else {
+            (code.to_owned(), target.to_owned())
+        };
         let lies_ahead = |time: &str| time > now.as_str();
         let expected = if !is_active {
             (410, None)
@@ -79,14 +85,16 @@ async fn loaded_sample_links_answer_by_their_rows_and_ids_continue() {
             (if status.is_empty() { 302 } else { status.parse().unwrap() }, Some(format!("{target}{query}")))
         };
         kinds.insert((expected.0, expected.1.is_some(), forward_query));
+        go_links += usize::from(path.contains('/'));
         for address in [&tern.api, &tern.fast] {
-            assert_eq!(tern.follow(address, &format!("{code}?q")).await, expected, "{row}");
+            assert_eq!(tern.follow(address, &format!("{path}?q")).await, expected, "{row}");
         }
     }
     assert!((1_400..1_900).contains(&active), "{active}");
     let statuses: BTreeSet<u16> = kinds.iter().map(|(status, _, _)| *status).collect();
     assert_eq!(statuses, BTreeSet::from([301, 302, 307, 308, 404, 410]), "the sample has links of every kind");
     assert!(kinds.contains(&(302, true, "True")), "a link forwards queries");
+    assert_eq!(go_links, 1, "one link has a placeholder");
     eventually("every click is an event", async || tern.count_events("clicked").await == 2 * active).await;
 
     assert_eq!(tern.create_user("next").await, 401);
