@@ -63,7 +63,8 @@ pub fn rows(run: &Measurements) -> Vec<Row> {
     let mut rows = vec![cost(run, Kind::Floor, 1.10)];
     rows.extend([Kind::MiniHttp, Kind::Nginx, Kind::NginxLog, Kind::HaProxy].map(|kind| cost(run, kind, 0.99)));
     rows.push(click(run));
-    rows.extend([RequestKind::Mixed, RequestKind::Misses, RequestKind::Gone].map(|kind| other_requests(run, kind)));
+    let others = [RequestKind::Mixed, RequestKind::Filled, RequestKind::Misses, RequestKind::Gone];
+    rows.extend(others.map(|kind| other_requests(run, kind)));
     rows.push(many_links(run));
     rows.push(latency(run, "p99", |seen| seen.p99));
     rows.push(latency(run, "p99.9", |seen| seen.p999));
@@ -98,6 +99,7 @@ fn other_requests(run: &Measurements, request_kind: RequestKind) -> Row {
     let (what, goal, most) = match request_kind {
         RequestKind::Misses => ("CPU per miss (404)", "at most that of a hit", 1.0),
         RequestKind::Gone => ("CPU per 410", "at most that of a hit", 1.0),
+        RequestKind::Filled => ("CPU per redirect of a link with placeholders", "<= 1.25 x a plain link", 1.25),
         RequestKind::Hits | RequestKind::Mixed => {
             ("CPU per redirect, 5 % of links with options", "<= 1.03 x plain links alone", 1.03)
         }

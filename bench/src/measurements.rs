@@ -45,6 +45,7 @@ impl Case {
             RequestKind::Misses => "Tern, a miss (404)".to_owned(),
             RequestKind::Gone => "Tern, inactive (410)".to_owned(),
             RequestKind::Mixed => "Tern, 5 % with options".to_owned(),
+            RequestKind::Filled => "Tern, placeholders".to_owned(),
         }
     }
 }

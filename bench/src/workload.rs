@@ -25,15 +25,19 @@ pub fn code(n: u64) -> String {
     (0..6).map(|_| digit()).collect()
 }
 
-/// Options of links beside the plain ones: the columns of `urls` that differ, and the query of the requests.
-pub const OPTIONS: [(&str, &str); 6] = [
+/// Options of links beside the plain ones: the columns of `urls` that differ, and what follows the code in the requests.
+pub const OPTIONS: [(&str, &str); 7] = [
     ("starts_at = now() - interval '1 day'", ""),
     ("expires_at = now() + interval '1 day'", ""),
     ("expires_at = now() + interval '1 day', expired_url = 'https://www.example.com/over'", ""),
     ("redirect_status = 307", ""),
     ("redirect_status = 301", ""),
     ("forward_query = true", "?source=poster"),
+    ("original_url = 'https://www.example.com/browse/{1}?from={query:from}'", "/ABC-1234?from=poster"),
 ];
+
+/// The place of links with placeholders among the options.
+const PLACEHOLDERS: usize = 6;
 
 /// Number of links with each of the options.
 pub const LINKS_WITH_EACH_OPTION: u64 = 20;
@@ -73,15 +77,18 @@ pub enum RequestKind {
     Gone,
     /// Codes of active links, of which 5 % have options.
     Mixed,
+    /// Codes of links with placeholders, and what fills them.
+    Filled,
 }
 
 impl RequestKind {
-    pub const ALL: [RequestKind; 4] = [RequestKind::Hits, RequestKind::Misses, RequestKind::Gone, RequestKind::Mixed];
+    pub const ALL: [RequestKind; 5] =
+        [RequestKind::Hits, RequestKind::Misses, RequestKind::Gone, RequestKind::Mixed, RequestKind::Filled];
 
     /// Returns the expected status of most answers.
     pub fn status(self) -> u16 {
         match self {
-            RequestKind::Hits | RequestKind::Mixed => 302,
+            RequestKind::Hits | RequestKind::Mixed | RequestKind::Filled => 302,
             RequestKind::Misses => 404,
             RequestKind::Gone => 410,
         }
@@ -93,12 +100,18 @@ impl RequestKind {
             RequestKind::Misses => "misses",
             RequestKind::Gone => "gone",
             RequestKind::Mixed => "mixed",
+            RequestKind::Filled => "filled",
         }
+    }
+
+    /// Returns the place of the options that every requested link has.
+    fn options(self) -> Option<usize> {
+        (self == RequestKind::Filled).then_some(PLACEHOLDERS)
     }
 
     fn accepts(self, n: u64, links: u64) -> bool {
         match self {
-            RequestKind::Hits | RequestKind::Mixed => n < links && is_active(n),
+            RequestKind::Hits | RequestKind::Mixed | RequestKind::Filled => n < links && is_active(n),
             RequestKind::Misses => n >= links,
             RequestKind::Gone => n < links && !is_active(n),
         }
@@ -109,12 +122,16 @@ impl RequestKind {
         // Evenly spread over the range, with an odd step, so that it does not stay on the eighths.
         let step = ((range.end - range.start) / MOST_CODES).max(1) | 1;
         let codes = range.step_by(step as usize).filter(move |n| self.accepts(*n, links)).map(code);
+        let options = self.options().map_or(0..OPTIONS.len(), |at| at..at + 1);
         let mut others = (0..LINKS_WITH_EACH_OPTION)
-            .flat_map(|n| (0..OPTIONS.len()).map(move |at| code_with_options(at, n) + OPTIONS[at].1))
+            .flat_map(move |n| options.clone().map(move |at| code_with_options(at, n) + OPTIONS[at].1))
             .cycle();
-        let is_mixed = self == RequestKind::Mixed;
+        let one_in = match self {
+            RequestKind::Mixed => Some(MIX),
+            other => other.options().map(|_| 1),
+        };
         codes.enumerate().map(move |(n, code)| {
-            let other = if is_mixed && n % MIX == 0 { others.next() } else { None };
+            let other = if one_in.is_some_and(|one_in| n % one_in == 0) { others.next() } else { None };
             other.unwrap_or(code)
         })
     }
@@ -175,6 +192,9 @@ mod tests {
         for at in 0..OPTIONS.len() {
             assert!(mixed.iter().any(|code| code.starts_with(&format!("option{at}n"))), "{at}");
         }
+        let filled = codes(RequestKind::Filled);
+        let prefix = format!("option{PLACEHOLDERS}n");
+        assert!(filled.len() == 1_750 && filled.iter().all(|code| code.starts_with(&prefix) && code.contains('/')));
         assert!((400_000..=500_000).contains(&RequestKind::Hits.codes(10_000_000).count()));
     }
 }
