@@ -77,6 +77,35 @@ async fn nginx_routes_each_path_to_its_plane() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nginx_routes_a_path_behind_a_code_to_a_redirector() {
+    let (fleet, nginx) = start_fleet_behind_nginx(1).await;
+    let body = json!({"user_id": 1, "original_url": "https://example.com/{1}/{path}?q={query:q}", "short_code": "go"});
+    let made = fleet.client().post(format!("http://{}/urls", nginx.address())).json(&body).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    let client = client();
+    let get = async |address: &str, path: &str| {
+        let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().get("location").cloned(), answer.text().await.unwrap())
+    };
+    for (path, location) in [
+        ("/go/a/b/c?q=x", Some("https://example.com/a/b/c?q=x")),
+        ("/go/a%2Fb/%C3%BC%20x?q=a+b%2B", Some("https://example.com/a%2Fb/%C3%BC%20x?q=a+b%2B")),
+        ("/go/urls/1?q=", Some("https://example.com/urls/1?q=")),
+        ("/go/a//b?q=x", None),
+        ("/go/a/b/?q=x", None),
+        ("/go/a", None),
+        ("/go/", None),
+        ("/urls/go/x", None),
+        ("/nope/a/b", None),
+    ] {
+        let answer = get(&nginx.address(), path).await;
+        assert_eq!(answer, get(&fleet.redirectors[0].addresses[0], path).await, "{path}");
+        let expected = (if location.is_some() { 302 } else { 404 }, location);
+        assert_eq!((answer.0, answer.1.as_ref().map(|value| value.to_str().unwrap())), expected, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nginx_forwards_changes_and_uploads_to_an_admin() {
     let (fleet, nginx) = start_fleet_behind_nginx(1).await;
     let client = fleet.client();
