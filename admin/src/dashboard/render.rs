@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 /// The name of the template of the page.
 pub const TEMPLATE: &str = "index.html";
 
-/// The style sheet, which the page contains, so that the first answer can be painted.
-pub const STYLE: &str = "app.css";
+/// The end of the names of style sheets. The page contains them in the order of their names, so that the first answer can
+/// be painted.
+const STYLES: &str = ".css";
 
 /// The page with the values of its header fields.
 #[derive(Debug)]
@@ -32,7 +33,8 @@ pub fn render(files: &[(String, Vec<u8>)]) -> Page {
         all.update(content);
     }
     let version = URL_SAFE_NO_PAD.encode(&all.finalize()[..12]);
-    let style = text(files, STYLE);
+    let styles = files.iter().filter(|(name, _)| name.ends_with(STYLES));
+    let style: String = styles.map(|(_, content)| String::from_utf8_lossy(content)).collect();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'sha256-{}'; img-src 'self' blob:; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \

@@ -73,7 +73,7 @@ export function askForToken(onLogin, wasLoggedIn) {
     h("div", { class: "form-field" }, h("label", { for: "token" }, "Token"), field, error),
     button,
     h("p", { class: "muted small", id: "token-note" }, "Create a token on the machine of the service: ",
-      h("code", {}, "tern token create NAME --role editor"), ". This browser does not store it."));
+      h("code", {}, "tern token create NAME --role editor"), "This browser does not store it."));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;
