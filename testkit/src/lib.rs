@@ -8,6 +8,7 @@
 pub mod child;
 pub mod monitoring;
 pub mod nginx;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod relay;

@@ -296,7 +296,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Returns a command that does not run as root, which PostgreSQL's programs refuse.
-fn as_owner(program: &Path) -> Command {
+pub(crate) fn as_owner(program: &Path) -> Command {
     if Uid::effective().is_root() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);

@@ -1,8 +1,18 @@
 //! A TCP relay on loopback that can stall without closing, as a cut cable does, and can change its destination.
+//!
+//! A relay with a delay stands for a long way: each direction delivers bytes in order, and each byte that time later.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes that are read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Chunks on their way in one direction of a connection: at most 16 MiB. Then the sender waits, as for a full window.
+const ON_THE_WAY: usize = 256;
 
 /// Direction whose bytes are withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +33,8 @@ pub struct Relay {
 
 #[derive(Debug)]
 struct RelayState {
+    /// Time that each byte takes, in either direction.
+    delay: Duration,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -41,9 +53,15 @@ struct State {
 impl Relay {
     /// Starts a relay to `port` on this machine.
     pub fn to(port: u16) -> Relay {
+        Relay::delayed(port, Duration::ZERO)
+    }
+
+    /// Starts a relay to `port` on this machine whose bytes arrive `delay` later, in either direction.
+    /// A new connection takes a round trip before its first byte leaves, as the handshake of TCP does.
+    pub fn delayed(port: u16, delay: Duration) -> Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let state = State { server: port, stall: None, ended: false, accepted: 0, sockets: Vec::new() };
-        let shared = Arc::new(RelayState { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(RelayState { delay, state: Mutex::new(state), changed: Condvar::new() });
         let relay = Relay { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -133,21 +151,46 @@ fn forward(shared: &Arc<RelayState>, client: TcpStream, server: TcpStream) {
     }
     let (client_reader, server_reader) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     for (from, to, direction) in [(client_reader, server, Stall::ToServer), (server_reader, client, Stall::ToClient)] {
-        let shared = Arc::clone(shared);
-        std::thread::spawn(move || pump(&shared, from, to, direction));
+        let (sender, chunks) = sync_channel(ON_THE_WAY);
+        let (reader_state, writer_state) = (Arc::clone(shared), Arc::clone(shared));
+        let open_from = Instant::now() + 2 * shared.delay;
+        std::thread::spawn(move || read(from, &sender, open_from, reader_state.delay));
+        std::thread::spawn(move || write(&writer_state, &chunks, to, direction));
     }
 }
 
-fn pump(shared: &RelayState, mut from: TcpStream, mut to: TcpStream, direction: Stall) {
-    let mut buffer = vec![0; 64 * 1024];
+/// Bytes, and the time at which they arrive. No bytes are the end of the stream.
+type Chunk = (Instant, Vec<u8>);
+
+/// Reads until the end of the stream. What arrives before `open_from` leaves then.
+fn read(mut from: TcpStream, chunks: &SyncSender<Chunk>, open_from: Instant, delay: Duration) {
+    let mut buffer = vec![0; CHUNK];
     loop {
         let read = from.read(&mut buffer).unwrap_or(0);
+        let bytes = buffer[..read].to_vec();
+        let is_end = bytes.is_empty();
+        if chunks.send((Instant::now().max(open_from) + delay, bytes)).is_err() || is_end {
+            // Fails only if it is already closed.
+            let _ = from.shutdown(Shutdown::Read);
+            return;
+        }
+    }
+}
+
+fn write(shared: &RelayState, chunks: &Receiver<Chunk>, mut to: TcpStream, direction: Stall) {
+    while let Ok((at, bytes)) = chunks.recv() {
+        wait_until(at);
         // The end of a stream is withheld as well.
         shared.wait_to_send(direction);
-        if read == 0 || to.write_all(&buffer[..read]).is_err() {
+        if bytes.is_empty() || to.write_all(&bytes).is_err() {
             break;
         }
     }
-    // Fails only if they are already closed.
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+    // Fails only if it is already closed.
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the relay has threads of its own")]
+fn wait_until(at: Instant) {
+    std::thread::sleep(at.saturating_duration_since(Instant::now()));
 }
