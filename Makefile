@@ -2,7 +2,8 @@
 
 .DEFAULT_GOAL := help
 # Programs that tests and benchmarks start, each with its Debian package.
-SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server script:bsdutils
+SERVERS := '/usr/lib/postgresql/*/bin/initdb:postgresql' redis-server:redis-server \
+	/usr/sbin/pgbouncer:pgbouncer script:bsdutils
 # Further programs for the tests of nginx and of the monitoring. Where systemd runs, Debian starts the service of each
 # package on its usual port; the tests use other ports.
 EDGE := /usr/sbin/nginx:nginx-light curl:curl

@@ -44,6 +44,8 @@ pub struct FleetOptions<'a> {
     pub postgres: Options,
     /// Whether the planes reach the servers through relays only.
     pub is_relayed: bool,
+    /// Time that bytes take between the planes and the servers, in each direction, through relays.
+    pub delay: Duration,
 }
 
 /// Relays to the servers, which can be cut and forwarded elsewhere.
@@ -78,15 +80,20 @@ impl Fleet {
         let postgres = Postgres::start_new(&options.postgres);
         let redis = Redis::start_new();
         let database_url = postgres.create_database();
-        let relays =
-            options.is_relayed.then(|| Relays { postgres: Relay::to(postgres.port()), redis: Relay::to(redis.port()) });
+        let demand = if options.postgres.tls { "?sslmode=require" } else { "" };
+        let relay = |port| Relay::delayed(port, options.delay);
+        let relays = (options.is_relayed || !options.delay.is_zero())
+            .then(|| Relays { postgres: relay(postgres.port()), redis: relay(redis.port()) });
         let (way_to_postgres, way_to_redis) = match &relays {
             Some(relays) => (relays.postgres.port(), relays.redis.port()),
             None => (postgres.port(), redis.port()),
         };
         let mut settings: Vec<(String, String)> = Vec::new();
         for (name, value) in [
-            ("DATABASE_URL", database_url.replace(&format!(":{}/", postgres.port()), &format!(":{way_to_postgres}/"))),
+            (
+                "DATABASE_URL",
+                database_url.replace(&format!(":{}/", postgres.port()), &format!(":{way_to_postgres}/")) + demand,
+            ),
             ("REDIS_URL", redis.url_through(way_to_redis)),
             ("APP_PORT", "0".to_owned()),
             ("REDIRECTOR_LISTEN", "127.0.0.1:0".to_owned()),
@@ -97,6 +104,9 @@ impl Fleet {
             ("CLICK_EVENTS_PER_NETWORK", "0".to_owned()),
         ] {
             settings.push((name.to_owned(), value));
+        }
+        if options.postgres.tls {
+            settings.push(("DATABASE_CA_FILE".to_owned(), postgres.certificate().display().to_string()));
         }
         // The last value of a setting counts.
         settings.extend(options.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -309,7 +319,7 @@ impl Fleet {
         self.directory.path().join("dump")
     }
 
-    fn database(&self) -> &str {
+    pub fn database(&self) -> &str {
         self.database_url.rsplit('/').next().unwrap()
     }
 

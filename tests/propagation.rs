@@ -32,8 +32,13 @@ const HISTOGRAM: &str = "tern_replica_propagation_seconds_bucket";
 /// Starts a fleet whose PostgreSQL records commit times.
 pub async fn fleet_with_commit_times() -> Fleet {
     let postgres = Options::default().set("track_commit_timestamp", "on");
-    Fleet::start_with(FleetOptions { links: LINKS, settings: &[("VISIBLE_WAIT", "0")], postgres, is_relayed: false })
-        .await
+    Fleet::start_with(FleetOptions {
+        links: LINKS,
+        settings: &[("VISIBLE_WAIT", "0")],
+        postgres,
+        ..FleetOptions::default()
+    })
+    .await
 }
 
 /// Measured times, of each change at each redirector.

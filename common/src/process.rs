@@ -12,6 +12,7 @@ use tracing::Level;
 
 use crate::config::{Environment, InvalidConfig, Variables};
 use crate::console::write_line;
+use crate::store::postgres::OpenError;
 
 /// The exit code for invalid settings (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -39,8 +40,8 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 ///
 /// Only the user of the process can read the files that it creates. A blocked thread does not delay the end.
 ///
-/// The exit code is 64 for invalid settings, all of which are reported. It is 66 for [`MissingInput`], that of an [`Exit`],
-/// and 1 for any other error.
+/// The exit code is 64 for invalid settings, all of which are reported, and for [`OpenError::is_of_settings`].
+/// It is 66 for [`MissingInput`], that of an [`Exit`], and 1 for any other error.
 pub fn run<C>(
     name: &str,
     read: impl FnOnce(&Variables) -> Result<C, InvalidConfig>,
@@ -68,7 +69,12 @@ pub fn run<C>(
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let own = error.downcast_ref::<Exit>().map(|exit| exit.code);
-            let code = own.unwrap_or(if error.is::<MissingInput>() { EXIT_NO_INPUT } else { 1 });
+            let is_of_settings = error.downcast_ref::<OpenError>().is_some_and(OpenError::is_of_settings);
+            let code = own.unwrap_or(match error.is::<MissingInput>() {
+                true => EXIT_NO_INPUT,
+                false if is_of_settings => EXIT_USAGE,
+                false => 1,
+            });
             fail(name, code, &format_args!("{error:#}"))
         }
     }

@@ -44,6 +44,13 @@ impl Fleet {
         Plane::start(&mut command("tern-redirector", &[], self.directory.path(), &all), 2)
     }
 
+    /// Runs a plane with settings that override those of the fleet, until it ends.
+    pub fn run(&self, program: &str, arguments: &[&str], settings: &[(&str, &str)]) -> std::process::Output {
+        let mut all = self.settings.clone();
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        command(program, arguments, self.directory.path(), &all).output().unwrap()
+    }
+
     /// Replaces the admin, with settings that override the others.
     pub fn restart_admin(&mut self, settings: &[(&str, &str)]) {
         self.admin = self.start_admin_with(settings);

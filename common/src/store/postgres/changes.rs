@@ -13,6 +13,7 @@ use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
 use super::connections::Connections;
@@ -112,16 +113,23 @@ impl Feed {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot> {
+        // Both connections are made side by side.
+        self.connections.warm_background();
         // The connection is read before the snapshot: if the server crashes in between, the connection has ended too.
         let life = self.connections.feed(async |_, life| Ok(life)).await?;
-        let begun = self.connections.begin_snapshot(async |db| head(&query::rows(db, HEAD, &[]).await?));
+        let begun = self.connections.begin_snapshot(async |db| head(&db.query_typed(HEAD, &[]).await?));
         let (Head { epoch, checkpoint, seen, .. }, lease) = begun.await?;
         let cursor = cursor(Position { epoch, checkpoint, life, seen, parts: Vec::new() });
         let (sender, rows) = mpsc::channel(4);
         tokio::spawn(async move {
-            if let Err(error) = read_all(lease, &sender).await {
+            match read_all(lease, &sender).await {
+                Ok(lease) => {
+                    // The receiver has every row, and need not wait for the end of the transaction.
+                    drop(sender);
+                    let _ = lease.commit().await;
+                }
                 // The receiver may have been dropped.
-                let _ = sender.send(Err(error)).await;
+                Err(error) => _ = sender.send(Err(error)).await,
             }
         });
         Ok(Snapshot { cursor, rows })
@@ -168,7 +176,7 @@ async fn read(
     given: &Seen,
     entries_each: usize,
 ) -> Result<(Head, Vec<Entry>)> {
-    let (head_sql, changes_sql) = (client.prepare_cached(HEAD).await?, client.prepare_cached(&CHANGES).await?);
+    let (head_sql, changes_sql) = tokio::try_join!(client.prepare_cached(HEAD), client.prepare_cached(&CHANGES))?;
     let Position { seen, parts, .. } = since;
     let xmax = i64::try_from(seen.xmax).map_err(|_| error::unexpected("transaction id"))?;
     let in_parts = |xid: &u64| parts.iter().any(|part| part.xid == *xid);
@@ -236,20 +244,22 @@ fn link_change(row: &Row) -> Result<LinkChange, Error> {
     })
 }
 
-/// Sends all rows to the receiver, within the transaction of `lease`.
-async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<()> {
+/// Sends all rows to the receiver, within the transaction of `lease`, and returns the lease.
+async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<Lease> {
     let links = format!("SELECT {} FROM served_links", FIELDS.join(", "));
-    let mut links = std::pin::pin!(lease.client()?.query_raw(&links, [0_i64; 0]).await?);
+    let none: [(i64, Type); 0] = [];
+    let mut links = std::pin::pin!(lease.client()?.query_typed_raw(&links, none).await?);
     let silent = |_| StoreError::Unavailable(anyhow!("no row within {SNAPSHOT_SILENCE:?}"));
     let mut batch = Vec::with_capacity(SNAPSHOT_BATCH);
     while let Some(row) = timeout(SNAPSHOT_SILENCE, links.try_next()).await.map_err(silent)?? {
         batch.push(urls::link_row(&row)?);
         if batch.len() == SNAPSHOT_BATCH && rows.send(Ok(std::mem::take(&mut batch))).await.is_err() {
-            return Ok(());
+            return Ok(lease);
         }
     }
-    if !batch.is_empty() && rows.send(Ok(batch)).await.is_err() {
-        return Ok(());
+    if !batch.is_empty() {
+        // An error means that the receiver was dropped.
+        let _ = rows.send(Ok(batch)).await;
     }
-    lease.commit().await
+    Ok(lease)
 }

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_postgres::error::{Severity, SqlState};
 
-use super::connector::Connector;
+use super::connector::{CONNECT_TIME, Connector};
 use super::open::{OpenError, PostgresConfig};
 use super::pool::{Lease, Pool};
+use super::pooler;
 use crate::store::{PoolStatus, Result, StoreError};
 
 /// The number of connections for tokens, readiness, journal positions and cancellations, which must never wait long.
@@ -39,6 +40,9 @@ const LONG_STATEMENT_TIME: Duration = Duration::from_secs(60 * 60);
 /// The time for a change of many links, many times as long as 10,000 of them take.
 const MANY_TIME: Duration = Duration::from_secs(30);
 
+/// The time for the check of sessions at a start: two connections side by side, and a few round trips.
+const SESSIONS_TIME: Duration = Duration::from_secs(6);
+
 /// The settings for deltas. Their plan must not depend on the planner's statistics of a log that grows and shrinks.
 const FEED_SETUP: &str = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
 
@@ -60,6 +64,8 @@ pub(super) struct Connections {
     /// No connection is made before the first click of a limited link.
     takes: Pool,
     request_timeout: Duration,
+    /// Filled once each connection was found to have its own session.
+    sessions: Arc<OnceCell<()>>,
 }
 
 impl Connections {
@@ -79,6 +85,7 @@ impl Connections {
             control,
             connector,
             request_timeout: config.request_timeout,
+            sessions: Arc::default(),
         })
     }
 
@@ -93,6 +100,35 @@ impl Connections {
     /// Returns when the server last answered a request, on any connection.
     pub(super) fn last_answer(&self) -> Option<Instant> {
         self.connector.last_answer()
+    }
+
+    /// Checks, the first time, that each connection has its own session, which a pooler may prevent.
+    pub(super) async fn check_sessions(&self) -> Result<(), OpenError> {
+        let check = async || {
+            let lease = async || self.control.lease_within(CONNECT_TIME).await;
+            let checked = within(SESSIONS_TIME, async {
+                let (one, other) = tokio::try_join!(lease(), lease())?;
+                pooler::is_shared(one, other).await
+            });
+            match checked.await {
+                Ok(false) => Ok(()),
+                Ok(true) => Err(OpenError::Pooler),
+                Err(error) => Err(pooler::explain(error)),
+            }
+        };
+        self.sessions.get_or_try_init(check).await?;
+        Ok(())
+    }
+
+    /// Begins to make the connections that the first requests of an admin need, so that none waits for them.
+    pub(super) fn warm(&self) {
+        self.requests.warm();
+        self.lists.warm();
+    }
+
+    /// Begins to make a connection for a snapshot.
+    pub(super) fn warm_background(&self) {
+        self.background.warm();
     }
 
     /// Does `work` for a request, within the request timeout.

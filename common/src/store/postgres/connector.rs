@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use deadpool_postgres::ClientWrapper;
 use tokio::time::timeout;
-use tokio_postgres::{Config, Error, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::hosts::{Hosts, Session};
 use crate::backoff::Backoff;
 use crate::store::{Result, StoreError};
 
 /// The time for a whole connection. TCP, TLS, password and settings need up to eight round trips of at most 280 ms.
-const CONNECT_TIME: Duration = Duration::from_secs(4);
+pub(super) const CONNECT_TIME: Duration = Duration::from_secs(4);
 
 /// The pause after an attempt that failed. A server that restarts gets one attempt a second from each process.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
@@ -30,8 +29,7 @@ pub(super) struct Connection {
 
 /// The maker of the connections of all pools of a store.
 pub(super) struct Connector {
-    config: Config,
-    tls: MakeRustlsConnect,
+    hosts: Hosts,
     /// The statement that begins each session.
     session: String,
     retry: Mutex<Retry>,
@@ -54,10 +52,9 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(super) fn new(config: Config, tls: MakeRustlsConnect, session: String) -> Connector {
+    pub(super) fn new(hosts: Hosts, session: String) -> Connector {
         Connector {
-            config,
-            tls,
+            hosts,
             session,
             retry: Mutex::new(Retry { backoff: Backoff::new(CONNECT_PAUSE, CONNECT_PAUSE), from: None }),
             answered_at: Mutex::default(),
@@ -67,15 +64,7 @@ impl Connector {
     /// Makes a connection and runs `setup` on it.
     pub(super) async fn connect(&self, setup: &str) -> Result<Connection> {
         let connected = timeout(CONNECT_TIME, async {
-            let client = self.client().await?;
-            let begin = format!("{}; {setup}; SELECT pg_backend_pid()", self.session);
-            // The last row has the process. The statements before it return rows too.
-            let backend = client.simple_query(&begin).await?.iter().rev().find_map(|message| match message {
-                SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
-                _ => None,
-            });
-            let backend =
-                backend.ok_or_else(|| StoreError::Internal(anyhow!("the server did not name its process")))?;
+            let Session { client, backend } = self.begin(setup).await?;
             let id = getrandom::u64().map_err(|error| StoreError::Internal(anyhow!("no randomness: {error}")))?;
             Ok(Connection { client, id, backend })
         });
@@ -88,11 +77,9 @@ impl Connector {
         connected
     }
 
-    /// Makes a connection, without a time limit and without beginning its session.
-    pub(super) async fn client(&self) -> Result<ClientWrapper, Error> {
-        let (client, connection) = self.config.connect(self.tls.clone()).await?;
-        // The statement that the connection breaks under reports the error.
-        Ok(ClientWrapper::new(client, tokio::spawn(async { drop(connection.await) })))
+    /// Begins a session on the primary and runs `setup` in it, without a time limit.
+    pub(super) async fn begin(&self, setup: &str) -> Result<Session> {
+        self.hosts.connect(&format!("{}; {setup}", self.session)).await
     }
 
     /// Returns whether an attempt may begin now. After a failure one attempt begins, and all others wait for its result.

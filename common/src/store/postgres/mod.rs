@@ -17,6 +17,7 @@ mod connections;
 mod connector;
 mod error;
 mod events;
+mod hosts;
 mod limits;
 mod listing;
 mod loading;
@@ -25,6 +26,7 @@ mod misses;
 mod open;
 mod paging;
 mod pool;
+mod pooler;
 pub(super) mod position;
 mod privileges;
 mod products;
@@ -103,12 +105,14 @@ impl PostgresStore {
     pub async fn open(config: &PostgresConfig) -> Result<PostgresStore, OpenError> {
         let store = PostgresStore::new(config)?;
         store.check_schema().await?;
+        store.connections.warm();
         Ok(store)
     }
 
-    /// Checks that the database has the schema of this build.
+    /// Checks that connections have sessions of their own, and that the database has the schema of this build.
     pub async fn check_schema(&self) -> Result<(), OpenError> {
-        self.connections.request(async |db| Ok(open::check_schema(db).await)).await?
+        self.connections.check_sessions().await?;
+        self.connections.control(async |db| Ok(open::check_schema(db).await)).await?
     }
 
     /// Deletes most events of a url or a user in parts, if they are too many to delete within one request.

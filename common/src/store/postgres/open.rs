@@ -13,7 +13,10 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connections::Connections;
 use super::connector::Connector;
+use super::hosts::Hosts;
+use super::pooler;
 use super::privileges::close_functions;
 use super::session;
 use crate::store::StoreError;
@@ -103,7 +106,8 @@ impl PostgresConfig {
             .map_err(|error| OpenError::Url(error.into()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Connector::new(config, MakeRustlsConnect::new(tls), session::begin(statement_timeout)))
+        let hosts = Hosts::new(&config, MakeRustlsConnect::new(tls)).map_err(OpenError::Url)?;
+        Ok(Connector::new(hosts, session::begin(statement_timeout)))
     }
 
     fn add_roots(&self, roots: &mut RootCertStore) -> Result<(), OpenError> {
@@ -135,6 +139,16 @@ pub enum OpenError {
     Url(anyhow::Error),
     #[error("{}: {error:#}", .path.display())]
     Certificates { path: PathBuf, error: anyhow::Error },
+    #[error(
+        "DATABASE_URL leads to a pooler that changes the session with each transaction, and Tern needs its own sessions: \
+         connect to PostgreSQL itself, since Tern pools its connections, or set pool_mode=session in the pooler"
+    )]
+    Pooler,
+    #[error(
+        "the pooler of DATABASE_URL refuses the connection ({0}): \
+         connect to PostgreSQL itself, since Tern pools its connections, or remove `options` from DATABASE_URL"
+    )]
+    Parameter(String),
     #[error("the database does not have the schema of this version of Tern: run `tern-admin migrate`")]
     Older,
     #[error("the database was made by a newer version of Tern")]
@@ -157,6 +171,13 @@ pub enum OpenError {
     Migration(anyhow::Error),
 }
 
+impl OpenError {
+    /// Returns whether only other settings help, so that a repeated start does not.
+    pub fn is_of_settings(&self) -> bool {
+        matches!(self, OpenError::Url(_) | OpenError::Pooler | OpenError::Parameter(_))
+    }
+}
+
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> OpenError {
         match error {
@@ -169,10 +190,11 @@ impl From<StoreError> for OpenError {
 /// Brings the schema up to date, one process at a time. A schema newer than this build is not changed.
 pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     let failed = |error: tokio_postgres::Error| OpenError::from(StoreError::from(error));
-    let unreachable = |error: tokio_postgres::Error| OpenError::Unavailable(error.into());
-    let mut client = config.connector(Duration::ZERO)?.client().await.map_err(unreachable)?;
+    let connections = Connections::new(&PostgresConfig { statement_timeout: Duration::ZERO, ..config.clone() })?;
+    connections.check_sessions().await?;
     // A migration has no time limit.
-    client.batch_execute(&session::begin(Duration::ZERO)).await.map_err(unreachable)?;
+    let mut client = connections.connect_for_long().await.map_err(pooler::explain)?;
+    client.batch_execute("SET statement_timeout = 0").await.map_err(failed)?;
     let encoding: String = client.query_one("SHOW server_encoding", &[]).await.map_err(failed)?.get(0);
     if encoding != "UTF8" {
         return Err(OpenError::Encoding(encoding));

@@ -87,6 +87,20 @@ impl Pool {
 
     /// Takes an idle connection, or waits for the first one that is released or made.
     pub(super) async fn lease(&self) -> Result<Lease> {
+        self.lease_within(self.0.wait).await
+    }
+
+    /// Begins to make a connection if there is none, without a request that waits for it.
+    pub(super) fn warm(&self) {
+        let mut state = self.0.lock();
+        if state.open + state.connecting == 0 && self.0.connector.may_connect() {
+            state.connecting += 1;
+            tokio::spawn(Arc::clone(&self.0).connect());
+        }
+    }
+
+    /// Takes a connection as [`Pool::lease`] does, but waits for up to `wait`.
+    pub(super) async fn lease_within(&self, wait: Duration) -> Result<Lease> {
         let handed = {
             let mut state = self.0.lock();
             while let Some(connection) = state.idle.pop() {
@@ -100,9 +114,9 @@ impl Pool {
             self.0.provide(&mut state);
             handed
         };
-        match timeout(self.0.wait, handed).await {
+        match timeout(wait, handed).await {
             Ok(Ok(lease)) => lease,
-            _ => Err(StoreError::Unavailable(anyhow!("no connection was free within {:?}", self.0.wait))),
+            _ => Err(StoreError::Unavailable(anyhow!("no connection was free within {wait:?}"))),
         }
     }
 
@@ -265,6 +279,11 @@ impl Lease {
     /// Returns the random number of the connection.
     pub(super) fn id(&self) -> Option<u64> {
         self.connection.as_ref().map(|connection| connection.id)
+    }
+
+    /// Returns the process of the server that served the connection when it began.
+    pub(super) fn backend(&self) -> Option<i32> {
+        self.connection.as_ref().map(|connection| connection.backend)
     }
 
     /// Runs the statements that begin a transaction. It is rolled back unless it is committed.
