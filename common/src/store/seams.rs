@@ -57,6 +57,11 @@ pub trait ClickSink: fmt::Debug + Send + Sync + 'static {
     /// The caller ships it again, or asks [`ClickSink::find_journals`].
     /// [`StoreError::Unfit`](super::StoreError::Unfit) refuses a value in a click.
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome>;
+    /// Returns for how long the last batch locked counts that other shippers change, which excludes the network.
+    /// `None` if the store does not measure it, so that the whole time of the batch counts.
+    fn locking_time(&self) -> Option<Duration> {
+        None
+    }
     /// Returns the state of each journal, in the order of `ids`. `None` if nothing of a journal was shipped.
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>>;
     /// Adds to the numbers of times for which codes without a link were asked. No code may occur twice.

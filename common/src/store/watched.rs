@@ -106,6 +106,10 @@ watch! {
         take_clicks(takes: &[ClickTake]) -> Result<Vec<TakenClicks>>;
         return_clicks(unused: &[(Id, i64)]) -> Result<()>;
     }
+
+    fn locking_time(&self) -> Option<Duration> {
+        self.store.locking_time()
+    }
 }
 
 watch! {

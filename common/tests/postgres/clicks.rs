@@ -1,12 +1,13 @@
 //! Clicks that are shipped while their links, users and server are deleted or killed.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use tern_common::store::{AdminStore, ClickSink, LinkFeed, PostgresStore};
+use tern_common::store::{AdminStore, ClickSink, LinkFeed, PostgresConfig, PostgresStore};
 use tern_common::url::{Url, UrlFilter};
 use tern_common::{Click, ClickBatch, Id, JournalId, JournalPosition, ShipOutcome, Visitor};
 use tern_testkit::postgres::{Options, Postgres};
+use tern_testkit::relay::Relay;
 
 use crate::{connect, eventually, store, url, user};
 
@@ -59,6 +60,28 @@ async fn network_of_client_is_stored_with_its_click() {
     let rows = connect(&config).await.query(sql, &[]).await.unwrap();
     let kept: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(kept, ["192.0.2.0/24", "2001:db8:7::/48", "192.0.2.0/24", ""]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batch_over_a_long_way_takes_two_round_trips_and_locks_counts_for_none() {
+    const ROUND_TRIP: Duration = Duration::from_millis(200);
+    let server = Postgres::shared();
+    let (store, config) = store(server).await;
+    let owner = user(&store, "ada").await.id;
+    url(&store, owner, "CODE12").await;
+    let way = Relay::delayed(server.port(), ROUND_TRIP / 2);
+    let far = PostgresConfig::new(config.url.replace(&format!(":{}/", server.port()), &format!(":{}/", way.port())));
+    let far = PostgresStore::new(&far).unwrap();
+    let clicks = [click(Id::new(1).unwrap(), owner)];
+    // A new connection prepares its statements.
+    while far.find_journals(&[JournalId(1)]).await.is_err() {}
+    assert_eq!(ship_all(&far, JournalId(1), &clicks, 1).await, (1, 0));
+    let began = Instant::now();
+    assert_eq!(ship_all(&far, JournalId(2), &clicks, 3).await, (3, 0));
+    let (took, least) = (began.elapsed(), ROUND_TRIP * 2 * 3);
+    assert!(took >= least && took < least + ROUND_TRIP * 3, "{took:?}");
+    let locking = far.locking_time().unwrap();
+    assert!(locking < ROUND_TRIP, "{locking:?}");
 }
 
 /// Renames a link while a batch waits for the lock that the rename has.

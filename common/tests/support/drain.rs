@@ -71,7 +71,7 @@ pub async fn measure(server: &Postgres, clicks: usize, turns: usize) -> Rates {
     rates
 }
 
-async fn links(store: &PostgresStore) -> Vec<(Id, Id, String, String)> {
+pub async fn links(store: &PostgresStore) -> Vec<(Id, Id, String, String)> {
     let mut links = Vec::new();
     for user in 0..USERS {
         let name = format!("user{user}");
@@ -96,7 +96,7 @@ async fn links(store: &PostgresStore) -> Vec<(Id, Id, String, String)> {
 }
 
 /// Returns clicks of a hundred hosts and five browsers, most of them on few links.
-fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> {
+pub fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> {
     let agents =
         ["Chrome/126.0 Safari/537.36", "Firefox/128.0", "Version/17.5 Safari/605.1.15", "Chrome/126 Edg/126", "x"];
     let begin = SystemTime::now() - Duration::from_secs(600);
@@ -145,7 +145,7 @@ fn copy(url: &str, file: &std::path::Path) {
     assert!(status.success(), "psql: {status}");
 }
 
-async fn ship(store: &PostgresStore, journal: u128, clicks: &[Click]) {
+pub async fn ship(store: &PostgresStore, journal: u128, clicks: &[Click]) {
     let mut from = None;
     for (batch, n) in clicks.chunks(BATCH).zip(1..) {
         let to = JournalPosition { segment: 0, offset: n, sequence: n };

@@ -1,12 +1,17 @@
 //! Shipping clicks into PostgreSQL. The journal's position and the events change in one transaction.
+//!
+//! A batch costs two flights over the network, whatever its size. Each sends several statements before the first answer.
+//! The last flight counts, which locks rows that all shippers change, and commits. A long way thus delays no other shipper.
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::pin::Pin;
+use std::time::{Duration, Instant, SystemTime};
 
 use deadpool_postgres::ClientWrapper;
+use futures_util::future::try_join_all;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::Type;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, Row, Statement};
 
 use super::columns::Network;
 use super::connections::Connections;
@@ -17,95 +22,195 @@ use crate::store::click_counts::{BatchCounts, CountKind, LinkClicks, LinkedClick
 use crate::store::referrer_budget::ReferrerBudget;
 use crate::{Click, ClickBatch, ClickSource, Id, JournalId, JournalPosition, JournalState, ShipOutcome, Timestamp};
 
+/// The statement that begins the transaction of a batch, whose triggers count no click: `count_batch` does.
+const BEGIN: &str = "BEGIN; SET LOCAL tern.counts = 'batch'; SET LOCAL statement_timeout =";
+
+const ADVANCE: &str = "UPDATE click_journals SET segment = $2, \"offset\" = $3, sequence = $4, shipped_at = now()
+    WHERE journal = $1 AND segment = $5 AND \"offset\" = $6 AND sequence = $7";
+
+const ADD: &str = "INSERT INTO click_journals (journal, segment, \"offset\", sequence) VALUES ($1, $2, $3, $4)
+    ON CONFLICT DO NOTHING";
+
+const LOCK: &str = "SELECT id, user_id, short_code FROM lock_links($1)";
+
+const FORMER_CODES: &str = "SELECT url_id, short_code FROM find_former_codes($1, $2)";
+
+const COPY: &str = "COPY events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
+    FROM STDIN (FORMAT BINARY)";
+
+/// Adds a batch to every count. The first column is the time at which it begins to lock them.
+const COUNT: &str = "SELECT clock_timestamp(),
+    count_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+
+/// The types of the columns of [`COPY`].
+const EVENT_TYPES: [Type; 9] =
+    [Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::JSON, Type::TEXT, Type::TEXT, Type::TEXT, Type::CIDR];
+
+const FINISH: &str = "UPDATE click_journals
+    SET recorded = recorded + $2, orphaned = orphaned + $3, parked = parked + $4, without_event = without_event + $5
+    WHERE journal = $1
+    RETURNING segment, \"offset\", sequence, recorded, orphaned, parked, journal, without_event, clock_timestamp()";
+
+/// The outcome of a batch, and the time for which it locked counts.
+pub(super) struct Shipped {
+    pub(super) outcome: ShipOutcome,
+    pub(super) locking: Option<Duration>,
+}
+
 pub(super) async fn ship(
     connections: &Connections,
     referrers: &ReferrerBudget,
     batch: ClickBatch<'_>,
-) -> Result<ShipOutcome> {
+) -> Result<Shipped> {
     connections
-        .ship(async |db| {
-            if !advance_journal(db, batch).await? {
-                return Ok(ShipOutcome::Mismatch(
-                    find_journals(db, &[batch.journal]).await?.into_iter().flatten().next(),
-                ));
+        .ship(async |db, statement_time| {
+            let begin = format!("{BEGIN} {}", statement_time.as_millis());
+            let mut asked = BTreeSet::new();
+            loop {
+                let started = match start(db, &begin, batch, &asked).await? {
+                    Ok(started) => started,
+                    Err(outcome) => return Ok(Shipped { outcome, locking: None }),
+                };
+                let unmatched = started.links.unmatched(batch.clicks);
+                if unmatched.is_subset(&asked) {
+                    return finish(db, referrers, batch, started).await;
+                }
+                // Rare: a url has another code than a click. Another attempt asks for former codes after it has the lock,
+                // so it also sees a rename for which the lock waited.
+                asked = unmatched;
+                drop(started);
+                db.batch_execute("ROLLBACK").await?;
             }
-            let RecordedClicks { recorded, without_event } =
-                if batch.clicks.is_empty() { RecordedClicks::default() } else { record(db, referrers, batch).await? };
-            let orphaned = batch.clicks.len() as u64 - recorded;
-            let sql = "UPDATE click_journals
-                       SET recorded = recorded + $2, orphaned = orphaned + $3, parked = parked + $4,
-                           without_event = without_event + $5 WHERE journal = $1
-                       RETURNING segment, \"offset\", sequence, recorded, orphaned, parked, journal, without_event";
-            let [recorded, orphaned, parked, without_event] =
-                [recorded, orphaned, batch.parked, without_event].map(u64::cast_signed);
-            let values: query::Values<'_> =
-                &[&batch.journal.to_string(), &recorded, &orphaned, &parked, &without_event];
-            let row = query::row(db, sql, values).await?;
-            Ok(ShipOutcome::Committed(state(&row.ok_or_else(|| error::unexpected("empty result"))?)?))
         })
         .await
 }
 
-/// Advances the journal from the begin of the batch to its end, and returns false if its position is not that begin.
-///
-/// A concurrent shipper locks the row, or its key, until it commits. Then this statement finds another position.
-async fn advance_journal(db: &ClientWrapper, batch: ClickBatch<'_>) -> Result<bool> {
-    let journal = batch.journal.to_string();
-    let place = |at: JournalPosition| [at.segment, at.offset, at.sequence].map(u64::cast_signed);
-    let [segment, offset, sequence] = place(batch.to);
-    let moved = match batch.from.map(place) {
-        None => {
-            let sql = "INSERT INTO click_journals (journal, segment, \"offset\", sequence) VALUES ($1, $2, $3, $4)
-                       ON CONFLICT DO NOTHING";
-            query::execute(db, sql, &[&journal, &segment, &offset, &sequence]).await?
-        }
-        Some([from_segment, from_offset, from_sequence]) => {
-            let sql = "UPDATE click_journals SET segment = $2, \"offset\" = $3, sequence = $4, shipped_at = now()
-                       WHERE journal = $1 AND segment = $5 AND \"offset\" = $6 AND sequence = $7";
-            let values: query::Values<'_> =
-                &[&journal, &segment, &offset, &sequence, &from_segment, &from_offset, &from_sequence];
-            query::execute(db, sql, values).await?
-        }
-    };
-    Ok(moved == 1)
+/// A batch after its first flight.
+struct Started {
+    links: Links,
+    /// The open COPY of the events. `None` if no click of the batch has one.
+    copy: Option<Pin<Box<BinaryCopyInWriter>>>,
 }
 
-/// Stores the clicks whose links exist, as events or only in the counts.
-async fn record(db: &ClientWrapper, referrers: &ReferrerBudget, batch: ClickBatch<'_>) -> Result<RecordedClicks> {
-    let links = Links::lock(db, batch.clicks).await?;
+/// Begins the transaction, advances the journal from the begin of the batch to its end, locks the links, and opens the
+/// COPY, in one flight. `asked` are pairs of a link and a code that the link may have had.
+///
+/// Returns the outcome instead if the journal's position is not the begin of the batch.
+/// A concurrent shipper locks the row of the journal, or its key, until it commits. Then it has another position.
+async fn start(
+    db: &ClientWrapper,
+    begin: &str,
+    batch: ClickBatch<'_>,
+    asked: &BTreeSet<(Id, &str)>,
+) -> Result<Result<Started, ShipOutcome>> {
+    let sql = if batch.from.is_some() { ADVANCE } else { ADD };
+    // All statements of a batch are prepared at once, which costs a new connection one round trip.
+    let all = statements(db, [sql, LOCK, FORMER_CODES, COPY, COUNT, FINISH]).await?;
+    let [advance, lock, former_codes, copy, ..] = &all;
+    let journal = batch.journal.to_string();
+    let place = |at: JournalPosition| [at.segment, at.offset, at.sequence].map(u64::cast_signed);
+    let places: Vec<i64> = [Some(batch.to), batch.from].into_iter().flatten().flat_map(place).collect();
+    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&journal];
+    values.extend(places.iter().map(|number| -> &(dyn ToSql + Sync) { number }));
+    let mut ids: Vec<Id> = batch.clicks.iter().map(|click| click.url_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let (asked_ids, asked_codes): (Vec<Id>, Vec<&str>) = asked.iter().copied().unzip();
+    let have_events = batch.clicks.iter().any(|click| !click.is_counted_only);
+    // Each future sends its statement when it is first polled, and `join!` polls them in this order.
+    let (begun, moved, rows, former, copy) = tokio::join!(
+        biased;
+        db.batch_execute(begin),
+        db.execute(advance, &values),
+        async { db.query(lock, &[&ids]).await },
+        async {
+            match asked.is_empty() {
+                true => Ok(Vec::new()),
+                false => db.query(former_codes, &[&asked_ids, &asked_codes]).await,
+            }
+        },
+        async {
+            match have_events {
+                false => Ok::<_, Error>(None),
+                true => Ok(Some(Box::pin(BinaryCopyInWriter::new(db.copy_in(copy).await?, &EVENT_TYPES)))),
+            }
+        },
+    );
+    begun?;
+    if moved? == 0 {
+        drop(copy);
+        let (ended, journals) =
+            tokio::join!(biased; db.batch_execute("ROLLBACK"), find_journals(db, std::slice::from_ref(&batch.journal)));
+        ended?;
+        return Ok(Err(ShipOutcome::Mismatch(journals?.into_iter().flatten().next())));
+    }
+    let links = Links::of(&rows?, &former?)?;
+    Ok(Ok(Started { links, copy: copy? }))
+}
+
+/// Stores the clicks whose links exist, as events or only in the counts, and commits, in one flight.
+async fn finish(
+    db: &ClientWrapper,
+    referrers: &ReferrerBudget,
+    batch: ClickBatch<'_>,
+    Started { links, copy }: Started,
+) -> Result<Shipped> {
     let linked = |click| Some(LinkedClick::new(click, links.owner_of(click)?, referrers));
     let clicks: Vec<_> = batch.clicks.iter().filter_map(linked).collect();
-    if !clicks.is_empty() {
-        // From here on, the triggers of this transaction count no click again.
-        count(db, &BatchCounts::of(&clicks)).await?;
-    }
-    if clicks.iter().any(has_event) {
-        insert(db, &clicks).await?;
-    }
-    Ok(RecordedClicks::of(&clicks))
+    let RecordedClicks { recorded, without_event } = RecordedClicks::of(&clicks);
+    let orphaned = batch.clicks.len() as u64 - recorded;
+    let [recorded, orphaned, parked, without_event] =
+        [recorded, orphaned, batch.parked, without_event].map(u64::cast_signed);
+    let journal = batch.journal.to_string();
+    let values: query::Values<'_> = &[&journal, &recorded, &orphaned, &parked, &without_event];
+    let [counting, finishing] = &statements(db, [COUNT, FINISH]).await?;
+    let sums = BatchCounts::of(&clicks);
+    // The server runs these statements in order, and none after a failed one: COMMIT then rolls back.
+    let (copied, counted, finished, (committed, commit_took)) = tokio::join!(
+        biased;
+        async {
+            match copy {
+                Some(copy) => write(copy, &clicks).await,
+                None => Ok(()),
+            }
+        },
+        async {
+            match clicks.is_empty() {
+                true => Ok(None),
+                false => count(db, counting, &sums).await.map(Some),
+            }
+        },
+        async { (db.query_one(finishing, values).await, Instant::now()) },
+        async { (db.batch_execute("COMMIT").await, Instant::now()) },
+    );
+    copied?;
+    let began: Option<SystemTime> = counted?;
+    let (row, finished_at) = finished;
+    committed?;
+    let row = row?;
+    Ok(Shipped {
+        outcome: ShipOutcome::Committed(state(&row)?),
+        locking: locking(began, row.try_get(8)?).map(|time| time + commit_took.saturating_duration_since(finished_at)),
+    })
+}
+
+/// Prepares statements in one round trip, the first time on each connection.
+async fn statements<const N: usize>(db: &ClientWrapper, sql: [&str; N]) -> Result<[Statement; N]> {
+    let prepared = try_join_all(sql.map(|sql| db.prepare_cached(sql))).await?;
+    prepared.try_into().map_err(|_| error::unexpected("number of statements"))
+}
+
+/// Returns the time between two moments of the server's clock, or zero if it was set back.
+fn locking(began: Option<SystemTime>, ended: SystemTime) -> Option<Duration> {
+    began.map(|began| ended.duration_since(began).unwrap_or_default())
 }
 
 fn has_event(linked: &LinkedClick<'_>) -> bool {
     !linked.click.is_counted_only
 }
 
-/// Inserts clicks as events of the owners of their links.
-async fn insert(db: &ClientWrapper, clicks: &[LinkedClick<'_>]) -> Result<()> {
-    let sql = "COPY events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
-               FROM STDIN (FORMAT BINARY)";
-    let types = [
-        Type::INT8,
-        Type::INT8,
-        Type::TEXT,
-        Type::TIMESTAMPTZ,
-        Type::JSON,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::CIDR,
-    ];
-    let copy = db.copy_in(&db.prepare_cached(sql).await?).await?;
-    let mut writer = std::pin::pin!(BinaryCopyInWriter::new(copy, &types));
+/// Writes clicks as events of the owners of their links.
+async fn write(mut writer: Pin<Box<BinaryCopyInWriter>>, clicks: &[LinkedClick<'_>]) -> Result<(), Error> {
     for LinkedClick { click, owner, source } in clicks.iter().filter(|linked| has_event(linked)) {
         let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
         let ClickSource { visitor, referrer, source } = source;
@@ -114,12 +219,13 @@ async fn insert(db: &ClientWrapper, clicks: &[LinkedClick<'_>]) -> Result<()> {
             &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &visitor, referrer, source, &client];
         writer.as_mut().write(values).await?;
     }
-    writer.finish().await?;
+    writer.as_mut().finish().await?;
     Ok(())
 }
 
-/// Adds a batch to every count. The order of the arrays is that in which all shippers lock counts.
-async fn count(db: &ClientWrapper, sums: &BatchCounts) -> Result<()> {
+/// Adds a batch to every count, and returns when that began. The order of the arrays is that in which all shippers lock
+/// counts.
+async fn count(db: &ClientWrapper, statement: &Statement, sums: &BatchCounts) -> Result<SystemTime, Error> {
     let BatchCounts { links, owners, hours, counts, totals } = sums;
     let kind_of = |kind: CountKind| kind as i8;
     let (urls, of_urls): (Vec<Id>, Vec<LinkClicks>) = links.iter().unzip();
@@ -137,8 +243,6 @@ async fn count(db: &ClientWrapper, sums: &BatchCounts) -> Result<()> {
     let total_clicks: Vec<i64> = totals.values().copied().collect();
     let (hour_urls, hour_starts): (Vec<Id>, Vec<Timestamp>) = hours.keys().copied().unzip();
     let (humans, bots): (Vec<i64>, Vec<i64>) = hours.values().map(|clicks| (clicks[0], clicks[1])).unzip();
-    let sql =
-        "SELECT count_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     let values: query::Values<'_> = &[
         &urls,
         &events,
@@ -160,8 +264,7 @@ async fn count(db: &ClientWrapper, sums: &BatchCounts) -> Result<()> {
         &humans,
         &bots,
     ];
-    query::row(db, sql, values).await?;
-    Ok(())
+    db.query_one(statement, values).await?.try_get(0)
 }
 
 /// The existing links of a batch. They are locked, so none is deleted before its clicks are stored.
@@ -173,30 +276,21 @@ struct Links {
 }
 
 impl Links {
-    async fn lock(db: &ClientWrapper, clicks: &[Click]) -> Result<Links> {
-        let mut ids: Vec<Id> = clicks.iter().map(|click| click.url_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let rows = query::rows(db, "SELECT id, user_id, short_code FROM lock_links($1)", &[&ids]).await?;
+    fn of(locked: &[Row], former: &[Row]) -> Result<Links, Error> {
         let link = |row: &Row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)));
-        let by_id = rows.iter().map(link).collect::<Result<_, Error>>()?;
-        let mut links = Links { by_id, former_codes: HashSet::new() };
-        // PostgreSQL refuses a text with U+0000.
+        let pair = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        Ok(Links {
+            by_id: locked.iter().map(link).collect::<Result<_, Error>>()?,
+            former_codes: former.iter().map(pair).collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// Returns the pairs of an existing url and a code that is not its own. PostgreSQL refuses a text with U+0000.
+    fn unmatched<'a>(&self, clicks: &'a [Click]) -> BTreeSet<(Id, &'a str)> {
         let is_unmatched = |click: &&Click| {
-            links.by_id.contains_key(&click.url_id)
-                && links.owner_of(click).is_none()
-                && !click.short_code.contains('\0')
+            self.by_id.contains_key(&click.url_id) && self.owner_of(click).is_none() && !click.short_code.contains('\0')
         };
-        let (ids, codes): (Vec<Id>, Vec<&str>) =
-            clicks.iter().filter(is_unmatched).map(|click| (click.url_id, click.short_code.as_str())).unzip();
-        if !ids.is_empty() {
-            // A separate statement after the lock sees a rename for which the lock waited.
-            let sql = "SELECT url_id, short_code FROM find_former_codes($1, $2)";
-            let rows = query::rows(db, sql, &[&ids, &codes]).await?;
-            let pair = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
-            links.former_codes = rows.iter().map(pair).collect::<Result<_, Error>>()?;
-        }
-        Ok(links)
+        clicks.iter().filter(is_unmatched).map(|click| (click.url_id, click.short_code.as_str())).collect()
     }
 
     /// Returns the owner of the link of a click. `None` if the link does not exist.

@@ -242,9 +242,18 @@ impl Connections {
         within(MANY_TIME, self.transaction(MANY_TIME, work)).await
     }
 
-    /// Does `work` in its own transaction, within the time for a batch of clicks.
-    pub(super) async fn ship<T>(&self, work: impl AsyncFnOnce(&ClientWrapper) -> Result<T>) -> Result<T> {
-        within(SHIPPING_TIME, self.transaction(SHIPPING_TIME, work)).await
+    /// Does `work` within the time for a batch of clicks, which is also the limit of its statements.
+    ///
+    /// `work` begins a transaction itself, and ends it unless it fails.
+    pub(super) async fn ship<T>(&self, work: impl AsyncFnOnce(&ClientWrapper, Duration) -> Result<T>) -> Result<T> {
+        within(SHIPPING_TIME, async {
+            let mut lease = self.in_time(&self.background, self.background.lease()).await?;
+            let done = work(lease.client_for_transaction()?, SHIPPING_TIME).await?;
+            self.connector.note_answer();
+            lease.release();
+            Ok(done)
+        })
+        .await
     }
 
     /// Does `work` in its own transaction, whose statements may take long.

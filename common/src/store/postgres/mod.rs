@@ -3,8 +3,8 @@
 //! Each resource and its SQL have a file. `connections` provides connections, and `changes` is the feed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -82,6 +82,8 @@ pub struct PostgresStore {
     connections: Connections,
     feed: changes::Feed,
     referrers: ReferrerBudget,
+    /// The time for which the last batch of clicks locked counts.
+    locking: Mutex<Option<Duration>>,
     /// Whether a task folds deltas into totals. The task itself clears it at its end.
     folding: Arc<AtomicBool>,
 }
@@ -97,6 +99,7 @@ impl PostgresStore {
             feed: changes::Feed::new(connections.clone(), config.delta_entries),
             connections,
             referrers: ReferrerBudget::default(),
+            locking: Mutex::default(),
             folding: Arc::default(),
         })
     }
@@ -178,7 +181,13 @@ impl LinkFeed for PostgresStore {
 #[async_trait]
 impl ClickSink for PostgresStore {
     async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome> {
-        clicks::ship(&self.connections, &self.referrers, batch).await
+        let clicks::Shipped { outcome, locking } = clicks::ship(&self.connections, &self.referrers, batch).await?;
+        *self.locking.lock().unwrap_or_else(PoisonError::into_inner) = locking;
+        Ok(outcome)
+    }
+
+    fn locking_time(&self) -> Option<Duration> {
+        *self.locking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {

@@ -286,6 +286,13 @@ impl Lease {
         self.connection.as_ref().map(|connection| connection.backend)
     }
 
+    /// Returns the connection to a caller that begins a transaction by itself. It is rolled back unless it has ended when the
+    /// connection is released.
+    pub(super) fn client_for_transaction(&mut self) -> Result<&mut ClientWrapper> {
+        self.is_in_transaction = true;
+        self.client()
+    }
+
     /// Runs the statements that begin a transaction. It is rolled back unless it is committed.
     pub(super) async fn begin(&mut self, statements: &str) -> Result<()> {
         self.is_in_transaction = true;

@@ -29,7 +29,7 @@ const SMALLEST_BATCH: usize = 1_000;
 /// The limit of clicks in one transaction of a quick store. With more clicks, other transactions would wait too long.
 const LARGEST_BATCH: usize = 10_000;
 
-/// The time of a batch beyond which the next one is smaller.
+/// The time of a batch beyond which the next one is smaller: the time for which other transactions wait.
 const BATCH_TIME: Duration = Duration::from_millis(200);
 
 /// The longest time that clicks wait for more clicks to share a transaction with.
@@ -230,7 +230,8 @@ impl Shipper {
                 let times = u32::try_from(batch.clicks.len().min(GATHER_FACTOR)).unwrap_or(u32::MAX);
                 let journal = &mut self.journals[index];
                 journal.gather_until = Instant::now() + GATHER.min(took * times);
-                journal.adapt(batch.clicks.len(), took);
+                // A long way to the store makes a batch slow for this process alone, and a smaller one would not help.
+                journal.adapt(batch.clicks.len(), store.locking_time().unwrap_or(took));
                 Progress::Made
             }
             Ok(ShipOutcome::Mismatch(state)) => self.locate(index, state),
