@@ -31,10 +31,12 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Returns the longest wait of the next answer.
+    /// Returns the longest wait of the next answer. Before the first confirmation, the way to redirectors may be long.
     pub(crate) fn wait(&self, bounds: VisibleWait) -> Duration {
-        let longest = Duration::from_nanos(self.longest_nanos.load(Ordering::Relaxed));
-        longest.saturating_mul(FACTOR).clamp(bounds.least, bounds.most)
+        match self.longest_nanos.load(Ordering::Relaxed) {
+            0 => bounds.most,
+            longest => Duration::from_nanos(longest).saturating_mul(FACTOR).clamp(bounds.least, bounds.most),
+        }
     }
 
     /// Records the time after which every live redirector had confirmed a change.
@@ -62,9 +64,9 @@ mod tests {
     const BOUNDS: VisibleWait = VisibleWait { least: Duration::from_millis(100), most: Duration::from_secs(1) };
 
     #[test]
-    fn wait_after_slow_confirmation_grows_within_bounds_and_shrinks_again() {
+    fn wait_is_longest_before_the_first_confirmation_and_then_follows_the_slowest_within_bounds() {
         let pace = Pace::default();
-        assert_eq!(pace.wait(BOUNDS), BOUNDS.least);
+        assert_eq!(pace.wait(BOUNDS), BOUNDS.most);
         pace.observe(Duration::from_millis(3));
         assert_eq!(pace.wait(BOUNDS), BOUNDS.least);
         pace.observe(Duration::from_millis(200));
