@@ -76,6 +76,7 @@ impl StoreError {
     }
 
     /// Returns whether the store refused one of many new urls and can insert the others.
+    #[cfg(feature = "sqlite")]
     pub(super) fn is_of_one_url(&self) -> bool {
         matches!(self, StoreError::ShortCodeTaken | StoreError::ExternalIdTaken | StoreError::UnknownUser(_))
     }

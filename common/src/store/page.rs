@@ -94,6 +94,7 @@ impl<C> Page<C> {
     }
 
     /// Returns whether no list has as many rows as the page skips. Such a page is empty without a look at the rows.
+    #[cfg(feature = "sqlite")]
     pub(super) fn is_behind_every_list(&self) -> bool {
         self.offset() >= i64::MAX.unsigned_abs()
     }
