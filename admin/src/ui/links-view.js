@@ -10,6 +10,9 @@ const KNOWN = ["search", "state", "tag", "tag_mode", "not_tag", "host", "sort", 
 
 const SORTS = [["-id", "Newest"], ["id", "Oldest"], ["-clicks", "Most clicks"], ["-last_clicked_at", "Last clicked"], ["-updated_at", "Last changed"], ["title", "Title"], ["short_code", "Code"]];
 
+/** The pause in typing after which a search is sent, in milliseconds. A search that is under way is given up for a newer one. */
+const SEARCH_PAUSE = 40;
+
 const STATES = [["", "All states"], ["active", "Active"], ["inactive", "Off"], ["scheduled", "Scheduled"], ["expired", "Expired"]];
 
 /** The parameters of a view that the API knows. @param {URLSearchParams} view */
@@ -56,7 +59,7 @@ export function composeField({ view, mayWrite, draft, changed, make, write }) {
     if (term) view.set("search", term);
     else view.delete("search");
     changed();
-  }, 180);
+  }, SEARCH_PAUSE);
   const explain = () => {
     const text = field.value.trim();
     write(field.value);

@@ -47,7 +47,7 @@ export function openPalette(commands) {
   let found = [];
   let at = 0;
   let searching = new AbortController();
-  const search = debounce(findLinks, 140);
+  const search = debounce(findLinks, 60);
 
   field.addEventListener("input", () => {
     searching.abort();
