@@ -35,6 +35,7 @@ pub mod probe;
 pub mod process;
 pub mod product;
 pub mod redis;
+pub mod routing;
 pub mod seal;
 mod seal_key;
 pub mod served_link;

@@ -7,9 +7,11 @@
 //!   marks       the parts of user agents that distinguish them
 //! language    the first language that a client prefers
 //! country     countries by their code
+//! classes     classes of devices, and browsers by their names
 //! names       names that several lists have
 //! ```
 
+mod classes;
 mod country;
 mod language;
 mod marks;
@@ -18,6 +20,7 @@ mod user_agent;
 
 use std::fmt;
 
+pub use self::classes::{DEVICE_CLASSES, browser_named, browsers};
 pub use self::country::country_of;
 pub use self::language::{language_of, primary_subtag};
 pub use self::names::{BOT, NO_USER_AGENT, OTHER, PREFETCH, UNKNOWN};
