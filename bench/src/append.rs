@@ -87,6 +87,7 @@ fn click() -> NewClick<'static> {
         url_id: Id::new(123_456).expect("the id is positive"),
         owner_id: Id::new(42).expect("the id is positive"),
         short_code: "Lh1hFP",
+        choice: None,
         original_url: "https://opal.example/lantern/cobalt-7c1d/harbor?ref=newsletter",
         at_micros: 1_700_000_000_000_000,
         client: Network::of([203, 0, 113, 7].into()),

@@ -146,9 +146,14 @@ impl Environment {
     }
 
     fn fill_links_with_options(&self, links: &Links) {
-        for (at, (columns, _)) in workload::OPTIONS.into_iter().enumerate() {
+        let with_options = workload::OPTIONS.into_iter().enumerate().map(|(at, (columns, _))| {
+            let code = move |n| workload::code_with_options(at, n);
+            (columns.to_owned(), Box::new(code) as Box<dyn Fn(u64) -> String>)
+        });
+        let with_rules = (format!("rules = '{}'", workload::FIVE_RULES), Box::new(workload::code_with_rules) as _);
+        for (at, (columns, code)) in with_options.chain([with_rules]).enumerate() {
             for n in 0..workload::LINKS_WITH_EACH_OPTION {
-                let (code, target) = (workload::code_with_options(at, n), workload::target(n));
+                let (code, target) = (code(n), workload::target(n));
                 let insert = format!(
                     "SET session_replication_role = replica;
                      INSERT INTO urls (id, user_id, short_code, original_url, is_active, created_at, updated_at)

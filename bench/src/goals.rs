@@ -65,6 +65,7 @@ pub fn rows(run: &Measurements) -> Vec<Row> {
     rows.push(click(run));
     let others = [RequestKind::Mixed, RequestKind::Filled, RequestKind::Misses, RequestKind::Gone];
     rows.extend(others.map(|kind| other_requests(run, kind)));
+    rows.push(rules(run));
     rows.push(many_links(run));
     rows.push(latency(run, "p99", |seen| seen.p99));
     rows.push(latency(run, "p99.9", |seen| seen.p999));
@@ -100,13 +101,22 @@ fn other_requests(run: &Measurements, request_kind: RequestKind) -> Row {
         RequestKind::Misses => ("CPU per miss (404)", "at most that of a hit", 1.0),
         RequestKind::Gone => ("CPU per 410", "at most that of a hit", 1.0),
         RequestKind::Filled => ("CPU per redirect of a link with placeholders", "<= 1.25 x a plain link", 1.25),
-        RequestKind::Hits | RequestKind::Mixed => {
+        _ => {
             ("CPU per redirect, 5 % of links with options", "<= 1.03 x plain links alone", 1.03)
         }
     };
     let ratio = ratio(&run.one, Case { kind: Kind::Tern, request_kind }, TERN, serving);
     let result = ratio.map(|ratio| (format!("{ratio:.2} x"), Verdict::if_at_most(ratio, most)));
     row(what, goal, format!("a hit {}", cost_of(run, TERN)), result)
+}
+
+fn rules(run: &Measurements) -> Row {
+    let case = |request_kind| Case { kind: Kind::Tern, request_kind };
+    let plain = case(RequestKind::Browsers);
+    let ratio = ratio(&run.one, case(RequestKind::Rules), plain, serving);
+    let result = ratio.map(|ratio| (format!("{ratio:.2} x"), Verdict::if_at_most(ratio, 1.25)));
+    let yardstick = format!("a plain one, asked for by browsers {}", cost_of(run, plain));
+    row("CPU per redirect of a link with five rules", "<= 1.25 x a plain link", yardstick, result)
 }
 
 /// Returns the smallest and largest number of links, if they differ.

@@ -46,6 +46,8 @@ impl Case {
             RequestKind::Gone => "Tern, inactive (410)".to_owned(),
             RequestKind::Mixed => "Tern, 5 % with options".to_owned(),
             RequestKind::Filled => "Tern, placeholders".to_owned(),
+            RequestKind::Browsers => "Tern, requests of browsers".to_owned(),
+            RequestKind::Rules => "Tern, five rules, requests of browsers".to_owned(),
         }
     }
 }

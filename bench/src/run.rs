@@ -18,7 +18,9 @@ use crate::workload::RequestKind;
 
 /// Returns the cases at the smallest number of links.
 fn cases() -> Vec<Case> {
-    let others = [RequestKind::Misses, RequestKind::Gone, RequestKind::Mixed, RequestKind::Filled]
+    let others = RequestKind::ALL
+        .into_iter()
+        .filter(|request_kind| *request_kind != RequestKind::Hits)
         .map(|request_kind| Case { kind: Kind::Tern, request_kind });
     Kind::ALL.map(Case::hits).into_iter().chain(others).collect()
 }

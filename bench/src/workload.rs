@@ -38,6 +38,18 @@ pub const OPTIONS: [(&str, &str); 7] = [
 
 /// The place of links with placeholders among the options.
 const PLACEHOLDERS: usize = 6;
+/// Rules of which a request of [`BROWSER`] matches the last: a class of devices, a language, a country, a query, a browser.
+pub const FIVE_RULES: &str = r#"[
+    {"target":"https://www.example.com/ios","if":[{"type":"device","value":"ios"}]},
+    {"target":"https://www.example.com/fr","if":[{"type":"language","value":"fr"}]},
+    {"target":"https://www.example.com/at","if":[{"type":"country","value":"AT"}]},
+    {"target":"https://www.example.com/poster","if":[{"type":"query","key":"source","value":"poster"}]},
+    {"target":"https://www.example.com/firefox","if":[{"type":"browser","value":"Firefox"}]}
+]"#;
+
+/// Header fields of a browser, each after a tab.
+const BROWSER: &str = "\tUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\
+    \tAccept-Language: de-DE,de;q=0.9,en;q=0.8";
 
 /// Number of links with each of the options.
 pub const LINKS_WITH_EACH_OPTION: u64 = 20;
@@ -48,6 +60,11 @@ const MIX: usize = 20;
 /// Returns the code of the `n`th link with the options at `at`.
 pub fn code_with_options(at: usize, n: u64) -> String {
     format!("option{at}n{n}")
+}
+
+/// Returns the code of the `n`th link with [`FIVE_RULES`].
+pub fn code_with_rules(n: u64) -> String {
+    format!("rules{n}")
 }
 
 /// Returns whether the `n`th link is active: every eighth is not.
@@ -79,18 +96,29 @@ pub enum RequestKind {
     Mixed,
     /// Codes of links with placeholders, and what fills them.
     Filled,
+    /// Codes of active links, requested by browsers.
+    Browsers,
+    /// Codes of links with five rules, requested by browsers.
+    Rules,
 }
 
 impl RequestKind {
-    pub const ALL: [RequestKind; 5] =
-        [RequestKind::Hits, RequestKind::Misses, RequestKind::Gone, RequestKind::Mixed, RequestKind::Filled];
+    pub const ALL: [RequestKind; 7] = [
+        RequestKind::Hits,
+        RequestKind::Misses,
+        RequestKind::Gone,
+        RequestKind::Mixed,
+        RequestKind::Filled,
+        RequestKind::Browsers,
+        RequestKind::Rules,
+    ];
 
     /// Returns the expected status of most answers.
     pub fn status(self) -> u16 {
         match self {
-            RequestKind::Hits | RequestKind::Mixed | RequestKind::Filled => 302,
             RequestKind::Misses => 404,
             RequestKind::Gone => 410,
+            _ => 302,
         }
     }
 
@@ -101,6 +129,8 @@ impl RequestKind {
             RequestKind::Gone => "gone",
             RequestKind::Mixed => "mixed",
             RequestKind::Filled => "filled",
+            RequestKind::Browsers => "browsers",
+            RequestKind::Rules => "rules",
         }
     }
 
@@ -111,9 +141,9 @@ impl RequestKind {
 
     fn accepts(self, n: u64, links: u64) -> bool {
         match self {
-            RequestKind::Hits | RequestKind::Mixed | RequestKind::Filled => n < links && is_active(n),
             RequestKind::Misses => n >= links,
             RequestKind::Gone => n < links && !is_active(n),
+            _ => n < links && is_active(n),
         }
     }
 
@@ -130,9 +160,11 @@ impl RequestKind {
             RequestKind::Mixed => Some(MIX),
             other => other.options().map(|_| 1),
         };
-        codes.enumerate().map(move |(n, code)| {
-            let other = if one_in.is_some_and(|one_in| n % one_in == 0) { others.next() } else { None };
-            other.unwrap_or(code)
+        codes.enumerate().map(move |(n, code)| match self {
+            RequestKind::Browsers => code + BROWSER,
+            RequestKind::Rules => code_with_rules(n as u64 % LINKS_WITH_EACH_OPTION) + BROWSER,
+            _ if one_in.is_some_and(|one_in| n % one_in == 0) => others.next().unwrap_or(code),
+            _ => code,
         })
     }
 }
@@ -195,6 +227,10 @@ mod tests {
         let filled = codes(RequestKind::Filled);
         let prefix = format!("option{PLACEHOLDERS}n");
         assert!(filled.len() == 1_750 && filled.iter().all(|code| code.starts_with(&prefix) && code.contains('/')));
+        let (browsers, rules) = (codes(RequestKind::Browsers), codes(RequestKind::Rules));
+        assert_eq!((browsers.len(), rules.len()), (1_750, 1_750));
+        assert!(browsers.iter().chain(&rules).all(|line| line.contains("\tUser-Agent: Mozilla/5.0")));
+        assert!(rules.iter().all(|code| code.starts_with("rules")));
         assert!((400_000..=500_000).contains(&RequestKind::Hits.codes(10_000_000).count()));
     }
 }
