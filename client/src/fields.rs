@@ -4,6 +4,11 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use serde_json::{Map, Value, json};
 
+use crate::routing::{parse_rule, parse_variant};
+
+/// A rule or a variant; `None` for an empty text.
+type RoutingItem = Option<Value>;
+
 /// Options that `add` and `edit` have in common. An empty text clears a field.
 #[derive(Debug, Args)]
 pub(crate) struct Fields {
@@ -36,6 +41,13 @@ pub(crate) struct Fields {
     /// Number of visits after which the link is used up, since it was made; or none
     #[arg(long, value_name = "N", value_parser = limit)]
     max_clicks: Option<Limit>,
+    /// Target for visitors that meet conditions, such as device=ios,country=AT:https://example.com/app, once for each; the
+    /// first that matches wins; '' is none
+    #[arg(long = "rule", value_name = "CONDITIONS:URL", value_parser = parse_rule)]
+    rules: Vec<RoutingItem>,
+    /// Target for a share of the visitors in percent, such as https://example.com/b=30, two to four times; '' is none
+    #[arg(long = "split", value_name = "URL=PERCENT", value_parser = parse_variant)]
+    variants: Vec<RoutingItem>,
     /// Name of the link in another program, unique for each owner; '' is none
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
@@ -80,6 +92,11 @@ impl Fields {
         }
         if let Some(Limit(limit)) = self.max_clicks {
             body.insert("max_clicks".to_owned(), json!(limit));
+        }
+        for (name, items) in [("rules", &self.rules), ("split", &self.variants)] {
+            if !items.is_empty() {
+                body.insert(name.to_owned(), items.iter().flatten().cloned().collect());
+            }
         }
         if let Some(is_active) = self.active {
             body.insert("is_active".to_owned(), json!(is_active));
@@ -148,6 +165,21 @@ mod tests {
         for wrong in ["0", "-1", "1.5", "many", ""] {
             assert!(Command::try_parse_from(["edit", "--max-clicks", wrong]).is_err(), "{wrong:?}");
         }
+        check(
+            &[
+                "--rule",
+                "device=ios:https://a.example/",
+                "--split",
+                "https://b.example=30",
+                "--split",
+                "https://c.example=9",
+            ],
+            json!({
+                "rules": [{"target": "https://a.example/", "if": [{"type": "device", "value": "ios"}]}],
+                "split": [{"target": "https://b.example", "weight": 30}, {"target": "https://c.example", "weight": 9}],
+            }),
+        );
+        check(&["--rule", "", "--split", ""], json!({"rules": [], "split": []}));
         check(&["--active", "false"], json!({"is_active": false}));
         check(
             &["--external-id", "x", "--expired-url", "https://a.example/"],

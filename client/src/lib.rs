@@ -10,6 +10,7 @@ mod link;
 mod list;
 mod output;
 mod qr;
+mod routing;
 mod stats;
 
 pub use api::{InvalidUrl, Server};

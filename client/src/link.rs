@@ -5,9 +5,10 @@ use serde_json::Value;
 use crate::api::{Answer, Api, Parameters};
 use crate::failure::{Failure, Kind};
 use crate::output::{Output, grouped, printable};
+use crate::routing::describe;
 
 /// The fields of a link that a person sees, with their names.
-const SHOWN: [(&str, &str); 17] = [
+const SHOWN: [(&str, &str); 19] = [
     ("target", "original_url"),
     ("title", "title"),
     ("state", "state"),
@@ -22,6 +23,8 @@ const SHOWN: [(&str, &str); 17] = [
     ("forward query", "forward_query"),
     ("most clicks", "max_clicks"),
     ("clicks left", "clicks_left"),
+    ("rules", "rules"),
+    ("split", "split"),
     ("external id", "external_id"),
     ("created", "created_at"),
     ("changed", "updated_at"),
@@ -101,6 +104,9 @@ impl Link {
                 Value::String(text) => text.clone(),
                 Value::Number(number) if field == "clicks" => grouped(number.as_u64().unwrap_or_default()),
                 Value::Array(values) if values.is_empty() => continue,
+                Value::Array(items) if matches!(field, "rules" | "split") => {
+                    items.iter().filter_map(describe).collect::<Vec<_>>().join("\n")
+                }
                 Value::Array(values) => values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
                 other => other.to_string(),
             };
