@@ -5,6 +5,7 @@ use std::fmt;
 use tern_common::event::{Details, EventRow, EventType};
 use tern_common::link_labels::{ExternalId, LinkLabels, Notes, Tag, Tags};
 use tern_common::product::{Price, ProductRow};
+use tern_common::routing::{Rules, Split};
 use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, UserRow, Username};
@@ -50,6 +51,7 @@ pub(crate) fn url_row(row: CsvRow<'_>, own: &OwnAddresses) -> Result<UrlRow> {
 
 /// Reads the optional served fields. A file may hold links that have ended.
 fn link_options(row: CsvRow<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
+    let (rules, split) = routing(row, own)?;
     let options = LinkOptions {
         starts_at: time(row, "starts_at")?,
         expires_at: time(row, "expires_at")?,
@@ -57,9 +59,21 @@ fn link_options(row: CsvRow<'_>, own: &OwnAddresses) -> Result<LinkOptions> {
         redirect_status: row.given("redirect_status").map(RedirectStatus::parse).transpose().map_err(reason)?,
         forward_query: row.given("forward_query").map(|text| flag(text, "forward_query")).transpose()?,
         max_clicks: row.given("max_clicks").map(ClickLimit::parse).transpose().map_err(reason)?,
+        rules,
+        split,
     };
     options.check().map_err(reason)?;
     Ok(options)
+}
+
+/// Reads the rules and the split, which a file has as JSON.
+fn routing(row: CsvRow<'_>, own: &OwnAddresses) -> Result<(Rules, Split)> {
+    let rules = Rules::parse(row.field("rules").unwrap_or_default()).map_err(reason)?;
+    let split = Split::parse(row.field("split").unwrap_or_default()).map_err(reason)?;
+    for (field, target) in rules.targets().chain(split.targets()) {
+        own.parse_target(target).map_err(|error| format!("{field} {error}"))?;
+    }
+    Ok((rules, split))
 }
 
 /// Reads the labels. A file has the tags in one field, separated by `|`.

@@ -98,6 +98,7 @@ fn batch(random: &mut Random, links: &[Url], clicks: u64) -> Vec<Click> {
             },
             user_agent: Some(agent.to_owned()),
             source: None,
+            choice: None,
             is_minimal: false,
             is_counted_only: false,
         }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
+use crate::routing::Choice;
 use crate::{Id, Visitor};
 
 /// An answered redirect. The store counts it exactly once.
@@ -20,6 +21,8 @@ pub struct Click {
     pub short_code: String,
     /// The target at the time of the click.
     pub original_url: String,
+    /// The reason for this target, if the link had rules or a split.
+    pub choice: Option<Choice>,
     /// The time of the click by the clock of the redirector, to the microsecond.
     pub at: SystemTime,
     /// The network of the client (/24, or /48 of IPv6). Its whole address is never recorded.

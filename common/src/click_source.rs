@@ -1,9 +1,10 @@
 //! Sources of clicks: the visitor, the referring host and the named source, by which clicks are counted.
 
-use crate::Click;
 use crate::event::{Details, EventType};
+use crate::json::Kind;
 use crate::placeholders::Template;
 use crate::visitor::{UNKNOWN, Visitor, country_of, language_of, primary_subtag};
+use crate::{Click, TargetUrl};
 
 /// The source of a click. It contains no whole header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -14,6 +15,8 @@ pub struct ClickSource {
     pub referrer: Option<String>,
     /// [`QR`], or the `utm_source` of the target to which the visitor was redirected.
     pub source: Option<String>,
+    /// The target to which rules or a split of the link led the visitor, cut to a bounded length.
+    pub target: Option<String>,
 }
 
 /// The source of a click on a link in a QR code.
@@ -25,6 +28,9 @@ const UTM_SOURCE: &str = "utm_source";
 /// The length of the longest source that is counted, in bytes.
 const SOURCE_BYTES: usize = 64;
 
+/// The length of the longest part of a target that is counted, in bytes. An index of PostgreSQL has room for it.
+const TARGET_BYTES: usize = 512;
+
 /// The length of the longest DNS name.
 const HOST_BYTES: usize = 253;
 
@@ -34,6 +40,7 @@ impl ClickSource {
             visitor: Some(click.visitor),
             referrer: click.referrer.as_deref().and_then(host),
             source: click.source.clone().or_else(|| source_of_target(&click.original_url)),
+            target: click.choice.map(|_| cut_target(&click.original_url)),
         }
     }
 
@@ -59,12 +66,21 @@ impl ClickSource {
             None => visitor,
         };
         let source = text("source").and_then(|text| clean_source(&text));
+        let is_chosen =
+            ["rule", "variant"].iter().any(|name| details.field(name).is_some_and(|n| n.kind() == Kind::Number));
+        let chosen = || text("original_url").filter(|target| TargetUrl::check(target).is_ok());
         ClickSource {
             visitor: Some(visitor),
             referrer: text("referrer").as_deref().and_then(host),
             source: source.or_else(|| source_of_target(&text("original_url")?)),
+            target: is_chosen.then(chosen).flatten().map(|target| cut_target(&target)),
         }
     }
+}
+
+/// Returns the part of a target under which clicks are counted.
+fn cut_target(target: &str) -> String {
+    target[..target.floor_char_boundary(TARGET_BYTES)].to_owned()
 }
 
 fn host(referrer: &str) -> Option<String> {
@@ -151,6 +167,7 @@ mod tests {
             visitor: Some(Visitor::of_user_agent(b"curl/8")),
             referrer: Some("news.example".to_owned()),
             source: Some(QR.to_owned()),
+            target: None,
         };
         assert_eq!(of("clicked", complete), source);
         assert_eq!(of("created", complete), ClickSource::default());
@@ -162,6 +179,24 @@ mod tests {
         assert_eq!(of("clicked", half_valid), ClickSource { referrer: source.referrer, ..unknown });
         let tagged = r#"{"original_url":"https://example.com/?utm_source=mail"}"#;
         assert_eq!(of("clicked", tagged).source.as_deref(), Some("mail"));
+    }
+
+    #[test]
+    fn only_a_click_that_rules_or_a_split_led_has_a_target() {
+        let of = |details: &str| ClickSource::of_event("clicked", &Details::parse(details).unwrap()).target;
+        let target = || Some("https://a.example/".to_owned());
+        assert_eq!(of(r#"{"original_url":"https://a.example/","rule":2}"#), target());
+        assert_eq!(of(r#"{"original_url":"https://a.example/","variant":1}"#), target());
+        let long = format!(r#"{{"original_url":"https://a.example/{}","rule":1}}"#, "ü".repeat(600));
+        assert_eq!(of(&long).map(|target| target.len()), Some(512));
+        for none in [
+            r#"{"original_url":"https://a.example/"}"#,
+            r#"{"original_url":"https://a.example/","rule":"2"}"#,
+            r#"{"original_url":"javascript:x","rule":2}"#,
+            r#"{"rule":2}"#,
+        ] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, InvalidJson, JsonText, Kind, ObjectWriter, SourceText, WriteJson, deserialize_by_parse};
+use crate::routing::Choice;
 use crate::short_text::{InvalidText, check_name};
 use crate::{Click, Id, Timestamp};
 
@@ -79,6 +80,12 @@ struct OwnDetails<'a> {
     bot: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
+    /// The number of the rule that chose the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<u8>,
+    /// The number of the variant to which the client belongs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<u8>,
 }
 
 /// The reason to refuse a text as the details of an event.
@@ -146,11 +153,13 @@ impl Details {
             user_agent: click.user_agent.as_deref(),
             bot: click.visitor.bot,
             source: click.source.as_deref(),
+            rule: click.choice.and_then(Choice::rule),
+            variant: click.choice.and_then(Choice::variant),
         })
     }
 
     fn serialise(details: &OwnDetails<'_>) -> Details {
-        Details(serde_json::to_string(details).expect("strings can be serialised").into())
+        Details(serde_json::to_string(details).expect("strings and numbers can be serialised").into())
     }
 
     pub fn as_str(&self) -> &str {

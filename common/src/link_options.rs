@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Setting;
+use crate::routing::{Rules, Split};
 use crate::{ClickLimit, TargetUrl, Timestamp};
 
 /// The optional served fields of a url. The default is a plain link.
@@ -22,6 +23,10 @@ pub struct LinkOptions {
     pub forward_query: Option<bool>,
     /// The number of `GET` requests that are answered with a redirect.
     pub max_clicks: Option<ClickLimit>,
+    /// Other targets for the requests that meet their conditions.
+    pub rules: Rules,
+    /// Other targets for shares of the clients.
+    pub split: Split,
 }
 
 /// A change of the optional served fields. `None` leaves a field unchanged, and `Some(None)` removes its value.
@@ -33,6 +38,8 @@ pub struct LinkOptionsChange {
     pub redirect_status: Option<Option<RedirectStatus>>,
     pub forward_query: Option<Option<bool>>,
     pub max_clicks: Option<Option<ClickLimit>>,
+    pub rules: Option<Rules>,
+    pub split: Option<Split>,
 }
 
 /// The reason why options cannot be combined. The schema of each store has the same rules as constraints.
@@ -48,6 +55,10 @@ pub enum OptionConflict {
         "redirect_status must be 302, 307 or null for a link with max_clicks: browsers follow a stored 301 or 308 uncounted"
     )]
     StatusOfLimit,
+    #[error(
+        "redirect_status must be 302, 307 or null for a link with rules or a split: browsers store a 301 or 308, and with it one of the targets"
+    )]
+    StatusOfRouting,
 }
 
 impl OptionConflict {
@@ -57,6 +68,7 @@ impl OptionConflict {
             "urls_times_check" => Some(OptionConflict::EndsBeforeStart),
             "urls_status_of_end_check" => Some(OptionConflict::StatusOfEnd),
             "urls_status_of_limit_check" => Some(OptionConflict::StatusOfLimit),
+            "urls_status_of_routing_check" => Some(OptionConflict::StatusOfRouting),
             _ => None,
         }
     }
@@ -74,6 +86,10 @@ impl LinkOptions {
         }
         if self.max_clicks.is_some() && is_permanent {
             return Err(OptionConflict::StatusOfLimit);
+        }
+        let has_routing = !self.rules.is_empty() || !self.split.is_empty();
+        if has_routing && is_permanent {
+            return Err(OptionConflict::StatusOfRouting);
         }
         Ok(())
     }
@@ -95,6 +111,8 @@ impl From<LinkOptionsChange> for LinkOptions {
             redirect_status: change.redirect_status.flatten(),
             forward_query: change.forward_query.flatten(),
             max_clicks: change.max_clicks.flatten(),
+            rules: change.rules.unwrap_or_default(),
+            split: change.split.unwrap_or_default(),
         }
     }
 }
@@ -109,6 +127,8 @@ impl From<LinkOptions> for LinkOptionsChange {
             redirect_status: Some(options.redirect_status),
             forward_query: Some(options.forward_query),
             max_clicks: Some(options.max_clicks),
+            rules: Some(options.rules),
+            split: Some(options.split),
         }
     }
 }

@@ -22,6 +22,7 @@ pub use self::extension::Extension;
 use crate::click_limit::InvalidClickLimit;
 use crate::link_options::InvalidRedirectStatus;
 use crate::placeholders::Template;
+use crate::routing::{InvalidRules, InvalidSplit, Rules, Split};
 use crate::short_code::InvalidShortCode;
 use crate::target_url::InvalidTarget;
 use crate::{ClickLimit, Id, RedirectStatus, ShortCode, TargetUrl, Timestamp};
@@ -40,6 +41,8 @@ pub const FIELDS: &[&str] = &[
     "forward_query",
     "max_clicks",
     "is_exhausted",
+    "rules",
+    "split",
 ];
 
 /// An unchecked row of the view `served_links`. Another program may have written it.
@@ -64,6 +67,10 @@ pub struct LinkRow<S = String> {
     pub max_clicks: Option<i64>,
     /// Whether the limit is used up.
     pub is_exhausted: bool,
+    /// The rules as JSON, as in [`Rules`].
+    pub rules: Option<String>,
+    /// The split as JSON, as in [`Split`].
+    pub split: Option<String>,
 }
 
 /// The reason why a row cannot be served.
@@ -81,6 +88,10 @@ pub enum InvalidLink {
     RedirectStatus(#[from] InvalidRedirectStatus),
     #[error(transparent)]
     ClickLimit(#[from] InvalidClickLimit),
+    #[error(transparent)]
+    Rules(#[from] InvalidRules),
+    #[error(transparent)]
+    Split(#[from] InvalidSplit),
 }
 
 impl<S> LinkRow<S> {
@@ -99,6 +110,8 @@ impl<S> LinkRow<S> {
             forward_query: None,
             max_clicks: None,
             is_exhausted: false,
+            rules: None,
+            split: None,
         }
     }
 }
@@ -109,6 +122,7 @@ impl<'a> LinkRow<&'a str> {
         let text = std::str::from_utf8(link.get(text_range(link.first_chunk()?))?).ok()?;
         let link = ServedLink::try_decode(link, text)?;
         let extension = Extension::decode(link.extension)?;
+        let routing = extension.routing().unwrap_or_default();
         Some(LinkRow {
             short_code: link.code,
             url_id: link.url_id.get(),
@@ -122,6 +136,8 @@ impl<'a> LinkRow<&'a str> {
             forward_query: extension.forward_query,
             max_clicks: extension.max_clicks.map(ClickLimit::get),
             is_exhausted: extension.is_exhausted,
+            rules: routing.rules_as_json()?,
+            split: routing.split_as_json()?,
         })
     }
 }
@@ -158,6 +174,11 @@ impl<'a> ServedLink<'a> {
             Extension::decode(self.extension)
                 .expect("the extension was encoded by this build, or checked when it was read")
         })
+    }
+
+    /// Returns whether rules or a split may lead a request to another target than the plain one.
+    pub fn varies(&self) -> bool {
+        self.extension().is_some_and(|extension| extension.routing().is_some())
     }
 
     /// Decodes a link in place. `text` is its [`text_range`] as a string.
@@ -234,6 +255,13 @@ fn check<'a>(row: &'a LinkRow<impl AsRef<str>>, extension: &'a mut Vec<u8>) -> R
     };
     let redirect_status = row.redirect_status.map(|code| RedirectStatus::try_from(i64::from(code))).transpose()?;
     let template = Template::encode(location.as_deref().unwrap_or(given));
+    let [mut rules, mut split] = [Vec::new(), Vec::new()];
+    if let Some(stored) = &row.rules {
+        Rules::parse(stored)?.encode(&mut rules);
+    }
+    if let Some(stored) = &row.split {
+        Split::parse(stored)?.encode(&mut split);
+    }
     extension.clear();
     Extension {
         location: location.as_deref(),
@@ -246,6 +274,8 @@ fn check<'a>(row: &'a LinkRow<impl AsRef<str>>, extension: &'a mut Vec<u8>) -> R
         forward_query: row.forward_query,
         max_clicks: row.max_clicks.map(ClickLimit::try_from).transpose()?,
         is_exhausted: row.is_exhausted,
+        rules: &rules,
+        split: &split,
     }
     .encode(extension);
     let id = |id| Id::new(id).ok_or(InvalidLink::Id);

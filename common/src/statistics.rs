@@ -34,7 +34,7 @@ pub struct StatsQuery {
 
 /// A filter of clicks by values of breakdowns.
 ///
-/// A click is counted by its whole visitor, and apart from that by its referrer and by its source. So the clicks of a
+/// A click is counted by its whole visitor, and apart from that by its referrer, its source and its target. So the clicks of a
 /// browser in a country are known, and those of a referrer in a country are not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ClickFilter {
@@ -42,13 +42,13 @@ pub enum ClickFilter {
     All,
     /// Clicks with each of these values of different parts of a visitor.
     Visitors(Vec<(Breakdown, String)>),
-    /// Clicks with this referrer or this source.
+    /// Clicks with this referrer, this source or this target.
     Value(Breakdown, String),
 }
 
 /// The error for values that are not counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("referrer and source are each counted alone: give one of them without another filter")]
+#[error("referrer, source and target are each counted alone: give one of them without another filter")]
 pub struct CountedApart;
 
 impl ClickFilter {
@@ -154,6 +154,8 @@ pub enum Breakdown {
     Countries,
     /// The `utm_source` of the target, or `qr`; [`NO_SOURCE`] for a click without one.
     Sources,
+    /// The target to which rules or a split led; [`OTHER_VALUE`] for a click on a plain link. Empty if no click has one.
+    Targets,
 }
 
 /// The value of [`Breakdown::Referrers`] of clicks without a referrer. No host contains a capital letter.
@@ -162,11 +164,11 @@ pub const NO_REFERRER: &str = "Direct";
 /// The value of [`Breakdown::Sources`] of clicks without a source.
 pub const NO_SOURCE: &str = "None";
 
-/// The value of clicks beyond a bound: of the values counted in a day, or of the rows of a breakdown.
+/// The value of clicks beyond a bound (the values counted in a day, the rows of a breakdown), and of clicks without a target.
 pub const OTHER_VALUE: &str = "Other";
 
 impl Breakdown {
-    pub const ALL: [Breakdown; 7] = [
+    pub const ALL: [Breakdown; 8] = [
         Breakdown::Referrers,
         Breakdown::Browsers,
         Breakdown::Systems,
@@ -174,11 +176,12 @@ impl Breakdown {
         Breakdown::Languages,
         Breakdown::Countries,
         Breakdown::Sources,
+        Breakdown::Targets,
     ];
 
     /// Returns whether the values are parts of a visitor, which are counted together.
     pub fn is_of_visitor(self) -> bool {
-        !matches!(self, Breakdown::Referrers | Breakdown::Sources)
+        !matches!(self, Breakdown::Referrers | Breakdown::Sources | Breakdown::Targets)
     }
 
     /// The number of named values in a breakdown. Clicks of other values are its last row, [`OTHER_VALUE`].

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::json::{WriteJson, deserialize_by_parse, write_plain};
 use crate::link_labels::{LinkLabels, LinkLabelsChange, Tags};
+use crate::routing::{Rule, Rules, Split, Variant};
 use crate::short_text::{InvalidText, check_text};
 use crate::store::StoreError;
 pub use crate::url_filter::{FilterTime, SearchTerm, SortKey, TagMode, UrlFilter, UrlSort};
@@ -50,6 +51,12 @@ pub struct Url {
     /// The part of `max_clicks` that redirectors have not taken yet; `null` without a limit.
     #[cfg_attr(feature = "schema", schema(required, minimum = 0, example = 58))]
     pub clicks_left: Option<i64>,
+    /// Other targets for the requests that meet their conditions. The first rule that matches wins.
+    #[cfg_attr(feature = "schema", schema(max_items = 20, example = json!([])))]
+    pub rules: Vec<Rule>,
+    /// Other targets for shares of the clients, if no rule matches. The other clients are led to `original_url`.
+    #[cfg_attr(feature = "schema", schema(max_items = 4, example = json!([])))]
+    pub split: Vec<Variant>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     #[cfg_attr(feature = "schema", schema(example = json!(["summer", "poster"])))]
@@ -76,7 +83,7 @@ pub struct Url {
 impl Url {
     /// Columns of a query on the table `urls`, one for each field.
     pub(crate) const COLUMNS: &str = "id, user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, \
-         redirect_status, forward_query, max_clicks, created_at, updated_at, \
+         redirect_status, forward_query, max_clicks, rules, split, created_at, updated_at, \
          tags, notes, external_id, revision, imported_clicks, \
          coalesce((SELECT clicks FROM link_clicks WHERE url_id = urls.id), 0) AS clicks, \
          (SELECT last_clicked_at FROM link_clicks WHERE url_id = urls.id) AS last_clicked_at, \
@@ -167,8 +174,16 @@ impl UrlChange {
         fn is_kept<T: PartialEq>(change: Option<T>, present: T) -> bool {
             change.is_none_or(|value| value == present)
         }
-        let LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } =
-            &self.options;
+        let LinkOptionsChange {
+            starts_at,
+            expires_at,
+            expired_url,
+            redirect_status,
+            forward_query,
+            max_clicks,
+            rules,
+            split,
+        } = &self.options;
         let LinkLabelsChange { tags, notes, external_id, .. } = &self.labels;
         let text = |title: &Option<Title>| title.as_ref().map(|title| title.0.clone());
         let target = |target: &Option<TargetUrl>| target.as_ref().map(|target| target.as_given().to_owned());
@@ -184,6 +199,8 @@ impl UrlChange {
             && is_kept(*redirect_status, url.redirect_status)
             && is_kept(*forward_query, url.forward_query)
             && is_kept(*max_clicks, url.max_clicks)
+            && rules.as_ref().is_none_or(|rules| rules.as_slice() == url.rules)
+            && split.as_ref().is_none_or(|split| split.as_slice() == url.split)
             && is_kept(notes, url.notes.clone())
             && is_kept(external_id, url.external_id.clone())
             && tags.as_ref().is_none_or(|tags| tags.iter().eq(url.tags.iter().map(String::as_str)))
@@ -203,12 +220,14 @@ impl UrlChange {
         if self.labels.apply_to_tags(&url.tags).len() > Tags::MAX {
             return Err(StoreError::TooManyTags);
         }
-        let LinkOptionsChange { starts_at, expires_at, redirect_status, max_clicks, .. } = &self.options;
+        let LinkOptionsChange { starts_at, expires_at, redirect_status, max_clicks, rules, split, .. } = &self.options;
         let after = LinkOptions {
             starts_at: starts_at.unwrap_or(url.starts_at),
             expires_at: expires_at.unwrap_or(url.expires_at),
             redirect_status: redirect_status.unwrap_or(url.redirect_status),
             max_clicks: max_clicks.unwrap_or(url.max_clicks),
+            rules: rules.clone().unwrap_or_else(|| Rules::unchecked(&url.rules)),
+            split: split.clone().unwrap_or_else(|| Split::unchecked(&url.split)),
             ..LinkOptions::default()
         };
         Ok(after.check()?)

@@ -172,6 +172,7 @@ fn click() -> Click {
         referrer: None,
         visitor: Visitor::UNKNOWN,
         source: None,
+        choice: None,
         is_minimal: false,
         is_counted_only: false,
     }

@@ -21,7 +21,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM tern_redirector;
 GRANT SELECT ON refinery_schema_history, replica_meta, url_changes, served_links TO tern_redirector;
 
 -- The role writes clicks; it cannot read stored events.
-GRANT INSERT (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client) ON events TO tern_redirector;
+GRANT INSERT (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, target, client) ON events TO tern_redirector;
 GRANT SELECT, INSERT, UPDATE ON click_journals TO tern_redirector;
 GRANT EXECUTE ON FUNCTION lock_links(bigint[]), find_former_codes(bigint[], text[]) TO tern_redirector;
 GRANT EXECUTE ON FUNCTION count_batch(

@@ -138,6 +138,8 @@ impl Builder {
             }
         }
         link.forward_query = switch(cells, Field::ForwardQuery, "forward_query")?;
+        let json = |field| cells.text(field).map(str::to_owned);
+        (link.rules, link.split) = (json(Field::Rules), json(Field::Split));
         self.set_state(cells, &mut link)?;
         Ok(link)
     }

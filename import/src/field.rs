@@ -41,6 +41,10 @@ pub enum Field {
     MaxClicks,
     RedirectStatus,
     ForwardQuery,
+    /// Rules in the form of Tern's API, as JSON.
+    Rules,
+    /// A split in the form of Tern's API, as JSON.
+    Split,
     ExternalId,
     /// The number of the row in its database, to which clicks refer.
     RowId,

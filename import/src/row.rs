@@ -47,6 +47,10 @@ pub struct ImportedLink {
     pub expired_url: Option<String>,
     pub redirect_status: Option<u16>,
     pub forward_query: Option<bool>,
+    /// Rules of Tern as JSON, unchecked.
+    pub rules: Option<String>,
+    /// A split of Tern as JSON, unchecked.
+    pub split: Option<String>,
     /// The count of the old service. The first of several links of a row has it.
     pub clicks: u64,
     /// The clicks of people that a limit of the old service leaves; `None` without a limit.

@@ -63,6 +63,9 @@ CREATE TABLE urls (
     forward_query boolean,
     -- The number of GETs that are answered with a redirect; NULL is no limit. The table link_limits counts them.
     max_clicks bigint,
+    -- Other targets, as JSON arrays of rules and of variants; NULL is none.
+    rules text COLLATE "C",
+    split text COLLATE "C",
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     -- In the order in which they were given. The table url_tags finds links by their tags.
@@ -85,6 +88,10 @@ CREATE TABLE urls (
     CONSTRAINT urls_max_clicks_check CHECK (max_clicks > 0),
     -- Browsers follow a stored redirect without a request, so nothing counts it.
     CONSTRAINT urls_status_of_limit_check CHECK (max_clicks IS NULL OR redirect_status IN (302, 307)),
+    CONSTRAINT urls_rules_check CHECK (json_array_length(rules::json) > 0),
+    CONSTRAINT urls_split_check CHECK (json_array_length(split::json) > 0),
+    -- Browsers would also store one of several targets.
+    CONSTRAINT urls_status_of_routing_check CHECK (rules IS NULL AND split IS NULL OR redirect_status IN (302, 307)),
     CONSTRAINT urls_short_code_key UNIQUE (short_code),
     CONSTRAINT urls_imported_clicks_check CHECK (imported_clicks >= 0),
     CONSTRAINT urls_tags_check CHECK (cardinality(tags) <= 20),
@@ -125,7 +132,8 @@ CREATE VIEW served_links AS
 SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, expires_at, starts_at, expired_url,
     redirect_status, forward_query, max_clicks,
     max_clicks IS NOT NULL AND EXISTS (SELECT FROM link_limits WHERE url_id = urls.id AND link_limits.is_exhausted)
-        AS is_exhausted
+        AS is_exhausted,
+    rules, split
 FROM urls;
 
 -- Codes that a url had before it was renamed with psql. A click under such a code still belongs to the url.
@@ -165,11 +173,13 @@ CREATE TABLE events (
     timestamp timestamptz NOT NULL,
     -- json instead of jsonb, which refuses U+0000 and reorders keys.
     details json NOT NULL,
-    -- The visitor, the referring host and the source under which the click was counted. Deleting the event subtracts it from
-    -- the same counts, even if a later version recognises visitors differently.
+    -- The visitor, the referring host, the source and the target under which the click was counted. Deleting the event
+    -- subtracts it from the same counts, even if a later version recognises visitors differently.
     visitor text COLLATE "C",
     referrer text COLLATE "C",
     source text COLLATE "C",
+    -- The target of a click on a link with rules or a split.
+    target text COLLATE "C",
     -- The network of the client, never its address.
     client cidr,
     CONSTRAINT events_pkey PRIMARY KEY (id),
@@ -193,21 +203,22 @@ CREATE TABLE events_16777216 PARTITION OF events FOR VALUES FROM (16777216) TO (
 INSERT INTO event_partitions VALUES (0, 16777216), (16777216, NULL);
 
 -- Clicks of each link by the hour. A click has one visitor, so the clicks of an hour are the sum of its visitors.
--- A click without a referrer or a source has no count of it.
+-- A click without a referrer or a source has no count of it, and a click on a plain link none of its target.
 -- Kinds in lower case are the sums of the events. Kinds in upper case are clicks beyond the budget of their network, which
 -- have no event.
 CREATE TABLE click_counts (
     url_id bigint NOT NULL,
     hour timestamptz NOT NULL,
     -- 'v': the value is a visitor, browser|system|device|language|country|bot, where a person has no bot.
-    -- 'r': the host of the referrer of people, 'q': of bots; 's': the source of people, 't': of bots.
+    -- 'r': the host of the referrer of people, 'q': of bots; 's': the source of people, 't': of bots;
+    -- 'd': the target of people, 'e': of bots.
     kind "char" NOT NULL,
     value text COLLATE "C" NOT NULL,
     clicks bigint NOT NULL,
     CONSTRAINT click_counts_pkey PRIMARY KEY (url_id, hour, kind, value)
 ) WITH (fillfactor = 80);
 -- For the retention of counts without events. Other counts are deleted with their events.
-CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('V', 'R', 'Q', 'S', 'T');
+CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('V', 'R', 'Q', 'S', 'T', 'D', 'E');
 
 -- The sums of `click_counts` over all links. Triggers keep them, and `count_batch` for the batches of shippers.
 --
@@ -581,6 +592,8 @@ CREATE FUNCTION audited_link(link urls) RETURNS json LANGUAGE sql STABLE AS $$
         'redirect_status', link.redirect_status,
         'forward_query', link.forward_query,
         'max_clicks', link.max_clicks,
+        'rules', coalesce(link.rules, '[]')::json,
+        'split', coalesce(link.split, '[]')::json,
         'created_at', api_time(link.created_at),
         'updated_at', api_time(link.updated_at),
         'tags', link.tags,
@@ -619,7 +632,7 @@ BEGIN
 END $$;
 CREATE TRIGGER urls_revised
 BEFORE UPDATE OF id, user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url,
-    redirect_status, forward_query, max_clicks, created_at, updated_at, tags, notes, external_id, revision ON urls
+    redirect_status, forward_query, max_clicks, rules, split, created_at, updated_at, tags, notes, external_id, revision ON urls
 FOR EACH ROW EXECUTE FUNCTION raise_revision();
 
 
@@ -632,7 +645,8 @@ $$;
 
 -- A group of events that are counted under the same keys, and their number.
 CREATE TYPE event_group AS (
-    url_id bigint, user_id bigint, event_type text, hour timestamptz, visitor text, referrer text, source text, n bigint
+    url_id bigint, user_id bigint, event_type text, hour timestamptz, visitor text, referrer text, source text, target text,
+    n bigint
 );
 
 -- Returns the visitor of a click, which an event of another program may lack.
@@ -644,12 +658,13 @@ $$;
 CREATE FUNCTION is_person(visitor text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT visitor LIKE '%|' $$;
 
 -- Returns the keys under which a click is counted in its hour.
-CREATE FUNCTION count_keys(visitor text, referrer text, source text)
+CREATE FUNCTION count_keys(visitor text, referrer text, source text, target text)
 RETURNS TABLE (kind "char", value text) LANGUAGE sql IMMUTABLE ROWS 2 AS $$
     SELECT key.kind::"char", key.value FROM (VALUES
         ('v', visitor),
         (CASE WHEN is_person(visitor) THEN 'r' ELSE 'q' END, referrer),
-        (CASE WHEN is_person(visitor) THEN 's' ELSE 't' END, source)
+        (CASE WHEN is_person(visitor) THEN 's' ELSE 't' END, source),
+        (CASE WHEN is_person(visitor) THEN 'd' ELSE 'e' END, target)
     ) AS key (kind, value)
     WHERE key.value IS NOT NULL
 $$;
@@ -660,7 +675,7 @@ CREATE FUNCTION clicks_of(groups event_group[])
 RETURNS TABLE (url_id bigint, hour timestamptz, kind "char", value text, clicks bigint) LANGUAGE sql STABLE ROWS 10 AS $$
     SELECT each.url_id, each.hour, key.kind, key.value, sum(each.n)::bigint
     FROM unnest(groups) AS each
-    CROSS JOIN LATERAL count_keys(visitor_of(each.visitor), each.referrer, each.source) AS key
+    CROSS JOIN LATERAL count_keys(visitor_of(each.visitor), each.referrer, each.source, each.target) AS key
     WHERE each.event_type = 'clicked'
     GROUP BY each.url_id, each.hour, key.kind, key.value
 $$;
@@ -741,9 +756,9 @@ BEGIN
     SELECT url_id, hour, key.kind, key.value, sum(n)
     FROM (
         SELECT url_id, date_trunc('hour', timestamp, 'UTC') AS hour, visitor_of(visitor) AS visitor, referrer, source,
-            count(*) AS n
-        FROM inserted WHERE event_type = 'clicked' GROUP BY 1, 2, 3, 4, 5
-    ) AS clicks CROSS JOIN LATERAL count_keys(visitor, referrer, source) AS key
+            target, count(*) AS n
+        FROM inserted WHERE event_type = 'clicked' GROUP BY 1, 2, 3, 4, 5, 6
+    ) AS clicks CROSS JOIN LATERAL count_keys(visitor, referrer, source, target) AS key
     GROUP BY url_id, hour, key.kind, key.value
     -- The order prevents deadlocks of transactions that count the same links.
     ORDER BY url_id, hour, key.kind, key.value
@@ -757,10 +772,10 @@ CREATE FUNCTION count_deleted_events() RETURNS trigger LANGUAGE plpgsql SET plan
 DECLARE
     groups CONSTANT event_group[] := ARRAY(
         SELECT (
-            url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), visitor, referrer, source, -count(*)
+            url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), visitor, referrer, source, target, -count(*)
         )::event_group
         FROM deleted
-        GROUP BY url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), visitor, referrer, source
+        GROUP BY url_id, user_id, event_type, date_trunc('hour', timestamp, 'UTC'), visitor, referrer, source, target
     );
 BEGIN
     INSERT INTO row_count_deltas

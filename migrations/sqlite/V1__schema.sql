@@ -32,6 +32,9 @@ CREATE TABLE urls (
     forward_query INTEGER,
     -- The number of GETs that are answered with a redirect; NULL is no limit. The table link_limits counts them.
     max_clicks INTEGER,
+    -- Other targets, as JSON arrays of rules and of variants; NULL is none.
+    rules TEXT,
+    split TEXT,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     -- A JSON array of texts, in the order in which they were given. The table url_tags finds links by their tags.
@@ -60,7 +63,11 @@ CREATE TABLE urls (
     CONSTRAINT urls_status_of_end_check CHECK (expires_at IS NULL OR redirect_status IN (302, 307)),
     CONSTRAINT urls_max_clicks_check CHECK (max_clicks > 0),
     -- Browsers follow a stored redirect without a request, so nothing counts it.
-    CONSTRAINT urls_status_of_limit_check CHECK (max_clicks IS NULL OR redirect_status IN (302, 307))
+    CONSTRAINT urls_status_of_limit_check CHECK (max_clicks IS NULL OR redirect_status IN (302, 307)),
+    CONSTRAINT urls_rules_check CHECK (json_type(rules) = 'array' AND json_array_length(rules) > 0),
+    CONSTRAINT urls_split_check CHECK (json_type(split) = 'array' AND json_array_length(split) > 0),
+    -- Browsers would also store one of several targets.
+    CONSTRAINT urls_status_of_routing_check CHECK (rules IS NULL AND split IS NULL OR redirect_status IN (302, 307))
 ) STRICT;
 CREATE UNIQUE INDEX urls_short_code_key ON urls (short_code);
 CREATE INDEX urls_user_id ON urls (user_id);
@@ -137,7 +144,8 @@ SELECT short_code, id AS url_id, user_id AS owner_id, original_url, is_active, e
     redirect_status, forward_query, max_clicks,
     max_clicks IS NOT NULL AND EXISTS (
         SELECT 1 FROM link_limits WHERE url_id = urls.id AND link_limits.is_exhausted
-    ) AS is_exhausted
+    ) AS is_exhausted,
+    rules, split
 FROM urls;
 
 -- Codes that a url had before it was renamed with the sqlite3 shell. A click under such a code still belongs to the url.
@@ -172,11 +180,13 @@ CREATE TABLE events (
     event_type TEXT NOT NULL,
     timestamp INTEGER NOT NULL,
     details TEXT NOT NULL CHECK (json_type(details) = 'object'),
-    -- The visitor, the referring host and the source under which the click was counted. Deleting the event subtracts it from
-    -- the same counts, even if a later version recognises visitors differently.
+    -- The visitor, the referring host, the source and the target under which the click was counted. Deleting the event
+    -- subtracts it from the same counts, even if a later version recognises visitors differently.
     visitor TEXT,
     referrer TEXT,
     source TEXT,
+    -- The target of a click on a link with rules or a split.
+    target TEXT,
     -- The full hour. The formula is also right before 1970, where % rounds up.
     hour INTEGER AS (timestamp - (timestamp % 3600 + 3600) % 3600) VIRTUAL,
     -- An event of another program may lack its visitor. The bot is the last part of a visitor, and a person has none.
@@ -190,21 +200,22 @@ CREATE INDEX events_user_id ON events (user_id);
 CREATE INDEX events_event_type ON events (event_type);
 
 -- Clicks of each link by the hour. A click has one visitor, so the clicks of an hour are the sum of its visitors.
--- A click without a referrer or a source has no count of it.
+-- A click without a referrer or a source has no count of it, and a click on a plain link none of its target.
 -- Kinds in lower case are the sums of the events. Kinds in upper case are clicks beyond the budget of their network, which
 -- have no event.
 CREATE TABLE click_counts (
     url_id INTEGER NOT NULL,
     hour INTEGER NOT NULL,
     -- 'v': the value is a visitor, browser|system|device|language|country|bot, where a person has no bot.
-    -- 'r': the host of the referrer of people, 'q': of bots; 's': the source of people, 't': of bots.
+    -- 'r': the host of the referrer of people, 'q': of bots; 's': the source of people, 't': of bots;
+    -- 'd': the target of people, 'e': of bots.
     kind TEXT NOT NULL,
     value TEXT NOT NULL,
     clicks INTEGER NOT NULL,
     PRIMARY KEY (url_id, hour, kind, value)
 ) STRICT, WITHOUT ROWID;
 -- For the retention of counts without events. Other counts are deleted with their events.
-CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('V', 'R', 'Q', 'S', 'T');
+CREATE INDEX click_counts_without_event ON click_counts (hour) WHERE kind IN ('V', 'R', 'Q', 'S', 'T', 'D', 'E');
 
 -- The sums of `click_counts` over all links. Triggers keep them, and shippers for their batches.
 CREATE TABLE click_totals (
@@ -425,6 +436,8 @@ SELECT id AS url_id, user_id, json_object(
     'redirect_status', redirect_status,
     'forward_query', json(CASE forward_query WHEN 1 THEN 'true' WHEN 0 THEN 'false' END),
     'max_clicks', max_clicks,
+    'rules', json(coalesce(rules, '[]')),
+    'split', json(coalesce(split, '[]')),
     'created_at', strftime('%Y-%m-%dT%H:%M:%S', created_at, 'unixepoch'),
     'updated_at', strftime('%Y-%m-%dT%H:%M:%S', updated_at, 'unixepoch'),
     'tags', json(tags),
@@ -445,14 +458,14 @@ END;
 -- Every column but the revision, which the trigger urls_revised raises by an update of its own.
 CREATE TRIGGER urls_audited_update_before
 BEFORE UPDATE OF user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, redirect_status,
-    forward_query, max_clicks, created_at, updated_at, tags, notes, external_id ON urls
+    forward_query, max_clicks, rules, split, created_at, updated_at, tags, notes, external_id ON urls
 BEGIN
     INSERT INTO audit_entries (url_id, user_id, action, before, at)
     SELECT url_id, NEW.user_id, 'updated', link, unixepoch() FROM audited_links WHERE url_id = OLD.id;
 END;
 CREATE TRIGGER urls_audited_update_after
 AFTER UPDATE OF user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url, redirect_status,
-    forward_query, max_clicks, created_at, updated_at, tags, notes, external_id ON urls
+    forward_query, max_clicks, rules, split, created_at, updated_at, tags, notes, external_id ON urls
 BEGIN
     UPDATE audit_entries SET after = (SELECT link FROM audited_links WHERE url_id = NEW.id)
     WHERE id = (SELECT max(id) FROM audit_entries WHERE url_id = NEW.id);
@@ -522,6 +535,9 @@ WHEN NEW.event_type = 'clicked' AND NOT EXISTS (SELECT 1 FROM batch_counting) BE
     INSERT INTO click_counts
     SELECT NEW.url_id, NEW.hour, iif(NEW.is_person, 's', 't'), NEW.source, 1 WHERE NEW.source IS NOT NULL
     ON CONFLICT DO UPDATE SET clicks = clicks + 1;
+    INSERT INTO click_counts
+    SELECT NEW.url_id, NEW.hour, iif(NEW.is_person, 'd', 'e'), NEW.target, 1 WHERE NEW.target IS NOT NULL
+    ON CONFLICT DO UPDATE SET clicks = clicks + 1;
 END;
 
 -- Each count is found by its whole key, since a link may have many others.
@@ -543,6 +559,11 @@ BEGIN
     WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = iif(OLD.is_person, 's', 't') AND value = OLD.source;
     DELETE FROM click_counts
     WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = iif(OLD.is_person, 's', 't') AND value = OLD.source
+        AND clicks = 0;
+    UPDATE click_counts SET clicks = clicks - 1
+    WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = iif(OLD.is_person, 'd', 'e') AND value = OLD.target;
+    DELETE FROM click_counts
+    WHERE url_id = OLD.url_id AND hour = OLD.hour AND kind = iif(OLD.is_person, 'd', 'e') AND value = OLD.target
         AND clicks = 0;
 END;
 
@@ -601,6 +622,9 @@ CREATE TRIGGER users_subtract_events BEFORE DELETE ON users BEGIN
         UNION ALL
         SELECT url_id, hour, iif(is_person, 's', 't'), source, count(*)
         FROM events WHERE user_id = OLD.id AND event_type = 'clicked' AND source IS NOT NULL GROUP BY 1, 2, 3, 4
+        UNION ALL
+        SELECT url_id, hour, iif(is_person, 'd', 'e'), target, count(*)
+        FROM events WHERE user_id = OLD.id AND event_type = 'clicked' AND target IS NOT NULL GROUP BY 1, 2, 3, 4
     ) AS deleted
     WHERE click_counts.url_id = deleted.url_id AND click_counts.hour = deleted.hour
         AND click_counts.kind = deleted.kind AND click_counts.value = deleted.value;

@@ -105,8 +105,8 @@ impl Answers {
                 let is_page = prefers_html();
                 let page = is_page.then(|| {
                     Content::Document(match document.filled {
-                        Some((url, _)) => pages::filled_preview(link.code, url),
-                        None => pages::preview(link.code, link.location()),
+                        Some((url, _)) => pages::filled_preview(link.code, url, link.varies()),
+                        None => pages::preview(link.code, link.location(), link.varies()),
                     })
                 });
                 Answer { further_fields: pages::FIELDS, content: page.unwrap_or(answer.content), ..answer }

@@ -14,9 +14,11 @@ use tern_common::served_link::ServedLink;
 use tern_common::visitor::MAX_TEXT;
 
 use crate::answers::Answers;
+use crate::choice::Sources;
 use crate::clicks::Recorder;
 use crate::clicks::journal::{Network, NewClick};
 use crate::code_path::{CodePath, code_of_path, without_qr_mark};
+use crate::countries::Countries;
 use crate::fields::Fields;
 use crate::http::{Answer, Method, Reply, Request, Service};
 use crate::link_defaults::LinkDefaults;
@@ -38,6 +40,7 @@ pub struct Engine {
     /// Budget of misses for each client, so that codes cannot be enumerated. A redirect costs nothing.
     pub(crate) miss_budget: ClientBudget,
     pub(crate) misses: Arc<Misses>,
+    pub(crate) countries: Arc<Countries>,
     pub(crate) proxies: Proxies,
     pub(crate) counters: RedirectCounters,
     /// Threads that serve redirects.
@@ -74,10 +77,12 @@ impl Engine {
     }
 
     fn follow<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Outcome<'a> {
-        let mut outcome = decide(&self.map, pin, visit, &self.defaults);
+        let sources = Sources { proxies: &self.proxies, tracking: &self.tracking, countries: &self.countries };
+        let choose = |routing, link| sources.choose(routing, link, visit, fields);
+        let mut outcome = decide(&self.map, pin, visit, &self.defaults, choose);
         match (outcome.kind.effect(), outcome.link) {
             (Effect::Click, Some(link)) if visit.method == Method::Get && self.tracking.records() => {
-                self.record(&link, outcome.source(), visit, fields);
+                self.record(&link, &outcome, visit, fields);
             }
             (Effect::Miss, _) => {
                 if let Err(wait) = self.spend_miss(visit, fields) {
@@ -96,7 +101,7 @@ impl Engine {
         outcome
     }
 
-    fn record<'f>(&self, link: &ServedLink<'_>, source: &[u8], visit: &Visit<'_>, fields: &impl Fields<'f>) {
+    fn record<'f>(&self, link: &ServedLink<'_>, outcome: &Outcome<'_>, visit: &Visit<'_>, fields: &impl Fields<'f>) {
         let client = self.proxies.client(visit.peer, fields.values("x-forwarded-for"));
         if self.tracking.ignored.contains(client) {
             self.counters.count_ignored_click(visit.affinity);
@@ -104,12 +109,14 @@ impl Engine {
         }
         let mut text = [0; MAX_TEXT];
         let is_from_proxy = self.proxies.contains(visit.peer);
+        let source = outcome.source();
         let at_micros = visit.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let click = NewClick {
             url_id: link.url_id,
             owner_id: link.owner_id,
             short_code: link.code,
-            original_url: link.original_url(),
+            original_url: outcome.chosen.map_or(link.original_url(), |chosen| chosen.given),
+            choice: outcome.chosen.map(|chosen| chosen.choice),
             at_micros: u64::try_from(at_micros).unwrap_or(u64::MAX),
             client: Network::of(client),
             sent: self.tracking.sent(fields, is_from_proxy, visit.is_from_qr, source, &mut text),

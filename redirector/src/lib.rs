@@ -13,6 +13,8 @@
 //!     link_map    code -> link; lock-free reads, one writer
 //!     fields      header fields of a request, on either port
 //!     misses      the codes that are asked for most and that no link has
+//!     choice      the facts of a request by which rules and splits choose its target
+//!     countries   the country of a client's network
 //!     tracking    the part of a request that its click stores, by the settings
 //!     clicks      answered redirects: journalled, then shipped to the store
 //! replica     the only writer of the map; follows the store
@@ -26,9 +28,11 @@
 //! ```
 
 pub mod answers;
+mod choice;
 pub mod clicks;
 pub mod code_path;
 pub mod config;
+pub mod countries;
 pub mod engine;
 pub mod fields;
 pub mod hand_over;

@@ -3,6 +3,7 @@
 //! The table of [`Kind`] is the one place that owns the status, the header fields, the message, the metric label and
 //! the side effect of an outcome. Both ports and the metrics read it.
 
+use tern_common::routing::Chosen;
 use tern_common::served_link::ServedLink;
 
 use crate::http::{Answer, Content, Document, FilledUrl, Location, MediaType, StatusCode};
@@ -15,6 +16,8 @@ pub struct Outcome<'a> {
     pub link: Option<ServedLink<'a>>,
     /// The answer, if that of the table depends on the target of the link.
     pub answer: Option<Answer<'a>>,
+    /// The target that was chosen, if the link has rules or a split.
+    pub chosen: Option<Chosen<'a>>,
     /// Whether the link forwards queries, and that of the request could not be merged into the target.
     pub drops_query: bool,
     /// The short code that the message quotes.
@@ -69,6 +72,9 @@ const PREVIEW: Document<'static> = Document {
     filled: None,
 };
 
+/// The JSON of a preview of a link with rules or a split.
+const VARYING_PREVIEW: &[&str; 4] = &["{\"short_code\":\"", "\",\"original_url\":\"", "\",\"varies\":true}", ""];
+
 kinds! {
     /// The link leads to its target.
     Redirect = "redirect", Click, Answer::redirect(b"");
@@ -122,7 +128,15 @@ impl Kind {
 
 impl From<Kind> for Outcome<'_> {
     fn from(kind: Kind) -> Self {
-        Outcome { kind, link: None, answer: None, drops_query: false, code: None, retry_after_seconds: None }
+        Outcome {
+            kind,
+            link: None,
+            answer: None,
+            chosen: None,
+            drops_query: false,
+            code: None,
+            retry_after_seconds: None,
+        }
     }
 }
 
@@ -146,7 +160,8 @@ impl<'a> Outcome<'a> {
     pub fn preview(link: ServedLink<'a>, filled: Option<FilledUrl<'a>>) -> Outcome<'a> {
         let answer = filled.map(|url| {
             let pieces = [link.code.as_bytes(), b"", b""];
-            let document = Document { pieces, filled: Some((url, url.written_len())), ..PREVIEW };
+            let fixed = if link.varies() { VARYING_PREVIEW } else { PREVIEW.fixed };
+            let document = Document { pieces, fixed, filled: Some((url, url.written_len())), ..PREVIEW };
             Answer::new(StatusCode::OK, Content::Document(document))
         });
         Outcome { link: Some(link), answer, ..Kind::Preview.into() }
@@ -189,7 +204,9 @@ impl<'a> Outcome<'a> {
             }
             Content::Document(document) => {
                 let (code, target) = self.link.map_or(("", ""), |link| (link.code, link.original_url()));
-                Content::Document(Document { pieces: [code.as_bytes(), target.as_bytes(), b""], ..document })
+                let varies = self.link.is_some_and(|link| link.varies());
+                let fixed = if varies { VARYING_PREVIEW } else { document.fixed };
+                Content::Document(Document { pieces: [code.as_bytes(), target.as_bytes(), b""], fixed, ..document })
             }
         };
         Answer { content, retry_after_seconds: self.retry_after_seconds.or(answer.retry_after_seconds), ..answer }

@@ -74,6 +74,9 @@ const UNAVAILABLE: &[&str; 4] = error_page!("One moment, please", "Reload this p
 
 const PREVIEW: &[&str; 4] = preview_page!("");
 const CUT_PREVIEW: &[&str; 4] = preview_page!(" \u{2026} (the rest is not shown)");
+const VARYING_PREVIEW: &[&str; 4] = preview_page!("</p><p>Others may be led elsewhere, and so may you.");
+const CUT_VARYING_PREVIEW: &[&str; 4] =
+    preview_page!(" \u{2026} (the rest is not shown)</p><p>Others may be led elsewhere, and so may you.");
 
 /// A preview of a filled target. It has no link to continue, since that would need the path and the query of the request.
 macro_rules! filled_page {
@@ -84,6 +87,9 @@ macro_rules! filled_page {
 
 const FILLED_PREVIEW: &[&str; 4] = filled_page!("");
 const CUT_FILLED_PREVIEW: &[&str; 4] = filled_page!(" \u{2026} (the rest is not shown)");
+const VARYING_FILLED_PREVIEW: &[&str; 4] = filled_page!("</p><p>Others may be led elsewhere, and so may you.");
+const CUT_VARYING_FILLED_PREVIEW: &[&str; 4] =
+    filled_page!(" \u{2026} (the rest is not shown)</p><p>Others may be led elsewhere, and so may you.");
 
 /// Returns an error as a page, if its status is one that people see; otherwise the answer as it is.
 pub fn error(answer: Answer<'_>) -> Answer<'_> {
@@ -101,18 +107,25 @@ pub fn error(answer: Answer<'_>) -> Answer<'_> {
 
 /// Returns a page that shows where a link goes. A long target is cut, so that the page has less than 2 KiB.
 ///
-/// `location` is the target in visible ASCII, since other characters can hide the real host from a reader.
-pub fn preview<'a>(code: &'a str, location: &'a str) -> Document<'a> {
-    let shown = shown_len(CUT_PREVIEW, 2 * code.len(), |put| put(location.as_bytes()));
-    let fixed = if shown == location.len() { PREVIEW } else { CUT_PREVIEW };
+/// `location` is the target in visible ASCII, since other characters can hide the real host from a reader. If the link
+/// `varies`, it may lead to other targets as well, and the page says so.
+pub fn preview<'a>(code: &'a str, location: &'a str, varies: bool) -> Document<'a> {
+    let (whole, cut) = if varies { (VARYING_PREVIEW, CUT_VARYING_PREVIEW) } else { (PREVIEW, CUT_PREVIEW) };
+    let shown = shown_len(cut, 2 * code.len(), |put| put(location.as_bytes()));
+    let fixed = if shown == location.len() { whole } else { cut };
     let pieces = [code.as_bytes(), &location.as_bytes()[..shown], code.as_bytes()];
     Document { media_type: MediaType::Html, fixed, pieces, filled: None }
 }
 
-/// Returns a page that shows where a link goes whose placeholders are filled.
-pub fn filled_preview<'a>(code: &'a str, url: FilledUrl<'a>) -> Document<'a> {
-    let shown = shown_len(CUT_FILLED_PREVIEW, code.len(), |put| url.write(put));
-    let fixed = if shown == url.written_len() { FILLED_PREVIEW } else { CUT_FILLED_PREVIEW };
+/// Returns a page that shows where a link goes whose placeholders are filled, as [`preview`] does.
+pub fn filled_preview<'a>(code: &'a str, url: FilledUrl<'a>, varies: bool) -> Document<'a> {
+    let (whole, cut) = if varies {
+        (VARYING_FILLED_PREVIEW, CUT_VARYING_FILLED_PREVIEW)
+    } else {
+        (FILLED_PREVIEW, CUT_FILLED_PREVIEW)
+    };
+    let shown = shown_len(cut, code.len(), |put| url.write(put));
+    let fixed = if shown == url.written_len() { whole } else { cut };
     Document { media_type: MediaType::Html, fixed, pieces: [code.as_bytes(), b"", b""], filled: Some((url, shown)) }
 }
 
@@ -159,7 +172,9 @@ mod tests {
     fn policy_allows_the_style_of_every_page_and_nothing_else_to_load() {
         let hash = BASE64_STANDARD.encode(Sha256::digest(style!()));
         assert!(FIELDS.contains(&format!("style-src 'sha256-{hash}';")), "{hash}");
-        let previews = [PREVIEW, CUT_PREVIEW, FILLED_PREVIEW, CUT_FILLED_PREVIEW];
+        let previews = [PREVIEW, CUT_PREVIEW, VARYING_PREVIEW, CUT_VARYING_PREVIEW];
+        let filled = [FILLED_PREVIEW, CUT_FILLED_PREVIEW, VARYING_FILLED_PREVIEW, CUT_VARYING_FILLED_PREVIEW];
+        let previews = previews.into_iter().chain(filled);
         for fixed in [NOT_FOUND, GONE, TOO_MANY_REQUESTS, UNAVAILABLE].into_iter().chain(previews) {
             let page = fixed.concat();
             assert_eq!(page.matches(&format!("<style>{}</style>", style!())).count(), 1);
@@ -194,7 +209,7 @@ mod tests {
     #[test]
     fn preview_shows_the_target_as_inert_text() {
         let target = "https://example.com/?a=1&b=\"><img/src=x/onerror=alert(1)>'<script>#</b>";
-        let page = written(&preview("CODE12", target));
+        let page = written(&preview("CODE12", target, false));
         let escaped =
             "https://example.com/?a=1&amp;b=&quot;&gt;&lt;img/src=x/onerror=alert(1)&gt;&#39;&lt;script&gt;#&lt;/b&gt;";
         let expected = format!("<p>CODE12</p><p><b>{escaped}</b></p><p><a href=\"CODE12\">Continue</a></p>");
@@ -202,16 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn preview_of_a_link_that_varies_says_so() {
+        let page = written(&preview("CODE12", "https://example.com/", true));
+        assert!(page.contains("<p><b>https://example.com/</b></p><p>Others may be led elsewhere, and so may you.</p>"));
+        assert!(!written(&preview("CODE12", "https://example.com/", false)).contains("elsewhere"));
+    }
+
+    #[test]
     fn preview_of_a_long_target_is_cut_and_has_less_than_2_kib() {
         let of_length = |len: usize| format!("https://example.com/{}", "a".repeat(len - 20));
         let code = "CODE12";
-        let shown = |target: &str| written(&preview(code, target));
+        let shown = |target: &str| written(&preview(code, target, false));
         assert!(shown(&of_length(1_000)).contains(&format!("<b>{}</b></p>", of_length(1_000))));
         assert!(shown(&of_length(1_001)).contains(&format!("<b>{}</b> \u{2026} (the rest", of_length(1_000))));
         for target in [of_length(1_000), of_length(8_192), format!("https://example.com/?{}", "&\"".repeat(4_000))] {
             for code in [code, &"c".repeat(64)] {
-                let page = written(&preview(code, &target));
-                assert!(page.len() < 2_048, "{}", page.len());
+                for varies in [false, true] {
+                    let page = written(&preview(code, &target, varies));
+                    assert!(page.len() < 2_048, "{}", page.len());
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use tern_common::RedirectStatus;
 use tern_common::placeholders::Template;
+use tern_common::routing::{Choice, Chosen, Routing};
 use tern_common::served_link::{Extension, ServedLink};
 
 use crate::http::{Answer, Content, FilledUrl, Method, StatusCode};
@@ -38,7 +39,15 @@ pub struct Visit<'a> {
 }
 
 /// Decides about one request. Both ports use this order of decisions.
-pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>, defaults: &'a LinkDefaults) -> Outcome<'a> {
+///
+/// `choose` returns the target that rules or a split choose, if it is not the plain one. Only links that have them call it.
+pub fn decide<'a>(
+    map: &'a LinkMap,
+    pin: &'a MapPin,
+    visit: &Visit<'a>,
+    defaults: &'a LinkDefaults,
+    choose: impl FnOnce(Routing<'a>, ServedLink<'a>) -> Option<Chosen<'a>>,
+) -> Outcome<'a> {
     // Until its first load, the map proves neither that a link exists nor that it is absent.
     if !map.is_loaded() {
         return Kind::NotReady.into();
@@ -75,10 +84,15 @@ pub fn decide<'a>(map: &'a LinkMap, pin: &'a MapPin, visit: &Visit<'a>, defaults
     let Some(options) = options else {
         return redirect(link, link.original_url(), None, visit, defaults.status, defaults.forward_query, defaults);
     };
-    let target = options.location().unwrap_or(link.original_url());
+    let location = options.location().unwrap_or(link.original_url());
+    let (given, template) = (link.original_url(), options.template());
+    let plain = Chosen { given, location, template, choice: Choice::Plain };
+    let chosen = options.routing().map(|routing| choose(routing, link).unwrap_or(plain));
+    let target = chosen.unwrap_or(plain);
     let forwards_query = options.forward_query().unwrap_or(defaults.forward_query);
     let status = options.redirect_status(defaults.status);
-    redirect(link, target, options.template(), visit, status, forwards_query, defaults)
+    let outcome = redirect(link, target.location, target.template, visit, status, forwards_query, defaults);
+    Outcome { chosen, ..outcome }
 }
 
 /// Returns a redirect to the target of a link, filled from the request, and with its query if the link forwards it.
@@ -148,6 +162,11 @@ mod tests {
         }
     }
 
+    /// Chooses the plain target.
+    fn choose_plain<'a>(_: Routing<'a>, _: ServedLink<'a>) -> Option<Chosen<'a>> {
+        None
+    }
+
     fn at(seconds: i64) -> Option<Timestamp> {
         Some(Timestamp::from_unix_seconds(seconds))
     }
@@ -164,25 +183,25 @@ mod tests {
         let ((map, mut writer), defaults) = (LinkMap::new(), LinkDefaults::default());
         let check = |code: Option<&str>, method: Method, expected: Kind| {
             MapPin::scope(|pin| {
-                let outcome = decide(&map, pin, &visit(code, method), &defaults);
+                let outcome = decide(&map, pin, &visit(code, method), &defaults, choose_plain);
                 assert_eq!(outcome.kind, expected, "{method:?} {code:?}");
                 assert_eq!(outcome.link.is_some(), expected == Kind::Redirect, "{method:?} {code:?}");
             });
         };
         check(Some("CODE12"), Get, Kind::NotReady);
         check(None, Get, Kind::NotReady);
-        let plain = |code| LinkRow::plain(code, "https://example.com/");
+        let row = |code| LinkRow::plain(code, "https://example.com/");
         let fallback = Some("https://example.com/over");
         // The links of a snapshot file are not served yet: the store may have changed them.
         writer.replace(links(&[
-            plain("CODE12"),
-            LinkRow { is_active: false, ..plain("GONE12") },
-            LinkRow { is_active: false, starts_at: at(6), ..plain("GONE13") },
-            LinkRow { is_active: false, expires_at: at(5), expired_url: fallback, ..plain("GONE14") },
-            LinkRow { starts_at: at(6), expires_at: at(7), expired_url: fallback, ..plain("SOON12") },
-            LinkRow { starts_at: at(5), expires_at: at(6), ..plain("OPEN12") },
-            LinkRow { expires_at: at(5), ..plain("ENDED1") },
-            LinkRow { expires_at: at(5), expired_url: fallback, ..plain("ENDED2") },
+            row("CODE12"),
+            LinkRow { is_active: false, ..row("GONE12") },
+            LinkRow { is_active: false, starts_at: at(6), ..row("GONE13") },
+            LinkRow { is_active: false, expires_at: at(5), expired_url: fallback, ..row("GONE14") },
+            LinkRow { starts_at: at(6), expires_at: at(7), expired_url: fallback, ..row("SOON12") },
+            LinkRow { starts_at: at(5), expires_at: at(6), ..row("OPEN12") },
+            LinkRow { expires_at: at(5), ..row("ENDED1") },
+            LinkRow { expires_at: at(5), expired_url: fallback, ..row("ENDED2") },
         ]));
         check(Some("CODE12"), Get, Kind::NotReady);
         check(Some("GONE12"), Get, Kind::NotReady);
@@ -208,7 +227,9 @@ mod tests {
         }
 
         let check_kind = |visit: Visit<'_>, expected: Kind| {
-            MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit, &defaults).kind, expected, "{visit:?}"));
+            MapPin::scope(|pin| {
+                assert_eq!(decide(&map, pin, &visit, &defaults, choose_plain).kind, expected, "{visit:?}")
+            });
         };
         let preview = |code, method| Visit { is_preview: true, ..visit(Some(code), method) };
         check_kind(preview("code12", Get), Kind::NotFound);
@@ -246,7 +267,9 @@ mod tests {
             for (method, is_preview) in [(Method::Get, false), (Method::Head, false), (Method::Get, true)] {
                 let visit = Visit { rest: rest.map(str::as_bytes), is_preview, ..visit(Some(code), method) };
                 let expected = if is_preview && expected == Kind::Redirect { Kind::Preview } else { expected };
-                MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit, &defaults).kind, expected, "{visit:?}"));
+                MapPin::scope(|pin| {
+                    assert_eq!(decide(&map, pin, &visit, &defaults, choose_plain).kind, expected, "{visit:?}")
+                });
             }
         };
         for code in ["nope", "CODE12", "GONE12", "ENDED1"] {
@@ -264,7 +287,7 @@ mod tests {
         let post = |code| Visit { rest: Some(b"x"), ..visit(Some(code), Method::Other) };
         for (code, expected) in [("FILL12", Kind::OtherMethod), ("CODE12", Kind::NoCode)] {
             let visit = post(code);
-            MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit, &defaults).kind, expected));
+            MapPin::scope(|pin| assert_eq!(decide(&map, pin, &visit, &defaults, choose_plain).kind, expected));
         }
     }
 
@@ -275,7 +298,7 @@ mod tests {
         writer.declare_loaded();
         MapPin::scope(|pin| {
             let visit = Visit { query: query.as_bytes(), ..visit(Some(row.short_code), Method::Get) };
-            let outcome = decide(&map, pin, &visit, defaults);
+            let outcome = decide(&map, pin, &visit, defaults, choose_plain);
             let answer = outcome.answer();
             let Content::Redirect(location, cache_control) = answer.content else { panic!("{answer:?}") };
             let mut written = Vec::new();
@@ -286,9 +309,9 @@ mod tests {
 
     #[test]
     fn expired_link_redirects_to_its_other_address_without_being_stored() {
-        let plain = LinkRow::plain("CODE12", "https://example.com/");
+        let row = LinkRow::plain("CODE12", "https://example.com/");
         let expired_url = Some("https://example.com/ü?a=1");
-        let row = LinkRow { expires_at: at(5), expired_url, forward_query: Some(true), ..plain };
+        let row = LinkRow { expires_at: at(5), expired_url, forward_query: Some(true), ..row };
         let defaults = LinkDefaults { status: 301.try_into().unwrap(), ..LinkDefaults::default() };
         let expected = (302, "https://example.com/%C3%BC?a=1".to_owned(), Some("no-store".to_owned()));
         assert_eq!(answer(&row, "x=1", &defaults), expected);
@@ -296,7 +319,7 @@ mod tests {
 
     #[test]
     fn status_of_a_redirect_is_that_of_the_link_or_the_default() {
-        let plain = || LinkRow::plain("CODE12", "https://example.com/");
+        let row = || LinkRow::plain("CODE12", "https://example.com/");
         let check = |default: i64, row: LinkRow<&str>, expected: u16| {
             let defaults = LinkDefaults { status: default.try_into().unwrap(), ..LinkDefaults::default() };
             let cache = if [301, 308].contains(&expected) { "private, max-age=30" } else { "no-store" };
@@ -304,15 +327,19 @@ mod tests {
             assert_eq!(answer(&row, "x=1", &defaults), expected, "{default} {row:?}");
         };
         for status in [301, 302, 307, 308] {
-            check(i64::from(status), plain(), status);
-            check(302, LinkRow { redirect_status: i16::try_from(status).ok(), ..plain() }, status);
-            check(301, LinkRow { redirect_status: i16::try_from(status).ok(), ..plain() }, status);
+            check(i64::from(status), row(), status);
+            check(302, LinkRow { redirect_status: i16::try_from(status).ok(), ..row() }, status);
+            check(301, LinkRow { redirect_status: i16::try_from(status).ok(), ..row() }, status);
         }
-        check(301, LinkRow { starts_at: at(1), ..plain() }, 301);
-        check(301, LinkRow { expires_at: at(9), ..plain() }, 302);
-        check(308, LinkRow { expires_at: at(9), ..plain() }, 302);
-        check(307, LinkRow { expires_at: at(9), ..plain() }, 307);
-        check(301, LinkRow { expires_at: at(9), redirect_status: Some(307), ..plain() }, 307);
+        let rules = || Some(r#"[{"target":"https://a.example/","if":[{"type":"bot","value":"true"}]}]"#.to_owned());
+        check(301, LinkRow { rules: rules(), ..row() }, 302);
+        check(307, LinkRow { rules: rules(), ..row() }, 307);
+        check(301, LinkRow { rules: rules(), redirect_status: Some(307), ..row() }, 307);
+        check(301, LinkRow { starts_at: at(1), ..row() }, 301);
+        check(301, LinkRow { expires_at: at(9), ..row() }, 302);
+        check(308, LinkRow { expires_at: at(9), ..row() }, 302);
+        check(307, LinkRow { expires_at: at(9), ..row() }, 307);
+        check(301, LinkRow { expires_at: at(9), redirect_status: Some(307), ..row() }, 307);
     }
 
     #[test]
@@ -330,9 +357,9 @@ mod tests {
         check(true, Some(false), "x=1", alone);
         check(true, Some(true), "", alone);
         check(true, Some(true), &"x".repeat(9000), alone);
-        let plain = LinkRow::plain("CODE12", "https://example.com/");
+        let row = LinkRow::plain("CODE12", "https://example.com/");
         let defaults = LinkDefaults { forward_query: true, ..LinkDefaults::default() };
-        assert_eq!(answer(&plain, "x=1", &defaults).1, "https://example.com/?x=1");
+        assert_eq!(answer(&row, "x=1", &defaults).1, "https://example.com/?x=1");
     }
 
     #[test]
@@ -346,7 +373,7 @@ mod tests {
             let defaults = LinkDefaults { forward_query, ..LinkDefaults::default() };
             MapPin::scope(|pin| {
                 let visit = Visit { query: query.as_bytes(), ..visit(Some("CODE12"), Method::Get) };
-                assert_eq!(decide(&map, pin, &visit, &defaults).drops_query, drops);
+                assert_eq!(decide(&map, pin, &visit, &defaults, choose_plain).drops_query, drops);
             });
         }
     }

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clicks::journal::JournalThreads;
 use crate::config::RedirectorConfig;
+use crate::countries::Countries;
 use crate::engine::Engine;
 use crate::http::{Limits, Server};
 use crate::link_map::LinkMap;
@@ -103,7 +104,8 @@ impl Redirector {
         let lanes = config.workers + config.other_recorders;
         let misses = Arc::new(Misses::new(lanes));
         let metrics = ClickMetrics::new(registry);
-        let started = clicks::start(&config.journal, lanes, Arc::clone(&misses), metrics);
+        let countries = Arc::<Countries>::default();
+        let started = clicks::start(&config.journal, lanes, Arc::clone(&misses), Arc::clone(&countries), metrics);
         let (recorder, journal_threads, shipper) = started.map_err(StartError::Thread)?;
         let engine = Arc::new(Engine {
             map,
@@ -113,6 +115,7 @@ impl Redirector {
             answers: config.answers.clone(),
             miss_budget: ClientBudget::new(config.miss_burst, config.misses_per_second),
             misses,
+            countries,
             proxies: config.trusted_proxies.clone(),
             counters: RedirectCounters::new(lanes),
             workers: config.workers,

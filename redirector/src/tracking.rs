@@ -61,14 +61,16 @@ impl Default for Tracking {
     }
 }
 
-/// The header fields of a request that matter to its click.
-#[derive(Debug, Default)]
-struct Headers<'a> {
-    user_agent: &'a [u8],
-    referrer: &'a [u8],
-    accept_language: &'a [u8],
-    country: &'a [u8],
-    is_prefetch: bool,
+/// The header fields of a request that matter to its click, and to rules and splits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Headers<'a> {
+    pub(crate) user_agent: &'a [u8],
+    pub(crate) referrer: &'a [u8],
+    pub(crate) accept_language: &'a [u8],
+    /// The country that a trusted proxy named.
+    pub(crate) country: &'a [u8],
+    /// Whether a browser loads the page in advance.
+    pub(crate) is_prefetch: bool,
     opts_out: bool,
 }
 
@@ -124,6 +126,11 @@ impl Tracking {
         self.extent != Extent::Off
     }
 
+    /// Returns the header fields of a request. A country is believed only if `is_from_proxy`.
+    pub(crate) fn headers<'f>(&self, fields: &impl Fields<'f>, is_from_proxy: bool) -> Headers<'f> {
+        Headers::read(fields, self.country_header.as_ref().filter(|_| is_from_proxy))
+    }
+
     /// Returns the part of a request that its click stores. `text` is room for the text form of the visitor.
     ///
     /// A country is believed only if `is_from_proxy`, and must be named by the proxy and not by its client.
@@ -135,7 +142,7 @@ impl Tracking {
         source: &'s [u8],
         text: &'s mut [u8; MAX_TEXT],
     ) -> Sent<'s> {
-        let headers = Headers::read(fields, self.country_header.as_ref().filter(|_| is_from_proxy));
+        let headers = self.headers(fields, is_from_proxy);
         let Headers { user_agent, referrer, is_prefetch, .. } = headers;
         let language = primary_subtag(headers.accept_language);
         let country = headers.country.trim_ascii().try_into().unwrap_or_default();

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use tern_common::link_labels::{ExternalId, LinkLabels, MAX_NOTES_LEN, Notes, Tag, Tags};
+use tern_common::routing::{Rules, Split};
 use tern_common::short_code::InvalidShortCode;
 use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
@@ -134,7 +135,12 @@ fn options(link: &ImportedLink, own: &OwnAddresses, remarks: &mut Vec<String>) -
         redirect_status: None,
         forward_query: link.forward_query,
         max_clicks: link.clicks_left.and_then(|left| ClickLimit::try_from(i64::try_from(left).ok()?).ok()),
+        rules: Rules::parse(link.rules.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?,
+        split: Split::parse(link.split.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?,
     };
+    for (field, target) in options.rules.targets().chain(options.split.targets()) {
+        own.parse_target(target).map_err(|error| format!("{field} {error}"))?;
+    }
     if let Some(text) = &link.expired_url {
         match own.parse_expired_url(text) {
             Ok(target) => options.expired_url = Some(target),

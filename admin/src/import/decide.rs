@@ -194,6 +194,8 @@ impl Batch<'_> {
         change.options.redirect_status = given(options.redirect_status.is_some()).then_some(options.redirect_status);
         change.options.forward_query = given(options.forward_query.is_some()).then_some(options.forward_query);
         change.options.max_clicks = given(options.max_clicks.is_some()).then_some(options.max_clicks);
+        change.options.rules = given(!options.rules.is_empty()).then(|| options.rules.clone());
+        change.options.split = given(!options.split.is_empty()).then(|| options.split.clone());
         let own_tags = || stored.tags.iter().map(String::as_str).filter(|tag| !tag.starts_with(ALL_TAGS));
         let file_tags = || link.tags.iter().map(|tag| tag.as_str()).filter(|tag| !tag.starts_with(ALL_TAGS));
         let has_tags = (link.tags.is_empty() && !is_whole) || own_tags().eq(file_tags());

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use tern_common::audit::{AuditEntry, AuditFilter};
 use tern_common::link_labels::{ExternalId, LinkLabelsChange, Notes, Tag, Tags};
+use tern_common::routing::{Rules, Split};
 use tern_common::store::{AdminStore, ListCursor, Page, PageStart, StoreError, UrlSelection};
 use tern_common::url::{Title, Url, UrlChange, UrlFilter};
 use tern_common::{ClickLimit, Id, LinkOptions, RedirectStatus, TargetUrl, Timestamp};
@@ -63,6 +64,10 @@ struct Before {
     redirect_status: Option<RedirectStatus>,
     forward_query: Option<bool>,
     max_clicks: Option<ClickLimit>,
+    #[serde(default)]
+    rules: Rules,
+    #[serde(default)]
+    split: Split,
     tags: Vec<String>,
     notes: Option<Notes>,
     external_id: Option<ExternalId>,
@@ -231,6 +236,8 @@ fn change_back(link: &str, tag: &Tag) -> Option<UrlChange> {
         redirect_status: before.redirect_status,
         forward_query: before.forward_query,
         max_clicks: before.max_clicks,
+        rules: before.rules,
+        split: before.split,
     };
     Some(UrlChange {
         title: Some(before.title),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
+use tern_common::routing::{Rules, Split};
 use tern_common::{ClickLimit, LinkOptionsChange, OwnAddresses, RedirectStatus, TargetUrl, Timestamp};
 
 use crate::http::error::{Result, bad_request};
@@ -17,13 +18,15 @@ pub(super) struct GivenOptions {
     pub(super) redirect_status: Option<Option<RedirectStatus>>,
     pub(super) forward_query: Option<Option<bool>>,
     pub(super) max_clicks: Option<Option<ClickLimit>>,
+    pub(super) rules: Option<Option<Rules>>,
+    pub(super) split: Option<Option<Split>>,
 }
 
 impl GivenOptions {
     /// Converts the fields into a change. A lifetime begins at `now`.
     ///
     /// # Errors
-    /// When a field cannot be combined with another one, or `expired_url` is an address of Tern itself or has placeholders.
+    /// When a field cannot be combined with another one, an address is one of Tern itself, or `expired_url` has placeholders.
     pub(super) fn check(self, own: &OwnAddresses, now: Timestamp) -> Result<LinkOptionsChange> {
         let expires_at = match (self.expires_at, self.expires_in.flatten()) {
             (Some(Some(_)), Some(_)) => {
@@ -43,8 +46,28 @@ impl GivenOptions {
             other => other,
         };
         let GivenOptions { starts_at, redirect_status, forward_query, max_clicks, .. } = self;
-        Ok(LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks })
+        let (rules, split) = (self.rules.map(Option::unwrap_or_default), self.split.map(Option::unwrap_or_default));
+        check_targets(own, rules.as_ref(), split.as_ref())?;
+        Ok(LinkOptionsChange {
+            starts_at,
+            expires_at,
+            expired_url,
+            redirect_status,
+            forward_query,
+            max_clicks,
+            rules,
+            split,
+        })
     }
+}
+
+/// Refuses rules or a split with a target at an address where short codes are answered.
+fn check_targets(own: &OwnAddresses, rules: Option<&Rules>, split: Option<&Split>) -> Result<()> {
+    let rules = rules.into_iter().flat_map(Rules::targets);
+    for (field, target) in rules.chain(split.into_iter().flat_map(Split::targets)) {
+        own.parse_target(target).map_err(|error| bad_request(format!("{field} {error}")))?;
+    }
+    Ok(())
 }
 
 /// Refuses a target at an address where short codes are answered.

@@ -145,8 +145,10 @@ struct ShownClicks {
     /// The countries of client networks.
     #[schema(required)]
     countries: Option<Vec<Country>>,
-    /// The targets of rules and splits. A link has one target, so this is empty.
-    targets: Vec<Target>,
+    /// The targets of links with rules or a split, by the chosen one. Other clicks are `Other`, and without any such click it
+    /// is empty.
+    #[schema(required)]
+    targets: Option<Vec<Target>>,
     /// The `utm_source` of the target, or `qr`. Clicks without a source are `None`.
     #[schema(required)]
     sources: Option<Vec<Source>>,
@@ -247,7 +249,7 @@ impl ShownClicks {
             devices: rows_of(&mut stats, filter, Breakdown::Devices),
             languages: rows_of(&mut stats, filter, Breakdown::Languages),
             countries: rows_of(&mut stats, filter, Breakdown::Countries),
-            targets: Vec::new(),
+            targets: rows_of(&mut stats, filter, Breakdown::Targets),
             sources: rows_of(&mut stats, filter, Breakdown::Sources),
         }
     }

@@ -42,7 +42,7 @@ pub(crate) struct ScopeParameters {
 
 /// The clicks that are counted
 ///
-/// Parts of a visitor are counted together. A referrer and a source are each counted alone.
+/// Parts of a visitor are counted together. A referrer, a source and a target are each counted alone.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ClickParameters {
@@ -67,6 +67,9 @@ pub(crate) struct ClickParameters {
     /// Only clicks with this source; excludes every other filter
     #[param(example = "newsletter")]
     source: Option<String>,
+    /// Only clicks on this target of rules or a split; excludes every other filter
+    #[param(example = "https://example.com/")]
+    target: Option<String>,
 }
 
 impl ClickParameters {
@@ -79,6 +82,7 @@ impl ClickParameters {
             (Breakdown::Countries, self.country),
             (Breakdown::Referrers, self.referrer),
             (Breakdown::Sources, self.source),
+            (Breakdown::Targets, self.target),
         ];
         let given = values.into_iter().filter_map(|(breakdown, value)| Some((breakdown, value?))).collect();
         ClickFilter::new(given).map_err(bad_request)

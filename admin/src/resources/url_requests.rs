@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use tern_common::link_labels::{ExternalId, LinkLabelsChange, Notes, Tag, Tags};
+use tern_common::routing::{Rule, Rules, Split, Variant};
 use tern_common::url::{Title, UrlChange};
 use tern_common::{ClickLimit, Id, OwnAddresses, RedirectStatus, ShortCode, TargetUrl, Timestamp};
 use utoipa::{IntoParams, ToSchema};
@@ -44,7 +45,7 @@ macro_rules! link_request {
             /// The address to which the link leads once it is expired; the rules are those of `original_url`.
             #[schema(value_type = Option<TargetUrl>, nullable)]
             pub(crate) expired_url: Option<Option<TargetUrl>>,
-            /// The status of the redirect. A link with an end may only have 302 or 307.
+            /// The status of the redirect. A link with an end, rules or a split may only have 302 or 307.
             #[schema(value_type = Option<RedirectStatus>, nullable)]
             pub(crate) redirect_status: Option<Option<RedirectStatus>>,
             /// Whether the query of a request is merged into the target.
@@ -54,13 +55,21 @@ macro_rules! link_request {
             /// A link with a limit may only have the status 302 or 307.
             #[schema(value_type = Option<ClickLimit>, nullable)]
             pub(crate) max_clicks: Option<Option<ClickLimit>>,
+            /// Other targets for the requests that meet their conditions. The first rule that matches wins; `null` is none.
+            #[schema(value_type = Option<Vec<Rule>>, max_items = 20, nullable, example = json!([
+                {"target": "https://apps.example.com/hello", "if": [{"type": "device", "value": "ios"}]}
+            ]))]
+            pub(crate) rules: Option<Option<Rules>>,
+            /// 2 to 4 other targets for shares of the clients, if no rule matches; `null` is none.
+            #[schema(value_type = Option<Vec<Variant>>, max_items = 4, nullable, example = json!([]))]
+            pub(crate) split: Option<Option<Split>>,
         }
 
         impl $name {
             /// Takes the fields that every write has. A lifetime begins at `now`.
             ///
             /// # Errors
-            /// When two fields exclude each other, or `expired_url` is an address of Tern itself.
+            /// When two fields exclude each other, or an address is one of Tern itself.
             pub(super) fn take_change(&mut self, own: &OwnAddresses, now: Timestamp) -> Result<UrlChange> {
                 let given = GivenOptions {
                     starts_at: self.starts_at.take(),
@@ -70,6 +79,8 @@ macro_rules! link_request {
                     redirect_status: self.redirect_status.take(),
                     forward_query: self.forward_query.take(),
                     max_clicks: self.max_clicks.take(),
+                    rules: self.rules.take(),
+                    split: self.split.take(),
                 };
                 let labels = LinkLabelsChange {
                     tags: self.tags.take().map(Option::unwrap_or_default),
@@ -117,6 +128,8 @@ impl CreateUrl {
             redirect_status: None,
             forward_query: None,
             max_clicks: None,
+            rules: None,
+            split: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Rows of exports in CSV. A file of links or events is one that `load` takes.
 
+use serde::Serialize;
 use tern_common::event::Event;
 
 use crate::resources::shown_url::ShownUrl;
@@ -46,6 +47,8 @@ impl Record for ShownUrl {
         "forward_query",
         "max_clicks",
         "clicks_left",
+        "rules",
+        "split",
         "created_at",
         "updated_at",
         "tags",
@@ -75,6 +78,8 @@ impl Record for ShownUrl {
             text(url.forward_query),
             text(url.max_clicks),
             text(url.clicks_left),
+            json(&url.rules),
+            json(&url.split),
             url.created_at.to_string(),
             url.updated_at.to_string(),
             url.tags.join("|"),
@@ -93,6 +98,11 @@ impl Record for ShownUrl {
 /// Returns an empty field for an absent value.
 fn text(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// Returns items as JSON, or an empty field without an item.
+fn json(items: &[impl Serialize]) -> String {
+    if items.is_empty() { String::new() } else { serde_json::to_string(items).unwrap_or_default() }
 }
 
 /// Puts a `'` in front of a field that a spreadsheet would take for a formula.

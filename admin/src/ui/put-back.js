@@ -9,7 +9,7 @@ import { toast, toastError } from "./toast.js";
 /** The fields that can be put back, by their names for people. @type {Record<string, string>} */
 export const FIELDS = {
   original_url: "Target", title: "Title", is_active: "Active", tags: "Tags", starts_at: "Start", expires_at: "End", expired_url: "Target after the end",
-  redirect_status: "Status", forward_query: "Query to the target", max_clicks: "Most clicks", notes: "Notes", external_id: "Name elsewhere",
+  redirect_status: "Status", forward_query: "Query to the target", max_clicks: "Most clicks", rules: "Rules", split: "Split", notes: "Notes", external_id: "Name elsewhere",
 };
 
 export const ACTIONS = { created: "Made", updated: "Changed", deleted: "Deleted" };

@@ -14,6 +14,8 @@
  * @property {string | null} expired_url
  * @property {number | null} redirect_status
  * @property {boolean | null} forward_query
+ * @property {{ target: string, if: { type: string, key?: string, value?: string }[] }[]} rules
+ * @property {{ target: string, weight: number }[]} split
  * @property {string} created_at
  * @property {string} updated_at
  * @property {string[]} tags

@@ -24,6 +24,8 @@ async fn fill(app: &App) {
             "user_id": ann["id"], "short_code": "full", "original_url": "https://full.example/", "title": "=1+1, \"x\"",
             "starts_at": "2025-01-01T00:00:00", "expires_at": "2099-01-01T00:00:00",
             "expired_url": "https://over.example/", "redirect_status": 307, "forward_query": true, "max_clicks": 9,
+            "rules": [{ "target": "https://app.example/,\"", "if": [{ "type": "query", "key": "a|b", "value": "c\"," }] }],
+            "split": [{ "target": "https://a.example/", "weight": 1 }, { "target": "https://b.example/", "weight": 99 }],
             "tags": ["summer", "@poster", "ärger"], "notes": "one\r\ntwo\n\"three\"", "external_id": "+order-1",
         }),
         json!({ "user_id": ben["id"], "original_url": "https://ben.example/", "external_id": "+order-1", "notes": " " }),

@@ -23,6 +23,8 @@ async fn link_is_created_and_then_replaced_under_its_external_id() {
     let full = json!({
         "short_code": "mine", "title": "a", "tags": ["x"], "notes": "n", "expires_at": "2099-01-01T00:00:00",
         "expired_url": "https://over.example/", "redirect_status": 307, "forward_query": true, "max_clicks": 9, "is_active": false,
+        "rules": [{ "target": "https://app.example/", "if": [{ "type": "device", "value": "ios" }] }],
+        "split": [{ "target": "https://a.example/", "weight": 1 }, { "target": "https://b.example/", "weight": 99 }],
     });
     let made = put(&app, "order-1", full.clone()).await;
     assert_eq!((made.status, made.header("etag")), (201, Some("\"1\"")), "{made:?}");
@@ -43,6 +45,7 @@ async fn link_is_created_and_then_replaced_under_its_external_id() {
     }
     assert_eq!((&replaced["clicks"], &replaced["is_active"]), (&json!(1), &json!(true)));
     assert_eq!((&replaced["original_url"], &replaced["tags"]), (&json!("https://b.example/"), &json!([])));
+    assert_eq!((&replaced["rules"], &replaced["split"]), (&json!([]), &json!([])));
     for field in
         ["title", "notes", "starts_at", "expires_at", "expired_url", "redirect_status", "forward_query", "max_clicks"]
     {

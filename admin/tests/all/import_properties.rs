@@ -13,6 +13,7 @@ use tern_admin::export_command::{self, ExportCommand, Format};
 use tern_admin::import::{self, ImportCommand, ImportSettings};
 use tern_common::OwnAddresses;
 use tern_common::link_labels::{ExternalId, LinkLabels, Notes, Tag, Tags};
+use tern_common::routing::{Condition, Rule, Rules, Split, Variant};
 use tern_common::store::{AdminStore, Load, NumberedRow};
 use tern_common::url::{Title, UrlRow};
 use tern_common::user::{Email, NewUser, Username};
@@ -45,6 +46,22 @@ fn time() -> impl Strategy<Value = Timestamp> {
     (0_i64..4_000_000_000).prop_map(Timestamp::from_unix_seconds)
 }
 
+/// Rules with texts of any characters, and a split; or neither.
+fn routing() -> impl Strategy<Value = (Rules, Split)> {
+    let condition = ("[ -~äß€]{1,12}", "[ -~äß€]{0,12}").prop_map(|(key, value)| Condition {
+        kind: "query".to_owned(),
+        key: Some(key),
+        value: Some(value),
+    });
+    let rule = ("https://[a-z]{1,9}\\.example/[!-~]{0,9}", proptest::collection::vec(condition, 1..3))
+        .prop_map(|(target, conditions)| Rule { target, conditions });
+    let variant =
+        ("https://[a-z]{1,9}\\.example/[!-~]{0,9}", 1_i64..50).prop_map(|(target, weight)| Variant { target, weight });
+    let split = proptest::option::of(proptest::collection::vec(variant, 2));
+    (proptest::collection::vec(rule, 0..3), split)
+        .prop_map(|(rules, split)| (Rules::new(rules).unwrap(), Split::new(split.unwrap_or_default()).unwrap()))
+}
+
 /// Every field of a link that Tern stores.
 fn row() -> impl Strategy<Value = UrlRow> {
     let labels =
@@ -55,6 +72,7 @@ fn row() -> impl Strategy<Value = UrlRow> {
         proptest::option::of("https://[a-z]{1,9}\\.example/[!-~]{0,9}"),
         proptest::option::of(proptest::sample::select(RedirectStatus::ALL.to_vec())),
         proptest::option::of(any::<bool>()),
+        routing(),
     );
     let others = (
         "https?://[a-z]{1,9}\\.example/[a-zA-Z0-9?&=,;%\"'-]{0,20}",
@@ -65,9 +83,10 @@ fn row() -> impl Strategy<Value = UrlRow> {
         0_i64..1_000_000,
     );
     (labels, options, others).prop_map(|((tags, notes, external_id), options, others)| {
-        let (start, has_end, expired_url, status, forward_query) = options;
+        let (start, has_end, expired_url, status, forward_query, routing) = options;
         let (target, title, is_active, imported_clicks, created_at, later) = others;
-        let status = status.filter(|status| !has_end || !status.is_permanent());
+        let is_plain = !has_end && routing.0.is_empty() && routing.1.is_empty();
+        let status = status.filter(|status| is_plain || !status.is_permanent());
         UrlRow {
             id: None,
             user_id: Id::new(1).unwrap(),
@@ -84,6 +103,8 @@ fn row() -> impl Strategy<Value = UrlRow> {
                 redirect_status: status,
                 forward_query,
                 max_clicks: None,
+                rules: routing.0,
+                split: routing.1,
             },
             labels: LinkLabels {
                 tags: Tags::new(tags.iter().filter_map(|tag| Tag::parse(tag).ok())).unwrap(),

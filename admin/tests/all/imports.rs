@@ -260,6 +260,8 @@ async fn undo_deletes_created_links_and_puts_overwritten_ones_back() {
     let mine = json!({
         "user_id": 1, "original_url": "https://mine.example/", "short_code": "one", "title": "Mine",
         "tags": ["kept"], "notes": "n", "expires_at": "2099-01-01T00:00:00", "forward_query": true, "max_clicks": 9,
+        "rules": [{ "target": "https://app.example/", "if": [{ "type": "device", "value": "ios" }] }],
+        "split": [{ "target": "https://a.example/", "weight": 1 }, { "target": "https://b.example/", "weight": 99 }],
     });
     app.post("/urls", mine).await;
     let before = link(&app, "one").await;

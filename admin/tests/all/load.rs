@@ -46,7 +46,7 @@ async fn files_are_recognised_by_header_and_loaded() {
         json!({
             "id": 5, "user_id": 9, "short_code": "Xn7LQo", "original_url": "https://example.com/ember",
             "title": null, "is_active": false, "starts_at": null, "expires_at": null,
-            "expired_url": null, "redirect_status": null, "forward_query": null, "max_clicks": null, "clicks_left": null, "tags": [], "notes": null, "external_id": null,
+            "expired_url": null, "redirect_status": null, "forward_query": null, "max_clicks": null, "clicks_left": null, "rules": [], "split": [], "tags": [], "notes": null, "external_id": null,
             "short_url": format!("http://{}/Xn7LQo", app.address), "state": "inactive",
             "revision": 1, "clicks": 0, "last_clicked_at": null, "imported_clicks": 0,
             "created_at": "2025-04-15T01:48:04", "updated_at": "2025-11-04T00:48:17",

@@ -42,6 +42,7 @@ mod products;
 mod qr;
 mod request_ids;
 mod request_log;
+mod routing;
 mod schemathesis;
 mod stats;
 mod support;

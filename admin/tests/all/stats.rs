@@ -92,7 +92,7 @@ async fn stats_under_a_filter_have_the_clicks_that_are_counted_with_it() {
     assert_eq!((&linux["humans"], &linux["bots"], &linux["total"]), (&json!(2), &json!(0), &json!(2)));
     assert_eq!(points(&linux).iter().map(|point| point.1).collect::<Vec<_>>(), [1, 1]);
     assert_eq!(linux["browsers"], json!([{ "browser": "Firefox", "clicks": 2 }]));
-    assert_eq!((&linux["referrers"], &linux["sources"]), (&Value::Null, &Value::Null));
+    assert_eq!((&linux["referrers"], &linux["sources"], &linux["targets"]), (&Value::Null, &Value::Null, &Value::Null));
     let both = get("system=Linux&browser=Unknown").await;
     assert_eq!((&both["total"], &both["systems"]), (&json!(0), &json!([])));
     assert_eq!(get("system=Unknown&bots=include").await["humans"], 1);

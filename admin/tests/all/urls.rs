@@ -29,7 +29,7 @@ async fn link_is_created_found_updated_and_deleted() {
         json!({
             "id": 1, "user_id": 1, "short_code": code, "original_url": "HTTPS://Example.com/ü?a=b#c",
             "title": "A title", "is_active": true, "starts_at": null, "expires_at": null,
-            "expired_url": null, "redirect_status": null, "forward_query": null, "max_clicks": null, "clicks_left": null, "tags": [], "notes": null, "external_id": null,
+            "expired_url": null, "redirect_status": null, "forward_query": null, "max_clicks": null, "clicks_left": null, "rules": [], "split": [], "tags": [], "notes": null, "external_id": null,
             "short_url": format!("http://{}/{code}", app.address), "state": "active",
             "revision": 1, "clicks": 0, "last_clicked_at": null, "imported_clicks": 0, "created_at": created_at,
             "updated_at": created_at,

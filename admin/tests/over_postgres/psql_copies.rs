@@ -70,7 +70,7 @@ async fn tables_copied_by_psql_from_another_system_are_loaded() {
             {
                 "id": 1, "user_id": 7, "short_code": "YUrtmo", "original_url": "https://example.com/?a=1,2",
                 "title": "Notes", "is_active": true, "starts_at": null, "expires_at": null,
-                "expired_url": null, "redirect_status": null, "forward_query": null, "max_clicks": null, "clicks_left": null,
+                "expired_url": null, "redirect_status": null, "forward_query": null, "max_clicks": null, "clicks_left": null, "rules": [], "split": [],
                 "tags": [], "notes": null, "external_id": null, "revision": 1, "clicks": 0, "last_clicked_at": null, "imported_clicks": 0,
                 "short_url": short_url("YUrtmo"), "state": "active",
                 "created_at": "2025-07-01T10:00:00", "updated_at": "2025-12-01T12:00:00",
@@ -78,7 +78,7 @@ async fn tables_copied_by_psql_from_another_system_are_loaded() {
             {
                 "id": 5, "user_id": 9, "short_code": "Xn7LQo", "original_url": "https://example.com/",
                 "title": null, "is_active": false, "starts_at": null, "expires_at": null,
-                "expired_url": null, "redirect_status": null, "forward_query": null, "max_clicks": null, "clicks_left": null,
+                "expired_url": null, "redirect_status": null, "forward_query": null, "max_clicks": null, "clicks_left": null, "rules": [], "split": [],
                 "tags": [], "notes": null, "external_id": null, "revision": 1, "clicks": 2, "last_clicked_at": "2025-05-22T05:19:55", "imported_clicks": 0,
                 "short_url": short_url("Xn7LQo"), "state": "inactive",
                 "created_at": "2024-12-31T23:30:00", "updated_at": "2024-12-31T23:30:00",

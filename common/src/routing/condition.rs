@@ -26,7 +26,7 @@ pub struct Condition {
     pub key: Option<String>,
     /// The value, for every type but `query_any`
     #[serde(default, deserialize_with = "optional_value", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(max_length = 255))]
+    #[cfg_attr(feature = "schema", schema(schema_with = value_schema))]
     pub value: Option<String>,
 }
 
@@ -187,7 +187,7 @@ impl Condition {
 
     /// Returns the condition with its value in its only form.
     pub(super) fn check(&self) -> Result<Condition, InvalidCondition> {
-        let kind = ConditionType::named(self.kind.trim()).ok_or(InvalidCondition::Type)?;
+        let kind = ConditionType::named(&self.kind).ok_or(InvalidCondition::Type)?;
         let key = match &self.key {
             Some(_) if !kind.has_key() => return Err(InvalidCondition::NeedlessKey(kind)),
             None if kind.has_key() => return Err(InvalidCondition::MissingKey(kind)),
@@ -205,6 +205,16 @@ impl Condition {
         };
         Ok(Condition { kind: kind.name().to_owned(), key, value })
     }
+}
+
+/// Describes a value: a text, or a truth value for the type `bot`.
+#[cfg(feature = "schema")]
+fn value_schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+    use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+
+    let types = SchemaType::from_iter([Type::String, Type::Boolean, Type::Null]);
+    let described = ObjectBuilder::new().schema_type(types).max_length(Some(Condition::MAX_TEXT));
+    described.description(Some("The value, for every type but `query_any`")).examples(["ios"]).into()
 }
 
 /// Returns whether a text has the form of a language tag: subtags of letters and digits, the first of letters.

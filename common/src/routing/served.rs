@@ -1,15 +1,18 @@
 //! The bytes of rules and of a split in the map, which are matched in place.
 //!
 //! Layout, with little-endian integers. A rule is: length of the target (2); length of its header form, or 0 if that is the
-//! target (2); length of the conditions (2); target; header form; conditions. A condition is: tag of its type (1); length of
+//! target (2); length of its template, or 0 without placeholders (2); length of the conditions (2); target; header form;
+//! template; conditions. A condition is: tag of its type (1); length of
 //! the key (1); length of the value (1); key; value. The value of a time is its seconds since the Unix epoch (8). A variant
-//! is: weight (1); length of the target (2); length of its header form (2); target; header form.
+//! is: weight (1); the lengths of target, header form and template (2 each); target; header form; template. A target with a
+//! template has its header form there.
 //!
 //! Bytes that end early, or whose parts are of an unknown form, are matched up to there.
 
 use super::Choice;
 use super::condition::{Condition, ConditionType};
 use super::rules::{Rule, Rules, Split, Variant, to_json};
+use crate::placeholders::Template;
 use crate::{TargetUrl, Timestamp};
 
 /// The rules and the split of a served link.
@@ -26,6 +29,8 @@ pub struct Chosen<'a> {
     pub given: &'a str,
     /// The value of the `Location` header: bytes 0x21 to 0x7e only.
     pub location: &'a str,
+    /// The header form with its placeholders, if it has any.
+    pub template: Option<Template<'a>>,
     pub choice: Choice,
 }
 
@@ -57,6 +62,8 @@ pub(super) struct ServedTarget<'a> {
     given: &'a [u8],
     /// The header form, if it differs.
     location: &'a [u8],
+    /// The template; empty without placeholders.
+    template: &'a [u8],
 }
 
 /// Bytes that are taken from the front.
@@ -81,8 +88,9 @@ impl<'a> Bytes<'a> {
     }
 
     pub(super) fn rule(&mut self) -> Option<ServedRule<'a>> {
-        let (given, location, conditions) = (self.len()?, self.len()?, self.len()?);
-        let target = ServedTarget { given: self.take(given)?, location: self.take(location)? };
+        let lengths = [self.len()?, self.len()?, self.len()?];
+        let conditions = self.len()?;
+        let target = self.target(lengths)?;
         Some(ServedRule { target, conditions: Bytes(self.take(conditions)?) })
     }
 
@@ -93,9 +101,13 @@ impl<'a> Bytes<'a> {
     }
 
     pub(super) fn variant(&mut self) -> Option<ServedVariant<'a>> {
-        let (weight, given, location) = (self.u8()?, self.len()?, self.len()?);
-        let target = ServedTarget { given: self.take(given)?, location: self.take(location)? };
-        Some(ServedVariant { weight, target })
+        let weight = self.u8()?;
+        let lengths = [self.len()?, self.len()?, self.len()?];
+        Some(ServedVariant { weight, target: self.target(lengths)? })
+    }
+
+    fn target(&mut self, [given, location, template]: [usize; 3]) -> Option<ServedTarget<'a>> {
+        Some(ServedTarget { given: self.take(given)?, location: self.take(location)?, template: self.take(template)? })
     }
 }
 
@@ -108,8 +120,13 @@ impl<'a> ServedTarget<'a> {
     /// Returns the choice of this target; `None` if it is damaged.
     pub(super) fn chosen(self, choice: Choice) -> Option<Chosen<'a>> {
         let given = self.given()?;
-        let location = if self.location.is_empty() { given } else { std::str::from_utf8(self.location).ok()? };
-        Some(Chosen { given, location, choice })
+        let template = Template::decode(self.template);
+        let location = match template {
+            Some(template) => std::str::from_utf8(template.text()).ok()?,
+            None if self.location.is_empty() => given,
+            None => std::str::from_utf8(self.location).ok()?,
+        };
+        Some(Chosen { given, location, template, choice })
     }
 }
 
@@ -135,6 +152,14 @@ impl<'a> Routing<'a> {
     /// Returns the rules and the split with these bytes; `None` if both are empty.
     pub fn of(rules: &'a [u8], split: &'a [u8]) -> Option<Routing<'a>> {
         (!rules.is_empty() || !split.is_empty()).then_some(Routing { rules, split })
+    }
+
+    /// Returns whether a target has placeholders.
+    pub fn has_placeholders(&self) -> bool {
+        let (mut rules, mut split) = (Bytes(self.rules), Bytes(self.split));
+        let of_rules = std::iter::from_fn(|| rules.rule().map(|rule| rule.target));
+        let of_split = std::iter::from_fn(|| split.variant().map(|variant| variant.target));
+        of_rules.chain(of_split).any(|target| !target.template.is_empty())
     }
 
     /// Returns the rules as JSON, unchecked, or no text without a rule; `None` if the bytes are damaged.
@@ -176,13 +201,13 @@ impl Rules {
         for rule in self.as_slice() {
             let mut conditions = Vec::new();
             rule.conditions.iter().for_each(|condition| encode_condition(condition, &mut conditions));
-            let location = location_of(&rule.target);
-            for part in [rule.target.as_bytes(), location.as_bytes(), &conditions] {
+            let (location, template) = forms_of(&rule.target);
+            for part in [rule.target.as_bytes(), location.as_bytes(), &template, &conditions] {
                 out.extend(len_of(part));
             }
-            out.extend(rule.target.as_bytes());
-            out.extend(location.as_bytes());
-            out.extend(conditions);
+            for part in [rule.target.as_bytes(), location.as_bytes(), &template, &conditions] {
+                out.extend(part);
+            }
         }
     }
 }
@@ -191,12 +216,11 @@ impl Split {
     /// Appends the bytes of the split.
     pub fn encode(&self, out: &mut Vec<u8>) {
         for variant in self.as_slice() {
-            let location = location_of(&variant.target);
+            let (location, template) = forms_of(&variant.target);
+            let parts = [variant.target.as_bytes(), location.as_bytes(), &template];
             out.push(u8::try_from(variant.weight).unwrap_or_default());
-            out.extend(len_of(variant.target.as_bytes()));
-            out.extend(len_of(location.as_bytes()));
-            out.extend(variant.target.as_bytes());
-            out.extend(location.as_bytes());
+            parts.into_iter().for_each(|part| out.extend(len_of(part)));
+            parts.into_iter().for_each(|part| out.extend(part));
         }
     }
 }
@@ -213,9 +237,14 @@ fn encode_condition(condition: &Condition, out: &mut Vec<u8>) {
     out.extend(value);
 }
 
-/// Returns the header form of a checked target, if it differs from the given text; otherwise nothing.
-fn location_of(target: &str) -> Box<str> {
-    TargetUrl::check(target).ok().flatten().unwrap_or_default()
+/// Returns the header form of a checked target, if it differs from the given text, or its template if it has placeholders.
+/// A form that it does not need is empty.
+fn forms_of(target: &str) -> (Box<str>, Vec<u8>) {
+    let location = TargetUrl::check(target).ok().flatten();
+    match Template::encode(location.as_deref().unwrap_or(target)) {
+        Some(template) => (Box::default(), template),
+        None => (location.unwrap_or_default(), Vec::new()),
+    }
 }
 
 fn len_of(part: &[u8]) -> [u8; 2] {

@@ -259,6 +259,29 @@ fn first_rule_whose_conditions_all_match_wins_over_the_split() {
 }
 
 #[test]
+fn target_with_placeholders_has_its_template() {
+    let rules = r#"[{"target":"https://a.example/ü/{1}?q={query:q}","if":[{"type":"bot","value":true}]}]"#;
+    let split = r#"[{"target":"https://b.example/","weight":1},{"target":"https://b.example/{path}","weight":99}]"#;
+    let (rules, split) = (Rules::parse(rules).unwrap(), Split::parse(split).unwrap());
+    let (of_rules, of_split) = encoded(&rules, &split);
+    let routing = Routing::of(&of_rules, &of_split).unwrap();
+    let choose = |user_agent: &str, hundredth| {
+        let mut request = Request { user_agent: user_agent.to_owned(), hundredth, ..Request::default() };
+        let chosen = routing.choose(&mut request).unwrap();
+        let placeholders = chosen.template.map_or(0, |template| template.placeholders().count());
+        (chosen.given, chosen.location, placeholders)
+    };
+    let location = "https://a.example/%C3%BC/{1}?q={query:q}";
+    assert_eq!(choose("", 0), ("https://a.example/ü/{1}?q={query:q}", location, 2));
+    assert_eq!(choose(FIREFOX, 0), ("https://b.example/", "https://b.example/", 0));
+    assert_eq!(choose(FIREFOX, 1), ("https://b.example/{path}", "https://b.example/{path}", 1));
+    assert!(routing.has_placeholders());
+    assert_eq!(routing.rules_as_json(), Some(rules.to_stored()));
+    let (of_rules, _) = encoded(&Rules::default(), &split);
+    assert!(!Routing::of(&of_rules, &[]).unwrap_or_default().has_placeholders());
+}
+
+#[test]
 fn choice_is_read_from_its_byte() {
     let choices = (1..=20).map(Choice::Rule).chain((1..=4).map(Choice::Variant)).chain([Choice::Plain]);
     for choice in choices {
@@ -373,7 +396,7 @@ fn conditions() -> impl Strategy<Value = Condition> {
 }
 
 fn targets() -> impl Strategy<Value = String> {
-    one_of(&["https://a.example/", "https://b.example/ü?x", "http://münchen.example/"])
+    one_of(&["https://a.example/", "https://b.example/ü?x", "http://münchen.example/", "https://c.example/ü/{1}"])
 }
 
 fn rule_sets() -> impl Strategy<Value = Rules> {

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use crate::placeholders::Template;
+use crate::routing::Routing;
 use crate::{ClickLimit, RedirectStatus, Timestamp};
 
 /// The fields that few links have.
@@ -21,6 +22,10 @@ pub struct Extension<'a> {
     pub(super) forward_query: Option<bool>,
     pub(super) max_clicks: Option<ClickLimit>,
     pub(super) is_exhausted: bool,
+    /// The bytes of the rules; empty without a rule.
+    pub(super) rules: &'a [u8],
+    /// The bytes of the split; empty without a variant.
+    pub(super) split: &'a [u8],
 }
 
 /// Tags of the entries of an extension. The tag of a field is never reused for another field.
@@ -34,6 +39,8 @@ mod tag {
     pub(super) const FORWARD_QUERY: u8 = 7;
     pub(super) const MAX_CLICKS: u8 = 10;
     pub(super) const IS_EXHAUSTED: u8 = 11;
+    pub(super) const RULES: u8 = 8;
+    pub(super) const SPLIT: u8 = 9;
     pub(super) const TEMPLATE: u8 = 12;
 }
 
@@ -50,7 +57,7 @@ impl<'a> Extension<'a> {
 
     /// Returns whether a target of the link has placeholders, so that it may have a path behind its code.
     pub fn has_placeholders(&self) -> bool {
-        self.template.is_some()
+        self.template.is_some() || self.routing().is_some_and(|routing| routing.has_placeholders())
     }
 
     /// Returns whether the link has not started at a time.
@@ -78,16 +85,22 @@ impl<'a> Extension<'a> {
         self.is_exhausted && self.is_limited()
     }
 
-    /// Returns the status of the redirect. A link with an end or a limit never has a permanent one.
+    /// Returns the status of the redirect. A link with an end, rules, a split or a limit never has a permanent one.
     pub fn redirect_status(&self, default: RedirectStatus) -> RedirectStatus {
         let status = self.redirect_status.unwrap_or(default);
-        let may_change = self.expires_at.is_some() || self.is_limited();
+        let may_change = self.expires_at.is_some() || self.is_limited() || self.routing().is_some();
         if status.is_permanent() && may_change { RedirectStatus::FOUND } else { status }
     }
 
     /// Returns whether the query of a request is merged into the target, if the link decides it.
     pub fn forward_query(&self) -> Option<bool> {
         self.forward_query
+    }
+
+    /// Returns the rules and the split, if the link has any.
+    #[inline]
+    pub fn routing(&self) -> Option<Routing<'a>> {
+        Routing::of(self.rules, self.split)
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -126,6 +139,11 @@ impl<'a> Extension<'a> {
         if self.is_exhausted {
             put(tag::IS_EXHAUSTED, &[]);
         }
+        for (tag, bytes) in [(tag::RULES, self.rules), (tag::SPLIT, self.split)] {
+            if !bytes.is_empty() {
+                put(tag, bytes);
+            }
+        }
     }
 
     pub(super) fn decode(mut entries: &'a [u8]) -> Option<Extension<'a>> {
@@ -150,6 +168,8 @@ impl<'a> Extension<'a> {
                     extension.max_clicks = Some(ClickLimit::try_from(limit).ok()?);
                 }
                 tag::IS_EXHAUSTED => extension.is_exhausted = true,
+                tag::RULES => extension.rules = value,
+                tag::SPLIT => extension.split = value,
                 _ => {}
             }
             entries = rest;

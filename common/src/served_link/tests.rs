@@ -45,6 +45,12 @@ fn encoded_link_has_each_field_of_its_row() {
     check(fallback, "https://example.com/", 16 + 6 + 20 + 5 + foreign.len() + 5 + location.len());
     let status = LinkRow { redirect_status: Some(308), ..plain.clone() };
     check(status, "https://example.com/", 16 + 6 + 20 + 5 + 2);
+    let rules = Some(r#"[{"target":"https://a.example/","if":[{"type":"country","value":"AT"}]}]"#.to_owned());
+    let rules = LinkRow { rules, ..plain.clone() };
+    check(rules, "https://example.com/", 16 + 6 + 20 + 5 + 8 + 18 + 3 + 2);
+    let split = r#"[{"target":"https://a.example/","weight":1},{"target":"https://münchen.example/ü","weight":2}]"#;
+    let split = LinkRow { split: Some(split.to_owned()), ..plain.clone() };
+    check(split, "https://example.com/", 16 + 6 + 20 + 5 + 7 + 18 + 7 + foreign.len() + location.len());
     for forward in [true, false] {
         let query = LinkRow { forward_query: Some(forward), ..plain.clone() };
         check(query, "https://example.com/", 16 + 6 + 20 + 5 + 1);
@@ -87,6 +93,14 @@ fn invalid_row_is_refused_with_its_reason() {
     check(expired_url, InvalidLink::ExpiredUrl(InvalidPlaceholder::NotHere.into()));
     check(LinkRow { redirect_status: Some(303), ..plain.clone() }, InvalidLink::RedirectStatus(InvalidRedirectStatus));
     check(LinkRow { max_clicks: Some(0), ..plain.clone() }, InvalidLink::ClickLimit(InvalidClickLimit));
+    let rules = |text: &str| LinkRow { rules: Some(text.to_owned()), ..plain.clone() };
+    check(rules("{}"), InvalidLink::Rules(InvalidRules::Unreadable));
+    let target = InvalidRules::Target { rule: 0, reason: InvalidTarget::NotHttp };
+    check(rules(r#"[{"target":"javascript:x","if":[]}]"#), InvalidLink::Rules(target));
+    let split = r#"[{"target":"https://a.example/","weight":1},{"target":"ftp://a","weight":2}]"#;
+    let split = LinkRow { split: Some(split.to_owned()), ..plain.clone() };
+    let target = InvalidSplit::Target { variant: 1, reason: InvalidTarget::NotHttp };
+    check(split, InvalidLink::Split(target));
     let code = ShortCode::check("a b").unwrap_err();
     check(LinkRow { short_code: "a b", ..plain }, InvalidLink::ShortCode(code));
 }
@@ -109,6 +123,12 @@ fn link_redirects_from_its_start_to_its_end() {
 #[test]
 fn link_with_an_end_or_a_limit_is_never_redirected_permanently() {
     let mut encoder = LinkEncoder::default();
+    let rules = r#"[{"target":"https://a.example/","if":[{"type":"bot","value":"true"}]}]"#;
+    let rules = LinkRow { rules: Some(rules.to_owned()), ..LinkRow::plain("CODE12", "https://example.com/") };
+    let extension = encoder.check(&rules).unwrap().extension().unwrap();
+    for (default, expected) in [(301, 302), (302, 302), (307, 307), (308, 302)] {
+        assert_eq!(extension.redirect_status(default.try_into().unwrap()).code(), expected);
+    }
     let mut status_of = |redirect_status, expires_at: Option<i64>, max_clicks, default: i64| {
         let expires_at = expires_at.map(Timestamp::from_unix_seconds);
         // The start makes the extension exist in each case.

@@ -105,6 +105,7 @@ impl BatchCounts {
             ('v', Some(visitor.to_string())),
             (if is_bot { 'q' } else { 'r' }, source.referrer.clone()),
             (if is_bot { 't' } else { 's' }, source.source.clone()),
+            (if is_bot { 'e' } else { 'd' }, source.target.clone()),
         ];
         for (kind, value) in keys {
             let Some(value) = value else { continue };

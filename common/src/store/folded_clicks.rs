@@ -75,6 +75,8 @@ impl FoldedClicks {
             "q" | "Q" => (&mut self.bots, Breakdown::Referrers),
             "s" | "S" => (&mut self.humans, Breakdown::Sources),
             "t" | "T" => (&mut self.bots, Breakdown::Sources),
+            "d" | "D" => (&mut self.humans, Breakdown::Targets),
+            "e" | "E" => (&mut self.bots, Breakdown::Targets),
             _ => return,
         };
         add_to(values, breakdown, row.value, row.clicks);
@@ -95,11 +97,13 @@ impl FoldedClicks {
         }
     }
 
-    /// Adds clicks with a referrer or a source, and subtracts those with another one.
+    /// Adds clicks with a referrer, a source or a target, and subtracts those with another one.
     fn add_of_value(&mut self, row: &CountRow<'_>, sign: i64) {
         if sign != 0 {
-            let is_person = matches!(row.kind, "r" | "R" | "s" | "S") || row.value.ends_with(SEPARATOR);
-            let is_person = is_person && !matches!(row.kind, "q" | "Q" | "t" | "T");
+            let is_person = match row.kind {
+                "v" | "V" => row.value.ends_with(SEPARATOR),
+                kind => matches!(kind, "r" | "R" | "s" | "S" | "d" | "D"),
+            };
             let hour = self.hours.entry(row.hour).or_default();
             hour[usize::from(!is_person)] += sign * row.clicks;
             if row.kind.bytes().all(|kind| kind.is_ascii_uppercase()) {
@@ -151,6 +155,8 @@ impl FoldedClicks {
             let absent = match breakdown {
                 Breakdown::Referrers => Some(NO_REFERRER),
                 Breakdown::Sources => Some(NO_SOURCE),
+                // A link has no targets but its own until it has rules or a split.
+                Breakdown::Targets if values.values().any(|n| *n > 0) => Some(OTHER_VALUE),
                 _ => None,
             };
             (breakdown, rank(values, all, absent))
@@ -185,10 +191,11 @@ fn is_visitor(row: &CountRow<'_>, values: &[(Breakdown, String)]) -> bool {
 /// Returns how a row counts for a value: once, not at all, or as clicks to subtract.
 fn sign(row: &CountRow<'_>, by: Breakdown, value: &str) -> i64 {
     let (kinds, absent) = match by {
-        Breakdown::Referrers => (["r", "R", "q", "Q"], NO_REFERRER),
-        _ => (["s", "S", "t", "T"], NO_SOURCE),
+        Breakdown::Referrers => (["r", "R", "q", "Q"], Some(NO_REFERRER)),
+        Breakdown::Targets => (["d", "D", "e", "E"], None),
+        _ => (["s", "S", "t", "T"], Some(NO_SOURCE)),
     };
-    match (kinds.contains(&row.kind), value == absent) {
+    match (kinds.contains(&row.kind), absent == Some(value)) {
         (true, true) => -1,
         (true, false) => i64::from(row.value == value),
         (false, true) => i64::from(matches!(row.kind, "v" | "V")),
@@ -284,6 +291,7 @@ mod tests {
             (0, "R", "Other", 1),
             (3600, "q", "news.example", 1),
             (0, "s", "mail", 3),
+            (0, "d", "https://a.example/", 3),
         ];
         let mut sums = folded(&rows[..3]);
         let text = serde_json::to_string(&folded(&rows[3..])).unwrap();
@@ -291,6 +299,8 @@ mod tests {
         let text = serde_json::to_string(&sums).unwrap();
         let people = sums.into_statistics(false, vec![]);
         assert_eq!((people.humans, people.bots, people.without_event), (9, 5, 2));
+        let targets = [("https://a.example/", 3), ("Other", 6)].map(|(value, n)| (value.to_owned(), n));
+        assert_eq!(people.breakdown(Breakdown::Targets), targets);
         let expected = [("Direct", 4), ("news.example", 4), ("Other", 1)].map(|(value, n)| (value.to_owned(), n));
         assert_eq!(people.breakdown(Breakdown::Referrers), expected);
         let everyone = serde_json::from_str::<FoldedClicks>(&text).unwrap().into_statistics(true, vec![]);

@@ -1,6 +1,6 @@
-//! A limit on the referring hosts, and on the sources, that are counted separately for one link in a day.
+//! A limit on the referring hosts, the sources and the targets that are counted separately for one link in a day.
 //!
-//! Clients choose the hosts, and targets the sources. Each one is a row that is stored as long as the link's clicks.
+//! Clients choose the hosts, targets the sources, and changes of a link its targets. Each one is a row that is stored as long as the link's clicks.
 //! The limit changes no other part of a click: its details contain the referrer as the client sent it.
 
 use std::collections::hash_map::RandomState;
@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::statistics::OTHER_VALUE;
 use crate::{Click, ClickSource, Id, Timestamp};
 
-/// The limit of hosts, and of sources, for one link in a day. Statistics show the 20 most frequent.
+/// The limit of hosts, of sources and of targets, for one link in a day. Statistics show the 20 most frequent.
 const VALUES: u8 = 100;
 
 /// The limit of values for all links together: at most 30 MB of memory.
@@ -39,18 +39,20 @@ struct Today {
 enum Kind {
     Referrer,
     Source,
+    Target,
 }
 
 impl ReferrerBudget {
     /// Returns the source under which a click is counted: with its own values if the budget admits them.
     pub(super) fn source_of(&self, click: &Click) -> ClickSource {
-        let ClickSource { visitor, referrer, source } = ClickSource::of_click(click);
+        let ClickSource { visitor, referrer, source, target } = ClickSource::of_click(click);
         let counted =
             |kind, value: String| if self.admits(click, kind, &value) { value } else { OTHER_VALUE.to_owned() };
         ClickSource {
             visitor,
             referrer: referrer.map(|host| counted(Kind::Referrer, host)),
             source: source.map(|source| counted(Kind::Source, source)),
+            target: target.map(|target| counted(Kind::Target, target)),
         }
     }
 
@@ -96,6 +98,7 @@ mod tests {
             referrer: Some(format!("https://site{host}.example/")),
             visitor: Visitor::UNKNOWN,
             source: None,
+            choice: None,
             is_minimal: false,
             is_counted_only: false,
         }

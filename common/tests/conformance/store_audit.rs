@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tern_common::audit::{AuditEntry, AuditFilter};
 use tern_common::link_labels::{ExternalId, LinkLabels, Notes, Tag, Tags};
+use tern_common::routing::Rules;
 use tern_common::store::{AdminStore, Load, NumberedRow, Total, signed};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlRow};
-use tern_common::{Id, RedirectStatus, TargetUrl, Timestamp};
+use tern_common::{Id, LinkOptionsChange, RedirectStatus, TargetUrl, Timestamp};
 
 use crate::fixture::{id, new_url, page, url, user};
 
@@ -35,7 +36,10 @@ fn retitle(title: &str) -> UrlChange {
 pub async fn each_change_of_a_link_has_an_audit_entry(store: &dyn AdminStore) {
     let ann = user(store, "ann").await.id;
     let created = url(store, ann, "CODE01").await;
-    let updated = store.update_url(created.id, retitle("A \"title\" é")).await.unwrap().unwrap().value;
+    let rules = Rules::parse(r#"[{"target":"https://a.example/\"ü","if":[{"type":"bot","value":"true"}]}]"#).unwrap();
+    let options = LinkOptionsChange { rules: Some(rules), ..LinkOptionsChange::default() };
+    let change = UrlChange { options, ..retitle("A \"title\" é") };
+    let updated = store.update_url(created.id, change).await.unwrap().unwrap().value;
     // Neither an empty nor a refused change is recorded.
     store.update_url(created.id, UrlChange::default()).await.unwrap().unwrap();
     assert!(store.insert_url(new_url(ann, "CODE01", "https://b.example/")).await.is_err());

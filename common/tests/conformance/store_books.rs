@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tern_common::event::{Details, EventRow, EventType, NewEvent};
 use tern_common::link_labels::{LinkLabels, Tag, Tags};
+use tern_common::routing::Choice;
 use tern_common::store::{AdminStore, Load, RetentionOutcome};
 use tern_common::url::{NewUrl, Url};
 use tern_common::{
@@ -30,6 +31,7 @@ struct Counted {
     visitor: Visitor,
     referrer: Option<String>,
     source: Option<String>,
+    target: Option<String>,
     has_event: bool,
 }
 
@@ -38,6 +40,7 @@ impl Counted {
         match breakdown {
             Breakdown::Referrers => self.referrer.as_deref().unwrap_or("Direct"),
             Breakdown::Sources => self.source.as_deref().unwrap_or("None"),
+            Breakdown::Targets => self.target.as_deref().unwrap_or("Other"),
             Breakdown::Browsers => self.visitor.browser,
             Breakdown::Systems => self.visitor.system,
             Breakdown::Devices => self.visitor.device,
@@ -111,6 +114,7 @@ impl Books<'_> {
             visitor: click.visitor,
             referrer: click.referrer.as_ref().map(host),
             source: click.source.clone(),
+            target: click.choice.map(|_| click.original_url.clone()),
             has_event: !click.is_counted_only,
         }
     }
@@ -126,11 +130,15 @@ impl Books<'_> {
             let link = self.any(&links);
             let referrer = self.random.below(30);
             let source = self.random.below(10);
+            // Some links have no rules.
+            let choice = if link.id.get() % 3 == 0 { 0 } else { self.random.below(4) as usize };
             let click = Click {
                 at: SystemTime::UNIX_EPOCH + Duration::from_secs(at.unsigned_abs()),
                 visitor: self.visitor(),
                 referrer: (referrer < 20).then(|| format!("https://site{referrer}.example/")),
                 source: (source < 5).then(|| format!("source{source}")),
+                original_url: format!("https://target{choice}.example/"),
+                choice: [None, Some(Choice::Plain), Some(Choice::Rule(2)), Some(Choice::Variant(1))][choice],
                 is_counted_only: self.random.below(5) == 0,
                 ..click_on(&link)
             };
@@ -243,13 +251,17 @@ impl Books<'_> {
         let Some(click) = (!self.clicks.is_empty()).then(|| self.any(&self.clicks.clone())) else {
             return ClickFilter::All;
         };
-        let breakdowns: &[Breakdown] = match self.random.below(5) {
+        let breakdowns: &[Breakdown] = match self.random.below(6) {
             0 => &[],
             1 => &[Breakdown::Browsers],
             2 => &[Breakdown::Devices, Breakdown::Countries, Breakdown::Languages],
             3 => &[Breakdown::Referrers],
+            4 => &[Breakdown::Targets],
             _ => &[Breakdown::Sources],
         };
+        if breakdowns == [Breakdown::Targets] && click.target.is_none() {
+            return ClickFilter::All;
+        }
         let values = breakdowns.iter().map(|breakdown| (*breakdown, click.value(*breakdown).to_owned()));
         ClickFilter::new(values.collect()).unwrap()
     }
@@ -294,9 +306,13 @@ impl Books<'_> {
             .into_iter()
             .filter(|breakdown| query.filter.has(*breakdown))
             .map(|breakdown| {
-                let mut rows: Vec<_> = values.remove(&breakdown).unwrap_or_default().into_iter().collect();
+                let mut values = values.remove(&breakdown).unwrap_or_default();
+                let without = values.remove("Other").unwrap_or_default();
+                // Clicks on plain links make no breakdown by targets.
+                let without = if breakdown == Breakdown::Targets && values.is_empty() { 0 } else { without };
+                let mut rows: Vec<_> = values.into_iter().collect();
                 rows.sort_by_key(|(value, clicks)| (std::cmp::Reverse(*clicks), value.clone()));
-                let other: u64 = rows.iter().skip(Breakdown::MOST).map(|(_, clicks)| clicks).sum();
+                let other = without + rows.iter().skip(Breakdown::MOST).map(|(_, clicks)| clicks).sum::<u64>();
                 rows.truncate(Breakdown::MOST);
                 rows.extend((other > 0).then(|| ("Other".to_owned(), other)));
                 (breakdown, rows)
@@ -308,7 +324,7 @@ impl Books<'_> {
 
 fn by_program(url_id: Id, user_id: Id, at: i64) -> Counted {
     let visitor = Visitor::of_user_agent(b"curl/8");
-    Counted { url_id, user_id, at, visitor, referrer: None, source: None, has_event: true }
+    Counted { url_id, user_id, at, visitor, referrer: None, source: None, target: None, has_event: true }
 }
 
 fn hour_of(at: i64) -> i64 {

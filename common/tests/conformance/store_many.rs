@@ -3,6 +3,7 @@
 use tern_common::audit::AuditFilter;
 use tern_common::event::{EventFilter, EventType};
 use tern_common::link_labels::{ExternalId, LinkLabels, LinkLabelsChange, Notes, Tag, Tags};
+use tern_common::routing::{Rules, Split};
 use tern_common::store::{AdminStore, Commit, Page, Placed, Result, Reused, StoreError, Total, UrlSelection, signed};
 use tern_common::url::{NewUrl, Title, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use tern_common::{ClickLimit, Id, LinkOptions, LinkOptionsChange, RedirectStatus, ShortCode, TargetUrl, Timestamp};
@@ -108,6 +109,9 @@ pub async fn many_urls_are_inserted_with_events_and_audit_entries(store: &dyn Ad
             redirect_status: RedirectStatus::try_from(307).ok(),
             forward_query: Some(n % 2 == 0),
             max_clicks: ClickLimit::try_from(n + 1).ok(),
+            rules: Rules::parse(r#"[{"target":"https://a.example/ü?\"{y}","if":[{"type":"bot","value":true}]}]"#)
+                .unwrap(),
+            split: Split::default(),
         },
         labels: LinkLabels {
             tags: Tags::new(["b", "a", "ü"].map(|tag| Tag::parse(tag).unwrap())).unwrap(),

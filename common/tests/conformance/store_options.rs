@@ -1,6 +1,7 @@
 //! Optional fields of links that redirectors serve.
 
 use tern_common::link_options::OptionConflict;
+use tern_common::routing::{Rules, Split};
 use tern_common::served_link::LinkRow;
 use tern_common::store::{AdminStore, LinkChange, Load, StoreError};
 use tern_common::url::{NewUrl, Url, UrlChange, UrlRow};
@@ -21,6 +22,17 @@ fn target(path: &str) -> TargetUrl {
     TargetUrl::parse(&format!("https://example.com/{path}")).unwrap()
 }
 
+fn rules() -> Rules {
+    let rules = r#"[{"target":"https://example.com/ü?a=\"'","if":[{"type":"query","key":"a b","value":"'x'"},{"type":"bot","value":"true"}]},
+        {"target":"https://example.com/app","if":[{"type":"device","value":"ios"}]}]"#;
+    Rules::parse(rules).unwrap()
+}
+
+fn split() -> Split {
+    Split::parse(r#"[{"target":"https://example.com/a","weight":30},{"target":"https://example.com/b","weight":70}]"#)
+        .unwrap()
+}
+
 /// Options in the form of the expected row: with every field.
 fn all_options() -> LinkOptions {
     LinkOptions {
@@ -30,6 +42,8 @@ fn all_options() -> LinkOptions {
         redirect_status: Some(status(307)),
         forward_query: Some(true),
         max_clicks: ClickLimit::try_from(7).ok(),
+        rules: rules(),
+        split: split(),
     }
 }
 
@@ -37,17 +51,18 @@ fn all_options() -> LinkOptions {
 type OneChange = (LinkOptionsChange, fn(&mut LinkOptions));
 
 fn check_url(url: &Url, options: &LinkOptions) {
-    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } =
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks, rules, split } =
         options.clone();
     let expired_url = expired_url.map(|target| target.as_given().to_owned());
     assert_eq!(
         (url.starts_at, url.expires_at, &url.expired_url, url.redirect_status, url.forward_query, url.max_clicks),
         (starts_at, expires_at, &expired_url, redirect_status, forward_query, max_clicks)
     );
+    assert_eq!((url.rules.as_slice(), url.split.as_slice()), (rules.as_slice(), split.as_slice()));
 }
 
 fn check_row(row: &LinkRow, options: &LinkOptions) {
-    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } =
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks, rules, split } =
         options.clone();
     let expired_url = expired_url.map(|target| target.as_given().to_owned());
     assert_eq!(
@@ -55,6 +70,7 @@ fn check_row(row: &LinkRow, options: &LinkOptions) {
         (starts_at, expires_at, &expired_url, redirect_status.map(RedirectStatus::code), forward_query)
     );
     assert_eq!((row.max_clicks, row.is_exhausted), (max_clicks.map(ClickLimit::get), false));
+    assert_eq!((&row.rules, &row.split), (&rules.to_stored(), &split.to_stored()));
 }
 
 pub async fn options_of_link_are_set_changed_and_removed_one_by_one(store: &dyn AdminStore) {
@@ -67,7 +83,13 @@ pub async fn options_of_link_are_set_changed_and_removed_one_by_one(store: &dyn 
     check_row(&links["CODE12"], &all_options());
 
     let mut expected = all_options();
-    let changes: [OneChange; 12] = [
+    let changes: [OneChange; 15] = [
+        (LinkOptionsChange { rules: Some(Rules::default()), ..Default::default() }, |all| all.rules = Rules::default()),
+        (LinkOptionsChange { rules: Some(rules()), ..Default::default() }, |all| all.rules = rules()),
+        (
+            LinkOptionsChange { rules: Some(Rules::default()), split: Some(Split::default()), ..Default::default() },
+            |all| (all.rules, all.split) = (Rules::default(), Split::default()),
+        ),
         (LinkOptionsChange { starts_at: Some(Some(at(1))), ..Default::default() }, |all| all.starts_at = Some(at(1))),
         (LinkOptionsChange { starts_at: Some(None), ..Default::default() }, |all| all.starts_at = None),
         (LinkOptionsChange { expires_at: Some(Some(at(2))), ..Default::default() }, |all| all.expires_at = Some(at(2))),
@@ -131,7 +153,19 @@ pub async fn change_that_conflicts_with_the_stored_options_is_refused(store: &dy
     check(redirect_status(301), Err(OptionConflict::StatusOfEnd)).await;
     check(redirect_status(308), Err(OptionConflict::StatusOfEnd)).await;
     check(redirect_status(302), Ok(())).await;
-    check(LinkOptionsChange { expires_at: Some(None), max_clicks: Some(None), ..redirect_status(308) }, Ok(())).await;
+    let endless = LinkOptionsChange { expires_at: Some(None), max_clicks: Some(None), ..redirect_status(308) };
+    check(endless.clone(), Err(OptionConflict::StatusOfRouting)).await;
+    check(LinkOptionsChange { rules: Some(Rules::default()), ..endless.clone() }, Err(OptionConflict::StatusOfRouting))
+        .await;
+    check(LinkOptionsChange { split: Some(Split::default()), ..endless.clone() }, Err(OptionConflict::StatusOfRouting))
+        .await;
+    let plain = LinkOptionsChange { rules: Some(Rules::default()), split: Some(Split::default()), ..endless };
+    check(plain, Ok(())).await;
+    for routing in
+        [LinkOptionsChange { rules: Some(rules()), ..none() }, LinkOptionsChange { split: Some(split()), ..none() }]
+    {
+        check(routing, Err(OptionConflict::StatusOfRouting)).await;
+    }
     check(end(50), Err(OptionConflict::StatusOfEnd)).await;
     check(LinkOptionsChange { redirect_status: Some(None), ..end(50) }, Ok(())).await;
 

@@ -23,6 +23,7 @@ pub fn click(url_id: Id, owner_id: Id) -> Click {
         referrer: None,
         visitor: Visitor::UNKNOWN,
         source: None,
+        choice: None,
         is_minimal: false,
         is_counted_only: false,
     }

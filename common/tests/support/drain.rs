@@ -117,6 +117,7 @@ pub fn backlog(links: &[(Id, Id, String, String)], clicks: usize) -> Vec<Click> 
             visitor: Visitor::of_user_agent(agent.as_bytes()),
             user_agent: Some(agent),
             source: None,
+            choice: None,
             is_minimal: false,
             is_counted_only: false,
         }

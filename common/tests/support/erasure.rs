@@ -51,6 +51,7 @@ async fn click_on(store: &dyn AdminStore, url: Id, owner: Id, code: &str, journa
         user_agent: Some(format!("{code} browser")),
         visitor: Visitor::UNKNOWN,
         source: None,
+        choice: None,
         is_counted_only,
         is_minimal: false,
     };

@@ -9,6 +9,7 @@ use super::objects::Objects;
 use crate::build::Builder;
 use crate::cells::Cells;
 use crate::error::{FileError, Place};
+use crate::field::Field;
 use crate::options::Options;
 use crate::queue::Records;
 use crate::recognise::{self, Recognised};
@@ -73,6 +74,11 @@ impl<R: Read + Seek> JsonSource<R> {
             Value::Bool(is_on) => is_on.to_string(),
             Value::Number(number) => number.to_string(),
             Value::String(text) => text,
+            Value::Array(items)
+                if !items.is_empty() && matches!(self.role(name.clone()), Role::Field(Field::Rules | Field::Split)) =>
+            {
+                Value::Array(items).to_string()
+            }
             Value::Array(items) => {
                 let items = items.into_iter().filter_map(item).collect();
                 cells.set_list(&self.role(name), items);

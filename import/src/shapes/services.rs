@@ -21,6 +21,8 @@ pub(crate) static SHAPES: [Shape; 19] = [
             ("expiredurl", ExpiredUrl),
             ("redirectstatus", RedirectStatus),
             ("forwardquery", ForwardQuery),
+            ("rules", Rules),
+            ("split", Split),
             ("createdat", CreatedAt),
             ("updatedat", UpdatedAt),
             ("tags", Tags),

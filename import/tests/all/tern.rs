@@ -5,7 +5,17 @@ use tern_import::{ImportedLink, Source};
 use crate::reading::{at, dropped, links};
 
 const HEADER: &str = "id,user_id,short_code,original_url,title,is_active,starts_at,expires_at,expired_url,redirect_status,\
-    forward_query,created_at,updated_at,tags,notes,external_id,revision,clicks,last_clicked_at,short_url,state";
+    forward_query,rules,split,created_at,updated_at,tags,notes,external_id,revision,clicks,last_clicked_at,short_url,state";
+
+const RULES: &str = r#"[{"if":[{"type":"device","value":"ios"}],"target":"https://example.com/app"}]"#;
+const SPLIT: &str =
+    r#"[{"target":"https://example.com/a","weight":30},{"target":"https://example.com/b","weight":30}]"#;
+
+/// Returns a row with its rules and its split as fields of CSV.
+fn with_routing(row: &str) -> String {
+    let quoted = |json: &str| format!("\"{}\"", json.replace('"', "\"\""));
+    row.replace("RULES", &quoted(RULES)).replace("SPLIT", &quoted(SPLIT))
+}
 
 /// Returns the link of the row below.
 fn full() -> ImportedLink {
@@ -25,6 +35,8 @@ fn full() -> ImportedLink {
         expired_url: Some("https://example.com/over".to_owned()),
         redirect_status: Some(307),
         forward_query: Some(false),
+        rules: Some(RULES.to_owned()),
+        split: Some(SPLIT.to_owned()),
         clicks: 42,
         external_id: Some("'=order-1".to_owned()),
         ..ImportedLink::default()
@@ -32,18 +44,18 @@ fn full() -> ImportedLink {
 }
 
 const FULL: &str = "7,1,Lh1hFP,\"https://example.com/hello?a=1,2\",\" =Hello, \"\"you\"\" \",false,2026-01-03T00:00:00,\
-    2027-01-03T00:00:00,https://example.com/over,307,false,2026-01-02T03:04:05,2026-02-03T04:05:06,poster|two words,\
+    2027-01-03T00:00:00,https://example.com/over,307,false,RULES,SPLIT,2026-01-02T03:04:05,2026-02-03T04:05:06,poster|two words,\
     \"two\nlines \",'=order-1,3,42,2026-02-02T00:00:00,https://go.example.com/Lh1hFP,inactive";
 
 #[test]
 fn plain_export_is_read_without_a_loss() {
-    let links = links(format!("{HEADER}\r\n{FULL}\r\n"), Source::Tern);
+    let links = links(format!("{HEADER}\r\n{}\r\n", with_routing(FULL)), Source::Tern);
     assert_eq!(links, [full()]);
 }
 
 #[test]
 fn row_with_few_fields_is_a_plain_link() {
-    let row = "8,1,plain,https://example.com/,,true,,,,,,2026-01-02T03:04:05,2026-01-02T03:04:05,,,,1,0,,https://go.example.com/plain,active";
+    let row = "8,1,plain,https://example.com/,,true,,,,,,,,2026-01-02T03:04:05,2026-01-02T03:04:05,,,,1,0,,https://go.example.com/plain,active";
     let links = links(format!("{HEADER}\r\n{row}\r\n"), Source::Tern);
     let expected = ImportedLink {
         row: 2,
@@ -60,7 +72,7 @@ fn row_with_few_fields_is_a_plain_link() {
 
 #[test]
 fn export_for_spreadsheets_is_read_without_its_escapes() {
-    let row = FULL.replace("\" =Hello", "\"'=Hello").replace("'=order-1", "'+order-1");
+    let row = with_routing(FULL).replace("\" =Hello", "\"'=Hello").replace("'=order-1", "'+order-1");
     let links = links(format!("\u{feff}{HEADER}\r\n{row}\r\n"), Source::Tern);
     assert_eq!(links[0].title.as_deref(), Some("=Hello, \"you\""));
     assert_eq!(links[0].external_id.as_deref(), Some("+order-1"));
@@ -68,13 +80,13 @@ fn export_for_spreadsheets_is_read_without_its_escapes() {
 
 const OBJECT: &str = r#"{"id":7,"user_id":1,"short_code":"Lh1hFP","original_url":"https://example.com/hello?a=1,2",
  "title":" =Hello, \"you\" ","is_active":false,"starts_at":"2026-01-03T00:00:00","expires_at":"2027-01-03T00:00:00",
- "expired_url":"https://example.com/over","redirect_status":307,"forward_query":false,"created_at":"2026-01-02T03:04:05",
+ "expired_url":"https://example.com/over","redirect_status":307,"forward_query":false,"rules":RULES,"split":SPLIT,"created_at":"2026-01-02T03:04:05",
  "updated_at":"2026-02-03T04:05:06","tags":["poster","two words"],"notes":"two\nlines ","external_id":"'=order-1","revision":3,
  "clicks":42,"last_clicked_at":"2026-02-02T00:00:00","short_url":"https://go.example.com/Lh1hFP","state":"inactive"}"#;
 
 #[test]
 fn list_and_lines_of_json_are_read_without_a_loss() {
-    let line = OBJECT.replace('\n', "");
+    let line = OBJECT.replace('\n', "").replace("RULES", RULES).replace("SPLIT", SPLIT);
     let plain = r#"{"user_id":1,"short_code":"b","original_url":"https://example.com/","title":"","is_active":true,"notes":null}"#;
     for text in [format!("{line}\n{plain}\n"), format!("[{line},\n{plain}]")] {
         let links = links(text, Source::Tern);

@@ -8,7 +8,7 @@
 //!   shipper     batches, retries, the store's answers
 //!   upkeep      adopts journals, compares all of them with the store, removes finished ones
 //!   backlog     records of one journal that are not in the store yet
-//!   countries   the country of a client's network
+//!   country_file the file of GEOIP_FILE
 //!   event_budget clicks that are counted and get no event
 //!   parked      clicks that the store refuses
 //! journal     files that outlive the process
@@ -32,6 +32,7 @@ pub use self::journal::{JournalConfig, Network};
 use self::journal::{JournalThreads, Lane, MAX_SEGMENT, NewClick, Shortage, Space};
 pub use self::lost::{LostClicks, LostLink};
 pub use self::ship::Shipper;
+use crate::countries::Countries;
 use crate::metrics::ClickMetrics;
 use crate::misses::Misses;
 
@@ -55,6 +56,7 @@ pub fn start(
     config: &JournalConfig,
     lanes: usize,
     misses: Arc<Misses>,
+    countries: Arc<Countries>,
     metrics: ClickMetrics,
 ) -> io::Result<(Recorder, JournalThreads, Shipper)> {
     let lanes = lanes.max(1);
@@ -77,7 +79,7 @@ pub fn start(
         }
     });
     let threads = JournalThreads::start(config.clone(), Arc::clone(&space), &lanes, on_loss)?;
-    let shipper = Shipper::new(config, Arc::clone(&space), &lanes, misses, metrics.clone());
+    let shipper = Shipper::new(config, Arc::clone(&space), &lanes, misses, countries, metrics.clone());
     Ok((Recorder { lanes, space, lost, metrics }, threads, shipper))
 }
 

@@ -79,7 +79,8 @@ impl Fixture {
         std::fs::create_dir_all(&config.root).unwrap();
         let registry = Registry::new();
         let misses = Arc::new(Misses::new(2));
-        let (recorder, journal_threads, shipper) = start(config, 2, misses, ClickMetrics::new(&registry)).unwrap();
+        let (recorder, journal_threads, shipper) =
+            start(config, 2, misses, Arc::default(), ClickMetrics::new(&registry)).unwrap();
         let shipping = store.map(|store| {
             let (stop, stops) = watch::channel(None);
             (tokio::spawn(shipper.run(store, stops)), stop)
@@ -94,6 +95,7 @@ impl Fixture {
             owner_id: self.owner,
             short_code: "CODE12",
             original_url: "https://example.com/",
+            choice: None,
             at_micros: 1_700_000_000_000_000,
             client: Network::of([203, 0, 113, 7].into()),
             sent: Sent {

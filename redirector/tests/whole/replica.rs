@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tern_common::routing::{Rules, Split};
 use tern_common::store::{AdminStore, SqliteStore};
 use tern_common::url::UrlChange;
 use tern_common::{LinkOptionsChange, RedirectStatus, TargetUrl, Timestamp};
@@ -127,6 +128,9 @@ async fn options_of_links_are_read_from_the_snapshot_file() {
     let mut fixture = Fixture::create().await;
     let at = |seconds| Some(Some(Timestamp::from_unix_seconds(Timestamp::now().unix_seconds() + seconds)));
     let over = TargetUrl::parse("https://example.com/over").unwrap();
+    let rules = Rules::parse(r#"[{"target":"https://example.com/ü","if":[{"type":"query_any","key":"x"}]}]"#).unwrap();
+    let split = r#"[{"target":"https://example.com/a","weight":1},{"target":"https://example.com/a","weight":99}]"#;
+    let split = Split::parse(split).unwrap();
     let none = LinkOptionsChange::default;
     let permanent = RedirectStatus::parse("308").unwrap();
     for (code, options) in [
@@ -136,6 +140,8 @@ async fn options_of_links_are_read_from_the_snapshot_file() {
         ("starts", LinkOptionsChange { starts_at: at(3600), ..none() }),
         ("status", LinkOptionsChange { redirect_status: Some(Some(permanent)), ..none() }),
         ("query", LinkOptionsChange { forward_query: Some(Some(true)), ..none() }),
+        ("rules", LinkOptionsChange { rules: Some(rules), ..none() }),
+        ("split", LinkOptionsChange { split: Some(split), ..none() }),
     ] {
         let id = fixture.insert(code).await;
         fixture.store.update_url(id, UrlChange { options, ..UrlChange::default() }).await.unwrap();
@@ -159,6 +165,9 @@ async fn options_of_links_are_read_from_the_snapshot_file() {
         ("/starts", (404, None)),
         ("/status", (308, target.clone())),
         ("/jira/ABC-1?q=a%2Fb", (302, Some("https://example.com/ABC-1?q=a%2Fb".to_owned()))),
+        ("/rules", (302, target.clone())),
+        ("/rules?x", (302, Some("https://example.com/%C3%BC".to_owned()))),
+        ("/split", (302, Some("https://example.com/a".to_owned()))),
         ("/query?x=1", (302, target.map(|target| format!("{target}?x=1")))),
     ] {
         assert_eq!(fixture.follow(fast, path).await, expected, "{path}");

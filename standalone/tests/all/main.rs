@@ -33,6 +33,7 @@ mod placeholders;
 mod read_your_writes;
 mod redirects;
 mod request_ids;
+mod routing;
 mod settings;
 mod shell_help;
 mod stores;

@@ -196,6 +196,9 @@ fn redirect_path_knows_no_store_no_bus_and_no_runtime() {
     check_knows_only("redirector/src/locate.rs", &["crate::http"], &CONTROL);
     check_knows_only("redirector/src/pages.rs", &["crate::http"], &CONTROL);
     check_knows_only("common/src/accept.rs", &[], &CONTROL);
+    for path in ["redirector/src/choice.rs", "redirector/src/countries.rs", "common/src/routing"] {
+        check_ignorant(path, &[], &CONTROL);
+    }
     check_ignorant("redirector/src/engine.rs", &[], &[&CONTROL[..], &["crate::replica"]].concat());
     check_ignorant("common/src/budget.rs", &[], &[&CONTROL[..], &["Mutex", "RwLock"]].concat());
 }
@@ -206,7 +209,7 @@ fn redirect_path_takes_no_lock() {
         .map(|module| format!("http/{module}.rs"));
     let journal = ["clicks/journal/segment/format.rs", "clicks/journal/segment/record.rs", "clicks/journal/tail"];
     let clicks = ["clicks/mod.rs", "clicks/lost.rs", "clicks/journal/flush.rs"].into_iter().chain(journal);
-    let decision = ["redirect.rs", "code_path.rs", "locate.rs", "outcome.rs", "engine.rs"];
+    let decision = ["redirect.rs", "choice.rs", "countries.rs", "code_path.rs", "locate.rs", "outcome.rs", "engine.rs"];
     for path in ["tracking.rs", "fields.rs", "metrics.rs", "link_map"]
         .into_iter()
         .chain(decision)
@@ -218,6 +221,7 @@ fn redirect_path_takes_no_lock() {
         check_ignorant(&format!("redirector/src/{path}"), &except, &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     }
     // Minimal clicks are classified on the redirect path. The automaton is built before.
+    check_ignorant("common/src/routing", &[], &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     check_ignorant("common/src/visitor", &[], &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     // The redirect path only tries the lock of a lane's writer. Other threads wait for it when a lane starts, ends or gets
     // a new tail. The redirect path waits for the segments only if each click is synced.

@@ -35,7 +35,8 @@ const LOCK: &str = "SELECT id, user_id, short_code FROM lock_links($1)";
 
 const FORMER_CODES: &str = "SELECT url_id, short_code FROM find_former_codes($1, $2)";
 
-const COPY: &str = "COPY events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
+const COPY: &str =
+    "COPY events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, target, client)
     FROM STDIN (FORMAT BINARY)";
 
 /// Adds a batch to every count. The first column is the time at which it begins to lock them.
@@ -43,8 +44,18 @@ const COUNT: &str = "SELECT clock_timestamp(),
     count_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 /// The types of the columns of [`COPY`].
-const EVENT_TYPES: [Type; 9] =
-    [Type::INT8, Type::INT8, Type::TEXT, Type::TIMESTAMPTZ, Type::JSON, Type::TEXT, Type::TEXT, Type::TEXT, Type::CIDR];
+const EVENT_TYPES: [Type; 10] = [
+    Type::INT8,
+    Type::INT8,
+    Type::TEXT,
+    Type::TIMESTAMPTZ,
+    Type::JSON,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::CIDR,
+];
 
 const FINISH: &str = "UPDATE click_journals
     SET recorded = recorded + $2, orphaned = orphaned + $3, parked = parked + $4, without_event = without_event + $5
@@ -213,10 +224,10 @@ fn has_event(linked: &LinkedClick<'_>) -> bool {
 async fn write(mut writer: Pin<Box<BinaryCopyInWriter>>, clicks: &[LinkedClick<'_>]) -> Result<(), Error> {
     for LinkedClick { click, owner, source } in clicks.iter().filter(|linked| has_event(linked)) {
         let (at, details) = (Timestamp::from(click.at), Details::of_click(click));
-        let ClickSource { visitor, referrer, source } = source;
+        let ClickSource { visitor, referrer, source, target } = source;
         let (visitor, client) = (visitor.map(|visitor| visitor.to_string()), click.client.map(Network));
         let values: query::Values<'_> =
-            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &visitor, referrer, source, &client];
+            &[&click.url_id, owner, &EventType::CLICKED, &at, &details, &visitor, referrer, source, target, &client];
         writer.as_mut().write(values).await?;
     }
     writer.as_mut().finish().await?;

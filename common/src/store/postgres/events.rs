@@ -13,15 +13,15 @@ use crate::{ClickSource, Id, Timestamp};
 pub(super) const COLUMNS: &str = "id, url_id, user_id, event_type, timestamp, details";
 
 pub(super) async fn insert(db: &ClientWrapper, event: &NewEvent) -> Result<Event> {
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source)
-               VALUES ($1, coalesce($2, (SELECT user_id FROM urls WHERE id = $1)), $3, $4, $5, $6, $7, $8)
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, target)
+               VALUES ($1, coalesce($2, (SELECT user_id FROM urls WHERE id = $1)), $3, $4, $5, $6, $7, $8, $9)
                RETURNING id, url_id, user_id, event_type, timestamp, details";
     let event_type = event.event_type.as_str();
-    let ClickSource { visitor, referrer, source } = ClickSource::of_event(event_type, &event.details);
+    let ClickSource { visitor, referrer, source, target } = ClickSource::of_event(event_type, &event.details);
     let visitor = visitor.map(|visitor| visitor.to_string());
     let (url_id, user_id, now) = (event.url_id, event.user_id, Timestamp::now());
     let values: query::Values<'_> =
-        &[&url_id, &user_id, &event_type, &now, &event.details, &visitor, &referrer, &source];
+        &[&url_id, &user_id, &event_type, &now, &event.details, &visitor, &referrer, &source, &target];
     match query::row(db, sql, values).await {
         Ok(Some(row)) => Ok(from_row(&row)?),
         Ok(None) => Err(error::unexpected("empty result")),

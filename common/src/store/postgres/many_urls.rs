@@ -18,7 +18,7 @@ use crate::{Id, ShortCode, TargetUrl, Timestamp};
 const ITEMS: &str = "json_to_recordset($1::text::json) AS item (
     n int, user_id bigint, short_code text, original_url text, title text, is_active boolean,
     starts_at bigint, expires_at bigint, expired_url text, redirect_status smallint, forward_query boolean,
-    max_clicks bigint, tags text[], notes text, external_id text
+    max_clicks bigint, rules text, split text, tags text[], notes text, external_id text
 )";
 
 pub(super) async fn insert(db: &ClientWrapper, new: &[NewUrl], commit: Commit) -> Result<Change<Vec<Result<Url>>>> {
@@ -70,11 +70,11 @@ async fn insert_rows(db: &ClientWrapper, new: impl Iterator<Item = &NewUrl>) -> 
         "WITH url AS (
              INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
                                starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks,
-                               tags, notes, external_id)
+                               rules, split, tags, notes, external_id)
              SELECT user_id, short_code, original_url, title, is_active, $2, $2,
                     to_timestamp(starts_at), to_timestamp(expires_at), expired_url, redirect_status, forward_query,
                     max_clicks,
-                    tags, notes, external_id
+                    rules, split, tags, notes, external_id
              FROM {ITEMS} ORDER BY n
              ON CONFLICT DO NOTHING
              RETURNING {columns}
@@ -108,6 +108,8 @@ fn to_json<'a>(new: impl Iterator<Item = &'a NewUrl>) -> String {
             "redirect_status": url.options.redirect_status,
             "forward_query": url.options.forward_query,
             "max_clicks": url.options.max_clicks,
+            "rules": url.options.rules.to_stored(),
+            "split": url.options.split.to_stored(),
             "tags": url.labels.tags.iter().collect::<Vec<_>>(),
             "notes": url.labels.notes.as_ref().map(Notes::as_str),
             "external_id": url.labels.external_id.as_ref().map(ExternalId::as_str),

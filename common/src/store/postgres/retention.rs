@@ -104,7 +104,7 @@ async fn delete_old_counts(db: &ClientWrapper, horizon: Timestamp) -> Result<()>
     db.execute(sql, &[&horizon]).await?;
     let sql = "WITH old AS MATERIALIZED (
                    SELECT url_id, hour, kind, value FROM click_counts
-                   WHERE kind IN ('V', 'R', 'Q', 'S', 'T') AND hour <= $1::timestamptz - interval '1 hour'
+                   WHERE kind IN ('V', 'R', 'Q', 'S', 'T', 'D', 'E') AND hour <= $1::timestamptz - interval '1 hour'
                    ORDER BY url_id, hour, kind, value FOR UPDATE
                ), deleted AS (
                    DELETE FROM click_counts AS counted USING old

@@ -68,7 +68,8 @@ impl Stageable for UrlRow {
     const COLUMNS: &'static str = "id bigint, user_id bigint, short_code text COLLATE \"C\", original_url text,
         title text, is_active boolean, created_at timestamptz, updated_at timestamptz, starts_at timestamptz,
         expires_at timestamptz, expired_url text, redirect_status smallint, forward_query boolean,
-        notes text, external_id text COLLATE \"C\", revision bigint, imported_clicks bigint, max_clicks bigint, tags text";
+        notes text, external_id text COLLATE \"C\", revision bigint, imported_clicks bigint, max_clicks bigint, tags text, rules text,
+        split text";
     const TYPES: &'static [Type] = &[
         Type::INT8,
         Type::INT8,
@@ -89,13 +90,15 @@ impl Stageable for UrlRow {
         Type::INT8,
         Type::INT8,
         Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
     ];
     const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
             starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id, revision,
-            imported_clicks, max_clicks, tags, created_at, updated_at)
+            imported_clicks, max_clicks, tags, rules, split, created_at, updated_at)
         SELECT {id}, user_id, short_code, original_url, title, is_active,
                starts_at, expires_at, expired_url, redirect_status, forward_query, notes, external_id,
-               coalesce(revision, 1), imported_clicks, max_clicks, coalesce(string_to_array(tags, '|'), '{}'),
+               coalesce(revision, 1), imported_clicks, max_clicks, coalesce(string_to_array(tags, '|'), '{}'), rules, split,
                coalesce(created_at, $1::timestamptz), coalesce(updated_at, created_at, $1::timestamptz)
         FROM marked AS s";
 
@@ -122,16 +125,17 @@ impl Stageable for UrlRow {
         ]
     }
 
-    /// Returns the tags, none of which contains the separator.
+    /// Returns the tags, none of which contains the separator, and the rules and the split as JSON.
     fn derived(&self) -> Vec<Option<String>> {
         let tags: Vec<&str> = self.labels.tags.iter().collect();
-        vec![(!tags.is_empty()).then(|| tags.join("|"))]
+        let tags = (!tags.is_empty()).then(|| tags.join("|"));
+        vec![tags, self.options.rules.to_stored(), self.options.split.to_stored()]
     }
 }
 
 impl Stageable for EventRow {
     const COLUMNS: &'static str = "id bigint, url_id bigint, user_id bigint, event_type text COLLATE \"C\",
-        timestamp timestamptz, details text, visitor text, referrer text, source text";
+        timestamp timestamptz, details text, visitor text, referrer text, source text, target text";
     const TYPES: &'static [Type] = &[
         Type::INT8,
         Type::INT8,
@@ -142,11 +146,12 @@ impl Stageable for EventRow {
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
+        Type::TEXT,
     ];
     const INSERT: &'static str =
-        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, visitor, referrer, source)
+        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, visitor, referrer, source, target)
         SELECT {id}, url_id, user_id, event_type, coalesce(timestamp, $1::timestamptz), details::json, visitor, referrer,
-               source
+               source, target
         FROM marked AS s";
 
     fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
@@ -154,8 +159,9 @@ impl Stageable for EventRow {
     }
 
     fn derived(&self) -> Vec<Option<String>> {
-        let ClickSource { visitor, referrer, source } = ClickSource::of_event(self.event_type.as_str(), &self.details);
-        vec![visitor.map(|visitor| visitor.to_string()), referrer, source]
+        let source = ClickSource::of_event(self.event_type.as_str(), &self.details);
+        let visitor = source.visitor.map(|visitor| visitor.to_string());
+        vec![visitor, source.referrer, source.source, source.target]
     }
 }
 

@@ -7,6 +7,7 @@ use super::query::MARK;
 use super::{audit, error, query};
 use crate::event::EventType;
 use crate::link_labels::{LinkLabels, Tag};
+use crate::routing::{self, Rules, Split};
 use crate::served_link::LinkRow;
 use crate::store::author::author;
 use crate::store::{Change, Placed, Result, Reused, StoreError};
@@ -19,8 +20,8 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
         "WITH url AS (
              INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
                                starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks,
-                               tags, notes, external_id)
-             SELECT id, $2, $3, $4, $16, $5, $5, $7, $8, $9, $10, $11, $17, $12, $13, $14 FROM users WHERE id = $1
+                               tags, notes, external_id, rules, split)
+             SELECT id, $2, $3, $4, $16, $5, $5, $7, $8, $9, $10, $11, $17, $12, $13, $14, $18, $19 FROM users WHERE id = $1
              RETURNING {columns}
          ), event AS (
              INSERT INTO events (url_id, user_id, event_type, timestamp, details)
@@ -33,7 +34,8 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
     let title = url.title.as_ref().map(Title::as_str);
     let (code, target) = (url.short_code.as_str(), url.original_url.as_given());
     let now = Timestamp::now();
-    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } = &url.options;
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks, rules, split } =
+        &url.options;
     let LinkLabels { tags, notes, external_id } = &url.labels;
     let tags: Vec<&str> = tags.iter().collect();
     let author = author();
@@ -55,6 +57,8 @@ pub(super) async fn insert(db: &ClientWrapper, url: &NewUrl) -> Result<Change<Ur
         &author.as_deref(),
         &url.is_active,
         max_clicks,
+        &rules.to_stored(),
+        &split.to_stored(),
     ];
     match query::row(db, &sql, values).await {
         Ok(Some(row)) => read_change(&row),
@@ -156,6 +160,8 @@ pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChang
                      WHERE tag <> ALL ($24) GROUP BY tag ORDER BY min(n)
                  ),
                  imported_clicks = coalesce($28, imported_clicks),
+                 rules = CASE WHEN $31 THEN $32 ELSE rules END,
+                 split = CASE WHEN $33 THEN $34 ELSE split END,
                  updated_at = $6
              WHERE id = ANY ($1) AND ($25::bigint[] IS NULL OR revision = ANY ($25))
                  AND short_code = coalesce($27, short_code)
@@ -171,8 +177,16 @@ pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChang
     let title = change.title.as_ref().and_then(|title| title.as_ref()).map(Title::as_str);
     let target = change.original_url.as_ref().map(TargetUrl::as_given);
     let now = Timestamp::now();
-    let LinkOptionsChange { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } =
-        &change.options;
+    let LinkOptionsChange {
+        starts_at,
+        expires_at,
+        expired_url,
+        redirect_status,
+        forward_query,
+        max_clicks,
+        rules,
+        split,
+    } = &change.options;
     let labels = &change.labels;
     let tags: Option<Vec<&str>> = labels.tags.as_ref().map(|tags| tags.iter().collect());
     let [add_tags, remove_tags] =
@@ -209,6 +223,10 @@ pub(super) async fn update_all(db: &ClientWrapper, ids: &[Id], change: &UrlChang
         &change.imported_clicks,
         &max_clicks.is_some(),
         &max_clicks.flatten(),
+        &rules.is_some(),
+        &rules.as_ref().and_then(Rules::to_stored),
+        &split.is_some(),
+        &split.as_ref().and_then(Split::to_stored),
     ];
     Ok(query::rows(db, &sql, values).await?)
 }
@@ -260,6 +278,8 @@ pub(super) fn from_row(row: &Row) -> Result<Url, Error> {
         forward_query: row.try_get("forward_query")?,
         max_clicks,
         clicks_left: max_clicks.map(|limit| limit.left(taken.unwrap_or(0))),
+        rules: routing::of_row(row.try_get("rules")?),
+        split: routing::of_row(row.try_get("split")?),
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
         tags: row.try_get("tags")?,
@@ -287,5 +307,7 @@ pub(super) fn link_row(row: &Row) -> Result<LinkRow, Error> {
         forward_query: row.try_get("forward_query")?,
         max_clicks: row.try_get("max_clicks")?,
         is_exhausted: row.try_get("is_exhausted")?,
+        rules: row.try_get("rules")?,
+        split: row.try_get("split")?,
     })
 }

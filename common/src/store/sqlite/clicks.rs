@@ -70,17 +70,18 @@ fn record(db: &Transaction<'_>, referrers: &ReferrerBudget, batch: ClickBatch<'_
 
 /// Inserts clicks as events of the owners of their links.
 fn insert(db: &Transaction<'_>, clicks: &[LinkedClick<'_>]) -> Result<()> {
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, client)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, target,
+                                   client)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let mut statement = db.prepare_cached(sql)?;
     for LinkedClick { click, owner, source } in clicks.iter().filter(|linked| !linked.click.is_counted_only) {
         let details = Details::of_click(click);
         let at = Timestamp::from(click.at);
         let client = click.client.map(|network| network.trunc().to_string());
-        let ClickSource { visitor, referrer, source } = source;
+        let ClickSource { visitor, referrer, source, target } = source;
         let visitor = visitor.map(|visitor| visitor.to_string());
         let clicked = EventType::CLICKED;
-        let values = (click.url_id, owner, clicked, at, details.as_str(), visitor, referrer, source, client);
+        let values = (click.url_id, owner, clicked, at, details.as_str(), visitor, referrer, source, target, client);
         statement.execute(values)?;
     }
     Ok(())
@@ -117,7 +118,7 @@ pub(super) fn delete_old_counts(db: &Transaction<'_>, horizon: Timestamp) -> Res
                     ) AS old
                     WHERE link_clicks.url_id = old.url_id";
     db.execute(subtract, [horizon])?;
-    let delete = "DELETE FROM click_counts WHERE kind IN ('V', 'R', 'Q', 'S', 'T') AND hour <= ?1 - 3600";
+    let delete = "DELETE FROM click_counts WHERE kind IN ('V', 'R', 'Q', 'S', 'T', 'D', 'E') AND hour <= ?1 - 3600";
     db.execute(delete, [horizon])?;
     Ok(())
 }

@@ -82,9 +82,9 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
     if T::BRINGS_CLICKS {
         let clicks = "WITH clicks AS MATERIALIZED (
                 SELECT url_id, timestamp - (timestamp % 3600 + 3600) % 3600 AS hour, visitor,
-                    substr(visitor, -1) = '|' AS is_person, referrer, source
+                    substr(visitor, -1) = '|' AS is_person, referrer, source, target
                 FROM (
-                    SELECT url_id, coalesce(timestamp, ?1) AS timestamp, visitor, referrer, source
+                    SELECT url_id, coalesce(timestamp, ?1) AS timestamp, visitor, referrer, source, target
                     FROM marked WHERE event_type = 'clicked'
                 )
             )
@@ -95,7 +95,10 @@ pub(super) fn sum_up<T: Stageable>(connection: &Connection, now: Timestamp) -> R
             GROUP BY url_id, hour, is_person, referrer
             UNION ALL
             SELECT url_id, hour, iif(is_person, 's', 't'), source, count(*) FROM clicks WHERE source IS NOT NULL
-            GROUP BY url_id, hour, is_person, source";
+            GROUP BY url_id, hour, is_person, source
+            UNION ALL
+            SELECT url_id, hour, iif(is_person, 'd', 'e'), target, count(*) FROM clicks WHERE target IS NOT NULL
+            GROUP BY url_id, hour, is_person, target";
         connection.execute(clicks, [now])?;
         let links = "INSERT INTO link_sums
             SELECT url_id, count(*), max(coalesce(timestamp, ?1)) FROM marked

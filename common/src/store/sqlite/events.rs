@@ -27,12 +27,12 @@ pub(super) fn append(
     timestamp: Timestamp,
     details: &Details,
 ) -> Result<Event> {
-    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+    let sql = "INSERT INTO events (url_id, user_id, event_type, timestamp, details, visitor, referrer, source, target)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                RETURNING id, url_id, user_id, event_type, timestamp, details";
-    let ClickSource { visitor, referrer, source } = ClickSource::of_event(event_type, details);
+    let ClickSource { visitor, referrer, source, target } = ClickSource::of_event(event_type, details);
     let visitor = visitor.map(|visitor| visitor.to_string());
-    let values = (url_id, user_id, event_type, timestamp, details.as_str(), visitor, referrer, source);
+    let values = (url_id, user_id, event_type, timestamp, details.as_str(), visitor, referrer, source, target);
     match db.prepare_cached(sql)?.query_row(values, from_row) {
         Ok(event) => Ok(event),
         Err(error) if error::is_foreign_key(&error) => Err(unknown_reference(db, url_id, user_id)?),

@@ -77,15 +77,15 @@ impl Stageable for UrlRow {
     const COLUMNS: &'static str = "user_id INTEGER, short_code TEXT, original_url TEXT, title TEXT, is_active INTEGER,
         created_at INTEGER, updated_at INTEGER, starts_at INTEGER, expires_at INTEGER, expired_url TEXT,
         redirect_status INTEGER, forward_query INTEGER, tags TEXT, notes TEXT, external_id TEXT, revision INTEGER,
-        imported_clicks INTEGER, max_clicks INTEGER";
+        imported_clicks INTEGER, max_clicks INTEGER, rules TEXT, split TEXT";
     const STAGE: &'static str = "INSERT INTO staged
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
     const INSERT: &'static str = "INSERT INTO urls (id, user_id, short_code, original_url, title, is_active,
             starts_at, expires_at, expired_url, redirect_status, forward_query, tags, notes, external_id, revision,
-            imported_clicks, max_clicks, created_at, updated_at)
+            imported_clicks, max_clicks, rules, split, created_at, updated_at)
         SELECT id, user_id, short_code, original_url, title, is_active,
                starts_at, expires_at, expired_url, redirect_status, forward_query, tags, notes, external_id,
-               coalesce(revision, 1), imported_clicks, max_clicks,
+               coalesce(revision, 1), imported_clicks, max_clicks, rules, split,
                coalesce(created_at, ?1), coalesce(updated_at, created_at, ?1)
         FROM marked ORDER BY rowid";
     const COUNTED_BY: Option<&'static [&'static str]> = Some(&["user_id", "is_active"]);
@@ -114,17 +114,19 @@ impl Stageable for UrlRow {
             self.revision,
             self.imported_clicks,
             self.options.max_clicks,
+            self.options.rules.to_stored(),
+            self.options.split.to_stored(),
         ])
     }
 }
 
 impl Stageable for EventRow {
     const COLUMNS: &'static str = "url_id INTEGER, user_id INTEGER, event_type TEXT, timestamp INTEGER, details TEXT,
-        visitor TEXT, referrer TEXT, source TEXT";
-    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        visitor TEXT, referrer TEXT, source TEXT, target TEXT";
+    const STAGE: &'static str = "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     const INSERT: &'static str =
-        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, visitor, referrer, source)
-        SELECT id, url_id, user_id, event_type, coalesce(timestamp, ?1), details, visitor, referrer, source
+        "INSERT INTO events (id, url_id, user_id, event_type, timestamp, details, visitor, referrer, source, target)
+        SELECT id, url_id, user_id, event_type, coalesce(timestamp, ?1), details, visitor, referrer, source, target
         FROM marked ORDER BY rowid";
     const TWIN_KEYS: Option<&'static str> = Some("url_id, timestamp, user_id, event_type, details");
     const COUNTED_BY: Option<&'static [&'static str]> = Some(&["url_id", "user_id", "event_type"]);
@@ -132,10 +134,10 @@ impl Stageable for EventRow {
 
     fn stage(&self, line: i64, stage: &mut Statement<'_>) -> Result<usize, Error> {
         let event_type = self.event_type.as_str();
-        let ClickSource { visitor, referrer, source } = ClickSource::of_event(event_type, &self.details);
+        let ClickSource { visitor, referrer, source, target } = ClickSource::of_event(event_type, &self.details);
         let (visitor, details) = (visitor.map(|visitor| visitor.to_string()), self.details.as_str());
         let (url_id, user_id, at) = (self.url_id, self.user_id, self.timestamp);
-        stage.execute((line, self.id, url_id, user_id, event_type, at, details, visitor, referrer, source))
+        stage.execute((line, self.id, url_id, user_id, event_type, at, details, visitor, referrer, source, target))
     }
 }
 

@@ -5,17 +5,18 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use super::{error, events, position};
 use crate::event::{Details, EventType};
 use crate::link_labels::{ExternalId, Notes, Tags};
+use crate::routing::{self, Rules, Split};
 use crate::served_link::LinkRow;
 use crate::store::{Change, Placed, Result, Reused, StoreError};
 use crate::url::{self, NewUrl, Title, Url, UrlChange, UrlReplacement};
-use crate::{ClickLimit, Id, LinkOptions, TargetUrl, Timestamp};
+use crate::{ClickLimit, Id, LinkOptions, LinkOptionsChange, TargetUrl, Timestamp};
 
 pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> {
     let sql = format!(
         "INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at,
                            starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks,
-                           tags, notes, external_id)
-         VALUES (?1, ?2, ?3, ?4, ?14, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?15, ?11, ?12, ?13) RETURNING {}",
+                           tags, notes, external_id, rules, split)
+         VALUES (?1, ?2, ?3, ?4, ?14, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?15, ?11, ?12, ?13, ?16, ?17) RETURNING {}",
         Url::COLUMNS
     );
     let title = url.title.as_ref().map(Title::as_str);
@@ -23,7 +24,8 @@ pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> 
     let tags = json_of(&url.labels.tags.iter().collect::<Vec<_>>());
     let notes = url.labels.notes.as_ref().map(Notes::as_str);
     let external_id = url.labels.external_id.as_ref().map(ExternalId::as_str);
-    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks } = &url.options;
+    let LinkOptions { starts_at, expires_at, expired_url, redirect_status, forward_query, max_clicks, rules, split } =
+        &url.options;
     let now = Timestamp::now();
     let values = rusqlite::params![
         url.user_id,
@@ -40,7 +42,9 @@ pub(super) fn insert(db: &Transaction<'_>, url: &NewUrl) -> Result<Change<Url>> 
         notes,
         external_id,
         url.is_active,
-        max_clicks
+        max_clicks,
+        rules.to_stored(),
+        split.to_stored()
     ];
     let inserted = db.prepare_cached(&sql)?.query_row(values, from_row).map_err(|error| {
         if error::is_foreign_key(&error) { StoreError::UnknownUser(url.user_id) } else { error.into() }
@@ -98,7 +102,7 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         "UPDATE urls SET title = ?2, is_active = ?3, original_url = ?4, updated_at = ?5, starts_at = ?6,
              expires_at = ?7, expired_url = ?8, redirect_status = ?9, forward_query = ?10,
              tags = ?11, notes = ?12, external_id = ?13, imported_clicks = coalesce(?14, imported_clicks),
-             max_clicks = ?15, revision = revision + 1
+             max_clicks = ?15, rules = iif(?16, ?17, rules), split = iif(?18, ?19, split), revision = revision + 1
          WHERE id = ?1 RETURNING {}",
         Url::COLUMNS
     );
@@ -129,6 +133,7 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
     let status = change.options.redirect_status.unwrap_or(before.redirect_status);
     let forward_query = change.options.forward_query.unwrap_or(before.forward_query);
     let max_clicks = change.options.max_clicks.unwrap_or(before.max_clicks);
+    let LinkOptionsChange { rules, split, .. } = &change.options;
     let now = Timestamp::now();
     let tags = json_of(&tags);
     let values = rusqlite::params![
@@ -146,7 +151,11 @@ pub(super) fn update(db: &Transaction<'_>, id: Id, change: &UrlChange) -> Result
         notes,
         external_id,
         change.imported_clicks,
-        max_clicks
+        max_clicks,
+        rules.is_some(),
+        rules.as_ref().and_then(Rules::to_stored),
+        split.is_some(),
+        split.as_ref().and_then(Split::to_stored)
     ];
     let mut updated = db.prepare_cached(&sql)?.query_row(values, from_row)?;
     // The row does not show yet which earlier clicks a new limit counts.
@@ -199,6 +208,8 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Url> {
         forward_query: row.get("forward_query")?,
         max_clicks,
         clicks_left: max_clicks.map(|limit| limit.left(taken.unwrap_or(0))),
+        rules: routing::of_row(row.get_ref("rules")?.as_str_or_null().unwrap_or_default()),
+        split: routing::of_row(row.get_ref("split")?.as_str_or_null().unwrap_or_default()),
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
         tags: tags_of(row)?,
@@ -236,6 +247,8 @@ pub(super) fn link_row(row: &Row<'_>) -> rusqlite::Result<LinkRow> {
         forward_query: row.get("forward_query")?,
         max_clicks: row.get("max_clicks")?,
         is_exhausted: row.get("is_exhausted")?,
+        rules: optional_text(row, "rules")?,
+        split: optional_text(row, "split")?,
     })
 }
 

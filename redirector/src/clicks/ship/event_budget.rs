@@ -116,6 +116,7 @@ mod tests {
             referrer: None,
             visitor: Visitor::UNKNOWN,
             source: None,
+            choice: None,
             is_minimal: false,
             is_counted_only: false,
         }

@@ -1,7 +1,7 @@
 //! Shipping: moves clicks from the journals into the store, each once.
 
 mod backlog;
-mod countries;
+mod country_file;
 mod event_budget;
 mod parked;
 mod shipper;

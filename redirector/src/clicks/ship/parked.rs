@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use serde_json::json;
 use tern_common::Click;
 use tern_common::click::JournalId;
+use tern_common::routing::Choice;
 
 /// The name of the file of parked clicks, in the directory of all journals.
 const FILE: &str = "parked.ndjson";
@@ -17,7 +18,8 @@ const FILE: &str = "parked.ndjson";
 ///
 /// Journal and sequence identify the click: after a crash it may be parked twice.
 pub(super) fn park(root: &Path, journal: JournalId, sequence: u64, click: &Click, reason: &str) -> io::Result<()> {
-    let Click { url_id, owner_id, short_code, original_url, at, user_agent, referrer, visitor, source, .. } = click;
+    let Click { url_id, owner_id, short_code, original_url, choice, at, user_agent, referrer, visitor, source, .. } =
+        click;
     let line = json!({
         "journal": journal.to_string(),
         "sequence": sequence,
@@ -25,6 +27,8 @@ pub(super) fn park(root: &Path, journal: JournalId, sequence: u64, click: &Click
         "user_id": owner_id,
         "short_code": short_code,
         "original_url": original_url,
+        "rule": choice.and_then(Choice::rule),
+        "variant": choice.and_then(Choice::variant),
         "at_micros": at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_micros()) as u64,
         "user_agent": user_agent,
         "referrer": referrer,

@@ -15,11 +15,12 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backlog::{Backlog, Batch, ClickCounts};
-use super::countries::Countries;
+use super::country_file::CountryFileReader;
 use super::event_budget::EventBudget;
 use super::parked::park;
 use crate::clicks::drop_reason::DropReason;
 use crate::clicks::journal::{JournalConfig, Lane, Space, directory};
+use crate::countries::Countries;
 use crate::metrics::ClickMetrics;
 use crate::misses::Misses;
 
@@ -66,7 +67,7 @@ pub struct Shipper {
     pub(super) space: Arc<Space>,
     pub(super) journals: Vec<Journal>,
     event_budget: EventBudget,
-    pub(super) countries: Countries,
+    pub(super) country_file: CountryFileReader,
     pub(super) misses: Arc<Misses>,
     pub(super) metrics: ClickMetrics,
     parked_in_a_row: u32,
@@ -125,8 +126,12 @@ impl Shipper {
         space: Arc<Space>,
         lanes: &[Arc<Lane>],
         misses: Arc<Misses>,
+        countries: Arc<Countries>,
         metrics: ClickMetrics,
     ) -> Shipper {
+        let mut country_file = CountryFileReader::new(config.geoip_file.clone(), countries);
+        // The first redirects may ask for countries.
+        country_file.refresh();
         let own = |lane: &Arc<Lane>| Journal::new(Backlog::own(Arc::clone(lane), Arc::clone(&space)));
         Shipper {
             root: config.root.clone(),
@@ -134,7 +139,7 @@ impl Shipper {
             journals: lanes.iter().map(own).collect(),
             space,
             event_budget: EventBudget::new(config.events_per_network),
-            countries: Countries::new(config.geoip_file.clone()),
+            country_file,
             misses,
             metrics,
             parked_in_a_row: 0,
@@ -218,7 +223,7 @@ impl Shipper {
             return Progress::Idle;
         };
         let planned = self.event_budget.plan(&mut batch.clicks);
-        batch.clicks.iter_mut().for_each(|click| self.countries.complete(click));
+        batch.clicks.iter_mut().for_each(|click| self.country_file.complete(click));
         let started = Instant::now();
         let answer = self.send(index, store, to, &batch, 0).await;
         let took = started.elapsed();

@@ -17,7 +17,7 @@ const MOST_MISSES: usize = 200;
 impl Shipper {
     /// Adopts an orphan, compares each journal with the store, and removes files that are not needed any more.
     pub(super) async fn upkeep(&mut self, store: &dyn ClickSink) -> Progress {
-        block_in_place(|| self.countries.refresh());
+        block_in_place(|| self.country_file.refresh());
         if block_in_place(|| self.adopt()) {
             // There may be more orphans. One is adopted at a time, so that others are shipped meanwhile.
             self.upkeep_at = Instant::now();

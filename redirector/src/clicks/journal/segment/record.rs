@@ -20,7 +20,7 @@
 //! | 57 | 3 | primary subtag of the first preferred language, then zeros |
 //! | 60 | 2 | country that a proxy named; zeros if none did |
 //! | 62 | 1 | length of the `utm_source` of a forwarded query |
-//! | 63 | 1 | 0 |
+//! | 63 | 1 | what chose the target: 0 where the link has neither rules nor a split; otherwise as in [`Choice`] |
 //! | 64 | | short code, target, user agent, referrer, `utm_source` |
 //!
 //! A minimal record has the text form of the visitor in place of the user agent, and an origin in place of the referrer.
@@ -35,6 +35,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tern_common::click::JournalId;
 use tern_common::click_source::{QR, decoded_source};
+use tern_common::routing::Choice;
 use tern_common::visitor::Signs;
 use tern_common::{Click, Id, ShortCode, TargetUrl, Visitor};
 
@@ -76,6 +77,8 @@ pub struct NewClick<'a> {
     pub short_code: &'a str,
     /// The target as the admin wrote it, not in its header form.
     pub original_url: &'a str,
+    /// The reason for this target, if the link has rules or a split.
+    pub choice: Option<Choice>,
     /// Microseconds since the Unix epoch.
     pub at_micros: u64,
     pub client: Network,
@@ -192,7 +195,7 @@ impl<'a> NewClick<'a> {
         bytes[57..60].copy_from_slice(&language);
         bytes[60..62].copy_from_slice(&country);
         bytes[62] = narrow(source);
-        bytes[63] = 0;
+        bytes[63] = self.choice.map_or(0, Choice::to_byte);
         let checksum = crc32c::crc32c_append(seed.0, &bytes[8..end]);
         bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
         bytes[..4].copy_from_slice(&narrow::<u32>(end).to_le_bytes());
@@ -238,7 +241,7 @@ impl Record<'_> {
         let network = *bytes.get(41)?;
         let has_fields = network & HAS_FIELDS != 0;
         let fields = if has_fields { array_at(bytes, FORMER_FIXED)? } else { [0; FIXED - FORMER_FIXED] };
-        let [marks, a, b, c, d, e, source_len, _] = fields;
+        let [marks, a, b, c, d, e, source_len, choice] = fields;
         let mut rest = bytes.get(if has_fields { FIXED } else { FORMER_FIXED }..)?;
         let mut cut = |len: usize| {
             let (text, after) = rest.split_at_checked(len)?;
@@ -268,6 +271,7 @@ impl Record<'_> {
             referrer: client_text::clean(referrer).map(client_text::without_user),
             visitor,
             source: if marks & FROM_QR != 0 { Some(QR.to_owned()) } else { decoded_source(source) },
+            choice: Choice::of_byte(choice),
             is_minimal,
             is_counted_only: false,
         })
@@ -294,6 +298,7 @@ pub fn click_on(target: &str) -> NewClick<'_> {
         owner_id: Id::new(1).expect("it is positive"),
         short_code: "CODE12",
         original_url: target,
+        choice: None,
         at_micros: 0,
         client: Network::default(),
         sent: Sent { user_agent: b"curl/8", ..Sent::default() },

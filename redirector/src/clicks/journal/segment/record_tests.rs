@@ -10,6 +10,7 @@ fn answered<'a>(target: &'a str, user_agent: &'a [u8], referrer: &'a [u8]) -> Ne
         owner_id: Id::new(3).unwrap(),
         short_code: "CODE12",
         original_url: target,
+        choice: None,
         at_micros: 1_700_000_000_123_456,
         client: Network::of("203.0.113.77".parse().unwrap()),
         sent: Sent { user_agent, referrer, ..Sent::default() },
@@ -43,6 +44,7 @@ fn written_record_is_read_unchanged() {
         referrer: Some("https://news.example/".to_owned()),
         visitor: Visitor::of_user_agent(b"Mozilla/5.0"),
         source: None,
+        choice: None,
         is_minimal: false,
         is_counted_only: false,
     };
@@ -68,6 +70,14 @@ fn fields_of_a_request_are_read_unchanged() {
     let minimal = click(minimal);
     assert_eq!(minimal.visitor.to_string(), "Firefox|Linux|desktop|fil|PH|Slack");
     assert_eq!((minimal.user_agent, minimal.is_minimal), (None, true));
+}
+
+#[test]
+fn choice_of_the_target_is_read_unchanged() {
+    for choice in [None, Some(Choice::Plain), Some(Choice::Rule(20)), Some(Choice::Variant(4))] {
+        let click = NewClick { choice, ..answered("https://example.com/", b"", b"") };
+        assert_eq!(click_in(&written(&click, 1)).choice, choice);
+    }
 }
 
 #[test]

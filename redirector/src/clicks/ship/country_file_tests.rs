@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use ipnet::IpNet;
 use tern_common::{Id, Visitor};
 
 use super::*;
@@ -18,8 +19,12 @@ fn write(path: &Path, content: &[u8], second: u64) {
     fs::File::options().write(true).open(path).unwrap().set_modified(changed).unwrap();
 }
 
-fn country(countries: &Countries, network: &str) -> &'static str {
-    countries.country(network.parse().unwrap())
+fn reader(file: Option<PathBuf>) -> CountryFileReader {
+    CountryFileReader::new(file, Arc::default())
+}
+
+fn country(reader: &CountryFileReader, network: &str) -> &'static str {
+    reader.countries.country(network.parse::<IpNet>().unwrap().addr())
 }
 
 #[test]
@@ -34,7 +39,7 @@ fn country_is_found_in_each_form_of_file() {
         ("2001:db8:2::/48", map(&[("country", string("Nowhere"))])),
     ]);
     write(&path, &content, 0);
-    let mut countries = Countries::new(Some(path));
+    let mut countries = reader(Some(path));
     assert_eq!(country(&countries, "203.0.113.0/24"), UNKNOWN);
     countries.refresh();
     assert_eq!(country(&countries, "203.0.113.0/24"), "FR");
@@ -50,7 +55,7 @@ fn country_is_found_in_each_form_of_file() {
 fn changed_file_is_read_again_and_a_damaged_one_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("countries.mmdb");
-    let mut countries = Countries::new(Some(path.clone()));
+    let mut countries = reader(Some(path.clone()));
     countries.refresh();
     assert!(countries.has_failed);
     let content = |code| file(&[("203.0.113.0/24", map(&[("country", iso(code))]))]);
@@ -70,7 +75,7 @@ fn changed_file_is_read_again_and_a_damaged_one_changes_nothing() {
 
 #[test]
 fn country_without_a_file_is_that_of_the_registries() {
-    let countries = Countries::new(None);
+    let countries = reader(None);
     assert_eq!(country(&countries, "8.8.8.0/24"), "US");
     assert_eq!(country(&countries, "2001:4860:4860::/48"), "US");
     assert_eq!(country(&countries, "10.0.0.0/24"), UNKNOWN);
@@ -89,12 +94,13 @@ fn minimal_click_loses_its_network_and_gets_its_country() {
         referrer: None,
         visitor: Visitor::UNKNOWN,
         source: None,
+        choice: None,
         is_minimal: true,
         is_counted_only: false,
     };
     let complete = |click: &Click| {
         let mut click = click.clone();
-        Countries::new(None).complete(&mut click);
+        reader(None).complete(&mut click);
         (click.visitor.country, click.client)
     };
     assert_eq!(complete(&click), ("US", None));
