@@ -22,7 +22,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(6);
 
 /// Links with each option: the code, a query, the columns that differ from a plain link, the status, and whether each
 /// answer is a click.
-const KINDS: [(&str, &str, &str, u16, bool); 11] = [
+const KINDS: [(&str, &str, &str, u16, bool); 13] = [
     ("plain", "", "title = NULL", 302, true),
     ("opened", "", "starts_at = now() - interval '1 day', expires_at = now() + interval '1 day'", 302, true),
     ("later", "", "starts_at = now() + interval '1 day'", 404, false),
@@ -33,6 +33,20 @@ const KINDS: [(&str, &str, &str, u16, bool); 11] = [
     ("repeats", "", "redirect_status = 307", 307, true),
     ("kept", "", "redirect_status = 308", 308, true),
     ("forwards", "?from=poster", "forward_query = true", 302, true),
+    (
+        "ruled",
+        "?from=poster",
+        r#"rules = '[{"target": "https://rule.example/", "if": [{"type": "query_any", "key": "from"}]}]'"#,
+        302,
+        true,
+    ),
+    (
+        "divided",
+        "",
+        r#"split = '[{"target": "https://a.example/", "weight": 50}, {"target": "https://b.example/", "weight": 50}]'"#,
+        302,
+        true,
+    ),
     ("labelled", "", "tags = '{summer}', notes = 'printed', external_id = 'x1'", 302, true),
 ];
 
