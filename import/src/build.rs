@@ -11,6 +11,7 @@ use crate::dates::{self, NoTime};
 use crate::field::Field;
 use crate::options::{DateOrder, Options};
 use crate::row::{ImportedLink, Row};
+use crate::rules;
 use crate::shapes::shorten;
 use crate::source::Source;
 use crate::switch::{self, State};
@@ -138,8 +139,8 @@ impl Builder {
             }
         }
         link.forward_query = switch(cells, Field::ForwardQuery, "forward_query")?;
-        let json = |field| cells.text(field).map(str::to_owned);
-        (link.rules, link.split) = (json(Field::Rules), json(Field::Split));
+        link.rules = rules::of_row(cells, &mut link.remarks);
+        link.split = cells.text(Field::Split).map(str::to_owned);
         self.set_state(cells, &mut link)?;
         Ok(link)
     }

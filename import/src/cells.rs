@@ -96,7 +96,7 @@ impl<'a> Cells<'a> {
 
 /// Returns whether Tern has no place for a field that still decides whether a link is active.
 fn has_no_place(field: Field) -> bool {
-    matches!(field, Field::MaxClicks | Field::Password | Field::Secret)
+    matches!(field, Field::Password | Field::Secret)
 }
 
 /// Returns whether a value says nothing, so that nobody misses it.

@@ -43,6 +43,14 @@ pub enum Field {
     ForwardQuery,
     /// Rules in the form of Tern's API, as JSON.
     Rules,
+    /// Rules in the form of Shlink's API, as JSON.
+    ShlinkRules,
+    /// Targets by country, as a JSON object.
+    CountryTargets,
+    /// The target for iPhones and iPads.
+    IosTarget,
+    /// The target for Android.
+    AndroidTarget,
     /// A split in the form of Tern's API, as JSON.
     Split,
     ExternalId,
@@ -74,6 +82,11 @@ impl Field {
         ("forward_query", Field::ForwardQuery),
         ("external_id", Field::ExternalId),
     ];
+
+    /// Returns whether a list or an object in this field is read as JSON.
+    pub(crate) fn is_json(self) -> bool {
+        matches!(self, Field::Rules | Field::Split | Field::ShlinkRules | Field::CountryTargets)
+    }
 
     /// The fields that are times.
     pub(crate) const TIMES: [Field; 4] = [Field::CreatedAt, Field::UpdatedAt, Field::StartsAt, Field::ExpiresAt];

@@ -22,6 +22,7 @@ mod reader;
 mod recognise;
 mod roles;
 mod row;
+mod rules;
 mod shapes;
 mod source;
 mod sql;

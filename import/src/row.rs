@@ -47,7 +47,7 @@ pub struct ImportedLink {
     pub expired_url: Option<String>,
     pub redirect_status: Option<u16>,
     pub forward_query: Option<bool>,
-    /// Rules of Tern as JSON, unchecked.
+    /// Rules in the form of Tern's API as JSON, unchecked.
     pub rules: Option<String>,
     /// A split of Tern as JSON, unchecked.
     pub split: Option<String>,
@@ -55,7 +55,7 @@ pub struct ImportedLink {
     pub clicks: u64,
     /// The clicks of people that a limit of the old service leaves; `None` without a limit.
     ///
-    /// A link with none left is switched off. Another limit is in `dropped` as well.
+    /// A link with none left is switched off.
     pub clicks_left: Option<u64>,
     pub external_id: Option<String>,
     /// Sentences for the report about this row, such as the reason why the link is switched off.

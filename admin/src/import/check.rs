@@ -5,7 +5,7 @@
 use std::fmt;
 
 use tern_common::link_labels::{ExternalId, LinkLabels, MAX_NOTES_LEN, Notes, Tag, Tags};
-use tern_common::routing::{Rules, Split};
+use tern_common::routing::{InvalidRules, Rule, Rules, Split};
 use tern_common::short_code::InvalidShortCode;
 use tern_common::short_text::MAX_TEXT_LEN;
 use tern_common::url::{Title, UrlRow};
@@ -135,10 +135,10 @@ fn options(link: &ImportedLink, own: &OwnAddresses, remarks: &mut Vec<String>) -
         redirect_status: None,
         forward_query: link.forward_query,
         max_clicks: link.clicks_left.and_then(|left| ClickLimit::try_from(i64::try_from(left).ok()?).ok()),
-        rules: Rules::parse(link.rules.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?,
+        rules: rules(link.rules.as_deref().unwrap_or_default(), own, remarks)?,
         split: Split::parse(link.split.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?,
     };
-    for (field, target) in options.rules.targets().chain(options.split.targets()) {
+    for (field, target) in options.split.targets() {
         own.parse_target(target).map_err(|error| format!("{field} {error}"))?;
     }
     if let Some(text) = &link.expired_url {
@@ -160,6 +160,33 @@ fn options(link: &ImportedLink, own: &OwnAddresses, remarks: &mut Vec<String>) -
         }
     }
     Ok(options)
+}
+
+/// Reads rules. A rule that cannot be one of Tern's is left out, and named.
+fn rules(json: &str, own: &OwnAddresses, remarks: &mut Vec<String>) -> Result<Rules, String> {
+    if json.is_empty() {
+        return Ok(Rules::default());
+    }
+    let mut rules: Vec<Rule> = serde_json::from_str(json).map_err(|_| InvalidRules::Unreadable.to_string())?;
+    let mut number = 0;
+    rules.retain(|rule| {
+        number += 1;
+        let checked = check_rule(rule, own);
+        checked.map_err(|reason| remarks.push(format!("rule {number} was left out: {reason}"))).is_ok()
+    });
+    if rules.len() > Rules::MAX {
+        remarks.push(format!("{} rules were left out: a link has at most {}", rules.len() - Rules::MAX, Rules::MAX));
+        rules.truncate(Rules::MAX);
+    }
+    Rules::new(rules).map_err(|error| error.to_string())
+}
+
+fn check_rule(rule: &Rule, own: &OwnAddresses) -> Result<(), String> {
+    own.parse_target(&rule.target).map_err(|error| format!("its target {error}"))?;
+    match Rules::new(vec![rule.clone()]) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string().trim_start_matches("rules[0].").to_owned()),
+    }
 }
 
 fn time(at: Option<i64>) -> Option<Timestamp> {

@@ -255,6 +255,24 @@ async fn token_of_a_user_imports_for_that_user_and_changes_no_other_links() {
 }
 
 #[tokio::test]
+async fn targets_of_sink_become_rules_and_unusable_ones_are_named() {
+    let app = app_with_user().await;
+    let file = r#"{"version":"1.0","links":[{"url":"https://example.com/hello","slug":"hello","createdAt":1760000000,
+        "updatedAt":1760000000,"geo":{"DE":"https://example.com/de","Z9":"https://example.com/nowhere"},
+        "apple":"itms-apps://apps.example.com/1","google":"https://play.example.com/1"}]}"#;
+    let answer = import(&app, "", file).await;
+    assert_eq!(answer["counts"], counts(1, 0, 0, 0, 0), "{answer}");
+    let expected = json!([
+        { "target": "https://play.example.com/1", "if": [{ "type": "device", "value": "android" }] },
+        { "target": "https://example.com/de", "if": [{ "type": "country", "value": "DE" }] },
+    ]);
+    assert_eq!(link(&app, "hello").await["rules"], expected);
+    let reason = answer["rows"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("rule 2 was left out: its target "), "{reason}");
+    assert!(reason.contains("rule 4 was left out: if[0].value "), "{reason}");
+}
+
+#[tokio::test]
 async fn undo_deletes_created_links_and_puts_overwritten_ones_back() {
     let app = app_with_user().await;
     let mine = json!({

@@ -9,7 +9,6 @@ use super::objects::Objects;
 use crate::build::Builder;
 use crate::cells::Cells;
 use crate::error::{FileError, Place};
-use crate::field::Field;
 use crate::options::Options;
 use crate::queue::Records;
 use crate::recognise::{self, Recognised};
@@ -67,18 +66,18 @@ impl<R: Read + Seek> JsonSource<R> {
         role
     }
 
+    fn is_json(&mut self, name: &str) -> bool {
+        matches!(self.role(name.to_owned()), Role::Field(field) if field.is_json())
+    }
+
     /// Adds a value, and the values of an object whose keys have a meaning of their own.
     fn set(&mut self, cells: &mut Cells<'static>, name: String, value: Value) {
         let text = match value {
             Value::Null => return,
+            Value::Array(_) | Value::Object(_) if self.is_json(&name) => json_text(&value),
             Value::Bool(is_on) => is_on.to_string(),
             Value::Number(number) => number.to_string(),
             Value::String(text) => text,
-            Value::Array(items)
-                if !items.is_empty() && matches!(self.role(name.clone()), Role::Field(Field::Rules | Field::Split)) =>
-            {
-                Value::Array(items).to_string()
-            }
             Value::Array(items) => {
                 let items = items.into_iter().filter_map(item).collect();
                 cells.set_list(&self.role(name), items);
@@ -120,6 +119,12 @@ fn parse(place: Place, object: &[u8]) -> Result<Map<String, Value>, FileError> {
         let reason = message.split(" at line ").next().unwrap_or(&message);
         FileError::at(place, format!("the object that begins here is no JSON in UTF-8: {reason}"))
     })
+}
+
+/// Returns a list or an object as JSON; an empty one has no text.
+fn json_text(value: &Value) -> String {
+    let is_empty = value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty);
+    if is_empty { String::new() } else { value.to_string() }
 }
 
 /// Returns the text of an item of a list: of a tag, its name.

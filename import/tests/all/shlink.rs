@@ -1,5 +1,6 @@
 //! Files and answers of Shlink.
 
+use serde_json::{Value, json};
 use tern_import::{ImportedLink, Options, Row, Source};
 
 use crate::reading::{at, codes, dropped, links, rows_with};
@@ -70,10 +71,28 @@ fn answer_of_the_api_is_read_with_its_limits_of_time() {
 }
 
 #[test]
+fn redirect_rules_become_rules_or_are_named() {
+    let text = r#"[{"shortCode":"one","longUrl":"https://example.com/1","dateCreated":"2025-09-01T20:00:00+02:00","redirectRules":[
+        {"longUrl":"https://example.com/app","priority":1,"conditions":[
+            {"type":"device","matchKey":null,"matchValue":"ios"},{"type":"query-param","matchKey":"from","matchValue":"mail"}]},
+        {"longUrl":"https://example.com/office","priority":2,"conditions":[{"type":"ip-address","matchKey":null,"matchValue":"192.0.2.*"}]},
+        {"longUrl":"https://example.com/any","priority":3,"conditions":[{"type":"any-value-query-param","matchKey":"q","matchValue":null}]}]}]"#;
+    let links = links(text, Source::Shlink);
+    let rules: Value = serde_json::from_str(links[0].rules.as_deref().unwrap()).unwrap();
+    let expected = json!([
+        { "target": "https://example.com/app", "if": [
+            { "type": "device", "value": "ios" }, { "type": "query", "key": "from", "value": "mail" }] },
+        { "target": "https://example.com/any", "if": [{ "type": "query_any", "key": "q" }] },
+    ]);
+    assert_eq!(rules, expected);
+    assert_eq!(links[0].remarks, ["the redirect rule 2 was left out: Tern has no condition like \"ip-address\""]);
+}
+
+#[test]
 fn limit_of_visits_is_less_by_those_of_people_and_switches_off_when_used_up() {
     let left = &answer(300, "1000")[0];
     assert_eq!((left.clicks_left, left.is_active), (Some(700), true));
-    assert!(dropped(left).contains(&"meta.maxVisits"), "{left:?}");
+    assert_eq!(dropped(left), ["hasRedirectRules"]);
     let used = &answer(300, "300")[0];
     assert_eq!((used.clicks_left, used.is_active), (Some(0), false));
     assert_eq!(used.remarks, ["switched off, because its limit of clicks was used up"]);
