@@ -56,6 +56,9 @@ pub struct UrlFilter {
     /// Only those without an end, or with an end after this time. `GET /urls` does not have this filter.
     #[serde(skip)]
     pub ends_after: Option<Timestamp>,
+    /// Only those whose limit of clicks is not used up. `GET /urls` does not have this filter.
+    #[serde(skip)]
+    pub has_clicks_left: bool,
 }
 
 /// A text to search for: 2 to 100 characters.

@@ -38,7 +38,7 @@ impl Compatible {
         assert_eq!(answer.status, 201, "{answer:?}");
     }
 
-    async fn codes(&self, query: &str) -> String {
+    pub(crate) async fn codes(&self, query: &str) -> String {
         let list = self.get(&format!("/short-urls?{query}")).await;
         let data = list["shortUrls"]["data"].as_array().unwrap().clone();
         data.iter().map(|link| link["shortCode"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
@@ -108,7 +108,8 @@ async fn shlink_creation_that_tern_cannot_hold_is_refused() {
     let its = spawn_compatible().await;
     let with = |name: &str, value: Value| json!({ "longUrl": "https://example.com/", name: value });
     for (name, value) in [
-        ("maxVisits", json!(5)),
+        ("maxVisits", json!(0)),
+        ("maxVisits", json!("5")),
         ("crawlable", json!(true)),
         ("deviceLongUrls", json!({ "ios": "https://i.example/" })),
         ("domain", json!("other.example")),
@@ -139,7 +140,7 @@ async fn shlink_creation_that_tern_cannot_hold_is_refused() {
     its.create(with("customSlug", json!("slug"))).await;
     let problem = its.check("POST", "/short-urls", with("customSlug", json!("slug")), 400, "non-unique-slug").await;
     assert_eq!(problem["customSlug"], "slug");
-    its.check("PATCH", "/short-urls/slug", json!({ "maxVisits": 1 }), 400, "invalid-data").await;
+    its.check("PATCH", "/short-urls/slug", json!({ "maxVisits": -1 }), 400, "invalid-data").await;
     its.check("PATCH", "/short-urls/slug", json!({ "longUrl": null }), 400, "invalid-data").await;
     its.check("PATCH", "/short-urls/nope", json!({}), 404, "short-url-not-found").await;
     its.check("DELETE", "/short-urls/slug?domain=other.example", Value::Null, 404, "short-url-not-found").await;

@@ -137,3 +137,34 @@ async fn shlink_preflight_allows_every_origin_here_alone() {
     let request = request.header("sec-fetch-site", "cross-site").body(r#"{"longUrl":"https://example.com/"}"#);
     assert_eq!(request.send().await.unwrap().status(), 200);
 }
+
+#[tokio::test]
+async fn shlink_limit_of_visits_and_rules_are_those_of_the_link() {
+    let its = spawn_compatible().await;
+    let made = its.create(json!({ "longUrl": "https://a.example/", "customSlug": "few", "maxVisits": 5 })).await;
+    assert_eq!((&made["meta"]["maxVisits"], &made["hasRedirectRules"]), (&json!(5), &json!(false)));
+    let edited = its.rest(&its.editor, "PATCH", "/short-urls/few", json!({ "maxVisits": 7 })).await.json();
+    assert_eq!(edited["meta"]["maxVisits"], 7);
+    assert_eq!(its.codes("excludeMaxVisitsReached=true").await, "few");
+    let rules = json!([
+        { "target": "https://b.example/", "if": [
+            { "type": "device", "value": "ios" }, { "type": "query", "key": "from", "value": "mail" }] },
+        { "target": "https://c.example/", "if": [{ "type": "country", "value": "DE" }] },
+    ]);
+    let link = its.app.send_as(&its.admin, "GET", "/urls?short_code=few", "").await.json();
+    let path = format!("/urls/{}", link[0]["id"]);
+    let changed = its.app.send_as(&its.admin, "PATCH", &path, &json!({ "rules": rules }).to_string()).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let shown = its.get("/short-urls/few/redirect-rules").await;
+    let expected = json!({ "defaultLongUrl": "https://a.example/", "redirectRules": [
+        { "longUrl": "https://b.example/", "priority": 1, "conditions": [
+            { "type": "device", "matchKey": null, "matchValue": "ios" },
+            { "type": "query-param", "matchKey": "from", "matchValue": "mail" }] },
+        { "longUrl": "https://c.example/", "priority": 2, "conditions": [
+            { "type": "geolocation-country-code", "matchKey": null, "matchValue": "DE" }] },
+    ] });
+    assert_eq!(shown, expected);
+    assert_eq!(its.get("/short-urls/few").await["hasRedirectRules"], true);
+    let freed = its.rest(&its.editor, "PATCH", "/short-urls/few", json!({ "maxVisits": null })).await.json();
+    assert_eq!(freed["meta"]["maxVisits"], Value::Null);
+}

@@ -39,6 +39,7 @@ pub(super) enum Field {
     Tag,
     NotTag,
     EndsAfter,
+    Exhausted,
     Clicks,
 }
 
@@ -118,6 +119,9 @@ pub(super) fn conditions(filter: &UrlFilter, now: Timestamp) -> Vec<Condition> {
         let text = "(urls.expires_at IS NULL OR urls.expires_at > ?)";
         add(Field::EndsAfter, text, vec![Bound::Time(time)]);
     }
+    if filter.has_clicks_left {
+        add(Field::Exhausted, HAS_CLICKS_LEFT, Vec::new());
+    }
     if !filter.not_tag.is_empty() {
         let text = format!("NOT EXISTS ({OWN_TAGS} AND own.tag IN ({}))", marks(filter.not_tag.len()));
         add(Field::NotTag, &text, filter.not_tag.iter().map(text_of).collect());
@@ -129,6 +133,10 @@ pub(super) fn conditions(filter: &UrlFilter, now: Timestamp) -> Vec<Condition> {
     }
     conditions
 }
+
+/// The condition of a link without a limit of clicks, or with one that is not used up.
+const HAS_CLICKS_LEFT: &str = "(urls.max_clicks IS NULL
+    OR NOT EXISTS (SELECT 1 FROM link_limits AS own WHERE own.url_id = urls.id AND own.is_exhausted))";
 
 /// The tags of a link, as the beginning of a query.
 const OWN_TAGS: &str = "SELECT 1 FROM url_tags AS own WHERE own.url_id = urls.id";

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use tern_common::json::{JsonText, Kind};
 use tern_common::link_labels::{Tag, Tags};
 use tern_common::url::Title;
-use tern_common::{OwnAddresses, ShortCode, TargetUrl, Timestamp};
+use tern_common::{ClickLimit, OwnAddresses, ShortCode, TargetUrl, Timestamp};
 
 use super::domain;
 use super::problem::{Outcome, Problem};
@@ -56,6 +56,10 @@ impl<'a> Fields<'a> {
         text.map(|text| text.map(|text| parse_time(name, &text)).transpose()).transpose()
     }
 
+    fn limit(self) -> Outcome<Option<Option<ClickLimit>>> {
+        self.get("maxVisits", "a whole number, at least 1, or null")
+    }
+
     fn title(self) -> Outcome<Option<Option<Title>>> {
         let text = self.get::<String>("title", "a string or null")?;
         let parse = |text: String| Title::parse(&text).map_err(|invalid| Problem::invalid("title", invalid));
@@ -77,11 +81,10 @@ impl<'a> Fields<'a> {
         own.parse_target(&text).map(Some).map_err(|refused| refuse(format!("longUrl {refused}")))
     }
 
-    /// Refuses what Tern does not have yet. To ignore a limit would leave a link without it.
+    /// Refuses what Tern does not have yet. To ignore a rule would lead visitors elsewhere.
     fn check_missing(self) -> Outcome<()> {
         let is_given = |name: &str| self.0.field(name).is_some_and(|value| !is_none(value));
         for (name, what) in [
-            ("maxVisits", "limits of visits"),
             ("crawlable", "links that search engines may list one by one; the setting INDEXABLE is for all"),
             ("deviceLongUrls", "targets for devices"),
             ("redirectRules", "redirect rules"),
@@ -132,6 +135,7 @@ impl Creation {
             tags: fields.tags()?,
             starts_at: fields.time("validSince")?,
             expires_at: fields.time("validUntil")?,
+            max_clicks: fields.limit()?,
             forward_query: fields.flag("forwardQuery")?,
             ..CreateUrl::new(target, code)
         };
@@ -149,6 +153,7 @@ pub(super) fn read_edit(fields: Fields<'_>, own: &OwnAddresses) -> Outcome<Updat
         tags: fields.tags()?,
         starts_at: fields.time("validSince")?,
         expires_at: fields.time("validUntil")?,
+        max_clicks: fields.limit()?,
         forward_query: fields.flag("forwardQuery")?,
         ..UpdateUrl::default()
     })

@@ -12,7 +12,7 @@ use super::page::Asked;
 use super::problem::{Outcome, Problem};
 use super::query::{Query, after};
 use super::requests::{Creation, Fields, read_edit};
-use super::shown::{show_all, show_one};
+use super::shown::{show_all, show_one, show_rule};
 use crate::access::Caller;
 use crate::compat::by_code;
 use crate::http::answer::Json;
@@ -49,8 +49,6 @@ fn read_filter(caller: &Caller, query: &Query) -> Outcome<UrlFilter> {
         ));
     }
     let is_all = query.is_second("tagsMode", ["any", "all"])?;
-    // No short URL has a limit of visits yet, so none has reached it.
-    query.flag("excludeMaxVisitsReached")?;
     Ok(UrlFilter {
         user_id: caller.owner(),
         search: search.map_err(|invalid| Problem::invalid("searchTerm", format!("searchTerm {invalid}")))?,
@@ -60,6 +58,7 @@ fn read_filter(caller: &Caller, query: &Query) -> Outcome<UrlFilter> {
         created_from: query.time("startDate")?.map(FilterTime),
         created_to: query.time("endDate")?.map(|time| FilterTime(after(time))),
         ends_after: query.flag("excludePastValidUntil")?.then(Timestamp::now),
+        has_clicks_left: query.flag("excludeMaxVisitsReached")?,
         ..UrlFilter::default()
     })
 }
@@ -164,7 +163,7 @@ pub(super) async fn delete(
     Ok((StatusCode::NO_CONTENT, visible, ()).into_response())
 }
 
-/// Answers the rules of a short URL, of which there are none yet.
+/// Answers the rules of a short URL.
 pub(super) async fn show_rules(
     state: &AppState,
     caller: &Caller,
@@ -173,7 +172,9 @@ pub(super) async fn show_rules(
     code: &str,
 ) -> Outcome<Response> {
     let link = find(state, caller, origin, query, code).await?;
-    Ok(Json(json!({ "defaultLongUrl": link.original_url, "redirectRules": [] })).into_response())
+    let rules = link.rules.iter().enumerate().map(|(at, rule)| show_rule(at + 1, rule));
+    let rules: Vec<_> = rules.collect();
+    Ok(Json(json!({ "defaultLongUrl": link.original_url, "redirectRules": rules })).into_response())
 }
 
 /// Finds the link of a code. A short URL of another domain does not exist.

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde_json::{Value, json};
+use tern_common::routing::Rule;
 use tern_common::url::Url;
-use tern_common::{Id, PointClicks, SeriesQuery, Timestamp};
+use tern_common::{ClickLimit, Id, PointClicks, SeriesQuery, Timestamp};
 
 use super::problem::Outcome;
 use crate::access::Caller;
@@ -35,7 +37,7 @@ pub(super) struct ShortUrl {
 struct Meta {
     valid_since: Option<String>,
     valid_until: Option<String>,
-    max_visits: Option<u64>,
+    max_visits: Option<ClickLimit>,
 }
 
 /// The numbers of visits.
@@ -90,13 +92,34 @@ fn show(state: &AppState, origin: &ShortOrigin, link: Url, clicks: PointClicks) 
         date_created: date(link.created_at),
         visits_summary: clicks.into(),
         tags: link.tags,
-        meta: Meta { valid_since: link.starts_at.map(date), valid_until: link.expires_at.map(date), max_visits: None },
+        meta: Meta {
+            valid_since: link.starts_at.map(date),
+            valid_until: link.expires_at.map(date),
+            max_visits: link.max_clicks,
+        },
         domain: None,
         title: link.title,
         crawlable: false,
         forward_query: link.forward_query.unwrap_or(state.config.forward_query),
-        has_redirect_rules: false,
+        has_redirect_rules: !link.rules.is_empty(),
     }
+}
+
+/// Returns a rule as answers show it. A type of condition that Shlink does not have keeps its name.
+pub(super) fn show_rule(priority: usize, rule: &Rule) -> Value {
+    let conditions = rule.conditions.iter().map(|condition| {
+        let kind = match condition.kind.as_str() {
+            "country" => "geolocation-country-code",
+            "before" => "before-date",
+            "after" => "after-date",
+            "query" => "query-param",
+            "query_any" => "any-value-query-param",
+            other => other,
+        };
+        json!({ "type": kind, "matchKey": condition.key, "matchValue": condition.value })
+    });
+    let conditions: Vec<Value> = conditions.collect();
+    json!({ "longUrl": rule.target, "priority": priority, "conditions": conditions })
 }
 
 /// Returns a time as Shlink writes it.

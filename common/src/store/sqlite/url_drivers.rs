@@ -98,7 +98,7 @@ fn driver(db: &Connection, filter: &UrlFilter, at: usize, condition: &Condition)
             };
             return Ok(Some(Driver { at, places: vec![place], is_by_id: is_never, counts_once: true, counted: None }));
         }
-        Field::NotTag | Field::EndsAfter => return Ok(None),
+        Field::NotTag | Field::EndsAfter | Field::Exhausted => return Ok(None),
     };
     let place = Place { from, condition: own.clone(), id: "urls.id", index: from, index_condition: own };
     Ok(Some(Driver { at, places: vec![place], is_by_id, counts_once: true, counted: None }))
