@@ -20,7 +20,7 @@ pub(crate) enum Cell<'a> {
 pub(crate) struct Cells<'a> {
     pub(crate) row: u64,
     cells: [Cell<'a>; Field::COUNT],
-    /// Whether a title or notes may be blank.
+    /// Whether a title, notes or an external id may be blank.
     keeps_blank: bool,
     pub(crate) dropped: Vec<Arc<str>>,
 }
@@ -33,8 +33,13 @@ impl<'a> Cells<'a> {
     /// Adds the text of a column, with the name of the column. A blank text is absent.
     pub(crate) fn set_text(&mut self, role: &Role, name: &str, text: impl Into<Cow<'a, str>>) {
         let text = text.into();
-        let is_free_text = matches!(role, Role::Field(Field::Title | Field::Notes));
-        if text.trim().is_empty() && !(self.keeps_blank && is_free_text) {
+        let may_be_blank = match role {
+            Role::Field(Field::Title | Field::Notes) => true,
+            // It has a character at least, which may be a space.
+            Role::Field(Field::ExternalId) => !text.is_empty(),
+            _ => false,
+        };
+        if text.trim().is_empty() && !(self.keeps_blank && may_be_blank) {
             return;
         }
         match role {

@@ -87,11 +87,12 @@ const OBJECT: &str = r#"{"id":7,"user_id":1,"short_code":"Lh1hFP","original_url"
 #[test]
 fn list_and_lines_of_json_are_read_without_a_loss() {
     let line = OBJECT.replace('\n', "").replace("RULES", RULES).replace("SPLIT", SPLIT);
-    let plain = r#"{"user_id":1,"short_code":"b","original_url":"https://example.com/","title":"","is_active":true,"notes":null}"#;
+    let plain = r#"{"user_id":1,"short_code":"b","original_url":"https://example.com/","title":"","is_active":true,"notes":null,"external_id":" "}"#;
     for text in [format!("{line}\n{plain}\n"), format!("[{line},\n{plain}]")] {
         let links = links(text, Source::Tern);
         assert_eq!(links[0], ImportedLink { row: 1, ..full() });
         assert_eq!((links[1].row, links[1].title.as_deref(), links[1].notes.as_deref()), (2, Some(""), None));
+        assert_eq!(links[1].external_id.as_deref(), Some(" "));
     }
 }
 
