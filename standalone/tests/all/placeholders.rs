@@ -201,6 +201,50 @@ async fn click_has_the_target_before_it_was_filled() {
 }
 
 #[tokio::test]
+async fn chosen_target_decides_what_a_request_needs() {
+    let (tern, link, code) = start_with_link("https://example.com/").await;
+    let condition = json!([{"type": "query", "key": "to", "value": "jira"}]);
+    let rules = json!([{"target": "https://jira.example.com/ü/{1}?q={query:q}", "if": condition}]);
+    change(&tern, &link, json!({"rules": rules})).await;
+    for (request, expected) in [
+        ("/ABC-1?to=jira&q=a%2Fb", to("https://jira.example.com/%C3%BC/ABC-1?q=a%2Fb")),
+        ("/ABC-1?to=jira", NOT_FOUND),
+        ("?to=jira&q=x", NOT_FOUND),
+        ("/x/y?to=jira&q=x", NOT_FOUND),
+        ("", to("https://example.com/")),
+        ("/ABC-1", NOT_FOUND),
+        ("/", NOT_FOUND),
+    ] {
+        assert_eq!(answer(&tern, &format!("/{code}{request}")).await, expected, "{request}");
+    }
+    let outcome = async |outcome| tern.metric(&format!("tern_redirects_total{{outcome=\"{outcome}\"}}")).await;
+    assert_eq!((outcome("unfilled").await, outcome("not_found").await), (20.0, 0.0));
+    eventually("each click is an event", async || tern.count_events("clicked").await == 4).await;
+    let events = tern.get_json("/events?event_type=clicked").await;
+    let of_rule: Vec<_> = events.as_array().unwrap().iter().filter(|event| event["details"]["rule"] == 1).collect();
+    assert_eq!(of_rule.len(), 2);
+    assert!(of_rule.iter().all(|event| event["details"]["original_url"] == rules[0]["target"]), "{events}");
+
+    let split = json!([{"target": "https://a.example/{path}", "weight": 50}, {"target": "https://b.example/{path}", "weight": 50}]);
+    change(&tern, &link, json!({"rules": [], "split": split})).await;
+    let (status, location) = answer_unchanged(&tern, &format!("/{code}/x/y")).await;
+    assert_eq!(
+        (status, location.map(|location| location.replace("https://b", "https://a"))),
+        to("https://a.example/x/y")
+    );
+    for target in ["https://{1}.example/", "https://a.example/{0}"] {
+        let rules = json!([{"target": target, "if": condition}]);
+        let split = json!([{"target": target, "weight": 50}, {"target": target, "weight": 50}]);
+        for (field, value) in [("rules", rules), ("split", split)] {
+            let refused = tern.change_link(&link["id"], json!({ field: value })).await;
+            assert_eq!(refused.status(), 400);
+            let message = refused.text().await.unwrap();
+            assert!(message.contains(&format!("{field}[0].target must not h")), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn source_of_a_click_is_what_filled_the_target() {
     let (tern, link, code) = start_with_link("https://example.com/?utm_source={query:from}").await;
     assert_eq!(tern.get(&tern.fast, &format!("/{code}?from=News+Letter%21")).await.status(), 302);
