@@ -1,13 +1,17 @@
 //! Planes that are far from the database and from Redis, and a pooler on the way. Relays delay every byte.
 
+#![expect(clippy::unwrap_used, reason = "a failed setup is a failed test")]
+
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
 use tern_testkit::pgbouncer::PgBouncer;
 use tern_testkit::postgres::Options;
-use tern_testkit::relay::Relay;
+use tern_testkit::relay::{Relay, Stall};
 use tern_tests::{Fleet, FleetOptions, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Without a snapshot file, so that the redirector needs all links of the database.
 #[tokio::test(flavor = "multi_thread")]
@@ -44,6 +48,40 @@ async fn answers_to_changes_80_ms_away_wait_for_every_redirector() {
         println!("{visible:?} after {:?}", began.elapsed());
         assert_eq!((status, visible.as_deref()), (201, Some("2/2")), "change {n}: {url}");
     }
+}
+
+/// Requests a short code over one connection, a hundred requests at a time.
+async fn follow(address: &str, code: &str, visits: usize) {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let requests = format!("GET /{code} HTTP/1.1\r\nHost: tern.example\r\n\r\n").repeat(100);
+    let (mut answers, mut begun) = (Vec::new(), 0);
+    while begun < visits {
+        connection.write_all(requests.as_bytes()).await.unwrap();
+        begun += 100;
+        answers.clear();
+        while answers.windows(4).filter(|end| end == b"\r\n\r\n").count() < 100 {
+            assert!(connection.read_buf(&mut answers).await.unwrap() > 0, "the connection was closed");
+        }
+    }
+}
+
+/// The promise is 20,000 clicks a second of an optimised build. Eight round trips for each batch of 1,000 clicks allow 1,600.
+#[tokio::test(flavor = "multi_thread")]
+async fn backlog_of_a_redirector_80_ms_away_is_shipped_in_large_batches() {
+    const CLICKS: usize = 50_000;
+    let delay = Duration::from_millis(40);
+    let fleet = Fleet::start_with(FleetOptions { links: 1, delay, ..FleetOptions::default() }).await;
+    let code = fleet.code(1).await;
+    let way = &fleet.relays.as_ref().unwrap().postgres;
+    way.stall(Stall::Both);
+    follow(&fleet.redirectors[0].addresses[0], &code, CLICKS).await;
+    way.resume();
+    let began = Instant::now();
+    eventually("the clicks are stored", async || fleet.metric(0, "tern_clicks_committed_total").await >= CLICKS as f64)
+        .await;
+    let rate = CLICKS as f64 / began.elapsed().as_secs_f64();
+    println!("{rate:.0} clicks a second");
+    assert!(rate > 4_000.0, "{rate:.0} clicks a second");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,7 @@ mod limits;
 mod listing;
 mod loading;
 mod many_urls;
+mod migration;
 mod misses;
 mod open;
 mod paging;
@@ -49,7 +50,8 @@ mod urls;
 mod users;
 mod visits;
 
-pub use open::{OpenError, PostgresConfig, migrate};
+pub use migration::migrate;
+pub use open::{OpenError, PostgresConfig};
 
 use self::connections::Connections;
 use self::listing::SummedListing;
@@ -115,7 +117,7 @@ impl PostgresStore {
     /// Checks that connections have sessions of their own, and that the database has the schema of this build.
     pub async fn check_schema(&self) -> Result<(), OpenError> {
         self.connections.check_sessions().await?;
-        self.connections.control(async |db| Ok(open::check_schema(db).await)).await?
+        self.connections.control(async |db| Ok(migration::check_schema(db).await)).await?
     }
 
     /// Deletes most events of a url or a user in parts, if they are too many to delete within one request.
