@@ -210,7 +210,7 @@ impl Builder {
         let people = count(Field::PeopleClicks).or(clicks).unwrap_or(0);
         let limit = count(Field::MaxClicks).filter(|&limit| limit > 0);
         link.clicks = clicks.or(count(Field::PeopleClicks)).unwrap_or(0).saturating_add(imported);
-        link.clicks_left = limit.map(|limit| limit.saturating_sub(people));
+        link.clicks_left = count(Field::ClicksLeft).or(limit.map(|limit| limit.saturating_sub(people)));
     }
 
     /// Switches a link off that nobody could follow, with a note.

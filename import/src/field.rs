@@ -39,6 +39,8 @@ pub enum Field {
     PeopleClicks,
     /// A limit of clicks.
     MaxClicks,
+    /// The clicks that a limit leaves.
+    ClicksLeft,
     RedirectStatus,
     ForwardQuery,
     /// Rules in the form of Tern's API, as JSON.

@@ -193,7 +193,8 @@ impl Batch<'_> {
         change.options.expired_url = given(options.expired_url.is_some()).then(|| options.expired_url.clone());
         change.options.redirect_status = given(options.redirect_status.is_some()).then_some(options.redirect_status);
         change.options.forward_query = given(options.forward_query.is_some()).then_some(options.forward_query);
-        change.options.max_clicks = given(options.max_clicks.is_some()).then_some(options.max_clicks);
+        // An export of Tern has the clicks that were left, which would be too few for the link that it came from.
+        change.options.max_clicks = (options.max_clicks.is_some() && !is_whole).then_some(options.max_clicks);
         change.options.rules = given(!options.rules.is_empty()).then(|| options.rules.clone());
         change.options.split = given(!options.split.is_empty()).then(|| options.split.clone());
         let own_tags = || stored.tags.iter().map(String::as_str).filter(|tag| !tag.starts_with(ALL_TAGS));

@@ -30,9 +30,10 @@ pub(crate) static SHAPES: [Shape; 19] = [
             ("externalid", ExternalId),
             ("clicks", Clicks),
             ("importedclicks", ImportedClicks),
+            ("clicksleft", ClicksLeft),
             ("shorturl", ShortUrl),
         ],
-        redundant: &["id", "userid", "revision", "state", "lastclickedat"],
+        redundant: &["id", "userid", "revision", "state", "lastclickedat", "maxclicks"],
     },
     Shape {
         source: Source::Bitly,

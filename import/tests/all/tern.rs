@@ -54,6 +54,15 @@ fn plain_export_is_read_without_a_loss() {
 }
 
 #[test]
+fn limited_link_has_the_clicks_that_are_left() {
+    let text = "user_id,short_code,original_url,max_clicks,clicks_left\n1,a,https://example.com/,9,4\n1,b,https://example.com/,9,0\n";
+    let links = links(text, Source::Tern);
+    assert_eq!(links.iter().map(|link| link.clicks_left).collect::<Vec<_>>(), [Some(4), Some(0)]);
+    assert_eq!(links.iter().map(|link| link.is_active).collect::<Vec<_>>(), [true, false]);
+    assert!(links.iter().all(|link| dropped(link).is_empty()), "{links:?}");
+}
+
+#[test]
 fn row_with_few_fields_is_a_plain_link() {
     let row = "8,1,plain,https://example.com/,,true,,,,,,,,2026-01-02T03:04:05,2026-01-02T03:04:05,,,,1,0,,https://go.example.com/plain,active";
     let links = links(format!("{HEADER}\r\n{row}\r\n"), Source::Tern);
