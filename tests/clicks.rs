@@ -92,7 +92,7 @@ pub(crate) fn events(fleet: &Fleet) -> HashMap<u64, usize> {
 }
 
 /// Waits until no redirector has clicks to ship, as long as there is progress.
-async fn wait_until_shipped(fleet: &Fleet) {
+pub(crate) async fn wait_until_shipped(fleet: &Fleet) {
     let (mut committed, mut moved) = (0.0, Instant::now());
     loop {
         let (mut pending, mut now) = (0.0, 0.0);

@@ -11,6 +11,7 @@ mod fleet;
 mod follower;
 mod followers;
 mod forger;
+pub mod limits;
 mod plane;
 pub mod propagation;
 pub mod roll;

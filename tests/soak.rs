@@ -10,9 +10,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tern_tests::clicks::{Verdict, database_unavailable, fail_over, kill_database, kill_redirector, lag};
+use tern_tests::limits::{self, follow_fast, kill_at_random};
 use tern_tests::roll::{restart_behind_nginx, take_over};
 
-const DRILLS: [&str; 7] = ["requests", "redirector", "roll", "database", "failover", "lag", "away"];
+const DRILLS: [&str; 9] =
+    ["requests", "redirector", "roll", "database", "failover", "lag", "limits", "limit-rate", "away"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -37,6 +39,17 @@ async fn main() -> ExitCode {
                 for _ in 0..10 {
                     assert_eq!(fail_over().await, Verdict::default());
                 }
+            }
+            "limits" => {
+                let judgement = kill_at_random(Duration::from_secs(600)).await;
+                assert!(judgement.excess == 0 && judgement.wasted <= judgement.uncertain, "{judgement:?}");
+                limits::fail_over().await;
+                limits::lose_synchronous_standby().await;
+            }
+            "limit-rate" => {
+                let [limited, alone, beside] = follow_fast(10_000, Duration::from_secs(20)).await;
+                assert!(limited < Duration::from_millis(20), "{limited:?}");
+                assert!(beside <= alone.mul_f64(1.1), "{alone:?}, {beside:?} beside the limited link");
             }
             "lag" => {
                 for (rate, most) in [(None, 50), (Some(10_000), 2_000)] {
