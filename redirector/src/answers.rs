@@ -101,6 +101,10 @@ impl Answers {
             return Answer { further_fields: &self.redirect_fields, ..redirect };
         }
         match (answer.content, outcome.link) {
+            (Content::Document(_), Some(link)) if outcome.kind == Kind::Withheld => {
+                let page = Content::Document(pages::withheld(link.code));
+                Answer { further_fields: pages::FIELDS, content: page, ..answer }
+            }
             (Content::Document(document), Some(link)) => {
                 let is_page = prefers_html();
                 let page = is_page.then(|| {

@@ -20,14 +20,15 @@ use crate::clicks::journal::{Network, NewClick};
 use crate::code_path::{CodePath, code_of_path, without_qr_mark};
 use crate::countries::Countries;
 use crate::fields::Fields;
-use crate::http::{Answer, Method, Reply, Request, Service};
+use crate::http::{Answer, Method, Reply, Request, Service, Signal, Verdict};
 use crate::link_defaults::LinkDefaults;
 use crate::link_map::{LinkMap, MapPin};
 use crate::metrics::RedirectCounters;
 use crate::misses::Misses;
-use crate::outcome::{Effect, Outcome};
+use crate::outcome::{Effect, Kind, Outcome};
 use crate::redirect::{Visit, decide};
-use crate::tracking::Tracking;
+use crate::takes::{Admission, Takes};
+use crate::tracking::{Tracking, is_preview_agent};
 
 /// The shared state for requests for short codes. No worker waits for another one here.
 #[derive(Debug)]
@@ -43,10 +44,19 @@ pub struct Engine {
     pub(crate) countries: Arc<Countries>,
     pub(crate) proxies: Proxies,
     pub(crate) counters: RedirectCounters,
+    pub(crate) takes: Arc<Takes>,
     /// Threads that serve redirects.
     pub(crate) workers: usize,
     /// Recorder slots for another port that answers short codes.
     pub(crate) other_recorders: usize,
+}
+
+/// A decision about a request, or the wait for one.
+#[derive(Debug)]
+pub enum Step<'a> {
+    Answer(Answer<'a>),
+    /// The link is limited: the request has to be made again once the signal has a verdict.
+    Wait(Arc<Signal>),
 }
 
 impl Engine {
@@ -70,16 +80,59 @@ impl Engine {
 
     /// Decides about a visit, records its click and counts its outcome. The caller only has to send the answer.
     ///
-    /// The click is in the journal before this function returns.
-    pub fn answer<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Answer<'a> {
-        let outcome = self.follow(pin, visit, fields);
-        self.answers.answer(&outcome, visit, || prefers_html(fields.values("accept")))
-    }
-
-    fn follow<'a, 'f>(&'a self, pin: &'a MapPin, visit: &Visit<'a>, fields: &impl Fields<'f>) -> Outcome<'a> {
+    /// The click is in the journal before this function returns. `wait` is the signal of an earlier call for this visit,
+    /// which has a verdict.
+    pub fn answer<'a, 'f>(
+        &'a self,
+        pin: &'a MapPin,
+        visit: &Visit<'a>,
+        fields: &impl Fields<'f>,
+        wait: Option<&Signal>,
+    ) -> Step<'a> {
         let sources = Sources { proxies: &self.proxies, tracking: &self.tracking, countries: &self.countries };
         let choose = |routing, link| sources.choose(routing, link, visit, fields);
         let mut outcome = decide(&self.map, pin, visit, &self.defaults, choose);
+        if outcome.is_limited {
+            match self.admit(outcome, fields, wait) {
+                Ok(admitted) => outcome = admitted,
+                Err(signal) => return Step::Wait(signal),
+            }
+        }
+        let outcome = self.follow(outcome, visit, fields);
+        Step::Answer(self.answers.answer(&outcome, visit, || prefers_html(fields.values("accept"))))
+    }
+
+    /// Completes the decision to redirect a limited link: by a click of its limit, or by another outcome.
+    ///
+    /// # Errors
+    /// The wait, if no click is there yet.
+    #[cold]
+    fn admit<'a, 'f>(
+        &self,
+        outcome: Outcome<'a>,
+        fields: &impl Fields<'f>,
+        wait: Option<&Signal>,
+    ) -> Result<Outcome<'a>, Arc<Signal>> {
+        let Some(link) = outcome.link else { return Ok(outcome) };
+        if is_preview_agent(fields) {
+            return Ok(Outcome::withheld(link));
+        }
+        // Meanwhile the code may have become that of another link, whose limit is another one.
+        let verdict = wait.filter(|wait| wait.subject() == link.url_id.get()).and_then(Signal::verdict);
+        match verdict {
+            Some(Verdict::Granted) => Ok(outcome),
+            Some(Verdict::Refused) => Ok(Outcome::exhausted(link.extension().and_then(|own| own.expired_location()))),
+            Some(Verdict::Unknown) => Ok(Kind::LimitUnavailable.into()),
+            // The wait was for another link, and a request waits once.
+            None if wait.is_some() => Ok(Kind::LimitUnavailable.into()),
+            None => match self.takes.admit(link.url_id) {
+                Admission::Granted => Ok(outcome),
+                Admission::Wait(signal) => Err(signal),
+            },
+        }
+    }
+
+    fn follow<'a, 'f>(&self, mut outcome: Outcome<'a>, visit: &Visit<'_>, fields: &impl Fields<'f>) -> Outcome<'a> {
         match (outcome.kind.effect(), outcome.link) {
             (Effect::Click, Some(link)) if visit.method == Method::Get && self.tracking.records() => {
                 self.record(&link, &outcome, visit, fields);
@@ -182,6 +235,9 @@ impl Service for Engine {
             is_http_1_0: request.is_http_1_0,
             affinity: request.worker,
         };
-        MapPin::scope(|pin| reply.answer(&self.answer(pin, &visit, request)));
+        MapPin::scope(|pin| match self.answer(pin, &visit, request, request.wait) {
+            Step::Answer(answer) => reply.answer(&answer),
+            Step::Wait(signal) => reply.postpone(signal),
+        });
     }
 }

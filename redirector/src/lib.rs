@@ -12,6 +12,7 @@
 //!     accept      whether a client prefers a page to JSON
 //!     link_map    code -> link; lock-free reads, one writer
 //!     fields      header fields of a request, on either port
+//!     takes       clicks of limited links: taken from the store, used or returned
 //!     misses      the codes that are asked for most and that no link has
 //!     choice      the facts of a request by which rules and splits choose its target
 //!     countries   the country of a client's network
@@ -53,6 +54,7 @@ pub mod sockets;
 mod start_error;
 mod status;
 pub mod succession;
+pub mod takes;
 pub mod tracking;
 pub mod watchdog;
 

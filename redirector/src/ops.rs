@@ -110,7 +110,7 @@ impl Collector for OpsCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let Engine { recorder, counters, .. } = &*self.engine;
+        let Engine { recorder, counters, takes, .. } = &*self.engine;
         let stats = self.server.stats();
         let staleness = self.freshness.staleness().map_or(f64::INFINITY, |staleness| staleness.as_secs_f64());
         let [used, limit, room] = recorder.room().map(float);
@@ -164,6 +164,11 @@ impl Collector for OpsCollector {
                 "tern_clicks_ignored_total",
                 "Clicks that are not recorded, because their clients are in IGNORE_CLICKS_FROM.",
                 counters.ignored_clicks(),
+            ),
+            gauge(
+                "tern_limited_clicks_unused",
+                "Clicks of limited links that this redirector has taken from the store and not used yet. A crash wastes them.",
+                float(takes.unused().unsigned_abs()),
             ),
             durations(&counters.durations()),
             counters_by(

@@ -18,6 +18,8 @@ pub struct Outcome<'a> {
     pub answer: Option<Answer<'a>>,
     /// The target that was chosen, if the link has rules or a split.
     pub chosen: Option<Chosen<'a>>,
+    /// Whether the redirect needs a click of the link's limit.
+    pub is_limited: bool,
     /// Whether the link forwards queries, and that of the request could not be merged into the target.
     pub drops_query: bool,
     /// The short code that the message quotes.
@@ -74,12 +76,21 @@ const PREVIEW: Document<'static> = Document {
 
 /// The JSON of a preview of a link with rules or a split.
 const VARYING_PREVIEW: &[&str; 4] = &["{\"short_code\":\"", "\",\"original_url\":\"", "\",\"varies\":true}", ""];
+/// The JSON in place of a limited link's target.
+const WITHHELD: Document<'static> = Document {
+    media_type: MediaType::Json,
+    fixed: &["{\"short_code\":\"", "\"}", "", ""],
+    pieces: [b""; 3],
+    filled: None,
+};
 
 kinds! {
     /// The link leads to its target.
     Redirect = "redirect", Click, Answer::redirect(b"");
     /// The link would redirect, and the client asks where to.
     Preview = "preview", Nothing, Answer::new(StatusCode::OK, Content::Document(PREVIEW));
+    /// The link is limited, and the request would use up a click without a person behind it.
+    Withheld = "withheld", Nothing, Answer::new(StatusCode::OK, Content::Document(WITHHELD));
     /// The path is that of the start page, which is no short code.
     Root = "root", Nothing, Answer::error(StatusCode::NOT_FOUND, "No short code has this form");
     /// The link is deactivated.
@@ -96,6 +107,13 @@ kinds! {
     ExpiredElsewhere = "expired", Nothing, Answer::redirect(b"");
     /// The link has expired.
     Expired = "expired", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has expired");
+    /// The limit of the link is used up, and it now leads to another address.
+    ExhaustedElsewhere = "exhausted", Nothing, Answer::redirect(b"");
+    /// The limit of the link is used up.
+    Exhausted = "exhausted", Nothing, Answer::error(StatusCode::GONE, "This shortened URL has been used up");
+    /// The store did not say in time whether the limit of the link is used up.
+    LimitUnavailable = "limit_unavailable", Nothing,
+        Answer::error(StatusCode::SERVICE_UNAVAILABLE, "This shortened URL cannot be counted now").retry_after(1);
     /// No link has the code.
     NotFound = "not_found", Miss, Answer::error_in_pieces(StatusCode::NOT_FOUND, [b"Short code '", b"", b"' not found"]);
     /// The path is not that of a short code.
@@ -133,6 +151,7 @@ impl From<Kind> for Outcome<'_> {
             link: None,
             answer: None,
             chosen: None,
+            is_limited: false,
             drops_query: false,
             code: None,
             retry_after_seconds: None,
@@ -144,6 +163,21 @@ impl<'a> Outcome<'a> {
     /// Returns a redirect to the address of an expired link.
     pub fn expired_elsewhere(location: &'a str) -> Outcome<'a> {
         Outcome { answer: Some(Answer::redirect(location.as_bytes())), ..Kind::ExpiredElsewhere.into() }
+    }
+
+    /// Returns the outcome for a link whose limit is used up, with the address to which it then leads.
+    pub fn exhausted(location: Option<&'a str>) -> Outcome<'a> {
+        match location {
+            Some(location) => {
+                Outcome { answer: Some(Answer::redirect(location.as_bytes())), ..Kind::ExhaustedElsewhere.into() }
+            }
+            None => Kind::Exhausted.into(),
+        }
+    }
+
+    /// Returns an answer that uses up no click of a limited link and does not name its target.
+    pub fn withheld(link: ServedLink<'a>) -> Outcome<'a> {
+        Outcome { link: Some(link), ..Kind::Withheld.into() }
     }
 
     /// Returns the outcome for a link that has not started.
@@ -203,10 +237,12 @@ impl<'a> Outcome<'a> {
                 Content::Message([before, self.code.unwrap_or_default().as_bytes(), after])
             }
             Content::Document(document) => {
+                let is_shown = self.kind != Kind::Withheld;
                 let (code, target) = self.link.map_or(("", ""), |link| (link.code, link.original_url()));
-                let varies = self.link.is_some_and(|link| link.varies());
+                let varies = is_shown && self.link.is_some_and(|link| link.varies());
                 let fixed = if varies { VARYING_PREVIEW } else { document.fixed };
-                Content::Document(Document { pieces: [code.as_bytes(), target.as_bytes(), b""], fixed, ..document })
+                let target = if is_shown { target.as_bytes() } else { b"" };
+                Content::Document(Document { pieces: [code.as_bytes(), target, b""], fixed, ..document })
             }
         };
         Answer { content, retry_after_seconds: self.retry_after_seconds.or(answer.retry_after_seconds), ..answer }
@@ -232,6 +268,8 @@ mod tests {
             "Short code 'jira' leads nowhere with this path and query: a part is missing, not allowed or one too many";
         check(Outcome::unfilled("jira"), (404, None, unfilled));
         check(Kind::Expired.into(), (410, None, "This shortened URL has expired"));
+        check(Outcome::exhausted(None), (410, None, "This shortened URL has been used up"));
+        check(Kind::LimitUnavailable.into(), (503, Some(1), "This shortened URL cannot be counted now"));
         check(Kind::NoCode.into(), (404, None, "No short code has this form"));
         check(Kind::OtherMethod.into(), (405, None, "Only GET and HEAD are served here"));
         check(Kind::NotReady.into(), (503, Some(1), "The links are not loaded yet"));

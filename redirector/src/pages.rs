@@ -91,6 +91,18 @@ const VARYING_FILLED_PREVIEW: &[&str; 4] = filled_page!("</p><p>Others may be le
 const CUT_VARYING_FILLED_PREVIEW: &[&str; 4] =
     filled_page!(" \u{2026} (the rest is not shown)</p><p>Others may be led elsewhere, and so may you.");
 
+const WITHHELD: &[&str; 4] = &[
+    beginning!("A link with a limited number of visits"),
+    "</p><p>Open it in a browser to go where it leads. This page has not used up a visit.</p></main></html>\n",
+    "",
+    "",
+];
+
+/// Returns the page that stands for a limited link whose visits are not to be used up. It does not name the target.
+pub fn withheld(code: &str) -> Document<'_> {
+    Document { media_type: MediaType::Html, fixed: WITHHELD, pieces: [code.as_bytes(), b"", b""], filled: None }
+}
+
 /// Returns an error as a page, if its status is one that people see; otherwise the answer as it is.
 pub fn error(answer: Answer<'_>) -> Answer<'_> {
     let fixed = match answer.status {
@@ -174,7 +186,7 @@ mod tests {
         assert!(FIELDS.contains(&format!("style-src 'sha256-{hash}';")), "{hash}");
         let previews = [PREVIEW, CUT_PREVIEW, VARYING_PREVIEW, CUT_VARYING_PREVIEW];
         let filled = [FILLED_PREVIEW, CUT_FILLED_PREVIEW, VARYING_FILLED_PREVIEW, CUT_VARYING_FILLED_PREVIEW];
-        let previews = previews.into_iter().chain(filled);
+        let previews = previews.into_iter().chain(filled).chain([WITHHELD]);
         for fixed in [NOT_FOUND, GONE, TOO_MANY_REQUESTS, UNAVAILABLE].into_iter().chain(previews) {
             let page = fixed.concat();
             assert_eq!(page.matches(&format!("<style>{}</style>", style!())).count(), 1);
@@ -221,6 +233,12 @@ mod tests {
         let page = written(&preview("CODE12", "https://example.com/", true));
         assert!(page.contains("<p><b>https://example.com/</b></p><p>Others may be led elsewhere, and so may you.</p>"));
         assert!(!written(&preview("CODE12", "https://example.com/", false)).contains("elsewhere"));
+    }
+
+    #[test]
+    fn page_of_a_withheld_link_is_short_and_has_no_address() {
+        let page = written(&withheld(&"c".repeat(64)));
+        assert!(page.len() < 2_048 && page.contains(&"c".repeat(64)) && !page.contains("<a "), "{page}");
     }
 
     #[test]

@@ -77,9 +77,14 @@ pub fn decide<'a>(
         if options.has_expired(visit.at) {
             return options.expired_location().map_or(Kind::Expired.into(), Outcome::expired_elsewhere);
         }
+        if options.is_exhausted() {
+            return Outcome::exhausted(options.expired_location());
+        }
     }
     if visit.is_preview {
-        return preview(link, options, visit);
+        let outcome = preview(link, options, visit);
+        let is_limited = options.is_some_and(|options| options.is_limited());
+        return if is_limited && outcome.kind == Kind::Preview { Outcome::withheld(link) } else { outcome };
     }
     let Some(options) = options else {
         return redirect(link, link.original_url(), None, visit, defaults.status, defaults.forward_query, defaults);
@@ -92,7 +97,10 @@ pub fn decide<'a>(
     let forwards_query = options.forward_query().unwrap_or(defaults.forward_query);
     let status = options.redirect_status(defaults.status);
     let outcome = redirect(link, target.location, target.template, visit, status, forwards_query, defaults);
-    Outcome { chosen, ..outcome }
+    match options.is_limited() && outcome.kind == Kind::Redirect {
+        true if visit.method == Method::Head => Outcome::withheld(link),
+        is_limited => Outcome { chosen, is_limited, ..outcome },
+    }
 }
 
 /// Returns a redirect to the target of a link, filled from the request, and with its query if the link forwards it.
@@ -202,6 +210,13 @@ mod tests {
             LinkRow { starts_at: at(5), expires_at: at(6), ..row("OPEN12") },
             LinkRow { expires_at: at(5), ..row("ENDED1") },
             LinkRow { expires_at: at(5), expired_url: fallback, ..row("ENDED2") },
+            LinkRow { max_clicks: Some(5), ..row("FEW123") },
+            LinkRow { max_clicks: Some(5), is_exhausted: true, ..row("USED12") },
+            LinkRow { max_clicks: Some(5), is_exhausted: true, expired_url: fallback, ..row("USED13") },
+            LinkRow { max_clicks: Some(5), is_exhausted: true, is_active: false, ..row("USED14") },
+            LinkRow { max_clicks: Some(5), is_exhausted: true, starts_at: at(6), ..row("USED15") },
+            LinkRow { max_clicks: Some(5), is_exhausted: true, expires_at: at(5), ..row("USED16") },
+            LinkRow { is_exhausted: true, ..row("OPEN13") },
         ]));
         check(Some("CODE12"), Get, Kind::NotReady);
         check(Some("GONE12"), Get, Kind::NotReady);
@@ -224,7 +239,18 @@ mod tests {
             check(Some("ENDED2"), method, Kind::ExpiredElsewhere);
             check(Some("OPEN12"), method, Kind::Redirect);
             check(Some("CODE12"), method, Kind::Redirect);
+            check(Some("OPEN13"), method, Kind::Redirect);
+            check(Some("USED12"), method, Kind::Exhausted);
+            check(Some("USED13"), method, Kind::ExhaustedElsewhere);
+            check(Some("USED14"), method, Kind::Gone);
+            check(Some("USED15"), method, Kind::Scheduled);
+            check(Some("USED16"), method, Kind::Expired);
         }
+        check(Some("FEW123"), Get, Kind::Redirect);
+        MapPin::scope(|pin| {
+            let is_limited = |code| decide(&map, pin, &visit(Some(code), Get), &defaults).is_limited;
+            assert_eq!(["FEW123", "CODE12", "OPEN12"].map(is_limited), [true, false, false]);
+        });
 
         let check_kind = |visit: Visit<'_>, expected: Kind| {
             MapPin::scope(|pin| {
@@ -240,6 +266,10 @@ mod tests {
         check_kind(preview("ENDED2", Get), Kind::ExpiredElsewhere);
         check_kind(preview("CODE12", Get), Kind::Preview);
         check_kind(preview("OPEN12", Head), Kind::Preview);
+        check_kind(preview("USED12", Get), Kind::Exhausted);
+        check_kind(preview("FEW123", Get), Kind::Withheld);
+        check_kind(visit(Some("FEW123"), Head), Kind::Withheld);
+        check_kind(visit(Some("FEW123"), Other), Kind::OtherMethod);
         let root = |method| Visit { path: b"/", ..visit(None, method) };
         check_kind(root(Get), Kind::Root);
         check_kind(root(Head), Kind::Root);
@@ -315,6 +345,8 @@ mod tests {
         let defaults = LinkDefaults { status: 301.try_into().unwrap(), ..LinkDefaults::default() };
         let expected = (302, "https://example.com/%C3%BC?a=1".to_owned(), Some("no-store".to_owned()));
         assert_eq!(answer(&row, "x=1", &defaults), expected);
+        let row = LinkRow { expires_at: None, max_clicks: Some(1), is_exhausted: true, ..row };
+        assert_eq!(answer(&row, "x=1", &defaults), expected, "its limit is used up");
     }
 
     #[test]
@@ -340,6 +372,9 @@ mod tests {
         check(308, LinkRow { expires_at: at(9), ..row() }, 302);
         check(307, LinkRow { expires_at: at(9), ..row() }, 307);
         check(301, LinkRow { expires_at: at(9), redirect_status: Some(307), ..row() }, 307);
+        check(301, LinkRow { max_clicks: Some(5), ..row() }, 302);
+        check(308, LinkRow { max_clicks: Some(5), ..row() }, 302);
+        check(307, LinkRow { max_clicks: Some(5), ..row() }, 307);
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::replica::{self, Freshness, ReplicaReports};
 use crate::sockets::{Origin, Sockets};
 use crate::start_error::StartError;
 use crate::status::StatusReader;
+use crate::takes::{TakeMetrics, Taker, Takes};
 use crate::watchdog::Watchdog;
 use crate::{clicks, http, ops};
 
@@ -48,7 +49,9 @@ pub struct Redirector {
     config: RedirectorConfig,
     stop_replica: watch::Sender<bool>,
     stop_shipper: watch::Sender<Option<Instant>>,
+    stop_taker: watch::Sender<bool>,
     replica: JoinHandle<()>,
+    taker: JoinHandle<()>,
     shipper: JoinHandle<u64>,
     journal_threads: JournalThreads,
     watchdog: Watchdog,
@@ -118,12 +121,16 @@ impl Redirector {
             countries,
             proxies: config.trusted_proxies.clone(),
             counters: RedirectCounters::new(lanes),
+            takes: Arc::new(Takes::default()),
             workers: config.workers,
             other_recorders: config.other_recorders,
         });
         let freshness = Arc::new(Freshness::default());
         let (stop_replica, replica_stops) = watch::channel(false);
         let (stop_shipper, shipper_stops) = watch::channel(None);
+        let (stop_taker, taker_stops) = watch::channel(false);
+        let taker = Taker::new(Arc::clone(&engine.takes), Arc::clone(&sink), TakeMetrics::new(registry));
+        let taker = tokio::spawn(taker.run(taker_stops));
         let address = sockets.redirects.local_addr().map_err(failed("REDIRECTOR_LISTEN", config.listen))?;
         let status = Arc::new(StatusReader::new(Arc::clone(&engine), Arc::clone(&freshness), address));
         let reports =
@@ -163,7 +170,9 @@ impl Redirector {
             config,
             stop_replica,
             stop_shipper,
+            stop_taker,
             replica,
+            taker,
             shipper: tokio::spawn(shipper.run(sink, shipper_stops)),
             journal_threads,
             watchdog,
@@ -205,6 +214,7 @@ impl Redirector {
         tokio::select! {
             ended = &mut self.replica => anyhow!("the replica ended by itself: {ended:?}"),
             ended = &mut self.shipper => anyhow!("the shipper ended by itself: {ended:?}"),
+            ended = &mut self.taker => anyhow!("the taker of limited clicks ended by itself: {ended:?}"),
             () = self.journal_threads.ended() => anyhow!("a thread of the click journals ended by itself"),
             error = self.ops.ended() => error.context("the operations port failed"),
         }
@@ -253,6 +263,7 @@ impl Redirector {
     ///
     /// Every port that answers short codes must have been drained before.
     pub async fn finish(self, deadline: Instant) -> u64 {
+        self.stop_taker.send_replace(true);
         self.stop_shipper.send_replace(Some(deadline));
         let mut shipper = self.shipper;
         let clicks_retained = match timeout_at(deadline, &mut shipper).await {
@@ -266,6 +277,10 @@ impl Redirector {
                 self.engine.recorder.pending()
             }
         };
+        // Clicks of limited links that no request used are back, or wasted.
+        if !matches!(timeout_at(deadline.max(Instant::now() + SHIPPING), self.taker).await, Ok(Ok(()))) {
+            tracing::warn!("unused clicks of limited links were not returned in time; they are wasted");
+        }
         let (engine, journal_threads) = (self.engine, self.journal_threads);
         let closing = spawn_blocking(move || {
             engine.recorder.close();

@@ -105,6 +105,12 @@ impl<'a> Headers<'a> {
     }
 }
 
+/// Returns whether a request is of a preview agent or loads a page in advance, so that no person sees its answer.
+pub(crate) fn is_preview_agent<'a>(fields: &impl Fields<'a>) -> bool {
+    let Headers { user_agent, is_prefetch, .. } = Headers::read(fields, None);
+    Visitor::of_request(&Signs { user_agent, is_prefetch, ..Signs::default() }).is_preview()
+}
+
 /// Returns whether a value announces that a page is loaded in advance, such as `prefetch;prerender`.
 fn is_prefetch(value: &[u8]) -> bool {
     value.get(..b"prefetch".len()).is_some_and(|start| start.eq_ignore_ascii_case(b"prefetch"))

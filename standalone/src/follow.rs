@@ -10,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tern_common::ShortCode;
 use tern_redirector::code_path::{CodePath, code_of_path, without_qr_mark};
-use tern_redirector::engine::Engine;
+use tern_redirector::engine::{Engine, Step};
 use tern_redirector::fields::Fields;
-use tern_redirector::http::{self, Answer, Content};
+use tern_redirector::http::{self, Answer, Content, LONGEST_WAIT, Signal, Verdict};
 use tern_redirector::link_map::MapPin;
 use tern_redirector::redirect::Visit;
+use tokio::time::timeout;
 
 /// Answers a short code as the redirect port does, with the same map, outcomes and clicks.
 pub async fn follow_code(
@@ -22,16 +23,17 @@ pub async fn follow_code(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let method = match *request.method() {
+    let (request, _) = request.into_parts();
+    let method = match request.method {
         Method::GET => http::Method::Get,
         Method::HEAD => http::Method::Head,
         _ => http::Method::Other,
     };
-    let path = request.uri().path().as_bytes();
+    let path = request.uri.path().as_bytes();
     let mut buffer = [0; ShortCode::MAX_LEN + 1];
     let CodePath { code, is_preview, rest } = code_of_path(path, &mut buffer);
-    let (query, is_from_qr) = without_qr_mark(request.uri().query().unwrap_or_default().as_bytes());
-    let visit = Visit {
+    let (query, is_from_qr) = without_qr_mark(request.uri.query().unwrap_or_default().as_bytes());
+    let mut visit = Visit {
         path,
         query,
         is_from_qr,
@@ -41,10 +43,27 @@ pub async fn follow_code(
         method,
         at: SystemTime::now(),
         peer: peer.ip().to_canonical(),
-        is_http_1_0: request.version() == Version::HTTP_10,
+        is_http_1_0: request.version == Version::HTTP_10,
         affinity: engine.beside_workers(peer.port().into()),
     };
-    MapPin::scope(|pin| respond(&engine.answer(pin, &visit, &HeaderFields(request.headers()))))
+    let fields = HeaderFields(&request.headers);
+    let mut wait: Option<Arc<Signal>> = None;
+    loop {
+        let step = MapPin::scope(|pin| match engine.answer(pin, &visit, &fields, wait.as_deref()) {
+            Step::Answer(answer) => Ok(respond(&answer)),
+            Step::Wait(signal) => Err(signal),
+        });
+        match step {
+            Ok(response) => return response,
+            Err(signal) => {
+                if timeout(LONGEST_WAIT, signal.wait()).await.is_err() {
+                    signal.end(Verdict::Unknown);
+                }
+                visit.at = SystemTime::now();
+                wait = Some(signal);
+            }
+        }
+    }
 }
 
 /// The header fields of a request, as the redirector reads them.

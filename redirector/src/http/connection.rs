@@ -6,6 +6,8 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::task::Waker;
 
 use ::http::StatusCode;
 
@@ -14,6 +16,7 @@ use super::connections::{ConnectionState, Permit, Phase, PortState, Registration
 use super::exchange::{Exchange, Next, Terms};
 use super::limits::worker_of;
 use super::refusal::Refusal;
+use super::signal::{LONGEST_WAIT, Verdict};
 use super::socket::Socket;
 use super::stats::count;
 
@@ -111,6 +114,11 @@ impl Connection {
                 }
                 match next {
                     Next::Write => {}
+                    Next::Wait => {
+                        if !self.pause() {
+                            return;
+                        }
+                    }
                     Next::Read => break,
                     Next::Close { linger: false } => return,
                     Next::Close { linger: true } => return self.linger(),
@@ -196,6 +204,29 @@ impl Connection {
             is_last: shared.gives_notice() || self.registration.state.is_evicted(),
         };
         self.exchange.answer(terms, self.readable, service)
+    }
+
+    /// Waits until the postponed answer can be given. Returns false if the connection has to end.
+    ///
+    /// A client that ends its side meanwhile may still read the answer.
+    fn pause(&mut self) -> bool {
+        let Some(signal) = self.exchange.signal() else { return true };
+        let waker = Waker::from(Arc::clone(&self.registration.state));
+        let (shared, state) = (self.registration.shared(), &self.registration.state);
+        // The deadline is late by a tick at most.
+        let timeout = LONGEST_WAIT.saturating_sub(shared.limits.tick);
+        state.enter(Phase::Wait, shared.now_ms(), shared.now_ms() + timeout.as_millis() as u64);
+        while signal.poll(&waker).is_none() {
+            if self.shared().cutting() {
+                return false;
+            }
+            if self.overdue() {
+                signal.end(Verdict::Unknown);
+            } else {
+                self.wait();
+            }
+        }
+        true
     }
 
     /// Sets the deadline for the rest of a head, or for the next head.

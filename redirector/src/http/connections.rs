@@ -29,6 +29,8 @@ pub(super) enum Phase {
     Idle,
     /// Within a head.
     Head,
+    /// Waiting for the signal of a postponed answer.
+    Wait,
     /// Waiting for the client to read.
     Write,
     /// Waiting for the client to read the last answer and close.

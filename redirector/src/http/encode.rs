@@ -2,11 +2,14 @@
 //!
 //! It only appends to a buffer, and allocates only when the buffer grows. No byte of a request gets into a head.
 
+use std::sync::Arc;
+
 use ::http::StatusCode;
 
 use super::answer::{Answer, Content, Location};
 use super::date::Date;
 use super::document::{MediaType, put_escaped};
+use super::signal::Signal;
 
 /// A function that passes a body on in parts.
 type WriteBody<'a> = dyn Fn(&mut dyn FnMut(&[u8])) + 'a;
@@ -30,11 +33,28 @@ pub struct Reply<'a> {
     now_micros: u64,
     framing: Framing,
     answered: bool,
+    /// The place for the wait of a postponed answer. `None` refuses to wait.
+    wait: Option<&'a mut Option<Arc<Signal>>>,
 }
 
 impl<'a> Reply<'a> {
     pub(super) fn new(output: &'a mut Vec<u8>, date: &'a mut Date, now_micros: u64, framing: Framing) -> Self {
-        Self { output, date, now_micros, framing, answered: false }
+        Self { output, date, now_micros, framing, answered: false, wait: None }
+    }
+
+    /// Returns a reply that can be postponed.
+    pub(super) fn with_wait(mut self, wait: &'a mut Option<Arc<Signal>>) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Postpones the answer until the signal has a verdict, or for [`super::LONGEST_WAIT`]. Then the service is called
+    /// again with the same request.
+    pub fn postpone(mut self, signal: Arc<Signal>) {
+        if let Some(wait) = self.wait.take() {
+            *wait = Some(signal);
+            self.answered = true;
+        }
     }
 
     /// Writes the answer. A location with other bytes than visible ASCII could change the head, so it becomes a 500.

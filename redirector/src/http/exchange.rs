@@ -4,6 +4,8 @@
 //! Apart from the clock it is pure, so fuzzers and benchmarks can use it in place of a connection.
 
 use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::Service;
 use super::date::{self, Date};
@@ -12,6 +14,7 @@ use super::input::Input;
 use super::limits::Limits;
 use super::parse::{self, Method, Request, Scan, Scanner, Verb};
 use super::refusal::{METHOD_NOT_ALLOWED, Refusal};
+use super::signal::{Signal, Verdict};
 use super::stats::Stats;
 
 /// Input and output of a connection.
@@ -21,9 +24,18 @@ pub struct Exchange {
     /// Answers that are not written yet.
     pub(super) output: Vec<u8>,
     scanner: Scanner,
+    /// The head whose answer is postponed.
+    postponed: Option<Postponed>,
     date: Date,
     peer: IpAddr,
     worker: usize,
+}
+
+/// A head in the input whose answer waits for a signal.
+#[derive(Debug)]
+struct Postponed {
+    head: Range<usize>,
+    signal: Arc<Signal>,
 }
 
 /// State of the port that a connection needs to answer.
@@ -42,11 +54,26 @@ pub(super) enum Next {
     Read,
     /// The output is full, so it has to be written before more heads are answered.
     Write,
+    /// The next answer is postponed until the [signal](Exchange::signal) has a verdict.
+    Wait,
     /// The last answer was given.
     Close {
         /// Whether the client may still send bytes. A reset would make it lose the answer.
         linger: bool,
     },
+}
+
+/// What became of one head.
+enum Answered {
+    /// It is answered, and the connection stays open.
+    Open,
+    /// It is answered, and the connection ends with the answer.
+    Last {
+        /// As in [`Next::Close`].
+        linger: bool,
+    },
+    /// Its answer waits for a signal.
+    Postponed(Arc<Signal>),
 }
 
 impl Exchange {
@@ -56,6 +83,7 @@ impl Exchange {
             input: Input::default(),
             output: Vec::new(),
             scanner: Scanner::default(),
+            postponed: None,
             date: Date::default(),
             peer,
             worker,
@@ -77,6 +105,10 @@ impl Exchange {
                 answers.append(&mut self.output);
                 match next {
                     Next::Write => {}
+                    // There is no socket on which to wait.
+                    Next::Wait => {
+                        self.signal().inspect(|signal| signal.end(Verdict::Unknown));
+                    }
                     Next::Read => break,
                     Next::Close { .. } => return false,
                 }
@@ -89,6 +121,14 @@ impl Exchange {
     /// Answers every complete head in the input. `readable` is true if more bytes may have arrived.
     pub(super) fn answer(&mut self, terms: Terms<'_>, readable: bool, service: &impl Service) -> Next {
         loop {
+            if self.postponed.is_some()
+                && let Some(Postponed { head, signal }) = self.postponed.take()
+            {
+                match self.answer_head(head, terms, readable, service, Some(&signal)) {
+                    Some(next) => return next,
+                    None => continue,
+                }
+            }
             match self.scanner.advance(self.input.bytes(), terms.limits.head_bytes) {
                 Scan::Partial => return Next::Read,
                 Scan::Refused(refusal) => {
@@ -96,21 +136,50 @@ impl Exchange {
                     return Next::Close { linger: true };
                 }
                 Scan::Head { begin, end } => {
-                    let next = self.answer_one(begin, end, terms, readable, service);
-                    self.input.consume(end);
-                    self.scanner = Scanner::default();
-                    if let Some(linger) = next {
-                        return Next::Close { linger };
+                    if let Some(next) = self.answer_head(begin..end, terms, readable, service, None) {
+                        return next;
                     }
                 }
-            }
-            if self.output.len() >= terms.limits.pending_reply_bytes {
-                return Next::Write;
             }
         }
     }
 
-    /// Answers one head. Returns whether to linger if the connection ends with the answer.
+    /// Returns the signal of the postponed answer.
+    pub(super) fn signal(&self) -> Option<Arc<Signal>> {
+        self.postponed.as_ref().map(|postponed| Arc::clone(&postponed.signal))
+    }
+
+    /// Answers one head and removes it from the input, unless its answer is postponed. Returns how the connection continues
+    /// if it does not go on with the next head.
+    #[inline]
+    fn answer_head(
+        &mut self,
+        head: Range<usize>,
+        terms: Terms<'_>,
+        readable: bool,
+        service: &impl Service,
+        wait: Option<&Signal>,
+    ) -> Option<Next> {
+        let (begin, end) = (head.start, head.end);
+        match self.answer_one(begin, end, terms, readable, service, wait) {
+            Answered::Postponed(signal) => {
+                self.postponed = Some(Postponed { head, signal });
+                return Some(Next::Wait);
+            }
+            Answered::Last { linger } => {
+                self.input.consume(end);
+                self.scanner = Scanner::default();
+                return Some(Next::Close { linger });
+            }
+            Answered::Open => {
+                self.input.consume(end);
+                self.scanner = Scanner::default();
+            }
+        }
+        (self.output.len() >= terms.limits.pending_reply_bytes).then_some(Next::Write)
+    }
+
+    /// Answers one head.
     ///
     /// It is not inlined, because the header fields in its frame must not stay on the stack across a yield.
     #[inline(never)]
@@ -121,7 +190,8 @@ impl Exchange {
         terms: Terms<'_>,
         readable: bool,
         service: &impl Service,
-    ) -> Option<bool> {
+        wait: Option<&Signal>,
+    ) -> Answered {
         let Self { input, output, date, peer, worker, .. } = self;
         let received_at_micros = date::now_micros();
         let more = end < input.bytes().len();
@@ -144,7 +214,7 @@ impl Exchange {
                 Ok(head) => head,
                 Err(refusal) => {
                     refuse(refusal, reply);
-                    return Some(true);
+                    return Answered::Last { linger: true };
                 }
             };
             match head.verb {
@@ -152,15 +222,22 @@ impl Exchange {
                     let (peer, worker) = (*peer, *worker);
                     let parse::Head { path, query, is_http_1_0, .. } = head;
                     let request =
-                        Request { method, path, query, headers, is_http_1_0, peer, received_at_micros, worker };
-                    service.call(&request, reply);
+                        Request { method, path, query, headers, is_http_1_0, peer, received_at_micros, worker, wait };
+                    let mut postponed = None;
+                    service.call(&request, reply.with_wait(&mut postponed));
+                    if let Some(signal) = postponed {
+                        return Answered::Postponed(signal);
+                    }
                 }
                 Verb::NotAllowed | Verb::Connect => {
                     refuse(METHOD_NOT_ALLOWED, reply);
                 }
             }
+            if !framing.close {
+                return Answered::Open;
+            }
             // A client that asked to close, and sent nothing after that, sends no more bytes.
-            framing.close.then_some(!head.close || head.body || more || readable)
+            Answered::Last { linger: !head.close || head.body || more || readable }
         })
     }
 

@@ -19,6 +19,7 @@
 //!   reaper       the thread that wakes overdue connections and ends idle ones on a full port
 //!     connections  open connections and their deadlines
 //!       shares       how many connections each client has
+//! signal       ends the wait of a request whose answer was postponed
 //! socket       a descriptor on the epoll of may
 //! worker_probe finds blocked workers
 //! limits       limits of connections, with reasons
@@ -47,6 +48,7 @@ mod reaper;
 mod refusal;
 mod server;
 mod shares;
+mod signal;
 mod socket;
 mod stats;
 mod worker_probe;
@@ -62,12 +64,16 @@ pub use merged_url::MergedUrl;
 pub use parse::{Method, Request};
 pub use refusal::REFUSALS;
 pub use server::{DrainReport, Server};
+pub use signal::{LONGEST_WAIT, Signal, Verdict};
 pub use stats::Stats;
 pub use worker_probe::WorkerProbe;
 
-/// The handler of requests. It is called on a `may` worker, so it must not do I/O, lock or yield.
+/// The handler of requests. It is called on a `may` worker, so it must not do I/O or yield, and locks nothing for a
+/// request that it does not postpone.
 pub trait Service: Send + Sync + 'static {
     /// Answers one request through `reply`: a GET, a HEAD, or another method, which is refused.
+    ///
+    /// It may postpone the answer once or more. The coroutine of the connection then waits, but its worker does not.
     fn call(&self, request: &Request<'_>, reply: Reply<'_>);
 
     /// Returns the key of the client to which a peer's connections are attributed.

@@ -10,6 +10,7 @@ use ::http::StatusCode;
 use httparse::Header;
 
 use super::refusal::{Refusal, bad, refuse};
+use super::signal::Signal;
 
 /// Heads with more fields than this are refused with 431.
 const MAX_HEADERS: usize = 128;
@@ -105,6 +106,8 @@ pub struct Request<'a> {
     pub received_at_micros: u64,
     /// Number of the worker that serves the connection, from 0.
     pub worker: usize,
+    /// The ended wait of this request, if its answer was postponed by [`super::Reply::postpone`].
+    pub wait: Option<&'a Signal>,
 }
 
 impl<'a> Request<'a> {

@@ -221,6 +221,7 @@ fn values_are_found_by_name() {
             peer,
             received_at_micros: 7,
             worker: 0,
+            wait: None,
         };
         assert_eq!(request.headers("hOST").collect::<Vec<_>>(), [b"h"]);
         assert_eq!(request.headers("missing").next(), None);

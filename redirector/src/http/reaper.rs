@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Wake;
 use std::time::Duration;
 
 use may::coroutine::Builder;
@@ -117,6 +118,13 @@ fn wake_on(worker: usize, connections: Vec<Arc<ConnectionState>>) {
     let wake = move || connections.iter().for_each(|connection| connection.waker.wakeup());
     // Without memory for a stack, the connections stay overdue, and the next tick tries again.
     drop(may::go!(Builder::new().id(worker), wake));
+}
+
+/// Wakes the connection for the signal of its postponed answer. Any thread may do so.
+impl Wake for ConnectionState {
+    fn wake(self: Arc<Self>) {
+        wake_on(worker_of(self.fd), vec![self]);
+    }
 }
 
 /// Logs errors of accept at most once a second, from the reaper's thread.

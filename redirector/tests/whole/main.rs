@@ -7,4 +7,5 @@ mod links;
 
 mod fixture;
 mod life;
+mod limits;
 mod replica;

@@ -24,6 +24,7 @@ mod full_ports;
 mod importing;
 mod importing_services;
 mod interrupted_start;
+mod limits;
 mod link_command;
 mod link_options;
 mod loading;
