@@ -8,7 +8,7 @@ use tern_tests::limits::{fail_over, follow_fast, kill_at_random, lose_synchronou
 async fn limits_hold_while_redirectors_and_database_are_killed() {
     let judgement = kill_at_random(Duration::from_secs(30)).await;
     assert_eq!(judgement.excess, 0, "{judgement:?}");
-    assert!(judgement.wasted <= judgement.uncertain, "{judgement:?}");
+    assert!(judgement.wasted <= judgement.under_way, "{judgement:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,8 +21,10 @@ async fn take_that_a_synchronous_standby_lacks_is_not_granted() {
     lose_synchronous_standby().await;
 }
 
-/// The figures are printed; `tern-soak limit-rate` checks them on a machine of its own.
+/// The figures are printed; `tern-soak limit-rate` checks them on a machine of its own. Beside other programs, a take may be
+/// late.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_requests_for_one_limited_link_are_all_redirected() {
-    follow_fast(1_000, Duration::from_secs(3)).await;
+async fn many_requests_for_one_limited_link_are_redirected() {
+    let run = follow_fast(1_000, Duration::from_secs(3)).await;
+    assert!(run.failed * 10 < run.requests, "{run:?}");
 }

@@ -65,12 +65,14 @@ pub(crate) struct Taker {
     takes: Arc<Takes>,
     sink: Arc<dyn ClickSink>,
     metrics: TakeMetrics,
+    /// Whether the last call succeeded, so that the next one needs not connect first.
+    is_connected: bool,
     logged_at: Option<Instant>,
 }
 
 impl Taker {
     pub(crate) fn new(takes: Arc<Takes>, sink: Arc<dyn ClickSink>, metrics: TakeMetrics) -> Taker {
-        Taker { takes, sink, metrics, logged_at: None }
+        Taker { takes, sink, metrics, is_connected: false, logged_at: None }
     }
 
     /// Takes and returns clicks until `stops` is true, then returns all that are unused.
@@ -82,10 +84,20 @@ impl Taker {
                 biased;
                 () = stopped(&mut stops) => break,
                 () = self.takes.wanted.notified() => while self.take().await {},
-                _ = upkeep.tick() => self.give_back(false).await,
+                _ = upkeep.tick() => {
+                    self.connect().await;
+                    self.give_back(false).await;
+                }
             }
         }
         self.give_back(true).await;
+    }
+
+    /// Connects to the store before a visitor has to wait for it. From afar a connection takes longer than visitors wait.
+    async fn connect(&mut self) {
+        if !self.is_connected {
+            self.is_connected = self.sink.take_clicks(&[]).await.is_ok();
+        }
     }
 
     /// Takes what is wanted now. Returns false if nothing is.
@@ -97,6 +109,7 @@ impl Taker {
         let began = Instant::now();
         match self.sink.take_clicks(&orders).await {
             Ok(outcomes) => {
+                self.is_connected = true;
                 self.metrics.seconds.observe(began.elapsed().as_secs_f64());
                 for (order, outcome) in orders.iter().zip(outcomes) {
                     if let TakenClicks::Granted(granted) = outcome {
@@ -106,6 +119,7 @@ impl Taker {
                 }
             }
             Err(error) => {
+                self.is_connected = false;
                 self.metrics.failures.inc();
                 let asked: i64 = orders.iter().map(|ClickTake { needed, ahead, .. }| needed + ahead).sum();
                 self.metrics.uncertain.inc_by(asked.unsigned_abs());

@@ -61,7 +61,6 @@ pub(super) struct Connections {
     /// Allows one change of many links at a time, which leaves the other background connections to clicks and upkeep.
     many: Arc<Semaphore>,
     streams: Pool,
-    /// No connection is made before the first click of a limited link.
     takes: Pool,
     request_timeout: Duration,
     /// Filled once each connection was found to have its own session.
