@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// Concurrent clients.
 const VISITORS: usize = 16;
 
-/// What clients were answered.
+/// The answers that clients got.
 #[derive(Debug, Default)]
 struct History {
     /// Redirects of each link.

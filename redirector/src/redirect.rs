@@ -217,6 +217,7 @@ mod tests {
             LinkRow { max_clicks: Some(5), is_exhausted: true, starts_at: at(6), ..row("USED15") },
             LinkRow { max_clicks: Some(5), is_exhausted: true, expires_at: at(5), ..row("USED16") },
             LinkRow { is_exhausted: true, ..row("OPEN13") },
+            LinkRow { max_clicks: Some(5), ..LinkRow::plain("FILL34", "https://example.com/{1}") },
         ]));
         check(Some("CODE12"), Get, Kind::NotReady);
         check(Some("GONE12"), Get, Kind::NotReady);
@@ -247,9 +248,10 @@ mod tests {
             check(Some("USED16"), method, Kind::Expired);
         }
         check(Some("FEW123"), Get, Kind::Redirect);
+        check(Some("FILL34"), Get, Kind::Unfilled);
         MapPin::scope(|pin| {
-            let is_limited = |code| decide(&map, pin, &visit(Some(code), Get), &defaults).is_limited;
-            assert_eq!(["FEW123", "CODE12", "OPEN12"].map(is_limited), [true, false, false]);
+            let is_limited = |code| decide(&map, pin, &visit(Some(code), Get), &defaults, choose_plain).is_limited;
+            assert_eq!(["FEW123", "CODE12", "OPEN12", "FILL34"].map(is_limited), [true, false, false, false]);
         });
 
         let check_kind = |visit: Visit<'_>, expected: Kind| {

@@ -63,13 +63,13 @@ pub(super) enum Next {
     },
 }
 
-/// What became of one head.
+/// The state of one head after it was passed to the service.
 enum Answered {
     /// It is answered, and the connection stays open.
     Open,
     /// It is answered, and the connection ends with the answer.
     Last {
-        /// As in [`Next::Close`].
+        /// Whether the client may still send bytes, as for [`Next::Close`].
         linger: bool,
     },
     /// Its answer waits for a signal.
