@@ -1,4 +1,4 @@
-//! Limits of clicks: how many `GET`s of a link are answered with a redirect, and how a store grants them.
+//! Limits of clicks: how many `GET`s of a link are answered with a redirect, and how redirectors take them.
 
 use std::fmt;
 
@@ -83,17 +83,6 @@ pub enum TakenClicks {
     Unknown,
 }
 
-/// The part of the remaining clicks that may be taken ahead is one by this number.
-pub(crate) const AHEAD_DIVISOR: i64 = 16;
-
-/// Returns the number of clicks to grant of those that remain.
-///
-/// Clients that wait get what there is. Only a small share of the rest is granted ahead, and none near the end.
-pub(crate) fn grant(remaining: i64, needed: i64, ahead: i64) -> i64 {
-    let now = needed.min(remaining).max(0);
-    now + ahead.min((remaining - now) / AHEAD_DIVISOR).max(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,21 +97,5 @@ mod tests {
         }
         assert_eq!(ClickLimit(5).left(3), 2);
         assert_eq!(ClickLimit(5).left(9), 0, "the limit was lowered");
-    }
-
-    #[test]
-    fn grant_never_exceeds_what_remains_and_takes_none_ahead_near_the_end() {
-        let check = |remaining, needed, ahead, expected| {
-            assert_eq!(grant(remaining, needed, ahead), expected, "{remaining} {needed} {ahead}");
-        };
-        check(1_000_000, 1, 0, 1);
-        check(1_000_000, 3, 500, 503);
-        check(161, 1, 500, 11);
-        check(17, 1, 500, 2);
-        check(16, 1, 500, 1);
-        check(2, 5, 500, 2);
-        check(0, 5, 500, 0);
-        check(-3, 5, 500, 0);
-        check(i64::MAX, 1, i64::MAX - 1, 1 + (i64::MAX - 1) / AHEAD_DIVISOR);
     }
 }

@@ -2,9 +2,19 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use crate::click_limit::grant;
 use crate::store::Result;
 use crate::{ClickTake, Id, TakenClicks};
+
+/// The part of the remaining clicks that may be taken ahead is one by this number.
+const AHEAD_DIVISOR: i64 = 16;
+
+/// Returns the number of clicks to grant of those that remain.
+///
+/// Clients that wait get what there is. Only a small share of the rest is granted ahead, and none near the end.
+fn grant(remaining: i64, needed: i64, ahead: i64) -> i64 {
+    let now = needed.min(remaining).max(0);
+    now + ahead.min((remaining - now) / AHEAD_DIVISOR).max(0)
+}
 
 pub(super) fn take(db: &Transaction<'_>, takes: &[ClickTake]) -> Result<Vec<TakenClicks>> {
     let mut find = db.prepare_cached("SELECT max_clicks - taken FROM link_limits WHERE url_id = ?1")?;
@@ -39,4 +49,25 @@ pub(super) fn give_back(db: &Transaction<'_>, unused: &[(Id, i64)]) -> Result<()
         statement.execute(*unused)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grant_never_exceeds_what_remains_and_takes_none_ahead_near_the_end() {
+        let check = |remaining, needed, ahead, expected| {
+            assert_eq!(grant(remaining, needed, ahead), expected, "{remaining} {needed} {ahead}");
+        };
+        check(1_000_000, 1, 0, 1);
+        check(1_000_000, 3, 500, 503);
+        check(161, 1, 500, 11);
+        check(17, 1, 500, 2);
+        check(16, 1, 500, 1);
+        check(2, 5, 500, 2);
+        check(0, 5, 500, 0);
+        check(-3, 5, 500, 0);
+        check(i64::MAX, 1, i64::MAX - 1, 1 + (i64::MAX - 1) / AHEAD_DIVISOR);
+    }
 }
