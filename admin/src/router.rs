@@ -32,7 +32,7 @@ use crate::request_log::{LogState, log_request};
 use crate::resources::import_requests::ImportTurn;
 use crate::resources::{
     audit, bulk, bulk_urls, events, exports, external_urls, imports, live, logs, many_urls, misses, operations,
-    products, qr, stats, system, tags, tokens, urls, users,
+    products, qr, stats, system, tags, tokens, trials, urls, users,
 };
 use crate::state::AppState;
 
@@ -45,7 +45,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Lists the handlers of each path with the area of the path.
-fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 41] {
+fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 42] {
     let uploads = UploadQuota::default();
     [
         (Area::Data, routes!(urls::list_urls, urls::create_url, many_urls::change_urls, many_urls::delete_urls)),
@@ -56,6 +56,7 @@ fn routes() -> [(Area, UtoipaMethodRouter<Arc<AppState>>); 41] {
                 .layer((Extension(uploads.clone()), Extension(ImportTurn::default()))),
         ),
         (Area::Data, routes!(external_urls::replace_url)),
+        (Area::Data, routes!(trials::try_link)),
         (Area::Data, routes!(urls::find_url, urls::update_url, urls::delete_url)),
         (Area::Data, routes!(stats::show_stats)),
         (Area::Data, routes!(stats::show_overall_stats)),

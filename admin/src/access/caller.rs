@@ -25,6 +25,7 @@ const FOR_OWNERS: &[(Method, &str)] = &[
     (Method::POST, "/urls/import"),
     (Method::DELETE, "/urls/import"),
     (Method::PUT, "/urls/external/{external_id}"),
+    (Method::POST, "/urls/try"),
     (Method::GET, "/urls/{id}"),
     (Method::PUT, "/urls/{id}"),
     (Method::PATCH, "/urls/{id}"),

@@ -81,6 +81,8 @@ pub(super) fn media_type(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use tern_common::routing::ConditionType;
+    use tern_common::visitor::{DEVICE_CLASSES, browsers};
 
     use super::super::compress;
     use super::*;
@@ -108,6 +110,27 @@ mod tests {
         }
         println!("brotli {} bytes, gzip {} bytes", sums[0], sums[1]);
         assert!(sources().count() > 40 && sums.iter().all(|sum| (40_000..PAYLOAD).contains(sum)), "{sums:?}");
+    }
+
+    #[test]
+    fn editor_knows_the_conditions_of_redirectors() {
+        let editor = Files::get("editor-conditions.js").unwrap().data;
+        let editor = std::str::from_utf8(&editor).unwrap();
+        let constant = |name: &str| {
+            let start = format!("export const {name} = ");
+            editor.lines().find_map(|line| line.strip_prefix(&start)).unwrap()
+        };
+        let keys = |name| {
+            let parts = constant(name).trim_matches(['{', '}', ';', ' ']).split("\", ");
+            parts.map(|part| part.split(':').next().unwrap().trim().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(constant("BROWSERS"), format!("\"{}\".split(\"|\");", browsers().join("|")));
+        assert_eq!(keys("DEVICES"), DEVICE_CLASSES);
+        let mut types = keys("TYPES");
+        types.sort_unstable();
+        let mut expected = ConditionType::ALL.map(ConditionType::name);
+        expected.sort_unstable();
+        assert_eq!(types, expected);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl GivenOptions {
 }
 
 /// Refuses rules or a split with a target at an address where short codes are answered.
-fn check_targets(own: &OwnAddresses, rules: Option<&Rules>, split: Option<&Split>) -> Result<()> {
+pub(super) fn check_targets(own: &OwnAddresses, rules: Option<&Rules>, split: Option<&Split>) -> Result<()> {
     let rules = rules.into_iter().flat_map(Rules::targets);
     for (field, target) in rules.chain(split.into_iter().flat_map(Split::targets)) {
         own.parse_target(target).map_err(|error| bad_request(format!("{field} {error}")))?;

@@ -23,6 +23,7 @@ pub(crate) mod stats;
 pub(crate) mod system;
 pub(crate) mod tags;
 pub(crate) mod tokens;
+pub(crate) mod trials;
 pub(crate) mod url_requests;
 pub(crate) mod urls;
 pub(crate) mod users;

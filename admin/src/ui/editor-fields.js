@@ -1,10 +1,15 @@
 // The fields of the editor: how each is shown, read and marked as wrong. It must not send anything.
 
 import { h, show } from "./dom.js";
-import { fromInput, moment, toInput } from "./format.js";
+import { ruleText, rulesField } from "./editor-rules.js";
+import { splitField } from "./editor-split.js";
+import { count, fromInput, moment, toInput } from "./format.js";
 
 /** @typedef {import("./types.js").Link} Link */
-/** @typedef {{ name: string, label: string, element: HTMLElement, input: any, read: () => any, setError: (text: string) => void }} Field */
+/**
+ * `setError` returns whether it gave an input the focus. A field of several inputs has `write`.
+ * @typedef {{ name: string, label: string, element: HTMLElement, input: any, read: () => any, setError: (text: string) => boolean | void, write?: (value: any) => void }} Field
+ */
 
 const DAY = 86_400_000;
 
@@ -59,7 +64,7 @@ function choice(name, label, options, value, read) {
  * The fields of a link, or of a new one.
  * @param {Link | undefined} link
  * @param {{ original_url?: string, short_code?: string }} given the fields of a new link
- * @returns {{ main: Field[], times: Field[], advanced: Field[] }}
+ * @returns {{ main: Field[], times: Field[], routing: Field[], advanced: Field[] }}
  */
 export function editorFields(link, given) {
   const notes = h("textarea", { value: link?.notes ?? "", rows: 3 });
@@ -71,7 +76,8 @@ export function editorFields(link, given) {
     tags(link?.tags ?? []),
     active(link?.is_active ?? true),
   ];
-  const times = [when("starts_at", "Start", link?.starts_at ?? null, false), when("expires_at", "End", link?.expires_at ?? null, true)];
+  const times = [when("starts_at", "Start", link?.starts_at ?? null, false), when("expires_at", "End", link?.expires_at ?? null, true), limit(link)];
+  const routing = [rulesField(link?.rules ?? []), splitField(link?.split ?? [], () => main[0]?.input.value.trim())];
   const advanced = [
     text("expired_url", "Target after the end", link?.expired_url ?? "", { inputmode: "url", placeholder: "https://example.com/over" }),
     choice("redirect_status", "Status of the redirect", [["", "Default"], ["301", "301 Moved Permanently"], ["302", "302 Found"], ["307", "307 Temporary Redirect"], ["308", "308 Permanent Redirect"]],
@@ -81,7 +87,7 @@ export function editorFields(link, given) {
     area,
     text("external_id", "Name in another program", link?.external_id ?? "", { maxlength: 255 }),
   ];
-  return { main: /** @type {Field[]} */ (main.filter(Boolean)), times, advanced };
+  return { main: /** @type {Field[]} */ (main.filter(Boolean)), times, routing, advanced };
 }
 
 /** @param {string[]} value */
@@ -89,6 +95,27 @@ function tags(value) {
   const input = h("input", { type: "text", autocomplete: "off", value: value.join(", "), placeholder: "summer, poster" });
   const read = () => input.value.split(",").map((/** @type {string} */ tag) => tag.trim()).filter(Boolean);
   return field("tags", "Tags", input, read, { note: "With commas between them." });
+}
+
+/** @param {Link | undefined} link */
+function limit(link) {
+  const value = link?.max_clicks ?? null;
+  const input = h("input", { type: "number", min: 1, step: 1, value: value ?? "", placeholder: "no limit" });
+  const preset = (/** @type {string} */ label, /** @type {string} */ number) => h("button", {
+    type: "button", class: "chip",
+    onclick: () => {
+      input.value = number;
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    },
+  }, label);
+  const presets = h("div", { class: "presets" }, preset("once", "1"), preset("100", "100"), preset("1,000", "1000"), preset("none", ""));
+  return field("max_clicks", "Most clicks", input, () => (input.value === "" ? null : Number(input.value)), { after: presets, note: usedText(link) });
+}
+
+/** How far a limit is used up. @param {Link | undefined} link */
+function usedText(link) {
+  if (!link?.max_clicks) return "The link ends after so many redirects, bots included.";
+  return `Used ${count(link.max_clicks - (link.clicks_left ?? 0))} of ${count(link.max_clicks)}. A greater number revives the link.`;
 }
 
 /** @param {boolean} value */
@@ -101,6 +128,8 @@ function active(value) {
 export function shownValue(name, value) {
   if (value === null || value === undefined || value === "" || (Array.isArray(value) && value.length === 0)) return "–";
   if (name.endsWith("_at")) return moment(value);
+  if (name === "rules") return value.map((/** @type {import("./types.js").Rule} */ rule) => `${ruleText(rule)} → ${rule.target}`).join("; ");
+  if (name === "split") return value.map((/** @type {import("./types.js").Variant} */ { target, weight }) => `${weight} % → ${target}`).join("; ");
   if (Array.isArray(value)) return value.join(", ");
   if (typeof value === "boolean") return value ? "yes" : "no";
   return String(value);

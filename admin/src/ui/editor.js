@@ -9,6 +9,7 @@ import { changeLink, createLink } from "./link-actions.js";
 import { rememberOwner } from "./owner.js";
 import { access, mayWrite } from "./session.js";
 import { toast } from "./toast.js";
+import { tryPart } from "./try.js";
 
 /** @typedef {import("./types.js").Link} Link */
 /** @typedef {import("./editor-fields.js").Field} Field */
@@ -17,26 +18,28 @@ import { toast } from "./toast.js";
 export function openEditor(link, given = {}) {
   if (!mayWrite()) return;
   let present = link;
-  const { main, times, advanced } = editorFields(link, given);
-  const fields = [...main, ...times, ...advanced];
+  const { main, times, routing, advanced } = editorFields(link, given);
+  const fields = [...main, ...times, ...routing, ...advanced];
   const owner = link || access().user_id !== null ? null : ownerField();
   const error = h("p", { class: "error", role: "alert" });
   const save = h("button", { type: "submit", class: "button primary" }, link ? "Save" : "Make the link");
-  const details = h("details", { class: "advanced" }, h("summary", {}, "More"), h("div", {}, advanced.map(({ element }) => element), owner?.element));
-  details.open = advanced.some((field) => shownValue(field.name, link?.[field.name]) !== "–");
+  const attempt = tryPart(() => ({ ...values(), short_code: present?.short_code }), wins);
+  const details = [fold("Rules and split", routing, attempt.element), fold("More", advanced, owner?.element)];
   const title = link ? `Edit ${link.short_code}` : "New link";
   const close = () => {
     dialog.close();
     if (isChanged()) toast("Closed without saving", { actions: [["Undo", open]] });
   };
   const form = h("form", { novalidate: true }, header(title, close),
-    h("div", { class: "body" }, error, main.map(({ element }) => element), h("div", { class: "pair" }, times.map(({ element }) => element)), details),
+    h("div", { class: "body" }, error, main.map(({ element }) => element), h("div", { class: "pair" }, times.map(({ element }) => element)), ...details),
     h("footer", {}, h("button", { type: "button", class: "button", onclick: close }, "Cancel"), save));
   const first = JSON.stringify(values());
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     submit();
   });
+  // What is tried is what is typed.
+  form.addEventListener("input", (event) => attempt.element.contains(/** @type {Node} */ (event.target)) || attempt.changed());
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
   });
@@ -53,6 +56,20 @@ export function openEditor(link, given = {}) {
       event.preventDefault();
       close();
     });
+  }
+
+  /** A part of the editor that is open if the link has one of its fields. @param {string} name @param {Field[]} parts @param {any} [more] */
+  function fold(name, parts, more) {
+    const element = h("details", { class: "advanced" }, h("summary", {}, name), h("div", {}, parts.map((field) => field.element), more));
+    element.open = parts.some((field) => shownValue(field.name, link?.[field.name]) !== "–");
+    return element;
+  }
+
+  /** Marks the rule or the variant that wins. @param {number | null} rule @param {number | null} variant */
+  function wins(rule, variant) {
+    for (const [list, number] of /** @type {[string, number | null][]} */ ([[".rules", rule], [".variants", variant]])) {
+      form.querySelectorAll(`${list} > li`).forEach((/** @type {Element} */ item, /** @type {number} */ at) => item.classList.toggle("won", at + 1 === number));
+    }
   }
 
   /** @returns {Record<string, any>} */
@@ -114,9 +131,9 @@ export function openEditor(link, given = {}) {
       error.scrollIntoView({ block: "nearest" });
       return;
     }
-    if (advanced.includes(at)) details.open = true;
-    at.setError(failure.message);
-    at.input.focus();
+    const folded = at.element.closest("details");
+    if (folded) folded.open = true;
+    if (!at.setError(failure.message)) at.input.focus();
   }
 
   /** Shows the user's version beside the one that another change made meanwhile. */
@@ -150,6 +167,7 @@ export function openEditor(link, given = {}) {
 
 /** Gives a field the value of a link, which it has until the user changes it. @param {Field} field @param {Link} link */
 function setValue(field, link) {
+  if (field.write) return field.write(link[field.name]);
   const fresh = Object.values(editorFields(link, {})).flat().find(({ name }) => name === field.name);
   if (!fresh) return;
   const property = field.input.type === "checkbox" ? "checked" : "value";

@@ -9,6 +9,7 @@ import { icon } from "./icons.js";
 import { addKeys } from "./keys.js";
 import { copyLink, deleteLinks, news, switchLinks } from "./link-actions.js";
 import { drawHistory } from "./link-history.js";
+import { drawRouting } from "./link-routing.js";
 import { codeButton, stateBadge, targetText } from "./link-row.js";
 import { followClicks } from "./live.js";
 import { openQr } from "./qr.js";
@@ -25,11 +26,14 @@ export async function linkScreen(main, place, signal) {
   let link = data;
   const head = h("div", { class: "head" });
   const facts = h("section", { class: "panel" });
+  const routing = h("section", { class: "panel routing", hidden: true });
+  /** @type {any[] | null} */
+  let targets = null;
   const statistics = h("div", { class: "statistics" });
   const history = h("section", { class: "panel wide-panel" });
   const live = h("section", { class: "panel" });
   const exported = exportButton("/events/export", () => new URLSearchParams({ url_id: String(link.id), event_type: "clicked" }), "clicks");
-  show(main, h("nav", { class: "crumbs", "aria-label": "Place" }, h("a", { href: "/admin/", class: "line" }, icon("back"), "All links")), head, statistics, h("div", { class: "panels link-panels" }, live, facts, history));
+  show(main, h("nav", { class: "crumbs", "aria-label": "Place" }, h("a", { href: "/admin/", class: "line" }, icon("back"), "All links")), head, routing, statistics, h("div", { class: "panels link-panels" }, live, facts, history));
   drawLink();
   news.addEventListener("changed", (event) => {
     const changed = /** @type {CustomEvent} */ (event).detail;
@@ -48,7 +52,13 @@ export async function linkScreen(main, place, signal) {
       { key: "Delete", label: "Delete the link", run: remove }] : []),
   ], signal);
   drawHistory(history, link, signal);
-  const shown = await drawStatistics(statistics, link, { query: () => presentPlace().query, setQuery }, signal);
+  const shown = await drawStatistics(statistics, link, {
+    query: () => presentPlace().query, setQuery,
+    answered: (answer) => {
+      targets = answer.targets;
+      drawRouting(routing, link, targets);
+    },
+  }, signal);
   // A burst of clicks draws the figures once.
   followClicks(live, link.id, debounce(shown.draw, 500), signal);
 
@@ -58,6 +68,7 @@ export async function linkScreen(main, place, signal) {
   }
 
   function drawLink() {
+    drawRouting(routing, link, targets);
     document.title = `${link.title ?? link.short_code} · Tern`;
     const button = (/** @type {any} */ image, /** @type {string} */ label, /** @type {() => void} */ act, className = "button") =>
       h("button", { type: "button", class: className, onclick: act }, icon(image), label);
@@ -72,6 +83,7 @@ export async function linkScreen(main, place, signal) {
     show(facts, h("h2", {}, "About this link"), h("dl", { class: "facts" },
       fact("Made", at(link.created_at)), fact("Changed", link.revision > 1 ? at(link.updated_at) : null), fact("Last click", at(link.last_clicked_at)),
       fact("Clicks before the import", link.imported_clicks > 0 ? count(link.imported_clicks) : null),
+      fact("Clicks left", !link.max_clicks ? null : `${count(link.clicks_left ?? 0)} of ${count(link.max_clicks)}`),
       fact("Start", at(link.starts_at)), fact("End", at(link.expires_at)), fact("After the end", link.expired_url),
       fact("Status", link.redirect_status), fact("Query", link.forward_query === null ? null : link.forward_query ? "added to the target" : "ignored"),
       fact("Tags", link.tags.length > 0 ? h("span", { class: "presets" }, link.tags.map((tag) => h("a", { class: "chip", href: `/admin/?tag=${encodeURIComponent(tag)}` }, tag))) : null),

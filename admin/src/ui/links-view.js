@@ -13,7 +13,7 @@ const SORTS = [["-id", "Newest"], ["id", "Oldest"], ["-clicks", "Most clicks"], 
 /** The pause in typing after which a search is sent, in milliseconds. A search that is under way is given up for a newer one. */
 const SEARCH_PAUSE = 40;
 
-const STATES = [["", "All states"], ["active", "Active"], ["inactive", "Off"], ["scheduled", "Scheduled"], ["expired", "Expired"]];
+const STATES = [["", "All states"], ["active", "Active"], ["inactive", "Off"], ["scheduled", "Scheduled"], ["expired", "Expired"], ["exhausted", "Used up"]];
 
 /** The parameters of a view that the API knows. @param {URLSearchParams} view */
 function known(view) {

@@ -22,11 +22,11 @@ const BREAKDOWNS = [
 ];
 
 /** The breakdowns that are counted apart from visitors, so that no other filter goes with them. */
-const APART = ["referrer", "source"];
+const APART = ["referrer", "source", "target"];
 
 /** The filters of the address: the name of a value, and the value. @param {URLSearchParams} query @returns {[string, string][]} */
 function filtersOf(query) {
-  return BREAKDOWNS.flatMap(([, key]) => (key !== "target" && query.get(key) ? [/** @type {[string, string]} */ ([key, query.get(key) ?? ""])] : []));
+  return BREAKDOWNS.flatMap(([, key]) => (query.get(key) ? [/** @type {[string, string]} */ ([key, query.get(key) ?? ""])] : []));
 }
 
 /** A value as people read it. @param {string} key @param {string} value */
@@ -37,7 +37,7 @@ function shown(key, value) {
 
 /**
  * Draws the statistics of the view in the address.
- * @param {HTMLElement} place @param {Link} link @param {{ query: () => URLSearchParams, setQuery: (query: URLSearchParams) => void }} view @param {AbortSignal} signal
+ * @param {HTMLElement} place @param {Link} link @param {{ query: () => URLSearchParams, setQuery: (query: URLSearchParams) => void, answered: (answer: any) => void }} view `answered` is called with each answer @param {AbortSignal} signal
  */
 export async function drawStatistics(place, link, view, signal) {
   let reading = new AbortController();
@@ -125,7 +125,9 @@ export async function drawStatistics(place, link, view, signal) {
       const now = await read(range.from, range.to);
       const isWhole = query.get("range") === "all" || now.previous === null;
       const before = isWhole ? null : await read(now.previous.from, now.previous.to);
-      if (!present.aborted) drawAnswer(now, before, Boolean(bots));
+      if (present.aborted) return;
+      drawAnswer(now, before, Boolean(bots));
+      view.answered(now);
     } catch (failure) {
       if (present.aborted || failure.status === 401) return;
       show(error, failure.message);
@@ -149,15 +151,15 @@ export async function drawStatistics(place, link, view, signal) {
       timeChart(points, { title: `Clicks of ${link.short_code}`, unit }, present()),
       now.off_by_minutes > 0 ? h("p", { class: "small" }, `Clicks are counted by hours of UTC, so each point begins ${now.off_by_minutes} minutes late here.`) : null),
     h("div", { class: "panels" }, BREAKDOWNS.filter(([list]) => counted(now) > 0 && Array.isArray(now[list]) && (list !== "targets" || now[list].length > 0)).map((breakdown) => bars(breakdown, now, counted(now)))),
-    filtersOf(view.query()).length > 0 ? h("p", { class: "muted small apart" }, now.referrers === null && now.sources === null
-      ? "Referrers and sources are counted apart from visitors, so they are not known under this filter." : "Clicks of a referrer or a source are not counted by visitor, so nothing else is known under this filter.") : null);
+    filtersOf(view.query()).length > 0 ? h("p", { class: "muted small apart" }, now.referrers === null && now.sources === null && now.targets === null
+      ? "Referrers, sources and targets are counted apart from visitors, so they are not known under this filter." : "Clicks of a referrer, a source or a target are not counted by visitor, so nothing else is known under this filter.") : null);
   }
 
   /** @param {BREAKDOWNS[number]} breakdown @param {any} now @param {number} total */
   function bars([list, key, title, name = String], now, total) {
     const rows = now[list].filter((/** @type {any} */ row) => row.clicks > 0);
     const isChosen = view.query().has(key);
-    return barList(title, rows.map((/** @type {any} */ row) => [name(row[key]), row.clicks]), total, key === "target" ? undefined : {
+    return barList(title, rows.map((/** @type {any} */ row) => [name(row[key]), row.clicks]), total, {
       // `Other` is what the list does not name.
       canChoose: (at) => rows[at][key] !== "Other", isChosen, choose: (at) => filterBy(key, isChosen ? null : rows[at][key]),
     });

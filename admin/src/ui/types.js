@@ -1,5 +1,9 @@
 // The types of what the API answers, for the checker of types. It must not hold code.
 
+/** @typedef {{ type: string, key?: string, value?: string }} Condition */
+/** @typedef {{ target: string, if: Condition[] }} Rule */
+/** @typedef {{ target: string, weight: number }} Variant */
+
 /**
  * @typedef {object} Link
  * @property {number} id
@@ -14,10 +18,12 @@
  * @property {string | null} expired_url
  * @property {number | null} redirect_status
  * @property {boolean | null} forward_query
- * @property {{ target: string, if: { type: string, key?: string, value?: string }[] }[]} rules
- * @property {{ target: string, weight: number }[]} split
  * @property {string} created_at
  * @property {string} updated_at
+ * @property {number | null} max_clicks
+ * @property {number | null} clicks_left
+ * @property {Rule[]} rules
+ * @property {Variant[]} split
  * @property {string[]} tags
  * @property {string | null} notes
  * @property {string | null} external_id

@@ -68,6 +68,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/urls/import", WRITERS),
     ("DELETE", "/urls/import", WRITERS),
     ("PUT", "/urls/external/{external_id}", WRITERS),
+    ("POST", "/urls/try", WRITERS),
     ("GET", "/urls/{id}", READERS),
     ("PUT", "/urls/{id}", WRITERS),
     ("PATCH", "/urls/{id}", WRITERS),

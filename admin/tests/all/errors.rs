@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::support::{Answer, App, PanickingCache, Setup, spawn_app, spawn_app_with};
 
 /// Routes and their methods, as in the contract's table.
-const ALLOWED: [(&str, &str); 41] = [
+const ALLOWED: [(&str, &str); 42] = [
     ("/", "GET,HEAD"),
     ("/admin", "GET,HEAD"),
     ("/admin/{screen}", "GET,HEAD"),
@@ -39,6 +39,7 @@ const ALLOWED: [(&str, &str); 41] = [
     ("/urls/bulk", "POST"),
     ("/urls/import", "POST,DELETE"),
     ("/urls/external/{external_id}", "PUT"),
+    ("/urls/try", "POST"),
     ("/urls/{id}", "GET,HEAD,PUT,PATCH,DELETE"),
     ("/urls/{id}/stats", "GET,HEAD"),
     ("/urls/{id}/qr", "GET,HEAD"),

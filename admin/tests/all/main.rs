@@ -49,6 +49,7 @@ mod support;
 mod system;
 mod tags;
 mod tokens;
+mod trials;
 mod unread_answers;
 mod url_identity;
 mod urls;

@@ -55,6 +55,7 @@ const ATTACKS: &[(&str, &str, &str, u16)] = &[
         r#"[{"user_id": {user}, "original_url": "https://evil.example/"}]"#,
         403,
     ),
+    ("post /urls/try", "/urls/try", r#"{"original_url": "https://evil.example/", "short_code": "hush"}"#, 200),
     ("post /urls/import", "/urls/import?user_id={user}", "", 403),
     ("delete /urls/import", "/urls/import?tag=import:tern-2020-01-01", "", 404),
     (

@@ -2,6 +2,7 @@
 
 use super::Visitor;
 use super::marks::{ANDROID, ANDROID_BROWSER, BROWSERS, DESKTOP, IOS, MOBILE, TABLET};
+use super::names::OTHER;
 
 /// The classes of devices. A device may be in several.
 pub const DEVICE_CLASSES: [&str; 7] = ["ios", "android", "mobile", "desktop", "windows", "macos", "linux"];
@@ -19,6 +20,23 @@ impl Visitor {
             b"linux" => self.system == "Linux",
             _ => false,
         }
+    }
+}
+
+impl Visitor {
+    /// Returns a person of whom only the class of the device is known. `None` for a class that is not in [`DEVICE_CLASSES`].
+    pub fn on(class: &str) -> Option<Visitor> {
+        let (system, device) = match class {
+            "ios" => (IOS, MOBILE),
+            "android" => (ANDROID, MOBILE),
+            "mobile" => (OTHER, MOBILE),
+            "desktop" => (OTHER, DESKTOP),
+            "windows" => ("Windows", DESKTOP),
+            "macos" => ("macOS", DESKTOP),
+            "linux" => ("Linux", DESKTOP),
+            _ => return None,
+        };
+        Some(Visitor { system, device, ..Visitor::UNKNOWN })
     }
 }
 
@@ -63,6 +81,14 @@ mod tests {
         for without in ["", "curl/8", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Googlebot/2.1"] {
             assert!(classes(without).is_empty(), "{without}");
         }
+    }
+
+    #[test]
+    fn visitor_on_a_class_is_in_it() {
+        for class in DEVICE_CLASSES {
+            assert!(Visitor::on(class).unwrap().is_on(class.as_bytes()), "{class}");
+        }
+        assert_eq!(Visitor::on("IOS"), None);
     }
 
     #[test]

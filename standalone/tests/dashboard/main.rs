@@ -13,6 +13,7 @@ mod link;
 mod links;
 mod palette;
 mod pictures;
+mod rules;
 mod screens;
 mod session;
 #[path = "../all/support.rs"]
