@@ -27,6 +27,7 @@ pub mod link_labels;
 pub mod link_options;
 pub mod link_state;
 pub mod listening;
+pub mod location;
 pub mod missed_code;
 pub mod own_addresses;
 pub mod placeholders;

@@ -5,7 +5,6 @@
 //!   engine      a request for a code: decide, record the click, answer
 //!     code_path   the short code in a path, and the mark of QR codes in a query
 //!     redirect    the order of decisions: path + map -> outcome; pure
-//!       locate      the location of a chosen target: placeholders, then the query
 //!       outcome     a table: answer, metric label and side effect of each outcome
 //!     answers     header fields, other addresses and pages by the settings
 //!       pages       pages for people in place of JSON
@@ -40,7 +39,6 @@ pub mod hand_over;
 pub mod http;
 mod link_defaults;
 pub mod link_map;
-mod locate;
 pub mod metrics;
 pub mod misses;
 mod ops;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use tern_common::RedirectStatus;
+use tern_common::location::{Given, Located, locate};
 use tern_common::placeholders::Template;
 use tern_common::routing::{Choice, Chosen, Routing};
 use tern_common::served_link::{Extension, ServedLink};
@@ -11,7 +12,6 @@ use tern_common::served_link::{Extension, ServedLink};
 use crate::http::{Answer, Content, FilledUrl, Method, StatusCode};
 use crate::link_defaults::LinkDefaults;
 use crate::link_map::{LinkMap, MapPin};
-use crate::locate::{Given, Located, locate};
 use crate::outcome::{Kind, Outcome};
 
 /// A request for a short code, on either port.

@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
+use crate::placeholders::{Placeholder, Source, Template};
 use percent_encoding::{percent_decode, percent_encode_byte};
-use tern_common::placeholders::{Placeholder, Source, Template};
 
 use super::merged_url::{MergedUrl, Parts, name, pairs, split};
 

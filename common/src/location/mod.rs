@@ -1,8 +1,44 @@
 //! The `Location` of a redirect to a chosen target. Pure: no I/O, no lock, no allocation.
+//!
+//! ```text
+//! merged_url   locations with the query of a request
+//! filled_url   locations whose placeholders are filled
+//! ```
 
-use tern_common::placeholders::Template;
+mod filled_url;
+mod merged_url;
 
-use crate::http::{FilledUrl, Location, MergedUrl};
+pub use self::filled_url::FilledUrl;
+pub use self::merged_url::MergedUrl;
+use crate::placeholders::Template;
+
+/// The value of `Location`, in visible ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location<'a> {
+    Url(&'a [u8]),
+    Merged(MergedUrl<'a>),
+    Filled(FilledUrl<'a>),
+}
+
+impl Location<'_> {
+    /// Returns an upper bound of the length.
+    pub fn max_len(&self) -> usize {
+        match self {
+            Location::Url(url) => url.len(),
+            Location::Merged(merged) => merged.max_len(),
+            Location::Filled(filled) => filled.written_len(),
+        }
+    }
+
+    /// Writes the value in pieces.
+    pub fn write(&self, mut put: impl FnMut(&[u8])) {
+        match self {
+            Location::Url(url) => put(url),
+            Location::Merged(merged) => merged.write(put),
+            Location::Filled(filled) => filled.write(put),
+        }
+    }
+}
 
 /// The parts of a request that its `Location` may contain.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,8 @@
 
 use ::http::StatusCode;
 
+use super::Location;
 use super::document::Document;
-use super::filled_url::FilledUrl;
-use super::merged_url::MergedUrl;
 
 /// An answer without what the connection adds to it: framing and date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,34 +26,6 @@ pub enum Content<'a> {
     /// Pieces of the message in the JSON error envelope. They are joined and may contain any bytes.
     Message([&'a [u8]; 3]),
     Document(Document<'a>),
-}
-
-/// The value of `Location`, in visible ASCII.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Location<'a> {
-    Url(&'a [u8]),
-    Merged(MergedUrl<'a>),
-    Filled(FilledUrl<'a>),
-}
-
-impl Location<'_> {
-    /// Returns an upper bound of the length.
-    pub(super) fn max_len(&self) -> usize {
-        match self {
-            Location::Url(url) => url.len(),
-            Location::Merged(merged) => merged.max_len(),
-            Location::Filled(filled) => filled.written_len(),
-        }
-    }
-
-    /// Writes the value in pieces.
-    pub fn write(&self, mut put: impl FnMut(&[u8])) {
-        match self {
-            Location::Url(url) => put(url),
-            Location::Merged(merged) => merged.write(put),
-            Location::Filled(filled) => filled.write(put),
-        }
-    }
 }
 
 impl<'a> Answer<'a> {

@@ -1,6 +1,6 @@
 //! Bodies of answers: fixed text around pieces, which are escaped as the media type needs. Pure; it allocates nothing.
 
-use super::filled_url::FilledUrl;
+use super::FilledUrl;
 
 /// A body in pieces. One function measures it and writes it, so it needs no memory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ::http::StatusCode;
 
-use super::answer::{Answer, Content, Location};
+use super::Location;
+use super::answer::{Answer, Content};
 use super::date::Date;
 use super::document::{MediaType, put_escaped};
 use super::signal::Signal;
@@ -192,8 +193,8 @@ fn envelope(status: StatusCode, message: &[&[u8]], put: &mut dyn FnMut(&[u8])) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MergedUrl;
     use super::super::document::Document;
-    use super::super::merged_url::MergedUrl;
     use super::*;
 
     const OPEN: Framing = Framing { head_only: false, close: false };

@@ -13,8 +13,6 @@
 //!         refusal      requests that the loop refuses without the service
 //!           answer       status, header fields, body as values
 //!             document     bodies: fixed text around escaped pieces
-//!             merged_url   locations with the query of a request
-//!             filled_url   locations whose placeholders are filled
 //!         input        the read buffer
 //!   reaper       the thread that wakes overdue connections and ends idle ones on a full port
 //!     connections  open connections and their deadlines
@@ -38,11 +36,9 @@ mod date;
 mod document;
 mod encode;
 mod exchange;
-mod filled_url;
 mod input;
 mod limits;
 mod listener;
-mod merged_url;
 mod parse;
 mod reaper;
 mod refusal;
@@ -54,18 +50,17 @@ mod stats;
 mod worker_probe;
 
 pub use ::http::StatusCode;
-pub use answer::{Answer, Content, Location};
+pub use answer::{Answer, Content};
 pub use document::{Document, MediaType, html_reference};
 pub use encode::Reply;
 pub use exchange::{Exchange, Terms};
-pub use filled_url::FilledUrl;
 pub use limits::{Limits, STACK_WORDS, configure_runtime};
-pub use merged_url::MergedUrl;
 pub use parse::{Method, Request};
 pub use refusal::REFUSALS;
 pub use server::{DrainReport, Server};
 pub use signal::{LONGEST_WAIT, Signal, Verdict};
 pub use stats::Stats;
+pub use tern_common::location::{FilledUrl, Location, MergedUrl};
 pub use worker_probe::WorkerProbe;
 
 /// The handler of requests. It is called on a `may` worker, so it must not do I/O or yield, and locks nothing for a

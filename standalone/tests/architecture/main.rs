@@ -172,28 +172,24 @@ const CONTROL: [&str; 4] = ["tern_common::store", "tern_common::bus", "tern_comm
 
 #[test]
 fn redirect_path_knows_no_store_no_bus_and_no_runtime() {
-    // The HTTP loop knows no links. Only this file of it knows templates of URLs.
-    let filled_url = "redirector/src/http/filled_url.rs";
+    // The HTTP loop knows no links. Only this file of it names the locations that it writes.
+    let loop_parts = "redirector/src/http/mod.rs";
     check_knows_only_except(
         "redirector/src/http",
-        &[filled_url],
+        &[loop_parts],
         &["crate::http"],
         &[&CONTROL[..], &["tern_common", "tern_serving", "axum"]].concat(),
     );
-    check_knows_only(filled_url, &[], &[&CONTROL[..], &["served_link", "ShortCode", "TargetUrl"]].concat());
+    let links = [&CONTROL[..], &["served_link", "ShortCode", "TargetUrl"]].concat();
+    check_ignorant(loop_parts, &[], &[&links[..], &["tern_serving", "axum"]].concat());
+    let crate_links =
+        ["crate::store", "crate::bus", "crate::cache", "tokio::", "served_link", "ShortCode", "TargetUrl"];
+    check_ignorant("common/src/location", &[], &crate_links);
     check_knows_only("redirector/src/link_map", &["crate::link_map"], &[&CONTROL[..], &["axum", "may::"]].concat());
-    let decision = [
-        "crate::http",
-        "crate::link_map",
-        "crate::outcome",
-        "crate::redirect",
-        "crate::link_defaults",
-        "crate::locate",
-    ];
+    let decision = ["crate::http", "crate::link_map", "crate::outcome", "crate::redirect", "crate::link_defaults"];
     check_knows_only("redirector/src/redirect.rs", &[&decision[..], &["crate::code_path"]].concat(), &CONTROL);
     check_knows_only("redirector/src/outcome.rs", &decision[..3], &CONTROL);
     check_knows_only("redirector/src/code_path.rs", &[], &CONTROL);
-    check_knows_only("redirector/src/locate.rs", &["crate::http"], &CONTROL);
     check_knows_only("redirector/src/pages.rs", &["crate::http"], &CONTROL);
     check_knows_only("common/src/accept.rs", &[], &CONTROL);
     for path in ["redirector/src/choice.rs", "redirector/src/countries.rs", "common/src/routing"] {
@@ -205,11 +201,11 @@ fn redirect_path_knows_no_store_no_bus_and_no_runtime() {
 
 #[test]
 fn redirect_path_takes_no_lock() {
-    let http = ["exchange", "answer", "refusal", "encode", "input", "parse", "merged_url", "filled_url", "document"]
+    let http = ["exchange", "answer", "refusal", "encode", "input", "parse", "document"]
         .map(|module| format!("http/{module}.rs"));
     let journal = ["clicks/journal/segment/format.rs", "clicks/journal/segment/record.rs", "clicks/journal/tail"];
     let clicks = ["clicks/mod.rs", "clicks/lost.rs", "clicks/journal/flush.rs"].into_iter().chain(journal);
-    let decision = ["redirect.rs", "choice.rs", "countries.rs", "code_path.rs", "locate.rs", "outcome.rs", "engine.rs"];
+    let decision = ["redirect.rs", "choice.rs", "countries.rs", "code_path.rs", "outcome.rs", "engine.rs"];
     for path in ["tracking.rs", "fields.rs", "metrics.rs", "link_map"]
         .into_iter()
         .chain(decision)
@@ -223,6 +219,7 @@ fn redirect_path_takes_no_lock() {
     // Minimal clicks are classified on the redirect path. The automaton is built before.
     check_ignorant("common/src/routing", &[], &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     check_ignorant("common/src/visitor", &[], &["Mutex", "RwLock", "Condvar", "thread_local!"]);
+    check_ignorant("common/src/location", &[], &["Mutex", "RwLock", "Condvar", "thread_local!"]);
     // The redirect path only tries the lock of a lane's writer. Other threads wait for it when a lane starts, ends or gets
     // a new tail. The redirect path waits for the segments only if each click is synced.
     check_ignorant("redirector/src/clicks/journal/lane.rs", &[], &["RwLock", "Condvar", "thread_local!"]);
