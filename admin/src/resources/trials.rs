@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tern_common::routing::{Chosen, Facts, Routing, Rules, Split, Variant, hundredth_of};
+use tern_common::location::{Given, locate};
+use tern_common::placeholders::Template;
+use tern_common::routing::{Choice, Chosen, Facts, Routing, Rules, Split, Variant, hundredth_of};
 use tern_common::visitor::{DEVICE_CLASSES, Signs, UNKNOWN, browser_named, country_of};
 use tern_common::{ShortCode, TargetUrl, Timestamp, Visitor};
 use utoipa::ToSchema;
@@ -27,11 +29,14 @@ pub(crate) struct Trial {
     original_url: TargetUrl,
     /// The code of the link, by which a split divides the clients.
     #[schema(value_type = Option<ShortCode>)]
-    short_code: Option<ShortCode>,
+    short_code: Option<Option<ShortCode>>,
     #[schema(value_type = Option<Vec<tern_common::routing::Rule>>, max_items = 20, nullable)]
-    rules: Option<Rules>,
+    rules: Option<Option<Rules>>,
     #[schema(value_type = Option<Vec<Variant>>, max_items = 4, nullable)]
-    split: Option<Split>,
+    split: Option<Option<Split>>,
+    /// Whether the query of the visit is merged into the target.
+    #[schema(value_type = Option<bool>, nullable, example = false)]
+    forward_query: Option<Option<bool>>,
     #[serde(default)]
     #[schema(required = false)]
     visit: Visit,
@@ -57,6 +62,9 @@ pub(crate) struct Visit {
     /// The address of the page with the link.
     #[schema(example = "https://news.example/today")]
     referrer: Option<String>,
+    /// The path behind the code and its slash, which fills placeholders.
+    #[schema(example = "ABC-1")]
+    path: Option<String>,
     /// The query without its `?`.
     #[schema(example = "utm_source=mail")]
     query: Option<String>,
@@ -82,7 +90,8 @@ pub(crate) struct TrialOutcome {
     variant: Option<u8>,
     /// The chosen target
     target: String,
-    /// The `Location` of the redirect
+    /// The `Location` of the redirect. `null` is a 404: the visit does not fill the placeholders, or has a path that the
+    /// target does not use
     #[schema(required)]
     location: Option<String>,
 }
@@ -170,25 +179,37 @@ pub(crate) async fn try_link(
 ) -> Result<Json<TrialOutcome>> {
     let own = &state.config.own_addresses;
     let plain = check_target(own, "original_url", trial.original_url)?;
-    check_targets(own, trial.rules.as_ref(), trial.split.as_ref())?;
+    let given = (trial.rules.flatten().unwrap_or_default(), trial.split.flatten().unwrap_or_default());
+    check_targets(own, Some(&given.0), Some(&given.1))?;
     let (mut rules, mut split) = (Vec::new(), Vec::new());
-    trial.rules.unwrap_or_default().encode(&mut rules);
-    trial.split.unwrap_or_default().encode(&mut split);
-    let code = trial.short_code.as_ref().map(ShortCode::as_str).unwrap_or_default();
+    given.0.encode(&mut rules);
+    given.1.encode(&mut split);
+    let code = trial.short_code.flatten();
+    let code = code.as_ref().map(ShortCode::as_str).unwrap_or_default();
     let mut visit = TriedVisit::new(&trial.visit, code)?;
     let chosen = Routing::of(&rules, &split).and_then(|routing| routing.choose(&mut visit));
-    Ok(Json(match chosen {
-        Some(Chosen { given, location, choice }) => TrialOutcome {
-            rule: choice.rule(),
-            variant: choice.variant(),
-            target: given.to_owned(),
-            location: Some(location.to_owned()),
-        },
-        None => TrialOutcome {
-            rule: None,
-            variant: None,
-            location: Some(plain.location().to_owned()),
-            target: plain.as_given().to_owned(),
-        },
+    let template = Template::encode(plain.location());
+    let chosen = chosen.unwrap_or(Chosen {
+        given: plain.as_given(),
+        location: plain.location(),
+        template: template.as_deref().and_then(Template::decode),
+        choice: Choice::Plain,
+    });
+    Ok(Json(TrialOutcome {
+        rule: chosen.choice.rule(),
+        variant: chosen.choice.variant(),
+        target: chosen.given.to_owned(),
+        location: location(chosen, &trial.visit, trial.forward_query == Some(Some(true))),
     }))
+}
+
+/// Returns the `Location` of a redirect to a chosen target.
+fn location(chosen: Chosen<'_>, visit: &Visit, forwards_query: bool) -> Option<String> {
+    let rest = visit.path.as_deref().filter(|path| !path.is_empty()).map(str::as_bytes);
+    let query = visit.query.as_deref().unwrap_or_default().as_bytes();
+    let given = Given { rest, query, forwards_query };
+    let located = locate(chosen.location, chosen.template, given)?;
+    let mut written = Vec::new();
+    located.location.write(|part| written.extend_from_slice(part));
+    String::from_utf8(written).ok()
 }

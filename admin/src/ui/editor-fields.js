@@ -70,7 +70,7 @@ export function editorFields(link, given) {
   const notes = h("textarea", { value: link?.notes ?? "", rows: 3 });
   const area = field("notes", "Notes", notes, () => notes.value || null, { note: "Only people with access to this page see them." });
   const main = [
-    text("original_url", "Target", link?.original_url ?? given.original_url ?? "", { inputmode: "url", required: true, placeholder: "https://example.com/page" }),
+    text("original_url", "Target", link?.original_url ?? given.original_url ?? "", { inputmode: "url", required: true, placeholder: "https://example.com/page" }, { note: "{1}, {path} and {query:name} are filled from the visitor's address." }),
     link ? null : text("short_code", "Short code", given.short_code ?? "", { maxlength: 64, placeholder: "made for you" }, { note: h("span", { id: "code-state" }, "Letters, digits, - and _. It cannot be changed later.") }),
     text("title", "Title", link?.title ?? "", { maxlength: 255, spellcheck: "true" }),
     tags(link?.tags ?? []),

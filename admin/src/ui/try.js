@@ -45,7 +45,7 @@ export function tryPart(link, wins) {
       const { data } = await change("POST", "/urls/try", { short_code, original_url, rules, split, forward_query, visit: { ...visit, bot: bot.checked, client: `203.0.${visitor}.1` } });
       if (mine !== attempt) return;
       const by = data.rule ? `Rule ${data.rule} wins.` : data.variant ? `Variant ${data.variant} of the split.` : "The target of the link.";
-      show(result, h("b", {}, by), " ", data.location ? h("span", { class: "mono" }, data.location) : "The answer is 404: the path or the query does not fill the placeholders.");
+      show(result, h("b", {}, by), " ", data.location ? h("span", { class: "mono" }, data.location) : "404: the path or the query does not fit the placeholders of the target.");
       wins(data.rule, data.variant);
     } catch (error) {
       if (mine !== attempt) return;

@@ -94,7 +94,7 @@ async fn each_operation_is_described_in_full() {
             }
         }
     }
-    assert_eq!(ids.len(), 56);
+    assert_eq!(ids.len(), 57);
 }
 
 #[tokio::test]

@@ -81,6 +81,36 @@ async fn first_rule_wins_before_the_split_which_divides_networks() {
 }
 
 #[tokio::test]
+async fn location_has_the_placeholders_filled_and_the_query_merged() {
+    let app = spawn_app().await;
+    let location = async |target: &str, more: Value| {
+        let mut body = json!({"original_url": target});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = app.post("/urls/try", body).await;
+        assert_eq!((answer.status, &answer.json()["target"]), (200, &json!(target)), "{answer:?}");
+        answer.json()["location"].clone()
+    };
+    let issue = "https://example.com/browse/{1}?by={query:who}";
+    for (target, more, expected) in [
+        (TARGET, json!({}), json!(TARGET)),
+        ("https://example.com/ü", json!({}), json!("https://example.com/%C3%BC")),
+        (
+            issue,
+            json!({"visit": {"path": "ABC-1", "query": "who=me"}}),
+            json!("https://example.com/browse/ABC-1?by=me"),
+        ),
+        (issue, json!({"visit": {"path": "ABC-1"}}), Value::Null),
+        (issue, json!({"visit": {"query": "who=me"}}), Value::Null),
+        (TARGET, json!({"visit": {"path": "ABC-1"}}), Value::Null),
+        (TARGET, json!({"visit": {"query": "a=b"}}), json!(TARGET)),
+        (TARGET, json!({"short_code": null, "rules": null, "split": null, "forward_query": null}), json!(TARGET)),
+        (TARGET, json!({"visit": {"query": "a=b"}, "forward_query": true}), json!("https://example.com/?a=b")),
+    ] {
+        assert_eq!(location(target, more.clone()).await, expected, "{target} {more}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_link_or_visit_is_refused_with_its_place() {
     let app = spawn_app().await;
     for (fields, message) in [

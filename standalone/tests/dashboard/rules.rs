@@ -74,6 +74,13 @@ async fn rules_and_split_are_made_tried_and_saved() {
     browser.inspect("editor-try").await;
     browser.run("document.querySelector('.rules').scrollIntoView({block: 'start'})").await;
     browser.inspect("editor-rules").await;
+    // Placeholders are filled from the path.
+    browser.fill(&of(1, ".leads input"), "https://apps.example.com/{1}").await;
+    browser.wait_text("404: the path or the query does not fit the placeholders of the target.").await;
+    browser.fill(".try input[name=path]", "ABC 1").await;
+    browser.wait("document.querySelector('.result .mono')?.innerText === 'https://apps.example.com/ABC%201'").await;
+    browser.fill(&of(1, ".leads input"), "https://apps.example.com/hello").await;
+    browser.fill(".try input[name=path]", "").await;
     // What is tried is what is typed: another condition, and another visitor.
     browser.fill(&of(1, ".condition:nth-of-type(2) input"), "fr").await;
     browser.wait("!document.querySelector('.result').innerText.includes('Rule') && !document.querySelector('.rules > li.won')").await;
