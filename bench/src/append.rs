@@ -42,7 +42,7 @@ impl JournalFixture {
             geoip_file: None,
         };
         let (misses, metrics) = (Arc::new(Misses::new(1)), ClickMetrics::new(&Registry::new()));
-        let (recorder, journal_threads, _shipper) = start(&config, 1, misses, metrics)?;
+        let (recorder, journal_threads, _shipper) = start(&config, 1, misses, Arc::default(), metrics)?;
         Ok(JournalFixture { recorder, journal_threads, _directory: directory })
     }
 

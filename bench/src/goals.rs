@@ -101,9 +101,7 @@ fn other_requests(run: &Measurements, request_kind: RequestKind) -> Row {
         RequestKind::Misses => ("CPU per miss (404)", "at most that of a hit", 1.0),
         RequestKind::Gone => ("CPU per 410", "at most that of a hit", 1.0),
         RequestKind::Filled => ("CPU per redirect of a link with placeholders", "<= 1.25 x a plain link", 1.25),
-        _ => {
-            ("CPU per redirect, 5 % of links with options", "<= 1.03 x plain links alone", 1.03)
-        }
+        _ => ("CPU per redirect, 5 % of links with options", "<= 1.03 x plain links alone", 1.03),
     };
     let ratio = ratio(&run.one, Case { kind: Kind::Tern, request_kind }, TERN, serving);
     let result = ratio.map(|ratio| (format!("{ratio:.2} x"), Verdict::if_at_most(ratio, most)));
