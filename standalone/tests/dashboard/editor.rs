@@ -89,3 +89,44 @@ async fn editor_switches_a_link_off() {
     browser.click(".toast button", "Undo").await;
     browser.wait("document.querySelector('.head .state.active')").await;
 }
+
+#[tokio::test]
+async fn limit_is_set_by_a_preset_used_up_and_raised() {
+    let (tern, browser) = open(&[], "/admin/").await;
+    let owner = tern.create_user("ann").await;
+    let link = tern.create_link(owner, "https://example.com/first").await;
+    let page = format!("http://{}/admin/links/{}", tern.api, link["id"]);
+    browser.goto(&page).await;
+    browser.wait_text("About this link").await;
+    browser.press("e").await;
+    browser.fill("#edit-max_clicks", "0").await;
+    browser.click("dialog button", "Save").await;
+    browser.wait("document.querySelector('#edit-max_clicks-error').innerText.startsWith('max_clicks')").await;
+    browser.click("dialog .chip", "100").await;
+    assert_eq!(browser.run("return document.querySelector('#edit-max_clicks').value").await, json!("100"));
+    browser.click("dialog .chip", "once").await;
+    browser.click("dialog button", "Save").await;
+    browser.wait_text("1 of 1").await;
+    let code = link["short_code"].as_str().unwrap();
+    assert_eq!(tern.follow(&tern.fast, code).await.0, 302);
+    eventually("the link is used up", async || tern.follow(&tern.fast, code).await.0 == 410).await;
+    browser.goto(&page).await;
+    browser.wait("document.querySelector('.head .state.exhausted')?.innerText === 'Used up'").await;
+    browser.wait_text("0 of 1").await;
+    browser.inspect("link-exhausted").await;
+    browser.press("e").await;
+    browser.wait_text("Used 1 of 1. A greater number revives the link.").await;
+    browser.run("document.querySelector('#edit-max_clicks').scrollIntoView()").await;
+    browser.inspect("editor-limit").await;
+    browser.fill("#edit-max_clicks", "3").await;
+    browser.click("dialog button", "Save").await;
+    browser.wait("document.querySelector('.head .state.active')").await;
+    browser.wait_text("2 of 3").await;
+    browser.click(".toast button", "Undo").await;
+    browser.wait("document.querySelector('.head .state.exhausted')").await;
+    // The list finds the links that are used up.
+    browser.goto(&format!("http://{}/admin/?state=exhausted", tern.api)).await;
+    browser.wait("document.querySelector('.links .state.exhausted')").await;
+    assert_eq!(browser.run("return document.querySelector('.tools select').value").await, json!("exhausted"));
+    browser.check_faults().await;
+}
