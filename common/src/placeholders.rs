@@ -270,7 +270,7 @@ mod tests {
             check(known, Ok(true));
         }
         for literal in
-            ["", "{", "}", "{}", "{id}", "{\"a\":1}", "{1", "1}", "{ path}", "{1x}", "{querys}", "{pathname}"]
+            ["", "{", "}", "{}", "{id}", "{\"a\":1}", "{1", "1}", "{ path}", "{1x}", "{queryx}", "{pathname}"]
         {
             check(literal, Ok(false));
         }

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -33,6 +33,7 @@ mod privileges;
 mod products;
 mod pruning;
 mod query;
+mod redirectors;
 mod retention;
 mod search;
 mod series;
@@ -57,22 +58,19 @@ use self::connections::Connections;
 use self::listing::SummedListing;
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
-    LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot,
-    StoreError, Total, UrlCursor, UrlSelection,
+    AdminStore, Change, ClickTail, Commit, ImportOutcome, Listing, Load, LoadError, LoadOutcome, NewClicks, Page,
+    Placed, Result, RetentionOutcome, Reused, SkippedRows, StoreError, Total, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
-use crate::missed_code::{MissedCode, NewMisses};
+use crate::missed_code::MissedCode;
 use crate::product::Product;
-use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
 use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, ClickTake, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode,
-    Statistics, StatsQuery, TakenClicks, Timestamp, Visit, VisitQuery,
+    Id, LinkSeries, PointClicks, SeriesQuery, ShortCode, Statistics, StatsQuery, Timestamp, Visit, VisitQuery,
 };
 
 /// The number of deltas in one total from which they are folded at once.
@@ -140,72 +138,6 @@ impl PostgresStore {
             });
         }
         page.listing
-    }
-}
-
-#[async_trait]
-impl LinkFeed for PostgresStore {
-    async fn ping(&self) -> Result<()> {
-        self.connections
-            .control(async |db| Ok(query::execute(db, "SELECT FROM replica_meta", &[]).await.map(|_| ())?))
-            .await
-    }
-
-    async fn seal_key(&self) -> Result<SealKey> {
-        let key =
-            self.connections.control(async |db| Ok(query::row(db, "SELECT seal_key FROM replica_meta", &[]).await?));
-        let row = key.await?.ok_or_else(|| error::unexpected("empty result"))?;
-        let bytes: Vec<u8> = row.try_get(0)?;
-        Ok(SealKey::from_bytes(bytes.try_into().map_err(|_| error::unexpected("seal key"))?))
-    }
-
-    async fn snapshot(&self) -> Result<Snapshot> {
-        self.feed.snapshot().await
-    }
-
-    async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        self.feed.delta(since).await
-    }
-
-    fn last_answer(&self) -> Option<Instant> {
-        self.connections.last_answer()
-    }
-
-    fn kind(&self) -> &'static str {
-        "PostgreSQL"
-    }
-
-    fn pools(&self) -> Vec<PoolStatus> {
-        self.connections.status()
-    }
-}
-
-#[async_trait]
-impl ClickSink for PostgresStore {
-    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome> {
-        let clicks::Shipped { outcome, locking } = clicks::ship(&self.connections, &self.referrers, batch).await?;
-        *self.locking.lock().unwrap_or_else(PoisonError::into_inner) = locking;
-        Ok(outcome)
-    }
-
-    fn locking_time(&self) -> Option<Duration> {
-        *self.locking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
-        self.connections.control(async |db| clicks::find_journals(db, ids).await).await
-    }
-
-    async fn count_misses(&self, misses: &[NewMisses]) -> Result<()> {
-        self.connections.background(async |db| misses::count(db, misses).await).await
-    }
-
-    async fn take_clicks(&self, takes: &[ClickTake]) -> Result<Vec<TakenClicks>> {
-        self.connections.takes(async |db| limits::take(db, takes).await).await
-    }
-
-    async fn return_clicks(&self, unused: &[(Id, i64)]) -> Result<()> {
-        self.connections.takes(async |db| limits::give_back(db, unused).await).await
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -28,6 +28,7 @@ mod open;
 mod position;
 mod products;
 mod query;
+mod redirectors;
 mod schema;
 mod search;
 mod series;
@@ -51,13 +52,12 @@ use self::connections::{Connections, Lane, existing};
 use super::author::author;
 use super::referrer_budget::ReferrerBudget;
 use super::{
-    AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
-    LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot,
-    StoreError, Total, UrlCursor, UrlSelection,
+    AdminStore, Change, ClickTail, Commit, ImportOutcome, Listing, Load, LoadError, LoadOutcome, NewClicks, Page,
+    Placed, Result, RetentionOutcome, Reused, SkippedRows, StoreError, Total, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
-use crate::missed_code::{MissedCode, NewMisses};
+use crate::missed_code::MissedCode;
 use crate::product::Product;
 use crate::seal_key::SealKey;
 use crate::tag_count::{TagCount, TagCursor, TagFilter};
@@ -65,8 +65,7 @@ use crate::token::{NewToken, Token, TokenKey};
 use crate::url::{NewUrl, Url, UrlChange, UrlFilter, UrlReplacement, UrlSort};
 use crate::user::{NewUser, User, UserChange, UserRow};
 use crate::{
-    ClickBatch, ClickTake, Id, JournalId, JournalState, LinkSeries, PointClicks, SeriesQuery, ShipOutcome, ShortCode,
-    Statistics, StatsQuery, TakenClicks, Timestamp, Visit, VisitQuery,
+    Id, LinkSeries, PointClicks, SeriesQuery, ShortCode, Statistics, StatsQuery, Timestamp, Visit, VisitQuery,
 };
 
 /// A SQLite database.
@@ -98,71 +97,6 @@ impl SqliteStore {
             while self.connections.write(move |db| events::delete_part(db, column, id)).await? {}
         }
         Ok(())
-    }
-}
-
-#[async_trait]
-impl LinkFeed for SqliteStore {
-    async fn ping(&self) -> Result<()> {
-        self.connections.read(Lane::Control, |db| Ok(db.query_row("SELECT 1 FROM replica_meta", [], |_| Ok(()))?)).await
-    }
-
-    async fn seal_key(&self) -> Result<SealKey> {
-        Ok(self.seal_key)
-    }
-
-    async fn snapshot(&self) -> Result<Snapshot> {
-        changes::snapshot(self.connections.reader(Lane::Background).await?).await
-    }
-
-    async fn delta(&self, since: &Cursor) -> Result<Delta> {
-        let (since, commits) = (since.clone(), self.connections.commits());
-        self.connections.read(Lane::Control, move |db| changes::delta(db, &since, &commits)).await
-    }
-
-    fn last_answer(&self) -> Option<Instant> {
-        self.connections.last_answer()
-    }
-
-    fn kind(&self) -> &'static str {
-        "SQLite"
-    }
-
-    fn pools(&self) -> Vec<PoolStatus> {
-        self.connections.status()
-    }
-}
-
-#[async_trait]
-impl ClickSink for SqliteStore {
-    async fn ship_clicks(&self, batch: ClickBatch<'_>) -> Result<ShipOutcome> {
-        let ClickBatch { journal, from, to, parked, .. } = batch;
-        let (clicks, referrers) = (batch.clicks.to_vec(), Arc::clone(&self.referrers));
-        self.connections
-            .write(move |db| clicks::ship(db, &referrers, ClickBatch { journal, from, to, clicks: &clicks, parked }))
-            .await
-    }
-
-    async fn find_journals(&self, ids: &[JournalId]) -> Result<Vec<Option<JournalState>>> {
-        let ids = ids.to_vec();
-        self.connections
-            .read(Lane::Control, move |db| ids.iter().map(|id| clicks::find_journal(db, *id)).collect())
-            .await
-    }
-
-    async fn count_misses(&self, misses: &[NewMisses]) -> Result<()> {
-        let misses = misses.to_vec();
-        self.connections.write(move |db| misses::count(db, &misses)).await
-    }
-
-    async fn take_clicks(&self, takes: &[ClickTake]) -> Result<Vec<TakenClicks>> {
-        let takes = takes.to_vec();
-        self.connections.write(move |db| limits::take(db, &takes)).await
-    }
-
-    async fn return_clicks(&self, unused: &[(Id, i64)]) -> Result<()> {
-        let unused = unused.to_vec();
-        self.connections.write(move |db| limits::give_back(db, &unused)).await
     }
 }
 
