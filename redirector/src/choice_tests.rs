@@ -32,6 +32,7 @@ struct Asked<'a> {
 const NOBODY: Asked<'_> = Asked { rules: "", split: "", lines: &[], peer: "203.0.113.7", query: "" };
 
 impl Asked<'_> {
+    /// Returns the choice. A choice never allocates, but when it is the first of the process.
     fn choice(&self) -> Option<Choice> {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let plain = LinkRow::plain("CODE12", "https://example.com/");
@@ -56,7 +57,12 @@ impl Asked<'_> {
         let proxies = Proxies::parse("10.0.0.0/8").unwrap();
         let sources = Sources { proxies: &proxies, tracking: &tracking, countries: &Countries::default() };
         let routing = link.extension().unwrap().routing().unwrap();
-        sources.choose(routing, link, &visit, &Lines(self.lines)).map(|chosen| chosen.choice)
+        let choose = || sources.choose(routing, link, &visit, &Lines(self.lines)).map(|chosen| chosen.choice);
+        let first = choose();
+        let mut second = None;
+        let counted = allocation_counter::measure(|| second = choose());
+        assert_eq!((second, counted.count_total), (first, 0), "{} {}", self.rules, self.split);
+        first
     }
 
     /// Returns whether the request meets one condition.

@@ -152,7 +152,10 @@ fn path_behind_a_code_is_only_for_links_with_placeholders() {
             let visit = Visit { rest: rest.map(str::as_bytes), is_preview, ..visit(Some(code), method) };
             let expected = if is_preview && expected == Kind::Redirect { Kind::Preview } else { expected };
             MapPin::scope(|pin| {
-                assert_eq!(decide(&map, pin, &visit, &defaults, choose_plain).kind, expected, "{visit:?}")
+                let mut kind = None;
+                let decided = || kind = Some(decide(&map, pin, &visit, &defaults, choose_plain).kind);
+                let counted = allocation_counter::measure(decided);
+                assert_eq!((kind, counted.count_total), (Some(expected), 0), "{visit:?}");
             });
         }
     };
@@ -185,8 +188,9 @@ fn answer(row: &LinkRow<&str>, query: &str, defaults: &LinkDefaults) -> (u16, St
         let outcome = decide(&map, pin, &visit, defaults, choose_plain);
         let answer = outcome.answer();
         let Content::Redirect(location, cache_control) = answer.content else { panic!("{answer:?}") };
-        let mut written = Vec::new();
-        location.write(|bytes| written.extend_from_slice(bytes));
+        let mut written = Vec::with_capacity(4096);
+        let counted = allocation_counter::measure(|| location.write(|bytes| written.extend_from_slice(bytes)));
+        assert_eq!(counted.count_total, 0, "{written:?}");
         (answer.status.as_u16(), String::from_utf8(written).unwrap(), cache_control.map(str::to_owned))
     })
 }
