@@ -1,5 +1,6 @@
 //! Sample data in the form of real data. A fixed seed makes samples of the same hour equal.
 
+mod options;
 mod words;
 
 use std::fs;
@@ -14,6 +15,7 @@ use tern_admin::load::{LoadCommand, OnError, load_files};
 use tern_common::store::{AdminStore, Page};
 use tern_common::{OwnAddresses, ShortCode, Timestamp};
 
+use self::options::{GO_LINK, Options, featured};
 use self::words::{ADJECTIVES, COUNTRIES, HOSTS, LANGUAGES, NOUNS, REFERRERS, TAGS, TITLES, USER_AGENTS};
 
 const SEED: u64 = 0x7e72;
@@ -25,9 +27,6 @@ const CLICKS: usize = 6000;
 
 /// Percentage of active links.
 const ACTIVE_PERCENT: u32 = 82;
-
-/// The id, the code and the target of a link with a placeholder: `/jira/ABC-1` leads to a ticket.
-const GO_LINK: (usize, &str, &str) = (2, "jira", "https://jira.example.com/browse/{1}");
 
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
@@ -123,18 +122,6 @@ struct SampleUrl {
     updated_at: i64,
 }
 
-/// Cells of the optional columns. An empty cell is no value.
-#[derive(Default)]
-struct Options {
-    starts_at: String,
-    expires_at: String,
-    expired_url: String,
-    redirect_status: String,
-    forward_query: String,
-    /// Whether the link does not redirect at every time.
-    is_limited: bool,
-}
-
 fn users(random: &mut ChaCha8Rng, span: Span) -> Table {
     let mut rows = vec![row(["id", "username", "email", "created_at"])];
     for id in 1..=USERS {
@@ -179,6 +166,10 @@ fn urls(random: &mut ChaCha8Rng, span: Span) -> Vec<SampleUrl> {
     let go_link: &mut SampleUrl = &mut urls[id - 1];
     (go_link.short_code, go_link.original_url) = (code.to_owned(), target.to_owned());
     (go_link.title, go_link.is_active, go_link.options) = ("Ticket".to_owned(), true, Options::default());
+    for (url, (code, title, options)) in urls.iter_mut().rev().zip(featured()) {
+        (url.short_code, url.title) = (code.to_owned(), title.to_owned());
+        (url.is_active, url.options) = (true, options);
+    }
     urls
 }
 
@@ -226,6 +217,9 @@ fn urls_table(urls: &[SampleUrl]) -> Table {
         "expired_url",
         "redirect_status",
         "forward_query",
+        "max_clicks",
+        "rules",
+        "split",
         "tags",
     ];
     let rows = urls.iter().map(|url| {
@@ -243,6 +237,9 @@ fn urls_table(urls: &[SampleUrl]) -> Table {
             url.options.expired_url.clone(),
             url.options.redirect_status.clone(),
             url.options.forward_query.clone(),
+            url.options.max_clicks.clone(),
+            url.options.rules.clone(),
+            url.options.split.clone(),
             url.tags.clone(),
         ])
     });

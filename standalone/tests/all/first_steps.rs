@@ -55,17 +55,22 @@ async fn loaded_sample_links_answer_by_their_rows_and_ids_continue() {
          Loaded 2000 rows into Url from urls.csv\n\
          Loaded 3422 rows into Event from events.csv\n"
     );
-    let urls = fs::read_to_string(directory.path().join("files/urls.csv")).unwrap();
+    let urls = fs::read(directory.path().join("files/urls.csv")).unwrap();
     let tern = Tern::start_in(directory, &[], &[]);
     for list in [("/users", "400"), ("/urls", "2000"), ("/events", "3422")] {
         assert_eq!(tern.get(&tern.api, list.0).await.headers()["x-total-count"], list.1);
     }
     let now = Timestamp::now().to_string().replace('T', " ");
     let (mut active, mut kinds, mut go_links) = (0_u64, BTreeSet::new(), 0);
-    for row in urls.lines().skip(1) {
-        let cells: Vec<&str> = row.split(',').collect();
+    let mut features = 0;
+    for row in csv::Reader::from_reader(&*urls).into_records() {
+        let row = row.unwrap();
+        let cells: Vec<&str> = row.iter().collect();
         let (code, target, is_active) = (cells[2], cells[3], cells[5] == "True");
-        let &[starts_at, expires_at, expired_url, status, forward_query, _tags] = &cells[8..] else { panic!("{row}") };
+        let &[starts_at, expires_at, expired_url, status, forward_query, max_clicks, rules, split, _tags] = &cells[8..]
+        else {
+            panic!("{row:?}")
+        };
         let (path, target) = if target.contains("{1}") {
             assert_eq!(tern.follow(&tern.fast, code).await, (404, None), "its placeholder is not filled");
             (format!("{code}/ABC-1"), target.replace("{1}", "ABC-1"))
@@ -84,17 +89,26 @@ async fn loaded_sample_links_answer_by_their_rows_and_ids_continue() {
             let query = if forward_query == "True" { "?q" } else { "" };
             (if status.is_empty() { 302 } else { status.parse().unwrap() }, Some(format!("{target}{query}")))
         };
-        kinds.insert((expected.0, expected.1.is_some(), forward_query));
+        kinds.insert((expected.0, expected.1.is_some(), forward_query == "True"));
         go_links += usize::from(path.contains('/'));
+        features += [max_clicks, rules, split].iter().filter(|cell| !cell.is_empty()).count();
+        let mut answers = Vec::new();
         for address in [&tern.api, &tern.fast] {
-            assert_eq!(tern.follow(address, &format!("{path}?q")).await, expected, "{row}");
+            answers.push(tern.follow(address, &format!("{path}?q")).await);
+        }
+        if split.is_empty() {
+            assert_eq!(answers, [expected.clone(), expected], "{row:?}");
+        } else {
+            // The client has one of the three targets, on both ports.
+            assert_eq!((answers[0].0, &answers[0]), (302, &answers[1]), "{row:?}");
         }
     }
     assert!((1_400..1_900).contains(&active), "{active}");
     let statuses: BTreeSet<u16> = kinds.iter().map(|(status, _, _)| *status).collect();
     assert_eq!(statuses, BTreeSet::from([301, 302, 307, 308, 404, 410]), "the sample has links of every kind");
-    assert!(kinds.contains(&(302, true, "True")), "a link forwards queries");
+    assert!(kinds.contains(&(302, true, true)), "a link forwards queries");
     assert_eq!(go_links, 1, "one link has a placeholder");
+    assert_eq!(features, 3, "one link has rules, one a split and one a limit");
     eventually("every click is an event", async || tern.count_events("clicked").await == 2 * active).await;
 
     assert_eq!(tern.create_user("next").await, 401);
