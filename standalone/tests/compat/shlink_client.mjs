@@ -94,7 +94,7 @@ await refused(() => client.mercureInfo(), 'mercure-not-configured', 501);
 await refused(() => client.setShortUrlRedirectRules(id, { redirectRules: [] }), 'not-implemented', 501);
 await refused(() => client.deleteShortUrlVisits(id), 'not-implemented', 501);
 await refused(() => client.editDomainRedirects({ domain: 'DEFAULT', baseUrlRedirect: null }), 'not-implemented', 501);
-const unlimited = await refused(() => client.createShortUrl({ longUrl: 'https://a.example/', maxVisits: 0 }), 'invalid-data', 400);
+const unlimited = await refused(() => client.createShortUrl({ longUrl: 'https://a.example/', maxVisits: -1 }), 'invalid-data', 400);
 assert.deepEqual(unlimited.invalidElements, ['maxVisits']);
 // A limit of one visit holds, and the list without used-up short URLs forgets its short URL.
 const once = await client.createShortUrl({ longUrl: 'https://once.example/', maxVisits: 1 });

@@ -260,7 +260,7 @@ async fn click_on_a_bar_filters_figures_series_and_the_other_bars() {
     browser.wait("location.search.includes('browser=Firefox')").await;
     browser.wait(&format!("{FIGURES}.startsWith('3 0 3') && {SERIES} === 3")).await;
     browser.wait(&format!("{} === 3", breakdown("Systems"))).await;
-    browser.wait_text("Referrers and sources are counted apart from visitors").await;
+    browser.wait_text("Referrers, sources and targets are counted apart from visitors").await;
     assert_eq!(browser.run(&format!("return {}", breakdown("Referrers"))).await, json!(null));
     browser.inspect("link-filtered").await;
     // Parts of a visitor are counted together, and another referrer or source is not.

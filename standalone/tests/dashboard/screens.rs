@@ -19,10 +19,13 @@ async fn make_link(tern: &Tern, owner: i64, code: &str, tags: &[&str]) -> Value 
 #[tokio::test]
 async fn overview_shows_clicks_of_all_links_and_short_lists() {
     let (tern, browser) = open(&["--sample"], "/admin/").await;
-    let links = tern.get_json("/urls?state=active&per_page=20").await;
+    let links = tern.get_json("/urls?state=active&per_page=40").await;
+    // The code of a link with a placeholder redirects with a further segment alone.
+    let is_whole = |link: &&Value| !link["original_url"].as_str().unwrap().contains('{');
+    let links: Vec<&Value> = links.as_array().unwrap().iter().filter(is_whole).take(20).collect();
     let total = async || tern.get_json("/stats").await["total"].as_u64().unwrap();
     let of_sample = total().await;
-    for (place, link) in links.as_array().unwrap().iter().enumerate() {
+    for (place, link) in links.into_iter().enumerate() {
         for visit in 0..=place {
             let agent = ["curl/8.5.0", PERSON][usize::from(visit > 2 || place < 5)];
             let fields =
