@@ -161,7 +161,9 @@ export async function drawStatistics(place, link, view, signal) {
     const isChosen = view.query().has(key);
     return barList(title, rows.map((/** @type {any} */ row) => [name(row[key]), row.clicks]), total, {
       // `Other` is what the list does not name.
-      canChoose: (at) => rows[at][key] !== "Other", isChosen, choose: (at) => filterBy(key, isChosen ? null : rows[at][key]),
+      canChoose: (at) => rows[at][key] !== "Other", isChosen,
+      // The address decides, since the bars of the filter before may still be shown.
+      choose: (at) => filterBy(key, view.query().get(key) === String(rows[at][key]) ? null : rows[at][key]),
     });
   }
 
