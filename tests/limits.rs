@@ -268,44 +268,41 @@ pub async fn lose_synchronous_standby() {
 pub struct FastRun {
     /// p99 of the limited link.
     pub limited: Duration,
-    /// p99 of a plain link alone.
-    pub alone: Duration,
+    /// p99 of a plain link beside as many requests for another plain link.
+    pub beside_plain: Duration,
     /// p99 of the plain link beside the limited one.
-    pub beside: Duration,
+    pub beside_limited: Duration,
     pub requests: usize,
     /// Requests for the limited link that were not redirected.
     pub failed: usize,
 }
 
-/// Follows one limited link at `rate` requests a second beside a plain one.
+/// Follows one limited link at `rate` requests a second beside a plain one, in turns with another plain link.
 pub async fn follow_fast(rate: u32, time: Duration) -> FastRun {
     let fleet = Fleet::start(1, &[("REDIRECTOR_WORKERS", "2")]).await;
-    let plain = fleet.code(1).await;
+    let (plain, busy) = (fleet.code(1).await, fleet.code(2).await);
     insert_limited(&fleet, 1, 1_000_000_000).await;
     let address = &fleet.redirectors[0].addresses[0];
-    let measure = async |rate: Option<u32>| {
+    let measure = async |code: &str| {
         let others = Followers::start(2, address, &plain, Some(500));
-        let limited = rate.map(|rate| Followers::start(CLIENTS, address, &code(0), Some(rate)));
+        let own = Followers::start(CLIENTS, address, code, Some(rate));
         tokio::time::sleep(time).await;
-        let limited = match limited {
-            Some(limited) => Some(limited.finish().await),
-            None => None,
-        };
-        (others.finish().await, limited)
+        let own = own.finish().await;
+        (others.finish().await, own)
     };
-    let (mut alone, mut beside, mut limited, mut failed) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut beside_plain, mut beside_limited, mut limited, mut failed) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for _ in 0..2 {
-        alone.extend(measure(None).await.0.times);
-        let (others, own) = measure(Some(rate)).await;
-        beside.extend(others.times);
-        let own = own.unwrap();
+        beside_plain.extend(measure(&busy).await.0.times);
+        let (others, own) = measure(&code(0)).await;
+        beside_limited.extend(others.times);
         failed += own.refused.len() + own.unanswered.len();
         limited.extend(own.times);
     }
     let seconds = fleet.metric(0, "tern_limited_take_seconds_sum").await;
     let takes = fleet.metric(0, "tern_limited_take_seconds_count").await;
-    let [p99, alone, beside] = [&limited, &alone, &beside].map(|times| percentile(times, 0.99));
-    let run = FastRun { limited: p99, alone, beside, requests: limited.len(), failed };
+    let [p99, beside_plain, beside_limited] =
+        [&limited, &beside_plain, &beside_limited].map(|times| percentile(times, 0.99));
+    let run = FastRun { limited: p99, beside_plain, beside_limited, requests: limited.len(), failed };
     println!(
         "{rate} requests a second wanted for {:?}: {run:?}; {takes} takes of {:.1} ms",
         time * 2,
