@@ -20,6 +20,9 @@ import { sparklines } from "./spark.js";
 
 const PAGE_SIZE = 50;
 
+/** The distance below the view at which the next page is read, in pixels. */
+const NEAR = 600;
+
 /** What was typed into the field on top, for the time between two visits. */
 let draft = "";
 
@@ -60,12 +63,10 @@ export async function linksScreen(main, place, signal) {
   };
   const pages = linkPages(table, draw, signal);
   const shown = pages.entries;
-  const sentinel = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && loadNext(), { rootMargin: "600px" });
-  sentinel.observe(more);
-  signal.addEventListener("abort", () => {
-    sentinel.disconnect();
-    loading.abort();
-  });
+  // An observer of intersections misses an end that stays in sight while pages enter and leave the document.
+  addEventListener("scroll", loadNearEnd, { passive: true, signal });
+  addEventListener("resize", loadNearEnd, { passive: true, signal });
+  signal.addEventListener("abort", () => loading.abort());
   listen("created", (/** @type {Link} */ link) => {
     if (isFiltered(view) || view.has("sort")) return;
     empty.hidden = true;
@@ -98,7 +99,7 @@ export async function linksScreen(main, place, signal) {
   async function load() {
     loading.abort();
     loading = new AbortController();
-    sentinel.unobserve(more);
+    next = null;
     waiting.hidden = shown.size > 0;
     try {
       const path = request(view, PAGE_SIZE);
@@ -121,10 +122,21 @@ export async function linksScreen(main, place, signal) {
 
   async function loadNext() {
     if (!next) return;
-    const path = next;
+    const [path, stop] = [next, loading.signal];
     next = null;
-    const { data, headers } = await get(path, loading.signal);
-    add(path, data, headers);
+    try {
+      const { data, headers } = await get(path, stop);
+      stop.throwIfAborted();
+      add(path, data, headers);
+    } catch (error) {
+      if (stop.aborted || signal.aborted || error.status === 401) return;
+      next = path;
+      show(more, h("span", {}, error.message), " ", h("button", { type: "button", class: "button", onclick: loadNext }, "Try again"));
+    }
+  }
+
+  function loadNearEnd() {
+    if (more.getBoundingClientRect().top < innerHeight + NEAR) loadNext();
   }
 
   /** Reads the pages of links that were changed together. If one left its page, the list begins again. @param {number[]} ids */
@@ -146,8 +158,7 @@ export async function linksScreen(main, place, signal) {
     next = nextPage(headers);
     pages.append(path, links);
     show(more, next ? "Loading more" : "");
-    sentinel.unobserve(more);
-    if (next) sentinel.observe(more);
+    requestAnimationFrame(loadNearEnd);
   }
 
   function drawTotal() {
