@@ -2,6 +2,7 @@
 
 import { conditionRow, conditionText, firstCondition } from "./editor-conditions.js";
 import { h, show } from "./dom.js";
+import { clearError, showError } from "./editor-errors.js";
 import { icon } from "./icons.js";
 
 /** @typedef {import("./types.js").Rule} Rule */
@@ -28,7 +29,7 @@ export function rulesField(value) {
   const note = h("p", { class: "note-line" }, "The first rule that a visitor meets decides. Without one, the split or the target does.");
   const element = h("div", { class: "form-field", role: "group", "aria-label": "Rules" }, h("span", { class: "legend" }, "Rules"), note, list, error, h("div", {}, add));
   // An error ends with the next change of what it is about.
-  list.addEventListener("input", (/** @type {Event} */ event) => clear(/** @type {HTMLElement} */ (event.target)));
+  list.addEventListener("input", (/** @type {Event} */ event) => clearError(/** @type {HTMLElement} */ (event.target)));
   draw();
   return {
     name: "rules", label: "Rules", element, input: add, setError,
@@ -104,23 +105,10 @@ export function rulesField(value) {
 
   /** Shows an error at the input that it names, and gives it the focus. @param {string} text */
   function setError(text) {
-    list.querySelectorAll("[aria-invalid]").forEach(clear);
     const [, rule, condition, name] = /^rules\[(\d+)\](?:\.if\[(\d+)\])?(?:\.(\w+))?/.exec(text) ?? [];
     const item = list.children[Number(rule)];
     const row = condition === undefined ? item?.querySelector(".leads") : item?.querySelectorAll(".condition")[Number(condition)];
     const input = row?.querySelector(`[data-field=${name ?? "target"}]`) ?? row?.querySelector("select, input");
-    show(error, input ? "" : text);
-    if (!text || !row || !input) return false;
-    show(row.querySelector(".error"), text);
-    input.setAttribute("aria-invalid", "true");
-    input.focus();
-    return true;
-  }
-
-  /** @param {HTMLElement} input */
-  function clear(input) {
-    input.removeAttribute("aria-invalid");
-    const place = input.closest(".condition, .leads")?.querySelector(".error");
-    if (place) show(place);
+    return showError(text, { list, below: error, row, input: /** @type {HTMLElement | null | undefined} */ (input) });
   }
 }

@@ -1,6 +1,7 @@
 // The split of a link in its editor: the shares of its visitors that are led elsewhere. It must not draw visitors.
 
 import { h, show } from "./dom.js";
+import { clearError, showError } from "./editor-errors.js";
 import { icon } from "./icons.js";
 
 /** @typedef {import("./types.js").Variant} Variant */
@@ -24,7 +25,7 @@ export function splitField(value, mainTarget) {
   const none = h("button", { type: "button", class: "button", onclick: () => { variants = []; changed(); } }, "No split");
   const element = h("div", { class: "form-field", role: "group", "aria-label": "Split" }, h("span", { class: "legend" }, "Split"), list, rest, error, h("div", { class: "presets" }, add, none));
   list.addEventListener("input", (/** @type {Event} */ event) => {
-    clear(/** @type {HTMLElement} */ (event.target));
+    clearError(/** @type {HTMLElement} */ (event.target));
     drawRest();
   });
   draw();
@@ -82,22 +83,9 @@ export function splitField(value, mainTarget) {
 
   /** Shows an error at the input that it names, and gives it the focus. @param {string} text */
   function setError(text) {
-    list.querySelectorAll("[aria-invalid]").forEach(clear);
     const [, variant, name] = /^split\[(\d+)\](?:\.(\w+))?/.exec(text) ?? [];
     const row = list.children[Number(variant)];
     const input = row?.querySelector(`[data-field=${name ?? "target"}]`);
-    show(error, input ? "" : text);
-    if (!text || !input) return false;
-    show(row.querySelector(".error"), text);
-    input.setAttribute("aria-invalid", "true");
-    input.focus();
-    return true;
-  }
-
-  /** @param {HTMLElement} input */
-  function clear(input) {
-    input.removeAttribute("aria-invalid");
-    const place = input.closest("li")?.querySelector(".error");
-    if (place) show(place);
+    return showError(text, { list, below: error, row, input: /** @type {HTMLElement | null | undefined} */ (input) });
   }
 }
