@@ -7,10 +7,18 @@ const HALF = "tern-session";
 /** The pauses between attempts to read while the API is away, in milliseconds. */
 const PAUSES = [500, 1000, 2000, 4000, 8000];
 
-/** Events for the rest of the page: `away` with whether the API is, and `unauthorized`. */
+/** Statuses of a proxy without an API behind it, and of an API without its database. */
+const AWAY = [502, 503, 504];
+
+/** A small list, which an API without its database does not answer. */
+const PROBE = "/urls?per_page=1";
+
+/** Events for the rest of the page: `away` with the reason or null, and `unauthorized`. */
 export const signals = new EventTarget();
 
-let isAway = false;
+/** @type {string | null} */
+let reasonAway = null;
+let isProbing = false;
 
 /** An answer that reports an error. Status 0 is no answer. */
 export class ApiError extends Error {
@@ -38,11 +46,26 @@ export function isSessionChange(event) {
   return event.key === HALF || event.key === null;
 }
 
-/** @param {boolean} away */
-function setAway(away) {
-  if (away === isAway) return;
-  isAway = away;
-  signals.dispatchEvent(new CustomEvent("away", { detail: away }));
+/** @param {string | null} reason */
+function setAway(reason) {
+  if (reason === reasonAway) return;
+  reasonAway = reason;
+  signals.dispatchEvent(new CustomEvent("away", { detail: reason }));
+}
+
+/** Notes that the API is away, by its own message if it answers at all. @param {Response} [response] */
+async function noteAway(response) {
+  const data = await response?.json().catch(() => null);
+  setAway(data?.message ?? "Tern does not answer");
+}
+
+/** Waits beside the page until the API answers again, since no request may be waiting for it. */
+async function probe() {
+  if (isProbing) return;
+  isProbing = true;
+  // An error is an answer, too.
+  await get(PROBE).catch(() => setAway(null));
+  isProbing = false;
 }
 
 /**
@@ -78,7 +101,7 @@ async function once(method, path, options) {
     return await send(method, path, options);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    setAway(true);
+    await noteAway();
     throw new ApiError(0, "Tern cannot be reached. Nothing was changed; try again in a moment.");
   }
 }
@@ -94,11 +117,11 @@ export async function get(path, signal) {
     signal?.throwIfAborted();
     try {
       const response = await once("GET", path, { signal });
-      if (![502, 503, 504].includes(response.status)) {
-        setAway(false);
+      if (!AWAY.includes(response.status)) {
+        setAway(null);
         return await read(response);
       }
-      setAway(true);
+      await noteAway(response);
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 0) throw error;
     }
@@ -115,8 +138,17 @@ export async function get(path, signal) {
  * @returns {Promise<Answer>}
  */
 export async function change(method, path, body, options = {}) {
-  const answer = await read(await once(method, path, { body, ...options }));
-  setAway(false);
+  const response = await once(method, path, { body, ...options }).catch((error) => {
+    void probe();
+    throw error;
+  });
+  // An API that is only busy says when to try again.
+  if (AWAY.includes(response.status) && !response.headers.has("retry-after")) {
+    await noteAway(response.clone());
+    void probe();
+  }
+  const answer = await read(response);
+  setAway(null);
   return answer;
 }
 

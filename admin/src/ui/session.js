@@ -119,10 +119,10 @@ export function showBanners() {
     h("a", { href: "/admin/tokens" }, "Create a token"), " to close it.")));
 }
 
-/** @param {boolean} isAway */
-function showAway(isAway) {
+/** @param {string | null} reason */
+function showAway(reason) {
   byId("away-banner")?.remove();
-  if (!isAway) return;
+  if (reason === null) return;
   byId("banners").append(h("p", { id: "away-banner", class: "away" },
-    "Tern does not answer. What you typed is kept, and this page goes on as soon as Tern is back."));
+    `${reason}. What you typed is kept, and this page goes on by itself.`));
 }

@@ -244,22 +244,3 @@ async fn texts_from_outside_are_shown_as_texts() {
         assert_eq!(browser.run(elements).await, json!(0), "{path}");
     }
 }
-
-#[tokio::test]
-async fn page_waits_for_an_api_that_is_away_and_keeps_what_was_typed() {
-    let (_tern, browser) = open(&["--sample"], "/admin/").await;
-    browser.wait_text("2,000 links").await;
-    let network =
-        |offline: bool| json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
-    browser.devtools("Network.enable", json!({})).await;
-    browser.devtools("Network.emulateNetworkConditions", network(true)).await;
-    browser.fill("#compose", "https://example.com/kept").await;
-    browser.run("document.querySelector('form.compose').requestSubmit()").await;
-    browser.wait_text("Tern does not answer").await;
-    browser.inspect("links-away").await;
-    assert_eq!(browser.run("return document.querySelector('#compose').value").await, json!("https://example.com/kept"));
-    browser.devtools("Network.emulateNetworkConditions", network(false)).await;
-    browser.run("document.querySelector('form.compose').requestSubmit()").await;
-    browser.wait_text("Copied http://").await;
-    browser.wait("!document.querySelector('#away-banner')").await;
-}
