@@ -33,7 +33,17 @@ export function toast(text, { actions = [], isError = false, seconds = SECONDS, 
   }, label));
   const dismiss = h("button", { type: "button", "aria-label": "Dismiss", onclick: close }, icon("close"));
   const box = h("div", { class: isError ? "toast bad" : "toast" }, h("p", {}, text), buttons, dismiss);
-  const timer = setTimeout(close, seconds * 1000);
+  // A message stays while the pointer or the focus is on it.
+  /** @type {number} */
+  let timer;
+  const hold = () => clearTimeout(timer);
+  const release = () => {
+    hold();
+    timer = setTimeout(close, seconds * 1000);
+  };
+  for (const name of ["pointerenter", "focusin"]) box.addEventListener(name, hold);
+  for (const name of ["pointerleave", "focusout"]) box.addEventListener(name, release);
+  release();
   const list = byId("toasts");
   if (replaces) {
     named.get(replaces)?.();

@@ -29,6 +29,7 @@ async fn pasted_address_becomes_a_link_on_the_clipboard_and_can_be_undone() {
     assert_eq!(link["original_url"], "https://example.com/a/page?x=1");
     assert_eq!(browser.clipboard().await, link["short_url"].as_str().unwrap());
     browser.wait("document.querySelectorAll('.links tbody tr').length === 1").await;
+    browser.run("document.querySelector('.toast button').focus()").await;
     browser.inspect("links-toast").await;
     browser.click(".toast button", "Undo").await;
     browser.wait("[...document.querySelectorAll('.links tbody tr')].every((row) => row.hidden)").await;
@@ -88,6 +89,8 @@ async fn selected_links_change_with_one_request_and_come_back_by_undo() {
     browser.click("[role=menuitem]", "Switch off").await;
     browser.wait_text("Switched 50 links off").await;
     browser.wait("document.querySelectorAll('.links .state.inactive').length === 50").await;
+    // A message stays while it has the focus.
+    browser.run("document.querySelector('.toast button').focus()").await;
     browser.inspect("links-switched").await;
     browser.click(".toast button", "Undo").await;
     browser.wait(&format!("document.querySelectorAll('.links .state.inactive').length === {inactive}")).await;
