@@ -135,7 +135,8 @@ async fn batches_beside_deleted_links_and_users_leave_no_dangling_events() {
     for url in urls.iter().step_by(4) {
         store.delete_url(url.id, None).await.unwrap();
     }
-    store.delete_user(bob, true).await.unwrap();
+    // On a busy machine, a statement may wait for the batches too long. A repeated call goes on where it ended.
+    eventually(async || store.delete_user(bob, true).await).await;
     for shipper in shippers {
         let (recorded, orphaned) = shipper.await.unwrap();
         assert_eq!(recorded + orphaned, 50 * 40);
