@@ -7,9 +7,12 @@
 
 pub mod child;
 pub mod monitoring;
+pub mod network;
 pub mod nginx;
+pub mod patroni;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod relay;
+pub mod sentinels;
 pub mod server;

@@ -277,7 +277,7 @@ impl ServerDirectory {
 ///
 /// # Panics
 /// With the command that installs them if there are none.
-fn programs() -> &'static Path {
+pub(crate) fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();

@@ -19,7 +19,12 @@ pub struct Process(Child);
 impl Process {
     /// Starts `command` with nothing on its standard streams.
     pub fn start(command: &mut Command) -> Process {
-        Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+    }
+
+    /// Starts `command` with the standard streams that it has.
+    pub(crate) fn spawn(command: &mut Command) -> Process {
+        Process(command.spawn().unwrap())
     }
 
     pub fn id(&self) -> u32 {
@@ -85,8 +90,16 @@ pub(crate) fn certify(directory: &Path) {
 ///
 /// # Panics
 /// If the condition does not hold in time.
-pub(crate) fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
-    let deadline = Instant::now() + WAIT_LIMIT;
+pub(crate) fn wait_until(what: &str, is_met: impl FnMut() -> bool) {
+    wait_for(WAIT_LIMIT, what, is_met);
+}
+
+/// Waits for a condition for `limit` at most.
+///
+/// # Panics
+/// If the condition does not hold in time.
+pub(crate) fn wait_for(limit: Duration, what: &str, mut is_met: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !is_met() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         pause();
