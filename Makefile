@@ -14,7 +14,8 @@ MONITORS := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanage
 BROWSER := chromium:chromium chromedriver:chromium-driver
 # Further programs for the tests of faults.
 FAULTS := openssl:openssl faketime:faketime /usr/sbin/mkfs.btrfs:btrfs-progs /usr/sbin/mkfs.xfs:xfsprogs \
-	/usr/sbin/mkfs.ext4:e2fsprogs
+	/usr/sbin/mkfs.ext4:e2fsprogs ip:iproute2 etcd:etcd-server patroni:patroni \
+	/usr/lib/python3/dist-packages/etcd:python3-etcd
 .PHONY: help run test schemathesis dashboard-tools screenshots compat-clients lint doc containers deny fuzz chaos bench bench-quick bench-tools bench-propagation bench-load load-test soak soak-coherence measure lint-tools python tools manual
 
 # Creates a Python environment with the packages of the first prerequisite, each verified by its hash.
@@ -93,7 +94,8 @@ chaos: tools ## Cause every fault in turn, and print the demands and the results
 	cargo build --workspace --locked
 	target/debug/tern-chaos
 
-soak: measure ## Mutate requests, kill redirectors and PostgreSQL for most of an hour, and count the losses
+soak: measure ## Mutate requests, kill redirectors, PostgreSQL and hosts for an hour and a half, and count the losses; needs root
+	@scripts/install-if-missing $(FAULTS)
 	target/release/tern-soak
 
 bench: bench-tools ## Measure Tern beside nginx, HAProxy and others, up to 10,000,000 links; writes docs/PERFORMANCE_REPORT.md

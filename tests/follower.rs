@@ -22,7 +22,12 @@ impl Follower {
     /// Returns the target of a code. The request is a HEAD, which is no click.
     pub async fn target(&mut self, code: &str) -> io::Result<Option<String>> {
         self.ask(&format!("HEAD /{code} HTTP/1.1\r\nHost: fleet.example\r\n\r\n"), false).await?;
-        Ok(self.field("location").map(str::to_owned))
+        Ok(self.location().map(str::to_owned))
+    }
+
+    /// Returns the location of the last answer.
+    pub fn location(&self) -> Option<&str> {
+        self.field("location")
     }
 
     /// Follows a code, with `name` as the click's referrer; returns the status.

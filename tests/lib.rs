@@ -6,6 +6,7 @@
 pub mod chaos;
 pub mod checker;
 pub mod clicks;
+pub mod cluster;
 pub mod disks;
 mod fleet;
 mod follower;

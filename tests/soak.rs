@@ -1,5 +1,5 @@
 //! `make soak`: longer runs of the test suite's drills, all or those that are named. It takes an hour at most, and
-//! stops at the first loss.
+//! stops at the first loss. The drill `cluster` needs root, and repeats its faults with a seed: `tern-soak cluster 7`.
 
 #![expect(clippy::print_stdout, reason = "the program prints what it measured")]
 
@@ -10,15 +10,22 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tern_tests::clicks::{Verdict, database_unavailable, fail_over, kill_database, kill_redirector, lag};
+use tern_tests::cluster::{self, Drill};
 use tern_tests::limits::{self, follow_fast, kill_at_random};
 use tern_tests::roll::{restart_behind_nginx, take_over};
 
-const DRILLS: [&str; 9] =
-    ["requests", "redirector", "roll", "database", "failover", "lag", "limits", "limit-rate", "away"];
+const DRILLS: [&str; 10] =
+    ["requests", "redirector", "roll", "database", "failover", "lag", "limits", "limit-rate", "away", "cluster"];
+
+/// Number of faults of a cluster in each mode, which take a quarter of an hour.
+const CLUSTER_FAULTS: usize = 30;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    // The last argument may be the seed of the drill `cluster`, to repeat its faults.
+    let seed = wanted.last().and_then(|last| last.parse().ok());
+    wanted.truncate(wanted.len() - usize::from(seed.is_some()));
     if let Some(unknown) = wanted.iter().find(|name| !DRILLS.contains(&name.as_str())) {
         println!("no drill is called {unknown}; there are {DRILLS:?}, and without a name all of them");
         return ExitCode::from(64);
@@ -55,6 +62,14 @@ async fn main() -> ExitCode {
                 for (rate, most) in [(None, 50), (Some(10_000), 2_000)] {
                     let [_, p99] = lag(300, rate).await;
                     assert!(p99 < Duration::from_millis(most), "{p99:?}");
+                }
+            }
+            "cluster" => {
+                for is_synchronous in [true, false] {
+                    let drill = Drill::random(seed.unwrap_or_else(rand::random), is_synchronous, CLUSTER_FAULTS);
+                    let report = cluster::run(drill);
+                    assert!(report.violations().is_empty(), "{:?}", report.violations());
+                    assert!(report.refusal < Duration::from_secs(3), "{:?}", report.refusal);
                 }
             }
             _ => assert_eq!(database_unavailable(Duration::from_secs(600), 10_000).await, Verdict::default()),
