@@ -30,7 +30,7 @@ pub struct PostgresConfig {
     pub url: String,
     /// A PEM file of certificates to trust in place of the system's.
     pub root_certificates: Option<PathBuf>,
-    /// The number of connections for requests and lists, half each. Up to seven more serve other kinds of work.
+    /// The number of connections for requests and lists, half each. Up to eleven more serve other kinds of work.
     pub pool_size: usize,
     /// The time after which the server cancels a statement.
     pub statement_timeout: Duration,
